@@ -1,0 +1,149 @@
+"""The words of a checkpoint's contents: records, entries, state_dicts. None holds data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import Protocol
+
+ITEMSIZES: Mapping[str, int] = {
+    "float64": 8,
+    "float32": 4,
+    "float16": 2,
+    "bfloat16": 2,
+    "float8_e4m3fn": 1,
+    "float8_e5m2": 1,
+    "float8_e4m3fnuz": 1,
+    "float8_e5m2fnuz": 1,
+    "float8_e8m0fnu": 1,
+    "complex128": 16,
+    "complex64": 8,
+    "complex32": 4,
+    "int64": 8,
+    "int32": 4,
+    "int16": 2,
+    "int8": 1,
+    "uint64": 8,
+    "uint32": 4,
+    "uint16": 2,
+    "uint8": 1,
+    "bool": 1,
+    "quint8": 1,
+    "qint8": 1,
+    "qint32": 4,
+}
+"""Bytes per element by dtype, in torch's names without `torch.`"""
+
+
+class Source(Protocol):
+    """Bytes with random access."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+
+    @property
+    def identity(self) -> str:
+        """Equal for equal contents: a SHA-256 where it is known, else the file's own marks."""
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill the buffer from `offset`. Raises SourceError where the bytes are gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A named run of bytes in a container; `crc32` is None where the file keeps none."""
+
+    name: str
+    offset: int
+    nbytes: int
+    crc32: int | None
+    source: Source = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """A lazy transform: the elements change dtype when they are read."""
+
+    source_dtype: str
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class TensorEntry:
+    """A tensor's description.
+
+    `dtype` and `shape` are what a reader gets, after `transforms`; `stride` and
+    `storage_offset` count elements of the stored dtype inside the record. `record` is None for
+    a tensor without bytes (the meta device). `location` is the device tag in the file, such as
+    `cuda:0`, and has no effect. `origin` is the key that the file gives, before any fix.
+    """
+
+    key: str
+    dtype: str
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    storage_offset: int
+    record: Record | None
+    requires_grad: bool = False
+    location: str = "cpu"
+    origin: str = ""
+    transforms: tuple[Cast, ...] = ()
+
+    @property
+    def numel(self) -> int:
+        """Elements in all."""
+        return prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the tensor takes when it stands alone, whatever its storage holds."""
+        return self.numel * ITEMSIZES[self.dtype]
+
+    @property
+    def stored_dtype(self) -> str:
+        """The dtype of the bytes in the record."""
+        return self.transforms[0].source_dtype if self.transforms else self.dtype
+
+
+class StateDict(Mapping[str, TensorEntry]):
+    """An ordered mapping from key to TensorEntry.
+
+    `path` says where in the checkpoint's object tree it was found (`""` for a bare one);
+    `versions` is torch's `_metadata`: module path → its `version`, kept in step by the fixes.
+    """
+
+    __slots__ = ("_entries", "path", "versions")
+
+    def __init__(
+        self,
+        entries: Iterable[TensorEntry],
+        path: str = "",
+        versions: Mapping[str, int] | None = None,
+    ) -> None:
+        self._entries = {entry.key: entry for entry in entries}
+        self.path = path
+        self.versions = dict(versions or {})
+
+    def __getitem__(self, key: str) -> TensorEntry:
+        return self._entries[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __repr__(self) -> str:
+        return f"StateDict({len(self)} tensors at {self.path!r})"
+
+    @property
+    def numel(self) -> int:
+        """Elements over all tensors; a storage shared by two keys counts twice."""
+        return sum(entry.numel for entry in self.values())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes over all tensors; a storage shared by two keys counts twice."""
+        return sum(entry.nbytes for entry in self.values())

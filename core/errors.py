@@ -1,0 +1,50 @@
+"""Every error that a person may see: what is wrong, and what to do about it."""
+
+
+class LoupeError(Exception):
+    """A trouble that Loupe understands.
+
+    `problem` is one sentence that says what is wrong, `remedy` one that says what to do;
+    `str(error)` is both. The technical cause travels as `__cause__`, for the log.
+    """
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(f"{problem} {remedy}".strip())
+        self.problem = problem
+        self.remedy = remedy
+
+
+class SourceError(LoupeError):
+    """A file cannot be read: it is missing, out of bounds, or it changed while it was open."""
+
+
+class CheckpointError(LoupeError):
+    """A file is not a checkpoint, or is a damaged or a hostile one."""
+
+
+class FixError(LoupeError):
+    """A fix cannot be applied, for example because two keys would collide."""
+
+
+class ArchitectureError(LoupeError):
+    """An architecture is unknown, or cannot be built with the options given."""
+
+
+class LoadError(LoupeError):
+    """A state_dict does not go into a model, or the model does not go onto the device."""
+
+
+class ImageError(LoupeError):
+    """A picture cannot be decoded, or is refused."""
+
+
+class LabelsError(LoupeError):
+    """A list of class names cannot be read, or does not go with the model."""
+
+
+class StoreError(LoupeError):
+    """The data folder refuses a file: over the quota, too large, or an upload out of order."""
+
+
+class SettingsError(LoupeError):
+    """The server's configuration is wrong."""

@@ -1,0 +1,78 @@
+"""What the server's owner configures, read from environment variables once at the start."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import SettingsError
+
+GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`quota`, `largest_file` and `model_memory` are bytes.
+
+    `roots` are the server folders that people may browse, `models` the owner's own model
+    functions as `module:function` (or `module` for all of its public ones), and `bench` up to
+    two files that the owner named on the command line.
+    """
+
+    data: Path
+    roots: tuple[Path, ...] = ()
+    quota: int = 50 * GIB
+    largest_file: int = 20 * GIB
+    model_memory: int = 4 * GIB
+    models: tuple[str, ...] = ()
+    bench: tuple[Path, ...] = ()
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Read LOUPE_DATA, LOUPE_ROOTS, LOUPE_QUOTA, LOUPE_LARGEST_FILE, LOUPE_MODEL_MEMORY,
+    LOUPE_MODELS and LOUPE_BENCH.
+
+    Lists of paths are separated as in PATH, model names by commas; sizes read as `20GB`,
+    `512MB` or plain bytes. Raises SettingsError.
+    """
+    data = environ.get("LOUPE_DATA") or str(Path.home() / ".local" / "share" / "loupe")
+    roots = _paths(environ.get("LOUPE_ROOTS", ""))
+    for root in roots:
+        if not root.is_dir():
+            raise SettingsError(
+                f"LOUPE_ROOTS names {root}, which is not a folder.",
+                "Create it, or take it out of LOUPE_ROOTS.",
+            )
+    return Settings(
+        data=Path(data).expanduser(),
+        roots=roots,
+        quota=_size(environ, "LOUPE_QUOTA", 50 * GIB),
+        largest_file=_size(environ, "LOUPE_LARGEST_FILE", 20 * GIB),
+        model_memory=_size(environ, "LOUPE_MODEL_MEMORY", 4 * GIB),
+        models=tuple(
+            name.strip() for name in environ.get("LOUPE_MODELS", "").split(",") if name.strip()
+        ),
+        bench=_paths(environ.get("LOUPE_BENCH", "")),
+    )
+
+
+def _paths(text: str) -> tuple[Path, ...]:
+    return tuple(Path(part).expanduser().resolve() for part in text.split(os.pathsep) if part)
+
+
+_UNITS = {"": 1, "B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4}
+_UNITS |= {"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
+
+
+def _size(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name, "").strip()
+    if not text:
+        return default
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text)
+    unit = _UNITS.get(found[2].upper()) if found else None
+    if found is None or unit is None:
+        raise SettingsError(f"{name} is {text!r}, which is not a size.", "Write it like 20GB.")
+    return int(float(found[1]) * unit)
