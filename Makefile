@@ -1,0 +1,49 @@
+PYTHON ?= python3
+PORT ?= 8501
+ADDRESS ?= 127.0.0.1
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
+
+.PHONY: run test check lock screenshots clean
+
+run: .venv/.installed  ## set up what is missing, then start the app
+	@echo "Loupe is starting at http://$(ADDRESS):$(PORT)"
+	@$(BIN)/streamlit run app.py --server.address $(ADDRESS) --server.port $(PORT) --server.headless true
+
+test: .venv/.installed-for-tests  ## set up what is missing, then run every test
+	@$(BIN)/python -m tests.browser.chromium
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/.installed-for-tests  ## lint, format and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+lock: .venv/.installed-for-tests  ## write the installed set down as the tested one
+	@{ head -2 requirements.lock; $(BIN)/python -m pip freeze --exclude-editable; } > requirements.lock.new
+	@mv requirements.lock.new requirements.lock
+
+screenshots: .venv/.installed-for-tests  ## draw every page, light, dark and narrow, into docs/screenshots
+	@$(BIN)/python -m tests.browser.chromium
+	@$(BIN)/python -m tests.browser.screenshots
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Loupe needs Python 3.11 or newer: run make with PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+		echo "This Python cannot make virtual environments; installing python3-venv with apt"; \
+		apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null; }
+	@$(PYTHON) -m venv .venv
+
+.venv/.installed: requirements.txt requirements.lock pyproject.toml | .venv/bin/python
+	@echo "Installing what Loupe needs into .venv (PyTorch is large: the first time takes some minutes)"
+	@$(PIP) --editable .
+	@touch $@
+
+.venv/.installed-for-tests: requirements-dev.txt .venv/.installed
+	@echo "Installing what the tests need into .venv"
+	@$(PIP) --requirement requirements-dev.txt
+	@touch $@

@@ -1,0 +1,60 @@
+"""Finds the Chromium that the browser tests drive, and installs one where there is none.
+
+Run as a program it sees to it that there is one: a browser that is there is used, on Debian as
+root apt's `chromium` is installed, elsewhere Playwright's own.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def find_chromium() -> str | None:
+    """The path of a Chromium: LOUPE_CHROMIUM, one on the PATH, or Playwright's own."""
+    named = os.environ.get("LOUPE_CHROMIUM")
+    on_path = (shutil.which(name) for name in NAMES)
+    return named or next(filter(None, on_path), None) or _playwrights_own()
+
+
+def _playwrights_own() -> str | None:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        path = playwright.chromium.executable_path
+    return path if Path(path).exists() else None
+
+
+def install_chromium() -> None:
+    """Install a Chromium the way that suits the machine."""
+    if shutil.which("apt-get") and os.geteuid() == 0:
+        print("Installing Debian's chromium for the browser tests", flush=True)
+        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+        for command in (["update", "-qq"], ["install", "-y", "-qq", "chromium"]):
+            subprocess.run(
+                ["apt-get", *command], check=True, env=environment, stdout=subprocess.DEVNULL
+            )
+    else:
+        print("Installing Playwright's Chromium for the browser tests", flush=True)
+        subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=True)
+
+
+if __name__ == "__main__":
+    if find_chromium() is None:
+        install_chromium()
+    if find_chromium() is None:
+        sys.exit("No Chromium for the browser tests: install one, or name it in LOUPE_CHROMIUM.")

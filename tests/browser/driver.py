@@ -1,0 +1,90 @@
+"""Drives a real Loupe server and a real Chromium."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+REPOSITORY = Path(__file__).parents[2]
+STARTED_WITHIN = 60
+SETTLED_WITHIN = 60_000
+
+
+@dataclass
+class Server:
+    """A `streamlit run app.py` of its own: data folder, one served root, a free port."""
+
+    folder: Path
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.data = self.folder / "data"
+        self.root = self.folder / "served"
+        self.root.mkdir(parents=True, exist_ok=True)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._log = self.folder / "server.log"
+        self.process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        environ = os.environ | {"LOUPE_DATA": str(self.data), "LOUPE_ROOTS": str(self.root)}
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "streamlit", "run", "app.py"),
+                    *("--server.address", "127.0.0.1", "--server.port", str(self.port)),
+                    *("--server.headless", "true"),
+                ],
+                cwd=REPOSITORY,
+                env=environ | dict(self.environ),
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + STARTED_WITHIN
+        while not self._healthy():
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                raise RuntimeError(f"The server did not start:\n{self.log()}")
+            time.sleep(0.1)
+        return process
+
+    def _healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=2):
+                return True
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def log(self) -> str:
+        """What the server has printed so far."""
+        return self._log.read_text()
+
+    def stop(self) -> None:
+        """End the server."""
+        self.process.terminate()
+        self.process.wait(timeout=20)
+
+
+def settled(page: Page) -> None:
+    """Wait until the app has finished running; fail on a traceback."""
+    expect(page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_visible(
+        timeout=SETTLED_WITHIN
+    )
+    expect(page.locator("[data-testid=stException]")).to_have_count(0)
+
+
+def go(page: Page, name: str) -> None:
+    """Choose a page of the top navigation by its name, as a user does."""
+    page.get_by_test_id("stTopNavLink").filter(has_text=re.compile(f"{name}$")).click()
+    settled(page)
