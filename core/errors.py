@@ -48,3 +48,7 @@ class StoreError(LoupeError):
 
 class SettingsError(LoupeError):
     """The server's configuration is wrong."""
+
+
+class FilterError(LoupeError):
+    """What was typed to filter a table cannot be understood."""

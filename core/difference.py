@@ -1,0 +1,179 @@
+"""How far two tensors are from each other, in one pass over the stored bytes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from core.checkpoint.entries import TensorEntry
+from core.elements import as_float64, blocks, exact_integers
+from core.errors import LoupeError
+from core.jobs import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """B minus A, over the elements that are finite in both.
+
+    `max_abs` and `mean_abs` are of the difference, `relative_l2` is its norm over A's norm (inf
+    where A is all zeros and B is not), `cosine` the cosine of the angle between the two (None where
+    one of them is all zeros). `changed` counts elements whose values differ, NaN being equal to
+    NaN; `nan_a` … `inf_b` count what is left out of the rest.
+    """
+
+    count: int
+    max_abs: float
+    mean_abs: float
+    relative_l2: float
+    cosine: float | None
+    changed: int
+    nan_a: int
+    nan_b: int
+    inf_a: int
+    inf_b: int
+
+    @property
+    def changed_share(self) -> float:
+        """Changed elements over all, from 0 to 1."""
+        return self.changed / self.count if self.count else 0.0
+
+
+def comparable(a: TensorEntry | None, b: TensorEntry | None) -> bool:
+    """Whether the two have numbers: both are there with bytes, and their shapes are equal."""
+    return (
+        a is not None
+        and b is not None
+        and a.shape == b.shape
+        and a.record is not None
+        and b.record is not None
+    )
+
+
+def difference(a: TensorEntry, b: TensorEntry, progress: Progress | None = None) -> Numbers:
+    """Measure B against A in float64, whatever their dtypes; progress counts elements.
+
+    Raises LoupeError where the shapes differ, SourceError where the bytes are gone, Cancelled.
+    """
+    ((_, numbers),) = differences([(a, b)], progress)
+    return numbers
+
+
+def differences(
+    pairs: Sequence[tuple[TensorEntry, TensorEntry]], progress: Progress | None = None
+) -> Iterator[tuple[int, Numbers]]:
+    """Yield (index of the pair, its numbers) as each is done; a cancel keeps what was yielded.
+
+    Raises as `difference` does.
+    """
+    total = sum(a.numel for a, _ in pairs)
+    done = 0
+    for index, (a, b) in enumerate(pairs):
+        if not comparable(a, b):
+            raise LoupeError(
+                f"{a.key} and {b.key} have no numbers: their shapes differ, or one holds no data.",
+                "Choose tensors that both files hold with the same shape.",
+            )
+        sums = _Sums()
+        for x, y in zip(blocks(a), blocks(b), strict=True):
+            sums.add(x, y)
+            done += x.numel()
+            if progress is not None:
+                progress.report(done, total, a.key)
+        yield index, sums.result(a.numel)
+
+
+class _Sums:
+    """What one pass over a pair gathers."""
+
+    def __init__(self) -> None:
+        self.finite = self.changed = 0
+        self.largest = self.absolute = 0.0
+        self.dd = self.aa = self.bb = self.ab = 0.0
+        self.nan_a = self.nan_b = self.inf_a = self.inf_b = 0
+
+    def add(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        a, b = as_float64(x), as_float64(y)
+        self.finite += x.numel()
+        self._add_squares(a, b, _subtract(x, y, a, b), x.numel())
+
+    def _add_squares(self, a: torch.Tensor, b: torch.Tensor, d: torch.Tensor, numel: int) -> None:
+        low, high = (float(end) for end in torch.aminmax(d))
+        if not math.isfinite(low + high):
+            a, b, d, numel = self._leave_out(a, b, d, numel)
+        aa = float(torch.dot(a, a))
+        self.aa += aa
+        if not numel or (low == 0 and high == 0):
+            self.bb += aa
+            self.ab += aa
+            return
+        self.bb += float(torch.dot(b, b))
+        self.ab += float(torch.dot(a, b))
+        self.dd += float(torch.dot(d, d))
+        steps = d.abs() if d.numel() == numel else d.view(-1, 2).norm(dim=1)
+        self.largest = max(self.largest, float(steps.max()))
+        self.absolute += float(steps.sum())
+        self.changed += int(torch.count_nonzero(steps))
+
+    def _leave_out(
+        self, a: torch.Tensor, b: torch.Tensor, d: torch.Tensor, numel: int
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
+        """Count what is not finite on either side, and go on without it."""
+        width = a.numel() // numel
+        rows_a, rows_b = a.view(-1, width), b.view(-1, width)
+        nan_a, nan_b = rows_a.isnan().any(1), rows_b.isnan().any(1)
+        inf_a, inf_b = rows_a.isinf().any(1) & ~nan_a, rows_b.isinf().any(1) & ~nan_b
+        self.nan_a += int(nan_a.sum())
+        self.nan_b += int(nan_b.sum())
+        self.inf_a += int(inf_a.sum())
+        self.inf_b += int(inf_b.sum())
+        odd = nan_a | nan_b | inf_a | inf_b
+        alike = (nan_a & nan_b) | (rows_a == rows_b).all(1)
+        self.changed += int((odd & ~alike).sum())
+        kept = ~odd
+        count = int(kept.sum())
+        self.finite -= numel - count
+        return (
+            rows_a[kept].reshape(-1),
+            rows_b[kept].reshape(-1),
+            d.view(-1, width)[kept].reshape(-1),
+            count,
+        )
+
+    def result(self, count: int) -> Numbers:
+        return Numbers(
+            count=count,
+            max_abs=self.largest,
+            mean_abs=self.absolute / self.finite if self.finite else 0.0,
+            relative_l2=_ratio(math.sqrt(self.dd), math.sqrt(self.aa)),
+            cosine=_cosine(self.ab, self.aa, self.bb),
+            changed=self.changed,
+            nan_a=self.nan_a,
+            nan_b=self.nan_b,
+            inf_a=self.inf_a,
+            inf_b=self.inf_b,
+        )
+
+
+def _subtract(x: torch.Tensor, y: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """B minus A in float64; where both are 64-bit integers, subtracted before they are rounded."""
+    exact_x, exact_y = exact_integers(x), exact_integers(y)
+    if exact_x is None or exact_y is None or x.dtype != y.dtype:
+        return b - a
+    d = exact_y - exact_x
+    overflown = ((exact_x ^ exact_y) & (exact_y ^ d)) < 0
+    return torch.where(overflown, b - a, d.to(torch.float64))
+
+
+def _ratio(part: float, whole: float) -> float:
+    if whole == 0:
+        return math.inf if part else 0.0
+    return part / whole
+
+
+def _cosine(ab: float, aa: float, bb: float) -> float | None:
+    if aa == 0 or bb == 0:
+        return None
+    return max(-1.0, min(1.0, ab / (math.sqrt(aa) * math.sqrt(bb))))

@@ -1,0 +1,62 @@
+"""The elements of stored tensors as float64, block by block, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from core.checkpoint.entries import TensorEntry
+from core.checkpoint.tensors import chunks
+
+BLOCK = 1 << 15
+"""Elements a block: three float64 blocks stay in a core's cache, which is what makes it fast."""
+
+CHUNK_BYTES = 4 << 20
+"""Bytes read at once."""
+
+
+def blocks(entry: TensorEntry, size: int = BLOCK) -> Iterator[torch.Tensor]:
+    """The elements in logical (C) order as 1-D tensors of the entry's own dtype.
+
+    Each holds `size` elements, the last one the rest; so the blocks of two entries with as many
+    elements go together. A block is valid until the next one is asked for.
+    Raises SourceError where the bytes are gone.
+    """
+    rest: torch.Tensor | None = None
+    for chunk in chunks(entry, CHUNK_BYTES):
+        piece = chunk if rest is None else torch.cat((rest, chunk))
+        whole = piece.numel() - piece.numel() % size
+        for start in range(0, whole, size):
+            yield piece[start : start + size]
+        rest = piece[whole:].clone() if whole < piece.numel() else None
+    if rest is not None:
+        yield rest
+
+
+def as_float64(block: torch.Tensor) -> torch.Tensor:
+    """The block's values as float64; exact for every dtype but integers beyond 2^53.
+
+    Complex values become twice as many elements: real part, imaginary part.
+    """
+    if block.is_complex():
+        return torch.view_as_real(block.to(torch.complex128)).reshape(-1)
+    return block.to(torch.float64)
+
+
+def exact_integers(block: torch.Tensor) -> torch.Tensor | None:
+    """The block as int64 in which the order and the differences of its integers are kept.
+
+    None where float64 holds every value of the dtype anyway. uint64 is shifted by -2^63 (see
+    `integer_shift`).
+    """
+    if block.dtype == torch.int64:
+        return block
+    if block.dtype == torch.uint64:
+        return block.view(torch.int64) ^ torch.iinfo(torch.int64).min
+    return None
+
+
+def integer_shift(dtype: torch.dtype) -> int:
+    """What to add to a value of `exact_integers` for the stored value."""
+    return 1 << 63 if dtype == torch.uint64 else 0

@@ -1,0 +1,106 @@
+"""The parameters of a state_dict by module path: a tree small enough to be drawn."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from core.checkpoint.entries import TensorEntry
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleNode:
+    """One module, or one tensor, of the tree.
+
+    `path` is unique, and `parent` is the path of the node above (None at the root, whose own path
+    is `""`). A node with `members` > 1 and no children stands for that many tensors; one whose
+    path ends in `…` stands for the smaller siblings that are not drawn on their own.
+    """
+
+    path: str
+    parent: str | None
+    label: str
+    parameters: int
+    nbytes: int
+    tensors: int
+
+
+@dataclass(slots=True)
+class _Branch:
+    path: str
+    label: str
+    parameters: int = 0
+    nbytes: int = 0
+    tensors: int = 0
+    children: dict[str, _Branch] = field(default_factory=dict)
+
+
+def module_tree(
+    entries: Mapping[str, TensorEntry], max_nodes: int = 600, max_children: int = 60
+) -> tuple[ModuleNode, ...]:
+    """Parameters (elements), bytes and tensors by module path, parents before children.
+
+    The largest modules are opened first until `max_nodes` nodes are there; what is below them
+    stays summed up in them, so the totals are exact whatever the number of keys. A node with more
+    than `max_children` children shows the largest and sums up the others in one node more.
+    """
+    root = _grow(entries)
+    nodes = [_node(root, None)]
+    waiting = [(-root.parameters, 0, root)]
+    pushed = 0
+    while waiting:
+        _, _, branch = heapq.heappop(waiting)
+        shown, rest = _largest(branch.children.values(), max_children)
+        if not shown or len(nodes) + len(shown) + bool(rest) > max(max_nodes, max_children + 2):
+            continue
+        for child in shown:
+            nodes.append(_node(child, branch.path))
+            pushed += 1
+            heapq.heappush(waiting, (-child.parameters, pushed, child))
+        if rest:
+            nodes.append(_others(branch, rest))
+    return tuple(nodes)
+
+
+def _grow(entries: Mapping[str, TensorEntry]) -> _Branch:
+    root = _Branch("", "all")
+    for key, entry in entries.items():
+        branch = root
+        _count(branch, entry)
+        for part in key.split("."):
+            label = part or "(empty)"
+            if label not in branch.children:
+                path = f"{branch.path}.{label}" if branch.path else label
+                branch.children[label] = _Branch(path, label)
+            branch = branch.children[label]
+            _count(branch, entry)
+    return root
+
+
+def _count(branch: _Branch, entry: TensorEntry) -> None:
+    branch.parameters += entry.numel
+    branch.nbytes += entry.nbytes
+    branch.tensors += 1
+
+
+def _largest(children: Iterable[_Branch], limit: int) -> tuple[list[_Branch], list[_Branch]]:
+    ranked = sorted(children, key=lambda child: -child.parameters)
+    return (ranked, []) if len(ranked) <= limit + 1 else (ranked[:limit], ranked[limit:])
+
+
+def _node(branch: _Branch, parent: str | None) -> ModuleNode:
+    return ModuleNode(
+        branch.path, parent, branch.label, branch.parameters, branch.nbytes, branch.tensors
+    )
+
+
+def _others(branch: _Branch, rest: list[_Branch]) -> ModuleNode:
+    return ModuleNode(
+        f"{branch.path}.…" if branch.path else "…",
+        branch.path,
+        f"{len(rest)} smaller ones",
+        sum(child.parameters for child in rest),
+        sum(child.nbytes for child in rest),
+        sum(child.tensors for child in rest),
+    )

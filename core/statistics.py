@@ -1,0 +1,172 @@
+"""A tensor's statistics, histogram and picture, streamed: no tensor is ever held whole."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from core.checkpoint.entries import TensorEntry
+from core.elements import as_float64, blocks, exact_integers, integer_shift
+from core.jobs import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """A tensor's moments, over its finite elements alone.
+
+    `min`, `max`, `mean` and `std` (unbiased, as torch.std) are None where no finite element is
+    there, and `std` where there is only one. `zeros`, `nan` and `inf` count elements; `count` is
+    all of them. Complex numbers are measured by their magnitude (`of` is "magnitude").
+    """
+
+    count: int
+    min: float | int | None
+    max: float | int | None
+    mean: float | None
+    std: float | None
+    zeros: int
+    nan: int
+    inf: int
+    of: str = "value"
+
+    @property
+    def finite(self) -> int:
+        """Elements that are numbers: neither NaN nor infinite."""
+        return self.count - self.nan - self.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """`counts[i]` finite elements lie from `edges[i]` to `edges[i + 1]`, the last edge included."""
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+def statistics(entry: TensorEntry, progress: Progress | None = None) -> Statistics:
+    """Read the tensor once and measure it in float64.
+
+    Blocks are merged by Chan's formula (Chan, Golub, LeVeque 1979), so that a large mean does not
+    swallow a small spread. Progress counts elements.
+    Raises SourceError where the bytes are gone, and Cancelled.
+    """
+    seen = _Moments()
+    done = 0
+    for block in blocks(entry):
+        seen.add(block)
+        done += block.numel()
+        if progress is not None:
+            progress.report(done, entry.numel, entry.key)
+    return seen.result(done, "magnitude" if entry.dtype.startswith("complex") else "value")
+
+
+def histogram(
+    entry: TensorEntry,
+    bins: int = 64,
+    *,
+    measured: Statistics | None = None,
+    progress: Progress | None = None,
+) -> Histogram | None:
+    """Count the finite elements in `bins` equal bins from the smallest to the largest.
+
+    Integers whose range is no wider than `bins` get a bin a value. `measured` are the tensor's
+    statistics where they are known already, else it is read twice. None without finite elements.
+    Raises SourceError where the bytes are gone, and Cancelled.
+    """
+    known = measured or statistics(entry, progress)
+    if known.min is None or known.max is None:
+        return None
+    low, high, bins = _range(entry, float(known.min), float(known.max), bins)
+    counts = torch.zeros(bins, dtype=torch.float64)
+    done = 0
+    for block in blocks(entry):
+        counts += torch.histc(_finite(_magnitudes(block)), bins, low, high)
+        done += block.numel()
+        if progress is not None:
+            progress.report(done, entry.numel, entry.key)
+    edges = torch.linspace(low, high, bins + 1, dtype=torch.float64)
+    return Histogram(
+        tuple(float(edge) for edge in edges), tuple(int(count) for count in counts.tolist())
+    )
+
+
+class _Moments:
+    """Count, mean and centred square sum of what was added so far."""
+
+    def __init__(self) -> None:
+        self.finite = 0
+        self.mean = 0.0
+        self.squares = 0.0
+        self.low = math.inf
+        self.high = -math.inf
+        self.exact: tuple[int, int] | None = None
+        self.zeros = self.nan = self.inf = 0
+
+    def add(self, block: torch.Tensor) -> None:
+        values = _magnitudes(block)
+        if not values.numel():
+            return
+        low, high = (float(end) for end in torch.aminmax(values))
+        if not math.isfinite(low + high):
+            nan = int(torch.isnan(values).sum())
+            finite = _finite(values)
+            self.nan += nan
+            self.inf += values.numel() - nan - finite.numel()
+            values = finite
+            if not values.numel():
+                return
+            low, high = (float(end) for end in torch.aminmax(values))
+        self.low, self.high = min(self.low, low), max(self.high, high)
+        self.zeros += values.numel() - int(torch.count_nonzero(values))
+        self._merge(values)
+        self._keep_exact(block)
+
+    def _merge(self, values: torch.Tensor) -> None:
+        count = values.numel()
+        mean = float(values.mean())
+        centred = values - mean
+        squares = float(torch.dot(centred, centred))
+        total = self.finite + count
+        step = mean - self.mean
+        self.squares += squares + step * step * self.finite * count / total
+        self.mean += step * count / total
+        self.finite = total
+
+    def _keep_exact(self, block: torch.Tensor) -> None:
+        integers = exact_integers(block)
+        if integers is None:
+            return
+        shift = integer_shift(block.dtype)
+        low, high = (int(end) + shift for end in torch.aminmax(integers))
+        seen = self.exact or (low, high)
+        self.exact = min(seen[0], low), max(seen[1], high)
+
+    def result(self, count: int, of: str) -> Statistics:
+        if not self.finite:
+            return Statistics(count, None, None, None, None, 0, self.nan, self.inf, of)
+        low, high = self.exact or (self.low, self.high)
+        std = math.sqrt(self.squares / (self.finite - 1)) if self.finite > 1 else None
+        return Statistics(count, low, high, self.mean, std, self.zeros, self.nan, self.inf, of)
+
+
+def _magnitudes(block: torch.Tensor) -> torch.Tensor:
+    if block.is_complex():
+        return block.to(torch.complex128).abs()
+    return as_float64(block)
+
+
+def _finite(values: torch.Tensor) -> torch.Tensor:
+    finite = torch.isfinite(values)
+    return values if bool(finite.all()) else values[finite]
+
+
+def _range(entry: TensorEntry, low: float, high: float, bins: int) -> tuple[float, float, int]:
+    whole = entry.dtype == "bool" or entry.dtype.lstrip("uq").startswith("int")
+    if whole and high - low < bins:
+        return low - 0.5, high + 0.5, int(high - low) + 1
+    if low == high:
+        spread = abs(low) * 0.5 or 0.5
+        return low - spread, high + spread, bins
+    return low, high, bins
