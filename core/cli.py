@@ -1,0 +1,399 @@
+"""The command line: the same core without a browser.
+
+Exit status: 0, 1 (the checkpoint does not fit), 2 (trouble: one sentence on stderr).
+`loupe inspect` imports no torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+from core.checkpoint import Checkpoint, StateDict, Verdict, open_checkpoint
+from core.errors import LoupeError, SourceError
+
+if TYPE_CHECKING:
+    from core.architectures import Architecture
+    from core.fixes import Recipe
+    from core.labels import Labels
+    from core.match import Match
+    from core.predict import Prediction
+
+FITS, DIFFERS, TROUBLE = 0, 1, 2
+
+APP = Path(__file__).resolve().parents[1] / "app.py"
+
+USAGE = """\
+usage: loupe [FILE [FILE]] [--port PORT] [--address ADDRESS]
+                                     start the app with these files on the bench
+       loupe inspect FILE            what is in a checkpoint
+       loupe fit FILE --arch NAME    whether it goes into an architecture, and what to repair
+       loupe predict FILE --arch NAME IMAGE...
+                                     what the model sees in images
+
+`loupe COMMAND --help` tells each one's options.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    command = _COMMANDS.get(given[0]) if given else None
+    try:
+        return command(given[1:]) if command else _start_app(given)
+    except LoupeError as error:
+        print(f"loupe: {error}", file=sys.stderr)
+        return TROUBLE
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away: Python would complain once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return TROUBLE
+
+
+def _start_app(given: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="loupe", usage=USAGE, add_help=False)
+    parser.add_argument("files", nargs="*", type=Path)
+    parser.add_argument("--port", type=int, default=8501)
+    parser.add_argument("--address", default="127.0.0.1")
+    parser.add_argument("-h", "--help", action="store_true")
+    options = parser.parse_args(given)
+    if options.help:
+        print(USAGE, end="")
+        return FITS
+    if len(options.files) > 2:
+        parser.error("at most two files go on the bench")
+    for file in options.files:
+        if not file.is_file():
+            raise SourceError(f"There is no file {file}.", "Check the path.")
+    environ = dict(os.environ)
+    if options.files:
+        environ["LOUPE_BENCH"] = os.pathsep.join(str(file.resolve()) for file in options.files)
+    print(f"Loupe is starting at http://{options.address}:{options.port}", flush=True)
+    return subprocess.call(
+        [
+            *(sys.executable, "-m", "streamlit", "run", str(APP)),
+            *("--server.address", options.address, "--server.port", str(options.port)),
+            *("--server.headless", "true"),
+        ],
+        env=environ,
+        cwd=APP.parent,
+    )
+
+
+def _inspect(given: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="loupe inspect", description="What is in a checkpoint.")
+    _add_file(parser)
+    options = parser.parse_args(given)
+    checkpoint = open_checkpoint(options.file)
+    state_dict = checkpoint.state_dict(options.state_dict)
+    if options.json:
+        _print_json(_checkpoint_json(checkpoint, state_dict))
+    else:
+        _print_checkpoint(checkpoint, state_dict)
+    return FITS
+
+
+def _checkpoint_json(checkpoint: Checkpoint, state_dict: StateDict) -> Mapping[str, object]:
+    return {
+        "format": checkpoint.format,
+        "tensors": [
+            {
+                "key": entry.key,
+                "shape": entry.shape,
+                "dtype": entry.dtype,
+                "nbytes": entry.nbytes,
+            }
+            for entry in state_dict.values()
+        ],
+        "state_dicts": [
+            {"path": path, "tensors": len(found)} for path, found in checkpoint.state_dicts.items()
+        ],
+        "globals": [{"name": use.name, "verdict": use.verdict.value} for use in checkpoint.globals],
+        "metadata": checkpoint.metadata,
+    }
+
+
+def _print_checkpoint(checkpoint: Checkpoint, state_dict: StateDict) -> None:
+    title = state_dict.path or "the file itself"
+    facts = [
+        ("file", checkpoint.name),
+        ("format", checkpoint.format_title),
+        ("size", f"{checkpoint.size:,} bytes"),
+        ("torch", checkpoint.torch_version or "not told"),
+        ("state_dict", f"{title}: {len(state_dict):,} tensors, {state_dict.numel:,} parameters"),
+    ]
+    others = [
+        f"{path or '(the file itself)'} ({len(found):,})"
+        for path, found in checkpoint.state_dicts.items()
+        if found.path != state_dict.path
+    ]
+    if others:
+        facts.append(("also inside", ", ".join(others)))
+    for name, value in facts:
+        print(f"{name:<12} {value}")
+    print()
+    _print_columns(
+        ("key", "shape", "dtype", "bytes"),
+        [
+            (entry.key, " × ".join(map(str, entry.shape)) or "scalar", entry.dtype, entry.nbytes)
+            for entry in state_dict.values()
+        ],
+    )
+    suspects = [use for use in checkpoint.globals if use.verdict != Verdict.PLAIN]
+    if suspects:
+        print("\nPython globals that the file names; none of them was imported or run:")
+        _print_columns(
+            ("global", "verdict", "why"),
+            [(use.name, use.verdict.value, use.reason) for use in suspects],
+        )
+    for note in checkpoint.notes:
+        print(f"\nnote: {note}")
+
+
+def _fit(given: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="loupe fit", description="Whether a checkpoint goes into an architecture."
+    )
+    _add_file(parser)
+    _add_fit(parser)
+    options = parser.parse_args(given)
+    from core.architectures import signature
+    from core.fit_summary import verdict
+    from core.fixes import apply_recipe, describe
+    from core.match import match
+    from core.proposals import propose
+
+    checkpoint = open_checkpoint(options.file)
+    architecture, recipe = _architecture(options), _recipe(options)
+    wanted = signature(architecture)
+    repaired = apply_recipe(recipe, checkpoint.state_dict(options.state_dict), wanted).state_dict
+    found = match(repaired, wanted)
+    proposals = () if found.fits else propose(repaired, wanted)
+    if options.json:
+        _print_json(
+            {
+                "architecture": architecture.key,
+                "fits": found.fits,
+                "coverage": {
+                    "keys": found.coverage_keys,
+                    "parameters": found.coverage_parameters,
+                },
+                "matched": len(found.matched),
+                "missing_keys": found.missing_keys,
+                "unexpected_keys": found.unexpected_keys,
+                "mismatched": [
+                    {"key": one.key, "found": one.found, "wanted": one.wanted}
+                    for one in found.mismatched
+                ],
+                "proposals": [
+                    {
+                        "fix": describe(proposal.fix),
+                        "before": proposal.before,
+                        "after": proposal.after,
+                        "total": proposal.total,
+                    }
+                    for proposal in proposals
+                ],
+            }
+        )
+    else:
+        print(f"{architecture.title}: {verdict(found)}")
+        _print_match(found)
+        for proposal in proposals:
+            print(f"repair: {proposal.sentence}")
+    return FITS if found.fits else DIFFERS
+
+
+def _print_match(found: Match) -> None:
+    from core.match import group_keys
+
+    for title, keys in (
+        ("missing_keys", found.missing_keys),
+        ("unexpected_keys", found.unexpected_keys),
+    ):
+        if keys:
+            print(f"\n{title} ({len(keys):,})")
+            for group in group_keys(keys):
+                print(f"  {group}")
+    if found.mismatched:
+        print(f"\nmismatched ({len(found.mismatched):,})")
+        for one in found.mismatched:
+            print(f"  {one.key}: the file has {one.found}, the model wants {one.wanted}")
+
+
+def _predict(given: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="loupe predict", description="What the model sees in images."
+    )
+    _add_file(parser)
+    _add_fit(parser)
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    parser.add_argument("-k", type=int, default=5, help="how many classes to print (5)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda:0, ... (cpu)")
+    parser.add_argument("--labels", type=Path, help="class names as txt, json or csv")
+    parser.add_argument(
+        "--partial",
+        action="store_true",
+        help="load what matches; the rest stays as the model initialises it",
+    )
+    options = parser.parse_args(given)
+    from core.architectures import signature
+    from core.fit_summary import verdict
+    from core.fixes import apply_recipe
+    from core.images import decode_image
+    from core.labels import choose_labels, parse_labels
+    from core.load import load_model
+    from core.match import match
+    from core.predict import predict
+    from core.preprocessing import default_preprocessing
+
+    checkpoint = open_checkpoint(options.file)
+    images = [(image.name, decode_image(_read(image), image.name)) for image in options.images]
+    own_labels = None
+    if options.labels:
+        own_labels = parse_labels(_read(options.labels), options.labels.name)
+    architecture, recipe = _architecture(options), _recipe(options)
+    wanted = signature(architecture)
+    repaired = apply_recipe(recipe, checkpoint.state_dict(options.state_dict), wanted).state_dict
+    found = match(repaired, wanted)
+    if not (found.fits or options.partial):
+        print(
+            f"loupe: {checkpoint.name}, {architecture.title}: {verdict(found)} "
+            "`loupe fit` tells what to repair; --partial loads what matches.",
+            file=sys.stderr,
+        )
+        return DIFFERS
+    loaded = load_model(repaired, architecture, device=options.device, strict=not options.partial)
+    preprocessing = default_preprocessing(architecture, checkpoint.metadata)
+    predictions = predict(loaded, images, preprocessing, k=sys.maxsize)
+    outputs = max(len(prediction.indices) for prediction in predictions)
+    labels = choose_labels(outputs, checkpoint, own_labels, str(options.labels))
+    tops = [_top(prediction, labels, options.k) for prediction in predictions]
+    if options.json:
+        _print_json(
+            {
+                "architecture": architecture.key,
+                "labels": labels.source,
+                "preprocessing": preprocessing.source,
+                "images": [
+                    {
+                        "name": prediction.name,
+                        "seconds": prediction.seconds,
+                        "trouble": prediction.trouble,
+                        "top": top,
+                    }
+                    for prediction, top in zip(predictions, tops, strict=True)
+                ],
+            }
+        )
+    else:
+        _print_predictions(predictions, tops)
+        print(f"\nlabels: {labels.source}\npreprocessing: {preprocessing.source}")
+    return FITS
+
+
+class _Class(TypedDict):
+    label: str
+    index: int
+    probability: float
+
+
+def _top(prediction: Prediction, labels: Labels, k: int) -> list[_Class]:
+    pairs = zip(prediction.indices, prediction.probabilities, strict=True)
+    return [
+        {"label": labels.names[index], "index": index, "probability": probability}
+        for index, probability in islice(pairs, k)
+    ]
+
+
+def _print_predictions(predictions: Sequence[Prediction], tops: Sequence[list[_Class]]) -> None:
+    for prediction, top in zip(predictions, tops, strict=True):
+        print(f"{prediction.name}  ({prediction.seconds * 1000:.0f} ms)")
+        if prediction.trouble:
+            print(f"  {prediction.trouble}")
+        if prediction.untrained:
+            print("  Parts of this model were never loaded: the numbers mean nothing.")
+        for one in top:
+            print(f"  {one['probability']:7.2%}  {one['label']}")
+
+
+def _architecture(options: argparse.Namespace) -> Architecture:
+    from core.architectures import parse_architecture
+
+    architecture = parse_architecture(options.arch)
+    given = {"num_classes": options.num_classes, "in_chans": options.in_chans}
+    chosen = dict(architecture.options) | {
+        name: value for name, value in given.items() if value is not None
+    }
+    return replace(architecture, options=tuple(sorted(chosen.items())))
+
+
+def _recipe(options: argparse.Namespace) -> Recipe:
+    from core.fixes import Drop, Recipe, Step, StripPrefix
+
+    strips = [Step(StripPrefix(prefix)) for prefix in options.strip_prefix]
+    return Recipe((*strips, *(Step(Drop(pattern)) for pattern in options.drop)))
+
+
+def _add_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    parser.add_argument(
+        "--state-dict", metavar="PATH", help="the state_dict inside to take (the best one)"
+    )
+
+
+def _add_fit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--arch",
+        required=True,
+        metavar="NAME",
+        help="resnet18, timm:resnet50d, torchvision:vit_b_16, own:module.function",
+    )
+    parser.add_argument("--num-classes", type=int, metavar="N")
+    parser.add_argument("--in-chans", type=int, metavar="N", help="input channels (timm)")
+    parser.add_argument(
+        "--strip-prefix", action="append", default=[], metavar="P", help="may be repeated"
+    )
+    parser.add_argument(
+        "--drop", action="append", default=[], metavar="GLOB", help="leave keys out; repeatable"
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SourceError(
+            f"{path} cannot be read: {error.strerror}.", "Check the path and its permissions."
+        ) from error
+
+
+def _print_json(document: Mapping[str, object]) -> None:
+    print(json.dumps(document, ensure_ascii=False))
+
+
+def _print_columns(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    table = [header, *[[str(cell) for cell in row] for row in rows]]
+    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
+    for row in table:
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
+
+
+_COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {
+    "inspect": _inspect,
+    "fit": _fit,
+    "predict": _predict,
+}

@@ -1,0 +1,164 @@
+"""The `loupe` command, run as a user runs it: a process, its output, its exit status."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torchvision.models import resnet18
+
+from core.samples import SAMPLES, sample_images
+
+LOUPE = Path(sys.executable).with_name("loupe")
+
+
+def loupe(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [LOUPE, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+@pytest.fixture(scope="module")
+def training_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A 10-class resnet18, saved from DataParallel in a training checkpoint."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("cli") / "run.pth"
+    model = torch.nn.DataParallel(resnet18(num_classes=10))
+    torch.save({"epoch": 7, "state_dict": model.state_dict(), "note": "ü"}, path)
+    return path
+
+
+def test_inspect_json_lists_the_best_state_dict_in_file_order(training_file: Path) -> None:
+    told = json.loads(loupe("inspect", training_file, "--json").stdout)
+    state_dict = torch.load(training_file)["state_dict"]
+    assert told["format"] == "zip"
+    assert told["tensors"] == [
+        {
+            "key": key,
+            "shape": list(tensor.shape),
+            "dtype": str(tensor.dtype).removeprefix("torch."),
+            "nbytes": tensor.nbytes,
+        }
+        for key, tensor in state_dict.items()
+    ]
+    assert told["state_dicts"] == [{"path": "state_dict", "tensors": len(state_dict)}]
+    assert {"name": "collections.OrderedDict", "verdict": "plain data"} in told["globals"]
+    assert told["metadata"] == {"epoch": 7, "note": "ü"}
+
+
+def test_inspect_takes_another_state_dict_by_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "two.pth"
+    raw, ema = {"w": torch.zeros(2)}, {"w": torch.ones(2), "b": torch.ones(1)}
+    torch.save({"model": raw, "model_ema": ema}, path)
+    told = json.loads(loupe("inspect", path, "--state-dict", "model_ema", "--json").stdout)
+    assert [tensor["key"] for tensor in told["tensors"]] == ["w", "b"]
+    wrong = loupe("inspect", path, "--state-dict", "nothing")
+    assert wrong.returncode == 2
+    assert "nothing" in wrong.stderr
+    assert "model_ema" in wrong.stderr
+
+
+def test_inspect_reads_well_without_json(training_file: Path) -> None:
+    told = loupe("inspect", training_file)
+    assert told.returncode == 0
+    assert "module.layer1.0.conv1.weight" in told.stdout
+    assert "64 × 64 × 3 × 3" in told.stdout
+
+
+def test_inspect_imports_no_torch(training_file: Path) -> None:
+    script = (
+        "import sys; from core.cli import main; main(['inspect', sys.argv[1], '--json']);"
+        "assert not {'torch', 'numpy', 'streamlit'} & set(sys.modules), sorted(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, training_file], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_fit_exits_1_with_the_repair_and_0_once_it_is_taken(training_file: Path) -> None:
+    before = loupe("fit", training_file, "--arch", "resnet18", "--num-classes", 10)
+    assert before.returncode == 1
+    assert "module." in before.stdout
+    after = loupe(
+        *("fit", training_file, "--arch", "resnet18", "--num-classes", 10),
+        *("--strip-prefix", "module.", "--json"),
+    )
+    assert after.returncode == 0
+    told = json.loads(after.stdout)
+    assert told["fits"] is True
+    assert told["matched"] == len(resnet18().state_dict())
+    assert told["missing_keys"] == told["unexpected_keys"] == told["mismatched"] == []
+
+
+def test_predict_gives_the_probabilities_of_plain_torch(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    model = resnet18(num_classes=3).eval()
+    torch.save({"state_dict": model.state_dict(), "classes": ["ant", "bee", "cat"]}, tmp_path / "m")
+    Image.radial_gradient("L").convert("RGB").save(tmp_path / "picture.png")
+    done = loupe(
+        *("predict", tmp_path / "m", "--arch", "torchvision:resnet18", "--num-classes", 3),
+        *(tmp_path / "picture.png", "-k", 3, "--json"),
+    )
+    assert done.returncode == 0, done.stderr
+    from torchvision.models import ResNet18_Weights
+
+    inputs = ResNet18_Weights.DEFAULT.transforms()(Image.open(tmp_path / "picture.png"))
+    with torch.inference_mode():
+        expected = model(inputs[None]).softmax(1)[0]
+    [image] = json.loads(done.stdout)["images"]
+    assert image["name"] == "picture.png"
+    assert [one["label"] for one in image["top"]] == [
+        ["ant", "bee", "cat"][index] for index in expected.argsort(descending=True)
+    ]
+    for one in image["top"]:
+        assert one["probability"] == pytest.approx(expected[one["index"]].item(), rel=1e-5)
+
+
+def test_predict_on_the_sample_reads_the_digits(tmp_path: Path) -> None:
+    final = SAMPLES["final"]
+    arch = json.loads(loupe("inspect", final.path, "--json").stdout)["metadata"]["arch"]
+    done = loupe(
+        *("predict", final.path, "--arch", f"torchvision:{arch}", "--num-classes", 10),
+        *("--strip-prefix", "module.", *sample_images(), "--json"),
+    )
+    assert done.returncode == 0, done.stderr
+    images = json.loads(done.stdout)["images"]
+    assert len(images) == len(sample_images())
+    right = sum(image["top"][0]["label"] in image["name"] for image in images)
+    assert right >= len(images) - 1
+
+
+def test_predict_refuses_a_checkpoint_that_does_not_fit(training_file: Path) -> None:
+    picture = sample_images()[0]
+    done = loupe("predict", training_file, "--arch", "resnet18", picture)
+    assert done.returncode == 1
+    assert "does not fit" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["inspect", "/nowhere/at/all.pth"],
+        ["inspect", Path(__file__)],
+        ["fit", Path(__file__), "--arch", "resnet18"],
+        ["/nowhere/at/all.pth"],
+    ],
+)
+def test_trouble_is_one_sentence_on_stderr_and_exit_status_2(arguments: list[object]) -> None:
+    done = loupe(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("loupe: ")
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_unknown_architecture_is_named_with_the_nearest(training_file: Path) -> None:
+    done = loupe("fit", training_file, "--arch", "resnet81")
+    assert done.returncode == 2
+    assert "resnet18" in done.stderr

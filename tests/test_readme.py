@@ -1,0 +1,63 @@
+"""The README's commands run, and its table of variables is what the server reads."""
+
+import re
+import shlex
+import subprocess
+from glob import glob
+from pathlib import Path
+
+import pytest
+
+from core.settings import read_settings
+
+REPOSITORY = Path(__file__).parents[1]
+README = (REPOSITORY / "README.md").read_text()
+
+COMMANDS = [
+    line
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+]
+LOUPE_COMMANDS = [
+    line for line in COMMANDS if re.match(r"\.venv/bin/loupe (inspect|fit|pred)", line)
+]
+
+
+@pytest.mark.parametrize("command", LOUPE_COMMANDS)
+def test_a_command_of_the_readme_works_as_typed(command: str) -> None:
+    words = [
+        found
+        for word in shlex.split(command)
+        for found in (sorted(glob(word, root_dir=REPOSITORY)) if "*" in word else [word])
+    ]
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_every_make_target_of_the_readme_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"make ([a-z]+)", README))
+    assert {"run", "test"} <= named
+    assert named <= targets
+
+
+def test_the_table_of_variables_gives_the_real_defaults() -> None:
+    rows = dict(re.findall(r"^\| `(LOUPE_\w+)` \|.*\| (.*?) \|$", README, re.MULTILINE))
+    told = {name: default.strip("`") for name, default in rows.items() if default != "none"}
+    assert read_settings(told) == read_settings({})
+    assert set(rows) == {
+        "LOUPE_DATA",
+        "LOUPE_LARGEST_FILE",
+        "LOUPE_MODELS",
+        "LOUPE_MODEL_MEMORY",
+        "LOUPE_QUOTA",
+        "LOUPE_ROOTS",
+    }
+
+
+def test_every_picture_of_the_readme_is_there() -> None:
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)
+    assert pictures
+    for picture in pictures:
+        assert (REPOSITORY / picture).is_file()
