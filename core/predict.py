@@ -23,7 +23,7 @@ BATCH = 8
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """A picture's classes by falling probability: `indices` and `probabilities` (0 to 1) have
-    one entry each.
+    one entry each; `classes` is how many the model knows.
 
     `seconds` is the model's time, a batch's shared evenly over its pictures. `trouble` is a
     sentence where the picture could not be prepared or the model gave no usable numbers
@@ -37,6 +37,7 @@ class Prediction:
     seconds: float
     trouble: str = ""
     untrained: bool = False
+    classes: int = 0
 
 
 def predict(
@@ -171,20 +172,16 @@ def _first_line(error: Exception) -> str:
 def _prediction(
     name: str, row: torch.Tensor, k: int, seconds: float, untrained: bool
 ) -> Prediction:
-    if not row.isfinite().all():
+    trouble, indices, probabilities = "", (), ()
+    if row.isfinite().all():
+        top = row.topk(min(k, len(row)))
+        indices, probabilities = tuple(top.indices.tolist()), tuple(top.values.tolist())
+    else:
         trouble = (
             "The model's output is not a number (NaN): its weights hold NaN or infinite values, "
             "or overflow in this dtype."
         )
-        return Prediction(name, (), (), seconds, trouble, untrained)
-    top = row.topk(min(k, len(row)))
-    return Prediction(
-        name,
-        tuple(top.indices.tolist()),
-        tuple(top.values.tolist()),
-        seconds,
-        untrained=untrained,
-    )
+    return Prediction(name, indices, probabilities, seconds, trouble, untrained, len(row))
 
 
 def untrained_keys(loaded: LoadedModel) -> tuple[str, ...]:

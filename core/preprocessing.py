@@ -127,7 +127,7 @@ def default_preprocessing(
     """
     known = signature(architecture)
     if architecture.library == "torchvision":
-        found = _torchvision(architecture.name, known)
+        found = _torchvision(architecture, known)
     elif architecture.library == "timm":
         found = _timm(architecture.name)
     else:
@@ -136,12 +136,18 @@ def default_preprocessing(
     return with_channels(stated or found, input_channels(known))
 
 
-def _torchvision(name: str, known: Signature) -> Preprocessing:
+TRANSFORM_INPUT = ("googlenet", "inception_v3")
+"""torchvision's models whose ImageNet weights come with `transform_input=True`: the model turns
+ImageNet's normalisation into mean and std of 0.5 (torchvision/models/inception.py). No
+state_dict says so, and a model built without the weights does not do it."""
+
+
+def _torchvision(architecture: Architecture, known: Signature) -> Preprocessing:
     """From the model's default weights; of several, those whose pictures fit its size."""
     from torchvision.models import get_model_weights
 
     try:
-        weights = get_model_weights(name)
+        weights = get_model_weights(architecture.name)
     except ValueError:
         return IMAGENET
     size = _fixed_size(known)
@@ -149,14 +155,20 @@ def _torchvision(name: str, known: Signature) -> Preprocessing:
     chosen = weights.DEFAULT if weights.DEFAULT in fitting or not fitting else fitting[0]
     recipe = chosen.transforms()
     resize, crop = recipe.resize_size[0], recipe.crop_size[0]
+    mean, std, remark = tuple(recipe.mean), tuple(recipe.std), ""
+    if architecture.name in TRANSFORM_INPUT and dict(architecture.options).get(
+        "num_classes", 1000
+    ) == len(chosen.meta["categories"]):
+        mean, std = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+        remark = ", normalised as its transform_input does"
     return Preprocessing(
         resize=(resize, resize),
         crop=(crop, crop),
         interpolation=recipe.interpolation.value,
-        mean=tuple(recipe.mean),
-        std=tuple(recipe.std),
+        mean=mean,
+        std=std,
         channels=3,
-        source=f"torchvision's own recipe for {chosen}",
+        source=f"torchvision's own recipe for {chosen}{remark}",
     )
 
 

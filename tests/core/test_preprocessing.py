@@ -1,0 +1,175 @@
+"""What a model is fed is what its own library feeds it, or what the checkpoint states."""
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from timm.data import create_transform, resolve_data_config
+from torchvision.models import get_model_weights
+
+from core.architectures import Architecture, signature
+from core.errors import ImageError
+from core.preprocessing import (
+    IMAGENET,
+    default_preprocessing,
+    input_channels,
+    prepare,
+    stated_preprocessing,
+    with_channels,
+)
+
+
+def photo(width=320, height=241):
+    noise = np.random.default_rng(3).integers(0, 256, (height // 8 + 1, width // 8 + 1, 3))
+    return Image.fromarray(noise.astype(np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
+
+
+SIZES = [(320, 241), (241, 320), (40, 30), (224, 224), (1000, 61)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", ["resnet18", "efficientnet_b0", "vit_b_16", "mobilenet_v3_large"])
+def test_a_torchvision_model_is_fed_exactly_what_its_weights_transforms_make(name, size):
+    image = photo(*size)
+    expected = get_model_weights(name).DEFAULT.transforms()(image)
+    preprocessing = default_preprocessing(Architecture("torchvision", name))
+    assert torch.equal(prepare(image, preprocessing), expected)
+    assert f"{get_model_weights(name).DEFAULT}" in preprocessing.source
+    assert not preprocessing.guessed
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet18",
+        "vit_tiny_patch16_224",  # mean and std of 0.5
+        "convnext_base.clip_laion2b_augreg_ft_in12k_in1k_384",  # squash
+        "beit3_base_patch16_224",
+        "vit_base_patch16_sapiens2",  # not square
+        "test_resnet",
+    ],
+)
+def test_a_timm_model_is_fed_what_timms_own_transform_makes(name, size):
+    image = photo(*size)
+    config = resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg(name).to_dict())
+    expected = create_transform(**config)(image)
+    actual = prepare(image, default_preprocessing(Architecture("timm", name)))
+    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-6)
+
+
+def test_timms_padding_models_are_padded_as_timm_does():
+    padded = [
+        name
+        for name in timm.list_models()
+        if (config := timm.get_pretrained_cfg(name)) and config.crop_mode == "border"
+    ]
+    assert padded
+    image = photo(300, 200)
+    config = resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg(padded[0]).to_dict())
+    actual = prepare(image, default_preprocessing(Architecture("timm", padded[0])))
+    torch.testing.assert_close(actual, create_transform(**config)(image), rtol=0, atol=1e-6)
+
+
+def test_a_vit_that_takes_one_size_only_is_fed_that_size():
+    preprocessing = default_preprocessing(Architecture("torchvision", "vit_h_14"))
+    assert preprocessing.crop == (224, 224)
+    assert "LINEAR" in preprocessing.source
+
+
+def test_a_model_of_one_channel_is_fed_grey():
+    architecture = Architecture("timm", "resnet18", (("in_chans", 1),))
+    preprocessing = default_preprocessing(architecture)
+    assert preprocessing.channels == len(preprocessing.mean) == len(preprocessing.std) == 1
+    assert prepare(photo(), preprocessing).shape[0] == 1
+
+
+def test_a_model_of_more_channels_gets_the_colours_repeated():
+    preprocessing = with_channels(IMAGENET, 5)
+    tensor = prepare(photo(), preprocessing)
+    assert tensor.shape == (5, 224, 224)
+    assert torch.equal(tensor[3:], tensor[:2])
+
+
+def test_the_number_of_channels_comes_from_the_first_convolution():
+    assert input_channels(signature(Architecture("torchvision", "resnet18"))) == 3
+    assert input_channels(signature(Architecture("timm", "resnet18", (("in_chans", 4),)))) == 4
+    assert input_channels({}) == 3
+
+
+SAMPLE = {
+    "resize": 64,
+    "crop": 64,
+    "interpolation": "bilinear",
+    "mean": [0.5, 0.5, 0.5],
+    "std": [0.5, 0.5, 0.5],
+}
+
+
+@pytest.mark.parametrize(
+    ("entry", "resize", "crop", "interpolation", "mean"),
+    [
+        (SAMPLE, (64, 64), (64, 64), "bilinear", 0.5),
+        ({"size": 96, "mean": [0.1] * 3, "std": [1, 1, 1]}, (96, 96), (96, 96), "bilinear", 0.1),
+        (
+            {"input_size": [3, 192, 128], "crop_pct": 0.5, "interpolation": "bicubic"},
+            (384, 256),
+            (192, 128),
+            "bicubic",
+            0.485,
+        ),
+        (
+            {
+                "image_mean": [0.5] * 3,
+                "image_std": [0.5] * 3,
+                "size": {"shortest_edge": 256},
+                "crop_size": {"height": 224, "width": 224},
+                "resample": 3,
+            },
+            (256, 256),
+            (224, 224),
+            "bicubic",
+            0.5,
+        ),
+        (
+            {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]},
+            (256, 256),
+            (224, 224),
+            "bilinear",
+            0.485,
+        ),
+    ],
+)
+def test_what_a_checkpoint_states_comes_first(entry, resize, crop, interpolation, mean):
+    metadata = {"epoch": 3, "hyper_parameters": {"preprocessing": entry}}
+    found = default_preprocessing(Architecture("torchvision", "resnet18"), metadata)
+    assert (found.resize, found.crop, found.interpolation) == (resize, crop, interpolation)
+    assert found.mean[0] == pytest.approx(mean)
+    assert found.source == "the checkpoint's own hyper_parameters.preprocessing"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {},
+        {"mean": "imagenet", "std": None},
+        {"mean": [0.5] * 3, "std": [0.0] * 3},
+        {"mean": [float("nan")] * 3, "std": [1] * 3},
+        {"size": 10**9},
+        {"size": -3},
+        {"size": 0.5},
+    ],
+)
+def test_a_checkpoints_unusable_statement_is_passed_over(entry):
+    assert stated_preprocessing({"preprocessing": entry}, IMAGENET) is None
+
+
+def test_nobodys_values_are_called_a_guess():
+    assert IMAGENET.guessed
+    assert IMAGENET.source.startswith("guessed")
+
+
+def test_a_picture_too_thin_to_resize_is_refused_before_it_fills_the_memory():
+    with pytest.raises(ImageError, match="too long and thin"):
+        prepare(Image.new("RGB", (400_000, 1)), IMAGENET)
