@@ -18,9 +18,8 @@ COMMANDS = [
     for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
     for line in block.splitlines()
 ]
-LOUPE_COMMANDS = [
-    line for line in COMMANDS if re.match(r"\.venv/bin/loupe (inspect|fit|pred)", line)
-]
+RUN_HERE = r"\.venv/bin/loupe (inspect|fit|predict)"
+LOUPE_COMMANDS = [line for line in COMMANDS if re.match(RUN_HERE, line)]
 
 
 @pytest.mark.parametrize("command", LOUPE_COMMANDS)
