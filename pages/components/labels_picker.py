@@ -1,0 +1,54 @@
+"""The names of a slot's classes: shown with where they are known from, and one's own instead."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.checkpoint import Checkpoint
+from core.errors import LabelsError
+from core.labels import Labels, choose_labels, parse_labels
+
+
+def labels_picker(key: str, outputs: int, checkpoint: Checkpoint) -> Labels:
+    """Draw the names' source and an upload for a list of one's own; returns one name an output."""
+    own = st.session_state.get(f"{key}-own")
+    try:
+        name, names = own or ("", None)
+        labels = choose_labels(outputs, checkpoint, names, name)
+    except LabelsError as error:
+        st.error(str(error), icon=":material/error:")
+        labels = choose_labels(outputs, checkpoint)
+    st.caption(f"{labels.source[:1].upper()}{labels.source[1:]}.")
+    problem = st.session_state.get(f"{key}-problem")
+    if problem:
+        st.error(problem, icon=":material/error:")
+    if own:
+        st.button("Remove the list", key=f"{key}-remove", on_click=_remove, args=(key,))
+        return labels
+    st.file_uploader(
+        "A list of your own",
+        ["txt", "json", "csv", "tsv"],
+        max_upload_size=4,
+        key=f"{key}-upload",
+        on_change=_take,
+        args=(key,),
+        help="One name a line, a JSON list or mapping, or a CSV with one name a row.",
+    )
+    return labels
+
+
+def _take(key: str) -> None:
+    upload = st.session_state[f"{key}-upload"]
+    st.session_state[f"{key}-problem"] = None
+    if upload is None:
+        return
+    try:
+        names = parse_labels(upload.getvalue(), upload.name)
+    except LabelsError as error:
+        st.session_state[f"{key}-problem"] = str(error)
+    else:
+        st.session_state[f"{key}-own"] = upload.name, names
+
+
+def _remove(key: str) -> None:
+    del st.session_state[f"{key}-own"]

@@ -1,0 +1,109 @@
+"""The pictures that a session works with: uploads or the sample's, kept by their content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
+
+import streamlit as st
+
+from core.errors import ImageError
+from core.images import decode_image
+from core.samples import sample_images
+
+LARGEST_MB, ALL_MB = 25, 200
+"""What one picture and a session's pictures together may take, in MB of 1,000,000 bytes."""
+
+ENDINGS = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "jp2", "avif"]
+THUMBNAIL = 320
+"""The longest edge of a thumbnail in pixels."""
+
+KEY = "pictures"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An encoded picture that is known to decode; `identity` is the SHA-256 of `data`."""
+
+    name: str
+    identity: str
+    data: bytes
+    thumbnail: bytes
+
+
+def picture_tray() -> tuple[Picture, ...]:
+    """Draw the uploader and its offers; returns the session's pictures in their order.
+
+    What is uploaded is added and leaves the uploader at once, which would keep it in memory.
+    """
+    uploader = f"{KEY}-upload-{st.session_state.get(f'{KEY}-round', 0)}"
+    st.file_uploader(
+        "Pictures",
+        ENDINGS,
+        accept_multiple_files=True,
+        max_upload_size=LARGEST_MB,
+        key=uploader,
+        on_change=_take_uploads,
+        args=(uploader,),
+        label_visibility="collapsed",
+    )
+    pictures: tuple[Picture, ...] = st.session_state.get(KEY, ())
+    with st.container(horizontal=True):
+        st.button(
+            "Use the sample’s pictures",
+            key=f"{KEY}-sample",
+            on_click=_take_samples,
+            type="secondary" if pictures else "primary",
+        )
+        if pictures:
+            st.button("Clear the pictures", key=f"{KEY}-clear", on_click=_clear, type="tertiary")
+    for problem in st.session_state.get(f"{KEY}-problems", ()):
+        st.error(problem, icon=":material/error:")
+    return pictures
+
+
+def _take_uploads(uploader: str) -> None:
+    _take([(upload.name, upload.getvalue()) for upload in st.session_state[uploader]])
+    st.session_state[f"{KEY}-round"] = st.session_state.get(f"{KEY}-round", 0) + 1
+
+
+def _take_samples() -> None:
+    _take([(path.name, path.read_bytes()) for path in sample_images()])
+
+
+def _clear() -> None:
+    st.session_state[KEY], st.session_state[f"{KEY}-problems"] = (), ()
+
+
+def _take(files: Iterable[tuple[str, bytes]]) -> None:
+    """Add the files that are pictures; what is wrong with the others is shown."""
+    pictures: dict[str, Picture] = {
+        picture.identity: picture for picture in st.session_state.get(KEY, ())
+    }
+    room = ALL_MB * 1_000_000 - sum(len(picture.data) for picture in pictures.values())
+    problems = []
+    for name, data in files:
+        identity = sha256(data).hexdigest()
+        if identity in pictures:
+            continue
+        if len(data) > room:
+            problems.append(f"{name} is left out: all pictures together may take {ALL_MB} MB.")
+            continue
+        try:
+            pictures[identity] = Picture(name, identity, data, _thumbnail(data, name))
+        except ImageError as error:
+            problems.append(str(error))
+            continue
+        room -= len(data)
+    st.session_state[KEY] = tuple(pictures.values())
+    st.session_state[f"{KEY}-problems"] = tuple(problems)
+
+
+def _thumbnail(data: bytes, name: str) -> bytes:
+    image = decode_image(data, name)
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    buffer = BytesIO()
+    image.save(buffer, "WEBP", quality=85)
+    return buffer.getvalue()

@@ -1,0 +1,122 @@
+"""Runs the slots' models over the pictures in a job that starts when something has changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+from PIL import Image
+
+from core.checkpoint import StateDict
+from core.errors import LoupeError
+from core.images import decode_image
+from core.jobs import Cancelled, Job, Progress
+from core.load import LoadedModel
+from core.model_request import ModelRequest, load_requested
+from core.pool import ModelPool
+from core.predict import Prediction, predict
+from core.preprocessing import Preprocessing
+from pages.components.job_panel import job_panel
+from pages.components.picture_tray import Picture
+from pages.components.resources import jobs, model_pool
+
+KEPT = 1000
+"""Classes kept a picture, so that another k, or the other slot's classes, need no second run."""
+
+PATIENCE = 1.5
+"""Seconds to wait before a progress bar is drawn: most runs are over by then."""
+
+Outcome = tuple[Prediction, ...] | LoupeError
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One slot's part: a model, the state_dict to load it from again if the pool gave it up, and
+    what to feed it."""
+
+    slot: str
+    request: ModelRequest
+    state_dict: StateDict
+    preprocessing: Preprocessing
+
+
+def predictions(tasks: Sequence[Task], pictures: Sequence[Picture]) -> Mapping[str, Outcome] | None:
+    """Each slot's predictions in the order of the pictures, or the error that stopped it; None,
+    with a progress bar drawn, while the job runs or after it was cancelled."""
+    wanted = (
+        tuple((task.slot, task.request, task.preprocessing) for task in tasks),
+        tuple(picture.identity for picture in pictures),
+    )
+    started: tuple[object, Job[Mapping[str, Outcome]]] | None
+    started = st.session_state.get("prediction-job")
+    if started is None or started[0] != wanted:
+        if started is not None:
+            started[1].cancel()
+        job = jobs().start(_work(model_pool(), tuple(tasks), tuple(pictures)))
+        started = st.session_state["prediction-job"] = wanted, job
+        _wait(job)
+    try:
+        return job_panel("prediction-job", started[1])
+    except Cancelled:
+        st.caption("The run was cancelled.")
+        st.button("Run again", key="prediction-again", on_click=_forget)
+        return None
+
+
+def _forget() -> None:
+    del st.session_state["prediction-job"]
+
+
+def _wait(job: Job[Mapping[str, Outcome]]) -> None:
+    until = time.monotonic() + PATIENCE
+    while job.running and time.monotonic() < until:
+        time.sleep(0.02)
+
+
+def _work(
+    pool: ModelPool, tasks: Sequence[Task], pictures: Sequence[Picture]
+) -> Callable[[Progress], Mapping[str, Outcome]]:
+    def work(progress: Progress) -> Mapping[str, Outcome]:
+        outcomes: dict[str, Outcome] = {}
+        for number, task in enumerate(tasks):
+            part = _Part(progress, task.slot, number * len(pictures), len(tasks) * len(pictures))
+            try:
+                outcomes[task.slot] = _run(pool, task, pictures, part)
+            except LoupeError as error:
+                outcomes[task.slot] = error
+        return outcomes
+
+    return work
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One slot's share of the progress, in pictures."""
+
+    progress: Progress
+    slot: str
+    before: int
+    total: int
+
+    def report(self, done: int, _: int, name: str) -> None:
+        self.progress.report(self.before + done, self.total, f"{self.slot}: {name}")
+
+    def loading(self, *_: object) -> None:
+        self.progress.report(self.before, self.total, f"{self.slot}: loading the model again")
+
+
+def _run(
+    pool: ModelPool, task: Task, pictures: Sequence[Picture], part: _Part
+) -> tuple[Prediction, ...]:
+    def load() -> LoadedModel:
+        return load_requested(task.request, task.state_dict, part.loading)
+
+    with pool.get(task.request, load) as loaded:
+        return predict(loaded, _decoded(pictures), task.preprocessing, KEPT, part.report)
+
+
+def _decoded(pictures: Sequence[Picture]) -> Iterator[tuple[str, Image.Image]]:
+    for picture in pictures:
+        yield picture.name, decode_image(picture.data, picture.name)

@@ -1,0 +1,86 @@
+"""What the models said: a card a picture with its charts, and a table over all pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+import streamlit as st
+
+from core.labels import Labels
+from core.predict import Prediction
+from core.prediction_table import bars, predictions_csv
+from pages.components.picture_tray import Picture
+from pages.components.topk_chart import percent, topk_chart
+
+UNTRAINED = (
+    "Untrained: a part of this model stays as initialised, so these numbers mean nothing. "
+    "Fit lists which keys."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One slot's part: its file's name, a prediction a picture, and the names of its classes."""
+
+    file: str
+    predictions: tuple[Prediction, ...]
+    labels: Labels
+
+
+def result_cards(pictures: Sequence[Picture], answers: Mapping[str, Answer], k: int) -> None:
+    """A card a picture: the picture, and beside it each slot's k most probable classes."""
+    for slot, answer in answers.items():
+        if any(prediction.untrained for prediction in answer.predictions):
+            st.warning(f"{slot}, {answer.file}. {UNTRAINED}", icon=":material/warning:")
+        if answer.labels.guessed:
+            st.caption(f"Classes of {slot}: {answer.labels.source}.")
+    for number, picture in enumerate(pictures):
+        with st.container(border=True):
+            _card(picture, number, answers, k)
+
+
+def _card(picture: Picture, number: int, answers: Mapping[str, Answer], k: int) -> None:
+    mine = {slot: answer.predictions[number] for slot, answer in answers.items()}
+    labels = {slot: answer.labels.names for slot, answer in answers.items()}
+    rows = bars(mine, labels, k)
+    image, *columns = st.columns([1, *[3 if len(mine) == 1 else 2] * len(mine)], gap="medium")
+    with image:
+        st.image(picture.thumbnail, width=128, alt=picture.name)
+        st.caption(picture.name)
+    for column, (slot, prediction) in zip(columns, mine.items(), strict=True):
+        with column:
+            flag = " · untrained" if prediction.untrained else ""
+            st.caption(
+                f"**{slot}** · {answers[slot].file} · {1000 * prediction.seconds:.1f}\u202fms{flag}"
+            )
+            if prediction.trouble:
+                st.error(prediction.trouble, icon=":material/error:")
+            else:
+                topk_chart(rows[slot], slot, f"chart-{slot}-{picture.identity}")
+
+
+def result_table(pictures: Sequence[Picture], answers: Mapping[str, Answer], k: int) -> None:
+    """The most probable class of every picture, and all of the k as a CSV file."""
+    st.subheader("All pictures")
+    columns: dict[str, list[str | float | None]] = {"Picture": [each.name for each in pictures]}
+    for slot, answer in answers.items():
+        names, ours = answer.labels.names, answer.predictions
+        columns[f"{slot}: class"] = [names[p.indices[0]] if p.indices else "–" for p in ours]
+        columns[f"{slot}: probability"] = [
+            percent(p.probabilities[0] if p.indices else None) for p in ours
+        ]
+        columns[f"{slot}: time (ms)"] = [round(1000 * p.seconds, 1) for p in ours]
+    st.dataframe(columns, hide_index=True, key="prediction-table")
+    data = predictions_csv(
+        {slot: answer.predictions for slot, answer in answers.items()},
+        {slot: answer.labels.names for slot, answer in answers.items()},
+        {slot: answer.file for slot, answer in answers.items()},
+        k,
+    )
+    # The hash in the name keeps Streamlit from serving another run's file of the same length.
+    name = f"predictions-{sha256(data).hexdigest()[:12]}.csv"
+    st.download_button(
+        "Download as CSV", data, name, "text/csv", key="prediction-csv", on_click="ignore"
+    )

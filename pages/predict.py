@@ -1,0 +1,92 @@
+"""Predict: what the loaded model sees in a picture, and beside it what the other one sees."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.checkpoint import Checkpoint
+from core.errors import LoupeError
+from core.model_request import ModelRequest
+from core.predict import Prediction
+from pages.components.frame import empty_state, page_header
+from pages.components.labels_picker import labels_picker
+from pages.components.picture_tray import picture_tray
+from pages.components.prediction_job import Task, predictions
+from pages.components.prediction_results import Answer, result_cards, result_table
+from pages.components.preprocessing_editor import preprocessing_editor, slot_preprocessing
+from pages.components.resources import model_pool
+from pages.components.slot_model import slot_request
+from pages.components.workspace import workspace
+
+
+def main() -> None:
+    page_header("Predict", "The most probable classes of a picture, as the loaded model sees it.")
+    opened = {slot: file for slot in ("A", "B") if (file := workspace().checkpoint(slot))}
+    if not opened:
+        empty_state(
+            "No model to ask yet",
+            "Open a checkpoint and load it on Fit. Then show it pictures here and read its most "
+            "probable classes, or compare two checkpoints on the same picture.",
+        )
+        return
+    loaded = {slot: request for slot in opened if (request := _loaded(slot))}
+    _send_to_fit({slot: file.name for slot, file in opened.items() if slot not in loaded})
+    if not loaded:
+        return
+    pictures = picture_tray()
+    settings = st.expander("What the model is fed, and what its classes are called")
+    with settings:
+        columns = dict(zip(loaded, st.columns(len(loaded), gap="large"), strict=True))
+    tasks = []
+    for slot, request in loaded.items():
+        with columns[slot]:
+            tasks.append(_task(slot, request, opened[slot]))
+    if not pictures:
+        st.caption("Add pictures, or use the sample’s, to see what the model makes of them.")
+        return
+    outcomes = predictions(tasks, pictures)
+    if outcomes is None:
+        return
+    answers = {}
+    for slot, outcome in outcomes.items():
+        if isinstance(outcome, LoupeError):
+            st.error(f"{slot}: {outcome}", icon=":material/error:")
+        else:
+            with columns[slot]:
+                answers[slot] = _answer(slot, outcome, opened[slot])
+    if answers:
+        k = st.slider("Classes a picture", 1, 20, 5, key="k", persist_state="session", width=280)
+        result_cards(pictures, answers, k)
+        result_table(pictures, answers, k)
+
+
+def _loaded(slot: str) -> ModelRequest | None:
+    """What the slot asks for, where the server holds that model."""
+    try:
+        request = slot_request(slot)
+    except LoupeError:
+        return None
+    return request if request and request in model_pool().resident() else None
+
+
+def _send_to_fit(files: dict[str, str]) -> None:
+    """Say which open files are not loaded, and where that is done."""
+    for slot, name in files.items():
+        with st.container(border=True, horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**{slot}** · {name} is open, but not loaded into a network yet.")
+            st.page_link("pages/fit.py", label="Load it on Fit", icon=":material/arrow_forward:")
+
+
+def _task(slot: str, request: ModelRequest, checkpoint: Checkpoint) -> Task:
+    st.markdown(f"**{slot}** · {checkpoint.name}")
+    known = slot_preprocessing(request.architecture, checkpoint.identity, checkpoint)
+    fed = preprocessing_editor(f"fed-{slot}", known)
+    return Task(slot, request, checkpoint.state_dicts[request.state_dict], fed)
+
+
+def _answer(slot: str, outcome: tuple[Prediction, ...], checkpoint: Checkpoint) -> Answer:
+    outputs = max((prediction.classes for prediction in outcome), default=0)
+    return Answer(checkpoint.name, outcome, labels_picker(f"labels-{slot}", outputs, checkpoint))
+
+
+main()
