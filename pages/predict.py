@@ -48,12 +48,13 @@ def main() -> None:
     if outcomes is None:
         return
     answers = {}
-    for slot, outcome in outcomes.items():
+    for task in tasks:
+        slot, outcome = task.slot, outcomes[task.slot]
         if isinstance(outcome, LoupeError):
             st.error(f"{slot}: {outcome}", icon=":material/error:")
         else:
             with columns[slot]:
-                answers[slot] = _answer(slot, outcome, opened[slot])
+                answers[slot] = _answer(opened[slot], outcome, task)
     if answers:
         k = st.slider("Classes a picture", 1, 20, 5, key="k", persist_state="session", width=280)
         result_cards(pictures, answers, k)
@@ -84,9 +85,10 @@ def _task(slot: str, request: ModelRequest, checkpoint: Checkpoint) -> Task:
     return Task(slot, request, checkpoint.state_dicts[request.state_dict], fed)
 
 
-def _answer(slot: str, outcome: tuple[Prediction, ...], checkpoint: Checkpoint) -> Answer:
+def _answer(checkpoint: Checkpoint, outcome: tuple[Prediction, ...], task: Task) -> Answer:
     outputs = max((prediction.classes for prediction in outcome), default=0)
-    return Answer(checkpoint.name, outcome, labels_picker(f"labels-{slot}", outputs, checkpoint))
+    labels = labels_picker(f"labels-{task.slot}", outputs, checkpoint)
+    return Answer(checkpoint.name, task.preprocessing, outcome, labels)
 
 
 main()

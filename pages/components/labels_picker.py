@@ -18,7 +18,7 @@ def labels_picker(key: str, outputs: int, checkpoint: Checkpoint) -> Labels:
     except LabelsError as error:
         st.error(str(error), icon=":material/error:")
         labels = choose_labels(outputs, checkpoint)
-    st.caption(f"{labels.source[:1].upper()}{labels.source[1:]}.")
+    st.caption(f"Names of the classes: {labels.source}.")
     problem = st.session_state.get(f"{key}-problem")
     if problem:
         st.error(problem, icon=":material/error:")

@@ -11,8 +11,9 @@ import streamlit as st
 from core.labels import Labels
 from core.predict import Prediction
 from core.prediction_table import bars, predictions_csv
+from core.preprocessing import Preprocessing
 from pages.components.picture_tray import Picture
-from pages.components.topk_chart import percent, topk_chart
+from pages.components.topk_chart import topk_chart
 
 UNTRAINED = (
     "Untrained: a part of this model stays as initialised, so these numbers mean nothing. "
@@ -22,9 +23,11 @@ UNTRAINED = (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One slot's part: its file's name, a prediction a picture, and the names of its classes."""
+    """One slot's part: its file's name, what the model was fed, a prediction a picture, and the
+    names of its classes."""
 
     file: str
+    preprocessing: Preprocessing
     predictions: tuple[Prediction, ...]
     labels: Labels
 
@@ -34,11 +37,27 @@ def result_cards(pictures: Sequence[Picture], answers: Mapping[str, Answer], k: 
     for slot, answer in answers.items():
         if any(prediction.untrained for prediction in answer.predictions):
             st.warning(f"{slot}, {answer.file}. {UNTRAINED}", icon=":material/warning:")
-        if answer.labels.guessed:
-            st.caption(f"Classes of {slot}: {answer.labels.source}.")
+        height, width = answer.preprocessing.crop
+        st.caption(
+            f"**{slot}** is fed {height} × {width} px: {answer.preprocessing.source}. "
+            f"Its classes: {answer.labels.source}."
+        )
+    if len(answers) == 2:
+        st.markdown(f"{' and '.join(answers)} {_agreement(answers)}.")
     for number, picture in enumerate(pictures):
         with st.container(border=True):
             _card(picture, number, answers, k)
+
+
+def _agreement(answers: Mapping[str, Answer]) -> str:
+    """`agree on 3 of 8 pictures`: where both put the same label first."""
+    first = [
+        [answer.labels.names[each.indices[0]] if each.indices else None for each in each_answer]
+        for answer in answers.values()
+        for each_answer in [answer.predictions]
+    ]
+    same = sum(a is not None and a == b for a, b in zip(*first, strict=True))
+    return f"agree on the most probable class of **{same} of {len(first[0])}** pictures"
 
 
 def _card(picture: Picture, number: int, answers: Mapping[str, Answer], k: int) -> None:
@@ -65,14 +84,16 @@ def result_table(pictures: Sequence[Picture], answers: Mapping[str, Answer], k: 
     """The most probable class of every picture, and all of the k as a CSV file."""
     st.subheader("All pictures")
     columns: dict[str, list[str | float | None]] = {"Picture": [each.name for each in pictures]}
+    formats = {}
     for slot, answer in answers.items():
         names, ours = answer.labels.names, answer.predictions
         columns[f"{slot}: class"] = [names[p.indices[0]] if p.indices else "–" for p in ours]
-        columns[f"{slot}: probability"] = [
-            percent(p.probabilities[0] if p.indices else None) for p in ours
-        ]
-        columns[f"{slot}: time (ms)"] = [round(1000 * p.seconds, 1) for p in ours]
-    st.dataframe(columns, hide_index=True, key="prediction-table")
+        chance, time = f"{slot}: probability", f"{slot}: time"
+        columns[chance] = [100 * p.probabilities[0] if p.indices else None for p in ours]
+        columns[time] = [1000 * p.seconds for p in ours]
+        formats[chance] = st.column_config.NumberColumn(format="%.2f %%")
+        formats[time] = st.column_config.NumberColumn(format="%.1f ms")
+    st.dataframe(columns, hide_index=True, column_config=formats, key="prediction-table")
     data = predictions_csv(
         {slot: answer.predictions for slot, answer in answers.items()},
         {slot: answer.labels.names for slot, answer in answers.items()},

@@ -62,8 +62,8 @@ def _fields(key: str, known: Preprocessing) -> Preprocessing:
             width=140,
         )
     with st.container(horizontal=True, gap="small"):
-        mean = _values("Mean", known.mean, f"{key}-mean", low=-10.0)
-        std = _values("Std", known.std, f"{key}-std", low=0.0001)
+        mean = _values("Mean", known.mean, f"{key}-mean", smallest=-10)
+        std = _values("Std", known.std, f"{key}-std", smallest=0.0001)
     return replace(
         known, resize=resize, crop=crop, fit=fit, interpolation=interpolation, mean=mean, std=std
     )
@@ -83,24 +83,25 @@ def _pair(label: str, known: tuple[int, int], key: str) -> tuple[int, int]:
     return values[0], values[-1]
 
 
-CHANNELS = ("red", "green", "blue")
-
-
-def _values(label: str, known: tuple[float, ...], key: str, low: float) -> tuple[float, ...]:
-    names = CHANNELS if len(known) == 3 else [str(index) for index in range(len(known))]
-    return tuple(
-        float(
-            st.number_input(
-                f"{label}, {name}" if len(known) > 1 else label,
-                low,
-                10.0,
-                value,
-                step=0.01,
-                format="%.4f",
-                key=f"{key}-{name}",
-                persist_state="session",
-                width=140,
-            )
-        )
-        for name, value in zip(names, known, strict=True)
+def _values(label: str, known: tuple[float, ...], key: str, smallest: float) -> tuple[float, ...]:
+    """One number a channel, written with commas; what cannot be read leaves `known`."""
+    text = st.text_input(
+        f"{label} (0 to 1, a channel)",
+        ", ".join(f"{value:g}" for value in known),
+        key=key,
+        persist_state="session",
+        width=220,
     )
+    try:
+        values = tuple(float(part) for part in text.replace(",", " ").split())
+    except ValueError:
+        values = ()
+    if len(values) != len(known) or not all(smallest <= value <= 10 for value in values):
+        st.error(f"{label} needs {len(known)} numbers from {smallest:g} to 10, like {EXAMPLE}.")
+        return known
+    # The field shows fewer digits than the library states: unchanged text means unchanged values.
+    shown = tuple(float(f"{value:g}") for value in known)
+    return known if values == shown else values
+
+
+EXAMPLE = "0.485, 0.456, 0.406"

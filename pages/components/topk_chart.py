@@ -12,7 +12,7 @@ import streamlit as st
 from core.prediction_table import Bar
 from pages.components.theme import SLOT_COLOURS, figure_layout
 
-LETTERS, LINE, BAR, GAP = 44, 18, 12, 12
+LETTERS, LINE, BAR, GAP = 44, 20, 12, 12
 """A label's letters a line on the narrowest screen, and the pixels of a line of it, of a bar and
 below it."""
 
@@ -60,6 +60,7 @@ def topk_figure(bars: Sequence[Bar], slot: str) -> go.Figure:
     )
     for bar, label, top, centre in zip(bars, lines, tops, centres, strict=True):
         text = "<br>".join(escape(line, quote=False) for line in label)
+        text = f"<b>{text}</b>" if top == 0 else text
         figure.add_annotation(
             x=0, y=top, text=text, xanchor="left", yanchor="top", align="left", showarrow=False
         )
