@@ -1,0 +1,26 @@
+"""What an architecture expects of a state_dict: every key with its shape and dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Literal, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """What a key must hold; `dtype` is torch's name without `torch.`."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    kind: Literal["parameter", "buffer"]
+
+    @property
+    def numel(self) -> int:
+        """Elements in all."""
+        return prod(self.shape)
+
+
+Signature: TypeAlias = Mapping[str, TensorSpec]
+"""The keys of a model's state_dict in its own order, each with what it must hold."""
