@@ -1,0 +1,84 @@
+"""A comparison as CSV, a line a tensor."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+
+from core.checkpoint.entries import TensorEntry
+from core.comparison import Row
+from core.difference import Numbers
+
+COLUMNS = (
+    "key",
+    "state",
+    "evidence",
+    "key_a",
+    "key_b",
+    "shape_a",
+    "shape_b",
+    "dtype_a",
+    "dtype_b",
+    "parameters",
+    "max_abs",
+    "mean_abs",
+    "relative_l2",
+    "cosine",
+    "changed_elements",
+    "nan_a",
+    "nan_b",
+    "inf_a",
+    "inf_b",
+)
+
+
+def comparison_csv(rows: Iterable[Row], numbers: Mapping[str, Numbers]) -> str:
+    """The rows under a header, numbers (by key) where they were taken; shapes read `64x3x7x7`.
+
+    A key that a spreadsheet would take for a formula is written with a leading apostrophe
+    (OWASP, CSV injection): keys come from files that nobody vouches for.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        entry = row.a or row.b
+        writer.writerow(
+            [
+                _plain(row.key),
+                row.state,
+                row.evidence,
+                _plain(row.key_a or ""),
+                _plain(row.key_b or ""),
+                *(_shape(each) for each in (row.a, row.b)),
+                *(each.dtype if each else "" for each in (row.a, row.b)),
+                entry.numel if entry else "",
+                *_numbers(numbers.get(row.key)),
+            ]
+        )
+    return out.getvalue()
+
+
+def _plain(text: str) -> str:
+    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
+
+
+def _shape(entry: TensorEntry | None) -> str:
+    return "x".join(str(length) for length in entry.shape) if entry else ""
+
+
+def _numbers(found: Numbers | None) -> list[float | int | str]:
+    if found is None:
+        return [""] * 9
+    return [
+        found.max_abs,
+        found.mean_abs,
+        found.relative_l2,
+        "" if found.cosine is None else found.cosine,
+        found.changed,
+        found.nan_a,
+        found.nan_b,
+        found.inf_a,
+        found.inf_b,
+    ]

@@ -1,0 +1,34 @@
+"""When a tensor keeps more bytes in the file than it shows."""
+
+from __future__ import annotations
+
+from core.checkpoint.entries import ITEMSIZES, TensorEntry
+
+LEAST_WASTE = 1 << 20
+"""Bytes below which nobody minds."""
+
+
+def stored_bytes(entry: TensorEntry) -> int:
+    """Bytes that the file must keep for this tensor: its whole record."""
+    return entry.record.nbytes if entry.record else 0
+
+
+def storage_note(entry: TensorEntry) -> str | None:
+    """Say that a small view keeps a large storage; None where it does not.
+
+    torch.save writes a tensor's whole storage, whatever part of it the tensor shows; other tensors
+    of the file may show other parts of it.
+    """
+    shown = entry.numel * ITEMSIZES[entry.stored_dtype]
+    kept = stored_bytes(entry)
+    if kept - shown < max(LEAST_WASTE, shown):
+        return None
+    return (
+        f"A view of {_megabytes(shown)} into a storage of {_megabytes(kept)}: the file keeps the "
+        "whole storage. Unless other tensors share it, saving `tensor.clone()` makes the file "
+        f"{_megabytes(kept - shown)} smaller."
+    )
+
+
+def _megabytes(nbytes: int) -> str:
+    return f"{nbytes / 1e6:.1f} MB" if nbytes >= 100_000 else f"{nbytes / 1e3:.1f} kB"
