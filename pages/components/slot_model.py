@@ -1,15 +1,9 @@
-"""A slot's model: what the Workspace asks for, from the pool that all sessions share."""
+"""A slot's model: what the Workspace asks for, as the key that all sessions share it by."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from core.architectures import parse_architecture
-from core.checkpoint import StateDict
-from core.jobs import Progress
-from core.load import LoadedModel
-from core.model_request import ModelRequest, load_requested
-from pages.components.resources import model_pool
+from core.model_request import ModelRequest
 from pages.components.workspace import workspace
 
 
@@ -31,18 +25,3 @@ def slot_request(slot: str) -> ModelRequest | None:
         dtype=state.dtype,
         strict=state.strict,
     )
-
-
-def loading(
-    request: ModelRequest, state_dict: StateDict
-) -> Callable[[Progress], LoadedModel]:
-    """The work that loads the model into the pool, or finds it there; for `jobs().start`."""
-    pool = model_pool()
-
-    def work(progress: Progress) -> LoadedModel:
-        with pool.get(
-            request, lambda: load_requested(request, state_dict, progress.report)
-        ) as loaded:
-            return loaded
-
-    return work
