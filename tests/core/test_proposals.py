@@ -1,0 +1,248 @@
+"""Proposals: the fixes that real files need, found from the keys alone."""
+
+from collections.abc import Callable, Mapping
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models import densenet121, resnet18, squeezenet1_1
+
+from core.checkpoint.entries import StateDict, TensorEntry
+from core.fixes import (
+    AddPrefix,
+    Drop,
+    DropMismatched,
+    Fix,
+    Recipe,
+    Rename,
+    Step,
+    StripPrefix,
+    apply_recipe,
+)
+from core.match import match
+from core.proposals import propose, propose_num_classes
+from core.signature import Signature, TensorSpec
+
+
+def signature_of(model: nn.Module) -> Signature:
+    parameters = dict(model.named_parameters())
+    return {
+        key: TensorSpec(
+            tuple(value.shape),
+            str(value.dtype).removeprefix("torch."),
+            "parameter" if key in parameters else "buffer",
+        )
+        for key, value in model.state_dict().items()
+    }
+
+
+def file_of(tensors: Mapping[str, torch.Tensor]) -> StateDict:
+    return StateDict(
+        TensorEntry(
+            key,
+            str(value.dtype).removeprefix("torch."),
+            tuple(value.shape),
+            value.stride(),
+            0,
+            None,
+        )
+        for key, value in tensors.items()
+    )
+
+
+WANTED = signature_of(resnet18())
+WEIGHTS = resnet18().state_dict()
+
+
+def renamed(rename: Callable[[str], str]) -> StateDict:
+    return file_of({rename(key): value for key, value in WEIGHTS.items()})
+
+
+def in_layers(part: str) -> StateDict:
+    """A file where every block of the four stages is wrapped."""
+    return renamed(lambda key: key.replace(".", f".{part}", 1) if "layer" in key else key)
+
+
+@pytest.mark.parametrize(
+    ("file", "fix"),
+    [
+        pytest.param(
+            file_of(nn.DataParallel(resnet18()).state_dict()),
+            StripPrefix("module."),
+            id="field_1_data_parallel",
+        ),
+        pytest.param(
+            in_layers("module."),
+            StripPrefix("module.", anywhere=True),
+            id="field_1_in_the_middle_of_the_path",
+        ),
+        pytest.param(
+            renamed(lambda key: f"_orig_mod.module.{key}"),
+            StripPrefix("_orig_mod.module."),
+            id="field_2_compiled_after_parallel",
+        ),
+        pytest.param(
+            renamed(lambda key: f"module._orig_mod.{key}"),
+            StripPrefix("module._orig_mod."),
+            id="field_2_parallel_after_compiled",
+        ),
+        pytest.param(
+            in_layers("_orig_mod.module."),
+            StripPrefix("_orig_mod.module.", anywhere=True),
+            id="field_2_both_in_the_middle",
+        ),
+        pytest.param(
+            renamed(lambda key: "module." + key.replace("1.0.", "1.0._orig_mod.")),
+            Rename(r"(?:^|(?<=\.))(?:module|_orig_mod)\.", ""),
+            id="field_2_one_outside_and_one_in_the_middle",
+        ),
+        pytest.param(
+            renamed(lambda key: f"resnet.{key}"), StripPrefix("resnet."), id="a_name_of_ones_own"
+        ),
+        pytest.param(
+            renamed(lambda key: f"module.resnet.{key}"),
+            StripPrefix("module.resnet."),
+            id="a_name_of_ones_own_in_a_wrapper",
+        ),
+    ],
+)
+def test_the_wrapper_of_a_file_is_found(file: StateDict, fix: Fix) -> None:
+    best = propose(file, WANTED)[0]
+    assert best.fix == fix
+    assert (best.after, best.total) == (122, 122)
+    assert match(apply_recipe(Recipe((Step(best.fix),)), file).state_dict, WANTED).fits
+
+
+def test_a_proposal_says_what_it_gains() -> None:
+    (best, *_) = propose(renamed(lambda key: f"module.{key}"), WANTED)
+    assert best.sentence == "strip `module.`: 0 → 122 of 122 keys"
+
+
+def test_a_file_that_fits_needs_nothing() -> None:
+    assert propose(file_of(WEIGHTS), WANTED) == ()
+
+
+def test_field_27_absent_batch_counters_do_not_hide_that_a_fix_makes_it_fit() -> None:
+    file = file_of(
+        {f"module.{key}": value for key, value in WEIGHTS.items() if "num_batches" not in key}
+    )
+    best = propose(file, WANTED)[0]
+    assert (best.before, best.after, best.total) == (0, 102, 102)
+
+
+def test_a_momentum_encoder_is_taken_out_of_its_checkpoint() -> None:
+    file = file_of(
+        {
+            **{f"module.encoder_q.{key}": value for key, value in WEIGHTS.items()},
+            **{f"module.encoder_k.{key}": value for key, value in WEIGHTS.items()},
+            "module.queue": torch.zeros(128, 64),
+        }
+    )
+    first, second, *_ = propose(file, WANTED)
+    assert first.fix == StripPrefix("module.encoder_q.")
+    assert second.fix == StripPrefix("module.encoder_k.")
+    stripped = apply_recipe(Recipe((Step(first.fix),)), file).state_dict
+    (rest,) = propose(stripped, WANTED)
+    assert rest.fix == Drop("module.*")
+    assert rest.sentence == "drop `module.*`: 123 keys less in the way, 122 of 122 keys match"
+    recipe = Recipe((Step(first.fix), Step(rest.fix)))
+    assert match(apply_recipe(recipe, file).state_dict, WANTED).fits
+
+
+def test_a_prefix_that_the_file_lacks_is_added() -> None:
+    wanted = {f"backbone.{key}": spec for key, spec in WANTED.items()}
+    assert propose(file_of(WEIGHTS), wanted)[0].fix == AddPrefix("backbone.")
+
+
+def test_one_prefix_is_exchanged_for_another() -> None:
+    wanted = {f"backbone.{key}": spec for key, spec in WANTED.items()}
+    best = propose(renamed(lambda key: f"model.{key}"), wanted)[0]
+    assert best.fix == Rename(r"^model\.", "backbone.")
+    assert best.after == 122
+
+
+def test_densenets_old_names_are_known() -> None:
+    model = densenet121()
+    wanted = signature_of(model)
+    old = {
+        key.replace("norm1", "norm.1")
+        .replace("norm2", "norm.2")
+        .replace("conv1", "conv.1")
+        .replace("conv2", "conv.2"): value
+        for key, value in model.state_dict().items()
+    }
+    best = propose(file_of(old), wanted)[0]
+    assert best.after == best.total == len(wanted)
+
+
+def test_field_3_a_head_of_another_shape_can_be_dropped() -> None:
+    (proposal,) = propose(file_of(resnet18(num_classes=10).state_dict()), WANTED)
+    assert proposal.fix == DropMismatched()
+    assert proposal.sentence == (
+        "drop what has another shape: 2 keys less in the way, 120 of 122 keys match"
+    )
+
+
+@pytest.mark.parametrize(
+    ("extra", "fix"),
+    [
+        (["fc2.weight", "fc2.bias"], Drop("fc2.*")),
+        (["queue"], Drop("queue")),
+        (["layer1.extra.0.weight"], Drop("layer1.extra.*")),
+        (["queue", "fc2.weight"], Drop(r"^(?:queue$|fc2\.)", "regex")),
+        (["conv1.total_ops", "bn1.total_ops", "fc.total_ops"], Drop("*.total_ops")),
+        (
+            ["total_ops", "conv1.total_ops", "bn1.total_ops", "fc.total_ops"],
+            Drop(r"(?:^|\.)(?:total_ops)$", "regex"),
+        ),
+    ],
+)
+def test_what_is_unexpected_can_be_dropped_by_one_fix(extra: list[str], fix: Fix) -> None:
+    file = file_of({**WEIGHTS, **{key: torch.zeros(1) for key in extra}})
+    (proposal,) = propose(file, WANTED)
+    assert proposal.fix == fix
+    repaired = apply_recipe(Recipe((Step(proposal.fix),)), file).state_dict
+    assert list(repaired) == list(WEIGHTS)
+
+
+def test_field_4_nothing_is_proposed_for_another_network() -> None:
+    assert propose(file_of(squeezenet1_1().state_dict()), WANTED) == ()
+    assert propose(StateDict([]), WANTED) == ()
+
+
+def test_every_renaming_proposed_makes_more_keys_match() -> None:
+    half = {
+        (f"module.{key}" if i % 2 else key): value for i, (key, value) in enumerate(WEIGHTS.items())
+    }
+    (best, *_) = propose(file_of(half), WANTED)
+    assert best.fix == StripPrefix("module.")
+    assert (best.before, best.after) == (61, 122)
+
+
+def test_a_hostile_key_of_many_parts_is_no_trouble() -> None:
+    deep = file_of({".".join(["module"] * 2000): torch.zeros(1), **WEIGHTS})
+    assert propose(deep, WANTED)
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "module.resnet."])
+def test_the_number_of_classes_is_read_from_the_head(prefix: str) -> None:
+    weights = resnet18(num_classes=37).state_dict()
+    file = file_of({prefix + key: value for key, value in weights.items()})
+    assert propose_num_classes(file, WANTED) == 37
+
+
+def test_the_number_of_classes_is_read_from_a_head_that_is_a_convolution() -> None:
+    file = file_of(squeezenet1_1(num_classes=12).state_dict())
+    assert propose_num_classes(file, signature_of(squeezenet1_1())) == 12
+
+
+def test_the_number_of_classes_is_read_from_a_head_of_another_name() -> None:
+    weights = resnet18(num_classes=7).state_dict()
+    file = file_of({key.replace("fc.", "head."): value for key, value in weights.items()})
+    assert propose_num_classes(file, WANTED) == 7
+
+
+def test_a_backbone_without_a_head_has_no_number_of_classes() -> None:
+    headless = {key: value for key, value in WEIGHTS.items() if not key.startswith("fc.")}
+    assert propose_num_classes(file_of(headless), WANTED) is None
+    assert propose_num_classes(StateDict([]), WANTED) is None
