@@ -51,6 +51,7 @@ def _shared(rows: Sequence[Row], shared: Sequence[Row], *, alone: bool) -> str:
     head = _head(rows)
     if head and len(head[1]) == len(differing):
         return f"{head[0]}; the other {_tensors(total - len(differing))} are the same."
+    reshaped = [row for row in differing if row.state is State.RESHAPED]
     changed = [row for row in differing if row.state is State.CHANGED]
     recast = [row for row in differing if row.state is State.RECAST]
     if len(changed) == total and alone:
@@ -65,15 +66,15 @@ def _shared(rows: Sequence[Row], shared: Sequence[Row], *, alone: bool) -> str:
     first = f"B differs from A in {len(differing)} of {_tensors(total)}{common}"
     if len(differing) == total:
         first = f"B differs from A in {_all(total)}{common}"
-    elif where:
+    elif where and len(reshaped) < len(differing):
         first += f", all in {where}" if len(differing) > 1 else f": {where}"
     details = []
     if head:
         details.append(head[0][0].lower() + head[0][1:])
-    else:
-        reshaped = [row for row in differing if row.state is State.RESHAPED]
-        if reshaped:
-            details.append(f"{_tensors(len(reshaped))} reshaped ({_shapes(reshaped)})")
+    elif reshaped and len(reshaped) == len(differing):
+        return f"{first}, reshaped: {_shapes(reshaped)}."
+    elif reshaped:
+        details.append(f"{_tensors(len(reshaped))} reshaped ({_shapes(reshaped)})")
     if recast:
         details.append(f"{_tensors(len(recast))} {_recast(recast)}")
     return "; ".join([first, *details]) + "."
@@ -106,7 +107,7 @@ def _shape(entry: TensorEntry | None) -> tuple[int, ...]:
 
 def _shapes(reshaped: Sequence[Row]) -> str:
     told = [
-        f"{row.key}: {_times(_shape(row.a))} → {_times(_shape(row.b))}"
+        f"{row.key} {_times(_shape(row.a))} → {_times(_shape(row.b))}"
         for row in reshaped[:MAX_KEYS]
     ]
     more = len(reshaped) - MAX_KEYS
@@ -129,7 +130,9 @@ def _where(keys: Collection[str], every: Collection[str]) -> str:
     """The fewest, most precise module names under which all of `keys` lie; "" where it is all."""
     if len(keys) == len(every):
         return ""
-    changed, total = set(keys), list(every)
+    if len(keys) == 1:
+        return next(iter(keys))
+    changed, total = dict.fromkeys(keys), list(every)
     parts = [""]
     while True:
         for index, part in enumerate(parts):

@@ -1,0 +1,258 @@
+"""What became of each tensor from A to B, on files that torch itself wrote."""
+
+from collections import OrderedDict
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torchvision.models import resnet18
+
+from core.checkpoint import open_checkpoint
+from core.compare import bytes_to_read, compare
+from core.comparison import Evidence, State
+from core.jobs import Cancelled, Progress
+
+
+@pytest.fixture(scope="module")
+def weights() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return resnet18().state_dict()
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Save an object as torch does, and give the state_dict that is read back from it."""
+    made = iter(range(100))
+
+    def save(value, **options):
+        path: Path = tmp_path / f"{next(made)}.pth"
+        if options.pop("safetensors", False):
+            save_file(value, path)
+        else:
+            torch.save(value, path, **options)
+        return open_checkpoint(path).state_dict()
+
+    return save
+
+
+def changed(weights, *prefixes):
+    return {
+        key: value + 1 if key.startswith(prefixes) else value.clone()
+        for key, value in weights.items()
+    }
+
+
+FORMATS = {
+    "zip": ({}, Evidence.CHECKSUM),
+    "legacy": ({"_use_new_zipfile_serialization": False}, Evidence.BYTES),
+    "safetensors": ({"safetensors": True}, Evidence.BYTES),
+}
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_the_changed_tensors_and_their_part_of_the_network_are_named(weights, saved, format_name):
+    options, evidence = FORMATS[format_name]
+    a = saved(weights, **options)
+    b = saved(changed(weights, "layer4.", "fc."), **options)
+    found = compare(a, b)
+    differing = {key for key in weights if key.startswith(("layer4.", "fc."))}
+    assert {row.key for row in found.rows if row.state is State.CHANGED} == differing
+    assert [row.key for row in found.rows] == list(a)
+    assert {row.evidence for row in found.rows} == {evidence}
+    assert found.counts[State.CHANGED] == len(differing) == 32
+    assert found.counts[State.SAME] == 90
+    assert found.counts[State.ONLY_A] == 0
+    assert found.sentence in {
+        "B differs from A in 32 of 122 tensors, all in layer4 and fc.",
+        "B differs from A in 32 of 122 tensors, all in fc and layer4.",
+    }
+
+
+def test_files_of_different_formats_are_compared_by_their_bytes(weights, saved):
+    a, b = saved(weights), saved(changed(weights, "fc.bias"), safetensors=True)
+    found = compare(a, b)
+    assert found.counts[State.SAME] == 121
+    assert found.sentence == "B differs from A in 1 of 122 tensors: fc.bias."
+
+
+def test_equal_files_are_said_to_be_identical(weights, saved):
+    found = compare(saved(weights), saved(weights))
+    assert found.sentence == "Identical: all 122 tensors have the same bytes."
+    assert bytes_to_read(saved(weights), saved(weights)) == 0
+
+
+def test_one_file_against_itself_reads_nothing(weights, saved):
+    a = saved(weights, _use_new_zipfile_serialization=False)
+    assert {row.evidence for row in compare(a, a).rows} == {Evidence.RECORD}
+    assert bytes_to_read(a, a) == 0
+
+
+def test_every_tensor_changed_is_said_so(weights, saved):
+    found = compare(saved(weights), saved(changed(weights, "")))
+    assert found.sentence == "Same names and shapes, every tensor changed."
+
+
+def test_checksums_switched_off_are_not_believed(weights, saved):
+    """Such files hold a made-up CRC, which may be equal where the bytes are not."""
+    torch.serialization.set_crc32_options(False)
+    try:
+        a, b = saved(weights), saved(changed(weights, "fc."))
+    finally:
+        torch.serialization.set_crc32_options(True)
+    found = compare(a, b)
+    assert {row.evidence for row in found.rows} == {Evidence.BYTES}
+    assert [row.key for row in found.rows if row.state is State.CHANGED] == ["fc.weight", "fc.bias"]
+
+
+def test_a_head_of_another_size_is_reshaped_and_told_in_classes(weights, saved):
+    """strict=False still raises on such a pair (FIELD 3)."""
+    small = {**weights, "fc.weight": torch.zeros(10, 512), "fc.bias": torch.zeros(10)}
+    found = compare(saved(weights), saved(small))
+    states = {row.key: row.state for row in found.rows if row.state is not State.SAME}
+    assert states == {"fc.weight": State.RESHAPED, "fc.bias": State.RESHAPED}
+    assert found.sentence == (
+        "The head went from 1000 to 10 classes: fc.weight, fc.bias reshaped; "
+        "the other 120 tensors are the same."
+    )
+
+
+def test_other_reshapes_give_both_shapes(weights, saved):
+    grey = {**weights, "conv1.weight": weights["conv1.weight"].sum(1, keepdim=True)}
+    found = compare(saved(weights), saved(grey))
+    assert found.sentence == (
+        "B differs from A in 1 of 122 tensors, reshaped: "
+        "conv1.weight 64 × 3 × 7 × 7 → 64 × 1 × 7 × 7."
+    )
+
+
+def test_half_precision_is_recast_not_changed(weights, saved):
+    floats = {key: value for key, value in weights.items() if value.is_floating_point()}
+    found = compare(saved(floats), saved({key: value.half() for key, value in floats.items()}))
+    assert found.counts[State.RECAST] == len(floats)
+    assert {row.evidence for row in found.rows} == {Evidence.DTYPE}
+    assert found.sentence == (
+        "Same names and shapes, all 102 tensors recast from float32 to float16."
+    )
+
+
+def test_tensors_of_one_side_only_stand_where_their_file_has_them(saved):
+    a = saved(OrderedDict(first=torch.ones(2), last=torch.ones(3)))
+    b = saved(OrderedDict(new=torch.ones(1), first=torch.ones(2), added=torch.ones(4)))
+    found = compare(a, b)
+    assert [(row.key, row.state) for row in found.rows] == [
+        ("new", State.ONLY_B),
+        ("first", State.SAME),
+        ("added", State.ONLY_B),
+        ("last", State.ONLY_A),
+    ]
+    assert found.rows[0].key_a is None
+    assert found.sentence == (
+        "The one tensor in common has the same bytes. 1 tensor only in A: last. "
+        "2 tensors only in B: new and added."
+    )
+
+
+def test_changes_of_several_kinds_are_told_one_by_one(weights, saved):
+    mixed = changed(weights, "layer4.1.conv2", "layer4.1.bn2.bias", "layer3.1.conv2.weight")
+    mixed |= {"conv1.weight": weights["conv1.weight"].half()}
+    mixed |= {"fc.weight": torch.zeros(10, 512), "fc.bias": torch.zeros(10)}
+    assert compare(saved(weights), saved(mixed)).sentence == (
+        "B differs from A in 6 of 122 tensors, all in conv1, layer3.1.conv2, layer4.1 and fc; "
+        "the head went from 1000 to 10 classes: fc.weight, fc.bias reshaped; "
+        "1 tensor recast from float32 to float16."
+    )
+
+
+def test_nothing_in_common_is_said_with_both_counts(saved):
+    found = compare(saved({"a": torch.ones(1)}), saved({"b": torch.ones(1), "c": torch.ones(1)}))
+    assert found.sentence == (
+        "A and B have no key in common: 1 tensor only in A, 2 tensors only in B."
+    )
+
+
+def test_stripping_a_prefix_pairs_the_keys(weights, saved):
+    wrapped = {f"module.{key}": value for key, value in weights.items()}
+    found = compare(saved(wrapped), saved(weights), strip_a="module.")
+    assert found.counts[State.SAME] == 122
+    row = found.rows[0]
+    assert (row.key, row.key_a, row.key_b) == ("conv1.weight", "module.conv1.weight", row.key)
+
+
+def test_a_stripped_key_never_takes_the_place_of_another(saved):
+    both = saved({"module.w": torch.ones(2), "w": torch.zeros(2)})
+    found = compare(both, saved({"w": torch.zeros(2)}), strip_a="module.")
+    assert {row.key: row.state for row in found.rows} == {
+        "module.w": State.ONLY_A,
+        "w": State.SAME,
+    }
+
+
+def test_views_into_equal_storages_are_compared_as_what_they_show(saved):
+    storage = torch.arange(100.0)
+    a = saved({"w": storage[:10], "v": storage[10:20], "t": storage.view(10, 10)})
+    b = saved({"w": storage[:10], "v": storage[20:30], "t": storage.view(10, 10).T})
+    states = {row.key: (row.state, row.evidence) for row in compare(a, b).rows}
+    assert states["w"] == (State.SAME, Evidence.CHECKSUM)
+    assert states["v"] == (State.CHANGED, Evidence.BYTES)
+    assert states["t"] == (State.CHANGED, Evidence.BYTES)
+
+
+def test_a_change_elsewhere_in_the_storage_is_no_change_of_the_view(saved):
+    before = torch.arange(100.0)
+    after = before.clone()
+    after[50:] = 0
+    found = compare(saved({"w": before[:10]}), saved({"w": after[:10]}))
+    assert (found.rows[0].state, found.rows[0].evidence) == (State.SAME, Evidence.BYTES)
+
+
+def test_the_same_values_in_another_memory_layout_are_the_same(saved):
+    images = torch.randn(4, 3, 5, 5)
+    a = saved({"w": images})
+    b = saved({"w": images.contiguous(memory_format=torch.channels_last)})
+    assert compare(a, b).rows[0].state is State.SAME
+
+
+def test_channels_last_weights_are_told_apart_by_their_checksums(saved):
+    images = torch.randn(4, 3, 5, 5).contiguous(memory_format=torch.channels_last)
+    found = compare(saved({"w": images}), saved({"w": images + 1}))
+    assert (found.rows[0].state, found.rows[0].evidence) == (State.CHANGED, Evidence.CHECKSUM)
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    ["bfloat16", "float16", "float64", "int64", "uint8", "bool", "complex64", "float8_e4m3fn"],
+)
+def test_bytes_tell_one_changed_element_in_every_dtype(saved, dtype):
+    before = torch.zeros(1000).to(getattr(torch, dtype))
+    after = before.clone()
+    after[777] = torch.ones(1).to(after.dtype)[0]
+    legacy = {"_use_new_zipfile_serialization": False}
+    assert compare(saved({"w": before}, **legacy), saved({"w": after}, **legacy)).sentence == (
+        "Same names and shapes, the one tensor changed."
+    )
+    again = compare(saved({"w": before}, **legacy), saved({"w": before.clone()}, **legacy))
+    assert again.rows[0].state is State.SAME
+
+
+def test_nan_is_the_same_as_nan_by_its_bytes(saved):
+    odd = torch.tensor([1.0, float("nan"), float("inf")])
+    legacy = {"_use_new_zipfile_serialization": False}
+    found = compare(saved({"w": odd}, **legacy), saved({"w": odd.clone()}, **legacy))
+    assert found.rows[0].state is State.SAME
+
+
+def test_empty_tensors_are_the_same(saved):
+    a, b = saved({"w": torch.empty(0, 3)}), saved({"w": torch.empty(0, 3)})
+    assert compare(a, b).rows[0].state is State.SAME
+
+
+def test_progress_counts_the_bytes_and_a_cancel_stops_it(weights, saved):
+    legacy = {"_use_new_zipfile_serialization": False}
+    a, b = saved(weights, **legacy), saved(changed(weights, "layer4."), **legacy)
+    progress = Progress()
+    compare(a, b, progress=progress)
+    assert progress.total == bytes_to_read(a, b) == a.nbytes
+    progress.cancel()
+    with pytest.raises(Cancelled):
+        compare(a, b, progress=progress)

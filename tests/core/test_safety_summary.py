@@ -1,0 +1,66 @@
+"""What a file could have run, in one sentence."""
+
+import argparse
+import os
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from core.checkpoint import Verdict, open_checkpoint
+from core.safety_summary import safety_summary
+
+
+class Payload:
+    def __init__(self, call, *arguments):
+        self.call, self.arguments = call, arguments
+
+    def __reduce__(self):
+        return self.call, self.arguments
+
+
+@pytest.fixture
+def summary_of(tmp_path):
+    def summarise(value):
+        path = tmp_path / "file.pth"
+        if isinstance(value, torch.Tensor):
+            save_file({"w": value}, path)
+        else:
+            torch.save(value, path)
+        checkpoint = open_checkpoint(path)
+        return safety_summary(checkpoint.globals, checkpoint.format)
+
+    return summarise
+
+
+def test_a_state_dict_can_run_nothing(summary_of):
+    found = summary_of({"w": torch.ones(2)})
+    assert found.worst is Verdict.PLAIN
+    assert found.sentence == "Nothing in this file can run."
+
+
+def test_a_safetensors_file_has_no_pickle_at_all(summary_of):
+    found = summary_of(torch.ones(2))
+    assert found.worst is None
+    assert "holds no pickle" in found.detail
+
+
+def test_an_unknown_class_is_named_and_kept_inert(summary_of):
+    found = summary_of({"w": torch.ones(2), "model": Payload(Payload, len)})
+    assert found.worst is not Verdict.PLAIN
+    assert "Payload" in found.sentence
+
+
+def test_known_data_classes_are_no_reason_for_alarm(summary_of):
+    found = summary_of({"w": torch.ones(2), "args": argparse.Namespace(lr=0.1)})
+    assert found.worst is not Verdict.DANGEROUS
+
+
+def test_code_that_would_have_run_is_named_and_did_not_run(summary_of, tmp_path):
+    marker = tmp_path / "ran"
+    found = summary_of({"w": torch.ones(2), "x": Payload(os.system, f"touch {marker}")})
+    assert found.worst is Verdict.DANGEROUS
+    assert found.sentence.startswith("This file would have run ")
+    assert "system when loaded with torch.load" in found.sentence
+    assert found.sentence.endswith("Loupe did not run it.")
+    assert not marker.exists()
