@@ -19,7 +19,14 @@ class SourceError(LoupeError):
 
 
 class CheckpointError(LoupeError):
-    """A file is not a checkpoint, or is a damaged or a hostile one."""
+    """A file is not a checkpoint, or is a damaged or a hostile one.
+
+    `whole` are the keys of a truncated file's tensors that are there to the last byte.
+    """
+
+    def __init__(self, problem: str, remedy: str = "", whole: tuple[str, ...] = ()) -> None:
+        super().__init__(problem, remedy)
+        self.whole = whole
 
 
 class FixError(LoupeError):

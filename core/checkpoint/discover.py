@@ -1,0 +1,233 @@
+"""Which state_dicts lie in a checkpoint's object tree, and which of them is the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from core.checkpoint.entries import StateDict
+from core.checkpoint.inert import InertDict, InertTensor, Key, Opaque, Tree, children
+from core.checkpoint.storages import EntryMaker
+from core.errors import CheckpointError
+
+MAX_DEPTH = 64
+"""How deep in the tree tensors are looked for."""
+
+MAX_STEPS = 5_000_000
+"""Objects looked at in one file, those that hang in several places counted each time."""
+
+ROLES: Mapping[str, str] = {
+    "state_dict": "model",
+    "model": "model",
+    "model_state_dict": "model",
+    "model_state": "model",
+    "net": "model",
+    "network": "model",
+    "weights": "model",
+    "params": "model",
+    "module": "model",
+    "generator": "model",
+    "discriminator": "model",
+    "student": "model",
+    "encoder_q": "model",
+    "ema": "ema",
+    "model_ema": "ema",
+    "ema_model": "ema",
+    "state_dict_ema": "ema",
+    "ema_state_dict": "ema",
+    "model_ema_state_dict": "ema",
+    "params_ema": "ema",
+    "shadow": "ema",
+    "shadow_params": "ema",
+    "average_model": "ema",
+    "teacher": "ema",
+    "encoder_k": "ema",
+    "optimizer": "optimizer",
+    "optimizers": "optimizer",
+    "optimizer_state_dict": "optimizer",
+    "optimizer_states": "optimizer",
+    "optim": "optimizer",
+    "opt": "optimizer",
+    "opt_state": "optimizer",
+    "lr_scheduler": "optimizer",
+    "scheduler": "optimizer",
+    "amp": "optimizer",
+    "scaler": "optimizer",
+}
+"""What training scripts call the parts of their checkpoints."""
+
+RANKS = ("model", "ema", "other", "optimizer")
+"""Which part is taken for the model where several would do, the best first."""
+
+
+def find_state_dicts(tree: Tree, entry: EntryMaker) -> dict[str, StateDict]:
+    """Every state_dict in the tree by its path (`""` for the tree itself), in file order.
+
+    A mapping or list that holds tensors is one; so is a whole model, whose parameters and buffers
+    come in the order of `Module.state_dict`, and an optimizer's `state`, whose keys read
+    `0.exp_avg`. Raises CheckpointError where a tensor or the nesting is unsound.
+    """
+    walk = _Walk(entry)
+    walk.visit(tree, "", ())
+    return walk.found
+
+
+def role(path: str, state_dict: StateDict) -> str:
+    """`model`, `ema`, `optimizer` or `other`, by the names along the path."""
+    if not path:
+        return "model"
+    roles = [ROLES[part.lower()] for part in path.split(".") if part.lower() in ROLES]
+    for strong in ("optimizer", "ema"):
+        if strong in roles:
+            return strong
+    return "model" if roles or state_dict.versions else "other"
+
+
+def best_path(roles: Mapping[str, str], state_dicts: Mapping[str, StateDict]) -> str:
+    """The raw model before its EMA, other parts after, an optimizer last; then the largest."""
+    return min(state_dicts, key=lambda path: (RANKS.index(roles[path]), -state_dicts[path].numel))
+
+
+def is_module(value: Tree) -> bool:
+    """Whether this is a pickled torch.nn.Module, or a scripted one."""
+    if not isinstance(value, Opaque):
+        return False
+    if value.name.startswith("__torch__."):
+        return isinstance(value.state, dict)
+    return (
+        isinstance(value.state, dict)
+        and isinstance(value.state.get("_parameters"), dict)
+        and isinstance(value.state.get("_modules"), dict)
+    )
+
+
+def tensors_in(tree: Tree) -> Iterator[InertTensor]:
+    """Every tensor in the tree, each once."""
+    seen: set[int] = set()
+    rest = [tree]
+    while rest:
+        value = rest.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, InertTensor):
+            yield value
+        else:
+            rest.extend((children(value) or {}).values())
+
+
+class _Walk:
+    """One search through a tree, with its bounds."""
+
+    def __init__(self, entry: EntryMaker) -> None:
+        self.entry = entry
+        self.found: dict[str, StateDict] = {}
+        self.steps = 0
+
+    def visit(self, value: Tree, path: str, above: tuple[int, ...]) -> None:
+        if isinstance(value, InertTensor):
+            if not path:
+                self.add(path, {"tensor": value})
+            return
+        if is_module(value):
+            self.add(path, dict(self.module(value, "", ())))
+            return
+        inside = children(value)
+        if not inside or id(value) in above or len(above) >= MAX_DEPTH:
+            return
+        self.count(len(inside))
+        tensors = {key: item for key, item in inside.items() if isinstance(item, InertTensor)}
+        grouped = self.grouped(value)
+        if tensors or grouped:
+            self.add(path, grouped or tensors, _versions(value))
+        if not grouped:
+            for key, item in inside.items():
+                self.visit(item, f"{path}.{key}" if path else key, (*above, id(value)))
+
+    def grouped(self, value: Tree) -> dict[str, InertTensor]:
+        """An optimizer's `state`: mappings of tensors under numbers, as keys `0.exp_avg`."""
+        if not isinstance(value, dict) or not value:
+            return {}
+        if not all(type(key) is int and isinstance(item, dict) for key, item in value.items()):
+            return {}
+        self.count(sum(len(item) for item in value.values() if isinstance(item, dict)))
+        return {
+            f"{index}.{name}": tensor
+            for index, group in value.items()
+            if isinstance(group, dict)
+            for name, tensor in group.items()
+            if isinstance(tensor, InertTensor)
+        }
+
+    def module(
+        self, value: Tree, prefix: str, above: tuple[int, ...]
+    ) -> Iterator[tuple[str, InertTensor]]:
+        """Parameters, buffers, then submodules, as torch/nn/modules/module.py, state_dict."""
+        if not is_module(value) or id(value) in above or len(above) >= MAX_DEPTH:
+            return
+        assert isinstance(value, Opaque)
+        assert isinstance(value.state, dict)
+        state = value.state
+        below = (*above, id(value))
+        if value.name.startswith("__torch__."):
+            yield from self.scripted(state, prefix, below)
+            return
+        skipped = state.get("_non_persistent_buffers_set")
+        for group in ("_parameters", "_buffers"):
+            members = state.get(group)
+            if not isinstance(members, dict):
+                continue
+            self.count(len(members) + 1)
+            for name, tensor in members.items():
+                if isinstance(tensor, InertTensor) and not (
+                    group == "_buffers" and isinstance(skipped, set) and name in skipped
+                ):
+                    yield f"{prefix}{name}", tensor
+        modules = state.get("_modules")
+        if isinstance(modules, dict):
+            self.count(len(modules) + 1)
+            for name, inner in modules.items():
+                yield from self.module(inner, f"{prefix}{name}.", below)
+
+    def scripted(
+        self, state: Mapping[Key, Tree], prefix: str, above: tuple[int, ...]
+    ) -> Iterator[tuple[str, InertTensor]]:
+        """A scripted module's attributes: tensors and submodules in one mapping."""
+        self.count(len(state) + 1)
+        for name, item in state.items():
+            if isinstance(item, InertTensor):
+                yield f"{prefix}{name}", item
+            else:
+                yield from self.module(item, f"{prefix}{name}.", above)
+
+    def add(
+        self,
+        path: str,
+        tensors: Mapping[str, InertTensor],
+        versions: Mapping[str, int] | None = None,
+    ) -> None:
+        if tensors:
+            make = self.entry
+            entries = [make(key, tensor) for key, tensor in tensors.items()]
+            self.found[path] = StateDict(entries, path, versions)
+
+    def count(self, steps: int) -> None:
+        self.steps += steps
+        if self.steps > MAX_STEPS:
+            raise CheckpointError(
+                "The file nests its contents into more places than any checkpoint does.",
+                "It was made to keep a reader busy: get it from a source you trust.",
+            )
+
+
+def _versions(value: Tree) -> dict[str, int]:
+    """torch's `_metadata`: module path → its version."""
+    attributes = value.attributes if isinstance(value, InertDict) else None
+    metadata = attributes.get("_metadata") if isinstance(attributes, dict) else None
+    if not isinstance(metadata, dict):
+        return {}
+    versions = {}
+    for module, facts in metadata.items():
+        version = facts.get("version") if isinstance(facts, dict) else None
+        if isinstance(module, str) and type(version) is int:
+            versions[module] = version
+    return versions

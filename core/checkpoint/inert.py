@@ -1,0 +1,112 @@
+"""The values that a pickle becomes here: plain data, descriptions of tensors, and Opaque.
+
+None of them is an instance of a class that a file names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias, Union
+
+
+@dataclass(frozen=True, slots=True)
+class Global:
+    """A Python name in a pickle, such as `torch.float32` or `collections.OrderedDict`."""
+
+    name: str
+
+
+@dataclass(eq=False, slots=True)
+class Opaque:
+    """The stand-in for an object of a class that is not ours to make.
+
+    `name` is the class's (or function's) qualified name, `args` what it was called with, `state`
+    what BUILD would have given it, `items` and `elements` what would have been put into it.
+    """
+
+    name: str
+    args: tuple[Tree, ...] = ()
+    state: Tree = None
+    items: dict[Key, Tree] = field(default_factory=dict)
+    elements: list[Tree] = field(default_factory=list)
+
+
+class InertDict(dict["Key", "Tree"]):
+    """A dict that may carry attributes, as state_dict's OrderedDict carries `_metadata`."""
+
+    __slots__ = ("attributes",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attributes: Tree = None
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """A storage that a pickle points at; `numel` counts elements of `dtype`, `offset` the
+    elements that come before a legacy file's view of a larger storage."""
+
+    key: str
+    dtype: str
+    location: str
+    numel: int
+    offset: int = 0
+
+
+@dataclass(slots=True)
+class InertTensor:
+    """A tensor as the pickle describes it; `storage` is None on the meta device."""
+
+    storage: Storage | None
+    dtype: str
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    storage_offset: int
+    requires_grad: bool = False
+
+
+@dataclass(slots=True)
+class InertDtype:
+    """A numpy dtype, in numpy's short code without its byte order: `f8`, `i4`, `U3`, `O`."""
+
+    code: str
+    big_endian: bool = False
+
+
+@dataclass(slots=True)
+class InertArray:
+    """A numpy array: its bytes in C order unless `fortran`; `data` is None until BUILD."""
+
+    dtype: InertDtype | None = None
+    shape: tuple[int, ...] = ()
+    data: bytes | None = None
+    fortran: bool = False
+
+
+Key: TypeAlias = Union[str, int, bool, "Opaque", "Global", None]
+Tree: TypeAlias = Union[
+    bool, int, float, complex, str, bytes, "list[Tree]", "tuple[Tree, ...]", "dict[Key, Tree]",
+    "set[Key]", Global, Opaque, Storage, InertTensor, InertDtype, InertArray, None,
+]  # fmt: skip
+"""Anything that a pickle can hold here."""
+
+
+def children(value: Tree) -> Mapping[str, Tree] | None:
+    """What lies inside a mapping, a list or an object, by the name that a path gives it."""
+    if isinstance(value, dict):
+        return {str(key): child for key, child in value.items()}
+    if isinstance(value, list | tuple):
+        return {str(index): child for index, child in enumerate(value)}
+    if isinstance(value, Opaque):
+        inside: dict[str, Tree] = {}
+        if isinstance(value.state, dict):
+            inside |= {str(key): child for key, child in value.state.items()}
+        elif value.state is not None:
+            inside["state"] = value.state
+        inside |= {str(key): child for key, child in value.items.items()}
+        inside |= {str(index): child for index, child in enumerate(value.elements)}
+        if value.args:
+            inside["args"] = value.args
+        return inside
+    return None

@@ -1,0 +1,87 @@
+"""Bytes with random access: a local file, read without mapping it into memory.
+
+A file that a training job overwrites while it is mapped kills the whole process with SIGBUS; a
+read gets a clean error instead, and is as fast from the page cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import weakref
+from pathlib import Path
+
+from core.errors import SourceError
+
+
+class LocalFile:
+    """An open file. What it holds is what it held when it was opened, or reading fails."""
+
+    def __init__(self, path: Path, identity: str | None = None) -> None:
+        """Open `path`; `identity` is the content's SHA-256 where it is known.
+
+        Raises SourceError for a missing file, a folder, or one that may not be read.
+        """
+        self.path = path
+        try:
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as error:
+            raise _cannot_open(path, error) from error
+        weakref.finalize(self, os.close, self._descriptor)
+        status = os.fstat(self._descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+            raise SourceError(f"{path.name} is {what}.", "Choose a checkpoint file.")
+        self._marks = _marks(status)
+        self.size = status.st_size
+        self.identity = identity or _identity(path, self._marks)
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill the buffer from `offset`.
+
+        Raises SourceError where the file is shorter than that, or was written to meanwhile.
+        """
+        done = 0
+        while done < len(buffer):
+            try:
+                count = os.preadv(self._descriptor, [buffer[done:]], offset + done)
+            except OSError as error:
+                raise SourceError(
+                    f"{self.path.name} cannot be read any more: {error.strerror}.",
+                    "Check the disk, then open the file again.",
+                ) from error
+            if count == 0:
+                break
+            done += count
+        if done < len(buffer) or _marks(os.fstat(self._descriptor)) != self._marks:
+            raise SourceError(
+                f"{self.path.name} changed while it was open.",
+                "Open it again once whatever writes it is done.",
+            )
+
+    def read(self, offset: int, nbytes: int) -> bytes:
+        """The bytes from `offset`, as many as there are up to `nbytes`; raises SourceError."""
+        buffer = bytearray(max(0, min(nbytes, self.size - offset)))
+        self.read_into(offset, memoryview(buffer))
+        return bytes(buffer)
+
+
+def _marks(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _identity(path: Path, marks: tuple[int, int, int, int]) -> str:
+    text = f"{path.resolve()}|{'|'.join(map(str, marks))}"
+    return "file:" + hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _cannot_open(path: Path, error: OSError) -> SourceError:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return SourceError(f"There is no file {path}.", "Check the path, or choose it again.")
+    if isinstance(error, PermissionError):
+        return SourceError(
+            f"{path.name} may not be read by the user that Loupe runs as.",
+            "Change its permissions, or copy it to where Loupe may read.",
+        )
+    return SourceError(f"{path.name} cannot be opened: {error.strerror}.", "Check the path.")

@@ -1,0 +1,98 @@
+"""From a pickle's storages to records, and from its tensors to entries; each checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from core.checkpoint.constructors import STORAGE_DTYPES
+from core.checkpoint.entries import ITEMSIZES, Record, TensorEntry
+from core.checkpoint.inert import Global, InertTensor, Storage, Tree
+from core.errors import CheckpointError
+
+MAX_EXPANSION = 64
+"""How many times its storage a tensor may be in elements (torch's `expand` repeats by stride 0)
+before it is refused, where it would also take more than MAX_EXPANDED bytes."""
+
+MAX_EXPANDED = 1 << 30
+
+EntryMaker = Callable[[str, InertTensor], TensorEntry]
+
+
+def storage_of(identifier: Tree) -> Storage:
+    """The storage that a persistent id of torch.save names: ("storage", class, key, location,
+    numel) and, in the legacy stream, (view's key, offset, numel) or None.
+
+    Raises ValueError for anything else (see torch/serialization.py, persistent_load).
+    """
+    if not isinstance(identifier, tuple) or len(identifier) not in (5, 6):
+        raise ValueError("it points outside of the file in an unknown way")
+    kind, storage_class, key, location, numel = identifier[:5]
+    if kind not in ("storage", b"storage") or not isinstance(storage_class, Global):
+        raise ValueError("it points outside of the file in an unknown way")
+    dtype = STORAGE_DTYPES.get(storage_class.name)
+    if dtype is None:
+        raise ValueError(f"{storage_class.name} is an unknown kind of storage")
+    offset = 0
+    view = identifier[5] if len(identifier) == 6 else None
+    if isinstance(view, tuple) and len(view) == 3:
+        _, offset, numel = view  # type: ignore[assignment]  # checked in the next lines
+    if type(numel) is not int or type(offset) is not int or not 0 <= numel < 1 << 62 or offset < 0:
+        raise ValueError("a storage in it has an impossible size")
+    return Storage(str(key), dtype, str(location), numel, offset)
+
+
+def storage_bytes(storage: Storage) -> int:
+    """The bytes that a storage takes in the file, those before a legacy view included."""
+    return (storage.offset + storage.numel) * ITEMSIZES[storage.dtype]
+
+
+def entry_maker(record_of: Callable[[Storage], Record]) -> EntryMaker:
+    """A function that describes a tensor under a key, its storage found by `record_of`.
+
+    It raises CheckpointError for a tensor that reaches beyond its storage.
+    """
+
+    def entry(key: str, tensor: InertTensor) -> TensorEntry:
+        storage = tensor.storage
+        record = None
+        offset = tensor.storage_offset
+        if storage is not None:
+            record = record_of(storage)
+            offset += storage.offset
+            _check(key, tensor, offset, record)
+        return TensorEntry(
+            key,
+            tensor.dtype,
+            tensor.shape,
+            tensor.stride,
+            offset,
+            record,
+            tensor.requires_grad,
+            storage.location if storage is not None else "meta",
+            key,
+        )
+
+    return entry
+
+
+def _check(key: str, tensor: InertTensor, offset: int, record: Record) -> None:
+    numel = 1
+    last = offset
+    for length, stride in zip(tensor.shape, tensor.stride, strict=True):
+        numel *= length
+        last += (length - 1) * stride
+    if numel == 0:
+        return
+    itemsize = ITEMSIZES[tensor.dtype]
+    if (last + 1) * itemsize > record.nbytes:
+        raise CheckpointError(
+            f"The tensor {key[:200]} reaches beyond its storage in the file.",
+            "The file is damaged or was made to do harm: get it again from a source you trust.",
+        )
+    expanded = numel * itemsize
+    if expanded > MAX_EXPANSION * record.nbytes and expanded > MAX_EXPANDED:
+        raise CheckpointError(
+            f"The tensor {key[:200]} would unfold {record.nbytes} bytes to {expanded}.",
+            "The file was made to fill the memory, or holds an expanded tensor: save it again "
+            "after calling .contiguous() on its tensors.",
+        )

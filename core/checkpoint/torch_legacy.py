@@ -1,0 +1,129 @@
+"""The stream that torch.save wrote before PyTorch 1.6, and writes still when asked to.
+
+Layout (torch/serialization.py, _legacy_save): five pickles (a magic number, a protocol version,
+the system's facts, the object, the storages' keys), then for each key its count of elements as a
+64-bit integer and its bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+from core.checkpoint.contents import Contents, cut_off
+from core.checkpoint.discover import find_state_dicts
+from core.checkpoint.entries import ITEMSIZES, Record
+from core.checkpoint.inert import Storage, Tree
+from core.checkpoint.sources import LocalFile
+from core.checkpoint.storages import entry_maker, storage_of
+from core.checkpoint.unpickle import Mentions, PickleEndsEarly, no_persistent_ids, unpickle
+from core.errors import CheckpointError
+
+MAGIC = 0x1950A86A20F9469CFC6C
+MAGIC_BYTES = (b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", b"L119547037146038801333356L\n.")
+"""The first pickle's body in protocol 2 and later, and in protocols 0 and 1."""
+
+PROTOCOL = 1001
+
+FIRST_READ = 1 << 20
+MAX_PICKLES = 512 << 20
+"""Bytes in which the five pickles must end."""
+
+_COUNT = struct.Struct("<q")
+
+
+def is_legacy(head: bytes) -> bool:
+    """Whether a file's first bytes are the magic number's pickle."""
+    return any(magic in head[:64] for magic in MAGIC_BYTES)
+
+
+def read_torch_legacy(source: LocalFile) -> Contents:
+    """The contents of a stream. Raises CheckpointError (its `whole` filled where the stream is cut
+    off among the storages), SourceError."""
+    nbytes = FIRST_READ
+    while True:
+        data = source.read(0, nbytes)
+        try:
+            return _read(source, data)
+        except PickleEndsEarly:
+            if len(data) == source.size:
+                raise cut_off(source, None) from None
+            if nbytes >= MAX_PICKLES:
+                raise
+            nbytes *= 8
+
+
+def _read(source: LocalFile, data: bytes) -> Contents:
+    mentions = Mentions()
+    roots: dict[str, str] = {}
+    numels: dict[str, int] = {}
+
+    def persistent(identifier: Tree) -> Tree:
+        if isinstance(identifier, tuple) and len(identifier) == 4 and identifier[0] == "module":
+            return identifier[1]  # a class, beside its source text, which is of no use here
+        storage = storage_of(identifier)
+        if roots.setdefault(storage.key, storage.dtype) != storage.dtype:
+            raise ValueError("a storage in it has two dtypes")
+        numels[storage.key] = max(numels.get(storage.key, 0), storage.offset + storage.numel)
+        return storage
+
+    magic = unpickle(data, mentions, no_persistent_ids)
+    protocol = unpickle(data, mentions, no_persistent_ids, magic.end)
+    system = unpickle(data, mentions, no_persistent_ids, protocol.end)
+    if magic.tree != MAGIC or protocol.tree != PROTOCOL:
+        raise CheckpointError(
+            "The file begins like a torch.save stream of an unknown version.",
+            "Load it with the PyTorch that wrote it, and save it again with a newer one.",
+        )
+    if isinstance(system.tree, dict) and system.tree.get("little_endian") is False:
+        raise CheckpointError(
+            "The file was saved on a big-endian machine, and its numbers are the other way round.",
+            "Load it with torch.load and save it again on this machine.",
+        )
+    main = unpickle(data, mentions, persistent, system.end)
+    keys = unpickle(data, mentions, no_persistent_ids, main.end)
+    if not isinstance(keys.tree, list):
+        raise CheckpointError(
+            "The stream has no list of its storages.",
+            "It is damaged: get it again from where it came from.",
+        )
+    record_of, end = _records(source, keys.tree, keys.end, roots, numels)
+    contents = Contents("legacy", main.tree, mentions.judged(), entry_maker(record_of))
+    if end > source.size:
+        raise cut_off(source, find_state_dicts(main.tree, contents.entry))
+    return contents
+
+
+def _records(
+    source: LocalFile,
+    keys: list[Tree],
+    at: int,
+    dtypes: dict[str, str],
+    numels: dict[str, int],
+) -> tuple[Callable[[Storage], Record], int]:
+    """Where each storage's bytes lie, and where the last one ends, beyond the file if it is cut."""
+    records: dict[str, Record] = {}
+    for key in map(str, keys):
+        count = source.read(at, _COUNT.size) if at < source.size else b""
+        at += _COUNT.size
+        # Behind the end of a cut file, the pickle's own counts tell where it would go on.
+        numel = _COUNT.unpack(count)[0] if len(count) == _COUNT.size else numels.get(key, 0)
+        if not 0 <= numel < 1 << 60 or key in records:
+            raise CheckpointError(
+                "A storage in the stream has an impossible size.",
+                "The file is damaged: get it again from where it came from.",
+            )
+        nbytes = numel * ITEMSIZES[dtypes.get(key, "uint8")]
+        records[key] = Record(key, at, nbytes, None, source)
+        at += nbytes
+
+    def record_of(storage: Storage) -> Record:
+        record = records.get(storage.key)
+        if record is None:
+            raise CheckpointError(
+                f"The stream names the storage {storage.key[:200]}, which is not in it.",
+                "The file is damaged: get it again from where it came from.",
+            )
+        return record
+
+    return record_of, at

@@ -1,0 +1,109 @@
+"""A torch.save zip, whole or cut off, as its object tree and a maker of entries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from core.checkpoint.contents import Contents, cut_off
+from core.checkpoint.discover import find_state_dicts, tensors_in
+from core.checkpoint.entries import Record
+from core.checkpoint.inert import Storage, Tree
+from core.checkpoint.sources import LocalFile
+from core.checkpoint.storages import entry_maker, storage_bytes, storage_of
+from core.checkpoint.unpickle import Mentions, unpickle
+from core.checkpoint.zip_container import (
+    Archive,
+    local_data,
+    next_local,
+    storage_name,
+)
+from core.errors import CheckpointError
+
+MAX_PICKLE = 512 << 20
+"""Bytes of data.pkl: a hundred tensors take 10 KB."""
+
+
+def torch_folder(archive: Archive) -> str | None:
+    """The folder in the zip that holds data.pkl, with its slash; None for another kind of zip."""
+    for name in archive.members:
+        folder, _, last = name.rpartition("/")
+        if last == "data.pkl" and "/" not in folder:
+            return f"{folder}/" if folder else ""
+    return None
+
+
+def read_torch_zip(archive: Archive, folder: str) -> Contents:
+    """The contents of a whole file. Raises CheckpointError, SourceError."""
+    order = f"{folder}byteorder"
+    if order in archive.members and archive.read(order, 16) == b"big":
+        raise CheckpointError(
+            "The file was saved on a big-endian machine, and its numbers are the other way round.",
+            "Load it with torch.load and save it again on this machine.",
+        )
+    mentions = Mentions()
+    data = archive.read(f"{folder}data.pkl", MAX_PICKLE)
+    tree = unpickle(data, mentions, storage_of).tree
+    records: dict[str, Record] = {}
+
+    def record_of(storage: Storage) -> Record:
+        record = records.get(storage.key)
+        if record is None:
+            record = archive.record(storage_name(folder, storage))
+            records[storage.key] = record
+        return record
+
+    script = any(name.startswith(f"{folder}code/") for name in archive.members)
+    return Contents(
+        format="torchscript" if script else "zip",
+        tree=tree,
+        globals=mentions.judged(),
+        entry=entry_maker(record_of),
+    )
+
+
+def truncated_zip(source: LocalFile) -> CheckpointError:
+    """What to say of a zip that lost its end; names the tensors that are whole."""
+    found = local_data(source, 0)
+    if found is None or not found[0].endswith("data.pkl"):
+        return cut_off(source, None)
+    name, start = found
+    try:
+        read = unpickle(source.read(start, MAX_PICKLE), Mentions(), storage_of)
+        folder = name.removesuffix("data.pkl")
+        records = dict(_records_from_the_front(source, start + read.end, folder, read.tree))
+
+        def record_of(storage: Storage) -> Record:
+            missing = Record(storage.key, source.size, storage_bytes(storage), None, source)
+            return records.get(storage.key, missing)
+
+        return cut_off(source, find_state_dicts(read.tree, entry_maker(record_of)))
+    except CheckpointError:
+        return cut_off(source, None)
+
+
+def _records_from_the_front(
+    source: LocalFile, after: int, folder: str, tree: Tree
+) -> Iterator[tuple[str, Record]]:
+    """The storages that are whole, by walking from member to member.
+
+    torch.save leaves the sizes out of the members' own headers, so a storage's comes from the
+    pickle, and a small member's from where the next one begins.
+    """
+    sizes = {
+        storage_name(folder, tensor.storage): storage_bytes(tensor.storage)
+        for tensor in tensors_in(tree)
+        if tensor.storage is not None
+    }
+    at = next_local(source, after)
+    while at is not None:
+        found = local_data(source, at)
+        if found is None:
+            return
+        name, start = found
+        nbytes = sizes.get(name, 0)
+        if start + nbytes > source.size:
+            return
+        if name in sizes:
+            key = name.removeprefix(f"{folder}data/")
+            yield key, Record(name, start, nbytes, None, source)
+        at = next_local(source, start + nbytes)

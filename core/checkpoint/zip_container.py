@@ -1,0 +1,224 @@
+"""The zip that torch.save has written since PyTorch 1.6, read without unpacking it.
+
+Layout (caffe2/serialize/inline_container.h): one folder holding `data.pkl`, `byteorder`, `version`
+and a member `data/<key>` for each storage, all stored uncompressed. The zip's own structures are
+those of PKWARE's APPNOTE.TXT, sections 4.3.7 (local header), 4.3.12 (central directory), 4.3.14 to
+4.3.16 (ends, 64-bit ones included) and 4.5.3 (64-bit sizes).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from core.checkpoint.entries import Record
+from core.checkpoint.inert import Storage
+from core.checkpoint.sources import LocalFile
+from core.errors import CheckpointError
+
+LOCAL_MAGIC = b"PK\x03\x04"
+_END_MAGIC, _END64_MAGIC, _LOCATOR_MAGIC = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
+_CENTRAL = struct.Struct("<4s6H3L5H2L")
+_LOCAL = struct.Struct("<4s5H3L2H")
+_END = struct.Struct("<4s4H2LH")
+_END64 = struct.Struct("<4sQ2H2L4Q")
+_LOCATOR = struct.Struct("<4sLQL")
+
+MAX_COMMENT = 0xFFFF
+MAX_DIRECTORY = 256 << 20
+"""Bytes of a central directory: 2 million members' worth."""
+
+ALIGNMENT_SEARCH = 64
+"""Bytes after a member within which the next one begins: its data descriptor."""
+
+
+class NoDirectory(Exception):
+    """The zip has no end: it is cut off, or no zip."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file in the zip; `method` 0 means stored as it is. `offset` is its local header's."""
+
+    name: str
+    offset: int
+    nbytes: int
+    crc32: int
+    method: int
+    encrypted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A zip's members by name, in the order of its directory."""
+
+    source: LocalFile
+    members: Mapping[str, Member]
+
+    def record(self, name: str) -> Record:
+        """Where a member's bytes lie; raises CheckpointError."""
+        member = self.members.get(name)
+        if member is None:
+            raise CheckpointError(
+                f"The archive names {name[:200]}, which is not in it.",
+                "The file is damaged: get it again from where it came from.",
+            )
+        if member.method != 0 or member.encrypted:
+            how = "encrypted" if member.encrypted else "compressed"
+            raise CheckpointError(
+                f"The archive's member {name[:200]} is {how}, which torch.save never does.",
+                "Somebody packed it again: unpack the zip, and zip the same folder without "
+                "compression.",
+            )
+        header = _LOCAL.unpack(self._read(member.offset, _LOCAL.size, name))
+        magic, name_length, extra_length = header[0], header[9], header[10]
+        if magic != LOCAL_MAGIC:
+            raise _damaged(name)
+        stored_name = self._read(member.offset + _LOCAL.size, name_length, name)
+        if stored_name != name.encode():
+            raise _damaged(name)
+        offset = member.offset + _LOCAL.size + name_length + extra_length
+        if offset + member.nbytes > self.source.size:
+            raise _damaged(name)
+        # A file saved with its checksums switched off has zeros in their place.
+        crc32 = member.crc32 if member.crc32 or member.nbytes == 0 else None
+        return Record(name, offset, member.nbytes, crc32, self.source)
+
+    def read(self, name: str, limit: int) -> bytes:
+        """A small member's bytes; raises CheckpointError where it is larger than `limit`."""
+        record = self.record(name)
+        if record.nbytes > limit:
+            raise CheckpointError(
+                f"The archive's member {name[:200]} has {record.nbytes} bytes, far more than "
+                "any checkpoint needs.",
+                "The file was made to fill the memory: get it from a source you trust.",
+            )
+        return self.source.read(record.offset, record.nbytes)
+
+    def _read(self, offset: int, nbytes: int, name: str) -> bytes:
+        found = self.source.read(offset, nbytes)
+        if len(found) < nbytes:
+            raise _damaged(name)
+        return found
+
+
+def _damaged(name: str) -> CheckpointError:
+    return CheckpointError(
+        f"The archive's member {name[:200]} is not where the archive's directory says.",
+        "The file is damaged: get it again from where it came from.",
+    )
+
+
+def open_archive(source: LocalFile) -> Archive:
+    """Read a zip's directory. Raises NoDirectory where it has none, CheckpointError where it is
+    unsound: members twice, outside of the file, or over one another."""
+    start, nbytes, count = _directory(source)
+    if nbytes > MAX_DIRECTORY or start + nbytes > source.size:
+        raise NoDirectory
+    data = source.read(start, nbytes)
+    members: dict[str, Member] = {}
+    at = 0
+    while at < len(data) and len(members) < count:
+        if len(data) - at < _CENTRAL.size:
+            raise NoDirectory
+        (magic, _, _, flags, method, _, _, crc32, packed, size,
+         name_length, extra_length, comment_length, _, _, _, offset) = _CENTRAL.unpack_from(
+            data, at
+        )  # fmt: skip
+        if magic != b"PK\x01\x02":
+            raise NoDirectory
+        at += _CENTRAL.size
+        name = data[at : at + name_length].decode("utf-8", "replace")
+        at += name_length
+        if 0xFFFFFFFF in (packed, size, offset):
+            extra = data[at : at + extra_length]
+            size, packed, offset = _wide(extra, size, packed, offset)
+        at += extra_length + comment_length
+        if name in members:
+            raise _unsound(f"it holds {name[:200]} twice")
+        if offset + size > source.size and method == 0:
+            raise _unsound(f"{name[:200]} lies outside of it")
+        members[name] = Member(name, offset, size, crc32, method, bool(flags & 1))
+    if len(members) != count:
+        raise NoDirectory
+    _refuse_overlaps(members)
+    return Archive(source, members)
+
+
+def _refuse_overlaps(members: Mapping[str, Member]) -> None:
+    end = 0
+    for offset, size, name in sorted(
+        (member.offset, member.nbytes if member.method == 0 else 0, member.name)
+        for member in members.values()
+    ):
+        if offset < end:
+            raise _unsound(f"{name[:200]} lies over another member")
+        end = offset + _LOCAL.size + len(name.encode()) + size
+
+
+def _unsound(why: str) -> CheckpointError:
+    return CheckpointError(
+        f"The archive is unsound: {why}.",
+        "It is damaged or was made to do harm: get it again from a source you trust.",
+    )
+
+
+def _directory(source: LocalFile) -> tuple[int, int, int]:
+    """Offset, bytes and members of the central directory."""
+    tail_start = max(0, source.size - _END.size - MAX_COMMENT)
+    tail = source.read(tail_start, source.size - tail_start)
+    at = tail.rfind(_END_MAGIC)
+    if at < 0 or len(tail) - at < _END.size:
+        raise NoDirectory
+    _, _, _, _, count, nbytes, start, _ = _END.unpack_from(tail, at)
+    locator_at = tail_start + at - _LOCATOR.size
+    if locator_at >= 0:
+        locator = source.read(locator_at, _LOCATOR.size)
+        if locator.startswith(_LOCATOR_MAGIC):
+            end64 = source.read(_LOCATOR.unpack(locator)[2], _END64.size)
+            if len(end64) < _END64.size or not end64.startswith(_END64_MAGIC):
+                raise NoDirectory
+            _, _, _, _, _, _, _, count, nbytes, start = _END64.unpack(end64)
+    return start, nbytes, count
+
+
+def _wide(extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, int]:
+    """Sizes and offset from the 64-bit extra field, where 32 bits did not do."""
+    at = 0
+    while at + 4 <= len(extra):
+        kind, length = struct.unpack_from("<2H", extra, at)
+        at += 4
+        if kind == 1:
+            numbers = list(struct.unpack_from(f"<{length // 8}Q", extra, at))
+            try:
+                size = numbers.pop(0) if size == 0xFFFFFFFF else size
+                packed = numbers.pop(0) if packed == 0xFFFFFFFF else packed
+                offset = numbers.pop(0) if offset == 0xFFFFFFFF else offset
+            except IndexError:
+                raise NoDirectory from None
+            break
+        at += length
+    return size, packed, offset
+
+
+def local_data(source: LocalFile, offset: int) -> tuple[str, int] | None:
+    """Name and data offset of the member whose local header is at `offset`; None where there is
+    none. For archives that lost their directory."""
+    raw = source.read(offset, _LOCAL.size)
+    if len(raw) < _LOCAL.size or not raw.startswith(LOCAL_MAGIC):
+        return None
+    header = _LOCAL.unpack(raw)
+    name = source.read(offset + _LOCAL.size, header[9])
+    return name.decode("utf-8", "replace"), offset + _LOCAL.size + header[9] + header[10]
+
+
+def next_local(source: LocalFile, after: int) -> int | None:
+    """Where the next local header begins, just behind a member's data and its descriptor."""
+    found = source.read(after, ALIGNMENT_SEARCH).find(LOCAL_MAGIC)
+    return after + found if found >= 0 else None
+
+
+def storage_name(folder: str, storage: Storage) -> str:
+    """The member that holds a storage."""
+    return f"{folder}data/{storage.key}"
