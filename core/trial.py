@@ -39,9 +39,7 @@ class Trial:
         return tuple(i for i, outcome in enumerate(self.outcomes) if outcome.error)
 
 
-def try_recipe(
-    recipe: Recipe, state_dict: StateDict, signature: Signature | None = None
-) -> Trial:
+def try_recipe(recipe: Recipe, state_dict: StateDict, signature: Signature | None = None) -> Trial:
     """Apply a recipe as `apply_recipe` does, but pass over a step that raises FixError."""
     outcomes = []
     for step in recipe.steps:

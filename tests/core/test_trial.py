@@ -1,0 +1,60 @@
+"""A recipe shown step by step."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision.models import resnet18
+
+from core.checkpoint import StateDict, open_checkpoint
+from core.fixes import (
+    CastDtype,
+    Drop,
+    DropMismatched,
+    Keep,
+    Recipe,
+    Rename,
+    Step,
+    StripPrefix,
+    apply_recipe,
+)
+from core.trial import try_recipe
+
+
+@pytest.fixture(scope="module")
+def wrapped(tmp_path_factory: pytest.TempPathFactory) -> StateDict:
+    path: Path = tmp_path_factory.mktemp("trial") / "wrapped.pth"
+    torch.save(torch.nn.DataParallel(resnet18()).state_dict(), path)
+    return open_checkpoint(path).state_dict()
+
+
+def test_each_step_tells_what_it_does_with_an_example(wrapped: StateDict):
+    recipe = Recipe((Step(StripPrefix("module.")), Step(Drop("fc.*")), Step(CastDtype("float16"))))
+    stripped, dropped, cast = try_recipe(recipe, wrapped).outcomes
+    assert (stripped.changed, stripped.dropped) == (122, 0)
+    assert stripped.example == ("module.conv1.weight", "conv1.weight")
+    assert (dropped.changed, dropped.dropped) == (0, 2)
+    assert dropped.example == ("fc.weight", "")
+    assert cast.example == ("conv1.weight: float32", "conv1.weight: float16")
+
+
+def test_a_trial_makes_what_the_recipe_makes(wrapped: StateDict):
+    recipe = Recipe((Step(StripPrefix("module.")), Step(Keep("layer1.*")), Step(Drop("*.bias"))))
+    assert dict(try_recipe(recipe, wrapped).state_dict) == dict(
+        apply_recipe(recipe, wrapped).state_dict
+    )
+
+
+def test_a_step_that_cannot_be_applied_says_why_and_the_others_still_work(wrapped: StateDict):
+    recipe = Recipe((Step(Rename("(", "x")), Step(StripPrefix("module.")), Step(DropMismatched())))
+    trial = try_recipe(recipe, wrapped)
+    assert trial.failed == (0, 2)
+    assert "`(`" in str(trial.outcomes[0].error)
+    assert trial.outcomes[1].changed == 122
+    assert "conv1.weight" in trial.state_dict
+
+
+def test_a_step_that_is_switched_off_does_nothing_and_cannot_fail(wrapped: StateDict):
+    trial = try_recipe(Recipe((Step(Rename("(", "x"), enabled=False),)), wrapped)
+    assert trial.failed == ()
+    assert trial.state_dict is wrapped
