@@ -1,0 +1,220 @@
+"""A recipe as plain PyTorch: a script that needs torch and the file, and no Loupe."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from core.checkpoint.discover import ROLES
+from core.errors import FixError
+from core.fixes import (
+    AddPrefix,
+    CastDtype,
+    Drop,
+    DropMismatched,
+    Fix,
+    Keep,
+    Recipe,
+    Rename,
+    StripPrefix,
+    describe,
+)
+
+if TYPE_CHECKING:
+    from core.architectures import Architecture
+
+WITH_TENSORS = "{key: value for key, value in {found}.items() if isinstance(value, torch.Tensor)}"
+
+DICTS = tuple(name for name, role in ROLES.items() if role == "model" or "state_dict" in name)
+"""Names under which training scripts keep a plain dict of tensors."""
+
+FIND = '''
+def find(value, path):
+    """What lies at a dotted path of dicts and lists."""
+    if not path:
+        return value
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inside in items:
+        if path == str(key) or path.startswith(f"{key}."):
+            return find(inside, path[len(str(key)) + 1 :])
+    raise KeyError(path)
+
+
+def tensors_in(value):
+    """The tensors of a dict or a list, and of an optimizer's dicts under numbers."""
+    found = {}
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(item, torch.Tensor):
+            found[str(key)] = item
+        elif isinstance(key, int) and isinstance(item, dict):
+            found.update((f"{key}.{name}", x) for name, x in item.items() if torch.is_tensor(x))
+    return found
+'''
+
+STRIP_ANYWHERE = r'''
+def strip_anywhere(key, prefix):
+    """The key without the prefix, wherever a part of the path begins with it."""
+    part = re.compile(rf"(?:^|(?<=\.)){re.escape(prefix)}(?=.)", re.DOTALL)
+    while (shorter := part.sub("", key)) != key:
+        key = shorter
+    return key
+'''
+
+
+def recipe_code(
+    checkpoint_name: str,
+    state_dict_path: str,
+    recipe: Recipe,
+    architecture: Architecture | None = None,
+    *,
+    strict: bool | None = None,
+    whole_model: bool = False,
+) -> str:
+    """A Python script that makes the same state_dict, and loads it where a model is chosen.
+
+    `state_dict_path` is StateDict's path. `strict` is load_state_dict's; None is strict unless
+    the recipe drops tensors of another shape. `whole_model` says that the state_dict lies in a
+    pickled module, which torch cannot read without running code from the file: then the script
+    reads the repaired download instead. Raises FixError where the recipe needs an architecture
+    and there is none.
+    """
+    fixes = [] if whole_model else [step.fix for step in recipe.steps if step.enabled]
+    given = [step.fix for step in recipe.steps if step.enabled]
+    drops_mismatched = any(isinstance(fix, DropMismatched) for fix in given)
+    if drops_mismatched and architecture is None:
+        raise FixError(
+            "Which shapes are wanted is not known without an architecture.",
+            "Choose an architecture, or switch this step off.",
+        )
+    reading, helper = _reading(checkpoint_name, state_dict_path, whole_model)
+    steps = [line for fix in fixes for line in _step(fix)]
+    body = [*reading, *steps]
+    if architecture is not None:
+        body = [
+            *_building(architecture),
+            "",
+            *body,
+            "",
+            *_loading(not drops_mismatched if strict is None else strict),
+        ]
+    helpers = [helper] if helper else []
+    if any(isinstance(fix, StripPrefix) and fix.anywhere for fix in fixes):
+        helpers.append(STRIP_ANYWHERE)
+    imports = _imports("\n".join([*helpers, *body]), architecture)
+    return "\n".join([*imports, *(f"\n{text}" for text in helpers), "", *body]) + "\n"
+
+
+def _imports(code: str, architecture: Architecture | None) -> list[str]:
+    plain = [name for name in ("fnmatch", "re") if f"{name}." in code]
+    lines = [f"import {name}" for name in plain]
+    if plain:
+        lines.append("")
+    if "timm." in code and architecture is not None and architecture.library == "timm":
+        lines.append("import timm")
+    if "torch." in code:
+        lines.append("import torch")
+    if "load_file(" in code:
+        lines.append("from safetensors.torch import load_file")
+    if architecture is not None and architecture.library == "torchvision":
+        lines.append("from torchvision.models import get_model")
+    elif architecture is not None and architecture.library != "timm":
+        module, _, function = architecture.name.rpartition(".")
+        lines.append(f"from {module} import {function}")
+    return lines
+
+
+def _reading(name: str, path: str, whole_model: bool) -> tuple[list[str], str]:
+    """The lines that read the file, and the text of the functions that they call."""
+    if whole_model:
+        return [
+            f"# {_comment(name)} holds a pickled model: PyTorch could read it only by running",
+            "# code from the file. This reads Loupe's repaired download of it instead.",
+            'state_dict = torch.load("repaired.pth", map_location="cpu", weights_only=True)',
+        ], ""
+    if name.endswith(".safetensors"):
+        return [f"state_dict = load_file({_literal(name)})"], ""
+    lines = [
+        "# With weights_only PyTorch runs nothing from the file. Where it refuses the file,",
+        "# read Loupe's repaired download instead.",
+        f'checkpoint = torch.load({_literal(name)}, map_location="cpu", weights_only=True)',
+    ]
+    if path and path not in DICTS:
+        return [*lines, f"state_dict = tensors_in(find(checkpoint, {_literal(path)}))"], FIND
+    found = f"checkpoint[{_literal(path)}]" if path else "checkpoint"
+    return [*lines, f"state_dict = {WITH_TENSORS.replace('{found}', found)}"], ""
+
+
+def _step(fix: Fix) -> Iterable[str]:
+    yield ""
+    yield f"# {_comment(describe(fix))}"
+    match fix:
+        case StripPrefix(prefix, anywhere=True):
+            yield _renamed(f"strip_anywhere(key, {_literal(prefix)})")
+        case StripPrefix(prefix):
+            yield _renamed(f"key.removeprefix({_literal(prefix)}) or key")
+        case AddPrefix(prefix):
+            yield _renamed(f"{_literal(prefix)} + key")
+        case Rename(pattern, replacement):
+            yield _renamed(f"re.sub({_literal(pattern)}, {_literal(replacement)}, key)")
+        case Keep(pattern, syntax):
+            yield _chosen(_matches(pattern, syntax))
+        case Drop(pattern, syntax):
+            yield _chosen(f"not {_matches(pattern, syntax)}")
+        case DropMismatched():
+            yield "shapes = {key: value.shape for key, value in model.state_dict().items()}"
+            yield _chosen("shapes.get(key, value.shape) == value.shape")
+        case CastDtype(dtype):
+            yield "state_dict = {"
+            yield f"    key: value.to(torch.{dtype}) if value.is_floating_point() else value"
+            yield "    for key, value in state_dict.items()"
+            yield "}"
+
+
+def _renamed(expression: str) -> str:
+    return f"state_dict = {{{expression}: value for key, value in state_dict.items()}}"
+
+
+def _chosen(condition: str) -> str:
+    return f"state_dict = {{key: value for key, value in state_dict.items() if {condition}}}"
+
+
+def _matches(pattern: str, syntax: str) -> str:
+    if syntax == "glob":
+        return f"fnmatch.fnmatchcase(key, {_literal(pattern)})"
+    return f"re.search({_literal(pattern)}, key)"
+
+
+def _building(architecture: Architecture) -> list[str]:
+    options = "".join(f", {name}={value}" for name, value in architecture.options)
+    name = _literal(architecture.name)
+    if architecture.library == "torchvision":
+        return [f"model = get_model({name}, weights=None{options})"]
+    if architecture.library == "timm":
+        return [f"model = timm.create_model({name}, pretrained=False{options})"]
+    function = architecture.name.rpartition(".")[2]
+    return [f"model = {function}({options.removeprefix(', ')})"]
+
+
+def _loading(strict: bool) -> list[str]:
+    if strict:
+        return ["model.load_state_dict(state_dict)", "model.eval()"]
+    return [
+        "# What this prints as missing_keys stays as the model initialises it.",
+        "print(model.load_state_dict(state_dict, strict=False))",
+        "model.eval()",
+    ]
+
+
+def _literal(text: str) -> str:
+    """The text as a Python string, raw where it has backslashes and can be."""
+    if not text.isprintable():
+        return ascii(text)
+    if "\\" in text and '"' not in text and not text.endswith("\\"):
+        return f'r"{text}"'
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _comment(text: str) -> str:
+    """The text on one line."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
