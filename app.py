@@ -1,0 +1,77 @@
+"""Loupe: navigation, page config, theme, and the server's own routes.
+
+`streamlit run app.py` imports this file for `app`, the server, and then runs it as a script for
+each session.
+"""
+
+import importlib
+import logging
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import streamlit as st
+
+PAGES = (
+    ("pages/open.py", "Open", ":material/folder_open:", ""),
+    ("pages/inspect.py", "Inspect", ":material/search:", "inspector"),
+    ("pages/compare.py", "Compare", ":material/difference:", "comparison"),
+    ("pages/fit.py", "Fit", ":material/handyman:", "fitting"),
+    ("pages/predict.py", "Predict", ":material/bar_chart:", "prediction"),
+)
+
+if __name__ != "__main__":
+    from streamlit.runtime.pages_manager import PagesManager
+
+    from core.transfer import routes, tidied
+    from pages.components.resources import transfers
+
+    # Else a deep link to a page's file would run that page without this file.
+    PagesManager.uses_pages_directory = False
+
+    @asynccontextmanager
+    async def lifespan(_app: st.App) -> AsyncIterator[None]:
+        """Import torch before the first person waits for it, and keep the data folder clean."""
+        threading.Thread(target=_preload, daemon=True).start()
+        async with tidied(transfers()):
+            yield
+
+    def _preload() -> None:
+        for library in ("torchvision", "timm"):
+            importlib.import_module(library)
+
+    def on_script_error(error: Exception) -> bool:
+        """A sentence on the screen; the traceback goes to the log."""
+        from core.errors import LoupeError
+
+        if isinstance(error, LoupeError):
+            st.error(str(error), icon=":material/error:")
+        else:
+            logging.getLogger("loupe").error("A page failed", exc_info=error)
+            st.error(
+                "Something in Loupe broke on this page; your files are as they were. Reload the "
+                "page; if it happens again, the server's log says what broke.",
+                icon=":material/error:",
+            )
+        return True
+
+    app = st.App(
+        __file__,
+        routes=routes(transfers(), Path(__file__).parent / "pages" / "components" / "fonts"),
+        lifespan=lifespan,
+        on_script_error=on_script_error,
+    )
+else:
+    from pages.components.workspace import keep_link
+
+    st.set_page_config(page_title="Loupe", page_icon=":material/search:", layout="wide")
+    chosen = st.navigation(
+        [
+            st.Page(file, title=title, icon=icon, url_path=url_path, default=not url_path)
+            for file, title, icon, url_path in PAGES
+        ],
+        position="top",
+    )
+    chosen.run()
+    keep_link()

@@ -1,0 +1,56 @@
+"""References to files, such as a link can hold, and the files that they stand for.
+
+`sha256:<digest>/<name>` is an upload, `root:<number>/<path>` a file of a server folder,
+`sample:<name>` a bundled one, `bench:<number>` one that the server's owner named at the start.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import SourceError
+from core.folders import resolve_inside
+from core.samples import SAMPLES
+from core.settings import Settings
+from core.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedFile:
+    """Where a reference leads: the path, what people call the file, its SHA-256 if known."""
+
+    path: Path
+    name: str
+    identity: str | None = None
+
+
+def locate(reference: str, settings: Settings, store: Store) -> LocatedFile:
+    """Find the file behind a reference. Raises SourceError."""
+    kind, _, rest = reference.partition(":")
+    if kind == "sha256":
+        digest, _, name = rest.partition("/")
+        path = store.find(digest)
+        if path is None:
+            raise SourceError(
+                f"{name[:200] or 'The upload'} is not on this server any more.", "Upload it again."
+            )
+        return LocatedFile(path, name or digest[:12], f"sha256:{digest}")
+    if kind == "root":
+        number, _, relative = rest.partition("/")
+        path = resolve_inside(_chosen(settings.roots, number, "server folder"), relative)
+        return LocatedFile(path, path.name)
+    if kind == "sample" and rest in SAMPLES:
+        path = SAMPLES[rest].path
+        return LocatedFile(path, path.name)
+    if kind == "bench":
+        path = _chosen(settings.bench, rest, "file from the command line")
+        return LocatedFile(path, path.name)
+    raise SourceError("The link names a file in an unknown way.", "Open the file again.")
+
+
+def _chosen(paths: tuple[Path, ...], number: str, what: str) -> Path:
+    if re.fullmatch(r"\d{1,4}", number) and int(number) < len(paths):
+        return paths[int(number)]
+    raise SourceError(f"This server has no {what} {number[:20]!r}.", "Choose the file again.")

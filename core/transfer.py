@@ -1,0 +1,246 @@
+"""The HTTP side of files: slices of uploads in, exports out, and the app's own fonts.
+
+A browser gets a token from the script that drew the page, and may do with it what the script
+allowed: send one file after the other into one slot, or fetch one export. Weights go straight to
+the disk, so the server's memory does not grow with them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from core.errors import LoupeError, StoreError
+from core.folders import SUFFIXES
+from core.store import ABANDONED_AFTER, Store, StoredFile, Upload
+
+MAX_SLICE = 16 << 20
+"""Bytes of one request at most."""
+
+SWEEP_EVERY = 60.0
+"""Seconds between two looks for uploads that nobody goes on with."""
+
+PREFIX = "/loupe"
+
+TOKENS = 10_000
+"""Tokens remembered; the oldest go first."""
+
+
+@dataclass(slots=True)
+class Intake:
+    """What one token has sent: the upload under way, and the last finished file with its name."""
+
+    upload: Upload | None = None
+    name: str = ""
+    finished: StoredFile | None = None
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A file that somebody may fetch under a name."""
+
+    path: Path
+    name: str
+
+
+class Transfers:
+    """The tokens of one server, and what each may do. Safe to use from several threads."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._intakes: dict[str, Intake] = {}
+        self._exports: dict[str, Export] = {}
+        self._lock = threading.Lock()
+
+    def open_intake(self) -> str:
+        """A token to upload with."""
+        token = secrets.token_urlsafe(24)
+        with self._lock:
+            self._intakes[token] = Intake()
+            while len(self._intakes) > TOKENS:
+                _abandon(self._intakes.pop(next(iter(self._intakes))))
+        return token
+
+    def intake(self, token: str) -> Intake | None:
+        """What the token has sent so far; None for an unknown token."""
+        return self._intakes.get(token)
+
+    def close_intake(self, token: str) -> None:
+        """The session is over: its upload vanishes, and its token is worth nothing."""
+        with self._lock:
+            intake = self._intakes.pop(token, None)
+        if intake is not None:
+            _abandon(intake)
+
+    def sweep(self, seconds: float) -> None:
+        """Give up uploads that had no byte for so long."""
+        oldest = time.monotonic() - seconds
+        for intake in list(self._intakes.values()):
+            if intake.upload is not None and intake.upload.touched < oldest:
+                _abandon(intake)
+
+    def offer(self, path: Path, name: str) -> str:
+        """The address under which a browser can fetch a file."""
+        token = secrets.token_urlsafe(24)
+        with self._lock:
+            self._exports[token] = Export(path, name)
+            while len(self._exports) > TOKENS:
+                self._exports.pop(next(iter(self._exports)))
+        return f"{PREFIX}/exports/{token}"
+
+    def export(self, token: str) -> Export | None:
+        """The file behind an address, or None."""
+        return self._exports.get(token)
+
+
+def _abandon(intake: Intake) -> None:
+    if intake.upload is not None:
+        intake.upload.abandon()
+        intake.upload = None
+
+
+def routes(transfers: Transfers, fonts: Path) -> list[Route]:
+    """The routes of a server; `fonts` is the folder of its type faces."""
+
+    async def send(request: Request) -> Response:
+        return await _send(transfers, request)
+
+    async def cancel(request: Request) -> Response:
+        return await _cancel(transfers, request)
+
+    async def fetch(request: Request) -> Response:
+        export = transfers.export(request.path_params["token"])
+        if export is None or not export.path.is_file():
+            return _sentence(404, "This export is gone.", "Make it again on the Fit page.")
+        return FileResponse(
+            export.path, filename=export.name, media_type="application/octet-stream"
+        )
+
+    async def font(request: Request) -> Response:
+        path = fonts / request.path_params["name"]
+        if path.parent != fonts or path.suffix != ".woff2" or not path.is_file():
+            return Response(status_code=404)
+        return FileResponse(path, headers={"Cache-Control": "public, max-age=31536000"})
+
+    return [
+        Route(f"{PREFIX}/uploads/{{token}}", send, methods=["PUT"]),
+        Route(f"{PREFIX}/uploads/{{token}}", cancel, methods=["DELETE"]),
+        Route(f"{PREFIX}/exports/{{token}}", fetch, methods=["GET"]),
+        Route(f"{PREFIX}/fonts/{{name}}", font, methods=["GET"]),
+    ]
+
+
+@asynccontextmanager
+async def tidied(transfers: Transfers) -> AsyncIterator[None]:
+    """While this is entered, uploads that nobody goes on with vanish."""
+
+    async def sweep() -> None:
+        while True:
+            await asyncio.sleep(SWEEP_EVERY)
+            transfers.sweep(ABANDONED_AFTER)
+
+    task = asyncio.create_task(sweep())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def _send(transfers: Transfers, request: Request) -> Response:
+    """One slice: the query gives the file's `name` and `size` and the slice's `offset`.
+
+    200 {"received"} or {"received", "sha256"} when that was the last; 409 {"received"} where the
+    offset is not where the file goes on; 403 for a foreign page or token; 4xx with a sentence.
+    """
+    intake = _allowed(transfers, request)
+    if isinstance(intake, Response):
+        return intake
+    try:
+        name, size, offset = _description(request.query_params)
+        async with intake.lock:
+            if offset == 0:
+                _begin(transfers, intake, name, size)
+            upload = intake.upload
+            if upload is None or upload.size != size or intake.name != name:
+                return JSONResponse({"received": 0}, status_code=409)
+            if offset != upload.received:
+                return JSONResponse({"received": upload.received}, status_code=409)
+            await _receive(request, upload)
+            if not upload.complete:
+                return JSONResponse({"received": upload.received})
+            intake.upload = None
+            intake.finished = await asyncio.to_thread(upload.finish)
+            return JSONResponse({"received": size, "sha256": intake.finished.sha256})
+    except StoreError as error:
+        _abandon(intake)
+        return _sentence(413, error.problem, error.remedy)
+    except ClientDisconnect:
+        return Response(status_code=400)
+
+
+def _allowed(transfers: Transfers, request: Request) -> Intake | Response:
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        return _sentence(403, "Another site's page may not send files here.", "")
+    intake = transfers.intake(request.path_params["token"])
+    if intake is None:
+        return _sentence(
+            403, "This page does not know the server any more.", "Reload it, and send the file."
+        )
+    return intake
+
+
+def _description(query: Mapping[str, str]) -> tuple[str, int, int]:
+    name = query.get("name", "").replace("\\", "/").rsplit("/", 1)[-1][:200]
+    if not name.lower().endswith(SUFFIXES):
+        raise StoreError(
+            f"{name or 'The file'} has an ending that no checkpoint has.",
+            f"Loupe takes {', '.join(SUFFIXES)}.",
+        )
+    try:
+        return name, int(query["size"]), int(query["offset"])
+    except (KeyError, ValueError):
+        raise StoreError("The request lacks the file's size.", "Reload the page.") from None
+
+
+def _begin(transfers: Transfers, intake: Intake, name: str, size: int) -> None:
+    _abandon(intake)
+    intake.finished = None
+    intake.upload = transfers.store.begin(size)
+    intake.name = name
+
+
+async def _receive(request: Request, upload: Upload) -> None:
+    """The body goes to the disk as it comes, in a thread, so that other sessions stay quick."""
+    received = 0
+    async for chunk in request.stream():
+        received += len(chunk)
+        if received > MAX_SLICE:
+            raise StoreError("A slice of the upload is too large.", "Reload the page.")
+        if chunk:
+            await asyncio.to_thread(upload.write, chunk)
+
+
+async def _cancel(transfers: Transfers, request: Request) -> Response:
+    intake = _allowed(transfers, request)
+    if isinstance(intake, Response):
+        return intake
+    async with intake.lock:
+        _abandon(intake)
+    return JSONResponse({"received": 0})
+
+
+def _sentence(status: int, problem: str, remedy: str) -> JSONResponse:
+    return JSONResponse({"error": str(LoupeError(problem, remedy))}, status_code=status)

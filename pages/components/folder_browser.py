@@ -1,0 +1,76 @@
+"""Browses the server folders that the owner configured."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pandas as pd
+import streamlit as st
+
+from core.errors import SourceError
+from core.folders import list_folder
+from pages.components.resources import settings
+
+HEIGHT = 260
+
+
+def folder_browser(slot: str) -> str | None:
+    """Draw a root's folders and files; the reference of the file that was just chosen."""
+    roots = settings().roots
+    if not roots:
+        st.caption(
+            "No server folder is configured. The server's owner can name some in `LOUPE_ROOTS`."
+        )
+        return None
+    root = st.selectbox(
+        "Server folder",
+        range(len(roots)),
+        format_func=lambda number: roots[number].name or str(roots[number]),
+        key=f"root-{slot}",
+        label_visibility="collapsed" if len(roots) == 1 else "visible",
+    )
+    place = f"folder-{slot}-{root}"
+    folder: str = st.session_state.get(place, "")
+    try:
+        entries = list_folder(roots[root], folder)
+    except SourceError as error:
+        st.session_state[place] = ""
+        st.error(str(error), icon=":material/error:")
+        return None
+    if folder:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if st.button("Up", key=f"up-{slot}", icon=":material/arrow_upward:"):
+                st.session_state[place] = folder.rpartition("/")[0]
+                st.rerun()
+            st.code(folder, language=None)
+    if not entries:
+        st.caption("No checkpoint file and no folder here.")
+        return None
+    chosen = st.dataframe(
+        pd.DataFrame(
+            {
+                "name": [f"{entry.name}/" if entry.is_folder else entry.name for entry in entries],
+                "size": [None if entry.is_folder else entry.size for entry in entries],
+                "changed": [datetime.fromtimestamp(entry.modified, UTC) for entry in entries],
+            }
+        ),
+        column_config={
+            "name": st.column_config.TextColumn("Name", width="large"),
+            "size": st.column_config.NumberColumn("Size", format="bytes", width="small"),
+            "changed": st.column_config.DatetimeColumn("Changed", format="YYYY-MM-DD HH:mm"),
+        },
+        hide_index=True,
+        height=min(HEIGHT, 38 + 35 * len(entries)),
+        key=f"entries-{slot}-{root}-{folder}",
+        on_select="rerun",
+        selection_mode="single-row",
+    )
+    rows = chosen["selection"]["rows"]
+    if not rows or rows[0] >= len(entries):
+        st.caption("Choose a row to open it.")
+        return None
+    entry = entries[rows[0]]
+    if entry.is_folder:
+        st.session_state[place] = entry.path
+        st.rerun()
+    return f"root:{root}/{entry.path}"

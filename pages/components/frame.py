@@ -1,0 +1,56 @@
+"""What every page has: its title, the files on the bench, a way to begin where there is none."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.errors import LoupeError
+from pages.components.theme import size
+from pages.components.workspace import SLOTS, workspace
+
+
+def page_header(title: str, lead: str) -> None:
+    """Draw the title, one line on the page's purpose, and the names of the open files."""
+    with st.container(
+        horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"
+    ):
+        with st.container(width="content", gap=None):
+            st.title(title, anchor=False)
+            st.caption(lead)
+        files = [named for slot in SLOTS if (named := _named(slot))]
+        if files:
+            with st.container(width="content"):
+                st.markdown(" &emsp; ".join(files))
+
+
+def _named(slot: str) -> str | None:
+    if workspace().slot(slot).file is None:
+        return None
+    try:
+        checkpoint = workspace().opened(slot)
+    except LoupeError:
+        return f"**{slot}** :red[cannot be read]"
+    if checkpoint is None:
+        return None
+    name = checkpoint.name.replace("`", "'")
+    return f"**{slot}** `{name}` {size(checkpoint.size)}"
+
+
+def empty_state(title: str, text: str) -> None:
+    """Say what the page is for and offer the sample."""
+    with st.container(border=True):
+        st.subheader(title, anchor=False)
+        st.markdown(text)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if st.button("Open the sample pair", type="primary", icon=":material/science:"):
+                open_sample()
+                st.rerun()
+            st.page_link(
+                "pages/open.py", label="Open a file of yours", icon=":material/folder_open:"
+            )
+
+
+def open_sample() -> None:
+    """Put the bundled pair on the bench: an early epoch in A, the final one in B."""
+    workspace().open("A", "sample:early")
+    workspace().open("B", "sample:final")

@@ -1,0 +1,69 @@
+"""What all sessions of the server share, made once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import streamlit as st
+from core.pool import ModelPool
+
+from core.checkpoint import Checkpoint, open_checkpoint
+from core.files import locate
+from core.jobs import Jobs
+from core.settings import Settings, read_settings
+from core.store import Store
+from core.transfer import Transfers
+
+OPEN_CHECKPOINTS = 64
+"""Checkpoints kept open: their tables of contents, never their tensors."""
+
+
+@st.cache_resource(show_spinner=False)
+def settings() -> Settings:
+    """The owner's configuration; raises SettingsError."""
+    return read_settings(os.environ)
+
+
+@st.cache_resource(show_spinner=False)
+def store() -> Store:
+    """The uploads on the disk; raises StoreError."""
+    configured = settings()
+    return Store(configured.data, quota=configured.quota, largest_file=configured.largest_file)
+
+
+@st.cache_resource(show_spinner=False)
+def transfers() -> Transfers:
+    """The tokens of uploads and exports."""
+    return Transfers(store())
+
+
+@st.cache_resource(show_spinner=False)
+def jobs() -> Jobs:
+    """The threads of long work."""
+    return Jobs()
+
+
+@st.cache_resource(show_spinner=False)
+def model_pool() -> ModelPool:
+    """The loaded models."""
+    return ModelPool(settings().model_memory)
+
+
+def open_file(reference: str) -> Checkpoint:
+    """Open the file behind a reference, or take it from the ones that are open.
+
+    A file that was written to since is opened anew. Raises SourceError, CheckpointError.
+    """
+    located = locate(reference, settings(), store())
+    try:
+        status = located.path.stat()
+        marks = (status.st_ino, status.st_size, status.st_mtime_ns)
+    except OSError:
+        marks = (0, 0, 0)
+    return _opened(str(located.path), marks, located.name, located.identity)
+
+
+@st.cache_resource(max_entries=OPEN_CHECKPOINTS, show_spinner="Reading the table of contents")
+def _opened(path: str, marks: tuple[int, int, int], name: str, identity: str | None) -> Checkpoint:
+    return open_checkpoint(Path(path), name=name, identity=identity)

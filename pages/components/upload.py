@@ -1,0 +1,56 @@
+"""The upload of weights: a widget that sends a file straight to the server's disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from core.folders import SUFFIXES
+from pages.components.resources import store, transfers
+
+_FOLDER = Path(__file__).parent / "upload_widget"
+
+
+def upload(slot: str) -> str | None:
+    """Draw the widget; the reference of a file that has just arrived, else None.
+
+    What arrived is asked of the server's own books, whatever the browser says.
+    """
+    token = _token(slot)
+    free = max(0, store().quota - store().used())
+    _widget()(
+        key=f"upload-{slot}",
+        data={
+            "label": f"Upload a checkpoint into {slot}",
+            "token": token,
+            "suffixes": list(SUFFIXES),
+            "largest": store().largest_file,
+            "free": free,
+        },
+        on_done_change=lambda: None,
+    )
+    intake = transfers().intake(token)
+    if intake is None or intake.finished is None:
+        return None
+    finished, intake.finished = intake.finished, None
+    return f"sha256:{finished.sha256}/{intake.name}"
+
+
+def _widget() -> st.components.v2.types.ComponentRenderer:
+    return st.components.v2.component(
+        "loupe_upload",
+        html=(_FOLDER / "upload.html").read_text(),
+        css=(_FOLDER / "upload.css").read_text(),
+        js=(_FOLDER / "upload.js").read_text(),
+    )
+
+
+def _release(token: str) -> None:
+    transfers().close_intake(token)
+
+
+@st.cache_resource(scope="session", on_release=_release, show_spinner=False)
+def _token(slot: str) -> str:
+    """The slot's token; with the session it ends, and an upload under way vanishes."""
+    return transfers().open_intake()

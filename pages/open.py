@@ -1,0 +1,116 @@
+"""Open: put one or two checkpoints on the bench."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.errors import CheckpointError, LoupeError
+from core.samples import SAMPLES
+from pages.components.checkpoint_card import checkpoint_card
+from pages.components.folder_browser import folder_browser
+from pages.components.frame import open_sample, page_header
+from pages.components.resources import store
+from pages.components.theme import size
+from pages.components.upload import upload
+from pages.components.workspace import SLOTS, workspace
+
+
+def main() -> None:
+    page_header("Open", "Put one checkpoint on the bench, or two to compare.")
+    empty = all(workspace().slot(slot).file is None for slot in SLOTS)
+    if empty:
+        _welcome()
+    a, b = st.columns(2, gap="large")
+    with a:
+        _slot("A", "The checkpoint")
+    with b:
+        _slot("B", "Another one to compare with, if you like")
+    if not empty:
+        _onward()
+
+
+def _welcome() -> None:
+    with st.container(border=True):
+        st.markdown(
+            "**What is in this checkpoint, how does it differ from that one, which network does "
+            "it fit, and does it work on my picture?** Loupe reads the file without running a "
+            "line of code from it, says what keeps it from loading, mends that, and shows what "
+            "the model sees."
+        )
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if st.button("Open the sample pair", type="primary", icon=":material/science:"):
+                open_sample()
+                st.rerun()
+            st.caption("Two epochs of a small network that reads handwritten digits.")
+
+
+def _slot(slot: str, purpose: str) -> None:
+    state = workspace().slot(slot)
+    with st.container(border=True, key=f"slot-{slot}"):
+        if state.file is None:
+            st.markdown(f"#### {slot}")
+            st.caption(purpose)
+            _choose(slot)
+            return
+        try:
+            checkpoint = workspace().opened(slot)
+        except LoupeError as error:
+            st.markdown(f"#### {slot}")
+            _trouble(error)
+            _choose(slot)
+            return
+        if checkpoint is None:
+            return
+        with st.container(
+            horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
+        ):
+            name = checkpoint.name.replace("`", "'")
+            st.markdown(f"#### {slot} &nbsp; `{name}`", width="content")
+            if st.button("Close", key=f"close-{slot}", icon=":material/close:", type="tertiary"):
+                workspace().clear(slot)
+                st.rerun()
+        checkpoint_card(slot, checkpoint)
+        with st.expander("Put another file here"):
+            _choose(slot)
+
+
+def _trouble(error: LoupeError) -> None:
+    st.error(str(error), icon=":material/error:")
+    if isinstance(error, CheckpointError) and error.whole:
+        with st.expander(f"The {len(error.whole)} tensors that are whole"):
+            st.code("\n".join(error.whole[:2000]), language=None, height=240)
+
+
+def _choose(slot: str) -> None:
+    """The three ways to put a file into a slot."""
+    arrived = upload(slot)
+    st.caption(
+        f"Uploads: up to {size(store().largest_file)} a file; {size(store().used())} of "
+        f"{size(store().quota)} in use."
+    )
+    with st.expander("From a server folder", key=f"browse-{slot}"):
+        arrived = arrived or folder_browser(slot)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption("The sample:", width="content")
+        for name, sample in SAMPLES.items():
+            pressed = st.button(
+                name.capitalize(), key=f"sample-{slot}-{name}", type="tertiary", help=sample.title
+            )
+            arrived = f"sample:{name}" if pressed else arrived
+    if arrived and arrived != workspace().slot(slot).file:
+        workspace().open(slot, arrived)
+        st.rerun()
+
+
+def _onward() -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.page_link("pages/fit.py", label="Fit it to a network", icon=":material/handyman:")
+        st.page_link("pages/inspect.py", label="Inspect", icon=":material/search:")
+        if all(workspace().slot(slot).file for slot in SLOTS):
+            st.page_link("pages/compare.py", label="Compare", icon=":material/difference:")
+            if st.button("Swap A and B", icon=":material/swap_horiz:", type="tertiary"):
+                workspace().swap()
+                st.rerun()
+
+
+main()
