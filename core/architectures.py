@@ -1,0 +1,291 @@
+"""The networks that a checkpoint may be for: torchvision's, timm's, and the server owner's own."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import re
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from core.errors import ArchitectureError
+from core.signature import Signature, TensorSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = [
+    "Architecture",
+    "Signature",
+    "TensorSpec",
+    "build",
+    "build_uninitialised",
+    "catalogue",
+    "options_of",
+    "parse_architecture",
+    "signature",
+]
+
+TORCHVISION, TIMM, OWN = "torchvision", "timm", "own"
+LIBRARIES = (TORCHVISION, TIMM, OWN)
+
+OPTIONS = ("num_classes", "in_chans")
+"""The options that a person may set; in torchvision's words only the first is one."""
+
+MAX_OPTION = 1_000_000
+
+SIGNATURES = 512
+"""Signatures remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A network: its library, its name there, and its options where they are not the default.
+
+    An owner's own model has the library `own` and the name `module.function`.
+    """
+
+    library: str
+    name: str
+    options: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def key(self) -> str:
+        """One text for it all: `torchvision:resnet18?num_classes=10`."""
+        options = "&".join(f"{name}={value}" for name, value in self.options)
+        return f"{self.library}:{self.name}" + (f"?{options}" if options else "")
+
+    @property
+    def title(self) -> str:
+        """The same for people: `torchvision resnet18 (num_classes=10)`."""
+        options = ", ".join(f"{name}={value}" for name, value in self.options)
+        return f"{self.library} {self.name}" + (f" ({options})" if options else "")
+
+
+_owned: set[str] = set()
+"""Names that an owner's configuration allowed in this process; no other module is imported."""
+
+
+def catalogue(owner_models: Sequence[str] = ()) -> tuple[Architecture, ...]:
+    """Every network that can be chosen: the owner's, torchvision's classifiers, timm's.
+
+    `owner_models` are `module:function`, or `module` for all its public functions and classes that
+    make a model. Raises ArchitectureError where the owner's module cannot be imported.
+    """
+    import timm
+    import torchvision
+
+    own = tuple(Architecture(OWN, name) for named in owner_models for name in _own_names(named))
+    _owned.update(architecture.name for architecture in own)
+    vision = torchvision.models.list_models(module=torchvision.models)
+    return (
+        *own,
+        *(Architecture(TORCHVISION, name) for name in vision),
+        *(Architecture(TIMM, name) for name in timm.list_models()),
+    )
+
+
+def parse_architecture(text: str) -> Architecture:
+    """Read a key, or a bare name: torchvision's before timm's.
+
+    Raises ArchitectureError where the text is no key, or nothing has that name.
+    """
+    found = re.fullmatch(r"(?:(\w+):)?([\w.]+)(?:\?([\w=&]*))?", text.strip())
+    if found is None:
+        raise ArchitectureError(
+            f"{text[:120]!r} is no architecture's name.",
+            "Write it like resnet18, timm:resnet50d or torchvision:vit_b_16.",
+        )
+    library, name, options = found[1], found[2], _options(found[3] or "")
+    if library not in (None, *LIBRARIES):
+        raise ArchitectureError(
+            f"{library!r} is no library of architectures.", f"There are {', '.join(LIBRARIES)}."
+        )
+    for candidate in (library,) if library else (TORCHVISION, TIMM, OWN):
+        if name in _names(candidate):
+            return Architecture(candidate, name, options)
+    raise _unknown(name, library)
+
+
+def _options(text: str) -> tuple[tuple[str, int], ...]:
+    pairs = re.findall(r"(\w+)=(\d{1,7})(?=&|$)", text)
+    return tuple(sorted((name, int(value)) for name, value in pairs if name in OPTIONS))
+
+
+def _names(library: str) -> frozenset[str]:
+    return frozenset(_owned) if library == OWN else _library_names(library)
+
+
+@lru_cache(maxsize=2)
+def _library_names(library: str) -> frozenset[str]:
+    if library == TORCHVISION:
+        import torchvision
+
+        return frozenset(torchvision.models.list_models(module=torchvision.models))
+    import timm
+
+    return frozenset(timm.list_models())
+
+
+def _unknown(name: str, library: str | None) -> ArchitectureError:
+    known = {each for one in ((library,) if library else LIBRARIES) for each in _names(one)}
+    near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.5)
+    return ArchitectureError(
+        f"No architecture is called {name[:80]!r}" + (f" in {library}." if library else "."),
+        f"Did you mean {', '.join(near)}?" if near else "Choose one from the list.",
+    )
+
+
+def options_of(architecture: Architecture) -> tuple[str, ...]:
+    """The options that this architecture takes, of `num_classes` and `in_chans`."""
+    if architecture.library == TORCHVISION:
+        return ("num_classes",)
+    if architecture.library == TIMM:
+        return OPTIONS
+    parameters = inspect.signature(_own_function(architecture.name)).parameters
+    return tuple(name for name in OPTIONS if name in parameters)
+
+
+def signature(architecture: Architecture) -> Signature:
+    """The model's state_dict as keys, shapes and dtypes, without allocating its weights.
+
+    Safe to call from several threads. Raises ArchitectureError.
+    """
+    with _lock_of(architecture):
+        return _signature(architecture)
+
+
+@lru_cache(maxsize=SIGNATURES)
+def _lock_of(_architecture: Architecture) -> threading.Lock:
+    return threading.Lock()
+
+
+@lru_cache(maxsize=SIGNATURES)
+def _signature(architecture: Architecture) -> Signature:
+    import torch
+    from torch import nn
+
+    try:
+        with torch.device("meta"):
+            model = _build(architecture)
+    except (RuntimeError, NotImplementedError, ArchitectureError):
+        # Some constructors look at values, which the meta device has none of.
+        model = build_uninitialised(architecture)
+    return {
+        key: TensorSpec(
+            tuple(tensor.shape),
+            str(tensor.dtype).removeprefix("torch."),
+            "parameter" if isinstance(tensor, nn.Parameter) else "buffer",
+        )
+        for key, tensor in model.state_dict(keep_vars=True).items()
+        if isinstance(tensor, torch.Tensor)
+    }
+
+
+def build(architecture: Architecture) -> nn.Module:
+    """The model on the CPU with its own initialisation, in eval mode. Raises ArchitectureError."""
+    return _build(architecture).eval()
+
+
+def build_uninitialised(architecture: Architecture) -> nn.Module:
+    """The model on the CPU, in eval mode, its parameters' memory untouched and its buffers right.
+
+    Raises ArchitectureError.
+    """
+    from core.skeleton import UninitialisedParameters
+
+    with UninitialisedParameters():
+        return _build(architecture).eval()
+
+
+def _build(architecture: Architecture) -> nn.Module:
+    from torch import nn
+
+    for name, value in architecture.options:
+        if not 0 < value <= MAX_OPTION:
+            raise ArchitectureError(
+                f"{name} is {value}, which no network has.", f"Choose 1 to {MAX_OPTION:,}."
+            )
+    make = _maker(architecture)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = make(**dict(architecture.options))
+    except ArchitectureError:
+        raise
+    except Exception as error:  # a constructor of another's code: whatever it raises is the cause
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ArchitectureError(
+            f"{architecture.title} cannot be built: {first[:300]}",
+            "Change its options, or choose another architecture.",
+        ) from error
+    if not isinstance(model, nn.Module):
+        raise ArchitectureError(
+            f"{architecture.title} gives a {type(model).__name__}, not a torch.nn.Module.",
+            "Name a function that returns a model in LOUPE_MODELS.",
+        )
+    return model
+
+
+def _maker(architecture: Architecture) -> Callable[..., object]:
+    if architecture.library == OWN:
+        return _own_function(architecture.name)
+    if architecture.name not in _names(architecture.library):
+        raise _unknown(architecture.name, architecture.library)
+    if architecture.library == TORCHVISION:
+        from torchvision.models import get_model
+
+        return lambda **options: get_model(architecture.name, weights=None, **options)
+    import timm
+
+    return lambda **options: timm.create_model(architecture.name, pretrained=False, **options)
+
+
+def _own_names(named: str) -> list[str]:
+    """`module:function` or `module` as names `module.function`."""
+    module_name, _, function = named.partition(":")
+    if function:
+        return [f"{module_name}.{function}"]
+    module = _own_module(module_name)
+    return [
+        f"{module_name}.{name}"
+        for name, value in vars(module).items()
+        if not name.startswith("_") and _makes_models(value, module_name)
+    ]
+
+
+def _makes_models(value: object, module_name: str) -> bool:
+    from torch import nn
+
+    if getattr(value, "__module__", None) != module_name:
+        return False
+    return inspect.isfunction(value) or (inspect.isclass(value) and issubclass(value, nn.Module))
+
+
+def _own_function(name: str) -> Callable[..., object]:
+    module_name, _, function = name.rpartition(".")
+    if name not in _owned:
+        raise _unknown(name, OWN)
+    found = getattr(_own_module(module_name), function, None)
+    if not callable(found):
+        raise ArchitectureError(
+            f"The module {module_name} has no function {function}.", "Correct LOUPE_MODELS."
+        )
+    made: Callable[..., object] = found
+    return made
+
+
+def _own_module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except Exception as error:  # the owner's own code: whatever it raises is the cause
+        raise ArchitectureError(
+            f"The module {name} of LOUPE_MODELS cannot be imported: {error}",
+            "Correct LOUPE_MODELS, or let PYTHONPATH name its folder.",
+        ) from error
