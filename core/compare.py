@@ -27,12 +27,19 @@ def compare(
     Where both files keep checksums, no tensor is read; else the bytes are, and `progress` counts
     them. Raises SourceError where they are gone, and Cancelled.
     """
-    pairs = _pairs(a, b, strip_a, strip_b)
-    total = sum(_cost(pair) for pair in pairs)
+    judged = [
+        (key, entry_a, entry_b, *_judge(entry_a, entry_b))
+        for key, entry_a, entry_b in _pairs(a, b, strip_a, strip_b)
+    ]
+    total = sum(
+        entry_a.nbytes
+        for _, entry_a, _, _, evidence in judged
+        if entry_a is not None and evidence is Evidence.BYTES
+    )
     done = 0
     rows = []
-    for key, entry_a, entry_b in pairs:
-        state, evidence = _judge(entry_a, entry_b)
+    for key, entry_a, entry_b, known, evidence in judged:
+        state = known
         if evidence is Evidence.BYTES and entry_a is not None and entry_b is not None:
             same = True
             for nbytes, alike in _equal_pieces(entry_a, entry_b):
@@ -60,7 +67,11 @@ def compare(
 
 def bytes_to_read(a: StateDict, b: StateDict, *, strip_a: str = "", strip_b: str = "") -> int:
     """The bytes of A that a comparison would read at most, and as many of B; 0: it is instant."""
-    return sum(_cost(pair) for pair in _pairs(a, b, strip_a, strip_b))
+    return sum(
+        entry_a.nbytes
+        for _, entry_a, entry_b in _pairs(a, b, strip_a, strip_b)
+        if entry_a is not None and _judge(entry_a, entry_b)[1] is Evidence.BYTES
+    )
 
 
 _Pair = tuple[str, TensorEntry | None, TensorEntry | None]
@@ -133,11 +144,6 @@ def _covers_its_record(entry: TensorEntry) -> bool:
             return False
         step *= length
     return step * ITEMSIZES[entry.stored_dtype] == entry.record.nbytes
-
-
-def _cost(pair: _Pair) -> int:
-    _, a, b = pair
-    return a.nbytes if a is not None and _judge(a, b)[1] is Evidence.BYTES else 0
 
 
 def _equal_pieces(a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, bool]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from core.checkpoint.entries import TensorEntry
-from core.elements import as_float64, blocks, exact_integers
+from core.elements import as_float64, blocks, exact_integers, float64_buffer
 from core.errors import LoupeError
 from core.jobs import Progress
 
@@ -93,36 +93,35 @@ class _Sums:
         self.largest = self.absolute = 0.0
         self.dd = self.aa = self.bb = self.ab = 0.0
         self.nan_a = self.nan_b = self.inf_a = self.inf_b = 0
+        self._buffers = [float64_buffer() for _ in range(3)]
 
     def add(self, x: torch.Tensor, y: torch.Tensor) -> None:
-        a, b = as_float64(x), as_float64(y)
+        a, b = as_float64(x, self._buffers[0]), as_float64(y, self._buffers[1])
+        d = _subtract(x, y, a, b, self._buffers[2])
         self.finite += x.numel()
-        self._add_squares(a, b, _subtract(x, y, a, b), x.numel())
-
-    def _add_squares(self, a: torch.Tensor, b: torch.Tensor, d: torch.Tensor, numel: int) -> None:
-        low, high = (float(end) for end in torch.aminmax(d))
-        if not math.isfinite(low + high):
-            a, b, d, numel = self._leave_out(a, b, d, numel)
+        steps = _sizes(d, x.numel())
+        absolute = float(steps.sum())
+        if not math.isfinite(absolute):
+            a, b, steps = self._leave_out(a, b, steps)
+            absolute = float(steps.sum())
         aa = float(torch.dot(a, a))
         self.aa += aa
-        if not numel or (low == 0 and high == 0):
+        if absolute == 0:
             self.bb += aa
             self.ab += aa
             return
+        self.absolute += absolute
         self.bb += float(torch.dot(b, b))
         self.ab += float(torch.dot(a, b))
-        self.dd += float(torch.dot(d, d))
-        steps = d.abs() if d.numel() == numel else d.view(-1, 2).norm(dim=1)
+        self.dd += float(torch.dot(steps, steps))
         self.largest = max(self.largest, float(steps.max()))
-        self.absolute += float(steps.sum())
         self.changed += int(torch.count_nonzero(steps))
 
     def _leave_out(
-        self, a: torch.Tensor, b: torch.Tensor, d: torch.Tensor, numel: int
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, int]:
+        self, a: torch.Tensor, b: torch.Tensor, steps: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Count what is not finite on either side, and go on without it."""
-        width = a.numel() // numel
-        rows_a, rows_b = a.view(-1, width), b.view(-1, width)
+        rows_a, rows_b = a.view(steps.numel(), -1), b.view(steps.numel(), -1)
         nan_a, nan_b = rows_a.isnan().any(1), rows_b.isnan().any(1)
         inf_a, inf_b = rows_a.isinf().any(1) & ~nan_a, rows_b.isinf().any(1) & ~nan_b
         self.nan_a += int(nan_a.sum())
@@ -132,15 +131,8 @@ class _Sums:
         odd = nan_a | nan_b | inf_a | inf_b
         alike = (nan_a & nan_b) | (rows_a == rows_b).all(1)
         self.changed += int((odd & ~alike).sum())
-        kept = ~odd
-        count = int(kept.sum())
-        self.finite -= numel - count
-        return (
-            rows_a[kept].reshape(-1),
-            rows_b[kept].reshape(-1),
-            d.view(-1, width)[kept].reshape(-1),
-            count,
-        )
+        self.finite -= int(odd.sum())
+        return rows_a[~odd].reshape(-1), rows_b[~odd].reshape(-1), steps[~odd]
 
     def result(self, count: int) -> Numbers:
         return Numbers(
@@ -157,14 +149,21 @@ class _Sums:
         )
 
 
-def _subtract(x: torch.Tensor, y: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+def _subtract(
+    x: torch.Tensor, y: torch.Tensor, a: torch.Tensor, b: torch.Tensor, buffer: torch.Tensor
+) -> torch.Tensor:
     """B minus A in float64; where both are 64-bit integers, subtracted before they are rounded."""
     exact_x, exact_y = exact_integers(x), exact_integers(y)
     if exact_x is None or exact_y is None or x.dtype != y.dtype:
-        return b - a
+        return torch.sub(b, a, out=buffer[: a.numel()])
     d = exact_y - exact_x
     overflown = ((exact_x ^ exact_y) & (exact_y ^ d)) < 0
     return torch.where(overflown, b - a, d.to(torch.float64))
+
+
+def _sizes(d: torch.Tensor, numel: int) -> torch.Tensor:
+    """The differences' magnitudes, `numel` of them, in place where they are real numbers."""
+    return d.abs_() if d.numel() == numel else torch.linalg.vector_norm(d.view(-1, 2), dim=1)
 
 
 def _ratio(part: float, whole: float) -> float:

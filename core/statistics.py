@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from core.checkpoint.entries import TensorEntry
-from core.elements import as_float64, blocks, exact_integers, integer_shift
+from core.elements import as_float64, blocks, exact_integers, float64_buffer, integer_shift
 from core.jobs import Progress
 
 
@@ -80,9 +80,10 @@ def histogram(
         return None
     low, high, bins = _range(entry, float(known.min), float(known.max), bins)
     counts = torch.zeros(bins, dtype=torch.float64)
+    buffer = float64_buffer()
     done = 0
     for block in blocks(entry):
-        counts += torch.histc(_finite(_magnitudes(block)), bins, low, high)
+        counts += torch.histc(_finite(_magnitudes(block, buffer)), bins, low, high)
         done += block.numel()
         if progress is not None:
             progress.report(done, entry.numel, entry.key)
@@ -103,9 +104,10 @@ class _Moments:
         self.high = -math.inf
         self.exact: tuple[int, int] | None = None
         self.zeros = self.nan = self.inf = 0
+        self._buffer = float64_buffer()
 
     def add(self, block: torch.Tensor) -> None:
-        values = _magnitudes(block)
+        values = _magnitudes(block, self._buffer)
         if not values.numel():
             return
         low, high = (float(end) for end in torch.aminmax(values))
@@ -126,7 +128,7 @@ class _Moments:
     def _merge(self, values: torch.Tensor) -> None:
         count = values.numel()
         mean = float(values.mean())
-        centred = values - mean
+        centred = values.sub_(mean)
         squares = float(torch.dot(centred, centred))
         total = self.finite + count
         step = mean - self.mean
@@ -151,10 +153,10 @@ class _Moments:
         return Statistics(count, low, high, self.mean, std, self.zeros, self.nan, self.inf, of)
 
 
-def _magnitudes(block: torch.Tensor) -> torch.Tensor:
+def _magnitudes(block: torch.Tensor, buffer: torch.Tensor) -> torch.Tensor:
     if block.is_complex():
         return block.to(torch.complex128).abs()
-    return as_float64(block)
+    return as_float64(block, buffer)
 
 
 def _finite(values: torch.Tensor) -> torch.Tensor:
