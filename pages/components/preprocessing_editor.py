@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import sha256
 
 import streamlit as st
-
 from core.architectures import Architecture
-from core.checkpoint import Checkpoint
-from core.preprocessing import INTERPOLATIONS, MAX_EDGE, Preprocessing, default_preprocessing
 
-FITS = {"cover": "Keep proportions, crop", "squash": "Squash", "pad": "Keep proportions, pad"}
+from core.checkpoint import Checkpoint
+from core.preprocessing import (
+    INTERPOLATIONS,
+    MAX_EDGE,
+    Fit,
+    Preprocessing,
+    default_preprocessing,
+)
+
+FITS: Mapping[Fit, str] = {
+    "cover": "Keep proportions, crop",
+    "squash": "Squash",
+    "pad": "Keep proportions, pad",
+}
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

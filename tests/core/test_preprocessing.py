@@ -45,7 +45,7 @@ def test_a_torchvision_model_is_fed_exactly_what_its_weights_transforms_make(nam
     [
         "resnet18",
         "vit_tiny_patch16_224",  # mean and std of 0.5
-        "convnext_base.clip_laion2b_augreg_ft_in12k_in1k_384",  # squash
+        "coatnet_rmlp_2_rw_384",  # squash
         "beit3_base_patch16_224",
         "vit_base_patch16_sapiens2",  # not square
         "test_resnet",
