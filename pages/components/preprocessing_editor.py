@@ -7,8 +7,8 @@ from dataclasses import replace
 from hashlib import sha256
 
 import streamlit as st
-from core.architectures import Architecture
 
+from core.architectures import Architecture
 from core.checkpoint import Checkpoint
 from core.preprocessing import (
     INTERPOLATIONS,
