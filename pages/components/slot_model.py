@@ -1,26 +1,51 @@
-"""A slot's model: what the Workspace asks for, as the key that all sessions share it by."""
+"""A slot's architecture and model: what the Workspace asks for, as all sessions share it."""
 
 from __future__ import annotations
 
-from core.architectures import parse_architecture
+import streamlit as st
+
+from core.architectures import OWN, Architecture, catalogue, parse_architecture
 from core.model_request import ModelRequest
+from pages.components.resources import settings
 from pages.components.workspace import workspace
 
 
-def slot_request(slot: str) -> ModelRequest | None:
-    """What `slot` asks for; None while it has no file or no architecture.
+@st.cache_resource(show_spinner="Listing the architectures")
+def known_architectures() -> tuple[Architecture, ...]:
+    """Every architecture of the server's owner, torchvision and timm.
 
-    Raises ArchitectureError where the architecture's name is unknown.
+    Raises ArchitectureError where the owner's module cannot be imported.
+    """
+    return catalogue(settings().models)
+
+
+def slot_architecture(slot: str) -> Architecture | None:
+    """The architecture that is chosen in `slot`, or None.
+
+    Raises ArchitectureError where it is unknown, as one in an old link may be.
+    """
+    named = workspace().slot(slot).architecture
+    if named is None:
+        return None
+    if named.startswith(f"{OWN}:"):
+        known_architectures()
+    return parse_architecture(named)
+
+
+def slot_request(slot: str) -> ModelRequest | None:
+    """The model that `slot` asks for; None while it has no file or no architecture.
+
+    Raises ArchitectureError where the architecture is unknown.
     """
     state, checkpoint = workspace().slot(slot), workspace().checkpoint(slot)
-    chosen = workspace().state_dict(slot)
-    if checkpoint is None or chosen is None or state.architecture is None:
+    chosen, architecture = workspace().state_dict(slot), slot_architecture(slot)
+    if checkpoint is None or chosen is None or architecture is None:
         return None
     return ModelRequest(
         content=checkpoint.identity,
         state_dict=chosen.path,
         recipe=state.recipe,
-        architecture=parse_architecture(state.architecture),
+        architecture=architecture,
         device=state.device,
         dtype=state.dtype,
         strict=state.strict,

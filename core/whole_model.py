@@ -1,0 +1,16 @@
+"""Whether weights lie in a pickled object, which plain PyTorch reads only by running code."""
+
+from __future__ import annotations
+
+from core.checkpoint.inert import Opaque, Tree, children
+
+
+def in_pickled_object(tree: Tree, path: str) -> bool:
+    """Whether the state_dict at `path` of a checkpoint's tree is an object of some class, or
+    part of one: `torch.save(model)` writes such files."""
+    if isinstance(tree, Opaque):
+        return True
+    for key, inside in (children(tree) or {}).items() if path else ():
+        if path == str(key) or path.startswith(f"{key}."):
+            return in_pickled_object(inside, path[len(str(key)) + 1 :])
+    return False

@@ -1,0 +1,120 @@
+"""Chooses a slot's architecture: from the catalogue, from the file's own word, or as in A."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import streamlit as st
+
+from core.architecture_options import classes_in, with_classes, with_option
+from core.architectures import Architecture, catalogue, options_of
+from core.checkpoint import StateDict
+from core.errors import ArchitectureError
+from core.stated_architecture import Stated, stated_architecture
+from pages.components.slot_model import known_architectures
+from pages.components.theme import count
+from pages.components.workspace import workspace
+
+Choose = Callable[[Architecture | None], None]
+
+OPTIONS: Mapping[str, str] = {"num_classes": "Classes", "in_chans": "Input channels"}
+"""What an option is called on screen; any other keeps its own name."""
+
+
+def architecture_picker(
+    key: str,
+    current: Architecture | None,
+    state_dict: StateDict,
+    metadata: Mapping[str, object],
+    choose: Choose,
+) -> None:
+    """The search box, the architecture's options, and the file's own word where it has one.
+
+    `choose` is called with the new architecture before the page is drawn again.
+    """
+    known = _known()
+    box, names = f"{key}-architecture", {_name(each): each for each in known}
+    st.session_state[box] = _name(current) if current else None
+
+    def chosen() -> None:
+        name = st.session_state[box]
+        choose(with_classes(names[name], state_dict) if name else None)
+
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        st.selectbox(
+            "Architecture",
+            list(names),
+            index=None,
+            placeholder=f"Search {count(len(names))} architectures, for example resnet18",
+            key=box,
+            on_change=chosen,
+            width="stretch",
+        )
+        if current is not None:
+            for option in options_of(current):
+                _option(key, current, option, choose)
+    stated = stated_architecture(metadata, known)
+    if stated and (current is None or current.name != stated.architecture.name):
+        _offer(key, stated, state_dict, choose)
+    elif current is not None:
+        _say_classes(current, state_dict)
+
+
+def _known() -> tuple[Architecture, ...]:
+    try:
+        return known_architectures()
+    except ArchitectureError as error:
+        st.error(str(error), icon=":material/error:")
+        return catalogue()
+
+
+def _name(architecture: Architecture) -> str:
+    return f"{architecture.library} · {architecture.name}"
+
+
+def _option(key: str, current: Architecture, option: str, choose: Choose) -> None:
+    field = f"{key}-option-{option}"
+    st.session_state[field] = dict(current.options).get(option)
+    st.number_input(
+        OPTIONS.get(option, option),
+        min_value=1,
+        max_value=1_000_000,
+        value=None,
+        placeholder="default",
+        key=field,
+        on_change=lambda: choose(with_option(current, option, st.session_state[field])),
+        width=150,
+    )
+
+
+def _offer(key: str, stated: Stated, state_dict: StateDict, choose: Choose) -> None:
+    architecture = with_classes(stated.architecture, state_dict)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"The file says `{stated.where}` = **{stated.architecture.name}**.")
+        st.button(
+            f"Use {architecture.title}",
+            key=f"{key}-stated",
+            on_click=choose,
+            args=(architecture,),
+            type="primary" if st.session_state[f"{key}-architecture"] is None else "secondary",
+        )
+
+
+def _say_classes(current: Architecture, state_dict: StateDict) -> None:
+    classes = classes_in(state_dict, current)
+    if classes is not None and dict(current.options).get("num_classes") == classes:
+        st.caption(f"{count(classes)} classes: read from the shape of the file's last layer.")
+
+
+def as_in_a() -> None:
+    """Offer B the architecture and the recipe that A has, where B's are others."""
+    a, b = workspace().slot("A"), workspace().slot("B")
+    if a.architecture is None or (a.architecture, a.recipe) == (b.architecture, b.recipe):
+        return
+    steps = len(a.recipe.steps)
+    fixes = f" with {count(steps)} fix{'' if steps == 1 else 'es'}" if steps else ""
+    st.button(
+        f"Same as A: {a.architecture.partition(':')[2]}{fixes}",
+        key="fit-B-same",
+        on_click=lambda: workspace().update("B", architecture=a.architecture, recipe=a.recipe),
+    )

@@ -1,0 +1,202 @@
+"""Loads a slot's model: where to, how strictly, and what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import streamlit as st
+
+from core.checkpoint import StateDict
+from core.errors import LoadError, LoupeError
+from core.fit_summary import Section
+from core.jobs import Cancelled, Job, Progress
+from core.load import LoadedModel, SmokeRun, devices, smoke_run
+from core.model_request import ModelRequest, load_requested
+from core.pool import ModelPool
+from core.predict import untrained_keys
+from pages.components.job_panel import job_panel
+from pages.components.match_table import lines_table
+from pages.components.resources import jobs, model_pool
+from pages.components.theme import count, shape, size
+
+DTYPES = (None, "float32", "bfloat16", "float16", "float64")
+
+
+PATIENCE = 1.0
+"""Seconds to wait before a progress bar is drawn: most loads are over by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a load came to, without the model itself: only the pool decides how long it lives."""
+
+    request: ModelRequest
+    shared: bool
+    seconds: float
+    nbytes: int
+    initialised: int
+    notes: tuple[str, ...]
+    smoke: SmokeRun | LoadError
+
+
+def load_choices(key: str, request: ModelRequest, change: Callable[..., None]) -> None:
+    """Device, dtype, and strict or partial; `change(device=…)` keeps what is chosen."""
+
+    def keep(name: str, read: Callable[[object], object] = lambda value: value) -> None:
+        change(**{name: read(st.session_state[f"{key}-{name}"])})
+
+    st.session_state[f"{key}-device"] = request.device
+    st.session_state[f"{key}-dtype"] = request.dtype
+    st.session_state[f"{key}-strict"] = "Strict" if request.strict else "Partial"
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.selectbox(
+            "Device",
+            sorted({*devices(), request.device}),
+            key=f"{key}-device",
+            on_change=keep,
+            args=("device",),
+            width=130,
+        )
+        st.selectbox(
+            "dtype",
+            DTYPES,
+            format_func=lambda dtype: dtype or "as in the network",
+            key=f"{key}-dtype",
+            on_change=keep,
+            args=("dtype",),
+            width=200,
+        )
+        st.segmented_control(
+            "Keys",
+            ["Strict", "Partial"],
+            required=True,
+            key=f"{key}-strict",
+            on_change=keep,
+            args=("strict", lambda value: value == "Strict"),
+            help="Strict: every key must match. Partial: what does not match stays as "
+            "initialised, with random values.",
+        )
+
+
+def partial_notice(section: Section, wanted: int) -> None:
+    """What a partial load leaves untrained, said before it is done."""
+    if not section.keys:
+        st.caption("Every key of the network is in the file: a partial load leaves nothing out.")
+        return
+    st.warning(
+        f"{count(section.keys)} of {count(wanted)} keys stay as initialised, with random values. "
+        "What the network answers means nothing until they are trained.",
+        icon=":material/warning:",
+    )
+    lines_table(section.lines)
+
+
+def load_button(
+    key: str, request: ModelRequest, state_dict: StateDict, obstacle: str | None
+) -> Outcome | None:
+    """Starts the load, shows how far it is, and returns what came of it.
+
+    `obstacle` is a sentence that says why this cannot be loaded as it is, or None.
+    """
+    resident = request in model_pool().resident()
+    started: tuple[ModelRequest, Job[Outcome]] | None = st.session_state.get(f"{key}-job")
+    job = started[1] if started and started[0] == request else None
+    if job is None or not (job.running or resident):
+        _button(key, request, state_dict, obstacle, resident)
+    if job is None:
+        return None
+    try:
+        outcome = job_panel(f"{key}-job-panel", job)
+    except Cancelled:
+        st.caption("Loading was cancelled.")
+        return None
+    except LoupeError as error:
+        st.error(str(error), icon=":material/error:")
+        return None
+    if outcome and resident:
+        _show(outcome)
+        return outcome
+    return None
+
+
+def _button(
+    key: str, request: ModelRequest, state_dict: StateDict, obstacle: str | None, resident: bool
+) -> None:
+    label = "Use the loaded model" if resident else "Load the model"
+    st.button(
+        label if request.strict else f"{label} partially",
+        key=f"{key}-load",
+        type="secondary" if obstacle else "primary",
+        disabled=obstacle is not None,
+        on_click=_start,
+        args=(key, request, state_dict),
+    )
+    if obstacle:
+        st.caption(obstacle)
+    elif resident:
+        st.caption("Already loaded on this server: it is shared, nothing is read again.")
+
+
+def _start(key: str, request: ModelRequest, state_dict: StateDict) -> None:
+    work = _loading(model_pool(), request, state_dict)
+    job = jobs().start(work)
+    st.session_state[f"{key}-job"] = request, job
+    until = time.monotonic() + PATIENCE
+    while job.running and time.monotonic() < until:
+        time.sleep(0.01)
+
+
+def _loading(
+    pool: ModelPool, request: ModelRequest, state_dict: StateDict
+) -> Callable[[Progress], Outcome]:
+    def work(progress: Progress) -> Outcome:
+        here = []
+
+        def load() -> LoadedModel:
+            here.append(request)
+            return load_requested(request, state_dict, progress.report)
+
+        with pool.get(request, load) as loaded:
+            progress.report(1, 1, "Running it once on a random input")
+            return Outcome(
+                request,
+                not here,
+                loaded.seconds,
+                loaded.nbytes,
+                len(untrained_keys(loaded)),
+                loaded.notes,
+                _smoke(loaded),
+            )
+
+    return work
+
+
+def _smoke(loaded: LoadedModel) -> SmokeRun | LoadError:
+    try:
+        return smoke_run(loaded)
+    except LoadError as error:
+        return error
+
+
+def _show(outcome: Outcome) -> None:
+    where = outcome.request.device
+    said = (
+        f"Already loaded on {where}, and shared: nothing was read again."
+        if outcome.shared
+        else f"Loaded on {where} in {outcome.seconds:.2f} s."
+    )
+    left = f" {count(outcome.initialised)} keys as initialised." if outcome.initialised else ""
+    st.success(f"{said} {size(outcome.nbytes)} of weights.{left}", icon=":material/check:")
+    for note in outcome.notes:
+        st.caption(note)
+    smoke = outcome.smoke
+    if isinstance(smoke, LoadError):
+        st.warning(str(smoke), icon=":material/warning:")
+    else:
+        st.markdown(
+            f"Smoke run: a random input of {shape(smoke.input_shape)} gave "
+            f"{shape(smoke.output_shape)} in {1000 * smoke.seconds:.0f} ms, with "
+            f"{size(smoke.peak_bytes)} of memory."
+        )

@@ -1,0 +1,120 @@
+"""The diff between a state_dict and an architecture: a bar, counts, and the keys by module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+import streamlit as st
+
+from core.fit_summary import Line, Section
+from pages.components.theme import STATE_COLOURS, count, parameters
+
+WORDS = {
+    "matched": ("Matched", "same key and shape"),
+    "missing": ("Missing", "the network wants them, the file has none"),
+    "unexpected": ("Unexpected", "in the file, unknown to the network"),
+    "mismatched": ("Mismatched", "same key, another shape"),
+    "benign": ("Benign", "batch counters that the file lacks; nothing depends on them"),
+}
+OPEN = {"missing", "unexpected", "mismatched"}
+"""The sections that stand open at first."""
+
+LINES = 300
+KEYS = 400
+"""The most lines a section and keys a line show, so that 20,000 keys stay quick."""
+
+STYLE = """<style>
+.fit-bar{display:flex;height:14px;border-radius:7px;overflow:hidden;
+  background:color-mix(in srgb,currentColor 12%,transparent)}
+.fit-bar i{display:block;height:100%}
+.fit-counts{display:flex;flex-wrap:wrap;gap:.25rem 1.75rem;margin-top:.6rem}
+.fit-counts b{font-size:1.35rem;font-weight:600;font-variant-numeric:tabular-nums}
+.fit-counts span{white-space:nowrap}
+.fit-dot{display:inline-block;width:.65em;height:.65em;border-radius:50%;margin-right:.45em}
+.fit-diff{font-size:.9rem}
+.fit-diff summary{cursor:pointer;padding:.3rem 0;border-bottom:1px solid
+  color-mix(in srgb,currentColor 14%,transparent)}
+.fit-diff>details{margin-bottom:.9rem}
+.fit-diff>details>summary{font-size:1rem}
+.fit-diff .line,.fit-diff .keys>div{display:flex;gap:1rem;justify-content:space-between}
+.fit-diff details details summary{list-style-position:inside}
+.fit-diff code{background:none;color:inherit;padding:0;overflow-wrap:anywhere;font-size:.85em}
+.fit-diff .line{padding:.25rem 0;border-bottom:1px solid
+  color-mix(in srgb,currentColor 14%,transparent)}
+.fit-diff .note{opacity:.7;white-space:nowrap}
+.fit-diff .keys{padding:.2rem 0 .4rem 1.2rem}
+.fit-diff details details>summary .note{float:right}
+@media(max-width:640px){.fit-diff .line,.fit-diff .keys>div{flex-wrap:wrap;gap:0 1rem}
+  .fit-diff .note{white-space:normal}}
+</style>"""
+
+
+def coverage_bar(sections: Sequence[Section], coverage: float) -> None:
+    """The network's parameters by state, as one bar, and the counts of keys below it."""
+    wanted = [section for section in sections if section.state != "unexpected"]
+    wanted.sort(key=lambda section: section.state != "matched")
+    total = sum(section.parameters for section in wanted) or 1
+    pieces = "".join(
+        f'<i style="width:{100 * section.parameters / total:.3f}%;'
+        f'background:{STATE_COLOURS[section.state]}" '
+        f'title="{WORDS[section.state][0]}: {parameters(section.parameters)} parameters"></i>'
+        for section in wanted
+    )
+    keys = {section.state: section.keys for section in sections}
+    counts = "".join(
+        f"<span>{_dot(state)}<b>{count(keys.get(state, 0))}</b> {WORDS[state][0].lower()}</span>"
+        for state in ("matched", "missing", "unexpected", "mismatched", "benign")
+        if state != "benign" or state in keys
+    )
+    st.html(
+        f'{STYLE}<div class="fit-bar" role="img" aria-label="{coverage:.1%} of the parameters">'
+        f'{pieces}</div><div class="fit-counts">{counts}'
+        f"<span><b>{coverage:.1%}</b> of the network’s parameters</span></div>"
+    )
+
+
+def match_table(sections: Iterable[Section]) -> None:
+    """Every key of both sides under its state, grouped by module; a group opens to its keys."""
+    body = "".join(_section(section) for section in sections)
+    st.html(f'{STYLE}<div class="fit-diff">{body}</div>')
+
+
+def lines_table(lines: Sequence[Line]) -> None:
+    """Groups of keys alone, such as those that stay as initialised."""
+    st.html(f'{STYLE}<div class="fit-diff">{_lines(lines)}</div>')
+
+
+def _section(section: Section) -> str:
+    title, about = WORDS[section.state]
+    return (
+        f"<details{' open' if section.state in OPEN else ''}><summary>{_dot(section.state)}"
+        f"<b>{count(section.keys)} {title.lower()}</b>"
+        f' <span class="note">{about}</span></summary>{_lines(section.lines)}</details>'
+    )
+
+
+def _lines(lines: Sequence[Line]) -> str:
+    more = len(lines) - LINES
+    rest = f'<div class="line note">… and {count(more)} lines more</div>' if more > 0 else ""
+    return "".join(map(_line, lines[:LINES])) + rest
+
+
+def _line(line: Line) -> str:
+    title = f"<code>{escape(line.title)}</code>"
+    if len(line.keys) == 1:
+        return f'<div class="line">{title}<span class="note">{escape(line.notes[0])}</span></div>'
+    rows = "".join(
+        f'<div><code>{escape(key)}</code><span class="note">{escape(note)}</span></div>'
+        for key, note in zip(line.keys[:KEYS], line.notes, strict=False)
+    )
+    more = len(line.keys) - KEYS
+    rest = f'<div class="note">… and {count(more)} keys more</div>' if more > 0 else ""
+    return (
+        f'<details><summary>{title}<span class="note">{count(len(line.keys))} keys</span>'
+        f'</summary><div class="keys">{rows}{rest}</div></details>'
+    )
+
+
+def _dot(state: str) -> str:
+    return f'<i class="fit-dot" style="background:{STATE_COLOURS[state]}"></i>'

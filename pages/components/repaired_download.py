@@ -1,0 +1,111 @@
+"""What a person takes away: the recipe as code, and the repaired file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Literal
+
+import streamlit as st
+
+from core.architectures import Architecture
+from core.checkpoint import Checkpoint, StateDict
+from core.errors import FixError, LoupeError
+from core.export import export_state_dict
+from core.exports import export_name, export_path
+from core.fixes import Recipe, recipe_to_json
+from core.jobs import Cancelled, Job, Progress
+from core.recipe_code import recipe_code
+from core.transfer import Transfers
+from core.whole_model import in_pickled_object
+from pages.components.job_panel import job_panel
+from pages.components.resources import jobs, settings, transfers
+from pages.components.theme import count, size
+
+Format = Literal["pth", "safetensors"]
+FORMATS: tuple[Format, ...] = ("pth", "safetensors")
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A finished export: its address, the name that it is saved under, its bytes."""
+
+    address: str
+    name: str
+    nbytes: int
+
+
+def recipe_as_code(
+    checkpoint: Checkpoint, path: str, recipe: Recipe, architecture: Architecture, strict: bool
+) -> None:
+    """The recipe as a script that needs PyTorch and the file, and no Loupe."""
+    with st.expander("The recipe as PyTorch code"):
+        try:
+            code = recipe_code(
+                checkpoint.name,
+                path,
+                recipe,
+                architecture,
+                strict=strict,
+                whole_model=in_pickled_object(checkpoint.tree, path),
+            )
+        except FixError as error:
+            st.caption(str(error))
+        else:
+            st.code(code, language="python", wrap_lines=True)
+
+
+def repaired_download(
+    key: str, checkpoint: Checkpoint, repaired: StateDict, recipe: Recipe
+) -> None:
+    """Writes the repaired state_dict into a file on the server, and offers it to the browser."""
+    steps = recipe_to_json(recipe)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"Repaired file: {count(len(repaired))} keys, {size(repaired.nbytes)}, as")
+        for form in FORMATS:
+            words = json.dumps([checkpoint.identity, repaired.path, steps, form])
+            st.button(
+                f".{form}",
+                key=f"{key}-export-{form}",
+                on_click=_start,
+                args=(key, words, form, checkpoint.name, repaired),
+                icon=":material/download:",
+            )
+    started: tuple[str, Job[Exported]] | None = st.session_state.get(f"{key}-export")
+    if started is None or json.loads(started[0])[:3] != [checkpoint.identity, repaired.path, steps]:
+        return
+    try:
+        exported = job_panel(f"{key}-export-job", started[1])
+    except Cancelled:
+        st.caption("The export was cancelled; nothing of it is left.")
+    except LoupeError as error:
+        st.error(str(error), icon=":material/error:")
+    else:
+        if exported:
+            st.html(
+                f'<a href="{escape(exported.address)}" download="{escape(exported.name)}">'
+                f"Download {escape(exported.name)}</a> ({size(exported.nbytes)})"
+            )
+
+
+def _start(key: str, words: str, form: Format, name: str, repaired: StateDict) -> None:
+    work = _export(transfers(), settings().data / "exports", words, form, name, repaired)
+    st.session_state[f"{key}-export"] = words, jobs().start(work)
+
+
+def _export(
+    transfers: Transfers, folder: Path, words: str, form: Format, name: str, repaired: StateDict
+) -> Callable[[Progress], Exported]:
+    def work(progress: Progress) -> Exported:
+        path = export_path(folder, words, f".{form}")
+        if path.is_file():
+            path.touch()
+        else:
+            export_state_dict(repaired, path, form, progress=progress.report)
+        saved_as = export_name(name, f".{form}")
+        return Exported(transfers.offer(path, saved_as), saved_as, path.stat().st_size)
+
+    return work

@@ -1,0 +1,120 @@
+"""Fit: say which network the weights are for, mend the keys, load."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.architectures import Architecture
+from core.checkpoint import Checkpoint, StateDict
+from core.errors import ArchitectureError
+from core.fit_summary import initialised, obstacle, verdict
+from core.fixes import Recipe
+from pages.components.architecture_picker import architecture_picker, as_in_a
+from pages.components.fitting import Fitting, fitting
+from pages.components.frame import empty_state, page_header
+from pages.components.load_panel import load_button, load_choices, partial_notice
+from pages.components.match_table import coverage_bar, match_table
+from pages.components.recipe_editor import fix_form, proposal_cards, recipe_steps
+from pages.components.repaired_download import recipe_as_code, repaired_download
+from pages.components.slot_choice import state_dict_choice
+from pages.components.slot_model import slot_architecture, slot_request
+from pages.components.slot_switch import slot_switch
+from pages.components.workspace import workspace
+
+
+def main() -> None:
+    page_header("Fit", "Choose the network that the weights are for, mend the keys, load.")
+    slot = slot_switch("fit")
+    checkpoint = workspace().checkpoint(slot) if slot else None
+    if slot is None or checkpoint is None:
+        empty_state(
+            "Does a checkpoint fit a network?",
+            "Open a file first. Then choose an architecture here: Loupe lists the keys that "
+            "match, are missing or unexpected, proposes what mends them, and loads the model.",
+        )
+        return
+    state_dict = state_dict_choice(slot)
+    if state_dict is None:
+        return
+    architecture = _architecture(slot, checkpoint, state_dict)
+    if architecture is None:
+        return
+    try:
+        recipe = workspace().slot(slot).recipe
+        fitted = fitting(checkpoint.identity, state_dict, recipe, architecture)
+    except ArchitectureError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    st.subheader(verdict(fitted.match, fitted.proposals), anchor=False)
+    coverage_bar(fitted.sections, fitted.match.coverage_parameters)
+    actions, keys = st.columns([5, 7], gap="large")
+    with actions:
+        _fixes(slot, fitted)
+        _load(slot, state_dict, fitted)
+    with keys:
+        st.markdown("#### Keys")
+        match_table(fitted.sections)
+        _take_away(slot, checkpoint, state_dict, architecture, fitted)
+
+
+def _architecture(slot: str, checkpoint: Checkpoint, state_dict: StateDict) -> Architecture | None:
+    """Draw the choice of architecture, and say what it is good for while there is none."""
+
+    def choose(architecture: Architecture | None) -> None:
+        workspace().update(slot, architecture=architecture.key if architecture else None)
+
+    try:
+        current = slot_architecture(slot)
+    except ArchitectureError as error:
+        st.error(str(error), icon=":material/error:")
+        current = None
+    architecture_picker(f"fit-{slot}", current, state_dict, checkpoint.metadata, choose)
+    if slot == "B":
+        as_in_a()
+    if current is None:
+        st.markdown(
+            "Choose the network that these weights are for. Its keys and shapes are then "
+            "compared with the file’s; no tensor is read for that."
+        )
+    return current
+
+
+def _fixes(slot: str, fitted: Fitting) -> None:
+    recipe, key = workspace().slot(slot).recipe, f"fit-{slot}"
+
+    def change(changed: Recipe) -> None:
+        workspace().update(slot, recipe=changed)
+
+    st.markdown("#### Fixes")
+    proposal_cards(key, fitted.proposals, recipe, change)
+    recipe_steps(key, recipe, fitted.trial.outcomes, change)
+    fix_form(key, recipe, change)
+
+
+def _load(slot: str, state_dict: StateDict, fitted: Fitting) -> None:
+    request, key = slot_request(slot), f"fit-{slot}"
+    if request is None:
+        return
+    st.markdown("#### Load")
+    load_choices(key, request, lambda **choice: workspace().update(slot, **choice))
+    if not request.strict:
+        partial_notice(initialised(fitted.match, fitted.signature), len(fitted.signature))
+    hindrance = obstacle(fitted.match, fitted.trial.failed, request.strict)
+    if load_button(key, request, state_dict, hindrance):
+        st.page_link("pages/predict.py", label="Predict with it", icon=":material/arrow_forward:")
+
+
+def _take_away(
+    slot: str,
+    checkpoint: Checkpoint,
+    state_dict: StateDict,
+    architecture: Architecture,
+    fitted: Fitting,
+) -> None:
+    state = workspace().slot(slot)
+    st.markdown("#### Take away")
+    recipe_as_code(checkpoint, state_dict.path, state.recipe, architecture, state.strict)
+    repaired_download(f"fit-{slot}", checkpoint, fitted.trial.state_dict, state.recipe)
+
+
+main()
