@@ -21,6 +21,8 @@ PAGES = (
     ("pages/predict.py", "Predict", ":material/bar_chart:", "prediction"),
 )
 
+ICON = Path(__file__).parent / "pages" / "components" / "icon.png"
+
 if __name__ != "__main__":
     from streamlit.runtime.pages_manager import PagesManager
 
@@ -65,7 +67,7 @@ if __name__ != "__main__":
 else:
     from pages.components.workspace import keep_link
 
-    st.set_page_config(page_title="Loupe", page_icon=":material/search:", layout="wide")
+    st.set_page_config(page_title="Loupe", page_icon=ICON, layout="wide")
     chosen = st.navigation(
         [
             st.Page(file, title=title, icon=icon, url_path=url_path, default=not url_path)
@@ -73,5 +75,5 @@ else:
         ],
         position="top",
     )
-    chosen.run()
     keep_link()
+    chosen.run()
