@@ -16,6 +16,7 @@ from pages.components.prediction_results import Answer, result_cards, result_tab
 from pages.components.preprocessing_editor import preprocessing_editor, slot_preprocessing
 from pages.components.resources import model_pool
 from pages.components.slot_model import slot_request
+from pages.components.theme import plain
 from pages.components.workspace import workspace
 
 
@@ -51,7 +52,7 @@ def main() -> None:
     for task in tasks:
         slot, outcome = task.slot, outcomes[task.slot]
         if isinstance(outcome, LoupeError):
-            st.error(f"{slot}: {outcome}", icon=":material/error:")
+            st.error(f"{slot}: {plain(str(outcome))}", icon=":material/error:")
         else:
             with columns[slot]:
                 answers[slot] = _answer(opened[slot], outcome, task)
@@ -62,24 +63,31 @@ def main() -> None:
 
 
 def _loaded(slot: str) -> ModelRequest | None:
-    """What the slot asks for, where the server holds that model."""
+    """What the slot asks for, once this session has seen the server hold that model: one that
+    the pool has given up since is loaded again with the next run."""
     try:
         request = slot_request(slot)
     except LoupeError:
         return None
-    return request if request and request in model_pool().resident() else None
+    seen = st.session_state.setdefault("loaded-models", set())
+    if request in model_pool().resident():
+        seen.add(request)
+    return request if request in seen else None
 
 
 def _send_to_fit(files: dict[str, str]) -> None:
     """Say which open files are not loaded, and where that is done."""
-    for slot, name in files.items():
-        with st.container(border=True, horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{slot}** · {name} is open, but not loaded into a network yet.")
-            st.page_link("pages/fit.py", label="Load it on Fit", icon=":material/arrow_forward:")
+    if not files:
+        return
+    names = " and ".join(f"**{slot}** · {plain(name)}" for slot, name in files.items())
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        verb = "are" if len(files) > 1 else "is"
+        st.markdown(f"{names} {verb} open, but not loaded into a network yet.")
+        st.page_link("pages/fit.py", label="Load on Fit", icon=":material/arrow_forward:")
 
 
 def _task(slot: str, request: ModelRequest, checkpoint: Checkpoint) -> Task:
-    st.markdown(f"**{slot}** · {checkpoint.name}")
+    st.markdown(f"**{slot}** · {plain(checkpoint.name)}")
     known = slot_preprocessing(request.architecture, checkpoint.identity, checkpoint)
     fed = preprocessing_editor(f"fed-{slot}", known)
     return Task(slot, request, checkpoint.state_dicts[request.state_dict], fed)

@@ -7,6 +7,7 @@ import streamlit as st
 from core.checkpoint import Checkpoint
 from core.errors import LabelsError
 from core.labels import Labels, choose_labels, parse_labels
+from pages.components.theme import plain
 
 
 def labels_picker(key: str, outputs: int, checkpoint: Checkpoint) -> Labels:
@@ -16,12 +17,12 @@ def labels_picker(key: str, outputs: int, checkpoint: Checkpoint) -> Labels:
         name, names = own or ("", None)
         labels = choose_labels(outputs, checkpoint, names, name)
     except LabelsError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(str(error)), icon=":material/error:")
         labels = choose_labels(outputs, checkpoint)
-    st.caption(f"Names of the classes: {labels.source}.")
+    st.caption(f"Names of the classes: {plain(labels.source)}.")
     problem = st.session_state.get(f"{key}-problem")
     if problem:
-        st.error(problem, icon=":material/error:")
+        st.error(plain(problem), icon=":material/error:")
     if own:
         st.button("Remove the list", key=f"{key}-remove", on_click=_remove, args=(key,))
         return labels

@@ -12,6 +12,7 @@ import streamlit as st
 from core.errors import ImageError
 from core.images import decode_image
 from core.samples import sample_images
+from pages.components.theme import plain
 
 LARGEST_MB, ALL_MB = 25, 200
 """What one picture and a session's pictures together may take, in MB of 1,000,000 bytes."""
@@ -60,7 +61,7 @@ def picture_tray() -> tuple[Picture, ...]:
         if pictures:
             st.button("Clear the pictures", key=f"{KEY}-clear", on_click=_clear, type="tertiary")
     for problem in st.session_state.get(f"{KEY}-problems", ()):
-        st.error(problem, icon=":material/error:")
+        st.error(plain(problem), icon=":material/error:")
     return pictures
 
 

@@ -13,6 +13,7 @@ from core.predict import Prediction
 from core.prediction_table import bars, predictions_csv
 from core.preprocessing import Preprocessing
 from pages.components.picture_tray import Picture
+from pages.components.theme import plain
 from pages.components.topk_chart import topk_chart
 
 UNTRAINED = (
@@ -36,11 +37,11 @@ def result_cards(pictures: Sequence[Picture], answers: Mapping[str, Answer], k: 
     """A card a picture: the picture, and beside it each slot's k most probable classes."""
     for slot, answer in answers.items():
         if any(prediction.untrained for prediction in answer.predictions):
-            st.warning(f"{slot}, {answer.file}. {UNTRAINED}", icon=":material/warning:")
+            st.warning(f"**{slot}** · {plain(answer.file)}. {UNTRAINED}", icon=":material/warning:")
         height, width = answer.preprocessing.crop
         st.caption(
-            f"**{slot}** is fed {height} × {width} px: {answer.preprocessing.source}. "
-            f"Its classes: {answer.labels.source}."
+            f"**{slot}** is fed {height} × {width} px: {plain(answer.preprocessing.source)}. "
+            f"Its classes: {plain(answer.labels.source)}."
         )
     if len(answers) == 2:
         st.markdown(f"{' and '.join(answers)} {_agreement(answers)}.")
@@ -67,15 +68,15 @@ def _card(picture: Picture, number: int, answers: Mapping[str, Answer], k: int) 
     image, *columns = st.columns([1, *[3 if len(mine) == 1 else 2] * len(mine)], gap="medium")
     with image:
         st.image(picture.thumbnail, width=128, alt=picture.name)
-        st.caption(picture.name)
+        st.caption(plain(picture.name))
     for column, (slot, prediction) in zip(columns, mine.items(), strict=True):
         with column:
             flag = " · untrained" if prediction.untrained else ""
             st.caption(
-                f"**{slot}** · {answers[slot].file} · {1000 * prediction.seconds:.1f}\u202fms{flag}"
+                f"**{slot}** · {plain(answers[slot].file)} · {1000 * prediction.seconds:.1f}\u202fms{flag}"
             )
             if prediction.trouble:
-                st.error(prediction.trouble, icon=":material/error:")
+                st.error(plain(prediction.trouble), icon=":material/error:")
             else:
                 topk_chart(rows[slot], slot, f"chart-{slot}-{picture.identity}")
 

@@ -17,6 +17,7 @@ from core.preprocessing import (
     Preprocessing,
     default_preprocessing,
 )
+from pages.components.theme import plain
 
 FITS: Mapping[Fit, str] = {
     "cover": "Keep proportions, crop",
@@ -41,7 +42,7 @@ def preprocessing_editor(key: str, known: Preprocessing) -> Preprocessing:
     edited = _fields(f"{fields}-{round_}", known)
     changed = edited != known
     sentence = f"From {known.source}." if not known.guessed else f"{known.source.capitalize()}."
-    st.caption(f"Changed by you. {sentence}" if changed else sentence)
+    st.caption(plain(f"Changed by you. {sentence}" if changed else sentence))
     if changed:
         st.button("Undo the changes", key=f"{fields}-undo", on_click=_undo, args=(again, round_))
     return replace(edited, source="changed by hand", guessed=False) if changed else known

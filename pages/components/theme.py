@@ -66,3 +66,8 @@ def parameters(number: int) -> str:
 def shape(lengths: Sequence[int]) -> str:
     """(64, 3, 7, 7) → 64 × 3 × 7 × 7; a tensor without dimensions is a scalar."""
     return " × ".join(map(str, lengths)) or "scalar"
+
+
+def plain(text: str) -> str:
+    """Words from a file or of a person, safe from being read as Markdown."""
+    return "".join(f"\\{sign}" if sign in "\\`*_[]<>$:~#!|" else sign for sign in text)
