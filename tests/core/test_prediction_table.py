@@ -3,8 +3,8 @@
 import csv
 from io import StringIO
 
-from core.prediction_table import bars, predictions_csv
 from core.predict import Prediction
+from core.prediction_table import bars, predictions_csv
 
 PETS = ("cat", "dog", "hen")
 SURE = Prediction("a.png", (0, 2, 1), (0.9, 0.08, 0.02), 0.01, classes=3)
