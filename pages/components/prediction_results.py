@@ -72,9 +72,8 @@ def _card(picture: Picture, number: int, answers: Mapping[str, Answer], k: int) 
     for column, (slot, prediction) in zip(columns, mine.items(), strict=True):
         with column:
             flag = " · untrained" if prediction.untrained else ""
-            st.caption(
-                f"**{slot}** · {plain(answers[slot].file)} · {1000 * prediction.seconds:.1f}\u202fms{flag}"
-            )
+            time = f"{1000 * prediction.seconds:.1f}\u202fms"
+            st.caption(f"**{slot}** · {plain(answers[slot].file)} · {time}{flag}")
             if prediction.trouble:
                 st.error(plain(prediction.trouble), icon=":material/error:")
             else:
