@@ -31,9 +31,9 @@ def change_sentence(rows: Sequence[Row]) -> str:
     sentences = [_shared(rows, shared, alone=not only_a and not only_b)]
     every = [row.key for row in rows]
     if only_a:
-        sentences.append(f"{_tensors(len(only_a))} only in A: {_where(only_a, every)}.")
+        sentences.append(f"{_tensors(len(only_a))} only in A{_place(only_a, every)}.")
     if only_b:
-        sentences.append(f"{_tensors(len(only_b))} only in B: {_where(only_b, every)}.")
+        sentences.append(f"{_tensors(len(only_b))} only in B{_place(only_b, every)}.")
     return " ".join(sentences)
 
 
@@ -62,12 +62,11 @@ def _shared(rows: Sequence[Row], shared: Sequence[Row], *, alone: bool) -> str:
         return f"Same names and shapes, {_all(total)} {_recast(recast)}."
     every = [row.key for row in rows]
     common = " in common" if not alone else ""
-    where = _where([row.key for row in differing], every)
     first = f"B differs from A in {len(differing)} of {_tensors(total)}{common}"
     if len(differing) == total:
         first = f"B differs from A in {_all(total)}{common}"
-    elif where and len(reshaped) < len(differing):
-        first += f", all in {where}" if len(differing) > 1 else f": {where}"
+    elif len(reshaped) < len(differing):
+        first += _place([row.key for row in differing], every)
     details = []
     if head:
         details.append(head[0][0].lower() + head[0][1:])
@@ -126,12 +125,12 @@ def _recast(recast: Sequence[Row]) -> str:
     return f"recast from {before} to {after}"
 
 
-def _where(keys: Collection[str], every: Collection[str]) -> str:
-    """The fewest, most precise module names under which all of `keys` lie; "" where it is all."""
+def _place(keys: Collection[str], every: Collection[str]) -> str:
+    """How a sentence goes on to say where `keys` lie: few, precise module names, or how many."""
     if len(keys) == len(every):
         return ""
     if len(keys) == 1:
-        return next(iter(keys))
+        return f": {next(iter(keys))}"
     changed, total = dict.fromkeys(keys), list(every)
     parts = [""]
     while True:
@@ -139,16 +138,32 @@ def _where(keys: Collection[str], every: Collection[str]) -> str:
             below = _children(part, changed)
             if len(parts) - 1 + len(below) > MAX_PARTS or part in changed:
                 continue
-            if part and all(key in changed for key in total if key.startswith(part + ".")):
+            if part and _whole(part, changed, total):
                 continue
             parts[index : index + 1] = below
             break
         else:
             break
-    if parts == [""]:
-        modules = len(_children("", changed))
-        return f"{modules} of {len(_children('', total))} modules" if modules > 1 else ""
-    return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
+    if len(parts) == 1 and all(_lies_in(key, parts[0]) for key in total):
+        steps, most = len(_children(parts[0], changed)), len(_children(parts[0], total))
+        return (
+            f", in all {_count(most)} modules"
+            if steps == most
+            else (f", in {_count(steps)} of {_count(most)} modules")
+        )
+    named = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
+    return f": {named}" if all(part in changed for part in parts) else f", all in {named}"
+
+
+def _whole(part: str, changed: Collection[str], total: Collection[str]) -> bool:
+    """Whether naming what is below would leave nothing out: all of it, or each part of it."""
+    steps = _children(part, changed)
+    inside = [key for key in total if _lies_in(key, part)]
+    return 1 < len(steps) == len(_children(part, inside)) or all(key in changed for key in inside)
+
+
+def _lies_in(key: str, part: str) -> bool:
+    return not part or key.startswith(part + ".")
 
 
 def _children(part: str, keys: Collection[str]) -> list[str]:

@@ -87,6 +87,11 @@ def _pairs(a: StateDict, b: StateDict, strip_a: str, strip_b: str) -> list[_Pair
             last = key
         else:
             after.setdefault(last, []).append(key)
+    if last is None:
+        return [
+            *((key, entry, None) for key, entry in in_a.items()),
+            *((key, None, entry) for key, entry in in_b.items()),
+        ]
     pairs: list[_Pair] = [(key, None, in_b[key]) for key in after.get(None, ())]
     for key, entry in in_a.items():
         pairs.append((key, entry, in_b.get(key)))

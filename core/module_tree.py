@@ -13,9 +13,10 @@ from core.checkpoint.entries import TensorEntry
 class ModuleNode:
     """One module, or one tensor, of the tree.
 
-    `path` is unique, and `parent` is the path of the node above (None at the root, whose own path
-    is `""`). A node with `members` > 1 and no children stands for that many tensors; one whose
-    path ends in `…` stands for the smaller siblings that are not drawn on their own.
+    `path` is unique, and `parent` is the path of the node above. At the root, `parent` is None and
+    `path` is `""`, or that of the module that wraps all others. A node with `tensors` > 1 and no
+    children stands for that many tensors; one whose path ends in `…` stands for the smaller
+    siblings that are not drawn on their own.
     """
 
     path: str
@@ -45,7 +46,7 @@ def module_tree(
     stays summed up in them, so the totals are exact whatever the number of keys. A node with more
     than `max_children` children shows the largest and sums up the others in one node more.
     """
-    root = _grow(entries)
+    root = _innermost(_grow(entries))
     nodes = [_node(root, None)]
     waiting = [(-root.parameters, 0, root)]
     pushed = 0
@@ -75,6 +76,17 @@ def _grow(entries: Mapping[str, TensorEntry]) -> _Branch:
                 branch.children[label] = _Branch(path, label)
             branch = branch.children[label]
             _count(branch, entry)
+    return root
+
+
+def _innermost(root: _Branch) -> _Branch:
+    """Go down while one module wraps all the others, such as `module` or `model`."""
+    while len(root.children) == 1:
+        (child,) = root.children.values()
+        if not child.children:
+            break
+        root = child
+        root.label = root.path
     return root
 
 

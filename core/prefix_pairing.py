@@ -32,15 +32,20 @@ class Pairing:
     @property
     def sentence(self) -> str:
         """What to strip and what it gains, in words."""
-        parts = [
-            f"`{prefix}` from {side}"
-            for prefix, side in ((self.strip_a, "A"), (self.strip_b, "B"))
-            if prefix
-        ]
+        return f"Strip {self._prefixes}: {self.before} → {self.after} of {self.total} keys pair up."
+
+    @property
+    def taken_sentence(self) -> str:
+        """The same once it is done."""
         return (
-            f"Strip {' and '.join(parts)}: {self.before} → {self.after} "
-            f"of {self.total} keys pair up."
+            f"Stripped {self._prefixes}: {self.after} of {self.total} keys pair up, "
+            f"{self.before} as they were."
         )
+
+    @property
+    def _prefixes(self) -> str:
+        sides = ((self.strip_a, "A"), (self.strip_b, "B"))
+        return " and ".join(f"`{prefix}` from {side}" for prefix, side in sides if prefix)
 
 
 def prefix_pairing(a: Mapping[str, TensorEntry], b: Mapping[str, TensorEntry]) -> Pairing | None:

@@ -153,6 +153,15 @@ def test_tensors_of_one_side_only_stand_where_their_file_has_them(saved):
     )
 
 
+def test_a_change_throughout_counts_the_modules_inside_a_wrapper(saved):
+    a = {f"module.part{index}.weight": torch.zeros(2) for index in range(9)}
+    a["module.part0.bias"] = torch.zeros(2)
+    b = {key: value if key == "module.part3.weight" else value + 1 for key, value in a.items()}
+    assert compare(saved(a), saved(b)).sentence == (
+        "B differs from A in 9 of 10 tensors, in 8 of 9 modules."
+    )
+
+
 def test_changes_of_several_kinds_are_told_one_by_one(weights, saved):
     mixed = changed(weights, "layer4.1.conv2", "layer4.1.bn2.bias", "layer3.1.conv2.weight")
     mixed |= {"conv1.weight": weights["conv1.weight"].half()}

@@ -55,6 +55,18 @@ def test_paths_stay_unique_for_odd_keys():
     assert tree[0].tensors == 7
 
 
+def test_a_module_that_wraps_all_others_becomes_the_root():
+    tree = module_tree(entries({"module.net.a.w": (2,), "module.net.b": (3,)}))
+    assert [(node.path, node.parent, node.label) for node in tree] == [
+        ("module.net", None, "module.net"),
+        ("module.net.b", "module.net", "b"),
+        ("module.net.a", "module.net", "a"),
+        ("module.net.a.w", "module.net.a", "w"),
+    ]
+    (alone, below) = module_tree(entries({"weight": (2,)}))
+    assert (alone.path, below.path) == ("", "weight")
+
+
 def test_an_empty_state_dict_is_a_bare_root():
     (root,) = module_tree(StateDict([]))
     assert root.parameters == root.tensors == 0

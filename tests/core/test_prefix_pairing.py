@@ -30,6 +30,9 @@ def test_a_wrapper_of_one_side_is_found_whatever_its_name(prefix):
     left = prefix_pairing(wrapped, plain)
     assert (left.strip_a, left.strip_b, left.before, left.after) == (prefix, "", 0, 6)
     assert left.sentence == f"Strip `{prefix}` from A: 0 → 6 of 6 keys pair up."
+    assert left.taken_sentence == (
+        f"Stripped `{prefix}` from A: 6 of 6 keys pair up, 0 as they were."
+    )
     right = prefix_pairing(plain, wrapped)
     assert (right.strip_a, right.strip_b) == ("", prefix)
 

@@ -1,0 +1,138 @@
+"""Compare: what became of each tensor from A to B."""
+
+import streamlit as st
+
+from core.checkpoint import StateDict
+from core.compare import bytes_to_read, compare
+from core.comparison import EVIDENCE, Comparison
+from core.jobs import Cancelled, Job
+from core.prefix_pairing import Pairing, prefix_pairing
+from pages.components.comparison_table import comparison_table
+from pages.components.frame import empty_state, page_header
+from pages.components.job_panel import job_panel
+from pages.components.resources import jobs
+from pages.components.slot_choice import state_dict_choice
+from pages.components.theme import size
+from pages.components.workspace import workspace
+
+# Bytes up to which files without checksums are compared at once, not as a job.
+STRAIGHT = 64 << 20
+
+
+def main() -> None:
+    page_header("Compare", "A against B, a row a key: what changed, and how that is known.")
+    bench = workspace()
+    checkpoint_a, checkpoint_b = bench.checkpoint("A"), bench.checkpoint("B")
+    if checkpoint_a is None and checkpoint_b is None:
+        empty_state(
+            "Nothing to compare yet",
+            "Open two checkpoints, such as an early and a late epoch, to see which tensors changed "
+            "and by how much. The sample is such a pair.",
+        )
+        return
+    if checkpoint_a is None or checkpoint_b is None:
+        _one_missing("A" if checkpoint_a is None else "B")
+        return
+    left, right = st.columns(2)
+    with left:
+        a = state_dict_choice("A")
+    with right:
+        b = state_dict_choice("B")
+    if a is None or b is None:
+        return
+    pair = f"{checkpoint_a.identity}:{a.path}|{checkpoint_b.identity}:{b.path}"
+    strip_a, strip_b = _prefixes(pair, a, b)
+    identity = f"{pair}|{strip_a}|{strip_b}"
+    comparison = _comparison(identity, a, b, strip_a, strip_b)
+    if comparison is None:
+        return
+    st.subheader(comparison.sentence, anchor=False)
+    comparison_table(comparison, identity)
+    _notes(comparison)
+
+
+def _one_missing(slot: str) -> None:
+    empty_state(
+        f"{slot} is still empty",
+        f"Open a checkpoint in {slot}, and each tensor of the two files is compared. "
+        "Or look at the sample pair first.",
+    )
+    st.page_link("pages/open.py", label=f"Open a file in {slot}", icon=":material/folder_open:")
+
+
+def _prefixes(pair: str, a: StateDict, b: StateDict) -> tuple[str, str]:
+    """What is stripped from the keys of A and of B, as far as somebody took the proposal."""
+    slot = f"pairing-{pair}"
+    proposal = _proposal(pair, a, b)
+    if proposal is None:
+        return "", ""
+    taken = st.session_state.get(slot, False)
+    text, action = st.columns([4, 1], vertical_alignment="center")
+    with text:
+        sentence = proposal.taken_sentence if taken else proposal.sentence
+        st.info(sentence, icon=":material/join_inner:")
+    label = "Undo" if taken else "Pair them"
+    if action.button(label, type="secondary" if taken else "primary", width="stretch"):
+        st.session_state[slot] = not taken
+        st.rerun()
+    return (proposal.strip_a, proposal.strip_b) if taken else ("", "")
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _proposal(pair: str, _a: StateDict, _b: StateDict) -> Pairing | None:
+    return prefix_pairing(_a, _b)
+
+
+def _comparison(
+    identity: str, a: StateDict, b: StateDict, strip_a: str, strip_b: str
+) -> Comparison | None:
+    """Compare at once where checksums tell; else as a job with a progress bar."""
+    if bytes_to_read(a, b, strip_a=strip_a, strip_b=strip_b) <= STRAIGHT:
+        return _compared(identity, strip_a, strip_b, a, b)
+    kept = _kept(identity)
+    if kept:
+        return kept[0]
+    slot = f"comparison-job-{identity}"
+    if slot not in st.session_state:
+        st.session_state[slot] = jobs().start(
+            lambda progress: compare(a, b, strip_a=strip_a, strip_b=strip_b, progress=progress)
+        )
+    job: Job[Comparison] = st.session_state[slot]
+    st.caption(
+        f"These files keep no checksums: {size(a.nbytes)} of tensors are read from each, "
+        "and compared."
+    )
+    if job.running:
+        job_panel(slot, job)
+        return None
+    try:
+        kept.append(job.result())
+    except Cancelled:
+        if st.button("Compare again", type="primary"):
+            del st.session_state[slot]
+            st.rerun()
+        return None
+    del st.session_state[slot]
+    return kept[0]
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _compared(
+    identity: str, strip_a: str, strip_b: str, _a: StateDict, _b: StateDict
+) -> Comparison:
+    return compare(_a, _b, strip_a=strip_a, strip_b=strip_b)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _kept(identity: str) -> list[Comparison]:
+    """Where a job's result is kept for all sessions; empty until it is there."""
+    return []
+
+
+def _notes(comparison: Comparison) -> None:
+    with st.expander("What the evidence means"):
+        for evidence in dict.fromkeys(row.evidence for row in comparison.rows):
+            st.markdown(f"**{evidence}**: {EVIDENCE[evidence]}")
+
+
+main()

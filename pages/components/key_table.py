@@ -1,0 +1,92 @@
+"""The tensors of a state_dict as a table: search it, filter it, choose one."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from core.checkpoint import StateDict, TensorEntry
+from core.errors import FilterError
+from core.key_filter import filter_entries
+from pages.components.theme import count, shape, size
+
+HEIGHT, FEW = 560, 15
+COLUMNS = {
+    "key": st.column_config.TextColumn("Key", width=280),
+    "shape": st.column_config.TextColumn("Shape", width=125),
+    "dtype": st.column_config.TextColumn("Dtype", width=75),
+    "parameters": st.column_config.NumberColumn("Parameters", format="localized", width=92),
+    "bytes": st.column_config.NumberColumn("Size", format="bytes", width=72),
+}
+
+
+def key_table(state_dict: StateDict, identity: str) -> TensorEntry | None:
+    """Draw the search, the dtypes and the table; the tensor of the row that is chosen, if any.
+
+    `identity` tells one state_dict of one file from all others.
+    """
+    search, kinds = st.columns([3, 2], vertical_alignment="bottom")
+    text = search.text_input(
+        "Search keys",
+        type="search",
+        live=True,
+        key="inspect-search",
+        placeholder="layer1 conv, *.weight or /regex/",
+    )
+    dtypes = sorted({entry.dtype for entry in state_dict.values()})
+    chosen: list[str] = []
+    if len(dtypes) > 1:
+        chosen = kinds.pills("Dtypes", dtypes, selection_mode="multi", key="inspect-dtypes")
+    try:
+        found, frame, widest = _frame(identity, text or "", tuple(chosen), state_dict)
+    except FilterError as error:
+        st.warning(str(error))
+        return None
+    if len(found) < len(state_dict):
+        parameters = sum(entry.numel for entry in found)
+        nbytes = sum(entry.nbytes for entry in found)
+        st.caption(
+            f"{count(len(found))} of {count(len(state_dict))} tensors, "
+            f"{count(parameters)} parameters, {size(nbytes)}"
+        )
+    share = st.column_config.ProgressColumn(
+        "Share",
+        format="percent",
+        min_value=0,
+        max_value=widest,
+        width=115,
+        help="Of all parameters; the longest bar is the largest tensor",
+    )
+    event = st.dataframe(
+        frame,
+        key=f"keys-{identity}-{text}-{'-'.join(chosen)}",
+        hide_index=True,
+        height=HEIGHT if len(found) > FEW else "content",
+        column_config={**COLUMNS, "share": share},
+        on_select="rerun",
+        selection_mode="single-row",
+        lazy=False,
+        alt="Tensors of the state_dict",
+    )
+    rows = event.selection.rows
+    return found[rows[0]] if rows and rows[0] < len(found) else None
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _frame(
+    identity: str, text: str, dtypes: tuple[str, ...], _state_dict: StateDict
+) -> tuple[list[TensorEntry], pd.DataFrame, float]:
+    """The entries found, their table, and the largest share; shared by sessions, never changed."""
+    found = filter_entries(_state_dict, text, dtypes)
+    total = _state_dict.numel or 1
+    frame = pd.DataFrame(
+        {
+            "key": [entry.key for entry in found],
+            "shape": [shape(entry.shape) for entry in found],
+            "dtype": [entry.dtype for entry in found],
+            "parameters": [entry.numel for entry in found],
+            "share": [entry.numel / total for entry in found],
+            "bytes": [entry.nbytes for entry in found],
+        }
+    )
+    return found, frame, max((entry.numel / total for entry in found), default=1) or 1

@@ -1,0 +1,71 @@
+"""What the file's pickle names, and what became of it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.checkpoint import Checkpoint, Verdict
+from core.safety_summary import safety_summary
+from pages.components.theme import STATE_COLOURS
+
+ICONS = {
+    None: ":material/verified_user:",
+    Verdict.PLAIN: ":material/verified_user:",
+    Verdict.INERT: ":material/shield:",
+    Verdict.DANGEROUS: ":material/gpp_bad:",
+}
+LOUPE_DID = {
+    Verdict.PLAIN: "Rebuilt by Loupe’s own code",
+    Verdict.INERT: "Kept as a name and its state, never imported",
+    Verdict.DANGEROUS: "Read as data, never called",
+}
+ORDER = [Verdict.DANGEROUS, Verdict.INERT, Verdict.PLAIN]
+
+
+def safety_verdict(checkpoint: Checkpoint) -> None:
+    """One line: can anything in this file run?"""
+    summary = safety_summary(checkpoint.globals, checkpoint.format)
+    icon = ICONS[summary.worst]
+    if summary.worst is Verdict.DANGEROUS:
+        st.error(summary.sentence, icon=icon)
+    else:
+        st.markdown(f"{icon} {_escaped(summary.sentence)}")
+
+
+def safety_panel(checkpoint: Checkpoint) -> None:
+    """Each global with its verdict, the gravest first."""
+    summary = safety_summary(checkpoint.globals, checkpoint.format)
+    st.markdown(_escaped(summary.detail))
+    if not checkpoint.globals:
+        return
+    uses = sorted(checkpoint.globals, key=lambda use: (ORDER.index(use.verdict), use.name))
+    st.dataframe(
+        {
+            "name": [use.name for use in uses],
+            "verdict": [[str(use.verdict)] for use in uses],
+            "uses": [use.uses for use in uses],
+            "did": [LOUPE_DID[use.verdict] for use in uses],
+            "reason": [use.reason for use in uses],
+        },
+        hide_index=True,
+        height=560 if len(uses) > 15 else "content",
+        column_config={
+            "name": st.column_config.TextColumn("Python global", width="medium"),
+            "verdict": st.column_config.MultiselectColumn(
+                "Verdict",
+                width="medium",
+                options=[str(verdict) for verdict in ORDER],
+                color=[STATE_COLOURS[str(verdict)] for verdict in ORDER],
+            ),
+            "uses": st.column_config.NumberColumn("Uses", width="small"),
+            "did": st.column_config.TextColumn("What Loupe did"),
+            "reason": st.column_config.TextColumn("Why this verdict", width="large"),
+        },
+        lazy=False,
+        alt="Python globals that the pickle names",
+    )
+
+
+def _escaped(text: str) -> str:
+    """A sentence with names from the file in it, safe from being read as Markdown."""
+    return "".join(f"\\{sign}" if sign in "\\`*_[]<>$:~#" else sign for sign in text)

@@ -1,0 +1,39 @@
+"""Which of the state_dicts in a slot's file a page is about."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.checkpoint import Checkpoint, StateDict
+from pages.components.theme import count
+from pages.components.workspace import workspace
+
+
+def state_dict_choice(slot: str) -> StateDict | None:
+    """Draw the choice where the file holds several; the one that is chosen, None without a file."""
+    bench = workspace()
+    checkpoint = bench.checkpoint(slot)
+    if checkpoint is None:
+        return None
+    paths = list(checkpoint.state_dicts)
+    wanted = bench.slot(slot).state_dict
+    current = wanted if wanted is not None and wanted in paths else checkpoint.best
+    if len(paths) > 1:
+        chosen: str = st.selectbox(
+            f"state_dict in {slot}",
+            paths,
+            index=paths.index(current),
+            format_func=lambda path: _title(checkpoint, path),
+            key=f"state-dict-{slot}-{checkpoint.identity}-{current}",
+        )
+        if chosen != current:
+            bench.update(slot, state_dict=chosen)
+            st.rerun()
+    return bench.state_dict(slot)
+
+
+def _title(checkpoint: Checkpoint, path: str) -> str:
+    tensors = count(len(checkpoint.state_dicts[path]))
+    role = checkpoint.roles.get(path, "other")
+    said = "" if role in {"other", path} else f", {role}"
+    return f"{path or 'the whole file'} ({tensors} tensors{said})"

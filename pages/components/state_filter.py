@@ -1,0 +1,26 @@
+"""Counts by state, each of which is a filter."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import streamlit as st
+
+from core.comparison import State
+from pages.components.theme import count
+
+
+def state_filter(counts: Mapping[State, int], key: str) -> Collection[State]:
+    """Draw a pill a state that occurs, with its count; the states chosen, none meaning all."""
+    present = [state for state in State if counts[state]]
+    if len(present) < 2:
+        return ()
+    chosen = st.pills(
+        "Show",
+        present,
+        selection_mode="multi",
+        format_func=lambda state: f"{count(counts[state])} {state}",
+        key=key,
+        label_visibility="collapsed",
+    )
+    return tuple(chosen)

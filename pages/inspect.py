@@ -1,0 +1,112 @@
+"""Inspect: every tensor of a file, what it holds, and what the file could have run."""
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from core.checkpoint import StateDict
+from core.module_tree import ModuleNode, module_tree
+from pages.components.frame import empty_state, page_header
+from pages.components.key_table import key_table
+from pages.components.safety_panel import safety_panel, safety_verdict
+from pages.components.slot_choice import state_dict_choice
+from pages.components.slot_switch import slot_switch
+from pages.components.tensor_card import tensor_card
+from pages.components.theme import count, figure_layout, parameters, size
+from pages.components.workspace import workspace
+
+
+def main() -> None:
+    page_header("Inspect", "Every tensor of a file, read without loading it.")
+    left, right = st.columns(2, vertical_alignment="bottom")
+    with left:
+        slot = slot_switch("inspect")
+    checkpoint = workspace().checkpoint(slot) if slot else None
+    if slot is None or checkpoint is None:
+        empty_state(
+            "Nothing to inspect yet",
+            "Open a checkpoint to see its keys, shapes and dtypes, the values of each tensor, and "
+            "the Python names in its pickle. Nothing in the file is executed.",
+        )
+        return
+    with right:
+        state_dict = state_dict_choice(slot)
+    if state_dict is None:
+        return
+    identity = f"{checkpoint.identity}:{state_dict.path}"
+    totals, verdict = st.columns([3, 2], vertical_alignment="center")
+    with totals:
+        _totals(state_dict)
+    with verdict:
+        safety_verdict(checkpoint)
+    tensors, modules, safety = st.tabs(
+        ["Tensors", "Modules", "Safety"], key="inspect-tab", on_change="rerun"
+    )
+    if tensors.open:
+        with tensors:
+            _tensors(state_dict, identity)
+    if modules.open:
+        with modules:
+            _modules(state_dict, identity)
+    if safety.open:
+        with safety:
+            safety_panel(checkpoint)
+
+
+def _totals(state_dict: StateDict) -> None:
+    dtypes = sorted({entry.dtype for entry in state_dict.values()})
+    with st.container(horizontal=True, gap="large"):
+        st.metric("Tensors", count(len(state_dict)), width="content")
+        st.metric("Parameters", parameters(state_dict.numel), width="content")
+        st.metric("Size", size(state_dict.nbytes), width="content")
+        st.metric("Dtypes", ", ".join(dtypes) or "none", width="content")
+
+
+@st.fragment
+def _tensors(state_dict: StateDict, identity: str) -> None:
+    table, card = st.columns([5, 3], gap="medium")
+    with table:
+        entry = key_table(state_dict, identity)
+    with card:
+        if entry is None:
+            st.caption("Choose a row to see the tensor: its statistics, histogram and picture.")
+        else:
+            tensor_card(entry, identity)
+
+
+def _modules(state_dict: StateDict, identity: str) -> None:
+    nodes = _tree(identity, state_dict)
+    st.caption(
+        "Area is the number of parameters. Click a module to go into it, its title to go up."
+    )
+    figure = go.Figure(
+        go.Treemap(
+            ids=[node.path or "all" for node in nodes],
+            parents=["" if node.parent is None else node.parent or "all" for node in nodes],
+            labels=[node.label for node in nodes],
+            values=[node.parameters for node in nodes],
+            customdata=[
+                (
+                    node.path or "all tensors",
+                    parameters(node.parameters),
+                    count(node.tensors),
+                    size(node.nbytes),
+                )
+                for node in nodes
+            ],
+            branchvalues="total",
+            maxdepth=3,
+            texttemplate="%{label}<br>%{customdata[1]}",
+            hovertemplate="%{customdata[0]}<br>%{customdata[1]} parameters<br>"
+            "%{customdata[2]} tensors, %{customdata[3]}<extra></extra>",
+        )
+    )
+    figure_layout(figure).update_layout(height=560, margin={"l": 0, "r": 0, "t": 0, "b": 0})
+    st.plotly_chart(figure, key="module-tree", alt="Parameters by module path")
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _tree(identity: str, _state_dict: StateDict) -> tuple[ModuleNode, ...]:
+    return module_tree(_state_dict)
+
+
+main()
