@@ -9,10 +9,18 @@ import streamlit as st
 
 from core.checkpoint import Checkpoint, StateDict
 from pages.components.slot_choice import state_dict_choice
-from pages.components.theme import count, parameters, size
+from pages.components.theme import (
+    ACCENT,
+    AMBER,
+    GREY,
+    VIOLET,
+    count,
+    dtype_colour,
+    parameters,
+    size,
+)
 
-BAR = ("#2a9d95", "#d07a3c", "#5b82d1", "#b35cb8", "#7f9a3d", "#c4574f", "#8a949e")
-"""Colours of the dtypes' bar, the commonest dtype first."""
+ROLE_COLOURS = {"model": ACCENT, "ema": VIOLET, "optimizer": AMBER, "other": GREY}
 
 
 def checkpoint_card(slot: str, checkpoint: Checkpoint) -> None:
@@ -41,7 +49,7 @@ def _dtypes(state_dict: StateDict) -> None:
     nbytes: Counter[str] = Counter()
     for entry in state_dict.values():
         nbytes[entry.dtype] += entry.nbytes
-    _bar([(dtype, share) for dtype, share in nbytes.most_common()], code=True)
+    _bar([(dtype, share, dtype_colour(dtype)) for dtype, share in nbytes.most_common()], "code")
 
 
 def _sections(checkpoint: Checkpoint) -> None:
@@ -50,15 +58,14 @@ def _sections(checkpoint: Checkpoint) -> None:
     for path, state_dict in checkpoint.state_dicts.items():
         nbytes[checkpoint.roles[path]] += state_dict.nbytes
     if len(nbytes) > 1:
-        _bar(nbytes.most_common(), code=False)
+        _bar([(role, share, ROLE_COLOURS[role]) for role, share in nbytes.most_common()], "span")
 
 
-def _bar(shares: list[tuple[str, int]], *, code: bool) -> None:
-    total = sum(share for _, share in shares) or 1
-    tag = "code" if code else "span"
+def _bar(shares: list[tuple[str, int, str]], tag: str) -> None:
+    """Draw (name, bytes, colour) as one bar with its legend below."""
+    total = sum(share for _, share, _ in shares) or 1
     parts, words = [], []
-    for position, (name, share) in enumerate(shares):
-        colour = BAR[min(position, len(BAR) - 1)]
+    for name, share, colour in shares:
         parts.append(f'<i style="flex:{share / total:.4f};background:{colour}"></i>')
         words.append(
             f'<span class="loupe-key"><b style="background:{colour}"></b>'

@@ -1,4 +1,4 @@
-"""Colours, sizes and words of the screen, in one place."""
+"""What things look like: one colour a state, one type face, one way to write a number."""
 
 from __future__ import annotations
 
@@ -6,68 +6,127 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-ACCENT = "#2a9d95"
-"""The one accent colour; it reads on light and on dark."""
+ACCENT = "#3F75E6"
+FONT = "Inter, system-ui, sans-serif"
+MONOSPACE = "'JetBrains Mono', ui-monospace, monospace"
 
-SLOT_COLOURS: Mapping[str, str] = {"A": ACCENT, "B": "#d07a3c"}
+GREY, GREEN, AMBER, RED, VIOLET = "#7D858C", "#2E9E5B", "#C98200", "#D94A46", "#8B66E0"
+TEAL, ROSE, ROSE_DEEP, BLUE = "#0FA192", "#D65C97", "#C2437F", "#4C84D8"
+
+TEXT_COLOURS: Mapping[str, str] = {"light": "#1B2021", "dark": "#E7EAE8"}
+"""The text colour of .streamlit/config.toml, for words in a chart: Streamlit draws these paler."""
+
+SLOT_COLOURS: Mapping[str, str] = {"A": TEAL, "B": ROSE}
+"""Whose file it is, wherever A and B stand side by side."""
 
 STATE_COLOURS: Mapping[str, str] = {
-    "same": "#8a949e",
-    "changed": "#d07a3c",
-    "reshaped": "#b35cb8",
-    "recast": "#5b82d1",
-    "only in A": "#c4574f",
-    "only in B": "#4f9e57",
-    "matched": "#4f9e57",
-    "missing": "#c4574f",
-    "unexpected": "#d07a3c",
-    "mismatched": "#b35cb8",
-    "benign": "#8a949e",
-    "plain data": "#4f9e57",
-    "unknown, kept inert": "#5b82d1",
-    "would have run code": "#c4574f",
+    "same": GREY,
+    "changed": AMBER,
+    "renamed": BLUE,
+    "reshaped": VIOLET,
+    "recast": BLUE,
+    "only in A": TEAL,
+    "only in B": ROSE,
+    "matched": GREEN,
+    "missing": RED,
+    "unexpected": AMBER,
+    "mismatched": VIOLET,
+    "benign": GREY,
+    "plain data": GREEN,
+    "unknown, kept inert": AMBER,
+    "would have run code": RED,
 }
-"""A state has one colour on every page and in every chart; a word always goes with it."""
+"""One colour a state, on every page and in every chart, legible on the light and the dark ground.
 
-THIN_SPACE = "\u202f"
+A word or a shape always goes with it: colour is never the only sign.
+"""
+
+DTYPE_COLOURS: Mapping[str, str] = {
+    "float32": "#4C84D8",
+    "float64": "#2F5FAF",
+    "float16": "#0FA192",
+    "bfloat16": "#5FB24B",
+    "int64": "#8A7A6D",
+    "int32": "#A08F80",
+    "int8": "#C98200",
+    "uint8": "#D9A441",
+    "bool": "#7D858C",
+}
+
+
+def dtype_colour(dtype: str) -> str:
+    """The colour of a dtype in bars and charts."""
+    return DTYPE_COLOURS.get(dtype, VIOLET)
 
 
 def figure_layout(figure: go.Figure) -> go.Figure:
-    """Give a figure the app's type face and margins; its colours follow Streamlit's theme."""
+    """Give a plotly figure Loupe's dress; colours follow the light or dark theme in the browser.
+
+    Returns the same figure, for chaining.
+    """
     return figure.update_layout(
-        font={"family": "Inter, sans-serif", "size": 13},
+        font={"family": FONT, "size": 13},
+        hoverlabel={"font": {"family": FONT, "size": 13}},
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
-        hoverlabel={"font": {"family": "Inter, sans-serif"}},
-        separators="." + THIN_SPACE,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        bargap=0.25,
+        showlegend=False,
+        modebar={"remove": ["lasso2d", "select2d", "autoScale2d"]},
     )
 
 
+THIN = "\u202f"
+"""A thin space that no line breaks at."""
+
+
 def count(number: int) -> str:
-    """1234567 → 1 234 567, with thin spaces."""
-    return f"{number:,}".replace(",", THIN_SPACE)
+    """A whole number with thin spaces: 11 689 512."""
+    return f"{number:,}".replace(",", THIN)
 
 
-def size(nbytes: int) -> str:
-    """Bytes with their unit, in powers of ten: 46800000 → 46.8 MB."""
-    for unit, divisor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if nbytes >= divisor:
-            return f"{nbytes / divisor:.1f} {unit}"
-    return f"{nbytes} B"
+def size(nbytes: float) -> str:
+    """Bytes in decimal units: 44.7 MB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(nbytes) < 999.5:
+            break
+        nbytes /= 1000
+    else:
+        unit = "TB"
+    return f"{_three_digits(nbytes) if unit != 'B' else f'{nbytes:.0f}'}{THIN}{unit}"
 
 
 def parameters(number: int) -> str:
-    """A count of parameters as people say it: 11689512 → 11.69 M."""
-    for unit, divisor in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
-        if number >= divisor:
-            return f"{number / divisor:.2f} {unit}"
-    return str(number)
+    """A number of parameters: 11.69 M; exact below ten thousand."""
+    if number < 10_000:
+        return count(number)
+    for unit in ("k", "M", "G"):
+        number_in_unit = number / 1000 ** ("kMG".index(unit) + 1)
+        if number_in_unit < 999.5 or unit == "G":
+            break
+    digits = 2 if number_in_unit < 99.995 else 1
+    return f"{number_in_unit:.{digits}f}{THIN}{unit}"
 
 
-def shape(lengths: Sequence[int]) -> str:
-    """(64, 3, 7, 7) → 64 × 3 × 7 × 7; a tensor without dimensions is a scalar."""
-    return " × ".join(map(str, lengths)) or "scalar"
+def shape(sizes: Sequence[int]) -> str:
+    """A tensor's shape: 64 × 3 × 7 × 7; a tensor without dimensions is a scalar."""
+    return " × ".join(map(str, sizes)) or "scalar"
 
 
 def plain(text: str) -> str:
     """Words from a file or of a person, safe from being read as Markdown."""
     return "".join(f"\\{sign}" if sign in "\\`*_[]<>$:~#!|" else sign for sign in text)
+
+
+def duration(seconds: float) -> str:
+    """A stretch of time as a person says it: 8 s, 2 min 5 s, 1 h 10 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}{THIN}s"
+    if whole < 3600:
+        return f"{whole // 60}{THIN}min {whole % 60}{THIN}s"
+    return f"{whole // 3600}{THIN}h {whole % 3600 // 60}{THIN}min"
+
+
+def _three_digits(number: float) -> str:
+    return f"{number:.{2 if number < 9.995 else 1 if number < 99.95 else 0}f}"
