@@ -11,12 +11,12 @@ from core.predict import Prediction
 from pages.components.frame import empty_state, page_header
 from pages.components.labels_picker import labels_picker
 from pages.components.picture_tray import picture_tray
+from pages.components.plain_text import plain
 from pages.components.prediction_job import Task, predictions
 from pages.components.prediction_results import Answer, result_cards, result_table
 from pages.components.preprocessing_editor import preprocessing_editor, slot_preprocessing
 from pages.components.resources import model_pool
 from pages.components.slot_model import slot_request
-from pages.components.theme import plain
 from pages.components.workspace import workspace
 
 

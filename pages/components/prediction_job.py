@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
-from core.load import LoadedModel
-from core.pool import ModelPool
 from PIL import Image
 
 from core.checkpoint import StateDict
 from core.errors import LoupeError
 from core.images import decode_image
 from core.jobs import Cancelled, Job, Progress
+from core.load import LoadedModel
 from core.model_request import ModelRequest, load_requested
+from core.pool import ModelPool
 from core.predict import Prediction, predict
 from core.preprocessing import Preprocessing
 from pages.components.job_panel import job_panel

@@ -13,7 +13,7 @@ from core.predict import Prediction
 from core.prediction_table import bars, predictions_csv
 from core.preprocessing import Preprocessing
 from pages.components.picture_tray import Picture
-from pages.components.theme import plain
+from pages.components.plain_text import plain
 from pages.components.topk_chart import topk_chart
 
 UNTRAINED = (

@@ -17,7 +17,7 @@ from core.preprocessing import (
     Preprocessing,
     default_preprocessing,
 )
-from pages.components.theme import plain
+from pages.components.plain_text import plain
 
 FITS: Mapping[Fit, str] = {
     "cover": "Keep proportions, crop",
