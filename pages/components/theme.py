@@ -87,13 +87,12 @@ def count(number: int) -> str:
 
 def size(nbytes: float) -> str:
     """Bytes in decimal units: 44.7 MB."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(nbytes) < 999.5:
-            break
+    units = ["B", "kB", "MB", "GB", "TB"]
+    while abs(nbytes) >= 999.5 and len(units) > 1:
         nbytes /= 1000
-    else:
-        unit = "TB"
-    return f"{_three_digits(nbytes) if unit != 'B' else f'{nbytes:.0f}'}{THIN}{unit}"
+        del units[0]
+    digits = f"{nbytes:.0f}" if units[0] == "B" else _three_digits(nbytes)
+    return f"{digits}{THIN}{units[0]}"
 
 
 def parameters(number: int) -> str:

@@ -1,0 +1,39 @@
+"""A link holds the whole bench, and a broken link does no harm."""
+
+from core.bench import Bench, SlotState, bench_from_query, bench_to_query
+from core.fixes import AddPrefix, Drop, Recipe, Step, StripPrefix
+
+FULL = Bench(
+    a=SlotState(
+        file="sha256:" + "ab" * 32 + "/my model é.pth",
+        state_dict="",
+        architecture="torchvision:resnet18?num_classes=10",
+        recipe=Recipe((Step(StripPrefix("module.")), Step(Drop("fc.*"), enabled=False))),
+        device="cuda:1",
+        dtype="bfloat16",
+        strict=False,
+    ),
+    b=SlotState(file="sample:final", recipe=Recipe((Step(AddPrefix("x.")),))),
+)
+
+
+def test_a_bench_comes_back_from_its_link() -> None:
+    for bench in (Bench(), FULL, Bench(b=FULL.a), Bench(a=SlotState(file="root:0/a b/c.pth"))):
+        assert bench_from_query(bench_to_query(bench)) == bench
+
+
+def test_an_empty_bench_leaves_the_address_clean() -> None:
+    assert bench_to_query(Bench()) == {}
+
+
+def test_a_broken_recipe_in_a_link_is_left_out() -> None:
+    for broken in ("%%%", "AAAA", "x" * 5000):
+        found = bench_from_query({"a": "sample:early", "a_recipe": broken})
+        assert found.a == SlotState(file="sample:early")
+
+
+def test_a_recipe_that_unpacks_to_more_than_its_bound_is_left_out() -> None:
+    huge = Bench(a=SlotState(file="f", recipe=Recipe((Step(AddPrefix("x" * 100_000)),))))
+    query = bench_to_query(huge)
+    assert len(query["a_recipe"]) < 1000
+    assert bench_from_query(query).a.recipe == Recipe()

@@ -1,0 +1,36 @@
+"""The owner's configuration, from environment variables."""
+
+from pathlib import Path
+
+import pytest
+
+from core.errors import SettingsError
+from core.settings import read_settings
+
+
+def test_sizes_and_lists_are_read(tmp_path: Path) -> None:
+    found = read_settings(
+        {
+            "LOUPE_DATA": str(tmp_path),
+            "LOUPE_ROOTS": f"{tmp_path}:/tmp",
+            "LOUPE_QUOTA": "1.5 TB",
+            "LOUPE_LARGEST_FILE": "512MiB",
+            "LOUPE_MODEL_MEMORY": "1000",
+            "LOUPE_MODELS": "mine:net, other",
+        }
+    )
+    assert found.data == tmp_path
+    assert found.roots == (tmp_path.resolve(), Path("/tmp").resolve())
+    assert found.quota == 1_500_000_000_000
+    assert found.largest_file == 512 << 20
+    assert found.model_memory == 1000
+    assert found.models == ("mine:net", "other")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("LOUPE_QUOTA", "much"), ("LOUPE_QUOTA", "5 parsecs"), ("LOUPE_ROOTS", "/nowhere/at/all")],
+)
+def test_a_wrong_value_is_a_sentence_that_names_the_variable(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        read_settings({name: value})

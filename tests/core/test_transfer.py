@@ -1,0 +1,193 @@
+"""Slices in and exports out, over real HTTP to a real server."""
+
+import hashlib
+import http.client
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+
+from core.store import Store
+from core.transfer import MAX_SLICE, Transfers, routes
+
+DATA = bytes(range(256)) * 40
+DIGEST = hashlib.sha256(DATA).hexdigest()
+
+
+@dataclass
+class Served:
+    transfers: Transfers
+    port: int
+
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, **headers: str
+    ) -> tuple[int, bytes, dict[str, str]]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        found = response.status, response.read(), dict(response.getheaders())
+        connection.close()
+        return found
+
+    def put(
+        self, token: str, offset: int, body: bytes, size: int = len(DATA), name: str = "m.pth"
+    ) -> tuple[int, dict[str, object]]:
+        query = urlencode({"name": name, "size": size, "offset": offset})
+        status, answer, _ = self.ask("PUT", f"/loupe/uploads/{token}?{query}", body)
+        return status, json.loads(answer)
+
+
+@contextmanager
+def serving(transfers: Transfers, fonts: Path) -> Iterator[Served]:
+    app = Starlette(routes=routes(transfers, fonts))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield Served(transfers, server.servers[0].sockets[0].getsockname()[1])
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    fonts = tmp_path / "fonts"
+    fonts.mkdir()
+    (fonts / "face.woff2").write_bytes(b"wOF2")
+    (tmp_path / "secret.woff2").write_bytes(b"no")
+    store = Store(tmp_path / "data", quota=64 << 20, largest_file=32 << 20)
+    with serving(Transfers(store), fonts) as found:
+        yield found
+
+
+def files(served: Served) -> list[Path]:
+    root = served.transfers.store._files.parent
+    return [path for path in root.rglob("*") if path.is_file()]
+
+
+def test_slices_become_one_file_named_by_its_content(served: Served) -> None:
+    token = served.transfers.open_intake()
+    assert served.put(token, 0, DATA[:5000]) == (200, {"received": 5000})
+    assert served.put(token, 5000, DATA[5000:]) == (
+        200,
+        {"received": len(DATA), "sha256": DIGEST},
+    )
+    intake = served.transfers.intake(token)
+    assert intake is not None
+    assert intake.finished is not None
+    assert intake.name == "m.pth"
+    assert intake.finished.path.read_bytes() == DATA
+
+
+def test_a_slice_at_the_wrong_place_is_told_where_to_go_on(served: Served) -> None:
+    token = served.transfers.open_intake()
+    served.put(token, 0, DATA[:5000])
+    assert served.put(token, 0 + 7000, DATA[7000:]) == (409, {"received": 5000})
+    assert served.put(token, 5000, DATA[5000:])[0] == 200
+
+
+def test_a_slice_sent_again_after_a_broken_connection_does_no_harm(served: Served) -> None:
+    token = served.transfers.open_intake()
+    served.put(token, 0, DATA[:5000])
+    served.put(token, 5000, DATA[5000:6000])
+    assert served.put(token, 5000, DATA[5000:6000]) == (409, {"received": 6000})
+    assert served.put(token, 6000, DATA[6000:])[1]["sha256"] == DIGEST
+
+
+def test_an_unknown_token_may_send_nothing(served: Served) -> None:
+    status, answer = served.put("x" * 32, 0, DATA)
+    assert status == 403
+    assert "Reload" in str(answer["error"])
+    assert files(served) == []
+
+
+def test_another_sites_page_may_send_nothing(served: Served) -> None:
+    token = served.transfers.open_intake()
+    query = urlencode({"name": "m.pth", "size": 4, "offset": 0})
+    path = f"/loupe/uploads/{token}?{query}"
+    assert served.ask("PUT", path, b"four", Origin="http://elsewhere.example")[0] == 403
+    assert served.ask("PUT", path, b"four", Origin=f"http://127.0.0.1:{served.port}")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "words"),
+    [
+        ("m.exe", 10, "ending"),
+        ("m.pth", 33 << 20, "takes files of up to"),
+        ("m.pth", 0, "0 bytes"),
+    ],
+)
+def test_what_is_refused_gets_a_sentence_and_leaves_nothing(
+    served: Served, name: str, size: int, words: str
+) -> None:
+    token = served.transfers.open_intake()
+    status, answer = served.put(token, 0, b"x", size=size, name=name)
+    assert status == 413
+    assert words in str(answer["error"])
+    assert files(served) == []
+
+
+def test_a_slice_beyond_the_bound_is_refused(served: Served) -> None:
+    token = served.transfers.open_intake()
+    status, _ = served.put(token, 0, b"x" * (MAX_SLICE + 1), size=30 << 20)
+    assert status == 413
+    assert files(served) == []
+
+
+def test_a_path_in_the_name_is_cut_off(served: Served) -> None:
+    token = served.transfers.open_intake()
+    served.put(token, 0, DATA, name="../../etc/m.pth")
+    intake = served.transfers.intake(token)
+    assert intake is not None
+    assert intake.name == "m.pth"
+
+
+def test_a_cancelled_upload_vanishes(served: Served) -> None:
+    token = served.transfers.open_intake()
+    served.put(token, 0, DATA[:5000])
+    assert len(files(served)) == 1
+    assert served.ask("DELETE", f"/loupe/uploads/{token}")[0] == 200
+    assert files(served) == []
+
+
+def test_an_upload_vanishes_with_its_session_and_after_a_silence(served: Served) -> None:
+    ended, silent = served.transfers.open_intake(), served.transfers.open_intake()
+    served.put(ended, 0, DATA[:10])
+    served.put(silent, 0, DATA[:10])
+    served.transfers.close_intake(ended)
+    assert len(files(served)) == 1
+    served.transfers.sweep(seconds=-1)
+    assert files(served) == []
+    assert served.put(ended, 10, DATA[10:])[0] == 403
+    assert served.put(silent, 10, DATA[10:]) == (409, {"received": 0})
+
+
+def test_an_export_comes_down_under_its_name_and_only_by_its_address(
+    served: Served, tmp_path: Path
+) -> None:
+    path = tmp_path / "repaired"
+    path.write_bytes(DATA)
+    address = served.transfers.offer(path, "repaired é.pth")
+    status, body, headers = served.ask("GET", address)
+    assert (status, body) == (200, DATA)
+    assert "attachment" in headers["content-disposition"]
+    assert served.ask("GET", address[:-1] + "_")[0] == 404
+    path.unlink()
+    status, body, _ = served.ask("GET", address)
+    assert status == 404
+    assert "Fit page" in json.loads(body)["error"]
+
+
+def test_only_the_type_faces_are_served(served: Served) -> None:
+    assert served.ask("GET", "/loupe/fonts/face.woff2")[:2] == (200, b"wOF2")
+    assert served.ask("GET", "/loupe/fonts/..%2Fsecret.woff2")[0] == 404
+    assert served.ask("GET", "/loupe/fonts/none.woff2")[0] == 404
