@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from core.prediction_table import Bar
-from pages.components.theme import SLOT_COLOURS, figure_layout
+from pages.components.theme import SLOT_COLOURS, TEXT_COLOURS, figure_layout
 
 LETTERS, LINE, BAR, GAP = 44, 20, 12, 12
 """A label's letters a line on the narrowest screen, and the pixels of a line of it, of a bar and
@@ -22,20 +22,24 @@ TRACK = "rgba(128, 128, 128, 0.16)"
 def topk_chart(bars: Sequence[Bar], slot: str, key: str) -> None:
     """Draw the bars from the most probable down, each with its label above and its value at the
     end. The scale is the same in every chart, and so is a slot's colour."""
-    figure = topk_figure(bars, slot)
+    figure = topk_figure(bars, slot, st.context.theme.type or "light")
     spoken = ", ".join(f"{bar.label} {percent(bar.probability)}" for bar in bars)
     config = {"displayModeBar": False}
     st.plotly_chart(figure, key=key, alt=f"{slot}: {spoken}", config=config)
 
 
-def topk_figure(bars: Sequence[Bar], slot: str) -> go.Figure:
-    """The figure; its y axis counts pixels from the top, so that long labels get more lines."""
+def topk_figure(bars: Sequence[Bar], slot: str, theme: str) -> go.Figure:
+    """The figure; its y axis counts pixels from the top, so that long labels get more lines.
+
+    The label of the most probable class is bold.
+    """
     lines = [wrap(bar.label, LETTERS) or [" "] for bar in bars]
     tops, height = [], 0
     for label in lines:
         tops.append(height)
         height += len(label) * LINE + BAR + GAP
     centres = [top + len(label) * LINE + BAR / 2 for top, label in zip(tops, lines, strict=True)]
+    highest = max((bar.probability or 0.0 for bar in bars), default=0.0)
     values = [100 * (bar.probability or 0.0) for bar in bars]
     figure = go.Figure(
         [
@@ -60,14 +64,14 @@ def topk_figure(bars: Sequence[Bar], slot: str) -> go.Figure:
     )
     for bar, label, top, centre in zip(bars, lines, tops, centres, strict=True):
         text = "<br>".join(escape(line, quote=False) for line in label)
-        text = f"<b>{text}</b>" if top == 0 else text
+        text = f"<b>{text}</b>" if bar.probability == highest else text
         figure.add_annotation(
             x=0, y=top, text=text, xanchor="left", yanchor="top", align="left", showarrow=False
         )
         figure.add_annotation(
             x=101.5, y=centre, text=percent(bar.probability), xanchor="left", showarrow=False
         )
-    figure_layout(figure)
+    figure_layout(figure).update_annotations(font_color=TEXT_COLOURS[theme])
     return figure.update_layout(
         height=height + 4,
         margin={"l": 0, "r": 0, "t": 2, "b": 2},
