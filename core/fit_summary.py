@@ -100,7 +100,9 @@ def obstacle(match: Match, failed: Sequence[int], strict: bool) -> str | None:
     if failed:
         return f"Step {failed[0] + 1} of the recipe cannot be applied: change it or switch it off."
     if strict and not match.fits:
-        return "A strict load needs every key to match: mend the keys, or choose Partial."
+        return (
+            "A strict load needs every key to match: mend the keys, or load some of them (partial)."
+        )
     if not match.matched:
         return "No key matches, so nothing would be loaded: choose another network, or a fix."
     return None

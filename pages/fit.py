@@ -24,7 +24,9 @@ from pages.components.workspace import workspace
 
 def main() -> None:
     page_header("Fit", "Choose the network that the weights are for, mend the keys, load.")
-    slot = slot_switch("fit")
+    choices = st.container(horizontal=True, vertical_alignment="bottom")
+    with choices:
+        slot = slot_switch("fit")
     checkpoint = workspace().checkpoint(slot) if slot else None
     if slot is None or checkpoint is None:
         empty_state(
@@ -33,7 +35,8 @@ def main() -> None:
             "match, are missing or unexpected, proposes what mends them, and loads the model.",
         )
         return
-    state_dict = state_dict_choice(slot)
+    with choices:
+        state_dict = state_dict_choice(slot)
     if state_dict is None:
         return
     architecture = _architecture(slot, checkpoint, state_dict)
@@ -48,13 +51,14 @@ def main() -> None:
     st.subheader(verdict(fitted.match, fitted.proposals), anchor=False)
     coverage_bar(fitted.sections, fitted.match.coverage_parameters)
     actions, keys = st.columns([5, 7], gap="large")
-    with actions:
-        _fixes(slot, fitted)
-        _load(slot, state_dict, fitted)
     with keys:
         st.markdown("#### Keys")
         match_table(fitted.sections)
-        _take_away(slot, checkpoint, state_dict, architecture, fitted)
+    with actions:
+        _fixes(slot, fitted)
+        _load(slot, state_dict, fitted)
+        if not fitted.trial.failed:
+            _take_away(slot, checkpoint, state_dict, architecture, fitted)
 
 
 def _architecture(slot: str, checkpoint: Checkpoint, state_dict: StateDict) -> Architecture | None:
@@ -68,7 +72,7 @@ def _architecture(slot: str, checkpoint: Checkpoint, state_dict: StateDict) -> A
     except ArchitectureError as error:
         st.error(str(error), icon=":material/error:")
         current = None
-    architecture_picker(f"fit-{slot}", current, state_dict, checkpoint.metadata, choose)
+    architecture_picker(f"fit-{slot}", current, checkpoint, state_dict, choose)
     if slot == "B":
         as_in_a()
     if current is None:
@@ -100,8 +104,9 @@ def _load(slot: str, state_dict: StateDict, fitted: Fitting) -> None:
     if not request.strict:
         partial_notice(initialised(fitted.match, fitted.signature), len(fitted.signature))
     hindrance = obstacle(fitted.match, fitted.trial.failed, request.strict)
-    if load_button(key, request, state_dict, hindrance):
-        st.page_link("pages/predict.py", label="Predict with it", icon=":material/arrow_forward:")
+    loaded = load_button(key, request, state_dict, hindrance)
+    if loaded and st.button("Predict with it", type="primary", icon=":material/arrow_forward:"):
+        st.switch_page("pages/predict.py")
 
 
 def _take_away(

@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.architecture_options import classes_in, with_classes, with_option
 from core.architectures import Architecture, catalogue, options_of
-from core.checkpoint import StateDict
+from core.checkpoint import Checkpoint, StateDict
 from core.errors import ArchitectureError
 from core.stated_architecture import Stated, stated_architecture
 from pages.components.slot_model import known_architectures
@@ -24,8 +24,8 @@ OPTIONS: Mapping[str, str] = {"num_classes": "Classes", "in_chans": "Input chann
 def architecture_picker(
     key: str,
     current: Architecture | None,
+    checkpoint: Checkpoint,
     state_dict: StateDict,
-    metadata: Mapping[str, object],
     choose: Choose,
 ) -> None:
     """The search box, the architecture's options, and the file's own word where it has one.
@@ -47,17 +47,18 @@ def architecture_picker(
             index=None,
             placeholder=f"Search {count(len(names))} architectures, for example resnet18",
             key=box,
+            filter_mode="contains",
             on_change=chosen,
             width="stretch",
         )
         if current is not None:
             for option in options_of(current):
                 _option(key, current, option, choose)
-    stated = stated_architecture(metadata, known)
+    stated = stated_architecture(checkpoint.metadata, known)
     if stated and (current is None or current.name != stated.architecture.name):
         _offer(key, stated, state_dict, choose)
     elif current is not None:
-        _say_classes(current, state_dict)
+        _say_classes(current, _classes(checkpoint.identity, state_dict.path, current, state_dict))
 
 
 def _known() -> tuple[Architecture, ...]:
@@ -69,7 +70,7 @@ def _known() -> tuple[Architecture, ...]:
 
 
 def _name(architecture: Architecture) -> str:
-    return f"{architecture.library} · {architecture.name}"
+    return f"{architecture.library} {architecture.name}"
 
 
 def _option(key: str, current: Architecture, option: str, choose: Choose) -> None:
@@ -100,10 +101,16 @@ def _offer(key: str, stated: Stated, state_dict: StateDict, choose: Choose) -> N
         )
 
 
-def _say_classes(current: Architecture, state_dict: StateDict) -> None:
-    classes = classes_in(state_dict, current)
+def _say_classes(current: Architecture, classes: int | None) -> None:
     if classes is not None and dict(current.options).get("num_classes") == classes:
         st.caption(f"{count(classes)} classes: read from the shape of the file's last layer.")
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _classes(
+    identity: str, path: str, architecture: Architecture, _state_dict: StateDict
+) -> int | None:
+    return classes_in(_state_dict, architecture)
 
 
 def as_in_a() -> None:

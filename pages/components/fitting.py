@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 
 import streamlit as st
-from core.architectures import Architecture, Signature, signature
 
+from core.architectures import Architecture, Signature, signature
 from core.checkpoint import StateDict
 from core.fit_summary import Section, sections
 from core.fixes import Recipe, recipe_to_json

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import streamlit as st
@@ -12,7 +12,7 @@ from core.checkpoint import StateDict
 from core.errors import LoadError, LoupeError
 from core.fit_summary import Section
 from core.jobs import Cancelled, Job, Progress
-from core.load import LoadedModel, SmokeRun, devices, smoke_run
+from core.load import DTYPES, LoadedModel, SmokeRun, devices, smoke_run
 from core.model_request import ModelRequest, load_requested
 from core.pool import ModelPool
 from core.predict import untrained_keys
@@ -21,7 +21,7 @@ from pages.components.match_table import lines_table
 from pages.components.resources import jobs, model_pool
 from pages.components.theme import count, shape, size
 
-DTYPES = (None, "float32", "bfloat16", "float16", "float64")
+OWN_DTYPE = "as in the network"
 
 
 PATIENCE = 1.0
@@ -44,39 +44,40 @@ class Outcome:
 def load_choices(key: str, request: ModelRequest, change: Callable[..., None]) -> None:
     """Device, dtype, and strict or partial; `change(device=…)` keeps what is chosen."""
 
-    def keep(name: str, read: Callable[[object], object] = lambda value: value) -> None:
-        change(**{name: read(st.session_state[f"{key}-{name}"])})
+    def keep(name: str, meanings: Mapping[str, object]) -> None:
+        chosen = st.session_state[f"{key}-{name}"]
+        change(**{name: meanings.get(chosen, chosen)})
 
+    ways = {"All (strict)": True, "Some (partial)": False}
     st.session_state[f"{key}-device"] = request.device
-    st.session_state[f"{key}-dtype"] = request.dtype
-    st.session_state[f"{key}-strict"] = "Strict" if request.strict else "Partial"
+    st.session_state[f"{key}-dtype"] = request.dtype or OWN_DTYPE
+    st.session_state[f"{key}-strict"] = next(
+        way for way, strict in ways.items() if strict == request.strict
+    )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.selectbox(
             "Device",
-            sorted({*devices(), request.device}),
+            dict.fromkeys((*devices(), request.device)),
             key=f"{key}-device",
             on_change=keep,
-            args=("device",),
+            args=("device", {}),
             width=130,
         )
         st.selectbox(
             "dtype",
-            DTYPES,
-            format_func=lambda dtype: dtype or "as in the network",
+            (OWN_DTYPE, *DTYPES),
             key=f"{key}-dtype",
             on_change=keep,
-            args=("dtype",),
+            args=("dtype", {OWN_DTYPE: None}),
             width=200,
         )
         st.segmented_control(
-            "Keys",
-            ["Strict", "Partial"],
+            "Keys that must match",
+            ways,
             required=True,
             key=f"{key}-strict",
             on_change=keep,
-            args=("strict", lambda value: value == "Strict"),
-            help="Strict: every key must match. Partial: what does not match stays as "
-            "initialised, with random values.",
+            args=("strict", ways),
         )
 
 
@@ -185,7 +186,7 @@ def _show(outcome: Outcome) -> None:
     said = (
         f"Already loaded on {where}, and shared: nothing was read again."
         if outcome.shared
-        else f"Loaded on {where} in {outcome.seconds:.2f} s."
+        else f"Loaded on {where} in {outcome.seconds:.2f}\u00a0s."
     )
     left = f" {count(outcome.initialised)} keys as initialised." if outcome.initialised else ""
     st.success(f"{said} {size(outcome.nbytes)} of weights.{left}", icon=":material/check:")
@@ -197,6 +198,6 @@ def _show(outcome: Outcome) -> None:
     else:
         st.markdown(
             f"Smoke run: a random input of {shape(smoke.input_shape)} gave "
-            f"{shape(smoke.output_shape)} in {1000 * smoke.seconds:.0f} ms, with "
+            f"{shape(smoke.output_shape)} in {1000 * smoke.seconds:.0f}\u00a0ms, with "
             f"{size(smoke.peak_bytes)} of memory."
         )

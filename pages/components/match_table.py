@@ -33,20 +33,18 @@ STYLE = """<style>
 .fit-counts span{white-space:nowrap}
 .fit-dot{display:inline-block;width:.65em;height:.65em;border-radius:50%;margin-right:.45em}
 .fit-diff{font-size:.9rem}
-.fit-diff summary{cursor:pointer;padding:.3rem 0;border-bottom:1px solid
-  color-mix(in srgb,currentColor 14%,transparent)}
-.fit-diff>details{margin-bottom:.9rem}
-.fit-diff>details>summary{font-size:1rem}
-.fit-diff .line,.fit-diff .keys>div{display:flex;gap:1rem;justify-content:space-between}
-.fit-diff details details summary{list-style-position:inside}
+.fit-diff .state{margin-bottom:.9rem}
+.fit-diff .state>summary{font-size:1rem}
+.fit-diff summary{cursor:pointer;list-style-position:outside;margin-left:1rem}
+.fit-diff summary,.fit-diff .line{padding:.28rem 0;
+  border-bottom:1px solid color-mix(in srgb,currentColor 14%,transparent)}
+.fit-diff .line{margin-left:1rem}
+.fit-diff .row{display:flex;flex-wrap:wrap;gap:0 1rem;justify-content:space-between}
 .fit-diff code{background:none;color:inherit;padding:0;overflow-wrap:anywhere;font-size:.85em}
-.fit-diff .line{padding:.25rem 0;border-bottom:1px solid
-  color-mix(in srgb,currentColor 14%,transparent)}
-.fit-diff .note{opacity:.7;white-space:nowrap}
-.fit-diff .keys{padding:.2rem 0 .4rem 1.2rem}
-.fit-diff details details>summary .note{float:right}
-@media(max-width:640px){.fit-diff .line,.fit-diff .keys>div{flex-wrap:wrap;gap:0 1rem}
-  .fit-diff .note{white-space:normal}}
+.fit-diff .note{opacity:.7}
+.fit-diff .row>.note{white-space:nowrap;margin-left:auto}
+.fit-diff pre{background:none;border:0;color:inherit;margin:0 0 0 1rem;padding:.3rem 0 .6rem 1rem;
+  font-size:.85em;line-height:1.5;overflow-x:auto}
 </style>"""
 
 
@@ -88,9 +86,9 @@ def lines_table(lines: Sequence[Line]) -> None:
 def _section(section: Section) -> str:
     title, about = WORDS[section.state]
     return (
-        f"<details{' open' if section.state in OPEN else ''}><summary>{_dot(section.state)}"
-        f"<b>{count(section.keys)} {title.lower()}</b>"
-        f' <span class="note">{about}</span></summary>{_lines(section.lines)}</details>'
+        f'<details class="state"{" open" if section.state in OPEN else ""}><summary>'
+        f"{_dot(section.state)}<b>{count(section.keys)} {title.lower()}</b> "
+        f'<span class="note">{about}</span></summary>{_lines(section.lines)}</details>'
     )
 
 
@@ -101,18 +99,25 @@ def _lines(lines: Sequence[Line]) -> str:
 
 
 def _line(line: Line) -> str:
-    title = f"<code>{escape(line.title)}</code>"
     if len(line.keys) == 1:
-        return f'<div class="line">{title}<span class="note">{escape(line.notes[0])}</span></div>'
-    rows = "".join(
-        f'<div><code>{escape(key)}</code><span class="note">{escape(note)}</span></div>'
-        for key, note in zip(line.keys[:KEYS], line.notes, strict=False)
-    )
+        return f'<div class="line">{_row(line.title, line.notes[0])}</div>'
+    width = max(map(len, line.keys[:KEYS]))
+    rows = [
+        f"{key:{width}}  {note}" for key, note in zip(line.keys[:KEYS], line.notes, strict=False)
+    ]
     more = len(line.keys) - KEYS
-    rest = f'<div class="note">… and {count(more)} keys more</div>' if more > 0 else ""
+    if more > 0:
+        rows.append(f"… and {count(more)} keys more")
     return (
-        f'<details><summary>{title}<span class="note">{count(len(line.keys))} keys</span>'
-        f'</summary><div class="keys">{rows}{rest}</div></details>'
+        f"<details><summary>{_row(line.title, f'{count(len(line.keys))} keys')}</summary>"
+        f"<pre>{escape(chr(10).join(rows))}</pre></details>"
+    )
+
+
+def _row(name: str, note: str) -> str:
+    return (
+        f'<div class="row"><code>{escape(name)}</code>'
+        f'<span class="note">{escape(note)}</span></div>'
     )
 
 

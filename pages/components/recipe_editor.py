@@ -31,7 +31,13 @@ Change = Callable[[Recipe], None]
 def proposal_cards(key: str, proposals: Sequence[Proposal], recipe: Recipe, change: Change) -> None:
     """A card for each fix that would help, with its gain; a click adds it to the recipe."""
     for i, proposal in enumerate(proposals):
-        with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        with st.container(
+            border=True,
+            horizontal=True,
+            vertical_alignment="center",
+            horizontal_alignment="distribute",
+            wrap=False,
+        ):
             st.markdown(f"**{describe(proposal.fix)}**  \n{_gain(proposal)}")
             st.button(
                 "Apply",
@@ -67,12 +73,11 @@ def recipe_steps(key: str, recipe: Recipe, outcomes: Sequence[Outcome], change: 
 def _step_bar(key: str, i: int, recipe: Recipe, change: Change) -> None:
     switch = f"{key}-switch-{i}"
     st.session_state[switch] = recipe.steps[i].enabled
-    with st.container(horizontal=True, vertical_alignment="center", gap="xxsmall"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         st.checkbox(
             f"{i + 1}. {describe(recipe.steps[i].fix)}",
             key=switch,
             on_change=lambda: change(switched(recipe, i, st.session_state[switch])),
-            help="Switch this step on or off",
             width="stretch",
         )
         _icon(key, i, "up", "arrow_upward", "Move up", lambda: change(moved(recipe, i, -1)), i == 0)
@@ -94,9 +99,8 @@ def _icon(
     disabled: bool = False,
 ) -> None:
     st.button(
-        tooltip,
+        f":material/{icon}:",
         key=f"{key}-{name}-{i}",
-        icon=f":material/{icon}:",
         type="tertiary",
         help=f"{tooltip} step {i + 1}",
         on_click=act,

@@ -85,9 +85,10 @@ def repaired_download(
         st.error(str(error), icon=":material/error:")
     else:
         if exported:
+            name = escape(exported.name)
             st.html(
-                f'<a href="{escape(exported.address)}" download="{escape(exported.name)}">'
-                f"Download {escape(exported.name)}</a> ({size(exported.nbytes)})"
+                f'<a style="color:inherit" href="{escape(exported.address)}" download="{name}">'
+                f"Download {name}</a> ({size(exported.nbytes)})"
             )
 
 

@@ -75,7 +75,7 @@ def test_what_a_partial_load_leaves_out_is_missing_and_mismatched_keys(saved):
 def test_what_stands_in_the_way_of_a_load_is_said(saved):
     headless = {k: v for k, v in resnet18().state_dict().items() if not k.startswith("fc")}
     found = match(saved(headless), signature(NETWORK))
-    assert "Partial" in (obstacle(found, (), strict=True) or "")
+    assert "partial" in (obstacle(found, (), strict=True) or "")
     assert obstacle(found, (), strict=False) is None
     assert "Step 2" in (obstacle(found, (1,), strict=False) or "")
     nothing = match(saved({"a": torch.zeros(1)}), signature(NETWORK))
