@@ -14,6 +14,7 @@ from pages.components.fitting import Fitting, fitting
 from pages.components.frame import empty_state, page_header
 from pages.components.load_panel import load_button, load_choices, partial_notice
 from pages.components.match_table import coverage_bar, match_table
+from pages.components.plain_text import plain_sentence
 from pages.components.recipe_editor import fix_form, proposal_cards, recipe_steps
 from pages.components.repaired_download import recipe_as_code, repaired_download
 from pages.components.slot_choice import state_dict_choice
@@ -46,9 +47,9 @@ def main() -> None:
         recipe = workspace().slot(slot).recipe
         fitted = fitting(checkpoint.identity, state_dict, recipe, architecture)
     except ArchitectureError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain_sentence(str(error)), icon=":material/error:")
         return
-    st.subheader(verdict(fitted.match, fitted.proposals), anchor=False)
+    st.subheader(plain_sentence(verdict(fitted.match, fitted.proposals)), anchor=False)
     coverage_bar(fitted.sections, fitted.match.coverage_parameters)
     actions, keys = st.columns([5, 7], gap="large")
     with keys:
@@ -70,7 +71,7 @@ def _architecture(slot: str, checkpoint: Checkpoint, state_dict: StateDict) -> A
     try:
         current = slot_architecture(slot)
     except ArchitectureError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain_sentence(str(error)), icon=":material/error:")
         current = None
     architecture_picker(f"fit-{slot}", current, checkpoint, state_dict, choose)
     if slot == "B":

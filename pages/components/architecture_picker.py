@@ -11,6 +11,7 @@ from core.architectures import Architecture, catalogue, options_of
 from core.checkpoint import Checkpoint, StateDict
 from core.errors import ArchitectureError
 from core.stated_architecture import Stated, stated_architecture
+from pages.components.plain_text import plain, plain_sentence
 from pages.components.slot_model import known_architectures
 from pages.components.theme import count
 from pages.components.workspace import workspace
@@ -65,7 +66,7 @@ def _known() -> tuple[Architecture, ...]:
     try:
         return known_architectures()
     except ArchitectureError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain_sentence(str(error)), icon=":material/error:")
         return catalogue()
 
 
@@ -91,7 +92,7 @@ def _option(key: str, current: Architecture, option: str, choose: Choose) -> Non
 def _offer(key: str, stated: Stated, state_dict: StateDict, choose: Choose) -> None:
     architecture = with_classes(stated.architecture, state_dict)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"The file says `{stated.where}` = **{stated.architecture.name}**.")
+        st.markdown(f"The file says {plain(stated.where)} = **{plain(stated.architecture.name)}**.")
         st.button(
             f"Use {architecture.title}",
             key=f"{key}-stated",

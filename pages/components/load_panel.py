@@ -18,6 +18,7 @@ from core.pool import ModelPool
 from core.predict import untrained_keys
 from pages.components.job_panel import job_panel
 from pages.components.match_table import lines_table
+from pages.components.plain_text import plain_sentence
 from pages.components.resources import jobs, model_pool
 from pages.components.theme import count, shape, size
 
@@ -114,7 +115,7 @@ def load_button(
         st.caption("Loading was cancelled.")
         return None
     except LoupeError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain_sentence(str(error)), icon=":material/error:")
         return None
     if outcome and resident:
         _show(outcome)
@@ -194,7 +195,7 @@ def _show(outcome: Outcome) -> None:
         st.caption(note)
     smoke = outcome.smoke
     if isinstance(smoke, LoadError):
-        st.warning(str(smoke), icon=":material/warning:")
+        st.warning(plain_sentence(str(smoke)), icon=":material/warning:")
     else:
         st.markdown(
             f"Smoke run: a random input of {shape(smoke.input_shape)} gave "

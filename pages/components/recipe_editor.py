@@ -23,6 +23,7 @@ from core.fixes import (
 from core.proposals import Proposal
 from core.recipe_edits import moved, switched, with_fix, with_fix_at, without_step
 from core.trial import Outcome
+from pages.components.plain_text import plain_sentence
 from pages.components.theme import count
 
 Change = Callable[[Recipe], None]
@@ -38,12 +39,12 @@ def proposal_cards(key: str, proposals: Sequence[Proposal], recipe: Recipe, chan
             horizontal_alignment="distribute",
             wrap=False,
         ):
-            st.markdown(f"**{describe(proposal.fix)}**  \n{_gain(proposal)}")
+            st.markdown(f"**{plain_sentence(describe(proposal.fix))}**  \n{_gain(proposal)}")
             st.button(
                 "Apply",
                 key=f"{key}-proposal-{i}",
                 type="primary" if i == 0 else "secondary",
-                help=proposal.sentence,
+                help=plain_sentence(proposal.sentence),
                 on_click=lambda fix=proposal.fix: change(with_fix(recipe, fix)),
                 width="content",
             )
@@ -64,7 +65,7 @@ def recipe_steps(key: str, recipe: Recipe, outcomes: Sequence[Outcome], change: 
             if not step.enabled:
                 st.caption("Switched off.")
             elif outcome.error:
-                st.error(str(outcome.error), icon=":material/error:")
+                st.error(plain_sentence(str(outcome.error)), icon=":material/error:")
             else:
                 st.caption(outcome.sentence)
                 _example(outcome)
@@ -75,7 +76,7 @@ def _step_bar(key: str, i: int, recipe: Recipe, change: Change) -> None:
     st.session_state[switch] = recipe.steps[i].enabled
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         st.checkbox(
-            f"{i + 1}. {describe(recipe.steps[i].fix)}",
+            f"{i + 1}. {plain_sentence(describe(recipe.steps[i].fix))}",
             key=switch,
             on_change=lambda: change(switched(recipe, i, st.session_state[switch])),
             width="stretch",

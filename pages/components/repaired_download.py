@@ -22,6 +22,7 @@ from core.recipe_code import recipe_code
 from core.transfer import Transfers
 from core.whole_model import in_pickled_object
 from pages.components.job_panel import job_panel
+from pages.components.plain_text import plain_sentence
 from pages.components.resources import jobs, settings, transfers
 from pages.components.theme import count, size
 
@@ -53,7 +54,7 @@ def recipe_as_code(
                 whole_model=in_pickled_object(checkpoint.tree, path),
             )
         except FixError as error:
-            st.caption(str(error))
+            st.caption(plain_sentence(str(error)))
         else:
             st.code(code, language="python", wrap_lines=True)
 
@@ -82,7 +83,7 @@ def repaired_download(
     except Cancelled:
         st.caption("The export was cancelled; nothing of it is left.")
     except LoupeError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain_sentence(str(error)), icon=":material/error:")
     else:
         if exported:
             name = escape(exported.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from pages.components.plain_text import plain
 from pages.components.workspace import workspace
 
 
@@ -19,7 +20,7 @@ def slot_switch(key: str) -> str | None:
         "File",
         list(names),
         required=True,
-        format_func=lambda slot: f"{slot} · {names[slot]}",
+        format_func=lambda slot: f"{slot} · {plain(names[slot])}",
         key=f"{key}-slot",
         persist_state="session",
     )

@@ -1,0 +1,252 @@
+"""Fit, page by page run: the diff, the fixes, the load, and what a person takes away."""
+
+import time
+from pathlib import Path
+
+import pytest
+import streamlit as st
+import torch
+from streamlit.testing.v1 import AppTest
+from torchvision.models import resnet18, shufflenet_v2_x0_5
+
+from core.bench import Bench, SlotState, bench_from_query, bench_to_query
+from core.fixes import Recipe, Rename, Step, StripPrefix
+from pages.components.resources import model_pool
+
+APP = Path(__file__).parents[2] / "app.py"
+SHUFFLENET = "torchvision:shufflenet_v2_x0_5?num_classes=10"
+STRIP = Recipe((Step(StripPrefix("module.")),))
+FILE = "root:0/model.pth"
+
+
+@pytest.fixture(autouse=True)
+def fresh_server(tmp_path, monkeypatch):
+    (tmp_path / "root").mkdir()
+    monkeypatch.setenv("LOUPE_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("LOUPE_ROOTS", str(tmp_path / "root"))
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def saved(tmp_path):
+    def save(value, name="model.pth"):
+        torch.save(value, tmp_path / "root" / name)
+
+    return save
+
+
+def wrapped(model):
+    return torch.nn.DataParallel(model).state_dict()
+
+
+def fit_page(*slots):
+    """The Fit page of a session with these slots on its bench."""
+    at = AppTest.from_file(str(APP), default_timeout=60)
+    for name, value in bench_to_query(Bench(*slots)).items():
+        at.query_params[name] = value
+    at.run()
+    at.switch_page("pages/fit.py").run()
+    assert not at.exception
+    return at
+
+
+def verdict(at):
+    return at.subheader[0].value.replace("\\", "")
+
+
+def words(at):
+    elements = (*at.markdown, *at.caption, *at.error, *at.warning, *at.success, *at.subheader)
+    return " ".join(element.value for element in elements).replace("\\", "")
+
+
+def diff(at):
+    """The page's own HTML: the bar, the diff, the lists of keys."""
+    return " ".join(element.proto.body for element in at.get("html"))
+
+
+def link(at):
+    """The page's address, as a colleague may open it."""
+    return {
+        name: value if isinstance(value, str) else value[0]
+        for name, value in at.query_params.items()
+    }
+
+
+def press(at, label):
+    next(button for button in at.button if button.label == label).click()
+    return at.run()
+
+
+def load(at, label):
+    press(at, label)
+    until = time.monotonic() + 30
+    while not at.success and not at.error and time.monotonic() < until:
+        time.sleep(0.05)
+        at.run()
+    assert not at.exception
+    return at
+
+
+def test_without_a_file_the_page_teaches_and_offers_the_sample():
+    at = fit_page()
+    assert "Open a file first" in words(at)
+    press(at, "Open the sample pair")
+    assert "The file says arch = **shufflenet_v2_x0_5**" in words(at)
+
+
+def test_the_files_own_word_is_taken_with_one_click_and_its_classes_are_counted(saved):
+    saved({"arch": "resnet18", "state_dict": wrapped(resnet18(num_classes=10))})
+    at = fit_page(SlotState(FILE))
+    press(at, "Use torchvision resnet18 (num_classes=10)")
+    assert "0 of 122 keys match. Strip `module.` gives 122 of 122." in verdict(at)
+    assert "10 classes: read from the shape" in words(at)
+
+
+def test_a_chosen_architecture_gets_the_heads_number_of_classes(saved):
+    saved(resnet18(num_classes=7).state_dict())
+    at = fit_page(SlotState(FILE))
+    at.selectbox(key="fit-A-architecture").select("torchvision resnet18").run()
+    assert at.number_input(key="fit-A-option-num_classes").value == 7
+    assert verdict(at) == "Fits: 122 of 122 keys."
+    at.number_input(key="fit-A-option-num_classes").set_value(9).run()
+    assert "120 of 122 keys match, 2 have another shape" in verdict(at)
+    assert "7 × 512 in the file, 9 × 512 wanted" in diff(at)
+
+
+def test_one_click_takes_the_proposal_and_the_diff_changes_at_once(saved):
+    saved(wrapped(resnet18()))
+    at = fit_page(SlotState(FILE, None, "torchvision:resnet18"))
+    assert "<b>122 missing</b>" in diff(at)
+    at.button(key="fit-A-proposal-0").click().run()
+    assert verdict(at) == "Fits: 122 of 122 keys."
+    assert "<b>122 matched</b>" in diff(at)
+    assert "122 keys renamed." in words(at)
+    assert "module.conv1.weight\n→ conv1.weight" in [code.value for code in at.code]
+
+
+def test_a_step_is_switched_off_moved_and_removed(saved):
+    saved(wrapped(resnet18()))
+    recipe = Recipe((*STRIP.steps, Step(Rename("^fc", "head"))))
+    at = fit_page(SlotState(FILE, None, "torchvision:resnet18", recipe))
+    assert "120 of 122 keys match" in verdict(at)
+    at.checkbox(key="fit-A-switch-1").uncheck().run()
+    assert verdict(at) == "Fits: 122 of 122 keys."
+    at.button(key="fit-A-up-1").click().run()
+    assert at.checkbox(key="fit-A-switch-0").value is False
+    assert at.checkbox(key="fit-A-switch-1").value is True
+    at.button(key="fit-A-remove-0").click().run()
+    assert bench_from_query(link(at)).a.recipe == STRIP
+
+
+def test_a_bad_pattern_is_a_sentence_at_its_step_and_can_be_mended(saved):
+    saved(wrapped(resnet18()))
+    at = fit_page(SlotState(FILE, None, "torchvision:resnet18", STRIP))
+    at.selectbox(key="fit-A-kind").select("Rename by regex").run()
+    at.text_input(key="fit-A-field-pattern").input("(fc")
+    at.text_input(key="fit-A-field-replacement").input("head")
+    press(at, "Add to the recipe")
+    assert "The pattern `(fc` cannot be used" in at.error[0].value.replace("\\", "")
+    assert verdict(at) == "Fits: 122 of 122 keys."
+    assert at.button(key="fit-A-load").disabled
+    at.button(key="fit-A-edit-1").click().run()
+    assert at.text_input(key="fit-A-field-pattern").value == "(fc"
+    at.text_input(key="fit-A-field-pattern").input("(fc)")
+    press(at, "Change step 2")
+    assert not at.error
+    assert "2 keys renamed." in words(at)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "said"),
+    [
+        ("Strip a prefix", {"prefix": "module."}, "122 keys renamed."),
+        ("Add a prefix", {"prefix": "x."}, "122 keys renamed."),
+        ("Keep only", {"pattern": "module.fc.*"}, "120 keys dropped."),
+        ("Drop", {"pattern": "module.fc.*"}, "2 keys dropped."),
+        ("Drop what has another shape", {}, "No key dropped."),
+        ("Cast to a dtype", {}, "No tensor cast to float32."),
+    ],
+)
+def test_every_kind_of_fix_can_be_added(saved, kind, fields, said):
+    saved(wrapped(resnet18()))
+    at = fit_page(SlotState(FILE, None, "torchvision:resnet18"))
+    at.selectbox(key="fit-A-kind").select(kind).run()
+    for name, value in fields.items():
+        at.text_input(key=f"fit-A-field-{name}").input(value)
+    press(at, "Add to the recipe")
+    assert not at.exception
+    assert said in words(at)
+
+
+def test_a_strict_load_says_how_long_how_much_and_that_it_runs():
+    at = fit_page(SlotState("sample:final", None, SHUFFLENET, STRIP))
+    load(at, "Load the model")
+    assert at.success[0].value.startswith("Loaded on cpu in ")
+    assert "gave 1 × 10 in" in words(at)
+    assert model_pool().loads == 1
+
+
+def test_a_partial_load_is_a_choice_that_lists_what_stays_as_initialised(saved):
+    model = shufflenet_v2_x0_5(num_classes=10).state_dict()
+    saved({key: value for key, value in model.items() if not key.startswith("fc.")})
+    at = fit_page(SlotState(FILE, None, SHUFFLENET))
+    assert at.button(key="fit-A-load").disabled
+    at.segmented_control(key="fit-A-strict").set_value("Some (partial)").run()
+    assert "2 of 338 keys stay as initialised" in at.warning[0].value.replace("\u202f", "")
+    assert diff(at).count("fc.{weight,bias}") == 2
+    load(at, "Load the model partially")
+    assert "2 keys as initialised" in at.success[0].value
+
+
+def test_a_second_session_gets_the_loaded_model_without_loading():
+    slot = SlotState("sample:final", None, SHUFFLENET, STRIP)
+    load(fit_page(slot), "Load the model")
+    second = fit_page(slot)
+    assert "Already loaded on this server" in words(second)
+    load(second, "Use the loaded model")
+    assert second.success[0].value.startswith("Already loaded on cpu, and shared")
+    assert model_pool().loads == 1
+
+
+def test_b_takes_what_a_has_with_one_click():
+    at = fit_page(SlotState("sample:early", None, SHUFFLENET, STRIP), SlotState("sample:final"))
+    at.segmented_control(key="fit-slot").set_value("B").run()
+    press(at, "Same as A: shufflenet_v2_x0_5?num_classes=10 with 1 fix")
+    assert verdict(at).startswith("Fits: ")
+
+
+def test_a_nested_state_dict_can_be_chosen(saved):
+    model = resnet18(num_classes=10)
+    saved({"state_dict": wrapped(model), "model_ema": model.state_dict()})
+    at = fit_page(SlotState(FILE, "model_ema", "torchvision:resnet18?num_classes=10"))
+    assert verdict(at) == "Fits: 122 of 122 keys."
+    at = fit_page(SlotState(FILE, "state_dict", "torchvision:resnet18?num_classes=10"))
+    assert "0 of 122 keys match" in verdict(at)
+
+
+def test_the_code_on_screen_makes_the_models_outputs(saved, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    model = shufflenet_v2_x0_5(num_classes=10).eval()
+    saved(wrapped(model))
+    at = fit_page(SlotState(FILE, None, SHUFFLENET, STRIP))
+    script = next(code.value for code in at.code if "import torch" in code.value)
+    monkeypatch.chdir(tmp_path / "root")
+    names: dict[str, object] = {}
+    exec(script, names)
+    image = torch.randn(1, 3, 64, 64)
+    assert torch.equal(names["model"](image), model(image))
+
+
+def test_an_unknown_architecture_in_a_link_is_a_sentence(saved):
+    saved(resnet18().state_dict())
+    at = fit_page(SlotState(FILE, None, "torchvision:resnet1999"))
+    assert "No architecture is called" in at.error[0].value
+    assert at.selectbox(key="fit-A-architecture").value is None
+
+
+def test_a_key_that_looks_like_markdown_stays_text(saved):
+    evil = "`![x](http://evil.example/x.png)`<img src=http://evil.example/y.png>"
+    saved({f"{evil}.{key}": value for key, value in resnet18().state_dict().items()})
+    at = fit_page(SlotState(FILE, None, "torchvision:resnet18"))
+    assert "<img" not in diff(at)
+    assert "![" not in " ".join(element.value for element in (*at.subheader, *at.markdown))
