@@ -82,7 +82,7 @@ def _card(picture: Picture, number: int, answers: Mapping[str, Answer], k: int) 
 
 def result_table(pictures: Sequence[Picture], answers: Mapping[str, Answer], k: int) -> None:
     """The most probable class of every picture, and all of the k as a CSV file."""
-    st.subheader("All pictures")
+    st.subheader("All pictures", anchor=False)
     columns: dict[str, list[str | float | None]] = {"Picture": [each.name for each in pictures]}
     formats = {}
     for slot, answer in answers.items():

@@ -13,9 +13,6 @@ MONOSPACE = "'JetBrains Mono', ui-monospace, monospace"
 GREY, GREEN, AMBER, RED, VIOLET = "#7D858C", "#2E9E5B", "#C98200", "#D94A46", "#8B66E0"
 TEAL, ROSE, ROSE_DEEP, BLUE = "#0FA192", "#D65C97", "#C2437F", "#4C84D8"
 
-TEXT_COLOURS: Mapping[str, str] = {"light": "#1B2021", "dark": "#E7EAE8"}
-"""The text colour of .streamlit/config.toml, for words in a chart: Streamlit draws these paler."""
-
 SLOT_COLOURS: Mapping[str, str] = {"A": TEAL, "B": ROSE}
 """Whose file it is, wherever A and B stand side by side."""
 

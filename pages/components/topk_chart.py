@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from core.prediction_table import Bar
-from pages.components.theme import SLOT_COLOURS, TEXT_COLOURS, figure_layout
+from pages.components.theme import SLOT_COLOURS, figure_layout
 
 LETTERS, LINE, BAR, GAP = 44, 20, 12, 12
 """A label's letters a line on the narrowest screen, and the pixels of a line of it, of a bar and
@@ -19,16 +19,21 @@ below it."""
 TRACK = "rgba(128, 128, 128, 0.16)"
 
 
+STYLE = "<style>.stPlotlyChart .annotation-text{fill:currentColor !important}</style>"
+"""Words in the page's own text colour, whichever theme is chosen: Streamlit draws them paler."""
+
+
 def topk_chart(bars: Sequence[Bar], slot: str, key: str) -> None:
     """Draw the bars from the most probable down, each with its label above and its value at the
     end. The scale is the same in every chart, and so is a slot's colour."""
-    figure = topk_figure(bars, slot, st.context.theme.type or "light")
+    figure = topk_figure(bars, slot)
     spoken = ", ".join(f"{bar.label} {percent(bar.probability)}" for bar in bars)
     config = {"displayModeBar": False}
+    st.html(STYLE)
     st.plotly_chart(figure, key=key, alt=f"{slot}: {spoken}", config=config)
 
 
-def topk_figure(bars: Sequence[Bar], slot: str, theme: str) -> go.Figure:
+def topk_figure(bars: Sequence[Bar], slot: str) -> go.Figure:
     """The figure; its y axis counts pixels from the top, so that long labels get more lines.
 
     The label of the most probable class is bold.
@@ -71,8 +76,7 @@ def topk_figure(bars: Sequence[Bar], slot: str, theme: str) -> go.Figure:
         figure.add_annotation(
             x=101.5, y=centre, text=percent(bar.probability), xanchor="left", showarrow=False
         )
-    figure_layout(figure).update_annotations(font_color=TEXT_COLOURS[theme])
-    return figure.update_layout(
+    return figure_layout(figure).update_layout(
         height=height + 4,
         margin={"l": 0, "r": 0, "t": 2, "b": 2},
         barmode="overlay",
