@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 import threading
 import time
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class Store:
     def used(self) -> int:
         """Bytes that the uploads take, those under way at their full size."""
         kept = sum(path.stat().st_size for path in self._files.iterdir())
-        return kept + sum(self._expected.values())
+        return kept + sum(tuple(self._expected.values()))
 
     def find(self, sha256: str) -> Path | None:
         """The file of that content, or None."""
@@ -90,6 +91,11 @@ class Store:
             return StoreError(
                 f"The file has {_gigabytes(size)}, and {_gigabytes(max(0, free))} of this "
                 f"server's {_gigabytes(self.quota)} for uploads are free.",
+                "Ask the server's owner to make room, or use a server folder.",
+            )
+        if size > shutil.disk_usage(self._files).free:
+            return StoreError(
+                f"The file has {_gigabytes(size)}, more than this server's disk has free.",
                 "Ask the server's owner to make room, or use a server folder.",
             )
         return None

@@ -28,7 +28,10 @@ from core.store import ABANDONED_AFTER, Store, StoredFile, Upload
 MAX_SLICE = 16 << 20
 """Bytes of one request at most."""
 
-SWEEP_EVERY = 60.0
+ABSENCE = 60.0
+"""Seconds for which a session may be cut off and still go on with its upload."""
+
+SWEEP_EVERY = 15.0
 """Seconds between two looks for uploads that nobody goes on with."""
 
 PREFIX = "/loupe"
@@ -39,11 +42,15 @@ TOKENS = 10_000
 
 @dataclass(slots=True)
 class Intake:
-    """What one token has sent: the upload under way, and the last finished file with its name."""
+    """What one token has sent: the upload under way, and the last finished file with its name.
+
+    `ended` is when its session went away, on the monotonic clock; None while it is there.
+    """
 
     upload: Upload | None = None
     name: str = ""
     finished: StoredFile | None = None
+    ended: float | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -77,19 +84,30 @@ class Transfers:
         """What the token has sent so far; None for an unknown token."""
         return self._intakes.get(token)
 
-    def close_intake(self, token: str) -> None:
-        """The session is over: its upload vanishes, and its token is worth nothing."""
-        with self._lock:
-            intake = self._intakes.pop(token, None)
+    def session_ended(self, token: str) -> None:
+        """The session went away: unless it comes back soon, `sweep` drops the token."""
+        intake = self._intakes.get(token)
         if intake is not None:
-            _abandon(intake)
+            intake.ended = time.monotonic()
 
-    def sweep(self, seconds: float) -> None:
-        """Give up uploads that had no byte for so long."""
-        oldest = time.monotonic() - seconds
-        for intake in list(self._intakes.values()):
-            if intake.upload is not None and intake.upload.touched < oldest:
-                _abandon(intake)
+    def session_is_back(self, token: str) -> None:
+        """The session was only cut off for a moment."""
+        intake = self._intakes.get(token)
+        if intake is not None:
+            intake.ended = None
+
+    def sweep(self, silence: float = ABANDONED_AFTER, absence: float = ABSENCE) -> None:
+        """Give up uploads that had no byte for `silence` seconds, and tokens whose sessions went
+        away `absence` seconds ago."""
+        now = time.monotonic()
+        with self._lock:
+            for token, intake in list(self._intakes.items()):
+                upload = intake.upload
+                gone = intake.ended is not None and now - intake.ended > absence
+                if gone:
+                    del self._intakes[token]
+                if gone or (upload is not None and now - upload.touched > silence):
+                    _abandon(intake)
 
     def offer(self, path: Path, name: str) -> str:
         """The address under which a browser can fetch a file."""
@@ -149,7 +167,7 @@ async def tidied(transfers: Transfers) -> AsyncIterator[None]:
     async def sweep() -> None:
         while True:
             await asyncio.sleep(SWEEP_EVERY)
-            transfers.sweep(ABANDONED_AFTER)
+            transfers.sweep()
 
     task = asyncio.create_task(sweep())
     try:
@@ -169,30 +187,47 @@ async def _send(transfers: Transfers, request: Request) -> Response:
         return intake
     try:
         name, size, offset = _description(request.query_params)
+        refusal = transfers.store.refusal(size) if offset == 0 else None
+        if refusal is not None:
+            raise refusal
+        data = await _body(request)
         async with intake.lock:
-            if offset == 0:
-                _begin(transfers, intake, name, size)
-            upload = intake.upload
-            if upload is None or upload.size != size or intake.name != name:
-                return JSONResponse({"received": 0}, status_code=409)
-            if offset != upload.received:
-                return JSONResponse({"received": upload.received}, status_code=409)
-            await _receive(request, upload)
-            if not upload.complete:
-                return JSONResponse({"received": upload.received})
-            intake.upload = None
-            intake.finished = await asyncio.to_thread(upload.finish)
-            return JSONResponse({"received": size, "sha256": intake.finished.sha256})
+            return await _append(transfers, intake, name, size, offset, data)
     except StoreError as error:
-        _abandon(intake)
         return _sentence(413, error.problem, error.remedy)
     except ClientDisconnect:
         return Response(status_code=400)
 
 
+async def _append(
+    transfers: Transfers, intake: Intake, name: str, size: int, offset: int, data: bytes
+) -> Response:
+    """Write a slice that is here whole, in a thread, so that other sessions stay quick."""
+    intake.ended = None
+    if offset == 0:
+        _begin(transfers, intake, name, size)
+    upload = intake.upload
+    if upload is None or upload.size != size or intake.name != name:
+        return JSONResponse({"received": 0}, status_code=409)
+    if offset != upload.received:
+        return JSONResponse({"received": upload.received}, status_code=409)
+    try:
+        await asyncio.to_thread(upload.write, data)
+        if not upload.complete:
+            return JSONResponse({"received": upload.received})
+        intake.finished = await asyncio.to_thread(upload.finish)
+    except StoreError:
+        _abandon(intake)
+        raise
+    intake.upload = None
+    return JSONResponse({"received": size, "sha256": intake.finished.sha256})
+
+
 def _allowed(transfers: Transfers, request: Request) -> Intake | Response:
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    # A proxy may rewrite Host; no page of another site can add a header of its own unasked.
+    hosts = {request.headers.get("host"), request.headers.get("x-forwarded-host")}
+    if origin is not None and urlsplit(origin).netloc not in hosts:
         return _sentence(403, "Another site's page may not send files here.", "")
     intake = transfers.intake(request.path_params["token"])
     if intake is None:
@@ -222,15 +257,15 @@ def _begin(transfers: Transfers, intake: Intake, name: str, size: int) -> None:
     intake.name = name
 
 
-async def _receive(request: Request, upload: Upload) -> None:
-    """The body goes to the disk as it comes, in a thread, so that other sessions stay quick."""
-    received = 0
+async def _body(request: Request) -> bytes:
+    """The slice's bytes, in memory: only what came whole is written, so that a connection that
+    dies in mid-slice leaves nothing behind and keeps nobody waiting."""
+    body = bytearray()
     async for chunk in request.stream():
-        received += len(chunk)
-        if received > MAX_SLICE:
+        body += chunk
+        if len(body) > MAX_SLICE:
             raise StoreError("A slice of the upload is too large.", "Reload the page.")
-        if chunk:
-            await asyncio.to_thread(upload.write, chunk)
+    return bytes(body)
 
 
 async def _cancel(transfers: Transfers, request: Request) -> Response:

@@ -10,7 +10,7 @@ from pages.components.checkpoint_card import checkpoint_card
 from pages.components.folder_browser import folder_browser
 from pages.components.frame import open_sample, page_header
 from pages.components.resources import store
-from pages.components.theme import size
+from pages.components.theme import plain, size
 from pages.components.upload import upload
 from pages.components.workspace import SLOTS, workspace
 
@@ -55,7 +55,7 @@ def _slot(slot: str, purpose: str) -> None:
         try:
             checkpoint = workspace().opened(slot)
         except LoupeError as error:
-            st.markdown(f"#### {slot}")
+            st.markdown(f"#### {slot} &nbsp; {plain(state.file.rpartition('/')[2])}")
             _trouble(error)
             _choose(slot)
             return

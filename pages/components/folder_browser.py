@@ -63,13 +63,13 @@ def folder_browser(slot: str) -> str | None:
         height=min(HEIGHT, 38 + 35 * len(entries)),
         key=f"entries-{slot}-{root}-{folder}",
         on_select="rerun",
-        selection_mode="single-row",
+        selection_mode="single-cell",
     )
-    rows = chosen["selection"]["rows"]
-    if not rows or rows[0] >= len(entries):
-        st.caption("Choose a row to open it.")
+    cells = chosen["selection"]["cells"]
+    if not cells or cells[0][0] >= len(entries):
+        st.caption("Click a name to open it.")
         return None
-    entry = entries[rows[0]]
+    entry = entries[cells[0][0]]
     if entry.is_folder:
         st.session_state[place] = entry.path
         st.rerun()

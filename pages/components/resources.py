@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 import streamlit as st
-from core.pool import ModelPool
 
 from core.checkpoint import Checkpoint, open_checkpoint
 from core.files import locate
 from core.jobs import Jobs
+from core.pool import ModelPool
 from core.settings import Settings, read_settings
 from core.store import Store
 from core.transfer import Transfers

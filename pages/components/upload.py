@@ -46,11 +46,23 @@ def _widget() -> st.components.v2.types.ComponentRenderer:
     )
 
 
-def _release(token: str) -> None:
-    transfers().close_intake(token)
-
-
-@st.cache_resource(scope="session", on_release=_release, show_spinner=False)
 def _token(slot: str) -> str:
-    """The slot's token; with the session it ends, and an upload under way vanishes."""
-    return transfers().open_intake()
+    """The slot's token. It outlives a short cut of the connection, which releases what is cached
+    for the session too, so that an upload goes on where it was."""
+    key = f"upload-token-{slot}"
+    if transfers().intake(st.session_state.get(key, "")) is None:
+        st.session_state[key] = transfers().open_intake()
+    token: str = st.session_state[key]
+    _present(token)
+    return token
+
+
+def _away(token: str) -> None:
+    transfers().session_ended(token)
+
+
+@st.cache_resource(scope="session", on_release=_away, show_spinner=False)
+def _present(token: str) -> str:
+    """Runs when the session is here for the first time, or here again."""
+    transfers().session_is_back(token)
+    return token

@@ -85,6 +85,7 @@ def settled(page: Page) -> None:
 
 
 def go(page: Page, name: str) -> None:
-    """Choose a page of the top navigation by its name, as a user does."""
+    """Choose a page of the top navigation by its name, and wait until it is there."""
     page.get_by_test_id("stTopNavLink").filter(has_text=re.compile(f"{name}$")).click()
+    expect(page.get_by_role("heading", name=name, level=1)).to_be_visible(timeout=SETTLED_WITHIN)
     settled(page)

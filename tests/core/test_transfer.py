@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -163,12 +164,33 @@ def test_an_upload_vanishes_with_its_session_and_after_a_silence(served: Served)
     ended, silent = served.transfers.open_intake(), served.transfers.open_intake()
     served.put(ended, 0, DATA[:10])
     served.put(silent, 0, DATA[:10])
-    served.transfers.close_intake(ended)
+    served.transfers.session_ended(ended)
+    served.transfers.sweep(absence=-1)
     assert len(files(served)) == 1
-    served.transfers.sweep(seconds=-1)
+    served.transfers.sweep(silence=-1)
     assert files(served) == []
     assert served.put(ended, 10, DATA[10:])[0] == 403
     assert served.put(silent, 10, DATA[10:]) == (409, {"received": 0})
+
+
+def test_a_session_that_is_cut_off_for_a_moment_goes_on_with_its_upload(served: Served) -> None:
+    token = served.transfers.open_intake()
+    served.put(token, 0, DATA[:5000])
+    served.transfers.session_ended(token)
+    served.transfers.sweep()
+    assert served.put(token, 5000, DATA[5000:])[1]["sha256"] == DIGEST
+    served.transfers.sweep(absence=-1)
+    assert served.transfers.intake(token) is not None
+
+
+def test_a_connection_that_dies_in_mid_slice_keeps_nobody_waiting(served: Served) -> None:
+    token = served.transfers.open_intake()
+    query = urlencode({"name": "m.pth", "size": len(DATA), "offset": 0})
+    with socket.create_connection(("127.0.0.1", served.port)) as half_dead:
+        request = f"PUT /loupe/uploads/{token}?{query} HTTP/1.1\r\nHost: x\r\n"
+        half_dead.sendall(f"{request}Content-Length: {len(DATA)}\r\n\r\n".encode() + DATA[:100])
+        assert served.put(token, 0, DATA)[1] == {"received": len(DATA), "sha256": DIGEST}
+    assert served.put(token, 0, DATA)[1]["sha256"] == DIGEST
 
 
 def test_an_export_comes_down_under_its_name_and_only_by_its_address(

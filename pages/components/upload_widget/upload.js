@@ -62,7 +62,7 @@ class Sending {
 
   cancel() {
     this.abort.abort()
-    fetch(this.address, { method: "DELETE" })
+    this.cancelled = fetch(this.address, { method: "DELETE" }).catch(() => null)
   }
 }
 
@@ -132,6 +132,7 @@ export default function (component) {
       rest(null)
       state.tell("done", digest)
     } catch (error) {
+      await state.sending.cancelled
       rest(error.name === "AbortError" ? null : error.message)
     }
   }

@@ -1,0 +1,184 @@
+"""Opening files as a person does: uploads, server folders, bad files, links."""
+
+import gzip
+import hashlib
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from playwright.sync_api import Locator, Page, expect
+from torchvision.models import resnet18
+
+from tests.browser.driver import Server, go, settled
+
+
+@pytest.fixture(scope="module")
+def resnet_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("files") / "resnet18 (1).pth"
+    torch.save({"epoch": 90, "state_dict": resnet18().state_dict()}, path)
+    return path
+
+
+def slot(page: Page, name: str) -> Locator:
+    return page.locator(f".st-key-slot-{name}")
+
+
+def upload(page: Page, name: str, path: Path) -> None:
+    slot(page, name).locator("input[type=file]").set_input_files(path)
+
+
+def test_an_upload_goes_to_the_disk_and_its_card_appears(
+    server: Server, page: Page, resnet_file: Path
+) -> None:
+    page.goto(server.url)
+    settled(page)
+    upload(page, "A", resnet_file)
+    card = slot(page, "A")
+    expect(card.get_by_test_id("stMetric")).to_contain_text(["122", "11.70", "46.8"])
+    expect(card.get_by_text("resnet18 (1).pth")).to_be_visible()
+    expect(card).to_contain_text("PyTorch zip")
+    digest = hashlib.sha256(resnet_file.read_bytes()).hexdigest()
+    assert (server.data / "files" / digest).stat().st_size == resnet_file.stat().st_size
+    assert list((server.data / "partial").iterdir()) == []
+
+
+def test_a_reload_and_a_second_person_find_the_bench_by_the_link(
+    server: Server, page: Page, resnet_file: Path
+) -> None:
+    page.goto(server.url)
+    settled(page)
+    upload(page, "A", resnet_file)
+    expect(slot(page, "A").get_by_test_id("stMetric").first).to_contain_text("122")
+    settled(page)
+    go(page, "Inspect")
+    page.reload()
+    settled(page)
+    expect(page.get_by_text("resnet18 (1).pth").first).to_be_visible()
+    other = page.context.browser.new_context().new_page()
+    other.goto(page.url)
+    settled(other)
+    expect(other.get_by_text("resnet18 (1).pth").first).to_be_visible()
+    other.context.close()
+
+
+def test_a_cancelled_upload_vanishes_and_the_slot_takes_the_next(
+    server: Server, page: Page, tmp_path: Path, resnet_file: Path
+) -> None:
+    large = tmp_path / "large.pth"
+    with large.open("wb") as file:
+        file.truncate(3 << 30)
+    page.goto(server.url)
+    settled(page)
+    upload(page, "A", large)
+    expect(slot(page, "A").get_by_text("MB/s")).to_be_visible()
+    slot(page, "A").get_by_role("button", name="Cancel").click()
+    expect(slot(page, "A").get_by_role("button", name="Choose a file")).to_be_visible()
+    upload(page, "A", resnet_file)
+    expect(slot(page, "A").get_by_test_id("stMetric").first).to_contain_text("122")
+    assert list((server.data / "partial").iterdir()) == []
+
+
+def test_a_file_with_another_ending_is_refused_before_the_first_byte(
+    server: Server, page: Page, tmp_path: Path
+) -> None:
+    (tmp_path / "photo.png").write_bytes(b"x" * 100)
+    page.goto(server.url)
+    settled(page)
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.method))
+    upload(page, "A", tmp_path / "photo.png")
+    expect(slot(page, "A").get_by_role("alert")).to_contain_text("photo.png has an ending")
+    assert "PUT" not in requests
+
+
+def write_truncated(path: Path) -> None:
+    torch.save(resnet18().state_dict(), path)
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+
+
+def write_truncated_legacy(path: Path) -> None:
+    torch.save(resnet18().state_dict(), path, _use_new_zipfile_serialization=False)
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+
+
+def write_zip(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "hello")
+
+
+BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "text": (lambda path: path.write_text("epoch 1 loss 0.3\n"), "plain text"),
+    "page": (
+        lambda path: path.write_text("<!DOCTYPE html><title>Sign in</title>"),
+        "web page titled “Sign in”",
+    ),
+    "pointer": (
+        lambda path: path.write_text(
+            f"version https://git-lfs.github.com/spec/v1\noid sha256:{'ab' * 32}\nsize 46830571\n"
+        ),
+        "Git LFS pointer",
+    ),
+    "truncated": (write_truncated, "cut off"),
+    "zip": (write_zip, "ordinary zip"),
+    "legacy": (write_truncated_legacy, "cut off"),
+    "gzip": (lambda path: path.write_bytes(gzip.compress(b"x")), "gzip archive"),
+    "pickle": (lambda path: path.write_bytes(b"\x80\x04}\x94."), "plain Python pickle"),
+    "options": (lambda path: torch.save({"lr": 0.1}, path), "holds no tensor"),
+    "empty": (lambda path: path.touch(), "0 bytes"),
+}
+
+
+def test_each_bad_file_gets_a_sentence_and_the_slot_stays_usable(
+    server: Server, page: Page, tmp_path: Path, resnet_file: Path
+) -> None:
+    """Failure modes 10 to 14 and 37, in one session."""
+    page.goto(server.url)
+    settled(page)
+    for name, (write, words) in BAD_FILES.items():
+        path = tmp_path / f"{name}.pth"
+        write(path)
+        upload(page, "A", path)
+        expect(slot(page, "A").get_by_role("alert").filter(has_text=words)).to_be_visible()
+        settled(page)
+        assert "weights_only" not in page.inner_text("body")
+    upload(page, "A", resnet_file)
+    expect(slot(page, "A").get_by_test_id("stMetric").first).to_contain_text("122")
+
+
+def test_a_server_folder_is_browsed_to_a_file(
+    server: Server, page: Page, resnet_file: Path
+) -> None:
+    (server.root / "runs").mkdir(exist_ok=True)
+    (server.root / "runs" / "last.pth").write_bytes(resnet_file.read_bytes())
+    page.goto(server.url)
+    settled(page)
+    card = slot(page, "A")
+    card.get_by_text("From a server folder").click()
+    settled(page)
+    table = card.get_by_test_id("stDataFrame")
+    for name in ("runs/", "last.pth"):
+        expect(table.get_by_test_id("glide-cell-0-0")).to_have_text(name)
+        page.wait_for_timeout(700)
+        table.click(position={"x": 60, "y": 52})
+        settled(page)
+    expect(card.get_by_test_id("stMetric").first).to_contain_text("122")
+    expect(page).to_have_url(re.compile(r"a=root%3A0%2Fruns%2Flast\.pth"))
+
+
+def test_a_link_to_a_page_s_file_does_not_pass_by_the_app(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/fit")
+    settled(page)
+    expect(page.get_by_test_id("stTopNavLink").first).to_be_visible()
+
+
+def test_a_link_that_leads_nowhere_is_a_sentence(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/?a=sha256:{'0' * 64}/gone.pth")
+    settled(page)
+    expect(slot(page, "A").get_by_role("alert").first).to_contain_text("Upload it again")
+    go(page, "Fit")
+    expect(page.get_by_role("button", name="Open the sample pair")).to_be_visible()
