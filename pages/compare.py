@@ -5,6 +5,7 @@ import streamlit as st
 from core.checkpoint import StateDict
 from core.compare import bytes_to_read, compare
 from core.comparison import EVIDENCE, Comparison
+from core.errors import LoupeError
 from core.jobs import Cancelled, Job
 from core.prefix_pairing import Pairing, prefix_pairing
 from pages.components.comparison_table import comparison_table
@@ -55,9 +56,8 @@ def _one_missing(slot: str) -> None:
     empty_state(
         f"{slot} is still empty",
         f"Open a checkpoint in {slot}, and each tensor of the two files is compared. "
-        "Or look at the sample pair first.",
+        "The sample pair shows how that looks; it takes the place of what is open now.",
     )
-    st.page_link("pages/open.py", label=f"Open a file in {slot}", icon=":material/folder_open:")
 
 
 def _prefixes(pair: str, a: StateDict, b: StateDict) -> tuple[str, str]:
@@ -98,22 +98,26 @@ def _comparison(
             lambda progress: compare(a, b, strip_a=strip_a, strip_b=strip_b, progress=progress)
         )
     job: Job[Comparison] = st.session_state[slot]
-    st.caption(
-        f"These files keep no checksums: {size(a.nbytes)} of tensors are read from each, "
-        "and compared."
-    )
-    if job.running:
-        job_panel(slot, job)
-        return None
     try:
-        kept.append(job.result())
+        found = job_panel(slot, job)
     except Cancelled:
-        if st.button("Compare again", type="primary"):
-            del st.session_state[slot]
-            st.rerun()
+        del st.session_state[slot]
+        st.info("The comparison was stopped.", icon=":material/info:")
+        st.button("Compare again", type="primary")
+        return None
+    except LoupeError as error:
+        del st.session_state[slot]
+        st.error(str(error), icon=":material/error:")
+        return None
+    if found is None:
+        st.caption(
+            f"These files keep no checksums: {size(a.nbytes)} of tensors are read from each, "
+            "and compared."
+        )
         return None
     del st.session_state[slot]
-    return kept[0]
+    kept.append(found)
+    return found
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

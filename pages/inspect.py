@@ -36,7 +36,7 @@ def main() -> None:
     totals, verdict = st.columns([3, 2], vertical_alignment="center")
     with totals:
         _totals(state_dict)
-    with verdict:
+    with verdict, st.container(horizontal=True, horizontal_alignment="right"):
         safety_verdict(checkpoint)
     tensors, modules, safety = st.tabs(
         ["Tensors", "Modules", "Safety"], key="inspect-tab", on_change="rerun"
@@ -100,7 +100,7 @@ def _modules(state_dict: StateDict, identity: str) -> None:
             "%{customdata[2]} tensors, %{customdata[3]}<extra></extra>",
         )
     )
-    figure_layout(figure).update_layout(height=560, margin={"l": 0, "r": 0, "t": 0, "b": 0})
+    figure_layout(figure).update_layout(height=500, margin={"l": 0, "r": 0, "t": 0, "b": 0})
     st.plotly_chart(figure, key="module-tree", alt="Parameters by module path")
 
 

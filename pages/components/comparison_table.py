@@ -22,13 +22,13 @@ from pages.components.theme import STATE_COLOURS, count, shape, size
 
 HEIGHT, FEW = 560, 15
 COLUMNS = {
-    "key": st.column_config.TextColumn("Key", width=310),
     "state": st.column_config.MultiselectColumn(
         "State",
         width=105,
         options=[str(state) for state in State],
         color=[STATE_COLOURS[state] for state in State],
     ),
+    "key": st.column_config.TextColumn("Key", width=310),
     "shape": st.column_config.TextColumn("Shape", width=150),
     "dtype": st.column_config.TextColumn("Dtype"),
     "parameters": st.column_config.NumberColumn("Parameters", format="localized"),
@@ -55,7 +55,6 @@ COLUMNS = {
 def comparison_table(comparison: Comparison, identity: str) -> None:
     """Draw counts, filter, table, numbers and download; `identity` tells the pair of files."""
     numbers: dict[str, Numbers] = st.session_state.setdefault(f"numbers-{identity}", {})
-    job = _job(identity)
     states, search = st.columns([3, 2], vertical_alignment="bottom")
     with states:
         chosen = state_filter(comparison.counts, f"states-{identity}")
@@ -74,15 +73,14 @@ def comparison_table(comparison: Comparison, identity: str) -> None:
         return
     view = f"{identity}-{'-'.join(chosen)}-{text}"
     above = st.container()
-    picked = _table(shown, numbers, view)
     with above:
-        if job is not None:
-            job_panel(_slot(identity), job)
+        busy = _busy(identity)
+    picked = _table(shown, numbers, view)
     with above, st.container(horizontal=True):
-        if job is None:
+        if not busy:
             _take_button(picked or shown, numbers, identity, selected=bool(picked))
         st.download_button(
-            "Download as CSV",
+            "Download the rows as CSV",
             lambda: comparison_csv(shown, numbers),
             file_name=f"comparison-{_content_hash(view, numbers)}.csv",
             mime="text/csv",
@@ -163,19 +161,20 @@ def _slot(identity: str) -> str:
     return f"numbers-job-{identity}"
 
 
-def _job(identity: str) -> Job[None] | None:
-    """The work on numbers that is under way; what has just ended is told and put away."""
-    job: Job[None] | None = st.session_state.get(_slot(identity))
-    if job is None or job.running:
-        return job
-    del st.session_state[_slot(identity)]
+def _busy(identity: str) -> bool:
+    """Draw the work on numbers while it is under way; tell how it ended where it did not do all."""
+    job: Job[int] | None = st.session_state.get(_slot(identity))
+    if job is None:
+        return False
     try:
-        job.result()
+        if job_panel(_slot(identity), job) is None:
+            return True
     except Cancelled:
         st.info("Stopped. The numbers that were done are in the table.", icon=":material/info:")
     except LoupeError as error:
         st.error(str(error), icon=":material/error:")
-    return None
+    del st.session_state[_slot(identity)]
+    return False
 
 
 def _take_button(
@@ -202,11 +201,12 @@ def _take_button(
         st.rerun()
 
 
-def _take(rows: Sequence[Row], numbers: MutableMapping[str, Numbers], progress: Progress) -> None:
-    """Fill in the numbers one by one, so that a cancel keeps what is done."""
+def _take(rows: Sequence[Row], numbers: MutableMapping[str, Numbers], progress: Progress) -> int:
+    """Fill in the numbers one by one, so that a cancel keeps what is done; how many there are."""
     pairs = [(row.a, row.b) for row in rows if row.a is not None and row.b is not None]
     for index, found in differences(pairs, progress):
         numbers[rows[index].key] = found
+    return len(pairs)
 
 
 def _content_hash(view: str, numbers: Mapping[str, Numbers]) -> str:

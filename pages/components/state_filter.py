@@ -13,8 +13,6 @@ from pages.components.theme import count
 def state_filter(counts: Mapping[State, int], key: str) -> Collection[State]:
     """Draw a pill a state that occurs, with its count; the states chosen, none meaning all."""
     present = [state for state in State if counts[state]]
-    if len(present) < 2:
-        return ()
     chosen = st.pills(
         "Show",
         present,

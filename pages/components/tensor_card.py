@@ -9,6 +9,7 @@ import streamlit as st
 import torch
 
 from core.checkpoint import TensorEntry
+from core.errors import LoupeError
 from core.jobs import Cancelled, Job, Progress
 from core.picture import Picture, PictureKind, picture
 from core.statistics import Histogram, Statistics, histogram, statistics
@@ -23,11 +24,11 @@ STRAIGHT = 32 << 20
 IMAGE_WIDTH = 380
 
 STYLE = """<style>
-.tensor-numbers{display:grid;grid-template-columns:repeat(4,minmax(0,1fr));gap:.6rem 1rem;margin:0}
+.tensor-numbers{display:grid;grid-template-columns:repeat(4,minmax(0,1fr));gap:.6rem 1rem}
 .tensor-numbers div{border-top:1px solid color-mix(in srgb,currentColor 18%,transparent);
-  padding-top:.25rem}
-.tensor-numbers dt{font-size:.8rem;opacity:.7}
-.tensor-numbers dd{margin:0;font-size:.95rem;font-weight:600;font-variant-numeric:tabular-nums;
+  padding-top:.25rem;display:flex;flex-direction:column}
+.tensor-numbers span{font-size:.8rem;opacity:.7}
+.tensor-numbers b{font-size:.95rem;font-weight:600;font-variant-numeric:tabular-nums;
   overflow-wrap:anywhere}
 @media(max-width:640px){.tensor-numbers{grid-template-columns:repeat(2,minmax(0,1fr))}}
 </style>"""
@@ -52,7 +53,11 @@ def tensor_card(entry: TensorEntry, identity: str) -> None:
     note = storage_note(entry)
     if note:
         st.warning(note, icon=":material/database:")
-    measured = _measured_or_job(entry, identity)
+    try:
+        measured = _measured_or_job(entry, identity)
+    except LoupeError as error:
+        st.error(str(error), icon=":material/error:")
+        measured = None
     if measured is not None:
         _statistics_table(measured.statistics)
         if measured.histogram is not None:
@@ -97,15 +102,18 @@ def _measured_or_job(entry: TensorEntry, identity: str) -> Measured | None:
             st.session_state[key] = jobs().start(lambda progress: measure(entry, progress))
             st.rerun()
         return None
-    if job.running:
-        job_panel(key, job)
-        return None
-    del st.session_state[key]
     try:
-        before.append(job.result())
+        found = job_panel(key, job)
     except Cancelled:
+        del st.session_state[key]
         st.rerun()
-    return before[0]
+    except LoupeError:
+        del st.session_state[key]
+        raise
+    if found is not None:
+        del st.session_state[key]
+        before.append(found)
+    return found
 
 
 def _statistics_table(found: Statistics) -> None:
@@ -121,9 +129,9 @@ def _statistics_table(found: Statistics) -> None:
     }
     st.html(
         STYLE
-        + '<dl class="tensor-numbers">'
-        + "".join(f"<div><dt>{name}</dt><dd>{text}</dd></div>" for name, text in cells.items())
-        + "</dl>"
+        + '<div class="tensor-numbers">'
+        + "".join(f"<div><span>{name}</span><b>{text}</b></div>" for name, text in cells.items())
+        + "</div>"
     )
     if found.of == "magnitude":
         st.caption("Complex numbers, measured by their magnitude.")
@@ -164,7 +172,7 @@ def _picture(found: Picture) -> None:
     if found.kind is PictureKind.FILTERS:
         factor = max(1, IMAGE_WIDTH // found.values.shape[1])
         values = found.values.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
-        st.image(values.numpy(), caption=found.caption, width=values.shape[1])
+        st.image(values.numpy(), caption=found.caption, width="content")
         return
     figure = figure_layout(_line(found) if found.kind is PictureKind.LINE else _heat_map(found))
     figure.update_layout(margin={"l": 8, "r": 8, "t": 8, "b": 8})
