@@ -1,0 +1,55 @@
+"""The whole job on the bundled sample, with zero files of one's own, as a user does it."""
+
+from collections.abc import Callable
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.driver import go, settled
+
+
+def open_the_sample(page: Page, url: str) -> None:
+    page.goto(url)
+    settled(page)
+    page.get_by_role("button", name="Open the sample pair").click()
+    expect(page.get_by_test_id("stMetric").nth(5)).to_be_visible()
+    settled(page)
+
+
+def fit_and_load(page: Page, slot: str) -> None:
+    """On the Fit page: take what the file says of its architecture, take the proposal, load."""
+    page.get_by_role("radiogroup").first.get_by_text(f"{slot} · digits").click()
+    settled(page)
+    page.get_by_role("button", name="Use torchvision shufflenet").click()
+    expect(page.get_by_text("Does not fit: 0 of")).to_be_visible()
+    settled(page)
+    page.get_by_role("button", name="Apply").first.click()
+    expect(page.get_by_text("Fits: 338 of 338 keys.")).to_be_visible()
+    settled(page)
+    page.get_by_role("button", name="Load the model").click()
+    expect(page.get_by_text("Loaded on cpu in ")).to_be_visible(timeout=60_000)
+    settled(page)
+
+
+def predict_the_samples_pictures(page: Page) -> None:
+    """On the Predict page: show both models the sample's pictures."""
+    page.get_by_role("button", name="sample").first.click()
+    expect(page.get_by_test_id("stPlotlyChart").first).to_be_visible(timeout=60_000)
+    settled(page)
+
+
+def whole_job(page: Page, url: str, at: Callable[[str], None]) -> None:
+    """Go from an empty bench to the charts; `at(name)` is called on each page when it is full."""
+    page.goto(url)
+    settled(page)
+    at("welcome")
+    open_the_sample(page, url)
+    at("open")
+    for name in ("Inspect", "Compare", "Fit"):
+        go(page, name)
+        at(name.lower() if name != "Fit" else "fit-start")
+    for slot in ("A", "B"):
+        fit_and_load(page, slot)
+    at("fit")
+    go(page, "Predict")
+    predict_the_samples_pictures(page)
+    at("predict")

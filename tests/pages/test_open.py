@@ -1,0 +1,80 @@
+"""The Open page without a browser: what a link brings onto the bench, and what it says of it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    monkeypatch.setenv("LOUPE_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("LOUPE_ROOTS", str(tmp_path))
+    from pages.components import resources
+
+    for resource in (resources.settings, resources.store, resources.transfers):
+        resource.clear()
+    return AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60)
+
+
+def words(app: AppTest) -> str:
+    parts = (*app.markdown, *app.caption, *app.error, *app.title, *app.subheader)
+    return "\n".join(str(part.value) for part in parts)
+
+
+def test_an_empty_bench_teaches_and_offers_the_sample(app: AppTest) -> None:
+    app.run()
+    assert not app.exception
+    assert "does it work on my picture" in words(app)
+    assert "Open the sample pair" in [button.label for button in app.button]
+
+
+def test_the_sample_pair_is_one_click_away(app: AppTest) -> None:
+    app.run()
+    next(button for button in app.button if button.label == "Open the sample pair").click().run()
+    assert not app.exception
+    assert [metric.value for metric in app.metric[:2]] == ["338", "360.1\u202fk"]
+    assert app.query_params["a"] == ["sample:early"]
+    assert app.query_params["b"] == ["sample:final"]
+
+
+def test_a_link_restores_both_slots_and_the_chosen_state_dict(app: AppTest, tmp_path: Path) -> None:
+    torch.save({"model": {"w": torch.ones(2)}, "ema": {"w": torch.ones(3)}}, tmp_path / "x.pth")
+    app.query_params["a"] = "root:0/x.pth"
+    app.query_params["a_state_dict"] = "ema"
+    app.run()
+    assert not app.exception
+    assert app.selectbox[0].value == "ema"
+    assert app.metric[1].value == "3"
+
+
+def test_metadata_and_notes_are_shown(app: AppTest, tmp_path: Path) -> None:
+    saved = {"state_dict": {"w": torch.ones(2), "e": torch.ones(0)}, "torch_version": "2.3.1"}
+    torch.save(saved, tmp_path / "x.pth")
+    app.query_params["a"] = "root:0/x.pth"
+    app.run()
+    assert "PyTorch 2.3.1" in words(app)
+    assert "1 tensors hold no element" in words(app)
+    assert '"torch_version"' in app.json[0].value
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        ("root:0/../../etc/passwd", "There is no"),
+        ("root:0/notes.pth", "plain text"),
+        ("file:/etc/passwd", "unknown way"),
+    ],
+)
+def test_what_cannot_be_opened_is_a_sentence_and_the_slot_stays(
+    app: AppTest, tmp_path: Path, reference: str, said: str
+) -> None:
+    (tmp_path / "notes.pth").write_text("some notes")
+    app.query_params["a"] = reference
+    app.run()
+    assert not app.exception
+    assert any(said in error.value for error in app.error)
+    assert "Early" in [button.label for button in app.button]
