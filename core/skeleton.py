@@ -30,6 +30,14 @@ INITIALISERS: frozenset[object] = frozenset(
 )
 """The in-place operations that torch.nn.init and models' own constructors initialise with."""
 
+DISPATCHED: frozenset[object] = frozenset(
+    getattr(nn.init, name) for name in ("uniform_", "normal_", "constant_", "kaiming_uniform_")
+)
+"""Those of torch.nn.init that a mode gets as a whole; what they call inside, it does not get."""
+
+IS_META = torch.Tensor.is_meta.__get__  # type: ignore[attr-defined]  # a getset_descriptor
+"""Asked by torch.nn.init.trunc_normal_, which does nothing for a tensor without memory."""
+
 
 class UninitialisedParameters(TorchFunctionMode):
     """While entered, initialising a parameter in place does nothing.
@@ -47,6 +55,11 @@ class UninitialisedParameters(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Run a torch function, or leave it out."""
-        if func in INITIALISERS and args and isinstance(args[0], nn.Parameter):
-            return args[0]
-        return func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        target = args[0] if args else kwargs.get("tensor")
+        if isinstance(target, nn.Parameter):
+            if func in INITIALISERS or func in DISPATCHED:
+                return target
+            if func == IS_META:
+                return True
+        return func(*args, **kwargs)
