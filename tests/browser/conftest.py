@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.chromium import FLAGS, find_chromium
 from tests.browser.driver import SETTLED_WITHIN, Server
@@ -14,6 +14,7 @@ def browser() -> Iterator[Browser]:
     path = find_chromium()
     assert path, "No Chromium: run `make test`, which installs one, or set LOUPE_CHROMIUM."
     with sync_playwright() as playwright:
+        expect.set_options(timeout=SETTLED_WITHIN)
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         browser.close()
