@@ -103,5 +103,10 @@ def result_table(pictures: Sequence[Picture], answers: Mapping[str, Answer], k: 
     # The hash in the name keeps Streamlit from serving another run's file of the same length.
     name = f"predictions-{sha256(data).hexdigest()[:12]}.csv"
     st.download_button(
-        "Download as CSV", data, name, "text/csv", key="prediction-csv", on_click="ignore"
+        f"Download the top {k} as CSV",
+        data,
+        name,
+        "text/csv",
+        key="prediction-csv",
+        on_click="ignore",
     )

@@ -15,7 +15,9 @@ from torchvision.transforms import v2
 from core.bench import Bench, SlotState, bench_to_query
 from core.fixes import Recipe, Step, StripPrefix
 from core.samples import SAMPLES, sample_images
-from tests.browser.driver import go, settled
+from tests.browser.driver import SETTLED_WITHIN, go, settled
+
+expect.set_options(timeout=SETTLED_WITHIN)
 
 ARCHITECTURE = "torchvision:shufflenet_v2_x0_5?num_classes=10"
 STRIP = Recipe((Step(StripPrefix("module.")),))
@@ -75,11 +77,22 @@ def test_both_epochs_read_the_samples_pictures_side_by_side(both):
         assert final == percents(plain_torch("final", image), final)
 
 
+def test_the_charts_words_follow_the_theme_when_it_is_switched(both):
+    both.get_by_role("button", name="Use the sample’s pictures").click()
+    word = both.get_by_test_id("stPlotlyChart").first.locator(".annotation-text").first
+    expect(word).to_be_visible()
+    light = word.evaluate("word => getComputedStyle(word).fill")
+    both.emulate_media(color_scheme="dark")
+    expect(word).not_to_have_css("fill", light)
+    both.emulate_media(color_scheme="light")
+    expect(word).to_have_css("fill", light)
+
+
 def test_the_csv_holds_the_charts_numbers(both):
     both.get_by_role("button", name="Use the sample’s pictures").click()
     expect(both.get_by_text("All pictures")).to_be_visible()
     with both.expect_download() as download:
-        both.get_by_role("button", name="Download as CSV").click()
+        both.get_by_role("button", name="Download the top 5 as CSV").click()
     assert re.fullmatch(r"predictions-[0-9a-f]{12}\.csv", download.value.suggested_filename)
     rows = list(csv.DictReader(StringIO(download.value.path().read_text())))
     assert len(rows) == 2 * 5 * len(sample_images())

@@ -1,6 +1,7 @@
 """Predict, page by page run: what is on the screen is what plain PyTorch computes."""
 
 import json
+import threading
 from io import BytesIO
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from torchvision.transforms import v2
 from core.architectures import parse_architecture
 from core.bench import Bench, SlotState, bench_to_query
 from core.fixes import Drop, Recipe, Step, StripPrefix
+from core.jobs import Cancelled
 from core.model_request import ModelRequest, load_requested
 from core.samples import SAMPLES, sample_images
-from pages.components.resources import model_pool, open_file
+from pages.components.resources import jobs, model_pool, open_file
 
 APP = Path(__file__).parents[2] / "app.py"
 ARCHITECTURE = "torchvision:shufflenet_v2_x0_5?num_classes=10"
@@ -243,6 +245,25 @@ def test_predictions_of_a_head_that_was_not_loaded_are_called_untrained():
     at.button(key="pictures-sample").click().run()
     assert "Untrained" in at.warning[0].value
     assert "ms · untrained" in texts(at)
+
+
+def test_a_long_run_shows_its_progress_can_be_cancelled_and_run_again():
+    load(FINAL)
+    at = predict_page(FINAL)
+    busy = threading.Event()
+    others = [jobs().start(lambda _: busy.wait()) for _ in range(8)]
+    at.button(key="pictures-sample").click().run()
+    assert not at.get("plotly_chart")
+    next(button for button in at.button if button.label == "Cancel").click().run()
+    busy.set()
+    for job in others:
+        job.result()
+    with pytest.raises(Cancelled):
+        at.session_state["prediction-job"][1].result()
+    at.run()
+    assert "The run was cancelled" in texts(at)
+    at.button(key="prediction-again").click().run()
+    assert len(charts(at)) == len(sample_images())
 
 
 def test_the_table_has_every_picture_and_the_csv_is_named_after_its_content():
