@@ -29,7 +29,7 @@ FORMATS: Mapping[str, str] = {
 }
 """The formats that Loupe reads, in words."""
 
-MAX_PLAIN_PICKLE = 64 << 20
+MAX_PLAIN_PICKLE = 16 << 20
 """Bytes of a plain pickle that are read to tell whether it is one."""
 
 
@@ -139,10 +139,11 @@ def _read_zip(source: LocalFile) -> Contents:
 
 
 def _is_plain_pickle(source: LocalFile, head: bytes) -> bool:
-    """Whether the file is a pickle; protocols 2 and later begin with byte 0x80."""
+    """Whether the file is a pickle; protocols 2 and later begin with byte 0x80, the older ones
+    with whatever the object begins with."""
     if head[:1] == b"\x80" and len(head) > 1 and head[1] <= 5:
         return True
-    if head[:1] not in (b"(", b"c", b"]", b"}", b"I", b"S", b"V", b"N", b"L", b"F"):
+    if head[0] not in b"(c]})ISVNLFXUTKMJG" or source.size > MAX_PLAIN_PICKLE:
         return False
     try:
         data = source.read(0, MAX_PLAIN_PICKLE)

@@ -172,6 +172,6 @@ def plain_pickle() -> CheckpointError:
 def no_tensors(what: str) -> CheckpointError:
     """A sound file without a tensor; `what` names what it holds."""
     return CheckpointError(
-        f"The file was written by torch.save, but holds no tensor: only {what}.",
+        f"The file is in order, but holds no tensor: only {what}.",
         "Choose the file with the weights; this one may hold options or a training log.",
     )

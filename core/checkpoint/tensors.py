@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import torch
 
-from core.checkpoint.entries import ITEMSIZES, TensorEntry
+from core.checkpoint.entries import ITEMSIZES, Record, TensorEntry
 from core.errors import CheckpointError
 
 QUANTIZED = {"quint8": "uint8", "qint8": "int8", "qint32": "int32"}
@@ -32,6 +32,7 @@ def read_tensor(entry: TensorEntry) -> torch.Tensor:
     stored = torch_dtype(entry.stored_dtype)
     if entry.numel == 0:
         return torch.empty(entry.shape, dtype=torch_dtype(entry.dtype))
+    _record(entry)
     tensor = torch.empty(entry.shape, dtype=stored)
     if _is_contiguous(entry):
         _fill(entry, entry.storage_offset, tensor)
@@ -70,6 +71,7 @@ def chunks(entry: TensorEntry, max_bytes: int = 16 << 20) -> Iterator[torch.Tens
     """
     if entry.numel == 0:
         return
+    _record(entry)
     stored = torch_dtype(entry.stored_dtype)
     most = max(1, max_bytes // ITEMSIZES[entry.stored_dtype])
     pieces = _runs(entry, stored, most) if _is_contiguous(entry) else _blocks(entry, stored, most)
@@ -142,14 +144,18 @@ def _is_contiguous(entry: TensorEntry) -> bool:
     return True
 
 
-def _fill(entry: TensorEntry, offset: int, tensor: torch.Tensor) -> None:
-    """Read the record's bytes from that element on into a contiguous CPU tensor."""
-    record = entry.record
-    if record is None:
+def _record(entry: TensorEntry) -> Record:
+    if entry.record is None:
         raise CheckpointError(
             f"The tensor {entry.key} lies on the meta device and has no data.",
             "Save the checkpoint again from a model that holds its weights.",
         )
+    return entry.record
+
+
+def _fill(entry: TensorEntry, offset: int, tensor: torch.Tensor) -> None:
+    """Read the record's bytes from that element on into a contiguous CPU tensor."""
+    record = _record(entry)
     nbytes = tensor.numel() * tensor.element_size()
     if nbytes == 0:
         return
