@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from core.checkpoint import Checkpoint, StateDict, Verdict, open_checkpoint
 from core.errors import LoupeError, SourceError
+from core.settings import read_settings
 
 if TYPE_CHECKING:
     from core.architectures import Architecture
@@ -328,8 +329,10 @@ def _print_predictions(predictions: Sequence[Prediction], tops: Sequence[list[_C
 
 
 def _architecture(options: argparse.Namespace) -> Architecture:
-    from core.architectures import parse_architecture
+    from core.architectures import OWN, catalogue, parse_architecture
 
+    if options.arch.startswith(f"{OWN}:"):
+        catalogue(read_settings(os.environ).models)
     architecture = parse_architecture(options.arch)
     given = {"num_classes": options.num_classes, "in_chans": options.in_chans}
     chosen = dict(architecture.options) | {

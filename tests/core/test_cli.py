@@ -1,6 +1,7 @@
 """The `loupe` command, run as a user runs it: a process, its output, its exit status."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,9 +16,14 @@ from core.samples import SAMPLES, sample_images
 LOUPE = Path(sys.executable).with_name("loupe")
 
 
-def loupe(*arguments: object) -> subprocess.CompletedProcess[str]:
+def loupe(*arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [LOUPE, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=120
+        [LOUPE, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, **environ},
     )
 
 
@@ -128,7 +134,7 @@ def test_predict_on_the_sample_reads_the_digits(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     images = json.loads(done.stdout)["images"]
     assert len(images) == len(sample_images())
-    right = sum(image["top"][0]["label"] in image["name"] for image in images)
+    right = sum(f"digit_{image['top'][0]['index']}_" in image["name"] for image in images)
     assert right >= len(images) - 1
 
 
@@ -136,7 +142,7 @@ def test_predict_refuses_a_checkpoint_that_does_not_fit(training_file: Path) -> 
     picture = sample_images()[0]
     done = loupe("predict", training_file, "--arch", "resnet18", picture)
     assert done.returncode == 1
-    assert "does not fit" in done.stderr
+    assert "Does not fit: 0 of 122 keys" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -162,3 +168,25 @@ def test_an_unknown_architecture_is_named_with_the_nearest(training_file: Path) 
     done = loupe("fit", training_file, "--arch", "resnet81")
     assert done.returncode == 2
     assert "resnet18" in done.stderr
+
+
+def test_the_owners_own_architecture_is_known_once_the_configuration_names_it(
+    training_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "cli_own_models.py").write_text(
+        "from torchvision.models import resnet18\n\n\n"
+        "def small():\n    return resnet18(num_classes=10)\n"
+    )
+    asked = [
+        "fit",
+        training_file,
+        "--arch",
+        "own:cli_own_models.small",
+        "--strip-prefix",
+        "module.",
+    ]
+    named = loupe(*asked, PYTHONPATH=str(tmp_path), LOUPE_MODELS="cli_own_models:small")
+    assert named.returncode == 0, named.stderr
+    unnamed = loupe(*asked, PYTHONPATH=str(tmp_path), LOUPE_MODELS="")
+    assert unnamed.returncode == 2
+    assert "No architecture is called" in unnamed.stderr
