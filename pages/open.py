@@ -9,8 +9,9 @@ from core.samples import SAMPLES
 from pages.components.checkpoint_card import checkpoint_card
 from pages.components.folder_browser import folder_browser
 from pages.components.frame import open_sample, page_header
+from pages.components.plain_text import plain
 from pages.components.resources import store
-from pages.components.theme import plain, size
+from pages.components.theme import size
 from pages.components.upload import upload
 from pages.components.workspace import SLOTS, workspace
 
@@ -104,7 +105,8 @@ def _choose(slot: str) -> None:
 
 def _onward() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.page_link("pages/fit.py", label="Fit it to a network", icon=":material/handyman:")
+        if st.button("Fit it to a network", type="primary", icon=":material/handyman:"):
+            st.switch_page("pages/fit.py")
         st.page_link("pages/inspect.py", label="Inspect", icon=":material/search:")
         if all(workspace().slot(slot).file for slot in SLOTS):
             st.page_link("pages/compare.py", label="Compare", icon=":material/difference:")

@@ -11,16 +11,29 @@ from pages.components.workspace import SLOTS, workspace
 
 def page_header(title: str, lead: str) -> None:
     """Draw the title, one line on the page's purpose, and the names of the open files."""
+    st.html(_STICKY)
     with st.container(
-        horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"
+        horizontal=True,
+        vertical_alignment="bottom",
+        horizontal_alignment="distribute",
     ):
         with st.container(width="content", gap=None):
             st.title(title, anchor=False)
             st.caption(lead)
         files = [named for slot in SLOTS if (named := _named(slot))]
         if files:
-            with st.container(width="content"):
+            with st.container(width="content", key="loupe-files"):
                 st.markdown(" &emsp; ".join(files))
+
+
+_STICKY = """<style>
+.st-key-loupe-files {position: fixed; top: 0.9rem; right: 4rem; z-index: 999991; width: auto;
+  max-width: calc(100vw - 38rem)}
+.st-key-loupe-files p {white-space: nowrap; overflow: hidden; text-overflow: ellipsis}
+@media (max-width: 1100px) {.st-key-loupe-files {position: static; max-width: 100%}
+  .st-key-loupe-files p {white-space: normal}}
+</style>"""
+"""On a wide screen the files' names stand in the navigation's bar, which does not scroll away."""
 
 
 def _named(slot: str) -> str | None:

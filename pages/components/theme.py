@@ -109,11 +109,6 @@ def shape(sizes: Sequence[int]) -> str:
     return " × ".join(map(str, sizes)) or "scalar"
 
 
-def plain(text: str) -> str:
-    """Words from a file or of a person, safe from being read as Markdown."""
-    return "".join(f"\\{sign}" if sign in "\\`*_[]<>$:~#!|" else sign for sign in text)
-
-
 def duration(seconds: float) -> str:
     """A stretch of time as a person says it: 8 s, 2 min 5 s, 1 h 10 min."""
     whole = round(seconds)

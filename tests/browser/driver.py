@@ -17,6 +17,8 @@ from playwright.sync_api import Page, expect
 REPOSITORY = Path(__file__).parents[2]
 STARTED_WITHIN = 60
 SETTLED_WITHIN = 60_000
+NARROW = 700
+"""Pixels below which Streamlit puts the navigation into a drawer."""
 
 
 @dataclass
@@ -86,6 +88,10 @@ def settled(page: Page) -> None:
 
 def go(page: Page, name: str) -> None:
     """Choose a page of the top navigation by its name, and wait until it is there."""
-    page.get_by_test_id("stTopNavLink").filter(has_text=re.compile(f"{name}$")).click()
+    links = "stTopNavLink"
+    if page.viewport_size and page.viewport_size["width"] < NARROW:
+        page.get_by_test_id("stExpandSidebarButton").click()
+        links = "stSidebarNavLink"
+    page.get_by_test_id(links).filter(has_text=re.compile(f"{name}$")).click()
     expect(page.get_by_role("heading", name=name, level=1)).to_be_visible(timeout=SETTLED_WITHIN)
     settled(page)

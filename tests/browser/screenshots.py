@@ -16,14 +16,13 @@ from tests.browser.sample_job import whole_job
 
 SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
 THEMES = ("light", "dark")
-COLOURS = 192
+COLOURS = 256
 """Colours kept of a screenshot: flat areas need few, and the repository stays small."""
 
 
 def draw(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
-        server = Server(Path(scratch))
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
         for size, (width, height) in SIZES.items():
             for theme in THEMES:
@@ -42,10 +41,12 @@ def draw(folder: Path) -> None:
                     Image.open(path).convert("RGB").quantize(COLOURS).save(path, optimize=True)
                     print(path)
 
+                # A server of its own each: on a shared one the model would be loaded already.
+                server = Server(Path(scratch) / f"{theme}-{size}")
                 whole_job(page, server.url, shoot)
+                server.stop()
                 context.close()
         browser.close()
-        server.stop()
 
 
 if __name__ == "__main__":
