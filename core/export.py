@@ -10,7 +10,7 @@ import secrets
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
@@ -87,7 +87,8 @@ def _whole(path: Path) -> Iterator[BinaryIO]:
             "Make room on the server's disk, or ask its owner.",
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
 
 
 class _Counter:
