@@ -211,9 +211,9 @@ def make_bytes(value: Tree = b"", *_encoding: Tree) -> bytes:
 
 def device(kind: Tree, index: Tree = None) -> str:
     """`torch.device`, as its name."""
-    if not isinstance(kind, str):
+    if not isinstance(kind, str) or not (index is None or type(index) is int):
         raise TypeError("a device without a name")
-    return kind if index is None else f"{kind}:{index!s}"
+    return kind if index is None else f"{kind}:{index}"
 
 
 def numpy_dtype(code: Tree, *_flags: Tree) -> InertDtype:
@@ -275,6 +275,8 @@ def build_array(array: InertArray, state: Tree) -> None:
     _, shape, dtype, fortran, data = state
     if isinstance(data, str):
         data = data.encode("latin-1")
+    if len(size(shape)) > MAX_DIMENSIONS:
+        raise ValueError("an array with too many dimensions")
     lengths = [length for length in size(shape) if type(length) is int and 0 <= length < 1 << 62]
     if not isinstance(dtype, InertDtype) or len(lengths) != len(size(shape)):
         raise TypeError("an array without a shape")
@@ -282,29 +284,38 @@ def build_array(array: InertArray, state: Tree) -> None:
     array.data = data if isinstance(data, bytes) else None
 
 
-def array_values(array: InertArray) -> list[Tree] | None:
-    """The numbers of a small array in the order of its bytes; None where they cannot be read."""
+def array_values(array: InertArray, most: int) -> list[Tree] | None:
+    """The numbers of an array of at most `most`, in the order of its bytes; None where they cannot
+    be read, or are more."""
     if array.dtype is None or array.data is None or array.dtype.code not in STRUCT_CODES:
         return None
     kind = STRUCT_CODES[array.dtype.code]
     layout = struct.Struct((">" if array.dtype.big_endian else "<") + kind)
-    if len(array.data) != layout.size * prod(array.shape):
+    if prod(array.shape) > most or len(array.data) != layout.size * prod(array.shape):
         return None
     return [
         complex(*found) if len(found) == 2 else found[0] for found in layout.iter_unpack(array.data)
     ]
 
 
-def dict_key(value: Tree) -> str | int | bool | Opaque | Global | None:
-    """A key that is cheap to hash whoever chose it: other kinds, and huge numbers, become text."""
+def dict_key(value: Tree, depth: int = 2) -> str | int | bool | Opaque | Global | None:
+    """A key that is cheap to make and to hash whoever chose it: other kinds, and huge numbers,
+    become text, and tuples in tuples only to `depth`."""
     if isinstance(value, int):
         return value if -(1 << 60) < value < 1 << 60 else hex(value)
     if value is None or isinstance(value, str | Opaque | Global):
         return value
-    if isinstance(value, float | complex | bytes):
-        return repr(value)[:200]
+    if isinstance(value, float | complex):
+        return repr(value)
+    if isinstance(value, bytes):
+        return repr(value[:200])
     if isinstance(value, tuple) and len(value) <= 16:
-        parts = (repr(item) if isinstance(item, str) else str(dict_key(item)) for item in value)
+        if depth == 0:
+            return "(…)"
+        parts = (
+            repr(item[:400]) if isinstance(item, str) else str(dict_key(item, depth - 1))
+            for item in value
+        )
         return f"({', '.join(parts)})"[:400]
     raise TypeError("not a key")
 

@@ -12,6 +12,9 @@ from core.errors import CheckpointError
 MAX_DEPTH = 64
 """How deep in the tree tensors are looked for."""
 
+MAX_PATH = 1024
+"""Characters of a path in the tree behind which nothing more is looked for."""
+
 MAX_STEPS = 5_000_000
 """Objects looked at in one file, those that hang in several places counted each time."""
 
@@ -135,12 +138,14 @@ class _Walk:
         if not inside or id(value) in above or len(above) >= MAX_DEPTH:
             return
         self.count(len(inside))
-        tensors = {key: item for key, item in inside.items() if isinstance(item, InertTensor)}
+        tensors = {key: item for key, item in inside.items() if type(item) is InertTensor}
         grouped = self.grouped(value)
         if tensors or grouped:
             self.add(path, grouped or tensors, _versions(value))
         if not grouped:
-            for key, item in inside.items():
+            for key, item in inside.items() if len(tensors) < len(inside) else ():
+                if len(path) + len(key) > MAX_PATH or type(item) is InertTensor:
+                    continue
                 self.visit(item, f"{path}.{key}" if path else key, (*above, id(value)))
 
     def grouped(self, value: Tree) -> dict[str, InertTensor]:
@@ -163,6 +168,8 @@ class _Walk:
     ) -> Iterator[tuple[str, InertTensor]]:
         """Parameters, buffers, then submodules, as torch/nn/modules/module.py, state_dict."""
         if not is_module(value) or id(value) in above or len(above) >= MAX_DEPTH:
+            return
+        if len(prefix) > MAX_PATH:
             return
         assert isinstance(value, Opaque)
         assert isinstance(value.state, dict)
@@ -206,6 +213,8 @@ class _Walk:
         versions: Mapping[str, int] | None = None,
     ) -> None:
         if tensors:
+            # An entry takes the memory of many steps, and the same tensors may hang everywhere.
+            self.count(10 + 5 * len(tensors))
             make = self.entry
             entries = [make(key, tensor) for key, tensor in tensors.items()]
             self.found[path] = StateDict(entries, path, versions)

@@ -16,8 +16,11 @@ class Global:
 
     name: str
 
+    def __str__(self) -> str:
+        return self.name
 
-@dataclass(eq=False, slots=True)
+
+@dataclass(eq=False, repr=False, slots=True)
 class Opaque:
     """The stand-in for an object of a class that is not ours to make.
 
@@ -30,6 +33,10 @@ class Opaque:
     state: Tree = None
     items: dict[Key, Tree] = field(default_factory=dict)
     elements: list[Tree] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        # Not what it holds, which a file may share and nest so that its text never ends.
+        return f"<{self.name}>"
 
 
 class InertDict(dict["Key", "Tree"]):
@@ -95,6 +102,8 @@ Tree: TypeAlias = Union[
 def children(value: Tree) -> Mapping[str, Tree] | None:
     """What lies inside a mapping, a list or an object, by the name that a path gives it."""
     if isinstance(value, dict):
+        if set(map(type, value)) <= {str}:
+            return value  # type: ignore[return-value]  # each key was just seen to be a str
         return {str(key): child for key, child in value.items()}
     if isinstance(value, list | tuple):
         return {str(index): child for index, child in enumerate(value)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain, islice
 from typing import TypeAlias
 
 from core.checkpoint.constructors import array_values
@@ -13,6 +14,7 @@ from core.checkpoint.inert import (
     InertArray,
     InertDtype,
     InertTensor,
+    Key,
     Opaque,
     Storage,
     Tree,
@@ -24,8 +26,14 @@ MAX_NODES = 200_000
 """Values shown of one file."""
 
 MAX_DEPTH = 32
+MAX_KEY = 400
+"""Characters shown of one name."""
+
 MAX_TEXT = 20_000
 """Characters shown of one text."""
+
+MAX_CHARACTERS = 10_000_000
+"""Characters shown of one file."""
 
 MAX_NAMES = 5_000
 """Texts shown of one list: the names of its classes, most often."""
@@ -56,6 +64,7 @@ _NOTHING = _Nothing()
 class _Writer:
     def __init__(self) -> None:
         self.nodes = 0
+        self.characters = 0
 
     def write(self, value: Tree, depth: int) -> Json | _Nothing:
         self.nodes += 1
@@ -70,31 +79,39 @@ class _Writer:
         if isinstance(value, float):
             return value if math.isfinite(value) else str(value)
         if isinstance(value, str):
+            self.characters += min(len(value), MAX_TEXT)
+            if self.characters > MAX_CHARACTERS:
+                return "…"
             shown = value if len(value) <= MAX_TEXT else value[:MAX_TEXT] + "…"
             return shown.encode("utf-8", "replace").decode("utf-8")
         if isinstance(value, dict):
-            return self.mapping({str(key): item for key, item in value.items()}, depth)
-        if isinstance(value, list | tuple | set):
-            return self.sequence(list(value), depth)
+            return self.mapping(value, depth)
+        if isinstance(value, list | tuple):
+            return self.sequence(value, depth)
+        if isinstance(value, set):
+            return self.sequence(list(islice(value, MAX_NAMES + 1)), depth)
         if isinstance(value, Opaque):
             return self.opaque(value, depth)
         if isinstance(value, InertArray):
             return self.array(value, depth)
         return _words(value)
 
-    def mapping(self, items: Mapping[str, Tree], depth: int) -> Json | _Nothing:
+    def mapping(self, items: Mapping[Key, Tree], depth: int) -> Json | _Nothing:
         written: dict[str, Json] = {}
         for key, item in items.items():
             if self.nodes > MAX_NODES:
                 written["…"] = "there is more"
                 break
+            if type(item) is InertTensor:
+                self.nodes += 1
+                continue
             found = self.write(item, depth + 1)
             if not isinstance(found, _Nothing):
-                written[key[:MAX_TEXT]] = found
+                written[str(key)[:MAX_KEY]] = found
         return written if written or not items else _NOTHING
 
     def sequence(self, items: Sequence[Tree], depth: int) -> Json | _Nothing:
-        most = MAX_NAMES if all(isinstance(item, str) for item in items) else MAX_ITEMS
+        most = MAX_NAMES if all(isinstance(item, str) for item in items[:MAX_NAMES]) else MAX_ITEMS
         written = [self.write(item, depth + 1) for item in items[:most]]
         kept: list[Json] = [item for item in written if not isinstance(item, _Nothing)]
         if items and not kept:
@@ -105,15 +122,18 @@ class _Writer:
 
     def opaque(self, value: Opaque, depth: int) -> Json:
         if value.name.startswith("pathlib."):
-            return "/".join(str(part) for part in value.args).replace("//", "/")
+            parts = [part for part in value.args[:MAX_ITEMS] if isinstance(part, str)]
+            return "/".join(parts).replace("//", "/")[:MAX_TEXT]
         written: dict[str, Json] = {"class": value.name}
         if is_module(value):
             return written
         state = value.state if isinstance(value.state, dict) else {}
-        for key, item in (*state.items(), *value.items.items()):
+        for key, item in chain(state.items(), value.items.items()):
+            if self.nodes > MAX_NODES:
+                break
             found = self.write(item, depth + 1)
             if not isinstance(found, _Nothing):
-                written[str(key)[:MAX_TEXT]] = found
+                written[str(key)[:MAX_KEY]] = found
         for name, items in (("args", value.args), ("items", tuple(value.elements))):
             found = self.sequence(items, depth + 1) if items else _NOTHING
             if not isinstance(found, _Nothing):
@@ -127,8 +147,8 @@ class _Writer:
     def array(self, value: InertArray, depth: int) -> Json:
         code = value.dtype.code if value.dtype else "unknown"
         shape = " × ".join(map(str, value.shape)) or "scalar"
-        values = array_values(value)
-        if values is None or len(values) > MAX_ITEMS:
+        values = array_values(value, MAX_ITEMS)
+        if values is None:
             return f"numpy array of {code}, {shape}"
         written = [self.write(item, depth + 1) for item in values]
         return [item for item in written if not isinstance(item, _Nothing)]

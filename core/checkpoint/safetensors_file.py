@@ -23,6 +23,12 @@ from core.errors import CheckpointError
 MAX_HEADER = 100_000_000
 """Bytes of a header; the format's own bound."""
 
+MAX_READ_HEADER = 32 << 20
+"""Bytes of a header that are read: 300,000 tensors' worth."""
+
+MAX_CONTAINERS = 1_500_000
+"""Brackets in a header, which each take memory: a tensor has three."""
+
 MAX_RANK = 64
 
 DTYPES: Mapping[str, str] = {
@@ -59,9 +65,13 @@ def is_safetensors(head: bytes) -> bool:
 def read_safetensors(source: LocalFile) -> Contents:
     """The contents of a file. Raises CheckpointError, SourceError."""
     nbytes = struct.unpack("<Q", source.read(0, 8))[0]
-    raw = source.read(8, nbytes)
-    if len(raw) < nbytes:
+    if nbytes > source.size - 8:
         raise cut_off(source, None)
+    if nbytes > MAX_READ_HEADER:
+        raise _unsound(f"its header has {nbytes:,} bytes, more than any checkpoint needs")
+    raw = source.read(8, nbytes)
+    if raw.count(b"{") + raw.count(b"[") > MAX_CONTAINERS:
+        raise _unsound("its header nests more than any checkpoint's")
     try:
         header = json.loads(raw.decode("utf-8"), object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError) as error:

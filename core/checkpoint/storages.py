@@ -38,7 +38,9 @@ def storage_of(identifier: Tree) -> Storage:
         _, offset, numel = view  # type: ignore[assignment]  # checked in the next lines
     if type(numel) is not int or type(offset) is not int or not 0 <= numel < 1 << 62 or offset < 0:
         raise ValueError("a storage in it has an impossible size")
-    return Storage(str(key), dtype, str(location), numel, offset)
+    if not isinstance(key, str | int) or not isinstance(location, str):
+        raise ValueError("a storage in it has no name")
+    return Storage(str(key), dtype, location, numel, offset)
 
 
 def storage_bytes(storage: Storage) -> int:

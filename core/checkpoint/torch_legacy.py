@@ -26,7 +26,7 @@ MAGIC_BYTES = (b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", b"L119547037146038801333356L
 PROTOCOL = 1001
 
 FIRST_READ = 1 << 20
-MAX_PICKLES = 512 << 20
+MAX_PICKLES = 64 << 20
 """Bytes in which the five pickles must end."""
 
 _COUNT = struct.Struct("<q")
@@ -82,7 +82,7 @@ def _read(source: LocalFile, data: bytes) -> Contents:
         )
     main = unpickle(data, mentions, persistent, system.end)
     keys = unpickle(data, mentions, no_persistent_ids, main.end)
-    if not isinstance(keys.tree, list):
+    if not isinstance(keys.tree, list) or not all(isinstance(key, str | int) for key in keys.tree):
         raise CheckpointError(
             "The stream has no list of its storages.",
             "It is damaged: get it again from where it came from.",

@@ -10,7 +10,7 @@ from core.checkpoint.entries import Record
 from core.checkpoint.inert import Storage, Tree
 from core.checkpoint.sources import LocalFile
 from core.checkpoint.storages import entry_maker, storage_bytes, storage_of
-from core.checkpoint.unpickle import Mentions, unpickle
+from core.checkpoint.unpickle import Mentions, PickleEndsEarly, Unpickled, unpickle
 from core.checkpoint.zip_container import (
     Archive,
     local_data,
@@ -19,7 +19,7 @@ from core.checkpoint.zip_container import (
 )
 from core.errors import CheckpointError
 
-MAX_PICKLE = 512 << 20
+MAX_PICKLE = 64 << 20
 """Bytes of data.pkl: a hundred tensors take 10 KB."""
 
 
@@ -68,7 +68,7 @@ def truncated_zip(source: LocalFile) -> CheckpointError:
         return cut_off(source, None)
     name, start = found
     try:
-        read = unpickle(source.read(start, MAX_PICKLE), Mentions(), storage_of)
+        read = _pickle_at(source, start)
         folder = name.removesuffix("data.pkl")
         records = dict(_records_from_the_front(source, start + read.end, folder, read.tree))
 
@@ -79,6 +79,18 @@ def truncated_zip(source: LocalFile) -> CheckpointError:
         return cut_off(source, find_state_dicts(read.tree, entry_maker(record_of)))
     except CheckpointError:
         return cut_off(source, None)
+
+
+def _pickle_at(source: LocalFile, start: int) -> Unpickled:
+    """Read a pickle of unknown length, and little beyond it."""
+    nbytes = 1 << 20
+    while True:
+        try:
+            return unpickle(source.read(start, nbytes), Mentions(), storage_of)
+        except PickleEndsEarly:
+            if nbytes >= MAX_PICKLE or start + nbytes >= source.size:
+                raise
+            nbytes *= 8
 
 
 def _records_from_the_front(

@@ -11,6 +11,7 @@ import struct
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import repeat
 
 from core.checkpoint.constructors import (
     CONSTRUCTORS,
@@ -32,6 +33,16 @@ from core.errors import CheckpointError
 
 MAX_DIGITS = 4000
 """Digits of a number that is written as text; Python itself refuses from 4,300 on."""
+
+MAX_LONG = 2048
+"""Bytes of a number that is written as bytes."""
+
+MAX_OPERATIONS = 16_000_000
+"""Opcodes of one pickle: a tensor takes 30."""
+
+MAX_OBJECTS = 6_000_000
+"""Containers that one pickle may make, with the objects that are copied into them: a tensor takes
+10. It keeps a pickle of single-byte opcodes from filling the memory."""
 
 MAX_NAME = 512
 """Characters of a class's qualified name."""
@@ -76,12 +87,6 @@ class Mentions:
         )
 
 
-class _Mark:
-    __slots__ = ()
-
-
-_MARK = _Mark()
-
 _INT32 = struct.Struct("<i")
 _UINT16 = struct.Struct("<H")
 _UINT32 = struct.Struct("<I")
@@ -102,11 +107,17 @@ def unpickle(
     try:
         return _Loop(data, mentions, persistent, start).run()
     except (struct.error, IndexError) as error:
-        raise PickleEndsEarly(*_sentences("it ends too early")) from error
+        raise _early() from error
+    except KeyError as error:
+        raise _broken("it points at an object that it has not kept") from error
     except UnicodeDecodeError as error:
         raise _broken("a text in it is not UTF-8") from error
-    except (TypeError, ValueError, KeyError, OverflowError, AttributeError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise _broken(str(error)) from error
+
+
+def _early() -> PickleEndsEarly:
+    return PickleEndsEarly(*_sentences("it ends too early"))
 
 
 def _broken(why: str) -> PickleError:
@@ -121,7 +132,11 @@ def _sentences(why: str) -> tuple[str, str]:
 
 
 class _Loop:
-    """One pickle being read: the data, the place in it, the stack and the memo."""
+    """One pickle being read: the data, the memo, and what it may still make.
+
+    As in CPython's pickle, a MARK puts the stack aside for an empty one, so that whatever takes
+    all down to the mark takes a whole list.
+    """
 
     def __init__(
         self,
@@ -131,74 +146,80 @@ class _Loop:
         start: int,
     ) -> None:
         self.data = data
-        self.at = start
+        self.start = start
         self.mentions = mentions
         self.persistent = persistent
-        self.stack: list[Tree | _Mark] = []
-        self.memo: dict[int, Tree] = {}
         self.globals: dict[str, Global] = {}
+        self.room = MAX_OBJECTS
 
     def run(self) -> Unpickled:  # one branch an opcode, the frequent ones first
-        data, stack, memo = self.data, self.stack, self.memo
-        push, pop = stack.append, stack.pop
-        at = self.at
-        while True:
+        data, call, persistent = self.data, self.call, self.persistent
+        uint32 = _UINT32.unpack_from
+        stack: list[Tree] = []
+        aside: list[list[Tree]] = []
+        memo: dict[int, Tree] = {}
+        value: Tree
+        at = self.start
+        for _ in repeat(None, MAX_OPERATIONS):
             op = data[at]
             at += 1
             if op == 0x72:  # LONG_BINPUT
-                memo[_UINT32.unpack_from(data, at)[0]] = self.top()
+                memo[uint32(data, at)[0]] = stack[-1]
                 at += 4
             elif op == 0x71:  # BINPUT
-                memo[data[at]] = self.top()
+                memo[data[at]] = stack[-1]
                 at += 1
             elif op == 0x68:  # BINGET
-                push(memo[data[at]])
+                stack.append(memo[data[at]])
                 at += 1
-            elif op == 0x6A:  # LONG_BINGET
-                push(memo[_UINT32.unpack_from(data, at)[0]])
-                at += 4
             elif op == 0x4B:  # BININT1
-                push(data[at])
+                stack.append(data[at])
                 at += 1
+            elif op == 0x58:  # BINUNICODE
+                end = at + 4 + uint32(data, at)[0]
+                stack.append(self.slice(at + 4, end).decode("utf-8", "surrogatepass"))
+                at = end
+            elif op == 0x28:  # MARK
+                aside.append(stack)
+                stack = []
+            elif op == 0x85:  # TUPLE1
+                stack[-1] = (stack[-1],)
+            elif op == 0x74:  # TUPLE
+                value = tuple(stack)
+                stack = aside.pop()
+                stack.append(value)
+            elif op == 0x52:  # REDUCE
+                args = stack.pop()
+                stack[-1] = call(stack[-1], args)
+            elif op == 0x86:  # TUPLE2
+                value = stack.pop()
+                stack[-1] = (stack[-1], value)
+            elif op == 0x51:  # BINPERSID
+                stack[-1] = persistent(stack[-1])
+            elif op == 0x29:  # EMPTY_TUPLE
+                stack.append(())
+            elif op == 0x89:  # NEWFALSE
+                stack.append(False)
+            elif op == 0x6A:  # LONG_BINGET
+                stack.append(memo[uint32(data, at)[0]])
+                at += 4
             elif op == 0x4D:  # BININT2
-                push(_UINT16.unpack_from(data, at)[0])
+                stack.append(_UINT16.unpack_from(data, at)[0])
                 at += 2
             elif op == 0x4A:  # BININT
-                push(_INT32.unpack_from(data, at)[0])
+                stack.append(_INT32.unpack_from(data, at)[0])
                 at += 4
-            elif op == 0x28:  # MARK
-                push(_MARK)
-            elif op == 0x58:  # BINUNICODE
-                end = at + 4 + _UINT32.unpack_from(data, at)[0]
-                push(self.slice(at + 4, end).decode("utf-8", "surrogatepass"))
-                at = end
-            elif op == 0x74:  # TUPLE
-                push(tuple(self.marked()))
-            elif op == 0x85:  # TUPLE1
-                push((self.pop(),))
-            elif op == 0x86:  # TUPLE2
-                second = self.pop()
-                push((self.pop(), second))
-            elif op == 0x87:  # TUPLE3
-                third, second = self.pop(), self.pop()
-                push((self.pop(), second, third))
-            elif op == 0x52:  # REDUCE
-                args = self.pop()
-                push(self.call(self.pop(), args))
-            elif op == 0x51:  # BINPERSID
-                push(self.persistent(self.pop()))
-            elif op == 0x89:  # NEWFALSE
-                push(False)
-            elif op == 0x88:  # NEWTRUE
-                push(True)
-            elif op == 0x29:  # EMPTY_TUPLE
-                push(())
             elif op == 0x94:  # MEMOIZE
-                memo[len(memo)] = self.top()
+                memo[len(memo)] = stack[-1]
             elif op == 0x8C:  # SHORT_BINUNICODE
                 end = at + 1 + data[at]
-                push(self.slice(at + 1, end).decode("utf-8", "surrogatepass"))
+                stack.append(self.slice(at + 1, end).decode("utf-8", "surrogatepass"))
                 at = end
+            elif op == 0x87:  # TUPLE3
+                third, second = stack.pop(), stack.pop()
+                stack[-1] = (stack[-1], second, third)
+            elif op == 0x88:  # NEWTRUE
+                stack.append(True)
             elif op == 0x95:  # FRAME: only a hint for streams
                 at += 8
             elif op == 0x80:  # PROTO
@@ -206,170 +227,167 @@ class _Loop:
                     raise ValueError(f"it is of protocol {data[at]}, and 5 is the newest")
                 at += 1
             elif op == 0x2E:  # STOP
-                return Unpickled(self.pop(), at)
-            elif op == 0x30:  # POP
-                pop()
+                return Unpickled(stack.pop(), at)
+            elif op == 0x30:  # POP: an object, or a mark that nothing lies on
+                if stack:
+                    stack.pop()
+                else:
+                    stack = aside.pop()
             elif op == 0x31:  # POP_MARK
-                self.marked()
+                stack = aside.pop()
             elif op == 0x32:  # DUP
-                push(self.top())
+                stack.append(stack[-1])
             elif op == 0x4E:  # NONE
-                push(None)
+                stack.append(None)
             elif op == 0x47:  # BINFLOAT
-                push(_FLOAT64.unpack_from(data, at)[0])
+                stack.append(_FLOAT64.unpack_from(data, at)[0])
                 at += 8
             elif op == 0x8A:  # LONG1
                 end = at + 1 + data[at]
-                push(int.from_bytes(self.slice(at + 1, end), "little", signed=True))
+                stack.append(int.from_bytes(self.slice(at + 1, end), "little", signed=True))
                 at = end
             elif op == 0x8B:  # LONG4
-                end = at + 4 + self.length(_INT32.unpack_from(data, at)[0])
-                push(int.from_bytes(self.slice(at + 4, end), "little", signed=True))
+                length = _INT32.unpack_from(data, at)[0]
+                if not 0 <= length <= MAX_LONG:
+                    raise ValueError("a number in it is impossibly long")
+                end = at + 4 + length
+                stack.append(int.from_bytes(self.slice(at + 4, end), "little", signed=True))
                 at = end
             elif op == 0x7D:  # EMPTY_DICT
-                push(InertDict())
+                self.take(1)
+                stack.append(InertDict())
             elif op == 0x5D:  # EMPTY_LIST
-                push([])
+                self.take(1)
+                stack.append([])
             elif op == 0x8F:  # EMPTY_SET
-                push(set())
+                self.take(4)
+                stack.append(set())
             elif op == 0x75:  # SETITEMS
-                self.set_items(self.marked())
+                items, stack = stack, aside.pop()
+                self.set_items(stack[-1], items)
             elif op == 0x73:  # SETITEM
-                value = self.pop()
-                self.set_items([self.pop(), value])
+                value = stack.pop()
+                key = stack.pop()
+                self.set_items(stack[-1], [key, value])
             elif op == 0x65:  # APPENDS
-                self.extend(self.marked())
+                items, stack = stack, aside.pop()
+                self.extend(stack[-1], items)
             elif op == 0x61:  # APPEND
-                self.extend([self.pop()])
+                value = stack.pop()
+                self.extend(stack[-1], [value])
             elif op == 0x90:  # ADDITEMS
-                items = self.marked()
-                into = self.top()
-                if isinstance(into, set):
-                    into.update(map(dict_key, items))
-                else:
-                    self.extend(items)
+                items, stack = stack, aside.pop()
+                self.extend(stack[-1], items)
             elif op == 0x91:  # FROZENSET
-                push({dict_key(item) for item in self.marked()})
+                self.take(4)
+                items, stack = stack, aside.pop()
+                stack.append({dict_key(item) for item in items})
             elif op == 0x64:  # DICT
-                items = self.marked()
-                push(InertDict())
-                self.set_items(items)
+                self.take(1)
+                items, stack = stack, aside.pop()
+                stack.append(InertDict())
+                self.set_items(stack[-1], items)
             elif op == 0x6C:  # LIST
-                push(self.marked())
+                self.take(1)
+                items, stack = stack, aside.pop()
+                stack.append(items)
             elif op == 0x62:  # BUILD
-                self.build(self.pop())
+                value = stack.pop()
+                self.build(stack[-1], value)
             elif op == 0x63:  # GLOBAL
                 module, at = self.line(at)
                 name, at = self.line(at)
-                push(self.name(module, name))
+                stack.append(self.name(module, name))
             elif op == 0x93:  # STACK_GLOBAL
-                attribute, package = self.pop(), self.pop()
+                attribute, package = stack.pop(), stack.pop()
                 if not isinstance(package, str) or not isinstance(attribute, str):
                     raise TypeError("a class in it has no name")
-                push(self.name(package, attribute))
+                stack.append(self.name(package, attribute))
             elif op == 0x81:  # NEWOBJ
-                args = self.pop()
-                push(self.call(self.pop(), args))
+                args = stack.pop()
+                stack[-1] = call(stack[-1], args)
             elif op == 0x92:  # NEWOBJ_EX
-                keywords, args = self.pop(), self.pop()
-                made = self.call(self.pop(), args)
+                keywords, args = stack.pop(), stack.pop()
+                made = call(stack.pop(), args)
                 if isinstance(made, Opaque) and isinstance(keywords, dict):
+                    self.take(len(keywords))
                     made.items.update(keywords)
-                push(made)
+                stack.append(made)
             elif op == 0x6F:  # OBJ
-                items = self.marked()
-                push(self.call(items[0], tuple(items[1:])))
+                items, stack = stack, aside.pop()
+                stack.append(call(items[0], tuple(items[1:])))
             elif op == 0x69:  # INST
                 module, at = self.line(at)
                 name, at = self.line(at)
-                push(self.call(self.name(module, name), tuple(self.marked())))
+                items, stack = stack, aside.pop()
+                stack.append(call(self.name(module, name), tuple(items)))
             elif op in (0x54, 0x42):  # BINSTRING, BINBYTES
-                size = _INT32 if op == 0x54 else _UINT32
-                end = at + 4 + self.length(size.unpack_from(data, at)[0])
+                length = (_INT32 if op == 0x54 else _UINT32).unpack_from(data, at)[0]
+                if length < 0:
+                    raise ValueError("a length in it is negative")
+                end = at + 4 + length
                 raw = self.slice(at + 4, end)
-                push(raw if op == 0x42 else _text(raw))
+                stack.append(raw if op == 0x42 else _text(raw))
                 at = end
             elif op in (0x55, 0x43):  # SHORT_BINSTRING, SHORT_BINBYTES
                 end = at + 1 + data[at]
                 raw = self.slice(at + 1, end)
-                push(raw if op == 0x43 else _text(raw))
+                stack.append(raw if op == 0x43 else _text(raw))
                 at = end
             elif op in (0x8D, 0x8E, 0x96):  # BINUNICODE8, BINBYTES8, BYTEARRAY8
                 end = at + 8 + _UINT64.unpack_from(data, at)[0]
                 raw = self.slice(at + 8, end)
-                push(raw.decode("utf-8", "surrogatepass") if op == 0x8D else raw)
+                stack.append(raw.decode("utf-8", "surrogatepass") if op == 0x8D else raw)
                 at = end
             elif op in (0x70, 0x67):  # PUT, GET
                 text, at = self.line(at)
                 if op == 0x70:
-                    memo[_integer(text)] = self.top()
+                    memo[_integer(text)] = stack[-1]
                 else:
-                    push(memo[_integer(text)])
+                    stack.append(memo[_integer(text)])
             elif op == 0x49:  # INT
                 text, at = self.line(at)
-                push({"00": False, "01": True}.get(text, _integer(text)))
+                stack.append({"00": False, "01": True}.get(text, _integer(text)))
             elif op == 0x4C:  # LONG
                 text, at = self.line(at)
-                push(_integer(text.removesuffix("L")))
+                stack.append(_integer(text.removesuffix("L")))
             elif op == 0x46:  # FLOAT
                 text, at = self.line(at)
-                push(float(text[:MAX_DIGITS]))
+                stack.append(float(text[:MAX_DIGITS]))
             elif op == 0x56:  # UNICODE
                 text, at = self.line(at, "raw-unicode-escape")
-                push(text)
+                stack.append(text)
             elif op == 0x53:  # STRING
                 text, at = self.line(at)
-                push(text[1:-1] if text[:1] in ("'", '"') else text)
+                stack.append(text[1:-1] if text[:1] in ("'", '"') else text)
             elif op == 0x50:  # PERSID
                 text, at = self.line(at)
-                push(self.persistent(text))
+                stack.append(persistent(text))
             elif op in (0x82, 0x83, 0x84):  # EXT1, EXT2, EXT4
                 width = {0x82: 1, 0x83: 2, 0x84: 4}[op]
                 code = int.from_bytes(self.slice(at, at + width), "little")
                 at += width
-                push(self.name("copyreg extension", str(code)))
+                stack.append(self.name("copyreg extension", str(code)))
             else:
                 raise ValueError(f"byte {at - 1} is no opcode")
-
-    def top(self) -> Tree:
-        top = self.stack[-1]
-        if isinstance(top, _Mark):
-            raise ValueError("a mark stands where an object should")
-        return top
-
-    def pop(self) -> Tree:
-        top = self.stack.pop()
-        if isinstance(top, _Mark):
-            raise ValueError("a mark stands where an object should")
-        return top
-
-    def marked(self) -> list[Tree]:
-        """Take all that lies above the last mark, and the mark."""
-        items: list[Tree] = []
-        stack = self.stack
-        while True:
-            top = stack.pop()
-            if isinstance(top, _Mark):
-                break
-            items.append(top)
-        items.reverse()
-        return items
+        raise ValueError("it takes more steps than any checkpoint's")
 
     def slice(self, start: int, end: int) -> bytes:
         if end > len(self.data):
-            raise IndexError
+            raise _early()
         return self.data[start:end]
-
-    def length(self, length: int) -> int:
-        if length < 0:
-            raise ValueError("a length in it is negative")
-        return length
 
     def line(self, at: int, encoding: str = "utf-8") -> tuple[str, int]:
         end = self.data.find(b"\n", at)
         if end < 0:
-            raise IndexError
+            raise _early()
         return self.data[at:end].decode(encoding), end + 1
+
+    def take(self, room: int) -> None:
+        """Keep what a few opcodes can make or copy in proportion to the file."""
+        self.room -= room
+        if self.room < 0:
+            raise ValueError("it makes more objects than any checkpoint holds")
 
     def name(self, module: str, name: str) -> Global:
         qualified = f"{module}.{name}"
@@ -381,22 +399,24 @@ class _Loop:
     def call(self, function: Tree, args: Tree) -> Tree:
         if not isinstance(args, tuple):
             args = (args,)
-        if isinstance(function, Global):
-            constructor = CONSTRUCTORS.get(function.name)
-            if constructor is None:
-                return Opaque(function.name, args)
+        constructor = CONSTRUCTORS.get(function.name) if type(function) is Global else None
+        if constructor is not None:
+            # What is called may copy its arguments, and a memo gives the same ones many times.
+            self.take(1 + len(args) + (_weight(args[0]) if args else 0))
             try:
                 return constructor(*args)
-            except (TypeError, ValueError, struct.error, OverflowError, RecursionError):
-                return Opaque(function.name, args)
+            except (TypeError, ValueError, struct.error, OverflowError):
+                pass
+        self.take(4)
+        if isinstance(function, Global):
+            return Opaque(function.name, args)
         if isinstance(function, Opaque):
-            return Opaque(f"{function.name}(…)", args)
+            return Opaque(function.name.removesuffix("(…)") + "(…)", args)
         return Opaque(f"{type(function).__name__} object", args)
 
-    def set_items(self, items: list[Tree]) -> None:
+    def set_items(self, into: Tree, items: list[Tree]) -> None:
         if len(items) % 2:
             raise ValueError("a key in it has no value")
-        into = self.top()
         if isinstance(into, Opaque):
             into = into.items
         if not isinstance(into, dict):
@@ -405,34 +425,44 @@ class _Loop:
             key = items[position]
             into[key if type(key) is str else dict_key(key)] = items[position + 1]
 
-    def extend(self, items: list[Tree]) -> None:
-        into = self.top()
+    def extend(self, into: Tree, items: list[Tree]) -> None:
         if isinstance(into, Opaque):
             into.elements.extend(items)
         elif isinstance(into, list):
             into.extend(items)
+        elif isinstance(into, set):
+            into.update(map(dict_key, items))
 
-    def build(self, state: Tree) -> None:
+    def build(self, into: Tree, state: Tree) -> None:
         """BUILD: in Python it runs __setstate__ or fills __dict__; here it notes the state."""
-        into = self.top()
         if isinstance(into, Opaque):
             # A second tuple of (state, slots) or a second BUILD adds to what is there.
             if isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], dict):
                 merged = InertDict()
                 for part in state:
                     if isinstance(part, dict):
+                        self.take(1 + len(part))
                         merged.update(part)
                 state = merged
             if isinstance(into.state, dict) and isinstance(state, dict):
+                self.take(len(state))
                 into.state.update(state)
             else:
                 into.state = state
         elif isinstance(into, InertDict):
             into.attributes = state
         elif isinstance(into, InertArray):
+            self.take(sum(map(_weight, state)) if isinstance(state, tuple) else 0)
             build_array(into, state)
         elif isinstance(into, InertDtype):
             build_dtype(into, state)
+
+
+def _weight(value: Tree) -> int:
+    """What a copy of a value takes, in objects of about 64 bytes."""
+    if isinstance(value, str | bytes):
+        return len(value) >> 6
+    return len(value) if isinstance(value, list | tuple | dict | set) else 0
 
 
 def _text(raw: bytes) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from core.checkpoint.entries import Record
 from core.checkpoint.inert import Storage
@@ -26,8 +26,11 @@ _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR = struct.Struct("<4sLQL")
 
 MAX_COMMENT = 0xFFFF
-MAX_DIRECTORY = 256 << 20
-"""Bytes of a central directory: 2 million members' worth."""
+MAX_DIRECTORY = 32 << 20
+"""Bytes of a central directory: 400,000 tensors' worth."""
+
+WINDOW = 16 << 10
+"""Bytes that are read at once where members' own headers are."""
 
 ALIGNMENT_SEARCH = 64
 """Bytes after a member within which the next one begins: its data descriptor."""
@@ -37,8 +40,7 @@ class NoDirectory(Exception):
     """The zip has no end: it is cut off, or no zip."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """A file in the zip; `method` 0 means stored as it is. `offset` is its local header's."""
 
     name: str
@@ -49,12 +51,14 @@ class Member:
     encrypted: bool
 
 
-@dataclass(frozen=True, slots=True)
 class Archive:
     """A zip's members by name, in the order of its directory."""
 
-    source: LocalFile
-    members: Mapping[str, Member]
+    def __init__(self, source: LocalFile, members: Mapping[str, Member]) -> None:
+        self.source = source
+        self.members = members
+        self._window = b""
+        self._window_start = 0
 
     def record(self, name: str) -> Record:
         """Where a member's bytes lie; raises CheckpointError."""
@@ -64,26 +68,36 @@ class Archive:
                 f"The archive names {name[:200]}, which is not in it.",
                 "The file is damaged: get it again from where it came from.",
             )
-        if member.method != 0 or member.encrypted:
-            how = "encrypted" if member.encrypted else "compressed"
+        _, start, nbytes, crc32, method, encrypted = member
+        if method != 0 or encrypted:
+            how = "encrypted" if encrypted else "compressed"
             raise CheckpointError(
                 f"The archive's member {name[:200]} is {how}, which torch.save never does.",
                 "Somebody packed it again: unpack the zip, and zip the same folder without "
                 "compression.",
             )
-        header = _LOCAL.unpack(self._read(member.offset, _LOCAL.size, name))
-        magic, name_length, extra_length = header[0], header[9], header[10]
-        if magic != LOCAL_MAGIC:
+        stored_name = name.encode()
+        length = _LOCAL.size + len(stored_name)
+        at = start - self._window_start
+        if at < 0 or at + length > len(self._window):
+            # Small tensors' headers lie side by side: one read serves many.
+            self._window = self.source.read(start, max(WINDOW, length))
+            self._window_start, at = start, 0
+        window = self._window
+        if len(window) - at < length:
             raise _damaged(name)
-        stored_name = self._read(member.offset + _LOCAL.size, name_length, name)
-        if stored_name != name.encode():
+        magic, _, _, _, _, _, _, _, _, name_length, extra_length = _LOCAL.unpack_from(window, at)
+        if (
+            magic != LOCAL_MAGIC
+            or name_length != len(stored_name)
+            or window[at + _LOCAL.size : at + length] != stored_name
+        ):
             raise _damaged(name)
-        offset = member.offset + _LOCAL.size + name_length + extra_length
-        if offset + member.nbytes > self.source.size:
+        offset = start + length + extra_length
+        if offset + nbytes > self.source.size:
             raise _damaged(name)
         # A file saved with its checksums switched off has zeros in their place.
-        crc32 = member.crc32 if member.crc32 or member.nbytes == 0 else None
-        return Record(name, offset, member.nbytes, crc32, self.source)
+        return Record(name, offset, nbytes, crc32 if crc32 or nbytes == 0 else None, self.source)
 
     def read(self, name: str, limit: int) -> bytes:
         """A small member's bytes; raises CheckpointError where it is larger than `limit`."""
@@ -95,12 +109,6 @@ class Archive:
                 "The file was made to fill the memory: get it from a source you trust.",
             )
         return self.source.read(record.offset, record.nbytes)
-
-    def _read(self, offset: int, nbytes: int, name: str) -> bytes:
-        found = self.source.read(offset, nbytes)
-        if len(found) < nbytes:
-            raise _damaged(name)
-        return found
 
 
 def _damaged(name: str) -> CheckpointError:
@@ -118,6 +126,7 @@ def open_archive(source: LocalFile) -> Archive:
         raise NoDirectory
     data = source.read(start, nbytes)
     members: dict[str, Member] = {}
+    spans: list[tuple[int, int, str]] = []
     at = 0
     while at < len(data) and len(members) < count:
         if len(data) - at < _CENTRAL.size:
@@ -139,22 +148,22 @@ def open_archive(source: LocalFile) -> Archive:
             raise _unsound(f"it holds {name[:200]} twice")
         if offset + size > source.size and method == 0:
             raise _unsound(f"{name[:200]} lies outside of it")
+        if method == 0 and packed != size:
+            raise _unsound(f"{name[:200]} has two sizes")
         members[name] = Member(name, offset, size, crc32, method, bool(flags & 1))
+        spans.append((offset, offset + _LOCAL.size + name_length + packed, name))
     if len(members) != count:
         raise NoDirectory
-    _refuse_overlaps(members)
+    _refuse_overlaps(spans)
     return Archive(source, members)
 
 
-def _refuse_overlaps(members: Mapping[str, Member]) -> None:
+def _refuse_overlaps(spans: list[tuple[int, int, str]]) -> None:
     end = 0
-    for offset, size, name in sorted(
-        (member.offset, member.nbytes if member.method == 0 else 0, member.name)
-        for member in members.values()
-    ):
-        if offset < end:
+    for start, stop, name in sorted(spans):
+        if start < end:
             raise _unsound(f"{name[:200]} lies over another member")
-        end = offset + _LOCAL.size + len(name.encode()) + size
+        end = stop
 
 
 def _unsound(why: str) -> CheckpointError:
