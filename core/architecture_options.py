@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from core.architectures import MAX_OPTION, Architecture, options_of
+from core.architectures import MAX_OPTION, Architecture, options_of, signature
 from core.checkpoint.entries import StateDict
 from core.errors import ArchitectureError
 from core.proposals import propose_num_classes
@@ -33,3 +33,16 @@ def classes_in(state_dict: StateDict, architecture: Architecture) -> int | None:
     except ArchitectureError:
         return None
     return classes if classes is not None and 0 < classes <= MAX_OPTION else None
+
+
+def other_classes(state_dict: StateDict, architecture: Architecture) -> int | None:
+    """How many classes the state_dict's head has, where the architecture now has another number;
+    None where it has that number, or where it cannot be told."""
+    classes = classes_in(state_dict, architecture)
+    if classes is None or dict(architecture.options).get("num_classes") == classes:
+        return None
+    try:
+        wanted = signature(with_option(architecture, "num_classes", classes))
+        return None if wanted == signature(architecture) else classes
+    except ArchitectureError:
+        return None

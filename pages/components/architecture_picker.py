@@ -6,7 +6,12 @@ from collections.abc import Callable, Mapping
 
 import streamlit as st
 
-from core.architecture_options import classes_in, with_classes, with_option
+from core.architecture_options import (
+    classes_in,
+    other_classes,
+    with_classes,
+    with_option,
+)
 from core.architectures import Architecture, catalogue, options_of
 from core.checkpoint import Checkpoint, StateDict
 from core.errors import ArchitectureError
@@ -59,7 +64,7 @@ def architecture_picker(
     if stated and (current is None or current.name != stated.architecture.name):
         _offer(key, stated, state_dict, choose)
     elif current is not None:
-        _say_classes(current, _classes(checkpoint.identity, state_dict.path, current, state_dict))
+        _classes(key, current, checkpoint, state_dict, choose)
 
 
 def _known() -> tuple[Architecture, ...]:
@@ -102,16 +107,27 @@ def _offer(key: str, stated: Stated, state_dict: StateDict, choose: Choose) -> N
         )
 
 
-def _say_classes(current: Architecture, classes: int | None) -> None:
-    if classes is not None and dict(current.options).get("num_classes") == classes:
-        st.caption(f"{count(classes)} classes: read from the shape of the file's last layer.")
+def _classes(
+    key: str, current: Architecture, checkpoint: Checkpoint, state_dict: StateDict, choose: Choose
+) -> None:
+    """Say where the number of classes is from, or offer the file's own."""
+    there, other = _classes_of(checkpoint.identity, state_dict.path, current, state_dict)
+    if other is not None:
+        st.button(
+            f"Set {count(other)} classes, as the file's last layer has",
+            key=f"{key}-classes",
+            on_click=choose,
+            args=(with_option(current, "num_classes", other),),
+        )
+    elif there is not None and dict(current.options).get("num_classes") == there:
+        st.caption(f"{count(there)} classes: read from the shape of the file's last layer.")
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _classes(
+def _classes_of(
     identity: str, path: str, architecture: Architecture, _state_dict: StateDict
-) -> int | None:
-    return classes_in(_state_dict, architecture)
+) -> tuple[int | None, int | None]:
+    return classes_in(_state_dict, architecture), other_classes(_state_dict, architecture)
 
 
 def as_in_a() -> None:

@@ -120,6 +120,8 @@ def load_button(
     if outcome and resident:
         _show(outcome)
         return outcome
+    if outcome:
+        st.caption("The server has made room for other models since: load this one again.")
     return None
 
 
@@ -175,6 +177,10 @@ def _loading(
     return work
 
 
+def _time(seconds: float) -> str:
+    return f"{seconds:.2f}\u202fs" if seconds >= 1 else f"{1000 * seconds:.0f}\u202fms"
+
+
 def _smoke(loaded: LoadedModel) -> SmokeRun | LoadError:
     try:
         return smoke_run(loaded)
@@ -187,7 +193,7 @@ def _show(outcome: Outcome) -> None:
     said = (
         f"Already loaded on {where}, and shared: nothing was read again."
         if outcome.shared
-        else f"Loaded on {where} in {outcome.seconds:.2f}\u00a0s."
+        else f"Loaded on {where} in {_time(outcome.seconds)}."
     )
     left = f" {count(outcome.initialised)} keys as initialised." if outcome.initialised else ""
     st.success(f"{said} {size(outcome.nbytes)} of weights.{left}", icon=":material/check:")
@@ -199,6 +205,6 @@ def _show(outcome: Outcome) -> None:
     else:
         st.markdown(
             f"Smoke run: a random input of {shape(smoke.input_shape)} gave "
-            f"{shape(smoke.output_shape)} in {1000 * smoke.seconds:.0f}\u00a0ms, with "
+            f"{shape(smoke.output_shape)} in {_time(smoke.seconds)}, with "
             f"{size(smoke.peak_bytes)} of memory."
         )

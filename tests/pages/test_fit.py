@@ -111,6 +111,17 @@ def test_a_chosen_architecture_gets_the_heads_number_of_classes(saved):
     at.number_input(key="fit-A-option-num_classes").set_value(9).run()
     assert "120 of 122 keys match, 2 have another shape" in verdict(at)
     assert "7 × 512 in the file, 9 × 512 wanted" in diff(at)
+    press(at, "Set 7 classes, as the file's last layer has")
+    assert verdict(at) == "Fits: 122 of 122 keys."
+
+
+def test_a_timm_model_takes_other_input_channels_too(saved):
+    saved({"conv1.weight": torch.zeros(64, 1, 7, 7)})
+    at = fit_page(SlotState(FILE, None, "timm:resnet18"))
+    assert "conv1.weight" in diff(at)
+    assert "64 × 1 × 7 × 7 in the file, 64 × 3 × 7 × 7 wanted" in diff(at)
+    at.number_input(key="fit-A-option-in_chans").set_value(1).run()
+    assert "1 of 122 keys match" in verdict(at)
 
 
 def test_one_click_takes_the_proposal_and_the_diff_changes_at_once(saved):
@@ -250,3 +261,34 @@ def test_a_key_that_looks_like_markdown_stays_text(saved):
     at = fit_page(SlotState(FILE, None, "torchvision:resnet18"))
     assert "<img" not in diff(at)
     assert "![" not in " ".join(element.value for element in (*at.subheader, *at.markdown))
+
+
+def test_the_owners_own_model_is_in_the_list_and_loads(saved, tmp_path, monkeypatch):
+    (tmp_path / "owners_nets.py").write_text(
+        "from torch import nn\n"
+        "from torchvision.models import resnet18\n"
+        "class Wrapper(nn.Module):\n"
+        "    def __init__(self, num_classes=10):\n"
+        "        super().__init__()\n"
+        "        self.resnet = resnet18(num_classes=num_classes)\n"
+        "    def forward(self, x):\n"
+        "        return self.resnet(x)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("LOUPE_MODELS", "owners_nets:Wrapper")
+    st.cache_resource.clear()
+    saved({f"resnet.{key}": value for key, value in resnet18(num_classes=10).state_dict().items()})
+    at = fit_page(SlotState(FILE))
+    at.selectbox(key="fit-A-architecture").select("own owners_nets.Wrapper").run()
+    assert verdict(at) == "Fits: 122 of 122 keys."
+    load(at, "Load the model")
+    assert "gave 1 × 10 in" in words(at)
+
+
+def test_an_owners_module_that_is_broken_leaves_the_libraries_usable(saved, monkeypatch):
+    monkeypatch.setenv("LOUPE_MODELS", "no_such_module")
+    st.cache_resource.clear()
+    saved(resnet18().state_dict())
+    at = fit_page(SlotState(FILE, None, "torchvision:resnet18"))
+    assert "no_such_module" in at.error[0].value.replace("\\", "")
+    assert verdict(at) == "Fits: 122 of 122 keys."
