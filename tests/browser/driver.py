@@ -88,10 +88,14 @@ def settled(page: Page) -> None:
 
 def go(page: Page, name: str) -> None:
     """Choose a page of the top navigation by its name, and wait until it is there."""
-    links = "stTopNavLink"
-    if page.viewport_size and page.viewport_size["width"] < NARROW:
-        page.get_by_test_id("stExpandSidebarButton").click()
-        links = "stSidebarNavLink"
-    page.get_by_test_id(links).filter(has_text=re.compile(f"{name}$")).click()
+    narrow = page.viewport_size is not None and page.viewport_size["width"] < NARROW
+    drawer = page.get_by_test_id("stExpandSidebarButton")
+    if narrow and drawer.is_visible():
+        drawer.click()
+    links = page.get_by_test_id("stSidebarNavLink" if narrow else "stTopNavLink")
+    links.filter(has_text=re.compile(f"{name}$")).click()
     expect(page.get_by_role("heading", name=name, level=1)).to_be_visible(timeout=SETTLED_WITHIN)
     settled(page)
+    if narrow and not drawer.is_visible():
+        page.get_by_test_id("stSidebarHeader").get_by_role("button").click()
+        expect(drawer).to_be_visible()
