@@ -1,101 +1,122 @@
-"""What loading costs: Loupe's load_model against plain torch, from the same file, on the CPU.
+"""Loading beside plain torch, ready for inference on the CPU, in one run: ratios, peak memory.
 
-Run from the repository's root with `python -m benchmarks.load`. Plain torch builds the network,
-calls torch.load and load_state_dict; both begin with a path and end with a model in eval mode,
-and the file is in the page cache for both. The peak is what a fresh process grows by, over what
-it takes once everything is imported and the network's keys are known (VmHWM of proc(5)).
+    python benchmarks/load.py [--repeats 5] [ARCHITECTURE ...]
+
+Plain torch is build + torch.load(weights_only=True) + load_state_dict; Loupe is open, match and
+load. Each is measured in a fresh process of its own: the best of
+the repeats, files warm in the page cache, imports and the first signature not counted. Memory
+is the growth of the peak resident set (VmHWM of Linux) over one load, against the weights' bytes.
 """
 
-from __future__ import annotations
-
+import argparse
+import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 from torch import nn
-from torchvision.models import get_model
 
-from core.architectures import Architecture, signature
+from core.architectures import Architecture, build, parse_architecture, signature
 from core.checkpoint import open_checkpoint
 from core.load import load_model
 
-NAMES = ("vit_b_16", "resnet18", "resnet50")
-ROUNDS = 5
+ARCHITECTURES = ("torchvision:vit_b_16", "torchvision:resnet18", "torchvision:resnet50")
+
+MB = 1_000_000
 
 
 def main() -> None:
-    print(f"{'':10} {'plain torch':>20} {'Loupe':>20}   ratio")
-    for name in NAMES:
-        with TemporaryDirectory() as folder:
-            path = Path(folder) / f"{name}.pth"
-            weights = get_model(name).state_dict()
-            nbytes = sum(tensor.nbytes for tensor in weights.values())
-            torch.save(weights, path)
-            del weights
-            signature(Architecture("torchvision", name))  # the app knows it from the Fit page
-            plain, ours = best_of(lambda: by_torch(name, path), lambda: by_loupe(name, path))  # noqa: B023
-            peaks = [peak(how, name, path) / nbytes for how in WAYS]
-        print(
-            f"{name:10} {1000 * plain:7.0f} ms, {peaks[0]:4.2f} ×   {1000 * ours:7.0f} ms, "
-            f"{peaks[1]:4.2f} ×   {plain / ours:5.1f}   (peaks in weights of {nbytes / 1e6:.0f} MB)"
-        )
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("architectures", nargs="*", default=ARCHITECTURES)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--measure", nargs=2, metavar=("WAY", "FILE"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    architectures = [parse_architecture(name) for name in options.architectures]
+    if options.measure:
+        way, file = options.measure
+        print(json.dumps(measure(WAYS[way], Path(file), architectures[0], options.repeats)))
+        return
+    times = f"{'':28}{'Loupe':>11}{'torch':>12}{'ratio':>9}"
+    print(f"{times}{'weights':>11}{'Loupe peak':>13}{'torch':>8}", flush=True)
+    for architecture in architectures:
+        with tempfile.TemporaryDirectory() as folder:
+            compare(architecture, Path(folder) / "model.pth", options.repeats)
 
 
-def by_torch(name: str, path: Path) -> nn.Module:
-    """The model as anybody loads it."""
-    model = get_model(name)
-    model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    return model.eval()
+def compare(architecture: Architecture, path: Path, repeats: int) -> None:
+    """One row: best times and their ratio, peaks as multiples of the weights."""
+    state_dict = build(architecture).state_dict()
+    nbytes = sum(tensor.nbytes for tensor in state_dict.values())
+    torch.save(state_dict, path)
+    del state_dict
+    (ours, our_peak), (theirs, their_peak) = (
+        in_a_fresh_process(way, path, architecture, repeats) for way in WAYS
+    )
+    times = f"{ours * 1e3:>8.0f} ms{theirs * 1e3:>9.0f} ms{theirs / ours:>8.1f}×"
+    peaks = f"{our_peak / nbytes:>12.2f}×{their_peak / nbytes:>7.2f}×"
+    print(f"{architecture.title:28}{times}{nbytes / MB:>8.0f} MB{peaks}", flush=True)
 
 
-def by_loupe(name: str, path: Path) -> nn.Module:
-    """The model as Loupe loads it, opening the file included."""
-    state_dict = open_checkpoint(path).state_dict()
-    return load_model(state_dict, Architecture("torchvision", name)).model
+def in_a_fresh_process(
+    way: str, path: Path, architecture: Architecture, repeats: int
+) -> tuple[float, int]:
+    command = [sys.executable, __file__, architecture.key, "--repeats", str(repeats)]
+    done = subprocess.run(
+        [*command, "--measure", way, str(path)], stdout=subprocess.PIPE, text=True, check=True
+    )
+    seconds, peak = json.loads(done.stdout)
+    return seconds, peak
 
 
-WAYS: dict[str, Callable[[str, Path], nn.Module]] = {"torch": by_torch, "loupe": by_loupe}
+def loupe(path: Path, architecture: Architecture) -> nn.Module:
+    return load_model(open_checkpoint(path).state_dict(), architecture).model
 
 
-def best_of(*works: Callable[[], object]) -> list[float]:
-    """The best time of each in seconds, taken in turn so that a busy moment hits all."""
-    times: list[list[float]] = [[] for _ in works]
-    for _ in range(ROUNDS):
-        for work, taken in zip(works, times, strict=True):
-            started = time.perf_counter()
-            work()
-            taken.append(time.perf_counter() - started)
-    return [min(taken) for taken in times]
+def plain(path: Path, architecture: Architecture) -> nn.Module:
+    model = build(architecture)
+    model.load_state_dict(torch.load(path, weights_only=True))
+    return model
 
 
-def peak(how: str, name: str, path: Path) -> int:
-    """Bytes by which a fresh process grows at most while it loads the model."""
-    command = [sys.executable, "-m", "benchmarks.load", how, name, str(path)]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+Way = Callable[[Path, Architecture], nn.Module]
+
+WAYS: dict[str, Way] = {"loupe": loupe, "torch": plain}
 
 
-def print_growth(how: str, name: str, path: Path) -> None:
-    """Load once in this process and print the bytes by which it grew at most."""
-    signature(Architecture("torchvision", name))
-    before = resident("VmRSS")
-    WAYS[how](name, path)
-    print(resident("VmHWM") - before)
+def measure(way: Way, path: Path, architecture: Architecture, repeats: int) -> tuple[float, int]:
+    """Best seconds, and the bytes by which the peak resident set grew over the first load."""
+    signature(architecture)
+    path.read_bytes()
+    before = reset_peak()
+    times = []
+    peak = 0
+    for _ in range(repeats):
+        start = time.perf_counter()
+        model = way(path, architecture)
+        times.append(time.perf_counter() - start)
+        peak = peak or resident("VmHWM") - before
+        del model
+    return min(times), peak
+
+
+def reset_peak() -> int:
+    """Forget the peak so far (proc(5), clear_refs); the bytes that are resident now."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return resident("VmRSS")
 
 
 def resident(field: str) -> int:
-    """Bytes of memory that this process holds (VmRSS) or has held at most (VmHWM)."""
     for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return 1024 * int(line.split()[1])
-    raise RuntimeError(f"/proc/self/status has no {field}.")
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) * 1024
+    raise KeyError(field)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 4:
-        print_growth(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
-    else:
-        main()
+    main()
