@@ -3,9 +3,9 @@
     python benchmarks/load.py [--repeats 5] [ARCHITECTURE ...]
 
 Plain torch is build + torch.load(weights_only=True) + load_state_dict; Loupe is open, match and
-load. Each is measured in a fresh process of its own: the best of
-the repeats, files warm in the page cache, imports and the first signature not counted. Memory
-is the growth of the peak resident set (VmHWM of Linux) over one load, against the weights' bytes.
+load. Each way has a process of its own: the best of the repeats counts, files are warm in the page
+cache, imports and the first signature are not counted. Memory is the growth of the peak resident
+set (VmHWM of Linux) over the first load, against the weights' bytes.
 """
 
 import argparse
