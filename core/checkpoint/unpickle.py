@@ -7,9 +7,10 @@ opcodes are those of Lib/pickletools.py, protocols 0 to 5.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from itertools import repeat
 
@@ -26,6 +27,7 @@ from core.checkpoint.inert import (
     InertDict,
     InertDtype,
     Opaque,
+    Storage,
     Tree,
 )
 from core.checkpoint.verdicts import GlobalUse, judge
@@ -43,6 +45,9 @@ MAX_OPERATIONS = 16_000_000
 MAX_OBJECTS = 6_000_000
 """Containers that one pickle may make, with the objects that are copied into them: a tensor takes
 10. It keeps a pickle of single-byte opcodes from filling the memory."""
+
+MAX_FETCHED = 2_000_000
+"""Bytes that look like an opcode that fetches from the memo, before all is kept."""
 
 MAX_NAME = 512
 """Characters of a class's qualified name."""
@@ -158,13 +163,17 @@ class _Loop:
         stack: list[Tree] = []
         aside: list[list[Tree]] = []
         memo: dict[int, Tree] = {}
+        fetched: Container[bytes] | None = None
         value: Tree
         at = self.start
         for _ in repeat(None, MAX_OPERATIONS):
             op = data[at]
             at += 1
             if op == 0x72:  # LONG_BINPUT
-                memo[uint32(data, at)[0]] = stack[-1]
+                if fetched is None:
+                    fetched = _maybe_fetched(data, self.start)
+                if data[at : at + 4] in fetched:
+                    memo[uint32(data, at)[0]] = stack[-1]
                 at += 4
             elif op == 0x71:  # BINPUT
                 memo[data[at]] = stack[-1]
@@ -402,7 +411,10 @@ class _Loop:
         constructor = CONSTRUCTORS.get(function.name) if type(function) is Global else None
         if constructor is not None:
             # What is called may copy its arguments, and a memo gives the same ones many times.
-            self.take(1 + len(args) + (_weight(args[0]) if args else 0))
+            room = 1 + len(args)
+            if args and type(args[0]) is not Storage:
+                room += _weight(args[0])
+            self.take(room)
             try:
                 return constructor(*args)
             except (TypeError, ValueError, struct.error, OverflowError):
@@ -456,6 +468,33 @@ class _Loop:
             build_array(into, state)
         elif isinstance(into, InertDtype):
             build_dtype(into, state)
+
+
+_LONG_BINGET = re.compile(rb"(?=j(.{4}))", re.DOTALL)
+_GET = re.compile(rb"g(\d{1,10})\n")
+
+
+class _Every:
+    def __contains__(self, _index: object) -> bool:
+        return True
+
+
+def _maybe_fetched(data: bytes, start: int) -> Container[bytes]:
+    """The memo's indices, as LONG_BINPUT writes them, that something in the data may fetch.
+
+    Python's pickler puts every object into the memo and fetches few: to keep only those spares
+    the time and the memory of all that a tensor's description is made from. Bytes that are no
+    LONG_BINGET but look like one only make the set larger.
+    """
+    if data.count(b"j", start) + data.count(b"g", start) > MAX_FETCHED:
+        return _Every()
+    found = {match[1] for match in _LONG_BINGET.finditer(data, start)}
+    found.update(_UINT32.pack(index) for index in range(256))
+    for match in _GET.finditer(data, start):
+        index = int(match[1])
+        if index < 1 << 32:
+            found.add(_UINT32.pack(index))
+    return found
 
 
 def _weight(value: Tree) -> int:
