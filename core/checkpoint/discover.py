@@ -15,7 +15,7 @@ MAX_DEPTH = 64
 MAX_PATH = 1024
 """Characters of a path in the tree behind which nothing more is looked for."""
 
-MAX_STEPS = 5_000_000
+MAX_STEPS = 2_000_000
 """Objects looked at in one file, those that hang in several places counted each time."""
 
 ROLES: Mapping[str, str] = {

@@ -42,9 +42,11 @@ MAX_LONG = 2048
 MAX_OPERATIONS = 16_000_000
 """Opcodes of one pickle: a tensor takes 30."""
 
-MAX_OBJECTS = 6_000_000
-"""Containers that one pickle may make, with the objects that are copied into them: a tensor takes
-10. It keeps a pickle of single-byte opcodes from filling the memory."""
+FREE_OBJECTS = 500_000
+BYTES_PER_OBJECT = 10
+"""A pickle may make FREE_OBJECTS containers, the objects copied into them counted, and one more for
+each BYTES_PER_OBJECT bytes: a tensor takes 8 in a hundred bytes. It keeps single-byte opcodes from
+filling the memory."""
 
 MAX_FETCHED = 2_000_000
 """Bytes that look like an opcode that fetches from the memo, before all is kept."""
@@ -155,7 +157,7 @@ class _Loop:
         self.mentions = mentions
         self.persistent = persistent
         self.globals: dict[str, Global] = {}
-        self.room = MAX_OBJECTS
+        self.room = FREE_OBJECTS + (len(data) - start) // BYTES_PER_OBJECT
 
     def run(self) -> Unpickled:  # one branch an opcode, the frequent ones first
         data, call, persistent = self.data, self.call, self.persistent

@@ -134,6 +134,12 @@ DANGEROUS_MODULES: Mapping[str, str] = {
 """Modules none of whose names may be called by a file, with what they do. A module's submodules
 go with it."""
 
+DETOURS = frozenset(
+    {"os", "posix", "nt", "sys", "subprocess", "builtins", "__builtin__", "importlib", "shutil",
+     "ctypes", "socket", "pty", "runpy"}
+)  # fmt: skip
+"""Modules that are dangerous as a part of another's name too: `torch.os.system`."""
+
 DANGEROUS_NAMES: Mapping[str, str] = {
     **{
         f"{module}.{name}": reason
@@ -234,6 +240,8 @@ def _danger(name: str) -> str | None:
             return found
     if any(part.startswith("__") and part.endswith("__") for part in parts[1:]):
         return "reaches into the inner workings of an object"
+    if any(part in DETOURS for part in parts[1:]):
+        return "reaches a module that runs code, by way of another that imported it"
     if any(f"{parts[0]}.{part}" in DANGEROUS_NAMES for part in parts[1:]):
         return "reaches a function that runs code, by a detour"
     return None
