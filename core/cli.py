@@ -170,16 +170,11 @@ def _fit(given: Sequence[str]) -> int:
     options = parser.parse_args(given)
     from core.architectures import signature
     from core.fit_summary import verdict
-    from core.fixes import apply_recipe, describe
-    from core.match import match
+    from core.fixes import describe
     from core.proposals import propose
 
-    checkpoint = open_checkpoint(options.file)
-    architecture, recipe = _architecture(options), _recipe(options)
-    wanted = signature(architecture)
-    repaired = apply_recipe(recipe, checkpoint.state_dict(options.state_dict), wanted).state_dict
-    found = match(repaired, wanted)
-    proposals = () if found.fits else propose(repaired, wanted)
+    architecture, repaired, found = _repaired(open_checkpoint(options.file), options)
+    proposals = () if found.fits else propose(repaired, signature(architecture))
     if options.json:
         _print_json(
             {
@@ -248,13 +243,10 @@ def _predict(given: Sequence[str]) -> int:
         help="load what matches; the rest stays as the model initialises it",
     )
     options = parser.parse_args(given)
-    from core.architectures import signature
     from core.fit_summary import verdict
-    from core.fixes import apply_recipe
     from core.images import decode_image
     from core.labels import choose_labels, parse_labels
     from core.load import load_model
-    from core.match import match
     from core.predict import predict
     from core.preprocessing import default_preprocessing
 
@@ -263,10 +255,7 @@ def _predict(given: Sequence[str]) -> int:
     own_labels = None
     if options.labels:
         own_labels = parse_labels(_read(options.labels), options.labels.name)
-    architecture, recipe = _architecture(options), _recipe(options)
-    wanted = signature(architecture)
-    repaired = apply_recipe(recipe, checkpoint.state_dict(options.state_dict), wanted).state_dict
-    found = match(repaired, wanted)
+    architecture, repaired, found = _repaired(checkpoint, options)
     if not (found.fits or options.partial):
         print(
             f"loupe: {checkpoint.name}, {architecture.title}: {verdict(found)} "
@@ -326,6 +315,21 @@ def _print_predictions(predictions: Sequence[Prediction], tops: Sequence[list[_C
             print("  Parts of this model were never loaded: the numbers mean nothing.")
         for one in top:
             print(f"  {one['probability']:7.2%}  {one['label']}")
+
+
+def _repaired(
+    checkpoint: Checkpoint, options: argparse.Namespace
+) -> tuple[Architecture, StateDict, Match]:
+    """The chosen state_dict after the options' fixes, beside the architecture it is for."""
+    from core.architectures import signature
+    from core.fixes import apply_recipe
+    from core.match import match
+
+    architecture = _architecture(options)
+    wanted = signature(architecture)
+    chosen = checkpoint.state_dict(options.state_dict)
+    repaired = apply_recipe(_recipe(options), chosen, wanted).state_dict
+    return architecture, repaired, match(repaired, wanted)
 
 
 def _architecture(options: argparse.Namespace) -> Architecture:
