@@ -14,6 +14,9 @@ from pathlib import Path
 
 from core.errors import SourceError
 
+SMALL = 1 << 20
+"""Bytes that one call of pread is sure to be asked for."""
+
 
 class LocalFile:
     """An open file. What it holds is what it held when it was opened, or reading fails."""
@@ -62,7 +65,15 @@ class LocalFile:
 
     def read(self, offset: int, nbytes: int) -> bytes:
         """The bytes from `offset`, as many as there are up to `nbytes`; raises SourceError."""
-        buffer = bytearray(max(0, min(nbytes, self.size - offset)))
+        nbytes = max(0, min(nbytes, self.size - offset))
+        if nbytes <= SMALL:
+            try:
+                data = os.pread(self._descriptor, nbytes, offset)
+            except (OSError, OverflowError):
+                data = b""  # read_into tells why
+            if len(data) == nbytes and _marks(os.fstat(self._descriptor)) == self._marks:
+                return data
+        buffer = bytearray(nbytes)
         self.read_into(offset, memoryview(buffer))
         return bytes(buffer)
 

@@ -161,7 +161,7 @@ class _Loop:
 
     def run(self) -> Unpickled:  # one branch an opcode, the frequent ones first
         data, call, persistent = self.data, self.call, self.persistent
-        uint32 = _UINT32.unpack_from
+        size, uint32 = len(data), _UINT32.unpack_from
         stack: list[Tree] = []
         aside: list[list[Tree]] = []
         memo: dict[int, Tree] = {}
@@ -188,7 +188,9 @@ class _Loop:
                 at += 1
             elif op == 0x58:  # BINUNICODE
                 end = at + 4 + uint32(data, at)[0]
-                stack.append(self.slice(at + 4, end).decode("utf-8", "surrogatepass"))
+                if end > size:
+                    raise _early()
+                stack.append(data[at + 4 : end].decode("utf-8", "surrogatepass"))
                 at = end
             elif op == 0x28:  # MARK
                 aside.append(stack)
@@ -473,6 +475,7 @@ class _Loop:
 
 
 _LONG_BINGET = re.compile(rb"(?=j(.{4}))", re.DOTALL)
+_ONE_BYTE_INDICES = frozenset(_UINT32.pack(index) for index in range(256))
 _GET = re.compile(rb"g(\d{1,10})\n")
 
 
@@ -490,13 +493,9 @@ def _maybe_fetched(data: bytes, start: int) -> Container[bytes]:
     """
     if data.count(b"j", start) + data.count(b"g", start) > MAX_FETCHED:
         return _Every()
-    found = {match[1] for match in _LONG_BINGET.finditer(data, start)}
-    found.update(_UINT32.pack(index) for index in range(256))
-    for match in _GET.finditer(data, start):
-        index = int(match[1])
-        if index < 1 << 32:
-            found.add(_UINT32.pack(index))
-    return found
+    found = _ONE_BYTE_INDICES.union(match[1] for match in _LONG_BINGET.finditer(data, start))
+    texts = {int(match[1]) for match in _GET.finditer(data, start)}
+    return found.union(_UINT32.pack(index) for index in texts if index < 1 << 32)
 
 
 def _weight(value: Tree) -> int:

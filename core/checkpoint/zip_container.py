@@ -81,7 +81,8 @@ class Archive:
         at = start - self._window_start
         if at < 0 or at + length > len(self._window):
             # Small tensors' headers lie side by side: one read serves many.
-            self._window = self.source.read(start, max(WINDOW, length))
+            near = WINDOW if nbytes < WINDOW // 4 else 0
+            self._window = self.source.read(start, max(near, length))
             self._window_start, at = start, 0
         window = self._window
         if len(window) - at < length:
