@@ -37,8 +37,8 @@ def test_the_sample_pair_is_one_click_away(app: AppTest) -> None:
     next(button for button in app.button if button.label == "Open the sample pair").click().run()
     assert not app.exception
     assert [metric.value for metric in app.metric[:2]] == ["338", "360.1\u202fk"]
-    assert app.query_params["a"] == ["sample:early"]
-    assert app.query_params["b"] == ["sample:final"]
+    assert "sample:early" in app.query_params["a"]
+    assert "sample:final" in app.query_params["b"]
 
 
 def test_a_link_restores_both_slots_and_the_chosen_state_dict(app: AppTest, tmp_path: Path) -> None:
