@@ -204,23 +204,29 @@ PLAIN_NAMES: Mapping[str, str] = {
     "decimal.Decimal": "a number, shown as metadata",
     "fractions.Fraction": "a number, shown as metadata",
     "uuid.UUID": "an identifier, shown as metadata",
+    **{
+        f"torch.jit._pickle.{name}": "a list of values, kept as data"
+        for name in ("build_intlist", "build_doublelist", "build_boollist", "build_tensorlist")
+    },
+    "torch.jit._pickle.restore_type_tag": "a typed list or dictionary, kept as data",
 }
-"""Classes of the standard library that only hold values."""
+"""Classes of the standard library that only hold values, and what torch.jit.save writes lists by
+(torch/jit/_pickle.py)."""
 
 
 def judge(name: str, uses: int, *, known: bool) -> GlobalUse:
     """The verdict on a global; `known`: our own constructors make it, as a torch dtype or dict."""
-    danger = _danger(name)
     if known:
         return GlobalUse(
             name, Verdict.PLAIN, "Data that Loupe rebuilds with its own functions.", uses
         )
+    if name in PLAIN_NAMES:
+        return GlobalUse(name, Verdict.PLAIN, f"It is {PLAIN_NAMES[name]}.", uses)
+    danger = _danger(name)
     if danger:
         return GlobalUse(
             name, Verdict.DANGEROUS, f"It {danger}. Loupe did not import or call it.", uses
         )
-    if name in PLAIN_NAMES:
-        return GlobalUse(name, Verdict.PLAIN, f"It is {PLAIN_NAMES[name]}.", uses)
     return GlobalUse(
         name,
         Verdict.INERT,

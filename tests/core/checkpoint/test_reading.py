@@ -333,3 +333,22 @@ def test_quantized_tensors_are_listed_and_named(tmp_path: Path) -> None:
     checkpoint = open_checkpoint(tmp_path / "q.pth")
     assert checkpoint.state_dict()["q"].dtype == "quint8"
     assert any("quantized" in note for note in checkpoint.notes)
+
+
+class Strides(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.strides: list[int] = [8, 16]
+        self.weight = nn.Parameter(torch.ones(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.strides[0] + self.weight
+
+
+def test_a_scripted_modules_lists_are_no_danger(tmp_path: Path) -> None:
+    with warnings.catch_warnings(action="ignore"):
+        torch.jit.save(torch.jit.script(Strides()), tmp_path / "lists.pt")
+    checkpoint = open_checkpoint(tmp_path / "lists.pt")
+    assert "weight" in checkpoint.state_dict()
+    assert all(use.verdict is not Verdict.DANGEROUS for use in checkpoint.globals)
+    assert any(use.name.startswith("torch.jit._pickle.") for use in checkpoint.globals)
