@@ -91,7 +91,7 @@ class _Sums:
     def __init__(self) -> None:
         self.finite = self.changed = 0
         self.largest = self.absolute = 0.0
-        self.dd = self.aa = self.bb = self.ab = 0.0
+        self.dd = self.aa = self.bb = 0.0
         self.nan_a = self.nan_b = self.inf_a = self.inf_b = 0
         self._buffers = [float64_buffer() for _ in range(3)]
 
@@ -104,17 +104,15 @@ class _Sums:
         if not math.isfinite(absolute):
             a, b, steps = self._leave_out(a, b, steps)
             absolute = float(steps.sum())
-        aa = float(torch.dot(a, a))
+        aa = _square(a)
         self.aa += aa
         if absolute == 0:
             self.bb += aa
-            self.ab += aa
             return
         self.absolute += absolute
-        self.bb += float(torch.dot(b, b))
-        self.ab += float(torch.dot(a, b))
-        self.dd += float(torch.dot(steps, steps))
-        self.largest = max(self.largest, float(steps.max()))
+        self.bb += _square(b)
+        self.dd += _square(steps)
+        self.largest = max(self.largest, float(steps.amax()))
         self.changed += int(torch.count_nonzero(steps))
 
     def _leave_out(
@@ -140,7 +138,7 @@ class _Sums:
             max_abs=self.largest,
             mean_abs=self.absolute / self.finite if self.finite else 0.0,
             relative_l2=_ratio(math.sqrt(self.dd), math.sqrt(self.aa)),
-            cosine=_cosine(self.ab, self.aa, self.bb),
+            cosine=_cosine(self.dd, self.aa, self.bb),
             changed=self.changed,
             nan_a=self.nan_a,
             nan_b=self.nan_b,
@@ -172,7 +170,12 @@ def _ratio(part: float, whole: float) -> float:
     return part / whole
 
 
-def _cosine(ab: float, aa: float, bb: float) -> float | None:
+def _square(values: torch.Tensor) -> float:
+    return float(torch.linalg.vector_norm(values)) ** 2
+
+
+def _cosine(dd: float, aa: float, bb: float) -> float | None:
+    """The cosine by the law of cosines, from |b - a|², |a|² and |b|²: one sum less to take."""
     if aa == 0 or bb == 0:
         return None
-    return max(-1.0, min(1.0, ab / (math.sqrt(aa) * math.sqrt(bb))))
+    return max(-1.0, min(1.0, (aa + bb - dd) / (2 * math.sqrt(aa) * math.sqrt(bb))))

@@ -118,19 +118,21 @@ def _averaged(
     block = (math.ceil(rows / limit[0]), math.ceil(columns / limit[1]))
     cells = (math.ceil(rows / block[0]), math.ceil(columns / block[1]))
     sums = torch.zeros(cells, dtype=torch.float64)
-    counts = torch.zeros(cells, dtype=torch.float64)
+    missing = torch.zeros(cells, dtype=torch.float64)
     done = 0
     for piece in blocks(entry):
         values = (piece.abs() if piece.is_complex() else piece).to(torch.float64)
-        finite = values.isfinite().to(torch.float64)
-        values = values.nan_to_num(0.0, 0.0, 0.0)
+        if not math.isfinite(float(values.sum())):
+            odd = (~values.isfinite()).to(torch.float64)
+            values = values.nan_to_num(0.0, 0.0, 0.0)
+            for at, part in _rows(odd, done, columns):
+                _add(missing, part, at, columns, block)
         for at, part in _rows(values, done, columns):
             _add(sums, part, at, columns, block)
-        for at, part in _rows(finite, done, columns):
-            _add(counts, part, at, columns, block)
         done += piece.numel()
         if progress is not None:
             progress.report(done, entry.numel, entry.key)
+    counts = _elements(rows, block[0])[:, None] * _elements(columns, block[1]) - missing
     means = torch.where(counts > 0, sums / counts, torch.nan).to(torch.float32)
     kind = PictureKind.LINE if rows == 1 else PictureKind.MATRIX
     return Picture(kind, means, _caption(shape, block), block)
@@ -151,12 +153,18 @@ def _add(
 ) -> None:
     """Add a [rows, some columns] piece, whose first element is at `start`, into its cells."""
     first_row, first_column = divmod(start, columns)
+    low, left = divmod(first_column, block[1])
+    right = -(left + part.shape[1]) % block[1]
+    padded = torch.nn.functional.pad(part, (left, right))
+    within = padded.view(part.shape[0], -1, block[1]).sum(2)
     row_cells = torch.arange(first_row, first_row + part.shape[0]) // block[0]
-    column_cells = torch.arange(first_column, first_column + part.shape[1]) // block[1]
-    low, high = int(column_cells[0]), int(column_cells[-1]) + 1
-    within = torch.zeros((part.shape[0], high - low), dtype=torch.float64)
-    within.index_add_(1, column_cells - low, part)
-    sums[:, low:high].index_add_(0, row_cells, within)
+    sums[:, low : low + within.shape[1]].index_add_(0, row_cells, within)
+
+
+def _elements(length: int, block: int) -> torch.Tensor:
+    """How many of `length` elements each block holds; the last one may hold fewer."""
+    starts = torch.arange(0, length, block)
+    return (length - starts).clamp_max(block).to(torch.float64)
 
 
 def _caption(shape: tuple[int, int], block: tuple[int, int]) -> str:

@@ -11,6 +11,9 @@ from core.checkpoint.entries import TensorEntry
 from core.elements import as_float64, blocks, exact_integers, float64_buffer, integer_shift
 from core.jobs import Progress
 
+HISTOGRAM_BLOCK = 1 << 20
+"""Elements counted at once: torch.histc shares even small blocks among threads, so large ones."""
+
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
@@ -80,9 +83,9 @@ def histogram(
         return None
     low, high, bins = _range(entry, float(known.min), float(known.max), bins)
     counts = torch.zeros(bins, dtype=torch.float64)
-    buffer = float64_buffer()
+    buffer = float64_buffer(HISTOGRAM_BLOCK)
     done = 0
-    for block in blocks(entry):
+    for block in blocks(entry, HISTOGRAM_BLOCK):
         counts += torch.histc(_finite(_magnitudes(block, buffer)), bins, low, high)
         done += block.numel()
         if progress is not None:
@@ -110,7 +113,7 @@ class _Moments:
         values = _magnitudes(block, self._buffer)
         if not values.numel():
             return
-        low, high = (float(end) for end in torch.aminmax(values))
+        low, high = float(values.amin()), float(values.amax())
         if not math.isfinite(low + high):
             nan = int(torch.isnan(values).sum())
             finite = _finite(values)
@@ -119,7 +122,7 @@ class _Moments:
             values = finite
             if not values.numel():
                 return
-            low, high = (float(end) for end in torch.aminmax(values))
+            low, high = float(values.amin()), float(values.amax())
         self.low, self.high = min(self.low, low), max(self.high, high)
         self.zeros += values.numel() - int(torch.count_nonzero(values))
         self._merge(values)
@@ -129,7 +132,7 @@ class _Moments:
         count = values.numel()
         mean = float(values.mean())
         centred = values.sub_(mean)
-        squares = float(torch.dot(centred, centred))
+        squares = float(torch.linalg.vector_norm(centred)) ** 2
         total = self.finite + count
         step = mean - self.mean
         self.squares += squares + step * step * self.finite * count / total
