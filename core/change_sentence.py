@@ -62,7 +62,7 @@ def _shared(rows: Sequence[Row], shared: Sequence[Row], *, alone: bool) -> str:
         return f"Same names and shapes, {_all(total)} {_recast(recast)}."
     every = [row.key for row in rows]
     common = " in common" if not alone else ""
-    first = f"B differs from A in {len(differing)} of {_tensors(total)}{common}"
+    first = f"B differs from A in {_count(len(differing))} of {_tensors(total)}{common}"
     if len(differing) == total:
         first = f"B differs from A in {_all(total)}{common}"
     elif len(reshaped) < len(differing):

@@ -29,7 +29,7 @@ def blocks(entry: TensorEntry, size: int = BLOCK) -> Iterator[torch.Tensor]:
     Raises SourceError where the bytes are gone.
     """
     rest: torch.Tensor | None = None
-    for chunk in chunks(entry, CHUNK_BYTES):
+    for chunk in chunks(entry, max(CHUNK_BYTES, 16 * size)):
         piece = chunk if rest is None else torch.cat((rest, chunk))
         whole = piece.numel() - piece.numel() % size
         for start in range(0, whole, size):

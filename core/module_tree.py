@@ -111,7 +111,7 @@ def _others(branch: _Branch, rest: list[_Branch]) -> ModuleNode:
     return ModuleNode(
         f"{branch.path}.…" if branch.path else "…",
         branch.path,
-        f"{len(rest)} smaller ones",
+        f"{len(rest)} more",
         sum(child.parameters for child in rest),
         sum(child.nbytes for child in rest),
         sum(child.tensors for child in rest),

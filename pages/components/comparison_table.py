@@ -72,11 +72,11 @@ def comparison_table(comparison: Comparison, identity: str) -> None:
         st.warning(str(error))
         return
     view = f"{identity}-{'-'.join(chosen)}-{text}"
-    above = st.container()
-    with above:
+    work, buttons = st.container(), st.container(horizontal=True)
+    with work:
         busy = _busy(identity)
     picked = _table(shown, numbers, view)
-    with above, st.container(horizontal=True):
+    with buttons:
         if not busy:
             _take_button(picked or shown, numbers, identity, selected=bool(picked))
         st.download_button(

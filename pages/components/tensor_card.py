@@ -246,4 +246,6 @@ def _number(value: float | int | None) -> str:
 
 
 def _share(part: int, whole: int) -> str:
-    return "0" if not part else f"{count(part)} ({part / whole:.1%})"
+    if not part:
+        return "0"
+    return f"{count(part)} ({part / whole:.1%})" if part / whole >= 0.001 else count(part)

@@ -45,7 +45,7 @@ def test_twenty_thousand_keys_become_a_bounded_tree_with_exact_totals():
             assert sum(child.parameters for child in below[node.path]) == node.parameters
             assert sum(child.tensors for child in below[node.path]) == node.tensors
     (others,) = [node for node in tree if node.path == "blocks.…"]
-    assert others.label == "940 smaller ones"
+    assert others.label == "940 more"
 
 
 def test_paths_stay_unique_for_odd_keys():
