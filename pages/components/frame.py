@@ -27,8 +27,8 @@ def page_header(title: str, lead: str) -> None:
 
 
 _STICKY = """<style>
-.st-key-loupe-files {position: fixed; top: 0.9rem; right: 4rem; z-index: 999991; width: auto;
-  max-width: calc(100vw - 38rem)}
+.st-key-loupe-files {position: fixed; top: 0.9rem; right: 9.5rem; z-index: 999991; width: auto;
+  max-width: calc(100vw - 43rem)}
 .st-key-loupe-files p {white-space: nowrap; overflow: hidden; text-overflow: ellipsis}
 @media (max-width: 1100px) {.st-key-loupe-files {position: static; z-index: auto; max-width: 100%}
   .st-key-loupe-files p {white-space: normal}}
