@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.checkpoint import diagnose
+from core.checkpoint.collector import paused_collector
 from core.checkpoint.contents import Contents
 from core.checkpoint.discover import best_path, find_state_dicts, role
 from core.checkpoint.entries import Source, StateDict
@@ -81,6 +82,7 @@ class Checkpoint:
         return found
 
 
+@paused_collector()
 def open_checkpoint(
     path: Path, *, name: str | None = None, identity: str | None = None
 ) -> Checkpoint:

@@ -49,7 +49,7 @@ class InertDict(dict["Key", "Tree"]):
         self.attributes: Tree = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Storage:
     """A storage that a pickle points at; `numel` counts elements of `dtype`, `offset` the
     elements that come before a legacy file's view of a larger storage."""

@@ -30,6 +30,7 @@ from core.checkpoint.inert import (
     Storage,
     Tree,
 )
+from core.checkpoint.tensor_run import OBJECTS, TensorRuns
 from core.checkpoint.verdicts import GlobalUse, judge
 from core.errors import CheckpointError
 
@@ -166,6 +167,7 @@ class _Loop:
         aside: list[list[Tree]] = []
         memo: dict[int, Tree] = {}
         fetched: Container[bytes] | None = None
+        runs = TensorRuns(data, persistent)
         value: Tree
         at = self.start
         for _ in repeat(None, MAX_OPERATIONS):
@@ -181,8 +183,16 @@ class _Loop:
                 memo[data[at]] = stack[-1]
                 at += 1
             elif op == 0x68:  # BINGET
-                stack.append(memo[data[at]])
-                at += 1
+                run = None
+                if data[at + 1] == 0x28 and isinstance(fetched, frozenset):
+                    run = runs.read(at - 1, memo, fetched)
+                if run is None:
+                    stack.append(memo[data[at]])
+                    at += 1
+                else:
+                    self.take(OBJECTS)
+                    stack.append(run[0])
+                    at = run[1]
             elif op == 0x4B:  # BININT1
                 stack.append(data[at])
                 at += 1
@@ -474,7 +484,7 @@ class _Loop:
             build_dtype(into, state)
 
 
-_LONG_BINGET = re.compile(rb"(?=j(.{4}))", re.DOTALL)
+_LONG_BINGET = re.compile(rb"j(?=(.{4}))", re.DOTALL)
 _ONE_BYTE_INDICES = frozenset(_UINT32.pack(index) for index in range(256))
 _GET = re.compile(rb"g(\d{1,10})\n")
 

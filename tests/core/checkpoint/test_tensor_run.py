@@ -1,0 +1,148 @@
+"""A tensor's opcodes read at one go give what they give one by one."""
+
+import gc
+import io
+import random
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from core.checkpoint import open_checkpoint, unpickle
+from core.checkpoint.inert import InertTensor, Opaque, Tree
+from core.checkpoint.storages import storage_of
+from core.checkpoint.tensors import read_tensor
+from core.errors import CheckpointError
+
+
+def many_tensors() -> dict[str, torch.Tensor]:
+    """Enough for the memo's indices to outgrow one byte, from where on runs are recognised."""
+    torch.manual_seed(0)
+    base = torch.arange(6000.0).reshape(20, 20, 15)
+    plain = {f"plain{i}": torch.randn(i % 5 + 1, *([2] * (i % 8))) for i in range(80)}
+    views = {f"view{i}": base[i % 20, ::2, i % 15 :] for i in range(40)}
+    shapes = {"scalar": torch.tensor(3), "empty": torch.empty(0, 4), "long": torch.zeros(70_000, 2)}
+    shared = {f"tied{i}": plain["plain3"] for i in range(20)}
+    learnt = {f"learnt{i}": nn.Parameter(torch.randn(300, 2)) for i in range(20)}
+    frozen = {"frozen": nn.Parameter(torch.ones(2).half(), requires_grad=False)}
+    return {**plain, **views, **shapes, **shared, **learnt, **frozen}
+
+
+def pickled(value: object) -> bytes:
+    file = io.BytesIO()
+    torch.save(value, file)
+    with zipfile.ZipFile(file) as archive:
+        return archive.read("archive/data.pkl")
+
+
+def described(value: Tree, seen: dict[int, int]) -> object:
+    """A tree as plain values, which objects are the same ones included."""
+    if isinstance(value, dict | list | Opaque | InertTensor):
+        if id(value) in seen:
+            return "again", seen[id(value)]
+        seen[id(value)] = len(seen)
+    if isinstance(value, dict):
+        return [(str(key), described(item, seen)) for key, item in value.items()]
+    if isinstance(value, list | tuple):
+        return type(value).__name__, [described(item, seen) for item in value]
+    if isinstance(value, Opaque):
+        return value.name, described(value.args, seen), described(value.state, seen)
+    return repr(value)
+
+
+def outcome(data: bytes) -> object:
+    mentions = unpickle.Mentions()
+    try:
+        found = unpickle.unpickle(data, mentions, storage_of)
+    except CheckpointError as error:
+        return str(error)
+    return described(found.tree, {}), found.end, mentions.judged()
+
+
+class NoRuns(unpickle.TensorRuns):
+    """The same pickle, read opcode by opcode."""
+
+    def read(self, *_place: object) -> None:  # type: ignore[override]
+        return None
+
+
+def both_ways(data: bytes, monkeypatch: pytest.MonkeyPatch) -> tuple[object, object]:
+    at_one_go = outcome(data)
+    with monkeypatch.context() as patch:
+        patch.setattr(unpickle, "TensorRuns", NoRuns)
+        return at_one_go, outcome(data)
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_protocols_with_and_without_runs_give_the_same_tensors(
+    tmp_path: Path, zipped: bool
+) -> None:
+    saved = many_tensors()
+    found = []
+    for protocol in (2, 4):
+        path = tmp_path / f"{protocol}.pth"
+        torch.save(saved, path, pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
+        found.append(open_checkpoint(path).state_dict())
+    assert list(found[0]) == list(found[1]) == list(saved)
+    for key, tensor in saved.items():
+        with_runs, without = found[0][key], found[1][key]
+        assert torch.equal(read_tensor(with_runs), tensor)
+        for entry in (with_runs, without):
+            assert (entry.shape, entry.stride) == (tuple(tensor.shape), tensor.stride())
+            assert entry.requires_grad is tensor.requires_grad
+        assert with_runs.storage_offset == without.storage_offset
+
+
+def test_runs_are_recognised_in_what_torch_save_writes() -> None:
+    data = pickled({f"w{i}": torch.zeros(4) for i in range(200)})
+    taken = []
+
+    class Counting(unpickle.TensorRuns):
+        def read(self, *place: object) -> tuple[InertTensor, int] | None:
+            found = super().read(*place)  # type: ignore[arg-type]
+            taken.append(found is not None)
+            return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unpickle, "TensorRuns", Counting)
+        outcome(data)
+    assert sum(taken) > 150
+
+
+def test_whole_and_mutated_pickles_read_the_same_both_ways(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sound = [pickled(many_tensors()), pickled({"m": nn.Sequential(*[nn.Linear(2, 3)] * 3)})]
+    for data in sound:
+        at_one_go, singly = both_ways(data, monkeypatch)
+        assert at_one_go == singly
+        assert not isinstance(at_one_go, str)
+    chance = random.Random(0)
+    for _ in range(400):
+        mutant = bytearray(sound[0])
+        for _ in range(chance.randrange(1, 4)):
+            at = chance.randrange(len(mutant) // 4, len(mutant))
+            mutant[at] = chance.choice(b"(.02RQbchjr}])tsuKMJN\x85\x86\x87\x88\x89\x8aX\x00\xff")
+        at_one_go, singly = both_ways(bytes(mutant), monkeypatch)
+        assert at_one_go == singly
+
+
+@pytest.mark.parametrize("sound", [True, False], ids=["opened", "refused"])
+@pytest.mark.parametrize("was_on", [True, False], ids=["on", "off"])
+def test_the_cycle_collector_is_left_as_it_was(tmp_path: Path, sound: bool, was_on: bool) -> None:
+    path = tmp_path / "m.pth"
+    torch.save({"w": torch.ones(2)}, path)
+    if not sound:
+        path.write_bytes(b"no checkpoint")
+    (gc.enable if was_on else gc.disable)()
+    try:
+        if sound:
+            open_checkpoint(path)
+        else:
+            with pytest.raises(CheckpointError):
+                open_checkpoint(path)
+        assert gc.isenabled() is was_on
+    finally:
+        gc.enable()
