@@ -232,7 +232,9 @@ class _Loop:
             elif op == 0x4A:  # BININT
                 stack.append(_INT32.unpack_from(data, at)[0])
                 at += 4
-            elif op == 0x94:  # MEMOIZE
+            elif op == 0x94:  # MEMOIZE counts what is kept, and here not all is since LONG_BINPUT
+                if fetched is not None:
+                    raise ValueError("it numbers what it keeps in two ways")
                 memo[len(memo)] = stack[-1]
             elif op == 0x8C:  # SHORT_BINUNICODE
                 end = at + 1 + data[at]

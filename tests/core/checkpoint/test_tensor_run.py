@@ -129,6 +129,17 @@ def test_whole_and_mutated_pickles_read_the_same_both_ways(
         assert at_one_go == singly
 
 
+LONG_BINPUT = b"X\x01\0\0\0ar\x2c\x01\0\0"
+MEMOIZE = b"X\x01\0\0\0b\x94"
+
+
+def test_a_pickle_that_numbers_its_memo_in_two_ways_is_refused() -> None:
+    """Python would count what is kept here differently, and so fetch another object."""
+    data = b"\x80\x04(" + MEMOIZE + LONG_BINPUT + MEMOIZE + MEMOIZE + b"h\x02t."
+    with pytest.raises(CheckpointError, match="two ways"):
+        unpickle.unpickle(data, unpickle.Mentions(), unpickle.no_persistent_ids)
+
+
 @pytest.mark.parametrize("sound", [True, False], ids=["opened", "refused"])
 @pytest.mark.parametrize("was_on", [True, False], ids=["on", "off"])
 def test_the_cycle_collector_is_left_as_it_was(tmp_path: Path, sound: bool, was_on: bool) -> None:
