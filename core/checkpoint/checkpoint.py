@@ -7,45 +7,34 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.checkpoint import diagnose
+from core.checkpoint.assembled import read_file_set
 from core.checkpoint.collector import paused_collector
 from core.checkpoint.contents import Contents
 from core.checkpoint.discover import best_path, find_state_dicts, role
-from core.checkpoint.entries import Source, StateDict
+from core.checkpoint.entries import StateDict
+from core.checkpoint.file_set import FileSet, folder_files
+from core.checkpoint.formats import FORMATS, read_contents
 from core.checkpoint.inert import Opaque, Tree
 from core.checkpoint.metadata import Json, metadata_of, torch_version
-from core.checkpoint.safetensors_file import is_safetensors, read_safetensors
 from core.checkpoint.sources import LocalFile
-from core.checkpoint.torch_legacy import is_legacy, read_torch_legacy
-from core.checkpoint.torch_zip import read_torch_zip, torch_folder, truncated_zip
-from core.checkpoint.unpickle import Mentions, PickleError, no_persistent_ids, unpickle
 from core.checkpoint.verdicts import GlobalUse
-from core.checkpoint.zip_container import LOCAL_MAGIC, NoDirectory, open_archive
 from core.errors import CheckpointError
-
-FORMATS: Mapping[str, str] = {
-    "zip": "PyTorch zip (torch.save, since 1.6)",
-    "legacy": "PyTorch stream (torch.save, before 1.6)",
-    "torchscript": "TorchScript archive (torch.jit.save)",
-    "safetensors": "safetensors",
-}
-"""The formats that Loupe reads, in words."""
-
-MAX_PLAIN_PICKLE = 16 << 20
-"""Bytes of a plain pickle that are read to tell whether it is one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """An opened file.
+    """An opened file, or several that are one.
 
-    `tree` is its whole object tree as inert data. `state_dicts` are those found in it, by their
-    path (`""` for a bare one), in file order and never none; `best` is the path of the one most
-    likely meant, `roles` say of each whether it is a model's, an EMA's, an optimizer's or other.
-    `metadata` is all that is no tensor, JSON-able. `notes` are sentences on what is odd.
+    `size` counts its bytes, and `identity` is equal for equal contents. `tree` is its whole object
+    tree as inert data. `state_dicts` are those found in it, by their path (`""` for a bare one), in
+    file order and never none; `best` is the path of the one most likely meant, `roles` say of each
+    whether it is a model's, an EMA's, an optimizer's or other. `metadata` is all that is no tensor,
+    JSON-able. `notes` are sentences on what is odd.
     """
 
-    source: Source
     name: str
+    size: int
+    identity: str
     format: str
     tree: Tree
     state_dicts: Mapping[str, StateDict]
@@ -61,16 +50,6 @@ class Checkpoint:
         """The format in words."""
         return FORMATS[self.format]
 
-    @property
-    def size(self) -> int:
-        """The file's bytes."""
-        return self.source.size
-
-    @property
-    def identity(self) -> str:
-        """Equal for equal contents."""
-        return self.source.identity
-
     def state_dict(self, path: str | None = None) -> StateDict:
         """The state_dict at `path`, or the best one; raises CheckpointError for an unknown path."""
         found = self.state_dicts.get(self.best if path is None else path)
@@ -84,24 +63,35 @@ class Checkpoint:
 
 @paused_collector()
 def open_checkpoint(
-    path: Path, *, name: str | None = None, identity: str | None = None
+    path: Path | FileSet, *, name: str | None = None, identity: str | None = None
 ) -> Checkpoint:
     """Read a file's table of contents and its pickle, never its tensors.
 
-    `name` is what people call the file, `identity` its content's SHA-256 where it is known.
-    Raises CheckpointError for what is no checkpoint, or a damaged one, and SourceError for what
-    cannot be read.
+    A folder, or a FileSet, is one checkpoint in several files. `name` is what people call the
+    file, `identity` its content's SHA-256 where it is known. Raises CheckpointError for what is no
+    checkpoint, or a damaged one, and SourceError for what cannot be read.
     """
-    source = LocalFile(Path(path), identity)
-    contents = _read(source)
+    if isinstance(path, FileSet) or path.is_dir():
+        files = path if isinstance(path, FileSet) else folder_files(path)
+        whole = read_file_set(files)
+        return _checkpoint(
+            whole.contents, name or files.name, whole.size, identity or whole.identity
+        )
+    source = LocalFile(path, identity)
+    contents = read_contents(source)
+    return _checkpoint(contents, name or path.name, source.size, source.identity)
+
+
+def _checkpoint(contents: Contents, name: str, size: int, identity: str) -> Checkpoint:
     state_dicts = find_state_dicts(contents.tree, contents.entry)
     if not state_dicts:
         raise diagnose.no_tensors(_describe(contents.tree))
     roles = {found: role(found, state_dicts[found]) for found in state_dicts}
     metadata = metadata_of(contents.tree)
     return Checkpoint(
-        source=source,
-        name=name or Path(path).name,
+        name=name,
+        size=size,
+        identity=identity,
         format=contents.format,
         tree=contents.tree,
         state_dicts=state_dicts,
@@ -110,48 +100,8 @@ def open_checkpoint(
         metadata=metadata,
         globals=contents.globals,
         torch_version=torch_version(metadata),
-        notes=tuple(_notes(contents, state_dicts)),
+        notes=(*contents.notes, *_notes(contents, state_dicts)),
     )
-
-
-def _read(source: LocalFile) -> Contents:
-    if source.size == 0:
-        raise diagnose.empty()
-    head = source.read(0, diagnose.HEAD)
-    if is_legacy(head):
-        return read_torch_legacy(source)
-    if head.startswith((LOCAL_MAGIC, b"PK\x05\x06")):
-        return _read_zip(source)
-    if is_safetensors(head):
-        return read_safetensors(source)
-    if _is_plain_pickle(source, head):
-        raise diagnose.plain_pickle()
-    raise diagnose.not_a_checkpoint(head, source.size)
-
-
-def _read_zip(source: LocalFile) -> Contents:
-    try:
-        archive = open_archive(source)
-    except NoDirectory:
-        raise truncated_zip(source) from None
-    folder = torch_folder(archive)
-    if folder is None:
-        raise diagnose.ordinary_zip(list(archive.members))
-    return read_torch_zip(archive, folder)
-
-
-def _is_plain_pickle(source: LocalFile, head: bytes) -> bool:
-    """Whether the file is a pickle; protocols 2 and later begin with byte 0x80, the older ones
-    with whatever the object begins with."""
-    if head[:1] == b"\x80" and len(head) > 1 and head[1] <= 5:
-        return True
-    if head[0] not in b"(c]})ISVNLFXUTKMJG" or source.size > MAX_PLAIN_PICKLE:
-        return False
-    try:
-        data = source.read(0, MAX_PLAIN_PICKLE)
-        return unpickle(data, Mentions(), no_persistent_ids).end == len(data)
-    except PickleError:
-        return False
 
 
 def _describe(tree: Tree) -> str:
@@ -175,7 +125,7 @@ def _notes(contents: Contents, state_dicts: Mapping[str, StateDict]) -> list[str
     empty = sum(entry.numel == 0 for entry in entries)
     if empty:
         notes.append(f"{empty:,} tensors hold no element.")
-    meta = sum(entry.record is None for entry in entries)
+    meta = sum(not entry.records for entry in entries)
     if meta:
         notes.append(f"{meta:,} tensors lie on the meta device: they have a shape but no data.")
     if contents.format == "torchscript":

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from core.checkpoint.entries import StateDict
+from core.checkpoint.entries import Source, StateDict
 from core.checkpoint.inert import Tree
-from core.checkpoint.sources import LocalFile
 from core.checkpoint.storages import EntryMaker
 from core.checkpoint.verdicts import GlobalUse
 from core.errors import CheckpointError
@@ -15,15 +14,17 @@ from core.errors import CheckpointError
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """A file's format, object tree and globals, and how its tensors become entries."""
+    """A file's format, object tree and globals, how its tensors become entries, and sentences on
+    what is odd."""
 
     format: str
     tree: Tree
     globals: tuple[GlobalUse, ...]
     entry: EntryMaker
+    notes: tuple[str, ...] = ()
 
 
-def cut_off(source: LocalFile, found: Mapping[str, StateDict] | None) -> CheckpointError:
+def cut_off(source: Source, found: Mapping[str, StateDict] | None) -> CheckpointError:
     """The error for a truncated file; `found` has records that reach
     beyond the file's end where they are not whole."""
     entries = [entry for state_dict in (found or {}).values() for entry in state_dict.values()]

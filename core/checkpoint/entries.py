@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 ITEMSIZES: Mapping[str, int] = {
     "float64": 8,
@@ -50,16 +50,23 @@ class Source(Protocol):
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill the buffer from `offset`. Raises SourceError where the bytes are gone."""
 
+    def read(self, offset: int, nbytes: int) -> bytes:
+        """The bytes from `offset`, as many as there are up to `nbytes`. Raises SourceError."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A named run of bytes in a container; `crc32` is None where the file keeps none."""
+    """A named run of bytes in a container; `crc32` is None where the file keeps none.
+
+    `big_endian` says that the elements' bytes come in the order of such a machine.
+    """
 
     name: str
     offset: int
     nbytes: int
     crc32: int | None
     source: Source = field(repr=False)
+    big_endian: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +78,71 @@ class Cast:
 
 
 @dataclass(frozen=True, slots=True)
+class Quantized:
+    """A quantized tensor: its integers are the entry's own elements.
+
+    A number is `(integer - zero_point) * scale`; both are one for the tensor, or, along `axis`,
+    one for each slice. `scheme` is torch's `qscheme`, such as `per_channel_affine`.
+    """
+
+    scheme: str
+    scale: float | TensorEntry
+    zero_point: int | TensorEntry
+    axis: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sparse:
+    """A sparse tensor, of which the entry has the shape and dtype, and no record.
+
+    `layout` is torch's, such as `sparse_csr`; `parts` come in the order in which torch's own
+    function takes them: indices and values, or compressed indices, plain indices and values.
+    """
+
+    layout: str
+    parts: tuple[TensorEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """A nested tensor: rows of unequal shapes in one buffer, which is the entry's own record.
+
+    `sizes` and `strides` have a row for each of them, `offsets` where each begins in elements.
+    """
+
+    sizes: TensorEntry
+    strides: TensorEntry
+    offsets: TensorEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A block of a tensor: `offsets` count elements along each dimension of the whole."""
+
+    offsets: tuple[int, ...]
+    entry: TensorEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """A tensor in blocks, each with a record of its own; together they cover it."""
+
+    pieces: tuple[Piece, ...]
+
+
+Form: TypeAlias = Quantized | Sparse | Nested | Pieces
+"""What a tensor is beside one run of strided elements."""
+
+
+@dataclass(frozen=True, slots=True)
 class TensorEntry:
     """A tensor's description.
 
     `dtype` and `shape` are what a reader gets, after `transforms`; `stride` and
     `storage_offset` count elements of the stored dtype inside the record. `record` is None for
-    a tensor without bytes (the meta device). `location` is the device tag in the file, such as
-    `cuda:0`, and has no effect. `origin` is the key that the file gives, before any fix.
+    a tensor without bytes of its own: one on the meta device, or one whose `form` has them.
+    `location` is the device tag in the file, such as `cuda:0`, and has no effect. `origin` is the
+    key that the file gives, before any fix.
     """
 
     key: str
@@ -90,6 +155,27 @@ class TensorEntry:
     location: str = "cpu"
     origin: str = ""
     transforms: tuple[Cast, ...] = ()
+    form: Form | None = None
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """Every run of bytes that it is read from; none on the meta device."""
+        own = () if self.record is None else (self.record,)
+        return own + tuple(record for part in self._parts for record in part.records)
+
+    @property
+    def _parts(self) -> tuple[TensorEntry, ...]:
+        match self.form:
+            case None:
+                return ()
+            case Quantized(_, scale, zero_point):
+                return tuple(part for part in (scale, zero_point) if isinstance(part, TensorEntry))
+            case Sparse(_, parts):
+                return parts
+            case Nested(sizes, strides, offsets):
+                return sizes, strides, offsets
+            case Pieces(pieces):
+                return tuple(piece.entry for piece in pieces)
 
     @property
     def numel(self) -> int:

@@ -15,9 +15,8 @@ from typing import TypeGuard
 
 from core.checkpoint.contents import Contents, cut_off
 from core.checkpoint.discover import find_state_dicts
-from core.checkpoint.entries import ITEMSIZES, Record, TensorEntry
+from core.checkpoint.entries import ITEMSIZES, Record, Source, TensorEntry
 from core.checkpoint.inert import InertDict, InertTensor
-from core.checkpoint.sources import LocalFile
 from core.errors import CheckpointError
 
 MAX_HEADER = 100_000_000
@@ -62,7 +61,7 @@ def is_safetensors(head: bytes) -> bool:
     return int(struct.unpack_from("<Q", head)[0]) <= MAX_HEADER
 
 
-def read_safetensors(source: LocalFile) -> Contents:
+def read_safetensors(source: Source) -> Contents:
     """The contents of a file. Raises CheckpointError, SourceError."""
     nbytes = struct.unpack("<Q", source.read(0, 8))[0]
     if nbytes > source.size - 8:
@@ -102,7 +101,7 @@ def read_safetensors(source: LocalFile) -> Contents:
     return Contents("safetensors", tree, (), entry)
 
 
-def _tensor(source: LocalFile, start: int, name: str, facts: object) -> tuple[InertTensor, Record]:
+def _tensor(source: Source, start: int, name: str, facts: object) -> tuple[InertTensor, Record]:
     if not isinstance(facts, dict):
         raise _unsound(f"{name[:200]} is described by no mapping")
     code, shape, offsets = facts.get("dtype"), facts.get("shape"), facts.get("data_offsets")

@@ -1,5 +1,6 @@
-"""Bytes with random access: a local file, read without mapping it into memory.
+"""Bytes with random access: a local file, a part of one, or bytes at hand.
 
+A file is read without mapping it into memory.
 A file that a training job overwrites while it is mapped kills the whole process with SIGBUS; a
 read gets a clean error instead, and is as fast from the page cache.
 """
@@ -12,6 +13,7 @@ import stat
 import weakref
 from pathlib import Path
 
+from core.checkpoint.entries import Source
 from core.errors import SourceError
 
 SMALL = 1 << 20
@@ -76,6 +78,56 @@ class LocalFile:
         buffer = bytearray(nbytes)
         self.read_into(offset, memoryview(buffer))
         return bytes(buffer)
+
+
+class Within:
+    """A part of another source, as a source of its own."""
+
+    def __init__(self, whole: Source, start: int, size: int) -> None:
+        """The `size` bytes from `start`, which must lie inside. Raises ValueError."""
+        if start < 0 or size < 0 or start + size > whole.size:
+            raise ValueError("a part that reaches beyond the whole")
+        self.size = size
+        self.identity = f"{whole.identity}@{start}+{size}"
+        self._whole = whole
+        self._start = start
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill the buffer from `offset`. Raises SourceError."""
+        if offset < 0 or offset + len(buffer) > self.size:
+            raise _beyond()
+        self._whole.read_into(self._start + offset, buffer)
+
+    def read(self, offset: int, nbytes: int) -> bytes:
+        """The bytes from `offset`, as many as there are up to `nbytes`; raises SourceError."""
+        return self._whole.read(self._start + offset, max(0, min(nbytes, self.size - offset)))
+
+
+class Held:
+    """Bytes in memory, such as a tensor that lies inside a pickle."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.size = len(data)
+
+    @property
+    def identity(self) -> str:
+        """The SHA-256 of the bytes."""
+        return f"sha256:{hashlib.sha256(self._data).hexdigest()}"
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill the buffer from `offset`. Raises SourceError."""
+        if offset < 0 or offset + len(buffer) > self.size:
+            raise _beyond()
+        buffer[:] = self._data[offset : offset + len(buffer)]
+
+    def read(self, offset: int, nbytes: int) -> bytes:
+        """The bytes from `offset`, as many as there are up to `nbytes`."""
+        return self._data[offset : offset + nbytes]
+
+
+def _beyond() -> SourceError:
+    return SourceError("The file is shorter than its contents say.", "It is damaged: get it again.")
 
 
 def _marks(status: os.stat_result) -> tuple[int, int, int, int]:

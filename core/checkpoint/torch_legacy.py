@@ -12,9 +12,8 @@ from collections.abc import Callable
 
 from core.checkpoint.contents import Contents, cut_off
 from core.checkpoint.discover import find_state_dicts
-from core.checkpoint.entries import ITEMSIZES, Record
+from core.checkpoint.entries import ITEMSIZES, Record, Source
 from core.checkpoint.inert import Storage, Tree
-from core.checkpoint.sources import LocalFile
 from core.checkpoint.storages import entry_maker, storage_of
 from core.checkpoint.unpickle import Mentions, PickleEndsEarly, no_persistent_ids, unpickle
 from core.errors import CheckpointError
@@ -37,7 +36,7 @@ def is_legacy(head: bytes) -> bool:
     return any(magic in head[:64] for magic in MAGIC_BYTES)
 
 
-def read_torch_legacy(source: LocalFile) -> Contents:
+def read_torch_legacy(source: Source) -> Contents:
     """The contents of a stream. Raises CheckpointError (its `whole` filled where the stream is cut
     off among the storages), SourceError."""
     nbytes = FIRST_READ
@@ -53,7 +52,7 @@ def read_torch_legacy(source: LocalFile) -> Contents:
             nbytes *= 8
 
 
-def _read(source: LocalFile, data: bytes) -> Contents:
+def _read(source: Source, data: bytes) -> Contents:
     mentions = Mentions()
     roots: dict[str, str] = {}
     numels: dict[str, int] = {}
@@ -95,7 +94,7 @@ def _read(source: LocalFile, data: bytes) -> Contents:
 
 
 def _records(
-    source: LocalFile,
+    source: Source,
     keys: list[Tree],
     at: int,
     dtypes: dict[str, str],

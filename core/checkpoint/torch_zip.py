@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 from core.checkpoint.contents import Contents, cut_off
 from core.checkpoint.discover import find_state_dicts, tensors_in
-from core.checkpoint.entries import Record
+from core.checkpoint.entries import Record, Source
 from core.checkpoint.inert import Storage, Tree
-from core.checkpoint.sources import LocalFile
 from core.checkpoint.storages import entry_maker, storage_bytes, storage_of
 from core.checkpoint.unpickle import Mentions, PickleEndsEarly, Unpickled, unpickle
 from core.checkpoint.zip_container import (
@@ -61,7 +60,7 @@ def read_torch_zip(archive: Archive, folder: str) -> Contents:
     )
 
 
-def truncated_zip(source: LocalFile) -> CheckpointError:
+def truncated_zip(source: Source) -> CheckpointError:
     """What to say of a zip that lost its end; names the tensors that are whole."""
     found = local_data(source, 0)
     if found is None or not found[0].endswith("data.pkl"):
@@ -81,7 +80,7 @@ def truncated_zip(source: LocalFile) -> CheckpointError:
         return cut_off(source, None)
 
 
-def _pickle_at(source: LocalFile, start: int) -> Unpickled:
+def _pickle_at(source: Source, start: int) -> Unpickled:
     """Read a pickle of unknown length, and little beyond it."""
     nbytes = 1 << 20
     while True:
@@ -94,7 +93,7 @@ def _pickle_at(source: LocalFile, start: int) -> Unpickled:
 
 
 def _records_from_the_front(
-    source: LocalFile, after: int, folder: str, tree: Tree
+    source: Source, after: int, folder: str, tree: Tree
 ) -> Iterator[tuple[str, Record]]:
     """The storages that are whole, by walking from member to member.
 

@@ -12,9 +12,8 @@ import struct
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from core.checkpoint.entries import Record
+from core.checkpoint.entries import Record, Source
 from core.checkpoint.inert import Storage
-from core.checkpoint.sources import LocalFile
 from core.errors import CheckpointError
 
 LOCAL_MAGIC = b"PK\x03\x04"
@@ -54,7 +53,7 @@ class Member(NamedTuple):
 class Archive:
     """A zip's members by name, in the order of its directory."""
 
-    def __init__(self, source: LocalFile, members: Mapping[str, Member]) -> None:
+    def __init__(self, source: Source, members: Mapping[str, Member]) -> None:
         self.source = source
         self.members = members
         self._window = b""
@@ -119,7 +118,7 @@ def _damaged(name: str) -> CheckpointError:
     )
 
 
-def open_archive(source: LocalFile) -> Archive:
+def open_archive(source: Source) -> Archive:
     """Read a zip's directory. Raises NoDirectory where it has none, CheckpointError where it is
     unsound: members twice, outside of the file, or over one another."""
     start, nbytes, count = _directory(source)
@@ -174,7 +173,7 @@ def _unsound(why: str) -> CheckpointError:
     )
 
 
-def _directory(source: LocalFile) -> tuple[int, int, int]:
+def _directory(source: Source) -> tuple[int, int, int]:
     """Offset, bytes and members of the central directory."""
     tail_start = max(0, source.size - _END.size - MAX_COMMENT)
     tail = source.read(tail_start, source.size - tail_start)
@@ -212,7 +211,7 @@ def _wide(extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, 
     return size, packed, offset
 
 
-def local_data(source: LocalFile, offset: int) -> tuple[str, int] | None:
+def local_data(source: Source, offset: int) -> tuple[str, int] | None:
     """Name and data offset of the member whose local header is at `offset`; None where there is
     none. For archives that lost their directory."""
     raw = source.read(offset, _LOCAL.size)
@@ -223,7 +222,7 @@ def local_data(source: LocalFile, offset: int) -> tuple[str, int] | None:
     return name.decode("utf-8", "replace"), offset + _LOCAL.size + header[9] + header[10]
 
 
-def next_local(source: LocalFile, after: int) -> int | None:
+def next_local(source: Source, after: int) -> int | None:
     """Where the next local header begins, just behind a member's data and its descriptor."""
     found = source.read(after, ALIGNMENT_SEARCH).find(LOCAL_MAGIC)
     return after + found if found >= 0 else None

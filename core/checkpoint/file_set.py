@@ -1,0 +1,58 @@
+"""Several files that are one checkpoint: a folder, or uploads that belong together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import SourceError
+
+MAX_FILES = 10_000
+"""Files of one set: the largest models have some hundred."""
+
+MAX_DEPTH = 3
+"""Folders in folders that are looked into."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSet:
+    """Files by the name that the checkpoint's own index gives them: relative, with `/`.
+
+    `name` is what people call the whole.
+    """
+
+    name: str
+    files: Mapping[str, Path]
+
+
+def folder_files(folder: Path) -> FileSet:
+    """The files of a folder and of those in it, hidden folders left out, by name.
+
+    Raises SourceError where the folder cannot be read, or holds more than MAX_FILES.
+    """
+    files: dict[str, Path] = {}
+    try:
+        for path in _walk(folder, MAX_DEPTH):
+            files[path.relative_to(folder).as_posix()] = path
+            if len(files) > MAX_FILES:
+                raise SourceError(
+                    f"The folder {folder.name} holds more than {MAX_FILES:,} files.",
+                    "Choose the folder that holds only the checkpoint.",
+                )
+    except OSError as error:
+        raise SourceError(
+            f"The folder {folder.name} cannot be read: {error.strerror}.",
+            "Check its permissions.",
+        ) from error
+    return FileSet(folder.name, files)
+
+
+def _walk(folder: Path, depth: int) -> Iterator[Path]:
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        path = Path(entry.path)
+        if entry.is_file():
+            yield path
+        elif depth > 1 and not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
+            yield from _walk(path, depth - 1)
