@@ -374,7 +374,7 @@ MENTIONED = frozenset(
         "torch.strided",
         "numpy.ndarray",
         *(f"{module}.{name}" for module in ("builtins", "__builtin__")
-          for name in ("int", "float", "str", "bool", "object", "unicode", "long")),
+          for name in ("int", "float", "str", "bool", "object")),
     }
 )  # fmt: skip
 """Names that files mention as values and never need to be called."""
