@@ -198,25 +198,6 @@ def test_a_torchscript_archive_gives_its_weights(tmp_path: Path) -> None:
     assert {"0.weight", "0.bias", "1.running_mean"} <= set(checkpoint.state_dict())
 
 
-def test_a_lightning_checkpoint_shows_its_hyper_parameters(tmp_path: Path) -> None:
-    """Failure mode 17."""
-    model = nn.Linear(2, 2)
-    saved = {
-        "epoch": 4,
-        "global_step": 100,
-        "pytorch-lightning_version": "2.5.0",
-        "state_dict": {f"model.{key}": value for key, value in model.state_dict().items()},
-        "loops": {"fit_loop": {"state_dict": {}}},
-        "hyper_parameters": {"lr": 0.1, "layers": (1, 2), "nothing": None},
-        "hparams_name": "kwargs",
-        "optimizer_states": [torch.optim.SGD(model.parameters(), lr=0.1).state_dict()],
-    }
-    torch.save(saved, tmp_path / "epoch=4.ckpt")
-    checkpoint = open_checkpoint(tmp_path / "epoch=4.ckpt")
-    assert list(checkpoint.state_dict()) == ["model.weight", "model.bias"]
-    assert checkpoint.metadata["hyper_parameters"] == {"lr": 0.1, "layers": [1, 2], "nothing": None}
-
-
 def test_numpy_values_and_namespaces_are_metadata(tmp_path: Path) -> None:
     """Failure modes 5 and 6: torch.load(weights_only=True) refuses this file."""
     saved = {
