@@ -1,5 +1,7 @@
 """Every error that a person may see: what is wrong, and what to do about it."""
 
+import unicodedata
+
 
 class LoupeError(Exception):
     """A trouble that Loupe understands.
@@ -21,11 +23,12 @@ class SourceError(LoupeError):
 class CheckpointError(LoupeError):
     """A file is not a checkpoint, or is a damaged or a hostile one.
 
-    `whole` are the keys of a truncated file's tensors that are there to the last byte.
+    `whole` are the keys of a truncated file's tensors that are there to the last byte. Names that
+    come from the file may stand in the sentences: their control characters are written out.
     """
 
     def __init__(self, problem: str, remedy: str = "", whole: tuple[str, ...] = ()) -> None:
-        super().__init__(problem, remedy)
+        super().__init__(printable(problem), printable(remedy))
         self.whole = whole
 
 
@@ -59,3 +62,16 @@ class SettingsError(LoupeError):
 
 class FilterError(LoupeError):
     """What was typed to filter a table cannot be understood."""
+
+
+def printable(text: str) -> str:
+    """A file's own words without effect on a terminal: control characters, marks that turn the
+    direction of text, and lone surrogates written out, as `\\x1b`."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        sign.encode("unicode_escape").decode("ascii")
+        if unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp")
+        else sign
+        for sign in text
+    )

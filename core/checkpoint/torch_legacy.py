@@ -13,6 +13,7 @@ from collections.abc import Callable
 from core.checkpoint.contents import Contents, cut_off
 from core.checkpoint.discover import find_state_dicts
 from core.checkpoint.entries import ITEMSIZES, Record, Source
+from core.checkpoint.hidden import MAX_HIDDEN, HiddenPickles
 from core.checkpoint.inert import Storage, Tree
 from core.checkpoint.storages import entry_maker, storage_of
 from core.checkpoint.unpickle import Mentions, PickleEndsEarly, no_persistent_ids, unpickle
@@ -53,7 +54,7 @@ def read_torch_legacy(source: Source) -> Contents:
 
 
 def _read(source: Source, data: bytes) -> Contents:
-    mentions = Mentions()
+    mentions = Mentions("pickle 1 of 5")
     roots: dict[str, str] = {}
     numels: dict[str, int] = {}
 
@@ -67,7 +68,9 @@ def _read(source: Source, data: bytes) -> Contents:
         return storage
 
     magic = unpickle(data, mentions, no_persistent_ids)
+    mentions.record = "pickle 2 of 5"
     protocol = unpickle(data, mentions, no_persistent_ids, magic.end)
+    mentions.record = "pickle 3 of 5"
     system = unpickle(data, mentions, no_persistent_ids, protocol.end)
     if magic.tree != MAGIC or protocol.tree != PROTOCOL:
         raise CheckpointError(
@@ -79,7 +82,9 @@ def _read(source: Source, data: bytes) -> Contents:
             "The file was saved on a big-endian machine, and its numbers are the other way round.",
             "Load it with torch.load and save it again on this machine.",
         )
+    mentions.record = "pickle 4 of 5"
     main = unpickle(data, mentions, persistent, system.end)
+    mentions.record = "pickle 5 of 5"
     keys = unpickle(data, mentions, no_persistent_ids, main.end)
     if not isinstance(keys.tree, list) or not all(isinstance(key, str | int) for key in keys.tree):
         raise CheckpointError(
@@ -87,7 +92,18 @@ def _read(source: Source, data: bytes) -> Contents:
             "It is damaged: get it again from where it came from.",
         )
     record_of, end = _records(source, keys.tree, keys.end, roots, numels)
-    contents = Contents("legacy", main.tree, mentions.judged(), entry_maker(record_of))
+    hidden = HiddenPickles(mentions)
+    for number, read in enumerate((magic, protocol, system, main, keys), 1):
+        hidden.look_inside(read.inner, f"pickle {number} of 5")
+    if end < source.size:
+        hidden.look_behind(source.read(end, MAX_HIDDEN), "the stream")
+    contents = Contents(
+        "legacy",
+        main.tree,
+        mentions.judged(main.tree),
+        entry_maker(record_of),
+        notes=hidden.notes,
+    )
     if end > source.size:
         raise cut_off(source, find_state_dicts(main.tree, contents.entry))
     return contents

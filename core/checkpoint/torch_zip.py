@@ -7,9 +7,16 @@ from collections.abc import Iterator
 from core.checkpoint.contents import Contents, cut_off
 from core.checkpoint.discover import find_state_dicts, tensors_in
 from core.checkpoint.entries import Record, Source
+from core.checkpoint.hidden import MAX_HIDDEN, HiddenPickles
 from core.checkpoint.inert import Storage, Tree
 from core.checkpoint.storages import entry_maker, storage_bytes, storage_of
-from core.checkpoint.unpickle import Mentions, PickleEndsEarly, Unpickled, unpickle
+from core.checkpoint.unpickle import (
+    Mentions,
+    PickleEndsEarly,
+    Unpickled,
+    begins_like_pickle,
+    unpickle,
+)
 from core.checkpoint.zip_container import (
     Archive,
     local_data,
@@ -20,6 +27,12 @@ from core.errors import CheckpointError
 
 MAX_PICKLE = 64 << 20
 """Bytes of data.pkl: a hundred tensors take 10 KB."""
+
+MAX_OTHERS = 64
+"""Members beside data.pkl and the storages that are looked at."""
+
+PICKLE_ENDINGS = (".pkl", ".pickle", ".joblib", ".dat", ".data")
+"""How pickles are called."""
 
 
 def torch_folder(archive: Archive) -> str | None:
@@ -39,9 +52,13 @@ def read_torch_zip(archive: Archive, folder: str) -> Contents:
             "The file was saved on a big-endian machine, and its numbers are the other way round.",
             "Load it with torch.load and save it again on this machine.",
         )
-    mentions = Mentions()
+    mentions = Mentions("data.pkl")
     data = archive.read(f"{folder}data.pkl", MAX_PICKLE)
-    tree = unpickle(data, mentions, storage_of).tree
+    read = unpickle(data, mentions, storage_of)
+    hidden = HiddenPickles(mentions)
+    hidden.look_inside(read.inner, "data.pkl")
+    hidden.look_behind(data[read.end : read.end + MAX_HIDDEN], "the pickle in data.pkl")
+    _look_at_other_pickles(archive, folder, hidden)
     records: dict[str, Record] = {}
 
     def record_of(storage: Storage) -> Record:
@@ -54,10 +71,27 @@ def read_torch_zip(archive: Archive, folder: str) -> Contents:
     script = any(name.startswith(f"{folder}code/") for name in archive.members)
     return Contents(
         format="torchscript" if script else "zip",
-        tree=tree,
-        globals=mentions.judged(),
+        tree=read.tree,
+        globals=mentions.judged(read.tree),
         entry=entry_maker(record_of),
+        notes=hidden.notes,
     )
+
+
+def _look_at_other_pickles(archive: Archive, folder: str, hidden: HiddenPickles) -> None:
+    """Name what the pickles beside data.pkl name, none of which torch.load reads."""
+    storages = f"{folder}data/"
+    others = [
+        member
+        for name, member in archive.members.items()
+        if not (name.startswith(storages) and name.removeprefix(storages).isdigit())
+    ]
+    for member in others[:MAX_OTHERS]:
+        name = member.name.removeprefix(folder)
+        if name != "data.pkl" and not name.startswith("code/"):
+            data = archive.peek(member, MAX_HIDDEN)
+            if name.endswith(PICKLE_ENDINGS) or begins_like_pickle(data):
+                hidden.look_at(data, name)
 
 
 def truncated_zip(source: Source) -> CheckpointError:

@@ -11,7 +11,7 @@ import re
 import struct
 from collections import Counter
 from collections.abc import Callable, Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 
 from core.checkpoint.constructors import (
@@ -30,9 +30,10 @@ from core.checkpoint.inert import (
     Storage,
     Tree,
 )
+from core.checkpoint.places import first_places
 from core.checkpoint.tensor_run import OBJECTS, TensorRuns
-from core.checkpoint.verdicts import GlobalUse, judge
-from core.errors import CheckpointError
+from core.checkpoint.verdicts import GlobalUse, Verdict, judge
+from core.errors import CheckpointError, printable
 
 MAX_DIGITS = 4000
 """Digits of a number that is written as text; Python itself refuses from 4,300 on."""
@@ -55,7 +56,10 @@ MAX_FETCHED = 2_000_000
 MAX_NAME = 512
 """Characters of a class's qualified name."""
 
-MAX_MENTIONS = 100_000
+MAX_INNER = 16
+"""Pickles inside of a pickle that are looked at."""
+
+MAX_MENTIONS = 20_000
 """Distinct names in one file."""
 
 
@@ -69,30 +73,66 @@ class PickleEndsEarly(PickleError):
 
 @dataclass(frozen=True, slots=True)
 class Unpickled:
-    """The object, where its pickle ended in the data, and the names that it gave."""
+    """The object, where its pickle ended in the data, and the bytes in it that begin like pickles
+    themselves, the first few."""
 
     tree: Tree
     end: int
+    inner: tuple[bytes, ...] = ()
 
 
 class Mentions:
-    """The globals of one or more pickles, counted."""
+    """The globals of one or more pickles, counted; `record` is what the one being read is called,
+    and `hidden` whether torch.load leaves it alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, record: str = "") -> None:
+        self.record = record
+        self.hidden = False
         self._uses: Counter[str] = Counter()
+        self._first: dict[str, str] = {}
+        self._read: set[str] = set()
 
-    def add(self, name: str) -> None:
-        """Count one use of a name."""
+    def add(self, name: str, uses: int = 1) -> None:
+        """Count uses of a name."""
         if name not in self._uses and len(self._uses) >= MAX_MENTIONS:
             raise _broken("it names more classes than any checkpoint does")
-        self._uses[name] += 1
+        self._uses[name] += uses
+        self._first.setdefault(name, self.record)
+        if not self.hidden:
+            self._read.add(name)
 
-    def judged(self) -> tuple[GlobalUse, ...]:
-        """Each name with its verdict, in the order in which the file gives them."""
+    def take_hidden(self, other: Mentions, *, whole: bool) -> bool:
+        """Add the names of a pickle that torch.load leaves alone; whether there were any.
+
+        Where it was not `whole`, it may be bytes of another kind, and only what is dangerous
+        counts: that would have run before the end was missed.
+        """
+        self.record, self.hidden = other.record, True
+        names = [use.name for use in other._judged() if whole or use.verdict is Verdict.DANGEROUS]
+        for name in names:
+            self.add(name, other._uses[name])
+        return bool(names)
+
+    def judged(self, tree: Tree = None) -> tuple[GlobalUse, ...]:
+        """Each name with its verdict, in the order in which the file gives them, and where it
+        stands first: in which pickle and, what is not plain, where in the tree."""
+        uses = self._judged()
+        paths = first_places(tree, [use.name for use in uses if use.verdict is not Verdict.PLAIN])
         return tuple(
-            judge(name, uses, known=name in CONSTRUCTORS or name in MENTIONED)
-            for name, uses in self._uses.items()
+            replace(
+                use,
+                name=printable(use.name),
+                where=": ".join(filter(None, (self._first[use.name], paths.get(use.name)))),
+                hidden=use.name not in self._read,
+            )
+            for use in uses
         )
+
+    def _judged(self) -> list[GlobalUse]:
+        return [
+            judge(name, count, known=name in CONSTRUCTORS or name in MENTIONED)
+            for name, count in self._uses.items()
+        ]
 
 
 _INT32 = struct.Struct("<i")
@@ -118,8 +158,8 @@ def unpickle(
         raise _early() from error
     except KeyError as error:
         raise _broken("it points at an object that it has not kept") from error
-    except UnicodeDecodeError as error:
-        raise _broken("a text in it is not UTF-8") from error
+    except UnicodeError as error:
+        raise _broken("a text in it is not in the encoding that it should be") from error
     except (TypeError, ValueError, OverflowError) as error:
         raise _broken(str(error)) from error
 
@@ -159,6 +199,7 @@ class _Loop:
         self.persistent = persistent
         self.globals: dict[str, Global] = {}
         self.room = FREE_OBJECTS + (len(data) - start) // BYTES_PER_OBJECT
+        self.inner: list[bytes] = []
 
     def run(self) -> Unpickled:  # one branch an opcode, the frequent ones first
         data, call, persistent = self.data, self.call, self.persistent
@@ -252,7 +293,7 @@ class _Loop:
                     raise ValueError(f"it is of protocol {data[at]}, and 5 is the newest")
                 at += 1
             elif op == 0x2E:  # STOP
-                return Unpickled(stack.pop(), at)
+                return Unpickled(stack.pop(), at, tuple(self.inner))
             elif op == 0x30:  # POP: an object, or a mark that nothing lies on
                 if stack:
                     stack.pop()
@@ -351,17 +392,17 @@ class _Loop:
                 if length < 0:
                     raise ValueError("a length in it is negative")
                 end = at + 4 + length
-                raw = self.slice(at + 4, end)
+                raw = self.content(at + 4, end)
                 stack.append(raw if op == 0x42 else _text(raw))
                 at = end
             elif op in (0x55, 0x43):  # SHORT_BINSTRING, SHORT_BINBYTES
                 end = at + 1 + data[at]
-                raw = self.slice(at + 1, end)
+                raw = self.content(at + 1, end)
                 stack.append(raw if op == 0x43 else _text(raw))
                 at = end
             elif op in (0x8D, 0x8E, 0x96):  # BINUNICODE8, BINBYTES8, BYTEARRAY8
                 end = at + 8 + _UINT64.unpack_from(data, at)[0]
-                raw = self.slice(at + 8, end)
+                raw = self.content(at + 8, end)
                 stack.append(raw.decode("utf-8", "surrogatepass") if op == 0x8D else raw)
                 at = end
             elif op in (0x70, 0x67):  # PUT, GET
@@ -378,7 +419,7 @@ class _Loop:
                 stack.append(_integer(text.removesuffix("L")))
             elif op == 0x46:  # FLOAT
                 text, at = self.line(at)
-                stack.append(float(text[:MAX_DIGITS]))
+                stack.append(_float(text))
             elif op == 0x56:  # UNICODE
                 text, at = self.line(at, "raw-unicode-escape")
                 stack.append(text)
@@ -401,6 +442,15 @@ class _Loop:
         if end > len(self.data):
             raise _early()
         return self.data[start:end]
+
+    def content(self, start: int, end: int) -> bytes:
+        return self.kept(self.slice(start, end))
+
+    def kept(self, raw: bytes) -> bytes:
+        """Note bytes that begin like a pickle: what the file calls may load them."""
+        if len(self.inner) < MAX_INNER and begins_like_pickle(raw):
+            self.inner.append(raw)
+        return raw
 
     def line(self, at: int, encoding: str = "utf-8") -> tuple[str, int]:
         end = self.data.find(b"\n", at)
@@ -432,7 +482,8 @@ class _Loop:
                 room += _weight(args[0])
             self.take(room)
             try:
-                return constructor(*args)
+                made = constructor(*args)
+                return self.kept(made) if type(made) is bytes else made
             except (TypeError, ValueError, struct.error, OverflowError):
                 pass
         self.take(4)
@@ -528,9 +579,24 @@ def _text(raw: bytes) -> str:
 def _integer(text: str) -> int:
     if len(text) > MAX_DIGITS:
         raise ValueError("a number in it is impossibly long")
-    return int(text)
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError("a number in it has other signs than digits") from None
+
+
+def _float(text: str) -> float:
+    try:
+        return float(text[:MAX_DIGITS])
+    except ValueError:
+        raise ValueError("a number in it has other signs than digits") from None
 
 
 def no_persistent_ids(_identifier: Tree) -> Tree:
     """For pickles in which no storage is named."""
     return Opaque("persistent id")
+
+
+def begins_like_pickle(data: bytes) -> bool:
+    """Whether bytes begin with the opcode PROTO, as pickles of protocol 2 and later do."""
+    return data[:1] == b"\x80" and len(data) > 1 and data[1] <= 5

@@ -16,6 +16,9 @@ from core.checkpoint.known_names import (
     PLAIN_NAMES,
 )
 
+MAX_MODULE_PARTS = 8
+"""More parts than any module in the tables has."""
+
 
 class Verdict(StrEnum):
     """What Loupe thinks of a global."""
@@ -30,7 +33,8 @@ class GlobalUse:
     """A Python name that the pickle gives, how often, and what it means.
 
     `where` says where it stands first: the pickle's name in the file, and the path in its object
-    tree where it is part of that, as in `data.pkl: hyper_parameters.optimizer`.
+    tree where it is part of that, as in `data.pkl: hyper_parameters.optimizer`. `hidden` says that
+    it stands only in pickles that torch.load leaves alone.
     """
 
     name: str
@@ -38,12 +42,13 @@ class GlobalUse:
     reason: str
     uses: int
     where: str = ""
+    hidden: bool = False
 
 
-def judge(name: str, uses: int, *, known: bool, where: str = "") -> GlobalUse:
+def judge(name: str, uses: int, *, known: bool) -> GlobalUse:
     """The verdict on a global; `known`: our own constructors make it, as a torch dtype or dict."""
     verdict, reason = _verdict(name, known)
-    return GlobalUse(name, verdict, reason, uses, where)
+    return GlobalUse(name, verdict, reason, uses)
 
 
 def _verdict(name: str, known: bool) -> tuple[Verdict, str]:
@@ -67,7 +72,7 @@ def _danger(name: str) -> str | None:
     if name in DANGEROUS_NAMES:
         return DANGEROUS_NAMES[name]
     parts = name.split(".")
-    for end in range(len(parts), 0, -1):
+    for end in range(min(len(parts), MAX_MODULE_PARTS), 0, -1):
         module = ".".join(parts[:end])
         if module in HARMLESS_MODULES:
             break
@@ -85,7 +90,7 @@ def _danger(name: str) -> str | None:
 def _names_of_today(name: str) -> Iterator[str]:
     """What Python 3 takes a name of Python 2 for (Lib/pickle.py, find_class with fix_imports)."""
     parts = name.split(".")
-    for end in range(1, len(parts)):
+    for end in range(1, min(len(parts), MAX_MODULE_PARTS)):
         module, attribute = ".".join(parts[:end]), ".".join(parts[end:])
         if (module, attribute) in NAME_MAPPING:
             yield ".".join(NAME_MAPPING[module, attribute])

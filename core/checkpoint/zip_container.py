@@ -9,6 +9,7 @@ those of PKWARE's APPNOTE.TXT, sections 4.3.7 (local header), 4.3.12 (central di
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -67,14 +68,21 @@ class Archive:
                 f"The archive names {name[:200]}, which is not in it.",
                 "The file is damaged: get it again from where it came from.",
             )
-        _, start, nbytes, crc32, method, encrypted = member
-        if method != 0 or encrypted:
-            how = "encrypted" if encrypted else "compressed"
+        if member.method != 0 or member.encrypted:
+            how = "encrypted" if member.encrypted else "compressed"
             raise CheckpointError(
                 f"The archive's member {name[:200]} is {how}, which torch.save never does.",
                 "Somebody packed it again: unpack the zip, and zip the same folder without "
                 "compression.",
             )
+        offset = self._data_offset(member)
+        # A file saved with its checksums switched off has zeros in their place.
+        crc32 = member.crc32 if member.crc32 or member.nbytes == 0 else None
+        return Record(name, offset, member.nbytes, crc32, self.source)
+
+    def _data_offset(self, member: Member) -> int:
+        """Where a member's bytes begin, by its own header; raises CheckpointError."""
+        name, start, nbytes, _, method, _ = member
         stored_name = name.encode()
         length = _LOCAL.size + len(stored_name)
         at = start - self._window_start
@@ -93,11 +101,10 @@ class Archive:
             or window[at + _LOCAL.size : at + length] != stored_name
         ):
             raise _damaged(name)
-        offset = start + length + extra_length
-        if offset + nbytes > self.source.size:
+        offset: int = start + length + extra_length
+        if method == 0 and offset + nbytes > self.source.size:
             raise _damaged(name)
-        # A file saved with its checksums switched off has zeros in their place.
-        return Record(name, offset, nbytes, crc32 if crc32 or nbytes == 0 else None, self.source)
+        return offset
 
     def read(self, name: str, limit: int) -> bytes:
         """A small member's bytes; raises CheckpointError where it is larger than `limit`."""
@@ -109,6 +116,18 @@ class Archive:
                 "The file was made to fill the memory: get it from a source you trust.",
             )
         return self.source.read(record.offset, record.nbytes)
+
+    def peek(self, member: Member, limit: int) -> bytes:
+        """A member's first bytes, unpacked where it is compressed; none where it cannot be read."""
+        try:
+            offset = self._data_offset(member)
+            if member.method == 0 and not member.encrypted:
+                return self.source.read(offset, min(limit, member.nbytes))
+            if member.method == zlib.DEFLATED and not member.encrypted:
+                return zlib.decompressobj(-15).decompress(self.source.read(offset, limit), limit)
+        except (CheckpointError, zlib.error):
+            pass
+        return b""
 
 
 def _damaged(name: str) -> CheckpointError:
