@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from core.checkpoint import diagnose
@@ -11,7 +13,7 @@ from core.checkpoint.assembled import read_file_set
 from core.checkpoint.collector import paused_collector
 from core.checkpoint.contents import Contents
 from core.checkpoint.discover import best_path, find_state_dicts, role
-from core.checkpoint.entries import StateDict
+from core.checkpoint.entries import Record, StateDict
 from core.checkpoint.file_set import FileSet, folder_files
 from core.checkpoint.formats import FORMATS, read_contents
 from core.checkpoint.inert import Opaque, Tree
@@ -29,7 +31,9 @@ class Checkpoint:
     tree as inert data. `state_dicts` are those found in it, by their path (`""` for a bare one), in
     file order and never none; `best` is the path of the one most likely meant, `roles` say of each
     whether it is a model's, an EMA's, an optimizer's or other. `metadata` is all that is no tensor,
-    JSON-able. `notes` are sentences on what is odd.
+    JSON-able. `notes` are sentences on what is odd. `records` gives every run of bytes that the
+    file names, those of no tensor included, in no order; it may read the file, and raise
+    CheckpointError and SourceError.
     """
 
     name: str
@@ -44,6 +48,7 @@ class Checkpoint:
     globals: tuple[GlobalUse, ...]
     torch_version: str | None
     notes: tuple[str, ...] = ()
+    records: Callable[[], Iterable[Record]] = field(default=tuple, repr=False, compare=False)
 
     @property
     def format_title(self) -> str:
@@ -101,6 +106,16 @@ def _checkpoint(contents: Contents, name: str, size: int, identity: str) -> Chec
         globals=contents.globals,
         torch_version=torch_version(metadata),
         notes=(*contents.notes, *_notes(contents, state_dicts)),
+        records=contents.records or partial(_tensor_records, state_dicts),
+    )
+
+
+def _tensor_records(state_dicts: Mapping[str, StateDict]) -> list[Record]:
+    """The records of all tensors, each once."""
+    entries = chain.from_iterable(state_dict.values() for state_dict in state_dicts.values())
+    found = chain.from_iterable(entry.records for entry in entries)
+    return list(
+        {(id(record.source), record.offset, record.name): record for record in found}.values()
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
-from core.checkpoint.entries import Source, StateDict
+from core.checkpoint.entries import Record, Source, StateDict
 from core.checkpoint.inert import Tree
 from core.checkpoint.storages import EntryMaker
 from core.checkpoint.verdicts import GlobalUse
@@ -15,13 +15,15 @@ from core.errors import CheckpointError
 @dataclass(frozen=True, slots=True)
 class Contents:
     """A file's format, object tree and globals, how its tensors become entries, and sentences on
-    what is odd."""
+    what is odd. `records` gives every record of the file, those of no tensor included; where it is
+    None, those of the tensors are all."""
 
     format: str
     tree: Tree
     globals: tuple[GlobalUse, ...]
     entry: EntryMaker
     notes: tuple[str, ...] = ()
+    records: Callable[[], Iterable[Record]] | None = field(default=None, repr=False, compare=False)
 
 
 def cut_off(source: Source, found: Mapping[str, StateDict] | None) -> CheckpointError:
