@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -130,17 +131,21 @@ def _describe(tree: Tree) -> str:
 
 def _notes(contents: Contents, state_dicts: Mapping[str, StateDict]) -> list[str]:
     notes = []
-    entries = [entry for state_dict in state_dicts.values() for entry in state_dict.values()]
-    quantized = sum(entry.dtype.startswith(("qint", "quint")) for entry in entries)
+    dtypes = Counter[str]()
+    empty = meta = 0
+    for state_dict in state_dicts.values():
+        entries = state_dict.values()
+        dtypes.update(entry.dtype for entry in entries)
+        empty += sum(0 in entry.shape for entry in entries)
+        meta += sum(entry.record is None and not entry.records for entry in entries)
+    quantized = sum(count for dtype, count in dtypes.items() if dtype.startswith(("qint", "quint")))
     if quantized:
         notes.append(
             f"{quantized:,} tensors are quantized: their integers are shown without scale and "
             "zero point, and a float model cannot take them."
         )
-    empty = sum(entry.numel == 0 for entry in entries)
     if empty:
         notes.append(f"{empty:,} tensors hold no element.")
-    meta = sum(not entry.records for entry in entries)
     if meta:
         notes.append(f"{meta:,} tensors lie on the meta device: they have a shape but no data.")
     if contents.format == "torchscript":

@@ -87,7 +87,11 @@ def role(path: str, state_dict: StateDict) -> str:
 
 def best_path(roles: Mapping[str, str], state_dicts: Mapping[str, StateDict]) -> str:
     """The raw model before its EMA, other parts after, an optimizer last; then the largest."""
-    return min(state_dicts, key=lambda path: (RANKS.index(roles[path]), -state_dicts[path].numel))
+    first = min(roles.values(), key=RANKS.index)
+    candidates = [path for path in state_dicts if roles[path] == first]
+    if len(candidates) == 1:
+        return candidates[0]
+    return max(candidates, key=lambda path: state_dicts[path].numel)
 
 
 def is_module(value: Tree) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from dataclasses import dataclass, field
 from math import prod
 from typing import Protocol, TypeAlias
+
+from core.checkpoint.quick import quick
 
 ITEMSIZES: Mapping[str, int] = {
     "float64": 8,
@@ -161,6 +163,8 @@ class TensorEntry:
     def records(self) -> tuple[Record, ...]:
         """Every run of bytes that it is read from; none on the meta device."""
         own = () if self.record is None else (self.record,)
+        if self.form is None:
+            return own
         return own + tuple(record for part in self._parts for record in part.records)
 
     @property
@@ -193,6 +197,11 @@ class TensorEntry:
         return self.transforms[0].source_dtype if self.transforms else self.dtype
 
 
+quick_record = quick(Record)
+quick_entry = quick(TensorEntry)
+"""The constructors that the formats' readers use, for one record and one entry a tensor."""
+
+
 class StateDict(Mapping[str, TensorEntry]):
     """An ordered mapping from key to TensorEntry.
 
@@ -220,6 +229,19 @@ class StateDict(Mapping[str, TensorEntry]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    # Mapping's own views would fetch each entry by its key.
+    def keys(self) -> KeysView[str]:
+        """The keys, in order."""
+        return self._entries.keys()
+
+    def values(self) -> ValuesView[TensorEntry]:
+        """The entries, in order."""
+        return self._entries.values()
+
+    def items(self) -> ItemsView[str, TensorEntry]:
+        """The keys and entries, in order."""
+        return self._entries.items()
 
     def __repr__(self) -> str:
         return f"StateDict({len(self)} tensors at {self.path!r})"

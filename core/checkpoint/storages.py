@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from core.checkpoint.constructors import STORAGE_DTYPES
-from core.checkpoint.entries import ITEMSIZES, Record, TensorEntry
+from core.checkpoint.entries import ITEMSIZES, Record, TensorEntry, quick_entry
 from core.checkpoint.inert import Global, InertTensor, Storage, Tree
 from core.errors import CheckpointError
 
@@ -62,7 +62,7 @@ def entry_maker(record_of: Callable[[Storage], Record]) -> EntryMaker:
             record = record_of(storage)
             offset += storage.offset
             _check(key, tensor, offset, record)
-        return TensorEntry(
+        return quick_entry(
             key,
             tensor.dtype,
             tensor.shape,

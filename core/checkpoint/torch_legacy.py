@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from core.checkpoint.contents import Contents, cut_off
 from core.checkpoint.discover import find_state_dicts
-from core.checkpoint.entries import ITEMSIZES, Record, Source
+from core.checkpoint.entries import ITEMSIZES, Record, Source, quick_record
 from core.checkpoint.hidden import MAX_HIDDEN, HiddenPickles
 from core.checkpoint.inert import Storage, Tree
 from core.checkpoint.storages import entry_maker, storage_of
@@ -129,7 +129,7 @@ def _records(
                 "The file is damaged: get it again from where it came from.",
             )
         nbytes = numel * ITEMSIZES[dtypes.get(key, "uint8")]
-        records[key] = Record(key, at, nbytes, None, source)
+        records[key] = quick_record(key, at, nbytes, None, source)
         at += nbytes
 
     def record_of(storage: Storage) -> Record:

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from core.checkpoint.entries import Record, Source
+from core.checkpoint.entries import Record, Source, quick_record
 from core.checkpoint.inert import Storage
 from core.errors import CheckpointError
 
@@ -78,7 +78,7 @@ class Archive:
         offset = self._data_offset(member)
         # A file saved with its checksums switched off has zeros in their place.
         crc32 = member.crc32 if member.crc32 or member.nbytes == 0 else None
-        return Record(name, offset, member.nbytes, crc32, self.source)
+        return quick_record(name, offset, member.nbytes, crc32, self.source)
 
     def _data_offset(self, member: Member) -> int:
         """Where a member's bytes begin, by its own header; raises CheckpointError."""

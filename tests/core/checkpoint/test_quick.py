@@ -1,0 +1,61 @@
+"""Frozen dataclasses that are made quickly are what they would be otherwise."""
+
+import pickle
+from dataclasses import FrozenInstanceError, dataclass, field, replace
+
+import pytest
+
+from core.checkpoint.entries import Record, TensorEntry, quick_entry, quick_record
+from core.checkpoint.quick import quick
+from core.checkpoint.sources import Held
+
+RECORD = Record("0", 64, 16, 7, Held(b""))
+GIVEN = ("w", "float32", (4,), (1,), 0, RECORD, True, "cuda:0", "w")
+
+
+def test_it_is_of_the_class_itself_and_equal_to_one_made_plainly():
+    made = quick_entry(*GIVEN)
+    assert type(made) is TensorEntry
+    assert made == TensorEntry(*GIVEN)
+    assert hash(made) == hash(TensorEntry(*GIVEN))
+    assert repr(made) == repr(TensorEntry(*GIVEN))
+
+
+def test_defaults_and_names_are_the_class_s():
+    assert quick_record("0", 64, nbytes=16, crc32=7, source=RECORD.source) == RECORD
+    assert quick_entry("w", "float32", (), (), 0, None).transforms == ()
+
+
+def test_it_cannot_be_changed():
+    with pytest.raises(FrozenInstanceError):
+        quick_entry(*GIVEN).key = "other"
+
+
+def test_it_can_be_replaced_and_pickled():
+    made = quick_entry(*GIVEN)
+    assert replace(made, key="v").key == "v"
+    assert made.key == "w"
+    alone = replace(made, record=None)
+    assert pickle.loads(pickle.dumps(alone)) == alone
+
+
+def test_wrong_arguments_are_refused_as_by_the_class():
+    with pytest.raises(TypeError):
+        quick_record("0")
+
+
+def test_a_class_that_does_more_than_fill_its_fields_is_refused():
+    @dataclass(frozen=True, slots=True)
+    class Checked:
+        number: int
+
+        def __post_init__(self) -> None:
+            raise ValueError
+
+    @dataclass(frozen=True, slots=True)
+    class Filled:
+        numbers: list[int] = field(default_factory=list)
+
+    for one in (Checked, Filled):
+        with pytest.raises(TypeError, match="more than fill"):
+            quick(one)
