@@ -24,23 +24,26 @@ def storage_of(identifier: Tree) -> Storage:
 
     Raises ValueError for anything else (see torch/serialization.py, persistent_load).
     """
-    if not isinstance(identifier, tuple) or len(identifier) not in (5, 6):
+    view = None
+    if type(identifier) is tuple and len(identifier) == 5:
+        kind, storage_class, key, location, numel = identifier
+    elif type(identifier) is tuple and len(identifier) == 6:
+        kind, storage_class, key, location, numel, view = identifier
+    else:
         raise ValueError("it points outside of the file in an unknown way")
-    kind, storage_class, key, location, numel = identifier[:5]
-    if kind not in ("storage", b"storage") or not isinstance(storage_class, Global):
+    if type(storage_class) is not Global or kind not in ("storage", b"storage"):
         raise ValueError("it points outside of the file in an unknown way")
     dtype = STORAGE_DTYPES.get(storage_class.name)
     if dtype is None:
         raise ValueError(f"{storage_class.name} is an unknown kind of storage")
-    offset = 0
-    view = identifier[5] if len(identifier) == 6 else None
-    if isinstance(view, tuple) and len(view) == 3:
-        _, offset, numel = view  # type: ignore[assignment]  # checked in the next lines
+    offset: Tree = 0
+    if type(view) is tuple and len(view) == 3:
+        _, offset, numel = view
     if type(numel) is not int or type(offset) is not int or not 0 <= numel < 1 << 62 or offset < 0:
         raise ValueError("a storage in it has an impossible size")
     if not isinstance(key, str | int) or not isinstance(location, str):
         raise ValueError("a storage in it has no name")
-    return Storage(str(key), dtype, location, numel, offset)
+    return Storage(key if type(key) is str else str(key), dtype, location, numel, offset)
 
 
 def storage_bytes(storage: Storage) -> int:
