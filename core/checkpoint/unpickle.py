@@ -224,16 +224,14 @@ class _Loop:
                 memo[data[at]] = stack[-1]
                 at += 1
             elif op == 0x68:  # BINGET
-                run = None
-                if data[at + 1] == 0x28 and isinstance(fetched, frozenset):
-                    run = runs.read(at - 1, memo, fetched)
-                if run is None:
+                found = runs.read(at - 1, memo, fetched) if data[at + 1] == 0x28 else None
+                if found is None:
                     stack.append(memo[data[at]])
                     at += 1
                 else:
-                    self.take(OBJECTS)
-                    stack.append(run[0])
-                    at = run[1]
+                    pushed, count, at = found
+                    self.take(OBJECTS * count)
+                    stack += pushed
             elif op == 0x4B:  # BININT1
                 stack.append(data[at])
                 at += 1
@@ -265,8 +263,14 @@ class _Loop:
             elif op == 0x89:  # NEWFALSE
                 stack.append(False)
             elif op == 0x6A:  # LONG_BINGET
-                stack.append(memo[uint32(data, at)[0]])
-                at += 4
+                found = runs.read(at - 1, memo, fetched) if data[at + 4] == 0x28 else None
+                if found is None:
+                    stack.append(memo[uint32(data, at)[0]])
+                    at += 4
+                else:
+                    pushed, count, at = found
+                    self.take(OBJECTS * count)
+                    stack += pushed
             elif op == 0x4D:  # BININT2
                 stack.append(_UINT16.unpack_from(data, at)[0])
                 at += 2
