@@ -34,8 +34,18 @@ ITEMSIZES: Mapping[str, int] = {
     "quint8": 1,
     "qint8": 1,
     "qint32": 4,
+    "quint4x2": 1,
+    "quint2x4": 1,
+    "float4_e2m1fn_x2": 1,
+    "bcomplex32": 4,
+    "bits16": 2,
+    **dict.fromkeys(("bits8", "bits4x2", "bits2x4", "bits1x8"), 1),
+    **{f"{sign}int{bits}": 1 for sign in ("", "u") for bits in range(1, 8)},
 }
-"""Bytes per element by dtype, in torch's names without `torch.`"""
+"""Bytes per element by dtype, in torch's names without `torch.` (`torch.dtype.itemsize`)"""
+
+PACKED: Mapping[str, int] = {"quint4x2": 2, "quint2x4": 4}
+"""Elements in a byte of a quantized tensor; without its scales, torch counts each byte as one"""
 
 
 class Source(Protocol):
@@ -80,6 +90,24 @@ class Cast:
 
 
 @dataclass(frozen=True, slots=True)
+class Resolve:
+    """A lazy transform: the elements are conjugated, or negated, when they are read.
+
+    torch.save writes a tensor's storage as it is, and beside it that the tensor is a conjugate or
+    a negative view (torch/_utils.py, set_tensor_metadata).
+    """
+
+    dtype: str
+    conjugate: bool
+    negative: bool
+
+    @property
+    def source_dtype(self) -> str:
+        """The dtype before, which is the one after."""
+        return self.dtype
+
+
+@dataclass(frozen=True, slots=True)
 class Quantized:
     """A quantized tensor: its integers are the entry's own elements.
 
@@ -99,17 +127,20 @@ class Sparse:
 
     `layout` is torch's, such as `sparse_csr`; `parts` come in the order in which torch's own
     function takes them: indices and values, or compressed indices, plain indices and values.
+    `is_coalesced` is what a COO tensor says of its indices; None where the file does not.
     """
 
     layout: str
     parts: tuple[TensorEntry, ...]
+    is_coalesced: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Nested:
     """A nested tensor: rows of unequal shapes in one buffer, which is the entry's own record.
 
-    `sizes` and `strides` have a row for each of them, `offsets` where each begins in elements.
+    The entry has the buffer's shape. `sizes` and `strides` have a row for each of the rows,
+    `offsets` where each begins in elements.
     """
 
     sizes: TensorEntry
@@ -156,7 +187,7 @@ class TensorEntry:
     requires_grad: bool = False
     location: str = "cpu"
     origin: str = ""
-    transforms: tuple[Cast, ...] = ()
+    transforms: tuple[Cast | Resolve, ...] = ()
     form: Form | None = None
 
     @property
@@ -189,12 +220,27 @@ class TensorEntry:
     @property
     def nbytes(self) -> int:
         """Bytes that the tensor takes when it stands alone, whatever its storage holds."""
-        return self.numel * ITEMSIZES[self.dtype]
+        match self.form:
+            case None | Pieces():
+                return self.numel * ITEMSIZES[self.dtype]
+            case Sparse(_, parts):
+                return sum(part.nbytes for part in parts)
+            case Quantized() if self.dtype in PACKED:
+                own = packed_bytes(self.dtype, self.shape)
+            case _:
+                own = self.numel * ITEMSIZES[self.dtype]
+        return own + sum(part.nbytes for part in self._parts)
 
     @property
     def stored_dtype(self) -> str:
         """The dtype of the bytes in the record."""
         return self.transforms[0].source_dtype if self.transforms else self.dtype
+
+
+def packed_bytes(dtype: str, shape: tuple[int, ...]) -> int:
+    """Bytes of a quantized tensor of a dtype in PACKED: its elements follow each other without
+    regard to its rows, the first in a byte's low bits (`Tensor.int_repr` gives these bytes)."""
+    return -(-prod(shape) // PACKED[dtype])
 
 
 quick_record = quick(Record)

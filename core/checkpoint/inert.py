@@ -62,8 +62,19 @@ class Storage:
 
 
 @dataclass(slots=True)
+class HeldStorage(Storage):
+    """A storage whose bytes lie in the pickle itself."""
+
+    data: bytes = b""
+    big_endian: bool = False
+
+
+@dataclass(slots=True)
 class InertTensor:
-    """A tensor as the pickle describes it; `storage` is None on the meta device."""
+    """A tensor as the pickle describes it; `storage` is None on the meta device.
+
+    `dtype` is that of the stored elements; `form` is what the tensor is beside them.
+    """
 
     storage: Storage | None
     dtype: str
@@ -71,30 +82,91 @@ class InertTensor:
     stride: tuple[int, ...]
     storage_offset: int
     requires_grad: bool = False
+    form: InertForm | None = None
+
+
+@dataclass(slots=True)
+class InertQuantized:
+    """The scales and zero points of a quantized tensor, as in `core.checkpoint.entries`."""
+
+    scheme: str
+    scale: float | InertTensor
+    zero_point: int | InertTensor
+    axis: int | None = None
+
+
+@dataclass(slots=True)
+class InertSparse:
+    """The indices and values of a sparse tensor, each under torch's name for it."""
+
+    layout: str
+    parts: Mapping[str, InertTensor]
+    is_coalesced: bool | None = None
+
+
+@dataclass(slots=True)
+class InertNested:
+    """Where the rows of a nested tensor lie in its buffer."""
+
+    sizes: InertTensor
+    strides: InertTensor
+    offsets: InertTensor
+
+
+@dataclass(slots=True)
+class Pending:
+    """What torch does to the stored elements once they are read: it resolves a conjugate or a
+    negative view, and converts to another dtype."""
+
+    conjugate: bool = False
+    negative: bool = False
+    dtype: str | None = None
+
+
+InertForm: TypeAlias = InertQuantized | InertSparse | InertNested | Pending
+
+
+@dataclass(slots=True)
+class InertSubclass:
+    """A tensor of a class that has no elements of its own, such as DTensor: its data are the
+    tensors in its state. `dtype`, `shape` and `stride` are what the class says that it is."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    requires_grad: bool = False
+    state: Tree = None
 
 
 @dataclass(slots=True)
 class InertDtype:
-    """A numpy dtype, in numpy's short code without its byte order: `f8`, `i4`, `U3`, `O`."""
+    """A numpy dtype, in numpy's short code without its byte order: `f8`, `i4`, `U3`, `O`.
+
+    `unit` is that of a date or a span of time, as in `D` and `25 s`.
+    """
 
     code: str
     big_endian: bool = False
+    unit: str = ""
 
 
 @dataclass(slots=True)
 class InertArray:
-    """A numpy array: its bytes in C order unless `fortran`; `data` is None until BUILD."""
+    """A numpy array: its bytes in C order unless `fortran`; `data` is None until BUILD, and for an
+    array of objects, which has them in `objects`."""
 
     dtype: InertDtype | None = None
     shape: tuple[int, ...] = ()
     data: bytes | None = None
     fortran: bool = False
+    objects: list[Tree] | None = None
 
 
 Key: TypeAlias = Union[str, int, bool, "Opaque", "Global", None]
 Tree: TypeAlias = Union[
     bool, int, float, complex, str, bytes, "list[Tree]", "tuple[Tree, ...]", "dict[Key, Tree]",
-    "set[Key]", Global, Opaque, Storage, InertTensor, InertDtype, InertArray, None,
+    "set[Key]", Global, Opaque, Storage, InertTensor, InertSubclass, InertDtype, InertArray, None,
 ]  # fmt: skip
 """Anything that a pickle can hold here."""
 
@@ -107,6 +179,10 @@ def children(value: Tree) -> Mapping[str, Tree] | None:
         return {str(key): child for key, child in value.items()}
     if isinstance(value, list | tuple):
         return {str(index): child for index, child in enumerate(value)}
+    if isinstance(value, InertSubclass):
+        return children(value.state)
+    if isinstance(value, InertArray):
+        return children(value.objects)
     if isinstance(value, Opaque):
         inside: dict[str, Tree] = {}
         if isinstance(value.state, dict):

@@ -13,6 +13,7 @@ from core.checkpoint.inert import (
     Global,
     InertArray,
     InertDtype,
+    InertSubclass,
     InertTensor,
     Key,
     Opaque,
@@ -70,7 +71,7 @@ class _Writer:
         self.nodes += 1
         if self.nodes > MAX_NODES or depth > MAX_DEPTH:
             return "…"
-        if isinstance(value, InertTensor | Storage):
+        if isinstance(value, InertTensor | InertSubclass | Storage):
             return _NOTHING
         if value is None or isinstance(value, bool):
             return value
