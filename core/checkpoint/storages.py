@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
+from math import prod
 
 from core.checkpoint.constructors import STORAGE_DTYPES
 from core.checkpoint.entries import ITEMSIZES, Record, TensorEntry, quick_entry
@@ -81,15 +83,11 @@ def entry_maker(record_of: Callable[[Storage], Record]) -> EntryMaker:
 
 
 def _check(key: str, tensor: InertTensor, offset: int, record: Record) -> None:
-    numel = 1
-    last = offset
-    for length, stride in zip(tensor.shape, tensor.stride, strict=True):
-        numel *= length
-        last += (length - 1) * stride
+    numel, reach = _extent(tensor.shape, tensor.stride)
     if numel == 0:
         return
     itemsize = ITEMSIZES[tensor.dtype]
-    if (last + 1) * itemsize > record.nbytes:
+    if (offset + reach) * itemsize > record.nbytes:
         raise CheckpointError(
             f"The tensor {key[:200]} reaches beyond its storage in the file.",
             "The file is damaged or was made to do harm: get it again from a source you trust.",
@@ -101,3 +99,10 @@ def _check(key: str, tensor: InertTensor, offset: int, record: Record) -> None:
             "The file was made to fill the memory, or holds an expanded tensor: save it again "
             "after calling .contiguous() on its tensors.",
         )
+
+
+@lru_cache(maxsize=4096)
+def _extent(shape: tuple[int, ...], stride: tuple[int, ...]) -> tuple[int, int]:
+    """A tensor's elements, and how many its storage has from its first to its last."""
+    reach = 1 + sum((length - 1) * step for length, step in zip(shape, stride, strict=True))
+    return prod(shape), reach

@@ -19,8 +19,14 @@ from core.errors import CheckpointError
 
 LOCAL_MAGIC = b"PK\x03\x04"
 _END_MAGIC, _END64_MAGIC, _LOCATOR_MAGIC = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
-_CENTRAL = struct.Struct("<4s6H3L5H2L")
+_CENTRAL = struct.Struct("<4s4x2H4x3L3H8xL")
+"""Of a directory entry: magic, flags, method, CRC-32, packed and unpacked size, the
+lengths of its name, extra field and comment, and its local header's offset."""
+
 _LOCAL = struct.Struct("<4s5H3L2H")
+_LOCAL_LENGTHS = struct.Struct("<26x2H")
+"""Of a local header, the lengths of its name and extra field."""
+
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR = struct.Struct("<4sLQL")
@@ -94,11 +100,11 @@ class Archive:
         window = self._window
         if len(window) - at < length:
             raise _damaged(name)
-        magic, _, _, _, _, _, _, _, _, name_length, extra_length = _LOCAL.unpack_from(window, at)
+        name_length, extra_length = _LOCAL_LENGTHS.unpack_from(window, at)
         if (
-            magic != LOCAL_MAGIC
+            not window.startswith(LOCAL_MAGIC, at)
             or name_length != len(stored_name)
-            or window[at + _LOCAL.size : at + length] != stored_name
+            or not window.startswith(stored_name, at + _LOCAL.size)
         ):
             raise _damaged(name)
         offset: int = start + length + extra_length
@@ -146,20 +152,19 @@ def open_archive(source: Source) -> Archive:
     data = source.read(start, nbytes)
     members: dict[str, Member] = {}
     spans: list[tuple[int, int, str]] = []
+    unpack_from, new = _CENTRAL.unpack_from, tuple.__new__
     at = 0
     while at < len(data) and len(members) < count:
         if len(data) - at < _CENTRAL.size:
             raise NoDirectory
-        (magic, _, _, flags, method, _, _, crc32, packed, size,
-         name_length, extra_length, comment_length, _, _, _, offset) = _CENTRAL.unpack_from(
-            data, at
-        )  # fmt: skip
+        (magic, flags, method, crc32, packed, size, name_length, extra_length, comment_length,
+         offset) = unpack_from(data, at)  # fmt: skip
         if magic != b"PK\x01\x02":
             raise NoDirectory
         at += _CENTRAL.size
         name = data[at : at + name_length].decode("utf-8", "replace")
         at += name_length
-        if 0xFFFFFFFF in (packed, size, offset):
+        if packed == 0xFFFFFFFF or size == 0xFFFFFFFF or offset == 0xFFFFFFFF:
             extra = data[at : at + extra_length]
             size, packed, offset = _wide(extra, size, packed, offset)
         at += extra_length + comment_length
@@ -169,7 +174,8 @@ def open_archive(source: Source) -> Archive:
             raise _unsound(f"{name[:200]} lies outside of it")
         if method == 0 and packed != size:
             raise _unsound(f"{name[:200]} has two sizes")
-        members[name] = Member(name, offset, size, crc32, method, bool(flags & 1))
+        # As Member(...), without a call in between.
+        members[name] = new(Member, (name, offset, size, crc32, method, flags & 1 == 1))
         spans.append((offset, offset + _LOCAL.size + name_length + packed, name))
     if len(members) != count:
         raise NoDirectory
