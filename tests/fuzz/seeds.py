@@ -1,0 +1,127 @@
+"""Small real files of every format that Loupe reads, from which the mutated ones are made."""
+
+import argparse
+import tempfile
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import nn
+
+Files = Mapping[str, bytes]
+"""A checkpoint's files by their name in its folder; a single file is called ``."""
+
+
+def seeds() -> dict[str, Files]:
+    """All of them, by the name of their row in SEEDS; equal from run to run."""
+    made = {}
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
+        for number, (name, write) in enumerate(SEEDS.items()):
+            torch.manual_seed(0)
+            path = Path(folder) / str(number)
+            write(path)
+            made[name] = _files(path)
+    return made
+
+
+def _files(path: Path) -> Files:
+    if path.is_file():
+        return {"": path.read_bytes()}
+    found = sorted(file for file in path.rglob("*") if file.is_file())
+    return {file.relative_to(path).as_posix(): file.read_bytes() for file in found}
+
+
+def _tensors() -> dict[str, torch.Tensor]:
+    """Views, a tied weight, an empty one, a scalar, a parameter, and dtypes of each size."""
+    weight = torch.arange(24, dtype=torch.float32).reshape(4, 6)
+    return {
+        "conv.weight": weight,
+        "conv.tied": weight,
+        "conv.view": weight.t()[1:4],
+        "conv.row": weight[2],
+        "bn.num_batches_tracked": torch.tensor(7),
+        "bn.running_mean": torch.ones(3, dtype=torch.bfloat16),
+        "head.bias": nn.Parameter(torch.zeros(5, dtype=torch.float64)),
+        "head.mask": torch.tensor([True, False]),
+        "head.empty": torch.empty(0, 3),
+        "head.expanded": torch.ones(1).expand(1000),
+        "head.complex": torch.ones(2, dtype=torch.complex64),
+    }
+
+
+def _model() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 2, 2), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(2, 2))
+
+
+def _torch_save(value: Callable[[], object], **options: bool | int) -> Callable[[Path], None]:
+    return lambda path: torch.save(value(), path, **options)
+
+
+def _legacy(path: Path) -> None:
+    """The stream names storages by their addresses, which are made equal from run to run."""
+    tensors = sorted(
+        (torch.zeros(12) for _ in range(4)), key=lambda one: str(one.untyped_storage()._cdata)
+    )
+    views = {f"layer{i}.weight": one.fill_(i).reshape(3, 4) for i, one in enumerate(tensors)}
+    views["layer0.view"] = tensors[0][2:8]
+    torch.save(views, path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    for number, tensor in enumerate(tensors):
+        address = str(tensor.untyped_storage()._cdata)
+        content = content.replace(address.encode(), f"{number:0{len(address)}d}".encode())
+    path.write_bytes(content)
+
+
+def _training() -> dict[str, object]:
+    """What a training script saves beside the weights."""
+    model = _model()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    model(torch.ones(1, 1, 2, 2).expand(2, 1, 2, 2)).sum().backward()
+    optimizer.step()
+    return {
+        "epoch": 3,
+        "global_step": 1 << 40,
+        "pytorch-lightning_version": "2.5.0",
+        "state_dict": model.state_dict(),
+        "optimizer_states": [optimizer.state_dict()],
+        "hyper_parameters": {"lr": 0.01, "widths": (6, 2), "name": "Ünï", "args": [None, True]},
+        "args": argparse.Namespace(lr=0.1, out=Path("runs/1")),
+        "best": np.float64(0.5),
+        "history": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "seen": {1, 2},
+        "dtype": torch.float16,
+        "size": torch.Size([1, 2]),
+        "device": torch.device("cpu"),
+    }
+
+
+def _torchscript(path: Path) -> None:
+    torch.jit.save(torch.jit.script(nn.Linear(3, 2)), path)
+
+
+def _safetensors(path: Path) -> None:
+    weights = {
+        "a.weight": torch.ones(4, 2),
+        "a.bias": torch.zeros(4, dtype=torch.bfloat16),
+        "b.count": torch.tensor(3),
+        "b.empty": torch.empty(0, 2),
+    }
+    safetensors.torch.save_file(weights, path, metadata={"format": "pt", "epoch": "3"})
+
+
+SEEDS: Mapping[str, Callable[[Path], None]] = {
+    "zip, protocol 2": _torch_save(_tensors),
+    "zip, protocol 5": _torch_save(_tensors, pickle_protocol=5),
+    "training zip": _torch_save(_training),
+    "training zip, protocol 4": _torch_save(_training, pickle_protocol=4),
+    "ordered zip": _torch_save(lambda: OrderedDict(_model().state_dict())),
+    "legacy": _legacy,
+    "whole model": _torch_save(_model),
+    "torchscript": _torchscript,
+    "safetensors": _safetensors,
+}
+"""Name → what writes a small file, or a folder of files, of that kind."""
