@@ -58,7 +58,7 @@ def _unzipped(content: bytes) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return {name: archive.read(name) for name in archive.namelist()}
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, OSError):
+    except Exception:  # zipfile raises many kinds where a zip is spoiled already
         return {}
 
 
@@ -75,7 +75,7 @@ def _untarred(content: bytes) -> dict[str, bytes]:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
             files = {member.name: archive.extractfile(member) for member in archive.getmembers()}
             return {name: file.read() for name, file in files.items() if file}
-    except (tarfile.TarError, ValueError, OSError, EOFError):
+    except Exception:
         return {}
 
 
