@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias, get_args
 
 from core.checkpoint.entries import Cast, StateDict, TensorEntry
 from core.errors import FixError
+from core.patterns import OutOfTimeError, Patience, Pattern, PatternError
 from core.signature import Signature
 
 Syntax: TypeAlias = Literal["glob", "regex"]
@@ -20,6 +21,9 @@ CASTS = ("float32", "float16", "bfloat16", "float64")
 
 MAX_TEXT = 1_000
 """Characters in a prefix, a pattern or a replacement."""
+
+MAX_KEY = 4_096
+"""Characters that a fix may give a key."""
 
 MAX_STEPS = 100
 """Steps in a recipe that comes as JSON, for example in a link."""
@@ -124,19 +128,25 @@ def apply_recipe(
     become one, a pattern cannot be used, or DropMismatched has no signature to go by.
     """
     effects = []
+    patience = Patience()
     for step in recipe.steps:
         if step.enabled:
-            state_dict, effect = _apply(step.fix, state_dict, signature)
+            state_dict, effect = _apply(step.fix, state_dict, signature, patience)
         else:
             effect = Effect(0, 0, "Switched off.")
         effects.append(effect)
     return Applied(state_dict, tuple(effects))
 
 
-def renaming(fix: StripPrefix | AddPrefix | Rename) -> Callable[[str], str]:
-    """What the fix makes of one key. Raises FixError."""
+def renaming(
+    fix: StripPrefix | AddPrefix | Rename, patience: Patience | None = None
+) -> Callable[[str], str]:
+    """What the fix makes of one key, in the time that patterns may still take. Raises FixError.
+
+    So does the function, where its pattern takes too long.
+    """
     if isinstance(fix, Rename):
-        return _substitution(_compiled(_text(fix.pattern, "pattern")), fix.replacement)
+        return _substitution(fix, patience)
     prefix = _text(fix.prefix, "prefix")
     if isinstance(fix, AddPrefix):
         return lambda key: prefix + key
@@ -145,11 +155,19 @@ def renaming(fix: StripPrefix | AddPrefix | Rename) -> Callable[[str], str]:
     return lambda key: key[len(prefix) :] if key != prefix and key.startswith(prefix) else key
 
 
-def choosing(fix: Keep | Drop) -> Callable[[str], bool]:
-    """Whether a key matches the fix's pattern. Raises FixError."""
+def choosing(fix: Keep | Drop, patience: Patience | None = None) -> Callable[[str], bool]:
+    """Whether a key matches the fix's pattern, as `renaming`. Raises FixError."""
     pattern = _text(fix.pattern, "pattern")
-    found = _compiled(pattern if fix.syntax == "regex" else rf"\A{translate(pattern)}")
-    return lambda key: found.search(key) is not None
+    regular = pattern if fix.syntax == "regex" else rf"\A{translate(pattern)}"
+    compiled = _compiled(regular, patience)
+
+    def matches(key: str) -> bool:
+        try:
+            return compiled.found_in(key)
+        except OutOfTimeError as error:
+            raise _too_slow(fix.pattern) from error
+
+    return matches
 
 
 def describe(fix: Fix) -> str:
@@ -189,15 +207,15 @@ def recipe_from_json(value: object) -> Recipe:
 
 
 def _apply(
-    fix: Fix, state_dict: StateDict, signature: Signature | None
+    fix: Fix, state_dict: StateDict, signature: Signature | None, patience: Patience
 ) -> tuple[StateDict, Effect]:
     match fix:
         case StripPrefix() | AddPrefix() | Rename():
-            return _renamed(state_dict, renaming(fix))
+            return _renamed(state_dict, renaming(fix, patience))
         case Keep():
-            return _kept(state_dict, choosing(fix))
+            return _kept(state_dict, choosing(fix, patience))
         case Drop():
-            matches = choosing(fix)
+            matches = choosing(fix, patience)
             return _kept(state_dict, lambda key: not matches(key))
         case DropMismatched():
             return _of_shapes(state_dict, signature)
@@ -212,6 +230,11 @@ def _renamed(state_dict: StateDict, rename: Callable[[str], str]) -> tuple[State
         new = rename(key)
         if not new and key:
             raise FixError(f"Nothing would be left of the key `{key}`.", "Leave a part of it.")
+        if len(new) > max(MAX_KEY, len(key)):
+            raise FixError(
+                f"The key `{key[:80]}` would get {len(new):,} characters.",
+                f"{MAX_KEY:,} is the most: make the fix so that it does not repeat the key.",
+            )
         if new in taken:
             raise FixError(
                 f"`{taken[new]}` and `{key}` would both become `{new}`.",
@@ -309,29 +332,41 @@ def _stripping_anywhere(prefix: str) -> Callable[[str], str]:
     return strip
 
 
-def _substitution(pattern: re.Pattern[str], replacement: str) -> Callable[[str], str]:
-    _text(replacement, "replacement", required=False)
+def _substitution(fix: Rename, patience: Patience | None) -> Callable[[str], str]:
+    pattern = _compiled(_text(fix.pattern, "pattern"), patience)
+    replacement = _text(fix.replacement, "replacement", required=False)
+    try:
+        replaced = pattern.replacing(replacement)
+    except PatternError as error:
+        raise FixError(
+            f"The new name `{replacement}` cannot be used: {error}.",
+            r"Groups of the pattern are `\1`, `\2` and so on, a backslash is `\\`.",
+        ) from error
 
     def rename(key: str) -> str:
         try:
-            return pattern.sub(replacement, key)
-        except (re.error, IndexError) as error:
-            raise FixError(
-                f"The new name `{replacement}` cannot be used: {error}.",
-                r"Groups of the pattern are `\1`, `\2` and so on, a backslash is `\\`.",
-            ) from error
+            return replaced(key)
+        except OutOfTimeError as error:
+            raise _too_slow(fix.pattern) from error
 
     return rename
 
 
-def _compiled(pattern: str) -> re.Pattern[str]:
+def _compiled(pattern: str, patience: Patience | None) -> Pattern:
     try:
-        return re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
+        return Pattern(pattern, patience)
+    except PatternError as error:
         raise FixError(
             f"The pattern `{pattern}` cannot be used: {error}.",
             r"A dot that is meant as a dot is written `\.` in a regex.",
         ) from error
+
+
+def _too_slow(pattern: str) -> FixError:
+    return FixError(
+        f"The pattern `{pattern}` takes too long on the keys of this file.",
+        "Write it without a repeat inside a repeat, such as `(a+)+`.",
+    )
 
 
 def _text(text: str, name: str, required: bool = True) -> str:

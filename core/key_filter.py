@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping
 from fnmatch import translate
 
 from core.checkpoint.entries import TensorEntry
 from core.errors import FilterError
+from core.patterns import OutOfTimeError, Pattern, PatternError
 
 
 def filter_entries(
@@ -30,24 +30,34 @@ def key_predicate(text: str) -> Callable[[str], bool]:
 
     `/…/` is a regular expression, found anywhere in the key; a text with `*`, `?` or `[` is a
     glob over the whole key; anything else is words that must all occur, in any case.
-    Raises FilterError where the regular expression is wrong.
+    Raises FilterError where the regular expression is wrong; the function does where it takes too
+    long.
     """
     text = text.strip()
     if len(text) > 2 and text.startswith("/") and text.endswith("/"):
-        found = _compile(text[1:-1]).search
-        return lambda key: found(key) is not None
+        return _search(text[1:-1])
     if any(sign in text for sign in "*?["):
-        whole = re.compile(translate(text)).match
-        return lambda key: whole(key) is not None
+        return _search(rf"\A{translate(text)}")
     words = text.lower().split()
     return lambda key: all(word in key.lower() for word in words)
 
 
-def _compile(pattern: str) -> re.Pattern[str]:
+def _search(pattern: str) -> Callable[[str], bool]:
     try:
-        return re.compile(pattern)
-    except re.error as error:
+        compiled = Pattern(pattern)
+    except PatternError as error:
         raise FilterError(
             f"/{pattern}/ is not a regular expression: {error}.",
             "Correct it, or leave the slashes out to search for plain text.",
         ) from error
+
+    def found(key: str) -> bool:
+        try:
+            return compiled.found_in(key)
+        except OutOfTimeError as error:
+            raise FilterError(
+                "This filter takes too long on the keys of this file.",
+                "Write it without a repeat inside a repeat, such as `(a+)+`.",
+            ) from error
+
+    return found
