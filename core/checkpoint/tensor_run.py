@@ -51,6 +51,14 @@ MAX_KNOWN = 10_000
 """Numbers that are kept by the bytes that say them: offsets and shapes are few and come often."""
 
 
+_LATEST = 4096
+
+
+def ends_in_runs(data: bytes) -> bool:
+    """Whether the last bytes are still full of tensors' runs, so that the pickle goes on."""
+    return _LONG.search(data, max(0, len(data) - _LATEST)) is not None
+
+
 class TensorRuns:
     """The runs of one pickle; `persistent` resolves the storages' persistent ids."""
 

@@ -16,7 +16,9 @@ from core.checkpoint.entries import ITEMSIZES, Record, Source, quick_record
 from core.checkpoint.hidden import MAX_HIDDEN, HiddenPickles
 from core.checkpoint.inert import Storage, Tree
 from core.checkpoint.storages import entry_maker, storage_of
+from core.checkpoint.tensor_run import ends_in_runs
 from core.checkpoint.unpickle import Mentions, PickleEndsEarly, no_persistent_ids, unpickle
+from core.checkpoint.window import WINDOW, Window
 from core.errors import CheckpointError
 
 MAGIC = 0x1950A86A20F9469CFC6C
@@ -43,6 +45,9 @@ def read_torch_legacy(source: Source) -> Contents:
     nbytes = FIRST_READ
     while True:
         data = source.read(0, nbytes)
+        if len(data) == nbytes < MAX_PICKLES and ends_in_runs(data):
+            nbytes *= 4
+            continue
         try:
             return _read(source, data)
         except PickleEndsEarly:
@@ -64,7 +69,8 @@ def _read(source: Source, data: bytes) -> Contents:
         storage = storage_of(identifier)
         if roots.setdefault(storage.key, storage.dtype) != storage.dtype:
             raise ValueError("a storage in it has two dtypes")
-        numels[storage.key] = max(numels.get(storage.key, 0), storage.offset + storage.numel)
+        if numels.get(storage.key, 0) < storage.offset + storage.numel:
+            numels[storage.key] = storage.offset + storage.numel
         return storage
 
     magic = unpickle(data, mentions, no_persistent_ids)
@@ -118,8 +124,11 @@ def _records(
 ) -> tuple[Callable[[Storage], Record], int]:
     """Where each storage's bytes lie, and where the last one ends, beyond the file if it is cut."""
     records: dict[str, Record] = {}
+    window, nbytes = Window(source), 0
     for key in map(str, keys):
-        count = source.read(at, _COUNT.size) if at < source.size else b""
+        # Small storages' counts lie side by side: one read serves many.
+        more = nbytes < WINDOW // 4
+        count = window.read(at, _COUNT.size, more=more) if at < source.size else b""
         at += _COUNT.size
         # Behind the end of a cut file, the pickle's own counts tell where it would go on.
         numel = _COUNT.unpack(count)[0] if len(count) == _COUNT.size else numels.get(key, 0)
