@@ -1,0 +1,131 @@
+"""Open each hostile file in this process, watched, and print a line of JSON for each.
+
+`python -m tests.core.checkpoint.watched_open [WORDS]` in an empty folder; WORDS choose the files
+that have them in their names.
+"""
+
+import contextlib
+import ctypes
+import gc
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from core.checkpoint import open_checkpoint
+from core.errors import LoupeError
+from tests.core.checkpoint.hostile_files import CANARY_MODULE, Hostile, hostile_files, zip_file
+
+ROOM = 1 << 30
+"""Bytes of address space that a file may take before it is stopped, to spare the machine."""
+
+
+def main(words: str) -> None:
+    """Warm up on a sound file, then open all."""
+    folder = Path.cwd()
+    (folder / f"{CANARY_MODULE}.py").write_text("open('loupe-canary', 'w').close()\n")
+    sys.path.insert(0, str(folder))
+    path = folder / "file"
+    path.write_bytes(zip_file(b"N."))
+    with contextlib.suppress(LoupeError):
+        open_checkpoint(path)
+    events: list[tuple[str, str]] = []
+
+    def hook(event: str, given: tuple[object, ...]) -> None:
+        if event != "builtins.id" and not _is_harmless(event, given, str(path)):
+            events.append((event, repr(given)[:300]))
+
+    sys.addaudithook(hook)
+    for name, hostile in hostile_files().items():
+        if words in name:
+            path.write_bytes(hostile.make())
+            print(json.dumps({"name": name, **_watched(path, hostile, events)}), flush=True)
+
+
+def _watched(path: Path, hostile: Hostile, events: list[tuple[str, str]]) -> dict[str, object]:
+    gc.collect()
+    _trim()
+    modules, files = set(sys.modules), set(os.listdir())
+    before = _reset_peak()
+    with _limited_memory():
+        started = time.process_time()
+        events.clear()
+        told = _outcome(path)
+        seen = list(events)
+        seconds = time.process_time() - started
+    return {
+        **told,
+        "seconds": round(seconds, 3),
+        "grown": _peak() - before,
+        "events": seen[:20],
+        "modules": sorted(set(sys.modules) - modules),
+        "files": sorted(set(os.listdir()) - files),
+    }
+
+
+def _outcome(path: Path) -> dict[str, object]:
+    try:
+        checkpoint = open_checkpoint(path)
+    except LoupeError as error:
+        return {"opened": False, "problem": error.problem, "remedy": error.remedy}
+    except BaseException as error:
+        return {"opened": False, "crash": f"{type(error).__name__}: {error}"[:500]}
+    return {
+        "opened": True,
+        "notes": checkpoint.notes,
+        "keys": list(checkpoint.state_dict())[:3],
+        "globals": {use.name: str(use.verdict) for use in checkpoint.globals[:200]},
+        "where": {use.name: use.where for use in checkpoint.globals[:200]},
+    }
+
+
+def _is_harmless(event: str, given: tuple[object, ...], path: str) -> bool:
+    """Whether the event is that the file itself is opened for reading, or that one of our own
+    objects becomes frozen."""
+    if event == "open":
+        return given[0] == path and not int(str(given[2])) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+    return (
+        event == "object.__setattr__"
+        and given[1] == "__class__"
+        and str(getattr(given[2], "__module__", "")).startswith("core.")
+    )
+
+
+@contextlib.contextmanager
+def _limited_memory() -> Iterator[None]:
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + ROOM, resource.RLIM_INFINITY))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+def _trim() -> None:
+    """Give freed memory back, so that a file cannot use what an earlier one took."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _reset_peak() -> int:
+    """Bytes of memory now, from where its peak counts (proc(5), clear_refs)."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _status("VmRSS")
+
+
+def _peak() -> int:
+    return _status("VmHWM")
+
+
+def _status(field: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) << 10
+    return 0
+
+
+if __name__ == "__main__":
+    main(" ".join(sys.argv[1:]))
