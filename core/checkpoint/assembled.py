@@ -1,12 +1,53 @@
-"""Several files become the contents of one checkpoint."""
+"""Several files become the contents of one checkpoint.
+
+The layouts are those of huggingface_hub (an index or numbered shards), transformers' Trainer,
+accelerate (accelerate/utils/constants.py: `model.safetensors`, `optimizer.bin`, ...) and
+diffusers (`model_index.json`, with a folder a component).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
 
 from core.checkpoint.contents import Contents
-from core.checkpoint.file_set import FileSet
+from core.checkpoint.discover import find_state_dicts, tensors_in
+from core.checkpoint.entries import Record, TensorEntry
+from core.checkpoint.file_set import INDEX, FileSet
+from core.checkpoint.formats import read_contents
+from core.checkpoint.inert import InertDict, InertTensor
+from core.checkpoint.shards import Part, numbered, read_indexed, read_numbered
+from core.checkpoint.sources import LocalFile
+from core.checkpoint.verdicts import GlobalUse
 from core.errors import SourceError
+
+SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".pth.tar")
+"""How the files end that are taken for weights."""
+
+PARTS: Mapping[str, str] = {
+    r"(?:pytorch_|diffusion_pytorch_)?model(_\d+)?": "model",
+    r"adapter_model": "model",
+    r"optimizer(_\d+)?": "optimizer",
+    r"scheduler(_\d+)?": "scheduler",
+    r"scaler": "scaler",
+    r"training_args": "training_args",
+}
+"""What training libraries call the files of one checkpoint, without suffix, and the part it is."""
+
+PASSED_OVER = re.compile(
+    r"(?:random_states_\d+\.pkl|rng_state(?:_\d+)?\.pth|sampler(?:_\d+)?\.bin"
+    r"|dl_state_dict(?:_\d+)?\.bin|custom_checkpoint_\d+\.pkl)"
+)
+"""Files beside a checkpoint that hold random states and the like."""
+
+SHOWN = 5
+"""Files listed in a sentence at most."""
+
+COMPONENTS = "model_index.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +60,151 @@ class Assembled:
 
 
 def read_file_set(files: FileSet) -> Assembled:
-    """The contents of a set. Raises CheckpointError, SourceError."""
+    """The contents of a set: one state_dict in shards, or the parts of one checkpoint.
+
+    Raises CheckpointError for a damaged set, or one that is several checkpoints, and SourceError
+    for what cannot be read.
+    """
+    here = _in_folder(files.files, "")
+    parts = {name: read() for name, read in _parts(here).items()}
+    if COMPONENTS in here:
+        for folder in sorted({name.partition("/")[0] for name in files.files if "/" in name}):
+            inside = _parts(_in_folder(files.files, folder))
+            if "model" in inside:
+                parts[folder] = inside["model"]()
+    if not parts:
+        parts = {"": _only_one(files)}
+    return _assembled(parts, _passed_over(here))
+
+
+def _in_folder(files: Mapping[str, Path], folder: str) -> dict[str, Path]:
+    """The files that lie directly in a folder of the set, by their own names."""
+    return {
+        name.rpartition("/")[2]: path
+        for name, path in files.items()
+        if name.rpartition("/")[0] == folder
+    }
+
+
+def _parts(here: Mapping[str, Path]) -> dict[str, Callable[[], Part]]:
+    """The parts of a folder by their names, each with what reads it; safetensors come first."""
+    found: dict[str, Callable[[], Part]] = {}
+    for name in sorted(here, key=lambda name: (".safetensors" not in name, name)):
+        shard = numbered(name)
+        if name.endswith(INDEX):
+            stem = name.removesuffix(INDEX).rpartition(".")[0]
+            part = _part(stem) or "model"
+            found.setdefault(part, lambda name=name: read_indexed(here, name))  # type: ignore[misc]
+        elif shard is not None and name.endswith(SUFFIXES):
+            part = _part(shard.name) or shard.name
+            indexed = f"{shard.name}{shard.suffix}{INDEX}" in here
+            if not indexed:
+                found.setdefault(part, lambda shard=shard: read_numbered(here, shard))  # type: ignore[misc]
+        elif name.endswith(SUFFIXES):
+            known = _part(name.rpartition(".")[0])
+            if known is not None:
+                found.setdefault(known, lambda name=name: _read_file(here[name]))  # type: ignore[misc]
+    return found
+
+
+def _part(stem: str) -> str | None:
+    for pattern, part in PARTS.items():
+        match = re.fullmatch(pattern, stem)
+        if match is not None:
+            return part + ((match.groups() or ("",))[0] or "")
+    return None
+
+
+def _only_one(files: FileSet) -> Part:
+    """The one checkpoint of a folder in which nothing else lies that might be meant."""
+    found = [name for name in files.files if name.endswith(SUFFIXES)]
+    if len(found) == 1:
+        return _read_file(files.files[found[0]])
+    if not found:
+        raise SourceError(
+            f"{files.name} is a folder without a checkpoint in it.",
+            "Choose a checkpoint file, or the folder that holds its shards.",
+        )
+    more = f" and {len(found) - SHOWN:,} more" if len(found) > SHOWN else ""
     raise SourceError(
-        f"{files.name} is a folder, and none that Loupe knows.", "Choose a checkpoint file."
+        f"{files.name} is a folder of {len(found):,} checkpoints that are no shards of one: "
+        f"{', '.join(found[:SHOWN])}{more}.",
+        "Choose one of them.",
     )
+
+
+def _read_file(path: Path) -> Part:
+    source = LocalFile(path)
+    contents = read_contents(source)
+    return Part(contents.tree, (contents,), (source,), contents.notes)
+
+
+def _passed_over(here: Mapping[str, Path]) -> tuple[str, ...]:
+    names = [name for name in here if PASSED_OVER.fullmatch(name)]
+    if not names:
+        return ()
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return (
+        f"Files with random states and the like were left out: {', '.join(names[:SHOWN])}{more}.",
+    )
+
+
+def _assembled(parts: Mapping[str, Part], notes: tuple[str, ...]) -> Assembled:
+    contents = tuple(chain.from_iterable(part.contents for part in parts.values()))
+    sources = tuple(chain.from_iterable(part.sources for part in parts.values()))
+    tree = next(iter(parts.values())).tree
+    if len(parts) > 1:
+        tree = InertDict()
+        tree.update({name: part.tree for name, part in parts.items()})
+    formats = {one.format for one in contents}
+    kind = formats.pop() if len(sources) == 1 else "parts" if len(parts) > 1 else "shards"
+    if kind == "shards" and formats == {"safetensors"}:
+        kind = "safetensors shards"
+    digest = hashlib.sha256("|".join(source.identity for source in sources).encode())
+    return Assembled(
+        Contents(
+            format=kind,
+            tree=tree,
+            globals=_merged(chain.from_iterable(one.globals for one in contents)),
+            entry=_entry_of(contents),
+            notes=(*chain.from_iterable(part.notes for part in parts.values()), *notes),
+            records=lambda: chain.from_iterable(map(_records, contents)),
+        ),
+        sum(source.size for source in sources),
+        f"set:{digest.hexdigest()}",
+    )
+
+
+def _entry_of(contents: Sequence[Contents]) -> Callable[[str, InertTensor], TensorEntry]:
+    """Each tensor becomes an entry as in the file that it comes from."""
+    makers = {id(tensor): one.entry for one in contents for tensor in tensors_in(one.tree)}
+
+    def entry(key: str, tensor: InertTensor) -> TensorEntry:
+        return makers[id(tensor)](key, tensor)
+
+    return entry
+
+
+def _records(contents: Contents) -> Iterable[Record]:
+    if contents.records is not None:
+        return contents.records()
+    state_dicts = find_state_dicts(contents.tree, contents.entry).values()
+    return (
+        record
+        for state_dict in state_dicts
+        for entry in state_dict.values()
+        for record in entry.records
+    )
+
+
+def _merged(uses: Iterable[GlobalUse]) -> tuple[GlobalUse, ...]:
+    """The globals of all files, each once."""
+    merged: dict[str, GlobalUse] = {}
+    for use in uses:
+        known = merged.get(use.name)
+        merged[use.name] = (
+            replace(known, uses=known.uses + use.uses, hidden=known.hidden and use.hidden)
+            if known is not None
+            else use
+        )
+    return tuple(merged.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -19,6 +19,7 @@ from core.checkpoint.file_set import FileSet, folder_files
 from core.checkpoint.formats import FORMATS, read_contents
 from core.checkpoint.inert import Opaque, Tree
 from core.checkpoint.metadata import Json, metadata_of, torch_version
+from core.checkpoint.shards import numbered
 from core.checkpoint.sources import LocalFile
 from core.checkpoint.verdicts import GlobalUse
 from core.errors import CheckpointError
@@ -85,7 +86,23 @@ def open_checkpoint(
         )
     source = LocalFile(path, identity)
     contents = read_contents(source)
-    return _checkpoint(contents, name or path.name, source.size, source.identity)
+    return _checkpoint(
+        replace(contents, notes=(*contents.notes, *_alone(name or path.name))),
+        name or path.name,
+        source.size,
+        source.identity,
+    )
+
+
+def _alone(name: str) -> tuple[str, ...]:
+    """What to say of a shard without its set."""
+    shard = numbered(name)
+    if shard is None or shard.of == 1:
+        return ()
+    return (
+        f"This is shard {shard.number} of {shard.of}: open the folder that holds them all, or all "
+        "of them together, to see the whole checkpoint.",
+    )
 
 
 def _checkpoint(contents: Contents, name: str, size: int, identity: str) -> Checkpoint:

@@ -12,6 +12,9 @@ from core.errors import SourceError
 MAX_FILES = 10_000
 """Files of one set: the largest models have some hundred."""
 
+INDEX = ".index.json"
+"""How the index of shards ends."""
+
 MAX_DEPTH = 3
 """Folders in folders that are looked into."""
 
@@ -27,14 +30,14 @@ class FileSet:
     files: Mapping[str, Path]
 
 
-def folder_files(folder: Path) -> FileSet:
-    """The files of a folder and of those in it, hidden folders left out, by name.
+def folder_files(folder: Path, depth: int = MAX_DEPTH) -> FileSet:
+    """The files of a folder and of those in it to that depth, hidden folders left out, by name.
 
     Raises SourceError where the folder cannot be read, or holds more than MAX_FILES.
     """
     files: dict[str, Path] = {}
     try:
-        for path in _walk(folder, MAX_DEPTH):
+        for path in _walk(folder, depth):
             files[path.relative_to(folder).as_posix()] = path
             if len(files) > MAX_FILES:
                 raise SourceError(
@@ -47,6 +50,22 @@ def folder_files(folder: Path) -> FileSet:
             "Check its permissions.",
         ) from error
     return FileSet(folder.name, files)
+
+
+def file_or_set(path: Path) -> Path | FileSet:
+    """What is meant by a path: a folder's files, an index's with those beside it, or the file.
+
+    Raises SourceError as folder_files does.
+    """
+    if path.is_dir():
+        return folder_files(path)
+    if path.name.endswith(INDEX) and path.is_file():
+        stem = path.name.removesuffix(INDEX).rpartition(".")[0]
+        beside = folder_files(path.parent, depth=1).files
+        return FileSet(
+            path.name, {name: found for name, found in beside.items() if name.startswith(stem)}
+        )
+    return path
 
 
 def _walk(folder: Path, depth: int) -> Iterator[Path]:

@@ -18,6 +18,9 @@ FORMATS: Mapping[str, str] = {
     "legacy": "PyTorch stream (torch.save, before 1.6)",
     "torchscript": "TorchScript archive (torch.jit.save)",
     "safetensors": "safetensors",
+    "shards": "PyTorch shards (several files of one state_dict)",
+    "safetensors shards": "safetensors shards (several files of one state_dict)",
+    "parts": "a folder of one checkpoint's parts",
 }
 """The formats that Loupe reads, in words."""
 
