@@ -16,6 +16,7 @@ from pathlib import Path
 
 from core.checkpoint.contents import Contents
 from core.checkpoint.discover import find_state_dicts, tensors_in
+from core.checkpoint.distributed import METADATA, read_distributed
 from core.checkpoint.entries import Record, TensorEntry
 from core.checkpoint.file_set import INDEX, FileSet
 from core.checkpoint.formats import read_contents
@@ -66,6 +67,8 @@ def read_file_set(files: FileSet) -> Assembled:
     for what cannot be read.
     """
     here = _in_folder(files.files, "")
+    if METADATA in here:
+        return _assembled({"": read_distributed(here)}, _passed_over(here))
     parts = {name: read() for name, read in _parts(here).items()}
     if COMPONENTS in here:
         for folder in sorted({name.partition("/")[0] for name in files.files if "/" in name}):
@@ -157,9 +160,12 @@ def _assembled(parts: Mapping[str, Part], notes: tuple[str, ...]) -> Assembled:
         tree = InertDict()
         tree.update({name: part.tree for name, part in parts.items()})
     formats = {one.format for one in contents}
-    kind = formats.pop() if len(sources) == 1 else "parts" if len(parts) > 1 else "shards"
-    if kind == "shards" and formats == {"safetensors"}:
-        kind = "safetensors shards"
+    if len(parts) > 1:
+        kind = "parts"
+    elif len(contents) == 1:
+        kind = contents[0].format
+    else:
+        kind = "safetensors shards" if formats == {"safetensors"} else "shards"
     digest = hashlib.sha256("|".join(source.identity for source in sources).encode())
     return Assembled(
         Contents(

@@ -20,6 +20,7 @@ FORMATS: Mapping[str, str] = {
     "safetensors": "safetensors",
     "shards": "PyTorch shards (several files of one state_dict)",
     "safetensors shards": "safetensors shards (several files of one state_dict)",
+    "distributed": "distributed checkpoint (torch.distributed.checkpoint)",
     "parts": "a folder of one checkpoint's parts",
 }
 """The formats that Loupe reads, in words."""

@@ -249,8 +249,18 @@ PLAIN_NAMES: Mapping[str, str] = {
     "collections.deque": "a list, shown as metadata",
     "decimal.Decimal": "a number, shown as metadata",
     "fractions.Fraction": "a number, shown as metadata",
+    **{
+        f"torch.distributed.checkpoint.{name}": "a part of a distributed checkpoint's own index"
+        for name in (
+            *("metadata.Metadata", "metadata.MetadataIndex", "metadata.StorageMeta"),
+            *("metadata.TensorStorageMetadata", "metadata.BytesStorageMetadata"),
+            *("metadata.ChunkStorageMetadata", "metadata.TensorProperties"),
+            *("metadata._MEM_FORMAT_ENCODING", "filesystem._StorageInfo"),
+        )
+    },
 }
-"""Classes of the standard library that only hold values."""
+"""Classes of the standard library, and of torch's index of distributed checkpoints, that only hold
+values."""
 
 HARMLESS_NAMES: Mapping[str, str] = {
     "__builtin__.unicode": "Python 2's text",

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import torch
 
-from core.checkpoint.entries import ITEMSIZES, Record, TensorEntry
+from core.checkpoint.entries import ITEMSIZES, Pieces, Record, TensorEntry
+from core.checkpoint.pieces import piece_chunks, read_pieces
 from core.errors import CheckpointError
 
 QUANTIZED = {"quint8": "uint8", "qint8": "int8", "qint32": "int32"}
@@ -32,9 +33,12 @@ def read_tensor(entry: TensorEntry) -> torch.Tensor:
     stored = torch_dtype(entry.stored_dtype)
     if entry.numel == 0:
         return torch.empty(entry.shape, dtype=torch_dtype(entry.dtype))
-    _record(entry)
+    if not isinstance(entry.form, Pieces):
+        _record(entry)
     tensor = torch.empty(entry.shape, dtype=stored)
-    if _is_contiguous(entry):
+    if isinstance(entry.form, Pieces):
+        read_pieces(entry.form, tensor, read_tensor)
+    elif _is_contiguous(entry):
         _fill(entry, entry.storage_offset, tensor)
     else:
         tensor.copy_(_strided(entry, entry.storage_offset, entry.shape, entry.stride, stored))
@@ -53,6 +57,7 @@ def read_tensor_into(entry: TensorEntry, tensor: torch.Tensor) -> None:
         and not entry.transforms
         and tensor.dtype == torch_dtype(entry.dtype)
         and tensor.device.type == "cpu"
+        and entry.form is None
         and _is_contiguous(entry)
     )
     if entry.numel == 0:
@@ -71,10 +76,14 @@ def chunks(entry: TensorEntry, max_bytes: int = 16 << 20) -> Iterator[torch.Tens
     """
     if entry.numel == 0:
         return
-    _record(entry)
     stored = torch_dtype(entry.stored_dtype)
     most = max(1, max_bytes // ITEMSIZES[entry.stored_dtype])
-    pieces = _runs(entry, stored, most) if _is_contiguous(entry) else _blocks(entry, stored, most)
+    if isinstance(entry.form, Pieces):
+        pieces = piece_chunks(entry, entry.form, stored, most, read_tensor)
+    else:
+        _record(entry)
+        in_order = _is_contiguous(entry)
+        pieces = (_runs if in_order else _blocks)(entry, stored, most)
     for piece in pieces:
         converted = piece
         for transform in entry.transforms:

@@ -1,0 +1,315 @@
+"""Checkpoints of torch.distributed.checkpoint: a `.metadata` file and `.distcp` files beside it.
+
+Layout (torch/distributed/checkpoint/metadata.py and filesystem.py): `.metadata` is a pickle of a
+`Metadata` with the tensors' sizes and chunks, and, for each chunk, the file, offset and length
+where torch.save wrote it. `planner_data` gives the path in the nested state_dict of each flat key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
+from pathlib import Path
+
+from core.checkpoint.contents import Contents
+from core.checkpoint.discover import tensors_in
+from core.checkpoint.entries import Piece, Pieces, Source, TensorEntry
+from core.checkpoint.formats import read_contents
+from core.checkpoint.inert import InertDict, InertTensor, Opaque, Tree
+from core.checkpoint.shards import Part
+from core.checkpoint.sources import LocalFile, Within
+from core.checkpoint.storages import EntryMaker
+from core.checkpoint.unpickle import Mentions, no_persistent_ids, unpickle
+from core.errors import CheckpointError
+
+METADATA = ".metadata"
+
+MAX_METADATA = 128 << 20
+"""Bytes of `.metadata`: some 300 a chunk."""
+
+MAX_CHUNKS = 400_000
+MAX_PATH = 32
+"""Levels of a nested state_dict."""
+
+MAX_DIMENSIONS = 64
+
+MAX_UNORDERED = 256
+"""Pieces of a tensor that may lie in any way, of which each is compared with each."""
+
+Offsets = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where torch.save wrote a chunk."""
+
+    file: str
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    offsets: Offsets
+    sizes: Offsets
+    tensor: InertTensor
+    contents: Contents
+
+
+def read_distributed(files: Mapping[str, Path]) -> Part:
+    """The checkpoint whose `.metadata` is among the files, which lie in its folder.
+
+    Raises CheckpointError (its `whole` filled where a file is missing), SourceError.
+    """
+    return _Reader(files).read()
+
+
+class _Reader:
+    def __init__(self, files: Mapping[str, Path]) -> None:
+        self.files = files
+        self.sources: dict[str, LocalFile] = {METADATA: LocalFile(files[METADATA])}
+        self.mentions = Mentions()
+        self.chunks: dict[int, tuple[_Chunk, ...]] = {}
+        self.makers: dict[int, EntryMaker] = {}
+        self.contents: list[Contents] = []
+
+    def read(self) -> Part:
+        source = self.sources[METADATA]
+        if source.size > MAX_METADATA:
+            raise _unsound(f"it has {source.size:,} bytes")
+        found = unpickle(source.read(0, MAX_METADATA), self.mentions, no_persistent_ids).tree
+        state = _fields(found, "Metadata")
+        described, planned = state.get("state_dict_metadata"), state.get("planner_data")
+        if not isinstance(described, dict) or not described:
+            raise _unsound("it describes no tensor")
+        places = _places(state.get("storage_data"))
+        self.refuse_missing({str(key) for key in described}, places)
+        tree = InertDict()
+        for key, facts in described.items():
+            name = str(key)
+            path = planned.get(key) if isinstance(planned, dict) else None
+            _put(tree, path, name, self.item(name, facts, places))
+        whole = Contents(
+            "distributed",
+            _numbered(tree),
+            (*self.mentions.judged(), *(use for one in self.contents for use in one.globals)),
+            self.entry,
+            records=lambda: (
+                record for one in self.contents if one.records for record in one.records()
+            ),
+        )
+        return Part(whole.tree, (whole,), tuple(self.sources.values()))
+
+    def refuse_missing(
+        self, keys: set[str], places: Mapping[tuple[str, Offsets | None], _Place]
+    ) -> None:
+        missing = sorted({place.file for place in places.values()} - set(self.files))
+        if not missing:
+            return
+        lost = {key for (key, _), place in places.items() if place.file in missing}
+        whole = tuple(sorted(keys - lost))
+        raise CheckpointError(
+            f"The checkpoint lacks {len(missing):,} of its files, such as {missing[0][:200]}. "
+            f"{len(whole):,} of its {len(keys):,} entries are whole in those that are there.",
+            "Get the missing files, and put them beside the others.",
+            whole,
+        )
+
+    def item(
+        self, key: str, facts: Tree, places: Mapping[tuple[str, Offsets | None], _Place]
+    ) -> Tree:
+        """A tensor, or whatever else was saved under a key."""
+        if isinstance(facts, Opaque) and facts.name.endswith(".BytesStorageMetadata"):
+            place = places.get((key, None))
+            if place is None:
+                return None
+            saved = self.open(place)
+            self.makers |= {id(tensor): saved.entry for tensor in tensors_in(saved.tree)}
+            return saved.tree
+        state = _fields(facts, "TensorStorageMetadata")
+        size, chunks = _offsets(state.get("size")), state.get("chunks")
+        if not isinstance(chunks, list) or not chunks:
+            raise _unsound(f"{key[:200]} has no chunks")
+        found = []
+        for chunk in chunks:
+            described = _fields(chunk, "ChunkStorageMetadata")
+            offsets, sizes = _offsets(described.get("offsets")), _offsets(described.get("sizes"))
+            place = places.get((key, offsets)) or (
+                places.get((key, None)) if len(chunks) == 1 else None
+            )
+            if place is None:
+                raise _unsound(f"it does not say where {key[:200]} lies")
+            contents = self.open(place)
+            tensor = contents.tree
+            if not isinstance(tensor, InertTensor) or tensor.shape != sizes:
+                raise _unsound(f"{key[:200]} has another shape in {place.file[:200]}")
+            found.append(_Chunk(offsets, sizes, tensor, contents))
+        if len({chunk.tensor.dtype for chunk in found}) != 1:
+            raise _unsound(f"{key[:200]} has pieces of several dtypes")
+        _check_cover(key, size, found)
+        return self.whole(size, found)
+
+    def whole(self, size: Offsets, found: list[_Chunk]) -> InertTensor:
+        """A tensor of one piece as it is; one of several as a stand-in, made an entry later."""
+        if len(found) == 1:
+            self.makers[id(found[0].tensor)] = found[0].contents.entry
+            return found[0].tensor
+        stride = tuple(prod(size[position + 1 :]) for position in range(len(size)))
+        stand_in = InertTensor(None, found[0].tensor.dtype, size, stride, 0)
+        self.chunks[id(stand_in)] = tuple(found)
+        return stand_in
+
+    def open(self, place: _Place) -> Contents:
+        if len(self.contents) >= MAX_CHUNKS:
+            raise _unsound("it names more pieces than any checkpoint has")
+        source = self.sources.get(place.file)
+        if source is None:
+            source = self.sources[place.file] = LocalFile(self.files[place.file])
+        try:
+            part: Source = Within(source, place.offset, place.length)
+        except ValueError as error:
+            raise CheckpointError(
+                f"{place.file[:200]} ends before a tensor that {METADATA} says is in it.",
+                "The copy broke off: get the file again, and compare its size.",
+            ) from error
+        contents = read_contents(part)
+        self.contents.append(contents)
+        return contents
+
+    def entry(self, key: str, tensor: InertTensor) -> TensorEntry:
+        found = self.chunks.get(id(tensor))
+        if found is None:
+            return self.makers[id(tensor)](key, tensor)
+        pieces = tuple(
+            Piece(chunk.offsets, chunk.contents.entry(key, chunk.tensor)) for chunk in found
+        )
+        return TensorEntry(
+            key, tensor.dtype, tensor.shape, tensor.stride, 0, None,
+            origin=key, form=Pieces(pieces),
+        )  # fmt: skip
+
+
+def _places(stored: Tree) -> dict[tuple[str, Offsets | None], _Place]:
+    """Where each chunk lies, by its key and its offsets; None for what is no tensor's."""
+    if not isinstance(stored, dict):
+        raise _unsound("it does not say where anything lies")
+    places: dict[tuple[str, Offsets | None], _Place] = {}
+    for index, info in stored.items():
+        asked = _fields(index, "MetadataIndex")
+        told = _fields(info, "_StorageInfo")
+        key, offsets = asked.get("fqn"), asked.get("offset")
+        file, offset, length = told.get("relative_path"), told.get("offset"), told.get("length")
+        if not isinstance(key, str) or not isinstance(file, str):
+            raise _unsound("it names a chunk in an unknown way")
+        if type(offset) is not int or type(length) is not int or offset < 0 or length < 0:
+            raise _unsound(f"{key[:200]} lies at an impossible place")
+        if told.get("transform_descriptors"):
+            raise CheckpointError(
+                f"The checkpoint was written with an extension, such as compression: "
+                f"{str(told['transform_descriptors'])[:100]}.",
+                "Load it with the program that wrote it, and save it without the extension.",
+            )
+        places[key, None if offsets is None else _offsets(offsets)] = _Place(file, offset, length)
+    return places
+
+
+def _fields(value: Tree, name: str) -> Mapping[Tree, Tree]:
+    """The fields of one of the format's own dataclasses."""
+    if (
+        not isinstance(value, Opaque)
+        or value.name.rpartition(".")[2] != name
+        or not isinstance(value.state, dict)
+    ):
+        raise _unsound(f"where a {name} belongs is something else")
+    return value.state  # type: ignore[return-value]  # a dict's keys are trees
+
+
+def _offsets(value: Tree) -> Offsets:
+    if not isinstance(value, tuple | list) or len(value) > MAX_DIMENSIONS:
+        raise _unsound("a size in it is none")
+    if not all(type(number) is int and 0 <= number < 1 << 62 for number in value):
+        raise _unsound("a size in it is impossible")
+    return tuple(value)  # type: ignore[arg-type]  # each was just seen to be an int
+
+
+def _check_cover(key: str, size: Offsets, chunks: Sequence[_Chunk]) -> None:
+    """Whether the pieces are the whole: inside it, none over another, no hole."""
+    for chunk in chunks:
+        if len(chunk.offsets) != len(size) or len(chunk.sizes) != len(size):
+            raise _unsound(f"{key[:200]} has a piece of another rank")
+        reach = zip(chunk.offsets, chunk.sizes, size, strict=True)
+        if any(offset + length > whole for offset, length, whole in reach):
+            raise _unsound(f"a piece of {key[:200]} reaches beyond it")
+    if sum(prod(chunk.sizes) for chunk in chunks) != prod(size):
+        raise _unsound(f"the pieces of {key[:200]} have more or fewer elements than it has")
+    filled = [chunk for chunk in chunks if prod(chunk.sizes)]
+    if len(filled) > MAX_UNORDERED:
+        _check_rows(key, size, filled)
+        return
+    for index, one in enumerate(filled):
+        for other in filled[:index]:
+            spans = zip(one.offsets, one.sizes, other.offsets, other.sizes, strict=True)
+            if all(a < b + m and b < a + n for a, n, b, m in spans):
+                raise _unsound(f"two pieces of {key[:200]} lie over one another")
+
+
+def _check_rows(key: str, size: Offsets, chunks: Sequence[_Chunk]) -> None:
+    """Many pieces must follow one another along one dimension."""
+    split = [
+        axis
+        for axis, length in enumerate(size)
+        if any(chunk.sizes[axis] != length for chunk in chunks)
+    ]
+    if len(split) != 1:
+        raise _unsound(f"{key[:200]} has {len(chunks):,} pieces in several dimensions")
+    axis = split[0]
+    spans = sorted((chunk.offsets[axis], chunk.sizes[axis]) for chunk in chunks)
+    if any(a + n > b for (a, n), (b, _) in pairwise(spans)):
+        raise _unsound(f"two pieces of {key[:200]} lie over one another")
+
+
+def _put(tree: InertDict, path: Tree, key: str, item: Tree) -> None:
+    """Put an item where `planner_data` says that it was, or under its flat key."""
+    steps: list[str | int] = [
+        step for step in path if isinstance(step, str) or type(step) is int
+    ] if isinstance(path, tuple) else []  # fmt: skip
+    if not steps or len(steps) > MAX_PATH or len(steps) != len(path):  # type: ignore[arg-type]
+        steps = [key]
+    into = tree
+    for step in steps[:-1]:
+        inner = into.get(step)
+        if not isinstance(inner, InertDict):
+            if inner is not None:
+                raise _unsound(f"{key[:200]} lies inside of something that holds nothing")
+            inner = into[step] = InertDict()
+        into = inner
+    into[steps[-1]] = item
+
+
+def _numbered(value: Tree, depth: int = 0) -> Tree:
+    """Mappings from 0, 1, 2, ... as the lists that they were, and an optimizer's numbers, which
+    are written as text, as numbers."""
+    if not isinstance(value, InertDict) or depth > MAX_PATH:
+        return value
+    inner = {key: _numbered(item, depth + 1) for key, item in value.items()}
+    if inner and all(type(key) is int for key in inner):
+        if set(inner) == set(range(len(inner))):
+            return [inner[index] for index in range(len(inner))]
+    elif (
+        inner
+        and all(isinstance(item, dict) for item in inner.values())
+        and all(isinstance(key, str) and key.isdecimal() and len(key) < 9 for key in inner)
+    ):
+        inner = {int(str(key)): item for key, item in inner.items()}
+    made = InertDict()
+    made.update(inner)
+    return made
+
+
+def _unsound(why: str) -> CheckpointError:
+    return CheckpointError(
+        f"The checkpoint's {METADATA} is unsound: {why}.",
+        "It is damaged: get the folder again from where it came from.",
+    )

@@ -1,0 +1,203 @@
+"""Folders of torch.distributed.checkpoint open as the one checkpoint that they are."""
+
+import pickle
+import subprocess
+import sys
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed.checkpoint as dcp
+from torch import nn
+from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
+from torch.distributed.checkpoint.metadata import Metadata
+
+from core.checkpoint import Verdict, open_checkpoint
+from core.checkpoint.entries import Pieces
+from core.checkpoint.tensors import chunks, read_tensor
+from core.errors import CheckpointError, SourceError
+
+pytestmark = pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+
+
+def saved(folder: Path) -> dict[str, object]:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.25)
+    model(torch.randn(5, 4)).sum().backward()
+    optimizer.step()
+    state = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "epoch": 7,
+        "notes": ["warm", torch.ones(2), 3.5],
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dcp.save(state, checkpoint_id=folder)
+    return state
+
+
+def rewrite(folder: Path, change: Mapping[str, object]) -> None:
+    """Write `.metadata` again with other values, as torch itself pickles it."""
+    path = folder / ".metadata"
+    metadata: Metadata = pickle.loads(path.read_bytes())
+    for name, value in change.items():
+        setattr(metadata, name, value)
+    path.write_bytes(pickle.dumps(metadata))
+
+
+def metadata_of(folder: Path) -> Metadata:
+    found: Metadata = pickle.loads((folder / ".metadata").read_bytes())
+    return found
+
+
+def test_the_same_tensors_as_torchs_own_conversion_at_the_same_paths(tmp_path: Path) -> None:
+    saved(tmp_path / "step-7")
+    dcp_to_torch_save(tmp_path / "step-7", tmp_path / "converted.pth")
+    converted = torch.load(tmp_path / "converted.pth", weights_only=False)
+    checkpoint = open_checkpoint(tmp_path / "step-7")
+    assert checkpoint.format == "distributed"
+    assert checkpoint.best == "model"
+    assert list(checkpoint.state_dict()) == list(converted["model"])
+    for key, tensor in converted["model"].items():
+        assert torch.equal(read_tensor(checkpoint.state_dict()[key]), tensor)
+    moments = checkpoint.state_dict("optimizer.state")
+    for index, group in converted["optimizer"]["state"].items():
+        for name, tensor in group.items():
+            assert torch.equal(read_tensor(moments[f"{index}.{name}"]), tensor)
+
+
+def test_what_is_no_tensor_is_metadata(tmp_path: Path) -> None:
+    saved(tmp_path)
+    metadata = open_checkpoint(tmp_path).metadata
+    assert metadata["epoch"] == 7
+    assert metadata["notes"] == ["warm", 3.5]
+    assert metadata["optimizer"]["param_groups"][0]["lr"] == 0.25  # type: ignore[index,call-overload]
+
+
+def test_its_own_classes_are_no_danger(tmp_path: Path) -> None:
+    saved(tmp_path)
+    uses = open_checkpoint(tmp_path).globals
+    assert {use.verdict for use in uses} == {Verdict.PLAIN}
+    assert len({use.name for use in uses}) == len(uses)
+
+
+TWO_RANKS = """
+import sys, torch, torch.distributed as dist, torch.distributed.checkpoint as dcp
+from torch.distributed.tensor import DTensor, Shard, Replicate, distribute_tensor
+from torch.distributed.device_mesh import init_device_mesh
+rank, folder = int(sys.argv[1]), sys.argv[2]
+dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+mesh = init_device_mesh("cpu", (2,))
+whole = torch.arange(7 * 6, dtype=torch.float32).reshape(7, 6)
+state = {
+    "rows": distribute_tensor(whole, mesh, [Shard(0)]),
+    "columns": distribute_tensor(whole, mesh, [Shard(1)]),
+    "copied": distribute_tensor(whole, mesh, [Replicate()]),
+    "plain": torch.ones(3, dtype=torch.bfloat16),
+}
+dcp.save({"model": state, "step": 5}, checkpoint_id=folder + "/saved")
+dist.destroy_process_group()
+"""
+
+
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ranks")
+    ranks = [
+        subprocess.Popen([sys.executable, "-W", "ignore", "-c", TWO_RANKS, str(rank), str(folder)])
+        for rank in range(2)
+    ]
+    assert [rank.wait(120) for rank in ranks] == [0, 0]
+    return folder / "saved"
+
+
+@pytest.mark.parametrize("key", ["rows", "columns", "copied"])
+def test_the_pieces_of_several_ranks_are_one_tensor(two_ranks: Path, key: str) -> None:
+    whole = torch.arange(42, dtype=torch.float32).reshape(7, 6)
+    entry = open_checkpoint(two_ranks).state_dict()[key]
+    assert entry.shape == (7, 6)
+    assert isinstance(entry.form, Pieces) is (key != "copied")
+    assert torch.equal(read_tensor(entry), whole)
+    for nbytes in (4, 20, 24, 52, 4096):
+        read = [piece.clone() for piece in chunks(entry, nbytes)]
+        assert max(piece.numel() for piece in read) * 4 <= max(nbytes, 4)
+        assert torch.equal(torch.cat(read), whole.reshape(-1))
+
+
+def test_other_values_beside_pieces_are_there(two_ranks: Path) -> None:
+    checkpoint = open_checkpoint(two_ranks)
+    assert checkpoint.metadata == {"step": 5}
+    assert torch.equal(
+        read_tensor(checkpoint.state_dict()["plain"]), torch.ones(3, dtype=torch.bfloat16)
+    )
+
+
+def test_a_missing_file_is_named_with_what_is_whole(two_ranks: Path, tmp_path: Path) -> None:
+    for path in two_ranks.iterdir():
+        if path.name != "__0_0.distcp":
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(CheckpointError, match=r"__0_0\.distcp") as raised:
+        open_checkpoint(tmp_path)
+    assert "model.rows" not in raised.value.whole
+    assert raised.value.whole
+
+
+def test_a_file_that_is_cut_off_is_said(tmp_path: Path) -> None:
+    saved(tmp_path)
+    path = tmp_path / "__0_0.distcp"
+    path.write_bytes(path.read_bytes()[:-400])
+    with pytest.raises(CheckpointError, match="ends before a tensor"):
+        open_checkpoint(tmp_path)
+
+
+def test_a_file_that_changes_after_opening_is_noticed(tmp_path: Path) -> None:
+    saved(tmp_path)
+    entry = open_checkpoint(tmp_path).state_dict()["0.weight"]
+    with (tmp_path / "__0_0.distcp").open("r+b") as file:
+        file.write(b"another")
+    with pytest.raises(SourceError, match="changed while it was open"):
+        read_tensor(entry)
+
+
+def test_lying_metadata_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    saved(tmp_path)
+    sound = metadata_of(tmp_path)
+    name = "model.0.weight"
+
+    def refused(message: str) -> None:
+        with pytest.raises(CheckpointError, match=message) as raised:
+            open_checkpoint(tmp_path)
+        assert len(str(raised.value)) < 600
+
+    described = sound.state_dict_metadata
+    tensor = described[name]
+    for size, message in ((torch.Size([30, 4]), "more or fewer"), (torch.Size([2, 4]), "beyond")):
+        lie = type(tensor)(tensor.properties, size, tensor.chunks)
+        rewrite(tmp_path, {"state_dict_metadata": {name: lie}})
+        refused(message)
+    twice = type(tensor)(tensor.properties, torch.Size([6, 4]), [tensor.chunks[0]] * 2)
+    rewrite(tmp_path, {"state_dict_metadata": {name: twice}})
+    refused("over one another")
+    rewrite(tmp_path, {"state_dict_metadata": described, "storage_data": {}})
+    refused("does not say where")
+    places = {
+        index: type(info)("../../etc/passwd", 0, 10) for index, info in sound.storage_data.items()
+    }
+    rewrite(tmp_path, {"storage_data": places})
+    refused("missing")
+    places = {
+        index: type(info)(info.relative_path, 1 << 60, info.length)
+        for index, info in sound.storage_data.items()
+    }
+    rewrite(tmp_path, {"storage_data": places})
+    refused("ends before")
+    rewrite(tmp_path, {"storage_data": {"a": 1}})
+    refused("something else")
+    (tmp_path / ".metadata").write_bytes(b"\x80\x04]\x94.")
+    refused("something else")
+    (tmp_path / ".metadata").write_bytes(b"nothing")
+    refused("damaged")
