@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from fnmatch import translate
 from typing import Literal, TypeAlias, get_args
 
 from core.checkpoint.entries import Cast, StateDict, TensorEntry
 from core.errors import FixError
-from core.patterns import OutOfTimeError, Patience, Pattern, PatternError
+from core.patterns import (
+    Patience,
+    PatternError,
+    ReplacementError,
+    TooCostlyError,
+    found_in,
+    replaced,
+)
 from core.signature import Signature
 
 Syntax: TypeAlias = Literal["glob", "regex"]
@@ -24,6 +32,9 @@ MAX_TEXT = 1_000
 
 MAX_KEY = 4_096
 """Characters that a fix may give a key."""
+
+MAX_CHARACTERS = 32 << 20
+"""Characters that a fix may give all keys together."""
 
 MAX_STEPS = 100
 """Steps in a recipe that comes as JSON, for example in a link."""
@@ -120,15 +131,19 @@ class Applied:
 
 
 def apply_recipe(
-    recipe: Recipe, state_dict: StateDict, signature: Signature | None = None
+    recipe: Recipe,
+    state_dict: StateDict,
+    signature: Signature | None = None,
+    patience: Patience | None = None,
 ) -> Applied:
     """Apply the steps that are switched on; no tensor is read, and the input stays as it is.
 
     Every entry keeps the file's key as its `origin`. Raises FixError where two keys would
-    become one, a pattern cannot be used, or DropMismatched has no signature to go by.
+    become one, a pattern cannot be used, or DropMismatched has no signature to go by; also where
+    the patterns take longer than `patience`, all of them together.
     """
     effects = []
-    patience = Patience()
+    patience = patience or Patience()
     for step in recipe.steps:
         if step.enabled:
             state_dict, effect = _apply(step.fix, state_dict, signature, patience)
@@ -138,36 +153,19 @@ def apply_recipe(
     return Applied(state_dict, tuple(effects))
 
 
-def renaming(
-    fix: StripPrefix | AddPrefix | Rename, patience: Patience | None = None
-) -> Callable[[str], str]:
-    """What the fix makes of one key, in the time that patterns may still take. Raises FixError.
-
-    So does the function, where its pattern takes too long.
-    """
+def new_keys(
+    fix: StripPrefix | AddPrefix | Rename, keys: Sequence[str], patience: Patience | None = None
+) -> list[str]:
+    """What the fix makes of each key, in the time that is left. Raises FixError."""
+    patience = patience or Patience()
     if isinstance(fix, Rename):
-        return _substitution(fix, patience)
+        return _substituted(fix, keys, patience)
     prefix = _text(fix.prefix, "prefix")
     if isinstance(fix, AddPrefix):
-        return lambda key: prefix + key
+        return [prefix + key for key in keys]
     if fix.anywhere:
-        return _stripping_anywhere(prefix)
-    return lambda key: key[len(prefix) :] if key != prefix and key.startswith(prefix) else key
-
-
-def choosing(fix: Keep | Drop, patience: Patience | None = None) -> Callable[[str], bool]:
-    """Whether a key matches the fix's pattern, as `renaming`. Raises FixError."""
-    pattern = _text(fix.pattern, "pattern")
-    regular = pattern if fix.syntax == "regex" else rf"\A{translate(pattern)}"
-    compiled = _compiled(regular, patience)
-
-    def matches(key: str) -> bool:
-        try:
-            return compiled.found_in(key)
-        except OutOfTimeError as error:
-            raise _too_slow(fix.pattern) from error
-
-    return matches
+        return _stripped_anywhere(prefix, keys, patience)
+    return [key[len(prefix) :] if key != prefix and key.startswith(prefix) else key for key in keys]
 
 
 def describe(fix: Fix) -> str:
@@ -211,23 +209,27 @@ def _apply(
 ) -> tuple[StateDict, Effect]:
     match fix:
         case StripPrefix() | AddPrefix() | Rename():
-            return _renamed(state_dict, renaming(fix, patience))
+            return _renamed(state_dict, new_keys(fix, list(state_dict), patience))
         case Keep():
-            return _kept(state_dict, choosing(fix, patience))
+            return _kept(state_dict, _matching(fix, state_dict, patience))
         case Drop():
-            matches = choosing(fix, patience)
-            return _kept(state_dict, lambda key: not matches(key))
+            return _kept(state_dict, state_dict.keys() - _matching(fix, state_dict, patience))
         case DropMismatched():
             return _of_shapes(state_dict, signature)
         case CastDtype(dtype):
             return _cast(state_dict, dtype)
 
 
-def _renamed(state_dict: StateDict, rename: Callable[[str], str]) -> tuple[StateDict, Effect]:
+def _renamed(state_dict: StateDict, new_names: Sequence[str]) -> tuple[StateDict, Effect]:
     names: dict[str, str] = {}
     taken: dict[str, str] = {}
-    for key in state_dict:
-        new = rename(key)
+    characters = sum(map(len, new_names))
+    if characters > max(MAX_CHARACTERS, sum(map(len, state_dict))):
+        raise FixError(
+            f"The keys would get {characters:,} characters in all.",
+            f"{MAX_CHARACTERS:,} is the most: make the fix so that it adds less.",
+        )
+    for key, new in zip(state_dict, new_names, strict=True):
         if not new and key:
             raise FixError(f"Nothing would be left of the key `{key}`.", "Leave a part of it.")
         if len(new) > max(MAX_KEY, len(key)):
@@ -255,8 +257,8 @@ def _with_key(entry: TensorEntry, key: str) -> TensorEntry:
     return replace(entry, key=key, origin=entry.origin or entry.key)
 
 
-def _kept(state_dict: StateDict, keep: Callable[[str], bool]) -> tuple[StateDict, Effect]:
-    entries = [entry for key, entry in state_dict.items() if keep(key)]
+def _kept(state_dict: StateDict, keys: Container[str]) -> tuple[StateDict, Effect]:
+    entries = [entry for key, entry in state_dict.items() if key in keys]
     dropped = len(state_dict) - len(entries)
     names = {entry.key: entry.key for entry in entries}
     return _rebuilt(state_dict, entries, names), Effect(0, dropped, _sentence(dropped, "dropped"))
@@ -269,9 +271,10 @@ def _of_shapes(state_dict: StateDict, signature: Signature | None) -> tuple[Stat
             "Choose an architecture, or switch this step off.",
         )
     wanted = {key: spec.shape for key, spec in signature.items()}
-    return _kept(
-        state_dict, lambda key: wanted.get(key, state_dict[key].shape) == state_dict[key].shape
-    )
+    fitting = {
+        key for key, entry in state_dict.items() if wanted.get(key, entry.shape) == entry.shape
+    }
+    return _kept(state_dict, fitting)
 
 
 def _cast(state_dict: StateDict, dtype: str) -> tuple[StateDict, Effect]:
@@ -321,51 +324,59 @@ def _leaf(path: str) -> str:
     return path.rpartition(".")[2]
 
 
-def _stripping_anywhere(prefix: str) -> Callable[[str], str]:
+def _stripped_anywhere(prefix: str, keys: Sequence[str], patience: Patience) -> list[str]:
     at_a_part = re.compile(rf"(?:^|(?<=\.)){re.escape(prefix)}(?=.)", re.DOTALL)
+    started = time.thread_time()
+    stripped = []
+    try:
+        for key in keys:
+            new, longer = at_a_part.sub("", key), key
+            while new != longer:
+                if time.thread_time() - started > patience.left:
+                    raise TooCostlyError
+                new, longer = at_a_part.sub("", new), new
+            stripped.append(new)
+        patience.spend(time.thread_time() - started)
+    except TooCostlyError as error:
+        raise FixError(
+            f"To strip `{prefix}` takes too long on the keys of this file.",
+            "Strip it only from their beginning.",
+        ) from error
+    return stripped
 
-    def strip(key: str) -> str:
-        while (shorter := at_a_part.sub("", key)) != key:
-            key = shorter
-        return key
 
-    return strip
-
-
-def _substitution(fix: Rename, patience: Patience | None) -> Callable[[str], str]:
-    pattern = _compiled(_text(fix.pattern, "pattern"), patience)
+def _substituted(fix: Rename, keys: Sequence[str], patience: Patience) -> list[str]:
+    pattern = _text(fix.pattern, "pattern")
     replacement = _text(fix.replacement, "replacement", required=False)
     try:
-        replaced = pattern.replacing(replacement)
-    except PatternError as error:
+        return replaced(pattern, replacement, keys, patience)
+    except ReplacementError as error:
         raise FixError(
             f"The new name `{replacement}` cannot be used: {error}.",
             r"Groups of the pattern are `\1`, `\2` and so on, a backslash is `\\`.",
         ) from error
-
-    def rename(key: str) -> str:
-        try:
-            return replaced(key)
-        except OutOfTimeError as error:
-            raise _too_slow(fix.pattern) from error
-
-    return rename
-
-
-def _compiled(pattern: str, patience: Patience | None) -> Pattern:
-    try:
-        return Pattern(pattern, patience)
     except PatternError as error:
-        raise FixError(
-            f"The pattern `{pattern}` cannot be used: {error}.",
-            r"A dot that is meant as a dot is written `\.` in a regex.",
-        ) from error
+        raise _unusable(pattern, error) from error
 
 
-def _too_slow(pattern: str) -> FixError:
+def _matching(fix: Keep | Drop, state_dict: StateDict, patience: Patience) -> frozenset[str]:
+    pattern = _text(fix.pattern, "pattern")
+    regular = pattern if fix.syntax == "regex" else rf"\A{translate(pattern)}"
+    try:
+        return found_in(regular, list(state_dict), patience)
+    except PatternError as error:
+        raise _unusable(pattern, error) from error
+
+
+def _unusable(pattern: str, error: PatternError) -> FixError:
+    if isinstance(error, TooCostlyError):
+        return FixError(
+            f"The pattern `{pattern}` takes too long, or too much memory, on this file's keys.",
+            "Write it without a repeat inside a repeat, such as `(a+)+`.",
+        )
     return FixError(
-        f"The pattern `{pattern}` takes too long on the keys of this file.",
-        "Write it without a repeat inside a repeat, such as `(a+)+`.",
+        f"The pattern `{pattern}` cannot be used: {error}.",
+        r"A dot that is meant as a dot is written `\.` in a regex.",
     )
 
 

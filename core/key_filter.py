@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from fnmatch import translate
 
 from core.checkpoint.entries import TensorEntry
 from core.errors import FilterError
-from core.patterns import OutOfTimeError, Pattern, PatternError
+from core.patterns import Patience, PatternError, TooCostlyError, found_in
+
+MAX_TEXT = 1_000
+"""Characters of a filter."""
 
 
 def filter_entries(
@@ -15,49 +18,46 @@ def filter_entries(
 ) -> list[TensorEntry]:
     """The entries whose key fits `text` and whose dtype is one of `dtypes` (none: any dtype).
 
-    `text` is read as by `key_predicate`. Raises FilterError where it is no regular expression.
+    `text` is read as by `fitting_keys`. Raises FilterError where it cannot be used.
     """
-    fits = key_predicate(text)
+    fitting = fitting_keys(text, list(entries))
     return [
         entry
         for key, entry in entries.items()
-        if fits(key) and (not dtypes or entry.dtype in dtypes)
+        if key in fitting and (not dtypes or entry.dtype in dtypes)
     ]
 
 
-def key_predicate(text: str) -> Callable[[str], bool]:
-    """What a person types, as a question to ask of a key.
+def fitting_keys(text: str, keys: Sequence[str]) -> frozenset[str]:
+    """The keys that fit what a person types.
 
     `/…/` is a regular expression, found anywhere in the key; a text with `*`, `?` or `[` is a
     glob over the whole key; anything else is words that must all occur, in any case.
-    Raises FilterError where the regular expression is wrong; the function does where it takes too
-    long.
+    Raises FilterError where the regular expression is wrong, or takes too long.
     """
     text = text.strip()
+    if len(text) > MAX_TEXT:
+        raise FilterError(
+            f"The filter is {len(text):,} characters long.", f"{MAX_TEXT:,} is the most."
+        )
     if len(text) > 2 and text.startswith("/") and text.endswith("/"):
-        return _search(text[1:-1])
+        return _search(text[1:-1], keys)
     if any(sign in text for sign in "*?["):
-        return _search(rf"\A{translate(text)}")
+        return _search(rf"\A{translate(text)}", keys)
     words = text.lower().split()
-    return lambda key: all(word in key.lower() for word in words)
+    return frozenset(key for key in keys if all(word in key.lower() for word in words))
 
 
-def _search(pattern: str) -> Callable[[str], bool]:
+def _search(pattern: str, keys: Sequence[str]) -> frozenset[str]:
     try:
-        compiled = Pattern(pattern)
+        return found_in(pattern, keys, Patience())
+    except TooCostlyError as error:
+        raise FilterError(
+            "This filter takes too long, or too much memory, on the keys of this file.",
+            "Write it without a repeat inside a repeat, such as `(a+)+`.",
+        ) from error
     except PatternError as error:
         raise FilterError(
             f"/{pattern}/ is not a regular expression: {error}.",
             "Correct it, or leave the slashes out to search for plain text.",
         ) from error
-
-    def found(key: str) -> bool:
-        try:
-            return compiled.found_in(key)
-        except OutOfTimeError as error:
-            raise FilterError(
-                "This filter takes too long on the keys of this file.",
-                "Write it without a repeat inside a repeat, such as `(a+)+`.",
-            ) from error
-
-    return found

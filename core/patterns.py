@@ -1,119 +1,101 @@
-"""Regular expressions that a person gives, run so that none of them can hold the server.
+"""Regular expressions that a person gives, run where none of them can hold the server.
 
-They come in links as well, and a short one can keep Python's `re` busy for hours. Each is checked
-by `re`, whose language it is, and run by the `regex` package, which gives up in time and lets other
-threads run meanwhile.
+They come in links as well, and a short one can keep Python's `re` busy for hours, or make it fill
+the memory. So each is run by `re`, whose results are those of the code that a recipe is exported
+as, in a short-lived process of its own (`pattern_process.py`) that may take only so much of either.
 """
 
 from __future__ import annotations
 
-import re
-import time
-from collections.abc import Callable, Mapping
-
-import regex
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypedDict
 
 SECONDS = 2.0
-"""Time that all matching of one click may take together."""
+"""CPU time that all matching of one click may take together."""
+
+MAX_WAIT = 20.0
+"""Seconds after which a process is ended that a busy machine has not given that time."""
+
+MAX_MEMORY = 512 << 20
+"""Bytes of address space that a process may take."""
+
+_PROCESS = Path(__file__).with_name("pattern_process.py")
 
 
 class PatternError(Exception):
-    """The pattern, or what it shall be replaced by, is wrong; its text says how."""
+    """The pattern is wrong; its text says how."""
 
 
-class OutOfTimeError(PatternError):
-    """The pattern takes longer than anybody would wait."""
+class ReplacementError(PatternError):
+    """What the pattern shall be replaced by is wrong."""
+
+
+class TooCostlyError(PatternError):
+    """The pattern takes longer than anybody would wait, or more memory than there should be."""
 
 
 class Patience:
-    """The time that is left for one click's patterns."""
+    """The CPU time that is left for one click's patterns, in seconds."""
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self.left = seconds
 
-
-class Pattern:
-    """A regular expression in the language of Python's `re`, with bounded time."""
-
-    def __init__(self, pattern: str, patience: Patience | None = None) -> None:
-        """Raises PatternError where `re` would not take it."""
-        try:
-            meant = re.compile(pattern)
-            self._compiled = regex.compile(_as_in_re(pattern), regex.VERSION0)
-        except (re.error, regex.error, OverflowError, RecursionError) as error:
-            raise PatternError(str(error)) from error
-        self._groups = meant.groups
-        self._names = meant.groupindex
-        self._patience = patience or Patience()
-
-    def found_in(self, text: str) -> bool:
-        """Whether it matches anywhere in the text. Raises OutOfTimeError."""
-        with _Spending(self._patience) as left:
-            return self._compiled.search(text, timeout=left, concurrent=True) is not None
-
-    def replacing(self, replacement: str) -> Callable[[str], str]:
-        """What `re.sub` makes of a text. Raises PatternError, and the function OutOfTimeError."""
-        try:
-            _check_template(replacement, self._groups, self._names)
-        except (re.error, IndexError) as error:
-            raise PatternError(str(error)) from error
-
-        def replaced(text: str) -> str:
-            with _Spending(self._patience) as left:
-                return self._compiled.sub(replacement, text, timeout=left, concurrent=True)
-
-        return replaced
+    def spend(self, seconds: float) -> None:
+        """Take that much off. Raises TooCostlyError where nothing is left."""
+        self.left -= seconds
+        if self.left <= 0:
+            raise TooCostlyError
 
 
-class _Spending:
-    """Time taken out of a Patience."""
-
-    def __init__(self, patience: Patience) -> None:
-        self._patience = patience
-
-    def __enter__(self) -> float:
-        if self._patience.left <= 0:
-            raise OutOfTimeError("it takes too long")
-        self._start = time.monotonic()
-        return self._patience.left
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        self._patience.left -= time.monotonic() - self._start
-        if isinstance(error, TimeoutError):
-            self._patience.left = 0.0
-            raise OutOfTimeError("it takes too long") from error
+def found_in(pattern: str, texts: Sequence[str], patience: Patience) -> frozenset[str]:
+    """The texts in which `re.search` finds the pattern. Raises PatternError, TooCostlyError."""
+    answer = _ask({"pattern": pattern, "texts": list(texts)}, patience)
+    return frozenset(texts[index] for index in answer["found"])
 
 
-_PARTS = re.compile(
-    r"\\."  # an escape
-    r"|(?P<open>\[\^?\]?)(?P<members>(?:\\.|[^\]\\])*)\]"  # a set of characters
-    r"|(?P<brace>\{(?!(?:\d+(?:,\d*)?|,\d+)\}))",  # a brace that is no count
-    re.DOTALL,
-)
+def replaced(pattern: str, replacement: str, texts: Sequence[str], patience: Patience) -> list[str]:
+    """What `re.sub` makes of each text.
 
-
-def _as_in_re(pattern: str) -> str:
-    """The pattern with what only `regex` reads in a special way escaped: `{e<=1}`, `[[:alpha:]]`.
-
-    `re` takes such braces and brackets for themselves.
+    Raises PatternError, ReplacementError, TooCostlyError.
     """
-
-    def escaped(part: re.Match[str]) -> str:
-        if part["brace"]:
-            return r"\{"
-        if part["open"]:
-            members = re.sub(r"(\\.)|\[", lambda one: one[1] or r"\[", part["members"])
-            return f"{part['open']}{members}]"
-        return part[0]
-
-    return _PARTS.sub(escaped, pattern)
+    request = {"pattern": pattern, "replacement": replacement, "texts": list(texts)}
+    changed = dict(_ask(request, patience)["changed"])
+    return [changed.get(index, text) for index, text in enumerate(texts)]
 
 
-def _check_template(replacement: str, groups: int, names: Mapping[str, int]) -> None:
-    """Let `re` read the replacement, beside groups of the same numbers and names."""
-    by_number = {number: name for name, number in names.items()}
-    stand_in = "".join(
-        f"(?P<{by_number[number]}>)" if number in by_number else "()"
-        for number in range(1, groups + 1)
-    )
-    re.compile(stand_in + "x").sub(replacement, "")
+class _Answer(TypedDict, total=False):
+    """What the process writes, as its own docstring says."""
+
+    found: list[int]
+    changed: list[tuple[int, str]]
+    pattern: str
+    replacement: str
+    seconds: float
+
+
+def _ask(request: Mapping[str, object], patience: Patience) -> _Answer:
+    patience.spend(0)
+    limits = {"seconds": patience.left, "memory": MAX_MEMORY}
+    try:
+        process = subprocess.run(
+            [sys.executable, "-I", "-S", "-B", str(_PROCESS)],
+            input=json.dumps({**request, **limits}).encode(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=MAX_WAIT,
+            check=True,
+        )
+    except subprocess.SubprocessError as error:
+        patience.left = 0.0
+        raise TooCostlyError from error
+    answer: _Answer = json.loads(process.stdout)
+    if "pattern" in answer:
+        raise PatternError(answer["pattern"])
+    if "replacement" in answer:
+        raise ReplacementError(answer["replacement"])
+    patience.left -= answer["seconds"]
+    return answer

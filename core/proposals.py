@@ -23,7 +23,7 @@ from core.fixes import (
     StripPrefix,
     apply_recipe,
     describe,
-    renaming,
+    new_keys,
 )
 from core.match import Match, match
 from core.signature import Signature
@@ -185,18 +185,24 @@ def _matched(fix: Renaming, state_dict: StateDict, signature: Signature) -> froz
     matched: list[str] = []
     taken: set[str] = set()
     try:
-        rename = renaming(fix)
-        for key, entry in state_dict.items():
-            new = rename(key)
-            if new in taken or not new:
-                return frozenset()
-            taken.add(new)
-            spec = signature.get(new)
-            if spec is not None and spec.shape == entry.shape:
-                matched.append(key)
+        renamed = _renamed(fix, list(state_dict))
     except FixError:
         return frozenset()
+    for new, (key, entry) in zip(renamed, state_dict.items(), strict=True):
+        if new in taken or not new:
+            return frozenset()
+        taken.add(new)
+        spec = signature.get(new)
+        if spec is not None and spec.shape == entry.shape:
+            matched.append(key)
     return frozenset(matched)
+
+
+def _renamed(fix: Renaming, keys: Sequence[str]) -> list[str]:
+    """The keys under a renaming out of `_candidates`, whose patterns are sure to end soon."""
+    if isinstance(fix, Rename):
+        return [re.sub(fix.pattern, fix.replacement, key) for key in keys]
+    return new_keys(fix, keys)
 
 
 def _candidates(state_dict: StateDict, signature: Signature) -> Iterator[Renaming]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from core.checkpoint.entries import StateDict
 from core.errors import FixError
 from core.fixes import Recipe, Step, apply_recipe
+from core.patterns import Patience
 from core.signature import Signature
 
 
@@ -42,19 +43,20 @@ class Trial:
 def try_recipe(recipe: Recipe, state_dict: StateDict, signature: Signature | None = None) -> Trial:
     """Apply a recipe as `apply_recipe` does, but pass over a step that raises FixError."""
     outcomes = []
+    patience = Patience()
     for step in recipe.steps:
-        state_dict, outcome = _try_step(step, state_dict, signature)
+        state_dict, outcome = _try_step(step, state_dict, signature, patience)
         outcomes.append(outcome)
     return Trial(state_dict, tuple(outcomes))
 
 
 def _try_step(
-    step: Step, before: StateDict, signature: Signature | None
+    step: Step, before: StateDict, signature: Signature | None, patience: Patience
 ) -> tuple[StateDict, Outcome]:
     if not step.enabled:
         return before, Outcome()
     try:
-        applied = apply_recipe(Recipe((step,)), before, signature)
+        applied = apply_recipe(Recipe((step,)), before, signature, patience)
     except FixError as error:
         return before, Outcome(error=error)
     effect = applied.effects[0]

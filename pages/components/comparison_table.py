@@ -14,7 +14,7 @@ from core.comparison_csv import comparison_csv
 from core.difference import Numbers, comparable, differences
 from core.errors import FilterError, LoupeError
 from core.jobs import Cancelled, Job, Progress
-from core.key_filter import key_predicate
+from core.key_filter import fitting_keys
 from pages.components.job_panel import job_panel
 from pages.components.resources import jobs
 from pages.components.state_filter import state_filter
@@ -90,8 +90,10 @@ def comparison_table(comparison: Comparison, identity: str) -> None:
 
 
 def _shown(comparison: Comparison, states: Collection[State], text: str) -> list[Row]:
-    fits = key_predicate(text)
-    return [row for row in comparison.rows if (not states or row.state in states) and fits(row.key)]
+    fitting = fitting_keys(text, [row.key for row in comparison.rows])
+    return [
+        row for row in comparison.rows if (not states or row.state in states) and row.key in fitting
+    ]
 
 
 def _table(rows: Sequence[Row], numbers: Mapping[str, Numbers], view: str) -> list[Row]:
