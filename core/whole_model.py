@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.checkpoint.inert import Opaque, Tree, children
+from core.checkpoint.inert import Opaque, Tree, inside
 
 
 def in_pickled_object(tree: Tree, path: str) -> bool:
@@ -10,7 +10,7 @@ def in_pickled_object(tree: Tree, path: str) -> bool:
     part of one: `torch.save(model)` writes such files."""
     if isinstance(tree, Opaque):
         return True
-    for key, inside in (children(tree) or {}).items() if path else ():
+    for key, value in inside(tree) if path else ():
         if path == str(key) or path.startswith(f"{key}."):
-            return in_pickled_object(inside, path[len(str(key)) + 1 :])
+            return in_pickled_object(value, path[len(str(key)) + 1 :])
     return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from core.checkpoint.entries import StateDict
-from core.checkpoint.inert import InertDict, InertTensor, Key, Opaque, Tree, children
+from core.checkpoint.inert import HOLDERS, InertDict, InertTensor, Key, Opaque, Tree, inside
 from core.checkpoint.storages import EntryMaker
 from core.errors import CheckpointError
 
@@ -15,8 +15,9 @@ MAX_DEPTH = 64
 MAX_PATH = 1024
 """Characters of a path in the tree behind which nothing more is looked for."""
 
-MAX_STEPS = 2_000_000
-"""Objects looked at in one file, those that hang in several places counted each time."""
+MAX_STEPS = 1_200_000
+"""Objects looked at in one file, those that hang in several places counted each time, and what
+takes longer counted more than once."""
 
 ROLES: Mapping[str, str] = {
     "state_dict": "model",
@@ -119,7 +120,7 @@ def tensors_in(tree: Tree) -> Iterator[InertTensor]:
         if isinstance(value, InertTensor):
             yield value
         else:
-            rest.extend((children(value) or {}).values())
+            rest.extend(_held(value).values())
 
 
 class _Walk:
@@ -129,28 +130,44 @@ class _Walk:
         self.entry = entry
         self.found: dict[str, StateDict] = {}
         self.steps = 0
+        self.barren: set[int] = set()
 
-    def visit(self, value: Tree, path: str, above: tuple[int, ...]) -> None:
+    def visit(self, value: Tree, path: str, above: tuple[int, ...]) -> bool:
+        """Look for state_dicts at a place and below; False where none can be, at any place."""
         if isinstance(value, InertTensor):
             if not path:
                 self.add(path, {"tensor": value})
-            return
+            return True
         if is_module(value):
             self.add(path, dict(self.module(value, "", ())))
-            return
-        inside = children(value)
-        if not inside or id(value) in above or len(above) >= MAX_DEPTH:
-            return
-        self.count(len(inside))
-        tensors = {key: item for key, item in inside.items() if type(item) is InertTensor}
+            return True
+        number = id(value)
+        if number in self.barren:
+            return False
+        if number in above or len(above) >= MAX_DEPTH:
+            return True
+        fruitful = self.visit_inside(value, path, (*above, number))
+        if not fruitful:
+            self.barren.add(number)
+        return fruitful
+
+    def visit_inside(self, value: Tree, path: str, above: tuple[int, ...]) -> bool:
+        held = _held(value)
+        tensors = {key: item for key, item in held.items() if type(item) is InertTensor}
+        self.count(2 + (_length(value) >> 4) + len(held) - len(tensors))
         grouped = self.grouped(value)
         if tensors or grouped:
-            self.add(path, grouped or tensors, _versions(value))
-        if not grouped:
-            for key, item in inside.items() if len(tensors) < len(inside) else ():
-                if len(path) + len(key) > MAX_PATH or type(item) is InertTensor:
-                    continue
-                self.visit(item, f"{path}.{key}" if path else key, (*above, id(value)))
+            self.add(path, grouped or tensors, value)
+        if grouped or len(tensors) == len(held):
+            return bool(held)
+        fruitful = bool(tensors)
+        for key, item in held.items():
+            below = f"{path}.{key}" if path else key
+            if type(item) is not InertTensor and (
+                len(below) > MAX_PATH or self.visit(item, below, above)
+            ):
+                fruitful = True
+        return fruitful
 
     def grouped(self, value: Tree) -> dict[str, InertTensor]:
         """An optimizer's `state`: mappings of tensors under numbers, as keys `0.exp_avg`."""
@@ -214,11 +231,13 @@ class _Walk:
         self,
         path: str,
         tensors: Mapping[str, InertTensor],
-        versions: Mapping[str, int] | None = None,
+        value: Tree = None,
     ) -> None:
+        """Note the tensors at a path, and the versions that torch keeps beside them in `value`."""
         if tensors:
             # An entry takes the memory of many steps, and the same tensors may hang everywhere.
-            self.count(10 + 5 * len(tensors))
+            versions = _versions(value)
+            self.count(10 + 3 * len(tensors) + len(versions))
             make = self.entry
             entries = [make(key, tensor) for key, tensor in tensors.items()]
             self.found[path] = StateDict(entries, path, versions)
@@ -230,6 +249,21 @@ class _Walk:
                 "The file nests its contents into more places than any checkpoint does.",
                 "It was made to keep a reader busy: get it from a source you trust.",
             )
+
+
+def _held(value: Tree) -> dict[str, Tree]:
+    """What of a value's inside is a tensor or may hold some, by the name that a path gives it."""
+    return {str(key): item for key, item in inside(value) if type(item) in _KINDS}
+
+
+_KINDS = HOLDERS | {InertTensor}
+
+
+def _length(value: Tree) -> int:
+    """How much lies in a value, as far as it is told at once."""
+    if isinstance(value, Opaque):
+        return _length(value.state) + len(value.items) + len(value.elements)
+    return len(value) if isinstance(value, dict | list | tuple) else 0
 
 
 def _versions(value: Tree) -> dict[str, int]:

@@ -14,6 +14,9 @@ from core.checkpoint.unpickle import Mentions, PickleError, begins_like_pickle, 
 MAX_HIDDEN = 1 << 20
 """Bytes of all the hidden pickles of a file that are read."""
 
+MAX_PICKLES = 100
+"""Pickles that are read where one follows another."""
+
 MAX_NOTES = 8
 
 READ_BY_OTHERS = frozenset({"constants.pkl", "attributes.pkl"})
@@ -68,7 +71,9 @@ class HiddenPickles:
         data = data[: self._room]
         found = False
         at = 0
-        while at < len(data):
+        for _ in range(MAX_PICKLES):
+            if at >= len(data):
+                break
             names = Mentions(record)
             inner: tuple[bytes, ...] = ()
             try:

@@ -5,8 +5,9 @@ None of them is an instance of a class that a file names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TypeAlias, Union
 
 
@@ -171,27 +172,26 @@ Tree: TypeAlias = Union[
 """Anything that a pickle can hold here."""
 
 
-def children(value: Tree) -> Mapping[str, Tree] | None:
-    """What lies inside a mapping, a list or an object, by the name that a path gives it."""
+HOLDERS = frozenset({dict, InertDict, list, tuple, Opaque, InertSubclass, InertArray})
+"""The types of values in which others lie that a path can name."""
+
+
+def inside(value: Tree) -> Iterable[tuple[Key, Tree]]:
+    """What lies inside a mapping, a list or an object, with the name that a path gives it."""
     if isinstance(value, dict):
-        if set(map(type, value)) <= {str}:
-            return value  # type: ignore[return-value]  # each key was just seen to be a str
-        return {str(key): child for key, child in value.items()}
+        return value.items()
     if isinstance(value, list | tuple):
-        return {str(index): child for index, child in enumerate(value)}
+        return enumerate(value)
     if isinstance(value, InertSubclass):
-        return children(value.state)
+        return inside(value.state)
     if isinstance(value, InertArray):
-        return children(value.objects)
-    if isinstance(value, Opaque):
-        inside: dict[str, Tree] = {}
-        if isinstance(value.state, dict):
-            inside |= {str(key): child for key, child in value.state.items()}
-        elif value.state is not None:
-            inside["state"] = value.state
-        inside |= {str(key): child for key, child in value.items.items()}
-        inside |= {str(index): child for index, child in enumerate(value.elements)}
-        if value.args:
-            inside["args"] = value.args
-        return inside
-    return None
+        return inside(value.objects)
+    if not isinstance(value, Opaque):
+        return ()
+    state: Iterable[tuple[Key, Tree]] = ()
+    if isinstance(value.state, dict):
+        state = value.state.items()
+    elif value.state is not None:
+        state = (("state", value.state),)
+    args = (("args", value.args),) if value.args else ()
+    return chain(state, value.items.items(), enumerate(value.elements), args)

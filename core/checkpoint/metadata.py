@@ -135,7 +135,7 @@ class _Writer:
             found = self.write(item, depth + 1)
             if not isinstance(found, _Nothing):
                 written[str(key)[:MAX_KEY]] = found
-        for name, items in (("args", value.args), ("items", tuple(value.elements))):
+        for name, items in (("args", value.args), ("items", value.elements)):
             found = self.sequence(items, depth + 1) if items else _NOTHING
             if not isinstance(found, _Nothing):
                 written[name] = found

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import TypeAlias
 
-from core.checkpoint.inert import Global, InertDict, Key, Opaque, Tree
+from core.checkpoint.inert import HOLDERS, Global, InertDict, Key, Opaque, Tree, inside
 from core.errors import printable
 
 MAX_STEPS = 300_000
@@ -30,8 +30,8 @@ def first_places(tree: Tree, names: Iterable[str]) -> dict[str, str]:
     for _ in range(MAX_STEPS):
         if not levels or not wanted:
             break
-        inside, above = levels[-1]
-        key, value = next(inside, (None, _END))
+        values, above = levels[-1]
+        key, value = next(values, (None, _END))
         if value is _END:
             levels.pop()
             continue
@@ -39,34 +39,26 @@ def first_places(tree: Tree, names: Iterable[str]) -> dict[str, str]:
         if isinstance(value, Global | Opaque) and value.name in wanted:
             wanted.discard(value.name)
             places[value.name] = _path(step)
-        if len(levels) < MAX_DEPTH and isinstance(value, _HOLDERS) and id(value) not in seen:
+        kind = type(value)
+        if (kind in HOLDERS or kind is set) and len(levels) < MAX_DEPTH and id(value) not in seen:
             seen.add(id(value))
             levels.append((_inside(value), step))
     return places
 
 
 _END = Opaque("the end of what an object holds")
-_HOLDERS = (dict, list, tuple, set, Opaque)
 
 
 def _inside(value: Tree) -> Iterator[tuple[Key, Tree]]:
-    """What lies in a value, keys that are classes included."""
-    if isinstance(value, dict):
-        keys = ((key, key) for key in value if isinstance(key, Global | Opaque))
-        attributes = value.attributes if isinstance(value, InertDict) else None
-        return chain(value.items(), keys, [("attributes", attributes)])
-    if isinstance(value, list | tuple):
-        return enumerate(value)
+    """What lies in a value, keys that are classes and a dict's attributes included."""
     if isinstance(value, set):
         return ((key, key) for key in value)
-    if not isinstance(value, Opaque):
-        return iter(())
-    state = value.state.items() if isinstance(value.state, dict) else [("state", value.state)]
+    keys = value.items if isinstance(value, Opaque) else value if isinstance(value, dict) else ()
+    attributes = value.attributes if isinstance(value, InertDict) else None
     return chain(
-        state,
-        _inside(value.items),
-        enumerate(value.elements),
-        [("args", value.args)] if value.args else [],
+        inside(value),
+        ((key, key) for key in keys if isinstance(key, Global | Opaque)),
+        () if attributes is None else [("attributes", attributes)],
     )
 
 

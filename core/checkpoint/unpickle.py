@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 import struct
 from collections import Counter
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import repeat
+from itertools import chain, islice, repeat
 
 from core.checkpoint.constructors import (
     CONSTRUCTORS,
@@ -41,16 +41,17 @@ MAX_DIGITS = 4000
 MAX_LONG = 2048
 """Bytes of a number that is written as bytes."""
 
-MAX_OPERATIONS = 16_000_000
-"""Opcodes of one pickle: a tensor takes 30."""
+MAX_OPERATIONS = 4_000_000
+"""Opcodes of one pickle, a tensor's run counted as one: read singly, a tensor takes 30."""
 
-FREE_OBJECTS = 500_000
-BYTES_PER_OBJECT = 10
-"""A pickle may make FREE_OBJECTS containers, the objects copied into them counted, and one more for
-each BYTES_PER_OBJECT bytes: a tensor takes 8 in a hundred bytes. It keeps single-byte opcodes from
-filling the memory."""
+ROUND = 20_000
+"""Opcodes after which it is looked at what was made."""
 
-MAX_FETCHED = 2_000_000
+MAX_OBJECTS = 2_000_000
+"""Objects of about 64 bytes that a pickle may make, what is copied counted: a tensor takes 8 in a
+run, and 20 when its opcodes are read singly. It keeps short opcodes from filling the memory."""
+
+MAX_FETCHED = 600_000
 """Bytes that look like an opcode that fetches from the memo, before all is kept."""
 
 MAX_NAME = 512
@@ -198,26 +199,31 @@ class _Loop:
         self.mentions = mentions
         self.persistent = persistent
         self.globals: dict[str, Global] = {}
-        self.room = FREE_OBJECTS + (len(data) - start) // BYTES_PER_OBJECT
+        self.room = MAX_OBJECTS
         self.inner: list[bytes] = []
 
     def run(self) -> Unpickled:  # one branch an opcode, the frequent ones first
         data, call, persistent = self.data, self.call, self.persistent
-        size, uint32 = len(data), _UINT32.unpack_from
+        uint32 = _UINT32.unpack_from
         stack: list[Tree] = []
         aside: list[list[Tree]] = []
         memo: dict[int, Tree] = {}
         fetched: Container[bytes] | None = None
+        wanted: Container[bytes] = ()
+        counted = kept = 0
         runs = TensorRuns(data, persistent)
         value: Tree
         at = self.start
-        for _ in repeat(None, MAX_OPERATIONS):
+        for _ in chain.from_iterable(self.rounds()):
             op = data[at]
             at += 1
             if op == 0x72:  # LONG_BINPUT
                 if fetched is None:
+                    if counted:
+                        raise ValueError("it numbers what it keeps in two ways")
                     fetched = _maybe_fetched(data, self.start)
                 if data[at : at + 4] in fetched:
+                    self.room -= 2
                     memo[uint32(data, at)[0]] = stack[-1]
                 at += 4
             elif op == 0x71:  # BINPUT
@@ -237,16 +243,17 @@ class _Loop:
                 at += 1
             elif op == 0x58:  # BINUNICODE
                 end = at + 4 + uint32(data, at)[0]
-                if end > size:
-                    raise _early()
-                stack.append(data[at + 4 : end].decode("utf-8", "surrogatepass"))
+                stack.append(self.text(at + 4, end))
                 at = end
             elif op == 0x28:  # MARK
+                self.room -= 1
                 aside.append(stack)
                 stack = []
             elif op == 0x85:  # TUPLE1
+                self.room -= 1
                 stack[-1] = (stack[-1],)
             elif op == 0x74:  # TUPLE
+                self.room -= 1
                 value = tuple(stack)
                 stack = aside.pop()
                 stack.append(value)
@@ -254,9 +261,11 @@ class _Loop:
                 args = stack.pop()
                 stack[-1] = call(stack[-1], args)
             elif op == 0x86:  # TUPLE2
+                self.room -= 1
                 value = stack.pop()
                 stack[-1] = (stack[-1], value)
             elif op == 0x51:  # BINPERSID
+                self.room -= 2
                 stack[-1] = persistent(stack[-1])
             elif op == 0x29:  # EMPTY_TUPLE
                 stack.append(())
@@ -272,20 +281,29 @@ class _Loop:
                     self.take(OBJECTS * count)
                     stack += pushed
             elif op == 0x4D:  # BININT2
+                self.room -= 1
                 stack.append(_UINT16.unpack_from(data, at)[0])
                 at += 2
             elif op == 0x4A:  # BININT
+                self.room -= 1
                 stack.append(_INT32.unpack_from(data, at)[0])
                 at += 4
-            elif op == 0x94:  # MEMOIZE counts what is kept, and here not all is since LONG_BINPUT
-                if fetched is not None:
+            elif op == 0x94:  # MEMOIZE numbers by what is kept, which is not all of it here
+                if counted == 0:
+                    wanted = _maybe_fetched(data, self.start)
+                if fetched is not None or len(memo) != kept:
                     raise ValueError("it numbers what it keeps in two ways")
-                memo[len(memo)] = stack[-1]
+                if _UINT32.pack(counted) in wanted:
+                    self.room -= 2
+                    memo[counted] = stack[-1]
+                    kept += 1
+                counted += 1
             elif op == 0x8C:  # SHORT_BINUNICODE
                 end = at + 1 + data[at]
-                stack.append(self.slice(at + 1, end).decode("utf-8", "surrogatepass"))
+                stack.append(self.text(at + 1, end))
                 at = end
             elif op == 0x87:  # TUPLE3
+                self.room -= 1
                 third, second = stack.pop(), stack.pop()
                 stack[-1] = (stack[-1], second, third)
             elif op == 0x88:  # NEWTRUE
@@ -310,9 +328,11 @@ class _Loop:
             elif op == 0x4E:  # NONE
                 stack.append(None)
             elif op == 0x47:  # BINFLOAT
+                self.room -= 1
                 stack.append(_FLOAT64.unpack_from(data, at)[0])
                 at += 8
             elif op == 0x8A:  # LONG1
+                self.room -= 4
                 end = at + 1 + data[at]
                 stack.append(int.from_bytes(self.slice(at + 1, end), "little", signed=True))
                 at = end
@@ -320,11 +340,12 @@ class _Loop:
                 length = _INT32.unpack_from(data, at)[0]
                 if not 0 <= length <= MAX_LONG:
                     raise ValueError("a number in it is impossibly long")
+                self.take(1 + (length >> 6))
                 end = at + 4 + length
                 stack.append(int.from_bytes(self.slice(at + 4, end), "little", signed=True))
                 at = end
             elif op == 0x7D:  # EMPTY_DICT
-                self.take(1)
+                self.take(3)
                 stack.append(InertDict())
             elif op == 0x5D:  # EMPTY_LIST
                 self.take(1)
@@ -353,7 +374,7 @@ class _Loop:
                 items, stack = stack, aside.pop()
                 stack.append({dict_key(item) for item in items})
             elif op == 0x64:  # DICT
-                self.take(1)
+                self.take(3)
                 items, stack = stack, aside.pop()
                 stack.append(InertDict())
                 self.set_items(stack[-1], items)
@@ -406,12 +427,12 @@ class _Loop:
                 at = end
             elif op in (0x8D, 0x8E, 0x96):  # BINUNICODE8, BINBYTES8, BYTEARRAY8
                 end = at + 8 + _UINT64.unpack_from(data, at)[0]
-                raw = self.content(at + 8, end)
-                stack.append(raw.decode("utf-8", "surrogatepass") if op == 0x8D else raw)
+                stack.append(self.text(at + 8, end) if op == 0x8D else self.content(at + 8, end))
                 at = end
             elif op in (0x70, 0x67):  # PUT, GET
                 text, at = self.line(at)
                 if op == 0x70:
+                    self.take(2)
                     memo[_integer(text)] = stack[-1]
                 else:
                     stack.append(memo[_integer(text)])
@@ -442,13 +463,27 @@ class _Loop:
                 raise ValueError(f"byte {at - 1} is no opcode")
         raise ValueError("it takes more steps than any checkpoint's")
 
+    def rounds(self) -> Iterator[Iterable[None]]:
+        """The opcodes that may be read; between two rounds it is seen that there is room left."""
+        for _ in range(MAX_OPERATIONS // ROUND):
+            yield repeat(None, ROUND)
+            self.take(0)
+
     def slice(self, start: int, end: int) -> bytes:
         if end > len(self.data):
             raise _early()
         return self.data[start:end]
 
     def content(self, start: int, end: int) -> bytes:
+        self.take(1 + (end - start >> 6))
         return self.kept(self.slice(start, end))
+
+    def text(self, start: int, end: int) -> str:
+        self.take(1 + (end - start >> 6))
+        text = self.slice(start, end).decode("utf-8", "surrogatepass")
+        if not text.isascii():
+            self.take(end - start >> 4)
+        return text
 
     def kept(self, raw: bytes) -> bytes:
         """Note bytes that begin like a pickle: what the file calls may load them."""
@@ -460,6 +495,7 @@ class _Loop:
         end = self.data.find(b"\n", at)
         if end < 0:
             raise _early()
+        self.take(2 + (end - at >> 4))
         return self.data[at:end].decode(encoding), end + 1
 
     def take(self, room: int) -> None:
@@ -504,11 +540,13 @@ class _Loop:
             into = into.items
         if not isinstance(into, dict):
             return
+        self.take(1 + len(items) // 2)
         for position in range(0, len(items), 2):
             key = items[position]
             into[key if type(key) is str else dict_key(key)] = items[position + 1]
 
     def extend(self, into: Tree, items: list[Tree]) -> None:
+        self.take(2 + (len(items) >> 3))
         if isinstance(into, Opaque):
             into.elements.extend(items)
         elif isinstance(into, list):
@@ -518,6 +556,7 @@ class _Loop:
 
     def build(self, into: Tree, state: Tree) -> None:
         """BUILD: in Python it runs __setstate__ or fills __dict__; here it notes the state."""
+        self.take(1)
         if isinstance(into, Opaque):
             # A second tuple of (state, slots) or a second BUILD adds to what is there.
             if isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], dict):
@@ -558,10 +597,12 @@ def _maybe_fetched(data: bytes, start: int) -> Container[bytes]:
     the time and the memory of all that a tensor's description is made from. Bytes that are no
     LONG_BINGET but look like one only make the set larger.
     """
-    if data.count(b"j", start) + data.count(b"g", start) > MAX_FETCHED:
+    if data.count(b"j", start) > MAX_FETCHED:
         return _Every()
     found = _ONE_BYTE_INDICES.union(match[1] for match in _LONG_BINGET.finditer(data, start))
-    texts = {int(match[1]) for match in _GET.finditer(data, start)}
+    texts = [int(match[1]) for match in islice(_GET.finditer(data, start), MAX_FETCHED + 1)]
+    if len(texts) > MAX_FETCHED:
+        return _Every()
     return found.union(_UINT32.pack(index) for index in texts if index < 1 << 32)
 
 
