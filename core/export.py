@@ -16,9 +16,9 @@ from typing import BinaryIO, Literal, Protocol
 
 import torch
 
-from core.checkpoint.constructors import STORAGE_DTYPES
 from core.checkpoint.entries import ITEMSIZES, StateDict, TensorEntry
 from core.checkpoint.safetensors_file import DTYPES
+from core.checkpoint.tensor_rebuilds import STORAGE_DTYPES
 from core.checkpoint.tensors import chunks, torch_dtype
 from core.errors import StoreError
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from itertools import chain, islice
 from typing import TypeAlias
 
-from core.checkpoint.constructors import array_values
 from core.checkpoint.discover import is_module
 from core.checkpoint.inert import (
     Global,
@@ -20,6 +19,7 @@ from core.checkpoint.inert import (
     Storage,
     Tree,
 )
+from core.checkpoint.numpy_values import array_values
 
 Json: TypeAlias = str | int | float | bool | Sequence["Json"] | Mapping[str, "Json"] | None
 

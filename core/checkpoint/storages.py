@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import lru_cache
 from math import prod
 
-from core.checkpoint.constructors import STORAGE_DTYPES
 from core.checkpoint.entries import ITEMSIZES, Record, TensorEntry, quick_entry
 from core.checkpoint.inert import Global, InertTensor, Storage, Tree
+from core.checkpoint.tensor_rebuilds import STORAGE_DTYPES
 from core.errors import CheckpointError
 
 MAX_EXPANSION = 64

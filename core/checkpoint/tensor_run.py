@@ -13,8 +13,9 @@ import re
 import struct
 from collections.abc import Callable, Container, Sequence
 
-from core.checkpoint.constructors import CONSTRUCTORS, ordered_dict, rebuild_tensor
+from core.checkpoint.constructors import CONSTRUCTORS, ordered_dict
 from core.checkpoint.inert import Global, InertDict, InertTensor, Storage, Tree
+from core.checkpoint.tensor_rebuilds import rebuild_tensor
 
 OBJECTS = 8
 """What a run takes of a pickle's budget: what its two calls take when they are read singly."""

@@ -17,8 +17,6 @@ from itertools import chain, islice, repeat
 from core.checkpoint.constructors import (
     CONSTRUCTORS,
     MENTIONED,
-    build_array,
-    build_dtype,
     dict_key,
 )
 from core.checkpoint.inert import (
@@ -30,6 +28,7 @@ from core.checkpoint.inert import (
     Storage,
     Tree,
 )
+from core.checkpoint.numpy_values import build_array, build_dtype
 from core.checkpoint.places import first_places
 from core.checkpoint.tensor_run import OBJECTS, TensorRuns
 from core.checkpoint.verdicts import GlobalUse, Verdict, judge
