@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from core.checkpoint import Checkpoint, StateDict, Verdict, open_checkpoint
+from core.checkpoint.file_set import file_or_set
 from core.errors import LoupeError, SourceError
 from core.settings import read_settings
 
@@ -74,7 +75,7 @@ def _start_app(given: Sequence[str]) -> int:
     if len(options.files) > 2:
         parser.error("at most two files go on the bench")
     for file in options.files:
-        if not file.is_file():
+        if not file.exists():
             raise SourceError(f"There is no file {file}.", "Check the path.")
     environ = dict(os.environ)
     if options.files:
@@ -95,7 +96,7 @@ def _inspect(given: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="loupe inspect", description="What is in a checkpoint.")
     _add_file(parser)
     options = parser.parse_args(given)
-    checkpoint = open_checkpoint(options.file)
+    checkpoint = open_checkpoint(file_or_set(options.file))
     state_dict = checkpoint.state_dict(options.state_dict)
     if options.json:
         _print_json(_checkpoint_json(checkpoint, state_dict))
@@ -173,7 +174,7 @@ def _fit(given: Sequence[str]) -> int:
     from core.fixes import describe
     from core.proposals import propose
 
-    architecture, repaired, found = _repaired(open_checkpoint(options.file), options)
+    architecture, repaired, found = _repaired(open_checkpoint(file_or_set(options.file)), options)
     proposals = () if found.fits else propose(repaired, signature(architecture))
     if options.json:
         _print_json(
@@ -250,7 +251,7 @@ def _predict(given: Sequence[str]) -> int:
     from core.predict import predict
     from core.preprocessing import default_preprocessing
 
-    checkpoint = open_checkpoint(options.file)
+    checkpoint = open_checkpoint(file_or_set(options.file))
     images = [(image.name, decode_image(_read(image), image.name)) for image in options.images]
     own_labels = None
     if options.labels:

@@ -49,6 +49,10 @@ SHOWN = 5
 """Files listed in a sentence at most."""
 
 COMPONENTS = "model_index.json"
+"""What diffusers calls the list of a pipeline's components."""
+
+MODEL_STATES = "_model_states.pt"
+"""How DeepSpeed's files of a model end (deepspeed/runtime/engine.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ def read_file_set(files: FileSet) -> Assembled:
             if "model" in inside:
                 parts[folder] = inside["model"]()
     if not parts:
-        parts = {"": _only_one(files)}
+        parts = {"": _partitioned(files) or _only_one(files)}
     return _assembled(parts, _passed_over(here))
 
 
@@ -116,6 +120,22 @@ def _part(stem: str) -> str | None:
         if match is not None:
             return part + ((match.groups() or ("",))[0] or "")
     return None
+
+
+def _partitioned(files: FileSet) -> Part | None:
+    """The model's file of a DeepSpeed folder: the first rank's of the last step."""
+    found = sorted(name for name in files.files if name.endswith(MODEL_STATES))
+    if not found:
+        return None
+    steps = {name.rpartition("/")[0]: name for name in reversed(found)}
+    newest = max(steps, key=lambda step: (step[len(step.rstrip("0123456789")) :].zfill(20), step))
+    part = _read_file(files.files[steps[newest]])
+    note = (
+        f"DeepSpeed wrote this folder, and {steps[newest]} was opened. Where ZeRO spread the "
+        "weights over the ranks, tensors in it are empty: run `python zero_to_fp32.py . out` in "
+        "the folder, and open what that writes."
+    )
+    return replace(part, notes=(*part.notes, note))
 
 
 def _only_one(files: FileSet) -> Part:

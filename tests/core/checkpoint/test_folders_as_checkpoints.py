@@ -1,0 +1,136 @@
+"""Folders that training libraries write open as the one checkpoint that they are."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+from huggingface_hub import save_torch_state_dict
+from torch import nn
+
+from core.checkpoint import open_checkpoint
+from core.checkpoint.tensors import read_tensor
+from core.errors import SourceError
+
+
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2))
+
+
+def assert_weights(path: Path, where: str | None, expected: Mapping[str, torch.Tensor]) -> None:
+    found = open_checkpoint(path).state_dict(where)
+    assert set(found) == set(expected)
+    for key, tensor in expected.items():
+        assert torch.equal(read_tensor(found[key]), tensor), key
+
+
+@pytest.mark.parametrize("safe", [True, False], ids=["safetensors", "bin"])
+def test_accelerates_saved_state_has_its_model_and_its_optimizer(
+    tmp_path: Path, safe: bool
+) -> None:
+    accelerator = Accelerator(cpu=True)
+    trained = model()
+    optimizer = torch.optim.AdamW(trained.parameters())
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    prepared = accelerator.prepare(trained, optimizer, schedule)
+    trained(torch.randn(3, 4)).sum().backward()
+    prepared[1].step()
+    accelerator.save_state(str(tmp_path), safe_serialization=safe)
+    checkpoint = open_checkpoint(tmp_path)
+    assert checkpoint.best == "model"
+    assert checkpoint.roles["optimizer.state"] == "optimizer"
+    assert_weights(tmp_path, None, trained.state_dict())
+    moments = optimizer.state_dict()["state"]
+    flat = {f"{i}.{name}": value for i, group in moments.items() for name, value in group.items()}
+    assert_weights(tmp_path, "optimizer.state", flat)
+    assert checkpoint.metadata["scheduler"]["step_size"] == 1  # type: ignore[index,call-overload]
+    assert any("random states" in note for note in checkpoint.notes)
+    accelerator.free_memory()
+
+
+def test_accelerates_sharded_model_is_one_state_dict(tmp_path: Path) -> None:
+    trained = model()
+    Accelerator(cpu=True).save_model(trained, str(tmp_path), max_shard_size=200)
+    assert len(list(tmp_path.glob("*-of-*.safetensors"))) > 1
+    assert_weights(tmp_path, None, trained.state_dict())
+
+
+def test_a_training_folder_of_transformers_names_its_parts(tmp_path: Path) -> None:
+    trained = model()
+    save_torch_state_dict(trained.state_dict(), tmp_path)
+    torch.save(
+        torch.optim.SGD(trained.parameters(), lr=0.5).state_dict(), tmp_path / "optimizer.pt"
+    )
+    torch.save({"last_epoch": 3}, tmp_path / "scheduler.pt")
+    torch.save({"python": (3, (1, 2), None)}, tmp_path / "rng_state.pth")
+    (tmp_path / "trainer_state.json").write_text("{}")
+    (tmp_path / "config.json").write_text("{}")
+    checkpoint = open_checkpoint(tmp_path)
+    assert_weights(tmp_path, "model", trained.state_dict())
+    assert checkpoint.metadata["scheduler"] == {"last_epoch": 3}
+    assert "rng_state" not in checkpoint.metadata
+
+
+def test_a_model_saved_both_ways_is_read_from_safetensors(tmp_path: Path) -> None:
+    trained = model()
+    torch.save({"old": torch.ones(1)}, tmp_path / "pytorch_model.bin")
+    save_torch_state_dict(trained.state_dict(), tmp_path)
+    assert_weights(tmp_path, "", trained.state_dict())
+
+
+def test_a_pipelines_components_are_its_state_dicts(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text(json.dumps({"unet": ["diffusers", "UNet"]}))
+    for part, size in (("unet", 8), ("vae", 4)):
+        (tmp_path / part).mkdir()
+        save_torch_state_dict(
+            {"conv.weight": torch.full((size, 50), 2.0), "conv.bias": torch.ones(size)},
+            tmp_path / part,
+            filename_pattern="diffusion_pytorch_model{suffix}.safetensors",
+            max_shard_size=1000,
+        )
+    checkpoint = open_checkpoint(tmp_path)
+    assert set(checkpoint.state_dicts) == {"unet", "vae"}
+    assert checkpoint.best == "unet"
+    assert checkpoint.state_dict("vae")["conv.weight"].shape == (4, 50)
+
+
+def test_a_folder_with_one_checkpoint_opens_it(tmp_path: Path) -> None:
+    trained = model()
+    (tmp_path / "run").mkdir()
+    torch.save(trained.state_dict(), tmp_path / "run" / "best.pth")
+    (tmp_path / "run" / "log.txt").write_text("loss 0.1")
+    assert_weights(tmp_path / "run", "", trained.state_dict())
+
+
+def test_a_folder_of_several_checkpoints_asks_to_choose_one(tmp_path: Path) -> None:
+    for epoch in range(7):
+        torch.save(model().state_dict(), tmp_path / f"epoch{epoch}.pth")
+    with pytest.raises(SourceError, match=r"epoch0\.pth.* and 2 more") as raised:
+        open_checkpoint(tmp_path)
+    assert raised.value.remedy == "Choose one of them."
+
+
+def test_an_empty_folder_is_said_to_hold_none(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="without a checkpoint"):
+        open_checkpoint(tmp_path)
+
+
+def test_deepspeeds_partitioned_checkpoint_names_its_converter(tmp_path: Path) -> None:
+    """Failure mode 32: what ZeRO's third stage leaves in the model's own file is empty."""
+    (tmp_path / "latest").write_text("global_step5")
+    (tmp_path / "zero_to_fp32.py").write_text("print('never run')")
+    step = tmp_path / "global_step5"
+    step.mkdir()
+    states = {"module": {"w": torch.empty(0), "b": torch.ones(2)}, "global_steps": 5}
+    torch.save(states, step / "zero_pp_rank_0_mp_rank_00_model_states.pt")
+    moments = {"optimizer_state_dict": {"fp32_flat_groups": [torch.ones(9)]}}
+    torch.save(moments, step / "bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt")
+    for folder in (tmp_path, step):
+        checkpoint = open_checkpoint(folder)
+        assert checkpoint.best == "module"
+        assert checkpoint.state_dict()["w"].shape == (0,)
+        assert any("zero_to_fp32.py" in note for note in checkpoint.notes)
+        assert any("hold no element" in note for note in checkpoint.notes)
