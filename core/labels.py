@@ -136,7 +136,7 @@ def _names(value: object) -> tuple[str, ...] | None:
 
 def _number(key: object) -> int | None:
     text = str(key)
-    return int(text) if text.isascii() and text.isdigit() else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def _texts(values: Sequence[object]) -> tuple[str, ...] | None:
@@ -212,7 +212,7 @@ def _from_lines(text: str) -> tuple[str, ...] | None:
     """One name a line. Numbers in front (`0: cat`, `0 cat`, `0, cat`) go where they count the
     lines; WordNet ids in front (`n01440764 tench`) go where each line has one."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    numbered = [re.fullmatch(r"(\d+)\s*[:,.\t ]\s*(\S.*)", line) for line in lines]
+    numbered = [re.fullmatch(r"(\d{1,9})\s*[:,.\t ]\s*(\S.*)", line) for line in lines]
     counts = [int(found[1]) for found in numbered if found]
     if len(counts) == len(lines) and counts in (_count(lines, 0), _count(lines, 1)):
         lines = [found[2] for found in numbered if found]
@@ -268,7 +268,7 @@ def _is_header(rows: Sequence[Sequence[str]]) -> bool:
 
 def _counts(column: Sequence[str]) -> bool:
     """Whether the cells are 0, 1, 2 and so on, or begin with 1, in any order."""
-    if not all(cell.isascii() and cell.isdigit() for cell in column):
+    if not all(cell.isascii() and cell.isdigit() and len(cell) < 10 for cell in column):
         return False
     numbers = sorted(map(int, column))
     return numbers in (_count(column, 0), _count(column, 1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -98,6 +97,9 @@ class KeyGroup:
         return self.title
 
 
+MAX_DIGITS = 18
+"""Of a number in a key that is told as one of a run; Python refuses to read very long ones."""
+
 MAX_DEPTH = 32
 """Parts of a dotted path that are told apart; what is deeper counts as one part."""
 
@@ -160,12 +162,19 @@ def _groups(nodes: Sequence[_Node]) -> list[tuple[list[str], list[str]]]:
 def _braced(parts: Sequence[str]) -> str:
     if len(parts) == 1:
         return parts[0]
-    numbered = [re.fullmatch(r"(.*?)(0|[1-9][0-9]*)", part) for part in parts]
-    stems = {found[1] if found else None for found in numbered}
-    if len(stems) > 1 or None in stems:
+    numbered = [_stem_and_number(part) for part in parts]
+    stems = {stem for stem, _ in numbered}
+    if len(stems) > 1 or not all(0 < len(number) <= MAX_DIGITS for _, number in numbered):
         return f"{{{','.join(parts)}}}"
-    numbers = sorted(int(found[2]) for found in numbered if found)
+    numbers = sorted(int(number) for _, number in numbered)
     return f"{stems.pop()}{{{','.join(_runs(numbers))}}}"
+
+
+def _stem_and_number(part: str) -> tuple[str, str]:
+    """`layer10` as `layer` and `10`; leading zeros belong to the stem."""
+    digits = part[len(part.rstrip("0123456789")) :]
+    number = digits.lstrip("0") or digits[-1:]
+    return part.removesuffix(number), number
 
 
 def _runs(numbers: Sequence[int]) -> list[str]:

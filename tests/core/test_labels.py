@@ -139,3 +139,13 @@ def test_a_file_that_holds_no_names_gets_a_sentence(name, data):
     with pytest.raises(LabelsError) as caught:
         parse_labels(data, name)
     assert caught.value.remedy
+
+
+def test_a_number_of_more_digits_than_python_reads_is_no_index():
+    long = "1" * 5000
+    lines = f"{long} cat", f"{long} dog"
+    assert parse_labels("\n".join(lines).encode(), "names.txt") == lines
+    assert parse_labels(f"{long},cat\n{long},dog".encode(), "names.csv") == ("cat", "dog")
+    with pytest.raises(LabelsError):
+        parse_labels(f'{{"{long}": "cat"}}'.encode(), "names.json")
+    assert labels_in(checkpoint(names={long: "cat"})) is None

@@ -126,6 +126,9 @@ def test_every_key_stands_in_exactly_one_place(wanted: Signature) -> None:
         (["a.0.w", "a.1.w", "a.1.b"], ["a.0.w", "a.1.{w,b}"]),
         (["a", "a.b", "c"], ["a", "a.b", "c"]),
         (["a.01", "a.1"], ["a.{01,1}"]),
+        (["a.00", "a.01"], ["a.0{0,1}"]),
+        (["a.x1y", "a.x2y"], ["a.{x1y,x2y}"]),
+        ([f"a.{'1' * 5000}", f"a.{'2' * 5000}"], [f"a.{{{'1' * 5000},{'2' * 5000}}}"]),
     ],
 )
 def test_keys_are_told_in_few_lines(keys: list[str], titles: list[str]) -> None:
