@@ -8,7 +8,9 @@ from core.checkpoint import diagnose
 from core.checkpoint.contents import Contents
 from core.checkpoint.entries import Source
 from core.checkpoint.safetensors_file import is_safetensors, read_safetensors
+from core.checkpoint.tar_container import is_tar, tar_members
 from core.checkpoint.torch_legacy import is_legacy, read_torch_legacy
+from core.checkpoint.torch_tar import is_torch_tar, read_torch_tar
 from core.checkpoint.torch_zip import read_torch_zip, torch_folder, truncated_zip
 from core.checkpoint.unpickle import Mentions, PickleError, no_persistent_ids, unpickle
 from core.checkpoint.zip_container import LOCAL_MAGIC, NoDirectory, open_archive
@@ -17,6 +19,7 @@ FORMATS: Mapping[str, str] = {
     "zip": "PyTorch zip (torch.save, since 1.6)",
     "legacy": "PyTorch stream (torch.save, before 1.6)",
     "torchscript": "TorchScript archive (torch.jit.save)",
+    "tar": "PyTorch tar (torch.save, before 0.2)",
     "safetensors": "safetensors",
     "shards": "PyTorch shards (several files of one state_dict)",
     "safetensors shards": "safetensors shards (several files of one state_dict)",
@@ -40,6 +43,8 @@ def read_contents(source: Source) -> Contents:
         return _read_zip(source)
     if is_safetensors(head):
         return read_safetensors(source)
+    if is_tar(head):
+        return _read_tar(source)
     if _is_plain_pickle(source, head):
         raise diagnose.plain_pickle()
     raise diagnose.not_a_checkpoint(head, source.size)
@@ -54,6 +59,13 @@ def _read_zip(source: Source) -> Contents:
     if folder is None:
         raise diagnose.ordinary_zip(list(archive.members))
     return read_torch_zip(archive, folder)
+
+
+def _read_tar(source: Source) -> Contents:
+    members = tar_members(source)
+    if is_torch_tar(members):
+        return read_torch_tar(source, members)
+    raise diagnose.not_a_checkpoint(source.read(0, diagnose.HEAD), source.size)
 
 
 def _is_plain_pickle(source: Source, head: bytes) -> bool:

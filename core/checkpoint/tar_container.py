@@ -1,0 +1,116 @@
+"""The files of a tar archive, by the headers alone: nothing is unpacked, no link followed.
+
+Layout: POSIX.1-1988 ustar (a header of 512 bytes: name at 0, size at 124, checksum at 148, type at
+156, prefix at 345), GNU's long names (type L) and POSIX.1-2001's records (type x).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from core.checkpoint.entries import Source
+from core.errors import CheckpointError
+
+BLOCK = 512
+MAX_MEMBERS = 20_000
+MAX_EXTENSION = 64 << 10
+"""Bytes of a long name, or of a file's further records."""
+
+_FILES = b"0\0007"
+_PASSED_OVER = b"g"
+_RECORD = re.compile(rb"\d{1,5} (path|size)=([^\n]*)\n")
+
+
+class TarMember(NamedTuple):
+    """A regular file in the archive: its bytes begin at `offset`."""
+
+    name: str
+    offset: int
+    size: int
+
+
+def is_tar(head: bytes) -> bool:
+    """Whether a file's first bytes are a tar header, which has a checksum."""
+    return len(head) >= BLOCK and head[0] != 0 and _checksum_is_right(head[:BLOCK])
+
+
+def tar_members(source: Source) -> list[TarMember]:
+    """The regular files, in their order. Raises CheckpointError where the archive is damaged or
+    cut off, SourceError."""
+    return list(_walk(source))
+
+
+def _walk(source: Source) -> Iterator[TarMember]:
+    at = 0
+    further: dict[bytes, bytes] = {}
+    for _ in range(MAX_MEMBERS):
+        header = source.read(at, BLOCK)
+        if len(header) < BLOCK or header.count(0) == BLOCK:
+            return
+        if not _checksum_is_right(header):
+            raise _damaged("a header in it is damaged")
+        size = _number(header[124:136])
+        kind = header[156:157]
+        name = further.get(b"path") or _name(header)
+        if b"size" in further:
+            size = _decimal(further[b"size"])
+        start = at + BLOCK
+        if size > source.size - start:
+            raise CheckpointError(
+                f"The tar archive is cut off: it ends within {_text(name)}.",
+                "The download or the copy broke off: get it again, and compare its size.",
+            )
+        if kind in (b"L", b"x"):
+            if size > MAX_EXTENSION:
+                raise _damaged("a name in it is impossibly long")
+            data = source.read(start, size)
+            found = {b"path": data.rstrip(b"\0")} if kind == b"L" else dict(_RECORD.findall(data))
+            further |= found
+        else:
+            if kind in _FILES and kind:
+                yield TarMember(_text(name), start, size)
+            if kind not in _PASSED_OVER:
+                further = {}
+        at = start + -(-size // BLOCK) * BLOCK
+    raise _damaged(f"it has more than {MAX_MEMBERS:,} members")
+
+
+def _checksum_is_right(header: bytes) -> bool:
+    stored = header[148:156].strip(b"\0 ")
+    if not re.fullmatch(rb"[0-7]{1,8}", stored):
+        return False
+    return int(stored, 8) == sum(header) - sum(header[148:156]) + 8 * 0x20
+
+
+def _name(header: bytes) -> bytes:
+    name = header[:100].partition(b"\0")[0]
+    prefix = header[345:500].partition(b"\0")[0] if header[257:263] == b"ustar\0" else b""
+    return prefix + b"/" + name if prefix else name
+
+
+def _number(field: bytes) -> int:
+    """Octal text, or, where the first bit is set, a binary number."""
+    if field[0] & 0x80:
+        return int.from_bytes(field, "big") & ~(0x80 << 88)
+    text = field.strip(b"\0 ")
+    if not re.fullmatch(rb"[0-7]{0,12}", text):
+        raise _damaged("a size in it is none")
+    return int(text or b"0", 8)
+
+
+def _decimal(text: bytes) -> int:
+    if not re.fullmatch(rb"\d{1,18}", text):
+        raise _damaged("a size in it is none")
+    return int(text)
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "replace").removeprefix("./")[:1024]
+
+
+def _damaged(why: str) -> CheckpointError:
+    return CheckpointError(
+        f"The tar archive is unsound: {why}.", "Get it again from where it came from."
+    )
