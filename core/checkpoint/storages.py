@@ -7,7 +7,9 @@ from functools import lru_cache
 from math import prod
 
 from core.checkpoint.entries import ITEMSIZES, Record, TensorEntry, quick_entry
-from core.checkpoint.inert import Global, InertTensor, Storage, Tree
+from core.checkpoint.inert import Global, HeldStorage, InertTensor, Storage, Tree
+from core.checkpoint.sources import Held
+from core.checkpoint.tensor_forms import formed_entry
 from core.checkpoint.tensor_rebuilds import STORAGE_DTYPES
 from core.errors import CheckpointError
 
@@ -60,11 +62,19 @@ def entry_maker(record_of: Callable[[Storage], Record]) -> EntryMaker:
     """
 
     def entry(key: str, tensor: InertTensor) -> TensorEntry:
+        if tensor.form is not None:
+            return formed_entry(key, tensor, tensor.form, plain)
+        return plain(key, tensor)
+
+    def plain(key: str, tensor: InertTensor) -> TensorEntry:
         storage = tensor.storage
         record = None
         offset = tensor.storage_offset
-        if storage is not None:
-            record = record_of(storage)
+        if storage is None:
+            _check_numel(key, tensor)
+        else:
+            held = storage if type(storage) is HeldStorage else None
+            record = record_of(storage) if held is None else held_record(held)
             offset += storage.offset
             _check(key, tensor, offset, record)
         return quick_entry(
@@ -80,6 +90,20 @@ def entry_maker(record_of: Callable[[Storage], Record]) -> EntryMaker:
         )
 
     return entry
+
+
+def held_record(storage: HeldStorage) -> Record:
+    """The bytes that lie in the pickle itself."""
+    return Record(storage.key, 0, len(storage.data), None, Held(storage.data), storage.big_endian)
+
+
+def _check_numel(key: str, tensor: InertTensor) -> None:
+    """No storage bounds a tensor on the meta device, or a sparse one: only torch's own limit."""
+    if prod(tensor.shape) >= 1 << 63:
+        raise CheckpointError(
+            f"The tensor {key[:200]} has more elements than any can have.",
+            "The file is damaged or was made to do harm: get it again from a source you trust.",
+        )
 
 
 def _check(key: str, tensor: InertTensor, offset: int, record: Record) -> None:

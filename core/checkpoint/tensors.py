@@ -4,15 +4,37 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
+from dataclasses import replace
+from math import prod
 
 import torch
 
-from core.checkpoint.entries import ITEMSIZES, Pieces, Record, TensorEntry
+from core.checkpoint.entries import (
+    ITEMSIZES,
+    PACKED,
+    Cast,
+    Nested,
+    Pieces,
+    Quantized,
+    Record,
+    Resolve,
+    Sparse,
+    TensorEntry,
+)
 from core.checkpoint.pieces import piece_chunks, read_pieces
 from core.errors import CheckpointError
 
-QUANTIZED = {"quint8": "uint8", "qint8": "int8", "qint32": "int32"}
-"""Quantized dtypes are read as their integers."""
+QUANTIZED = {
+    "quint8": "uint8",
+    "qint8": "int8",
+    "qint32": "int32",
+    "quint4x2": "uint8",
+    "quint2x4": "uint8",
+}
+"""Quantized dtypes are read as their integers, one an element."""
+
+SWAP_BYTES = 16 << 20
+"""Bytes that are turned round at once in a file from a big-endian machine."""
 
 
 def torch_dtype(name: str) -> torch.dtype:
@@ -26,32 +48,54 @@ def torch_dtype(name: str) -> torch.dtype:
 
 
 def read_tensor(entry: TensorEntry) -> torch.Tensor:
-    """The tensor as a contiguous one on the CPU, of the entry's shape and dtype.
+    """The tensor on the CPU, of the entry's shape and dtype.
 
-    Raises SourceError where the bytes are gone, CheckpointError for a tensor without bytes.
+    It is contiguous; a sparse one has the file's layout, a nested one its rows, and a quantized one
+    is its integers (`torch.Tensor.int_repr`, but unpacked where they are smaller than a byte).
+
+    Raises SourceError where the bytes are gone, CheckpointError for a tensor without bytes, or
+    whose indices or rows are unsound.
     """
+    if isinstance(entry.form, Sparse):
+        return _transformed(_sparse(entry, entry.form), entry)
+    if isinstance(entry.form, Nested):
+        return _transformed(_nested(entry, entry.form), entry)
     stored = torch_dtype(entry.stored_dtype)
     if entry.numel == 0:
         return torch.empty(entry.shape, dtype=torch_dtype(entry.dtype))
-    if not isinstance(entry.form, Pieces):
-        _record(entry)
-    tensor = torch.empty(entry.shape, dtype=stored)
     if isinstance(entry.form, Pieces):
+        tensor = torch.empty(entry.shape, dtype=stored)
         read_pieces(entry.form, tensor, read_tensor)
+        return _transformed(tensor, entry)
+    _record(entry)
+    tensor = torch.empty(entry.shape, dtype=stored)
+    if _is_packed(entry):
+        at = 0
+        for piece in _unpacked(entry, 1 << 20):
+            tensor.view(-1)[at : at + piece.numel()] = piece
+            at += piece.numel()
     elif _is_contiguous(entry):
         _fill(entry, entry.storage_offset, tensor)
     else:
-        tensor.copy_(_strided(entry, entry.storage_offset, entry.shape, entry.stride, stored))
-    for transform in entry.transforms:
-        tensor = tensor.to(torch_dtype(transform.dtype))
-    return tensor
+        view = _strided(entry, entry.storage_offset, entry.shape, entry.stride)
+        tensor.view(view.dtype).copy_(view)
+    return _transformed(tensor, entry)
 
 
 def read_tensor_into(entry: TensorEntry, tensor: torch.Tensor) -> None:
     """Fill a CPU tensor of the same shape; another dtype is converted to.
 
-    The bytes go straight into a contiguous tensor of the stored dtype. Raises as read_tensor does.
+    The bytes go straight into a contiguous tensor of the stored dtype. Raises as read_tensor does,
+    and CheckpointError for a sparse or a nested tensor, and for a quantized one whose integers
+    would go into a tensor of floating-point numbers.
     """
+    _refuse_shapeless(entry)
+    if isinstance(entry.form, Quantized) and (tensor.is_floating_point() or tensor.is_complex()):
+        raise CheckpointError(
+            f"The tensor {entry.key} is quantized, and a float model cannot take its integers.",
+            "Load it into the quantized model, or save the checkpoint again after calling "
+            ".dequantize() on it.",
+        )
     straight = (
         tensor.is_contiguous()
         and not entry.transforms
@@ -72,8 +116,10 @@ def read_tensor_into(entry: TensorEntry, tensor: torch.Tensor) -> None:
 def chunks(entry: TensorEntry, max_bytes: int = 16 << 20) -> Iterator[torch.Tensor]:
     """The elements in logical (C) order as 1-D tensors of at most `max_bytes` stored bytes.
 
-    A chunk is valid until the next is asked for. Raises as read_tensor does.
+    A chunk is valid until the next is asked for. Raises as read_tensor does, and CheckpointError
+    for a sparse or a nested tensor, whose elements have no such order.
     """
+    _refuse_shapeless(entry)
     if entry.numel == 0:
         return
     stored = torch_dtype(entry.stored_dtype)
@@ -82,13 +128,107 @@ def chunks(entry: TensorEntry, max_bytes: int = 16 << 20) -> Iterator[torch.Tens
         pieces = piece_chunks(entry, entry.form, stored, most, read_tensor)
     else:
         _record(entry)
-        in_order = _is_contiguous(entry)
-        pieces = (_runs if in_order else _blocks)(entry, stored, most)
+        if _is_packed(entry):
+            pieces = _unpacked(entry, most)
+        elif _is_contiguous(entry):
+            pieces = _runs(entry, stored, most)
+        else:
+            pieces = (piece.view(stored) for piece in _blocks(entry, most))
     for piece in pieces:
-        converted = piece
-        for transform in entry.transforms:
-            converted = converted.to(torch_dtype(transform.dtype))
-        yield converted
+        yield _transformed(piece, entry)
+
+
+def _transformed(tensor: torch.Tensor, entry: TensorEntry) -> torch.Tensor:
+    for transform in entry.transforms:
+        match transform:
+            case Cast():
+                tensor = tensor.to(torch_dtype(transform.dtype))
+            case Resolve(_, conjugate, negative):
+                if conjugate:
+                    tensor = tensor.conj_physical()
+                if negative:
+                    tensor = tensor.neg()
+    return tensor
+
+
+def _refuse_shapeless(entry: TensorEntry) -> None:
+    if isinstance(entry.form, Sparse):
+        raise CheckpointError(
+            f"The tensor {entry.key} is sparse ({entry.form.layout}): most of its elements stand "
+            "nowhere in the file.",
+            "Save the checkpoint again after calling .to_dense() on it.",
+        )
+    if isinstance(entry.form, Nested):
+        raise CheckpointError(
+            f"The tensor {entry.key} is nested: its rows have shapes of their own.",
+            "Save its rows as tensors, with .unbind(), or as one with .to_padded_tensor(0).",
+        )
+
+
+def _sparse(entry: TensorEntry, form: Sparse) -> torch.Tensor:
+    """The sparse tensor itself, its indices checked; its zeros are never made."""
+    parts = [read_tensor(part) for part in form.parts]
+    try:
+        if form.layout == "sparse_coo":
+            indices, values = parts
+            return torch.sparse_coo_tensor(
+                indices,
+                values,
+                entry.shape,
+                is_coalesced=form.is_coalesced,
+                check_invariants=True,
+            )
+        compressed, plain, values = parts
+        layout: torch.layout = getattr(torch, form.layout)
+        return torch.sparse_compressed_tensor(
+            compressed, plain, values, entry.shape, layout=layout, check_invariants=True
+        )
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise _unsound(entry, "indices") from error
+
+
+def _nested(entry: TensorEntry, form: Nested) -> torch.Tensor:
+    sizes, strides, offsets = (
+        read_tensor(part) for part in (form.sizes, form.strides, form.offsets)
+    )
+    buffer = read_tensor(replace(entry, form=None, transforms=()))
+    rows: list[torch.Tensor] = []
+    room = buffer.numel()
+    try:
+        for size, stride, offset in zip(
+            sizes.tolist(), strides.tolist(), offsets.tolist(), strict=True
+        ):
+            room -= prod(size)
+            if room < 0 or min((*size, *stride, offset), default=0) < 0:
+                raise _unsound(entry, "rows")
+            rows.append(buffer.as_strided(size, stride, offset))
+        return torch.nested.nested_tensor(rows, dtype=buffer.dtype)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise _unsound(entry, "rows") from error
+
+
+def _unsound(entry: TensorEntry, what: str) -> CheckpointError:
+    return CheckpointError(
+        f"The {what} of the tensor {entry.key} reach beyond it, or contradict one another.",
+        "The file is damaged or was made to do harm: get it again from a source you trust.",
+    )
+
+
+def _is_packed(entry: TensorEntry) -> bool:
+    return entry.stored_dtype in PACKED and isinstance(entry.form, Quantized)
+
+
+def _unpacked(entry: TensorEntry, most: int) -> Iterator[torch.Tensor]:
+    """Integers of less than a byte, each as a byte of its own."""
+    each = PACKED[entry.stored_dtype]
+    bits = 8 // each
+    packed = torch.empty(max(1, most // each), dtype=torch.uint8)
+    shifts = torch.arange(0, 8, bits, dtype=torch.uint8)
+    for start in range(0, entry.numel, packed.numel() * each):
+        numel = min(packed.numel() * each, entry.numel - start)
+        piece = packed[: -(-numel // each)]
+        _fill(entry, start // each, piece)
+        yield ((piece[:, None] >> shifts) & ((1 << bits) - 1)).reshape(-1)[:numel]
 
 
 def _runs(entry: TensorEntry, dtype: torch.dtype, most: int) -> Iterator[torch.Tensor]:
@@ -99,8 +239,9 @@ def _runs(entry: TensorEntry, dtype: torch.dtype, most: int) -> Iterator[torch.T
         yield piece
 
 
-def _blocks(entry: TensorEntry, dtype: torch.dtype, most: int) -> Iterator[torch.Tensor]:
-    """A view's elements, split along its leading dimensions until a part is small enough."""
+def _blocks(entry: TensorEntry, most: int) -> Iterator[torch.Tensor]:
+    """A view's elements, split along its leading dimensions until a part is small enough; in a
+    dtype as wide as theirs."""
 
     def part(
         shape: tuple[int, ...], stride: tuple[int, ...], offset: int
@@ -109,7 +250,7 @@ def _blocks(entry: TensorEntry, dtype: torch.dtype, most: int) -> Iterator[torch
         for length in shape:
             numel *= length
         if (numel <= most and _span(shape, stride) <= 4 * most) or not shape:
-            yield _strided(entry, offset, shape, stride, dtype).reshape(-1)
+            yield _strided(entry, offset, shape, stride).reshape(-1)
             return
         inner = numel // shape[0]
         step = max(1, most // inner) if inner <= most else 1
@@ -118,7 +259,7 @@ def _blocks(entry: TensorEntry, dtype: torch.dtype, most: int) -> Iterator[torch
             for start in range(0, shape[0], step):
                 rows = min(step, shape[0] - start)
                 yield _strided(
-                    entry, offset + start * stride[0], (rows, *shape[1:]), stride, dtype
+                    entry, offset + start * stride[0], (rows, *shape[1:]), stride
                 ).reshape(-1)
             return
         for index in range(shape[0]):
@@ -127,15 +268,21 @@ def _blocks(entry: TensorEntry, dtype: torch.dtype, most: int) -> Iterator[torch
     yield from part(entry.shape, entry.stride, entry.storage_offset)
 
 
+_AS_WIDE = {
+    1: torch.uint8,
+    2: torch.int16,
+    4: torch.int32,
+    8: torch.int64,
+    16: torch.complex128,
+}
+"""A dtype that can be copied for each size of element: torch cannot copy every one of them."""
+
+
 def _strided(
-    entry: TensorEntry,
-    offset: int,
-    shape: tuple[int, ...],
-    stride: tuple[int, ...],
-    dtype: torch.dtype,
+    entry: TensorEntry, offset: int, shape: tuple[int, ...], stride: tuple[int, ...]
 ) -> torch.Tensor:
-    """A view, from the run of bytes that it spans."""
-    span = torch.empty(_span(shape, stride), dtype=dtype)
+    """A view, from the run of bytes that it spans, in a dtype as wide as the stored one."""
+    span = torch.empty(_span(shape, stride), dtype=_AS_WIDE[ITEMSIZES[entry.stored_dtype]])
     _fill(entry, offset, span)
     return span.as_strided(shape, stride)
 
@@ -171,3 +318,16 @@ def _fill(entry: TensorEntry, offset: int, tensor: torch.Tensor) -> None:
     memory = (ctypes.c_char * nbytes).from_address(tensor.data_ptr())
     start = record.offset + offset * ITEMSIZES[entry.stored_dtype]
     record.source.read_into(start, memoryview(memory).cast("B"))
+    if record.big_endian:
+        _swap(tensor, entry.stored_dtype)
+
+
+def _swap(tensor: torch.Tensor, dtype: str) -> None:
+    """Turn round the bytes of each number, in a complex one those of its two parts."""
+    width = ITEMSIZES[dtype] // (2 if "complex" in dtype else 1)
+    if width == 1:
+        return
+    numbers = tensor.view(-1).view(torch.uint8).view(-1, width)
+    for start in range(0, len(numbers), SWAP_BYTES // width):
+        rows = numbers[start : start + SWAP_BYTES // width]
+        rows.copy_(rows.flip(1))

@@ -2,7 +2,9 @@
 
 Layout (torch/serialization.py, _legacy_save): five pickles (a magic number, a protocol version,
 the system's facts, the object, the storages' keys), then for each key its count of elements as a
-64-bit integer and its bytes.
+64-bit integer and its bytes. They are little-endian whatever machine wrote them
+(torch/csrc/serialization.cpp, doWrite and THPStorage_writeFileRaw), so what the system's facts say
+of its byte order does not matter.
 """
 
 from __future__ import annotations
@@ -82,11 +84,6 @@ def _read(source: Source, data: bytes) -> Contents:
         raise CheckpointError(
             "The file begins like a torch.save stream of an unknown version.",
             "Load it with the PyTorch that wrote it, and save it again with a newer one.",
-        )
-    if isinstance(system.tree, dict) and system.tree.get("little_endian") is False:
-        raise CheckpointError(
-            "The file was saved on a big-endian machine, and its numbers are the other way round.",
-            "Load it with torch.load and save it again on this machine.",
         )
     mentions.record = "pickle 4 of 5"
     main = unpickle(data, mentions, persistent, system.end)

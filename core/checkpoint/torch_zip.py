@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from core.checkpoint.contents import Contents, cut_off
 from core.checkpoint.discover import find_state_dicts, tensors_in
@@ -47,11 +48,7 @@ def torch_folder(archive: Archive) -> str | None:
 def read_torch_zip(archive: Archive, folder: str) -> Contents:
     """The contents of a whole file. Raises CheckpointError, SourceError."""
     order = f"{folder}byteorder"
-    if order in archive.members and archive.read(order, 16) == b"big":
-        raise CheckpointError(
-            "The file was saved on a big-endian machine, and its numbers are the other way round.",
-            "Load it with torch.load and save it again on this machine.",
-        )
+    big_endian = order in archive.members and archive.read(order, 16) == b"big"
     mentions = Mentions("data.pkl")
     data = archive.read(f"{folder}data.pkl", MAX_PICKLE)
     read = unpickle(data, mentions, storage_of)
@@ -65,6 +62,8 @@ def read_torch_zip(archive: Archive, folder: str) -> Contents:
         record = records.get(storage.key)
         if record is None:
             record = archive.record(storage_name(folder, storage))
+            if big_endian:
+                record = replace(record, big_endian=True)
             records[storage.key] = record
         return record
 
