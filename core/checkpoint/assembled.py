@@ -203,10 +203,15 @@ def _assembled(parts: Mapping[str, Part], notes: tuple[str, ...]) -> Assembled:
 
 def _entry_of(contents: Sequence[Contents]) -> Callable[[str, InertTensor], TensorEntry]:
     """Each tensor becomes an entry as in the file that it comes from."""
-    makers = {id(tensor): one.entry for one in contents for tensor in tensors_in(one.tree)}
+    tensors = [(tensor, one.entry) for one in contents for tensor in tensors_in(one.tree)]
+    makers = {
+        id(tensor if tensor.storage is None else tensor.storage): maker for tensor, maker in tensors
+    }
 
     def entry(key: str, tensor: InertTensor) -> TensorEntry:
-        return makers[id(tensor)](key, tensor)
+        # Where nothing lies in the file, for example in a class's empty shell, any maker will do.
+        own = tensor if tensor.storage is None else tensor.storage
+        return makers.get(id(own), contents[0].entry)(key, tensor)
 
     return entry
 

@@ -5,7 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from core.checkpoint.entries import StateDict
-from core.checkpoint.inert import HOLDERS, InertDict, InertTensor, Key, Opaque, Tree, inside
+from core.checkpoint.inert import (
+    HOLDERS,
+    InertArray,
+    InertDict,
+    InertForm,
+    InertNested,
+    InertQuantized,
+    InertSparse,
+    InertSubclass,
+    InertTensor,
+    Key,
+    Opaque,
+    Storage,
+    Tree,
+    inside,
+)
+from core.checkpoint.numpy_values import array_tensor
 from core.checkpoint.storages import EntryMaker
 from core.errors import CheckpointError
 
@@ -68,10 +84,15 @@ def find_state_dicts(tree: Tree, entry: EntryMaker) -> dict[str, StateDict]:
 
     A mapping or list that holds tensors is one; so is a whole model, whose parameters and buffers
     come in the order of `Module.state_dict`, and an optimizer's `state`, whose keys read
-    `0.exp_avg`. Raises CheckpointError where a tensor or the nesting is unsound.
+    `0.exp_avg`. A tensor of a class without elements of its own stands for the tensors in it: a
+    single one takes its key, several are `key.attribute`. Where a file has no tensor, mappings of
+    numpy arrays are taken. Raises CheckpointError where a tensor or the nesting is unsound.
     """
     walk = _Walk(entry)
     walk.visit(tree, "", ())
+    if walk.saw_arrays and not walk.found:
+        walk = _Walk(entry, take_arrays=True)
+        walk.visit(tree, "", ())
     return walk.found
 
 
@@ -109,7 +130,8 @@ def is_module(value: Tree) -> bool:
 
 
 def tensors_in(tree: Tree) -> Iterator[InertTensor]:
-    """Every tensor in the tree, each once."""
+    """Every tensor in the tree, each once, with the parts of sparse and other ones; a storage that
+    was saved bare is a tensor of one dimension."""
     seen: set[int] = set()
     rest = [tree]
     while rest:
@@ -119,28 +141,65 @@ def tensors_in(tree: Tree) -> Iterator[InertTensor]:
         seen.add(id(value))
         if isinstance(value, InertTensor):
             yield value
+            rest.extend(_parts(value.form))
+        elif isinstance(value, Storage):
+            yield _bare(value)
         else:
             rest.extend(_held(value).values())
+
+
+def _parts(form: InertForm | None) -> list[Tree]:
+    match form:
+        case InertQuantized(_, scale, zero_point):
+            return [scale, zero_point]
+        case InertSparse(_, parts):
+            return list(parts.values())
+        case InertNested(sizes, strides, offsets):
+            return [sizes, strides, offsets]
+        case _:
+            return []
+
+
+def _bare(storage: Storage) -> InertTensor:
+    return InertTensor(storage, storage.dtype, (storage.numel,), (1,), 0)
+
+
+CONVOLUTION = (
+    *("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation"),
+    *("transposed", "output_padding", "groups", "padding_mode", "weight", "bias", "scale"),
+    *("zero_point", "training"),
+)
+"""What a quantized convolution pickles (torch/ao/nn/quantized/modules/conv.py, __getstate__)."""
+
+PACKED_PARAMS = "_packed_params"
+"""The name under which a quantized linear layer keeps its weight and bias as one object, in its
+state_dict too (torch/ao/nn/quantized/modules/linear.py, LinearPackedParams)."""
 
 
 class _Walk:
     """One search through a tree, with its bounds."""
 
-    def __init__(self, entry: EntryMaker) -> None:
+    def __init__(self, entry: EntryMaker, *, take_arrays: bool = False) -> None:
         self.entry = entry
+        self.take_arrays = take_arrays
+        self.saw_arrays = False
         self.found: dict[str, StateDict] = {}
+        self.classes: dict[str, str] = {}
         self.steps = 0
         self.barren: set[int] = set()
 
     def visit(self, value: Tree, path: str, above: tuple[int, ...]) -> bool:
         """Look for state_dicts at a place and below; False where none can be, at any place."""
-        if isinstance(value, InertTensor):
+        if isinstance(value, TENSORS):
             if not path:
-                self.add(path, {"tensor": value})
+                self.add(path, dict(self.tensors("tensor", value, ())))
             return True
         if is_module(value):
-            self.add(path, dict(self.module(value, "", ())))
+            self.classes = {}
+            self.add(path, dict(self.module(value, "", ())), classes=self.classes)
             return True
+        if type(value) is InertArray:
+            self.saw_arrays = True
         number = id(value)
         if number in self.barren:
             return False
@@ -154,20 +213,63 @@ class _Walk:
     def visit_inside(self, value: Tree, path: str, above: tuple[int, ...]) -> bool:
         held = _held(value)
         tensors = {key: item for key, item in held.items() if type(item) is InertTensor}
+        inner = len(tensors) < len(held) and self.expanded(held)
+        tensors = inner or tensors
+        if self.take_arrays and not tensors:
+            tensors = _from_arrays(value)
         self.count(2 + (_length(value) >> 4) + len(held) - len(tensors))
         grouped = self.grouped(value)
         if tensors or grouped:
             self.add(path, grouped or tensors, value)
-        if grouped or len(tensors) == len(held):
+        if grouped or (len(tensors) == len(held) and not inner):
             return bool(held)
         fruitful = bool(tensors)
         for key, item in held.items():
             below = f"{path}.{key}" if path else key
-            if type(item) is not InertTensor and (
-                len(below) > MAX_PATH or self.visit(item, below, above)
-            ):
+            if type(item) is InertTensor or (inner and _is_packed(key, item)):
+                continue
+            if len(below) > MAX_PATH or self.visit(item, below, above):
                 fruitful = True
         return fruitful
+
+    def expanded(self, held: Mapping[str, Tree]) -> dict[str, InertTensor]:
+        """The tensors of a mapping in which some stand for others; empty where none does."""
+        if not any(
+            isinstance(item, InertSubclass | Storage) or _is_packed(key, item)
+            for key, item in held.items()
+        ):
+            return {}
+        return {
+            key: tensor
+            for name, item in held.items()
+            if isinstance(item, TENSORS) or _is_packed(name, item)
+            for key, tensor in self.tensors(name, item, ())
+        }
+
+    def tensors(
+        self, key: str, value: Tree, above: tuple[int, ...]
+    ) -> Iterator[tuple[str, InertTensor]]:
+        """The tensors that a value stands for: itself, or all in it under their places."""
+        if isinstance(value, InertTensor):
+            yield key, value
+        elif isinstance(value, Storage):
+            yield key, _bare(value)
+        elif id(value) not in above and len(above) < MAX_DEPTH and len(key) <= MAX_PATH:
+            held = _held(value)
+            self.count(2 + (_length(value) >> 4) + len(held))
+            below = (*above, id(value))
+            found = [
+                pair
+                for name, item in held.items()
+                for pair in self.tensors(f"{key}.{name}", item, below)
+            ]
+            if not isinstance(value, InertSubclass) or len(found) > 1:
+                yield from found
+            elif found:
+                yield key, found[0][1]
+            else:
+                shape, stride = value.shape, value.stride
+                yield key, InertTensor(None, value.dtype, shape, stride, 0, value.requires_grad)
 
     def grouped(self, value: Tree) -> dict[str, InertTensor]:
         """An optimizer's `state`: mappings of tensors under numbers, as keys `0.exp_avg`."""
@@ -177,22 +279,26 @@ class _Walk:
             return {}
         self.count(sum(len(item) for item in value.values() if isinstance(item, dict)))
         return {
-            f"{index}.{name}": tensor
+            key: tensor
             for index, group in value.items()
             if isinstance(group, dict)
-            for name, tensor in group.items()
-            if isinstance(tensor, InertTensor)
+            for name, item in group.items()
+            if isinstance(item, TENSORS)
+            for key, tensor in self.tensors(f"{index}.{name}", item, ())
         }
 
     def module(
         self, value: Tree, prefix: str, above: tuple[int, ...]
     ) -> Iterator[tuple[str, InertTensor]]:
         """Parameters, buffers, then submodules, as torch/nn/modules/module.py, state_dict."""
-        if not is_module(value) or id(value) in above or len(above) >= MAX_DEPTH:
+        if id(value) in above or len(above) >= MAX_DEPTH or len(prefix) > MAX_PATH:
             return
-        if len(prefix) > MAX_PATH:
+        if not isinstance(value, Opaque):
             return
-        assert isinstance(value, Opaque)
+        self.classes[prefix[:-1]] = value.name
+        if not is_module(value):
+            yield from self.unusual(value, prefix, above)
+            return
         assert isinstance(value.state, dict)
         state = value.state
         below = (*above, id(value))
@@ -206,15 +312,32 @@ class _Walk:
                 continue
             self.count(len(members) + 1)
             for name, tensor in members.items():
-                if isinstance(tensor, InertTensor) and not (
-                    group == "_buffers" and isinstance(skipped, set) and name in skipped
-                ):
-                    yield f"{prefix}{name}", tensor
+                if not isinstance(tensor, TENSORS):
+                    continue
+                if group == "_parameters" or not isinstance(skipped, set) or name not in skipped:
+                    yield from self.tensors(f"{prefix}{name}", tensor, ())
+        if PACKED_PARAMS in state:
+            packed = state[PACKED_PARAMS]
+            if isinstance(packed, Opaque) and isinstance(packed.state, tuple) and packed.state:
+                packed = packed.state[0]
+            yield from self.tensors(f"{prefix}{PACKED_PARAMS}", packed, below)
         modules = state.get("_modules")
         if isinstance(modules, dict):
             self.count(len(modules) + 1)
             for name, inner in modules.items():
                 yield from self.module(inner, f"{prefix}{name}.", below)
+
+    def unusual(
+        self, value: Opaque, prefix: str, above: tuple[int, ...]
+    ) -> Iterator[tuple[str, InertTensor]]:
+        """A module that pickles itself in a way of its own: the tensors in what it wrote."""
+        state = value.state
+        if not isinstance(state, tuple) or len(state) != len(CONVOLUTION):
+            yield from self.tensors(prefix[:-1], value, above)
+            return
+        for name, item in zip(CONVOLUTION, state, strict=True):
+            if isinstance(item, InertTensor):
+                yield f"{prefix}{name}", item
 
     def scripted(
         self, state: Mapping[Key, Tree], prefix: str, above: tuple[int, ...]
@@ -224,7 +347,7 @@ class _Walk:
         for name, item in state.items():
             if isinstance(item, InertTensor):
                 yield f"{prefix}{name}", item
-            else:
+            elif is_module(item):
                 yield from self.module(item, f"{prefix}{name}.", above)
 
     def add(
@@ -232,6 +355,7 @@ class _Walk:
         path: str,
         tensors: Mapping[str, InertTensor],
         value: Tree = None,
+        classes: Mapping[str, str] | None = None,
     ) -> None:
         """Note the tensors at a path, and the versions that torch keeps beside them in `value`."""
         if tensors:
@@ -240,7 +364,7 @@ class _Walk:
             self.count(10 + 3 * len(tensors) + len(versions))
             make = self.entry
             entries = [make(key, tensor) for key, tensor in tensors.items()]
-            self.found[path] = StateDict(entries, path, versions)
+            self.found[path] = StateDict(entries, path, versions, classes)
 
     def count(self, steps: int) -> None:
         self.steps += steps
@@ -256,7 +380,26 @@ def _held(value: Tree) -> dict[str, Tree]:
     return {str(key): item for key, item in inside(value) if type(item) in _KINDS}
 
 
-_KINDS = HOLDERS | {InertTensor}
+TENSORS = (InertTensor, InertSubclass, Storage)
+"""What stands for one tensor or more."""
+
+_KINDS = HOLDERS | {InertTensor, Storage}
+
+
+def _is_packed(key: str, value: Tree) -> bool:
+    return isinstance(value, tuple) and key.rpartition(".")[2] == PACKED_PARAMS
+
+
+def _from_arrays(value: Tree) -> dict[str, InertTensor]:
+    """A mapping's numpy arrays as tensors, where it holds nothing else."""
+    if not isinstance(value, dict):
+        return {}
+    arrays = {str(key): item for key, item in value.items() if isinstance(item, InertArray)}
+    try:
+        tensors = {key: array_tensor(item) for key, item in arrays.items()}
+    except ValueError:
+        return {}
+    return tensors if len(tensors) == len(value) else {}
 
 
 def _length(value: Tree) -> int:
@@ -269,6 +412,8 @@ def _length(value: Tree) -> int:
 def _versions(value: Tree) -> dict[str, int]:
     """torch's `_metadata`: module path → its version."""
     attributes = value.attributes if isinstance(value, InertDict) else None
+    if isinstance(value, Opaque):  # of a class derived from OrderedDict
+        attributes = value.state
     metadata = attributes.get("_metadata") if isinstance(attributes, dict) else None
     if not isinstance(metadata, dict):
         return {}

@@ -253,19 +253,23 @@ class StateDict(Mapping[str, TensorEntry]):
 
     `path` says where in the checkpoint's object tree it was found (`""` for a bare one);
     `versions` is torch's `_metadata`: module path → its `version`, kept in step by the fixes.
+    `classes` is a whole model's module path → its class's qualified name (`""` for the model), as
+    the file gives it; it is empty for a state_dict that was saved as one, and after a fix.
     """
 
-    __slots__ = ("_entries", "path", "versions")
+    __slots__ = ("_entries", "classes", "path", "versions")
 
     def __init__(
         self,
         entries: Iterable[TensorEntry],
         path: str = "",
         versions: Mapping[str, int] | None = None,
+        classes: Mapping[str, str] | None = None,
     ) -> None:
         self._entries = {entry.key: entry for entry in entries}
         self.path = path
         self.versions = dict(versions or {})
+        self.classes = dict(classes or {})
 
     def __getitem__(self, key: str) -> TensorEntry:
         return self._entries[key]

@@ -148,9 +148,13 @@ class _Writer:
     def array(self, value: InertArray, depth: int) -> Json:
         code = value.dtype.code if value.dtype else "unknown"
         shape = " × ".join(map(str, value.shape)) or "scalar"
-        values = array_values(value, MAX_ITEMS)
+        names = code[:1] in ("U", "S", "O")
+        values = array_values(value, MAX_NAMES if names else MAX_ITEMS)
         if values is None:
             return f"numpy array of {code}, {shape}"
+        if names:
+            found = self.sequence(values, depth + 1)
+            return [] if isinstance(found, _Nothing) else found
         written = [self.write(item, depth + 1) for item in values]
         return [item for item in written if not isinstance(item, _Nothing)]
 
