@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from core.checkpoint import diagnose
 from core.checkpoint.contents import Contents
 from core.checkpoint.entries import Source
+from core.checkpoint.exported_program import export_folder, read_exported_program
 from core.checkpoint.safetensors_file import is_safetensors, read_safetensors
 from core.checkpoint.tar_container import is_tar, tar_members
 from core.checkpoint.torch_legacy import is_legacy, read_torch_legacy
@@ -20,6 +21,7 @@ FORMATS: Mapping[str, str] = {
     "legacy": "PyTorch stream (torch.save, before 1.6)",
     "torchscript": "TorchScript archive (torch.jit.save)",
     "tar": "PyTorch tar (torch.save, before 0.2)",
+    "exported": "exported program (torch.export.save)",
     "safetensors": "safetensors",
     "shards": "PyTorch shards (several files of one state_dict)",
     "safetensors shards": "safetensors shards (several files of one state_dict)",
@@ -55,6 +57,9 @@ def _read_zip(source: Source) -> Contents:
         archive = open_archive(source)
     except NoDirectory:
         raise truncated_zip(source) from None
+    program = export_folder(archive)
+    if program is not None:
+        return read_exported_program(archive, program)
     folder = torch_folder(archive)
     if folder is None:
         raise diagnose.ordinary_zip(list(archive.members))
