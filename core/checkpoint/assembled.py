@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from core.checkpoint.contents import Contents
-from core.checkpoint.discover import find_state_dicts, tensors_in
+from core.checkpoint.contents import Contents, entry_of
+from core.checkpoint.discover import find_state_dicts
 from core.checkpoint.distributed import METADATA, read_distributed
-from core.checkpoint.entries import Record, TensorEntry
+from core.checkpoint.entries import Record
 from core.checkpoint.file_set import INDEX, FileSet
 from core.checkpoint.formats import read_contents
-from core.checkpoint.inert import InertDict, InertTensor
+from core.checkpoint.inert import InertDict
 from core.checkpoint.shards import Part, numbered, read_indexed, read_numbered
 from core.checkpoint.sources import LocalFile
 from core.checkpoint.verdicts import GlobalUse
@@ -192,28 +192,13 @@ def _assembled(parts: Mapping[str, Part], notes: tuple[str, ...]) -> Assembled:
             format=kind,
             tree=tree,
             globals=_merged(chain.from_iterable(one.globals for one in contents)),
-            entry=_entry_of(contents),
+            entry=entry_of((one.tree, one.entry) for one in contents),
             notes=(*chain.from_iterable(part.notes for part in parts.values()), *notes),
             records=lambda: chain.from_iterable(map(_records, contents)),
         ),
         sum(source.size for source in sources),
         f"set:{digest.hexdigest()}",
     )
-
-
-def _entry_of(contents: Sequence[Contents]) -> Callable[[str, InertTensor], TensorEntry]:
-    """Each tensor becomes an entry as in the file that it comes from."""
-    tensors = [(tensor, one.entry) for one in contents for tensor in tensors_in(one.tree)]
-    makers = {
-        id(tensor if tensor.storage is None else tensor.storage): maker for tensor, maker in tensors
-    }
-
-    def entry(key: str, tensor: InertTensor) -> TensorEntry:
-        # Where nothing lies in the file, for example in a class's empty shell, any maker will do.
-        own = tensor if tensor.storage is None else tensor.storage
-        return makers.get(id(own), contents[0].entry)(key, tensor)
-
-    return entry
 
 
 def _records(contents: Contents) -> Iterable[Record]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from core.checkpoint.entries import Record, Source, StateDict
-from core.checkpoint.inert import Tree
-from core.checkpoint.storages import EntryMaker
+from core.checkpoint.discover import tensors_in
+from core.checkpoint.entries import Record, Source, StateDict, TensorEntry
+from core.checkpoint.inert import HeldStorage, InertTensor, Storage, Tree
+from core.checkpoint.storages import EntryMaker, entry_maker
 from core.checkpoint.verdicts import GlobalUse
 from core.errors import CheckpointError
 
@@ -24,6 +25,39 @@ class Contents:
     entry: EntryMaker
     notes: tuple[str, ...] = ()
     records: Callable[[], Iterable[Record]] | None = field(default=None, repr=False, compare=False)
+
+
+def entry_of(parts: Iterable[tuple[Tree, EntryMaker]]) -> EntryMaker:
+    """A maker for all of several trees: each tensor becomes an entry as in its own file.
+
+    A tensor is known by its storage, and by itself where it has none: one whose bytes the pickle
+    holds may be made anew each time that it is looked for, and is of no file.
+    """
+    by_storage: dict[int, EntryMaker] = {}
+    by_tensor: dict[int, EntryMaker] = {}
+    for tree, maker in parts:
+        for tensor in tensors_in(tree):
+            if tensor.storage is None:
+                by_tensor[id(tensor)] = maker
+            elif not isinstance(tensor.storage, HeldStorage):
+                by_storage[id(tensor.storage)] = maker
+
+    def entry(key: str, tensor: InertTensor) -> TensorEntry:
+        if tensor.storage is None:
+            return by_tensor[id(tensor)](key, tensor)
+        return by_storage.get(id(tensor.storage), _held)(key, tensor)
+
+    return entry
+
+
+def _no_record(storage: Storage) -> Record:
+    raise CheckpointError(
+        f"The file names the storage {storage.key[:200]}, which is not in it.",
+        "The file is damaged: get it again from where it came from.",
+    )
+
+
+_held = entry_maker(_no_record)
 
 
 def cut_off(source: Source, found: Mapping[str, StateDict] | None) -> CheckpointError:

@@ -13,8 +13,7 @@ from itertools import pairwise
 from math import prod
 from pathlib import Path
 
-from core.checkpoint.contents import Contents
-from core.checkpoint.discover import tensors_in
+from core.checkpoint.contents import Contents, entry_of
 from core.checkpoint.entries import Piece, Pieces, Source, TensorEntry
 from core.checkpoint.formats import read_contents
 from core.checkpoint.inert import InertDict, InertTensor, Opaque, Tree
@@ -72,7 +71,7 @@ class _Reader:
         self.sources: dict[str, LocalFile] = {METADATA: LocalFile(files[METADATA])}
         self.mentions = Mentions()
         self.chunks: dict[int, tuple[_Chunk, ...]] = {}
-        self.makers: dict[int, EntryMaker] = {}
+        self.parts: list[tuple[Tree, EntryMaker]] = []
         self.contents: list[Contents] = []
 
     def read(self) -> Part:
@@ -95,7 +94,7 @@ class _Reader:
             "distributed",
             _numbered(tree),
             (*self.mentions.judged(), *(use for one in self.contents for use in one.globals)),
-            self.entry,
+            self.entry_of(),
             records=lambda: (
                 record for one in self.contents if one.records for record in one.records()
             ),
@@ -126,7 +125,7 @@ class _Reader:
             if place is None:
                 return None
             saved = self.open(place)
-            self.makers |= {id(tensor): saved.entry for tensor in tensors_in(saved.tree)}
+            self.parts.append((saved.tree, saved.entry))
             return saved.tree
         state = _fields(facts, "TensorStorageMetadata")
         size, chunks = _offsets(state.get("size")), state.get("chunks")
@@ -154,7 +153,7 @@ class _Reader:
     def whole(self, size: Offsets, found: list[_Chunk]) -> InertTensor:
         """A tensor of one piece as it is; one of several as a stand-in, made an entry later."""
         if len(found) == 1:
-            self.makers[id(found[0].tensor)] = found[0].contents.entry
+            self.parts.append((found[0].tensor, found[0].contents.entry))
             return found[0].tensor
         stride = tuple(prod(size[position + 1 :]) for position in range(len(size)))
         stand_in = InertTensor(None, found[0].tensor.dtype, size, stride, 0)
@@ -178,10 +177,16 @@ class _Reader:
         self.contents.append(contents)
         return contents
 
-    def entry(self, key: str, tensor: InertTensor) -> TensorEntry:
-        found = self.chunks.get(id(tensor))
-        if found is None:
-            return self.makers[id(tensor)](key, tensor)
+    def entry_of(self) -> EntryMaker:
+        simple = entry_of(self.parts)
+
+        def entry(key: str, tensor: InertTensor) -> TensorEntry:
+            found = self.chunks.get(id(tensor))
+            return simple(key, tensor) if found is None else self.pieced(key, tensor, found)
+
+        return entry
+
+    def pieced(self, key: str, tensor: InertTensor, found: tuple[_Chunk, ...]) -> TensorEntry:
         pieces = tuple(
             Piece(chunk.offsets, chunk.contents.entry(key, chunk.tensor)) for chunk in found
         )

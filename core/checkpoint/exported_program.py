@@ -14,9 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from core.checkpoint.contents import Contents
-from core.checkpoint.discover import tensors_in
-from core.checkpoint.entries import Record, Source, TensorEntry
+from core.checkpoint.contents import Contents, entry_of
+from core.checkpoint.entries import Record, Source
 from core.checkpoint.inert import InertDict, InertTensor, Storage, Tree
 from core.checkpoint.sources import Within
 from core.checkpoint.storages import EntryMaker, entry_maker
@@ -98,7 +97,7 @@ def read_exported_program(archive: Archive, folder: str) -> Contents:
         "exported",
         tree,
         tuple(reader.globals),
-        reader.entry,
+        entry_of(reader.parts),
         ("The graph in this archive was not read; its weights are here.",),
     )
 
@@ -107,8 +106,7 @@ class _Reader:
     def __init__(self, archive: Archive, folder: str) -> None:
         self.archive = archive
         self.globals: list[GlobalUse] = []
-        self.makers: dict[int, EntryMaker] = {}
-        self.stored = entry_maker(lambda storage: self.record(storage.key))
+        self.parts: list[tuple[Tree, EntryMaker]] = []
         order = f"{folder}byteorder"
         self.big_endian = order in archive.members and archive.read(order, 16) == b"big"
 
@@ -116,15 +114,13 @@ class _Reader:
         record = self.archive.record(member)
         return replace(record, big_endian=True) if self.big_endian else record
 
-    def entry(self, key: str, tensor: InertTensor) -> TensorEntry:
-        return self.makers.get(id(tensor), self.stored)(key, tensor)
-
     def described(self, config: str, folder: str) -> InertDict:
         """The tensors of a config, whose members lie in `folder`."""
         made = InertDict()
         for name, weight in _weights(self.archive.read(config, MAX_CONFIG), config):
             member = folder + weight.member
             made[name] = self.saved(member) if weight.pickled else self.tensor(member, weight.meta)
+        self.parts.insert(0, (made, entry_maker(lambda storage: self.record(storage.key))))
         return made
 
     def tensor(self, member: str, meta: object) -> InertTensor:
@@ -156,8 +152,7 @@ class _Reader:
             raise _unsound(f"{member[:200]} is not what torch.save writes")
         contents = read_torch_zip(inner, folder)
         self.globals += contents.globals
-        for tensor in tensors_in(contents.tree):
-            self.makers[id(tensor)] = contents.entry
+        self.parts.append((contents.tree, contents.entry))
         return contents.tree
 
 

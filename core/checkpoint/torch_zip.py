@@ -11,6 +11,7 @@ from core.checkpoint.entries import Record, Source
 from core.checkpoint.hidden import MAX_HIDDEN, HiddenPickles
 from core.checkpoint.inert import Storage, Tree
 from core.checkpoint.storages import entry_maker, storage_bytes, storage_of
+from core.checkpoint.torchscript import is_torchscript, read_torchscript
 from core.checkpoint.unpickle import (
     Mentions,
     PickleEndsEarly,
@@ -58,23 +59,26 @@ def read_torch_zip(archive: Archive, folder: str) -> Contents:
     _look_at_other_pickles(archive, folder, hidden)
     records: dict[str, Record] = {}
 
+    def member(name: str) -> Record:
+        record = archive.record(name)
+        return replace(record, big_endian=True) if big_endian else record
+
     def record_of(storage: Storage) -> Record:
         record = records.get(storage.key)
         if record is None:
-            record = archive.record(storage_name(folder, storage))
-            if big_endian:
-                record = replace(record, big_endian=True)
-            records[storage.key] = record
+            record = records[storage.key] = member(storage_name(folder, storage))
         return record
 
-    script = any(name.startswith(f"{folder}code/") for name in archive.members)
-    return Contents(
-        format="torchscript" if script else "zip",
+    contents = Contents(
+        format="zip",
         tree=read.tree,
         globals=mentions.judged(read.tree),
         entry=entry_maker(record_of),
         notes=hidden.notes,
     )
+    if is_torchscript(archive, folder):
+        return read_torchscript(archive, folder, contents, member)
+    return contents
 
 
 def _look_at_other_pickles(archive: Archive, folder: str, hidden: HiddenPickles) -> None:

@@ -1,5 +1,6 @@
 """Folders of torch.distributed.checkpoint open as the one checkpoint that they are."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -107,9 +108,10 @@ dist.destroy_process_group()
 @pytest.fixture(scope="module")
 def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ranks")
+    environment = os.environ | {"GLOO_SOCKET_IFNAME": "lo"}
+    command = [sys.executable, "-W", "ignore", "-c", TWO_RANKS]
     ranks = [
-        subprocess.Popen([sys.executable, "-W", "ignore", "-c", TWO_RANKS, str(rank), str(folder)])
-        for rank in range(2)
+        subprocess.Popen([*command, str(rank), str(folder)], env=environment) for rank in range(2)
     ]
     assert [rank.wait(120) for rank in ranks] == [0, 0]
     return folder / "saved"
