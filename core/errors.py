@@ -70,7 +70,7 @@ def printable(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(
-        sign.encode("unicode_escape").decode("ascii")
+        ascii(sign)[1:-1]
         if unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp")
         else sign
         for sign in text

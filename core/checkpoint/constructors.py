@@ -108,7 +108,7 @@ def dict_key(value: Tree, depth: int = 2) -> str | int | bool | Opaque | Global 
             for item in value
         )
         return f"({', '.join(parts)})"[:400]
-    raise TypeError("not a key")
+    raise TypeError("a key in it is of no kind that keys are")
 
 
 _BUILTINS: Mapping[str, Callable[..., Tree]] = {

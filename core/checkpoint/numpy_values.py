@@ -125,7 +125,7 @@ def numpy_array(*_arguments: Tree) -> InertArray:
 def build_array(array: InertArray, state: Tree) -> None:
     """numpy.ndarray's state is (version, shape, dtype, Fortran order, bytes or a list)."""
     if not isinstance(state, tuple) or len(state) != 5:
-        raise TypeError("an array without its state")
+        raise TypeError("an array in it has no state")
     _, shape, dtype, fortran, data = state
     if isinstance(dtype, Opaque):
         return
@@ -141,12 +141,12 @@ def array_from_buffer(data: Tree, dtype: Tree, shape: Tree, order: Tree, *_axes:
 
 def _fill(array: InertArray, shape: Tree, dtype: Tree, fortran: bool, data: Tree) -> None:
     if not isinstance(shape, list | tuple) or not isinstance(dtype, InertDtype):
-        raise TypeError("an array without a shape")
+        raise TypeError("an array in it has no shape")
     if len(shape) > MAX_DIMENSIONS:
         raise ValueError("an array with too many dimensions")
     lengths = [length for length in shape if type(length) is int and 0 <= length < 1 << 62]
     if len(lengths) != len(shape):
-        raise TypeError("an array without a shape")
+        raise TypeError("an array in it has no shape")
     array.dtype, array.shape, array.fortran = dtype, tuple(lengths), fortran
     array.data = _bytes(data)
     array.objects = data if isinstance(data, list) else None

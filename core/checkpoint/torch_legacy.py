@@ -33,6 +33,12 @@ FIRST_READ = 1 << 20
 MAX_PICKLES = 64 << 20
 """Bytes in which the five pickles must end."""
 
+FEW = 1000
+"""Opcodes of each of the first three pickles; torch writes some twenty."""
+
+MAX_KEY_OPERATIONS = 2_000_000
+"""Opcodes of the pickle of the storages' keys, which have two or three each."""
+
 _COUNT = struct.Struct("<q")
 
 
@@ -75,11 +81,11 @@ def _read(source: Source, data: bytes) -> Contents:
             numels[storage.key] = storage.offset + storage.numel
         return storage
 
-    magic = unpickle(data, mentions, no_persistent_ids)
+    magic = unpickle(data, mentions, no_persistent_ids, 0, FEW)
     mentions.record = "pickle 2 of 5"
-    protocol = unpickle(data, mentions, no_persistent_ids, magic.end)
+    protocol = unpickle(data, mentions, no_persistent_ids, magic.end, FEW)
     mentions.record = "pickle 3 of 5"
-    system = unpickle(data, mentions, no_persistent_ids, protocol.end)
+    system = unpickle(data, mentions, no_persistent_ids, protocol.end, FEW)
     if magic.tree != MAGIC or protocol.tree != PROTOCOL:
         raise CheckpointError(
             "The file begins like a torch.save stream of an unknown version.",
@@ -88,7 +94,7 @@ def _read(source: Source, data: bytes) -> Contents:
     mentions.record = "pickle 4 of 5"
     main = unpickle(data, mentions, persistent, system.end)
     mentions.record = "pickle 5 of 5"
-    keys = unpickle(data, mentions, no_persistent_ids, main.end)
+    keys = unpickle(data, mentions, no_persistent_ids, main.end, MAX_KEY_OPERATIONS)
     if not isinstance(keys.tree, list) or not all(isinstance(key, str | int) for key in keys.tree):
         raise CheckpointError(
             "The stream has no list of its storages.",

@@ -91,10 +91,10 @@ def _look_at_other_pickles(archive: Archive, folder: str, hidden: HiddenPickles)
     ]
     for member in others[:MAX_OTHERS]:
         name = member.name.removeprefix(folder)
-        if name != "data.pkl" and not name.startswith("code/"):
-            data = archive.peek(member, MAX_HIDDEN)
-            if name.endswith(PICKLE_ENDINGS) or begins_like_pickle(data):
-                hidden.look_at(data, name)
+        if member.name == f"{folder}data.pkl" or name.startswith("code/"):
+            continue
+        if name.endswith(PICKLE_ENDINGS) or begins_like_pickle(archive.peek(member, 2)):
+            hidden.look_at(archive.peek(member, MAX_HIDDEN), name)
 
 
 def truncated_zip(source: Source) -> CheckpointError:

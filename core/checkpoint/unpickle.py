@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import struct
+from codecs import raw_unicode_escape_decode
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -147,13 +148,15 @@ def unpickle(
     mentions: Mentions,
     persistent: Callable[[Tree], Tree],
     start: int = 0,
+    operations: int = MAX_OPERATIONS,
 ) -> Unpickled:
-    """Read the pickle that begins at `start`; `persistent` resolves its persistent ids.
+    """Read the pickle that begins at `start`, of at most so many `operations`; `persistent`
+    resolves its persistent ids.
 
     Raises PickleError where the data is no sound pickle, or is cut off.
     """
     try:
-        return _Loop(data, mentions, persistent, start).run()
+        return _Loop(data, mentions, persistent, start, operations).run()
     except (struct.error, IndexError) as error:
         raise _early() from error
     except KeyError as error:
@@ -192,11 +195,13 @@ class _Loop:
         mentions: Mentions,
         persistent: Callable[[Tree], Tree],
         start: int,
+        operations: int,
     ) -> None:
         self.data = data
         self.start = start
         self.mentions = mentions
         self.persistent = persistent
+        self.operations = operations
         self.globals: dict[str, Global] = {}
         self.room = MAX_OBJECTS
         self.inner: list[bytes] = []
@@ -445,7 +450,7 @@ class _Loop:
                 text, at = self.line(at)
                 stack.append(_float(text))
             elif op == 0x56:  # UNICODE
-                text, at = self.line(at, "raw-unicode-escape")
+                text, at = self.line(at, _raw_text)
                 stack.append(text)
             elif op == 0x53:  # STRING
                 text, at = self.line(at)
@@ -464,8 +469,8 @@ class _Loop:
 
     def rounds(self) -> Iterator[Iterable[None]]:
         """The opcodes that may be read; between two rounds it is seen that there is room left."""
-        for _ in range(MAX_OPERATIONS // ROUND):
-            yield repeat(None, ROUND)
+        for spent in range(0, self.operations, ROUND):
+            yield repeat(None, min(ROUND, self.operations - spent))
             self.take(0)
 
     def slice(self, start: int, end: int) -> bytes:
@@ -490,12 +495,12 @@ class _Loop:
             self.inner.append(raw)
         return raw
 
-    def line(self, at: int, encoding: str = "utf-8") -> tuple[str, int]:
+    def line(self, at: int, decode: Callable[[bytes], str] = bytes.decode) -> tuple[str, int]:
         end = self.data.find(b"\n", at)
         if end < 0:
             raise _early()
         self.take(2 + (end - at >> 4))
-        return self.data[at:end].decode(encoding), end + 1
+        return decode(self.data[at:end]), end + 1
 
     def take(self, room: int) -> None:
         """Keep what a few opcodes can make or copy in proportion to the file."""
@@ -618,6 +623,11 @@ def _text(raw: bytes) -> str:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
         return raw.decode("latin-1")
+
+
+def _raw_text(raw: bytes) -> str:
+    """UNICODE's own encoding; by name, Python would import a module for it."""
+    return raw_unicode_escape_decode(raw)[0]
 
 
 def _integer(text: str) -> int:

@@ -130,7 +130,8 @@ class Archive:
             if member.method == 0 and not member.encrypted:
                 return self.source.read(offset, min(limit, member.nbytes))
             if member.method == zlib.DEFLATED and not member.encrypted:
-                return zlib.decompressobj(-15).decompress(self.source.read(offset, limit), limit)
+                packed = self.source.read(offset, max(limit, 64))
+                return zlib.decompressobj(-15).decompress(packed, limit)
         except (CheckpointError, zlib.error):
             pass
         return b""
