@@ -17,7 +17,9 @@ from pathlib import Path
 
 from core.checkpoint import open_checkpoint
 from core.errors import LoupeError
-from tests.core.checkpoint.hostile_files import CANARY_MODULE, Hostile, hostile_files, zip_file
+from tests.core.checkpoint.files_by_hand import CANARY_MODULE, zip_file
+from tests.core.checkpoint.hostile_containers import Hostile
+from tests.core.checkpoint.hostile_files import hostile_files
 
 ROOM = 1 << 30
 """Bytes of address space that a file may take before it is stopped, to spare the machine."""
@@ -60,7 +62,7 @@ def _watched(path: Path, hostile: Hostile, events: list[tuple[str, str]]) -> dic
         **told,
         "seconds": round(seconds, 3),
         "grown": _peak() - before,
-        "events": seen[:20],
+        "events": list(dict(seen).items()),
         "modules": sorted(set(sys.modules) - modules),
         "files": sorted(set(os.listdir()) - files),
     }
