@@ -25,8 +25,9 @@ MAX_HEADER = 100_000_000
 MAX_READ_HEADER = 32 << 20
 """Bytes of a header that are read: 300,000 tensors' worth."""
 
-MAX_CONTAINERS = 1_500_000
-"""Brackets in a header, which each take memory: a tensor has three."""
+MAX_SIGNS: Mapping[bytes, int] = {b"[": 700_000, b"{": 350_000, b":": 700_000, b",": 2_000_000}
+"""How often a sign of JSON may be in a header, since what it begins takes memory: a tensor has two,
+one, four and some seven of them."""
 
 MAX_RANK = 64
 
@@ -69,7 +70,7 @@ def read_safetensors(source: Source) -> Contents:
     if nbytes > MAX_READ_HEADER:
         raise _unsound(f"its header has {nbytes:,} bytes, more than any checkpoint needs")
     raw = source.read(8, nbytes)
-    if raw.count(b"{") + raw.count(b"[") > MAX_CONTAINERS:
+    if any(raw.count(sign) > most for sign, most in MAX_SIGNS.items()):
         raise _unsound("its header nests more than any checkpoint's")
     try:
         header = json.loads(raw.decode("utf-8"), object_pairs_hook=_without_duplicates)
