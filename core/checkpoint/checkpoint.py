@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,9 +15,11 @@ from core.checkpoint.contents import Contents
 from core.checkpoint.discover import best_path, find_state_dicts, role
 from core.checkpoint.entries import Record, StateDict
 from core.checkpoint.file_set import FileSet, folder_files
-from core.checkpoint.formats import FORMATS, read_contents
+from core.checkpoint.formats import FORMATS, look_into
 from core.checkpoint.inert import Opaque, Tree
 from core.checkpoint.metadata import Json, metadata_of, torch_version
+from core.checkpoint.oddities import notes_on
+from core.checkpoint.packed import Unpacking
 from core.checkpoint.shards import numbered
 from core.checkpoint.sources import LocalFile
 from core.checkpoint.verdicts import GlobalUse
@@ -70,13 +71,18 @@ class Checkpoint:
 
 @paused_collector()
 def open_checkpoint(
-    path: Path | FileSet, *, name: str | None = None, identity: str | None = None
+    path: Path | FileSet,
+    *,
+    name: str | None = None,
+    identity: str | None = None,
+    scratch: Path | None = None,
 ) -> Checkpoint:
     """Read a file's table of contents and its pickle, never its tensors.
 
     A folder, or a FileSet, is one checkpoint in several files. `name` is what people call the
-    file, `identity` its content's SHA-256 where it is known. Raises CheckpointError for what is no
-    checkpoint, or a damaged one, and SourceError for what cannot be read.
+    file, `identity` its content's SHA-256 where it is known. What is compressed is unpacked into a
+    nameless temporary file, in the folder `scratch` where one is given. Raises CheckpointError for
+    what is no checkpoint, or a damaged one, and SourceError for what cannot be read.
     """
     if isinstance(path, FileSet) or path.is_dir():
         files = path if isinstance(path, FileSet) else folder_files(path)
@@ -85,7 +91,14 @@ def open_checkpoint(
             whole.contents, name or files.name, whole.size, identity or whole.identity
         )
     source = LocalFile(path, identity)
-    contents = read_contents(source)
+    contents = look_into(source, name or path.name, Unpacking(scratch))
+    if isinstance(contents, FileSet):
+        packed = read_file_set(contents).contents
+        note = f"It lay packed in {contents.name}."
+        return _checkpoint(
+            replace(packed, notes=(note, *packed.notes)), contents.name, source.size,
+            source.identity,
+        )  # fmt: skip
     return _checkpoint(
         replace(contents, notes=(*contents.notes, *_alone(name or path.name))),
         name or path.name,
@@ -123,7 +136,7 @@ def _checkpoint(contents: Contents, name: str, size: int, identity: str) -> Chec
         metadata=metadata,
         globals=contents.globals,
         torch_version=torch_version(metadata),
-        notes=(*contents.notes, *_notes(contents, state_dicts)),
+        notes=(*contents.notes, *notes_on(contents, state_dicts)),
         records=contents.records or partial(_tensor_records, state_dicts),
     )
 
@@ -144,27 +157,3 @@ def _describe(tree: Tree) -> str:
     if isinstance(tree, Opaque):
         return f"an object of the class {tree.name}"
     return "a list" if isinstance(tree, list | tuple) else f"a value of type {type(tree).__name__}"
-
-
-def _notes(contents: Contents, state_dicts: Mapping[str, StateDict]) -> list[str]:
-    notes = []
-    dtypes = Counter[str]()
-    empty = meta = 0
-    for state_dict in state_dicts.values():
-        entries = state_dict.values()
-        dtypes.update(entry.dtype for entry in entries)
-        empty += sum(0 in entry.shape for entry in entries)
-        meta += sum(entry.record is None and not entry.records for entry in entries)
-    quantized = sum(count for dtype, count in dtypes.items() if dtype.startswith(("qint", "quint")))
-    if quantized:
-        notes.append(
-            f"{quantized:,} tensors are quantized: their integers are shown without scale and "
-            "zero point, and a float model cannot take them."
-        )
-    if empty:
-        notes.append(f"{empty:,} tensors hold no element.")
-    if meta:
-        notes.append(f"{meta:,} tensors lie on the meta device: they have a shape but no data.")
-    if contents.format == "torchscript":
-        notes.append("The code in this archive was not read; its weights are here.")
-    return notes

@@ -129,6 +129,30 @@ def is_module(value: Tree) -> bool:
     )
 
 
+def parts_of_larger(tree: Tree) -> int:
+    """How many tensors are one rank's part of a larger one, as DTensor keeps them."""
+    seen: set[int] = set()
+    rest, count = [tree], 0
+    while rest:
+        value = rest.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        held = _held(value)
+        if is_dtensor(value):
+            local = held.get(LOCAL_TENSOR)
+            assert isinstance(value, InertSubclass)
+            count += isinstance(local, InertTensor) and local.shape != value.shape
+        else:
+            rest.extend(held.values())
+    return count
+
+
+def is_dtensor(value: Tree) -> bool:
+    """Whether this is a `torch.distributed.tensor.DTensor`, wherever its class was then."""
+    return isinstance(value, InertSubclass) and value.name.rpartition(".")[2] == "DTensor"
+
+
 def tensors_in(tree: Tree) -> Iterator[InertTensor]:
     """Every tensor in the tree, each once, with the parts of sparse and other ones; a storage that
     was saved bare is a tensor of one dimension."""
@@ -170,6 +194,9 @@ CONVOLUTION = (
     *("zero_point", "training"),
 )
 """What a quantized convolution pickles (torch/ao/nn/quantized/modules/conv.py, __getstate__)."""
+
+LOCAL_TENSOR = "_local_tensor"
+"""What of a DTensor has its elements; its mesh is a tensor as well."""
 
 PACKED_PARAMS = "_packed_params"
 """The name under which a quantized linear layer keeps its weight and bias as one object, in its
@@ -256,6 +283,8 @@ class _Walk:
             yield key, _bare(value)
         elif id(value) not in above and len(above) < MAX_DEPTH and len(key) <= MAX_PATH:
             held = _held(value)
+            if is_dtensor(value):
+                held = {name: item for name, item in held.items() if name == LOCAL_TENSOR}
             self.count(2 + (_length(value) >> 4) + len(held))
             below = (*above, id(value))
             found = [

@@ -255,8 +255,20 @@ def rebuild_from_type(function: Tree, class_: Tree, args: Tree, state: Tree) -> 
         raise TypeError("not a function that rebuilds a tensor")
     made = rebuild(*args)
     if isinstance(made, InertSubclass) and made.state is None:
-        made.state = state
+        made.state = _attributes(state)
     return made
+
+
+def _attributes(state: Tree) -> Tree:
+    """An object's attributes, of which a class with slots has two dicts, or one and None."""
+    if not isinstance(state, tuple) or not all(
+        part is None or isinstance(part, dict) for part in state
+    ):
+        return state
+    merged = InertDict()
+    for part in state:
+        merged.update(part if isinstance(part, dict) else {})
+    return merged
 
 
 def layout(name: Tree) -> Global:
