@@ -11,11 +11,19 @@ import json
 import struct
 from collections.abc import Mapping
 from math import prod
-from typing import TypeGuard
+from operator import attrgetter
+from typing import TypeAlias
 
 from core.checkpoint.contents import Contents, cut_off
 from core.checkpoint.discover import find_state_dicts
-from core.checkpoint.entries import ITEMSIZES, Record, Source, TensorEntry
+from core.checkpoint.entries import (
+    ITEMSIZES,
+    Record,
+    Source,
+    TensorEntry,
+    quick_entry,
+    quick_record,
+)
 from core.checkpoint.inert import InertDict, InertTensor
 from core.errors import CheckpointError
 
@@ -30,12 +38,15 @@ MAX_SIGNS: Mapping[bytes, int] = {b"[": 700_000, b"{": 350_000, b":": 700_000, b
 one, four and some seven of them."""
 
 MAX_RANK = 64
+MAX_NUMBER = 1 << 62
+"""Of a length, and of a tensor's place in bytes."""
 
 DTYPES: Mapping[str, str] = {
     "F64": "float64",
     "F32": "float32",
     "F16": "float16",
     "BF16": "bfloat16",
+    "F4": "float4_e2m1fn_x2",
     "F8_E4M3": "float8_e4m3fn",
     "F8_E5M2": "float8_e5m2",
     "F8_E8M0": "float8_e8m0fnu",
@@ -72,12 +83,7 @@ def read_safetensors(source: Source) -> Contents:
     raw = source.read(8, nbytes)
     if any(raw.count(sign) > most for sign, most in MAX_SIGNS.items()):
         raise _unsound("its header nests more than any checkpoint's")
-    try:
-        header = json.loads(raw.decode("utf-8"), object_pairs_hook=_without_duplicates)
-    except (ValueError, RecursionError) as error:
-        raise _unsound("its header is no sound JSON") from error
-    if not isinstance(header, dict):
-        raise _unsound("its header is no mapping")
+    header = _header(raw)
     tree = InertDict()
     metadata = header.pop("__metadata__", None)
     if isinstance(metadata, dict):
@@ -86,11 +92,20 @@ def read_safetensors(source: Source) -> Contents:
         tree["__metadata__"] = texts
     start = 8 + nbytes
     records: dict[str, Record] = {}
+    layouts: dict[tuple[str | int, ...], _Layout] = {}
     for name, facts in header.items():
-        tree[name], records[name] = _tensor(source, start, name, facts)
+        code, shape, first, last = _facts(name, facts)
+        layout = layouts.get((code, *shape))
+        if layout is None:
+            layout = layouts[code, *shape] = _layout(name, code, shape)
+        dtype, lengths, stride, needed = layout
+        if last - first != needed:
+            raise _unsound(f"{name[:200]} has more or fewer bytes than its shape needs")
+        tree[name] = InertTensor(None, dtype, lengths, stride, 0)
+        records[name] = quick_record(name, start + first, needed, None, source)
 
     def entry(key: str, tensor: InertTensor) -> TensorEntry:
-        return TensorEntry(
+        return quick_entry(
             key, tensor.dtype, tensor.shape, tensor.stride, 0, records[key], origin=key
         )
 
@@ -102,36 +117,80 @@ def read_safetensors(source: Source) -> Contents:
     return Contents("safetensors", tree, (), entry)
 
 
-def _tensor(source: Source, start: int, name: str, facts: object) -> tuple[InertTensor, Record]:
-    if not isinstance(facts, dict):
+def _header(raw: bytes) -> dict[str, object]:
+    """The header as a mapping; raises CheckpointError for one in which a name stands twice."""
+    try:
+        text = raw.decode("utf-8")
+        header = json.loads(text)
+        # Python keeps the last of two equal names. Where none is escaped, the texts can be counted
+        # instead of looking at each mapping as it is made.
+        if "\\" in text or text.count('"') != 2 * _texts_in(header):
+            del header
+            header = json.loads(text, object_pairs_hook=_without_duplicates)
+    except (ValueError, RecursionError) as error:
+        raise _unsound("its header is no sound JSON") from error
+    if not isinstance(header, dict):
+        raise _unsound("its header is no mapping")
+    return header
+
+
+def _texts_in(header: object) -> int:
+    """How many texts, names included, a sound header is written with; -1 for another one."""
+    if not isinstance(header, dict):
+        return -1
+    if "__metadata__" not in header:
+        return 5 * len(header)
+    metadata = header["__metadata__"]
+    if not isinstance(metadata, dict) or not all(type(text) is str for text in metadata.values()):
+        return -1
+    return 5 * (len(header) - 1) + 1 + 2 * len(metadata)
+
+
+def _facts(name: str, facts: object) -> tuple[str, list[int], int, int]:
+    """A tensor's dtype in the format's words, its shape, and its bytes' beginning and end."""
+    if type(facts) is not dict:
         raise _unsound(f"{name[:200]} is described by no mapping")
     code, shape, offsets = facts.get("dtype"), facts.get("shape"), facts.get("data_offsets")
-    dtype = DTYPES.get(code) if isinstance(code, str) else None
+    if (
+        type(shape) is not list
+        or type(offsets) is not list
+        or len(offsets) != 2
+        or not _INT.issuperset(map(type, shape))
+        or not _INT.issuperset(map(type, offsets))
+        or not 0 <= offsets[0] <= offsets[1] < MAX_NUMBER
+    ):
+        raise _unsound(f"{name[:200]} has an impossible shape or place")
+    return str(code), shape, offsets[0], offsets[1]
+
+
+_INT = frozenset({int})
+
+_Layout: TypeAlias = tuple[str, tuple[int, ...], tuple[int, ...], int]
+"""A dtype in torch's words, a shape, its strides, and the bytes of such a tensor."""
+
+
+def _layout(name: str, code: str, shape: list[int]) -> _Layout:
+    dtype = DTYPES.get(code)
     if dtype is None:
         raise CheckpointError(
-            f"The tensor {name[:200]} has the dtype {str(code)[:40]}, which Loupe does not read.",
+            f"The tensor {name[:200]} has the dtype {code[:40]}, which Loupe does not read.",
             "Save the file again with a dtype that PyTorch has.",
         )
-    if not _counts(shape) or not _counts(offsets) or len(offsets) != 2 or len(shape) > MAX_RANK:
+    if len(shape) > MAX_RANK or not all(0 <= length < MAX_NUMBER for length in shape):
         raise _unsound(f"{name[:200]} has an impossible shape or place")
-    first, last = offsets
-    if last - first != prod(shape) * ITEMSIZES[dtype]:
-        raise _unsound(f"{name[:200]} has more or fewer bytes than its shape needs")
+    if code == "F4":
+        # The format counts numbers, torch counts the bytes that hold two of them.
+        if not shape or shape[-1] % 2:
+            raise _unsound(f"{name[:200]} has half a byte")
+        shape = [*shape[:-1], shape[-1] // 2]
     stride = tuple(prod(shape[position + 1 :]) for position in range(len(shape)))
-    tensor = InertTensor(None, dtype, tuple(shape), stride, 0)
-    return tensor, Record(name, start + first, last - first, None, source)
-
-
-def _counts(value: object) -> TypeGuard[list[int]]:
-    return isinstance(value, list) and all(
-        type(number) is int and 0 <= number < 1 << 62 for number in value
-    )
+    return dtype, tuple(shape), stride, prod(shape) * ITEMSIZES[dtype]
 
 
 def _end_of(records: Mapping[str, Record], start: int) -> int:
     """Where the last tensor ends; raises CheckpointError for holes and overlaps."""
     at = start
-    for record in sorted(records.values(), key=lambda record: (record.offset, record.nbytes)):
+    for record in sorted(records.values(), key=attrgetter("offset", "nbytes")):
         if record.offset != at:
             what = "overlaps another tensor" if record.offset < at else "follows a hole"
             raise _unsound(f"{record.name[:200]} {what}")

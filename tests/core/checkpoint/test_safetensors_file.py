@@ -1,0 +1,79 @@
+"""A safetensors header is read as the format's own library reads it, and a doubtful one refused."""
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+import safetensors
+import safetensors.torch
+import torch
+
+from core.checkpoint import Checkpoint, open_checkpoint
+from core.checkpoint.tensors import read_tensor
+from core.errors import CheckpointError
+
+ONE = '{"dtype":"U8","shape":[4],"data_offsets":[0,4]}'
+OTHER = '{"dtype":"U8","shape":[4],"data_offsets":[4,8]}'
+
+
+def opened(tmp_path: Path, header: str, payload: int = 8) -> Checkpoint:
+    raw = header.encode()
+    (tmp_path / "m.safetensors").write_bytes(struct.pack("<Q", len(raw)) + raw + bytes(payload))
+    return open_checkpoint(tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        f'{{"a":{ONE},"a":{OTHER}}}',
+        f'{{"a":{ONE},"\\u0061":{OTHER}}}',
+        f'{{"a":{ONE},"b":{OTHER},"__metadata__":{{"x":"1","x":"2"}}}}',
+        f'{{"a":{ONE},"b":{OTHER},"__metadata__":{{}},"__metadata__":{{}}}}',
+        '{"a":{"dtype":"F64","dtype":"U8","shape":[8],"data_offsets":[0,8]}}',
+        '{"a":{"shape":[1],"dtype":"U8","shape":[8],"data_offsets":[0,8]}}',
+        # Texts that are missing elsewhere do not make up for the one that stands twice.
+        '{"a":{"shape":[1],"dtype":"U8","shape":[8],"data_offsets":[0,8]},"__metadata__":{"x":1}}',
+        f'{{"a":{ONE},"b":{OTHER},"__metadata__":{{"x":"1","x":"2","y":{{}},"z":[]}}}}',
+        f'{{"a":{ONE},"a":{ONE},"b":{OTHER},"__metadata__":"text"}}',
+    ],
+)
+def test_a_name_that_stands_twice_is_refused_wherever_it_is(tmp_path: Path, header: str) -> None:
+    with pytest.raises(CheckpointError, match="no sound JSON"):
+        opened(tmp_path, header)
+
+
+def test_spaces_escapes_and_further_facts_are_read(tmp_path: Path) -> None:
+    spaced = json.dumps(
+        {"__metadata__": {"é": "\"{}'"}, "ä\n\\": {**json.loads(ONE), "more": {"x": "y"}}}, indent=2
+    )
+    checkpoint = opened(tmp_path, spaced, 4)
+    assert list(checkpoint.state_dict()) == ["ä\n\\"]
+    assert checkpoint.metadata == {"__metadata__": {"é": "\"{}'"}}
+
+
+@pytest.mark.parametrize("length", ["true", "4.0", "-4", "[4]", "null", '"4"', "1e400"])
+def test_a_length_is_a_whole_number_however_like_one_it_is(tmp_path: Path, length: str) -> None:
+    """A tensor of the same shape, written soundly, stands before it."""
+    doubtful = OTHER.replace("[4]", f"[{length}]")
+    with pytest.raises(CheckpointError, match="impossible shape"):
+        opened(tmp_path, f'{{"a":{ONE},"b":{doubtful}}}')
+    with pytest.raises(CheckpointError, match="impossible shape"):
+        opened(tmp_path, f'{{"a":{{"dtype":"U8","shape":[1],"data_offsets":[{length},8]}}}}')
+
+
+@pytest.mark.skipif(not hasattr(torch, "float4_e2m1fn_x2"), reason="torch has no float4")
+def test_packed_halves_of_bytes_have_the_shape_that_torch_gives_them(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    stored = torch.arange(8, dtype=torch.uint8).view(2, 4)
+    safetensors.torch.save_file({"w": stored.view(torch.float4_e2m1fn_x2)}, path)
+    entry = open_checkpoint(path).state_dict()["w"]
+    with safetensors.safe_open(path, "pt") as file:
+        expected = file.get_tensor("w")
+    assert (entry.dtype, entry.shape) == ("float4_e2m1fn_x2", tuple(expected.shape))
+    assert torch.equal(read_tensor(entry).view(torch.uint8), stored)
+
+
+def test_half_a_byte_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="half a byte"):
+        opened(tmp_path, '{"a":{"dtype":"F4","shape":[2,3],"data_offsets":[0,3]}}', 3)
