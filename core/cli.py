@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from core.checkpoint import Checkpoint, StateDict, Verdict, open_checkpoint
 from core.checkpoint.file_set import file_or_set
-from core.errors import LoupeError, SourceError
+from core.errors import LoupeError, SourceError, printable
 from core.settings import read_settings
 
 if TYPE_CHECKING:
@@ -120,7 +120,16 @@ def _checkpoint_json(checkpoint: Checkpoint, state_dict: StateDict) -> Mapping[s
         "state_dicts": [
             {"path": path, "tensors": len(found)} for path, found in checkpoint.state_dicts.items()
         ],
-        "globals": [{"name": use.name, "verdict": use.verdict.value} for use in checkpoint.globals],
+        "globals": [
+            {
+                "name": use.name,
+                "verdict": use.verdict.value,
+                "reason": use.reason,
+                "uses": use.uses,
+                "where": use.where,
+            }
+            for use in checkpoint.globals
+        ],
         "metadata": checkpoint.metadata,
     }
 
@@ -155,8 +164,8 @@ def _print_checkpoint(checkpoint: Checkpoint, state_dict: StateDict) -> None:
     if suspects:
         print("\nPython globals that the file names; none of them was imported or run:")
         _print_columns(
-            ("global", "verdict", "why"),
-            [(use.name, use.verdict.value, use.reason) for use in suspects],
+            ("global", "verdict", "where", "why"),
+            [(use.name, use.verdict.value, use.where, use.reason) for use in suspects],
         )
     for note in checkpoint.notes:
         print(f"\nnote: {note}")
@@ -388,11 +397,16 @@ def _read(path: Path) -> bytes:
 
 
 def _print_json(document: Mapping[str, object]) -> None:
-    print(json.dumps(document, ensure_ascii=False))
+    text = json.dumps(document, ensure_ascii=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # a file's names may hold halves of characters
+        text = json.dumps(document)
+    print(text)
 
 
 def _print_columns(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    table = [header, *[[str(cell) for cell in row] for row in rows]]
+    table = [header, *[[printable(str(cell)) for cell in row] for row in rows]]
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
     for row in table:
         print(

@@ -28,7 +28,10 @@ def safety_summary(globals_named: Sequence[GlobalUse], file_format: str) -> Safe
             "Nothing in this file can run.",
             "A safetensors file holds no pickle: it is a table of contents and bytes.",
         )
-    dangerous = [use.name for use in globals_named if use.verdict is Verdict.DANGEROUS]
+    dangerous = [
+        use.name for use in globals_named if use.verdict is Verdict.DANGEROUS and not use.hidden
+    ]
+    hidden = [use.name for use in globals_named if use.verdict is Verdict.DANGEROUS and use.hidden]
     inert = [use.name for use in globals_named if use.verdict is Verdict.INERT]
     if dangerous:
         return SafetySummary(
@@ -37,6 +40,15 @@ def safety_summary(globals_named: Sequence[GlobalUse], file_format: str) -> Safe
             "torch.load(weights_only=False): Loupe did not run it.",
             "The call was read as data and left alone. The tensors can be used here all the same; "
             "do not load this file with plain torch, and ask where it comes from.",
+        )
+    if hidden:
+        return SafetySummary(
+            Verdict.DANGEROUS,
+            f"This file hides {_names(hidden)} where torch.load does not look: Loupe did not run "
+            "it.",
+            "It stands in a pickle beside those that torch.load reads, which does nothing until "
+            "something else loads it. Checkpoints have no such pickle: ask where this file comes "
+            "from.",
         )
     if inert:
         kept = "an unknown class" if len(inert) == 1 else f"{len(inert)} unknown classes"

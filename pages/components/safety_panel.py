@@ -1,4 +1,4 @@
-"""What the file's pickle names, and what became of it."""
+"""What the file's pickles name, where, and what became of it."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ def safety_panel(checkpoint: Checkpoint) -> None:
             "name": [use.name for use in uses],
             "verdict": [[str(use.verdict)] for use in uses],
             "uses": [use.uses for use in uses],
+            "where": [use.where for use in uses],
             "did": [LOUPE_DID[use.verdict] for use in uses],
             "reason": [use.reason for use in uses],
         },
@@ -58,11 +59,12 @@ def safety_panel(checkpoint: Checkpoint) -> None:
                 color=[STATE_COLOURS[str(verdict)] for verdict in ORDER],
             ),
             "uses": st.column_config.NumberColumn("Uses", width="small"),
+            "where": st.column_config.TextColumn("Where it is used first", width="medium"),
             "did": st.column_config.TextColumn("What Loupe did"),
             "reason": st.column_config.TextColumn("Why this verdict", width="large"),
         },
         lazy=False,
-        alt="Python globals that the pickle names",
+        alt="Python globals that the file's pickles name, and where",
     )
 
 

@@ -51,7 +51,10 @@ def test_inspect_json_lists_the_best_state_dict_in_file_order(training_file: Pat
         for key, tensor in state_dict.items()
     ]
     assert told["state_dicts"] == [{"path": "state_dict", "tensors": len(state_dict)}]
-    assert {"name": "collections.OrderedDict", "verdict": "plain data"} in told["globals"]
+    named = {use["name"]: use for use in told["globals"]}
+    assert named["collections.OrderedDict"]["verdict"] == "plain data"
+    assert named["collections.OrderedDict"]["where"] == "data.pkl"
+    assert all(use["reason"] and use["uses"] for use in told["globals"])
     assert told["metadata"] == {"epoch": 7, "note": "ü"}
 
 
@@ -190,3 +193,14 @@ def test_the_owners_own_architecture_is_known_once_the_configuration_names_it(
     unnamed = loupe(*asked, PYTHONPATH=str(tmp_path), LOUPE_MODELS="")
     assert unnamed.returncode == 2
     assert "No architecture is called" in unnamed.stderr
+
+
+def test_names_from_a_file_do_nothing_to_the_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "m.pth"
+    torch.save({"\x1b]0;title\x07\n": torch.zeros(1), "\ud800": torch.zeros(1)}, path)
+    shown = loupe("inspect", path)
+    assert "\\x1b]0;title\\x07\\n" in shown.stdout
+    assert "\x1b" not in shown.stdout
+    assert "\\ud800" in shown.stdout
+    told = json.loads(loupe("inspect", path, "--json").stdout)
+    assert [tensor["key"] for tensor in told["tensors"]] == ["\x1b]0;title\x07\n", "\ud800"]

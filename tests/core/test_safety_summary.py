@@ -2,6 +2,8 @@
 
 import argparse
 import os
+import pickle
+import zipfile
 
 import pytest
 import torch
@@ -64,3 +66,15 @@ def test_code_that_would_have_run_is_named_and_did_not_run(summary_of, tmp_path)
     assert "system when loaded with torch.load" in found.sentence
     assert found.sentence.endswith("Loupe did not run it.")
     assert not marker.exists()
+
+
+def test_what_hides_beside_the_pickle_is_told_apart_from_what_would_have_run(tmp_path):
+    path = tmp_path / "file.pth"
+    torch.save({"w": torch.ones(2)}, path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("file/extra.pkl", pickle.dumps(Payload(os.system, "true"), protocol=2))
+    checkpoint = open_checkpoint(path)
+    found = safety_summary(checkpoint.globals, checkpoint.format)
+    assert found.worst is Verdict.DANGEROUS
+    assert found.sentence.startswith("This file hides ")
+    assert "torch.load does not look" in found.sentence
