@@ -84,6 +84,20 @@ def read_file_set(files: FileSet) -> Assembled:
     return _assembled(parts, _passed_over(here))
 
 
+def is_one_checkpoint(names: Iterable[str]) -> bool:
+    """Whether a folder's files, of these names, are to be opened together: shards, an index, or the
+    parts that training libraries write. No file is read."""
+    here = dict.fromkeys(names, Path())
+    shards = [shard for name in here if (shard := numbered(name)) is not None and shard.of > 1]
+    return (
+        METADATA in here
+        or COMPONENTS in here
+        or bool(shards)
+        or len(_parts(here)) > 1
+        or any(name.endswith((INDEX, MODEL_STATES)) for name in here)
+    )
+
+
 def _in_folder(files: Mapping[str, Path], folder: str) -> dict[str, Path]:
     """The files that lie directly in a folder of the set, by their own names."""
     return {
