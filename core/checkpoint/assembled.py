@@ -17,14 +17,13 @@ from pathlib import Path
 from core.checkpoint.contents import Contents, entry_of
 from core.checkpoint.discover import find_state_dicts
 from core.checkpoint.distributed import METADATA, read_distributed
-from core.checkpoint.entries import Record
-from core.checkpoint.file_set import INDEX, FileSet
+from core.checkpoint.entries import Record, Source
+from core.checkpoint.file_set import INDEX, FileSet, opened
 from core.checkpoint.formats import read_contents
 from core.checkpoint.inert import InertDict
 from core.checkpoint.shards import Part, numbered, read_indexed, read_numbered
-from core.checkpoint.sources import LocalFile
 from core.checkpoint.verdicts import GlobalUse
-from core.errors import SourceError
+from core.errors import CheckpointError, SourceError
 
 SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".pth.tar")
 """How the files end that are taken for weights."""
@@ -98,7 +97,7 @@ def is_one_checkpoint(names: Iterable[str]) -> bool:
     )
 
 
-def _in_folder(files: Mapping[str, Path], folder: str) -> dict[str, Path]:
+def _in_folder(files: Mapping[str, Path | Source], folder: str) -> dict[str, Path | Source]:
     """The files that lie directly in a folder of the set, by their own names."""
     return {
         name.rpartition("/")[2]: path
@@ -107,7 +106,7 @@ def _in_folder(files: Mapping[str, Path], folder: str) -> dict[str, Path]:
     }
 
 
-def _parts(here: Mapping[str, Path]) -> dict[str, Callable[[], Part]]:
+def _parts(here: Mapping[str, Path | Source]) -> dict[str, Callable[[], Part]]:
     """The parts of a folder by their names, each with what reads it; safetensors come first."""
     found: dict[str, Callable[[], Part]] = {}
     for name in sorted(here, key=lambda name: (".safetensors" not in name, name)):
@@ -124,7 +123,7 @@ def _parts(here: Mapping[str, Path]) -> dict[str, Callable[[], Part]]:
         elif name.endswith(SUFFIXES):
             known = _part(name.rpartition(".")[0])
             if known is not None:
-                found.setdefault(known, lambda name=name: _read_file(here[name]))  # type: ignore[misc]
+                found.setdefault(known, lambda name=name: _read_file(name, here[name]))  # type: ignore[misc]
     return found
 
 
@@ -143,7 +142,7 @@ def _partitioned(files: FileSet) -> Part | None:
         return None
     steps = {name.rpartition("/")[0]: name for name in reversed(found)}
     newest = max(steps, key=lambda step: (step[len(step.rstrip("0123456789")) :].zfill(20), step))
-    part = _read_file(files.files[steps[newest]])
+    part = _read_file(steps[newest], files.files[steps[newest]])
     note = (
         f"DeepSpeed wrote this folder, and {steps[newest]} was opened. Where ZeRO spread the "
         "weights over the ranks, tensors in it are empty: run `python zero_to_fp32.py . out` in "
@@ -156,27 +155,30 @@ def _only_one(files: FileSet) -> Part:
     """The one checkpoint of a folder in which nothing else lies that might be meant."""
     found = [name for name in files.files if name.endswith(SUFFIXES)]
     if len(found) == 1:
-        return _read_file(files.files[found[0]])
+        return _read_file(found[0], files.files[found[0]])
     if not found:
         raise SourceError(
-            f"{files.name} is a folder without a checkpoint in it.",
+            f"{files.name} has no checkpoint in it.",
             "Choose a checkpoint file, or the folder that holds its shards.",
         )
     more = f" and {len(found) - SHOWN:,} more" if len(found) > SHOWN else ""
     raise SourceError(
-        f"{files.name} is a folder of {len(found):,} checkpoints that are no shards of one: "
+        f"{files.name} holds {len(found):,} checkpoints that are no shards of one: "
         f"{', '.join(found[:SHOWN])}{more}.",
         "Choose one of them.",
     )
 
 
-def _read_file(path: Path) -> Part:
-    source = LocalFile(path)
-    contents = read_contents(source)
+def _read_file(name: str, file: Path | Source) -> Part:
+    source = opened(file)
+    try:
+        contents = read_contents(source)
+    except CheckpointError as error:
+        raise CheckpointError(f"{name}: {error.problem}", error.remedy, error.whole) from error
     return Part(contents.tree, (contents,), (source,), contents.notes)
 
 
-def _passed_over(here: Mapping[str, Path]) -> tuple[str, ...]:
+def _passed_over(here: Mapping[str, Path | Source]) -> tuple[str, ...]:
     names = [name for name in here if PASSED_OVER.fullmatch(name)]
     if not names:
         return ()

@@ -54,15 +54,14 @@ def not_a_checkpoint(head: bytes, size: int) -> CheckpointError:
     for magic, (what, remedy) in SIGNATURES.items():
         if head.startswith(magic):
             return CheckpointError(f"The file is {what}, not a checkpoint.", remedy)
+    if head[257:262] == b"ustar":
+        return CheckpointError(
+            "The file is a tar archive that is cut off or damaged.",
+            "Get it again from where it came from, and compare its size.",
+        )
     if head[4:8] == b"TFL3":
         return CheckpointError(
             "The file is a TensorFlow Lite model, not a PyTorch checkpoint.", WRONG
-        )
-    if head[257:262] == b"ustar":
-        return CheckpointError(
-            "The file is a tar archive.",
-            "Unpack it with `tar -xf` and open the checkpoint inside; if PyTorch 0.1 wrote it, "
-            "load it with torch.load and save it again.",
         )
     if b"pytorch" in head[:64] and head[:1] == b"\x08":
         return _onnx()
@@ -158,6 +157,15 @@ def ordinary_zip(names: list[str]) -> CheckpointError:
     return CheckpointError(
         f"The file is an ordinary zip (it holds {shown}), not one that torch.save wrote.",
         "Unpack it, and open the checkpoint inside if there is one.",
+    )
+
+
+def ordinary_tar(names: list[str]) -> CheckpointError:
+    """A tar without a checkpoint in it, by the names of its members."""
+    shown = ", ".join(names[:3])[:200] or "nothing"
+    return CheckpointError(
+        f"The file is a tar archive without a checkpoint in it (it holds {shown}).",
+        "Unpack it with `tar -xf`, and open the checkpoint inside if there is one.",
     )
 
 

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from core.checkpoint.contents import Contents, entry_of
 from core.checkpoint.entries import Piece, Pieces, Source, TensorEntry
+from core.checkpoint.file_set import opened
 from core.checkpoint.formats import read_contents
 from core.checkpoint.inert import InertDict, InertTensor, Opaque, Tree
 from core.checkpoint.shards import Part
-from core.checkpoint.sources import LocalFile, Within
+from core.checkpoint.sources import Within
 from core.checkpoint.storages import EntryMaker
 from core.checkpoint.unpickle import Mentions, no_persistent_ids, unpickle
 from core.errors import CheckpointError
@@ -57,7 +58,7 @@ class _Chunk:
     contents: Contents
 
 
-def read_distributed(files: Mapping[str, Path]) -> Part:
+def read_distributed(files: Mapping[str, Path | Source]) -> Part:
     """The checkpoint whose `.metadata` is among the files, which lie in its folder.
 
     Raises CheckpointError (its `whole` filled where a file is missing), SourceError.
@@ -66,9 +67,9 @@ def read_distributed(files: Mapping[str, Path]) -> Part:
 
 
 class _Reader:
-    def __init__(self, files: Mapping[str, Path]) -> None:
+    def __init__(self, files: Mapping[str, Path | Source]) -> None:
         self.files = files
-        self.sources: dict[str, LocalFile] = {METADATA: LocalFile(files[METADATA])}
+        self.sources: dict[str, Source] = {METADATA: opened(files[METADATA])}
         self.mentions = Mentions()
         self.chunks: dict[int, tuple[_Chunk, ...]] = {}
         self.parts: list[tuple[Tree, EntryMaker]] = []
@@ -165,7 +166,7 @@ class _Reader:
             raise _unsound("it names more pieces than any checkpoint has")
         source = self.sources.get(place.file)
         if source is None:
-            source = self.sources[place.file] = LocalFile(self.files[place.file])
+            source = self.sources[place.file] = opened(self.files[place.file])
         try:
             part: Source = Within(source, place.offset, place.length)
         except ValueError as error:

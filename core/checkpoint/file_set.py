@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.checkpoint.entries import Source
+from core.checkpoint.sources import LocalFile
 from core.errors import SourceError
 
 MAX_FILES = 10_000
@@ -23,11 +25,16 @@ MAX_DEPTH = 3
 class FileSet:
     """Files by the name that the checkpoint's own index gives them: relative, with `/`.
 
-    `name` is what people call the whole.
+    `name` is what people call the whole. A file that lies inside another one is a Source.
     """
 
     name: str
-    files: Mapping[str, Path]
+    files: Mapping[str, Path | Source]
+
+
+def opened(file: Path | Source) -> Source:
+    """A file of a set, open. Raises SourceError."""
+    return LocalFile(file) if isinstance(file, Path) else file
 
 
 def folder_files(folder: Path, depth: int = MAX_DEPTH) -> FileSet:
@@ -35,7 +42,7 @@ def folder_files(folder: Path, depth: int = MAX_DEPTH) -> FileSet:
 
     Raises SourceError where the folder cannot be read, or holds more than MAX_FILES.
     """
-    files: dict[str, Path] = {}
+    files: dict[str, Path | Source] = {}
     try:
         for path in _walk(folder, depth):
             files[path.relative_to(folder).as_posix()] = path

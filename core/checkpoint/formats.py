@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from core.checkpoint import diagnose
 from core.checkpoint.contents import Contents
 from core.checkpoint.entries import Source
 from core.checkpoint.exported_program import export_folder, read_exported_program
+from core.checkpoint.file_set import FileSet
+from core.checkpoint.packed import (
+    Compression,
+    Unpacking,
+    compression_of,
+    files_in_tar,
+    files_in_zip,
+    unpacked,
+)
 from core.checkpoint.safetensors_file import is_safetensors, read_safetensors
 from core.checkpoint.tar_container import is_tar, tar_members
 from core.checkpoint.torch_legacy import is_legacy, read_torch_legacy
@@ -15,6 +25,7 @@ from core.checkpoint.torch_tar import is_torch_tar, read_torch_tar
 from core.checkpoint.torch_zip import read_torch_zip, torch_folder, truncated_zip
 from core.checkpoint.unpickle import Mentions, PickleError, no_persistent_ids, unpickle
 from core.checkpoint.zip_container import LOCAL_MAGIC, NoDirectory, open_archive
+from core.errors import CheckpointError
 
 FORMATS: Mapping[str, str] = {
     "zip": "PyTorch zip (torch.save, since 1.6)",
@@ -35,24 +46,41 @@ MAX_PLAIN_PICKLE = 16 << 20
 
 
 def read_contents(source: Source) -> Contents:
-    """A file's contents, by whichever reader takes it. Raises CheckpointError, SourceError."""
+    """The contents of a file that is no archive of others. Raises CheckpointError, SourceError."""
+    found = look_into(source, "The file", None)
+    if isinstance(found, FileSet):
+        raise CheckpointError(
+            "A file of the checkpoint is an archive of others.", "Unpack it, and open the whole."
+        )
+    return found
+
+
+def look_into(source: Source, name: str, unpacking: Unpacking | None) -> Contents | FileSet:
+    """A file's contents, by whichever reader takes it, or the files that are packed in it.
+
+    `name` is what people call the file. Without `unpacking`, what is packed is only named. Raises
+    CheckpointError, SourceError.
+    """
     if source.size == 0:
         raise diagnose.empty()
     head = source.read(0, diagnose.HEAD)
     if is_legacy(head):
         return read_torch_legacy(source)
     if head.startswith((LOCAL_MAGIC, b"PK\x05\x06")):
-        return _read_zip(source)
+        return _look_into_zip(source, name, unpacking)
     if is_safetensors(head):
         return read_safetensors(source)
     if is_tar(head):
-        return _read_tar(source)
+        return _look_into_tar(source, name)
+    compression = compression_of(head)
+    if compression is not None and unpacking is not None:
+        return _look_into_packed(source, name, compression, unpacking)
     if _is_plain_pickle(source, head):
         raise diagnose.plain_pickle()
     raise diagnose.not_a_checkpoint(head, source.size)
 
 
-def _read_zip(source: Source) -> Contents:
+def _look_into_zip(source: Source, name: str, unpacking: Unpacking | None) -> Contents | FileSet:
     try:
         archive = open_archive(source)
     except NoDirectory:
@@ -61,16 +89,36 @@ def _read_zip(source: Source) -> Contents:
     if program is not None:
         return read_exported_program(archive, program)
     folder = torch_folder(archive)
-    if folder is None:
+    if folder is not None:
+        return read_torch_zip(archive, folder)
+    files = None if unpacking is None else files_in_zip(archive, name, unpacking)
+    if files is None:
         raise diagnose.ordinary_zip(list(archive.members))
-    return read_torch_zip(archive, folder)
+    return files
 
 
-def _read_tar(source: Source) -> Contents:
+def _look_into_tar(source: Source, name: str) -> Contents | FileSet:
     members = tar_members(source)
     if is_torch_tar(members):
         return read_torch_tar(source, members)
-    raise diagnose.not_a_checkpoint(source.read(0, diagnose.HEAD), source.size)
+    files = files_in_tar(source, members, name)
+    if files is None:
+        raise diagnose.ordinary_tar([member.name for member in members])
+    return files
+
+
+def _look_into_packed(
+    source: Source, name: str, compression: Compression, unpacking: Unpacking
+) -> Contents | FileSet:
+    try:
+        inner = look_into(unpacked(source, compression, unpacking), name, None)
+    except CheckpointError as error:
+        within = f"In the {compression.name} file: {error.problem}"
+        raise CheckpointError(within, error.remedy, error.whole) from error
+    if isinstance(inner, FileSet):
+        return inner
+    note = f"It lay packed in a {compression.name} file."
+    return replace(inner, notes=(note, *inner.notes))
 
 
 def _is_plain_pickle(source: Source, head: bytes) -> bool:

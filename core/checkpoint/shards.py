@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from core.checkpoint.contents import Contents
+from core.checkpoint.entries import Source
+from core.checkpoint.file_set import opened
 from core.checkpoint.formats import read_contents
 from core.checkpoint.inert import InertDict, InertTensor, Tree
-from core.checkpoint.sources import LocalFile
 from core.errors import CheckpointError
 
 MAX_INDEX = 64 << 20
@@ -53,14 +54,14 @@ class Part:
 
     tree: Tree
     contents: tuple[Contents, ...]
-    sources: tuple[LocalFile, ...]
+    sources: tuple[Source, ...]
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Shard:
     name: str
-    source: LocalFile
+    source: Source
     contents: Contents
     items: Mapping[str, Tree]
 
@@ -74,13 +75,13 @@ def numbered(name: str) -> Numbered | None:
     return shard if 1 <= shard.number <= shard.of <= MAX_SHARDS else None
 
 
-def read_indexed(files: Mapping[str, Path], index: str) -> Part:
+def read_indexed(files: Mapping[str, Path | Source], index: str) -> Part:
     """The shards that an index names, with its keys in its order.
 
     `files` are those of the index's folder by name, and the index's names are looked up there.
     Raises CheckpointError (its `whole` filled where a shard is missing or damaged), SourceError.
     """
-    source = LocalFile(files[index])
+    source = opened(files[index])
     weight_map, metadata = _index(source, index)
     names = list(dict.fromkeys(weight_map.values()))
     if len(names) > MAX_SHARDS:
@@ -117,7 +118,7 @@ def read_indexed(files: Mapping[str, Path], index: str) -> Part:
     )
 
 
-def read_numbered(files: Mapping[str, Path], one: Numbered) -> Part:
+def read_numbered(files: Mapping[str, Path | Source], one: Numbered) -> Part:
     """The set that one shard belongs to, in the order of the numbers, where there is no index.
 
     Raises CheckpointError (its `whole` filled where a shard is missing or damaged), SourceError.
@@ -134,7 +135,7 @@ def read_numbered(files: Mapping[str, Path], one: Numbered) -> Part:
     )
 
 
-def _index(source: LocalFile, name: str) -> tuple[dict[str, str], dict[str, Tree]]:
+def _index(source: Source, name: str) -> tuple[dict[str, str], dict[str, Tree]]:
     """An index's `weight_map`, and what it says of the whole."""
     if source.size > MAX_INDEX:
         raise _unsound(name, f"it has {source.size:,} bytes")
@@ -156,7 +157,7 @@ def _index(source: LocalFile, name: str) -> tuple[dict[str, str], dict[str, Tree
     }
 
 
-def _open(named: Mapping[str, Path | None], total: int | None) -> list[_Shard]:
+def _open(named: Mapping[str, Path | Source | None], total: int | None) -> list[_Shard]:
     """Each shard opened; where some are missing or damaged, an error that tells what is whole."""
     shards: list[_Shard] = []
     whole: list[str] = []
@@ -166,7 +167,7 @@ def _open(named: Mapping[str, Path | None], total: int | None) -> list[_Shard]:
         if path is None:
             continue
         try:
-            source = LocalFile(path)
+            source = opened(path)
             contents = read_contents(source)
         except CheckpointError as error:
             damaged[name] = error

@@ -112,6 +112,12 @@ class Archive:
             raise _damaged(name)
         return offset
 
+    def span(self, member: Member) -> tuple[int, int]:
+        """Where a member's bytes begin, and where the next member or the directory does."""
+        start = self._data_offset(member)
+        behind = [other.offset for other in self.members.values() if other.offset >= start]
+        return start, min(behind, default=self.source.size)
+
     def read(self, name: str, limit: int) -> bytes:
         """A small member's bytes; raises CheckpointError where it is larger than `limit`."""
         record = self.record(name)
@@ -148,8 +154,10 @@ def open_archive(source: Source) -> Archive:
     """Read a zip's directory. Raises NoDirectory where it has none, CheckpointError where it is
     unsound: members twice, outside of the file, or over one another."""
     start, nbytes, count = _directory(source)
-    if nbytes > MAX_DIRECTORY or start + nbytes > source.size:
+    if start + nbytes > source.size:
         raise NoDirectory
+    if nbytes > MAX_DIRECTORY:
+        raise _unsound(f"its directory has {nbytes:,} bytes, more than any checkpoint needs")
     data = source.read(start, nbytes)
     members: dict[str, Member] = {}
     spans: list[tuple[int, int, str]] = []
@@ -206,7 +214,13 @@ def _directory(source: Source) -> tuple[int, int, int]:
     at = tail.rfind(_END_MAGIC)
     if at < 0 or len(tail) - at < _END.size:
         raise NoDirectory
-    _, _, _, _, count, nbytes, start, _ = _END.unpack_from(tail, at)
+    _, disk, first_disk, _, count, nbytes, start, _ = _END.unpack_from(tail, at)
+    if disk not in (0, 0xFFFF) or first_disk not in (0, 0xFFFF):
+        raise CheckpointError(
+            f"The file is the last part of a zip that was split into {disk + 1}.",
+            "Put all parts into one folder, join them with `zip -s 0 part.zip --out whole.zip`, "
+            "and open that.",
+        )
     locator_at = tail_start + at - _LOCATOR.size
     if locator_at >= 0:
         locator = source.read(locator_at, _LOCATOR.size)

@@ -114,7 +114,7 @@ def test_a_folder_of_several_checkpoints_asks_to_choose_one(tmp_path: Path) -> N
 
 
 def test_an_empty_folder_is_said_to_hold_none(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="without a checkpoint"):
+    with pytest.raises(SourceError, match="no checkpoint in it"):
         open_checkpoint(tmp_path)
 
 

@@ -1,0 +1,238 @@
+"""A checkpoint inside a gzip, bzip2, xz, zip or tar file opens, within bounds."""
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import random
+import resource
+import subprocess
+import tarfile
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from huggingface_hub import save_torch_state_dict
+
+from core.checkpoint import open_checkpoint
+from core.checkpoint.tensors import read_tensor
+from core.errors import CheckpointError, LoupeError, SourceError
+
+PACKERS: Mapping[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+}
+
+
+def weights() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return {"conv.weight": torch.randn(8, 3, 3, 3), "conv.bias": torch.randn(8)}
+
+
+def saved(kind: str) -> bytes:
+    if kind == "safetensors":
+        return safetensors.torch.save(weights())
+    data = io.BytesIO()
+    torch.save(weights(), data, _use_new_zipfile_serialization=kind == "zip")
+    return data.getvalue()
+
+
+def assert_opens(path: Path, scratch: Path | None = None) -> None:
+    checkpoint = open_checkpoint(path, scratch=scratch)
+    assert set(checkpoint.state_dict()) == set(weights())
+    for key, tensor in weights().items():
+        assert torch.equal(read_tensor(checkpoint.state_dict()[key]), tensor)
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
+@pytest.mark.parametrize("packer", PACKERS)
+def test_a_packed_checkpoint_opens_and_leaves_nothing_behind(
+    tmp_path: Path, packer: str, kind: str
+) -> None:
+    path, scratch = tmp_path / "model.pth.packed", tmp_path / "scratch"
+    scratch.mkdir()
+    data = saved(kind)
+    path.write_bytes(PACKERS[packer](data))
+    checkpoint = open_checkpoint(path, scratch=scratch)
+    for key, tensor in weights().items():
+        assert torch.equal(read_tensor(checkpoint.state_dict()[key]), tensor)
+    assert any(packer in note for note in checkpoint.notes)
+    assert checkpoint.size == path.stat().st_size
+    assert list(scratch.iterdir()) == []
+
+
+def test_gzip_files_one_after_another_are_one(tmp_path: Path) -> None:
+    data = saved("zip")
+    (tmp_path / "m.gz").write_bytes(gzip.compress(data[:999]) + gzip.compress(data[999:]))
+    assert_opens(tmp_path / "m.gz")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_zip_that_holds_one_checkpoint_opens_it(tmp_path: Path, method: int) -> None:
+    with zipfile.ZipFile(tmp_path / "release.zip", "w", method) as archive:
+        archive.writestr("release/README.md", "weights")
+        archive.writestr("release/model.pth", saved("zip"))
+        archive.writestr("__MACOSX/release/._model.pth", b"finder")
+    assert_opens(tmp_path / "release.zip")
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT])
+def test_a_tar_that_holds_one_checkpoint_opens_it(tmp_path: Path, mode: str, form: int) -> None:
+    long_name = "release/" + "deep/" * 18 + "model.safetensors"
+    with tarfile.open(tmp_path / "release.tar", mode, format=form) as archive:  # type: ignore[call-overload]
+        for name, data in (("release/notes.txt", b"hello"), (long_name, saved("safetensors"))):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    assert_opens(tmp_path / "release.tar")
+
+
+@pytest.mark.parametrize("packing", ["zip", "deflated", "tar", "tar.gz"])
+def test_shards_in_an_archive_are_one_checkpoint(tmp_path: Path, packing: str) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    save_torch_state_dict(weights(), folder, max_shard_size=500)
+    assert len(list(folder.glob("*-of-*"))) == 2
+    path = tmp_path / f"model.{packing}"
+    if packing.startswith("tar"):
+        subprocess.run(["tar", "-caf", path, "-C", tmp_path, "model"], check=True)
+    else:
+        method = zipfile.ZIP_DEFLATED if packing == "deflated" else zipfile.ZIP_STORED
+        with zipfile.ZipFile(path, "w", method) as archive:
+            for file in folder.iterdir():
+                archive.write(file, f"model/{file.name}")
+    checkpoint = open_checkpoint(path)
+    for key, tensor in weights().items():
+        assert torch.equal(read_tensor(checkpoint.state_dict()[key]), tensor)
+
+
+def test_several_checkpoints_in_an_archive_are_listed(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for epoch in range(3):
+            archive.writestr(f"epoch{epoch}.pth", saved("zip"))
+    with pytest.raises(SourceError, match=r"epoch0\.pth, epoch1\.pth, epoch2\.pth"):
+        open_checkpoint(tmp_path / "all.zip")
+
+
+def test_an_archive_within_an_archive_is_named(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as archive:
+        archive.writestr("model.pth", gzip.compress(saved("zip")))
+    with pytest.raises(CheckpointError, match="gzip archive"):
+        open_checkpoint(tmp_path / "outer.zip")
+
+
+@pytest.mark.parametrize("packer", PACKERS)
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_a_packed_file_that_is_cut_off_is_said(tmp_path: Path, packer: str, share: float) -> None:
+    data = PACKERS[packer](random.Random(1).randbytes(5000) + saved("zip"))
+    (tmp_path / "m").write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(CheckpointError, match=r"cut off|damaged"):
+        open_checkpoint(tmp_path / "m")
+
+
+@pytest.mark.parametrize("packer", PACKERS)
+def test_a_damaged_packed_file_is_said(tmp_path: Path, packer: str) -> None:
+    data = bytearray(PACKERS[packer](random.Random(1).randbytes(5000)))
+    for at in range(20, len(data), 97):
+        data[at] ^= 0x55
+    (tmp_path / "m").write_bytes(data)
+    with pytest.raises(CheckpointError):
+        open_checkpoint(tmp_path / "m")
+
+
+@pytest.mark.parametrize("packer", [*PACKERS, "zip"])
+def test_a_bomb_is_refused_before_it_costs_anything(tmp_path: Path, packer: str) -> None:
+    path, scratch = tmp_path / "bomb", tmp_path / "scratch"
+    scratch.mkdir()
+    pieces = [bytes(1 << 22)] * 100
+    if packer == "zip":
+        with (
+            zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+            archive.open("model.pth", "w") as member,
+        ):
+            for piece in pieces:
+                member.write(piece)
+    else:
+        name = {"gzip": "gzip -1", "bzip2": "bzip2 -1", "xz": "xz -0"}[packer]
+        with path.open("wb") as file:
+            process = subprocess.Popen(name.split(), stdin=subprocess.PIPE, stdout=file)
+            assert process.stdin is not None
+            for piece in pieces:
+                process.stdin.write(piece)
+            process.communicate()
+    start = time.thread_time()
+    with pytest.raises(CheckpointError, match="unpacks to more"):
+        open_checkpoint(path, scratch=scratch)
+    assert time.thread_time() - start < 2
+    assert list(scratch.iterdir()) == []
+
+
+def test_an_encrypted_zip_says_so(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "secret.zip", "w") as archive:
+        archive.writestr("model.pth", saved("zip"))
+    data = bytearray((tmp_path / "secret.zip").read_bytes())
+    data[data.rfind(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "secret.zip").write_bytes(data)
+    with pytest.raises(CheckpointError, match="encrypted"):
+        open_checkpoint(tmp_path / "secret.zip")
+
+
+def test_the_last_part_of_a_split_zip_says_so(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "part.zip", "w") as archive:
+        archive.writestr("model.pth", saved("zip"))
+    data = bytearray((tmp_path / "part.zip").read_bytes())
+    data[data.rfind(b"PK\x05\x06") + 4] = 2
+    (tmp_path / "part.zip").write_bytes(data)
+    with pytest.raises(CheckpointError, match="split into 3"):
+        open_checkpoint(tmp_path / "part.zip")
+
+
+@pytest.mark.parametrize("name", ["../../escape.pth", "/etc/escape.pth", "a\\..\\b.pth"])
+def test_a_members_name_leads_nowhere(tmp_path: Path, name: str) -> None:
+    before = set(tmp_path.parent.iterdir())
+    with tarfile.open(tmp_path / "climb.tar", "w") as archive:
+        member = tarfile.TarInfo(name)
+        member.size = len(saved("zip"))
+        archive.addfile(member, io.BytesIO(saved("zip")))
+        link = tarfile.TarInfo("link.pth")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    assert_opens(tmp_path / "climb.tar")
+    assert set(tmp_path.parent.iterdir()) == before
+    assert not os.path.lexists("/etc/escape.pth")
+
+
+def test_a_tar_of_other_things_is_named(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "photos.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo("cat.jpg"), io.BytesIO())
+    with pytest.raises(CheckpointError, match=r"tar archive.*cat\.jpg"):
+        open_checkpoint(tmp_path / "photos.tar")
+
+
+def test_lying_tar_headers_are_refused_or_opened(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "m.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        member = tarfile.TarInfo("x" * 150 + ".pth")
+        member.size = len(saved("zip"))
+        archive.addfile(member, io.BytesIO(saved("zip")))
+    data = (tmp_path / "m.tar").read_bytes()
+    rng = random.Random(3)
+    for _ in range(300):
+        changed = bytearray(data)
+        header = rng.choice([0, 512, 1024])
+        changed[header + rng.randrange(512)] = rng.randrange(256)
+        changed[header + 148 : header + 156] = b" " * 8
+        changed[header + 148 : header + 155] = b"%06o\0" % sum(changed[header : header + 512])
+        (tmp_path / "m.tar").write_bytes(changed)
+        try:
+            open_checkpoint(tmp_path / "m.tar")
+        except LoupeError as error:
+            message = str(error)
+            assert len(message) < 900
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 8 << 20
