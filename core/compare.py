@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from core.change_sentence import change_sentence
-from core.checkpoint.entries import ITEMSIZES, StateDict, TensorEntry
+from core.checkpoint.entries import ITEMSIZES, PACKED, StateDict, TensorEntry
 from core.comparison import Comparison, Evidence, Row, State, stripped
 from core.jobs import Progress
+from core.layouts import STRIDED, arrangement, parts
 
 CHUNK_BYTES = 1 << 20
 """Bytes read at once from each file where bytes are compared."""
@@ -105,6 +106,33 @@ def _judge(a: TensorEntry | None, b: TensorEntry | None) -> tuple[State, Evidenc
         return State.ONLY_B, Evidence.KEY
     if b is None:
         return State.ONLY_A, Evidence.KEY
+    if a.form is None and b.form is None:
+        return _judge_strided(a, b)
+    if a.shape != b.shape:
+        return State.RESHAPED, Evidence.SHAPE
+    if a.dtype != b.dtype:
+        return State.RECAST, Evidence.DTYPE
+    if arrangement(a) != arrangement(b):
+        in_pieces = arrangement(a)[0] == arrangement(b)[0] == STRIDED and a.records and b.records
+        return State.CHANGED, Evidence.BYTES if in_pieces else Evidence.LAYOUT
+    judged = [_judge_part(x, y) for x, y in zip(parts(a), parts(b), strict=True)]
+    for state, evidence in judged:
+        if state is not State.SAME and evidence is not Evidence.BYTES:
+            return State.CHANGED, evidence
+    found = {evidence for _, evidence in judged}
+    for evidence in (Evidence.BYTES, Evidence.NO_BYTES, Evidence.CHECKSUM, Evidence.RECORD):
+        if evidence in found:
+            return State.CHANGED if evidence is Evidence.BYTES else State.SAME, evidence
+    return State.SAME, Evidence.SHAPE
+
+
+def _judge_part(a: TensorEntry, b: TensorEntry) -> tuple[State, Evidence]:
+    """As for strided tensors; parts whose shapes or dtypes differ are another layout."""
+    state, evidence = _judge_strided(a, b)
+    return state, Evidence.LAYOUT if state in (State.RESHAPED, State.RECAST) else evidence
+
+
+def _judge_strided(a: TensorEntry, b: TensorEntry) -> tuple[State, Evidence]:
     if a.shape != b.shape:
         return State.RESHAPED, Evidence.SHAPE
     if a.dtype != b.dtype:
@@ -131,10 +159,18 @@ def _same_view(a: TensorEntry, b: TensorEntry) -> bool:
     return (
         a.storage_offset == b.storage_offset
         and a.transforms == b.transforms
+        and _same_order(a, b)
         and all(
             x == y for x, y, length in zip(a.stride, b.stride, a.shape, strict=True) if length > 1
         )
     )
+
+
+def _same_order(a: TensorEntry, b: TensorEntry) -> bool:
+    """Whether the bytes of a number come in the same order in both records."""
+    assert a.record is not None
+    assert b.record is not None
+    return ITEMSIZES[a.stored_dtype] == 1 or a.record.big_endian == b.record.big_endian
 
 
 def _covers_its_record(entry: TensorEntry) -> bool:
@@ -153,9 +189,26 @@ def _covers_its_record(entry: TensorEntry) -> bool:
 
 def _equal_pieces(a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, bool]]:
     """Yield (bytes compared so far, whether the latest piece is equal)."""
-    if a.transforms == b.transforms and _is_contiguous(a) and _is_contiguous(b):
-        yield from _equal_runs(a, b)
+    if arrangement(a) != arrangement(b):  # one tensor, cut into other pieces
+        yield from _equal_values(a, b)
         return
+    done = 0
+    for x, y in zip(parts(a), parts(b), strict=True):
+        if x.numel == 0 or not (x.records or y.records):
+            continue
+        runs = _plain_run(x) and _plain_run(y) and _same_order(x, y)
+        compared = _equal_runs if runs and x.transforms == y.transforms else _equal_values
+        nbytes = 0
+        for nbytes, alike in compared(x, y):
+            yield done + nbytes, alike
+        done += nbytes
+
+
+def _plain_run(entry: TensorEntry) -> bool:
+    return entry.record is not None and _is_contiguous(entry) and entry.stored_dtype not in PACKED
+
+
+def _equal_values(a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, bool]]:
     import torch  # only here: what checksums or plain runs of bytes tell needs no torch
 
     from core.elements import blocks

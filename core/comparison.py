@@ -26,6 +26,7 @@ class Evidence(StrEnum):
     KEY = "key"
     SHAPE = "shape"
     DTYPE = "dtype"
+    LAYOUT = "layout"
     RECORD = "same record"
     CHECKSUM = "checksum"
     BYTES = "bytes"
@@ -36,6 +37,8 @@ EVIDENCE: Mapping[Evidence, str] = {
     Evidence.KEY: "The key is in one of the two only.",
     Evidence.SHAPE: "The shapes differ, or both hold no element; no byte was read.",
     Evidence.DTYPE: "The dtypes differ; no byte was read.",
+    Evidence.LAYOUT: "One is quantized with other scales than the other, or is sparse or nested "
+    "in another way; no element was read.",
     Evidence.RECORD: "Both point at the same bytes of the same file.",
     Evidence.CHECKSUM: "The CRC-32 checksums that torch.save kept in both files; no byte was "
     "read. Two different tensors have the same checksum once in four billion times.",

@@ -34,9 +34,14 @@ def blocks(entry: TensorEntry, size: int = BLOCK) -> Iterator[torch.Tensor]:
         whole = piece.numel() - piece.numel() % size
         for start in range(0, whole, size):
             yield piece[start : start + size]
-        rest = piece[whole:].clone() if whole < piece.numel() else None
+        rest = _kept(piece[whole:]) if whole < piece.numel() else None
     if rest is not None:
         yield rest
+
+
+def _kept(piece: torch.Tensor) -> torch.Tensor:
+    """A copy, by its bytes: torch cannot copy elements of every dtype."""
+    return piece.view(torch.uint8).clone().view(piece.dtype)
 
 
 def float64_buffer(size: int = BLOCK) -> torch.Tensor:

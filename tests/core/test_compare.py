@@ -8,10 +8,11 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import resnet18
 
-from core.checkpoint import open_checkpoint
+from core.checkpoint import StateDict, open_checkpoint
 from core.compare import bytes_to_read, compare
 from core.comparison import Evidence, State
 from core.jobs import Cancelled, Progress
+from tests.core.odd_tensors import ODD, in_pieces, turn_round
 
 
 @pytest.fixture(scope="module")
@@ -265,3 +266,119 @@ def test_progress_counts_the_bytes_and_a_cancel_stops_it(weights, saved):
     progress.cancel()
     with pytest.raises(Cancelled):
         compare(a, b, progress=progress)
+
+
+LEGACY = {"_use_new_zipfile_serialization": False}
+
+
+@pytest.mark.parametrize("options", [{}, LEGACY], ids=["checksums", "bytes"])
+def test_tensors_of_every_layout_equal_themselves(saved, options):
+    kept = {key: tensor for key, tensor in ODD.items() if key != "nested" or not options}
+    found = compare(saved(kept, **options), saved(kept, **options))
+    assert found.sentence == f"Identical: all {len(kept)} tensors have the same bytes."
+
+
+@pytest.mark.parametrize("options", [{}, LEGACY], ids=["checksums", "bytes"])
+def test_other_scales_are_a_change_though_the_integers_are_the_same(saved, options):
+    a = saved({key: ODD[key] for key in ("per_tensor", "per_channel")}, **options)
+    integers = ODD["per_channel"].int_repr()
+    scales = ODD["per_channel"].q_per_channel_scales() * 2
+    points = ODD["per_channel"].q_per_channel_zero_points()
+    b = saved(
+        {
+            "per_tensor": torch._make_per_tensor_quantized_tensor(
+                ODD["per_tensor"].int_repr(), 0.03, 3
+            ),
+            "per_channel": torch._make_per_channel_quantized_tensor(integers, scales, points, 0),
+        },
+        **options,
+    )
+    rows = {row.key: row for row in compare(a, b).rows}
+    assert rows["per_tensor"].evidence is Evidence.LAYOUT
+    assert {row.state for row in rows.values()} == {State.CHANGED}
+
+
+def test_one_integer_of_a_quantized_tensor_is_a_change(saved):
+    other = ODD["per_tensor"].int_repr()
+    other[0, 0] += 1
+    other = torch._make_per_tensor_quantized_tensor(other, 0.02, 3)
+    for options in ({}, LEGACY):
+        found = compare(saved({"w": ODD["per_tensor"]}, **options), saved({"w": other}, **options))
+        assert found.rows[0].state is State.CHANGED
+
+
+def test_integers_smaller_than_a_byte_are_compared(saved):
+    numbers = torch.linspace(-1, 1, 40).reshape(8, 5)
+    scales, points = torch.full((8,), 0.1), torch.zeros(8)
+    made = [
+        torch.quantize_per_channel(each, scales, points, 0, torch.quint4x2)
+        for each in (numbers, numbers.flip(1))
+    ]
+    a, same, other = (saved({"w": each}, **LEGACY) for each in (made[0], made[0], made[1]))
+    assert compare(a, same).rows[0].state is State.SAME
+    assert compare(a, other).rows[0].state is State.CHANGED
+
+
+@pytest.mark.parametrize("options", [{}, LEGACY], ids=["checksums", "bytes"])
+def test_sparse_tensors_are_compared_by_their_parts(saved, options):
+    moved = torch.roll(torch.eye(6), 1, 0)
+    a = saved({key: ODD[key] for key in ("coo", "csr")}, **options)
+    b = saved({"coo": moved.to_sparse().coalesce(), "csr": ODD["csr"] * 2}, **options)
+    assert {row.state for row in compare(a, b).rows} == {State.CHANGED}
+
+
+def test_a_sparse_tensor_with_more_values_or_of_another_layout_is_changed(saved):
+    dense = torch.eye(6)
+    dense[0, 3] = 1
+    a = saved({"more": ODD["coo"], "layout": ODD["coo"], "dense": ODD["coo"]})
+    b = saved({"more": dense.to_sparse(), "layout": ODD["csr"], "dense": torch.eye(6)})
+    rows = compare(a, b).rows
+    assert {(row.state, row.evidence) for row in rows} == {(State.CHANGED, Evidence.LAYOUT)}
+
+
+def test_other_rows_of_a_nested_tensor_are_a_change(saved):
+    other = torch.nested.nested_tensor([torch.ones(2, 3), torch.ones(4, 3)])
+    found = compare(saved({"w": ODD["nested"]}), saved({"w": other}))
+    assert found.rows[0].state is State.CHANGED
+
+
+def halves(state_dict, key="w", shape=(6, 4)):
+    """`top` and `bottom` of a file as one tensor."""
+    pieces = {(0, 0): state_dict["top"], (3, 0): state_dict["bottom"]}
+    return StateDict([in_pieces(key, pieces, shape)])
+
+
+def test_the_same_pieces_are_told_by_their_checksums(saved):
+    whole = torch.arange(24.0).reshape(6, 4)
+    a = halves(saved({"top": whole[:3].clone(), "bottom": whole[3:].clone()}))
+    b = halves(saved({"top": whole[:3].clone(), "bottom": whole[3:].clone()}))
+    c = halves(saved({"top": whole[:3].clone(), "bottom": whole[3:] + 1}))
+    for other, state in ((b, State.SAME), (c, State.CHANGED)):
+        row = compare(a, other).rows[0]
+        assert (row.state, row.evidence) == (state, Evidence.CHECKSUM)
+    assert bytes_to_read(a, b) == bytes_to_read(a, c) == 0
+
+
+def test_a_tensor_in_pieces_and_a_whole_one_are_compared_by_their_values(saved):
+    whole = torch.arange(24.0).reshape(6, 4)
+    pieces = halves(saved({"top": whole[:3].clone(), "bottom": whole[3:].clone()}))
+    row = compare(pieces, saved({"w": whole})).rows[0]
+    assert (row.state, row.evidence) == (State.SAME, Evidence.BYTES)
+    assert compare(pieces, saved({"w": whole * 2})).rows[0].state is State.CHANGED
+
+
+def test_a_file_from_a_big_endian_machine_has_the_same_values(saved, tmp_path):
+    whole = torch.arange(24.0).reshape(6, 4)
+    torch.save({"w": whole}, tmp_path / "little.pth")
+    turn_round(tmp_path / "little.pth", tmp_path / "big.pth", 4)
+    big = open_checkpoint(tmp_path / "big.pth").state_dict()
+    row = compare(big, saved({"w": whole})).rows[0]
+    assert (row.state, row.evidence) == (State.SAME, Evidence.BYTES)
+    assert compare(big, saved({"w": whole + 1})).rows[0].state is State.CHANGED
+
+
+def test_a_meta_tensor_and_one_in_pieces_differ(saved):
+    pieces = halves(saved({"top": torch.ones(3, 4), "bottom": torch.ones(3, 4)}))
+    meta = saved({"w": torch.ones(6, 4, device="meta")})
+    assert compare(pieces, meta).rows[0].state is State.CHANGED
+    assert compare(meta, meta).rows[0].evidence is Evidence.NO_BYTES
