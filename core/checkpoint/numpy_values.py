@@ -169,7 +169,8 @@ def _values(dtype: InertDtype, data: bytes, count: int) -> list[Tree] | None:
         ]
     decode = _DECODERS.get(dtype.code[:1])
     width = len(data) // count if count else 0
-    if decode is None or width * count != len(data):
+    dated = dtype.code[:1] in ("M", "m")
+    if decode is None or width * count != len(data) or (dated and count and width != TIME_BYTES):
         return None
     return [decode(dtype, data[at * width : (at + 1) * width]) for at in range(count)]
 
@@ -186,6 +187,9 @@ def _wide_text(dtype: InertDtype, raw: bytes) -> str:
 def _narrow_text(_dtype: InertDtype, raw: bytes) -> str:
     return raw.rstrip(b"\0").decode("utf-8", "replace")
 
+
+TIME_BYTES = 8
+"""What a date or a span of time takes, whatever its unit."""
 
 _MICROSECONDS: Mapping[str, int] = {
     "W": 604_800_000_000,

@@ -292,6 +292,13 @@ def test_every_kind_of_numpy_value_is_told_or_named(tmp_path: Path, protocol: in
     }
 
 
+def test_a_date_of_another_width_than_dates_have_is_named_alone(tmp_path: Path) -> None:
+    saved = {"w": torch.ones(1), "days": np.array(["2024-02-29"] * 3, dtype="M8[D]")}
+    torch.save(saved, tmp_path / "days.pth")
+    renamed(tmp_path / "days.pth", tmp_path / "wrong.pth", b"K\x03\x85q", b"K\x02\x85q")
+    assert open_checkpoint(tmp_path / "wrong.pth").metadata == {"days": "numpy array of M8, 2"}
+
+
 def renamed(source: Path, target: Path, before: bytes, after: bytes) -> None:
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
         for name in old.namelist():
