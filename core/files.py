@@ -1,17 +1,19 @@
 """References to files, such as a link can hold, and the files that they stand for.
 
-`sha256:<digest>/<name>` is an upload, `root:<number>/<path>` a file of a server folder,
-`sample:<name>` a bundled one, `bench:<number>` one that the server's owner named at the start.
+`sha256:<digest>/<name>` is an upload, `set:<digest>/<name>` several that are one checkpoint,
+`root:<number>/<path>` a file or a folder of a server folder, `sample:<name>` a bundled one, and
+`bench:<number>` a file or a folder that the server's owner named at the start.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from core.checkpoint.file_set import FileSet, file_or_set
 from core.errors import SourceError
-from core.folders import resolve_inside
+from core.folders import find_inside
 from core.samples import SAMPLES
 from core.settings import Settings
 from core.store import Store
@@ -19,11 +21,19 @@ from core.store import Store
 
 @dataclass(frozen=True, slots=True)
 class LocatedFile:
-    """Where a reference leads: the path, what people call the file, its SHA-256 if known."""
+    """Where a reference leads: the path, or the files that are one checkpoint; what people call
+    it; and what is equal for equal contents where that is known."""
 
-    path: Path
+    path: Path | FileSet
     name: str
     identity: str | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that may be read."""
+        if isinstance(self.path, Path):
+            return (self.path,)
+        return tuple(path for path in self.path.files.values() if isinstance(path, Path))
 
 
 def locate(reference: str, settings: Settings, store: Store) -> LocatedFile:
@@ -39,14 +49,14 @@ def locate(reference: str, settings: Settings, store: Store) -> LocatedFile:
         return LocatedFile(path, name or digest[:12], f"sha256:{digest}")
     if kind == "root":
         number, _, relative = rest.partition("/")
-        path = resolve_inside(_chosen(settings.roots, number, "server folder"), relative)
-        return LocatedFile(path, path.name)
+        root = _chosen(settings.roots, number, "server folder")
+        return LocatedFile(find_inside(root, relative), PurePosixPath(relative).name or root.name)
     if kind == "sample" and rest in SAMPLES:
         path = SAMPLES[rest].path
         return LocatedFile(path, path.name)
     if kind == "bench":
-        path = _chosen(settings.bench, rest, "file from the command line")
-        return LocatedFile(path, path.name)
+        named = _chosen(settings.bench, rest, "file from the command line")
+        return LocatedFile(file_or_set(named), named.name)
     raise SourceError("The link names a file in an unknown way.", "Open the file again.")
 
 

@@ -8,14 +8,15 @@ import pandas as pd
 import streamlit as st
 
 from core.errors import SourceError
-from core.folders import list_folder
+from core.folders import holds_checkpoint, list_folder
 from pages.components.resources import settings
 
 HEIGHT = 260
 
 
 def folder_browser(slot: str) -> str | None:
-    """Draw a root's folders and files; the reference of the file that was just chosen."""
+    """Draw a root's folders and files; the reference of the file, or of the folder that is one
+    checkpoint, that was just chosen."""
     roots = settings().roots
     if not roots:
         st.caption(
@@ -33,6 +34,7 @@ def folder_browser(slot: str) -> str | None:
     folder: str = st.session_state.get(place, "")
     try:
         entries = list_folder(roots[root], folder)
+        whole = holds_checkpoint(roots[root], folder)
     except SourceError as error:
         st.session_state[place] = ""
         st.error(str(error), icon=":material/error:")
@@ -43,6 +45,14 @@ def folder_browser(slot: str) -> str | None:
                 st.session_state[place] = folder.rpartition("/")[0]
                 st.rerun()
             st.code(folder, language=None)
+    if whole and st.button(
+        "Open this folder as one checkpoint",
+        key=f"whole-{slot}",
+        type="primary",
+        icon=":material/folder_copy:",
+        help="Its files are the parts of one: shards, or what a training library wrote together.",
+    ):
+        return f"root:{root}/{folder}"
     if not entries:
         st.caption("No checkpoint file and no folder here.")
         return None

@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.checkpoint import Checkpoint, open_checkpoint
-from core.files import locate
+from core.files import LocatedFile, locate
 from core.jobs import Jobs
 from core.pool import ModelPool
 from core.settings import Settings, read_settings
@@ -53,17 +53,27 @@ def model_pool() -> ModelPool:
 def open_file(reference: str) -> Checkpoint:
     """Open the file behind a reference, or take it from the ones that are open.
 
-    A file that was written to since is opened anew. Raises SourceError, CheckpointError.
+    It is opened anew once one of its files was written to. Raises SourceError, CheckpointError.
     """
     located = locate(reference, settings(), store())
+    marks = tuple(_marks(path) for path in located.files)
+    return _opened(located.name, located.identity, located.files, marks, located)
+
+
+def _marks(path: Path) -> tuple[int, int, int]:
     try:
-        status = located.path.stat()
-        marks = (status.st_ino, status.st_size, status.st_mtime_ns)
+        status = path.stat()
     except OSError:
-        marks = (0, 0, 0)
-    return _opened(str(located.path), marks, located.name, located.identity)
+        return 0, 0, 0
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 @st.cache_resource(max_entries=OPEN_CHECKPOINTS, show_spinner="Reading the table of contents")
-def _opened(path: str, marks: tuple[int, int, int], name: str, identity: str | None) -> Checkpoint:
-    return open_checkpoint(Path(path), name=name, identity=identity)
+def _opened(
+    name: str,
+    identity: str | None,
+    files: tuple[Path, ...],
+    marks: tuple[tuple[int, int, int], ...],
+    _located: LocatedFile,
+) -> Checkpoint:
+    return open_checkpoint(_located.path, name=name, identity=identity)

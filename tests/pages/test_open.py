@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import save_torch_state_dict
 from streamlit.testing.v1 import AppTest
 
 REPOSITORY = Path(__file__).parents[2]
@@ -57,7 +58,7 @@ def test_metadata_and_notes_are_shown(app: AppTest, tmp_path: Path) -> None:
     app.query_params["a"] = "root:0/x.pth"
     app.run()
     assert "PyTorch 2.3.1" in words(app)
-    assert "1 tensors hold no element" in words(app)
+    assert "1 tensor holds no element" in words(app)
     assert '"torch_version"' in app.json[0].value
 
 
@@ -78,3 +79,40 @@ def test_what_cannot_be_opened_is_a_sentence_and_the_slot_stays(
     assert not app.exception
     assert any(said in error.value for error in app.error)
     assert "Early" in [button.label for button in app.button]
+
+
+def sharded(folder: Path) -> None:
+    tensors = {f"layer{index}.weight": torch.ones(64, 8) for index in range(6)}
+    folder.mkdir()
+    save_torch_state_dict(tensors, folder, max_shard_size=5_000)
+
+
+def test_a_server_folder_of_shards_opens_as_one_checkpoint(app: AppTest, tmp_path: Path) -> None:
+    sharded(tmp_path / "model")
+    app.session_state["folder-A-0"] = "model"
+    app.run()
+    assert not app.exception
+    app.button(key="whole-A").click().run()
+    assert not app.exception
+    assert app.metric[0].value == "6"
+    assert app.query_params["a"] == ["root:0/model"]
+    assert "safetensors shards" in words(app)
+
+
+def test_a_set_is_opened_anew_once_one_of_its_files_changed(app: AppTest, tmp_path: Path) -> None:
+    sharded(tmp_path / "model")
+    app.query_params["a"] = "root:0/model"
+    app.run()
+    shard = next((tmp_path / "model").glob("*-00002-of-*"))
+    shard.write_bytes(shard.read_bytes()[:-100])
+    app.run()
+    assert any(shard.name in error.value for error in app.error)
+
+
+def test_a_folder_without_a_checkpoint_offers_no_such_thing(app: AppTest, tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    torch.save({"w": torch.ones(2)}, tmp_path / "runs" / "a.pth")
+    app.session_state["folder-A-0"] = "runs"
+    app.run()
+    assert not app.exception
+    assert "Open this folder as one checkpoint" not in [button.label for button in app.button]
