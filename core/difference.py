@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
-from core.checkpoint.entries import TensorEntry
-from core.elements import as_float64, blocks, exact_integers, float64_buffer
+from core.checkpoint.entries import Nested, Sparse, TensorEntry
+from core.elements import as_float64, exact_integers, float64_buffer, numbers
 from core.errors import LoupeError
 from core.jobs import Progress
 
@@ -42,19 +42,17 @@ class Numbers:
 
 
 def comparable(a: TensorEntry | None, b: TensorEntry | None) -> bool:
-    """Whether the two have numbers: both are there with bytes, and their shapes are equal."""
-    return (
-        a is not None
-        and b is not None
-        and a.shape == b.shape
-        and a.record is not None
-        and b.record is not None
-    )
+    """Whether the two have numbers: both are there with bytes, their shapes are equal, and each
+    element of one has its element of the other, as in a sparse or a nested tensor it has not."""
+    if a is None or b is None or a.shape != b.shape:
+        return False
+    return all(entry.records and not isinstance(entry.form, Sparse | Nested) for entry in (a, b))
 
 
 def difference(a: TensorEntry, b: TensorEntry, progress: Progress | None = None) -> Numbers:
     """Measure B against A in float64, whatever their dtypes; progress counts elements.
 
+    A quantized tensor's numbers are those that its scales give.
     Raises LoupeError where the shapes differ, SourceError where the bytes are gone, Cancelled.
     """
     ((_, numbers),) = differences([(a, b)], progress)
@@ -73,11 +71,12 @@ def differences(
     for index, (a, b) in enumerate(pairs):
         if not comparable(a, b):
             raise LoupeError(
-                f"{a.key} and {b.key} have no numbers: their shapes differ, or one holds no data.",
-                "Choose tensors that both files hold with the same shape.",
+                f"{a.key} and {b.key} have no numbers: their shapes differ, or one holds no data, "
+                "or is sparse or nested.",
+                "Choose dense tensors that both files hold with the same shape.",
             )
         sums = _Sums()
-        for x, y in zip(blocks(a), blocks(b), strict=True):
+        for x, y in zip(numbers(a), numbers(b), strict=True):
             sums.add(x, y)
             done += x.numel()
             if progress is not None:

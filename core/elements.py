@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 
 import torch
 
-from core.checkpoint.entries import TensorEntry
-from core.checkpoint.tensors import chunks
+from core.checkpoint.entries import Quantized, TensorEntry
+from core.checkpoint.tensors import chunks, read_tensor
+from core.errors import CheckpointError, LoupeError
+from core.layouts import stored_values
 
 BLOCK = 3 << 13
 """Elements a block: three float64 blocks stay in a core's cache, which is what makes it fast.
@@ -39,6 +42,49 @@ def blocks(entry: TensorEntry, size: int = BLOCK) -> Iterator[torch.Tensor]:
         yield rest
 
 
+def numbers(entry: TensorEntry, size: int = BLOCK) -> Iterator[torch.Tensor]:
+    """As `blocks`, but the numbers that are meant: a quantized tensor's integers with its scales
+    applied, in float32, and of a sparse or a nested tensor the values that the file holds.
+
+    Raises as `blocks` does, and CheckpointError where the scales do not go with the tensor.
+    """
+    stored = stored_values(entry)
+    if not isinstance(stored.form, Quantized) or stored.transforms:
+        yield from blocks(stored, size)
+        return
+    scale, zero_point, inner = _scales(stored, stored.form)
+    at = 0
+    for block in blocks(stored, size):
+        slices = torch.arange(at, at + block.numel()).div_(inner, rounding_mode="floor")
+        channel = slices.remainder_(scale.numel())
+        at += block.numel()
+        dequantized = (block.to(torch.float64) - zero_point[channel]) * scale[channel]
+        yield dequantized.to(torch.float32)
+
+
+def _scales(entry: TensorEntry, form: Quantized) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """The scales and zero points in float64, and how many elements in a row share one."""
+    axis = form.axis
+    wanted, inner = 1, max(1, entry.numel)
+    if axis is not None and -len(entry.shape) <= axis < len(entry.shape):
+        axis %= len(entry.shape)
+        wanted, inner = entry.shape[axis], prod(entry.shape[axis + 1 :])
+    found = []
+    for part in (form.scale, form.zero_point):
+        if isinstance(part, TensorEntry):
+            if part.numel != wanted:
+                raise CheckpointError(
+                    f"The quantized tensor {entry.key} has {part.numel:,} scales where "
+                    f"{wanted:,} are needed.",
+                    "The file is damaged: get it again from where it came from.",
+                )
+            found.append(read_tensor(part).reshape(-1).to(torch.float64))
+        else:
+            found.append(torch.full((wanted,), float(part), dtype=torch.float64))
+    scale, zero_point = found
+    return scale, zero_point, inner
+
+
 def _kept(piece: torch.Tensor) -> torch.Tensor:
     """A copy, by its bytes: torch cannot copy elements of every dtype."""
     return piece.view(torch.uint8).clone().view(piece.dtype)
@@ -53,11 +99,18 @@ def as_float64(block: torch.Tensor, buffer: torch.Tensor) -> torch.Tensor:
     """The block's values as float64, written into the buffer; a view of it is returned.
 
     Exact for every dtype but integers beyond 2^53. Complex values become twice as many elements:
-    real part, imaginary part.
+    real part, imaginary part. Raises LoupeError for a dtype that torch cannot convert.
     """
     if block.is_complex():
         block = torch.view_as_real(block.to(torch.complex128)).reshape(-1)
-    return buffer[: block.numel()].copy_(block)
+    try:
+        return buffer[: block.numel()].copy_(block)
+    except NotImplementedError as error:
+        name = str(block.dtype).removeprefix("torch.")
+        raise LoupeError(
+            f"This PyTorch cannot turn {name} elements into numbers.",
+            "They can be compared by their bytes, and exported.",
+        ) from error
 
 
 def exact_integers(block: torch.Tensor) -> torch.Tensor | None:

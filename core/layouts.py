@@ -117,9 +117,8 @@ def numbers_note(entry: TensorEntry) -> str | None:
             return None
 
 
-def stored_bytes(entry: TensorEntry) -> int:
-    """Bytes of the stored elements themselves: what a file needs for this tensor alone."""
-    whole = entry.nbytes
-    if entry.form is None or isinstance(entry.form, Pieces):
-        whole = entry.numel * ITEMSIZES[entry.stored_dtype]
-    return whole
+def parts_bytes(entry: TensorEntry) -> int:
+    """Bytes of the stored elements: what a file needs for this tensor when it stands alone."""
+    if isinstance(entry.form, Quantized | Nested):
+        return entry.nbytes
+    return sum(part.numel * ITEMSIZES[part.stored_dtype] for part in parts(entry))

@@ -8,9 +8,9 @@ from enum import StrEnum
 
 import torch
 
-from core.checkpoint.entries import TensorEntry
+from core.checkpoint.entries import Nested, Quantized, Sparse, TensorEntry
 from core.checkpoint.tensors import read_tensor
-from core.elements import blocks
+from core.elements import numbers
 from core.jobs import Progress
 
 MAX_FILTERS = 64
@@ -51,13 +51,14 @@ class Picture:
 
 
 def picture(entry: TensorEntry, progress: Progress | None = None) -> Picture | None:
-    """Draw a tensor; None where there is nothing to see (a scalar, no elements, no bytes).
+    """Draw a tensor; None where there is nothing to see (a scalar, no elements, no bytes), and for
+    a sparse or a nested one, whose values have no places side by side.
 
     4-D tensors with a kernel larger than 1 × 1 are filters; of others, dimensions of 1 are left
     out, and all but the first are laid side by side. Reads in bounded memory; progress counts
     elements. Raises SourceError where the bytes are gone, and Cancelled.
     """
-    if entry.record is None or entry.numel < 2:
+    if not entry.records or entry.numel < 2 or isinstance(entry.form, Sparse | Nested):
         return None
     kernel = entry.shape[2:] if len(entry.shape) == 4 else ()
     if kernel and 1 < math.prod(kernel) <= MAX_CELLS**2 and not entry.dtype.startswith("complex"):
@@ -84,7 +85,10 @@ def _filters(entry: TensorEntry) -> Picture:
         how = "the first channel" if alone else f"the mean of their {channels} channels"
         how = "" if entry.shape[1] == 1 else how
     which = f"the first {shown} of {filters} filters" if shown < filters else f"{filters} filters"
-    parts = [which, f"{height} × {width}", how, "each scaled to its own range"]
+    scaled = "each scaled to its own range"
+    if isinstance(entry.form, Quantized):
+        scaled = f"their integers, {scaled}"
+    parts = [which, f"{height} × {width}", how, scaled]
     return Picture(PictureKind.FILTERS, _grid(_scaled(values)), ", ".join(filter(None, parts)))
 
 
@@ -120,7 +124,7 @@ def _averaged(
     sums = torch.zeros(cells, dtype=torch.float64)
     missing = torch.zeros(cells, dtype=torch.float64)
     done = 0
-    for piece in blocks(entry):
+    for piece in numbers(entry):
         values = (piece.abs() if piece.is_complex() else piece).to(torch.float64)
         if not math.isfinite(float(values.sum())):
             odd = (~values.isfinite()).to(torch.float64)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
-from core.checkpoint.entries import TensorEntry
-from core.elements import as_float64, blocks, exact_integers, float64_buffer, integer_shift
+from core.checkpoint.entries import Quantized, TensorEntry
+from core.elements import as_float64, exact_integers, float64_buffer, integer_shift, numbers
 from core.jobs import Progress
+from core.layouts import stored_values
 
 HISTOGRAM_BLOCK = 1 << 20
 """Elements counted at once: torch.histc shares even small blocks among threads, so large ones."""
@@ -52,16 +53,18 @@ def statistics(entry: TensorEntry, progress: Progress | None = None) -> Statisti
     """Read the tensor once and measure it in float64.
 
     Blocks are merged by Chan's formula (Chan, Golub, LeVeque 1979), so that a large mean does not
-    swallow a small spread. Progress counts elements.
-    Raises SourceError where the bytes are gone, and Cancelled.
+    swallow a small spread. Progress counts elements. A quantized tensor's numbers are those that
+    its scales give; of a sparse or a nested one, the values that the file holds are measured.
+    Raises SourceError where the bytes are gone, LoupeError for a dtype that has no numbers, and
+    Cancelled.
     """
     seen = _Moments()
-    done = 0
-    for block in blocks(entry):
+    done, total = 0, stored_values(entry).numel
+    for block in numbers(entry):
         seen.add(block)
         done += block.numel()
         if progress is not None:
-            progress.report(done, entry.numel, entry.key)
+            progress.report(done, total, entry.key)
     return seen.result(done, "magnitude" if entry.dtype.startswith("complex") else "value")
 
 
@@ -76,7 +79,7 @@ def histogram(
 
     Integers whose range is no wider than `bins` get a bin a value. `measured` are the tensor's
     statistics where they are known already, else it is read twice. None without finite elements.
-    Raises SourceError where the bytes are gone, and Cancelled.
+    Raises as `statistics` does.
     """
     known = measured or statistics(entry, progress)
     if known.min is None or known.max is None:
@@ -84,12 +87,12 @@ def histogram(
     low, high, bins = _range(entry, float(known.min), float(known.max), bins)
     counts = torch.zeros(bins, dtype=torch.float64)
     buffer = float64_buffer(HISTOGRAM_BLOCK)
-    done = 0
-    for block in blocks(entry, HISTOGRAM_BLOCK):
+    done, total = 0, stored_values(entry).numel
+    for block in numbers(entry, HISTOGRAM_BLOCK):
         counts += torch.histc(_finite(_magnitudes(block, buffer)), bins, low, high)
         done += block.numel()
         if progress is not None:
-            progress.report(done, entry.numel, entry.key)
+            progress.report(done, total, entry.key)
     edges = torch.linspace(low, high, bins + 1, dtype=torch.float64)
     return Histogram(
         tuple(float(edge) for edge in edges), tuple(int(count) for count in counts.tolist())
@@ -169,7 +172,7 @@ def _finite(values: torch.Tensor) -> torch.Tensor:
 
 def _range(entry: TensorEntry, low: float, high: float, bins: int) -> tuple[float, float, int]:
     whole = entry.dtype == "bool" or entry.dtype.lstrip("uq").startswith("int")
-    if whole and high - low < bins:
+    if whole and not isinstance(entry.form, Quantized) and high - low < bins:
         return low - 0.5, high + 0.5, int(high - low) + 1
     if low == high:
         spread = abs(low) * 0.5 or 0.5

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from core.checkpoint.entries import ITEMSIZES, TensorEntry
+from core.checkpoint.entries import TensorEntry
+from core.layouts import parts_bytes
 
 LEAST_WASTE = 1 << 20
 """Bytes below which nobody minds."""
 
 
 def stored_bytes(entry: TensorEntry) -> int:
-    """Bytes that the file must keep for this tensor: its whole record."""
-    return entry.record.nbytes if entry.record else 0
+    """Bytes that the file must keep for this tensor: its whole records, each once."""
+    places = {
+        (id(record.source), record.offset, record.name): record.nbytes for record in entry.records
+    }
+    return sum(places.values())
 
 
 def storage_note(entry: TensorEntry) -> str | None:
@@ -19,7 +23,7 @@ def storage_note(entry: TensorEntry) -> str | None:
     torch.save writes a tensor's whole storage, whatever part of it the tensor shows; other tensors
     of the file may show other parts of it.
     """
-    shown = entry.numel * ITEMSIZES[entry.stored_dtype]
+    shown = parts_bytes(entry)
     kept = stored_bytes(entry)
     if kept - shown < max(LEAST_WASTE, shown):
         return None

@@ -10,6 +10,7 @@ from core.checkpoint import open_checkpoint
 from core.difference import comparable, difference, differences
 from core.errors import LoupeError
 from core.jobs import Cancelled, Progress
+from tests.core.odd_tensors import ODD
 
 
 @pytest.fixture
@@ -155,3 +156,25 @@ def test_a_large_pair_takes_little_memory(saved):
     assert difference(a, b).mean_abs == 1
     assert tracemalloc.get_traced_memory()[1] < 32 << 20
     tracemalloc.stop()
+
+
+def test_quantized_tensors_differ_by_what_their_scales_give(saved):
+    """FIELD 29: the same integers under other scales are other numbers."""
+    doubled = torch._make_per_tensor_quantized_tensor(ODD["per_tensor"].int_repr(), 0.04, 3)
+    found = difference(saved(ODD["per_tensor"]), saved(doubled))
+    far = (doubled.dequantize() - ODD["per_tensor"].dequantize()).abs().max()
+    assert found.max_abs == pytest.approx(float(far), rel=1e-6)
+
+
+def test_a_quantized_tensor_is_measured_against_the_floats_that_it_came_from(saved):
+    floats = torch.linspace(-1, 1, 40).reshape(8, 5)
+    found = difference(saved(floats), saved(ODD["per_tensor"]))
+    assert 0 < found.max_abs <= 0.011
+
+
+@pytest.mark.parametrize("name", ["coo", "csr", "nested"])
+def test_tensors_whose_elements_have_no_fixed_places_have_no_numbers(saved, name):
+    entry = saved(ODD[name])
+    assert not comparable(entry, entry)
+    with pytest.raises(LoupeError, match="sparse or nested"):
+        difference(entry, entry)

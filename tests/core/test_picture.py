@@ -7,6 +7,7 @@ import torch
 
 from core.checkpoint import open_checkpoint
 from core.picture import PictureKind, picture
+from tests.core.odd_tensors import ODD
 
 
 @pytest.fixture
@@ -106,3 +107,19 @@ def test_cells_without_a_finite_element_stay_empty(saved):
 @pytest.mark.parametrize("tensor", [torch.tensor(1.0), torch.empty(0, 5), torch.ones(1, 1)])
 def test_there_is_no_picture_of_a_single_element_or_none(saved, tensor):
     assert picture(saved(tensor)) is None
+
+
+def test_a_quantized_matrix_is_drawn_as_its_scales_give_it(saved):
+    found = picture(saved(ODD["columns"]))
+    assert torch.allclose(found.values, ODD["columns"].dequantize())
+
+
+def test_quantized_filters_are_drawn_from_their_integers(saved):
+    filters = torch.quantize_per_tensor(torch.randn(4, 3, 5, 5), 0.1, 0, torch.qint8)
+    found = picture(saved(filters))
+    assert found.caption.endswith("their integers, each scaled to its own range")
+
+
+@pytest.mark.parametrize("name", ["coo", "csr", "nested"])
+def test_what_has_no_elements_side_by_side_has_no_picture(saved, name):
+    assert picture(saved(ODD[name])) is None

@@ -1,13 +1,17 @@
 """Streamed statistics and histograms equal those of torch over the loaded tensor."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from core.checkpoint import open_checkpoint
+from core.errors import CheckpointError, LoupeError
 from core.jobs import Cancelled, Progress
+from core.layouts import numbers_note
 from core.statistics import histogram, statistics
+from tests.core.odd_tensors import ODD
 
 
 @pytest.fixture
@@ -142,3 +146,50 @@ def test_a_cancel_stops_the_reading(saved):
     progress.cancel()
     with pytest.raises(Cancelled):
         statistics(entry, progress)
+
+
+@pytest.mark.parametrize("name", ["per_tensor", "per_channel", "columns"])
+def test_a_quantized_tensor_is_measured_as_its_scales_give_it(saved, name):
+    """FIELD 29: the scales are shown, and count."""
+    entry = saved(ODD[name])
+    meant = ODD[name].dequantize()
+    found = statistics(entry)
+    assert found.min == pytest.approx(float(meant.min()), rel=1e-6)
+    assert found.std == pytest.approx(float(meant.double().std()), rel=1e-6)
+    assert sum(histogram(entry).counts) == meant.numel()
+    assert "as .dequantize() gives them" in numbers_note(entry)
+
+
+def test_integers_of_half_a_byte_are_measured_as_their_scales_give_them(saved):
+    scales, points = torch.linspace(0.1, 0.5, 8), torch.full((8,), 7.0)
+    weight = torch.linspace(-1, 1, 40).reshape(8, 5)
+    made = torch.quantize_per_channel(weight, scales, points, 0, torch.quint4x2)
+    assert statistics(saved(made)).mean == pytest.approx(float(made.dequantize().mean()), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["coo", "csr", "bsr"])
+def test_of_a_sparse_tensor_the_values_in_the_file_are_measured(saved, name):
+    entry = saved(ODD[name])
+    values = ODD[name].values()
+    found = statistics(entry)
+    assert (found.count, found.mean) == (values.numel(), float(values.mean()))
+    assert f"the {values.numel()} values that the file holds" in numbers_note(entry)
+
+
+def test_of_a_nested_tensor_the_buffer_is_measured(saved):
+    entry = saved(ODD["nested"])
+    assert statistics(entry).count == 18
+    assert "2 rows of unequal shapes" in numbers_note(entry)
+
+
+def test_a_dtype_without_numbers_is_a_sentence(saved):
+    entry = saved(torch.zeros(8, dtype=torch.uint8).view(torch.bits8))
+    with pytest.raises(LoupeError, match="bits8 elements into numbers"):
+        statistics(entry)
+
+
+def test_scales_that_do_not_go_with_the_tensor_are_a_sentence(saved):
+    entry = saved(ODD["per_channel"])
+    short = replace(entry.form, scale=replace(entry.form.scale, shape=(2,)))
+    with pytest.raises(CheckpointError, match="has 2 scales where 8"):
+        statistics(replace(entry, form=short))

@@ -4,6 +4,7 @@ import torch
 
 from core.checkpoint import open_checkpoint
 from core.storage_note import storage_note, stored_bytes
+from tests.core.odd_tensors import ODD
 
 
 def test_a_small_view_of_a_huge_storage_is_told_with_what_a_clone_saves(tmp_path):
@@ -16,3 +17,18 @@ def test_a_small_view_of_a_huge_storage_is_told_with_what_a_clone_saves(tmp_path
         "tensors share it, saving `tensor.clone()` makes the file 4.0 MB smaller."
     )
     assert storage_note(found["whole"]) is None
+
+
+def test_indices_and_scales_are_no_waste(tmp_path):
+    torch.save(dict(ODD), tmp_path / "odd.pth")
+    for entry in open_checkpoint(tmp_path / "odd.pth").state_dict().values():
+        assert stored_bytes(entry) >= entry.nbytes > 0
+        assert storage_note(entry) is None
+
+
+def test_a_small_sparse_view_of_huge_values_is_told(tmp_path):
+    values = torch.zeros(1_000_000)[:3]
+    sparse = torch.sparse_coo_tensor([[0, 1, 2]], values, (9,), check_invariants=True)
+    torch.save({"w": sparse}, tmp_path / "a.pth")
+    entry = open_checkpoint(tmp_path / "a.pth").state_dict()["w"]
+    assert "into a storage of 4.0 MB" in storage_note(entry)
