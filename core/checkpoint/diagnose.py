@@ -5,8 +5,9 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from core.checkpoint.verdicts import GlobalUse, Verdict
 from core.errors import CheckpointError
 
 HEAD = 4096
@@ -21,11 +22,39 @@ SIGNATURES: Mapping[bytes, tuple[str, str]] = {
     b"\x28\xb5\x2f\xfd": ("a zstd archive", "Unpack it with `unzstd` and open what is inside."),
     b"7z\xbc\xaf": ("a 7-Zip archive", "Unpack it and open what is inside."),
     b"Rar!": ("a RAR archive", "Unpack it and open what is inside."),
+    b"\x04\x22\x4d\x18": ("an LZ4 file", "Unpack it with `lz4 -d` and open what is inside."),
+    **dict.fromkeys(
+        (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda"),
+        (
+            "zlib-compressed data, as joblib writes",
+            "Loupe reads PyTorch's files: load it with joblib, in the program that wrote it.",
+        ),
+    ),
+    b"PK\x07\x08": (
+        "the first part of a split zip",
+        "Put all parts into one folder, join them with `zip -s 0 part.zip --out whole.zip`, and "
+        "open that.",
+    ),
     b"\x89HDF": (
         "an HDF5 file, as Keras writes",
         "Loupe reads PyTorch's files: convert it with the library that wrote it.",
     ),
     b"GGUF": ("a GGUF file, as llama.cpp reads", "Open the PyTorch weights it was made from."),
+    **dict.fromkeys(
+        (b"lmgg", b"fmgg", b"tjgg"),
+        ("an old GGML file, as llama.cpp read", "Open the PyTorch weights it was made from."),
+    ),
+    **dict.fromkeys(
+        (b"ftrt", b"ptrt"),
+        ("a TensorRT engine", "Open the PyTorch weights that it was built from."),
+    ),
+    b"\x12\x01\x00\x00\x00\x00\x00\x00": (
+        "an MXNet file of parameters",
+        "Loupe reads PyTorch's files: convert it with the library that wrote it.",
+    ),
+    b"SQLite format 3": ("a SQLite database", "Choose a checkpoint file."),
+    b"PAR1": ("a Parquet table", "Choose a checkpoint file."),
+    b"ARROW1": ("an Arrow table", "Choose a checkpoint file."),
     b"\x93NUMPY": ("a numpy array", "Load it with numpy.load and save tensors with torch.save."),
     b"\x89PNG": ("a PNG picture", "Pictures go to the Predict page."),
     b"\xff\xd8\xff": ("a JPEG picture", "Pictures go to the Predict page."),
@@ -35,6 +64,46 @@ SIGNATURES: Mapping[bytes, tuple[str, str]] = {
     b"MZ": ("a Windows program", "Choose a checkpoint file."),
 }
 """The first bytes of files that people take for checkpoints."""
+
+ELSEWHERE = "Loupe reads PyTorch's files: convert it with the library that wrote it."
+
+PATTERNS: Mapping[bytes, tuple[str, str]] = {
+    rb".{4}TFL3": ("a TensorFlow Lite model", ELSEWHERE),
+    rb"\x08[\x03-\x20](?:\x12.|\x1a.|\x22.|\x2a.|\x32.|\x3a)": (
+        "an ONNX model",
+        "Open the .pth that it was exported from.",
+    ),
+    rb"\x08\x01\x12": ("a TensorFlow SavedModel", ELSEWHERE),
+    rb"\x0a.{1,3}\x0a.{1,200}?\x12.(?:Placeholder|Const|VariableV2|NoOp)": (
+        "a TensorFlow graph",
+        ELSEWHERE,
+    ),
+    rb"[\x81-\x8f][\xa1-\xbf]\w|\xde..[\xa1-\xbf]\w": (
+        "MessagePack data, as Flax writes",
+        ELSEWHERE,
+    ),
+}
+"""How files begin that have no signature: protocol buffers by their first fields, MessagePack by a
+map with a text as its first key."""
+
+PICKLES: Mapping[str, tuple[str, str]] = {
+    "joblib.": ("a joblib file", "load it with joblib in the program that wrote it"),
+    "sklearn.": ("a pickled scikit-learn model", "load it with scikit-learn"),
+    "xgboost.": ("a pickled XGBoost model", "load it with XGBoost"),
+    "lightgbm.": ("a pickled LightGBM model", "load it with LightGBM"),
+    "pandas.": ("a pickled pandas table", "choose a checkpoint file"),
+    "paddle.": ("a pickled PaddlePaddle model", "load it with PaddlePaddle"),
+    "jax": ("a pickled JAX object", "load it with JAX"),
+    "torch.storage._load_from_bytes": (
+        "a plain Python pickle of tensors, which pickle.dump wrote and not torch.save",
+        "load it with pickle in the program that wrote it, and save what you get with torch.save",
+    ),
+    "numpy": (
+        "a plain Python pickle of numpy arrays",
+        "load it with pickle in the program that wrote it, and save tensors with torch.save",
+    ),
+}
+"""By the beginning of a name that a plain pickle gives: what it is, and what to do."""
 
 WRONG = "Choose a file that torch.save or safetensors wrote."
 
@@ -59,12 +128,9 @@ def not_a_checkpoint(head: bytes, size: int) -> CheckpointError:
             "The file is a tar archive that is cut off or damaged.",
             "Get it again from where it came from, and compare its size.",
         )
-    if head[4:8] == b"TFL3":
-        return CheckpointError(
-            "The file is a TensorFlow Lite model, not a PyTorch checkpoint.", WRONG
-        )
-    if b"pytorch" in head[:64] and head[:1] == b"\x08":
-        return _onnx()
+    for pattern, (what, remedy) in PATTERNS.items():
+        if re.match(pattern, head, re.DOTALL):
+            return CheckpointError(f"The file is {what}, not a PyTorch checkpoint.", remedy)
     text = _text(head)
     if text is None:
         return CheckpointError(
@@ -72,13 +138,6 @@ def not_a_checkpoint(head: bytes, size: int) -> CheckpointError:
             WRONG,
         )
     return _text_file(text, size)
-
-
-def _onnx() -> CheckpointError:
-    return CheckpointError(
-        "The file is an ONNX model, not a checkpoint.",
-        "Open the .pth that it was exported from.",
-    )
 
 
 def _lfs_pointer(head: bytes) -> CheckpointError:
@@ -107,7 +166,9 @@ def _text(head: bytes) -> str | None:
 def _text_file(text: str, size: int) -> CheckpointError:
     start = text.lstrip("\ufeff \t\r\n")
     lower = start[:200].lower()
-    if lower.startswith(("<!doctype html", "<html", "<head", "<?xml", "<!--")) or "<html" in lower:
+    if lower.startswith("<?xml") and "<html" not in lower:
+        return _xml(start)
+    if lower.startswith(("<!doctype html", "<html", "<head", "<!--")) or "<html" in lower:
         title = re.search(r"<title[^>]*>(.*?)</title>", text, re.DOTALL | re.IGNORECASE)
         words = " ".join(html.unescape(title[1]).split())[:120] if title else ""
         called = f" titled “{words}”" if words else ""
@@ -115,6 +176,16 @@ def _text_file(text: str, size: int) -> CheckpointError:
             f"The file is a web page{called}, not a checkpoint: the download failed.",
             "Open the link in a browser, and download the file itself (sign in, or accept the "
             "terms, where the page asks).",
+        )
+    if '"weight_map"' in start:
+        return CheckpointError(
+            "The file is an index of shards: it says which file holds which tensor.",
+            "Open the folder that holds it and its shards, or all of them together.",
+        )
+    if start[:1] == "{" and re.search(r'"(?:architectures|model_type|_class_name)"\s*:', start):
+        return CheckpointError(
+            "The file is a model's configuration, without its weights.",
+            "Open the .safetensors or .bin file beside it, or the folder that holds both.",
         )
     if start[:1] in ("{", "["):
         message = _json_message(start)
@@ -125,6 +196,22 @@ def _text_file(text: str, size: int) -> CheckpointError:
     line = " ".join(start.splitlines()[0].split())[:80] if start else ""
     begins = f", which begins with “{line}”" if line else ""
     return CheckpointError(f"The file is plain text of {size:,} bytes{begins}.", WRONG)
+
+
+def _xml(text: str) -> CheckpointError:
+    """An answer of an object store, an OpenVINO network, or other XML."""
+    code = re.search(r"<Error>.*?<Code>(\w{1,60})</Code>", text, re.DOTALL)
+    if code:
+        return CheckpointError(
+            f"The file is a server's error message ({code[1]}), not a checkpoint: the download "
+            "failed.",
+            "Sign in, or ask for access, and download the file again.",
+        )
+    if re.search(r"<net\s[^>]*>", text[:1000]):
+        return CheckpointError(
+            "The file is an OpenVINO network, not a PyTorch checkpoint.", ELSEWHERE
+        )
+    return CheckpointError("The file is XML text, not a checkpoint.", WRONG)
 
 
 def _json_message(text: str) -> str:
@@ -146,7 +233,21 @@ def ordinary_zip(names: list[str]) -> CheckpointError:
             "Load it with numpy.load and save tensors with torch.save.",
         )
     if any(name.endswith(".keras") or name == "model.weights.h5" for name in names):
-        return CheckpointError("The file is a Keras model, not a PyTorch checkpoint.", WRONG)
+        return CheckpointError("The file is a Keras model, not a PyTorch checkpoint.", ELSEWHERE)
+    if any("com.apple.CoreML" in name for name in names):
+        return CheckpointError("The file is a Core ML model, not a PyTorch checkpoint.", ELSEWHERE)
+    if any(name.endswith("/model.json") or name == "model.json" for name in names):
+        return CheckpointError(
+            "The file is a TorchScript archive of before PyTorch 1.4, which keeps its weights in "
+            "another way.",
+            "Load it with torch.jit.load, and save it again with torch.jit.save.",
+        )
+    if any("/.data/" in name and name.endswith("extern_modules") for name in names):
+        return CheckpointError(
+            "The file is a torch.package archive: Python code with pickles of its own.",
+            "Load it with torch.package in the program that wrote it, and save the model's "
+            "state_dict with torch.save.",
+        )
     inside = [name for name in names if name.endswith((".pth", ".pt", ".ckpt", ".safetensors"))]
     if inside:
         return CheckpointError(
@@ -169,8 +270,24 @@ def ordinary_tar(names: list[str]) -> CheckpointError:
     )
 
 
-def plain_pickle() -> CheckpointError:
-    """A pickle that pickle.dump wrote, not torch.save."""
+def plain_pickle(uses: Sequence[GlobalUse]) -> CheckpointError:
+    """A pickle that pickle.dump wrote, not torch.save, by the names in it."""
+    dangerous = [use.name for use in uses if use.verdict is Verdict.DANGEROUS]
+    plain = ("torch.storage._load_from_bytes",)
+    harmful = [name for name in dangerous if name not in plain]
+    if harmful:
+        more = f" and {len(harmful) - 1:,} more" if len(harmful) > 1 else ""
+        return CheckpointError(
+            f"The file is a plain Python pickle that would have run {harmful[0][:120]}{more} when "
+            "loaded. Loupe ran nothing of it.",
+            "Do not load it: ask whoever gave it to you for the weights as safetensors.",
+        )
+    for start, (what, remedy) in PICKLES.items():
+        if any(use.name.startswith(start) for use in uses):
+            return CheckpointError(
+                f"The file is {what}.", f"If you trust it, {remedy}: Loupe reads what that writes."
+                if "save" in remedy else f"If you trust it, {remedy}."
+            )  # fmt: skip
     return CheckpointError(
         "The file is a plain Python pickle, not a checkpoint that torch.save wrote.",
         "Save it again with torch.save, from the program that wrote it.",

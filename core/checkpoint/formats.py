@@ -24,6 +24,7 @@ from core.checkpoint.torch_legacy import is_legacy, read_torch_legacy
 from core.checkpoint.torch_tar import is_torch_tar, read_torch_tar
 from core.checkpoint.torch_zip import read_torch_zip, torch_folder, truncated_zip
 from core.checkpoint.unpickle import Mentions, PickleError, no_persistent_ids, unpickle
+from core.checkpoint.verdicts import GlobalUse
 from core.checkpoint.zip_container import LOCAL_MAGIC, NoDirectory, open_archive
 from core.errors import CheckpointError
 
@@ -75,8 +76,9 @@ def look_into(source: Source, name: str, unpacking: Unpacking | None) -> Content
     compression = compression_of(head)
     if compression is not None and unpacking is not None:
         return _look_into_packed(source, name, compression, unpacking)
-    if _is_plain_pickle(source, head):
-        raise diagnose.plain_pickle()
+    named = _named_by_pickle(source, head)
+    if named is not None:
+        raise diagnose.plain_pickle(named)
     raise diagnose.not_a_checkpoint(head, source.size)
 
 
@@ -121,15 +123,18 @@ def _look_into_packed(
     return replace(inner, notes=(note, *inner.notes))
 
 
-def _is_plain_pickle(source: Source, head: bytes) -> bool:
-    """Whether the file is a pickle; protocols 2 and later begin with byte 0x80, the older ones
-    with whatever the object begins with."""
-    if head[:1] == b"\x80" and len(head) > 1 and head[1] <= 5:
-        return True
-    if head[0] not in b"(c]})ISVNLFXUTKMJG" or source.size > MAX_PLAIN_PICKLE:
-        return False
+def _named_by_pickle(source: Source, head: bytes) -> tuple[GlobalUse, ...] | None:
+    """What a plain pickle names, as far as it is read; None where the file is none.
+
+    Protocols 2 and later begin with byte 0x80, the older ones with whatever the object begins with.
+    """
+    certain = head[:1] == b"\x80" and len(head) > 1 and head[1] <= 5
+    if not certain and (head[0] not in b"(c]})ISVNLFXUTKMJG" or source.size > MAX_PLAIN_PICKLE):
+        return None
+    mentions = Mentions("the pickle")
+    data = source.read(0, MAX_PLAIN_PICKLE)
     try:
-        data = source.read(0, MAX_PLAIN_PICKLE)
-        return unpickle(data, Mentions(), no_persistent_ids).end == len(data)
+        whole = unpickle(data, mentions, no_persistent_ids).end == len(data)
     except PickleError:
-        return False
+        whole = False
+    return mentions.judged() if whole or certain else None
