@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from math import prod
 
@@ -63,10 +64,7 @@ def entry_maker(record_of: Callable[[Storage], Record]) -> EntryMaker:
 
     def entry(key: str, tensor: InertTensor) -> TensorEntry:
         if tensor.form is not None:
-            return formed_entry(key, tensor, tensor.form, plain)
-        return plain(key, tensor)
-
-    def plain(key: str, tensor: InertTensor) -> TensorEntry:
+            return formed_entry(key, replace(tensor, form=None), tensor.form, entry)
         storage = tensor.storage
         record = None
         offset = tensor.storage_offset
