@@ -1,6 +1,6 @@
 """The command line: the same core without a browser.
 
-Exit status: 0, 1 (the checkpoint does not fit), 2 (trouble: one sentence on stderr).
+Exit status: 0, 1 (the checkpoint does not fit, or is damaged), 2 (trouble: one sentence on stderr).
 `loupe inspect` imports no torch.
 """
 
@@ -11,8 +11,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from core.labels import Labels
     from core.match import Match
     from core.predict import Prediction
+    from core.verify import Verification
 
 FITS, DIFFERS, TROUBLE = 0, 1, 2
 
@@ -36,7 +38,7 @@ APP = Path(__file__).resolve().parents[1] / "app.py"
 USAGE = """\
 usage: loupe [FILE [FILE]] [--port PORT] [--address ADDRESS]
                                      start the app with these files on the bench
-       loupe inspect FILE            what is in a checkpoint
+       loupe inspect FILE            what is in a checkpoint; --verify checks its checksums
        loupe fit FILE --arch NAME    whether it goes into an architecture, and what to repair
        loupe predict FILE --arch NAME IMAGE...
                                      what the model sees in images
@@ -95,14 +97,65 @@ def _start_app(given: Sequence[str]) -> int:
 def _inspect(given: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="loupe inspect", description="What is in a checkpoint.")
     _add_file(parser)
+    parser.add_argument(
+        "--verify", action="store_true", help="read every byte, and check the file's checksums"
+    )
     options = parser.parse_args(given)
     checkpoint = open_checkpoint(file_or_set(options.file))
     state_dict = checkpoint.state_dict(options.state_dict)
-    if options.json:
-        _print_json(_checkpoint_json(checkpoint, state_dict))
-    else:
+    document = _checkpoint_json(checkpoint, state_dict) if options.json else {}
+    if not options.json:
         _print_checkpoint(checkpoint, state_dict)
-    return FITS
+    sound = True
+    if options.verify:
+        found = _verified(checkpoint)
+        sound = found.sound
+        document = {**document, "verification": asdict(found)}
+        if not options.json:
+            _print_verification(found)
+    if options.json:
+        _print_json(document)
+    return FITS if sound else DIFFERS
+
+
+def _verified(checkpoint: Checkpoint) -> Verification:
+    """Read it all, telling how far it is where a person watches."""
+    from core.verify import verify
+
+    if not sys.stderr.isatty():
+        return verify(checkpoint)
+    started = last = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= 0.1 or done == total:
+            last = now
+            pace = done / 1e6 / max(now - started, 1e-6)
+            percent = done / total if total else 1
+            told = f"{done:,} of {total:,} bytes, {percent:.0%}, {pace:,.0f} MB/s"
+            print(f"\r{told}\x1b[K", end="", file=sys.stderr, flush=True)
+
+    try:
+        return verify(checkpoint, tell)
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _print_verification(found: Verification) -> None:
+    print(f"\nverify: {found.records:,} records, {found.nbytes:,} bytes, read whole.")
+    without = found.records - found.checked
+    if without:
+        which = f"{without:,} of them have" if found.checked else "This format keeps"
+        print(f"{which} no checksum: a changed bit in them cannot be seen.")
+    if found.checked:
+        outcome = "some are wrong." if found.damaged else "none is wrong."
+        print(f"{found.checked:,} checksums checked: {outcome}")
+    for damage in found.damaged:
+        held = ", ".join(damage.keys) or "no tensor"
+        print(printable(f"  damaged: {damage.record}, which holds {held}. {damage.problem}"))
+    if found.damaged:
+        print("Get the file again from where it came from, and check it again.")
 
 
 def _checkpoint_json(checkpoint: Checkpoint, state_dict: StateDict) -> Mapping[str, object]:

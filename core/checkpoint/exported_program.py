@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from core.checkpoint.contents import Contents, entry_of
@@ -21,7 +22,7 @@ from core.checkpoint.sources import Within
 from core.checkpoint.storages import EntryMaker, entry_maker
 from core.checkpoint.torch_zip import read_torch_zip, torch_folder
 from core.checkpoint.verdicts import GlobalUse
-from core.checkpoint.zip_container import Archive, NoDirectory, open_archive
+from core.checkpoint.zip_container import Archive, NoDirectory, open_archive, zip_records
 from core.errors import CheckpointError
 
 FORMAT = "archive_format"
@@ -99,6 +100,7 @@ def read_exported_program(archive: Archive, folder: str) -> Contents:
         tuple(reader.globals),
         entry_of(reader.parts),
         ("The graph in this archive was not read; its weights are here.",),
+        partial(zip_records, archive.source),
     )
 
 

@@ -89,18 +89,18 @@ class Within:
             raise ValueError("a part that reaches beyond the whole")
         self.size = size
         self.identity = f"{whole.identity}@{start}+{size}"
-        self._whole = whole
-        self._start = start
+        self.whole = whole
+        self.start = start
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill the buffer from `offset`. Raises SourceError."""
         if offset < 0 or offset + len(buffer) > self.size:
             raise _beyond()
-        self._whole.read_into(self._start + offset, buffer)
+        self.whole.read_into(self.start + offset, buffer)
 
     def read(self, offset: int, nbytes: int) -> bytes:
         """The bytes from `offset`, as many as there are up to `nbytes`; raises SourceError."""
-        return self._whole.read(self._start + offset, max(0, min(nbytes, self.size - offset)))
+        return self.whole.read(self.start + offset, max(0, min(nbytes, self.size - offset)))
 
 
 class Held:

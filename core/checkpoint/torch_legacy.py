@@ -10,7 +10,7 @@ of its byte order does not matter.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from core.checkpoint.contents import Contents, cut_off
 from core.checkpoint.discover import find_state_dicts
@@ -100,7 +100,7 @@ def _read(source: Source, data: bytes) -> Contents:
             "The stream has no list of its storages.",
             "It is damaged: get it again from where it came from.",
         )
-    record_of, end = _records(source, keys.tree, keys.end, roots, numels)
+    records, end = _records(source, keys.tree, keys.end, roots, numels)
     hidden = HiddenPickles(mentions)
     for number, read in enumerate((magic, protocol, system, main, keys), 1):
         hidden.look_inside(read.inner, f"pickle {number} of 5")
@@ -110,8 +110,9 @@ def _read(source: Source, data: bytes) -> Contents:
         "legacy",
         main.tree,
         mentions.judged(main.tree),
-        entry_maker(record_of),
+        entry_maker(_record_of(records)),
         notes=hidden.notes,
+        records=records.values,
     )
     if end > source.size:
         raise cut_off(source, find_state_dicts(main.tree, contents.entry))
@@ -124,7 +125,7 @@ def _records(
     at: int,
     dtypes: dict[str, str],
     numels: dict[str, int],
-) -> tuple[Callable[[Storage], Record], int]:
+) -> tuple[dict[str, Record], int]:
     """Where each storage's bytes lie, and where the last one ends, beyond the file if it is cut."""
     records: dict[str, Record] = {}
     window, nbytes = Window(source), 0
@@ -143,7 +144,10 @@ def _records(
         nbytes = numel * ITEMSIZES[dtypes.get(key, "uint8")]
         records[key] = quick_record(key, at, nbytes, None, source)
         at += nbytes
+    return records, at
 
+
+def _record_of(records: Mapping[str, Record]) -> Callable[[Storage], Record]:
     def record_of(storage: Storage) -> Record:
         record = records.get(storage.key)
         if record is None:
@@ -153,4 +157,4 @@ def _records(
             )
         return record
 
-    return record_of, at
+    return record_of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 from core.checkpoint.contents import Contents, cut_off
 from core.checkpoint.discover import find_state_dicts, tensors_in
@@ -24,6 +25,7 @@ from core.checkpoint.zip_container import (
     local_data,
     next_local,
     storage_name,
+    zip_records,
 )
 from core.errors import CheckpointError
 
@@ -75,6 +77,7 @@ def read_torch_zip(archive: Archive, folder: str) -> Contents:
         globals=mentions.judged(read.tree),
         entry=entry_maker(record_of),
         notes=hidden.notes,
+        records=partial(zip_records, archive.source),
     )
     if is_torchscript(archive, folder):
         return read_torchscript(archive, folder, contents, member)

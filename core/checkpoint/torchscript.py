@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from core.checkpoint.contents import Contents, entry_of
 from core.checkpoint.discover import tensors_in
@@ -16,7 +17,7 @@ from core.checkpoint.entries import Record
 from core.checkpoint.inert import InertDict, InertTensor, Opaque, Tree, inside
 from core.checkpoint.storages import entry_maker, storage_of
 from core.checkpoint.unpickle import Mentions, unpickle
-from core.checkpoint.zip_container import Archive
+from core.checkpoint.zip_container import Archive, zip_records
 
 MAX_CONSTANTS = 64 << 20
 MAX_SOURCE = 4 << 20
@@ -76,6 +77,7 @@ def read_torchscript(
         saved.globals,
         entry_of([(saved.tree, saved.entry), (constants, described)]) if constants else saved.entry,
         (*notes, *saved.notes),
+        partial(zip_records, archive.source),
     )
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from core.checkpoint.entries import Record, Source, quick_record
 from core.checkpoint.inert import Storage
+from core.checkpoint.inflated import Inflated
 from core.errors import CheckpointError
 
 LOCAL_MAGIC = b"PK\x03\x04"
@@ -86,6 +87,15 @@ class Archive:
         crc32 = member.crc32 if member.crc32 or member.nbytes == 0 else None
         return quick_record(name, offset, member.nbytes, crc32, self.source)
 
+    def every_record(self) -> Iterator[Record]:
+        """Each member, a deflated one as what it unpacks to; raises CheckpointError."""
+        for name, member in self.members.items():
+            if member.method == zlib.DEFLATED and not member.encrypted:
+                packed = Inflated(self.source, self._data_offset(member), member.nbytes, name)
+                yield Record(name, 0, member.nbytes, member.crc32, packed)
+            else:
+                yield self.record(name)
+
     def _data_offset(self, member: Member) -> int:
         """Where a member's bytes begin, by its own header; raises CheckpointError."""
         name, start, nbytes, _, method, _ = member
@@ -148,6 +158,14 @@ def _damaged(name: str) -> CheckpointError:
         f"The archive's member {name[:200]} is not where the archive's directory says.",
         "The file is damaged: get it again from where it came from.",
     )
+
+
+def zip_records(source: Source) -> Iterator[Record]:
+    """Every member of a zip that was opened before. Raises CheckpointError, SourceError."""
+    try:
+        return open_archive(source).every_record()
+    except NoDirectory as error:
+        raise _unsound("it lost its directory") from error
 
 
 def open_archive(source: Source) -> Archive:

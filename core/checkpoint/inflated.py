@@ -1,0 +1,75 @@
+"""A zip's deflated member as a source: read from its front, a little at a time."""
+
+from __future__ import annotations
+
+import zlib
+
+from core.checkpoint.entries import Source
+from core.errors import CheckpointError
+
+CHUNK = 1 << 16
+"""Packed bytes that are read at once."""
+
+_RAW = -15
+"""Deflate without a header of zlib's own (APPNOTE.TXT, 4.4.5, method 8)."""
+
+
+class Inflated:
+    """What a member unpacks to. Going back unpacks it from its beginning again."""
+
+    def __init__(self, packed: Source, start: int, size: int, name: str) -> None:
+        """`start` is where the packed bytes begin, `size` how many they become."""
+        self.size = size
+        self.identity = f"{packed.identity}@{start}~{size}"
+        self._packed = packed
+        self._start = start
+        self._name = name
+        self._rewind()
+
+    def _rewind(self) -> None:
+        self._unpacker = zlib.decompressobj(_RAW)
+        self._next = self._start
+        self._at = 0
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill the buffer from `offset`. Raises CheckpointError where the packed bytes are no sound
+        stream, or one that ends earlier; SourceError."""
+        if offset < self._at:
+            self._rewind()
+        while self._at < offset:
+            self._more(min(offset - self._at, CHUNK))
+        done = 0
+        while done < len(buffer):
+            found = self._more(len(buffer) - done)
+            buffer[done : done + len(found)] = found
+            done += len(found)
+
+    def read(self, offset: int, nbytes: int) -> bytes:
+        """The bytes from `offset`, as many as there are up to `nbytes`; raises as `read_into`."""
+        buffer = bytearray(max(0, min(nbytes, self.size - offset)))
+        self.read_into(offset, memoryview(buffer))
+        return bytes(buffer)
+
+    def _more(self, most: int) -> bytes:
+        """The next bytes, at least one."""
+        while not self._unpacker.eof:
+            packed = self._unpacker.unconsumed_tail
+            if not packed:
+                packed = self._packed.read(self._next, CHUNK)
+                self._next += len(packed)
+            try:
+                found = self._unpacker.decompress(packed, most)
+            except zlib.error as error:
+                raise self._unsound() from error
+            self._at += len(found)
+            if found:
+                return found
+            if not packed:
+                break
+        raise self._unsound()
+
+    def _unsound(self) -> CheckpointError:
+        return CheckpointError(
+            f"The archive's member {self._name[:200]} cannot be unpacked.",
+            "The file is damaged: get it again from where it came from.",
+        )
