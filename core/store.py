@@ -57,6 +57,11 @@ class Store:
             ) from error
         self.sweep()
 
+    @property
+    def scratch(self) -> Path:
+        """The folder for temporary files, which the sweep looks after too."""
+        return self._partial
+
     def sweep(self) -> None:
         """Remove what nobody has written to for an hour."""
         oldest = time.time() - ABANDONED_AFTER

@@ -76,4 +76,4 @@ def _opened(
     marks: tuple[tuple[int, int, int], ...],
     _located: LocatedFile,
 ) -> Checkpoint:
-    return open_checkpoint(_located.path, name=name, identity=identity)
+    return open_checkpoint(_located.path, name=name, identity=identity, scratch=store().scratch)
