@@ -64,7 +64,12 @@ def cut_off(source: Source, found: Mapping[str, StateDict] | None) -> Checkpoint
     """The error for a truncated file; `found` has records that reach
     beyond the file's end where they are not whole."""
     entries = [entry for state_dict in (found or {}).values() for entry in state_dict.values()]
-    records = {entry.record.name: entry.record for entry in entries if entry.record}
+    records = {
+        record.name: record
+        for entry in entries
+        for record in entry.records
+        if record.source is source
+    }
     needed = sum(record.nbytes for record in records.values())
     sizes = f"it ends after {source.size:,} bytes"
     if needed > source.size:
@@ -72,7 +77,7 @@ def cut_off(source: Source, found: Mapping[str, StateDict] | None) -> Checkpoint
     whole = tuple(
         entry.key
         for entry in entries
-        if entry.record is None or entry.record.offset + entry.record.nbytes <= source.size
+        if all(record.offset + record.nbytes <= record.source.size for record in entry.records)
     )
     count = f" {len(whole):,} of its {len(entries):,} tensors are whole." if entries else ""
     return CheckpointError(

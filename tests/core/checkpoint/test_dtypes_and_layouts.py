@@ -300,6 +300,22 @@ def test_sparse_indices_that_reach_out_are_refused(tmp_path: Path, layout: str) 
         read_tensor(entry)
 
 
+@both_formats
+def test_of_a_cut_file_a_tensor_is_whole_where_all_its_parts_are(
+    tmp_path: Path, save: Save, format: str
+) -> None:
+    saved = {"a": torch.randn(50), "sparse": torch.eye(400).to_sparse_csr(), "z": torch.randn(50)}
+    save(saved, tmp_path / "whole.pth")
+    data = (tmp_path / "whole.pth").read_bytes()
+    values = data.index(torch.ones(400).numpy().tobytes())
+    (tmp_path / "cut.pth").write_bytes(data[: values + 100])
+    with pytest.raises(CheckpointError, match="cut off") as cut:
+        open_checkpoint(tmp_path / "cut.pth")
+    assert "sparse" not in cut.value.whole
+    if format == "zip":  # the stream has its storages in the order of their addresses
+        assert cut.value.whole == ("a",)
+
+
 def test_a_sparse_tensor_with_more_elements_than_any_has_is_refused(tmp_path: Path) -> None:
     small = torch.sparse_coo_tensor(torch.tensor([[0], [0]]), torch.ones(1), (77, 78))
     torch.save({"w": small}, tmp_path / "small.pth")
