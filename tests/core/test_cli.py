@@ -2,11 +2,13 @@
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from PIL import Image
 from torchvision.models import resnet18
@@ -86,6 +88,57 @@ def test_inspect_imports_no_torch(training_file: Path) -> None:
         [sys.executable, "-c", script, training_file], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_verify_reads_every_byte_and_exits_1_where_one_was_changed(
+    training_file: Path, tmp_path: Path
+) -> None:
+    sound = loupe("inspect", training_file, "--verify")
+    assert sound.returncode == 0
+    assert "checksums checked: none is wrong." in sound.stdout
+    assert sound.stderr == ""
+    content = bytearray(training_file.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged = tmp_path / "damaged.pth"
+    damaged.write_bytes(content)
+    told = loupe("inspect", damaged, "--verify")
+    assert told.returncode == 1
+    (line,) = (line for line in told.stdout.splitlines() if "damaged:" in line)
+    assert "which holds state_dict.module.layer4" in line
+    (found,) = json.loads(loupe("inspect", damaged, "--verify", "--json").stdout)["verification"][
+        "damaged"
+    ]
+    assert found["record"] in line
+    assert found["keys"][0].startswith("state_dict.module.layer4")
+    assert loupe("inspect", damaged).returncode == 0
+
+
+def test_verify_says_of_a_format_without_checksums_what_cannot_be_seen(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    safetensors.torch.save_file({"w": torch.ones(3)}, path)
+    told = loupe("inspect", path, "--verify")
+    assert told.returncode == 0
+    assert "This format keeps no checksum" in told.stdout
+    path.write_bytes(path.read_bytes()[:-4])
+    told = loupe("inspect", path, "--verify")
+    assert (told.returncode, told.stdout) == (2, "")
+    assert "cut off" in told.stderr
+
+
+def test_verify_shows_how_far_it_is_to_who_watches_and_to_nobody_else(training_file: Path) -> None:
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb") as terminal:
+        with os.fdopen(theirs, "wb") as stderr:
+            done = subprocess.run(
+                [LOUPE, "inspect", training_file, "--verify"],
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                check=True,
+            )
+        watched = os.read(terminal.fileno(), 1 << 16).decode()
+    assert "100%" in watched
+    assert "MB/s" in watched
+    assert b"MB/s" not in done.stdout
 
 
 def test_fit_exits_1_with_the_repair_and_0_once_it_is_taken(training_file: Path) -> None:
