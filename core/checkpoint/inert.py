@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TypeAlias, Union
 
+from core.checkpoint.entries import Source
+
 
 @dataclass(frozen=True, slots=True)
 class Global:
@@ -62,11 +64,18 @@ class Storage:
     offset: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class LongBytes:
+    """Bytes in a pickle that were left in the file."""
+
+    source: Source
+
+
 @dataclass(slots=True)
 class HeldStorage(Storage):
     """A storage whose bytes lie in the pickle itself."""
 
-    data: bytes = b""
+    data: bytes | LongBytes = b""
     big_endian: bool = False
 
 
@@ -159,7 +168,7 @@ class InertArray:
 
     dtype: InertDtype | None = None
     shape: tuple[int, ...] = ()
-    data: bytes | None = None
+    data: bytes | LongBytes | None = None
     fortran: bool = False
     objects: list[Tree] | None = None
 
@@ -167,7 +176,8 @@ class InertArray:
 Key: TypeAlias = Union[str, int, bool, "Opaque", "Global", None]
 Tree: TypeAlias = Union[
     bool, int, float, complex, str, bytes, "list[Tree]", "tuple[Tree, ...]", "dict[Key, Tree]",
-    "set[Key]", Global, Opaque, Storage, InertTensor, InertSubclass, InertDtype, InertArray, None,
+    "set[Key]", Global, Opaque, Storage, InertTensor, InertSubclass, InertDtype, InertArray,
+    LongBytes, None,
 ]  # fmt: skip
 """Anything that a pickle can hold here."""
 

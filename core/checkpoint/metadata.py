@@ -15,6 +15,7 @@ from core.checkpoint.inert import (
     InertSubclass,
     InertTensor,
     Key,
+    LongBytes,
     Opaque,
     Storage,
     Tree,
@@ -159,13 +160,15 @@ class _Writer:
         return [item for item in written if not isinstance(item, _Nothing)]
 
 
-def _words(value: Global | InertDtype | complex | bytes) -> str:
+def _words(value: Global | InertDtype | LongBytes | complex | bytes) -> str:
     if isinstance(value, Global):
         return value.name
     if isinstance(value, InertDtype):
         return f"numpy dtype {value.code}"
     if isinstance(value, bytes):
         return f"{len(value):,} bytes"
+    if isinstance(value, LongBytes):
+        return f"{value.source.size:,} bytes"
     return str(value)
 
 

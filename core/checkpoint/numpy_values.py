@@ -12,11 +12,15 @@ from core.checkpoint.inert import (
     InertArray,
     InertDtype,
     InertTensor,
+    LongBytes,
     Opaque,
     Tree,
 )
 
 MAX_DIMENSIONS = 64
+
+MAX_READ = 1 << 20
+"""Bytes of an array that was left in the file, where its values are asked for."""
 
 TORCH_DTYPES: Mapping[str, str] = {
     "f8": "float64",
@@ -64,7 +68,10 @@ def array_values(array: InertArray, most: int) -> list[Tree] | None:
         return array.objects[:most]
     if array.dtype is None or array.data is None:
         return None
-    return _values(array.dtype, array.data, prod(array.shape))
+    data = array.data
+    if isinstance(data, LongBytes):
+        data = data.source.read(0, min(data.source.size, MAX_READ))
+    return _values(array.dtype, data, prod(array.shape))
 
 
 def array_tensor(array: InertArray) -> InertTensor:
@@ -148,7 +155,7 @@ def _fill(array: InertArray, shape: Tree, dtype: Tree, fortran: bool, data: Tree
     if len(lengths) != len(shape):
         raise TypeError("an array in it has no shape")
     array.dtype, array.shape, array.fortran = dtype, tuple(lengths), fortran
-    array.data = _bytes(data)
+    array.data = data if isinstance(data, LongBytes) else _bytes(data)
     array.objects = data if isinstance(data, list) else None
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from math import prod
 
 from core.checkpoint.entries import ITEMSIZES, Record, TensorEntry, quick_entry
-from core.checkpoint.inert import Global, HeldStorage, InertTensor, Storage, Tree
+from core.checkpoint.inert import Global, HeldStorage, InertTensor, LongBytes, Storage, Tree
 from core.checkpoint.sources import Held
 from core.checkpoint.tensor_forms import formed_entry
 from core.checkpoint.tensor_rebuilds import STORAGE_DTYPES
@@ -92,7 +92,9 @@ def entry_maker(record_of: Callable[[Storage], Record]) -> EntryMaker:
 
 def held_record(storage: HeldStorage) -> Record:
     """The bytes that lie in the pickle itself."""
-    return Record(storage.key, 0, len(storage.data), None, Held(storage.data), storage.big_endian)
+    data = storage.data
+    source = data.source if isinstance(data, LongBytes) else Held(data)
+    return Record(storage.key, 0, source.size, None, source, storage.big_endian)
 
 
 def _check_numel(key: str, tensor: InertTensor) -> None:

@@ -11,7 +11,7 @@ import re
 import struct
 from codecs import raw_unicode_escape_decode
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, islice, repeat
 
@@ -149,14 +149,15 @@ def unpickle(
     persistent: Callable[[Tree], Tree],
     start: int = 0,
     operations: int = MAX_OPERATIONS,
+    constructors: Mapping[str, Callable[..., Tree]] = CONSTRUCTORS,
 ) -> Unpickled:
     """Read the pickle that begins at `start`, of at most so many `operations`; `persistent`
-    resolves its persistent ids.
+    resolves its persistent ids, and `constructors` are what it may call.
 
     Raises PickleError where the data is no sound pickle, or is cut off.
     """
     try:
-        return _Loop(data, mentions, persistent, start, operations).run()
+        return _Loop(data, mentions, persistent, start, operations, constructors).run()
     except (struct.error, IndexError) as error:
         raise _early() from error
     except KeyError as error:
@@ -196,12 +197,14 @@ class _Loop:
         persistent: Callable[[Tree], Tree],
         start: int,
         operations: int,
+        constructors: Mapping[str, Callable[..., Tree]],
     ) -> None:
         self.data = data
         self.start = start
         self.mentions = mentions
         self.persistent = persistent
         self.operations = operations
+        self.constructors = constructors
         self.globals: dict[str, Global] = {}
         self.room = MAX_OBJECTS
         self.inner: list[bytes] = []
@@ -518,7 +521,7 @@ class _Loop:
     def call(self, function: Tree, args: Tree) -> Tree:
         if not isinstance(args, tuple):
             args = (args,)
-        constructor = CONSTRUCTORS.get(function.name) if type(function) is Global else None
+        constructor = self.constructors.get(function.name) if type(function) is Global else None
         if constructor is not None:
             # What is called may copy its arguments, and a memo gives the same ones many times.
             room = 1 + len(args)
