@@ -129,7 +129,7 @@ def _place(record: Record) -> tuple[int, int]:
 def _names(records: Sequence[Record]) -> list[str]:
     """What the records are called, the file's name before it where there are several files."""
     files = {
-        id(record.source): record.source.path.name
+        id(record.source): record.source.name
         for record in records
         if isinstance(record.source, LocalFile)
     }

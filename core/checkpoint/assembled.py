@@ -170,7 +170,7 @@ def _only_one(files: FileSet) -> Part:
 
 
 def _read_file(name: str, file: Path | Source) -> Part:
-    source = opened(file)
+    source = opened(file, name)
     try:
         contents = read_contents(source)
     except CheckpointError as error:

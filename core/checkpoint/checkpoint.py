@@ -90,7 +90,7 @@ def open_checkpoint(
         return _checkpoint(
             whole.contents, name or files.name, whole.size, identity or whole.identity
         )
-    source = LocalFile(path, identity)
+    source = LocalFile(path, identity, name)
     contents = look_into(source, name or path.name, Unpacking(scratch))
     if isinstance(contents, FileSet):
         packed = read_file_set(contents).contents

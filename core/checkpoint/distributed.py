@@ -69,7 +69,7 @@ def read_distributed(files: Mapping[str, Path | Source]) -> Part:
 class _Reader:
     def __init__(self, files: Mapping[str, Path | Source]) -> None:
         self.files = files
-        self.sources: dict[str, Source] = {METADATA: opened(files[METADATA])}
+        self.sources: dict[str, Source] = {METADATA: opened(files[METADATA], METADATA)}
         self.mentions = Mentions()
         self.chunks: dict[int, tuple[_Chunk, ...]] = {}
         self.parts: list[tuple[Tree, EntryMaker]] = []
@@ -166,7 +166,7 @@ class _Reader:
             raise _unsound("it names more pieces than any checkpoint has")
         source = self.sources.get(place.file)
         if source is None:
-            source = self.sources[place.file] = opened(self.files[place.file])
+            source = self.sources[place.file] = opened(self.files[place.file], place.file)
         try:
             part: Source = Within(source, place.offset, place.length)
         except ValueError as error:

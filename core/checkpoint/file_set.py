@@ -32,9 +32,9 @@ class FileSet:
     files: Mapping[str, Path | Source]
 
 
-def opened(file: Path | Source) -> Source:
-    """A file of a set, open. Raises SourceError."""
-    return LocalFile(file) if isinstance(file, Path) else file
+def opened(file: Path | Source, name: str) -> Source:
+    """A file of a set, open, which is called by its name in the set. Raises SourceError."""
+    return LocalFile(file, name=name) if isinstance(file, Path) else file
 
 
 def folder_files(folder: Path, depth: int = MAX_DEPTH) -> FileSet:

@@ -81,7 +81,7 @@ def read_indexed(files: Mapping[str, Path | Source], index: str) -> Part:
     `files` are those of the index's folder by name, and the index's names are looked up there.
     Raises CheckpointError (its `whole` filled where a shard is missing or damaged), SourceError.
     """
-    source = opened(files[index])
+    source = opened(files[index], index)
     weight_map, metadata = _index(source, index)
     names = list(dict.fromkeys(weight_map.values()))
     if len(names) > MAX_SHARDS:
@@ -167,7 +167,7 @@ def _open(named: Mapping[str, Path | Source | None], total: int | None) -> list[
         if path is None:
             continue
         try:
-            source = opened(path)
+            source = opened(path, name)
             contents = read_contents(source)
         except CheckpointError as error:
             damaged[name] = error

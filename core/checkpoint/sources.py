@@ -23,21 +23,23 @@ SMALL = 1 << 20
 class LocalFile:
     """An open file. What it holds is what it held when it was opened, or reading fails."""
 
-    def __init__(self, path: Path, identity: str | None = None) -> None:
-        """Open `path`; `identity` is the content's SHA-256 where it is known.
+    def __init__(self, path: Path, identity: str | None = None, name: str | None = None) -> None:
+        """Open `path`; `identity` is the content's SHA-256 where it is known, `name` what people
+        call the file where its path does not tell.
 
         Raises SourceError for a missing file, a folder, or one that may not be read.
         """
         self.path = path
+        self.name = name or path.name
         try:
             self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
-            raise _cannot_open(path, error) from error
+            raise _cannot_open(self.name, name or str(path), error) from error
         weakref.finalize(self, os.close, self._descriptor)
         status = os.fstat(self._descriptor)
         if not stat.S_ISREG(status.st_mode):
             what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise SourceError(f"{path.name} is {what}.", "Choose a checkpoint file.")
+            raise SourceError(f"{self.name} is {what}.", "Choose a checkpoint file.")
         self._marks = _marks(status)
         self.size = status.st_size
         self.identity = identity or _identity(path, self._marks)
@@ -53,7 +55,7 @@ class LocalFile:
                 count = os.preadv(self._descriptor, [buffer[done:]], offset + done)
             except OSError as error:
                 raise SourceError(
-                    f"{self.path.name} cannot be read any more: {error.strerror}.",
+                    f"{self.name} cannot be read any more: {error.strerror}.",
                     "Check the disk, then open the file again.",
                 ) from error
             if count == 0:
@@ -61,7 +63,7 @@ class LocalFile:
             done += count
         if done < len(buffer) or _marks(os.fstat(self._descriptor)) != self._marks:
             raise SourceError(
-                f"{self.path.name} changed while it was open.",
+                f"{self.name} changed while it was open.",
                 "Open it again once whatever writes it is done.",
             )
 
@@ -139,12 +141,12 @@ def _identity(path: Path, marks: tuple[int, int, int, int]) -> str:
     return "file:" + hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _cannot_open(path: Path, error: OSError) -> SourceError:
+def _cannot_open(name: str, place: str, error: OSError) -> SourceError:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return SourceError(f"There is no file {path}.", "Check the path, or choose it again.")
+        return SourceError(f"There is no file {place}.", "Check the path, or choose it again.")
     if isinstance(error, PermissionError):
         return SourceError(
-            f"{path.name} may not be read by the user that Loupe runs as.",
+            f"{name} may not be read by the user that Loupe runs as.",
             "Change its permissions, or copy it to where Loupe may read.",
         )
-    return SourceError(f"{path.name} cannot be opened: {error.strerror}.", "Check the path.")
+    return SourceError(f"{name} cannot be opened: {error.strerror}.", "Check the path.")
