@@ -5,6 +5,7 @@ import tracemalloc
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,13 @@ from safetensors.torch import load_file
 from torchvision.models import shufflenet_v2_x0_5
 
 from core.checkpoint import StateDict, open_checkpoint
-from core.errors import LoupeError, SourceError, StoreError
+from core.compare import compare
+from core.comparison import State
+from core.errors import SourceError, StoreError
 from core.export import ALIGNMENT, CHUNK, export_state_dict
 from core.fixes import CastDtype, Drop, Recipe, Rename, Step, StripPrefix, apply_recipe
 from core.jobs import Cancelled, Progress
+from tests.core.odd_tensors import ODD, in_pieces, turn_round
 
 TENSORS = {
     "float32": torch.arange(6.0).reshape(2, 3),
@@ -274,16 +278,84 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path, form: str) -> None
         export_state_dict(StateDict(()), tmp_path / "file" / "out", form)
 
 
-@pytest.mark.filterwarnings("ignore:.*quantiz")
-@pytest.mark.parametrize("form", ["pth", "safetensors"])
-def test_quantized_tensors_are_refused_since_their_scale_would_be_lost(
-    tmp_path: Path, form: str
+@pytest.mark.filterwarnings("ignore:TypedStorage is deprecated")
+@pytest.mark.parametrize("name", ODD)
+def test_quantized_sparse_and_nested_tensors_stay_what_they_are_in_a_pth(
+    tmp_path: Path, name: str
 ) -> None:
-    quantized = torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)
-    state_dict = saved(tmp_path / "in.pth", {"q": quantized})
-    with pytest.raises(LoupeError, match="q is quantized"):
-        export_state_dict(state_dict, tmp_path / "out", form)
+    state_dict = saved(tmp_path / "in.pth", {"w": ODD[name], "dense": torch.ones(2)})
+    export_state_dict(state_dict, tmp_path / "out.pth", "pth")
+    found = torch.load(tmp_path / "out.pth", weights_only=False)["w"]
+    assert (found.layout, found.dtype) == (ODD[name].layout, ODD[name].dtype)
+    if name == "nested":
+        assert all(map(torch.equal, found.unbind(), ODD[name].unbind()))
+    elif ODD[name].is_quantized:
+        assert torch.equal(found, ODD[name])
+        assert torch.equal(found.dequantize(), ODD[name].dequantize())
+    else:
+        assert torch.equal(found.to_dense(), ODD[name].to_dense())
+    again = compare(state_dict, open_checkpoint(tmp_path / "out.pth").state_dict())
+    assert again.counts[State.SAME] == 2
+
+
+def test_integers_of_half_a_byte_are_written_as_they_are(tmp_path: Path) -> None:
+    scales, points = torch.full((3,), 0.1), torch.zeros(3)
+    packed = torch.quantize_per_channel(torch.rand(3, 5), scales, points, 0, torch.quint4x2)
+    state_dict = saved(tmp_path / "in.pth", {"w": packed})
+    export_state_dict(state_dict, tmp_path / "out.pth", "pth")
+    found = torch.load(tmp_path / "out.pth", weights_only=False)["w"]
+    assert torch.equal(found.int_repr(), packed.int_repr())
+    assert torch.equal(found.dequantize(), packed.dequantize())
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("per_channel", "has no scales"), ("csr", r"sparse_csr.*to_dense"), ("nested", "is nested")],
+)
+def test_safetensors_takes_dense_tensors_only_and_says_so(
+    tmp_path: Path, name: str, words: str
+) -> None:
+    state_dict = saved(tmp_path / "in.pth", {"w": ODD[name]})
+    with pytest.raises(StoreError, match=words):
+        export_state_dict(state_dict, tmp_path / "out.safetensors", "safetensors")
     assert [path.name for path in tmp_path.iterdir()] == ["in.pth"]
+
+
+@pytest.mark.parametrize("form", ["pth", "safetensors"])
+def test_integers_without_their_scales_are_refused(tmp_path: Path, form: str) -> None:
+    state_dict = saved(tmp_path / "in.pth", {"q": ODD["per_tensor"]})
+    bare = StateDict([replace(entry, form=None) for entry in state_dict.values()])
+    with pytest.raises(StoreError, match="q is quantized"):
+        export_state_dict(bare, tmp_path / "out", form)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.pth"]
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_tensor_in_pieces_becomes_whole(tmp_path: Path, suffix: str) -> None:
+    whole = torch.arange(24.0).reshape(6, 4)
+    parts = saved(tmp_path / "in.pth", {"top": whole[:3].clone(), "rest": whole[3:].clone()})
+    pieces = {(0, 0): parts["top"], (3, 0): parts["rest"]}
+    one = StateDict([in_pieces("w", pieces, (6, 4))])
+    assert_equal_bits(exported(one, tmp_path / f"out{suffix}"), {"w": whole})
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_big_endian_machines_numbers_come_out_in_this_ones_order(
+    tmp_path: Path, suffix: str
+) -> None:
+    tensors = {"w": torch.arange(24.0).reshape(6, 4)}
+    torch.save(tensors, tmp_path / "little.pth")
+    turn_round(tmp_path / "little.pth", tmp_path / "big.pth", 4)
+    state_dict = open_checkpoint(tmp_path / "big.pth").state_dict()
+    assert_equal_bits(exported(state_dict, tmp_path / f"out{suffix}"), tensors)
+
+
+def test_a_cast_reaches_the_values_of_a_sparse_tensor(tmp_path: Path) -> None:
+    state_dict = saved(tmp_path / "in.pth", {"w": ODD["csr"]})
+    fixed = apply_recipe(Recipe((Step(CastDtype("float16")),)), state_dict).state_dict
+    export_state_dict(fixed, tmp_path / "out.pth", "pth")
+    found = torch.load(tmp_path / "out.pth", weights_only=False)["w"]
+    assert torch.equal(found.to_dense(), ODD["csr"].half().to_dense())
 
 
 def test_an_empty_state_dict_is_an_empty_file_of_its_format(tmp_path: Path) -> None:
