@@ -287,7 +287,8 @@ def _print_match(found: Match) -> None:
     if found.mismatched:
         print(f"\nmismatched ({len(found.mismatched):,})")
         for one in found.mismatched:
-            print(f"  {one.key}: the file has {one.found}, the model wants {one.wanted}")
+            shapes = f"the file has {one.found}, the model wants {one.wanted}"
+            print(f"  {one.key}: {one.reason or shapes}")
 
 
 def _predict(given: Sequence[str]) -> int:

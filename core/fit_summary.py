@@ -44,8 +44,12 @@ def verdict(match: Match, proposals: Sequence[Proposal] = ()) -> str:
             text += f" {_thin(len(match.benign))} batch counters are absent, which is harmless."
         return text
     parts = [f"{matched} of {wanted} keys match"]
-    if match.mismatched:
-        parts.append(f"{_thin(len(match.mismatched))} have another shape")
+    refused = sum(bool(mismatch.reason) for mismatch in match.mismatched)
+    if len(match.mismatched) > refused:
+        parts.append(f"{_thin(len(match.mismatched) - refused)} have another shape")
+    if refused:
+        are = "is" if refused == 1 else "are"
+        parts.append(f"{_thin(refused)} {are} quantized, sparse or nested")
     if match.missing_keys and match.matched:
         parts.append(f"{_thin(len(match.missing_keys))} missing")
     if match.unexpected_keys and match.matched:
@@ -66,7 +70,8 @@ def sections(match: Match, state_dict: StateDict, signature: Signature) -> tuple
     wanted = {key: spec.shape for key, spec in signature.items()}
     parameters = {key: spec.numel for key, spec in signature.items() if spec.kind == "parameter"}
     shapes = {
-        mismatch.key: f"{_shape(mismatch.found)} in the file, {_shape(mismatch.wanted)} wanted"
+        mismatch.key: mismatch.reason
+        or f"{_shape(mismatch.found)} in the file, {_shape(mismatch.wanted)} wanted"
         for mismatch in match.mismatched
     }
     states = (

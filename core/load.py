@@ -78,8 +78,8 @@ def load_model(
 ) -> LoadedModel:
     """Build the architecture and fill it from the file, in eval mode.
 
-    `strict` wants every key to match, absent batch counters apart; otherwise each tensor of the
-    right shape is loaded, and the rest keeps the model's own initialisation. `dtype` is what
+    `strict` wants every key to match, absent batch counters apart; otherwise each tensor that
+    matches is loaded, and the rest keeps the model's own initialisation. `dtype` is what
     floating tensors are converted to, None for the architecture's own. `progress(done, total,
     key)` counts bytes and may raise to cancel. Raises LoadError, ArchitectureError, SourceError.
     """
@@ -91,9 +91,10 @@ def load_model(
     found = match(state_dict, signature(architecture))
     if strict and not found.fits:
         raise _does_not_fit(architecture, found)
+    if not found.matched and any(mismatch.reason for mismatch in found.mismatched):
+        raise _does_not_fit(architecture, found)
     left = (*found.missing_keys, *(mismatch.key for mismatch in found.mismatched))
     entries = [state_dict[key] for key in found.matched]
-    _refuse_quantized(entries)
     with _room(device, sum(entry.nbytes for entry in entries)):
         model = build(architecture) if left else build_uninitialised(architecture)
         _fill(model, entries, progress)
@@ -115,6 +116,15 @@ def load_model(
 
 
 def _does_not_fit(architecture: Architecture, found: Match) -> LoadError:
+    refused = [mismatch for mismatch in found.mismatched if mismatch.reason]
+    if refused:
+        more = f", and {len(refused) - 1:,} more like it" if len(refused) > 1 else ""
+        return LoadError(
+            f"The state_dict does not fit {architecture.title}: {refused[0].key} is "
+            f"{refused[0].reason}{more}.",
+            "Save it again as dense floats, with .dequantize() or .to_dense(), from the program "
+            "that made it.",
+        )
     counts = (
         ("missing_keys", len(found.missing_keys)),
         ("unexpected_keys", len(found.unexpected_keys)),
@@ -125,16 +135,6 @@ def _does_not_fit(architecture: Architecture, found: Match) -> LoadError:
         f"The state_dict does not fit {architecture.title}: {told}.",
         "Mend the keys, or load partially what matches.",
     )
-
-
-def _refuse_quantized(entries: Sequence[TensorEntry]) -> None:
-    quantized = [entry.key for entry in entries if entry.dtype.startswith(("qint", "quint"))]
-    if quantized:
-        raise LoadError(
-            f"{quantized[0]} and {len(quantized) - 1:,} more tensors are quantized, and a float "
-            "model cannot take their integers.",
-            "Dequantize the checkpoint with the program that made it.",
-        )
 
 
 def _fill(model: nn.Module, entries: Sequence[TensorEntry], progress: Report | None) -> None:

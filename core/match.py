@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from core.checkpoint.entries import StateDict
-from core.signature import Signature
+from core.checkpoint.entries import Nested, Quantized, Sparse, StateDict, TensorEntry
+from core.signature import Signature, TensorSpec
 
 BATCH_COUNTER = "num_batches_tracked"
 """BatchNorm's buffer since PyTorch 0.4.1; inference does not use it, old files lack it."""
@@ -15,11 +15,12 @@ BATCH_COUNTER = "num_batches_tracked"
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """A key of both sides with two shapes."""
+    """A key of both sides that cannot be loaded: of two shapes, or for the `reason` given."""
 
     key: str
     found: tuple[int, ...]
     wanted: tuple[int, ...]
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,15 @@ class Match:
 
     @property
     def fits(self) -> bool:
-        """Nothing is missing, unexpected or of another shape; absent batch counters are."""
+        """Nothing is missing, unexpected or mismatched; batch counters may be absent."""
         return not (self.missing_keys or self.unexpected_keys or self.mismatched)
 
 
 def match(state_dict: StateDict, signature: Signature) -> Match:
-    """Compare keys and shapes; a dtype never stands in the way, since loading converts."""
+    """Compare keys and shapes; a floating dtype never stands in the way, since loading converts.
+
+    What is quantized, sparse or nested does not go into a dense tensor of floats (FIELD 29).
+    """
     matched: list[str] = []
     missing: list[str] = []
     benign: list[str] = []
@@ -60,8 +64,8 @@ def match(state_dict: StateDict, signature: Signature) -> Match:
         entry = state_dict.get(key)
         if entry is None:
             (benign if is_benign(key, state_dict) else missing).append(key)
-        elif entry.shape != spec.shape:
-            mismatched.append(Mismatch(key, entry.shape, spec.shape))
+        elif (reason := _reason(entry, spec)) or entry.shape != spec.shape:
+            mismatched.append(Mismatch(key, entry.shape, spec.shape, reason))
         else:
             matched.append(key)
     parameters = {key: spec.numel for key, spec in signature.items() if spec.kind == "parameter"}
@@ -74,6 +78,20 @@ def match(state_dict: StateDict, signature: Signature) -> Match:
         _share(len(matched), len(signature) - len(benign)),
         _share(sum(parameters.get(key, 0) for key in matched), sum(parameters.values())),
     )
+
+
+def _reason(entry: TensorEntry, spec: TensorSpec) -> str:
+    """Why an entry does not go into a tensor of the right shape; empty where it does."""
+    match entry.form:
+        case Sparse(layout=layout):
+            return f"sparse ({layout}), and the model's tensor is dense"
+        case Nested():
+            return "nested, and the model's tensor is dense"
+        case Quantized(scheme) if entry.dtype != spec.dtype:
+            return f"quantized ({scheme}), and a float model cannot take its integers"
+    if entry.dtype.startswith(("qint", "quint")) and entry.dtype != spec.dtype:
+        return "quantized, and a float model cannot take its integers"
+    return ""
 
 
 def is_benign(key: str, state_dict: StateDict) -> bool:

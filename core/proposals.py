@@ -279,7 +279,7 @@ def _starts(key: str) -> list[int]:
 
 def _removals(now: Match, state_dict: StateDict) -> Iterator[Fix]:
     """Fixes that take away what a strict or a partial load would stumble on."""
-    if now.mismatched:
+    if any(mismatch.found != mismatch.wanted for mismatch in now.mismatched):
         yield DropMismatched()
     if now.unexpected_keys:
         fix = _drop_of(now.unexpected_keys, state_dict)

@@ -14,7 +14,7 @@ WORDS = {
     "matched": ("Matched", "same key and shape"),
     "missing": ("Missing", "the network wants them, the file has none"),
     "unexpected": ("Unexpected", "in the file, unknown to the network"),
-    "mismatched": ("Mismatched", "same key, another shape"),
+    "mismatched": ("Mismatched", "same key, another shape or layout"),
     "benign": ("Benign", "batch counters that the file lacks; nothing depends on them"),
 }
 OPEN = {"missing", "unexpected", "mismatched"}

@@ -224,8 +224,19 @@ def test_an_unknown_device_is_refused_in_a_sentence(whole: StateDict) -> None:
 def test_quantized_weights_are_refused_in_a_sentence(tmp_path: Path, plain: nn.Module) -> None:
     tensors = dict(plain.state_dict())
     tensors["fc.weight"] = torch.quantize_per_tensor(tensors["fc.weight"], 0.1, 0, torch.qint8)
-    with pytest.raises(LoadError, match=r"fc\.weight .*quantized"):
-        load_model(saved(tmp_path / "quantized.pth", tensors), RESNET)
+    state_dict = saved(tmp_path / "quantized.pth", tensors)
+    with pytest.raises(LoadError, match=r"fc\.weight is quantized .*cannot take its integers"):
+        load_model(state_dict, RESNET)
+    partial = load_model(state_dict, RESNET, strict=False)
+    assert partial.initialised == ("fc.weight",)
+
+
+def test_a_checkpoint_with_nothing_but_quantized_weights_is_refused_even_partially(
+    tmp_path: Path, plain: nn.Module
+) -> None:
+    tensors = {"fc.weight": torch.quantize_per_tensor(plain.fc.weight, 0.1, 0, torch.qint8)}
+    with pytest.raises(LoadError, match="cannot take its integers"):
+        load_model(saved(tmp_path / "quantized.pth", tensors), RESNET, strict=False)
 
 
 @pytest.mark.parametrize(

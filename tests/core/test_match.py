@@ -2,16 +2,23 @@
 
 import re
 from itertools import product
+from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as some
 from torch import nn
 from torchvision.models import resnet18
 
+from core.checkpoint import open_checkpoint
 from core.checkpoint.entries import StateDict, TensorEntry
+from core.fit_summary import verdict
+from core.fixes import DropMismatched
 from core.match import Mismatch, group_keys, match
+from core.proposals import propose
 from core.signature import Signature, TensorSpec
+from tests.core.odd_tensors import ODD
 
 
 def signature_of(model: nn.Module) -> Signature:
@@ -36,6 +43,35 @@ def entries(signature: Signature) -> dict[str, TensorEntry]:
 @pytest.fixture(scope="module")
 def wanted() -> Signature:
     return signature_of(resnet18())
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("per_tensor", "quantized (per_tensor_affine)"), ("csr", "sparse (sparse_csr)"),
+     ("nested", "nested, and")],
+)  # fmt: skip
+def test_field_29_what_is_no_dense_tensor_of_floats_is_mismatched_with_its_reason(
+    tmp_path: Path, name: str, words: str
+) -> None:
+    torch.save({"w": ODD[name], "b": torch.ones(2)}, tmp_path / "w.pth")
+    state_dict = open_checkpoint(tmp_path / "w.pth").state_dict()
+    shape = state_dict["w"].shape
+    wanted = {
+        "w": TensorSpec(shape, "float32", "parameter"),
+        "b": TensorSpec((2,), "float32", "parameter"),
+    }
+    found = match(state_dict, wanted)
+    assert found.matched == ("b",)
+    (mismatch,) = found.mismatched
+    assert mismatch.reason.startswith(words)
+    assert verdict(found) == ("Does not fit: 1 of 2 keys match, 1 is quantized, sparse or nested.")
+    assert not [fix for fix in propose(state_dict, wanted) if isinstance(fix.fix, DropMismatched)]
+
+
+def test_a_quantized_model_of_ones_own_takes_its_quantized_tensors(tmp_path: Path) -> None:
+    torch.save({"w": ODD["per_tensor"]}, tmp_path / "w.pth")
+    state_dict = open_checkpoint(tmp_path / "w.pth").state_dict()
+    assert match(state_dict, {"w": TensorSpec((8, 5), "qint8", "buffer")}).fits
 
 
 def test_a_models_own_state_dict_fits(wanted: Signature) -> None:
