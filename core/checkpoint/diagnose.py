@@ -105,6 +105,9 @@ PICKLES: Mapping[str, tuple[str, str]] = {
 }
 """By the beginning of a name that a plain pickle gives: what it is, and what to do."""
 
+READ = ("torch.storage._load_from_bytes", "numpy")
+"""Those of them that Loupe reads, where what they hold are tensors or arrays by their names."""
+
 WRONG = "Choose a file that torch.save or safetensors wrote."
 
 
@@ -268,6 +271,15 @@ def ordinary_tar(names: list[str]) -> CheckpointError:
         f"The file is a tar archive without a checkpoint in it (it holds {shown}).",
         "Unpack it with `tar -xf`, and open the checkpoint inside if there is one.",
     )
+
+
+def is_of_another_library(uses: Sequence[GlobalUse]) -> bool:
+    """Whether a plain pickle's names are those of a library whose objects are no tensors."""
+    return _library(uses) not in (None, *READ)
+
+
+def _library(uses: Sequence[GlobalUse]) -> str | None:
+    return next((start for start in PICKLES if any(u.name.startswith(start) for u in uses)), None)
 
 
 def plain_pickle(uses: Sequence[GlobalUse]) -> CheckpointError:

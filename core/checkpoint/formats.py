@@ -18,13 +18,12 @@ from core.checkpoint.packed import (
     files_in_zip,
     unpacked,
 )
+from core.checkpoint.plain_pickle import may_be_pickle, read_plain_pickle
 from core.checkpoint.safetensors_file import is_safetensors, read_safetensors
 from core.checkpoint.tar_container import is_tar, tar_members
 from core.checkpoint.torch_legacy import is_legacy, read_torch_legacy
 from core.checkpoint.torch_tar import is_torch_tar, read_torch_tar
 from core.checkpoint.torch_zip import read_torch_zip, torch_folder, truncated_zip
-from core.checkpoint.unpickle import Mentions, PickleError, no_persistent_ids, unpickle
-from core.checkpoint.verdicts import GlobalUse
 from core.checkpoint.zip_container import LOCAL_MAGIC, NoDirectory, open_archive
 from core.errors import CheckpointError
 
@@ -34,6 +33,7 @@ FORMATS: Mapping[str, str] = {
     "torchscript": "TorchScript archive (torch.jit.save)",
     "tar": "PyTorch tar (torch.save, before 0.2)",
     "exported": "exported program (torch.export.save)",
+    "pickle": "plain pickle (pickle.dump)",
     "safetensors": "safetensors",
     "shards": "PyTorch shards (several files of one state_dict)",
     "safetensors shards": "safetensors shards (several files of one state_dict)",
@@ -41,9 +41,6 @@ FORMATS: Mapping[str, str] = {
     "parts": "a folder of one checkpoint's parts",
 }
 """The formats that Loupe reads, in words."""
-
-MAX_PLAIN_PICKLE = 16 << 20
-"""Bytes of a plain pickle that are read to tell whether it is one."""
 
 
 def read_contents(source: Source) -> Contents:
@@ -76,9 +73,9 @@ def look_into(source: Source, name: str, unpacking: Unpacking | None) -> Content
     compression = compression_of(head)
     if compression is not None and unpacking is not None:
         return _look_into_packed(source, name, compression, unpacking)
-    named = _named_by_pickle(source, head)
-    if named is not None:
-        raise diagnose.plain_pickle(named)
+    plain = read_plain_pickle(source) if may_be_pickle(head, source.size) else None
+    if plain is not None:
+        return plain
     raise diagnose.not_a_checkpoint(head, source.size)
 
 
@@ -121,20 +118,3 @@ def _look_into_packed(
         return inner
     note = f"It lay packed in a {compression.name} file."
     return replace(inner, notes=(note, *inner.notes))
-
-
-def _named_by_pickle(source: Source, head: bytes) -> tuple[GlobalUse, ...] | None:
-    """What a plain pickle names, as far as it is read; None where the file is none.
-
-    Protocols 2 and later begin with byte 0x80, the older ones with whatever the object begins with.
-    """
-    certain = head[:1] == b"\x80" and len(head) > 1 and head[1] <= 5
-    if not certain and (head[0] not in b"(c]})ISVNLFXUTKMJG" or source.size > MAX_PLAIN_PICKLE):
-        return None
-    mentions = Mentions("the pickle")
-    data = source.read(0, MAX_PLAIN_PICKLE)
-    try:
-        whole = unpickle(data, mentions, no_persistent_ids).end == len(data)
-    except PickleError:
-        whole = False
-    return mentions.judged() if whole or certain else None

@@ -12,7 +12,6 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
-import torch
 from onnx import TensorProto, helper
 from sklearn.linear_model import LinearRegression
 
@@ -73,12 +72,8 @@ WRITERS: Mapping[str, tuple[Callable[[Path], object], str]] = {
     "sklearn": (lambda path: path.write_bytes(pickle.dumps(fitted())), "scikit-learn"),
     "pandas": (lambda path: pd.DataFrame({"a": [1]}).to_pickle(path), "pandas"),
     "numpy pickle": (
-        lambda path: path.write_bytes(pickle.dumps({"w": np.ones((2, 3))})),
+        lambda path: path.write_bytes(pickle.dumps(np.ones((2, 3)))),
         "pickle of numpy arrays",
-    ),
-    "pickled tensors": (
-        lambda path: path.write_bytes(pickle.dumps({"w": torch.ones(2)})),
-        "pickle.dump wrote and not torch.save",
     ),
     "harmful pickle": (
         lambda path: path.write_bytes(pickle.dumps({"w": Harmful()})),
