@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from core.checkpoint.entries import TensorEntry
+from core.checkpoint.entries import StateDict, TensorEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,8 @@ class ModuleNode:
     `path` is unique, and `parent` is the path of the node above. At the root, `parent` is None and
     `path` is `""`, or that of the module that wraps all others. A node with `tensors` > 1 and no
     children stands for that many tensors; one whose path ends in `…` stands for the smaller
-    siblings that are not drawn on their own.
+    siblings that are not drawn on their own. `class_name` is the module's qualified class, empty
+    where the file does not tell it.
     """
 
     path: str
@@ -25,6 +26,7 @@ class ModuleNode:
     parameters: int
     nbytes: int
     tensors: int
+    class_name: str = ""
 
 
 @dataclass(slots=True)
@@ -38,7 +40,7 @@ class _Branch:
 
 
 def module_tree(
-    entries: Mapping[str, TensorEntry], max_nodes: int = 600, max_children: int = 60
+    entries: StateDict, max_nodes: int = 600, max_children: int = 60
 ) -> tuple[ModuleNode, ...]:
     """Parameters (elements), bytes and tensors by module path, parents before children.
 
@@ -47,7 +49,8 @@ def module_tree(
     than `max_children` children shows the largest and sums up the others in one node more.
     """
     root = _innermost(_grow(entries))
-    nodes = [_node(root, None)]
+    classes = entries.classes
+    nodes = [_node(root, None, classes)]
     waiting = [(-root.parameters, 0, root)]
     pushed = 0
     while waiting:
@@ -56,7 +59,7 @@ def module_tree(
         if not shown or len(nodes) + len(shown) + bool(rest) > max(max_nodes, max_children + 2):
             continue
         for child in shown:
-            nodes.append(_node(child, branch.path))
+            nodes.append(_node(child, branch.path, classes))
             pushed += 1
             heapq.heappush(waiting, (-child.parameters, pushed, child))
         if rest:
@@ -64,7 +67,7 @@ def module_tree(
     return tuple(nodes)
 
 
-def _grow(entries: Mapping[str, TensorEntry]) -> _Branch:
+def _grow(entries: StateDict) -> _Branch:
     root = _Branch("", "all")
     for key, entry in entries.items():
         branch = root
@@ -101,9 +104,15 @@ def _largest(children: Iterable[_Branch], limit: int) -> tuple[list[_Branch], li
     return (ranked, []) if len(ranked) <= limit + 1 else (ranked[:limit], ranked[limit:])
 
 
-def _node(branch: _Branch, parent: str | None) -> ModuleNode:
+def _node(branch: _Branch, parent: str | None, classes: Mapping[str, str]) -> ModuleNode:
     return ModuleNode(
-        branch.path, parent, branch.label, branch.parameters, branch.nbytes, branch.tensors
+        branch.path,
+        parent,
+        branch.label,
+        branch.parameters,
+        branch.nbytes,
+        branch.tensors,
+        classes.get(branch.path, ""),
     )
 
 

@@ -2,6 +2,10 @@
 
 from collections import defaultdict
 
+import torch
+from torch import nn
+
+from core.checkpoint import open_checkpoint
 from core.checkpoint.entries import StateDict, TensorEntry
 from core.module_tree import module_tree
 
@@ -70,3 +74,14 @@ def test_a_module_that_wraps_all_others_becomes_the_root():
 def test_an_empty_state_dict_is_a_bare_root():
     (root,) = module_tree(StateDict([]))
     assert root.parameters == root.tensors == 0
+
+
+def test_a_whole_models_classes_stand_with_its_modules(tmp_path):
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Sequential(nn.Linear(2, 2)))
+    torch.save(model, tmp_path / "model.pth")
+    tree = module_tree(open_checkpoint(tmp_path / "model.pth").state_dict())
+    classes = {node.path: node.class_name.rpartition(".")[2] for node in tree}
+    assert classes["0"] == "Conv2d"
+    assert classes["1"] == classes[""] == "Sequential"
+    assert classes["1.0"] == "Linear"
+    assert classes["1.0.weight"] == ""
