@@ -35,8 +35,8 @@ from core.errors import CheckpointError
 
 LOAD_FROM_BYTES = "torch.storage._load_from_bytes"
 
-MAX_STORAGES = 5_000
-"""Storages of one pickle, each a stream of its own."""
+MAX_STREAMS = 4 << 20
+"""Bytes of all storages' streams in one pickle, their elements left out: each takes some 300."""
 
 MAX_OLD = 16 << 20
 """Bytes of a pickle of protocol 0 or 1, which begins like many another file."""
@@ -111,37 +111,46 @@ class _Storages:
     def __init__(self, mentions: Mentions) -> None:
         self._mentions = mentions
         self._records: dict[str, Record] = {}
-        self._loaded: set[int] = set()  # of objects that the records keep
+        self._streams: dict[int, tuple[Tree | Source, Storage | None]] = {}
+        self._room = MAX_STREAMS
 
     def load(self, data: Tree) -> Storage:
         """What `torch.storage._load_from_bytes` stands for. Raises CheckpointError where the stream
-        is unsound, TypeError where it is none."""
-        if isinstance(data, LongBytes):
-            source: Source = data.source
-        elif isinstance(data, bytes):
-            source = Held(data)
-        else:
-            raise TypeError("no bytes")
+        is unsound, TypeError where it is none of a storage."""
+        source = data.source if isinstance(data, LongBytes) else data
+        if id(source) not in self._streams:
+            # The object is kept too, so that no other one gets its number.
+            self._streams[id(source)] = source, self._read(_source(source))
+        storage = self._streams[id(source)][1]
+        if storage is None:
+            raise TypeError("no storage")
+        return storage
+
+    def _read(self, source: Source) -> Storage | None:
         if not is_legacy(source.read(0, 64)):
-            raise TypeError("no stream of torch.save's")
-        if len(self._records) >= MAX_STORAGES:
-            raise CheckpointError(
-                f"The pickle holds more than {MAX_STORAGES:,} storages, each saved by itself.",
-                "Load it with pickle, if you trust it, and save what you get with torch.save.",
-            )
+            return None
         contents = read_torch_legacy(source)
         for use in contents.globals:
             self._mentions.add(use.name, use.uses)
         storage = contents.tree
         if not isinstance(storage, Storage):
-            raise TypeError("no storage")
-        self._loaded.add(id(source if isinstance(data, LongBytes) else data))
+            self._take(source.size)
+            return None
         whole = InertTensor(storage, storage.dtype, (storage.numel,), (1,), 0)
         record = contents.entry("storage", whole).record
         assert record is not None
+        self._take(source.size - record.nbytes)
         key = str(len(self._records))
         self._records[key] = replace(record, name=key)
         return replace(storage, key=key)
+
+    def _take(self, nbytes: int) -> None:
+        self._room -= nbytes
+        if self._room < 0:
+            raise CheckpointError(
+                "The pickle holds more streams of torch.save than any checkpoint does.",
+                "Load it with pickle, if you trust it, and save what you get with torch.save.",
+            )
 
     def record_of(self, storage: Storage) -> Record:
         """Where a storage's elements lie."""
@@ -149,7 +158,16 @@ class _Storages:
 
     def strangers(self, held: Iterable[bytes], runs: Iterable[Within]) -> Iterator[bytes]:
         """The bytes in the pickle that begin like pickles and are no storages, the first few."""
-        yield from (data for data in held if id(data) not in self._loaded)
-        left = (run for run in runs if id(run) not in self._loaded)
+        storages = {number for number, (_, storage) in self._streams.items() if storage}
+        yield from (data for data in held if id(data) not in storages)
+        left = (run for run in runs if id(run) not in storages)
         pickles = (run for run in left if begins_like_pickle(run.read(0, 2)))
         yield from (run.read(0, MAX_HIDDEN) for run in islice(pickles, MAX_INNER))
+
+
+def _source(data: Tree | Source) -> Source:
+    if isinstance(data, bytes):
+        return Held(data)
+    if isinstance(data, Within):
+        return data
+    raise TypeError("no bytes")

@@ -3,6 +3,7 @@
 import io
 import pickle
 import struct
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -196,6 +197,24 @@ def test_a_storage_that_is_cut_off_within_the_pickle_is_said(tmp_path: Path) -> 
     path = dumped(tmp_path, {"w": LoadedFromBytes(legacy(torch.ones(99).storage())[:-9])})
     with pytest.raises(CheckpointError, match="cut off"):
         open_checkpoint(path)
+
+
+def test_a_heavy_stream_that_is_loaded_often_is_read_once(tmp_path: Path) -> None:
+    inner = legacy([0] * 100_000)
+    calls = [LoadedFromBytes(inner) for _ in range(3000)]
+    path = dumped(tmp_path, {"w": torch.ones(2), "calls": calls})
+    before = time.thread_time()
+    open_checkpoint(path)
+    assert time.thread_time() - before < 2
+
+
+def test_many_heavy_streams_are_refused(tmp_path: Path) -> None:
+    calls = [LoadedFromBytes(legacy([number] * 300_000)) for number in range(15)]
+    path = dumped(tmp_path, {"w": torch.ones(2), "calls": calls})
+    before = time.thread_time()
+    with pytest.raises(CheckpointError, match="more streams"):
+        open_checkpoint(path)
+    assert time.thread_time() - before < 2
 
 
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.7, 0.999])
