@@ -56,11 +56,13 @@ MODEL_STATES = "_model_states.pt"
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """The contents of a set, the bytes of its files, and what is equal for equal contents."""
+    """The contents of a set, the bytes of its files, what is equal for equal contents, and how
+    many files were read."""
 
     contents: Contents
     size: int
     identity: str
+    files: int
 
 
 def read_file_set(files: FileSet) -> Assembled:
@@ -174,7 +176,8 @@ def _read_file(name: str, file: Path | Source) -> Part:
     try:
         contents = read_contents(source)
     except CheckpointError as error:
-        raise CheckpointError(f"{name}: {error.problem}", error.remedy, error.whole) from error
+        within = f"In {name}: {error.problem}"
+        raise CheckpointError(within, error.remedy, error.whole) from error
     return Part(contents.tree, (contents,), (source,), contents.notes)
 
 
@@ -214,6 +217,7 @@ def _assembled(parts: Mapping[str, Part], notes: tuple[str, ...]) -> Assembled:
         ),
         sum(source.size for source in sources),
         f"set:{digest.hexdigest()}",
+        len(sources),
     )
 
 

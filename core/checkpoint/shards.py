@@ -191,7 +191,7 @@ def _open(named: Mapping[str, Path | Source | None], total: int | None) -> list[
             tuple(whole),
         )
     name, trouble = next(iter(damaged.items()))
-    raise CheckpointError(f"{name}: {trouble.problem} {told}", trouble.remedy, tuple(whole))
+    raise CheckpointError(f"In {name}: {trouble.problem} {told}", trouble.remedy, tuple(whole))
 
 
 def _rest(tree: InertDict, shards: Sequence[_Shard]) -> list[str]:
