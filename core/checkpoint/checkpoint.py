@@ -34,9 +34,9 @@ class Checkpoint:
     tree as inert data. `state_dicts` are those found in it, by their path (`""` for a bare one), in
     file order and never none; `best` is the path of the one most likely meant, `roles` say of each
     whether it is a model's, an EMA's, an optimizer's or other. `metadata` is all that is no tensor,
-    JSON-able. `notes` are sentences on what is odd. `records` gives every run of bytes that the
-    file names, those of no tensor included, in no order; it may read the file, and raise
-    CheckpointError and SourceError.
+    JSON-able. `notes` are sentences on what is odd, and `files` is how many were read. `records`
+    gives every run of bytes that the file names, those of no tensor included, in no order; it may
+    read the file, and raise CheckpointError and SourceError.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Checkpoint:
     globals: tuple[GlobalUse, ...]
     torch_version: str | None
     notes: tuple[str, ...] = ()
+    files: int = 1
     records: Callable[[], Iterable[Record]] = field(default=tuple, repr=False, compare=False)
 
     @property
@@ -87,9 +88,10 @@ def open_checkpoint(
     if isinstance(path, FileSet) or path.is_dir():
         files = path if isinstance(path, FileSet) else folder_files(path)
         whole = read_file_set(files)
-        return _checkpoint(
+        found = _checkpoint(
             whole.contents, name or files.name, whole.size, identity or whole.identity
         )
+        return replace(found, files=whole.files)
     source = LocalFile(path, identity, name)
     contents = look_into(source, name or path.name, Unpacking(scratch))
     if isinstance(contents, FileSet):

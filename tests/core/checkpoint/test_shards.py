@@ -57,6 +57,7 @@ def test_a_folder_of_shards_is_one_checkpoint_in_the_indexs_order(
     assert checkpoint.name == "model"
     files = [path for path in (tmp_path / "model").iterdir() if "-of-" in path.name]
     assert len(files) > 2
+    assert checkpoint.files == len(files) + 1
     assert checkpoint.size >= sum(path.stat().st_size for path in files)
     assert checkpoint.metadata["__metadata__"]["total_size"] == index["metadata"]["total_size"]  # type: ignore[index,call-overload]
 
