@@ -19,6 +19,7 @@ from core.checkpoint.constructors import (
     CONSTRUCTORS,
     MENTIONED,
     dict_key,
+    ordered_dict,
 )
 from core.checkpoint.inert import (
     Global,
@@ -239,8 +240,14 @@ class _Loop:
             elif op == 0x68:  # BINGET
                 found = runs.read(at - 1, memo, fetched) if data[at + 1] == 0x28 else None
                 if found is None:
-                    stack.append(memo[data[at]])
+                    value = memo[data[at]]
                     at += 1
+                    if data[at] == 0x29 and data[at + 1] == 0x52 and self.makes_dict(value):
+                        # EMPTY_TUPLE, REDUCE: the hooks of a module are ten empty OrderedDicts.
+                        self.room -= 1
+                        value = InertDict()
+                        at += 2
+                    stack.append(value)
                 else:
                     pushed, count, at = found
                     self.take(OBJECTS * count)
@@ -517,6 +524,9 @@ class _Loop:
             raise ValueError("a class in it has an impossibly long name")
         self.mentions.add(qualified)
         return self.globals.setdefault(qualified, Global(qualified))
+
+    def makes_dict(self, function: Tree) -> bool:
+        return type(function) is Global and self.constructors.get(function.name) is ordered_dict
 
     def call(self, function: Tree, args: Tree) -> Tree:
         if not isinstance(args, tuple):
