@@ -8,13 +8,13 @@ the same for constants. Before PyTorch 2.8 it held `serialized_state_dict.pt`, b
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+from core.checkpoint.bounded_json import read_json
 from core.checkpoint.contents import Contents, entry_of
 from core.checkpoint.entries import Record, Source
 from core.checkpoint.inert import InertDict, InertTensor, Storage, Tree
@@ -28,6 +28,8 @@ from core.errors import CheckpointError
 FORMAT = "archive_format"
 OLD_WEIGHTS = "serialized_state_dict.pt"
 OLD_CONSTANTS = "serialized_constants.pt"
+
+COMPILED = "data/aotinductor/"
 
 MAX_CONFIG = 64 << 20
 MAX_TENSORS = 500_000
@@ -94,6 +96,12 @@ def read_exported_program(archive: Archive, folder: str) -> Contents:
             if found[2] != "model":
                 part = f"{part} of {found[2]}"
             tree[part] = reader.described(member, f"{folder}data/{found[1]}/")
+    if not tree and any(f"{folder}{COMPILED}" in name for name in archive.members):
+        raise CheckpointError(
+            "The file is an AOTInductor package: machine code that torch.export's compiler made, "
+            "with the weights inside of it.",
+            "Open the .pt2 or .pth that it was compiled from.",
+        )
     return Contents(
         "exported",
         tree,
@@ -160,8 +168,8 @@ class _Reader:
 
 def _weights(data: bytes, config: str) -> Iterator[tuple[str, _Weight]]:
     try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        document = read_json(data)
+    except ValueError as error:
         raise _unsound(f"{config[:200]} is no sound JSON") from error
     named = document.get("config") if isinstance(document, dict) else None
     if not isinstance(named, dict) or len(named) > MAX_TENSORS:

@@ -6,13 +6,13 @@ its file under `weight_map`, beside `metadata`; the files are called `NAME-00001
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from core.checkpoint.bounded_json import read_json
 from core.checkpoint.contents import Contents
 from core.checkpoint.entries import Source
 from core.checkpoint.file_set import opened
@@ -140,8 +140,8 @@ def _index(source: Source, name: str) -> tuple[dict[str, str], dict[str, Tree]]:
     if source.size > MAX_INDEX:
         raise _unsound(name, f"it has {source.size:,} bytes")
     try:
-        document = json.loads(source.read(0, MAX_INDEX))
-    except (ValueError, RecursionError) as error:
+        document = read_json(source.read(0, MAX_INDEX))
+    except ValueError as error:
         raise _unsound(name, "it is no sound JSON") from error
     weight_map = document.get("weight_map") if isinstance(document, dict) else None
     if not isinstance(weight_map, dict) or not weight_map:

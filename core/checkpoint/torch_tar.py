@@ -31,7 +31,7 @@ from core.errors import CheckpointError
 MEMBERS = frozenset({"storages", "tensors", "pickle"})
 
 MAX_PICKLE = 64 << 20
-MAX_OBJECTS = 500_000
+MAX_OBJECTS = 50_000
 """Storages, views or tensors of one file."""
 
 MAX_RANK = 64

@@ -2,6 +2,7 @@
 
 import io
 import json
+import resource
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -117,3 +118,22 @@ def test_a_member_that_is_not_there_is_said(path: Path, member: str) -> None:
 
     with pytest.raises(CheckpointError, match="not in it"):
         open_checkpoint(rewritten(path, change))
+
+
+def test_a_description_that_is_all_brackets_is_refused_before_it_is_made(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "m.pt2", "w") as archive:
+        archive.writestr("m/archive_format", "pt2")
+        document = '{"config": [' + "[]," * 5_000_000 + "[]]}"
+        archive.writestr("m/data/weights/model_weights_config.json", document)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CheckpointError, match="no sound JSON"):
+        open_checkpoint(tmp_path / "m.pt2")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10
+
+
+def test_a_compiled_package_is_named(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "m.pt2", "w") as archive:
+        archive.writestr("m/archive_format", "pt2")
+        archive.writestr("m/data/aotinductor/model/c1.wrapper.so", b"\x7fELF")
+    with pytest.raises(CheckpointError, match="AOTInductor package"):
+        open_checkpoint(tmp_path / "m.pt2")
