@@ -17,6 +17,7 @@ from core.folders import find_inside
 from core.samples import SAMPLES
 from core.settings import Settings
 from core.store import Store
+from core.upload_sets import find_set
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,10 @@ def locate(reference: str, settings: Settings, store: Store) -> LocatedFile:
                 f"{name[:200] or 'The upload'} is not on this server any more.", "Upload it again."
             )
         return LocatedFile(path, name or digest[:12], f"sha256:{digest}")
+    if kind == "set":
+        digest, _, name = rest.partition("/")
+        files = find_set(store, digest, name)
+        return LocatedFile(files, files.name, f"set:{digest}")
     if kind == "root":
         number, _, relative = rest.partition("/")
         root = _chosen(settings.roots, number, "server folder")

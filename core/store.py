@@ -81,26 +81,28 @@ class Store:
         path = self._files / sha256
         return path if path.is_file() else None
 
-    def refusal(self, size: int) -> StoreError | None:
-        """Why a file of that size would not be taken; None where it would."""
-        if size <= 0:
+    def refusal(self, *sizes: int) -> StoreError | None:
+        """Why files of these sizes would not be taken; None where all of them would."""
+        if min(sizes) <= 0:
             return StoreError("The file is empty: it has 0 bytes.", "Choose another file.")
-        if size > self.largest_file:
+        if max(sizes) > self.largest_file:
             return StoreError(
-                f"The file has {_gigabytes(size)}, and this server takes files of up to "
+                f"The file has {_gigabytes(max(sizes))}, and this server takes files of up to "
                 f"{_gigabytes(self.largest_file)}.",
                 "Put it into a server folder instead, or ask the server's owner.",
             )
+        total = sum(sizes)
+        have = "The file has" if len(sizes) == 1 else f"The {len(sizes):,} files have"
         free = self.quota - self.used()
-        if size > free:
+        if total > free:
             return StoreError(
-                f"The file has {_gigabytes(size)}, and {_gigabytes(max(0, free))} of this "
+                f"{have} {_gigabytes(total)}, and {_gigabytes(max(0, free))} of this "
                 f"server's {_gigabytes(self.quota)} for uploads are free.",
                 "Ask the server's owner to make room, or use a server folder.",
             )
-        if size > shutil.disk_usage(self._files).free:
+        if total > shutil.disk_usage(self._files).free:
             return StoreError(
-                f"The file has {_gigabytes(size)}, more than this server's disk has free.",
+                f"{have} {_gigabytes(total)}, more than this server's disk has free.",
                 "Ask the server's owner to make room, or use a server folder.",
             )
         return None

@@ -1,13 +1,15 @@
 """The HTTP side of files: slices of uploads in, exports out, and the app's own fonts.
 
 A browser gets a token from the script that drew the page, and may do with it what the script
-allowed: send one file after the other into one slot, or fetch one export. Weights go straight to
-the disk, so the server's memory does not grow with them.
+allowed: send one file after the other into one slot, or several that are announced together and are
+one checkpoint, or fetch one export. Weights go straight to the disk, so the server's memory does
+not grow with them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 import threading
 import time
@@ -24,9 +26,13 @@ from starlette.routing import Route
 from core.errors import LoupeError, StoreError
 from core.folders import SUFFIXES
 from core.store import ABANDONED_AFTER, Store, StoredFile, Upload
+from core.upload_sets import set_refusal
 
 MAX_SLICE = 16 << 20
 """Bytes of one request at most."""
+
+MAX_ANNOUNCEMENT = 1 << 20
+"""Bytes of the list of files that are to be one checkpoint."""
 
 ABSENCE = 60.0
 """Seconds for which a session may be cut off and still go on with its upload."""
@@ -42,14 +48,18 @@ TOKENS = 10_000
 
 @dataclass(slots=True)
 class Intake:
-    """What one token has sent: the upload under way, and the last finished file with its name.
+    """What one token has sent: the upload under way and its name, and what is finished.
 
+    `announced` are the files, by name, that are to be one checkpoint, with their sizes; None where
+    a file comes alone. Those that have `arrived` become `finished`, by name, once all are here.
     `ended` is when its session went away, on the monotonic clock; None while it is there.
     """
 
     upload: Upload | None = None
     name: str = ""
-    finished: StoredFile | None = None
+    announced: Mapping[str, int] | None = None
+    arrived: dict[str, StoredFile] = field(default_factory=dict)
+    finished: Mapping[str, StoredFile] | None = None
     ended: float | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -135,6 +145,9 @@ def routes(transfers: Transfers, fonts: Path) -> list[Route]:
     async def send(request: Request) -> Response:
         return await _send(transfers, request)
 
+    async def announce(request: Request) -> Response:
+        return await _announce(transfers, request)
+
     async def cancel(request: Request) -> Response:
         return await _cancel(transfers, request)
 
@@ -154,6 +167,7 @@ def routes(transfers: Transfers, fonts: Path) -> list[Route]:
 
     return [
         Route(f"{PREFIX}/uploads/{{token}}", send, methods=["PUT"]),
+        Route(f"{PREFIX}/uploads/{{token}}", announce, methods=["POST"]),
         Route(f"{PREFIX}/uploads/{{token}}", cancel, methods=["DELETE"]),
         Route(f"{PREFIX}/exports/{{token}}", fetch, methods=["GET"]),
         Route(f"{PREFIX}/fonts/{{name}}", font, methods=["GET"]),
@@ -176,6 +190,40 @@ async def tidied(transfers: Transfers) -> AsyncIterator[None]:
         task.cancel()
 
 
+async def _announce(transfers: Transfers, request: Request) -> Response:
+    """Files that are to be one checkpoint: the body is JSON, `{name: size}`.
+
+    200 {"files"} where they may be sent one after the other; 403 for a foreign page or token; 413
+    with a sentence.
+    """
+    intake = _allowed(transfers, request)
+    if isinstance(intake, Response):
+        return intake
+    try:
+        files = _listed(await _body(request, MAX_ANNOUNCEMENT))
+        refusal = set_refusal(files) or transfers.store.refusal(*files.values())
+        if refusal is not None:
+            raise refusal
+    except StoreError as error:
+        return _sentence(413, error.problem, error.remedy)
+    except ClientDisconnect:
+        return Response(status_code=400)
+    async with intake.lock:
+        _abandon(intake)
+        intake.announced, intake.arrived, intake.finished = files, {}, None
+    return JSONResponse({"files": len(files)})
+
+
+def _listed(body: bytes) -> dict[str, int]:
+    try:
+        files = json.loads(body)
+    except (ValueError, RecursionError):
+        files = None
+    if not isinstance(files, dict) or not files or not all(type(n) is int for n in files.values()):
+        raise StoreError("The request lacks the files' sizes.", "Reload the page.")
+    return files
+
+
 async def _send(transfers: Transfers, request: Request) -> Response:
     """One slice: the query gives the file's `name` and `size` and the slice's `offset`.
 
@@ -186,7 +234,7 @@ async def _send(transfers: Transfers, request: Request) -> Response:
     if isinstance(intake, Response):
         return intake
     try:
-        name, size, offset = _description(request.query_params)
+        name, size, offset = _description(request.query_params, intake.announced or {})
         refusal = transfers.store.refusal(size) if offset == 0 else None
         if refusal is not None:
             raise refusal
@@ -215,12 +263,15 @@ async def _append(
         await asyncio.to_thread(upload.write, data)
         if not upload.complete:
             return JSONResponse({"received": upload.received})
-        intake.finished = await asyncio.to_thread(upload.finish)
+        stored = await asyncio.to_thread(upload.finish)
     except StoreError:
         _abandon(intake)
         raise
     intake.upload = None
-    return JSONResponse({"received": size, "sha256": intake.finished.sha256})
+    intake.arrived[name] = stored
+    if intake.announced is None or intake.announced.keys() == intake.arrived.keys():
+        intake.finished, intake.announced, intake.arrived = intake.arrived, None, {}
+    return JSONResponse({"received": size, "sha256": stored.sha256})
 
 
 def _allowed(transfers: Transfers, request: Request) -> Intake | Response:
@@ -237,9 +288,9 @@ def _allowed(transfers: Transfers, request: Request) -> Intake | Response:
     return intake
 
 
-def _description(query: Mapping[str, str]) -> tuple[str, int, int]:
+def _description(query: Mapping[str, str], announced: Mapping[str, int]) -> tuple[str, int, int]:
     name = query.get("name", "").replace("\\", "/").rsplit("/", 1)[-1][:200]
-    if not name.lower().endswith(SUFFIXES):
+    if name not in announced and not name.lower().endswith(SUFFIXES):
         raise StoreError(
             f"{name or 'The file'} has an ending that no checkpoint has.",
             f"Loupe takes {', '.join(SUFFIXES)}.",
@@ -252,18 +303,20 @@ def _description(query: Mapping[str, str]) -> tuple[str, int, int]:
 
 def _begin(transfers: Transfers, intake: Intake, name: str, size: int) -> None:
     _abandon(intake)
+    if intake.announced is None or intake.announced.get(name) != size:
+        intake.announced, intake.arrived = None, {}
     intake.finished = None
     intake.upload = transfers.store.begin(size)
     intake.name = name
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, most: int = MAX_SLICE) -> bytes:
     """The slice's bytes, in memory: only what came whole is written, so that a connection that
     dies in mid-slice leaves nothing behind and keeps nobody waiting."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_SLICE:
+        if len(body) > most:
             raise StoreError("A slice of the upload is too large.", "Reload the page.")
     return bytes(body)
 
@@ -274,6 +327,7 @@ async def _cancel(transfers: Transfers, request: Request) -> Response:
         return intake
     async with intake.lock:
         _abandon(intake)
+        intake.announced, intake.arrived = None, {}
     return JSONResponse({"received": 0})
 
 

@@ -32,8 +32,9 @@ def checkpoint_card(slot: str, checkpoint: Checkpoint) -> None:
         st.metric("Tensors", count(len(chosen)), width="content")
         st.metric("Parameters", parameters(chosen.numel), width="content")
         st.metric("File", size(checkpoint.size), width="content")
+    files = f" · {count(checkpoint.files)} files" if checkpoint.files > 1 else ""
     version = f" · PyTorch {checkpoint.torch_version}" if checkpoint.torch_version else ""
-    st.caption(f"{checkpoint.format_title}{version}")
+    st.caption(f"{checkpoint.format_title}{files}{version}")
     _dtypes(chosen)
     if len(checkpoint.state_dicts) > 1:
         _sections(checkpoint)

@@ -1,4 +1,4 @@
-"""The upload of weights: a widget that sends a file straight to the server's disk."""
+"""The upload of weights: a widget that sends files straight to the server's disk."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ from pathlib import Path
 
 import streamlit as st
 
+from core.errors import StoreError
 from core.folders import SUFFIXES
+from core.upload_sets import BESIDE, keep_set
 from pages.components.resources import store, transfers
+
+HINT = ".pth .pt .ckpt .bin .safetensors .pt2, or one packed as .zip .tar .gz"
+"""What a person may drop, in short."""
 
 _FOLDER = Path(__file__).parent / "upload_widget"
 
 
 def upload(slot: str) -> str | None:
-    """Draw the widget; the reference of a file that has just arrived, else None.
+    """Draw the widget; the reference of what has just arrived, else None: a file, or several that
+    are one checkpoint.
 
     What arrived is asked of the server's own books, whatever the browser says.
     """
@@ -25,6 +31,8 @@ def upload(slot: str) -> str | None:
             "label": f"Upload a checkpoint into {slot}",
             "token": token,
             "suffixes": list(SUFFIXES),
+            "beside": list(BESIDE),
+            "hint": HINT,
             "largest": store().largest_file,
             "free": free,
         },
@@ -34,7 +42,14 @@ def upload(slot: str) -> str | None:
     if intake is None or intake.finished is None:
         return None
     finished, intake.finished = intake.finished, None
-    return f"sha256:{finished.sha256}/{intake.name}"
+    if len(finished) == 1:
+        ((name, stored),) = finished.items()
+        return f"sha256:{stored.sha256}/{name}"
+    try:
+        return keep_set(store(), {name: stored.sha256 for name, stored in finished.items()})
+    except StoreError as error:
+        st.error(str(error), icon=":material/error:")
+        return None
 
 
 def _widget() -> st.components.v2.types.ComponentRenderer:

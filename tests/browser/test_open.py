@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import save_torch_state_dict
 from playwright.sync_api import Locator, Page, expect
 from torchvision.models import resnet18
 
@@ -26,8 +27,8 @@ def slot(page: Page, name: str) -> Locator:
     return page.locator(f".st-key-slot-{name}")
 
 
-def upload(page: Page, name: str, path: Path) -> None:
-    slot(page, name).locator("input[type=file]").set_input_files(path)
+def upload(page: Page, name: str, *paths: Path) -> None:
+    slot(page, name).locator("input[type=file]").set_input_files(paths)
 
 
 def test_an_upload_goes_to_the_disk_and_its_card_appears(
@@ -43,6 +44,70 @@ def test_an_upload_goes_to_the_disk_and_its_card_appears(
     digest = hashlib.sha256(resnet_file.read_bytes()).hexdigest()
     assert (server.data / "files" / digest).stat().st_size == resnet_file.stat().st_size
     assert list((server.data / "partial").iterdir()) == []
+
+
+def two_shards(folder: Path) -> dict[str, torch.Tensor]:
+    """A safetensors model as the Hub has it: two shards, their index, and a configuration."""
+    weights = resnet18(num_classes=10).state_dict()
+    folder.mkdir()
+    save_torch_state_dict(weights, folder, max_shard_size="30MB")
+    (folder / "config.json").write_text("{}")
+    return weights
+
+
+def test_the_shards_of_a_model_and_their_index_are_uploaded_as_one_checkpoint(
+    server: Server, page: Page, tmp_path: Path
+) -> None:
+    weights = two_shards(tmp_path / "model")
+    files = sorted((tmp_path / "model").iterdir())
+    assert len(files) == 4
+    page.goto(server.url)
+    settled(page)
+    upload(page, "A", *files)
+    card = slot(page, "A")
+    expect(card.get_by_test_id("stMetric").first).to_contain_text(str(len(weights)))
+    expect(card.get_by_text("model.safetensors", exact=True)).to_be_visible()
+    expect(card).to_contain_text("safetensors shards")
+    expect(card).to_contain_text("3 files")
+    expect(page).to_have_url(re.compile(r"a=set%3A[0-9a-f]{64}%2Fmodel\.safetensors"))
+    page.reload()
+    settled(page)
+    expect(card.get_by_test_id("stMetric").first).to_contain_text(str(len(weights)))
+    assert list((server.data / "partial").iterdir()) == []
+
+
+def test_several_files_tell_which_one_is_on_its_way(
+    server: Server, page: Page, tmp_path: Path
+) -> None:
+    files = []
+    for number in (1, 2):
+        files.append(tmp_path / f"model-0000{number}-of-00002.bin")
+        with files[-1].open("wb") as file:
+            file.truncate(number << 30)
+    page.goto(server.url)
+    settled(page)
+    upload(page, "A", *files)
+    expect(slot(page, "A").get_by_text("model-00001-of-00002.bin (1 of 2 files)")).to_be_visible()
+    slot(page, "A").get_by_role("button", name="Cancel").click()
+    expect(slot(page, "A").get_by_role("button", name="Choose files")).to_be_visible()
+    assert list((server.data / "partial").iterdir()) == []
+
+
+def test_several_files_that_are_no_one_checkpoint_are_refused_before_the_first_byte(
+    server: Server, page: Page, tmp_path: Path
+) -> None:
+    files = [tmp_path / name for name in ("early.pth", "late.pth")]
+    for path in files:
+        torch.save({"w": torch.ones(2)}, path)
+    page.goto(server.url)
+    settled(page)
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.method))
+    upload(page, "A", *files)
+    expect(slot(page, "A").get_by_role("alert")).to_contain_text("early.pth, late.pth")
+    assert "PUT" not in requests
+    upload(page, "A", files[0])
+    expect(slot(page, "A").get_by_test_id("stMetric").first).to_contain_text("1")
 
 
 def test_a_reload_and_a_second_person_find_the_bench_by_the_link(
@@ -75,7 +140,7 @@ def test_a_cancelled_upload_vanishes_and_the_slot_takes_the_next(
     upload(page, "A", large)
     expect(slot(page, "A").get_by_text("MB/s")).to_be_visible()
     slot(page, "A").get_by_role("button", name="Cancel").click()
-    expect(slot(page, "A").get_by_role("button", name="Choose a file")).to_be_visible()
+    expect(slot(page, "A").get_by_role("button", name="Choose files")).to_be_visible()
     upload(page, "A", resnet_file)
     expect(slot(page, "A").get_by_test_id("stMetric").first).to_contain_text("122")
     assert list((server.data / "partial").iterdir()) == []
@@ -126,7 +191,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "truncated": (write_truncated, "cut off"),
     "zip": (write_zip, "ordinary zip"),
     "legacy": (write_truncated_legacy, "cut off"),
-    "gzip": (lambda path: path.write_bytes(gzip.compress(b"x")), "gzip archive"),
+    "gzip": (lambda path: path.write_bytes(gzip.compress(b"x")), "In the gzip file"),
     "pickle": (lambda path: path.write_bytes(b"\x80\x04}\x94."), "plain Python pickle"),
     "options": (lambda path: torch.save({"lr": 0.1}, path), "holds no tensor"),
     "empty": (lambda path: path.touch(), "0 bytes"),

@@ -1,5 +1,7 @@
 """References to files lead where they say, and nowhere else."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -7,10 +9,12 @@ import torch
 from huggingface_hub import save_torch_state_dict
 
 from core.checkpoint import FileSet, open_checkpoint
-from core.errors import SourceError
+from core.checkpoint.tensors import read_tensor
+from core.errors import CheckpointError, SourceError
 from core.files import locate
 from core.settings import Settings
 from core.store import Store
+from core.upload_sets import keep_set
 
 
 @pytest.fixture
@@ -44,7 +48,7 @@ def test_the_samples_open(tmp_path: Path, store: Store) -> None:
     "reference",
     ["", "/etc/passwd", "file:/etc/passwd", "sha256:" + "a" * 64 + "/m.pth", "sha256:../x",
      "root:0/../outside", "root:1/m.pth", "root:-1/m.pth", "root:²/m.pth", "bench:0",
-     "sample:other"],
+     "sample:other", "set:" + "a" * 64 + "/m", "set:../x"],
 )  # fmt: skip
 def test_any_other_reference_is_a_sentence(tmp_path: Path, store: Store, reference: str) -> None:
     with pytest.raises(SourceError):
@@ -81,3 +85,101 @@ def test_the_root_itself_may_be_the_checkpoint(tmp_path: Path, store: Store) -> 
     found = locate("root:0/", Settings(tmp_path, roots=(tmp_path / "model",)), store)
     assert found.name == "model"
     assert len(open_checkpoint(found.path).state_dict()) == 6
+
+
+def stored(store: Store, data: bytes) -> str:
+    upload = store.begin(len(data))
+    upload.write(data)
+    return upload.finish().sha256
+
+
+def uploaded(store: Store, folder: Path) -> dict[str, str]:
+    """A folder's files in the store: name → SHA-256."""
+    return {path.name: stored(store, path.read_bytes()) for path in folder.iterdir()}
+
+
+@pytest.fixture
+def roomy(tmp_path: Path) -> Store:
+    return Store(tmp_path / "data", quota=1 << 20, largest_file=1 << 20)
+
+
+def test_several_uploads_are_found_as_one_checkpoint(tmp_path: Path, roomy: Store) -> None:
+    tensors = sharded(tmp_path / "model")
+    reference = keep_set(roomy, uploaded(roomy, tmp_path / "model"))
+    assert reference.startswith("set:")
+    assert reference.endswith("/model.safetensors")
+    found = locate(reference, Settings(tmp_path), roomy)
+    assert found.identity == reference.partition("/")[0]
+    checkpoint = open_checkpoint(found.path, name=found.name, identity=found.identity)
+    assert set(checkpoint.state_dict()) == set(tensors)
+    assert checkpoint.name == "model.safetensors"
+    for key, tensor in tensors.items():
+        assert torch.equal(read_tensor(checkpoint.state_dict()[key]), tensor)
+
+
+def test_the_same_uploads_are_the_same_set(tmp_path: Path, roomy: Store) -> None:
+    sharded(tmp_path / "model")
+    files = uploaded(roomy, tmp_path / "model")
+    assert keep_set(roomy, files) == keep_set(roomy, dict(reversed(files.items())))
+
+
+def test_trouble_with_an_upload_of_a_set_tells_its_own_name(tmp_path: Path, roomy: Store) -> None:
+    sharded(tmp_path / "model")
+    shard = next((tmp_path / "model").glob("*-00002-of-*"))
+    files = uploaded(roomy, tmp_path / "model")
+    found = locate(keep_set(roomy, files), Settings(tmp_path), roomy)
+    state_dict = open_checkpoint(found.path).state_dict()
+    inside = next(iter(open_checkpoint(shard).state_dict()))
+    path = roomy.find(files[shard.name])
+    assert path is not None
+    with path.open("r+b") as file:
+        file.truncate(100)
+    with pytest.raises(SourceError, match=f"^{shard.name} changed while it was open"):
+        read_tensor(state_dict[inside])
+    with pytest.raises(CheckpointError, match=f"^{shard.name}: .* cut off"):
+        open_checkpoint(found.path)
+    path.unlink()
+    with pytest.raises(SourceError, match=f"^{shard.name} is not on this server any more"):
+        locate(keep_set(roomy, files), Settings(tmp_path), roomy)
+
+
+GOOD = {"loupe": "upload set 1", "files": {"a.pth": "0" * 64}}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"\x80\x04]\x94.", b"", b"[]", b"nothing", b"[" * 100_000, b" " * (2 << 20), b'"a"', b"1",
+        *(
+            json.dumps(each).encode()
+            for each in (
+                GOOD | {"more": 1},
+                GOOD | {"loupe": "other"},
+                GOOD | {"files": {}},
+                GOOD | {"files": ["a.pth"]},
+                GOOD | {"files": {"a.pth": 1}},
+                GOOD | {"files": {"../a.pth": "0" * 64}},
+                GOOD | {"files": {"/etc/passwd": "0" * 64}},
+                GOOD | {"files": {f"{'a' * 300}.pth": "0" * 64}},
+                GOOD | {"files": {f"{number}.pth": "0" * 64 for number in range(2_000)}},
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_a_link_to_any_other_stored_file_as_a_set_is_refused(
+    tmp_path: Path, document: bytes
+) -> None:
+    store = Store(tmp_path / "data", quota=4 << 20, largest_file=4 << 20)
+    digest = stored(store, document) if document else hashlib.sha256(b"").hexdigest()
+    with pytest.raises(SourceError) as raised:
+        locate(f"set:{digest}/model.pth", Settings(tmp_path), store)
+    assert "no set of uploads" in raised.value.problem or not document
+
+
+def test_a_set_reaches_nothing_but_uploads(tmp_path: Path, roomy: Store) -> None:
+    (tmp_path / "secret").write_text("no")
+    for digest in ("../../secret", str(tmp_path / "secret"), "0" * 64):
+        files = {"a.pth": stored(roomy, b"x"), "b.pth": digest}
+        text = json.dumps(GOOD | {"files": files}).encode()
+        with pytest.raises(SourceError, match=r"^b\.pth is not on this server"):
+            locate(f"set:{stored(roomy, text)}/m", Settings(tmp_path), roomy)

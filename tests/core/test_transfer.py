@@ -85,8 +85,8 @@ def test_slices_become_one_file_named_by_its_content(served: Served) -> None:
     intake = served.transfers.intake(token)
     assert intake is not None
     assert intake.finished is not None
-    assert intake.name == "m.pth"
-    assert intake.finished.path.read_bytes() == DATA
+    assert list(intake.finished) == ["m.pth"]
+    assert intake.finished["m.pth"].path.read_bytes() == DATA
 
 
 def test_a_slice_at_the_wrong_place_is_told_where_to_go_on(served: Served) -> None:
@@ -213,3 +213,100 @@ def test_only_the_type_faces_are_served(served: Served) -> None:
     assert served.ask("GET", "/loupe/fonts/face.woff2")[:2] == (200, b"wOF2")
     assert served.ask("GET", "/loupe/fonts/..%2Fsecret.woff2")[0] == 404
     assert served.ask("GET", "/loupe/fonts/none.woff2")[0] == 404
+
+
+NAMES = ("m-00001-of-00002.bin", "m-00002-of-00002.bin", "m.bin.index.json")
+
+
+def announce(served: Served, token: str, files: object) -> tuple[int, dict[str, object]]:
+    status, answer, _ = served.ask("POST", f"/loupe/uploads/{token}", json.dumps(files).encode())
+    return status, json.loads(answer)
+
+
+def finished(served: Served, token: str) -> list[str] | None:
+    intake = served.transfers.intake(token)
+    assert intake is not None
+    return None if intake.finished is None else list(intake.finished)
+
+
+def test_several_files_that_are_announced_are_finished_together(served: Served) -> None:
+    token = served.transfers.open_intake()
+    assert announce(served, token, dict.fromkeys(NAMES, len(DATA))) == (200, {"files": 3})
+    for number, name in enumerate(NAMES):
+        assert finished(served, token) is None
+        served.put(token, 0, DATA[:5000], name=name)
+        answer = served.put(token, 5000, DATA[5000:], name=name)
+        assert answer == (200, {"received": len(DATA), "sha256": DIGEST}), number
+    assert finished(served, token) == list(NAMES)
+    served.put(token, 0, DATA)
+    assert finished(served, token) == ["m.pth"]
+
+
+def test_a_file_sent_again_in_a_set_does_no_harm(served: Served) -> None:
+    token = served.transfers.open_intake()
+    announce(served, token, dict.fromkeys(NAMES, len(DATA)))
+    for name in (NAMES[0], *NAMES):
+        served.put(token, 0, DATA, name=name)
+    assert finished(served, token) == list(NAMES)
+
+
+def test_a_file_that_was_not_announced_comes_alone(served: Served) -> None:
+    token = served.transfers.open_intake()
+    announce(served, token, dict.fromkeys(NAMES, len(DATA)))
+    served.put(token, 0, DATA, name=NAMES[0])
+    served.put(token, 0, DATA, name="other.pth")
+    assert finished(served, token) == ["other.pth"]
+    served.put(token, 0, DATA, name=NAMES[1])
+    assert finished(served, token) == [NAMES[1]]
+
+
+def test_a_distributed_checkpoints_files_come_only_in_a_set(served: Served) -> None:
+    token = served.transfers.open_intake()
+    assert served.put(token, 0, DATA, name="__0_0.distcp")[0] == 413
+    files = {".metadata": len(DATA), "__0_0.distcp": len(DATA)}
+    assert announce(served, token, files)[0] == 200
+    for name in files:
+        assert served.put(token, 0, DATA, name=name)[0] == 200
+    assert finished(served, token) == list(files)
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"a.pth": 10, "b.pth": 10}, "not the parts of one checkpoint: a.pth, b.pth"),
+        ({"a.exe": 10, "m.bin.index.json": 10}, "ending"),
+        ({"../m.bin.index.json": 10, "a.bin": 1}, "ending"),
+        ({NAMES[0]: 0, NAMES[1]: 10}, "0 bytes"),
+        ({NAMES[0]: 33 << 20, NAMES[1]: 10}, "takes files of up to"),
+        ({f"m-0000{number}-of-00003.bin": 25 << 20 for number in (1, 2, 3)}, "The 3 files have"),
+        ({f"m-{number:05}-of-02000.bin": 1 for number in range(1, 2001)}, "2,000 files"),
+        ({NAMES[0]: "10"}, "lacks"),
+        ({NAMES[0]: True}, "lacks"),
+        ([], "lacks"),
+        ({}, "lacks"),
+        ("x" * (1 << 20), "too large"),
+    ],
+)  # fmt: skip
+def test_what_is_no_set_is_refused_before_the_first_byte(
+    served: Served, files: object, words: str
+) -> None:
+    token = served.transfers.open_intake()
+    status, answer = announce(served, token, files)
+    assert status == 413
+    assert words in str(answer["error"])
+
+
+def test_a_cancelled_set_leaves_no_half_file_and_the_next_file_comes_alone(served: Served) -> None:
+    token = served.transfers.open_intake()
+    announce(served, token, dict.fromkeys(NAMES, len(DATA)))
+    served.put(token, 0, DATA[:5000], name=NAMES[0])
+    served.ask("DELETE", f"/loupe/uploads/{token}")
+    assert files(served) == []
+    served.put(token, 0, DATA, name=NAMES[1])
+    assert finished(served, token) == [NAMES[1]]
+
+
+def test_an_unknown_token_and_another_site_may_announce_nothing(served: Served) -> None:
+    assert announce(served, "x" * 32, dict.fromkeys(NAMES, 10))[0] == 403
+    path = f"/loupe/uploads/{served.transfers.open_intake()}"
+    assert served.ask("POST", path, b"{}", Origin="http://elsewhere.example")[0] == 403
