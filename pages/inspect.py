@@ -1,5 +1,7 @@
 """Inspect: every tensor of a file, what it holds, and what the file could have run."""
 
+from html import escape
+
 import plotly.graph_objects as go
 import streamlit as st
 
@@ -12,6 +14,7 @@ from pages.components.slot_choice import state_dict_choice
 from pages.components.slot_switch import slot_switch
 from pages.components.tensor_card import tensor_card
 from pages.components.theme import count, figure_layout, parameters, size
+from pages.components.verify_panel import verify_panel
 from pages.components.workspace import workspace
 
 
@@ -38,8 +41,8 @@ def main() -> None:
         _totals(state_dict)
     with verdict, st.container(horizontal=True, horizontal_alignment="right"):
         safety_verdict(checkpoint)
-    tensors, modules, safety = st.tabs(
-        ["Tensors", "Modules", "Safety"], key="inspect-tab", on_change="rerun"
+    tensors, modules, safety, checksums = st.tabs(
+        ["Tensors", "Modules", "Safety", "Checksums"], key="inspect-tab", on_change="rerun"
     )
     if tensors.open:
         with tensors:
@@ -50,6 +53,9 @@ def main() -> None:
     if safety.open:
         with safety:
             safety_panel(checkpoint)
+    if checksums.open:
+        with checksums:
+            verify_panel(checkpoint)
 
 
 def _totals(state_dict: StateDict) -> None:
@@ -75,33 +81,43 @@ def _tensors(state_dict: StateDict, identity: str) -> None:
 
 def _modules(state_dict: StateDict, identity: str) -> None:
     nodes = _tree(identity, state_dict)
+    named = any(node.class_name for node in nodes)
     st.caption(
         "Area is the number of parameters. Click a module to go into it, its title to go up."
+        + (" The classes are those that the saved model names." if named else "")
     )
     figure = go.Figure(
         go.Treemap(
             ids=[node.path or "all" for node in nodes],
             parents=["" if node.parent is None else node.parent or "all" for node in nodes],
-            labels=[node.label for node in nodes],
+            labels=[escape(node.label) for node in nodes],
             values=[node.parameters for node in nodes],
             customdata=[
                 (
-                    node.path or "all tensors",
+                    escape(node.path) or "all tensors",
                     parameters(node.parameters),
                     count(node.tensors),
                     size(node.nbytes),
+                    _class(node),
+                    f"<br>{escape(node.class_name)}" if node.class_name else "",
                 )
                 for node in nodes
             ],
             branchvalues="total",
             maxdepth=3,
-            texttemplate="%{label}<br>%{customdata[1]}",
-            hovertemplate="%{customdata[0]}<br>%{customdata[1]} parameters<br>"
+            texttemplate="%{label}%{customdata[4]}<br>%{customdata[1]}",
+            hovertemplate="%{customdata[0]}%{customdata[5]}<br>%{customdata[1]} parameters<br>"
             "%{customdata[2]} tensors, %{customdata[3]}<extra></extra>",
         )
     )
     figure_layout(figure).update_layout(height=500, margin={"l": 0, "r": 0, "t": 0, "b": 0})
     st.plotly_chart(figure, key="module-tree", alt="Parameters by module path")
+
+
+def _class(node: ModuleNode) -> str:
+    """The class's own name, smaller than the module's."""
+    name = node.class_name.rpartition(".")[2]
+    return f"<br><i>{escape(name)}</i>" if name else ""
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

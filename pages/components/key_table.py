@@ -8,6 +8,7 @@ import streamlit as st
 from core.checkpoint import StateDict, TensorEntry
 from core.errors import FilterError
 from core.key_filter import filter_entries
+from core.layouts import layout
 from pages.components.theme import count, shape, size
 
 HEIGHT, FEW = 560, 15
@@ -15,6 +16,9 @@ COLUMNS = {
     "key": st.column_config.TextColumn("Key", width=280),
     "shape": st.column_config.TextColumn("Shape", width=125),
     "dtype": st.column_config.TextColumn("Dtype", width=75),
+    "layout": st.column_config.TextColumn(
+        "Layout", width=92, help="How the elements lie in the file, where not one after the other"
+    ),
     "parameters": st.column_config.NumberColumn("Parameters", format="localized", width=92),
     "bytes": st.column_config.NumberColumn("Size", format="bytes", width=72),
 }
@@ -84,9 +88,17 @@ def _frame(
             "key": [entry.key for entry in found],
             "shape": [shape(entry.shape) for entry in found],
             "dtype": [entry.dtype for entry in found],
+            **_layouts(_state_dict, found),
             "parameters": [entry.numel for entry in found],
             "share": [entry.numel / total for entry in found],
             "bytes": [entry.nbytes for entry in found],
         }
     )
     return found, frame, max((entry.numel / total for entry in found), default=1) or 1
+
+
+def _layouts(state_dict: StateDict, found: list[TensorEntry]) -> dict[str, list[str]]:
+    """The column of layouts, where some tensor of the state_dict is not strided."""
+    if all(entry.form is None for entry in state_dict.values()):
+        return {}
+    return {"layout": [layout(entry) for entry in found]}

@@ -9,11 +9,13 @@ import streamlit as st
 import torch
 
 from core.checkpoint import TensorEntry
+from core.checkpoint.entries import Nested, Pieces, Quantized, Record, Sparse
 from core.errors import LoupeError
 from core.jobs import Cancelled, Job, Progress
+from core.layouts import STRIDED, layout, numbers_note, parts_bytes
 from core.picture import Picture, PictureKind, picture
 from core.statistics import Histogram, Statistics, histogram, statistics
-from core.storage_note import storage_note
+from core.storage_note import storage_note, stored_bytes
 from pages.components.job_panel import job_panel
 from pages.components.resources import jobs
 from pages.components.theme import ACCENT, count, figure_layout, shape, size
@@ -22,6 +24,9 @@ STRAIGHT = 32 << 20
 """Bytes up to which a tensor is measured at once; a larger one is a job with a progress bar."""
 
 IMAGE_WIDTH = 380
+
+MANY = 4
+"""Records that are named; of more, how many there are."""
 
 STYLE = """<style>
 .tensor-numbers{display:grid;grid-template-columns:repeat(4,minmax(0,1fr));gap:.6rem 1rem}
@@ -46,13 +51,16 @@ class Measured:
 def tensor_card(entry: TensorEntry, identity: str) -> None:
     """Draw the card; `identity` tells one state_dict of one file from all others."""
     st.markdown(f"#### {_code(entry.key)}")
-    st.caption(
-        f"{shape(entry.shape)} · {entry.dtype} · {count(entry.numel)} parameters · "
-        f"{size(entry.nbytes)}"
-    )
+    told = [shape(entry.shape), entry.dtype, f"{count(entry.numel)} parameters", size(entry.nbytes)]
+    if layout(entry) != STRIDED:
+        told.insert(2, layout(entry))
+    st.caption(" · ".join(told))
     note = storage_note(entry)
     if note:
         st.warning(note, icon=":material/database:")
+    meant = numbers_note(entry)
+    if meant:
+        st.caption(f":material/info: {meant}")
     try:
         measured = _measured_or_job(entry, identity)
     except LoupeError as error:
@@ -86,7 +94,7 @@ def _measured_before(identity: str, key: str) -> list[Measured]:
 
 
 def _measured_or_job(entry: TensorEntry, identity: str) -> Measured | None:
-    if entry.record is None:
+    if not entry.records:
         st.info("This tensor has a shape but no data: it was saved from the meta device.")
         return None
     if entry.nbytes <= STRAIGHT:
@@ -218,20 +226,63 @@ def _heat_map(found: Picture) -> go.Figure:
 
 
 def _storage(entry: TensorEntry) -> None:
+    records = entry.records
+    first = records[0] if records else None
+    plain = entry.form is None
     facts = {
         "key in the file": entry.origin if entry.origin not in {"", entry.key} else "",
-        "record": entry.record.name if entry.record else "none",
-        "record holds": size(entry.record.nbytes) if entry.record else "",
-        "storage offset": f"{count(entry.storage_offset)} elements",
-        "stride": ", ".join(str(step) for step in entry.stride) or "none",
+        **_form(entry),
+        "record": _record_names(records),
+        "shows": size(parts_bytes(entry)) if stored_bytes(entry) != parts_bytes(entry) else "",
+        "record holds" if len(records) < 2 else "records hold": size(stored_bytes(entry)),
+        "storage offset": f"{count(entry.storage_offset)} elements" if plain else "",
+        "stride": (", ".join(str(step) for step in entry.stride) or "none") if plain else "",
+        "byte order": "big-endian, turned round" if first and first.big_endian else "",
         "requires_grad": "yes" if entry.requires_grad else "no",
         "saved on": entry.location,
-        "CRC-32": f"{entry.record.crc32:08x}" if entry.record and entry.record.crc32 else "",
+        "CRC-32": f"{first.crc32:08x}" if first and len(records) == 1 and first.crc32 else "",
     }
     with st.expander("Where its bytes lie"):
         st.table(
             {name: _code(value) for name, value in facts.items() if value}, border="horizontal"
         )
+
+
+def _record_names(records: tuple[Record, ...]) -> str:
+    names = list(dict.fromkeys(record.name for record in records))
+    more = f" and {count(len(names) - MANY)} more" if len(names) > MANY else ""
+    return (", ".join(names[:MANY]) or "none") + more
+
+
+def _form(entry: TensorEntry) -> dict[str, str]:
+    """What a tensor is beside strided elements: its scales, its indices, its rows, its pieces."""
+    match entry.form:
+        case Quantized(scheme, scale, zero_point, axis):
+            facts = {"quantized": scheme}
+            for name, part in (("scale", scale), ("zero point", zero_point)):
+                if isinstance(part, TensorEntry):
+                    facts[f"{name}s"] = f"{count(part.numel)}, {part.dtype}"
+                else:
+                    facts[name] = f"{part:.6g}"
+            return facts | ({"scales along axis": str(axis)} if axis is not None else {})
+        case Sparse(name, held, is_coalesced):
+            known = {True: "yes", False: "no", None: ""}
+            return {
+                "layout": name,
+                **{
+                    part.key.rpartition(".")[2]: f"{shape(part.shape)}, {part.dtype}"
+                    for part in held
+                },
+                "coalesced": known[is_coalesced],
+            }
+        case Nested(sizes):
+            return {"layout": "nested", "rows": count(sizes.shape[0] if sizes.shape else 0)}
+        case Pieces(pieces):
+            files = len({id(record.source) for record in entry.records})
+            where = f"{count(files)} files" if files > 1 else "1 file"
+            return {"pieces": f"{count(len(pieces))} in {where}"}
+        case None:
+            return {}
 
 
 def _code(text: str) -> str:

@@ -1,6 +1,7 @@
 """The Inspect page, as a person reads it."""
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
 
+from core.checkpoint import TensorEntry, open_checkpoint
 from pages.components.theme import parameters, size
+from tests.core.odd_tensors import ODD, in_pieces
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -30,6 +33,7 @@ def inspect(tmp_path, monkeypatch) -> Callable[[object], AppTest]:
         app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=30)
         if value is not None:
             torch.save(value, tmp_path / "file.pth")
+        if (tmp_path / "file.pth").exists():
             app.query_params["a"] = "root:0/file.pth"
         app.run()
         return app.switch_page("pages/inspect.py").run()
@@ -86,3 +90,89 @@ def test_a_plain_file_can_run_nothing(inspect):
     app = inspect({"w": torch.ones(2)})
     assert not app.error
     assert any("Nothing in this file can run" in found.value for found in app.markdown)
+
+
+def test_layouts_have_a_column_only_where_one_is_not_strided(inspect):
+    assert "layout" not in inspect({"w": torch.ones(2)}).dataframe[0].value
+    table = inspect({"w": torch.ones(2), **ODD}).dataframe[0].value
+    assert dict(zip(table["key"], table["layout"], strict=True)) == {
+        "w": "strided",
+        "per_tensor": "quantized",
+        "per_channel": "quantized",
+        "columns": "quantized",
+        "coo": "sparse_coo",
+        "csr": "sparse_csr",
+        "bsr": "sparse_bsr",
+        "nested": "nested",
+    }
+
+
+def card_of(entry: TensorEntry) -> AppTest:
+    """The tensor's card alone: AppTest cannot choose a row of the table."""
+
+    def script(entry):
+        from pages.components.tensor_card import tensor_card
+
+        tensor_card(entry, "one file")
+
+    st.cache_resource.clear()
+    app = AppTest.from_function(script, args=(entry,), default_timeout=30).run()
+    assert not app.exception
+    return app
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "facts"),
+    [
+        ("per_tensor", "as .dequantize() gives them", {"scale": "0.02", "zero point": "3"}),
+        ("per_channel", "zero points", {"scales": "8, float64", "zero points": "8, int64"}),
+        ("coo", "the other 30 elements are zeros", {"indices": "2 × 6, int64", "coalesced": "yes"}),
+        ("csr", "6 values that the file holds", {"layout": "sparse_csr", "values": "6, float32"}),
+        ("nested", "2 rows of unequal shapes", {"rows": "2"}),
+    ],
+)  # fmt: skip
+def test_the_card_tells_scales_indices_and_rows(tmp_path, name, words, facts):
+    torch.save({name: ODD[name]}, tmp_path / "odd.pth")
+    app = card_of(open_checkpoint(tmp_path / "odd.pth").state_dict()[name])
+    assert any(words in caption.value for caption in app.caption)
+    told = {str(key): str(value) for key, value in app.table[0].value.iloc[:, 0].items()}
+    for fact, value in facts.items():
+        assert told[fact] == f"`{value}`"
+
+
+def test_the_card_of_a_tensor_in_pieces_counts_them(tmp_path):
+    torch.save({"top": torch.ones(3, 4), "rest": torch.ones(3, 4)}, tmp_path / "a.pth")
+    parts = open_checkpoint(tmp_path / "a.pth").state_dict()
+    whole = in_pieces("w", {(0, 0): parts["top"], (3, 0): parts["rest"]}, (6, 4))
+    app = card_of(whole)
+    assert "2 pieces" in app.caption[0].value
+    assert "`2 in 1 file`" in str(app.table[0].value)
+
+
+def checksums(app: AppTest) -> AppTest:
+    app.session_state["inspect-tab"] = "Checksums"
+    app.run()
+    app.button(key=next(b.key for b in app.button if b.label == "Verify checksums")).click().run()
+    for _ in range(50):
+        if app.success or app.error:
+            break
+        time.sleep(0.1)
+        app.run()
+    assert not app.exception
+    return app
+
+
+def test_checksums_are_verified_in_a_job_with_one_sentence_at_its_end(inspect):
+    app = checksums(inspect({"w": torch.ones(2)}))
+    assert "are sound" in app.success[0].value
+    assert [button.label for button in app.button][-1] == "Verify checksums again"
+
+
+def test_a_damaged_tensor_is_named(inspect, tmp_path):
+    torch.save({"w": torch.ones(200), "v": torch.zeros(3)}, tmp_path / "file.pth")
+    data = bytearray((tmp_path / "file.pth").read_bytes())
+    data[data.index(torch.ones(200).numpy().tobytes()) + 5] ^= 1
+    (tmp_path / "file.pth").write_bytes(data)
+    app = checksums(inspect())
+    assert "is damaged" in app.error[0].value
+    assert list(app.dataframe[-1].value["tensors"]) == ["w"]

@@ -1,0 +1,85 @@
+"""Reads every byte of a checkpoint and holds it against the checksums that the file keeps."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.checkpoint import Checkpoint
+from core.errors import LoupeError
+from core.jobs import Cancelled, Job, Progress
+from core.verification_summary import verification_summary
+from core.verify import Verification, verify
+from pages.components.job_panel import job_panel
+from pages.components.plain_text import plain_sentence
+from pages.components.resources import jobs
+from pages.components.theme import size
+
+
+def verify_panel(checkpoint: Checkpoint) -> None:
+    """The button, the job behind it, and what came out; kept for all sessions."""
+    before = _verified(checkpoint.identity)
+    key = f"verify-{checkpoint.identity}"
+    if before:
+        _outcome(before[0])
+    else:
+        st.markdown(
+            f"Reads all {size(checkpoint.size)} once, and compares each record with the checksum "
+            "that was saved with it: a broken download, a failing disk or a changed bit shows."
+        )
+    job: Job[Verification] | None = st.session_state.get(key)
+    if job is None:
+        words = "Verify checksums again" if before else "Verify checksums"
+        if st.button(words, key=f"{key}-start", type="secondary" if before else "primary"):
+            st.session_state[key] = jobs().start(lambda progress: _work(checkpoint, progress))
+            st.rerun()
+        return
+    try:
+        found = job_panel(key, job)
+    except Cancelled:
+        del st.session_state[key]
+        st.rerun()
+    except LoupeError as error:
+        del st.session_state[key]
+        st.error(plain_sentence(str(error)), icon=":material/error:")
+        return
+    if found is not None:
+        del st.session_state[key]
+        before[:] = [found]
+        st.rerun()
+
+
+def _work(checkpoint: Checkpoint, progress: Progress) -> Verification:
+    def tell(done: int, total: int) -> None:
+        progress.report(done, total, f"{size(done)} of {size(total)} read")
+
+    return verify(checkpoint, tell)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _verified(identity: str) -> list[Verification]:
+    """Where the last outcome is kept; empty until there is one."""
+    return []
+
+
+def _outcome(found: Verification) -> None:
+    summary = plain_sentence(verification_summary(found))
+    if found.sound:
+        st.success(summary, icon=":material/verified:")
+        return
+    st.error(summary, icon=":material/heart_broken:")
+    st.dataframe(
+        {
+            "record": [damage.record for damage in found.damaged],
+            "tensors": [", ".join(damage.keys) or "none" for damage in found.damaged],
+            "problem": [damage.problem for damage in found.damaged],
+        },
+        hide_index=True,
+        height=400 if len(found.damaged) > 10 else "content",
+        column_config={
+            "record": st.column_config.TextColumn("Record", width="medium"),
+            "tensors": st.column_config.TextColumn("Tensors in it", width="medium"),
+            "problem": st.column_config.TextColumn("What is wrong", width="large"),
+        },
+        lazy=False,
+        alt="Damaged records",
+    )
