@@ -118,7 +118,7 @@ def test_what_a_scripted_model_compresses_is_checked_unpacked(tmp_path: Path) ->
     path = tmp_path / "m.pt"
     torch.jit.script(torch.nn.Linear(3, 2)).save(path)
     assert verify(open_checkpoint(path)).sound
-    start, nbytes = member(path, "__torch__/torch/nn/modules/linear.py")
+    start, nbytes = member(path, ".py")
     flip(path, start + nbytes // 2)
     (damage,) = verify(open_checkpoint(path)).damaged
     assert damage.record.endswith("linear.py")
