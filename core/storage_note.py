@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from core.checkpoint.entries import TensorEntry
 from core.layouts import parts_bytes
+from core.sections import Section
 
 LEAST_WASTE = 1 << 20
 """Bytes below which nobody minds."""
@@ -31,6 +34,19 @@ def storage_note(entry: TensorEntry) -> str | None:
         f"A view of {_megabytes(shown)} into a storage of {_megabytes(kept)}: the file keeps the "
         "whole storage. Unless other tensors share it, saving `tensor.clone()` makes the file "
         f"{_megabytes(kept - shown)} smaller."
+    )
+
+
+def storages_note(sections: Sequence[Section]) -> str | None:
+    """Say that a file keeps far more than all its tensors show; None where it does not."""
+    shown = sum(section.nbytes for section in sections)
+    kept = sum(section.stored for section in sections)
+    if kept - shown < max(LEAST_WASTE, shown):
+        return None
+    return (
+        f"The tensors show {_megabytes(shown)} of the {_megabytes(kept)} that the file keeps for "
+        "them: some are small views of large storages. An export from the Fit page holds what they "
+        "show, and nothing else."
     )
 
 

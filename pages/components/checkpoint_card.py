@@ -8,6 +8,10 @@ from html import escape
 import streamlit as st
 
 from core.checkpoint import Checkpoint, StateDict
+from core.read_files import read_files
+from core.sections import Section, sections
+from core.storage_note import storages_note
+from pages.components.plain_text import plain
 from pages.components.slot_choice import state_dict_choice
 from pages.components.theme import (
     ACCENT,
@@ -36,10 +40,13 @@ def checkpoint_card(slot: str, checkpoint: Checkpoint) -> None:
     version = f" · PyTorch {checkpoint.torch_version}" if checkpoint.torch_version else ""
     st.caption(f"{checkpoint.format_title}{files}{version}")
     _dtypes(chosen)
-    if len(checkpoint.state_dicts) > 1:
-        _sections(checkpoint)
-    for note in checkpoint.notes:
-        st.caption(f":material/info: {note}")
+    found = _sections(checkpoint.identity, checkpoint)
+    if len(found) > 1:
+        _bar([(each.role, each.stored, ROLE_COLOURS[each.role]) for each in found], "span")
+    for note in (*checkpoint.notes, *filter(None, [storages_note(found)])):
+        st.caption(f":material/info: {plain(note)}")
+    if checkpoint.files > 1:
+        _files(checkpoint)
     if checkpoint.metadata:
         with st.expander(f"Everything else in the file ({len(checkpoint.metadata)} entries)"):
             st.json(checkpoint.metadata, expanded=1)
@@ -53,13 +60,21 @@ def _dtypes(state_dict: StateDict) -> None:
     _bar([(dtype, share, dtype_colour(dtype)) for dtype, share in nbytes.most_common()], "code")
 
 
-def _sections(checkpoint: Checkpoint) -> None:
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _sections(identity: str, _checkpoint: Checkpoint) -> tuple[Section, ...]:
     """What the file's bytes are spent on: the model, its EMA, the optimizer."""
-    nbytes: Counter[str] = Counter()
-    for path, state_dict in checkpoint.state_dicts.items():
-        nbytes[checkpoint.roles[path]] += state_dict.nbytes
-    if len(nbytes) > 1:
-        _bar([(role, share, ROLE_COLOURS[role]) for role, share in nbytes.most_common()], "span")
+    return sections(_checkpoint)
+
+
+def _files(checkpoint: Checkpoint) -> None:
+    """The files that the tensors lie in; an index, which holds none, is not among them."""
+    files = read_files(checkpoint)
+    with st.expander(f"The {count(len(files))} files that hold its tensors"):
+        st.code(
+            "\n".join(f"{name}  {size(nbytes)}" for name, nbytes in files.items()),
+            language=None,
+            height=240 if len(files) > 10 else "content",
+        )
 
 
 def _bar(shares: list[tuple[str, int, str]], tag: str) -> None:

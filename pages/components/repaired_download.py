@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -19,6 +19,7 @@ from core.exports import export_name, export_path
 from core.fixes import Recipe, recipe_to_json
 from core.jobs import Cancelled, Job, Progress
 from core.recipe_code import recipe_code
+from core.ties import ties
 from core.transfer import Transfers
 from core.whole_model import in_pickled_object
 from pages.components.job_panel import job_panel
@@ -75,6 +76,9 @@ def repaired_download(
                 args=(key, words, form, checkpoint.name, repaired),
                 icon=":material/download:",
             )
+    tied = ties(repaired)
+    if tied:
+        st.caption(_ties_note(tied))
     started: tuple[str, Job[Exported]] | None = st.session_state.get(f"{key}-export")
     if started is None or json.loads(started[0])[:3] != [checkpoint.identity, repaired.path, steps]:
         return
@@ -91,6 +95,16 @@ def repaired_download(
                 f'<a style="color:inherit" href="{escape(exported.address)}" download="{name}">'
                 f"Download {name}</a> ({size(exported.nbytes)})"
             )
+
+
+def _ties_note(tied: Sequence[Sequence[str]]) -> str:
+    """What becomes of tied weights, of which safetensors has none (FIELD 33)."""
+    first = " and ".join(f"`{key.replace('`', chr(39))}`" for key in tied[0][:2])
+    more = f", and {count(len(tied) - 1)} more such groups" if len(tied) > 1 else ""
+    return (
+        f"{first} are one tensor{more}: a .pth keeps it once, a .safetensors under each of its "
+        "keys."
+    )
 
 
 def _start(key: str, words: str, form: Format, name: str, repaired: StateDict) -> None:

@@ -3,7 +3,8 @@
 import torch
 
 from core.checkpoint import open_checkpoint
-from core.storage_note import storage_note, stored_bytes
+from core.sections import sections
+from core.storage_note import storage_note, storages_note, stored_bytes
 from tests.core.odd_tensors import ODD
 
 
@@ -32,3 +33,11 @@ def test_a_small_sparse_view_of_huge_values_is_told(tmp_path):
     torch.save({"w": sparse}, tmp_path / "a.pth")
     entry = open_checkpoint(tmp_path / "a.pth").state_dict()["w"]
     assert "into a storage of 4.0 MB" in storage_note(entry)
+
+
+def test_a_file_that_keeps_far_more_than_it_shows_is_told(tmp_path):
+    torch.save({"view": torch.zeros(1_000_000)[:1000]}, tmp_path / "a.pth")
+    torch.save({"whole": torch.zeros(1_000_000)}, tmp_path / "b.pth")
+    note = storages_note(sections(open_checkpoint(tmp_path / "a.pth")))
+    assert note.startswith("The tensors show 4.0 kB of the 4.0 MB that the file keeps")
+    assert storages_note(sections(open_checkpoint(tmp_path / "b.pth"))) is None

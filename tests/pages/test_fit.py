@@ -292,3 +292,12 @@ def test_an_owners_module_that_is_broken_leaves_the_libraries_usable(saved, monk
     at = fit_page(SlotState(FILE, None, "torchvision:resnet18"))
     assert "no_such_module" in at.error[0].value.replace("\\", "")
     assert verdict(at) == "Fits: 122 of 122 keys."
+
+
+def test_tied_weights_are_named_where_the_file_is_exported(saved):
+    """FIELD 33."""
+    weights = shufflenet_v2_x0_5(num_classes=10).state_dict()
+    weights["tied"] = weights["fc.weight"]
+    saved(weights)
+    at = fit_page(SlotState(file=FILE, architecture=SHUFFLENET))
+    assert "`fc.weight` and `tied` are one tensor: a .pth keeps it once" in words(at)

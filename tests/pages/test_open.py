@@ -97,6 +97,8 @@ def test_a_server_folder_of_shards_opens_as_one_checkpoint(app: AppTest, tmp_pat
     assert app.metric[0].value == "6"
     assert app.query_params["a"] == "root:0/model"
     assert "safetensors shards" in words(app)
+    assert "files that hold its tensors" in app.expander[0].label
+    assert "-00001-of-" in app.expander[0].code[0].value
 
 
 def test_a_set_is_opened_anew_once_one_of_its_files_changed(app: AppTest, tmp_path: Path) -> None:
@@ -116,3 +118,18 @@ def test_a_folder_without_a_checkpoint_offers_no_such_thing(app: AppTest, tmp_pa
     app.run()
     assert not app.exception
     assert "Open this folder as one checkpoint" not in [button.label for button in app.button]
+
+
+def test_the_bytes_by_section_and_small_views_are_told(app: AppTest, tmp_path: Path) -> None:
+    """FIELD 19 and 20."""
+    model = {"weight": torch.zeros(1_000_000)[:100]}
+    moments = {0: {"exp_avg": torch.zeros(100), "exp_avg_sq": torch.zeros(100)}}
+    saved = {"state_dict": model, "optimizer": {"state": moments, "param_groups": []}}
+    torch.save(saved, tmp_path / "a.pth")
+    app.query_params["a"] = "root:0/a.pth"
+    app.run()
+    assert not app.exception
+    bars = "".join(html.body for html in app.get("html"))
+    assert "<span>model</span> 4.00" in bars
+    assert "<span>optimizer</span> 800" in bars
+    assert "4.0 MB that the file keeps" in words(app)
