@@ -23,7 +23,7 @@ from core.checkpoint.file_set import INDEX, FileSet
 from core.checkpoint.sources import Within
 from core.checkpoint.tar_container import TarMember
 from core.checkpoint.zip_container import Archive, Member
-from core.errors import CheckpointError
+from core.errors import CheckpointError, SourceError
 
 MAX_UNPACKED = 8 << 30
 """Bytes that one file may unpack to."""
@@ -34,7 +34,15 @@ hardly shrink."""
 
 FREE_UNPACKED = 64 << 20
 
+FREE_STREAMS = 1_000
+MIN_STREAM = 4 << 10
+"""Streams that may follow one another in a file, and the bytes that each further one unpacks to."""
+
+MAX_FILES = 10_000
+"""Files of checkpoints in one zip."""
+
 PIECE = 1 << 20
+PACKED_PIECE = 64 << 10
 XZ_MEMORY = 128 << 20
 
 WEIGHTS = (".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".tar", ".pt2", ".distcp")
@@ -45,6 +53,8 @@ class _Decompressor(Protocol):
     def decompress(self, data: bytes, max_length: int = ..., /) -> bytes: ...
     @property
     def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
     @property
     def unused_data(self) -> bytes: ...
 
@@ -66,15 +76,18 @@ COMPRESSIONS: Mapping[bytes, Compression] = {
 }
 """By the first bytes of a file."""
 
+SHORTEST_HEAD = max(map(len, COMPRESSIONS))
+
 DEFLATE = Compression("zip", lambda: _Inflate(-15), (zlib.error,))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Unpacking:
-    """Where temporary files go (None: where the system keeps them), and how large they may get."""
+    """Where temporary files go (None: where the system keeps them), and how many bytes they may
+    still take in all."""
 
     folder: Path | None = None
-    limit: int = MAX_UNPACKED
+    room: int = MAX_UNPACKED
 
 
 def compression_of(head: bytes) -> Compression | None:
@@ -84,7 +97,7 @@ def compression_of(head: bytes) -> Compression | None:
 
 def unpacked(source: Source, compression: Compression, unpacking: Unpacking) -> Source:
     """The one file in a packed one, unpacked. Raises CheckpointError, SourceError."""
-    return _Unpacked(source, compression, unpacking, None)
+    return _Unpacked(source, compression, unpacking)
 
 
 def files_in_zip(archive: Archive, name: str, unpacking: Unpacking) -> FileSet | None:
@@ -93,6 +106,11 @@ def files_in_zip(archive: Archive, name: str, unpacking: Unpacking) -> FileSet |
     Raises CheckpointError where they are encrypted, or packed in an unusual way.
     """
     wanted = {member: found for member, found in archive.members.items() if _is_wanted(member)}
+    if len(wanted) > MAX_FILES:
+        raise CheckpointError(
+            f"The zip holds {len(wanted):,} files that are called like checkpoints.",
+            "Unpack it, and open the one that you mean.",
+        )
     return _file_set(name, {
         member: _in_zip(archive, found, unpacking) for member, found in wanted.items()
     })  # fmt: skip
@@ -138,15 +156,21 @@ def _in_zip(archive: Archive, member: Member, unpacking: Unpacking) -> Source:
             "Unpack the zip, and open what is inside.",
         )
     part = Within(archive.source, start, stop - start)
-    return _Unpacked(part, DEFLATE, unpacking, member.nbytes)
+    return _Unpacked(part, DEFLATE, unpacking, member.nbytes, member.crc32 or None)
 
 
 class _Unpacked:
     """A packed file's contents as a source: unpacked once, when they are first asked for."""
 
     def __init__(
-        self, packed: Source, compression: Compression, unpacking: Unpacking, size: int | None
+        self,
+        packed: Source,
+        compression: Compression,
+        unpacking: Unpacking,
+        size: int | None = None,
+        crc32: int | None = None,
     ) -> None:
+        """`size` and `crc32` are what it must unpack to, where they are known."""
         self.identity = f"{packed.identity}!"
         self._packed = packed
         self._compression = compression
@@ -154,6 +178,7 @@ class _Unpacked:
         self._file: IO[bytes] | None = None
         self._lock = threading.Lock()
         self._size = size
+        self._crc32 = crc32
 
     @property
     def size(self) -> int:
@@ -185,52 +210,69 @@ class _Unpacked:
             return self._file.fileno()
 
     def _unpack(self) -> IO[bytes]:
-        file = tempfile.TemporaryFile(dir=self._unpacking.folder)  # noqa: SIM115  # kept open
         try:
-            for piece in self._pieces():
-                file.write(piece)
-            file.flush()
-            if self._size is not None and os.fstat(file.fileno()).st_size != self._size:
-                raise self._cut_off()
-        except BaseException:
-            file.close()
-            raise
+            file = tempfile.TemporaryFile(dir=self._unpacking.folder)  # noqa: SIM115  # kept open
+            try:
+                self._fill(file)
+            except BaseException:
+                file.close()
+                raise
+        except OSError as error:
+            raise SourceError(
+                f"The {self._compression.name} file cannot be unpacked: {error.strerror}.",
+                "Make room on the server's disk, or unpack it and open what is inside.",
+            ) from error
         return file
 
-    def _pieces(self) -> Iterator[bytes]:
-        room = min(self._unpacking.limit, self._free())
+    def _fill(self, file: IO[bytes]) -> None:
+        room = min(self._unpacking.room, self._free())
         if self._size is not None and self._size > room:
             raise self._too_large()
-        made = 0
+        made = crc32 = 0
+        for piece, read in self._pieces():
+            made += len(piece)
+            if made > room or made > max(FREE_UNPACKED, MAX_RATIO * read):
+                raise self._too_large()
+            crc32 = zlib.crc32(piece, crc32)
+            file.write(piece)
+        file.flush()
+        self._unpacking.room -= made
+        if self._size is not None and made != self._size:
+            raise self._cut_off()
+        if self._crc32 is not None and crc32 != self._crc32:
+            raise self._damaged("its checksum is another one")
+
+    def _pieces(self) -> Iterator[tuple[bytes, int]]:
+        """What it unpacks to, piece by piece, each with the packed bytes that were read for it."""
         decompressor = self._compression.make()
-        at = 0
-        pending = b""
+        at = made = 0
+        streams = 1
         while True:
-            if not pending and at < self._packed.size:
-                pending = self._packed.read(at, PIECE)
-                at += len(pending)
+            data = b""
             if decompressor.eof:
                 # gzip, bzip2 and xz files may follow one another in one.
-                pending = decompressor.unused_data + pending
-                if not pending.lstrip(b"\0") and at >= self._packed.size:
+                data = decompressor.unused_data
+                if len(data) < SHORTEST_HEAD:
+                    data += self._packed.read(at, PACKED_PIECE)
+                    at = min(at + PACKED_PIECE, self._packed.size)
+                if compression_of(data) is not self._compression:
                     return
-                if self._compression is DEFLATE or compression_of(pending) is None:
-                    return
+                streams += 1
+                if streams > FREE_STREAMS + made // MIN_STREAM:
+                    raise self._damaged("it is a long row of empty files")
                 decompressor = self._compression.make()
+            elif decompressor.needs_input:
+                data = self._packed.read(at, PACKED_PIECE)
+                at += len(data)
+                if not data:
+                    raise self._cut_off()
             try:
-                piece = decompressor.decompress(pending, PIECE)
+                piece = decompressor.decompress(data, PIECE)
             except self._compression.mistakes as error:
-                raise CheckpointError(
-                    f"The {self._compression.name} file is damaged: {error}.",
-                    "Get it again from where it came from, and compare its size.",
-                ) from error
-            if not piece and not pending and not decompressor.eof and at >= self._packed.size:
-                raise self._cut_off()
-            pending = b""
+                raise self._damaged(str(error)) from error
             made += len(piece)
-            if made > room or made > max(FREE_UNPACKED, MAX_RATIO * at):
-                raise self._too_large()
-            yield piece
+            if piece:
+                yield piece, at
 
     def _free(self) -> int:
         folder = self._unpacking.folder or Path(tempfile.gettempdir())
@@ -240,6 +282,12 @@ class _Unpacked:
         return CheckpointError(
             f"The {self._compression.name} file unpacks to more than Loupe unpacks by itself.",
             "Unpack it, and open what is inside.",
+        )
+
+    def _damaged(self, why: str) -> CheckpointError:
+        return CheckpointError(
+            f"The {self._compression.name} file is damaged: {why}.",
+            "Get it again from where it came from, and compare its size.",
         )
 
     def _cut_off(self) -> CheckpointError:
@@ -266,6 +314,11 @@ class _Inflate:
     def eof(self) -> bool:
         """Whether the stream ended."""
         return self._inner.eof
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether it has unpacked all that it was given."""
+        return not self._rest
 
     @property
     def unused_data(self) -> bytes:

@@ -143,14 +143,15 @@ def _index(source: Source, name: str) -> tuple[dict[str, str], dict[str, Tree]]:
         document = read_json(source.read(0, MAX_INDEX))
     except ValueError as error:
         raise _unsound(name, "it is no sound JSON") from error
-    weight_map = document.get("weight_map") if isinstance(document, dict) else None
+    stated = document if isinstance(document, dict) else {}
+    weight_map = stated.get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise _unsound(name, "it has no `weight_map`, which says what lies where")
     if len(weight_map) > MAX_KEYS:
         raise _unsound(name, f"it names {len(weight_map):,} keys")
     if not all(isinstance(file, str) for file in weight_map.values()):
         raise _unsound(name, "its `weight_map` holds something other than files' names")
-    metadata = document.get("metadata")
+    metadata = stated.get("metadata")
     facts = metadata if isinstance(metadata, dict) else {}
     return weight_map, {
         key: value for key, value in facts.items() if isinstance(value, str | int | float)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -66,6 +67,7 @@ class Archive:
         self.members = members
         self._window = b""
         self._window_start = 0
+        self._offsets: list[int] = []
 
     def record(self, name: str) -> Record:
         """Where a member's bytes lie; raises CheckpointError."""
@@ -124,9 +126,12 @@ class Archive:
 
     def span(self, member: Member) -> tuple[int, int]:
         """Where a member's bytes begin, and where the next member or the directory does."""
+        if not self._offsets:
+            self._offsets = sorted(other.offset for other in self.members.values())
         start = self._data_offset(member)
-        behind = [other.offset for other in self.members.values() if other.offset >= start]
-        return start, min(behind, default=self.source.size)
+        behind = bisect_left(self._offsets, start)
+        stop = self._offsets[behind] if behind < len(self._offsets) else self.source.size
+        return start, stop
 
     def read(self, name: str, limit: int) -> bytes:
         """A small member's bytes; raises CheckpointError where it is larger than `limit`."""

@@ -19,7 +19,11 @@ import safetensors.torch
 import torch
 from huggingface_hub import save_torch_state_dict
 
-from core.checkpoint import open_checkpoint
+from core.checkpoint import FileSet, open_checkpoint
+from core.checkpoint.assembled import read_file_set
+from core.checkpoint.formats import look_into
+from core.checkpoint.packed import Unpacking
+from core.checkpoint.sources import LocalFile
 from core.checkpoint.tensors import read_tensor
 from core.errors import CheckpointError, LoupeError, SourceError
 
@@ -236,3 +240,60 @@ def test_lying_tar_headers_are_refused_or_opened(tmp_path: Path) -> None:
             message = str(error)
             assert len(message) < 900
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 8 << 20
+
+
+def test_what_packs_well_is_unpacked_in_little_memory(tmp_path: Path) -> None:
+    tensor = torch.randint(0, 4, (8 << 20,), dtype=torch.int32)
+    data = safetensors.torch.save({"w": tensor})
+    (tmp_path / "m.gz").write_bytes(gzip.compress(data, 1))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    checkpoint = open_checkpoint(tmp_path / "m.gz")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 10 << 10
+    assert torch.equal(read_tensor(checkpoint.state_dict()["w"]), tensor)
+
+
+def test_a_long_row_of_empty_gzip_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.gz").write_bytes(gzip.compress(b"") * 100_000)
+    start = time.thread_time()
+    with pytest.raises(CheckpointError, match="row of empty files"):
+        open_checkpoint(tmp_path / "m.gz")
+    assert time.thread_time() - start < 2
+
+
+def test_a_deflated_member_whose_checksum_is_another_is_damaged(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "m.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.pth", saved("zip"))
+    data = bytearray((tmp_path / "m.zip").read_bytes())
+    data[data.rfind(b"PK\x01\x02") + 16] ^= 1
+    (tmp_path / "m.zip").write_bytes(data)
+    with pytest.raises(CheckpointError, match="checksum"):
+        open_checkpoint(tmp_path / "m.zip")
+
+
+def test_a_scratch_folder_that_is_gone_is_said(tmp_path: Path) -> None:
+    (tmp_path / "m.gz").write_bytes(gzip.compress(saved("zip")))
+    with pytest.raises(SourceError, match="cannot be unpacked"):
+        open_checkpoint(tmp_path / "m.gz", scratch=tmp_path / "gone")
+
+
+def test_the_files_of_a_zip_share_one_bound(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "m.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in (1, 2):
+            archive.writestr(f"model-{number:05}-of-00002.safetensors", saved("safetensors"))
+    whole = LocalFile(tmp_path / "m.zip")
+    size = len(saved("safetensors"))
+    files = look_into(whole, "m.zip", Unpacking(None, size + size // 2))
+    assert isinstance(files, FileSet)
+    with pytest.raises(CheckpointError, match="unpacks to more"):
+        read_file_set(files)
+
+
+@pytest.mark.parametrize("members", [9_000, 30_000])
+def test_a_zip_of_very_many_checkpoints_is_refused_at_once(tmp_path: Path, members: int) -> None:
+    with zipfile.ZipFile(tmp_path / "m.zip", "w") as archive:
+        for number in range(members):
+            archive.writestr(f"{number}.pth", b"")
+    start = time.thread_time()
+    with pytest.raises(LoupeError, match=f"{members:,}"):
+        open_checkpoint(tmp_path / "m.zip")
+    assert time.thread_time() - start < 1
