@@ -21,13 +21,13 @@ def notes_on(contents: Contents, state_dicts: Mapping[str, StateDict]) -> list[s
     notes = []
     if schemes:
         notes.append(
-            f"{_are(schemes.total())} quantized ({_listed(schemes)}): what is shown are the "
-            "integers, and a float model cannot take them."
+            f"{_are(schemes.total())} quantized ({_listed(schemes)}): a float model cannot take "
+            "their integers."
         )
     if layouts:
         notes.append(
             f"{_are(layouts.total())} sparse ({_listed(layouts)}): most of the elements stand "
-            "nowhere in the file, so these tensors cannot be compared or loaded into dense ones."
+            "nowhere in the file, and a dense model cannot take them."
         )
     if nested:
         notes.append(f"{_are(nested)} nested: each row has a shape of its own.")
