@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from core.checkpoint.entries import Nested, Sparse, TensorEntry
-from core.elements import as_float64, exact_integers, float64_buffer, numbers
+from core.elements import NUMBERLESS, as_float64, exact_integers, float64_buffer, numbers
 from core.errors import LoupeError
 from core.jobs import Progress
 
@@ -46,7 +46,12 @@ def comparable(a: TensorEntry | None, b: TensorEntry | None) -> bool:
     element of one has its element of the other, as in a sparse or a nested tensor it has not."""
     if a is None or b is None or a.shape != b.shape:
         return False
-    return all(entry.records and not isinstance(entry.form, Sparse | Nested) for entry in (a, b))
+    return all(
+        entry.records
+        and entry.dtype not in NUMBERLESS
+        and not isinstance(entry.form, Sparse | Nested)
+        for entry in (a, b)
+    )
 
 
 def difference(a: TensorEntry, b: TensorEntry, progress: Progress | None = None) -> Numbers:

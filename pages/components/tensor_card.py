@@ -10,6 +10,7 @@ import torch
 
 from core.checkpoint import TensorEntry
 from core.checkpoint.entries import Nested, Pieces, Quantized, Record, Sparse
+from core.elements import NUMBERLESS
 from core.errors import LoupeError
 from core.jobs import Cancelled, Job, Progress
 from core.layouts import STRIDED, layout, numbers_note, parts_bytes
@@ -96,6 +97,9 @@ def _measured_before(identity: str, key: str) -> list[Measured]:
 def _measured_or_job(entry: TensorEntry, identity: str) -> Measured | None:
     if not entry.records:
         st.info("This tensor has a shape but no data: it was saved from the meta device.")
+        return None
+    if entry.dtype in NUMBERLESS:
+        st.info(f"PyTorch cannot turn {entry.dtype} elements into numbers to be measured.")
         return None
     if entry.nbytes <= STRAIGHT:
         return _measured(identity, entry.key, entry)

@@ -7,6 +7,9 @@ import pytest
 import torch
 
 from core.checkpoint import open_checkpoint
+from core.checkpoint.entries import ITEMSIZES
+from core.difference import comparable
+from core.elements import NUMBERLESS
 from core.errors import CheckpointError, LoupeError
 from core.jobs import Cancelled, Progress
 from core.layouts import numbers_note
@@ -182,9 +185,19 @@ def test_of_a_nested_tensor_the_buffer_is_measured(saved):
     assert "2 rows of unequal shapes" in numbers_note(entry)
 
 
-def test_a_dtype_without_numbers_is_a_sentence(saved):
-    entry = saved(torch.zeros(8, dtype=torch.uint8).view(torch.bits8))
-    with pytest.raises(LoupeError, match="bits8 elements into numbers"):
+@pytest.mark.filterwarnings("ignore:.*experimental")
+@pytest.mark.parametrize(
+    "dtype", [name for name in ITEMSIZES if hasattr(torch, name) and not name.startswith("q")]
+)
+def test_every_dtype_is_measured_or_said_to_have_no_numbers(saved, dtype):
+    stored = saved(torch.zeros(16, dtype=torch.uint8))
+    entry = replace(stored, dtype=dtype, shape=(16 // ITEMSIZES[dtype],))
+    if dtype not in NUMBERLESS:
+        assert statistics(entry).count == entry.numel
+        assert comparable(entry, entry)
+        return
+    assert not comparable(entry, entry)
+    with pytest.raises(LoupeError, match=f"{dtype} elements into numbers"):
         statistics(entry)
 
 
