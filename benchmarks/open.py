@@ -43,7 +43,8 @@ WHOLE_IN_MEMORY = 0.35
 
 LOUPE, LOAD, MMAP, SAFE_OPEN, SCAN = "Loupe", "torch.load", "mmap=True", "safe_open", "picklescan"
 COLUMNS = (LOUPE, LOAD, MMAP, SAFE_OPEN, SCAN)
-WIDTH = 22
+TITLE = 32
+WIDTHS = {name: 12 if name == LOUPE else 21 for name in COLUMNS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +113,8 @@ def tell_the_load() -> None:
 
 
 def heading(title: str) -> None:
-    columns = "".join(f"{name:>{WIDTH if name != LOUPE else 12}}" for name in COLUMNS)
-    print(f"\n{title + ':':30}{columns}", flush=True)
+    columns = "".join(f"{name:>{WIDTHS[name]}}" for name in COLUMNS)
+    print(f"\n{title}\n{'':{TITLE}}{columns}", flush=True)
 
 
 def compare(files: Files, repeats: int) -> None:
@@ -137,8 +138,8 @@ def grow(folder: Path, write: Writer, count: int, size: int, repeats: int) -> No
 
 
 def line(title: str, cells: Sequence[str], more: str = "") -> None:
-    text = "".join(f"{cell:>{12 if index == 0 else WIDTH}}" for index, cell in enumerate(cells))
-    print(f"{title:30}{text}{more}".rstrip(), flush=True)
+    text = "".join(f"{cell:>{WIDTHS[name]}}" for name, cell in zip(COLUMNS, cells, strict=True))
+    print(f"{title:{TITLE}}{text}{more}".rstrip(), flush=True)
 
 
 def in_time(best: Mapping[str, float], name: str) -> str:

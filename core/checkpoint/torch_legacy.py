@@ -29,7 +29,7 @@ MAGIC_BYTES = (b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", b"L119547037146038801333356L
 
 PROTOCOL = 1001
 
-FIRST_READ = 1 << 20
+FIRST_READ = 1 << 17
 MAX_PICKLES = 64 << 20
 """Bytes in which the five pickles must end."""
 
