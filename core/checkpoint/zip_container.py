@@ -125,12 +125,15 @@ class Archive:
         return offset
 
     def span(self, member: Member) -> tuple[int, int]:
-        """Where a member's bytes begin, and where the next member or the directory does."""
+        """Where a member's bytes begin, and where the next member or the directory does; raises
+        CheckpointError where they do not lie in the file."""
         if not self._offsets:
             self._offsets = sorted(other.offset for other in self.members.values())
         start = self._data_offset(member)
         behind = bisect_left(self._offsets, start)
         stop = self._offsets[behind] if behind < len(self._offsets) else self.source.size
+        if start + (member.nbytes if member.method == 0 else 0) > stop:
+            raise _damaged(member.name)
         return start, stop
 
     def read(self, name: str, limit: int) -> bytes:

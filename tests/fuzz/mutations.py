@@ -40,7 +40,7 @@ def mutated(files: Files, chance: random.Random, others: Sequence[Files]) -> Fil
 
 def _spoiled(content: bytes, chance: random.Random, donor: bytes) -> bytes:
     """Some bytes of it, or those of a member of it, packed again as a sound container."""
-    if chance.random() < 0.6:
+    if chance.random() < 0.75:
         for unpack, pack in CONTAINERS:
             members = unpack(content)
             if members:
@@ -48,10 +48,12 @@ def _spoiled(content: bytes, chance: random.Random, donor: bytes) -> bytes:
                 if chance.random() < 0.5:
                     name = max(members, key=lambda one: (one.endswith(".pkl"), one == name))
                 return pack({**members, name: _spoiled(members[name], chance, donor)})
-    while True:
-        spoiled = chance.choice(MUTATIONS)(content, chance, donor)
-        if spoiled is not None:
-            return spoiled
+    for mutations in chance.choice(((AWARE, BLIND), (BLIND,))):
+        for mutation in chance.sample(mutations, len(mutations)):
+            spoiled = mutation(content, chance, donor)
+            if spoiled is not None:
+                return spoiled
+    return donor
 
 
 def _unzipped(content: bytes) -> dict[str, bytes]:
@@ -303,7 +305,8 @@ def _edit_value(parent: dict[str, object] | list[object], chance: random.Random)
     return None
 
 
-MUTATIONS: Sequence[Mutation] = (
+BLIND: Sequence[Mutation] = (
     *(_flip_bits, _set_bytes, _set_number, _truncate, _delete, _duplicate, _splice),
-    *(_set_zip_number, _edit_pickle, _edit_pickle, _edit_pickle, _edit_json, _edit_json),
 )
+AWARE: Sequence[Mutation] = (_edit_pickle, _edit_json, _set_zip_number)
+"""Those that know the format, and change what a file says more often than whether it is one."""

@@ -1,8 +1,13 @@
 """Small real files of every format that Loupe reads, from which the mutated ones are made."""
 
 import argparse
+import gzip
+import io
+import pickle
+import tarfile
 import tempfile
 import warnings
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,7 +15,11 @@ from pathlib import Path
 import numpy as np
 import safetensors.torch
 import torch
+import torch.distributed.checkpoint as dcp
+from huggingface_hub import save_torch_state_dict
 from torch import nn
+
+from tests.core.checkpoint.test_torch_tar import save_tar
 
 Files = Mapping[str, bytes]
 """A checkpoint's files by their name in its folder; a single file is called ``."""
@@ -113,6 +122,91 @@ def _safetensors(path: Path) -> None:
     safetensors.torch.save_file(weights, path, metadata={"format": "pt", "epoch": "3"})
 
 
+def _kinds() -> dict[str, object]:
+    """Tensors that are more than strided elements."""
+    dense = torch.tensor([[0.0, 1.0], [2.0, 0.0]])
+    scales, zeros = torch.ones(2, dtype=torch.float64), torch.zeros(2, dtype=torch.int64)
+    return {
+        "quantized": torch.quantize_per_tensor(dense, 0.5, 2, torch.qint8),
+        "channels": torch.quantize_per_channel(dense, scales, zeros, 0, torch.quint8),
+        "coo": dense.to_sparse(),
+        "csr": dense.to_sparse_csr(),
+        "bsc": dense.to_sparse_bsc((1, 2)),
+        "nested": torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
+        "jagged": torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged),
+        "meta": torch.empty(3, device="meta"),
+        "conjugate": torch.ones(2, dtype=torch.complex64).conj(),
+        "parameter": nn.Parameter(torch.ones(2)),
+        "buffer": nn.Buffer(torch.ones(2)),
+        "float8": torch.ones(4).to(torch.float8_e4m3fn),
+    }
+
+
+def _shards(safe: bool) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        path.mkdir()
+        weights = {f"layer{i}.weight": torch.full((4, 4), float(i)) for i in range(3)}
+        save_torch_state_dict(weights, path, max_shard_size=150, safe_serialization=safe)
+
+    return write
+
+
+def _distributed(path: Path) -> None:
+    dcp.save({"model": _model().state_dict(), "step": 5}, checkpoint_id=path, no_dist=True)
+    # It holds the folder's name, and a number that is another each time.
+    metadata = pickle.loads((path / ".metadata").read_bytes())
+    metadata.storage_meta = None
+    (path / ".metadata").write_bytes(pickle.dumps(metadata))
+
+
+def _parts(path: Path) -> None:
+    path.mkdir()
+    save_torch_state_dict(_model().state_dict(), path)
+    torch.save({"state": {0: {"step": 1, "exp_avg": torch.ones(2)}}}, path / "optimizer.pt")
+    torch.save({"last_epoch": 3}, path / "scheduler.pt")
+
+
+def _exported(path: Path) -> None:
+    program = torch.export.export(_model().eval(), (torch.ones(1, 1, 2, 2),))
+    torch.export.save(program, path.with_suffix(".pt2"))
+    path.with_suffix(".pt2").rename(path)
+
+
+def _frozen(path: Path) -> None:
+    torch.jit.save(torch.jit.freeze(torch.jit.script(nn.Linear(3, 2).eval())), path)
+
+
+def _old_tar(path: Path) -> None:
+    weight = torch.arange(24.0).reshape(4, 6)
+    save_tar({"epoch": 3, "state_dict": {"weight": weight, "row": weight[2]}}, path)
+
+
+def _in_a_gzip(path: Path) -> None:
+    saved = io.BytesIO()
+    torch.save(_tensors(), saved)
+    path.write_bytes(gzip.compress(saved.getvalue(), mtime=0))
+
+
+def _in_a_zip(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, method in (("notes.txt", zipfile.ZIP_STORED), ("m.pth", zipfile.ZIP_DEFLATED)):
+            member = zipfile.ZipInfo(f"release/{name}")
+            member.compress_type = method
+            archive.writestr(member, safetensors.torch.save({"w": torch.ones(9)}))
+
+
+def _in_a_tar(path: Path) -> None:
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        member = tarfile.TarInfo("release/" + "long/" * 30 + "model.safetensors")
+        data = safetensors.torch.save({"w": torch.ones(9)})
+        member.size = len(data)
+        archive.addfile(member, io.BytesIO(data))
+
+
+def _pickled(path: Path) -> None:
+    path.write_bytes(pickle.dumps({"w": np.ones((3, 2), dtype=np.float32)}))
+
+
 SEEDS: Mapping[str, Callable[[Path], None]] = {
     "zip, protocol 2": _torch_save(_tensors),
     "zip, protocol 5": _torch_save(_tensors, pickle_protocol=5),
@@ -122,6 +216,18 @@ SEEDS: Mapping[str, Callable[[Path], None]] = {
     "legacy": _legacy,
     "whole model": _torch_save(_model),
     "torchscript": _torchscript,
+    "kinds of tensors": _torch_save(_kinds),
+    "frozen torchscript": _frozen,
+    "exported program": _exported,
+    "old tar": _old_tar,
+    "plain pickle": _pickled,
+    "in a gzip": _in_a_gzip,
+    "in a zip": _in_a_zip,
+    "in a tar": _in_a_tar,
     "safetensors": _safetensors,
+    "safetensors shards": _shards(safe=True),
+    "PyTorch shards": _shards(safe=False),
+    "distributed": _distributed,
+    "parts": _parts,
 }
 """Name → what writes a small file, or a folder of files, of that kind."""

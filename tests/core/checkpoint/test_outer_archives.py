@@ -198,6 +198,19 @@ def test_the_last_part_of_a_split_zip_says_so(tmp_path: Path) -> None:
         open_checkpoint(tmp_path / "part.zip")
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_member_that_would_begin_behind_the_files_end_is_refused(
+    tmp_path: Path, method: int
+) -> None:
+    with zipfile.ZipFile(tmp_path / "m.zip", "w", method) as archive:
+        archive.writestr("model.pth", b"weights")
+    data = bytearray((tmp_path / "m.zip").read_bytes())
+    data[28:30] = b"\xff\xff"  # the length of the member's extra field
+    (tmp_path / "m.zip").write_bytes(data)
+    with pytest.raises(CheckpointError, match="not where the archive's directory says"):
+        open_checkpoint(tmp_path / "m.zip")
+
+
 @pytest.mark.parametrize("name", ["../../escape.pth", "/etc/escape.pth", "a\\..\\b.pth"])
 def test_a_members_name_leads_nowhere(tmp_path: Path, name: str) -> None:
     before = set(tmp_path.parent.iterdir())
