@@ -170,8 +170,14 @@ def readers_of(files: Files) -> dict[str, Reader]:
         readers[LOAD] = lambda: [torch.load(part, weights_only=safe) for part in parts]
     if files.parts[0].suffix != ".legacy":
         readers[MMAP] = lambda: [torch.load(part, mmap=True, weights_only=safe) for part in parts]
-    readers[SCAN] = lambda: [scan_file_path(str(part)) for part in parts]
+    if all(scans(part) for part in parts):
+        readers[SCAN] = lambda: [scan_file_path(str(part)) for part in parts]
     return readers
+
+
+def scans(path: Path) -> bool:
+    """Whether picklescan reads the file to its end, and not only to an error."""
+    return not scan_file_path(str(path)).scan_err
 
 
 def described_by_safe_open(path: Path) -> dict[str, tuple[list[int], str]]:
