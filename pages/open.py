@@ -15,6 +15,13 @@ from pages.components.theme import size
 from pages.components.upload import upload
 from pages.components.workspace import SLOTS, workspace
 
+WHAT_OPENS = (
+    "It opens whatever PyTorch and the libraries around it save: `.pth .pt .ckpt .bin` files of "
+    "any PyTorch, whole models, TorchScript and `torch.export` archives, `.safetensors`, shards "
+    "with their index, and the folders of Accelerate, Diffusers, DeepSpeed, Trainer and "
+    "`torch.distributed.checkpoint`; also from inside a `.zip`, `.tar` or `.gz`."
+)
+
 
 def main() -> None:
     page_header("Open", "Put one checkpoint on the bench, or two to compare.")
@@ -38,6 +45,7 @@ def _welcome() -> None:
             "line of code from it, says what keeps it from loading, mends that, and shows what "
             "the model sees."
         )
+        st.caption(WHAT_OPENS)
         with st.container(horizontal=True, vertical_alignment="center"):
             if st.button("Open the sample pair", type="primary", icon=":material/science:"):
                 open_sample()
@@ -83,11 +91,12 @@ def _trouble(error: LoupeError) -> None:
 
 
 def _choose(slot: str) -> None:
-    """The three ways to put a file into a slot."""
+    """The three ways to put a checkpoint into a slot."""
     arrived = upload(slot)
     st.caption(
         f"Uploads: up to {size(store().largest_file)} a file; {size(store().used())} of "
-        f"{size(store().quota)} in use."
+        f"{size(store().quota)} in use.",
+        help=f"{WHAT_OPENS} Choose the shards of one model together, with their index.",
     )
     with st.expander("From a server folder", key=f"browse-{slot}"):
         arrived = arrived or folder_browser(slot)

@@ -7,7 +7,11 @@ from glob import glob
 from pathlib import Path
 
 import pytest
+import torch
+from huggingface_hub import save_torch_state_dict
 
+from core.checkpoint import FORMATS
+from core.folders import SUFFIXES
 from core.settings import read_settings
 
 REPOSITORY = Path(__file__).parents[1]
@@ -53,6 +57,23 @@ def test_the_table_of_variables_gives_the_real_defaults() -> None:
         "LOUPE_QUOTA",
         "LOUPE_ROOTS",
     }
+
+
+def test_the_table_of_what_opens_has_every_format() -> None:
+    rows = re.findall(r"^\| (.*?) \| .* \|$", README.partition("## What opens")[2], re.MULTILINE)
+    assert {*FORMATS.values()} <= {*rows}
+    for suffix in SUFFIXES:
+        assert f"{suffix}`" in README
+
+
+def test_a_folder_is_inspected_as_the_readme_says(tmp_path: Path) -> None:
+    assert "`loupe inspect FOLDER`" in README
+    weights = {f"layer{index}.weight": torch.ones(64, 8) for index in range(6)}
+    save_torch_state_dict(weights, tmp_path, max_shard_size=5_000)
+    command = [".venv/bin/loupe", "inspect", str(tmp_path), "--verify"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "layer5.weight" in done.stdout
 
 
 def test_every_picture_of_the_readme_is_there() -> None:
