@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
+from core.checkpoint import diagnose
 from core.checkpoint.contents import Contents, entry_of
 from core.checkpoint.discover import find_state_dicts
 from core.checkpoint.distributed import METADATA, read_distributed
@@ -155,6 +156,9 @@ def _partitioned(files: FileSet) -> Part | None:
 
 def _only_one(files: FileSet) -> Part:
     """The one checkpoint of a folder in which nothing else lies that might be meant."""
+    other = diagnose.of_another_kind(files.files, f"The folder {files.name}")
+    if other is not None:
+        raise other
     found = [name for name in files.files if name.endswith(SUFFIXES)]
     if len(found) == 1:
         return _read_file(found[0], files.files[found[0]])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 
 from core.checkpoint.verdicts import GlobalUse, Verdict
 from core.errors import CheckpointError
@@ -13,7 +14,17 @@ from core.errors import CheckpointError
 HEAD = 4096
 """Bytes that tell what a file is."""
 
+MAX_NAMES = 1_000
+MAX_NAME = 300
+"""Names of files, and characters of each, that are looked at."""
+
 LFS_MAGIC = b"version https://git-lfs.github.com/spec/"
+
+ELSEWHERE = "Loupe reads PyTorch's files: convert it with the library that wrote it."
+JAX = "Loupe reads PyTorch's files: load it with JAX, and save its arrays as safetensors."
+TENSORFLOW = (
+    "Loupe reads PyTorch's files: load it with TensorFlow, and save its arrays as safetensors."
+)
 
 SIGNATURES: Mapping[bytes, tuple[str, str]] = {
     b"\x1f\x8b": ("a gzip archive", "Unpack it with `gunzip` and open what is inside."),
@@ -35,10 +46,7 @@ SIGNATURES: Mapping[bytes, tuple[str, str]] = {
         "Put all parts into one folder, join them with `zip -s 0 part.zip --out whole.zip`, and "
         "open that.",
     ),
-    b"\x89HDF": (
-        "an HDF5 file, as Keras writes",
-        "Loupe reads PyTorch's files: convert it with the library that wrote it.",
-    ),
+    b"\x89HDF": ("an HDF5 file, as Keras writes", ELSEWHERE),
     b"GGUF": ("a GGUF file, as llama.cpp reads", "Open the PyTorch weights it was made from."),
     **dict.fromkeys(
         (b"lmgg", b"fmgg", b"tjgg"),
@@ -50,14 +58,22 @@ SIGNATURES: Mapping[bytes, tuple[str, str]] = {
     ),
     b"\x12\x01\x00\x00\x00\x00\x00\x00": (
         "an MXNet file of parameters",
-        "Loupe reads PyTorch's files: convert it with the library that wrote it.",
+        ELSEWHERE,
     ),
     b"SQLite format 3": ("a SQLite database", "Choose a checkpoint file."),
     b"PAR1": ("a Parquet table", "Choose a checkpoint file."),
     b"ARROW1": ("an Arrow table", "Choose a checkpoint file."),
+    b"\x0c\xdb\x3a\x2a": ("a part of an Orbax checkpoint, as JAX writes", JAX),
+    b"MATLAB 5.0 MAT-file": ("a MATLAB file", "Choose a checkpoint file."),
+    b"CBM1": ("a CatBoost model", ELSEWHERE),
+    b"\x00\x05\x16\x07": (
+        "what macOS notes about a file, which lies beside it",
+        "Open the file of the same name without the leading `._`.",
+    ),
     b"\x93NUMPY": ("a numpy array", "Load it with numpy.load and save tensors with torch.save."),
     b"\x89PNG": ("a PNG picture", "Pictures go to the Predict page."),
     b"\xff\xd8\xff": ("a JPEG picture", "Pictures go to the Predict page."),
+    **dict.fromkeys((b"II*\0", b"MM\0*"), ("a TIFF picture", "Pictures go to the Predict page.")),
     b"GIF8": ("a GIF picture", "Pictures go to the Predict page."),
     b"%PDF": ("a PDF document", "Choose a checkpoint file."),
     b"\x7fELF": ("a program", "Choose a checkpoint file."),
@@ -65,26 +81,75 @@ SIGNATURES: Mapping[bytes, tuple[str, str]] = {
 }
 """The first bytes of files that people take for checkpoints."""
 
-ELSEWHERE = "Loupe reads PyTorch's files: convert it with the library that wrote it."
+_LENGTH = rb"(?:[\0-\x7f]|[\x80-\xff]{1,4}[\0-\x7f])"
+"""How a protocol buffer writes a length."""
 
 PATTERNS: Mapping[bytes, tuple[str, str]] = {
     rb".{4}TFL3": ("a TensorFlow Lite model", ELSEWHERE),
-    rb"\x08[\x03-\x20](?:\x12.|\x1a.|\x22.|\x2a.|\x32.|\x3a)": (
-        "an ONNX model",
-        "Open the .pth that it was exported from.",
+    rb".{4}ET\d\d": ("an ExecuTorch program", "Open the .pth that it was exported from."),
+    rb"RIFF.{4}WEBP": ("a WebP picture", "Pictures go to the Predict page."),
+    rb"RIFF.{4}WAVE": ("a sound", "Choose a checkpoint file."),
+    rb".{4}ftyp": ("a video or a picture", "Choose a checkpoint file."),
+    rb"..\0\0\{.{2,2000}?\}[fp]trt": (
+        "a TensorRT engine, as Ultralytics writes",
+        "Open the PyTorch weights that it was built from.",
     ),
-    rb"\x08\x01\x12": ("a TensorFlow SavedModel", ELSEWHERE),
-    rb"\x0a.{1,3}\x0a.{1,200}?\x12.(?:Placeholder|Const|VariableV2|NoOp)": (
-        "a TensorFlow graph",
+    rb"\x08[\x01-\x20]\x12%(n)b\x0a%(n)b\x0a%(n)b[ -~]" % {b"n": _LENGTH}: (
+        "a Core ML model",
         ELSEWHERE,
     ),
-    rb"[\x81-\x8f][\xa1-\xbf]\w|\xde..[\xa1-\xbf]\w": (
-        "MessagePack data, as Flax writes",
-        ELSEWHERE,
+    rb"\x08[\x03-\x20](?:[\x12\x1a\x22\x32]%(n)b[ -~]|\x2a\0|[\x12\x1a\x22\x32]\0|\x3a)"
+    % {b"n": _LENGTH}: ("an ONNX model", "Open the .pth that it was exported from."),
+    rb"\x08\x01\x12": ("a TensorFlow SavedModel", TENSORFLOW),
+    rb"\x0a%(n)b\x0a%(n)b[ -~]{1,200}?\x12.(?:Placeholder|Const|VariableV2|NoOp)"
+    % {b"n": _LENGTH}: ("a TensorFlow graph", TENSORFLOW),
+    rb"\0\0%(n)b\x08.{1,3}\x1a\x02\x08" % {b"n": _LENGTH}: (
+        "the index of a TensorFlow checkpoint, without its data",
+        TENSORFLOW,
+    ),
+    rb"\x0a%(n)b[ -~]{0,200}?\xa2\x06" % {b"n": _LENGTH}: ("a Caffe model", ELSEWHERE),
+    rb"\x0a%(n)b\x08\0\x10" % {b"n": _LENGTH}: ("a PaddlePaddle program", ELSEWHERE),
+    rb"[\x81-\x8f][\xa1-\xbf]\w|\xde..[\xa1-\xbf]\w": ("MessagePack data, as Flax writes", JAX),
+    rb"\0{256}": (
+        "nothing but zeros, as a download leaves it that never finished",
+        "Get it again from where it came from.",
     ),
 }
-"""How files begin that have no signature: protocol buffers by their first fields, MessagePack by a
-map with a text as its first key."""
+"""How files begin that have no signature: flatbuffers with one behind their first offset, protocol
+buffers by their first fields, MessagePack by a map with a text as its first key."""
+
+NAMES: Mapping[str, tuple[str, str]] = {
+    r"\.data-\d{5}-of-\d{5}": ("a part of a TensorFlow checkpoint", TENSORFLOW),
+    r"\.pdiparams": ("a PaddlePaddle file of parameters", ELSEWHERE),
+}
+"""How the names of files end whose bytes tell nothing."""
+
+CHECKPOINTS = (".pth", ".pt", ".ckpt", ".safetensors", ".pth.tar")
+"""How files are called that are most likely PyTorch's; `.bin` may be anybody's."""
+
+MEMBERS: Mapping[str, tuple[str, str]] = {
+    r"(?:.*/)?(?:com\.apple\.CoreML/.*|[^/]+\.mlpackage/.*|.*\.mlmodel)": ("a Core ML model", ELSEWHERE),
+    r"(?:.*/)?model\.weights\.h5|.*\.keras": ("a Keras model", ELSEWHERE),
+    r"(?:.*/)?saved_model\.pb": ("a TensorFlow SavedModel", TENSORFLOW),
+    r"(?:.*/)?group\d+-shard\d+of\d+(?:\.bin)?": ("a TensorFlow.js model", TENSORFLOW),
+    r"(?:.*/)?[^/]+\.data-\d{5}-of-\d{5}": ("a TensorFlow checkpoint", TENSORFLOW),
+    r"(?:.*/)?(?:manifest\.ocdbt|_CHECKPOINT_METADATA)": ("an Orbax checkpoint of JAX", JAX),
+    r"(?:.*/)?\.zarray": ("a zarr store of arrays", JAX),
+    r"(?:.*/)?\.data/extern_modules": (
+        "a torch.package archive: Python code with pickles of its own",
+        "Load it with torch.package in the program that wrote it, and save the model's state_dict "
+        "with torch.save.",
+    ),
+    r"(?:[^/]+/)?model\.json": (
+        "a TorchScript archive of before PyTorch 1.4, which keeps its weights in another way",
+        "Load it with torch.jit.load, and save it again with torch.jit.save.",
+    ),
+    r"(?:.*/)?(?:AndroidManifest\.xml|META-INF/MANIFEST\.MF)": (
+        "a program", "Choose a checkpoint file.",
+    ),
+    r"(?:word|xl|ppt)/.*": ("an Office document", "Choose a checkpoint file."),
+}  # fmt: skip
+"""What of the files in an archive or a folder tells that it is of another kind."""
 
 PICKLES: Mapping[str, tuple[str, str]] = {
     "joblib.": ("a joblib file", "load it with joblib in the program that wrote it"),
@@ -119,8 +184,8 @@ def empty() -> CheckpointError:
     )
 
 
-def not_a_checkpoint(head: bytes, size: int) -> CheckpointError:
-    """Name a file by its first bytes (up to HEAD of them) and its size in bytes."""
+def not_a_checkpoint(head: bytes, size: int, name: str = "") -> CheckpointError:
+    """Name a file by its first bytes (up to HEAD of them), its size in bytes and its name."""
     if head.startswith(LFS_MAGIC):
         return _lfs_pointer(head)
     for magic, (what, remedy) in SIGNATURES.items():
@@ -133,6 +198,9 @@ def not_a_checkpoint(head: bytes, size: int) -> CheckpointError:
         )
     for pattern, (what, remedy) in PATTERNS.items():
         if re.match(pattern, head, re.DOTALL):
+            return CheckpointError(f"The file is {what}, not a PyTorch checkpoint.", remedy)
+    for ending, (what, remedy) in NAMES.items():
+        if re.search(rf"{ending}\Z", name):
             return CheckpointError(f"The file is {what}, not a PyTorch checkpoint.", remedy)
     text = _text(head)
     if text is None:
@@ -185,6 +253,10 @@ def _text_file(text: str, size: int) -> CheckpointError:
             "The file is an index of shards: it says which file holds which tensor.",
             "Open the folder that holds it and its shards, or all of them together.",
         )
+    if start.startswith("model_checkpoint_path:"):
+        return CheckpointError(
+            "The file says where a TensorFlow checkpoint is, and is none itself.", TENSORFLOW
+        )
     if start[:1] == "{" and re.search(r'"(?:architectures|model_type|_class_name)"\s*:', start):
         return CheckpointError(
             "The file is a model's configuration, without its weights.",
@@ -228,6 +300,18 @@ def _json_message(text: str) -> str:
     return ""
 
 
+def of_another_kind(names: Iterable[str], what: str) -> CheckpointError | None:
+    """Name an archive or a folder by the files in it; None where nothing tells, or where one of
+    them is called like a checkpoint. `what` is what it is called in a sentence."""
+    listed = list(islice(names, MAX_NAMES))
+    if any(name.endswith(CHECKPOINTS) for name in listed):
+        return None
+    for pattern, (kind, remedy) in MEMBERS.items():
+        if any(re.fullmatch(pattern, name[:MAX_NAME], re.DOTALL) for name in listed):
+            return CheckpointError(f"{what} is {kind}, not a PyTorch checkpoint.", remedy)
+    return None
+
+
 def ordinary_zip(names: list[str]) -> CheckpointError:
     """A zip without torch.save's data.pkl, by the names of its members."""
     if names and all(name.endswith(".npy") for name in names):
@@ -235,23 +319,7 @@ def ordinary_zip(names: list[str]) -> CheckpointError:
             "The file is a numpy .npz archive, not a checkpoint.",
             "Load it with numpy.load and save tensors with torch.save.",
         )
-    if any(name.endswith(".keras") or name == "model.weights.h5" for name in names):
-        return CheckpointError("The file is a Keras model, not a PyTorch checkpoint.", ELSEWHERE)
-    if any("com.apple.CoreML" in name for name in names):
-        return CheckpointError("The file is a Core ML model, not a PyTorch checkpoint.", ELSEWHERE)
-    if any(name.endswith("/model.json") or name == "model.json" for name in names):
-        return CheckpointError(
-            "The file is a TorchScript archive of before PyTorch 1.4, which keeps its weights in "
-            "another way.",
-            "Load it with torch.jit.load, and save it again with torch.jit.save.",
-        )
-    if any("/.data/" in name and name.endswith("extern_modules") for name in names):
-        return CheckpointError(
-            "The file is a torch.package archive: Python code with pickles of its own.",
-            "Load it with torch.package in the program that wrote it, and save the model's "
-            "state_dict with torch.save.",
-        )
-    inside = [name for name in names if name.endswith((".pth", ".pt", ".ckpt", ".safetensors"))]
+    inside = [name for name in names if name.endswith(CHECKPOINTS)]
     if inside:
         return CheckpointError(
             f"The file is an ordinary zip that holds {inside[0][:120]}.",

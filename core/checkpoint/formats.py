@@ -76,7 +76,7 @@ def look_into(source: Source, name: str, unpacking: Unpacking | None) -> Content
     plain = read_plain_pickle(source) if may_be_pickle(head, source.size) else None
     if plain is not None:
         return plain
-    raise diagnose.not_a_checkpoint(head, source.size)
+    raise diagnose.not_a_checkpoint(head, source.size, name)
 
 
 def _look_into_zip(source: Source, name: str, unpacking: Unpacking | None) -> Contents | FileSet:
@@ -90,6 +90,9 @@ def _look_into_zip(source: Source, name: str, unpacking: Unpacking | None) -> Co
     folder = torch_folder(archive)
     if folder is not None:
         return read_torch_zip(archive, folder)
+    other = diagnose.of_another_kind(archive.members, "The file")
+    if other is not None:
+        raise other
     files = None if unpacking is None else files_in_zip(archive, name, unpacking)
     if files is None:
         raise diagnose.ordinary_zip(list(archive.members))
@@ -100,6 +103,9 @@ def _look_into_tar(source: Source, name: str) -> Contents | FileSet:
     members = tar_members(source)
     if is_torch_tar(members):
         return read_torch_tar(source, members)
+    other = diagnose.of_another_kind((member.name for member in members), "The file")
+    if other is not None:
+        raise other
     files = files_in_tar(source, members, name)
     if files is None:
         raise diagnose.ordinary_tar([member.name for member in members])

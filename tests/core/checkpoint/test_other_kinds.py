@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
+import torch
 from onnx import TensorProto, helper
 from sklearn.linear_model import LinearRegression
 
@@ -105,6 +107,18 @@ HEADS: Mapping[str, bytes] = {
     "TensorFlow graph": b"\x0a\x2d\x0a\x05input\x12\x0bPlaceholder" + bytes(64),
     "TensorRT": b"ftrt\x00\x00" + bytes(64),
     "MXNet": b"\x12\x01" + bytes(80),
+    "Core ML": b"\x08\x01\x12\x12\x0a\x10\x0a\x05image\x1a\x07" + bytes(64),
+    "index of a TensorFlow checkpoint": b"\0\0\x06\x08\x01\x1a\x02\x08\x01\0" + bytes(64),
+    "where a TensorFlow checkpoint is": b'model_checkpoint_path: "model.ckpt-1"\n',
+    "Caffe": b"\x0a\x05VGG16\xa2\x06\x20" + bytes(64),
+    "PaddlePaddle program": b"\x0a\x40\x08\0\x10\xff" + bytes(64),
+    "ExecuTorch": b"\x1c\0\0\0ET12" + bytes(64),
+    "as Ultralytics writes": b'\x10\0\0\0{"batch": [1,2]}ftrt' + bytes(64),
+    "Orbax": b"\x0c\xdb\x3a\x2a" + bytes(64),
+    "MATLAB": b"MATLAB 5.0 MAT-file, Platform: GLNXA64" + bytes(64),
+    "macOS notes": b"\0\x05\x16\x07\0\x02\0\0Mac OS X" + bytes(64),
+    "nothing but zeros": bytes(4096),
+    "WebP picture": b"RIFF\x20\0\0\0WEBPVP8 " + bytes(64),
     "MessagePack": b"\x81\xa6params\x82\xa5Dense" + bytes(64),
     "7-Zip": b"7z\xbc\xaf\x27\x1c" + bytes(64),
     "zstd": b"\x28\xb5\x2f\xfd" + bytes(64),
@@ -132,3 +146,51 @@ def test_a_file_is_named_by_how_it_begins(tmp_path: Path, told: str) -> None:
         open_checkpoint(tmp_path / "model.pth")
     assert raised.value.remedy
     assert "weights_only" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["model.ckpt.data-00000-of-00001", "model.pdiparams"])
+def test_a_file_whose_bytes_tell_nothing_is_named_by_its_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(np.linspace(1, 2, 99).tobytes())
+    with pytest.raises(CheckpointError, match=r"TensorFlow|PaddlePaddle"):
+        open_checkpoint(tmp_path / name)
+
+
+MEMBERS: Mapping[str, tuple[str, ...]] = {
+    "Core ML": (
+        "m.mlpackage/Manifest.json",
+        "m.mlpackage/Data/com.apple.CoreML/model.mlmodel",
+        "m.mlpackage/Data/com.apple.CoreML/weights/weight.bin",
+    ),
+    "Keras": ("metadata.json", "config.json", "model.weights.h5"),
+    "TensorFlow SavedModel": ("m/saved_model.pb", "m/variables/variables.data-00000-of-00001"),
+    "TensorFlow.js": ("model.json", "group1-shard1of1.bin"),
+    "TensorFlow checkpoint": ("checkpoint", "m.ckpt.index", "m.ckpt.data-00000-of-00001"),
+    "Orbax": ("step/manifest.ocdbt", "step/d/0123456789abcdef"),
+}
+"""What lies in archives and folders of other libraries."""
+
+
+@pytest.mark.parametrize("told", MEMBERS)
+def test_an_archive_or_folder_is_named_by_what_lies_in_it(tmp_path: Path, told: str) -> None:
+    folder = tmp_path / "folder"
+    for name in MEMBERS[told]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"some bytes")
+    for path in (
+        folder,
+        Path(shutil.make_archive(str(tmp_path / "packed"), "zip", folder)),
+        Path(shutil.make_archive(str(tmp_path / "packed"), "tar", folder)),
+    ):
+        with pytest.raises(CheckpointError, match=told) as raised:
+            open_checkpoint(path)
+        assert raised.value.remedy
+
+
+def test_a_checkpoint_beside_files_of_another_kind_opens(tmp_path: Path) -> None:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    (folder / "saved_model.pb").write_bytes(b"\x08\x01\x12")
+    np.save(folder / "mean.npy", np.ones(3))
+    torch.save({"w": torch.ones(2)}, folder / "best.pth")
+    for path in (folder, Path(shutil.make_archive(str(tmp_path / "packed"), "zip", folder))):
+        assert list(open_checkpoint(path).state_dict()) == ["w"]
