@@ -38,10 +38,10 @@ def storage_note(entry: TensorEntry) -> str | None:
 
 
 def storages_note(sections: Sequence[Section]) -> str | None:
-    """Say that a file keeps far more than all its tensors show; None where it does not."""
+    """Say that a file keeps a tenth more than all its tensors show; None where it does not."""
     shown = sum(section.nbytes for section in sections)
     kept = sum(section.stored for section in sections)
-    if kept - shown < max(LEAST_WASTE, shown):
+    if kept - shown < max(LEAST_WASTE, kept // 10):
         return None
     return (
         f"The tensors show {_megabytes(shown)} of the {_megabytes(kept)} that the file keeps for "

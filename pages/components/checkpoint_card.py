@@ -48,7 +48,10 @@ def checkpoint_card(slot: str, checkpoint: Checkpoint) -> None:
     if checkpoint.files > 1:
         _files(checkpoint)
     if checkpoint.metadata:
-        with st.expander(f"Everything else in the file ({len(checkpoint.metadata)} entries)"):
+        entries = (
+            "1 entry" if len(checkpoint.metadata) == 1 else f"{len(checkpoint.metadata)} entries"
+        )
+        with st.expander(f"Everything else in the file ({entries})"):
             st.json(checkpoint.metadata, expanded=1)
 
 

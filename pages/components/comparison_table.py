@@ -15,6 +15,7 @@ from core.difference import Numbers, comparable, differences
 from core.errors import FilterError, LoupeError
 from core.jobs import Cancelled, Job, Progress
 from core.key_filter import fitting_keys
+from core.layouts import layout
 from pages.components.job_panel import job_panel
 from pages.components.resources import jobs
 from pages.components.state_filter import state_filter
@@ -31,6 +32,9 @@ COLUMNS = {
     "key": st.column_config.TextColumn("Key", width=310),
     "shape": st.column_config.TextColumn("Shape", width=150),
     "dtype": st.column_config.TextColumn("Dtype"),
+    "layout": st.column_config.TextColumn(
+        "Layout", help="How the elements lie in the file, where not one after the other"
+    ),
     "parameters": st.column_config.NumberColumn("Parameters", format="localized"),
     "max": st.column_config.NumberColumn(
         "Max |Δ|", format="%.3g", help="The largest difference of one element, B minus A"
@@ -127,10 +131,18 @@ def _frame(view: str, _rows: Sequence[Row]) -> pd.DataFrame:
             "state": [[str(row.state)] for row in _rows],
             "shape": [_change(row, lambda entry: shape(entry.shape)) for row in _rows],
             "dtype": [_change(row, lambda entry: entry.dtype) for row in _rows],
+            **_layouts(_rows),
             "parameters": [entry.numel if (entry := row.a or row.b) else 0 for row in _rows],
             "evidence": [str(row.evidence) for row in _rows],
         }
     )
+
+
+def _layouts(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """The column of layouts, where some tensor is not strided."""
+    if all(entry is None or entry.form is None for row in rows for entry in (row.a, row.b)):
+        return {}
+    return {"layout": [_change(row, layout) for row in rows]}
 
 
 def _change(row: Row, text: Callable[[TensorEntry], str]) -> str:

@@ -12,6 +12,9 @@ from core.layouts import layout
 from pages.components.theme import count, shape, size
 
 HEIGHT, FEW = 560, 15
+NARROW_KEY = st.column_config.TextColumn("Key", width=188)
+"""Where there is a column of layouts too."""
+
 COLUMNS = {
     "key": st.column_config.TextColumn("Key", width=280),
     "shape": st.column_config.TextColumn("Shape", width=125),
@@ -66,7 +69,11 @@ def key_table(state_dict: StateDict, identity: str) -> TensorEntry | None:
         key=f"keys-{identity}-{text}-{'-'.join(chosen)}",
         hide_index=True,
         height=HEIGHT if len(found) > FEW else "content",
-        column_config={**COLUMNS, "share": share},
+        column_config={
+            **COLUMNS,
+            **({"key": NARROW_KEY} if "layout" in frame else {}),
+            "share": share,
+        },
         on_select="rerun",
         selection_mode="single-row",
         lazy=False,

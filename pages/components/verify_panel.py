@@ -22,10 +22,7 @@ def verify_panel(checkpoint: Checkpoint) -> None:
     if before:
         _outcome(before[0])
     else:
-        st.markdown(
-            f"Reads all {size(checkpoint.size)} once, and compares each record with the checksum "
-            "that was saved with it: a broken download, a failing disk or a changed bit shows."
-        )
+        st.markdown(_promise(checkpoint))
     job: Job[Verification] | None = st.session_state.get(key)
     if job is None:
         words = "Verify checksums again" if before else "Verify checksums"
@@ -46,6 +43,24 @@ def verify_panel(checkpoint: Checkpoint) -> None:
         del st.session_state[key]
         before[:] = [found]
         st.rerun()
+
+
+def _promise(checkpoint: Checkpoint) -> str:
+    kept = any(
+        record.crc32 is not None
+        for state_dict in checkpoint.state_dicts.values()
+        for entry in state_dict.values()
+        for record in entry.records
+    )
+    if kept:
+        return (
+            f"Reads all {size(checkpoint.size)} once, and compares each record with the checksum "
+            "that was saved with it: a broken download, a failing disk or a changed bit shows."
+        )
+    return (
+        f"This format keeps no checksums. Reading all {size(checkpoint.size)} once shows whether "
+        "the disk can still give them, and no changed bit."
+    )
 
 
 def _work(checkpoint: Checkpoint, progress: Progress) -> Verification:

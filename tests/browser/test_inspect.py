@@ -6,6 +6,7 @@ from playwright.sync_api import Page, expect
 from torchvision.models import shufflenet_v2_x0_5
 
 from tests.browser.driver import Server, settled
+from tests.core.odd_tensors import ODD
 
 
 def choose_row(page: Page, row: int) -> None:
@@ -62,3 +63,34 @@ def test_twenty_thousand_keys_stay_usable(server, page):
     settled(page)
     choose_row(page, 1)
     card(page, "blocks.7.mixer.19")
+
+
+def test_a_quantized_tensor_shows_what_its_scales_give(server, page):
+    torch.save({"layer.weight": ODD["per_channel"], "adjacency": ODD["csr"]}, server.root / "q.pth")
+    page.goto(f"{server.url}/inspector?a=root:0/q.pth")
+    settled(page)
+    choose_row(page, 0)
+    card(page, "layer.weight")
+    largest = float(ODD["per_channel"].dequantize().max())
+    expect(page.locator(".tensor-numbers")).to_contain_text(f"{largest:.5g}")
+    expect(page.get_by_text("as .dequantize() gives them")).to_be_visible()
+    choose_row(page, 1)
+    card(page, "adjacency")
+    expect(page.get_by_text("the 6 values that the file holds")).to_be_visible()
+
+
+def test_checksums_are_verified_and_a_flipped_bit_is_named(server, page, weights):
+    page.goto(f"{server.url}/inspector?a=root:0/weights.pth")
+    settled(page)
+    page.get_by_role("tab", name="Checksums").click()
+    page.get_by_role("button", name="Verify checksums").click()
+    expect(page.get_by_text("records are sound")).to_be_visible()
+    data = bytearray((server.root / "weights.pth").read_bytes())
+    data[data.index(weights["fc.bias"].numpy().tobytes()) + 1] ^= 1
+    (server.root / "flipped.pth").write_bytes(data)
+    page.goto(f"{server.url}/inspector?a=root:0/flipped.pth")
+    settled(page)
+    page.get_by_role("tab", name="Checksums").click()
+    page.get_by_role("button", name="Verify checksums").click()
+    expect(page.get_by_text("is damaged: get the file again")).to_be_visible()
+    expect(page.get_by_test_id("glide-cell-1-0")).to_have_text("fc.bias")

@@ -35,7 +35,7 @@ def test_a_small_sparse_view_of_huge_values_is_told(tmp_path):
     assert "into a storage of 4.0 MB" in storage_note(entry)
 
 
-def test_a_file_that_keeps_far_more_than_it_shows_is_told(tmp_path):
+def test_a_file_that_keeps_much_more_than_it_shows_is_told(tmp_path):
     torch.save({"view": torch.zeros(1_000_000)[:1000]}, tmp_path / "a.pth")
     torch.save({"whole": torch.zeros(1_000_000)}, tmp_path / "b.pth")
     note = storages_note(sections(open_checkpoint(tmp_path / "a.pth")))

@@ -9,6 +9,8 @@ import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
 
+from tests.core.odd_tensors import ODD
+
 REPOSITORY = Path(__file__).parents[2]
 LEGACY = {"_use_new_zipfile_serialization": False}
 
@@ -106,3 +108,21 @@ def test_files_without_checksums_are_compared_by_their_bytes(compare):
     assert sentence(app) == "B differs from A in 1 of 4 tensors: layer3.weight."
     assert set(table(app)["evidence"]) == {"bytes"}
     assert any("bytes of both were read" in found.value for found in app.markdown)
+
+
+def test_another_layout_is_told_and_quantized_weights_have_numbers(compare):
+    """FIELD 29: what the scales give is what is measured."""
+    before = {"q": ODD["per_tensor"], "s": ODD["coo"], "w": torch.ones(2)}
+    doubled = torch._make_per_tensor_quantized_tensor(ODD["per_tensor"].int_repr(), 0.04, 3)
+    app = compare(before, {"q": doubled, "s": torch.eye(6), "w": torch.ones(2)})
+    assert not app.exception
+    assert list(table(app)["layout"]) == ["quantized", "sparse_coo → strided", "strided"]
+    assert list(table(app)["evidence"]) == ["layout", "layout", "checksum"]
+    button(app, "Numbers of the 1 that differ").click().run()
+    for _ in range(50):
+        if "max" in table(app):
+            break
+        time.sleep(0.1)
+        app.run()
+    far = (doubled.dequantize() - ODD["per_tensor"].dequantize()).abs().max()
+    assert table(app)["max"][0] == pytest.approx(float(far), rel=1e-6)
