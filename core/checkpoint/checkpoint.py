@@ -23,6 +23,7 @@ from core.checkpoint.packed import Unpacking
 from core.checkpoint.shards import numbered
 from core.checkpoint.sources import LocalFile
 from core.checkpoint.verdicts import GlobalUse
+from core.checkpoint.work import bounded_work
 from core.errors import CheckpointError
 
 
@@ -71,6 +72,7 @@ class Checkpoint:
 
 
 @paused_collector()
+@bounded_work()
 def open_checkpoint(
     path: Path | FileSet,
     *,

@@ -23,6 +23,7 @@ from core.checkpoint.inert import (
 )
 from core.checkpoint.numpy_values import array_tensor
 from core.checkpoint.storages import EntryMaker
+from core.checkpoint.work import work_left
 from core.errors import CheckpointError
 
 MAX_DEPTH = 64
@@ -30,10 +31,6 @@ MAX_DEPTH = 64
 
 MAX_PATH = 1024
 """Characters of a path in the tree behind which nothing more is looked for."""
-
-MAX_STEPS = 1_200_000
-"""Objects looked at in one file, those that hang in several places counted each time, and what
-takes longer counted more than once."""
 
 ROLES: Mapping[str, str] = {
     "state_dict": "model",
@@ -212,7 +209,7 @@ class _Walk:
         self.saw_arrays = False
         self.found: dict[str, StateDict] = {}
         self.classes: dict[str, str] = {}
-        self.steps = 0
+        self.work = work_left()
         self.barren: set[int] = set()
 
     def visit(self, value: Tree, path: str, above: tuple[int, ...]) -> bool:
@@ -396,8 +393,8 @@ class _Walk:
             self.found[path] = StateDict(entries, path, versions, classes)
 
     def count(self, steps: int) -> None:
-        self.steps += steps
-        if self.steps > MAX_STEPS:
+        self.work.steps -= steps
+        if self.work.steps < 0:
             raise CheckpointError(
                 "The file nests its contents into more places than any checkpoint does.",
                 "It was made to keep a reader busy: get it from a source you trust.",

@@ -70,7 +70,7 @@ class _Reader:
     def __init__(self, files: Mapping[str, Path | Source]) -> None:
         self.files = files
         self.sources: dict[str, Source] = {METADATA: opened(files[METADATA], METADATA)}
-        self.mentions = Mentions()
+        self.mentions = Mentions(METADATA)
         self.chunks: dict[int, tuple[_Chunk, ...]] = {}
         self.parts: list[tuple[Tree, EntryMaker]] = []
         self.contents: list[Contents] = []
@@ -94,7 +94,7 @@ class _Reader:
         whole = Contents(
             "distributed",
             _numbered(tree),
-            (*self.mentions.judged(), *(use for one in self.contents for use in one.globals)),
+            (*self.mentions.judged(found), *(use for one in self.contents for use in one.globals)),
             self.entry_of(),
             records=lambda: (
                 record for one in self.contents if one.records for record in one.records()

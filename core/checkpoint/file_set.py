@@ -9,6 +9,7 @@ from pathlib import Path
 
 from core.checkpoint.entries import Source
 from core.checkpoint.sources import LocalFile
+from core.checkpoint.work import another_file
 from core.errors import SourceError
 
 MAX_FILES = 10_000
@@ -34,7 +35,10 @@ class FileSet:
 
 def opened(file: Path | Source, name: str) -> Source:
     """A file of a set, open, which is called by its name in the set. Raises SourceError."""
-    return LocalFile(file, name=name) if isinstance(file, Path) else file
+    if not isinstance(file, Path):
+        return file
+    another_file()
+    return LocalFile(file, name=name)
 
 
 def folder_files(folder: Path, depth: int = MAX_DEPTH) -> FileSet:

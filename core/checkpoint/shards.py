@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -180,6 +180,10 @@ def _open(named: Mapping[str, Path | Source | None], total: int | None) -> list[
             )
         items = {str(key): item for key, item in contents.tree.items()}
         whole += [key for key, item in items.items() if isinstance(item, InertTensor)]
+        contents = replace(
+            contents,
+            globals=tuple(replace(use, where=f"{name}, {use.where}") for use in contents.globals),
+        )
         shards.append(_Shard(name, source, contents, items))
     if not missing and not damaged:
         return shards

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from core.checkpoint.contents import Contents, cut_off
 from core.checkpoint.discover import find_state_dicts
@@ -21,6 +22,7 @@ from core.checkpoint.storages import entry_maker, storage_of
 from core.checkpoint.tensor_run import ends_in_runs
 from core.checkpoint.unpickle import Mentions, PickleEndsEarly, no_persistent_ids, unpickle
 from core.checkpoint.window import WINDOW, Window
+from core.checkpoint.work import work_left
 from core.errors import CheckpointError
 
 MAGIC = 0x1950A86A20F9469CFC6C
@@ -51,6 +53,8 @@ def read_torch_legacy(source: Source) -> Contents:
     """The contents of a stream. Raises CheckpointError (its `whole` filled where the stream is cut
     off among the storages), SourceError."""
     nbytes = FIRST_READ
+    work = work_left()
+    before = replace(work)
     while True:
         data = source.read(0, nbytes)
         if len(data) == nbytes < MAX_PICKLES and ends_in_runs(data):
@@ -64,6 +68,7 @@ def read_torch_legacy(source: Source) -> Contents:
             if nbytes >= MAX_PICKLES:
                 raise
             nbytes *= 8
+            work.operations, work.objects = before.operations, before.objects
 
 
 def _read(source: Source, data: bytes) -> Contents:

@@ -50,10 +50,12 @@ def read_torch_tar(source: Source, members: Iterable[TarMember]) -> Contents:
         for member in members
         if member.name in MEMBERS
     }
-    objects = _Objects()
+    mentions = Mentions("storages")
+    objects = _Objects(mentions)
     objects.read_storages(parts["storages"])
+    mentions.record = "tensors"
     objects.read_tensors(parts["tensors"])
-    mentions = Mentions("pickle")
+    mentions.record = "pickle"
     pickle = parts["pickle"]
     if pickle.size > MAX_PICKLE:
         raise _damaged(f"its pickle has {pickle.size:,} bytes")
@@ -70,7 +72,8 @@ def read_torch_tar(source: Source, members: Iterable[TarMember]) -> Contents:
 class _Objects:
     """What the archive's keys stand for."""
 
-    def __init__(self) -> None:
+    def __init__(self, mentions: Mentions) -> None:
+        self.mentions = mentions
         self.records: dict[str, Record] = {}
         self.known: dict[int, Storage | InertTensor] = {}
 
@@ -89,7 +92,7 @@ class _Objects:
     def read_storages(self, part: Within) -> None:
         count, at = self.count(part)
         for _ in range(count):
-            found = _pickle(part, at)
+            found = self.pickle(part, at)
             if not isinstance(found.tree, tuple) or len(found.tree) != 3:
                 raise _damaged("a storage in it has no description")
             key, location, kind = found.tree
@@ -105,7 +108,7 @@ class _Objects:
             self.records[storage.key] = Record(storage.key, start, nbytes, None, part)
             self.known[_key(key)] = storage
             at = start + nbytes
-        views = _pickle(part, at).tree
+        views = self.pickle(part, at).tree
         if not isinstance(views, list) or len(views) > MAX_OBJECTS:
             raise _damaged("it has no list of views")
         for view in views:
@@ -131,7 +134,7 @@ class _Objects:
     def read_tensors(self, part: Within) -> None:
         count, at = self.count(part)
         for _ in range(count):
-            found = _pickle(part, at)
+            found = self.pickle(part, at)
             if not isinstance(found.tree, tuple) or len(found.tree) != 3:
                 raise _damaged("a tensor in it has no description")
             key, storage_key, _ = found.tree
@@ -148,26 +151,25 @@ class _Objects:
             at = found.end + 8 * (2 * rank + 2)
 
     def count(self, part: Within) -> tuple[int, int]:
-        found = _pickle(part, 0)
+        found = self.pickle(part, 0)
         count = found.tree
         if type(count) is not int or not 0 <= count <= min(MAX_OBJECTS, part.size):
             raise _damaged("it counts its contents in an impossible way")
         return count, found.end
 
-
-def _pickle(part: Within, at: int) -> Unpickled:
-    """The pickle that begins there; its `end` counts from the part's beginning."""
-    nbytes = FIRST_READ
-    while True:
-        data = part.read(at, nbytes)
-        try:
-            found = unpickle(data, Mentions("storages"), no_persistent_ids)
-        except PickleEndsEarly:
-            if nbytes >= MAX_PICKLE or len(data) < nbytes:
-                raise
-            nbytes *= 16
-        else:
-            return Unpickled(found.tree, at + found.end)
+    def pickle(self, part: Within, at: int) -> Unpickled:
+        """The pickle that begins there; its `end` counts from the part's beginning."""
+        nbytes = FIRST_READ
+        while True:
+            data = part.read(at, nbytes)
+            try:
+                found = unpickle(data, self.mentions, no_persistent_ids)
+            except PickleEndsEarly:
+                if nbytes >= MAX_PICKLE or len(data) < nbytes:
+                    raise
+                nbytes *= 16
+            else:
+                return Unpickled(found.tree, at + found.end)
 
 
 def _numbers(part: Within, at: int, count: int) -> tuple[int, ...]:

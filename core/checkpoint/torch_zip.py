@@ -20,6 +20,7 @@ from core.checkpoint.unpickle import (
     begins_like_pickle,
     unpickle,
 )
+from core.checkpoint.work import work_left
 from core.checkpoint.zip_container import (
     Archive,
     local_data,
@@ -31,6 +32,9 @@ from core.errors import CheckpointError
 
 MAX_PICKLE = 64 << 20
 """Bytes of data.pkl: a hundred tensors take 10 KB."""
+
+OPENING = 800
+"""Opcodes that opening an archive counts for: there are formats with one for each tensor."""
 
 MAX_OTHERS = 64
 """Members beside data.pkl and the storages that are looked at."""
@@ -52,6 +56,7 @@ def read_torch_zip(archive: Archive, folder: str) -> Contents:
     """The contents of a whole file. Raises CheckpointError, SourceError."""
     order = f"{folder}byteorder"
     big_endian = order in archive.members and archive.read(order, 16) == b"big"
+    work_left().operations -= OPENING
     mentions = Mentions("data.pkl")
     data = archive.read(f"{folder}data.pkl", MAX_PICKLE)
     read = unpickle(data, mentions, storage_of)

@@ -34,6 +34,7 @@ from core.checkpoint.numpy_values import build_array, build_dtype
 from core.checkpoint.places import first_places
 from core.checkpoint.tensor_run import OBJECTS, TensorRuns
 from core.checkpoint.verdicts import GlobalUse, Verdict, judge
+from core.checkpoint.work import OPERATIONS, work_left
 from core.errors import CheckpointError, printable
 
 MAX_DIGITS = 4000
@@ -42,15 +43,11 @@ MAX_DIGITS = 4000
 MAX_LONG = 2048
 """Bytes of a number that is written as bytes."""
 
-MAX_OPERATIONS = 4_000_000
-"""Opcodes of one pickle, a tensor's run counted as one: read singly, a tensor takes 30."""
+LEAST = 100
+"""Opcodes that a pickle counts for at least: to begin one takes time too."""
 
 ROUND = 20_000
 """Opcodes after which it is looked at what was made."""
-
-MAX_OBJECTS = 2_000_000
-"""Objects of about 64 bytes that a pickle may make, what is copied counted: a tensor takes 8 in a
-run, and 20 when its opcodes are read singly. It keeps short opcodes from filling the memory."""
 
 MAX_FETCHED = 600_000
 """Bytes that look like an opcode that fetches from the memo, before all is kept."""
@@ -149,16 +146,20 @@ def unpickle(
     mentions: Mentions,
     persistent: Callable[[Tree], Tree],
     start: int = 0,
-    operations: int = MAX_OPERATIONS,
+    operations: int = OPERATIONS,
     constructors: Mapping[str, Callable[..., Tree]] = CONSTRUCTORS,
 ) -> Unpickled:
     """Read the pickle that begins at `start`, of at most so many `operations`; `persistent`
     resolves its persistent ids, and `constructors` are what it may call.
 
-    Raises PickleError where the data is no sound pickle, or is cut off.
+    What it takes comes off the work that is left. Raises PickleError where the data is no sound
+    pickle, is cut off, or takes more.
     """
+    work = work_left()
+    operations = min(operations, work.operations)
+    loop = _Loop(data, mentions, persistent, start, operations, constructors, work.objects)
     try:
-        return _Loop(data, mentions, persistent, start, operations, constructors).run()
+        return loop.run()
     except (struct.error, IndexError) as error:
         raise _early() from error
     except KeyError as error:
@@ -167,6 +168,9 @@ def unpickle(
         raise _broken("a text in it is not in the encoding that it should be") from error
     except (TypeError, ValueError, OverflowError) as error:
         raise _broken(str(error)) from error
+    finally:
+        work.operations -= max(LEAST, min(loop.spent, len(data) - start))
+        work.objects = loop.room
 
 
 def _early() -> PickleEndsEarly:
@@ -199,6 +203,7 @@ class _Loop:
         start: int,
         operations: int,
         constructors: Mapping[str, Callable[..., Tree]],
+        room: int,
     ) -> None:
         self.data = data
         self.start = start
@@ -207,7 +212,8 @@ class _Loop:
         self.operations = operations
         self.constructors = constructors
         self.globals: dict[str, Global] = {}
-        self.room = MAX_OBJECTS
+        self.spent = 0
+        self.room = room
         self.inner: list[bytes] = []
 
     def run(self) -> Unpickled:  # one branch an opcode, the frequent ones first
@@ -479,8 +485,10 @@ class _Loop:
 
     def rounds(self) -> Iterator[Iterable[None]]:
         """The opcodes that may be read; between two rounds it is seen that there is room left."""
-        for spent in range(0, self.operations, ROUND):
-            yield repeat(None, min(ROUND, self.operations - spent))
+        while self.spent < self.operations:
+            some = min(ROUND, self.operations - self.spent)
+            self.spent += some
+            yield repeat(None, some)
             self.take(0)
 
     def slice(self, start: int, end: int) -> bytes:
