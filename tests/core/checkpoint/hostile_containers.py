@@ -1,11 +1,15 @@
-"""Zips, legacy streams and safetensors files that were made to do harm, by name."""
+"""Zips, tars, streams, safetensors files and folders that were made to do harm, by name."""
 
+import bz2
+import gzip
 import io
 import json
+import lzma
 import struct
+import tarfile
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tests.core.checkpoint.files_by_hand import (
@@ -24,13 +28,13 @@ from tests.core.checkpoint.files_by_hand import (
 
 @dataclass(frozen=True)
 class Hostile:
-    """A file's bytes, made when they are asked for.
+    """A file's bytes, made when they are asked for; of a folder, those of each file by its name.
 
     Where the file opens, its globals have `dangerous` with that verdict; `opens` says whether it
     must or must not, None that either is right.
     """
 
-    make: Callable[[], bytes]
+    make: Callable[[], bytes | Mapping[str, bytes]]
     dangerous: tuple[str, ...] = ()
     opens: bool | None = None
 
@@ -119,6 +123,269 @@ def hidden() -> dict[str, Hostile]:
         "plain pickle of protocol 0": Hostile(lambda: payload[2:]),
         "plain pickle that is a bomb": Hostile(lambda: b"(" + b"]" * 4_000_000 + b"t."),
     }
+
+
+def packed_files() -> dict[str, Hostile]:
+    """Tars, compressed files and exported programs."""
+    good, evil = zip_file(with_tensor(b"N")), zip_file(with_tensor(TOUCH))
+    heavy = zip_file(with_tensor(b"](" + b"]" * 1_500_000 + b"e"))
+    payload = b"\x80\x02" + TOUCH + b"."
+    system = ("os.system",)
+
+    def tar(members: Mapping[str, bytes]) -> Callable[[], bytes]:
+        def make() -> bytes:
+            file = io.BytesIO()
+            with tarfile.open(fileobj=file, mode="w") as archive:
+                for name, content in members.items():
+                    info = tarfile.TarInfo(name)
+                    info.size = len(content)
+                    archive.addfile(info, io.BytesIO(content))
+            return file.getvalue()
+
+        return make
+
+    def old(storages: bytes, tensors: bytes, pickled: bytes) -> Callable[[], bytes]:
+        return tar({"storages": storages, "tensors": tensors, "pickle": pickled})
+
+    def header(name: str, size: bytes, kind: bytes = b"0") -> bytes:
+        raw = bytearray(512)
+        raw[: len(name)] = name.encode()
+        raw[124 : 124 + len(size)] = size
+        raw[156:157] = kind
+        raw[148:156] = b" " * 8
+        raw[148:156] = b"%06o\0 " % sum(raw)
+        return bytes(raw)
+
+    def exported(**configs: bytes) -> Callable[[], bytes]:
+        return lambda: zip_of(
+            {"m/archive_format": b"pt2", "m/data/weights/w": bytes(64), "m/data/weights/z": evil}
+            | {f"m/data/weights/{name}_weights_config.json": raw for name, raw in configs.items()}
+        )
+
+    def weight(member: str, pickled: bool = False, **meta: object) -> bytes:
+        sizes = {
+            "dtype": 7,
+            "sizes": [{"as_int": 4}],
+            "strides": [{"as_int": 1}],
+            "storage_offset": {"as_int": 0},
+        }
+        facts = {"path_name": member, "use_pickle": pickled, "tensor_meta": sizes | meta}
+        return json.dumps({"config": {"w": facts}}).encode()
+
+    none, number = b"\x80\x02K\0.", b"\x80\x02K\x01."
+    views = b"\x80\x02]."
+    storage = b"\x80\x02K\0X\x03\0\0\0cpuctorch\nFloatStorage\n\x87."
+    tensor = b"\x80\x02K\x01K\0ctorch\nFloatTensor\n\x87."
+    one = number + storage + struct.pack("<q", 4) + bytes(16) + views
+    described = number + tensor + struct.pack("<4q", 1, 4, 1, 0)
+    whole = b"\x80\x02}X\x01\0\0\0wX\x01\0\0\x001Qs."
+    return {
+        "old tar": Hostile(old(one, described, whole), (), True),
+        "old tar, call in the object": Hostile(
+            old(one, described, b"\x80\x02" + TOUCH + b"0" + whole[2:]), system, True
+        ),
+        "old tar, call in the storages": Hostile(
+            old(number[:2] + TOUCH + b"0" + number[2:] + one[len(number) :], described, whole),
+            system,
+            True,
+        ),
+        "old tar, call in the tensors": Hostile(
+            old(one, number[:2] + TOUCH + b"0" + number[2:] + described[len(number) :], whole),
+            system,
+            True,
+        ),
+        "old tar, call for a storage": Hostile(old(number + payload, none, whole)),
+        "old tar of 500,000 storages": Hostile(
+            old(
+                b"\x80\x02J" + struct.pack("<i", 500_000) + b"." + b"\x80\x02N." * 500_000,
+                none,
+                whole,
+            )
+        ),
+        "old tar of 400,000 tensors": Hostile(
+            old(
+                one,
+                b"\x80\x02J"
+                + struct.pack("<i", 400_000)
+                + b"."
+                + (tensor + struct.pack("<4q", 1, 4, 1, 0)) * 400_000,
+                whole,
+            )
+        ),
+        "old tar of a huge storage": Hostile(
+            old(number + storage + struct.pack("<q", 1 << 61), none, whole)
+        ),
+        "old tar of a negative storage": Hostile(
+            old(number + storage + struct.pack("<q", -4), none, whole)
+        ),
+        "old tar of a huge rank": Hostile(
+            old(one, number + tensor + struct.pack("<q", 1 << 31), whole)
+        ),
+        "old tar, a bomb": Hostile(old(one, described, b"(" + b"]" * 4_000_000 + b"t.")),
+        "tar of names that climb": Hostile(tar({"../../evil.pth": evil, "/etc/x.pth": good})),
+        "tar of one that climbs": Hostile(tar({"../../evil.pth": evil}), system),
+        "tar of links": Hostile(
+            lambda: header("m.pth", b"0", b"2") + header("n.pth", b"0", b"1") + bytes(1024)
+        ),
+        "tar of a huge size": Hostile(lambda: header("m.pth", b"77777777777") + bytes(1024)),
+        "tar of a binary size": Hostile(lambda: header("m.pth", b"\xff" * 12) + bytes(1024)),
+        "tar of no size": Hostile(lambda: header("m.pth", b"99999999999") + bytes(1024)),
+        "tar of a long name": Hostile(
+            lambda: header("x", b"%o" % (1 << 20), b"L") + b"a" * (1 << 20) + bytes(1024)
+        ),
+        "tar of long names": Hostile(
+            lambda: (header("x", b"%o" % 60_000, b"L") + b"a" * 60_416) * 500 + bytes(1024)
+        ),
+        "tar of records that never end": Hostile(
+            lambda: header("x", b"%o" % 60_000, b"x") + b"9" * 60_416 + bytes(1024)
+        ),
+        "tar of 19,000 members": Hostile(lambda: header("m.pth", b"0") * 19_000 + bytes(1024)),
+        "tar of 30 heavy shards": Hostile(
+            tar({f"model-{n:05}-of-00030.bin": heavy for n in range(1, 31)})
+        ),
+        "tar of an index that climbs": Hostile(
+            tar(
+                {
+                    "model.safetensors.index.json": json.dumps(
+                        {"weight_map": {"w": "../../../../etc/passwd"}}
+                    ).encode(),
+                    "x.safetensors": b"",
+                }
+            )
+        ),
+        "tar in a tar": Hostile(tar({"m.tar": tar({"m.tar": good})()})),
+        "zip of 30 heavy shards": Hostile(
+            lambda: zip_of({f"model-{n:05}-of-00030.bin": heavy for n in range(1, 31)})
+        ),
+        "zip of a compressed bomb": Hostile(lambda: _deflated("m.pth", bytes(200 << 20))),
+        "gzip of a checkpoint": Hostile(lambda: gzip.compress(evil), system, True),
+        "gzip, a bomb": Hostile(lambda: gzip.compress(bytes(100 << 20))),
+        "gzip of a gzip": Hostile(lambda: gzip.compress(gzip.compress(good))),
+        "gzip cut off": Hostile(lambda: gzip.compress(good)[:-20]),
+        "gzip with a name that climbs": Hostile(
+            lambda: b"\x1f\x8b\x08\x08" + bytes(6) + b"../../evil\0" + b"x" * 99
+        ),
+        "bzip2, a bomb": Hostile(lambda: bz2.compress(bytes(80 << 20))),
+        "xz, a bomb": Hostile(lambda: lzma.compress(bytes(100 << 20))),
+        "exported program": Hostile(exported(model=weight("w")), (), True),
+        "exported program of a call": Hostile(exported(model=weight("z", True)), system),
+        "exported program of a member that climbs": Hostile(
+            exported(model=weight("../../../../../etc/passwd"))
+        ),
+        "exported program beyond its member": Hostile(
+            exported(model=weight("w", sizes=[{"as_int": 1 << 40}]))
+        ),
+        "exported program of odd sizes": Hostile(
+            exported(model=weight("w", sizes=[{"as_int": True}, {"as_expr": "os"}]))
+        ),
+        "exported program, deep": Hostile(exported(model=b"[" * 100_000)),
+        "exported program of 30 heavy weights": Hostile(
+            lambda: zip_of(
+                {"m/archive_format": b"pt2"}
+                | {f"m/data/weights/z{n}": heavy for n in range(30)}
+                | {
+                    "m/data/weights/model_weights_config.json": json.dumps(
+                        {
+                            "config": {
+                                f"w{n}": {"path_name": f"z{n}", "use_pickle": True}
+                                for n in range(30)
+                            }
+                        }
+                    ).encode()
+                }
+            )
+        ),
+    }
+
+
+def folders() -> dict[str, Hostile]:
+    """Shards with their index, and distributed checkpoints."""
+    good = zip_file(with_tensor(b"N"))
+    tensor = zip_file(b"\x80\x02" + TENSOR + b".")
+    system = ("os.system",)
+
+    def indexed(index: bytes, **shards: bytes) -> Callable[[], Mapping[str, bytes]]:
+        return lambda: {"pytorch_model.bin.index.json": index, "a.bin": good, **shards}
+
+    def mapped(weights: Mapping[str, object]) -> Callable[[], Mapping[str, bytes]]:
+        return indexed(json.dumps({"weight_map": weights}).encode())
+
+    def state(kind: str, **fields: bytes) -> bytes:
+        inside = b"".join(text(key) + value for key, value in fields.items())
+        module = "torch.distributed.checkpoint.metadata"
+        return f"c{module}\n{kind}\n)\x81}}(".encode("latin-1") + inside + b"ub"
+
+    def metadata(chunks: int, file: str, more: bytes) -> bytes:
+        size, start = b"J" + struct.pack("<i", 4 * chunks) + b"\x85", b"K\x04\x85"
+        places, pieces = [], []
+        for number in range(chunks):
+            offset = b"J" + struct.pack("<i", 4 * number) + b"\x85"
+            pieces.append(state("ChunkStorageMetadata", offsets=offset, sizes=start))
+            places.append(
+                state("MetadataIndex", fqn=text("w"), offset=offset)
+                + state(
+                    "_StorageInfo",
+                    relative_path=text(file),
+                    offset=b"K\0",
+                    length=b"J" + struct.pack("<i", len(tensor)),
+                )
+            )
+        described = state(
+            "TensorStorageMetadata", size=size, chunks=b"](" + b"".join(pieces) + b"e"
+        )
+        whole = state(
+            "Metadata",
+            state_dict_metadata=b"}" + text("w") + described + b"s",
+            planner_data=more,
+            storage_data=b"}(" + b"".join(places) + b"u",
+        )
+        return b"\x80\x02" + whole + b"."
+
+    def described(raw: bytes) -> Callable[[], Mapping[str, bytes]]:
+        return lambda: {".metadata": raw, "__0_0.distcp": tensor}
+
+    def distributed(
+        chunks: int = 1, file: str = "__0_0.distcp", more: bytes = b"N"
+    ) -> Callable[[], Mapping[str, bytes]]:
+        return lambda: {".metadata": metadata(chunks, file, more), "__0_0.distcp": tensor}
+
+    return {
+        "index": Hostile(mapped({"w": "a.bin"}), (), True),
+        "index that climbs": Hostile(mapped({"w": "../file/a.bin"})),
+        "index of absolute names": Hostile(mapped({"w": "/etc/passwd"})),
+        "index of itself": Hostile(mapped({"w": "pytorch_model.bin.index.json"})),
+        "index of numbers": Hostile(mapped({"w": 1})),
+        "index of odd names": Hostile(mapped({"\x1b[2J": "\x1b[2J\n", "\ud800": "\ud800"})),
+        "index, deep": Hostile(indexed(b"[" * 100_000)),
+        "index of 600,000 keys": Hostile(
+            lambda: {
+                "pytorch_model.bin.index.json": json.dumps(
+                    {"weight_map": {f"k{n}": "a.bin" for n in range(600_000)}}
+                ).encode()
+            }
+        ),
+        "index of 10,000 files": Hostile(mapped({f"k{n}": f"{n}.bin" for n in range(10_000)})),
+        "index of a call": Hostile(
+            indexed(b'{"weight_map": {"w": "b.bin"}}', **{"b.bin": zip_file(with_tensor(TOUCH))}),
+            system,
+            True,
+        ),
+        "distributed": Hostile(distributed(), (), True),
+        "distributed, a call": Hostile(distributed(more=TOUCH), system, True),
+        "distributed, a call for all": Hostile(described(b"\x80\x02" + TOUCH + b".")),
+        "distributed that climbs": Hostile(distributed(file="../../../etc/passwd")),
+        "distributed of absolute names": Hostile(distributed(file="/etc/passwd")),
+        "distributed of itself": Hostile(distributed(file=".metadata")),
+        "distributed of 30,000 chunks": Hostile(distributed(30_000)),
+        "distributed, a bomb": Hostile(described(b"(" + b"]" * 3_000_000 + b"t.")),
+    }
+
+
+def _deflated(name: str, content: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, content)
+    return file.getvalue()
 
 
 def zips() -> dict[str, Callable[[], bytes]]:

@@ -3,7 +3,14 @@
 from collections.abc import Callable, Mapping
 
 from tests.core.checkpoint.files_by_hand import legacy_file, with_tensor, zip_file
-from tests.core.checkpoint.hostile_containers import Hostile, hidden, safetensors, zips
+from tests.core.checkpoint.hostile_containers import (
+    Hostile,
+    folders,
+    hidden,
+    packed_files,
+    safetensors,
+    zips,
+)
 from tests.core.checkpoint.hostile_pickles import (
     Payload,
     bombs,
@@ -25,6 +32,8 @@ def hostile_files() -> dict[str, Hostile]:
         **_packed("nesting", nestings(), in_turn=True),
         **_packed("work", work(), in_turn=True),
         **{f"hidden: {name}": file for name, file in hidden().items()},
+        **{f"packed: {name}": file for name, file in packed_files().items()},
+        **{f"folder: {name}": file for name, file in folders().items()},
         **{f"zip: {name}": Hostile(make) for name, make in zips().items()},
         **{f"safetensors: {name}": Hostile(make) for name, make in safetensors().items()},
     }

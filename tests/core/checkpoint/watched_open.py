@@ -10,9 +10,10 @@ import gc
 import json
 import os
 import resource
+import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from core.checkpoint import open_checkpoint
@@ -25,12 +26,17 @@ ROOM = 1 << 30
 """Bytes of address space that a file may take before it is stopped, to spare the machine."""
 
 
+SCRATCH = "scratch"
+"""The folder in which room may be made for what is unpacked."""
+
+
 def main(words: str) -> None:
     """Warm up on a sound file, then open all."""
     folder = Path.cwd()
     (folder / f"{CANARY_MODULE}.py").write_text("open('loupe-canary', 'w').close()\n")
     sys.path.insert(0, str(folder))
     path = folder / "file"
+    (folder / SCRATCH).mkdir()
     path.write_bytes(zip_file(b"N."))
     with contextlib.suppress(LoupeError):
         open_checkpoint(path)
@@ -43,8 +49,21 @@ def main(words: str) -> None:
     sys.addaudithook(hook)
     for name, hostile in hostile_files().items():
         if words in name:
-            path.write_bytes(hostile.make())
+            _write(path, hostile.make())
             print(json.dumps({"name": name, **_watched(path, hostile, events)}), flush=True)
+
+
+def _write(path: Path, made: bytes | Mapping[str, bytes]) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    elif path.exists():
+        path.unlink()
+    if isinstance(made, bytes):
+        path.write_bytes(made)
+        return
+    path.mkdir()
+    for name, content in made.items():
+        (path / name).write_bytes(content)
 
 
 def _watched(path: Path, hostile: Hostile, events: list[tuple[str, str]]) -> dict[str, object]:
@@ -70,7 +89,7 @@ def _watched(path: Path, hostile: Hostile, events: list[tuple[str, str]]) -> dic
 
 def _outcome(path: Path) -> dict[str, object]:
     try:
-        checkpoint = open_checkpoint(path)
+        checkpoint = open_checkpoint(path, scratch=path.with_name(SCRATCH))
     except LoupeError as error:
         return {"opened": False, "problem": error.problem, "remedy": error.remedy}
     except BaseException as error:
@@ -85,10 +104,16 @@ def _outcome(path: Path) -> dict[str, object]:
 
 
 def _is_harmless(event: str, given: tuple[object, ...], path: str) -> bool:
-    """Whether the event is that the file itself is opened for reading, or that one of our own
-    objects becomes frozen."""
+    """Whether the event is that the file itself is read, or room for what is packed in it is made
+    in the folder that was given for this, or that one of our own objects becomes frozen."""
     if event == "open":
-        return given[0] == path and not int(str(given[2])) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        name, flags = str(given[0]), int(str(given[2]))
+        if name == str(Path(path).with_name(SCRATCH)):
+            return True  # of a folder, this makes a file without a name
+        writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        return not writes and (name == path or name.startswith(f"{path}/"))
+    if event == "os.scandir":
+        return given[0] == path or str(given[0]).startswith(f"{path}/")
     return (
         event == "object.__setattr__"
         and given[1] == "__class__"
