@@ -29,6 +29,10 @@ MAGIC = 0x1950A86A20F9469CFC6C
 MAGIC_BYTES = (b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", b"L119547037146038801333356L\n.")
 """The first pickle's body in protocol 2 and later, and in protocols 0 and 1."""
 
+MAGIC_WITHIN = 11
+"""Bytes that may stand before it: PROTO, and FRAME with its length. Further on it is the magic
+number of a stream that lies inside of another pickle."""
+
 PROTOCOL = 1001
 
 FIRST_READ = 1 << 17
@@ -46,7 +50,7 @@ _COUNT = struct.Struct("<q")
 
 def is_legacy(head: bytes) -> bool:
     """Whether a file's first bytes are the magic number's pickle."""
-    return any(magic in head[:64] for magic in MAGIC_BYTES)
+    return any(0 <= head.find(magic) <= MAGIC_WITHIN for magic in MAGIC_BYTES)
 
 
 def read_torch_legacy(source: Source) -> Contents:

@@ -158,8 +158,11 @@ def unpickle(
     work = work_left()
     operations = min(operations, work.operations)
     loop = _Loop(data, mentions, persistent, start, operations, constructors, work.objects)
+    end = len(data)
     try:
-        return loop.run()
+        found = loop.run()
+        end = found.end
+        return found
     except (struct.error, IndexError) as error:
         raise _early() from error
     except KeyError as error:
@@ -169,7 +172,7 @@ def unpickle(
     except (TypeError, ValueError, OverflowError) as error:
         raise _broken(str(error)) from error
     finally:
-        work.operations -= max(LEAST, min(loop.spent, len(data) - start))
+        work.operations -= max(LEAST, min(loop.spent, end - start))
         work.objects = loop.room
 
 

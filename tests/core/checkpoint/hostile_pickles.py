@@ -433,9 +433,9 @@ def bombs() -> dict[str, Payload]:
         "one-byte sets": lambda: b"(" + b"\x8f" * 1_000_000 + b"1N",
         "one-byte lists": lambda: b"(" + b"]" * 4_000_000 + b"1N",
         "one-byte Nones": lambda: b"(" + b"N" * 4_100_000 + b"1N",
-        "one-byte Nones in a list": lambda: b"](" + b"N" * 1_500_000 + b"e",
+        "one-byte Nones in a list": lambda: b"](" + b"N" * 500_000 + b"e",
         "one-byte tuples": lambda: b"](" + b")\x85" * 3_000_000 + b"e",
-        "memoized all": lambda: b"](" + b"N\x94" * 900_000 + b"e",
+        "memoized all": lambda: b"](" + b"N\x94" * 400_000 + b"e",
         "fetched all": lambda: (
             b"]("
             + b"".join(
@@ -450,9 +450,9 @@ def bombs() -> dict[str, Payload]:
         ),
         "fractions": lambda: b"](" + b"G?\xf0\0\0\0\0\0\0" * 600_000 + b"e",
         "short texts": lambda: (
-            b"](" + b"".join(b"\x8c\x06%06d" % (i % 1_000_000) for i in range(1_900_000)) + b"e"
+            b"](" + b"".join(b"\x8c\x06%06d" % (i % 1_000_000) for i in range(1_000_000)) + b"e"
         ),
-        "objects": lambda: b"cm\nf\nq\x010](" + b"h\x01)R" * 450_000 + b"e",
+        "objects": lambda: b"cm\nf\nq\x010](" + b"h\x01)R" * 250_000 + b"e",
         "objects of names": lambda: b"](" + b"cm\nf\n)\x81" * 120_000 + b"e",
         "growing name": b"cm\nf\n" + b")Rq\x01" * 50_000,
         "extension codes": lambda: (
@@ -594,7 +594,7 @@ def work() -> dict[str, Payload]:
         ),
         "elements one by one": lambda: b"]" + b"Na" * 400_000,
         "items of objects": lambda: (
-            b"cm\nf\n)R" + b"".join(b"J" + struct.pack("<i", i) + b"Ns" for i in range(300_000))
+            b"cm\nf\n)R" + b"".join(b"J" + struct.pack("<i", i) + b"Ns" for i in range(150_000))
         ),
         "states one by one": lambda: (
             b"cm\nf\n)R" + b"".join(b"}" + text(f"k{i}") + b"Nsb" for i in range(300_000))
@@ -620,7 +620,7 @@ def work() -> dict[str, Payload]:
             b"](" + b"h\0((h\0h\0X\x01\0\0\x000r\0\0\1\0h\0\x8a\xff" * 300_000
         ),
         "state_dicts everywhere": lambda: (
-            b"](" + (b"}" + text("t") + TENSOR + b"s") * 60_000 + b"e"
+            b"](" + (b"}" + text("t") + TENSOR + b"s") * 25_000 + b"e"
         ),
         "tensors that share a dict": lambda: (
             b"}("
