@@ -269,7 +269,7 @@ class _Unpacked:
             try:
                 piece = decompressor.decompress(data, PIECE)
             except self._compression.mistakes as error:
-                raise self._damaged(str(error)) from error
+                raise self._damaged("its bytes cannot be unpacked") from error
             made += len(piece)
             if piece:
                 yield piece, at
