@@ -136,7 +136,7 @@ def test_trouble_with_an_upload_of_a_set_tells_its_own_name(tmp_path: Path, room
         file.truncate(100)
     with pytest.raises(SourceError, match=f"^{shard.name} changed while it was open"):
         read_tensor(state_dict[inside])
-    with pytest.raises(CheckpointError, match=f"^{shard.name}: .* cut off"):
+    with pytest.raises(CheckpointError, match=f"^In {shard.name}: .* cut off"):
         open_checkpoint(found.path)
     path.unlink()
     with pytest.raises(SourceError, match=f"^{shard.name} is not on this server any more"):
