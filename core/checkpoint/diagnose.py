@@ -128,7 +128,10 @@ CHECKPOINTS = (".pth", ".pt", ".ckpt", ".safetensors", ".pth.tar")
 """How files are called that are most likely PyTorch's; `.bin` may be anybody's."""
 
 MEMBERS: Mapping[str, tuple[str, str]] = {
-    r"(?:.*/)?(?:com\.apple\.CoreML/.*|[^/]+\.mlpackage/.*|.*\.mlmodel)": ("a Core ML model", ELSEWHERE),
+    r"(?:.*/)?(?:com\.apple\.CoreML/.*|[^/]+\.mlpackage/.*|.*\.mlmodel)": (
+        "a Core ML model",
+        ELSEWHERE,
+    ),
     r"(?:.*/)?model\.weights\.h5|.*\.keras": ("a Keras model", ELSEWHERE),
     r"(?:.*/)?saved_model\.pb": ("a TensorFlow SavedModel", TENSORFLOW),
     r"(?:.*/)?group\d+-shard\d+of\d+(?:\.bin)?": ("a TensorFlow.js model", TENSORFLOW),

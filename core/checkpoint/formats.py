@@ -22,6 +22,7 @@ from core.checkpoint.plain_pickle import may_be_pickle, read_plain_pickle
 from core.checkpoint.safetensors_file import is_safetensors, read_safetensors
 from core.checkpoint.tar_container import is_tar, tar_members
 from core.checkpoint.torch_legacy import is_legacy, read_torch_legacy
+from core.checkpoint.torch_package import package_folder, read_torch_package
 from core.checkpoint.torch_tar import is_torch_tar, read_torch_tar
 from core.checkpoint.torch_zip import read_torch_zip, torch_folder, truncated_zip
 from core.checkpoint.zip_container import LOCAL_MAGIC, NoDirectory, open_archive
@@ -33,6 +34,7 @@ FORMATS: Mapping[str, str] = {
     "torchscript": "TorchScript archive (torch.jit.save)",
     "tar": "PyTorch tar (torch.save, before 0.2)",
     "exported": "exported program (torch.export.save)",
+    "package": "torch.package archive (PackageExporter)",
     "pickle": "plain pickle (pickle.dump)",
     "safetensors": "safetensors",
     "shards": "PyTorch shards (several files of one state_dict)",
@@ -90,6 +92,9 @@ def _look_into_zip(source: Source, name: str, unpacking: Unpacking | None) -> Co
     folder = torch_folder(archive)
     if folder is not None:
         return read_torch_zip(archive, folder)
+    package = package_folder(archive)
+    if package is not None:
+        return read_torch_package(archive, package)
     other = diagnose.of_another_kind(archive.members, "The file")
     if other is not None:
         raise other
