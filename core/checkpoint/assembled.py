@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -117,16 +118,16 @@ def _parts(here: Mapping[str, Path | Source]) -> dict[str, Callable[[], Part]]:
         if name.endswith(INDEX):
             stem = name.removesuffix(INDEX).rpartition(".")[0]
             part = _part(stem) or "model"
-            found.setdefault(part, lambda name=name: read_indexed(here, name))  # type: ignore[misc]
+            found.setdefault(part, partial(read_indexed, here, name))
         elif shard is not None and name.endswith(SUFFIXES):
             part = _part(shard.name) or shard.name
             indexed = f"{shard.name}{shard.suffix}{INDEX}" in here
             if not indexed:
-                found.setdefault(part, lambda shard=shard: read_numbered(here, shard))  # type: ignore[misc]
+                found.setdefault(part, partial(read_numbered, here, shard))
         elif name.endswith(SUFFIXES):
             known = _part(name.rpartition(".")[0])
             if known is not None:
-                found.setdefault(known, lambda name=name: _read_file(name, here[name]))  # type: ignore[misc]
+                found.setdefault(known, partial(_read_file, name, here[name]))
     return found
 
 
