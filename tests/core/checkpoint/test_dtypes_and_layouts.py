@@ -202,7 +202,7 @@ def test_quantized_tensors_are_their_integers_with_scales_and_zero_points_beside
         assert torch.equal(read_tensor(form.zero_point), tensor.q_per_channel_zero_points())
         assert len(entry.records) == 3
     assert any("7 tensors are quantized" in note for note in checkpoint.notes)
-    assert any("a float model cannot take them" in note for note in checkpoint.notes)
+    assert any("a float model cannot take their integers" in note for note in checkpoint.notes)
 
 
 @pytest.mark.parametrize(("name", "most"), [("quint4x2", 15), ("quint2x4", 3)])
