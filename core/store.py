@@ -9,6 +9,7 @@ import secrets
 import shutil
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -47,6 +48,7 @@ class Store:
         self._partial = root / "partial"
         self._lock = threading.Lock()
         self._expected: dict[Path, int] = {}
+        self._unclaimed: set[str] = set()
         try:
             self._files.mkdir(parents=True, exist_ok=True)
             self._partial.mkdir(parents=True, exist_ok=True)
@@ -117,16 +119,35 @@ class Store:
             self._expected[path] = size
         return Upload(self, path, size)
 
-    def keep(self, path: Path, sha256: str) -> StoredFile:
-        """Take a finished partial file in; the same content is kept once."""
+    def keep(self, path: Path, sha256: str, claimed: bool = True) -> StoredFile:
+        """Take a finished partial file in; the same content is kept once.
+
+        One that is not `claimed` yet, since others are to come with it, can still be given up.
+        """
         final = self._files / sha256
         with self._lock:
             self._expected.pop(path, None)
             if final.is_file():
                 path.unlink()
+                self._unclaimed.discard(sha256)
             else:
                 path.replace(final)
+                if not claimed:
+                    self._unclaimed.add(sha256)
         return StoredFile(sha256, final, final.stat().st_size)
+
+    def claim(self, files: Iterable[StoredFile]) -> None:
+        """Keep these files for good."""
+        with self._lock:
+            self._unclaimed.difference_update(file.sha256 for file in files)
+
+    def give_up(self, files: Iterable[StoredFile]) -> None:
+        """Remove those of these files that nobody has claimed."""
+        with self._lock:
+            for file in files:
+                if file.sha256 in self._unclaimed:
+                    self._unclaimed.remove(file.sha256)
+                    file.path.unlink(missing_ok=True)
 
     def drop(self, path: Path) -> None:
         """Forget a partial file."""
@@ -174,13 +195,14 @@ class Upload:
         """Whether every byte is here."""
         return self.received == self.size
 
-    def finish(self) -> StoredFile:
-        """Close it and take it into the store. Raises StoreError while bytes are missing."""
+    def finish(self, claimed: bool = True) -> StoredFile:
+        """Close it and take it into the store, see Store.keep. Raises StoreError while bytes are
+        missing."""
         if not self.complete:
             raise StoreError("The upload is not complete yet.", "Send the rest of it.")
         os.fsync(self._file.fileno())
         self._file.close()
-        return self._store.keep(self._path, self._digest.hexdigest())
+        return self._store.keep(self._path, self._digest.hexdigest(), claimed)
 
     def abandon(self) -> None:
         """Give it up; nothing of it stays."""

@@ -87,7 +87,7 @@ class Transfers:
         with self._lock:
             self._intakes[token] = Intake()
             while len(self._intakes) > TOKENS:
-                _abandon(self._intakes.pop(next(iter(self._intakes))))
+                self.give_up(self._intakes.pop(next(iter(self._intakes))))
         return token
 
     def intake(self, token: str) -> Intake | None:
@@ -117,7 +117,13 @@ class Transfers:
                 if gone:
                     del self._intakes[token]
                 if gone or (upload is not None and now - upload.touched > silence):
-                    _abandon(intake)
+                    self.give_up(intake)
+
+    def give_up(self, intake: Intake) -> None:
+        """Forget what is under way, and what arrived of a set that never became whole."""
+        _abandon(intake)
+        self.store.give_up(intake.arrived.values())
+        intake.announced, intake.arrived = None, {}
 
     def offer(self, path: Path, name: str) -> str:
         """The address under which a browser can fetch a file."""
@@ -209,8 +215,8 @@ async def _announce(transfers: Transfers, request: Request) -> Response:
     except ClientDisconnect:
         return Response(status_code=400)
     async with intake.lock:
-        _abandon(intake)
-        intake.announced, intake.arrived, intake.finished = files, {}, None
+        transfers.give_up(intake)
+        intake.announced, intake.finished = files, None
     return JSONResponse({"files": len(files)})
 
 
@@ -263,13 +269,14 @@ async def _append(
         await asyncio.to_thread(upload.write, data)
         if not upload.complete:
             return JSONResponse({"received": upload.received})
-        stored = await asyncio.to_thread(upload.finish)
+        stored = await asyncio.to_thread(upload.finish, intake.announced is None)
     except StoreError:
         _abandon(intake)
         raise
     intake.upload = None
     intake.arrived[name] = stored
     if intake.announced is None or intake.announced.keys() == intake.arrived.keys():
+        transfers.store.claim(intake.arrived.values())
         intake.finished, intake.announced, intake.arrived = intake.arrived, None, {}
     return JSONResponse({"received": size, "sha256": stored.sha256})
 
@@ -304,7 +311,7 @@ def _description(query: Mapping[str, str], announced: Mapping[str, int]) -> tupl
 def _begin(transfers: Transfers, intake: Intake, name: str, size: int) -> None:
     _abandon(intake)
     if intake.announced is None or intake.announced.get(name) != size:
-        intake.announced, intake.arrived = None, {}
+        transfers.give_up(intake)
     intake.finished = None
     intake.upload = transfers.store.begin(size)
     intake.name = name
@@ -326,8 +333,7 @@ async def _cancel(transfers: Transfers, request: Request) -> Response:
     if isinstance(intake, Response):
         return intake
     async with intake.lock:
-        _abandon(intake)
-        intake.announced, intake.arrived = None, {}
+        transfers.give_up(intake)
     return JSONResponse({"received": 0})
 
 

@@ -35,7 +35,9 @@ def checkpoint_card(slot: str, checkpoint: Checkpoint) -> None:
     with st.container(horizontal=True, gap="medium"):
         st.metric("Tensors", count(len(chosen)), width="content")
         st.metric("Parameters", parameters(chosen.numel), width="content")
-        st.metric("File", size(checkpoint.size), width="content")
+        st.metric(
+            "Files" if checkpoint.files > 1 else "File", size(checkpoint.size), width="content"
+        )
     files = f" · {count(checkpoint.files)} files" if checkpoint.files > 1 else ""
     version = f" · PyTorch {checkpoint.torch_version}" if checkpoint.torch_version else ""
     st.caption(f"{checkpoint.format_title}{files}{version}")

@@ -296,14 +296,51 @@ def test_what_is_no_set_is_refused_before_the_first_byte(
     assert words in str(answer["error"])
 
 
-def test_a_cancelled_set_leaves_no_half_file_and_the_next_file_comes_alone(served: Served) -> None:
-    token = served.transfers.open_intake()
+def half_a_set(served: Served, token: str) -> None:
+    """One file whole, and one under way."""
     announce(served, token, dict.fromkeys(NAMES, len(DATA)))
-    served.put(token, 0, DATA[:5000], name=NAMES[0])
+    served.put(token, 0, DATA, name=NAMES[0])
+    served.put(token, 0, DATA[::-1][:5000], name=NAMES[1])
+    assert len(files(served)) == 2
+
+
+def test_a_cancelled_set_leaves_nothing_and_the_next_file_comes_alone(served: Served) -> None:
+    token = served.transfers.open_intake()
+    half_a_set(served, token)
     served.ask("DELETE", f"/loupe/uploads/{token}")
     assert files(served) == []
     served.put(token, 0, DATA, name=NAMES[1])
     assert finished(served, token) == [NAMES[1]]
+
+
+def test_a_set_that_never_became_whole_vanishes_with_its_session(served: Served) -> None:
+    token = served.transfers.open_intake()
+    half_a_set(served, token)
+    served.transfers.session_ended(token)
+    served.transfers.sweep(absence=-1)
+    assert files(served) == []
+
+
+def test_a_set_given_up_takes_nobody_elses_file_along(served: Served) -> None:
+    first, other, token = (served.transfers.open_intake() for _ in range(3))
+    served.put(first, 0, DATA[::-1])
+    announce(served, token, dict.fromkeys(NAMES, len(DATA)))
+    served.put(token, 0, DATA, name=NAMES[0])
+    served.put(token, 0, DATA[::-1], name=NAMES[1])
+    served.put(other, 0, DATA)
+    served.ask("DELETE", f"/loupe/uploads/{token}")
+    assert len(files(served)) == 2
+
+
+def test_a_whole_set_stays_when_its_session_ends(served: Served) -> None:
+    token = served.transfers.open_intake()
+    announce(served, token, dict.fromkeys(NAMES[:2], len(DATA)))
+    served.put(token, 0, DATA, name=NAMES[0])
+    served.put(token, 0, DATA[::-1], name=NAMES[1])
+    served.ask("DELETE", f"/loupe/uploads/{token}")
+    served.transfers.session_ended(token)
+    served.transfers.sweep(absence=-1)
+    assert len(files(served)) == 2
 
 
 def test_an_unknown_token_and_another_site_may_announce_nothing(served: Served) -> None:
