@@ -20,7 +20,10 @@ MAX_PICKLES = 100
 MAX_NOTES = 8
 
 READ_BY_OTHERS = frozenset(
-    {"constants.pkl", "attributes.pkl", "bytecode.pkl", "mobile_debug_handles.pkl"}
+    {
+        *("constants.pkl", "attributes.pkl", "bytecode.pkl", "mobile_debug_handles.pkl"),
+        "traced_inputs.pkl",
+    }
 )
 """Records of a scripted module that torch.jit.load reads, with a reader that calls nothing."""
 

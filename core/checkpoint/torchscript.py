@@ -8,7 +8,7 @@ Layout (torch/csrc/jit/serialization/export_module.cpp): `constants.pkl`, whose 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from core.checkpoint.contents import Contents, entry_of
@@ -26,6 +26,15 @@ MAX_SOURCE = 4 << 20
 MAX_FILES = 4_000
 
 MAX_SHOWN = 3
+MAX_PATH = 1024
+MAX_NESTING = 3
+MAX_ITEMS = 16
+"""How deep in a packed object tensors are looked for, and in how many of a list's items."""
+
+PACKED = (
+    "Its quantized layers keep their weights packed: they are a part of their own, and not in "
+    "the state_dict."
+)
 
 _CLASS = re.compile(
     rb"^class (\w+)\(Module\):\n  __parameters__ = \[(.*?)\]\n  __buffers__ = \[(.*?)\]\n",
@@ -65,11 +74,16 @@ def read_torchscript(
         if isinstance(constant, InertTensor):
             constants[f"c{index}"] = constant
     tree = saved.tree
-    if constants:
+    packed = _packed(saved.tree)
+    if constants or packed:
         tree = InertDict()
         if next(tensors_in(saved.tree), None) is not None:
             tree["model"] = saved.tree
-        tree["constants"] = constants
+        if packed:
+            tree["packed_params"] = packed
+            notes.append(PACKED)
+        if constants:
+            tree["constants"] = constants
     described = entry_maker(lambda storage: record_of(f"{folder}constants/{storage.key}"))
     return Contents(
         "torchscript",
@@ -79,6 +93,34 @@ def read_torchscript(
         (*notes, *saved.notes),
         partial(zip_records, archive.source),
     )
+
+
+def _packed(tree: Tree) -> InertDict:
+    """The tensors inside of torch's own objects, such as the packed weights of a quantized layer,
+    by the path of the object and their number in it; `state_dict` has none of them."""
+    found = InertDict()
+    seen: set[int] = set()
+    rest = [("", tree)]
+    while rest:
+        path, value = rest.pop()
+        if not isinstance(value, Opaque) or id(value) in seen or len(path) > MAX_PATH:
+            continue
+        seen.add(id(value))
+        if value.name.startswith("__torch__.torch.classes."):
+            for number, tensor in enumerate(_tensors(value.state, 0)):
+                found[f"{path}.{number}"] = tensor
+        elif isinstance(value.state, dict):
+            below = [(f"{path}.{key}".lstrip("."), item) for key, item in value.state.items()]
+            rest.extend(reversed(below))
+    return found
+
+
+def _tensors(value: Tree, depth: int) -> Iterator[InertTensor]:
+    if isinstance(value, InertTensor):
+        yield value
+    elif isinstance(value, list | tuple) and depth < MAX_NESTING:
+        for item in value[:MAX_ITEMS]:
+            yield from _tensors(item, depth + 1)
 
 
 def _state_names(archive: Archive, code: str) -> dict[str, frozenset[str]]:

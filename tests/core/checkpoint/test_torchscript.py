@@ -103,8 +103,26 @@ def test_an_archive_for_phones_opens_as_any_other(tmp_path: Path) -> None:
     assert not any("another pickle" in note for note in checkpoint.notes)
 
 
+def test_the_inputs_that_a_traced_module_keeps_are_no_hidden_pickle(tmp_path: Path) -> None:
+    torch.jit.save(traced(), tmp_path / "model.pt")
+    assert not any("pickle" in note for note in open_checkpoint(tmp_path / "model.pt").notes)
+
+
 def test_no_code_of_the_archive_is_imported(tmp_path: Path) -> None:
     torch.jit.save(scripted(), tmp_path / "model.pt")
     before = set(sys.modules)
     open_checkpoint(tmp_path / "model.pt")
     assert not [name for name in set(sys.modules) - before if "__torch__" in name]
+
+
+def test_the_packed_weights_of_quantized_layers_are_a_part_of_their_own(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    floats = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    module = torch.ao.quantization.quantize_dynamic(floats, {nn.Linear}, torch.qint8)
+    torch.jit.save(torch.jit.script(module), tmp_path / "quantized.pt")
+    checkpoint = open_checkpoint(tmp_path / "quantized.pt")
+    packed = checkpoint.state_dict("packed_params")
+    entries = [entry for key, entry in packed.items() if key.startswith("2.")]
+    assert torch.equal(read_tensor(entries[0]), module[2].weight().int_repr())
+    assert torch.equal(read_tensor(entries[1]), module[2].bias())
+    assert any("packed" in note for note in checkpoint.notes)
