@@ -290,7 +290,7 @@ class Writer:
     def __call__(self, folder: Path, count: int, size: int) -> Files:
         parts = self._write(folder, count, size)
         path = parts[0] if len(parts) == 1 else parts[0].parent
-        return Files(self.title, path, parts, whole="model" in parts[0].stem)
+        return Files(self.title, path, parts, whole=parts[0].name == "model.pth")
 
 
 def zeros(count: int, size: int) -> dict[str, torch.Tensor]:
