@@ -129,6 +129,29 @@ def test_whole_and_mutated_pickles_read_the_same_both_ways(
         assert at_one_go == singly
 
 
+def test_mutated_runs_of_the_memo_s_first_places_read_the_same_both_ways(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """There each object is kept, and whatever a mutant fetches must be the same object."""
+    tied = torch.zeros(3)
+    sound = pickled({"a": tied, "b": [tied, torch.ones(2, 3)], "c": nn.Parameter(tied)} | {
+        f"w{i}": torch.zeros(i % 3 + 1, i) for i in range(20)
+    })  # fmt: skip
+    chance = random.Random(1)
+    opened = 0
+    for _ in range(1500):
+        mutant = bytearray(sound)
+        for _ in range(chance.randrange(1, 3)):
+            at = chance.randrange(2, len(mutant))
+            mutant[at] = chance.choice(
+                [mutant[at] ^ 1, chance.randrange(256), *b"h(.02Rqrjt}])X\x85\x89"]
+            )
+        at_one_go, singly = both_ways(bytes(mutant), monkeypatch)
+        assert at_one_go == singly
+        opened += not isinstance(singly, str)
+    assert opened > 200
+
+
 LONG_BINPUT = b"X\x01\0\0\0ar\x2c\x01\0\0"
 MEMOIZE = b"X\x01\0\0\0b\x94"
 
