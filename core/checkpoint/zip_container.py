@@ -235,8 +235,11 @@ def _unsound(why: str) -> CheckpointError:
 
 def _directory(source: Source) -> tuple[int, int, int]:
     """Offset, bytes and members of the central directory."""
-    tail_start = max(0, source.size - _END.size - MAX_COMMENT)
-    tail = source.read(tail_start, source.size - tail_start)
+    tail_start = max(0, source.size - _END.size)
+    tail = source.read(tail_start, _END.size)
+    if not tail.startswith(_END_MAGIC):
+        tail_start = max(0, tail_start - MAX_COMMENT)
+        tail = source.read(tail_start, source.size - tail_start)
     at = tail.rfind(_END_MAGIC)
     if at < 0 or len(tail) - at < _END.size:
         raise NoDirectory

@@ -310,3 +310,13 @@ def test_a_zip_of_very_many_checkpoints_is_refused_at_once(tmp_path: Path, membe
     with pytest.raises(LoupeError, match=f"{members:,}"):
         open_checkpoint(tmp_path / "m.zip")
     assert time.thread_time() - start < 1
+
+
+def test_a_deflated_member_that_begins_behind_the_file_is_damaged(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "m.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.pth", saved("zip"))
+    data = bytearray((tmp_path / "m.zip").read_bytes())
+    data[28:30] = b"\xff\xff"  # the length of the extra field in the member's own header
+    (tmp_path / "m.zip").write_bytes(data)
+    with pytest.raises(CheckpointError, match="not where"):
+        open_checkpoint(tmp_path / "m.zip")
