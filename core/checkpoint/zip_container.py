@@ -205,7 +205,7 @@ def open_archive(source: Source) -> Archive:
         at += extra_length + comment_length
         if name in members:
             raise _unsound(f"it holds {name[:200]} twice")
-        if offset + size > source.size and method == 0:
+        if offset + packed > source.size:
             raise _unsound(f"{name[:200]} lies outside of it")
         if method == 0 and packed != size:
             raise _unsound(f"{name[:200]} has two sizes")

@@ -320,3 +320,17 @@ def test_a_deflated_member_that_begins_behind_the_file_is_damaged(tmp_path: Path
     (tmp_path / "m.zip").write_bytes(data)
     with pytest.raises(CheckpointError, match="not where"):
         open_checkpoint(tmp_path / "m.zip")
+
+
+def test_a_deflated_member_that_the_directory_puts_behind_the_file_is_refused(
+    tmp_path: Path,
+) -> None:
+    with zipfile.ZipFile(tmp_path / "m.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.pth", saved("zip"))
+        archive.writestr("notes.txt", "text")
+    data = bytearray((tmp_path / "m.zip").read_bytes())
+    entry = data.rfind(b"PK\x01\x02")
+    data[entry + 42 : entry + 46] = (1 << 30).to_bytes(4, "little")
+    (tmp_path / "m.zip").write_bytes(data)
+    with pytest.raises(CheckpointError, match="lies outside"):
+        open_checkpoint(tmp_path / "m.zip")
