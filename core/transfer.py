@@ -52,7 +52,8 @@ class Intake:
 
     `announced` are the files, by name, that are to be one checkpoint, with their sizes; None where
     a file comes alone. Those that have `arrived` become `finished`, by name, once all are here.
-    `ended` is when its session went away, on the monotonic clock; None while it is there.
+    `cancelled` is the id of the last sending that was stopped, of which a slice may still be on its
+    way. `ended` is when its session went away, on the monotonic clock; None while it is there.
     """
 
     upload: Upload | None = None
@@ -60,6 +61,7 @@ class Intake:
     announced: Mapping[str, int] | None = None
     arrived: dict[str, StoredFile] = field(default_factory=dict)
     finished: Mapping[str, StoredFile] | None = None
+    cancelled: str = ""
     ended: float | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -231,7 +233,8 @@ def _listed(body: bytes) -> dict[str, int]:
 
 
 async def _send(transfers: Transfers, request: Request) -> Response:
-    """One slice: the query gives the file's `name` and `size` and the slice's `offset`.
+    """One slice: the query gives the file's `name` and `size`, the slice's `offset`, and an `id` of
+    this sending.
 
     200 {"received"} or {"received", "sha256"} when that was the last; 409 {"received"} where the
     offset is not where the file goes on; 403 for a foreign page or token; 4xx with a sentence.
@@ -246,6 +249,8 @@ async def _send(transfers: Transfers, request: Request) -> Response:
             raise refusal
         data = await _body(request)
         async with intake.lock:
+            if intake.cancelled and request.query_params.get("id") == intake.cancelled:
+                return JSONResponse({"received": 0}, status_code=409)
             return await _append(transfers, intake, name, size, offset, data)
     except StoreError as error:
         return _sentence(413, error.problem, error.remedy)
@@ -333,6 +338,7 @@ async def _cancel(transfers: Transfers, request: Request) -> Response:
     if isinstance(intake, Response):
         return intake
     async with intake.lock:
+        intake.cancelled = request.query_params.get("id", "")
         transfers.give_up(intake)
     return JSONResponse({"received": 0})
 

@@ -160,6 +160,15 @@ def test_a_cancelled_upload_vanishes(served: Served) -> None:
     assert files(served) == []
 
 
+def test_a_slice_that_arrives_after_its_cancel_begins_nothing(served: Served) -> None:
+    token = served.transfers.open_intake()
+    for sending, status in (("one", 409), ("two", 200)):
+        served.ask("DELETE", f"/loupe/uploads/{token}?id=one")
+        query = urlencode({"name": "m.pth", "size": len(DATA), "offset": 0, "id": sending})
+        assert served.ask("PUT", f"/loupe/uploads/{token}?{query}", DATA[:5000])[0] == status
+        assert len(files(served)) == (status == 200)
+
+
 def test_an_upload_vanishes_with_its_session_and_after_a_silence(served: Served) -> None:
     ended, silent = served.transfers.open_intake(), served.transfers.open_intake()
     served.put(ended, 0, DATA[:10])

@@ -18,6 +18,7 @@ class Sending {
     this.file = file
     this.address = address
     this.onProgress = onProgress
+    this.id = Math.random().toString(36).slice(2)
     this.abort = new AbortController()
   }
 
@@ -42,7 +43,8 @@ class Sending {
 
   // The server's answer, or null where there was none and the slice may be sent again.
   async slice(offset) {
-    const query = new URLSearchParams({ name: this.file.name, size: this.file.size, offset })
+    const { name, size } = this.file
+    const query = new URLSearchParams({ name, size, offset, id: this.id })
     try {
       const response = await fetch(`${this.address}?${query}`, {
         method: "PUT",
@@ -62,7 +64,7 @@ class Sending {
 
   cancel() {
     this.abort.abort()
-    this.cancelled = fetch(this.address, { method: "DELETE" }).catch(() => null)
+    this.cancelled = fetch(`${this.address}?id=${this.id}`, { method: "DELETE" }).catch(() => null)
   }
 }
 
