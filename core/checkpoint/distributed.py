@@ -7,21 +7,24 @@ where torch.save wrote it. `planner_data` gives the path in the nested state_dic
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from math import prod
 from pathlib import Path
 
 from core.checkpoint.contents import Contents, entry_of
-from core.checkpoint.entries import Piece, Pieces, Source, TensorEntry
+from core.checkpoint.entries import Piece, Pieces, Record, Source, TensorEntry
 from core.checkpoint.file_set import opened
 from core.checkpoint.formats import read_contents
 from core.checkpoint.inert import InertDict, InertTensor, Opaque, Tree
+from core.checkpoint.saved_tensor import SavedTensors
 from core.checkpoint.shards import Part
 from core.checkpoint.sources import Within
-from core.checkpoint.storages import EntryMaker
+from core.checkpoint.storages import EntryMaker, entry_maker
 from core.checkpoint.unpickle import Mentions, no_persistent_ids, unpickle
+from core.checkpoint.work import allow
+from core.checkpoint.zip_container import zip_records
 from core.errors import CheckpointError
 
 METADATA = ".metadata"
@@ -29,14 +32,21 @@ METADATA = ".metadata"
 MAX_METADATA = 128 << 20
 """Bytes of `.metadata`: some 300 a chunk."""
 
-MAX_CHUNKS = 400_000
 MAX_PATH = 32
 """Levels of a nested state_dict."""
 
 MAX_DIMENSIONS = 64
 
-MAX_UNORDERED = 256
-"""Pieces of a tensor that may lie in any way, of which each is compared with each."""
+MAX_SPLIT = 6
+"""Dimensions along which one tensor may be cut: a device mesh has as many at most."""
+
+DATA = ".distcp"
+"""How the files end in which the chunks lie."""
+
+ALLOWANCE = 1 << 30
+"""Bytes of data for which `.metadata` may be as large as a whole file's pickles."""
+
+MAX_ALLOWANCES = 16
 
 Offsets = tuple[int, ...]
 
@@ -52,10 +62,10 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    offsets: Offsets
-    sizes: Offsets
+    """A piece, and the tensor of the object tree that it was."""
+
+    piece: Piece
     tensor: InertTensor
-    contents: Contents
 
 
 def read_distributed(files: Mapping[str, Path | Source]) -> Part:
@@ -71,14 +81,17 @@ class _Reader:
         self.files = files
         self.sources: dict[str, Source] = {METADATA: opened(files[METADATA], METADATA)}
         self.mentions = Mentions(METADATA)
-        self.chunks: dict[int, tuple[_Chunk, ...]] = {}
-        self.parts: list[tuple[Tree, EntryMaker]] = []
+        self.saved = SavedTensors()
+        self.places: list[_Place] = []
         self.contents: list[Contents] = []
+        self.parts: list[tuple[Tree, EntryMaker]] = []
+        self.entries: dict[int, tuple[InertTensor, TensorEntry]] = {}
 
     def read(self) -> Part:
         source = self.sources[METADATA]
         if source.size > MAX_METADATA:
             raise _unsound(f"it has {source.size:,} bytes")
+        allow(min(sum(_sizes(self.files)) // ALLOWANCE, MAX_ALLOWANCES))
         found = unpickle(source.read(0, MAX_METADATA), self.mentions, no_persistent_ids).tree
         state = _fields(found, "Metadata")
         described, planned = state.get("state_dict_metadata"), state.get("planner_data")
@@ -86,6 +99,7 @@ class _Reader:
             raise _unsound("it describes no tensor")
         places = _places(state.get("storage_data"))
         self.refuse_missing({str(key) for key in described}, places)
+        _refuse_overlaps(places.values())
         tree = InertDict()
         for key, facts in described.items():
             name = str(key)
@@ -94,13 +108,22 @@ class _Reader:
         whole = Contents(
             "distributed",
             _numbered(tree),
-            (*self.mentions.judged(found), *(use for one in self.contents for use in one.globals)),
-            self.entry_of(),
-            records=lambda: (
-                record for one in self.contents if one.records for record in one.records()
+            (
+                *self.mentions.judged(found),
+                *self.saved.globals(),
+                *chain.from_iterable(one.globals for one in self.contents),
             ),
+            self.entry_of(),
+            records=self.records,
         )
         return Part(whole.tree, (whole,), tuple(self.sources.values()))
+
+    def records(self) -> Iterator[Record]:
+        """Every record of every archive in the files."""
+        for place in self.places:
+            yield from zip_records(Within(self.sources[place.file], place.offset, place.length))
+        for one in self.contents:
+            yield from one.records() if one.records else ()
 
     def refuse_missing(
         self, keys: set[str], places: Mapping[tuple[str, Offsets | None], _Place]
@@ -125,7 +148,7 @@ class _Reader:
             place = places.get((key, None))
             if place is None:
                 return None
-            saved = self.open(place)
+            saved = self.open(self.part(place))
             self.parts.append((saved.tree, saved.entry))
             return saved.tree
         state = _fields(facts, "TensorStorageMetadata")
@@ -141,39 +164,56 @@ class _Reader:
             )
             if place is None:
                 raise _unsound(f"it does not say where {key[:200]} lies")
-            contents = self.open(place)
-            tensor = contents.tree
-            if not isinstance(tensor, InertTensor) or tensor.shape != sizes:
+            tensor, entry = self.tensor(key, place)
+            if tensor.shape != sizes:
                 raise _unsound(f"{key[:200]} has another shape in {place.file[:200]}")
-            found.append(_Chunk(offsets, sizes, tensor, contents))
+            found.append(_Chunk(Piece(offsets, entry), tensor))
         if len({chunk.tensor.dtype for chunk in found}) != 1:
             raise _unsound(f"{key[:200]} has pieces of several dtypes")
-        _check_cover(key, size, found)
-        return self.whole(size, found)
+        _check_cover(key, size, [chunk.piece for chunk in found])
+        return self.whole(key, size, found)
 
-    def whole(self, size: Offsets, found: list[_Chunk]) -> InertTensor:
-        """A tensor of one piece as it is; one of several as a stand-in, made an entry later."""
-        if len(found) == 1:
-            self.parts.append((found[0].tensor, found[0].contents.entry))
-            return found[0].tensor
-        stride = tuple(prod(size[position + 1 :]) for position in range(len(size)))
-        stand_in = InertTensor(None, found[0].tensor.dtype, size, stride, 0)
-        self.chunks[id(stand_in)] = tuple(found)
-        return stand_in
+    def tensor(self, key: str, place: _Place) -> tuple[InertTensor, TensorEntry]:
+        """The tensor that lies at a place."""
+        part = self.part(place)
+        saved = self.saved.read(part)
+        if saved is not None:
+            tensor, record = saved
+            self.places.append(place)
+            return tensor, entry_maker(lambda _: record)(key, tensor)
+        contents = self.open(part)
+        if not isinstance(contents.tree, InertTensor):
+            raise _unsound(f"what lies in {place.file[:200]} for {key[:200]} is no tensor")
+        return contents.tree, contents.entry(key, contents.tree)
 
-    def open(self, place: _Place) -> Contents:
-        if len(self.contents) >= MAX_CHUNKS:
-            raise _unsound("it names more pieces than any checkpoint has")
+    def whole(self, key: str, size: Offsets, found: Sequence[_Chunk]) -> InertTensor:
+        """A tensor that one piece covers as that piece; another as a stand-in for its pieces."""
+        filled = [chunk for chunk in found if chunk.piece.entry.numel] or found[:1]
+        if len(filled) == 1 and filled[0].tensor.shape == size:
+            tensor, entry = filled[0].tensor, filled[0].piece.entry
+        else:
+            stride = tuple(prod(size[position + 1 :]) for position in range(len(size)))
+            tensor = InertTensor(None, filled[0].tensor.dtype, size, stride, 0)
+            pieces = Pieces(tuple(chunk.piece for chunk in filled))
+            entry = TensorEntry(
+                key, tensor.dtype, size, stride, 0, None, origin=key, form=pieces
+            )  # fmt: skip
+        self.entries[id(tensor)] = tensor, entry
+        return tensor
+
+    def part(self, place: _Place) -> Within:
         source = self.sources.get(place.file)
         if source is None:
             source = self.sources[place.file] = opened(self.files[place.file], place.file)
         try:
-            part: Source = Within(source, place.offset, place.length)
+            return Within(source, place.offset, place.length)
         except ValueError as error:
             raise CheckpointError(
                 f"{place.file[:200]} ends before a tensor that {METADATA} says is in it.",
                 "The copy broke off: get the file again, and compare its size.",
             ) from error
+
+    def open(self, part: Within) -> Contents:
         contents = read_contents(part)
         self.contents.append(contents)
         return contents
@@ -182,19 +222,20 @@ class _Reader:
         simple = entry_of(self.parts)
 
         def entry(key: str, tensor: InertTensor) -> TensorEntry:
-            found = self.chunks.get(id(tensor))
-            return simple(key, tensor) if found is None else self.pieced(key, tensor, found)
+            known = self.entries.get(id(tensor))
+            return replace(known[1], key=key, origin=key) if known else simple(key, tensor)
 
         return entry
 
-    def pieced(self, key: str, tensor: InertTensor, found: tuple[_Chunk, ...]) -> TensorEntry:
-        pieces = tuple(
-            Piece(chunk.offsets, chunk.contents.entry(key, chunk.tensor)) for chunk in found
-        )
-        return TensorEntry(
-            key, tensor.dtype, tensor.shape, tensor.stride, 0, None,
-            origin=key, form=Pieces(pieces),
-        )  # fmt: skip
+
+def _sizes(files: Mapping[str, Path | Source]) -> Iterator[int]:
+    """The bytes of each file that may hold chunks."""
+    for name, file in files.items():
+        if name.endswith(DATA):
+            try:
+                yield file.stat().st_size if isinstance(file, Path) else file.size
+            except OSError:
+                continue  # it is opened later, or not needed
 
 
 def _places(stored: Tree) -> dict[tuple[str, Offsets | None], _Place]:
@@ -240,40 +281,55 @@ def _offsets(value: Tree) -> Offsets:
     return tuple(value)  # type: ignore[arg-type]  # each was just seen to be an int
 
 
-def _check_cover(key: str, size: Offsets, chunks: Sequence[_Chunk]) -> None:
+def _refuse_overlaps(places: Iterable[_Place]) -> None:
+    """Each chunk has bytes of its own: so a file's size bounds how many may lie in it."""
+    before = _Place("", 0, 0)
+    for place in sorted(places, key=lambda place: (place.file, place.offset)):
+        if place.file == before.file and place.offset < before.offset + before.length:
+            raise _unsound(f"two chunks in {place.file[:200]} lie over one another")
+        before = place
+
+
+def _check_cover(key: str, size: Offsets, pieces: Sequence[Piece]) -> None:
     """Whether the pieces are the whole: inside it, none over another, no hole."""
-    for chunk in chunks:
-        if len(chunk.offsets) != len(size) or len(chunk.sizes) != len(size):
+    for piece in pieces:
+        shape = piece.entry.shape
+        if len(piece.offsets) != len(size) or len(shape) != len(size):
             raise _unsound(f"{key[:200]} has a piece of another rank")
-        reach = zip(chunk.offsets, chunk.sizes, size, strict=True)
+        reach = zip(piece.offsets, shape, size, strict=True)
         if any(offset + length > whole for offset, length, whole in reach):
             raise _unsound(f"a piece of {key[:200]} reaches beyond it")
-    if sum(prod(chunk.sizes) for chunk in chunks) != prod(size):
+    filled = [piece for piece in pieces if piece.entry.numel]
+    if sum(piece.entry.numel for piece in filled) != prod(size):
         raise _unsound(f"the pieces of {key[:200]} have more or fewer elements than it has")
-    filled = [chunk for chunk in chunks if prod(chunk.sizes)]
-    if len(filled) > MAX_UNORDERED:
-        _check_rows(key, size, filled)
-        return
-    for index, one in enumerate(filled):
-        for other in filled[:index]:
-            spans = zip(one.offsets, one.sizes, other.offsets, other.sizes, strict=True)
-            if all(a < b + m and b < a + n for a, n, b, m in spans):
-                raise _unsound(f"two pieces of {key[:200]} lie over one another")
-
-
-def _check_rows(key: str, size: Offsets, chunks: Sequence[_Chunk]) -> None:
-    """Many pieces must follow one another along one dimension."""
     split = [
         axis
         for axis, length in enumerate(size)
-        if any(chunk.sizes[axis] != length for chunk in chunks)
+        if any(piece.entry.shape[axis] != length for piece in filled)
     ]
-    if len(split) != 1:
-        raise _unsound(f"{key[:200]} has {len(chunks):,} pieces in several dimensions")
-    axis = split[0]
-    spans = sorted((chunk.offsets[axis], chunk.sizes[axis]) for chunk in chunks)
-    if any(a + n > b for (a, n), (b, _) in pairwise(spans)):
+    if len(split) > MAX_SPLIT:
+        raise _unsound(f"{key[:200]} is cut along {len(split)} dimensions")
+    # With alternating signs, the corners of boxes that tile a box cancel out but for its own.
+    left = _corners([0] * len(split), [size[axis] for axis in split])
+    for piece in filled:
+        start = [piece.offsets[axis] for axis in split]
+        stop = [piece.offsets[axis] + piece.entry.shape[axis] for axis in split]
+        for corner, sign in _corners(start, stop).items():
+            left[corner] = left.get(corner, 0) - sign
+    if filled and any(left.values()):
         raise _unsound(f"two pieces of {key[:200]} lie over one another")
+
+
+def _corners(start: Sequence[int], stop: Sequence[int]) -> dict[Offsets, int]:
+    """The corners of a box that is not empty, each with 1 or -1."""
+    corners: dict[Offsets, int] = {(): 1}
+    for first, last in zip(start, stop, strict=True):
+        corners = {
+            (*corner, at): sign * side
+            for corner, sign in corners.items()
+            for at, side in ((first, 1), (last, -1))
+        }
+    return corners
 
 
 def _put(tree: InertDict, path: Tree, key: str, item: Tree) -> None:

@@ -53,8 +53,13 @@ def another_file() -> None:
     """Add what a file may take, for each file of a set but the first."""
     work = work_left()
     work.files += 1
-    if work.files == 1:
-        return
-    work.operations += OPERATIONS
-    work.objects += OBJECTS
-    work.steps += STEPS
+    if work.files > 1:
+        allow(1)
+
+
+def allow(files: int) -> None:
+    """Add what so many files may take."""
+    work = work_left()
+    work.operations += files * OPERATIONS
+    work.objects += files * OBJECTS
+    work.steps += files * STEPS
