@@ -242,7 +242,7 @@ class _Walk:
         if self.take_arrays and not tensors:
             tensors = _from_arrays(value)
         self.count(2 + (_length(value) >> 4) + len(held) - len(tensors))
-        grouped = self.grouped(value)
+        grouped = self.grouped(value, path)
         if tensors or grouped:
             self.add(path, grouped or tensors, value)
         if grouped or (len(tensors) == len(held) and not inner):
@@ -297,11 +297,14 @@ class _Walk:
                 shape, stride = value.shape, value.stride
                 yield key, InertTensor(None, value.dtype, shape, stride, 0, value.requires_grad)
 
-    def grouped(self, value: Tree) -> dict[str, InertTensor]:
-        """An optimizer's `state`: mappings of tensors under numbers, as keys `0.exp_avg`."""
+    def grouped(self, value: Tree, path: str) -> dict[str, InertTensor]:
+        """An optimizer's `state`: mappings of tensors under numbers, as keys `0.exp_avg`, or under
+        the parameters' names, as torch/distributed/checkpoint/state_dict.py gives it."""
         if not isinstance(value, dict) or not value:
             return {}
-        if not all(type(key) is int and isinstance(item, dict) for key, item in value.items()):
+        if not all(isinstance(item, dict) for item in value.values()):
+            return {}
+        if not all(type(key) is int for key in value) and not _is_optimizers_state(path):
             return {}
         self.count(sum(len(item) for item in value.values() if isinstance(item, dict)))
         return {
@@ -410,6 +413,11 @@ TENSORS = (InertTensor, InertSubclass, Storage)
 """What stands for one tensor or more."""
 
 _KINDS = HOLDERS | {InertTensor, Storage}
+
+
+def _is_optimizers_state(path: str) -> bool:
+    *above, last = path.split(".")
+    return last == "state" and any(ROLES.get(part.lower()) == "optimizer" for part in above)
 
 
 def _is_packed(key: str, value: Tree) -> bool:

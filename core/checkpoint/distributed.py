@@ -347,6 +347,8 @@ def _put(tree: InertDict, path: Tree, key: str, item: Tree) -> None:
                 raise _unsound(f"{key[:200]} lies inside of something that holds nothing")
             inner = into[step] = InertDict()
         into = inner
+    if steps[-1] in into:
+        raise _unsound(f"{key[:200]} lies where another entry does")
     into[steps[-1]] = item
 
 

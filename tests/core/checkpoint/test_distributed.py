@@ -1,24 +1,35 @@
 """Folders of torch.distributed.checkpoint open as the one checkpoint that they are."""
 
+import io
 import os
 import pickle
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 import torch
 import torch.distributed.checkpoint as dcp
 from torch import nn
+from torch.distributed.checkpoint._extension import StreamTransformExtension
 from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
-from torch.distributed.checkpoint.metadata import Metadata
+from torch.distributed.checkpoint.metadata import (
+    ChunkStorageMetadata,
+    Metadata,
+    MetadataIndex,
+    TensorStorageMetadata,
+)
 
 from core.checkpoint import Verdict, open_checkpoint
 from core.checkpoint.entries import Pieces
 from core.checkpoint.tensors import chunks, read_tensor
 from core.errors import CheckpointError, SourceError
+from core.verify import verify
+from tests.core.checkpoint.same_tensors import assert_same_tensors
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
 
@@ -89,6 +100,8 @@ def test_its_own_classes_are_no_danger(tmp_path: Path) -> None:
 TWO_RANKS = """
 import sys, time, torch, torch.distributed as dist, torch.distributed.checkpoint as dcp
 from pathlib import Path
+from torch.distributed.checkpoint.state_dict import get_state_dict
+from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Shard, Replicate, distribute_tensor
 from torch.distributed.device_mesh import init_device_mesh
 rank, folder = int(sys.argv[1]), sys.argv[2]
@@ -102,6 +115,15 @@ state = {
     "plain": torch.ones(3, dtype=torch.bfloat16),
 }
 dcp.save({"model": state, "step": 5}, checkpoint_id=folder + "/saved")
+torch.manual_seed(0)
+model = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Linear(5, 1))
+fully_shard(model, mesh=mesh)
+optimizer = torch.optim.AdamW(model.parameters())
+model(torch.randn(4, 3)).sum().backward()
+optimizer.step()
+weights, moments = get_state_dict(model, optimizer)
+each_tensor_a_file = dcp.FileSystemWriter(folder + "/fsdp", single_file_per_rank=False)
+dcp.save({"model": weights, "optimizer": moments}, storage_writer=each_tensor_a_file)
 # A rank that goes closes its connections, which another may still need.
 Path(folder, f"done-{rank}").touch()
 while not Path(folder, f"done-{1 - rank}").exists():
@@ -137,6 +159,102 @@ def test_the_pieces_of_several_ranks_are_one_tensor(two_ranks: Path, key: str) -
         read = [piece.clone() for piece in chunks(entry, nbytes)]
         assert max(piece.numel() for piece in read) * 4 <= max(nbytes, 4)
         assert torch.equal(torch.cat(read), whole.reshape(-1))
+
+
+def test_a_fully_sharded_model_and_its_optimizer_are_whole(two_ranks: Path, tmp_path: Path) -> None:
+    folder = two_ranks.parent / "fsdp"
+    assert len(list(folder.glob("*.distcp"))) > 4
+    dcp_to_torch_save(folder, tmp_path / "whole.pth")
+    whole = torch.load(tmp_path / "whole.pth", weights_only=False)
+    checkpoint = open_checkpoint(folder)
+    assert set(checkpoint.state_dicts) == {"model", "optimizer.state"}
+    assert_same_tensors(checkpoint, whole["model"])
+    moments = {
+        f"{name}.{moment}": tensor
+        for name, group in whole["optimizer"]["state"].items()
+        for moment, tensor in group.items()
+    }
+    assert_same_tensors(checkpoint, moments, "optimizer.state")
+    only_rank_0s = checkpoint.state_dict()["1.weight"]
+    assert only_rank_0s.shape == (1, 5)
+    assert only_rank_0s.form is None
+    assert verify(checkpoint).sound
+
+
+def test_an_optimizers_state_under_the_parameters_names_is_one_state_dict(tmp_path: Path) -> None:
+    state = {"0.weight": {"exp_avg": torch.ones(2)}, "0.bias": {"exp_avg": torch.zeros(1)}}
+    torch.save({"model": {"w": torch.ones(1)}, "optimizer": {"state": state}}, tmp_path / "a.pth")
+    checkpoint = open_checkpoint(tmp_path / "a.pth")
+    assert list(checkpoint.state_dicts) == ["model", "optimizer.state"]
+    assert list(checkpoint.state_dict("optimizer.state")) == ["0.weight.exp_avg", "0.bias.exp_avg"]
+
+
+def test_every_byte_of_the_files_is_verified(tmp_path: Path) -> None:
+    saved(tmp_path)
+    whole = verify(open_checkpoint(tmp_path))
+    assert whole.sound
+    assert whole.checked == whole.records > 0
+    entry = open_checkpoint(tmp_path).state_dict()["0.weight"]
+    assert entry.record is not None
+    with (tmp_path / "__0_0.distcp").open("r+b") as file:
+        file.seek(entry.record.offset)
+        file.write(b"\x55")
+    (damage,) = verify(open_checkpoint(tmp_path)).damaged
+    assert damage.keys == ("model.0.weight",)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64, torch.complex64, torch.bool])
+def test_strides_scalars_and_empty_tensors_come_through(tmp_path: Path, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    state = {
+        "transposed": (torch.randn(5, 3) > 0).to(dtype).t(),
+        "channels_last": torch.ones(2, 3, 4, 4, dtype=dtype).to(memory_format=torch.channels_last),
+        "slice": torch.arange(90).reshape(9, 10)[2:5, 1:4].to(dtype),
+        "scalar": torch.tensor(1, dtype=dtype),
+        "empty": torch.empty(0, 7, dtype=dtype),
+        "large": torch.ones(300, 300).to(dtype),
+    }
+    dcp.save(state, checkpoint_id=tmp_path)
+    assert_same_tensors(open_checkpoint(tmp_path), state)
+
+
+class Packed(StreamTransformExtension):
+    """Names itself in `.metadata`, as torch's own ZStandard does."""
+
+    @staticmethod
+    def registry_name() -> str:
+        return "packed"
+
+    @staticmethod
+    def from_descriptor(version: str) -> "Packed":
+        return Packed()
+
+    def get_descriptor(self) -> str:
+        return "packed/1"
+
+    def transform_to(self, output: IO[bytes]) -> IO[bytes]:
+        return io.BufferedWriter(_StaysOpen(output))  # type: ignore[return-value]
+
+    def transform_from(self, input: IO[bytes]) -> IO[bytes]:
+        return input
+
+
+class _StaysOpen(io.RawIOBase):
+    def __init__(self, output: IO[bytes]) -> None:
+        self.output = output
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        return self.output.write(data)
+
+
+def test_tensors_behind_an_extension_are_refused(tmp_path: Path) -> None:
+    writer = dcp.FileSystemWriter(tmp_path, _extensions=[Packed()])
+    dcp.save({"w": torch.ones(3)}, storage_writer=writer)
+    with pytest.raises(CheckpointError, match=r"extension.*packed/1"):
+        open_checkpoint(tmp_path)
 
 
 def test_other_values_beside_pieces_are_there(two_ranks: Path) -> None:
@@ -212,3 +330,78 @@ def test_lying_metadata_is_refused_in_a_sentence(tmp_path: Path) -> None:
     refused("something else")
     (tmp_path / ".metadata").write_bytes(b"nothing")
     refused("damaged")
+
+
+def test_chunks_that_lie_over_one_another_are_refused(tmp_path: Path) -> None:
+    """Thousands of chunks in one small archive would keep a reader busy for minutes."""
+    saved(tmp_path)
+    sound = metadata_of(tmp_path)
+    index, info = next(iter(sound.storage_data.items()))
+    described = sound.state_dict_metadata["model.0.weight"]
+    keys = [f"w{number}" for number in range(3000)]
+    places = {type(index)(key, index.offset): info for key in keys}
+    rewrite(tmp_path, {
+        "state_dict_metadata": dict.fromkeys(keys, described), "storage_data": places
+    })  # fmt: skip
+    started = time.process_time()
+    with pytest.raises(CheckpointError, match="lie over one another"):
+        open_checkpoint(tmp_path)
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("offsets", "sound"),
+    [
+        ([(0, 0), (0, 3), (2, 0), (2, 3)], True),
+        ([(0, 0), (0, 3), (2, 0), (2, 2)], False),
+        ([(0, 0), (0, 3), (0, 3), (2, 3)], False),
+        ([(0, 0), (1, 3), (2, 0), (2, 3)], False),
+    ],
+)
+def test_pieces_in_a_grid_must_cover_the_whole_once(
+    tmp_path: Path, offsets: list[tuple[int, int]], sound: bool
+) -> None:
+    blocks = {f"b{number}": torch.full((2, 3), float(number)) for number in range(4)}
+    dcp.save(blocks, checkpoint_id=tmp_path)
+    metadata = metadata_of(tmp_path)
+    places = list(metadata.storage_data.values())
+    size = torch.Size([2, 3])
+    pieces = [ChunkStorageMetadata(torch.Size(offset), size) for offset in offsets]
+    whole = TensorStorageMetadata(
+        metadata.state_dict_metadata["b0"].properties, torch.Size([4, 6]), pieces
+    )
+    rewrite(tmp_path, {
+        "state_dict_metadata": {"w": whole},
+        "planner_data": None,
+        "storage_data": {
+            MetadataIndex("w", piece.offsets): place
+            for piece, place in zip(pieces, places, strict=True)
+        },
+    })  # fmt: skip
+    if sound:
+        expected = torch.arange(4.0).reshape(2, 2).repeat_interleave(2, 0).repeat_interleave(3, 1)
+        assert torch.equal(read_tensor(open_checkpoint(tmp_path).state_dict()["w"]), expected)
+        return
+    with pytest.raises(CheckpointError, match=r"over one another|beyond"):
+        open_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [(), ("a",) * 40, ("model", 1 << 40), (1.5,), "model", ("model", "0.weight", "inside")],
+)
+def test_odd_paths_in_the_planners_data_hurt_nobody(tmp_path: Path, path: object) -> None:
+    saved(tmp_path)
+    rewrite(tmp_path, {"planner_data": metadata_of(tmp_path).planner_data | {"epoch": path}})
+    try:
+        found = set(open_checkpoint(tmp_path).state_dicts)
+    except CheckpointError as error:
+        found = {str(error)[:20]}
+    assert found & {"model", "The checkpoint's .me"}
+
+
+def test_two_entries_at_one_path_are_never_mixed(tmp_path: Path) -> None:
+    dcp.save({"a": torch.zeros(2), "b": torch.ones(2)}, checkpoint_id=tmp_path)
+    rewrite(tmp_path, {"planner_data": {"a": ("w",), "b": ("w",)}})
+    with pytest.raises(CheckpointError, match="lies where another"):
+        open_checkpoint(tmp_path)
