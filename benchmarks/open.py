@@ -44,7 +44,7 @@ WHOLE_IN_MEMORY = 0.35
 LOUPE, LOAD, MMAP, SAFE_OPEN, SCAN = "Loupe", "torch.load", "mmap=True", "safe_open", "picklescan"
 COLUMNS = (LOUPE, LOAD, MMAP, SAFE_OPEN, SCAN)
 TITLE = 32
-WIDTHS = {name: 12 if name == LOUPE else 21 for name in COLUMNS}
+WIDTHS = {name: 12 if name == LOUPE else 24 for name in COLUMNS}
 
 
 @dataclass(frozen=True, slots=True)
