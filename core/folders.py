@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.checkpoint.assembled import is_one_checkpoint
 from core.checkpoint.entries import Source
-from core.checkpoint.file_set import INDEX, FileSet, file_or_set
+from core.checkpoint.file_set import INDEX, FileSet, file_or_set, indexed_whole
 from core.errors import SourceError
 
 SUFFIXES = (
@@ -64,7 +64,7 @@ def find_inside(root: Path, relative: str) -> Path | FileSet:
     real = resolve_inside(root, relative)
     # An index's own name, and not that of a file elsewhere that it is a link to, names its shards.
     above, _, name = relative.rpartition("/")
-    indexed = name.endswith(INDEX) and real.is_file()
+    indexed = indexed_whole(name) is not None and real.is_file()
     found = file_or_set(resolve_inside(root, above) / name if indexed else real)
     if isinstance(found, Path):
         return found
@@ -73,7 +73,7 @@ def find_inside(root: Path, relative: str) -> Path | FileSet:
         linked = _real_inside(root.resolve(), path) if isinstance(path, Path) else None
         if linked is not None:
             files[within] = linked
-    return FileSet(found.name, files)
+    return replace(found, files=files)
 
 
 def _real_inside(real_root: Path, path: Path) -> Path | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -20,10 +20,11 @@ from core.checkpoint.contents import Contents, entry_of
 from core.checkpoint.discover import find_state_dicts
 from core.checkpoint.distributed import METADATA, read_distributed
 from core.checkpoint.entries import Record, Source
-from core.checkpoint.file_set import INDEX, FileSet, opened
+from core.checkpoint.file_set import FileSet, indexed_whole, opened
 from core.checkpoint.formats import read_contents
 from core.checkpoint.inert import InertDict
 from core.checkpoint.shards import Part, numbered, read_indexed, read_numbered
+from core.checkpoint.sources import LocalFile
 from core.checkpoint.verdicts import GlobalUse
 from core.errors import CheckpointError, SourceError
 
@@ -74,8 +75,10 @@ def read_file_set(files: FileSet) -> Assembled:
     for what cannot be read.
     """
     here = _in_folder(files.files, "")
+    if files.index is not None:
+        return _assembled({"": read_indexed(here, files.index)}, {})
     if METADATA in here:
-        return _assembled({"": read_distributed(here)}, _passed_over(here))
+        return _assembled({"": read_distributed(here)}, here)
     parts = {name: read() for name, read in _parts(here).items()}
     if COMPONENTS in here:
         for folder in sorted({name.partition("/")[0] for name in files.files if "/" in name}):
@@ -84,7 +87,7 @@ def read_file_set(files: FileSet) -> Assembled:
                 parts[folder] = inside["model"]()
     if not parts:
         parts = {"": _partitioned(files) or _only_one(files)}
-    return _assembled(parts, _passed_over(here))
+    return _assembled(parts, here)
 
 
 def is_one_checkpoint(names: Iterable[str]) -> bool:
@@ -97,7 +100,7 @@ def is_one_checkpoint(names: Iterable[str]) -> bool:
         or COMPONENTS in here
         or bool(shards)
         or len(_parts(here)) > 1
-        or any(name.endswith((INDEX, MODEL_STATES)) for name in here)
+        or any(name.endswith(MODEL_STATES) or indexed_whole(name) for name in here)
     )
 
 
@@ -113,16 +116,15 @@ def _in_folder(files: Mapping[str, Path | Source], folder: str) -> dict[str, Pat
 def _parts(here: Mapping[str, Path | Source]) -> dict[str, Callable[[], Part]]:
     """The parts of a folder by their names, each with what reads it; safetensors come first."""
     found: dict[str, Callable[[], Part]] = {}
+    wholes = {whole for whole in map(indexed_whole, here) if whole is not None}
     for name in sorted(here, key=lambda name: (".safetensors" not in name, name)):
-        shard = numbered(name)
-        if name.endswith(INDEX):
-            stem = name.removesuffix(INDEX).rpartition(".")[0]
-            part = _part(stem) or "model"
-            found.setdefault(part, partial(read_indexed, here, name))
+        shard, whole = numbered(name), indexed_whole(name)
+        if whole is not None:
+            stem = whole.rpartition(".")[0]
+            found.setdefault(_part(stem) or stem, partial(read_indexed, here, name))
         elif shard is not None and name.endswith(SUFFIXES):
-            part = _part(shard.name) or shard.name
-            indexed = f"{shard.name}{shard.suffix}{INDEX}" in here
-            if not indexed:
+            if f"{shard.name}{shard.suffix}" not in wholes:
+                part = _part(shard.name) or shard.name
                 found.setdefault(part, partial(read_numbered, here, shard))
         elif name.endswith(SUFFIXES):
             known = _part(name.rpartition(".")[0])
@@ -168,10 +170,8 @@ def _only_one(files: FileSet) -> Part:
             f"{files.name} has no checkpoint in it.",
             "Choose a checkpoint file, or the folder that holds its shards.",
         )
-    more = f" and {len(found) - SHOWN:,} more" if len(found) > SHOWN else ""
     raise SourceError(
-        f"{files.name} holds {len(found):,} checkpoints that are no shards of one: "
-        f"{', '.join(found[:SHOWN])}{more}.",
+        f"{files.name} holds {len(found):,} checkpoints that are no shards of one: {_some(found)}.",
         "Choose one of them.",
     )
 
@@ -186,19 +186,34 @@ def _read_file(name: str, file: Path | Source) -> Part:
     return Part(contents.tree, (contents,), (source,), contents.notes)
 
 
-def _passed_over(here: Mapping[str, Path | Source]) -> tuple[str, ...]:
-    names = [name for name in here if PASSED_OVER.fullmatch(name)]
-    if not names:
-        return ()
+def _passed_over(here: Mapping[str, Path | Source], read: Iterable[Source]) -> Iterator[str]:
+    """Sentences on the files of a folder that look like parts of the checkpoint, and were not
+    read."""
+    sources = tuple(read)
+    inside = {id(source) for source in sources}
+    paths = {source.path for source in sources if isinstance(source, LocalFile)}
+    left = [
+        name for name, file in here.items() if file not in paths and id(file) not in inside
+    ]  # fmt: skip
+    states = [name for name in left if PASSED_OVER.fullmatch(name)]
+    others = [name for name in left if name.endswith(SUFFIXES) and name not in states]
+    if states:
+        yield f"Files with random states and the like were left out: {_some(states)}."
+    if others:
+        yield f"Files beside the checkpoint were left out: {_some(others)}."
+
+
+def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-    return (
-        f"Files with random states and the like were left out: {', '.join(names[:SHOWN])}{more}.",
-    )
+    return f"{', '.join(names[:SHOWN])}{more}"
 
 
-def _assembled(parts: Mapping[str, Part], notes: tuple[str, ...]) -> Assembled:
+def _assembled(parts: Mapping[str, Part], here: Mapping[str, Path | Source]) -> Assembled:
     contents = tuple(chain.from_iterable(part.contents for part in parts.values()))
     sources = tuple(chain.from_iterable(part.sources for part in parts.values()))
+    for source in sources:
+        if isinstance(source, LocalFile):
+            source.refuse_change()
     tree = next(iter(parts.values())).tree
     if len(parts) > 1:
         tree = InertDict()
@@ -217,7 +232,10 @@ def _assembled(parts: Mapping[str, Part], notes: tuple[str, ...]) -> Assembled:
             tree=tree,
             globals=_merged(chain.from_iterable(one.globals for one in contents)),
             entry=entry_of((one.tree, one.entry) for one in contents),
-            notes=(*chain.from_iterable(part.notes for part in parts.values()), *notes),
+            notes=(
+                *dict.fromkeys(chain.from_iterable(part.notes for part in parts.values())),
+                *_passed_over(here, sources),
+            ),
             records=lambda: chain.from_iterable(map(_records, contents)),
         ),
         sum(source.size for source in sources),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +27,27 @@ MAX_DEPTH = 3
 class FileSet:
     """Files by the name that the checkpoint's own index gives them: relative, with `/`.
 
-    `name` is what people call the whole. A file that lies inside another one is a Source.
+    `name` is what people call the whole. A file that lies inside another one is a Source. Where
+    one `index` is meant, what it does not name is left alone.
     """
 
     name: str
     files: Mapping[str, Path | Source]
+    index: str | None = None
+
+
+_INDEX = re.compile(r"(.+?)(\.\w+)\.index(\.[\w-]+)?\.json")
+
+
+def indexed_whole(name: str) -> str | None:
+    """What the one file would be called that an index's shards were cut from; None where a file of
+    this name is no index.
+
+    `model.fp16.safetensors` for `model.safetensors.index.fp16.json`, the variants that transformers
+    and diffusers write (transformers/modeling_utils.py, _add_variant).
+    """
+    found = _INDEX.fullmatch(name)
+    return None if found is None else f"{found[1]}{found[3] or ''}{found[2]}"
 
 
 def opened(file: Path | Source, name: str) -> Source:
@@ -70,12 +87,8 @@ def file_or_set(path: Path) -> Path | FileSet:
     """
     if path.is_dir():
         return folder_files(path)
-    if path.name.endswith(INDEX) and path.is_file():
-        stem = path.name.removesuffix(INDEX).rpartition(".")[0]
-        beside = folder_files(path.parent, depth=1).files
-        return FileSet(
-            path.name, {name: found for name, found in beside.items() if name.startswith(stem)}
-        )
+    if indexed_whole(path.name) is not None and path.is_file():
+        return FileSet(path.name, folder_files(path.parent, depth=1).files, path.name)
     return path
 
 

@@ -7,8 +7,10 @@ its file under `weight_map`, beside `metadata`; the files are called `NAME-00001
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -91,9 +93,13 @@ def read_indexed(files: Mapping[str, Path | Source], index: str) -> Part:
     lost = [key for key, name in weight_map.items() if key not in items[name]]
     if lost:
         more = f", and lacks {len(lost) - 1:,} keys more" if len(lost) > 1 else ""
+        missing = set(lost)
+        whole = tuple(key for key in weight_map if key not in missing)
         raise CheckpointError(
-            f"{weight_map[lost[0]]} lacks {lost[0][:200]}, which {index} says is in it{more}.",
+            f"{weight_map[lost[0]][:200]} lacks {lost[0][:200]}, which {index} says is in it{more}."
+            f" {len(whole):,} of the {len(weight_map):,} tensors are where it says.",
             "The index and the shards are of different checkpoints: get them again together.",
+            whole,
         )
     tree = InertDict()
     tree.update({key: items[name][key] for key, name in weight_map.items()})
@@ -127,11 +133,19 @@ def read_numbered(files: Mapping[str, Path | Source], one: Numbered) -> Part:
     shards = _open({name: files.get(name) for name in names}, None)
     tree = InertDict()
     _rest(tree, shards)
+    notes = ["There is no index beside the shards: they were put together by their numbers."]
+    counted = Counter(chain.from_iterable(map(_tensors, shards)))
+    twice = [key for key, times in counted.items() if times > 1]
+    if twice:
+        notes.append(
+            f"{len(twice):,} of the tensors stand in more than one shard, such as "
+            f"{twice[0][:200]}: the first was taken. They may be parts of larger ones."
+        )
     return Part(
         tree,
         tuple(shard.contents for shard in shards),
         tuple(shard.source for shard in shards),
-        ("There is no index beside the shards: they were put together by their numbers.",),
+        tuple(notes),
     )
 
 
@@ -197,6 +211,10 @@ def _open(named: Mapping[str, Path | Source | None], total: int | None) -> list[
         )
     name, trouble = next(iter(damaged.items()))
     raise CheckpointError(f"In {name}: {trouble.problem} {told}", trouble.remedy, tuple(whole))
+
+
+def _tensors(shard: _Shard) -> list[str]:
+    return [key for key, item in shard.items.items() if isinstance(item, InertTensor)]
 
 
 def _rest(tree: InertDict, shards: Sequence[_Shard]) -> list[str]:

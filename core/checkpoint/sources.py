@@ -44,6 +44,16 @@ class LocalFile:
         self.size = status.st_size
         self.identity = identity or _identity(path, self._marks)
 
+    def refuse_change(self) -> None:
+        """Raise SourceError where the path leads to another file now, or to none: of several files
+        that are one, some may be older than others."""
+        try:
+            now = _marks(os.stat(self.path))
+        except OSError:
+            now = None
+        if now != self._marks:
+            raise _changed(self.name)
+
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill the buffer from `offset`.
 
@@ -62,10 +72,7 @@ class LocalFile:
                 break
             done += count
         if done < len(buffer) or _marks(os.fstat(self._descriptor)) != self._marks:
-            raise SourceError(
-                f"{self.name} changed while it was open.",
-                "Open it again once whatever writes it is done.",
-            )
+            raise _changed(self.name)
 
     def read(self, offset: int, nbytes: int) -> bytes:
         """The bytes from `offset`, as many as there are up to `nbytes`; raises SourceError."""
@@ -126,6 +133,12 @@ class Held:
     def read(self, offset: int, nbytes: int) -> bytes:
         """The bytes from `offset`, as many as there are up to `nbytes`."""
         return self._data[offset : offset + nbytes]
+
+
+def _changed(name: str) -> SourceError:
+    return SourceError(
+        f"{name} changed while it was open.", "Open it again once whatever writes it is done."
+    )
 
 
 def _beyond() -> SourceError:

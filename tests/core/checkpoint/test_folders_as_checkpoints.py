@@ -8,6 +8,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from huggingface_hub import save_torch_state_dict
+from safetensors.torch import save_file
 from torch import nn
 
 from core.checkpoint import open_checkpoint
@@ -111,6 +112,15 @@ def test_a_folder_of_several_checkpoints_asks_to_choose_one(tmp_path: Path) -> N
     with pytest.raises(SourceError, match=r"epoch0\.pth.* and 2 more") as raised:
         open_checkpoint(tmp_path)
     assert raised.value.remedy == "Choose one of them."
+
+
+def test_weights_beside_the_checkpoint_are_told(tmp_path: Path) -> None:
+    trained = model()
+    Accelerator(cpu=True).save_model(trained, str(tmp_path), max_shard_size=200)
+    save_file(trained.state_dict(), tmp_path / "consolidated.safetensors")
+    assert_weights(tmp_path, "", trained.state_dict())
+    notes = open_checkpoint(tmp_path).notes
+    assert "Files beside the checkpoint were left out: consolidated.safetensors." in notes
 
 
 def test_an_empty_folder_is_said_to_hold_none(tmp_path: Path) -> None:

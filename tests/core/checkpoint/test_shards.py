@@ -2,14 +2,17 @@
 
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from huggingface_hub import save_torch_state_dict
+from safetensors.torch import save_file
 
 from core.checkpoint import Checkpoint, open_checkpoint
-from core.checkpoint.file_set import file_or_set
+from core.checkpoint.file_set import FileSet, file_or_set, folder_files
+from core.checkpoint.sources import LocalFile
 from core.checkpoint.tensors import read_tensor
 from core.errors import CheckpointError, SourceError
 
@@ -112,14 +115,63 @@ def test_a_truncated_shard_is_named(tmp_path: Path, safe: bool) -> None:
     assert len(raised.value.whole) >= 4
 
 
+@pytest.mark.parametrize("index", ["model.safetensors.index.json", "weights.bin.index.v2.json"])
+def test_an_index_may_give_its_shards_any_names(tmp_path: Path, index: str) -> None:
+    torch.save({"b": torch.ones(2), "c": torch.ones(3)}, tmp_path / "back.bin")
+    save_file({"a": torch.ones(1)}, tmp_path / "front.safetensors")
+    weight_map = {"c": "back.bin", "a": "front.safetensors", "b": "back.bin"}
+    (tmp_path / index).write_text(json.dumps({"weight_map": weight_map}))
+    for checkpoint in (open_checkpoint(tmp_path), open_checkpoint(file_or_set(tmp_path / index))):
+        assert_holds(checkpoint, {"c": torch.ones(3), "a": torch.ones(1), "b": torch.ones(2)})
+        assert list(checkpoint.state_dict()) == ["c", "a", "b"]
+
+
+def test_a_variants_index_opens_its_own_shards(tmp_path: Path) -> None:
+    save_file({"a": torch.ones(1)}, tmp_path / "model-00001-of-00001.safetensors")
+    save_file({"a": torch.ones(1).half()}, tmp_path / "model.fp16-00001-of-00001.safetensors")
+    for variant, shard in ((".fp16", "model.fp16-"), ("", "model-")):
+        weight_map = {"a": f"{shard}00001-of-00001.safetensors"}
+        index = tmp_path / f"model.safetensors.index{variant}.json"
+        index.write_text(json.dumps({"weight_map": weight_map}))
+    checkpoint = open_checkpoint(tmp_path)
+    assert checkpoint.state_dict("model")["a"].dtype == "float32"
+    assert checkpoint.state_dict("model.fp16")["a"].dtype == "float16"
+    one = open_checkpoint(file_or_set(tmp_path / "model.safetensors.index.fp16.json"))
+    assert list(one.state_dicts) == [""]
+    assert one.state_dict()["a"].dtype == "float16"
+
+
+def test_each_of_two_indexes_is_a_part(tmp_path: Path) -> None:
+    for name, size in (("unet", 2), ("vae", 3)):
+        save_file({"w": torch.ones(size)}, tmp_path / f"{name}-00001-of-00001.safetensors")
+        weight_map = {"w": f"{name}-00001-of-00001.safetensors"}
+        (tmp_path / f"{name}.safetensors.index.json").write_text(
+            json.dumps({"weight_map": weight_map})
+        )
+    checkpoint = open_checkpoint(tmp_path)
+    assert checkpoint.state_dict("unet")["w"].shape == (2,)
+    assert checkpoint.state_dict("vae")["w"].shape == (3,)
+
+
+def test_numbered_shards_that_hold_a_key_twice_are_told(tmp_path: Path) -> None:
+    """Ranks of tensor parallelism save parts of one tensor under one key."""
+    for number in (1, 2):
+        tensors = {"w": torch.full((2,), float(number)), f"only{number}": torch.ones(1)}
+        torch.save(tensors, tmp_path / f"model-0000{number}-of-00002.bin")
+    checkpoint = open_checkpoint(tmp_path)
+    assert torch.equal(read_tensor(checkpoint.state_dict()["w"]), torch.ones(2))
+    assert any("more than one shard, such as w:" in note for note in checkpoint.notes)
+
+
 @kinds
 def test_a_key_that_is_not_where_the_index_says_is_an_error(tmp_path: Path, safe: bool) -> None:
     sharded(tmp_path, safe)
     index = index_of(tmp_path, safe)
     index["weight_map"]["head.bias"] = next(iter(index["weight_map"].values()))  # type: ignore[index]
     (tmp_path / KINDS[safe]).write_text(json.dumps(index))
-    with pytest.raises(CheckpointError, match=r"lacks head\.bias"):
+    with pytest.raises(CheckpointError, match=r"lacks head\.bias.* 9 of the 10") as raised:
         open_checkpoint(tmp_path)
+    assert set(raised.value.whole) == set(weights())
 
 
 @kinds
@@ -150,6 +202,8 @@ def test_an_index_reaches_no_file_outside_of_its_folder(tmp_path: Path) -> None:
     [
         "[1]", "{}", "not json", '{"weight_map": []}', '{"weight_map": {"a": 1}}',
         '{"weight_map": {"a": {"b": "c"}}}', "[" * 100_000, '{"weight_map": {}}',
+        json.dumps({"weight_map": {"k": KINDS[True]}}),
+        '{"weight_map": {"' + "k" * 5000 + '": "a.safetensors"}}',
         json.dumps({"weight_map": {"k": f"{'x' * 5000}.safetensors"}}),
         json.dumps({"weight_map": {f"k{i}": f"f{i}.safetensors" for i in range(5000)}}),
     ],
@@ -172,6 +226,70 @@ def test_a_shard_that_changes_after_opening_is_noticed(tmp_path: Path, safe: boo
         file.truncate(100)
     with pytest.raises(SourceError, match="changed while it was open"):
         read_tensor(entry)
+
+
+def test_an_index_of_ten_million_keys_is_refused_unread(tmp_path: Path) -> None:
+    keys = ",".join(f'"{number:x}":"a"' for number in range(1_000_000))
+    with (tmp_path / KINDS[True]).open("w") as file:
+        file.write('{"weight_map":{' + ",".join([keys] * 10) + "}}")
+    started = time.process_time()
+    with pytest.raises(CheckpointError, match="no sound index"):
+        open_checkpoint(tmp_path)
+    assert time.process_time() - started < 2
+
+
+@kinds
+def test_a_shard_that_is_overwritten_is_noticed_and_never_mixed(tmp_path: Path, safe: bool) -> None:
+    tensors = sharded(tmp_path, safe)
+    checkpoint = open_checkpoint(tmp_path)
+    files = index_of(tmp_path, safe)["weight_map"]
+    key = "layer3.weight"
+    shard = tmp_path / files[key]  # type: ignore[index]
+    other = shard.read_bytes()[:-64] + bytes(64)
+    with shard.open("r+b") as file:
+        file.write(other)
+    for name, entry in checkpoint.state_dict().items():
+        if files[name] == files[key]:  # type: ignore[index]
+            with pytest.raises(SourceError, match="changed while it was open"):
+                read_tensor(entry)
+        else:
+            assert torch.equal(read_tensor(entry), tensors[name])
+
+
+@kinds
+def test_shards_that_are_replaced_or_removed_are_read_as_they_were(
+    tmp_path: Path, safe: bool
+) -> None:
+    tensors = sharded(tmp_path / "model", safe)
+    checkpoint = open_checkpoint(tmp_path / "model")
+    shards = sorted((tmp_path / "model").glob("*-of-*"))
+    (tmp_path / "newer").write_bytes(shards[1].read_bytes()[::-1])
+    (tmp_path / "newer").replace(shards[1])
+    shards[0].unlink()
+    assert_holds(checkpoint, tensors)
+
+
+class ReadLate(LocalFile):
+    """A file before whose first bytes are read, a training job replaces another one."""
+
+    def __init__(self, path: Path, other: Path) -> None:
+        super().__init__(path)
+        self.other = other
+
+    def read(self, offset: int, nbytes: int) -> bytes:
+        newer = self.other.with_name("newer")
+        newer.write_bytes(self.other.read_bytes())
+        newer.replace(self.other)
+        return super().read(offset, nbytes)
+
+
+@kinds
+def test_a_set_that_is_replaced_while_it_is_opened_is_refused(tmp_path: Path, safe: bool) -> None:
+    sharded(tmp_path, safe)
+    first, *_, last = sorted(tmp_path.glob("*-of-*"))
+    files = dict(folder_files(tmp_path).files) | {last.name: ReadLate(last, first)}
+    with pytest.raises(SourceError, match=f"{first.name} changed while it was open"):
+        open_checkpoint(FileSet("model", files))
 
 
 @kinds
