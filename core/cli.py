@@ -184,15 +184,18 @@ def _checkpoint_json(checkpoint: Checkpoint, state_dict: StateDict) -> Mapping[s
             for use in checkpoint.globals
         ],
         "metadata": checkpoint.metadata,
+        "files": checkpoint.files,
+        "notes": checkpoint.notes,
     }
 
 
 def _print_checkpoint(checkpoint: Checkpoint, state_dict: StateDict) -> None:
     title = state_dict.path or "the file itself"
+    in_files = f" in {checkpoint.files:,} files" if checkpoint.files > 1 else ""
     facts = [
         ("file", checkpoint.name),
         ("format", checkpoint.format_title),
-        ("size", f"{checkpoint.size:,} bytes"),
+        ("size", f"{checkpoint.size:,} bytes{in_files}"),
         ("torch", checkpoint.torch_version or "not told"),
         ("state_dict", f"{title}: {len(state_dict):,} tensors, {state_dict.numel:,} parameters"),
     ]
@@ -417,7 +420,9 @@ def _recipe(options: argparse.Namespace) -> Recipe:
 
 
 def _add_file(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="a checkpoint, its folder, or its shards' index"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     parser.add_argument(
         "--state-dict", metavar="PATH", help="the state_dict inside to take (the best one)"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from huggingface_hub import save_torch_state_dict
 from PIL import Image
 from torchvision.models import resnet18
 
@@ -77,6 +78,33 @@ def test_inspect_reads_well_without_json(training_file: Path) -> None:
     assert told.returncode == 0
     assert "module.layer1.0.conv1.weight" in told.stdout
     assert "64 × 64 × 3 × 3" in told.stdout
+
+
+def test_inspect_takes_a_folder_and_the_index_of_shards(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    tensors = {f"w{number}": torch.full((8,), float(number)) for number in range(6)}
+    save_torch_state_dict(tensors, folder, max_shard_size=70)
+    shards = len(list(folder.glob("*-of-*")))
+    index = folder / "model.safetensors.index.json"
+    for given in (folder, index):
+        told = json.loads(loupe("inspect", given, "--json", "--verify").stdout)
+        assert told["format"] == "safetensors shards"
+        assert [tensor["key"] for tensor in told["tensors"]] == list(tensors)
+        assert told["files"] == shards + 1
+        assert told["notes"] == []
+        assert told["verification"]["records"] == len(tensors)
+    assert f"in {shards + 1} files" in loupe("inspect", folder).stdout
+    index.unlink()
+    assert "note: There is no index beside the shards" in loupe("inspect", folder).stdout
+
+
+def test_inspect_asks_which_of_a_folders_checkpoints_is_meant(tmp_path: Path) -> None:
+    for epoch in (1, 2):
+        torch.save({"w": torch.ones(1)}, tmp_path / f"epoch{epoch}.pth")
+    ended = loupe("inspect", tmp_path)
+    assert ended.returncode == 2
+    assert "epoch1.pth, epoch2.pth. Choose one of them." in ended.stderr
 
 
 def test_inspect_imports_no_torch(training_file: Path) -> None:
