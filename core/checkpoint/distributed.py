@@ -23,7 +23,7 @@ from core.checkpoint.shards import Part
 from core.checkpoint.sources import Within
 from core.checkpoint.storages import EntryMaker, entry_maker
 from core.checkpoint.unpickle import Mentions, no_persistent_ids, unpickle
-from core.checkpoint.work import allow
+from core.checkpoint.work import allow, spend
 from core.checkpoint.zip_container import zip_records
 from core.errors import CheckpointError
 
@@ -39,6 +39,9 @@ MAX_DIMENSIONS = 64
 
 MAX_SPLIT = 6
 """Dimensions along which one tensor may be cut: a device mesh has as many at most."""
+
+CHUNK = 8
+"""Opcodes that looking at a chunk counts for."""
 
 DATA = ".distcp"
 """How the files end in which the chunks lie."""
@@ -121,22 +124,40 @@ class _Reader:
     def records(self) -> Iterator[Record]:
         """Every record of every archive in the files."""
         for place in self.places:
-            yield from zip_records(Within(self.sources[place.file], place.offset, place.length))
+            yield from zip_records(self.part(place))
         for one in self.contents:
             yield from one.records() if one.records else ()
 
     def refuse_missing(
         self, keys: set[str], places: Mapping[tuple[str, Offsets | None], _Place]
     ) -> None:
-        missing = sorted({place.file for place in places.values()} - set(self.files))
-        if not missing:
+        """Open the files that are named; an error where one is not there, or cut off."""
+        named = sorted({place.file for place in places.values()})
+        missing = [name for name in named if name not in self.files]
+        for name in named:
+            if name in self.files and name not in self.sources:
+                self.sources[name] = opened(self.files[name], name)
+        sizes = {name: source.size for name, source in self.sources.items()}
+        beyond = {
+            key: place
+            for (key, _), place in places.items()
+            if place.offset + place.length > sizes.get(place.file, 0)
+        }
+        if not missing and not beyond:
             return
-        lost = {key for (key, _), place in places.items() if place.file in missing}
-        whole = tuple(sorted(keys - lost))
+        whole = tuple(sorted(keys - set(beyond)))
+        told = f"{len(whole):,} of its {len(keys):,} entries are whole in the files that are there."
+        if missing:
+            raise CheckpointError(
+                f"The checkpoint lacks {len(missing):,} of its files, such as {missing[0][:200]}. "
+                f"{told}",
+                "Get the missing files, and put them beside the others.",
+                whole,
+            )
+        name = next(iter(beyond.values())).file
         raise CheckpointError(
-            f"The checkpoint lacks {len(missing):,} of its files, such as {missing[0][:200]}. "
-            f"{len(whole):,} of its {len(keys):,} entries are whole in those that are there.",
-            "Get the missing files, and put them beside the others.",
+            f"{name[:200]} is cut off: it ends after {sizes[name]:,} bytes. {told}",
+            "The copy broke off: get the file again, and compare its size.",
             whole,
         )
 
@@ -147,15 +168,17 @@ class _Reader:
         if isinstance(facts, Opaque) and facts.name.endswith(".BytesStorageMetadata"):
             place = places.get((key, None))
             if place is None:
-                return None
-            saved = self.open(self.part(place))
+                raise _unsound(f"it does not say where {key[:200]} lies")
+            saved = self.open(key, place)
             self.parts.append((saved.tree, saved.entry))
             return saved.tree
         state = _fields(facts, "TensorStorageMetadata")
         size, chunks = _offsets(state.get("size")), state.get("chunks")
         if not isinstance(chunks, list) or not chunks:
             raise _unsound(f"{key[:200]} has no chunks")
+        spend(CHUNK * len(chunks))
         found = []
+        read: dict[_Place, tuple[InertTensor, TensorEntry]] = {}
         for chunk in chunks:
             described = _fields(chunk, "ChunkStorageMetadata")
             offsets, sizes = _offsets(described.get("offsets")), _offsets(described.get("sizes"))
@@ -164,7 +187,9 @@ class _Reader:
             )
             if place is None:
                 raise _unsound(f"it does not say where {key[:200]} lies")
-            tensor, entry = self.tensor(key, place)
+            if place not in read:  # the empty pieces of several ranks may be one
+                read[place] = self.tensor(key, place)
+            tensor, entry = read[place]
             if tensor.shape != sizes:
                 raise _unsound(f"{key[:200]} has another shape in {place.file[:200]}")
             found.append(_Chunk(Piece(offsets, entry), tensor))
@@ -175,13 +200,12 @@ class _Reader:
 
     def tensor(self, key: str, place: _Place) -> tuple[InertTensor, TensorEntry]:
         """The tensor that lies at a place."""
-        part = self.part(place)
-        saved = self.saved.read(part)
+        saved = self.saved.read(self.part(place))
         if saved is not None:
             tensor, record = saved
             self.places.append(place)
             return tensor, entry_maker(lambda _: record)(key, tensor)
-        contents = self.open(part)
+        contents = self.open(key, place)
         if not isinstance(contents.tree, InertTensor):
             raise _unsound(f"what lies in {place.file[:200]} for {key[:200]} is no tensor")
         return contents.tree, contents.entry(key, contents.tree)
@@ -202,19 +226,16 @@ class _Reader:
         return tensor
 
     def part(self, place: _Place) -> Within:
-        source = self.sources.get(place.file)
-        if source is None:
-            source = self.sources[place.file] = opened(self.files[place.file], place.file)
-        try:
-            return Within(source, place.offset, place.length)
-        except ValueError as error:
-            raise CheckpointError(
-                f"{place.file[:200]} ends before a tensor that {METADATA} says is in it.",
-                "The copy broke off: get the file again, and compare its size.",
-            ) from error
+        return Within(self.sources[place.file], place.offset, place.length)
 
-    def open(self, part: Within) -> Contents:
-        contents = read_contents(part)
+    def open(self, key: str, place: _Place) -> Contents:
+        try:
+            contents = read_contents(self.part(place))
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"In {place.file[:200]}, where {key[:200]} should lie: {error.problem}",
+                error.remedy,
+            ) from error
         self.contents.append(contents)
         return contents
 
@@ -309,6 +330,7 @@ def _check_cover(key: str, size: Offsets, pieces: Sequence[Piece]) -> None:
     ]
     if len(split) > MAX_SPLIT:
         raise _unsound(f"{key[:200]} is cut along {len(split)} dimensions")
+    spend(len(filled) << len(split))
     # With alternating signs, the corners of boxes that tile a box cancel out but for its own.
     left = _corners([0] * len(split), [size[axis] for axis in split])
     for piece in filled:

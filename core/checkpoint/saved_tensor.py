@@ -18,7 +18,7 @@ from core.checkpoint.storages import storage_of
 from core.checkpoint.torch_zip import PICKLE_ENDINGS, torch_folder
 from core.checkpoint.unpickle import Mentions, begins_like_pickle, unpickle
 from core.checkpoint.verdicts import GlobalUse
-from core.checkpoint.work import work_left
+from core.checkpoint.work import spend
 from core.checkpoint.zip_container import Archive, NoDirectory, open_archive, storage_name
 from core.errors import CheckpointError
 
@@ -55,13 +55,7 @@ class SavedTensors:
         None for what is not one plain tensor, or is damaged: the reader of whole files tells more.
         Raises CheckpointError where there is more to read than a checkpoint has, and SourceError.
         """
-        work = work_left()
-        work.operations -= OPENING
-        if work.operations < 0:
-            raise CheckpointError(
-                "The checkpoint has more pieces than its files have room for.",
-                "It was made to keep a reader busy: get it from a source you trust.",
-            )
+        spend(OPENING)
         try:
             archive = open_archive(_ReadAhead(part))
             return self._read(archive, part)

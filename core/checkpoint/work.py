@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from core.errors import CheckpointError
+
 OPERATIONS = 4_000_000
 """Opcodes of a file's pickles, a tensor's run counted as one: read singly, a tensor takes 30."""
 
@@ -47,6 +49,17 @@ def bounded_work() -> Iterator[None]:
 def work_left() -> Work:
     """What may be spent now; outside of `bounded_work`, a file's."""
     return _work.get() or Work()
+
+
+def spend(operations: int) -> None:
+    """Take as much off as so many opcodes. Raises CheckpointError where nothing is left."""
+    work = work_left()
+    work.operations -= operations
+    if work.operations < 0:
+        raise CheckpointError(
+            "The file has more parts than a checkpoint of its size.",
+            "It was made to keep a reader busy: get it from a source you trust.",
+        )
 
 
 def another_file() -> None:

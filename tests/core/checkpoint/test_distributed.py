@@ -279,8 +279,10 @@ def test_a_file_that_is_cut_off_is_said(tmp_path: Path) -> None:
     saved(tmp_path)
     path = tmp_path / "__0_0.distcp"
     path.write_bytes(path.read_bytes()[:-400])
-    with pytest.raises(CheckpointError, match="ends before a tensor"):
+    with pytest.raises(CheckpointError, match=r"__0_0\.distcp is cut off") as raised:
         open_checkpoint(tmp_path)
+    assert "model.0.weight" in raised.value.whole
+    assert len(raised.value.whole) < len(metadata_of(tmp_path).state_dict_metadata)
 
 
 def test_a_file_that_changes_after_opening_is_noticed(tmp_path: Path) -> None:
@@ -323,7 +325,13 @@ def test_lying_metadata_is_refused_in_a_sentence(tmp_path: Path) -> None:
         for index, info in sound.storage_data.items()
     }
     rewrite(tmp_path, {"storage_data": places})
-    refused("ends before")
+    refused("cut off")
+    shifted = {
+        index: type(info)(info.relative_path, info.offset + 9, info.length - 9)
+        for index, info in sound.storage_data.items()
+    }
+    rewrite(tmp_path, {"storage_data": shifted})
+    refused(r"In __0_0\.distcp, where .* should lie")
     rewrite(tmp_path, {"storage_data": {"a": 1}})
     refused("something else")
     (tmp_path / ".metadata").write_bytes(b"\x80\x04]\x94.")
@@ -345,6 +353,18 @@ def test_chunks_that_lie_over_one_another_are_refused(tmp_path: Path) -> None:
     })  # fmt: skip
     started = time.process_time()
     with pytest.raises(CheckpointError, match="lie over one another"):
+        open_checkpoint(tmp_path)
+    assert time.process_time() - started < 2
+
+
+def test_a_million_mentions_of_one_chunk_are_refused(tmp_path: Path) -> None:
+    dcp.save({"w": torch.ones(2)}, checkpoint_id=tmp_path)
+    sound = metadata_of(tmp_path).state_dict_metadata["w"]
+    assert isinstance(sound, TensorStorageMetadata)
+    often = TensorStorageMetadata(sound.properties, sound.size, sound.chunks * 1_000_000)
+    rewrite(tmp_path, {"state_dict_metadata": {"w": often}})
+    started = time.process_time()
+    with pytest.raises(CheckpointError, match="more parts"):
         open_checkpoint(tmp_path)
     assert time.process_time() - started < 2
 
