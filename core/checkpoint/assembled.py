@@ -18,7 +18,7 @@ from pathlib import Path
 from core.checkpoint import diagnose
 from core.checkpoint.contents import Contents, entry_of
 from core.checkpoint.discover import find_state_dicts
-from core.checkpoint.distributed import METADATA, read_distributed
+from core.checkpoint.distributed import DATA, METADATA, read_distributed
 from core.checkpoint.entries import Record, Source
 from core.checkpoint.file_set import FileSet, indexed_whole, opened
 from core.checkpoint.formats import read_contents
@@ -31,15 +31,20 @@ from core.errors import CheckpointError, SourceError
 SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".pth.tar")
 """How the files end that are taken for weights."""
 
+VARIANT = r"\.(?:fp16|bf16|fp32|ema|non_ema)"
+"""What diffusers and transformers add to the name of weights in another form."""
+
 PARTS: Mapping[str, str] = {
-    r"(?:pytorch_|diffusion_pytorch_)?model(_\d+)?": "model",
+    rf"(?:pytorch_|diffusion_pytorch_)?model(_\d+)?(?:{VARIANT})?": "model",
+    r"pytorch_model_fsdp(?:_0|(_\d+))?": "model",
     r"adapter_model": "model",
-    r"optimizer(_\d+)?": "optimizer",
+    r"optimizer(?:_0|(_\d+))?": "optimizer",
     r"scheduler(_\d+)?": "scheduler",
     r"scaler": "scaler",
     r"training_args": "training_args",
 }
-"""What training libraries call the files of one checkpoint, without suffix, and the part it is."""
+"""What training libraries call the files of one checkpoint, without suffix, and the part it is;
+accelerate's folders of sharded weights too (accelerate/utils/fsdp_utils.py)."""
 
 PASSED_OVER = re.compile(
     r"(?:random_states_\d+\.pkl|rng_state(?:_\d+)?\.pth|sampler(?:_\d+)?\.bin"
@@ -55,6 +60,9 @@ COMPONENTS = "model_index.json"
 
 MODEL_STATES = "_model_states.pt"
 """How DeepSpeed's files of a model end (deepspeed/runtime/engine.py)."""
+
+LATEST = "latest"
+"""The file in which DeepSpeed names the folder of the last step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +85,7 @@ def read_file_set(files: FileSet) -> Assembled:
     here = _in_folder(files.files, "")
     if files.index is not None:
         return _assembled({"": read_indexed(here, files.index)}, {})
-    if METADATA in here:
-        return _assembled({"": read_distributed(here)}, here)
-    parts = {name: read() for name, read in _parts(here).items()}
-    if COMPONENTS in here:
-        for folder in sorted({name.partition("/")[0] for name in files.files if "/" in name}):
-            inside = _parts(_in_folder(files.files, folder))
-            if "model" in inside:
-                parts[folder] = inside["model"]()
-    if not parts:
-        parts = {"": _partitioned(files) or _only_one(files)}
-    return _assembled(parts, here)
+    return _assembled(_read_parts(files), here)
 
 
 def is_one_checkpoint(names: Iterable[str]) -> bool:
@@ -104,6 +102,34 @@ def is_one_checkpoint(names: Iterable[str]) -> bool:
     )
 
 
+def _read_parts(files: FileSet) -> dict[str, Part]:
+    """The parts by their names; one alone is under an empty name."""
+    here = _in_folder(files.files, "")
+    if METADATA in here:
+        return {"": read_distributed(here)}
+    parts = {name: read() for name, read in _parts(here).items()}
+    for folder in sorted({name.partition("/")[0] for name in files.files if "/" in name}):
+        inside = _in_folder(files.files, folder)
+        part = _part(folder)
+        if part is not None and METADATA in inside:
+            parts.setdefault(part, _unwrapped(read_distributed(inside)))
+        elif COMPONENTS in here and "model" in (components := _parts(inside)):
+            parts[folder] = components["model"]()
+    if parts:
+        return parts
+    partitioned = _partitioned(files)
+    return _only_one(files) if partitioned is None else {"": partitioned}
+
+
+def _unwrapped(part: Part) -> Part:
+    """accelerate saves `{"model": state_dict}` and `{"optimizer": state_dict}`."""
+    tree = part.tree
+    if isinstance(tree, dict) and len(tree) == 1:
+        (inner,) = tree.values()
+        return replace(part, tree=inner) if isinstance(inner, dict) else part
+    return part
+
+
 def _in_folder(files: Mapping[str, Path | Source], folder: str) -> dict[str, Path | Source]:
     """The files that lie directly in a folder of the set, by their own names."""
     return {
@@ -117,7 +143,7 @@ def _parts(here: Mapping[str, Path | Source]) -> dict[str, Callable[[], Part]]:
     """The parts of a folder by their names, each with what reads it; safetensors come first."""
     found: dict[str, Callable[[], Part]] = {}
     wholes = {whole for whole in map(indexed_whole, here) if whole is not None}
-    for name in sorted(here, key=lambda name: (".safetensors" not in name, name)):
+    for name in sorted(here, key=_rank):
         shard, whole = numbered(name), indexed_whole(name)
         if whole is not None:
             stem = whole.rpartition(".")[0]
@@ -131,6 +157,11 @@ def _parts(here: Mapping[str, Path | Source]) -> dict[str, Callable[[], Part]]:
             if known is not None:
                 found.setdefault(known, partial(_read_file, name, here[name]))
     return found
+
+
+def _rank(name: str) -> tuple[bool, bool, str]:
+    """Whole precision before its variants, and safetensors before pickles."""
+    return re.search(VARIANT + r"\b", name) is not None, ".safetensors" not in name, name
 
 
 def _part(stem: str) -> str | None:
@@ -148,6 +179,9 @@ def _partitioned(files: FileSet) -> Part | None:
         return None
     steps = {name.rpartition("/")[0]: name for name in reversed(found)}
     newest = max(steps, key=lambda step: (step[len(step.rstrip("0123456789")) :].zfill(20), step))
+    if LATEST in files.files:
+        latest = opened(files.files[LATEST], LATEST).read(0, 1024).decode("utf-8", "replace")
+        newest = latest.strip() if latest.strip() in steps else newest
     part = _read_file(steps[newest], files.files[steps[newest]])
     note = (
         f"DeepSpeed wrote this folder, and {steps[newest]} was opened. Where ZeRO spread the "
@@ -157,23 +191,61 @@ def _partitioned(files: FileSet) -> Part | None:
     return replace(part, notes=(*part.notes, note))
 
 
-def _only_one(files: FileSet) -> Part:
+def _only_one(files: FileSet) -> dict[str, Part]:
     """The one checkpoint of a folder in which nothing else lies that might be meant."""
     other = diagnose.of_another_kind(files.files, f"The folder {files.name}")
     if other is not None:
         raise other
-    found = [name for name in files.files if name.endswith(SUFFIXES)]
+    found = _checkpoints(files)
     if len(found) == 1:
-        return _read_file(found[0], files.files[found[0]])
-    if not found:
+        name = found[0]
+        if name in files.files:
+            return {"": _read_file(name, files.files[name])}
+        below = f"{name}/"
+        inside = {
+            path.removeprefix(below): file
+            for path, file in files.files.items()
+            if path.startswith(below)
+        }
+        return _read_parts(FileSet(name, inside))
+    if found:
         raise SourceError(
-            f"{files.name} has no checkpoint in it.",
-            "Choose a checkpoint file, or the folder that holds its shards.",
+            f"{files.name} holds {len(found):,} checkpoints that are no shards of one: "
+            f"{_some(found)}.",
+            "Choose one of them.",
+        )
+    if any(name.endswith(DATA) for name in files.files):
+        raise SourceError(
+            f"{files.name} holds {DATA} files of a distributed checkpoint, and no {METADATA}, "
+            "which says what lies where in them.",
+            f"Get {METADATA} from where the folder came from: its name begins with a dot, and "
+            "copying often leaves such files behind.",
         )
     raise SourceError(
-        f"{files.name} holds {len(found):,} checkpoints that are no shards of one: {_some(found)}.",
-        "Choose one of them.",
+        f"{files.name} has no checkpoint in it.",
+        "Choose a checkpoint file, or the folder that holds its shards.",
     )
+
+
+def _checkpoints(files: FileSet) -> list[str]:
+    """The checkpoints in a folder by their names: folders that are one, and other files."""
+    by_folder: dict[str, list[str]] = {}
+    for name in sorted(files.files):
+        folder, _, last = name.rpartition("/")
+        by_folder.setdefault(folder, []).append(last)
+    found: list[str] = []
+    whole: list[str] = []
+    for folder in sorted(by_folder):
+        names = by_folder[folder]
+        if any(folder.startswith(f"{one}/") for one in whole):
+            continue
+        if folder and is_one_checkpoint(names):
+            whole.append(folder)
+            found.append(folder)
+        else:
+            below = f"{folder}/" if folder else ""
+            found += [below + name for name in names if name.endswith(SUFFIXES)]
+    return found
 
 
 def _read_file(name: str, file: Path | Source) -> Part:

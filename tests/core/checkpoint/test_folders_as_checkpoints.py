@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed.checkpoint as dcp
 from accelerate import Accelerator
+from accelerate.utils.constants import FSDP_MODEL_NAME, OPTIMIZER_NAME
 from huggingface_hub import save_torch_state_dict
 from safetensors.torch import save_file
 from torch import nn
@@ -14,6 +16,8 @@ from torch import nn
 from core.checkpoint import open_checkpoint
 from core.checkpoint.tensors import read_tensor
 from core.errors import SourceError
+
+pytestmark = pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
 
 
 def model() -> nn.Module:
@@ -123,6 +127,56 @@ def test_weights_beside_the_checkpoint_are_told(tmp_path: Path) -> None:
     assert "Files beside the checkpoint were left out: consolidated.safetensors." in notes
 
 
+def test_accelerates_sharded_state_has_its_model_and_its_optimizer(tmp_path: Path) -> None:
+    """The folders and their contents are those of accelerate/utils/fsdp_utils.py."""
+    trained = model()
+    moments = {"0.weight": {"exp_avg": torch.ones(8, 4)}}
+    dcp.save({"model": trained.state_dict()}, checkpoint_id=tmp_path / f"{FSDP_MODEL_NAME}_0")
+    dcp.save({"optimizer": {"state": moments}}, checkpoint_id=tmp_path / f"{OPTIMIZER_NAME}_0")
+    torch.save({"last_epoch": 3}, tmp_path / "scheduler.bin")
+    checkpoint = open_checkpoint(tmp_path)
+    assert checkpoint.best == "model"
+    assert_weights(tmp_path, None, trained.state_dict())
+    assert_weights(tmp_path, "optimizer.state", {"0.weight.exp_avg": torch.ones(8, 4)})
+    assert checkpoint.metadata["scheduler"] == {"last_epoch": 3}
+
+
+def test_a_component_that_is_there_only_as_a_variant_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text("{}")
+    for part, variants in (("unet", ("", ".fp16")), ("vae", (".fp16",))):
+        (tmp_path / part).mkdir()
+        for variant in variants:
+            dtype = torch.float16 if variant else torch.float32
+            path = tmp_path / part / f"diffusion_pytorch_model{variant}.safetensors"
+            save_file({"w": torch.ones(2, dtype=dtype)}, path)
+    checkpoint = open_checkpoint(tmp_path)
+    assert checkpoint.state_dict("unet")["w"].dtype == "float32"
+    assert checkpoint.state_dict("vae")["w"].dtype == "float16"
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_folder_of_checkpoint_folders_opens_the_only_one(tmp_path: Path, steps: int) -> None:
+    for step in range(steps):
+        folder = tmp_path / f"checkpoint-{step}00"
+        folder.mkdir()
+        torch.save({"w": torch.ones(2)}, folder / "pytorch_model.bin")
+        torch.save({"state": {}, "param_groups": []}, folder / "optimizer.pt")
+    if steps == 1:
+        assert_weights(tmp_path, "model", {"w": torch.ones(2)})
+        return
+    with pytest.raises(SourceError, match=r"2 checkpoints .*: checkpoint-000, checkpoint-100"):
+        open_checkpoint(tmp_path)
+
+
+def test_distributed_files_without_their_metadata_say_what_is_missing(tmp_path: Path) -> None:
+    dcp.save({"w": torch.ones(2)}, checkpoint_id=tmp_path / "step-1")
+    assert_weights(tmp_path, "", {"w": torch.ones(2)})
+    (tmp_path / "step-1" / ".metadata").unlink()
+    for folder in (tmp_path, tmp_path / "step-1"):
+        with pytest.raises(SourceError, match=r"no \.metadata"):
+            open_checkpoint(folder)
+
+
 def test_an_empty_folder_is_said_to_hold_none(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no checkpoint in it"):
         open_checkpoint(tmp_path)
@@ -138,6 +192,9 @@ def test_deepspeeds_partitioned_checkpoint_names_its_converter(tmp_path: Path) -
     torch.save(states, step / "zero_pp_rank_0_mp_rank_00_model_states.pt")
     moments = {"optimizer_state_dict": {"fp32_flat_groups": [torch.ones(9)]}}
     torch.save(moments, step / "bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt")
+    older = tmp_path / "global_step40"
+    older.mkdir()
+    torch.save({"module": {"x": torch.ones(1)}}, older / "mp_rank_00_model_states.pt")
     for folder in (tmp_path, step):
         checkpoint = open_checkpoint(folder)
         assert checkpoint.best == "module"
