@@ -121,7 +121,7 @@ def test_what_a_scripted_model_compresses_is_checked_unpacked(tmp_path: Path) ->
     start, nbytes = member(path, ".py")
     flip(path, start + nbytes // 2)
     (damage,) = verify(open_checkpoint(path)).damaged
-    assert damage.record.endswith("linear.py")
+    assert "torch/nn/modules/linear" in damage.record
 
 
 def test_in_a_folder_of_shards_the_file_is_named(tmp_path: Path) -> None:
