@@ -1,16 +1,20 @@
 """A file's bytes, spoiled: blindly, or where it hurts, inside of the containers that it is of."""
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import pickletools
 import random
 import re
 import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from typing import Protocol
 
 from tests.fuzz.seeds import Files
 
@@ -92,22 +96,48 @@ def _tarred(members: Mapping[str, bytes]) -> bytes:
 
 
 def _gunzipped(content: bytes) -> dict[str, bytes]:
-    if not content.startswith(b"\x1f\x8b"):
-        return {}
-    try:
-        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-            return {"": file.read(1 << 20)}
-    except Exception:
-        return {}
+    return _unpacked(content, b"\x1f\x8b", zlib.decompressobj(31))
 
 
 def _gzipped(members: Mapping[str, bytes]) -> bytes:
     return gzip.compress(members[""], mtime=0)
 
 
+def _unbzipped(content: bytes) -> dict[str, bytes]:
+    return _unpacked(content, b"BZh", bz2.BZ2Decompressor())
+
+
+def _bzipped(members: Mapping[str, bytes]) -> bytes:
+    return bz2.compress(members[""])
+
+
+def _unxzipped(content: bytes) -> dict[str, bytes]:
+    return _unpacked(content, b"\xfd7zXZ", lzma.LZMADecompressor(memlimit=64 << 20))
+
+
+def _xzipped(members: Mapping[str, bytes]) -> bytes:
+    return lzma.compress(members[""], preset=0)
+
+
+class _Decompressor(Protocol):
+    def decompress(self, data: bytes, limit: int, /) -> bytes: ...
+
+
+def _unpacked(content: bytes, magic: bytes, decompressor: _Decompressor) -> dict[str, bytes]:
+    if not content.startswith(magic):
+        return {}
+    try:
+        return {"": decompressor.decompress(content, 1 << 20)}
+    except Exception:
+        return {}
+
+
 CONTAINERS: Sequence[
     tuple[Callable[[bytes], dict[str, bytes]], Callable[[Mapping[str, bytes]], bytes]]
-] = ((_unzipped, _zipped), (_untarred, _tarred), (_gunzipped, _gzipped))
+] = (
+    *((_unzipped, _zipped), (_untarred, _tarred)),
+    *((_gunzipped, _gzipped), (_unbzipped, _bzipped), (_unxzipped, _xzipped)),
+)
 """What gives a container's members by name, none where it is another; and what packs them."""
 
 

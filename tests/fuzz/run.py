@@ -21,8 +21,10 @@ from types import FrameType
 from core.checkpoint import Checkpoint, open_checkpoint
 from core.checkpoint.entries import TensorEntry
 from core.errors import CheckpointError, LoupeError, printable
+from core.verify import verify
 from tests.fuzz.mutations import mutated
 from tests.fuzz.seeds import Files, seeds
+from tests.peak_memory import peak, reset_peak
 
 SECONDS = 2.0
 """CPU time that a file may take."""
@@ -34,10 +36,10 @@ LOST = 60.0
 """Seconds without a word after which a process is ended."""
 
 GROWTH = 256 << 20
-"""Bytes by which the peak of memory may grow over what a process holds at its start."""
+"""Bytes by which the peak of memory may grow while a file is opened and read."""
 
 ROOM = 1 << 30
-"""Bytes of address space that a process may take over that, so that a bomb is an error."""
+"""Bytes of address space that a process may take over what it has, so that a bomb is an error."""
 
 MAX_READ = 4 << 20
 """Bytes of tensors that are read of each file."""
@@ -94,6 +96,7 @@ class _Worker:
         self._start()
 
     def _start(self) -> None:
+        self._ready = False
         context = multiprocessing.get_context("spawn")
         self.told, telling = context.Pipe(duplex=False)
         self._process = context.Process(
@@ -111,6 +114,8 @@ class _Worker:
                 self._heard = time.monotonic()
                 self._count(outcome, what, summary)
         except EOFError:
+            if not self._ready:
+                raise RuntimeError("the unspoiled files cannot be opened") from None
             self._replace(f"the process ended by itself ({self._exit_code()})", summary)
         if self._share and time.monotonic() - self._heard > LOST:
             self._replace("hung in code that cannot be interrupted", summary)
@@ -135,6 +140,7 @@ class _Worker:
 
     def _count(self, outcome: str, what: str, summary: Summary) -> None:
         if outcome == "ready":
+            self._ready = True
             return
         number, self._share = self._share[0], self._share[1:]
         name = self._names[number % len(self._names)]
@@ -175,18 +181,17 @@ def _open_all(
         # What is loaded once, on first use, is not counted against a file.
         for number, files in enumerate(made.values()):
             write(Path(folder) / f"s{number}", files)
-            opened_and_read(Path(folder) / f"s{number}")
+            assert opened_and_read(Path(folder) / f"s{number}"), list(made)[number]
         telling.send(("ready", ""))
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         resource.setrlimit(
             resource.RLIMIT_AS,
             (pages * resource.getpagesize() + ROOM, resource.getrlimit(resource.RLIMIT_AS)[1]),
         )
-        before = _peak()
         for number in share:
             path = Path(folder) / f"m{number}"
             write(path, mutated_file(made, seed, number))
-            telling.send(watched(path, before))
+            telling.send(watched(path))
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
@@ -198,16 +203,9 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise _TooLong
 
 
-def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def watched(path: Path, before: int) -> tuple[str, str]:
-    """What became of a file: `opened`, `refused` or `finding`, and what was found.
-
-    `before` is the peak of memory in bytes that it is held against.
-    """
-    start = time.process_time()
+def watched(path: Path) -> tuple[str, str]:
+    """What became of a file: `opened`, `refused` or `finding`, and what was found."""
+    before, start = reset_peak(), time.process_time()
     signal.setitimer(signal.ITIMER_PROF, HUNG)
     try:
         outcome = "opened" if opened_and_read(path) else "refused"
@@ -215,7 +213,7 @@ def watched(path: Path, before: int) -> tuple[str, str]:
         return "finding", traceback.format_exc(limit=-6)
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-    seconds, growth = time.process_time() - start, _peak() - before
+    seconds, growth = time.process_time() - start, peak() - before
     if seconds > SECONDS:
         return "finding", f"{outcome} in {seconds:.1f} s of CPU time"
     if growth > GROWTH:
@@ -255,6 +253,8 @@ def _read(checkpoint: Checkpoint) -> None:
     with _refused():
         for record in itertools.islice(checkpoint.records(), 10_000):
             assert 0 <= record.offset <= record.offset + record.nbytes <= record.source.size
+    with _refused():
+        assert verify(checkpoint).records >= 0
     left = MAX_READ
     for state_dict in checkpoint.state_dicts.values():
         for key, entry in state_dict.items():

@@ -1,8 +1,10 @@
 """Small real files of every format that Loupe reads, from which the mutated ones are made."""
 
 import argparse
+import bz2
 import gzip
 import io
+import lzma
 import pickle
 import tarfile
 import tempfile
@@ -10,6 +12,7 @@ import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +21,7 @@ import torch
 import torch.distributed.checkpoint as dcp
 from huggingface_hub import save_torch_state_dict
 from torch import nn
+from torch.package import PackageExporter
 
 from tests.core.checkpoint.test_torch_tar import save_tar
 
@@ -108,8 +112,20 @@ def _training() -> dict[str, object]:
     }
 
 
+class _Scripted(nn.Module):
+    """Unlike nn.Linear, it has no annotations, which are written in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3, 2))
+        self.register_buffer("count", torch.tensor(3))
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        return batch @ self.weight
+
+
 def _torchscript(path: Path) -> None:
-    torch.jit.save(torch.jit.script(nn.Linear(3, 2)), path)
+    torch.jit.save(torch.jit.script(_Scripted()), path)
 
 
 def _safetensors(path: Path) -> None:
@@ -119,7 +135,7 @@ def _safetensors(path: Path) -> None:
         "b.count": torch.tensor(3),
         "b.empty": torch.empty(0, 2),
     }
-    safetensors.torch.save_file(weights, path, metadata={"format": "pt", "epoch": "3"})
+    safetensors.torch.save_file(weights, path, metadata={"format": "pt"})
 
 
 def _kinds() -> dict[str, object]:
@@ -173,18 +189,38 @@ def _exported(path: Path) -> None:
 
 
 def _frozen(path: Path) -> None:
-    torch.jit.save(torch.jit.freeze(torch.jit.script(nn.Linear(3, 2).eval())), path)
+    torch.jit.save(torch.jit.freeze(torch.jit.script(_Scripted().eval())), path)
 
 
 def _old_tar(path: Path) -> None:
+    """It names tensors by their addresses, which are made equal from run to run."""
     weight = torch.arange(24.0).reshape(4, 6)
-    save_tar({"epoch": 3, "state_dict": {"weight": weight, "row": weight[2]}}, path)
+    row = weight[2]
+    save_tar({"epoch": 3, "state_dict": {"weight": weight, "row": row}}, path)
+    content = path.read_bytes()
+    for number, tensor in enumerate((weight, row)):
+        for address in range(id(tensor), id(tensor) + 3):
+            new = 16 * number + address - id(tensor)
+            length = len(str(address))
+            content = content.replace(str(address).encode(), f"{new:0{length}d}".encode())
+            content = content.replace(address.to_bytes(6, "little"), new.to_bytes(6, "little"))
+    path.write_bytes(content)
 
 
-def _in_a_gzip(path: Path) -> None:
-    saved = io.BytesIO()
-    torch.save(_tensors(), saved)
-    path.write_bytes(gzip.compress(saved.getvalue(), mtime=0))
+def _packed(compress: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        saved = io.BytesIO()
+        torch.save(_tensors(), saved)
+        path.write_bytes(compress(saved.getvalue()))
+
+    return write
+
+
+def _package(path: Path) -> None:
+    with PackageExporter(str(path)) as exporter:
+        exporter.extern("**")
+        exporter.save_pickle("inside", "model.pkl", _model())
+        exporter.save_pickle("inside", "weights.pkl", {"weight": torch.ones(3)})
 
 
 def _in_a_zip(path: Path) -> None:
@@ -221,7 +257,10 @@ SEEDS: Mapping[str, Callable[[Path], None]] = {
     "exported program": _exported,
     "old tar": _old_tar,
     "plain pickle": _pickled,
-    "in a gzip": _in_a_gzip,
+    "package": _package,
+    "in a gzip": _packed(partial(gzip.compress, mtime=0)),
+    "in a bzip2": _packed(bz2.compress),
+    "in an xz": _packed(lzma.compress),
     "in a zip": _in_a_zip,
     "in a tar": _in_a_tar,
     "safetensors": _safetensors,

@@ -21,6 +21,7 @@ from core.errors import LoupeError
 from tests.core.checkpoint.files_by_hand import CANARY_MODULE, zip_file
 from tests.core.checkpoint.hostile_containers import Hostile
 from tests.core.checkpoint.hostile_files import hostile_files
+from tests.peak_memory import peak, reset_peak
 
 ROOM = 1 << 30
 """Bytes of address space that a file may take before it is stopped, to spare the machine."""
@@ -70,7 +71,7 @@ def _watched(path: Path, hostile: Hostile, events: list[tuple[str, str]]) -> dic
     gc.collect()
     _trim()
     modules, files = set(sys.modules), set(os.listdir())
-    before = _reset_peak()
+    before = reset_peak()
     with _limited_memory():
         started = time.process_time()
         events.clear()
@@ -80,7 +81,7 @@ def _watched(path: Path, hostile: Hostile, events: list[tuple[str, str]]) -> dic
     return {
         **told,
         "seconds": round(seconds, 3),
-        "grown": _peak() - before,
+        "grown": peak() - before,
         "events": list(dict(seen).items()),
         "modules": sorted(set(sys.modules) - modules),
         "files": sorted(set(os.listdir()) - files),
@@ -135,23 +136,6 @@ def _trim() -> None:
     """Give freed memory back, so that a file cannot use what an earlier one took."""
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def _reset_peak() -> int:
-    """Bytes of memory now, from where its peak counts (proc(5), clear_refs)."""
-    Path("/proc/self/clear_refs").write_text("5")
-    return _status("VmRSS")
-
-
-def _peak() -> int:
-    return _status("VmHWM")
-
-
-def _status(field: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) << 10
-    return 0
 
 
 if __name__ == "__main__":
