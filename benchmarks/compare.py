@@ -20,9 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 
 from core.checkpoint import open_checkpoint
-from core.compare import compare
-from core.comparison import State
-from core.difference import Numbers, difference
+from core.compare.judge import compare
+from core.compare.measure import difference
+from core.compare.numbers import Numbers
+from core.compare.words import State
 
 MB = 1_000_000
 

@@ -3,17 +3,17 @@
 import streamlit as st
 
 from core.checkpoint import StateDict
-from core.compare import bytes_to_read, compare
-from core.comparison import EVIDENCE, Comparison
+from core.compare.judge import bytes_to_read, compare
+from core.compare.pairing import pair
+from core.compare.words import EVIDENCE, Comparison, Pairing
 from core.errors import LoupeError
 from core.jobs import Cancelled, Job
-from core.prefix_pairing import Pairing, prefix_pairing
+from core.theme import size
 from pages.components.comparison_table import comparison_table
 from pages.components.frame import empty_state, page_header
 from pages.components.job_panel import job_panel
 from pages.components.resources import jobs
 from pages.components.slot_choice import state_dict_choice
-from pages.components.theme import size
 from pages.components.workspace import workspace
 
 # Bytes up to which files without checksums are compared at once, not as a job.
@@ -41,10 +41,8 @@ def main() -> None:
         b = state_dict_choice("B")
     if a is None or b is None:
         return
-    pair = f"{checkpoint_a.identity}:{a.path}|{checkpoint_b.identity}:{b.path}"
-    strip_a, strip_b = _prefixes(pair, a, b)
-    identity = f"{pair}|{strip_a}|{strip_b}"
-    comparison = _comparison(identity, a, b, strip_a, strip_b)
+    identity = f"{checkpoint_a.identity}:{a.path}|{checkpoint_b.identity}:{b.path}"
+    comparison = _comparison(identity, a, b)
     if comparison is None:
         return
     st.subheader(comparison.sentence, anchor=False)
@@ -60,42 +58,18 @@ def _one_missing(slot: str) -> None:
     )
 
 
-def _prefixes(pair: str, a: StateDict, b: StateDict) -> tuple[str, str]:
-    """What is stripped from the keys of A and of B, as far as somebody took the proposal."""
-    slot = f"pairing-{pair}"
-    proposal = _proposal(pair, a, b)
-    if proposal is None:
-        return "", ""
-    taken = st.session_state.get(slot, False)
-    text, action = st.columns([4, 1], vertical_alignment="center")
-    with text:
-        sentence = proposal.taken_sentence if taken else proposal.sentence
-        st.info(sentence, icon=":material/join_inner:")
-    label = "Undo" if taken else "Pair them"
-    if action.button(label, type="secondary" if taken else "primary", width="stretch"):
-        st.session_state[slot] = not taken
-        st.rerun()
-    return (proposal.strip_a, proposal.strip_b) if taken else ("", "")
-
-
-@st.cache_resource(max_entries=64, show_spinner=False)
-def _proposal(pair: str, _a: StateDict, _b: StateDict) -> Pairing | None:
-    return prefix_pairing(_a, _b)
-
-
-def _comparison(
-    identity: str, a: StateDict, b: StateDict, strip_a: str, strip_b: str
-) -> Comparison | None:
+def _comparison(identity: str, a: StateDict, b: StateDict) -> Comparison | None:
     """Compare at once where checksums tell; else as a job with a progress bar."""
-    if bytes_to_read(a, b, strip_a=strip_a, strip_b=strip_b) <= STRAIGHT:
-        return _compared(identity, strip_a, strip_b, a, b)
+    pairing = _paired(identity, a, b)
+    if bytes_to_read(pairing) <= STRAIGHT:
+        return _compared(identity, a, b, pairing)
     kept = _kept(identity)
     if kept:
         return kept[0]
     slot = f"comparison-job-{identity}"
     if slot not in st.session_state:
         st.session_state[slot] = jobs().start(
-            lambda progress: compare(a, b, strip_a=strip_a, strip_b=strip_b, progress=progress)
+            lambda progress: compare(a, b, pairing, progress=progress)
         )
     job: Job[Comparison] = st.session_state[slot]
     try:
@@ -111,8 +85,8 @@ def _comparison(
         return None
     if found is None:
         st.caption(
-            f"These files keep no checksums: {size(a.nbytes)} of tensors are read from each, "
-            "and compared."
+            f"Checksums do not tell: {size(bytes_to_read(pairing))} of tensors are read from each "
+            "file, and compared."
         )
         return None
     del st.session_state[slot]
@@ -121,10 +95,13 @@ def _comparison(
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _compared(
-    identity: str, strip_a: str, strip_b: str, _a: StateDict, _b: StateDict
-) -> Comparison:
-    return compare(_a, _b, strip_a=strip_a, strip_b=strip_b)
+def _paired(identity: str, _a: StateDict, _b: StateDict) -> Pairing:
+    return pair(_a, _b)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _compared(identity: str, _a: StateDict, _b: StateDict, _pairing: Pairing) -> Comparison:
+    return compare(_a, _b, _pairing)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

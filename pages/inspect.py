@@ -7,13 +7,13 @@ import streamlit as st
 
 from core.checkpoint import StateDict
 from core.module_tree import ModuleNode, module_tree
+from core.theme import count, figure_layout, parameters, size
 from pages.components.frame import empty_state, page_header
 from pages.components.key_table import key_table
 from pages.components.safety_panel import safety_panel, safety_verdict
 from pages.components.slot_choice import state_dict_choice
 from pages.components.slot_switch import slot_switch
 from pages.components.tensor_card import tensor_card
-from pages.components.theme import count, figure_layout, parameters, size
 from pages.components.verify_panel import verify_panel
 from pages.components.workspace import workspace
 

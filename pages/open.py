@@ -6,12 +6,12 @@ import streamlit as st
 
 from core.errors import CheckpointError, LoupeError
 from core.samples import SAMPLES
+from core.theme import size
 from pages.components.checkpoint_card import checkpoint_card
 from pages.components.folder_browser import folder_browser
 from pages.components.frame import open_sample, page_header
 from pages.components.plain_text import plain
 from pages.components.resources import store
-from pages.components.theme import size
 from pages.components.upload import upload
 from pages.components.workspace import SLOTS, workspace
 

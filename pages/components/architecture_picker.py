@@ -16,9 +16,9 @@ from core.architectures import Architecture, catalogue, options_of
 from core.checkpoint import Checkpoint, StateDict
 from core.errors import ArchitectureError
 from core.stated_architecture import Stated, stated_architecture
+from core.theme import count
 from pages.components.plain_text import plain, plain_sentence
 from pages.components.slot_model import known_architectures
-from pages.components.theme import count
 from pages.components.workspace import workspace
 
 Choose = Callable[[Architecture | None], None]

@@ -11,9 +11,7 @@ from core.checkpoint import Checkpoint, StateDict
 from core.read_files import read_files
 from core.sections import Section, sections
 from core.storage_note import storages_note
-from pages.components.plain_text import plain
-from pages.components.slot_choice import state_dict_choice
-from pages.components.theme import (
+from core.theme import (
     ACCENT,
     AMBER,
     GREY,
@@ -23,6 +21,8 @@ from pages.components.theme import (
     parameters,
     size,
 )
+from pages.components.plain_text import plain
+from pages.components.slot_choice import state_dict_choice
 
 ROLE_COLOURS = {"model": ACCENT, "ema": VIOLET, "optimizer": AMBER, "other": GREY}
 

@@ -9,17 +9,18 @@ import pandas as pd
 import streamlit as st
 
 from core.checkpoint import TensorEntry
-from core.comparison import Comparison, Row, State
-from core.comparison_csv import comparison_csv
-from core.difference import Numbers, comparable, differences
+from core.compare.csv_rows import comparison_csv
+from core.compare.measure import comparable, differences
+from core.compare.numbers import Numbers
+from core.compare.words import Comparison, Row, State
 from core.errors import FilterError, LoupeError
 from core.jobs import Cancelled, Job, Progress
 from core.key_filter import fitting_keys
 from core.layouts import layout
+from core.theme import STATE_COLOURS, count, shape, size
 from pages.components.job_panel import job_panel
 from pages.components.resources import jobs
 from pages.components.state_filter import state_filter
-from pages.components.theme import STATE_COLOURS, count, shape, size
 
 HEIGHT, FEW = 560, 15
 COLUMNS = {
@@ -218,7 +219,7 @@ def _take_button(
 def _take(rows: Sequence[Row], numbers: MutableMapping[str, Numbers], progress: Progress) -> int:
     """Fill in the numbers one by one, so that a cancel keeps what is done; how many there are."""
     pairs = [(row.a, row.b) for row in rows if row.a is not None and row.b is not None]
-    for index, found in differences(pairs, progress):
+    for index, found in differences(pairs, progress=progress):
         numbers[rows[index].key] = found
     return len(pairs)
 

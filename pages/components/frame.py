@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core.errors import LoupeError
-from pages.components.theme import size
+from core.theme import size
 from pages.components.workspace import SLOTS, workspace
 
 

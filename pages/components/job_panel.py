@@ -8,7 +8,7 @@ from typing import TypeVar
 import streamlit as st
 
 from core.jobs import Job
-from pages.components.theme import duration
+from core.theme import duration
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from core.checkpoint import StateDict, TensorEntry
 from core.errors import FilterError
 from core.key_filter import filter_entries
 from core.layouts import layout
-from pages.components.theme import count, shape, size
+from core.theme import count, shape, size
 
 HEIGHT, FEW = 560, 15
 NARROW_KEY = st.column_config.TextColumn("Key", width=188)

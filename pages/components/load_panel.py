@@ -16,11 +16,11 @@ from core.load import DTYPES, LoadedModel, SmokeRun, devices, smoke_run
 from core.model_request import ModelRequest, load_requested
 from core.pool import ModelPool
 from core.predict import untrained_keys
+from core.theme import count, shape, size
 from pages.components.job_panel import job_panel
 from pages.components.match_table import lines_table
 from pages.components.plain_text import plain_sentence
 from pages.components.resources import jobs, model_pool
-from pages.components.theme import count, shape, size
 
 OWN_DTYPE = "as in the network"
 

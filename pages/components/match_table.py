@@ -8,7 +8,7 @@ from html import escape
 import streamlit as st
 
 from core.fit_summary import Line, Section
-from pages.components.theme import STATE_COLOURS, count, parameters
+from core.theme import STATE_COLOURS, count, parameters
 
 WORDS = {
     "matched": ("Matched", "same key and shape"),

@@ -22,9 +22,9 @@ from core.fixes import (
 )
 from core.proposals import Proposal
 from core.recipe_edits import moved, switched, with_fix, with_fix_at, without_step
+from core.theme import count
 from core.trial import Outcome
 from pages.components.plain_text import plain_sentence
-from pages.components.theme import count
 
 Change = Callable[[Recipe], None]
 

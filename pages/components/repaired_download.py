@@ -19,13 +19,13 @@ from core.exports import export_name, export_path
 from core.fixes import Recipe, recipe_to_json
 from core.jobs import Cancelled, Job, Progress
 from core.recipe_code import recipe_code
+from core.theme import count, size
 from core.ties import ties
 from core.transfer import Transfers
 from core.whole_model import in_pickled_object
 from pages.components.job_panel import job_panel
 from pages.components.plain_text import plain_sentence
 from pages.components.resources import jobs, settings, transfers
-from pages.components.theme import count, size
 
 Format = Literal["pth", "safetensors"]
 FORMATS: tuple[Format, ...] = ("pth", "safetensors")

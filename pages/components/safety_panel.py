@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.checkpoint import Checkpoint, Verdict
 from core.safety_summary import safety_summary
-from pages.components.theme import STATE_COLOURS
+from core.theme import STATE_COLOURS
 
 ICONS = {
     None: ":material/verified_user:",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core.checkpoint import Checkpoint, StateDict
-from pages.components.theme import count
+from core.theme import count
 from pages.components.workspace import workspace
 
 

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 
 import streamlit as st
 
-from core.comparison import State
-from pages.components.theme import count
+from core.compare.words import State
+from core.theme import count
 
 
 def state_filter(counts: Mapping[State, int], key: str) -> Collection[State]:

@@ -17,9 +17,9 @@ from core.layouts import STRIDED, layout, numbers_note, parts_bytes
 from core.picture import Picture, PictureKind, picture
 from core.statistics import Histogram, Statistics, histogram, statistics
 from core.storage_note import storage_note, stored_bytes
+from core.theme import ACCENT, count, figure_layout, shape, size
 from pages.components.job_panel import job_panel
 from pages.components.resources import jobs
-from pages.components.theme import ACCENT, count, figure_layout, shape, size
 
 STRAIGHT = 32 << 20
 """Bytes up to which a tensor is measured at once; a larger one is a job with a progress bar."""

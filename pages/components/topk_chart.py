@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from core.prediction_table import Bar
-from pages.components.theme import SLOT_COLOURS, figure_layout
+from core.theme import SLOT_COLOURS, figure_layout
 
 LETTERS, LINE, BAR, GAP = 44, 20, 12, 12
 """A label's letters a line on the narrowest screen, and the pixels of a line of it, of a bar and

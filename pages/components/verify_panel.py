@@ -7,12 +7,12 @@ import streamlit as st
 from core.checkpoint import Checkpoint
 from core.errors import LoupeError
 from core.jobs import Cancelled, Job, Progress
+from core.theme import size
 from core.verification_summary import verification_summary
 from core.verify import Verification, verify
 from pages.components.job_panel import job_panel
 from pages.components.plain_text import plain_sentence
 from pages.components.resources import jobs
-from pages.components.theme import size
 
 
 def verify_panel(checkpoint: Checkpoint) -> None:

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from torchvision.models import shufflenet_v2_x0_5
 
 from core.checkpoint import StateDict, open_checkpoint
-from core.compare import compare
-from core.comparison import State
+from core.compare.judge import compare
+from core.compare.words import State
 from core.errors import SourceError, StoreError
 from core.export import ALIGNMENT, CHUNK, export_state_dict
 from core.fixes import CastDtype, Drop, Recipe, Rename, Step, StripPrefix, apply_recipe

@@ -8,7 +8,7 @@ import torch
 
 from core.checkpoint import open_checkpoint
 from core.checkpoint.entries import ITEMSIZES
-from core.difference import comparable
+from core.compare.measure import comparable
 from core.elements import NUMBERLESS
 from core.errors import CheckpointError, LoupeError
 from core.jobs import Cancelled, Progress

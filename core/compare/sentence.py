@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from core.checkpoint.entries import TensorEntry
-from core.comparison import Evidence, Row, State
+from core.compare.words import Evidence, Row, State
 
 DIFFERING = (State.CHANGED, State.RESHAPED, State.RECAST)
 

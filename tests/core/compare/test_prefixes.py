@@ -3,7 +3,7 @@
 import pytest
 
 from core.checkpoint.entries import StateDict, TensorEntry
-from core.prefix_pairing import prefix_pairing
+from core.compare.prefixes import prefix_pairing
 
 SHAPES = {
     "conv1.weight": (64, 3, 7, 7),

@@ -6,9 +6,9 @@ import io
 import torch
 
 from core.checkpoint import open_checkpoint
-from core.compare import compare
-from core.comparison_csv import comparison_csv
-from core.difference import difference
+from core.compare.csv_rows import comparison_csv
+from core.compare.judge import compare
+from core.compare.measure import difference
 
 
 def test_each_tensor_is_a_line_with_its_numbers(tmp_path):

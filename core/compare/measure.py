@@ -4,41 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 
 from core.checkpoint.entries import Nested, Sparse, TensorEntry
+from core.compare.numbers import ALLCLOSE, Numbers, Tolerance
 from core.elements import NUMBERLESS, as_float64, exact_integers, float64_buffer, numbers
 from core.errors import LoupeError
 from core.jobs import Progress
-
-
-@dataclass(frozen=True, slots=True)
-class Numbers:
-    """B minus A, over the elements that are finite in both.
-
-    `max_abs` and `mean_abs` are of the difference, `relative_l2` is its norm over A's norm (inf
-    where A is all zeros and B is not), `cosine` the cosine of the angle between the two (None where
-    one of them is all zeros). `changed` counts elements whose values differ, NaN being equal to
-    NaN; `nan_a` … `inf_b` count what is left out of the rest.
-    """
-
-    count: int
-    max_abs: float
-    mean_abs: float
-    relative_l2: float
-    cosine: float | None
-    changed: int
-    nan_a: int
-    nan_b: int
-    inf_a: int
-    inf_b: int
-
-    @property
-    def changed_share(self) -> float:
-        """Changed elements over all, from 0 to 1."""
-        return self.changed / self.count if self.count else 0.0
 
 
 def comparable(a: TensorEntry | None, b: TensorEntry | None) -> bool:
@@ -54,18 +27,27 @@ def comparable(a: TensorEntry | None, b: TensorEntry | None) -> bool:
     )
 
 
-def difference(a: TensorEntry, b: TensorEntry, progress: Progress | None = None) -> Numbers:
+def difference(
+    a: TensorEntry,
+    b: TensorEntry,
+    tolerance: Tolerance = ALLCLOSE,
+    *,
+    progress: Progress | None = None,
+) -> Numbers:
     """Measure B against A in float64, whatever their dtypes; progress counts elements.
 
     A quantized tensor's numbers are those that its scales give.
     Raises LoupeError where the shapes differ, SourceError where the bytes are gone, Cancelled.
     """
-    ((_, numbers),) = differences([(a, b)], progress)
+    ((_, numbers),) = differences([(a, b)], tolerance, progress=progress)
     return numbers
 
 
 def differences(
-    pairs: Sequence[tuple[TensorEntry, TensorEntry]], progress: Progress | None = None
+    pairs: Sequence[tuple[TensorEntry, TensorEntry]],
+    tolerance: Tolerance = ALLCLOSE,
+    *,
+    progress: Progress | None = None,
 ) -> Iterator[tuple[int, Numbers]]:
     """Yield (index of the pair, its numbers) as each is done; a cancel keeps what was yielded.
 
@@ -80,7 +62,7 @@ def differences(
                 "or is sparse or nested.",
                 "Choose dense tensors that both files hold with the same shape.",
             )
-        sums = _Sums()
+        sums = _Sums(tolerance)
         for x, y in zip(numbers(a), numbers(b), strict=True):
             sums.add(x, y)
             done += x.numel()
@@ -92,11 +74,13 @@ def differences(
 class _Sums:
     """What one pass over a pair gathers."""
 
-    def __init__(self) -> None:
-        self.finite = self.changed = 0
+    def __init__(self, tolerance: Tolerance) -> None:
+        self.tolerance = tolerance
+        self.finite = self.changed = self.outside = self.flips = 0
         self.largest = self.absolute = 0.0
         self.dd = self.aa = self.bb = 0.0
-        self.nan_a = self.nan_b = self.inf_a = self.inf_b = 0
+        self.zeros_a = self.zeros_b = 0
+        self.nan_a = self.nan_b = self.nan_both = self.inf_a = self.inf_b = 0
         self._buffers = [float64_buffer() for _ in range(3)]
 
     def add(self, x: torch.Tensor, y: torch.Tensor) -> None:
@@ -108,16 +92,23 @@ class _Sums:
         if not math.isfinite(absolute):
             a, b, steps = self._leave_out(a, b, steps)
             absolute = float(steps.sum())
-        aa = _square(a)
-        self.aa += aa
+        self.aa += _square(a)
+        self.bb += _square(b)
+        self.zeros_a += _zeros(a, steps.numel())
+        self.zeros_b += _zeros(b, steps.numel())
         if absolute == 0:
-            self.bb += aa
             return
         self.absolute += absolute
-        self.bb += _square(b)
         self.dd += _square(steps)
         self.largest = max(self.largest, float(steps.amax()))
         self.changed += int(torch.count_nonzero(steps))
+        self.outside += int((steps > self._allowed(b, steps.numel())).sum())
+        if a.numel() == steps.numel():
+            self.flips += int((a * b < 0).sum())
+
+    def _allowed(self, b: torch.Tensor, numel: int) -> torch.Tensor:
+        sizes = b.abs() if b.numel() == numel else torch.linalg.vector_norm(b.view(-1, 2), dim=1)
+        return sizes.mul_(self.tolerance.rtol).add_(self.tolerance.atol)
 
     def _leave_out(
         self, a: torch.Tensor, b: torch.Tensor, steps: torch.Tensor
@@ -128,11 +119,13 @@ class _Sums:
         inf_a, inf_b = rows_a.isinf().any(1) & ~nan_a, rows_b.isinf().any(1) & ~nan_b
         self.nan_a += int(nan_a.sum())
         self.nan_b += int(nan_b.sum())
+        self.nan_both += int((nan_a & nan_b).sum())
         self.inf_a += int(inf_a.sum())
         self.inf_b += int(inf_b.sum())
         odd = nan_a | nan_b | inf_a | inf_b
-        alike = (nan_a & nan_b) | (rows_a == rows_b).all(1)
-        self.changed += int((odd & ~alike).sum())
+        unlike = int((odd & ~((nan_a & nan_b) | (rows_a == rows_b).all(1))).sum())
+        self.changed += unlike
+        self.outside += unlike
         self.finite -= int(odd.sum())
         return rows_a[~odd].reshape(-1), rows_b[~odd].reshape(-1), steps[~odd]
 
@@ -143,12 +136,25 @@ class _Sums:
             mean_abs=self.absolute / self.finite if self.finite else 0.0,
             relative_l2=_ratio(math.sqrt(self.dd), math.sqrt(self.aa)),
             cosine=_cosine(self.dd, self.aa, self.bb),
+            norm_a=math.sqrt(self.aa),
+            norm_b=math.sqrt(self.bb),
+            norm_difference=math.sqrt(self.dd),
             changed=self.changed,
+            outside=self.outside,
+            sign_flips=self.flips,
+            zeros_a=self.zeros_a,
+            zeros_b=self.zeros_b,
             nan_a=self.nan_a,
             nan_b=self.nan_b,
+            nan_both=self.nan_both,
             inf_a=self.inf_a,
             inf_b=self.inf_b,
         )
+
+
+def _zeros(values: torch.Tensor, numel: int) -> int:
+    """Elements that are zero; a complex number where both its parts are."""
+    return numel - int(torch.count_nonzero(values.view(numel, -1).any(1) if numel else values))
 
 
 def _subtract(

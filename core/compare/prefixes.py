@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from core.checkpoint.entries import TensorEntry
-from core.comparison import stripped
+from core.compare.words import stripped
 
 MAX_DEPTH = 4
 """Steps of a prefix at most: `_orig_mod.module.model.` has three."""
@@ -20,7 +20,7 @@ MIN_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Pairing:
+class PrefixPairing:
     """Strip these prefixes, and `after` keys pair where `before` did, of at most `total`."""
 
     strip_a: str
@@ -48,7 +48,9 @@ class Pairing:
         return " and ".join(f"`{prefix}` from {side}" for prefix, side in sides if prefix)
 
 
-def prefix_pairing(a: Mapping[str, TensorEntry], b: Mapping[str, TensorEntry]) -> Pairing | None:
+def prefix_pairing(
+    a: Mapping[str, TensorEntry], b: Mapping[str, TensorEntry]
+) -> PrefixPairing | None:
     """The prefixes whose stripping pairs the most keys of equal shape; None where none helps.
 
     Any leading module path that begins a fair share of a side's keys is tried, known wrapper or
@@ -58,7 +60,7 @@ def prefix_pairing(a: Mapping[str, TensorEntry], b: Mapping[str, TensorEntry]) -
     candidates_a, candidates_b = _candidates(a), _candidates(b)
     shapes_a = {prefix: _shapes(a, prefix) for prefix in candidates_a}
     shapes_b = {prefix: _shapes(b, prefix) for prefix in candidates_b}
-    best: Pairing | None = None
+    best: PrefixPairing | None = None
     best_rank = (len(shapes_a[""] & shapes_b[""]), 0)
     for strip_a in candidates_a:
         for strip_b in candidates_b:
@@ -69,7 +71,7 @@ def prefix_pairing(a: Mapping[str, TensorEntry], b: Mapping[str, TensorEntry]) -
             after = len(stripped(a, strip_a).keys() & stripped(b, strip_b).keys())
             if after > before:
                 best_rank = rank
-                best = Pairing(strip_a, strip_b, before, after, min(len(a), len(b)))
+                best = PrefixPairing(strip_a, strip_b, before, after, min(len(a), len(b)))
     return best
 
 

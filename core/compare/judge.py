@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from core.change_sentence import change_sentence
 from core.checkpoint.entries import ITEMSIZES, PACKED, StateDict, TensorEntry
-from core.comparison import Comparison, Evidence, Row, State, stripped
+from core.compare.pairing import pair
+from core.compare.sentence import change_sentence
+from core.compare.tie_notes import tie_notes
+from core.compare.views import cast, castable
+from core.compare.words import Comparison, Evidence, Pair, PairedBy, Pairing, Row, State, stripped
 from core.jobs import Progress
 from core.layouts import STRIDED, arrangement, parts
 
@@ -18,94 +21,117 @@ CHUNK_BYTES = 1 << 20
 def compare(
     a: StateDict,
     b: StateDict,
+    pairing: Pairing | None = None,
     *,
-    strip_a: str = "",
-    strip_b: str = "",
     progress: Progress | None = None,
 ) -> Comparison:
-    """Compare two state_dicts, with a prefix stripped from the keys of each.
+    """Compare two state_dicts; `pairing` is what `pair` found for them, or None to find it here.
 
-    Where both files keep checksums, no tensor is read; else the bytes are, and `progress` counts
-    them. Raises SourceError where they are gone, and Cancelled.
+    Where both files keep checksums, no tensor is read; else the bytes are, and so are those of
+    tensors of which one may be the other in another dtype; `progress` counts them.
+    Raises SourceError where they are gone, and Cancelled.
     """
-    judged = [
-        (key, entry_a, entry_b, *_judge(entry_a, entry_b))
-        for key, entry_a, entry_b in _pairs(a, b, strip_a, strip_b)
-    ]
-    total = sum(
-        entry_a.nbytes
-        for _, entry_a, _, _, evidence in judged
-        if entry_a is not None and evidence is Evidence.BYTES
-    )
+    pairing = pairing or pair(a, b, progress=progress)
+    total = bytes_to_read(pairing)
     done = 0
-    rows = []
-    for key, entry_a, entry_b, known, evidence in judged:
-        state = known
-        if evidence is Evidence.BYTES and entry_a is not None and entry_b is not None:
+    judged: dict[str, Row] = {}
+    for one in pairing.pairs:
+        state, evidence = _judge(one.a, one.b)
+        reads = _to_compare(one)
+        if reads is not None:
             same = True
-            for nbytes, alike in _equal_pieces(entry_a, entry_b):
+            for nbytes, alike in _equal_pieces(*reads):
                 same = same and alike
                 if progress is not None:
-                    progress.report(done + nbytes, total, key)
+                    progress.report(done + nbytes, total, one.key)
                 if not same:
                     break
-            state = State.SAME if same else State.CHANGED
-            done += entry_a.nbytes
-        rows.append(
-            Row(
-                key,
-                entry_a.key if entry_a else None,
-                entry_b.key if entry_b else None,
-                state,
-                evidence,
-                entry_a,
-                entry_b,
-            )
+            if evidence is Evidence.BYTES:
+                state = State.SAME if same else State.CHANGED
+            done += reads[0].nbytes
+            note = _note(one, state, same=same)
+        else:
+            note = _note(one, state, same=state is State.SAME)
+        judged[one.key] = Row(
+            one.key, one.a.key, one.b.key, _told(one, state), evidence, one.a, one.b, one, note
         )
+    rows = _in_order(a, b, pairing, judged)
     counts = Counter(row.state for row in rows)
-    return Comparison(tuple(rows), {state: counts[state] for state in State}, change_sentence(rows))
-
-
-def bytes_to_read(a: StateDict, b: StateDict, *, strip_a: str = "", strip_b: str = "") -> int:
-    """The bytes of A that a comparison would read at most, and as many of B; 0: it is instant."""
-    return sum(
-        entry_a.nbytes
-        for _, entry_a, entry_b in _pairs(a, b, strip_a, strip_b)
-        if entry_a is not None and _judge(entry_a, entry_b)[1] is Evidence.BYTES
+    return Comparison(
+        tuple(rows),
+        {state: counts[state] for state in State},
+        change_sentence(rows),
+        pairing,
+        tie_notes(a, b, pairing),
     )
 
 
-_Pair = tuple[str, TensorEntry | None, TensorEntry | None]
+def bytes_to_read(pairing: Pairing) -> int:
+    """The bytes of A that a comparison would read at most, and as many of B; 0: it is instant."""
+    return sum(reads[0].nbytes for one in pairing.pairs if (reads := _to_compare(one)) is not None)
 
 
-def _pairs(a: StateDict, b: StateDict, strip_a: str, strip_b: str) -> list[_Pair]:
+def _to_compare(one: Pair) -> tuple[TensorEntry, TensorEntry] | None:
+    """The two whose bytes must be read: as they are, or the wider one cast to the narrower."""
+    state, evidence = _judge(one.a, one.b)
+    if evidence is Evidence.BYTES:
+        return one.a, one.b
+    if state is not State.RECAST or not (one.a.numel and castable(one.a) and castable(one.b)):
+        return None
+    if ITEMSIZES[one.a.dtype] < ITEMSIZES[one.b.dtype]:
+        return one.a, cast(one.b, one.a.dtype)
+    return cast(one.a, one.b.dtype), one.b
+
+
+def _told(one: Pair, state: State) -> State:
+    """The state as it is shown: the same elements elsewhere are renamed, or reshaped."""
+    if state is not State.SAME or one.by in (PairedBy.NAME, PairedBy.PREFIX):
+        return State.RESHAPED if state is State.SAME and (one.view_a or one.view_b) else state
+    return State.RENAMED
+
+
+def _note(one: Pair, state: State, *, same: bool) -> str:
+    views = " and ".join(
+        f"{view} of {side}" for view, side in ((one.view_a, "A"), (one.view_b, "B")) if view
+    )
+    told = [f"compared with {views}"] if views else []
+    if state is State.RECAST and castable(one.a) and castable(one.b):
+        narrow = min((one.b, one.a), key=lambda entry: ITEMSIZES[entry.dtype])
+        told.append(f"{'equal' if same else 'not equal'} after a cast to {narrow.dtype}")
+    return "; ".join(told)
+
+
+def _in_order(a: StateDict, b: StateDict, pairing: Pairing, judged: Mapping[str, Row]) -> list[Row]:
     """A's order; a tensor of B alone follows the one that it follows in B."""
-    in_a, in_b = stripped(a, strip_a), stripped(b, strip_b)
-    after: dict[str | None, list[str]] = {}
+    of_a: dict[str, list[Row]] = {}
+    for one in pairing.pairs:
+        of_a.setdefault(one.a.key, []).append(judged[one.key])
+    paired_b = {one.b.key for one in pairing.pairs}
+    short_a = {entry.key: short for short, entry in stripped(a, pairing.strip_a).items()}
+    short_b = {entry.key: short for short, entry in stripped(b, pairing.strip_b).items()}
+    taken = {*judged, *(short for key, short in short_a.items() if key not in of_a)}
+    after: dict[str | None, list[Row]] = {}
     last = None
-    for key in in_b:
-        if key in in_a:
+    for key, entry in b.items():
+        if key in paired_b:
             last = key
         else:
-            after.setdefault(last, []).append(key)
-    if last is None:
-        return [
-            *((key, entry, None) for key, entry in in_a.items()),
-            *((key, None, entry) for key, entry in in_b.items()),
-        ]
-    pairs: list[_Pair] = [(key, None, in_b[key]) for key in after.get(None, ())]
-    for key, entry in in_a.items():
-        pairs.append((key, entry, in_b.get(key)))
-        pairs.extend((own, None, in_b[own]) for own in after.get(key, ()))
-    return pairs
+            short = short_b[key] if short_b[key] not in taken else f"{short_b[key]} (B)"
+            row = Row(short, None, key, State.ONLY_B, Evidence.KEY, None, entry)
+            after.setdefault(last, []).append(row)
+    rows = after.pop(None, []) if pairing.pairs else []
+    for key, entry in a.items():
+        own = [Row(short_a[key], key, None, State.ONLY_A, Evidence.KEY, entry, None)]
+        for row in of_a.get(key, own):
+            rows.append(row)
+            rows.extend(after.pop(row.key_b, []) if row.key_b is not None else [])
+    for rest in after.values():
+        rows.extend(rest)
+    return rows
 
 
-def _judge(a: TensorEntry | None, b: TensorEntry | None) -> tuple[State, Evidence]:
-    """State and evidence as far as the keys tell; where the bytes must, the state is open."""
-    if a is None:
-        return State.ONLY_B, Evidence.KEY
-    if b is None:
-        return State.ONLY_A, Evidence.KEY
+def _judge(a: TensorEntry, b: TensorEntry) -> tuple[State, Evidence]:
+    """State and evidence as far as the contents tell; where the bytes must, the state is open."""
     if a.form is None and b.form is None:
         return _judge_strided(a, b)
     if a.shape != b.shape:

@@ -7,8 +7,8 @@ import io
 from collections.abc import Iterable, Mapping
 
 from core.checkpoint.entries import TensorEntry
-from core.comparison import Row
-from core.difference import Numbers
+from core.compare.numbers import Numbers
+from core.compare.words import Row
 
 COLUMNS = (
     "key",

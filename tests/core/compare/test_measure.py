@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core.checkpoint import open_checkpoint
-from core.difference import comparable, difference, differences
+from core.compare.measure import comparable, difference, differences
 from core.errors import LoupeError
 from core.jobs import Cancelled, Progress
 from tests.core.odd_tensors import ODD
@@ -139,7 +139,7 @@ def test_a_cancel_keeps_the_rows_that_are_done(saved):
     done = {}
 
     def take():
-        for index, numbers in differences(pairs, progress):
+        for index, numbers in differences(pairs, progress=progress):
             done[index] = numbers
             if index == 1:
                 progress.cancel()

@@ -9,8 +9,9 @@ from safetensors.torch import save_file
 from torchvision.models import resnet18
 
 from core.checkpoint import StateDict, open_checkpoint
-from core.compare import bytes_to_read, compare
-from core.comparison import Evidence, State
+from core.compare.judge import bytes_to_read, compare
+from core.compare.pairing import pair
+from core.compare.words import Choices, Evidence, State
 from core.jobs import Cancelled, Progress
 from tests.core.odd_tensors import ODD, in_pieces, turn_round
 
@@ -80,13 +81,13 @@ def test_files_of_different_formats_are_compared_by_their_bytes(weights, saved):
 def test_equal_files_are_said_to_be_identical(weights, saved):
     found = compare(saved(weights), saved(weights))
     assert found.sentence == "Identical: all 122 tensors have the same bytes."
-    assert bytes_to_read(saved(weights), saved(weights)) == 0
+    assert bytes_to_read(pair(saved(weights), saved(weights))) == 0
 
 
 def test_one_file_against_itself_reads_nothing(weights, saved):
     a = saved(weights, _use_new_zipfile_serialization=False)
     assert {row.evidence for row in compare(a, a).rows} == {Evidence.RECORD}
-    assert bytes_to_read(a, a) == 0
+    assert bytes_to_read(pair(a, a)) == 0
 
 
 def test_every_tensor_changed_is_said_so(weights, saved):
@@ -183,7 +184,7 @@ def test_nothing_in_common_is_said_with_both_counts(saved):
 
 def test_stripping_a_prefix_pairs_the_keys(weights, saved):
     wrapped = {f"module.{key}": value for key, value in weights.items()}
-    found = compare(saved(wrapped), saved(weights), strip_a="module.")
+    found = compare(saved(wrapped), saved(weights))
     assert found.counts[State.SAME] == 122
     row = found.rows[0]
     assert (row.key, row.key_a, row.key_b) == ("conv1.weight", "module.conv1.weight", row.key)
@@ -191,7 +192,8 @@ def test_stripping_a_prefix_pairs_the_keys(weights, saved):
 
 def test_a_stripped_key_never_takes_the_place_of_another(saved):
     both = saved({"module.w": torch.ones(2), "w": torch.zeros(2)})
-    found = compare(both, saved({"w": torch.zeros(2)}), strip_a="module.")
+    alone = saved({"w": torch.zeros(2)})
+    found = compare(both, alone, pair(both, alone, Choices(strip=("module.", ""))))
     assert {row.key: row.state for row in found.rows} == {
         "module.w": State.ONLY_A,
         "w": State.SAME,
@@ -262,7 +264,7 @@ def test_progress_counts_the_bytes_and_a_cancel_stops_it(weights, saved):
     a, b = saved(weights, **legacy), saved(changed(weights, "layer4."), **legacy)
     progress = Progress()
     compare(a, b, progress=progress)
-    assert progress.total == bytes_to_read(a, b) == a.nbytes
+    assert progress.total == bytes_to_read(pair(a, b)) == a.nbytes
     progress.cancel()
     with pytest.raises(Cancelled):
         compare(a, b, progress=progress)
@@ -356,7 +358,7 @@ def test_the_same_pieces_are_told_by_their_checksums(saved):
     for other, state in ((b, State.SAME), (c, State.CHANGED)):
         row = compare(a, other).rows[0]
         assert (row.state, row.evidence) == (state, Evidence.CHECKSUM)
-    assert bytes_to_read(a, b) == bytes_to_read(a, c) == 0
+    assert bytes_to_read(pair(a, b)) == bytes_to_read(pair(a, c)) == 0
 
 
 def test_a_tensor_in_pieces_and_a_whole_one_are_compared_by_their_values(saved):
