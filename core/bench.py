@@ -8,11 +8,13 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from core.compare.choices import choices_from_json, choices_to_json
+from core.compare.words import NO_CHOICES, Choices
 from core.errors import FixError
 from core.fixes import Recipe, recipe_from_json, recipe_to_json
 
-MAX_RECIPE = 64 << 10
-"""Bytes of a recipe that a link may unpack to."""
+MAX_UNPACKED = 64 << 10
+"""Bytes of a recipe, or of choices, that a link may unpack to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +36,29 @@ class SlotState:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Both slots."""
+    """Both slots, and what was decided about the pairing of their tensors."""
 
     a: SlotState = field(default_factory=SlotState)
     b: SlotState = field(default_factory=SlotState)
+    pairing: Choices = NO_CHOICES
 
 
 def bench_to_query(bench: Bench) -> dict[str, str]:
     """The parameters of a link; what is at its default is left out."""
-    return {
+    query = {
         f"{slot}{name}": text
         for slot, state in (("a", bench.a), ("b", bench.b))
         for name, text in _to_texts(state).items()
     }
+    if bench.pairing != NO_CHOICES and bench.a.file and bench.b.file:
+        query["pairing"] = _pack(choices_to_json(bench.pairing))
+    return query
 
 
 def bench_from_query(query: Mapping[str, str]) -> Bench:
     """The bench of a link; what cannot be read in it is left at its default."""
-    return Bench(_from_query(query, "a"), _from_query(query, "b"))
+    a, b = _from_query(query, "a"), _from_query(query, "b")
+    return Bench(a, b, _choices(query.get("pairing", "")) if a.file and b.file else NO_CHOICES)
 
 
 def _to_texts(state: SlotState) -> dict[str, str]:
@@ -63,7 +70,7 @@ def _to_texts(state: SlotState) -> dict[str, str]:
     if state.architecture is not None:
         texts["_arch"] = state.architecture
     if state.recipe.steps:
-        texts["_recipe"] = _pack(state.recipe)
+        texts["_recipe"] = _pack(recipe_to_json(state.recipe))
     if state.device != "cpu":
         texts["_device"] = state.device
     if state.dtype is not None:
@@ -81,22 +88,32 @@ def _from_query(query: Mapping[str, str], slot: str) -> SlotState:
         file=file,
         state_dict=query.get(f"{slot}_state_dict"),
         architecture=query.get(f"{slot}_arch"),
-        recipe=_unpack(query.get(f"{slot}_recipe", "")),
+        recipe=_recipe(query.get(f"{slot}_recipe", "")),
         device=query.get(f"{slot}_device", "cpu"),
         dtype=query.get(f"{slot}_dtype"),
         strict=f"{slot}_partial" not in query,
     )
 
 
-def _pack(recipe: Recipe) -> str:
-    text = json.dumps(recipe_to_json(recipe), separators=(",", ":")).encode()
+def _recipe(packed: str) -> Recipe:
+    try:
+        return recipe_from_json(_unpack(packed))
+    except (ValueError, zlib.error, FixError, RecursionError):
+        return Recipe()
+
+
+def _choices(packed: str) -> Choices:
+    try:
+        return choices_from_json(_unpack(packed))
+    except (ValueError, zlib.error, RecursionError):
+        return NO_CHOICES
+
+
+def _pack(value: object) -> str:
+    text = json.dumps(value, separators=(",", ":")).encode()
     return base64.urlsafe_b64encode(zlib.compress(text, 9)).decode().rstrip("=")
 
 
-def _unpack(packed: str) -> Recipe:
-    try:
-        raw = base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4))
-        text = zlib.decompressobj().decompress(raw, MAX_RECIPE)
-        return recipe_from_json(json.loads(text))
-    except (ValueError, zlib.error, FixError, RecursionError):
-        return Recipe()
+def _unpack(packed: str) -> object:
+    raw = base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4))
+    return json.loads(zlib.decompressobj().decompress(raw, MAX_UNPACKED))

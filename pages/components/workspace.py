@@ -9,6 +9,8 @@ import streamlit as st
 
 from core.bench import Bench, SlotState, bench_from_query, bench_to_query
 from core.checkpoint import Checkpoint, StateDict
+from core.compare.choices import swapped
+from core.compare.words import NO_CHOICES, Choices
 from core.errors import CheckpointError, LoupeError
 from pages.components.resources import open_file, settings
 
@@ -46,7 +48,12 @@ class Workspace:
 
     def swap(self) -> None:
         """A becomes B, and B becomes A."""
-        st.session_state[_KEY] = Bench(self.bench.b, self.bench.a)
+        bench = self.bench
+        st.session_state[_KEY] = Bench(bench.b, bench.a, swapped(bench.pairing))
+
+    def decide(self, choices: Choices) -> None:
+        """Keep what a person decided about the pairing of A's tensors with B's."""
+        st.session_state[_KEY] = replace(self.bench, pairing=choices)
 
     def checkpoint(self, slot: str) -> Checkpoint | None:
         """The slot's open file; None where it has none, or one that cannot be read."""
@@ -72,7 +79,9 @@ class Workspace:
             return checkpoint.state_dict()
 
     def _put(self, slot: str, state: SlotState) -> None:
-        bench = self.bench
+        bench, before = self.bench, self.slot(slot)
+        if (state.file, state.state_dict) != (before.file, before.state_dict):
+            bench = replace(bench, pairing=NO_CHOICES)
         st.session_state[_KEY] = replace(bench, a=state) if slot == "A" else replace(bench, b=state)
 
 
@@ -93,4 +102,5 @@ def _first_bench() -> Bench:
     if linked != Bench():
         return linked
     named = [SlotState(file=f"bench:{number}") for number in range(len(settings().bench))]
-    return Bench(*named[:2])
+    a, b = [*named, SlotState(), SlotState()][:2]
+    return Bench(a, b)

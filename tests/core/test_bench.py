@@ -1,6 +1,9 @@
 """A link holds the whole bench, and a broken link does no harm."""
 
+from dataclasses import replace
+
 from core.bench import Bench, SlotState, bench_from_query, bench_to_query
+from core.compare.words import NO_CHOICES, Choices
 from core.fixes import AddPrefix, Drop, Recipe, Step, StripPrefix
 
 FULL = Bench(
@@ -18,7 +21,14 @@ FULL = Bench(
 
 
 def test_a_bench_comes_back_from_its_link() -> None:
-    for bench in (Bench(), FULL, Bench(b=FULL.a), Bench(a=SlotState(file="root:0/a b/c.pth"))):
+    decided = replace(FULL, pairing=Choices((("w", "é"),), (("x", "y"),), ("module.", "")))
+    for bench in (
+        Bench(),
+        FULL,
+        decided,
+        Bench(b=FULL.a),
+        Bench(a=SlotState(file="root:0/a b/c.pth")),
+    ):
         assert bench_from_query(bench_to_query(bench)) == bench
 
 
@@ -30,6 +40,12 @@ def test_a_broken_recipe_in_a_link_is_left_out() -> None:
     for broken in ("%%%", "AAAA", "x" * 5000):
         found = bench_from_query({"a": "sample:early", "a_recipe": broken})
         assert found.a == SlotState(file="sample:early")
+
+
+def test_broken_choices_in_a_link_are_left_out() -> None:
+    for broken in ("%%%", "AAAA", "x" * 5000):
+        found = bench_from_query({"a": "sample:early", "b": "sample:final", "pairing": broken})
+        assert found.pairing == NO_CHOICES
 
 
 def test_a_recipe_that_unpacks_to_more_than_its_bound_is_left_out() -> None:
