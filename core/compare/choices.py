@@ -31,6 +31,16 @@ def reject(choices: Choices, key_a: str, key_b: str) -> Choices:
     )
 
 
+def forget(choices: Choices, key_a: str, key_b: str) -> Choices:
+    """As if nobody had decided on the two."""
+    pair = (key_a, key_b)
+    return replace(
+        choices,
+        accepted=tuple(one for one in choices.accepted if one != pair),
+        rejected=tuple(one for one in choices.rejected if one != pair),
+    )
+
+
 def swapped(choices: Choices) -> Choices:
     """The same decisions once A is B, and B is A."""
     return Choices(
