@@ -32,28 +32,38 @@ def compare(
     Raises SourceError where they are gone, and Cancelled.
     """
     pairing = pairing or pair(a, b, progress=progress)
-    total = bytes_to_read(pairing)
+    found = [(one, *_judge(one.a, one.b)) for one in pairing.pairs]
+    reads = {
+        one.key: two
+        for one, state, evidence in found
+        if (two := _to_compare(one, state, evidence)) is not None
+    }
+    total = sum(two[0].nbytes for two in reads.values())
     done = 0
     judged: dict[str, Row] = {}
-    for one in pairing.pairs:
-        state, evidence = _judge(one.a, one.b)
-        reads = _to_compare(one)
-        if reads is not None:
+    for one, known, evidence in found:
+        same = known is State.SAME
+        if one.key in reads:
             same = True
-            for nbytes, alike in _equal_pieces(*reads):
+            for nbytes, alike in _equal_pieces(*reads[one.key]):
                 same = same and alike
                 if progress is not None:
                     progress.report(done + nbytes, total, one.key)
                 if not same:
                     break
-            if evidence is Evidence.BYTES:
-                state = State.SAME if same else State.CHANGED
-            done += reads[0].nbytes
-            note = _note(one, state, same=same)
-        else:
-            note = _note(one, state, same=state is State.SAME)
+            done += reads[one.key][0].nbytes
+        by_bytes = State.SAME if same else State.CHANGED
+        state = by_bytes if evidence is Evidence.BYTES else known
         judged[one.key] = Row(
-            one.key, one.a.key, one.b.key, _told(one, state), evidence, one.a, one.b, one, note
+            one.key,
+            one.a.key,
+            one.b.key,
+            _told(one, state),
+            evidence,
+            one.a,
+            one.b,
+            one,
+            _note(one, state, same=same),
         )
     rows = _in_order(a, b, pairing, judged)
     counts = Counter(row.state for row in rows)
@@ -68,12 +78,17 @@ def compare(
 
 def bytes_to_read(pairing: Pairing) -> int:
     """The bytes of A that a comparison would read at most, and as many of B; 0: it is instant."""
-    return sum(reads[0].nbytes for one in pairing.pairs if (reads := _to_compare(one)) is not None)
+    return sum(
+        two[0].nbytes
+        for one in pairing.pairs
+        if (two := _to_compare(one, *_judge(one.a, one.b))) is not None
+    )
 
 
-def _to_compare(one: Pair) -> tuple[TensorEntry, TensorEntry] | None:
+def _to_compare(
+    one: Pair, state: State, evidence: Evidence
+) -> tuple[TensorEntry, TensorEntry] | None:
     """The two whose bytes must be read: as they are, or the wider one cast to the narrower."""
-    state, evidence = _judge(one.a, one.b)
     if evidence is Evidence.BYTES:
         return one.a, one.b
     if state is not State.RECAST or not (one.a.numel and castable(one.a) and castable(one.b)):
