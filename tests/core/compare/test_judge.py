@@ -138,6 +138,33 @@ def test_half_precision_is_recast_not_changed(weights, saved):
     )
 
 
+@pytest.mark.parametrize(
+    ("wide", "narrow"),
+    [("float32", "float16"), ("float32", "bfloat16"), ("float64", "float32"), ("int64", "int16")],
+)
+def test_a_cast_is_told_from_a_change_by_the_bytes_whichever_side_is_wider(saved, wide, narrow):
+    values = (torch.randn(500) * 100).to(getattr(torch, wide))
+    cast = values.to(getattr(torch, narrow))
+    other = cast.clone()
+    other[77] += 1
+    for key, given in {"equal": cast, "not equal": other}.items():
+        for first, second in ((values, given), (given, values)):
+            (row,) = compare(saved({"w": first}), saved({"w": second})).rows
+            assert (row.state, row.evidence) == (State.RECAST, Evidence.DTYPE)
+            assert row.note == f"{key} after a cast to {narrow}"
+
+
+def test_a_cast_to_a_dtype_as_wide_is_checked_in_b_s_dtype(saved):
+    values = torch.randn(50).half()
+    (row,) = compare(saved({"w": values}), saved({"w": values.bfloat16()})).rows
+    assert row.note == "equal after a cast to bfloat16"
+
+
+def test_the_bytes_of_recast_tensors_count_as_to_be_read(saved):
+    a, b = saved({"w": torch.randn(50)}), saved({"w": torch.randn(50).half()})
+    assert bytes_to_read(pair(a, b)) == 100
+
+
 def test_tensors_of_one_side_only_stand_where_their_file_has_them(saved):
     a = saved(OrderedDict(first=torch.ones(2), last=torch.ones(3)))
     b = saved(OrderedDict(new=torch.ones(1), first=torch.ones(2), added=torch.ones(4)))
