@@ -114,8 +114,8 @@ def test_a_head_of_another_size_is_reshaped_and_told_in_classes(weights, saved):
     states = {row.key: row.state for row in found.rows if row.state is not State.SAME}
     assert states == {"fc.weight": State.RESHAPED, "fc.bias": State.RESHAPED}
     assert found.sentence == (
-        "The head went from 1000 to 10 classes: fc.weight, fc.bias reshaped; "
-        "the other 120 tensors are the same."
+        "B is A with another head, from 1\u202f000 to 10 classes: fc.weight and fc.bias have "
+        "another shape; the other 120 tensors are the same."
     )
 
 
@@ -134,7 +134,8 @@ def test_half_precision_is_recast_not_changed(weights, saved):
     assert found.counts[State.RECAST] == len(floats)
     assert {row.evidence for row in found.rows} == {Evidence.DTYPE}
     assert found.sentence == (
-        "Same names and shapes, all 102 tensors recast from float32 to float16."
+        "The same weights in another dtype: all 102 tensors recast from float32 to float16, equal "
+        "after a cast."
     )
 
 
@@ -197,7 +198,7 @@ def test_changes_of_several_kinds_are_told_one_by_one(weights, saved):
     mixed |= {"fc.weight": torch.zeros(10, 512), "fc.bias": torch.zeros(10)}
     assert compare(saved(weights), saved(mixed)).sentence == (
         "B differs from A in 6 of 122 tensors, all in conv1, layer3.1.conv2, layer4.1 and fc; "
-        "the head went from 1000 to 10 classes: fc.weight, fc.bias reshaped; "
+        "the head went from 1\u202f000 to 10 classes (fc.weight and fc.bias reshaped); "
         "1 tensor recast from float32 to float16."
     )
 

@@ -1,0 +1,62 @@
+"""Where in a network some of its tensors lie, in a few words."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from core.compare.amounts import count
+
+MAX_PARTS = 4
+"""Modules named at most."""
+
+
+def place(keys: Collection[str], every: Collection[str]) -> str:
+    """How a sentence goes on to say where `keys` lie: few, precise module names, or how many."""
+    if len(keys) == len(every):
+        return ""
+    if len(keys) == 1:
+        return f": {next(iter(keys))}"
+    changed, total = dict.fromkeys(keys), list(every)
+    parts = [""]
+    while True:
+        for index, part in enumerate(parts):
+            below = _children(part, changed)
+            if len(parts) - 1 + len(below) > MAX_PARTS or part in changed:
+                continue
+            if part and _whole(part, changed, total):
+                continue
+            parts[index : index + 1] = below
+            break
+        else:
+            break
+    if len(parts) == 1 and all(_lies_in(key, parts[0]) for key in total):
+        steps, most = len(_children(parts[0], changed)), len(_children(parts[0], total))
+        return (
+            f", in all {count(most)} modules"
+            if steps == most
+            else (f", in {count(steps)} of {count(most)} modules")
+        )
+    named = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
+    return f": {named}" if all(part in changed for part in parts) else f", all in {named}"
+
+
+def _whole(part: str, changed: Collection[str], total: Collection[str]) -> bool:
+    """Whether naming what is below would leave nothing out: all of it, or each part of it."""
+    steps = _children(part, changed)
+    inside = [key for key in total if _lies_in(key, part)]
+    return 1 < len(steps) == len(_children(part, inside)) or all(key in changed for key in inside)
+
+
+def _lies_in(key: str, part: str) -> bool:
+    return not part or key.startswith(part + ".")
+
+
+def _children(part: str, keys: Collection[str]) -> list[str]:
+    """The names one step below `part`, in order, under which keys lie."""
+    prefix = part + "." if part else ""
+    steps = {
+        prefix + key[len(prefix) :].partition(".")[0]: None
+        for key in keys
+        if key.startswith(prefix)
+    }
+    return list(steps)
