@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from core.checkpoint.entries import TensorEntry
 from core.compare.numbers import Numbers
-from core.compare.words import Row
+from core.compare.words import Pair, Row
 
 COLUMNS = (
     "key",
@@ -21,11 +21,20 @@ COLUMNS = (
     "dtype_a",
     "dtype_b",
     "parameters",
+    "pair",
+    "confidence",
+    "why",
+    "view_a",
+    "view_b",
+    "note",
     "max_abs",
     "mean_abs",
     "relative_l2",
     "cosine",
     "changed_elements",
+    "changed_share",
+    "outside_tolerance",
+    "sign_flips",
     "nan_a",
     "nan_b",
     "inf_a",
@@ -54,6 +63,8 @@ def comparison_csv(rows: Iterable[Row], numbers: Mapping[str, Numbers]) -> str:
                 *(_shape(each) for each in (row.a, row.b)),
                 *(each.dtype if each else "" for each in (row.a, row.b)),
                 entry.numel if entry else "",
+                *_pair(row.pair),
+                _plain(row.note),
                 *_numbers(numbers.get(row.key)),
             ]
         )
@@ -68,15 +79,24 @@ def _shape(entry: TensorEntry | None) -> str:
     return "x".join(str(length) for length in entry.shape) if entry else ""
 
 
+def _pair(pair: Pair | None) -> list[float | str]:
+    if pair is None:
+        return [""] * 5
+    return [pair.by, pair.confidence, *map(_plain, (pair.why, pair.view_a, pair.view_b))]
+
+
 def _numbers(found: Numbers | None) -> list[float | int | str]:
     if found is None:
-        return [""] * 9
+        return [""] * 12
     return [
         found.max_abs,
         found.mean_abs,
         found.relative_l2,
         "" if found.cosine is None else found.cosine,
         found.changed,
+        found.changed_share,
+        found.outside,
+        found.sign_flips,
         found.nan_a,
         found.nan_b,
         found.inf_a,

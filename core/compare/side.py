@@ -1,0 +1,54 @@
+"""The facts of one of the two files of a comparison."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.checkpoint import Checkpoint, StateDict
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What A or B is: its name, its format in words, its bytes, and which state_dict is compared.
+
+    `state_dict` is its path (`""`: the file itself), `tensors` and `parameters` count in it, and
+    `others` are the paths of those that are left out. `files` is 0 for what is no file at all.
+    """
+
+    name: str
+    format: str
+    size: int
+    files: int
+    torch_version: str | None
+    state_dict: str
+    tensors: int
+    parameters: int
+    others: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def side(checkpoint: Checkpoint, state_dict: StateDict) -> Side:
+    """The facts of a checkpoint of which `state_dict` is compared."""
+    return Side(
+        name=checkpoint.name,
+        format=checkpoint.format_title,
+        size=checkpoint.size,
+        files=checkpoint.files,
+        torch_version=checkpoint.torch_version,
+        state_dict=state_dict.path,
+        tensors=len(state_dict),
+        parameters=state_dict.numel,
+        others=tuple(path for path in checkpoint.state_dicts if path != state_dict.path),
+        notes=checkpoint.notes,
+    )
+
+
+NOTHING = Side(os.devnull, "nothing", 0, 0, None, "", 0, 0)
+"""What git gives in place of a file that was added or deleted: no file, no tensor."""
+
+
+def is_nothing(path: Path) -> bool:
+    """Whether the path is the null device."""
+    return os.path.realpath(path) == os.devnull
