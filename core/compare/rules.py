@@ -61,6 +61,9 @@ HEADS = frozenset(
 AVERAGES = frozenset(["average", "averaged", "averager", "ema", "shadow", "swa"])
 """Words in the path of a state_dict or at the head of its keys that name an average of steps."""
 
+ADAPTERS = ("lora_", "adapter", "hada_w", "lokr_w", "ia3_l")
+"""What stands in the keys of adapters (peft/tuners: lora, loha, lokr, ia3)"""
+
 OPTIMIZER_STATE = frozenset(
     (
         *("acc_delta", "exp_avg", "exp_avg_sq", "exp_inf", "grad_avg", "max_exp_avg_sq"),
@@ -132,6 +135,25 @@ def _views(row: Row) -> str:
     return f"{row.pair.view_a} {row.pair.view_b}" if row.pair else ""
 
 
+def adapted(facts: Facts) -> Told | None:
+    """All of A is there, and adapters beside it."""
+    keys = [row.key for row in facts.only_b]
+    if facts.differing or facts.only_a or not keys or not all(map(is_adapter, keys)):
+        return None
+    name = "LoRA adapters" if all("lora_" in key for key in keys) else "adapters"
+    where = place(keys, [row.key for row in facts.rows])
+    total = len(facts.shared)
+    return Kind.ADAPTED, (
+        f"B is A with {name}: {tensors_(len(keys))} only in B{where}; {all_tensors(total)} in "
+        f"common {are(total)} the same."
+    )
+
+
+def is_adapter(key: str) -> bool:
+    """Whether a tensor belongs to an adapter beside the weights, as peft names them."""
+    return any(mark in key for mark in ADAPTERS)
+
+
 def batch_norm(facts: Facts) -> Told | None:
     """Running means and variances changed, and no weight."""
     if not facts.statistics or len(facts.statistics) < len(facts.differing):
@@ -139,19 +161,22 @@ def batch_norm(facts: Facts) -> Told | None:
     share = f"{count(len(facts.statistics))} of {tensors_(len(facts.shared))}"
     return Kind.BATCH_NORM, (
         f"Only the BatchNorm statistics changed ({share}), as after forward passes in train "
-        f"mode{_batches(facts)}."
+        f"mode{_told(_batches(facts))}."
     )
 
 
-def _batches(facts: Facts) -> str:
-    """How much further BatchNorm counted its batches, where all agree on it."""
+def _batches(facts: Facts) -> int | None:
+    """How many batches more BatchNorm counted in B, where all its counters agree."""
     counters = [row for row in facts.shared if row.key.endswith("num_batches_tracked")]
-    steps = {_step(facts.numbers.get(row.key)) for row in counters}
-    step = steps.pop() if len(steps) == 1 else None
+    steps = {0 if row in facts.same else _step(facts.numbers.get(row.key)) for row in counters}
+    return steps.pop() if len(steps) == 1 else None
+
+
+def _told(step: int | None) -> str:
     if not step:
         return ""
-    more = f"{count(abs(step))} {'more' if step > 0 else 'fewer'}"
-    return f", {more} {'batch' if abs(step) == 1 else 'batches'} by its own count"
+    amount = f"{count(abs(step))} {'more' if step > 0 else 'fewer'}"
+    return f"; BatchNorm counted {amount} {'batch' if abs(step) == 1 else 'batches'}"
 
 
 def _step(numbers: Numbers | None) -> int | None:
@@ -210,7 +235,9 @@ def quantized(facts: Facts) -> Told | None:
         first = f"{whose} holds quantized tensors where {other} holds floats"
         return Kind.QUANTIZED, f"{first}: {of}, to {listed(dtypes)}{_besides(facts, rows)}."
     if off.relative_l2 > 0.2:
-        first = f"{whose} is quantized to {listed(dtypes)}, and is not {other} rounded"
+        first = f"{whose} is quantized to {listed(dtypes)}, from other weights than {other}'s"
+        if any(is_statistic(row) for row in (*facts.only_a, *facts.only_b)):
+            first += " (as where BatchNorm is folded into them)"
     else:
         first = f"{whose} is {other} quantized to {listed(dtypes)}"
     return Kind.QUANTIZED, (
@@ -225,24 +252,25 @@ def _besides(facts: Facts, rows: Sequence[Row]) -> str:
 
 
 def _partly_quantized(facts: Facts) -> Told | None:
-    """Quantized tensors stand in one file only, beside others that both have."""
-    for whose, other, own, others in (
-        ("B", "A", facts.only_b, facts.only_a),
-        ("A", "B", facts.only_a, facts.only_b),
+    """Quantized tensors stand in one file only, beside others that both have.
+
+    A quantized linear layer keeps its weight under `_packed_params`
+    (torch/ao/nn/quantized/modules/linear.py).
+    """
+    for whose, own, others in (
+        ("B", facts.only_b, facts.only_a),
+        ("A", facts.only_a, facts.only_b),
     ):
         found = [row for row in own if _is_quantized(row.a or row.b)]
-        if found and not any(_is_quantized(row.a or row.b) for row in others):
-            dtypes = sorted({entry.dtype for row in found if (entry := row.a or row.b)})
-            named = listed([row.key for row in found])
-            rest = told_by_states(facts) if facts.differing else ""
-            if not rest:
-                total = len(facts.shared)
-                rest = f"{all_tensors(total)} in common {are(total)} the same."
-                rest = rest[:1].upper() + rest[1:]
-            return Kind.QUANTIZED, (
-                f"{whose} is quantized to {listed(dtypes)} in {tensors_(len(found))} that {other} "
-                f"does not hold: {named}. {rest}"
-            )
+        if not found or any(_is_quantized(row.a or row.b) for row in others):
+            continue
+        dtypes = sorted({entry.dtype for row in found if (entry := row.a or row.b)})
+        named = listed([row.key.partition("._packed_params")[0] for row in found])
+        total = len(facts.shared)
+        rest = f"{all_tensors(total)} in common {are(total)} the same"
+        if facts.differing:
+            rest = f"{count(len(facts.differing))} of {tensors_(total)} in common changed"
+        return Kind.QUANTIZED, f"{whose} is quantized to {listed(dtypes)} in {named}; {rest}."
     return None
 
 
@@ -260,6 +288,8 @@ def numerically_same(facts: Facts) -> Told | None:
         return Kind.NUMERICALLY_SAME, (
             f"Numerically the same: {of} {have(len(measured))} other bytes for the same values."
         )
+    if len(measured) == len(facts.shared):
+        of = all_tensors(len(measured))
     largest = max(n.max_abs for n in measured)
     return Kind.NUMERICALLY_SAME, (
         f"Numerically the same: {of} {'differs' if len(measured) == 1 else 'differ'}, each element "
@@ -283,7 +313,7 @@ def pruned(facts: Facts) -> Told | None:
     elif many == len(facts.shared):
         of = f"of {all_tensors(many)}"
     else:
-        of = f"of {tensors_(many)}{where}{',' if where else ''}"
+        of = f"of {tensors_(many)}{where.replace(', all in', ' in')}"
     same = len(facts.same)
     rest = (
         f"; the other {tensors_(same)} {are(same)} the same" if same else ", and no other changed"
@@ -298,18 +328,28 @@ def _only_zeroed(n: Numbers) -> bool:
 
 def _masked(facts: Facts) -> Told | None:
     """torch.nn.utils.prune keeps a weight as `weight_orig` beside a `weight_mask`."""
-    if facts.differing or facts.only_a or not facts.only_b:
+    held = {row.key_b for row in (*facts.shared, *facts.only_b)}
+    masks = [
+        key.removesuffix("_mask")
+        for row in facts.only_b
+        if (key := row.key_b or "").endswith("_mask") and f"{key[:-5]}_orig" in held
+    ]
+    others = [row for row in facts.only_b if _unmasked(row.key_b) not in masks]
+    if not masks or others or facts.differing:
         return None
-    masks = [key.removesuffix("_mask") for row in facts.only_b if (key := row.key_b or "")]
-    held = {row.key_b for row in facts.shared}
-    if not all(f"{name}_orig" in held for name in masks):
+    if any(row.key_a not in masks for row in facts.only_a):
         return None
-    rest = len(facts.shared) - len(masks)
-    kept = f", as {are(rest)} the other {tensors_(rest)}" if rest else ""
-    return Kind.PRUNED, (
-        f"B is A under pruning masks: {listed(masks)} {'is' if len(masks) == 1 else 'are'} kept "
-        f"with _orig and _mask at the end of the key; the weights below are the same{kept}."
-    )
+    first = "B is A under pruning masks" if not facts.only_a else "B has pruning masks"
+    kept = sum(_unmasked(row.key_b) not in masks for row in facts.shared)
+    rest = f"; the other {tensors_(kept)} {are(kept)} the same" if kept else ""
+    what = f"{count(len(masks))} weights ({listed(masks)}) are each"
+    if len(masks) == 1:
+        what = f"{masks[0]} is"
+    return Kind.PRUNED, f"{first}: {what} kept as _orig beside a _mask{rest}."
+
+
+def _unmasked(key: str | None) -> str:
+    return (key or "").removesuffix("_mask").removesuffix("_orig")
 
 
 def scaled(facts: Facts) -> Told | None:
@@ -348,10 +388,10 @@ def rounded(facts: Facts) -> Told | None:
     2^-p/√3 of the norm where all are just above a power of two, and half of that where all are
     just below. It turns no sign, and leaves nearly no number as it was; training does neither.
     """
-    measured = _only_weights(facts)
+    measured = _all_signs_kept(facts)
     if measured is None:
         return None
-    moved = together(facts.weights, facts.numbers)
+    moved = together(facts.changed, facts.numbers)
     assert moved is not None
     for dtype in ("bfloat16", "float16"):
         most = 2.0 ** -DIGITS[dtype]
@@ -371,10 +411,10 @@ def rounded(facts: Facts) -> Told | None:
 
 def fake_quantized(facts: Facts) -> Told | None:
     """The weights were rounded to a coarse grid: many became zero, and none changed its sign."""
-    measured = _only_weights(facts)
+    measured = _all_signs_kept(facts)
     if measured is None:
         return None
-    moved = together(facts.weights, facts.numbers)
+    moved = together(facts.changed, facts.numbers)
     assert moved is not None
     gained = sum(n.zeros_b - n.zeros_a for n in measured)
     enough = 0.002 * moved.count <= gained <= 0.5 * moved.changed
@@ -387,10 +427,10 @@ def fake_quantized(facts: Facts) -> Told | None:
     )
 
 
-def _only_weights(facts: Facts) -> list[Numbers] | None:
-    """The numbers of the changed rows, where these are many weights that kept all their signs."""
+def _all_signs_kept(facts: Facts) -> list[Numbers] | None:
+    """The numbers of the changed rows, where these are many floats that kept all their signs."""
     measured = _only_changed(facts)
-    if measured is None or len(facts.weights) < len(facts.changed):
+    if measured is None or not all(is_floating(row) for row in facts.changed):
         return None
     if any(n.sign_flips or n.nan_b or n.inf_b or n.zeros_b < n.zeros_a for n in measured):
         return None
@@ -433,7 +473,7 @@ def head_only(facts: Facts) -> Told | None:
     if matrices[-1] not in touched:
         return None
     name = "head" if HEADS & set(module.split(".")) else "last layer"
-    also = f", and BatchNorm's statistics{_batches(facts)}" if facts.statistics else ""
+    also = ", and BatchNorm's statistics" if facts.statistics else ""
     if facts.reshaped:
         classes = reshaped_head(facts)
         if not classes:
@@ -447,7 +487,7 @@ def head_only(facts: Facts) -> Told | None:
     moved = together(touched, facts.numbers)
     assert moved is not None
     how = f"{keys} changed{_by(moved, facts)}"
-    if moved.cosine is not None and moved.cosine < UNRELATED:
+    if moved.cosine is None or moved.cosine < RELATED:
         return Kind.HEAD, f"B is A with another {name}: {how}{also}{the_rest(facts)}."
     return Kind.HEAD, f"B is A with its {name} trained further: {how}{also}{the_rest(facts)}."
 
@@ -466,7 +506,7 @@ def unrelated(facts: Facts) -> Told | None:
     )
     return Kind.UNRELATED, (
         f"{first}: the cosine of the weights is {cosine(moved.cosine)} (B's norm is "
-        f"{moved.norm_ratio:.2f} times A's){_head_too(facts)}."
+        f"{moved.norm_ratio:.2f} times A's){_head_too(facts)}{_recast_too(facts)}."
     )
 
 
@@ -476,7 +516,7 @@ def moved_throughout(facts: Facts) -> Told | None:
     if moved is None or moved.cosine is None or _share_moved(facts) < NEARLY_ALL:
         return None
     how = f"{_how_many(facts)}{_by(moved, facts)}{_new_layers(facts)}{_zeros(facts)}"
-    how += _head_too(facts)
+    how += _head_too(facts) + _recast_too(facts)
     if moved.cosine < RELATED:
         return Kind.FAR, f"B is far from A: {how}."
     for side, other, held in (("B", "A", averaged(facts, "B")), ("A", "B", averaged(facts, "A"))):
@@ -484,11 +524,18 @@ def moved_throughout(facts: Facts) -> Told | None:
             near = f", close to {other}" if moved.relative_l2 <= 0.05 else ""
             return Kind.AVERAGED, f"{side} is an average of steps ({held}){near}: {how}."
     batches = _batches(facts)
-    if moved.relative_l2 <= CLOSE and "more" not in batches:
-        return Kind.CLOSE, f"B is close to A throughout: {how}{batches}."
-    if "fewer" in batches:
-        return Kind.CLOSE, f"B is near A, and saw fewer batches: {how}{batches}."
-    return Kind.TRAINED, f"B is A trained further: {how}{batches}."
+    how += _told(batches)
+    if batches == 0:
+        how += (
+            "; BatchNorm counted no batch in between, as in an average of steps (EMA), or where it "
+            "is frozen"
+        )
+    if batches and batches > 0:
+        return Kind.TRAINED, f"B is A trained further: {how}."
+    if moved.relative_l2 <= CLOSE or batches is not None:
+        close = "close to A throughout" if moved.relative_l2 <= CLOSE else "near A throughout"
+        return Kind.CLOSE, f"B is {close}: {how}."
+    return Kind.TRAINED, f"B is A trained further: {how}."
 
 
 def averaged(facts: Facts, side: str) -> str:
@@ -530,11 +577,11 @@ def moved_in_part(facts: Facts) -> Told | None:
     counted = [row for row in facts.differing if not (apart and row in facts.statistics)]
     moved = facts.overall
     assert moved is not None
-    also = f"; all BatchNorm statistics changed too{_batches(facts)}" if apart else ""
+    also = "; all BatchNorm statistics changed too" if apart else ""
     return Kind.FINE_TUNED, (
         f"B is A fine-tuned: {count(len(counted))} of {tensors_(len(facts.shared))} changed"
         f"{place([row.key for row in counted], every)}{_by(moved, facts)}{_new_layers(facts)}"
-        f"{_zeros(facts)}{also}{_head_too(facts)}."
+        f"{_zeros(facts)}{also}{_head_too(facts)}{_told(_batches(facts))}."
     )
 
 
@@ -603,6 +650,11 @@ def _head_too(facts: Facts) -> str:
     return f"; the head went {head}" if head else f"; {tensors_(len(facts.reshaped))} reshaped"
 
 
+def _recast_too(facts: Facts) -> str:
+    recast = facts.recast
+    return f"; {tensors_(len(recast))} {recast_words(recast)}" if recast else ""
+
+
 def _moved_matrices(facts: Facts) -> list[Row]:
     moved = {row.key for row in facts.weights}
     return [row for row in facts.matrices if row.key in moved and row.key in facts.numbers]
@@ -623,6 +675,7 @@ def _parameters(rows: Iterable[Row]) -> int:
 RULES: tuple[Callable[[Facts], Told | None], ...] = (
     quantized,
     pruned,
+    adapted,
     all_the_same,
     batch_norm,
     another_dtype,

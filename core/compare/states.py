@@ -75,11 +75,9 @@ def the_rest(facts: Facts) -> str:
 
 def recast_words(recast: Sequence[Row]) -> str:
     """`recast from float32 to float16`."""
-    kinds = {(row.a.dtype, row.b.dtype) for row in recast if row.a and row.b}
-    if len(kinds) > 1:
-        return "recast to another dtype"
-    ((before, after),) = kinds
-    return f"recast from {before} to {after}"
+    before = list(dict.fromkeys(row.a.dtype for row in recast if row.a))
+    after = list(dict.fromkeys(row.b.dtype for row in recast if row.b))
+    return f"recast from {listed(before)} to {listed(after)}"
 
 
 def _shape(entry: TensorEntry | None) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from core.compare.facts import Facts, facts
 from core.compare.kinds import Kind, Verdict
 from core.compare.numbers import Numbers
 from core.compare.places import place
-from core.compare.rules import RULES, Told, averaged, changed
+from core.compare.rules import RULES, Told, averaged, changed, is_adapter
 from core.compare.words import Row
 
 
@@ -35,14 +35,14 @@ def verdict(
             f"A and B have no key in common: {tensors(len(known.only_a))} only in A, "
             f"{tensors(len(known.only_b))} only in B.",
         )
-    told = [found for found in (_not_finite(known), _main(known)) if found]
-    alone = [found for found in (_only(known, "A"), _only(known, "B")) if found]
+    main = _main(known)
+    odd = _not_finite(known)
+    told = [odd, main] if odd else [main]
+    alone = [found for side in "AB" if (found := _only(known, side, main))]
     if len(told) + len(alone) > 3:
-        kind = next((kind for kind, _ in alone if kind is Kind.ADAPTED), Kind.CHANGED)
-        alone = [(kind, "; ".join(text.removesuffix(".") for _, text in alone) + ".")]
+        alone = [(alone[-1][0], "; ".join(text.removesuffix(".") for _, text in alone) + ".")]
     kinds = [kind for kind, _ in told]
-    if any(kind is Kind.ADAPTED for kind, _ in alone):
-        kinds.insert(0 if kinds == [Kind.SAME_IN_COMMON] else len(kinds), Kind.ADAPTED)
+    kinds += [kind for kind, _ in alone if kind not in (*kinds, Kind.CHANGED)]
     sentence = " ".join(text for _, text in (*told, *alone))
     return Verdict(kinds[0], sentence, tuple(kinds[1:]), known.overall)
 
@@ -73,11 +73,11 @@ def _not_finite(known: Facts) -> Told | None:
     return Kind.NOT_FINITE, f"B holds {least}{' and '.join(what)} that A does not, {where}."
 
 
-def _only(known: Facts, side: str) -> Told | None:
+def _only(known: Facts, side: str, main: Told) -> Told | None:
     """What stands in one file only, and what it is if its keys say so."""
     own = known.only_b if side == "B" else known.only_a
     keys = [row.key for row in own]
-    if not keys or _told_already(known, side, own):
+    if not keys or _told_already(known, side, own, main):
         return None
     where = place(keys, [row.key for row in known.rows])
     for one, many, kind, is_such in PARTS:
@@ -87,12 +87,14 @@ def _only(known: Facts, side: str) -> Told | None:
     return Kind.CHANGED, f"{tensors(len(keys))} only in {side}{where}."
 
 
-def _told_already(known: Facts, side: str, own: Sequence[Row]) -> bool:
-    kind, text = _main(known)
+def _told_already(known: Facts, side: str, own: Sequence[Row], told: Told) -> bool:
+    kind, text = told
+    if side == "B" and kind is Kind.ADAPTED:
+        return True
     if kind is Kind.PRUNED and "masks" in text:
         return True
     held = averaged(known, side)
-    return kind is Kind.AVERAGED and held in text and f"it holds {own[0].key}" == held
+    return kind is Kind.AVERAGED and held in text and held == f"it holds {own[0].key}"
 
 
 def _last(key: str) -> str:
@@ -110,7 +112,7 @@ PARTS: tuple[tuple[str, str, Kind, Callable[[str], bool]], ...] = (
         "tensor of an adapter",
         "tensors of adapters",
         Kind.ADAPTED,
-        lambda key: any(word in key for word in ("adapter", "hada_w", "lokr_w", "ia3_l", "lora_")),
+        is_adapter,
     ),
     ("pruning mask", "pruning masks", Kind.PRUNED, lambda key: key.endswith("_mask")),
     (
