@@ -1,17 +1,15 @@
 """The command line: the same core without a browser.
 
-Exit status: 0, 1 (the checkpoint does not fit, or is damaged), 2 (trouble: one sentence on stderr).
-`loupe inspect` imports no torch.
+Exit status: 0, 1 (the checkpoint does not fit, is damaged, or differs), 2 (trouble: one sentence on
+stderr). `loupe inspect` imports no torch, nor does `loupe compare` where no number is asked for.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import islice
@@ -20,6 +18,9 @@ from typing import TYPE_CHECKING, TypedDict
 
 from core.checkpoint import Checkpoint, StateDict, Verdict, open_checkpoint
 from core.checkpoint.file_set import file_or_set
+from core.cli_compare import compare_command
+from core.cli_git import git_diff_command, text_command
+from core.cli_output import DIFFERS, FITS, TROUBLE, print_columns, print_json, watched
 from core.errors import LoupeError, SourceError, printable
 from core.settings import read_settings
 
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from core.predict import Prediction
     from core.verify import Verification
 
-FITS, DIFFERS, TROUBLE = 0, 1, 2
-
 APP = Path(__file__).resolve().parents[1] / "app.py"
 
 USAGE = """\
@@ -42,6 +41,8 @@ usage: loupe [FILE [FILE]] [--port PORT] [--address ADDRESS]
        loupe fit FILE --arch NAME    whether it goes into an architecture, and what to repair
        loupe predict FILE --arch NAME IMAGE...
                                      what the model sees in images
+       loupe compare A B             what changed between two checkpoints
+       loupe text FILE               a checkpoint as lines of text, for git's textconv
 
 `loupe COMMAND --help` tells each one's options.
 """
@@ -114,7 +115,7 @@ def _inspect(given: Sequence[str]) -> int:
         if not options.json:
             _print_verification(found)
     if options.json:
-        _print_json(document)
+        print_json(document)
     return FITS if sound else DIFFERS
 
 
@@ -122,24 +123,8 @@ def _verified(checkpoint: Checkpoint) -> Verification:
     """Read it all, telling how far it is where a person watches."""
     from core.verify import verify
 
-    if not sys.stderr.isatty():
-        return verify(checkpoint)
-    started = last = time.monotonic()
-
-    def tell(done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= 0.1 or done == total:
-            last = now
-            pace = done / 1e6 / max(now - started, 1e-6)
-            percent = done / total if total else 1
-            told = f"{done:,} of {total:,} bytes, {percent:.0%}, {pace:,.0f} MB/s"
-            print(f"\r{told}\x1b[K", end="", file=sys.stderr, flush=True)
-
-    try:
+    with watched("bytes") as tell:
         return verify(checkpoint, tell)
-    finally:
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _print_verification(found: Verification) -> None:
@@ -209,7 +194,7 @@ def _print_checkpoint(checkpoint: Checkpoint, state_dict: StateDict) -> None:
     for name, value in facts:
         print(f"{name:<12} {value}")
     print()
-    _print_columns(
+    print_columns(
         ("key", "shape", "dtype", "bytes"),
         [
             (entry.key, " × ".join(map(str, entry.shape)) or "scalar", entry.dtype, entry.nbytes)
@@ -219,7 +204,7 @@ def _print_checkpoint(checkpoint: Checkpoint, state_dict: StateDict) -> None:
     suspects = [use for use in checkpoint.globals if use.verdict != Verdict.PLAIN]
     if suspects:
         print("\nPython globals that the file names; none of them was imported or run:")
-        _print_columns(
+        print_columns(
             ("global", "verdict", "where", "why"),
             [(use.name, use.verdict.value, use.where, use.reason) for use in suspects],
         )
@@ -242,7 +227,7 @@ def _fit(given: Sequence[str]) -> int:
     architecture, repaired, found = _repaired(open_checkpoint(file_or_set(options.file)), options)
     proposals = () if found.fits else propose(repaired, signature(architecture))
     if options.json:
-        _print_json(
+        print_json(
             {
                 "architecture": architecture.key,
                 "fits": found.fits,
@@ -337,7 +322,7 @@ def _predict(given: Sequence[str]) -> int:
     labels = choose_labels(outputs, checkpoint, own_labels, str(options.labels))
     tops = [_top(prediction, labels, options.k) for prediction in predictions]
     if options.json:
-        _print_json(
+        print_json(
             {
                 "architecture": architecture.key,
                 "labels": labels.source,
@@ -455,26 +440,11 @@ def _read(path: Path) -> bytes:
         ) from error
 
 
-def _print_json(document: Mapping[str, object]) -> None:
-    text = json.dumps(document, ensure_ascii=False)
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:  # a file's names may hold halves of characters
-        text = json.dumps(document)
-    print(text)
-
-
-def _print_columns(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    table = [header, *[[printable(str(cell)) for cell in row] for row in rows]]
-    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
-    for row in table:
-        print(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        )
-
-
 _COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {
     "inspect": _inspect,
     "fit": _fit,
     "predict": _predict,
+    "compare": compare_command,
+    "text": text_command,
+    "git-diff": git_diff_command,
 }
