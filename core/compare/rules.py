@@ -127,7 +127,11 @@ def _rearranged(facts: Facts) -> str:
     only_renamed = bool(facts.renamed) and not facts.viewed
     first = "The same weights, renamed" if only_renamed else "The same weights, arranged otherwise"
     rest = len(facts.same) - len(facts.renamed) - len(facts.viewed)
-    kept = f"; the other {count(rest)} {have(rest)} their keys" if rest else ""
+    kept = f"; the other {tensors_(rest)} keep their keys" if rest > 1 else ""
+    if rest == 1:
+        kept = "; the other tensor keeps its key"
+    if not facts.alone:
+        first = first.replace("The same weights", "The same weights in all that both have")
     return f"{first}: {'; '.join(ways)}{kept}."
 
 
@@ -197,6 +201,7 @@ def another_dtype(facts: Facts) -> Told | None:
         return None
     total, recast = len(facts.shared), len(facts.recast)
     which = all_tensors(total) if recast == total else f"{count(recast)} of {tensors_(total)}"
+    which += "" if facts.alone else " in common"
     how = "equal after a cast" if len(equal) == recast else "no further apart than it rounds"
     off = together(facts.recast, facts.numbers) if facts.complete else None
     lost = f" (rounded by {percent(off.relative_l2)} on the whole)" if off and off.changed else ""
