@@ -1,17 +1,46 @@
-"""How far two tensors are from each other, in one pass over the stored bytes."""
+"""How far two tensors are from each other, in one pass over the stored bytes.
+
+The work is cut into tasks of about the same size, a large tensor into several and many small ones
+into one, which threads take one after another. Reading and computing both let go of Python's lock.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+import os
+import threading
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from queue import Empty, SimpleQueue
+from types import ModuleType
 
-import torch
-
-from core.checkpoint.entries import Nested, Sparse, TensorEntry
+from core.checkpoint.entries import ITEMSIZES, Nested, Sparse, TensorEntry
+from core.compare.block_sums import BlockSums
 from core.compare.numbers import ALLCLOSE, Numbers, Tolerance
-from core.elements import NUMBERLESS, as_float64, exact_integers, float64_buffer, numbers
+from core.compare.part import Part
+from core.compare.runs import Runs, is_run, load_kernel, suits_kernel
+from core.elements import NUMBERLESS, numbers
 from core.errors import LoupeError
 from core.jobs import Progress
+
+Pair = tuple[TensorEntry, TensorEntry]
+
+TASK = 1 << 21
+"""Elements that a thread takes at once: a few milliseconds of work."""
+
+TASK_PAIRS = 64
+"""Small pairs that a thread takes at once."""
+
+WORTH_BYTES, WORTH_PAIRS = 64 << 20, 1000
+"""From either on, the compiled loops are faster, though it takes 0.3 s to load them, and the first
+time on a machine two seconds to compile them."""
+
+TELL = 1 << 19
+"""Elements after which torch's way, the slow one, tells how far it is."""
+
+PATIENCE = 0.1
+"""Seconds until a cancel is seen while no thread has anything to tell."""
 
 
 def comparable(a: TensorEntry | None, b: TensorEntry | None) -> bool:
@@ -36,7 +65,10 @@ def difference(
 ) -> Numbers:
     """Measure B against A in float64, whatever their dtypes; progress counts elements.
 
-    A quantized tensor's numbers are those that its scales give.
+    A quantized tensor's numbers are those that its scales give. Squares are taken such that norms
+    neither overflow nor vanish; they are infinite only where float64 has no such number, and then
+    there is no cosine.
+
     Raises LoupeError where the shapes differ, SourceError where the bytes are gone, Cancelled.
     """
     ((_, numbers),) = differences([(a, b)], tolerance, progress=progress)
@@ -44,148 +76,193 @@ def difference(
 
 
 def differences(
-    pairs: Sequence[tuple[TensorEntry, TensorEntry]],
+    pairs: Sequence[Pair],
     tolerance: Tolerance = ALLCLOSE,
     *,
     progress: Progress | None = None,
+    threads: int | None = None,
 ) -> Iterator[tuple[int, Numbers]]:
-    """Yield (index of the pair, its numbers) as each is done; a cancel keeps what was yielded.
+    """Yield (index of the pair, its numbers) as each is done, in any order.
 
-    Raises as `difference` does.
+    `threads` share the work, by default as many as there are cores for this process, and each
+    takes a few megabytes of memory however large the tensors. A cancel stops them all, and keeps
+    what was yielded. Raises as `difference` does.
     """
-    total = sum(a.numel for a, _ in pairs)
-    done = 0
-    for index, (a, b) in enumerate(pairs):
+    for a, b in pairs:
         if not comparable(a, b):
             raise LoupeError(
                 f"{a.key} and {b.key} have no numbers: their shapes differ, or one holds no data, "
                 "or is sparse or nested.",
                 "Choose dense tensors that both files hold with the same shape.",
             )
-        sums = _Sums(tolerance)
-        for x, y in zip(numbers(a), numbers(b), strict=True):
-            sums.add(x, y)
-            done += x.numel()
+    tasks = _tasks(pairs)
+    rest = [0] * len(pairs)
+    for task in tasks:
+        for work in task:
+            rest[work.index] += 1
+    found = [Part()] * len(pairs)
+    done, total = 0, sum(a.numel for a, _ in pairs)
+    kernel = load_kernel() if _worth_loading(pairs, total) else None
+    with closing(_told(tasks, tolerance, kernel, threads or _cores())) as told:
+        for event in told:
+            if event is not None:
+                done += event.numel
+                found[event.index] += event.part
+                rest[event.index] -= event.ends
             if progress is not None:
-                progress.report(done, total, a.key)
-        yield index, sums.result(a.numel)
+                progress.report(done, total, pairs[event.index][0].key if event else progress.what)
+            if event is not None and event.ends and not rest[event.index]:
+                yield event.index, found[event.index].numbers(pairs[event.index][0].numel)
 
 
-class _Sums:
-    """What one pass over a pair gathers."""
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """Elements `start` to `stop` of a pair; all of them where it is not two plain runs."""
 
-    def __init__(self, tolerance: Tolerance) -> None:
-        self.tolerance = tolerance
-        self.finite = self.changed = self.outside = self.flips = 0
-        self.largest = self.absolute = 0.0
-        self.dd = self.aa = self.bb = 0.0
-        self.zeros_a = self.zeros_b = 0
-        self.nan_a = self.nan_b = self.nan_both = self.inf_a = self.inf_b = 0
-        self._buffers = [float64_buffer() for _ in range(3)]
-
-    def add(self, x: torch.Tensor, y: torch.Tensor) -> None:
-        a, b = as_float64(x, self._buffers[0]), as_float64(y, self._buffers[1])
-        d = _subtract(x, y, a, b, self._buffers[2])
-        self.finite += x.numel()
-        steps = _sizes(d, x.numel())
-        absolute = float(steps.sum())
-        if not math.isfinite(absolute):
-            a, b, steps = self._leave_out(a, b, steps)
-            absolute = float(steps.sum())
-        self.aa += _square(a)
-        self.bb += _square(b)
-        self.zeros_a += _zeros(a, steps.numel())
-        self.zeros_b += _zeros(b, steps.numel())
-        if absolute == 0:
-            return
-        self.absolute += absolute
-        self.dd += _square(steps)
-        self.largest = max(self.largest, float(steps.amax()))
-        self.changed += int(torch.count_nonzero(steps))
-        self.outside += int((steps > self._allowed(b, steps.numel())).sum())
-        if a.numel() == steps.numel():
-            self.flips += int((a * b < 0).sum())
-
-    def _allowed(self, b: torch.Tensor, numel: int) -> torch.Tensor:
-        sizes = b.abs() if b.numel() == numel else torch.linalg.vector_norm(b.view(-1, 2), dim=1)
-        return sizes.mul_(self.tolerance.rtol).add_(self.tolerance.atol)
-
-    def _leave_out(
-        self, a: torch.Tensor, b: torch.Tensor, steps: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Count what is not finite on either side, and go on without it."""
-        rows_a, rows_b = a.view(steps.numel(), -1), b.view(steps.numel(), -1)
-        nan_a, nan_b = rows_a.isnan().any(1), rows_b.isnan().any(1)
-        inf_a, inf_b = rows_a.isinf().any(1) & ~nan_a, rows_b.isinf().any(1) & ~nan_b
-        self.nan_a += int(nan_a.sum())
-        self.nan_b += int(nan_b.sum())
-        self.nan_both += int((nan_a & nan_b).sum())
-        self.inf_a += int(inf_a.sum())
-        self.inf_b += int(inf_b.sum())
-        odd = nan_a | nan_b | inf_a | inf_b
-        unlike = int((odd & ~((nan_a & nan_b) | (rows_a == rows_b).all(1))).sum())
-        self.changed += unlike
-        self.outside += unlike
-        self.finite -= int(odd.sum())
-        return rows_a[~odd].reshape(-1), rows_b[~odd].reshape(-1), steps[~odd]
-
-    def result(self, count: int) -> Numbers:
-        return Numbers(
-            count=count,
-            max_abs=self.largest,
-            mean_abs=self.absolute / self.finite if self.finite else 0.0,
-            relative_l2=_ratio(math.sqrt(self.dd), math.sqrt(self.aa)),
-            cosine=_cosine(self.dd, self.aa, self.bb),
-            norm_a=math.sqrt(self.aa),
-            norm_b=math.sqrt(self.bb),
-            norm_difference=math.sqrt(self.dd),
-            changed=self.changed,
-            outside=self.outside,
-            sign_flips=self.flips,
-            zeros_a=self.zeros_a,
-            zeros_b=self.zeros_b,
-            nan_a=self.nan_a,
-            nan_b=self.nan_b,
-            nan_both=self.nan_both,
-            inf_a=self.inf_a,
-            inf_b=self.inf_b,
-        )
+    index: int
+    a: TensorEntry
+    b: TensorEntry
+    runs: bool
+    start: int
+    stop: int
 
 
-def _zeros(values: torch.Tensor, numel: int) -> int:
-    """Elements that are zero; a complex number where both its parts are."""
-    return numel - int(torch.count_nonzero(values.view(numel, -1).any(1) if numel else values))
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """What became of `numel` elements of a pair; `ends` where they were the last of a work."""
+
+    index: int
+    numel: int
+    part: Part
+    ends: bool
 
 
-def _subtract(
-    x: torch.Tensor, y: torch.Tensor, a: torch.Tensor, b: torch.Tensor, buffer: torch.Tensor
-) -> torch.Tensor:
-    """B minus A in float64; where both are 64-bit integers, subtracted before they are rounded."""
-    exact_x, exact_y = exact_integers(x), exact_integers(y)
-    if exact_x is None or exact_y is None or x.dtype != y.dtype:
-        return torch.sub(b, a, out=buffer[: a.numel()])
-    d = exact_y - exact_x
-    overflown = ((exact_x ^ exact_y) & (exact_y ^ d)) < 0
-    return torch.where(overflown, b - a, d.to(torch.float64))
+def _worth_loading(pairs: Sequence[Pair], numel: int) -> bool:
+    if len(pairs) >= WORTH_PAIRS:
+        return True
+    return (
+        numel * 16 >= WORTH_BYTES
+        and sum(entry.numel * ITEMSIZES[entry.dtype] for pair in pairs for entry in pair)
+        >= WORTH_BYTES
+    )
 
 
-def _sizes(d: torch.Tensor, numel: int) -> torch.Tensor:
-    """The differences' magnitudes, `numel` of them, in place where they are real numbers."""
-    return d.abs_() if d.numel() == numel else torch.linalg.vector_norm(d.view(-1, 2), dim=1)
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
-def _ratio(part: float, whole: float) -> float:
-    if whole == 0:
-        return math.inf if part else 0.0
-    return part / whole
+def _tasks(pairs: Sequence[Pair]) -> list[list[_Work]]:
+    tasks: list[list[_Work]] = []
+    small: list[_Work] = []
+    room = 0
+    for index, (a, b) in enumerate(pairs):
+        numel, runs = a.numel, is_run(a) and is_run(b)
+        if numel > TASK // 4:
+            step = TASK if runs else numel
+            tasks.extend(
+                [_Work(index, a, b, runs, start, min(start + step, numel))]
+                for start in range(0, numel, step)
+            )
+            continue
+        if not small or room < numel or len(small) == TASK_PAIRS:
+            small, room = [], TASK
+            tasks.append(small)
+        small.append(_Work(index, a, b, runs, 0, numel))
+        room -= numel
+    return tasks
 
 
-def _square(values: torch.Tensor) -> float:
-    return float(torch.linalg.vector_norm(values)) ** 2
+def _told(
+    tasks: Sequence[Sequence[_Work]], tolerance: Tolerance, kernel: ModuleType | None, threads: int
+) -> Generator[_Event | None, None, None]:
+    """What the threads tell, and None from time to time while they tell nothing."""
+    if min(threads, len(tasks)) < 2:
+        desk = _Desk(tolerance, kernel)
+        for task in tasks:
+            yield from desk.events(task)
+        return
+    left = deque(tasks)
+    told: SimpleQueue[_Event | BaseException | None] = SimpleQueue()
+    stop = threading.Event()
+
+    def serve() -> None:
+        try:
+            desk = _Desk(tolerance, kernel)
+            while (task := _next(left)) is not None:
+                for event in desk.events(task):
+                    told.put(event)
+                    if stop.is_set():
+                        return
+        except BaseException as error:
+            told.put(error)
+
+    servers = [
+        threading.Thread(target=serve, name="loupe-measure", daemon=True)
+        for _ in range(min(threads, len(tasks)))
+    ]
+    awaited = sum(map(len, tasks))
+    try:
+        for server in servers:
+            server.start()
+        while awaited:
+            try:
+                event = told.get(timeout=PATIENCE)
+            except Empty:
+                event = None
+            if isinstance(event, BaseException):
+                raise event
+            if event is not None:
+                awaited -= event.ends
+            yield event
+    finally:
+        stop.set()
+        for server in servers:
+            server.join()
 
 
-def _cosine(dd: float, aa: float, bb: float) -> float | None:
-    """The cosine by the law of cosines, from |b - a|², |a|² and |b|²: one sum less to take."""
-    if aa == 0 or bb == 0:
+def _next(left: deque[Sequence[_Work]]) -> Sequence[_Work] | None:
+    try:
+        return left.popleft()
+    except IndexError:
         return None
-    return max(-1.0, min(1.0, (aa + bb - dd) / (2 * math.sqrt(aa) * math.sqrt(bb))))
+
+
+class _Desk:
+    """Where one thread works."""
+
+    def __init__(self, tolerance: Tolerance, kernel: ModuleType | None) -> None:
+        self._sums = BlockSums(tolerance)
+        self._runs = None if kernel is None else Runs(kernel, self._sums)
+
+    def events(self, task: Sequence[_Work]) -> Iterator[_Event]:
+        for work in task:
+            if self._runs is not None and work.runs and suits_kernel(work.a, work.b):
+                part = self._runs.part(work.a, work.b, work.start, work.stop)
+                yield _Event(work.index, work.stop - work.start, part, ends=True)
+            else:
+                yield from self._by_torch(work)
+
+    def _by_torch(self, work: _Work) -> Iterator[_Event]:
+        a, b = (_range(entry, work) for entry in (work.a, work.b))
+        numel, part = 0, Part()
+        for x, y in zip(numbers(a), numbers(b), strict=True):
+            part += self._sums.part(x, y)
+            numel += x.numel()
+            if numel >= TELL:
+                yield _Event(work.index, numel, part, ends=False)
+                numel, part = 0, Part()
+        yield _Event(work.index, numel, part, ends=True)
+
+
+def _range(entry: TensorEntry, work: _Work) -> TensorEntry:
+    """The work's elements of a run; what is no run is taken whole."""
+    if not work.runs:
+        return entry
+    return replace(
+        entry,
+        shape=(work.stop - work.start,),
+        stride=(1,),
+        storage_offset=entry.storage_offset + work.start,
+    )

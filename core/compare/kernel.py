@@ -1,0 +1,152 @@
+"""The sums over a chunk of two tensors in one loop, compiled by Numba when it is first called.
+
+Importing this raises ImportError where there is no Numba: torch does all the work then. The loops
+are written so that LLVM makes vector instructions of them: no branch, a float's maximum taken
+through its bits, and arrays that are walked from end to end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+BLOCK = 4096
+"""Elements whose two sides stay in a core's first cache from one loop to the next."""
+
+FAST = {"reassoc", "nsz", "contract", "arcp"}
+"""What LLVM may assume of floats: sums in any order, but NaN and infinities as they are."""
+
+INFINITE = 0x7FF0000000000000
+"""The bits of an infinity in float64: those of each finite number above zero are less."""
+
+LEAST, MOST = 2.0**-900, 2.0**1000
+"""Between these a sum of squares lost nothing that counts."""
+
+UNLIKE = 1e6
+"""From squared norms further apart than this, their product is not told exactly enough."""
+
+
+def _compiled(function: Callable[..., Any]) -> Any:
+    """Compiled for each combination of dtypes when it is first called, and kept on disk."""
+    try:
+        return numba.njit(nogil=True, fastmath=FAST, cache=True)(function)
+    except RuntimeError:  # no folder to write to
+        return numba.njit(nogil=True, fastmath=FAST)(function)
+
+
+@_compiled
+def _sums(a: Array, b: Array, rtol: float, atol: float) -> tuple[Any, ...]:
+    absolute = dd = aa = bb = 0.0
+    largest = np.int64(0)
+    outside = np.int64(0)
+    for i in range(a.size):
+        x, y = np.float64(a[i]), np.float64(b[i])
+        d = abs(y - x)
+        absolute += d
+        dd += d * d
+        aa += x * x
+        bb += y * y
+        bits = np.float64(d).view(np.int64)
+        largest = bits if bits > largest else largest
+        outside += d > atol + rtol * abs(y)
+    return absolute, dd, aa, bb, largest, outside
+
+
+@_compiled
+def _counts(a: Array, b: Array) -> tuple[Any, ...]:
+    changed = flips = some_a = some_b = np.int32(0)
+    for i in range(a.size):
+        x, y = a[i], b[i]
+        changed = np.int32(changed + (x != y))
+        flips = np.int32(flips + (((x < 0) != (y < 0)) & (x != 0) & (y != 0)))
+        some_a = np.int32(some_a + (x != 0))
+        some_b = np.int32(some_b + (y != 0))
+    return changed, flips, some_a, some_b
+
+
+@_compiled
+def measure(a: Array, b: Array, rtol: float, atol: float, floats: Array, counts: Array) -> bool:
+    """Add B minus A over two arrays of float32, or two of float64, to what was gathered.
+
+    `floats` are the sums of |d|, d², a², b² and the largest |d|, in float64; `counts` are changed,
+    outside, sign flips, and the elements of A and of B that are not zero, in int64. Returns False,
+    and adds nothing, where there is a NaN or an infinity, or where squares are lost.
+    """
+    absolute = dd = aa = bb = 0.0
+    largest = np.int64(0)
+    changed = outside = flips = some_a = some_b = 0
+    for start in range(0, a.size, BLOCK):
+        x, y = a[start : start + BLOCK], b[start : start + BLOCK]
+        absolute_, dd_, aa_, bb_, largest_, outside_ = _sums(x, y, rtol, atol)
+        changed_, flips_, some_a_, some_b_ = _counts(x, y)
+        absolute += absolute_
+        dd += dd_
+        aa += aa_
+        bb += bb_
+        largest = largest_ if largest_ > largest else largest
+        outside += outside_
+        changed += changed_
+        flips += flips_
+        some_a += some_a_
+        some_b += some_b_
+    if largest >= INFINITE or dd > MOST or aa > MOST or bb > MOST:
+        return False
+    if (changed and dd < LEAST) or (some_a and aa < LEAST) or (some_b and bb < LEAST):
+        return False
+    if some_a and some_b and (aa > UNLIKE * bb or bb > UNLIKE * aa):
+        return False
+    floats[0] += absolute
+    floats[1] += dd
+    floats[2] += aa
+    floats[3] += bb
+    floats[4] = max(floats[4], np.int64(largest).view(np.float64))
+    counts[0] += changed
+    counts[1] += outside
+    counts[2] += flips
+    counts[3] += some_a
+    counts[4] += some_b
+    return True
+
+
+@_compiled
+def convert(values: Array, out: Array) -> None:
+    """Write integers, or float32, into an array of floats that holds them exactly."""
+    for i in range(values.size):
+        out[i] = values[i]
+
+
+@_compiled
+def look_up(values: Array, table: Array, out: Array) -> None:
+    """Write for each byte what it stands for: `table` has 256 numbers."""
+    for i in range(values.size):
+        out[i] = table[values[i]]
+
+
+@_compiled
+def widen_bfloat16(values: Array, out: Array) -> None:
+    """Write bfloat16s, given as uint16, as the bits of float32s: the upper half of them."""
+    for i in range(values.size):
+        out[i] = np.uint32(values[i]) << np.uint32(16)
+
+
+@_compiled
+def widen_float16(values: Array, out: Array) -> None:
+    """Write float16s, given as uint16, as float32s.
+
+    The exponent's bias goes from 15 to 127 (IEEE 754); a subnormal is a count of 2^-24, and the
+    exponent of infinities and NaN is all ones in both.
+    """
+    for i in range(values.size):
+        size = np.uint32(values[i]) & np.uint32(0x7FFF)
+        bits = (size << np.uint32(13)) + np.uint32(112 << 23)
+        bits = bits + np.uint32(112 << 23) if size >= 0x7C00 else bits
+        normal = np.uint32(bits).view(np.float32)
+        small = np.float32(np.int32(size)) * np.float32(2.0**-24)
+        found = small if size < 0x400 else normal
+        out[i] = -found if values[i] >= 0x8000 else found
