@@ -46,6 +46,11 @@ class Facts:
         return tuple(row for row in self.shared if row.key in kept)
 
     @property
+    def counted_keys(self) -> frozenset[str]:
+        """The keys of the BatchNorm statistics that changed."""
+        return frozenset(row.key for row in self.statistics)
+
+    @property
     def alone(self) -> bool:
         """Whether no tensor stands in one file only."""
         return not self.only_a and not self.only_b

@@ -114,8 +114,9 @@ def _rearranged(facts: Facts) -> str:
         example = f", such as {some.key_a}, now {some.key_b}"
         ways.append(f"{tensors_(len(facts.renamed))} under another key{example}")
     turned = [row for row in facts.viewed if "transposed" in _views(row)]
-    cut_a = [row for row in facts.viewed if row.pair and row.pair.view_a and row not in turned]
-    cut_b = [row for row in facts.viewed if row.pair and row.pair.view_b and row not in turned]
+    cut = [row for row in facts.viewed if "transposed" not in _views(row)]
+    cut_a = [row for row in cut if row.pair and row.pair.view_a]
+    cut_b = [row for row in cut if row.pair and row.pair.view_b]
     if turned:
         ways.append(f"{tensors_(len(turned))} transposed")
     if cut_b:
@@ -172,7 +173,8 @@ def batch_norm(facts: Facts) -> Told | None:
 def _batches(facts: Facts) -> int | None:
     """How many batches more BatchNorm counted in B, where all its counters agree."""
     counters = [row for row in facts.shared if row.key.endswith("num_batches_tracked")]
-    steps = {0 if row in facts.same else _step(facts.numbers.get(row.key)) for row in counters}
+    same = {row.key for row in facts.same}
+    steps = {0 if row.key in same else _step(facts.numbers.get(row.key)) for row in counters}
     return steps.pop() if len(steps) == 1 else None
 
 
@@ -468,14 +470,15 @@ def optimizer(facts: Facts) -> Told | None:
 
 def head_only(facts: Facts) -> Told | None:
     """Only the last layer differs, and perhaps BatchNorm's statistics."""
-    touched = [row for row in facts.differing if row not in facts.statistics]
+    statistics = facts.counted_keys
+    touched = [row for row in facts.differing if row.key not in statistics]
     matrices = [row for row in facts.shared if row.a is not None and len(row.a.shape) > 1]
     if not facts.complete or facts.recast or not touched or len(matrices) < 2:
         return None
     module = matrices[-1].key.rpartition(".")[0]
     if not module or not all(row.key.rpartition(".")[0] == module for row in touched):
         return None
-    if matrices[-1] not in touched:
+    if matrices[-1].key not in {row.key for row in touched}:
         return None
     name = "head" if HEADS & set(module.split(".")) else "last layer"
     also = ", and BatchNorm's statistics" if facts.statistics else ""
@@ -579,7 +582,8 @@ def moved_in_part(facts: Facts) -> Told | None:
     every = [row.key for row in facts.rows]
     whole = [row for row in facts.shared if is_statistic(row)]
     apart = bool(whole) and len(facts.statistics) == len(whole)
-    counted = [row for row in facts.differing if not (apart and row in facts.statistics)]
+    left_out = facts.counted_keys if apart else frozenset()
+    counted = [row for row in facts.differing if row.key not in left_out]
     moved = facts.overall
     assert moved is not None
     also = "; all BatchNorm statistics changed too" if apart else ""
@@ -597,7 +601,8 @@ def changed(facts: Facts) -> Told:
     if moved is None or not facts.complete:
         return Kind.CHANGED, told
     whose = "its weights" if len(facts.weights) == 1 else "the changed weights"
-    return Kind.CHANGED, f"{told[:-1]}; {whose} moved{_by(moved, facts, comma=False)}."
+    by = _by(moved, facts, comma=False)
+    return Kind.CHANGED, f"{told[:-1]}; {whose} moved{by}." if by else told
 
 
 def _how_many(facts: Facts) -> str:
@@ -610,7 +615,7 @@ def _how_many(facts: Facts) -> str:
 def _by(moved: Overall, facts: Facts, *, comma: bool = True) -> str:
     """`, by 3.2 % on the whole (relative L2; cosine 0.9995)`; of the changed ones alone where some
     stayed the same, whose norms no one measured."""
-    if not math.isfinite(moved.relative_l2):
+    if not math.isfinite(moved.relative_l2) or moved.relative_l2 == 0:
         return ""
     start = ", by" if comma else " by"
     of = " of their norm"

@@ -53,7 +53,7 @@ def reshaped_head(facts: Facts) -> str:
         return ""
     last = matrices[-1]
     module = last.key.rpartition(".")[0]
-    if last not in facts.reshaped or not module:
+    if last.key not in {row.key for row in facts.reshaped} or not module:
         return ""
     before, after = _shape(last.a)[0], _shape(last.b)[0]
     for row in facts.reshaped:

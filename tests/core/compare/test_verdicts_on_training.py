@@ -331,6 +331,7 @@ def test_a_run_that_diverged_begins_with_its_nan(told):
     assert found.sentence.startswith(
         f"B holds {total} NaN that A does not, in {len(nans)} tensors, first in {next(iter(nans))}."
     )
+    assert "\u202f%" not in found.sentence
     assert told(b, b).kind is Kind.IDENTICAL
 
 
