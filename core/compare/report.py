@@ -113,10 +113,14 @@ def _side(slot: str, one: Side) -> str:
 def _bar(comparison: Comparison) -> str:
     there = {state: number for state, number in comparison.counts.items() if number}
     spans = "".join(
-        f'<span data-s="{state}" style="flex-grow:{number}" title="{count(number)} {state}"></span>'
+        f'<span data-s="{state}" style="flex-grow:{number}"></span>'
         for state, number in there.items()
     )
-    return f'<div class="bar" aria-hidden="true">{spans}</div>'
+    told = "".join(
+        f'<span class="state" data-s="{state}">{count(number)} {state}</span>'
+        for state, number in there.items()
+    )
+    return f'<div class="bar" aria-hidden="true">{spans}</div><p class="counts">{told}</p>'
 
 
 def _table(comparison: Comparison, numbers: Mapping[str, Numbers]) -> Iterator[str]:
@@ -153,7 +157,7 @@ def _row(row: Row, numbers: Numbers | None, *, told: bool, hidden: bool) -> str:
         f'<td><span class="state">{state}</span></td>',
         f'<td class="key">{_key(row)}</td>',
         f'<td class="shape">{_both(*shapes)}</td>',
-        f"<td>{_both(*dtypes)}</td>",
+        f'<td class="dtype">{_both(*dtypes)}</td>',
         _number(
             "parameters", entry.numel if entry else math.nan, count(entry.numel if entry else 0)
         ),
@@ -205,8 +209,8 @@ def _number(title: str, value: float, told: str) -> str:
 def _metadata(changes: Sequence[tuple[str, str, str]]) -> Iterator[str]:
     if not changes:
         return
-    yield "<h2>Beside the tensors</h2><table><thead><tr>"
-    yield from (f'<th style="padding:6px 8px">{title}</th>' for title in ("What", "In A", "In B"))
+    yield '<h2>Beside the tensors</h2><table class="changes"><thead><tr>'
+    yield from (f"<th>{title}</th>" for title in ("What", "In A", "In B"))
     yield "</tr></thead><tbody>"
     for path, in_a, in_b in changes:
         cells = "".join(f"<td>{_text(value)}</td>" for value in (in_a, in_b))

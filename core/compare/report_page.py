@@ -14,7 +14,7 @@ color-scheme:light}}
 body{margin:0;background:var(--ground);color:var(--ink);font:15px/1.5 FONT}
 main{max-width:1240px;margin:0 auto;padding:28px 24px 48px}
 .brand{color:var(--faint);font-size:13px;margin:0 0 6px}
-h1{font-size:24px;line-height:1.35;font-weight:620;margin:0 0 20px;overflow-wrap:anywhere;
+h1{font-size:21px;line-height:1.4;font-weight:600;margin:0 0 20px;overflow-wrap:anywhere;
 max-width:62em}
 h2{font-size:17px;font-weight:620;margin:36px 0 10px}
 p,li{max-width:80em;overflow-wrap:anywhere}
@@ -24,7 +24,7 @@ code,.key,.shape{font-family:MONO;font-size:.9em}
 .side h3{margin:0 0 6px;font-size:15px;overflow-wrap:anywhere}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:1px 14px;margin:0;font-size:14px}
 dt{color:var(--faint)}dd{margin:0;overflow-wrap:anywhere}
-.bar{display:flex;height:10px;gap:2px;margin:22px 0 10px;border-radius:5px;overflow:hidden}
+.bar{display:flex;height:10px;gap:2px;margin:22px 0 8px;border-radius:5px;overflow:hidden}
 .bar span{background:var(--c);min-width:3px}
 .tools{display:flex;flex-wrap:wrap;gap:6px 8px;align-items:center;margin:0 0 10px}
 .tools label{border:1px solid var(--line);border-radius:15px;padding:2px 12px 2px 8px;
@@ -45,10 +45,12 @@ th[aria-sort=ascending] button::after{content:" ↑"}
 th[aria-sort=descending] button::after{content:" ↓"}
 td{border-bottom:1px solid var(--line);padding:5px 8px;vertical-align:top}
 tr[hidden]{display:none}
+.changes th{padding:6px 8px}.changes td{overflow-wrap:anywhere}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 th.n button{text-align:right}
 .key{overflow-wrap:anywhere;min-width:200px}
-.shape{white-space:nowrap}
+.shape,.dtype{white-space:nowrap}
+.counts{display:flex;flex-wrap:wrap;gap:2px 18px;margin:0;font-size:14px}
 .more{display:block;color:var(--faint);font:12.5px/1.45 FONT}
 .state{white-space:nowrap}
 .state::before{content:"";display:inline-block;width:9px;height:9px;border-radius:50%;
@@ -58,7 +60,7 @@ background:var(--c);margin-right:6px}
 details{margin-top:14px}summary{cursor:pointer;color:var(--faint)}
 footer{margin-top:40px;color:var(--faint);font-size:13px}
 @media (max-width:760px){
-main{padding:18px 14px 36px}h1{font-size:20px}.sides{grid-template-columns:1fr}
+main{padding:18px 14px 36px}h1{font-size:18px}.sides{grid-template-columns:1fr}
 #rows,#rows tbody{display:block}
 #rows thead{display:block;overflow-x:auto}#rows thead tr{display:flex}th{position:static}
 #rows tr:not([hidden]){display:flex;flex-wrap:wrap;gap:1px 12px}
@@ -67,7 +69,7 @@ main{padding:18px 14px 36px}h1{font-size:20px}.sides{grid-template-columns:1fr}
 #rows td:empty{display:none}
 #rows td.key{flex:1 1 100%;order:-1;min-width:0}
 #rows td[data-t]::before{content:attr(data-t) " ";color:var(--faint);font:12.5px FONT}
-.shape{white-space:normal}
+.shape,.dtype{white-space:normal}
 }
 @media print{.tools,details:not([open]),.shown,.modebar{display:none!important}
 main{max-width:none;padding:0}th{position:static}thead{display:table-header-group}
