@@ -1,0 +1,284 @@
+"""`loupe compare`, run as a user runs it: a process, its output, its exit status."""
+
+import csv
+import io
+import json
+import math
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from huggingface_hub import save_torch_state_dict
+from torchvision.models import resnet18
+
+from tests.core.test_cli import loupe
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A resnet18, and the same with its layer4 moved and a head of 10 classes."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("compare")
+    before = resnet18().state_dict()
+    after = resnet18(num_classes=10).state_dict()
+    for key in after:
+        if not key.startswith("fc"):
+            moved = key.startswith("layer4") and key.endswith("weight")
+            after[key] = before[key] * 1.5 if moved else before[key]
+    torch.save(before, folder / "before.pth")
+    torch.save(after, folder / "after.pth")
+    return folder / "before.pth", folder / "after.pth"
+
+
+def saved(path: Path, tensors: dict[str, torch.Tensor]) -> Path:
+    torch.save(tensors, path)
+    return path
+
+
+def test_the_sentence_then_the_tensors_that_differ(pair: tuple[Path, Path]) -> None:
+    told = loupe("compare", *pair)
+    assert told.returncode == 1, told.stderr
+    assert "from 1\u202f000 to 10 classes" in told.stdout.splitlines()[0]
+    lines = [line for line in told.stdout.splitlines() if re.match("changed|reshaped", line)]
+    a, b = (torch.load(path) for path in pair)
+    differing = [
+        key for key in a if a[key].shape != b[key].shape or not torch.equal(a[key], b[key])
+    ]
+    assert [line.split()[1] for line in lines] == differing
+    assert "1000 × 512 → 10 × 512" in told.stdout
+    assert "--all lists these too" in told.stdout
+    every = loupe("compare", *pair, "--all").stdout.splitlines()
+    assert sum(line.startswith("same ") for line in every) == len(a) - len(differing)
+
+
+def test_without_numbers_torch_is_not_imported(pair: tuple[Path, Path]) -> None:
+    program = (
+        "import sys; from core.cli import main; main(['compare', *sys.argv[1:]]);"
+        "sys.exit('torch' in sys.modules or 'plotly' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *pair], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_json_is_one_document_with_the_numbers_of_plain_torch(pair: tuple[Path, Path]) -> None:
+    told = loupe("compare", *pair, "--numbers", "--json")
+    assert told.returncode == 1
+    document = json.loads(told.stdout)
+    a, b = (torch.load(path) for path in pair)
+    assert document["same"] is False
+    assert document["counts"]["reshaped"] == 2
+    assert sum(document["counts"].values()) == len(document["rows"]) == len(a)
+    assert document["a"]["parameters"] == sum(tensor.numel() for tensor in a.values())
+    rows = {row["key"]: row for row in document["rows"]}
+    assert rows["fc.weight"]["numbers"] is None
+    row = rows["layer4.1.conv2.weight"]
+    assert (row["state"], row["evidence"]) == ("changed", "checksum")
+    assert row["pair"]["by"] == "name"
+    x, y = (one["layer4.1.conv2.weight"].double() for one in (a, b))
+    assert math.isclose(row["numbers"]["max_abs"], float((y - x).abs().max()), rel_tol=1e-9)
+    assert math.isclose(row["numbers"]["relative_l2"], float((y - x).norm() / x.norm()))
+    share = float((x != y).double().mean())
+    assert math.isclose(row["numbers"]["changed_share"], share)
+
+
+def test_json_has_no_infinity(tmp_path: Path) -> None:
+    a = saved(tmp_path / "a.pth", {"w": torch.zeros(3)})
+    b = saved(tmp_path / "b.pth", {"w": torch.tensor([1.0, math.inf, math.nan])})
+    told = loupe("compare", a, b, "--numbers", "--json").stdout
+    document = json.loads(told, parse_constant=pytest.fail)
+    numbers = document["rows"][0]["numbers"]
+    assert numbers["relative_l2"] is None
+    assert (numbers["inf_b"], numbers["nan_b"]) == (1, 1)
+
+
+def test_csv_has_a_line_a_row(pair: tuple[Path, Path]) -> None:
+    told = loupe("compare", *pair, "--csv", "--numbers")
+    lines = list(csv.DictReader(io.StringIO(told.stdout)))
+    assert {line["state"] for line in lines} == {"changed", "reshaped"}
+    assert float(lines[0]["changed_share"]) > 0.9
+    every = loupe("compare", *pair, "--csv", "--all").stdout
+    assert len(list(csv.DictReader(io.StringIO(every)))) == len(torch.load(pair[0]))
+
+
+def test_stat_is_a_line_a_block_and_a_summary(pair: tuple[Path, Path]) -> None:
+    told = loupe("compare", *pair, "--stat")
+    assert told.returncode == 1
+    *blocks, summary = told.stdout.splitlines()
+    assert [line.split()[0] for line in blocks] == ["layer4.0", "layer4.1", "fc"]
+    assert blocks[1].endswith("4 of 12 ~~~~")
+    assert blocks[2].endswith("2 of 2 xx")
+    assert summary.startswith(" 3 of ")
+    assert "10 changed(~), 2 reshaped(x)" in summary
+    measured = loupe("compare", *pair, "--stat", "--numbers").stdout
+    assert "~~~~  relative L2 0.5" in measured
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "status"),
+    [
+        (lambda tensors: tensors, [], 0),
+        (lambda tensors: {"renamed": tensors["w"], "b": tensors["b"]}, [], 1),
+        (lambda tensors: {f"module.{key}": one for key, one in tensors.items()}, [], 1),
+        (
+            lambda tensors: {f"module.{key}": one for key, one in tensors.items()},
+            ["--ignore-names"],
+            0,
+        ),
+        (lambda tensors: {key: one.half() for key, one in tensors.items()}, [], 1),
+        (lambda tensors: {key: one.half() for key, one in tensors.items()}, ["--rtol", "1e-3"], 0),
+        (lambda tensors: {key: one + 1e-4 for key, one in tensors.items()}, ["--atol", "1e-3"], 0),
+        (lambda tensors: {key: one + 1e-2 for key, one in tensors.items()}, ["--atol", "1e-3"], 1),
+        (lambda tensors: {**tensors, "more": torch.ones(1)}, ["--atol", "1"], 1),
+        (lambda tensors: {"w": tensors["w"]}, ["--atol", "1"], 1),
+    ],
+)  # fmt: skip
+def test_the_exit_status_says_whether_they_are_the_same(
+    tmp_path: Path, change: object, options: list[str], status: int
+) -> None:
+    torch.manual_seed(0)
+    tensors = {"w": torch.rand(5, 4) + 1, "b": torch.rand(7) + 1}
+    a = saved(tmp_path / "a.pth", tensors)
+    b = saved(tmp_path / "b.pth", change(tensors))  # type: ignore[operator]
+    told = loupe("compare", a, b, *options)
+    assert (told.returncode, told.stderr) == (status, "")
+    assert json.loads(loupe("compare", a, b, *options, "--json").stdout)["same"] is (status == 0)
+
+
+def test_metadata_alone_makes_no_difference(tmp_path: Path) -> None:
+    for epoch in (1, 2):
+        torch.save({"epoch": epoch, "state_dict": {"w": torch.ones(3)}}, tmp_path / f"{epoch}.pth")
+    assert loupe("compare", tmp_path / "1.pth", tmp_path / "2.pth").returncode == 0
+
+
+def test_every_format_and_folder_is_compared(tmp_path: Path) -> None:
+    tensors = {f"w{index}": torch.full((8,), float(index)) for index in range(6)}
+    changed = {**tensors, "w3": torch.zeros(8)}
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    save_torch_state_dict(tensors, folder, max_shard_size=70)
+    safetensors.torch.save_file(tensors, tmp_path / "a.safetensors")
+    torch.save(tensors, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    b = saved(tmp_path / "b.pth", changed)
+    same = saved(tmp_path / "same.pth", tensors)
+    for a in (
+        folder,
+        folder / "model.safetensors.index.json",
+        tmp_path / "a.safetensors",
+        tmp_path / "old.pth",
+    ):
+        assert loupe("compare", a, same).returncode == 0
+        rows = json.loads(loupe("compare", a, b, "--json").stdout)["rows"]
+        assert [row["key"] for row in rows if row["state"] != "same"] == ["w3"]
+
+
+def test_other_state_dicts_are_chosen_by_their_path_and_named_where_left_out(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "run.pth"
+    torch.save({"model": {"w": torch.ones(2)}, "model_ema": {"w": torch.zeros(2)}}, path)
+    against = loupe("compare", path, path, "--state-dict", "model", "--state-dict-b", "model_ema")
+    assert against.returncode == 1
+    assert "A holds other state_dicts too, which were not compared: model_ema" in against.stdout
+    assert loupe("compare", path, path).returncode == 0
+
+
+def test_a_pair_by_hand_stands_in_one_row(tmp_path: Path) -> None:
+    a = saved(tmp_path / "a.pth", {"x=1.w": torch.ones(3), "b": torch.ones(1)})
+    b = saved(tmp_path / "b.pth", {"entirely.other": torch.full((3,), 2.0), "b": torch.ones(1)})
+    told = loupe("compare", a, b, "--pair", "x=1.w=entirely.other", "--json")
+    rows = json.loads(told.stdout)["rows"]
+    assert [(row["state"], row["pair"]["by"]) for row in rows] == [
+        ("changed", "hand"),
+        ("same", "name"),
+    ]
+    wrong = loupe("compare", a, b, "--pair", "b=nothing")
+    assert wrong.returncode == 2
+    assert "there is no tensor nothing in B" in wrong.stderr
+
+
+def test_beside_the_null_device_all_tensors_are_in_one_only(tmp_path: Path) -> None:
+    a = saved(tmp_path / "a.pth", {"w": torch.ones(3), "b": torch.ones(1)})
+    told = loupe("compare", a, os.devnull)
+    assert told.returncode == 1, told.stderr
+    assert told.stdout.startswith("B is /dev/null, which holds nothing: 2 tensors only in A.")
+    assert "A is /dev/null, which holds nothing" in loupe("compare", os.devnull, a).stdout
+    assert loupe("compare", os.devnull, os.devnull).returncode == 0
+
+
+def test_trouble_is_one_sentence_and_exit_status_2(tmp_path: Path) -> None:
+    a = saved(tmp_path / "a.pth", {"w": torch.ones(3)})
+    pointer = tmp_path / "pointer.pth"
+    pointer.write_text(
+        "version https://git-lfs.github.com/spec/v1\n"
+        f"oid sha256:{'0' * 64}\nsize 12345\n"
+    )  # fmt: skip
+    page = tmp_path / "page.pth"
+    page.write_text("<!DOCTYPE html><html></html>")
+    cut = tmp_path / "cut.pth"
+    cut.write_bytes(a.read_bytes()[:-60])
+    for b in (pointer, page, cut, tmp_path / "missing.pth", tmp_path):
+        told = loupe("compare", a, b)
+        assert told.returncode == 2, b
+        assert told.stderr.startswith("loupe: ")
+        assert told.stderr.count("\n") == 1
+        assert told.stdout == ""
+    wrong = loupe("compare", a, a, "--state-dict", "ema")
+    assert wrong.returncode == 2
+    assert loupe("compare", a, a, "--rtol", "-1").returncode == 2
+
+
+def test_html_writes_a_report_that_names_no_other_place(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    report = tmp_path / "report.html"
+    told = loupe("compare", *pair, "--html", report)
+    assert told.returncode == 1, told.stderr
+    text = report.read_text()
+    assert "layer4.1.conv2.weight" in text
+    assert "Relative L2" in text
+    assert "default-src 'none'" in text
+    assert not re.search(r"<(script|link|img|iframe)[^>]* (src|href)=", text)
+    assert list(tmp_path.iterdir()) == [report]
+
+
+def test_html_into_a_folder_or_a_place_that_is_not_there_is_trouble(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    for place in (tmp_path, tmp_path / "missing" / "report.html", Path("/proc/report.html")):
+        told = loupe("compare", *pair, "--html", place)
+        assert told.returncode == 2
+        assert str(place) in told.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_watches_sees_how_far_it_is(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        safetensors.torch.save_file({"w": torch.ones(1 << 20)}, tmp_path / f"{name}.safetensors")
+    loupe_path = Path(sys.executable).with_name("loupe")
+    leader, follower = pty.openpty()
+    done = subprocess.run(
+        [loupe_path, "compare", tmp_path / "a.safetensors", tmp_path / "b.safetensors"],
+        stdout=subprocess.PIPE, stderr=follower, check=False,
+    )  # fmt: skip
+    os.close(follower)
+    shown = os.read(leader, 1 << 16).decode()
+    os.close(leader)
+    assert done.returncode == 0
+    assert "4,194,304 of 4,194,304 bytes, 100%" in shown
+    assert shown.endswith("\r\x1b[K")
+    assert b"\x1b" not in done.stdout
+
+
+def test_names_from_the_files_do_nothing_to_the_terminal(tmp_path: Path) -> None:
+    a = saved(tmp_path / "a.pth", {"\x1b[31mred": torch.ones(3)})
+    b = saved(tmp_path / "b.pth", {"\x1b[31mred": torch.zeros(3)})
+    for options in ([], ["--stat"], ["--numbers"]):
+        told = loupe("compare", a, b, *options).stdout
+        assert "\x1b" not in told
+        assert "\\x1b[31mred" in told
