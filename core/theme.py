@@ -38,6 +38,18 @@ STATE_COLOURS: Mapping[str, str] = {
 A word or a shape always goes with it: colour is never the only sign.
 """
 
+KIND_COLOURS: Mapping[str, str] = {
+    "conv": BLUE,
+    "norm": AMBER,
+    "norm statistics": "#A08F80",
+    "attention": VIOLET,
+    "linear": TEAL,
+    "embedding": GREEN,
+    "head": ROSE,
+    "other": GREY,
+}
+"""One colour a kind of module (core/compare/module_kinds.py) in every chart."""
+
 DTYPE_COLOURS: Mapping[str, str] = {
     "float32": "#4C84D8",
     "float64": "#2F5FAF",

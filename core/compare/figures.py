@@ -1,0 +1,225 @@
+"""A comparison drawn: change by depth, blocks by parts, weight norm against change."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import plotly.graph_objects as go
+
+from core.compare.depth import Block, Moved, PartMap, kinds_of
+from core.compare.module_kinds import ModuleKind
+from core.compare.numbers import Numbers
+from core.compare.words import Row
+from core.theme import KIND_COLOURS, THIN, count, figure_layout, shape
+
+MANY = 2_000
+"""Points beyond which they are drawn by the graphics card."""
+
+WIDE = 100.0
+"""Of two changes, one as many times the other: then the axis is a logarithm."""
+
+GRID = "rgba(125,132,140,.25)"
+"""Legible on the light and the dark ground."""
+
+
+def depth_figure(blocks: Sequence[Block]) -> go.Figure | None:
+    """Bars in the network's order, for each block one a kind of module; None without a number.
+
+    Each bar's customdata begins with the block's name.
+    """
+    values = [
+        moved.relative
+        for block in blocks
+        for kind, moved in block.kinds.items()
+        if moved.relative and kind is not ModuleKind.STATISTICS
+    ]
+    if not any(moved.measured for block in blocks for moved in block.kinds.values()):
+        return None
+    figure = go.Figure()
+    for kind in ModuleKind:
+        shown = [(block, block.kinds[kind]) for block in blocks if kind in block.kinds]
+        if not any(moved.differing for _, moved in shown):
+            continue
+        figure.add_bar(
+            x=[_short(block.name) for block, _ in shown],
+            y=[_finite(moved.relative) for _, moved in shown],
+            name=str(kind),
+            marker={"color": KIND_COLOURS[kind], "line": {"width": 0}},
+            visible="legendonly" if kind is ModuleKind.STATISTICS and values else True,
+            customdata=[(block.name, escape(block.name), _told(moved)) for block, moved in shown],
+            hovertemplate="<b>%{customdata[1]}</b>, "
+            + f"{kind}<br>"
+            + "%{customdata[2]}<extra></extra>",
+        )
+    figure_layout(figure).update_layout(
+        height=300,
+        barmode="group",
+        showlegend=True,
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        margin={"l": 8, "r": 8, "t": 30, "b": 8},
+        xaxis={
+            "categoryorder": "array",
+            "categoryarray": [_short(block.name) for block in blocks],
+            "automargin": True,
+            "tickangle": -40 if len(blocks) > 10 else 0,
+        },
+        yaxis=_change_axis(values),
+        dragmode=False,
+        clickmode="event+select",
+    )
+    return figure
+
+
+def part_figure(found: PartMap) -> go.Figure:
+    """The map of blocks by parts; colour is the relative change, by its logarithm where it is wide.
+
+    A cell's customdata begins with the block's name.
+    """
+    values = [_finite(value) for row in found.values for value in row]
+    wide = _is_wide([value for value in values if value])
+    floor = _floor(values) if wide else None
+    figure = go.Figure(
+        go.Heatmap(
+            x=[_short(name) for name in found.blocks],
+            y=[escape(part) for part in found.parts],
+            z=[[_colour(value, floor) for value in row] for row in found.values],
+            customdata=[
+                [(name, _said(value)) for name, value in zip(found.blocks, row, strict=True)]
+                for row in found.values
+            ],
+            hovertemplate="<b>%{x}</b> %{y}<br>%{customdata[1]}<extra></extra>",
+            hoverongaps=False,
+            xgap=1,
+            ygap=1,
+            colorscale="Viridis",
+            colorbar={
+                "thickness": 10,
+                "title": {"text": "change", "side": "right"},
+                **({"tickformat": ".1%"} if floor is None else _log_ticks(values, floor)),
+            },
+        )
+    )
+    figure_layout(figure).update_layout(
+        height=max(220, min(620, 60 + 24 * len(found.parts))),
+        xaxis={"automargin": True, "tickangle": -40 if len(found.blocks) > 10 else 0},
+        yaxis={"automargin": True, "autorange": "reversed"},
+        dragmode=False,
+    )
+    return figure
+
+
+def scatter_figure(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> go.Figure | None:
+    """A point a measured tensor: A's norm against the relative change, both as logarithms.
+
+    A point's customdata begins with the row's key. None where there is none to draw.
+    """
+    kinds = kinds_of(rows)
+    drawn = [
+        (row, found)
+        for row in rows
+        if (found := numbers.get(row.key)) is not None
+        and found.norm_a > 0
+        and 0 < found.relative_l2 < math.inf
+        and not row.key.endswith("num_batches_tracked")
+    ]
+    if not drawn:
+        return None
+    points = go.Scattergl if len(drawn) > MANY else go.Scatter
+    figure = go.Figure()
+    for kind in ModuleKind:
+        own = [(row, found) for row, found in drawn if kinds[row.key] is kind]
+        if not own:
+            continue
+        figure.add_trace(
+            points(
+                x=[found.norm_a for _, found in own],
+                y=[found.relative_l2 for _, found in own],
+                mode="markers",
+                name=str(kind),
+                marker={"color": KIND_COLOURS[kind], "size": 8, "opacity": 0.8},
+                customdata=[
+                    (
+                        row.key,
+                        escape(row.key),
+                        shape(row.a.shape) if row.a else "",
+                        _said(found.relative_l2),
+                    )
+                    for row, found in own
+                ],
+                hovertemplate="<b>%{customdata[1]}</b><br>%{customdata[2]}<br>norm %{x:.3g}, "
+                "changed by %{customdata[3]}<extra></extra>",
+            )
+        )
+    axis = {"type": "log", "automargin": True, "gridcolor": GRID, "exponentformat": "power"}
+    figure_layout(figure).update_layout(
+        height=380,
+        showlegend=True,
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        margin={"l": 8, "r": 8, "t": 30, "b": 8},
+        xaxis={**axis, "title": "norm in A"},
+        yaxis={**_change_axis([1e-9, 1.0]), "title": "relative change (L2)"},
+        dragmode=False,
+        clickmode="event+select",
+    )
+    return figure
+
+
+def _short(name: str) -> str:
+    """A block's name on an axis; names come from a file."""
+    return escape(name if len(name) <= 32 else f"…{name[-31:]}")
+
+
+def _told(moved: Moved) -> str:
+    of = f"{count(moved.differing)} of {count(moved.tensors)} tensors differ"
+    if not moved.differing:
+        return f"all {count(moved.tensors)} tensors are the same"
+    if moved.relative is None:
+        return f"{of}; not measured"
+    return f"changed by {_said(moved.relative)} over the {count(moved.measured)} measured<br>{of}"
+
+
+def _said(value: float | None) -> str:
+    if value is None:
+        return "not measured"
+    return "from zero" if math.isinf(value) else f"{100 * value:.3g}{THIN}%"
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _is_wide(values: Sequence[float]) -> bool:
+    found = [value for value in values if value and math.isfinite(value)]
+    return bool(found) and max(found) > WIDE * min(found)
+
+
+def _change_axis(values: Sequence[float]) -> dict[str, object]:
+    axis: dict[str, object] = {
+        "title": "relative change (L2)",
+        "automargin": True,
+        "gridcolor": GRID,
+        "zeroline": False,
+    }
+    if _is_wide(values):
+        return axis | {"type": "log", "tickformat": "~%", "dtick": 1}
+    return axis | {"tickformat": "~%", "rangemode": "tozero"}
+
+
+def _floor(values: Sequence[float | None]) -> int:
+    """The power of ten that stands for no change at all: one below the smallest change."""
+    return math.floor(min(math.log10(value) for value in values if value)) - 1
+
+
+def _colour(value: float | None, floor: int | None) -> float | None:
+    finite = _finite(value)
+    if finite is None or floor is None:
+        return finite
+    return math.log10(finite) if finite > 0 else float(floor)
+
+
+def _log_ticks(values: Sequence[float | None], floor: int) -> dict[str, object]:
+    top = math.ceil(max(math.log10(value) for value in values if value))
+    ticks = list(range(floor, top + 1))
+    return {"tickvals": ticks, "ticktext": ["same", *(_said(10.0**tick) for tick in ticks[1:])]}

@@ -1,0 +1,99 @@
+"""What kind of module each tensor belongs to, by the names that PyTorch's networks use and by the
+shapes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class ModuleKind(StrEnum):
+    """What a tensor is a part of."""
+
+    CONV = "conv"
+    NORM = "norm"
+    STATISTICS = "norm statistics"
+    ATTENTION = "attention"
+    LINEAR = "linear"
+    EMBEDDING = "embedding"
+    HEAD = "head"
+    OTHER = "other"
+
+
+STATISTICS = frozenset(("running_mean", "running_var", "num_batches_tracked"))
+"""The buffers of a BatchNorm (torch/nn/modules/batchnorm.py)."""
+
+HEADS = frozenset(
+    (
+        *("fc", "head", "heads", "classifier", "lm_head", "last_linear", "score", "logits"),
+        *("head_dist", "aux_head", "cls_head", "output_layer", "qa_outputs", "heads_drop"),
+    )
+)
+"""How torchvision, timm and transformers call the module that gives the outputs."""
+
+ATTENTION = re.compile(
+    r"(^|_)(attn|attention|self_attention|self_attn|cross_attn|mha|qkv|in_proj|[qkv]_proj|"
+    r"c_attn|query|key|value|query_key_value|relative_position\w*|rel_pos\w*|logit_scale)(_|\d|$)"
+)
+EMBEDDING = re.compile(
+    r"(^|_)(embed|embedding|embeddings|embeds|wte|wpe|tok_embeddings|pos_embed|cls_token|"
+    r"class_token|dist_token|mask_token|reg_token|pos_embedding|position_ids)(_|\d|$)"
+)
+NORM = re.compile(r"(^|_)(bn|norm|ln|gn|layernorm|batchnorm|groupnorm|rmsnorm|norms)(_|\d|$)")
+"""Words inside a step of a module path, between its ends, `_` and digits."""
+
+
+def module_kinds(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, ModuleKind]:
+    """The kind of each tensor of a state_dict, by key; `shapes` come in its order.
+
+    Names tell norms, embeddings and attention, shapes tell convolutions (three dimensions or more)
+    and linear layers; a bias follows its weight. The head is the last module that is called one.
+    """
+    weights = {key.rpartition(".")[0]: shape for key, shape in shapes.items() if _is_weight(key)}
+    found = {key: _kind(key, shape, weights) for key, shape in shapes.items()}
+    head = _head(shapes, found)
+    if head:
+        found |= {
+            key: ModuleKind.HEAD
+            for key, kind in found.items()
+            if key.startswith(head) and kind in (ModuleKind.LINEAR, ModuleKind.CONV)
+        }
+    return found
+
+
+def _is_weight(key: str) -> bool:
+    return key.rpartition(".")[2] in {"weight", "weight_v", "weight_orig", "kernel"}
+
+
+def _kind(key: str, shape: tuple[int, ...], weights: Mapping[str, tuple[int, ...]]) -> ModuleKind:
+    module, _, leaf = key.rpartition(".")
+    steps = [step.lower() for step in module.split(".")]
+    if leaf in STATISTICS:
+        return ModuleKind.STATISTICS
+    if NORM.search(steps[-1]):
+        return ModuleKind.NORM
+    if EMBEDDING.search(leaf.lower()) or any(EMBEDDING.search(step) for step in steps[-2:]):
+        weight = weights.get(module, shape)
+        return ModuleKind.CONV if len(weight) >= 4 else ModuleKind.EMBEDDING
+    weight = weights.get(module, shape)
+    if any(ATTENTION.search(step) for step in (*steps, leaf.lower())):
+        return ModuleKind.NORM if module in weights and len(weight) == 1 else ModuleKind.ATTENTION
+    if len(weight) >= 3:
+        return ModuleKind.CONV
+    if len(weight) == 2:
+        return ModuleKind.LINEAR
+    return ModuleKind.NORM if module in weights and len(weight) == 1 else ModuleKind.OTHER
+
+
+def _head(shapes: Mapping[str, tuple[int, ...]], found: Mapping[str, ModuleKind]) -> str | None:
+    """The path, with its dot, of the last module that is called a head and holds a weight."""
+    for key in reversed(list(shapes)):
+        if not _is_weight(key) or found[key] not in (ModuleKind.LINEAR, ModuleKind.CONV):
+            continue
+        steps = key.split(".")[:-1]
+        for depth, step in enumerate(steps):
+            if step.lower() in HEADS:
+                return ".".join(steps[: depth + 1]) + "."
+        return None
+    return None

@@ -1,0 +1,118 @@
+"""The figures show the numbers that were taken, and do nothing that a file's names ask for."""
+
+import math
+
+import pytest
+import torch
+
+from core.checkpoint import open_checkpoint
+from core.compare.depth import blocks, part_map
+from core.compare.figures import depth_figure, part_figure, scatter_figure
+from core.compare.judge import compare
+from core.compare.measurable import measurable
+from core.compare.measure import differences
+from core.compare.module_kinds import ModuleKind
+
+
+def compared(folder, a, b):
+    for name, value in zip("ab", (a, b), strict=True):
+        torch.save(value, folder / f"{name}.pth")
+    found = compare(*(open_checkpoint(folder / f"{name}.pth").state_dict() for name in "ab"))
+    pairs = measurable(found)
+    keys = list(pairs)
+    return found, {keys[i]: one for i, one in differences(list(pairs.values()))}
+
+
+@pytest.fixture
+def transformer(tmp_path):
+    torch.manual_seed(0)
+    model = torch.nn.TransformerEncoder(
+        torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 4, enable_nested_tensor=False
+    )
+    a = model.state_dict()
+    b = {
+        key: value * (1 + 10.0 ** -int(key.split(".")[1])) if "linear" in key else value.clone()
+        for key, value in a.items()
+    }
+    return compared(tmp_path, a, b)
+
+
+def test_the_bars_are_the_blocks_changes_in_the_networks_order(transformer):
+    found = blocks(*transformer)
+    figure = depth_figure(found)
+    (bars,) = figure.data
+    assert bars.name == "linear"
+    assert list(bars.x) == [f"layers.{index}" for index in range(4)]
+    assert list(bars.y) == pytest.approx([1, 0.1, 0.01, 0.001], rel=1e-4)
+    assert [custom[0] for custom in bars.customdata] == list(bars.x)
+    assert list(figure.layout.xaxis.categoryarray) == [block.name for block in found]
+    assert figure.layout.yaxis.type == "log"
+    assert "relative change" in figure.layout.yaxis.title.text
+
+
+def test_statistics_of_norms_wait_in_the_legend(tmp_path):
+    a = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)).state_dict()
+    b = {key: value + 1 for key, value in a.items()}
+    shown = {
+        trace.name: trace.visible for trace in depth_figure(blocks(*compared(tmp_path, a, b))).data
+    }
+    assert shown[str(ModuleKind.STATISTICS)] == "legendonly"
+    assert shown[str(ModuleKind.CONV)] is True
+
+
+def test_the_map_has_a_cell_a_block_and_part(transformer):
+    found = part_map(blocks(*transformer))
+    (cells,) = part_figure(found).data
+    assert list(cells.x) == [f"layers.{index}" for index in range(4)]
+    row = list(cells.y).index("linear1")
+    assert list(cells.z[row]) == pytest.approx([0, -1, -2, -3], abs=1e-3)
+    assert cells.customdata[row][2][0] == "layers.2"
+    same = list(cells.y).index("norm1")
+    assert set(cells.z[same]) == {-5}
+    assert cells.colorbar.ticktext[0] == "same"
+
+
+def test_the_points_are_the_measured_tensors(transformer):
+    comparison, numbers = transformer
+    figure = scatter_figure(comparison.rows, numbers)
+    points = {
+        custom[0]: (x, y)
+        for trace in figure.data
+        for custom, x, y in zip(trace.customdata, trace.x, trace.y, strict=True)
+    }
+    assert points.keys() == numbers.keys()
+    for key, (norm, change) in points.items():
+        assert (norm, change) == (numbers[key].norm_a, numbers[key].relative_l2)
+    assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
+
+
+def test_without_numbers_there_is_nothing_to_draw(transformer):
+    comparison, _ = transformer
+    assert depth_figure(blocks(comparison, {})) is None
+    assert scatter_figure(comparison.rows, {}) is None
+
+
+def test_a_change_from_zero_is_said_and_not_drawn(tmp_path):
+    found = blocks(*compared(tmp_path, {"a.weight": torch.zeros(2)}, {"a.weight": torch.ones(2)}))
+    assert found[0].whole.relative == math.inf
+    (bars,) = depth_figure(found).data
+    assert list(bars.y) == [None]
+    assert "from zero" in bars.customdata[0][2]
+
+
+def test_markup_in_names_stays_text(tmp_path):
+    a = {
+        f"<img src=x>.{index}.<b>p{part}</b>.weight": torch.ones(2, 2)
+        for index in range(3)
+        for part in range(2)
+    }
+    comparison, numbers = compared(tmp_path, a, {key: value + 1 for key, value in a.items()})
+    found = blocks(comparison, numbers)
+    figures = [depth_figure(found), scatter_figure(comparison.rows, numbers)]
+    mapped = part_map(found)
+    figures += [part_figure(mapped)] if mapped else []
+    for figure in figures:
+        for trace in figure.data:
+            told = [*(trace.x or ()), *(getattr(trace, "y", None) or ())]
+            assert not any("<img" in str(one) for one in told)
+            assert "%{customdata[0]}" not in trace.hovertemplate
