@@ -32,11 +32,11 @@ class LocalFile:
         self.path = path
         self.name = name or path.name
         try:
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
             raise _cannot_open(self.name, name or str(path), error) from error
-        weakref.finalize(self, os.close, self._descriptor)
-        status = os.fstat(self._descriptor)
+        weakref.finalize(self, os.close, self.descriptor)
+        status = os.fstat(self.descriptor)
         if not stat.S_ISREG(status.st_mode):
             what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
             raise SourceError(f"{self.name} is {what}.", "Choose a checkpoint file.")
@@ -62,7 +62,7 @@ class LocalFile:
         done = 0
         while done < len(buffer):
             try:
-                count = os.preadv(self._descriptor, [buffer[done:]], offset + done)
+                count = os.preadv(self.descriptor, [buffer[done:]], offset + done)
             except OSError as error:
                 raise SourceError(
                     f"{self.name} cannot be read any more: {error.strerror}.",
@@ -71,7 +71,7 @@ class LocalFile:
             if count == 0:
                 break
             done += count
-        if done < len(buffer) or _marks(os.fstat(self._descriptor)) != self._marks:
+        if done < len(buffer) or _marks(os.fstat(self.descriptor)) != self._marks:
             raise _changed(self.name)
 
     def read(self, offset: int, nbytes: int) -> bytes:
@@ -79,10 +79,10 @@ class LocalFile:
         nbytes = max(0, min(nbytes, self.size - offset))
         if nbytes <= SMALL:
             try:
-                data = os.pread(self._descriptor, nbytes, offset)
+                data = os.pread(self.descriptor, nbytes, offset)
             except (OSError, OverflowError):
                 data = b""  # read_into tells why
-            if len(data) == nbytes and _marks(os.fstat(self._descriptor)) == self._marks:
+            if len(data) == nbytes and _marks(os.fstat(self.descriptor)) == self._marks:
                 return data
         buffer = bytearray(nbytes)
         self.read_into(offset, memoryview(buffer))
@@ -133,6 +133,18 @@ class Held:
     def read(self, offset: int, nbytes: int) -> bytes:
         """The bytes from `offset`, as many as there are up to `nbytes`."""
         return self._data[offset : offset + nbytes]
+
+
+def descriptor(source: Source, offset: int) -> tuple[int, int] | None:
+    """The open file whose bytes these are, and where in it `offset` is; None where no file holds
+    them as they are.
+
+    Whoever reads there asks `read_into` for no bytes at all afterwards: it raises SourceError where
+    the file was written to meanwhile.
+    """
+    if isinstance(source, Within):
+        return descriptor(source.whole, source.start + offset)
+    return (source.descriptor, offset) if isinstance(source, LocalFile) else None
 
 
 def _changed(name: str) -> SourceError:

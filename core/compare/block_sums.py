@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 
+from core.checkpoint.entries import TensorEntry
 from core.compare.numbers import Tolerance
 from core.compare.part import Part
-from core.elements import as_float64, exact_integers, float64_buffer
+from core.elements import as_float64, exact_integers, float64_buffer, numbers
 
 TRUSTED = 1e-140, 1e150
 """Between these a norm is right as the root of a sum of squares; outside, squares are lost."""
@@ -20,6 +22,15 @@ class BlockSums:
     def __init__(self, tolerance: Tolerance) -> None:
         self.tolerance = tolerance
         self._buffers = [float64_buffer() for _ in range(3)]
+
+    def run(self, a: TensorEntry, b: TensorEntry) -> Part:
+        """The numbers of all of B's elements against A's. Raises SourceError, and as `part`."""
+        return sum((part for _, part in self.parts(a, b)), Part())
+
+    def parts(self, a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, Part]]:
+        """Yield (elements, their numbers) block by block. Raises SourceError, and as `part`."""
+        for x, y in zip(numbers(a), numbers(b), strict=True):
+            yield x.numel(), self.part(x, y)
 
     def part(self, x: torch.Tensor, y: torch.Tensor) -> Part:
         """The numbers of block y of B against block x of A, in float64.

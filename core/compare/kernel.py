@@ -115,33 +115,28 @@ def measure(a: Array, b: Array, rtol: float, atol: float, floats: Array, counts:
 
 
 @_compiled
-def convert(values: Array, out: Array) -> None:
-    """Write integers, or float32, into an array of floats that holds them exactly."""
+def _convert(values: Array, out: Array) -> None:
     for i in range(values.size):
         out[i] = values[i]
 
 
 @_compiled
-def look_up(values: Array, table: Array, out: Array) -> None:
-    """Write for each byte what it stands for: `table` has 256 numbers."""
+def _look_up(values: Array, table: Array, out: Array) -> None:
     for i in range(values.size):
         out[i] = table[values[i]]
 
 
 @_compiled
-def widen_bfloat16(values: Array, out: Array) -> None:
-    """Write bfloat16s, given as uint16, as the bits of float32s: the upper half of them."""
+def _widen_bfloat16(values: Array, out: Array) -> None:
+    """From uint16 to the bits of a float32: a bfloat16 is the upper half of one."""
     for i in range(values.size):
         out[i] = np.uint32(values[i]) << np.uint32(16)
 
 
 @_compiled
-def widen_float16(values: Array, out: Array) -> None:
-    """Write float16s, given as uint16, as float32s.
-
-    The exponent's bias goes from 15 to 127 (IEEE 754); a subnormal is a count of 2^-24, and the
-    exponent of infinities and NaN is all ones in both.
-    """
+def _widen_float16(values: Array, out: Array) -> None:
+    """From uint16 to float32: the exponent's bias goes from 15 to 127 (IEEE 754); a subnormal is a
+    count of 2^-24, and the exponent of infinities and NaN is all ones in both."""
     for i in range(values.size):
         size = np.uint32(values[i]) & np.uint32(0x7FFF)
         bits = (size << np.uint32(13)) + np.uint32(112 << 23)
@@ -150,3 +145,78 @@ def widen_float16(values: Array, out: Array) -> None:
         small = np.float32(np.int32(size)) * np.float32(2.0**-24)
         found = small if size < 0x400 else normal
         out[i] = -found if values[i] >= 0x8000 else found
+
+
+AS_IT_IS, BYTES, BFLOAT16, FLOAT16, INT16, UINT16, INT32, UINT32 = range(8)
+"""What a chunk's bytes are: floats as wide as the other side's, or what becomes such floats."""
+
+
+@_compiled
+def widen(kind: int, raw: Array, table: Array, out: Array) -> None:
+    """Write the numbers that bytes of a kind stand for as float32 or float64, which hold each of
+    them exactly; `table` has the 256 that single bytes stand for."""
+    if kind == BYTES:
+        _look_up(raw, table, out)
+    elif kind == BFLOAT16:
+        _widen_bfloat16(raw.view(np.uint16), out.view(np.uint32))
+    elif kind == FLOAT16:
+        _widen_float16(raw.view(np.uint16), out)
+    elif kind == INT16:
+        _convert(raw.view(np.int16), out)
+    elif kind == UINT16:
+        _convert(raw.view(np.uint16), out)
+    elif kind == INT32:
+        _convert(raw.view(np.int32), out)
+    elif kind == UINT32:
+        _convert(raw.view(np.uint32), out)
+
+
+_pread = numba.types.ExternalFunction(
+    "pread",
+    numba.types.int64(
+        numba.types.int32, numba.types.voidptr, numba.types.uint64, numba.types.int64
+    ),
+)
+"""The system's own (pread(2)): Python's lock would be taken and given back for each chunk."""
+
+
+@_compiled
+def stream(
+    numel: int,
+    side_a: tuple[Any, ...],
+    side_b: tuple[Any, ...],
+    rtol: float,
+    atol: float,
+    floats: Array,
+    counts: Array,
+) -> int:
+    """Read `numel` elements of both sides and measure them, chunk by chunk.
+
+    A side is the file's descriptor, the offset in it, the kind of its bytes and their size, a table
+    as `widen` takes it, and room for a chunk: its bytes, and as many floats. Returns how many
+    elements were measured: fewer than `numel` where the next chunk has an odd number or cannot be
+    read.
+    """
+    file_a, at_a, kind_a, size_a, table_a, raw_a, wide_a = side_a
+    file_b, at_b, kind_b, size_b, table_b, raw_b, wide_b = side_b
+    done = 0
+    while done < numel:
+        count = min(wide_a.size, numel - done)
+        if _pread(file_a, raw_a.ctypes, count * size_a, at_a + done * size_a) != count * size_a:
+            return done
+        if _pread(file_b, raw_b.ctypes, count * size_b, at_b + done * size_b) != count * size_b:
+            return done
+        if kind_a == AS_IT_IS:
+            a = raw_a.view(wide_a.dtype)[:count]
+        else:
+            a = wide_a[:count]
+            widen(kind_a, raw_a[: count * size_a], table_a, a)
+        if kind_b == AS_IT_IS:
+            b = raw_b.view(wide_b.dtype)[:count]
+        else:
+            b = wide_b[:count]
+            widen(kind_b, raw_b[: count * size_b], table_b, b)
+        if not measure(a, b, rtol, atol, floats, counts):
+            return done
+        done += count
+    return done

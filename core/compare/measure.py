@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from types import ModuleType
 
@@ -19,8 +19,8 @@ from core.checkpoint.entries import ITEMSIZES, Nested, Sparse, TensorEntry
 from core.compare.block_sums import BlockSums
 from core.compare.numbers import ALLCLOSE, Numbers, Tolerance
 from core.compare.part import Part
-from core.compare.runs import Runs, is_run, load_kernel, suits_kernel
-from core.elements import NUMBERLESS, numbers
+from core.compare.runs import Runs, is_run, load_kernel, slice_of, suits_kernel
+from core.elements import NUMBERLESS
 from core.errors import LoupeError
 from core.jobs import Progress
 
@@ -245,24 +245,14 @@ class _Desk:
                 yield from self._by_torch(work)
 
     def _by_torch(self, work: _Work) -> Iterator[_Event]:
-        a, b = (_range(entry, work) for entry in (work.a, work.b))
-        numel, part = 0, Part()
-        for x, y in zip(numbers(a), numbers(b), strict=True):
-            part += self._sums.part(x, y)
-            numel += x.numel()
+        a, b = work.a, work.b
+        if work.runs:
+            a, b = (slice_of(run, work.start, work.stop) for run in (a, b))
+        numel, whole = 0, Part()
+        for count, part in self._sums.parts(a, b):
+            whole += part
+            numel += count
             if numel >= TELL:
-                yield _Event(work.index, numel, part, ends=False)
-                numel, part = 0, Part()
-        yield _Event(work.index, numel, part, ends=True)
-
-
-def _range(entry: TensorEntry, work: _Work) -> TensorEntry:
-    """The work's elements of a run; what is no run is taken whole."""
-    if not work.runs:
-        return entry
-    return replace(
-        entry,
-        shape=(work.stop - work.start,),
-        stride=(1,),
-        storage_offset=entry.storage_offset + work.start,
-    )
+                yield _Event(work.index, numel, whole, ends=False)
+                numel, whole = 0, Part()
+        yield _Event(work.index, numel, whole, ends=True)

@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cache
 from math import sqrt
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from core.checkpoint.entries import ITEMSIZES, TensorEntry
+from core.checkpoint.sources import descriptor
 from core.checkpoint.tensors import torch_dtype
 from core.compare.block_sums import BlockSums
 from core.compare.part import Part
-from core.elements import BLOCK
 
-CHUNK = 1 << 17
-"""Elements of each side at once: their bytes, and the floats that they become, fit in a core's
-second cache (2 MB where this was measured), so that only the files' bytes come from memory."""
+CHUNK = 1 << 18
+"""Bytes of floats of each side at once: with the bytes that they are made of they fit in a core's
+second cache, so that only the files' bytes come from memory."""
 
-WIDE = {
-    "float64": "float64",
-    "float32": "float32",
-    "float16": "float32",
-    "bfloat16": "float32",
-    "int32": "float64",
-    "uint32": "float64",
-    "int16": "float32",
-    "uint16": "float32",
-    **dict.fromkeys(("int8", "uint8", "bool", "float8_e8m0fnu"), "float32"),
-    **{f"float8_{kind}": "float32" for kind in ("e4m3fn", "e5m2", "e4m3fnuz", "e5m2fnuz")},
+KINDS = {
+    "float64": ("AS_IT_IS", "float64"),
+    "float32": ("AS_IT_IS", "float32"),
+    "float16": ("FLOAT16", "float32"),
+    "bfloat16": ("BFLOAT16", "float32"),
+    "int32": ("INT32", "float64"),
+    "uint32": ("UINT32", "float64"),
+    "int16": ("INT16", "float32"),
+    "uint16": ("UINT16", "float32"),
+    **dict.fromkeys(("int8", "uint8", "bool", "float8_e8m0fnu"), ("BYTES", "float32")),
+    **{
+        f"float8_{kind}": ("BYTES", "float32")
+        for kind in ("e4m3fn", "e5m2", "e4m3fnuz", "e5m2fnuz")
+    },
 }
-"""The dtypes that the kernel takes, and in which float it holds every value of theirs exactly."""
+"""The dtypes that the kernel takes: its name for their bytes, and the float that holds every value
+of theirs exactly."""
 
 
 def load_kernel() -> ModuleType | None:
@@ -59,23 +62,19 @@ def is_run(entry: TensorEntry) -> bool:
 
 
 def suits_kernel(a: TensorEntry, b: TensorEntry) -> bool:
-    """Whether the kernel takes these two runs: the bytes are what they say, and exact as floats."""
-    wide = WIDE.get(a.dtype)
-    return wide is not None and wide == WIDE.get(b.dtype) and _as_stored(a) and _as_stored(b)
+    """Whether the kernel takes these two runs: both stand in files as they are, and become floats
+    of one dtype."""
+    if a.dtype not in KINDS or b.dtype not in KINDS or KINDS[a.dtype][1] != KINDS[b.dtype][1]:
+        return False
+    return _stands_in_a_file(a) and _stands_in_a_file(b)
 
 
-def _as_stored(entry: TensorEntry) -> bool:
-    assert entry.record is not None
-    swapped = entry.record.big_endian and ITEMSIZES[entry.dtype] > 1
-    return not (swapped or entry.transforms)
-
-
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """Room for a chunk's bytes, and for the floats that they become."""
-
-    raw: NDArray[np.uint8]
-    floats: NDArray[np.float32]
+def _stands_in_a_file(entry: TensorEntry) -> bool:
+    record, itemsize = entry.record, ITEMSIZES[entry.dtype]
+    if record is None or entry.transforms or (record.big_endian and itemsize > 1):
+        return False
+    end = record.offset + (entry.storage_offset + entry.numel) * itemsize
+    return end <= record.source.size and descriptor(record.source, record.offset) is not None
 
 
 class Runs:
@@ -84,9 +83,8 @@ class Runs:
     def __init__(self, kernel: ModuleType, sums: BlockSums) -> None:
         self._kernel = kernel
         self._sums = sums
-        self._sides = [
-            _Side(np.empty(8 * CHUNK, np.uint8), np.empty(2 * CHUNK, np.float32)) for _ in "ab"
-        ]
+        self._raw = [np.empty(CHUNK, np.uint8) for _ in "ab"]
+        self._wide = [np.empty(CHUNK, np.uint8) for _ in "ab"]
         self._floats = np.zeros(5)
         self._counts = np.zeros(5, np.int64)
 
@@ -96,45 +94,38 @@ class Runs:
         tolerance = self._sums.tolerance
         self._floats[:] = 0
         self._counts[:] = 0
-        measured, odd = 0, Part()
-        side_a, side_b = self._sides
-        most = CHUNK if WIDE[a.dtype] == "float32" else CHUNK // 2
-        for at in range(start, stop, most):
-            numel = min(most, stop - at)
-            raw_a, raw_b = _read(a, at, numel, side_a), _read(b, at, numel, side_b)
-            x, y = self._as_floats(a, raw_a, side_a), self._as_floats(b, raw_b, side_b)
-            rtol, atol = tolerance.rtol, tolerance.atol
-            if self._kernel.measure(x, y, rtol, atol, self._floats, self._counts):
-                measured += numel
-            else:
-                odd += self._by_torch(a, b, raw_a, raw_b)
+        at, odd, measured = start, Part(), 0
+        while at < stop:
+            done = self._kernel.stream(
+                stop - at,
+                self._side(a, at, 0),
+                self._side(b, at, 1),
+                tolerance.rtol,
+                tolerance.atol,
+                self._floats,
+                self._counts,
+            )
+            measured += done
+            at += done
+            if at < stop:
+                numel = min(CHUNK // ITEMSIZES[KINDS[a.dtype][1]], stop - at)
+                odd += self._sums.run(slice_of(a, at, at + numel), slice_of(b, at, at + numel))
+                at += numel
+        for entry in (a, b):
+            assert entry.record is not None
+            entry.record.source.read_into(entry.record.offset, memoryview(b""))
         return self._gathered(measured) + odd
 
-    def _as_floats(self, entry: TensorEntry, raw: NDArray[np.uint8], side: _Side) -> NDArray[Any]:
-        dtype = entry.dtype
-        if dtype in ("float32", "float64"):
-            return raw.view(dtype)
-        numel = raw.size // ITEMSIZES[dtype]
-        floats = side.floats.view(WIDE[dtype])[:numel]
-        if dtype == "bfloat16":
-            self._kernel.widen_bfloat16(raw.view(np.uint16), floats.view(np.uint32))
-        elif dtype == "float16":
-            self._kernel.widen_float16(raw.view(np.uint16), floats)
-        elif ITEMSIZES[dtype] == 1:
-            self._kernel.look_up(raw, _table(dtype), floats)
-        else:
-            self._kernel.convert(raw.view(dtype), floats)
-        return floats
-
-    def _by_torch(
-        self, a: TensorEntry, b: TensorEntry, raw_a: NDArray[np.uint8], raw_b: NDArray[np.uint8]
-    ) -> Part:
-        x = torch.from_numpy(raw_a).view(torch_dtype(a.dtype))
-        y = torch.from_numpy(raw_b).view(torch_dtype(b.dtype))
-        part = Part()
-        for start in range(0, x.numel(), BLOCK):
-            part += self._sums.part(x[start : start + BLOCK], y[start : start + BLOCK])
-        return part
+    def _side(self, entry: TensorEntry, at: int, which: int) -> tuple[object, ...]:
+        assert entry.record is not None
+        itemsize = ITEMSIZES[entry.dtype]
+        kind, wide = KINDS[entry.dtype]
+        offset = entry.record.offset + (entry.storage_offset + at) * itemsize
+        found = descriptor(entry.record.source, offset)
+        assert found is not None
+        table = _table(entry.dtype if kind == "BYTES" else "uint8")
+        room = self._raw[which], self._wide[which].view(wide)
+        return *found, getattr(self._kernel, kind), itemsize, table, *room
 
     def _gathered(self, measured: int) -> Part:
         absolute, dd, aa, bb, largest = self._floats.tolist()
@@ -158,13 +149,10 @@ class Runs:
         )
 
 
-def _read(entry: TensorEntry, at: int, numel: int, side: _Side) -> NDArray[np.uint8]:
-    assert entry.record is not None
-    itemsize = ITEMSIZES[entry.dtype]
-    raw = side.raw[: numel * itemsize]
-    start = entry.record.offset + (entry.storage_offset + at) * itemsize
-    entry.record.source.read_into(start, raw.data)
-    return raw
+def slice_of(run: TensorEntry, start: int, stop: int) -> TensorEntry:
+    """Elements `start` to `stop` of a run, as a tensor of one dimension."""
+    offset = run.storage_offset + start
+    return replace(run, shape=(stop - start,), stride=(1,), storage_offset=offset)
 
 
 @cache

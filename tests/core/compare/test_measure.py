@@ -33,7 +33,7 @@ def way(request, monkeypatch):
     """Both ways for every size, in chunks that small tensors are cut into."""
     monkeypatch.setattr(measure, "WORTH_BYTES", 0)
     monkeypatch.setattr(measure, "TASK", 3000)
-    monkeypatch.setattr(runs, "CHUNK", 1000)
+    monkeypatch.setattr(runs, "CHUNK", 4000)
     if request.param == "torch":
         monkeypatch.setattr(measure, "load_kernel", lambda: None)
     return request.param
