@@ -11,6 +11,8 @@ from html import escape
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from core.compare.depth import blocks, part_map
+from core.compare.figures import depth_figure, part_figure, scatter_figure
 from core.compare.numbers import Numbers, Tolerance
 from core.compare.report_page import SCRIPT, style
 from core.compare.side import Side
@@ -36,19 +38,18 @@ def report_html(
     sentence: str,
     numbers: Mapping[str, Numbers] | None = None,
     tolerance: Tolerance | None = None,
-    figures: Mapping[str, go.Figure] | None = None,
     metadata: Sequence[tuple[str, str, str]] = (),
     notes: Sequence[str] = (),
 ) -> Iterator[str]:
     """The file, piece by piece.
 
-    `numbers` are by row key, `figures` by their title; `metadata` are (path, in A, in B) of what
-    changed beside the tensors, an empty text where it is not there. Names come from files that
-    nobody vouches for: all is escaped, and the page's own policy lets no other script run, and no
-    request out.
+    `numbers` are by row key, and without them there are no figures; `metadata` are (path, in A, in
+    B) of what changed beside the tensors, an empty text where it is not there. Names come from
+    files that nobody vouches for: all is escaped, and the page's own policy lets no other script
+    run, and no request out.
     """
     known = numbers or {}
-    drawn = figures or {}
+    drawn = _figures(comparison, known)
     library = get_plotlyjs() if drawn else ""
     yield from _head(f"{a.name} → {b.name}", [library, SCRIPT])
     yield f'<p class="brand">Loupe · comparison of two checkpoints</p><h1>{_text(sentence)}</h1>'
@@ -70,6 +71,20 @@ def report_html(
     if library:
         yield f"<script>{library}</script>"
     yield f"<script>{SCRIPT}</script></body></html>\n"
+
+
+def _figures(comparison: Comparison, numbers: Mapping[str, Numbers]) -> dict[str, go.Figure]:
+    """Those that have something to draw, by their title."""
+    if not numbers:
+        return {}
+    found = blocks(comparison, numbers)
+    shared = part_map(found)
+    figures = {
+        "Relative change by depth": depth_figure(found),
+        "Blocks by their parts": part_figure(shared) if shared else None,
+        "Norm in A against relative change": scatter_figure(comparison.rows, numbers),
+    }
+    return {title: figure for title, figure in figures.items() if figure is not None}
 
 
 def _text(words: str) -> str:

@@ -55,7 +55,7 @@ th.n button{text-align:right}
 .state{white-space:nowrap}
 .state::before{content:"";display:inline-block;width:9px;height:9px;border-radius:50%;
 background:var(--c);margin-right:6px}
-.figure{min-height:320px}
+.figure{min-height:120px}
 .figures{display:grid;gap:8px}
 details{margin-top:14px}summary{cursor:pointer;color:var(--faint)}
 footer{margin-top:40px;color:var(--faint);font-size:13px}
@@ -143,6 +143,8 @@ const draw = () => {
     const layout = {font: {color: ink}, xaxis: axis, yaxis: axis, hoverlabel: {align: "left"}};
     figure.layout.template = {data: kept.data, layout: {...kept.layout, ...layout}};
     figure.layout.autosize = true;
+    // WebGL traces compile code from text, which the page's policy forbids.
+    figure.data.forEach(trace => { if (trace.type === "scattergl") trace.type = "scatter"; });
     delete figure.layout.width;
     Plotly.react(place, figure.data, figure.layout, {responsive: true, displaylogo: false});
   });

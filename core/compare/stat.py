@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from core.compare.amounts import small
+from core.compare.depth import blocks
 from core.compare.numbers import Numbers
 from core.compare.words import Comparison, Row, State
 
@@ -30,32 +30,20 @@ def stat_lines(
     """A line for each block in which something differs, in the network's order, then one for all.
 
     A line has the tensors that differ of those there are, and a bar of SIGNS, in which each state
-    that is there has one sign at least; with numbers also the relative L2 of the whole block.
+    that is there has one sign at least; with numbers also the relative L2 of the block (see Moved).
     """
-    blocks: dict[str, list[Row]] = {}
-    for row in comparison.rows:
-        blocks.setdefault(block_of(row.key), []).append(row)
-    differing = {
-        name: counted for name, rows in blocks.items() if (counted := _differing(rows)).total()
-    }
-    width = max((len(name) for name in differing), default=0)
-    most = max((counted.total() for counted in differing.values()), default=0)
-    for name, counted in differing.items():
-        amount = f"{counted.total():,} of {len(blocks[name]):,}"
-        moved = _relative_l2(blocks[name], numbers or {})
-        told = f"  relative L2 {small(moved)}" if moved is not None else ""
-        yield f" {name:<{width}} | {amount:>9} {_bar(counted, most)}{told}"
-    yield _summary(comparison, len(differing), len(blocks))
-
-
-def block_of(key: str) -> str:
-    """The module that a tensor belongs to as a person speaks of it: up to the first number in its
-    key (`layer4.0`, `encoder.blocks.11`), else two steps deep at most; its key without a module."""
-    modules = key.split(".")[:-1]
-    for index, step in enumerate(modules):
-        if step.isdecimal():
-            return ".".join(modules[: index + 1])
-    return ".".join(modules[:2]) or key
+    rows = {row.key: row for row in comparison.rows}
+    found = blocks(comparison, numbers or {})
+    counts = [_differing(rows[key] for key in block.keys) for block in found]
+    differing = [(block, counted) for block, counted in zip(found, counts, strict=True) if counted]
+    width = max((len(block.name) for block, _ in differing), default=0)
+    most = max((counted.total() for _, counted in differing), default=0)
+    for block, counted in differing:
+        amount = f"{counted.total():,} of {len(block.keys):,}"
+        moved = block.whole
+        told = f"  relative L2 {small(moved.relative or 0.0)}" if moved.measured else ""
+        yield f" {block.name:<{width}} | {amount:>9} {_bar(counted, most)}{told}"
+    yield _summary(comparison, len(differing), len(found))
 
 
 def _differing(rows: Iterable[Row]) -> Counter[State]:
@@ -71,18 +59,8 @@ def _bar(counted: Counter[State], most: int) -> str:
     )
 
 
-def _relative_l2(rows: Iterable[Row], numbers: Mapping[str, Numbers]) -> float | None:
-    """Of the block's measured tensors taken as one vector."""
-    found = [numbers[row.key] for row in rows if row.key in numbers]
-    if not found:
-        return None
-    before = math.sqrt(sum(one.norm_a**2 for one in found))
-    moved = math.sqrt(sum(one.norm_difference**2 for one in found))
-    return moved / before if before else (math.inf if moved else 0.0)
-
-
-def _summary(comparison: Comparison, differing: int, blocks: int) -> str:
-    told = [f"{differing:,} of {blocks:,} block{'' if blocks == 1 else 's'} differ"]
+def _summary(comparison: Comparison, differing: int, total: int) -> str:
+    told = [f"{differing:,} of {total:,} block{'' if total == 1 else 's'} differ"]
     told += [
         f"{comparison.counts[state]:,} {state}({sign})"
         for state, sign in SIGNS.items()

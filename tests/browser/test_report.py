@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import plotly.graph_objects as go
 import pytest
 import torch
 from playwright.sync_api import Browser, Page, expect
@@ -34,7 +33,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pairs = measurable(found)
     keys = list(pairs)
     numbers = {keys[at]: one for at, one in differences(list(pairs.values()))}
-    figure = go.Figure(go.Bar(x=keys, y=[numbers[key].relative_l2 for key in keys]))
     path = folder / "report.html"
     path.write_text(
         "".join(
@@ -43,7 +41,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 *(side(file, file.state_dict()) for file in files),
                 sentence=f"{found.sentence} {HOSTILE[0]}",
                 numbers=numbers,
-                figures={f"Change {HOSTILE[1]}": figure},
                 metadata=[(HOSTILE[0], HOSTILE[1], HOSTILE[2])],
                 notes=HOSTILE,
             )
@@ -81,6 +78,7 @@ def test_hostile_names_are_text_and_nothing_leaves_the_report(
 ) -> None:
     page, trouble = opened
     expect(page.locator(".figure .bars path")).to_have_count(14)
+    expect(page.locator(".figure .scatterlayer path.point")).to_have_count(14)
     assert set(HOSTILE) < set(shown_keys(page))
     assert page.locator("img, main script, .figure a[href^='javascript']").count() == 0
     assert HOSTILE[0] in page.locator("h1").inner_text()
@@ -89,7 +87,7 @@ def test_hostile_names_are_text_and_nothing_leaves_the_report(
 
 def test_nothing_is_wider_than_the_screen(opened: tuple[Page, list[str]]) -> None:
     page, _ = opened
-    expect(page.locator(".figure .bars path").first).to_be_visible()
+    expect(page.locator(".figure .main-svg").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
