@@ -1,6 +1,8 @@
 """Loupe as git's textconv, difftool and external diff, with the real git in a real repository."""
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ import torch
 from tests.core.test_cli import loupe
 
 COMMANDS = Path(sys.executable).parent
+README = (Path(__file__).parents[2] / "README.md").read_text()
 
 
 class Repository:
@@ -24,7 +27,8 @@ class Repository:
             ("user.name", "A"), ("user.email", "a@example.org"), ("core.pager", "cat"),
         ):  # fmt: skip
             self("config", name, value)
-        (folder / ".gitattributes").write_text("*.pth diff=loupe\n*.safetensors diff=loupe\n")
+        (attributes,) = re.findall(r"^echo '(.*)' >> .gitattributes$", README, re.MULTILINE)
+        (folder / ".gitattributes").write_text(f"{attributes}\n")
 
     def __call__(self, *arguments: str) -> str:
         """Run git; its output, also what it or its programs say on stderr."""
@@ -38,6 +42,11 @@ class Repository:
         )  # fmt: skip
         assert done.returncode == 0, done.stdout
         return done.stdout
+
+    def set_up(self, name: str) -> None:
+        """Run the README's own `git config` for this name."""
+        (line,) = re.findall(rf"^git (config {re.escape(name)} .*)$", README, re.MULTILINE)
+        self(*shlex.split(line))
 
     def commit(self, **files: object) -> None:
         """Save each as NAME.pth, or delete it where it is None, and commit."""
@@ -74,8 +83,8 @@ def changed_lines(diff: str) -> list[str]:
 
 
 def test_git_diff_shows_the_lines_of_what_changed_alone(repository: Repository) -> None:
-    repository("config", "diff.loupe.textconv", "loupe text")
-    repository("config", "diff.loupe.xfuncname", r"^\[.*\]$")
+    repository.set_up("diff.loupe.textconv")
+    repository.set_up("diff.loupe.xfuncname")
     diff = repository("diff", "HEAD~", "HEAD")
     told = changed_lines(diff)
     assert [line.split("  ")[0] for line in told] == [
@@ -84,12 +93,12 @@ def test_git_diff_shows_the_lines_of_what_changed_alone(repository: Repository) 
     assert "  float32  10 × 4  crc32:" in told[2]
     assert "Binary files" not in diff
     assert "epoch = 2" in repository("log", "-p", "-1")
-    repository("config", "diff.loupe.cachetextconv", "true")
+    repository.set_up("diff.loupe.cachetextconv")
     assert repository("diff", "HEAD~", "HEAD") == repository("diff", "HEAD~", "HEAD") == diff
 
 
 def test_git_goes_on_where_a_version_is_no_checkpoint(repository: Repository) -> None:
-    repository("config", "diff.loupe.textconv", "loupe text")
+    repository.set_up("diff.loupe.textconv")
     pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n"
     repository.commit(model=pointer.encode())
     told = changed_lines(repository("diff", "HEAD~", "HEAD"))
@@ -98,7 +107,7 @@ def test_git_goes_on_where_a_version_is_no_checkpoint(repository: Repository) ->
 
 
 def test_git_difftool_tells_the_sentence(repository: Repository) -> None:
-    repository("config", "difftool.loupe.cmd", 'loupe compare "$LOCAL" "$REMOTE"')
+    repository.set_up("difftool.loupe.cmd")
     told = repository("difftool", "-y", "-t", "loupe", "HEAD~", "HEAD")
     assert "B differs from A in 1 of 2 tensors: fc.weight." in told
     assert "changed  fc.weight  10 × 4" in told
@@ -107,7 +116,7 @@ def test_git_difftool_tells_the_sentence(repository: Repository) -> None:
 
 
 def test_git_difftool_tells_of_files_that_were_added_or_deleted(repository: Repository) -> None:
-    repository("config", "difftool.loupe.cmd", 'loupe compare "$LOCAL" "$REMOTE"')
+    repository.set_up("difftool.loupe.cmd")
     repository.commit(model=None, other={"w": torch.ones(3)})
     told = repository("difftool", "-y", "-t", "loupe", "--no-renames", "HEAD~", "HEAD")
     assert "B is /dev/null, which holds nothing: 2 tensors only in A." in told
@@ -115,7 +124,7 @@ def test_git_difftool_tells_of_files_that_were_added_or_deleted(repository: Repo
 
 
 def test_loupe_is_an_external_diff(repository: Repository) -> None:
-    repository("config", "diff.loupe.command", "loupe git-diff")
+    repository.set_up("diff.loupe.command")
     told = repository("diff", "HEAD~", "HEAD")
     assert told.startswith("loupe compare a/model.pth b/model.pth\nB differs from A in 1 of 2")
     assert "changed  fc.weight" in told
@@ -125,7 +134,7 @@ def test_loupe_is_an_external_diff(repository: Repository) -> None:
 def test_an_external_diff_goes_on_over_added_renamed_and_unreadable_files(
     repository: Repository,
 ) -> None:
-    repository("config", "diff.loupe.command", "loupe git-diff")
+    repository.set_up("diff.loupe.command")
     weights = torch.randn(30_000)
     repository.commit(other={"w": weights}, broken=b"no checkpoint")
     told = repository("diff", "HEAD~", "HEAD")
@@ -173,6 +182,7 @@ def test_the_text_of_what_is_not_there_is_trouble_and_of_nothing_is_nothing(
     assert loupe("text", os.devnull).stdout == ""
 
 
+@pytest.mark.filterwarnings("ignore:.*quantize_per_tensor")
 def test_the_text_of_quantized_and_sparse_tensors_changes_with_their_contents(
     tmp_path: Path,
 ) -> None:
