@@ -60,14 +60,25 @@ def _sums(a: Array, b: Array, rtol: float, atol: float) -> tuple[Any, ...]:
 
 @_compiled
 def _counts(a: Array, b: Array) -> tuple[Any, ...]:
-    changed = flips = some_a = some_b = np.int32(0)
+    """Changed, unlike signs, not zero in A and in B: in int32, as many at once as float32s."""
+    changed = unlike = some_a = some_b = np.int32(0)
     for i in range(a.size):
         x, y = a[i], b[i]
         changed = np.int32(changed + (x != y))
-        flips = np.int32(flips + (((x < 0) != (y < 0)) & (x != 0) & (y != 0)))
+        unlike = np.int32(unlike + (np.signbit(x) != np.signbit(y)))
         some_a = np.int32(some_a + (x != 0))
         some_b = np.int32(some_b + (y != 0))
-    return changed, flips, some_a, some_b
+    return changed, unlike, some_a, some_b
+
+
+@_compiled
+def _flips(a: Array, b: Array) -> Any:
+    """Unlike signs among zeros, which have none, though float has a -0."""
+    flips = np.int32(0)
+    for i in range(a.size):
+        x, y = a[i], b[i]
+        flips = np.int32(flips + (((x < 0) != (y < 0)) & (x != 0) & (y != 0)))
+    return flips
 
 
 @_compiled
@@ -85,6 +96,8 @@ def measure(a: Array, b: Array, rtol: float, atol: float, floats: Array, counts:
         x, y = a[start : start + BLOCK], b[start : start + BLOCK]
         absolute_, dd_, aa_, bb_, largest_, outside_ = _sums(x, y, rtol, atol)
         changed_, flips_, some_a_, some_b_ = _counts(x, y)
+        if min(some_a_, some_b_) < x.size:
+            flips_ = _flips(x, y)
         absolute += absolute_
         dd += dd_
         aa += aa_
