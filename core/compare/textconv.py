@@ -26,8 +26,9 @@ def text_lines(checkpoint: Checkpoint) -> Iterator[str]:
     one tensor has one checksum in every format. Raises SourceError where the bytes are gone.
     """
     yield f"format: {checkpoint.format_title}"
-    for name, value in _leaves(checkpoint.metadata, ""):
-        yield printable(f"{name} = {value}")
+    for key, found in checkpoint.metadata.items():
+        for name, value in _leaves(found, key):
+            yield printable(f"{name} = {value}")
     for path, state_dict in checkpoint.state_dicts.items():
         yield ""
         yield printable(f"[{path or 'tensors'}]")
@@ -115,7 +116,7 @@ def _leaves(value: Json, name: str) -> Iterator[tuple[str, str]]:
     """Each value with the way to it; a list that holds no mapping and no list is one value."""
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
-            yield from _leaves(inner, f"{name}.{key}" if name else str(key))
+            yield from _leaves(inner, f"{name}.{key}")
     elif isinstance(value, list | tuple) and any(
         isinstance(inner, Mapping | list | tuple) for inner in value
     ):

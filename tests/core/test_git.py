@@ -162,6 +162,7 @@ def test_one_tensor_has_one_checksum_in_every_format(tmp_path: Path) -> None:
     ]
     assert sorted(told[0]) == sorted(told[1]) == sorted(told[2])
     assert len(told[0]) == len(viewed)
+    assert " = " not in loupe("text", tmp_path / "a.pth").stdout
 
 
 def test_the_text_says_nothing_of_where_or_when(tmp_path: Path) -> None:
