@@ -22,6 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 from torch import nn
 
+from benchmarks.peak_memory import peak as memory_peak
+from benchmarks.peak_memory import reset_peak
 from core.architectures import Architecture, build, parse_architecture, signature
 from core.checkpoint import open_checkpoint
 from core.load import load_model
@@ -100,22 +102,9 @@ def measure(way: Way, path: Path, architecture: Architecture, repeats: int) -> t
         start = time.perf_counter()
         model = way(path, architecture)
         times.append(time.perf_counter() - start)
-        peak = peak or resident("VmHWM") - before
+        peak = peak or memory_peak() - before
         del model
     return min(times), peak
-
-
-def reset_peak() -> int:
-    """Forget the peak so far (proc(5), clear_refs); the bytes that are resident now."""
-    Path("/proc/self/clear_refs").write_text("5")
-    return resident("VmRSS")
-
-
-def resident(field: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field + ":"):
-            return int(line.split()[1]) * 1024
-    raise KeyError(field)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,8 @@ import torch
 from picklescan.scanner import scan_file_path
 from torch import nn
 
+from benchmarks.peak_memory import peak as memory_peak
+from benchmarks.peak_memory import reset_peak
 from core.checkpoint import open_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -230,18 +232,11 @@ def peak_of(name: str, files: Files) -> float:
 def peak(name: str, whole: str, path: str, *parts: str) -> int:
     """Bytes by which this process's peak grows over one opening."""
     read = readers_of(Files("", Path(path), tuple(map(Path, parts)), bool(whole)))[name]
-    # Forget the peak of the imports (proc(5), clear_refs).
-    Path("/proc/self/clear_refs").write_text("5")
-    before = resident("VmRSS")
+    before = reset_peak()
     result = read()
-    grown = resident("VmHWM") - before
+    grown = memory_peak() - before
     del result
     return grown
-
-
-def resident(field: str) -> int:
-    told = Path("/proc/self/status").read_text()
-    return int(told.split(f"{field}:")[1].split()[0]) * 1024
 
 
 # The files

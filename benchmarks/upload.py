@@ -18,16 +18,11 @@ from urllib.parse import urlencode
 
 from playwright.sync_api import sync_playwright
 
+from benchmarks.peak_memory import resident
 from tests.browser.chromium import FLAGS, find_chromium
 from tests.browser.driver import Server, settled
 
 SLICE = 8 << 20
-
-
-def resident(process: int) -> int:
-    """Bytes of memory that a process holds (VmRSS of proc(5))."""
-    status = Path(f"/proc/{process}/status").read_text()
-    return 1024 * int(re.search(r"VmRSS:\s+(\d+)", status)[1])
 
 
 def send(port: int, token: str, size: int) -> float:

@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from benchmarks.peak_memory import peak, reset_peak
 from core.checkpoint import Checkpoint, open_checkpoint
 from core.checkpoint.entries import TensorEntry
 from core.errors import CheckpointError, LoupeError, printable
 from core.verify import verify
 from tests.fuzz.mutations import mutated
 from tests.fuzz.seeds import Files, seeds
-from tests.peak_memory import peak, reset_peak
 
 SECONDS = 2.0
 """CPU time that a file may take."""

@@ -16,12 +16,12 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from benchmarks.peak_memory import peak, reset_peak
 from core.checkpoint import open_checkpoint
 from core.errors import LoupeError
 from tests.core.checkpoint.files_by_hand import CANARY_MODULE, zip_file
 from tests.core.checkpoint.hostile_containers import Hostile
 from tests.core.checkpoint.hostile_files import hostile_files
-from tests.peak_memory import peak, reset_peak
 
 ROOM = 1 << 30
 """Bytes of address space that a file may take before it is stopped, to spare the machine."""

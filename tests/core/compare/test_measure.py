@@ -17,6 +17,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
+from benchmarks.peak_memory import peak, reset_peak
 from core.checkpoint import open_checkpoint
 from core.compare import measure, runs
 from core.compare.measure import comparable, difference, differences
@@ -25,7 +26,6 @@ from core.compare.views import cast, rows, transposed
 from core.errors import LoupeError, SourceError
 from core.jobs import Cancelled, Progress
 from tests.core.odd_tensors import ODD
-from tests.peak_memory import peak, reset_peak
 
 
 @pytest.fixture(params=["compiled", "torch"], autouse=True)
