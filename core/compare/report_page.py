@@ -59,7 +59,9 @@ background:var(--c);margin-right:6px}
 .figures{display:grid;gap:8px}
 details{margin-top:14px}summary{cursor:pointer;color:var(--faint)}
 footer{margin-top:40px;color:var(--faint);font-size:13px}
-@media (max-width:760px){
+@media (max-width:1240px){table{font-size:12.5px}td,th button{padding:5px}
+.key{min-width:110px}.shape,.dtype{white-space:normal}}
+@media screen and (max-width:1000px){
 main{padding:18px 14px 36px}h1{font-size:18px}.sides{grid-template-columns:1fr}
 #rows,#rows tbody{display:block}
 #rows thead{display:block;overflow-x:auto}#rows thead tr{display:flex}th{position:static}
@@ -69,9 +71,9 @@ main{padding:18px 14px 36px}h1{font-size:18px}.sides{grid-template-columns:1fr}
 #rows td:empty{display:none}
 #rows td.key{flex:1 1 100%;order:-1;min-width:0}
 #rows td[data-t]::before{content:attr(data-t) " ";color:var(--faint);font:12.5px FONT}
-.shape,.dtype{white-space:normal}
 }
-@media print{.tools,details:not([open]),.shown,.modebar{display:none!important}
+@media print{table{font-size:7.5pt}td{padding:2px 4px}th button{padding:2px 4px}
+.key{min-width:80px}.shape,.dtype{white-space:normal}.more{font-size:7pt}.tools,details:not([open]),.shown,.modebar{display:none!important}
 main{max-width:none;padding:0}th{position:static}thead{display:table-header-group}
 tr,.figure,.side{break-inside:avoid}h2{break-after:avoid}body{font-size:11pt}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}}

@@ -88,7 +88,11 @@ def test_hostile_names_are_text_and_nothing_leaves_the_report(
 def test_nothing_is_wider_than_the_screen(opened: tuple[Page, list[str]]) -> None:
     page, _ = opened
     expect(page.locator(".figure .main-svg").first).to_be_visible()
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    for width in (page.viewport_size or {})["width"], 1001, 700:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
+    page.emulate_media(media="print")
+    page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_the_table_sorts_by_number_and_goes_back_to_the_files_order(
