@@ -16,6 +16,15 @@ from core.compare.side import side
 
 HOSTILE = ("<script>alert(1)</script>", "</script><img src=x onerror=alert(2)>", "a'\"&<b>.weight")
 
+FITS = """async () => {
+    for (let tries = 0; tries < 60; tries += 1) {
+        if (document.documentElement.scrollWidth <= innerWidth) return true;
+        await new Promise(resolve => setTimeout(resolve, 50));
+    }
+    return false;
+}"""
+"""Whether nothing is wider than the screen, once figures have followed a change of its size."""
+
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -90,9 +99,9 @@ def test_nothing_is_wider_than_the_screen(opened: tuple[Page, list[str]]) -> Non
     expect(page.locator(".figure .main-svg").first).to_be_visible()
     for width in (page.viewport_size or {})["width"], 1001, 700:
         page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
+        assert page.evaluate(FITS)
     page.emulate_media(media="print")
-    page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate(FITS)
 
 
 def test_the_table_sorts_by_number_and_goes_back_to_the_files_order(

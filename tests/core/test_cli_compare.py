@@ -276,8 +276,8 @@ def test_who_watches_sees_how_far_it_is(tmp_path: Path) -> None:
 
 
 def test_names_from_the_files_do_nothing_to_the_terminal(tmp_path: Path) -> None:
-    a = saved(tmp_path / "a.pth", {"\x1b[31mred": torch.ones(3)})
-    b = saved(tmp_path / "b.pth", {"\x1b[31mred": torch.zeros(3)})
+    a = saved(tmp_path / "a.pth", {"\x1b[31mred.weight": torch.ones(3)})
+    b = saved(tmp_path / "b.pth", {"\x1b[31mred.weight": torch.zeros(3)})
     for options in ([], ["--stat"], ["--numbers"]):
         told = loupe("compare", a, b, *options).stdout
         assert "\x1b" not in told
