@@ -40,6 +40,10 @@ KINDS = {
 of theirs exactly."""
 
 
+NOTHING = Part()
+"""What no element adds."""
+
+
 def load_kernel() -> ModuleType | None:
     """The compiled loops; None where Numba is not installed."""
     try:
@@ -94,7 +98,7 @@ class Runs:
         tolerance = self._sums.tolerance
         self._floats[:] = 0
         self._counts[:] = 0
-        at, odd, measured = start, Part(), 0
+        at, odd, measured = start, NOTHING, 0
         while at < stop:
             done = self._kernel.stream(
                 stop - at,
@@ -114,7 +118,8 @@ class Runs:
         for entry in (a, b):
             assert entry.record is not None
             entry.record.source.read_into(entry.record.offset, memoryview(b""))
-        return self._gathered(measured) + odd
+        found = self._gathered(measured)
+        return found if odd is NOTHING else found + odd
 
     def _side(self, entry: TensorEntry, at: int, which: int) -> tuple[object, ...]:
         assert entry.record is not None
