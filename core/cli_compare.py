@@ -20,6 +20,7 @@ from core.compare.amounts import tensors
 from core.compare.csv_rows import comparison_csv
 from core.compare.json_rows import comparison_json
 from core.compare.judge import compare
+from core.compare.metadata_diff import Change, change_words, metadata_changes
 from core.compare.numbers import ALLCLOSE, Numbers, Tolerance
 from core.compare.pairing import pair
 from core.compare.side import NOTHING, Side, is_nothing, side
@@ -44,6 +45,10 @@ tensors count as the same whose elements all are within that tolerance, whatever
 """
 
 
+MAX_CHANGES = 20
+"""Changes beside the tensors that are printed where not all are asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Opened:
     """One of the two, as it is compared; `checkpoint` is None for the null device."""
@@ -62,6 +67,7 @@ class Found:
     comparison: Comparison
     numbers: Mapping[str, Numbers] | None
     sentence: str
+    metadata: tuple[Change, ...]
 
 
 def compare_command(given: Sequence[str]) -> int:
@@ -107,7 +113,8 @@ def find(
         pairing = pair(a.state_dict, b.state_dict, choices, progress=progress)
         comparison = compare(a.state_dict, b.state_dict, pairing, progress=progress)
     taken = _numbers(comparison, tolerance or ALLCLOSE) if numbers else None
-    return Found(a, b, comparison, taken, _sentence(a, b, comparison, taken))
+    metadata = _metadata(a, b)
+    return Found(a, b, comparison, taken, _sentence(a, b, comparison, taken), metadata)
 
 
 def _numbers(comparison: Comparison, tolerance: Tolerance) -> Mapping[str, Numbers]:
@@ -135,6 +142,13 @@ def _sentence(
         )
     told = verdict(comparison.rows, numbers, path_a=a.state_dict.path, path_b=b.state_dict.path)
     return told.sentence
+
+
+def _metadata(a: Opened, b: Opened) -> tuple[Change, ...]:
+    """What changed beside the tensors; nothing where one of the two is no file."""
+    if a.checkpoint is None or b.checkpoint is None:
+        return ()
+    return metadata_changes(a.checkpoint.metadata, b.checkpoint.metadata)
 
 
 def _choices(given: Sequence[str], a: Opened, b: Opened) -> Choices:
@@ -176,6 +190,7 @@ def _show(
         document = comparison_json(
             comparison, found.a.side, found.b.side,
             sentence=found.sentence, same=same, numbers=numbers, tolerance=tolerance,
+            metadata=found.metadata,
         )  # fmt: skip
         print_json(document)
     elif options.csv:
@@ -205,8 +220,18 @@ def print_found(found: Found, *, every: bool = False) -> None:
         print()
         print_columns(*_table(listed, found.numbers))
     print(f"\n{_counted(comparison, every=every)}")
+    shown = found.metadata if every else found.metadata[:MAX_CHANGES]
+    if shown:
+        print("\nbeside the tensors")
+        print_columns(*_changes(shown))
+    if len(shown) < len(found.metadata):
+        print(f"{len(found.metadata) - len(shown):,} more changes (--all lists them)")
     for note in _notes(found):
         print(printable(f"note: {note}"))
+
+
+def _changes(changes: Sequence[Change]) -> tuple[tuple[str, str], list[tuple[str, str]]]:
+    return ("what", "change"), [(".".join(one.path), change_words(one)) for one in changes]
 
 
 def _facts(name: str, one: Side) -> tuple[str, ...]:
@@ -307,7 +332,7 @@ def _write_report(found: Found, tolerance: Tolerance | None, path: Path) -> None
     pieces = report_html(
         found.comparison, found.a.side, found.b.side,
         sentence=found.sentence, numbers=found.numbers, tolerance=tolerance,
-        notes=tuple(_notes(found)),
+        metadata=found.metadata, notes=tuple(_notes(found)),
     )  # fmt: skip
     if path.is_dir():
         raise SourceError(f"{path} is a folder.", "Give the report a file's name.")

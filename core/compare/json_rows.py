@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from core.checkpoint.entries import TensorEntry
+from core.compare.metadata_diff import Change
 from core.compare.numbers import Numbers, Tolerance
 from core.compare.side import Side
 from core.compare.words import Comparison, Row
@@ -21,9 +22,11 @@ def comparison_json(
     same: bool,
     numbers: Mapping[str, Numbers] | None = None,
     tolerance: Tolerance | None = None,
+    metadata: Sequence[Change] = (),
 ) -> dict[str, object]:
     """The document: `sentence`, `same` (what the exit status says), both files' facts, `counts` by
-    state, every row, and the notes. `numbers` (by row key) stand with their rows.
+    state, every row, what changed beside the tensors, and the notes. `numbers` (by row key) stand
+    with their rows.
 
     JSON has no infinity: a `relative_l2` that is infinite is null.
     """
@@ -36,6 +39,10 @@ def comparison_json(
         "tolerance": None if tolerance is None else asdict(tolerance),
         "strip": [comparison.pairing.strip_a, comparison.pairing.strip_b],
         "rows": [_row(row, (numbers or {}).get(row.key)) for row in comparison.rows],
+        "metadata": [
+            {"path": one.path, "kind": str(one.kind), "before": one.before, "after": one.after}
+            for one in metadata
+        ],
         "notes": comparison.notes,
     }
 

@@ -13,6 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from core.compare.depth import blocks, part_map
 from core.compare.figures import depth_figure, part_figure, scatter_figure
+from core.compare.metadata_diff import Change, ChangeKind, value_words
 from core.compare.numbers import Numbers, Tolerance
 from core.compare.report_page import SCRIPT, style
 from core.compare.side import Side
@@ -38,15 +39,14 @@ def report_html(
     sentence: str,
     numbers: Mapping[str, Numbers] | None = None,
     tolerance: Tolerance | None = None,
-    metadata: Sequence[tuple[str, str, str]] = (),
+    metadata: Sequence[Change] = (),
     notes: Sequence[str] = (),
 ) -> Iterator[str]:
     """The file, piece by piece.
 
-    `numbers` are by row key, and without them there are no figures; `metadata` are (path, in A, in
-    B) of what changed beside the tensors, an empty text where it is not there. Names come from
-    files that nobody vouches for: all is escaped, and the page's own policy lets no other script
-    run, and no request out.
+    `numbers` are by row key, and without them there are no figures; `metadata` is what
+    changed beside the tensors. Names come from files that nobody vouches for: all is escaped, and
+    the page's own policy lets no other script run, and no request out.
     """
     known = numbers or {}
     drawn = _figures(comparison, known)
@@ -221,15 +221,16 @@ def _number(title: str, value: float, told: str) -> str:
     return f'<td class="n" data-t="{title}" data-v="{sorted_by}">{told}</td>'
 
 
-def _metadata(changes: Sequence[tuple[str, str, str]]) -> Iterator[str]:
+def _metadata(changes: Sequence[Change]) -> Iterator[str]:
     if not changes:
         return
     yield '<h2>Beside the tensors</h2><table class="changes"><thead><tr>'
-    yield from (f"<th>{title}</th>" for title in ("What", "In A", "In B"))
-    yield "</tr></thead><tbody>"
-    for path, in_a, in_b in changes:
-        cells = "".join(f"<td>{_text(value)}</td>" for value in (in_a, in_b))
-        yield f'<tr><td class="key">{_text(path)}</td>{cells}</tr>'
+    yield "<th>What</th><th>In A</th><th>In B</th></tr></thead><tbody>"
+    for one in changes:
+        in_a = "" if one.kind is ChangeKind.ADDED else value_words(one.before)
+        in_b = "" if one.kind is ChangeKind.REMOVED else value_words(one.after)
+        cells = "".join(f"<td>{_text(words)}</td>" for words in (in_a, in_b))
+        yield f'<tr><td class="key">{_text(".".join(one.path))}</td>{cells}</tr>'
     yield "</tbody></table>"
 
 

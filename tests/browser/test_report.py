@@ -11,6 +11,7 @@ from core.checkpoint import open_checkpoint
 from core.compare.judge import compare
 from core.compare.measurable import measurable
 from core.compare.measure import differences
+from core.compare.metadata_diff import metadata_changes
 from core.compare.report import report_html
 from core.compare.side import side
 
@@ -50,7 +51,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 *(side(file, file.state_dict()) for file in files),
                 sentence=f"{found.sentence} {HOSTILE[0]}",
                 numbers=numbers,
-                metadata=[(HOSTILE[0], HOSTILE[1], HOSTILE[2])],
+                metadata=metadata_changes({HOSTILE[0]: HOSTILE[1]}, {HOSTILE[0]: HOSTILE[2]}),
                 notes=HOSTILE,
             )
         )

@@ -150,10 +150,22 @@ def test_the_exit_status_says_whether_they_are_the_same(
     assert json.loads(loupe("compare", a, b, *options, "--json").stdout)["same"] is (status == 0)
 
 
-def test_metadata_alone_makes_no_difference(tmp_path: Path) -> None:
-    for epoch in (1, 2):
-        torch.save({"epoch": epoch, "state_dict": {"w": torch.ones(3)}}, tmp_path / f"{epoch}.pth")
-    assert loupe("compare", tmp_path / "1.pth", tmp_path / "2.pth").returncode == 0
+def test_metadata_is_told_and_makes_no_difference(tmp_path: Path) -> None:
+    a, b = tmp_path / "a.pth", tmp_path / "b.pth"
+    for path, epoch, rate in ((a, 1, 0.1), (b, 4, 0.01)):
+        options = {"lr": rate, **{f"option{index}": epoch for index in range(30)}}
+        torch.save({"epoch": epoch, "options": options, "state_dict": {"w": torch.ones(3)}}, path)
+    told = loupe("compare", a, b)
+    assert told.returncode == 0
+    assert re.search(r"^epoch +1 → 4", told.stdout, re.MULTILINE)
+    assert re.search(r"^options\.lr +0\.1 → 0\.01", told.stdout, re.MULTILINE)
+    assert "12 more changes (--all lists them)" in told.stdout
+    assert "options.option29" in loupe("compare", a, b, "--all").stdout
+    metadata = json.loads(loupe("compare", a, b, "--json").stdout)["metadata"]
+    assert len(metadata) == 32
+    assert metadata[0] == {"path": ["epoch"], "kind": "changed", "before": 1, "after": 4}
+    loupe("compare", a, b, "--html", tmp_path / "report.html")
+    assert "options.option29" in (tmp_path / "report.html").read_text()
 
 
 def test_every_format_and_folder_is_compared(tmp_path: Path) -> None:

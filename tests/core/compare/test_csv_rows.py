@@ -24,5 +24,8 @@ def test_each_tensor_is_a_line_with_its_numbers(tmp_path):
     assert (lines["w"]["shape_a"], lines["w"]["dtype_b"]) == ("2x3", "float32")
     assert float(lines["w"]["max_abs"]) == 2
     assert float(lines["w"]["relative_l2"]) == 2
-    assert lines["new"]["max_abs"] == ""
+    assert float(lines["w"]["changed_share"]) == 1
+    assert int(lines["w"]["outside_tolerance"]) == 6
+    assert (lines["w"]["pair"], float(lines["w"]["confidence"])) == ("name", 1)
+    assert lines["new"]["max_abs"] == lines["new"]["pair"] == ""
     assert (lines["new"]["shape_a"], lines["new"]["dtype_b"]) == ("", "float16")
