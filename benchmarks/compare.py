@@ -128,7 +128,10 @@ def changed(a: Path, b: Path, repeats: int) -> None:
 
 
 def numbers(a: Path, b: Path, repeats: int) -> None:
-    """All numbers of all pairs from the files, against the naive ones of tensors in memory. The naive cosine is off by up to 5e-4, being summed in float32."""
+    """All numbers of all pairs from the files, against the naive ones of tensors in memory.
+
+    The naive cosine is off by up to 5e-4, being summed in float32.
+    """
     x, y = (open_checkpoint(path).state_dict() for path in (a, b))
     pairs = [(x[key], y[key]) for key in x]
 
