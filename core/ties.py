@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from core.checkpoint.entries import StateDict
+from collections.abc import Mapping
+
+from core.checkpoint.entries import TensorEntry
 
 
-def ties(state_dict: StateDict) -> tuple[tuple[str, ...], ...]:
+def ties(state_dict: Mapping[str, TensorEntry]) -> tuple[tuple[str, ...], ...]:
     """The groups of keys that show the very same elements of the same storage, in file order.
 
     A tensor without elements or without bytes is tied to none.

@@ -112,8 +112,8 @@ def kinds_of(rows: Sequence[Row]) -> dict[str, ModuleKind]:
 
 def block_path(steps: Sequence[str]) -> int:
     """How many steps of a module path lead to its block: all that only say where in the network it
-    is (`encoder.layers.3`, `layer4.0`), or the first one. A name that comes twice (`layers.8.layers`)
-    begins the block's own inside."""
+    is (`encoder.layers.3`, `layer4.0`), or the first one. A name that comes twice
+    (`layers.8.layers`) begins the block's own inside."""
     end = 0
     for index, step in enumerate(steps):
         if _STEP.fullmatch(step):

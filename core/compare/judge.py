@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from core.checkpoint.entries import ITEMSIZES, PACKED, StateDict, TensorEntry
+from core.compare.content import covers_its_record
 from core.compare.pairing import pair
+from core.compare.sampled import is_contiguous
 from core.compare.sentence import change_sentence
 from core.compare.tie_notes import tie_notes
 from core.compare.views import cast, castable
@@ -192,7 +194,7 @@ def _judge_strided(a: TensorEntry, b: TensorEntry) -> tuple[State, Evidence]:
         return State.CHANGED, Evidence.BYTES
     if a.record.crc32 == b.record.crc32:
         return State.SAME, Evidence.CHECKSUM
-    return State.CHANGED, Evidence.CHECKSUM if _covers_its_record(a) else Evidence.BYTES
+    return State.CHANGED, Evidence.CHECKSUM if covers_its_record(a) else Evidence.BYTES
 
 
 def _same_view(a: TensorEntry, b: TensorEntry) -> bool:
@@ -214,20 +216,6 @@ def _same_order(a: TensorEntry, b: TensorEntry) -> bool:
     return ITEMSIZES[a.stored_dtype] == 1 or a.record.big_endian == b.record.big_endian
 
 
-def _covers_its_record(entry: TensorEntry) -> bool:
-    """Whether each byte of the record belongs to just one element, whatever their order."""
-    if entry.record is None or entry.storage_offset:
-        return False
-    step = 1
-    for stride, length in sorted(zip(entry.stride, entry.shape, strict=True)):
-        if length == 1:
-            continue
-        if stride != step:
-            return False
-        step *= length
-    return step * ITEMSIZES[entry.stored_dtype] == entry.record.nbytes
-
-
 def _equal_pieces(a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, bool]]:
     """Yield (bytes compared so far, whether the latest piece is equal)."""
     if arrangement(a) != arrangement(b):  # one tensor, cut into other pieces
@@ -246,7 +234,7 @@ def _equal_pieces(a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, bool]]:
 
 
 def _plain_run(entry: TensorEntry) -> bool:
-    return entry.record is not None and _is_contiguous(entry) and entry.stored_dtype not in PACKED
+    return entry.record is not None and is_contiguous(entry) and entry.stored_dtype not in PACKED
 
 
 def _equal_values(a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, bool]]:
@@ -275,14 +263,3 @@ def _equal_runs(a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, bool]]:
         a.record.source.read_into(start_a + at, memoryview(buffer_a))
         b.record.source.read_into(start_b + at, memoryview(buffer_b))
         yield min(at + run, nbytes), buffer_a == buffer_b
-
-
-def _is_contiguous(entry: TensorEntry) -> bool:
-    step = 1
-    for stride, length in zip(reversed(entry.stride), reversed(entry.shape), strict=True):
-        if length == 1:
-            continue
-        if stride != step:
-            return False
-        step *= length
-    return True

@@ -18,34 +18,19 @@ MAX_CANDIDATES = 6
 MIN_SHARE = 0.1
 """The share of a side's keys that a prefix must begin, to be taken for a wrapper."""
 
+MIN_GAIN = 0.2
+"""The share of the keys that must pair anew before both sides are stripped of something: two
+modules of other names are no wrappers."""
+
 
 @dataclass(frozen=True, slots=True)
 class PrefixPairing:
-    """Strip these prefixes, and `after` keys pair where `before` did, of at most `total`."""
+    """Strip these prefixes, and `after` keys pair where `before` did."""
 
     strip_a: str
     strip_b: str
     before: int
     after: int
-    total: int
-
-    @property
-    def sentence(self) -> str:
-        """What to strip and what it gains, in words."""
-        return f"Strip {self._prefixes}: {self.before} → {self.after} of {self.total} keys pair up."
-
-    @property
-    def taken_sentence(self) -> str:
-        """The same once it is done."""
-        return (
-            f"Stripped {self._prefixes}: {self.after} of {self.total} keys pair up, "
-            f"{self.before} as they were."
-        )
-
-    @property
-    def _prefixes(self) -> str:
-        sides = ((self.strip_a, "A"), (self.strip_b, "B"))
-        return " and ".join(f"`{prefix}` from {side}" for prefix, side in sides if prefix)
 
 
 def prefix_pairing(
@@ -69,9 +54,10 @@ def prefix_pairing(
             if rank <= best_rank:
                 continue
             after = len(stripped(a, strip_a).keys() & stripped(b, strip_b).keys())
-            if after > before:
+            least = max(2, MIN_GAIN * min(len(a), len(b))) if strip_a and strip_b else 1
+            if after - before >= least:
                 best_rank = rank
-                best = PrefixPairing(strip_a, strip_b, before, after, min(len(a), len(b)))
+                best = PrefixPairing(strip_a, strip_b, before, after)
     return best
 
 

@@ -29,10 +29,6 @@ def test_a_wrapper_of_one_side_is_found_whatever_its_name(prefix):
     plain, wrapped = state_dict(SHAPES), state_dict(SHAPES, prefix)
     left = prefix_pairing(wrapped, plain)
     assert (left.strip_a, left.strip_b, left.before, left.after) == (prefix, "", 0, 6)
-    assert left.sentence == f"Strip `{prefix}` from A: 0 → 6 of 6 keys pair up."
-    assert left.taken_sentence == (
-        f"Stripped `{prefix}` from A: 6 of 6 keys pair up, 0 as they were."
-    )
     right = prefix_pairing(plain, wrapped)
     assert (right.strip_a, right.strip_b) == ("", prefix)
 
@@ -40,6 +36,12 @@ def test_a_wrapper_of_one_side_is_found_whatever_its_name(prefix):
 def test_two_different_wrappers_are_stripped_together():
     found = prefix_pairing(state_dict(SHAPES, "module."), state_dict(SHAPES, "model."))
     assert (found.strip_a, found.strip_b, found.after) == ("module.", "model.", 6)
+
+
+def test_two_lone_modules_of_other_names_are_no_wrappers():
+    shapes = {"wte.weight": (50, 8)}
+    left, right = {**shapes, "lm_head.weight": (50, 8)}, {**shapes, "other.weight": (50, 8)}
+    assert prefix_pairing(state_dict(left), state_dict(right)) is None
 
 
 def test_a_wrapped_backbone_with_a_head_of_its_own_is_found():

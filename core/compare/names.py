@@ -1,0 +1,66 @@
+"""The words in a tensor's name, those that mean the same made one."""
+
+from __future__ import annotations
+
+import re
+
+SYNONYMS = {
+    word: group[0]
+    for group in (
+        ("weight", "gamma", "kernel", "w"),
+        ("bias", "beta", "b"),
+        ("running_mean", "moving_mean"),
+        ("running_var", "moving_variance", "moving_var"),
+        ("norm", "bn", "ln", "gn", "layernorm", "batchnorm", "layer_norm", "rmsnorm"),
+        ("attn", "attention", "self_attn", "self_attention", "mha", "selfattention"),
+        ("head", "fc", "classifier", "heads", "last_linear", "lm_head", "output_layer"),
+        ("block", "blocks", "layers", "layer", "h", "stages", "stage", "blk"),
+        ("downsample", "shortcut", "skip", "identity"),
+        ("mlp", "ffn", "feed_forward", "feedforward", "intermediate"),
+        ("embed", "embedding", "embeddings", "wte", "embed_tokens", "word_embeddings"),
+        ("q", "query", "q_proj", "wq"),
+        ("k", "key", "k_proj", "wk"),
+        ("v", "value", "v_proj", "wv"),
+        ("o", "out_proj", "o_proj", "wo"),
+        ("conv", "conv2d", "convolution"),
+    )
+    for word in group
+}
+"""Each word to the one that stands for its group: as PyTorch, timm, transformers and TensorFlow
+call the same thing."""
+
+LEAVES = frozenset(("weight", "bias", "running_mean", "running_var", "num_batches_tracked"))
+"""Last words of a name that say what a tensor is to its module."""
+
+_WORD = re.compile(r"\d+|[^\W\d_]+(?:_[^\W\d_]+)*")
+
+
+def words(key: str) -> frozenset[str]:
+    """The words of a key; each number is one with its place among the key's numbers."""
+    found = set()
+    numbers = 0
+    for step in re.split(r"[./]", key):
+        for word in _WORD.findall(step):
+            if word.isdecimal():
+                found.add(f"{numbers}#{int(word) if len(word) < 10 else word}")
+                numbers += 1
+            elif word.lower() in SYNONYMS:
+                found.add(SYNONYMS[word.lower()])
+            else:
+                found.update(SYNONYMS.get(part, part) for part in word.lower().split("_"))
+    return frozenset(found)
+
+
+def leaf(key: str) -> str:
+    """What the tensor is to its module, such as `weight`; empty where the name does not say."""
+    last = key.rpartition(".")[2].lower()
+    for known in sorted(LEAVES, key=len, reverse=True):
+        if last == known or last.endswith(f"_{known}"):
+            return known
+    named = SYNONYMS.get(last, last)
+    return named if named in LEAVES else ""
+
+
+def numbers(key: str) -> tuple[int, ...]:
+    """The numbers in a key, in order: `layers.3.fc2` → 3, 2."""
+    return tuple(int(number) for number in re.findall(r"\d{1,9}", key))

@@ -1,0 +1,114 @@
+"""A few elements of a tensor, read from its file in a handful of small reads, without torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.checkpoint.entries import ITEMSIZES, PACKED, TensorEntry
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+RUNS = 4
+RUN = 32
+"""Where a tensor has more elements, so many runs of so many are read: the first and the last
+elements, and runs evenly between them."""
+
+SPAN = 64 << 10
+"""Bytes that one read may span to pick elements that lie apart; else each is read alone."""
+
+NUMPY = {
+    "float64": "<f8",
+    "float32": "<f4",
+    "float16": "<f2",
+    "bfloat16": "<u2",
+    **{f"int{bits}": f"<i{bits // 8}" for bits in (8, 16, 32, 64)},
+    **{f"uint{bits}": f"<u{bits // 8}" for bits in (8, 16, 32, 64)},
+}
+"""Dtypes whose sampled bytes numpy can take as numbers; bfloat16 is widened by its bits."""
+
+
+def sampled_bytes(entry: TensorEntry) -> bytes | None:
+    """The bytes of the sampled elements in logical (C) order, little-endian.
+
+    Equal tensors give equal bytes, whatever their strides. None for a tensor that is not simply
+    strided elements as they are stored, or has none. Raises SourceError.
+    """
+    record = entry.record
+    if (
+        record is None
+        or entry.form is not None
+        or entry.transforms
+        or entry.dtype in PACKED
+        or not entry.numel
+    ):
+        return None
+    itemsize = ITEMSIZES[entry.dtype]
+    pieces = []
+    in_order = is_contiguous(entry)
+    for start, stop in _runs(entry.numel):
+        if in_order:
+            at = record.offset + (entry.storage_offset + start) * itemsize
+            pieces.append(record.source.read(at, (stop - start) * itemsize))
+            continue
+        places = _places(entry, start, stop)
+        first, last = min(places), max(places)
+        if (last - first) * itemsize <= SPAN:
+            at = record.offset + first * itemsize
+            held = record.source.read(at, (last - first + 1) * itemsize)
+            pieces += [
+                held[(place - first) * itemsize : (place - first + 1) * itemsize]
+                for place in places
+            ]
+        else:
+            pieces += [
+                record.source.read(record.offset + place * itemsize, itemsize) for place in places
+            ]
+    found = b"".join(pieces)
+    if record.big_endian and itemsize > 1 and not entry.dtype.startswith("complex"):
+        return b"".join(found[at : at + itemsize][::-1] for at in range(0, len(found), itemsize))
+    return found
+
+
+def sampled_numbers(entry: TensorEntry) -> NDArray[np.float64] | None:
+    """The sampled elements as float64; None where there are none, or they are no real numbers."""
+    import numpy as np
+
+    code = NUMPY.get(entry.dtype)
+    found = sampled_bytes(entry) if code else None
+    if found is None:
+        return None
+    values = np.frombuffer(found, code)
+    if entry.dtype == "bfloat16":
+        values = (values.astype(np.uint32) << 16).view(np.float32)
+    return values.astype(np.float64)
+
+
+def is_contiguous(entry: TensorEntry) -> bool:
+    """Whether the elements lie one after the other in C order; dimensions of 1 don't count."""
+    step = 1
+    for stride, length in zip(reversed(entry.stride), reversed(entry.shape), strict=True):
+        if length > 1 and stride != step:
+            return False
+        step *= length
+    return True
+
+
+def _runs(numel: int) -> list[tuple[int, int]]:
+    if numel <= RUNS * RUN:
+        return [(0, numel)]
+    starts = (index * (numel - RUN) // (RUNS - 1) for index in range(RUNS))
+    return [(start, start + RUN) for start in starts]
+
+
+def _places(entry: TensorEntry, start: int, stop: int) -> list[int]:
+    """Where these elements lie in the record, counted in elements."""
+    places = []
+    for index in range(start, stop):
+        place, rest = entry.storage_offset, index
+        for length, stride in zip(reversed(entry.shape), reversed(entry.stride), strict=True):
+            rest, at = divmod(rest, length)
+            place += at * stride
+        places.append(place)
+    return places
