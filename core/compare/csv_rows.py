@@ -43,11 +43,7 @@ COLUMNS = (
 
 
 def comparison_csv(rows: Iterable[Row], numbers: Mapping[str, Numbers]) -> str:
-    """The rows under a header, numbers (by key) where they were taken; shapes read `64x3x7x7`.
-
-    A key that a spreadsheet would take for a formula is written with a leading apostrophe
-    (OWASP, CSV injection): keys come from files that nobody vouches for.
-    """
+    """The rows under a header, numbers (by key) where they were taken; shapes read `64x3x7x7`."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -55,23 +51,25 @@ def comparison_csv(rows: Iterable[Row], numbers: Mapping[str, Numbers]) -> str:
         entry = row.a or row.b
         writer.writerow(
             [
-                _plain(row.key),
+                plain_text(row.key),
                 row.state,
                 row.evidence,
-                _plain(row.key_a or ""),
-                _plain(row.key_b or ""),
+                plain_text(row.key_a or ""),
+                plain_text(row.key_b or ""),
                 *(_shape(each) for each in (row.a, row.b)),
                 *(each.dtype if each else "" for each in (row.a, row.b)),
                 entry.numel if entry else "",
                 *_pair(row.pair),
-                _plain(row.note),
+                plain_text(row.note),
                 *_numbers(numbers.get(row.key)),
             ]
         )
     return out.getvalue()
 
 
-def _plain(text: str) -> str:
+def plain_text(text: str) -> str:
+    """Text that a spreadsheet would take for a formula, with a leading apostrophe (OWASP, CSV
+    injection): keys come from files that nobody vouches for."""
     return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
 
 
@@ -82,7 +80,7 @@ def _shape(entry: TensorEntry | None) -> str:
 def _pair(pair: Pair | None) -> list[float | str]:
     if pair is None:
         return [""] * 5
-    return [pair.by, pair.confidence, *map(_plain, (pair.why, pair.view_a, pair.view_b))]
+    return [pair.by, pair.confidence, *map(plain_text, (pair.why, pair.view_a, pair.view_b))]
 
 
 def _numbers(found: Numbers | None) -> list[float | int | str]:

@@ -74,7 +74,7 @@ def is_floating(row: Row) -> bool:
     """Whether both have the tensor, in one shape, as real or complex numbers or quantized ones."""
     if row.a is None or row.b is None or row.a.shape != row.b.shape:
         return False
-    return _floating(row.a) and _floating(row.b)
+    return floating(row.a) and floating(row.b)
 
 
 def is_statistic(row: Row) -> bool:
@@ -82,7 +82,8 @@ def is_statistic(row: Row) -> bool:
     return row.key.rpartition(".")[2] in STATISTICS
 
 
-def _floating(entry: TensorEntry) -> bool:
+def floating(entry: TensorEntry) -> bool:
+    """Whether a tensor holds real or complex numbers, or quantized ones."""
     dtype = entry.dtype
     return dtype.startswith(("float", "bfloat", "complex")) or isinstance(entry.form, Quantized)
 
