@@ -43,7 +43,7 @@ def depth_figure(blocks: Sequence[Block]) -> go.Figure | None:
         if not any(moved.differing for _, moved in shown):
             continue
         figure.add_bar(
-            x=[_short(block.name) for block, _ in shown],
+            x=[axis_name(block.name) for block, _ in shown],
             y=[_finite(moved.relative) for _, moved in shown],
             name=str(kind),
             marker={"color": KIND_COLOURS[kind], "line": {"width": 0}},
@@ -61,11 +61,11 @@ def depth_figure(blocks: Sequence[Block]) -> go.Figure | None:
         margin={"l": 8, "r": 8, "t": 30, "b": 8},
         xaxis={
             "categoryorder": "array",
-            "categoryarray": [_short(block.name) for block in blocks],
+            "categoryarray": [axis_name(block.name) for block in blocks],
             "automargin": True,
             "tickangle": -40 if len(blocks) > 10 else 0,
         },
-        yaxis=_change_axis(values),
+        yaxis=change_axis(values),
         dragmode=False,
         clickmode="event+select",
     )
@@ -82,11 +82,11 @@ def part_figure(found: PartMap) -> go.Figure:
     floor = _floor(values) if wide else None
     figure = go.Figure(
         go.Heatmap(
-            x=[_short(name) for name in found.blocks],
+            x=[axis_name(name) for name in found.blocks],
             y=[escape(part) for part in found.parts],
             z=[[_colour(value, floor) for value in row] for row in found.values],
             customdata=[
-                [(name, _said(value)) for name, value in zip(found.blocks, row, strict=True)]
+                [(name, change_words(value)) for name, value in zip(found.blocks, row, strict=True)]
                 for row in found.values
             ],
             hovertemplate="<b>%{x}</b> %{y}<br>%{customdata[1]}<extra></extra>",
@@ -144,7 +144,7 @@ def scatter_figure(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> go.Fi
                         row.key,
                         escape(row.key),
                         shape(row.a.shape) if row.a else "",
-                        _said(found.relative_l2),
+                        change_words(found.relative_l2),
                     )
                     for row, found in own
                 ],
@@ -159,15 +159,15 @@ def scatter_figure(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> go.Fi
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         margin={"l": 8, "r": 8, "t": 30, "b": 8},
         xaxis={**axis, "title": "norm in A"},
-        yaxis={**_change_axis([1e-9, 1.0]), "title": "relative change (L2)"},
+        yaxis={**change_axis([1e-9, 1.0]), "title": "relative change (L2)"},
         dragmode=False,
         clickmode="event+select",
     )
     return figure
 
 
-def _short(name: str) -> str:
-    """A block's name on an axis; names come from a file."""
+def axis_name(name: str) -> str:
+    """A name on an axis; names come from a file."""
     return escape(name if len(name) <= 32 else f"…{name[-31:]}")
 
 
@@ -177,10 +177,12 @@ def _told(moved: Moved) -> str:
         return f"all {count(moved.tensors)} tensors are the same"
     if moved.relative is None:
         return f"{of}; not measured"
-    return f"changed by {_said(moved.relative)} over the {count(moved.measured)} measured<br>{of}"
+    change = change_words(moved.relative)
+    return f"changed by {change} over the {count(moved.measured)} measured<br>{of}"
 
 
-def _said(value: float | None) -> str:
+def change_words(value: float | None) -> str:
+    """A relative change in percent, as a hover says it."""
     if value is None:
         return "not measured"
     return "from zero" if math.isinf(value) else f"{100 * value:.3g}{THIN}%"
@@ -195,7 +197,8 @@ def _is_wide(values: Sequence[float]) -> bool:
     return bool(found) and max(found) > WIDE * min(found)
 
 
-def _change_axis(values: Sequence[float]) -> dict[str, object]:
+def change_axis(values: Sequence[float]) -> dict[str, object]:
+    """The axis for relative changes: a logarithm where they are far apart, else from zero."""
     axis: dict[str, object] = {
         "title": "relative change (L2)",
         "automargin": True,
@@ -222,4 +225,7 @@ def _colour(value: float | None, floor: int | None) -> float | None:
 def _log_ticks(values: Sequence[float | None], floor: int) -> dict[str, object]:
     top = math.ceil(max(math.log10(value) for value in values if value))
     ticks = list(range(floor, top + 1))
-    return {"tickvals": ticks, "ticktext": ["same", *(_said(10.0**tick) for tick in ticks[1:])]}
+    return {
+        "tickvals": ticks,
+        "ticktext": ["same", *(change_words(10.0**tick) for tick in ticks[1:])],
+    }
