@@ -1,27 +1,52 @@
-"""Compare: what became of each tensor from A to B."""
+"""Compare: what became of each tensor from A to B, and of a run from step to step."""
 
 import streamlit as st
 
-from core.checkpoint import StateDict
+from core.checkpoint import Checkpoint, StateDict
 from core.compare.judge import bytes_to_read, compare
 from core.compare.pairing import pair
-from core.compare.words import EVIDENCE, Comparison, Pairing
+from core.compare.verdict import verdict
+from core.compare.words import EVIDENCE, Choices, Comparison, Pairing
 from core.errors import LoupeError
 from core.jobs import Cancelled, Job
 from core.theme import size
-from pages.components.comparison_table import comparison_table
+from pages.components.changes import changes
+from pages.components.comparison_numbers import (
+    chosen_tolerance,
+    comparison_numbers,
+    tolerance_popover,
+)
 from pages.components.frame import empty_state, page_header
 from pages.components.job_panel import job_panel
+from pages.components.metadata_panel import metadata_panel
+from pages.components.pairs_panel import pairs_panel
+from pages.components.plain_text import plain
+from pages.components.report_download import report_download
 from pages.components.resources import jobs
+from pages.components.run_panel import run_panel
 from pages.components.slot_choice import state_dict_choice
 from pages.components.workspace import workspace
 
 # Bytes up to which files without checksums are compared at once, not as a job.
 STRAIGHT = 64 << 20
 
+PAIR, RUN = "A with B", "A run of several"
+
 
 def main() -> None:
-    page_header("Compare", "A against B, a row a key: what changed, and how that is known.")
+    page_header("Compare", "What changed from A to B, at a glance and to the last bit.")
+    switch, left, right = st.columns([3, 4, 4], vertical_alignment="bottom")
+    mode = switch.segmented_control(
+        "Compare",
+        [PAIR, RUN],
+        required=True,
+        default=PAIR,
+        key="compare-mode",
+        persist_state="session",
+    )
+    if mode == RUN:
+        run_panel()
+        return
     bench = workspace()
     checkpoint_a, checkpoint_b = bench.checkpoint("A"), bench.checkpoint("B")
     if checkpoint_a is None and checkpoint_b is None:
@@ -34,20 +59,57 @@ def main() -> None:
     if checkpoint_a is None or checkpoint_b is None:
         _one_missing("A" if checkpoint_a is None else "B")
         return
-    left, right = st.columns(2)
     with left:
         a = state_dict_choice("A")
     with right:
         b = state_dict_choice("B")
     if a is None or b is None:
         return
-    identity = f"{checkpoint_a.identity}:{a.path}|{checkpoint_b.identity}:{b.path}"
-    comparison = _comparison(identity, a, b)
+    _compare(checkpoint_a, checkpoint_b, a, b)
+
+
+def _compare(
+    checkpoint_a: Checkpoint, checkpoint_b: Checkpoint, a: StateDict, b: StateDict
+) -> None:
+    choices = workspace().bench.pairing
+    files = f"{checkpoint_a.identity}:{a.path}|{checkpoint_b.identity}:{b.path}"
+    identity = f"{files}|{choices}"
+    pairing = _paired(files, choices, a, b)
+    comparison = _comparison(identity, a, b, pairing)
     if comparison is None:
         return
-    st.subheader(comparison.sentence, anchor=False)
-    comparison_table(comparison, identity)
-    _notes(comparison)
+    said, tools = st.columns([5, 2], vertical_alignment="top")
+    numbers = comparison_numbers(comparison, identity)
+    sentence = verdict(comparison.rows, numbers, path_a=a.path, path_b=b.path).sentence
+    with said:
+        st.subheader(plain(sentence), anchor=False)
+        for note in comparison.notes:
+            st.caption(plain(note))
+    with tools, st.container(horizontal=True, horizontal_alignment="right"):
+        tolerance_popover()
+        report_download(
+            comparison,
+            numbers,
+            sentence,
+            chosen_tolerance(),
+            ((checkpoint_a, a), (checkpoint_b, b)),
+            identity,
+        )
+    tensors, pairs, metadata, meaning = st.tabs(
+        ["Tensors", "Pairs", "Metadata", "How it is known"], key="compare-tab", on_change="rerun"
+    )
+    if tensors.open:
+        with tensors:
+            changes(comparison, numbers, identity)
+    if pairs.open:
+        with pairs:
+            pairs_panel(pairing, files)
+    if metadata.open:
+        with metadata:
+            metadata_panel(checkpoint_a, checkpoint_b, (a, b))
+    if meaning.open:
+        with meaning:
+            _meaning(comparison)
 
 
 def _one_missing(slot: str) -> None:
@@ -58,9 +120,8 @@ def _one_missing(slot: str) -> None:
     )
 
 
-def _comparison(identity: str, a: StateDict, b: StateDict) -> Comparison | None:
+def _comparison(identity: str, a: StateDict, b: StateDict, pairing: Pairing) -> Comparison | None:
     """Compare at once where checksums tell; else as a job with a progress bar."""
-    pairing = _paired(identity, a, b)
     if bytes_to_read(pairing) <= STRAIGHT:
         return _compared(identity, a, b, pairing)
     kept = _kept(identity)
@@ -95,8 +156,8 @@ def _comparison(identity: str, a: StateDict, b: StateDict) -> Comparison | None:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _paired(identity: str, _a: StateDict, _b: StateDict) -> Pairing:
-    return pair(_a, _b)
+def _paired(files: str, choices: Choices, _a: StateDict, _b: StateDict) -> Pairing:
+    return pair(_a, _b, choices)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -110,10 +171,9 @@ def _kept(identity: str) -> list[Comparison]:
     return []
 
 
-def _notes(comparison: Comparison) -> None:
-    with st.expander("What the evidence means"):
-        for evidence in dict.fromkeys(row.evidence for row in comparison.rows):
-            st.markdown(f"**{evidence}**: {EVIDENCE[evidence]}")
+def _meaning(comparison: Comparison) -> None:
+    for evidence in dict.fromkeys(row.evidence for row in comparison.rows):
+        st.markdown(f"**{evidence}**: {EVIDENCE[evidence]}")
 
 
 main()

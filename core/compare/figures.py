@@ -38,12 +38,13 @@ def depth_figure(blocks: Sequence[Block]) -> go.Figure | None:
     if not any(moved.measured for block in blocks for moved in block.kinds.values()):
         return None
     figure = go.Figure()
+    names = axis_names([block.name for block in blocks])
     for kind in ModuleKind:
         shown = [(block, block.kinds[kind]) for block in blocks if kind in block.kinds]
         if not any(moved.differing for _, moved in shown):
             continue
         figure.add_bar(
-            x=[axis_name(block.name) for block, _ in shown],
+            x=[names[block.name] for block, _ in shown],
             y=[_finite(moved.relative) for _, moved in shown],
             name=str(kind),
             marker={"color": KIND_COLOURS[kind], "line": {"width": 0}},
@@ -61,7 +62,7 @@ def depth_figure(blocks: Sequence[Block]) -> go.Figure | None:
         margin={"l": 8, "r": 8, "t": 30, "b": 8},
         xaxis={
             "categoryorder": "array",
-            "categoryarray": [axis_name(block.name) for block in blocks],
+            "categoryarray": list(names.values()),
             "automargin": True,
             "tickangle": -40 if len(blocks) > 10 else 0,
         },
@@ -82,7 +83,7 @@ def part_figure(found: PartMap) -> go.Figure:
     floor = _floor(values) if wide else None
     figure = go.Figure(
         go.Heatmap(
-            x=[axis_name(name) for name in found.blocks],
+            x=list(axis_names(found.blocks).values()),
             y=[escape(part) for part in found.parts],
             z=[[_colour(value, floor) for value in row] for row in found.values],
             customdata=[
@@ -169,6 +170,18 @@ def scatter_figure(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> go.Fi
 def axis_name(name: str) -> str:
     """A name on an axis; names come from a file."""
     return escape(name if len(name) <= 32 else f"…{name[-31:]}")
+
+
+def axis_names(names: Sequence[str]) -> dict[str, str]:
+    """Blocks' names on an axis, without the modules that all lie in."""
+    paths = [name.split(".") for name in names]
+    shared = 0
+    while len(paths) > 1 and all(len(path) > shared + 1 for path in paths):
+        if len({path[shared] for path in paths}) > 1:
+            break
+        shared += 1
+    short = [axis_name(".".join(path[shared:])) for path in paths]
+    return dict(zip(names, short, strict=True))
 
 
 def _told(moved: Moved) -> str:

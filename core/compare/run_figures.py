@@ -9,9 +9,9 @@ from html import escape
 
 import plotly.graph_objects as go
 
-from core.compare.figures import axis_name, change_axis, change_words
+from core.compare.figures import GRID, axis_name, change_axis, change_words
 from core.compare.run_words import Run, RunRow
-from core.theme import ACCENT, RED, count, figure_layout
+from core.theme import ACCENT, AMBER, RED, count, figure_layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,51 @@ def run_figure(run: Run) -> go.Figure | None:
         clickmode="event+select",
     )
     return figure
+
+
+def row_figure(run: Run, row: RunRow) -> go.Figure:
+    """One tensor: its norm in each checkpoint as a line, its change to each of them as bars."""
+    names = [axis_name(name) for name in run.names]
+    figure = go.Figure()
+    figure.add_bar(
+        x=list(range(1, len(names))),
+        y=[None if change is None or math.isinf(change) else change for change in row.changes],
+        name="change to it",
+        yaxis="y2",
+        marker={"color": AMBER, "opacity": 0.55, "line": {"width": 0}},
+        customdata=[change_words(change) for change in row.changes],
+        hovertemplate="changed by %{customdata}<extra></extra>",
+    )
+    figure.add_scatter(
+        x=list(range(len(names))),
+        y=list(row.norms),
+        name="norm",
+        mode="lines+markers",
+        line={"color": ACCENT, "width": 2},
+        hovertemplate="norm %{y:.5g}<extra></extra>",
+    )
+    return figure_layout(figure).update_layout(
+        height=260,
+        showlegend=True,
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        margin={"l": 8, "r": 8, "t": 30, "b": 8},
+        xaxis={
+            "tickvals": list(range(len(names))),
+            "ticktext": names,
+            "automargin": True,
+            "showgrid": False,
+            "zeroline": False,
+        },
+        yaxis={"title": "norm", "automargin": True, "gridcolor": GRID, "zeroline": False},
+        yaxis2={
+            **change_axis([]),
+            "overlaying": "y",
+            "side": "right",
+            "rangemode": "tozero",
+            "showgrid": False,
+        },
+        dragmode=False,
+    )
 
 
 def _known(values: Sequence[float | None]) -> tuple[float, ...]:

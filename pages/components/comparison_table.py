@@ -1,8 +1,8 @@
-"""The rows of a comparison: filter them, take their numbers, download them."""
+"""The rows of a comparison: filter them, choose one, download them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import sha256
 
 import pandas as pd
@@ -10,16 +10,12 @@ import streamlit as st
 
 from core.checkpoint import TensorEntry
 from core.compare.csv_rows import comparison_csv
-from core.compare.measure import comparable, differences
 from core.compare.numbers import Numbers
-from core.compare.words import Comparison, Row, State
-from core.errors import FilterError, LoupeError
-from core.jobs import Cancelled, Job, Progress
+from core.compare.words import Comparison, PairedBy, Row, State
+from core.errors import FilterError
 from core.key_filter import fitting_keys
 from core.layouts import layout
-from core.theme import STATE_COLOURS, count, shape, size
-from pages.components.job_panel import job_panel
-from pages.components.resources import jobs
+from core.theme import STATE_COLOURS, count, shape
 from pages.components.state_filter import state_filter
 
 HEIGHT, FEW = 560, 15
@@ -37,13 +33,16 @@ COLUMNS = {
         "Layout", help="How the elements lie in the file, where not one after the other"
     ),
     "parameters": st.column_config.NumberColumn("Parameters", format="localized"),
-    "max": st.column_config.NumberColumn(
-        "Max |Δ|", format="%.3g", help="The largest difference of one element, B minus A"
-    ),
     "l2": st.column_config.NumberColumn(
         "Relative L2",
         format="%.3g",
         help="The norm of the difference over the norm of A; infinite where A is all zeros",
+    ),
+    "max": st.column_config.NumberColumn(
+        "Max |Δ|", format="%.3g", help="The largest difference of one element, B minus A"
+    ),
+    "mean": st.column_config.NumberColumn(
+        "Mean |Δ|", format="%.3g", help="The mean size of the difference of an element"
     ),
     "cosine": st.column_config.NumberColumn(
         "Cosine", format="%.6f", help="Of the angle between the two: 1 is the same direction"
@@ -51,15 +50,31 @@ COLUMNS = {
     "elements": st.column_config.NumberColumn(
         "Elements changed", format="percent", help="The share of elements whose value differs"
     ),
+    "outside": st.column_config.NumberColumn(
+        "Not close", format="percent", help="The share of elements beyond the tolerance"
+    ),
+    "flips": st.column_config.NumberColumn(
+        "Sign flips", format="percent", help="The share of elements that changed their sign"
+    ),
     "odd": st.column_config.TextColumn("NaN, Inf", help="Elements left out of the numbers, A → B"),
+    "paired": st.column_config.TextColumn(
+        "Paired", help="How the two came together where the names differ, and how sure that is"
+    ),
     "evidence": st.column_config.TextColumn("Evidence", help="What the state was read from"),
+    "note": st.column_config.TextColumn("Note"),
 }
 
 
-@st.fragment
-def comparison_table(comparison: Comparison, identity: str) -> None:
-    """Draw counts, filter, table, numbers and download; `identity` tells the pair of files."""
-    numbers: dict[str, Numbers] = st.session_state.setdefault(f"numbers-{identity}", {})
+def comparison_table(
+    comparison: Comparison,
+    numbers: Mapping[str, Numbers],
+    identity: str,
+    within: Collection[str] | None = None,
+) -> Row | None:
+    """Draw counts, filter, table and download; the row that is chosen, if any.
+
+    `identity` tells the pair of files; `within` are the row keys to stay with, None for all.
+    """
     states, search = st.columns([3, 2], vertical_alignment="bottom")
     with states:
         chosen = state_filter(comparison.counts, f"states-{identity}")
@@ -72,37 +87,58 @@ def comparison_table(comparison: Comparison, identity: str) -> None:
         label_visibility="collapsed",
     )
     try:
-        shown = _shown(comparison, chosen, text or "")
+        shown = _shown(comparison, chosen, text or "", within)
     except FilterError as error:
         st.warning(str(error))
-        return
-    view = f"{identity}-{'-'.join(chosen)}-{text}"
-    work, buttons = st.container(), st.container(horizontal=True)
-    with work:
-        busy = _busy(identity)
+        return None
+    view = _view(identity, chosen, text or "", within)
     picked = _table(shown, numbers, view)
-    with buttons:
-        if not busy:
-            _take_button(picked or shown, numbers, identity, selected=bool(picked))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(_counted(shown, comparison), width="content")
         st.download_button(
-            "Download the rows as CSV",
+            "Rows as CSV",
             lambda: comparison_csv(shown, numbers),
             file_name=f"comparison-{_content_hash(view, numbers)}.csv",
             mime="text/csv",
             icon=":material/download:",
             on_click="ignore",
+            type="tertiary",
         )
+    return picked
 
 
-def _shown(comparison: Comparison, states: Collection[State], text: str) -> list[Row]:
+def _counted(shown: Sequence[Row], comparison: Comparison) -> str:
+    if len(shown) == len(comparison.rows):
+        return f"{count(len(shown))} rows. Choose one to see what changed in it."
+    return f"{count(len(shown))} of {count(len(comparison.rows))} rows"
+
+
+def _view(
+    identity: str, chosen: Collection[State], text: str, within: Collection[str] | None
+) -> str:
+    """A name for what the table shows."""
+    parts = (identity, tuple(chosen), text, None if within is None else sorted(within))
+    return sha256(repr(parts).encode()).hexdigest()[:24]
+
+
+def _shown(
+    comparison: Comparison,
+    states: Collection[State],
+    text: str,
+    within: Collection[str] | None,
+) -> list[Row]:
     fitting = fitting_keys(text, [row.key for row in comparison.rows])
     return [
-        row for row in comparison.rows if (not states or row.state in states) and row.key in fitting
+        row
+        for row in comparison.rows
+        if (not states or row.state in states)
+        and row.key in fitting
+        and (within is None or row.key in within)
     ]
 
 
-def _table(rows: Sequence[Row], numbers: Mapping[str, Numbers], view: str) -> list[Row]:
-    """Draw the rows; those that are selected."""
+def _table(rows: Sequence[Row], numbers: Mapping[str, Numbers], view: str) -> Row | None:
+    """Draw the rows; the one that is selected."""
     frame = _frame(view, rows)
     if any(row.key in numbers for row in rows):
         frame = frame.join(_number_columns([numbers.get(row.key) for row in rows]))
@@ -115,12 +151,13 @@ def _table(rows: Sequence[Row], numbers: Mapping[str, Numbers], view: str) -> li
         column_order=order,
         column_config=COLUMNS,
         on_select="rerun",
-        selection_mode="multi-row",
+        selection_mode="single-row",
         placeholder="",
         lazy=False,
         alt="Tensors of A and B, with what became of each",
     )
-    return [rows[index] for index in event.selection.rows if index < len(rows)]
+    selected = event.selection.rows
+    return rows[selected[0]] if selected and selected[0] < len(rows) else None
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -128,15 +165,43 @@ def _frame(view: str, _rows: Sequence[Row]) -> pd.DataFrame:
     """The table without numbers; shared by sessions, never changed."""
     return pd.DataFrame(
         {
-            "key": [row.key for row in _rows],
+            "key": [_named(row) for row in _rows],
             "state": [[str(row.state)] for row in _rows],
             "shape": [_change(row, lambda entry: shape(entry.shape)) for row in _rows],
             "dtype": [_change(row, lambda entry: entry.dtype) for row in _rows],
             **_layouts(_rows),
             "parameters": [entry.numel if (entry := row.a or row.b) else 0 for row in _rows],
+            "paired": [_paired(row) for row in _rows],
             "evidence": [str(row.evidence) for row in _rows],
+            "note": [row.note for row in _rows],
         }
+    ).pipe(_without_empty)
+
+
+def _without_empty(frame: pd.DataFrame) -> pd.DataFrame:
+    """Without the columns that tell nothing of these files."""
+    return frame.drop(
+        columns=[name for name in ("paired", "note") if name in frame and not any(frame[name])]
     )
+
+
+def _named(row: Row) -> str:
+    """The key, or both where they are not one but for a prefix."""
+    pair = row.pair
+    if pair is None or pair.by in (PairedBy.NAME, PairedBy.PREFIX):
+        return row.key
+    a, b = (
+        f"{key} {view}".strip()
+        for key, view in ((row.key_a, pair.view_a), (row.key_b, pair.view_b))
+    )
+    return f"{a} → {b}"
+
+
+def _paired(row: Row) -> str:
+    pair = row.pair
+    if pair is None or pair.by in (PairedBy.NAME, PairedBy.PREFIX):
+        return ""
+    return f"{pair.by}, {pair.confidence:.0%}"
 
 
 def _layouts(rows: Sequence[Row]) -> dict[str, list[str]]:
@@ -156,7 +221,10 @@ def _number_columns(found: Sequence[Numbers | None]) -> pd.DataFrame:
         "max": [each.max_abs if each else None for each in found],
         "l2": [each.relative_l2 if each else None for each in found],
         "cosine": [each.cosine if each else None for each in found],
+        "mean": [each.mean_abs if each else None for each in found],
         "elements": [each.changed_share if each else None for each in found],
+        "outside": [each.outside / each.count if each and each.count else None for each in found],
+        "flips": [each.sign_flips / each.count if each and each.count else None for each in found],
     }
     frame = pd.DataFrame(columns, dtype=float)
     odd = [_odd(each) if each else "" for each in found]
@@ -170,58 +238,6 @@ def _odd(found: Numbers) -> str:
         for name, (before, after) in counts.items()
         if before or after
     )
-
-
-def _slot(identity: str) -> str:
-    return f"numbers-job-{identity}"
-
-
-def _busy(identity: str) -> bool:
-    """Draw the work on numbers while it is under way; tell how it ended where it did not do all."""
-    job: Job[int] | None = st.session_state.get(_slot(identity))
-    if job is None:
-        return False
-    try:
-        if job_panel(_slot(identity), job) is None:
-            return True
-    except Cancelled:
-        st.info("Stopped. The numbers that were done are in the table.", icon=":material/info:")
-    except LoupeError as error:
-        st.error(str(error), icon=":material/error:")
-    del st.session_state[_slot(identity)]
-    return False
-
-
-def _take_button(
-    rows: Sequence[Row], numbers: MutableMapping[str, Numbers], identity: str, *, selected: bool
-) -> None:
-    """Offer the numbers of these rows: all that are selected, or those shown that differ."""
-    wanted = [row for row in rows if row.key not in numbers and comparable(row.a, row.b)]
-    if not selected:
-        wanted = [row for row in wanted if row.state is not State.SAME]
-    if not wanted:
-        return
-    which = "selected" if selected else "that differ"
-    nbytes = sum(entry.nbytes for row in wanted for entry in (row.a, row.b) if entry is not None)
-    if st.button(
-        f"Numbers of the {count(len(wanted))} {which}",
-        help=f"Largest difference, relative L2 and cosine of each: reads {size(nbytes)}",
-        icon=":material/functions:",
-        type="primary",
-        key=f"take-{identity}",
-    ):
-        st.session_state[_slot(identity)] = jobs().start(
-            lambda progress: _take(wanted, numbers, progress)
-        )
-        st.rerun()
-
-
-def _take(rows: Sequence[Row], numbers: MutableMapping[str, Numbers], progress: Progress) -> int:
-    """Fill in the numbers one by one, so that a cancel keeps what is done; how many there are."""
-    pairs = [(row.a, row.b) for row in rows if row.a is not None and row.b is not None]
-    for index, found in differences(pairs, progress=progress):
-        numbers[rows[index].key] = found
-    return len(pairs)
 
 
 def _content_hash(view: str, numbers: Mapping[str, Numbers]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.checkpoint import Checkpoint, open_checkpoint
+from core.compare.numbers_cache import NumbersCache
 from core.files import LocatedFile, locate
 from core.jobs import Jobs
 from core.pool import ModelPool
@@ -48,6 +49,12 @@ def jobs() -> Jobs:
 def model_pool() -> ModelPool:
     """The loaded models."""
     return ModelPool(settings().model_memory)
+
+
+@st.cache_resource(show_spinner=False)
+def numbers_cache() -> NumbersCache:
+    """The numbers of all comparisons, by the contents of the tensors."""
+    return NumbersCache()
 
 
 def open_file(reference: str) -> Checkpoint:

@@ -22,16 +22,22 @@ def compare(tmp_path, monkeypatch) -> Callable[..., AppTest]:
     monkeypatch.setenv("LOUPE_ROOTS", str(tmp_path))
     st.cache_resource.clear()
 
-    def opened(*values: object, **options) -> AppTest:
+    def opened(*values: object, tab: str = "Tensors", **options) -> AppTest:
         app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=30)
         for slot, value in zip("ab", values, strict=False):
             torch.save(value, tmp_path / f"{slot}.pth", **options)
             app.query_params[slot] = f"root:0/{slot}.pth"
         app.run()
-        return app.switch_page("pages/compare.py").run()
+        return shown(app.switch_page("pages/compare.py"), tab)
 
     yield opened
     st.cache_resource.clear()
+
+
+def shown(app: AppTest, tab: str) -> AppTest:
+    """The page with one of its tabs open."""
+    app.session_state["compare-tab"] = tab
+    return app.run()
 
 
 def table(app: AppTest):
@@ -39,7 +45,7 @@ def table(app: AppTest):
 
 
 def sentence(app: AppTest) -> str:
-    return app.subheader[0].value
+    return app.subheader[0].value.replace("\\", "")
 
 
 def button(app: AppTest, text: str):
@@ -47,8 +53,12 @@ def button(app: AppTest, text: str):
     return found
 
 
-WEIGHTS = {f"layer{index}.weight": torch.full((3, 4), float(index + 1)) for index in range(4)}
-TUNED = {**WEIGHTS, "layer3.weight": torch.full((3, 4), 6.0)}
+WEIGHTS = {
+    f"layer{index}.weight": torch.linspace(-1, 1, 12).roll(index).reshape(3, 4)
+    for index in range(4)
+}
+TUNED = {**WEIGHTS, "layer3.weight": WEIGHTS["layer3.weight"] + torch.eye(3, 4) / 2}
+ONE_CHANGED = "last layer trained further: layer3.weight changed"
 
 
 def test_without_files_the_page_offers_the_sample_pair(compare):
@@ -69,7 +79,7 @@ def test_with_one_file_the_page_says_which_slot_is_empty(compare):
 def test_the_sentence_the_counts_and_the_rows_agree(compare):
     app = compare(WEIGHTS, TUNED)
     assert not app.exception
-    assert sentence(app) == "B differs from A in 1 of 4 tensors: layer3.weight."
+    assert ONE_CHANGED in sentence(app)
     assert list(table(app)["key"]) == list(WEIGHTS)
     assert list(table(app)["state"].str[0]) == ["same", "same", "same", "changed"]
     assert set(table(app)["evidence"]) == {"checksum"}
@@ -83,24 +93,38 @@ def test_a_text_narrows_the_rows(compare):
 
 def test_a_wrapping_prefix_pairs_by_itself(compare):
     app = compare({f"module.{key}": value for key, value in WEIGHTS.items()}, TUNED)
-    assert sentence(app) == "B differs from A in 1 of 4 tensors: layer3.weight."
+    assert ONE_CHANGED in sentence(app)
 
 
-def test_the_numbers_appear_in_the_table_when_they_are_asked_for(compare):
-    app = compare(WEIGHTS, TUNED)
-    assert "max" not in table(app)
-    button(app, "Numbers of the 1 that differ").click().run()
+def measured(app: AppTest) -> AppTest:
+    """The page once its numbers are there."""
     deadline = time.monotonic() + 20
     while "max" not in table(app) and time.monotonic() < deadline:
+        time.sleep(0.1)
         app.run()
+    return app
+
+
+def test_the_numbers_of_small_files_come_by_themselves(compare):
+    app = measured(compare(WEIGHTS, TUNED))
     row = table(app).set_index("key").loc["layer3.weight"]
-    assert (row["max"], row["l2"], row["elements"]) == (2, 0.5, 1)
-    assert row["cosine"] == pytest.approx(1)
+    moved = torch.eye(3, 4) / 2
+    assert row["max"] == 0.5
+    assert row["mean"] == pytest.approx(float(moved.mean()))
+    assert row["l2"] == pytest.approx(float(moved.norm() / WEIGHTS["layer3.weight"].norm()))
+    assert row["elements"] == row["outside"] == 3 / 12
+
+
+def test_another_tolerance_calls_less_not_close(compare):
+    app = measured(compare(WEIGHTS, TUNED))
+    app.number_input(key="compare-atol").set_value(0.5).run()
+    row = table(measured(app)).set_index("key").loc["layer3.weight"]
+    assert (row["elements"], row["outside"]) == (3 / 12, 0)
 
 
 def test_files_without_checksums_are_compared_by_their_bytes(compare):
     app = compare(WEIGHTS, TUNED, **LEGACY)
-    assert sentence(app) == "B differs from A in 1 of 4 tensors: layer3.weight."
+    assert ONE_CHANGED in sentence(app)
     assert set(table(app)["evidence"]) == {"bytes"}
     assert any("bytes of both were read" in found.value for found in app.markdown)
 
@@ -113,11 +137,69 @@ def test_another_layout_is_told_and_quantized_weights_have_numbers(compare):
     assert not app.exception
     assert list(table(app)["layout"]) == ["quantized", "sparse_coo → strided", "strided"]
     assert list(table(app)["evidence"]) == ["layout", "layout", "checksum"]
-    button(app, "Numbers of the 1 that differ").click().run()
-    for _ in range(50):
-        if "max" in table(app):
-            break
-        time.sleep(0.1)
-        app.run()
+    measured(app)
     far = (doubled.dequantize() - ODD["per_tensor"].dequantize()).abs().max()
     assert table(app)["max"][0] == pytest.approx(float(far), rel=1e-6)
+
+
+def rows_of(app: AppTest) -> dict[str, str]:
+    return dict(zip(table(app)["key"], table(app)["state"].str[0], strict=True))
+
+
+def test_renamed_tensors_stand_in_one_row_with_their_evidence(compare):
+    weights = {key: torch.randn(8, 8) for key in WEIGHTS}
+    app = compare(weights, {key.replace("layer", "stage"): value for key, value in weights.items()})
+    assert not app.exception
+    assert rows_of(app) == {
+        f"layer{index}.weight → stage{index}.weight": "renamed" for index in range(4)
+    }
+    assert set(table(app)["paired"]) == {"content, 100%"}
+
+
+def test_two_tensors_are_paired_by_hand_and_the_link_keeps_it(compare):
+    torch.manual_seed(0)
+    a = {"shared.weight": torch.ones(30), "old.thing": torch.randn(7, 5)}
+    b = {"shared.weight": torch.ones(30), "fresh.part": torch.randn(7, 5)}
+    app = compare(a, b, tab="Pairs")
+    app.selectbox[0].select("old.thing")
+    app.selectbox[1].select("fresh.part").run()
+    button(app, "Pair by hand").click().run()
+    assert not app.exception
+    assert "pairing" in app.query_params
+    shown(app, "Tensors")
+    assert rows_of(app)["old.thing → fresh.part"] == "changed"
+    shown(app, "Pairs")
+    button(app, "Forget my decisions").click().run()
+    assert "pairing" not in app.query_params
+
+
+def test_what_is_no_weight_is_told_in_a_sentence_and_a_tree(compare):
+    app = compare(
+        {"state_dict": WEIGHTS, "epoch": 2, "lr": 0.1},
+        {"state_dict": TUNED, "epoch": 12, "lr": 0.1},
+        tab="Metadata",
+    )
+    assert not app.exception
+    assert any("10 epochs later" in one.value for one in app.markdown)
+    assert any("2 → 12" in one.value for one in app.get("html"))
+
+
+def test_a_run_of_several_says_where_the_nan_came_in(compare, tmp_path):
+    torch.manual_seed(0)
+    for epoch in range(4):
+        weights = {key: torch.randn(6, 6) for key in WEIGHTS}
+        if epoch == 3:
+            weights["layer1.weight"][0, 0] = float("nan")
+        torch.save({"state_dict": weights, "epoch": epoch}, tmp_path / f"epoch{epoch}.pth")
+    app = compare()
+    app.segmented_control(key="compare-mode").set_value("A run of several").run()
+    deadline = time.monotonic() + 20
+    while not app.dataframe and time.monotonic() < deadline:
+        time.sleep(0.1)
+        app.run()
+    assert not app.exception
+    assert "epoch 3" in sentence(app)
+    assert "layer1.weight" in sentence(app)
+    found = table(app).set_index("key")
+    assert list(found["nan"]) == ["", "epoch 3", "", ""]
+    assert len(found["norms"]["layer0.weight"]) == 4

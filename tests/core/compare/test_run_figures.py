@@ -8,7 +8,7 @@ import torch
 
 from core.checkpoint import open_checkpoint
 from core.compare.run import measure_run
-from core.compare.run_figures import run_figure, small_lines
+from core.compare.run_figures import row_figure, run_figure, small_lines
 
 
 @pytest.fixture
@@ -94,3 +94,11 @@ def test_the_figure_takes_the_themes_ground_and_text(measured):
     layout = run_figure(measured(*of(1.0, 2.0))).layout
     assert layout.paper_bgcolor == layout.plot_bgcolor == "rgba(0,0,0,0)"
     assert layout.font.color is None
+
+
+def test_one_tensors_course_is_its_norms_and_the_changes_to_them(measured):
+    run = measured(*of(3.0, 6.0, math.nan))
+    changes, norms = row_figure(run, run.rows[1]).data
+    assert list(norms.y) == [3, 6, None]
+    assert list(changes.x) == [1, 2]
+    assert list(changes.y) == [1, None]

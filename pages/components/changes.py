@@ -1,0 +1,78 @@
+"""What changed: a picture of the whole network, the table of its tensors, and one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import streamlit as st
+
+from core.compare.depth import Block, blocks, part_map
+from core.compare.figures import depth_figure, part_figure, scatter_figure
+from core.compare.numbers import Numbers
+from core.compare.words import Comparison
+from core.theme import count
+from pages.components.comparison_table import comparison_table
+from pages.components.plain_text import plain
+
+DEPTH, PARTS, SCATTER = "By depth", "By part", "Norm against change"
+
+
+@st.fragment
+def changes(comparison: Comparison, numbers: Mapping[str, Numbers], identity: str) -> None:
+    """Draw them; `identity` tells the pair of files and how their tensors are paired."""
+    within = _pictures(comparison, numbers, identity)
+    comparison_table(comparison, numbers, identity, within)
+
+
+def _pictures(
+    comparison: Comparison, numbers: Mapping[str, Numbers], identity: str
+) -> Collection[str] | None:
+    """The chart that is chosen; the rows' keys that a click in it asks for, None for all."""
+    if not numbers:
+        return None
+    found = blocks(comparison, numbers)
+    mapped = part_map(found)
+    chosen = st.segmented_control(
+        "Picture",
+        [DEPTH, *([PARTS] if mapped else []), SCATTER],
+        default=DEPTH,
+        required=True,
+        key="compare-picture",
+        persist_state="session",
+        label_visibility="collapsed",
+    )
+    figure = depth_figure(found)
+    if chosen == PARTS and mapped:
+        figure = part_figure(mapped)
+    elif chosen == SCATTER:
+        figure = scatter_figure(comparison.rows, numbers)
+    if figure is None:
+        return None
+    resets = st.session_state.setdefault(f"resets-{identity}", 0)
+    event = st.plotly_chart(
+        figure,
+        key=f"picture-{identity}-{chosen}-{resets}",
+        on_select="rerun",
+        selection_mode="points",
+        config={"displayModeBar": False},
+        alt=f"Change {chosen}",
+    )
+    points = event.selection.points
+    if not points:
+        st.caption("Click a bar, a cell or a point to see its tensors below.")
+        return None
+    name = str(points[0]["customdata"][0])
+    keys = [name] if chosen == SCATTER else _keys_of(found, name)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(
+            f"**{plain(name)}**, {count(len(keys))} {'tensor' if len(keys) == 1 else 'tensors'}",
+            width="content",
+        )
+        if st.button("Show all", icon=":material/close:", type="tertiary"):
+            st.session_state[f"resets-{identity}"] = resets + 1
+            st.rerun(scope="fragment")
+    return keys
+
+
+def _keys_of(found: Collection[Block], name: str) -> list[str]:
+    return [key for block in found if block.name == name for key in block.keys]

@@ -1,0 +1,115 @@
+"""What two checkpoints say differently beside the compared weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+
+import streamlit as st
+
+from core.checkpoint import Checkpoint, StateDict
+from core.compare.file_facts import file_facts
+from core.compare.metadata_diff import (
+    Change,
+    Node,
+    change_words,
+    changes_in,
+    metadata_tree,
+)
+from core.compare.metadata_sentence import metadata_sentence
+from core.compare.other_tensors import OtherTensors, other_tensors
+from core.errors import printable
+from core.theme import count
+from pages.components.plain_text import plain
+
+MANY = 400
+"""Changes that are listed; of more, how many there are."""
+
+
+def metadata_panel(a: Checkpoint, b: Checkpoint, chosen: tuple[StateDict, StateDict]) -> None:
+    """Draw the sentence, the files' facts, the tree of changes, and the other tensors."""
+    tree, others = _found(a.identity, b.identity, chosen[0].path, chosen[1].path, a, b)
+    changes = tuple(changes_in(tree))
+    st.markdown(f"**{plain(metadata_sentence(a, b, changes))}**")
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        _changes(tree)
+    with right:
+        _facts(a, b)
+        _others(others)
+
+
+@st.cache_resource(max_entries=32, show_spinner="Comparing what is no weight")
+def _found(
+    identity_a: str, identity_b: str, path_a: str, path_b: str, _a: Checkpoint, _b: Checkpoint
+) -> tuple[Node, tuple[OtherTensors, ...]]:
+    return (
+        metadata_tree(_a.metadata, _b.metadata),
+        other_tensors(_a, _b, (path_a, path_b)),
+    )
+
+
+def _changes(tree: Node) -> None:
+    if not tree.changes:
+        st.caption("No value differs.")
+        return
+    lines = list(_lines(tree, 0))
+    st.html(STYLE + f'<div class="changes">{"".join(lines[:MANY])}</div>')
+    if len(lines) > MANY:
+        st.caption(f"{count(len(lines) - MANY)} more lines are not shown.")
+
+
+STYLE = """<style>
+.changes{font-size:.9rem;line-height:1.55}
+.changes div{border-left:2px solid color-mix(in srgb,currentColor 15%,transparent);
+  padding-left:.7rem;overflow-wrap:anywhere}
+.changes code{font-family:'JetBrains Mono',ui-monospace,monospace;font-size:.82rem}
+.changes .group{font-weight:600}
+.changes small{opacity:.65;font-weight:400}
+.changes .added::before{content:"+ ";color:#0FA192;font-weight:700}
+.changes .removed::before{content:"− ";color:#D65C97;font-weight:700}
+.changes .changed::before{content:"~ ";color:#C98200;font-weight:700}
+</style>"""
+
+
+def _lines(node: Node, depth: int) -> Iterator[str]:
+    """A line a place, set in by its depth; what is the same is counted."""
+    margin = f'style="margin-left:{depth * 1.1:.1f}rem"'
+    for child in node.children:
+        name = escape(printable(child.name))
+        if child.change is not None:
+            yield (
+                f'<div {margin} class="{child.change.kind}"><code>{name}</code> '
+                f"{escape(_words(child.change))}</div>"
+            )
+            continue
+        same = f", {count(child.unchanged)} the same" if child.unchanged else ""
+        many = f"{count(child.changes)} change{'s' if child.changes != 1 else ''}{same}"
+        yield f'<div {margin} class="group"><code>{name}</code> <small>{many}</small></div>'
+        yield from _lines(child, depth + 1)
+
+
+def _words(change: Change) -> str:
+    return printable(change_words(change).removeprefix("added: ").removeprefix("removed: "))
+
+
+def _facts(a: Checkpoint, b: Checkpoint) -> None:
+    facts = file_facts(a, b)
+    st.table(
+        {
+            "": [fact.name for fact in facts],
+            "A": [plain(fact.a) for fact in facts],
+            "B": [plain(fact.b) for fact in facts],
+        },
+        border="horizontal",
+        hide_index=True,
+    )
+
+
+def _others(found: tuple[OtherTensors, ...]) -> None:
+    if not found:
+        return
+    st.markdown("**Other tensors**")
+    for one in found:
+        told = "; ".join([one.sentence, *one.scalars])
+        st.markdown(f"{plain(one.path or 'the file itself')}: {plain(told)}.")

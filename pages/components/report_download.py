@@ -1,0 +1,51 @@
+"""The comparison as one HTML file to keep or to send."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+
+import streamlit as st
+
+from core.checkpoint import Checkpoint, StateDict
+from core.compare.metadata_diff import metadata_changes
+from core.compare.numbers import Numbers, Tolerance
+from core.compare.report import report_html
+from core.compare.side import side
+from core.compare.words import Comparison
+
+
+def report_download(
+    comparison: Comparison,
+    numbers: Mapping[str, Numbers],
+    sentence: str,
+    tolerance: Tolerance,
+    files: tuple[tuple[Checkpoint, StateDict], tuple[Checkpoint, StateDict]],
+    identity: str,
+) -> None:
+    """Draw the button; the file is made once somebody presses it."""
+
+    def made() -> str:
+        (a, _), (b, _) = files
+        pieces = report_html(
+            comparison,
+            *(side(checkpoint, state_dict) for checkpoint, state_dict in files),
+            sentence=sentence,
+            numbers=numbers or None,
+            tolerance=tolerance,
+            metadata=metadata_changes(a.metadata, b.metadata),
+            notes=comparison.notes,
+        )
+        return "".join(pieces).encode("utf-8", "backslashreplace").decode()
+
+    content = sha256(repr((identity, tolerance, sentence, sorted(numbers))).encode()).hexdigest()
+    st.download_button(
+        "Report",
+        made,
+        file_name=f"comparison-{content[:12]}.html",
+        mime="text/html",
+        icon=":material/description:",
+        on_click="ignore",
+        type="tertiary",
+        help="One HTML file with the sentence, the charts and the table, which needs no network",
+    )

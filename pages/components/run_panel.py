@@ -1,0 +1,237 @@
+"""Several checkpoints of one run: how each tensor moved, and where a NaN first came in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import PurePosixPath
+
+import pandas as pd
+import streamlit as st
+
+from core.checkpoint import Checkpoint, StateDict
+from core.compare.epochs import in_order, labels
+from core.compare.run import MAX_CHECKPOINTS, measure_run
+from core.compare.run_csv import run_csv
+from core.compare.run_figures import row_figure, run_figure, small_lines
+from core.compare.run_words import Run, RunRow
+from core.errors import FilterError, LoupeError, SourceError
+from core.jobs import Cancelled, Job
+from core.key_filter import fitting_keys
+from core.run_choice import evenly, run_files
+from core.samples import SAMPLES
+from core.theme import size
+from pages.components.job_panel import job_panel
+from pages.components.plain_text import plain, plain_sentence
+from pages.components.resources import jobs, open_file, settings
+
+BY_ITSELF = 512 << 20
+"""Bytes of all checkpoints up to which they are measured without being asked for."""
+
+HEIGHT, FEW = 480, 12
+SAMPLE = "The sample's two epochs"
+NAMED = "Named at the start"
+
+
+def run_panel() -> None:
+    """Choose the checkpoints, then draw their run."""
+    references = _chosen_files()
+    if len(references) < 2:
+        st.caption("Choose at least two checkpoints of one run, such as one an epoch.")
+        return
+    try:
+        opened = [open_file(reference) for reference in references]
+        checkpoints, evidence = in_order(opened)
+        names = dict(zip(map(id, opened), labels(opened), strict=True))
+        state_dicts = [_alike(one, checkpoints[0]) for one in checkpoints]
+    except LoupeError as error:
+        st.error(plain_sentence(str(error)), icon=":material/error:")
+        return
+    identity = "|".join(
+        f"{c.identity}:{s.path}" for c, s in zip(checkpoints, state_dicts, strict=True)
+    )
+    run = _measured(identity, state_dicts, [names[id(one)] for one in checkpoints])
+    if run is not None:
+        st.subheader(plain(run.sentence), anchor=False)
+        st.caption(f"{plain(', '.join(run.names))}: ordered {plain(evidence)}.")
+        _run(run, identity)
+
+
+def _chosen_files() -> list[str]:
+    """References of the files that are chosen, from a server folder or the sample."""
+    roots, bench = settings().roots, settings().bench
+    places = [*range(len(roots)), *([NAMED] if len(bench) > 1 else []), SAMPLE]
+    left, right = st.columns([2, 7], vertical_alignment="bottom")
+    place = left.selectbox(
+        "Where the run is",
+        places,
+        format_func=lambda one: one if isinstance(one, str) else roots[one].name or str(roots[one]),
+        key="run-place",
+        persist_state="session",
+        help="Server folders are named by the owner in `LOUPE_ROOTS`.",
+    )
+    if place == SAMPLE:
+        return [f"sample:{name}" for name in SAMPLES]
+    if place == NAMED:
+        return [f"bench:{number}" for number in range(min(len(bench), MAX_CHECKPOINTS))]
+    with right:
+        return _in_folder(int(place or 0))
+
+
+def _in_folder(root: int) -> list[str]:
+    slot = f"run-folder-{root}"
+    folder: str = st.session_state.get(slot, "")
+    try:
+        files, folders = run_files(settings().roots[root], folder)
+    except SourceError as error:
+        st.session_state[slot] = ""
+        st.error(str(error), icon=":material/error:")
+        return []
+    goes = [*([".."] if folder else []), *folders]
+    into_column, files_column = st.columns([2, 5]) if goes else (st, st)
+    if goes:
+        into = into_column.selectbox(
+            "Go into",
+            goes,
+            index=None,
+            format_func=lambda path: path if path == ".." else PurePosixPath(path).name,
+            placeholder=folder or "a folder",
+            key=f"{slot}-into-{folder}",
+        )
+        if into:
+            st.session_state[slot] = folder.rpartition("/")[0] if into == ".." else into
+            st.rerun()
+    paths = {entry.path: entry for entry in files}
+    chosen = files_column.multiselect(
+        f"Checkpoints, up to {MAX_CHECKPOINTS}",
+        list(paths),
+        default=evenly(list(paths)),
+        format_func=lambda path: paths[path].name,
+        max_selections=MAX_CHECKPOINTS,
+        key=f"{slot}-files-{folder}",
+        placeholder="No checkpoint lies here" if not paths else "Choose checkpoints of one run",
+    )
+    return [f"root:{root}/{path}" for path in chosen]
+
+
+def _alike(checkpoint: Checkpoint, first: Checkpoint) -> StateDict:
+    """The state_dict at the same place as the first one's best, else its own best."""
+    path = first.best if first.best in checkpoint.state_dicts else None
+    return checkpoint.state_dict(path)
+
+
+def _measured(identity: str, state_dicts: Sequence[StateDict], names: Sequence[str]) -> Run | None:
+    """The run, measured by itself where it is small, else once somebody asks; all that is done so
+    far where it was stopped."""
+    kept = _kept(identity)
+    slot = f"run-job-{sha256(identity.encode()).hexdigest()[:16]}"
+    if kept and (kept[-1].complete or slot not in st.session_state):
+        return kept[-1]
+    if slot not in st.session_state:
+        nbytes = sum(state_dict.nbytes for state_dict in state_dicts)
+        if nbytes > BY_ITSELF and not st.button(
+            f"Measure the run: reads up to {size(2 * nbytes)}", type="primary", key=f"{slot}-start"
+        ):
+            return None
+        st.session_state[slot] = jobs().start(
+            lambda progress: measure_run(state_dicts, names, progress=progress, so_far=kept.append)
+        )
+    job: Job[Run] = st.session_state[slot]
+    try:
+        found = job_panel(slot, job)
+    except Cancelled:
+        del st.session_state[slot]
+        st.info("Stopped. What was measured is below.", icon=":material/info:")
+        return kept[-1] if kept else None
+    except LoupeError as error:
+        del st.session_state[slot]
+        st.error(plain_sentence(str(error)), icon=":material/error:")
+        return None
+    if found is None:
+        return None
+    del st.session_state[slot]
+    kept[:] = [found]
+    return found
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _kept(identity: str) -> list[Run]:
+    """Where a run is kept for all sessions, the latest last; empty until there is one."""
+    return []
+
+
+@st.fragment
+def _run(run: Run, identity: str) -> None:
+    steps = run_figure(run)
+    if steps is not None:
+        st.plotly_chart(
+            steps, config={"displayModeBar": False}, alt="Change of the weights by step"
+        )
+    broken = [row for row in run.rows if row.first_nan is not None]
+    search, only = st.columns([3, 2], vertical_alignment="bottom")
+    text = search.text_input(
+        "Search keys",
+        type="search",
+        live=True,
+        key="run-search",
+        placeholder="layer1 conv, *.weight or /regex/",
+        label_visibility="collapsed",
+    )
+    odd = bool(broken) and only.toggle(f"Only the {len(broken)} with NaN or Inf", key="run-odd")
+    try:
+        fitting = fitting_keys(text or "", [row.key for row in run.rows])
+    except FilterError as error:
+        st.warning(str(error))
+        return
+    shown = [row for row in (broken if odd else run.rows) if row.key in fitting]
+    row = _table(run, shown, f"{identity}-{text}-{odd}")
+    st.download_button(
+        "Run as CSV",
+        lambda: run_csv(run),
+        file_name=f"run-{sha256(f'{identity}{run.complete}'.encode()).hexdigest()[:12]}.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+        type="tertiary",
+    )
+    if row is not None:
+        st.markdown(f"#### {plain(row.key)}")
+        st.plotly_chart(
+            row_figure(run, row), config={"displayModeBar": False}, alt="One tensor's course"
+        )
+
+
+def _table(run: Run, rows: Sequence[RunRow], view: str) -> RunRow | None:
+    lines = {line.key: line for line in small_lines(run)}
+    frame = pd.DataFrame(
+        {
+            "key": [row.key for row in rows],
+            "norms": [list(lines[row.key].norms) for row in rows],
+            "changes": [list(lines[row.key].changes) for row in rows],
+            "last": [row.changes[-1] for row in rows],
+            "nan": [run.names[row.first_nan] if row.first_nan is not None else "" for row in rows],
+        }
+    )
+    event = st.dataframe(
+        frame if any(frame["nan"]) else frame.drop(columns="nan"),
+        key=f"run-{sha256(view.encode()).hexdigest()[:16]}",
+        hide_index=True,
+        height=HEIGHT if len(rows) > FEW else "content",
+        column_config={
+            "key": st.column_config.TextColumn("Key", width=340),
+            "norms": st.column_config.LineChartColumn(
+                "Norm", width=200, help="In each checkpoint, from the first to the last"
+            ),
+            "changes": st.column_config.BarChartColumn(
+                "Change", width=200, y_min=0, help="Relative L2 from each to the next"
+            ),
+            "last": st.column_config.NumberColumn("Last change", format="percent"),
+            "nan": st.column_config.TextColumn("NaN or Inf from"),
+        },
+        on_select="rerun",
+        selection_mode="single-row",
+        lazy=False,
+        alt="Tensors of the run",
+    )
+    selected = event.selection.rows
+    return rows[selected[0]] if selected and selected[0] < len(rows) else None
