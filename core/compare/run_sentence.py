@@ -85,7 +85,8 @@ def _pace(steps: Sequence[RunStep]) -> str:
 
 def _moved(names: Sequence[str], steps: Sequence[RunStep]) -> str:
     if all(step.still for step in steps):
-        return f"Nothing changed: all {count(len(names))} checkpoints hold the same values"
+        every = "both" if len(names) == 2 else f"all {count(len(names))}"
+        return f"Nothing changed: {every} checkpoints hold the same values"
     end = len(steps)
     while steps[end - 1].still:
         end -= 1
@@ -130,6 +131,8 @@ def _course(names: Sequence[str], moves: Sequence[float]) -> str:
         words = (percent(low), percent(high))
         by = words[0] if words[0] == words[1] else f"{words[0]} to {words[1]}"
         return f"The run goes on at an even pace: the weights changed by {by} a step"
+    if not _differ(low, high):
+        return f"In every step the weights changed by {percent(low)}"
     after = list(pairwise(moves))
     if first >= FAR * last and all(y <= BACK * x for x, y in after) and _differ(first, last):
         return f"The run settles: the change a step fell from {percent(first)} to {percent(last)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +29,17 @@ class RunRow:
 
     @property
     def lasting(self) -> bool:
-        """Whether it holds infinities that never change, as a mask does, and no NaN."""
-        if self.first_nan is None or any(self.nans):
-            return False
+        """Whether it holds infinities that never change, as a mask does, and no NaN; steps that are
+        not measured, or that lack the tensor, don't tell otherwise."""
         there = [at for at, shape in enumerate(self.shapes) if shape is not None]
-        return len(there) > 1 and all(self.changes[at] == 0 for at in range(there[0], there[-1]))
+        known = {self.infs[at] for at in there if self.infs[at] is not None}
+        if self.first_nan is None or any(self.nans) or len(there) < 2 or len(known) > 1:
+            return False
+        return all(
+            self.changes[a] == 0
+            for a, b in pairwise(there)
+            if b == a + 1 and self.infs[a] is not None and self.infs[b] is not None
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -403,8 +403,7 @@ def told(*moves: float | None) -> str:
         ((0.25,), "From e0 to e1 the weights changed by 25 %."),
         ((0.25, math.inf), "All weights of e1 are zeros, and those of e2 are not."),
         ((None, None), "Tensors changed in 2 of 2 steps."),
-        ((0.0004, 0.0002, 0.0001), "The change a step went between under 0.1 % (to e3) and under "
-         "0.1 % (to e1)."),
+        ((0.0004, 0.0002, 0.0001), "In every step the weights changed by under 0.1 %."),
     ],
 )  # fmt: skip
 def test_the_course_of_a_run_in_words(moves, sentence):
@@ -425,7 +424,7 @@ def test_large_tensors_take_little_memory(tmp_path):
 
 def test_tensors_are_what_tells_and_not_the_number_of_files(saved):
     assert saved({"w": torch.ones(0)}, {"w": torch.ones(0)}).sentence == (
-        "Nothing changed: all 2 checkpoints hold the same values."
+        "Nothing changed: both checkpoints hold the same values."
     )
     assert measure_run([StateDict(()), StateDict(())], ["a", "b"]).sentence == (
         "None of these checkpoints holds a tensor."

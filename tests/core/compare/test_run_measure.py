@@ -179,3 +179,35 @@ def test_optimizer_free_files_with_only_counts_have_no_step(tmp_path):
     run = measured(tmp_path, [{"n": torch.tensor([at])} for at in range(1, 4)])
     assert run.rows[0].changes == pytest.approx([1, 0.5])
     assert [step.relative_l2 for step in run.steps] == [None, None]
+
+
+@pytest.mark.parametrize("without", [0, 1, 3])
+def test_a_mask_that_a_checkpoint_lacks_is_no_divergence(tmp_path, without):
+    mask = torch.full((4, 4), -math.inf).triu(1)
+    states = [{"mask": mask, "w": torch.full((3,), float(at))} for at in range(1, 5)]
+    del states[without]["mask"]
+    run = measured(tmp_path, states)
+    assert by_key(run)["mask"].lasting
+    assert "Infinit" not in run.sentence
+
+
+def test_infinities_that_come_in_later_or_grow_are_told(tmp_path):
+    w = torch.arange(1.0, 5.0)
+    broken, worse = w.clone(), w.clone()
+    broken[0] = worse[0] = worse[1] = math.inf
+    later = measured(tmp_path, [{"w": w}, {"w": broken}, {"w": broken}])
+    assert later.sentence.startswith("Infinities first in epoch_2.pth")
+    grown = measured(tmp_path, [{"w": broken}, {"w": broken}, {"w": worse}])
+    assert grown.sentence.startswith("Infinities already in the first checkpoint")
+
+
+def test_a_mask_is_no_divergence_while_the_run_is_measured(tmp_path):
+    mask = torch.full((4, 4), -math.inf).triu(1)
+    paths = [tmp_path / f"{at}.safetensors" for at in range(4)]
+    for at, path in enumerate(paths):
+        save_file({"mask": mask, "w": torch.full((3,), float(at + 1))}, path)
+    so_far = []
+    state_dicts = [open_checkpoint(path).state_dict() for path in paths]
+    measure_run(state_dicts, list("abcd"), so_far=so_far.append)
+    assert len(so_far) > 1
+    assert not any("Infinit" in run.sentence for run in so_far)
