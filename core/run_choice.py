@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from core.compare.epochs import natural
 from core.compare.run import MAX_CHECKPOINTS
 from core.errors import SourceError
 from core.folders import FolderEntry, holds_checkpoint, list_folder
@@ -31,7 +31,7 @@ def run_files(root: Path, folder: str = "") -> tuple[tuple[FolderEntry, ...], tu
             files.append(entry)
         else:
             folders.append(entry.path)
-    return tuple(sorted(files, key=lambda entry: _natural(entry.name))), tuple(folders)
+    return tuple(sorted(files, key=lambda entry: natural(entry.name))), tuple(folders)
 
 
 def evenly(items: Sequence[T], most: int = MAX_CHECKPOINTS) -> list[T]:
@@ -46,7 +46,3 @@ def _is_checkpoint(root: Path, folder: str) -> bool:
         return holds_checkpoint(root, folder)
     except SourceError:
         return False
-
-
-def _natural(name: str) -> list[tuple[str, int]]:
-    return [(text, int(digits or 0)) for text, digits in re.findall(r"(\D*)(\d{0,18})", name)]

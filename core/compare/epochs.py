@@ -46,6 +46,13 @@ def labels(checkpoints: Sequence[Checkpoint]) -> tuple[str, ...]:
     return tuple(told)
 
 
+def natural(name: str) -> tuple[tuple[str, int, str], ...]:
+    """A name as it is sorted by the numbers in it: `epoch_9` before `epoch_10`."""
+    parts = re.findall(r"([^0-9]*)([0-9]*)", name.lower())
+    digits = [(text, number.lstrip("0")) for text, number in parts]
+    return (*((text, len(number), number) for text, number in digits), (name, 0, ""))
+
+
 @dataclass(frozen=True, slots=True)
 class _Order:
     """`indices` of the checkpoints in their order; the `labels` are in the given order."""
@@ -70,7 +77,7 @@ def _order(checkpoints: Sequence[Checkpoint]) -> _Order:
     told = "by their names"
     if len({re.sub("[0-9]+", "0", name) for name in names}) == 1 < len(set(names)):
         told = "by the numbers in their names"
-    return _Order(_sorted([_natural(name) for name in names]), told, tuple(names))
+    return _Order(_sorted([natural(name) for name in names]), told, tuple(names))
 
 
 def _all(
@@ -103,10 +110,3 @@ def _number(value: int | float) -> str:
 
 def _sorted(marks: Sequence[Mark]) -> tuple[int, ...]:
     return tuple(sorted(range(len(marks)), key=marks.__getitem__))
-
-
-def _natural(name: str) -> tuple[tuple[str, int, str], ...]:
-    """Sorts `epoch_9` before `epoch_10`: each text with the number that follows it."""
-    parts = re.findall(r"([^0-9]*)([0-9]*)", name.lower())
-    digits = [(text, number.lstrip("0")) for text, number in parts]
-    return (*((text, len(number), number) for text, number in digits), (name, 0, ""))
