@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -63,10 +64,7 @@ def picture(entry: TensorEntry, progress: Progress | None = None) -> Picture | N
     kernel = entry.shape[2:] if len(entry.shape) == 4 else ()
     if kernel and 1 < math.prod(kernel) <= MAX_CELLS**2 and not entry.dtype.startswith("complex"):
         return _filters(entry)
-    shape = [length for length in entry.shape if length > 1]
-    if len(shape) == 1:
-        return _averaged(entry, (1, shape[0]), (1, MAX_POINTS), progress)
-    return _averaged(entry, (shape[0], math.prod(shape[1:])), (MAX_CELLS, MAX_CELLS), progress)
+    return _averaged(entry, progress)
 
 
 def _filters(entry: TensorEntry) -> Picture:
@@ -114,32 +112,56 @@ def _grid(filters: torch.Tensor) -> torch.Tensor:
     return canvas.permute(1, 2, 0).contiguous()
 
 
-def _averaged(
-    entry: TensorEntry, shape: tuple[int, int], limit: tuple[int, int], progress: Progress | None
-) -> Picture:
-    """Average the elements, seen as a matrix of `shape`, in equal blocks to within `limit`."""
-    rows, columns = shape
-    block = (math.ceil(rows / limit[0]), math.ceil(columns / limit[1]))
-    cells = (math.ceil(rows / block[0]), math.ceil(columns / block[1]))
-    sums = torch.zeros(cells, dtype=torch.float64)
-    missing = torch.zeros(cells, dtype=torch.float64)
-    done = 0
+def _averaged(entry: TensorEntry, progress: Progress | None) -> Picture:
+    cells = cells_of(entry.shape)
     for piece in numbers(entry):
-        values = (piece.abs() if piece.is_complex() else piece).to(torch.float64)
+        cells.add((piece.abs() if piece.is_complex() else piece).to(torch.float64))
+        if progress is not None:
+            progress.report(cells.done, entry.numel, entry.key)
+    return cells.picture()
+
+
+class Cells:
+    """The means of equal blocks of a matrix whose elements come in C order, piece by piece."""
+
+    def __init__(self, shape: tuple[int, int], limit: tuple[int, int]) -> None:
+        """`shape` of the matrix, and how many rows and columns of cells there may be."""
+        rows, columns = self.shape = shape
+        self.block = (math.ceil(rows / limit[0]), math.ceil(columns / limit[1]))
+        cells = (math.ceil(rows / self.block[0]), math.ceil(columns / self.block[1]))
+        self.done = 0
+        self._sums = torch.zeros(cells, dtype=torch.float64)
+        self._missing = torch.zeros(cells, dtype=torch.float64)
+
+    def add(self, values: torch.Tensor) -> None:
+        """Add the next elements, float64; those that are not finite are left out."""
+        columns = self.shape[1]
         if not math.isfinite(float(values.sum())):
             odd = (~values.isfinite()).to(torch.float64)
             values = values.nan_to_num(0.0, 0.0, 0.0)
-            for at, part in _rows(odd, done, columns):
-                _add(missing, part, at, columns, block)
-        for at, part in _rows(values, done, columns):
-            _add(sums, part, at, columns, block)
-        done += piece.numel()
-        if progress is not None:
-            progress.report(done, entry.numel, entry.key)
-    counts = _elements(rows, block[0])[:, None] * _elements(columns, block[1]) - missing
-    means = torch.where(counts > 0, sums / counts, torch.nan).to(torch.float32)
-    kind = PictureKind.LINE if rows == 1 else PictureKind.MATRIX
-    return Picture(kind, means, _caption(shape, block), block)
+            for at, part in _rows(odd, self.done, columns):
+                _add(self._missing, part, at, columns, self.block)
+        for at, part in _rows(values, self.done, columns):
+            _add(self._sums, part, at, columns, self.block)
+        self.done += values.numel()
+
+    def picture(self) -> Picture:
+        """The means so far."""
+        rows, columns = self.shape
+        held = _elements(rows, self.block[0])[:, None] * _elements(columns, self.block[1])
+        counts = held - self._missing
+        means = torch.where(counts > 0, self._sums / counts, torch.nan).to(torch.float32)
+        kind = PictureKind.LINE if rows == 1 else PictureKind.MATRIX
+        return Picture(kind, means, _caption(self.shape, self.block), self.block)
+
+
+def cells_of(shape: Sequence[int]) -> Cells:
+    """The cells of a tensor with two elements or more: dimensions of 1 are left out, and all but
+    the first are laid side by side."""
+    long = [length for length in shape if length > 1]
+    if len(long) == 1:
+        return Cells((1, long[0]), (1, MAX_POINTS))
+    return Cells((long[0], math.prod(long[1:])), (MAX_CELLS, MAX_CELLS))
 
 
 def _rows(values: torch.Tensor, start: int, columns: int) -> list[tuple[int, torch.Tensor]]:

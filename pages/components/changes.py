@@ -12,6 +12,7 @@ from core.compare.numbers import Numbers
 from core.compare.words import Comparison
 from core.theme import count
 from pages.components.comparison_table import comparison_table
+from pages.components.pair_card import pair_card
 from pages.components.plain_text import plain
 
 DEPTH, PARTS, SCATTER = "By depth", "By part", "Norm against change"
@@ -21,7 +22,9 @@ DEPTH, PARTS, SCATTER = "By depth", "By part", "Norm against change"
 def changes(comparison: Comparison, numbers: Mapping[str, Numbers], identity: str) -> None:
     """Draw them; `identity` tells the pair of files and how their tensors are paired."""
     within = _pictures(comparison, numbers, identity)
-    comparison_table(comparison, numbers, identity, within)
+    row = comparison_table(comparison, numbers, identity, within)
+    if row is not None:
+        pair_card(row, numbers.get(row.key), identity)
 
 
 def _pictures(

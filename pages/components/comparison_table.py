@@ -18,7 +18,7 @@ from core.layouts import layout
 from core.theme import STATE_COLOURS, count, shape
 from pages.components.state_filter import state_filter
 
-HEIGHT, FEW = 560, 15
+HEIGHT, FEW = 388, 10
 COLUMNS = {
     "state": st.column_config.MultiselectColumn(
         "State",

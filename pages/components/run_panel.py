@@ -167,7 +167,7 @@ def _run(run: Run, identity: str) -> None:
         st.plotly_chart(
             steps, config={"displayModeBar": False}, alt="Change of the weights by step"
         )
-    broken = [row for row in run.rows if row.first_nan is not None]
+    broken = [row for row in run.rows if row.first_nan is not None and not row.lasting]
     search, only = st.columns([3, 2], vertical_alignment="bottom")
     text = search.text_input(
         "Search keys",

@@ -126,6 +126,7 @@ def test_files_without_checksums_are_compared_by_their_bytes(compare):
     app = compare(WEIGHTS, TUNED, **LEGACY)
     assert ONE_CHANGED in sentence(app)
     assert set(table(app)["evidence"]) == {"bytes"}
+    shown(app, "How it is known")
     assert any("bytes of both were read" in found.value for found in app.markdown)
 
 

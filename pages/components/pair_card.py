@@ -1,0 +1,143 @@
+"""One tensor of A beside the one of B: what changed in it, as numbers and pictures."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.compare.measure import comparable
+from core.compare.numbers import Numbers
+from core.compare.tensor_pair import TensorPair, tensor_pair
+from core.compare.tensor_pair_figures import (
+    channel_figure,
+    filters_image,
+    histogram_figure,
+    map_figure,
+    step_figure,
+)
+from core.compare.words import Row
+from core.errors import LoupeError
+from core.jobs import Cancelled, Job
+from core.theme import count, shape, size
+from pages.components.job_panel import job_panel
+from pages.components.plain_text import plain, plain_sentence
+from pages.components.resources import jobs
+
+STRAIGHT = 32 << 20
+"""Bytes up to which a pair is drawn at once; a larger one is a job with a progress bar."""
+
+
+def pair_card(row: Row, found: Numbers | None, identity: str) -> None:
+    """Draw it; `identity` tells the pair of files and how their tensors are paired."""
+    st.markdown(f"#### {plain(row.key)}")
+    st.caption(_told(row))
+    if not comparable(row.a, row.b):
+        st.info(_why_not(row), icon=":material/info:")
+        return
+    if found is not None:
+        _numbers(found)
+    try:
+        pictures = _drawn(row, identity)
+    except LoupeError as error:
+        st.error(plain_sentence(str(error)), icon=":material/error:")
+        return
+    if pictures is not None:
+        _pictures(pictures)
+
+
+def _told(row: Row) -> str:
+    told = [str(row.state)]
+    for name, entry in (("A", row.a), ("B", row.b)):
+        if entry is not None:
+            told.append(f"{name}: {shape(entry.shape)} {entry.dtype}, {size(entry.nbytes)}")
+    pair = row.pair
+    if pair is not None and pair.why:
+        told.append(f"paired by {pair.by} ({pair.confidence:.0%}): {plain(pair.why)}")
+    return " · ".join([*told, *([row.note] if row.note else [])])
+
+
+def _why_not(row: Row) -> str:
+    if row.a is None or row.b is None:
+        return "Only one of the two files holds it: Inspect shows its values."
+    if row.a.shape != row.b.shape:
+        return "The shapes differ, so there are no elements to compare one by one."
+    return "One of the two is sparse or nested, or holds no data that could be compared."
+
+
+def _numbers(found: Numbers) -> None:
+    cells = {
+        "max |Δ|": f"{found.max_abs:.4g}",
+        "mean |Δ|": f"{found.mean_abs:.4g}",
+        "relative L2": f"{found.relative_l2:.4g}",
+        "cosine": "–" if found.cosine is None else f"{found.cosine:.6f}",
+        "changed": f"{count(found.changed)} of {count(found.count)}",
+        "not close": count(found.outside),
+        "sign flips": count(found.sign_flips),
+        "norm A → B": f"{found.norm_a:.4g} → {found.norm_b:.4g}",
+    }
+    with st.container(horizontal=True, gap="medium"):
+        for name, text in cells.items():
+            with st.container(width="content", gap=None):
+                st.caption(name)
+                st.markdown(f"**{text}**")
+
+
+def _drawn(row: Row, identity: str) -> TensorPair | None:
+    assert row.a is not None
+    assert row.b is not None
+    a, b = row.a, row.b
+    kept = _kept(identity, row.key)
+    if kept:
+        return kept[0]
+    if a.nbytes + b.nbytes <= STRAIGHT:
+        kept.append(tensor_pair(a, b))
+        return kept[0]
+    slot = f"pair-{identity}-{row.key}"
+    if slot not in st.session_state:
+        nbytes = size(a.nbytes + b.nbytes)
+        if not st.button(f"Draw it: reads {nbytes} twice", type="primary", key=f"{slot}-start"):
+            return None
+        st.session_state[slot] = jobs().start(lambda progress: tensor_pair(a, b, progress))
+    job: Job[TensorPair] = st.session_state[slot]
+    try:
+        found = job_panel(slot, job)
+    except Cancelled:
+        del st.session_state[slot]
+        st.rerun()
+    except LoupeError:
+        del st.session_state[slot]
+        raise
+    if found is not None:
+        del st.session_state[slot]
+        kept.append(found)
+    return found
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _kept(identity: str, key: str) -> list[TensorPair]:
+    """Where the pictures are kept for all sessions; empty until they are there."""
+    return []
+
+
+def _pictures(found: TensorPair) -> None:
+    if found.left_out:
+        st.caption(f"{count(found.left_out)} elements that are NaN or infinite are left out.")
+    figures = [
+        ("Values of A and B", histogram_figure(found)),
+        ("The difference, B − A", step_figure(found)),
+        (
+            f"Where it differs: {found.map.caption}" if found.map else "",
+            map_figure(found.map) if found.map else None,
+        ),
+        ("Change of each output channel", channel_figure(found)),
+    ]
+    columns = st.columns(2, gap="medium")
+    drawn = [(title, figure) for title, figure in figures if figure is not None]
+    for index, (title, figure) in enumerate(drawn):
+        with columns[index % 2]:
+            st.caption(title)
+            st.plotly_chart(
+                figure, config={"displayModeBar": False}, alt=title, key=f"pair-figure-{index}"
+            )
+    if found.filters is not None:
+        image, caption = filters_image(found.filters)
+        st.image(image.numpy(), caption=caption, width="content")
