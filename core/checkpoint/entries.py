@@ -232,6 +232,17 @@ class TensorEntry:
         return own + sum(part.nbytes for part in self._parts)
 
     @property
+    def is_contiguous(self) -> bool:
+        """Whether its strides say that the elements follow one another in C order; those of
+        dimensions of 1 say nothing."""
+        step = 1
+        for length, stride in zip(reversed(self.shape), reversed(self.stride), strict=True):
+            if length != 1 and stride != step:
+                return False
+            step *= length
+        return True
+
+    @property
     def stored_dtype(self) -> str:
         """The dtype of the bytes in the record."""
         return self.transforms[0].source_dtype if self.transforms else self.dtype

@@ -74,7 +74,7 @@ def read_tensor(entry: TensorEntry) -> torch.Tensor:
         for piece in _unpacked(entry, 1 << 20):
             tensor.view(-1)[at : at + piece.numel()] = piece
             at += piece.numel()
-    elif _is_contiguous(entry):
+    elif entry.is_contiguous:
         _fill(entry, entry.storage_offset, tensor)
     else:
         view = _strided(entry, entry.storage_offset, entry.shape, entry.stride)
@@ -102,7 +102,7 @@ def read_tensor_into(entry: TensorEntry, tensor: torch.Tensor) -> None:
         and tensor.dtype == torch_dtype(entry.dtype)
         and tensor.device.type == "cpu"
         and entry.form is None
-        and _is_contiguous(entry)
+        and entry.is_contiguous
     )
     if entry.numel == 0:
         return
@@ -130,7 +130,7 @@ def chunks(entry: TensorEntry, max_bytes: int = 16 << 20) -> Iterator[torch.Tens
         _record(entry)
         if _is_packed(entry):
             pieces = _unpacked(entry, most)
-        elif _is_contiguous(entry):
+        elif entry.is_contiguous:
             pieces = _runs(entry, stored, most)
         else:
             pieces = (piece.view(stored) for piece in _blocks(entry, most))
@@ -289,15 +289,6 @@ def _strided(
 
 def _span(shape: tuple[int, ...], stride: tuple[int, ...]) -> int:
     return 1 + sum((length - 1) * step for length, step in zip(shape, stride, strict=True))
-
-
-def _is_contiguous(entry: TensorEntry) -> bool:
-    step = 1
-    for length, stride in zip(reversed(entry.shape), reversed(entry.stride), strict=True):
-        if length != 1 and stride != step:
-            return False
-        step *= length
-    return True
 
 
 def _record(entry: TensorEntry) -> Record:

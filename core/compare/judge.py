@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from core.checkpoint.entries import ITEMSIZES, PACKED, StateDict, TensorEntry
 from core.compare.content import covers_its_record
 from core.compare.pairing import pair
-from core.compare.sampled import is_contiguous
 from core.compare.sentence import change_sentence
 from core.compare.tie_notes import tie_notes
 from core.compare.views import cast, castable
@@ -234,7 +233,7 @@ def _equal_pieces(a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, bool]]:
 
 
 def _plain_run(entry: TensorEntry) -> bool:
-    return entry.record is not None and is_contiguous(entry) and entry.stored_dtype not in PACKED
+    return entry.record is not None and entry.is_contiguous and entry.stored_dtype not in PACKED
 
 
 def _equal_values(a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, bool]]:

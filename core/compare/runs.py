@@ -55,14 +55,7 @@ def load_kernel() -> ModuleType | None:
 
 def is_run(entry: TensorEntry) -> bool:
     """Whether the elements follow one another in the record as they do in the tensor."""
-    if entry.record is None or entry.form is not None:
-        return False
-    step = 1
-    for length, stride in zip(reversed(entry.shape), reversed(entry.stride), strict=True):
-        if length != 1 and stride != step:
-            return False
-        step *= length
-    return True
+    return entry.record is not None and entry.form is None and entry.is_contiguous
 
 
 def suits_kernel(a: TensorEntry, b: TensorEntry) -> bool:

@@ -46,7 +46,7 @@ def sampled_bytes(entry: TensorEntry) -> bytes | None:
         return None
     itemsize = ITEMSIZES[entry.dtype]
     pieces = []
-    in_order = is_contiguous(entry)
+    in_order = entry.is_contiguous
     for start, stop in _runs(entry.numel):
         if in_order:
             at = record.offset + (entry.storage_offset + start) * itemsize
@@ -83,16 +83,6 @@ def sampled_numbers(entry: TensorEntry) -> NDArray[np.float64] | None:
     if entry.dtype == "bfloat16":
         values = (values.astype(np.uint32) << 16).view(np.float32)
     return values.astype(np.float64)
-
-
-def is_contiguous(entry: TensorEntry) -> bool:
-    """Whether the elements lie one after the other in C order; dimensions of 1 don't count."""
-    step = 1
-    for stride, length in zip(reversed(entry.stride), reversed(entry.shape), strict=True):
-        if length > 1 and stride != step:
-            return False
-        step *= length
-    return True
 
 
 def _runs(numel: int) -> list[tuple[int, int]]:

@@ -80,12 +80,7 @@ def _is_run(entry: TensorEntry) -> bool:
     """Whether the elements lie in the record as they are, one after the other."""
     if entry.record is None or entry.record.big_endian or entry.transforms:
         return False
-    step = 1
-    for stride, length in zip(reversed(entry.stride), reversed(entry.shape), strict=True):
-        if length > 1 and stride != step:
-            return False
-        step *= length
-    return entry.form is None and entry.dtype not in PACKED
+    return entry.form is None and entry.dtype not in PACKED and entry.is_contiguous
 
 
 def _bytes(entry: TensorEntry) -> Iterator[memoryview]:
