@@ -36,7 +36,8 @@ from safetensors.torch import save_file
 from benchmarks.peak_memory import peak, reset_peak
 from core.checkpoint import open_checkpoint
 from core.compare.judge import compare
-from core.compare.measure import comparable, differences
+from core.compare.measurable import comparable
+from core.compare.measure import differences
 from core.compare.numbers import Numbers
 from core.compare.words import State
 

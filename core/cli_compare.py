@@ -20,6 +20,7 @@ from core.compare.amounts import tensors
 from core.compare.csv_rows import comparison_csv
 from core.compare.json_rows import comparison_json
 from core.compare.judge import compare
+from core.compare.measurable import BY_ITSELF, bytes_to_measure, measurable
 from core.compare.metadata_diff import Change, change_words, metadata_changes
 from core.compare.numbers import ALLCLOSE, Numbers, Tolerance
 from core.compare.pairing import pair
@@ -32,9 +33,10 @@ from core.errors import LoupeError, SourceError, printable
 DESCRIPTION = """\
 What changed from checkpoint A to checkpoint B: a sentence, then the tensors that differ.
 
-By itself it compares keys, shapes, dtypes and the checksums that torch.save keeps, so that it is
-there at once however large the files are; of files without checksums the bytes are read. --numbers
-also measures how far the tensors that differ are from each other.
+It compares keys, shapes, dtypes and the checksums that torch.save keeps; of files without checksums
+the bytes are read. How far the tensors that differ are from each other is measured too, where that
+is less than 512 MB to read; --numbers measures whatever the size, and --no-numbers never does, so
+that the answer is there at once.
 """
 
 EPILOG = """\
@@ -76,15 +78,16 @@ def compare_command(given: Sequence[str]) -> int:
     a = opened(options.a, options.state_dict)
     b = opened(options.b, options.state_dict_b or options.state_dict)
     tolerance = _tolerance(options)
-    wanted = options.numbers
-    if wanted is None:
-        wanted = tolerance is not None or options.html is not None
-    elif not wanted and tolerance is not None:
+    wanted: bool | None = options.numbers
+    if wanted is None and (tolerance is not None or options.html is not None):
+        wanted = True
+    elif wanted is False and tolerance is not None:
         raise LoupeError("--rtol and --atol need the numbers.", "Leave --no-numbers out.")
-    found = find(a, b, _choices(options.pair, a, b), tolerance if wanted else None, numbers=wanted)
+    found = find(a, b, _choices(options.pair, a, b), tolerance, numbers=wanted)
     close = found.numbers if tolerance is not None else None
     same = alike(found.comparison.rows, close, ignore_names=options.ignore_names)
-    _show(found, options, tolerance or (ALLCLOSE if wanted else None), same=same)
+    measured = ALLCLOSE if found.numbers is not None else None
+    _show(found, options, tolerance or measured, same=same)
     return SAME if same else DIFFERS
 
 
@@ -106,19 +109,21 @@ def find(
     choices: Choices,
     tolerance: Tolerance | None = None,
     *,
-    numbers: bool = False,
+    numbers: bool | None = None,
 ) -> Found:
-    """Compare the two, telling how far it is where a person watches."""
+    """Compare the two, telling how far it is where a person watches; `numbers` says whether to
+    measure what differs, None: where that is quick."""
     with watched_progress("bytes") as progress:
         pairing = pair(a.state_dict, b.state_dict, choices, progress=progress)
         comparison = compare(a.state_dict, b.state_dict, pairing, progress=progress)
+    if numbers is None:
+        numbers = 0 < bytes_to_measure(comparison) <= BY_ITSELF
     taken = _numbers(comparison, tolerance or ALLCLOSE) if numbers else None
     metadata = _metadata(a, b)
     return Found(a, b, comparison, taken, _sentence(a, b, comparison, taken), metadata)
 
 
 def _numbers(comparison: Comparison, tolerance: Tolerance) -> Mapping[str, Numbers]:
-    from core.compare.measurable import measurable
     from core.compare.measure import differences
 
     pairs = measurable(comparison)
@@ -371,7 +376,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--numbers",
         action=argparse.BooleanOptionalAction,
-        help="measure what differs: reads its bytes; --html, --rtol and --atol do so by themselves",
+        help="measure what differs, whatever the size, or never; --html, --rtol and --atol measure",
     )
     for name, default in (("rtol", ALLCLOSE.rtol), ("atol", ALLCLOSE.atol)):
         parser.add_argument(

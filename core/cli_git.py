@@ -86,7 +86,7 @@ def git_diff_command(given: Sequence[str]) -> int:
     if old_mode != new_mode and "." not in (old_mode, new_mode):
         print(f"mode {old_mode} → {new_mode}")
     try:
-        print_found(find(opened(Path(old)), opened(Path(new)), Choices()))
+        print_found(find(opened(Path(old)), opened(Path(new)), Choices(), numbers=False))
     except LoupeError as error:
         print(printable(f"not compared: {error}"))
     print()

@@ -24,15 +24,6 @@ CHUNK_BYTES = BLOCK * 32
 """Bytes read at once: whole blocks for every size of element."""
 
 
-NUMBERLESS: frozenset[str] = frozenset(
-    (
-        *("bits16", "bits8", "bits4x2", "bits2x4", "bits1x8", "float4_e2m1fn_x2"),
-        *(f"{sign}int{bits}" for sign in ("", "u") for bits in range(1, 8)),
-    )
-)
-"""Dtypes whose elements torch can hold, and cannot turn into numbers."""
-
-
 def blocks(entry: TensorEntry, size: int = BLOCK) -> Iterator[torch.Tensor]:
     """The elements in logical (C) order as 1-D tensors of the entry's own dtype.
 

@@ -47,6 +47,14 @@ ITEMSIZES: Mapping[str, int] = {
 PACKED: Mapping[str, int] = {"quint4x2": 2, "quint2x4": 4}
 """Elements in a byte of a quantized tensor; without its scales, torch counts each byte as one"""
 
+NUMBERLESS: frozenset[str] = frozenset(
+    (
+        *("bits16", "bits8", "bits4x2", "bits2x4", "bits1x8", "float4_e2m1fn_x2"),
+        *(f"{sign}int{bits}" for sign in ("", "u") for bits in range(1, 8)),
+    )
+)
+"""Dtypes whose elements torch can hold, and cannot turn into numbers."""
+
 
 class Source(Protocol):
     """Bytes with random access."""

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from types import ModuleType
 
-from core.checkpoint.entries import ITEMSIZES, Nested, Sparse, TensorEntry
+from core.checkpoint.entries import ITEMSIZES, TensorEntry
 from core.compare.block_sums import BlockSums
+from core.compare.measurable import comparable
 from core.compare.numbers import ALLCLOSE, Numbers, Tolerance
 from core.compare.part import Part
 from core.compare.runs import Runs, is_run, load_kernel, slice_of, suits_kernel
-from core.elements import NUMBERLESS
 from core.errors import LoupeError
 from core.jobs import Progress
 
@@ -41,19 +41,6 @@ TELL = 1 << 19
 
 PATIENCE = 0.1
 """Seconds until a cancel is seen while no thread has anything to tell."""
-
-
-def comparable(a: TensorEntry | None, b: TensorEntry | None) -> bool:
-    """Whether the two have numbers: both are there with bytes, their shapes are equal, and each
-    element of one has its element of the other, as in a sparse or a nested tensor it has not."""
-    if a is None or b is None or a.shape != b.shape:
-        return False
-    return all(
-        entry.records
-        and entry.dtype not in NUMBERLESS
-        and not isinstance(entry.form, Sparse | Nested)
-        for entry in (a, b)
-    )
 
 
 def difference(

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from core.checkpoint.entries import StateDict, TensorEntry
 from core.compare.judge import bytes_to_read, compare
-from core.compare.measure import comparable, differences
+from core.compare.measurable import comparable
+from core.compare.measure import differences
 from core.compare.numbers import Numbers
 from core.compare.overall import STATISTICS, floating
 from core.compare.prefixes import prefix_pairing

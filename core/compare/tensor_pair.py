@@ -11,7 +11,7 @@ import torch
 
 from core.checkpoint.entries import TensorEntry
 from core.checkpoint.tensors import read_tensor
-from core.compare.measure import comparable
+from core.compare.measurable import comparable
 from core.compare.views import rows
 from core.elements import numbers
 from core.errors import LoupeError

@@ -7,7 +7,7 @@ from collections.abc import Mapping, MutableMapping
 import streamlit as st
 
 from core.checkpoint import TensorEntry
-from core.compare.measurable import measurable
+from core.compare.measurable import BY_ITSELF, measurable
 from core.compare.measure import differences
 from core.compare.numbers import ALLCLOSE, Numbers, Tolerance
 from core.compare.words import Comparison
@@ -17,9 +17,6 @@ from core.theme import count, size
 from pages.components.job_panel import job_panel
 from pages.components.plain_text import plain_sentence
 from pages.components.resources import jobs, numbers_cache
-
-BY_ITSELF = 512 << 20
-"""Bytes of both files up to which the numbers are taken without being asked for."""
 
 
 def comparison_numbers(comparison: Comparison, identity: str) -> Mapping[str, Numbers]:

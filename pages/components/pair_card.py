@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.compare.measure import comparable
+from core.compare.measurable import comparable
 from core.compare.numbers import Numbers
 from core.compare.tensor_pair import TensorPair, tensor_pair
 from core.compare.tensor_pair_figures import (

@@ -9,8 +9,7 @@ import streamlit as st
 import torch
 
 from core.checkpoint import TensorEntry
-from core.checkpoint.entries import Nested, Pieces, Quantized, Record, Sparse
-from core.elements import NUMBERLESS
+from core.checkpoint.entries import NUMBERLESS, Nested, Pieces, Quantized, Record, Sparse
 from core.errors import LoupeError
 from core.jobs import Cancelled, Job, Progress
 from core.layouts import STRIDED, layout, numbers_note, parts_bytes

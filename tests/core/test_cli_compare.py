@@ -57,9 +57,16 @@ def test_the_sentence_then_the_tensors_that_differ(pair: tuple[Path, Path]) -> N
     assert sum(line.startswith("same ") for line in every) == len(a) - len(differing)
 
 
+def test_what_is_small_is_measured_without_being_asked_for(pair: tuple[Path, Path]) -> None:
+    by_itself = loupe("compare", *pair).stdout
+    assert by_itself == loupe("compare", *pair, "--numbers").stdout
+    assert "relative L2" in by_itself
+    assert "relative L2" not in loupe("compare", *pair, "--no-numbers").stdout
+
+
 def test_without_numbers_torch_is_not_imported(pair: tuple[Path, Path]) -> None:
     program = (
-        "import sys; from core.cli import main; main(['compare', *sys.argv[1:]]);"
+        "import sys; from core.cli import main; main(['compare', '--no-numbers', *sys.argv[1:]]);"
         "sys.exit('torch' in sys.modules or 'plotly' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program, *pair], capture_output=True, check=False)
@@ -107,7 +114,7 @@ def test_csv_has_a_line_a_row(pair: tuple[Path, Path]) -> None:
 
 
 def test_stat_is_a_line_a_block_and_a_summary(pair: tuple[Path, Path]) -> None:
-    told = loupe("compare", *pair, "--stat")
+    told = loupe("compare", *pair, "--stat", "--no-numbers")
     assert told.returncode == 1
     *blocks, summary = told.stdout.splitlines()
     assert [line.split()[0] for line in blocks] == ["layer4.0", "layer4.1", "fc"]
@@ -115,7 +122,7 @@ def test_stat_is_a_line_a_block_and_a_summary(pair: tuple[Path, Path]) -> None:
     assert blocks[2].endswith("2 of 2 xx")
     assert summary.startswith(" 3 of ")
     assert "10 changed(~), 2 reshaped(x)" in summary
-    measured = loupe("compare", *pair, "--stat", "--numbers").stdout
+    measured = loupe("compare", *pair, "--stat").stdout
     assert "~~~~  relative L2 0.5" in measured
 
 

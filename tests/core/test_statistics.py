@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from core.checkpoint import open_checkpoint
-from core.checkpoint.entries import ITEMSIZES
-from core.compare.measure import comparable
-from core.elements import NUMBERLESS
+from core.checkpoint.entries import ITEMSIZES, NUMBERLESS
+from core.compare.measurable import comparable
 from core.errors import CheckpointError, LoupeError
 from core.jobs import Cancelled, Progress
 from core.layouts import numbers_note

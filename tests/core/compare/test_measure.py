@@ -20,7 +20,8 @@ from hypothesis import strategies as some
 from benchmarks.peak_memory import peak, reset_peak
 from core.checkpoint import open_checkpoint
 from core.compare import measure, runs
-from core.compare.measure import comparable, difference, differences
+from core.compare.measurable import comparable
+from core.compare.measure import difference, differences
 from core.compare.numbers import ALLCLOSE, Tolerance
 from core.compare.views import cast, rows, transposed
 from core.errors import LoupeError, SourceError

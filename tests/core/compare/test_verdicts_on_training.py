@@ -12,7 +12,8 @@ from torch.nn.utils import fuse_conv_bn_eval, prune
 from core.checkpoint import open_checkpoint
 from core.compare.judge import compare
 from core.compare.kinds import Kind, Verdict
-from core.compare.measure import comparable, differences
+from core.compare.measurable import comparable
+from core.compare.measure import differences
 from core.compare.verdict import verdict
 from core.compare.words import State
 from tests.core import training_runs as runs
