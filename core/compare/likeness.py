@@ -128,7 +128,9 @@ class Likeness:
         stop = min(stop, self.rows)
         if self._values is None:
             return np.zeros((stop - start, self.columns), np.float32)
-        (a, count), (b, _) = self._values
+        (a, count), (b, other) = self._values
+        if count != other:  # one side has no samples at all
+            return np.zeros((stop - start, self.columns), np.float32)
         found: Floats = np.clip(a[start:stop] @ b.T, -1, 1)
         z = np.arctanh(np.minimum(found, 1 - 1e-7)) * np.sqrt(max(count - 3, 0))
         found[(z < SIGNIFICANT) | (found < LEAST)] = 0

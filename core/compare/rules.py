@@ -618,7 +618,7 @@ def _by(moved: Overall, facts: Facts, *, comma: bool = True) -> str:
     if not math.isfinite(moved.relative_l2) or moved.relative_l2 == 0:
         return ""
     start = ", by" if comma else " by"
-    of = " of its norm" if moved.tensors == 1 else " of their norm"
+    of = " of its norm" if moved.tensors == 1 and comma else " of their norm"
     if moved.whole and moved.tensors > 2:
         of = " on the whole"
     if facts.reshaped and moved.tensors > 2:

@@ -297,6 +297,17 @@ def test_a_tied_key_that_one_file_keeps_once_takes_nobody_elses_place(saved):
     assert any("wte.weight" in note and "lm_head.weight" in note for note in found.notes)
 
 
+def test_tensors_whose_elements_are_not_sampled_pair_by_name_and_place(saved):
+    torch.manual_seed(0)
+    floats = {f"layers.{index}.weight": torch.randn(8, 8) for index in range(3)}
+    integers = {
+        key.replace("layers", "blocks"): torch.quantize_per_tensor(value, 0.1, 0, torch.qint8)
+        for key, value in floats.items()
+    }
+    found = pair(saved(floats), saved(integers))
+    assert pairs_of(found) == {key: key.replace("layers", "blocks") for key in floats}
+
+
 def test_nothing_and_tensors_without_data_are_paired_without_harm(saved):
     nothing = saved({"w": torch.empty(0)})
     meta = saved({"x": torch.empty(4, 4, device="meta"), "s": torch.tensor(1.0)})
