@@ -61,6 +61,7 @@ def depth_figure(blocks: Sequence[Block]) -> go.Figure | None:
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         margin={"l": 8, "r": 8, "t": 30, "b": 8},
         xaxis={
+            "type": "category",
             "categoryorder": "array",
             "categoryarray": list(names.values()),
             "automargin": True,
@@ -81,16 +82,13 @@ def part_figure(found: PartMap) -> go.Figure:
     values = [_finite(value) for row in found.values for value in row]
     wide = _is_wide([value for value in values if value])
     floor = _floor(values) if wide else None
+    columns, lines = list(axis_names(found.blocks).values()), [escape(part) for part in found.parts]
     figure = go.Figure(
         go.Heatmap(
-            x=list(axis_names(found.blocks).values()),
-            y=[escape(part) for part in found.parts],
+            x=columns,
+            y=lines,
             z=[[_colour(value, floor) for value in row] for row in found.values],
-            customdata=[
-                [(name, change_words(value)) for name, value in zip(found.blocks, row, strict=True)]
-                for row in found.values
-            ],
-            hovertemplate="<b>%{x}</b> %{y}<br>%{customdata[1]}<extra></extra>",
+            hoverinfo="skip",
             hoverongaps=False,
             xgap=1,
             ygap=1,
@@ -102,11 +100,41 @@ def part_figure(found: PartMap) -> go.Figure:
             },
         )
     )
+    there = [
+        (column, line)
+        for line, row in enumerate(found.values)
+        for column, value in enumerate(row)
+        if value is not None
+    ]
+    figure.add_scatter(  # a map's own cells cannot be selected
+        x=[columns[column] for column, _ in there],
+        y=[lines[line] for _, line in there],
+        mode="markers",
+        marker={"opacity": 0, "size": 14, "symbol": "square"},
+        selected={"marker": {"opacity": 0}},
+        unselected={"marker": {"opacity": 0}},
+        customdata=[
+            (
+                found.blocks[column],
+                escape(found.blocks[column]),
+                change_words(found.values[line][column]),
+            )
+            for column, line in there
+        ],
+        hovertemplate="<b>%{customdata[1]}</b> %{y}<br>%{customdata[2]}<extra></extra>",
+    )
     figure_layout(figure).update_layout(
         height=max(220, min(620, 60 + 24 * len(found.parts))),
-        xaxis={"automargin": True, "tickangle": -40 if len(found.blocks) > 10 else 0},
-        yaxis={"automargin": True, "autorange": "reversed"},
+        xaxis={
+            "type": "category",
+            "automargin": True,
+            "tickangle": -40 if len(found.blocks) > 10 else 0,
+        },
+        yaxis={"type": "category", "automargin": True, "autorange": "reversed"},
+        hovermode="closest",
+        hoverdistance=-1,
         dragmode=False,
+        clickmode="event+select",
     )
     return figure
 

@@ -1,36 +1,48 @@
-"""Compare in a real browser: the sample pair from the empty page to numbers and CSV."""
+"""Compare in a real browser: the sample pair from the empty page to charts, pictures and files."""
 
 import csv
 
 import pytest
 import torch
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from core.samples import SAMPLES
 from tests.browser.driver import settled
 
 
-def test_the_sample_pair_is_compared_filtered_measured_and_downloaded(server, page):
-    page.goto(f"{server.url}/comparison")
-    settled(page)
-    page.get_by_role("button", name="Open the sample pair").click()
-    expect(page.get_by_role("heading", name="changed")).to_be_visible()
-    settled(page)
-    page.locator("button", has_text="changed").first.click()
-    settled(page)
-    page.get_by_label("Search keys").fill("*fc.*")
-    page.get_by_role("button", name="Numbers of the 2 that differ").click()
-    expect(page.get_by_role("button", name="Numbers of the 2 that differ")).to_have_count(0)
-    settled(page)
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Download the rows as CSV").click()
-    with open(download.value.path()) as file:
-        rows = {row["key"]: row for row in csv.DictReader(file)}
-    assert set(rows) == {"module.fc.weight", "module.fc.bias"}
+@pytest.fixture(scope="module")
+def weights() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     early, final = (
         torch.load(SAMPLES[name].path, weights_only=True)["state_dict"]
         for name in ("early", "final")
     )
+    return early, final
+
+
+def open_the_pair(server, page: Page) -> None:
+    page.goto(f"{server.url}/comparison")
+    settled(page)
+    page.get_by_role("button", name="Open the sample pair").click()
+    expect(page.get_by_role("heading", name="B is A trained further")).to_be_visible()
+    expect(page.locator(".barlayer .point").first).to_be_visible()
+    settled(page)
+
+
+def rows_of(page: Page) -> dict[str, dict[str, str]]:
+    """The table's rows, as they are downloaded."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Rows as CSV").click()
+    with open(download.value.path()) as file:
+        return {row["key"]: row for row in csv.DictReader(file)}
+
+
+def test_the_sample_pair_is_measured_filtered_and_downloaded(server, page, weights):
+    open_the_pair(server, page)
+    page.get_by_label("Search keys").fill("*fc.*")
+    expect(page.get_by_text("2 of 338 rows")).to_be_visible()
+    rows = rows_of(page)
+    assert set(rows) == {"module.fc.weight", "module.fc.bias"}
+    early, final = weights
     for key, row in rows.items():
         step = (final[key].double() - early[key].double()).abs()
         assert row["state"] == "changed"
@@ -38,3 +50,60 @@ def test_the_sample_pair_is_compared_filtered_measured_and_downloaded(server, pa
         assert float(row["relative_l2"]) == pytest.approx(
             float(step.norm() / early[key].double().norm())
         )
+
+
+def test_a_click_on_a_bar_shows_the_tensors_of_its_block(server, page, weights):
+    open_the_pair(server, page)
+    bar = page.locator(".barlayer .point").first.bounding_box()
+    page.mouse.click(bar["x"] + bar["width"] / 2, bar["y"] + 20)
+    expect(page.get_by_text("module.conv1", exact=True)).to_be_visible()
+    settled(page)
+    expect(page.get_by_text("6 of 338 rows")).to_be_visible()
+    assert set(rows_of(page)) == {key for key in weights[0] if key.startswith("module.conv1.")}
+    page.get_by_role("button", name="Show all").click()
+    expect(page.get_by_text("338 rows. Choose one")).to_be_visible()
+
+
+def test_a_chosen_tensor_is_drawn_beside_its_other(server, page):
+    open_the_pair(server, page)
+    table = page.get_by_test_id("stDataFrame").first
+    table.scroll_into_view_if_needed()
+    box = table.bounding_box()
+    page.mouse.click(box["x"] + 18, box["y"] + 35 + 18)
+    expect(page.get_by_role("heading", name="module.conv1.0.weight")).to_be_visible()
+    expect(page.get_by_text("Values of A and B")).to_be_visible()
+    expect(page.get_by_text("Change of each output channel")).to_be_visible()
+    expect(page.get_by_text("the 16 of 24 that changed most")).to_be_visible()
+
+
+def test_the_report_opens_without_the_server(server, page, tmp_path):
+    open_the_pair(server, page)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Report").click()
+    report = tmp_path / download.value.suggested_filename
+    download.value.save_as(report)
+    page.context.set_offline(True)
+    page.goto(report.as_uri())
+    expect(page.get_by_text("B is A trained further").first).to_be_visible()
+    expect(page.locator(".js-plotly-plot").first).to_be_visible()
+
+
+def test_the_other_tabs_tell_pairs_metadata_and_the_evidence(server, page):
+    open_the_pair(server, page)
+    page.get_by_role("tab", name="Pairs").click()
+    expect(page.get_by_text("338 by name; none is alone.")).to_be_visible()
+    page.get_by_role("tab", name="Metadata").click()
+    expect(page.get_by_text("B is 38 epochs later")).to_be_visible()
+    page.get_by_role("tab", name="How it is known").click()
+    expect(page.get_by_text("CRC-32 checksums that torch.save kept")).to_be_visible()
+
+
+def test_a_run_of_several_is_drawn_with_its_steps(server, page):
+    page.goto(f"{server.url}/comparison")
+    settled(page)
+    page.get_by_text("A run of several").click()
+    page.get_by_role("combobox", name="Where the run is").click()
+    page.get_by_role("option", name="The sample's two epochs").click()
+    expect(page.get_by_text("ordered by the epoch that they hold")).to_be_visible()
+    expect(page.locator(".barlayer .point").first).to_be_visible()
+    expect(page.get_by_role("button", name="Run as CSV")).to_be_visible()

@@ -62,11 +62,13 @@ def test_statistics_of_norms_wait_in_the_legend(tmp_path):
 
 def test_the_map_has_a_cell_a_block_and_part(transformer):
     found = part_map(blocks(*transformer))
-    (cells,) = part_figure(found).data
+    cells, points = part_figure(found).data
     assert list(cells.x) == ["0", "1", "2", "3"]
     row = list(cells.y).index("linear1")
     assert list(cells.z[row]) == pytest.approx([0, -1, -2, -3], abs=1e-3)
-    assert cells.customdata[row][2][0] == "layers.2"
+    clicked = dict(zip(zip(points.x, points.y, strict=True), points.customdata, strict=True))
+    assert clicked["2", "linear1"][0] == "layers.2"
+    assert len(clicked) == len(found.blocks) * len(found.parts)
     same = list(cells.y).index("norm1")
     assert len(set(cells.z[same])) == 1
     assert cells.z[same][0] < min(cells.z[row])
@@ -116,4 +118,4 @@ def test_markup_in_names_stays_text(tmp_path):
         for trace in figure.data:
             told = [*(trace.x or ()), *(getattr(trace, "y", None) or ())]
             assert not any("<img" in str(one) for one in told)
-            assert "%{customdata[0]}" not in trace.hovertemplate
+            assert "%{customdata[0]}" not in (trace.hovertemplate or "")
