@@ -87,8 +87,8 @@ def part_map(found: Sequence[Block]) -> PartMap | None:
     """The blocks that share parts, such as those of a transformer; None where too few do."""
     counted: dict[str, int] = {}
     for block in found:
-        for part in block.parts:
-            counted[part] = counted.get(part, 0) + 1
+        for part, moved in block.parts.items():
+            counted[part] = counted.get(part, 0) + (moved.relative is not None)
     parts = tuple(part for part, count in counted.items() if part and count >= MIN_BLOCKS)
     shown = [block for block in found if any(part in block.parts for part in parts)]
     if len(parts) < 2:

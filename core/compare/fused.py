@@ -50,7 +50,7 @@ def _one_way(
             taken.add(part)
             held = single[part]
             pairs.append(
-                Pair(part, seen, held, by, confidence, why, view_a=view)
+                Pair(f"{key} {view}", seen, held, by, confidence, why, view_a=view)
                 if whole_in_a
                 else Pair(part, held, seen, by, confidence, why, view_b=view)
             )

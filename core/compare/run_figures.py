@@ -45,6 +45,7 @@ def run_figure(run: Run) -> go.Figure | None:
         x=ticks[1:],
         y=[move if move is not None and math.isfinite(move) else None for move in moves],
         name="change a step",
+        width=0.5,
         marker={"color": ACCENT, "line": {"width": 0}},
         customdata=[
             (at + 1, escape(run.names[at]), escape(run.names[at + 1]), change_words(move))

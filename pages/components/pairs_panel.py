@@ -96,13 +96,13 @@ def _table(found: tuple[Decision, ...], identity: str) -> None:
                 width=52,
                 help="Untick to set the two apart, tick to let them stand together",
             ),
-            "a": st.column_config.TextColumn("Key in A", width=280),
-            "b": st.column_config.TextColumn("Key in B", width=280),
+            "a": st.column_config.TextColumn("Key in A", width=330),
+            "b": st.column_config.TextColumn("Key in B", width=330),
             "by": st.column_config.TextColumn("By", width=80),
             "confidence": st.column_config.ProgressColumn(
                 "Confidence", format="percent", min_value=0, max_value=1, width=110
             ),
-            "why": st.column_config.TextColumn("Evidence", width=360),
+            "why": st.column_config.TextColumn("Evidence", width=340),
         },
     )
     chosen = workspace().bench.pairing

@@ -195,11 +195,14 @@ def test_fused_attention_stands_beside_its_parts(transformer, saved, noise, turn
     }
     files = [saved(transformer), saved(apart)]
     found = pair(*(files[::-1] if turned else files))
-    views = [
-        (one.b if turned else one.a, one.view_b if turned else one.view_a, one.key)
+    shown = {
+        (one.a if turned else one.b).key: (one.b.key, one.view_b)
+        if turned
+        else (one.a.key, one.view_a)
         for one in found.pairs
-    ]
-    shown = {key: (entry.key, view) for entry, view, key in views if view}
+        if one.view_a or one.view_b
+    }
+    assert len({one.key for one in found.pairs}) == len(found.pairs)
     assert len(shown) == 12 * 6
     whole = "encoder.layers.encoder_layer_3.self_attention.in_proj_weight"
     assert shown["blocks.3.attn.k_proj.weight"] == (whole, "[768:1536]")
@@ -214,7 +217,7 @@ def test_parts_of_unequal_length_are_told_by_their_names(saved):
     a = {"h.0.attn.qkv.weight": torch.cat(list(parts.values()))}
     b = {f"h.0.attn.{name}_proj.weight": part for name, part in parts.items()}
     found = pair(saved(a), saved(b))
-    assert {one.key: one.view_a for one in found.pairs} == {
+    assert {one.b.key: one.view_a for one in found.pairs} == {
         "h.0.attn.q_proj.weight": "[0:64]",
         "h.0.attn.k_proj.weight": "[64:80]",
         "h.0.attn.v_proj.weight": "[80:96]",
