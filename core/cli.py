@@ -32,11 +32,15 @@ if TYPE_CHECKING:
     from core.predict import Prediction
     from core.verify import Verification
 
+MOST_FILES = 8
+"""Checkpoints of one run."""
+
 APP = Path(__file__).resolve().parents[1] / "app.py"
 
 USAGE = """\
-usage: loupe [FILE [FILE]] [--port PORT] [--address ADDRESS]
-                                     start the app with these files on the bench
+usage: loupe [FILE ...] [--port PORT] [--address ADDRESS]
+                                     start the app with the first two on the bench; up to eight are
+                                     a run on its Compare page
        loupe inspect FILE            what is in a checkpoint; --verify checks its checksums
        loupe fit FILE --arch NAME    whether it goes into an architecture, and what to repair
        loupe predict FILE --arch NAME IMAGE...
@@ -75,8 +79,8 @@ def _start_app(given: Sequence[str]) -> int:
     if options.help:
         print(USAGE, end="")
         return FITS
-    if len(options.files) > 2:
-        parser.error("at most two files go on the bench")
+    if len(options.files) > MOST_FILES:
+        parser.error(f"at most {MOST_FILES} files, of which the first two go on the bench")
     for file in options.files:
         if not file.exists():
             raise SourceError(f"There is no file {file}.", "Check the path.")

@@ -155,7 +155,7 @@ def _comparison(identity: str, a: StateDict, b: StateDict, pairing: Pairing) -> 
     return found
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@st.cache_resource(max_entries=16, show_spinner="Finding out which tensor is which")
 def _paired(files: str, choices: Choices, _a: StateDict, _b: StateDict) -> Pairing:
     return pair(_a, _b, choices)
 

@@ -1,5 +1,6 @@
 """The Compare page, as a person reads it."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -204,3 +205,20 @@ def test_a_run_of_several_says_where_the_nan_came_in(compare, tmp_path):
     found = table(app).set_index("key")
     assert list(found["nan"]) == ["", "epoch 3", "", ""]
     assert len(found["norms"]["layer0.weight"]) == 4
+
+
+def test_the_files_named_at_the_start_are_a_run(compare, tmp_path, monkeypatch):
+    paths = [tmp_path / f"epoch_{epoch}.pth" for epoch in range(3)]
+    for epoch, path in enumerate(paths):
+        torch.save({key: value * (epoch + 1) for key, value in WEIGHTS.items()}, path)
+    monkeypatch.setenv("LOUPE_BENCH", os.pathsep.join(map(str, paths)))
+    app = compare()
+    app.segmented_control(key="compare-mode").set_value("A run of several").run()
+    app.selectbox(key="run-place").select("Named at the start").run()
+    deadline = time.monotonic() + 20
+    while not app.dataframe and time.monotonic() < deadline:
+        time.sleep(0.1)
+        app.run()
+    assert not app.exception
+    assert "epoch_2.pth" in app.caption[1].value.replace("\\", "")
+    assert list(table(app).set_index("key")["last"]) == pytest.approx([0.5] * 4)
