@@ -38,7 +38,7 @@ class BlockSums:
         Raises LoupeError for a dtype that torch cannot convert.
         """
         a, b = as_float64(x, self._buffers[0]), as_float64(y, self._buffers[1])
-        steps = _sizes(_subtract(x, y, a, b, self._buffers[2]), x.numel())
+        steps = _sizes(subtract(x, y, a, b, self._buffers[2]), x.numel())
         absolute = float(steps.sum())
         if math.isfinite(absolute):
             return self._finite(a, b, steps, absolute)
@@ -94,10 +94,13 @@ class BlockSums:
         return _sizes(b.clone(), numel).mul_(self.tolerance.rtol).add_(self.tolerance.atol)
 
 
-def _subtract(
+def subtract(
     x: torch.Tensor, y: torch.Tensor, a: torch.Tensor, b: torch.Tensor, buffer: torch.Tensor
 ) -> torch.Tensor:
-    """B minus A in float64; where both are 64-bit integers, subtracted before they are rounded."""
+    """B minus A in float64; where both are 64-bit integers, subtracted before they are rounded.
+
+    `a` and `b` are the blocks x and y in float64; `buffer` may hold the result.
+    """
     exact_x, exact_y = exact_integers(x), exact_integers(y)
     if exact_x is None or exact_y is None or x.dtype != y.dtype:
         return torch.sub(b, a, out=buffer[: a.numel()])

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from core.checkpoint.entries import TensorEntry
 from core.compare.content import content_pairs
 from core.compare.fused import fused_pairs
+from core.compare.heads import head_pairs
 from core.compare.likeness import Samples, likely_pairs
 from core.compare.prefixes import prefix_pairing
 from core.compare.transposes import seen_transposed, transposed_pairs
@@ -47,6 +48,7 @@ def pair(
     if left.a and left.b:
         left.take(fused_pairs(left.a, left.b))
     proposals = _by_likeness(left, (list(a), list(b)), progress)
+    proposals += [one for one in head_pairs(left.a, left.b) if left.is_open(one)]
     taken_a = {one.a.key for one in left.pairs}
     taken_b = {one.b.key for one in left.pairs}
     return Pairing(

@@ -43,7 +43,7 @@ def comparison_numbers(comparison: Comparison, identity: str) -> Mapping[str, Nu
             )
     if job_slot in st.session_state:
         _watch(st.session_state[job_slot], job_slot, stopped)
-    return numbers
+    return numbers.copy()
 
 
 def chosen_tolerance() -> Tolerance:

@@ -186,6 +186,19 @@ def test_a_transformer_in_another_librarys_names_pairs_whole(transformer, saved,
     assert pairs_of(found) == {key: to_timm(key) for key in transformer}
 
 
+def test_a_renamed_head_of_another_size_is_proposed_and_can_be_taken(transformer, saved):
+    other = renamed(transformer, to_timm)
+    other |= {"head.weight": torch.zeros(5, 768), "head.bias": torch.zeros(5)}
+    a, b = saved(transformer), saved(other)
+    found = pair(a, b)
+    proposed = {(one.a.key, one.b.key) for one in found.proposals}
+    assert proposed == {(f"heads.head.{name}", f"head.{name}") for name in ("weight", "bias")}
+    assert {one.why for one in found.proposals} == {"a head of 5 classes in place of 10"}
+    chosen = accept(NO_CHOICES, "heads.head.weight", "head.weight")
+    row = next(row for row in compare(a, b, pair(a, b, chosen)).rows if row.key_b == "head.weight")
+    assert row.state is State.RESHAPED
+
+
 @pytest.mark.parametrize("noise", [0.0, 0.02])
 @pytest.mark.parametrize("turned", [False, True])
 def test_fused_attention_stands_beside_its_parts(transformer, saved, noise, turned):
