@@ -86,7 +86,7 @@ def _compare(
         for note in comparison.notes:
             st.caption(plain(note))
     with tools, st.container(horizontal=True, horizontal_alignment="right"):
-        tolerance_popover()
+        tolerance_popover(numbers)
         report_download(
             comparison,
             numbers,

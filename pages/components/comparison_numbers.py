@@ -54,14 +54,20 @@ def chosen_tolerance() -> Tolerance:
     )
 
 
-def tolerance_popover() -> None:
-    """Let a person say how close is close."""
+def tolerance_popover(numbers: Mapping[str, Numbers]) -> None:
+    """Let a person say how close is close, and tell how many tensors are."""
     tolerance = chosen_tolerance()
     with st.popover(f"Tolerance {tolerance.rtol:g}, {tolerance.atol:g}", type="tertiary"):
         st.markdown(
             "Two elements are **close** where |A − B| ≤ atol + rtol · |B|, as `torch.allclose` "
             "has it."
         )
+        if numbers:
+            close = sum(found.close for found in numbers.values())
+            st.caption(
+                f"All elements of {count(close)} of the {count(len(numbers))} measured tensors are: "
+                "these are numerically the same."
+            )
         for name, given in (("rtol", tolerance.rtol), ("atol", tolerance.atol)):
             st.number_input(
                 name,

@@ -121,6 +121,7 @@ def test_another_tolerance_calls_less_not_close(compare):
     app.number_input(key="compare-atol").set_value(0.5).run()
     row = table(measured(app)).set_index("key").loc["layer3.weight"]
     assert (row["elements"], row["outside"]) == (3 / 12, 0)
+    assert any("1 of the 1 measured tensors" in one.value for one in app.caption)
 
 
 def test_files_without_checksums_are_compared_by_their_bytes(compare):
