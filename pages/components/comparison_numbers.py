@@ -65,8 +65,8 @@ def tolerance_popover(numbers: Mapping[str, Numbers]) -> None:
         if numbers:
             close = sum(found.close for found in numbers.values())
             st.caption(
-                f"All elements of {count(close)} of the {count(len(numbers))} measured tensors are: "
-                "these are numerically the same."
+                f"All elements of {count(close)} of the {count(len(numbers))} measured tensors "
+                "are: these are numerically the same."
             )
         for name, given in (("rtol", tolerance.rtol), ("atol", tolerance.atol)):
             st.number_input(
