@@ -211,7 +211,8 @@ def test_an_export_comes_down_under_its_name_and_only_by_its_address(
     status, body, headers = served.ask("GET", address)
     assert (status, body) == (200, DATA)
     assert "attachment" in headers["content-disposition"]
-    assert served.ask("GET", address[:-1] + "_")[0] == 404
+    other = "A" if address.endswith("_") else "_"
+    assert served.ask("GET", address[:-1] + other)[0] == 404
     path.unlink()
     status, body, _ = served.ask("GET", address)
     assert status == 404
