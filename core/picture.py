@@ -184,7 +184,10 @@ def _add(
     padded = torch.nn.functional.pad(part, (left, right))
     within = padded.view(part.shape[0], -1, block[1]).sum(2)
     row_cells = torch.arange(first_row, first_row + part.shape[0]) // block[0]
-    sums[:, low : low + within.shape[1]].index_add_(0, row_cells, within)
+    columns_of = torch.arange(low, low + within.shape[1])
+    places = row_cells[:, None] * sums.shape[1] + columns_of
+    # On a run: over a matrix, index_add_ shares even small steps among threads (see core/elements).
+    sums.view(-1).index_add_(0, places.view(-1), within.reshape(-1))
 
 
 def _elements(length: int, block: int) -> torch.Tensor:
