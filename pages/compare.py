@@ -3,32 +3,23 @@
 import streamlit as st
 
 from core.checkpoint import Checkpoint, StateDict
-from core.compare.judge import bytes_to_read, compare
-from core.compare.pairing import pair
 from core.compare.verdict import verdict
-from core.compare.words import EVIDENCE, Choices, Comparison, Pairing
-from core.errors import LoupeError
-from core.jobs import Cancelled, Job
-from core.theme import size
+from core.compare.words import EVIDENCE, Comparison
 from pages.components.changes import changes
+from pages.components.comparison_job import comparison_job
 from pages.components.comparison_numbers import (
     chosen_tolerance,
     comparison_numbers,
     tolerance_popover,
 )
 from pages.components.frame import empty_state, page_header
-from pages.components.job_panel import job_panel
 from pages.components.metadata_panel import metadata_panel
 from pages.components.pairs_panel import pairs_panel
 from pages.components.plain_text import plain
 from pages.components.report_download import report_download
-from pages.components.resources import jobs
 from pages.components.run_panel import run_panel
 from pages.components.slot_choice import state_dict_choice
 from pages.components.workspace import workspace
-
-# Bytes up to which files without checksums are compared at once, not as a job.
-STRAIGHT = 64 << 20
 
 PAIR, RUN = "A with B", "A run of several"
 
@@ -74,8 +65,7 @@ def _compare(
     choices = workspace().bench.pairing
     files = f"{checkpoint_a.identity}:{a.path}|{checkpoint_b.identity}:{b.path}"
     identity = f"{files}|{choices}"
-    pairing = _paired(files, choices, a, b)
-    comparison = _comparison(identity, a, b, pairing)
+    comparison = comparison_job(files, choices, a, b)
     if comparison is None:
         return
     said, tools = st.columns([5, 2], vertical_alignment="top")
@@ -103,7 +93,7 @@ def _compare(
             changes(comparison, numbers, identity)
     if pairs.open:
         with pairs:
-            pairs_panel(pairing, files)
+            pairs_panel(comparison.pairing, files)
     if metadata.open:
         with metadata:
             metadata_panel(checkpoint_a, checkpoint_b, (a, b))
@@ -118,57 +108,6 @@ def _one_missing(slot: str) -> None:
         f"Open a checkpoint in {slot}, and each tensor of the two files is compared. "
         "The sample pair shows how that looks; it takes the place of what is open now.",
     )
-
-
-def _comparison(identity: str, a: StateDict, b: StateDict, pairing: Pairing) -> Comparison | None:
-    """Compare at once where checksums tell; else as a job with a progress bar."""
-    if bytes_to_read(pairing) <= STRAIGHT:
-        return _compared(identity, a, b, pairing)
-    kept = _kept(identity)
-    if kept:
-        return kept[0]
-    slot = f"comparison-job-{identity}"
-    if slot not in st.session_state:
-        st.session_state[slot] = jobs().start(
-            lambda progress: compare(a, b, pairing, progress=progress)
-        )
-    job: Job[Comparison] = st.session_state[slot]
-    try:
-        found = job_panel(slot, job)
-    except Cancelled:
-        del st.session_state[slot]
-        st.info("The comparison was stopped.", icon=":material/info:")
-        st.button("Compare again", type="primary")
-        return None
-    except LoupeError as error:
-        del st.session_state[slot]
-        st.error(str(error), icon=":material/error:")
-        return None
-    if found is None:
-        st.caption(
-            f"Checksums do not tell: {size(bytes_to_read(pairing))} of tensors are read from each "
-            "file, and compared."
-        )
-        return None
-    del st.session_state[slot]
-    kept.append(found)
-    return found
-
-
-@st.cache_resource(max_entries=16, show_spinner="Finding out which tensor is which")
-def _paired(files: str, choices: Choices, _a: StateDict, _b: StateDict) -> Pairing:
-    return pair(_a, _b, choices)
-
-
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _compared(identity: str, _a: StateDict, _b: StateDict, _pairing: Pairing) -> Comparison:
-    return compare(_a, _b, _pairing)
-
-
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _kept(identity: str) -> list[Comparison]:
-    """Where a job's result is kept for all sessions; empty until it is there."""
-    return []
 
 
 def _meaning(comparison: Comparison) -> None:
