@@ -8,12 +8,14 @@ import plotly.graph_objects as go
 import torch
 
 from core.compare.figures import GRID, change_axis, change_words
-from core.compare.tensor_pair import Filters, TensorPair
+from core.compare.tensor_pair import Filters, TensorPair, most_changed
 from core.picture import Picture, PictureKind
-from core.theme import AMBER, GREY, ROSE_DEEP, SLOT_COLOURS, figure_layout
+from core.theme import AMBER, GREY, ROSE_DEEP, SLOT_COLOURS, count, figure_layout
 
 MOST = 10
-"""Channels that are marked as those that changed most."""
+"""Channels that are marked and named as those that changed most."""
+
+MAX_BARS = 4096
 
 WIDTH = 700
 """Pixels of the picture of filters, about."""
@@ -98,27 +100,48 @@ def map_figure(picture: Picture) -> go.Figure:
 
 
 def channel_figure(found: TensorPair) -> go.Figure | None:
-    """A bar a slice along the first dimension, the MOST that changed most marked; None without."""
-    changes = [_finite(change) for change in found.channels]
-    if not changes:
+    """A bar a slice along the first dimension, the MOST that changed most marked and named; of more
+    than MAX_BARS, a bar is the most changed of several in a row. None without."""
+    if not any(math.isfinite(change) for change in found.channels):
         return None
-    order = sorted(range(len(changes)), key=lambda index: -(changes[index] or 0))
-    most = {index for index in order[:MOST] if changes[index]}
-    few = len(changes) > 2 * MOST
-    colours = [ROSE_DEEP if few and at in most else GREY for at in range(len(changes))]
+    channels = found.channels
+    each = math.ceil(len(channels) / MAX_BARS)
+    starts = range(0, len(channels), each)
+    shown = [at + most_changed(channels[at : at + each])[0] for at in starts]
+    order = [at for at in most_changed(channels) if channels[at] > 0][:MOST]
+    most = set(order) if len(channels) > 2 * MOST else set()
+    colours = [ROSE_DEEP if at in most else GREY for at in shown]
+    changes = [_finite(channels[at]) for at in shown]
     figure = go.Figure(
         go.Bar(
-            x=list(range(len(changes))),
+            x=shown,
             y=changes,
             marker={"color": colours, "line": {"width": 0}},
-            customdata=[change_words(change) for change in found.channels],
-            hovertemplate="channel %{x}<br>changed by %{customdata}<extra></extra>",
+            width=each if each > 1 else None,
+            customdata=[_change_told(channels[at]) for at in shown],
+            hovertemplate="channel %{x}<br>%{customdata}<extra></extra>",
         )
     )
-    _dressed(figure, "output channel", "relative change (L2)")
-    return figure.update_layout(
-        yaxis=change_axis([change for change in changes if change]), bargap=0.0 if few else 0.2
+    title = "output channel" if each == 1 else f"output channel (the most changed of each {each})"
+    _dressed(figure, title, "relative change (L2)")
+    figure.update_layout(
+        yaxis=change_axis([change for change in changes if change]), bargap=0.0 if most else 0.2
     )
+    if most:
+        named = ", ".join(count(at) for at in order)
+        figure.add_annotation(
+            text=f"Most changed: {named}",
+            font={"color": ROSE_DEEP, "size": 12},
+            showarrow=False,
+            **{"xref": "paper", "yref": "paper", "x": 0, "y": 1, "yanchor": "bottom"},
+        ).update_layout(margin={"t": 28})
+    return figure
+
+
+def _change_told(change: float) -> str:
+    if math.isnan(change):
+        return "nothing finite to compare"
+    return f"changed by {change_words(change)}"
 
 
 def filters_image(found: Filters) -> tuple[torch.Tensor, str]:
@@ -126,8 +149,10 @@ def filters_image(found: Filters) -> tuple[torch.Tensor, str]:
 
     A and B share their scale filter by filter; the difference has one for all, red for more.
     """
-    low = torch.minimum(found.a.amin((1, 2)), found.b.amin((1, 2)))[:, None, None]
-    high = torch.maximum(found.a.amax((1, 2)), found.b.amax((1, 2)))[:, None, None]
+    both = torch.stack((found.a, found.b))
+    known = both.isfinite()
+    low = both.where(known, torch.inf).amin((0, 2, 3))[:, None, None]
+    high = both.where(known, -torch.inf).amax((0, 2, 3))[:, None, None]
     grey = [
         ((one - low) / (high - low).clamp_min(1e-38))
         .nan_to_num(0.5)
@@ -140,18 +165,22 @@ def filters_image(found: Filters) -> tuple[torch.Tensor, str]:
     red, blue = torch.tensor([0.79, 0.23, 0.22]), torch.tensor([0.14, 0.34, 0.77])
     tone = torch.where(step > 0, red, blue)
     moved = 1 - step.abs() * (1 - tone)
-    count, height, width = found.a.shape
-    canvas = torch.full((3 * (height + 1) - 1, count * (width + 1) - 1, 3), 0.5)
-    for line, filters in enumerate((*grey, moved)):
-        for index, one in enumerate(filters):
+    filters, height, width = found.a.shape
+    canvas = torch.full((3 * (height + 1) - 1, filters * (width + 1) - 1, 3), 0.5)
+    for line, drawn in enumerate((*grey, moved)):
+        for index, one in enumerate(drawn):
             top, left = line * (height + 1), index * (width + 1)
             canvas[top : top + height, left : left + width] = one
     factor = max(1, WIDTH // canvas.shape[1])
     image = (canvas * 255).round().to(torch.uint8)
     image = image.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
     which = ", ".join(map(str, found.indexes))
-    told = f"Filters {which}" if count < found.of else f"All {count} filters"
-    most = f", the {count} of {found.of} that changed most" if count < found.of else ""
+    told = f"Filters {which}" if filters < found.of else f"All {filters} filters ({which})"
+    most = (
+        f", the {filters} of {found.of} that changed most"
+        if filters < found.of
+        else ", those that changed most first"
+    )
     return image, (
         f"{told}{most}, as means over their input channels. Top: A, middle: B, each filter on the "
         "same scale; bottom: B − A, red for more, blue for less."
@@ -170,7 +199,7 @@ def _finite(value: float) -> float | None:
 def _dressed(figure: go.Figure, x: str, y: str) -> go.Figure:
     return figure_layout(figure).update_layout(
         height=HEIGHT,
-        xaxis={"title": x, "automargin": True, "zeroline": False},
+        xaxis={"title": x, "automargin": True, "gridcolor": GRID, "zeroline": False},
         yaxis={"title": y, "automargin": True, "gridcolor": GRID, "zeroline": False},
         dragmode=False,
     )

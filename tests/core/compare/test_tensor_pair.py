@@ -152,3 +152,81 @@ def test_the_filters_picture_has_three_rows_and_says_which(entries):
     assert changed[0] > changed[2]
     assert image[9 * scale, 5 * scale].tolist() == [255, 255, 255]
     assert "B − A" in caption
+
+
+def test_the_rows_of_a_vocabulary_are_measured_and_its_ten_most_changed_named(entries):
+    a, b = moved((9000, 4))
+    b[[7, 8123]] += 50
+    found = tensor_pair(*entries(a, b))
+    norms = (b - a).double().norm(dim=1) / a.double().norm(dim=1)
+    assert found.channels == pytest.approx(norms.tolist())
+    figure = channel_figure(found)
+    (bars,) = figure.data
+    assert len(bars.x) == 3000
+    assert all(bars.y[at] == max(found.channels[3 * at : 3 * at + 3]) for at in range(3000))
+    named = figure.layout.annotations[0].text.removeprefix("Most changed: ").split(", ")
+    most = norms.argsort(descending=True)[:10].tolist()
+    assert [int(name.replace("\u202f", "")) for name in named] == most
+    assert "each 3" in figure.layout.xaxis.title.text
+
+
+def test_slices_without_a_finite_element_have_no_number_and_from_zero_no_ratio(entries):
+    a, b = torch.ones(3, 4), torch.ones(3, 4)
+    a[0], b[1] = 0, float("nan")
+    found = tensor_pair(*entries(a, b))
+    assert found.channels[0] == float("inf")
+    assert np.isnan(found.channels[1])
+    assert found.channels[2] == 0
+    nothing = tensor_pair(*entries(a * float("nan"), b))
+    assert channel_figure(nothing) is None
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-200])
+def test_channels_are_right_where_squares_overflow_or_vanish(entries, size):
+    a, b = moved((5, 6), torch.float64)
+    found = tensor_pair(*entries(a * size, b * size))
+    norms = (b - a).norm(dim=1) / a.norm(dim=1)
+    assert found.channels == pytest.approx(norms.tolist())
+
+
+def test_a_difference_beyond_float64_is_left_out_and_the_widest_range_is_counted(entries):
+    a = torch.tensor([[1.7e308, -1.7e308], [1.7e308, 0]], dtype=torch.float64)
+    b = torch.tensor([[-1.7e308, -1.7e308], [1.7e308, 0]], dtype=torch.float64)
+    found = tensor_pair(*entries(a, b))
+    assert found.left_out == 1
+    assert (found.a.counts[0], found.a.counts[BINS // 2], found.a.counts[-1]) == (1, 1, 1)
+    assert all(np.isfinite(found.a.edges))
+
+
+def test_large_integers_are_subtracted_before_they_are_rounded(entries):
+    a = torch.tensor([[2**62, 1], [5, 2**60]])
+    found = tensor_pair(*entries(a, a + 1))
+    assert found.difference.edges[0] == 0.5
+    assert found.difference.edges[-1] == 1.5
+    assert torch.equal(found.map.values, torch.ones(2, 2))
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_the_filters_of_a_quantized_convolution_are_its_numbers(entries, per_channel):
+    a, b = moved((20, 3, 3, 3))
+    if per_channel:
+        scales = torch.rand(20, dtype=torch.float64) + 0.01
+        zeros = torch.zeros(20, dtype=torch.int64)
+        held = torch.quantize_per_channel(a, scales, zeros, 0, torch.qint8)
+    else:
+        held = torch.quantize_per_tensor(a, 0.05, 3, torch.qint8)
+    found = tensor_pair(*entries(held, b))
+    kept = list(found.filters.indexes)
+    assert torch.allclose(found.filters.a, held.dequantize()[kept].mean(1), atol=1e-6)
+    assert torch.allclose(found.filters.b, b[kept].mean(1), atol=1e-6)
+
+
+def test_a_filter_with_nan_keeps_the_scale_of_its_other_elements(entries):
+    a = torch.arange(18.0).reshape(2, 1, 3, 3)
+    b = a.clone()
+    b[1, 0, 0, 0] = float("nan")
+    found = tensor_pair(*entries(a, b)).filters
+    image, _ = filters_image(found)
+    scale, left = image.shape[1] // 7, 4 * found.indexes.index(1)
+    assert image[2 * scale, (left + 2) * scale].tolist() == [255, 255, 255]
+    assert image[0, left * scale].tolist() == [0, 0, 0]
