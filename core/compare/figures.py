@@ -128,9 +128,15 @@ def part_figure(found: PartMap) -> go.Figure:
         xaxis={
             "type": "category",
             "automargin": True,
+            "showgrid": False,
             "tickangle": -40 if len(found.blocks) > 10 else 0,
         },
-        yaxis={"type": "category", "automargin": True, "autorange": "reversed"},
+        yaxis={
+            "type": "category",
+            "automargin": True,
+            "showgrid": False,
+            "autorange": "reversed",
+        },
         hovermode="closest",
         hoverdistance=-1,
         dragmode=False,
@@ -181,14 +187,21 @@ def scatter_figure(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> go.Fi
                 "changed by %{customdata[3]}<extra></extra>",
             )
         )
-    axis = {"type": "log", "automargin": True, "gridcolor": GRID, "exponentformat": "power"}
+    axis = {"type": "log", "automargin": True, "gridcolor": GRID, "zeroline": False}
+    norms = [found.norm_a for _, found in drawn]
+    changes = [found.relative_l2 for _, found in drawn]
     figure_layout(figure).update_layout(
         height=380,
         showlegend=True,
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         margin={"l": 8, "r": 8, "t": 30, "b": 8},
-        xaxis={**axis, "title": "norm in A"},
-        yaxis={**change_axis([1e-9, 1.0]), "title": "relative change (L2)"},
+        xaxis={**axis, "title": "norm in A", "tickformat": "~g", "dtick": _log_step(norms)},
+        yaxis={
+            **axis,
+            "title": "relative change (L2)",
+            "tickformat": "~%",
+            "dtick": _log_step(changes),
+        },
         dragmode=False,
         clickmode="event+select",
     )
@@ -231,6 +244,13 @@ def change_words(value: float | None) -> str:
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
+
+
+def _log_step(values: Sequence[float]) -> float | str:
+    """The ticks of a logarithm, as plotly names them: each power of ten, every few where there are
+    many, and 1, 2 and 5 of each where there are few."""
+    decades = math.log10(max(values)) - math.log10(min(values))
+    return "D2" if decades < 2 else max(1, math.ceil(decades / 8))
 
 
 def _is_wide(values: Sequence[float]) -> bool:

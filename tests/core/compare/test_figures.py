@@ -119,3 +119,13 @@ def test_markup_in_names_stays_text(tmp_path):
             told = [*(trace.x or ()), *(getattr(trace, "y", None) or ())]
             assert not any("<img" in str(one) for one in told)
             assert "%{customdata[0]}" not in (trace.hovertemplate or "")
+
+
+@pytest.mark.parametrize(("far", "step"), [(3.0, "D2"), (1e4, 1), (1e20, 3)])
+def test_the_points_axes_always_have_a_tick(tmp_path, far, step):
+    a = {"a.weight": torch.full((2, 2), 1.0), "b.weight": torch.full((2, 2), far)}
+    comparison, numbers = compared(tmp_path, a, {key: value * 1.5 for key, value in a.items()})
+    figure = scatter_figure(comparison.rows, numbers)
+    assert figure.layout.xaxis.dtick == step
+    assert figure.layout.yaxis.dtick == "D2"
+    assert figure.layout.yaxis.tickformat == "~%"
