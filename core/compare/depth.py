@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.compare.module_kinds import ModuleKind, module_kinds
@@ -13,6 +14,13 @@ from core.compare.words import Comparison, Row, State
 
 MAX_BLOCKS = 150
 """Blocks at most: of a deeper network, several are one."""
+
+FEW_BLOCKS = 50
+"""Blocks that are too few for a deep network: then its layers are taken in runs instead."""
+
+MIN_REPEATS = 3
+"""Modules with a number, and with modules of their own, that make what holds them a way to blocks:
+a branch of convolutions has fewer."""
 
 MIN_BLOCKS = 3
 """Blocks that must have a part in common before the parts are drawn as a map."""
@@ -29,6 +37,9 @@ _ABOVE = frozenset(
 )
 """Steps of a path on the way to a block; where it goes on with another, the block was before."""
 
+_INSIDE = frozenset(("layer",))
+"""Of these, the steps that after a number are inside the block, as in T5 (`block.0.layer.1`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Moved:
@@ -36,18 +47,22 @@ class Moved:
 
     `relative` is the norm of the difference over A's norm, both over the `measured` tensors as one
     vector: those that differ and have numbers. It is 0 where all are the same, and None where what
-    differs was not measured.
+    differs was not measured. `unmeasured` are the states of those that differ and have no numbers,
+    such as reshaped ones.
     """
 
     tensors: int
     differing: int
     measured: int
     relative: float | None
+    unmeasured: Mapping[State, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """A block of the network, in its order; `keys` are the rows' keys, the kinds in a fixed order.
+
+    Of a network with more than MAX_BLOCKS it may be a run of them, named `layers.0–2`.
 
     `parts` are the modules inside it by their path below it, without buffers of statistics.
     """
@@ -77,10 +92,11 @@ def blocks(comparison: Comparison, numbers: Mapping[str, Numbers]) -> tuple[Bloc
     """
     kinds = kinds_of(comparison.rows)
     paths = _paths([row.key for row in comparison.rows])
-    held: dict[str, list[Row]] = {}
+    names = _names(list(dict.fromkeys(paths)))
+    held: dict[str, list[tuple[str, Row]]] = {}
     for row, path in zip(comparison.rows, paths, strict=True):
-        held.setdefault(path, []).append(row)
-    return tuple(_block(path, rows, kinds, numbers) for path, rows in held.items())
+        held.setdefault(names[path], []).append((".".join(path), row))
+    return tuple(_block(name, rows, kinds, numbers) for name, rows in held.items())
 
 
 def part_map(found: Sequence[Block]) -> PartMap | None:
@@ -110,35 +126,67 @@ def kinds_of(rows: Sequence[Row]) -> dict[str, ModuleKind]:
     )
 
 
-def block_path(steps: Sequence[str]) -> int:
+def block_path(steps: Sequence[str], ways: Collection[tuple[str, ...]] = ()) -> int:
     """How many steps of a module path lead to its block: all that only say where in the network it
-    is (`encoder.layers.3`, `layer4.0`), or the first one. A name that comes twice
+    is (`encoder.layers.3`, `layer4.0`), or up to the first that says more (`encoder.ln`). `ways`
+    are paths that are known to lead to blocks, to one number each. A name that comes twice
     (`layers.8.layers`) begins the block's own inside."""
-    end = 0
+    end, numbered = 0, 0
     for index, step in enumerate(steps):
         if _STEP.fullmatch(step):
+            if end and end == numbered:
+                return end
             end = index + 1
-        elif step not in _ABOVE or step in steps[:index]:
-            break
-    return end or min(1, len(steps))
+        elif tuple(steps[: index + 1]) in ways:
+            numbered = index + 2
+        elif step not in _ABOVE or step in steps[:index] or (end and step in _INSIDE):
+            return end or index + 1
+    return end or len(steps)
 
 
-def _paths(keys: Sequence[str]) -> list[str]:
-    """Each key's block, as a path."""
+def _paths(keys: Sequence[str]) -> list[tuple[str, ...]]:
+    """Each key's block, as the steps that lead to it."""
     modules = [key.split(".")[:-1] for key in keys]
     wrapped = _wrapped(modules)
-    paths = [tuple(steps[: wrapped + block_path(steps[wrapped:])]) for steps in modules]
+    ways = _ways([steps[wrapped:] for steps in modules])
+    paths = [tuple(steps[: wrapped + block_path(steps[wrapped:], ways)]) for steps in modules]
     while len(set(paths)) > MAX_BLOCKS:
         deepest = max(len(path) for path in paths)
-        if deepest <= 1:
+        shorter = [path[: deepest - 1] for path in paths]
+        if deepest <= 1 or len(set(shorter)) < FEW_BLOCKS:
             break
-        paths = [path[: deepest - 1] for path in paths]
-    if len(set(paths)) > MAX_BLOCKS:
-        order = {path: index for index, path in enumerate(dict.fromkeys(paths))}
-        size = math.ceil(len(order) / MAX_BLOCKS)
-        firsts = list(order)
-        paths = [firsts[order[path] // size * size] for path in paths]
-    return [".".join(path) or "(no module)" for path in paths]
+        paths = shorter
+    return paths
+
+
+def _ways(modules: Sequence[Sequence[str]]) -> set[tuple[str, ...]]:
+    """The paths to modules that are numbered and have modules of their own, such as
+    `bert.encoder.layer`, and the paths on the way there."""
+    held: dict[tuple[str, ...], set[str]] = {}
+    for steps in modules:
+        at = next((at for at, step in enumerate(steps) if _STEP.fullmatch(step)), 0)
+        if not steps[at : at + 1] or not steps[at].isdecimal():
+            continue
+        way, inside = tuple(steps[:at]), steps[at + 1 :]
+        has_modules = len(inside) > 1 or (inside and not inside[0].isdecimal())
+        if has_modules and not _ABOVE.issuperset(way):
+            held.setdefault(way, set()).add(steps[at])
+    found = [path for path, numbers in held.items() if len(numbers) >= MIN_REPEATS]
+    return {path[:end] for path in found for end in range(1, len(path) + 1)}
+
+
+def _names(paths: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
+    """The paths' names; of more than MAX_BLOCKS, several that follow one another have one."""
+    size = math.ceil(len(paths) / MAX_BLOCKS)
+    names: dict[tuple[str, ...], str] = {}
+    for start in range(0, len(paths), max(1, size)):
+        run = paths[start : start + size]
+        first, last = run[0], run[-1]
+        name = ".".join(first) or "(no module)"
+        if len(run) > 1:
+            name += f"–{last[-1]}" if first[:-1] == last[:-1] else f" … {'.'.join(last)}"
+        names |= dict.fromkeys(run, name)
+    return names
 
 
 def _wrapped(modules: Sequence[list[str]]) -> int:
@@ -155,23 +203,26 @@ def _wrapped(modules: Sequence[list[str]]) -> int:
 
 
 def _block(
-    path: str,
-    rows: Sequence[Row],
+    name: str,
+    held: Sequence[tuple[str, Row]],
     kinds: Mapping[str, ModuleKind],
     numbers: Mapping[str, Numbers],
 ) -> Block:
+    """A block of rows, each with the path that its parts lie below."""
+    rows = [row for _, row in held]
     by_kind = {kind: [row for row in rows if kinds[row.key] is kind] for kind in ModuleKind}
     weights = [row for row in rows if kinds[row.key] is not ModuleKind.STATISTICS]
     by_part: dict[str, list[Row]] = {}
-    for row in weights:
-        module = row.key.rpartition(".")[0]
-        by_part.setdefault(module.removeprefix(path).lstrip("."), []).append(row)
+    for path, row in held:
+        if kinds[row.key] is not ModuleKind.STATISTICS:
+            module = row.key.rpartition(".")[0]
+            by_part.setdefault(module.removeprefix(path).lstrip("."), []).append(row)
     return Block(
-        path,
+        name,
         tuple(row.key for row in rows),
         _moved(weights or rows, numbers),
-        {kind: _moved(held, numbers) for kind, held in by_kind.items() if held},
-        {part: _moved(held, numbers) for part, held in by_part.items()},
+        {kind: _moved(own, numbers) for kind, own in by_kind.items() if own},
+        {part: _moved(own, numbers) for part, own in by_part.items()},
     )
 
 
@@ -189,4 +240,5 @@ def _moved(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> Moved:
         relative = moved / before if before else (math.inf if moved else 0.0)
     elif not differing:
         relative = 0.0
-    return Moved(len(rows), len(differing), len(found), relative)
+    without = Counter(row.state for row in differing if row.key not in numbers)
+    return Moved(len(rows), len(differing), len(found), relative, without)

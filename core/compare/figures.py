@@ -229,8 +229,10 @@ def _told(moved: Moved) -> str:
     of = f"{count(moved.differing)} of {count(moved.tensors)} tensors differ"
     if not moved.differing:
         return f"all {count(moved.tensors)} tensors are the same"
+    without = ", ".join(f"{count(many)} {state}" for state, many in moved.unmeasured.items())
+    of += f"<br>without numbers: {without}" if without else ""
     if moved.relative is None:
-        return f"{of}; not measured"
+        return of
     change = change_words(moved.relative)
     return f"changed by {change} over the {count(moved.measured)} measured<br>{of}"
 

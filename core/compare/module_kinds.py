@@ -33,12 +33,12 @@ HEADS = frozenset(
 """How torchvision, timm and transformers call the module that gives the outputs."""
 
 ATTENTION = re.compile(
-    r"(^|_)(attn|attention|self_attention|self_attn|cross_attn|mha|qkv|in_proj|[qkv]_proj|"
-    r"c_attn|query|key|value|query_key_value|relative_position\w*|rel_pos\w*|logit_scale)(_|\d|$)"
+    r"(^|_)(attn|attention|self_attention|selfattention|encdecattention|crossattention|self_attn|cross_attn|xca|mha|qkv|in_proj|[qkv]_proj|"
+    r"c_attn|query|key|value|query_key_value|relative_position\w*|rel_pos\w*|relative_attention_bias)(_|\d|$)"
 )
 EMBEDDING = re.compile(
     r"(^|_)(embed|embedding|embeddings|embeds|wte|wpe|tok_embeddings|pos_embed|cls_token|"
-    r"class_token|dist_token|mask_token|reg_token|pos_embedding|position_ids)(_|\d|$)"
+    r"class_token|dist_token|mask_token|reg_token|pos_embedding|position_ids)(_|\d|$)|^shared$"
 )
 NORM = re.compile(r"(^|_)(bn|norm|ln|gn|layernorm|batchnorm|groupnorm|rmsnorm|norms)(_|\d|$)")
 """Words inside a step of a module path, between its ends, `_` and digits."""

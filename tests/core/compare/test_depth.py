@@ -140,3 +140,84 @@ def test_from_zero_a_change_has_no_ratio(compared):
 
 def test_nothing_has_no_blocks(compared):
     assert blocks(*compared({"w": torch.ones(1)}, {"w": torch.ones(1)}))[0].whole.relative == 0
+
+
+def names_of(compared, keys):
+    a = {key: torch.ones(2) for key in keys}
+    return [block.name for block in blocks(*compared(a, a))]
+
+
+def layers(path, count, *parts):
+    return [f"{path}.{index}.{part}" for index in range(count) for part in parts]
+
+
+@pytest.mark.parametrize(
+    ("keys", "names"),
+    [
+        (
+            [
+                "bert.embeddings.word_embeddings.weight",
+                *layers(
+                    "bert.encoder.layer", 3, "attention.self.query.weight", "output.dense.bias"
+                ),
+                *("bert.pooler.dense.weight", "cls.predictions.bias"),
+            ],
+            ["bert.embeddings"]
+            + [f"bert.encoder.layer.{index}" for index in range(3)]
+            + ["bert.pooler", "cls"],
+        ),
+        (
+            [
+                "shared.weight",
+                *layers("encoder.block", 3, "layer.0.SelfAttention.q.weight", "layer.1.wi.weight"),
+                *layers("decoder.block", 3, "layer.0.SelfAttention.q.weight"),
+            ],
+            ["shared"]
+            + [f"{side}.block.{at}" for side in ("encoder", "decoder") for at in range(3)],
+        ),
+        (
+            [
+                "model.embed_tokens.weight",
+                *layers("model.layers", 3, "self_attn.q_proj.weight", "mlp.up_proj.weight"),
+                *("model.norm.weight", "lm_head.weight"),
+            ],
+            ["model.embed_tokens"]
+            + [f"model.layers.{index}" for index in range(3)]
+            + ["model.norm", "lm_head"],
+        ),
+        (
+            [
+                "time_embed.0.weight",
+                *layers("input_blocks", 3, "0.in_layers.0.weight", "1.norm.bias"),
+            ],
+            ["time_embed", "input_blocks.0", "input_blocks.1", "input_blocks.2"],
+        ),
+    ],
+    ids=["BERT", "T5", "Llama", "UNet"],
+)
+def test_the_blocks_are_found_whatever_a_network_calls_them(compared, keys, names):
+    assert names_of(compared, keys) == names
+
+
+def test_branches_and_stems_of_convolutions_are_no_blocks(compared):
+    keys = layers("inception3a.branch2", 2, "conv.weight") + layers("stem.proj", 3, "0.weight")
+    assert names_of(compared, [*keys, "fc.weight"]) == ["inception3a", "stem", "fc"]
+
+
+def test_very_many_layers_are_drawn_in_runs_that_share_their_parts(compared):
+    keys = layers("model.layers", 400, "attn.weight", "mlp.weight")
+    a = {key: torch.ones(1) for key in [*keys, "head.weight"]}
+    found = blocks(*compared(a, {key: value + 1 for key, value in a.items()}))
+    assert len(found) <= MAX_BLOCKS
+    assert found[0].name == "model.layers.0–2"
+    assert found[0].keys == tuple(keys[:6])
+    assert list(found[0].parts) == ["attn", "mlp"]
+    assert part_map(found).parts == ("attn", "mlp")
+
+
+def test_the_states_of_tensors_without_numbers_are_counted(compared):
+    a = {"fc.weight": torch.ones(4, 2), "fc.bias": torch.ones(4), "fc.scale": torch.ones(1)}
+    b = {"fc.weight": torch.ones(3, 2), "fc.bias": torch.ones(4) * 2, "fc.shift": torch.zeros(7)}
+    (block,) = blocks(*compared(a, b))
+    assert block.whole.unmeasured == {State.RESHAPED: 1, State.ONLY_A: 1, State.ONLY_B: 1}
+    assert block.whole.relative == pytest.approx(1)

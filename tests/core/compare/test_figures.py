@@ -129,3 +129,13 @@ def test_the_points_axes_always_have_a_tick(tmp_path, far, step):
     assert figure.layout.xaxis.dtick == step
     assert figure.layout.yaxis.dtick == "D2"
     assert figure.layout.yaxis.tickformat == "~%"
+
+
+def test_a_bar_says_which_tensors_have_no_numbers(tmp_path):
+    a = {"fc.weight": torch.ones(4, 2), "fc.bias": torch.ones(4)}
+    b = {"fc.weight": torch.ones(3, 2), "fc.bias": torch.ones(4) * 1.5}
+    (bars,) = depth_figure(blocks(*compared(tmp_path, a, b))).data
+    assert bars.customdata[0][2] == (
+        "changed by 50\u202f% over the 1 measured<br>2 of 2 tensors differ"
+        "<br>without numbers: 1 reshaped"
+    )

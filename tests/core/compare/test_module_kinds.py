@@ -97,6 +97,27 @@ def test_attention_and_embeddings_are_told_by_their_names():
     ]
 
 
+@pytest.mark.parametrize(
+    ("key", "shape", "kind"),
+    [
+        ("shared.weight", (50, 8), ModuleKind.EMBEDDING),
+        ("model.layers.0.mlp.shared_expert.up_proj.weight", (8, 8), ModuleKind.LINEAR),
+        ("encoder.block.0.layer.0.SelfAttention.q.weight", (8, 8), ModuleKind.ATTENTION),
+        ("decoder.block.0.layer.1.EncDecAttention.k.weight", (8, 8), ModuleKind.ATTENTION),
+        ("encoder.block.0.layer.0.layer_norm.weight", (8,), ModuleKind.NORM),
+        ("encoder.block.0.layer.1.DenseReluDense.wi.weight", (8, 8), ModuleKind.LINEAR),
+        ("bert.encoder.layer.0.attention.self.query.bias", (8,), ModuleKind.ATTENTION),
+        ("bert.encoder.layer.0.attention.output.LayerNorm.weight", (8,), ModuleKind.NORM),
+        ("bert.embeddings.word_embeddings.weight", (50, 8), ModuleKind.EMBEDDING),
+        ("vit.encoder.layer.0.layernorm_before.weight", (8,), ModuleKind.NORM),
+        ("stages.0.blocks.1.xca.qkv.weight", (24, 8), ModuleKind.ATTENTION),
+        ("logit_scale", (), ModuleKind.OTHER),
+    ],
+)
+def test_the_names_of_transformers_are_known(key, shape, kind):
+    assert module_kinds({key: shape})[key] is kind
+
+
 def test_names_that_mean_nothing_do_no_harm():
     assert module_kinds({}) == {}
     assert module_kinds({"": (), ".": (2,), "a": (3, 3)}) == {
