@@ -1,0 +1,66 @@
+"""A recipe applied to a state_dict, a step after the other."""
+
+from __future__ import annotations
+
+from core.checkpoint.entries import StateDict
+from core.errors import FixError
+from core.fixes.casting import cast
+from core.fixes.filtering import kept, matching, of_shapes
+from core.fixes.renaming import new_keys, renamed
+from core.fixes.words import (
+    AddPrefix,
+    Applied,
+    CastDtype,
+    Drop,
+    DropMismatched,
+    Effect,
+    Fix,
+    Keep,
+    Recipe,
+    Rename,
+    RenameTable,
+    StripPrefix,
+)
+from core.patterns import Patience
+from core.signature import Signature
+
+
+def apply_recipe(
+    recipe: Recipe,
+    state_dict: StateDict,
+    signature: Signature | None = None,
+    patience: Patience | None = None,
+) -> Applied:
+    """Apply the steps that are switched on; no tensor is read, and the input stays as it is.
+
+    Every entry keeps the file's key as its `origin`. Raises FixError where two keys would
+    become one, a pattern cannot be used, or DropMismatched has no signature to go by; also where
+    the patterns take longer than `patience`, all of them together.
+    """
+    effects = []
+    patience = patience or Patience()
+    for step in recipe.steps:
+        if step.enabled:
+            state_dict, effect = _apply(step.fix, state_dict, signature, patience)
+        else:
+            effect = Effect(0, 0, "Switched off.")
+        effects.append(effect)
+    return Applied(state_dict, tuple(effects))
+
+
+def _apply(
+    fix: Fix, state_dict: StateDict, signature: Signature | None, patience: Patience
+) -> tuple[StateDict, Effect]:
+    match fix:
+        case StripPrefix() | AddPrefix() | Rename() | RenameTable():
+            return renamed(state_dict, new_keys(fix, list(state_dict), patience))
+        case Keep():
+            return kept(state_dict, matching(fix, state_dict, patience))
+        case Drop():
+            return kept(state_dict, state_dict.keys() - matching(fix, state_dict, patience))
+        case DropMismatched():
+            return of_shapes(state_dict, signature)
+        case CastDtype(dtype):
+            return cast(state_dict, dtype)
+        case _:
+            raise FixError("This fix cannot be applied yet.", "Switch it off.")

@@ -1,0 +1,27 @@
+"""The fix of dtypes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from core.checkpoint.entries import Cast, StateDict, TensorEntry
+from core.errors import FixError
+from core.fixes.wording import effect_sentence
+from core.fixes.words import CASTS, Effect
+
+
+def cast(state_dict: StateDict, dtype: str) -> tuple[StateDict, Effect]:
+    """Floating-point entries in another dtype. Raises FixError where it is none of CASTS."""
+    if dtype not in CASTS:
+        raise FixError(f"Tensors cannot be cast to `{dtype}`.", f"Use {', '.join(CASTS)}.")
+    entries = [_with_dtype(entry, dtype) for entry in state_dict.values()]
+    changed = sum(entry.dtype != state_dict[entry.key].dtype for entry in entries)
+    effect = Effect(changed, 0, effect_sentence(changed, f"cast to {dtype}", "tensor"))
+    return StateDict(entries, state_dict.path, state_dict.versions), effect
+
+
+def _with_dtype(entry: TensorEntry, dtype: str) -> TensorEntry:
+    if entry.dtype == dtype or not entry.dtype.startswith(("float", "bfloat")):
+        return entry
+    cast = Cast(entry.dtype, dtype)
+    return replace(entry, dtype=dtype, transforms=(*entry.transforms, cast))
