@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import inspect
 import re
@@ -35,8 +36,11 @@ __all__ = [
 TORCHVISION, TIMM, OWN = "torchvision", "timm", "own"
 LIBRARIES = (TORCHVISION, TIMM, OWN)
 
-OPTIONS = ("num_classes", "in_chans")
-"""The options that a person may set; in torchvision's words only the first is one."""
+OPTIONS = ("num_classes", "in_chans", "img_size", "image_size", "aux_logits", "aux_loss")
+"""The options that a person may set, in the libraries' own words."""
+
+SWITCHES = ("aux_logits", "aux_loss")
+"""The options that are true or false; as numbers they are 1 and 0."""
 
 MAX_OPTION = 1_000_000
 
@@ -73,7 +77,7 @@ _owned: set[str] = set()
 
 
 def catalogue(owner_models: Sequence[str] = ()) -> tuple[Architecture, ...]:
-    """Every network that can be chosen: the owner's, torchvision's classifiers, timm's.
+    """Every network that can be chosen: the owner's, torchvision's, timm's.
 
     `owner_models` are `module:function`, or `module` for all its public functions and classes that
     make a model. Raises ArchitectureError where the owner's module cannot be imported.
@@ -83,10 +87,9 @@ def catalogue(owner_models: Sequence[str] = ()) -> tuple[Architecture, ...]:
 
     own = tuple(Architecture(OWN, name) for named in owner_models for name in _own_names(named))
     _owned.update(architecture.name for architecture in own)
-    vision = torchvision.models.list_models(module=torchvision.models)
     return (
         *own,
-        *(Architecture(TORCHVISION, name) for name in vision),
+        *(Architecture(TORCHVISION, name) for name in torchvision.models.list_models()),
         *(Architecture(TIMM, name) for name in timm.list_models()),
     )
 
@@ -127,7 +130,7 @@ def _library_names(library: str) -> frozenset[str]:
     if library == TORCHVISION:
         import torchvision
 
-        return frozenset(torchvision.models.list_models(module=torchvision.models))
+        return frozenset(torchvision.models.list_models())
     import timm
 
     return frozenset(timm.list_models())
@@ -143,13 +146,51 @@ def _unknown(name: str, library: str | None) -> ArchitectureError:
 
 
 def options_of(architecture: Architecture) -> tuple[str, ...]:
-    """The options that this architecture takes, of `num_classes` and `in_chans`."""
+    """The options of OPTIONS that this architecture takes. Raises ArchitectureError."""
     if architecture.library == TORCHVISION:
-        return ("num_classes",)
+        return _vision_options(architecture.name)
     if architecture.library == TIMM:
-        return OPTIONS
+        return _timm_options(architecture.name)
     parameters = inspect.signature(_own_function(architecture.name)).parameters
     return tuple(name for name in OPTIONS if name in parameters)
+
+
+@functools.cache
+def _vision_options(name: str) -> tuple[str, ...]:
+    """A builder of torchvision hides most options behind `**kwargs`, so what is known is said here.
+
+    The segmentation networks name `aux_loss`; `googlenet` and `inception_v3` take `aux_logits`, the
+    vision transformers `image_size`; RAFT has no classes.
+    """
+    from torchvision.models import get_model_builder
+
+    named = inspect.signature(get_model_builder(_known_name(TORCHVISION, name))).parameters
+    options = [] if name.startswith("raft") else ["num_classes"]
+    options += ["aux_loss"] if "aux_loss" in named else []
+    options += ["aux_logits"] if name.endswith(("googlenet", "inception_v3")) else []
+    options += ["image_size"] if name.startswith("vit_") else []
+    return tuple(options)
+
+
+@functools.cache
+def _timm_options(name: str) -> tuple[str, ...]:
+    """`img_size` is one where a network of the model's own file takes it."""
+    import timm
+
+    module = inspect.getmodule(timm.model_entrypoint(_known_name(TIMM, name)))
+    sized = any(
+        "img_size" in inspect.signature(value.__init__).parameters
+        and "num_classes" in inspect.signature(value.__init__).parameters
+        for value in vars(module).values()
+        if inspect.isclass(value) and value.__module__ == getattr(module, "__name__", "")
+    )
+    return ("num_classes", "in_chans", *(("img_size",) if sized else ()))
+
+
+def _known_name(library: str, name: str) -> str:
+    if name not in _names(library):
+        raise _unknown(name, library)
+    return name
 
 
 def signature(architecture: Architecture) -> Signature:
@@ -208,15 +249,20 @@ def _build(architecture: Architecture) -> nn.Module:
     from torch import nn
 
     for name, value in architecture.options:
-        if not 0 < value <= MAX_OPTION:
+        headless = name == "num_classes" and architecture.library == TIMM
+        least = 0 if headless or name in SWITCHES else 1
+        if not least <= value <= MAX_OPTION:
             raise ArchitectureError(
-                f"{name} is {value}, which no network has.", f"Choose 1 to {MAX_OPTION:,}."
+                f"{name} is {value}, which no network has.", f"Choose {least} to {MAX_OPTION:,}."
             )
     make = _maker(architecture)
+    options = {
+        name: bool(value) if name in SWITCHES else value for name, value in architecture.options
+    }
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model = make(**dict(architecture.options))
+            model = make(**options)
     except ArchitectureError:
         raise
     except Exception as error:  # a constructor of another's code: whatever it raises is the cause
@@ -236,15 +282,16 @@ def _build(architecture: Architecture) -> nn.Module:
 def _maker(architecture: Architecture) -> Callable[..., object]:
     if architecture.library == OWN:
         return _own_function(architecture.name)
-    if architecture.name not in _names(architecture.library):
-        raise _unknown(architecture.name, architecture.library)
+    name = _known_name(architecture.library, architecture.name)
     if architecture.library == TORCHVISION:
-        from torchvision.models import get_model
+        from torchvision.models import get_model_builder
 
-        return lambda **options: get_model(architecture.name, weights=None, **options)
+        make = get_model_builder(name)
+        weights = [each for each in inspect.signature(make).parameters if "weights" in each]
+        return functools.partial(make, **dict.fromkeys(weights))
     import timm
 
-    return lambda **options: timm.create_model(architecture.name, pretrained=False, **options)
+    return functools.partial(timm.create_model, name, pretrained=False)
 
 
 def _own_names(named: str) -> list[str]:

@@ -139,13 +139,40 @@ def test_options_change_the_head_and_the_first_layer() -> None:
     assert options_of(Architecture("torchvision", "resnet18")) == ("num_classes",)
 
 
-def test_the_catalogue_has_all_classifiers_of_both_libraries() -> None:
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("torchvision:raft_small", ()),
+        ("torchvision:deeplabv3_resnet50", ("num_classes", "aux_loss")),
+        ("torchvision:googlenet", ("num_classes", "aux_logits")),
+        ("torchvision:vit_b_16", ("num_classes", "image_size")),
+        ("timm:vit_tiny_patch16_224", ("num_classes", "in_chans", "img_size")),
+    ],
+)
+def test_every_architecture_says_which_options_it_takes(name: str, options: tuple[str]) -> None:
+    assert options_of(parse_architecture(name)) == options
+
+
+def test_options_switch_auxiliary_heads_and_take_a_head_away() -> None:
+    def keys(text: str) -> set[str]:
+        return set(signature(parse_architecture(text)))
+
+    with_aux = keys("torchvision:deeplabv3_mobilenet_v3_large?aux_loss=1")
+    more = with_aux - keys("torchvision:deeplabv3_mobilenet_v3_large")
+    assert more
+    assert {key.split(".")[0] for key in more} == {"aux_classifier"}
+    assert keys("torchvision:googlenet") - keys("torchvision:googlenet?aux_logits=0")
+    headless = keys("timm:test_resnet") - keys("timm:test_resnet?num_classes=0")
+    assert headless == {"fc.weight", "fc.bias"}
+
+
+def test_the_catalogue_has_every_model_of_both_libraries() -> None:
     found = catalogue()
     assert len(set(found)) == len(found)
     assert {"torchvision", "timm"} == {each.library for each in found}
     assert len([each for each in found if each.library == "timm"]) == len(timm.list_models())
     assert Architecture("torchvision", "vit_b_16") in found
-    assert not any("fasterrcnn" in each.name for each in found)
+    assert Architecture("torchvision", "fasterrcnn_resnet50_fpn") in found
 
 
 @pytest.mark.parametrize(

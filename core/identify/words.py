@@ -1,0 +1,92 @@
+"""The words of identifying: what is known of a model, what a file seems to be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from core.architectures import Architecture
+from core.fixes import Recipe
+from core.match import Mismatch
+from core.signature import Signature, TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Variation:
+    """A model's signature with one option at another value, as differences from the default's.
+
+    `shapes` are keys of both that have another shape then, `gone` those of the default's only,
+    `added` those of this one only. Options that are true or false are 1 and 0.
+    """
+
+    option: str
+    default: int
+    value: int
+    shapes: Mapping[str, tuple[int, ...]]
+    gone: tuple[str, ...] = ()
+    added: Mapping[str, TensorSpec] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedModel:
+    """An architecture without options, its signature, and how options change that."""
+
+    architecture: Architecture
+    signature: Signature
+    variations: tuple[Variation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What a file says beside its tensors.
+
+    `names` are pairs of where a name stands and the name: (`arch`, `resnet50d`); `classes` the
+    qualified names of a whole model's classes; `file_name` what the file is called.
+    """
+
+    names: tuple[tuple[str, str], ...] = ()
+    classes: tuple[str, ...] = ()
+    file_name: str = ""
+
+
+NO_HINTS = Hints()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An architecture that a state_dict may be for, and what makes it fit.
+
+    `also` are the others that it fits as well, `recipe` what brings its keys to the architecture's,
+    the coverages the shares, 0 to 1, of the architecture's keys and parameters that the file then
+    fills. `missing_keys`, `unexpected_keys` and `mismatched` are what remains after the recipe,
+    `evidence` sentences on why this one.
+    """
+
+    architecture: Architecture
+    also: tuple[Architecture, ...]
+    recipe: Recipe
+    coverage_keys: float
+    coverage_parameters: float
+    missing_keys: tuple[str, ...]
+    unexpected_keys: tuple[str, ...]
+    mismatched: tuple[Mismatch, ...]
+    evidence: tuple[str, ...] = ()
+
+    @property
+    def fits(self) -> bool:
+        """Whether nothing remains: no key missing, unexpected or of another shape."""
+        return not (self.missing_keys or self.unexpected_keys or self.mismatched)
+
+
+@dataclass(frozen=True, slots=True)
+class Identification:
+    """The candidates, the best one first; a sentence that says it all; a guess of the family.
+
+    `known` says that the best candidate explains the file: without it the candidates are only the
+    nearest.
+    """
+
+    candidates: tuple[Candidate, ...]
+    sentence: str
+    family: str
+    known: bool
