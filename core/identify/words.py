@@ -1,39 +1,12 @@
-"""The words of identifying: what is known of a model, what a file seems to be."""
+"""The words of identifying: what a file says of itself, what it seems to be."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from core.architectures import Architecture
 from core.fixes import Recipe
 from core.match import Mismatch
-from core.signature import Signature, TensorSpec
-
-
-@dataclass(frozen=True, slots=True)
-class Variation:
-    """A model's signature with one option at another value, as differences from the default's.
-
-    `shapes` are keys of both that have another shape then, `gone` those of the default's only,
-    `added` those of this one only. Options that are true or false are 1 and 0.
-    """
-
-    option: str
-    default: int
-    value: int
-    shapes: Mapping[str, tuple[int, ...]]
-    gone: tuple[str, ...] = ()
-    added: Mapping[str, TensorSpec] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class IndexedModel:
-    """An architecture without options, its signature, and how options change that."""
-
-    architecture: Architecture
-    signature: Signature
-    variations: tuple[Variation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
