@@ -13,8 +13,8 @@ from core.compare.words import NO_CHOICES, Choices
 from core.errors import FixError
 from core.fixes import Recipe, recipe_from_json, recipe_to_json
 
-MAX_UNPACKED = 64 << 10
-"""Bytes of a recipe, or of choices, that a link may unpack to."""
+MAX_UNPACKED = 1 << 20
+"""Bytes of a recipe, or of choices, that a link may unpack to: tables of thousands of keys."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -65,6 +64,9 @@ NAMES: Mapping[str, type[Fix]] = {
 MAX_ITEMS = 100_000
 """Items of a list or a table in JSON."""
 
+MAX_NUMBER = 1 << 53
+"""The largest number in JSON: every whole one up to it is a float, too."""
+
 
 def recipe_to_json(recipe: Recipe) -> list[Words]:
     """A list of steps as plain dicts, fields at their default left out."""
@@ -87,18 +89,20 @@ def _step_to_json(step: Step) -> Words:
     for field in fields(step.fix):
         value = getattr(step.fix, field.name)
         if value != field.default:
-            words[field.name] = _to_json(value)
+            words[field.name] = _to_json(value, _kinds(type(step.fix))[field.name])
     if not step.enabled:
         words["enabled"] = False
     return words
 
 
-def _to_json(value: object) -> object:
+def _to_json(value: object, kind: Any) -> object:
     if not isinstance(value, tuple):
         return value
-    if value and isinstance(value[0], tuple):
-        return dict(value)
-    return list(value)
+    return dict(value) if _is_table(kind) else list(value)
+
+
+def _is_table(kind: Any) -> bool:
+    return get_origin(get_args(kind)[0]) is tuple
 
 
 def _step_from_json(value: object) -> Step:
@@ -131,24 +135,26 @@ def _read(field: str, value: object, kind: Any) -> Any:
             raise _malformed(f"`{field}` is none of {choices}")
         return value
     if get_origin(kind) is tuple:
-        return _read_items(field, value, get_args(kind)[0])
+        return _read_items(field, value, kind)
     if kind is bool and isinstance(value, bool):
         return value
     if not isinstance(value, bool):
-        if kind is float and isinstance(value, int | float) and math.isfinite(value):
+        if kind is float and isinstance(value, int | float) and abs(value) <= MAX_NUMBER:
             return float(value)
-        if kind in (str, int) and isinstance(value, kind):
+        if kind is int and isinstance(value, int) and abs(value) <= MAX_NUMBER:
+            return value
+        if kind is str and isinstance(value, str):
             return value
     raise _malformed(f"`{field}` has a value of the wrong kind")
 
 
 def _read_items(field: str, value: object, kind: Any) -> tuple[Any, ...]:
-    table = get_origin(kind) is tuple
+    table = _is_table(kind)
     if table and isinstance(value, Mapping) and len(value) <= MAX_ITEMS:
         return tuple((_read(field, old, str), _read(field, new, str)) for old, new in value.items())
     if table or not isinstance(value, list) or len(value) > MAX_ITEMS:
         raise _malformed(f"`{field}` has a value of the wrong kind")
-    return tuple(_read(field, item, kind) for item in value)
+    return tuple(_read(field, item, get_args(kind)[0]) for item in value)
 
 
 def _malformed(what: str) -> FixError:

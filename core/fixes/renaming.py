@@ -40,7 +40,7 @@ def new_keys(
         return [prefix + key for key in keys]
     if fix.anywhere:
         return _stripped_anywhere(prefix, keys, patience)
-    start = re.compile(_as_regex(prefix) + r"(?=.)", re.DOTALL)
+    start = re.compile(prefix_regex(prefix) + r"(?=.)", re.DOTALL)
     return [key[found.end() :] if (found := start.match(key)) else key for key in keys]
 
 
@@ -82,13 +82,34 @@ def _with_key(entry: TensorEntry, key: str) -> TensorEntry:
     return replace(entry, key=key, origin=entry.origin or entry.key)
 
 
-def _as_regex(prefix: str) -> str:
-    """The prefix as a regex, in which `*` is any text inside one part of a path."""
-    return "[^.]*".join(map(re.escape, prefix.split("*")))
+def prefix_regex(prefix: str) -> str:
+    """A prefix as a regex, in which `*` is any text inside one part of a path.
+
+    Where the last part, which no dot ends, leaves a choice, each `*` takes as little as it can.
+    No choice is taken back, as in `fnmatch.translate`, so that matching takes time in proportion
+    to a key's length, whatever the number of stars.
+    """
+    *whole, last = prefix.split(".")
+    return "".join(_part_regex(part, r"\.") for part in whole) + _part_regex(last, "")
+
+
+def _part_regex(part: str, dot: str) -> str:
+    start, *texts = part.split("*")
+    if not texts:
+        return re.escape(start) + dot
+    *inner, end = texts
+    lazy = "".join(f"(?>[^.]*?{re.escape(text)})" for text in inner if text)
+    if not end:
+        rest = f"[^.]*+{dot}"
+    elif dot:
+        rest = f"(?>[^.]*{re.escape(end)}{dot})"
+    else:
+        rest = f"(?>[^.]*?{re.escape(end)})"
+    return re.escape(start) + lazy + rest
 
 
 def _stripped_anywhere(prefix: str, keys: Sequence[str], patience: Patience) -> list[str]:
-    at_a_part = re.compile(rf"(?:^|(?<=\.)){_as_regex(prefix)}(?=.)", re.DOTALL)
+    at_a_part = re.compile(rf"(?:^|(?<=\.)){prefix_regex(prefix)}(?=.)", re.DOTALL)
     started = time.thread_time()
     stripped = []
     try:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from core.bench import Bench, SlotState, bench_from_query, bench_to_query
 from core.compare.words import NO_CHOICES, Choices
-from core.fixes import AddPrefix, Drop, Recipe, Step, StripPrefix
+from core.fixes import AddPrefix, Drop, Recipe, RenameTable, Step, StripPrefix
 
 FULL = Bench(
     a=SlotState(
@@ -49,7 +49,23 @@ def test_broken_choices_in_a_link_are_left_out() -> None:
 
 
 def test_a_recipe_that_unpacks_to_more_than_its_bound_is_left_out() -> None:
-    huge = Bench(a=SlotState(file="f", recipe=Recipe((Step(AddPrefix("x" * 100_000)),))))
+    huge = Bench(a=SlotState(file="f", recipe=Recipe((Step(AddPrefix("x" * 2_000_000)),))))
     query = bench_to_query(huge)
-    assert len(query["a_recipe"]) < 1000
+    assert len(query["a_recipe"]) < 5000
     assert bench_from_query(query).a.recipe == Recipe()
+
+
+def test_a_table_of_a_thousand_long_keys_travels_in_a_link_that_a_server_takes() -> None:
+    modules = ("attention_norm", "query", "key", "value", "output", "mlp_in", "mlp_out")
+    names = [
+        (f"encoder.layers.{block}.residual_attention_block.{module}.{leaf}", f"h.{block}.{new}")
+        for block in range(72)
+        for module in modules
+        for leaf in ("weight", "bias")
+        for new in (f"{module[:4]}{module[-2:]}.{leaf}",)
+    ]
+    assert len(names) > 1_000
+    bench = Bench(a=SlotState(file="f", recipe=Recipe((Step(RenameTable(tuple(names))),))))
+    query = bench_to_query(bench)
+    assert bench_from_query(query) == bench
+    assert len(query["a_recipe"]) < 32_000

@@ -1,6 +1,8 @@
 """Fixes: what they make of keys, dtypes and versions, and how they travel."""
 
 import json
+import math
+from typing import get_args
 
 import pytest
 import torch
@@ -11,17 +13,30 @@ from torch import nn
 from core.checkpoint.entries import Cast, StateDict, TensorEntry
 from core.errors import FixError
 from core.fixes import (
+    AdaptInput,
+    AddBatchStatistics,
     AddPrefix,
     CastDtype,
+    Dequantize,
     Drop,
     DropMismatched,
     Effect,
     Fix,
+    Fuse,
     Keep,
+    MergeLora,
     Recipe,
     Rename,
+    RenameTable,
+    ResamplePositions,
+    Reshape,
+    SelectClasses,
+    Split,
     Step,
     StripPrefix,
+    Transpose,
+    Untie,
+    WeightNorm,
     apply_recipe,
     describe,
     recipe_from_json,
@@ -50,6 +65,17 @@ def keys_after(fix: Fix, *keys: str) -> list[str]:
         (StripPrefix("module."), ["module.", "encoder.module.a"], ["module.", "encoder.module.a"]),
         (StripPrefix("module.", anywhere=True), ["encoder.module.a", "b"], ["encoder.a", "b"]),
         (StripPrefix("module.", anywhere=True), ["my_module.a"], ["my_module.a"]),
+        (StripPrefix("encoder_*."), ["encoder_q.a", "encoder_k.b"], ["a", "b"]),
+        (StripPrefix("encoder_*."), ["encoder_.a", "encoder.q.a"], ["a", "encoder.q.a"]),
+        (StripPrefix("fold*.net."), ["fold1.net.a", "fold.1.net.a"], ["a", "fold.1.net.a"]),
+        (StripPrefix("*."), ["a.b.c", "d"], ["b.c", "d"]),
+        (StripPrefix("a*a."), ["aba.x", "aabaa.y", "a.z"], ["x", "y", "a.z"]),
+        (StripPrefix("mod*"), ["model_a", "models.a"], ["model_a", ".a"]),
+        (StripPrefix("wrap_*.", anywhere=True), ["a.wrap_1.wrap_2.b"], ["a.b"]),
+        (StripPrefix("[x].*.", anywhere=True), ["a.[x].y.b", "a.x.y.b"], ["a.b", "a.x.y.b"]),
+        (RenameTable((("a.b", "c"), ("gone", "d"))), ["a.b", "a.b.c", "e"], ["c", "a.b.c", "e"]),
+        (RenameTable((("a", "b"), ("b", "a"))), ["a", "b"], ["b", "a"]),
+        (RenameTable(()), ["a"], ["a"]),
         (AddPrefix("model."), ["a", "b.c"], ["model.a", "model.b.c"]),
         (Keep("a.*"), ["a.b.c", "b.a.c"], ["a.b.c"]),
         (Drop("*.bias"), ["a.bias", "a.weight"], ["a.weight"]),
@@ -164,6 +190,16 @@ def test_two_keys_that_would_become_one_are_refused_by_name() -> None:
         keys_after(StripPrefix("module."), "module.a", "a")
 
 
+def test_a_table_that_gives_two_keys_one_name_is_refused_by_name() -> None:
+    with pytest.raises(FixError, match=r"`a` and `b` would both become `b`"):
+        keys_after(RenameTable((("a", "b"),)), "a", "b")
+
+
+def test_a_prefix_of_many_stars_ends_soon_on_a_key_made_against_it() -> None:
+    stars = StripPrefix("*a" * 400 + "*b.", anywhere=True)
+    assert keys_after(stars, "a" * 4_000 + ".c", "a" * 500 + "b.c") == ["a" * 4_000 + ".c", "c"]
+
+
 @pytest.mark.parametrize(
     ("fix", "problem"),
     [
@@ -175,6 +211,8 @@ def test_two_keys_that_would_become_one_are_refused_by_name() -> None:
         (StripPrefix(""), "is empty"),
         (AddPrefix("x" * 1001), "1,001 characters"),
         (Rename("a", "x" * 1001), "1,001 characters"),
+        (RenameTable((("a", ""),)), "Nothing would be left"),
+        (RenameTable((("a", "x" * 5_000),)), "5,000 characters"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_a_remedy(fix: Fix, problem: str) -> None:
@@ -185,22 +223,56 @@ def test_what_cannot_be_used_is_refused_with_a_remedy(fix: Fix, problem: str) ->
 
 TEXTS = some.text(max_size=20)
 SYNTAXES = some.sampled_from(["glob", "regex"])
-FIXES = some.one_of(
-    some.builds(StripPrefix, TEXTS, some.booleans()),
-    some.builds(AddPrefix, TEXTS),
-    some.builds(Keep, TEXTS, SYNTAXES),
-    some.builds(Drop, TEXTS, SYNTAXES),
-    some.builds(Rename, TEXTS, TEXTS),
-    some.just(DropMismatched()),
-    some.builds(CastDtype, TEXTS),
-)
+COUNTS = some.integers(0, 2**31)
+PARTS = some.lists(TEXTS, max_size=4).map(tuple)
+TABLES = some.dictionaries(TEXTS, TEXTS, max_size=4).map(lambda table: tuple(table.items()))
+FIXES = {
+    StripPrefix: some.builds(StripPrefix, TEXTS, some.booleans()),
+    AddPrefix: some.builds(AddPrefix, TEXTS),
+    Keep: some.builds(Keep, TEXTS, SYNTAXES),
+    Drop: some.builds(Drop, TEXTS, SYNTAXES),
+    Rename: some.builds(Rename, TEXTS, TEXTS),
+    RenameTable: some.builds(RenameTable, TABLES),
+    DropMismatched: some.just(DropMismatched()),
+    CastDtype: some.builds(CastDtype, TEXTS),
+    SelectClasses: some.builds(
+        SelectClasses, TEXTS, some.lists(some.integers(-1, 999), max_size=4).map(tuple)
+    ),
+    AdaptInput: some.builds(AdaptInput, TEXTS, COUNTS),
+    ResamplePositions: some.builds(
+        ResamplePositions, TEXTS, some.sampled_from(["timm", "torchvision"])
+    ),
+    Split: some.builds(Split, TEXTS, PARTS),
+    Fuse: some.builds(Fuse, PARTS, TEXTS),
+    Transpose: some.builds(Transpose, TEXTS, SYNTAXES),
+    Reshape: some.builds(Reshape, TEXTS),
+    WeightNorm: some.builds(WeightNorm, some.sampled_from(["folded", "parametrized", "hooked"])),
+    AddBatchStatistics: some.just(AddBatchStatistics()),
+    MergeLora: some.builds(MergeLora, some.floats(-1e6, 1e6)),
+    Dequantize: some.just(Dequantize()),
+    Untie: some.just(Untie()),
+}
 RECIPES = some.builds(
-    Recipe, some.lists(some.builds(Step, FIXES, some.booleans()), max_size=5).map(tuple)
+    Recipe,
+    some.lists(
+        some.builds(Step, some.one_of(list(FIXES.values())), some.booleans()), max_size=5
+    ).map(tuple),
 )
+
+
+def test_every_fix_there_is_goes_through_json_below() -> None:
+    assert set(FIXES) == set(get_args(Fix))
 
 
 @given(RECIPES)
 def test_a_recipe_survives_its_way_through_json(recipe: Recipe) -> None:
+    assert recipe_from_json(json.loads(json.dumps(recipe_to_json(recipe)))) == recipe
+
+
+@pytest.mark.parametrize("kind", FIXES, ids=lambda kind: kind.__name__)
+@given(data=some.data())
+def test_every_fix_survives_its_way_through_json(kind: type[Fix], data: some.DataObject) -> None:
+    recipe = Recipe((Step(data.draw(FIXES[kind])),))
     assert recipe_from_json(json.loads(json.dumps(recipe_to_json(recipe)))) == recipe
 
 
@@ -228,6 +300,25 @@ def test_a_recipe_in_json_is_short() -> None:
         [{"fix": "drop", "pattern": "a", "enabled": 1}],
         [{"fix": "strip_prefix", "prefix": "a", "extra": "b"}],
         [{"fix": "drop_mismatched"}] * 101,
+        [{"fix": "rename_table"}],
+        [{"fix": "rename_table", "table": [["a", "b"]]}],
+        [{"fix": "rename_table", "table": {"a": 1}}],
+        [{"fix": "select_classes", "pattern": "fc.*", "rows": "12"}],
+        [{"fix": "select_classes", "pattern": "fc.*", "rows": [0.5]}],
+        [{"fix": "select_classes", "pattern": "fc.*", "rows": [True]}],
+        [{"fix": "select_classes", "pattern": "fc.*", "rows": [10**400]}],
+        [{"fix": "select_classes", "pattern": "fc.*", "rows": {"0": 1}}],
+        [{"fix": "adapt_input", "in_chans": "3"}],
+        [{"fix": "resample_positions", "method": "nearest"}],
+        [{"fix": "resample_positions", "method": ["timm"]}],
+        [{"fix": "split", "fused": "qkv", "parts": ["q", 1]}],
+        [{"fix": "fuse", "parts": ["q"]}],
+        [{"fix": "weight_norm", "to": "gone"}],
+        [{"fix": "merge_lora", "alpha": "16"}],
+        [{"fix": "merge_lora", "alpha": math.nan}],
+        [{"fix": "merge_lora", "alpha": math.inf}],
+        [{"fix": "merge_lora", "alpha": 10**400}],
+        [{"fix": "dequantize", "enabled": None}],
     ],
 )
 def test_json_that_is_no_recipe_is_refused(value: object) -> None:
@@ -246,6 +337,7 @@ def test_a_fix_is_described_by_what_it_does() -> None:
             Drop("^fc", "regex"),
             Rename("a", "b"),
             Rename("a", ""),
+            RenameTable((("a", "b"), ("c", "d"))),
             DropMismatched(),
             CastDtype("float16"),
         )
@@ -257,6 +349,7 @@ def test_a_fix_is_described_by_what_it_does() -> None:
         "Drop keys with the regex `^fc`",
         "Rename `a` to `b`",
         "Cut out `a`",
+        "Rename 2 keys by a table",
         "Drop what has another shape",
         "Cast to float16",
     ]
