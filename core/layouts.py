@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from core.checkpoint.entries import (
     ITEMSIZES,
+    Derived,
     Nested,
     Pieces,
     Quantized,
@@ -18,7 +19,7 @@ STRIDED = "strided"
 
 
 def layout(entry: TensorEntry) -> str:
-    """The layout in a word or two: `strided`, `sparse_csr`, `nested`, `quantized`, `4 pieces`."""
+    """The layout in a word or two: `strided`, `sparse_csr`, `quantized`, `4 pieces`, `computed`."""
     match entry.form:
         case None:
             return STRIDED
@@ -30,6 +31,8 @@ def layout(entry: TensorEntry) -> str:
             return "nested"
         case Pieces(pieces):
             return f"{len(pieces):,} piece{'s' if len(pieces) != 1 else ''}"
+        case Derived():
+            return "computed"
 
 
 def stored_values(entry: TensorEntry) -> TensorEntry:
@@ -50,6 +53,8 @@ def stored_values(entry: TensorEntry) -> TensorEntry:
 def parts(entry: TensorEntry) -> tuple[TensorEntry, ...]:
     """The strided entries that make up a tensor, its values first; equal parts, equal tensor.
 
+    Those of a computed one are what it is computed from.
+
     Scales that are one number have no bytes, and are no part: see `scales`.
     """
     match entry.form:
@@ -62,6 +67,8 @@ def parts(entry: TensorEntry) -> tuple[TensorEntry, ...]:
             return stored_values(entry), sizes, strides, offsets
         case Pieces(pieces):
             return tuple(_with_transforms(piece.entry, entry) for piece in pieces)
+        case Derived(_, held):
+            return tuple(part for whole in held for part in parts(whole))
         case None:
             return (entry,)
 
@@ -85,6 +92,9 @@ def arrangement(entry: TensorEntry) -> tuple[object, ...]:
             return "nested", *(part.shape for part in parts(entry))
         case Pieces(pieces):
             return STRIDED, *((piece.offsets, piece.entry.shape) for piece in pieces)
+        case Derived(operation, held):
+            computed = operation, entry.transforms, *map(arrangement, held)
+            return STRIDED, computed, *(part.shape for part in parts(entry))
         case None:
             return (STRIDED,)
 
@@ -119,6 +129,6 @@ def numbers_note(entry: TensorEntry) -> str | None:
 
 def parts_bytes(entry: TensorEntry) -> int:
     """Bytes of the stored elements: what a file needs for this tensor when it stands alone."""
-    if isinstance(entry.form, Quantized | Nested):
+    if isinstance(entry.form, Quantized | Nested | Derived):
         return entry.nbytes
     return sum(part.numel * ITEMSIZES[part.stored_dtype] for part in parts(entry))

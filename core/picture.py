@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import torch
 
-from core.checkpoint.entries import Nested, Quantized, Sparse, TensorEntry
+from core.checkpoint.entries import Derived, Nested, Pieces, Quantized, Sparse, TensorEntry
 from core.checkpoint.tensors import read_tensor
 from core.elements import numbers
 from core.jobs import Progress
@@ -74,8 +74,11 @@ def _filters(entry: TensorEntry) -> Picture:
     if alone:
         channels, room = 1, max(1, READ_LIMIT // (height * width))
     shown = min(filters, MAX_FILTERS, room)
-    first = replace(entry, shape=(shown, channels, height, width))
-    values = read_tensor(first).to(torch.float32)
+    if isinstance(entry.form, Pieces | Derived):
+        values = read_tensor(entry)[:shown, :channels].to(torch.float32)
+    else:
+        first = replace(entry, shape=(shown, channels, height, width))
+        values = read_tensor(first).to(torch.float32)
     if channels != 3:
         values = values.mean(dim=1, keepdim=True)
     how = "as red, green and blue"

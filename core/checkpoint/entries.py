@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Protocol, TypeAlias
 
+from core.checkpoint.operations import Operation
 from core.checkpoint.quick import quick
 
 ITEMSIZES: Mapping[str, int] = {
@@ -171,7 +172,19 @@ class Pieces:
     pieces: tuple[Piece, ...]
 
 
-Form: TypeAlias = Quantized | Sparse | Nested | Pieces
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A dense tensor that no file holds: it is computed from others when it is read.
+
+    The entry has the result's shape and dtype, row-major strides and no record; the parts are
+    entries of any form, Derived ones too.
+    """
+
+    operation: Operation
+    parts: tuple[TensorEntry, ...]
+
+
+Form: TypeAlias = Quantized | Sparse | Nested | Pieces | Derived
 """What a tensor is beside one run of strided elements."""
 
 
@@ -213,7 +226,7 @@ class TensorEntry:
                 return ()
             case Quantized(_, scale, zero_point):
                 return tuple(part for part in (scale, zero_point) if isinstance(part, TensorEntry))
-            case Sparse(_, parts):
+            case Sparse(_, parts) | Derived(_, parts):
                 return parts
             case Nested(sizes, strides, offsets):
                 return sizes, strides, offsets
@@ -229,7 +242,7 @@ class TensorEntry:
     def nbytes(self) -> int:
         """Bytes that the tensor takes when it stands alone, whatever its storage holds."""
         match self.form:
-            case None | Pieces():
+            case None | Pieces() | Derived():
                 return self.numel * ITEMSIZES[self.dtype]
             case Sparse(_, parts):
                 return sum(part.nbytes for part in parts)

@@ -9,10 +9,12 @@ from math import prod
 
 import torch
 
+from core.checkpoint.derived import derived, filled_chunks, joined_parts
 from core.checkpoint.entries import (
     ITEMSIZES,
     PACKED,
     Cast,
+    Derived,
     Nested,
     Pieces,
     Quantized,
@@ -21,6 +23,7 @@ from core.checkpoint.entries import (
     Sparse,
     TensorEntry,
 )
+from core.checkpoint.operations import Filled, Joined
 from core.checkpoint.pieces import piece_chunks, read_pieces
 from core.errors import CheckpointError
 
@@ -51,10 +54,11 @@ def read_tensor(entry: TensorEntry) -> torch.Tensor:
     """The tensor on the CPU, of the entry's shape and dtype.
 
     It is contiguous; a sparse one has the file's layout, a nested one its rows, and a quantized one
-    is its integers (`torch.Tensor.int_repr`, but unpacked where they are smaller than a byte).
+    is its integers (`torch.Tensor.int_repr`, but unpacked where they are smaller than a byte). What
+    a fix derives from others is computed here.
 
     Raises SourceError where the bytes are gone, CheckpointError for a tensor without bytes, or
-    whose indices or rows are unsound.
+    whose indices, rows or parts are unsound.
     """
     if isinstance(entry.form, Sparse):
         return _transformed(_sparse(entry, entry.form), entry)
@@ -67,6 +71,8 @@ def read_tensor(entry: TensorEntry) -> torch.Tensor:
         tensor = torch.empty(entry.shape, dtype=stored)
         read_pieces(entry.form, tensor, read_tensor)
         return _transformed(tensor, entry)
+    if isinstance(entry.form, Derived):
+        return _transformed(derived(entry, entry.form, stored, read_tensor), entry)
     _record(entry)
     tensor = torch.empty(entry.shape, dtype=stored)
     if _is_packed(entry):
@@ -96,19 +102,16 @@ def read_tensor_into(entry: TensorEntry, tensor: torch.Tensor) -> None:
             "Load it into the quantized model, or save the checkpoint again after calling "
             ".dequantize() on it.",
         )
-    straight = (
-        tensor.is_contiguous()
-        and not entry.transforms
-        and tensor.dtype == torch_dtype(entry.dtype)
-        and tensor.device.type == "cpu"
-        and entry.form is None
-        and entry.is_contiguous
-    )
+    straight = tensor.is_contiguous() and not entry.transforms and tensor.device.type == "cpu"
+    same = straight and tensor.dtype == torch_dtype(entry.dtype)
     if entry.numel == 0:
         return
     with torch.no_grad():
-        if straight:
+        if same and entry.form is None and entry.is_contiguous:
             _fill(entry, entry.storage_offset, tensor)
+        elif straight and isinstance(entry.form, Derived) and entry.form.operation == Joined():
+            for part, place in joined_parts(entry.form, tensor):
+                read_tensor_into(part, place)
         else:
             tensor.copy_(read_tensor(entry))
 
@@ -116,6 +119,8 @@ def read_tensor_into(entry: TensorEntry, tensor: torch.Tensor) -> None:
 def chunks(entry: TensorEntry, max_bytes: int = 16 << 20) -> Iterator[torch.Tensor]:
     """The elements in logical (C) order as 1-D tensors of at most `max_bytes` stored bytes.
 
+    What a fix derives from others is computed once as a whole, unless its elements are those of
+    its parts, one after the other.
     A chunk is valid until the next is asked for. Raises as read_tensor does, and CheckpointError
     for a sparse or a nested tensor, whose elements have no such order.
     """
@@ -126,6 +131,8 @@ def chunks(entry: TensorEntry, max_bytes: int = 16 << 20) -> Iterator[torch.Tens
     most = max(1, max_bytes // ITEMSIZES[entry.stored_dtype])
     if isinstance(entry.form, Pieces):
         pieces = piece_chunks(entry, entry.form, stored, most, read_tensor)
+    elif isinstance(entry.form, Derived):
+        pieces = _derived_chunks(entry, entry.form, stored, max_bytes)
     else:
         _record(entry)
         if _is_packed(entry):
@@ -136,6 +143,22 @@ def chunks(entry: TensorEntry, max_bytes: int = 16 << 20) -> Iterator[torch.Tens
             pieces = (piece.view(stored) for piece in _blocks(entry, most))
     for piece in pieces:
         yield _transformed(piece, entry)
+
+
+def _derived_chunks(
+    entry: TensorEntry, form: Derived, dtype: torch.dtype, max_bytes: int
+) -> Iterator[torch.Tensor]:
+    most = max(1, max_bytes // dtype.itemsize)
+    match form.operation:
+        case Joined():
+            for part in form.parts:
+                yield from chunks(part, max_bytes)
+        case Filled(value):
+            yield from filled_chunks(entry, value, dtype, most)
+        case _:
+            flat = derived(entry, form, dtype, read_tensor).view(-1)
+            for start in range(0, entry.numel, most):
+                yield flat[start : start + most]
 
 
 def _transformed(tensor: torch.Tensor, entry: TensorEntry) -> torch.Tensor:

@@ -6,7 +6,15 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 
-from core.checkpoint.entries import Nested, Pieces, Quantized, Record, Sparse, TensorEntry
+from core.checkpoint.entries import (
+    Derived,
+    Nested,
+    Pieces,
+    Quantized,
+    Record,
+    Sparse,
+    TensorEntry,
+)
 from core.compare.numbers import ALLCLOSE, Numbers, Tolerance
 
 Pair = tuple[TensorEntry, TensorEntry]
@@ -89,6 +97,8 @@ def _form_key(entry: TensorEntry) -> Hashable:
             return "nested", contents_key(sizes), contents_key(strides), contents_key(offsets)
         case Pieces(pieces):
             return "pieces", tuple((each.offsets, contents_key(each.entry)) for each in pieces)
+        case Derived(operation, parts):
+            return "derived", operation, tuple(map(contents_key, parts))
         case None:
             return None
 

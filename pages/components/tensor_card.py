@@ -9,7 +9,15 @@ import streamlit as st
 import torch
 
 from core.checkpoint import TensorEntry
-from core.checkpoint.entries import NUMBERLESS, Nested, Pieces, Quantized, Record, Sparse
+from core.checkpoint.entries import (
+    NUMBERLESS,
+    Derived,
+    Nested,
+    Pieces,
+    Quantized,
+    Record,
+    Sparse,
+)
 from core.errors import LoupeError
 from core.jobs import Cancelled, Job, Progress
 from core.layouts import STRIDED, layout, numbers_note, parts_bytes
@@ -284,6 +292,9 @@ def _form(entry: TensorEntry) -> dict[str, str]:
             files = len({id(record.source) for record in entry.records})
             where = f"{count(files)} files" if files > 1 else "1 file"
             return {"pieces": f"{count(len(pieces))} in {where}"}
+        case Derived(_, parts):
+            names = ", ".join(part.origin or part.key for part in parts[:MANY])
+            return {"computed from": names or "nothing: one number everywhere"}
         case None:
             return {}
 

@@ -1,0 +1,89 @@
+"""Entries that a fix makes: computed from others, or another view of the same bytes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+from core.checkpoint.entries import (
+    ITEMSIZES,
+    NUMBERLESS,
+    Derived,
+    Nested,
+    Quantized,
+    Sparse,
+    TensorEntry,
+)
+from core.checkpoint.operations import Operation
+from core.checkpoint.tensor_rebuilds import row_major
+from core.errors import FixError
+
+MAX_BYTES = 8 << 30
+"""Bytes of a tensor that a fix makes larger than what it is made of."""
+
+
+def computed(
+    like: TensorEntry,
+    operation: Operation,
+    parts: tuple[TensorEntry, ...],
+    shape: tuple[int, ...],
+    dtype: str | None = None,
+) -> TensorEntry:
+    """An entry that is computed when it is read, under the key and origin of `like`.
+
+    Raises FixError where it would be larger than its parts, and than MAX_BYTES.
+    """
+    dtype = dtype or like.dtype
+    nbytes = prod(shape) * ITEMSIZES[dtype]
+    if nbytes > max(MAX_BYTES, sum(part.nbytes for part in parts)):
+        raise FixError(
+            f"`{like.key}` would take {nbytes / 1e9:,.0f} GB.",
+            f"{MAX_BYTES / 1e9:.0f} GB is the most that a tensor may grow to: ask for less.",
+        )
+    return replace(
+        like,
+        dtype=dtype,
+        shape=shape,
+        stride=row_major(shape),
+        storage_offset=0,
+        record=None,
+        transforms=(),
+        form=Derived(operation, parts),
+    )
+
+
+def named(entry: TensorEntry, key: str) -> TensorEntry:
+    """The entry under another key; its origin stays the key that the file gives."""
+    return entry if entry.key == key else replace(entry, key=key, origin=entry.origin or entry.key)
+
+
+def is_strided(entry: TensorEntry) -> bool:
+    """Whether the elements are the entry's own, at its strides: another view costs nothing."""
+    return entry.form is None and not entry.dtype.startswith(("qint", "quint"))
+
+
+def is_dense(entry: TensorEntry) -> bool:
+    """Whether each element has its place and is a number by itself."""
+    return not isinstance(entry.form, Quantized | Sparse | Nested) and not entry.dtype.startswith(
+        ("qint", "quint")
+    )
+
+
+def is_floating(entry: TensorEntry) -> bool:
+    """Whether it is dense and of floating-point numbers that torch can reckon with."""
+    floats = entry.dtype.startswith(("float", "bfloat")) and entry.dtype not in NUMBERLESS
+    return floats and is_dense(entry)
+
+
+def checked_dense(entry: TensorEntry) -> TensorEntry:
+    """The entry itself. Raises FixError where it is quantized, sparse or nested."""
+    match entry.form:
+        case Sparse(layout=layout):
+            what, remedy = f"sparse ({layout})", "Save the file again after .to_dense() on it."
+        case Nested():
+            what, remedy = "nested", "Save its rows as tensors of their own."
+        case _ if is_dense(entry):
+            return entry
+        case _:
+            what, remedy = "quantized", "Put the step Dequantize before this one."
+    raise FixError(f"`{entry.key}` is {what}: this fix is for dense tensors.", remedy)
