@@ -1,0 +1,284 @@
+"""The signatures of many architectures, and how each changes with its options.
+
+Models have most of their keys and shapes in common, so an index holds tables of keys and of shapes,
+and of each signature only numbers into them. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from core.architectures import Architecture
+from core.signature import Signature, TensorSpec
+
+__all__ = [
+    "Index",
+    "IndexedModel",
+    "PackedDifference",
+    "PackedSignature",
+    "Variation",
+    "make_index",
+    "variation",
+]
+
+Integers = npt.NDArray[np.int32]
+
+Kind = tuple[str, Literal["parameter", "buffer"]]
+"""A tensor's dtype, and whether it is trained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variation:
+    """What a model's signature becomes where one option has another value, by a second build.
+
+    `default` is the option's value in the model's own signature, `value` that of the second build;
+    what is true or false is 1 or 0. `shapes` are the shapes then of the keys that both have, where
+    they are others; `gone` the keys that only the model's own signature has; `added` those that
+    only the second has.
+    """
+
+    option: str
+    default: int
+    value: int
+    shapes: Mapping[str, tuple[int, ...]]
+    gone: tuple[str, ...]
+    added: Mapping[str, TensorSpec]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedModel:
+    """An architecture without options, its signature, and what its options change."""
+
+    architecture: Architecture
+    signature: Signature
+    variations: tuple[Variation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PackedSignature:
+    """A signature as numbers, in its own order: entry i has the key `keys[key_ids[i]]`, the shape
+    `shapes[shape_ids[i]]`, and the dtype and kind `kinds[kind_ids[i]]` of its index. int32."""
+
+    key_ids: Integers
+    shape_ids: Integers
+    kind_ids: Integers
+
+
+@dataclass(frozen=True, slots=True)
+class PackedDifference:
+    """What a variation changes, as numbers into the tables of its index; `changed` are keys with
+    the `shape_ids` that they have then."""
+
+    changed: Integers
+    shape_ids: Integers
+    gone: Integers
+    added: PackedSignature
+
+
+@dataclass(frozen=True, slots=True)
+class PackedVariation:
+    """An option, its value in a model's own signature and in the second build, and which of the
+    index's differences it makes."""
+
+    option: str
+    default: int
+    value: int
+    difference: int
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """Architectures with their signatures; those that are equal are held once.
+
+    `versions` are of the libraries that the models are from. Model i is `architectures[i]` and has
+    the signature `signatures[signature_ids[i]]`; `keys`, `shapes` and `kinds` are the tables of all
+    signatures' numbers. `models` decodes on the fly. `failures` are architectures' keys that could
+    not be built, each with the sentence that says why.
+    """
+
+    versions: Mapping[str, str]
+    architectures: tuple[Architecture, ...]
+    signature_ids: Integers
+    keys: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    kinds: tuple[Kind, ...]
+    signatures: tuple[PackedSignature, ...]
+    differences: tuple[PackedDifference, ...]
+    variations: tuple[tuple[PackedVariation, ...], ...]
+    failures: tuple[tuple[str, str], ...] = ()
+
+    def __len__(self) -> int:
+        """How many architectures there are."""
+        return len(self.architectures)
+
+    @property
+    def models(self) -> Sequence[IndexedModel]:
+        """Every model in the order of `architectures`, decoded when it is asked for."""
+        return _Models(self)
+
+    def signature(self, number: int) -> Signature:
+        """The signature `signatures[number]` by its keys."""
+        return _unpack(self, self.signatures[number])
+
+
+class _Models(Sequence[IndexedModel]):
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    @overload
+    def __getitem__(self, number: int) -> IndexedModel: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[IndexedModel]: ...
+    def __getitem__(self, number: int | slice) -> IndexedModel | Sequence[IndexedModel]:
+        if isinstance(number, slice):
+            return [self[each] for each in range(*number.indices(len(self)))]
+        index = self._index
+        return IndexedModel(
+            index.architectures[number],
+            index.signature(int(index.signature_ids[number])),
+            tuple(_variation(index, packed) for packed in index.variations[number]),
+        )
+
+
+def _unpack(index: Index, packed: PackedSignature) -> Signature:
+    keys, shapes, kinds = index.keys, index.shapes, index.kinds
+    return {
+        keys[key]: TensorSpec(shapes[shape], *kinds[kind])
+        for key, shape, kind in zip(
+            packed.key_ids.tolist(),
+            packed.shape_ids.tolist(),
+            packed.kind_ids.tolist(),
+            strict=True,
+        )
+    }
+
+
+def _variation(index: Index, packed: PackedVariation) -> Variation:
+    difference = index.differences[packed.difference]
+    changed = zip(difference.changed.tolist(), difference.shape_ids.tolist(), strict=True)
+    return Variation(
+        packed.option,
+        packed.default,
+        packed.value,
+        {index.keys[key]: index.shapes[shape] for key, shape in changed},
+        tuple(index.keys[key] for key in difference.gone.tolist()),
+        _unpack(index, difference.added),
+    )
+
+
+def variation(
+    option: str, default: int, value: int, base: Signature, other: Signature
+) -> Variation:
+    """How `other`, the signature with `option` at `value`, differs from `base`.
+
+    A key that has another dtype or kind then is both gone and added.
+    """
+    same = {
+        key
+        for key, spec in base.items()
+        if key in other and (other[key].dtype, other[key].kind) == (spec.dtype, spec.kind)
+    }
+    return Variation(
+        option,
+        default,
+        value,
+        {key: other[key].shape for key in base if key in same and other[key] != base[key]},
+        tuple(key for key in base if key not in same),
+        {key: spec for key, spec in other.items() if key not in same},
+    )
+
+
+def make_index(
+    versions: Mapping[str, str],
+    models: Iterable[IndexedModel],
+    failures: Iterable[tuple[str, str]] = (),
+) -> Index:
+    """An index of these models, in their order."""
+    tables = _Tables()
+    architectures, signature_ids, variations = [], [], []
+    for model in models:
+        architectures.append(model.architecture)
+        signature_ids.append(tables.signatures.number(tables.numbers(model.signature)))
+        variations.append(tuple(tables.variation(each) for each in model.variations))
+    return Index(
+        dict(versions),
+        tuple(architectures),
+        integers(signature_ids),
+        tuple(tables.keys),
+        tuple(tables.shapes),
+        tuple(tables.kinds),
+        tuple(_packed(numbers) for numbers in tables.signatures),
+        tuple(
+            PackedDifference(integers(changed), integers(shapes), integers(gone), _packed(added))
+            for changed, shapes, gone, added in tables.differences
+        ),
+        tuple(variations),
+        tuple(failures),
+    )
+
+
+def integers(numbers: Sequence[int]) -> Integers:
+    """The numbers as an array of int32."""
+    return np.array(numbers, dtype=np.int32)
+
+
+def _packed(numbers: _Numbers) -> PackedSignature:
+    return PackedSignature(*(integers(each) for each in numbers))
+
+
+_Numbers = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+_Value = TypeVar("_Value")
+
+
+class _Table(Generic[_Value]):
+    """Values with their numbers, in the order in which they first came."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[_Value, int] = {}
+
+    def __iter__(self) -> Iterator[_Value]:
+        return iter(self._numbers)
+
+    def number(self, value: _Value) -> int:
+        return self._numbers.setdefault(value, len(self._numbers))
+
+
+class _Tables:
+    """The tables of an index while it is made."""
+
+    def __init__(self) -> None:
+        self.keys: _Table[str] = _Table()
+        self.shapes: _Table[tuple[int, ...]] = _Table()
+        self.kinds: _Table[Kind] = _Table()
+        self.signatures: _Table[_Numbers] = _Table()
+        self.differences: _Table[
+            tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], _Numbers]
+        ] = _Table()
+
+    def numbers(self, signature: Signature) -> _Numbers:
+        return (
+            self._keys(signature),
+            tuple(self.shapes.number(tuple(spec.shape)) for spec in signature.values()),
+            tuple(self.kinds.number((spec.dtype, spec.kind)) for spec in signature.values()),
+        )
+
+    def variation(self, found: Variation) -> PackedVariation:
+        difference = (
+            self._keys(found.shapes),
+            tuple(self.shapes.number(tuple(shape)) for shape in found.shapes.values()),
+            self._keys(found.gone),
+            self.numbers(found.added),
+        )
+        number = self.differences.number(difference)
+        return PackedVariation(found.option, found.default, found.value, number)
+
+    def _keys(self, keys: Iterable[str]) -> tuple[int, ...]:
+        return tuple(map(self.keys.number, keys))
