@@ -14,11 +14,12 @@ from core.fixes import (
     Keep,
     Recipe,
     Rename,
+    RenameTable,
     Step,
     StripPrefix,
     apply_recipe,
 )
-from core.trial import try_recipe
+from core.trial import MAX_CHANGES, Change, try_recipe
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,50 @@ def test_each_step_tells_what_it_does_with_an_example(wrapped: StateDict):
     assert (dropped.changed, dropped.dropped) == (0, 2)
     assert dropped.example == ("fc.weight", "")
     assert cast.example == ("conv1.weight: float32", "conv1.weight: float16")
+
+
+def test_every_change_of_a_step_is_told_before_and_after(wrapped: StateDict):
+    recipe = Recipe(
+        (
+            Step(StripPrefix("module.")),
+            Step(Keep("fc.*")),
+            Step(CastDtype("float16")),
+            Step(Drop("x")),
+        )
+    )
+    stripped, kept, cast, nothing = try_recipe(recipe, wrapped).outcomes
+    assert stripped.total == len(stripped.changes) == 122
+    assert stripped.changes == tuple(
+        Change("renamed", (f"module.{key}",), (key,)) for key in resnet18().state_dict()
+    )
+    assert kept.total == 120
+    assert kept.changes[0] == Change("dropped", ("conv1.weight",), ())
+    assert cast.changes == (
+        Change(
+            "changed", ("fc.weight",), ("fc.weight",), "1000 × 512 float32", "1000 × 512 float16"
+        ),
+        Change("changed", ("fc.bias",), ("fc.bias",), "1000 float32", "1000 float16"),
+    )
+    assert (nothing.total, nothing.changes) == (0, ())
+
+
+def test_keys_that_change_places_are_told_apart(wrapped: StateDict):
+    table = RenameTable(
+        (("module.fc.weight", "module.fc.bias"), ("module.fc.bias", "module.fc.weight"))
+    )
+    (outcome,) = try_recipe(Recipe((Step(table),)), wrapped).outcomes
+    assert outcome.changes == (
+        Change("renamed", ("module.fc.weight",), ("module.fc.bias",)),
+        Change("renamed", ("module.fc.bias",), ("module.fc.weight",)),
+    )
+
+
+def test_more_changes_than_are_kept_are_still_counted(tmp_path: Path):
+    path = tmp_path / "many.pth"
+    torch.save({f"module.{i}": torch.zeros(1) for i in range(MAX_CHANGES + 7)}, path)
+    recipe = Recipe((Step(StripPrefix("module.")),))
+    (outcome,) = try_recipe(recipe, open_checkpoint(path).state_dict()).outcomes
+    assert (len(outcome.changes), outcome.total) == (MAX_CHANGES, MAX_CHANGES + 7)
 
 
 def test_a_trial_makes_what_the_recipe_makes(wrapped: StateDict):
