@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from core.checkpoint.discover import ROLES
 from core.errors import FixError
 from core.fixes import (
+    AdaptInput,
+    AddBatchStatistics,
     AddPrefix,
     CastDtype,
+    Dequantize,
     Drop,
     DropMismatched,
     Fix,
+    Fuse,
     Keep,
+    MergeLora,
     Recipe,
     Rename,
+    RenameTable,
+    ResamplePositions,
+    Reshape,
+    SelectClasses,
+    Split,
     StripPrefix,
+    Transpose,
+    Untie,
+    WeightNorm,
     describe,
 )
+from core.fixes.renaming import prefix_regex
 
 if TYPE_CHECKING:
     from core.architectures import Architecture
@@ -28,6 +42,23 @@ WITH_TENSORS = "{key: value for key, value in {found}.items() if isinstance(valu
 
 DICTS = tuple(name for name, role in ROLES.items() if role == "model" or "state_dict" in name)
 """Names under which training scripts keep a plain dict of tensors."""
+
+TENSOR_FIXES = (
+    AdaptInput,
+    AddBatchStatistics,
+    Dequantize,
+    Fuse,
+    MergeLora,
+    ResamplePositions,
+    Reshape,
+    SelectClasses,
+    Split,
+    Untie,
+    WeightNorm,
+)
+"""Fixes whose code calls functions of core/tensor_code.py."""
+
+SHAPES = "shapes = {key: value.shape for key, value in model.state_dict().items()}"
 
 FIND = '''
 def find(value, path):
@@ -54,8 +85,8 @@ def tensors_in(value):
 
 STRIP_ANYWHERE = r'''
 def strip_anywhere(key, prefix):
-    """The key without the prefix, wherever a part of the path begins with it."""
-    part = re.compile(rf"(?:^|(?<=\.)){re.escape(prefix)}(?=.)", re.DOTALL)
+    """The key without the prefix, a regex, wherever a part of the path begins with it."""
+    part = re.compile(rf"(?:^|(?<=\.)){prefix}(?=.)", re.DOTALL)
     while (shorter := part.sub("", key)) != key:
         key = shorter
     return key
@@ -82,7 +113,7 @@ def recipe_code(
     fixes = [] if whole_model else [step.fix for step in recipe.steps if step.enabled]
     given = [step.fix for step in recipe.steps if step.enabled]
     drops_mismatched = any(isinstance(fix, DropMismatched) for fix in given)
-    if drops_mismatched and architecture is None:
+    if architecture is None and any(map(_needs_shapes, given)):
         raise FixError(
             "Which shapes are wanted is not known without an architecture.",
             "Choose an architecture, or switch this step off.",
@@ -101,8 +132,24 @@ def recipe_code(
     helpers = [helper] if helper else []
     if any(isinstance(fix, StripPrefix) and fix.anywhere for fix in fixes):
         helpers.append(STRIP_ANYWHERE)
+    helpers += _functions([fix for fix in fixes if isinstance(fix, TENSOR_FIXES)])
     imports = _imports("\n".join([*helpers, *body]), architecture)
     return "\n".join([*imports, *(f"\n{text}" for text in helpers), "", *body]) + "\n"
+
+
+def _needs_shapes(fix: Fix) -> bool:
+    """Whether the fix goes by the shapes that an architecture wants."""
+    wanted = (AddBatchStatistics, DropMismatched, ResamplePositions, Reshape)
+    return isinstance(fix, wanted) or (isinstance(fix, AdaptInput) and not fix.in_chans)
+
+
+def _functions(fixes: Sequence[Fix]) -> list[str]:
+    """The source of the functions that these fixes call."""
+    if not fixes:
+        return []
+    from core.tensor_code import functions_of  # it imports torch, which takes a second
+
+    return functions_of(fixes)
 
 
 def _imports(code: str, architecture: Architecture | None) -> list[str]:
@@ -150,25 +197,44 @@ def _step(fix: Fix) -> Iterable[str]:
     yield f"# {_comment(describe(fix))}"
     match fix:
         case StripPrefix(prefix, anywhere=True):
-            yield _renamed(f"strip_anywhere(key, {_literal(prefix)})")
+            yield _renamed(f"strip_anywhere(key, {_literal(prefix_regex(prefix))})")
+        case StripPrefix(prefix) if "*" in prefix:
+            start = _literal(rf"^{prefix_regex(prefix)}(?=.)")
+            yield _renamed(f're.sub({start}, "", key, flags=re.DOTALL)')
         case StripPrefix(prefix):
             yield _renamed(f"key.removeprefix({_literal(prefix)}) or key")
         case AddPrefix(prefix):
             yield _renamed(f"{_literal(prefix)} + key")
         case Rename(pattern, replacement):
             yield _renamed(f"re.sub({_literal(pattern)}, {_literal(replacement)}, key)")
+        case RenameTable(table):
+            yield "names = {"
+            yield from (f"    {_literal(old)}: {_literal(new)}," for old, new in table)
+            yield "}"
+            yield _renamed("names.get(key, key)")
         case Keep(pattern, syntax):
             yield _chosen(_matches(pattern, syntax))
         case Drop(pattern, syntax):
             yield _chosen(f"not {_matches(pattern, syntax)}")
         case DropMismatched():
-            yield "shapes = {key: value.shape for key, value in model.state_dict().items()}"
+            yield SHAPES
             yield _chosen("shapes.get(key, value.shape) == value.shape")
         case CastDtype(dtype):
             yield "state_dict = {"
             yield f"    key: value.to(torch.{dtype}) if value.is_floating_point() else value"
             yield "    for key, value in state_dict.items()"
             yield "}"
+        case Transpose(pattern, syntax):
+            yield "state_dict = {"
+            yield f"    key: value.T if value.dim() == 2 and {_matches(pattern, syntax)} else value"
+            yield "    for key, value in state_dict.items()"
+            yield "}"
+        case _:
+            from core.tensor_code import call_of
+
+            if _needs_shapes(fix):
+                yield SHAPES
+            yield f"state_dict = {call_of(fix)}"
 
 
 def _renamed(expression: str) -> str:

@@ -6,20 +6,30 @@ from core.checkpoint.entries import StateDict
 from core.errors import FixError
 from core.fixes.casting import cast
 from core.fixes.filtering import kept, matching, of_shapes
+from core.fixes.fused import fuse, split
+from core.fixes.quantized import dequantize
 from core.fixes.renaming import new_keys, renamed
+from core.fixes.ties import untie
+from core.fixes.views import reshape, transpose
 from core.fixes.words import (
     AddPrefix,
     Applied,
     CastDtype,
+    Dequantize,
     Drop,
     DropMismatched,
     Effect,
     Fix,
+    Fuse,
     Keep,
     Recipe,
     Rename,
     RenameTable,
+    Reshape,
+    Split,
     StripPrefix,
+    Transpose,
+    Untie,
 )
 from core.patterns import Patience
 from core.signature import Signature
@@ -62,5 +72,17 @@ def _apply(
             return of_shapes(state_dict, signature)
         case CastDtype(dtype):
             return cast(state_dict, dtype)
+        case Transpose():
+            return transpose(fix, state_dict, patience)
+        case Reshape():
+            return reshape(fix, state_dict, signature, patience)
+        case Split():
+            return split(fix, state_dict)
+        case Fuse():
+            return fuse(fix, state_dict)
+        case Dequantize():
+            return dequantize(state_dict)
+        case Untie():
+            return untie(state_dict)
         case _:
             raise FixError("This fix cannot be applied yet.", "Switch it off.")

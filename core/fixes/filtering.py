@@ -9,7 +9,7 @@ from core.checkpoint.entries import StateDict
 from core.errors import FixError
 from core.fixes.rebuilt import rebuilt
 from core.fixes.wording import checked_text, effect_sentence, unusable
-from core.fixes.words import Drop, Effect, Keep
+from core.fixes.words import Drop, Effect, Keep, Transpose
 from core.patterns import Patience, PatternError, found_in
 from core.signature import Signature
 
@@ -18,7 +18,7 @@ def kept(state_dict: StateDict, keys: Container[str]) -> tuple[StateDict, Effect
     """The state_dict with these keys alone."""
     entries = [entry for key, entry in state_dict.items() if key in keys]
     dropped = len(state_dict) - len(entries)
-    names = {entry.key: entry.key for entry in entries}
+    names = ((entry.key, entry.key) for entry in entries)
     return rebuilt(state_dict, entries, names), Effect(
         0, dropped, effect_sentence(dropped, "dropped")
     )
@@ -26,19 +26,26 @@ def kept(state_dict: StateDict, keys: Container[str]) -> tuple[StateDict, Effect
 
 def of_shapes(state_dict: StateDict, signature: Signature | None) -> tuple[StateDict, Effect]:
     """What has the signature's shape, or is unknown to it. Raises FixError without a signature."""
-    if signature is None:
-        raise FixError(
-            "Which shapes are wanted is not known without an architecture.",
-            "Choose an architecture, or switch this step off.",
-        )
-    wanted = {key: spec.shape for key, spec in signature.items()}
+    wanted = {key: spec.shape for key, spec in wanted_by(signature).items()}
     fitting = {
         key for key, entry in state_dict.items() if wanted.get(key, entry.shape) == entry.shape
     }
     return kept(state_dict, fitting)
 
 
-def matching(fix: Keep | Drop, state_dict: StateDict, patience: Patience) -> frozenset[str]:
+def wanted_by(signature: Signature | None) -> Signature:
+    """The signature itself. Raises FixError where there is none."""
+    if signature is None:
+        raise FixError(
+            "Which shapes are wanted is not known without an architecture.",
+            "Choose an architecture, or switch this step off.",
+        )
+    return signature
+
+
+def matching(
+    fix: Keep | Drop | Transpose, state_dict: StateDict, patience: Patience
+) -> frozenset[str]:
     """The keys that the fix's pattern finds. Raises FixError where it cannot be used."""
     pattern = checked_text(fix.pattern, "pattern")
     regular = pattern if fix.syntax == "regex" else rf"\A{translate(pattern)}"
@@ -46,3 +53,10 @@ def matching(fix: Keep | Drop, state_dict: StateDict, patience: Patience) -> fro
         return found_in(regular, list(state_dict), patience)
     except PatternError as error:
         raise unusable(pattern, error) from error
+
+
+def globbed(pattern: str, state_dict: StateDict, patience: Patience) -> frozenset[str]:
+    """The keys that a glob finds. Raises FixError where it cannot be used."""
+    if pattern == "*":
+        return frozenset(state_dict)
+    return matching(Keep(pattern), state_dict, patience)

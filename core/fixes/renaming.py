@@ -75,7 +75,7 @@ def renamed(state_dict: StateDict, new_names: Sequence[str]) -> tuple[StateDict,
         for key, entry in state_dict.items()
     ]
     effect = Effect(changed, 0, effect_sentence(changed, "renamed"))
-    return rebuilt(state_dict, entries, names), effect
+    return rebuilt(state_dict, entries, names.items()), effect
 
 
 def _with_key(entry: TensorEntry, key: str) -> TensorEntry:

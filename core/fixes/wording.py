@@ -11,8 +11,18 @@ def effect_sentence(number: int, done: str, noun: str = "key") -> str:
     """How many things were done, such as `3 keys dropped.`"""
     if not number:
         return f"No {noun} {done}."
-    count = f"{number:,}".replace(",", "\u2009")
-    return f"{count} {noun}{'' if number == 1 else 's'} {done}."
+    return f"{counted(number, noun)} {done}."
+
+
+def left_alone(number: int, why: str) -> str:
+    """A sentence more, on what a step did not touch; empty where there is nothing."""
+    return f" {counted(number, 'tensor')} stayed as they are: {why}." if number else ""
+
+
+def counted(number: int, noun: str) -> str:
+    """The number with its noun, such as `3 keys`."""
+    plural = {"matrix": "matrices"}.get(noun, f"{noun}s")
+    return f"{number:,} {noun if number == 1 else plural}".replace(",", "\u2009")
 
 
 def checked_text(text: str, name: str, required: bool = True) -> str:

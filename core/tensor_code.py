@@ -1,0 +1,115 @@
+"""The fixes of tensors as plain PyTorch: functions on a dict of tensors.
+
+A recipe's script carries the source of those that it calls, as it stands here and in
+core/checkpoint/derived.py, so they use torch and the standard library, and nothing of Loupe. They
+change the dict that they are given as core/fixes changes a StateDict, and what that refuses, they
+may leave as it is.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from core.fixes import Dequantize, Fix, Fuse, Reshape, Split, Untie
+
+Functions = tuple[Callable[..., Any], ...]
+
+
+def functions_of(fixes: Sequence[Fix]) -> list[str]:
+    """The source of the functions that the calls of these fixes need, each once."""
+    needed = dict.fromkeys(each for fix in fixes for each in _code(fix)[0])
+    return [inspect.getsource(each) for each in needed]
+
+
+def call_of(fix: Fix) -> str:
+    """The expression that gives the state_dict after the fix."""
+    return _code(fix)[1]
+
+
+def _code(fix: Fix) -> tuple[Functions, str]:
+    match fix:
+        case Reshape(pattern):
+            return (reshape,), f"reshape(state_dict, shapes, {pattern!a})"
+        case Split(fused, parts):
+            return (split,), f"split(state_dict, {fused!a}, {parts!a})"
+        case Fuse(parts, fused):
+            return (fuse,), f"fuse(state_dict, {parts!a}, {fused!a})"
+        case Dequantize():
+            return (dequantize,), "dequantize(state_dict)"
+        case Untie():
+            return (untie,), "untie(state_dict)"
+    raise AssertionError("a fix of keys has code of its own")
+
+
+def reshape(
+    state_dict: dict[str, torch.Tensor], shapes: dict[str, torch.Size], pattern: str
+) -> dict[str, torch.Tensor]:
+    """The wanted shapes for the tensors that differ from them in dimensions of 1."""
+    made = dict(state_dict)
+    for key, value in state_dict.items():
+        shape = shapes.get(key, value.shape)
+        same = [each for each in shape if each != 1] == [each for each in value.shape if each != 1]
+        if same and fnmatch.fnmatchcase(key, pattern):
+            made[key] = value.reshape(shape)
+    return made
+
+
+def split(
+    state_dict: dict[str, torch.Tensor], fused: str, parts: tuple[str, ...]
+) -> dict[str, torch.Tensor]:
+    """Equal parts along the first dimension in the place of the tensors with `fused` in the key."""
+    made = {}
+    for key, value in state_dict.items():
+        at = f".{key}.".rfind(f".{fused}.")
+        if at < 0:
+            made[key] = value
+            continue
+        pieces = value.chunk(len(parts)) if value.dim() else [value] * len(parts)
+        for part, piece in zip(parts, pieces, strict=True):
+            made[key[:at] + part + key[at + len(fused) :]] = piece
+    return made
+
+
+def fuse(
+    state_dict: dict[str, torch.Tensor], parts: tuple[str, ...], fused: str
+) -> dict[str, torch.Tensor]:
+    """Tensors joined along the first dimension, where all parts are there."""
+    wholes = {}
+    for key in state_dict:
+        for part in parts:
+            at = f".{key}.".rfind(f".{part}.")
+            keys = [key[:at] + each + key[at + len(part) :] for each in parts]
+            if at >= 0 and all(each in state_dict for each in keys):
+                wholes[key] = key[:at] + fused + key[at + len(part) :], keys
+    made = {}
+    for key, value in state_dict.items():
+        whole, keys = wholes.get(key, (key, []))
+        values = [state_dict[each] for each in keys]
+        if whole not in made:
+            made[whole] = torch.cat(values) if values and value.dim() else value
+    return made
+
+
+def dequantize(state_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Quantized tensors as float32."""
+    return {
+        key: value.dequantize() if value.is_quantized else value
+        for key, value in state_dict.items()
+    }
+
+
+def untie(state_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Copies in the place of all but the first of the keys that show the same elements."""
+    seen, made = set(), {}
+    for key, value in state_dict.items():
+        place = None
+        if value.layout == torch.strided and not value.is_quantized and value.numel():
+            place = value.data_ptr(), value.shape, value.stride(), value.dtype
+        made[key] = value.clone() if place in seen else value
+        seen |= {place} - {None}
+    return made

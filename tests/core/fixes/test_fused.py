@@ -1,0 +1,130 @@
+"""qkv into q, k and v and back: rows cut and joined, keys, versions and origins in step."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from core.errors import FixError
+from core.fixes import CastDtype, Fuse, Split
+from tests.core.fixes.files import applied, assert_tensors, saved
+
+QKV = Split("qkv", ("q", "k", "v"))
+BACK = Fuse(("q", "k", "v"), "qkv")
+
+TENSORS = {
+    "norm.weight": torch.randn(4),
+    "blocks.0.attn.qkv.weight": torch.randn(12, 4),
+    "blocks.0.attn.qkv.bias": torch.randn(12).half(),
+    "blocks.0.attn.qkv.bn.num_batches_tracked": torch.tensor(5),
+    "blocks.1.attn.qkv.weight": torch.randn(4, 12).t(),
+    "qkv_norm.weight": torch.randn(4),
+}
+
+
+def cut(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    made = {}
+    for key, value in tensors.items():
+        if ".qkv." not in key:
+            made[key] = value
+            continue
+        for index, name in enumerate("qkv"):
+            rows = value[4 * index : 4 * index + 4] if value.dim() else value
+            made[key.replace("qkv", name)] = rows
+    return made
+
+
+def test_a_fused_tensor_is_cut_into_views_of_the_same_bytes(tmp_path: Path) -> None:
+    after = applied(saved(tmp_path, TENSORS), QKV)
+    assert_tensors(after.state_dict, cut(TENSORS))
+    assert all(entry.form is None for entry in after.state_dict.values())
+    assert after.effects[0].sentence == "4 tensors split into 12 tensors."
+    assert after.state_dict["blocks.0.attn.k.bias"].origin == "blocks.0.attn.qkv.bias"
+
+
+def test_parts_are_joined_in_their_order_whatever_order_they_come_in(tmp_path: Path) -> None:
+    parts = cut(TENSORS)
+    after = applied(saved(tmp_path, dict(sorted(parts.items()))), BACK)
+    assert {key: TENSORS[key].shape for key in sorted(TENSORS)} == {
+        key: entry.shape for key, entry in sorted(after.state_dict.items())
+    }
+    assert_tensors(after.state_dict, {key: TENSORS[key] for key in after.state_dict})
+    assert after.state_dict["blocks.0.attn.qkv.weight"].origin == "blocks.0.attn.q.weight"
+
+
+@pytest.mark.parametrize("between", [(), (CastDtype("float16"),)])
+def test_a_split_and_a_fuse_undo_one_another(
+    between: tuple[CastDtype, ...], tmp_path: Path
+) -> None:
+    wanted = {
+        key: value.half() if between and value.is_floating_point() else value
+        for key, value in TENSORS.items()
+    }
+    given = saved(tmp_path, TENSORS)
+    assert_tensors(applied(given, QKV, *between, BACK).state_dict, wanted)
+    again = applied(given, QKV, BACK, *between, QKV).state_dict
+    assert_tensors(again, cut(wanted))
+
+
+def test_split_twice_does_nothing_the_second_time(tmp_path: Path) -> None:
+    after = applied(saved(tmp_path, TENSORS), QKV, QKV)
+    assert after.effects[1].sentence == "No key split."
+    assert_tensors(after.state_dict, cut(TENSORS))
+
+
+def test_parts_of_the_path_may_be_several_and_the_last_one_counts(tmp_path: Path) -> None:
+    tensors = {"attn.attn.in_proj_weight": torch.randn(6, 2), "in_proj.weight": torch.randn(2)}
+    fix = Split("attn.in_proj_weight", ("a.q.weight", "a.k.weight"))
+    wanted = {
+        "attn.a.q.weight": tensors["attn.attn.in_proj_weight"][:3],
+        "attn.a.k.weight": tensors["attn.attn.in_proj_weight"][3:],
+        "in_proj.weight": tensors["in_proj.weight"],
+    }
+    assert_tensors(applied(saved(tmp_path, tensors), fix).state_dict, wanted)
+
+
+def test_parts_of_unequal_length_are_joined_too(tmp_path: Path) -> None:
+    tensors = {"q": torch.randn(6, 2), "k": torch.randn(2, 2), "v": torch.randn(0, 2)}
+    after = applied(saved(tmp_path, tensors), BACK).state_dict
+    assert_tensors(after, {"qkv": torch.cat([*tensors.values()])})
+
+
+def test_what_lacks_a_part_stays_and_is_said(tmp_path: Path) -> None:
+    tensors = {"a.q.bias": torch.randn(2), "a.v.bias": torch.randn(2), "b.weight": torch.ones(1)}
+    after = applied(saved(tmp_path, tensors), BACK)
+    assert_tensors(after.state_dict, tensors)
+    assert after.effects[0].sentence == "No key fused. Of 1 more, some parts are not there."
+
+
+def test_the_modules_versions_go_with_the_keys(tmp_path: Path) -> None:
+    model = nn.ModuleDict({"qkv": nn.Sequential(nn.Linear(2, 6), nn.BatchNorm1d(6))})
+    path = tmp_path / "model.pth"
+    torch.save(model.state_dict(), path)
+    from core.checkpoint import open_checkpoint
+
+    parts = applied(open_checkpoint(path).state_dict(""), QKV).state_dict
+    assert {f"{name}.1": 2 for name in "qkv"}.items() <= parts.versions.items()
+    assert "qkv.1" not in parts.versions
+    assert applied(parts, BACK).state_dict.versions["qkv.1"] == 2
+
+
+@pytest.mark.parametrize(
+    ("fix", "tensors", "message"),
+    [
+        (QKV, {"qkv.weight": torch.ones(4, 2)}, "4 rows of `qkv.weight` cannot be split into 3"),
+        (QKV, {"qkv": torch.ones(3), "k": torch.ones(1)}, "get the key `k`"),
+        (BACK, {"q": torch.ones(3), "k": torch.ones(3), "v": torch.ones(3).half()}, "float16"),
+        (BACK, {"q": torch.ones(3, 2), "k": torch.ones(3), "v": torch.ones(3)}, "3 × 2"),
+        (BACK, {"q": torch.ones(3), "k": torch.ones(()), "v": torch.ones(3)}, "a number of"),
+        (Split("qkv", ("q",)), {"qkv": torch.ones(3)}, "two parts or more"),
+        (Split("", ("q", "k")), {"qkv": torch.ones(3)}, "name is empty"),
+        (Fuse(("q", "q"), "qkv"), {"q": torch.ones(3)}, "two parts or more"),
+        (QKV, {"qkv": torch.ones(3, 3).to_sparse()}, "sparse"),
+    ],
+)
+def test_what_cannot_be_cut_or_joined_is_a_sentence(
+    fix: Split | Fuse, tensors: dict[str, torch.Tensor], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(FixError, match=message):
+        applied(saved(tmp_path, tensors), fix)
