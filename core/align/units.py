@@ -1,0 +1,169 @@
+"""Tensors that belong together: the weight, bias and statistics of one layer."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from core.compare.fused import FUSED, PARTS
+from core.compare.names import LEAVES, SYNONYMS, leaf, words
+from core.match import BATCH_COUNTER
+
+Shape: TypeAlias = tuple[int, ...]
+Kind: TypeAlias = tuple[tuple[str, Shape, bool], ...]
+"""Per tensor its leaf word, its shape without dimensions of 1, and whether it holds floats."""
+
+FUSED_AS: Mapping[tuple[str, ...], str] = dict(
+    zip(PARTS, ("qkv", "gate_up", "gate_up"), strict=True)
+)
+"""What the parts are called once they are one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor of either side, by what an alignment goes by."""
+
+    key: str
+    shape: Shape
+    floating: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A tensor of a unit; of several tensors where the unit is made of parts."""
+
+    slot: str
+    tensors: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The tensors of one layer, in the order of the file; `path` is the layer's name.
+
+    `turned` says that the matrix has its inputs first, as its bias shows.
+    """
+
+    path: str
+    members: tuple[Member, ...]
+    kind: Kind
+    turned: bool = False
+
+    @property
+    def exact(self) -> tuple[Shape, ...]:
+        """The shapes as they are."""
+        return tuple(member.tensors[0].shape for member in self.members)
+
+    @property
+    def is_matrix(self) -> bool:
+        """Whether one of its tensors has two or more dimensions longer than 1."""
+        return any(len(shape) > 1 for _, shape, _ in self.kind)
+
+    @property
+    def counter(self) -> str | None:
+        """The key of its batch counter."""
+        found = [one.tensors[0].key for one in self.members if one.slot == BATCH_COUNTER]
+        return found[0] if found else None
+
+
+def units(tensors: Iterable[Tensor]) -> list[Unit]:
+    """The layers in the order in which their first tensors come."""
+    found: dict[str, dict[str, Tensor]] = {}
+    for tensor in tensors:
+        path, slot = _split(tensor.key)
+        if slot in found.get(path, {}):
+            path = tensor.key
+        found.setdefault(path, {})[slot] = tensor
+    return [
+        unit_of(path, [Member(slot, (tensor,)) for slot, tensor in members.items()])
+        for path, members in found.items()
+    ]
+
+
+def single_units(tensors: Iterable[Tensor]) -> list[Unit]:
+    """Each tensor as a layer of its own."""
+    return [unit_of(one.key, [Member(_split(one.key)[1], (one,))]) for one in tensors]
+
+
+def _split(key: str) -> tuple[str, str]:
+    """The layer's path and the tensor's leaf word, `weight` where the name says nothing."""
+    known = leaf(key)
+    if not known:
+        return key, "weight"
+    module, dot, last = key.rpartition(".")
+    if last.lower().endswith(f"_{known}"):  # MultiheadAttention's `in_proj_weight`
+        return f"{module}{dot}{last[: -len(known) - 1]}", known
+    return module, known
+
+
+def unit_of(path: str, members: Sequence[Member]) -> Unit:
+    """A layer of these tensors, its kind found."""
+    ordered = sorted(members, key=lambda member: (member.slot not in LEAVES, member.slot))
+    shapes = {one.slot: _whole(one) for one in ordered}
+    weight, bias = shapes.get("weight", ()), shapes.get("bias", ())
+    seen = ordered if len(ordered) == 1 else [one for one in ordered if one.slot != BATCH_COUNTER]
+    turned = len(weight) == 2 and len(bias) == 1 and weight[0] != bias[0] == weight[1]
+    if turned:
+        shapes["weight"] = weight[::-1]
+    kind = tuple((one.slot, _squeezed(shapes[one.slot]), one.tensors[0].floating) for one in seen)
+    return Unit(path, tuple(ordered), kind, turned)
+
+
+def _whole(member: Member) -> Shape:
+    """The shape of the member, its parts joined along the first dimension."""
+    shape = member.tensors[0].shape
+    return shape if len(member.tensors) == 1 else (shape[0] * len(member.tensors), *shape[1:])
+
+
+def _squeezed(shape: Shape) -> Shape:
+    return tuple(length for length in shape if length != 1)
+
+
+def joined(own: Sequence[Unit], others: Sequence[Unit]) -> list[Unit]:
+    """The units with q, k and v (or gate and up) as one, where the other side has them as one."""
+    wanted = {unit.kind for unit in others if FUSED.search(unit.path.lower())}
+    here, there = (Counter(unit.kind for unit in side) for side in (own, others))
+    families: dict[tuple[tuple[str, ...], str], dict[str, Unit]] = {}
+    for unit in own:
+        parent, _, step = unit.path.rpartition(".")
+        for names in FUSED_AS:
+            word = _part(step, names)
+            if word and all(one.tensors[0].shape for one in unit.members):
+                families.setdefault((names, parent), {})[word] = unit
+    at = {unit.path: index for index, unit in enumerate(own)}
+    places: dict[str, Unit | None] = {}
+    for (names, parent), siblings in families.items():
+        parts = [siblings[name] for name in names if name in siblings]
+        if len(parts) < len(names) or len({(one.kind, one.exact) for one in parts}) > 1:
+            continue
+        if parts[0].turned or here[parts[0].kind] <= there[parts[0].kind]:
+            continue
+        members = [
+            Member(slots[0].slot, tuple(slot.tensors[0] for slot in slots))
+            for slots in zip(*(one.members for one in parts), strict=True)
+        ]
+        whole = unit_of(f"{parent}.{FUSED_AS[names]}".removeprefix("."), members)
+        if whole.kind in wanted:
+            places.update({one.path: None for one in parts})
+            places[min((one.path for one in parts), key=at.__getitem__)] = whole
+    made = [places.get(unit.path, unit) for unit in own]
+    return [unit for unit in made if unit is not None]
+
+
+def _part(step: str, names: tuple[str, ...]) -> str:
+    named = SYNONYMS.get(step.lower(), step.lower())
+    if named in names:
+        return named
+    found = words(step) & set(names)
+    return next(iter(found)) if len(found) == 1 else ""
+
+
+def natural(path: str) -> tuple[tuple[int, str], ...]:
+    """A path to sort by, its numbers as numbers."""
+    return tuple(
+        (int(part[:18]), "") if part.isdecimal() else (-1, part)
+        for part in re.split(r"(\d+)|[._]", path)
+        if part
+    )
