@@ -27,10 +27,14 @@ __all__ = [
     "TensorSpec",
     "build",
     "build_uninitialised",
+    "build_without_weights",
     "catalogue",
+    "least_of",
+    "most_of",
     "options_of",
     "parse_architecture",
     "signature",
+    "signature_of",
 ]
 
 TORCHVISION, TIMM, OWN = "torchvision", "timm", "own"
@@ -155,6 +159,17 @@ def options_of(architecture: Architecture) -> tuple[str, ...]:
     return tuple(name for name in OPTIONS if name in parameters)
 
 
+def least_of(architecture: Architecture, option: str) -> int:
+    """The option's least value; timm's models of 0 classes have no head."""
+    headless = option == "num_classes" and architecture.library == TIMM
+    return 0 if headless or option in SWITCHES else 1
+
+
+def most_of(option: str) -> int:
+    """The option's largest value."""
+    return 1 if option in SWITCHES else MAX_OPTION
+
+
 @functools.cache
 def _vision_options(name: str) -> tuple[str, ...]:
     """A builder of torchvision hides most options behind `**kwargs`, so what is known is said here.
@@ -174,15 +189,14 @@ def _vision_options(name: str) -> tuple[str, ...]:
 
 @functools.cache
 def _timm_options(name: str) -> tuple[str, ...]:
-    """`img_size` is one where a network of the model's own file takes it."""
+    """`img_size` is one where a network that the model's own file knows takes it."""
     import timm
 
     module = inspect.getmodule(timm.model_entrypoint(_known_name(TIMM, name)))
     sized = any(
-        "img_size" in inspect.signature(value.__init__).parameters
-        and "num_classes" in inspect.signature(value.__init__).parameters
+        {"img_size", "num_classes"} <= set(inspect.signature(value.__init__).parameters)
         for value in vars(module).values()
-        if inspect.isclass(value) and value.__module__ == getattr(module, "__name__", "")
+        if inspect.isclass(value)
     )
     return ("num_classes", "in_chans", *(("img_size",) if sized else ()))
 
@@ -209,15 +223,14 @@ def _lock_of(_architecture: Architecture) -> threading.Lock:
 
 @lru_cache(maxsize=SIGNATURES)
 def _signature(architecture: Architecture) -> Signature:
+    return signature_of(build_without_weights(architecture))
+
+
+def signature_of(model: nn.Module) -> Signature:
+    """The model's own state_dict as keys, shapes, dtypes and kinds."""
     import torch
     from torch import nn
 
-    try:
-        with torch.device("meta"):
-            model = _build(architecture)
-    except (RuntimeError, NotImplementedError, ArchitectureError):
-        # Some constructors look at values, which the meta device has none of.
-        model = build_uninitialised(architecture)
     return {
         key: TensorSpec(
             tuple(tensor.shape),
@@ -227,6 +240,19 @@ def _signature(architecture: Architecture) -> Signature:
         for key, tensor in model.state_dict(keep_vars=True).items()
         if isinstance(tensor, torch.Tensor)
     }
+
+
+def build_without_weights(architecture: Architecture) -> nn.Module:
+    """The model on the meta device, or where its constructor needs values, as
+    build_uninitialised makes it. Raises ArchitectureError."""
+    import torch
+
+    try:
+        with torch.device("meta"):
+            return _build(architecture)
+    except (RuntimeError, NotImplementedError, ArchitectureError):
+        # Some constructors look at values, which the meta device has none of.
+        return build_uninitialised(architecture)
 
 
 def build(architecture: Architecture) -> nn.Module:
@@ -249,11 +275,10 @@ def _build(architecture: Architecture) -> nn.Module:
     from torch import nn
 
     for name, value in architecture.options:
-        headless = name == "num_classes" and architecture.library == TIMM
-        least = 0 if headless or name in SWITCHES else 1
-        if not least <= value <= MAX_OPTION:
+        least, most = least_of(architecture, name), most_of(name)
+        if not least <= value <= most:
             raise ArchitectureError(
-                f"{name} is {value}, which no network has.", f"Choose {least} to {MAX_OPTION:,}."
+                f"{name} is {value}, which no network has.", f"Choose {least} to {most:,}."
             )
     make = _maker(architecture)
     options = {

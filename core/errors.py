@@ -40,6 +40,10 @@ class ArchitectureError(LoupeError):
     """An architecture is unknown, or cannot be built with the options given."""
 
 
+class IndexFileError(LoupeError):
+    """The index of architectures cannot be read or written."""
+
+
 class LoadError(LoupeError):
     """A state_dict does not go into a model, or the model does not go onto the device."""
 

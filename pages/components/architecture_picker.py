@@ -12,7 +12,7 @@ from core.architecture_options import (
     with_classes,
     with_option,
 )
-from core.architectures import Architecture, catalogue, options_of
+from core.architectures import Architecture, catalogue, least_of, most_of, options_of
 from core.checkpoint import Checkpoint, StateDict
 from core.errors import ArchitectureError
 from core.stated_architecture import Stated, stated_architecture
@@ -23,7 +23,14 @@ from pages.components.workspace import workspace
 
 Choose = Callable[[Architecture | None], None]
 
-OPTIONS: Mapping[str, str] = {"num_classes": "Classes", "in_chans": "Input channels"}
+OPTIONS: Mapping[str, str] = {
+    "num_classes": "Classes",
+    "in_chans": "Input channels",
+    "img_size": "Image size",
+    "image_size": "Image size",
+    "aux_logits": "Auxiliary heads, 0 or 1",
+    "aux_loss": "Auxiliary head, 0 or 1",
+}
 """What an option is called on screen; any other keeps its own name."""
 
 
@@ -84,8 +91,8 @@ def _option(key: str, current: Architecture, option: str, choose: Choose) -> Non
     st.session_state[field] = dict(current.options).get(option)
     st.number_input(
         OPTIONS.get(option, option),
-        min_value=1,
-        max_value=1_000_000,
+        min_value=least_of(current, option),
+        max_value=most_of(option),
         value=None,
         placeholder="default",
         key=field,

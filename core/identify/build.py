@@ -1,0 +1,189 @@
+"""Builds the index of all of torchvision and timm, in processes of its own.
+
+`python -m core.identify.build` writes the one that comes with Loupe.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import IO
+
+from core.architectures import Architecture, catalogue
+from core.identify.index import Index, IndexedModel, make_index
+from core.identify.message import to_model
+
+__all__ = ["Progress", "build_index"]
+
+MODEL_SECONDS = 300.0
+"""Time that one model may take; none takes a fiftieth of it."""
+
+Progress = Callable[[int, int, str], None]
+"""Called with how many models are done, how many there are, and the name of the last one."""
+
+Failures = tuple[tuple[str, str], ...]
+
+
+def build_index(
+    versions: Mapping[str, str],
+    workers: int = 2,
+    progress: Progress | None = None,
+    architectures: Iterable[Architecture] | None = None,
+) -> Index:
+    """An index of these architectures, by default of every one of torchvision and timm.
+
+    Takes minutes, and allocates no weights. A model that cannot be built, or that takes its
+    process down, is one of the index's `failures`. `progress` is called in the caller's thread;
+    what it raises ends the work, and its processes, at once.
+    """
+    wanted = tuple(catalogue() if architectures is None else architectures)
+    found: dict[Architecture, tuple[IndexedModel | None, Failures]] = {}
+    processes = [_Process() for _ in range(max(1, min(workers, len(wanted))))]
+    idle: queue.SimpleQueue[_Process] = queue.SimpleQueue()
+    for process in processes:
+        idle.put(process)
+
+    def ask(architecture: Architecture) -> tuple[IndexedModel | None, Failures]:
+        process = idle.get()
+        try:
+            return process.ask(architecture)
+        finally:
+            idle.put(process)
+
+    threads = ThreadPoolExecutor(len(processes))
+    try:
+        asked = {threads.submit(ask, each): each for each in wanted}
+        for done, answer in enumerate(as_completed(asked), 1):
+            found[asked[answer]] = answer.result()
+            if progress is not None:
+                progress(done, len(wanted), asked[answer].name)
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.close()
+        threads.shutdown()
+    models = [found[each][0] for each in wanted]
+    return make_index(
+        versions,
+        [each for each in models if each is not None],
+        [failure for each in wanted for failure in found[each][1]],
+    )
+
+
+class _Process:
+    """A process that indexes models; started when it is first asked, and again when it died."""
+
+    def __init__(self) -> None:
+        self._running: subprocess.Popen[str] | None = None
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def ask(self, architecture: Architecture) -> tuple[IndexedModel | None, Failures]:
+        process = self._started()
+        if process is None:
+            return None, ()
+        watch = threading.Timer(MODEL_SECONDS, process.kill)
+        watch.start()
+        try:
+            line = _exchange(process, architecture.key)
+        finally:
+            watch.cancel()
+        if not line.endswith("\n"):
+            self._end()
+            return None, ((architecture.key, "The process that built it ended."),)
+        answer = json.loads(line)
+        failures = tuple((str(key), str(why)) for key, why in answer["failures"])
+        return to_model(answer["model"]) if "model" in answer else None, failures
+
+    def close(self) -> None:
+        """End the process for good."""
+        with self._lock:
+            self._closed = True
+        self._end()
+
+    def _started(self) -> subprocess.Popen[str] | None:
+        with self._lock:
+            if self._running is None and not self._closed:
+                self._running = _start()
+            return self._running
+
+    def _end(self) -> None:
+        with self._lock:
+            process, self._running = self._running, None
+        if process is not None:
+            process.kill()
+            process.communicate()
+
+
+def _start() -> subprocess.Popen[str]:
+    root = str(Path(__file__).resolve().parents[2])
+    paths = (root, *os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    return subprocess.Popen(
+        [sys.executable, "-m", "core.identify.build_process"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        encoding="utf-8",
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+            "OMP_NUM_THREADS": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+        },
+    )
+
+
+def _exchange(process: subprocess.Popen[str], question: str) -> str:
+    """The line that the process answers with; without its end where the process ends first."""
+    asking, answering = _pipe(process.stdin), _pipe(process.stdout)
+    with contextlib.suppress(OSError, ValueError):
+        asking.write(question + "\n")
+        asking.flush()
+        return answering.readline()
+    return ""
+
+
+def _pipe(pipe: IO[str] | None) -> IO[str]:
+    if pipe is None:
+        raise ValueError("a process without pipes")
+    return pipe
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Build the index of the installed versions and write it."""
+    from core.identify.find import SHIPPED, installed_versions
+    from core.identify.index_file import save_index
+
+    parser = argparse.ArgumentParser(prog="python -m core.identify.build", description=__doc__)
+    parser.add_argument("--output", type=Path, default=SHIPPED, help="where to write it")
+    parser.add_argument("--workers", type=int, default=2, help="processes at a time")
+    chosen = parser.parse_args(arguments)
+    started = time.perf_counter()
+    index = build_index(installed_versions(), chosen.workers, _say)
+    save_index(index, chosen.output)
+    sys.stderr.write(
+        f"\n{len(index):,} models in {len(index.signatures):,} signatures, "
+        f"{chosen.output.stat().st_size:,} bytes, {time.perf_counter() - started:.0f} s; "
+        f"{len(index.failures)} could not be built:\n"
+    )
+    for key, why in index.failures:
+        sys.stderr.write(f"  {key}: {why}\n")
+
+
+def _say(done: int, total: int, name: str) -> None:
+    sys.stderr.write(f"\r{done:,} of {total:,}  {name:<60.60}")
+
+
+if __name__ == "__main__":
+    main()
