@@ -36,12 +36,16 @@ def stated_architecture(
     for architecture in catalogue:
         by_name.setdefault(architecture.name, architecture)
         by_name.setdefault(f"{architecture.library}:{architecture.name}", architecture)
-    named = sorted(_names(metadata, "", DEPTH), key=lambda found: NAMING_KEYS.index(found[0]))
-    for _, where, text in named:
-        for spelling in _spellings(text):
+    for _, where, text in names_in(metadata):
+        for spelling in spellings(text):
             if spelling in by_name:
                 return Stated(by_name[spelling], where)
     return None
+
+
+def names_in(metadata: Mapping[str, object]) -> list[tuple[str, str, str]]:
+    """The names that the metadata gives: (naming key, path, text), the most telling first."""
+    return sorted(_names(metadata, "", DEPTH), key=lambda found: NAMING_KEYS.index(found[0]))
 
 
 def _names(tree: Mapping[str, object], path: str, depth: int) -> Iterator[tuple[str, str, str]]:
@@ -53,8 +57,9 @@ def _names(tree: Mapping[str, object], path: str, depth: int) -> Iterator[tuple[
             yield from _names(value, where, depth - 1)
 
 
-def _spellings(text: str) -> Iterator[str]:
-    """`hf-hub:timm/resnet18.a1_in1k` → `timm:resnet18.a1_in1k`, `timm:resnet18`, …"""
+def spellings(text: str) -> Iterator[str]:
+    """The ways in which a catalogue may write the name that a file gives:
+    `hf-hub:timm/resnet18.a1_in1k` → `timm:resnet18.a1_in1k`, `timm:resnet18`, …"""
     library = next((known for known in ("torchvision", "timm") if known in text), None)
     last = re.split(r"[/:]", text.strip())[-1].removeprefix("torchvision.models.")
     for name in (last, last.lower(), last.lower().replace("-", "_")):

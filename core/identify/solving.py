@@ -37,6 +37,11 @@ class Law:
         value, rest = divmod(root * self.divisor - self.intercept, self.slope)
         return value if rest == 0 and value > 0 else None
 
+    def dimension(self, option: int) -> int:
+        """The dimension that this option gives."""
+        whole: int = ((self.slope * option + self.intercept) // self.divisor) ** self.power
+        return whole + self.more
+
 
 def law(points: Sequence[tuple[int, int]]) -> Law | None:
     """The law through points (option, dimension), two or more of different options.

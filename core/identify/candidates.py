@@ -1,0 +1,103 @@
+"""Which models, under which prefix, a file's keys and shapes speak for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from core.checkpoint.entries import StateDict
+from core.identify.lookup import ANY, Lookup
+from core.identify.unwrapping import Unwrapped
+from core.match import BATCH_COUNTER
+
+PREFERRED = ("encoder_q", "teacher", "model", "student")
+"""Where several parts of a file hold the same network, the one that is used afterwards: MoCo's
+query encoder, DINO's teacher."""
+
+MAX_STARTS = 12
+"""Parts of a path that may be a prefix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A profile's row under a prefix; `score` is the share of the keys of both that agree."""
+
+    row: int
+    prefix: str
+    score: float
+
+
+def guesses(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup, most: int) -> list[Guess]:
+    """The profiles and prefixes that agree best with the file, the best one first.
+
+    For every prefix of the file's keys at once: how many of what stands below it a model has, in
+    the same shape, over all that either of them has. Batch counters do not count.
+    """
+    prefixes: dict[str, int] = {}
+    below: list[int] = []
+    rows: list[int] = []
+    columns: list[int] = []
+    for key, short in unwrapped.keys.items():
+        if key.endswith(BATCH_COUNTER):
+            continue
+        shape = lookup.shape_ids.get(state_dict[key].shape)
+        for start in starts(short):
+            number = prefixes.setdefault(short[:start], len(prefixes))
+            if number == len(below):
+                below.append(0)
+            below[number] += 1
+            known = lookup.key_ids.get(short[start:])
+            if known is None:
+                continue
+            for held in (shape, ANY):
+                pair = None if held is None else lookup.pairs.get((known, held))
+                if pair is not None:
+                    rows.append(pair)
+                    columns.append(number)
+    if not rows:
+        return []
+    pairs, places = np.unique(np.array(rows), return_inverse=True)
+    file = sparse.csr_matrix(
+        (np.ones(len(rows), np.int32), (places, columns)), shape=(len(pairs), len(prefixes))
+    )
+    core = (lookup.core[:, pairs] @ file).tocoo()
+    more = (lookup.more[:, pairs] @ file).tocsr()
+    return _ranked(core, more, lookup, np.array(below), list(prefixes), most)
+
+
+def starts(key: str) -> list[int]:
+    """Where the parts of a dotted path begin, the first ones of a very long path."""
+    found = [0]
+    while len(found) < MAX_STARTS and (dot := key.find(".", found[-1])) >= 0:
+        found.append(dot + 1)
+    return found
+
+
+def _ranked(
+    core: sparse.coo_matrix,
+    more: sparse.csr_matrix,
+    lookup: Lookup,
+    below: np.ndarray[tuple[int], np.dtype[np.int64]],
+    prefixes: Sequence[str],
+    most: int,
+) -> list[Guess]:
+    optional = np.asarray(more[core.row, core.col]).ravel()
+    either = lookup.sizes[core.row] + below[core.col] - core.data
+    scores = (core.data + optional) / np.maximum(either, 1)
+    likely = np.argsort(-scores, kind="stable")[: most * MAX_STARTS]
+    found: dict[int, Guess] = {}
+    for at in likely.tolist():
+        guess = Guess(int(core.row[at]), prefixes[core.col[at]], float(scores[at]))
+        other = found.get(guess.row)
+        if other is None or _order(guess) < _order(other):
+            found[guess.row] = guess
+    return sorted(found.values(), key=lambda guess: -guess.score)[:most]
+
+
+def _order(guess: Guess) -> tuple[float, int]:
+    parts = guess.prefix.split(".")
+    known = [place for place, name in enumerate(PREFERRED) if name in parts]
+    return -guess.score, min(known, default=len(PREFERRED))

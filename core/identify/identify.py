@@ -1,0 +1,105 @@
+"""Which architecture a state_dict is for: candidates in order, and one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from core.architectures import LIBRARIES, Architecture
+from core.checkpoint.entries import StateDict
+from core.identify.candidates import guesses
+from core.identify.family import family
+from core.identify.hints import hinted
+from core.identify.lookup import Lookup
+from core.identify.repairing import repair
+from core.identify.sentence import evidence, sentence
+from core.identify.solve import Solved, solve
+from core.identify.unwrapping import Unwrapped, unwrap
+from core.identify.words import NO_HINTS, Candidate, Hints, Identification
+
+TRIED = 24
+"""Guesses that are worked out."""
+
+ENOUGH = 0.5
+"""The share of the keys of both sides that must agree, for a model to count as known."""
+
+MAX_ALSO = 200
+"""Other names that a candidate tells."""
+
+
+def identify(
+    state_dict: StateDict, lookup: Lookup, hints: Hints = NO_HINTS, most: int = 5
+) -> Identification:
+    """The architectures that a state_dict may be for, the best one first, at most `most` groups.
+
+    Goes by keys and shapes alone: no tensor is read. Architectures that the file fits equally well
+    are one candidate, named by what the hints say, else by the plainest name. Where none fits, the
+    candidates are the nearest ones.
+    """
+    unwrapped = unwrap(state_dict)
+    solved = [
+        solve(guess, state_dict, unwrapped, lookup)
+        for guess in guesses(state_dict, unwrapped, lookup, TRIED)
+    ]
+    ranked = sorted(_groups(solved), key=lambda group: _worth(group[0]), reverse=True)[:most]
+    candidates = tuple(_candidate(group, state_dict, unwrapped, hints) for group in ranked)
+    known = bool(ranked) and ranked[0][0].score >= ENOUGH
+    kind = family(state_dict)
+    return Identification(candidates, sentence(candidates, known, kind), kind, known)
+
+
+def _worth(solved: Solved) -> tuple[float, float, int]:
+    return round(solved.score, 9), round(solved.coverage, 9), -len(solved.misshapen)
+
+
+def _groups(solved: Iterable[Solved]) -> list[list[Solved]]:
+    """Those that the file fits equally well, the ones with the fewest options first."""
+    found: dict[object, list[Solved]] = {}
+    for one in solved:
+        found.setdefault(_worth(one), []).append(one)
+    return [sorted(group, key=lambda one: len(one.options)) for group in found.values()]
+
+
+def _candidate(
+    group: Sequence[Solved], state_dict: StateDict, unwrapped: Unwrapped, hints: Hints
+) -> Candidate:
+    named = {
+        architecture.key: (one, architecture)
+        for one in group
+        for architecture in one.profile.architectures
+    }
+    told = hinted(hints, {key: architecture for key, (_, architecture) in named.items()})
+    order = list(told)
+    ranked = sorted(
+        named.items(),
+        key=lambda item: (
+            order.index(item[0]) if item[0] in told else len(order),
+            len(item[1][0].options),
+            *_plainness(item[1][1]),
+        ),
+    )
+    key, (best, architecture) = ranked[0]
+    recipe, found = repair(best, state_dict, unwrapped)
+    return Candidate(
+        Architecture(architecture.library, architecture.name, best.options),
+        tuple(
+            Architecture(other.library, other.name, one.options)
+            for _, (one, other) in ranked[1 : MAX_ALSO + 1]
+        ),
+        recipe,
+        found.coverage_keys,
+        found.coverage_parameters,
+        found.missing_keys,
+        found.unexpected_keys,
+        found.mismatched,
+        evidence(best, found, unwrapped.parts, told.get(key), len(ranked) - 1),
+    )
+
+
+def _plainness(architecture: Architecture) -> tuple[int, int, int, str]:
+    """torchvision before timm; what is not quantized, and shorter, before what is not."""
+    return (
+        int(architecture.name.startswith("quantized_")),
+        LIBRARIES.index(architecture.library),
+        len(architecture.name),
+        architecture.name,
+    )

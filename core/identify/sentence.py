@@ -1,0 +1,130 @@
+"""An identification in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from core.architectures import Architecture
+from core.identify.solve import Solved
+from core.identify.words import Candidate
+from core.match import Match, group_keys
+
+OPTION_WORDS = {
+    "num_classes": ("{} class", "{} classes"),
+    "in_chans": ("{} input channel", "{} input channels"),
+    "img_size": ("images of {}\u202fpx", "images of {}\u202fpx"),
+    "image_size": ("images of {}\u202fpx", "images of {}\u202fpx"),
+}
+SWITCH_WORDS = {
+    "aux_logits": ("without auxiliary heads", "with auxiliary heads"),
+    "aux_loss": ("without an auxiliary head", "with an auxiliary head"),
+}
+
+WRAPPER_WORDS = {
+    "module": "DataParallel",
+    "_orig_mod": "torch.compile",
+    "_fsdp_wrapped_module": "FullyShardedDataParallel",
+    "_checkpoint_wrapped_module": "activation checkpointing",
+}
+"""Who puts a part into every key."""
+
+HOLDER_WORDS = {
+    "encoder_q": "inside a MoCo encoder",
+    "encoder_k": "inside a MoCo key encoder",
+    "teacher": "inside a DINO teacher",
+    "student": "inside a DINO student",
+    "model_ema": "as a moving average (EMA)",
+    "ema": "as a moving average (EMA)",
+    "ema_model": "as a moving average (EMA)",
+    "shadow": "as a moving average (EMA)",
+    "backbone": "as a backbone",
+}
+"""What holds a network under such a part of its path."""
+
+MAX_LINES = 2
+"""Groups of keys that the sentence names."""
+
+
+def architecture_words(architecture: Architecture) -> str:
+    """`timm resnet50d with 37 classes and 1 input channel`."""
+    counted, switched = [], []
+    for name, value in architecture.options:
+        if name == "num_classes" and value == 0:
+            switched.append("without a head")
+        elif name in SWITCH_WORDS:
+            switched.append(SWITCH_WORDS[name][bool(value)])
+        else:
+            one, more = OPTION_WORDS.get(name, (f"{name} {{}}",) * 2)
+            counted.append((one if value == 1 else more).format(_thin(value)))
+    text = f"{architecture.library} {architecture.name}"
+    if counted:
+        text += f" with {_and(counted)}"
+    return text + "".join(f", {words}" for words in switched)
+
+
+def sentence(candidates: Sequence[Candidate], known: bool, family: str) -> str:
+    """What the file seems to be, from whom it was saved, what remains."""
+    if not candidates:
+        return f"No architecture that Loupe knows fits: by its layers this is {family}."
+    best = candidates[0]
+    title = architecture_words(best.architecture)
+    if not known:
+        return (
+            f"None fits: by its layers this is {family}. The nearest is {title}, with "
+            f"{best.coverage_keys:.0%} of its keys."
+        )
+    text = f"This is a {title}"
+    saved = [fact for fact in best.evidence if fact.startswith("Saved ")]
+    if saved:
+        text += f", saved {saved[0].removeprefix('Saved ').rstrip('.')}"
+    rest = [*_remaining(best)]
+    return f"{text}; {_and(rest)}." if rest else f"{text}."
+
+
+def _remaining(candidate: Candidate) -> Iterator[str]:
+    if candidate.missing_keys:
+        missing = candidate.missing_keys
+        yield f"{_keys(missing)} {'is' if len(missing) == 1 else 'are'} missing"
+    if candidate.mismatched:
+        keys = [mismatch.key for mismatch in candidate.mismatched]
+        yield f"{_keys(keys)} {'has' if len(keys) == 1 else 'have'} another shape"
+    if candidate.unexpected_keys:
+        unexpected = candidate.unexpected_keys
+        yield f"{_keys(unexpected)} {'is' if len(unexpected) == 1 else 'are'} unexpected"
+
+
+def _keys(keys: Sequence[str]) -> str:
+    groups = group_keys(keys)
+    if len(groups) <= MAX_LINES:
+        return _and([f"`{group}`" for group in groups])
+    return f"{_thin(len(keys))} keys"
+
+
+def evidence(
+    solved: Solved, found: Match, wrappers: Sequence[str], hint: str | None, others: int
+) -> tuple[str, ...]:
+    """Why this architecture, in sentences: the keys, the wrappers, the file's own word."""
+    facts = [f"{_thin(len(found.matched))} of {_thin(found.total)} keys have its names and shapes."]
+    makers = [WRAPPER_WORDS[part] for part in wrappers]
+    holders = [HOLDER_WORDS[part] for part in solved.prefix.split(".") if part in HOLDER_WORDS]
+    if makers or holders:
+        by = f"from {_and(makers)} " if makers else ""
+        facts.append(f"Saved {by}{' '.join(holders)}".rstrip() + ".")
+    elif solved.prefix:
+        facts.append(f"Saved under `{solved.prefix}`.")
+    if hint:
+        facts.append(hint)
+    if others:
+        models = "another model has" if others == 1 else f"{_thin(others)} other models have"
+        facts.append(f"{models[0].upper()}{models[1:]} the same keys and shapes.")
+    return tuple(facts)
+
+
+def _and(words: Sequence[str]) -> str:
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _thin(number: int) -> str:
+    return f"{number:,}".replace(",", "\u2009")

@@ -1,0 +1,184 @@
+"""One guess worked out: the options that a file's shapes ask for, and what then remains."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from core.checkpoint.entries import StateDict, TensorEntry
+from core.identify.candidates import Guess, starts
+from core.identify.index import Variation
+from core.identify.lookup import Lookup, Profile
+from core.identify.unwrapping import Unwrapped
+from core.match import BATCH_COUNTER
+from core.signature import Signature, TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """A profile with the options that the file asks for.
+
+    `options` are those that are not at their default, `wanted` the signature with them. `sources`
+    say which of the file's tensors is meant by a key of it, `misshapen` for which of these the
+    shape is another. `score` is the share of the keys of both sides that agree, `coverage` that of
+    the model's parameters.
+    """
+
+    profile: Profile
+    prefix: str
+    options: tuple[tuple[str, int], ...]
+    wanted: Signature
+    sources: Mapping[str, TensorEntry]
+    misshapen: tuple[str, ...]
+    score: float
+    coverage: float
+
+
+def solve(guess: Guess, state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup) -> Solved:
+    """Work out a guess."""
+    profile = lookup.profile(guess.row)
+    sources, below = _sources(profile, guess.prefix, state_dict, unwrapped)
+    options = dict(_options(profile, sources))
+    wanted = _as_in_the_file(profile, _with_options(profile, options), sources, options)
+    counted = [key for key in wanted if not key.endswith(BATCH_COUNTER)]
+    misshapen = tuple(
+        key for key in counted if key in sources and sources[key].shape != wanted[key].shape
+    )
+    wrong = set(misshapen)
+    matched = [key for key in counted if key in sources and key not in wrong]
+    used = sum(key in wanted for key in sources if not key.endswith(BATCH_COUNTER))
+    parameters = {key: spec.numel for key, spec in wanted.items() if spec.kind == "parameter"}
+    return Solved(
+        profile,
+        guess.prefix,
+        tuple(sorted(options.items())),
+        wanted,
+        {key: entry for key, entry in sources.items() if key in wanted},
+        misshapen,
+        len(matched) / max(1, len(counted) + max(0, below - used)),
+        sum(parameters.get(key, 0) for key in matched) / max(1, sum(parameters.values())),
+    )
+
+
+def _sources(
+    profile: Profile, prefix: str, state_dict: StateDict, unwrapped: Unwrapped
+) -> tuple[dict[str, TensorEntry], int]:
+    """For each key of the profile, also those that an option adds, the file's tensor for it; and
+    how many of the file's tensors, batch counters apart, stand below the prefix.
+
+    What is missing there is taken from the same path below another prefix, as `head.fc.weight`
+    beside `backbone.layer1…`.
+    """
+    found: dict[str, TensorEntry] = {}
+    others: list[tuple[str, TensorEntry]] = []
+    below = 0
+    for key, short in unwrapped.keys.items():
+        if not short.startswith(prefix):
+            others.append((short, state_dict[key]))
+            continue
+        below += not short.endswith(BATCH_COUNTER)
+        own = profile.short.get(short[len(prefix) :])
+        if own is not None:
+            found[own] = state_dict[key]
+    lacking = len(found) < len(profile.short)
+    for short, entry in others if lacking else ():
+        for start in starts(short):
+            own = profile.short.get(short[start:])
+            if own is not None and own not in found and _alike(entry, _spec(profile, own)):
+                found[own] = entry
+                below += not short.endswith(BATCH_COUNTER)
+                break
+    return found, below
+
+
+def _spec(profile: Profile, key: str) -> TensorSpec:
+    return profile.signature.get(key) or profile.optional[key]
+
+
+def _alike(entry: TensorEntry, spec: TensorSpec) -> bool:
+    """Whether a head's tensor may be the one that is wanted, with other classes."""
+    return len(entry.shape) == len(spec.shape) and entry.shape[1:] == spec.shape[1:]
+
+
+def _options(profile: Profile, sources: Mapping[str, TensorEntry]) -> Iterator[tuple[str, int]]:
+    """The options that are not at their default, each solved from the tensors' shapes."""
+    for option in dict.fromkeys(each.option for each in profile.variations):
+        variations = profile.of_option(option)
+        default = variations[0].default
+        value = _by_presence(option, variations, sources)
+        if value is None:
+            told = Counter(
+                number
+                for (key, axis), rule in profile.laws[option].items()
+                if key in sources
+                and axis < len(sources[key].shape)
+                and (number := rule.option(sources[key].shape[axis])) is not None
+            )
+            value = told.most_common(1)[0][0] if told else default
+        if value != default:
+            yield option, value
+
+
+def _by_presence(
+    option: str, variations: tuple[Variation, ...], sources: Mapping[str, TensorEntry]
+) -> int | None:
+    """The value that takes tensors away which the file lacks, or adds some that it has."""
+    for each in variations:
+        if each.value == 0 and each.gone:
+            return None if any(key in sources for key in each.gone) else 0
+        if option.startswith("aux_") and each.value == 1 and each.added:
+            return int(any(key in sources for key in each.added))
+        if option == "num_classes" and each.default == 0:
+            return None if any(key in sources for key in each.added) else 0
+    return None
+
+
+def _with_options(profile: Profile, options: Mapping[str, int]) -> Signature:
+    """The profile's signature under options: a variation that is at hand, or its laws."""
+    wanted: dict[str, TensorSpec] = dict(profile.signature)
+    for option, value in options.items():
+        variations = profile.of_option(option)
+        exact = next((each for each in variations if each.value == value), None)
+        near = exact or next((each for each in variations if each.value), variations[0])
+        for key in near.gone:
+            wanted.pop(key, None)
+        wanted.update(near.added)
+        for key, shape in near.shapes.items():
+            if key in wanted:
+                wanted[key] = _of_shape(wanted[key], shape)
+        if exact is None:
+            for (key, axis), rule in profile.laws[option].items():
+                if key in wanted and axis < len(wanted[key].shape):
+                    before = wanted[key].shape
+                    after = (*before[:axis], rule.dimension(value), *before[axis + 1 :])
+                    wanted[key] = _of_shape(wanted[key], after)
+    return wanted
+
+
+def _of_shape(spec: TensorSpec, shape: tuple[int, ...]) -> TensorSpec:
+    return TensorSpec(shape, spec.dtype, spec.kind)
+
+
+def _as_in_the_file(
+    profile: Profile,
+    wanted: Signature,
+    sources: Mapping[str, TensorEntry],
+    options: Mapping[str, int],
+) -> Signature:
+    """Shapes that depend on a solved option by no law that is known: taken from the file."""
+    lawless = {
+        key
+        for option in options
+        for each in profile.of_option(option)
+        for key in each.shapes
+        if not any(key == ruled for ruled, _ in profile.laws[option])
+    }
+    if not lawless:
+        return wanted
+    return {
+        key: _of_shape(spec, sources[key].shape)
+        if key in lawless and key in sources and len(sources[key].shape) == len(spec.shape)
+        else spec
+        for key, spec in wanted.items()
+    }

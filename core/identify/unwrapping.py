@@ -1,0 +1,49 @@
+"""Keys without the parts that wrappers put into them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from core.checkpoint.entries import StateDict
+
+WRAPPED = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+"""Parts that wrappers put anywhere into a path: DataParallel and DistributedDataParallel,
+torch.compile, FullyShardedDataParallel, activation checkpointing."""
+
+MAX_KEYS = 20_000
+"""Keys that are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unwrapped:
+    """A file's keys without what wrappers put into them: its own key → the shorter one.
+
+    `parts` are the wrappers' parts that were found, in the order in which they first came.
+    """
+
+    keys: Mapping[str, str]
+    parts: tuple[str, ...]
+
+
+def without_wrappers(key: str) -> str:
+    """The key without any wrapper's part; its last part stays in any case."""
+    if not any(part in key for part in WRAPPED):
+        return key
+    *path, leaf = key.split(".")
+    return ".".join([*(part for part in path if part not in WRAPPED), leaf])
+
+
+def unwrap(state_dict: StateDict) -> Unwrapped:
+    """Take the wrappers' parts out of every key, unless two keys would become one."""
+    keys = {key: without_wrappers(key) for key in list(state_dict)[:MAX_KEYS]}
+    if len(set(keys.values())) < len(keys):
+        return Unwrapped({key: key for key in keys}, ())
+    found = dict.fromkeys(
+        part
+        for key, short in keys.items()
+        if key != short
+        for part in key.split(".")[:-1]
+        if part in WRAPPED
+    )
+    return Unwrapped(keys, tuple(found))
