@@ -225,7 +225,6 @@ def _fit(given: Sequence[str]) -> int:
     options = parser.parse_args(given)
     from core.architectures import signature
     from core.fit_summary import verdict
-    from core.fixes import describe
     from core.proposals import propose
 
     architecture, repaired, found = _repaired(open_checkpoint(file_or_set(options.file)), options)
@@ -248,7 +247,8 @@ def _fit(given: Sequence[str]) -> int:
                 ],
                 "proposals": [
                     {
-                        "fix": describe(proposal.fix),
+                        "fix": proposal.title,
+                        "why": proposal.why,
                         "before": proposal.before,
                         "after": proposal.after,
                         "total": proposal.total,
@@ -262,6 +262,7 @@ def _fit(given: Sequence[str]) -> int:
         _print_match(found)
         for proposal in proposals:
             print(f"repair: {proposal.sentence}")
+            print(f"        {proposal.why}")
     return FITS if found.fits else DIFFERS
 
 

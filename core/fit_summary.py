@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from core.checkpoint.entries import StateDict
-from core.fixes import describe
 from core.match import Match, group_keys
 from core.proposals import Proposal
 from core.signature import Signature
@@ -57,7 +56,7 @@ def verdict(match: Match, proposals: Sequence[Proposal] = ()) -> str:
     text = f"Does not fit: {', '.join(parts)}."
     best = proposals[0] if proposals else None
     if best and best.after > best.before:
-        text += f" {describe(best.fix)} gives {_thin(best.after)} of {_thin(best.total)}."
+        text += f" {best.title} gives {_thin(best.after)} of {_thin(best.total)}."
     return text
 
 

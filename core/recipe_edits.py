@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from core.fixes import Fix, Recipe, Step
@@ -9,7 +10,12 @@ from core.fixes import Fix, Recipe, Step
 
 def with_fix(recipe: Recipe, fix: Fix) -> Recipe:
     """The recipe with one more step at its end."""
-    return Recipe((*recipe.steps, Step(fix)))
+    return with_fixes(recipe, (fix,))
+
+
+def with_fixes(recipe: Recipe, fixes: Sequence[Fix]) -> Recipe:
+    """The recipe with a step for each fix at its end."""
+    return Recipe((*recipe.steps, *map(Step, fixes)))
 
 
 def with_fix_at(recipe: Recipe, index: int, fix: Fix) -> Recipe:

@@ -21,7 +21,14 @@ from core.fixes import (
     describe,
 )
 from core.proposals import Proposal
-from core.recipe_edits import moved, switched, with_fix, with_fix_at, without_step
+from core.recipe_edits import (
+    moved,
+    switched,
+    with_fix,
+    with_fix_at,
+    with_fixes,
+    without_step,
+)
 from core.theme import count
 from core.trial import Outcome
 from pages.components.plain_text import plain_sentence
@@ -39,13 +46,13 @@ def proposal_cards(key: str, proposals: Sequence[Proposal], recipe: Recipe, chan
             horizontal_alignment="distribute",
             wrap=False,
         ):
-            st.markdown(f"**{plain_sentence(describe(proposal.fix))}**  \n{_gain(proposal)}")
+            st.markdown(f"**{plain_sentence(proposal.title)}**  \n{_gain(proposal)}")
             st.button(
                 "Apply",
                 key=f"{key}-proposal-{i}",
                 type="primary" if i == 0 else "secondary",
-                help=plain_sentence(proposal.sentence),
-                on_click=lambda fix=proposal.fix: change(with_fix(recipe, fix)),
+                help=plain_sentence(proposal.why),
+                on_click=lambda fixes=proposal.fixes: change(with_fixes(recipe, fixes)),
                 width="content",
             )
 

@@ -1,7 +1,7 @@
 """What a person does to a recipe."""
 
 from core.fixes import AddPrefix, Recipe, Step, StripPrefix
-from core.recipe_edits import moved, switched, with_fix, with_fix_at, without_step
+from core.recipe_edits import moved, switched, with_fix, with_fix_at, with_fixes, without_step
 
 A, B, C = StripPrefix("a."), StripPrefix("b."), AddPrefix("c.")
 RECIPE = Recipe((Step(A), Step(B), Step(C)))
@@ -13,6 +13,10 @@ def fixes(recipe: Recipe) -> list[object]:
 
 def test_a_fix_is_added_at_the_end():
     assert fixes(with_fix(Recipe((Step(A),)), B)) == [A, B]
+
+
+def test_several_fixes_are_added_in_their_order():
+    assert fixes(with_fixes(Recipe((Step(A),)), (C, B))) == [A, C, B]
 
 
 def test_a_step_is_removed_and_the_others_keep_their_order():

@@ -1,0 +1,83 @@
+"""The fixes that would help, each tried, with what it gains and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from core.checkpoint.entries import StateDict
+from core.match import Match, match
+from core.proposals.removals import removal_ideas
+from core.proposals.repairing import gaining_ideas, mostly_matches, whole_repair
+from core.proposals.shapes import statistics_idea
+from core.proposals.tried import Score, after, score
+from core.proposals.twins import twin_ideas
+from core.proposals.words import Idea, Proposal, counted, thin, title_of
+from core.signature import Signature
+
+TWIN_SHARE = 0.5
+"""Of what matches now: another set of weights in the file is told when it fills that much."""
+
+
+def propose(state_dict: StateDict, signature: Signature) -> tuple[Proposal, ...]:
+    """The fixes that bring the state_dict nearer to the signature, the best one first.
+
+    First the whole repair, where it takes more than one idea, then those that make more of the
+    network match, by the parameters and keys gained. Where most keys match, also those that
+    remove what stands in the way, and other sets of weights in the file. Empty where it fits.
+    """
+    now = match(state_dict, signature)
+    if now.fits:
+        return ()
+    before = score(state_dict, signature)
+    gaining = gaining_ideas(state_dict, signature)
+    ideas = [idea for idea, _ in gaining]
+    repair = Idea(whole_repair(state_dict, signature, gaining), _REPAIR)
+    if gaining and repair.fixes not in [idea.fixes for idea in ideas]:
+        ideas.insert(0, repair)
+    ideas += _further(now, before, state_dict, signature)
+    return tuple(_proposal(idea, now, state_dict, signature) for idea in ideas)
+
+
+_REPAIR = "The whole repair: the best fix, and then the best one for what that leaves, to the end."
+
+
+def _further(
+    now: Match, before: Score, state_dict: StateDict, signature: Signature
+) -> Iterator[Idea]:
+    """What gains nothing by itself or nothing real: removals, defaults, another set of weights."""
+    if mostly_matches(now):
+        yield from removal_ideas(now, state_dict, signature)
+        statistics = statistics_idea(now, state_dict)
+        if statistics is not None and after(statistics.fixes, state_dict, signature) is not None:
+            yield statistics
+        for idea in twin_ideas(state_dict, signature):
+            made = after(idea.fixes, state_dict, signature)
+            if len(idea.fixes) == 1 or made is None:
+                continue
+            then = score(made, signature)
+            if TWIN_SHARE * before.coverage < then.coverage <= before.coverage:
+                yield idea
+
+
+def _proposal(idea: Idea, now: Match, state_dict: StateDict, signature: Signature) -> Proposal:
+    made = after(idea.fixes, state_dict, signature)
+    assert made is not None  # every idea has been tried
+    then = match(made, signature)
+    before, reached = len(now.matched), len(then.matched)
+    words = title_of(idea.fixes)
+    sentence = f"{words[0].lower()}{words[1:]}: "
+    if reached > before:
+        sentence += f"{thin(before)} → {thin(reached)} of {thin(then.total)} keys"
+    else:
+        removed = counted(max(0, len(state_dict) - len(made)), "key")
+        sentence += f"{removed} less in the way, {thin(reached)} of {thin(then.total)} keys match"
+    return Proposal(
+        fixes=idea.fixes,
+        before=before,
+        after=reached,
+        total=then.total,
+        sentence=sentence,
+        why=idea.why,
+        coverage_before=now.coverage_parameters,
+        coverage_after=then.coverage_parameters,
+    )

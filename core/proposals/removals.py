@@ -1,0 +1,63 @@
+"""Ideas that take away what a strict or a partial load would stumble on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from glob import escape
+
+from core.checkpoint.entries import StateDict
+from core.fixes import MAX_TEXT, Drop, DropMismatched
+from core.match import Match
+from core.proposals.options import options_sentence
+from core.proposals.prefixes import starts
+from core.proposals.words import Idea, counted, listed
+from core.signature import Signature
+
+
+def removal_ideas(now: Match, state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
+    """One Drop of what is unexpected, and a DropMismatched where shapes differ."""
+    shapes = [mismatch.key for mismatch in now.mismatched if mismatch.found != mismatch.wanted]
+    if shapes:
+        are = "has" if len(shapes) == 1 else "have"
+        why = f"{listed(shapes)} {are} another shape in the network."
+        yield Idea((DropMismatched(),), f"{why} {options_sentence(now, signature)}".strip())
+    if now.unexpected_keys:
+        fix = _drop_of(now.unexpected_keys, state_dict)
+        if fix is not None:
+            why = f"The network has no {listed(list(now.unexpected_keys))}."
+            if len(now.unexpected_keys) > 1:
+                why = f"{counted(len(now.unexpected_keys), 'key')} are not the network's: {why}"
+            yield Idea((fix,), f"{why} {options_sentence(now, signature)}".strip())
+
+
+def _drop_of(keys: Sequence[str], state_dict: StateDict) -> Drop | None:
+    """One Drop of exactly these keys, by whole modules or by the names at their ends."""
+    gone = set(keys)
+    staying = [key for key in state_dict if key not in gone]
+    modules = _modules_of(keys, staying)
+    ends = dict.fromkeys(key.rpartition(".")[2] for key in keys)
+    if len(ends) < len(modules) and not any(key.rpartition(".")[2] in ends for key in staying):
+        if len(ends) == 1 and not any("." not in key for key in keys):
+            return Drop(f"*.{escape(next(iter(ends)))}")
+        pattern = rf"(?:^|\.)(?:{'|'.join(map(re.escape, ends))})$"
+    elif len(modules) == 1:
+        (module,) = modules
+        return Drop(escape(module) + ("*" if module.endswith(".") else ""))
+    else:
+        pattern = f"^(?:{'|'.join(_as_regex(module) for module in modules)})"
+    return Drop(pattern, "regex") if len(pattern) <= MAX_TEXT else None
+
+
+def _as_regex(module: str) -> str:
+    return re.escape(module) + ("" if module.endswith(".") else "$")
+
+
+def _modules_of(keys: Iterable[str], staying: Iterable[str]) -> list[str]:
+    """The outermost modules, as `path.`, that hold none of what stays; else single keys."""
+    kept = {key[:start] for key in staying for start in starts(key)}
+    modules: dict[str, None] = {}
+    for key in keys:
+        inner = [key[:start] for start in starts(key)[1:] if key[:start] not in kept]
+        modules[inner[0] if inner else key] = None
+    return list(modules)
