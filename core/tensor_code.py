@@ -15,7 +15,9 @@ from typing import Any
 
 import torch
 
-from core.fixes import Dequantize, Fix, Fuse, Reshape, Split, Untie
+from core.checkpoint.derived import adapted_channels
+from core.fixes import AdaptInput, Dequantize, Fix, Fuse, Reshape, Split, Untie
+from core.fixes.inputs import input_plans
 
 Functions = tuple[Callable[..., Any], ...]
 
@@ -33,6 +35,10 @@ def call_of(fix: Fix) -> str:
 
 def _code(fix: Fix) -> tuple[Functions, str]:
     match fix:
+        case AdaptInput(pattern, in_chans):
+            given = f"{{}}, {pattern!a}, {in_chans}" if in_chans else f"shapes, {pattern!a}, 0"
+            used = adapted_channels, input_plans, adapt_input
+            return used, f"adapt_input(state_dict, {given})"
         case Reshape(pattern):
             return (reshape,), f"reshape(state_dict, shapes, {pattern!a})"
         case Split(fused, parts):
@@ -112,4 +118,23 @@ def untie(state_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             place = value.data_ptr(), value.shape, value.stride(), value.dtype
         made[key] = value.clone() if place in seen else value
         seen |= {place} - {None}
+    return made
+
+
+def adapt_input(
+    state_dict: dict[str, torch.Tensor],
+    shapes: dict[str, torch.Size],
+    pattern: str,
+    in_chans: int,
+) -> dict[str, torch.Tensor]:
+    """The input convolutions' weights for images with other channels."""
+    held = {
+        key: tuple(value.shape)
+        for key, value in state_dict.items()
+        if fnmatch.fnmatchcase(key, pattern) and value.is_floating_point()
+    }
+    wanted = {key: tuple(shape) for key, shape in shapes.items()}
+    made = dict(state_dict)
+    for key, (channels, base) in input_plans(held, wanted, in_chans, pattern != "*").items():
+        made[key] = adapted_channels(state_dict[key], channels, base)
     return made

@@ -7,11 +7,13 @@ from core.errors import FixError
 from core.fixes.casting import cast
 from core.fixes.filtering import kept, matching, of_shapes
 from core.fixes.fused import fuse, split
+from core.fixes.inputs import adapt_input
 from core.fixes.quantized import dequantize
 from core.fixes.renaming import new_keys, renamed
 from core.fixes.ties import untie
 from core.fixes.views import reshape, transpose
 from core.fixes.words import (
+    AdaptInput,
     AddPrefix,
     Applied,
     CastDtype,
@@ -80,6 +82,8 @@ def _apply(
             return split(fix, state_dict)
         case Fuse():
             return fuse(fix, state_dict)
+        case AdaptInput():
+            return adapt_input(fix, state_dict, signature, patience)
         case Dequantize():
             return dequantize(state_dict)
         case Untie():
