@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container
 from fnmatch import translate
 
@@ -43,11 +44,28 @@ def wanted_by(signature: Signature | None) -> Signature:
     return signature
 
 
+_PLAIN = re.compile(r"(\*?)((?:[^*?\[\]]|\[[*?\[]\])*)(\*?)", re.DOTALL)
+"""A glob that is a text, with a star before or behind it at most: it needs no regex, and so no
+process that guards one."""
+
+
+def _found(text: str, key: str, before: str, after: str) -> bool:
+    if before and after:
+        return text in key
+    if before:
+        return key.endswith(text)
+    return key.startswith(text) if after else key == text
+
+
 def matching(
     fix: Keep | Drop | Transpose, state_dict: StateDict, patience: Patience
 ) -> frozenset[str]:
     """The keys that the fix's pattern finds. Raises FixError where it cannot be used."""
     pattern = checked_text(fix.pattern, "pattern")
+    plain = _PLAIN.fullmatch(pattern) if fix.syntax == "glob" else None
+    if plain is not None:
+        before, text, after = plain[1], re.sub(r"\[(.)\]", r"\1", plain[2]), plain[3]
+        return frozenset(key for key in state_dict if _found(text, key, before, after))
     regular = pattern if fix.syntax == "regex" else rf"\A{translate(pattern)}"
     try:
         return found_in(regular, list(state_dict), patience)

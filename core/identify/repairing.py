@@ -42,9 +42,10 @@ def repair(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> tuple
     extra = found.unexpected_keys
     if extra and len(extra) <= MAX_DROPPED and 2 * len(found.matched) >= found.total:
         drop = drop_of(extra, repaired)
-        kept = _applied([drop], repaired, solved.wanted) if drop else None
-        if drop and kept is not None:
+        if drop is not None:
             fixes.append(drop)
+            gone = frozenset(extra)
+            kept = StateDict(entry for key, entry in repaired.items() if key not in gone)
             found = match(kept, solved.wanted)
     return _recipe(fixes), found
 
