@@ -132,8 +132,21 @@ def default_preprocessing(
         found = _timm(architecture.name)
     else:
         found = IMAGENET
+    options = dict(architecture.options)
+    size = options.get("img_size") or options.get("image_size")
+    found = _of_size(found, size) if size else found
     stated = stated_preprocessing(metadata, found) if metadata else None
     return with_channels(stated or found, input_channels(known))
+
+
+def _of_size(preprocessing: Preprocessing, size: int) -> Preprocessing:
+    """The same for square pictures of another size, with the border that is cut off in
+    proportion."""
+    height, width = (
+        round(size * resize / crop)
+        for resize, crop in zip(preprocessing.resize, preprocessing.crop, strict=True)
+    )
+    return replace(preprocessing, resize=(height, width), crop=(size, size))
 
 
 TRANSFORM_INPUT = ("googlenet", "inception_v3")
@@ -150,6 +163,8 @@ def _torchvision(architecture: Architecture, known: Signature) -> Preprocessing:
         weights = get_model_weights(architecture.name)
     except ValueError:
         return IMAGENET
+    if any(len(getattr(entry.transforms(), "crop_size", ())) != 1 for entry in weights):
+        return IMAGENET  # a recipe for films, or for pictures of any size
     size = _fixed_size(known)
     fitting = [entry for entry in weights if size in (None, entry.transforms().crop_size[0])]
     chosen = weights.DEFAULT if weights.DEFAULT in fitting or not fitting else fitting[0]

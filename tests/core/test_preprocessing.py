@@ -8,7 +8,12 @@ from PIL import Image
 from timm.data import create_transform, resolve_data_config
 from torchvision.models import get_model_weights
 
-from core.architectures import Architecture, signature
+from core.architectures import (
+    Architecture,
+    build_uninitialised,
+    parse_architecture,
+    signature,
+)
 from core.errors import ImageError
 from core.preprocessing import (
     IMAGENET,
@@ -173,3 +178,26 @@ def test_nobodys_values_are_called_a_guess():
 def test_a_picture_too_thin_to_resize_is_refused_before_it_fills_the_memory():
     with pytest.raises(ImageError, match="too long and thin"):
         prepare(Image.new("RGB", (400_000, 1)), IMAGENET)
+
+
+@pytest.mark.parametrize(
+    "key", ["timm:test_vit?img_size=192", "torchvision:vit_b_32?image_size=320"]
+)
+def test_a_model_of_another_image_size_is_fed_that_size(key):
+    architecture = parse_architecture(key)
+    preprocessing = default_preprocessing(architecture)
+    size = architecture.options[0][1]
+    model = build_uninitialised(architecture)
+    assert model(prepare(photo(), preprocessing)[None]).shape == (1, 1000)
+    own = default_preprocessing(Architecture(architecture.library, architecture.name))
+    assert preprocessing.crop == (size, size)
+    assert own.resize[0] / own.crop[0] == pytest.approx(preprocessing.resize[0] / size, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "name", ["fasterrcnn_resnet50_fpn", "deeplabv3_resnet50", "r3d_18", "raft_small"]
+)
+def test_what_is_no_classifier_of_pictures_is_fed_the_usual_values(name):
+    preprocessing = default_preprocessing(Architecture("torchvision", name))
+    assert preprocessing.guessed
+    assert preprocessing.mean == IMAGENET.mean
