@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import secrets
 import struct
 import zipfile
@@ -33,8 +33,8 @@ __all__ = ["index_versions", "load_index", "save_index"]
 FORMAT = 1
 """Counts up when the arrays mean something else."""
 
-LARGEST = 64 << 20
-"""Bytes of a file that is read; the index of all of torchvision and timm has a fiftieth of it."""
+LARGEST = 256 << 20
+"""Bytes that a file may unpack to; the index of all of torchvision and timm has a fiftieth."""
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -55,12 +55,12 @@ def save_index(index: Index, path: Path) -> None:
             np.savez_compressed(file, allow_pickle=False, **_arrays(index))
         temporary.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise IndexFileError(
             f"The index of architectures cannot be written to {path}: {error.strerror}.",
             "Let LOUPE_DATA name a folder that Loupe may write to.",
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_index(path: Path) -> Index:
@@ -89,11 +89,12 @@ def _damaged(path: Path) -> IndexFileError:
 
 
 def _open(path: Path) -> np.lib.npyio.NpzFile:
-    if os.stat(path).st_size > LARGEST:
-        raise ValueError(f"more than {LARGEST} bytes")
     file = np.load(path, allow_pickle=False)
-    if not isinstance(file, np.lib.npyio.NpzFile):
+    if not isinstance(file, np.lib.npyio.NpzFile) or file.zip is None:
         raise ValueError("an array, not several")
+    if sum(each.file_size for each in file.zip.infolist()) > LARGEST:
+        file.close()
+        raise ValueError(f"more than {LARGEST} bytes")
     return file
 
 
@@ -263,7 +264,7 @@ def _bytes(array: npt.NDArray[Any]) -> bytes:
 
 
 def _versions(header: Mapping[str, Any]) -> Mapping[str, str]:
-    return {str(library): str(version) for library, version in header["versions"].items()}
+    return {str(library): str(version) for library, version in dict(header["versions"]).items()}
 
 
 def _kind(dtype: object, kind: object) -> Kind:
