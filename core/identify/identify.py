@@ -52,11 +52,11 @@ def _worth(solved: Solved) -> tuple[float, float, int]:
 
 
 def _groups(solved: Iterable[Solved]) -> list[list[Solved]]:
-    """Those that the file fits equally well, the ones with the fewest options first."""
+    """Those that the file fits equally well."""
     found: dict[object, list[Solved]] = {}
     for one in solved:
         found.setdefault(_worth(one), []).append(one)
-    return [sorted(group, key=lambda one: len(one.options)) for group in found.values()]
+    return list(found.values())
 
 
 def _candidate(
@@ -73,6 +73,7 @@ def _candidate(
         named.items(),
         key=lambda item: (
             order.index(item[0]) if item[0] in told else len(order),
+            len(item[1][0].adaptable),
             len(item[1][0].options),
             *_plainness(item[1][1]),
         ),

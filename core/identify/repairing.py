@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from core.checkpoint.entries import StateDict, TensorEntry
+from core.checkpoint.entries import StateDict
 from core.dropping import drop_of
 from core.errors import FixError
 from core.fixes import (
@@ -110,17 +110,10 @@ def _literal(text: str) -> str:
 
 def _reshaping(solved: Solved) -> Iterator[Fix]:
     """Fixes of shapes that no option explains: input channels, the size of images."""
-    wrong = set(solved.misshapen)
-    for key in solved.profile.input_keys:
-        if key in wrong and _same_but_channels(solved.sources[key], solved.wanted[key].shape):
-            yield AdaptInput(_literal(key))
+    for key in solved.adaptable:
+        yield AdaptInput(_literal(key))
     sized = {
         key for each in solved.profile.variations if each.option in SIZES for key in each.shapes
     }
-    if wrong & sized:
+    if sized.intersection(solved.misshapen):
         yield ResamplePositions()
-
-
-def _same_but_channels(entry: TensorEntry, shape: tuple[int, ...]) -> bool:
-    found = entry.shape
-    return len(found) == len(shape) and found[:1] + found[2:] == shape[:1] + shape[2:]

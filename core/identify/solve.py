@@ -20,8 +20,8 @@ class Solved:
     """A profile with the options that the file asks for.
 
     `options` are those that are not at their default, `wanted` the signature with them. `sources`
-    say which of the file's tensors is meant by a key of it, `misshapen` for which of these the
-    shape is another. `score` is the share of the keys of both sides that agree, `coverage` that of
+    say which of the file's tensors is meant by a key of it. `misshapen` are those of another shape,
+    `adaptable` those of another number of input channels, which a fix can change. `score` is the share of the keys of both sides that agree, `coverage` that of
     the model's parameters.
     """
 
@@ -31,6 +31,7 @@ class Solved:
     wanted: Signature
     sources: Mapping[str, TensorEntry]
     misshapen: tuple[str, ...]
+    adaptable: tuple[str, ...]
     score: float
     coverage: float
 
@@ -42,10 +43,15 @@ def solve(guess: Guess, state_dict: StateDict, unwrapped: Unwrapped, lookup: Loo
     options = dict(_options(profile, sources))
     wanted = _as_in_the_file(profile, _with_options(profile, options), sources, options)
     counted = [key for key in wanted if not key.endswith(BATCH_COUNTER)]
-    misshapen = tuple(
+    different = [
         key for key in counted if key in sources and sources[key].shape != wanted[key].shape
+    ]
+    adaptable = tuple(
+        key
+        for key in different
+        if key in profile.input_keys and _but_channels(sources[key]) == _but_channels(wanted[key])
     )
-    wrong = set(misshapen)
+    wrong = set(different) - set(adaptable)
     matched = [key for key in counted if key in sources and key not in wrong]
     used = sum(key in wanted for key in sources if not key.endswith(BATCH_COUNTER))
     parameters = {key: spec.numel for key, spec in wanted.items() if spec.kind == "parameter"}
@@ -55,7 +61,8 @@ def solve(guess: Guess, state_dict: StateDict, unwrapped: Unwrapped, lookup: Loo
         tuple(sorted(options.items())),
         wanted,
         {key: entry for key, entry in sources.items() if key in wanted},
-        misshapen,
+        tuple(key for key in different if key in wrong),
+        adaptable,
         len(matched) / max(1, len(counted) + max(0, below - used)),
         sum(parameters.get(key, 0) for key in matched) / max(1, sum(parameters.values())),
     )
@@ -99,6 +106,10 @@ def _spec(profile: Profile, key: str) -> TensorSpec:
 def _alike(entry: TensorEntry, spec: TensorSpec) -> bool:
     """Whether a head's tensor may be the one that is wanted, with other classes."""
     return len(entry.shape) == len(spec.shape) and entry.shape[1:] == spec.shape[1:]
+
+
+def _but_channels(tensor: TensorEntry | TensorSpec) -> tuple[int, ...]:
+    return tensor.shape[:1] + tensor.shape[2:]
 
 
 def _options(profile: Profile, sources: Mapping[str, TensorEntry]) -> Iterator[tuple[str, int]]:

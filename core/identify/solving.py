@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
@@ -109,20 +108,15 @@ def laws(base: Signature, variations: Iterable[Variation]) -> dict[tuple[str, in
                 ):
                     points.append((one.default, spec.shape[axis]))
                 points.append((one.value, length))
-    solved = {place: law(sorted(set(points))) for place, points in found.items()}
+    solved = {
+        place: law(sorted(set(points))) or _multiple(points) for place, points in found.items()
+    }
     return {place: each for place, each in solved.items() if each is not None}
 
 
-def default_of(base: Signature, variations: Sequence[Variation]) -> int:
-    """The option's value in the base signature, from how the others differ; 0 where it cannot be
-    told, as for a model without a head."""
-    for one in variations:
-        if not (one.shapes or one.gone or one.added):
-            return one.value
-    values = [
-        law_.option(base[key].shape[axis])
-        for (key, axis), law_ in laws(base, variations).items()
-        if key in base
-    ]
-    told = Counter(value for value in values if value is not None)
-    return told.most_common(1)[0][0] if told else 0
+def _multiple(points: Sequence[tuple[int, int]]) -> Law | None:
+    """The law of a dimension that is known at one value only, and is a multiple of it there."""
+    value, dimension = points[0]
+    if len(set(points)) > 1 or value <= 0 or dimension % value:
+        return None
+    return Law(dimension // value, 0, 1)

@@ -1,0 +1,152 @@
+"""How often a file's architecture is identified, and how quickly: every model of torchvision and
+timm, in every wrapping, with every change.
+
+    python benchmarks/identify.py [--every 1] [--seed 0] [--all-pairs] [--shown 20]
+
+Each model is taken in each wrapping with a change drawn by chance, and with each change in a
+wrapping drawn by chance; `--all-pairs` takes every wrapping with every change. A case is right
+where the model is in the first group of candidates, and the candidate's recipe brings the file's
+keys and shapes to the model's own. It is undecidable where the first candidate has every one of
+its keys filled, and nothing is left: the file then is a whole one of that architecture. Times are
+those of one warm call.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.identify_corpus import CHANGES, WRAPPINGS, Case, cases
+from core.fixes import apply_recipe
+from core.identify import Candidate, Identification, Lookup, identify
+from core.identify.find import SHIPPED, find_index
+from core.identify.index import Index, IndexedModel
+
+
+@dataclass
+class Tally:
+    right: int = 0
+    undecidable: int = 0
+    total: int = 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--every", type=int, default=1, help="take every N-th model only")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--all-pairs", action="store_true")
+    parser.add_argument("--shown", type=int, default=20, help="wrong cases to print")
+    options = parser.parse_args()
+    started = time.perf_counter()
+    index = find_index(Path.home() / ".local" / "share" / "loupe")
+    if index is None:
+        raise SystemExit(
+            "There is no index of the installed versions: python -m core.identify.build"
+        )
+    loaded = time.perf_counter()
+    lookup = Lookup(index)
+    ready = time.perf_counter()
+    print(
+        f"index: {len(index):,} models, {len(lookup):,} distinct, "
+        f"{SHIPPED.stat().st_size / 1e6:.2f} MB; read in {loaded - started:.2f} s, "
+        f"made ready in {ready - loaded:.2f} s"
+    )
+    wrapped: dict[str, Tally] = defaultdict(Tally)
+    changed: dict[str, Tally] = defaultdict(Tally)
+    seconds: list[float] = []
+    wrong: list[str] = []
+    for case in corpus(index, options.every, options.seed, options.all_pairs):
+        begun = time.perf_counter()
+        found = identify(case.state_dict, lookup)
+        seconds.append(time.perf_counter() - begun)
+        right, clear = is_right(case, found), is_clear(case, found)
+        for tally in (wrapped[case.wrapping], changed[case.change]):
+            tally.total += 1
+            tally.right += right
+            tally.undecidable += not right and not clear
+        if not right and clear:
+            wrong.append(
+                f"{case.model.architecture.key} | {case.wrapping} | {case.change} | "
+                f"{found.sentence}"
+            )
+    report(wrapped, changed, seconds)
+    print(f"\n{len(wrong):,} wrong")
+    for line in wrong[: options.shown]:
+        print(f"  {line}")
+
+
+def corpus(index: Index, every: int, seed: int, all_pairs: bool) -> Iterator[Case]:
+    chance = random.Random(seed)
+    for model in index.models[::every]:
+        yield from cases(model, pairs_for(chance, all_pairs), chance)
+
+
+def pairs_for(chance: random.Random, all_pairs: bool) -> list[tuple[str, str]]:
+    if all_pairs:
+        return [(wrapping, change) for wrapping in WRAPPINGS for change in CHANGES]
+    return [
+        *((wrapping, chance.choice(list(CHANGES))) for wrapping in WRAPPINGS),
+        *((chance.choice(list(WRAPPINGS)), change) for change in CHANGES),
+    ]
+
+
+def is_right(case: Case, found: Identification) -> bool:
+    """Whether the model is in the first group, and its recipe brings the file to the model."""
+    if not found.candidates:
+        return False
+    best = found.candidates[0]
+    truth = case.model.architecture
+    names = {(each.library, each.name) for each in (best.architecture, *best.also)}
+    return (truth.library, truth.name) in names and is_repaired(case, best)
+
+
+def is_repaired(case: Case, best: Candidate) -> bool:
+    try:
+        repaired = apply_recipe(best.recipe, case.state_dict, wanted_of(case.model)).state_dict
+    except Exception:  # a recipe that cannot be applied is a wrong one, whatever it raises
+        return False
+    if case.whole and not best.fits:
+        return False
+    return case.kept.keys() <= repaired.keys()
+
+
+def wanted_of(model: IndexedModel):
+    return model.signature
+
+
+def is_clear(case: Case, found: Identification) -> bool:
+    """Whether the file is not as well a whole one of another architecture."""
+    return case.whole or not (found.candidates and found.candidates[0].fits)
+
+
+def report(wrapped: dict[str, Tally], changed: dict[str, Tally], seconds: list[float]) -> None:
+    for title, tallies in (("wrapping", wrapped), ("change", changed)):
+        print(f"\n{title:26}{'cases':>8}{'right':>10}{'undecidable':>13}")
+        for name, tally in tallies.items():
+            decidable = max(1, tally.total - tally.undecidable)
+            print(
+                f"{name:26}{tally.total:>8,}{tally.right / decidable:>10.2%}"
+                f"{tally.undecidable:>13,}"
+            )
+    right = sum(tally.right for tally in wrapped.values())
+    total = sum(tally.total - tally.undecidable for tally in wrapped.values())
+    print(f"\n{'all':26}{total:>8,}{right / max(1, total):>10.2%}")
+    ordered = sorted(seconds)
+    print(
+        f"time: median {statistics.median(ordered) * 1e3:.0f} ms, "
+        f"95 % {ordered[int(0.95 * (len(ordered) - 1))] * 1e3:.0f} ms, "
+        f"longest {ordered[-1] * 1e3:.0f} ms"
+    )
+
+
+if __name__ == "__main__":
+    main()

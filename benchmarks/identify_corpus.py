@@ -1,0 +1,247 @@
+"""State_dicts as people save them: every model in every wrapping, with every change.
+
+Entries without data: to identify a file no tensor is read.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from core.checkpoint.entries import StateDict, TensorEntry
+from core.identify.index import IndexedModel, Variation
+
+Shapes = dict[str, tuple[int, ...]]
+
+CLASSES = 37
+"""Classes of another head; the index holds each model's shapes with as many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A state_dict, what it is of, and what should be found below its wrapping.
+
+    `kept` are the model's own keys with the file's shapes; `whole` says that nothing is missing.
+    """
+
+    model: IndexedModel
+    wrapping: str
+    change: str
+    state_dict: StateDict
+    kept: Shapes
+    whole: bool
+
+
+def state_dict_of(shapes: Mapping[str, tuple[int, ...]], dtype: str = "float32") -> StateDict:
+    return StateDict(
+        TensorEntry(key, dtype, shape, _row_major(shape), 0, None) for key, shape in shapes.items()
+    )
+
+
+def _row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
+    strides: list[int] = []
+    step = 1
+    for length in reversed(shape):
+        strides.append(step)
+        step *= length
+    return tuple(reversed(strides))
+
+
+def _variation(model: IndexedModel, option: str, value: int | None = None) -> Variation | None:
+    return next(
+        (
+            each
+            for each in model.variations
+            if each.option == option and (value is None or each.value == value)
+        ),
+        None,
+    )
+
+
+def _varied(shapes: Shapes, variation: Variation | None) -> Shapes | None:
+    if variation is None:
+        return None
+    gone = set(variation.gone)
+    kept = {
+        key: variation.shapes.get(key, shape) for key, shape in shapes.items() if key not in gone
+    }
+    return kept | {key: spec.shape for key, spec in variation.added.items()}
+
+
+def head_of(model: IndexedModel) -> set[str]:
+    """The keys of the layers whose size is the number of classes."""
+    variation = _variation(model, "num_classes", CLASSES)
+    return set(variation.shapes) if variation else set()
+
+
+Changed = Shapes | None
+Change = Callable[[IndexedModel, Shapes, random.Random], Changed]
+
+
+def _another_head(model: IndexedModel, shapes: Shapes, _: random.Random) -> Changed:
+    return _varied(shapes, _variation(model, "num_classes", CLASSES))
+
+
+def _no_head(model: IndexedModel, shapes: Shapes, _: random.Random) -> Changed:
+    none = _varied(shapes, _variation(model, "num_classes", 0))
+    head = head_of(model)
+    if none is None and head:
+        none = {key: shape for key, shape in shapes.items() if key not in head}
+    return none
+
+
+def _no_counters(_: IndexedModel, shapes: Shapes, __: random.Random) -> Changed:
+    kept = {key: shape for key, shape in shapes.items() if not key.endswith("num_batches_tracked")}
+    return kept if len(kept) < len(shapes) else None
+
+
+def _one_channel(model: IndexedModel, shapes: Shapes, _: random.Random) -> Changed:
+    varied = _varied(shapes, _variation(model, "in_chans", 1))
+    if varied is not None:
+        return varied
+    first = next((key for key, shape in shapes.items() if len(shape) >= 4 and shape[1] == 3), None)
+    return None if first is None else shapes | {first: (shapes[first][0], 1, *shapes[first][2:])}
+
+
+def _other_size(model: IndexedModel, shapes: Shapes, _: random.Random) -> Changed:
+    for option in ("img_size", "image_size"):
+        if (variation := _variation(model, option)) is not None:
+            return _varied(shapes, variation)
+    return None
+
+
+def _extra_keys(_: IndexedModel, shapes: Shapes, __: random.Random) -> Changed:
+    extra: Shapes = {
+        "log_temperature": (),
+        "projector.0.weight": (256, 512),
+        "projector.0.bias": (256,),
+    }
+    return shapes | extra
+
+
+def _missing(_: IndexedModel, shapes: Shapes, chance: random.Random) -> Changed:
+    gone = set(chance.sample(list(shapes), len(shapes) // 10))
+    return {key: shape for key, shape in shapes.items() if key not in gone}
+
+
+def _as_it_is(_: IndexedModel, shapes: Shapes, __: random.Random) -> Changed:
+    return dict(shapes)
+
+
+CHANGES: dict[str, Change] = {
+    "as it is": _as_it_is,
+    "another head": _another_head,
+    "no head": _no_head,
+    "no num_batches_tracked": _no_counters,
+    "one-channel input": _one_channel,
+    "other image size": _other_size,
+    "half precision": _as_it_is,
+    "extra keys": _extra_keys,
+    "10 % missing keys": _missing,
+}
+
+
+def _prefixed(prefix: str) -> Callable[[IndexedModel, Shapes], Shapes]:
+    def wrap(_: IndexedModel, shapes: Shapes) -> Shapes:
+        return {prefix + key: shape for key, shape in shapes.items()}
+
+    return wrap
+
+
+def _fsdp(_: IndexedModel, shapes: Shapes) -> Shapes:
+    """Fully sharded, and so is each numbered block: the part stands inside the paths too."""
+    wrapped = {}
+    for key, shape in shapes.items():
+        parts: list[str] = ["_fsdp_wrapped_module"]
+        for part in key.split("."):
+            parts.append(part)
+            if part.isdigit():
+                parts.append("_fsdp_wrapped_module")
+        if parts[-1] == "_fsdp_wrapped_module":
+            parts.pop()
+        wrapped[".".join(parts)] = shape
+    return wrapped
+
+
+def _compiled_blocks(_: IndexedModel, shapes: Shapes) -> Shapes:
+    """DataParallel around a network whose first modules are compiled one by one."""
+    return {"module." + key.replace(".", "._orig_mod.", 1): shape for key, shape in shapes.items()}
+
+
+def _moco(model: IndexedModel, shapes: Shapes) -> Shapes:
+    """The layout of MoCo's own checkpoints: two encoders and a queue."""
+    return {
+        **_prefixed("module.encoder_q.")(model, shapes),
+        **_prefixed("module.encoder_k.")(model, shapes),
+        "module.queue": (128, 65536),
+        "module.queue_ptr": (1,),
+    }
+
+
+def _dino(model: IndexedModel, shapes: Shapes) -> Shapes:
+    """Teacher and student in one dict, each with a projection head of its own."""
+    head = {"head.mlp.0.weight": (2048, 384), "head.last_layer.weight_v": (65536, 256)}
+    wrapped: Shapes = {}
+    for network in ("student", "teacher"):
+        wrapped |= _prefixed(f"{network}.backbone.")(model, shapes)
+        wrapped |= _prefixed(f"{network}.")(model, head)
+    return wrapped
+
+
+def _mmpretrain(model: IndexedModel, shapes: Shapes) -> Shapes:
+    head = head_of(model)
+    return {("head." if key in head else "backbone.") + key: shape for key, shape in shapes.items()}
+
+
+def _ema_beside(model: IndexedModel, shapes: Shapes) -> Shapes:
+    return _prefixed("model.")(model, shapes) | _prefixed("model_ema.")(model, shapes)
+
+
+def _averaged(model: IndexedModel, shapes: Shapes) -> Shapes:
+    return {"n_averaged": (), **_prefixed("module.")(model, shapes)}
+
+
+WRAPPINGS: dict[str, Callable[[IndexedModel, Shapes], Shapes]] = {
+    "bare": _prefixed(""),
+    "DataParallel, DDP": _prefixed("module."),
+    "torch.compile": _prefixed("_orig_mod."),
+    "FSDP": _fsdp,
+    "compiled blocks in DDP": _compiled_blocks,
+    "Lightning model.": _prefixed("model."),
+    "Lightning net.": _prefixed("net."),
+    "MoCo": _moco,
+    "DINO": _dino,
+    "mmpretrain": _mmpretrain,
+    "EMA beside the model": _ema_beside,
+    "AveragedModel": _averaged,
+    "compiled, then DDP": _prefixed("module._orig_mod."),
+    "DDP, then compiled": _prefixed("_orig_mod.module."),
+    "Lightning around DDP": _prefixed("model.module."),
+    "a user's own prefix": _prefixed("trunk.visual_encoder."),
+}
+
+
+def cases(
+    model: IndexedModel, pairs: list[tuple[str, str]], chance: random.Random
+) -> Iterator[Case]:
+    """The model in these wrappings with these changes, those that it has no place for left out."""
+    shapes: Shapes = {key: spec.shape for key, spec in model.signature.items()}
+    for wrapping, change in pairs:
+        changed = CHANGES[change](model, shapes, chance)
+        if changed is None:
+            continue
+        kept = {
+            key: shape
+            for key, shape in changed.items()
+            if key in shapes or change not in ("extra keys",)
+        }
+        dtype = "float16" if change == "half precision" else "float32"
+        yield Case(
+            model,
+            wrapping,
+            change,
+            state_dict_of(WRAPPINGS[wrapping](model, changed), dtype),
+            kept,
+            change not in ("10 % missing keys", "no head"),
+        )
