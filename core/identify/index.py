@@ -24,6 +24,7 @@ __all__ = [
     "Variation",
     "make_index",
     "variation",
+    "with_models",
 ]
 
 Integers = npt.NDArray[np.int32]
@@ -202,14 +203,22 @@ def make_index(
     failures: Iterable[tuple[str, str]] = (),
 ) -> Index:
     """An index of these models, in their order."""
-    tables = _Tables()
-    architectures, signature_ids, variations = [], [], []
+    nothing = integers([])
+    empty = Index(dict(versions), (), nothing, (), (), (), (), (), (), tuple(failures))
+    return with_models(empty, models)
+
+
+def with_models(index: Index, models: Iterable[IndexedModel]) -> Index:
+    """The index with these models after its own: those of a server's owner, for example."""
+    tables = _Tables(index)
+    architectures = list(index.architectures)
+    signature_ids, variations = index.signature_ids.tolist(), list(index.variations)
     for model in models:
         architectures.append(model.architecture)
         signature_ids.append(tables.signatures.number(tables.numbers(model.signature)))
         variations.append(tuple(tables.variation(each) for each in model.variations))
     return Index(
-        dict(versions),
+        index.versions,
         tuple(architectures),
         integers(signature_ids),
         tuple(tables.keys),
@@ -221,7 +230,7 @@ def make_index(
             for changed, shapes, gone, added in tables.differences
         ),
         tuple(variations),
-        tuple(failures),
+        index.failures,
     )
 
 
@@ -234,6 +243,14 @@ def _packed(numbers: _Numbers) -> PackedSignature:
     return PackedSignature(*(integers(each) for each in numbers))
 
 
+def _numbers(packed: PackedSignature) -> _Numbers:
+    return _tuple(packed.key_ids), _tuple(packed.shape_ids), _tuple(packed.kind_ids)
+
+
+def _tuple(numbers: Integers) -> tuple[int, ...]:
+    return tuple(numbers.tolist())
+
+
 _Numbers = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 _Value = TypeVar("_Value")
 
@@ -241,8 +258,8 @@ _Value = TypeVar("_Value")
 class _Table(Generic[_Value]):
     """Values with their numbers, in the order in which they first came."""
 
-    def __init__(self) -> None:
-        self._numbers: dict[_Value, int] = {}
+    def __init__(self, values: Iterable[_Value] = ()) -> None:
+        self._numbers: dict[_Value, int] = {value: number for number, value in enumerate(values)}
 
     def __iter__(self) -> Iterator[_Value]:
         return iter(self._numbers)
@@ -252,16 +269,22 @@ class _Table(Generic[_Value]):
 
 
 class _Tables:
-    """The tables of an index while it is made."""
+    """The tables of an index while it grows."""
 
-    def __init__(self) -> None:
-        self.keys: _Table[str] = _Table()
-        self.shapes: _Table[tuple[int, ...]] = _Table()
-        self.kinds: _Table[Kind] = _Table()
-        self.signatures: _Table[_Numbers] = _Table()
-        self.differences: _Table[
-            tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], _Numbers]
-        ] = _Table()
+    def __init__(self, index: Index) -> None:
+        self.keys = _Table(index.keys)
+        self.shapes = _Table(index.shapes)
+        self.kinds = _Table(index.kinds)
+        self.signatures = _Table(_numbers(each) for each in index.signatures)
+        self.differences = _Table(
+            (
+                _tuple(each.changed),
+                _tuple(each.shape_ids),
+                _tuple(each.gone),
+                _numbers(each.added),
+            )
+            for each in index.differences
+        )
 
     def numbers(self, signature: Signature) -> _Numbers:
         return (
