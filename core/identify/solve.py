@@ -21,8 +21,8 @@ class Solved:
 
     `options` are those that are not at their default, `wanted` the signature with them. `sources`
     say which of the file's tensors is meant by a key of it. `misshapen` are those of another shape,
-    `adaptable` those of another number of input channels, which a fix can change. `score` is the share of the keys of both sides that agree, `coverage` that of
-    the model's parameters.
+    `adaptable` those of another number of input channels, which a fix can change. `score` is the
+    share of the keys of both sides that agree, `coverage` that of the model's parameters.
     """
 
     profile: Profile
