@@ -232,7 +232,7 @@ def _step(fix: Fix) -> Iterable[str]:
         case _:
             from core.tensor_code import call_of
 
-            if _needs_shapes(fix):
+            if _needs_shapes(fix) and not isinstance(fix, AddBatchStatistics):
                 yield SHAPES
             yield f"state_dict = {call_of(fix)}"
 

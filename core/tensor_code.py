@@ -15,9 +15,30 @@ from typing import Any
 
 import torch
 
-from core.checkpoint.derived import adapted_channels
-from core.fixes import AdaptInput, Dequantize, Fix, Fuse, Reshape, Split, Untie
+from core.checkpoint.derived import (
+    adapted_channels,
+    chosen_rows,
+    folded_weight_norm,
+    resampled_grid,
+    resampled_table,
+)
+from core.fixes import (
+    AdaptInput,
+    AddBatchStatistics,
+    Dequantize,
+    Fix,
+    Fuse,
+    ResamplePositions,
+    Reshape,
+    SelectClasses,
+    Split,
+    Untie,
+    WeightNorm,
+)
+from core.fixes.batch_norm import missing_statistics
 from core.fixes.inputs import input_plans
+from core.fixes.positions import position_plan, prefix_tokens
+from core.fixes.weight_norm import norm_dim, norm_pairs
 
 Functions = tuple[Callable[..., Any], ...]
 
@@ -37,10 +58,26 @@ def _code(fix: Fix) -> tuple[Functions, str]:
     match fix:
         case AdaptInput(pattern, in_chans):
             given = f"{{}}, {pattern!a}, {in_chans}" if in_chans else f"shapes, {pattern!a}, 0"
-            used = adapted_channels, input_plans, adapt_input
-            return used, f"adapt_input(state_dict, {given})"
+            needed: Functions = adapted_channels, input_plans, adapt_input
+            return needed, f"adapt_input(state_dict, {given})"
+        case ResamplePositions(pattern, method):
+            planning: Functions = prefix_tokens, position_plan
+            needed = *planning, resampled_grid, resampled_table, resample_positions
+            return needed, f"resample_positions(state_dict, shapes, {pattern!a}, {method!a})"
         case Reshape(pattern):
             return (reshape,), f"reshape(state_dict, shapes, {pattern!a})"
+        case SelectClasses(pattern, rows):
+            needed = chosen_rows, select_classes
+            return needed, f"select_classes(state_dict, {pattern!a}, {rows!a})"
+        case WeightNorm("folded"):
+            needed = norm_dim, norm_pairs, folded_weight_norm, fold_weight_norm
+            return needed, "fold_weight_norm(state_dict)"
+        case WeightNorm(to):
+            needed = norm_dim, norm_pairs, rename_weight_norm
+            return needed, f"rename_weight_norm(state_dict, {to!a})"
+        case AddBatchStatistics():
+            needed = missing_statistics, add_batch_statistics
+            return needed, "add_batch_statistics(state_dict, model.state_dict())"
         case Split(fused, parts):
             return (split,), f"split(state_dict, {fused!a}, {parts!a})"
         case Fuse(parts, fused):
@@ -137,4 +174,85 @@ def adapt_input(
     made = dict(state_dict)
     for key, (channels, base) in input_plans(held, wanted, in_chans, pattern != "*").items():
         made[key] = adapted_channels(state_dict[key], channels, base)
+    return made
+
+
+def resample_positions(
+    state_dict: dict[str, torch.Tensor], shapes: dict[str, torch.Size], pattern: str, method: str
+) -> dict[str, torch.Tensor]:
+    """Positions for the wanted sizes; what the model computes itself is left out."""
+    tokens = prefix_tokens({key: tuple(value.shape) for key, value in state_dict.items()})
+    made = dict(state_dict)
+    for key, value in state_dict.items():
+        held, wanted = tuple(value.shape), tuple(shapes.get(key, value.shape))
+        if held == wanted or not fnmatch.fnmatchcase(key, pattern):
+            continue
+        plan = position_plan(key, held, wanted, tokens)
+        if plan == "dropped":
+            del made[key]
+        elif isinstance(plan, tuple) and value.is_floating_point():
+            layout, old, new, apart = plan
+            if layout == "table":
+                made[key] = resampled_table(value, old, new, apart)
+            else:
+                made[key] = resampled_grid(value, old, new, apart, layout, method)
+    return made
+
+
+def select_classes(
+    state_dict: dict[str, torch.Tensor], pattern: str, rows: tuple[int, ...]
+) -> dict[str, torch.Tensor]:
+    """The rows of a head's weight and bias, one for each class."""
+    made = dict(state_dict)
+    for key, value in state_dict.items():
+        if fnmatch.fnmatchcase(key, pattern) and value.dim() and value.is_floating_point():
+            made[key] = chosen_rows(value, rows)
+    return made
+
+
+def fold_weight_norm(state_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """One weight in the place of weight norm's two tensors."""
+    pairs = norm_pairs({key: tuple(value.shape) for key, value in state_dict.items()})
+    wholes = {g: (whole, v) for whole, (g, v) in pairs.items() if whole not in state_dict}
+    folded = {v for _, v in wholes.values()}
+    made = {}
+    for key, value in state_dict.items():
+        if key in wholes:
+            whole, v = wholes[key]
+            other = state_dict[v]
+            made[whole] = folded_weight_norm(
+                value, other, norm_dim(tuple(value.shape), tuple(other.shape))
+            )
+        elif key not in folded:
+            made[key] = value
+    return made
+
+
+def rename_weight_norm(state_dict: dict[str, torch.Tensor], to: str) -> dict[str, torch.Tensor]:
+    """Weight norm's two tensors under the names of a hook, or of a parametrization."""
+    names = {}
+    for whole, (g, v) in norm_pairs({key: tuple(x.shape) for key, x in state_dict.items()}).items():
+        module, dot, name = whole.rpartition(".")
+        start = f"{module}{dot}parametrizations.{name}.original"
+        hooked = to == "hooked"
+        names[g], names[v] = (f"{whole}_g", f"{whole}_v") if hooked else (f"{start}0", f"{start}1")
+    return {names.get(key, key): value for key, value in state_dict.items()}
+
+
+def add_batch_statistics(
+    state_dict: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """BatchNorm's statistics at their defaults, where they are wanted and not there."""
+    missing = missing_statistics(list(state_dict), list(wanted))
+    last = {key.rpartition(".")[0]: key for key in state_dict}
+    after: dict[str | None, list[str]] = {}
+    for key in missing:
+        after.setdefault(last.get(key.rpartition(".")[0]), []).append(key)
+    made = {}
+    for held in [*state_dict, None]:
+        if held is not None:
+            made[held] = state_dict[held]
+        for key in after.get(held, []):
+            start = torch.ones_like if key.endswith("running_var") else torch.zeros_like
+            made[key] = start(wanted[key])
     return made

@@ -142,8 +142,10 @@ def resampled_grid(
     channels = table.shape[-1]
     if layout == "tokens":
         grid = wide.reshape(-1, channels)[prefix:].reshape(1, *old, channels).permute(0, 3, 1, 2)
+    elif layout == "channels_last":
+        grid = wide.permute(0, 3, 1, 2)
     else:
-        grid = wide if layout == "channels_first" else wide.permute(0, 3, 1, 2)
+        grid = wide.reshape(1, -1, *old)
     timms = method == "timm"
     grid = torch.nn.functional.interpolate(
         grid, size=new, mode="bicubic", antialias=timms, align_corners=not timms
@@ -151,6 +153,8 @@ def resampled_grid(
     grid = grid.to(table.dtype)
     if layout == "channels_first":
         return grid
+    if layout == "heads":
+        return grid.reshape(table.shape[0], -1)
     grid = grid.permute(0, 2, 3, 1)
     if layout == "channels_last":
         return grid

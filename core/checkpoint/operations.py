@@ -66,13 +66,13 @@ class ResampledGrid:
 
     `layout` says where the grid lies: `tokens` in rows of [..., prefix + height · width, channels],
     `channels_last` in [1, height, width, channels], `channels_first` in [1, channels, height,
-    width]. The first `prefix` tokens stay as they are.
+    width], `heads` in [heads, height · width]. The first `prefix` tokens stay as they are.
     """
 
     old: Grid
     new: Grid
     prefix: int
-    layout: Literal["tokens", "channels_last", "channels_first"]
+    layout: Literal["tokens", "channels_last", "channels_first", "heads"]
     method: Literal["timm", "torchvision"]
 
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from core.checkpoint.entries import StateDict
 from core.errors import FixError
+from core.fixes.batch_norm import add_batch_statistics
 from core.fixes.casting import cast
 from core.fixes.filtering import kept, matching, of_shapes
 from core.fixes.fused import fuse, split
+from core.fixes.heads import select_classes
 from core.fixes.inputs import adapt_input
+from core.fixes.positions import resample_positions
 from core.fixes.quantized import dequantize
 from core.fixes.renaming import new_keys, renamed
 from core.fixes.ties import untie
 from core.fixes.views import reshape, transpose
+from core.fixes.weight_norm import weight_norm
 from core.fixes.words import (
     AdaptInput,
+    AddBatchStatistics,
     AddPrefix,
     Applied,
     CastDtype,
@@ -27,11 +32,14 @@ from core.fixes.words import (
     Recipe,
     Rename,
     RenameTable,
+    ResamplePositions,
     Reshape,
+    SelectClasses,
     Split,
     StripPrefix,
     Transpose,
     Untie,
+    WeightNorm,
 )
 from core.patterns import Patience
 from core.signature import Signature
@@ -84,6 +92,14 @@ def _apply(
             return fuse(fix, state_dict)
         case AdaptInput():
             return adapt_input(fix, state_dict, signature, patience)
+        case ResamplePositions():
+            return resample_positions(fix, state_dict, signature, patience)
+        case SelectClasses():
+            return select_classes(fix, state_dict, patience)
+        case WeightNorm():
+            return weight_norm(fix, state_dict)
+        case AddBatchStatistics():
+            return add_batch_statistics(state_dict, signature)
         case Dequantize():
             return dequantize(state_dict)
         case Untie():

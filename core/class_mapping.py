@@ -1,0 +1,66 @@
+"""Which of a file's classes are which of another list of classes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+NAMED = 3
+"""Classes that a sentence names; of more, how many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMapping:
+    """For each new class the old one's row, −1 for none, as SelectClasses takes them.
+
+    `kept` are new names that the old list has, `new` those that it has not, `dropped` the old names
+    that no new class takes.
+    """
+
+    rows: tuple[int, ...]
+    kept: tuple[str, ...]
+    dropped: tuple[str, ...]
+    new: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """What becomes of the classes."""
+        words = [f"{len(self.kept):,} of {len(self.rows):,} classes keep their rows"]
+        if self.dropped:
+            words.append(f"dropped: {_some(self.dropped)}")
+        if self.new:
+            words.append(f"new: {_some(self.new)}")
+        return f"{'; '.join(words)}."
+
+
+def rows_for(old_labels: Sequence[str], new_labels: Sequence[str]) -> ClassMapping:
+    """Pair equal names, then those that are equal but for case, spaces, hyphens and underscores.
+
+    Each old row goes to one new class: of equal names the first ones go together.
+    """
+    rows = [-1] * len(new_labels)
+    free = set(range(len(old_labels)))
+    for same in (str, _plain):
+        rows_of: dict[str, list[int]] = {}
+        for row in sorted(free, reverse=True):
+            rows_of.setdefault(same(old_labels[row]), []).append(row)
+        for index, label in enumerate(new_labels):
+            if rows[index] < 0 and rows_of.get(same(label)):
+                rows[index] = rows_of[same(label)].pop()
+                free.discard(rows[index])
+    return ClassMapping(
+        tuple(rows),
+        tuple(label for label, row in zip(new_labels, rows, strict=True) if row >= 0),
+        tuple(old_labels[row] for row in sorted(free)),
+        tuple(label for label, row in zip(new_labels, rows, strict=True) if row < 0),
+    )
+
+
+def _plain(label: str) -> str:
+    return re.sub(r"[\s_-]+", " ", label).strip().casefold()
+
+
+def _some(labels: Sequence[str]) -> str:
+    more = len(labels) - NAMED
+    return ", ".join(labels[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
