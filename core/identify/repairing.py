@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from core.checkpoint.entries import StateDict
-from core.dropping import drop_of
 from core.errors import FixError
 from core.fixes import (
     AdaptInput,
@@ -23,6 +22,7 @@ from core.fixes import (
 from core.identify.solve import Solved
 from core.identify.unwrapping import Unwrapped
 from core.match import Match, match
+from core.proposals.removals import drop_of
 from core.signature import Signature
 
 SIZES = ("img_size", "image_size")

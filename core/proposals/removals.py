@@ -23,7 +23,7 @@ def removal_ideas(now: Match, state_dict: StateDict, signature: Signature) -> It
         why = f"{listed(shapes)} {are} another shape in the network."
         yield Idea((DropMismatched(),), f"{why} {options_sentence(now, signature)}".strip())
     if now.unexpected_keys:
-        fix = _drop_of(now.unexpected_keys, state_dict)
+        fix = drop_of(now.unexpected_keys, state_dict)
         if fix is not None:
             why = f"The network has no {listed(list(now.unexpected_keys))}."
             if len(now.unexpected_keys) > 1:
@@ -31,8 +31,9 @@ def removal_ideas(now: Match, state_dict: StateDict, signature: Signature) -> It
             yield Idea((fix,), f"{why} {options_sentence(now, signature)}".strip())
 
 
-def _drop_of(keys: Sequence[str], state_dict: StateDict) -> Drop | None:
-    """One Drop of exactly these keys, by whole modules or by the names at their ends."""
+def drop_of(keys: Sequence[str], state_dict: StateDict) -> Drop | None:
+    """One Drop of exactly these keys, by whole modules or by the names at their ends; None where
+    that would need a very long pattern."""
     gone = set(keys)
     staying = [key for key in state_dict if key not in gone]
     modules = _modules_of(keys, staying)
