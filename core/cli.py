@@ -224,11 +224,13 @@ def _fit(given: Sequence[str]) -> int:
     _add_fit(parser)
     options = parser.parse_args(given)
     from core.architectures import signature
-    from core.fit_summary import verdict
+    from core.fit_summary import option_hint, verdict
     from core.proposals import propose
 
     architecture, repaired, found = _repaired(open_checkpoint(file_or_set(options.file)), options)
-    proposals = () if found.fits else propose(repaired, signature(architecture))
+    wanted = signature(architecture)
+    proposals = propose(repaired, wanted)
+    hint = option_hint(found, wanted)
     if options.json:
         print_json(
             {
@@ -255,6 +257,7 @@ def _fit(given: Sequence[str]) -> int:
                     }
                     for proposal in proposals
                 ],
+                "option_hint": hint,
             }
         )
     else:
@@ -263,6 +266,8 @@ def _fit(given: Sequence[str]) -> int:
         for proposal in proposals:
             print(f"repair: {proposal.sentence}")
             print(f"        {proposal.why}")
+        if hint:
+            print(f"option: {hint}")
     return FITS if found.fits else DIFFERS
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from core.checkpoint.entries import StateDict
 from core.match import Match, group_keys
 from core.proposals import Proposal
+from core.proposals.options import options_sentence
 from core.signature import Signature
 
 
@@ -58,6 +59,12 @@ def verdict(match: Match, proposals: Sequence[Proposal] = ()) -> str:
     if best and best.after > best.before:
         text += f" {best.title} gives {_thin(best.after)} of {_thin(best.total)}."
     return text
+
+
+def option_hint(match: Match, signature: Signature) -> str:
+    """Which options of the network suit the file better than any fix, in sentences; empty where it
+    fits, and where none would."""
+    return "" if match.fits else options_sentence(match, signature)
 
 
 def sections(match: Match, state_dict: StateDict, signature: Signature) -> tuple[Section, ...]:

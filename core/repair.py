@@ -5,7 +5,7 @@ from __future__ import annotations
 from core.checkpoint.entries import StateDict
 from core.fixes import Recipe, Step
 from core.match import match
-from core.proposals.repairing import gaining_ideas, whole_repair
+from core.proposals.repairing import fixes_of, gaining_ideas, whole_repair
 from core.signature import Signature
 
 
@@ -20,4 +20,5 @@ def best_repair(state_dict: StateDict, signature: Signature) -> Recipe:
     if match(state_dict, signature).fits:
         return Recipe()
     gaining = gaining_ideas(state_dict, signature)
-    return Recipe(tuple(Step(fix) for fix in whole_repair(state_dict, signature, gaining)))
+    steps = whole_repair(state_dict, signature, gaining)
+    return Recipe(tuple(Step(fix) for fix in fixes_of(steps)))

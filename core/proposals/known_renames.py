@@ -37,4 +37,4 @@ KNOWN = (
 def known_ideas(_state_dict: StateDict, _signature: Signature) -> Iterator[Idea]:
     """Every known renaming; most do nothing for a given file, and are then left out."""
     for fix, why in KNOWN:
-        yield Idea((fix,), why)
+        yield Idea((fix,), why, known=True)

@@ -56,7 +56,8 @@ def _exchange(old: str, new: str, state_dict: StateDict) -> Idea:
     begin = [key for key in state_dict if key.startswith(old)]
     if not new:
         why = f"{_share(begin, state_dict)} begin with `{old}`{_written_by(old)}."
-        return Idea((StripPrefix(old),), why)
+        wrapped = set(old.rstrip(".").split(".")) <= set(WRAPPERS)
+        return Idea((StripPrefix(old),), why, known=wrapped)
     if not old:
         return Idea((AddPrefix(new),), f"The network's keys begin with `{new}`, the file's do not.")
     fix = Rename(f"^{re.escape(old)}", new.replace("\\", r"\\"))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from core.checkpoint.entries import StateDict
 from core.match import Match, match
 from core.proposals.removals import removal_ideas
-from core.proposals.repairing import gaining_ideas, mostly_matches, whole_repair
+from core.proposals.repairing import fixes_of, gaining_ideas, mostly_matches, whole_repair
 from core.proposals.shapes import statistics_idea
 from core.proposals.tried import Score, after, score
 from core.proposals.twins import twin_ideas
@@ -30,15 +30,13 @@ def propose(state_dict: StateDict, signature: Signature) -> tuple[Proposal, ...]
         return ()
     before = score(state_dict, signature)
     gaining = gaining_ideas(state_dict, signature)
-    ideas = [idea for idea, _ in gaining]
-    repair = Idea(whole_repair(state_dict, signature, gaining), _REPAIR)
-    if gaining and repair.fixes not in [idea.fixes for idea in ideas]:
-        ideas.insert(0, repair)
+    steps = whole_repair(state_dict, signature, gaining)
+    by_name = bool(steps) and not any(idea.aligned for idea in steps)
+    ideas = [idea for idea, _ in gaining if not (idea.aligned and by_name)]
+    if gaining and len(steps) > 1:
+        ideas.insert(0, Idea(fixes_of(steps), " ".join(step.why for step in steps)))
     ideas += _further(now, before, state_dict, signature)
     return tuple(_proposal(idea, now, state_dict, signature) for idea in ideas)
-
-
-_REPAIR = "The whole repair: the best fix, and then the best one for what that leaves, to the end."
 
 
 def _further(

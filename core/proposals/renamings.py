@@ -30,7 +30,7 @@ def best_renamings(state_dict: StateDict, signature: Signature) -> list[Idea]:
         if names is None:
             continue
         matched = matched_after(names, state_dict, signature)
-        if _is_worthwhile(len(matched) - before, len(signature) - before, len(signature)):
+        if _is_worthwhile(len(matched) - before, before, len(signature), idea.known):
             seen.setdefault(matched, idea)
     ranked = sorted(seen.items(), key=lambda found: -len(found[0]))
     if not ranked:
@@ -48,6 +48,9 @@ def _ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
     )
 
 
-def _is_worthwhile(gain: int, lacking: int, total: int) -> bool:
-    """A gain that is no accident: a twentieth of all keys, or half of those that lack."""
-    return gain > 0 and (20 * gain >= total or 2 * gain >= lacking)
+def _is_worthwhile(gain: int, before: int, total: int, known: bool) -> bool:
+    """A gain that is no accident: a twentieth of all keys, or half of those that lack; for names
+    that are known a hundredth."""
+    if gain <= 0:
+        return False
+    return (100 if known else 20) * gain >= total or 2 * gain >= total - before

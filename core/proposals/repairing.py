@@ -31,36 +31,41 @@ Reached = tuple[Idea, Score]
 
 def gaining_ideas(state_dict: StateDict, signature: Signature) -> list[Reached]:
     """Ideas that make more of the network match, the best one first; the aligned names among them
-    where no other does it all."""
+    where they do more than every other."""
     ideas = _quick_ideas(state_dict, signature)
-    if not any(_is_whole(then) for _, then in ideas):
-        ideas += _gaining(align_ideas(state_dict, signature), state_dict, signature)
+    best = max((then.coverage for _, then in ideas), default=0.0)
+    if not any(then.keys == 1 for _, then in ideas):
+        aligned = _gaining(align_ideas(state_dict, signature), state_dict, signature)
+        ideas += [one for one in aligned if one[1].coverage > best + LEAST_GAIN]
     return sorted(ideas, key=_rank)
 
 
 def whole_repair(
     state_dict: StateDict, signature: Signature, first: Sequence[Reached]
-) -> tuple[Fix, ...]:
-    """The fixes of the best way there is, none where nothing helps.
+) -> tuple[Idea, ...]:
+    """The steps of the best way there is, none where nothing helps.
 
-    `first` are the gaining ideas. The way begins with the best one that looks at the file as it
-    stands, or with the aligned names, whichever gets further.
+    `first` are the gaining ideas. The way begins with the best one, or with the best one that
+    looks at the names as they stand, whichever gets further.
     """
-    ways = [first[0][0]] if first else []
-    ways += [idea for idea, _ in first[1:] if idea.aligned][:1]
+    ways = [idea for idea, _ in first[:1]]
+    if ways and ways[0].aligned:
+        ways = [*(idea for idea, _ in first[1:2]), *ways]
     reached = [_way(state_dict, signature, idea) for idea in ways]
-    fixes, found = max(reached, key=lambda way: (way[1].coverage, -len(way[0])), default=((), None))
-    made = state_dict if found is None else after(fixes, state_dict, signature)
-    assert made is not None  # each of its steps has been applied
-    return (*fixes, *clearing(made, signature))
+    found = min(reached, key=_way_rank)[0] if reached else ()
+    made = after(fixes_of(found), state_dict, signature)
+    return found if made is None else (*found, *clearing(made, signature))
 
 
-def clearing(state_dict: StateDict, signature: Signature) -> tuple[Fix, ...]:
+def fixes_of(ideas: Sequence[Idea]) -> tuple[Fix, ...]:
+    """All their fixes, in order."""
+    return tuple(fix for idea in ideas for fix in idea.fixes)
+
+
+def clearing(state_dict: StateDict, signature: Signature) -> tuple[Idea, ...]:
     """What takes away the rest of the file, where most of the network matches."""
     now = match(state_dict, signature)
-    if not mostly_matches(now):
-        return ()
-    return tuple(fix for idea in removal_ideas(now, state_dict, signature) for fix in idea.fixes)
+    return tuple(removal_ideas(now, state_dict, signature)) if mostly_matches(now) else ()
 
 
 def mostly_matches(found: Match) -> bool:
@@ -69,23 +74,24 @@ def mostly_matches(found: Match) -> bool:
 
 
 def _way(
-    state_dict: StateDict, signature: Signature, idea: Idea | None
-) -> tuple[tuple[Fix, ...], Score]:
+    state_dict: StateDict, signature: Signature, first: Idea
+) -> tuple[tuple[Idea, ...], Score]:
     """The best idea at every step, from a first one on, until it fits or nothing gains."""
-    fixes: tuple[Fix, ...] = ()
-    for _ in range(max(1, min(MAX_ROUNDS, MAX_WORK // (len(state_dict) + 1)))):
-        made = None if idea is None else after(idea.fixes, state_dict, signature)
-        if idea is None or made is None:
+    ideas: tuple[Idea, ...] = ()
+    following: list[Idea] = [first]
+    rounds = max(1, min(MAX_ROUNDS, MAX_WORK // (len(state_dict) + 1)))
+    while following and len(ideas) < rounds:
+        made = after(following[0].fixes, state_dict, signature)
+        if made is None:
             break
-        fixes, state_dict = (*fixes, *idea.fixes), made
-        if match(state_dict, signature).fits:
+        ideas, state_dict = (*ideas, following[0]), made
+        if len(ideas) == rounds or match(state_dict, signature).fits:
             break
-        aligned = idea.aligned
-        further = _quick_ideas(state_dict, signature)
-        if not further and not aligned:
-            further = _gaining(align_ideas(state_dict, signature), state_dict, signature)
-        idea = min(further, key=_rank)[0] if further else None
-    return fixes, score(state_dict, signature)
+        reached = _quick_ideas(state_dict, signature)
+        if not reached and not any(idea.aligned for idea in ideas):
+            reached = _gaining(align_ideas(state_dict, signature), state_dict, signature)
+        following = [idea for idea, _ in sorted(reached, key=_rank)]
+    return ideas, score(state_dict, signature)
 
 
 def _quick_ideas(state_dict: StateDict, signature: Signature) -> list[Reached]:
@@ -120,8 +126,11 @@ def _gaining(
     return reached
 
 
-def _is_whole(reached: Score) -> bool:
-    return reached.keys == 1
+def _way_rank(way: tuple[tuple[Idea, ...], Score]) -> tuple[float, int, bool, int]:
+    """By what is reached; of two alike the one whose every step has a name of its own."""
+    ideas, then = way
+    aligned = any(idea.aligned for idea in ideas)
+    return -round(then.coverage, 9), then.unexpected, aligned, len(fixes_of(ideas))
 
 
 def _rank(reached: Reached) -> tuple[float, int, int]:

@@ -25,6 +25,9 @@ STATISTICS = ("running_mean", "running_var")
 MAX_SHAPE = 8
 """Dimensions of a shape that is told."""
 
+MAX_FIXES = 8
+"""Fixes of one idea."""
+
 
 def shape_ideas(now: Match, state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
     """What makes shapes fit without leaving a tensor out."""
@@ -84,12 +87,12 @@ def _transposing(
     if square:
         why += f" {listed(square)} are square, and go with them by their names."
     patterns = [f"*{escape(name)}" for name in sorted(names - straight)]
-    for fixes in (
-        tuple(Transpose(pattern) for pattern in patterns),
-        tuple(Transpose(escape(key)) for key in alike),
-    ):
-        if 0 < len(fixes) <= MAX_SHAPE and all(len(fix.pattern) <= MAX_TEXT for fix in fixes):
+    by_name = tuple(Transpose(pattern) for pattern in patterns)
+    one_by_one = tuple(Transpose(escape(key)) for key in alike)
+    for fixes in (by_name, one_by_one):
+        if 0 < len(fixes) <= MAX_FIXES and all(len(fix.pattern) <= MAX_TEXT for fix in fixes):
             yield Idea(fixes, why)
+            break
 
 
 def _name(key: str) -> str:
