@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from core.align.evidence import is_sorted
+from core.align.judge import Placed
 from core.align.recipe import alignment_recipe
-from core.align.solve import Placed, place
+from core.align.solve import place
 from core.align.units import Member, Tensor, Unit, joined, single_units, units
 from core.align.words import AlignedPair, Alignment
 from core.checkpoint.entries import StateDict

@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 NAMES_IN_ORDER = 0.25
 """What equal names add to a layer in the order's alignment, where a layer counts 1."""
 
+DEEP = 8
+"""Modules around a layer that are looked at."""
+
 VECTORS = 0.6
 """What a layer counts that has no matrix, such as a norm."""
 
-FORGETS = 1.5
+FORGETS = 1.0
 """The most that the order speaks against a pair: a network may list its shortcut first or last."""
 
 ORDINALS = {
@@ -73,10 +76,11 @@ def _table(gain: Floats) -> Floats:
 
 
 def names_alike(a: Sequence[Unit], b: Sequence[Unit]) -> Floats:
-    """From 0 to 1: the words that two names share, the rare ones before the frequent."""
+    """From 0 to 1: the words that two names share, the rare ones before the frequent; of numbers it
+    is which ones of their kind they are, since some count from 1 and others leave numbers out."""
     import numpy as np
 
-    sides = [[words(unit.path) for unit in side] for side in (a, b)]
+    sides = [[words(path) for path in _counted_paths(side)] for side in (a, b)]
     counts = Counter(word for side in sides for one in side for word in one)
     total = len(a) + len(b)
     columns = {word: at for at, word in enumerate(counts)}
@@ -89,55 +93,128 @@ def names_alike(a: Sequence[Unit], b: Sequence[Unit]) -> Floats:
     return alike
 
 
-def learned(a: Sequence[Unit], b: Sequence[Unit], sure: Iterable[tuple[int, int]]) -> Floats:
+def _counted_paths(side: Sequence[Unit]) -> list[str]:
+    """The paths with each number as its rank among those that stand in its place."""
+    seen: dict[tuple[str, ...], set[int]] = {}
+    places: list[list[tuple[str, tuple[str, ...] | None]]] = []
+    for unit in side:
+        before: tuple[str, ...] = ()
+        place: list[tuple[str, tuple[str, ...] | None]] = []
+        steps = re.split(r"(\d{1,18})", unit.path)
+        for at, step in enumerate(steps):
+            number = at % 2 == 1
+            if number:
+                around = (*before, steps[at + 1].partition(".")[0])
+                seen.setdefault(around, set()).add(int(step))
+            place.append((step, around if number else None))
+            before = (*before, step)
+        places.append(place)
+    ranked = {
+        around: {number: rank for rank, number in enumerate(sorted(numbers))}
+        for around, numbers in seen.items()
+    }
+    return [
+        "".join(
+            step if around is None else str(ranked[around][int(step)]) for step, around in place
+        )
+        for place in places
+    ]
+
+
+def learned(a: Sequence[Unit], b: Sequence[Unit], sure: Sequence[tuple[int, int]]) -> Floats:
     """From 0 to about 1: how far two names are translations of each other, by the sure pairs.
 
-    A word of one side means one of the other as far as they come together (Dice 1945): where
-    `conv_a` always goes with `conv1`, it will again.
+    A word of one side means one of the other as far as they come together: where `conv_a` always
+    goes with `conv1`, it will again.
     """
     import numpy as np
     from scipy.sparse import csr_matrix, diags
 
-    sides = [[_steps(unit.path) for unit in side] for side in (a, b)]
-    matrices = []
-    for side in sides:
-        vocabulary = dict.fromkeys(word for one in side for word in one)
-        matrices.append(_incidence(side, {word: at for at, word in enumerate(vocabulary)}))
-    pairs = list(sure)
-    if not pairs:
+    if not sure:
         return np.zeros((len(a), len(b)), np.float32)
-    rows, columns = (np.array(one, dtype=int) for one in zip(*pairs, strict=True))
-    left, right = matrices[0][rows], matrices[1][columns]
-    together = csr_matrix(left.T @ right, dtype=np.float32)
-    often = [np.asarray(one.sum(0), dtype=np.float32).ravel() for one in (left, right)]
-    at = together.nonzero()
-    count = np.asarray(together[at]).ravel()
-    dice = 2 * count / (often[0][at[0]] + often[1][at[1]])
-    # Once is chance; many words come together with many others, so the square.
-    dice = dice**2 * (count / (count + 1))
-    table = csr_matrix((dice, at), shape=together.shape)
+    left, right = (_matrix([_steps(unit.path) for unit in side]) for side in (a, b))
+    at, count, dice = _together(left, right, sure)
+    # Once is chance; and many words come together with many others, so the square.
+    worth = dice**2 * (count - 1) / count
+    table = csr_matrix((worth, at), shape=(left.shape[1], right.shape[1]))
     scaled = [
-        diags(1 / np.sqrt(np.maximum(np.asarray(one.sum(1)).ravel(), 1))) @ one for one in matrices
+        diags(1 / np.sqrt(np.maximum(np.asarray(one.sum(1)).ravel(), 1))) @ one
+        for one in (left, right)
     ]
     found: Floats = np.asarray((scaled[0] @ table @ scaled[1].T).todense(), dtype=np.float32)
     return found
 
 
+def at_home(a: Sequence[Unit], b: Sequence[Unit], sure: Sequence[tuple[int, int]]) -> Floats:
+    """From 0 to 1: how far two layers are in modules that are each other's, by the sure pairs of
+    matrices: the share of the modules around them that have a counterpart around the other."""
+    import numpy as np
+
+    telling = [pair for pair in sure if a[pair[0]].is_matrix]
+    if not telling:
+        return np.zeros((len(a), len(b)), np.float32)
+    left, right = (_matrix(_around(side)) for side in (a, b))
+    at, _, dice = _together(left, right, telling)
+    table = np.zeros((left.shape[1], right.shape[1]), np.float32)
+    table[at] = dice
+    one, other = _shared(table, left, right), _shared(table.T, right, left).T
+    found: Floats = np.float32(0.5) * (one + other)
+    return found
+
+
+def _shared(table: Floats, left: csr_matrix, right: csr_matrix) -> Floats:
+    """For each two layers the mean, over the modules around the first, of the best counterpart
+    around the second; the modules that hold few layers count for more."""
+    import numpy as np
+
+    best = np.zeros((len(table), right.shape[0]), np.float32)
+    sizes = np.diff(right.indptr)
+    for level in range(max(sizes, default=0)):
+        at = right.indptr[:-1] + np.minimum(level, np.maximum(sizes - 1, 0))
+        np.maximum(best, table[:, right.indices[at]], out=best)
+    held = np.asarray(left.sum(0), dtype=np.float32).ravel()
+    rare = (np.log(left.shape[0] / held) + 0.1).astype(np.float32)
+    sums = left @ (rare[:, None] * best)
+    found: Floats = (sums / (left @ rare)[:, None]).astype(np.float32)
+    return found
+
+
+def _together(
+    left: csr_matrix, right: csr_matrix, pairs: Sequence[tuple[int, int]]
+) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], Floats, Floats]:
+    """Which words of the two sides come together in the pairs, how often, and how nearly always
+    (the coefficient of Dice 1945)."""
+    import numpy as np
+
+    rows, columns = (np.array(one, dtype=int) for one in zip(*pairs, strict=True))
+    one, other = left[rows], right[columns]
+    counts = (one.T @ other).tocoo()
+    often = [np.asarray(side.sum(0), dtype=np.float32).ravel() for side in (one, other)]
+    at = counts.row, counts.col
+    return at, counts.data, 2 * counts.data / (often[0][at[0]] + often[1][at[1]])
+
+
 def _steps(path: str) -> list[str]:
-    """The parts of a path, its two last ones together, and all that it is in."""
+    """The parts of a path, and its two last ones together."""
     parts = path.split(".")
-    return list(
-        dict.fromkeys(
-            [
-                *(f"/{part}" for part in parts),
-                "…" + ".".join(parts[-2:]),
-                *(
-                    "^" + ".".join(parts[:depth])
-                    for depth in range(max(len(parts) - 3, 0), len(parts))
-                ),
-            ]
-        )
-    )
+    return list(dict.fromkeys([*parts, "…" + ".".join(parts[-2:])]))
+
+
+def _around(side: Sequence[Unit]) -> list[list[str]]:
+    """For each layer the paths of the modules that it is in, the network itself first; a parameter
+    of a module that has layers too is in that module."""
+    holders = {unit.path.rpartition(".")[0] for unit in side}
+    found = []
+    for unit in side:
+        parts = unit.path.split(".")
+        parts = (parts if unit.path in holders else parts[:-1])[:DEEP]
+        found.append([".".join(parts[:depth]) for depth in range(len(parts) + 1)])
+    return found
+
+
+def _matrix(side: Sequence[Sequence[str]]) -> csr_matrix:
+    vocabulary = dict.fromkeys(word for one in side for word in one)
+    return _incidence(side, {word: at for at, word in enumerate(vocabulary)})
 
 
 def _incidence(side: Sequence[Iterable[str]], columns: dict[str, int]) -> csr_matrix:
@@ -162,13 +239,40 @@ def is_sorted(keys: Sequence[tuple[str, str]]) -> bool:
     )
 
 
-def counted_alike(a: Unit, other_a: Unit, b: Unit, other_b: Unit) -> bool:
+def counted_alike(a: Sequence[Unit], b: Sequence[Unit]) -> Floats:
+    """1 where two layers are the same one of as many that differ in their last number only:
+    `blocks.0.norm2` and `layer.0.ln_b`."""
+    import numpy as np
+
+    one, other = ([*_counted(side)] for side in (a, b))
+    numbers = {place: at for at, place in enumerate({*one, *other} - {(0, 1)})}
+    rows, columns = (
+        np.array([numbers.get(place, -1) for place in side], int) for side in (one, other)
+    )
+    same: Floats = ((rows[:, None] == columns[None, :]) & (rows[:, None] >= 0)).astype(np.float32)
+    return same
+
+
+def _counted(side: Sequence[Unit]) -> list[tuple[int, int]]:
+    """For each layer which one it is of those like it, and how many there are."""
+    patterns = [_pattern(unit.path) for unit in side]
+    families: dict[tuple[object, ...], set[int]] = {}
+    for texts, numbers in patterns:
+        families.setdefault((texts, numbers[:-1]), set()).update(numbers[-1:])
+    found = []
+    for texts, numbers in patterns:
+        family = sorted(families[texts, numbers[:-1]])
+        found.append((family.index(numbers[-1]) if numbers else 0, max(len(family), 1)))
+    return found
+
+
+def same_direction(a: Unit, other_a: Unit, b: Unit, other_b: Unit) -> bool:
     """Whether the names differ by numbers only on either side, and count in the same direction:
-    `blocks.0.norm1`, `blocks.0.norm2` and `layer.0.ln_a`, `layer.0.ln_b`."""
-    patterns = [_pattern(one.path) for one in (a, other_a, b, other_b)]
-    if patterns[0][0] != patterns[1][0] or patterns[2][0] != patterns[3][0]:
-        return False
-    return (patterns[0][1] < patterns[1][1]) == (patterns[2][1] < patterns[3][1])
+    `layer1.0`, `layer1.1` and `stage1.block1`, `stage1.block2`."""
+    (text_a, one), (text_other_a, next_one) = _pattern(a.path), _pattern(other_a.path)
+    (text_b, two), (text_other_b, next_two) = _pattern(b.path), _pattern(other_b.path)
+    alike = text_a == text_other_a and text_b == text_other_b
+    return alike and (one < next_one) == (two < next_two)
 
 
 def _pattern(path: str) -> tuple[tuple[str, ...], tuple[int, ...]]:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.align.evidence import counted_alike, learned, names_alike, order, ranks
+from core.align.evidence import (
+    at_home,
+    counted_alike,
+    learned,
+    names_alike,
+    order,
+    ranks,
+)
+from core.align.judge import SURE, Evidence, Placed, judged
 from core.align.units import Kind, Unit
 from core.compare.likeness import best_assignment
 
@@ -22,59 +29,12 @@ LARGE = 6_250_000
 ROUNDS = 3
 """Times that words are learned from what is sure, and used."""
 
-SURE = 0.5
-"""How much better than any other a pair must be for words to be learned from it."""
-
-NAMES, LEARNED, EXACT = 0.8, 1.0, 0.1
-"""What names that are alike count, learned words, and shapes that are the same with dimensions
-of 1; the order counts 1."""
+NAMES, COUNTED, HOME, EXACT = 0.8, 0.3, 2.0, 0.1
+"""What names that are alike count, numbers that are the same one of as many, modules that are
+each other's, and shapes that are the same with dimensions of 1; order and learned words count 1."""
 
 SORTED = 0.3
 """What the order of names counts in a file that lost its own."""
-
-TELLS = 0.05
-"""The least difference in names that tells two pairs apart."""
-
-TOLD = 0.3
-"""How alike names must be to be told as a reason."""
-
-MOST = 0.99
-"""The most confidence; no tensor is read."""
-
-DOUBTFUL = 0.5
-"""The most confidence of a pair where another would be as likely."""
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """A layer of the file (its index) in the place of one of the architecture's."""
-
-    row: int
-    column: int
-    confidence: float
-    ambiguous: bool
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What speaks for each pair: its place in the order, names, learned words."""
-
-    order: Floats
-    names: Floats
-    learned: Floats
-    shuffled: bool
-
-    def named(self, pair: tuple[int, int]) -> float:
-        """What the names say."""
-        return float(NAMES * self.names[pair] + LEARNED * self.learned[pair])
-
-    def is_as_good(self, pair: tuple[int, int], other: tuple[int, int]) -> bool:
-        """Whether the other pair would be as likely."""
-        return (
-            float(self.order[other]) > float(self.order[pair]) - TELLS
-            and self.named(other) > self.named(pair) - TELLS
-        )
 
 
 def place(a: Sequence[Unit], b: Sequence[Unit], *, shuffled: bool) -> list[Placed]:
@@ -87,16 +47,16 @@ def place(a: Sequence[Unit], b: Sequence[Unit], *, shuffled: bool) -> list[Place
         return _by_order(a, b, groups)
     import numpy as np
 
-    names = names_alike(a, b)
+    names = np.float32(NAMES) * names_alike(a, b) + np.float32(COUNTED) * counted_alike(a, b)
     placed_by = _ranked(a, b, groups) if shuffled else order(a, b, names)
-    scores = placed_by + np.float32(NAMES) * names
-    scores += np.float32(EXACT) * _exact(a, b)
-    sure = _sure(placed_by if not shuffled else scores, groups, alone=shuffled)
+    scores = placed_by + names + np.float32(EXACT) * _exact(a, b)
+    sure = _sure(scores if shuffled else placed_by, groups, alone=shuffled)
     chosen: list[tuple[int, int]] = []
-    words = np.zeros_like(names)
+    words = home = np.zeros_like(names)
     for _ in range(ROUNDS):
         words = learned(a, b, sure)
-        total = scores + np.float32(LEARNED) * words
+        home = at_home(a, b, sure)
+        total = scores + words + np.float32(HOME) * home
         found = [
             (rows[row], columns[column])
             for rows, columns in groups
@@ -106,7 +66,7 @@ def place(a: Sequence[Unit], b: Sequence[Unit], *, shuffled: bool) -> list[Place
             break
         chosen = found
         sure = _sure(total, groups, alone=False, among=chosen)
-    return _judged(a, b, groups, chosen, Evidence(placed_by, names, words, shuffled))
+    return judged(a, b, groups, chosen, Evidence(placed_by, names, words, home, shuffled))
 
 
 def _groups(a: Sequence[Unit], b: Sequence[Unit]) -> list[tuple[list[int], list[int]]]:
@@ -188,102 +148,6 @@ def _others(scores: Floats) -> Floats:
     found = np.repeat(scores.max(1)[:, None], scores.shape[1], 1)
     found[rows, best] = second.max(1)
     return found
-
-
-def _judged(
-    a: Sequence[Unit],
-    b: Sequence[Unit],
-    groups: Sequence[tuple[list[int], list[int]]],
-    chosen: Sequence[tuple[int, int]],
-    evidence: Evidence,
-) -> list[Placed]:
-    partner = dict(chosen)
-    filled = set(partner.values())
-    kinds = [hash(unit.kind) for unit in a], [hash(unit.kind) for unit in b]
-    share = len(chosen) / max(min(len(a), len(b)), 1)
-    found = []
-    for rows, columns in groups:
-        mine = [row for row in rows if row in partner]
-        rivals = (
-            [row for row in rows if row not in partner],
-            [column for column in columns if column not in filled],
-        )
-        alone = len(rows) == len(columns) == 1
-        for at, row in enumerate(mine):
-            pair = row, partner[row]
-            beside = [
-                (mine[near], partner[mine[near]])
-                for near in (at - 1, at + 1)
-                if 0 <= near < len(mine)
-            ]
-            ambiguous = any(
-                not _tells(a, b, pair, other, evidence, kinds) for other in beside
-            ) or any(
-                evidence.is_as_good(pair, other)
-                for other in (
-                    *((one, pair[1]) for one in rivals[0]),
-                    *((pair[0], one) for one in rivals[1]),
-                )
-            )
-            found.append(_placed(pair, evidence, alone=alone, ambiguous=ambiguous, share=share))
-    return found
-
-
-def _placed(
-    pair: tuple[int, int], evidence: Evidence, *, alone: bool, ambiguous: bool, share: float
-) -> Placed:
-    """The pair with its confidence: what is certain by shape and order first, then by names.
-
-    `share` is how many layers found a place, of those of the side that has fewer.
-    """
-    in_order = not evidence.shuffled and evidence.order[pair] > -SURE
-    alike, learned_words = float(evidence.names[pair]), float(evidence.learned[pair])
-    named = min(1.0, max(alike, learned_words))
-    if alone or in_order:
-        confidence = (0.95 if alone else 0.9) + 0.09 * named
-    else:
-        confidence = 0.6 + 0.35 * named
-    if ambiguous:
-        confidence = min(confidence, DOUBTFUL)
-    confidence = min(MOST, confidence) * (0.4 + 0.6 * share)
-    why = [
-        "same shape",
-        *(["which no other layer has"] if alone else []),
-        *(["same place in the order"] if in_order else []),
-        *(["words in common"] if alike >= TOLD else []),
-        *(["named as others are"] if learned_words >= TOLD else []),
-    ]
-    if ambiguous:
-        why.append("and another would do as well")
-    return Placed(*pair, round(confidence, 3), ambiguous, ", ".join(why))
-
-
-def _tells(
-    a: Sequence[Unit],
-    b: Sequence[Unit],
-    one: tuple[int, int],
-    other: tuple[int, int],
-    evidence: Evidence,
-    kinds: tuple[Sequence[int], Sequence[int]],
-) -> bool:
-    """Whether something says that the two pairs are not the other way round."""
-    straight = evidence.named(one) + evidence.named(other)
-    crossed = evidence.named((one[0], other[1])) + evidence.named((other[0], one[1]))
-    if straight > crossed + TELLS:
-        return True
-    if counted_alike(a[one[0]], a[other[0]], b[one[1]], b[other[1]]):
-        return True
-    return not evidence.shuffled and not all(
-        _repeats(side, *sorted((one[at], other[at]))) for at, side in enumerate(kinds)
-    )
-
-
-def _repeats(kinds: Sequence[int], start: int, stop: int) -> bool:
-    """Whether what stands from the one to the other stands there twice in a row."""
-    length = stop - start
-    ahead = kinds[stop : stop + length]
-    back = kinds[max(start - length + 1, 0) : start + 1]
-    return kinds[start:stop] == ahead or back == kinds[start + 1 : stop + 1]
 
 
 def _by_order(
