@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from core.architectures import MAX_OPTION, Architecture, options_of, signature
+from core.architectures import (
+    MAX_OPTION,
+    OTHER_CLASSES,
+    TIMM,
+    Architecture,
+    options_of,
+    signature,
+)
 from core.checkpoint.entries import StateDict
 from core.errors import ArchitectureError
 from core.proposals import propose_num_classes
@@ -28,11 +35,44 @@ def classes_in(state_dict: StateDict, architecture: Architecture) -> int | None:
     """How many classes the state_dict's head has; None where that cannot be told, or where the
     architecture takes no `num_classes`."""
     try:
-        takes_classes = "num_classes" in options_of(architecture)
-        classes = propose_num_classes(state_dict, architecture) if takes_classes else None
+        if "num_classes" not in options_of(architecture):
+            return None
+        heads = () if architecture.library == TIMM else _class_heads(architecture)
+        classes = (
+            _classes_of(heads, state_dict)
+            if heads
+            else propose_num_classes(state_dict, architecture)
+        )
     except ArchitectureError:
         return None
     return classes if classes is not None and 0 < classes <= MAX_OPTION else None
+
+
+def _class_heads(architecture: Architecture) -> tuple[tuple[str, int], ...]:
+    """The layers whose rows are so many a class, found by giving the architecture other classes:
+    (key, rows a class). Empty where the last layer has one row a class: a classifier.
+
+    A detector's last layer has boxes, and its rows are a class's for each anchor.
+    """
+    plain = with_option(architecture, "num_classes", None)
+    base = signature(plain)
+    other = signature(with_option(plain, "num_classes", OTHER_CLASSES))
+    heads = tuple(
+        (key, spec.shape[0] // OTHER_CLASSES)
+        for key, spec in other.items()
+        if key.endswith("weight") and key in base and spec.shape[0] != base[key].shape[0]
+    )
+    last = [key for key in base if key.endswith("weight")][-1:]
+    return () if heads[-1:] == tuple((key, 1) for key in last) else heads
+
+
+def _classes_of(heads: tuple[tuple[str, int], ...], state_dict: StateDict) -> int | None:
+    """What the first of the heads that the file has says, also under wrappers."""
+    for head, rows in heads:
+        for key, entry in state_dict.items():
+            if (key == head or key.endswith(f".{head}")) and entry.shape:
+                return entry.shape[0] // rows if entry.shape[0] % rows == 0 else None
+    return None
 
 
 def other_classes(state_dict: StateDict, architecture: Architecture) -> int | None:

@@ -48,6 +48,10 @@ SWITCHES = ("aux_logits", "aux_loss")
 
 MAX_OPTION = 1_000_000
 
+OTHER_CLASSES = 37
+"""A number of classes that no model has by itself, and that divides none of its widths: which rows
+are classes shows where a second model is built with it."""
+
 SIGNATURES = 512
 """Signatures remembered."""
 

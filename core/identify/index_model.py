@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from core.architectures import (
+    OTHER_CLASSES,
     SWITCHES,
     TIMM,
     Architecture,
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 __all__ = ["index_model"]
-
-OTHER_CLASSES = 37
-"""A number of classes that no model has by itself, and that divides none of its widths."""
 
 Failure = tuple[str, str]
 """An architecture's key, and why it cannot be built."""

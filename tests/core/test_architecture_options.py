@@ -7,7 +7,7 @@ import torch
 from torchvision.models import resnet18
 
 from core.architecture_options import classes_in, other_classes, with_classes, with_option
-from core.architectures import Architecture
+from core.architectures import Architecture, build_uninitialised, parse_architecture
 from core.checkpoint import StateDict, open_checkpoint
 
 RESNET = Architecture("torchvision", "resnet18")
@@ -46,3 +46,28 @@ def test_another_number_of_classes_is_told_only_where_it_is_another(saved):
 def test_an_architecture_that_cannot_be_built_has_no_known_classes(saved):
     unknown = Architecture("own", "nowhere.model")
     assert classes_in(saved(resnet18().state_dict()), unknown) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "fasterrcnn_mobilenet_v3_large_fpn",
+        "retinanet_resnet50_fpn",
+        "ssdlite320_mobilenet_v3_large",
+        "lraspp_mobilenet_v3_large",
+        "s3d",
+    ],
+)
+def test_a_detectors_or_a_segmenters_classes_are_told_from_its_boxes_and_anchors(saved, name):
+    architecture = parse_architecture(f"torchvision:{name}?num_classes=7")
+    model = build_uninitialised(architecture)
+    assert (
+        with_classes(Architecture("torchvision", name), saved(model.state_dict())) == architecture
+    )
+    wrapped = saved(torch.nn.DataParallel(model).state_dict())
+    assert classes_in(wrapped, architecture) == 7
+
+
+def test_a_file_of_another_network_has_no_classes_for_a_detector(saved):
+    detector = Architecture("torchvision", "ssdlite320_mobilenet_v3_large")
+    assert classes_in(saved(resnet18().state_dict()), detector) is None

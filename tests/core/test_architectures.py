@@ -14,6 +14,8 @@ from core.architectures import (
     Architecture,
     build,
     catalogue,
+    least_of,
+    most_of,
     options_of,
     parse_architecture,
     signature,
@@ -164,6 +166,36 @@ def test_options_switch_auxiliary_heads_and_take_a_head_away() -> None:
     assert keys("torchvision:googlenet") - keys("torchvision:googlenet?aux_logits=0")
     headless = keys("timm:test_resnet") - keys("timm:test_resnet?num_classes=0")
     assert headless == {"fc.weight", "fc.bias"}
+
+
+def test_the_bounds_of_an_option_are_what_a_model_can_be_built_with() -> None:
+    resnet, vit = Architecture("torchvision", "resnet18"), Architecture("timm", "test_vit")
+    assert (least_of(resnet, "num_classes"), least_of(vit, "num_classes")) == (1, 0)
+    assert (least_of(vit, "in_chans"), most_of("in_chans")) == (1, 1_000_000)
+    assert (least_of(resnet, "aux_loss"), most_of("aux_loss")) == (0, 1)
+    with pytest.raises(ArchitectureError, match="aux_logits is 2"):
+        signature(parse_architecture("googlenet?aux_logits=2"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "fasterrcnn_mobilenet_v3_large_fpn",
+        "lraspp_mobilenet_v3_large",
+        "quantized_resnet18",
+        "raft_small",
+        "s3d",
+    ],
+)
+def test_what_is_no_classifier_of_pictures_is_built_without_weights_of_its_backbone(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", "/nowhere")
+    monkeypatch.setattr("urllib.request.urlopen", None)
+    weights = {"weights": None} | ({} if "_fpn" not in name else {"weights_backbone": None})
+    weights |= {"weights_backbone": None} if name.startswith("lraspp") else {}
+    model = get_model(name, **weights)
+    assert_same(signature(Architecture("torchvision", name)), signature_of(model))
 
 
 def test_the_catalogue_has_every_model_of_both_libraries() -> None:
