@@ -301,3 +301,20 @@ def test_tied_weights_are_named_where_the_file_is_exported(saved):
     saved(weights)
     at = fit_page(SlotState(file=FILE, architecture=SHUFFLENET))
     assert "`fc.weight` and `tied` are one tensor: a .pth keeps it once" in words(at)
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        "torchvision:resnet18?num_classes=0",
+        "torchvision:googlenet?aux_logits=5",
+        "torchvision:googlenet?aux_logits=0",
+        "torchvision:resnet18?img_size=64",
+        "timm:test_vit?num_classes=0",
+    ],
+)
+def test_a_link_with_any_value_of_an_option_draws_the_page(saved, architecture):
+    saved(resnet18().state_dict())
+    at = fit_page(SlotState(file=FILE, architecture=architecture))
+    assert not at.exception
+    assert at.selectbox
