@@ -19,6 +19,7 @@ from core.checkpoint.derived import (
     adapted_channels,
     chosen_rows,
     folded_weight_norm,
+    merged_lora,
     resampled_grid,
     resampled_table,
 )
@@ -28,6 +29,7 @@ from core.fixes import (
     Dequantize,
     Fix,
     Fuse,
+    MergeLora,
     ResamplePositions,
     Reshape,
     SelectClasses,
@@ -37,6 +39,7 @@ from core.fixes import (
 )
 from core.fixes.batch_norm import missing_statistics
 from core.fixes.inputs import input_plans
+from core.fixes.lora import lora_part, lora_plans, merged_names
 from core.fixes.positions import position_plan, prefix_tokens
 from core.fixes.weight_norm import norm_dim, norm_pairs
 
@@ -78,6 +81,9 @@ def _code(fix: Fix) -> tuple[Functions, str]:
         case AddBatchStatistics():
             needed = missing_statistics, add_batch_statistics
             return needed, "add_batch_statistics(state_dict, model.state_dict())"
+        case MergeLora(alpha):
+            needed = lora_part, lora_plans, merged_names, merged_lora, merge_lora
+            return needed, f"merge_lora(state_dict, {alpha!r})"
         case Split(fused, parts):
             return (split,), f"split(state_dict, {fused!a}, {parts!a})"
         case Fuse(parts, fused):
@@ -256,3 +262,16 @@ def add_batch_statistics(
             start = torch.ones_like if key.endswith("running_var") else torch.zeros_like
             made[key] = start(wanted[key])
     return made
+
+
+def merge_lora(state_dict: dict[str, torch.Tensor], alpha: float) -> dict[str, torch.Tensor]:
+    """Each adapted weight with its adapter in it, under the name that it has without one."""
+    plans = lora_plans({key: tuple(value.shape) for key, value in state_dict.items()})
+    merged = dict(state_dict)
+    for key, (others, transposed) in plans.items():
+        a, b = (state_dict[each] for each in others[:2])
+        scale = alpha or (float(state_dict[others[2]]) if others[2:] else 0.0)
+        merged[key] = merged_lora(state_dict[key], a, b, scale, transposed)
+        for each in others:
+            del merged[each]
+    return {new: merged[key] for key, new in merged_names(list(merged), list(plans)).items()}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from core.checkpoint.entries import StateDict
-from core.errors import FixError
 from core.fixes.batch_norm import add_batch_statistics
 from core.fixes.casting import cast
 from core.fixes.filtering import kept, matching, of_shapes
 from core.fixes.fused import fuse, split
 from core.fixes.heads import select_classes
 from core.fixes.inputs import adapt_input
+from core.fixes.lora import merge_lora
 from core.fixes.positions import resample_positions
 from core.fixes.quantized import dequantize
 from core.fixes.renaming import new_keys, renamed
@@ -29,6 +29,7 @@ from core.fixes.words import (
     Fix,
     Fuse,
     Keep,
+    MergeLora,
     Recipe,
     Rename,
     RenameTable,
@@ -54,8 +55,9 @@ def apply_recipe(
     """Apply the steps that are switched on; no tensor is read, and the input stays as it is.
 
     Every entry keeps the file's key as its `origin`. Raises FixError where two keys would
-    become one, a pattern cannot be used, or DropMismatched has no signature to go by; also where
-    the patterns take longer than `patience`, all of them together.
+    become one, a pattern cannot be used, a step that goes by the signature has none, or tensors
+    are not of the form that it takes; also where the patterns take longer than `patience`, all of
+    them together.
     """
     effects = []
     patience = patience or Patience()
@@ -100,9 +102,9 @@ def _apply(
             return weight_norm(fix, state_dict)
         case AddBatchStatistics():
             return add_batch_statistics(state_dict, signature)
+        case MergeLora():
+            return merge_lora(fix, state_dict)
         case Dequantize():
             return dequantize(state_dict)
         case Untie():
             return untie(state_dict)
-        case _:
-            raise FixError("This fix cannot be applied yet.", "Switch it off.")

@@ -16,7 +16,7 @@ def effect_sentence(number: int, done: str, noun: str = "key") -> str:
 
 def left_alone(number: int, why: str) -> str:
     """A sentence more, on what a step did not touch; empty where there is nothing."""
-    return f" {counted(number, 'tensor')} stayed as they are: {why}." if number else ""
+    return f" {counted(number, 'tensor')} stayed: {why}." if number else ""
 
 
 def counted(number: int, noun: str) -> str:
