@@ -72,6 +72,8 @@ def other_channels(mismatched: Sequence[Mismatch]) -> list[Mismatch]:
         one
         for one in mismatched
         if not one.reason
+        and one.key.endswith("weight")
+        and not _is_position(one.key)
         and len(one.found) == len(one.wanted) > 2
         and one.found[1] != one.wanted[1]
         and (one.found[0], one.found[2:]) == (one.wanted[0], one.wanted[2:])
@@ -80,11 +82,11 @@ def other_channels(mismatched: Sequence[Mismatch]) -> list[Mismatch]:
 
 def other_positions(mismatched: Sequence[Mismatch]) -> list[Mismatch]:
     """Position embeddings and tables of relative positions of another size."""
-    return [
-        one
-        for one in mismatched
-        if not one.reason and one.found and any(name in one.key for name in POSITIONS)
-    ]
+    return [one for one in mismatched if not one.reason and one.found and _is_position(one.key)]
+
+
+def _is_position(key: str) -> bool:
+    return any(name in key for name in POSITIONS)
 
 
 def _sizes(found: Match) -> Iterator[str]:

@@ -20,7 +20,7 @@ WRITERS: Mapping[str, str] = {
     "model": "a Lightning module or a wrapper",
     "net": "a wrapper",
     "network": "a wrapper",
-    "backbone": "a network with a head of its own",
+    "backbone": "a module with a head of its own",
 }
 """Names that a wrapper puts into the keys of what it wraps, and who writes them."""
 

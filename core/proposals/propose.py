@@ -9,7 +9,7 @@ from core.match import Match, match
 from core.proposals.removals import removal_ideas
 from core.proposals.repairing import fixes_of, gaining_ideas, mostly_matches, whole_repair
 from core.proposals.shapes import statistics_idea
-from core.proposals.tried import Score, after, score
+from core.proposals.tried import KEY_FIXES, Score, after, score
 from core.proposals.twins import twin_ideas
 from core.proposals.words import Idea, Proposal, counted, thin, title_of
 from core.signature import Signature
@@ -32,11 +32,21 @@ def propose(state_dict: StateDict, signature: Signature) -> tuple[Proposal, ...]
     gaining = gaining_ideas(state_dict, signature)
     steps = whole_repair(state_dict, signature, gaining)
     by_name = bool(steps) and not any(idea.aligned for idea in steps)
-    ideas = [idea for idea, _ in gaining if not (idea.aligned and by_name)]
+    ideas = [
+        idea
+        for idea, then in gaining
+        if not (idea.aligned and by_name) and not _is_lesser(idea, then, gaining[0][1], before)
+    ]
     if gaining and len(steps) > 1:
         ideas.insert(0, Idea(fixes_of(steps), " ".join(step.why for step in steps)))
     ideas += _further(now, before, state_dict, signature)
     return tuple(_proposal(idea, now, state_dict, signature) for idea in ideas)
+
+
+def _is_lesser(idea: Idea, then: Score, best: Score, before: Score) -> bool:
+    """Whether a renaming gains less than half of what is gained by the best idea."""
+    names_only = all(isinstance(fix, KEY_FIXES) for fix in idea.fixes)
+    return names_only and 2 * (then.keys - before.keys) < best.keys - before.keys
 
 
 def _further(

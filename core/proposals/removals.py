@@ -11,7 +11,7 @@ from core.fixes import MAX_TEXT, Drop, DropMismatched
 from core.match import Match
 from core.proposals.options import options_sentence
 from core.proposals.prefixes import starts
-from core.proposals.words import Idea, counted, listed
+from core.proposals.words import Idea, listed
 from core.signature import Signature
 
 
@@ -26,8 +26,6 @@ def removal_ideas(now: Match, state_dict: StateDict, signature: Signature) -> It
         fix = drop_of(now.unexpected_keys, state_dict)
         if fix is not None:
             why = f"The network has no {listed(list(now.unexpected_keys))}."
-            if len(now.unexpected_keys) > 1:
-                why = f"{counted(len(now.unexpected_keys), 'key')} are not the network's: {why}"
             yield Idea((fix,), f"{why} {options_sentence(now, signature)}".strip())
 
 

@@ -24,6 +24,7 @@ from core.fixes import (
 )
 from core.fixes.filtering import kept
 from core.fixes.renaming import renamed
+from core.fixes.wording import checked_text
 from core.match import match
 from core.signature import Signature
 
@@ -107,6 +108,7 @@ def matched_after(
 
 
 def _staying(fix: Keep | Drop, keys: Sequence[str]) -> list[str]:
+    checked_text(fix.pattern, "pattern")
     pattern = fix.pattern if fix.syntax == "regex" else rf"\A{translate(fix.pattern)}"
     found = re.compile(pattern).search
     return [key for key in keys if (found(key) is not None) == isinstance(fix, Keep)]
@@ -114,5 +116,7 @@ def _staying(fix: Keep | Drop, keys: Sequence[str]) -> list[str]:
 
 def _renamed(fix: StripPrefix | AddPrefix | Rename | RenameTable, keys: Sequence[str]) -> list[str]:
     if isinstance(fix, Rename):
+        checked_text(fix.pattern, "pattern")
+        checked_text(fix.replacement, "replacement", required=False)
         return [re.sub(fix.pattern, fix.replacement, key) for key in keys]
     return new_keys(fix, keys)

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Mapping
 
 import pytest
+import timm
 import torch
 from torch import nn
 from torchvision.models import densenet121, resnet18, squeezenet1_1
 
 from core.checkpoint.entries import StateDict, TensorEntry
 from core.fixes import (
+    AdaptInput,
     AddPrefix,
     Drop,
     DropMismatched,
@@ -16,6 +18,7 @@ from core.fixes import (
     Keep,
     Recipe,
     Rename,
+    ResamplePositions,
     Step,
     StripPrefix,
     apply_recipe,
@@ -223,6 +226,26 @@ def test_every_renaming_proposed_makes_more_keys_match() -> None:
 def test_a_hostile_key_of_many_parts_is_no_trouble() -> None:
     deep = file_of({".".join(["module"] * 2000): torch.zeros(1), **WEIGHTS})
     assert propose(deep, WANTED)
+
+
+@pytest.mark.parametrize("sets", ["a", "ab"], ids=["once", "twice"])
+@pytest.mark.parametrize("length", [900, 1100])
+def test_a_prefix_too_long_for_a_recipe_is_not_proposed(length: int, sets: str) -> None:
+    file = file_of(
+        {f"{'x' * length}.{one}.{key}": value for key, value in WEIGHTS.items() for one in sets}
+    )
+    proposals = propose(file, WANTED)
+    assert all(taken(proposal, file) for proposal in proposals)
+    assert any(StripPrefix in map(type, one.fixes) for one in proposals) == (length == 900)
+
+
+def test_position_embeddings_are_not_taken_for_a_convolution() -> None:
+    with torch.device("meta"):
+        file = file_of(timm.create_model("test_vit", img_size=96, in_chans=1).state_dict())
+        wanted = signature_of(timm.create_model("test_vit"))
+    first, *_ = propose(file, wanted)
+    assert set(first.fixes) == {AdaptInput("patch_embed.proj.weight"), ResamplePositions()}
+    assert match(taken(first, file, wanted), wanted).fits
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "module.resnet."])

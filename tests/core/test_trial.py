@@ -8,17 +8,22 @@ from torchvision.models import resnet18
 
 from core.checkpoint import StateDict, open_checkpoint
 from core.fixes import (
+    AddBatchStatistics,
     CastDtype,
     Drop,
     DropMismatched,
+    Fuse,
     Keep,
     Recipe,
     Rename,
     RenameTable,
+    Split,
     Step,
     StripPrefix,
+    Transpose,
     apply_recipe,
 )
+from core.signature import TensorSpec
 from core.trial import MAX_CHANGES, Change, try_recipe
 
 
@@ -73,6 +78,49 @@ def test_keys_that_change_places_are_told_apart(wrapped: StateDict):
         Change("renamed", ("module.fc.weight",), ("module.fc.bias",)),
         Change("renamed", ("module.fc.bias",), ("module.fc.weight",)),
     )
+
+
+def test_tensors_that_are_split_joined_added_or_turned_are_told_with_their_shapes(tmp_path: Path):
+    path = tmp_path / "attention.pth"
+    torch.save(
+        {
+            "attn.qkv.weight": torch.zeros(6, 4),
+            "fc.weight": torch.zeros(3, 2),
+            "bn.weight": torch.zeros(2),
+        },
+        path,
+    )
+    wanted = {
+        "bn.weight": TensorSpec((2,), "float32", "parameter"),
+        "bn.running_mean": TensorSpec((2,), "float32", "buffer"),
+    }
+    recipe = Recipe(
+        (
+            Step(Split("qkv", ("q", "k", "v"))),
+            Step(Rename("attn", "attention")),
+            Step(Fuse(("k", "v"), "kv")),
+            Step(Transpose("fc.weight")),
+            Step(AddBatchStatistics()),
+        )
+    )
+    split, moved, joined, turned, added = (
+        outcome.changes
+        for outcome in try_recipe(recipe, open_checkpoint(path).state_dict(), wanted).outcomes
+    )
+    parts = tuple(f"attn.{part}.weight" for part in "qkv")
+    new = tuple(f"attention.{part}.weight" for part in "qkv")
+    was, now = "6 × 4 float32", "2 × 4 float32"
+    assert split == (Change("split", ("attn.qkv.weight",), parts, was, now),)
+    assert moved == tuple(
+        Change("renamed", (old,), (key,)) for old, key in zip(parts, new, strict=True)
+    )
+    assert joined == (
+        Change("joined", new[1:], ("attention.kv.weight",), "2 × 4 float32", "4 × 4 float32"),
+    )
+    assert turned == (
+        Change("changed", ("fc.weight",), ("fc.weight",), "3 × 2 float32", "2 × 3 float32"),
+    )
+    assert added == (Change("added", (), ("bn.running_mean",), "", "2 float32"),)
 
 
 def test_more_changes_than_are_kept_are_still_counted(tmp_path: Path):
