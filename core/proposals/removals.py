@@ -38,14 +38,18 @@ def drop_of(keys: Sequence[str], state_dict: StateDict) -> Drop | None:
     ends = dict.fromkeys(key.rpartition(".")[2] for key in keys)
     if len(ends) < len(modules) and not any(key.rpartition(".")[2] in ends for key in staying):
         if len(ends) == 1 and not any("." not in key for key in keys):
-            return Drop(f"*.{escape(next(iter(ends)))}")
+            return _checked(Drop(f"*.{escape(next(iter(ends)))}"))
         pattern = rf"(?:^|\.)(?:{'|'.join(map(re.escape, ends))})$"
     elif len(modules) == 1:
         (module,) = modules
-        return Drop(escape(module) + ("*" if module.endswith(".") else ""))
+        return _checked(Drop(escape(module) + ("*" if module.endswith(".") else "")))
     else:
         pattern = f"^(?:{'|'.join(_as_regex(module) for module in modules)})"
-    return Drop(pattern, "regex") if len(pattern) <= MAX_TEXT else None
+    return _checked(Drop(pattern, "regex"))
+
+
+def _checked(fix: Drop) -> Drop | None:
+    return fix if len(fix.pattern) <= MAX_TEXT else None
 
 
 def _as_regex(module: str) -> str:
