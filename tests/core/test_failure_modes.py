@@ -21,10 +21,12 @@ from core.fit_summary import option_hint, verdict
 from core.fixes import (
     AdaptInput,
     AddBatchStatistics,
+    Dequantize,
     DropMismatched,
     Fix,
     Fuse,
     Keep,
+    MergeLora,
     Recipe,
     RenameTable,
     ResamplePositions,
@@ -79,6 +81,10 @@ def small() -> nn.Module:
 
 def renamed(model: nn.Module, rename: Callable[[str], str]) -> dict[str, torch.Tensor]:
     return {rename(key): value for key, value in model.state_dict().items()}
+
+
+def renamed_tensors(tensors: Tensors, prefix: str) -> dict[str, torch.Tensor]:
+    return {prefix + key: value for key, value in tensors.items()}
 
 
 def fixed(file: StateDict, model: nn.Module, fixes: tuple[Fix, ...]) -> StateDict:
@@ -423,6 +429,45 @@ def test_queries_keys_and_values_in_one_or_in_three_load(fused: bool, tmp_path: 
     recipe = best_repair(file, signature_of(model))
     assert any(isinstance(step.fix, Split if fused else Fuse) for step in recipe.steps)
     assert_same_outputs(filled(model, repaired(file, model)), trained, 2, 5, 12)
+
+
+def test_adapters_of_peft_are_merged_and_its_prefix_goes(tmp_path: Path) -> None:
+    model = nn.ModuleDict({"fc": nn.Linear(6, 9), "out": nn.Linear(9, 4)})
+    down, up = torch.randn(2, 6), torch.randn(9, 2)
+    before = "base_model.model."
+    file = saved(
+        tmp_path,
+        {
+            f"{before}fc.base_layer.weight": model["fc"].weight.detach(),
+            f"{before}fc.base_layer.bias": model["fc"].bias.detach(),
+            f"{before}fc.lora_A.default.weight": down,
+            f"{before}fc.lora_B.default.weight": up,
+            f"{before}out.weight": model["out"].weight.detach(),
+            f"{before}out.bias": model["out"].bias.detach(),
+        },
+    )
+    first, *_ = propose(file, signature_of(model))
+    assert MergeLora() in first.fixes
+    assert "2 keys are LoRA's" in first.why
+    merged = fixed(file, model, first.fixes)
+    torch.testing.assert_close(
+        read_tensor(merged["fc.weight"]), model["fc"].weight.detach() + up @ down
+    )
+    filled(model, merged)
+
+
+@pytest.mark.filterwarnings("ignore:.*quantiz.*:UserWarning", "ignore:.*quantiz.*:FutureWarning")
+def test_field_29_quantized_weights_are_computed_back_where_a_float_model_wants_them(
+    tmp_path: Path,
+) -> None:
+    model = nn.Sequential(nn.Linear(6, 9), nn.Linear(9, 4))
+    weights = dict(model.state_dict())
+    weights["0.weight"] = torch.quantize_per_tensor(weights["0.weight"], 0.02, 3, torch.qint8)
+    file = saved(tmp_path, renamed_tensors(weights, "module."))
+    recipe = best_repair(file, signature_of(model))
+    assert {step.fix for step in recipe.steps} == {StripPrefix("module."), Dequantize()}
+    loaded = filled(nn.Sequential(nn.Linear(6, 9), nn.Linear(9, 4)), repaired(file, model))
+    assert torch.equal(loaded[0].weight, weights["0.weight"].dequantize())
 
 
 def test_matrices_with_rows_and_columns_exchanged_load_square_ones_too(tmp_path: Path) -> None:
