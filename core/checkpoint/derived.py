@@ -99,7 +99,7 @@ def _computed(operation: Operation, parts: Sequence[torch.Tensor]) -> torch.Tens
             raise AssertionError("these are made without reading all parts at once")
 
 
-def chosen_rows(tensor: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+def chosen_rows(tensor: torch.Tensor, rows: tuple[int, ...]) -> torch.Tensor:
     """Row i is the tensor's row `rows[i]`; −1 is a row of zeros."""
     index = torch.tensor(rows, dtype=torch.long)
     chosen = tensor.new_zeros((len(rows), *tensor.shape[1:]))

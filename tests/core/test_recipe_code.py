@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -18,19 +19,33 @@ from core.checkpoint import open_checkpoint
 from core.checkpoint.tensors import read_tensor
 from core.errors import FixError
 from core.fixes import (
+    AdaptInput,
+    AddBatchStatistics,
     AddPrefix,
     CastDtype,
+    Dequantize,
     Drop,
     DropMismatched,
     Fix,
+    Fuse,
     Keep,
+    MergeLora,
     Recipe,
     Rename,
+    RenameTable,
+    ResamplePositions,
+    Reshape,
+    SelectClasses,
+    Split,
     Step,
     StripPrefix,
+    Transpose,
+    Untie,
+    WeightNorm,
     apply_recipe,
 )
 from core.recipe_code import recipe_code
+from core.signature import Signature
 
 
 def run(code: str, folder: Path) -> dict[str, torch.Tensor]:
@@ -44,6 +59,19 @@ def run(code: str, folder: Path) -> dict[str, torch.Tensor]:
     return torch.load(folder / "result.pth", weights_only=True)
 
 
+def run_all(codes: list[str], folder: Path) -> list[dict[str, torch.Tensor]]:
+    """Run several scripts one after the other in one process; what each one's state_dict is."""
+    scripts = [f'{code}\ntorch.save(state_dict, "result{at}.pth")' for at, code in enumerate(codes)]
+    run("\n\n".join(scripts), folder)
+    return [torch.load(folder / f"result{at}.pth", weights_only=True) for at in range(len(codes))]
+
+
+def assert_close(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
+    assert list(found) == list(wanted)
+    for key, value in wanted.items():
+        torch.testing.assert_close(found[key], value, rtol=1e-6, atol=1e-6)
+
+
 def assert_same(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
     assert list(found) == list(wanted)
     for key, value in wanted.items():
@@ -51,8 +79,10 @@ def assert_same(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor])
         assert torch.equal(found[key], value)
 
 
-def repaired(path: Path, state_dict: str, recipe: Recipe) -> dict[str, torch.Tensor]:
-    entries = apply_recipe(recipe, open_checkpoint(path).state_dict(state_dict)).state_dict
+def repaired(
+    path: Path, state_dict: str, recipe: Recipe, wanted: Signature | None = None
+) -> dict[str, torch.Tensor]:
+    entries = apply_recipe(recipe, open_checkpoint(path).state_dict(state_dict), wanted).state_dict
     return {key: read_tensor(entry) for key, entry in entries.items()}
 
 
@@ -71,47 +101,52 @@ TENSORS = {
 }
 
 
-@pytest.mark.parametrize(
-    "recipe",
-    [
-        Recipe(),
-        of(StripPrefix("module.")),
-        of(StripPrefix("module.", anywhere=True), StripPrefix("_orig_mod.", anywhere=True)),
-        of(AddPrefix('it\'s "new"\\n.'), Drop("*queue")),
-        of(Keep("module.[en]*"), Rename(r"(^|\.)gamma$", r"\1weight")),
-        of(Keep(r"\d\.", "regex"), Rename("^", "\\\\ünï\n")),
-        of(Drop("^queue$|bias", "regex"), CastDtype("bfloat16"), CastDtype("float32")),
-        Recipe((Step(Drop("*"), enabled=False), Step(StripPrefix("module.")))),
-    ],
-)
-def test_the_script_makes_the_same_state_dict(recipe: Recipe, tmp_path: Path) -> None:
+RECIPES = [
+    Recipe(),
+    of(StripPrefix("module.")),
+    of(StripPrefix("module.", anywhere=True), StripPrefix("_orig_mod.", anywhere=True)),
+    of(AddPrefix('it\'s "new"\\n.'), Drop("*queue")),
+    of(Keep("module.[en]*"), Rename(r"(^|\.)gamma$", r"\1weight")),
+    of(Keep(r"\d\.", "regex"), Rename("^", "\\\\ünï\n")),
+    of(Drop("^queue$|bias", "regex"), CastDtype("bfloat16"), CastDtype("float32")),
+    Recipe((Step(Drop("*"), enabled=False), Step(StripPrefix("module.")))),
+    of(RenameTable((("queue", "q\n'\"\\"), ("absent", "x"), ("module.", "m")))),
+    of(StripPrefix("mod*."), StripPrefix("enc*._orig_*.")),
+    of(StripPrefix("m*le.", anywhere=True), StripPrefix("_or*.", anywhere=True)),
+]
+
+
+def test_the_script_makes_the_same_state_dict(tmp_path: Path) -> None:
     path = tmp_path / "file.pth"
     torch.save({"epoch": 3, "state_dict": TENSORS}, path)
-    found = run(recipe_code(path.name, "state_dict", recipe), tmp_path)
-    assert_same(found, repaired(path, "state_dict", recipe))
+    codes = [recipe_code(path.name, "state_dict", recipe) for recipe in RECIPES]
+    for recipe, found in zip(RECIPES, run_all(codes, tmp_path), strict=True):
+        assert_same(found, repaired(path, "state_dict", recipe))
 
 
-@pytest.mark.parametrize(
-    ("contents", "path"),
-    [
-        (TENSORS, ""),
-        ({"epoch": 3, **TENSORS}, ""),
-        (
-            {"ema": {"decay": 0.9, "shadow_params": [torch.ones(2), torch.zeros(3)]}},
-            "ema.shadow_params",
-        ),
-        ({"nets": [{"a": torch.ones(2)}, {"b": torch.zeros(2)}]}, "nets.1"),
-        ({"runs": {0: {"a.b": torch.ones(2)}}, "v1.0": {"c": torch.zeros(1)}}, "runs"),
-        ({"v1.0": {"c": torch.zeros(1), "name": "x"}}, "v1.0"),
-    ],
-)
-def test_the_script_finds_the_state_dict_where_it_lies(
-    contents: object, path: str, tmp_path: Path
-) -> None:
-    file = tmp_path / 'it\'s a "file".pth'
-    torch.save(contents, file)
-    found = run(recipe_code(file.name, path, Recipe()), tmp_path)
-    assert_same(found, repaired(file, path, Recipe()))
+PLACES = [
+    (TENSORS, ""),
+    ({"epoch": 3, **TENSORS}, ""),
+    (
+        {"ema": {"decay": 0.9, "shadow_params": [torch.ones(2), torch.zeros(3)]}},
+        "ema.shadow_params",
+    ),
+    ({"nets": [{"a": torch.ones(2)}, {"b": torch.zeros(2)}]}, "nets.1"),
+    ({"runs": {0: {"a.b": torch.ones(2)}}, "v1.0": {"c": torch.zeros(1)}}, "runs"),
+    ({"v1.0": {"c": torch.zeros(1), "name": "x"}}, "v1.0"),
+]
+
+
+def test_the_script_finds_the_state_dict_where_it_lies(tmp_path: Path) -> None:
+    files = [tmp_path / f'it\'s a "file" {index}.pth' for index in range(len(PLACES))]
+    for file, (contents, _) in zip(files, PLACES, strict=True):
+        torch.save(contents, file)
+    codes = [
+        recipe_code(file.name, path, Recipe())
+        for file, (_, path) in zip(files, PLACES, strict=True)
+    ]
+    for file, (_, path), found in zip(files, PLACES, run_all(codes, tmp_path), strict=True):
+        assert_same(found, repaired(file, path, Recipe()))
 
 
 def test_the_script_reads_an_optimizers_state(tmp_path: Path) -> None:
@@ -180,6 +215,132 @@ def test_field_3_the_script_loads_a_model_but_for_a_head_of_another_shape(
     assert len(entries) == len(wanted) - 2
     with pytest.raises(FixError, match="without an architecture"):
         recipe_code(file.name, "", recipe)
+
+
+TIED = torch.randn(4, 3)
+TINY = "timm:vit_tiny_patch16_224?num_classes=4"
+LORA = {
+    "base_model.model.fc.base_layer.weight": torch.randn(5, 4),
+    "base_model.model.fc.lora_A.default.weight": torch.randn(2, 4),
+    "base_model.model.fc.lora_B.default.weight": torch.randn(5, 2),
+    "base_model.model.head.original_module.weight": torch.randn(3, 4),
+    "base_model.model.head.modules_to_save.default.weight": torch.randn(3, 4),
+}
+NORMED = {
+    "a.weight_g": torch.randn(3, 1, 1),
+    "a.weight_v": torch.randn(3, 2, 5),
+    "a.bias": torch.randn(3),
+    "b.parametrizations.weight.original0": torch.randn(()),
+    "b.parametrizations.weight.original1": torch.randn(3, 2).half(),
+}
+QKV = {
+    "attn.qkv.weight": torch.randn(9, 4),
+    "attn.qkv.bias": torch.randn(9).half(),
+    "attn.qkv.count": torch.tensor(3),
+    "attn.k_norm.weight": torch.randn(3),
+}
+SPLIT = Split("qkv", ("q", "k", "v"))
+
+
+def without_a_model() -> list[tuple[dict[str, torch.Tensor], Recipe]]:
+    integers = torch.randint(0, 9, (3, 2)).char()
+    quantized = torch._make_per_tensor_quantized_tensor(integers, 0.3, 1)
+    return [
+        (QKV, of(SPLIT)),
+        (QKV, of(SPLIT, Fuse(("q", "k", "v"), "in_proj"), Fuse(("k_norm", "absent"), "norm"))),
+        (QKV, of(Transpose("*.weight"), Transpose(r"qkv\.w", "regex"), Transpose("*qkv*"))),
+        (QKV, of(SelectClasses("attn.qkv.*", (8, -1, 0, 0)))),
+        ({"c.weight": torch.randn(4, 3, 2, 2).bfloat16()}, of(AdaptInput(in_chans=5))),
+        ({"c.weight": torch.randn(4, 12, 2, 2)}, of(AdaptInput("c*", 1))),
+        (NORMED, of(WeightNorm())),
+        (NORMED, of(WeightNorm("hooked"))),
+        (NORMED, of(WeightNorm("parametrized"))),
+        (LORA, of(MergeLora())),
+        (LORA, of(MergeLora(16))),
+        (
+            {
+                "fc.weight": torch.randn(5, 4).half(),
+                "fc.lora_down.weight": torch.randn(2, 4),
+                "fc.lora_up.weight": torch.randn(5, 2),
+                "fc.alpha": torch.tensor(3.0),
+            },
+            of(MergeLora()),
+        ),
+        ({"a": quantized, "b": torch.ones(2)}, of(Dequantize())),
+        ({"a": TIED, "b": TIED, "c": TIED[:2]}, of(Untie())),
+    ]
+
+
+@pytest.mark.filterwarnings("ignore:.*quantize.*:UserWarning")
+def test_the_script_does_to_tensors_what_loupe_does(tmp_path: Path) -> None:
+    codes, cases = [], without_a_model()
+    for index, (tensors, recipe) in enumerate(cases):
+        torch.save(tensors, tmp_path / f"{index}.pth")
+        codes.append(recipe_code(f"{index}.pth", "", recipe))
+        assert "core" not in codes[-1]
+        assert "loupe" not in codes[-1].replace("# read Loupe's", "")
+    for index, found in enumerate(run_all(codes, tmp_path)):
+        wanted = repaired(tmp_path / f"{index}.pth", "", cases[index][1])
+        assert_close(found, wanted)
+    untied = run_all(codes[-1:], tmp_path)[0]
+    assert untied["a"].data_ptr() != untied["b"].data_ptr()
+
+
+def for_models() -> list[tuple[str, dict[str, torch.Tensor], Recipe]]:
+    vit = {key: torch.randn(spec.shape) for key, spec in signature_of(TINY).items()}
+    other = vit | {
+        "pos_embed": torch.randn(1, 8 * 8 + 1, 192),
+        "patch_embed.proj.weight": torch.randn(192, 1, 16, 16),
+        "norm.weight": torch.randn(1, 192, 1),
+    }
+    shuffle = "torchvision:shufflenet_v2_x0_5"
+    bare = {
+        key: torch.randn(spec.shape)
+        for key, spec in signature_of(shuffle).items()
+        if spec.kind == "parameter" and not key.startswith("stage2")
+    }
+    swin = "torchvision:swin_t"
+    tables = {
+        key: torch.randn(225 if "table" in key else 4096, *spec.shape[1:])
+        for key, spec in signature_of(swin).items()
+        if "relative_position" in key and ".0.attn" in key
+    }
+    positions = ResamplePositions(method="torchvision"), ResamplePositions("*", "timm")
+    return [
+        (TINY, other, of(AdaptInput(), Reshape(), positions[0])),
+        (TINY, other, of(positions[1], AdaptInput("patch*"), Reshape("norm*"))),
+        (shuffle, bare, of(AddBatchStatistics())),
+        (swin, tables, of(positions[1])),
+    ]
+
+
+def signature_of(name: str) -> Signature:
+    return signature(parse_architecture(name))
+
+
+def test_the_script_goes_by_the_models_own_shapes(tmp_path: Path) -> None:
+    cases = for_models()
+    codes = []
+    for index, (name, tensors, recipe) in enumerate(cases):
+        torch.save(tensors, tmp_path / f"{index}.pth")
+        architecture = parse_architecture(name)
+        codes.append(recipe_code(f"{index}.pth", "", recipe, architecture, strict=False))
+        with pytest.raises(FixError, match="without an architecture"):
+            recipe_code(f"{index}.pth", "", recipe)
+    for index, found in enumerate(run_all(codes, tmp_path)):
+        name, tensors, recipe = cases[index]
+        assert_close(found, repaired(tmp_path / f"{index}.pth", "", recipe, signature_of(name)))
+        assert found.keys() != tensors.keys() or any(
+            value.shape != tensors[key].shape for key, value in found.items()
+        )
+
+
+@pytest.mark.filterwarnings("ignore:.*quantize.*:UserWarning")
+def test_every_fix_has_code() -> None:
+    kinds = {type(step.fix) for _, recipe in without_a_model() for step in recipe.steps}
+    kinds |= {type(step.fix) for *_, recipe in for_models() for step in recipe.steps}
+    kinds |= {type(step.fix) for recipe in RECIPES for step in recipe.steps} | {DropMismatched}
+    assert kinds == set(get_args(Fix))
 
 
 def test_the_script_of_a_whole_model_reads_the_repaired_download(tmp_path: Path) -> None:
