@@ -11,6 +11,9 @@ from core.proposals import Proposal
 from core.proposals.options import options_sentence
 from core.signature import Signature
 
+TOLD = 2
+"""Fixes of a proposal that a verdict names; of more it says how many they are."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -57,7 +60,8 @@ def verdict(match: Match, proposals: Sequence[Proposal] = ()) -> str:
     text = f"Does not fit: {', '.join(parts)}."
     best = proposals[0] if proposals else None
     if best and best.after > best.before:
-        text += f" {best.title} gives {_thin(best.after)} of {_thin(best.total)}."
+        words = best.title if len(best.fixes) <= TOLD else f"The repair in {len(best.fixes)} steps"
+        text += f" {words} gives {_thin(best.after)} of {_thin(best.total)}."
     return text
 
 

@@ -28,8 +28,8 @@ def twin_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
         )
         for prefix in sets:
             strip: tuple[Fix, ...] = (StripPrefix(prefix),) if prefix else ()
-            rest = [other for other in sets if other != prefix and other]
-            keep = Keep(glob_of(prefix)) if prefix else _keep_without(rest)
+            inside = [other[len(prefix) :] for other in sets if other.startswith(prefix)]
+            keep = _keep(prefix, [other for other in inside if other])
             why = f"The file holds this network {len(sets)} times, {told}{_average(prefix)}."
             yield Idea((keep, *strip), why)
     yield from _without_dots(state_dict, signature)
@@ -41,8 +41,11 @@ def _average(prefix: str) -> str:
     return f"; `{prefix}` reads like the average over training (EMA), often the better one"
 
 
-def _keep_without(prefixes: list[str]) -> Keep:
-    return Keep(f"^(?!{'|'.join(map(re.escape, prefixes))})", "regex")
+def _keep(prefix: str, others: list[str]) -> Keep:
+    """What begins with a prefix, but with none of the others after it."""
+    if not others:
+        return Keep(glob_of(prefix))
+    return Keep(f"^{re.escape(prefix)}(?!{'|'.join(map(re.escape, others))})", "regex")
 
 
 def _sets(state_dict: StateDict, signature: Signature) -> Mapping[str, int]:

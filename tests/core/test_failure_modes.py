@@ -197,6 +197,20 @@ def test_field_18_an_average_beside_weights_without_a_prefix_is_offered(tmp_path
     assert_same_outputs(filled(small(), fixed(file, raw, other.fixes)), average)
 
 
+def test_field_18_an_average_inside_the_module_that_it_averages_is_kept_apart(
+    tmp_path: Path,
+) -> None:
+    raw, average = small(), small()
+    both = {
+        **renamed(raw, lambda key: f"model.{key}"),
+        **renamed(average, lambda key: f"model.ema.{key}"),
+    }
+    file = saved(tmp_path, both)
+    first, second, *_ = propose(file, signature_of(raw))
+    assert_same_outputs(filled(small(), fixed(file, raw, first.fixes)), raw)
+    assert_same_outputs(filled(small(), fixed(file, raw, second.fixes)), average)
+
+
 class LitEma(nn.Module):
     """Keeps an average as latent diffusion does: parameters alone, dots left out of their names."""
 
