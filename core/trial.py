@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from core.checkpoint.entries import Derived, StateDict, TensorEntry
@@ -169,8 +169,9 @@ def _origin(entry: TensorEntry) -> str:
 
 
 def _contents(entry: TensorEntry) -> Hashable:
-    """Equal for a tensor and the same tensor under another key."""
-    return replace(entry, key="", origin=_origin(entry))
+    """Equal for a tensor and the same tensor under another key, while both are there."""
+    place = id(entry.record), entry.storage_offset, entry.shape, entry.stride
+    return _origin(entry), place, entry.dtype, entry.transforms, entry.form
 
 
 def _change(before: Sequence[TensorEntry], after: Sequence[TensorEntry]) -> Change:
