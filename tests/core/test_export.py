@@ -17,7 +17,9 @@ from core.checkpoint import StateDict, open_checkpoint
 from core.compare.judge import compare
 from core.compare.words import State
 from core.errors import SourceError, StoreError
-from core.export import ALIGNMENT, CHUNK, export_state_dict
+from core.export import export_state_dict
+from core.export.pth_file import ALIGNMENT
+from core.export.words import CHUNK
 from core.fixes import CastDtype, Drop, Recipe, Rename, Step, StripPrefix, apply_recipe
 from core.jobs import Cancelled, Progress
 from tests.core.odd_tensors import ODD, in_pieces, turn_round
@@ -187,7 +189,7 @@ def test_an_exported_file_opens_again_and_exports_to_itself(
 
 
 @pytest.mark.parametrize("form", ["pth", "safetensors"])
-def test_progress_counts_up_to_all_bytes(
+def test_progress_counts_up_to_all_bytes_written_and_read_again(
     tmp_path: Path, network: dict[str, torch.Tensor], form: str
 ) -> None:
     state_dict = saved(tmp_path / "in.pth", network)
@@ -199,7 +201,7 @@ def test_progress_counts_up_to_all_bytes(
         progress=lambda done, total, _: told.append((done, total)),
     )
     assert told == sorted(told)
-    assert told[-1] == (state_dict.nbytes, state_dict.nbytes)
+    assert told[-1] == (2 * state_dict.nbytes, 2 * state_dict.nbytes)
 
 
 @pytest.mark.parametrize("form", ["pth", "safetensors"])
@@ -215,7 +217,7 @@ def test_memory_stays_bounded_whatever_the_tensors_size(tmp_path: Path, form: st
     export_state_dict(state_dict, tmp_path / "out", form, progress=peak)
     _, python_peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert len(peaks) == (64 << 20) // CHUNK
+    assert len(peaks) >= 2 * (64 << 20) // CHUNK
     assert python_peak < 2 * CHUNK
     assert max(peaks) - before < 24 << 20
 
