@@ -134,7 +134,9 @@ def recipe_code(
         helpers.append(STRIP_ANYWHERE)
     helpers += _functions([fix for fix in fixes if isinstance(fix, TENSOR_FIXES)])
     imports = _imports("\n".join([*helpers, *body]), architecture)
-    return "\n".join([*imports, *(f"\n{text}" for text in helpers), "", *body]) + "\n"
+    defined = [f"\n\n{text.strip()}" for text in helpers]
+    gap = ["", ""] if helpers else [""]
+    return "\n".join([*imports, *defined, *gap, *body]) + "\n"
 
 
 def _needs_shapes(fix: Fix) -> bool:

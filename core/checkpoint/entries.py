@@ -177,11 +177,12 @@ class Derived:
     """A dense tensor that no file holds: it is computed from others when it is read.
 
     The entry has the result's shape and dtype, row-major strides and no record; the parts are
-    entries of any form, Derived ones too.
+    entries of any form, Derived ones too; `steps` counts the operations of all of them together.
     """
 
     operation: Operation
     parts: tuple[TensorEntry, ...]
+    steps: int = 1
 
 
 Form: TypeAlias = Quantized | Sparse | Nested | Pieces | Derived

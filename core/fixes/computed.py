@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from math import prod
 
@@ -12,6 +13,7 @@ from core.checkpoint.entries import (
     Nested,
     Quantized,
     Sparse,
+    StateDict,
     TensorEntry,
 )
 from core.checkpoint.operations import Operation
@@ -20,6 +22,12 @@ from core.errors import FixError
 
 MAX_BYTES = 8 << 30
 """Bytes of a tensor that a fix makes larger than what it is made of."""
+
+MAX_GROWTH = 4 << 30
+"""Bytes by which a step may make a state_dict larger."""
+
+MAX_OPERATIONS = 256
+"""Operations that one tensor may come from: each reads and computes its parts anew."""
 
 
 def computed(
@@ -31,8 +39,15 @@ def computed(
 ) -> TensorEntry:
     """An entry that is computed when it is read, under the key and origin of `like`.
 
-    Raises FixError where it would be larger than its parts, and than MAX_BYTES.
+    Raises FixError where it would be larger than its parts, and than MAX_BYTES, or come from more
+    than MAX_OPERATIONS.
     """
+    steps = 1 + sum(part.form.steps for part in parts if isinstance(part.form, Derived))
+    if steps > MAX_OPERATIONS:
+        raise FixError(
+            f"`{like.key}` would be computed in {steps:,} operations.",
+            f"{MAX_OPERATIONS:,} is the most: remove steps that undo one another.",
+        )
     dtype = dtype or like.dtype
     nbytes = prod(shape) * ITEMSIZES[dtype]
     if nbytes > max(MAX_BYTES, sum(part.nbytes for part in parts)):
@@ -48,8 +63,18 @@ def computed(
         storage_offset=0,
         record=None,
         transforms=(),
-        form=Derived(operation, parts),
+        form=Derived(operation, parts, steps),
     )
+
+
+def check_growth(state_dict: StateDict, new: Mapping[str, TensorEntry]) -> None:
+    """Raise FixError where tensors in the place of others take MAX_GROWTH bytes more than they."""
+    grown = sum(entry.nbytes - state_dict[key].nbytes for key, entry in new.items())
+    if grown > MAX_GROWTH:
+        raise FixError(
+            f"The tensors would take {grown / 1e9:,.0f} GB more than before.",
+            f"{MAX_GROWTH / 1e9:.0f} GB is the most: ask for less, or name them more exactly.",
+        )
 
 
 def named(entry: TensorEntry, key: str) -> TensorEntry:

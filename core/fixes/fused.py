@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from core.checkpoint.entries import Derived, StateDict, TensorEntry
@@ -11,7 +11,10 @@ from core.errors import FixError
 from core.fixes.computed import checked_dense, computed, is_strided, named
 from core.fixes.rebuilt import rebuilt
 from core.fixes.wording import checked_text, counted, effect_sentence
-from core.fixes.words import Effect, Fuse, Split
+from core.fixes.words import MAX_CHARACTERS, MAX_KEY, Effect, Fuse, Split
+
+MAX_TENSORS = 200_000
+"""Tensors that a split may lead to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +43,19 @@ def split(fix: Split, state_dict: StateDict) -> tuple[StateDict, Effect]:
     """
     fused = checked_text(fix.fused, "name")
     names = _checked_names(fix.parts)
+    places = {key: place for key in state_dict if (place := place_of(fused, key))}
+    cut = len(places)
+    _check_room(state_dict, places.values(), names)
     entries: list[TensorEntry] = []
-    pairs: list[tuple[str, str]] = []
-    cut = 0
     for key, entry in state_dict.items():
-        place = place_of(fused, key)
-        new = [entry] if place is None else _cut(checked_dense(entry), names, place)
-        cut += place is not None
-        entries += new
-        pairs += [(key, part.key) for part in new]
+        place = places.get(key)
+        entries += [entry] if place is None else _cut(checked_dense(entry), names, place)
+    pairs = [
+        (key, place.of(name) if place else key)
+        for key in state_dict
+        for place in (places.get(key),)
+        for name in (names if place else ("",))
+    ]
     _check_apart(entries)
     if not cut:
         return state_dict, Effect(0, 0, effect_sentence(0, "split"))
@@ -110,6 +117,24 @@ def _checked_names(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(checked_text(name, "name of a part") for name in names)
 
 
+def _check_room(state_dict: StateDict, places: Iterable[Place], names: Sequence[str]) -> None:
+    """Raise FixError where the parts are too many, or their keys too long."""
+    held = sum(map(len, state_dict))
+    tensors, characters = len(state_dict), held
+    for place in places:
+        lengths = [len(place.before) + len(name) + len(place.after) for name in names]
+        tensors, characters = tensors + len(names) - 1, characters + sum(lengths)
+        if (
+            max(lengths) > MAX_KEY
+            or tensors > max(MAX_TENSORS, len(state_dict))
+            or characters > max(MAX_CHARACTERS, held)
+        ):
+            raise FixError(
+                "The tensors would be split into too many parts, or their keys get too long.",
+                f"{MAX_TENSORS:,} tensors and {MAX_KEY:,} characters of a key are the most.",
+            )
+
+
 def _check_apart(entries: Sequence[TensorEntry]) -> None:
     seen: set[str] = set()
     for entry in entries:
@@ -143,12 +168,19 @@ def _rows(entry: TensorEntry, start: int, stop: int) -> TensorEntry:
     if is_strided(entry):
         offset = entry.storage_offset + start * entry.stride[0]
         return replace(entry, shape=shape, storage_offset=offset)
-    form = None if entry.transforms else entry.form
+    form = entry.form
     if isinstance(form, Derived) and form.operation == Joined():
         at = 0
         for part in form.parts:
-            if (at, part.shape, part.dtype) == (start, shape, entry.dtype):
-                return replace(part, key=entry.key, origin=entry.origin)
+            if (at, part.shape) == (start, shape):
+                transforms = (*part.transforms, *entry.transforms)
+                return replace(
+                    part,
+                    key=entry.key,
+                    origin=entry.origin,
+                    dtype=entry.dtype,
+                    transforms=transforms,
+                )
             at += part.shape[0] if part.shape else 1
     return computed(entry, Rows(start, stop), (entry,), shape)
 

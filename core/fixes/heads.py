@@ -7,7 +7,7 @@ from dataclasses import replace
 from core.checkpoint.entries import StateDict, TensorEntry
 from core.checkpoint.operations import ChosenRows
 from core.errors import FixError
-from core.fixes.computed import checked_dense, computed, is_floating, is_strided
+from core.fixes.computed import check_growth, checked_dense, computed, is_floating, is_strided
 from core.fixes.filtering import globbed
 from core.fixes.views import exchanged
 from core.fixes.words import Effect, SelectClasses
@@ -52,6 +52,7 @@ def select_classes(
             "Choose the classes anew: the rows may be of another file.",
         )
     new = {entry.key: _with_rows(entry, fix.rows) for entry in head}
+    check_growth(state_dict, new)
     absent = fix.rows.count(-1)
     sentence = f"{len(fix.rows) - absent:,} of {rows:,} rows taken in {len(new):,} tensors"
     sentence += f", {absent:,} new at zero." if absent else "."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from core.checkpoint.entries import StateDict
 from core.checkpoint.operations import AdaptedChannels
 from core.errors import FixError
-from core.fixes.computed import checked_dense, computed, is_floating
+from core.fixes.computed import check_growth, checked_dense, computed, is_floating
 from core.fixes.filtering import globbed, wanted_by
 from core.fixes.views import exchanged
 from core.fixes.words import AdaptInput, Effect
@@ -42,6 +42,7 @@ def adapt_input(
         blocks = entry.shape[1] // base if channels == 1 else channels
         shape = (entry.shape[0], blocks, *entry.shape[2:])
         new[key] = computed(entry, AdaptedChannels(channels, base), (entry,), shape)
+    check_growth(state_dict, new)
     changes = [
         f"`{key}` adapted from {state_dict[key].shape[1]:,} to {entry.shape[1]:,} channels"
         for key, entry in new.items()

@@ -147,7 +147,8 @@ def merged_names(keys: list[str], adapted: list[str]) -> dict[str, str]:
     ]
     starts = {start: start.removesuffix("base_layer.") for start in inner}
     for key in keys:
-        if any(key.startswith(f"{module}.original_module.") for module in trained):
+        module, original, _ = key.partition(".original_module.")
+        if original and module in trained:
             continue
         start = key.rpartition(".")[0] + "."
         new = starts.get(start, start) + key.rpartition(".")[2] if "." in key else key

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from core.checkpoint.entries import StateDict, TensorEntry
 from core.checkpoint.operations import ResampledGrid, ResampledTable
-from core.fixes.computed import computed, is_floating
+from core.fixes.computed import check_growth, computed, is_floating
 from core.fixes.filtering import globbed, wanted_by
 from core.fixes.rebuilt import rebuilt
 from core.fixes.wording import counted
@@ -48,6 +48,7 @@ def resample_positions(
         elif isinstance(plan, tuple):
             new[key] = _resampled(entry, goal, plan, fix.method)
             told = told or f"`{key}` resampled from {_size(plan[1])} to {_size(plan[2])}"
+    check_growth(state_dict, new)
     names = [(key, key) for key in state_dict if key not in dropped]
     entries = [new.get(key, state_dict[key]) for key, _ in names]
     return rebuilt(state_dict, entries, names), Effect(

@@ -197,24 +197,24 @@ def test_field_1_the_script_is_what_one_would_write_by_hand() -> None:
     )
 
 
-@pytest.mark.parametrize("library", ["torchvision:shufflenet_v2_x0_5", "timm:resnet10t"])
-def test_field_3_the_script_loads_a_model_but_for_a_head_of_another_shape(
-    library: str, tmp_path: Path
-) -> None:
-    architecture = parse_architecture(library)
-    wanted = signature(architecture)
-    file = tmp_path / "file.pth"
-    tensors = {key: torch.zeros(spec.shape) for key, spec in wanted.items()}
-    *_, weight, bias = (key for key, spec in wanted.items() if spec.kind == "parameter")
-    tensors |= {weight: torch.zeros(5, wanted[weight].shape[1]), bias: torch.zeros(5)}
-    torch.save(tensors, file)
+def test_field_3_the_script_loads_a_model_but_for_a_head_of_another_shape(tmp_path: Path) -> None:
     recipe = of(DropMismatched())
-    code = recipe_code(file.name, "", recipe, architecture)
-    entries = apply_recipe(recipe, open_checkpoint(file).state_dict(""), wanted).state_dict
-    assert list(run(code, tmp_path)) == list(entries)
-    assert len(entries) == len(wanted) - 2
+    codes, wanted = [], []
+    for name in ("torchvision:shufflenet_v2_x0_5", "timm:resnet10t"):
+        architecture = parse_architecture(name)
+        specs = signature(architecture)
+        *_, weight, bias = (key for key, spec in specs.items() if spec.kind == "parameter")
+        tensors = {key: torch.zeros(spec.shape) for key, spec in specs.items()}
+        tensors |= {weight: torch.zeros(5, specs[weight].shape[1]), bias: torch.zeros(5)}
+        file = tmp_path / f"{architecture.name}.pth"
+        torch.save(tensors, file)
+        codes.append(recipe_code(file.name, "", recipe, architecture))
+        wanted.append(repaired(file, "", recipe, specs))
+        assert len(wanted[-1]) == len(specs) - 2
+    for found, expected in zip(run_all(codes, tmp_path), wanted, strict=True):
+        assert_same(found, expected)
     with pytest.raises(FixError, match="without an architecture"):
-        recipe_code(file.name, "", recipe)
+        recipe_code("file.pth", "", recipe)
 
 
 TIED = torch.randn(4, 3)

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from core.checkpoint import open_checkpoint
+from core.checkpoint.tensors import read_tensor
 from core.errors import FixError
-from core.fixes import CastDtype, Fuse, Split
+from core.fixes import CastDtype, Fuse, SelectClasses, Split
 from tests.core.fixes.files import applied, assert_tensors, saved
 
 QKV = Split("qkv", ("q", "k", "v"))
@@ -101,12 +103,28 @@ def test_the_modules_versions_go_with_the_keys(tmp_path: Path) -> None:
     model = nn.ModuleDict({"qkv": nn.Sequential(nn.Linear(2, 6), nn.BatchNorm1d(6))})
     path = tmp_path / "model.pth"
     torch.save(model.state_dict(), path)
-    from core.checkpoint import open_checkpoint
-
     parts = applied(open_checkpoint(path).state_dict(""), QKV).state_dict
     assert {f"{name}.1": 2 for name in "qkv"}.items() <= parts.versions.items()
     assert "qkv.1" not in parts.versions
     assert applied(parts, BACK).state_dict.versions["qkv.1"] == 2
+
+
+def test_parts_that_are_split_again_and_again_do_not_fill_the_memory(tmp_path: Path) -> None:
+    given = saved(tmp_path, {"q": torch.tensor(1.0), "w.q": torch.empty(0, 3)})
+    doubled = Split("q", ("a.q", "b.q"))
+    with pytest.raises(FixError, match="too many parts"):
+        applied(given, *[doubled] * 60)
+    with pytest.raises(FixError, match="too many parts"):
+        applied(given, Split("q", tuple(f"{'x' * 900}{index}" for index in range(100_000))))
+
+
+def test_steps_that_compute_a_tensor_again_and_again_are_refused(tmp_path: Path) -> None:
+    given = saved(tmp_path, {f"{name}.weight": torch.randn(2, 2) for name in "qkv"})
+    around = BACK, SelectClasses("*", tuple(range(5, -1, -1))), QKV
+    with pytest.raises(FixError, match="operations"):
+        applied(given, *around * 33)
+    after = applied(given, *(BACK, CastDtype("float64"), QKV, CastDtype("float32")) * 20)
+    assert_tensors(after.state_dict, {key: read_tensor(entry) for key, entry in given.items()})
 
 
 @pytest.mark.parametrize(
