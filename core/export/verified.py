@@ -33,7 +33,7 @@ def verify_export(path: Path, expected: Expected, counter: Counter | None = None
     except StoreError:
         raise
     except LoupeError as error:
-        raise _wrong(f"it cannot be opened again: {error.problem}") from error
+        raise _wrong(f"it cannot be read again: {error.problem}") from error
 
 
 def _check_tensors(checkpoint: Checkpoint, expected: Expected) -> None:
