@@ -80,7 +80,8 @@ def voted_prefixes(state_dict: StateDict, signature: Signature) -> list[tuple[st
     """Pairs of a prefix in the file and the one wanted instead, by votes.
 
     Each key of the file votes for what stands before the longest ending, cut at a dot, that it
-    shares with a wanted key of the same shape.
+    shares with a wanted key of the same shape. Where one prefix might as well be exchanged for
+    another, or another for the same one, neither is a pair: that is for an alignment to weigh.
     """
     wanted: dict[tuple[str, tuple[int, ...]], list[str]] = defaultdict(list)
     for key, spec in signature.items():
@@ -94,7 +95,23 @@ def voted_prefixes(state_dict: StateDict, signature: Signature) -> list[tuple[st
                 votes.update((key[:start], prefix) for prefix in prefixes[:MAX_VOTED])
                 break
     votes.pop(("", ""), None)
-    return [pair for pair, _ in votes.most_common(MAX_VOTED)]
+    torn = _torn({pair: number for pair, number in votes.items() if all(pair)})
+    clear = Counter({pair: number for pair, number in votes.items() if pair not in torn})
+    return [pair for pair, _ in clear.most_common(MAX_VOTED)]
+
+
+def _torn(votes: Mapping[tuple[str, str], int]) -> frozenset[tuple[str, str]]:
+    """Pairs that share a side with another pair of as many votes."""
+    best: dict[tuple[int, str], list[int]] = defaultdict(list)
+    for pair, number in votes.items():
+        for side in enumerate(pair):
+            best[side] = sorted((*best[side], number))[-2:]
+    return frozenset(
+        pair
+        for pair, number in votes.items()
+        for side in enumerate(pair)
+        if len(best[side]) == 2 and (number < best[side][1] or best[side][0] == number)
+    )
 
 
 def _inserted(state_dict: StateDict, signature: Signature) -> list[str]:

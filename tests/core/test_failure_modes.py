@@ -417,6 +417,26 @@ def test_field_28_keys_under_quite_other_names_are_aligned(tmp_path: Path) -> No
     assert_same_outputs(filled(model, repaired(file, trained)), trained, 1, 3, 64, 64)
 
 
+class Search(nn.Module):
+    """Two towers of one shape, which nothing but their names tells apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.document = nn.Linear(6, 6), nn.Linear(6, 6)
+        self.score = nn.Linear(12, 1)
+
+
+def test_field_28_what_could_as_well_be_another_layer_is_said(tmp_path: Path) -> None:
+    words = {"query": "tower_b", "document": "tower_a", "score": "out"}
+    other = renamed(Search(), lambda key: words[key.split(".")[0]] + "." + key.split(".")[1])
+    file = saved(tmp_path, dict(sorted(other.items())))
+    first, *_ = propose(file, signature_of(Search()))
+    assert first.after == first.total == 6
+    assert "another place would be as likely" in first.why
+    assert all(f"`tower_{name}.weight`" in first.why for name in "ab")
+    assert "`out.weight`" not in first.why
+
+
 class Attention(nn.Module):
     def __init__(self, *, fused: bool) -> None:
         super().__init__()
