@@ -8,7 +8,7 @@ from torchvision.models import resnet18
 
 from core.architectures import Architecture, signature
 from core.checkpoint import StateDict, open_checkpoint
-from core.fit_summary import initialised, obstacle, sections, verdict
+from core.fit_summary import initialised, obstacle, option_hint, sections, verdict
 from core.match import match
 from core.proposals import propose
 
@@ -70,6 +70,22 @@ def test_what_a_partial_load_leaves_out_is_missing_and_mismatched_keys(saved):
     weights = {k: v for k, v in resnet18().state_dict().items() if not k.startswith("conv1")}
     left = initialised(match(saved(weights), signature(NETWORK)), signature(NETWORK))
     assert [line.title for line in left.lines] == ["conv1.weight", "fc.{weight,bias}"]
+
+
+def test_an_option_that_would_suit_the_file_is_named(saved):
+    found = match(saved(resnet18().state_dict()), signature(NETWORK))
+    assert option_hint(found, signature(NETWORK)).startswith(
+        "The file's head has 1\u2009000 classes, the network's 10: set num_classes=1000"
+    )
+    fit = match(saved(resnet18(num_classes=10).state_dict()), signature(NETWORK))
+    assert option_hint(fit, signature(NETWORK)) == ""
+
+
+def test_a_repair_of_many_steps_is_told_by_their_number(saved):
+    weights = {f"module.{k}": v for k, v in resnet18(num_classes=9).state_dict().items()}
+    file = saved({**weights, "module.queue": torch.zeros(1)})
+    said = verdict(match(file, signature(NETWORK)), propose(file, signature(NETWORK)))
+    assert said.endswith("The repair in 3 steps gives 120 of 122.")
 
 
 def test_what_stands_in_the_way_of_a_load_is_said(saved):

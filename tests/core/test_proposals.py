@@ -214,6 +214,25 @@ def test_field_4_nothing_is_proposed_for_another_network() -> None:
     assert propose(StateDict([]), WANTED) == ()
 
 
+def test_proposals_come_by_what_they_gain_and_say_why() -> None:
+    file = file_of(
+        {
+            **{f"module.{key}": value for key, value in WEIGHTS.items() if "layer4" not in key},
+            **{f"net.{key}": value for key, value in WEIGHTS.items() if "layer4" in key},
+            "module.queue": torch.zeros(1),
+        }
+    )
+    proposals = propose(file, WANTED)
+    whole, *others = proposals
+    both = (StripPrefix("module.", anywhere=True), StripPrefix("net.", anywhere=True))
+    assert whole.fixes == (*both, Drop("queue"))
+    assert [one.fixes for one in others] == [both, (StripPrefix("module."),)]
+    assert [one.after for one in proposals] == [122, 122, 92]
+    gained = [one.after / one.total + one.coverage_after for one in others]
+    assert gained == sorted(gained, reverse=True)
+    assert all(one.why.endswith(".") for one in proposals)
+
+
 def test_every_renaming_proposed_makes_more_keys_match() -> None:
     half = {
         (f"module.{key}" if i % 2 else key): value for i, (key, value) in enumerate(WEIGHTS.items())
