@@ -9,7 +9,7 @@ from core.checkpoint.operations import ResampledGrid, ResampledTable
 from core.fixes.computed import check_growth, computed, is_floating
 from core.fixes.filtering import globbed, wanted_by
 from core.fixes.rebuilt import rebuilt
-from core.fixes.wording import counted
+from core.fixes.wording import counted, left_alone
 from core.fixes.words import Effect, ResamplePositions, Resampling
 from core.patterns import Patience
 from core.signature import Signature
@@ -35,7 +35,7 @@ def resample_positions(
     new: dict[str, TensorEntry] = {}
     dropped: set[str] = set()
     unknown: list[str] = []
-    told = ""
+    told, others = "", 0
     for key, entry in state_dict.items():
         if key not in keys or key not in wanted or entry.shape == wanted[key].shape:
             continue
@@ -43,17 +43,19 @@ def resample_positions(
         plan = position_plan(key, entry.shape, goal, tokens)
         if plan == "dropped":
             dropped.add(key)
-        elif plan == "unknown" or (plan and not is_floating(entry)):
+        elif plan == "unknown":
             unknown.append(key)
+        elif isinstance(plan, tuple) and not is_floating(entry):
+            others += 1
         elif isinstance(plan, tuple):
             new[key] = _resampled(entry, goal, plan, fix.method)
             told = told or f"`{key}` resampled from {_size(plan[1])} to {_size(plan[2])}"
     check_growth(state_dict, new)
     names = [(key, key) for key in state_dict if key not in dropped]
     entries = [new.get(key, state_dict[key]) for key, _ in names]
-    return rebuilt(state_dict, entries, names), Effect(
-        len(new), len(dropped), _sentence(told, len(new), len(dropped), unknown)
-    )
+    sentence = _sentence(told, len(new), len(dropped), unknown)
+    sentence += left_alone(others, "they are no plain floats")
+    return rebuilt(state_dict, entries, names), Effect(len(new), len(dropped), sentence)
 
 
 def _resampled(

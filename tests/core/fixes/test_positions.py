@@ -223,6 +223,16 @@ def test_other_tensors_and_other_widths_stay(tmp_path: Path) -> None:
     assert after.effects[0].sentence == "No key of positions to resample."
 
 
+def test_integers_stay_and_are_said(tmp_path: Path) -> None:
+    tensors = {"pos_embed": torch.ones(1, 17, 6, dtype=torch.int8)}
+    wanted = signature_of({"pos_embed": torch.empty(1, 26, 6)})
+    after = applied(saved(tmp_path, tensors), ResamplePositions(), wanted=wanted)
+    assert_tensors(after.state_dict, tensors)
+    assert after.effects[0].sentence == (
+        "No key of positions to resample. 1 tensor stayed: they are no plain floats."
+    )
+
+
 def test_twice_is_once_and_an_architecture_is_needed(tmp_path: Path) -> None:
     old, new = vit(96), vit(160)
     given = saved(tmp_path, old.state_dict())
