@@ -14,8 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -33,6 +32,8 @@ Progress = Callable[[int, int, str], None]
 
 Failures = tuple[tuple[str, str], ...]
 
+_Answer = tuple[IndexedModel | None, Failures]
+
 
 def build_index(
     versions: Mapping[str, str],
@@ -47,37 +48,50 @@ def build_index(
     what it raises ends the work, and its processes, at once.
     """
     wanted = tuple(catalogue() if architectures is None else architectures)
-    found: dict[Architecture, tuple[IndexedModel | None, Failures]] = {}
+    found: dict[Architecture, _Answer] = {}
     processes = [_Process() for _ in range(max(1, min(workers, len(wanted))))]
-    idle: queue.SimpleQueue[_Process] = queue.SimpleQueue()
-    for process in processes:
-        idle.put(process)
-
-    def ask(architecture: Architecture) -> tuple[IndexedModel | None, Failures]:
-        process = idle.get()
-        try:
-            return process.ask(architecture)
-        finally:
-            idle.put(process)
-
-    threads = ThreadPoolExecutor(len(processes))
     try:
-        asked = {threads.submit(ask, each): each for each in wanted}
-        for done, answer in enumerate(as_completed(asked), 1):
-            found[asked[answer]] = answer.result()
+        for done, (architecture, answer) in enumerate(_answers(wanted, processes), 1):
+            found[architecture] = answer
             if progress is not None:
-                progress(done, len(wanted), asked[answer].name)
+                progress(done, len(wanted), architecture.name)
     finally:
-        threads.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             process.close()
-        threads.shutdown()
     models = [found[each][0] for each in wanted]
     return make_index(
         versions,
         [each for each in models if each is not None],
         [failure for each in wanted for failure in found[each][1]],
     )
+
+
+def _answers(
+    wanted: Sequence[Architecture], processes: Sequence[_Process]
+) -> Iterator[tuple[Architecture, _Answer]]:
+    """Each architecture with its answer, in the order in which they come."""
+    waiting: queue.SimpleQueue[Architecture] = queue.SimpleQueue()
+    given: queue.SimpleQueue[tuple[Architecture, _Answer | Exception]] = queue.SimpleQueue()
+    for architecture in wanted:
+        waiting.put(architecture)
+
+    def ask(process: _Process) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                architecture = waiting.get_nowait()
+                try:
+                    given.put((architecture, process.ask(architecture)))
+                except Exception as error:  # raised again where it is taken
+                    given.put((architecture, error))
+
+    for process in processes:
+        # Daemons: a server that is told to end does not wait for them.
+        threading.Thread(target=ask, args=(process,), daemon=True).start()
+    for _ in wanted:
+        architecture, answer = given.get()
+        if isinstance(answer, Exception):
+            raise answer
+        yield architecture, answer
 
 
 class _Process:
@@ -88,11 +102,12 @@ class _Process:
         self._closed = False
         self._lock = threading.Lock()
 
-    def ask(self, architecture: Architecture) -> tuple[IndexedModel | None, Failures]:
+    def ask(self, architecture: Architecture) -> _Answer:
         process = self._started()
         if process is None:
             return None, ()
         watch = threading.Timer(MODEL_SECONDS, process.kill)
+        watch.daemon = True
         watch.start()
         try:
             line = _exchange(process, architecture.key)

@@ -94,6 +94,18 @@ def test_what_progress_raises_ends_the_work_and_its_processes() -> None:
     assert not our_builders()
 
 
+def test_a_server_that_ends_meanwhile_waits_for_no_model() -> None:
+    script = (
+        "import threading\n"
+        "from core.identify.build import build_index\n"
+        "begun = threading.Event()\n"
+        "build = lambda: build_index({}, 1, lambda *_: begun.set())\n"
+        "threading.Thread(target=build, daemon=True).start()\n"
+        "begun.wait()\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
 def test_an_index_of_nothing_is_empty() -> None:
     assert len(build_index(VERSIONS, 2, None, ())) == 0
 
