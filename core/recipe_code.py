@@ -112,7 +112,7 @@ def recipe_code(
     """
     fixes = [] if whole_model else [step.fix for step in recipe.steps if step.enabled]
     given = [step.fix for step in recipe.steps if step.enabled]
-    drops_mismatched = any(isinstance(fix, DropMismatched) for fix in given)
+    drops = any(isinstance(fix, DropMismatched | ResamplePositions) for fix in given)
     if architecture is None and any(map(_needs_shapes, given)):
         raise FixError(
             "Which shapes are wanted is not known without an architecture.",
@@ -127,7 +127,7 @@ def recipe_code(
             "",
             *body,
             "",
-            *_loading(not drops_mismatched if strict is None else strict),
+            *_loading(not drops if strict is None else strict),
         ]
     helpers = [helper] if helper else []
     if any(isinstance(fix, StripPrefix) and fix.anywhere for fix in fixes):

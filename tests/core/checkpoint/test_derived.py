@@ -26,6 +26,8 @@ from core.fixes.computed import computed
 from core.layouts import arrangement, parts
 from core.load import load_model
 from core.match import match
+from core.picture import picture
+from core.statistics import statistics
 
 TENSORS = {
     "q": torch.randn(3, 4),
@@ -132,6 +134,19 @@ def test_it_loads_into_a_model(tmp_path: Path) -> None:
     stored = torch.load(tmp_path / "file.pth")["head"]
     assert torch.equal(model.get_parameter("fc.weight"), stored.t())
     assert torch.equal(model.get_parameter("fc.bias"), torch.full((1000,), 0.5))
+
+
+def test_it_is_measured_and_drawn_as_any_tensor(entries: StateDict) -> None:
+    for entry, wanted in made(entries):
+        if not entry.numel:
+            continue
+        assert statistics(entry).mean == pytest.approx(float(wanted.mean()), abs=1e-6)
+        drawn = picture(entry)
+        assert (drawn is None) == (not entry.records)
+    filters = of(entries, Joined(), "wide", 100, 7, 3, 10)
+    drawn = picture(filters)
+    assert drawn is not None
+    assert drawn.caption.startswith("the first 64 of 100 filters, 3 × 10, the mean of their 7")
 
 
 def test_parts_that_do_not_go_together_are_a_sentence(entries: StateDict) -> None:

@@ -1,13 +1,10 @@
-"""A head's classes chosen anew, and two lists of classes paired."""
+"""A head's classes chosen anew."""
 
 from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as some
 
-from core.class_mapping import rows_for
 from core.errors import FixError
 from core.fixes import CastDtype, SelectClasses
 from tests.core.fixes.files import applied, assert_tensors, saved
@@ -85,24 +82,3 @@ def test_a_head_beyond_all_measure_is_refused(tmp_path: Path) -> None:
         applied(wide, SelectClasses("fc.*", (0,) * 100_000))
     with pytest.raises(FixError, match="6 GB more than before"):
         applied(wide, SelectClasses("fc.*", (0,) * 1_500))
-
-
-def test_names_are_paired_exactly_first_and_then_but_for_their_spelling() -> None:
-    found = rows_for(
-        ["Tabby_Cat", "dog", "Dog", "golden  retriever"], ["dog", "tabby cat", "DOG", "owl"]
-    )
-    assert found.rows == (1, 0, 2, -1)
-    assert (found.dropped, found.new) == (("golden  retriever",), ("owl",))
-    assert found.sentence == (
-        "3 of 4 classes keep their rows; dropped: golden  retriever; new: owl."
-    )
-
-
-@given(some.lists(some.text(max_size=3)), some.lists(some.text(max_size=3)))
-def test_every_old_row_goes_to_one_class_at_most(old: list[str], new: list[str]) -> None:
-    found = rows_for(old, new)
-    rows = [row for row in found.rows if row >= 0]
-    assert len(found.rows) == len(new)
-    assert len(set(rows)) == len(rows) == len(found.kept)
-    assert len(found.dropped) == len(old) - len(rows)
-    assert rows_for(old, old).rows == tuple(range(len(old)))
