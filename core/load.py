@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from core.architectures import Architecture, build, build_uninitialised, signature
-from core.checkpoint.entries import StateDict, TensorEntry
+from core.architectures import Architecture, Signature, build, signature
+from core.checkpoint.entries import ITEMSIZES, StateDict, TensorEntry
 from core.checkpoint.tensors import read_tensor_into, torch_dtype
 from core.errors import LoadError
 from core.match import Match, match
+from core.random_inputs import random_inputs
+from core.room import Need, require_room, running_out
+from core.skeleton import UninitialisedParameters
+from core.staging import Staging, fill_staged
+from core.switches import Effect, throw_switches
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
@@ -32,7 +36,8 @@ class LoadedModel:
 
     `dtype` is torch's name of its parameters' dtype, `initialised` the keys that kept the values
     of the model's own initialisation, `nbytes` the bytes of its parameters and buffers, `notes`
-    sentences on what was converted.
+    sentences on what was converted. `nbytes_read` bytes of the file went to the device in
+    `seconds_reading` of the `seconds`; `effects` are what the switches changed.
     """
 
     model: nn.Module
@@ -44,20 +49,14 @@ class LoadedModel:
     seconds: float
     nbytes: int
     notes: tuple[str, ...] = ()
+    nbytes_read: int = 0
+    seconds_reading: float = 0.0
+    effects: tuple[Effect, ...] = ()
 
-
-@dataclass(frozen=True, slots=True)
-class SmokeRun:
-    """One forward pass on random numbers.
-
-    `peak_bytes` are, on a GPU, the device's own count; on the CPU the weights and the inputs and
-    outputs of the layer where these are largest.
-    """
-
-    input_shape: tuple[int, ...]
-    output_shape: tuple[int, ...]
-    seconds: float
-    peak_bytes: int
+    @property
+    def bytes_per_second(self) -> float:
+        """How fast the file's bytes came into the device's memory; 0 where there were none."""
+        return self.nbytes_read / self.seconds_reading if self.seconds_reading else 0.0
 
 
 def devices() -> tuple[str, ...]:
@@ -74,44 +73,61 @@ def load_model(
     device: str = "cpu",
     dtype: str | None = None,
     strict: bool = True,
+    channels_last: bool = False,
+    compiled: bool = False,
     progress: Report | None = None,
 ) -> LoadedModel:
     """Build the architecture and fill it from the file, in eval mode.
 
     `strict` wants every key to match, absent batch counters apart; otherwise each tensor that
     matches is loaded, and the rest keeps the model's own initialisation. `dtype` is what
-    floating tensors are converted to, None for the architecture's own. `progress(done, total,
-    key)` counts bytes and may raise to cancel. Raises LoadError, ArchitectureError, SourceError.
+    floating tensors are converted to, None for the architecture's own. `channels_last` and
+    `compiled` are switches whose effect on time is measured. `progress(done, total, key)` counts
+    bytes and may raise to cancel. Raises LoadError (NoRoom where memory is short),
+    ArchitectureError, SourceError.
     """
     started = time.perf_counter()
     if device not in devices():
         raise LoadError(
             f"This machine has no device {device}.", f"Choose one of {', '.join(devices())}."
         )
-    found = match(state_dict, signature(architecture))
+    wanted = signature(architecture)
+    found = match(state_dict, wanted)
     if strict and not found.fits:
         raise _does_not_fit(architecture, found)
     if not found.matched and any(mismatch.reason for mismatch in found.mismatched):
         raise _does_not_fit(architecture, found)
     left = (*found.missing_keys, *(mismatch.key for mismatch in found.mismatched))
     entries = [state_dict[key] for key in found.matched]
-    with _room(device, sum(entry.nbytes for entry in entries)):
-        model = build(architecture) if left else build_uninitialised(architecture)
-        _fill(model, entries, progress)
-        if dtype is not None:
-            model = model.to(torch_dtype(dtype))
-        model = model.to(device)
-    wanted = _dtype_of(model)
+    need = Need(device, _bytes_as(wanted, dtype), _bytes_as(wanted, "bfloat16"), devices())
+    require_room(need)
+    with running_out(need):
+        model = _built(architecture, found.matched, {wanted[key].shape for key in left})
+        reading = time.perf_counter()
+        _fill(model, entries, device, torch_dtype(dtype) if dtype else None, progress)
+        reading = time.perf_counter() - reading
+    found_dtype = _dtype_of(model)
+    seconds = time.perf_counter() - started
+    effects = throw_switches(
+        model,
+        lambda: random_inputs(architecture, model, device, found_dtype),
+        channels_last=channels_last,
+        compiled=compiled,
+        progress=progress,
+    )
     return LoadedModel(
         model=model,
         architecture=architecture,
         device=device,
-        dtype=wanted,
+        dtype=found_dtype,
         match=found,
         initialised=(*left, *found.benign),
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
         nbytes=_nbytes(model),
-        notes=tuple(_notes(entries, wanted, device)),
+        notes=tuple(_notes(entries, found_dtype, device)),
+        nbytes_read=sum(entry.nbytes for entry in entries),
+        seconds_reading=reading,
+        effects=effects,
     )
 
 
@@ -137,50 +153,76 @@ def _does_not_fit(architecture: Architecture, found: Match) -> LoadError:
     )
 
 
-def _fill(model: nn.Module, entries: Sequence[TensorEntry], progress: Report | None) -> None:
-    """Read every entry into the model's own tensor of that key, several at a time."""
+def _bytes_as(wanted: Signature, dtype: str | None) -> int:
+    """Bytes of a model whose floating tensors are of `dtype`."""
+    return sum(
+        spec.numel * ITEMSIZES[dtype if dtype and "float" in spec.dtype else spec.dtype]
+        for spec in wanted.values()
+    )
+
+
+def _built(
+    architecture: Architecture, filled: Collection[str], left: Collection[tuple[int, ...]]
+) -> nn.Module:
+    """The model on the CPU, initialised where its shape is one of `left`: more than what is
+    missing, since a constructor does not know keys, but little."""
+    mode = UninitialisedParameters(left)
+    with mode:
+        model = build(architecture)
+    return model if mode.vouches_for(model, set(filled)) else build(architecture)
+
+
+def _fill(
+    model: nn.Module,
+    entries: Sequence[TensorEntry],
+    device: str,
+    dtype: torch.dtype | None,
+    progress: Report | None,
+) -> None:
+    """Read every entry into the model's own tensor of that key, several at a time, on the device
+    and in the dtype that it is to have; the other tensors are moved there."""
     tensors = model.state_dict(keep_vars=True)
+    filled = {id(tensors[entry.key]) for entry in entries}
+    for tensor in {id(each): each for each in (*model.parameters(), *model.buffers())}.values():
+        target = dtype if dtype and tensor.is_floating_point() else tensor.dtype
+        if id(tensor) not in filled:
+            tensor.data = tensor.data.to(device, target)
+        elif target != tensor.dtype or device != "cpu":
+            tensor.data = torch.empty(tensor.shape, dtype=target, device=device)
     total = sum(entry.nbytes for entry in entries)
     done = 0
+
+    def report(entry: TensorEntry, nbytes: int) -> None:
+        nonlocal done
+        done += nbytes
+        if progress is not None:
+            progress(done, total, entry.key)
+
     readers = min(MAX_READERS, os.cpu_count() or 1)
+    targets = [(entry, tensors[entry.key].detach()) for entry in entries]
+    if device == "cpu":
+        _fill_straight(targets, readers, report)
+    else:
+        fill_staged(targets, Staging(device, total), readers, report)
+
+
+def _fill_straight(
+    targets: Sequence[tuple[TensorEntry, torch.Tensor]],
+    readers: int,
+    report: Callable[[TensorEntry, int], None],
+) -> None:
     with ThreadPoolExecutor(readers, thread_name_prefix="loupe-load") as pool:
         waiting = {
-            pool.submit(read_tensor_into, entry, tensors[entry.key].detach()): entry
-            for entry in sorted(entries, key=lambda entry: -entry.nbytes)
+            pool.submit(read_tensor_into, entry, tensor): entry
+            for entry, tensor in sorted(targets, key=lambda pair: -pair[0].nbytes)
         }
         try:
             for future in as_completed(waiting):
                 future.result()
-                done += waiting[future].nbytes
-                if progress is not None:
-                    progress(done, total, waiting[future].key)
+                report(waiting[future], waiting[future].nbytes)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-@contextmanager
-def _room(device: str, nbytes: int) -> Iterator[None]:
-    """Running out of memory becomes a sentence with the numbers."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _no_room(device, nbytes) from error
-    except RuntimeError as error:
-        # The CPU's allocator raises a plain RuntimeError (c10/core/impl/alloc_cpu.cpp).
-        if "can't allocate memory" not in str(error):
-            raise LoadError(
-                f"The model could not be loaded: {str(error).splitlines()[0]}",
-                "Choose another device or dtype.",
-            ) from error
-        raise _no_room(device, nbytes) from error
-
-
-def _no_room(device: str, nbytes: int) -> LoadError:
-    return LoadError(
-        f"There is not enough memory on {device} for {nbytes / 1e9:.2f} GB of weights.",
-        "Close other models, choose another device, or a smaller dtype such as bfloat16.",
-    )
 
 
 def _dtype_of(model: nn.Module) -> str:
@@ -203,56 +245,3 @@ def _notes(entries: Sequence[TensorEntry], dtype: str, device: str) -> Iterator[
         yield f"The file's {', '.join(others)} tensors were converted to {dtype}."
     if device == "cpu" and dtype in ("float16", "bfloat16"):
         yield f"{dtype} is slow on most CPUs; float32 is the usual choice there."
-
-
-def smoke_run(loaded: LoadedModel) -> SmokeRun:
-    """Run the model once on random numbers of the size it expects. Raises LoadError."""
-    from core.preprocessing import default_preprocessing
-
-    size = default_preprocessing(loaded.architecture)
-    shape = (1, size.channels, *size.crop)
-    inputs = torch.randn(shape).to(loaded.device, torch_dtype(loaded.dtype))
-    largest = [0]
-    hooks = [
-        module.register_forward_hook(lambda _module, taken, given: _note(largest, taken, given))
-        for module in loaded.model.modules()
-        if not any(True for _ in module.children())
-    ]
-    on_gpu = loaded.device.startswith("cuda")
-    if on_gpu:
-        torch.cuda.reset_peak_memory_stats(loaded.device)
-    started = time.perf_counter()
-    try:
-        with torch.inference_mode():
-            output = loaded.model(inputs)
-        if on_gpu:
-            torch.cuda.synchronize(loaded.device)
-    except Exception as error:  # a forward pass of another's code: whatever it raises is the cause
-        raise LoadError(
-            f"The model is loaded, but does not run on an input of {' × '.join(map(str, shape))}: "
-            f"{(str(error).strip() or type(error).__name__).splitlines()[0]}",
-            "Set the size of its input on the Predict page.",
-        ) from error
-    finally:
-        for hook in hooks:
-            hook.remove()
-    seconds = time.perf_counter() - started
-    peak = torch.cuda.max_memory_allocated(loaded.device) if on_gpu else loaded.nbytes + largest[0]
-    first = next(_tensors(output), None)
-    return SmokeRun(shape, tuple(first.shape) if first is not None else (), seconds, peak)
-
-
-def _note(largest: list[int], taken: object, given: object) -> None:
-    nbytes = sum(tensor.nbytes for part in (taken, given) for tensor in _tensors(part))
-    largest[0] = max(largest[0], nbytes)
-
-
-def _tensors(value: object) -> Iterator[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from _tensors(part)
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _tensors(part)

@@ -12,10 +12,11 @@ from core.checkpoint import StateDict
 from core.errors import LoadError, LoupeError
 from core.fit_summary import Section
 from core.jobs import Cancelled, Job, Progress
-from core.load import DTYPES, LoadedModel, SmokeRun, devices, smoke_run
+from core.load import DTYPES, LoadedModel, devices
 from core.model_request import ModelRequest, load_requested
 from core.pool import ModelPool
 from core.predict import untrained_keys
+from core.smoke import SmokeRun, smoke_run
 from core.theme import count, shape, size
 from pages.components.job_panel import job_panel
 from pages.components.match_table import lines_table

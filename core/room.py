@@ -1,0 +1,158 @@
+"""Whether a model has room on a device, and the sentence where it has not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from core.errors import LoadError
+
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """The bytes that a model takes on `device`, and as bfloat16; `devices` are all there are."""
+
+    device: str
+    nbytes: int
+    as_bfloat16: int
+    devices: tuple[str, ...] = ()
+
+
+class NoRoom(LoadError):
+    """A device has not the memory that a model needs.
+
+    `needed` and `free` are bytes; `free` is None where the device does not tell.
+    """
+
+    def __init__(
+        self, device: str, needed: int, free: int | None, ways_out: Sequence[str] = ()
+    ) -> None:
+        room = "there is not so much left" if free is None else f"{_gigabytes(free)} are free"
+        ways = ", or ".join(ways_out) or "close what else takes memory there"
+        super().__init__(
+            f"The model needs {_gigabytes(needed)} of memory on {device}, where {room}.",
+            f"{ways[:1].upper()}{ways[1:]}.",
+        )
+        self.device = device
+        self.needed = needed
+        self.free = free
+        self.ways_out = tuple(ways_out)
+
+    def beside(self, models: int, nbytes: int) -> NoRoom:
+        """The same where `models` other loaded ones take `nbytes` of that memory."""
+        if not models:
+            return self
+        which = "the other loaded model" if models == 1 else f"the {models} other loaded models"
+        way = f"close {which} on {self.device}, with {_gigabytes(nbytes)}"
+        return NoRoom(self.device, self.needed, self.free, (*self.ways_out, way))
+
+
+def free_bytes(device: str) -> int | None:
+    """What can still be allocated on `device`; None where nothing tells.
+
+    On the CPU it is the least of what the kernel can give without swapping (MemAvailable of
+    proc(5)), of the control group's limit and of the process's own.
+    """
+    if device.startswith("cuda"):
+        free, _ = torch.cuda.mem_get_info(device)
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(free + cached)
+    if device == "mps":
+        return max(0, torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    limits = [limit for limit in (_available(), _control_group(), _address_space()) if limit >= 0]
+    return min(limits, default=None)
+
+
+def require_room(need: Need) -> None:
+    """Raise NoRoom unless as much can be allocated.
+
+    Linux gives memory out before it has it, and kills a process that then uses it: so this is
+    asked before allocating.
+    """
+    free = free_bytes(need.device)
+    if free is not None and need.nbytes > free:
+        raise no_room(need)
+
+
+def no_room(need: Need) -> NoRoom:
+    """The sentence: what is needed, what is free, and each way out that helps."""
+    ways = []
+    free = free_bytes(need.device)
+    if need.as_bfloat16 < need.nbytes and (free is None or need.as_bfloat16 <= free):
+        ways.append(f"load it as bfloat16, which takes {_gigabytes(need.as_bfloat16)}")
+    for other in need.devices:
+        room = free_bytes(other) if other != need.device else None
+        if room is not None and room >= need.nbytes:
+            ways.append(f"choose {other}, where {_gigabytes(room)} are free")
+    return NoRoom(need.device, need.nbytes, free, ways)
+
+
+@contextmanager
+def running_out(need: Need) -> Iterator[None]:
+    """What the devices' allocators raise inside becomes NoRoom, and what else torch raises a
+    LoadError."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise no_room(need) from error
+    except RuntimeError as error:
+        # The CPU's allocator (c10/core/impl/alloc_cpu.cpp) and that of MPS
+        # (aten/src/ATen/mps/MPSAllocator.mm) raise a plain RuntimeError.
+        if "can't allocate memory" in str(error) or "out of memory" in str(error):
+            raise no_room(need) from error
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise LoadError(
+            f"The model could not be loaded: {said}",
+            "Choose another device or dtype.",
+        ) from error
+
+
+def _available() -> int:
+    for line in _text("/proc/meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) << 10
+    return -1
+
+
+def _control_group() -> int:
+    """What a container may still take (control groups, version 2); its file cache can go."""
+    limit, used = _text("/sys/fs/cgroup/memory.max"), _text("/sys/fs/cgroup/memory.current")
+    if not (limit.strip().isdigit() and used.strip().isdigit()):
+        return -1
+    inactive = [
+        int(line.split()[1])
+        for line in _text("/sys/fs/cgroup/memory.stat").splitlines()
+        if line.startswith("inactive_file ")
+    ]
+    return max(0, int(limit) - int(used) + sum(inactive))
+
+
+def _address_space() -> int:
+    if resource is None:
+        return -1
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    pages = _text("/proc/self/statm").split()
+    if limit == resource.RLIM_INFINITY or not pages:
+        return -1
+    return max(0, limit - int(pages[0]) * os.sysconf("SC_PAGE_SIZE"))
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""
+
+
+def _gigabytes(nbytes: int) -> str:
+    return f"{nbytes / 1e9:,.2f} GB"
