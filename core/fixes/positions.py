@@ -161,7 +161,7 @@ def position_plan(
         return (*max(ways)[1:], 0) if ways else ""
     if len(held) not in (2, 3) or held[:-2] not in ((), (1,)) or held[:-2] != wanted[:-2]:
         return ""
-    if held[-1] != wanted[-1]:
+    if held[-1] != wanted[-1] or (len(held) == 2 and "emb" not in name):
         return ""
     old, new, apart = sides(held[-2], wanted[-2], [tokens, 1, 0, *range(2, 9)])
     return ("tokens", (old, old), (new, new), apart) if old else "unknown"
