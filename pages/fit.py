@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
 from core.architectures import Architecture
 from core.checkpoint import Checkpoint, StateDict
 from core.errors import ArchitectureError
 from core.fit_summary import initialised, obstacle, verdict
-from core.fixes import Recipe
+from core.fixes import Fix, Recipe
+from core.labels import labels_in
+from core.recipe_file import RecipeFile
 from pages.components.architecture_picker import architecture_picker, as_in_a
 from pages.components.fitting import Fitting, fitting
+from pages.components.fix_form import edit_fix, fix_form
 from pages.components.frame import empty_state, page_header
+from pages.components.identify_panel import identify_panel
 from pages.components.load_panel import load_button, load_choices, partial_notice
 from pages.components.match_table import coverage_bar, match_table
 from pages.components.plain_text import plain_sentence
-from pages.components.recipe_editor import fix_form, proposal_cards, recipe_steps
+from pages.components.proposal_cards import proposal_cards
+from pages.components.recipe_bar import recipe_bar, remember
+from pages.components.recipe_steps import recipe_steps
 from pages.components.repaired_download import recipe_as_code, repaired_download
 from pages.components.slot_choice import state_dict_choice
 from pages.components.slot_model import slot_architecture, slot_request
@@ -56,23 +64,30 @@ def main() -> None:
         st.markdown("#### Keys")
         match_table(fitted.sections)
     with actions:
-        _fixes(slot, fitted)
+        _fixes(slot, checkpoint, state_dict, architecture, fitted)
         _load(slot, state_dict, fitted)
         if not fitted.trial.failed:
             _take_away(slot, checkpoint, state_dict, architecture, fitted)
 
 
 def _architecture(slot: str, checkpoint: Checkpoint, state_dict: StateDict) -> Architecture | None:
-    """Draw the choice of architecture, and say what it is good for while there is none."""
+    """Draw what the file is for and the choice of architecture, and say what it is good for while
+    there is none."""
 
     def choose(architecture: Architecture | None) -> None:
         workspace().update(slot, architecture=architecture.key if architecture else None)
+
+    def use(architecture: Architecture, recipe: Recipe) -> None:
+        remember(f"fit-{slot}", recipe, workspace().slot(slot).recipe)
+        workspace().update(slot, architecture=architecture.key, recipe=recipe)
 
     try:
         current = slot_architecture(slot)
     except ArchitectureError as error:
         st.error(plain_sentence(str(error)), icon=":material/error:")
         current = None
+    recipe = workspace().slot(slot).recipe
+    identify_panel(f"fit-{slot}", checkpoint, state_dict, current, recipe, use)
     architecture_picker(f"fit-{slot}", current, checkpoint, state_dict, choose)
     if slot == "B":
         as_in_a()
@@ -84,16 +99,44 @@ def _architecture(slot: str, checkpoint: Checkpoint, state_dict: StateDict) -> A
     return current
 
 
-def _fixes(slot: str, fitted: Fitting) -> None:
+def _fixes(
+    slot: str,
+    checkpoint: Checkpoint,
+    state_dict: StateDict,
+    architecture: Architecture,
+    fitted: Fitting,
+) -> None:
     recipe, key = workspace().slot(slot).recipe, f"fit-{slot}"
 
-    def change(changed: Recipe) -> None:
+    def put(changed: Recipe) -> None:
         workspace().update(slot, recipe=changed)
 
-    st.markdown("#### Fixes")
+    def change(changed: Recipe) -> None:
+        remember(key, changed, recipe)
+        put(changed)
+
+    def take_up(file: RecipeFile) -> None:
+        change(file.recipe)
+        if file.architecture is not None:
+            workspace().update(slot, architecture=file.architecture.key)
+        if file.state_dict in checkpoint.state_dicts:
+            workspace().update(slot, state_dict=file.state_dict)
+
+    def edit(index: int, fix: Fix) -> None:
+        edit_fix(key, index, fix)
+
+    with st.container(
+        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
+    ):
+        st.markdown("#### Fixes", width="content")
+        file = RecipeFile(recipe, state_dict.path, architecture)
+        with st.container(width="content"):
+            recipe_bar(key, file, Path(checkpoint.name).stem, put, take_up)
     proposal_cards(key, fitted.proposals, recipe, change)
-    recipe_steps(key, recipe, fitted.trial.outcomes, change)
-    fix_form(key, recipe, change)
+    recipe_steps(key, recipe, fitted.trial.outcomes, change, edit)
+    labels = labels_in(checkpoint) or ()
+    found = fitted.match
+    fix_form(key, recipe, change, found.unexpected_keys, found.missing_keys, labels)
 
 
 def _load(slot: str, state_dict: StateDict, fitted: Fitting) -> None:

@@ -10,6 +10,7 @@ import streamlit as st
 from core.checkpoint import Checkpoint, open_checkpoint
 from core.compare.numbers_cache import NumbersCache
 from core.files import LocatedFile, locate
+from core.identify.keeper import IndexKeeper
 from core.jobs import Jobs
 from core.pool import ModelPool
 from core.settings import Settings, read_settings
@@ -49,6 +50,12 @@ def jobs() -> Jobs:
 def model_pool() -> ModelPool:
     """The loaded models."""
     return ModelPool(settings().model_memory)
+
+
+@st.cache_resource(show_spinner=False)
+def index_keeper() -> IndexKeeper:
+    """The keys and shapes of all architectures."""
+    return IndexKeeper(settings().data, jobs())
 
 
 @st.cache_resource(show_spinner=False)

@@ -1,0 +1,149 @@
+"""Says which architecture a file is for, and puts it on the bench with its repair in one click."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+from core.architectures import Architecture
+from core.checkpoint import Checkpoint, StateDict
+from core.errors import LoupeError
+from core.fixes import Recipe, describe
+from core.identify import Candidate, Identification, hints_of, identify
+from core.identify.sentence import architecture_words
+from core.theme import count
+from pages.components.plain_text import plain_sentence
+from pages.components.resources import index_keeper
+
+Use = Callable[[Architecture, Recipe], None]
+
+
+def identify_panel(
+    key: str,
+    checkpoint: Checkpoint,
+    state_dict: StateDict,
+    current: Architecture | None,
+    recipe: Recipe,
+    use: Use,
+) -> None:
+    """The sentence, a button that takes the best candidate, and the others to choose from.
+
+    `use(architecture, recipe)` is called before the page is drawn again.
+    """
+    try:
+        found = _identified(checkpoint, state_dict)
+    except LoupeError as error:
+        st.caption(plain_sentence(str(error)))
+        return
+    if found is None:
+        _building()
+        return
+    best = found.candidates[0] if found.candidates else None
+    taken = best is not None and (current, recipe) == (best.architecture, best.recipe)
+    with st.container(border=True, gap="small"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            icon = ":material/check_circle:" if taken else ":material/fingerprint:"
+            st.markdown(f"{icon} {plain_sentence(found.sentence)}", width="stretch")
+            if best is not None and not taken:
+                st.button(
+                    _label(best, found.known),
+                    key=f"{key}-identified",
+                    type="primary" if found.known and current is None else "secondary",
+                    on_click=use,
+                    args=(best.architecture, best.recipe),
+                )
+        if found.candidates:
+            _details(key, found, use)
+
+
+def _identified(checkpoint: Checkpoint, state_dict: StateDict) -> Identification | None:
+    lookup = index_keeper().lookup()
+    if lookup is None:
+        return None
+    hints = hints_of(checkpoint, state_dict)
+
+    @st.cache_resource(max_entries=128, show_spinner=False)
+    def found(identity: str, path: str, name: str) -> Identification:
+        return identify(state_dict, lookup, hints)
+
+    return found(checkpoint.identity, state_dict.path, checkpoint.name)
+
+
+def _label(candidate: Candidate, known: bool) -> str:
+    if not known:
+        return "Try the nearest"
+    return "Use it with its repair" if candidate.recipe.steps else "Use it"
+
+
+@st.fragment(run_every=1.0)
+def _building() -> None:
+    """How far the index is, for whose first building nobody waits."""
+    try:
+        ready = index_keeper().lookup() is not None
+    except LoupeError:
+        ready = True
+    if ready:
+        st.rerun()
+    job = index_keeper().job
+    if job is not None:
+        progress = job.progress
+        st.progress(
+            progress.fraction,
+            text=f"Learning the keys of all architectures, once for this server: "
+            f"{count(progress.done)} of {count(progress.total)}. Choose one below meanwhile.",
+        )
+
+
+def _details(key: str, found: Identification, use: Use) -> None:
+    best = found.candidates[0]
+    others = len(found.candidates) - 1
+    with st.expander("Why, and what else it could be"):
+        for fact in best.evidence:
+            st.markdown(f"- {plain_sentence(fact)}")
+        if best.also:
+            _namesakes(key, best, use)
+        if others:
+            st.markdown("**Other candidates**")
+        for i, candidate in enumerate(found.candidates[1:], 1):
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(_line(candidate), width="stretch")
+                st.button(
+                    "Use",
+                    key=f"{key}-candidate-{i}",
+                    on_click=use,
+                    args=(candidate.architecture, candidate.recipe),
+                )
+
+
+def _namesakes(key: str, candidate: Candidate, use: Use) -> None:
+    """The architectures that the file fits as well, to take one of them instead."""
+    titles = {architecture.title: architecture for architecture in candidate.also}
+    box = f"{key}-namesake"
+
+    def chosen() -> None:
+        title = st.session_state[box]
+        st.session_state[box] = None
+        if title:
+            use(titles[title], candidate.recipe)
+
+    st.selectbox(
+        "Take another of the same keys and shapes",
+        list(titles),
+        index=None,
+        placeholder=f"{count(len(titles))} to choose from",
+        key=box,
+        on_change=chosen,
+    )
+
+
+def _line(candidate: Candidate) -> str:
+    words = plain_sentence(architecture_words(candidate.architecture))
+    rest = f"{candidate.coverage_keys:.1%} of its keys"
+    more = f", {count(len(candidate.also))} more like it" if candidate.also else ""
+    return f"**{words}**: {rest}{more}{_steps(candidate.recipe)}"
+
+
+def _steps(recipe: Recipe) -> str:
+    told: Sequence[str] = [describe(step.fix) for step in recipe.steps]
+    return f"  \n{plain_sentence('; '.join(told))}" if told else ""

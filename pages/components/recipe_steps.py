@@ -1,0 +1,106 @@
+"""The recipe's steps in order: a switch each, what it does here, buttons to move and mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from html import escape
+
+import streamlit as st
+
+from core.fixes import Fix, Recipe, describe
+from core.recipe_edits import moved, switched, without_step
+from core.theme import count
+from core.trial import Change as KeyChange
+from core.trial import Outcome
+from pages.components.match_table import STYLE
+from pages.components.plain_text import plain_sentence
+
+Change = Callable[[Recipe], None]
+Edit = Callable[[int, Fix], None]
+
+SHOWN = 300
+"""Changes of a step that its list shows."""
+
+
+def recipe_steps(
+    key: str, recipe: Recipe, outcomes: Sequence[Outcome], change: Change, edit: Edit
+) -> None:
+    """Draw them; `edit(index, fix)` opens the form for one of them."""
+    for i, (step, outcome) in enumerate(zip(recipe.steps, outcomes, strict=True)):
+        with st.container(border=True, gap="xxsmall"):
+            _bar(key, i, recipe, change, edit)
+            if not step.enabled:
+                st.caption("Switched off.")
+            elif outcome.error:
+                st.error(plain_sentence(str(outcome.error)), icon=":material/error:")
+            else:
+                st.caption(plain_sentence(outcome.sentence))
+                _example(outcome)
+
+
+def _bar(key: str, i: int, recipe: Recipe, change: Change, edit: Edit) -> None:
+    switch = f"{key}-switch-{i}"
+    st.session_state[switch] = recipe.steps[i].enabled
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+        st.checkbox(
+            f"{i + 1}. {plain_sentence(describe(recipe.steps[i].fix))}",
+            key=switch,
+            on_change=lambda: change(switched(recipe, i, st.session_state[switch])),
+            width="stretch",
+        )
+        _icon(key, i, "up", "arrow_upward", "Move up", lambda: change(moved(recipe, i, -1)), i == 0)
+        last = i == len(recipe.steps) - 1
+        _icon(
+            key, i, "down", "arrow_downward", "Move down", lambda: change(moved(recipe, i, 1)), last
+        )
+        _icon(key, i, "edit", "edit", "Change", lambda: edit(i, recipe.steps[i].fix))
+        _icon(key, i, "remove", "close", "Remove", lambda: change(without_step(recipe, i)))
+
+
+def _icon(
+    key: str,
+    i: int,
+    name: str,
+    icon: str,
+    tooltip: str,
+    act: Callable[[], None],
+    disabled: bool = False,
+) -> None:
+    st.button(
+        f":material/{icon}:",
+        key=f"{key}-{name}-{i}",
+        type="tertiary",
+        help=f"{tooltip} step {i + 1}",
+        on_click=act,
+        disabled=disabled,
+    )
+
+
+def _example(outcome: Outcome) -> None:
+    """The first change at once, all of them below a fold."""
+    if outcome.total == 1:
+        st.html(
+            f'{STYLE}<div class="fit-diff"><pre>{escape(_words(outcome.changes[0]))}</pre></div>'
+        )
+        return
+    if outcome.example is None:
+        return
+    before, after = outcome.example
+    st.code(f"{before}\n→ {after or 'dropped'}", language=None, wrap_lines=True)
+    lines = [_words(change) for change in outcome.changes[:SHOWN]]
+    if outcome.total > len(lines):
+        lines.append(f"… and {count(outcome.total - len(lines))} more")
+    st.html(
+        f'{STYLE}<div class="fit-diff"><details><summary>All {count(outcome.total)} changes, '
+        f"before → after</summary><pre>{escape(chr(10).join(lines))}</pre></details></div>"
+    )
+
+
+def _words(change: KeyChange) -> str:
+    before, after = " + ".join(change.before), " + ".join(change.after)
+    if not change.after:
+        return f"{before} → dropped"
+    if not change.before:
+        return f"added: {after} ({change.now})" if change.now else f"added: {after}"
+    names = before if before == after else f"{before} → {after}"
+    return f"{names}  ({change.was} → {change.now})" if change.now else names
