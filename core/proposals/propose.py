@@ -40,7 +40,8 @@ def propose(state_dict: StateDict, signature: Signature) -> tuple[Proposal, ...]
     if gaining and len(steps) > 1:
         ideas.insert(0, Idea(fixes_of(steps), " ".join(step.why for step in steps)))
     ideas += _further(now, before, state_dict, signature)
-    return tuple(_proposal(idea, now, state_dict, signature) for idea in ideas)
+    proposals = (_proposal(idea, now, state_dict, signature) for idea in ideas)
+    return tuple(proposal for proposal in proposals if proposal is not None)
 
 
 def _is_lesser(idea: Idea, then: Score, best: Score, before: Score) -> bool:
@@ -56,7 +57,7 @@ def _further(
     if mostly_matches(now):
         yield from removal_ideas(now, state_dict, signature)
         statistics = statistics_idea(now, state_dict)
-        if statistics is not None and after(statistics.fixes, state_dict, signature) is not None:
+        if statistics is not None:
             yield statistics
         for idea in twin_ideas(state_dict, signature):
             made = after(idea.fixes, state_dict, signature)
@@ -67,9 +68,12 @@ def _further(
                 yield idea
 
 
-def _proposal(idea: Idea, now: Match, state_dict: StateDict, signature: Signature) -> Proposal:
+def _proposal(
+    idea: Idea, now: Match, state_dict: StateDict, signature: Signature
+) -> Proposal | None:
     made = after(idea.fixes, state_dict, signature)
-    assert made is not None  # every idea has been tried
+    if made is None:
+        return None
     then = match(made, signature)
     before, reached = len(now.matched), len(then.matched)
     words = title_of(idea.fixes)

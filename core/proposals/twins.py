@@ -21,18 +21,22 @@ AVERAGED = re.compile(
 def twin_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
     """Each of the sets to be kept alone, where the file holds most of the network twice or more."""
     sets = _sets(state_dict, signature)
-    if len(sets) > 1:
+    dotless = list(_without_dots(state_dict, signature))
+    times = len(sets) + len(dotless)
+    if times > 1:
         told = " and ".join(
             f"{f'under `{prefix}`' if prefix else 'without a prefix'} ({counted(keys, 'key')})"
             for prefix, keys in sets.items()
         )
+        if dotless:
+            told += " and with the dots left out of its names"
         for prefix in sets:
             strip: tuple[Fix, ...] = (StripPrefix(prefix),) if prefix else ()
             inside = [other[len(prefix) :] for other in sets if other.startswith(prefix)]
             keep = _keep(prefix, [other for other in inside if other])
-            why = f"The file holds this network {len(sets)} times, {told}{_average(prefix)}."
+            why = f"The file holds this network {times} times, {told}{_average(prefix)}."
             yield Idea((keep, *strip), why)
-    yield from _without_dots(state_dict, signature)
+    yield from dotless
 
 
 def _average(prefix: str) -> str:
