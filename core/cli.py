@@ -11,18 +11,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from core.checkpoint import Checkpoint, StateDict, Verdict, open_checkpoint
 from core.checkpoint.file_set import file_or_set
+from core.cli_architecture import add_architecture, architecture_of
 from core.cli_compare import compare_command
+from core.cli_fix import fix_command
 from core.cli_git import git_diff_command, text_command
+from core.cli_identify import identify_command
 from core.cli_output import DIFFERS, FITS, TROUBLE, print_columns, print_json, watched
 from core.errors import LoupeError, SourceError, printable
-from core.settings import read_settings
 
 if TYPE_CHECKING:
     from core.architectures import Architecture
@@ -42,7 +44,9 @@ usage: loupe [FILE ...] [--port PORT] [--address ADDRESS]
                                      start the app with the first two on the bench; up to eight are
                                      a run on its Compare page
        loupe inspect FILE            what is in a checkpoint; --verify checks its checksums
+       loupe identify FILE           which architecture it is for
        loupe fit FILE --arch NAME    whether it goes into an architecture, and what to repair
+       loupe fix IN OUT --recipe R   write the repaired weights into a new file
        loupe predict FILE --arch NAME IMAGE...
                                      what the model sees in images
        loupe compare A B             what changed between two checkpoints
@@ -387,24 +391,11 @@ def _repaired(
     from core.fixes import apply_recipe
     from core.match import match
 
-    architecture = _architecture(options)
+    architecture = architecture_of(options)
     wanted = signature(architecture)
     chosen = checkpoint.state_dict(options.state_dict)
     repaired = apply_recipe(_recipe(options), chosen, wanted).state_dict
     return architecture, repaired, match(repaired, wanted)
-
-
-def _architecture(options: argparse.Namespace) -> Architecture:
-    from core.architectures import OWN, catalogue, parse_architecture
-
-    if options.arch.startswith(f"{OWN}:"):
-        catalogue(read_settings(os.environ).models)
-    architecture = parse_architecture(options.arch)
-    given = {"num_classes": options.num_classes, "in_chans": options.in_chans}
-    chosen = dict(architecture.options) | {
-        name: value for name, value in given.items() if value is not None
-    }
-    return replace(architecture, options=tuple(sorted(chosen.items())))
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:
@@ -425,14 +416,7 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_fit(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--arch",
-        required=True,
-        metavar="NAME",
-        help="resnet18, timm:resnet50d, torchvision:vit_b_16, own:module.function",
-    )
-    parser.add_argument("--num-classes", type=int, metavar="N")
-    parser.add_argument("--in-chans", type=int, metavar="N", help="input channels (timm)")
+    add_architecture(parser, required=True)
     parser.add_argument(
         "--strip-prefix", action="append", default=[], metavar="P", help="may be repeated"
     )
@@ -452,7 +436,9 @@ def _read(path: Path) -> bytes:
 
 _COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = {
     "inspect": _inspect,
+    "identify": identify_command,
     "fit": _fit,
+    "fix": fix_command,
     "predict": _predict,
     "compare": compare_command,
     "text": text_command,

@@ -63,7 +63,7 @@ def watched_progress(unit: str) -> Iterator[Progress | None]:
         yield None if tell is None else Told(tell)
 
 
-def print_json(document: Mapping[str, object]) -> None:
+def print_json(document: Mapping[str, object] | Sequence[object]) -> None:
     """One line of JSON."""
     text = json.dumps(document, ensure_ascii=False)
     try:

@@ -1,0 +1,280 @@
+"""`loupe fix IN OUT`: a recipe applied to a file, into a new file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.checkpoint import Checkpoint, StateDict, open_checkpoint
+from core.checkpoint.file_set import FileSet, file_or_set
+from core.cli_architecture import add_architecture, architecture_of
+from core.cli_output import DIFFERS, FITS, print_json, watched
+from core.errors import FixError, LoupeError, SourceError, printable
+
+if TYPE_CHECKING:
+    from core.architectures import Architecture
+    from core.export import Export, Format
+    from core.fixes import Applied, Recipe
+    from core.match import Match
+    from core.recipe_file import RecipeFile
+    from core.signature import Signature
+
+DESCRIPTION = """\
+Repair a checkpoint: apply a recipe to it, and write the result into a new file, which is read again
+before it takes its name. IN is never changed. Without a recipe it converts between formats.
+
+A recipe is the JSON file that the Fit page saves, or a list of steps:
+[{"fix": "strip_prefix", "prefix": "module."}]
+"""
+
+EPILOG = """\
+exit status: 0, or 1 where an architecture is named, by --arch or by the recipe, and what was
+written does not fit it; 2 in trouble, and then nothing is written.
+"""
+
+FORMATS: Mapping[str, Format] = {
+    ".pth": "pth",
+    ".pt": "pth",
+    ".ckpt": "pth",
+    ".bin": "pth",
+    ".safetensors": "safetensors",
+}
+"""What a file's name says of its format."""
+
+MAX_RECIPE = 64 << 20
+"""Bytes of a recipe's file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What a recipe made of a state_dict, beside the architecture it is for, where one is named."""
+
+    recipe: Recipe
+    applied: Applied
+    architecture: Architecture | None
+    match: Match | None
+
+
+def fix_command(given: Sequence[str]) -> int:
+    """Run it; returns the exit status."""
+    options = _parser().parse_args(given)
+    form = _format(options.output)
+    files = file_or_set(options.input)
+    _refuse_overwriting(files, options.input, options.output, force=options.force)
+    told = _recipe_file(options.recipe)
+    checkpoint = open_checkpoint(files)
+    path = told.state_dict if options.state_dict is None else options.state_dict
+    state_dict = checkpoint.state_dict(path)
+    repair = _repaired(checkpoint, state_dict, told, options)
+    done = _exported(repair.applied.state_dict, options, form, checkpoint)
+    if options.json:
+        print_json(_json(checkpoint, state_dict, repair, done, options.output))
+    else:
+        _print(checkpoint, repair, done, options.output, form)
+    return FITS if repair.match is None or repair.match.fits else DIFFERS
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="loupe fix",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "input", type=Path, metavar="IN", help="a checkpoint, its folder, or its shards' index"
+    )
+    parser.add_argument(
+        "output", type=Path, metavar="OUT", help="a .pth or a .safetensors, by its suffix"
+    )
+    parser.add_argument("--recipe", type=Path, metavar="FILE", help="the steps, as JSON")
+    parser.add_argument(
+        "--state-dict",
+        metavar="PATH",
+        help="the state_dict inside to take (the recipe's, the best)",
+    )
+    add_architecture(parser, required=False)
+    parser.add_argument(
+        "--best",
+        action="store_true",
+        help="find the steps: for the named architecture, or for the one that the file is for",
+    )
+    parser.add_argument(
+        "--keep",
+        choices=("weights", "metadata", "all"),
+        default="weights",
+        help="the weights alone (so without --keep); with epoch, options and other plain data; or "
+        "all, optimizer included (.pth only)",
+    )
+    parser.add_argument("--force", action="store_true", help="replace OUT where it is there")
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    return parser
+
+
+def _format(output: Path) -> Format:
+    form = FORMATS.get(output.suffix.lower())
+    if form is None:
+        raise LoupeError(
+            f"{output.name} does not say its format.", f"Call it by one of {', '.join(FORMATS)}."
+        )
+    return form
+
+
+def _refuse_overwriting(files: Path | FileSet, given: Path, output: Path, *, force: bool) -> None:
+    """Raises LoupeError where OUT is IN or a part of it, or is there and --force is not given."""
+    if not output.exists():
+        return
+    parts = [files] if isinstance(files, Path) else files.files.values()
+    sources = [given, *(part for part in parts if isinstance(part, Path))]
+    if any(source.exists() and source.samefile(output) for source in sources):
+        raise LoupeError(f"{output} is what is read, and is never changed.", "Name another file.")
+    if output.is_dir():
+        raise LoupeError(f"{output} is a folder.", "Name a file in it.")
+    if not force:
+        raise LoupeError(f"{output} is there already.", "Name another file, or give --force.")
+
+
+def _recipe_file(path: Path | None) -> RecipeFile:
+    from core.fixes import Recipe
+    from core.recipe_file import RecipeFile, recipe_file_from_json
+
+    if path is None:
+        return RecipeFile(Recipe())
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_RECIPE + 1)
+    except OSError as error:
+        raise SourceError(
+            f"{path} cannot be read: {error.strerror}.", "Check the path and its permissions."
+        ) from error
+    if len(text) > MAX_RECIPE:
+        raise FixError(f"{path.name} is larger than any recipe.", "Is it the checkpoint?")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FixError(f"{path.name} is no JSON.", "Save the recipe anew.") from error
+    return recipe_file_from_json(value)
+
+
+def _repaired(
+    checkpoint: Checkpoint, state_dict: StateDict, told: RecipeFile, options: argparse.Namespace
+) -> Repair:
+    from core.architectures import signature
+    from core.fixes import Recipe, apply_recipe
+    from core.match import match
+
+    architecture = architecture_of(options) if options.arch else told.architecture
+    recipe = told.recipe
+    wanted: Signature | None = None
+    if architecture is not None:
+        wanted = signature(architecture)
+    if options.best:
+        before = apply_recipe(recipe, state_dict, wanted).state_dict
+        architecture, found = _best(checkpoint, before, architecture)
+        recipe = Recipe((*recipe.steps, *found.steps))
+        wanted = signature(architecture)
+    applied = apply_recipe(recipe, state_dict, wanted)
+    fit = None if wanted is None else match(applied.state_dict, wanted)
+    return Repair(recipe, applied, architecture, fit)
+
+
+def _best(
+    checkpoint: Checkpoint, state_dict: StateDict, architecture: Architecture | None
+) -> tuple[Architecture, Recipe]:
+    """The recipe that brings it nearest to the architecture, or to the one that it seems to be."""
+    from core.architectures import signature
+    from core.cli_identify import identified
+    from core.repair import best_repair
+
+    if architecture is None:
+        found = identified(checkpoint, state_dict)
+        if not found.known:
+            raise LoupeError(found.sentence, "Name the architecture with --arch.")
+        best = found.candidates[0]
+        if best.fits:
+            return best.architecture, best.recipe
+        architecture = best.architecture
+    return architecture, best_repair(state_dict, signature(architecture))
+
+
+def _exported(
+    repaired: StateDict, options: argparse.Namespace, form: Format, checkpoint: Checkpoint
+) -> Export:
+    """Write it, telling how far that is where a person watches."""
+    from core.export import export_state_dict
+
+    with watched("bytes") as tell:
+
+        def report(done: int, total: int, _key: str) -> None:
+            if tell is not None:
+                tell(done, total)
+
+        return export_state_dict(
+            repaired,
+            options.output,
+            form,
+            progress=report,
+            keep=options.keep,
+            checkpoint=checkpoint,
+        )
+
+
+def _json(
+    checkpoint: Checkpoint, state_dict: StateDict, repair: Repair, done: Export, output: Path
+) -> Mapping[str, object]:
+    from core.fixes import describe
+    from core.recipe_file import RecipeFile, recipe_file_to_json
+
+    file = RecipeFile(repair.recipe, state_dict.path, repair.architecture)
+    return {
+        "output": str(output),
+        "state_dict": state_dict.path,
+        "architecture": repair.architecture.key if repair.architecture else None,
+        "fits": repair.match.fits if repair.match else None,
+        "steps": [
+            {
+                "fix": describe(step.fix),
+                "enabled": step.enabled,
+                "changed": effect.changed,
+                "dropped": effect.dropped,
+                "did": effect.sentence,
+            }
+            for step, effect in zip(repair.recipe.steps, repair.applied.effects, strict=True)
+        ],
+        "recipe": recipe_file_to_json(file),
+        "keep": done.keep,
+        "kept": done.kept,
+        "left_out": [
+            {"path": one.path, "what": one.what, "became": one.became} for one in done.left_out
+        ],
+        "tensors": done.tensors,
+        "bytes_before": checkpoint.size,
+        "bytes_after": done.nbytes,
+        "verified": True,
+    }
+
+
+def _print(
+    checkpoint: Checkpoint, repair: Repair, done: Export, output: Path, form: Format
+) -> None:
+    from core.export import export_sizes
+    from core.fit_summary import verdict
+    from core.fixes import describe
+
+    def say(text: str) -> None:
+        print(printable(text.replace("\u202f", " ")))
+
+    for step, effect in zip(repair.recipe.steps, repair.applied.effects, strict=True):
+        say(f"{describe(step.fix)}: {effect.sentence}")
+    if repair.architecture is not None and repair.match is not None:
+        say(f"{repair.architecture.title}: {verdict(repair.match)}")
+    beside = f" with {', '.join(done.kept)}" if done.kept else ""
+    say(f"kept: {done.tensors:,} tensors{beside}")
+    for one in done.left_out:
+        say(f"{'changed' if one.became else 'left out'}: {one.sentence}")
+    say(export_sizes(repair.applied.state_dict, form, checkpoint).sentence(done.keep))
+    say(f"verified: {output} was read again, and each byte is as it was written")

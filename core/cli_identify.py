@@ -1,0 +1,170 @@
+"""`loupe identify FILE`: which architecture a checkpoint is for, with what makes it fit."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.checkpoint import Checkpoint, StateDict, open_checkpoint
+from core.checkpoint.file_set import file_or_set
+from core.cli_output import DIFFERS, FITS, print_columns, print_json
+from core.errors import printable
+from core.settings import read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from core.identify import Candidate, Identification, Lookup
+
+DESCRIPTION = """\
+Which of torchvision's and timm's architectures a checkpoint is for, with the options and the recipe
+that make it fit. It goes by keys and shapes: no tensor is read.
+
+Where Loupe has no index of the installed versions yet, it builds one first, once; that takes
+minutes.
+"""
+
+EPILOG = """\
+exit status: 0 where the best candidate takes the file whole, 1 where none does, 2 in trouble.
+"""
+
+MOST_ALSO = 3
+"""Other names of a candidate that are printed; --json tells them all."""
+
+
+def identify_command(given: Sequence[str]) -> int:
+    """Run it; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="loupe identify",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="a checkpoint, its folder, or its shards' index"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    parser.add_argument(
+        "--state-dict", metavar="PATH", help="the state_dict inside to take (the best one)"
+    )
+    parser.add_argument("-n", type=int, default=5, help="how many candidates to tell (5)")
+    options = parser.parse_args(given)
+    if options.n < 1:
+        parser.error("-n is how many candidates to tell: at least 1")
+    checkpoint = open_checkpoint(file_or_set(options.file))
+    state_dict = checkpoint.state_dict(options.state_dict)
+    found = identified(checkpoint, state_dict, options.n)
+    if options.json:
+        print_json([_candidate_json(candidate) for candidate in found.candidates])
+    else:
+        _print(found)
+    return FITS if found.candidates and found.candidates[0].fits else DIFFERS
+
+
+def identified(checkpoint: Checkpoint, state_dict: StateDict, most: int = 1) -> Identification:
+    """What a state_dict seems to be, by the index of the installed versions.
+
+    Where there is none it is built first, told on stderr. Raises IndexFileError where it cannot be
+    kept.
+    """
+    from core.identify import hints_of, identify
+
+    hints = hints_of(checkpoint, state_dict)
+    return identify(state_dict, _lookup(read_settings(os.environ).data), hints, most)
+
+
+def _lookup(folder: Path) -> Lookup:
+    from core.identify import Lookup
+    from core.identify.find import find_index, installed_versions, make_index_in
+
+    index = find_index(folder)
+    if index is None:
+        versions = [f"{name} {version}" for name, version in installed_versions().items()]
+        print(
+            f"loupe: building the index of {' and '.join(versions)}, once: this takes minutes.",
+            file=sys.stderr,
+            flush=True,
+        )
+        try:
+            index = make_index_in(folder, os.cpu_count() or 1, _tell)
+        finally:
+            _tell_end()
+    return Lookup(index)
+
+
+def _tell(done: int, total: int, name: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{done:,} of {total:,}  {name}\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _tell_end() -> None:
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _candidate_json(candidate: Candidate) -> Mapping[str, object]:
+    from core.fixes import recipe_to_json
+
+    return {
+        "architecture": candidate.architecture.name,
+        "library": candidate.architecture.library,
+        "key": candidate.architecture.key,
+        "options": dict(candidate.architecture.options),
+        "also": [other.key for other in candidate.also],
+        "recipe": recipe_to_json(candidate.recipe),
+        "coverage": {
+            "keys": candidate.coverage_keys,
+            "parameters": candidate.coverage_parameters,
+        },
+        "fits": candidate.fits,
+        "missing_keys": candidate.missing_keys,
+        "unexpected_keys": candidate.unexpected_keys,
+        "mismatched": [
+            {"key": one.key, "found": one.found, "wanted": one.wanted}
+            for one in candidate.mismatched
+        ],
+        "evidence": candidate.evidence,
+    }
+
+
+def _print(found: Identification) -> None:
+    print(printable(found.sentence.replace("\u202f", " ")))
+    if not found.candidates:
+        return
+    print()
+    print_columns(
+        ("", "architecture", "options", "keys", "parameters", "recipe"),
+        [_row(candidate) for candidate in found.candidates],
+    )
+    for candidate in found.candidates[:1]:
+        print()
+        for fact in candidate.evidence:
+            print(f"  {printable(fact.replace(chr(0x202F), ' '))}")
+        if candidate.also:
+            names = ", ".join(other.key for other in candidate.also[:MOST_ALSO])
+            more = len(candidate.also) - MOST_ALSO
+            rest = f", and {more:,} more" if more > 0 else ""
+            print(f"  As well: {names}{rest}")
+
+
+def _row(candidate: Candidate) -> tuple[str, ...]:
+    from core.fixes import describe
+
+    architecture = candidate.architecture
+    return (
+        "fits" if candidate.fits else "",
+        f"{architecture.library}:{architecture.name}",
+        " ".join(f"{name}={value}" for name, value in architecture.options) or "-",
+        _share(candidate.coverage_keys),
+        _share(candidate.coverage_parameters),
+        "; ".join(describe(step.fix) for step in candidate.recipe.steps) or "-",
+    )
+
+
+def _share(share: float) -> str:
+    """100% is all: what is less is told as less."""
+    return "100%" if share == 1 else f"{min(share, 0.999):.1%}"
