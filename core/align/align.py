@@ -31,7 +31,7 @@ def align(state_dict: StateDict, signature: Signature) -> Alignment:
     are the most likely ones; no tensor is read. Keys that fit already stay.
     """
     if max(len(state_dict), len(signature)) > MOST:
-        why = f"More than {MOST:,} keys are too many to compare."
+        why = f"More than {MOST:,} keys are too many to compare.".replace(",", "\u2009")
         return Alignment((), tuple(state_dict), tuple(signature), Recipe(), 0.0, why)
     fits = match(state_dict, signature)
     if not fits.missing_keys and not fits.mismatched:

@@ -266,13 +266,23 @@ def _counted(side: Sequence[Unit]) -> list[tuple[int, int]]:
     return found
 
 
-def same_direction(a: Unit, other_a: Unit, b: Unit, other_b: Unit) -> bool:
-    """Whether the names differ by numbers only on either side, and count in the same direction:
-    `layer1.0`, `layer1.1` and `stage1.block1`, `stage1.block2`."""
-    (text_a, one), (text_other_a, next_one) = _pattern(a.path), _pattern(other_a.path)
-    (text_b, two), (text_other_b, next_two) = _pattern(b.path), _pattern(other_b.path)
-    alike = text_a == text_other_a and text_b == text_other_b
-    return alike and (one < next_one) == (two < next_two)
+def same_direction(a: Sequence[Unit], b: Sequence[Unit]) -> NDArray[np.bool_]:
+    """For each two of the pairs (a[i], b[i]) whether their names differ by numbers only on either
+    side, and count in the same direction: `layer1.0`, `layer1.1` and `block1`, `block2`."""
+    import numpy as np
+
+    found = np.ones((len(a), len(a)), bool)
+    upwards = []
+    for side in (a, b):
+        patterns = [_pattern(unit.path) for unit in side]
+        texts = {text: at for at, text in enumerate(dict(patterns))}
+        ranked = {numbers: at for at, numbers in enumerate(sorted({two for _, two in patterns}))}
+        one = np.array([texts[text] for text, _ in patterns])
+        rank = np.array([ranked[numbers] for _, numbers in patterns])
+        found &= (one[:, None] == one[None, :]) & (rank[:, None] != rank[None, :])
+        upwards.append(rank[:, None] < rank[None, :])
+    same: NDArray[np.bool_] = found & (upwards[0] == upwards[1])
+    return same
 
 
 def _pattern(path: str) -> tuple[tuple[str, ...], tuple[int, ...]]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float32]
+    Flags = NDArray[np.bool_]
 
 SURE = 0.5
 """How much better than any other a pair must be for words to be learned from it."""
@@ -25,6 +26,9 @@ two pairs are so than the other way round where that tells them apart."""
 
 TELLS = 0.05
 """The least difference in names that tells two pairs apart."""
+
+PASSES = 4
+"""Times that what is told apart teaches words."""
 
 TOLD = 0.3
 """How alike names must be to be told as a reason."""
@@ -64,13 +68,18 @@ class Evidence:
         """What the names say."""
         return float(self.names[pair] + self.learned[pair])
 
-    def is_as_good(self, pair: tuple[int, int], other: tuple[int, int]) -> bool:
-        """Whether the other pair would be as likely."""
-        return (
-            float(self.order[other]) > float(self.order[pair]) - TELLS
-            and self.named(other) > self.named(pair) - TELLS
-            and float(self.home[other]) > float(self.home[pair]) - TELLS
-        )
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The chosen pairs of one kind, and the layers of that kind that are alone on either side.
+
+    `counted` says for each two pairs whether their names count in the same direction.
+    """
+
+    pairs: list[tuple[int, int]]
+    spare: list[int]
+    free: list[int]
+    counted: Flags
 
 
 def judged(
@@ -87,51 +96,94 @@ def judged(
     """
     import numpy as np
 
-    partner = dict(chosen)
+    kept = [_group(a, b, rows, columns, dict(chosen)) for rows, columns in groups]
     nothing = np.zeros_like(evidence.learned)
     found = replace(evidence, learned=nothing, home=nothing)
-    for _ in range(2):
-        doubtful = _doubtful(a, b, groups, partner, found)
+    doubtful = _doubtful(a, b, kept, found)
+    for _ in range(PASSES):
         told = [pair for pair in chosen if pair[0] not in doubtful]
         found = replace(evidence, learned=learned(a, b, told), home=at_home(a, b, told))
-    doubtful = _doubtful(a, b, groups, partner, found)
+        before, doubtful = doubtful, _doubtful(a, b, kept, found)
+        if doubtful == before:
+            break
     share = len(chosen) / max(min(len(a), len(b)), 1)
     placed = []
-    for rows, columns in groups:
-        best = evidence.home[np.ix_(rows, columns)].max(1).tolist()
+    for (rows, columns), group in zip(groups, kept, strict=True):
+        best = dict(zip(rows, evidence.home[np.ix_(rows, columns)].max(1).tolist(), strict=True))
         alone = len(rows) == len(columns) == 1
-        for row, most in zip(rows, best, strict=True):
-            if row in partner:
-                pair = row, partner[row]
-                away = most - float(evidence.home[pair]) > AWAY
-                ambiguous = away or row in doubtful
-                placed.append(_placed(pair, found, alone=alone, ambiguous=ambiguous, share=share))
+        for pair in group.pairs:
+            away = best[pair[0]] - float(evidence.home[pair]) > AWAY
+            ambiguous = away or pair[0] in doubtful
+            placed.append(_placed(pair, found, alone=alone, ambiguous=ambiguous, share=share))
     return placed
 
 
-def _doubtful(
+def _group(
     a: Sequence[Unit],
     b: Sequence[Unit],
-    groups: Sequence[tuple[list[int], list[int]]],
+    rows: Sequence[int],
+    columns: Sequence[int],
     partner: Mapping[int, int],
-    evidence: Evidence,
+) -> Group:
+    pairs = [(row, partner[row]) for row in rows if row in partner]
+    filled = {column for _, column in pairs}
+    return Group(
+        pairs,
+        [row for row in rows if row not in partner],
+        [column for column in columns if column not in filled],
+        same_direction([a[row] for row, _ in pairs], [b[column] for _, column in pairs]),
+    )
+
+
+def _doubtful(
+    a: Sequence[Unit], b: Sequence[Unit], groups: Sequence[Group], evidence: Evidence
 ) -> set[int]:
     """The layers of the file that could as well go with another, or another with their place."""
-    filled = set(partner.values())
     kinds = [hash(unit.kind) for unit in a], [hash(unit.kind) for unit in b]
     found: set[int] = set()
-    for rows, columns in groups:
-        mine = [(row, partner[row]) for row in rows if row in partner]
-        for one, other in pairwise(mine):
-            if not _tells(a, b, one, other, evidence, kinds):
+    for group in groups:
+        found.update(_with_rivals(group, evidence))
+        if evidence.shuffled:
+            found.update(_exchangeable(group, evidence))
+            continue
+        for at, (one, other) in enumerate(pairwise(group.pairs)):
+            if not (group.counted[at, at + 1] or _tells(a, b, one, other, evidence, kinds)):
                 found.update((one[0], other[0]))
-        spare = [row for row in rows if row not in partner]
-        free = [column for column in columns if column not in filled]
-        for pair in mine:
-            rivals = [*((row, pair[1]) for row in spare), *((pair[0], column) for column in free)]
-            if any(evidence.is_as_good(pair, other) for other in rivals):
-                found.add(pair[0])
     return found
+
+
+def _with_rivals(group: Group, evidence: Evidence) -> set[int]:
+    """The rows of pairs in which a layer that is alone would do as well."""
+    import numpy as np
+
+    if not group.pairs or not (group.spare or group.free):
+        return set()
+    rows, columns = (np.array(one, int) for one in zip(*group.pairs, strict=True))
+    spare, free = np.array(group.spare, int), np.array(group.free, int)
+    by_row = np.ones((len(rows), len(free)), bool)
+    by_column = np.ones((len(spare), len(rows)), bool)
+    for side in (evidence.order, evidence.names + evidence.learned, evidence.home):
+        own = side[rows, columns] - TELLS
+        by_row &= side[np.ix_(rows, free)] > own[:, None]
+        by_column &= side[np.ix_(spare, columns)] > own[None, :]
+    return set(rows[by_row.any(1) | by_column.any(0)].tolist())
+
+
+def _exchangeable(group: Group, evidence: Evidence) -> set[int]:
+    """The rows of pairs that could change places with any other, by names and modules."""
+    import numpy as np
+
+    if not group.pairs:
+        return set()
+    rows, columns = (np.array(one, int) for one in zip(*group.pairs, strict=True))
+    lost = []
+    for side in (evidence.names + evidence.learned, evidence.home):
+        part = side[np.ix_(rows, columns)]
+        own = np.diagonal(part)
+        lost.append(own[:, None] + own[None, :] - part - part.T)
+    alike = (lost[0] <= TELLS) & (lost[1] <= AWAY) & ~group.counted
+    np.fill_diagonal(alike, val=False)
+    return set(rows[alike.any(1)].tolist())
 
 
 def _placed(
@@ -182,9 +234,7 @@ def _tells(
     crossed_home = float(evidence.home[one[0], other[1]] + evidence.home[other[0], one[1]])
     if straight_home > crossed_home + AWAY:
         return True
-    if same_direction(a[one[0]], a[other[0]], b[one[1]], b[other[1]]):
-        return True
-    return not evidence.shuffled and not all(
+    return not all(
         _repeats(side, kinds[at], *sorted((one[at], other[at]))) for at, side in enumerate((a, b))
     )
 
