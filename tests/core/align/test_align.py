@@ -16,18 +16,19 @@ SAME = [
     ("efficientnet_b0", "efficientnet_b0", 32, {}),
     ("swin_tiny_patch4_window7_224", "swin_t", 224, {}),
     ("regnety_004", "regnet_y_400mf", 32, {}),
+    ("regnetx_004_tv", "regnet_x_400mf", 32, {}),
     ("resnet18", "resnet18", 32, {}),
     ("densenet121", "densenet121", 32, {}),
     ("mobilenetv2_100", "mobilenet_v2", 32, {}),
     # timm's epsilon is 1e-5, torchvision's 1e-3; timm's `tf_` variants have that, and other padding
     ("mobilenetv3_small_100", "mobilenet_v3_small", 32, {"bn_eps": 1e-3}),
+    ("efficientnetv2_s", "efficientnet_v2_s", 32, {"bn_eps": 1e-3}),
     ("mnasnet_100", "mnasnet1_0", 32, {}),
     ("inception_v3", "inception_v3", 96, {}),
 ]
 """The same network in timm and torchvision, an image's side, and what timm must be told for it.
 
-Not the same are VGG, whose first linear layer timm keeps as a 7 × 7 convolution; EfficientNetV2,
-whose epsilon is 1e-3 in torchvision, and in timm only with TensorFlow's padding; RegNetX 400MF,
+Not the same are VGG, whose first linear layer timm keeps as a 7 × 7 convolution; timm's regnetx_004,
 of other widths; Swin V2 and MaxViT, whose attention has other tensors. GoogLeNet is not in timm.
 """
 
