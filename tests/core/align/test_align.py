@@ -28,8 +28,9 @@ SAME = [
 ]
 """The same network in timm and torchvision, an image's side, and what timm must be told for it.
 
-Not the same are VGG, whose first linear layer timm keeps as a 7 × 7 convolution; timm's regnetx_004,
-of other widths; Swin V2 and MaxViT, whose attention has other tensors. GoogLeNet is not in timm.
+Not the same are VGG, whose first linear layer timm keeps as a 7 × 7 convolution; timm's
+regnetx_004, of other widths; Swin V2 and MaxViT, whose attention has other tensors.
+GoogLeNet is not in timm.
 """
 
 
