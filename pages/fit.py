@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import streamlit as st
@@ -10,9 +11,10 @@ from core.architectures import Architecture
 from core.checkpoint import Checkpoint, StateDict
 from core.errors import ArchitectureError
 from core.fit_summary import initialised, obstacle, verdict
-from core.fixes import Fix, Recipe
+from core.fixes import Fix, Recipe, recipe_to_json
 from core.labels import labels_in
 from core.recipe_file import RecipeFile
+from pages.components.alignment_table import alignment_table
 from pages.components.architecture_picker import architecture_picker, as_in_a
 from pages.components.fitting import Fitting, fitting
 from pages.components.fix_form import edit_fix, fix_form
@@ -32,7 +34,7 @@ from pages.components.workspace import workspace
 
 
 def main() -> None:
-    page_header("Fit", "Choose the network that the weights are for, mend the keys, load.")
+    page_header("Fit", "See which network the weights are for, mend the keys, load.")
     choices = st.container(horizontal=True, vertical_alignment="bottom")
     with choices:
         slot = slot_switch("fit")
@@ -93,7 +95,7 @@ def _architecture(slot: str, checkpoint: Checkpoint, state_dict: StateDict) -> A
         as_in_a()
     if current is None:
         st.markdown(
-            "Choose the network that these weights are for. Its keys and shapes are then "
+            "Take what Loupe found, or choose the network yourself. Its keys and shapes are then "
             "compared with the file’s; no tensor is read for that."
         )
     return current
@@ -132,7 +134,16 @@ def _fixes(
         file = RecipeFile(recipe, state_dict.path, architecture)
         with st.container(width="content"):
             recipe_bar(key, file, Path(checkpoint.name).stem, put, take_up)
-    proposal_cards(key, fitted.proposals, recipe, change)
+    words = json.dumps(
+        [checkpoint.identity, state_dict.path, architecture.key, recipe_to_json(recipe)]
+    )
+    proposal_cards(
+        key,
+        fitted.proposals,
+        recipe,
+        change,
+        lambda card: alignment_table(card, words, fitted.trial.state_dict, fitted.signature),
+    )
     recipe_steps(key, recipe, fitted.trial.outcomes, change, edit)
     labels = labels_in(checkpoint) or ()
     found = fitted.match

@@ -117,7 +117,10 @@ def _offer(key: str, stated: Stated, state_dict: StateDict, choose: Choose) -> N
 def _classes(
     key: str, current: Architecture, checkpoint: Checkpoint, state_dict: StateDict, choose: Choose
 ) -> None:
-    """Say where the number of classes is from, or offer the file's own."""
+    """Say where the number of classes is from, or offer the file's own; where the network is to
+    have no head there is nothing to say."""
+    if dict(current.options).get("num_classes") == 0:
+        return
     there, other = _classes_of(checkpoint.identity, state_dict.path, current, state_dict)
     if other is not None:
         st.button(

@@ -21,7 +21,8 @@ from core.theme import (
     parameters,
     size,
 )
-from pages.components.plain_text import plain
+from pages.components.identify_panel import identified_as
+from pages.components.plain_text import plain, plain_sentence
 from pages.components.slot_choice import state_dict_choice
 
 ROLE_COLOURS = {"model": ACCENT, "ema": VIOLET, "optimizer": AMBER, "other": GREY}
@@ -41,6 +42,8 @@ def checkpoint_card(slot: str, checkpoint: Checkpoint) -> None:
     files = f" · {count(checkpoint.files)} files" if checkpoint.files > 1 else ""
     version = f" · PyTorch {checkpoint.torch_version}" if checkpoint.torch_version else ""
     st.caption(f"{checkpoint.format_title}{files}{version}")
+    if told := identified_as(checkpoint, chosen):
+        st.markdown(f":material/fingerprint: {plain_sentence(told)}")
     _dtypes(chosen)
     found = _sections(checkpoint.identity, checkpoint)
     if len(found) > 1:

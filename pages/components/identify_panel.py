@@ -10,7 +10,7 @@ from core.architectures import Architecture
 from core.checkpoint import Checkpoint, StateDict
 from core.errors import LoupeError
 from core.fixes import Recipe, describe
-from core.identify import Candidate, Identification, hints_of, identify
+from core.identify import Candidate, Identification, Lookup, hints_of, identify
 from core.identify.sentence import architecture_words
 from core.theme import count
 from pages.components.plain_text import plain_sentence
@@ -41,33 +41,51 @@ def identify_panel(
         return
     best = found.candidates[0] if found.candidates else None
     taken = best is not None and (current, recipe) == (best.architecture, best.recipe)
-    with st.container(border=True, gap="small"):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            icon = ":material/check_circle:" if taken else ":material/fingerprint:"
-            st.markdown(f"{icon} {plain_sentence(found.sentence)}", width="stretch")
-            if best is not None and not taken:
-                st.button(
-                    _label(best, found.known),
-                    key=f"{key}-identified",
-                    type="primary" if found.known and current is None else "secondary",
-                    on_click=use,
-                    args=(best.architecture, best.recipe),
-                )
-        if found.candidates:
-            _details(key, found, use)
+    with st.container(
+        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
+    ):
+        icon = ":material/check_circle:" if taken else ":material/fingerprint:"
+        st.markdown(f"**{icon} {plain_sentence(found.sentence)}**", width="stretch")
+        if best is not None and not taken:
+            st.button(
+                _label(best, found.known),
+                key=f"{key}-identified",
+                type="primary" if found.known and current is None else "secondary",
+                on_click=use,
+                args=(best.architecture, best.recipe),
+            )
+    if found.candidates:
+        _details(key, found, use)
+
+
+def identified_as(checkpoint: Checkpoint, state_dict: StateDict) -> str | None:
+    """The sentence alone; None where no architecture is known to fit, or nothing is known yet."""
+    try:
+        found = _identified(checkpoint, state_dict)
+    except LoupeError:
+        return None
+    return found.sentence if found is not None and found.known else None
 
 
 def _identified(checkpoint: Checkpoint, state_dict: StateDict) -> Identification | None:
     lookup = index_keeper().lookup()
     if lookup is None:
         return None
-    hints = hints_of(checkpoint, state_dict)
+    return _found(
+        checkpoint.identity, state_dict.path, checkpoint.name, checkpoint, state_dict, lookup
+    )
 
-    @st.cache_resource(max_entries=128, show_spinner=False)
-    def found(identity: str, path: str, name: str) -> Identification:
-        return identify(state_dict, lookup, hints)
 
-    return found(checkpoint.identity, state_dict.path, checkpoint.name)
+@st.cache_resource(max_entries=128, show_spinner=False)
+def _found(
+    identity: str,
+    path: str,
+    name: str,
+    _checkpoint: Checkpoint,
+    _state_dict: StateDict,
+    _lookup: Lookup,
+) -> Identification:
+    return identify(_state_dict, _lookup, hints_of(_checkpoint, _state_dict))
 
 
 def _label(candidate: Candidate, known: bool) -> str:
@@ -99,14 +117,13 @@ def _details(key: str, found: Identification, use: Use) -> None:
     best = found.candidates[0]
     others = len(found.candidates) - 1
     with st.expander("Why, and what else it could be"):
-        for fact in best.evidence:
-            st.markdown(f"- {plain_sentence(fact)}")
+        st.markdown("\n".join(f"- {plain_sentence(fact)}" for fact in best.evidence))
         if best.also:
             _namesakes(key, best, use)
         if others:
             st.markdown("**Other candidates**")
         for i, candidate in enumerate(found.candidates[1:], 1):
-            with st.container(horizontal=True, vertical_alignment="center"):
+            with st.container(horizontal=True, vertical_alignment="center", wrap=False):
                 st.markdown(_line(candidate), width="stretch")
                 st.button(
                     "Use",

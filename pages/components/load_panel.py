@@ -17,10 +17,11 @@ from core.model_request import ModelRequest, load_requested
 from core.pool import ModelPool
 from core.predict import untrained_keys
 from core.smoke import SmokeRun, smoke_run
-from core.theme import count, shape, size
+from core.switches import Effect
+from core.theme import count, size
 from pages.components.job_panel import job_panel
 from pages.components.match_table import lines_table
-from pages.components.plain_text import plain_sentence
+from pages.components.plain_text import plain, plain_sentence
 from pages.components.resources import jobs, model_pool
 
 OWN_DTYPE = "as in the network"
@@ -40,6 +41,8 @@ class Outcome:
     nbytes: int
     initialised: int
     notes: tuple[str, ...]
+    bytes_per_second: float
+    effects: tuple[Effect, ...]
     smoke: SmokeRun | LoadError
 
 
@@ -80,6 +83,25 @@ def load_choices(key: str, request: ModelRequest, change: Callable[..., None]) -
             key=f"{key}-strict",
             on_change=keep,
             args=("strict", ways),
+        )
+    _switches(key, request, change)
+
+
+SWITCHES = {"channels_last": "channels_last", "compiled": "torch.compile"}
+
+
+def _switches(key: str, request: ModelRequest, change: Callable[..., None]) -> None:
+    def keep(name: str) -> None:
+        change(**{name: st.session_state[f"{key}-{name}"]})
+
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for name, label in SWITCHES.items():
+            st.session_state[f"{key}-{name}"] = getattr(request, name)
+            st.toggle(label, key=f"{key}-{name}", on_change=keep, args=(name,))
+    if request.channels_last or request.compiled:
+        st.caption(
+            "A forward pass is measured before and after. torch.compile takes up to minutes, and "
+            "again for each new size of input."
         )
 
 
@@ -172,6 +194,8 @@ def _loading(
                 loaded.nbytes,
                 len(untrained_keys(loaded)),
                 loaded.notes,
+                loaded.bytes_per_second,
+                loaded.effects,
                 _smoke(loaded),
             )
 
@@ -194,18 +218,33 @@ def _show(outcome: Outcome) -> None:
     said = (
         f"Already loaded on {where}, and shared: nothing was read again."
         if outcome.shared
-        else f"Loaded on {where} in {_time(outcome.seconds)}."
+        else f"Loaded on {where} in {_time(outcome.seconds)}{_pace(outcome)}."
     )
     left = f" {count(outcome.initialised)} keys as initialised." if outcome.initialised else ""
     st.success(f"{said} {size(outcome.nbytes)} of weights.{left}", icon=":material/check:")
     for note in outcome.notes:
         st.caption(note)
+    for effect in outcome.effects:
+        _show_effect(effect)
     smoke = outcome.smoke
     if isinstance(smoke, LoadError):
         st.warning(plain_sentence(str(smoke)), icon=":material/warning:")
     else:
         st.markdown(
-            f"Smoke run: a random input of {shape(smoke.input_shape)} gave "
-            f"{shape(smoke.output_shape)} in {_time(smoke.seconds)}, with "
+            f"Smoke run: {smoke.fed} gave {plain(smoke.gave)} in {_time(smoke.seconds)}, with "
             f"{size(smoke.peak_bytes)} of memory."
         )
+
+
+def _pace(outcome: Outcome) -> str:
+    """How fast the bytes went to the device."""
+    pace = outcome.bytes_per_second
+    return f", reading {size(pace)}/s" if pace else ""
+
+
+def _show_effect(effect: Effect) -> None:
+    if effect.trouble:
+        st.warning(plain_sentence(effect.trouble), icon=":material/warning:")
+        return
+    first = f" (first pass: {_time(effect.preparing)})" if effect.preparing >= 1 else ""
+    st.markdown(f"{effect.switch}: {_time(effect.before)} → {_time(effect.after)}{first}")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from core.fixes import Recipe
+from core.fixes import Recipe, RenameTable
 from core.proposals import Proposal
 from core.recipe_edits import with_fixes
 from core.theme import count
@@ -21,17 +21,33 @@ LONG = 2
 """Fixes of a proposal that are named; of more, how many there are."""
 
 
-def proposal_cards(key: str, proposals: Sequence[Proposal], recipe: Recipe, change: Change) -> None:
-    """The best proposal first; nothing is applied before somebody clicks."""
+def proposal_cards(
+    key: str,
+    proposals: Sequence[Proposal],
+    recipe: Recipe,
+    change: Change,
+    pairs: Callable[[str], None],
+) -> None:
+    """The best proposal first; nothing is applied before somebody clicks.
+
+    `pairs(key)` draws how the keys were found, for a proposal that renames them by a table.
+    """
     for i, proposal in enumerate(proposals[:SHOWN]):
-        _card(key, i, proposal, recipe, change)
+        _card(key, i, proposal, recipe, change, pairs)
     if len(proposals) > SHOWN:
         with st.expander(f"{count(len(proposals) - SHOWN)} more proposals"):
             for i, proposal in enumerate(proposals[SHOWN:], SHOWN):
-                _card(key, i, proposal, recipe, change)
+                _card(key, i, proposal, recipe, change, pairs)
 
 
-def _card(key: str, i: int, proposal: Proposal, recipe: Recipe, change: Change) -> None:
+def _card(
+    key: str,
+    i: int,
+    proposal: Proposal,
+    recipe: Recipe,
+    change: Change,
+    pairs: Callable[[str], None],
+) -> None:
     with st.container(border=True, gap="xxsmall"):
         with st.container(
             horizontal=True,
@@ -49,6 +65,8 @@ def _card(key: str, i: int, proposal: Proposal, recipe: Recipe, change: Change) 
             )
         if proposal.why:
             st.caption(plain_sentence(proposal.why))
+        if any(isinstance(fix, RenameTable) for fix in proposal.fixes):
+            pairs(f"{key}-proposal-{i}")
 
 
 def _title(proposal: Proposal) -> str:

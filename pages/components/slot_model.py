@@ -49,4 +49,6 @@ def slot_request(slot: str) -> ModelRequest | None:
         device=state.device,
         dtype=state.dtype,
         strict=state.strict,
+        channels_last=state.channels_last,
+        compiled=state.compiled,
     )
