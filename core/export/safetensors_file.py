@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -69,15 +70,29 @@ def plan_safetensors(state_dict: StateDict, texts: Mapping[str, str]) -> Safeten
 def write_safetensors(plan: SafetensorsPlan, file: BinaryIO, counter: Counter) -> Expected:
     """Write it; what must be found when it is opened again."""
     file.write(plan.head)
-    return Expected(
-        path="",
-        records={entry.key: write_elements(entry, file, counter) for entry in plan.entries},
-        tensors={
-            entry.key: ExpectedTensor(entry.dtype, entry.shape, STRIDED, (entry.key,))
-            for entry in plan.entries
-        },
-        ordered=False,
-    )
+    records: dict[str, int] = {}
+    for entry in plan.entries:
+        summed = _Summed(file)
+        write_elements(entry, summed, counter)
+        records[entry.key] = summed.crc32
+    tensors = {
+        entry.key: ExpectedTensor(entry.dtype, entry.shape, STRIDED, (entry.key,))
+        for entry in plan.entries
+    }
+    return Expected("", tensors, records, ordered=False)
+
+
+class _Summed:
+    """A file that knows the CRC-32 of what is written to it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.crc32 = 0
+
+    def write(self, data: memoryview, /) -> int:
+        """Write it all."""
+        self.crc32 = zlib.crc32(data, self.crc32)
+        return self.file.write(data)
 
 
 def _shape(entry: TensorEntry) -> list[int]:

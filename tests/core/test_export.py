@@ -20,7 +20,19 @@ from core.errors import SourceError, StoreError
 from core.export import export_state_dict
 from core.export.pth_file import ALIGNMENT
 from core.export.words import CHUNK
-from core.fixes import CastDtype, Drop, Recipe, Rename, Step, StripPrefix, apply_recipe
+from core.fixes import (
+    CastDtype,
+    Drop,
+    Fuse,
+    Recipe,
+    Rename,
+    Split,
+    Step,
+    StripPrefix,
+    Transpose,
+    Untie,
+    apply_recipe,
+)
 from core.jobs import Cancelled, Progress
 from tests.core.odd_tensors import ODD, in_pieces, turn_round
 
@@ -143,6 +155,53 @@ def test_tied_weights_stay_one_storage_in_a_pth_and_are_copied_into_safetensors(
     assert actual["embed"].data_ptr() != actual["other"].data_ptr()
     assert actual["part"].untyped_storage().nbytes() == actual["part"].nbytes
     assert_equal_bits(exported(state_dict, tmp_path / "out.safetensors"), tensors, ordered=False)
+
+
+def test_untied_weights_have_a_storage_each(tmp_path: Path) -> None:
+    shared = torch.randn(100, 50)
+    tensors = {"embed": shared, "head": shared}
+    tied = saved(tmp_path / "in.pth", tensors)
+    actual = exported(apply_recipe(Recipe((Step(Untie()),)), tied).state_dict, tmp_path / "out.pth")
+    assert_equal_bits(actual, tensors)
+    assert actual["embed"].data_ptr() != actual["head"].data_ptr()
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_tensors_that_fixes_compute_are_written_as_they_are_computed(
+    tmp_path: Path, suffix: str
+) -> None:
+    tensors = {
+        "a.qkv.weight": torch.randn(12, 5),
+        "b.q.weight": torch.randn(3, 5).half(),
+        "b.k.weight": torch.randn(3, 5).half(),
+        "c.weight": torch.randn(4, 6),
+    }
+    recipe = Recipe(
+        (
+            Step(Split("qkv", ("q", "k", "v"))),
+            Step(Drop("a.v.*")),
+            Step(Fuse(("q", "k"), "qk")),
+            Step(Transpose("c.*")),
+            Step(CastDtype("bfloat16")),
+        )
+    )
+    fixed = apply_recipe(recipe, saved(tmp_path / "in.pth", tensors)).state_dict
+    expected = {
+        "a.qk.weight": tensors["a.qkv.weight"][:8].bfloat16(),
+        "b.qk.weight": torch.cat([tensors["b.q.weight"], tensors["b.k.weight"]]).bfloat16(),
+        "c.weight": tensors["c.weight"].T.bfloat16(),
+    }
+    assert_equal_bits(exported(fixed, tmp_path / f"out{suffix}"), expected, ordered=False)
+
+
+def test_half_byte_floats_go_into_a_safetensors_as_they_are(tmp_path: Path) -> None:
+    values = torch.arange(24, dtype=torch.uint8).reshape(3, 8)
+    tensors = {"w": values.view(torch.float4_e2m1fn_x2), "scale": torch.ones(3)}
+    state_dict = saved(tmp_path / "in.pth", tensors)
+    export_state_dict(state_dict, tmp_path / "out.safetensors", "safetensors")
+    found = load_file(tmp_path / "out.safetensors")["w"]
+    assert (found.dtype, found.shape) == (torch.float4_e2m1fn_x2, (3, 8))
+    assert torch.equal(found.view(torch.uint8), values)
 
 
 def test_a_small_view_of_a_large_storage_takes_its_own_bytes_only(tmp_path: Path) -> None:
