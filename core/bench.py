@@ -32,6 +32,8 @@ class SlotState:
     device: str = "cpu"
     dtype: str | None = None
     strict: bool = True
+    channels_last: bool = False
+    compiled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,10 @@ def _to_texts(state: SlotState) -> dict[str, str]:
         texts["_dtype"] = state.dtype
     if not state.strict:
         texts["_partial"] = "1"
+    if state.channels_last:
+        texts["_channels_last"] = "1"
+    if state.compiled:
+        texts["_compiled"] = "1"
     return texts
 
 
@@ -92,6 +98,8 @@ def _from_query(query: Mapping[str, str], slot: str) -> SlotState:
         device=query.get(f"{slot}_device", "cpu"),
         dtype=query.get(f"{slot}_dtype"),
         strict=f"{slot}_partial" not in query,
+        channels_last=f"{slot}_channels_last" in query,
+        compiled=f"{slot}_compiled" in query,
     )
 
 

@@ -16,7 +16,8 @@ class ModelRequest:
     """Two equal requests give the same model, so a pool may hand both the same one.
 
     `content` is the checkpoint's identity, `state_dict` the path of the chosen one in it,
-    `dtype` torch's name of it, or None for the architecture's own.
+    `dtype` torch's name of it, or None for the architecture's own; `channels_last` and `compiled`
+    are load_model's switches.
     """
 
     content: str
@@ -26,6 +27,8 @@ class ModelRequest:
     device: str = "cpu"
     dtype: str | None = None
     strict: bool = True
+    channels_last: bool = False
+    compiled: bool = False
 
 
 def load_requested(
@@ -44,5 +47,7 @@ def load_requested(
         device=request.device,
         dtype=request.dtype,
         strict=request.strict,
+        channels_last=request.channels_last,
+        compiled=request.compiled,
         progress=progress,
     )

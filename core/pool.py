@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from core.load import LoadedModel
+from core.room import NoRoom
 
 
 @dataclass(slots=True)
@@ -24,7 +25,8 @@ class ModelPool:
     """Models by the key of what decides them. Safe to use from several threads.
 
     A model that somebody uses is never dropped; of the others, those that were used longest ago go
-    first when there are more than `max_models`, or more bytes than `max_bytes`.
+    first when there are more than `max_models`, or more bytes than `max_bytes`, and all of them on
+    a device that has no room for another.
     """
 
     def __init__(self, max_bytes: int, max_models: int = 8) -> None:
@@ -39,7 +41,8 @@ class ModelPool:
         """Lease the model of `key`, loading it where it is not there.
 
         Two that ask for the same at once share one load; what `load` raises is raised here, and
-        the next to ask tries again.
+        the next to ask tries again. NoRoom is raised only once no idle model is left on the device,
+        and then names those in use.
         """
         place = self._lease(key, load)
         try:
@@ -79,7 +82,7 @@ class ModelPool:
 
     def _load(self, key: Hashable, place: _Place, load: Callable[[], LoadedModel]) -> None:
         try:
-            loaded = load()
+            loaded = self._with_room(load)
         except BaseException:
             with self._lock:
                 del self._places[key]
@@ -90,6 +93,42 @@ class ModelPool:
             self.loads += 1
             self._evict()
         place.ready.set()
+
+    def _with_room(self, load: Callable[[], LoadedModel]) -> LoadedModel:
+        try:
+            return load()
+        except NoRoom as error:
+            # Its traceback holds what was built so far.
+            device, full = error.device, error.with_traceback(None)
+            full.__context__ = full.__cause__ = None
+        if not self._drop_idle(device):
+            raise full.beside(*self._in_use(device))
+        try:
+            return load()
+        except NoRoom as error:
+            raise error.beside(*self._in_use(device)) from error.__cause__
+
+    def _drop_idle(self, device: str) -> int:
+        """Drop the models on a device that nobody uses; how many they were."""
+        with self._lock:
+            idle = [
+                key
+                for key, place in self._places.items()
+                if place.loaded is not None and place.loaded.device == device and not place.leases
+            ]
+            for key in idle:
+                del self._places[key]
+        return len(idle)
+
+    def _in_use(self, device: str) -> tuple[int, int]:
+        """How many models are on a device, and their bytes."""
+        with self._lock:
+            held = [
+                place.loaded.nbytes
+                for place in self._places.values()
+                if place.loaded is not None and place.loaded.device == device
+            ]
+        return len(held), sum(held)
 
     def _evict(self) -> None:
         for key, place in list(self._places.items()):

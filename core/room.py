@@ -58,7 +58,7 @@ class NoRoom(LoadError):
 
 
 def free_bytes(device: str) -> int | None:
-    """What can still be allocated on `device`; None where nothing tells.
+    """What can still be allocated on `device`; None where nothing tells, or there is none such.
 
     On the CPU it is the least of what the kernel can give without swapping (MemAvailable of
     proc(5)), of the control group's limit and of the process's own.
@@ -67,8 +67,10 @@ def free_bytes(device: str) -> int | None:
         free, _ = torch.cuda.mem_get_info(device)
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(free + cached)
-    if device == "mps":
+    if device == "mps" and torch.backends.mps.is_available():
         return max(0, torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    if device != "cpu":
+        return None
     limits = [limit for limit in (_available(), _control_group(), _address_space()) if limit >= 0]
     return min(limits, default=None)
 

@@ -52,9 +52,9 @@ def throw_switches(
     if not switches:
         return ()
     effects: list[Effect] = []
+    _tell(progress, "Measuring a forward pass")
     try:
         inputs = make_inputs()
-        _tell(progress, "Measuring a forward pass")
         before = _seconds(model, inputs)
     except _FAILURES as error:
         return tuple(

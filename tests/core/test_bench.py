@@ -15,6 +15,8 @@ FULL = Bench(
         device="cuda:1",
         dtype="bfloat16",
         strict=False,
+        channels_last=True,
+        compiled=True,
     ),
     b=SlotState(file="sample:final", recipe=Recipe((Step(AddPrefix("x.")),))),
 )

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from torch import nn
@@ -12,6 +13,7 @@ from core.errors import LoadError
 from core.load import LoadedModel
 from core.match import Match
 from core.pool import ModelPool
+from core.room import NoRoom
 
 PATIENCE = 20.0
 """Seconds after which a thread that should have gone on is stuck."""
@@ -178,3 +180,39 @@ def test_an_error_of_who_uses_a_model_gives_it_back_and_keeps_it() -> None:
         pass
     use(pool, "b")
     assert pool.resident() == ("b",)
+
+
+def test_idle_models_make_way_on_a_device_without_room_and_others_stay() -> None:
+    pool = ModelPool(1_000)
+    use(pool, "a", "b")
+    with pool.get("elsewhere", lambda: replace(model(), device="cuda:0")):
+        pass
+    tried: list[tuple[object, ...]] = []
+
+    def load() -> LoadedModel:
+        tried.append(pool.resident())
+        if len(tried) == 1:
+            raise NoRoom("cpu", 300, 100)
+        return model()
+
+    with pool.get("c", load) as loaded:
+        assert loaded.nbytes == 100
+    assert tried == [("a", "b", "elsewhere"), ("elsewhere",)]
+    assert pool.resident() == ("elsewhere", "c")
+
+
+def test_without_room_the_models_in_use_are_named() -> None:
+    pool = ModelPool(10**10)
+
+    def load() -> LoadedModel:
+        raise NoRoom("cpu", 3 * 10**9, 10**9)
+
+    with pool.get("a", lambda: model(2 * 10**9)), pool.get("b", lambda: model(10**9)):
+        with pytest.raises(NoRoom) as caught, pool.get("c", load):
+            pass
+        assert pool.resident() == ("a", "b")
+    assert caught.value.remedy == "Close the 2 other loaded models on cpu, with 3.00 GB."
+    with pytest.raises(NoRoom) as caught, pool.get("c", load):
+        pass
+    assert pool.resident() == ()
+    assert caught.value.remedy == "Close what else takes memory there."

@@ -1,0 +1,141 @@
+"""A model that is too large for a device is a sentence with the numbers, before memory is taken."""
+
+import json
+import subprocess
+import sys
+import textwrap
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+
+import pytest
+
+from core.architectures import Architecture, catalogue, signature
+from core.checkpoint import open_checkpoint
+from core.errors import LoadError
+from core.load import load_model
+from core.room import Need, NoRoom, free_bytes, no_room
+
+
+def memory(field: str) -> int:
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) << 10
+    raise LookupError(field)
+
+
+def file_of_holes(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Path:
+    """A sound safetensors file of float32 tensors, whose zeros take no room on the disk."""
+    header, end = {}, 0
+    for key, shape in shapes.items():
+        start, end = end, end + 4 * prod(shape)
+        header[key] = {"dtype": "F32", "shape": shape, "data_offsets": (start, end)}
+    text = json.dumps(header).encode()
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + end)
+    return path
+
+
+@pytest.fixture
+def larger_than_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Architecture:
+    rows = 3 * memory("MemTotal") // (4 << 20)
+    (tmp_path / "huge_models.py").write_text(
+        "from torch import nn\n\n\n"
+        f"def huge():\n    return nn.Linear(1 << 20, {rows}, bias=False)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    return catalogue(("huge_models:huge",))[0]
+
+
+def test_a_file_that_claims_more_than_the_machine_has_is_refused_before_memory_is_taken(
+    tmp_path: Path, larger_than_the_machine: Architecture
+) -> None:
+    rows, columns = signature(larger_than_the_machine)["weight"].shape
+    path = file_of_holes(tmp_path / "huge.safetensors", {"weight": (rows, columns)})
+    state_dict = open_checkpoint(path).state_dict()
+    with pytest.raises(NoRoom) as caught:
+        load_model(state_dict, larger_than_the_machine)
+    error = caught.value
+    assert error.needed == 4 * rows * columns > memory("MemTotal")
+    assert error.free is not None
+    assert error.free <= memory("MemTotal")
+    assert f"needs {error.needed / 1e9:,.2f} GB of memory on cpu" in error.problem
+    assert f"{error.free / 1e9:,.2f} GB are free" in error.problem
+    assert error.remedy == "Close what else takes memory there."
+
+
+def in_a_small_process(spare: int, body: str) -> str:
+    """Run `body` where only `spare` more bytes of address space can be had; what it prints."""
+    script = f"""
+    import resource
+    from pathlib import Path
+    from core.architectures import parse_architecture, signature
+    from core.checkpoint import open_checkpoint
+    from core.errors import LoadError
+    from core.load import load_model
+    from core.room import Need, free_bytes, running_out
+    import torch
+
+    architecture = parse_architecture("torchvision:vgg11")
+    signature(architecture)
+    torch.set_num_threads(1)
+    pages = int(open("/proc/self/statm").read().split()[0])
+    limit = pages * resource.getpagesize() + {spare}
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    try:
+        {body}
+    except LoadError as error:
+        print(type(error).__name__, error)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_process_with_a_limit_says_what_is_needed_and_that_half_precision_would_fit(
+    tmp_path: Path,
+) -> None:
+    shapes = signature(Architecture("torchvision", "vgg11"))
+    path = file_of_holes(
+        tmp_path / "vgg11.safetensors", {key: spec.shape for key, spec in shapes.items()}
+    )
+    said = in_a_small_process(
+        400_000_000,
+        f"load_model(open_checkpoint(Path({str(path)!r})).state_dict(), architecture)",
+    )
+    assert said.startswith("NoRoom The model needs 0.53 GB of memory on cpu, where 0.")
+    assert said.rstrip().endswith("Load it as bfloat16, which takes 0.27 GB.")
+
+
+def test_an_allocation_that_fails_all_the_same_is_the_same_sentence() -> None:
+    said = in_a_small_process(
+        300_000_000,
+        'with running_out(Need("cpu", 1 << 40, 1 << 39)): torch.empty(1 << 40)',
+    )
+    assert said.startswith("NoRoom The model needs 1,099.51 GB of memory on cpu, where 0.")
+
+
+def test_what_is_free_on_the_cpu_is_no_more_than_the_kernel_gives() -> None:
+    free = free_bytes("cpu")
+    assert free is not None
+    assert 0 < free <= memory("MemTotal")
+
+
+def test_another_device_with_room_is_a_way_out() -> None:
+    error = no_room(Need("xpu", 1000, 1000, ("cpu", "xpu")))
+    assert error.remedy.startswith("Choose cpu, where ")
+    assert error.remedy.endswith(" GB are free.")
+
+
+def test_the_models_beside_it_are_named_with_their_bytes() -> None:
+    error = NoRoom("cuda:0", 9 * 10**9, 4 * 10**9, ("load it as bfloat16, which takes 4.50 GB",))
+    assert error.beside(0, 0) is error
+    assert str(error.beside(1, 2 * 10**9)) == (
+        "The model needs 9.00 GB of memory on cuda:0, where 4.00 GB are free. Load it as bfloat16, "
+        "which takes 4.50 GB, or close the other loaded model on cuda:0, with 2.00 GB."
+    )
+    assert "the 3 other loaded models on cuda:0" in error.beside(3, 10**9).remedy
+    assert isinstance(error, LoadError)

@@ -1,0 +1,120 @@
+"""channels_last and torch.compile change a model's time, which is measured, and nothing else."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from core.architectures import Architecture, build, catalogue
+from core.checkpoint import StateDict, open_checkpoint
+from core.jobs import Cancelled, Progress
+from core.load import load_model
+from core.random_inputs import RandomInputs
+from core.switches import throw_switches
+
+SMALL = """
+from torch import nn
+
+
+def small():
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
+    )
+"""
+
+
+@pytest.fixture
+def architecture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Architecture:
+    (tmp_path / "small_models.py").write_text(SMALL)
+    monkeypatch.syspath_prepend(tmp_path)
+    return catalogue(("small_models:small",))[0]
+
+
+@pytest.fixture
+def state_dict(tmp_path: Path, architecture: Architecture) -> StateDict:
+    torch.save(build(architecture).state_dict(), tmp_path / "model.pth")
+    return open_checkpoint(tmp_path / "model.pth").state_dict()
+
+
+def answers(model: nn.Module) -> torch.Tensor:
+    torch.manual_seed(4)
+    with torch.inference_mode():
+        return model(torch.randn(2, 3, 60, 60))
+
+
+def test_channels_last_lays_out_the_convolutions_so_and_tells_both_times(
+    architecture: Architecture, state_dict: StateDict
+) -> None:
+    plain = load_model(state_dict, architecture)
+    loaded = load_model(state_dict, architecture, channels_last=True)
+    assert plain.effects == ()
+    (effect,) = loaded.effects
+    assert (effect.switch, effect.trouble) == ("channels_last", "")
+    assert effect.before > 0
+    assert effect.after > 0
+    convolutions = [p for p in loaded.model.parameters() if p.ndim == 4]
+    assert all(p.is_contiguous(memory_format=torch.channels_last) for p in convolutions)
+    for key, tensor in loaded.model.state_dict().items():
+        assert torch.equal(tensor, plain.model.state_dict()[key]), key
+    torch.testing.assert_close(answers(loaded.model), answers(plain.model))
+
+
+def test_films_get_the_layout_for_three_dimensions() -> None:
+    model = nn.Conv3d(2, 4, 3).eval()
+    inputs = RandomInputs((torch.randn(1, 2, 4, 8, 8),), "a film", (1, 2, 4, 8, 8))
+    (effect,) = throw_switches(model, lambda: inputs, channels_last=True, compiled=False)
+    assert effect.trouble == ""
+    assert model.weight.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_a_compiled_model_is_still_itself_and_answers_the_same(
+    architecture: Architecture, state_dict: StateDict
+) -> None:
+    plain = load_model(state_dict, architecture)
+    loaded = load_model(state_dict, architecture, compiled=True)
+    (effect,) = loaded.effects
+    assert effect.switch == "torch.compile"
+    if not effect.trouble:
+        assert effect.preparing > effect.after > 0
+        assert loaded.model._compiled_call_impl is not None
+    assert list(loaded.model.state_dict()) == list(plain.model.state_dict())
+    torch.testing.assert_close(answers(loaded.model), answers(plain.model), rtol=1e-4, atol=1e-4)
+
+
+def test_a_model_that_no_compiler_takes_stays_usable_and_says_why(
+    architecture: Architecture,
+    state_dict: StateDict,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    torch._dynamo.reset()
+    import torch._inductor.config as inductor
+
+    with inductor.patch({"cpp.cxx": ("/nowhere/c++",), "force_disable_caches": True}):
+        loaded = load_model(state_dict, architecture, compiled=True)
+    (effect,) = loaded.effects
+    assert effect.trouble.startswith("torch.compile was left out, it does not work here: ")
+    assert "\n" not in effect.trouble
+    assert torch.equal(answers(loaded.model), answers(load_model(state_dict, architecture).model))
+
+
+def test_a_model_that_does_not_run_is_left_as_it_is_and_says_so() -> None:
+    model = nn.Conv2d(3, 4, 3).eval()
+    inputs = RandomInputs((torch.randn(1, 1, 8, 8),), "an image", (1, 1, 8, 8))
+    effects = throw_switches(model, lambda: inputs, channels_last=True, compiled=True)
+    assert [effect.switch for effect in effects] == ["channels_last", "torch.compile"]
+    assert all("was left out: " in effect.trouble for effect in effects)
+    assert model.weight.is_contiguous()
+
+
+def test_measuring_can_be_cancelled(architecture: Architecture, state_dict: StateDict) -> None:
+    progress = Progress()
+
+    def report(done: int, total: int, what: str) -> None:
+        if what.startswith("Measuring"):
+            progress.cancel()
+        progress.report(done, total, what)
+
+    with pytest.raises(Cancelled):
+        load_model(state_dict, architecture, channels_last=True, progress=report)
