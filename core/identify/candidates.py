@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from scipy import sparse
@@ -17,6 +18,8 @@ PREFERRED = ("encoder_q", "teacher", "model", "student")
 """Where several parts of a file hold the same network, the one that is used afterwards: MoCo's
 query encoder, DINO's teacher."""
 
+Shares = TypeVar("Shares", float, np.ndarray[tuple[int], np.dtype[np.float64]])
+
 MAX_STARTS = 12
 """Parts of a path that may be a prefix."""
 
@@ -27,7 +30,7 @@ class Guess:
 
     row: int
     prefix: str
-    score: float
+    worth: float
 
 
 def guesses(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup, most: int) -> list[Guess]:
@@ -84,20 +87,29 @@ def _ranked(
     prefixes: Sequence[str],
     most: int,
 ) -> list[Guess]:
-    optional = np.asarray(more[core.row, core.col]).ravel()
+    matched = core.data + np.asarray(more[core.row, core.col]).ravel()
     either = lookup.sizes[core.row] + below[core.col] - core.data
-    scores = (core.data + optional) / np.maximum(either, 1)
-    likely = np.argsort(-scores, kind="stable")[: most * MAX_STARTS]
+    worths = worth(matched / np.maximum(either, 1), matched / matched.max())
+    likely = np.argsort(-worths, kind="stable")[: most * MAX_STARTS]
     found: dict[int, Guess] = {}
     for at in likely.tolist():
-        guess = Guess(int(core.row[at]), prefixes[core.col[at]], float(scores[at]))
+        guess = Guess(int(core.row[at]), prefixes[core.col[at]], float(worths[at]))
         other = found.get(guess.row)
         if other is None or _order(guess) < _order(other):
             found[guess.row] = guess
-    return sorted(found.values(), key=lambda guess: -guess.score)[:most]
+    return sorted(found.values(), key=lambda guess: -guess.worth)[:most]
+
+
+def worth(score: Shares, part: Shares) -> Shares:
+    """How well a model explains a file: by the share of the keys of both sides that agree, and by
+    how many these are against the most that any model has.
+
+    The second tells a network from one that is a part of it, as a backbone is.
+    """
+    return score * (1 + part) / 2
 
 
 def _order(guess: Guess) -> tuple[float, int]:
     parts = guess.prefix.split(".")
     known = [place for place, name in enumerate(PREFERRED) if name in parts]
-    return -guess.score, min(known, default=len(PREFERRED))
+    return -guess.worth, min(known, default=len(PREFERRED))

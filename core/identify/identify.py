@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from core.architectures import LIBRARIES, Architecture
 from core.checkpoint.entries import StateDict
-from core.identify.candidates import guesses
+from core.identify.candidates import guesses, worth
 from core.identify.family import family
 from core.identify.hints import hinted
 from core.identify.lookup import Lookup
@@ -17,7 +17,13 @@ from core.identify.unwrapping import Unwrapped, unwrap
 from core.identify.words import NO_HINTS, Candidate, Hints, Identification
 
 TRIED = 24
-"""Guesses that are worked out."""
+"""Guesses that are worked out at most."""
+
+LEAST_TRIED = 8
+"""Guesses that are worked out in any case, so that there are some to choose from."""
+
+FAR = 0.2
+"""How far behind the best one a guess may be, to be worked out still."""
 
 ENOUGH = 0.5
 """The share of the keys of both sides that must agree, for a model to count as known."""
@@ -36,27 +42,42 @@ def identify(
     candidates are the nearest ones.
     """
     unwrapped = unwrap(state_dict)
-    solved = [
-        solve(guess, state_dict, unwrapped, lookup)
-        for guess in guesses(state_dict, unwrapped, lookup, TRIED)
-    ]
-    ranked = sorted(_groups(solved), key=lambda group: _worth(group[0]), reverse=True)[:most]
+    solved = _solved(state_dict, unwrapped, lookup)
+    ranked = _groups(solved)[:most]
     candidates = tuple(_candidate(group, state_dict, unwrapped, hints) for group in ranked)
     known = bool(ranked) and ranked[0][0].score >= ENOUGH
     kind = family(state_dict)
     return Identification(candidates, sentence(candidates, known, kind), kind, known)
 
 
-def _worth(solved: Solved) -> tuple[float, float, int]:
-    return round(solved.score, 9), round(solved.coverage, 9), -len(solved.misshapen)
+def _solved(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup) -> list[Solved]:
+    """The guesses worked out, until the rest is far behind the best one."""
+    found: list[Solved] = []
+    best = 0.0
+    for guess in guesses(state_dict, unwrapped, lookup, TRIED):
+        if len(found) >= LEAST_TRIED and guess.worth < best - FAR:
+            break
+        one = solve(guess, state_dict, unwrapped, lookup)
+        found.append(one)
+        # A guess counts a shape that an option may change as right, so it is at most too good.
+        best = max(best, min(guess.worth, one.score))
+    return found
 
 
-def _groups(solved: Iterable[Solved]) -> list[list[Solved]]:
-    """Those that the file fits equally well."""
+def _groups(solved: Sequence[Solved]) -> list[list[Solved]]:
+    """Those that the same tensors of the file fill equally well in a group each, the best first."""
+    most = max((one.matched for one in solved), default=1) or 1
     found: dict[object, list[Solved]] = {}
     for one in solved:
-        found.setdefault(_worth(one), []).append(one)
-    return list(found.values())
+        used = frozenset(entry.key for entry in one.sources.values())
+        filled = one.matched, len(one.misshapen), len(one.wanted)
+        found.setdefault((used, filled), []).append(one)
+
+    def rank(group: Sequence[Solved]) -> tuple[float, int]:
+        best = max(worth(one.score, one.matched / most) for one in group)
+        return -round(best, 9), len(group[0].misshapen)
+
+    return sorted(found.values(), key=rank)
 
 
 def _candidate(

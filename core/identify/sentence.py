@@ -115,8 +115,12 @@ def evidence(
     if hint:
         facts.append(hint)
     if others:
-        models = "another model has" if others == 1 else f"{_thin(others)} other models have"
-        facts.append(f"{models[0].upper()}{models[1:]} the same keys and shapes.")
+        models = "Another model" if others == 1 else f"{_thin(others)} other models"
+        if found.fits:
+            words = f"{'has' if others == 1 else 'have'} the same keys and shapes"
+        else:
+            words = f"{'fits' if others == 1 else 'fit'} as well"
+        facts.append(f"{models} {words}.")
     return tuple(facts)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.checkpoint.entries import StateDict, TensorEntry
@@ -14,6 +14,9 @@ from core.identify.unwrapping import Unwrapped
 from core.match import BATCH_COUNTER
 from core.signature import Signature, TensorSpec
 
+MOST_APART = 256
+"""Keys that a model may lack below its prefix, for them to be looked for elsewhere."""
+
 
 @dataclass(frozen=True, slots=True)
 class Solved:
@@ -22,7 +25,7 @@ class Solved:
     `options` are those that are not at their default, `wanted` the signature with them. `sources`
     say which of the file's tensors is meant by a key of it. `misshapen` are those of another shape,
     `adaptable` those of another number of input channels, which a fix can change. `score` is the
-    share of the keys of both sides that agree, `coverage` that of the model's parameters.
+    share of the keys of both sides that agree, `matched` how many of the model's do.
     """
 
     profile: Profile
@@ -33,7 +36,7 @@ class Solved:
     misshapen: tuple[str, ...]
     adaptable: tuple[str, ...]
     score: float
-    coverage: float
+    matched: int
 
 
 def solve(guess: Guess, state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup) -> Solved:
@@ -41,7 +44,9 @@ def solve(guess: Guess, state_dict: StateDict, unwrapped: Unwrapped, lookup: Loo
     profile = lookup.profile(guess.row)
     sources, below = _sources(profile, guess.prefix, state_dict, unwrapped)
     options = dict(_options(profile, sources))
-    wanted = _as_in_the_file(profile, _with_options(profile, options), sources, options)
+    wanted = _as_in_the_file(
+        profile, _with_classes(profile, _with_options(profile, options), options), sources, options
+    )
     counted = [key for key in wanted if not key.endswith(BATCH_COUNTER)]
     different = [
         key for key in counted if key in sources and sources[key].shape != wanted[key].shape
@@ -54,7 +59,6 @@ def solve(guess: Guess, state_dict: StateDict, unwrapped: Unwrapped, lookup: Loo
     wrong = set(different) - set(adaptable)
     matched = [key for key in counted if key in sources and key not in wrong]
     used = sum(key in wanted for key in sources if not key.endswith(BATCH_COUNTER))
-    parameters = {key: spec.numel for key, spec in wanted.items() if spec.kind == "parameter"}
     return Solved(
         profile,
         guess.prefix,
@@ -64,7 +68,7 @@ def solve(guess: Guess, state_dict: StateDict, unwrapped: Unwrapped, lookup: Loo
         tuple(key for key in different if key in wrong),
         adaptable,
         len(matched) / max(1, len(counted) + max(0, below - used)),
-        sum(parameters.get(key, 0) for key in matched) / max(1, sum(parameters.values())),
+        len(matched),
     )
 
 
@@ -88,15 +92,42 @@ def _sources(
         own = profile.short.get(short[len(prefix) :])
         if own is not None:
             found[own] = state_dict[key]
-    lacking = len(found) < len(profile.short)
-    for short, entry in others if lacking else ():
-        for start in starts(short):
-            own = profile.short.get(short[start:])
-            if own is not None and own not in found and _alike(entry, _spec(profile, own)):
-                found[own] = entry
-                below += not short.endswith(BATCH_COUNTER)
-                break
+    missing = {short: own for short, own in profile.short.items() if own not in found}
+    if missing and len(missing) <= MOST_APART:
+        apart = _apart(missing, found, others, profile)
+        found |= apart
+        below += sum(not own.endswith(BATCH_COUNTER) for own in apart)
     return found, below
+
+
+def _apart(
+    missing: Mapping[str, str],
+    found: Mapping[str, TensorEntry],
+    others: Sequence[tuple[str, TensorEntry]],
+    profile: Profile,
+) -> dict[str, TensorEntry]:
+    """What is missing, from below other prefixes; none that holds another set of the same weights,
+    such as an average of them."""
+    ends = tuple(missing)
+    likely = [(short, entry) for short, entry in others if short.endswith(ends)]
+    if not likely:
+        return {}
+    copies = {
+        short[:start]
+        for short, _ in others
+        for start in starts(short)
+        if profile.short.get(short[start:]) in found
+    }
+    apart: dict[str, TensorEntry] = {}
+    for short, entry in likely:
+        for start in starts(short):
+            own = missing.get(short[start:])
+            if own is None or own in apart or short[:start] in copies:
+                continue
+            if _alike(entry, _spec(profile, own)):
+                apart[own] = entry
+                break
+    return apart
 
 
 def _spec(profile: Profile, key: str) -> TensorSpec:
@@ -165,6 +196,30 @@ def _with_options(profile: Profile, options: Mapping[str, int]) -> Signature:
                     after = (*before[:axis], rule.dimension(value), *before[axis + 1 :])
                     wanted[key] = _of_shape(wanted[key], after)
     return wanted
+
+
+def _with_classes(
+    profile: Profile, wanted: Signature, options: Mapping[str, int]
+) -> dict[str, TensorSpec]:
+    """The signature with the classes of a head that another option adds: they are by default in
+    the shapes of that option's variation."""
+    classes = options.get("num_classes")
+    if not classes:
+        return dict(wanted)
+    default = profile.of_option("num_classes")[0].default
+    added = {
+        key
+        for option in options
+        if option != "num_classes"
+        for each in profile.of_option(option)
+        for key in each.added
+    }
+    return {
+        key: _of_shape(spec, (classes, *spec.shape[1:]))
+        if key in added and spec.shape[:1] == (default,)
+        else spec
+        for key, spec in wanted.items()
+    }
 
 
 def _of_shape(spec: TensorSpec, shape: tuple[int, ...]) -> TensorSpec:

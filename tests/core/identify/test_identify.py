@@ -1,0 +1,253 @@
+"""Which architecture a file is for: the index that comes with Loupe against files as people save
+them."""
+
+import random
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+import torchvision
+from torch import nn
+
+from benchmarks.identify import corpus, is_clear, is_right
+from core.architectures import Architecture, signature
+from core.checkpoint import open_checkpoint
+from core.fixes import apply_recipe, describe
+from core.identify import Hints, Identification, Lookup, hints_of, identify
+from core.identify.find import find_index
+from core.load import load_model
+from core.match import match
+
+
+@pytest.fixture(scope="module")
+def lookup(tmp_path_factory: pytest.TempPathFactory) -> Lookup:
+    index = find_index(tmp_path_factory.mktemp("data"))
+    assert index is not None, "there is no index of the installed versions"
+    return Lookup(index)
+
+
+def told(lookup: Lookup, path: Path, value: object) -> Identification:
+    torch.save(value, path)
+    checkpoint = open_checkpoint(path)
+    state_dict = checkpoint.state_dict()
+    return identify(state_dict, lookup, hints_of(checkpoint, state_dict))
+
+
+def names(found: Identification) -> set[str]:
+    best = found.candidates[0]
+    return {f"{each.library}:{each.name}" for each in (best.architecture, *best.also)}
+
+
+def test_a_moco_encoder_without_a_head_is_told_with_the_repair_that_loads_it(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    model = timm.create_model("resnet26d", num_classes=37)
+    body = {key: value for key, value in model.state_dict().items() if not key.startswith("fc.")}
+    encoders = {
+        f"module.{encoder}.{key}": value
+        for encoder in ("encoder_q", "encoder_k")
+        for key, value in body.items()
+    }
+    found = told(
+        lookup, tmp_path / "a.pth", {"state_dict": encoders | {"module.queue": torch.zeros(8, 16)}}
+    )
+    best = found.candidates[0]
+    assert best.architecture == Architecture("timm", "resnet26d", (("num_classes", 0),))
+    assert found.sentence == (
+        "This is a timm resnet26d, without a head, saved from DataParallel inside a MoCo encoder."
+    )
+    repaired = apply_recipe(best.recipe, open_checkpoint(tmp_path / "a.pth").state_dict())
+    loaded = load_model(repaired.state_dict, best.architecture).model.state_dict()
+    assert all(torch.equal(loaded[key], value) for key, value in body.items())
+
+
+def test_the_number_of_classes_channels_and_the_image_size_are_read_from_the_shapes(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    model = timm.create_model(
+        "vit_tiny_patch16_224", num_classes=11, in_chans=5, img_size=160, no_embed_class=False
+    )
+    found = told(lookup, tmp_path / "a.pth", model.state_dict())
+    best = found.candidates[0]
+    assert best.fits
+    assert "timm:vit_tiny_patch16_224" in names(found)
+    assert {"num_classes": 11, "in_chans": 5, "img_size": 160}.items() <= dict(
+        best.architecture.options
+    ).items()
+    wanted = signature(best.architecture)
+    assert {key: spec.shape for key, spec in wanted.items()} == {
+        key: tuple(value.shape) for key, value in model.state_dict().items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("build", "architecture"),
+    [
+        (
+            lambda: torchvision.models.googlenet(
+                num_classes=9, aux_logits=False, init_weights=False
+            ),
+            "torchvision:googlenet?aux_logits=0&num_classes=9",
+        ),
+        (
+            lambda: torchvision.models.segmentation.deeplabv3_mobilenet_v3_large(
+                weights_backbone=None, num_classes=5, aux_loss=True
+            ),
+            "torchvision:deeplabv3_mobilenet_v3_large?aux_loss=1&num_classes=5",
+        ),
+        (
+            lambda: torchvision.models.detection.ssdlite320_mobilenet_v3_large(
+                weights_backbone=None, num_classes=4
+            ),
+            "torchvision:ssdlite320_mobilenet_v3_large?num_classes=4",
+        ),
+        (
+            lambda: torchvision.models.vit_b_32(image_size=96, num_classes=3),
+            "torchvision:vit_b_32?image_size=96&num_classes=3",
+        ),
+        (torchvision.models.video.r3d_18, "torchvision:r3d_18"),
+        (torchvision.models.optical_flow.raft_small, "torchvision:raft_small"),
+    ],
+)
+def test_networks_of_every_kind_are_told_with_their_options(
+    lookup: Lookup, tmp_path: Path, build, architecture: str
+) -> None:
+    with torch.device("meta"):
+        model = build()
+    shapes = {key: torch.zeros(value.shape) for key, value in model.state_dict().items()}
+    found = told(lookup, tmp_path / "a.pth", shapes)
+    best = found.candidates[0]
+    assert best.fits
+    assert {each.key for each in (best.architecture, *best.also)} >= {architecture}
+    assert not best.recipe.steps
+
+
+def test_models_with_the_same_keys_are_one_group_that_names_the_plainest_first(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    found = told(lookup, tmp_path / "a.pth", torchvision.models.resnet18().state_dict())
+    assert found.candidates[0].architecture == Architecture("torchvision", "resnet18")
+    assert {"timm:resnet18", "torchvision:quantized_resnet18"} <= names(found)
+    assert "same keys and shapes" in " ".join(found.candidates[0].evidence)
+
+
+@pytest.mark.parametrize(
+    ("beside", "name", "evidence"),
+    [
+        ({"arch": "timm/resnetblur18"}, "a.pth", "The file says `arch` is `timm/resnetblur18`."),
+        (
+            {"hyper_parameters": {"model_name": "resnetblur18"}},
+            "a.pth",
+            "The file says `hyper_parameters.model_name` is `resnetblur18`.",
+        ),
+        (
+            {"args": Namespace(arch="resnetblur18")},
+            "a.pth",
+            "The file says `args.arch` is `resnetblur18`.",
+        ),
+        ({}, "my_resnetblur18-best.pth", "The file is called `my_resnetblur18-best.pth`."),
+    ],
+)
+def test_what_the_file_says_breaks_a_tie_and_is_named_as_evidence(
+    lookup: Lookup, tmp_path: Path, beside: dict[str, object], name: str, evidence: str
+) -> None:
+    blurred = timm.create_model("resnetblur18").state_dict()
+    plain = torchvision.models.resnet18().state_dict()
+    assert blurred.keys() == plain.keys()
+    found = told(lookup, tmp_path / name, {"state_dict": blurred, **beside})
+    assert found.candidates[0].architecture == Architecture("timm", "resnetblur18")
+    assert evidence in found.candidates[0].evidence
+
+
+def test_what_the_file_says_does_not_outweigh_its_tensors(lookup: Lookup, tmp_path: Path) -> None:
+    lying = {"arch": "resnet50", "state_dict": torchvision.models.resnet18().state_dict()}
+    found = told(lookup, tmp_path / "a.pth", lying)
+    assert "torchvision:resnet18" in names(found)
+    assert "torchvision:resnet50" not in names(found)
+
+
+def test_the_class_of_a_whole_model_is_a_hint(lookup: Lookup) -> None:
+    state_dict = signature(Architecture("torchvision", "densenet121"))
+    from benchmarks.identify_corpus import state_dict_of
+
+    shapes = state_dict_of({key: spec.shape for key, spec in state_dict.items()})
+    hints = Hints(classes=("torchvision.models.densenet.DenseNet",))
+    best = identify(shapes, lookup, hints).candidates[0]
+    assert "The file holds a `torchvision.models.densenet.DenseNet`." in best.evidence
+
+
+def test_an_unknown_network_fits_none_and_its_family_is_guessed(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    layer = nn.TransformerEncoderLayer(48, 4, 96, batch_first=True)
+    own = nn.TransformerEncoder(layer, 6, enable_nested_tensor=False)
+    found = told(lookup, tmp_path / "a.pth", own.state_dict())
+    assert not found.known
+    assert found.family == "a transformer of 6 blocks of width 48"
+    assert "fits" in found.sentence.lower()
+    assert found.family in found.sentence
+
+
+def test_a_file_without_any_known_key_has_no_candidate(lookup: Lookup, tmp_path: Path) -> None:
+    strange = {"alpha.w": torch.zeros(3, 4), "beta.w": torch.zeros(4, 3)}
+    found = told(lookup, tmp_path / "a.pth", strange)
+    assert found.candidates == ()
+    assert found.sentence.startswith("No architecture that Loupe knows fits")
+
+
+def test_a_network_is_not_taken_for_the_backbone_inside_it(lookup: Lookup, tmp_path: Path) -> None:
+    with torch.device("meta"):
+        model = torchvision.models.segmentation.fcn_resnet50(weights_backbone=None, aux_loss=False)
+    shapes = {f"net.{key}": torch.zeros(value.shape) for key, value in model.state_dict().items()}
+    found = told(lookup, tmp_path / "a.pth", shapes | {"net.extra": torch.zeros(2)})
+    assert "torchvision:fcn_resnet50" in names(found)
+
+
+def test_a_one_channel_file_of_torchvision_gets_its_input_adapted(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    model = torchvision.models.mobilenet_v2()
+    first = model.features[0][0]
+    model.features[0][0] = nn.Conv2d(1, first.out_channels, 3, 2, 1, bias=False)
+    found = told(lookup, tmp_path / "a.pth", model.state_dict())
+    best = found.candidates[0]
+    assert best.architecture == Architecture("torchvision", "mobilenet_v2")
+    assert describe(best.recipe.steps[0].fix).startswith("Adapt the input")
+    wanted = signature(best.architecture)
+    state_dict = open_checkpoint(tmp_path / "a.pth").state_dict()
+    assert match(apply_recipe(best.recipe, state_dict, wanted).state_dict, wanted).fits
+
+
+def test_an_average_beside_the_weights_fills_no_gap_in_them(lookup: Lookup, tmp_path: Path) -> None:
+    weights = torchvision.models.resnet18().state_dict()
+    both = {
+        f"model.{key}": value for key, value in weights.items() if key != "layer1.0.conv1.weight"
+    }
+    both |= {f"model_ema.{key}": value for key, value in weights.items() if "conv2" not in key}
+    found = told(lookup, tmp_path / "a.pth", both)
+    assert found.candidates[0].missing_keys == (gap,)
+
+
+def test_many_strange_keys_are_bounded_work(lookup: Lookup) -> None:
+    from benchmarks.identify_corpus import state_dict_of
+
+    strange = state_dict_of({f"{'a.' * 60}{i}.conv1.weight": (64, 3, 7, 7) for i in range(30_000)})
+    assert not identify(strange, lookup).known
+
+
+def test_a_seeded_slice_of_the_corpus_is_told_right(lookup: Lookup) -> None:
+    chance = random.Random(20)
+    every = 71
+    judged = [
+        (case, identify(case.state_dict, lookup))
+        for case in corpus(lookup.index, every, chance.randrange(1000), all_pairs=False)
+    ]
+    wrong = [
+        f"{case.model.architecture.key} | {case.wrapping} | {case.change}: {found.sentence}"
+        for case, found in judged
+        if not is_right(case, found) and is_clear(case, found)
+    ]
+    assert len(judged) > 300
+    assert len(wrong) <= 0.005 * len(judged), wrong
