@@ -67,6 +67,7 @@ class UninitialisedParameters(TorchFunctionMode):
         super().__init__()
         self._initialised = frozenset(initialised)
         self._blank: set[int] = set()
+        self._kept: dict[int, torch.UntypedStorage] = {}
         self._looked = False
 
     def __torch_function__(
@@ -81,14 +82,24 @@ class UninitialisedParameters(TorchFunctionMode):
         target = args[0] if args else kwargs.get("tensor")
         if isinstance(target, nn.Parameter) and tuple(target.shape) not in self._initialised:
             if func in INITIALISERS or func in DISPATCHED:
-                self._blank.add(_storage(target))
+                self._leave_blank(target)
                 return target
             if func == IS_META:
                 return True
+        elif func in INITIALISERS and isinstance(target, torch.Tensor):
+            if _storage(target) in self._kept:  # a parameter's `.data`, or a part of it
+                return target
         result = func(*args, **kwargs)
         if self._blank:
             self._follow(func, args, kwargs, result)
         return result
+
+    def _leave_blank(self, parameter: nn.Parameter) -> None:
+        """Its memory stays while the mode does, so that nothing else comes to lie there."""
+        where = _storage(parameter)
+        if where:
+            self._blank.add(where)
+            self._kept[where] = parameter.untyped_storage()
 
     def _follow(
         self, func: object, args: Sequence[Any], kwargs: Mapping[str, Any], result: object
@@ -101,7 +112,7 @@ class UninitialisedParameters(TorchFunctionMode):
             self._blank.update(made)
             self._looked = self._looked or func in LOOKS
         else:
-            self._blank.difference_update(made)
+            self._blank.difference_update(where for where in made if where not in self._kept)
 
     def vouches_for(self, model: nn.Module, filled: Collection[str]) -> bool:
         """Whether all that stays as built, because no file fills its key, was computed from no

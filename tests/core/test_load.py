@@ -242,7 +242,14 @@ def test_a_checkpoint_with_nothing_but_quantized_weights_is_refused_even_partial
 
 
 @pytest.mark.parametrize(
-    "key", ["torchvision:resnet18", "torchvision:swin_t", "timm:test_vit", "timm:test_convnext"]
+    "key",
+    [
+        "torchvision:resnet18",
+        "torchvision:swin_t",
+        "timm:test_vit",
+        "timm:test_convnext",
+        "timm:regnetx_002",
+    ],
 )
 def test_nothing_is_drawn_at_random_for_parameters_that_a_file_fills(key: str) -> None:
     architecture = parse_architecture(key)
