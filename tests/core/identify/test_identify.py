@@ -222,9 +222,8 @@ def test_a_one_channel_file_of_torchvision_gets_its_input_adapted(
 
 def test_an_average_beside_the_weights_fills_no_gap_in_them(lookup: Lookup, tmp_path: Path) -> None:
     weights = torchvision.models.resnet18().state_dict()
-    both = {
-        f"model.{key}": value for key, value in weights.items() if key != "layer1.0.conv1.weight"
-    }
+    gap = "layer1.0.conv1.weight"
+    both = {f"model.{key}": value for key, value in weights.items() if key != gap}
     both |= {f"model_ema.{key}": value for key, value in weights.items() if "conv2" not in key}
     found = told(lookup, tmp_path / "a.pth", both)
     assert found.candidates[0].missing_keys == (gap,)
