@@ -48,6 +48,9 @@ FORMATS: Mapping[str, Format] = {
 MAX_RECIPE = 64 << 20
 """Bytes of a recipe's file."""
 
+MOST_LEFT_OUT = 20
+"""What is left out and printed; --json tells it all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Repair:
@@ -274,7 +277,10 @@ def _print(
         say(f"{repair.architecture.title}: {verdict(repair.match)}")
     beside = f" with {', '.join(done.kept)}" if done.kept else ""
     say(f"kept: {done.tensors:,} tensors{beside}")
-    for one in done.left_out:
+    for one in done.left_out[:MOST_LEFT_OUT]:
         say(f"{'changed' if one.became else 'left out'}: {one.sentence}")
-    say(export_sizes(repair.applied.state_dict, form, checkpoint).sentence(done.keep))
+    if len(done.left_out) > MOST_LEFT_OUT:
+        say(f"and {len(done.left_out) - MOST_LEFT_OUT:,} more, which --json names")
+    sizes = export_sizes(repair.applied.state_dict, form, checkpoint, (done.keep,))
+    say(sizes.sentence(done.keep))
     say(f"verified: {output} was read again, and each byte is as it was written")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from core.checkpoint import Checkpoint, StateDict
@@ -57,15 +57,20 @@ class ExportSizes:
         return f"Strips {', '.join(others)}{' and ' if others else ''}{last}: {sizes}"
 
 
-def export_sizes(state_dict: StateDict, format: Format, checkpoint: Checkpoint) -> ExportSizes:
-    """What an export of the checkpoint's repaired `state_dict` would weigh, before it is written.
+def export_sizes(
+    state_dict: StateDict,
+    format: Format,
+    checkpoint: Checkpoint,
+    keeps: Sequence[Keep] = KEEPS,
+) -> ExportSizes:
+    """What each choice for a checkpoint's repaired state_dict would weigh, before it is written.
 
     Exact for files of less than 4 GiB. Reads no tensor. Raises StoreError where the format takes
     none of the choices.
     """
     choices: dict[Keep, ExportSize] = {}
     refused: dict[Keep, StoreError] = {}
-    for keep in KEEPS:
+    for keep in keeps:
         try:
             plan, kept = planned(state_dict, format, keep, checkpoint)
         except StoreError as error:
@@ -73,7 +78,7 @@ def export_sizes(state_dict: StateDict, format: Format, checkpoint: Checkpoint) 
         else:
             choices[keep] = ExportSize(plan.nbytes, kept.names, kept.left_out)
     if not choices:
-        raise refused["weights"]
+        raise refused[keeps[0]]
     told = {keep: str(error) for keep, error in refused.items()}
     return ExportSizes(checkpoint.size, choices, told, _beside(state_dict, checkpoint))
 

@@ -249,6 +249,16 @@ def test_data_that_is_shared_a_million_times_is_written_once(tmp_path: Path) -> 
     assert (tmp_path / "out.pth").stat().st_size < 10_000
 
 
+def test_what_would_be_endless_as_text_is_left_out_of_a_safetensors(tmp_path: Path) -> None:
+    shared: list[object] = ["x"]
+    for _ in range(40):
+        shared = [shared, shared]
+    torch.save({"state_dict": {"w": torch.ones(1)}, "a": shared, "n": "y"}, tmp_path / "in.pth")
+    done = exported(tmp_path / "in.pth", tmp_path / "out.safetensors", "metadata")
+    assert [one.path for one in done.left_out] == ["a"]
+    assert done.kept == ("n",)
+
+
 def test_the_optimizers_own_state_has_no_place_to_be_put_into(
     tmp_path: Path, training: tuple[Path, dict[str, Any]]
 ) -> None:

@@ -1,0 +1,324 @@
+"""A checkpoint's tree as values that can be written, with a state_dict in it exchanged.
+
+An object of a class that is not plain data is never written: it is left out, and named.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from core.checkpoint import Checkpoint
+from core.checkpoint.discover import PACKED_PARAMS, ROLES
+from core.checkpoint.entries import ITEMSIZES, StateDict, TensorEntry
+from core.checkpoint.inert import (
+    Global,
+    HeldStorage,
+    InertArray,
+    InertDict,
+    InertDtype,
+    InertSubclass,
+    InertTensor,
+    Key,
+    LongBytes,
+    Opaque,
+    Storage,
+    Tree,
+)
+from core.checkpoint.numpy_values import array_tensor, array_values
+from core.checkpoint.storages import held_record
+from core.export.pth_file import weights_dict
+from core.export.words import LeftOut
+
+MAX_DEPTH = 64
+"""How deep data may lie, as tensors may (core/checkpoint/discover.py)."""
+
+MAX_BITS = 2_000
+"""Of a whole number that torch.load(weights_only=True) reads."""
+
+MAX_VALUES = 100_000
+"""Numbers of a numpy array that become a list."""
+
+MAX_PATH = 2_000
+"""Characters of a place in the tree."""
+
+MAX_TOLD = 1_000
+"""What is left out and named; a file has less, unless it was made to keep a reader busy."""
+
+TRAINING_STATE = frozenset(
+    (
+        *(name for name, role in ROLES.items() if role == "optimizer"),
+        *("optimizer_state", "optim_state_dict", "optimizer_states", "lr_schedulers", "schedulers"),
+        *("lr_scheduler_state_dict", "scheduler_state_dict", "scheduler_state"),
+        *("grad_scaler", "scaler_state_dict", "amp_scaler", "loss_scaler", "loops", "callbacks"),
+        *("rng_state", "rng_states", "random_rng_state", "cuda_rng_state", "torch_rng_state"),
+        *("numpy_rng_state", "np_rng_state"),
+    )
+)
+"""What training scripts call what only going on with a training needs."""
+
+NAMESPACES = ("argparse.Namespace", "types.SimpleNamespace")
+"""Classes of plain values under names, kept as dictionaries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A tree of plain values in which TensorEntry stand for tensors; None where nothing is left.
+
+    `path` is where the weights are, or were; `left_out` is what is not there as it was.
+    """
+
+    tree: object
+    path: str
+    left_out: tuple[LeftOut, ...]
+
+
+def written_tree(checkpoint: Checkpoint, state_dict: StateDict, *, tensors: bool) -> Written:
+    """The tree of the checkpoint that `state_dict` is from, which takes the old one's place.
+
+    Without `tensors` there are none at all, and no state of a training: what remains is metadata.
+    """
+    walk = _Walk(checkpoint, state_dict, tensors=tensors)
+    tree = walk.value(checkpoint.tree, "", state_dict.path, 0)
+    found = None if isinstance(tree, _Nothing) else tree
+    return Written(found, walk.path, tuple(walk.left_out))
+
+
+class _Nothing:
+    """Where nothing is kept."""
+
+
+_NOTHING = _Nothing()
+
+
+class _Walk:
+    """One way through a checkpoint's tree; `path` is where the weights were put."""
+
+    def __init__(self, checkpoint: Checkpoint, state_dict: StateDict, *, tensors: bool) -> None:
+        self.state_dicts = checkpoint.state_dicts
+        self.state_dict = state_dict
+        self.tensors = tensors
+        self.path = ""
+        self.placed = False
+        self.left_out: list[LeftOut] = []
+        self.done: dict[int, object] = {}
+        self.above: set[int] = set()
+
+    def value(self, value: Tree, path: str, rest: str | None, depth: int) -> object:
+        """What is kept of a value at `path`; `rest` is the way from there to the weights, None
+        where it does not lead there."""
+        if rest is not None and not self.placed:
+            if rest == "" or isinstance(value, Opaque | InertSubclass | InertArray):
+                return self.place(value, path, depth)
+        elif id(value) in self.done:
+            return self.done[id(value)]
+        if isinstance(value, dict | list | tuple | set | Opaque):
+            if depth >= MAX_DEPTH or id(value) in self.above:
+                return self.leave(path, "what lies too deep" if depth >= MAX_DEPTH else "itself")
+            self.above.add(id(value))
+            found = self.holder(value, path, rest, depth)
+            self.above.discard(id(value))
+            if rest is None:
+                self.done[id(value)] = found
+            return found
+        return self.plain(value, path)
+
+    def place(self, value: Tree, path: str, depth: int) -> object:
+        """The weights instead of what was there, and beside them what there is no tensor."""
+        self.placed = True
+        self.path = path
+        beside: dict[object, object] = {}
+        if isinstance(value, dict):
+            old = self.state_dicts.get(self.state_dict.path, StateDict(()))
+            for key, item in value.items():
+                if not _belongs(str(key), item, old):
+                    self.into(beside, key, item, path, None, depth)
+        elif self.tensors and isinstance(value, Opaque):
+            self.leave(path, f"an object of the class {value.name}", "its weights alone")
+        if not self.tensors:
+            return beside or _NOTHING
+        for name in [name for name in beside if name in self.state_dict]:
+            self.leave(_join(path, name), "what has a repaired tensor's key")
+            del beside[name]
+        return weights_dict(self.state_dict, beside)
+
+    def holder(
+        self,
+        value: dict[Key, Tree] | list[Tree] | tuple[Tree, ...] | set[Key] | Opaque,
+        path: str,
+        rest: str | None,
+        depth: int,
+    ) -> object:
+        """What is kept of a value that holds others."""
+        if isinstance(value, Opaque):
+            return self.opaque(value, path, depth)
+        if isinstance(value, dict):
+            made: dict[object, object] = OrderedDict() if type(value) is InertDict else {}
+            for key, item in value.items():
+                self.into(made, key, item, path, rest, depth)
+            if isinstance(value, InertDict) and self.tensors:
+                self.attributes(made, value.attributes, path, depth)
+            return made if made or not value else _NOTHING
+        items = [
+            self.value(item, _join(path, at), _beyond(rest, at), depth + 1)
+            if not isinstance(item, InertTensor)
+            else self.tensor(item, path, at)
+            for at, item in enumerate(value)
+        ]
+        kept = [item for item in items if not isinstance(item, _Nothing)]
+        if items and not kept:
+            return _NOTHING
+        if self.tensors and not isinstance(value, set):  # the others keep their numbers
+            kept = [None if isinstance(item, _Nothing) else item for item in items]
+        if isinstance(value, set):
+            return set(kept)
+        return tuple(kept) if isinstance(value, tuple) else kept
+
+    def into(
+        self,
+        made: dict[object, object],
+        key: Key,
+        item: Tree,
+        path: str,
+        rest: str | None,
+        depth: int,
+    ) -> None:
+        """Put what is kept of an item into a mapping."""
+        below = _join(path, key)
+        if isinstance(key, Opaque | Global):
+            self.leave(below, "what has an object for a name")
+        elif not self.tensors and str(key).lower() in TRAINING_STATE:
+            pass
+        elif isinstance(item, InertTensor | InertSubclass | Storage):
+            found = self.tensor(item, path, key)
+            if not isinstance(found, _Nothing):
+                made[key] = found
+        else:
+            found = self.value(item, below, _beyond(rest, key), depth + 1)
+            if not isinstance(found, _Nothing):
+                made[key] = found
+
+    def attributes(
+        self, made: dict[object, object], attributes: Tree, path: str, depth: int
+    ) -> None:
+        """torch's `_metadata` of a state_dict."""
+        if isinstance(attributes, dict) and isinstance(attributes.get("_metadata"), dict):
+            found = self.value(attributes["_metadata"], _join(path, "_metadata"), None, depth + 1)
+            if isinstance(found, dict):
+                made._metadata = found  # type: ignore[attr-defined]  # an OrderedDict
+
+    def tensor(self, tensor: Tree, path: str, key: Key) -> object:
+        """The entry of a tensor, as the state_dict that it is part of has it."""
+        if not self.tensors:
+            return _NOTHING
+        above, _, group = path.rpartition(".")
+        entry = self.entry(path, str(key)) or self.entry(above, f"{group}.{key}")
+        if entry is not None:
+            return entry
+        what = f"a {tensor.name}" if isinstance(tensor, InertSubclass) else "a tensor of no mapping"
+        return self.leave(_join(path, key), what)
+
+    def entry(self, path: str, key: str) -> TensorEntry | None:
+        """The entry of that key in the state_dict at a path."""
+        found = self.state_dicts.get(path)
+        return None if found is None else found.get(key)
+
+    def opaque(self, value: Opaque, path: str, depth: int) -> object:
+        """Plain values of a few classes; others are left out."""
+        if value.name.startswith("pathlib."):
+            text = "/".join(part for part in value.args if isinstance(part, str))
+            return text.replace("//", "/")
+        if value.name in NAMESPACES and isinstance(value.state, dict):
+            self.leave(path, f"an object of the class {value.name}", "a dictionary")
+            return self.holder(value.state, path, None, depth)
+        return self.leave(path, f"an object of the class {value.name}")
+
+    def plain(self, value: Tree, path: str) -> object:
+        """A value that holds no other."""
+        if value is None or isinstance(value, bool | float | complex | str | bytes):
+            return value
+        if isinstance(value, int):
+            short = value.bit_length() <= MAX_BITS
+            return value if short else self.leave(path, "a number of more digits than are read")
+        if isinstance(value, InertArray):
+            return self.array(value, path)
+        if isinstance(value, Global):
+            dtype = getattr(torch, value.name.removeprefix("torch."), None)
+            if value.name.startswith("torch.") and isinstance(dtype, torch.dtype):
+                return dtype if self.tensors else value.name
+            return self.leave(path, f"the name {value.name}")
+        if isinstance(value, InertDtype):
+            self.leave(path, f"numpy's dtype {value.code}", "its code")
+            return value.code
+        if isinstance(value, LongBytes):
+            return self.leave(path, f"{value.source.size:,} bytes")
+        return _NOTHING if not self.tensors else self.leave(path, "a tensor of no mapping")
+
+    def array(self, value: InertArray, path: str) -> object:
+        """Numpy's, which torch.load reads only where it is allowed to: a tensor, or a list."""
+        what = f"a numpy array of {'×'.join(map(str, value.shape)) or 'one value'}"
+        if self.tensors:
+            entry = _array_entry(value, path)
+            if entry is not None:
+                self.leave(path, what, "a tensor")
+                return entry
+        values = array_values(value, MAX_VALUES)
+        in_order = not value.fortran or len(value.shape) < 2
+        if values is None or not in_order or not all(map(_is_plain, values)):
+            return self.leave(path, what)
+        self.leave(path, what, "a list" if value.shape else "its value")
+        return _nested(values, value.shape)
+
+    def leave(self, path: str, what: str, became: str = "") -> _Nothing:
+        """Note what is not kept as it was."""
+        if len(self.left_out) < MAX_TOLD:
+            self.left_out.append(LeftOut(path, what, became))
+        return _NOTHING
+
+
+def _belongs(name: str, item: Tree, old: Mapping[str, TensorEntry]) -> bool:
+    """Whether an item of a state_dict is one of its tensors, or several of them."""
+    if isinstance(item, InertTensor | InertSubclass | Storage) or name in old:
+        return True
+    if isinstance(item, dict):
+        return bool(item) and any(f"{name}.{inner}" in old for inner in item)
+    return isinstance(item, tuple) and name.rpartition(".")[2] == PACKED_PARAMS
+
+
+def _array_entry(array: InertArray, path: str) -> TensorEntry | None:
+    try:
+        tensor = array_tensor(array)
+    except ValueError:
+        return None
+    assert isinstance(tensor.storage, HeldStorage)
+    record = held_record(tensor.storage)
+    entry = TensorEntry(path, tensor.dtype, tensor.shape, tensor.stride, 0, record)
+    return entry if entry.numel * ITEMSIZES[entry.dtype] <= record.nbytes else None
+
+
+def _is_plain(value: Tree) -> bool:
+    return value is None or isinstance(value, bool | int | float | complex | str)
+
+
+def _nested(values: Sequence[object], shape: Sequence[int]) -> object:
+    """A flat list as lists in lists; of no dimension its one value."""
+    if not shape:
+        return values[0]
+    if len(shape) == 1:
+        return list(values)
+    step = len(values) // shape[0] if shape[0] else 0
+    return [_nested(values[at * step : (at + 1) * step], shape[1:]) for at in range(shape[0])]
+
+
+def _join(path: str, key: object) -> str:
+    return (f"{path}.{key}" if path else str(key))[:MAX_PATH]
+
+
+def _beyond(rest: str | None, key: object) -> str | None:
+    """The way to the weights behind a step, None where it does not lead there."""
+    if rest is None or not f"{rest}.".startswith(f"{key}."):
+        return None
+    return rest[len(str(key)) + 1 :]
