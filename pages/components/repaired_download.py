@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Literal
 
 import streamlit as st
 
 from core.architectures import Architecture
 from core.checkpoint import Checkpoint, StateDict
 from core.errors import FixError, LoupeError
-from core.export import export_state_dict
+from core.export import (
+    ExportSizes,
+    Format,
+    Keep,
+    LeftOut,
+    export_sizes,
+    export_state_dict,
+)
 from core.exports import export_name, export_path
 from core.fixes import Recipe, recipe_to_json
 from core.jobs import Cancelled, Job, Progress
@@ -24,20 +30,26 @@ from core.ties import ties
 from core.transfer import Transfers
 from core.whole_model import in_pickled_object
 from pages.components.job_panel import job_panel
-from pages.components.plain_text import plain_sentence
+from pages.components.plain_text import plain, plain_sentence
 from pages.components.resources import jobs, settings, transfers
 
-Format = Literal["pth", "safetensors"]
 FORMATS: tuple[Format, ...] = ("pth", "safetensors")
+
+KEEP_WORDS: Mapping[Keep, str] = {
+    "weights": "Weights alone",
+    "metadata": "And metadata",
+    "all": "Everything",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A finished export: its address, the name that it is saved under, its bytes."""
+    """A finished export: its address, the name that it is saved under, what it came to."""
 
     address: str
     name: str
     nbytes: int
+    left_out: tuple[LeftOut, ...] = ()
 
 
 def recipe_as_code(
@@ -65,16 +77,29 @@ def repaired_download(
 ) -> None:
     """Writes the repaired state_dict into a file on the server, and offers it to the browser."""
     steps = recipe_to_json(recipe)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"Repaired file: {count(len(repaired))} keys, {size(repaired.nbytes)}, as")
+    st.markdown(f"Repaired file: {count(len(repaired))} keys, {size(repaired.nbytes)} of weights")
+    words = {name: keep for keep, name in KEEP_WORDS.items()}
+    chosen = st.segmented_control(
+        "Keep",
+        list(words),
+        default=KEEP_WORDS["weights"],
+        required=True,
+        key=f"{key}-keep",
+        help="Metadata is what is plain data, such as epoch and class names; everything is the "
+        "optimizer and other weights too, as .pth only.",
+    )
+    keep = words[chosen]
+    _sizes(checkpoint, repaired, json.dumps(steps), keep)
+    with st.container(horizontal=True):
         for form in FORMATS:
-            words = json.dumps([checkpoint.identity, repaired.path, steps, form])
+            wanted = json.dumps([checkpoint.identity, repaired.path, steps, form, keep])
             st.button(
                 f".{form}",
                 key=f"{key}-export-{form}",
                 on_click=_start,
-                args=(key, words, form, checkpoint.name, repaired),
+                args=(key, wanted, form, keep, checkpoint, repaired),
                 icon=":material/download:",
+                disabled=form == "safetensors" and keep == "all",
             )
     tied = ties(repaired)
     if tied:
@@ -90,11 +115,40 @@ def repaired_download(
         st.error(plain_sentence(str(error)), icon=":material/error:")
     else:
         if exported:
-            name = escape(exported.name)
-            st.html(
-                f'<a style="color:inherit" href="{escape(exported.address)}" download="{name}">'
-                f"Download {name}</a> ({size(exported.nbytes)})"
-            )
+            _link(exported)
+
+
+def _link(exported: Exported) -> None:
+    name = escape(exported.name)
+    st.html(
+        f'<a style="color:inherit" href="{escape(exported.address)}" download="{name}">'
+        f"Download {name}</a> ({size(exported.nbytes)}, read again and verified)"
+    )
+    if exported.left_out:
+        st.caption(
+            "Left out: " + "; ".join(plain(each.sentence) for each in exported.left_out[:NAMED])
+        )
+
+
+NAMED = 5
+"""Left out things that are named."""
+
+
+def _sizes(checkpoint: Checkpoint, repaired: StateDict, steps: str, keep: Keep) -> None:
+    """What the choice weighs, and what it takes off the source."""
+    try:
+        sizes = _sizes_of(checkpoint.identity, repaired.path, steps, checkpoint, repaired)
+    except LoupeError as error:
+        st.caption(plain_sentence(str(error)))
+    else:
+        st.caption(plain(sizes.sentence(keep)))
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _sizes_of(
+    identity: str, path: str, steps: str, _checkpoint: Checkpoint, _repaired: StateDict
+) -> ExportSizes:
+    return export_sizes(_repaired, "pth", _checkpoint)
 
 
 def _ties_note(tied: Sequence[Sequence[str]]) -> str:
@@ -107,21 +161,39 @@ def _ties_note(tied: Sequence[Sequence[str]]) -> str:
     )
 
 
-def _start(key: str, words: str, form: Format, name: str, repaired: StateDict) -> None:
-    work = _export(transfers(), settings().data / "exports", words, form, name, repaired)
+def _start(
+    key: str, words: str, form: Format, keep: Keep, checkpoint: Checkpoint, repaired: StateDict
+) -> None:
+    folder = settings().data / "exports"
+    work = _export(transfers(), folder, words, form, keep, checkpoint, repaired)
     st.session_state[f"{key}-export"] = words, jobs().start(work)
 
 
 def _export(
-    transfers: Transfers, folder: Path, words: str, form: Format, name: str, repaired: StateDict
+    transfers: Transfers,
+    folder: Path,
+    words: str,
+    form: Format,
+    keep: Keep,
+    checkpoint: Checkpoint,
+    repaired: StateDict,
 ) -> Callable[[Progress], Exported]:
     def work(progress: Progress) -> Exported:
         path = export_path(folder, words, f".{form}")
+        left_out: tuple[LeftOut, ...] = ()
         if path.is_file():
             path.touch()
         else:
-            export_state_dict(repaired, path, form, progress=progress.report)
-        saved_as = export_name(name, f".{form}")
-        return Exported(transfers.offer(path, saved_as), saved_as, path.stat().st_size)
+            written = export_state_dict(
+                repaired,
+                path,
+                form,
+                progress=progress.report,
+                keep=keep,
+                checkpoint=checkpoint,
+            )
+            left_out = written.left_out
+        saved_as = export_name(checkpoint.name, f".{form}")
+        return Exported(transfers.offer(path, saved_as), saved_as, path.stat().st_size, left_out)
 
     return work
