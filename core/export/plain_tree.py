@@ -156,11 +156,12 @@ class _Walk:
         if isinstance(value, Opaque):
             return self.opaque(value, path, depth)
         if isinstance(value, dict):
-            made: dict[object, object] = OrderedDict() if type(value) is InertDict else {}
+            attributes = value.attributes if isinstance(value, InertDict) else None
+            made: dict[object, object] = OrderedDict() if attributes and self.tensors else {}
             for key, item in value.items():
                 self.into(made, key, item, path, rest, depth)
-            if isinstance(value, InertDict) and self.tensors:
-                self.attributes(made, value.attributes, path, depth)
+            if isinstance(made, OrderedDict):
+                self.attributes(made, attributes, path, depth)
             return made if made or not value else _NOTHING
         items = [
             self.value(item, _join(path, at), _beyond(rest, at), depth + 1)
@@ -202,7 +203,7 @@ class _Walk:
                 made[key] = found
 
     def attributes(
-        self, made: dict[object, object], attributes: Tree, path: str, depth: int
+        self, made: OrderedDict[object, object], attributes: Tree, path: str, depth: int
     ) -> None:
         """torch's `_metadata` of a state_dict."""
         if isinstance(attributes, dict) and isinstance(attributes.get("_metadata"), dict):
@@ -227,13 +228,17 @@ class _Walk:
         return None if found is None else found.get(key)
 
     def opaque(self, value: Opaque, path: str, depth: int) -> object:
-        """Plain values of a few classes; others are left out."""
+        """Plain values of a few classes, the weights of a whole model; others are left out."""
         if value.name.startswith("pathlib."):
             text = "/".join(part for part in value.args if isinstance(part, str))
             return text.replace("//", "/")
         if value.name in NAMESPACES and isinstance(value.state, dict):
             self.leave(path, f"an object of the class {value.name}", "a dictionary")
             return self.holder(value.state, path, None, depth)
+        weights = self.state_dicts.get(path) if self.tensors else None
+        if weights is not None:
+            self.leave(path, f"an object of the class {value.name}", "its weights alone")
+            return weights_dict(weights, {})
         return self.leave(path, f"an object of the class {value.name}")
 
     def plain(self, value: Tree, path: str) -> object:

@@ -195,17 +195,18 @@ def test_a_safetensors_takes_no_whole_training_and_says_so(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_pickled_model_is_left_out_by_name_and_its_weights_take_its_place(
-    tmp_path: Path,
-) -> None:
-    model = NoState()
-    torch.save({"model": model, "epoch": 2}, tmp_path / "in.pth")
+def test_of_pickled_models_the_weights_are_kept_and_the_classes_named(tmp_path: Path) -> None:
+    model, ema = NoState(), NoState()
+    torch.save({"model": model, "ema": ema, "epoch": 2}, tmp_path / "in.pth")
     done = exported(tmp_path / "in.pth", tmp_path / "out.pth", "all")
     found = torch.load(tmp_path / "out.pth", weights_only=True)
-    assert same(found, {"model": dict(model.state_dict()), "epoch": 2})
-    (one,) = done.left_out
-    assert (one.path, one.became) == ("model", "its weights alone")
-    assert "NoState" in one.what
+    weights = {"model": dict(model.state_dict()), "ema": dict(ema.state_dict())}
+    assert same(found, {**weights, "epoch": 2})
+    assert [(one.path, one.became) for one in done.left_out] == [
+        ("model", "its weights alone"),
+        ("ema", "its weights alone"),
+    ]
+    assert all("NoState" in one.what for one in done.left_out)
 
 
 @pytest.mark.parametrize("keep", KEEPS)
