@@ -27,14 +27,15 @@ if __name__ != "__main__":
     from streamlit.runtime.pages_manager import PagesManager
 
     from core.transfer import routes, tidied
-    from pages.components.resources import transfers
+    from pages.components.resources import index_keeper, transfers
 
     # Else a deep link to a page's file would run that page without this file.
     PagesManager.uses_pages_directory = False
 
     @asynccontextmanager
     async def lifespan(_app: st.App) -> AsyncIterator[None]:
-        """Import torch before the first person waits for it, and keep the data folder clean."""
+        """Import torch and read the index of architectures before the first person waits for them,
+        and keep the data folder clean."""
         threading.Thread(target=_preload, daemon=True).start()
         async with tidied(transfers()):
             yield
@@ -42,6 +43,9 @@ if __name__ != "__main__":
     def _preload() -> None:
         for library in ("torchvision", "timm"):
             importlib.import_module(library)
+        lookup = index_keeper().lookup()
+        if lookup is not None:
+            lookup.warm()
 
     def on_script_error(error: Exception) -> bool:
         """A sentence on the screen; the traceback goes to the log."""

@@ -53,6 +53,7 @@ def main() -> None:
         )
     loaded = time.perf_counter()
     lookup = Lookup(index)
+    lookup.warm()
     ready = time.perf_counter()
     print(
         f"index: {len(index):,} models, {len(lookup):,} distinct, "

@@ -37,7 +37,9 @@ def guesses(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup, most: i
     """The profiles and prefixes that agree best with the file, the best one first.
 
     For every prefix of the file's keys at once: how many of what stands below it a model has, in
-    the same shape, over all that either of them has. Batch counters do not count.
+    the same shape, over all that either of them has. What the model lacks counts twice: a whole
+    network with something beside it is likelier than a part of another. Batch counters do not
+    count.
     """
     prefixes: dict[str, int] = {}
     below: list[int] = []
@@ -88,7 +90,8 @@ def _ranked(
     most: int,
 ) -> list[Guess]:
     matched = core.data + np.asarray(more[core.row, core.col]).ravel()
-    either = lookup.sizes[core.row] + below[core.col] - core.data
+    missing = lookup.sizes[core.row] - core.data
+    either = lookup.sizes[core.row] + below[core.col] - core.data + missing
     worths = worth(matched / np.maximum(either, 1), matched / matched.max())
     likely = np.argsort(-worths, kind="stable")[: most * MAX_STARTS]
     found: dict[int, Guess] = {}

@@ -112,6 +112,11 @@ class Lookup:
     def __len__(self) -> int:
         return len(self._members)
 
+    def warm(self) -> None:
+        """Decode every profile now, which the first questions would else do one by one."""
+        for row in range(len(self)):
+            self.profile(row)
+
     def profile(self, row: int) -> Profile:
         """The profile of a row, decoded once."""
         if row not in self._profiles:
