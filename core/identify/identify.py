@@ -25,6 +25,9 @@ LEAST_TRIED = 8
 FAR = 0.2
 """How far behind the best one a guess may be, to be worked out still."""
 
+NEAR = 0.5
+"""The share of the best one's score that another candidate has, to be told."""
+
 ENOUGH = 0.5
 """The share of the keys of both sides that must agree, for a model to count as known."""
 
@@ -43,7 +46,8 @@ def identify(
     """
     unwrapped = unwrap(state_dict)
     solved = _solved(state_dict, unwrapped, lookup)
-    ranked = _groups(solved)[:most]
+    groups = _groups(solved)
+    ranked = [one for one in groups if one[0].score >= NEAR * groups[0][0].score][:most]
     candidates = tuple(_candidate(group, state_dict, unwrapped, hints) for group in ranked)
     known = bool(ranked) and ranked[0][0].score >= ENOUGH
     kind = family(state_dict)
