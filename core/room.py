@@ -90,13 +90,20 @@ def no_room(need: Need) -> NoRoom:
     """The sentence: what is needed, what is free, and each way out that helps."""
     ways = []
     free = free_bytes(need.device)
-    if need.as_bfloat16 < need.nbytes and (free is None or need.as_bfloat16 <= free):
+    if need.as_bfloat16 < need.nbytes and _fits_as_bfloat16(need, free):
         ways.append(f"load it as bfloat16, which takes {_gigabytes(need.as_bfloat16)}")
     for other in need.devices:
         room = free_bytes(other) if other != need.device else None
         if room is not None and room >= need.nbytes:
             ways.append(f"choose {other}, where {_gigabytes(room)} are free")
     return NoRoom(need.device, need.nbytes, free, ways)
+
+
+def _fits_as_bfloat16(need: Need, free: int | None) -> bool:
+    """Addresses are needed for the model as it is built too, though memory is not."""
+    if need.device == "cpu" and 0 <= _address_space() < need.nbytes + need.as_bfloat16:
+        return False
+    return free is None or need.as_bfloat16 <= free
 
 
 @contextmanager

@@ -86,9 +86,12 @@ class UninitialisedParameters(TorchFunctionMode):
                 return target
             if func == IS_META:
                 return True
-        elif func in INITIALISERS and isinstance(target, torch.Tensor):
-            if _storage(target) in self._kept:  # a parameter's `.data`, or a part of it
-                return target
+        elif (
+            func in INITIALISERS
+            and isinstance(target, torch.Tensor)
+            and _storage(target) in self._kept
+        ):
+            return target  # a parameter's `.data`, or a part of it
         result = func(*args, **kwargs)
         if self._blank:
             self._follow(func, args, kwargs, result)

@@ -123,10 +123,10 @@ def _seconds(model: nn.Module, inputs: RandomInputs) -> float:
 def _run(model: nn.Module, inputs: RandomInputs) -> None:
     with torch.inference_mode():
         model(*inputs.arguments)
-    device = next((p.device.type for p in model.parameters()), "cpu")
-    if device == "cuda":
-        torch.cuda.synchronize()
-    elif device == "mps":
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
         torch.mps.synchronize()
 
 

@@ -95,7 +95,7 @@ def in_a_small_process(spare: int, body: str) -> str:
     return done.stdout
 
 
-def test_a_process_with_a_limit_says_what_is_needed_and_that_half_precision_would_fit(
+def test_a_process_with_a_limit_says_what_is_needed_and_what_is_free(
     tmp_path: Path,
 ) -> None:
     shapes = signature(Architecture("torchvision", "vgg11"))
@@ -107,7 +107,7 @@ def test_a_process_with_a_limit_says_what_is_needed_and_that_half_precision_woul
         f"load_model(open_checkpoint(Path({str(path)!r})).state_dict(), architecture)",
     )
     assert said.startswith("NoRoom The model needs 0.53 GB of memory on cpu, where 0.")
-    assert said.rstrip().endswith("Load it as bfloat16, which takes 0.27 GB.")
+    assert said.rstrip().endswith(" GB are free. Close what else takes memory there.")
 
 
 def test_an_allocation_that_fails_all_the_same_is_the_same_sentence() -> None:
@@ -122,6 +122,11 @@ def test_what_is_free_on_the_cpu_is_no_more_than_the_kernel_gives() -> None:
     free = free_bytes("cpu")
     assert free is not None
     assert 0 < free <= memory("MemTotal")
+
+
+def test_half_precision_that_has_room_is_a_way_out() -> None:
+    error = no_room(Need("cpu", 1 << 50, 10**7))
+    assert error.remedy == "Load it as bfloat16, which takes 0.01 GB."
 
 
 def test_another_device_with_room_is_a_way_out() -> None:

@@ -1,0 +1,32 @@
+"""The Load part of Fit: its switches, their effect, and how fast the bytes came."""
+
+from core.bench import SlotState, bench_from_query
+from pages.components.resources import model_pool
+from tests.pages.test_fit import (  # noqa: F401  # fresh_server holds for this module too
+    SHUFFLENET,
+    STRIP,
+    fit_page,
+    fresh_server,
+    link,
+    load,
+    words,
+)
+
+
+def test_a_switch_is_kept_in_the_link_and_its_effect_is_told():
+    at = fit_page(SlotState("sample:final", None, SHUFFLENET, STRIP))
+    at.toggle(key="fit-A-channels_last").set_value(True).run()
+    assert not at.exception
+    assert bench_from_query(link(at)).a.channels_last
+    load(at, "Load the model")
+    assert "B/s" in at.success[0].value
+    effect = next(each.value for each in at.markdown if each.value.startswith("channels_last: "))
+    assert " → " in effect
+    assert [request.channels_last for request in model_pool().resident()] == [True]
+
+
+def test_a_model_with_another_switch_is_another_model():
+    load(fit_page(SlotState("sample:final", None, SHUFFLENET, STRIP)), "Load the model")
+    switched = SlotState("sample:final", None, SHUFFLENET, STRIP, channels_last=True)
+    load(fit_page(switched), "Load the model")
+    assert model_pool().loads == 2
