@@ -220,6 +220,35 @@ def test_a_one_channel_file_of_torchvision_gets_its_input_adapted(
     assert match(apply_recipe(best.recipe, state_dict, wanted).state_dict, wanted).fits
 
 
+@pytest.mark.parametrize(
+    ("beside", "path"),
+    [
+        (lambda average: {"state_dict_ema": average}, "state_dict_ema"),
+        (lambda average: {"ema": {"shadow": average, "decay": 0.999}}, "ema.shadow"),
+        (
+            lambda average: {
+                "averaged": {
+                    "n_averaged": torch.tensor(3),
+                    **{f"module.{key}": value for key, value in average.items()},
+                }
+            },
+            "averaged",
+        ),
+    ],
+)
+def test_an_average_in_a_place_of_its_own_is_the_same_network(
+    lookup: Lookup, tmp_path: Path, beside, path: str
+) -> None:
+    weights = torchvision.models.resnet18(num_classes=6).state_dict()
+    torch.save({"state_dict": weights, **beside(weights)}, tmp_path / "a.pth")
+    checkpoint = open_checkpoint(tmp_path / "a.pth")
+    found = [
+        identify(checkpoint.state_dict(each), lookup).candidates[0] for each in ("state_dict", path)
+    ]
+    assert {each.architecture.key for each in found} == {"torchvision:resnet18?num_classes=6"}
+    assert all(each.fits for each in found)
+
+
 def test_an_average_beside_the_weights_fills_no_gap_in_them(lookup: Lookup, tmp_path: Path) -> None:
     weights = torchvision.models.resnet18().state_dict()
     gap = "layer1.0.conv1.weight"
