@@ -22,10 +22,13 @@ SMALL = """
 from torch import nn
 
 
-def small():
-    return nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
-    )
+class Small(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, images):
+        return self.head(self.stem(images).relu().mean((2, 3)))
 """
 
 
@@ -33,7 +36,7 @@ def small():
 def architecture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Architecture:
     (tmp_path / "small_models.py").write_text(SMALL)
     monkeypatch.syspath_prepend(tmp_path)
-    return catalogue(("small_models:small",))[0]
+    return catalogue(("small_models:Small",))[0]
 
 
 @pytest.fixture
@@ -94,7 +97,7 @@ from core.architectures import catalogue
 from core.checkpoint import open_checkpoint
 from core.load import load_model
 
-architecture = catalogue(("small_models:small",))[0]
+architecture = catalogue(("small_models:Small",))[0]
 state_dict = open_checkpoint(Path("model.pth")).state_dict()
 loaded = load_model(state_dict, architecture, compiled=True)
 inputs = torch.randn(2, 3, 60, 60)
