@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from core.architectures import LIBRARIES, Architecture
 from core.checkpoint.entries import StateDict
@@ -69,19 +69,24 @@ def _solved(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup) -> list
 
 
 def _groups(solved: Sequence[Solved]) -> list[list[Solved]]:
-    """Those that the same tensors of the file fill equally well in a group each, the best first."""
+    """Those that the same tensors of the file fill equally well, below one prefix, in a group each;
+    the best first. Of equal ones below several prefixes the shortest, which needs the least."""
     most = max((one.matched for one in solved), default=1) or 1
-    found: dict[object, list[Solved]] = {}
+    found: dict[object, dict[str, list[Solved]]] = {}
     for one in solved:
         used = frozenset(entry.key for entry in one.sources.values())
         filled = one.matched, len(one.misshapen), len(one.wanted)
-        found.setdefault((used, filled), []).append(one)
+        found.setdefault((used, filled), {}).setdefault(one.prefix, []).append(one)
 
-    def rank(group: Sequence[Solved]) -> tuple[float, int]:
-        best = max(worth(one.score, one.matched / most) for one in group)
-        return -round(best, 9), len(group[0].misshapen)
+    def rank(alike: Mapping[str, Sequence[Solved]]) -> float:
+        values = [worth(one.score, one.matched / most) for part in alike.values() for one in part]
+        return -round(max(values), 9)
 
-    return sorted(found.values(), key=rank)
+    return [
+        group
+        for alike in sorted(found.values(), key=rank)
+        for _, group in sorted(alike.items(), key=lambda item: len(item[0]))
+    ]
 
 
 def _candidate(

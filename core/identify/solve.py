@@ -25,8 +25,8 @@ class Solved:
     `options` are those that are not at their default, `wanted` the signature with them. `sources`
     say which of the file's tensors is meant by a key of it. `misshapen` are those of another shape,
     `adaptable` those of another number of input channels, which a fix can change. `score` is the
-    share of the keys of both sides that agree, missing ones counted twice, `matched` how many of
-    the model's do.
+    share of the keys of both sides that agree, missing and misshapen ones counted twice, `matched`
+    how many of the model's do.
     """
 
     profile: Profile
@@ -69,7 +69,7 @@ def solve(guess: Guess, state_dict: StateDict, unwrapped: Unwrapped, lookup: Loo
         {key: entry for key, entry in sources.items() if key in wanted},
         tuple(key for key in different if key in wrong),
         adaptable,
-        len(matched) / max(1, len(counted) + max(0, below - used) + missing),
+        len(matched) / max(1, len(counted) + max(0, below - used) + missing + len(wrong)),
         len(matched),
     )
 
