@@ -14,6 +14,7 @@ from core.checkpoint import StateDict, open_checkpoint
 from core.jobs import Cancelled, Progress
 from core.load import load_model
 from core.random_inputs import RandomInputs
+from core.smoke import smoke_run
 from core.switches import throw_switches
 
 ROOT = Path(__file__).parents[2]
@@ -83,6 +84,7 @@ def test_a_compiled_model_is_still_itself_and_answers_the_same(
     loaded = load_model(state_dict, architecture, compiled=True)
     (effect,) = loaded.effects
     assert effect.switch == "torch.compile"
+    assert smoke_run(loaded).peak_bytes == smoke_run(plain).peak_bytes
     if not effect.trouble:
         assert effect.preparing > effect.after > 0
         assert loaded.model._compiled_call_impl is not None
