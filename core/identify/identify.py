@@ -11,9 +11,9 @@ from core.identify.family import family
 from core.identify.hints import hinted
 from core.identify.lookup import Lookup
 from core.identify.repairing import repair
-from core.identify.sentence import evidence, sentence
+from core.identify.sentence import evidence, sentence, thin
 from core.identify.solve import Solved, solve
-from core.identify.unwrapping import Unwrapped, unwrap
+from core.identify.unwrapping import MAX_KEYS, Unwrapped, unwrap
 from core.identify.words import NO_HINTS, Candidate, Hints, Identification
 
 TRIED = 24
@@ -51,7 +51,10 @@ def identify(
     candidates = tuple(_candidate(group, state_dict, unwrapped, hints) for group in ranked)
     known = bool(ranked) and ranked[0][0].score >= ENOUGH
     kind = family(state_dict)
-    return Identification(candidates, sentence(candidates, known, kind), kind, known)
+    said = sentence(candidates, known, kind)
+    if len(state_dict) > MAX_KEYS:
+        said += f" Of its {thin(len(state_dict))} keys the first {thin(MAX_KEYS)} were looked at."
+    return Identification(candidates, said, kind, known)
 
 
 def _solved(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup) -> list[Solved]:

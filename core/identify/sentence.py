@@ -55,7 +55,7 @@ def architecture_words(architecture: Architecture) -> str:
             switched.append(SWITCH_WORDS[name][bool(value)])
         else:
             one, more = OPTION_WORDS.get(name, (f"{name} {{}}",) * 2)
-            counted.append((one if value == 1 else more).format(_thin(value)))
+            counted.append((one if value == 1 else more).format(thin(value)))
     text = f"{architecture.library} {architecture.name}"
     if counted:
         text += f" with {_and(counted)}"
@@ -97,14 +97,14 @@ def _keys(keys: Sequence[str]) -> str:
     groups = group_keys(keys)
     if len(groups) <= MAX_LINES:
         return _and([f"`{group}`" for group in groups])
-    return f"{_thin(len(keys))} keys"
+    return f"{thin(len(keys))} keys"
 
 
 def evidence(
     solved: Solved, found: Match, wrappers: Sequence[str], hint: str | None, others: int
 ) -> tuple[str, ...]:
     """Why this architecture, in sentences: the keys, the wrappers, the file's own word."""
-    facts = [f"{_thin(len(found.matched))} of {_thin(found.total)} keys have its names and shapes."]
+    facts = [f"{thin(len(found.matched))} of {thin(found.total)} keys have its names and shapes."]
     makers = [WRAPPER_WORDS[part] for part in wrappers]
     holders = [HOLDER_WORDS[part] for part in solved.prefix.split(".") if part in HOLDER_WORDS]
     if makers or holders:
@@ -115,7 +115,7 @@ def evidence(
     if hint:
         facts.append(hint)
     if others:
-        models = "Another model" if others == 1 else f"{_thin(others)} other models"
+        models = "Another model" if others == 1 else f"{thin(others)} other models"
         if found.fits:
             words = f"{'has' if others == 1 else 'have'} the same keys and shapes"
         else:
@@ -130,5 +130,6 @@ def _and(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _thin(number: int) -> str:
+def thin(number: int) -> str:
+    """The number with thin spaces between its thousands."""
     return f"{number:,}".replace(",", "\u2009")

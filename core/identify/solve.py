@@ -123,8 +123,10 @@ def _apart(
     apart: dict[str, TensorEntry] = {}
     for short, entry in likely:
         for start in starts(short):
+            if short[:start] in copies:
+                break  # what stands deeper is a part of that copy
             own = missing.get(short[start:])
-            if own is None or own in apart or short[:start] in copies:
+            if own is None or own in apart:
                 continue
             if _alike(entry, _spec(profile, own)):
                 apart[own] = entry

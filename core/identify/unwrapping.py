@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from core.checkpoint.entries import StateDict
 
@@ -14,10 +15,14 @@ torch.compile, FullyShardedDataParallel, activation checkpointing."""
 MAX_KEYS = 20_000
 """Keys that are looked at."""
 
+MAX_LENGTH = 1_000
+"""Letters of a key that is looked at: no model has one of a fifth of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Unwrapped:
-    """A file's keys without what wrappers put into them: its own key → the shorter one.
+    """A file's keys without what wrappers put into them: its own key → the shorter one; those that
+    are looked at.
 
     `parts` are the wrappers' parts that were found, in the order in which they first came.
     """
@@ -36,7 +41,8 @@ def without_wrappers(key: str) -> str:
 
 def unwrap(state_dict: StateDict) -> Unwrapped:
     """Take the wrappers' parts out of every key, unless two keys would become one."""
-    keys = {key: without_wrappers(key) for key in list(state_dict)[:MAX_KEYS]}
+    looked_at = (key for key in islice(state_dict, MAX_KEYS) if len(key) <= MAX_LENGTH)
+    keys = {key: without_wrappers(key) for key in looked_at}
     if len(set(keys.values())) < len(keys):
         return Unwrapped({key: key for key in keys}, ())
     found = dict.fromkeys(

@@ -14,7 +14,7 @@ from torch import nn
 from benchmarks.identify import corpus, is_clear, is_right
 from core.architectures import Architecture, signature
 from core.checkpoint import open_checkpoint
-from core.fixes import apply_recipe, describe
+from core.fixes import Drop, apply_recipe, describe
 from core.identify import Hints, Identification, Lookup, hints_of, identify
 from core.identify.find import find_index
 from core.load import load_model
@@ -258,11 +258,47 @@ def test_an_average_beside_the_weights_fills_no_gap_in_them(lookup: Lookup, tmp_
     assert found.candidates[0].missing_keys == (gap,)
 
 
-def test_many_strange_keys_are_bounded_work(lookup: Lookup) -> None:
+def test_a_layer_inside_another_copy_fills_no_gap_of_the_same_name_further_out(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    weights = torchvision.models.resnet18().state_dict()
+    body = {key: value for key, value in weights.items() if not key.startswith(("conv1.", "bn1."))}
+    both = {
+        f"module.{encoder}.{key}": value
+        for encoder in ("encoder_q", "encoder_k")
+        for key, value in body.items()
+    }
+    assert "module.encoder_k.layer1.0.bn1.weight" in both
+    found = told(lookup, tmp_path / "a.pth", both)
+    best = found.candidates[0]
+    assert best.architecture == Architecture("torchvision", "resnet18")
+    assert set(best.missing_keys) == weights.keys() - body.keys()
+    assert not best.mismatched
+    repaired = apply_recipe(best.recipe, open_checkpoint(tmp_path / "a.pth").state_dict())
+    assert list(repaired.state_dict) == list(body)
+
+
+def test_a_file_of_very_many_keys_is_told_to_be_looked_at_in_part(lookup: Lookup) -> None:
     from benchmarks.identify_corpus import state_dict_of
 
-    strange = state_dict_of({f"{'a.' * 60}{i}.conv1.weight": (64, 3, 7, 7) for i in range(30_000)})
-    assert not identify(strange, lookup).known
+    strange = {f"{'a.' * 60}{i}.conv1.weight": (64, 3, 7, 7) for i in range(30_000)}
+    known = signature(Architecture("torchvision", "resnet18"))
+    late = state_dict_of(strange | {key: spec.shape for key, spec in known.items()})
+    found = identify(late, lookup)
+    assert not found.known
+    assert found.family.startswith("a convolutional network, ResNet-like of 30,020 convolutions")
+    assert found.sentence.endswith(" Of its 30\u2009122 keys the first 20\u2009000 were looked at.")
+
+
+def test_a_key_longer_than_any_path_is_dropped_from_beside_the_network(lookup: Lookup) -> None:
+    from benchmarks.identify_corpus import state_dict_of
+
+    known = signature(Architecture("torchvision", "resnet18"))
+    shapes = {key: spec.shape for key, spec in known.items()}
+    found = identify(state_dict_of(shapes | {"module." * 500_000 + "weight": (7,)}), lookup)
+    assert found.candidates[0].architecture == Architecture("torchvision", "resnet18")
+    assert found.candidates[0].fits
+    assert [step.fix for step in found.candidates[0].recipe.steps] == [Drop("module.*")]
 
 
 def test_a_seeded_slice_of_the_corpus_is_told_right(lookup: Lookup) -> None:
