@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from torch import nn
 from torchvision.models import get_model
 
 from core.architectures import (
@@ -22,7 +21,8 @@ from core.architectures import (
 )
 from core.bench import Bench, SlotState, bench_from_query, bench_to_query
 from core.errors import ArchitectureError
-from core.signature import Signature, TensorSpec
+from core.signature import Signature
+from tests.core.plain_torch import signature_of
 
 OWN_MODULE = """
 import torch
@@ -69,18 +69,6 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / f"{name}.py").write_text(OWN_MODULE)
     monkeypatch.syspath_prepend(tmp_path)
     return name
-
-
-def signature_of(model: nn.Module) -> Signature:
-    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-    return {
-        key: TensorSpec(
-            tuple(tensor.shape),
-            str(tensor.dtype).removeprefix("torch."),
-            "parameter" if key in parameters else "buffer",
-        )
-        for key, tensor in model.state_dict().items()
-    }
 
 
 def assert_same(found: Signature, wanted: Signature) -> None:

@@ -42,7 +42,7 @@ from core.fixes import (
 from core.match import match
 from core.proposals import Proposal, propose
 from core.repair import best_repair
-from core.signature import Signature, TensorSpec
+from tests.core.plain_torch import signature_of
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -56,18 +56,6 @@ def saved(tmp_path: Path, contents: object) -> StateDict:
     path = tmp_path / "checkpoint.pth"
     torch.save(contents, path)
     return open_checkpoint(path).state_dict()
-
-
-def signature_of(model: nn.Module) -> Signature:
-    parameters = dict(model.named_parameters())
-    return {
-        key: TensorSpec(
-            tuple(value.shape),
-            str(value.dtype).removeprefix("torch."),
-            "parameter" if key in parameters else "buffer",
-        )
-        for key, value in model.state_dict().items()
-    }
 
 
 def small() -> nn.Module:

@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as some
-from torch import nn
 from torchvision.models import resnet18
 
 from core.checkpoint import open_checkpoint
@@ -19,18 +18,7 @@ from core.match import Mismatch, group_keys, match
 from core.proposals import propose
 from core.signature import Signature, TensorSpec
 from tests.core.odd_tensors import ODD
-
-
-def signature_of(model: nn.Module) -> Signature:
-    parameters = dict(model.named_parameters())
-    return {
-        key: TensorSpec(
-            tuple(value.shape),
-            str(value.dtype).removeprefix("torch."),
-            "parameter" if key in parameters else "buffer",
-        )
-        for key, value in model.state_dict().items()
-    }
+from tests.core.plain_torch import signature_of
 
 
 def entries(signature: Signature) -> dict[str, TensorEntry]:

@@ -1,6 +1,6 @@
 """Proposals: the fixes that real files need, found from the keys alone."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import pytest
 import timm
@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torchvision.models import densenet121, resnet18, squeezenet1_1
 
-from core.checkpoint.entries import StateDict, TensorEntry
+from core.checkpoint.entries import StateDict
 from core.fixes import (
     AdaptInput,
     AddPrefix,
@@ -25,33 +25,8 @@ from core.fixes import (
 )
 from core.match import match
 from core.proposals import Proposal, propose, propose_num_classes
-from core.signature import Signature, TensorSpec
-
-
-def signature_of(model: nn.Module) -> Signature:
-    parameters = dict(model.named_parameters())
-    return {
-        key: TensorSpec(
-            tuple(value.shape),
-            str(value.dtype).removeprefix("torch."),
-            "parameter" if key in parameters else "buffer",
-        )
-        for key, value in model.state_dict().items()
-    }
-
-
-def file_of(tensors: Mapping[str, torch.Tensor]) -> StateDict:
-    return StateDict(
-        TensorEntry(
-            key,
-            str(value.dtype).removeprefix("torch."),
-            tuple(value.shape),
-            value.stride(),
-            0,
-            None,
-        )
-        for key, value in tensors.items()
-    )
+from core.signature import Signature
+from tests.core.plain_torch import file_of, signature_of
 
 
 def taken(proposal: Proposal, file: StateDict, wanted: Signature | None = None) -> StateDict:

@@ -1,7 +1,5 @@
 """The best repair: the whole way to a fit by itself, and nothing that is not asked for."""
 
-from collections.abc import Mapping
-
 import timm
 import torch
 from hypothesis import given, settings
@@ -9,7 +7,7 @@ from hypothesis import strategies as some
 from torch import nn
 from torchvision.models import resnet18
 
-from core.checkpoint.entries import StateDict, TensorEntry
+from core.checkpoint.entries import StateDict
 from core.fixes import (
     AdaptInput,
     AddBatchStatistics,
@@ -27,33 +25,7 @@ from core.match import Match, match
 from core.proposals import WRAPPERS, propose
 from core.repair import best_repair
 from core.signature import Signature, TensorSpec
-
-
-def signature_of(model: nn.Module) -> Signature:
-    parameters = dict(model.named_parameters())
-    return {
-        key: TensorSpec(
-            tuple(value.shape),
-            str(value.dtype).removeprefix("torch."),
-            "parameter" if key in parameters else "buffer",
-        )
-        for key, value in model.state_dict().items()
-    }
-
-
-def file_of(tensors: Mapping[str, torch.Tensor]) -> StateDict:
-    return StateDict(
-        TensorEntry(
-            key,
-            str(value.dtype).removeprefix("torch."),
-            tuple(value.shape),
-            value.stride(),
-            0,
-            None,
-        )
-        for key, value in tensors.items()
-    )
-
+from tests.core.plain_torch import file_of, signature_of
 
 with torch.device("meta"):
     WEIGHTS = resnet18().state_dict()

@@ -12,19 +12,7 @@ from core.align import Alignment, align
 from core.checkpoint import StateDict, open_checkpoint
 from core.checkpoint.tensors import read_tensor
 from core.fixes import apply_recipe
-from core.signature import Signature, TensorSpec
-
-
-def signature_of(model: nn.Module) -> Signature:
-    parameters = dict(model.named_parameters())
-    return {
-        key: TensorSpec(
-            tuple(value.shape),
-            str(value.dtype).removeprefix("torch."),
-            "parameter" if key in parameters else "buffer",
-        )
-        for key, value in model.state_dict().items()
-    }
+from tests.core.plain_torch import signature_of
 
 
 def varied(model: nn.Module, seed: int = 0) -> nn.Module:

@@ -19,7 +19,8 @@ from core.checkpoint.tensors import read_tensor
 from core.fixes import Drop, Fuse, Recipe, RenameTable, Split, Transpose, apply_recipe
 from core.match import match
 from core.signature import Signature, TensorSpec
-from tests.core.align.models import filled, output, saved, signature_of, varied
+from tests.core.align.models import filled, output, saved, varied
+from tests.core.plain_torch import signature_of
 
 Tensors = dict[str, torch.Tensor]
 
