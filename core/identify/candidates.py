@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -17,6 +18,10 @@ from core.match import BATCH_COUNTER
 PREFERRED = ("encoder_q", "teacher", "model", "student")
 """Where several parts of a file hold the same network, the one that is used afterwards: MoCo's
 query encoder, DINO's teacher."""
+
+AVERAGE = re.compile(r"(^|_)(ema|shadow|averaged?|momentum|target|encoder_k)(_|\d|$)")
+"""A part that holds an average of the network beside it, which is taken only where nothing else
+is: `model_ema`, MoCo v3's `momentum_encoder`, BYOL's `target_network`."""
 
 Shares = TypeVar("Shares", float, np.ndarray[tuple[int], np.dtype[np.float64]])
 
@@ -112,7 +117,8 @@ def worth(score: Shares, part: Shares) -> Shares:
     return score * (1 + part) / 2
 
 
-def _order(guess: Guess) -> tuple[float, int]:
+def _order(guess: Guess) -> tuple[float, bool, int]:
     parts = guess.prefix.split(".")
+    average = any(AVERAGE.search(part) for part in parts)
     known = [place for place, name in enumerate(PREFERRED) if name in parts]
-    return -guess.worth, min(known, default=len(PREFERRED))
+    return -guess.worth, average, min(known, default=len(PREFERRED))

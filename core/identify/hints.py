@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+import sys
+from dataclasses import dataclass
 
 from core.architectures import Architecture
 from core.checkpoint import Checkpoint
@@ -14,48 +15,73 @@ from core.stated_architecture import names_in, spellings
 MIN_LETTERS = 4
 """Of an architecture's name that a file's name may give by chance otherwise."""
 
+MAX_NAMES = 20
+"""Names in the metadata that are read, the most telling ones."""
+
+MAX_TEXT = 300
+"""Letters of such a name."""
+
 
 def hints_of(checkpoint: Checkpoint, state_dict: StateDict) -> Hints:
     """The hints of a checkpoint for one of its state_dicts."""
-    named = tuple((where, text) for _, where, text in names_in(checkpoint.metadata))
+    found = names_in(checkpoint.metadata)[:MAX_NAMES]
+    named = tuple((where, text[:MAX_TEXT]) for _, where, text in found)
     outermost = state_dict.classes.get("")
     return Hints(named, (outermost,) if outermost else (), checkpoint.name)
 
 
-def hinted(hints: Hints, architectures: Mapping[str, Architecture]) -> dict[str, str]:
-    """For the names that hints give of these architectures, by their keys: what gives it.
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What hints say of one architecture: how early it comes by them, and the facts."""
 
-    Names of metadata come before classes, and these before the file's name.
+    rank: tuple[int, ...] = (sys.maxsize,)
+    facts: tuple[str, ...] = ()
+
+
+def told_of(hints: Hints, architecture: Architecture) -> Told:
+    """What the hints say of an architecture.
+
+    A name in the metadata comes first, one with its library in front before one without; then a
+    class of its library; then the file's name, the longest that it gives; then the class's module.
     """
-    found: dict[str, str] = {}
-    for key, why in _told(hints, architectures):
-        found.setdefault(key, why)
-    return found
+    named = next(
+        (
+            (place, how, f"The file says `{where}` is `{text[:80]}`.")
+            for place, (where, text) in enumerate(hints.names)
+            for how, spelling in enumerate(spellings(text))
+            if spelling in (architecture.key, architecture.name)
+        ),
+        None,
+    )
+    held = next((name for name in hints.classes if _is_of_library(name, architecture)), None)
+    called = _is_called(hints.file_name, architecture.name)
+    facts = [] if named is None else [named[2]]
+    if held is not None:
+        facts.append(f"The file holds a `{held[:80]}`.")
+    if called:
+        facts.append(f"The file is called `{hints.file_name[:80]}`.")
+    if not facts:
+        return Told()
+    place, how = (len(hints.names), 0) if named is None else named[:2]
+    rank = place, how, held is None, -called, held is None or not _is_of_module(held, architecture)
+    return Told(tuple(int(each) for each in rank), tuple(facts))
 
 
-def _told(hints: Hints, architectures: Mapping[str, Architecture]) -> Iterator[tuple[str, str]]:
-    for where, text in hints.names:
-        wanted = set(spellings(text))
-        for key, architecture in architectures.items():
-            if {architecture.name, key} & wanted:
-                yield key, f"The file says `{where}` is `{text[:80]}`."
-    for name in hints.classes:
-        module = name.split(".")
-        for key, architecture in architectures.items():
-            if (
-                architecture.library == module[0]
-                and module[-2:-1]
-                and module[-2]
-                in (
-                    architecture.name,
-                    re.sub(r"[\d_].*", "", architecture.name),
-                )
-            ):
-                yield key, f"The file holds a `{name[:80]}`."
-    stem = hints.file_name.lower().replace("-", "_")
-    for key, architecture in sorted(architectures.items(), key=lambda item: -len(item[1].name)):
-        name = architecture.name.lower()
-        if len(name) >= MIN_LETTERS and re.search(
-            rf"(^|[^a-z0-9]){re.escape(name)}($|[^a-z0-9])", stem
-        ):
-            yield key, f"The file is called `{hints.file_name[:80]}`."
+def _is_of_library(name: str, architecture: Architecture) -> bool:
+    """Whether a class is of the library; torchvision's quantizable networks have their own."""
+    path = name.split(".")
+    quantized = architecture.name.startswith("quantized_")
+    return path[0] == architecture.library and ("quantization" in path) == quantized
+
+
+def _is_of_module(name: str, architecture: Architecture) -> bool:
+    """Whether a class stands in the module that the architecture is called after."""
+    plain = architecture.name.removeprefix("quantized_")
+    return name.split(".")[-2:-1] in ([plain], [re.sub(r"[\d_].*", "", plain)])
+
+
+def _is_called(file_name: str, name: str) -> int:
+    """The letters of the name that the file's name gives as a word of its own; 0 where not."""
+    words = file_name.lower().replace("-", "_")
+    wanted = rf"(^|[^a-z0-9]){re.escape(name.lower())}($|[^a-z0-9])"
+    return len(name) if len(name) >= MIN_LETTERS and re.search(wanted, words) else 0

@@ -8,7 +8,7 @@ from core.architectures import LIBRARIES, Architecture
 from core.checkpoint.entries import StateDict
 from core.identify.candidates import guesses, worth
 from core.identify.family import family
-from core.identify.hints import hinted
+from core.identify.hints import told_of
 from core.identify.lookup import Lookup
 from core.identify.repairing import repair
 from core.identify.sentence import evidence, sentence, thin
@@ -100,12 +100,11 @@ def _candidate(
         for one in group
         for architecture in one.profile.architectures
     }
-    told = hinted(hints, {key: architecture for key, (_, architecture) in named.items()})
-    order = list(told)
+    told = {key: told_of(hints, architecture) for key, (_, architecture) in named.items()}
     ranked = sorted(
         named.items(),
         key=lambda item: (
-            order.index(item[0]) if item[0] in told else len(order),
+            told[item[0]].rank,
             len(item[1][0].adaptable),
             len(item[1][0].options),
             *_plainness(item[1][1]),
@@ -125,7 +124,7 @@ def _candidate(
         found.missing_keys,
         found.unexpected_keys,
         found.mismatched,
-        evidence(best, found, unwrapped.parts, told.get(key), len(ranked) - 1),
+        evidence(best, found, state_dict, unwrapped, told[key].facts, len(ranked) - 1),
     )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from core.architectures import Architecture
+from core.checkpoint.entries import StateDict
 from core.identify.solve import Solved
+from core.identify.unwrapping import Unwrapped
 from core.identify.words import Candidate
 from core.match import Match, group_keys
 
@@ -31,8 +33,10 @@ WRAPPER_WORDS = {
 HOLDER_WORDS = {
     "encoder_q": "inside a MoCo encoder",
     "encoder_k": "inside a MoCo key encoder",
-    "teacher": "inside a DINO teacher",
-    "student": "inside a DINO student",
+    "base_encoder": "inside a MoCo encoder",
+    "momentum_encoder": "inside a MoCo momentum encoder",
+    "teacher": "inside a teacher",
+    "student": "inside a student",
     "model_ema": "as a moving average (EMA)",
     "ema": "as a moving average (EMA)",
     "ema_model": "as a moving average (EMA)",
@@ -101,19 +105,23 @@ def _keys(keys: Sequence[str]) -> str:
 
 
 def evidence(
-    solved: Solved, found: Match, wrappers: Sequence[str], hint: str | None, others: int
+    solved: Solved,
+    found: Match,
+    state_dict: StateDict,
+    unwrapped: Unwrapped,
+    hints: Sequence[str],
+    others: int,
 ) -> tuple[str, ...]:
     """Why this architecture, in sentences: the keys, the wrappers, the file's own word."""
     facts = [f"{thin(len(found.matched))} of {thin(found.total)} keys have its names and shapes."]
-    makers = [WRAPPER_WORDS[part] for part in wrappers]
+    makers = [*_makers(solved, state_dict, unwrapped)]
     holders = [HOLDER_WORDS[part] for part in solved.prefix.split(".") if part in HOLDER_WORDS]
     if makers or holders:
         by = f"from {_and(makers)} " if makers else ""
         facts.append(f"Saved {by}{' '.join(holders)}".rstrip() + ".")
     elif solved.prefix:
         facts.append(f"Saved under `{solved.prefix}`.")
-    if hint:
-        facts.append(hint)
+    facts.extend(hints)
     if others:
         models = "Another model" if others == 1 else f"{thin(others)} other models"
         if found.fits:
@@ -122,6 +130,20 @@ def evidence(
             words = f"{'fits' if others == 1 else 'fit'} as well"
         facts.append(f"{models} {words}.")
     return tuple(facts)
+
+
+def _makers(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> Iterator[str]:
+    """Who put parts into the keys of the network, and not into others alone.
+
+    AveragedModel keeps the network as `module` beside `n_averaged` (torch.optim.swa_utils).
+    """
+    used = [f".{entry.key}" for entry in solved.sources.values()]
+    for part in unwrapped.parts:
+        held = next((key for key in used if f".{part}." in key), None)
+        if held is not None:
+            beside = held[1:].split(f"{part}.")[0] + "n_averaged"
+            averaged = part == "module" and beside in state_dict
+            yield "AveragedModel" if averaged else WRAPPER_WORDS[part]
 
 
 def _and(words: Sequence[str]) -> str:

@@ -10,12 +10,13 @@ import timm
 import torch
 import torchvision
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from benchmarks.identify import corpus, is_clear, is_right
 from core.architectures import Architecture, signature
 from core.checkpoint import open_checkpoint
-from core.fixes import Drop, apply_recipe, describe
-from core.identify import Hints, Identification, Lookup, hints_of, identify
+from core.fixes import Drop, StripPrefix, apply_recipe, describe
+from core.identify import Identification, Lookup, hints_of, identify
 from core.identify.find import find_index
 from core.load import load_model
 from core.match import match
@@ -168,14 +169,75 @@ def test_what_the_file_says_does_not_outweigh_its_tensors(lookup: Lookup, tmp_pa
     assert "torchvision:resnet50" not in names(found)
 
 
-def test_the_class_of_a_whole_model_is_a_hint(lookup: Lookup) -> None:
-    state_dict = signature(Architecture("torchvision", "densenet121"))
+@pytest.mark.parametrize(
+    ("build", "name"),
+    [
+        (lambda: timm.create_model("wide_resnet50_2"), "timm:wide_resnet50_2"),
+        (torchvision.models.wide_resnet50_2, "torchvision:wide_resnet50_2"),
+        (
+            lambda: torchvision.models.quantization.resnet18(quantize=False),
+            "torchvision:quantized_resnet18",
+        ),
+        (torchvision.models.densenet121, "torchvision:densenet121"),
+    ],
+)
+def test_the_class_of_a_whole_model_breaks_a_tie(
+    lookup: Lookup, tmp_path: Path, build, name: str
+) -> None:
+    model = build()
+    kind = f"{type(model).__module__}.{type(model).__qualname__}"
+    best = told(lookup, tmp_path / "a.pth", model).candidates[0]
+    assert best.architecture.key == name
+    assert f"The file holds a `{kind}`." in best.evidence
+
+
+def test_a_library_in_front_of_a_name_breaks_a_tie_between_the_libraries(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    weights = torchvision.models.resnet18().state_dict()
+    for text, library in (("timm/resnet18", "timm"), ("resnet18", "torchvision")):
+        found = told(lookup, tmp_path / "a.pth", {"arch": text, "state_dict": weights})
+        assert found.candidates[0].architecture == Architecture(library, "resnet18")
+
+
+@pytest.mark.parametrize(
+    ("average", "own"),
+    [
+        ("ema.", "net."),
+        ("net_ema.", "net."),
+        ("shadow.", "network."),
+        ("momentum_encoder.", "base_encoder."),
+        ("target_network.", "online_network."),
+        ("module.encoder_k.", "module.encoder_q."),
+        ("student.backbone.", "teacher.backbone."),
+    ],
+)
+def test_of_a_network_and_its_average_the_one_to_use_is_taken_wherever_it_stands(
+    lookup: Lookup, average: str, own: str
+) -> None:
     from benchmarks.identify_corpus import state_dict_of
 
-    shapes = state_dict_of({key: spec.shape for key, spec in state_dict.items()})
-    hints = Hints(classes=("torchvision.models.densenet.DenseNet",))
-    best = identify(shapes, lookup, hints).candidates[0]
-    assert "The file holds a `torchvision.models.densenet.DenseNet`." in best.evidence
+    shapes = {
+        key: spec.shape for key, spec in signature(Architecture("torchvision", "resnet18")).items()
+    }
+    for prefixes in ((average, own), (own, average)):
+        both = state_dict_of({p + key: shape for p in prefixes for key, shape in shapes.items()})
+        recipe = identify(both, lookup).candidates[0].recipe
+        assert StripPrefix(own) in [step.fix for step in recipe.steps]
+
+
+def test_the_evidence_names_who_put_parts_into_the_keys_that_are_taken(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    model = torchvision.models.resnet18()
+    averaged = told(lookup, tmp_path / "a.pth", AveragedModel(model).state_dict())
+    assert averaged.sentence == "This is a torchvision resnet18, saved from AveragedModel."
+    student = {f"student.module.backbone.{key}": v for key, v in model.state_dict().items()}
+    teacher = {f"teacher.backbone.{key}": v for key, v in model.state_dict().items()}
+    distilled = told(lookup, tmp_path / "b.pth", student | teacher)
+    assert distilled.sentence == (
+        "This is a torchvision resnet18, saved inside a teacher as a backbone."
+    )
 
 
 def test_an_unknown_network_fits_none_and_its_family_is_guessed(
