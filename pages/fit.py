@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import streamlit as st
 
 from core.architectures import Architecture
 from core.checkpoint import Checkpoint, StateDict
 from core.errors import ArchitectureError
 from core.fit_summary import initialised, obstacle, verdict
-from core.fixes import Fix, Recipe, recipe_to_json
-from core.labels import labels_in
-from core.recipe_file import RecipeFile
-from pages.components.alignment_table import alignment_table
+from core.fixes import Recipe
 from pages.components.architecture_picker import architecture_picker, as_in_a
 from pages.components.fitting import Fitting, fitting
-from pages.components.fix_form import edit_fix, fix_form
+from pages.components.fixes_panel import fixes_panel
 from pages.components.frame import empty_state, page_header
 from pages.components.identify_panel import identify_panel
 from pages.components.load_panel import load_button, load_choices, partial_notice
 from pages.components.match_table import coverage_bar, match_table
 from pages.components.plain_text import plain_sentence
-from pages.components.proposal_cards import proposal_cards
-from pages.components.recipe_bar import recipe_bar, remember
-from pages.components.recipe_steps import recipe_steps
+from pages.components.recipe_bar import remember
 from pages.components.repaired_download import recipe_as_code, repaired_download
 from pages.components.slot_choice import state_dict_choice
 from pages.components.slot_model import slot_architecture, slot_request
@@ -42,7 +34,7 @@ def main() -> None:
     if slot is None or checkpoint is None:
         empty_state(
             "Does a checkpoint fit a network?",
-            "Open a file first. Then choose an architecture here: Loupe lists the keys that "
+            "Open a file first. Loupe then says which architecture it is for, lists the keys that "
             "match, are missing or unexpected, proposes what mends them, and loads the model.",
         )
         return
@@ -66,7 +58,7 @@ def main() -> None:
         st.markdown("#### Keys")
         match_table(fitted.sections)
     with actions:
-        _fixes(slot, checkpoint, state_dict, architecture, fitted)
+        fixes_panel(slot, checkpoint, state_dict, architecture, fitted)
         _load(slot, state_dict, fitted)
         if not fitted.trial.failed:
             _take_away(slot, checkpoint, state_dict, architecture, fitted)
@@ -99,55 +91,6 @@ def _architecture(slot: str, checkpoint: Checkpoint, state_dict: StateDict) -> A
             "compared with the file’s; no tensor is read for that."
         )
     return current
-
-
-def _fixes(
-    slot: str,
-    checkpoint: Checkpoint,
-    state_dict: StateDict,
-    architecture: Architecture,
-    fitted: Fitting,
-) -> None:
-    recipe, key = workspace().slot(slot).recipe, f"fit-{slot}"
-
-    def put(changed: Recipe) -> None:
-        workspace().update(slot, recipe=changed)
-
-    def change(changed: Recipe) -> None:
-        remember(key, changed, recipe)
-        put(changed)
-
-    def take_up(file: RecipeFile) -> None:
-        change(file.recipe)
-        if file.architecture is not None:
-            workspace().update(slot, architecture=file.architecture.key)
-        if file.state_dict in checkpoint.state_dicts:
-            workspace().update(slot, state_dict=file.state_dict)
-
-    def edit(index: int, fix: Fix) -> None:
-        edit_fix(key, index, fix)
-
-    with st.container(
-        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
-    ):
-        st.markdown("#### Fixes", width="content")
-        file = RecipeFile(recipe, state_dict.path, architecture)
-        with st.container(width="content"):
-            recipe_bar(key, file, Path(checkpoint.name).stem, put, take_up)
-    words = json.dumps(
-        [checkpoint.identity, state_dict.path, architecture.key, recipe_to_json(recipe)]
-    )
-    proposal_cards(
-        key,
-        fitted.proposals,
-        recipe,
-        change,
-        lambda card: alignment_table(card, words, fitted.trial.state_dict, fitted.signature),
-    )
-    recipe_steps(key, recipe, fitted.trial.outcomes, change, edit)
-    labels = labels_in(checkpoint) or ()
-    found = fitted.match
-    fix_form(key, recipe, change, found.unexpected_keys, found.missing_keys, labels)
 
 
 def _load(slot: str, state_dict: StateDict, fitted: Fitting) -> None:

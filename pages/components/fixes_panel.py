@@ -1,0 +1,71 @@
+"""The fixes of a slot: what would help, the recipe's steps, undo, and a form for one's own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import streamlit as st
+
+from core.architectures import Architecture
+from core.checkpoint import Checkpoint, StateDict
+from core.fixes import Fix, Recipe, recipe_to_json
+from core.labels import labels_in
+from core.recipe_file import RecipeFile
+from pages.components.alignment_table import alignment_table
+from pages.components.fitting import Fitting
+from pages.components.fix_form import edit_fix, fix_form
+from pages.components.proposal_cards import proposal_cards
+from pages.components.recipe_bar import recipe_bar, remember
+from pages.components.recipe_steps import recipe_steps
+from pages.components.workspace import workspace
+
+
+def fixes_panel(
+    slot: str,
+    checkpoint: Checkpoint,
+    state_dict: StateDict,
+    architecture: Architecture,
+    fitted: Fitting,
+) -> None:
+    """Draw them; what is chosen changes the slot's recipe."""
+    recipe, key = workspace().slot(slot).recipe, f"fit-{slot}"
+
+    def put(changed: Recipe) -> None:
+        workspace().update(slot, recipe=changed)
+
+    def change(changed: Recipe) -> None:
+        remember(key, changed, recipe)
+        put(changed)
+
+    def take_up(file: RecipeFile) -> None:
+        change(file.recipe)
+        if file.architecture is not None:
+            workspace().update(slot, architecture=file.architecture.key)
+        if file.state_dict in checkpoint.state_dicts:
+            workspace().update(slot, state_dict=file.state_dict)
+
+    def edit(index: int, fix: Fix) -> None:
+        edit_fix(key, index, fix)
+
+    with st.container(
+        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
+    ):
+        st.markdown("#### Fixes", width="content")
+        file = RecipeFile(recipe, state_dict.path, architecture)
+        with st.container(width="content"):
+            recipe_bar(key, file, Path(checkpoint.name).stem, put, take_up)
+    words = json.dumps(
+        [checkpoint.identity, state_dict.path, architecture.key, recipe_to_json(recipe)]
+    )
+    proposal_cards(
+        key,
+        fitted.proposals,
+        recipe,
+        change,
+        lambda card: alignment_table(card, words, fitted.trial.state_dict, fitted.signature),
+    )
+    recipe_steps(key, recipe, fitted.trial.outcomes, change, edit)
+    labels = labels_in(checkpoint) or ()
+    found = fitted.match
+    fix_form(key, recipe, change, found.unexpected_keys, found.missing_keys, labels)
