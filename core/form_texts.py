@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from core.errors import FixError
 
@@ -55,8 +55,3 @@ def table_from_json(value: object) -> tuple[tuple[str, str], ...]:
             "This is no table of names.", 'Give JSON such as {"old.weight": "new.weight"}.'
         )
     return table_of([{"old": old, "new": new} for old, new in value.items()])
-
-
-def rows_text(rows: Sequence[int]) -> str:
-    """The rows of a head as numbers, `0, 1, -1`."""
-    return ", ".join(map(str, rows))

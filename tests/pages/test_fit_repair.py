@@ -1,0 +1,240 @@
+"""Fit, from the file's name to its repair: what it is, one click, undo, recipes as files."""
+
+# ruff: noqa: F811  # a fixture of another module is imported, and then a parameter
+import json
+
+import pytest
+import timm
+import torch
+from streamlit.testing.v1 import AppTest
+from torchvision.models import resnet18, shufflenet_v2_x0_5
+
+from core.bench import Bench, SlotState, bench_from_query, bench_to_query
+from core.fixes import (
+    AdaptInput,
+    AddBatchStatistics,
+    Dequantize,
+    Fuse,
+    MergeLora,
+    Recipe,
+    Rename,
+    ResamplePositions,
+    Reshape,
+    Split,
+    Step,
+    Transpose,
+    Untie,
+    WeightNorm,
+)
+from pages.components.fix_form import KINDS
+from tests.pages.test_fit import (  # noqa: F401  # the fixtures hold for this module too
+    APP,
+    FILE,
+    STRIP,
+    diff,
+    fit_page,
+    fresh_server,
+    link,
+    press,
+    saved,
+    verdict,
+    words,
+    wrapped,
+)
+
+RESNET = "torchvision:resnet18"
+
+
+def bench(at):
+    return bench_from_query(link(at))
+
+
+def test_the_page_says_what_the_file_is_and_takes_it_with_its_repair_in_one_click(saved):
+    body = {
+        f"module.{encoder}.{key}": value
+        for encoder in ("encoder_q", "encoder_k")
+        for key, value in timm.create_model("resnet26d").state_dict().items()
+        if not key.startswith("fc.")
+    }
+    saved({"state_dict": body})
+    at = fit_page(SlotState(FILE))
+    assert "This is a timm resnet26d, without a head, saved from DataParallel" in words(at)
+    press(at, "Use it with its repair")
+    assert verdict(at).startswith("Fits: ")
+    assert bench(at).a.architecture == "timm:resnet26d?num_classes=0"
+    assert bench(at).a.recipe.steps
+    assert "Use it with its repair" not in {button.label for button in at.button}
+    at.button(key="fit-A-undo").click().run()
+    assert bench(at).a.recipe == Recipe()
+
+
+def test_another_candidate_and_another_model_of_the_same_keys_can_be_taken(saved):
+    saved(resnet18().state_dict())
+    at = fit_page(SlotState(FILE))
+    box = at.selectbox(key="fit-A-namesake")
+    assert "timm resnet18" in box.options
+    box.select("timm resnet18").run()
+    assert bench(at).a.architecture == "timm:resnet18"
+    assert verdict(at) == "Fits: 122 of 122 keys."
+
+
+def test_of_a_file_that_fits_none_the_page_says_so_and_lets_choose(saved):
+    saved({"alpha.w": torch.zeros(3, 4), "beta.w": torch.zeros(4, 3)})
+    at = fit_page(SlotState(FILE))
+    assert "No architecture that Loupe knows fits" in words(at)
+    at.selectbox(key="fit-A-architecture").select("torchvision resnet18").run()
+    assert verdict(at).startswith("Does not fit")
+
+
+def test_a_network_that_is_to_have_no_head_is_not_offered_classes(saved):
+    saved(
+        {k: v for k, v in timm.create_model("test_resnet").state_dict().items() if "fc." not in k}
+    )
+    at = fit_page(SlotState(FILE, None, "timm:test_resnet?num_classes=0"))
+    assert verdict(at).startswith("Fits: ")
+    assert not any("classes, as the file" in button.label for button in at.button)
+
+
+def test_changes_of_a_recipe_are_undone_and_done_again(saved):
+    saved(wrapped(resnet18()))
+    at = fit_page(SlotState(FILE, None, RESNET))
+    assert at.button(key="fit-A-undo").disabled
+    at.button(key="fit-A-proposal-0").click().run()
+    assert bench(at).a.recipe == STRIP
+    at.button(key="fit-A-undo").click().run()
+    assert bench(at).a.recipe == Recipe()
+    assert verdict(at).startswith("Does not fit: 0 of 122")
+    at.button(key="fit-A-redo").click().run()
+    assert bench(at).a.recipe == STRIP
+    at.button(key="fit-A-remove-0").click().run()
+    at.button(key="fit-A-undo").click().run()
+    assert verdict(at) == "Fits: 122 of 122 keys."
+
+
+def upload(at, key, name, data):
+    next(box for box in at.file_uploader if box.key.startswith(key)).upload(name, data)
+    at.run()
+    assert not at.exception
+    return at
+
+
+def test_a_saved_recipe_is_taken_up_with_its_network(saved):
+    saved(wrapped(resnet18()))
+    recipe = {
+        "loupe_recipe": 1,
+        "architecture": RESNET,
+        "steps": [{"fix": "strip_prefix", "prefix": "module."}],
+    }
+    at = fit_page(SlotState(FILE, None, "torchvision:resnet34"))
+    upload(at, "fit-A-recipe-file", "recipe.json", json.dumps(recipe).encode())
+    assert bench(at).a.architecture == RESNET
+    assert verdict(at) == "Fits: 122 of 122 keys."
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [(b"\x80\x02", "not JSON"), (b'{"steps": 3}', "no recipe"), (b'[{"fix": "x"}]', "recipe")],
+)
+def test_a_file_that_is_no_recipe_is_a_sentence_and_changes_nothing(saved, data, said):
+    saved(wrapped(resnet18()))
+    at = fit_page(SlotState(FILE, None, RESNET, STRIP))
+    upload(at, "fit-A-recipe-file", "recipe.json", data)
+    assert said in at.error[0].value
+    assert bench(at).a.recipe == STRIP
+
+
+def test_a_step_tells_each_key_before_and_after(saved):
+    saved(wrapped(resnet18()))
+    at = fit_page(SlotState(FILE, None, RESNET, STRIP))
+    assert "All 122 changes" in diff(at)
+    assert "module.layer4.1.bn2.running_var → layer4.1.bn2.running_var" in diff(at)
+
+
+@pytest.mark.parametrize(
+    ("title", "fields", "fix"),
+    [
+        ("Adapt the input's channels", {}, AdaptInput("*", 0)),
+        ("Resample position embeddings", {}, ResamplePositions()),
+        ("Split a fused tensor", {}, Split("qkv", ("q", "k", "v"))),
+        ("Fuse tensors", {"parts": "wq, wk"}, Fuse(("wq", "wk"), "qkv")),
+        ("Transpose", {"pattern": "*.fc.weight"}, Transpose("*.fc.weight")),
+        ("Add or remove dimensions of 1", {}, Reshape()),
+        ("Weight norm", {}, WeightNorm("folded")),
+        ("Add BatchNorm's default statistics", {}, AddBatchStatistics()),
+        ("Merge LoRA adapters", {}, MergeLora(0.0)),
+        ("Dequantize", {}, Dequantize()),
+        ("Untie shared storages", {}, Untie()),
+    ],
+)
+def test_each_kind_of_fix_of_tensors_can_be_added_and_changed(saved, title, fields, fix):
+    saved(wrapped(shufflenet_v2_x0_5()))
+    at = fit_page(SlotState(FILE, None, "torchvision:shufflenet_v2_x0_5"))
+    at.selectbox(key="fit-A-kind").select(title).run()
+    for name, value in fields.items():
+        at.text_input(key=f"fit-A-field-{name}").input(value)
+    press(at, "Add to the recipe")
+    assert bench(at).a.recipe == Recipe((Step(fix),))
+    at.button(key="fit-A-edit-0").click().run()
+    assert at.selectbox(key="fit-A-kind").value == title
+    press(at, "Change step 1")
+    assert bench(at).a.recipe == Recipe((Step(fix),))
+
+
+def test_the_form_has_a_kind_for_every_fix():
+    from core.fixes.recipe_json import NAMES
+
+    assert {kind.fix for kind in KINDS} == set(NAMES.values())
+    assert len({kind.title for kind in KINDS}) == len(KINDS)
+
+
+def test_a_form_that_lacks_something_is_a_sentence_beside_it(saved):
+    saved(wrapped(resnet18()))
+    at = fit_page(SlotState(FILE, None, RESNET))
+    at.selectbox(key="fit-A-kind").select("Split a fused tensor").run()
+    at.text_input(key="fit-A-field-parts").input("q")
+    press(at, "Add to the recipe")
+    assert "At least two parts are needed" in at.error[0].value
+    assert bench(at).a.recipe == Recipe()
+
+
+def test_the_heads_classes_are_chosen_by_their_names(saved):
+    saved({"classes": ["cat", "dog", "cow"], "state_dict": resnet18(num_classes=3).state_dict()})
+    at = fit_page(SlotState(FILE, None, "torchvision:resnet18?num_classes=2"))
+    at.selectbox(key="fit-A-kind").select("Choose the head's classes").run()
+    assert at.text_area(key="fit-A-field-old").value == "cat\ndog\ncow"
+    at.text_area(key="fit-A-field-new").input("Cow\nbird")
+    press(at, "Add to the recipe")
+    assert verdict(at) == "Fits: 122 of 122 keys."
+    assert bench(at).a.recipe.steps[0].fix.rows == (2, -1)
+
+
+def test_a_table_of_names_is_taken_from_a_file(saved):
+    saved(resnet18().state_dict() | {"old.weight": torch.zeros(2)})
+    at = fit_page(SlotState(FILE, None, RESNET, Recipe((Step(Rename("^fc", "head")),))))
+    at.selectbox(key="fit-A-kind").select("Rename by a table").run()
+    table = {"head.weight": "fc.weight", "head.bias": "fc.bias"}
+    upload(at, "fit-A-table-file", "names.json", json.dumps(table).encode())
+    press(at, "Add to the recipe")
+    assert "122 of 122 keys match, 1 unexpected" in verdict(at)
+
+
+def test_what_an_export_keeps_is_chosen_with_its_size(saved):
+    model = shufflenet_v2_x0_5(num_classes=10)
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.randn(2, 3, 64, 64)).sum().backward()
+    optimizer.step()
+    saved({"epoch": 3, "state_dict": wrapped(model), "optimizer": optimizer.state_dict()})
+    at = fit_page(SlotState(FILE, None, "torchvision:shufflenet_v2_x0_5?num_classes=10", STRIP))
+    assert "Strips 2.82 MB of optimizer state: 4." in words(at).replace("\u202f", " ")
+    at.segmented_control(key="fit-A-keep").set_value("Everything").run()
+    assert "Strips" not in words(at)
+    assert at.button(key="fit-A-export-safetensors").disabled
+
+
+def test_the_open_page_says_what_a_file_is(saved):
+    saved(wrapped(resnet18(num_classes=5)))
+    at = AppTest.from_file(str(APP), default_timeout=60)
+    for name, value in bench_to_query(Bench(SlotState(FILE))).items():
+        at.query_params[name] = value
+    at.run()
+    assert "This is a torchvision resnet18 with 5 classes, saved from DataParallel." in words(at)
