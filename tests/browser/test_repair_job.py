@@ -1,0 +1,84 @@
+"""From a file that nobody knows to a loaded model, in a real browser."""
+
+import re
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+import timm
+import torch
+from playwright.sync_api import Page, expect
+
+from core.bench import Bench, SlotState, bench_to_query
+from tests.browser.driver import Server, go, settled
+
+
+@pytest.fixture(scope="module")
+def encoder() -> dict[str, torch.Tensor]:
+    """A pretraining checkpoint's two encoders, as DataParallel saves them, without heads."""
+    model = timm.create_model("resnet18d").state_dict()
+    return {
+        f"module.{name}.{key}": value
+        for name in ("encoder_q", "encoder_k")
+        for key, value in model.items()
+        if not key.startswith("fc.")
+    }
+
+
+def fit(server: Server, page: Page, **slot: object) -> None:
+    page.goto(f"{server.url}/fitting?{urlencode(bench_to_query(Bench(SlotState(**slot))))}")
+    settled(page)
+
+
+def test_a_dropped_file_is_told_repaired_in_one_click_and_loaded(
+    server: Server, page: Page, tmp_path: Path, encoder: dict[str, torch.Tensor]
+) -> None:
+    torch.save({"epoch": 3, "state_dict": encoder}, tmp_path / "pretraining.pth")
+    page.goto(server.url)
+    settled(page)
+    page.locator(".st-key-slot-A input[type=file]").set_input_files(tmp_path / "pretraining.pth")
+    sentence = "This is a timm resnet18d, without a head, saved from DataParallel inside a MoCo"
+    expect(page.get_by_text(sentence)).to_be_visible()
+    settled(page)
+    go(page, "Fit")
+    page.get_by_role("button", name="Use it with its repair").click()
+    expect(page.get_by_text(re.compile(r"^Fits: \d+ of \d+ keys\.$"))).to_be_visible()
+    page.get_by_role("button", name="Load the model").click()
+    expect(page.get_by_text(re.compile("^Loaded on cpu in "))).to_be_visible()
+    expect(page.get_by_text("gave 1 × 512 in")).to_be_visible()
+
+
+def test_names_of_another_library_are_found_and_shown_before_they_are_taken(
+    server: Server, page: Page
+) -> None:
+    words = {"blocks.": "layers.block_", "attn.": "mixer.", "mlp.": "ffn."}
+    renamed = {
+        re.sub("|".join(words), lambda found: words[found[0]], key): value
+        for key, value in timm.create_model("test_vit").state_dict().items()
+    }
+    torch.save(renamed, server.root / "renamed.pth")
+    fit(server, page, file="root:0/renamed.pth", architecture="timm:test_vit")
+    expect(page.get_by_role("button", name=re.compile("^Apply")).first).to_be_visible()
+    page.get_by_text("Look at the pairs").first.click()
+    expect(page.get_by_test_id("stDataFrame").first).to_be_visible()
+    page.get_by_role("button", name=re.compile("^Apply")).first.click()
+    expect(page.get_by_text(re.compile(r"^Fits: \d+ of \d+ keys\.$"))).to_be_visible()
+
+
+def test_on_a_narrow_screen_the_way_to_the_repair_is_not_cut_off(
+    server: Server, page: Page, encoder: dict[str, torch.Tensor]
+) -> None:
+    torch.save(encoder, server.root / "narrow.pth")
+    page.set_viewport_size({"width": 390, "height": 844})
+    fit(server, page, file="root:0/narrow.pth")
+    page.get_by_text("Why, and what else it could be").click()
+    expect(page.get_by_text("Other candidates")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.get_by_role("button", name="Use it with its repair").click()
+    expect(page.get_by_text(re.compile("^Fits: "))).to_be_visible()
+    box = page.get_by_label("Add a fix of your own")
+    box.click()
+    box.fill("table")
+    page.get_by_role("option", name="Rename by a table").click()
+    settled(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
