@@ -15,7 +15,8 @@ from core.match import BATCH_COUNTER
 from core.signature import Signature, TensorSpec
 
 MOST_APART = 256
-"""Keys that a model may lack below its prefix, for them to be looked for elsewhere."""
+"""Keys, batch counters apart, that a model may lack below its prefix, for them to be looked for
+elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def _sources(
         if own is not None:
             found[own] = state_dict[key]
     missing = {short: own for short, own in profile.short.items() if own not in found}
-    if missing and len(missing) <= MOST_APART:
+    if 0 < sum(not own.endswith(BATCH_COUNTER) for own in missing.values()) <= MOST_APART:
         apart = _apart(missing, found, others, profile)
         found |= apart
         below += sum(not own.endswith(BATCH_COUNTER) for own in apart)
@@ -110,8 +111,11 @@ def _apart(
 ) -> dict[str, TensorEntry]:
     """What is missing, from below other prefixes; none that holds another set of the same weights,
     such as an average of them."""
-    ends = tuple(missing)
-    likely = [(short, entry) for short, entry in others if short.endswith(ends)]
+    likely = [
+        (short, entry)
+        for short, entry in others
+        if any(short[start:] in missing for start in starts(short))
+    ]
     if not likely:
         return {}
     copies = {

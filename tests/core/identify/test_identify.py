@@ -259,12 +259,38 @@ def test_a_file_without_any_known_key_has_no_candidate(lookup: Lookup, tmp_path:
     assert found.sentence.startswith("No architecture that Loupe knows fits")
 
 
-def test_a_network_is_not_taken_for_the_backbone_inside_it(lookup: Lookup, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("gone", "extra"), [("", 1), ("", 4), ("classifier.4.", 0)], ids=["1", "4", "headless"]
+)
+def test_a_network_is_not_taken_for_the_backbone_inside_it(
+    lookup: Lookup, tmp_path: Path, gone: str, extra: int
+) -> None:
     with torch.device("meta"):
-        model = torchvision.models.segmentation.fcn_resnet50(weights_backbone=None, aux_loss=False)
-    shapes = {f"net.{key}": torch.zeros(value.shape) for key, value in model.state_dict().items()}
-    found = told(lookup, tmp_path / "a.pth", shapes | {"net.extra": torch.zeros(2)})
-    assert "torchvision:fcn_resnet50" in names(found)
+        model = torchvision.models.segmentation.fcn_resnet101(weights_backbone=None)
+    shapes = {
+        f"net.{key}": torch.zeros(value.shape)
+        for key, value in model.state_dict().items()
+        if not gone or not key.startswith(gone)
+    }
+    beside = {f"net.extra_{i}": torch.zeros(2) for i in range(extra)}
+    found = told(lookup, tmp_path / "a.pth", shapes | beside)
+    assert "torchvision:fcn_resnet101" in names(found)
+
+
+def test_a_head_apart_is_found_where_many_batch_counters_are_absent(lookup: Lookup) -> None:
+    from benchmarks.identify_corpus import state_dict_of
+
+    known = signature(Architecture("timm", "hrnet_w18"))
+    counters = {key for key in known if key.endswith("num_batches_tracked")}
+    assert len(counters) > 256
+    shapes = {
+        ("head.fc." if key.startswith("classifier.") else "backbone.") + key: spec.shape
+        for key, spec in known.items()
+        if key not in counters
+    }
+    best = identify(state_dict_of(shapes), lookup).candidates[0]
+    assert best.architecture == Architecture("timm", "hrnet_w18")
+    assert best.fits
 
 
 def test_a_one_channel_file_of_torchvision_gets_its_input_adapted(
