@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from core.checkpoint.entries import StateDict
-from core.match import Match, group_keys
+from core.match import BATCH_COUNTER, Match, group_keys
 from core.proposals import Proposal
 from core.proposals.options import options_sentence
 from core.signature import Signature
@@ -44,7 +44,7 @@ def verdict(match: Match, proposals: Sequence[Proposal] = ()) -> str:
     if match.fits:
         text = f"Fits: {matched} of {wanted} keys."
         if match.benign:
-            text += f" {_thin(len(match.benign))} batch counters are absent, which is harmless."
+            text += f" {_benign(match.benign)}"
         return text
     parts = [f"{matched} of {wanted} keys match"]
     refused = sum(bool(mismatch.reason) for mismatch in match.mismatched)
@@ -69,6 +69,14 @@ def option_hint(match: Match, signature: Signature) -> str:
     """Which options of the network suit the file better than any fix, in sentences; empty where it
     fits, and where none would."""
     return "" if match.fits else options_sentence(match, signature)
+
+
+def _benign(keys: Sequence[str]) -> str:
+    counters = all(key.endswith(BATCH_COUNTER) for key in keys)
+    noun = "batch counter" if counters else "buffer"
+    one = len(keys) == 1
+    why = "harmless" if counters else "harmless: the network computes " + ("it" if one else "them")
+    return f"{_thin(len(keys))} {noun}{' is' if one else 's are'} absent, which is {why}."
 
 
 def sections(match: Match, state_dict: StateDict, signature: Signature) -> tuple[Section, ...]:

@@ -12,6 +12,10 @@ from core.signature import Signature, TensorSpec
 BATCH_COUNTER = "num_batches_tracked"
 """BatchNorm's buffer since PyTorch 0.4.1; inference does not use it, old files lack it."""
 
+COMPUTED = ("relative_position_index", "relative_coords_table", "attention_bias_idxs")
+"""Buffers that a constructor computes from the size of a window, and that a state_dict holds all
+the same: torchvision's Swin and MaxViT, timm's EfficientFormer. timm's own filters drop them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
@@ -27,9 +31,10 @@ class Mismatch:
 class Match:
     """The keys of a state_dict and of a signature, each in exactly one of the five tuples.
 
-    `missing_keys` and `unexpected_keys` are torch's words; `benign` are batch counters that the
-    file lacks in layers whose other buffers it has. The coverages are the shares, 0 to 1, of
-    the signature's keys and of its parameters' elements that match.
+    `missing_keys` and `unexpected_keys` are torch's words; `benign` are batch counters, and buffers
+    that the model computes by itself, which the file lacks in layers whose other tensors it has.
+    The coverages are the shares, 0 to 1, of the signature's keys and of its parameters' elements
+    that match.
     """
 
     matched: tuple[str, ...]
@@ -42,12 +47,12 @@ class Match:
 
     @property
     def total(self) -> int:
-        """The keys that are wanted, absent batch counters apart."""
+        """The keys that are wanted, benign ones apart."""
         return len(self.matched) + len(self.missing_keys) + len(self.mismatched)
 
     @property
     def fits(self) -> bool:
-        """Nothing is missing, unexpected or mismatched; batch counters may be absent."""
+        """Nothing is missing, unexpected or mismatched; benign keys may be absent."""
         return not (self.missing_keys or self.unexpected_keys or self.mismatched)
 
 
@@ -63,7 +68,7 @@ def match(state_dict: StateDict, signature: Signature) -> Match:
     for key, spec in signature.items():
         entry = state_dict.get(key)
         if entry is None:
-            (benign if is_benign(key, state_dict) else missing).append(key)
+            (benign if is_benign(key, spec, state_dict) else missing).append(key)
         elif (reason := _reason(entry, spec)) or entry.shape != spec.shape:
             mismatched.append(Mismatch(key, entry.shape, spec.shape, reason))
         else:
@@ -94,10 +99,15 @@ def _reason(entry: TensorEntry, spec: TensorSpec) -> str:
     return ""
 
 
-def is_benign(key: str, state_dict: StateDict) -> bool:
-    """Whether a missing key is a batch counter of a layer that the file has."""
+def is_benign(key: str, spec: TensorSpec, state_dict: StateDict) -> bool:
+    """Whether a missing key is a batch counter, or a buffer that the model computes by itself, of a
+    layer that the file has."""
     module, _, name = key.rpartition(".")
-    return name == BATCH_COUNTER and f"{module}.running_mean".removeprefix(".") in state_dict
+    if name == BATCH_COUNTER:
+        return f"{module}.running_mean".removeprefix(".") in state_dict
+    if name not in COMPUTED or spec.kind != "buffer":
+        return False
+    return any(other.startswith(f"{module}.") for other in state_dict)
 
 
 def _share(part: int, whole: int) -> float:

@@ -56,6 +56,11 @@ def predict(
     raise to cancel. Raises LoadError where the model does not take the pictures or its output is
     no list of classes; a single picture that cannot be prepared gets its `trouble` instead.
     """
+    if getattr(loaded.model, "num_classes", None) == 0:
+        raise LoadError(
+            "This network has no head: it gives features, and no classes.",
+            "On the Fit page set its number of classes, and load some of the keys (partial).",
+        )
     total = operator.length_hint(images)
     untrained = bool(untrained_keys(loaded))
     predictions: list[Prediction] = []
@@ -186,5 +191,7 @@ def _prediction(
 
 def untrained_keys(loaded: LoadedModel) -> tuple[str, ...]:
     """The model's tensors that still have their initial values and should not: all that were not
-    loaded, but for BatchNorm's `num_batches_tracked`, which prediction never reads."""
-    return tuple(key for key in loaded.initialised if not key.endswith("num_batches_tracked"))
+    loaded, but for batch counters, which prediction never reads, and buffers that the model
+    computes."""
+    fine = frozenset(loaded.match.benign)
+    return tuple(key for key in loaded.initialised if key not in fine)

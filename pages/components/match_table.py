@@ -15,7 +15,7 @@ WORDS = {
     "missing": ("Missing", "the network wants them, the file has none"),
     "unexpected": ("Unexpected", "in the file, unknown to the network"),
     "mismatched": ("Mismatched", "same key, another shape or layout"),
-    "benign": ("Benign", "batch counters that the file lacks; nothing depends on them"),
+    "benign": ("Benign", "absent in the file; the network needs them not, or computes them"),
 }
 OPEN = {"missing", "unexpected", "mismatched"}
 """The sections that stand open at first."""

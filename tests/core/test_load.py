@@ -6,7 +6,7 @@ import pytest
 import timm
 import torch
 from torch import nn
-from torchvision.models import resnet18
+from torchvision.models import resnet18, swin_t
 
 from core.architectures import (
     Architecture,
@@ -292,3 +292,18 @@ def test_timm_models_of_the_same_name_are_not_torchvisions(tmp_path: Path) -> No
     loaded: LoadedModel = load_model(saved(tmp_path / "timm.pth", model.state_dict()), architecture)
     images = torch.randn(1, 3, 64, 64)
     assert torch.equal(outputs(loaded.model, images), outputs(model, images))
+
+
+def test_buffers_that_the_network_computes_may_be_absent(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = swin_t(num_classes=3).eval()
+    weights = model.state_dict()
+    computed = {key for key in weights if key.endswith("relative_position_index")}
+    kept = {key: value for key, value in weights.items() if key not in computed}
+    torch.save(kept, tmp_path / "a.pth")
+    architecture = Architecture("torchvision", "swin_t", (("num_classes", 3),))
+    loaded = load_model(open_checkpoint(tmp_path / "a.pth").state_dict(), architecture)
+    assert set(loaded.match.benign) == computed
+    image = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(loaded.model(image), model(image))

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
 from torch import nn
@@ -112,6 +113,13 @@ def test_a_model_that_lacks_only_num_batches_tracked_is_not_called_untrained(tmp
     architecture = Architecture("torchvision", "resnet18", (("num_classes", 7),))
     loaded = load(tmp_path / "old.pth", architecture, strict=False)
     assert not predict(loaded, photos(1), IMAGENET)[0].untrained
+
+
+def test_a_network_without_a_head_gives_features_and_a_sentence(tmp_path):
+    torch.save(timm.create_model("test_resnet", num_classes=0).state_dict(), tmp_path / "a.pth")
+    loaded = load(tmp_path / "a.pth", Architecture("timm", "test_resnet", (("num_classes", 0),)))
+    with pytest.raises(LoadError, match="it gives features, and no classes"):
+        predict(loaded, photos(1), IMAGENET)
 
 
 def test_weights_of_nan_give_a_sentence_and_no_classes(tmp_path):
