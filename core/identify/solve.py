@@ -158,16 +158,41 @@ def _options(profile: Profile, sources: Mapping[str, TensorEntry]) -> Iterator[t
         default = variations[0].default
         value = _by_presence(option, variations, sources)
         if value is None:
-            told = Counter(
-                number
-                for (key, axis), rule in profile.laws[option].items()
-                if key in sources
-                and axis < len(sources[key].shape)
-                and (number := rule.option(sources[key].shape[axis])) is not None
-            )
-            value = told.most_common(1)[0][0] if told else default
+            value = _by_shapes(profile, option, sources)
         if value != default:
             yield option, value
+
+
+def _by_shapes(profile: Profile, option: str, sources: Mapping[str, TensorEntry]) -> int:
+    """The value that most dimensions give by their laws; without laws that of a variation which
+    has the very shapes. The default where it has them, though others have them too."""
+    default = profile.of_option(option)[0].default
+    lengths = [
+        (rule, sources[key].shape[axis])
+        for (key, axis), rule in profile.laws[option].items()
+        if key in sources and axis < len(sources[key].shape)
+    ]
+    told = Counter(
+        default if rule.dimension(default) == length else number
+        for rule, length in lengths
+        if (number := rule.option(length)) is not None
+    )
+    if told:
+        return told.most_common(1)[0][0]
+    return next(
+        (
+            each.value
+            for each in profile.of_option(option)
+            if not profile.laws[option] and _has(sources, each.shapes)
+        ),
+        default,
+    )
+
+
+def _has(sources: Mapping[str, TensorEntry], shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """Whether the file has tensors of some of these shapes, and none of another."""
+    found = [sources[key].shape == shape for key, shape in shapes.items() if key in sources]
+    return bool(found) and all(found)
 
 
 def _by_presence(

@@ -58,10 +58,20 @@ def law(points: Sequence[tuple[int, int]]) -> Law | None:
         if len(roots) == len(points) and all(
             root * root == y - more for (_, root), (_, y) in zip(roots, points, strict=True)
         ):
-            found = _line(roots)
+            found = _line(roots) or _patches(roots)
             if found is not None:
                 return Law(found.slope, found.intercept, found.divisor, 2, more)
     return None
+
+
+def _patches(points: Sequence[tuple[int, int]]) -> Law | None:
+    """The law of a grid whose patches leave a margin of the image out, as 27 of 14 pixels do of
+    384; None where no size of a patch, or more than one, gives all of the grids."""
+    if any(edge <= 0 for _, edge in points):
+        return None
+    smallest = max(pixels // (edge + 1) for pixels, edge in points) + 1
+    largest = min(pixels // edge for pixels, edge in points)
+    return Law(1, 0, smallest) if smallest == largest else None
 
 
 MOST_TOKENS = 18

@@ -25,7 +25,8 @@ from core.match import match
 @pytest.fixture(scope="module")
 def lookup(tmp_path_factory: pytest.TempPathFactory) -> Lookup:
     index = find_index(tmp_path_factory.mktemp("data"))
-    assert index is not None, "there is no index of the installed versions"
+    if index is None:
+        pytest.skip("Loupe comes with the index of other versions of torchvision and timm")
     return Lookup(index)
 
 
@@ -123,6 +124,30 @@ def test_networks_of_every_kind_are_told_with_their_options(
     assert best.fits
     assert {each.key for each in (best.architecture, *best.also)} >= {architecture}
     assert not best.recipe.steps
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "told_size"),
+    [
+        ("vit_so400m_patch14_siglip_gap_384", 384, 384),
+        ("vit_so400m_patch14_siglip_gap_384", 520, 518),
+        ("efficientvit_m1", 224, 224),
+        ("efficientvit_m1", 448, 448),
+    ],
+)
+def test_an_image_size_is_told_where_patches_leave_a_margin_or_a_table_stops_to_grow(
+    lookup: Lookup, name: str, size: int, told_size: int
+) -> None:
+    from benchmarks.identify_corpus import state_dict_of
+
+    built = signature(Architecture("timm", name, (("img_size", size),)))
+    shapes = {key: spec.shape for key, spec in built.items()}
+    best = identify(state_dict_of(shapes), lookup).candidates[0]
+    group = [each for each in (best.architecture, *best.also) if each.name == name]
+    assert [dict(each.options).get("img_size", size) for each in group] == [told_size]
+    assert best.fits
+    assert not best.recipe.steps
+    assert {key: spec.shape for key, spec in signature(group[0]).items()} == shapes
 
 
 def test_models_with_the_same_keys_are_one_group_that_names_the_plainest_first(
