@@ -13,6 +13,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from benchmarks.identify import corpus, is_clear, is_right
+from benchmarks.identify_corpus import state_dict_of
 from core.architectures import Architecture, signature
 from core.checkpoint import open_checkpoint
 from core.fixes import Drop, StripPrefix, apply_recipe, describe
@@ -138,8 +139,6 @@ def test_networks_of_every_kind_are_told_with_their_options(
 def test_an_image_size_is_told_where_patches_leave_a_margin_or_a_table_stops_to_grow(
     lookup: Lookup, name: str, size: int, told_size: int
 ) -> None:
-    from benchmarks.identify_corpus import state_dict_of
-
     built = signature(Architecture("timm", name, (("img_size", size),)))
     shapes = {key: spec.shape for key, spec in built.items()}
     best = identify(state_dict_of(shapes), lookup).candidates[0]
@@ -240,8 +239,6 @@ def test_a_library_in_front_of_a_name_breaks_a_tie_between_the_libraries(
 def test_of_a_network_and_its_average_the_one_to_use_is_taken_wherever_it_stands(
     lookup: Lookup, average: str, own: str
 ) -> None:
-    from benchmarks.identify_corpus import state_dict_of
-
     shapes = {
         key: spec.shape for key, spec in signature(Architecture("torchvision", "resnet18")).items()
     }
@@ -303,8 +300,6 @@ def test_a_network_is_not_taken_for_the_backbone_inside_it(
 
 
 def test_a_head_apart_is_found_where_many_batch_counters_are_absent(lookup: Lookup) -> None:
-    from benchmarks.identify_corpus import state_dict_of
-
     known = signature(Architecture("timm", "hrnet_w18"))
     counters = {key for key in known if key.endswith("num_batches_tracked")}
     assert len(counters) > 256
@@ -392,8 +387,6 @@ def test_a_layer_inside_another_copy_fills_no_gap_of_the_same_name_further_out(
 
 
 def test_a_file_of_very_many_keys_is_told_to_be_looked_at_in_part(lookup: Lookup) -> None:
-    from benchmarks.identify_corpus import state_dict_of
-
     strange = {f"{'a.' * 60}{i}.conv1.weight": (64, 3, 7, 7) for i in range(30_000)}
     known = signature(Architecture("torchvision", "resnet18"))
     late = state_dict_of(strange | {key: spec.shape for key, spec in known.items()})
@@ -404,8 +397,6 @@ def test_a_file_of_very_many_keys_is_told_to_be_looked_at_in_part(lookup: Lookup
 
 
 def test_a_key_longer_than_any_path_is_dropped_from_beside_the_network(lookup: Lookup) -> None:
-    from benchmarks.identify_corpus import state_dict_of
-
     known = signature(Architecture("torchvision", "resnet18"))
     shapes = {key: spec.shape for key, spec in known.items()}
     found = identify(state_dict_of(shapes | {"module." * 500_000 + "weight": (7,)}), lookup)
