@@ -110,7 +110,6 @@ def _offer(key: str, stated: Stated, state_dict: StateDict, choose: Choose) -> N
             key=f"{key}-stated",
             on_click=choose,
             args=(architecture,),
-            type="primary" if st.session_state[f"{key}-architecture"] is None else "secondary",
         )
 
 

@@ -16,13 +16,17 @@ def open_the_sample(page: Page, url: str) -> None:
 
 
 def fit_and_load(page: Page, slot: str) -> None:
-    """On the Fit page: take what the file says of its architecture, take the proposal, load."""
+    """On the Fit page: A as Loupe tells it, in one click; B by what the file says and the proposal;
+    then load."""
     page.get_by_role("radiogroup").first.get_by_text(f"{slot} · digits").click()
     settled(page)
-    page.get_by_role("button", name="Use torchvision shufflenet").click()
-    expect(page.get_by_text("Does not fit: 0 of")).to_be_visible()
-    settled(page)
-    page.get_by_role("button", name="Apply").first.click()
+    if slot == "A":
+        page.get_by_role("button", name="Use it with its repair").click()
+    else:
+        page.get_by_role("button", name="Use torchvision shufflenet").click()
+        expect(page.get_by_text("Does not fit: 0 of")).to_be_visible()
+        settled(page)
+        page.get_by_role("button", name="Apply").first.click()
     expect(page.get_by_text("Fits: 338 of 338 keys.")).to_be_visible()
     settled(page)
     page.get_by_role("button", name="Load the model").click()
@@ -49,6 +53,7 @@ def whole_job(page: Page, url: str, at: Callable[[str], None]) -> None:
         at(name.lower() if name != "Fit" else "fit-start")
     for slot in ("A", "B"):
         fit_and_load(page, slot)
+    page.get_by_text("This is a torchvision shufflenet").first.scroll_into_view_if_needed()
     at("fit")
     go(page, "Predict")
     predict_the_samples_pictures(page)
