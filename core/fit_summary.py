@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from core.checkpoint.entries import StateDict
-from core.match import BATCH_COUNTER, Match, group_keys
+from core.match import Match, group_keys
 from core.proposals import Proposal
 from core.proposals.options import options_sentence
 from core.signature import Signature
@@ -44,7 +44,7 @@ def verdict(match: Match, proposals: Sequence[Proposal] = ()) -> str:
     if match.fits:
         text = f"Fits: {matched} of {wanted} keys."
         if match.benign:
-            text += f" {_benign(match.benign)}"
+            text += f" {_benign(match)}"
         return text
     parts = [f"{matched} of {wanted} keys match"]
     refused = sum(bool(mismatch.reason) for mismatch in match.mismatched)
@@ -71,12 +71,19 @@ def option_hint(match: Match, signature: Signature) -> str:
     return "" if match.fits else options_sentence(match, signature)
 
 
-def _benign(keys: Sequence[str]) -> str:
-    counters = all(key.endswith(BATCH_COUNTER) for key in keys)
-    noun = "batch counter" if counters else "buffer"
-    one = len(keys) == 1
-    why = "harmless" if counters else "harmless: the network computes " + ("it" if one else "them")
-    return f"{_thin(len(keys))} {noun}{' is' if one else 's are'} absent, which is {why}."
+def _benign(match: Match) -> str:
+    computed = len(match.computed)
+    counters = len(match.benign) - computed
+    parts = [
+        f"{_thin(number)} {noun}{'' if number == 1 else 's'}{which}"
+        for number, noun, which in (
+            (counters, "batch counter", ""),
+            (computed, "buffer", " that the network computes itself"),
+        )
+        if number
+    ]
+    are = "is" if len(match.benign) == 1 else "are"
+    return f"{' and '.join(parts)} {are} absent, which is harmless."
 
 
 def sections(match: Match, state_dict: StateDict, signature: Signature) -> tuple[Section, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -12,9 +13,20 @@ from core.signature import Signature, TensorSpec
 BATCH_COUNTER = "num_batches_tracked"
 """BatchNorm's buffer since PyTorch 0.4.1; inference does not use it, old files lack it."""
 
-COMPUTED = ("relative_position_index", "relative_coords_table", "attention_bias_idxs")
-"""Buffers that a constructor computes from the size of a window, and that a state_dict holds all
-the same: torchvision's Swin and MaxViT, timm's EfficientFormer. timm's own filters drop them."""
+COMPUTED = frozenset(
+    (
+        "relative_position_index",  # torchvision Swin, Video Swin and MaxViT; Microsoft's Swin
+        "relative_coords_table",  # torchvision Swin V2
+        "attn_mask",  # Microsoft's Swin, older timm's
+        "attention_bias_idxs",  # timm EfficientFormer, and LeViT's and TinyViT's own files
+        "rel_pos_index",  # older timm's RelPosBias
+        "position_ids",  # the embeddings of older transformers
+    )
+)
+"""Buffers that a constructor computes from sizes alone, and that a state_dict holds all the same.
+
+timm's own filters drop them too (timm/models/swin_transformer.py, checkpoint_filter_fn).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +63,11 @@ class Match:
         return len(self.matched) + len(self.missing_keys) + len(self.mismatched)
 
     @property
+    def computed(self) -> tuple[str, ...]:
+        """Of the benign keys, those of buffers that the model computes by itself."""
+        return tuple(key for key in self.benign if key.rpartition(".")[2] in COMPUTED)
+
+    @property
     def fits(self) -> bool:
         """Nothing is missing, unexpected or mismatched; benign keys may be absent."""
         return not (self.missing_keys or self.unexpected_keys or self.mismatched)
@@ -65,10 +82,11 @@ def match(state_dict: StateDict, signature: Signature) -> Match:
     missing: list[str] = []
     benign: list[str] = []
     mismatched: list[Mismatch] = []
+    ordered = sorted(state_dict)
     for key, spec in signature.items():
         entry = state_dict.get(key)
         if entry is None:
-            (benign if is_benign(key, spec, state_dict) else missing).append(key)
+            (benign if _is_benign(key, spec, ordered) else missing).append(key)
         elif (reason := _reason(entry, spec)) or entry.shape != spec.shape:
             mismatched.append(Mismatch(key, entry.shape, spec.shape, reason))
         else:
@@ -99,15 +117,22 @@ def _reason(entry: TensorEntry, spec: TensorSpec) -> str:
     return ""
 
 
-def is_benign(key: str, spec: TensorSpec, state_dict: StateDict) -> bool:
+def _is_benign(key: str, spec: TensorSpec, ordered: Sequence[str]) -> bool:
     """Whether a missing key is a batch counter, or a buffer that the model computes by itself, of a
-    layer that the file has."""
-    module, _, name = key.rpartition(".")
+    layer that the file has; `ordered` are the file's keys."""
+    module, dot, name = key.rpartition(".")
+    layer = module + dot
     if name == BATCH_COUNTER:
-        return f"{module}.running_mean".removeprefix(".") in state_dict
+        return _first_from(f"{layer}running_mean", ordered) == f"{layer}running_mean"
     if name not in COMPUTED or spec.kind != "buffer":
         return False
-    return any(other.startswith(f"{module}.") for other in state_dict)
+    found = _first_from(layer, ordered)
+    return found is not None and found.startswith(layer)
+
+
+def _first_from(text: str, ordered: Sequence[str]) -> str | None:
+    at = bisect_left(ordered, text)
+    return ordered[at] if at < len(ordered) else None
 
 
 def _share(part: int, whole: int) -> float:

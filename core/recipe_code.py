@@ -101,14 +101,16 @@ def recipe_code(
     *,
     strict: bool | None = None,
     whole_model: bool = False,
+    computed: Sequence[str] = (),
 ) -> str:
     """A Python script that makes the same state_dict, and loads it where a model is chosen.
 
     `state_dict_path` is StateDict's path. `strict` is load_state_dict's; None is strict unless
     the recipe drops tensors of another shape. `whole_model` says that the state_dict lies in a
     pickled module, which torch cannot read without running code from the file: then the script
-    reads the repaired download instead. Raises FixError where the recipe needs an architecture
-    and there is none.
+    reads the repaired download instead. `computed` are the keys of absent buffers that the model
+    computes by itself (Match.computed), for which a strict load asks all the same. Raises FixError
+    where the recipe needs an architecture and there is none.
     """
     fixes = [] if whole_model else [step.fix for step in recipe.steps if step.enabled]
     given = [step.fix for step in recipe.steps if step.enabled]
@@ -127,7 +129,7 @@ def recipe_code(
             "",
             *body,
             "",
-            *_loading(not drops if strict is None else strict),
+            *_loading(not drops if strict is None else strict, computed),
         ]
     helpers = [helper] if helper else []
     if any(isinstance(fix, StripPrefix) and fix.anywhere for fix in fixes):
@@ -264,7 +266,16 @@ def _building(architecture: Architecture) -> list[str]:
     return [f"model = {function}({options.removeprefix(', ')})"]
 
 
-def _loading(strict: bool) -> list[str]:
+def _loading(strict: bool, computed: Sequence[str]) -> list[str]:
+    if strict and computed:
+        names = sorted({key.rpartition(".")[2] for key in computed})
+        return [
+            "# The file lacks buffers that the model computes by itself: its own stay.",
+            f"names = ({''.join(f'{_literal(name)}, ' for name in names).strip()})",
+            "own = {key: x for key, x in model.state_dict().items() if key.endswith(names)}",
+            "model.load_state_dict({**own, **state_dict})",
+            "model.eval()",
+        ]
     if strict:
         return ["model.load_state_dict(state_dict)", "model.eval()"]
     return [

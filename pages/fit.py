@@ -116,8 +116,8 @@ def _take_away(
 ) -> None:
     state = workspace().slot(slot)
     st.markdown("#### Take away")
-    strict = state.strict and not fitted.match.benign
-    recipe_as_code(checkpoint, state_dict.path, state.recipe, architecture, strict)
+    computed = fitted.match.computed
+    recipe_as_code(checkpoint, state_dict.path, state.recipe, architecture, state.strict, computed)
     repaired_download(f"fit-{slot}", checkpoint, fitted.trial.state_dict, state.recipe)
 
 

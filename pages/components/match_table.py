@@ -15,7 +15,7 @@ WORDS = {
     "missing": ("Missing", "the network wants them, the file has none"),
     "unexpected": ("Unexpected", "in the file, unknown to the network"),
     "mismatched": ("Mismatched", "same key, another shape or layout"),
-    "benign": ("Benign", "absent in the file; the network needs them not, or computes them"),
+    "benign": ("Benign", "absent from the file; the network computes them, or does without"),
 }
 OPEN = {"missing", "unexpected", "mismatched"}
 """The sections that stand open at first."""

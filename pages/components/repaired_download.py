@@ -53,7 +53,12 @@ class Exported:
 
 
 def recipe_as_code(
-    checkpoint: Checkpoint, path: str, recipe: Recipe, architecture: Architecture, strict: bool
+    checkpoint: Checkpoint,
+    path: str,
+    recipe: Recipe,
+    architecture: Architecture,
+    strict: bool,
+    computed: Sequence[str],
 ) -> None:
     """The recipe as a script that needs PyTorch and the file, and no Loupe."""
     with st.expander("The recipe as PyTorch code"):
@@ -64,6 +69,7 @@ def recipe_as_code(
                 recipe,
                 architecture,
                 strict=strict,
+                computed=computed,
                 whole_model=in_pickled_object(checkpoint.tree, path),
             )
         except FixError as error:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from torchvision.models import resnet18
 
@@ -46,6 +47,23 @@ def test_absent_batch_counters_are_harmless_and_a_class_of_their_own(saved):
     )
     states = {section.state: section.keys for section in sections(found, old, signature(NETWORK))}
     assert states == {"benign": 20, "matched": 102}
+
+
+def test_absent_buffers_that_the_network_computes_are_told_apart_from_batch_counters(saved):
+    model = timm.create_model("efficientformer_l1", num_classes=3)
+    weights = model.state_dict()
+    wanted = signature(Architecture("timm", "efficientformer_l1", (("num_classes", 3),)))
+    computed = saved({k: v for k, v in weights.items() if "attention_bias_idxs" not in k})
+    assert verdict(match(computed, wanted)).endswith(
+        " 1 buffer that the network computes itself is absent, which is harmless."
+    )
+    harmless = ("attention_bias_idxs", "num_batches_tracked")
+    counters = sum(key.endswith("num_batches_tracked") for key in weights)
+    both = saved({k: v for k, v in weights.items() if not k.endswith(harmless)})
+    assert verdict(match(both, wanted)).endswith(
+        f" {counters} batch counters and 1 buffer that the network computes itself are absent, "
+        "which is harmless."
+    )
 
 
 def test_a_head_of_another_size_is_told_with_both_shapes(saved):

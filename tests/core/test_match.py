@@ -86,6 +86,24 @@ def test_field_27_absent_batch_counters_are_benign_where_their_layer_is_there(
     assert len(without_layer.benign) == 19
 
 
+@pytest.mark.parametrize("name", ["attn_mask", "attn.relative_position_index", "position_ids"])
+def test_absent_buffers_that_the_model_computes_are_benign_where_their_layer_is_there(
+    name: str,
+) -> None:
+    weight = TensorEntry("blocks.0.attn.qkv.weight", "float32", (6, 2), (), 0, None)
+    others = TensorEntry("blocks.0-attn.qkv.weight", "float32", (6, 2), (), 0, None)
+    wanted = {
+        weight.key: TensorSpec((6, 2), "float32", "parameter"),
+        f"blocks.0.{name}": TensorSpec((4, 4), "int64", "buffer"),
+    }
+    found = match(StateDict([weight]), wanted)
+    assert found.fits
+    assert found.benign == found.computed == (f"blocks.0.{name}",)
+    assert match(StateDict([others]), wanted).missing_keys == tuple(wanted)
+    trained = {**wanted, f"blocks.0.{name}": TensorSpec((4, 4), "float32", "parameter")}
+    assert match(StateDict([weight]), trained).missing_keys == (f"blocks.0.{name}",)
+
+
 def test_field_4_nothing_matches_and_the_coverage_says_so(wanted: Signature) -> None:
     file = StateDict(
         TensorEntry(f"module.{key}", "float32", spec.shape, (), 0, None)

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import shufflenet_v2_x0_5
 
-from core.architectures import parse_architecture, signature
+from core.architectures import build, parse_architecture, signature
 from core.checkpoint import open_checkpoint
 from core.checkpoint.tensors import read_tensor
 from core.errors import FixError
@@ -44,6 +44,7 @@ from core.fixes import (
     WeightNorm,
     apply_recipe,
 )
+from core.match import match
 from core.recipe_code import recipe_code
 from core.signature import Signature
 
@@ -316,6 +317,21 @@ def for_models() -> list[tuple[str, dict[str, torch.Tensor], Recipe]]:
 
 def signature_of(name: str) -> Signature:
     return signature(parse_architecture(name))
+
+
+def test_the_strict_script_takes_the_models_own_buffers_where_the_file_has_none(
+    tmp_path: Path,
+) -> None:
+    name = "timm:efficientformer_l1?num_classes=3"
+    model = build(parse_architecture(name))
+    harmless = ("attention_bias_idxs", "num_batches_tracked")
+    tensors = {k: v for k, v in model.state_dict().items() if not k.endswith(harmless)}
+    torch.save(tensors, tmp_path / "a.pth")
+    found = match(open_checkpoint(tmp_path / "a.pth").state_dict(), signature_of(name))
+    architecture = parse_architecture(name)
+    code = recipe_code("a.pth", "", Recipe(), architecture, strict=True, computed=found.computed)
+    assert "strict=False" not in code
+    assert_same(run(f"{code}\nstate_dict = model.state_dict()", tmp_path), model.state_dict())
 
 
 def test_the_script_goes_by_the_models_own_shapes(tmp_path: Path) -> None:

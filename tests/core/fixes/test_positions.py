@@ -24,6 +24,8 @@ from torchvision.models.vision_transformer import interpolate_embeddings
 from core.checkpoint.tensors import read_tensor
 from core.errors import FixError
 from core.fixes import ResamplePositions
+from core.match import COMPUTED, match
+from core.signature import TensorSpec
 from tests.core.fixes.files import applied, assert_tensors, saved, signature_of
 
 Shape = tuple[int, ...]
@@ -244,6 +246,17 @@ def test_twice_is_once_and_an_architecture_is_needed(tmp_path: Path) -> None:
     assert [effect.changed for effect in after.effects] == [1, 0]
     with pytest.raises(FixError, match="without an architecture"):
         applied(given, ResamplePositions())
+
+
+@pytest.mark.parametrize("name", sorted(COMPUTED))
+def test_what_the_model_computes_is_dropped_and_not_missed(tmp_path: Path, name: str) -> None:
+    weight = torch.randn(2, 2)
+    given = saved(tmp_path, {"attn.qkv.weight": weight, f"attn.{name}": torch.zeros(49, 49)})
+    wanted = signature_of({"attn.qkv.weight": weight})
+    wanted[f"attn.{name}"] = TensorSpec((64, 64), "float32", "buffer")
+    after = applied(given, ResamplePositions(), wanted=wanted)
+    assert list(after.state_dict) == ["attn.qkv.weight"]
+    assert match(after.state_dict, wanted).fits
 
 
 def test_a_table_beyond_all_measure_is_refused(tmp_path: Path) -> None:

@@ -224,6 +224,17 @@ def test_a_library_in_front_of_a_name_breaks_a_tie_between_the_libraries(
         assert found.candidates[0].architecture == Architecture(library, "resnet18")
 
 
+def test_a_name_of_another_library_is_no_evidence(lookup: Lookup, tmp_path: Path) -> None:
+    weights = torchvision.models.resnet34().state_dict()
+    body = {key: value for key, value in weights.items() if not key.startswith("fc.")}
+    found = told(lookup, tmp_path / "a.pth", {"arch": "torchvision.models.resnet34", "net": body})
+    whole = Architecture("torchvision", "resnet34")
+    headless = Architecture("timm", "resnet34", (("num_classes", 0),))
+    evidence = {each.architecture: " ".join(each.evidence) for each in found.candidates}
+    assert "The file says" in evidence[whole]
+    assert "The file says" not in evidence[headless]
+
+
 @pytest.mark.parametrize(
     ("average", "own"),
     [
