@@ -6,7 +6,7 @@ import re
 import sys
 from dataclasses import dataclass
 
-from core.architectures import Architecture
+from core.architectures import LIBRARIES, Architecture
 from core.checkpoint import Checkpoint
 from core.checkpoint.entries import StateDict
 from core.identify.words import Hints
@@ -49,7 +49,8 @@ def told_of(hints: Hints, architecture: Architecture) -> Told:
             (place, how, f"The file says `{where}` is `{text[:80]}`.")
             for place, (where, text) in enumerate(hints.names)
             for how, spelling in enumerate(spellings(text))
-            if spelling in (architecture.key, architecture.name)
+            if spelling == architecture.key
+            or (spelling == architecture.name and not _is_of_another(text, architecture))
         ),
         None,
     )
@@ -65,6 +66,11 @@ def told_of(hints: Hints, architecture: Architecture) -> Told:
     place, how = (len(hints.names), 0) if named is None else named[:2]
     rank = place, how, held is None, -called, held is None or not _is_of_module(held, architecture)
     return Told(tuple(int(each) for each in rank), tuple(facts))
+
+
+def _is_of_another(text: str, architecture: Architecture) -> bool:
+    """Whether a name has another library in front than the architecture's."""
+    return architecture.library not in text and any(library in text for library in LIBRARIES)
 
 
 def _is_of_library(name: str, architecture: Architecture) -> bool:

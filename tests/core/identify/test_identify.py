@@ -196,8 +196,8 @@ def test_what_the_file_says_does_not_outweigh_its_tensors(lookup: Lookup, tmp_pa
 @pytest.mark.parametrize(
     ("build", "name"),
     [
-        (lambda: timm.create_model("wide_resnet50_2"), "timm:wide_resnet50_2"),
-        (torchvision.models.wide_resnet50_2, "torchvision:wide_resnet50_2"),
+        (lambda: timm.create_model("resnet18"), "timm:resnet18"),
+        (torchvision.models.resnet18, "torchvision:resnet18"),
         (
             lambda: torchvision.models.quantization.resnet18(quantize=False),
             "torchvision:quantized_resnet18",
