@@ -6,6 +6,7 @@ import os
 import threading
 from pathlib import Path
 
+from core.errors import IndexFileError
 from core.identify.find import find_index, make_index_in
 from core.identify.lookup import Lookup
 from core.jobs import Job, Jobs, Progress
@@ -23,14 +24,18 @@ class IndexKeeper:
         self._jobs = jobs
         self._lookup: Lookup | None = None
         self._job: Job[Lookup] | None = None
+        self._failure: IndexFileError | None = None
         self._lock = threading.Lock()
 
     def lookup(self) -> Lookup | None:
         """The index, or None while it is being built; `job` then tells how far that is.
 
-        Raises IndexFileError where building it failed; the next call begins anew.
+        Raises IndexFileError where building it failed, to all who ask from then on: the minutes
+        that it takes are not spent a second time on the same end.
         """
         with self._lock:
+            if self._failure is not None:
+                raise self._failure
             if self._lookup is None and self._job is None:
                 index = find_index(self._folder)
                 if index is None:
@@ -39,7 +44,11 @@ class IndexKeeper:
                     self._lookup = Lookup(index)
             if self._job is not None and not self._job.running:
                 job, self._job = self._job, None
-                self._lookup = job.result()
+                try:
+                    self._lookup = job.result()
+                except IndexFileError as error:
+                    self._failure = error
+                    raise
             return self._lookup
 
     @property
