@@ -309,6 +309,7 @@ def _predict(given: Sequence[str]) -> int:
         help="load what matches; the rest stays as the model initialises it",
     )
     options = parser.parse_args(given)
+    from core.classifiers import require_classifier
     from core.fit_summary import verdict
     from core.images import decode_image
     from core.labels import choose_labels, parse_labels
@@ -321,6 +322,7 @@ def _predict(given: Sequence[str]) -> int:
     own_labels = None
     if options.labels:
         own_labels = parse_labels(_read(options.labels), options.labels.name)
+    require_classifier(architecture_of(options))
     architecture, repaired, found = _repaired(checkpoint, options)
     if not (found.fits or options.partial):
         print(

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from core.classifiers import HEADLESS, not_a_classifier, require_classifier
 from core.errors import ImageError, LoadError
 from core.load import LoadedModel
 from core.preprocessing import Preprocessing, prepare
@@ -56,11 +57,9 @@ def predict(
     raise to cancel. Raises LoadError where the model does not take the pictures or its output is
     no list of classes; a single picture that cannot be prepared gets its `trouble` instead.
     """
+    require_classifier(loaded.architecture)
     if getattr(loaded.model, "num_classes", None) == 0:
-        raise LoadError(
-            "This network has no head: it gives features, and no classes.",
-            "On the Fit page set its number of classes, and load some of the keys (partial).",
-        )
+        raise not_a_classifier(loaded.architecture, HEADLESS)
     total = operator.length_hint(images)
     untrained = bool(untrained_keys(loaded))
     predictions: list[Prediction] = []
@@ -112,10 +111,11 @@ def run(loaded: LoadedModel, inputs: torch.Tensor) -> torch.Tensor:
             f"There is not enough memory on {loaded.device} for {len(inputs)} pictures at once.",
             "Free memory on the device, or load the model on the CPU.",
         ) from error
-    except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
+    except Exception as error:  # a forward pass of another's code: whatever it raises is the cause
         raise LoadError(
             f"The model does not take an input of shape {_shape(inputs)}: {_first_line(error)}",
-            "Change the size in the preprocessing to what the model was built for.",
+            "Change the size in the preprocessing to what the model was built for; only models "
+            "that take a batch of pictures can be run here.",
         ) from error
     return logits_of(output, len(inputs)).float().softmax(1)
 
@@ -140,7 +140,8 @@ def logits_of(output: object, batch: int) -> torch.Tensor:
         what = _describe(output)
         raise LoadError(
             f"The model's output is no list of classes: it gives {what}.",
-            "Only classifiers can be run here, with one row of numbers a picture.",
+            "Charts of the most probable classes are for classifiers, which give one row of "
+            "numbers a picture: run this model in a program of your own.",
         )
     return found
 
@@ -162,6 +163,8 @@ def _describe(output: object) -> str:
         return f"a tensor of shape {_shape(output)}"
     if isinstance(output, Mapping):
         return f"a dict of {', '.join(map(str, output)) or 'nothing'}"
+    if isinstance(output, list | tuple) and output:
+        return f"a {type(output).__name__} that begins with {_describe(output[0])}"
     return f"a {type(output).__name__}"
 
 

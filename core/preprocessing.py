@@ -149,7 +149,7 @@ def _of_size(preprocessing: Preprocessing, size: int) -> Preprocessing:
     return replace(preprocessing, resize=(height, width), crop=(size, size))
 
 
-TRANSFORM_INPUT = ("googlenet", "inception_v3")
+TRANSFORM_INPUT = ("googlenet", "inception_v3", "quantized_googlenet", "quantized_inception_v3")
 """torchvision's models whose ImageNet weights come with `transform_input=True`: the model turns
 ImageNet's normalisation into mean and std of 0.5 (torchvision/models/inception.py). No
 state_dict says so, and a model built without the weights does not do it."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from core.checkpoint import Checkpoint
+from core.classifiers import require_classifier
 from core.errors import LoupeError
 from core.model_request import ModelRequest
 from core.predict import Prediction
 from pages.components.frame import empty_state, page_header
 from pages.components.labels_picker import labels_picker
 from pages.components.picture_tray import picture_tray
-from pages.components.plain_text import plain
+from pages.components.plain_text import plain, plain_sentence
 from pages.components.prediction_job import Task, predictions
 from pages.components.prediction_results import Answer, result_cards, result_table
 from pages.components.preprocessing_editor import preprocessing_editor, slot_preprocessing
@@ -32,6 +33,7 @@ def main() -> None:
         return
     loaded = {slot: request for slot in opened if (request := _loaded(slot))}
     _send_to_fit({slot: file.name for slot, file in opened.items() if slot not in loaded})
+    loaded = {slot: each for slot, each in loaded.items() if _classifies(slot, each, opened[slot])}
     if not loaded:
         return
     pictures = picture_tray()
@@ -73,6 +75,17 @@ def _loaded(slot: str) -> ModelRequest | None:
     if request in model_pool().resident():
         seen.add(request)
     return request if request in seen else None
+
+
+def _classifies(slot: str, request: ModelRequest, checkpoint: Checkpoint) -> bool:
+    """Whether the slot's network is for this page; says what it is for where it is not."""
+    try:
+        require_classifier(request.architecture)
+    except LoupeError as error:
+        said = f"**{slot}** · {plain(checkpoint.name)}: {plain_sentence(str(error))}"
+        st.info(said, icon=":material/info:")
+        return False
+    return True
 
 
 def _send_to_fit(files: dict[str, str]) -> None:

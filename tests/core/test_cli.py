@@ -13,6 +13,7 @@ import torch
 from huggingface_hub import save_torch_state_dict
 from PIL import Image
 from torchvision.models import resnet18
+from torchvision.models.segmentation import lraspp_mobilenet_v3_large
 
 from core.samples import SAMPLES, sample_images
 
@@ -227,6 +228,20 @@ def test_predict_refuses_a_checkpoint_that_does_not_fit(training_file: Path) -> 
     done = loupe("predict", training_file, "--arch", "resnet18", picture)
     assert done.returncode == 1
     assert "Does not fit: 0 of 122 keys" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_predict_says_what_a_network_gives_that_is_no_classifier(tmp_path: Path) -> None:
+    model = lraspp_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=3)
+    torch.save(model.state_dict(), tmp_path / "pixels.pth")
+    done = loupe(
+        *("predict", tmp_path / "pixels.pth", "--arch", "lraspp_mobilenet_v3_large"),
+        *("--num-classes", 3, sample_images()[0]),
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "gives a class for every pixel (segmentation)" in done.stderr
+    assert "classifiers" in done.stderr
     assert "Traceback" not in done.stderr
 
 

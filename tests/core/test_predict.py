@@ -8,12 +8,20 @@ import numpy as np
 import pytest
 import timm
 import torch
+import torchvision
 from PIL import Image
 from torch import nn
-from torchvision.models import get_model, get_model_weights, resnet18
+from torchvision.models import (
+    ShuffleNet_V2_X0_5_Weights,
+    get_model,
+    get_model_weights,
+    list_models,
+    resnet18,
+)
 
-from core.architectures import Architecture, signature
+from core.architectures import Architecture, catalogue, signature
 from core.checkpoint import open_checkpoint
+from core.classifiers import require_classifier
 from core.errors import LoadError
 from core.fixes import Recipe, Step, StripPrefix, apply_recipe
 from core.images import decode_image
@@ -66,7 +74,7 @@ def test_probabilities_equal_plain_torchs_on_the_same_pictures(tmp_path, name):
         assert prediction.probabilities == pytest.approx(row.topk(12).values.tolist(), rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3", "quantized_googlenet"])
 def test_imagenets_inception_is_fed_as_torchvision_feeds_it_with_its_weights(tmp_path, name):
     # torchvision switches transform_input on together with the ImageNet weights.
     model = saved(tmp_path / "model.pth", name, init_weights=True, transform_input=True)
@@ -115,10 +123,122 @@ def test_a_model_that_lacks_only_num_batches_tracked_is_not_called_untrained(tmp
     assert not predict(loaded, photos(1), IMAGENET)[0].untrained
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "gives"),
+    [
+        ("lraspp_mobilenet_v3_large", {"num_classes": 3}, "a class for every pixel"),
+        ("ssdlite320_mobilenet_v3_large", {"num_classes": 3}, "boxes with their classes"),
+        ("raft_small", {}, "how each pixel moves"),
+        ("s3d", {"num_classes": 3}, "the classes of a film"),
+    ],
+)
+def test_a_network_that_classifies_no_pictures_says_what_it_gives(tmp_path, name, options, gives):
+    model = get_model(name, weights=None, **options, **backbone_without_weights(name))
+    torch.save(model.state_dict(), tmp_path / "model.pth")
+    loaded = load(tmp_path / "model.pth", Architecture("torchvision", name, tuple(options.items())))
+    with pytest.raises(LoadError, match=f"torchvision {name}.* gives {gives}") as caught:
+        predict(loaded, photos(1), IMAGENET)
+    assert "for classifiers" in caught.value.remedy
+
+
+def backbone_without_weights(name):
+    takes = ("lraspp", "ssdlite")
+    return {"weights_backbone": None} if name.startswith(takes) else {}
+
+
+def test_every_network_that_is_refused_gives_no_classes_of_a_picture():
+    refused = {name for name in list_models() if does_not_classify("torchvision", name)}
+    classifying = set(list_models(torchvision.models)) | set(
+        list_models(torchvision.models.quantization)
+    )
+    assert refused == set(list_models()) - classifying
+    assert len(refused) == 29
+
+
+def does_not_classify(library, name, **options):
+    try:
+        require_classifier(Architecture(library, name, tuple(options.items())))
+    except LoadError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_dinov3_qkvb", "test_vit", "test_resnet"])
+@pytest.mark.parametrize("options", [{}, {"num_classes": 0}, {"num_classes": 4}])
+def test_a_network_of_timm_is_refused_where_timm_builds_it_without_a_head(name, options):
+    with torch.device("meta"):
+        model = timm.create_model(name, **options)
+    assert does_not_classify("timm", name, **options) == (model.num_classes == 0)
+
+
+def test_a_quantizable_network_is_a_classifier_as_any_other(tmp_path):
+    name = "quantized_shufflenet_v2_x0_5"
+    model = saved(tmp_path / "model.pth", name, num_classes=4)
+    architecture = Architecture("torchvision", name, (("num_classes", 4),))
+    images = photos(1)
+    loaded = load(tmp_path / "model.pth", architecture)
+    prediction = predict(loaded, images, default_preprocessing(architecture))[0]
+    with torch.inference_mode():
+        inputs = ShuffleNet_V2_X0_5_Weights.DEFAULT.transforms()(images[0][1])
+        expected = model(inputs.unsqueeze(0)).softmax(1)[0].topk(4)
+    assert prediction.indices == tuple(expected.indices.tolist())
+    assert prediction.probabilities == pytest.approx(expected.values.tolist(), rel=1e-5)
+
+
+OWN = """
+import torch
+from torch import nn
+
+
+class Takes(nn.Module):
+    num_classes = 2
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(3, 2)
+
+
+class TakesNestedTensors(Takes):
+    def forward(self, inputs):
+        return self.head(inputs.tensors.mean((2, 3)))
+
+
+class NeedsALookUp(Takes):
+    def forward(self, inputs):
+        return {}["queries"]
+
+
+class GivesBoxes(Takes):
+    def forward(self, inputs):
+        return [{"boxes": torch.zeros(0, 4), "labels": torch.zeros(0)} for _ in inputs]
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("TakesNestedTensors", "has no attribute 'tensors'"),
+        ("NeedsALookUp", "queries"),
+        ("GivesBoxes", "it gives a list that begins with a dict of boxes, labels"),
+    ],
+)
+def test_an_owners_network_that_is_no_classifier_gets_a_sentence_when_it_runs(
+    tmp_path, monkeypatch, name, said
+):
+    module = f"networks_{name.lower()}"
+    (tmp_path / f"{module}.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    catalogue((module,))
+    torch.save(nn.ModuleDict({"head": nn.Linear(3, 2)}).state_dict(), tmp_path / "model.pth")
+    loaded = load(tmp_path / "model.pth", Architecture("own", f"{module}.{name}"))
+    with pytest.raises(LoadError, match=said):
+        predict(loaded, photos(1), IMAGENET)
+
+
 def test_a_network_without_a_head_gives_features_and_a_sentence(tmp_path):
     torch.save(timm.create_model("test_resnet", num_classes=0).state_dict(), tmp_path / "a.pth")
     loaded = load(tmp_path / "a.pth", Architecture("timm", "test_resnet", (("num_classes", 0),)))
-    with pytest.raises(LoadError, match="it gives features, and no classes"):
+    with pytest.raises(LoadError, match="gives features: it has no head"):
         predict(loaded, photos(1), IMAGENET)
 
 
@@ -233,7 +353,8 @@ def test_of_a_model_with_several_outputs_the_main_one_is_read(output):
     [
         (torch.zeros(1, 3, 8, 8), "a tensor of shape 1 × 3 × 8 × 8"),
         ({"boxes": torch.zeros(4, 4)}, "a dict of boxes"),
-        ([{"boxes": torch.zeros(4, 4)}], "a list"),
+        ([{"boxes": torch.zeros(4, 4)}], "a list that begins with a dict of boxes"),
+        ([], "a list"),
         (torch.zeros(4, 3), "a tensor of shape 4 × 3"),
         ("text", "a str"),
     ],

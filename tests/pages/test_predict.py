@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from torchvision.models import shufflenet_v2_x0_5
 from torchvision.transforms import v2
 
-from core.architectures import parse_architecture
+from core.architectures import Architecture, build, parse_architecture
 from core.bench import Bench, SlotState, bench_to_query
 from core.fixes import Drop, Recipe, Step, StripPrefix
 from core.jobs import Cancelled
@@ -37,7 +37,9 @@ HEADLESS = SlotState(
 
 @pytest.fixture(autouse=True)
 def fresh_server(tmp_path, monkeypatch):
-    monkeypatch.setenv("LOUPE_DATA", str(tmp_path))
+    monkeypatch.setenv("LOUPE_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("LOUPE_ROOTS", str(tmp_path / "root"))
+    (tmp_path / "root").mkdir()
     st.cache_resource.clear()
     st.cache_data.clear()
 
@@ -245,6 +247,36 @@ def test_predictions_of_a_head_that_was_not_loaded_are_called_untrained():
     at.button(key="pictures-sample").click().run()
     assert "Untrained" in at.warning[0].value
     assert "ms · untrained" in texts(at)
+
+
+@pytest.mark.parametrize(
+    ("library", "name", "classes", "said"),
+    [
+        ("torchvision", "lraspp_mobilenet_v3_large", 3, "gives a class for every pixel"),
+        ("torchvision", "ssdlite320_mobilenet_v3_large", 3, "gives boxes with their classes"),
+        ("torchvision", "raft_small", None, "takes two pictures"),
+        ("timm", "test_vit", 0, "gives features: it has no head"),
+    ],
+)
+def test_a_network_that_is_no_classifier_is_told_with_what_it_gives(
+    tmp_path, library, name, classes, said
+):
+    options = {} if classes is None else {"num_classes": classes}
+    architecture = Architecture(library, name, tuple(options.items()))
+    torch.save(build(architecture).state_dict(), tmp_path / "root" / "other.pth")
+    other = SlotState("root:0/other.pth", architecture=architecture.key)
+    load(other)
+    at = predict_page(other)
+    assert said in at.info[0].value.replace("\\", "")
+    assert "for classifiers of pictures" in at.info[0].value
+    assert not at.get("file_uploader")
+
+    load(FINAL)
+    at = predict_page(FINAL, other)
+    at.button(key="pictures-sample").click().run()
+    assert not at.exception
+    assert said in at.info[0].value.replace("\\", "")
+    assert len(charts(at)) == len(sample_images())
 
 
 def test_a_long_run_shows_its_progress_can_be_cancelled_and_run_again():
