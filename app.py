@@ -45,7 +45,7 @@ if __name__ != "__main__":
             importlib.import_module(library)
         lookup = index_keeper().lookup()
         if lookup is not None:
-            lookup.warm()
+            lookup.warm(pause=0.005)
 
     def on_script_error(error: Exception) -> bool:
         """A sentence on the screen; the traceback goes to the log."""

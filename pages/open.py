@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from core.errors import CheckpointError, LoupeError
@@ -30,11 +32,13 @@ def main() -> None:
         _welcome()
     a, b = st.columns(2, gap="large")
     with a:
-        _slot("A", "The checkpoint")
+        tell_a = _slot("A", "The checkpoint")
     with b:
-        _slot("B", "Another one to compare with, if you like")
+        tell_b = _slot("B", "Another one to compare with, if you like")
     if not empty:
         _onward()
+    tell_a()
+    tell_b()
 
 
 def _welcome() -> None:
@@ -53,23 +57,24 @@ def _welcome() -> None:
             st.caption("Two epochs of a small network that reads handwritten digits.")
 
 
-def _slot(slot: str, purpose: str) -> None:
+def _slot(slot: str, purpose: str) -> Callable[[], None]:
+    """Draw it; what is returned tells which network its file is for."""
     state = workspace().slot(slot)
     with st.container(border=True, key=f"slot-{slot}"):
         if state.file is None:
             st.markdown(f"#### {slot}")
             st.caption(purpose)
             _choose(slot)
-            return
+            return _nothing
         try:
             checkpoint = workspace().opened(slot)
         except LoupeError as error:
             st.markdown(f"#### {slot} &nbsp; {plain(state.file.rpartition('/')[2])}")
             _trouble(error)
             _choose(slot)
-            return
+            return _nothing
         if checkpoint is None:
-            return
+            return _nothing
         with st.container(
             horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
         ):
@@ -78,9 +83,14 @@ def _slot(slot: str, purpose: str) -> None:
             if st.button("Close", key=f"close-{slot}", icon=":material/close:", type="tertiary"):
                 workspace().clear(slot)
                 st.rerun()
-        checkpoint_card(slot, checkpoint)
+        tell = checkpoint_card(slot, checkpoint)
         with st.expander("Put another file here"):
             _choose(slot)
+        return tell
+
+
+def _nothing() -> None:
+    """There is no file whose network could be told."""
 
 
 def _trouble(error: LoupeError) -> None:

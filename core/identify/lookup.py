@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -112,10 +113,14 @@ class Lookup:
     def __len__(self) -> int:
         return len(self._members)
 
-    def warm(self) -> None:
-        """Decode every profile now, which the first questions would else do one by one."""
+    def warm(self, pause: float = 0.0) -> None:
+        """Decode every profile now, which the first questions would else do one by one.
+
+        `pause` are seconds between two of them, in which other threads of a server get on.
+        """
         for row in range(len(self)):
             self.profile(row)
+            time.sleep(pause)
 
     def profile(self, row: int) -> Profile:
         """The profile of a row, decoded once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from html import escape
 
 import streamlit as st
@@ -28,11 +29,12 @@ from pages.components.slot_choice import state_dict_choice
 ROLE_COLOURS = {"model": ACCENT, "ema": VIOLET, "optimizer": AMBER, "other": GREY}
 
 
-def checkpoint_card(slot: str, checkpoint: Checkpoint) -> None:
-    """Draw the card of a slot's open file."""
+def checkpoint_card(slot: str, checkpoint: Checkpoint) -> Callable[[], None]:
+    """Draw the card of a slot's open file, but for which network it is for: what is returned says
+    that in its place, to be called when the page is drawn, since it may take a moment."""
     chosen = state_dict_choice(slot)
     if chosen is None:
-        return
+        return lambda: None
     with st.container(horizontal=True, gap="medium"):
         st.metric("Tensors", count(len(chosen)), width="content")
         st.metric("Parameters", parameters(chosen.numel), width="content")
@@ -42,8 +44,7 @@ def checkpoint_card(slot: str, checkpoint: Checkpoint) -> None:
     files = f" · {count(checkpoint.files)} files" if checkpoint.files > 1 else ""
     version = f" · PyTorch {checkpoint.torch_version}" if checkpoint.torch_version else ""
     st.caption(f"{checkpoint.format_title}{files}{version}")
-    if told := identified_as(checkpoint, chosen):
-        st.markdown(f":material/fingerprint: {plain_sentence(told)}")
+    place = st.empty()
     _dtypes(chosen)
     found = _sections(checkpoint.identity, checkpoint)
     if len(found) > 1:
@@ -58,6 +59,12 @@ def checkpoint_card(slot: str, checkpoint: Checkpoint) -> None:
         )
         with st.expander(f"Everything else in the file ({entries})"):
             st.json(checkpoint.metadata, expanded=1)
+
+    def tell() -> None:
+        if told := identified_as(checkpoint, chosen):
+            place.markdown(f":material/fingerprint: {plain_sentence(told)}")
+
+    return tell
 
 
 def _dtypes(state_dict: StateDict) -> None:
