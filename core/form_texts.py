@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from core.errors import FixError
 
@@ -26,6 +26,21 @@ def labels_of(text: str) -> tuple[str, ...]:
     if not any(labels):
         raise FixError("The list of classes is empty.", "Write one class a line.")
     return labels
+
+
+def classes_texts(labels: Sequence[str], rows: Sequence[int]) -> tuple[str, str]:
+    """The file's classes and the wanted ones, a line each, as they stand in a form for rows that
+    were chosen before.
+
+    Rows without a label are called by their number; what new classes were called is not kept.
+    """
+    most = max((len(labels), *(row + 1 for row in rows)))
+    old = [*labels, *(f"row {row}" for row in range(len(labels), most))]
+    new, unknown = [], 0
+    for row in rows:
+        unknown += row < 0
+        new.append(old[row] if row >= 0 else f"new class {unknown}")
+    return "\n".join(old), "\n".join(new)
 
 
 def table_of(pairs: Iterable[Mapping[str, object]]) -> tuple[tuple[str, str], ...]:

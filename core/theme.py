@@ -106,6 +106,11 @@ def size(nbytes: float) -> str:
     return f"{digits}{THIN}{units[0]}"
 
 
+def share(part: float) -> str:
+    """A share between 0 and 1: 98.2%; 100% is all, and what is less is told as less."""
+    return "100%" if part == 1 else f"{min(part, 0.999):.1%}"
+
+
 def parameters(number: int) -> str:
     """A number of parameters: 11.69 M; exact below ten thousand."""
     if number < 10_000:

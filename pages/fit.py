@@ -87,8 +87,8 @@ def _architecture(slot: str, checkpoint: Checkpoint, state_dict: StateDict) -> A
         as_in_a()
     if current is None:
         st.markdown(
-            "Take what Loupe found, or choose the network yourself. Its keys and shapes are then "
-            "compared with the file’s; no tensor is read for that."
+            "Once a network is chosen, its keys and shapes are compared with the file’s; no tensor "
+            "is read for that."
         )
     return current
 

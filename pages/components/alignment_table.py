@@ -32,16 +32,16 @@ def alignment_table(key: str, identity: str, state_dict: StateDict, signature: S
         st.dataframe(
             pd.DataFrame(
                 {
+                    "Sure": [100 * pair.confidence for pair in pairs],
                     "In the file": [pair.key for pair in pairs],
                     "In the network": [pair.wanted for pair in pairs],
-                    "Sure": [100 * pair.confidence for pair in pairs],
                     "Doubt": ["could be another" if pair.ambiguous else "" for pair in pairs],
                     "Why": [pair.why for pair in pairs],
                 }
             ),
             hide_index=True,
             height=320,
-            column_config={"Sure": st.column_config.NumberColumn(format="%.0f %%")},
+            column_config={"Sure": st.column_config.NumberColumn(format="%.0f %%", width=60)},
         )
 
 

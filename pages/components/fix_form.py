@@ -37,7 +37,14 @@ from core.fixes import (
     Untie,
     WeightNorm,
 )
-from core.form_texts import labels_of, parts_of, parts_text, table_from_json, table_of
+from core.form_texts import (
+    classes_texts,
+    labels_of,
+    parts_of,
+    parts_text,
+    table_from_json,
+    table_of,
+)
 from core.recipe_edits import with_fix, with_fix_at
 from pages.components.plain_text import plain_sentence
 
@@ -215,7 +222,7 @@ def _value(field_key: str) -> Any:
     value = st.session_state[field_key]
     if field_key.endswith("-parts"):
         return parts_of(value)
-    return float(value) if field_key.endswith("-alpha") else value
+    return value
 
 
 def _try(key: str, act: Callable[[], None]) -> None:
@@ -267,25 +274,25 @@ def _table_form(
             type="tertiary",
             on_click="ignore",
         )
-    uploaded = st.file_uploader(
+    box = f"{key}-table-file"
+    st.file_uploader(
         "Or take the names from a JSON file",
         ["json"],
         max_upload_size=LARGEST_MB,
-        key=f"{key}-table-file",
+        key=box,
+        on_change=lambda: _try(key, lambda: _take_table(key, box)),
     )
-    if uploaded is not None:
-        _try(key, lambda: _take_table(key, uploaded.getvalue()))
 
 
-def _take_table(key: str, data: bytes) -> None:
+def _take_table(key: str, box: str) -> None:
+    uploaded = st.session_state[box]
+    if uploaded is None:
+        return
     try:
-        value = json.loads(data)
+        value = json.loads(uploaded.getvalue())
     except (ValueError, RecursionError) as error:
         raise FixError("This file is not JSON.", 'Give {"old.weight": "new.weight"}.') from error
-    table = table_from_json(value)
-    if st.session_state.get(f"{key}-field-table") != table:
-        st.session_state[f"{key}-field-table"] = table
-        st.rerun()
+    st.session_state[f"{key}-field-table"] = table_from_json(value)
 
 
 def _classes_form(
@@ -293,14 +300,16 @@ def _classes_form(
 ) -> None:
     old, new = f"{key}-field-old", f"{key}-field-new"
     st.session_state.setdefault(f"{key}-field-pattern", kind.defaults["pattern"])
-    st.session_state.setdefault(old, "\n".join(labels))
+    rows: tuple[int, ...] = st.session_state.get(f"{key}-field-rows", ())
+    texts = classes_texts(labels, rows)
+    for name, text in zip((old, new), texts, strict=True):
+        st.session_state.setdefault(name, text)
 
     def submit() -> None:
         def made() -> None:
-            mapping = rows_for(
-                labels_of(st.session_state[old]), labels_of(st.session_state[new] or "")
-            )
-            save(SelectClasses(st.session_state[f"{key}-field-pattern"], mapping.rows))
+            typed = st.session_state[old], st.session_state[new] or ""
+            wanted = rows if rows and typed == texts else rows_for(*map(labels_of, typed)).rows
+            save(SelectClasses(st.session_state[f"{key}-field-pattern"], wanted))
 
         _try(key, made)
 
@@ -327,13 +336,14 @@ def _choice(label: str, options: Sequence[str]) -> Callable[[str], None]:
     return draw
 
 
-def _number(label: str) -> Callable[[str], None]:
-    def draw(key: str) -> None:
-        st.session_state.setdefault(key, 0)
-        st.session_state[key] = int(st.session_state[key])
-        st.number_input(label, min_value=0, max_value=1_000_000, key=key)
+def _in_chans(key: str) -> None:
+    st.session_state.setdefault(key, 0)
+    st.number_input("Channels", min_value=0, max_value=1_000_000, key=key)
 
-    return draw
+
+def _alpha(key: str) -> None:
+    st.session_state.setdefault(key, 0.0)
+    st.number_input("alpha", min_value=0.0, max_value=1e6, step=1.0, format="%g", key=key)
 
 
 def _anywhere(key: str) -> None:
@@ -353,10 +363,10 @@ FIELDS: dict[str, Callable[[str], None]] = {
     "syntax": _choice("Read the pattern as", ["glob", "regex"]),
     "replacement": _text("New name"),
     "dtype": _dtype,
-    "in_chans": _number("Channels"),
+    "in_chans": _in_chans,
     "method": _choice("As which library does", ["timm", "torchvision"]),
     "to": _choice("Make it", ["folded", "parametrized", "hooked"]),
-    "alpha": _number("alpha"),
+    "alpha": _alpha,
 }
 """A widget for each field that a fix may have, in the order of the form."""
 
@@ -369,5 +379,5 @@ def _close(key: str) -> None:
 def _start_anew(key: str) -> None:
     st.session_state[f"{key}-editing"] = None
     st.session_state[f"{key}-form-error"] = None
-    for name in (*FIELDS, "table", "old", "new"):
+    for name in (*FIELDS, "table", "rows", "old", "new"):
         st.session_state.pop(f"{key}-field-{name}", None)

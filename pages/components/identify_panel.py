@@ -12,7 +12,7 @@ from core.errors import LoupeError
 from core.fixes import Recipe, describe
 from core.identify import Candidate, Identification, Lookup, hints_of, identify
 from core.identify.sentence import architecture_words
-from core.theme import count
+from core.theme import count, share
 from pages.components.plain_text import plain_sentence
 from pages.components.resources import index_keeper
 
@@ -156,7 +156,7 @@ def _namesakes(key: str, candidate: Candidate, use: Use) -> None:
 
 def _line(candidate: Candidate) -> str:
     words = plain_sentence(architecture_words(candidate.architecture))
-    rest = f"{candidate.coverage_keys:.1%} of its keys"
+    rest = f"{share(candidate.coverage_keys)} of its keys"
     more = f", {count(len(candidate.also))} more like it" if candidate.also else ""
     return f"**{words}**: {rest}{more}{_steps(candidate.recipe)}"
 

@@ -8,7 +8,7 @@ from html import escape
 import streamlit as st
 
 from core.fit_summary import Line, Section
-from core.theme import STATE_COLOURS, count, parameters
+from core.theme import STATE_COLOURS, count, parameters, share
 
 WORDS = {
     "matched": ("Matched", "same key and shape"),
@@ -66,9 +66,9 @@ def coverage_bar(sections: Sequence[Section], coverage: float) -> None:
         if state != "benign" or state in keys
     )
     st.html(
-        f'{STYLE}<div class="fit-bar" role="img" aria-label="{coverage:.1%} of the parameters">'
+        f'{STYLE}<div class="fit-bar" role="img" aria-label="{share(coverage)} of the parameters">'
         f'{pieces}</div><div class="fit-counts">{counts}'
-        f"<span><b>{coverage:.1%}</b> of the network’s parameters</span></div>"
+        f"<span><b>{share(coverage)}</b> of the network’s parameters</span></div>"
     )
 
 

@@ -48,7 +48,7 @@ def _card(
     change: Change,
     pairs: Callable[[str], None],
 ) -> None:
-    with st.container(border=True, gap="xxsmall"):
+    with st.container(border=True, gap="xsmall"):
         with st.container(
             horizontal=True,
             vertical_alignment="center",

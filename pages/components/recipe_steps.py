@@ -79,9 +79,7 @@ def _icon(
 def _example(outcome: Outcome) -> None:
     """The first change at once, all of them below a fold."""
     if outcome.total == 1:
-        st.html(
-            f'{STYLE}<div class="fit-diff"><pre>{escape(_words(outcome.changes[0]))}</pre></div>'
-        )
+        st.html(f'{STYLE}<div class="fit-diff">{_list([_words(outcome.changes[0])])}</div>')
         return
     if outcome.example is None:
         return
@@ -92,8 +90,14 @@ def _example(outcome: Outcome) -> None:
         lines.append(f"… and {count(outcome.total - len(lines))} more")
     st.html(
         f'{STYLE}<div class="fit-diff"><details><summary>All {count(outcome.total)} changes, '
-        f"before → after</summary><pre>{escape(chr(10).join(lines))}</pre></details></div>"
+        f"before → after</summary>{_list(lines)}</details></div>"
     )
+
+
+def _list(lines: Sequence[str]) -> str:
+    """Long keys are broken, and a long list scrolls in itself: neither stretches the page."""
+    style = "max-height:20rem;overflow-y:auto;white-space:pre-wrap;overflow-wrap:anywhere"
+    return f'<pre style="{style}">{escape(chr(10).join(lines))}</pre>'
 
 
 def _words(change: KeyChange) -> str:

@@ -1,5 +1,6 @@
 """From a file that nobody knows to a loaded model, in a real browser."""
 
+import json
 import re
 from pathlib import Path
 from urllib.parse import urlencode
@@ -76,9 +77,22 @@ def test_on_a_narrow_screen_the_way_to_the_repair_is_not_cut_off(
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.get_by_role("button", name="Use it with its repair").click()
     expect(page.get_by_text(re.compile("^Fits: "))).to_be_visible()
+    settled(page)
     box = page.get_by_label("Add a fix of your own")
     box.click()
     box.fill("table")
     page.get_by_role("option", name="Rename by a table").click()
     settled(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    names = {"conv1.0.weight": "stem.weight", "conv1.1.bias": "stem.bias"}
+    page.locator(".st-key-fit-A-table-file input[type=file]").set_input_files(
+        {
+            "name": "names.json",
+            "mimeType": "application/json",
+            "buffer": json.dumps(names).encode(),
+        }
+    )
+    settled(page)
+    page.get_by_role("button", name="Add to the recipe").click()
+    expect(page.get_by_text("2 keys renamed.")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

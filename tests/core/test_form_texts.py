@@ -2,8 +2,16 @@
 
 import pytest
 
+from core.class_mapping import rows_for
 from core.errors import FixError
-from core.form_texts import labels_of, parts_of, parts_text, table_from_json, table_of
+from core.form_texts import (
+    classes_texts,
+    labels_of,
+    parts_of,
+    parts_text,
+    table_from_json,
+    table_of,
+)
 
 
 def test_parts_are_separated_by_commas_or_lines_and_come_back():
@@ -49,3 +57,18 @@ def test_json_that_is_no_table_is_a_sentence(value):
 
 def test_a_table_as_json_is_an_object_of_names():
     assert table_from_json({"a": "b", "c": "d"}) == (("a", "b"), ("c", "d"))
+
+
+@pytest.mark.parametrize(
+    ("labels", "rows", "texts"),
+    [
+        (("cat", "dog", "cow"), (2, -1, 0), ("cat\ndog\ncow", "cow\nnew class 1\ncat")),
+        ((), (2, -1, 0, -1), ("row 0\nrow 1\nrow 2", "row 2\nnew class 1\nrow 0\nnew class 2")),
+        (("cat",), (0, 1), ("cat\nrow 1", "cat\nrow 1")),
+        (("cat", "dog"), (), ("cat\ndog", "")),
+    ],
+)
+def test_chosen_rows_are_two_lists_of_classes_that_give_the_rows_again(labels, rows, texts):
+    assert classes_texts(labels, rows) == texts
+    if rows:
+        assert rows_for(*map(labels_of, texts)).rows == rows

@@ -13,19 +13,28 @@ from core.bench import Bench, SlotState, bench_from_query, bench_to_query
 from core.fixes import (
     AdaptInput,
     AddBatchStatistics,
+    AddPrefix,
+    CastDtype,
     Dequantize,
+    Drop,
+    DropMismatched,
     Fuse,
+    Keep,
     MergeLora,
     Recipe,
     Rename,
+    RenameTable,
     ResamplePositions,
     Reshape,
+    SelectClasses,
     Split,
     Step,
+    StripPrefix,
     Transpose,
     Untie,
     WeightNorm,
 )
+from core.recipe_edits import with_fix_at
 from pages.components.fix_form import KINDS
 from tests.pages.test_fit import (  # noqa: F401  # the fixtures hold for this module too
     APP,
@@ -76,6 +85,27 @@ def test_another_candidate_and_another_model_of_the_same_keys_can_be_taken(saved
     box.select("timm resnet18").run()
     assert bench(at).a.architecture == "timm:resnet18"
     assert verdict(at) == "Fits: 122 of 122 keys."
+
+
+def test_another_candidate_is_taken_with_its_own_repair(saved):
+    model = timm.create_model("resnet26d", num_classes=3).state_dict()
+    saved({f"module.{key}": value for key, value in model.items()})
+    at = fit_page(SlotState(FILE))
+    at.button(key="fit-A-candidate-1").click().run()
+    assert not at.exception
+    taken = bench(at).a
+    assert taken.architecture not in (None, "timm:resnet26d?num_classes=3")
+    assert taken.recipe.steps
+    press(at, "Use it with its repair")
+    assert bench(at).a.architecture == "timm:resnet26d?num_classes=3"
+    assert verdict(at).startswith("Fits: ")
+
+
+def test_a_share_of_the_network_is_the_whole_only_where_nothing_is_missing(saved):
+    model = resnet18().state_dict()
+    saved({key: value for key, value in model.items() if key != "bn1.weight"})
+    at = fit_page(SlotState(FILE, None, RESNET))
+    assert "<b>99.9%</b> of the network" in diff(at)
 
 
 def test_of_a_file_that_fits_none_the_page_says_so_and_lets_choose(saved):
@@ -180,6 +210,43 @@ def test_each_kind_of_fix_of_tensors_can_be_added_and_changed(saved, title, fiel
     assert bench(at).a.recipe == Recipe((Step(fix),))
 
 
+EVERY_FIX = (
+    StripPrefix("module.", anywhere=True),
+    AddPrefix("net."),
+    Keep(r"^module\.", "regex"),
+    Drop("*.num_batches_tracked"),
+    Rename(r"^module\.(.*)", r"\1"),
+    RenameTable((("module.fc.weight", "fc.weight"), ("module.fc.bias", "fc.bias"))),
+    DropMismatched(),
+    CastDtype("bfloat16"),
+    SelectClasses("module.fc.*", (4, -1, 2, 2)),
+    AdaptInput("module.conv1.*", 1),
+    ResamplePositions("pos*", "torchvision"),
+    Split("in_proj", ("q", "k")),
+    Fuse(("wq", "wk"), "w"),
+    Transpose("fc", "regex"),
+    Reshape("head.*"),
+    WeightNorm("hooked"),
+    AddBatchStatistics(),
+    MergeLora(0.5),
+    Dequantize(),
+    Untie(),
+)
+
+
+def test_a_step_of_any_kind_that_is_opened_and_saved_unchanged_is_the_same(saved):
+    saved({"state_dict": {"w": torch.zeros(2)}})
+    recipe = Recipe(tuple(Step(fix, enabled=False) for fix in EVERY_FIX))
+    assert {type(fix) for fix in EVERY_FIX} == {kind.fix for kind in KINDS}
+    at = fit_page(SlotState(FILE, None, "timm:test_convnext", recipe))
+    for i in range(len(EVERY_FIX)):
+        at.button(key=f"fit-A-edit-{i}").click().run()
+        press(at, f"Change step {i + 1}")
+        recipe = with_fix_at(recipe, i, EVERY_FIX[i])
+        assert bench(at).a.recipe == recipe
+        assert at.selectbox(key="fit-A-kind").value is None
+
+
 def test_the_form_has_a_kind_for_every_fix():
     from core.fixes.recipe_json import NAMES
 
@@ -216,6 +283,29 @@ def test_a_table_of_names_is_taken_from_a_file(saved):
     upload(at, "fit-A-table-file", "names.json", json.dumps(table).encode())
     press(at, "Add to the recipe")
     assert "122 of 122 keys match, 1 unexpected" in verdict(at)
+
+
+def test_a_file_that_is_no_table_is_a_sentence_until_a_good_one_comes(saved):
+    saved(wrapped(resnet18()))
+    at = fit_page(SlotState(FILE, None, RESNET))
+    at.selectbox(key="fit-A-kind").select("Rename by a table").run()
+    upload(at, "fit-A-table-file", "names.json", b"[1, 2]")
+    assert "This is no table of names" in at.error[0].value
+    upload(at, "fit-A-table-file", "names.json", b'{"module.fc.bias": "fc.bias"}')
+    assert not at.error
+    press(at, "Add to the recipe")
+    assert bench(at).a.recipe == Recipe((Step(RenameTable((("module.fc.bias", "fc.bias"),))),))
+
+
+def test_a_table_from_a_file_does_not_take_the_place_of_a_step_that_is_opened(saved):
+    saved(wrapped(resnet18()))
+    recipe = Recipe((Step(RenameTable((("module.fc.weight", "fc.weight"),))),))
+    at = fit_page(SlotState(FILE, None, RESNET, recipe))
+    at.selectbox(key="fit-A-kind").select("Rename by a table").run()
+    upload(at, "fit-A-table-file", "names.json", b'{"module.fc.bias": "fc.bias"}')
+    at.button(key="fit-A-edit-0").click().run()
+    press(at, "Change step 1")
+    assert bench(at).a.recipe == recipe
 
 
 def test_what_an_export_keeps_is_chosen_with_its_size(saved):
