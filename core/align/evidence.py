@@ -156,7 +156,7 @@ def at_home(a: Sequence[Unit], b: Sequence[Unit], sure: Sequence[tuple[int, int]
     left, right = (_matrix(_around(side)) for side in (a, b))
     at, _, dice = _together(left, right, telling)
     table = np.zeros((left.shape[1], right.shape[1]), np.float32)
-    table[at] = dice
+    table[at] = dice**2
     one, other = _shared(table, left, right), _shared(table.T, right, left).T
     found: Floats = np.float32(0.5) * (one + other)
     return found

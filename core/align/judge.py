@@ -27,6 +27,9 @@ two pairs are so than the other way round where that tells them apart."""
 TELLS = 0.05
 """The least difference in names that tells two pairs apart."""
 
+AGAINST = 0.3
+"""How much better names must go with two pairs the other way round to put the order in doubt."""
+
 PASSES = 4
 """Times that what is told apart teaches words."""
 
@@ -234,6 +237,8 @@ def _tells(
     crossed_home = float(evidence.home[one[0], other[1]] + evidence.home[other[0], one[1]])
     if straight_home > crossed_home + AWAY:
         return True
+    if crossed > straight + AGAINST:
+        return False
     return not all(
         _repeats(side, kinds[at], *sorted((one[at], other[at]))) for at, side in enumerate((a, b))
     )

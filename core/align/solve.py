@@ -29,7 +29,7 @@ LARGE = 6_250_000
 ROUNDS = 3
 """Times that words are learned from what is sure, and used."""
 
-NAMES, COUNTED, HOME, EXACT = 0.8, 0.3, 2.0, 0.1
+NAMES, COUNTED, HOME, EXACT = 0.8, 0.6, 4.0, 0.1
 """What names that are alike count, numbers that are the same one of as many, modules that are
 each other's, and shapes that are the same with dimensions of 1; order and learned words count 1."""
 
@@ -50,7 +50,7 @@ def place(a: Sequence[Unit], b: Sequence[Unit], *, shuffled: bool) -> list[Place
     names = np.float32(NAMES) * names_alike(a, b) + np.float32(COUNTED) * counted_alike(a, b)
     placed_by = _ranked(a, b, groups) if shuffled else order(a, b, names)
     scores = placed_by + names + np.float32(EXACT) * _exact(a, b)
-    sure = _sure(scores if shuffled else placed_by, groups, alone=shuffled)
+    sure = _sure(scores, groups, alone=shuffled)
     chosen: list[tuple[int, int]] = []
     words = home = np.zeros_like(names)
     for _ in range(ROUNDS):
