@@ -120,6 +120,7 @@ def _candidate_json(candidate: Candidate) -> Mapping[str, object]:
             "keys": candidate.coverage_keys,
             "parameters": candidate.coverage_parameters,
         },
+        "renamed": candidate.renamed,
         "fits": candidate.fits,
         "missing_keys": candidate.missing_keys,
         "unexpected_keys": candidate.unexpected_keys,

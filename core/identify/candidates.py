@@ -12,7 +12,7 @@ from scipy import sparse
 
 from core.checkpoint.entries import StateDict
 from core.identify.lookup import ANY, Lookup
-from core.identify.unwrapping import Unwrapped
+from core.identify.unwrapping import MAX_STARTS, Unwrapped, starts
 from core.match import BATCH_COUNTER
 
 PREFERRED = ("encoder_q", "teacher", "model", "student")
@@ -24,9 +24,6 @@ AVERAGE = re.compile(r"(^|_)(ema|shadow|averaged?|momentum|target|encoder_k)(_|\
 is: `model_ema`, MoCo v3's `momentum_encoder`, BYOL's `target_network`."""
 
 Shares = TypeVar("Shares", float, np.ndarray[tuple[int], np.dtype[np.float64]])
-
-MAX_STARTS = 12
-"""Parts of a path that may be a prefix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +73,6 @@ def guesses(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup, most: i
     core = (lookup.core[:, pairs] @ file).tocoo()
     more = (lookup.more[:, pairs] @ file).tocsr()
     return _ranked(core, more, lookup, np.array(below), list(prefixes), most)
-
-
-def starts(key: str) -> list[int]:
-    """Where the parts of a dotted path begin, the first ones of a very long path."""
-    found = [0]
-    while len(found) < MAX_STARTS and (dot := key.find(".", found[-1])) >= 0:
-        found.append(dot + 1)
-    return found
 
 
 def _ranked(

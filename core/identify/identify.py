@@ -6,15 +6,18 @@ from collections.abc import Mapping, Sequence
 
 from core.architectures import LIBRARIES, Architecture
 from core.checkpoint.entries import StateDict
+from core.fixes import Recipe
 from core.identify.candidates import guesses, worth
 from core.identify.family import family
 from core.identify.hints import told_of
 from core.identify.lookup import Lookup
+from core.identify.renamed import Renamed, renamed
 from core.identify.repairing import repair
-from core.identify.sentence import evidence, sentence, thin
+from core.identify.sentence import evidence, evidence_of_shapes, sentence, thin
 from core.identify.solve import Solved, solve
 from core.identify.unwrapping import MAX_KEYS, Unwrapped, unwrap
 from core.identify.words import NO_HINTS, Candidate, Hints, Identification
+from core.match import Match
 
 TRIED = 24
 """Guesses that are worked out at most."""
@@ -41,15 +44,20 @@ def identify(
     """The architectures that a state_dict may be for, the best one first, at most `most` groups.
 
     Goes by keys and shapes alone: no tensor is read. Architectures that the file fits equally well
-    are one candidate, named by what the hints say, else by the plainest name. Where none fits, the
-    candidates are the nearest ones.
+    are one candidate, named by what the hints say, else by the plainest name. Where none has its
+    names, the candidates are those whose tensors it has under other names, and where there are none
+    either, the nearest ones.
     """
     unwrapped = unwrap(state_dict)
     solved = _solved(state_dict, unwrapped, lookup)
     groups = _groups(solved)
-    ranked = [one for one in groups if one[0].score >= NEAR * groups[0][0].score][:most]
-    candidates = tuple(_candidate(group, state_dict, unwrapped, hints) for group in ranked)
-    known = bool(ranked) and ranked[0][0].score >= ENOUGH
+    known = bool(groups) and groups[0][0].score >= ENOUGH
+    others = [] if known else _under_other_names(renamed(state_dict, unwrapped, lookup), hints)
+    if others:
+        candidates, known = tuple(others[:most]), True
+    else:
+        ranked = [one for one in groups if one[0].score >= NEAR * groups[0][0].score][:most]
+        candidates = tuple(_candidate(group, state_dict, unwrapped, hints) for group in ranked)
     kind = family(state_dict)
     said = sentence(candidates, known, kind)
     if len(state_dict) > MAX_KEYS:
@@ -110,22 +118,57 @@ def _candidate(
             *_plainness(item[1][1]),
         ),
     )
-    key, (best, architecture) = ranked[0]
+    key, (best, _) = ranked[0]
     recipe, found = repair(best, state_dict, unwrapped)
+    facts = evidence(best, found, state_dict, unwrapped, told[key].facts, len(ranked) - 1)
+    named_so = [Architecture(one.library, one.name, solved.options) for _, (solved, one) in ranked]
+    return _made(named_so, recipe, found, facts)
+
+
+def _made(
+    architectures: Sequence[Architecture],
+    recipe: Recipe,
+    found: Match,
+    facts: tuple[str, ...],
+    *,
+    renamed: bool = False,
+) -> Candidate:
+    """The first of the architectures, with the match after the recipe."""
     return Candidate(
-        Architecture(architecture.library, architecture.name, best.options),
-        tuple(
-            Architecture(other.library, other.name, one.options)
-            for _, (one, other) in ranked[1 : MAX_ALSO + 1]
-        ),
+        architectures[0],
+        tuple(architectures[1 : MAX_ALSO + 1]),
         recipe,
         found.coverage_keys,
         found.coverage_parameters,
         found.missing_keys,
         found.unexpected_keys,
         found.mismatched,
-        evidence(best, found, state_dict, unwrapped, told[key].facts, len(ranked) - 1),
+        facts,
+        renamed,
     )
+
+
+def _under_other_names(found: Sequence[Renamed], hints: Hints) -> list[Candidate]:
+    """Those that one recipe fills equally well in a candidate each; of equal ones first what the
+    hints tell, then the plainest."""
+
+    def rank(pair: tuple[Renamed, Architecture]) -> tuple[object, ...]:
+        one, architecture = pair
+        return *one.place, told_of(hints, architecture).rank, _plainness(architecture)
+
+    named = [(one, each) for one in found for each in one.profile.architectures]
+    groups: dict[object, list[tuple[Renamed, Architecture]]] = {}
+    for one, each in sorted(named, key=rank):
+        groups.setdefault((one.recipe, one.found), []).append((one, each))
+    candidates = []
+    for group in groups.values():
+        best, first = group[0]
+        facts = evidence_of_shapes(
+            best.found, best.why, best.prefix, told_of(hints, first).facts, len(group) - 1
+        )
+        architectures = [Architecture(one.library, one.name, own.options) for own, one in group]
+        candidates.append(_made(architectures, best.recipe, best.found, facts, renamed=True))
+    return candidates
 
 
 def _plainness(architecture: Architecture) -> tuple[int, int, int, str]:

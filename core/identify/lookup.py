@@ -12,6 +12,7 @@ from scipy import sparse
 
 from core.architectures import Architecture
 from core.identify.index import Index, Variation
+from core.identify.shapes import Forms
 from core.identify.solving import Law, laws
 from core.identify.unwrapping import without_wrappers
 from core.match import BATCH_COUNTER
@@ -108,6 +109,7 @@ class Lookup:
         shape = len(found), len(self.pairs)
         self.core = _matrix(core_rows, core_pairs, shape)
         self.more = _matrix(more_rows, more_pairs, shape)
+        self.forms = Forms(index, self._members)
         self._profiles: dict[int, Profile] = {}
 
     def __len__(self) -> int:

@@ -67,7 +67,7 @@ def _renaming(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> It
     wanted = {entry.key: key for key, entry in solved.sources.items()}
     front = _front(wanted)
     if front is not None:
-        yield from _stripped(front, state_dict)
+        yield from stripped(front, state_dict)
         return
     parts = [f"{part}." for part in unwrapped.parts if any(f"{part}." in key for key in wanted)]
     now = {key: unwrapped.keys.get(key, key) if parts else key for key in state_dict}
@@ -76,7 +76,7 @@ def _renaming(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> It
         yield StripPrefix(part, anywhere=True)
     front = _front(short)
     if front is not None:
-        yield from _stripped(front, now.values())
+        yield from stripped(front, now.values())
         return
     prefix = solved.prefix
     if prefix:
@@ -95,7 +95,8 @@ def _front(wanted: Mapping[str, str]) -> str | None:
     return next(iter(fronts)) if len(fronts) == 1 else None
 
 
-def _stripped(front: str, keys: Iterable[str]) -> Iterator[Fix]:
+def stripped(front: str, keys: Iterable[str]) -> Iterator[Fix]:
+    """The fixes that leave what begins with `front`, without it."""
     if not front:
         return
     if any(not key.startswith(front) for key in keys):

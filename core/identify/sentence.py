@@ -78,6 +78,8 @@ def sentence(candidates: Sequence[Candidate], known: bool, family: str) -> str:
             f"{best.coverage_keys:.0%} of its keys."
         )
     text = f"This is a {title}"
+    if best.renamed:
+        text = f"Under other names this is {'' if best.fits else 'nearly '}a {title}"
     saved = [fact for fact in best.evidence if fact.startswith("Saved ")]
     if saved:
         text += f", saved {saved[0].removeprefix('Saved ').rstrip('.')}"
@@ -122,14 +124,33 @@ def evidence(
     elif solved.prefix:
         facts.append(f"Saved under `{solved.prefix}`.")
     facts.extend(hints)
-    if others:
-        models = "Another model" if others == 1 else f"{thin(others)} other models"
-        if found.fits:
-            words = f"{'has' if others == 1 else 'have'} the same keys and shapes"
-        else:
-            words = f"{'fits' if others == 1 else 'fit'} as well"
-        facts.append(f"{models} {words}.")
+    if others and found.fits:
+        facts.append(
+            _others(others, "has the same keys and shapes", "have the same keys and shapes")
+        )
+    elif others:
+        facts.append(_others(others, "fits as well", "fit as well"))
     return tuple(facts)
+
+
+def evidence_of_shapes(
+    found: Match, told: Sequence[str], prefix: str, hints: Sequence[str], others: int
+) -> tuple[str, ...]:
+    """Why this architecture, where the names are others: `told` says how tensors were told."""
+    facts = [f"{thin(len(found.matched))} of {thin(found.total)} keys have its shapes.", *told]
+    if prefix:
+        facts.append(f"Saved under `{prefix}`.")
+    facts.extend(hints)
+    if others:
+        facts.append(_others(others, "has the same tensors", "have the same tensors"))
+    facts.append("Networks of the same shapes may still differ: try it on an image that you know.")
+    return tuple(facts)
+
+
+def _others(others: int, one: str, more: str) -> str:
+    if others == 1:
+        return f"Another model {one}."
+    return f"{thin(others)} other models {more}."
 
 
 def _makers(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> Iterator[str]:

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.checkpoint.entries import StateDict, TensorEntry
-from core.identify.candidates import Guess, starts
+from core.identify.candidates import Guess
 from core.identify.index import Variation
 from core.identify.lookup import Lookup, Profile
-from core.identify.unwrapping import Unwrapped
+from core.identify.unwrapping import Unwrapped, starts
 from core.match import BATCH_COUNTER
 from core.signature import Signature, TensorSpec
 
@@ -46,9 +46,7 @@ def solve(guess: Guess, state_dict: StateDict, unwrapped: Unwrapped, lookup: Loo
     profile = lookup.profile(guess.row)
     sources, below = _sources(profile, guess.prefix, state_dict, unwrapped)
     options = dict(_options(profile, sources))
-    wanted = _as_in_the_file(
-        profile, _with_classes(profile, _with_options(profile, options), options), sources, options
-    )
+    wanted = _as_in_the_file(profile, with_options(profile, options), sources, options)
     counted = [key for key in wanted if not key.endswith(BATCH_COUNTER)]
     different = [
         key for key in counted if key in sources and sources[key].shape != wanted[key].shape
@@ -209,8 +207,12 @@ def _by_presence(
     return None
 
 
-def _with_options(profile: Profile, options: Mapping[str, int]) -> Signature:
-    """The profile's signature under options: a variation that is at hand, or its laws."""
+def with_options(profile: Profile, options: Mapping[str, int]) -> Signature:
+    """The profile's signature under options: variations that are at hand, or their laws."""
+    return _with_classes(profile, _with_variations(profile, options), options)
+
+
+def _with_variations(profile: Profile, options: Mapping[str, int]) -> Signature:
     wanted: dict[str, TensorSpec] = dict(profile.signature)
     for option, value in options.items():
         variations = profile.of_option(option)

@@ -32,7 +32,8 @@ class Candidate:
     `also` are the others that it fits as well, `recipe` what brings its keys to the architecture's,
     the coverages the shares, 0 to 1, of the architecture's keys and parameters that the file then
     fills. `missing_keys`, `unexpected_keys` and `mismatched` are what remains after the recipe,
-    `evidence` sentences on why this one.
+    `evidence` sentences on why this one. `renamed` says that the file has its tensors under names
+    of its own, so that they were told by shapes.
     """
 
     architecture: Architecture
@@ -44,6 +45,7 @@ class Candidate:
     unexpected_keys: tuple[str, ...]
     mismatched: tuple[Mismatch, ...]
     evidence: tuple[str, ...] = ()
+    renamed: bool = False
 
     @property
     def fits(self) -> bool:

@@ -36,4 +36,4 @@ def align_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
             f" Look at {listed([pair.key for pair in found.ambiguous])}: "
             "another place would be as likely."
         )
-    yield Idea(fixes, why, aligned=True)
+    yield Idea(fixes, why, aligned=True, sure=found.confidence)

@@ -11,14 +11,16 @@ from core.fixes import Fix, describe
 class Idea:
     """Fixes that may help together, and a sentence that says why they are thought of.
 
-    `aligned`: they come of finding each tensor's place by all that is known of it. `known`: the
-    names themselves say what was done to them, so that a small gain is no accident.
+    `aligned`: they come of finding each tensor's place by all that is known of it, and `sure`, 0 to
+    1, is how confident that is. `known`: the names themselves say what was done to them, so that a
+    small gain is no accident.
     """
 
     fixes: tuple[Fix, ...]
     why: str
     aligned: bool = False
     known: bool = False
+    sure: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,197 @@
+"""A model whose tensors a file has under other names: its options, and the way to its names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core.checkpoint.entries import StateDict
+from core.errors import FixError
+from core.fixes import Recipe, Step, apply_recipe
+from core.identify.lookup import Lookup, Profile
+from core.identify.repairing import stripped
+from core.identify.shapes import Likeness, Shape, form
+from core.identify.solve import with_options
+from core.identify.unwrapping import Unwrapped
+from core.match import Match, match
+from core.proposals.repairing import fixes_of, gaining_ideas, whole_repair
+from core.signature import TensorSpec
+
+TRIED = 4
+"""Profiles that are worked out, those of the most alike shapes."""
+
+FAR = 0.02
+"""How much less alike than the first a profile may be, to be worked out still."""
+
+FILLED = 0.9
+"""The share of a network's keys that must find their tensor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """A profile that a recipe fills from the file.
+
+    `options` are those that are not at their default, `found` the match after the recipe, `why`
+    sentences on how the tensors were told. `worth` is how alike the shapes are, by what is filled
+    of the network and used of the file, and by how sure that is.
+    """
+
+    profile: Profile
+    prefix: str
+    options: tuple[tuple[str, int], ...]
+    recipe: Recipe
+    found: Match
+    why: tuple[str, ...]
+    worth: float
+
+    @property
+    def place(self) -> tuple[float, int]:
+        """What it is sorted by among others."""
+        return -self.worth, len(self.found.missing_keys) + len(self.found.mismatched)
+
+
+def renamed(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup) -> list[Renamed]:
+    """The profiles whose tensors the file has, whatever their names, in no order.
+
+    They are found by shapes, and each tensor's place by aligning names and order, so that a tensor
+    of the file stands behind nearly every key of the network, and behind what takes the image: a
+    language model has all else of a vision transformer.
+    """
+    shapes = {key: state_dict[key].shape for key in unwrapped.keys}
+    alike = lookup.forms.alike(shapes, TRIED)
+    tried = [
+        _worked_out(one, state_dict, lookup) for one in alike if one.share >= alike[0].share - FAR
+    ]
+    return [one for one in tried if one is not None and _is_filled(one)]
+
+
+def _is_filled(one: Renamed) -> bool:
+    inputs = set(one.profile.input_keys)
+    return one.found.coverage_keys >= FILLED and inputs <= set(one.found.matched)
+
+
+def _worked_out(like: Likeness, state_dict: StateDict, lookup: Lookup) -> Renamed | None:
+    profile = lookup.profile(like.row)
+    steps = [*stripped(like.prefix, state_dict)]
+    try:
+        below = apply_recipe(Recipe(tuple(map(Step, steps))), state_dict).state_dict
+    except FixError:
+        return None
+    options = _options(profile, [entry.shape for entry in below.values()])
+    wanted = with_options(profile, options)
+    ideas = whole_repair(below, wanted, gaining_ideas(below, wanted))
+    recipe = Recipe(tuple(map(Step, (*steps, *fixes_of(ideas)))))
+    try:
+        repaired = apply_recipe(recipe, state_dict, wanted).state_dict
+    except FixError:
+        return None
+    found = match(repaired, wanted)
+    kept = min(1.0, repaired.numel / max(1, below.numel))
+    sure = min((idea.sure for idea in ideas), default=1.0)
+    why = tuple(idea.why for idea in ideas if idea.aligned)
+    return Renamed(
+        profile,
+        like.prefix,
+        tuple(sorted(options.items())),
+        recipe,
+        found,
+        why,
+        round(like.share * found.coverage_parameters * kept * sure, 3),
+    )
+
+
+def _options(profile: Profile, shapes: Sequence[Shape]) -> dict[str, int]:
+    """The options that are not at their default, by the shapes that no fixed part of the model has.
+
+    A dimension that an option rules tells its value where the rest of its shape is there. Of all
+    options the one whose dimensions agree best is solved first, and what told it tells no other.
+    """
+    left = _left(profile, shapes)
+    open_options = set(profile.laws)
+    solved: dict[str, int] = {}
+    while open_options:
+        told = {option: _told(profile, option, left) for option in sorted(open_options)}
+        option = max(told, key=lambda option: told[option][:2])
+        _, _, value = told[option]
+        open_options.remove(option)
+        for (key, axis), rule in profile.laws[option].items():
+            wanted, length = _spec(profile, key).shape, rule.dimension(value)
+            told_by = next((one for one in left if _length(wanted, axis, one) == length), None)
+            if told_by is not None:
+                left.remove(told_by)
+        if value != profile.of_option(option)[0].default:
+            solved[option] = value
+    return solved
+
+
+def _told(profile: Profile, option: str, left: Sequence[Shape]) -> tuple[float, bool, int]:
+    """The share of the dimensions that an option rules which tell a value, whether that is the
+    default, and the value; where none tells any, that without the tensors it can take away.
+
+    Vectors are alike too often to tell a value alone.
+    """
+    variations = profile.of_option(option)
+    default = variations[0].default
+    by_key: dict[bool, Counter[int]] = {True: Counter(), False: Counter()}
+    for (key, axis), rule in profile.laws[option].items():
+        wanted = _spec(profile, key).shape
+        is_matrix = form(wanted)[1] > 0
+        lengths = {_length(wanted, axis, shape) for shape in left}
+        if rule.dimension(default) in lengths:
+            by_key[is_matrix][default] += 1
+            continue
+        # A square matrix is a layer rather than a head of as many classes as it has inputs.
+        lengths -= {None, *(length for at, length in enumerate(wanted) if at != axis)}
+        by_key[is_matrix].update(filter(None, map(rule.option, filter(None, lengths))))
+    told, vectors = by_key[True], by_key[False]
+    told.update({value: vectors[value] for value in told})
+    value, count = told.most_common(1)[0] if told else (default, 0)
+    share = count / len(profile.laws[option])
+    # Positions are a matrix of the width of a head too, but have no bias.
+    if not told or (option == "num_classes" and value != default and share < 1):
+        gone = any(each.value == 0 and each.gone for each in variations)
+        return 0.0, False, 0 if gone else default
+    return share, value == default, value
+
+
+def _spec(profile: Profile, key: str) -> TensorSpec:
+    return profile.signature.get(key) or profile.optional[key]
+
+
+def _left(profile: Profile, shapes: Sequence[Shape]) -> list[Shape]:
+    """What is left of the shapes without those of the tensors that no option changes."""
+    varied = {key for each in profile.variations for key in (*each.shapes, *each.gone)}
+    fixed: Counter[Shape] = Counter()
+    for key, spec in profile.signature.items():
+        if key not in varied:
+            fixed.update(_parts(spec.shape))
+    left = []
+    for shape in shapes:
+        parts = Counter(_parts(shape))
+        if parts <= fixed:
+            fixed -= parts
+        else:
+            left.append(shape)
+    return left
+
+
+def _parts(shape: Shape) -> dict[Shape, int]:
+    one, times = form(shape)
+    return {one: times} if times else {_plain(shape): 1}
+
+
+def _plain(shape: Shape) -> Shape:
+    return tuple(length for length in shape if length != 1)
+
+
+def _length(wanted: Shape, axis: int, shape: Shape) -> int | None:
+    """The length that a shape has along `axis` where it is the wanted one but for this length, and
+    for dimensions of 1; None where it is not."""
+    if len(shape) != len(wanted):
+        axis = sum(length != 1 for length in wanted[:axis])
+        wanted, shape = _plain(wanted), _plain(shape)
+    if len(shape) != len(wanted) or axis >= len(shape):
+        return None
+    alike = wanted[:axis] == shape[:axis] and wanted[axis + 1 :] == shape[axis + 1 :]
+    return shape[axis] if alike else None

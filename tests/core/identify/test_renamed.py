@@ -1,0 +1,180 @@
+"""Which architecture a file is for whose names no architecture has: transformers' networks, and
+people's own."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from torch import nn
+from torchvision.models import resnet18
+
+from core.architectures import parse_architecture
+from core.checkpoint import open_checkpoint
+from core.checkpoint.tensors import read_tensor
+from core.fixes import apply_recipe
+from core.identify import Identification, Lookup, hints_of, identify
+from core.identify.find import find_index
+from core.identify.shapes import form
+from core.load import load_model
+from tests.core.align.models import varied
+
+TINY = {
+    "hidden_size": 192,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 3,
+    "intermediate_size": 768,
+}
+"""The size of timm's tiny vision transformers."""
+
+
+@pytest.fixture(scope="module")
+def lookup(tmp_path_factory: pytest.TempPathFactory) -> Lookup:
+    index = find_index(tmp_path_factory.mktemp("data"))
+    if index is None:
+        pytest.skip("Loupe comes with the index of other versions of torchvision and timm")
+    return Lookup(index)
+
+
+def told(lookup: Lookup, path: Path, model: nn.Module) -> Identification:
+    torch.save(model.state_dict(), path)
+    checkpoint = open_checkpoint(path)
+    state_dict = checkpoint.state_dict()
+    return identify(state_dict, lookup, hints_of(checkpoint, state_dict))
+
+
+def classifier(name: str, **options: object) -> nn.Module:
+    config = getattr(transformers, f"{name}Config")(num_labels=7, **options)
+    return varied(getattr(transformers, f"{name}ForImageClassification")(config))
+
+
+@pytest.mark.parametrize(
+    ("build", "sentence"),
+    [
+        (
+            lambda: classifier("ViT", **TINY),
+            "Under other names this is a timm vit_tiny_patch16_224 with 7 classes.",
+        ),
+        (
+            lambda: classifier("ViT", **TINY, image_size=64, num_channels=1),
+            "Under other names this is a timm vit_tiny_patch16_224 with images of 64\u202fpx, "
+            "1 input channel and 7 classes.",
+        ),
+        (
+            lambda: classifier(
+                "ResNet",
+                hidden_sizes=[64, 128, 256, 512],
+                depths=[2, 2, 2, 2],
+                layer_type="basic",
+            ),
+            "Under other names this is a torchvision resnet18 with 7 classes.",
+        ),
+        (
+            lambda: classifier("MobileNetV2"),
+            "Under other names this is a torchvision mobilenet_v2 with 7 classes.",
+        ),
+        (
+            lambda: classifier("MobileViT"),
+            "Under other names this is a timm mobilevit_s with 7 classes.",
+        ),
+        (
+            lambda: classifier("Swin"),
+            "Under other names this is a timm swin_tiny_patch4_window7_224 with 7 classes.",
+        ),
+    ],
+    ids=["vit", "small_grey_vit", "resnet", "mobilenet", "mobilevit", "swin"],
+)
+def test_networks_of_transformers_are_told_by_their_shapes_and_give_the_same(
+    lookup: Lookup, tmp_path: Path, build: Callable[[], nn.Module], sentence: str
+) -> None:
+    torch.manual_seed(0)
+    model = build()
+    found = told(lookup, tmp_path / "a.pth", model)
+    assert found.sentence == sentence
+    assert found.known
+    best = found.candidates[0]
+    assert best.fits
+    assert best.renamed
+    repaired = apply_recipe(best.recipe, open_checkpoint(tmp_path / "a.pth").state_dict())
+    here = load_model(repaired.state_dict, best.architecture).model
+    size = dict(best.architecture.options).get("img_size", 224)
+    channels = dict(best.architecture.options).get("in_chans", 3)
+    image = torch.randn(1, channels, size, size, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        expected = model.eval()(pixel_values=image).logits
+        torch.testing.assert_close(here(image), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_an_encoder_beside_its_decoder_is_found_under_its_prefix(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    config = transformers.ViTMAEConfig(
+        **TINY, decoder_hidden_size=96, decoder_num_attention_heads=3
+    )
+    model = transformers.ViTMAEForPreTraining(config)
+    found = told(lookup, tmp_path / "a.pth", model)
+    best = found.candidates[0]
+    assert found.sentence == (
+        "Under other names this is a timm vit_tiny_patch16_224, without a head, saved under `vit.`."
+    )
+    repaired = apply_recipe(best.recipe, open_checkpoint(tmp_path / "a.pth").state_dict())
+    query = model.state_dict()["vit.layers.3.attention.q_proj.weight"]
+    fused = read_tensor(repaired.state_dict["blocks.3.attn.qkv.weight"])
+    assert torch.equal(fused[:192], query)
+
+
+def test_a_network_of_ones_own_names_is_told_with_its_options(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    class Mine(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            model = resnet18(num_classes=3)
+            model.conv1 = nn.Conv2d(1, 64, 7, 2, 3, bias=False)
+            self.entry = nn.Sequential(model.conv1, model.bn1)
+            self.groups = nn.ModuleList([model.layer1, model.layer2, model.layer3, model.layer4])
+            self.exit = model.fc
+
+    found = told(lookup, tmp_path / "a.pth", Mine())
+    best = found.candidates[0]
+    assert best.architecture == parse_architecture("timm:resnet18?in_chans=1&num_classes=3")
+    repaired = apply_recipe(best.recipe, open_checkpoint(tmp_path / "a.pth").state_dict())
+    load_model(repaired.state_dict, best.architecture)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: transformers.BertModel(transformers.BertConfig(vocab_size=100, **TINY)),
+        lambda: transformers.LlamaModel(transformers.LlamaConfig(vocab_size=100, **TINY)),
+        lambda: transformers.Wav2Vec2Model(transformers.Wav2Vec2Config(**TINY)),
+        lambda: nn.Sequential(*(nn.Linear(8, 8) for _ in range(12))),
+    ],
+    ids=["bert", "llama", "wav2vec2", "linear"],
+)
+def test_what_has_the_blocks_of_a_network_but_not_its_input_is_none(
+    lookup: Lookup, tmp_path: Path, build: Callable[[], nn.Module]
+) -> None:
+    found = told(lookup, tmp_path / "a.pth", build())
+    assert not found.known
+    assert not any(candidate.renamed for candidate in found.candidates)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((64, 3, 7, 7), ((64, 3, 7, 7), 1)),
+        ((64, 48, 1, 1), ((48, 64), 1)),
+        ((48, 64), ((48, 64), 1)),
+        ((192, 64), ((64, 64), 3)),
+        ((64, 192), ((64, 64), 3)),
+        ((64, 64), ((64, 64), 1)),
+        ((1, 1, 64), ((), 0)),
+        ((), ((), 0)),
+    ],
+)
+def test_the_form_of_a_tensor_is_what_libraries_agree_in(
+    shape: tuple[int, ...], expected: tuple[tuple[int, ...], int]
+) -> None:
+    assert form(shape) == expected
