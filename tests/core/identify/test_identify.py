@@ -18,17 +18,8 @@ from core.architectures import Architecture, signature
 from core.checkpoint import open_checkpoint
 from core.fixes import Drop, StripPrefix, apply_recipe, describe
 from core.identify import Identification, Lookup, hints_of, identify
-from core.identify.find import find_index
 from core.load import load_model
 from core.match import match
-
-
-@pytest.fixture(scope="module")
-def lookup(tmp_path_factory: pytest.TempPathFactory) -> Lookup:
-    index = find_index(tmp_path_factory.mktemp("data"))
-    if index is None:
-        pytest.skip("Loupe comes with the index of other versions of torchvision and timm")
-    return Lookup(index)
 
 
 def told(lookup: Lookup, path: Path, value: object) -> Identification:

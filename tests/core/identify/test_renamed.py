@@ -15,7 +15,6 @@ from core.checkpoint import open_checkpoint
 from core.checkpoint.tensors import read_tensor
 from core.fixes import apply_recipe
 from core.identify import Identification, Lookup, hints_of, identify
-from core.identify.find import find_index
 from core.identify.shapes import form
 from core.load import load_model
 from tests.core.align.models import varied
@@ -27,14 +26,6 @@ TINY = {
     "intermediate_size": 768,
 }
 """The size of timm's tiny vision transformers."""
-
-
-@pytest.fixture(scope="module")
-def lookup(tmp_path_factory: pytest.TempPathFactory) -> Lookup:
-    index = find_index(tmp_path_factory.mktemp("data"))
-    if index is None:
-        pytest.skip("Loupe comes with the index of other versions of torchvision and timm")
-    return Lookup(index)
 
 
 def told(lookup: Lookup, path: Path, model: nn.Module) -> Identification:
