@@ -24,6 +24,9 @@ TRIED = 4
 FAR = 0.02
 """How much less alike than the first a profile may be, to be worked out still."""
 
+BEHIND = 0.01
+"""How much less its worth than the best one's may be, for a profile to be told."""
+
 FILLED = 0.9
 """The share of a network's keys that must find their tensor."""
 
@@ -63,7 +66,9 @@ def renamed(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup) -> list
     tried = [
         _worked_out(one, state_dict, lookup) for one in alike if one.share >= alike[0].share - FAR
     ]
-    return [one for one in tried if one is not None and _is_filled(one)]
+    good = [one for one in tried if one is not None and _is_filled(one)]
+    best = max((one.worth for one in good), default=0.0)
+    return [one for one in good if one.worth >= best - BEHIND]
 
 
 def _is_filled(one: Renamed) -> bool:
