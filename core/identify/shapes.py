@@ -75,7 +75,7 @@ class Forms:
         column = np.array([self._columns[one] for one, _ in plain], np.int64)
         times = np.array([count for _, count in plain], np.int64)
         lengths = np.array([_length(shape) for shape in index.shapes], np.int64)
-        self._vectors = np.zeros(len(members), np.int64)
+        self._vectors = np.zeros((len(members), 2), np.int64)
         fixed: list[tuple[int, Numbers]] = []
         loose: list[tuple[int, Numbers]] = []
         for row, models in enumerate(members):
@@ -85,7 +85,10 @@ class Forms:
             varied = np.isin(packed.key_ids, np.concatenate([packed.key_ids[:0], *changed]))
             fixed.append((row, packed.shape_ids[~varied]))
             loose.append((row, packed.shape_ids[varied]))
-            self._vectors[row] = lengths[packed.shape_ids[~varied]].sum()
+            self._vectors[row] = (
+                lengths[packed.shape_ids[~varied]].sum(),
+                lengths[packed.shape_ids].sum(),
+            )
 
         def counted(shapes: Sequence[tuple[int, Numbers]]) -> sparse.csc_matrix:
             rows = np.concatenate([np.full(len(each), row) for row, each in shapes])
@@ -137,8 +140,9 @@ class Forms:
         size, more = (np.asarray(each.sum(1)).ravel() for each in (self._fixed, self._loose))
         left = np.maximum(total - common - more, 0)
         share = (common / (size + left) + exact / np.maximum(size + more, total)) / 2
-        long = np.maximum(np.maximum(self._vectors, vectors), 1)
-        share = share * np.minimum(self._vectors, vectors) / long
+        fewest, all_of_them = self._vectors.T
+        apart = np.maximum(np.maximum(fewest - vectors, vectors - all_of_them), 0)
+        share = share * (1 - apart / np.maximum(np.maximum(all_of_them, vectors), 1))
         return np.where(common >= LEAST, share, 0.0)
 
 

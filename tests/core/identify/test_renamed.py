@@ -1,16 +1,18 @@
 """Which architecture a file is for whose names no architecture has: transformers' networks, and
 people's own."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 import transformers
 from torch import nn
 from torchvision.models import resnet18
 
-from core.architectures import parse_architecture
+from core.architectures import parse_architecture, signature
 from core.checkpoint import open_checkpoint
 from core.checkpoint.tensors import read_tensor
 from core.fixes import apply_recipe
@@ -132,6 +134,94 @@ def test_a_network_of_ones_own_names_is_told_with_its_options(
     assert best.architecture == parse_architecture("timm:resnet18?in_chans=1&num_classes=3")
     repaired = apply_recipe(best.recipe, open_checkpoint(tmp_path / "a.pth").state_dict())
     load_model(repaired.state_dict, best.architecture)
+
+
+Tensors = dict[str, torch.Tensor]
+
+
+def detectron2s(tensors: Tensors) -> Tensors:
+    """torchvision's ResNet as detectron2 has it, with a part of its other networks."""
+
+    def name(key: str) -> str:
+        key = re.sub(r"^layer(\d)", lambda found: f"res{int(found[1]) + 1}", key)
+        key = re.sub(r"bn(\d)", r"conv\1.norm", key)
+        key = key.replace("downsample.0", "shortcut").replace("downsample.1", "shortcut.norm")
+        return f"backbone.bottom_up.{'stem.' if key.startswith('conv1') else ''}{key}"
+
+    kept = {key: value for key, value in tensors.items() if not key.startswith("fc.")}
+    return {
+        **{name(key): value for key, value in kept.items() if "batches" not in key},
+        "backbone.fpn_lateral2.weight": torch.zeros(256, 64, 1, 1),
+        "roi_heads.box_head.fc1.weight": torch.zeros(1024, 12544),
+    }
+
+
+def sequential(tensors: Tensors) -> Tensors:
+    """torchvision's ResNet without its head as a Sequential of its children, as in fastai."""
+    model = resnet18()
+    model.load_state_dict(tensors)
+    body = nn.Sequential(*[*model.children()][:-2])
+    head = nn.Sequential(nn.BatchNorm1d(512), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, 4))
+    return nn.Sequential(body, head).state_dict()
+
+
+def mmpretrains(tensors: Tensors) -> Tensors:
+    """timm's ViT as mmpretrain has it."""
+    names = {
+        r"^head\.": "head.layers.head.",
+        r"^norm\.": "backbone.ln1.",
+        r"^(cls_token|pos_embed|patch_embed\.)": r"backbone.\1",
+        r"^blocks\.": "backbone.layers.",
+        r"\.norm(\d)": r".ln\1",
+        r"mlp\.fc1": "ffn.layers.0.0",
+        r"mlp\.fc2": "ffn.layers.1",
+        r"patch_embed\.proj": "patch_embed.projection",
+    }
+    found = {}
+    for key, value in tensors.items():
+        for pattern, new in names.items():
+            key = re.sub(pattern, new, key)  # noqa: PLW2901
+        found[key] = value
+    return found
+
+
+def chunked(tensors: Tensors) -> Tensors:
+    """timm's ViT with its blocks in groups of three, as DINOv2's training has them."""
+    return {
+        re.sub(r"^blocks\.(\d+)", lambda one: f"blocks.{int(one[1]) // 3}.{one[1]}", key): value
+        for key, value in tensors.items()
+        if not key.startswith("head.")
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "layout", "sentence"),
+    [
+        ("resnet18", detectron2s, "timm resnet18, without a head, saved under `backbone.`."),
+        ("resnet18", sequential, "timm resnet18, without a head, saved under `0.`."),
+        ("vit_tiny_patch16_224", mmpretrains, "timm vit_tiny_patch16_224."),
+        ("vit_tiny_patch16_224", chunked, "timm vit_tiny_patch16_224, without a head."),
+    ],
+)
+def test_other_peoples_layouts_are_told_and_every_tensor_finds_its_place(
+    lookup: Lookup,
+    tmp_path: Path,
+    name: str,
+    layout: Callable[[Tensors], Tensors],
+    sentence: str,
+) -> None:
+    torch.manual_seed(0)
+    tensors = varied(timm.create_model(name)).state_dict()
+    torch.save(layout(tensors), tmp_path / "a.pth")
+    state_dict = open_checkpoint(tmp_path / "a.pth").state_dict()
+    found = identify(state_dict, lookup)
+    assert found.sentence == f"Under other names this is a {sentence}"
+    best = found.candidates[0]
+    wanted = signature(best.architecture)
+    repaired = apply_recipe(best.recipe, state_dict, wanted).state_dict
+    counters = {key for key in wanted if key.endswith("num_batches_tracked")}
+    assert set(repaired) | counters == set(wanted)
+    assert all(torch.equal(read_tensor(entry), tensors[key]) for key, entry in repaired.items())
 
 
 @pytest.mark.parametrize(
