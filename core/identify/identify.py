@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from core.architectures import LIBRARIES, Architecture
+from core.checkpoint.collector import paused_collector
 from core.checkpoint.entries import StateDict
 from core.fixes import Recipe
 from core.identify.candidates import guesses, worth
@@ -38,6 +39,7 @@ MAX_ALSO = 200
 """Other names that a candidate tells."""
 
 
+@paused_collector()
 def identify(
     state_dict: StateDict, lookup: Lookup, hints: Hints = NO_HINTS, most: int = 5
 ) -> Identification:
