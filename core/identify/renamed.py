@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from core.checkpoint.entries import StateDict
 from core.errors import FixError
 from core.fixes import Recipe, Step, apply_recipe
+from core.identify.index import Variation
 from core.identify.lookup import Lookup, Profile
 from core.identify.repairing import stripped
 from core.identify.shapes import Likeness, Shape, form
@@ -152,12 +153,19 @@ def _told(profile: Profile, option: str, left: Sequence[Shape]) -> tuple[float, 
     told, vectors = by_key[True], by_key[False]
     told.update({value: vectors[value] for value in told})
     value, count = told.most_common(1)[0] if told else (default, 0)
-    share = count / len(profile.laws[option])
+    share = count / max(1, len(profile.laws[option]))
     # Positions are a matrix of the width of a head too, but have no bias.
     if not told or (option == "num_classes" and value != default and share < 1):
-        gone = any(each.value == 0 and each.gone for each in variations)
-        return 0.0, False, 0 if gone else default
+        absent = any(each.value == 0 and _lacks(profile, each, left) for each in variations)
+        return 0.0, False, 0 if absent else default
     return share, value == default, value
+
+
+def _lacks(profile: Profile, each: Variation, left: Sequence[Shape]) -> bool:
+    """Whether most tensors that a variation takes away are not among the shapes."""
+    there = sum((Counter(_parts(shape)) for shape in left), Counter[Shape]())
+    gone = sum((Counter(_parts(_spec(profile, key).shape)) for key in each.gone), Counter[Shape]())
+    return 2 * (gone & there).total() < gone.total()
 
 
 def _spec(profile: Profile, key: str) -> TensorSpec:

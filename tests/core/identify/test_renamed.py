@@ -10,7 +10,7 @@ import timm
 import torch
 import transformers
 from torch import nn
-from torchvision.models import resnet18
+from torchvision.models import googlenet, resnet18
 
 from core.architectures import parse_architecture, signature
 from core.checkpoint import open_checkpoint
@@ -134,6 +134,21 @@ def test_a_network_of_ones_own_names_is_told_with_its_options(
     assert best.architecture == parse_architecture("timm:resnet18?in_chans=1&num_classes=3")
     repaired = apply_recipe(best.recipe, open_checkpoint(tmp_path / "a.pth").state_dict())
     load_model(repaired.state_dict, best.architecture)
+
+
+@pytest.mark.parametrize("aux_logits", [True, False])
+def test_auxiliary_heads_under_other_names_are_told(
+    lookup: Lookup, tmp_path: Path, aux_logits: bool
+) -> None:
+    model = googlenet(num_classes=9, aux_logits=aux_logits, init_weights=False)
+    children = [module for module in model.children() if any(True for _ in module.parameters())]
+    found = told(lookup, tmp_path / "a.pth", nn.Sequential(*children))
+    best = found.candidates[0]
+    assert best.fits
+    assert dict(best.architecture.options) == {"num_classes": 9} | (
+        {} if aux_logits else {"aux_logits": 0}
+    )
+    assert best.architecture.name == "googlenet"
 
 
 Tensors = dict[str, torch.Tensor]
