@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import peft
 import pytest
-import timm
 import torch
 from torch import nn
 from torch.nn import functional
@@ -185,21 +183,3 @@ def test_one_of_several_adapters_is_merged_once_the_other_is_dropped(tmp_path: P
     tensors = {**PEFT, "base_model.model.fc.lora_A.other.weight": A * 2}
     after = applied(saved(tmp_path, tensors), Drop("*.other.*"), MergeLora())
     assert_tensors(after.state_dict, MERGED)
-
-
-def test_a_network_that_peft_adapted_is_what_peft_itself_merges(tmp_path: Path) -> None:
-    options = {"img_size": 32, "patch_size": 8, "embed_dim": 48, "depth": 2, "num_heads": 3}
-    network = timm.models.VisionTransformer(**options, num_classes=5)
-    wrapped = peft.get_peft_model(
-        network,
-        peft.LoraConfig(
-            r=4, lora_alpha=8, target_modules=["qkv", "fc1", "proj"], modules_to_save=["head"]
-        ),
-    )
-    with torch.no_grad():
-        for name, tensor in wrapped.named_parameters():
-            if "lora_B" in name or "modules_to_save" in name:
-                tensor.normal_()
-    state_dict = saved(tmp_path, wrapped.state_dict())
-    merged = wrapped.merge_and_unload().state_dict()
-    assert_tensors(applied(state_dict, MergeLora(8)).state_dict, merged)
