@@ -28,6 +28,9 @@ LEAST = 6
 LITTLE = 0.02
 """How much better a part of a file must be than all of it, to be looked at instead."""
 
+MOST_LENGTH = 1 << 32
+"""Numbers in a vector that count; a file may state any."""
+
 MOST_PREFIXES = 200
 """Prefixes that are looked at, those of the most tensors."""
 
@@ -54,7 +57,7 @@ def form(shape: Shape) -> tuple[Shape, int]:
     if len(plain) > 2:
         return plain, 1
     small, large = sorted(plain)
-    if large in (2 * small, 3 * small):
+    if small and large in (2 * small, 3 * small):
         return (small, small), large // small
     return (small, large), 1
 
@@ -91,8 +94,9 @@ class Forms:
             )
 
         def counted(shapes: Sequence[tuple[int, Numbers]]) -> sparse.csc_matrix:
-            rows = np.concatenate([np.full(len(each), row) for row, each in shapes])
-            ids = np.concatenate([each for _, each in shapes])
+            nothing = np.zeros(0, np.int64)
+            rows = np.concatenate([nothing, *(np.full(len(each), row) for row, each in shapes)])
+            ids = np.concatenate([nothing, *(each for _, each in shapes)])
             size = len(members), len(self._columns)
             return sparse.csc_matrix((times[ids], (rows, column[ids])), shape=size)
 
@@ -147,5 +151,5 @@ class Forms:
 
 
 def _length(shape: Shape) -> int:
-    """The numbers in a vector; 0 for what is none."""
-    return 0 if form(shape)[1] else max(shape, default=0)
+    """The numbers in a vector, at most MOST_LENGTH; 0 for what is none."""
+    return 0 if form(shape)[1] else min(max(shape, default=0), MOST_LENGTH)

@@ -17,6 +17,7 @@ from core.checkpoint import open_checkpoint
 from core.checkpoint.tensors import read_tensor
 from core.fixes import apply_recipe
 from core.identify import Identification, Lookup, hints_of, identify
+from core.identify.index import make_index
 from core.identify.shapes import form
 from core.load import load_model
 from tests.core.align.models import varied
@@ -268,9 +269,31 @@ def test_what_has_the_blocks_of_a_network_but_not_its_input_is_none(
         ((64, 64), ((64, 64), 1)),
         ((1, 1, 64), ((), 0)),
         ((), ((), 0)),
+        ((0, 0), ((0, 0), 1)),
+        ((0, 64), ((0, 64), 1)),
     ],
 )
 def test_the_form_of_a_tensor_is_what_libraries_agree_in(
     shape: tuple[int, ...], expected: tuple[tuple[int, ...], int]
 ) -> None:
     assert form(shape) == expected
+
+
+def test_shapes_of_any_length_are_looked_at(lookup: Lookup, tmp_path: Path) -> None:
+    strange = {
+        **{f"vector{number}": torch.empty(2**60, device="meta") for number in range(10)},
+        "matrices": torch.empty(2**30, 2**30, device="meta"),
+        "a": torch.zeros(0, 0),
+        "b": torch.zeros(0, 3, 3, 3),
+    }
+    torch.save({**resnet18().state_dict(), **strange}, tmp_path / "a.pth")
+    state_dict = open_checkpoint(tmp_path / "a.pth").state_dict()
+    assert identify(state_dict, lookup).candidates[0].architecture.name == "resnet18"
+    torch.save({f"{key}.0": value for key, value in strange.items()}, tmp_path / "b.pth")
+    assert not identify(open_checkpoint(tmp_path / "b.pth").state_dict(), lookup).known
+
+
+def test_an_index_of_nothing_tells_nothing(tmp_path: Path) -> None:
+    torch.save(resnet18().state_dict(), tmp_path / "a.pth")
+    state_dict = open_checkpoint(tmp_path / "a.pth").state_dict()
+    assert not identify(state_dict, Lookup(make_index({}, ()))).candidates
