@@ -1,0 +1,112 @@
+"""How often a network is told whose names are all others, and whether each tensor finds its place.
+
+    python benchmarks/identify_renamed.py [--every 1] [--shown 20]
+
+Of every model of torchvision and timm each word of its names is replaced by one that means nothing,
+the same one wherever it stands; numbers, PyTorch's own words for a layer's tensors, and the order
+stay. A network is told where it is in the first group of candidates. A tensor is out of place where
+the candidate's recipe brings it under another key than its own. Times are those of one warm call.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.identify_corpus import state_dict_of
+from core.errors import FixError
+from core.fixes import apply_recipe
+from core.identify import Candidate, Lookup, identify
+from core.identify.find import find_index
+from core.identify.index import IndexedModel
+
+OWN_WORDS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--every", type=int, default=1, help="take every N-th model only")
+    parser.add_argument("--shown", type=int, default=20, help="cases to print that are not right")
+    options = parser.parse_args()
+    index = find_index(Path.home() / ".local" / "share" / "loupe")
+    if index is None:
+        raise SystemExit(
+            "There is no index of the installed versions: python -m core.identify.build"
+        )
+    lookup = Lookup(index)
+    lookup.warm()
+    counts: Counter[str] = Counter()
+    seconds: list[float] = []
+    shown: list[str] = []
+    for model in index.models[:: options.every]:
+        names = renamed(model)
+        state_dict = state_dict_of(
+            {names[key]: spec.shape for key, spec in model.signature.items()}
+        )
+        begun = time.perf_counter()
+        found = identify(state_dict, lookup)
+        seconds.append(time.perf_counter() - begun)
+        places = [
+            at for at, one in enumerate(found.candidates) if found.known and is_of(one, model)
+        ]
+        verdict = "told as another"
+        if not found.known:
+            verdict = "not told"
+        elif places:
+            verdict = "a later candidate" if places[0] else "told"
+        counts[verdict] += 1
+        if verdict == "told":
+            moved = out_of_place(found.candidates[0], model, names)
+            counts["told, with tensors out of place"] += moved > 0
+            verdict = f"{moved} tensors out of place" if moved else ""
+        if verdict:
+            shown.append(f"{model.architecture.key} | {verdict} | {found.sentence}")
+    total = len(seconds)
+    for verdict, count in counts.most_common():
+        print(f"{verdict:34}{count:>7,}{count / total:>9.1%}")
+    seconds.sort()
+    print(
+        f"time: median {seconds[total // 2] * 1e3:.0f} ms, "
+        f"95 % {seconds[int(0.95 * (total - 1))] * 1e3:.0f} ms, longest {seconds[-1] * 1e3:.0f} ms"
+    )
+    for line in shown[: options.shown]:
+        print(f"  {line}")
+
+
+def renamed(model: IndexedModel) -> dict[str, str]:
+    """Each of the model's keys with a word of no meaning for each of its words."""
+    words: dict[str, str] = {}
+
+    def other(word: str) -> str:
+        known = word.isdecimal() or word in OWN_WORDS
+        return word if known else words.setdefault(word, f"w{len(words)}")
+
+    return {key: ".".join(map(other, key.split("."))) for key in model.signature}
+
+
+def is_of(candidate: Candidate, model: IndexedModel) -> bool:
+    """Whether the model is the candidate, or one of those that fit as well."""
+    truth = model.architecture
+    return any(
+        (one.library, one.name) == (truth.library, truth.name)
+        for one in (candidate.architecture, *candidate.also)
+    )
+
+
+def out_of_place(candidate: Candidate, model: IndexedModel, names: dict[str, str]) -> int:
+    """The tensors that the recipe brings under another key than their own."""
+    state_dict = state_dict_of({names[key]: spec.shape for key, spec in model.signature.items()})
+    try:
+        repaired = apply_recipe(candidate.recipe, state_dict, model.signature).state_dict
+    except FixError:
+        return len(names)
+    return sum(names.get(key) != entry.origin for key, entry in repaired.items())
+
+
+if __name__ == "__main__":
+    main()
