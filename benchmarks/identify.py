@@ -26,12 +26,21 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.identify_corpus import CHANGES, WRAPPINGS, Case, Shapes, cases
+from benchmarks.identify_corpus import (
+    CHANGES,
+    WRAPPINGS,
+    Case,
+    Shapes,
+    cases,
+    index_here,
+    is_of,
+    times,
+)
 from core.errors import FixError
 from core.fixes import AdaptInput, ResamplePositions, apply_recipe
 from core.identify import Candidate, Identification, Lookup, identify
 from core.identify.build import build_index
-from core.identify.find import SHIPPED, find_index
+from core.identify.find import SHIPPED
 from core.identify.index import Index
 
 
@@ -51,11 +60,7 @@ def main() -> None:
     parser.add_argument("--build", action="store_true", help="time the building of the index")
     options = parser.parse_args()
     started = time.perf_counter()
-    index = find_index(Path.home() / ".local" / "share" / "loupe")
-    if index is None:
-        raise SystemExit(
-            "There is no index of the installed versions: python -m core.identify.build"
-        )
+    index = index_here()
     loaded = time.perf_counter()
     lookup = Lookup(index)
     lookup.warm()
@@ -121,9 +126,7 @@ def is_right(case: Case, found: Identification) -> bool:
     if not found.candidates:
         return False
     best = found.candidates[0]
-    truth = case.model.architecture
-    names = {(each.library, each.name) for each in (best.architecture, *best.also)}
-    return (truth.library, truth.name) in names and is_repaired(case, best)
+    return is_of(best, case.model) and is_repaired(case, best)
 
 
 def is_repaired(case: Case, best: Candidate) -> bool:
@@ -184,13 +187,8 @@ def report(
         together.undecidable += tally.undecidable
         together.total += tally.total
     print(f"\n{'all':26}{columns(together)}")
-    ordered = sorted(seconds)
-    longest, which = ordered[-1]
-    print(
-        f"time: median {ordered[len(ordered) // 2][0] * 1e3:.0f} ms, "
-        f"95 % {ordered[int(0.95 * (len(ordered) - 1))][0] * 1e3:.0f} ms, "
-        f"longest {longest * 1e3:.0f} ms ({which})"
-    )
+    _, which = max(seconds)
+    print(f"{times([taken for taken, _ in seconds])} ({which})")
 
 
 if __name__ == "__main__":

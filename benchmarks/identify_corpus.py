@@ -5,12 +5,16 @@ Entries without data: to identify a file no tensor is read.
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.checkpoint.entries import StateDict, TensorEntry
-from core.identify.index import IndexedModel, Variation
+from core.identify import Candidate
+from core.identify.find import find_index
+from core.identify.index import Index, IndexedModel, Variation
+from core.settings import read_settings
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -31,6 +35,35 @@ class Case:
     state_dict: StateDict
     kept: Shapes
     whole: bool
+
+
+def index_here() -> Index:
+    """The index of the installed versions. Raises SystemExit where there is none."""
+    index = find_index(read_settings(os.environ).data)
+    if index is None:
+        raise SystemExit(
+            "There is no index of the installed versions: python -m core.identify.build"
+        )
+    return index
+
+
+def is_of(candidate: Candidate, model: IndexedModel) -> bool:
+    """Whether the model is the candidate, or one of those that fit as well."""
+    truth = model.architecture
+    return any(
+        (one.library, one.name) == (truth.library, truth.name)
+        for one in (candidate.architecture, *candidate.also)
+    )
+
+
+def times(seconds: Sequence[float]) -> str:
+    """Their median, 95th percentile and maximum in ms."""
+    ordered = sorted(seconds)
+    last = len(ordered) - 1
+    return (
+        f"time: median {ordered[len(ordered) // 2] * 1e3:.0f} ms, "
+        f"95 % {ordered[int(0.95 * last)] * 1e3:.0f} ms, longest {ordered[last] * 1e3:.0f} ms"
+    )
 
 
 def state_dict_of(shapes: Mapping[str, tuple[int, ...]], dtype: str = "float32") -> StateDict:

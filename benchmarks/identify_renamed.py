@@ -18,14 +18,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.identify_corpus import state_dict_of
+from benchmarks.identify_corpus import index_here, is_of, state_dict_of, times
+from core.checkpoint.entries import StateDict
+from core.compare.names import LEAVES
 from core.errors import FixError
 from core.fixes import apply_recipe
 from core.identify import Candidate, Lookup, identify
-from core.identify.find import find_index
 from core.identify.index import IndexedModel
-
-OWN_WORDS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
 def main() -> None:
@@ -33,11 +32,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="take every N-th model only")
     parser.add_argument("--shown", type=int, default=20, help="cases to print that are not right")
     options = parser.parse_args()
-    index = find_index(Path.home() / ".local" / "share" / "loupe")
-    if index is None:
-        raise SystemExit(
-            "There is no index of the installed versions: python -m core.identify.build"
-        )
+    index = index_here()
     lookup = Lookup(index)
     lookup.warm()
     counts: Counter[str] = Counter()
@@ -61,7 +56,7 @@ def main() -> None:
             verdict = "a later candidate" if places[0] else "told"
         counts[verdict] += 1
         if verdict == "told":
-            moved = out_of_place(found.candidates[0], model, names)
+            moved = out_of_place(found.candidates[0], state_dict, model, names)
             counts["told, with tensors out of place"] += moved > 0
             verdict = f"{moved} tensors out of place" if moved else ""
         if verdict:
@@ -69,11 +64,7 @@ def main() -> None:
     total = len(seconds)
     for verdict, count in counts.most_common():
         print(f"{verdict:34}{count:>7,}{count / total:>9.1%}")
-    seconds.sort()
-    print(
-        f"time: median {seconds[total // 2] * 1e3:.0f} ms, "
-        f"95 % {seconds[int(0.95 * (total - 1))] * 1e3:.0f} ms, longest {seconds[-1] * 1e3:.0f} ms"
-    )
+    print(times(seconds))
     for line in shown[: options.shown]:
         print(f"  {line}")
 
@@ -83,24 +74,16 @@ def renamed(model: IndexedModel) -> dict[str, str]:
     words: dict[str, str] = {}
 
     def other(word: str) -> str:
-        known = word.isdecimal() or word in OWN_WORDS
+        known = word.isdecimal() or word in LEAVES
         return word if known else words.setdefault(word, f"w{len(words)}")
 
     return {key: ".".join(map(other, key.split("."))) for key in model.signature}
 
 
-def is_of(candidate: Candidate, model: IndexedModel) -> bool:
-    """Whether the model is the candidate, or one of those that fit as well."""
-    truth = model.architecture
-    return any(
-        (one.library, one.name) == (truth.library, truth.name)
-        for one in (candidate.architecture, *candidate.also)
-    )
-
-
-def out_of_place(candidate: Candidate, model: IndexedModel, names: dict[str, str]) -> int:
+def out_of_place(
+    candidate: Candidate, state_dict: StateDict, model: IndexedModel, names: dict[str, str]
+) -> int:
     """The tensors that the recipe brings under another key than their own."""
-    state_dict = state_dict_of({names[key]: spec.shape for key, spec in model.signature.items()})
     try:
         repaired = apply_recipe(candidate.recipe, state_dict, model.signature).state_dict
     except FixError:

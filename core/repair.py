@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.checkpoint.entries import StateDict
-from core.fixes import Recipe, Step
+from core.fixes import Recipe
 from core.match import match
 from core.proposals.repairing import fixes_of, gaining_ideas, whole_repair
 from core.signature import Signature
@@ -21,4 +21,4 @@ def best_repair(state_dict: StateDict, signature: Signature) -> Recipe:
         return Recipe()
     gaining = gaining_ideas(state_dict, signature)
     steps = whole_repair(state_dict, signature, gaining)
-    return Recipe(tuple(Step(fix) for fix in fixes_of(steps)))
+    return Recipe.of(fixes_of(steps))

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal, TypeAlias
 
+Shape: TypeAlias = tuple[int, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
     """What a key must hold; `dtype` is torch's name without `torch.`."""
 
-    shape: tuple[int, ...]
+    shape: Shape
     dtype: str
     kind: Literal["parameter", "buffer"]
 
@@ -24,3 +26,8 @@ class TensorSpec:
 
 Signature: TypeAlias = Mapping[str, TensorSpec]
 """The keys of a model's state_dict in its own order, each with what it must hold."""
+
+
+def squeezed(shape: Shape) -> Shape:
+    """The shape without its dimensions of 1."""
+    return tuple(length for length in shape if length != 1)

@@ -15,7 +15,6 @@ from core.fixes.words import (
     RenameTable,
     Reshape,
     Split,
-    Step,
     Transpose,
 )
 
@@ -42,7 +41,7 @@ def alignment_recipe(alignment: Alignment, least: float = 0.0) -> Recipe:
     fixes += cuts
     if any(pair.reshaped for pair in pairs):
         fixes.append(Reshape())
-    return Recipe(tuple(Step(fix) for fix in fixes))
+    return Recipe.of(fixes)
 
 
 def _names(

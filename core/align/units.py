@@ -11,8 +11,8 @@ from typing import TypeAlias
 from core.compare.fused import FUSED, PARTS
 from core.compare.names import LEAVES, SYNONYMS, leaf, words
 from core.match import BATCH_COUNTER
+from core.signature import Shape, squeezed
 
-Shape: TypeAlias = tuple[int, ...]
 Kind: TypeAlias = tuple[tuple[str, Shape, bool], ...]
 """Per tensor its leaf word, its shape without dimensions of 1, and whether it holds floats."""
 
@@ -107,7 +107,7 @@ def unit_of(path: str, members: Sequence[Member]) -> Unit:
     turned = len(weight) == 2 and len(bias) == 1 and weight[0] != bias[0] == weight[1]
     if turned:
         shapes["weight"] = weight[::-1]
-    kind = tuple((one.slot, _squeezed(shapes[one.slot]), one.tensors[0].floating) for one in seen)
+    kind = tuple((one.slot, squeezed(shapes[one.slot]), one.tensors[0].floating) for one in seen)
     return Unit(path, tuple(ordered), kind, turned)
 
 
@@ -115,10 +115,6 @@ def _whole(member: Member) -> Shape:
     """The shape of the member, its parts joined along the first dimension."""
     shape = member.tensors[0].shape
     return shape if len(member.tensors) == 1 else (shape[0] * len(member.tensors), *shape[1:])
-
-
-def _squeezed(shape: Shape) -> Shape:
-    return tuple(length for length in shape if length != 1)
 
 
 def joined(own: Sequence[Unit], others: Sequence[Unit]) -> list[Unit]:

@@ -1,4 +1,4 @@
-"""The words in a tensor's name, those that mean the same made one."""
+"""A tensor's name: where its parts begin, and its words, those that mean the same made one."""
 
 from __future__ import annotations
 
@@ -33,6 +33,14 @@ LEAVES = frozenset(("weight", "bias", "running_mean", "running_var", "num_batche
 """Last words of a name that say what a tensor is to its module."""
 
 _WORD = re.compile(r"\d+|[^\W\d_]+(?:_[^\W\d_]+)*")
+
+
+def starts(key: str, most: int) -> list[int]:
+    """Where the parts of a dotted path begin, the first `most` of them."""
+    found = [0]
+    while len(found) < most and (dot := key.find(".", found[-1])) >= 0:
+        found.append(dot + 1)
+    return found
 
 
 def words(key: str) -> frozenset[str]:

@@ -41,7 +41,6 @@ def weight_norm(fix: WeightNorm, state_dict: StateDict) -> tuple[StateDict, Effe
     if pairs:
         sentence = f"{counted(len(folded), 'weight')} folded."
         why = "they are no floats, or their weight is there already"
-        why = "they are no floats, or their weight is there already"
         sentence += left_alone(2 * (len(pairs) - len(folded)), why)
     return rebuilt(state_dict, list(kept.values()), names), Effect(len(folded), 0, sentence)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -246,6 +247,11 @@ class Recipe:
     """Fixes in their order; each works on what the ones before it made."""
 
     steps: tuple[Step, ...] = ()
+
+    @classmethod
+    def of(cls, fixes: Iterable[Fix]) -> Recipe:
+        """The fixes, all switched on."""
+        return cls(tuple(map(Step, fixes)))
 
 
 @dataclass(frozen=True, slots=True)

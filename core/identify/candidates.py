@@ -11,8 +11,9 @@ import numpy as np
 from scipy import sparse
 
 from core.checkpoint.entries import StateDict
+from core.compare.names import starts
 from core.identify.lookup import ANY, Lookup
-from core.identify.unwrapping import MAX_STARTS, Unwrapped, starts
+from core.identify.unwrapping import MAX_STARTS, Unwrapped
 from core.match import BATCH_COUNTER
 
 PREFERRED = ("encoder_q", "teacher", "model", "student")
@@ -51,7 +52,7 @@ def guesses(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup, most: i
         if key.endswith(BATCH_COUNTER):
             continue
         shape = lookup.shape_ids.get(state_dict[key].shape)
-        for start in starts(short):
+        for start in starts(short, MAX_STARTS):
             number = prefixes.setdefault(short[:start], len(prefixes))
             if number == len(below):
                 below.append(0)

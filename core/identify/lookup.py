@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,10 @@ class Profile:
     def of_option(self, option: str) -> tuple[Variation, ...]:
         """The variations of one option."""
         return tuple(each for each in self.variations if each.option == option)
+
+    def spec(self, key: str) -> TensorSpec:
+        """What a key must hold, also one that an option takes away or adds."""
+        return self.signature.get(key) or self.optional[key]
 
 
 class Lookup:
@@ -109,11 +114,15 @@ class Lookup:
         shape = len(found), len(self.pairs)
         self.core = _matrix(core_rows, core_pairs, shape)
         self.more = _matrix(more_rows, more_pairs, shape)
-        self.forms = Forms(index, self._members)
         self._profiles: dict[int, Profile] = {}
 
     def __len__(self) -> int:
         return len(self._members)
+
+    @cached_property
+    def forms(self) -> Forms:
+        """The forms of the profiles, counted once a file asks for them."""
+        return Forms(self.index, self._members)
 
     def warm(self, pause: float = 0.0) -> None:
         """Decode every profile now, which the first questions would else do one by one.

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.checkpoint.entries import StateDict
-from core.errors import FixError
-from core.fixes import Recipe, Step, apply_recipe
+from core.fixes import Recipe
 from core.identify.index import Variation
 from core.identify.lookup import Lookup, Profile
 from core.identify.repairing import stripped
-from core.identify.shapes import Likeness, Shape, form
+from core.identify.shapes import Likeness, form
 from core.identify.solve import with_options
 from core.identify.unwrapping import Unwrapped
 from core.match import Match, match
 from core.proposals.repairing import fixes_of, gaining_ideas, whole_repair
-from core.signature import TensorSpec
+from core.proposals.tried import after
+from core.signature import Shape, squeezed
 
 TRIED = 4
 """Profiles that are worked out, those of the most alike shapes."""
@@ -79,18 +79,15 @@ def _is_filled(one: Renamed) -> bool:
 
 def _worked_out(like: Likeness, state_dict: StateDict, lookup: Lookup) -> Renamed | None:
     profile = lookup.profile(like.row)
-    steps = [*stripped(like.prefix, state_dict)]
-    try:
-        below = apply_recipe(Recipe(tuple(map(Step, steps))), state_dict).state_dict
-    except FixError:
+    strip = tuple(stripped(like.prefix, state_dict))
+    below = after(strip, state_dict, profile.signature)
+    if below is None:
         return None
     options = _options(profile, [entry.shape for entry in below.values()])
     wanted = with_options(profile, options)
     ideas = whole_repair(below, wanted, gaining_ideas(below, wanted))
-    recipe = Recipe(tuple(map(Step, (*steps, *fixes_of(ideas)))))
-    try:
-        repaired = apply_recipe(recipe, state_dict, wanted).state_dict
-    except FixError:
+    repaired = after(fixes_of(ideas), below, wanted)
+    if repaired is None:
         return None
     found = match(repaired, wanted)
     kept = min(1.0, repaired.numel / max(1, below.numel))
@@ -100,7 +97,7 @@ def _worked_out(like: Likeness, state_dict: StateDict, lookup: Lookup) -> Rename
         profile,
         like.prefix,
         tuple(sorted(options.items())),
-        recipe,
+        Recipe.of((*strip, *fixes_of(ideas))),
         found,
         why,
         round(like.share * found.coverage_parameters * kept * sure, 3),
@@ -122,7 +119,7 @@ def _options(profile: Profile, shapes: Sequence[Shape]) -> dict[str, int]:
         _, _, value = told[option]
         open_options.remove(option)
         for (key, axis), rule in profile.laws[option].items():
-            wanted, length = _spec(profile, key).shape, rule.dimension(value)
+            wanted, length = profile.spec(key).shape, rule.dimension(value)
             told_by = next((one for one in left if _length(wanted, axis, one) == length), None)
             if told_by is not None:
                 left.remove(told_by)
@@ -141,7 +138,7 @@ def _told(profile: Profile, option: str, left: Sequence[Shape]) -> tuple[float, 
     default = variations[0].default
     by_key: dict[bool, Counter[int]] = {True: Counter(), False: Counter()}
     for (key, axis), rule in profile.laws[option].items():
-        wanted = _spec(profile, key).shape
+        wanted = profile.spec(key).shape
         is_matrix = form(wanted)[1] > 0
         lengths = {_length(wanted, axis, shape) for shape in left}
         if rule.dimension(default) in lengths:
@@ -164,12 +161,8 @@ def _told(profile: Profile, option: str, left: Sequence[Shape]) -> tuple[float, 
 def _lacks(profile: Profile, each: Variation, left: Sequence[Shape]) -> bool:
     """Whether most tensors that a variation takes away are not among the shapes."""
     there = sum((Counter(_parts(shape)) for shape in left), Counter[Shape]())
-    gone = sum((Counter(_parts(_spec(profile, key).shape)) for key in each.gone), Counter[Shape]())
+    gone = sum((Counter(_parts(profile.spec(key).shape)) for key in each.gone), Counter[Shape]())
     return 2 * (gone & there).total() < gone.total()
-
-
-def _spec(profile: Profile, key: str) -> TensorSpec:
-    return profile.signature.get(key) or profile.optional[key]
 
 
 def _left(profile: Profile, shapes: Sequence[Shape]) -> list[Shape]:
@@ -191,11 +184,7 @@ def _left(profile: Profile, shapes: Sequence[Shape]) -> list[Shape]:
 
 def _parts(shape: Shape) -> dict[Shape, int]:
     one, times = form(shape)
-    return {one: times} if times else {_plain(shape): 1}
-
-
-def _plain(shape: Shape) -> Shape:
-    return tuple(length for length in shape if length != 1)
+    return {one: times} if times else {squeezed(shape): 1}
 
 
 def _length(wanted: Shape, axis: int, shape: Shape) -> int | None:
@@ -203,7 +192,7 @@ def _length(wanted: Shape, axis: int, shape: Shape) -> int | None:
     for dimensions of 1; None where it is not."""
     if len(shape) != len(wanted):
         axis = sum(length != 1 for length in wanted[:axis])
-        wanted, shape = _plain(wanted), _plain(shape)
+        wanted, shape = squeezed(wanted), squeezed(shape)
     if len(shape) != len(wanted) or axis >= len(shape):
         return None
     alike = wanted[:axis] == shape[:axis] and wanted[axis + 1 :] == shape[axis + 1 :]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from glob import escape
 
 from core.checkpoint.entries import StateDict
-from core.errors import FixError
 from core.fixes import (
     AdaptInput,
     Fix,
@@ -15,15 +14,15 @@ from core.fixes import (
     Recipe,
     RenameTable,
     ResamplePositions,
-    Step,
     StripPrefix,
-    apply_recipe,
 )
 from core.identify.solve import Solved
 from core.identify.unwrapping import Unwrapped
 from core.match import Match, match
+from core.proposals.prefixes import glob_of
 from core.proposals.removals import drop_of
-from core.signature import Signature
+from core.proposals.repairing import mostly_matches
+from core.proposals.tried import after
 
 SIZES = ("img_size", "image_size")
 
@@ -35,30 +34,19 @@ def repair(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> tuple
     """The recipe that makes the file fit as far as it can, and the match with `solved.wanted` after
     it. Extra keys are dropped where most of the network is there."""
     fixes = [*_renaming(solved, state_dict, unwrapped), *_reshaping(solved)]
-    repaired = _applied(fixes, state_dict, solved.wanted)
+    repaired = after(fixes, state_dict, solved.wanted)
     if repaired is None:
         fixes, repaired = [], state_dict
     found = match(repaired, solved.wanted)
     extra = found.unexpected_keys
-    if extra and len(extra) <= MAX_DROPPED and 2 * len(found.matched) >= found.total:
+    if extra and len(extra) <= MAX_DROPPED and mostly_matches(found):
         drop = drop_of(extra, repaired)
         if drop is not None:
             fixes.append(drop)
             gone = frozenset(extra)
             kept = StateDict(entry for key, entry in repaired.items() if key not in gone)
             found = match(kept, solved.wanted)
-    return _recipe(fixes), found
-
-
-def _applied(fixes: Sequence[Fix], state_dict: StateDict, wanted: Signature) -> StateDict | None:
-    try:
-        return apply_recipe(_recipe(fixes), state_dict, wanted).state_dict
-    except FixError:
-        return None
-
-
-def _recipe(fixes: Sequence[Fix]) -> Recipe:
-    return Recipe(tuple(Step(fix) for fix in fixes))
+    return Recipe.of(fixes), found
 
 
 def _renaming(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> Iterator[Fix]:
@@ -100,19 +88,14 @@ def stripped(front: str, keys: Iterable[str]) -> Iterator[Fix]:
     if not front:
         return
     if any(not key.startswith(front) for key in keys):
-        yield Keep(f"{_literal(front)}*")
+        yield Keep(glob_of(front))
     yield StripPrefix(front)
-
-
-def _literal(text: str) -> str:
-    """The text as a glob that means itself."""
-    return re.sub(r"([*?[])", r"[\1]", text)
 
 
 def _reshaping(solved: Solved) -> Iterator[Fix]:
     """Fixes of shapes that no option explains: input channels, the size of images."""
     for key in solved.adaptable:
-        yield AdaptInput(_literal(key))
+        yield AdaptInput(escape(key))
     sized = {
         key for each in solved.profile.variations if each.option in SIZES for key in each.shapes
     }

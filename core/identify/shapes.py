@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from core.compare.names import starts
 from core.identify.index import Index
-from core.identify.unwrapping import starts
+from core.identify.unwrapping import MAX_STARTS
 from core.match import BATCH_COUNTER
+from core.signature import Shape, squeezed
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+Numbers = NDArray[np.integer]
 
-    Numbers = NDArray[np.integer]
-
-Shape = tuple[int, ...]
+Counted = tuple[Shape, int, int]
+"""A tensor's form, how many such it holds, and the numbers in it where it is a vector."""
 
 LIKE = 0.8
 """The share of the forms of both that must be in both, for a model to be looked at."""
@@ -51,7 +53,7 @@ def form(shape: Shape) -> tuple[Shape, int]:
     Dimensions of 1 are left out, rows and columns exchange their places, and two or three squares
     side by side, as q, k and v often are, are as many. A vector's form is empty.
     """
-    plain = tuple(length for length in shape if length != 1)
+    plain = squeezed(shape)
     if len(plain) < 2:
         return (), 0
     if len(plain) > 2:
@@ -70,9 +72,6 @@ class Forms:
     """
 
     def __init__(self, index: Index, members: Sequence[Sequence[int]]) -> None:
-        import numpy as np
-        from scipy import sparse
-
         plain = [form(shape) for shape in index.shapes]
         self._columns = {one: at for at, one in enumerate(dict.fromkeys(one for one, _ in plain))}
         column = np.array([self._columns[one] for one, _ in plain], np.int64)
@@ -101,16 +100,18 @@ class Forms:
             return sparse.csc_matrix((times[ids], (rows, column[ids])), shape=size)
 
         self._fixed, self._loose = counted(fixed), counted(loose)
+        self._size, self._more = (
+            np.asarray(each.sum(1)).ravel() for each in (self._fixed, self._loose)
+        )
 
     def alike(self, shapes: Mapping[str, Shape], most: int) -> list[Likeness]:
         """The profiles that have the shapes of a file's keys, below one prefix each; best first."""
-        import numpy as np
-
-        below: dict[str, list[Shape]] = {}
+        below: dict[str, list[Counted]] = {}
         for key, shape in shapes.items():
             if not key.endswith(BATCH_COUNTER):
-                for start in starts(key):
-                    below.setdefault(key[:start], []).append(shape)
+                counted = *form(shape), _length(shape)
+                for start in starts(key, MAX_STARTS):
+                    below.setdefault(key[:start], []).append(counted)
         largest = sorted(below, key=lambda prefix: (-len(below[prefix]), len(prefix)))
         best: dict[int, Likeness] = {}
         for prefix in largest[:MOST_PREFIXES]:
@@ -121,15 +122,12 @@ class Forms:
                     best[row] = Likeness(row, prefix, share)
         return sorted(best.values(), key=lambda found: -found.share)[:most]
 
-    def _shares(self, shapes: Iterable[Shape]) -> NDArray[np.float64]:
-        import numpy as np
-
+    def _shares(self, tensors: Iterable[Counted]) -> NDArray[np.float64]:
         found: Counter[Shape] = Counter()
         vectors = 0
-        for shape in shapes:
-            plain, times = form(shape)
+        for plain, times, length in tensors:
             found[plain] += times
-            vectors += _length(shape)
+            vectors += length
         del found[()]
         total = sum(found.values())
         known = [
@@ -141,9 +139,10 @@ class Forms:
         fixed, loose = (each[:, columns].toarray() for each in (self._fixed, self._loose))
         common = np.minimum(fixed, counts[None, :]).sum(1)
         exact = np.minimum(fixed + loose, counts[None, :]).sum(1)
-        size, more = (np.asarray(each.sum(1)).ravel() for each in (self._fixed, self._loose))
-        left = np.maximum(total - common - more, 0)
-        share = (common / (size + left) + exact / np.maximum(size + more, total)) / 2
+        left = np.maximum(total - common - self._more, 0)
+        share = (
+            common / (self._size + left) + exact / np.maximum(self._size + self._more, total)
+        ) / 2
         fewest, all_of_them = self._vectors.T
         apart = np.maximum(np.maximum(fewest - vectors, vectors - all_of_them), 0)
         share = share * (1 - apart / np.maximum(np.maximum(all_of_them, vectors), 1))

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.checkpoint.entries import StateDict, TensorEntry
+from core.compare.names import starts
 from core.identify.candidates import Guess
 from core.identify.index import Variation
 from core.identify.lookup import Lookup, Profile
-from core.identify.unwrapping import Unwrapped, starts
+from core.identify.unwrapping import MAX_STARTS, Unwrapped
 from core.match import BATCH_COUNTER
 from core.signature import Signature, TensorSpec
 
@@ -112,32 +113,28 @@ def _apart(
     likely = [
         (short, entry)
         for short, entry in others
-        if any(short[start:] in missing for start in starts(short))
+        if any(short[start:] in missing for start in starts(short, MAX_STARTS))
     ]
     if not likely:
         return {}
     copies = {
         short[:start]
         for short, _ in others
-        for start in starts(short)
+        for start in starts(short, MAX_STARTS)
         if profile.short.get(short[start:]) in found
     }
     apart: dict[str, TensorEntry] = {}
     for short, entry in likely:
-        for start in starts(short):
+        for start in starts(short, MAX_STARTS):
             if short[:start] in copies:
                 break  # what stands deeper is a part of that copy
             own = missing.get(short[start:])
             if own is None or own in apart:
                 continue
-            if _alike(entry, _spec(profile, own)):
+            if _alike(entry, profile.spec(own)):
                 apart[own] = entry
                 break
     return apart
-
-
-def _spec(profile: Profile, key: str) -> TensorSpec:
-    return profile.signature.get(key) or profile.optional[key]
 
 
 def _alike(entry: TensorEntry, spec: TensorSpec) -> bool:

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from math import isqrt
 
 from core.identify.index import Variation
-from core.signature import Signature
-
-Shape = tuple[int, ...]
+from core.signature import Shape, Signature
 
 
 @dataclass(frozen=True, slots=True)

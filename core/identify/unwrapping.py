@@ -18,7 +18,6 @@ MAX_KEYS = 20_000
 MAX_LENGTH = 1_000
 """Letters of a key that is looked at: no model has one of a fifth of them."""
 
-
 MAX_STARTS = 12
 """Parts of a path that may be a prefix."""
 
@@ -57,11 +56,3 @@ def unwrap(state_dict: StateDict) -> Unwrapped:
         if part in WRAPPED
     )
     return Unwrapped(keys, tuple(found))
-
-
-def starts(key: str) -> list[int]:
-    """Where the parts of a dotted path begin, the first ones of a very long path."""
-    found = [0]
-    while len(found) < MAX_STARTS and (dot := key.find(".", found[-1])) >= 0:
-        found.append(dot + 1)
-    return found

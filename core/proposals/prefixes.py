@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from glob import escape
 
 from core.checkpoint.entries import StateDict
+from core.compare.names import starts
 from core.fixes import AddPrefix, Rename, StripPrefix
 from core.proposals.words import Idea, share
 from core.signature import Signature
@@ -85,11 +86,11 @@ def voted_prefixes(state_dict: StateDict, signature: Signature) -> list[tuple[st
     """
     wanted: dict[tuple[str, tuple[int, ...]], list[str]] = defaultdict(list)
     for key, spec in signature.items():
-        for start in starts(key):
+        for start in starts(key, MAX_PARTS):
             wanted[key[start:], spec.shape].append(key[:start])
     votes: Counter[tuple[str, str]] = Counter()
     for key, entry in state_dict.items():
-        for start in starts(key):
+        for start in starts(key, MAX_PARTS):
             prefixes = wanted.get((key[start:], entry.shape))
             if prefixes:
                 votes.update((key[:start], prefix) for prefix in prefixes[:MAX_VOTED])
@@ -136,14 +137,6 @@ def _spans(parts: Sequence[str]) -> Iterator[tuple[int, int]]:
             yield start, end
             if end - start >= MAX_PARTS:
                 break
-
-
-def starts(key: str) -> list[int]:
-    """Where a dotted path's parts begin, the first ones of a very long path."""
-    found = [0]
-    while len(found) < MAX_PARTS and (dot := key.find(".", found[-1])) >= 0:
-        found.append(dot + 1)
-    return found
 
 
 def glob_of(prefix: str) -> str:

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from glob import escape
 
 from core.checkpoint.entries import StateDict
+from core.compare.names import starts
 from core.fixes import MAX_TEXT, Drop, DropMismatched
 from core.match import Match
 from core.proposals.options import options_sentence
-from core.proposals.prefixes import starts
+from core.proposals.prefixes import MAX_PARTS
 from core.proposals.words import Idea, listed
 from core.signature import Signature
 
@@ -58,9 +59,9 @@ def _as_regex(module: str) -> str:
 
 def _modules_of(keys: Iterable[str], staying: Iterable[str]) -> list[str]:
     """The outermost modules, as `path.`, that hold none of what stays; else single keys."""
-    kept = {key[:start] for key in staying for start in starts(key)}
+    kept = {key[:start] for key in staying for start in starts(key, MAX_PARTS)}
     modules: dict[str, None] = {}
     for key in keys:
-        inner = [key[:start] for start in starts(key)[1:] if key[:start] not in kept]
+        inner = [key[:start] for start in starts(key, MAX_PARTS)[1:] if key[:start] not in kept]
         modules[inner[0] if inner else key] = None
     return list(modules)

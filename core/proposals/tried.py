@@ -17,7 +17,6 @@ from core.fixes import (
     Recipe,
     Rename,
     RenameTable,
-    Step,
     StripPrefix,
     apply_recipe,
     new_keys,
@@ -67,7 +66,7 @@ def after(fixes: Sequence[Fix], state_dict: StateDict, signature: Signature) -> 
                 case StripPrefix() | AddPrefix() | Rename() | RenameTable():
                     state_dict, _ = renamed(state_dict, _renamed(fix, list(state_dict)))
                 case _:
-                    recipe = Recipe((Step(fix),))
+                    recipe = Recipe.of((fix,))
                     state_dict = apply_recipe(recipe, state_dict, signature).state_dict
     except FixError:
         return None

@@ -7,8 +7,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
 from core.checkpoint.entries import StateDict
+from core.compare.names import starts
 from core.fixes import MAX_TEXT, Fix, Keep, RenameTable, StripPrefix
-from core.proposals.prefixes import glob_of, starts
+from core.proposals.prefixes import MAX_PARTS, glob_of
 from core.proposals.words import Idea, counted
 from core.signature import Signature
 
@@ -57,7 +58,7 @@ def _sets(state_dict: StateDict, signature: Signature) -> Mapping[str, int]:
     first."""
     below: dict[str, set[str]] = defaultdict(set)
     for key, entry in state_dict.items():
-        for start in starts(key):
+        for start in starts(key, MAX_PARTS):
             spec = signature.get(key[start:])
             if spec is not None and spec.shape == entry.shape:
                 below[key[:start]].add(key[start:])
@@ -100,7 +101,7 @@ def _buffers(state_dict: StateDict, signature: Signature, there: set[str]) -> di
     """The network's buffers in the file, under whatever prefix most of them stand."""
     found: dict[str, dict[str, str]] = defaultdict(dict)
     for key, entry in state_dict.items():
-        for start in starts(key):
+        for start in starts(key, MAX_PARTS):
             spec = signature.get(key[start:])
             if spec is not None and spec.kind == "buffer" and spec.shape == entry.shape:
                 if key[start:] not in there:

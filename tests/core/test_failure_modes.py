@@ -32,7 +32,6 @@ from core.fixes import (
     ResamplePositions,
     Reshape,
     Split,
-    Step,
     StripPrefix,
     Transpose,
     Untie,
@@ -76,7 +75,7 @@ def renamed_tensors(tensors: Tensors, prefix: str) -> dict[str, torch.Tensor]:
 
 
 def fixed(file: StateDict, model: nn.Module, fixes: tuple[Fix, ...]) -> StateDict:
-    return apply_recipe(Recipe(tuple(map(Step, fixes))), file, signature_of(model)).state_dict
+    return apply_recipe(Recipe.of(fixes), file, signature_of(model)).state_dict
 
 
 def repaired(file: StateDict, model: nn.Module) -> StateDict:

@@ -30,7 +30,7 @@ from tests.core.plain_torch import file_of, signature_of
 
 
 def taken(proposal: Proposal, file: StateDict, wanted: Signature | None = None) -> StateDict:
-    return apply_recipe(Recipe(tuple(map(Step, proposal.fixes))), file, wanted).state_dict
+    return apply_recipe(Recipe.of(proposal.fixes), file, wanted).state_dict
 
 
 WANTED = signature_of(resnet18())

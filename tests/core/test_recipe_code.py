@@ -88,7 +88,7 @@ def repaired(
 
 
 def of(*fixes: Fix) -> Recipe:
-    return Recipe(tuple(Step(fix) for fix in fixes))
+    return Recipe.of(fixes)
 
 
 TENSORS = {

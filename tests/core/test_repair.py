@@ -15,7 +15,6 @@ from core.fixes import (
     DropMismatched,
     Recipe,
     RenameTable,
-    Step,
     StripPrefix,
     apply_recipe,
     recipe_from_json,
@@ -137,7 +136,7 @@ def test_whatever_the_keys_a_repair_makes_nothing_worse_and_says_what_it_does(
     assert after.coverage_parameters >= before.coverage_parameters
     assert in_the_way(after) <= in_the_way(before)
     for proposal in propose(file, signature):
-        steps = Recipe(tuple(map(Step, proposal.fixes)))
+        steps = Recipe.of(proposal.fixes)
         made = match(apply_recipe(steps, file, signature).state_dict, signature)
         assert (proposal.before, proposal.after) == (len(before.matched), len(made.matched))
         assert proposal.sentence

@@ -11,7 +11,7 @@ from torchvision.models import resnet18
 from core.architectures import Architecture, catalogue, signature
 from core.checkpoint import StateDict, open_checkpoint
 from core.errors import CheckpointError, SourceError
-from core.fixes import Drop, Keep, Recipe, Step, StripPrefix, apply_recipe
+from core.fixes import Drop, Keep, Recipe, StripPrefix, apply_recipe
 from core.load import LoadedModel, load_model
 from core.proposals import propose, propose_num_classes
 
@@ -75,7 +75,7 @@ def saved(path: Path, model: nn.Module) -> StateDict:
 
 
 def fixed(state_dict: StateDict, *fixes: StripPrefix | Keep | Drop) -> StateDict:
-    return apply_recipe(Recipe(tuple(map(Step, fixes))), state_dict).state_dict
+    return apply_recipe(Recipe.of(fixes), state_dict).state_dict
 
 
 def outputs(model: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor) -> torch.Tensor:

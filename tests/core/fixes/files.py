@@ -8,7 +8,7 @@ import torch
 from core.checkpoint import open_checkpoint
 from core.checkpoint.entries import StateDict
 from core.checkpoint.tensors import read_tensor
-from core.fixes import Applied, Fix, Recipe, Step, apply_recipe
+from core.fixes import Applied, Fix, Recipe, apply_recipe
 from core.signature import Signature, TensorSpec
 
 
@@ -21,7 +21,7 @@ def saved(folder: Path, tensors: Mapping[str, torch.Tensor]) -> StateDict:
 
 def applied(state_dict: StateDict, *fixes: Fix, wanted: Signature | None = None) -> Applied:
     """The fixes, one after the other."""
-    return apply_recipe(Recipe(tuple(map(Step, fixes))), state_dict, wanted)
+    return apply_recipe(Recipe.of(fixes), state_dict, wanted)
 
 
 def tensors_of(state_dict: StateDict) -> dict[str, torch.Tensor]:

@@ -24,7 +24,6 @@ from core.fixes import (
     RenameTable,
     SelectClasses,
     Split,
-    Step,
     StripPrefix,
     Transpose,
     Untie,
@@ -98,7 +97,7 @@ def test_what_is_read_is_what_the_code_makes(
     saved_files: list[tuple[Path, StateDict]], index: int, fixes: list[Fix]
 ) -> None:
     path, state_dict = saved_files[index]
-    recipe = Recipe(tuple(map(Step, fixes)))
+    recipe = Recipe.of(fixes)
     try:
         found = apply_recipe(recipe, state_dict).state_dict
     except FixError:

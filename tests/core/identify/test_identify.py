@@ -17,16 +17,10 @@ from benchmarks.identify_corpus import state_dict_of
 from core.architectures import Architecture, signature
 from core.checkpoint import open_checkpoint
 from core.fixes import Drop, StripPrefix, apply_recipe, describe
-from core.identify import Identification, Lookup, hints_of, identify
+from core.identify import Identification, Lookup, identify
 from core.load import load_model
 from core.match import match
-
-
-def told(lookup: Lookup, path: Path, value: object) -> Identification:
-    torch.save(value, path)
-    checkpoint = open_checkpoint(path)
-    state_dict = checkpoint.state_dict()
-    return identify(state_dict, lookup, hints_of(checkpoint, state_dict))
+from tests.core.identify.files import told
 
 
 def names(found: Identification) -> set[str]:

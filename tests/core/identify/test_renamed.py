@@ -16,11 +16,12 @@ from core.architectures import parse_architecture, signature
 from core.checkpoint import open_checkpoint
 from core.checkpoint.tensors import read_tensor
 from core.fixes import apply_recipe
-from core.identify import Identification, Lookup, hints_of, identify
+from core.identify import Lookup, identify
 from core.identify.index import make_index
 from core.identify.shapes import form
 from core.load import load_model
 from tests.core.align.models import varied
+from tests.core.identify.files import told
 
 TINY = {
     "hidden_size": 192,
@@ -29,13 +30,6 @@ TINY = {
     "intermediate_size": 768,
 }
 """The size of timm's tiny vision transformers."""
-
-
-def told(lookup: Lookup, path: Path, model: nn.Module) -> Identification:
-    torch.save(model.state_dict(), path)
-    checkpoint = open_checkpoint(path)
-    state_dict = checkpoint.state_dict()
-    return identify(state_dict, lookup, hints_of(checkpoint, state_dict))
 
 
 def classifier(name: str, **options: object) -> nn.Module:
@@ -84,7 +78,7 @@ def test_networks_of_transformers_are_told_by_their_shapes_and_give_the_same(
 ) -> None:
     torch.manual_seed(0)
     model = build()
-    found = told(lookup, tmp_path / "a.pth", model)
+    found = told(lookup, tmp_path / "a.pth", model.state_dict())
     assert found.sentence == sentence
     assert found.known
     best = found.candidates[0]
@@ -107,7 +101,7 @@ def test_an_encoder_beside_its_decoder_is_found_under_its_prefix(
         **TINY, decoder_hidden_size=96, decoder_num_attention_heads=3
     )
     model = transformers.ViTMAEForPreTraining(config)
-    found = told(lookup, tmp_path / "a.pth", model)
+    found = told(lookup, tmp_path / "a.pth", model.state_dict())
     best = found.candidates[0]
     assert found.sentence == (
         "Under other names this is a timm vit_tiny_patch16_224, without a head, saved under `vit.`."
@@ -130,7 +124,7 @@ def test_a_network_of_ones_own_names_is_told_with_its_options(
             self.groups = nn.ModuleList([model.layer1, model.layer2, model.layer3, model.layer4])
             self.exit = model.fc
 
-    found = told(lookup, tmp_path / "a.pth", Mine())
+    found = told(lookup, tmp_path / "a.pth", Mine().state_dict())
     best = found.candidates[0]
     assert best.architecture == parse_architecture("timm:resnet18?in_chans=1&num_classes=3")
     repaired = apply_recipe(best.recipe, open_checkpoint(tmp_path / "a.pth").state_dict())
@@ -143,7 +137,7 @@ def test_auxiliary_heads_under_other_names_are_told(
 ) -> None:
     model = googlenet(num_classes=9, aux_logits=aux_logits, init_weights=False)
     children = [module for module in model.children() if any(True for _ in module.parameters())]
-    found = told(lookup, tmp_path / "a.pth", nn.Sequential(*children))
+    found = told(lookup, tmp_path / "a.pth", nn.Sequential(*children).state_dict())
     best = found.candidates[0]
     assert best.fits
     assert dict(best.architecture.options) == {"num_classes": 9} | (
@@ -253,7 +247,7 @@ def test_other_peoples_layouts_are_told_and_every_tensor_finds_its_place(
 def test_what_has_the_blocks_of_a_network_but_not_its_input_is_none(
     lookup: Lookup, tmp_path: Path, build: Callable[[], nn.Module]
 ) -> None:
-    found = told(lookup, tmp_path / "a.pth", build())
+    found = told(lookup, tmp_path / "a.pth", build().state_dict())
     assert not found.known
     assert not any(candidate.renamed for candidate in found.candidates)
 
