@@ -17,6 +17,7 @@ from pages.components.identify_panel import identify_panel
 from pages.components.load_panel import load_button, load_choices, partial_notice
 from pages.components.match_table import coverage_bar, match_table
 from pages.components.plain_text import plain_sentence
+from pages.components.pressed import pressed
 from pages.components.recipe_bar import remember
 from pages.components.repaired_download import recipe_as_code, repaired_download
 from pages.components.slot_choice import state_dict_choice
@@ -103,7 +104,9 @@ def _load(slot: str, state_dict: StateDict, fitted: Fitting) -> None:
         partial_notice(initialised(fitted.match, fitted.signature), len(fitted.signature))
     hindrance = obstacle(fitted.match, fitted.trial.failed, request.strict)
     loaded = load_button(key, request, state_dict, hindrance)
-    if loaded and st.button("Predict with it", type="primary", icon=":material/arrow_forward:"):
+    if loaded and pressed(
+        "Predict with it", key=f"{key}-predict", type="primary", icon=":material/arrow_forward:"
+    ):
         st.switch_page("pages/predict.py")
 
 

@@ -11,8 +11,9 @@ from core.samples import SAMPLES
 from core.theme import size
 from pages.components.checkpoint_card import checkpoint_card
 from pages.components.folder_browser import folder_browser
-from pages.components.frame import open_sample, page_header
+from pages.components.frame import page_header, sample_button
 from pages.components.plain_text import plain
+from pages.components.pressed import pressed
 from pages.components.resources import store
 from pages.components.upload import upload
 from pages.components.workspace import SLOTS, workspace
@@ -51,9 +52,7 @@ def _welcome() -> None:
         )
         st.caption(WHAT_OPENS)
         with st.container(horizontal=True, vertical_alignment="center"):
-            if st.button("Open the sample pair", type="primary", icon=":material/science:"):
-                open_sample()
-                st.rerun()
+            sample_button()
             st.caption("Two epochs of a small network that reads handwritten digits.")
 
 
@@ -80,9 +79,14 @@ def _slot(slot: str, purpose: str) -> Callable[[], None]:
         ):
             name = checkpoint.name.replace("`", "'")
             st.markdown(f"#### {slot} &nbsp; `{name}`", width="content")
-            if st.button("Close", key=f"close-{slot}", icon=":material/close:", type="tertiary"):
-                workspace().clear(slot)
-                st.rerun()
+            st.button(
+                "Close",
+                key=f"close-{slot}",
+                icon=":material/close:",
+                type="tertiary",
+                on_click=workspace().clear,
+                args=(slot,),
+            )
         tell = checkpoint_card(slot, checkpoint)
         with st.expander("Put another file here"):
             _choose(slot)
@@ -113,10 +117,14 @@ def _choose(slot: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption("The sample:", width="content")
         for name, sample in SAMPLES.items():
-            pressed = st.button(
-                name.capitalize(), key=f"sample-{slot}-{name}", type="tertiary", help=sample.title
+            st.button(
+                name.capitalize(),
+                key=f"sample-{slot}-{name}",
+                type="tertiary",
+                help=sample.title,
+                on_click=workspace().open,
+                args=(slot, f"sample:{name}"),
             )
-            arrived = f"sample:{name}" if pressed else arrived
     if arrived and arrived != workspace().slot(slot).file:
         workspace().open(slot, arrived)
         st.rerun()
@@ -124,14 +132,19 @@ def _choose(slot: str) -> None:
 
 def _onward() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button("Fit it to a network", type="primary", icon=":material/handyman:"):
+        if pressed(
+            "Fit it to a network", key="open-fit", type="primary", icon=":material/handyman:"
+        ):
             st.switch_page("pages/fit.py")
         st.page_link("pages/inspect.py", label="Inspect", icon=":material/search:")
         if all(workspace().slot(slot).file for slot in SLOTS):
             st.page_link("pages/compare.py", label="Compare", icon=":material/difference:")
-            if st.button("Swap A and B", icon=":material/swap_horiz:", type="tertiary"):
-                workspace().swap()
-                st.rerun()
+            st.button(
+                "Swap A and B",
+                icon=":material/swap_horiz:",
+                type="tertiary",
+                on_click=workspace().swap,
+            )
 
 
 main()

@@ -71,10 +71,18 @@ def _pictures(
             f"**{plain(name)}**, {count(len(keys))} {'tensor' if len(keys) == 1 else 'tensors'}",
             width="content",
         )
-        if st.button("Show all", icon=":material/close:", type="tertiary"):
-            st.session_state[f"resets-{identity}"] = resets + 1
-            st.rerun(scope="fragment")
+        st.button(
+            "Show all",
+            icon=":material/close:",
+            type="tertiary",
+            on_click=_show_all,
+            args=(identity,),
+        )
     return keys
+
+
+def _show_all(identity: str) -> None:
+    st.session_state[f"resets-{identity}"] += 1
 
 
 def _keys_of(found: Collection[Block], name: str) -> list[str]:

@@ -16,6 +16,7 @@ from core.jobs import Cancelled, Job, Progress
 from core.theme import count, size
 from pages.components.job_panel import job_panel
 from pages.components.plain_text import plain_sentence
+from pages.components.pressed import pressed
 from pages.components.resources import jobs, numbers_cache
 
 
@@ -81,7 +82,7 @@ def tolerance_popover(numbers: Mapping[str, Numbers]) -> None:
 
 
 def _offer(tensors: int, nbytes: int, slot: str) -> bool:
-    return st.button(
+    return pressed(
         f"Measure the {count(tensors)} that differ",
         help=f"Largest difference, relative L2, cosine and more of each: reads {size(nbytes)}",
         icon=":material/functions:",

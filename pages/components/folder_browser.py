@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.errors import SourceError
 from core.folders import holds_checkpoint, list_folder
+from pages.components.pressed import pressed
 from pages.components.resources import settings
 
 HEIGHT = 260
@@ -41,11 +42,11 @@ def folder_browser(slot: str) -> str | None:
         return None
     if folder:
         with st.container(horizontal=True, vertical_alignment="center"):
-            if st.button("Up", key=f"up-{slot}", icon=":material/arrow_upward:"):
+            if pressed("Up", key=f"up-{slot}", icon=":material/arrow_upward:"):
                 st.session_state[place] = folder.rpartition("/")[0]
                 st.rerun()
             st.code(folder, language=None)
-    if whole and st.button(
+    if whole and pressed(
         "Open this folder as one checkpoint",
         key=f"whole-{slot}",
         type="primary",

@@ -11,7 +11,7 @@ from pages.components.workspace import SLOTS, workspace
 
 def page_header(title: str, lead: str) -> None:
     """Draw the title, one line on the page's purpose, and the names of the open files."""
-    st.html(_STICKY)
+    st.html(_STYLE)
     with st.container(
         horizontal=True,
         vertical_alignment="bottom",
@@ -26,14 +26,19 @@ def page_header(title: str, lead: str) -> None:
                 st.markdown(" &emsp; ".join(files))
 
 
-_STICKY = """<style>
+_STYLE = """<style>
 .st-key-loupe-files {position: fixed; top: 0.9rem; right: 9.5rem; z-index: 999991; width: auto;
   max-width: calc(100vw - 43rem)}
 .st-key-loupe-files p {white-space: nowrap; overflow: hidden; text-overflow: ellipsis}
 @media (max-width: 1100px) {.st-key-loupe-files {position: static; z-index: auto; max-width: 100%}
   .st-key-loupe-files p {white-space: normal}}
+[data-retained="true"]:has(> .stButton) {display: none}
 </style>"""
-"""On a wide screen the files' names stand in the navigation's bar, which does not scroll away."""
+"""On a wide screen the files' names stand in the navigation's bar, which does not scroll away.
+
+A button that a run leaves out goes at once. Streamlit keeps it to the end of the run where it has
+the focus, until the next click takes that away: what is below then moves, and the click is lost.
+"""
 
 
 def _named(slot: str) -> str | None:
@@ -55,15 +60,19 @@ def empty_state(title: str, text: str) -> None:
         st.subheader(title, anchor=False)
         st.markdown(text)
         with st.container(horizontal=True, vertical_alignment="center"):
-            if st.button("Open the sample pair", type="primary", icon=":material/science:"):
-                open_sample()
-                st.rerun()
+            sample_button()
             st.page_link(
                 "pages/open.py", label="Open a file of yours", icon=":material/folder_open:"
             )
 
 
-def open_sample() -> None:
-    """Put the bundled pair on the bench: an early epoch in A, the final one in B."""
-    workspace().open("A", "sample:early")
-    workspace().open("B", "sample:final")
+def sample_button() -> None:
+    """Puts the bundled pair on the bench: an early epoch in A, the final one in B."""
+
+    def open_sample() -> None:
+        workspace().open("A", "sample:early")
+        workspace().open("B", "sample:final")
+
+    st.button(
+        "Open the sample pair", type="primary", icon=":material/science:", on_click=open_sample
+    )

@@ -20,6 +20,7 @@ from core.jobs import Cancelled, Job
 from core.theme import count, shape, size
 from pages.components.job_panel import job_panel
 from pages.components.plain_text import plain, plain_sentence
+from pages.components.pressed import pressed
 from pages.components.resources import jobs
 
 STRAIGHT = 32 << 20
@@ -94,7 +95,7 @@ def _drawn(row: Row, identity: str) -> TensorPair | None:
     slot = f"pair-{identity}-{row.key}"
     if slot not in st.session_state:
         nbytes = size(a.nbytes + b.nbytes)
-        if not st.button(f"Draw it: reads {nbytes} twice", type="primary", key=f"{slot}-start"):
+        if not pressed(f"Draw it: reads {nbytes} twice", type="primary", key=f"{slot}-start"):
             return None
         st.session_state[slot] = jobs().start(lambda progress: tensor_pair(a, b, progress))
     job: Job[TensorPair] = st.session_state[slot]

@@ -30,11 +30,14 @@ def pairs_panel(pairing: Pairing, identity: str) -> None:
             "one of the other file."
         )
     _by_hand(pairing, identity)
-    if workspace().bench.pairing != NO_CHOICES and st.button(
-        "Forget my decisions", icon=":material/undo:", type="tertiary"
-    ):
-        workspace().decide(NO_CHOICES)
-        st.rerun()
+    if workspace().bench.pairing != NO_CHOICES:
+        st.button(
+            "Forget my decisions",
+            icon=":material/undo:",
+            type="tertiary",
+            on_click=workspace().decide,
+            args=(NO_CHOICES,),
+        )
 
 
 def _summary(pairing: Pairing) -> str:
@@ -64,13 +67,11 @@ def _prefixes(pairing: Pairing) -> None:
     text, action = st.columns([4, 1], vertical_alignment="center")
     if told:
         text.info(f"Stripped {told}, so that the names agree.", icon=":material/join_inner:")
-        pressed, strip = action.button("Keep prefixes", width="stretch"), ("", "")
+        label, then = "Keep prefixes", replace(chosen, strip=("", ""))
     else:
         text.info("Prefixes are kept, as you said.", icon=":material/join_inner:")
-        pressed, strip = action.button("Strip them", width="stretch"), None
-    if pressed:
-        workspace().decide(replace(chosen, strip=strip))
-        st.rerun()
+        label, then = "Strip them", replace(chosen, strip=None)
+    action.button(label, width="stretch", on_click=workspace().decide, args=(then,))
 
 
 def _table(found: tuple[Decision, ...], identity: str) -> None:
@@ -136,6 +137,9 @@ def _by_hand(pairing: Pairing, identity: str) -> None:
         key=f"alone-b-{identity}",
         placeholder="Choose the one that goes with it",
     )
-    if action.button("Pair by hand", width="stretch", disabled=not (a and b)) and a and b:
-        workspace().decide(accept(workspace().bench.pairing, a, b))
-        st.rerun()
+    action.button(
+        "Pair by hand",
+        width="stretch",
+        disabled=not (a and b),
+        on_click=lambda: workspace().decide(accept(workspace().bench.pairing, str(a), str(b))),
+    )

@@ -23,6 +23,7 @@ from core.samples import SAMPLES
 from core.theme import size
 from pages.components.job_panel import job_panel
 from pages.components.plain_text import plain, plain_sentence
+from pages.components.pressed import pressed
 from pages.components.resources import jobs, open_file, settings
 
 BY_ITSELF = 512 << 20
@@ -129,7 +130,7 @@ def _measured(identity: str, state_dicts: Sequence[StateDict], names: Sequence[s
         return kept[-1]
     if slot not in st.session_state:
         nbytes = sum(state_dict.nbytes for state_dict in state_dicts)
-        if nbytes > BY_ITSELF and not st.button(
+        if nbytes > BY_ITSELF and not pressed(
             f"Measure the run: reads up to {size(2 * nbytes)}", type="primary", key=f"{slot}-start"
         ):
             return None

@@ -26,6 +26,7 @@ from core.statistics import Histogram, Statistics, histogram, statistics
 from core.storage_note import storage_note, stored_bytes
 from core.theme import ACCENT, count, figure_layout, shape, size
 from pages.components.job_panel import job_panel
+from pages.components.pressed import pressed
 from pages.components.resources import jobs
 
 STRAIGHT = 32 << 20
@@ -117,7 +118,7 @@ def _measured_or_job(entry: TensorEntry, identity: str) -> Measured | None:
     job: Job[Measured] | None = st.session_state.get(key)
     if job is None:
         st.caption("Statistics, histogram and picture need the bytes of this large tensor.")
-        if st.button(f"Read {size(entry.nbytes)}", key=f"{key}-start", type="primary"):
+        if pressed(f"Read {size(entry.nbytes)}", key=f"{key}-start", type="primary"):
             st.session_state[key] = jobs().start(lambda progress: measure(entry, progress))
             st.rerun()
         return None

@@ -12,6 +12,7 @@ from core.verification_summary import verification_summary
 from core.verify import Verification, verify
 from pages.components.job_panel import job_panel
 from pages.components.plain_text import plain_sentence
+from pages.components.pressed import pressed
 from pages.components.resources import jobs
 
 
@@ -26,7 +27,7 @@ def verify_panel(checkpoint: Checkpoint) -> None:
     job: Job[Verification] | None = st.session_state.get(key)
     if job is None:
         words = "Verify checksums again" if before else "Verify checksums"
-        if st.button(words, key=f"{key}-start", type="secondary" if before else "primary"):
+        if pressed(words, key=f"{key}-start", type="secondary" if before else "primary"):
             st.session_state[key] = jobs().start(lambda progress: _work(checkpoint, progress))
             st.rerun()
         return

@@ -39,8 +39,10 @@ class Workspace:
         self._put(slot, replace(self.slot(slot), **changes))
 
     def open(self, slot: str, file: str) -> None:
-        """Put another file into a slot; the architecture and recipe of the former one go."""
-        self._put(slot, SlotState(file=file))
+        """Put a file into a slot; where it is another, the architecture and recipe of the former
+        one go."""
+        if file != self.slot(slot).file:
+            self._put(slot, SlotState(file=file))
 
     def clear(self, slot: str) -> None:
         """Take a file off the bench."""
