@@ -218,7 +218,8 @@ def select_classes(
 
 def fold_weight_norm(state_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """One weight in the place of weight norm's two tensors."""
-    pairs = norm_pairs({key: tuple(value.shape) for key, value in state_dict.items()})
+    floats = {key: value for key, value in state_dict.items() if value.is_floating_point()}
+    pairs = norm_pairs({key: tuple(value.shape) for key, value in floats.items()})
     wholes = {g: (whole, v) for whole, (g, v) in pairs.items() if whole not in state_dict}
     folded = {v for _, v in wholes.values()}
     made = {}

@@ -210,7 +210,7 @@ def folded_weight_norm(g: torch.Tensor, v: torch.Tensor, dim: int | None) -> tor
     if dim is None:
         norm = wide.norm()
     else:
-        norm = wide.movedim(dim, 0).reshape(wide.shape[dim], -1).norm(dim=1).reshape(g.shape)
+        norm = wide.movedim(dim, 0).flatten(1).norm(dim=1).reshape(g.shape)
     folded: torch.Tensor = wide * (g.to(wide.dtype) / norm)
     return folded.to(v.dtype)
 

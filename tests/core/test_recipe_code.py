@@ -234,6 +234,12 @@ NORMED = {
     "b.parametrizations.weight.original0": torch.randn(()),
     "b.parametrizations.weight.original1": torch.randn(3, 2).half(),
 }
+UNFOLDABLE = {
+    "a.weight_g": torch.ones(3, 1, dtype=torch.long),
+    "a.weight_v": torch.randn(3, 2),
+    "b.weight_g": torch.randn(0, 1, 1),
+    "b.weight_v": torch.randn(0, 3, 2),
+}
 QKV = {
     "attn.qkv.weight": torch.randn(9, 4),
     "attn.qkv.bias": torch.randn(9).half(),
@@ -254,6 +260,7 @@ def without_a_model() -> list[tuple[dict[str, torch.Tensor], Recipe]]:
         ({"c.weight": torch.randn(4, 3, 2, 2).bfloat16()}, of(AdaptInput(in_chans=5))),
         ({"c.weight": torch.randn(4, 12, 2, 2)}, of(AdaptInput("c*", 1))),
         (NORMED, of(WeightNorm())),
+        (UNFOLDABLE, of(WeightNorm())),
         (NORMED, of(WeightNorm("hooked"))),
         (NORMED, of(WeightNorm("parametrized"))),
         (LORA, of(MergeLora())),
