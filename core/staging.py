@@ -23,8 +23,8 @@ Done = Callable[[TensorEntry, int], None]
 class Staging:
     """Buffers of pinned memory, and the stream on which they are copied to one device.
 
-    On a device other than CUDA the memory is not pinned and each copy is over when it returns:
-    the way is the same.
+    On a device other than CUDA the memory is not pinned, numbers are converted before they leave
+    the CPU, and each copy is over when it returns: the way is the same.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Staging:
         self, dtype: torch.dtype, fill: Callable[[torch.Tensor], None], target: torch.Tensor
     ) -> None:
         """Let `fill` write the elements, in `dtype`, of a flat `target` on the device into a
-        buffer, and copy them: converted there, and under way when this returns."""
+        buffer, and copy them; on CUDA they are converted there, and under way when this returns."""
         buffer, copied = self._free.get()
         try:
             if copied is not None:
@@ -56,10 +56,13 @@ class Staging:
             staged = buffer[: target.numel() * dtype.itemsize].view(dtype)
             fill(staged)
             with torch.no_grad(), torch.cuda.stream(self._stream) if self._stream else _nothing():
-                if target.dtype != dtype:
-                    staged = staged.to(self.device, non_blocking=True)  # converted there
-                target.copy_(staged, non_blocking=True)
-                if copied is not None:
+                if copied is None:
+                    # Only CUDA tells when a copy is over, and Apple's GPU takes no float64.
+                    target.copy_(staged.to(target.dtype))
+                else:
+                    if target.dtype != dtype:
+                        staged = staged.to(self.device, non_blocking=True)  # converted there
+                    target.copy_(staged, non_blocking=True)
                     copied.record(self._stream)
         finally:
             self._free.put((buffer, copied))

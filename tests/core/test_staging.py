@@ -1,10 +1,12 @@
 """The ring of buffers that takes a file's bytes to a device, here with the CPU as the device."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 from core.checkpoint import StateDict, open_checkpoint
 from core.checkpoint.entries import Cast, TensorEntry
@@ -114,3 +116,29 @@ def test_a_tensor_that_cannot_be_read_raises_and_gives_its_buffer_back(
         fill_staged([(nowhere, target)], staging, 2)
     fill_staged([(state_dict["large"], target)], staging, 2)
     assert torch.equal(target, TENSORS["large"])
+
+
+class Copies(TorchFunctionMode):
+    """Notes, of each copy, the dtypes of both sides and whether it may still run on its return."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[torch.dtype, torch.dtype, bool]] = []
+
+    def __torch_function__(self, func: Callable, types: object, args=(), kwargs=None) -> object:
+        kwargs = kwargs or {}
+        if func is torch.Tensor.copy_:
+            self.seen.append((args[1].dtype, args[0].dtype, kwargs.get("non_blocking", False)))
+        return func(*args, **kwargs)
+
+
+def test_where_nothing_tells_that_a_copy_is_over_it_is_waited_for_and_takes_no_foreign_dtype() -> (
+    None
+):
+    """A GPU other than CUDA's: its buffers are filled again at once, and Apple's has no float64."""
+    staging = Staging("cpu", 800, 1)
+    target = torch.empty(100)
+    with Copies() as copies:
+        staging.copy(torch.float64, lambda staged: torch.full((100,), 0.5, out=staged), target)
+    assert copies.seen == [(torch.float32, torch.float32, False)]
+    assert torch.equal(target, torch.full((100,), 0.5))
