@@ -122,7 +122,7 @@ def default_preprocessing(
     """What to feed a model: as the checkpoint's metadata states it, else as the architecture's
     library does, else ImageNet's usual values, said to be guessed.
 
-    The number of channels is that of the model's first convolution. Raises ArchitectureError
+    The number of channels is what the model takes: see input_channels. Raises ArchitectureError
     where the architecture cannot be built.
     """
     known = signature(architecture)
@@ -136,7 +136,7 @@ def default_preprocessing(
     size = options.get("img_size") or options.get("image_size")
     found = _of_size(found, size) if size else found
     stated = stated_preprocessing(metadata, found) if metadata else None
-    return with_channels(stated or found, input_channels(known))
+    return with_channels(stated or found, input_channels(architecture))
 
 
 def _of_size(preprocessing: Preprocessing, size: int) -> Preprocessing:
@@ -222,11 +222,29 @@ def _timm(name: str) -> Preprocessing:
 _TIMM_FITS: Mapping[str, Fit] = {"center": "cover", "squash": "squash", "border": "pad"}
 
 
-def input_channels(known: Signature) -> int:
-    """The channels that the first convolution takes; 3 where there is none."""
-    convolutions = (spec.shape for spec in known.values() if len(spec.shape) == 4)
-    first = next(convolutions, None)
-    return first[1] if first else 3
+def input_channels(architecture: Architecture) -> int:
+    """The channels of a picture that the model takes: its option's, else its library's own; of an
+    owner's model those of the first convolution, 3 where it has none. Raises ArchitectureError."""
+    asked = dict(architecture.options).get("in_chans")
+    if asked:
+        return asked
+    if architecture.library == "torchvision":
+        return 3
+    if architecture.library == "timm":
+        from timm import get_pretrained_cfg
+
+        known = get_pretrained_cfg(architecture.name)
+        return int(known.input_size[0]) if known else 3
+    return next(
+        (
+            spec.shape[1]
+            for key, spec in signature(architecture).items()
+            if key.rpartition(".")[2] == "weight"
+            and spec.kind == "parameter"
+            and len(spec.shape) == 4
+        ),
+        3,
+    )
 
 
 def with_channels(preprocessing: Preprocessing, channels: int) -> Preprocessing:

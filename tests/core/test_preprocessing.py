@@ -11,8 +11,8 @@ from torchvision.models import get_model_weights
 from core.architectures import (
     Architecture,
     build_uninitialised,
+    catalogue,
     parse_architecture,
-    signature,
 )
 from core.errors import ImageError
 from core.preprocessing import (
@@ -97,10 +97,72 @@ def test_a_model_of_more_channels_gets_the_colours_repeated():
     assert torch.equal(tensor[3:], tensor[:2])
 
 
-def test_the_number_of_channels_comes_from_the_first_convolution():
-    assert input_channels(signature(Architecture("torchvision", "resnet18"))) == 3
-    assert input_channels(signature(Architecture("timm", "resnet18", (("in_chans", 4),)))) == 4
-    assert input_channels({}) == 3
+@pytest.mark.parametrize(
+    ("key", "channels"),
+    [
+        ("torchvision:resnet18", 3),
+        ("timm:resnet18", 3),
+        ("timm:resnet18?in_chans=4", 4),
+        ("timm:samvit_base_patch16?in_chans=1", 1),
+    ],
+)
+def test_the_number_of_channels_is_the_options_or_the_librarys(key, channels):
+    assert input_channels(parse_architecture(key)) == channels
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "visformer_tiny",
+        "pit_ti_224",
+        "tnt_s_legacy_patch16_224",
+        "tresnet_m",
+        "samvit_base_patch16",
+        "sam2_hiera_tiny",
+        "csatv2",
+        "naflexvit_base_patch16_gap",
+        "volo_d1_224",
+    ],
+)
+def test_a_network_whose_first_tensor_of_four_dimensions_is_no_convolution_takes_pictures(name):
+    """It is a table of positions, or a stem that folds the picture's pixels into channels."""
+    architecture = Architecture("timm", name)
+    image = prepare(photo(), default_preprocessing(architecture))
+    assert image.shape[0] == 3
+    with torch.inference_mode():
+        assert build_uninitialised(architecture)(image[None]).shape[0] == 1
+
+
+OWN = """
+import torch
+from torch import nn
+
+
+class Positioned(nn.Module):
+    def __init__(self, channels=5):
+        super().__init__()
+        self.pos_embed = nn.Parameter(torch.zeros(1, 8, 4, 4))
+        self.register_buffer("weight", torch.zeros(1, 9, 1, 1))
+        self.stem = nn.Conv2d(channels, 8, 4)
+
+
+class Flat(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(4, 2)
+"""
+
+
+@pytest.mark.parametrize(("name", "channels"), [("Positioned", 5), ("Flat", 3)])
+def test_an_owners_network_takes_the_channels_of_its_first_convolution(
+    tmp_path, monkeypatch, name, channels
+):
+    (tmp_path / "channel_models.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    (architecture,) = (
+        each for each in catalogue(("channel_models",)) if each.name == f"channel_models.{name}"
+    )
+    assert input_channels(architecture) == channels
 
 
 SAMPLE = {
