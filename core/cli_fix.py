@@ -54,12 +54,16 @@ MOST_LEFT_OUT = 20
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What a recipe made of a state_dict, beside the architecture it is for, where one is named."""
+    """What a recipe made of a state_dict, beside the architecture it is for, where one is named.
+
+    `advice` says what --best left to a person.
+    """
 
     recipe: Recipe
     applied: Applied
     architecture: Architecture | None
     match: Match | None
+    advice: str = ""
 
 
 def fix_command(given: Sequence[str]) -> int:
@@ -182,7 +186,8 @@ def _repaired(
         wanted = signature(architecture)
     applied = apply_recipe(recipe, state_dict, wanted)
     fit = None if wanted is None else match(applied.state_dict, wanted)
-    return Repair(recipe, applied, architecture, fit)
+    advice = _advice(applied.state_dict) if options.best else ""
+    return Repair(recipe, applied, architecture, fit, advice)
 
 
 def _best(
@@ -191,17 +196,31 @@ def _best(
     """The recipe that brings it nearest to the architecture, or to the one that it seems to be."""
     from core.architectures import signature
     from core.cli_identify import identified
-    from core.repair import best_repair
+    from core.repair import before_made_up, best_repair
 
     if architecture is None:
         found = identified(checkpoint, state_dict)
         if not found.known:
             raise LoupeError(found.sentence, "Name the architecture with --arch.")
         best = found.candidates[0]
-        if best.fits:
-            return best.architecture, best.recipe
         architecture = best.architecture
+        if best.fits:
+            wanted = signature(architecture)
+            return architecture, before_made_up(best.recipe, state_dict, wanted)
     return architecture, best_repair(state_dict, signature(architecture))
+
+
+def _advice(repaired: StateDict) -> str:
+    from core.fixes.lora import unscaled_adapters
+
+    adapters = unscaled_adapters(repaired)
+    if not adapters:
+        return ""
+    return (
+        f"{adapters:,} LoRA {'adapter is' if adapters == 1 else 'adapters are'} not merged, since "
+        "no alpha in the file says by what scale: begin with a recipe such as "
+        '[{"fix": "merge_lora", "alpha": 16}].'
+    )
 
 
 def _exported(
@@ -248,6 +267,7 @@ def _json(
             }
             for step, effect in zip(repair.recipe.steps, repair.applied.effects, strict=True)
         ],
+        "advice": repair.advice,
         "recipe": recipe_file_to_json(file),
         "keep": done.keep,
         "kept": done.kept,
@@ -275,6 +295,8 @@ def _print(
         say(f"{describe(step.fix)}: {effect.sentence}")
     if repair.architecture is not None and repair.match is not None:
         say(f"{repair.architecture.title}: {verdict(repair.match)}")
+    if repair.advice:
+        say(repair.advice)
     beside = f" with {', '.join(done.kept)}" if done.kept else ""
     say(f"kept: {done.tensors:,} tensors{beside}")
     for one in done.left_out[:MOST_LEFT_OUT]:

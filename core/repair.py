@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from core.checkpoint.entries import StateDict
-from core.fixes import Recipe
+from core.fixes import MergeLora, Recipe
+from core.fixes.lora import unscaled_adapters
 from core.match import match
 from core.proposals.repairing import fixes_of, gaining_ideas, whole_repair
+from core.proposals.tried import after
 from core.signature import Signature
 
 
@@ -14,11 +16,21 @@ def best_repair(state_dict: StateDict, signature: Signature) -> Recipe:
 
     The best fix is taken again and again until all fits or nothing gains. Where most keys match
     then, what is unexpected or of another shape is dropped in steps of their own. Nothing is made
-    up: defaults for what the file lacks are for a person to choose. The same input gives the same
-    recipe.
+    up: defaults for what the file lacks are for a person to choose, and where LoRA adapters have no
+    alpha, the recipe ends before they are merged. The same input gives the same recipe.
     """
     if match(state_dict, signature).fits:
         return Recipe()
     gaining = gaining_ideas(state_dict, signature)
     steps = whole_repair(state_dict, signature, gaining)
-    return Recipe.of(fixes_of(steps))
+    return before_made_up(Recipe.of(fixes_of(steps)), state_dict, signature)
+
+
+def before_made_up(recipe: Recipe, state_dict: StateDict, signature: Signature) -> Recipe:
+    """The steps before the first that would merge LoRA adapters by a scale that nothing states."""
+    for at, step in enumerate(recipe.steps):
+        if isinstance(step.fix, MergeLora) and not step.fix.alpha:
+            before = after([one.fix for one in recipe.steps[:at]], state_dict, signature)
+            if before is not None and unscaled_adapters(before):
+                return Recipe(recipe.steps[:at])
+    return recipe

@@ -271,8 +271,8 @@ def merge_lora(state_dict: dict[str, torch.Tensor], alpha: float) -> dict[str, t
     merged = dict(state_dict)
     for key, (others, transposed) in plans.items():
         a, b = (state_dict[each] for each in others[:2])
-        scale = alpha or (float(state_dict[others[2]]) if others[2:] else 0.0)
-        merged[key] = merged_lora(state_dict[key], a, b, scale, transposed)
+        own = float(state_dict[others[2]]) if others[2:] else None
+        merged[key] = merged_lora(state_dict[key], a, b, alpha or own, bool(transposed))
         for each in others:
             del merged[each]
     return {new: merged[key] for key, new in merged_names(list(merged), list(plans)).items()}

@@ -89,8 +89,8 @@ def _computed(operation: Operation, parts: Sequence[torch.Tensor]) -> torch.Tens
         case FoldedWeightNorm(dim):
             return folded_weight_norm(first, parts[1], dim)
         case MergedLora(alpha, transposed):
-            scale = float(parts[3]) if not alpha and len(parts) > 3 else alpha
-            return merged_lora(first, parts[1], parts[2], scale, transposed)
+            own = float(parts[3]) if len(parts) > 3 else None
+            return merged_lora(first, parts[1], parts[2], alpha or own, transposed)
         case Dequantized(axis, scale, zero_point):
             if axis is None:
                 return dequantized(first, scale, zero_point)
@@ -216,16 +216,16 @@ def folded_weight_norm(g: torch.Tensor, v: torch.Tensor, dim: int | None) -> tor
 
 
 def merged_lora(
-    weight: torch.Tensor, a: torch.Tensor, b: torch.Tensor, alpha: float, transposed: bool
+    weight: torch.Tensor, a: torch.Tensor, b: torch.Tensor, alpha: float | None, transposed: bool
 ) -> torch.Tensor:
-    """W + alpha / r · B A, where A has r rows and B r columns; `alpha` 0 is r."""
+    """W + alpha / r · B A, where A has r rows and B r columns; `alpha` None is r."""
     wide = torch.float64 if weight.dtype == torch.float64 else torch.float32
     rank = a.shape[0]
     a, b = a.to(wide).reshape(rank, -1), b.to(wide).reshape(-1, rank)
     change = b @ a
     if transposed:
         change = change.T
-    scaled = change.reshape(weight.shape) * ((alpha or rank) / rank)
+    scaled = change.reshape(weight.shape) * (1.0 if alpha is None else alpha / rank)
     return (weight.to(wide) + scaled).to(weight.dtype)
 
 

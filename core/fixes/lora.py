@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from core.checkpoint.entries import StateDict, TensorEntry
 from core.checkpoint.operations import MergedLora
 from core.errors import FixError
@@ -9,6 +11,10 @@ from core.fixes.computed import checked_dense, computed, is_floating, named
 from core.fixes.rebuilt import rebuilt
 from core.fixes.wording import counted
 from core.fixes.words import Effect, MergeLora
+
+Plans: TypeAlias = dict[str, tuple[tuple[str, ...], bool | None]]
+"""By the key of each adapted weight the keys of A, B and, where the file has it, alpha, and whether
+B A is transposed, None where nothing tells."""
 
 
 def merge_lora(fix: MergeLora, state_dict: StateDict) -> tuple[StateDict, Effect]:
@@ -41,9 +47,8 @@ def merge_lora(fix: MergeLora, state_dict: StateDict) -> tuple[StateDict, Effect
                 f"`{key}` and its adapter are not all floating-point numbers.",
                 "Merge them with the program that made them.",
             )
-        merged[key] = computed(
-            parts[0], MergedLora(fix.alpha, transposed), tuple(parts), parts[0].shape
-        )
+        operation = MergedLora(fix.alpha, bool(transposed))
+        merged[key] = computed(parts[0], operation, tuple(parts), parts[0].shape)
     gone = {other for others, _ in plans.values() for other in others}
     left = [key for key in state_dict if key not in gone and lora_part(key)]
     if left:
@@ -61,7 +66,48 @@ def merge_lora(fix: MergeLora, state_dict: StateDict) -> tuple[StateDict, Effect
             "Drop one of them in a step before this one.",
         )
     sentence = f"{counted(len(merged), 'adapter')} merged into the weights."
+    if not fix.alpha:
+        sentence += scale_assumed(_unscaled(plans))
+    sentence += _sides_assumed(
+        [key for key, (_, transposed) in plans.items() if transposed is None]
+    )
     return rebuilt(state_dict, entries, names.items()), Effect(len(merged), 0, sentence)
+
+
+def unscaled_adapters(state_dict: StateDict) -> int:
+    """How many adapters could be merged, and have no alpha in the file that says by what scale."""
+    try:
+        return _unscaled(lora_plans({key: entry.shape for key, entry in state_dict.items()}))
+    except ValueError:
+        return 0
+
+
+def _unscaled(plans: Plans) -> int:
+    return sum(len(others) < 3 for others, _ in plans.values())
+
+
+def scale_assumed(adapters: int) -> str:
+    """A sentence more where so many adapters without an alpha are merged without one given."""
+    if not adapters:
+        return ""
+    have = "has" if adapters == 1 else "have"
+    return (
+        f" {counted(adapters, 'adapter')} {have} no alpha in the file: a scale of 1 is assumed; "
+        "set alpha where it was another."
+    )
+
+
+def _sides_assumed(square: list[str]) -> str:
+    """A sentence more where square weights may as well have their inputs first."""
+    if not square:
+        return ""
+    which = f"`{square[0]}` is square, and nothing tells that its rows are its outputs"
+    if square[1:]:
+        which = (
+            f"`{square[0]}` and {len(square) - 1:,} more are square, and nothing tells that their "
+            "rows are their outputs"
+        )
+    return f" {which}: that is assumed."
 
 
 def lora_part(key: str) -> str:
@@ -79,9 +125,10 @@ def lora_part(key: str) -> str:
 
 def lora_plans(
     shapes: dict[str, tuple[int, ...]],
-) -> dict[str, tuple[tuple[str, ...], bool]]:
+) -> dict[str, tuple[tuple[str, ...], bool | None]]:
     """By the key of each adapted weight the keys of A, B and, where the file has it, alpha, and
-    whether B A is transposed. Raises ValueError for a form of adapter that is not known."""
+    whether B A is transposed, None where nothing tells. Raises ValueError for a form of adapter
+    that is not known."""
     found: dict[str, dict[str, list[str]]] = {}
     for key in shapes:
         kind = lora_part(key)
@@ -94,8 +141,13 @@ def lora_plans(
         for key in shapes
         if key.endswith(".weight") and not lora_part(key)
     }
-    plans: dict[str, tuple[tuple[str, ...], bool]] = {}
-    square, across, along = [], 0, 0
+    plans: dict[str, tuple[tuple[str, ...], bool | None]] = {}
+    # Whether a weight has its inputs first, as GPT-2's Conv1D: a bias is as long as the outputs.
+    turns = {}
+    for key, shape in shapes.items():
+        bias = shapes.get(f"{key.removesuffix('weight')}bias", ())
+        if len(shape) == 2 and shape[0] != shape[1] and bias in (shape[:1], shape[1:]):
+            turns[key] = bias == shape[1:]
     for module, kinds in found.items():
         start = f"{module}." if module else ""
         flat = module.removeprefix("lora_unet_").removeprefix("lora_te_")
@@ -122,17 +174,23 @@ def lora_plans(
             through *= length
         if not rank or through != rank or not (plain or turned):
             raise ValueError(f"`{a}` and `{b}` do not go with the shape of `{weight}`")
-        embedding = "lora_embedding_A" in a.split(".")
-        if plain and turned and not embedding:
-            square.append(weight)
-        elif not embedding:
-            across, along = across + turned, along + plain
-        alpha = f"{start}alpha" if a.endswith("lora_down.weight") else ""
-        others = (a, b, alpha) if shapes.get(alpha) in ((), (1,)) else (a, b)
-        plans[weight] = others, turned and (embedding or not plain)
-    # A square weight does not show its orientation: the others of the file do (GPT-2's Conv1D).
-    if across and not along:
-        plans |= {key: (plans[key][0], True) for key in square}
+        alpha = f"{start}alpha"
+        if any(length != 1 for length in shapes.get(alpha, ())):
+            raise ValueError(f"`{alpha}` is no one number by which to scale an adapter")
+        others = (a, b, alpha) if alpha in shapes else (a, b)
+        if "lora_embedding_A" in a.split("."):
+            plans[weight] = others, turned
+        elif plain and turned:
+            plans[weight] = others, None
+        else:
+            plans[weight] = others, turned
+            turns[weight] = turned
+    # A square weight does not show it: most of the file's others do.
+    across = sum(turns.values())
+    along = len(turns) - across
+    if across != along:
+        for key, (others, known) in plans.items():
+            plans[key] = others, across > along if known is None else known
     return plans
 
 

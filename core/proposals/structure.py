@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from core.checkpoint.entries import Quantized, StateDict
 from core.fixes import Dequantize, Fuse, MergeLora, Split, WeightNorm
+from core.fixes.lora import scale_assumed, unscaled_adapters
 from core.proposals.words import Idea, counted
 from core.signature import Signature
 
@@ -50,7 +51,7 @@ def structure_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Ide
     adapters = [key for key in state_dict if not found.isdisjoint(LORA) and _is_lora(key)]
     if adapters:
         why = f"{counted(len(adapters), 'key')} are LoRA's, which change the weights beside them."
-        yield Idea((MergeLora(),), why)
+        yield Idea((MergeLora(),), why + scale_assumed(unscaled_adapters(state_dict)))
     quantized = [entry.key for entry in state_dict.values() if isinstance(entry.form, Quantized)]
     if quantized:
         why = (

@@ -177,6 +177,32 @@ def test_the_best_recipe_comes_after_the_given_steps(
     assert_same(torch.load(out), {key: value.half() for key, value in weights.items()})
 
 
+def test_adapters_without_an_alpha_are_not_merged_unless_a_recipe_gives_one(
+    tmp_path: Path, weights: dict[str, torch.Tensor], capsys: pytest.CaptureFixture[str]
+) -> None:
+    layer = "base_model.model.features.3.squeeze"
+    tensors = {f"base_model.model.{key}": value for key, value in weights.items()}
+    base = tensors.pop(f"{layer}.weight")
+    tensors[f"{layer}.base_layer.bias"] = tensors.pop(f"{layer}.bias")
+    tensors[f"{layer}.base_layer.weight"] = base
+    a, b = torch.randn(2, base.shape[1], 1, 1), torch.randn(base.shape[0], 2, 1, 1)
+    tensors |= {f"{layer}.lora_A.default.weight": a, f"{layer}.lora_B.default.weight": b}
+    torch.save(tensors, tmp_path / "in.pth")
+    out = tmp_path / "out.pth"
+    given = ["fix", str(tmp_path / "in.pth"), str(out), "--best", "--arch", ARCH]
+    assert main(given) == 1
+    said = capsys.readouterr().out
+    assert "1 LoRA adapter is not merged, since no alpha in the file says by what scale" in said
+    assert any("lora_A" in key for key in torch.load(out))
+
+    recipe = recipe_of(tmp_path, [{"fix": "merge_lora", "alpha": 16}])
+    assert main([*given, "--recipe", str(recipe), "--force"]) == 0
+    assert "not merged" not in capsys.readouterr().out
+    merged = torch.load(out)["features.3.squeeze.weight"]
+    change = torch.einsum("orij,ruij->ouij", b, a) * 16 / 2
+    torch.testing.assert_close(merged, base + change)
+
+
 def test_a_file_that_is_there_is_replaced_only_where_that_is_asked_for(
     tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,7 +11,9 @@ from torch.nn import functional
 from core.checkpoint.tensors import read_tensor
 from core.errors import FixError
 from core.fixes import Drop, MergeLora
-from tests.core.fixes.files import applied, assert_tensors, saved
+from core.proposals import propose
+from core.repair import best_repair
+from tests.core.fixes.files import applied, assert_tensors, saved, signature_of
 
 RANK = 2
 
@@ -41,10 +43,14 @@ def test_pefts_adapters_are_merged_and_its_wrappers_gone(alpha: float, tmp_path:
     after = applied(saved(tmp_path, PEFT), MergeLora(alpha), MergeLora(alpha))
     scale = (alpha or RANK) / RANK
     assert_tensors(after.state_dict, {**MERGED, "fc.weight": W + scale * B @ A})
-    assert [effect.sentence for effect in after.effects] == [
-        "1 adapter merged into the weights.",
-        "No key of a LoRA adapter.",
-    ]
+    merged, again = (effect.sentence for effect in after.effects)
+    assert merged == "1 adapter merged into the weights." + (
+        ""
+        if alpha
+        else " 1 adapter has no alpha in the file: a scale of 1 is assumed; set alpha where it was "
+        "another."
+    )
+    assert again == "No key of a LoRA adapter."
     assert after.state_dict["fc.weight"].origin == "base_model.model.fc.base_layer.weight"
 
 
@@ -99,16 +105,26 @@ def test_loralibs_adapters_lie_on_the_layer_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("alpha", [0.0, 5.0])
+@pytest.mark.parametrize("own", [3.0, 0.0])
 @pytest.mark.parametrize("module", ["fc", "lora_unet_fc"])
-def test_kohyas_alpha_is_a_tensor_of_the_file(module: str, alpha: float, tmp_path: Path) -> None:
+def test_kohyas_alpha_is_a_tensor_of_the_file(
+    module: str, own: float, alpha: float, tmp_path: Path
+) -> None:
     tensors = {
         "fc.weight": W,
         f"{module}.lora_down.weight": A,
         f"{module}.lora_up.weight": B,
-        f"{module}.alpha": torch.tensor(3.0),
+        f"{module}.alpha": torch.tensor(own),
     }
-    found = applied(saved(tmp_path, tensors), MergeLora(alpha)).state_dict
-    assert_tensors(found, {"fc.weight": W + (alpha or 3) / RANK * B @ A})
+    after = applied(saved(tmp_path, tensors), MergeLora(alpha))
+    assert_tensors(after.state_dict, {"fc.weight": W + (alpha or own) / RANK * B @ A})
+    assert after.effects[0].sentence == "1 adapter merged into the weights."
+
+
+def test_an_alpha_stands_beside_pefts_names_too(tmp_path: Path) -> None:
+    tensors = {"q.weight": W, "q.lora_A.weight": A, "q.lora_B.weight": B, "q.alpha": torch.ones(1)}
+    after = applied(saved(tmp_path, tensors), MergeLora())
+    assert_tensors(after.state_dict, {"q.weight": W + B @ A / RANK})
 
 
 def test_weights_stored_by_columns_are_merged_across_and_square_ones_with_them(
@@ -126,6 +142,37 @@ def test_weights_stored_by_columns_are_merged_across_and_square_ones_with_them(
         for name in ("c_attn", "c_proj")
     }
     assert_tensors(found, wanted)
+
+
+def square(name: str) -> dict[str, torch.Tensor]:
+    a, b = adapter(4, 4)
+    weight = {f"{name}.weight": torch.randn(4, 4)}
+    return weight | {f"{name}.lora_A.weight": a, f"{name}.lora_B.weight": b}
+
+
+@pytest.mark.parametrize("turned", [True, False])
+def test_a_square_weight_is_merged_as_the_files_biases_show_the_others_to_be(
+    turned: bool, tmp_path: Path
+) -> None:
+    tensors = square("c_proj")
+    for name in ("c_attn", "c_fc"):
+        tensors |= {f"{name}.weight": torch.randn(4, 12), f"{name}.bias": torch.randn(12)}
+        if not turned:
+            tensors[f"{name}.weight"] = tensors[f"{name}.weight"].T
+    tensors |= {"score.weight": torch.randn(7, 4), "score.bias": torch.randn(7)}
+    after = applied(saved(tmp_path, tensors), MergeLora(RANK))
+    change = tensors["c_proj.lora_B.weight"] @ tensors["c_proj.lora_A.weight"]
+    wanted = tensors["c_proj.weight"] + (change.T if turned else change)
+    torch.testing.assert_close(read_tensor(after.state_dict["c_proj.weight"]), wanted)
+    assert after.effects[0].sentence == "1 adapter merged into the weights."
+
+
+def test_of_square_weights_alone_it_is_said_what_was_assumed(tmp_path: Path) -> None:
+    after = applied(saved(tmp_path, square("q") | square("v")), MergeLora(4))
+    assert after.effects[0].sentence == (
+        "2 adapters merged into the weights. `q.weight` and 1 more are square, and nothing tells "
+        "that their rows are their outputs: that is assumed."
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -170,6 +217,15 @@ def without(tensors: Mapping[str, torch.Tensor], part: str) -> dict[str, torch.T
         ({"q.weight": W.to(torch.uint8), "q.lora_A": A, "q.lora_B": B}, "not all floating-point"),
         ({"q.weight": W.to_sparse(), "q.lora_A": A, "q.lora_B": B}, "sparse"),
         ({"q.weight": W, "q.lora_A": A[:0], "q.lora_B": B[:, :0]}, "do not go with the shape"),
+        (
+            {
+                "q.weight": W,
+                "q.lora_down.weight": A,
+                "q.lora_up.weight": B,
+                "q.alpha": torch.ones(5),
+            },
+            "`q.alpha` is no one number",
+        ),
     ],
 )
 def test_what_cannot_be_merged_is_a_sentence(
@@ -183,3 +239,18 @@ def test_one_of_several_adapters_is_merged_once_the_other_is_dropped(tmp_path: P
     tensors = {**PEFT, "base_model.model.fc.lora_A.other.weight": A * 2}
     after = applied(saved(tmp_path, tensors), Drop("*.other.*"), MergeLora())
     assert_tensors(after.state_dict, MERGED)
+
+
+def test_the_best_repair_merges_only_by_a_scale_that_the_file_states(tmp_path: Path) -> None:
+    wanted = signature_of(MERGED)
+    file = saved(tmp_path, PEFT)
+    proposed = propose(file, wanted)[0]
+    assert MergeLora() in proposed.fixes
+    assert "1 adapter has no alpha in the file: a scale of 1 is assumed; set alpha" in proposed.why
+    assert MergeLora() not in [step.fix for step in best_repair(file, wanted).steps]
+
+    scaled = saved(tmp_path, {**PEFT, "base_model.model.fc.alpha": torch.tensor(4.0)})
+    assert "alpha" not in propose(scaled, wanted)[0].why
+    steps = [step.fix for step in best_repair(scaled, wanted).steps]
+    merged = applied(scaled, *steps, wanted=wanted).state_dict
+    assert_tensors(merged, {**MERGED, "fc.weight": W + 4 / RANK * B @ A})
