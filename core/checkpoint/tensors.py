@@ -36,6 +36,9 @@ QUANTIZED = {
 }
 """Quantized dtypes are read as their integers, one an element."""
 
+CONVERT_BYTES = 4 << 20
+"""Bytes that are converted at once: they stay in a processor's cache."""
+
 SWAP_BYTES = 16 << 20
 """Bytes that are turned round at once in a file from a big-endian machine."""
 
@@ -91,9 +94,10 @@ def read_tensor(entry: TensorEntry) -> torch.Tensor:
 def read_tensor_into(entry: TensorEntry, tensor: torch.Tensor) -> None:
     """Fill a CPU tensor of the same shape; another dtype is converted to.
 
-    The bytes go straight into a contiguous tensor of the stored dtype. Raises as read_tensor does,
-    and CheckpointError for a sparse or a nested tensor, and for a quantized one whose integers
-    would go into a tensor of floating-point numbers.
+    The bytes go straight into a contiguous tensor of the stored dtype; others are converted in runs
+    of CONVERT_BYTES, views of strides as a whole. Raises as read_tensor does, and CheckpointError
+    for a sparse or a nested tensor, and for a quantized one whose integers would go into a tensor
+    of floating-point numbers.
     """
     _refuse_shapeless(entry)
     if isinstance(entry.form, Quantized) and (tensor.is_floating_point() or tensor.is_complex()):
@@ -112,8 +116,17 @@ def read_tensor_into(entry: TensorEntry, tensor: torch.Tensor) -> None:
         elif straight and isinstance(entry.form, Derived) and entry.form.operation == Joined():
             for part, place in joined_parts(entry.form, tensor):
                 read_tensor_into(part, place)
+        elif tensor.is_contiguous() and entry.is_contiguous:
+            _copy_in_runs(entry, tensor.view(-1))
         else:
             tensor.copy_(read_tensor(entry))
+
+
+def _copy_in_runs(entry: TensorEntry, flat: torch.Tensor) -> None:
+    start = 0
+    for chunk in chunks(entry, CONVERT_BYTES):
+        flat[start : start + chunk.numel()].copy_(chunk)
+        start += chunk.numel()
 
 
 def chunks(entry: TensorEntry, max_bytes: int = 16 << 20) -> Iterator[torch.Tensor]:

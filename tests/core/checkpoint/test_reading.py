@@ -8,8 +8,9 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
+from benchmarks.peak_memory import peak, reset_peak
 from core.checkpoint import Verdict, open_checkpoint
-from core.checkpoint.tensors import read_tensor_into
+from core.checkpoint.tensors import CONVERT_BYTES, read_tensor_into
 from tests.core.checkpoint.same_tensors import Save, assert_same_tensors, both_formats
 
 
@@ -68,6 +69,17 @@ def test_a_tensor_is_read_straight_into_another_and_converted(tmp_path: Path) ->
     for into in (same, half, columns):
         read_tensor_into(entry, into)
         assert torch.equal(into, saved["w"].to(into.dtype))
+
+
+def test_what_is_converted_takes_no_memory_of_its_size_beside_the_tensor(tmp_path: Path) -> None:
+    saved = torch.randn(16, 1 + CONVERT_BYTES // 4)
+    torch.save({"w": saved}, tmp_path / "w.pth")
+    entry = open_checkpoint(tmp_path / "w.pth").state_dict()["w"]
+    half = torch.empty(entry.shape, dtype=torch.bfloat16)
+    before = reset_peak()
+    read_tensor_into(entry, half)
+    assert peak() - before < half.nbytes + 4 * CONVERT_BYTES
+    assert torch.equal(half, saved.bfloat16())
 
 
 def test_safetensors_are_read_with_their_metadata(tmp_path: Path) -> None:
