@@ -8,7 +8,6 @@ import importlib
 import inspect
 import re
 import threading
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -45,6 +44,9 @@ OPTIONS = ("num_classes", "in_chans", "img_size", "image_size", "aux_logits", "a
 
 SWITCHES = ("aux_logits", "aux_loss")
 """The options that are true or false; as numbers they are 1 and 0."""
+
+ASK_WHETHER_TO_INITIALISE = ("googlenet", "inception_v3")
+"""torchvision's networks that do by default, and warn that they will not (models/googlenet.py)."""
 
 MAX_OPTION = 1_000_000
 
@@ -289,9 +291,7 @@ def _build(architecture: Architecture) -> nn.Module:
         name: bool(value) if name in SWITCHES else value for name, value in architecture.options
     }
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model = make(**options)
+        model = make(**options)
     except ArchitectureError:
         raise
     except Exception as error:  # a constructor of another's code: whatever it raises is the cause
@@ -317,7 +317,8 @@ def _maker(architecture: Architecture) -> Callable[..., object]:
 
         make = get_model_builder(name)
         weights = [each for each in inspect.signature(make).parameters if "weights" in each]
-        return functools.partial(make, **dict.fromkeys(weights))
+        initialised = {"init_weights": True} if name.endswith(ASK_WHETHER_TO_INITIALISE) else {}
+        return functools.partial(make, **dict.fromkeys(weights), **initialised)
     import timm
 
     return functools.partial(timm.create_model, name, pretrained=False)

@@ -1,6 +1,7 @@
 """The catalogue, names and signatures of architectures, without a weight being allocated."""
 
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torchvision.models import get_model
 from core.architectures import (
     Architecture,
     build,
+    build_uninitialised,
     catalogue,
     least_of,
     most_of,
@@ -331,3 +333,22 @@ def test_a_model_is_built_in_eval_mode_on_the_cpu() -> None:
     model = build(Architecture("timm", "test_vit"))
     assert not model.training
     assert {tensor.device for tensor in model.state_dict().values()} == {torch.device("cpu")}
+
+
+@pytest.mark.parametrize(
+    "name", ["googlenet", "inception_v3", "quantized_googlenet", "quantized_inception_v3"]
+)
+def test_a_network_that_would_warn_of_its_initialisation_is_built_without_a_word(
+    name: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    wanted = get_model(name, weights=None, init_weights=False).state_dict()
+    recwarn.clear()
+    assert list(build_uninitialised(Architecture("torchvision", name)).state_dict()) == list(wanted)
+    assert not recwarn.list
+
+
+def test_building_in_several_threads_leaves_the_programs_warnings_as_they_were() -> None:
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(build, [Architecture("timm", "test_vit")] * 12))
+    assert warnings.filters == before
