@@ -189,8 +189,8 @@ def lora_plans(
     across = sum(turns.values())
     along = len(turns) - across
     if across != along:
-        for key, (others, known) in plans.items():
-            plans[key] = others, across > along if known is None else known
+        for key, (given, known) in plans.items():
+            plans[key] = given, across > along if known is None else known
     return plans
 
 
