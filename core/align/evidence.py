@@ -33,10 +33,13 @@ FORGETS = 1.0
 
 ORDINALS = {
     word: number
-    for number, group in enumerate((("before", "pre", "first", "in"), ("after", "post", "second")))
+    for number, group in enumerate(
+        (("before", "pre", "first", "in", "a"), ("after", "post", "second", "b"), *"cdef")
+    )
     for word in group
 }
-"""Words that stand for a number, as in Hugging Face's `layernorm_before`."""
+"""Words that stand for a number, as in Hugging Face's `layernorm_before` or `conv_a`; letters
+further on are names, such as q, k and v."""
 
 
 def order(a: Sequence[Unit], b: Sequence[Unit], names: Floats) -> Floats:
@@ -286,14 +289,12 @@ def same_direction(a: Sequence[Unit], b: Sequence[Unit]) -> NDArray[np.bool_]:
 
 
 def _pattern(path: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """The words of a path with its numbers left out, and the numbers; a letter is a number too."""
+    """The words of a path with its numbers left out, and the numbers; some words are numbers too."""
     texts, numbers = [], []
     for part in re.findall(r"\d+|[^\W\d_]+", path):
         word = part.lower()
         if part.isdecimal():
             number = int(part[:18])
-        elif len(word) == 1 and word.isascii():
-            number = ord(word)
         elif word in ORDINALS:
             number = ORDINALS[word]
         else:

@@ -269,6 +269,28 @@ def test_they_are_not_where_numbers_or_letters_count_them(tmp_path: Path) -> Non
     assert {pair.key: pair.wanted for pair in found.pairs}["dense_b.bias"] == "fc2.bias"
 
 
+@pytest.mark.parametrize("sorted_by_name", [False, True])
+def test_q_k_and_v_are_no_numbers_that_count_and_which_is_which_is_doubtful(
+    tmp_path: Path, sorted_by_name: bool
+) -> None:
+    def network(*names: str) -> Tensors:
+        made: Tensors = {}
+        for block in range(2):
+            made |= linear(*(f"blocks.{block}.attn.{name}" for name in names))
+            made[f"blocks.{block}.mlp.weight"] = torch.randn(16, 8)
+        return made
+
+    tensors = network("proj1", "proj2", "proj3")
+    if sorted_by_name:
+        save_file(tensors, tmp_path / "model.safetensors")
+        state_dict = open_checkpoint(tmp_path / "model.safetensors").state_dict()
+    else:
+        state_dict = saved(tmp_path, tensors)
+    found = align(state_dict, specs(network("q", "k", "v")))
+    assert {pair.key for pair in found.ambiguous} == {key for key in tensors if "proj" in key}
+    assert all(pair.confidence <= 0.5 for pair in found.ambiguous)
+
+
 def test_one_equal_layer_too_many_makes_them_ambiguous(tmp_path: Path) -> None:
     state_dict = saved(tmp_path, linear("foo", "bar", "qux"))
     found = align(state_dict, specs(linear("one", "two")))
