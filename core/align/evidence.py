@@ -289,7 +289,7 @@ def same_direction(a: Sequence[Unit], b: Sequence[Unit]) -> NDArray[np.bool_]:
 
 
 def _pattern(path: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """The words of a path with its numbers left out, and the numbers; some words are numbers too."""
+    """The words of a path with its numbers left out, and the numbers; words may be numbers too."""
     texts, numbers = [], []
     for part in re.findall(r"\d+|[^\W\d_]+", path):
         word = part.lower()
