@@ -174,12 +174,13 @@ def adapt_input(
     held = {
         key: tuple(value.shape)
         for key, value in state_dict.items()
-        if fnmatch.fnmatchcase(key, pattern) and value.is_floating_point()
+        if fnmatch.fnmatchcase(key, pattern)
     }
     wanted = {key: tuple(shape) for key, shape in shapes.items()}
     made = dict(state_dict)
     for key, (channels, base) in input_plans(held, wanted, in_chans, pattern != "*").items():
-        made[key] = adapted_channels(state_dict[key], channels, base)
+        if state_dict[key].is_floating_point():
+            made[key] = adapted_channels(state_dict[key], channels, base)
     return made
 
 

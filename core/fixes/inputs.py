@@ -8,6 +8,7 @@ from core.errors import FixError
 from core.fixes.computed import check_growth, checked_dense, computed, is_floating
 from core.fixes.filtering import globbed, wanted_by
 from core.fixes.views import exchanged
+from core.fixes.wording import left_alone
 from core.fixes.words import AdaptInput, Effect
 from core.patterns import Patience
 from core.signature import Signature
@@ -19,7 +20,8 @@ MAX_CHANNELS = 1 << 16
 def adapt_input(
     fix: AdaptInput, state_dict: StateDict, signature: Signature | None, patience: Patience
 ) -> tuple[StateDict, Effect]:
-    """The input convolutions' weights for other channels; integers and other tensors stay.
+    """The input convolutions' weights for other channels; integers and other tensors stay, and
+    where a weight is of integers the effect says so.
 
     Raises FixError where the fix does not say how many channels and there is no signature, or
     one of the named tensors is quantized or sparse.
@@ -30,15 +32,13 @@ def adapt_input(
     if not fix.in_chans:
         shapes = {key: spec.shape for key, spec in wanted_by(signature).items()}
     keys = globbed(fix.pattern, state_dict, patience)
-    held = {
-        key: entry.shape
-        for key, entry in state_dict.items()
-        if key in keys and (is_floating(entry) or entry.form is not None)
-    }
+    held = {key: entry.shape for key, entry in state_dict.items() if key in keys}
     plans = input_plans(held, shapes, fix.in_chans, fix.pattern != "*")
     new = {}
     for key, (channels, base) in plans.items():
         entry = checked_dense(state_dict[key])
+        if not is_floating(entry):
+            continue
         blocks = entry.shape[1] // base if channels == 1 else channels
         shape = (entry.shape[0], blocks, *entry.shape[2:])
         new[key] = computed(entry, AdaptedChannels(channels, base), (entry,), shape)
@@ -50,6 +50,7 @@ def adapt_input(
     sentence = f"{changes[0]}." if changes else "No key of an input convolution to adapt."
     if len(changes) > 1:
         sentence = f"{changes[0]}, and {len(changes) - 1:,} more."
+    sentence += left_alone(len(plans) - len(new), "they are no plain floats")
     return exchanged(state_dict, new), Effect(len(new), 0, sentence)
 
 
@@ -63,7 +64,8 @@ def input_plans(
 
     Without `in_chans` they are the weights that differ from what is `wanted` in their second
     dimension alone; unless they are `named`, as the first one does, and in few channels. With it,
-    they are those that are named, or the first.
+    they are those that are named, or the likeliest one: it takes 3 channels, or else few, which
+    grouped convolutions do too, and those lie deeper.
     """
     weights = {
         key: shape
@@ -72,7 +74,13 @@ def input_plans(
     }
     plans = {}
     if in_chans:
-        for key in list(weights) if named else list(weights)[:1]:
+
+        def unlikely(key: str) -> tuple[int, int]:
+            """How much speaks against a weight: its channels, then how deep it lies."""
+            channels = weights[key][1]
+            return (channels != 3) + (channels > 16), key.count(".")
+
+        for key in list(weights) if named else sorted(weights, key=unlikely)[:1]:
             channels = weights[key][1]
             blocks = in_chans == 1 and channels > 3 and channels % 3 == 0
             if channels != in_chans:

@@ -115,6 +115,7 @@ class AdaptInput:
     """Give an input convolution another number of channels, as timm's `adapt_input_conv` does.
 
     `pattern` is a glob over the keys of its weight; `in_chans` 0 means what the signature wants.
+    With `in_chans`, a pattern of `*` means the weight that most likely takes the image.
     """
 
     pattern: str = "*"

@@ -259,6 +259,14 @@ def without_a_model() -> list[tuple[dict[str, torch.Tensor], Recipe]]:
         (QKV, of(SelectClasses("attn.qkv.*", (8, -1, 0, 0)))),
         ({"c.weight": torch.randn(4, 3, 2, 2).bfloat16()}, of(AdaptInput(in_chans=5))),
         ({"c.weight": torch.randn(4, 12, 2, 2)}, of(AdaptInput("c*", 1))),
+        (
+            {"b.dw.weight": torch.randn(4, 1, 3, 3), "stem.weight": torch.randn(4, 3, 3, 3)},
+            of(AdaptInput(in_chans=1)),
+        ),
+        (
+            {"a.weight": torch.ones(4, 3, 2, 2).char(), "b.weight": torch.randn(4, 8, 3, 3)},
+            of(AdaptInput(in_chans=1)),
+        ),
         (NORMED, of(WeightNorm())),
         (UNFOLDABLE, of(WeightNorm())),
         (NORMED, of(WeightNorm("hooked"))),

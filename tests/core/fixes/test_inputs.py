@@ -115,6 +115,43 @@ def test_where_all_fits_nothing_is_done_and_twice_is_once(tmp_path: Path) -> Non
     assert after.effects[1].sentence == "No key of an input convolution to adapt."
 
 
+INPUTS = {
+    "mobile": {"blocks.0.conv_dw.weight": (8, 1, 3, 3), "conv_stem.weight": (8, 3, 3, 3)},
+    "grey": {"blocks.0.conv_dw.weight": (8, 1, 3, 3), "conv_stem.weight": (8, 1, 3, 3)},
+    "bands": {"blocks.0.conv_dw.weight": (8, 1, 3, 3), "conv_stem.weight": (8, 13, 3, 3)},
+    "groups": {"block.0.conv2.weight": (8, 4, 3, 3), "conv1.weight": (8, 4, 3, 3)},
+    "u-net": {"conv.weight": (2, 64, 1, 1), "down.0.double.0.weight": (64, 1, 3, 3)},
+    "digits": {"conv1.weight": (8, 1, 3, 3), "conv2.weight": (16, 8, 3, 3)},
+}
+
+
+@pytest.mark.parametrize("shapes", INPUTS.values(), ids=INPUTS)
+def test_without_an_architecture_the_weight_that_takes_the_image_is_found_and_named(
+    shapes: dict[str, tuple[int, ...]], tmp_path: Path
+) -> None:
+    """The keys are sorted, as in a .safetensors: a network's first layer need not come first."""
+    tensors = {key: torch.randn(shape) for key, shape in shapes.items()}
+    first = next(key for key in shapes if key.startswith(("conv_stem", "conv1", "down")))
+    after = applied(saved(tmp_path, tensors), AdaptInput(in_chans=2))
+    wanted = adapt_input_conv(2, tensors[first], base_chans=shapes[first][1])
+    assert_tensors(after.state_dict, {**tensors, first: wanted})
+    assert after.effects[0].sentence.startswith(f"`{first}` adapted from ")
+
+
+def test_integers_that_take_the_image_stay_and_no_other_weight_is_taken_for_them(
+    tmp_path: Path,
+) -> None:
+    tensors = {
+        "conv1.weight": torch.ones(8, 3, 3, 3, dtype=torch.int8),
+        "conv2.weight": torch.randn(8, 8, 3, 3),
+    }
+    after = applied(saved(tmp_path, tensors), AdaptInput(in_chans=1))
+    assert_tensors(after.state_dict, tensors)
+    assert after.effects[0].sentence == (
+        "No key of an input convolution to adapt. 1 tensor stayed: they are no plain floats."
+    )
+
+
 @pytest.mark.parametrize("shape", [(0, 3, 3, 3), (8, 0, 3, 3), (8, 3, 0, 3)])
 def test_tensors_without_elements_do_no_harm(shape: tuple[int, ...], tmp_path: Path) -> None:
     after = applied(saved(tmp_path, {"a.weight": torch.empty(shape)}), AdaptInput(in_chans=1))
