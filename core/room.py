@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from traceback import clear_frames
 
 import torch
 
-from core.errors import LoadError
+from core.errors import ArchitectureError, LoadError
 
 try:
     import resource
@@ -31,7 +33,8 @@ class Need:
 class NoRoom(LoadError):
     """A device has not the memory that a model needs.
 
-    `needed` and `free` are bytes; `free` is None where the device does not tell.
+    `needed` and `free` are bytes; `free` is None where the device does not tell, or where it has
+    as much and yet does not give it.
     """
 
     def __init__(
@@ -96,7 +99,8 @@ def no_room(need: Need) -> NoRoom:
         room = free_bytes(other) if other != need.device else None
         if room is not None and room >= need.nbytes:
             ways.append(f"choose {other}, where {_gigabytes(room)} are free")
-    return NoRoom(need.device, need.nbytes, free, ways)
+    lacking = free is not None and free < need.nbytes
+    return NoRoom(need.device, need.nbytes, free if lacking else None, ways)
 
 
 def _fits_as_bfloat16(need: Need, free: int | None) -> bool:
@@ -107,23 +111,44 @@ def _fits_as_bfloat16(need: Need, free: int | None) -> bool:
 
 
 @contextmanager
-def running_out(need: Need) -> Iterator[None]:
-    """What the devices' allocators raise inside becomes NoRoom, and what else torch raises a
-    LoadError."""
+def running_out(need: Need, passed_on: Collection[int] = ()) -> Iterator[None]:
+    """What the devices' allocators raise inside becomes NoRoom, also where an architecture could
+    not be built for it, and what else torch raises a LoadError; errors with these ids are passed
+    on as they are."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise no_room(need) from error
-    except RuntimeError as error:
-        # The CPU's allocator (c10/core/impl/alloc_cpu.cpp) and that of MPS
-        # (aten/src/ATen/mps/MPSAllocator.mm) raise a plain RuntimeError.
-        if "can't allocate memory" in str(error) or "out of memory" in str(error):
+    except (ArchitectureError, MemoryError, RuntimeError) as error:
+        if id(error) in passed_on:
+            raise
+        if _is_out_of_memory(error):
+            _let_go(error)
             raise no_room(need) from error
+        if isinstance(error, ArchitectureError):
+            raise
         said = (str(error) or type(error).__name__).splitlines()[0]
         raise LoadError(
             f"The model could not be loaded: {said}",
             "Choose another device or dtype.",
         ) from error
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """The CPU's allocator (c10/core/impl/alloc_cpu.cpp) and that of MPS
+    (aten/src/ATen/mps/MPSAllocator.mm) raise a plain RuntimeError."""
+    cause = error.__cause__ if isinstance(error, ArchitectureError) else error
+    said = str(cause)
+    return isinstance(cause, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(cause, RuntimeError)
+        and ("can't allocate memory" in said or "out of memory" in said)
+    )
+
+
+def _let_go(error: BaseException) -> None:
+    """Drop what the frames hold in which it was raised: what was built so far."""
+    for each in (error, error.__cause__):
+        if each is not None:
+            clear_frames(each.__traceback__)
+    gc.collect()
 
 
 def _available() -> int:

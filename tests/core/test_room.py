@@ -1,6 +1,7 @@
 """A model that is too large for a device is a sentence with the numbers, before memory is taken."""
 
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -15,6 +16,8 @@ from core.checkpoint import open_checkpoint
 from core.errors import LoadError
 from core.load import load_model
 from core.room import Need, NoRoom, free_bytes, no_room
+
+ROOT = Path(__file__).parents[2]
 
 
 def memory(field: str) -> int:
@@ -65,19 +68,24 @@ def test_a_file_that_claims_more_than_the_machine_has_is_refused_before_memory_i
     assert error.remedy == "Close what else takes memory there."
 
 
-def in_a_small_process(spare: int, body: str) -> str:
+def in_a_small_process(
+    spare: int,
+    body: str,
+    architecture: str = 'parse_architecture("torchvision:vgg11")',
+    modules: Path = Path(),
+) -> str:
     """Run `body` where only `spare` more bytes of address space can be had; what it prints."""
     script = f"""
     import resource
     from pathlib import Path
-    from core.architectures import parse_architecture, signature
+    from core.architectures import catalogue, parse_architecture, signature
     from core.checkpoint import open_checkpoint
     from core.errors import LoadError
     from core.load import load_model
     from core.room import Need, free_bytes, running_out
     import torch
 
-    architecture = parse_architecture("torchvision:vgg11")
+    architecture = {architecture}
     signature(architecture)
     torch.set_num_threads(1)
     pages = int(open("/proc/self/statm").read().split()[0])
@@ -89,7 +97,11 @@ def in_a_small_process(spare: int, body: str) -> str:
         print(type(error).__name__, error)
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", textwrap.dedent(script)],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{modules}"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -108,6 +120,34 @@ def test_a_process_with_a_limit_says_what_is_needed_and_what_is_free(
     )
     assert said.startswith("NoRoom The model needs 0.53 GB of memory on cpu, where 0.")
     assert said.rstrip().endswith(" GB are free. Close what else takes memory there.")
+
+
+def test_memory_that_runs_out_while_building_is_no_room_once_the_half_built_model_is_gone(
+    tmp_path: Path,
+) -> None:
+    """Its buffers, which no file holds, take more than there is; its weights alone would not."""
+    (tmp_path / "growing_models.py").write_text(
+        "import torch\n"
+        "from torch import nn\n\n\n"
+        "class Growing(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.weight = nn.Parameter(torch.empty(40_000_000))\n"
+        "        self.itself = [self]\n"
+        "        for name in 'abcde':\n"
+        "            table = torch.zeros(20_000_000, device=self.weight.device)\n"
+        "            self.register_buffer(name, table, persistent=False)\n"
+    )
+    path = file_of_holes(tmp_path / "growing.safetensors", {"weight": (40_000_000,)})
+    said = in_a_small_process(
+        500_000_000,
+        f"load_model(open_checkpoint(Path({str(path)!r})).state_dict(), architecture)",
+        'catalogue(("growing_models:Growing",))[0]',
+        tmp_path,
+    )
+    assert said.startswith("NoRoom The model needs 0.16 GB of memory on cpu, where ")
+    assert "there is not so much left" in said
+    assert "enforce fail" not in said
 
 
 def test_an_allocation_that_fails_all_the_same_is_the_same_sentence() -> None:
