@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,21 +11,21 @@ from torch import nn
 
 from core.architectures import Architecture, Signature, build, signature
 from core.checkpoint.entries import ITEMSIZES, StateDict, TensorEntry
-from core.checkpoint.tensors import read_tensor_into, torch_dtype
+from core.checkpoint.tensors import torch_dtype
 from core.errors import LoadError
+from core.filling import bytes_beside, fill, kept_keys, targets_of
 from core.match import Match, match
+from core.placing import place
 from core.random_inputs import random_inputs
 from core.room import Need, require_room, running_out
+from core.signature import Shape, TensorSpec
 from core.skeleton import UninitialisedParameters
-from core.staging import Staging, fill_staged
+from core.staging import staging_bytes
 from core.switches import Effect, throw_switches
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 Report = Callable[[int, int, str], None]
-
-MAX_READERS = 4
-"""Threads that read at once; more do not make the disk or the memory faster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +97,21 @@ def load_model(
         raise _does_not_fit(architecture, found)
     left = (*found.missing_keys, *(mismatch.key for mismatch in found.mismatched))
     entries = [state_dict[key] for key in found.matched]
-    need = Need(device, _bytes_as(wanted, dtype), _bytes_as(wanted, "bfloat16"), devices())
+    shapes = {wanted[key].shape for key in left}
+    need = _need(wanted, entries, shapes, device, dtype)
     require_room(need)
-    with running_out(need):
-        model = _built(architecture, found.matched, {wanted[key].shape for key in left})
-        reading = time.perf_counter()
-        _fill(model, entries, device, torch_dtype(dtype) if dtype else None, progress)
-        reading = time.perf_counter() - reading
+    if device != "cpu":
+        require_room(_need_beside(wanted, entries, shapes))
+    telling = _Telling(progress)
+    with running_out(need, telling.raised):
+        model, reading = _filled(
+            architecture,
+            entries,
+            shapes,
+            device,
+            torch_dtype(dtype) if dtype else None,
+            telling,
+        )
     found_dtype = _dtype_of(model)
     seconds = time.perf_counter() - started
     effects = throw_switches(
@@ -115,17 +121,18 @@ def load_model(
         compiled=compiled,
         progress=progress,
     )
+    kept = kept_keys(model, found.matched)
     return LoadedModel(
         model=model,
         architecture=architecture,
         device=device,
         dtype=found_dtype,
         match=found,
-        initialised=(*left, *found.benign),
+        initialised=tuple(kept),
         seconds=seconds,
         nbytes=_nbytes(model),
-        notes=tuple(_notes(entries, found_dtype, device)),
-        nbytes_read=sum(entry.nbytes for entry in entries),
+        notes=tuple(_notes(entries, kept, found_dtype, device)),
+        nbytes_read=telling.done,
         seconds_reading=reading,
         effects=effects,
     )
@@ -153,76 +160,101 @@ def _does_not_fit(architecture: Architecture, found: Match) -> LoadError:
     )
 
 
-def _bytes_as(wanted: Signature, dtype: str | None) -> int:
-    """Bytes of a model whose floating tensors are of `dtype`."""
-    return sum(
-        spec.numel * ITEMSIZES[dtype if dtype and "float" in spec.dtype else spec.dtype]
-        for spec in wanted.values()
+def _need(
+    wanted: Signature,
+    entries: Sequence[TensorEntry],
+    left: Collection[Shape],
+    device: str,
+    dtype: str | None,
+) -> Need:
+    """What the model takes at most while it is loaded: on the CPU it is initialised there in its
+    own dtype, and read with what is computed beside it."""
+
+    def most(dtype: str | None) -> int:
+        nbytes = _bytes_as(wanted.values(), dtype)
+        if device != "cpu":
+            return nbytes
+        beside = bytes_beside((entry, _dtype_as(wanted[entry.key], dtype)) for entry in entries)
+        return max(nbytes + beside, _bytes_as(_initialised(wanted, left)))
+
+    return Need(device, most(dtype), most("bfloat16"), devices())
+
+
+def _need_beside(
+    wanted: Signature, entries: Sequence[TensorEntry], left: Collection[Shape]
+) -> Need:
+    """What a model for another device takes on the CPU: what is initialised, and the buffers."""
+    nbytes = _bytes_as(_initialised(wanted, left)) + staging_bytes(
+        sum(entry.nbytes for entry in entries)
     )
+    return Need("cpu", nbytes, nbytes)
+
+
+def _initialised(wanted: Signature, left: Collection[Shape]) -> list[TensorSpec]:
+    return [spec for spec in wanted.values() if spec.shape in left]
+
+
+def _bytes_as(specs: Iterable[TensorSpec], dtype: str | None = None) -> int:
+    """Bytes of tensors of which the floating ones are of `dtype`."""
+    return sum(spec.numel * ITEMSIZES[_dtype_as(spec, dtype)] for spec in specs)
+
+
+def _dtype_as(spec: TensorSpec, dtype: str | None) -> str:
+    return dtype if dtype and "float" in spec.dtype else spec.dtype
+
+
+class _Telling:
+    """Counts the bytes for `progress`; `raised` are the ids of what it raised, which is its
+    caller's own and no trouble of loading."""
+
+    def __init__(self, progress: Report | None) -> None:
+        self.raised: set[int] = set()
+        self.done = self.total = 0
+        self._progress = progress
+
+    def __call__(self, entry: TensorEntry, nbytes: int) -> None:
+        """So many bytes of the entry were read."""
+        self.done += nbytes
+        if self._progress is None:
+            return
+        try:
+            self._progress(self.done, self.total, entry.key)
+        except Exception as error:
+            self.raised.add(id(error))
+            raise
+
+
+def _filled(
+    architecture: Architecture,
+    entries: Sequence[TensorEntry],
+    left: Collection[Shape],
+    device: str,
+    dtype: torch.dtype | None,
+    telling: _Telling,
+) -> tuple[nn.Module, float]:
+    """The model with its weights, and the seconds that reading took."""
+    keys = {entry.key for entry in entries}
+    model = _built(architecture, keys, left)
+    started = time.perf_counter()
+    place(model, keys, device, dtype)
+    targets = targets_of(model, entries)
+    telling.total = sum(entry.nbytes for entry, _ in targets)
+    fill(targets, device, telling)
+    return model, time.perf_counter() - started
 
 
 def _built(
-    architecture: Architecture, filled: Collection[str], left: Collection[tuple[int, ...]]
+    architecture: Architecture, filled: Collection[str], left: Collection[Shape]
 ) -> nn.Module:
     """The model on the CPU, initialised where its shape is one of `left`: more than what is
     missing, since a constructor does not know keys, but little."""
     mode = UninitialisedParameters(left)
     with mode:
         model = build(architecture)
-    return model if mode.vouches_for(model, set(filled)) else build(architecture)
-
-
-def _fill(
-    model: nn.Module,
-    entries: Sequence[TensorEntry],
-    device: str,
-    dtype: torch.dtype | None,
-    progress: Report | None,
-) -> None:
-    """Read every entry into the model's own tensor of that key, several at a time, on the device
-    and in the dtype that it is to have; the other tensors are moved there."""
-    tensors = model.state_dict(keep_vars=True)
-    filled = {id(tensors[entry.key]) for entry in entries}
-    for tensor in {id(each): each for each in (*model.parameters(), *model.buffers())}.values():
-        target = dtype if dtype and tensor.is_floating_point() else tensor.dtype
-        if id(tensor) not in filled:
-            tensor.data = tensor.data.to(device, target)
-        elif target != tensor.dtype or device != "cpu":
-            tensor.data = torch.empty(tensor.shape, dtype=target, device=device)
-    total = sum(entry.nbytes for entry in entries)
-    done = 0
-
-    def report(entry: TensorEntry, nbytes: int) -> None:
-        nonlocal done
-        done += nbytes
-        if progress is not None:
-            progress(done, total, entry.key)
-
-    readers = min(MAX_READERS, os.cpu_count() or 1)
-    targets = [(entry, tensors[entry.key].detach()) for entry in entries]
-    if device == "cpu":
-        _fill_straight(targets, readers, report)
-    else:
-        fill_staged(targets, Staging(device, total), readers, report)
-
-
-def _fill_straight(
-    targets: Sequence[tuple[TensorEntry, torch.Tensor]],
-    readers: int,
-    report: Callable[[TensorEntry, int], None],
-) -> None:
-    with ThreadPoolExecutor(readers, thread_name_prefix="loupe-load") as pool:
-        waiting = {
-            pool.submit(read_tensor_into, entry, tensor): entry
-            for entry, tensor in sorted(targets, key=lambda pair: -pair[0].nbytes)
-        }
-        try:
-            for future in as_completed(waiting):
-                future.result()
-                report(waiting[future], waiting[future].nbytes)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    if mode.vouches_for(model, filled):
+        return model
+    del mode, model
+    return build(architecture)
 
 
 def _dtype_of(model: nn.Module) -> str:
@@ -238,10 +270,18 @@ def _nbytes(model: nn.Module) -> int:
     return sum(storages.values())
 
 
-def _notes(entries: Sequence[TensorEntry], dtype: str, device: str) -> Iterator[str]:
+def _notes(
+    entries: Sequence[TensorEntry], kept: Collection[str], dtype: str, device: str
+) -> Iterator[str]:
     stored = {entry.dtype for entry in entries if "float" in entry.dtype}
     others = sorted(stored - {dtype})
     if others:
         yield f"The file's {', '.join(others)} tensors were converted to {dtype}."
+    for entry in entries:
+        if entry.key in kept:
+            yield (
+                f"{entry.key} was left out: only the model's own code (set_extra_state) could take "
+                "it in, and no such code is run on what a file holds."
+            )
     if device == "cpu" and dtype in ("float16", "bfloat16"):
         yield f"{dtype} is slow on most CPUs; float32 is the usual choice there."

@@ -20,6 +20,15 @@ BUFFERS = 4
 Done = Callable[[TensorEntry, int], None]
 
 
+def staging_bytes(nbytes: int) -> int:
+    """What copying so many bytes takes of the CPU's memory."""
+    return BUFFERS * _buffer_bytes(nbytes, BUFFER_BYTES)
+
+
+def _buffer_bytes(nbytes: int, most: int) -> int:
+    return max(16, min(most, -(-nbytes // 16) * 16))
+
+
 class Staging:
     """Buffers of pinned memory, and the stream on which they are copied to one device.
 
@@ -32,7 +41,7 @@ class Staging:
     ) -> None:
         """`nbytes` is what will be copied in all; small models get small buffers."""
         self.device = torch.device(device)
-        self.buffer_bytes = max(16, min(buffer_bytes, -(-nbytes // 16) * 16))
+        self.buffer_bytes = _buffer_bytes(nbytes, buffer_bytes)
         self._stream: torch.cuda.Stream | None = None
         pinned = self.device.type == "cuda"
         if pinned:

@@ -215,6 +215,18 @@ def test_a_cancelled_load_stops(whole: StateDict) -> None:
     assert 0 < progress.done < progress.total
 
 
+@pytest.mark.parametrize("error", [RuntimeError("out of memory"), MemoryError("full"), KeyError()])
+def test_what_the_callers_progress_raises_comes_out_as_it_is(
+    whole: StateDict, error: Exception
+) -> None:
+    def stop(*_told: object) -> None:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        load_model(whole, RESNET, progress=stop)
+    assert caught.value is error
+
+
 def test_an_unknown_device_is_refused_in_a_sentence(whole: StateDict) -> None:
     assert devices()[0] == "cpu"
     with pytest.raises(LoadError) as caught:

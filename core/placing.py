@@ -1,0 +1,52 @@
+"""A model on the device and in the dtype that it is to have, before a file fills it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import torch
+from torch import nn
+
+from core.errors import LoadError
+
+NOT_ON_APPLES_GPU = (torch.float64, torch.complex128)
+"""Dtypes that Metal has not (getMPSDataType of aten/src/ATen/native/mps/OperationUtils.mm)."""
+
+
+def place(
+    model: nn.Module, filled: Collection[str], device: str, dtype: torch.dtype | None
+) -> None:
+    """Do what `model.to(device, dtype)` does, and what its modules do of themselves then: rotary
+    embeddings that stay float32, recurrent weights in one run of memory.
+
+    The tensors of the keys that a file is about to fill get memory and no values; complex numbers
+    stay what they are. Raises LoadError where the device has not a dtype.
+    """
+    if device == "cpu" and dtype is None:
+        return
+    tensors = model.state_dict(keep_vars=True)
+    empty = {id(tensors[key]) for key in filled}
+    if device == "mps":
+        for tensor in (*model.parameters(), *model.buffers()):
+            _require_on_apples_gpu(_target(tensor, dtype))
+
+    def placed(tensor: torch.Tensor) -> torch.Tensor:
+        target = _target(tensor, dtype)
+        if target == tensor.dtype and tensor.device == torch.device(device):
+            return tensor
+        if id(tensor) in empty:
+            return torch.empty(tensor.shape, dtype=target, device=device)
+        return tensor.to(device, target)
+
+    model._apply(placed)  # type: ignore[no-untyped-call]  # what Module.to calls, modules override
+
+
+def _target(tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.dtype:
+    return dtype if dtype and tensor.is_floating_point() else tensor.dtype
+
+
+def _require_on_apples_gpu(dtype: torch.dtype) -> None:
+    if dtype in NOT_ON_APPLES_GPU:
+        name = str(dtype).removeprefix("torch.")
+        way_out = "Load it as float32, or choose" if dtype.is_floating_point else "Choose"
+        raise LoadError(f"Apple's GPU (mps) has no {name}.", f"{way_out} another device.")
