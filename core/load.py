@@ -167,15 +167,17 @@ def _need(
     device: str,
     dtype: str | None,
 ) -> Need:
-    """What the model takes at most while it is loaded: on the CPU it is initialised there in its
-    own dtype, and read with what is computed beside it."""
+    """What the model takes at most while it is loaded. On the CPU its tensors are initialised in
+    their own dtype and converted one by one, and what is computed to read them lies beside them."""
 
     def most(dtype: str | None) -> int:
         nbytes = _bytes_as(wanted.values(), dtype)
         if device != "cpu":
             return nbytes
         beside = bytes_beside((entry, _dtype_as(wanted[entry.key], dtype)) for entry in entries)
-        return max(nbytes + beside, _bytes_as(_initialised(wanted, left)))
+        made = _initialised(wanted, left)
+        converted = max((_bytes_as([spec], dtype) for spec in made if dtype), default=0)
+        return max(nbytes + beside, _bytes_as(made) + converted)
 
     return Need(device, most(dtype), most("bfloat16"), devices())
 
