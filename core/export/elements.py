@@ -9,6 +9,7 @@ import torch
 from core.checkpoint.entries import Quantized, TensorEntry
 from core.checkpoint.tensors import chunks
 from core.errors import StoreError
+from core.export.checked import checked
 from core.export.words import CHUNK, Report
 
 
@@ -35,8 +36,8 @@ class Counter:
 
 
 def write_elements(entry: TensorEntry, file: Writable, counter: Counter) -> None:
-    """Write the elements in C order. Raises as `chunks` does."""
-    for chunk in chunks(entry, CHUNK):
+    """Write the elements in C order. Raises as `chunks` and `checked` do."""
+    for chunk in chunks(checked(entry), CHUNK):
         raw = chunk.contiguous().view(torch.uint8).numpy()
         file.write(raw.data.cast("B"))
         counter.add(raw.nbytes, entry.key)
