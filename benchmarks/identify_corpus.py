@@ -48,11 +48,12 @@ def index_here() -> Index:
 
 
 def is_of(candidate: Candidate, model: IndexedModel) -> bool:
-    """Whether the model is the candidate, or one of those that fit as well."""
+    """Whether the model is the candidate, or one of those that fit as well, with as many input
+    channels as the file has if need be."""
     truth = model.architecture
     return any(
         (one.library, one.name) == (truth.library, truth.name)
-        for one in (candidate.architecture, *candidate.also)
+        for one in (candidate.architecture, *candidate.also, *candidate.adapted)
     )
 
 

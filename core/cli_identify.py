@@ -35,6 +35,9 @@ exit status: 0 where the best candidate takes the file whole, 1 where none does,
 MOST_ALSO = 3
 """Other names of a candidate that are printed; --json tells them all."""
 
+MAX_WORDS = 60
+"""Letters of a step that are printed; --json tells it whole."""
+
 
 def identify_command(given: Sequence[str]) -> int:
     """Run it; returns the exit status."""
@@ -59,7 +62,7 @@ def identify_command(given: Sequence[str]) -> int:
     state_dict = checkpoint.state_dict(options.state_dict)
     found = identified(checkpoint, state_dict, options.n)
     if options.json:
-        print_json([_candidate_json(candidate) for candidate in found.candidates])
+        print_json([_candidate_json(candidate, found.known) for candidate in found.candidates])
     else:
         _print(found)
     return FITS if found.candidates and found.candidates[0].fits else DIFFERS
@@ -106,7 +109,7 @@ def _tell_end() -> None:
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def _candidate_json(candidate: Candidate) -> Mapping[str, object]:
+def _candidate_json(candidate: Candidate, known: bool) -> Mapping[str, object]:
     from core.fixes import recipe_to_json
 
     return {
@@ -115,19 +118,22 @@ def _candidate_json(candidate: Candidate) -> Mapping[str, object]:
         "key": candidate.architecture.key,
         "options": dict(candidate.architecture.options),
         "also": [other.key for other in candidate.also],
+        "adapted": [other.key for other in candidate.adapted],
         "recipe": recipe_to_json(candidate.recipe),
         "coverage": {
             "keys": candidate.coverage_keys,
             "parameters": candidate.coverage_parameters,
         },
+        "known": known,
         "renamed": candidate.renamed,
         "fits": candidate.fits,
         "missing_keys": candidate.missing_keys,
         "unexpected_keys": candidate.unexpected_keys,
         "mismatched": [
-            {"key": one.key, "found": one.found, "wanted": one.wanted}
+            {"key": one.key, "found": one.found, "wanted": one.wanted, "reason": one.reason}
             for one in candidate.mismatched
         ],
+        "left_out": candidate.left_out,
         "evidence": candidate.evidence,
     }
 
@@ -162,8 +168,12 @@ def _row(candidate: Candidate) -> tuple[str, ...]:
         " ".join(f"{name}={value}" for name, value in architecture.options) or "-",
         _share(candidate.coverage_keys),
         _share(candidate.coverage_parameters),
-        "; ".join(describe(step.fix) for step in candidate.recipe.steps) or "-",
+        "; ".join(_short(describe(step.fix)) for step in candidate.recipe.steps) or "-",
     )
+
+
+def _short(words: str) -> str:
+    return words if len(words) <= MAX_WORDS else f"{words[: MAX_WORDS - 1]}…"
 
 
 def _share(share: float) -> str:

@@ -57,12 +57,20 @@ def _names(tree: Mapping[str, object], path: str, depth: int) -> Iterator[tuple[
             yield from _names(value, where, depth - 1)
 
 
+def library_in(text: str) -> str | None:
+    """The library that a name gives as a part of its own: `timm/resnet18` does, a path through
+    `/home/optimmer/` does not."""
+    parts = re.split(r"[/:.]", text.strip())
+    return next((known for known in ("torchvision", "timm") if known in parts), None)
+
+
 def spellings(text: str) -> Iterator[str]:
     """The ways in which a catalogue may write the name that a file gives:
     `hf-hub:timm/resnet18.a1_in1k` → `timm:resnet18.a1_in1k`, `timm:resnet18`, …"""
-    library = next((known for known in ("torchvision", "timm") if known in text), None)
+    library = library_in(text)
     last = re.split(r"[/:]", text.strip())[-1].removeprefix("torchvision.models.")
-    for name in (last, last.lower(), last.lower().replace("-", "_")):
+    lower = last.lower()
+    for name in (last, lower, lower.replace("-", "_"), lower.replace("-", "")):
         for spelling in (name, name.split(".")[0]):
             if library:
                 yield f"{library}:{spelling}"

@@ -11,7 +11,6 @@ import numpy as np
 from scipy import sparse
 
 from core.checkpoint.entries import StateDict
-from core.compare.names import starts
 from core.identify.lookup import ANY, Lookup
 from core.identify.unwrapping import MAX_STARTS, Unwrapped
 from core.match import BATCH_COUNTER
@@ -29,7 +28,7 @@ Shares = TypeVar("Shares", float, np.ndarray[tuple[int], np.dtype[np.float64]])
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """A profile's row under a prefix; `score` is the share of the keys of both that agree."""
+    """A profile's row under a prefix, and how well it explains the file, as `worth` has it."""
 
     row: int
     prefix: str
@@ -52,7 +51,7 @@ def guesses(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup, most: i
         if key.endswith(BATCH_COUNTER):
             continue
         shape = lookup.shape_ids.get(state_dict[key].shape)
-        for start in starts(short, MAX_STARTS):
+        for start in unwrapped.starts[short]:
             number = prefixes.setdefault(short[:start], len(prefixes))
             if number == len(below):
                 below.append(0)

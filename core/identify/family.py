@@ -6,13 +6,15 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from core.checkpoint.entries import StateDict, TensorEntry
+from core.checkpoint.entries import Quantized, StateDict, TensorEntry
 from core.identify.unwrapping import MAX_LENGTH
 
 ATTENTION = re.compile(
-    r"(^|\.)(attn|attention|self_attn|self_attention|qkv|q_proj|in_proj_weight|query)(\.|_|$)"
+    r"(^|\.)(attn|attention|self_?attn|self_?attention|qkv|q_proj|in_proj_weight|query)(\.|_|$)",
+    re.IGNORECASE,
 )
-NUMBERED = re.compile(r"(?:^|\.)(\d{1,4})\.")
+RECURRENT = re.compile(r"(^|\.)weight_hh_l(\d+)$")
+OPTIMIZER = re.compile(r"(^|\.)(exp_avg|exp_avg_sq|momentum_buffer)$")
 RESIDUAL = re.compile(r"downsample|shortcut|layer\d\.\d+\.conv")
 
 
@@ -26,13 +28,23 @@ def family(state_dict: StateDict) -> str:
     convolutions = [entry for entry in entries.values() if len(entry.shape) in (3, 4, 5)]
     kernels = [entry for entry in convolutions if entry.key.endswith("weight")]
     attends = {key: entry for key, entry in entries.items() if ATTENTION.search(key)}
+    layers = {found[0] for key in entries if (found := RECURRENT.search(key))}
+    if any(OPTIMIZER.search(key) for key in entries):
+        return "the state of an optimizer, no network"
     if not matrices and not kernels:
         return "no network: it has neither a matrix nor a convolution"
+    quantized = any(
+        isinstance(entry.form, Quantized) or entry.dtype.startswith(("qint", "quint"))
+        for entry in entries.values()
+    )
+    more = ", with quantized weights" if quantized else ""
     if attends and len(matrices) >= len(attends) / 2:
-        return _transformer(attends)
+        return _transformer(attends) + more
+    if layers:
+        return f"a recurrent network of {_counted(len(layers), 'layer')}{more}"
     if kernels:
-        return _convolutional(entries, [entry.shape for entry in kernels])
-    return f"a network of {_counted(len(matrices), 'linear layer')}"
+        return _convolutional(entries, [entry.shape for entry in kernels]) + more
+    return f"a network of {_counted(len(matrices), 'linear layer')}{more}"
 
 
 def _counted(number: int, what: str) -> str:
@@ -40,22 +52,29 @@ def _counted(number: int, what: str) -> str:
 
 
 def _transformer(attends: Mapping[str, TensorEntry]) -> str:
-    numbers = {found[1] for key in attends if (found := NUMBERED.search(key))}
-    widths = Counter(entry.shape[-1] for entry in attends.values() if len(entry.shape) == 2)
-    blocks = f" of {len(numbers):,} blocks" if len(numbers) > 1 else ""
+    """Blocks are told by what stands before the attention, the width by its narrower side: q, k and
+    v may be one matrix, and that may be transposed."""
+    paths = {key[: found.start()] for key in attends if (found := ATTENTION.search(key))}
+    widths = Counter(min(entry.shape) for entry in attends.values() if len(entry.shape) == 2)
+    blocks = f" of {len(paths):,} blocks" if len(paths) > 1 else ""
+    common = sorted(width for width, count in widths.items() if 4 * count >= len(paths))
+    if len(common) > 1 and common[-1] > 2 * common[0]:
+        return f"a transformer{blocks} of widths from {common[0]:,} to {common[-1]:,}"
     width = f" of width {widths.most_common(1)[0][0]:,}" if widths else ""
     return f"a transformer{blocks}{width}"
 
 
 def _convolutional(keys: Iterable[str], shapes: list[tuple[int, ...]]) -> str:
+    """The first convolution may well take one channel of an image: it tells nothing of depth."""
     spatial = Counter(len(shape) for shape in shapes).most_common(1)[0][0] - 2
-    depthwise = sum(shape[1] == 1 < shape[0] for shape in shapes)
-    kind = {1: "a 1-D", 3: "a 3-D"}.get(spatial, "a")
+    depthwise = sum(shape[1] == 1 < shape[0] for shape in shapes[1:])
+    kind = {1: "1-D ", 3: "3-D "}.get(spatial, "")
     if 4 * depthwise >= len(shapes):
-        kind += " depthwise"
-    like = ", ResNet-like" if any(RESIDUAL.search(key) for key in keys) else ""
+        kind += "depthwise "
+    if any(RESIDUAL.search(key) for key in keys):
+        kind += "ResNet-like "
     widest = max(shape[0] for shape in shapes)
     return (
-        f"{kind} convolutional network{like} of {_counted(len(shapes), 'convolution')}, "
+        f"a {kind}convolutional network of {_counted(len(shapes), 'convolution')}, "
         f"up to {widest:,} channels"
     )

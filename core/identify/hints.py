@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from core.architectures import LIBRARIES, Architecture
+from core.architectures import Architecture
 from core.checkpoint import Checkpoint
 from core.checkpoint.entries import StateDict
 from core.identify.words import Hints
-from core.stated_architecture import names_in, spellings
+from core.stated_architecture import library_in, names_in, spellings
 
 MIN_LETTERS = 4
 """Of an architecture's name that a file's name may give by chance otherwise."""
@@ -68,9 +69,22 @@ def told_of(hints: Hints, architecture: Architecture) -> Told:
     return Told(tuple(int(each) for each in rank), tuple(facts))
 
 
+def other_name(
+    hints: Hints, told: Collection[Architecture], known: Collection[Architecture]
+) -> str | None:
+    """A sentence where the metadata names a known architecture that is none of those told."""
+    names = {one.name for one in told}
+    others = {one.name for one in known} - names
+    for where, text in hints.names:
+        spelled = [spelling.rpartition(":")[2] for spelling in spellings(text)]
+        if not names.intersection(spelled) and others.intersection(spelled):
+            return f"The file says `{where}` is `{text[:80]}`, but its tensors are not that one's."
+    return None
+
+
 def _is_of_another(text: str, architecture: Architecture) -> bool:
     """Whether a name has another library in front than the architecture's."""
-    return architecture.library not in text and any(library in text for library in LIBRARIES)
+    return library_in(text) not in (None, architecture.library)
 
 
 def _is_of_library(name: str, architecture: Architecture) -> bool:

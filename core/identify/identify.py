@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from core.architectures import LIBRARIES, Architecture
 from core.checkpoint.collector import paused_collector
 from core.checkpoint.entries import StateDict
-from core.fixes import Recipe
 from core.identify.candidates import guesses, worth
 from core.identify.family import family
-from core.identify.hints import told_of
+from core.identify.hints import other_name, told_of
 from core.identify.lookup import Lookup
 from core.identify.renamed import Renamed, renamed
-from core.identify.repairing import repair
+from core.identify.repairing import Repaired, repair
 from core.identify.sentence import evidence, evidence_of_shapes, sentence, thin
 from core.identify.solve import Solved, solve
 from core.identify.unwrapping import MAX_KEYS, Unwrapped, unwrap
 from core.identify.words import NO_HINTS, Candidate, Hints, Identification
-from core.match import Match
+from core.match import BATCH_COUNTER
 
 TRIED = 24
 """Guesses that are worked out at most."""
@@ -34,6 +34,12 @@ NEAR = 0.5
 
 ENOUGH = 0.5
 """The share of the keys of both sides that must agree, for a model to count as known."""
+
+WHOLE = 0.9
+"""The share of a model's keys that is the model, whatever else the file holds."""
+
+LEAST = 0.1
+"""The share of its keys that the nearest model must have, to be told at all."""
 
 MAX_ALSO = 200
 """Other names that a candidate tells."""
@@ -53,15 +59,18 @@ def identify(
     unwrapped = unwrap(state_dict)
     solved = _solved(state_dict, unwrapped, lookup)
     groups = _groups(solved)
-    known = bool(groups) and groups[0][0].score >= ENOUGH
-    others = [] if known else _under_other_names(renamed(state_dict, unwrapped, lookup), hints)
+    known = bool(groups) and _is_known(groups[0][0])
+    others = [] if known else _under_other_names(state_dict, unwrapped, lookup, hints)
     if others:
         candidates, known = tuple(others[:most]), True
     else:
         ranked = [one for one in groups if one[0].score >= NEAR * groups[0][0].score][:most]
         candidates = tuple(_candidate(group, state_dict, unwrapped, hints) for group in ranked)
+    if candidates and not known and candidates[0].coverage_keys < LEAST:
+        candidates = ()
     kind = family(state_dict)
-    said = sentence(candidates, known, kind)
+    candidates = tuple(_beside_names(candidates, hints, lookup))
+    said = sentence(candidates, known, kind, state_dict)
     if len(state_dict) > MAX_KEYS:
         said += f" Of its {thin(len(state_dict))} keys the first {thin(MAX_KEYS)} were looked at."
     return Identification(candidates, said, kind, known)
@@ -81,6 +90,13 @@ def _solved(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup) -> list
     return found
 
 
+def _is_known(one: Solved) -> bool:
+    """Whether the file is for this model: most keys of both sides agree, or all of the model is
+    there, beside much else."""
+    whole = WHOLE * sum(not key.endswith(BATCH_COUNTER) for key in one.wanted)
+    return one.score >= ENOUGH or (one.matched >= whole and not one.misshapen)
+
+
 def _groups(solved: Sequence[Solved]) -> list[list[Solved]]:
     """Those that the same tensors of the file fill equally well, below one prefix, in a group each;
     the best first. Of equal ones below several prefixes the shortest, which needs the least."""
@@ -88,7 +104,8 @@ def _groups(solved: Sequence[Solved]) -> list[list[Solved]]:
     found: dict[object, dict[str, list[Solved]]] = {}
     for one in solved:
         used = frozenset(entry.key for entry in one.sources.values())
-        filled = one.matched, len(one.misshapen), len(one.wanted)
+        misshapen = frozenset(one.sources[key].key for key in one.misshapen)
+        filled = one.matched, misshapen, len(one.wanted)
         found.setdefault((used, filled), {}).setdefault(one.prefix, []).append(one)
 
     def rank(alike: Mapping[str, Sequence[Solved]]) -> float:
@@ -116,41 +133,68 @@ def _candidate(
         key=lambda item: (
             told[item[0]].rank,
             len(item[1][0].adaptable),
+            _unlike(item[1][0]),
             len(item[1][0].options),
             *_plainness(item[1][1]),
         ),
     )
     key, (best, _) = ranked[0]
-    recipe, found = repair(best, state_dict, unwrapped)
-    facts = evidence(best, found, state_dict, unwrapped, told[key].facts, len(ranked) - 1)
-    named_so = [Architecture(one.library, one.name, solved.options) for _, (solved, one) in ranked]
-    return _made(named_so, recipe, found, facts)
+    repaired = repair(best, state_dict, unwrapped)
+    also: list[Architecture] = []
+    adapted: list[Architecture] = []
+    for _, (solved, one) in ranked[1:]:
+        alike = also if solved.adaptable == best.adaptable else adapted
+        alike.append(Architecture(one.library, one.name, solved.options))
+    facts = evidence(
+        best, repaired, state_dict, unwrapped, told[key].facts, (len(also), len(adapted))
+    )
+    first = Architecture(ranked[0][1][1].library, ranked[0][1][1].name, best.options)
+    return _made(first, also, repaired, facts, adapted=tuple(adapted[:MAX_ALSO]))
+
+
+def _unlike(one: Solved) -> int:
+    """How many different changes of a length would explain the tensors of another shape: tables of
+    one other window all change alike."""
+    return len(
+        {
+            (own, wanted)
+            for key in one.misshapen
+            for own, wanted in zip(one.sources[key].shape, one.wanted[key].shape, strict=False)
+            if own != wanted
+        }
+    )
 
 
 def _made(
-    architectures: Sequence[Architecture],
-    recipe: Recipe,
-    found: Match,
+    architecture: Architecture,
+    also: Sequence[Architecture],
+    repaired: Repaired,
     facts: tuple[str, ...],
     *,
+    adapted: tuple[Architecture, ...] = (),
     renamed: bool = False,
 ) -> Candidate:
-    """The first of the architectures, with the match after the recipe."""
+    """An architecture, with the match after the recipe."""
+    found = repaired.found
     return Candidate(
-        architectures[0],
-        tuple(architectures[1 : MAX_ALSO + 1]),
-        recipe,
+        architecture,
+        tuple(also[:MAX_ALSO]),
+        repaired.recipe,
         found.coverage_keys,
         found.coverage_parameters,
         found.missing_keys,
         found.unexpected_keys,
         found.mismatched,
         facts,
+        adapted,
+        repaired.left_out,
         renamed,
     )
 
 
-def _under_other_names(found: Sequence[Renamed], hints: Hints) -> list[Candidate]:
+def _under_other_names(
+    state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup, hints: Hints
+) -> list[Candidate]:
     """Those that one recipe fills equally well in a candidate each; of equal ones first what the
     hints tell, then the plainest."""
 
@@ -158,19 +202,28 @@ def _under_other_names(found: Sequence[Renamed], hints: Hints) -> list[Candidate
         one, architecture = pair
         return *one.place, told_of(hints, architecture).rank, _plainness(architecture)
 
+    found = renamed(state_dict, unwrapped, lookup)
     named = [(one, each) for one in found for each in one.profile.architectures]
     groups: dict[object, list[tuple[Renamed, Architecture]]] = {}
     for one, each in sorted(named, key=rank):
-        groups.setdefault((one.recipe, one.found), []).append((one, each))
+        groups.setdefault(one.repaired, []).append((one, each))
     candidates = []
     for group in groups.values():
         best, first = group[0]
-        facts = evidence_of_shapes(
-            best.found, best.why, best.prefix, told_of(hints, first).facts, len(group) - 1
-        )
-        architectures = [Architecture(one.library, one.name, own.options) for own, one in group]
-        candidates.append(_made(architectures, best.recipe, best.found, facts, renamed=True))
+        facts = evidence_of_shapes(best, state_dict, told_of(hints, first).facts, len(group) - 1)
+        named_so = [Architecture(one.library, one.name, own.options) for own, one in group]
+        candidates.append(_made(named_so[0], named_so[1:], best.repaired, facts, renamed=True))
     return candidates
+
+
+def _beside_names(
+    candidates: Sequence[Candidate], hints: Hints, lookup: Lookup
+) -> Iterator[Candidate]:
+    """The candidates, the first with a word on a name in the file that is another model's."""
+    for place, one in enumerate(candidates):
+        named = (one.architecture, *one.also, *one.adapted)
+        says = None if place else other_name(hints, named, lookup.index.architectures)
+        yield replace(one, evidence=(*one.evidence, says)) if says else one
 
 
 def _plainness(architecture: Architecture) -> tuple[int, int, int, str]:

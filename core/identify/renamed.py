@@ -10,23 +10,23 @@ from core.checkpoint.entries import StateDict
 from core.fixes import Recipe
 from core.identify.index import Variation
 from core.identify.lookup import Lookup, Profile
-from core.identify.repairing import stripped
+from core.identify.repairing import Repaired, applied, stripped
 from core.identify.shapes import Likeness, form
 from core.identify.solve import with_options
 from core.identify.unwrapping import Unwrapped
-from core.match import Match, match
+from core.match import match
 from core.proposals.repairing import fixes_of, gaining_ideas, whole_repair
-from core.proposals.tried import after
 from core.signature import Shape, squeezed
 
 TRIED = 4
 """Profiles that are worked out, those of the most alike shapes."""
 
 FAR = 0.02
-"""How much less alike than the first a profile may be, to be worked out still."""
+"""How much less alike than the first a profile may be, to be worked out still while none fits."""
 
 BEHIND = 0.01
-"""How much less its worth than the best one's may be, for a profile to be told."""
+"""How much less its worth than the best one's may be, for a profile to be told; and how much less
+alike it may be once one fits."""
 
 FILLED = 0.9
 """The share of a network's keys that must find their tensor."""
@@ -36,23 +36,23 @@ FILLED = 0.9
 class Renamed:
     """A profile that a recipe fills from the file.
 
-    `options` are those that are not at their default, `found` the match after the recipe, `why`
-    sentences on how the tensors were told. `worth` is how alike the shapes are, by what is filled
-    of the network and used of the file, and by how sure that is.
+    `options` are those that are not at their default, `repaired` the recipe with what comes of it,
+    `why` sentences on how the tensors were told. `worth` is how alike the shapes are, by what is
+    filled of the network and used of the file, and by how sure that is.
     """
 
     profile: Profile
     prefix: str
     options: tuple[tuple[str, int], ...]
-    recipe: Recipe
-    found: Match
+    repaired: Repaired
     why: tuple[str, ...]
     worth: float
 
     @property
     def place(self) -> tuple[float, int]:
         """What it is sorted by among others."""
-        return -self.worth, len(self.found.missing_keys) + len(self.found.mismatched)
+        found = self.repaired.found
+        return -self.worth, len(found.missing_keys) + len(found.mismatched)
 
 
 def renamed(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup) -> list[Renamed]:
@@ -63,32 +63,38 @@ def renamed(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup) -> list
     language model has all else of a vision transformer.
     """
     shapes = {key: state_dict[key].shape for key in unwrapped.keys}
+    good: list[Renamed] = []
     alike = lookup.forms.alike(shapes, TRIED)
-    tried = [
-        _worked_out(one, state_dict, lookup) for one in alike if one.share >= alike[0].share - FAR
-    ]
-    good = [one for one in tried if one is not None and _is_filled(one)]
+    for like in alike:
+        fits = any(one.repaired.found.fits for one in good)
+        if like.share < alike[0].share - (BEHIND if fits else FAR):
+            break
+        one = _worked_out(like, state_dict, lookup)
+        if one is not None and _is_filled(one):
+            good.append(one)
     best = max((one.worth for one in good), default=0.0)
     return [one for one in good if one.worth >= best - BEHIND]
 
 
 def _is_filled(one: Renamed) -> bool:
-    inputs = set(one.profile.input_keys)
-    return one.found.coverage_keys >= FILLED and inputs <= set(one.found.matched)
+    inputs, found = set(one.profile.input_keys), one.repaired.found
+    return found.coverage_keys >= FILLED and inputs <= set(found.matched)
 
 
 def _worked_out(like: Likeness, state_dict: StateDict, lookup: Lookup) -> Renamed | None:
     profile = lookup.profile(like.row)
     strip = tuple(stripped(like.prefix, state_dict))
-    below = after(strip, state_dict, profile.signature)
-    if below is None:
+    made = applied(strip, state_dict, profile.signature)
+    if made is None:
         return None
+    below, beside = made
     options = _options(profile, [entry.shape for entry in below.values()])
     wanted = with_options(profile, options)
     ideas = whole_repair(below, wanted, gaining_ideas(below, wanted))
-    repaired = after(fixes_of(ideas), below, wanted)
-    if repaired is None:
+    made = applied(fixes_of(ideas), below, wanted)
+    if made is None:
         return None
+    repaired, dropped = made
     found = match(repaired, wanted)
     kept = min(1.0, repaired.numel / max(1, below.numel))
     sure = min((idea.sure for idea in ideas), default=1.0)
@@ -97,8 +103,7 @@ def _worked_out(like: Likeness, state_dict: StateDict, lookup: Lookup) -> Rename
         profile,
         like.prefix,
         tuple(sorted(options.items())),
-        Recipe.of((*strip, *fixes_of(ideas))),
-        found,
+        Repaired(Recipe.of((*strip, *fixes_of(ideas))), found, beside + dropped),
         why,
         round(like.share * found.coverage_parameters * kept * sure, 3),
     )

@@ -1,14 +1,16 @@
-"""The fixes that bring a file to a candidate, and the match after them."""
+"""The fixes that bring a file to a candidate, the match after them, and what they leave out."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from glob import escape
 
 from core.checkpoint.entries import StateDict
 from core.fixes import (
     AdaptInput,
+    Drop,
     Fix,
     Keep,
     Recipe,
@@ -19,34 +21,72 @@ from core.fixes import (
 from core.identify.solve import Solved
 from core.identify.unwrapping import Unwrapped
 from core.match import Match, match
+from core.proposals.options import other_positions
 from core.proposals.prefixes import glob_of
 from core.proposals.removals import drop_of
 from core.proposals.repairing import mostly_matches
 from core.proposals.tried import after
-
-SIZES = ("img_size", "image_size")
+from core.signature import Signature
 
 MAX_DROPPED = 400
 """Keys that a recipe drops one by one; beyond these what is unexpected is left to be seen."""
 
 
-def repair(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> tuple[Recipe, Match]:
-    """The recipe that makes the file fit as far as it can, and the match with `solved.wanted` after
-    it. Extra keys are dropped where most of the network is there."""
-    fixes = [*_renaming(solved, state_dict, unwrapped), *_reshaping(solved)]
-    repaired = after(fixes, state_dict, solved.wanted)
-    if repaired is None:
-        fixes, repaired = [], state_dict
-    found = match(repaired, solved.wanted)
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What a recipe comes to: the match after it, and the file's keys that it leaves out."""
+
+    recipe: Recipe
+    found: Match
+    left_out: tuple[str, ...]
+
+
+def repair(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> Repaired:
+    """The recipe that makes the file fit `solved.wanted` as far as it can. Extra keys are dropped
+    where most of the network is there."""
+    wanted = solved.wanted
+    fixes = [*_renaming(solved, state_dict, unwrapped)]
+    fixes += [AdaptInput(escape(key)) for key in solved.adaptable]
+    made = applied(fixes, state_dict, wanted)
+    if made is None:
+        fixes, made = [], (state_dict, ())
+    found = match(made[0], wanted)
+    # Positions of another number may be of another network, and then stay as they are.
+    if other_positions(found.mismatched) and (sized := applied([RESAMPLE], made[0], wanted)):
+        after_it = match(sized[0], wanted)
+        if len(after_it.mismatched) < len(found.mismatched):
+            fixes, made, found = [*fixes, RESAMPLE], (sized[0], made[1]), after_it
+    repaired, left_out = made
     extra = found.unexpected_keys
     if extra and len(extra) <= MAX_DROPPED and mostly_matches(found):
         drop = drop_of(extra, repaired)
         if drop is not None:
             fixes.append(drop)
+            left_out += tuple(repaired[key].origin or key for key in extra)
             gone = frozenset(extra)
             kept = StateDict(entry for key, entry in repaired.items() if key not in gone)
-            found = match(kept, solved.wanted)
-    return Recipe.of(fixes), found
+            found = match(kept, wanted)
+    return Repaired(Recipe.of(fixes), found, left_out)
+
+
+RESAMPLE = ResamplePositions()
+
+
+def applied(
+    fixes: Sequence[Fix], state_dict: StateDict, wanted: Signature
+) -> tuple[StateDict, tuple[str, ...]] | None:
+    """What the fixes make of it, and the file's keys that a Keep or a Drop among them leaves out;
+    None where one of them cannot be applied."""
+    left_out: list[str] = []
+    for fix in fixes:
+        made = after((fix,), state_dict, wanted)
+        if made is None:
+            return None
+        if isinstance(fix, Keep | Drop):
+            gone = (entry for key, entry in state_dict.items() if key not in made)
+            left_out += [entry.origin or entry.key for entry in gone]
+        state_dict = made
+    return state_dict, tuple(left_out)
 
 
 def _renaming(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> Iterator[Fix]:
@@ -90,14 +130,3 @@ def stripped(front: str, keys: Iterable[str]) -> Iterator[Fix]:
     if any(not key.startswith(front) for key in keys):
         yield Keep(glob_of(front))
     yield StripPrefix(front)
-
-
-def _reshaping(solved: Solved) -> Iterator[Fix]:
-    """Fixes of shapes that no option explains: input channels, the size of images."""
-    for key in solved.adaptable:
-        yield AdaptInput(escape(key))
-    sized = {
-        key for each in solved.profile.variations if each.option in SIZES for key in each.shapes
-    }
-    if sized.intersection(solved.misshapen):
-        yield ResamplePositions()

@@ -6,10 +6,16 @@ from collections.abc import Iterator, Sequence
 
 from core.architectures import Architecture
 from core.checkpoint.entries import StateDict
+from core.compare.names import starts
+from core.identify.renamed import Renamed
+from core.identify.repairing import Repaired
 from core.identify.solve import Solved
 from core.identify.unwrapping import Unwrapped
 from core.identify.words import Candidate
-from core.match import Match, group_keys
+from core.match import group_keys
+from core.proposals.prefixes import MAX_PARTS
+from core.proposals.removals import modules_of
+from core.wrappers import WRAPPED
 
 OPTION_WORDS = {
     "num_classes": ("{} class", "{} classes"),
@@ -21,14 +27,6 @@ SWITCH_WORDS = {
     "aux_logits": ("without auxiliary heads", "with auxiliary heads"),
     "aux_loss": ("without an auxiliary head", "with an auxiliary head"),
 }
-
-WRAPPER_WORDS = {
-    "module": "DataParallel",
-    "_orig_mod": "torch.compile",
-    "_fsdp_wrapped_module": "FullyShardedDataParallel",
-    "_checkpoint_wrapped_module": "activation checkpointing",
-}
-"""Who puts a part into every key."""
 
 HOLDER_WORDS = {
     "encoder_q": "inside a MoCo encoder",
@@ -48,6 +46,12 @@ HOLDER_WORDS = {
 MAX_LINES = 2
 """Groups of keys that the sentence names."""
 
+MAX_MODULES = 3
+"""Modules that the sentence names."""
+
+COUNTER = 1
+"""Elements of a module that only counts, such as `n_averaged`."""
+
 
 def architecture_words(architecture: Architecture) -> str:
     """`timm resnet50d with 37 classes and 1 input channel`."""
@@ -66,8 +70,10 @@ def architecture_words(architecture: Architecture) -> str:
     return text + "".join(f", {words}" for words in switched)
 
 
-def sentence(candidates: Sequence[Candidate], known: bool, family: str) -> str:
-    """What the file seems to be, from whom it was saved, what remains."""
+def sentence(
+    candidates: Sequence[Candidate], known: bool, family: str, state_dict: StateDict
+) -> str:
+    """What the file seems to be, from whom it was saved, what remains and what is left out."""
     if not candidates:
         return f"No architecture that Loupe knows fits: by its layers this is {family}."
     best = candidates[0]
@@ -83,7 +89,7 @@ def sentence(candidates: Sequence[Candidate], known: bool, family: str) -> str:
     saved = [fact for fact in best.evidence if fact.startswith("Saved ")]
     if saved:
         text += f", saved {saved[0].removeprefix('Saved ').rstrip('.')}"
-    rest = [*_remaining(best)]
+    rest = [*_remaining(best), *_left_out(best, state_dict)]
     return f"{text}; {_and(rest)}." if rest else f"{text}."
 
 
@@ -99,6 +105,32 @@ def _remaining(candidate: Candidate) -> Iterator[str]:
         yield f"{_keys(unexpected)} {'is' if len(unexpected) == 1 else 'are'} unexpected"
 
 
+def _left_out(candidate: Candidate, state_dict: StateDict) -> Iterator[str]:
+    """The modules of the file that the recipe leaves out, those that hold weights."""
+    names = [
+        name for name, numel in _modules(candidate.left_out, state_dict).items() if numel > COUNTER
+    ]
+    if len(names) > MAX_MODULES:
+        more = len(names) - MAX_MODULES + 1
+        names = [*names[: MAX_MODULES - 1], f"{thin(more)} others"]
+    if names:
+        yield f"{_and(names)} {'is' if len(names) == 1 else 'are'} left out"
+
+
+def _modules(left_out: Sequence[str], state_dict: StateDict) -> dict[str, int]:
+    """The outermost modules that are left out whole, as they are told, and their elements."""
+    gone = frozenset(left_out)
+    modules = modules_of(left_out, (key for key in state_dict if key not in gone))
+    sizes = dict.fromkeys(modules, 0)
+    for key in left_out:
+        fronts = (key[:start] for start in starts(key, MAX_PARTS))
+        sizes[next((one for one in fronts if one in sizes), key)] += state_dict[key].numel
+    return {
+        f"`{module}*`" if module.endswith(".") else f"`{module}`": numel
+        for module, numel in sizes.items()
+    }
+
+
 def _keys(keys: Sequence[str]) -> str:
     groups = group_keys(keys)
     if len(groups) <= MAX_LINES:
@@ -108,13 +140,16 @@ def _keys(keys: Sequence[str]) -> str:
 
 def evidence(
     solved: Solved,
-    found: Match,
+    repaired: Repaired,
     state_dict: StateDict,
     unwrapped: Unwrapped,
     hints: Sequence[str],
-    others: int,
+    others: tuple[int, int],
 ) -> tuple[str, ...]:
-    """Why this architecture, in sentences: the keys, the wrappers, the file's own word."""
+    """Why this architecture, in sentences: the keys, the wrappers, what is left out, the file's own
+    word, and how many `others` are as likely: with the same recipe, and with their input adapted.
+    """
+    found = repaired.found
     facts = [f"{thin(len(found.matched))} of {thin(found.total)} keys have its names and shapes."]
     makers = [*_makers(solved, state_dict, unwrapped)]
     holders = [HOLDER_WORDS[part] for part in solved.prefix.split(".") if part in HOLDER_WORDS]
@@ -123,23 +158,40 @@ def evidence(
         facts.append(f"Saved {by}{' '.join(holders)}".rstrip() + ".")
     elif solved.prefix:
         facts.append(f"Saved under `{solved.prefix}`.")
+    facts.extend(_share_left_out(repaired, state_dict))
     facts.extend(hints)
-    if others and found.fits:
-        facts.append(
-            _others(others, "has the same keys and shapes", "have the same keys and shapes")
-        )
-    elif others:
-        facts.append(_others(others, "fits as well", "fit as well"))
+    same, adapted = others
+    if same and found.fits:
+        facts.append(_others(same, "has the same keys and shapes", "have the same keys and shapes"))
+    elif same:
+        facts.append(_others(same, "is as near", "are as near"))
+    if adapted:
+        once = "once the input convolution is adapted"
+        facts.append(_others(adapted, f"fits {once}", f"fit {once}"))
     return tuple(facts)
 
 
+def _share_left_out(repaired: Repaired, state_dict: StateDict) -> Iterator[str]:
+    if repaired.left_out:
+        keys = len(repaired.left_out)
+        numel = sum(state_dict[key].numel for key in repaired.left_out)
+        told = f"{thin(keys)} {'key' if keys == 1 else 'keys'} of the file"
+        share = f"{numel / max(1, state_dict.numel):.1%} of its parameters"
+        yield f"{told} {'is' if keys == 1 else 'are'} left out, {share}."
+
+
 def evidence_of_shapes(
-    found: Match, told: Sequence[str], prefix: str, hints: Sequence[str], others: int
+    renamed: Renamed, state_dict: StateDict, hints: Sequence[str], others: int
 ) -> tuple[str, ...]:
-    """Why this architecture, where the names are others: `told` says how tensors were told."""
-    facts = [f"{thin(len(found.matched))} of {thin(found.total)} keys have its shapes.", *told]
-    if prefix:
-        facts.append(f"Saved under `{prefix}`.")
+    """Why this architecture, where the names are others."""
+    found = renamed.repaired.found
+    facts = [
+        f"{thin(len(found.matched))} of {thin(found.total)} keys have its shapes.",
+        *renamed.why,
+    ]
+    if renamed.prefix:
+        facts.append(f"Saved under `{renamed.prefix}`.")
+    facts.extend(_share_left_out(renamed.repaired, state_dict))
     facts.extend(hints)
     if others:
         facts.append(_others(others, "has the same tensors", "have the same tensors"))
@@ -164,7 +216,7 @@ def _makers(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> Iter
         if held is not None:
             beside = held[1:].split(f"{part}.")[0] + "n_averaged"
             averaged = part == "module" and beside in state_dict
-            yield "AveragedModel" if averaged else WRAPPER_WORDS[part]
+            yield "AveragedModel" if averaged else WRAPPED[part]
 
 
 def _and(words: Sequence[str]) -> str:

@@ -7,11 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.checkpoint.entries import StateDict, TensorEntry
-from core.compare.names import starts
 from core.identify.candidates import Guess
+from core.identify.heads import (
+    AUXILIARY,
+    Placed,
+    auxiliary_keys,
+    is_replaced,
+    other_head,
+    own_head,
+)
 from core.identify.index import Variation
 from core.identify.lookup import Lookup, Profile
-from core.identify.unwrapping import MAX_STARTS, Unwrapped
+from core.identify.unwrapping import Unwrapped
 from core.match import BATCH_COUNTER
 from core.signature import Signature, TensorSpec
 
@@ -47,6 +54,10 @@ def solve(guess: Guess, state_dict: StateDict, unwrapped: Unwrapped, lookup: Loo
     profile = lookup.profile(guess.row)
     sources, below = _sources(profile, guess.prefix, state_dict, unwrapped)
     options = dict(_options(profile, sources))
+    for option in _too_much(profile, with_options(profile, options), sources):
+        options.pop(option, None)
+        if profile.of_option(option)[0].default:
+            options[option] = 0
     wanted = _as_in_the_file(profile, with_options(profile, options), sources, options)
     counted = [key for key in wanted if not key.endswith(BATCH_COUNTER)]
     different = [
@@ -84,57 +95,77 @@ def _sources(
     beside `backbone.layer1…`.
     """
     found: dict[str, TensorEntry] = {}
-    others: list[tuple[str, TensorEntry]] = []
+    inside: list[Placed] = []
+    others: list[Placed] = []
     below = 0
     for key, short in unwrapped.keys.items():
         if not short.startswith(prefix):
             others.append((short, state_dict[key]))
             continue
         below += not short.endswith(BATCH_COUNTER)
-        own = profile.short.get(short[len(prefix) :])
-        if own is not None:
+        path = short[len(prefix) :]
+        own = profile.short.get(path)
+        if own is None:
+            inside.append((path, state_dict[key]))
+        else:
             found[own] = state_dict[key]
-    missing = {short: own for short, own in profile.short.items() if own not in found}
-    if 0 < sum(not own.endswith(BATCH_COUNTER) for own in missing.values()) <= MOST_APART:
-        apart = _apart(missing, found, others, profile)
-        found |= apart
-        below += sum(not own.endswith(BATCH_COUNTER) for own in apart)
-    return found, below
+    head = own_head(profile)
+    if is_replaced(profile, found, inside):
+        found = {key: entry for key, entry in found.items() if key not in head.values()}
+        return found, below
+    lacking = sum(
+        own not in found and not own.endswith(BATCH_COUNTER) for own in profile.short.values()
+    )
+    if not 0 < lacking <= MOST_APART:
+        return found, below
+    copies, apart = _apart(profile, found, others, unwrapped)
+    if not any(key in found or key in apart for key in head.values()):
+        taken = {entry.key for entry in apart.values()}
+        alone = [
+            (path, entry)
+            for path, entry in others
+            if entry.key not in taken
+            and not any(path[:start] in copies for start in unwrapped.starts[path])
+        ]
+        apart |= other_head(profile, prefix, inside, alone)
+    beside = {entry.key for _, entry in others}
+    below += sum(
+        entry.key in beside and not own.endswith(BATCH_COUNTER) for own, entry in apart.items()
+    )
+    return found | apart, below
 
 
 def _apart(
-    missing: Mapping[str, str],
-    found: Mapping[str, TensorEntry],
-    others: Sequence[tuple[str, TensorEntry]],
     profile: Profile,
-) -> dict[str, TensorEntry]:
-    """What is missing, from below other prefixes; none that holds another set of the same weights,
-    such as an average of them."""
-    likely = [
-        (short, entry)
-        for short, entry in others
-        if any(short[start:] in missing for start in starts(short, MAX_STARTS))
-    ]
-    if not likely:
-        return {}
-    copies = {
-        short[:start]
-        for short, _ in others
-        for start in starts(short, MAX_STARTS)
-        if profile.short.get(short[start:]) in found
-    }
-    apart: dict[str, TensorEntry] = {}
-    for short, entry in likely:
-        for start in starts(short, MAX_STARTS):
-            if short[:start] in copies:
-                break  # what stands deeper is a part of that copy
-            own = missing.get(short[start:])
-            if own is None or own in apart:
+    found: Mapping[str, TensorEntry],
+    others: Sequence[Placed],
+    unwrapped: Unwrapped,
+) -> tuple[set[str], dict[str, TensorEntry]]:
+    """The prefixes below which stands another set of the same weights, such as an average of them;
+    and from below other prefixes what is missing, of a layer all that stands there, or nothing."""
+    copies: set[str] = set()
+    likely: list[tuple[str, int, str, TensorEntry]] = []
+    for short, entry in others:
+        for start in unwrapped.starts[short]:
+            own = profile.short.get(short[start:])
+            if own is None:
                 continue
-            if _alike(entry, profile.spec(own)):
-                apart[own] = entry
-                break
-    return apart
+            if own in found:
+                copies.add(short[:start])
+            else:
+                likely.append((short, start, own, entry))
+    layers: dict[tuple[str, str], dict[str, TensorEntry]] = {}
+    for short, start, own, entry in likely:
+        fronts = (short[:each] for each in unwrapped.starts[short] if each <= start)
+        if not any(front in copies for front in fronts):
+            layers.setdefault((short[:start], own.rpartition(".")[0]), {})[own] = entry
+    apart: dict[str, TensorEntry] = {}
+    for tensors in layers.values():
+        if all(
+            own not in apart and _alike(entry, profile.spec(own)) for own, entry in tensors.items()
+        ):
+            apart |= tensors
+    return copies, apart
 
 
 def _alike(entry: TensorEntry, spec: TensorSpec) -> bool:
@@ -162,11 +193,14 @@ def _by_shapes(profile: Profile, option: str, sources: Mapping[str, TensorEntry]
     """The value that most dimensions give by their laws; without laws that of a variation which
     has the very shapes. The default where it has them, though others have them too."""
     default = profile.of_option(option)[0].default
-    lengths = [
-        (rule, sources[key].shape[axis])
+    ruled = [
+        (key, axis, rule)
         for (key, axis), rule in profile.laws[option].items()
         if key in sources and axis < len(sources[key].shape)
     ]
+    auxiliary = auxiliary_keys(profile)
+    main = [each for each in ruled if each[0] not in auxiliary]
+    lengths = [(rule, sources[key].shape[axis]) for key, axis, rule in main or ruled]
     told = Counter(
         default if rule.dimension(default) == length else number
         for rule, length in lengths
@@ -197,11 +231,25 @@ def _by_presence(
     for each in variations:
         if each.value == 0 and each.gone:
             return None if any(key in sources for key in each.gone) else 0
-        if option.startswith("aux_") and each.value == 1 and each.added:
+        if option.startswith(AUXILIARY) and each.value == 1 and each.added:
             return int(any(key in sources for key in each.added))
         if option == "num_classes" and each.default == 0:
             return None if any(key in sources for key in each.added) else 0
     return None
+
+
+def _too_much(
+    profile: Profile, wanted: Signature, sources: Mapping[str, TensorEntry]
+) -> frozenset[str]:
+    """The options of auxiliary heads that the file has for other classes than the main one: only a
+    training needs them, and the network can do without."""
+    return frozenset(
+        each.option
+        for each in profile.variations
+        if each.option.startswith(AUXILIARY)
+        for key in (*each.gone, *each.added)
+        if key in wanted and key in sources and sources[key].shape != wanted[key].shape
+    )
 
 
 def with_options(profile: Profile, options: Mapping[str, int]) -> Signature:

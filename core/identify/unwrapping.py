@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from core.checkpoint.entries import StateDict
-
-WRAPPED = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
-"""Parts that wrappers put anywhere into a path: DataParallel and DistributedDataParallel,
-torch.compile, FullyShardedDataParallel, activation checkpointing."""
+from core.compare.names import starts
+from core.wrappers import WRAPPED
 
 MAX_KEYS = 20_000
 """Keys that are looked at."""
@@ -27,11 +25,13 @@ class Unwrapped:
     """A file's keys without what wrappers put into them: its own key → the shorter one; those that
     are looked at.
 
-    `parts` are the wrappers' parts that were found, in the order in which they first came.
+    `parts` are the wrappers' parts that were found, in the order in which they first came; `starts`
+    say where the parts of each shorter key begin, the first MAX_STARTS of them.
     """
 
     keys: Mapping[str, str]
     parts: tuple[str, ...]
+    starts: Mapping[str, Sequence[int]]
 
 
 def without_wrappers(key: str) -> str:
@@ -47,7 +47,7 @@ def unwrap(state_dict: StateDict) -> Unwrapped:
     looked_at = (key for key in islice(state_dict, MAX_KEYS) if len(key) <= MAX_LENGTH)
     keys = {key: without_wrappers(key) for key in looked_at}
     if len(set(keys.values())) < len(keys):
-        return Unwrapped({key: key for key in keys}, ())
+        return _unwrapped({key: key for key in keys}, ())
     found = dict.fromkeys(
         part
         for key, short in keys.items()
@@ -55,4 +55,8 @@ def unwrap(state_dict: StateDict) -> Unwrapped:
         for part in key.split(".")[:-1]
         if part in WRAPPED
     )
-    return Unwrapped(keys, tuple(found))
+    return _unwrapped(keys, tuple(found))
+
+
+def _unwrapped(keys: Mapping[str, str], parts: tuple[str, ...]) -> Unwrapped:
+    return Unwrapped(keys, parts, {short: starts(short, MAX_STARTS) for short in keys.values()})

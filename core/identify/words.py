@@ -29,11 +29,13 @@ NO_HINTS = Hints()
 class Candidate:
     """An architecture that a state_dict may be for, and what makes it fit.
 
-    `also` are the others that it fits as well, `recipe` what brings its keys to the architecture's,
-    the coverages the shares, 0 to 1, of the architecture's keys and parameters that the file then
-    fills. `missing_keys`, `unexpected_keys` and `mismatched` are what remains after the recipe,
-    `evidence` sentences on why this one. `renamed` says that the file has its tensors under names
-    of its own, so that they were told by shapes.
+    `also` are the others that the file is for as well, after the same recipe, `adapted` those
+    whose input convolution must take other channels for that. `recipe` is what brings its keys to
+    the architecture's; the coverages are the shares, 0 to 1, of the architecture's keys and
+    parameters that the file then fills. `missing_keys`, `unexpected_keys` and `mismatched` are what
+    remains after the recipe, `left_out` the file's keys that it leaves out, `evidence` sentences on
+    why this one. `renamed` says that the file has its tensors under names of its own, so that they
+    were told by shapes.
     """
 
     architecture: Architecture
@@ -45,6 +47,8 @@ class Candidate:
     unexpected_keys: tuple[str, ...]
     mismatched: tuple[Mismatch, ...]
     evidence: tuple[str, ...] = ()
+    adapted: tuple[Architecture, ...] = ()
+    left_out: tuple[str, ...] = ()
     renamed: bool = False
 
     @property

@@ -12,12 +12,10 @@ from core.compare.names import starts
 from core.fixes import AddPrefix, Rename, StripPrefix
 from core.proposals.words import Idea, share
 from core.signature import Signature
+from core.wrappers import WRAPPED
 
 WRITERS: Mapping[str, str] = {
-    "module": "DataParallel",  # and DistributedDataParallel, AveragedModel
-    "_orig_mod": "torch.compile",
-    "_fsdp_wrapped_module": "FullyShardedDataParallel",
-    "_checkpoint_wrapped_module": "activation checkpointing",
+    **WRAPPED,
     "model": "a Lightning module or a wrapper",
     "net": "a wrapper",
     "network": "a wrapper",

@@ -35,7 +35,7 @@ def drop_of(keys: Sequence[str], state_dict: StateDict) -> Drop | None:
     that would need a very long pattern."""
     gone = set(keys)
     staying = [key for key in state_dict if key not in gone]
-    modules = _modules_of(keys, staying)
+    modules = modules_of(keys, staying)
     ends = dict.fromkeys(key.rpartition(".")[2] for key in keys)
     if len(ends) < len(modules) and not any(key.rpartition(".")[2] in ends for key in staying):
         if len(ends) == 1 and not any("." not in key for key in keys):
@@ -57,7 +57,7 @@ def _as_regex(module: str) -> str:
     return re.escape(module) + ("" if module.endswith(".") else "$")
 
 
-def _modules_of(keys: Iterable[str], staying: Iterable[str]) -> list[str]:
+def modules_of(keys: Iterable[str], staying: Iterable[str]) -> list[str]:
     """The outermost modules, as `path.`, that hold none of what stays; else single keys."""
     kept = {key[:start] for key in staying for start in starts(key, MAX_PARTS)}
     modules: dict[str, None] = {}

@@ -118,7 +118,7 @@ def _details(key: str, found: Identification, use: Use) -> None:
     others = len(found.candidates) - 1
     with st.expander("Why, and what else it could be"):
         st.markdown("\n".join(f"- {plain_sentence(fact)}" for fact in best.evidence))
-        if best.also:
+        if best.also or best.adapted:
             _namesakes(key, best, use)
         if others:
             st.markdown("**Other candidates**")
@@ -134,8 +134,10 @@ def _details(key: str, found: Identification, use: Use) -> None:
 
 
 def _namesakes(key: str, candidate: Candidate, use: Use) -> None:
-    """The architectures that the file fits as well, to take one of them instead."""
-    titles = {architecture.title: architecture for architecture in candidate.also}
+    """The architectures that the file is for as well, to take one of them instead."""
+    titles = {
+        architecture.title: architecture for architecture in (*candidate.also, *candidate.adapted)
+    }
     box = f"{key}-namesake"
 
     def chosen() -> None:
@@ -145,7 +147,7 @@ def _namesakes(key: str, candidate: Candidate, use: Use) -> None:
             use(titles[title], candidate.recipe)
 
     st.selectbox(
-        "Take another of the same keys and shapes",
+        "Take another that it may be",
         list(titles),
         index=None,
         placeholder=f"{count(len(titles))} to choose from",

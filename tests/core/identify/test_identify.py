@@ -44,7 +44,8 @@ def test_a_moco_encoder_without_a_head_is_told_with_the_repair_that_loads_it(
     best = found.candidates[0]
     assert best.architecture == Architecture("timm", "resnet26d", (("num_classes", 0),))
     assert found.sentence == (
-        "This is a timm resnet26d, without a head, saved from DataParallel inside a MoCo encoder."
+        "This is a timm resnet26d, without a head, saved from DataParallel inside a MoCo encoder; "
+        "`module.encoder_k.*` and `module.queue` are left out."
     )
     repaired = apply_recipe(best.recipe, open_checkpoint(tmp_path / "a.pth").state_dict())
     loaded = load_model(repaired.state_dict, best.architecture).model.state_dict()
@@ -254,7 +255,8 @@ def test_the_evidence_names_who_put_parts_into_the_keys_that_are_taken(
     teacher = {f"teacher.backbone.{key}": v for key, v in model.state_dict().items()}
     distilled = told(lookup, tmp_path / "b.pth", student | teacher)
     assert distilled.sentence == (
-        "This is a torchvision resnet18, saved inside a teacher as a backbone."
+        "This is a torchvision resnet18, saved inside a teacher as a backbone; "
+        "`student.*` is left out."
     )
 
 
@@ -382,13 +384,97 @@ def test_a_layer_inside_another_copy_fills_no_gap_of_the_same_name_further_out(
     assert list(repaired.state_dict) == list(body)
 
 
+def test_only_what_needs_the_same_recipe_is_called_the_same(lookup: Lookup, tmp_path: Path) -> None:
+    model = timm.create_model("resnet18", in_chans=4, num_classes=3)
+    best = told(lookup, tmp_path / "a.pth", model.state_dict()).candidates[0]
+    assert best.architecture.key == "timm:resnet18?in_chans=4&num_classes=3"
+    assert not best.recipe.steps
+    shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    for other in best.also:
+        assert {key: spec.shape for key, spec in signature(other).items()} == shapes
+    assert "torchvision:resnet18?num_classes=3" in {other.key for other in best.adapted}
+    assert "once the input convolution is adapted" in " ".join(best.evidence)
+
+
+def test_another_window_of_a_swin_is_the_same_network_resampled(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    name = "swin_tiny_patch4_window7_224"
+    model = timm.create_model(name, img_size=384, window_size=12, num_classes=3)
+    best = told(lookup, tmp_path / "a.pth", model.state_dict()).candidates[0]
+    assert (best.architecture.name, dict(best.architecture.options)) == (name, {"num_classes": 3})
+    assert best.fits
+
+
+def test_a_whole_network_is_told_beside_much_else(lookup: Lookup, tmp_path: Path) -> None:
+    body = torchvision.models.resnet50(num_classes=5).state_dict()
+    decoder = {f"decoder.{i}.weight": torch.zeros(2, 2) for i in range(390)}
+    found = told(lookup, tmp_path / "a.pth", body | decoder)
+    assert found.sentence == (
+        "This is a torchvision resnet50 with 5 classes; `decoder.*` is left out."
+    )
+
+
+def test_what_has_two_tensors_of_a_network_is_not_called_near_it(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    layers = nn.Sequential(nn.Conv2d(1, 32, 3), nn.Conv2d(32, 64, 3)).state_dict()
+    named = {key.replace("0.", "conv1.").replace("1.", "conv2."): v for key, v in layers.items()}
+    found = told(lookup, tmp_path / "a.pth", named)
+    assert found.candidates == ()
+    assert found.family == "a convolutional network of 2 convolutions, up to 64 channels"
+
+
+def test_a_name_that_is_not_the_tensors_is_told(lookup: Lookup, tmp_path: Path) -> None:
+    tensors = torchvision.models.resnet18().state_dict()
+    best = told(lookup, tmp_path / "a.pth", {"arch": "ResNet-50", "model": tensors}).candidates[0]
+    assert "The file says `arch` is `ResNet-50`, but its tensors are not that one's." in (
+        best.evidence
+    )
+    home = {"arch": "/home/optimmer/runs/resnet18", "model": tensors}
+    best = told(lookup, tmp_path / "b.pth", home).candidates[0]
+    assert best.architecture.key == "torchvision:resnet18"
+
+
+@pytest.mark.parametrize(
+    ("tensors", "family"),
+    [
+        (nn.LSTM(8, 16, 2).state_dict(), "a recurrent network of 2 layers"),
+        (
+            {
+                "h.0.attn.c_attn.weight": torch.zeros(48, 144),
+                "h.1.attn.c_attn.weight": torch.zeros(48, 144),
+            },
+            "a transformer of 2 blocks of width 48",
+        ),
+        (
+            {
+                f"block.{stage}.{i}.attention.self.query.weight": torch.zeros(width, width)
+                for stage, width in enumerate((32, 64, 160))
+                for i in range(2)
+            },
+            "a transformer of 6 blocks of widths from 32 to 160",
+        ),
+        (
+            {"0.exp_avg": torch.zeros(4, 4), "0.exp_avg_sq": torch.zeros(4, 4)},
+            "the state of an optimizer, no network",
+        ),
+    ],
+    ids=["lstm", "gpt2", "stages", "adam"],
+)
+def test_the_family_is_what_the_layers_say(
+    lookup: Lookup, tmp_path: Path, tensors: dict[str, torch.Tensor], family: str
+) -> None:
+    assert told(lookup, tmp_path / "a.pth", tensors).family == family
+
+
 def test_a_file_of_very_many_keys_is_told_to_be_looked_at_in_part(lookup: Lookup) -> None:
     strange = {f"{'a.' * 60}{i}.conv1.weight": (64, 3, 7, 7) for i in range(30_000)}
     known = signature(Architecture("torchvision", "resnet18"))
     late = state_dict_of(strange | {key: spec.shape for key, spec in known.items()})
     found = identify(late, lookup)
     assert not found.known
-    assert found.family.startswith("a convolutional network, ResNet-like of 30,020 convolutions")
+    assert found.family.startswith("a ResNet-like convolutional network of 30,020 convolutions")
     assert found.sentence.endswith(" Of its 30\u2009122 keys the first 20\u2009000 were looked at.")
 
 

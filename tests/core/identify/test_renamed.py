@@ -104,7 +104,8 @@ def test_an_encoder_beside_its_decoder_is_found_under_its_prefix(
     found = told(lookup, tmp_path / "a.pth", model.state_dict())
     best = found.candidates[0]
     assert found.sentence == (
-        "Under other names this is a timm vit_tiny_patch16_224, without a head, saved under `vit.`."
+        "Under other names this is a timm vit_tiny_patch16_224, without a head, saved under "
+        "`vit.`; `decoder.*` is left out."
     )
     repaired = apply_recipe(best.recipe, open_checkpoint(tmp_path / "a.pth").state_dict())
     query = model.state_dict()["vit.layers.3.attention.q_proj.weight"]
@@ -207,8 +208,17 @@ def chunked(tensors: Tensors) -> Tensors:
 @pytest.mark.parametrize(
     ("name", "layout", "sentence"),
     [
-        ("resnet18", detectron2s, "timm resnet18, without a head, saved under `backbone.`."),
-        ("resnet18", sequential, "timm resnet18, without a head, saved under `0.`."),
+        (
+            "resnet18",
+            detectron2s,
+            "timm resnet18, without a head, saved under `backbone.`; `roi_heads.*` and "
+            "`backbone.fpn_lateral2.*` are left out.",
+        ),
+        (
+            "resnet18",
+            sequential,
+            "timm resnet18, without a head, saved under `0.`; `1.*` is left out.",
+        ),
         ("vit_tiny_patch16_224", mmpretrains, "timm vit_tiny_patch16_224."),
         ("vit_tiny_patch16_224", chunked, "timm vit_tiny_patch16_224, without a head."),
     ],
