@@ -134,8 +134,14 @@ class _Walk:
         if isinstance(value, dict):
             old = self.state_dicts.get(self.state_dict.path, StateDict(()))
             for key, item in value.items():
-                if not _belongs(str(key), item, old):
+                if _belongs(str(key), item, old):
+                    continue
+                if not isinstance(item, InertArray):
                     self.into(beside, key, item, path, None, depth)
+                    continue
+                found = self.numbers(item, _join(path, key))  # as a tensor it would be a weight
+                if not isinstance(found, _Nothing):
+                    beside[key] = found
         elif self.tensors and isinstance(value, Opaque):
             self.leave(path, f"an object of the class {value.name}", "its weights alone")
         if not self.tensors:
@@ -264,12 +270,15 @@ class _Walk:
 
     def array(self, value: InertArray, path: str) -> object:
         """Numpy's, which torch.load reads only where it is allowed to: a tensor, or a list."""
-        what = f"a numpy array of {'×'.join(map(str, value.shape)) or 'one value'}"
-        if self.tensors:
-            entry = _array_entry(value, path)
-            if entry is not None:
-                self.leave(path, what, "a tensor")
-                return entry
+        entry = _array_entry(value, path) if self.tensors else None
+        if entry is None:
+            return self.numbers(value, path)
+        self.leave(path, _array_words(value), "a tensor")
+        return entry
+
+    def numbers(self, value: InertArray, path: str) -> object:
+        """A numpy array as a list, or its one value."""
+        what = _array_words(value)
         values = array_values(value, MAX_VALUES)
         in_order = not value.fortran or len(value.shape) < 2
         if values is None or not in_order or not all(map(_is_plain, values)):
@@ -291,6 +300,10 @@ def _belongs(name: str, item: Tree, old: Mapping[str, TensorEntry]) -> bool:
     if isinstance(item, dict):
         return bool(item) and any(f"{name}.{inner}" in old for inner in item)
     return isinstance(item, tuple) and name.rpartition(".")[2] == PACKED_PARAMS
+
+
+def _array_words(array: InertArray) -> str:
+    return f"a numpy array of {'×'.join(map(str, array.shape)) or 'one value'}"
 
 
 def _array_entry(array: InertArray, path: str) -> TensorEntry | None:

@@ -173,6 +173,19 @@ def test_all_is_the_whole_tree_with_the_repaired_weights_in_their_place(
     assert shared.data_ptr() == found["state_dict"]["0.bias"].data_ptr()
 
 
+@pytest.mark.parametrize("place", [None, "model"])
+def test_a_numpy_array_among_the_weights_becomes_no_weight(
+    tmp_path: Path, place: str | None
+) -> None:
+    weights = {"module.w": torch.ones(2), "mean": np.array([[0.5, 0.25]]), "best": np.float32(2)}
+    torch.save(weights if place is None else {place: weights}, tmp_path / "in.pth")
+    done = exported(tmp_path / "in.pth", tmp_path / "out.pth", "all")
+    found = torch.load(tmp_path / "out.pth", weights_only=True)
+    found = found if place is None else found[place]
+    assert same(dict(found), {"w": torch.ones(2), "mean": [[0.5, 0.25]], "best": 2.0})
+    assert [one.became for one in done.left_out] == ["a list"]
+
+
 def test_a_training_goes_on_from_an_export_of_all(
     tmp_path: Path, training: tuple[Path, dict[str, Any]]
 ) -> None:
