@@ -165,6 +165,15 @@ def test_a_cast_is_lazy_and_leaves_integers_alone() -> None:
         apply_recipe(Recipe((Step(CastDtype("int8")),)), file)
 
 
+def test_floats_that_pytorch_cannot_turn_into_numbers_keep_their_dtype() -> None:
+    file = StateDict([entry("w"), entry("packed", (2,), "float4_e2m1fn_x2")])
+    applied = apply_recipe(Recipe((Step(CastDtype("float16")),)), file)
+    assert applied.state_dict["packed"] == file["packed"]
+    assert applied.effects[0].sentence == (
+        "1 tensor cast to float16. 1 tensor stayed: PyTorch cannot turn their floats into others."
+    )
+
+
 def versions_of(model: nn.Module) -> tuple[StateDict, dict[str, int]]:
     state_dict = model.state_dict()
     versions = {path: meta["version"] for path, meta in state_dict._metadata.items()}
