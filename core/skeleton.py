@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 INITIALISERS: frozenset[object] = frozenset(
     getattr(torch.Tensor, name)
@@ -38,19 +40,35 @@ DISPATCHED: frozenset[object] = frozenset(
 IS_META = torch.Tensor.is_meta.__get__  # type: ignore[attr-defined]  # a getset_descriptor
 """Asked by torch.nn.init.trunc_normal_, which does nothing for a tensor without memory."""
 
-LOOKS: frozenset[object] = frozenset(
-    (
-        *(
-            getattr(torch.Tensor, name)
-            for name in ("item", "tolist", "numpy", "__bool__", "__int__", "__float__", "__index__")
-        ),
-        torch.equal,
-        torch.Tensor.equal,
-        torch.allclose,
-        torch.Tensor.allclose,
+READ_OUT: frozenset[object] = frozenset(
+    getattr(torch.Tensor, name)
+    for name in ("numpy", "__array__", "tolist", "__dlpack__", "__reduce_ex__")
+)
+"""Functions through which a tensor's memory is read outside torch."""
+
+VALUE_TAGS = frozenset((torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape))
+"""Tags of operators that tell of a tensor's values: `.item()`, or how many are not zero."""
+
+SIZES_ALONE: frozenset[object] = frozenset(
+    getattr(torch.ops.aten, name)
+    for name in (
+        "empty_like",
+        "zeros_like",
+        "ones_like",
+        "full_like",
+        "rand_like",
+        "randn_like",
+        "new_empty",
+        "new_empty_strided",
+        "new_zeros",
+        "new_ones",
+        "new_full",
     )
 )
-"""Functions through which a tensor's values come out of torch."""
+"""Operators that take no more from a tensor than its size."""
+
+DEPTH = 3
+"""How deep in a module's lists and dicts tensors are looked for."""
 
 
 class UninitialisedParameters(TorchFunctionMode):
@@ -66,9 +84,23 @@ class UninitialisedParameters(TorchFunctionMode):
     def __init__(self, initialised: Collection[tuple[int, ...]] = ()) -> None:
         super().__init__()
         self._initialised = frozenset(initialised)
-        self._blank: set[int] = set()
-        self._kept: dict[int, torch.UntypedStorage] = {}
-        self._looked = False
+        self._memory = _BlankMemory()
+
+    def __enter__(self) -> Self:
+        """Enter the mode that follows blank memory too."""
+        self._memory.__enter__()  # type: ignore[no-untyped-call]
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        """Leave both."""
+        super().__exit__(exc_type, exc_val, exc_tb)  # type: ignore[no-untyped-call]
+        self._memory.__exit__(exc_type, exc_val, exc_tb)  # type: ignore[no-untyped-call]
 
     def __torch_function__(
         self,
@@ -82,61 +114,115 @@ class UninitialisedParameters(TorchFunctionMode):
         target = args[0] if args else kwargs.get("tensor")
         if isinstance(target, nn.Parameter) and tuple(target.shape) not in self._initialised:
             if func in INITIALISERS or func in DISPATCHED:
-                self._leave_blank(target)
+                self._memory.keep(target)
                 return target
             if func == IS_META:
                 return True
         elif (
-            func in INITIALISERS
-            and isinstance(target, torch.Tensor)
-            and _storage(target) in self._kept
+            func in INITIALISERS and isinstance(target, torch.Tensor) and self._memory.keeps(target)
         ):
             return target  # a parameter's `.data`, or a part of it
-        result = func(*args, **kwargs)
-        if self._blank:
-            self._follow(func, args, kwargs, result)
-        return result
+        if func in READ_OUT and isinstance(target, torch.Tensor) and self._memory.holds(target):
+            self._memory.looked = True
+        return func(*args, **kwargs)
 
-    def _leave_blank(self, parameter: nn.Parameter) -> None:
-        """Its memory stays while the mode does, so that nothing else comes to lie there."""
+    def vouches_for(self, model: nn.Module, filled: Collection[str]) -> bool:
+        """Whether all that stays as built, because no file fills its key, was computed from no
+        blank parameter: other parameters and buffers, and what lies in the modules' attributes."""
+        named = [
+            pair
+            for tensors in (model.named_parameters, model.named_buffers)
+            for pair in tensors(remove_duplicate=False)
+        ]
+        replaced = {id(tensor) for key, tensor in named if key in filled}
+        attributes = (
+            tensor
+            for module in model.modules()
+            for name, value in vars(module).items()
+            if name not in ("_parameters", "_buffers", "_modules")
+            for tensor in _tensors(value)
+        )
+        kept = (*(tensor for _, tensor in named), *attributes)
+        return not self._memory.looked and not any(
+            tensor.numel() and id(tensor) not in replaced and self._memory.holds(tensor)
+            for tensor in kept
+        )
+
+
+class _BlankMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Where the blank parameters' memory is, and that of what was computed from them: each operator
+    is seen here, whoever calls it, TorchScript and transforms such as vmap included.
+
+    `looked` says whether blank values came out of torch, as a number or as a shape.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.looked = False
+        self._blank: set[int] = set()
+        self._kept: dict[int, torch.UntypedStorage] = {}
+
+    def keep(self, parameter: nn.Parameter) -> None:
+        """A blank parameter, whose memory stays while the mode does, so that nothing else comes to
+        lie there."""
         where = _storage(parameter)
         if where:
             self._blank.add(where)
             self._kept[where] = parameter.untyped_storage()
 
+    def keeps(self, tensor: torch.Tensor) -> bool:
+        """Whether it lies in a blank parameter's memory."""
+        return _storage(tensor) in self._kept
+
+    def holds(self, tensor: torch.Tensor) -> bool:
+        """Whether its values are a blank parameter's, or computed from one."""
+        return _storage(tensor) in self._blank
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run an operator, and follow blank memory through it."""
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if self._blank:
+            self._follow(func, args, kwargs, result)
+        return result
+
     def _follow(
-        self, func: object, args: Sequence[Any], kwargs: Mapping[str, Any], result: object
+        self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: object
     ) -> None:
         """What comes of blank memory is blank; what comes of other memory, even where blank memory
         was before, is not."""
-        made = [_storage(tensor) for tensor in _tensors(result)]
-        taken = {_storage(tensor) for tensor in _tensors((*args, *kwargs.values()))}
-        if taken & self._blank:
-            self._blank.update(made)
-            self._looked = self._looked or func in LOOKS
-        else:
-            self._blank.difference_update(where for where in made if where not in self._kept)
-
-    def vouches_for(self, model: nn.Module, filled: Collection[str]) -> bool:
-        """Whether all that stays as built, because no file fills its key, was computed from no
-        blank parameter."""
-        kept = (
-            tensor
-            for named in (model.named_parameters, model.named_buffers)
-            for key, tensor in named(remove_duplicate=False)
-            if key not in filled
+        # An operator of a list of tensors writes to them and gives nothing.
+        made = list(_tensors(args[:1] if result is None else result))
+        from_blank = any(self.holds(tensor) for tensor in _tensors((*args, *kwargs.values())))
+        if not from_blank or func.overloadpacket in SIZES_ALONE:
+            self._blank.difference_update({*map(_storage, made)} - self._kept.keys())
+            return
+        unseen = any(
+            tensor.numel() and not _storage(tensor) for tensor in made if not tensor.is_meta
         )
-        return not self._looked and not any(
-            tensor.numel() and _storage(tensor) in self._blank for tensor in kept
-        )
+        if unseen or not made or self._tells(func, args):
+            self.looked = True
+        self._blank.update(filter(None, map(_storage, made)))
+
+    def _tells(self, func: Any, args: Sequence[Any]) -> bool:
+        """Whether what it gives tells of blank values; of an index, only a blank one does."""
+        if func.overloadpacket is torch.ops.aten.index:
+            return any(self.holds(tensor) for tensor in _tensors(args[1:]))
+        return not VALUE_TAGS.isdisjoint(func.tags)
 
 
-def _tensors(value: object) -> Iterator[torch.Tensor]:
+def _tensors(value: object, depth: int = DEPTH) -> Iterator[torch.Tensor]:
     if isinstance(value, torch.Tensor):
         yield value
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _tensors(part)
+    elif depth and isinstance(value, Mapping | list | tuple):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _tensors(part, depth - 1)
 
 
 def _storage(tensor: torch.Tensor) -> int:

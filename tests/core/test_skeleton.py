@@ -79,6 +79,7 @@ def test_only_what_is_missing_takes_random_numbers() -> None:
 
 
 OWN = """
+import numpy as np
 import torch
 from torch import nn
 
@@ -98,6 +99,119 @@ class Looked(nn.Module):
         self.first = nn.Linear(4, 4)
         nn.init.ones_(self.first.weight)
         self.scale = float(self.first.weight.sum())
+
+
+class Twos(nn.Module):  # and what is found from them, which no file holds
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(4, 4)
+        nn.init.constant_(self.first.weight, 2.0)
+        self.found = self.find(self.first.weight.detach())
+
+    def find(self, weight):
+        raise NotImplementedError
+
+
+class Attribute(Twos):
+    def find(self, weight):
+        return weight * 3
+
+
+class AttributeInAList(Twos):
+    def find(self, weight):
+        return {"scales": [weight * 3]}
+
+
+class PartOfAnother(Twos):
+    def find(self, weight):
+        table = torch.zeros(4, 4)
+        table[0] = weight[0]
+        return table
+
+
+class OutOfAnother(Twos):
+    def find(self, weight):
+        table = torch.zeros(4, 4)
+        torch.mul(weight, 3, out=table)
+        return table
+
+
+class ListOfOthers(Twos):
+    def find(self, weight):
+        tables = [torch.zeros(4, 4), torch.ones(4, 4)]
+        torch._foreach_add_(tables, [weight, weight])
+        return tables
+
+
+class Numpy(Twos):
+    def find(self, weight):
+        return float(np.asarray(weight).sum())
+
+
+class NumpyItself(Twos):
+    def find(self, weight):
+        return torch.tensor(weight.numpy() * 3)
+
+
+class Listed(Twos):
+    def find(self, weight):
+        return weight.tolist()
+
+
+class Contained(Twos):
+    def find(self, weight):
+        return 2.0 in weight
+
+
+class Counted(Twos):
+    def find(self, weight):
+        return len(weight.nonzero())
+
+
+class Different(Twos):
+    def find(self, weight):
+        return len(weight.unique())
+
+
+class Masked(Twos):
+    def find(self, weight):
+        return len(weight[weight > 1])
+
+
+class Single(Twos):
+    def find(self, weight):
+        return torch.is_nonzero(weight[0, 0])
+
+
+@torch.jit.script
+def thrice(weight: torch.Tensor) -> torch.Tensor:
+    return weight * 3
+
+
+class Scripted(Twos):
+    def find(self, weight):
+        return thrice(weight)
+
+
+class Mapped(Twos):
+    def find(self, weight):
+        return torch.func.vmap(lambda row: row * 3)(weight)
+
+
+class WrittenByNumpy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(4, 4)
+        self.first.weight.data.numpy()[:] = 2
+        self.found = self.first.weight.detach().sum()
+
+
+class Shaped(Twos):
+    def find(self, weight):
+        assert weight.ndim == 2 and weight.shape[0] == 4 and weight.is_contiguous()
+        self.register_buffer("zeros", torch.zeros_like(weight), persistent=False)
+        self.flat_weights = [self.first.weight, self.first.bias]
+        return weight[torch.tensor([0, 1])].shape, weight.new_ones(2)
 
 
 class Sized(nn.Module):
@@ -155,3 +269,55 @@ def test_the_libraries_own_networks_are_built_without_their_initialisation(key: 
     with mode:
         model = build(architecture)
     assert mode.vouches_for(model, set(model.state_dict()))
+
+
+def values(found: object) -> object:
+    """Tensors as lists, so that what holds them can be compared."""
+    if isinstance(found, torch.Tensor):
+        return found.tolist()
+    if isinstance(found, Mapping):
+        return {key: values(value) for key, value in found.items()}
+    return [values(value) for value in found] if isinstance(found, list | tuple) else found
+
+
+LOOKING = (
+    "Attribute",
+    "AttributeInAList",
+    "PartOfAnother",
+    "OutOfAnother",
+    "ListOfOthers",
+    "Numpy",
+    "NumpyItself",
+    "Listed",
+    "Contained",
+    "Counted",
+    "Different",
+    "Masked",
+    "Single",
+    "Scripted",
+    "Mapped",
+    "WrittenByNumpy",
+)
+
+
+@pytest.mark.parametrize("name", LOOKING)
+def test_however_a_constructor_looks_at_a_parameter_it_sees_the_values_of_its_own(
+    tmp_path: Path, own: Mapping[str, Architecture], name: str
+) -> None:
+    wanted = build(own[name])
+    loaded, tensors = without(tmp_path, own[name])
+    assert values(loaded.model.found) == values(wanted.found)
+    for key, tensor in tensors.items():
+        assert torch.equal(loaded.model.state_dict()[key], tensor), key
+
+
+def test_a_look_at_sizes_alone_is_no_reason_to_initialise(
+    own: Mapping[str, Architecture],
+) -> None:
+    before = torch.get_rng_state()
+    mode = UninitialisedParameters()
+    with mode:
+        model = build(own["Shaped"])
+    assert mode.vouches_for(model, set(model.state_dict()))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(model.zeros, torch.zeros(4, 4))
