@@ -74,7 +74,9 @@ def free_bytes(device: str) -> int | None:
         return max(0, torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
     if device != "cpu":
         return None
-    limits = [limit for limit in (_available(), _control_group(), _address_space()) if limit >= 0]
+    limits = [
+        limit for limit in (_available(), control_group_bytes(), _address_space()) if limit >= 0
+    ]
     return min(limits, default=None)
 
 
@@ -152,38 +154,52 @@ def _let_go(error: BaseException) -> None:
 
 
 def _available() -> int:
-    for line in _text("/proc/meminfo").splitlines():
+    for line in _text(Path("/proc/meminfo")).splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) << 10
     return -1
 
 
-def _control_group() -> int:
-    """What a container may still take (control groups, version 2); its file cache can go."""
-    limit, used = _text("/sys/fs/cgroup/memory.max"), _text("/sys/fs/cgroup/memory.current")
-    if not (limit.strip().isdigit() and used.strip().isdigit()):
-        return -1
-    inactive = [
-        int(line.split()[1])
-        for line in _text("/sys/fs/cgroup/memory.stat").splitlines()
-        if line.startswith("inactive_file ")
-    ]
-    return max(0, int(limit) - int(used) + sum(inactive))
+CONTROL_GROUPS = (
+    ("memory.max", "memory.current", "memory.stat", ""),
+    (
+        "memory/memory.limit_in_bytes",
+        "memory/memory.usage_in_bytes",
+        "memory/memory.stat",
+        "total_",
+    ),
+)
+"""Where version 2 and version 1 say the limit, what is used, and of what it consists, with what
+their fields begin (Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst of Linux)."""
+
+FILE_CACHE = ("active_file", "inactive_file")
+"""What the kernel gives up before it refuses memory."""
+
+
+def control_group_bytes(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """What a container may still take, -1 where nothing limits it; its file cache can go."""
+    for limit_file, used_file, stat_file, prefix in CONTROL_GROUPS:
+        limit, used = _text(root / limit_file).strip(), _text(root / used_file).strip()
+        if limit.isdigit() and used.isdigit():
+            fields = dict(line.split() for line in _text(root / stat_file).splitlines())
+            cached = sum(int(fields.get(f"{prefix}{field}", 0)) for field in FILE_CACHE)
+            return max(0, int(limit) - int(used) + cached)
+    return -1
 
 
 def _address_space() -> int:
     if resource is None:
         return -1
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    pages = _text("/proc/self/statm").split()
+    pages = _text(Path("/proc/self/statm")).split()
     if limit == resource.RLIM_INFINITY or not pages:
         return -1
     return max(0, limit - int(pages[0]) * os.sysconf("SC_PAGE_SIZE"))
 
 
-def _text(path: str) -> str:
+def _text(path: Path) -> str:
     try:
-        return Path(path).read_text()
+        return path.read_text()
     except OSError:
         return ""
 

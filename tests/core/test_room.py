@@ -15,7 +15,7 @@ from core.architectures import Architecture, catalogue, signature
 from core.checkpoint import open_checkpoint
 from core.errors import LoadError
 from core.load import load_model
-from core.room import Need, NoRoom, free_bytes, no_room
+from core.room import Need, NoRoom, control_group_bytes, free_bytes, no_room
 
 ROOT = Path(__file__).parents[2]
 
@@ -162,6 +162,37 @@ def test_what_is_free_on_the_cpu_is_no_more_than_the_kernel_gives() -> None:
     free = free_bytes("cpu")
     assert free is not None
     assert 0 < free <= memory("MemTotal")
+
+
+CONTROL_GROUP_FILES = {
+    "version 2": {
+        "memory.max": "1000000\n",
+        "memory.current": "700000\n",
+        "memory.stat": "anon 100\nactive_file 200000\ninactive_file 300000\n",
+    },
+    "version 1": {
+        "memory/memory.limit_in_bytes": "1000000\n",
+        "memory/memory.usage_in_bytes": "700000\n",
+        "memory/memory.stat": "active_file 1\ntotal_active_file 200000\n"
+        "total_inactive_file 300000\n",
+    },
+}
+
+
+@pytest.mark.parametrize("version", CONTROL_GROUP_FILES)
+def test_in_a_container_the_file_cache_counts_as_free(tmp_path: Path, version: str) -> None:
+    """Of files that were read once, and of those that were read often."""
+    for name, text in CONTROL_GROUP_FILES[version].items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert control_group_bytes(tmp_path) == 800_000
+
+
+def test_a_container_without_a_limit_has_what_the_machine_has(tmp_path: Path) -> None:
+    assert control_group_bytes(tmp_path) == -1
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text("700000\n")
+    assert control_group_bytes(tmp_path) == -1
 
 
 def test_half_precision_that_has_room_is_a_way_out() -> None:
