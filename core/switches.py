@@ -25,7 +25,8 @@ class Effect:
     """What a switch did to a forward pass on random inputs: seconds `before` and `after`.
 
     `preparing` are the seconds that the first pass after it took. `trouble` is a sentence where
-    the switch could not be thrown; the model is then as it was before, and the times are 0.
+    the switch could not be thrown; the model is then as it was before, and the times are 0. Where
+    memory is too short for the way back, some weights keep the new layout, with the same values.
     """
 
     switch: str
@@ -63,6 +64,7 @@ def throw_switches(
         )
     for switch, throw, back in switches:
         _tell(progress, f"Measuring a forward pass with {switch}")
+        trouble = ""
         try:
             throw(model)
             started = time.perf_counter()
@@ -70,9 +72,9 @@ def throw_switches(
             preparing = time.perf_counter() - started
             after = _seconds(model, inputs)
         except _FAILURES as error:
-            back(model)
-            said = f"{switch} was left out, it does not work here: {_first_line(error)}"
-            effects.append(Effect(switch, 0.0, 0.0, 0.0, said))
+            trouble = f"{switch} was left out, it does not work here: {_first_line(error)}"
+        if trouble:  # here the error no longer holds what the pass had computed
+            effects.append(Effect(switch, 0.0, 0.0, 0.0, trouble + _undone(back, model)))
         else:
             effects.append(Effect(switch, before, after, preparing))
             before = after
@@ -81,6 +83,15 @@ def throw_switches(
 
 _FAILURES = (Exception,)
 """A forward pass is another's code, and a compiler's errors have no common type."""
+
+
+def _undone(back: Callable[[nn.Module], None], model: nn.Module) -> str:
+    """Lead the model back; what is to be told where that fails."""
+    try:
+        back(model)
+    except _FAILURES as error:
+        return f"; not all weights are back in the layout that they had: {_first_line(error)}"
+    return ""
 
 
 def _tell(progress: Callable[[int, int, str], None] | None, what: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from core.architectures import Architecture, build, catalogue
 from core.checkpoint import StateDict, open_checkpoint
@@ -149,3 +150,35 @@ def test_measuring_can_be_cancelled(architecture: Architecture, state_dict: Stat
 
     with pytest.raises(Cancelled):
         load_model(state_dict, architecture, channels_last=True, progress=report)
+
+
+class NoMemoryForTheWayBack(TorchFunctionMode):
+    """A device on which nothing can be laid out anew once a pass has failed."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is torch.Tensor.contiguous and not kwargs:
+            raise torch.OutOfMemoryError("out of memory")
+        return func(*args, **(kwargs or {}))
+
+
+class OnlyContiguous(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.stem.weight.view(-1).sum() * images
+
+
+def test_memory_that_is_too_short_for_the_way_back_is_said_and_loses_no_weight() -> None:
+    model = OnlyContiguous().eval()
+    weight = model.stem.weight.detach().clone()
+    images = torch.randn(1, 3, 8, 8)
+    inputs = RandomInputs((images,), "an image", (1, 3, 8, 8))
+    with NoMemoryForTheWayBack():
+        (effect,) = throw_switches(model, lambda: inputs, channels_last=True, compiled=False)
+    assert effect.trouble.startswith("channels_last was left out, it does not work here: ")
+    assert effect.trouble.endswith(
+        "; not all weights are back in the layout that they had: out of memory"
+    )
+    assert torch.equal(model.stem.weight, weight)
