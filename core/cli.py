@@ -7,6 +7,7 @@ stderr). `loupe inspect` imports no torch, nor does `loupe compare` where no num
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import subprocess
 import sys
@@ -59,6 +60,9 @@ usage: loupe [FILE ...] [--port PORT] [--address ADDRESS]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Where its encoding lacks a character, the character is written out.
+        sys.stdout.reconfigure(errors="backslashreplace")
     command = _COMMANDS.get(given[0]) if given else None
     try:
         return command(given[1:]) if command else _start_app(given)
@@ -70,6 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader of our output went away: Python would complain once more at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return TROUBLE
+    except OSError as error:
+        told = f"{error.strerror}."
+        if error.filename:
+            told = f"{error.filename} cannot be reached: {told} Check the path and its permissions."
+        print(f"loupe: {printable(told)}", file=sys.stderr)
         return TROUBLE
 
 

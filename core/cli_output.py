@@ -67,8 +67,8 @@ def print_json(document: Mapping[str, object] | Sequence[object]) -> None:
     """One line of JSON."""
     text = json.dumps(document, ensure_ascii=False)
     try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:  # a file's names may hold halves of characters
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # a file's names may hold halves of characters, too
         text = json.dumps(document)
     print(text)
 

@@ -292,6 +292,42 @@ def test_trouble_is_one_sentence(
     assert sorted(tmp_path.iterdir()) == before
 
 
+LONG = f"{'x' * 300}.pth"
+
+
+@pytest.mark.parametrize("names", [("run.ckpt", LONG), (LONG, "out.pth")])
+def test_a_path_that_the_system_refuses_is_one_sentence(
+    tmp_path: Path, run: Path, names: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fix", *(str(tmp_path / name) for name in names)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("loupe: ")
+    assert "File name too long" in said
+    assert said.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [run]
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_characters_that_the_terminal_lacks_are_written_out(
+    tmp_path: Path, run: Path, options: list[str]
+) -> None:
+    recipe = recipe_of(tmp_path, [{"fix": "strip_prefix", "prefix": "modülé."}])
+    loupe = Path(sys.executable).with_name("loupe")
+    done = subprocess.run(
+        [loupe, "fix", run, tmp_path / "out.pth", "--recipe", recipe, *options],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    if options:
+        assert json.loads(done.stdout)["steps"][0]["fix"] == "Strip `modülé.`"
+    else:
+        assert "Strip `mod\\xfcl\\xe9.`" in done.stdout
+        assert "\\u2192" in done.stdout
+
+
 def test_a_class_of_the_file_is_named_where_it_is_left_out_and_never_runs(tmp_path: Path) -> None:
     """The file would write `ran` if anything in it were called."""
     source = tmp_path / "make.py"
