@@ -255,7 +255,9 @@ def _built(
         model = build(architecture)
     if mode.vouches_for(model, filled):
         return model
+    whole = Need("cpu", _nbytes(model), _nbytes(model))
     del mode, model
+    require_room(whole)
     return build(architecture)
 
 

@@ -25,7 +25,8 @@ def place(
     if device == "cpu" and dtype is None:
         return
     tensors = model.state_dict(keep_vars=True)
-    empty = {id(tensors[key]) for key in filled}
+    to_fill = {id(tensors[key]) for key in filled}
+    empty: dict[int, torch.Tensor] = {}
     if device == "mps":
         for tensor in (*model.parameters(), *model.buffers()):
             _require_on_apples_gpu(_target(tensor, dtype))
@@ -34,9 +35,11 @@ def place(
         target = _target(tensor, dtype)
         if target == tensor.dtype and tensor.device == torch.device(device):
             return tensor
-        if id(tensor) in empty:
-            return torch.empty(tensor.shape, dtype=target, device=device)
-        return tensor.to(device, target)
+        if id(tensor) not in to_fill:
+            return tensor.to(device, target)
+        if id(tensor) not in empty:  # one for all the names of a buffer
+            empty[id(tensor)] = torch.empty(tensor.shape, dtype=target, device=device)
+        return empty[id(tensor)]
 
     model._apply(placed)  # type: ignore[no-untyped-call]  # what Module.to calls, modules override
 

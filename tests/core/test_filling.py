@@ -23,6 +23,15 @@ class Tied(nn.Module):
         self.second.weight = self.first.weight
 
 
+class TiedBuffers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(2, 2), nn.Linear(2, 2)
+        for layer in (self.first, self.second):
+            layer.register_buffer("table", self.first.weight.new_zeros(3))
+        self.second.table = self.first.table
+
+
 class Overlapping(nn.Module):
     def __init__(self):
         super().__init__()
@@ -86,6 +95,19 @@ def test_a_tensor_that_is_filled_under_its_other_name_is_not_told_as_initialised
     assert loaded.match.missing_keys == ("second.weight",)
     assert loaded.initialised == ()
     assert torch.equal(loaded.model.second.weight, torch.ones(1500, 1500))
+
+
+def test_a_buffer_with_two_names_is_filled_under_both_in_another_dtype_too(
+    tmp_path: Path, own: dict[str, Architecture]
+) -> None:
+    loaded = load_model(
+        saved(tmp_path, {"first.table": torch.ones(3)}),
+        own["TiedBuffers"],
+        dtype="float16",
+        strict=False,
+    )
+    assert "second.table" not in loaded.initialised
+    assert torch.equal(loaded.model.second.table, torch.ones(3).half())
 
 
 def test_tensors_that_overlap_are_filled_in_the_models_order(
