@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from core.checkpoint.discover import ROLES
+from core.checkpoint.formats import FORMATS
+from core.checkpoint.inert import InertTensor, Tree
 from core.errors import FixError
 from core.fixes import (
     AdaptInput,
@@ -58,6 +60,17 @@ TENSOR_FIXES = (
 )
 """Fixes whose code calls functions of core/tensor_code.py."""
 
+SHARDS = {
+    "shards": 'torch.load(name, map_location="cpu", weights_only=True)',
+    "safetensors shards": "load_file(name)",
+}
+"""What reads one file of a set, by the set's format."""
+
+INDEX = ".index.json"
+
+PACKED = (".gz", ".bz2", ".xz")
+"""What the name of a packed file ends with; what is in it has a format of its own."""
+
 SHAPES = "shapes = {key: value.shape for key, value in model.state_dict().items()}"
 
 FIND = '''
@@ -65,10 +78,10 @@ def find(value, path):
     """What lies at a dotted path of dicts and lists."""
     if not path:
         return value
-    items = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, inside in items:
+    items = value if isinstance(value, dict) else dict(enumerate(value))
+    for key in sorted(items, key=lambda key: len(str(key)), reverse=True):
         if path == str(key) or path.startswith(f"{key}."):
-            return find(inside, path[len(str(key)) + 1 :])
+            return find(items[key], path[len(str(key)) + 1 :])
     raise KeyError(path)
 
 
@@ -102,6 +115,8 @@ def recipe_code(
     strict: bool | None = None,
     whole_model: bool = False,
     computed: Sequence[str] = (),
+    format: str | None = None,
+    tree: Tree = None,
 ) -> str:
     """A Python script that makes the same state_dict, and loads it where a model is chosen.
 
@@ -109,8 +124,10 @@ def recipe_code(
     the recipe drops tensors of another shape. `whole_model` says that the state_dict lies in a
     pickled module, which torch cannot read without running code from the file: then the script
     reads the repaired download instead. `computed` are the keys of absent buffers that the model
-    computes by itself (Match.computed), for which a strict load asks all the same. Raises FixError
-    where the recipe needs an architecture and there is none.
+    computes by itself (Match.computed), for which a strict load asks all the same. `format` and
+    `tree` are the Checkpoint's; without them the script goes by names: the file's suffix, and what
+    training scripts call a state_dict. Raises FixError where the recipe needs an architecture and
+    there is none, and where PyTorch and safetensors alone do not read the file.
     """
     fixes = [] if whole_model else [step.fix for step in recipe.steps if step.enabled]
     given = [step.fix for step in recipe.steps if step.enabled]
@@ -120,7 +137,10 @@ def recipe_code(
             "Which shapes are wanted is not known without an architecture.",
             "Choose an architecture, or switch this step off.",
         )
-    reading, helper = _reading(checkpoint_name, state_dict_path, whole_model)
+    if whole_model:
+        reading, helper = _reading_repaired(checkpoint_name), ""
+    else:
+        reading, helper = _reading(checkpoint_name, state_dict_path, format, tree)
     steps = [line for fix in fixes for line in _step(fix)]
     body = [*reading, *steps]
     if architecture is not None:
@@ -157,7 +177,7 @@ def _functions(fixes: Sequence[Fix]) -> list[str]:
 
 
 def _imports(code: str, architecture: Architecture | None) -> list[str]:
-    plain = [name for name in ("fnmatch", "re") if f"{name}." in code]
+    plain = [name for name in ("fnmatch", "json", "re") if f"{name}." in code]
     lines = [f"import {name}" for name in plain]
     if plain:
         lines.append("")
@@ -175,25 +195,70 @@ def _imports(code: str, architecture: Architecture | None) -> list[str]:
     return lines
 
 
-def _reading(name: str, path: str, whole_model: bool) -> tuple[list[str], str]:
+def _reading_repaired(name: str) -> list[str]:
+    """The lines that read the repaired download of a file that plain PyTorch does not read."""
+    return [
+        f"# {_comment(name)} holds a pickled model: PyTorch could read it only by running",
+        "# code from the file. This reads Loupe's repaired download of it instead.",
+        'state_dict = torch.load("repaired.pth", map_location="cpu", weights_only=True)',
+    ]
+
+
+def _reading(name: str, path: str, format: str | None, tree: Tree) -> tuple[list[str], str]:
     """The lines that read the file, and the text of the functions that they call."""
-    if whole_model:
-        return [
-            f"# {_comment(name)} holds a pickled model: PyTorch could read it only by running",
-            "# code from the file. This reads Loupe's repaired download of it instead.",
-            'state_dict = torch.load("repaired.pth", map_location="cpu", weights_only=True)',
-        ], ""
-    if name.endswith(".safetensors"):
+    if format is None:
+        format = "safetensors" if name.endswith(".safetensors") else "zip"
+    if format in SHARDS and name.endswith(INDEX) and not path:
+        return _reading_shards(name, SHARDS[format]), ""
+    if format not in ("zip", "legacy", "safetensors") or name.lower().endswith(PACKED):
+        packed = "a packed file" if format in ("zip", "legacy", "safetensors") else FORMATS[format]
+        raise FixError(
+            f"PyTorch and safetensors alone do not read {name}, which is {packed}.",
+            "Use Loupe's repaired download instead of a script.",
+        )
+    if format == "safetensors":
         return [f"state_dict = load_file({_literal(name)})"], ""
     lines = [
         "# With weights_only PyTorch runs nothing from the file. Where it refuses the file,",
         "# read Loupe's repaired download instead.",
-        f'checkpoint = torch.load({_literal(name)}, map_location="cpu", weights_only=True)',
+        *_loaded(name),
     ]
-    if path and path not in DICTS:
+    if isinstance(tree, InertTensor):
+        return [*lines, 'state_dict = {"tensor": checkpoint}'], ""
+    if not _is_plain(path, tree):
         return [*lines, f"state_dict = tensors_in(find(checkpoint, {_literal(path)}))"], FIND
     found = f"checkpoint[{_literal(path)}]" if path else "checkpoint"
     return [*lines, f"state_dict = {WITH_TENSORS.replace('{found}', found)}"], ""
+
+
+def _loaded(name: str) -> list[str]:
+    """The lines that read what torch.save wrote, which torch.load takes for a safetensors file
+    where its path says so."""
+    if name.lower().endswith(".safetensors"):
+        return [
+            f'with open({_literal(name)}, "rb") as file:',
+            '    checkpoint = torch.load(file, map_location="cpu", weights_only=True)',
+        ]
+    return [f'checkpoint = torch.load({_literal(name)}, map_location="cpu", weights_only=True)']
+
+
+def _reading_shards(index: str, load: str) -> list[str]:
+    """The lines that read the files which an index beside them names."""
+    return [
+        f'with open({_literal(index)}, encoding="utf-8") as file:',
+        '    names = sorted(set(json.load(file)["weight_map"].values()))',
+        "state_dict = {}",
+        "for name in names:",
+        f"    state_dict.update({load})",
+    ]
+
+
+def _is_plain(path: str, tree: Tree) -> bool:
+    """Whether the state_dict is a dict under texts, the file itself or one step into it."""
+    if tree is None:
+        return not path or path in DICTS
+    found = tree.get(path) if path and isinstance(tree, dict) else tree
+    return isinstance(found, dict) and all(isinstance(key, str) for key in found)
 
 
 def _step(fix: Fix) -> Iterable[str]:

@@ -71,6 +71,8 @@ def recipe_as_code(
                 strict=strict,
                 computed=computed,
                 whole_model=in_pickled_object(checkpoint.tree, path),
+                format=checkpoint.format,
+                tree=checkpoint.tree,
             )
         except FixError as error:
             st.caption(plain_sentence(str(error)))

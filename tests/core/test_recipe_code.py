@@ -1,13 +1,17 @@
 """A recipe as a script: run by itself, on real files, it makes what Loupe makes."""
 
 import ast
+import gzip
+import pickle
 import subprocess
 import sys
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
 import torch
+from huggingface_hub import save_torch_state_dict
 from hypothesis import given
 from hypothesis import strategies as some
 from safetensors.torch import save_file
@@ -16,6 +20,7 @@ from torchvision.models import shufflenet_v2_x0_5
 
 from core.architectures import build, parse_architecture, signature
 from core.checkpoint import open_checkpoint
+from core.checkpoint.file_set import file_or_set
 from core.checkpoint.tensors import read_tensor
 from core.errors import FixError
 from core.fixes import (
@@ -148,6 +153,69 @@ def test_the_script_finds_the_state_dict_where_it_lies(tmp_path: Path) -> None:
     ]
     for file, (_, path), found in zip(files, PLACES, run_all(codes, tmp_path), strict=True):
         assert_same(found, repaired(file, path, Recipe()))
+
+
+def told_by_the_file(path: Path, recipe: Recipe) -> str:
+    """The script for the best state_dict of a file or folder, as the Fit page shows it."""
+    checkpoint = open_checkpoint(file_or_set(path))
+    given = {"format": checkpoint.format, "tree": checkpoint.tree}
+    return recipe_code(checkpoint.name, checkpoint.best, recipe, **given)
+
+
+ROOTS: dict[str, object] = {
+    "list": [torch.ones(2), torch.zeros(3)],
+    "tensor": torch.ones(3),
+    "numbers": {"model": {0: torch.ones(2), 1: torch.zeros(1)}},
+    "dots": {"model": {"ema": 3}, "model.ema": {"a": torch.ones(2)}},
+    "own-name": {"weights of mine": {"a": torch.ones(2)}, "epoch": 1},
+}
+
+
+@pytest.mark.parametrize("contents", ROOTS.values(), ids=ROOTS)
+def test_the_script_reads_a_file_whose_tensors_lie_unusually(
+    contents: object, tmp_path: Path
+) -> None:
+    file = tmp_path / "file.pth"
+    torch.save(contents, file)
+    recipe = of(AddPrefix("m."))
+    best = open_checkpoint(file).best
+    assert_same(run(told_by_the_file(file, recipe), tmp_path), repaired(file, best, recipe))
+
+
+def test_the_script_goes_by_what_a_file_is_and_not_by_its_name(tmp_path: Path) -> None:
+    tensors = {"a": torch.ones(2), "b": torch.zeros(3)}
+    torch.save(tensors, tmp_path / "torch.safetensors")
+    save_file(tensors, tmp_path / "safe.ckpt")
+    torch.save(tensors, tmp_path / "moco.pth.tar", _use_new_zipfile_serialization=False)
+    files = [tmp_path / name for name in ("torch.safetensors", "safe.ckpt", "moco.pth.tar")]
+    codes = [told_by_the_file(file, Recipe()) for file in files]
+    for found in run_all(codes, tmp_path):
+        assert_same(found, tensors)
+
+
+@pytest.mark.parametrize("safe", [True, False])
+def test_the_script_reads_the_files_that_an_index_names(safe: bool, tmp_path: Path) -> None:
+    tensors = {f"layer{index}.weight": torch.randn(50, 50) for index in range(4)}
+    save_torch_state_dict(tensors, tmp_path, max_shard_size=25_000, safe_serialization=safe)
+    (index,) = tmp_path.glob("*.index.json")
+    code = told_by_the_file(index, of(AddPrefix("m.")))
+    assert_same(
+        run("import torch\n" + code, tmp_path),
+        {f"m.{key}": value for key, value in tensors.items()},
+    )
+    with pytest.raises(FixError, match="alone do not read"):
+        told_by_the_file(tmp_path, Recipe())
+
+
+def test_of_a_file_that_pytorch_alone_does_not_read_there_is_a_sentence(tmp_path: Path) -> None:
+    torch.save({"a": torch.ones(2)}, tmp_path / "a.pth")
+    packed = tmp_path / "a.pth.gz"
+    packed.write_bytes(gzip.compress((tmp_path / "a.pth").read_bytes()))
+    plain = tmp_path / "plain.pkl"
+    plain.write_bytes(pickle.dumps({"a": np.ones(2, np.float32)}))
+    for file, words in ((packed, "a packed file"), (plain, "plain pickle")):
+        with pytest.raises(FixError, match=f"do not read {file.name}, which is {words}"):
+            told_by_the_file(file, Recipe())
 
 
 def test_the_script_reads_an_optimizers_state(tmp_path: Path) -> None:
