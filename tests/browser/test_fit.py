@@ -8,7 +8,8 @@ from urllib.parse import urlencode
 import pytest
 import torch
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, WebSocketRoute, expect
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from torchvision.models import ResNet18_Weights, resnet18
 
 from core.bench import Bench, SlotState, bench_to_query
@@ -92,6 +93,30 @@ def test_from_an_upload_to_the_probabilities_that_plain_torch_computes(
         probabilities, classes = model(inputs).softmax(1)[0].topk(5)
     assert words[::2] == [CLASSES[i] for i in classes]
     assert words[1::2] == [f"{100 * p:.2f}\u202f%" for p in probabilities.tolist()]
+
+
+def test_a_click_counts_while_the_run_before_it_still_ends(
+    server: Server, page: Page, wrapped: Path
+) -> None:
+    running = []
+
+    def keep_running(browser: WebSocketRoute) -> None:
+        def pass_on(message: str | bytes) -> None:
+            told = ForwardMsg.FromString(message if isinstance(message, bytes) else b"")
+            if not (running and told.WhichOneof("type") == "script_finished"):
+                browser.send(message)
+
+        browser.connect_to_server().on_message(pass_on)
+
+    page.route_web_socket(re.compile("/_stcore/stream"), keep_running)
+    fit(server, page, architecture=RESNET, recipe=STRIP)
+    running.append("the run that loads")
+    page.get_by_role("button", name=re.compile("^Load|^Use the loaded")).click()
+    expect(page.get_by_text("gave 1 × 10 in")).to_be_visible()
+    page.locator('[data-retained="true"] .stButton').first.wait_for(state="attached")
+    page.get_by_role("button", name="Predict with it").click()
+    running.clear()
+    expect(page.get_by_role("heading", name="Predict", level=1)).to_be_visible()
 
 
 def test_the_diff_opens_to_single_keys_and_shapes(
