@@ -15,9 +15,14 @@ def planned(
 ) -> tuple[PthPlan | SafetensorsPlan, Kept]:
     """The plan of a file, and what is in it beside the weights.
 
-    Raises StoreError where the format does not take it, ValueError for a choice that needs the
-    checkpoint and has none.
+    Raises StoreError where there is no tensor, or the format does not take it, ValueError for a
+    choice that needs the checkpoint and has none.
     """
+    if not state_dict:
+        raise StoreError(
+            "No tensor is left to write: the recipe drops them all.",
+            "Switch off the step that drops what is to stay.",
+        )
     if keep != "weights" and checkpoint is None:
         raise ValueError(f"keep={keep!r} needs the checkpoint that the state_dict is from")
     if format == "safetensors":

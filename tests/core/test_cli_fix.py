@@ -248,6 +248,7 @@ def test_a_shard_of_the_input_is_never_written_to(
         ('{"steps": []}', "no recipe"),
         ('[{"fix": "explode"}]', "not a recipe"),
         ('[{"fix": "drop_mismatched"}]', "architecture"),
+        ('[{"fix": "drop", "pattern": "*"}]', "No tensor is left to write"),
         ('{"loupe_recipe": 1, "state_dict": "gone", "steps": []}', "no state_dict at 'gone'"),
         ('{"loupe_recipe": 1, "architecture": "timm:nothing_like_it", "steps": []}', "nothing_li"),
     ],

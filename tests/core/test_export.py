@@ -335,8 +335,9 @@ def test_a_full_disk_is_said_and_leaves_nothing(
 @pytest.mark.parametrize("form", ["pth", "safetensors"])
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path, form: str) -> None:
     (tmp_path / "file").write_bytes(b"")
+    state_dict = saved(tmp_path / "in.pth", {"w": torch.ones(2)})
     with pytest.raises(StoreError, match="out cannot be written"):
-        export_state_dict(StateDict(()), tmp_path / "file" / "out", form)
+        export_state_dict(state_dict, tmp_path / "file" / "out", form)
 
 
 @pytest.mark.filterwarnings("ignore:TypedStorage is deprecated")
@@ -419,10 +420,11 @@ def test_a_cast_reaches_the_values_of_a_sparse_tensor(tmp_path: Path) -> None:
     assert torch.equal(found.to_dense(), ODD["csr"].half().to_dense())
 
 
-def test_an_empty_state_dict_is_an_empty_file_of_its_format(tmp_path: Path) -> None:
-    nothing = StateDict(())
-    assert exported(nothing, tmp_path / "out.pth") == {}
-    assert exported(nothing, tmp_path / "out.safetensors") == {}
+@pytest.mark.parametrize("form", ["pth", "safetensors"])
+def test_of_no_tensor_there_is_no_file(tmp_path: Path, form: str) -> None:
+    with pytest.raises(StoreError, match="No tensor is left to write"):
+        export_state_dict(StateDict(()), tmp_path / "out", form)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_place_below_a_file_is_refused_in_a_sentence(tmp_path: Path) -> None:
