@@ -35,9 +35,6 @@ exit status: 0 where the best candidate takes the file whole, 1 where none does,
 MOST_ALSO = 3
 """Other names of a candidate that are printed; --json tells them all."""
 
-MAX_WORDS = 60
-"""Letters of a step that are printed; --json tells it whole."""
-
 
 def identify_command(given: Sequence[str]) -> int:
     """Run it; returns the exit status."""
@@ -159,7 +156,7 @@ def _print(found: Identification) -> None:
 
 
 def _row(candidate: Candidate) -> tuple[str, ...]:
-    from core.fixes import describe
+    from core.identify.sentence import recipe_words
 
     architecture = candidate.architecture
     return (
@@ -168,12 +165,8 @@ def _row(candidate: Candidate) -> tuple[str, ...]:
         " ".join(f"{name}={value}" for name, value in architecture.options) or "-",
         _share(candidate.coverage_keys),
         _share(candidate.coverage_parameters),
-        "; ".join(_short(describe(step.fix)) for step in candidate.recipe.steps) or "-",
+        recipe_words(candidate.recipe) or "-",
     )
-
-
-def _short(words: str) -> str:
-    return words if len(words) <= MAX_WORDS else f"{words[: MAX_WORDS - 1]}…"
 
 
 def _share(share: float) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from core.architectures import Architecture
 from core.checkpoint.entries import StateDict
 from core.compare.names import starts
+from core.fixes import Drop, Recipe, describe
 from core.identify.renamed import Renamed
 from core.identify.repairing import Repaired
 from core.identify.solve import Solved
@@ -49,6 +50,9 @@ MAX_LINES = 2
 MAX_MODULES = 3
 """Modules that the sentence names."""
 
+MAX_WORDS = 60
+"""Letters of a step that is told whole."""
+
 COUNTER = 1
 """Elements of a module that only counts, such as `n_averaged`."""
 
@@ -68,6 +72,15 @@ def architecture_words(architecture: Architecture) -> str:
     if counted:
         text += f" with {_and(counted)}"
     return text + "".join(f", {words}" for words in switched)
+
+
+def recipe_words(recipe: Recipe) -> str:
+    """The steps in one line; of a drop by a long pattern only that it is one."""
+    return "; ".join(
+        "Drop the other keys" if isinstance(step.fix, Drop) and len(words) > MAX_WORDS else words
+        for step in recipe.steps
+        for words in [describe(step.fix)]
+    )
 
 
 def sentence(

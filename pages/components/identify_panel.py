@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import streamlit as st
 
 from core.architectures import Architecture
 from core.checkpoint import Checkpoint, StateDict
 from core.errors import LoupeError
-from core.fixes import Recipe, describe
+from core.fixes import Recipe
 from core.identify import Candidate, Identification, Lookup, hints_of, identify
-from core.identify.sentence import architecture_words
+from core.identify.sentence import architecture_words, recipe_words
 from core.theme import count, share
 from pages.components.plain_text import plain_sentence
 from pages.components.resources import index_keeper
@@ -164,5 +164,5 @@ def _line(candidate: Candidate) -> str:
 
 
 def _steps(recipe: Recipe) -> str:
-    told: Sequence[str] = [describe(step.fix) for step in recipe.steps]
-    return f"  \n{plain_sentence('; '.join(told))}" if told else ""
+    words = recipe_words(recipe)
+    return f"  \n{plain_sentence(words)}" if words else ""

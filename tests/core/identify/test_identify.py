@@ -16,8 +16,9 @@ from benchmarks.identify import corpus, is_clear, is_right
 from benchmarks.identify_corpus import state_dict_of
 from core.architectures import Architecture, signature
 from core.checkpoint import open_checkpoint
-from core.fixes import Drop, StripPrefix, apply_recipe, describe
+from core.fixes import Drop, Recipe, StripPrefix, apply_recipe, describe
 from core.identify import Identification, Lookup, identify
+from core.identify.sentence import recipe_words
 from core.load import load_model
 from core.match import match
 from tests.core.identify.files import told
@@ -501,3 +502,9 @@ def test_a_seeded_slice_of_the_corpus_is_told_right(lookup: Lookup) -> None:
     ]
     assert len(judged) > 300
     assert len(wrong) <= 0.005 * len(judged), wrong
+
+
+def test_a_long_pattern_of_what_is_dropped_is_not_told_in_a_line() -> None:
+    one = Recipe.of((StripPrefix("module."), Drop("fc.*")))
+    assert recipe_words(one) == "Strip `module.`; Drop `fc.*`"
+    assert recipe_words(Recipe.of((Drop("^(?:a|b)$" * 20, "regex"),))) == "Drop the other keys"
