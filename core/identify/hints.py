@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from core.architectures import Architecture
 from core.checkpoint import Checkpoint
 from core.checkpoint.entries import StateDict
 from core.identify.words import Hints
+from core.signature import Shape
 from core.stated_architecture import library_in, names_in, spellings
 
 MIN_LETTERS = 4
@@ -18,6 +21,9 @@ MIN_LETTERS = 4
 
 MAX_NAMES = 20
 """Names in the metadata that are read, the most telling ones."""
+
+MAX_TWINS = 16
+"""State_dicts of the file that are looked at."""
 
 MAX_TEXT = 300
 """Letters of such a name."""
@@ -28,7 +34,24 @@ def hints_of(checkpoint: Checkpoint, state_dict: StateDict) -> Hints:
     found = names_in(checkpoint.metadata)[:MAX_NAMES]
     named = tuple((where, text[:MAX_TEXT]) for _, where, text in found)
     outermost = state_dict.classes.get("")
-    return Hints(named, (outermost,) if outermost else (), checkpoint.name)
+    shapes = _shapes(state_dict)
+    twins = tuple(
+        path
+        for path, other in islice(checkpoint.state_dicts.items(), MAX_TWINS)
+        if path != state_dict.path and len(other) == len(state_dict) and _shapes(other) == shapes
+    )
+    return Hints(named, (outermost,) if outermost else (), checkpoint.name, twins)
+
+
+def _shapes(state_dict: StateDict) -> Counter[Shape]:
+    return Counter(entry.shape for entry in state_dict.values())
+
+
+def twins_told(hints: Hints) -> Iterator[str]:
+    """A sentence on the file's other state_dicts of the same tensors, if there are any."""
+    if hints.twins:
+        paths = ", ".join(f"`{path}`" for path in hints.twins)
+        yield f"The file holds tensors of the same shapes in {paths} too: choose which to use."
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from core.checkpoint.collector import paused_collector
 from core.checkpoint.entries import StateDict
 from core.identify.candidates import guesses, worth
 from core.identify.family import family
-from core.identify.hints import other_name, told_of
+from core.identify.hints import other_name, told_of, twins_told
 from core.identify.lookup import Lookup
 from core.identify.renamed import Renamed, renamed
 from core.identify.repairing import Repaired, repair
@@ -219,11 +219,16 @@ def _under_other_names(
 def _beside_names(
     candidates: Sequence[Candidate], hints: Hints, lookup: Lookup
 ) -> Iterator[Candidate]:
-    """The candidates, the first with a word on a name in the file that is another model's."""
+    """The candidates, the first with a word on a name in the file that is another model's, and on
+    other sets of the same weights."""
     for place, one in enumerate(candidates):
         named = (one.architecture, *one.also, *one.adapted)
-        says = None if place else other_name(hints, named, lookup.index.architectures)
-        yield replace(one, evidence=(*one.evidence, says)) if says else one
+        if place:
+            yield one
+        else:
+            says = other_name(hints, named, lookup.index.architectures)
+            more = (*([says] if says else ()), *twins_told(hints))
+            yield replace(one, evidence=(*one.evidence, *more))
 
 
 def _plainness(architecture: Architecture) -> tuple[int, int, int, str]:

@@ -14,12 +14,14 @@ class Hints:
     """What a file says beside its tensors.
 
     `names` are pairs of where a name stands and the name: (`arch`, `resnet50d`); `classes` the
-    qualified names of a whole model's classes; `file_name` what the file is called.
+    qualified names of a whole model's classes; `file_name` what the file is called; `twins` the
+    paths of the file's other state_dicts that hold tensors of the same shapes, such as an average.
     """
 
     names: tuple[tuple[str, str], ...] = ()
     classes: tuple[str, ...] = ()
     file_name: str = ""
+    twins: tuple[str, ...] = ()
 
 
 NO_HINTS = Hints()

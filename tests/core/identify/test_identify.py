@@ -437,6 +437,16 @@ def test_a_name_that_is_not_the_tensors_is_told(lookup: Lookup, tmp_path: Path) 
     assert best.architecture.key == "torchvision:resnet18"
 
 
+def test_another_set_of_the_same_weights_is_named(lookup: Lookup, tmp_path: Path) -> None:
+    student = nn.DataParallel(torchvision.models.resnet18()).state_dict()
+    teacher = torchvision.models.resnet18().state_dict()
+    both = {"student": student, "teacher": teacher, "head": nn.Linear(2, 2).state_dict()}
+    found = told(lookup, tmp_path / "a.pth", both)
+    assert found.candidates[0].evidence[-1] == (
+        "The file holds tensors of the same shapes in `teacher` too: choose which to use."
+    )
+
+
 @pytest.mark.parametrize(
     ("tensors", "family"),
     [
