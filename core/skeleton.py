@@ -67,6 +67,9 @@ SIZES_ALONE: frozenset[object] = frozenset(
 )
 """Operators that take no more from a tensor than its size."""
 
+OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+"""The attributes that torch itself gives to a module: its registered tensors, its hooks."""
+
 DEPTH = 3
 """How deep in a module's lists and dicts tensors are looked for."""
 
@@ -139,12 +142,12 @@ class UninitialisedParameters(TorchFunctionMode):
             tensor
             for module in model.modules()
             for name, value in vars(module).items()
-            if name not in ("_parameters", "_buffers", "_modules")
+            if name not in OF_EVERY_MODULE
             for tensor in _tensors(value)
         )
         kept = (*(tensor for _, tensor in named), *attributes)
         return not self._memory.looked and not any(
-            tensor.numel() and id(tensor) not in replaced and self._memory.holds(tensor)
+            id(tensor) not in replaced and tensor.numel() and self._memory.holds(tensor)
             for tensor in kept
         )
 
@@ -201,7 +204,9 @@ class _BlankMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
         made = list(_tensors(args[:1] if result is None else result))
         from_blank = any(self.holds(tensor) for tensor in _tensors((*args, *kwargs.values())))
         if not from_blank or func.overloadpacket in SIZES_ALONE:
-            self._blank.difference_update({*map(_storage, made)} - self._kept.keys())
+            for tensor in made:
+                if not self.keeps(tensor):
+                    self._blank.discard(_storage(tensor))
             return
         unseen = any(
             tensor.numel() and not _storage(tensor) for tensor in made if not tensor.is_meta
@@ -220,8 +225,8 @@ class _BlankMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def _tensors(value: object, depth: int = DEPTH) -> Iterator[torch.Tensor]:
     if isinstance(value, torch.Tensor):
         yield value
-    elif depth and isinstance(value, Mapping | list | tuple):
-        for part in value.values() if isinstance(value, Mapping) else value:
+    elif depth and isinstance(value, dict | list | tuple):
+        for part in value.values() if isinstance(value, dict) else value:
             yield from _tensors(part, depth - 1)
 
 
