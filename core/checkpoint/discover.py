@@ -105,12 +105,23 @@ def role(path: str, state_dict: StateDict) -> str:
 
 
 def best_path(roles: Mapping[str, str], state_dicts: Mapping[str, StateDict]) -> str:
-    """The raw model before its EMA, other parts after, an optimizer last; then the largest."""
+    """The raw model before its EMA, other parts after, an optimizer last; then the largest.
+
+    Tensors that lie loose beside a model of as many are none of its own: a random state, features.
+    """
     first = min(roles.values(), key=RANKS.index)
     candidates = [path for path in state_dicts if roles[path] == first]
+    weights = {path: _weights(state_dicts[path]) for path in candidates}
+    loose = weights.pop("", 0)
+    if weights and max(weights.values()) >= loose:
+        candidates = list(weights)
     if len(candidates) == 1:
         return candidates[0]
     return max(candidates, key=lambda path: state_dicts[path].numel)
+
+
+def _weights(state_dict: StateDict) -> int:
+    return sum(entry.dtype.startswith(("float", "bfloat")) for entry in state_dict.values())
 
 
 def is_module(value: Tree) -> bool:

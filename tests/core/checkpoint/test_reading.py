@@ -3,6 +3,7 @@
 import warnings
 from pathlib import Path
 
+import pytest
 import safetensors.torch
 import torch
 from torch import nn
@@ -106,6 +107,25 @@ def test_raw_weights_are_chosen_before_their_average_and_all_are_listed(tmp_path
     checkpoint = open_checkpoint(tmp_path / "ema.pth")
     assert checkpoint.best == "model"
     assert checkpoint.roles == {"model_ema": "ema", "model": "model"}
+
+
+@pytest.mark.parametrize("name", ["state_dict", "model", "net", "generator"])
+@pytest.mark.parametrize(
+    "loose", [{"rng_state": torch.get_rng_state()}, {"features": torch.randn(500, 9)}]
+)
+def test_a_large_tensor_that_lies_loose_is_not_chosen_before_the_model(
+    loose: dict[str, torch.Tensor], name: str, tmp_path: Path
+) -> None:
+    torch.save({**loose, name: nn.Linear(3, 3).state_dict()}, tmp_path / "run.pth")
+    checkpoint = open_checkpoint(tmp_path / "run.pth")
+    assert checkpoint.best == name
+    assert set(checkpoint.state_dicts) == {"", name}
+
+
+def test_weights_at_the_root_are_chosen_before_fewer_under_a_name(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3)).state_dict()
+    torch.save({**model, "params": {"temperature": torch.ones(1)}}, tmp_path / "run.pth")
+    assert open_checkpoint(tmp_path / "run.pth").best == ""
 
 
 class Strides(nn.Module):
