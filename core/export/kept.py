@@ -19,6 +19,9 @@ STATE_DICT = "state_dict"
 TEXTS = "__metadata__"
 """Where a .safetensors has its texts."""
 
+FORMAT = "format"
+"""The name of a text by which a .safetensors says whose tensors it holds (`pt`)."""
+
 MAX_TEXTS = 16 << 20
 """Characters of the texts in a .safetensors: its header is read as a whole."""
 
@@ -58,6 +61,9 @@ def metadata_texts(state_dict: StateDict, checkpoint: Checkpoint) -> tuple[dict[
     texts: dict[str, str] = {}
     # What is one value comes first: a list that is too long takes the room of what follows.
     for name, value in sorted(data.items(), key=lambda item: isinstance(item[1], _HOLDERS)):
+        if str(name) == FORMAT:
+            left_out = (*left_out, LeftOut(FORMAT, "what has a name that safetensors itself uses"))
+            continue
         try:
             plain = room.jsonable(value)
         except OverflowError:
@@ -93,7 +99,7 @@ def _metadata(
         data = dict(found.tree)
     texts = data.pop(TEXTS, None)
     if isinstance(texts, dict):
-        data = {**{name: text for name, text in texts.items() if name != "format"}, **data}
+        data = {**{name: text for name, text in texts.items() if name != FORMAT}, **data}
     if STATE_DICT in data:
         left_out = (*left_out, LeftOut(STATE_DICT, "what is no tensor in the state_dict"))
         del data[STATE_DICT]

@@ -200,6 +200,17 @@ def test_a_training_goes_on_from_an_export_of_all(
     assert int(optimizer.state[model[0].weight]["step"]) == 1
 
 
+def test_a_value_called_format_is_named_where_a_safetensors_has_its_own(tmp_path: Path) -> None:
+    torch.save({"model": {"w": torch.ones(2)}, "format": "mine", "epoch": 1}, tmp_path / "in.pth")
+    done = exported(tmp_path / "in.pth", tmp_path / "out.safetensors", "metadata")
+    with safe_open(tmp_path / "out.safetensors", "pt") as file:
+        assert file.metadata() == {"format": "pt", "epoch": "1"}
+    assert done.kept == ("epoch",)
+    assert [one.sentence for one in done.left_out] == [
+        "format: what has a name that safetensors itself uses"
+    ]
+
+
 def test_a_safetensors_takes_no_whole_training_and_says_so(
     tmp_path: Path, training: tuple[Path, dict[str, Any]]
 ) -> None:
