@@ -26,8 +26,8 @@ def resample_positions(
     """Embeddings of positions for the grids that the signature wants, and tables for its windows.
 
     Buffers that follow from the size are dropped where the signature wants another shape. What is
-    no square grid has no known height and width: it stays, and the effect says so. Raises
-    FixError without a signature.
+    no square grid has no known height and width, and a table may count tokens that the network has
+    not: these stay, and the effect says so. Raises FixError without a signature.
     """
     wanted = wanted_by(signature)
     keys = globbed(fix.pattern, state_dict, patience)
@@ -35,7 +35,7 @@ def resample_positions(
     new: dict[str, TensorEntry] = {}
     dropped: set[str] = set()
     unknown: list[str] = []
-    told, others = "", 0
+    told, tokens_told, others = "", "", 0
     for key, entry in state_dict.items():
         if key not in keys or key not in wanted or entry.shape == wanted[key].shape:
             continue
@@ -45,16 +45,19 @@ def resample_positions(
             dropped.add(key)
         elif plan == "unknown":
             unknown.append(key)
+        elif plan == "other tokens":
+            rows = f"`{key}` has {entry.shape[-2]:,} positions, and {goal[-2]:,} are wanted"
+            tokens_told = tokens_told or f" {rows}: one counts a class token or the like."
         elif isinstance(plan, tuple) and not is_floating(entry):
             others += 1
         elif isinstance(plan, tuple):
             new[key] = _resampled(entry, goal, plan, fix.method)
-            told = told or f"`{key}` resampled from {_size(plan[1])} to {_size(plan[2])}"
+            told = told or _told(key, plan)
     check_growth(state_dict, new)
     names = [(key, key) for key in state_dict if key not in dropped]
     entries = [new.get(key, state_dict[key]) for key, _ in names]
     sentence = _sentence(told, len(new), len(dropped), unknown)
-    sentence += left_alone(others, "they are no plain floats")
+    sentence += tokens_told + left_alone(others, "they are no plain floats")
     return rebuilt(state_dict, entries, names), Effect(len(new), len(dropped), sentence)
 
 
@@ -72,6 +75,12 @@ def _resampled(
     }
     operation = ResampledGrid(old, new, apart, grids[layout], method)
     return computed(entry, operation, (entry,), shape)
+
+
+def _told(key: str, plan: tuple[str, tuple[int, int], tuple[int, int], int]) -> str:
+    layout, old, new, _ = plan
+    told = f"`{key}` resampled from {_size(old)} to {_size(new)}"
+    return f"{told}, taken for squares" if layout in ("tokens", "heads") else told
 
 
 def _size(grid: tuple[int, int]) -> str:
@@ -113,7 +122,8 @@ def position_plan(
     """How a tensor of positions comes from its shape to the one that is wanted.
 
     A layout, the old and the new grid, and the rows that stay; or `dropped` for what the model
-    computes itself, `unknown` where the grid cannot be told, and empty for any other tensor.
+    computes itself, `unknown` where the grid cannot be told, `other tokens` where beside a grid
+    there are more tokens or fewer than wanted, and empty for any other tensor.
     """
     name, last = ".".join(key.lower().split(".")[-2:]), key.rpartition(".")[2]
     if last in ("relative_position_index", "relative_coords_table", "attn_mask", "position_ids"):
@@ -164,4 +174,8 @@ def position_plan(
     if held[-1] != wanted[-1] or (len(held) == 2 and "emb" not in name):
         return ""
     old, new, apart = sides(held[-2], wanted[-2], [tokens, 1, 0, *range(2, 9)])
-    return ("tokens", (old, old), (new, new), apart) if old else "unknown"
+    if old:
+        return "tokens", (old, old), (new, new), apart
+    counts = [tokens, 2, 1, 0]
+    grids = [any(square(rows - each) for each in counts) for rows in (held[-2], wanted[-2])]
+    return "other tokens" if all(grids) else "unknown"

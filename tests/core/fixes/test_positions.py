@@ -57,7 +57,9 @@ def test_field_23_a_vision_transformer_loads_at_another_image_size(tmp_path: Pat
     given = saved(tmp_path, old.state_dict())
     after = applied(given, ResamplePositions(), wanted=signature_of(new.state_dict()))
     assert_tensors(after.state_dict, vit_filter(old.state_dict(), new))
-    assert after.effects[0].sentence == "`pos_embed` resampled from 6 × 6 to 10 × 10."
+    assert after.effects[0].sentence == (
+        "`pos_embed` resampled from 6 × 6 to 10 × 10, taken for squares."
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
@@ -200,6 +202,27 @@ def test_a_grid_whose_sides_cannot_be_told_stays_and_is_named(tmp_path: Path) ->
         "No key of positions to resample. `pos_embed` and 1 more stayed: its positions are no "
         "square grid, so height and width are not known."
     )
+
+
+@pytest.mark.parametrize(("held", "wanted"), [(197, 196), (197, 256), (196, 257), (198, 197)])
+def test_a_table_with_a_token_that_the_network_has_not_stays_and_it_is_said(
+    held: int, wanted: int, tmp_path: Path
+) -> None:
+    tensors = {"pos_embed": torch.randn(1, held, 6), "cls_token": torch.randn(1, 1, 6)}
+    goal = signature_of({**tensors, "pos_embed": torch.empty(1, wanted, 6)})
+    after = applied(saved(tmp_path, tensors), ResamplePositions(), wanted=goal)
+    assert_tensors(after.state_dict, tensors)
+    assert after.effects[0].sentence == (
+        f"No key of positions to resample. `pos_embed` has {held} positions, and {wanted} are "
+        "wanted: one counts a class token or the like."
+    )
+
+
+def test_where_the_shape_shows_the_sides_nothing_is_assumed(tmp_path: Path) -> None:
+    given = saved(tmp_path, {"pos_embed": torch.randn(1, 4, 5, 6)})
+    wanted = signature_of({"pos_embed": torch.empty(1, 7, 8, 6)})
+    after = applied(given, ResamplePositions(), wanted=wanted)
+    assert after.effects[0].sentence == "`pos_embed` resampled from 4 × 5 to 7 × 8."
 
 
 def test_other_tensors_and_other_widths_stay(tmp_path: Path) -> None:
