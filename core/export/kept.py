@@ -11,6 +11,7 @@ from core.checkpoint.entries import StateDict
 from core.errors import StoreError
 from core.export.plain_tree import written_tree
 from core.export.pth_file import weights_dict
+from core.export.safetensors_file import is_unicode
 from core.export.words import LeftOut
 
 STATE_DICT = "state_dict"
@@ -69,7 +70,11 @@ def metadata_texts(state_dict: StateDict, checkpoint: Checkpoint) -> tuple[dict[
         except OverflowError:
             left_out = (*left_out, LeftOut(str(name), "more than a .safetensors has texts for"))
         else:
-            texts[str(name)] = value if isinstance(value, str) else json.dumps(plain)
+            text = value if isinstance(value, str) else json.dumps(plain)
+            if is_unicode(f"{name}{text}"):
+                texts[str(name)] = text
+            else:
+                left_out = (*left_out, LeftOut(str(name), "a text with half a character"))
     return texts, Kept(None, "", tuple(texts), left_out)
 
 

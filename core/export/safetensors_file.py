@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from core.checkpoint.entries import ITEMSIZES, Nested, Quantized, Sparse, StateDict, TensorEntry
 from core.checkpoint.safetensors_file import DTYPES
-from core.errors import StoreError
+from core.errors import StoreError, printable
 from core.export.elements import Counter, refuse_without_scales, write_elements
 from core.export.words import Expected, ExpectedTensor
 from core.layouts import STRIDED
@@ -56,6 +56,11 @@ def plan_safetensors(state_dict: StateDict, texts: Mapping[str, str]) -> Safeten
                 "A tensor is called `__metadata__`, which safetensors keeps for texts.",
                 "Rename it, or save it as .pth.",
             )
+        if not is_unicode(entry.key):
+            raise StoreError(
+                f"The key {printable(entry.key)} holds half a character: no .safetensors can.",
+                "Rename it, or save it as .pth.",
+            )
         header[entry.key] = {
             "dtype": names[entry.dtype],
             "shape": _shape(entry),
@@ -65,6 +70,15 @@ def plan_safetensors(state_dict: StateDict, texts: Mapping[str, str]) -> Safeten
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return SafetensorsPlan(len(text).to_bytes(8, "little") + text, tuple(entries))
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text is whole characters: Python's may hold halves (lone surrogates)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def write_safetensors(plan: SafetensorsPlan, file: BinaryIO, counter: Counter) -> Expected:

@@ -211,6 +211,21 @@ def test_a_value_called_format_is_named_where_a_safetensors_has_its_own(tmp_path
     ]
 
 
+def test_halves_of_characters_stay_out_of_a_safetensors_which_nothing_would_read(
+    tmp_path: Path,
+) -> None:
+    saved = {"model": {"w": torch.ones(2)}, "note": "a\ud800", "\udc00": 1, "list": ["\ud800"]}
+    torch.save(saved, tmp_path / "in.pth")
+    out = tmp_path / "out.safetensors"
+    done = exported(tmp_path / "in.pth", out, "metadata")
+    with safe_open(out, "pt") as file:
+        assert file.metadata() == {"format": "pt", "list": '["\\ud800"]'}
+    assert [one.path for one in done.left_out] == ["note", "\udc00"]
+    torch.save({"w\ud800": torch.ones(2)}, tmp_path / "in.pth")
+    with pytest.raises(StoreError, match=r"The key w\\ud800 holds half a character"):
+        exported(tmp_path / "in.pth", out, "weights")
+
+
 def test_a_safetensors_takes_no_whole_training_and_says_so(
     tmp_path: Path, training: tuple[Path, dict[str, Any]]
 ) -> None:
