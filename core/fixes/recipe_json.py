@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from core.errors import FixError
+from core.errors import FixError, printable
 from core.fixes.words import (
     MAX_STEPS,
     AdaptInput,
@@ -64,6 +64,9 @@ NAMES: Mapping[str, type[Fix]] = {
 MAX_ITEMS = 100_000
 """Items of a list or a table in JSON."""
 
+MAX_TOLD = 40
+"""Characters of an unknown fix's name in a sentence."""
+
 MAX_NUMBER = 1 << 53
 """The largest number in JSON: every whole one up to it is a float, too."""
 
@@ -80,7 +83,13 @@ def recipe_from_json(value: object) -> Recipe:
     """
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) > MAX_STEPS:
         raise _malformed(f"it is not a list of at most {MAX_STEPS} steps")
-    return Recipe(tuple(_step_from_json(step) for step in value))
+    steps = []
+    for number, step in enumerate(value, 1):
+        try:
+            steps.append(_step_from_json(step))
+        except ValueError as error:
+            raise _malformed(f"in step {number:,}, {error}") from error
+    return Recipe(tuple(steps))
 
 
 def _step_to_json(step: Step) -> Words:
@@ -106,18 +115,21 @@ def _is_table(kind: Any) -> bool:
 
 
 def _step_from_json(value: object) -> Step:
+    """Raises ValueError with what is wrong."""
     name = value.get("fix") if isinstance(value, Mapping) else None
-    if not isinstance(value, Mapping) or not isinstance(name, str) or name not in NAMES:
-        raise _malformed(f"a step has no `fix` out of {', '.join(NAMES)}")
+    if not isinstance(value, Mapping) or not isinstance(name, str):
+        raise ValueError("nothing says which `fix` it is")
+    if name not in NAMES:
+        raise ValueError(f"`{printable(name[:MAX_TOLD])}` is no fix: there are {', '.join(NAMES)}")
     kind = NAMES[name]
     kinds = _kinds(kind)
     needed = {item.name for item in fields(kind) if item.default is MISSING}
     given = {field: item for field, item in value.items() if field not in ("fix", "enabled")}
     if not needed <= given.keys() <= kinds.keys():
-        raise _malformed(f"`{name}` takes {', '.join(kinds) or 'no fields'}")
+        raise ValueError(f"`{name}` takes {', '.join(kinds) or 'no fields'}")
     enabled = value.get("enabled", True)
     if not isinstance(enabled, bool):
-        raise _malformed("`enabled` has a value of the wrong kind")
+        raise ValueError("`enabled` has a value of the wrong kind")
     fix = kind(**{field: _read(field, item, kinds[field]) for field, item in given.items()})
     return Step(fix, enabled)
 
@@ -128,11 +140,11 @@ def _kinds(fix: type[Fix]) -> Mapping[str, Any]:
 
 
 def _read(field: str, value: object, kind: Any) -> Any:
-    """The value as the field's annotation has it. Raises FixError."""
+    """The value as the field's annotation has it. Raises ValueError."""
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
             choices = ", ".join(f"`{choice}`" for choice in get_args(kind))
-            raise _malformed(f"`{field}` is none of {choices}")
+            raise ValueError(f"`{field}` is none of {choices}")
         return value
     if get_origin(kind) is tuple:
         return _read_items(field, value, kind)
@@ -145,7 +157,7 @@ def _read(field: str, value: object, kind: Any) -> Any:
             return value
         if kind is str and isinstance(value, str):
             return value
-    raise _malformed(f"`{field}` has a value of the wrong kind")
+    raise ValueError(f"`{field}` has a value of the wrong kind")
 
 
 def _read_items(field: str, value: object, kind: Any) -> tuple[Any, ...]:
@@ -153,7 +165,7 @@ def _read_items(field: str, value: object, kind: Any) -> tuple[Any, ...]:
     if table and isinstance(value, Mapping) and len(value) <= MAX_ITEMS:
         return tuple((_read(field, old, str), _read(field, new, str)) for old, new in value.items())
     if table or not isinstance(value, list) or len(value) > MAX_ITEMS:
-        raise _malformed(f"`{field}` has a value of the wrong kind")
+        raise ValueError(f"`{field}` has a value of the wrong kind")
     return tuple(_read(field, item, get_args(kind)[0]) for item in value)
 
 

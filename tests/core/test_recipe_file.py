@@ -83,7 +83,12 @@ def test_an_architecture_of_another_version_is_kept_for_whoever_builds_it() -> N
         ({"loupe_recipe": "1", "steps": []}, "form 1"),
         ({"loupe_recipe": 1}, "`steps`"),
         ({"loupe_recipe": 1, "steps": {}}, "list of at most"),
-        ({"loupe_recipe": 1, "steps": [{"fix": "explode"}]}, "`fix`"),
+        (
+            {"loupe_recipe": 1, "steps": [{"fix": "untie"}, {"fix": "explode"}]},
+            "`explode` is no fix",
+        ),
+        ([{"fix": "untie"}, {"fix": "untie"}, {"fix": "keep"}], "in step 3, `keep` takes"),
+        ([{"fix": "untie"}, {"name": "untie"}], "in step 2, nothing says which `fix` it is"),
         ({"loupe_recipe": 1, "steps": [], "code": "print()"}, "`code`"),
         ({"loupe_recipe": 1, "steps": [], "state_dict": 3}, "`state_dict`"),
         ({"loupe_recipe": 1, "steps": [], "state_dict": "x" * 1001}, "`state_dict`"),
