@@ -133,11 +133,12 @@ def _format(output: Path) -> Format:
 
 def _refuse_overwriting(files: Path | FileSet, given: Path, output: Path, *, force: bool) -> None:
     """Raises LoupeError where OUT is IN or a part of it, or is there and --force is not given."""
-    if not output.exists():
+    exists = output.exists()
+    if not (exists or output.is_symlink()):
         return
     parts = [files] if isinstance(files, Path) else files.files.values()
     sources = [given, *(part for part in parts if isinstance(part, Path))]
-    if any(source.exists() and source.samefile(output) for source in sources):
+    if exists and any(source.exists() and source.samefile(output) for source in sources):
         raise LoupeError(f"{output} is what is read, and is never changed.", "Name another file.")
     if output.is_dir():
         raise LoupeError(f"{output} is a folder.", "Name a file in it.")

@@ -215,6 +215,19 @@ def test_a_file_that_is_there_is_replaced_only_where_that_is_asked_for(
     assert torch.load(out)
 
 
+def test_a_link_that_leads_nowhere_is_there_too(
+    tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.pth"
+    out.symlink_to(tmp_path / "nowhere.pth")
+    assert main(["fix", str(run), str(out)]) == 2
+    assert "--force" in capsys.readouterr().err
+    assert out.is_symlink()
+    assert main(["fix", str(run), str(out), "--force"]) == 0
+    assert torch.load(out)
+    assert not (tmp_path / "nowhere.pth").exists()
+
+
 def test_the_input_is_never_written_to_by_whatever_name(
     tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
