@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -23,9 +24,12 @@ def whole_file(path: Path) -> Iterator[tuple[BinaryIO, Path]]:
             yield file, partial
         partial.replace(path)
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         raise StoreError(
             f"{path.name} cannot be written: {error.strerror}.",
-            "Make room on the server's disk, or ask its owner.",
+            "Make room on the disk, or ask its owner."
+            if full
+            else "Check the path and its permissions, or name another place.",
         ) from error
     finally:
         with suppress(OSError):
