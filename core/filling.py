@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from heapq import nlargest
 from typing import TypeAlias
@@ -21,8 +21,29 @@ Target: TypeAlias = tuple[TensorEntry, torch.Tensor]
 MAX_READERS = 4
 """Threads that read at once; more do not make the disk or the memory faster."""
 
+BATCH_BYTES = 1 << 20
+"""Small tensors are read together up to here: to hand one to a thread takes longer than to read
+it."""
 
-def own_tensors(model: nn.Module) -> Mapping[str, torch.Tensor]:
+
+def targets_of(
+    model: nn.Module, entries: Iterable[TensorEntry]
+) -> tuple[list[Target], Collection[str]]:
+    """The model's tensors with the entries that fill them, which come in its order: of several for
+    one tensor the last, as with load_state_dict. And the keys of all tensors that are filled so, of
+    those with two names both."""
+    tensors = _own_tensors(model)
+    places = {key: _place(tensor) for key, tensor in tensors.items()}
+    targets: dict[object, Target] = {}
+    for entry in entries:
+        if entry.key in places:
+            place = places[entry.key]
+            targets.pop(place, None)
+            targets[place] = entry, tensors[entry.key].detach()
+    return list(targets.values()), {key for key, place in places.items() if place in targets}
+
+
+def _own_tensors(model: nn.Module) -> Mapping[str, torch.Tensor]:
     """The parameters and buffers of its state_dict: not what a module's code makes for it, and
     would have to take out again (`get_extra_state`)."""
     own = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
@@ -30,33 +51,7 @@ def own_tensors(model: nn.Module) -> Mapping[str, torch.Tensor]:
     return {key: tensor for key, tensor in tensors.items() if id(tensor) in own}
 
 
-def kept_keys(model: nn.Module, filled: Collection[str]) -> list[str]:
-    """The keys of its tensors that keep their values where these keys are filled; a tensor with
-    two names is filled under both."""
-    tensors = own_tensors(model)
-    memory = {_memory(tensors[key]) for key in filled if key in tensors}
-    return [
-        key
-        for key, value in model.state_dict(keep_vars=True).items()
-        if isinstance(value, torch.Tensor)
-        and (key not in tensors or _memory(tensors[key]) not in memory)
-    ]
-
-
-def targets_of(model: nn.Module, entries: Iterable[TensorEntry]) -> list[Target]:
-    """The model's tensors with the entries that fill them, which come in the model's order: of
-    several for one tensor the last, as with load_state_dict."""
-    tensors = own_tensors(model)
-    targets: dict[object, Target] = {}
-    for entry in entries:
-        if entry.key in tensors:
-            tensor = tensors[entry.key]
-            targets.pop(_memory(tensor), None)
-            targets[_memory(tensor)] = entry, tensor.detach()
-    return list(targets.values())
-
-
-def _memory(tensor: torch.Tensor) -> object:
+def _place(tensor: torch.Tensor) -> object:
     """Equal for two tensors that are the same elements of the same memory."""
     if not tensor.numel():
         return id(tensor)
@@ -90,13 +85,12 @@ def fill(targets: Sequence[Target], device: str, done: Done) -> None:
     if device == "cpu":
         _fill_straight(targets, readers, done)
     else:
-        total = sum(entry.nbytes for entry, _ in targets)
-        fill_staged(targets, Staging(device, total), readers, done)
+        fill_staged(targets, Staging(device, _nbytes(targets)), readers, done)
 
 
 def _fill_straight(targets: Sequence[Target], readers: int, done: Done) -> None:
     with ThreadPoolExecutor(readers, thread_name_prefix="loupe-load") as pool:
-        waiting = {pool.submit(_read, group): group for group in _apart(targets)}
+        waiting = {pool.submit(_read, batch): batch for batch in _batches(targets)}
         try:
             for future in as_completed(waiting):
                 future.result()
@@ -107,15 +101,28 @@ def _fill_straight(targets: Sequence[Target], readers: int, done: Done) -> None:
             raise
 
 
-def _apart(targets: Sequence[Target]) -> list[list[Target]]:
-    """Groups that share no memory, the largest first; one that does is filled in the model's
-    order."""
+def _batches(targets: Sequence[Target]) -> Iterator[list[Target]]:
+    """The largest first. What shares memory is in one batch, in the model's order."""
     groups: dict[int, list[Target]] = {}
     for entry, tensor in targets:
         groups.setdefault(tensor.untyped_storage().data_ptr(), []).append((entry, tensor))
-    return sorted(groups.values(), key=lambda group: -sum(entry.nbytes for entry, _ in group))
+    sizes = {where: _nbytes(group) for where, group in groups.items()}
+    batch: list[Target] = []
+    size = 0
+    for where in sorted(groups, key=sizes.__getitem__, reverse=True):
+        if batch and size + sizes[where] > BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch += groups[where]
+        size += sizes[where]
+    if batch:
+        yield batch
 
 
-def _read(group: Sequence[Target]) -> None:
-    for entry, tensor in group:
+def _nbytes(targets: Sequence[Target]) -> int:
+    return sum(entry.nbytes for entry, _ in targets)
+
+
+def _read(batch: Sequence[Target]) -> None:
+    for entry, tensor in batch:
         read_tensor_into(entry, tensor)

@@ -13,7 +13,7 @@ from core.architectures import Architecture, Signature, build, signature
 from core.checkpoint.entries import ITEMSIZES, StateDict, TensorEntry
 from core.checkpoint.tensors import torch_dtype
 from core.errors import LoadError
-from core.filling import bytes_beside, fill, kept_keys, targets_of
+from core.filling import bytes_beside, fill, targets_of
 from core.match import Match, match
 from core.placing import place
 from core.random_inputs import random_inputs
@@ -104,7 +104,7 @@ def load_model(
         require_room(_need_beside(wanted, entries, shapes))
     telling = _Telling(progress)
     with running_out(need, telling.raised):
-        model, reading = _filled(
+        model, filled, reading = _filled(
             architecture,
             entries,
             shapes,
@@ -121,17 +121,16 @@ def load_model(
         compiled=compiled,
         progress=progress,
     )
-    kept = kept_keys(model, found.matched)
     return LoadedModel(
         model=model,
         architecture=architecture,
         device=device,
         dtype=found_dtype,
         match=found,
-        initialised=tuple(kept),
+        initialised=tuple(key for key in wanted if key not in filled),
         seconds=seconds,
         nbytes=_nbytes(model),
-        notes=tuple(_notes(entries, kept, found_dtype, device)),
+        notes=tuple(_notes(entries, filled, found_dtype, device)),
         nbytes_read=telling.done,
         seconds_reading=reading,
         effects=effects,
@@ -233,16 +232,17 @@ def _filled(
     device: str,
     dtype: torch.dtype | None,
     telling: _Telling,
-) -> tuple[nn.Module, float]:
-    """The model with its weights, and the seconds that reading took."""
+) -> tuple[nn.Module, Collection[str], float]:
+    """The model with its weights, the keys that the file filled, and the seconds that reading
+    took."""
     keys = {entry.key for entry in entries}
     model = _built(architecture, keys, left)
     started = time.perf_counter()
     place(model, keys, device, dtype)
-    targets = targets_of(model, entries)
+    targets, filled = targets_of(model, entries)
     telling.total = sum(entry.nbytes for entry, _ in targets)
     fill(targets, device, telling)
-    return model, time.perf_counter() - started
+    return model, filled, time.perf_counter() - started
 
 
 def _built(
@@ -275,14 +275,14 @@ def _nbytes(model: nn.Module) -> int:
 
 
 def _notes(
-    entries: Sequence[TensorEntry], kept: Collection[str], dtype: str, device: str
+    entries: Sequence[TensorEntry], filled: Collection[str], dtype: str, device: str
 ) -> Iterator[str]:
     stored = {entry.dtype for entry in entries if "float" in entry.dtype}
     others = sorted(stored - {dtype})
     if others:
         yield f"The file's {', '.join(others)} tensors were converted to {dtype}."
     for entry in entries:
-        if entry.key in kept:
+        if entry.key not in filled:
             yield (
                 f"{entry.key} was left out: only the model's own code (set_extra_state) could take "
                 "it in, and no such code is run on what a file holds."
