@@ -42,9 +42,10 @@ def family(state_dict: StateDict) -> str:
         return _transformer(attends) + more
     if layers:
         return f"a recurrent network of {_counted(len(layers), 'layer')}{more}"
-    if kernels:
+    if 2 * len(kernels) >= len(matrices):
         return _convolutional(entries, [entry.shape for entry in kernels]) + more
-    return f"a network of {_counted(len(matrices), 'linear layer')}{more}"
+    also = f" and {_counted(len(kernels), 'convolution')}" if kernels else ""
+    return f"a network of {_counted(len(matrices), 'linear layer')}{also}{more}"
 
 
 def _counted(number: int, what: str) -> str:

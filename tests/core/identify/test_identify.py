@@ -452,6 +452,10 @@ def test_another_set_of_the_same_weights_is_named(lookup: Lookup, tmp_path: Path
     [
         (nn.LSTM(8, 16, 2).state_dict(), "a recurrent network of 2 layers"),
         (
+            nn.Sequential(nn.Conv2d(3, 8, 4), *(nn.Linear(8, 8) for _ in range(5))).state_dict(),
+            "a network of 5 linear layers and 1 convolution",
+        ),
+        (
             {
                 "h.0.attn.c_attn.weight": torch.zeros(48, 144),
                 "h.1.attn.c_attn.weight": torch.zeros(48, 144),
@@ -471,7 +475,7 @@ def test_another_set_of_the_same_weights_is_named(lookup: Lookup, tmp_path: Path
             "the state of an optimizer, no network",
         ),
     ],
-    ids=["lstm", "gpt2", "stages", "adam"],
+    ids=["lstm", "linear", "gpt2", "stages", "adam"],
 )
 def test_the_family_is_what_the_layers_say(
     lookup: Lookup, tmp_path: Path, tensors: dict[str, torch.Tensor], family: str
