@@ -77,11 +77,6 @@ def check_growth(state_dict: StateDict, new: Mapping[str, TensorEntry]) -> None:
         )
 
 
-def named(entry: TensorEntry, key: str) -> TensorEntry:
-    """The entry under another key; its origin stays the key that the file gives."""
-    return entry if entry.key == key else replace(entry, key=key, origin=entry.origin or entry.key)
-
-
 def is_strided(entry: TensorEntry) -> bool:
     """Whether the elements are the entry's own, at its strides: another view costs nothing."""
     return entry.form is None and not entry.dtype.startswith(("qint", "quint"))

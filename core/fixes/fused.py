@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from core.checkpoint.entries import Derived, StateDict, TensorEntry
 from core.checkpoint.operations import Joined, Rows
 from core.errors import FixError
-from core.fixes.computed import checked_dense, computed, is_strided, named
+from core.fixes.computed import checked_dense, computed, is_strided
 from core.fixes.rebuilt import rebuilt
 from core.fixes.wording import checked_text, counted, effect_sentence
 from core.fixes.words import MAX_CHARACTERS, MAX_KEY, Effect, Fuse, Split
@@ -149,7 +149,7 @@ def _check_apart(entries: Sequence[TensorEntry]) -> None:
 def _cut(entry: TensorEntry, names: Sequence[str], place: Place) -> list[TensorEntry]:
     keys = [place.of(name) for name in names]
     if not entry.shape:
-        return [named(entry, key) for key in keys]
+        return [entry.under(key) for key in keys]
     length, rest = divmod(entry.shape[0], len(names))
     if rest:
         raise FixError(
@@ -158,7 +158,7 @@ def _cut(entry: TensorEntry, names: Sequence[str], place: Place) -> list[TensorE
             "Name the fused part of the path more exactly, or another number of parts.",
         )
     return [
-        named(_rows(entry, index * length, (index + 1) * length), key)
+        _rows(entry, index * length, (index + 1) * length).under(key)
         for index, key in enumerate(keys)
     ]
 
@@ -197,9 +197,9 @@ def _joined(key: str, parts: Sequence[TensorEntry]) -> TensorEntry:
                 "Name the parts more exactly, or cast them to one dtype in a step before.",
             )
     if not first.shape:
-        return named(first, key)
+        return first.under(key)
     shape = (sum(part.shape[0] for part in parts), *first.shape[1:])
-    return named(computed(first, Joined(), tuple(parts), shape), key)
+    return computed(first, Joined(), tuple(parts), shape).under(key)
 
 
 def _told(entry: TensorEntry) -> str:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from core.checkpoint.entries import StateDict, TensorEntry
 from core.checkpoint.operations import MergedLora
 from core.errors import FixError
-from core.fixes.computed import checked_dense, computed, is_floating, named
+from core.fixes.computed import checked_dense, computed, is_floating
 from core.fixes.rebuilt import rebuilt
 from core.fixes.wording import counted
 from core.fixes.words import Effect, MergeLora
@@ -59,7 +59,7 @@ def merge_lora(fix: MergeLora, state_dict: StateDict) -> tuple[StateDict, Effect
             "trained them.",
         )
     names = merged_names([key for key in state_dict if key not in gone], list(plans))
-    entries = [named(merged.get(key, state_dict[key]), new) for key, new in names.items()]
+    entries = [merged.get(key, state_dict[key]).under(new) for key, new in names.items()]
     if len(set(names.values())) < len(names):
         raise FixError(
             "Two tensors would get one key once the adapters are merged.",

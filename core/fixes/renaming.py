@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
-from core.checkpoint.entries import StateDict, TensorEntry
+from core.checkpoint.entries import StateDict
 from core.errors import FixError
 from core.fixes.rebuilt import rebuilt
 from core.fixes.wording import checked_text, effect_sentence, unusable
@@ -70,16 +69,9 @@ def renamed(state_dict: StateDict, new_names: Sequence[str]) -> tuple[StateDict,
         names[key] = new
         taken[new] = key
     changed = sum(old != new for old, new in names.items())
-    entries = [
-        entry if names[key] == key else _with_key(entry, names[key])
-        for key, entry in state_dict.items()
-    ]
+    entries = [entry.under(names[key]) for key, entry in state_dict.items()]
     effect = Effect(changed, 0, effect_sentence(changed, "renamed"))
     return rebuilt(state_dict, entries, names.items()), effect
-
-
-def _with_key(entry: TensorEntry, key: str) -> TensorEntry:
-    return replace(entry, key=key, origin=entry.origin or entry.key)
 
 
 def prefix_regex(prefix: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.checkpoint.entries import StateDict, TensorEntry
 from core.checkpoint.operations import FoldedWeightNorm
-from core.fixes.computed import computed, is_floating, named
+from core.fixes.computed import computed, is_floating
 from core.fixes.rebuilt import rebuilt
 from core.fixes.renaming import renamed
 from core.fixes.wording import counted, left_alone
@@ -31,7 +31,7 @@ def weight_norm(fix: WeightNorm, state_dict: StateDict) -> tuple[StateDict, Effe
         parts = state_dict[g], state_dict[v]
         if all(map(is_floating, parts)) and whole not in state_dict:
             dim = norm_dim(parts[0].shape, parts[1].shape)
-            like = named(parts[1], whole)
+            like = parts[1].under(whole)
             folded[g] = computed(like, FoldedWeightNorm(dim), parts, parts[1].shape)
     gone = {pairs[entry.key][1] for entry in folded.values()}
     kept = {key: folded.get(key, entry) for key, entry in state_dict.items() if key not in gone}

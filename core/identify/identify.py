@@ -41,6 +41,9 @@ WHOLE = 0.9
 LEAST = 0.1
 """The share of its keys that the nearest model must have, to be told at all."""
 
+MOVED = 0.001
+"""What a head of another path costs: of two models the one with its own names is likelier."""
+
 MAX_ALSO = 200
 """Other names that a candidate tells."""
 
@@ -105,12 +108,13 @@ def _groups(solved: Sequence[Solved]) -> list[list[Solved]]:
     for one in solved:
         used = frozenset(entry.key for entry in one.sources.values())
         misshapen = frozenset(one.sources[key].key for key in one.misshapen)
-        filled = one.matched, misshapen, len(one.wanted)
+        filled = one.matched, misshapen, one.moved, len(one.wanted)
         found.setdefault((used, filled), {}).setdefault(one.prefix, []).append(one)
 
     def rank(alike: Mapping[str, Sequence[Solved]]) -> float:
         values = [worth(one.score, one.matched / most) for part in alike.values() for one in part]
-        return -round(max(values), 9)
+        moved = all(one.moved for part in alike.values() for one in part)
+        return -round(max(values) - (MOVED if moved else 0), 9)
 
     return [
         group

@@ -18,7 +18,7 @@ from core.identify.heads import (
 )
 from core.identify.index import Variation
 from core.identify.lookup import Lookup, Profile
-from core.identify.unwrapping import Unwrapped
+from core.identify.unwrapping import Unwrapped, without_wrappers
 from core.match import BATCH_COUNTER
 from core.signature import Signature, TensorSpec
 
@@ -33,9 +33,9 @@ class Solved:
 
     `options` are those that are not at their default, `wanted` the signature with them. `sources`
     say which of the file's tensors is meant by a key of it. `misshapen` are those of another shape,
-    `adaptable` those of another number of input channels, which a fix can change. `score` is the
-    share of the keys of both sides that agree, missing and misshapen ones counted twice, `matched`
-    how many of the model's do.
+    `adaptable` those of another number of input channels, which a fix can change; `moved` says that
+    the head has another path. `score` is the share of the keys of both sides that agree, missing
+    and misshapen ones counted twice, `matched` how many of the model's do.
     """
 
     profile: Profile
@@ -45,6 +45,7 @@ class Solved:
     sources: Mapping[str, TensorEntry]
     misshapen: tuple[str, ...]
     adaptable: tuple[str, ...]
+    moved: bool
     score: float
     matched: int
 
@@ -80,9 +81,18 @@ def solve(guess: Guess, state_dict: StateDict, unwrapped: Unwrapped, lookup: Loo
         {key: entry for key, entry in sources.items() if key in wanted},
         tuple(key for key in different if key in wrong),
         adaptable,
+        any(
+            _is_moved(own, sources[own], unwrapped)
+            for own in own_head(profile).values()
+            if own in sources
+        ),
         len(matched) / max(1, len(counted) + max(0, below - used) + missing + len(wrong)),
         len(matched),
     )
+
+
+def _is_moved(own: str, entry: TensorEntry, unwrapped: Unwrapped) -> bool:
+    return not f".{unwrapped.keys[entry.key]}".endswith(f".{without_wrappers(own)}")
 
 
 def _sources(

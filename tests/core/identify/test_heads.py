@@ -168,3 +168,14 @@ def test_an_auxiliary_head_of_other_classes_is_left_out(lookup: Lookup, tmp_path
     best = told(lookup, tmp_path / "b.pth", model.state_dict()).candidates[0]
     assert best.fits
     assert dict(best.architecture.options) == {"num_classes": 2}
+
+
+def test_a_layer_before_the_head_is_not_taken_for_the_head_of_a_smaller_network(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    with torch.device("meta"):
+        model = timm.create_model("convnext_large_mlp", num_classes=0)
+    tensors = {key: torch.empty(value.shape) for key, value in model.state_dict().items()}
+    best = told(lookup, tmp_path / "a.pth", tensors).candidates[0]
+    assert best.architecture.key == "timm:convnext_large_mlp?num_classes=0"
+    assert best.fits
