@@ -9,10 +9,11 @@ import torch
 import torchvision
 from torch import nn
 
+from benchmarks.identify_corpus import state_dict_of
 from core.architectures import parse_architecture
 from core.checkpoint import open_checkpoint
 from core.fixes import apply_recipe
-from core.identify import Lookup
+from core.identify import Lookup, identify
 from core.load import load_model
 from tests.core.identify.files import told
 
@@ -171,11 +172,11 @@ def test_an_auxiliary_head_of_other_classes_is_left_out(lookup: Lookup, tmp_path
 
 
 def test_a_layer_before_the_head_is_not_taken_for_the_head_of_a_smaller_network(
-    lookup: Lookup, tmp_path: Path
+    lookup: Lookup,
 ) -> None:
     with torch.device("meta"):
         model = timm.create_model("convnext_large_mlp", num_classes=0)
-    tensors = {key: torch.empty(value.shape) for key, value in model.state_dict().items()}
-    best = told(lookup, tmp_path / "a.pth", tensors).candidates[0]
+    shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    best = identify(state_dict_of(shapes), lookup).candidates[0]
     assert best.architecture.key == "timm:convnext_large_mlp?num_classes=0"
     assert best.fits
