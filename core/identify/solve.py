@@ -102,7 +102,7 @@ def _sources(
     how many of the file's tensors, batch counters apart, stand below the prefix.
 
     What is missing there is taken from the same path below another prefix, as `head.fc.weight`
-    beside `backbone.layer1…`.
+    beside `backbone.layer1…`, and a head from another path too, as `other_head` finds it.
     """
     found: dict[str, TensorEntry] = {}
     inside: list[Placed] = []
