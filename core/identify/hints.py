@@ -92,17 +92,17 @@ def told_of(hints: Hints, architecture: Architecture) -> Told:
     return Told(tuple(int(each) for each in rank), tuple(facts))
 
 
-def other_name(
+def other_name_told(
     hints: Hints, told: Collection[Architecture], known: Collection[Architecture]
-) -> str | None:
+) -> Iterator[str]:
     """A sentence where the metadata names a known architecture that is none of those told."""
     names = {one.name for one in told}
     others = {one.name for one in known} - names
     for where, text in hints.names:
         spelled = [spelling.rpartition(":")[2] for spelling in spellings(text)]
         if not names.intersection(spelled) and others.intersection(spelled):
-            return f"The file says `{where}` is `{text[:80]}`, but its tensors are not that one's."
-    return None
+            yield f"The file says `{where}` is `{text[:80]}`, but its tensors are not that one's."
+            return
 
 
 def _is_of_another(text: str, architecture: Architecture) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from core.architectures import LIBRARIES, Architecture
@@ -10,7 +10,7 @@ from core.checkpoint.collector import paused_collector
 from core.checkpoint.entries import StateDict
 from core.identify.candidates import guesses, worth
 from core.identify.family import family
-from core.identify.hints import other_name, told_of, twins_told
+from core.identify.hints import other_name_told, told_of, twins_told
 from core.identify.lookup import Lookup
 from core.identify.renamed import Renamed, renamed
 from core.identify.repairing import Repaired, repair
@@ -72,7 +72,8 @@ def identify(
     if candidates and not known and candidates[0].coverage_keys < LEAST:
         candidates = ()
     kind = family(state_dict)
-    candidates = tuple(_beside_names(candidates, hints, lookup))
+    if candidates:
+        candidates = (_with_words_beside(candidates[0], hints, lookup), *candidates[1:])
     said = sentence(candidates, known, kind, state_dict)
     if len(state_dict) > MAX_KEYS:
         said += f" Of its {thin(len(state_dict))} keys the first {thin(MAX_KEYS)} were looked at."
@@ -220,19 +221,12 @@ def _under_other_names(
     return candidates
 
 
-def _beside_names(
-    candidates: Sequence[Candidate], hints: Hints, lookup: Lookup
-) -> Iterator[Candidate]:
-    """The candidates, the first with a word on a name in the file that is another model's, and on
-    other sets of the same weights."""
-    for place, one in enumerate(candidates):
-        named = (one.architecture, *one.also, *one.adapted)
-        if place:
-            yield one
-        else:
-            says = other_name(hints, named, lookup.index.architectures)
-            more = (*([says] if says else ()), *twins_told(hints))
-            yield replace(one, evidence=(*one.evidence, *more))
+def _with_words_beside(best: Candidate, hints: Hints, lookup: Lookup) -> Candidate:
+    """The best candidate with what the file says beside its tensors: a name that is another
+    model's, other sets of the same weights."""
+    named = (best.architecture, *best.also, *best.adapted)
+    more = (*other_name_told(hints, named, lookup.index.architectures), *twins_told(hints))
+    return replace(best, evidence=(*best.evidence, *more))
 
 
 def _plainness(architecture: Architecture) -> tuple[int, int, int, str]:
