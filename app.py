@@ -4,7 +4,6 @@
 each session.
 """
 
-import importlib
 import logging
 import threading
 from collections.abc import AsyncIterator
@@ -26,8 +25,10 @@ ICON = Path(__file__).parent / "pages" / "components" / "icon.png"
 if __name__ != "__main__":
     from streamlit.runtime.pages_manager import PagesManager
 
+    from core.server.connections import answer_at_once
     from core.transfer import routes, tidied
-    from pages.components.resources import index_keeper, transfers
+    from pages.components.preloading import preload
+    from pages.components.resources import transfers
 
     # Else a deep link to a page's file would run that page without this file.
     PagesManager.uses_pages_directory = False
@@ -36,16 +37,10 @@ if __name__ != "__main__":
     async def lifespan(_app: st.App) -> AsyncIterator[None]:
         """Import torch and read the index of architectures before the first person waits for them,
         and keep the data folder clean."""
-        threading.Thread(target=_preload, daemon=True).start()
+        answer_at_once()
+        threading.Thread(target=preload, daemon=True).start()
         async with tidied(transfers()):
             yield
-
-    def _preload() -> None:
-        for library in ("torchvision", "timm"):
-            importlib.import_module(library)
-        lookup = index_keeper().lookup()
-        if lookup is not None:
-            lookup.warm(pause=0.005)
 
     def on_script_error(error: Exception) -> bool:
         """A sentence on the screen; the traceback goes to the log."""
@@ -69,8 +64,10 @@ if __name__ != "__main__":
         on_script_error=on_script_error,
     )
 else:
+    from pages.components.preloading import COLLECTOR
     from pages.components.workspace import keep_link
 
+    COLLECTOR.ran()
     st.set_page_config(page_title="Loupe", page_icon=ICON, layout="wide")
     chosen = st.navigation(
         [
