@@ -1,8 +1,11 @@
 """Compare: what became of each tensor from A to B, and of a run from step to step."""
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from core.checkpoint import Checkpoint, StateDict
+from core.compare.numbers import Numbers
 from core.compare.verdict import verdict
 from core.compare.words import EVIDENCE, Comparison
 from pages.components.changes import changes
@@ -10,6 +13,7 @@ from pages.components.comparison_job import comparison_job
 from pages.components.comparison_numbers import (
     chosen_tolerance,
     comparison_numbers,
+    measured,
     tolerance_popover,
 )
 from pages.components.frame import empty_state, page_header
@@ -70,7 +74,8 @@ def _compare(
         return
     said, tools = st.columns([5, 2], vertical_alignment="top")
     numbers = comparison_numbers(comparison, identity)
-    sentence = verdict(comparison.rows, numbers, path_a=a.path, path_b=b.path).sentence
+    mark = measured(numbers)
+    sentence = _sentence(identity, mark, a.path, b.path, comparison, numbers)
     with said:
         st.subheader(plain(sentence), anchor=False)
         for note in comparison.notes:
@@ -90,7 +95,7 @@ def _compare(
     )
     if tensors.open:
         with tensors:
-            changes(comparison, numbers, identity)
+            changes(comparison, numbers, identity, mark)
     if pairs.open:
         with pairs:
             pairs_panel(comparison.pairing, files)
@@ -100,6 +105,18 @@ def _compare(
     if meaning.open:
         with meaning:
             _meaning(comparison)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _sentence(
+    identity: str,
+    mark: str,
+    path_a: str,
+    path_b: str,
+    _comparison: Comparison,
+    _numbers: Mapping[str, Numbers],
+) -> str:
+    return verdict(_comparison.rows, _numbers, path_a=path_a, path_b=path_b).sentence
 
 
 def _one_missing(slot: str) -> None:

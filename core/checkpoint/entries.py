@@ -311,7 +311,7 @@ class StateDict(Mapping[str, TensorEntry]):
     the file gives it; it is empty for a state_dict that was saved as one, and after a fix.
     """
 
-    __slots__ = ("_entries", "classes", "path", "versions")
+    __slots__ = ("_added", "_entries", "classes", "path", "versions")
 
     def __init__(
         self,
@@ -324,6 +324,7 @@ class StateDict(Mapping[str, TensorEntry]):
         self.path = path
         self.versions = dict(versions or {})
         self.classes = dict(classes or {})
+        self._added: tuple[int, int] | None = None
 
     def __getitem__(self, key: str) -> TensorEntry:
         return self._entries[key]
@@ -353,9 +354,18 @@ class StateDict(Mapping[str, TensorEntry]):
     @property
     def numel(self) -> int:
         """Elements over all tensors; a storage shared by two keys counts twice."""
-        return sum(entry.numel for entry in self.values())
+        return self._totals()[0]
 
     @property
     def nbytes(self) -> int:
         """Bytes over all tensors; a storage shared by two keys counts twice."""
-        return sum(entry.nbytes for entry in self.values())
+        return self._totals()[1]
+
+    def _totals(self) -> tuple[int, int]:
+        """Elements and bytes, added up once: every page asks, and the entries never change."""
+        if self._added is None:
+            self._added = (
+                sum(entry.numel for entry in self.values()),
+                sum(entry.nbytes for entry in self.values()),
+            )
+        return self._added

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
+import plotly.graph_objects as go
 import streamlit as st
 
-from core.compare.depth import Block, blocks, part_map
+from core.compare.depth import Block, PartMap, blocks, part_map
 from core.compare.figures import depth_figure, part_figure, scatter_figure
 from core.compare.numbers import Numbers
 from core.compare.words import Comparison
@@ -19,22 +20,24 @@ DEPTH, PARTS, SCATTER = "By depth", "By part", "Norm against change"
 
 
 @st.fragment
-def changes(comparison: Comparison, numbers: Mapping[str, Numbers], identity: str) -> None:
-    """Draw them; `identity` tells the pair of files and how their tensors are paired."""
-    within = _pictures(comparison, numbers, identity)
-    row = comparison_table(comparison, numbers, identity, within)
+def changes(
+    comparison: Comparison, numbers: Mapping[str, Numbers], identity: str, mark: str
+) -> None:
+    """Draw them; `identity` tells the pair of files and how their tensors are paired, `mark` which
+    numbers these are."""
+    within = _pictures(comparison, numbers, identity, mark)
+    row = comparison_table(comparison, numbers, identity, mark, within)
     if row is not None:
         pair_card(row, numbers.get(row.key), identity)
 
 
 def _pictures(
-    comparison: Comparison, numbers: Mapping[str, Numbers], identity: str
+    comparison: Comparison, numbers: Mapping[str, Numbers], identity: str, mark: str
 ) -> Collection[str] | None:
     """The chart that is chosen; the rows' keys that a click in it asks for, None for all."""
     if not numbers:
         return None
-    found = blocks(comparison, numbers)
-    mapped = part_map(found)
+    found, mapped = _parts(identity, mark, comparison, numbers)
     chosen = st.segmented_control(
         "Picture",
         [DEPTH, *([PARTS] if mapped else []), SCATTER],
@@ -44,11 +47,7 @@ def _pictures(
         persist_state="session",
         label_visibility="collapsed",
     )
-    figure = depth_figure(found)
-    if chosen == PARTS and mapped:
-        figure = part_figure(mapped)
-    elif chosen == SCATTER:
-        figure = scatter_figure(comparison.rows, numbers)
+    figure = _figure(identity, mark, chosen, comparison, numbers)
     if figure is None:
         return None
     resets = st.session_state.setdefault(f"resets-{identity}", 0)
@@ -79,6 +78,30 @@ def _pictures(
             args=(identity,),
         )
     return keys
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _parts(
+    identity: str, mark: str, _comparison: Comparison, _numbers: Mapping[str, Numbers]
+) -> tuple[Sequence[Block], PartMap | None]:
+    """The network's blocks with what changed in each, and their map; shared, never changed."""
+    found = blocks(_comparison, _numbers)
+    return found, part_map(found)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _figure(
+    identity: str,
+    mark: str,
+    chosen: str,
+    _comparison: Comparison,
+    _numbers: Mapping[str, Numbers],
+) -> go.Figure | None:
+    """The chart of that name; shared by sessions, never changed."""
+    if chosen == SCATTER:
+        return scatter_figure(_comparison.rows, _numbers)
+    found, mapped = _parts(identity, mark, _comparison, _numbers)
+    return part_figure(mapped) if chosen == PARTS and mapped else depth_figure(found)
 
 
 def _show_all(identity: str) -> None:

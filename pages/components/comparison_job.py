@@ -22,9 +22,9 @@ STRAIGHT = 64 << 20
 def comparison_job(files: str, choices: Choices, a: StateDict, b: StateDict) -> Comparison | None:
     """Compare at once where checksums tell; else as a job with a progress bar, and None until it is
     done. `files` tells the two state_dicts from all others."""
-    pairing = _paired(files, choices, a, b)
+    pairing, nbytes = _paired(files, choices, a, b)
     identity = f"{files}|{choices}"
-    if bytes_to_read(pairing) <= STRAIGHT:
+    if nbytes <= STRAIGHT:
         return _compared(identity, a, b, pairing)
     kept = _kept(identity)
     if kept:
@@ -48,7 +48,7 @@ def comparison_job(files: str, choices: Choices, a: StateDict, b: StateDict) -> 
         return None
     if found is None:
         st.caption(
-            f"Checksums do not tell: {size(bytes_to_read(pairing))} of tensors are read from each "
+            f"Checksums do not tell: {size(nbytes)} of tensors are read from each "
             "file, and compared."
         )
         return None
@@ -58,8 +58,10 @@ def comparison_job(files: str, choices: Choices, a: StateDict, b: StateDict) -> 
 
 
 @st.cache_resource(max_entries=16, show_spinner="Finding out which tensor is which")
-def _paired(files: str, choices: Choices, _a: StateDict, _b: StateDict) -> Pairing:
-    return pair(_a, _b, choices)
+def _paired(files: str, choices: Choices, _a: StateDict, _b: StateDict) -> tuple[Pairing, int]:
+    """The pairs, and the bytes of each file that comparing them reads at most."""
+    pairing = pair(_a, _b, choices)
+    return pairing, bytes_to_read(pairing)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

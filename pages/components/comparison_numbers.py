@@ -27,7 +27,7 @@ def comparison_numbers(comparison: Comparison, identity: str) -> Mapping[str, Nu
     """
     tolerance = chosen_tolerance()
     slot = f"numbers-{identity}-{tolerance}"
-    rows = measurable(comparison)
+    rows = _measurable(identity, comparison)
     if slot not in st.session_state:
         known = numbers_cache().known(list(rows.values()), tolerance)
         keys = list(rows)
@@ -45,6 +45,20 @@ def comparison_numbers(comparison: Comparison, identity: str) -> Mapping[str, Nu
     if job_slot in st.session_state:
         _watch(st.session_state[job_slot], job_slot, stopped)
     return numbers.copy()
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _measurable(
+    identity: str, _comparison: Comparison
+) -> Mapping[str, tuple[TensorEntry, TensorEntry]]:
+    """The pairs that can be measured, by row key; shared by sessions, never changed."""
+    return measurable(_comparison)
+
+
+def measured(numbers: Mapping[str, Numbers]) -> str:
+    """What tells these numbers from others of the same two files, within this process: the
+    tolerance, and which rows have theirs."""
+    return f"{chosen_tolerance()}|{len(numbers)}|{hash(frozenset(numbers))}"
 
 
 def chosen_tolerance() -> Tolerance:

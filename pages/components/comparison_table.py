@@ -69,11 +69,13 @@ def comparison_table(
     comparison: Comparison,
     numbers: Mapping[str, Numbers],
     identity: str,
+    mark: str,
     within: Collection[str] | None = None,
 ) -> Row | None:
     """Draw counts, filter, table and download; the row that is chosen, if any.
 
-    `identity` tells the pair of files; `within` are the row keys to stay with, None for all.
+    `identity` tells the pair of files, `mark` which numbers these are; `within` are the row keys
+    to stay with, None for all.
     """
     states, search = st.columns([3, 2], vertical_alignment="bottom")
     with states:
@@ -86,19 +88,19 @@ def comparison_table(
         placeholder="layer1 conv, *.weight or /regex/",
         label_visibility="collapsed",
     )
+    view = _view(identity, chosen, text or "", within)
     try:
-        shown = _shown(comparison, chosen, text or "", within)
+        shown = _shown(view, comparison, chosen, text or "", within)
     except FilterError as error:
         st.warning(str(error))
         return None
-    view = _view(identity, chosen, text or "", within)
-    picked = _table(shown, numbers, view)
+    picked = _table(shown, numbers, view, mark)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(_counted(shown, comparison), width="content")
         st.download_button(
             "Rows as CSV",
             lambda: comparison_csv(shown, numbers),
-            file_name=f"comparison-{_content_hash(view, numbers)}.csv",
+            file_name=f"comparison-{sha256(f'{view}|{mark}'.encode()).hexdigest()[:12]}.csv",
             mime="text/csv",
             icon=":material/download:",
             on_click="ignore",
@@ -121,27 +123,29 @@ def _view(
     return sha256(repr(parts).encode()).hexdigest()[:24]
 
 
+@st.cache_resource(max_entries=16, show_spinner=False)
 def _shown(
-    comparison: Comparison,
-    states: Collection[State],
-    text: str,
-    within: Collection[str] | None,
-) -> list[Row]:
-    fitting = fitting_keys(text, [row.key for row in comparison.rows])
+    view: str,
+    _comparison: Comparison,
+    _states: Collection[State],
+    _text: str,
+    _within: Collection[str] | None,
+) -> Sequence[Row]:
+    """The rows of a view; shared by sessions, never changed."""
+    fitting = fitting_keys(_text, [row.key for row in _comparison.rows])
+    within = None if _within is None else frozenset(_within)
     return [
         row
-        for row in comparison.rows
-        if (not states or row.state in states)
+        for row in _comparison.rows
+        if (not _states or row.state in _states)
         and row.key in fitting
         and (within is None or row.key in within)
     ]
 
 
-def _table(rows: Sequence[Row], numbers: Mapping[str, Numbers], view: str) -> Row | None:
+def _table(rows: Sequence[Row], numbers: Mapping[str, Numbers], view: str, mark: str) -> Row | None:
     """Draw the rows; the one that is selected."""
-    frame = _frame(view, rows)
-    if any(row.key in numbers for row in rows):
-        frame = frame.join(_number_columns([numbers.get(row.key) for row in rows]))
+    frame = _measured_frame(view, mark, rows, numbers)
     order = [name for name in COLUMNS if name in frame.columns]
     event = st.dataframe(
         frame,
@@ -176,6 +180,17 @@ def _frame(view: str, _rows: Sequence[Row]) -> pd.DataFrame:
             "note": [row.note for row in _rows],
         }
     ).pipe(_without_empty)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _measured_frame(
+    view: str, mark: str, _rows: Sequence[Row], _numbers: Mapping[str, Numbers]
+) -> pd.DataFrame:
+    """The table with the numbers that are there; shared by sessions, never changed."""
+    frame = _frame(view, _rows)
+    if any(row.key in _numbers for row in _rows):
+        frame = frame.join(_number_columns([_numbers.get(row.key) for row in _rows]))
+    return frame
 
 
 def _without_empty(frame: pd.DataFrame) -> pd.DataFrame:
@@ -238,8 +253,3 @@ def _odd(found: Numbers) -> str:
         for name, (before, after) in counts.items()
         if before or after
     )
-
-
-def _content_hash(view: str, numbers: Mapping[str, Numbers]) -> str:
-    """Tells apart every content that the download can have: the files, the filter, the numbers."""
-    return sha256(repr((view, sorted(numbers))).encode()).hexdigest()[:12]
