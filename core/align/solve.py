@@ -43,6 +43,8 @@ def place(a: Sequence[Unit], b: Sequence[Unit], *, shuffled: bool) -> list[Place
     `shuffled`: the order of `a` says nothing.
     """
     groups = _groups(a, b)
+    if not groups:  # no layer of one kind on both sides: weighing the names would take seconds
+        return []
     if len(a) * len(b) > LARGE:
         return _by_order(a, b, groups)
     import numpy as np
