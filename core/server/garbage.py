@@ -27,6 +27,10 @@ def keep_what_is_loaded() -> None:
     gc.freeze()
 
 
+SHARE = 0.01
+"""Of the time that collections may take then."""
+
+
 class IdleCollector:
     """Collects garbage in a thread of its own once scripts have run and then rest.
 
@@ -37,6 +41,7 @@ class IdleCollector:
         self.collections = 0
         self._quiet = quiet
         self._longest = longest
+        self._took = 0.0
         self._changed = threading.Condition()
         self._last: float | None = None
         self._thread: threading.Thread | None = None
@@ -55,7 +60,9 @@ class IdleCollector:
     def _collect(self) -> None:
         while True:
             self._await_rest()
+            started = time.monotonic()
             gc.collect()
+            self._took = time.monotonic() - started
             with self._changed:
                 self.collections += 1
                 self._changed.notify_all()
@@ -64,7 +71,7 @@ class IdleCollector:
         with self._changed:
             while self._last is None:
                 self._changed.wait()
-            latest = self._last + self._longest
+            latest = self._last + max(self._longest, self._took / SHARE)
             while True:
                 now = time.monotonic()
                 due = min(self._last + self._quiet, latest)
