@@ -12,7 +12,7 @@ import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 UNLOCKABLE_FOR = 3600.0
 """Seconds without a change after which a file counts as nobody's on a disk that knows no locks."""
@@ -25,7 +25,7 @@ def create_locked(path: Path, buffering: int = -1) -> BinaryIO:
         _lock(file.fileno())
         # Between the two lines above, a sweep may have taken it for nobody's.
         if _is_at(file.fileno(), path):
-            return cast(BinaryIO, file)
+            return file
         file.close()
 
 
