@@ -4,10 +4,11 @@ import hashlib
 import http.client
 import os
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from core.bench import Bench, SlotState, bench_to_query
 from tests.browser.driver import Server, settled
 from tests.browser.test_open import assert_nothing_half_written, slot, upload
 
@@ -64,8 +66,8 @@ def test_an_upload_goes_on_where_it_was_after_a_reload(
     stop_after(page, 2 * SLICE)
     upload(page, "A", large)
     expect(slot(page, "A").get_by_text("49 % of")).to_be_visible()
-    page.unroute_all()
     page.reload()
+    page.unroute_all()
     settled(page)
     expect(slot(page, "A").get_by_text("large.pth came to 49 %: choose it again")).to_be_visible()
     sent = offsets(page)
@@ -88,8 +90,8 @@ def test_a_file_that_changed_meanwhile_begins_anew(
     stop_after(page, 2 * SLICE)
     upload(page, "A", changed)
     expect(slot(page, "A").get_by_text("49 % of")).to_be_visible()
-    page.unroute_all()
     page.reload()
+    page.unroute_all()
     settled(page)
     status = changed.stat()
     with changed.open("r+b") as file:
@@ -132,8 +134,8 @@ def test_shards_go_on_where_they_were_after_a_reload(
     stop_after(page, SLICE)
     upload(page, "A", *files)
     expect(slot(page, "A").get_by_text("25 % of")).to_be_visible()
-    page.unroute_all()
     page.reload()
+    page.unroute_all()
     settled(page)
     hint = slot(page, "A").get_by_text("and 1 more came to 25 %: choose it again")
     expect(hint).to_be_visible()
@@ -174,9 +176,11 @@ def test_under_a_base_path_uploads_type_faces_and_exports_work(
     expect(slot(page, "A").get_by_test_id("stMetric").first).to_contain_text("1")
     page.evaluate("document.fonts.ready")
     assert ("/team/loupe/loupe/fonts/inter-latin-variable.woff2", 200) in fonts
-    page.goto(f"{based.url}/fitting?a=sample:final&arch=torchvision:shufflenet_v2_x0_5")
+    (based.root / "large.pth").write_bytes(large.read_bytes())
+    bench = Bench(SlotState(file="root:0/large.pth", architecture="torchvision:resnet18"))
+    page.goto(f"{based.url}/fitting?{urlencode(bench_to_query(bench))}")
     settled(page)
-    page.get_by_role("button", name=".safetensors").click()
+    page.get_by_role("button", name=".safetensors").last.click()
     link = page.get_by_role("link", name=re.compile("^Download "))
     expect(link).to_be_visible()
     with page.expect_download() as download:
@@ -188,8 +192,9 @@ def test_under_a_base_path_uploads_type_faces_and_exports_work(
 
 def websocket(server: Server, host: str) -> int:
     """The status with which a WebSocket under that Host header is answered."""
+    straight = socket.create_connection(("127.0.0.1", server.port))
     try:
-        with connect(f"ws://{host}/_stcore/stream", host="127.0.0.1", port=server.port):
+        with connect(f"ws://{host}/_stcore/stream", sock=straight):
             return 101
     except InvalidStatus as error:
         return error.response.status_code
