@@ -40,7 +40,8 @@ class HeadLimit:
     def data_received(self, data: bytes) -> None:
         """Bytes came: of a head, of a body, or both."""
         super().data_received(data)  # type: ignore[misc]
-        handed_on = self.transport.get_protocol() is not self
+        # A WebSocket has a protocol of its own.
+        handed_on = id(self.transport.get_protocol()) != id(self)
         if handed_on or (self.cycle is not None and not self.cycle.response_complete):
             self._stop_waiting()
         else:
