@@ -23,12 +23,19 @@ PAGES = (
 ICON = Path(__file__).parent / "pages" / "components" / "icon.png"
 
 if __name__ != "__main__":
+    from starlette.middleware import Middleware
     from streamlit.runtime.pages_manager import PagesManager
 
     from core.server.connections import answer_at_once
+    from core.server.hosts import OwnHosts, own_names
+    from core.server.slow_heads import limit_heads
     from core.transfer import routes, tidied
     from pages.components.preloading import preload
-    from pages.components.resources import transfers
+    from pages.components.resources import settings, transfers
+    from pages.components.type_faces import place_type_faces
+
+    limit_heads()
+    place_type_faces(transfers().prefix)
 
     # Else a deep link to a page's file would run that page without this file.
     PagesManager.uses_pages_directory = False
@@ -60,6 +67,15 @@ if __name__ != "__main__":
     app = st.App(
         __file__,
         routes=routes(transfers(), Path(__file__).parent / "pages" / "components" / "fonts"),
+        middleware=[
+            Middleware(
+                OwnHosts,
+                names=own_names(
+                    st.get_option("server.address"),
+                    [*settings().hosts, *st.get_option("server.allowedHosts")],
+                ),
+            )
+        ],
         lifespan=lifespan,
         on_script_error=on_script_error,
     )

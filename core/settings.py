@@ -18,8 +18,9 @@ class Settings:
     """`quota`, `largest_file` and `model_memory` are bytes.
 
     `roots` are the server folders that people may browse, `models` the owner's own model
-    functions as `module:function` (or `module` for all of its public ones), and `bench` up to
-    two files that the owner named on the command line.
+    functions as `module:function` (or `module` for all of its public ones), `hosts` names under
+    which the server answers beside its address, and `bench` up to two files that the owner named on
+    the command line.
     """
 
     data: Path
@@ -28,14 +29,15 @@ class Settings:
     largest_file: int = 20 * GIB
     model_memory: int = 4 * GIB
     models: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
     bench: tuple[Path, ...] = ()
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """Read LOUPE_DATA, LOUPE_ROOTS, LOUPE_QUOTA, LOUPE_LARGEST_FILE, LOUPE_MODEL_MEMORY,
-    LOUPE_MODELS and LOUPE_BENCH.
+    LOUPE_MODELS, LOUPE_HOSTS and LOUPE_BENCH.
 
-    Lists of paths are separated as in PATH, model names by commas; sizes read as `20GB`,
+    Lists of paths are separated as in PATH, names by commas; sizes read as `20GB`,
     `512MB` or plain bytes. Raises SettingsError.
     """
     data = environ.get("LOUPE_DATA") or str(Path.home() / ".local" / "share" / "loupe")
@@ -52,11 +54,14 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         quota=_size(environ, "LOUPE_QUOTA", 50 * GIB),
         largest_file=_size(environ, "LOUPE_LARGEST_FILE", 20 * GIB),
         model_memory=_size(environ, "LOUPE_MODEL_MEMORY", 4 * GIB),
-        models=tuple(
-            name.strip() for name in environ.get("LOUPE_MODELS", "").split(",") if name.strip()
-        ),
+        models=_names(environ.get("LOUPE_MODELS", "")),
+        hosts=_names(environ.get("LOUPE_HOSTS", "")),
         bench=_paths(environ.get("LOUPE_BENCH", "")),
     )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _paths(text: str) -> tuple[Path, ...]:

@@ -6,7 +6,9 @@ links. A link may name any file of the store, so what is read is checked to the 
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from core.checkpoint.assembled import is_one_checkpoint
 from core.checkpoint.entries import Source
 from core.checkpoint.file_set import INDEX, FileSet
 from core.checkpoint.shards import numbered
-from core.errors import SourceError, StoreError
+from core.errors import SourceError, StoreError, printable
 from core.folders import SUFFIXES
 from core.store import Store
 
@@ -33,6 +35,10 @@ MAX_MANIFEST = 1 << 20
 """Bytes of the file that names them."""
 
 
+_HALVES = re.compile("[\ud800-\udfff]")
+"""Halves of characters, which JSON can hold and no answer."""
+
+
 def set_refusal(names: Iterable[str]) -> StoreError | None:
     """Why files of these names would not be taken as one checkpoint; None where they would."""
     given = list(names)
@@ -44,7 +50,7 @@ def set_refusal(names: Iterable[str]) -> StoreError | None:
     odd = [name for name in given if not _is_name(name)]
     if odd:
         return StoreError(
-            f"{odd[0][:MAX_NAME] or 'A file'} has an ending that no checkpoint has.",
+            f"{printable(odd[0][:MAX_NAME]) or 'A file'} has an ending that no checkpoint has.",
             f"Loupe takes {', '.join((*SUFFIXES, *BESIDE))}.",
         )
     if len(set(given)) < len(given) or not is_one_checkpoint(given):
@@ -56,16 +62,15 @@ def set_refusal(names: Iterable[str]) -> StoreError | None:
     return None
 
 
-def keep_set(store: Store, files: Mapping[str, str]) -> str:
-    """Keep which uploads are one checkpoint, by name → SHA-256; the reference to open it by.
+def set_manifest(files: Mapping[str, str]) -> bytes:
+    """The file that says which uploads are one checkpoint, by name → SHA-256."""
+    document = {"loupe": KIND, "files": dict(sorted(files.items()))}
+    return json.dumps(document, ensure_ascii=False).encode()
 
-    Raises StoreError.
-    """
-    text = json.dumps({"loupe": KIND, "files": dict(sorted(files.items()))}, ensure_ascii=False)
-    data = text.encode()
-    upload = store.begin(len(data))
-    upload.write(data)
-    return f"set:{upload.finish().sha256}/{_title(files)}"
+
+def set_reference(files: Mapping[str, str]) -> str:
+    """The reference by which the set with that manifest is opened."""
+    return f"set:{hashlib.sha256(set_manifest(files)).hexdigest()}/{_title(files)}"
 
 
 def find_set(store: Store, sha256: str, name: str) -> FileSet:
@@ -83,7 +88,7 @@ def find_set(store: Store, sha256: str, name: str) -> FileSet:
 
 
 def _read(path: Path) -> dict[str, str]:
-    """Name → SHA-256, as keep_set wrote it; a file that is anything else is refused."""
+    """Name → SHA-256, as set_manifest wrote it; a file that is anything else is refused."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_MANIFEST + 1)
@@ -108,6 +113,7 @@ def _read(path: Path) -> dict[str, str]:
 def _is_name(name: str) -> bool:
     return (
         0 < len(name) <= MAX_NAME
+        and not _HALVES.search(name)
         and not {"/", "\\", "\0"} & set(name)
         and name.lower().endswith((*SUFFIXES, *BESIDE))
     )

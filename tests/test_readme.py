@@ -52,6 +52,7 @@ def test_the_table_of_variables_gives_the_real_defaults() -> None:
     assert read_settings(told) == read_settings({})
     assert set(rows) == {
         "LOUPE_DATA",
+        "LOUPE_HOSTS",
         "LOUPE_LARGEST_FILE",
         "LOUPE_MODELS",
         "LOUPE_MODEL_MEMORY",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from core.errors import StoreError
+from core.locked_file import create_locked, folder_onto_disk
 
 
 @contextmanager
@@ -20,9 +21,12 @@ def whole_file(path: Path) -> Iterator[tuple[BinaryIO, Path]]:
     partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("xb") as file:
+        # Closed, and so unlocked, only once it has its name: a sweep would remove it before.
+        with create_locked(partial) as file:
             yield file, partial
-        partial.replace(path)
+            file.flush()
+            partial.replace(path)
+        folder_onto_disk(path.parent)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         raise StoreError(

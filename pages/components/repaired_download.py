@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 
 import streamlit as st
 
@@ -31,7 +30,7 @@ from core.transfer import Transfers
 from core.whole_model import in_pickled_object
 from pages.components.job_panel import job_panel
 from pages.components.plain_text import plain, plain_sentence
-from pages.components.resources import jobs, settings, transfers
+from pages.components.resources import jobs, transfers
 
 FORMATS: tuple[Format, ...] = ("pth", "safetensors")
 
@@ -172,14 +171,12 @@ def _ties_note(tied: Sequence[Sequence[str]]) -> str:
 def _start(
     key: str, words: str, form: Format, keep: Keep, checkpoint: Checkpoint, repaired: StateDict
 ) -> None:
-    folder = settings().data / "exports"
-    work = _export(transfers(), folder, words, form, keep, checkpoint, repaired)
+    work = _export(transfers(), words, form, keep, checkpoint, repaired)
     st.session_state[f"{key}-export"] = words, jobs().start(work)
 
 
 def _export(
     transfers: Transfers,
-    folder: Path,
     words: str,
     form: Format,
     keep: Keep,
@@ -187,19 +184,18 @@ def _export(
     repaired: StateDict,
 ) -> Callable[[Progress], Exported]:
     def work(progress: Progress) -> Exported:
-        path = export_path(folder, words, f".{form}")
+        path = export_path(transfers.store, words, f".{form}")
         left_out: tuple[LeftOut, ...] = ()
-        if path.is_file():
-            path.touch()
-        else:
-            written = export_state_dict(
-                repaired,
-                path,
-                form,
-                progress=progress.report,
-                keep=keep,
-                checkpoint=checkpoint,
-            )
+        if not path.is_file():
+            with transfers.store.room_for_export(repaired.nbytes):
+                written = export_state_dict(
+                    repaired,
+                    path,
+                    form,
+                    progress=progress.report,
+                    keep=keep,
+                    checkpoint=checkpoint,
+                )
             left_out = written.left_out
         saved_as = export_name(checkpoint.name, f".{form}")
         return Exported(transfers.offer(path, saved_as), saved_as, path.stat().st_size, left_out)

@@ -37,7 +37,7 @@ def store() -> Store:
 @st.cache_resource(show_spinner=False)
 def transfers() -> Transfers:
     """The tokens of uploads and exports."""
-    return Transfers(store())
+    return Transfers(store(), st.get_option("server.baseUrlPath"))
 
 
 @st.cache_resource(show_spinner=False)

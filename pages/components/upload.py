@@ -6,9 +6,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.errors import StoreError
 from core.folders import SUFFIXES
-from core.upload_sets import BESIDE, keep_set
+from core.transfer import KEPT_FOR_RELOAD
+from core.upload_sets import BESIDE, set_reference
 from pages.components.resources import store, transfers
 
 HINT = ".pth .pt .ckpt .bin .safetensors .pt2, or one packed as .zip .tar .gz"
@@ -24,17 +24,18 @@ def upload(slot: str) -> str | None:
     What arrived is asked of the server's own books, whatever the browser says.
     """
     token = _token(slot)
-    free = max(0, store().quota - store().used())
     _widget()(
         key=f"upload-{slot}",
         data={
             "label": f"Upload a checkpoint into {slot}",
-            "token": token,
+            "slot": slot,
+            "address": transfers().upload_address(token),
+            "keptFor": KEPT_FOR_RELOAD,
             "suffixes": list(SUFFIXES),
             "beside": list(BESIDE),
             "hint": HINT,
             "largest": store().largest_file,
-            "free": free,
+            "free": store().free(),
         },
         on_done_change=lambda: None,
     )
@@ -45,11 +46,7 @@ def upload(slot: str) -> str | None:
     if len(finished) == 1:
         ((name, stored),) = finished.items()
         return f"sha256:{stored.sha256}/{name}"
-    try:
-        return keep_set(store(), {name: stored.sha256 for name, stored in finished.items()})
-    except StoreError as error:
-        st.error(str(error), icon=":material/error:")
-        return None
+    return set_reference({name: stored.sha256 for name, stored in finished.items()})
 
 
 def _widget() -> st.components.v2.types.ComponentRenderer:

@@ -27,6 +27,7 @@ class Server:
 
     folder: Path
     environ: Mapping[str, str] = field(default_factory=dict)
+    base_path: str = ""
 
     def __post_init__(self) -> None:
         self.data = self.folder / "data"
@@ -35,7 +36,7 @@ class Server:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://127.0.0.1:{self.port}{self.base_path}"
         self._log = self.folder / "server.log"
         self.process = self._start()
 
@@ -46,7 +47,7 @@ class Server:
                 [
                     *(sys.executable, "-m", "streamlit", "run", "app.py"),
                     *("--server.address", "127.0.0.1", "--server.port", str(self.port)),
-                    *("--server.headless", "true"),
+                    *("--server.headless", "true", "--server.baseUrlPath", self.base_path),
                 ],
                 cwd=REPOSITORY,
                 env=environ | dict(self.environ),

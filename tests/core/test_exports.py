@@ -7,33 +7,67 @@ from pathlib import Path
 import pytest
 
 from core.errors import StoreError
-from core.exports import KEPT_FOR, export_name, export_path
+from core.exports import export_name, export_path
+from core.store import EXPORT_KEPT_FOR, EXPORT_SPARED_FOR, Store
 
 
-def test_the_same_export_is_made_once(tmp_path: Path):
-    assert export_path(tmp_path, "a", ".pth") == export_path(tmp_path, "a", ".pth")
-    assert export_path(tmp_path, "a", ".pth") != export_path(tmp_path, "b", ".pth")
-    assert export_path(tmp_path, "a", ".pth") != export_path(tmp_path, "a", ".safetensors")
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path, quota=1 << 20, largest_file=1 << 20)
 
 
-def test_an_export_of_yesterday_makes_room(tmp_path: Path):
-    old, new = export_path(tmp_path, "old", ".pth"), export_path(tmp_path, "new", ".pth")
-    for path in (old, new):
-        path.write_bytes(b"weights")
-    os.utime(old, (0, time.time() - KEPT_FOR - 60))
-    export_path(tmp_path, "another", ".pth")
+def exported(store: Store, words: str, nbytes: int, age: float = 0) -> Path:
+    path = export_path(store, words, ".pth")
+    with store.room_for_export(nbytes):
+        path.write_bytes(b"w" * nbytes)
+    os.utime(path, (time.time() - age,) * 2)
+    return path
+
+
+def test_the_same_export_is_made_once(store: Store):
+    assert export_path(store, "a", ".pth") == export_path(store, "a", ".pth")
+    assert export_path(store, "a", ".pth") != export_path(store, "b", ".pth")
+    assert export_path(store, "a", ".pth") != export_path(store, "a", ".safetensors")
+
+
+def test_an_export_of_yesterday_is_swept_unless_somebody_asked_for_it_since(store: Store):
+    ages = {"old": EXPORT_KEPT_FOR + 60, "asked for": EXPORT_KEPT_FOR + 60, "new": 0.0}
+    paths = {words: exported(store, words, 10_000, age) for words, age in ages.items()}
+    export_path(store, "asked for", ".pth")
+    store.sweep()
+    assert [words for words, path in paths.items() if path.exists()] == ["asked for", "new"]
+    assert store.used() == 2 * 12_288
+
+
+def test_exports_count_and_those_that_nobody_fetched_make_room_for_an_upload(store: Store):
+    old, new = (exported(store, str(age), 400_000, age) for age in (EXPORT_SPARED_FOR + 60, 0))
+    assert store.used() >= 800_000
+    store.begin(500_000)
     assert (old.exists(), new.exists()) == (False, True)
+    with pytest.raises(StoreError, match="are free"):
+        store.begin(300_000)
+    with pytest.raises(StoreError, match="are free"), store.room_for_export(300_000):
+        pass
 
 
-def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path):
-    (tmp_path / "file").write_bytes(b"")
+def test_a_folder_that_is_gone_is_said(store: Store):
+    store.exports.rmdir()
+    store.exports.write_bytes(b"in the way")
     with pytest.raises(StoreError, match="folder for exports"):
-        export_path(tmp_path / "file" / "exports", "a", ".pth")
+        export_path(store, "a", ".pth")
 
 
 @pytest.mark.parametrize(
     ("name", "repaired"),
-    [("run3.ckpt", "run3-repaired.pth"), ("a.b.safetensors", "a.b-repaired.pth")],
+    [
+        ("run3.ckpt", "run3-repaired.pth"),
+        ("a.b.safetensors", "a.b-repaired.pth"),
+        ("épreuve 日本.pt", "épreuve 日本-repaired.pth"),
+        ('a"b\r\nSet-Cookie: x.pt', "a_b_r_nSet-Cookie_ x-repaired.pth"),
+        ("half \ud800.pt", "half _ud800-repaired.pth"),
+        ("...", "checkpoint-repaired.pth"),
+        (f"{'é' * 300}.pt", f"{'é' * 93}-repaired.pth"),
+    ],
 )
 def test_the_download_says_what_it_is_of(name: str, repaired: str):
     assert export_name(name, ".pth") == repaired

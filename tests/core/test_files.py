@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from core.errors import CheckpointError, SourceError
 from core.files import locate
 from core.settings import Settings
 from core.store import Store
-from core.upload_sets import keep_set
+from core.upload_sets import set_manifest, set_reference
 
 
 @pytest.fixture
@@ -101,6 +102,15 @@ def uploaded(store: Store, folder: Path) -> dict[str, str]:
 @pytest.fixture
 def roomy(tmp_path: Path) -> Store:
     return Store(tmp_path / "data", quota=1 << 20, largest_file=1 << 20)
+
+
+def keep_set(store: Store, files: Mapping[str, str]) -> str:
+    """Keep the manifest of a set as a file; the set's reference."""
+    manifest = set_manifest(files)
+    upload = store.begin(len(manifest))
+    upload.write(manifest)
+    upload.finish()
+    return set_reference(files)
 
 
 def test_several_uploads_are_found_as_one_checkpoint(tmp_path: Path, roomy: Store) -> None:

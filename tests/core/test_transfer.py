@@ -12,12 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
+import hypothesis
 import pytest
 import uvicorn
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from streamlit.web.server.starlette.starlette_gzip_middleware import SelectiveGZipMiddleware
 
 from core.store import Store
-from core.transfer import MAX_SLICE, Transfers, routes
+from core.transfer import BODIES, MAX_SLICE, Transfers, routes
+from core.upload_sets import set_manifest, set_reference
 
 DATA = bytes(range(256)) * 40
 DIGEST = hashlib.sha256(DATA).hexdigest()
@@ -48,7 +54,9 @@ class Served:
 
 @contextmanager
 def serving(transfers: Transfers, fonts: Path) -> Iterator[Served]:
-    app = Starlette(routes=routes(transfers, fonts))
+    # With the middleware that Streamlit puts around it.
+    packing = Middleware(SelectiveGZipMiddleware, minimum_size=500, compresslevel=9)
+    app = Starlette(routes=routes(transfers, fonts), middleware=[packing])
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -210,7 +218,7 @@ def test_an_export_comes_down_under_its_name_and_only_by_its_address(
     address = served.transfers.offer(path, "repaired é.pth")
     status, body, headers = served.ask("GET", address)
     assert (status, body) == (200, DATA)
-    assert "attachment" in headers["content-disposition"]
+    assert headers["content-disposition"] == "attachment; filename*=utf-8''repaired%20%C3%A9.pth"
     other = "A" if address.endswith("_") else "_"
     assert served.ask("GET", address[:-1] + other)[0] == 404
     path.unlink()
@@ -241,7 +249,10 @@ def finished(served: Served, token: str) -> list[str] | None:
 
 def test_several_files_that_are_announced_are_finished_together(served: Served) -> None:
     token = served.transfers.open_intake()
-    assert announce(served, token, dict.fromkeys(NAMES, len(DATA))) == (200, {"files": 3})
+    assert announce(served, token, dict.fromkeys(NAMES, len(DATA))) == (
+        200,
+        {"files": 3, "received": {}},
+    )
     for number, name in enumerate(NAMES):
         assert finished(served, token) is None
         served.put(token, 0, DATA[:5000], name=name)
@@ -290,10 +301,6 @@ def test_a_distributed_checkpoints_files_come_only_in_a_set(served: Served) -> N
         ({NAMES[0]: 33 << 20, NAMES[1]: 10}, "takes files of up to"),
         ({f"m-0000{number}-of-00003.bin": 25 << 20 for number in (1, 2, 3)}, "The 3 files have"),
         ({f"m-{number:05}-of-02000.bin": 1 for number in range(1, 2001)}, "2,000 files"),
-        ({NAMES[0]: "10"}, "lacks"),
-        ({NAMES[0]: True}, "lacks"),
-        ([], "lacks"),
-        ({}, "lacks"),
         ("x" * (1 << 20), "too large"),
     ],
 )  # fmt: skip
@@ -350,10 +357,263 @@ def test_a_whole_set_stays_when_its_session_ends(served: Served) -> None:
     served.ask("DELETE", f"/loupe/uploads/{token}")
     served.transfers.session_ended(token)
     served.transfers.sweep(absence=-1)
-    assert len(files(served)) == 2
+    digests = {NAMES[0]: DIGEST, NAMES[1]: hashlib.sha256(DATA[::-1]).hexdigest()}
+    manifest = hashlib.sha256(set_manifest(digests)).hexdigest()
+    assert {path.name for path in files(served)} == {*digests.values(), manifest}
+    assert set_reference(digests).startswith(f"set:{manifest}/")
 
 
 def test_an_unknown_token_and_another_site_may_announce_nothing(served: Served) -> None:
     assert announce(served, "x" * 32, dict.fromkeys(NAMES, 10))[0] == 403
     path = f"/loupe/uploads/{served.transfers.open_intake()}"
     assert served.ask("POST", path, b"{}", Origin="http://elsewhere.example")[0] == 403
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"nothing", b"[]", b"{}", b"[" * 100_000, b"1", b'{"m.pth": NaN}',
+             b'{"m.pth": 1e400}', b'{"m.pth": -1}', b'{"m.pth": true}', b'{"m.pth": "10"}',
+             b'{"m.pth": ' + b"9" * 4_000 + b"}", b'{"m.pth": ' + b"9" * 5_000 + b"}", b"\xff"]
+)  # fmt: skip
+def test_a_malformed_list_of_files_is_refused_with_a_sentence(served: Served, body: bytes) -> None:
+    token = served.transfers.open_intake()
+    status, answer, _ = served.ask("POST", f"/loupe/uploads/{token}", body)
+    assert status == 400
+    assert "lacks the files' sizes" in json.loads(answer)["error"]
+
+
+def test_half_a_character_in_a_name_is_refused_with_a_sentence(served: Served) -> None:
+    token = served.transfers.open_intake()
+    status, answer = announce(served, token, {"a\ud800.pth": 1, "b.pth": 1})
+    assert status == 413
+    assert r"a\ud800.pth" in str(answer["error"])
+
+
+NUMBERS = st.one_of(
+    st.sampled_from(
+        ["-1", "NaN", "1e3", "9" * 5_000, "9" * 18, "٣", "²", "0x10", "1_0", " 1", "+1", "", "1.0"]
+    ),
+    st.integers(-(10**20), 10**20).map(str),
+    st.text(max_size=20),
+)
+HEADERS = st.text(st.characters(max_codepoint=255, exclude_categories=["Cc"]), max_size=30)
+ORIGINS = st.one_of(
+    st.sampled_from(
+        ["http://[", "http://[::1", "null", "http://]", "//", "http://a b", "http://x:99999999", ""]
+    ),
+    HEADERS,
+)
+
+
+@given(
+    method=st.sampled_from(["PUT", "POST", "DELETE", "GET", "PATCH"]),
+    known=st.booleans(),
+    name=st.text(max_size=300) | st.just("m.pth"),
+    size=NUMBERS,
+    offset=NUMBERS,
+    origin=st.none() | ORIGINS,
+    key=st.none() | HEADERS | st.just("a" * 64),
+    body=st.binary(max_size=200) | st.just(b'{"a\\ud800.pth": 3}') | st.just(b"[" * 5_000),
+)
+@hypothesis.settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+def test_whatever_a_request_holds_the_answer_is_no_500_and_a_refusal_is_a_sentence(
+    served: Served, method: str, known: bool, name: str, size: str, offset: str,
+    origin: str | None, key: str | None, body: bytes,
+) -> None:  # fmt: skip
+    token = served.transfers.open_intake() if known else "x" * 32
+    query = urlencode({"name": name, "size": size, "offset": offset}, errors="replace")
+    headers = {"Origin": origin, "X-Loupe-Sending": key}
+    given = {word: value.strip() for word, value in headers.items() if value is not None}
+    status, answer, _ = served.ask(method, f"/loupe/uploads/{token}?{query}", body, **given)
+    assert status in ((200, 400, 403, 409, 413) if method in ("PUT", "POST", "DELETE") else (405,))
+    if status in (400, 403, 413):
+        assert json.loads(answer)["error"].endswith(".")
+
+
+def stalled(served: Served, token: str, sent: bytes, size: int = len(DATA)) -> socket.socket:
+    """A connection that stops in the middle of a slice."""
+    query = urlencode({"name": "m.pth", "size": size, "offset": 0})
+    request = f"PUT /loupe/uploads/{token}?{query} HTTP/1.1\r\nHost: x\r\n"
+    connection = socket.create_connection(("127.0.0.1", served.port), timeout=20)
+    connection.sendall(f"{request}Content-Length: {size}\r\n\r\n".encode() + sent)
+    return connection
+
+
+def test_a_body_that_falls_silent_is_dropped_and_its_upload_goes_on(
+    served: Served, tmp_path: Path
+) -> None:
+    impatient = Transfers(served.transfers.store, body_silence=0.2)
+    with serving(impatient, tmp_path) as other:
+        token = impatient.open_intake()
+        with stalled(other, token, DATA[:100]) as connection:
+            assert connection.recv(1000).startswith(b"HTTP/1.1 408")
+            while connection.recv(1000):
+                pass
+        status, answer = other.put(token, 7000, DATA[7000:])
+        assert status == 409
+        arrived = answer["received"]
+        assert isinstance(arrived, int)
+        assert arrived <= 100
+        assert other.put(token, arrived, DATA[arrived:])[1]["sha256"] == DIGEST
+
+
+def test_of_a_hundred_bodies_with_one_token_one_is_read(served: Served) -> None:
+    token = served.transfers.open_intake()
+    connections = [stalled(served, token, b"x" * (1 << 20), 4 << 20) for _ in range(100)]
+    assert served.put(token, 0, DATA)[1]["sha256"] == DIGEST
+    for connection in connections:
+        assert connection.recv(1000).startswith(b"HTTP/1.1 40")
+        connection.close()
+
+
+def test_silent_bodies_of_many_tokens_make_place_for_one_that_is_active(
+    served: Served, tmp_path: Path
+) -> None:
+    few = Transfers(served.transfers.store, bodies=3)
+    with serving(few, tmp_path) as other:
+        connections = [stalled(other, few.open_intake(), DATA[:100]) for _ in range(3)]
+        token = few.open_intake()
+        deadline = time.monotonic() + 20
+        while other.put(token, 0, DATA)[0] == 503:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        intake = few.intake(token)
+        assert intake is not None
+        assert intake.finished is not None
+        for connection in connections:
+            connection.close()
+    assert BODIES > 3
+
+
+def test_a_slice_that_is_cut_off_is_kept_as_far_as_it_came(served: Served) -> None:
+    token = served.transfers.open_intake()
+    stalled(served, token, DATA[:5000]).close()
+    deadline = time.monotonic() + 20
+    while served.put(token, 9000, DATA[9000:])[1] != {"received": 5000}:
+        assert time.monotonic() < deadline
+    assert served.put(token, 5000, DATA[5000:])[1]["sha256"] == DIGEST
+
+
+def test_the_tokens_that_are_used_outlive_those_that_are_not(
+    served: Served, tmp_path: Path
+) -> None:
+    few = Transfers(served.transfers.store, tokens=3)
+    with serving(few, tmp_path) as other:
+        busy, asked, idle = (few.open_intake() for _ in range(3))
+        other.put(busy, 0, DATA[:5000])
+        few.intake(asked)
+        few.open_intake()
+        assert few.intake(idle) is None
+        few.open_intake()
+        assert few.intake(asked) is None
+        assert other.put(busy, 5000, DATA[5000:])[1]["sha256"] == DIGEST
+
+
+def test_a_download_is_not_packed_and_goes_on_where_it_broke_off(
+    served: Served, tmp_path: Path
+) -> None:
+    path = tmp_path / "repaired"
+    path.write_bytes(DATA)
+    address = served.transfers.offer(path, "m.pth")
+    status, body, headers = served.ask("GET", address, **{"Accept-Encoding": "gzip"})
+    assert (status, body, headers["content-encoding"]) == (200, DATA, "identity")
+    assert (headers["content-length"], headers["accept-ranges"]) == (str(len(DATA)), "bytes")
+    again = {"Range": "bytes=5000-", "If-Range": headers["etag"], "Accept-Encoding": "gzip"}
+    status, body, headers = served.ask("GET", address, **again)
+    assert (status, body) == (206, DATA[5000:])
+    assert headers["content-range"] == f"bytes 5000-{len(DATA) - 1}/{len(DATA)}"
+    path.write_bytes(DATA[::-1])
+    assert served.ask("GET", address, **again)[:2] == (200, DATA[::-1])
+    assert served.ask("GET", address, Range=f"bytes={len(DATA)}-")[0] == 416
+    assert served.ask("GET", address, Range="bytes=x")[0] == 400
+    status, body, headers = served.ask("HEAD", address)
+    assert (status, body, headers["content-length"]) == (200, b"", str(len(DATA)))
+
+
+def test_a_base_path_is_in_front_of_every_address(served: Served, tmp_path: Path) -> None:
+    based = Transfers(served.transfers.store, "/team/loupe/")
+    (tmp_path / "repaired").write_bytes(DATA)
+    with serving(based, tmp_path / "fonts") as other:
+        address = based.offer(tmp_path / "repaired", "m.pth")
+        assert address.startswith("/team/loupe/loupe/exports/")
+        assert other.ask("GET", address)[:2] == (200, DATA)
+        assert other.ask("GET", "/team/loupe/loupe/fonts/face.woff2")[0] == 200
+        upload = based.upload_address(based.open_intake())
+        query = urlencode({"name": "m.pth", "size": len(DATA), "offset": 0})
+        assert other.ask("PUT", f"{upload}?{query}", DATA)[0] == 200
+        assert other.ask("GET", "/loupe/fonts/face.woff2")[0] == 404
+
+
+KEY = hashlib.sha256(b"a tab's secret, and what it sends").hexdigest()
+
+
+def sending(
+    served: Served, token: str, sizes: dict[str, int], key: str = KEY
+) -> tuple[int, dict[str, object]]:
+    body = json.dumps(sizes).encode()
+    status, answer, _ = served.ask(
+        "POST", f"/loupe/uploads/{token}", body, **{"X-Loupe-Sending": key}
+    )
+    return status, json.loads(answer)
+
+
+def test_a_page_that_was_reloaded_goes_on_with_its_upload(served: Served) -> None:
+    before, after = served.transfers.open_intake(), served.transfers.open_intake()
+    assert sending(served, before, {"m.pth": len(DATA)})[1]["received"] == {}
+    served.put(before, 0, DATA[:5000])
+    served.transfers.session_ended(before)
+    served.transfers.sweep(absence=-1)
+    assert sending(served, after, {"m.pth": len(DATA)})[1]["received"] == {"m.pth": 5000}
+    assert served.put(before, 5000, DATA[5000:]) == (409, {"received": 0})
+    assert served.put(after, 5000, DATA[5000:])[1]["sha256"] == DIGEST
+    assert finished(served, after) == ["m.pth"]
+
+
+def test_a_reloaded_page_goes_on_with_a_set_after_the_parts_that_are_here(served: Served) -> None:
+    before, after = served.transfers.open_intake(), served.transfers.open_intake()
+    sizes = dict.fromkeys(NAMES, len(DATA))
+    sending(served, before, sizes)
+    served.put(before, 0, DATA, name=NAMES[0])
+    served.put(before, 0, DATA[::-1][:5000], name=NAMES[1])
+    received = {NAMES[0]: len(DATA), NAMES[1]: 5000}
+    assert sending(served, after, sizes)[1] == {"files": 3, "received": received}
+    served.put(after, 5000, DATA[::-1][5000:], name=NAMES[1])
+    served.put(after, 0, DATA, name=NAMES[2])
+    assert finished(served, after) == list(NAMES)
+
+
+def test_nobody_else_goes_on_with_an_upload_or_learns_of_it(served: Served) -> None:
+    owner, other = served.transfers.open_intake(), served.transfers.open_intake()
+    size = {"m.pth": len(DATA)}
+    nothing = sending(served, other, size, "b" * 64)
+    sending(served, owner, size)
+    served.put(owner, 0, DATA[:5000])
+    for key in ("b" * 64, ""):
+        assert sending(served, other, size, key) == nothing
+    assert sending(served, other, {"m.pth": len(DATA) + 1})[1]["received"] == {}
+    assert sending(served, other, size, KEY.upper())[0] == 400
+    assert served.put(owner, 5000, DATA[5000:])[1]["sha256"] == DIGEST
+
+
+def test_what_was_cancelled_or_finished_begins_anew(served: Served) -> None:
+    token, size = served.transfers.open_intake(), {"m.pth": len(DATA)}
+    sending(served, token, size)
+    served.put(token, 0, DATA[:5000])
+    served.ask("DELETE", f"/loupe/uploads/{token}")
+    assert sending(served, token, size)[1]["received"] == {}
+    served.put(token, 0, DATA)
+    assert sending(served, served.transfers.open_intake(), size)[1]["received"] == {}
+
+
+def test_an_upload_waits_for_its_page_for_a_while_only(served: Served) -> None:
+    token = served.transfers.open_intake()
+    sending(served, token, {"m.pth": len(DATA)})
+    served.put(token, 0, DATA[:5000])
+    served.transfers.session_ended(token)
+    served.transfers.sweep(reload=-1)
+    assert files(served) == []
+    after = served.transfers.open_intake()
+    assert sending(served, after, {"m.pth": len(DATA)})[1]["received"] == {}

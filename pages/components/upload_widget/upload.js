@@ -1,8 +1,11 @@
 // Sends files in slices to the server's own route, one after the other; the bytes never pass through
-// Streamlit. Several files are announced first: together they are one checkpoint.
+// Streamlit. The files are announced first: several are together one checkpoint, and what the server
+// has of them already, since the page was reloaded in the middle, is not sent again.
 
 const SLICE = 8 * 1024 * 1024
 const RETRIES = 6
+// Bytes of a file's first and last that tell it from others; of several files fewer each.
+const END = 64 * 1024
 
 const units = [["GB", 1e9], ["MB", 1e6], ["kB", 1e3]]
 
@@ -13,17 +16,93 @@ function size(bytes) {
 
 const pause = seconds => new Promise(done => setTimeout(done, 1000 * seconds))
 
+// SHA-256 of bytes, in hexadecimal (FIPS 180-4). The browser's own is there on https pages alone.
+function sha256(bytes) {
+  const fraction = x => ((x - Math.floor(x)) * 2 ** 32) | 0
+  const primes = []
+  for (let n = 2; primes.length < 64; n++) if (primes.every(p => n % p)) primes.push(n)
+  const hash = primes.slice(0, 8).map(p => fraction(Math.sqrt(p)))
+  const constants = primes.map(p => fraction(Math.cbrt(p)))
+  const padded = new Uint8Array(64 * Math.ceil((bytes.length + 9) / 64))
+  padded.set(bytes)
+  padded[bytes.length] = 0x80
+  const view = new DataView(padded.buffer)
+  view.setBigUint64(padded.length - 8, 8n * BigInt(bytes.length))
+  const turn = (x, n) => (x >>> n) | (x << (32 - n))
+  const w = new Int32Array(64)
+  for (let at = 0; at < padded.length; at += 64) {
+    for (let i = 0; i < 64; i++) {
+      if (i < 16) {
+        w[i] = view.getInt32(at + 4 * i)
+        continue
+      }
+      const [x, y] = [w[i - 15], w[i - 2]]
+      const s0 = turn(x, 7) ^ turn(x, 18) ^ (x >>> 3)
+      const s1 = turn(y, 17) ^ turn(y, 19) ^ (y >>> 10)
+      w[i] = w[i - 16] + s0 + w[i - 7] + s1
+    }
+    let [a, b, c, d, e, f, g, h] = hash
+    for (let i = 0; i < 64; i++) {
+      const s1 = turn(e, 6) ^ turn(e, 11) ^ turn(e, 25)
+      const t1 = (h + s1 + ((e & f) ^ (~e & g)) + constants[i] + w[i]) | 0
+      const s0 = turn(a, 2) ^ turn(a, 13) ^ turn(a, 22)
+      const t2 = (s0 + ((a & b) ^ (a & c) ^ (b & c))) | 0
+      ;[h, g, f, e, d, c, b, a] = [g, f, e, (d + t1) | 0, c, b, a, (t1 + t2) | 0]
+    }
+    ;[a, b, c, d, e, f, g, h].forEach((x, i) => (hash[i] = (hash[i] + x) | 0))
+  }
+  return hash.map(x => (x >>> 0).toString(16).padStart(8, "0")).join("")
+}
+
+// What this tab keeps over a reload; nothing where the browser keeps nothing.
+const memory = {
+  get: name => {
+    try {
+      return sessionStorage.getItem(`loupe-${name}`)
+    } catch {
+      return null
+    }
+  },
+  set: (name, value) => {
+    try {
+      if (value === null) sessionStorage.removeItem(`loupe-${name}`)
+      else sessionStorage.setItem(`loupe-${name}`, value)
+    } catch {
+      return
+    }
+  },
+}
+
+// What the server is to call this sending: the same for the same files, chosen again in this tab for
+// this slot, and beyond anybody's guess, since a secret that never leaves the tab goes into it.
+async function sendingKey(files, slot) {
+  if (!memory.get("secret")) {
+    memory.set("secret", [...crypto.getRandomValues(new Uint8Array(32))].join("."))
+  }
+  if (!memory.get("secret")) return ""
+  const told = []
+  const end = Math.max(1024, Math.floor(END / files.length))
+  for (const file of files) {
+    const { name, size, lastModified } = file
+    const ends = new Blob([file.slice(0, end), file.slice(Math.max(0, size - end))])
+    told.push([name, size, lastModified, sha256(new Uint8Array(await ends.arrayBuffer()))])
+  }
+  told.sort((a, b) => (a[0] < b[0] ? -1 : 1))
+  return sha256(new TextEncoder().encode(JSON.stringify([memory.get("secret"), slot, told])))
+}
+
 class Sending {
-  constructor(file, address, onProgress) {
+  constructor(file, address, offset, onProgress) {
     this.file = file
     this.address = address
+    this.offset = offset
     this.onProgress = onProgress
     this.id = Math.random().toString(36).slice(2)
     this.abort = new AbortController()
   }
 
   async run() {
-    let offset = 0
+    let offset = this.offset
     let failures = 0
     for (;;) {
       const answer = await this.slice(offset)
@@ -51,7 +130,7 @@ class Sending {
         body: this.file.slice(offset, offset + SLICE),
         signal: this.abort.signal,
       })
-      if (response.status >= 500) return null
+      if (response.status >= 500 || response.status === 408) return null
       return await response.json()
     } catch (error) {
       if (error.name === "AbortError") throw error
@@ -103,17 +182,24 @@ function refusalOfAll(files, data) {
   return null
 }
 
-// What keeps the server from taking several files as one checkpoint; null where nothing does.
-async function announced(files, address) {
+// Tells the server what comes: an `error`, or how many bytes it has `received` of each file already.
+async function announced(files, address, slot) {
   const sizes = Object.fromEntries(files.map(file => [file.name, file.size]))
   if (Object.keys(sizes).length < files.length) {
-    return "Two of these files have the same name. Choose the files of one folder."
+    return { error: "Two of these files have the same name. Choose the files of one folder." }
   }
+  let key
   try {
-    const response = await fetch(address, { method: "POST", body: JSON.stringify(sizes) })
-    return (await response.json()).error ?? null
+    key = await sendingKey(files, slot)
   } catch {
-    return "The connection to the server is lost. Try again."
+    return { error: "The browser cannot read the file any more: choose it again." }
+  }
+  const headers = key ? { "X-Loupe-Sending": key } : {}
+  try {
+    const response = await fetch(address, { method: "POST", headers, body: JSON.stringify(sizes) })
+    return await response.json()
+  } catch {
+    return { error: "The connection to the server is lost. Try again." }
   }
 }
 
@@ -125,7 +211,13 @@ export default function (component) {
   const state = (parentElement.loupe ??= { sending: null, busy: false })
   state.data = data
   state.tell = setTriggerValue
-  find(".hint").textContent = `or drop them here: ${data.hint}. The shards of one model go together.`
+  const hint = () => {
+    const left = JSON.parse(memory.get(`left-${data.slot}`) ?? "null")
+    find(".hint").textContent = left && left.until > Date.now()
+      ? `${left.name} came to ${left.percent} %: choose it again, and it goes on from there.`
+      : `or drop them here: ${data.hint}. The shards of one model go together.`
+  }
+  hint()
   drop.setAttribute("aria-label", data.label)
   input.accept = [...data.suffixes, ...data.beside].join(",")
   if (state.bound) return
@@ -141,19 +233,12 @@ export default function (component) {
     idle.hidden = false
     busy.hidden = true
     input.value = ""
+    hint()
     show(problem)
   }
-  const send = (file, which, before, total, started) => {
+  const send = (file, which, offset, before, total, progress) => {
     find(".name").textContent = which ? `${file.name} (${which})` : file.name
-    state.sending = new Sending(file, `/loupe/uploads/${state.data.token}`, sent => {
-      const done = before + sent
-      const rate = (1000 * done) / Math.max(performance.now() - started, 1)
-      const left = (total - done) / Math.max(rate, 1)
-      find("progress").value = done / total
-      find(".rate").textContent =
-        `${Math.floor((100 * done) / total)} % of ${size(total)}, ` +
-        `${(rate / 1e6).toFixed(1)} MB/s` + (left >= 1 ? `, ${Math.ceil(left)} s left` : "")
-    })
+    state.sending = new Sending(file, state.data.address, offset, sent => progress(before + sent))
     return state.sending.run()
   }
   const begin = async chosen => {
@@ -164,27 +249,49 @@ export default function (component) {
     state.busy = true
     show(null)
     const several = files.length > 1
-    const problem = several ? await announced(files, `/loupe/uploads/${state.data.token}`) : null
-    if (problem) return rest(problem)
+    const { slot, keptFor } = state.data
+    const answer = await announced(files, state.data.address, slot)
+    if (answer.error) return rest(answer.error)
+    const here = answer.received
     const total = files.reduce((sum, file) => sum + file.size, 0)
+    const first = Object.values(here).reduce((sum, bytes) => sum + bytes, 0)
     const started = performance.now()
+    const percent = done => Math.floor((100 * done) / total)
+    const progress = done => {
+      const rate = (1000 * (done - first)) / Math.max(performance.now() - started, 1)
+      const left = (total - done) / Math.max(rate, 1)
+      find("progress").value = done / total
+      find(".rate").textContent =
+        `${percent(done)} % of ${size(total)}, ${(rate / 1e6).toFixed(1)} MB/s` +
+        (left >= 1 && rate > 0 ? `, ${Math.ceil(left)} s left` : "")
+      const name = several ? `${files[0].name} and ${files.length - 1} more` : files[0].name
+      const until = Date.now() + 1000 * keptFor
+      memory.set(`left-${slot}`, JSON.stringify({ name, percent: percent(done), until }))
+    }
     idle.hidden = true
     busy.hidden = false
-    find(".rate").textContent = `0 % of ${size(total)}`
-    find("progress").value = 0
+    find(".rate").textContent = `${percent(first)} % of ${size(total)}`
+    find("progress").value = first / total
+    const onward = first ? `goes on from ${percent(first)} %` : ""
     let before = 0
     let digest = null
     for (const [number, file] of files.entries()) {
-      const which = several ? `${number + 1} of ${files.length} files` : ""
+      const place = several ? `${number + 1} of ${files.length} files` : ""
+      const which = [place, onward].filter(Boolean).join(", ")
+      const offset = here[file.name] ?? 0
       try {
-        digest = await send(file, which, before, total, started)
+        if (!several || offset < file.size) {
+          digest = await send(file, which, offset, before, total, progress)
+        }
       } catch (error) {
         await state.sending.cancelled
+        if (error.name === "AbortError") memory.set(`left-${slot}`, null)
         const told = error.message.includes(file.name) ? error.message : `${file.name}: ${error.message}`
         return rest(error.name === "AbortError" ? null : several ? told : error.message)
       }
       before += file.size
     }
+    memory.set(`left-${slot}`, null)
     rest(null)
     state.tell("done", digest)
   }

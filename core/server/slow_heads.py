@@ -1,0 +1,82 @@
+"""Connections that send no whole request head: each is bounded in time, and all in number.
+
+uvicorn waits for a head as long as its sender likes, and each connection holds a descriptor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+HEAD_WITHIN = 20.0
+"""Seconds from a connection's start, or a head's first byte, to its last."""
+
+MAX_WAITING = 256
+"""Connections that may wait for their head at once; the one that waits longest goes first."""
+
+
+class HeadLimit:
+    """Put before one of uvicorn's protocol classes, closes connections whose head does not come.
+
+    Of uvicorn it knows `transport`, and `cycle`, the request being answered.
+    """
+
+    head_within = HEAD_WITHIN
+    max_waiting = MAX_WAITING
+
+    cycle: Any
+    transport: asyncio.Transport
+
+    _waiting: dict[HeadLimit, asyncio.TimerHandle]
+
+    def __init_subclass__(cls) -> None:
+        cls._waiting = {}
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """A client is here."""
+        super().connection_made(transport)  # type: ignore[misc]
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came: of a head, of a body, or both."""
+        super().data_received(data)  # type: ignore[misc]
+        # A WebSocket has a protocol of its own.
+        handed_on = id(self.transport.get_protocol()) != id(self)
+        if handed_on or (self.cycle is not None and not self.cycle.response_complete):
+            self._stop_waiting()
+        else:
+            self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone."""
+        self._stop_waiting()
+        super().connection_lost(exc)  # type: ignore[misc]
+
+    def _wait(self) -> None:
+        if self in self._waiting:
+            return
+        loop = asyncio.get_running_loop()
+        self._waiting[self] = loop.call_later(self.head_within, self._give_up)
+        if len(self._waiting) > self.max_waiting:
+            next(iter(self._waiting))._give_up()
+
+    def _stop_waiting(self) -> None:
+        timer = self._waiting.pop(self, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _give_up(self) -> None:
+        self._stop_waiting()
+        self.transport.close()
+
+
+def limit_heads() -> None:
+    """Have every server that starts in this process bound its heads.
+
+    Streamlit makes uvicorn's configuration, and says nothing of the protocol: uvicorn then takes
+    the class of this name.
+    """
+    from uvicorn.protocols.http import auto
+
+    if not issubclass(auto.AutoHTTPProtocol, HeadLimit):
+        auto.AutoHTTPProtocol = type("LimitedProtocol", (HeadLimit, auto.AutoHTTPProtocol), {})
