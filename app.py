@@ -26,8 +26,9 @@ ICON = Path(__file__).parent / "pages" / "components" / "icon.png"
 if __name__ != "__main__":
     from streamlit.runtime.pages_manager import PagesManager
 
+    from core.server.watched import watched
     from core.transfer import routes, tidied
-    from pages.components.resources import index_keeper, transfers
+    from pages.components.resources import index_keeper, jobs, transfers
 
     # Else a deep link to a page's file would run that page without this file.
     PagesManager.uses_pages_directory = False
@@ -35,9 +36,9 @@ if __name__ != "__main__":
     @asynccontextmanager
     async def lifespan(_app: st.App) -> AsyncIterator[None]:
         """Import torch and read the index of architectures before the first person waits for them,
-        and keep the data folder clean."""
+        keep the data folder clean, and give up jobs that nobody watches."""
         threading.Thread(target=_preload, daemon=True).start()
-        async with tidied(transfers()):
+        async with tidied(transfers()), watched(jobs()):
             yield
 
     def _preload() -> None:

@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 
 import pytest
-import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
 from torchvision.models import resnet18, shufflenet_v2_x0_5
@@ -24,7 +23,6 @@ def fresh_server(tmp_path, monkeypatch):
     (tmp_path / "root").mkdir()
     monkeypatch.setenv("LOUPE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("LOUPE_ROOTS", str(tmp_path / "root"))
-    st.cache_resource.clear()
 
 
 @pytest.fixture
@@ -276,7 +274,6 @@ def test_the_owners_own_model_is_in_the_list_and_loads(saved, tmp_path, monkeypa
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("LOUPE_MODELS", "owners_nets:Wrapper")
-    st.cache_resource.clear()
     saved({f"resnet.{key}": value for key, value in resnet18(num_classes=10).state_dict().items()})
     at = fit_page(SlotState(FILE))
     at.selectbox(key="fit-A-architecture").select("own owners_nets.Wrapper").run()
@@ -287,7 +284,6 @@ def test_the_owners_own_model_is_in_the_list_and_loads(saved, tmp_path, monkeypa
 
 def test_an_owners_module_that_is_broken_leaves_the_libraries_usable(saved, monkeypatch):
     monkeypatch.setenv("LOUPE_MODELS", "no_such_module")
-    st.cache_resource.clear()
     saved(resnet18().state_dict())
     at = fit_page(SlotState(FILE, None, "torchvision:resnet18"))
     assert "no_such_module" in at.error[0].value.replace("\\", "")
