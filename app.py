@@ -4,7 +4,6 @@
 each session.
 """
 
-import importlib
 import logging
 import threading
 from collections.abc import AsyncIterator
@@ -26,6 +25,7 @@ ICON = Path(__file__).parent / "pages" / "components" / "icon.png"
 if __name__ != "__main__":
     from streamlit.runtime.pages_manager import PagesManager
 
+    from core.server.preload import preload
     from core.server.watched import watched
     from core.transfer import routes, tidied
     from pages.components.resources import index_keeper, jobs, transfers
@@ -42,8 +42,9 @@ if __name__ != "__main__":
             yield
 
     def _preload() -> None:
-        for library in ("torchvision", "timm"):
-            importlib.import_module(library)
+        preload(("torchvision", "timm"), _warm_index)
+
+    def _warm_index() -> None:
         lookup = index_keeper().lookup()
         if lookup is not None:
             lookup.warm(pause=0.005)

@@ -1,7 +1,5 @@
 """Any browser may ask Streamlit to empty its caches: nobody loses anything by it."""
 
-import json
-import struct
 import time
 import urllib.request
 from collections.abc import Callable
@@ -12,6 +10,7 @@ import torch
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.driver import SETTLED_WITHIN, Server, go, settled
+from tests.browser.long_files import long_file
 
 HOLD_SOCKETS = """
 window.sockets = [];
@@ -38,15 +37,6 @@ else:
     st.code(session_id())
 """
 """A server that says which sessions are there."""
-
-
-def long_file(path: Path, nbytes: int) -> None:
-    """A .safetensors of zeros that takes no room on the disk."""
-    header = {"w": {"dtype": "U8", "shape": [nbytes], "data_offsets": [0, nbytes]}}
-    words = json.dumps(header).encode()
-    with path.open("wb") as file:
-        file.write(struct.pack("<Q", len(words)) + words)
-        file.truncate(8 + len(words) + nbytes)
 
 
 def new_page(browser: Browser) -> Page:
