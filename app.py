@@ -29,9 +29,10 @@ if __name__ != "__main__":
     from core.server.connections import answer_at_once
     from core.server.hosts import OwnHosts, own_names
     from core.server.slow_heads import limit_heads
+    from core.server.watched import watched
     from core.transfer import routes, tidied
-    from pages.components.preloading import preload
-    from pages.components.resources import settings, transfers
+    from pages.components.preloading import load_ahead
+    from pages.components.resources import jobs, settings, transfers
     from pages.components.type_faces import place_type_faces
 
     limit_heads()
@@ -43,10 +44,10 @@ if __name__ != "__main__":
     @asynccontextmanager
     async def lifespan(_app: st.App) -> AsyncIterator[None]:
         """Import torch and read the index of architectures before the first person waits for them,
-        and keep the data folder clean."""
+        keep the data folder clean, and give up jobs that nobody watches."""
         answer_at_once()
-        threading.Thread(target=preload, daemon=True).start()
-        async with tidied(transfers()):
+        threading.Thread(target=load_ahead, daemon=True).start()
+        async with tidied(transfers()), watched(jobs()):
             yield
 
     def on_script_error(error: Exception) -> bool:

@@ -7,6 +7,7 @@ import functools
 import importlib
 import inspect
 import re
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ __all__ = [
     "least_of",
     "most_of",
     "options_of",
+    "own_architectures",
     "parse_architecture",
     "signature",
     "signature_of",
@@ -95,13 +97,31 @@ def catalogue(owner_models: Sequence[str] = ()) -> tuple[Architecture, ...]:
     import timm
     import torchvision
 
-    own = tuple(Architecture(OWN, name) for named in owner_models for name in _own_names(named))
-    _owned.update(architecture.name for architecture in own)
     return (
-        *own,
+        *own_architectures(owner_models),
         *(Architecture(TORCHVISION, name) for name in torchvision.models.list_models()),
         *(Architecture(TIMM, name) for name in timm.list_models()),
     )
+
+
+def own_architectures(
+    owner_models: Sequence[str], trouble: Callable[[ArchitectureError], None] | None = None
+) -> tuple[Architecture, ...]:
+    """The owner's alone, as `catalogue` has them.
+
+    A module that cannot be imported is tried again each time. Its ArchitectureError is given to
+    `trouble`, and the other modules' are listed; without one it is raised.
+    """
+    own: list[Architecture] = []
+    for named in owner_models:
+        try:
+            own.extend(Architecture(OWN, name) for name in _own_names(named))
+        except ArchitectureError as error:
+            if trouble is None:
+                raise
+            trouble(error)
+    _owned.update(architecture.name for architecture in own)
+    return tuple(own)
 
 
 def parse_architecture(text: str) -> Architecture:
@@ -294,7 +314,7 @@ def _build(architecture: Architecture) -> nn.Module:
         model = make(**options)
     except ArchitectureError:
         raise
-    except Exception as error:  # a constructor of another's code: whatever it raises is the cause
+    except (Exception, SystemExit) as error:  # a constructor of another's code may raise anything
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ArchitectureError(
             f"{architecture.title} cannot be built: {first[:300]}",
@@ -359,10 +379,13 @@ def _own_function(name: str) -> Callable[..., object]:
 
 
 def _own_module(name: str) -> ModuleType:
+    if name not in sys.modules:
+        importlib.invalidate_caches()  # its file may have come since the last try
     try:
         return importlib.import_module(name)
-    except Exception as error:  # the owner's own code: whatever it raises is the cause
+    except (Exception, SystemExit) as error:  # the owner's own code: it may raise anything
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ArchitectureError(
-            f"The module {name} of LOUPE_MODELS cannot be imported: {error}",
+            f"The module {name} of LOUPE_MODELS cannot be imported: {first[:300]}",
             "Correct LOUPE_MODELS, or let PYTHONPATH name its folder.",
         ) from error

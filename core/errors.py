@@ -60,6 +60,10 @@ class StoreError(LoupeError):
     """The data folder refuses a file: over the quota, too large, or an upload out of order."""
 
 
+class JobError(LoupeError):
+    """Long work was ended by what nobody foresaw; the log says by what."""
+
+
 class SettingsError(LoupeError):
     """The server's configuration is wrong."""
 

@@ -7,7 +7,9 @@ through its bits, and arrays that are walked from end to end.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -38,6 +40,14 @@ def _compiled(function: Callable[..., Any]) -> Any:
         return numba.njit(nogil=True, fastmath=FAST, cache=True)(function)
     except RuntimeError:  # no folder to write to
         return numba.njit(nogil=True, fastmath=FAST)(function)
+
+
+def forget_compiled() -> None:
+    """Throw away what is kept on disk, so that the next call compiles it anew."""
+    folder = stream.stats.cache_path
+    for kept in Path(folder).glob(f"{Path(__file__).stem}.*.nb[ci]") if folder else ():
+        with contextlib.suppress(OSError):
+            kept.unlink()
 
 
 @_compiled

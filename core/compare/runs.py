@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from functools import cache
 from math import sqrt
@@ -45,10 +46,13 @@ NOTHING = Part()
 
 
 def load_kernel() -> ModuleType | None:
-    """The compiled loops; None where Numba is not installed."""
+    """The compiled loops; None where Numba is not installed, or cannot be imported now."""
     try:
         from core.compare import kernel
     except ImportError:
+        return None
+    except Exception:  # another's code; the next comparison tries again
+        logging.getLogger("loupe").exception("Numba cannot be imported: torch does its work")
         return None
     return kernel
 
@@ -79,6 +83,7 @@ class Runs:
 
     def __init__(self, kernel: ModuleType, sums: BlockSums) -> None:
         self._kernel = kernel
+        self._compiles = True
         self._sums = sums
         self._raw = [np.empty(CHUNK, np.uint8) for _ in "ab"]
         self._wide = [np.empty(CHUNK, np.uint8) for _ in "ab"]
@@ -93,7 +98,7 @@ class Runs:
         self._counts[:] = 0
         at, odd, measured = start, NOTHING, 0
         while at < stop:
-            done = self._kernel.stream(
+            done = self._streamed(
                 stop - at,
                 self._side(a, at, 0),
                 self._side(b, at, 1),
@@ -113,6 +118,24 @@ class Runs:
             entry.record.source.read_into(entry.record.offset, memoryview(b""))
         found = self._gathered(measured)
         return found if odd is NOTHING else found + odd
+
+    def _streamed(self, *given: object) -> int:
+        """As the kernel's `stream`, and 0 where it cannot be compiled: torch then does its work.
+
+        What was compiled before is kept on the disk, where it may be damaged or without room. So it
+        is thrown away once, and compiled again.
+        """
+        for _ in range(2 if self._compiles else 0):
+            try:
+                done: int = self._kernel.stream(*given)
+            except Exception as error:  # Numba's: it compiles and reads its files in the first call
+                log = logging.getLogger("loupe")
+                log.warning("The compiled loops cannot be used", exc_info=error)
+                self._kernel.forget_compiled()
+            else:
+                return done
+        self._compiles = False
+        return 0
 
     def _side(self, entry: TensorEntry, at: int, which: int) -> tuple[object, ...]:
         assert entry.record is not None

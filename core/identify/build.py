@@ -27,6 +27,9 @@ __all__ = ["Progress", "build_index"]
 MODEL_SECONDS = 300.0
 """Time that one model may take; none takes a fiftieth of it."""
 
+DIED = "The process that built it ended."
+"""Why a model is none of the index's that took its process down, twice."""
+
 Progress = Callable[[int, int, str], None]
 """Called with how many models are done, how many there are, and the name of the last one."""
 
@@ -103,6 +106,11 @@ class _Process:
         self._lock = threading.Lock()
 
     def ask(self, architecture: Architecture) -> _Answer:
+        """The answer; asked a second time where the process died, which may have been killed."""
+        answer = self._ask(architecture)
+        return self._ask(architecture) if answer == _died(architecture) else answer
+
+    def _ask(self, architecture: Architecture) -> _Answer:
         process = self._started()
         if process is None:
             return None, ()
@@ -115,7 +123,7 @@ class _Process:
             watch.cancel()
         if not line.endswith("\n"):
             self._end()
-            return None, ((architecture.key, "The process that built it ended."),)
+            return _died(architecture)
         answer = json.loads(line)
         failures = tuple((str(key), str(why)) for key, why in answer["failures"])
         return to_model(answer["model"]) if "model" in answer else None, failures
@@ -138,6 +146,10 @@ class _Process:
         if process is not None:
             process.kill()
             process.communicate()
+
+
+def _died(architecture: Architecture) -> _Answer:
+    return None, ((architecture.key, DIED),)
 
 
 def _start() -> subprocess.Popen[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
 from core.errors import IndexFileError
-from core.identify.build import Progress, build_index
+from core.identify.build import DIED, Progress, build_index
 from core.identify.index import Index
 from core.identify.index_file import index_versions, load_index, save_index
 
@@ -35,12 +36,33 @@ def find_index(folder: Path) -> Index | None:
 def make_index_in(folder: Path, workers: int = 2, progress: Progress | None = None) -> Index:
     """Build the index of the installed versions and keep it in `folder`, for find_index.
 
-    Takes minutes; what `progress` raises ends it. Raises IndexFileError where it cannot be kept.
+    Takes minutes; what `progress` raises ends it. One that cannot be written, or that lacks models
+    only because processes died, serves this server and is built again by the next. Raises
+    IndexFileError where hardly a process lived.
     """
     versions = installed_versions()
     index = build_index(versions, workers, progress)
-    save_index(index, index_path(folder, versions))
+    died = sum(why == DIED for _, why in index.failures)
+    if died > len(index):
+        raise IndexFileError(
+            f"The index of architectures could not be built: the processes that build it ended "
+            f"before they were done, {died:,} times.",
+            "Loupe tries again in a few minutes; the server may have too little memory.",
+        )
+    log = logging.getLogger("loupe")
+    if died > MAY_DIE:
+        log.warning("The index lacks %d models whose processes ended: it is not kept", died)
+        return index
+    try:
+        save_index(index, index_path(folder, versions))
+    except IndexFileError as error:
+        log.warning("%s The next server builds it again.", error)
     return index
+
+
+MAY_DIE = 8
+"""Models of an index that is kept may have taken their processes down: so many may do that by
+themselves, while more are a trouble of the machine."""
 
 
 def index_path(folder: Path, versions: Mapping[str, str]) -> Path:

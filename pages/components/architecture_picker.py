@@ -12,9 +12,8 @@ from core.architecture_options import (
     with_classes,
     with_option,
 )
-from core.architectures import Architecture, catalogue, least_of, most_of, options_of
+from core.architectures import Architecture, least_of, most_of, options_of
 from core.checkpoint import Checkpoint, StateDict
-from core.errors import ArchitectureError
 from core.stated_architecture import Stated, stated_architecture
 from core.theme import count
 from pages.components.plain_text import plain, plain_sentence
@@ -75,11 +74,10 @@ def architecture_picker(
 
 
 def _known() -> tuple[Architecture, ...]:
-    try:
-        return known_architectures()
-    except ArchitectureError as error:
-        st.error(plain_sentence(str(error)), icon=":material/error:")
-        return catalogue()
+    known, troubles = known_architectures()
+    for trouble in troubles:
+        st.error(plain_sentence(str(trouble)), icon=":material/error:")
+    return known
 
 
 def _name(architecture: Architecture) -> str:

@@ -8,12 +8,9 @@ from core.checkpoint import StateDict
 from core.compare.judge import bytes_to_read, compare
 from core.compare.pairing import pair
 from core.compare.words import Choices, Comparison, Pairing
-from core.errors import LoupeError
-from core.jobs import Cancelled, Job
 from core.theme import size
-from pages.components.job_panel import job_panel
-from pages.components.plain_text import plain_sentence
-from pages.components.resources import jobs
+from pages.components.pressed import pressed
+from pages.components.shared_job import SharedJob
 
 STRAIGHT = 64 << 20
 """Bytes up to which files without checksums are compared at once, not as a job."""
@@ -26,35 +23,29 @@ def comparison_job(files: str, choices: Choices, a: StateDict, b: StateDict) -> 
     identity = f"{files}|{choices}"
     if nbytes <= STRAIGHT:
         return _compared(identity, a, b, pairing)
-    kept = _kept(identity)
-    if kept:
-        return kept[0]
-    slot = f"comparison-job-{identity}"
-    if slot not in st.session_state:
-        st.session_state[slot] = jobs().start(
-            lambda progress: compare(a, b, pairing, progress=progress)
-        )
-    job: Job[Comparison] = st.session_state[slot]
-    try:
-        found = job_panel(slot, job)
-    except Cancelled:
-        del st.session_state[slot]
-        st.info("The comparison was stopped.", icon=":material/info:")
-        st.button("Compare again", type="primary")
-        return None
-    except LoupeError as error:
-        del st.session_state[slot]
-        st.error(plain_sentence(str(error)), icon=":material/error:")
-        return None
+    job: SharedJob[Comparison] = SharedJob("comparison", identity, most=16)
+    if not job.under_way:
+        found = job.result
+        if found is not None:
+            return found
+        if (job.stopped or job.failed) and not _asked_again(job):
+            return None
+        job.start(lambda progress: compare(a, b, pairing, progress=progress))
+    found = job.watch()
     if found is None:
         st.caption(
             f"Checksums do not tell: {size(nbytes)} of tensors are read from each "
             "file, and compared."
         )
-        return None
-    del st.session_state[slot]
-    kept.append(found)
     return found
+
+
+def _asked_again(job: SharedJob[Comparison]) -> bool:
+    """Say how the last job ended, and offer another."""
+    job.draw_failure()
+    if job.stopped:
+        st.info("The comparison was stopped.", icon=":material/info:")
+    return pressed("Compare again", type="primary", key=f"{job.slot}-start")
 
 
 @st.cache_resource(max_entries=16, show_spinner="Finding out which tensor is which")
@@ -67,9 +58,3 @@ def _paired(files: str, choices: Choices, _a: StateDict, _b: StateDict) -> tuple
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _compared(identity: str, _a: StateDict, _b: StateDict, _pairing: Pairing) -> Comparison:
     return compare(_a, _b, _pairing)
-
-
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _kept(identity: str) -> list[Comparison]:
-    """Where a job's result is kept for all sessions; empty until it is there."""
-    return []

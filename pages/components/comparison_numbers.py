@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 
 import streamlit as st
 
@@ -11,13 +11,11 @@ from core.compare.measurable import BY_ITSELF, measurable
 from core.compare.measure import differences
 from core.compare.numbers import ALLCLOSE, Numbers, Tolerance
 from core.compare.words import Comparison
-from core.errors import LoupeError
-from core.jobs import Cancelled, Job, Progress
+from core.jobs import Progress
 from core.theme import count, size
-from pages.components.job_panel import job_panel
-from pages.components.plain_text import plain_sentence
 from pages.components.pressed import pressed
-from pages.components.resources import jobs, numbers_cache
+from pages.components.resources import numbers_cache
+from pages.components.shared_job import SharedJob
 
 
 def comparison_numbers(comparison: Comparison, identity: str) -> Mapping[str, Numbers]:
@@ -26,24 +24,25 @@ def comparison_numbers(comparison: Comparison, identity: str) -> Mapping[str, Nu
     `identity` tells the pair of files and how their tensors are paired.
     """
     tolerance = chosen_tolerance()
-    slot = f"numbers-{identity}-{tolerance}"
+    job: SharedJob[dict[str, Numbers]] = SharedJob("numbers", f"{identity}-{tolerance}", most=16)
     rows = _measurable(identity, comparison)
-    if slot not in st.session_state:
+    numbers = job.result
+    if numbers is None:
         known = numbers_cache().known(list(rows.values()), tolerance)
         keys = list(rows)
-        st.session_state[slot] = {keys[index]: found for index, found in known.items()}
-    numbers: dict[str, Numbers] = st.session_state[slot]
+        numbers = {keys[index]: found for index, found in known.items()}
+        job.keep(numbers)
+    going = job.under_way
     left = {key: pair for key, pair in rows.items() if key not in numbers}
-    job_slot, stopped = f"{slot}-job", f"{slot}-stopped"
-    if left and job_slot not in st.session_state:
+    if left and not going:
         nbytes = sum(entry.nbytes for pair in left.values() for entry in pair)
-        by_itself = nbytes <= BY_ITSELF and stopped not in st.session_state
-        if by_itself or _offer(len(left), nbytes, slot):
-            st.session_state[job_slot] = jobs().start(
-                lambda progress: _take(left, numbers, tolerance, progress)
-            )
-    if job_slot in st.session_state:
-        _watch(st.session_state[job_slot], job_slot, stopped)
+        job.draw_failure()
+        by_itself = nbytes <= BY_ITSELF and not job.stopped and not job.failed
+        if by_itself or _offer(len(left), nbytes, job.slot):
+            job.start(_taking(left, numbers, tolerance))
+            going = True
+    if going:
+        job.watch()
     return numbers.copy()
 
 
@@ -105,28 +104,17 @@ def _offer(tensors: int, nbytes: int, slot: str) -> bool:
     )
 
 
-def _watch(job: Job[None], job_slot: str, stopped: str) -> None:
-    try:
-        if job_panel(job_slot, job) is None:
-            return
-    except Cancelled:
-        st.session_state[stopped] = True
-        del st.session_state[job_slot]
-        st.rerun()
-    except LoupeError as error:
-        st.session_state[stopped] = True
-        st.error(plain_sentence(str(error)), icon=":material/error:")
-    st.session_state.pop(job_slot, None)
-
-
-def _take(
+def _taking(
     pairs: Mapping[str, tuple[TensorEntry, TensorEntry]],
-    numbers: MutableMapping[str, Numbers],
+    numbers: dict[str, Numbers],
     tolerance: Tolerance,
-    progress: Progress,
-) -> None:
-    """Fill in the numbers one by one, so that a cancel keeps what is done."""
-    keys, cache = list(pairs), numbers_cache()
-    for index, found in differences(list(pairs.values()), tolerance, progress=progress):
-        numbers[keys[index]] = found
-        cache.put(pairs[keys[index]], tolerance, found)
+) -> Callable[[Progress], dict[str, Numbers]]:
+    def work(progress: Progress) -> dict[str, Numbers]:
+        """Fill in the numbers one by one, so that a cancel keeps what is done."""
+        keys, cache = list(pairs), numbers_cache()
+        for index, found in differences(list(pairs.values()), tolerance, progress=progress):
+            numbers[keys[index]] = found
+            cache.put(pairs[keys[index]], tolerance, found)
+        return numbers
+
+    return work

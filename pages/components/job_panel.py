@@ -7,8 +7,9 @@ from typing import TypeVar
 
 import streamlit as st
 
-from core.jobs import Job
-from core.theme import duration
+from core.jobs import Cancelled, Job
+from core.theme import count, duration
+from pages.components.session import session_id
 
 T = TypeVar("T")
 
@@ -19,8 +20,11 @@ PATIENCE = 0.25
 def job_panel(key: str, job: Job[T]) -> T | None:
     """Draw the bar while `job` runs; its result once it is done, None until then.
 
-    Raises what the job raised: Cancelled where it was stopped, else mostly a LoupeError.
+    Raises what the job raised: Cancelled where this session or all of its watchers stopped it, else
+    a LoupeError.
     """
+    if session_id() not in job.watchers:
+        raise Cancelled
     until = job.started + PATIENCE
     while job.running and time.monotonic() < until:
         time.sleep(0.02)
@@ -32,18 +36,18 @@ def job_panel(key: str, job: Job[T]) -> T | None:
 
 @st.fragment(run_every=0.4)
 def _watch(key: str, job: Job[T]) -> None:
-    if not job.running:
+    if not job.running or session_id() not in job.watchers:
         st.rerun()
-    progress = job.progress
     left, right = st.columns([6, 1], vertical_alignment="bottom")
     with left:
-        st.progress(progress.fraction, text=_said(job))
+        st.progress(job.progress.fraction, text=_said(job))
     with right:
         st.button(
             "Cancel",
             key=f"{key}-cancel",
-            on_click=job.cancel,
-            disabled=progress.cancelled,
+            on_click=job.leave,
+            args=(session_id(),),
+            disabled=job.progress.cancelled,
             width="stretch",
         )
 
@@ -51,6 +55,9 @@ def _watch(key: str, job: Job[T]) -> None:
 def _said(job: Job[T]) -> str:
     if job.progress.cancelled:
         return "Stopping"
+    before = job.before
+    if before is not None:
+        return f"Waiting: {count(before)} before yours" if before else "Waiting: yours is next"
     said = job.progress.what or "Working"
     left = job.seconds_left
     if left is None or time.monotonic() - job.started < 1:

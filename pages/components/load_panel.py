@@ -23,6 +23,7 @@ from pages.components.job_panel import job_panel
 from pages.components.match_table import lines_table
 from pages.components.plain_text import plain, plain_sentence
 from pages.components.resources import jobs, model_pool
+from pages.components.session import session_id
 
 OWN_DTYPE = "as in the network"
 
@@ -168,7 +169,7 @@ def _button(
 
 def _start(key: str, request: ModelRequest, state_dict: StateDict) -> None:
     work = _loading(model_pool(), request, state_dict)
-    job = jobs().start(work)
+    job = jobs().start(work, session_id())
     st.session_state[f"{key}-job"] = request, job
     until = time.monotonic() + PATIENCE
     while job.running and time.monotonic() < until:

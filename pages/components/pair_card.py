@@ -16,12 +16,10 @@ from core.compare.tensor_pair_figures import (
 )
 from core.compare.words import Row
 from core.errors import LoupeError
-from core.jobs import Cancelled, Job
 from core.theme import count, shape, size
-from pages.components.job_panel import job_panel
 from pages.components.plain_text import plain, plain_sentence
 from pages.components.pressed import pressed
-from pages.components.resources import jobs
+from pages.components.shared_job import SharedJob
 
 STRAIGHT = 32 << 20
 """Bytes up to which a pair is drawn at once; a larger one is a job with a progress bar."""
@@ -86,37 +84,21 @@ def _drawn(row: Row, identity: str) -> TensorPair | None:
     assert row.a is not None
     assert row.b is not None
     a, b = row.a, row.b
-    kept = _kept(identity, row.key)
-    if kept:
-        return kept[0]
-    if a.nbytes + b.nbytes <= STRAIGHT:
-        kept.append(tensor_pair(a, b))
-        return kept[0]
-    slot = f"pair-{identity}-{row.key}"
-    if slot not in st.session_state:
+    job: SharedJob[TensorPair] = SharedJob("pair", f"{identity}|{row.key}", most=64)
+    if not job.under_way:
+        found = job.result
+        if found is not None:
+            return found
+        if a.nbytes + b.nbytes <= STRAIGHT:
+            found = tensor_pair(a, b)
+            job.keep(found)
+            return found
+        job.draw_failure()
         nbytes = size(a.nbytes + b.nbytes)
-        if not pressed(f"Draw it: reads {nbytes} twice", type="primary", key=f"{slot}-start"):
+        if not pressed(f"Draw it: reads {nbytes} twice", type="primary", key=f"{job.slot}-start"):
             return None
-        st.session_state[slot] = jobs().start(lambda progress: tensor_pair(a, b, progress))
-    job: Job[TensorPair] = st.session_state[slot]
-    try:
-        found = job_panel(slot, job)
-    except Cancelled:
-        del st.session_state[slot]
-        st.rerun()
-    except LoupeError:
-        del st.session_state[slot]
-        raise
-    if found is not None:
-        del st.session_state[slot]
-        kept.append(found)
-    return found
-
-
-@st.cache_resource(max_entries=64, show_spinner=False)
-def _kept(identity: str, key: str) -> list[TensorPair]:
-    """Where the pictures are kept for all sessions; empty until they are there."""
-    return []
+        job.start(lambda progress: tensor_pair(a, b, progress))
+    return job.watch()
 
 
 def _pictures(found: TensorPair) -> None:

@@ -20,7 +20,9 @@ from core.predict import Prediction, predict
 from core.preprocessing import Preprocessing
 from pages.components.job_panel import job_panel
 from pages.components.picture_tray import Picture
+from pages.components.plain_text import plain_sentence
 from pages.components.resources import jobs, model_pool
+from pages.components.session import session_id
 
 KEPT = 1000
 """Classes kept a picture, so that another k, or the other slot's classes, need no second run."""
@@ -44,7 +46,7 @@ class Task:
 
 def predictions(tasks: Sequence[Task], pictures: Sequence[Picture]) -> Mapping[str, Outcome] | None:
     """Each slot's predictions in the order of the pictures, or the error that stopped it; None,
-    with a progress bar drawn, while the job runs or after it was cancelled."""
+    with a progress bar drawn, while the job runs, or with a button where it ended early."""
     wanted = (
         tuple((task.slot, task.request, task.preprocessing) for task in tasks),
         tuple(picture.identity for picture in pictures),
@@ -54,19 +56,21 @@ def predictions(tasks: Sequence[Task], pictures: Sequence[Picture]) -> Mapping[s
     if started is None or started[0] != wanted:
         if started is not None:
             started[1].cancel()
-        job = jobs().start(_work(model_pool(), tuple(tasks), tuple(pictures)))
+        job = jobs().start(_work(model_pool(), tuple(tasks), tuple(pictures)), session_id())
         started = st.session_state["prediction-job"] = wanted, job
         _wait(job)
     try:
         return job_panel("prediction-job", started[1])
     except Cancelled:
         st.caption("The run was cancelled.")
-        st.button("Run again", key="prediction-again", on_click=_forget)
-        return None
+    except LoupeError as error:
+        st.error(plain_sentence(str(error)), icon=":material/error:")
+    st.button("Run again", key="prediction-again", on_click=_forget)
+    return None
 
 
 def _forget() -> None:
-    del st.session_state["prediction-job"]
+    st.session_state.pop("prediction-job", None)
 
 
 def _wait(job: Job[Mapping[str, Outcome]]) -> None:

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import importlib
 import pkgutil
-import time
 from pathlib import Path
 
+from core.compare.runs import load_kernel
 from core.server.garbage import IdleCollector, keep_what_is_loaded
+from core.server.preload import preload
 from pages.components.resources import index_keeper
 
 LIBRARIES = ("torchvision", "timm", "plotly.io", "scipy.optimize")
 """What the pages use, and takes long to import."""
 
 PAUSE = 0.005
-"""Seconds between two steps, in which those who are here already get on."""
+"""Seconds between two architectures, in which those who are here already get on."""
 
 COLLECTOR = IdleCollector()
 """Collects the garbage of all sessions' runs."""
 
 
-def preload() -> None:
+def load_ahead() -> None:
     """Import all that the pages need and read the index of architectures, then take it out of the
     garbage collector's sight."""
     components = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
-    for module in (*LIBRARIES, *(f"{__package__}.{name}" for name in components)):
-        importlib.import_module(module)
-        time.sleep(PAUSE)
+    modules = (*LIBRARIES, *(f"{__package__}.{name}" for name in components))
+    preload(modules, load_kernel, _warm_index, keep_what_is_loaded)
+
+
+def _warm_index() -> None:
     lookup = index_keeper().lookup()
     if lookup is not None:
         lookup.warm(pause=PAUSE)
-    keep_what_is_loaded()

@@ -31,6 +31,7 @@ from core.whole_model import in_pickled_object
 from pages.components.job_panel import job_panel
 from pages.components.plain_text import plain, plain_sentence
 from pages.components.resources import jobs, transfers
+from pages.components.session import session_id
 
 FORMATS: tuple[Format, ...] = ("pth", "safetensors")
 
@@ -172,7 +173,8 @@ def _start(
     key: str, words: str, form: Format, keep: Keep, checkpoint: Checkpoint, repaired: StateDict
 ) -> None:
     work = _export(transfers(), words, form, keep, checkpoint, repaired)
-    st.session_state[f"{key}-export"] = words, jobs().start(work)
+    job = jobs().start(work, session_id(), ("export", words, checkpoint.name))
+    st.session_state[f"{key}-export"] = words, job
 
 
 def _export(

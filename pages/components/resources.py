@@ -1,9 +1,14 @@
-"""What all sessions of the server share, made once."""
+"""What all sessions of the server share, made once.
+
+Any browser may ask Streamlit to empty its caches. So what the server cannot lose is a `Once`, and
+`st.cache_resource` holds only what is worked out again where it is gone.
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -13,55 +18,77 @@ from core.files import LocatedFile, locate
 from core.identify.keeper import IndexKeeper
 from core.jobs import Jobs
 from core.pool import ModelPool
+from core.server.kept import Kept
+from core.server.once import Once
 from core.settings import Settings, read_settings
 from core.store import Store
 from core.transfer import Transfers
+from pages.components.session import is_here
 
 OPEN_CHECKPOINTS = 64
 """Checkpoints kept open: their tables of contents, never their tensors."""
 
 
-@st.cache_resource(show_spinner=False)
+@Once
 def settings() -> Settings:
     """The owner's configuration; raises SettingsError."""
     return read_settings(os.environ)
 
 
-@st.cache_resource(show_spinner=False)
+@Once
 def store() -> Store:
     """The uploads on the disk; raises StoreError."""
     configured = settings()
     return Store(configured.data, quota=configured.quota, largest_file=configured.largest_file)
 
 
-@st.cache_resource(show_spinner=False)
+@Once
 def transfers() -> Transfers:
     """The tokens of uploads and exports."""
     return Transfers(store(), st.get_option("server.baseUrlPath"))
 
 
-@st.cache_resource(show_spinner=False)
+@Once
 def jobs() -> Jobs:
     """The threads of long work."""
-    return Jobs()
+    return Jobs(is_here=is_here)
 
 
-@st.cache_resource(show_spinner=False)
+@Once
 def model_pool() -> ModelPool:
     """The loaded models."""
     return ModelPool(settings().model_memory)
 
 
-@st.cache_resource(show_spinner=False)
+@Once
 def index_keeper() -> IndexKeeper:
     """The keys and shapes of all architectures."""
     return IndexKeeper(settings().data, jobs())
 
 
-@st.cache_resource(show_spinner=False)
+@Once
 def numbers_cache() -> NumbersCache:
     """The numbers of all comparisons, by the contents of the tensors."""
     return NumbersCache()
+
+
+@Once
+def _results() -> dict[str, Kept[Any]]:
+    return {}
+
+
+def results(kind: str, most: int) -> Kept[Any]:
+    """Where the results of one kind of job are kept, `most` of them."""
+    return _results().setdefault(kind, Kept(most))
+
+
+def begin_anew() -> None:
+    """Forget all of it, as a server that starts does; the configuration is read again."""
+    for one in (settings, store, transfers, jobs, model_pool, index_keeper, numbers_cache):
+        one.clear()
+    _results.clear()
+    st.cache_resource.clear()
+    st.cache_data.clear()
 
 
 def open_file(reference: str) -> Checkpoint:

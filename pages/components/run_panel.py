@@ -16,15 +16,14 @@ from core.compare.run_csv import run_csv
 from core.compare.run_figures import row_figure, run_figure, small_lines
 from core.compare.run_words import Run, RunRow
 from core.errors import FilterError, LoupeError, SourceError
-from core.jobs import Cancelled, Job
 from core.key_filter import fitting_keys
 from core.run_choice import evenly, run_files
 from core.samples import SAMPLES
 from core.theme import size
-from pages.components.job_panel import job_panel
 from pages.components.plain_text import plain, plain_sentence
 from pages.components.pressed import pressed
-from pages.components.resources import jobs, open_file, settings
+from pages.components.resources import open_file, settings
+from pages.components.shared_job import SharedJob
 
 BY_ITSELF = 512 << 20
 """Bytes of all checkpoints up to which they are measured without being asked for."""
@@ -124,41 +123,26 @@ def _alike(checkpoint: Checkpoint, first: Checkpoint) -> StateDict:
 def _measured(identity: str, state_dicts: Sequence[StateDict], names: Sequence[str]) -> Run | None:
     """The run, measured by itself where it is small, else once somebody asks; all that is done so
     far where it was stopped."""
-    kept = _kept(identity)
-    slot = f"run-job-{sha256(identity.encode()).hexdigest()[:16]}"
-    if kept and (kept[-1].complete or slot not in st.session_state):
-        return kept[-1]
-    if slot not in st.session_state:
+    job: SharedJob[Run] = SharedJob("run", identity, most=16)
+    if not job.under_way:
+        so_far = job.result
+        if so_far is not None and so_far.complete:
+            return so_far
+        job.draw_failure()
+        if job.stopped and so_far is not None:
+            st.info("Stopped. What was measured is below.", icon=":material/info:")
         nbytes = sum(state_dict.nbytes for state_dict in state_dicts)
-        if nbytes > BY_ITSELF and not pressed(
-            f"Measure the run: reads up to {size(2 * nbytes)}", type="primary", key=f"{slot}-start"
+        by_itself = nbytes <= BY_ITSELF and not job.stopped and not job.failed
+        if not by_itself and not pressed(
+            f"Measure the run: reads up to {size(2 * nbytes)}",
+            type="primary",
+            key=f"{job.slot}-start",
         ):
-            return None
-        st.session_state[slot] = jobs().start(
-            lambda progress: measure_run(state_dicts, names, progress=progress, so_far=kept.append)
+            return so_far
+        job.start(
+            lambda progress: measure_run(state_dicts, names, progress=progress, so_far=job.keep)
         )
-    job: Job[Run] = st.session_state[slot]
-    try:
-        found = job_panel(slot, job)
-    except Cancelled:
-        del st.session_state[slot]
-        st.info("Stopped. What was measured is below.", icon=":material/info:")
-        return kept[-1] if kept else None
-    except LoupeError as error:
-        del st.session_state[slot]
-        st.error(plain_sentence(str(error)), icon=":material/error:")
-        return None
-    if found is None:
-        return None
-    del st.session_state[slot]
-    kept[:] = [found]
-    return found
-
-
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _kept(identity: str) -> list[Run]:
-    """Where a run is kept for all sessions, the latest last; empty until there is one."""
-    return []
+    return job.watch()
 
 
 @st.fragment

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.architectures import OWN, Architecture, catalogue, parse_architecture
+from core.architectures import (
+    OWN,
+    Architecture,
+    catalogue,
+    own_architectures,
+    parse_architecture,
+)
+from core.errors import ArchitectureError
 from core.model_request import ModelRequest
 from pages.components.resources import settings
 from pages.components.workspace import workspace
 
 
-@st.cache_resource(show_spinner="Listing the architectures")
-def known_architectures() -> tuple[Architecture, ...]:
-    """Every architecture of the server's owner, torchvision and timm.
+def known_architectures() -> tuple[tuple[Architecture, ...], tuple[ArchitectureError, ...]]:
+    """Every architecture of the server's owner, torchvision and timm; and what is wrong with those
+    modules of the owner's that cannot be imported, which are tried again each time."""
+    troubles: list[ArchitectureError] = []
+    own = own_architectures(settings().models, troubles.append)
+    return (*own, *_libraries()), tuple(troubles)
 
-    Raises ArchitectureError where the owner's module cannot be imported.
-    """
-    return catalogue(settings().models)
+
+@st.cache_resource(show_spinner="Listing the architectures")
+def _libraries() -> tuple[Architecture, ...]:
+    return catalogue()
 
 
 def slot_architecture(slot: str) -> Architecture | None:
@@ -28,7 +39,7 @@ def slot_architecture(slot: str) -> Architecture | None:
     if named is None:
         return None
     if named.startswith(f"{OWN}:"):
-        known_architectures()
+        own_architectures(settings().models, lambda _: None)
     return parse_architecture(named)
 
 

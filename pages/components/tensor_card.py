@@ -19,15 +19,14 @@ from core.checkpoint.entries import (
     Sparse,
 )
 from core.errors import LoupeError
-from core.jobs import Cancelled, Job, Progress
+from core.jobs import Progress
 from core.layouts import STRIDED, layout, numbers_note, parts_bytes
 from core.picture import Picture, PictureKind, picture
 from core.statistics import Histogram, Statistics, histogram, statistics
 from core.storage_note import storage_note, stored_bytes
 from core.theme import ACCENT, count, figure_layout, shape, size
-from pages.components.job_panel import job_panel
 from pages.components.pressed import pressed
-from pages.components.resources import jobs
+from pages.components.shared_job import SharedJob
 
 STRAIGHT = 32 << 20
 """Bytes up to which a tensor is measured at once; a larger one is a job with a progress bar."""
@@ -96,12 +95,6 @@ def _measured(identity: str, key: str, _entry: TensorEntry) -> Measured:
     return measure(_entry)
 
 
-@st.cache_resource(max_entries=128, show_spinner=False)
-def _measured_before(identity: str, key: str) -> list[Measured]:
-    """Where a job's result is kept for all sessions; empty until it is there."""
-    return []
-
-
 def _measured_or_job(entry: TensorEntry, identity: str) -> Measured | None:
     if not entry.records:
         st.info("This tensor has a shape but no data: it was saved from the meta device.")
@@ -111,29 +104,18 @@ def _measured_or_job(entry: TensorEntry, identity: str) -> Measured | None:
         return None
     if entry.nbytes <= STRAIGHT:
         return _measured(identity, entry.key, entry)
-    before = _measured_before(identity, entry.key)
-    if before:
-        return before[0]
-    key = f"measure-{identity}-{entry.key}"
-    job: Job[Measured] | None = st.session_state.get(key)
-    if job is None:
+    job: SharedJob[Measured] = SharedJob("measure", f"{identity}|{entry.key}", most=128)
+    if not job.under_way:
+        found = job.result
+        if found is not None:
+            return found
+        job.draw_failure()
         st.caption("Statistics, histogram and picture need the bytes of this large tensor.")
-        if pressed(f"Read {size(entry.nbytes)}", key=f"{key}-start", type="primary"):
-            st.session_state[key] = jobs().start(lambda progress: measure(entry, progress))
-            st.rerun()
-        return None
-    try:
-        found = job_panel(key, job)
-    except Cancelled:
-        del st.session_state[key]
+        if not pressed(f"Read {size(entry.nbytes)}", key=f"{job.slot}-start", type="primary"):
+            return None
+        job.start(lambda progress: measure(entry, progress))
         st.rerun()
-    except LoupeError:
-        del st.session_state[key]
-        raise
-    if found is not None:
-        del st.session_state[key]
-        before.append(found)
-    return found
+    return job.watch()
 
 
 def _statistics_table(found: Statistics) -> None:

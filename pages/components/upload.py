@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import streamlit as st
@@ -10,6 +11,7 @@ from core.folders import SUFFIXES
 from core.transfer import KEPT_FOR_RELOAD
 from core.upload_sets import BESIDE, set_reference
 from pages.components.resources import store, transfers
+from pages.components.session import is_here, session_id
 
 HINT = ".pth .pt .ckpt .bin .safetensors .pt2, or one packed as .zip .tar .gz"
 """What a person may drop, in short."""
@@ -65,16 +67,30 @@ def _token(slot: str) -> str:
     if transfers().intake(st.session_state.get(key, "")) is None:
         st.session_state[key] = transfers().open_intake()
     token: str = st.session_state[key]
-    _present(token)
+    _present(token, session_id())
     return token
 
 
-def _away(token: str) -> None:
-    transfers().session_ended(token)
+SETTLED = 2.0
+"""Seconds after which Streamlit's books say that a session is gone whose cache it released."""
+
+
+def _away(present: tuple[str, str]) -> None:
+    """The cache of the session was released: because it went away, or because somebody emptied the
+    caches of all."""
+    token, session = present
+
+    def ended() -> None:
+        if not is_here(session):
+            transfers().session_ended(token)
+
+    timer = threading.Timer(SETTLED, ended)
+    timer.daemon = True
+    timer.start()
 
 
 @st.cache_resource(scope="session", on_release=_away, show_spinner=False)
-def _present(token: str) -> str:
+def _present(token: str, session: str) -> tuple[str, str]:
     """Runs when the session is here for the first time, or here again."""
     transfers().session_is_back(token)
-    return token
+    return token, session

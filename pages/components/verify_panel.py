@@ -5,44 +5,31 @@ from __future__ import annotations
 import streamlit as st
 
 from core.checkpoint import Checkpoint
-from core.errors import LoupeError
-from core.jobs import Cancelled, Job, Progress
+from core.jobs import Progress
 from core.theme import size
 from core.verification_summary import verification_summary
 from core.verify import Verification, verify
-from pages.components.job_panel import job_panel
 from pages.components.plain_text import plain_sentence
 from pages.components.pressed import pressed
-from pages.components.resources import jobs
+from pages.components.shared_job import SharedJob
 
 
 def verify_panel(checkpoint: Checkpoint) -> None:
     """The button, the job behind it, and what came out; kept for all sessions."""
-    before = _verified(checkpoint.identity)
-    key = f"verify-{checkpoint.identity}"
-    if before:
-        _outcome(before[0])
+    job: SharedJob[Verification] = SharedJob("verify", checkpoint.identity, most=64)
+    going, before = job.under_way, job.result
+    if before is not None:
+        _outcome(before)
     else:
         st.markdown(_promise(checkpoint))
-    job: Job[Verification] | None = st.session_state.get(key)
-    if job is None:
-        words = "Verify checksums again" if before else "Verify checksums"
-        if pressed(words, key=f"{key}-start", type="secondary" if before else "primary"):
-            st.session_state[key] = jobs().start(lambda progress: _work(checkpoint, progress))
+    if going:
+        if job.watch() is not None:
             st.rerun()
         return
-    try:
-        found = job_panel(key, job)
-    except Cancelled:
-        del st.session_state[key]
-        st.rerun()
-    except LoupeError as error:
-        del st.session_state[key]
-        st.error(plain_sentence(str(error)), icon=":material/error:")
-        return
-    if found is not None:
-        del st.session_state[key]
-        before[:] = [found]
+    job.draw_failure()
+    words = "Verify checksums again" if before else "Verify checksums"
+    if pressed(words, key=f"{job.slot}-start", type="secondary" if before else "primary"):
+        job.start(lambda progress: _work(checkpoint, progress))
         st.rerun()
 
 
@@ -69,12 +56,6 @@ def _work(checkpoint: Checkpoint, progress: Progress) -> Verification:
         progress.report(done, total, f"{size(done)} of {size(total)} read")
 
     return verify(checkpoint, tell)
-
-
-@st.cache_resource(max_entries=64, show_spinner=False)
-def _verified(identity: str) -> list[Verification]:
-    """Where the last outcome is kept; empty until there is one."""
-    return []
 
 
 def _outcome(found: Verification) -> None:

@@ -28,6 +28,7 @@ class Server:
     folder: Path
     environ: Mapping[str, str] = field(default_factory=dict)
     base_path: str = ""
+    app: Path = REPOSITORY / "app.py"
 
     def __post_init__(self) -> None:
         self.data = self.folder / "data"
@@ -45,7 +46,7 @@ class Server:
         with self._log.open("ab") as log:
             process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "streamlit", "run", "app.py"),
+                    *(sys.executable, "-m", "streamlit", "run", str(self.app)),
                     *("--server.address", "127.0.0.1", "--server.port", str(self.port)),
                     *("--server.headless", "true", "--server.baseUrlPath", self.base_path),
                 ],

@@ -18,6 +18,7 @@ from core.architectures import (
     least_of,
     most_of,
     options_of,
+    own_architectures,
     parse_architecture,
     signature,
 )
@@ -296,6 +297,26 @@ def test_what_is_wrong_with_the_owners_function_is_told(own: str, name: str, tol
 def test_an_owners_module_that_cannot_be_imported_is_a_sentence() -> None:
     with pytest.raises(ArchitectureError, match="no_such_module of LOUPE_MODELS"):
         catalogue(("no_such_module",))
+
+
+@pytest.mark.parametrize(
+    "first", ["raise ValueError('the moon is full')\n", "exit(3)\n", "def (\n"]
+)
+def test_a_broken_module_of_the_owners_takes_no_other_with_it_and_is_tried_again(
+    own: str, tmp_path: Path, first: str
+) -> None:
+    broken = f"broken_{own}"
+    named = (broken, own)
+    troubles: list[ArchitectureError] = []
+    assert own_architectures(named, troubles.append) == own_architectures((own,))
+    (tmp_path / f"{broken}.py").write_text(first)
+    assert own_architectures(named, troubles.append) == own_architectures((own,))
+    assert [f"{broken} of LOUPE_MODELS" in str(trouble) for trouble in troubles] == [True, True]
+    (tmp_path / f"{broken}.py").write_text(f"{OWN_MODULE}\n# mended")
+    mended = own_architectures(named, troubles.append)
+    assert len(troubles) == 2
+    assert signature(mended[0])
+    assert len(mended) == 2 * len(own_architectures((own,)))
 
 
 def test_a_module_that_the_configuration_does_not_name_is_never_imported(own: str) -> None:

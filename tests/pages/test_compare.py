@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
 
@@ -21,7 +20,6 @@ def compare(tmp_path, monkeypatch) -> Callable[..., AppTest]:
     """Save the objects as torch does, and open the page on them."""
     monkeypatch.setenv("LOUPE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("LOUPE_ROOTS", str(tmp_path))
-    st.cache_resource.clear()
 
     def opened(*values: object, tab: str = "Tensors", **options) -> AppTest:
         app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=30)
@@ -31,8 +29,7 @@ def compare(tmp_path, monkeypatch) -> Callable[..., AppTest]:
         app.run()
         return shown(app.switch_page("pages/compare.py"), tab)
 
-    yield opened
-    st.cache_resource.clear()
+    return opened
 
 
 def shown(app: AppTest, tab: str) -> AppTest:

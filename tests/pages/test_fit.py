@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 
 import pytest
-import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
 from torchvision.models import resnet18, shufflenet_v2_x0_5
@@ -24,7 +23,6 @@ def fresh_server(tmp_path, monkeypatch):
     (tmp_path / "root").mkdir()
     monkeypatch.setenv("LOUPE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("LOUPE_ROOTS", str(tmp_path / "root"))
-    st.cache_resource.clear()
 
 
 @pytest.fixture
@@ -276,7 +274,6 @@ def test_the_owners_own_model_is_in_the_list_and_loads(saved, tmp_path, monkeypa
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("LOUPE_MODELS", "owners_nets:Wrapper")
-    st.cache_resource.clear()
     saved({f"resnet.{key}": value for key, value in resnet18(num_classes=10).state_dict().items()})
     at = fit_page(SlotState(FILE))
     at.selectbox(key="fit-A-architecture").select("own owners_nets.Wrapper").run()
@@ -285,13 +282,21 @@ def test_the_owners_own_model_is_in_the_list_and_loads(saved, tmp_path, monkeypa
     assert "gave 1 × 10 in" in words(at)
 
 
-def test_an_owners_module_that_is_broken_leaves_the_libraries_usable(saved, monkeypatch):
-    monkeypatch.setenv("LOUPE_MODELS", "no_such_module")
-    st.cache_resource.clear()
+def test_an_owners_module_that_is_broken_leaves_all_others_usable_and_may_be_mended(
+    saved, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("LOUPE_MODELS", "no_such_module,owners_good_nets")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "owners_good_nets.py").write_text("def small():\n    pass\n")
     saved(resnet18().state_dict())
     at = fit_page(SlotState(FILE, None, "torchvision:resnet18"))
     assert "no_such_module" in at.error[0].value.replace("\\", "")
     assert verdict(at) == "Fits: 122 of 122 keys."
+    assert "own owners_good_nets.small" in at.selectbox(key="fit-A-architecture").options
+    (tmp_path / "no_such_module.py").write_text("def mended():\n    pass\n")
+    at.run()
+    assert not at.error
+    assert "own no_such_module.mended" in at.selectbox(key="fit-A-architecture").options
 
 
 def test_tied_weights_are_named_where_the_file_is_exported(saved):

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
 
@@ -27,7 +26,6 @@ def inspect(tmp_path, monkeypatch) -> Callable[[object], AppTest]:
     """Save an object as torch does, and open the page on it."""
     monkeypatch.setenv("LOUPE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("LOUPE_ROOTS", str(tmp_path))
-    st.cache_resource.clear()
 
     def opened(value: object = None) -> AppTest:
         app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=30)
@@ -38,8 +36,7 @@ def inspect(tmp_path, monkeypatch) -> Callable[[object], AppTest]:
         app.run()
         return app.switch_page("pages/inspect.py").run()
 
-    yield opened
-    st.cache_resource.clear()
+    return opened
 
 
 def keys(app: AppTest) -> list[str]:
@@ -115,7 +112,6 @@ def card_of(entry: TensorEntry) -> AppTest:
 
         tensor_card(entry, "one file")
 
-    st.cache_resource.clear()
     app = AppTest.from_function(script, args=(entry,), default_timeout=30).run()
     assert not app.exception
     return app

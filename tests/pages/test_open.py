@@ -14,10 +14,6 @@ REPOSITORY = Path(__file__).parents[2]
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     monkeypatch.setenv("LOUPE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("LOUPE_ROOTS", str(tmp_path))
-    from pages.components import resources
-
-    for resource in (resources.settings, resources.store, resources.transfers):
-        resource.clear()
     return AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60)
 
 

@@ -6,7 +6,6 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-import streamlit as st
 import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
@@ -40,8 +39,6 @@ def fresh_server(tmp_path, monkeypatch):
     monkeypatch.setenv("LOUPE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("LOUPE_ROOTS", str(tmp_path / "root"))
     (tmp_path / "root").mkdir()
-    st.cache_resource.clear()
-    st.cache_data.clear()
 
 
 def load(state):
@@ -283,9 +280,10 @@ def test_a_long_run_shows_its_progress_can_be_cancelled_and_run_again():
     load(FINAL)
     at = predict_page(FINAL)
     busy = threading.Event()
-    others = [jobs().start(lambda _: busy.wait()) for _ in range(8)]
+    others = [jobs().start(lambda _: busy.wait(), f"person {n}") for n in range(8)]
     at.button(key="pictures-sample").click().run()
     assert not at.get("plotly_chart")
+    assert "Waiting: 4 before yours" in [bar.text for bar in at.get("progress")]
     next(button for button in at.button if button.label == "Cancel").click().run()
     busy.set()
     for job in others:

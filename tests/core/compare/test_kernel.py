@@ -1,6 +1,9 @@
 """The compiled loops take what they can measure exactly, and refuse the rest."""
 
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -70,3 +73,47 @@ def test_loops_compile_where_nothing_can_be_kept_on_disk():
     from_nowhere: dict = {}
     exec("def double(x):\n    return 2 * x", from_nowhere)
     assert kernel._compiled(from_nowhere["double"])(21) == 42
+
+
+@pytest.fixture
+def files(tmp_path):
+    for name, value in (("a", 1.0), ("b", 0.0)):
+        torch.save({"w": torch.full((8,), value)}, tmp_path / f"{name}.pth")
+    return tmp_path / "a.pth", tmp_path / "b.pth"
+
+
+MEASURED = """
+import resource, sys
+from pathlib import Path
+from core.checkpoint import open_checkpoint
+from core.compare.measure import differences
+least, *names = sys.argv[1:]
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(least), int(least)))
+a, b = (open_checkpoint(Path(name)).state_dict()["w"] for name in names)
+found = list(differences([(a, b)] * 1000))
+assert [numbers.norm_a for _, numbers in found] == [8**0.5] * 1000
+"""
+
+
+def measured_anew(folder, *files, largest_file=1 << 30):
+    """Measure in a process of its own, whose compiled loops are kept in a folder."""
+    environ = os.environ | {"NUMBA_CACHE_DIR": str(folder)}
+    words = [sys.executable, "-c", MEASURED, str(largest_file), *map(str, files)]
+    return subprocess.run(words, check=True, env=environ, capture_output=True, text=True).stderr
+
+
+def test_compiled_loops_that_are_damaged_are_compiled_anew(files, tmp_path):
+    folder = tmp_path / "compiled"
+    measured_anew(folder, *files)
+    kept = [path for path in folder.rglob("*") if path.is_file()]
+    sizes = {path.suffix: path.stat().st_size for path in kept}
+    assert sizes.keys() == {".nbi", ".nbc"}
+    for path in kept:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert "cannot be used" in measured_anew(folder, *files)
+    assert measured_anew(folder, *files) == ""
+
+
+def test_compiled_loops_that_find_no_room_on_the_disk_leave_the_work_to_torch(files, tmp_path):
+    told = measured_anew(tmp_path / "compiled", *files, largest_file=100)
+    assert "File too large" in told

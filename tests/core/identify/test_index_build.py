@@ -1,16 +1,21 @@
 """An index is built by other processes, whatever a single model does to them."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
 import pytest
 
 from core.architectures import Architecture, parse_architecture
+from core.errors import IndexFileError
 from core.identify.build import build_index
+from core.identify.find import make_index_in
 from core.identify.index_file import load_index, save_index
 from tests.core.identify.test_index import assert_same_models, indexed
 
@@ -65,7 +70,7 @@ def test_progress_counts_every_model_by_name(built) -> None:
     }
 
 
-def test_a_model_that_takes_its_process_down_costs_no_other_model() -> None:
+def test_a_model_whose_process_is_killed_is_built_by_another() -> None:
     wanted = architectures("timm:test_vit", "timm:eva_giant_patch14_224", "timm:test_resnet")
 
     def kill(done: int, _total: int, _name: str) -> None:
@@ -74,8 +79,40 @@ def test_a_model_that_takes_its_process_down_costs_no_other_model() -> None:
                 os.kill(process, signal.SIGKILL)
 
     index = build_index(VERSIONS, 1, kill, wanted)
-    assert index.failures == ((wanted[1].key, "The process that built it ended."),)
-    assert index.architectures == (wanted[0], wanted[2])
+    assert index.failures == ()
+    assert index.architectures == tuple(wanted)
+
+
+@contextlib.contextmanager
+def killing() -> Iterator[None]:
+    """No process that builds lives long."""
+    over = threading.Event()
+
+    def kill() -> None:
+        while not over.wait(0.01):
+            for process in our_builders():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        yield
+    finally:
+        over.set()
+        killer.join()
+
+
+def test_where_no_process_lives_there_is_no_index_and_a_later_try_makes_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = architectures("timm:test_vit", "timm:test_resnet")
+    monkeypatch.setattr("core.identify.build.catalogue", lambda: wanted)
+    with killing(), pytest.raises(IndexFileError, match="ended before they were done, 2 times"):
+        make_index_in(tmp_path, 1)
+    assert list(tmp_path.iterdir()) == []
+    assert make_index_in(tmp_path, 1).architectures == tuple(wanted)
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_what_progress_raises_ends_the_work_and_its_processes() -> None:

@@ -1,12 +1,13 @@
 """A server's index: there at once where Loupe came with it, built once beside it where not."""
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from core.architectures import Architecture
-from core.errors import IndexFileError
+from core.errors import LoupeError
 from core.identify import find
 from core.identify.find import index_path, installed_versions
 from core.identify.index import Index, make_index
@@ -83,17 +84,39 @@ def test_nobody_waits_for_an_index_that_has_to_be_built(
     assert keeper.lookup() is not None
 
 
-def test_a_folder_that_cannot_be_written_is_a_sentence_to_all_and_built_for_once(
-    elsewhere: Path,
-) -> None:
+def test_a_folder_that_cannot_be_written_costs_this_server_nothing(elsewhere: Path) -> None:
     elsewhere.write_text("a file where the folder should be")
     keeper = IndexKeeper(elsewhere, Jobs(1))
     assert keeper.lookup() is None
     job = keeper.job
     assert job is not None
-    with pytest.raises(IndexFileError):
+    built = job.result()
+    assert keeper.lookup() is built
+
+
+def test_a_building_that_fails_is_a_sentence_to_all_and_tried_again_later(
+    elsewhere: Path, small: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[int] = []
+
+    def make(folder: Path, workers: int, progress: object) -> Index:
+        tries.append(1)
+        if len(tries) == 1:
+            raise ImportError("half of a library")
+        return small
+
+    monkeypatch.setattr("core.identify.keeper.make_index_in", make)
+    keeper = IndexKeeper(elsewhere, Jobs(1), retry_after=3600)
+    assert keeper.lookup() is None
+    job = keeper.job
+    assert job is not None
+    with pytest.raises(LoupeError):
         job.result()
     for _ in range(2):
-        with pytest.raises(IndexFileError):
+        with pytest.raises(LoupeError, match="ImportError"):
             keeper.lookup()
         assert keeper.job is None
+    keeper.retry_after = 0
+    while keeper.lookup() is None:
+        time.sleep(0.01)
+    assert len(tries) == 2

@@ -1,0 +1,122 @@
+"""Any browser may ask Streamlit to empty its caches: nobody loses anything by it."""
+
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.driver import SETTLED_WITHIN, Server, go, settled
+from tests.browser.long_files import long_file
+
+HOLD_SOCKETS = """
+window.sockets = [];
+window.WebSocket = class extends WebSocket {
+  constructor(...given) { super(...given); window.sockets.push(this); }
+};
+"""
+
+EMPTY_CACHES = "window.sockets.at(-1).send(new Uint8Array([0x28, 0x01]))"
+"""BackMsg of streamlit/proto: field 5, clear_cache, is true."""
+
+WATCHED = """
+import streamlit as st
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from pages.components.session import is_here, session_id
+
+if __name__ != "__main__":
+    async def here(request):
+        return PlainTextResponse(str(is_here(request.path_params["session"])))
+
+    app = st.App(__file__, routes=[Route("/here/{session}", here)])
+else:
+    st.code(session_id())
+"""
+"""A server that says which sessions are there."""
+
+
+def new_page(browser: Browser) -> Page:
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context.set_default_timeout(SETTLED_WITHIN)
+    return context.new_page()
+
+
+@pytest.fixture
+def empty_caches(browser: Browser, server: Server) -> Callable[[], None]:
+    """Somebody opens the app, and sends the two bytes."""
+
+    def send() -> None:
+        other = new_page(browser)
+        other.add_init_script(HOLD_SOCKETS)
+        other.goto(server.url)
+        settled(other)
+        other.evaluate(EMPTY_CACHES)
+        # The socket's messages are dealt with in order: what this draws comes after them.
+        go(other, "Inspect")
+        other.context.close()
+
+    return send
+
+
+def test_a_page_that_was_open_before_uploads_as_before(
+    server: Server, page: Page, empty_caches: Callable[[], None], tmp_path: Path
+) -> None:
+    torch.save({"w": torch.arange(6.0)}, tmp_path / "mine.pth")
+    page.goto(server.url)
+    settled(page)
+    empty_caches()
+    page.locator("input[type=file]").first.set_input_files(tmp_path / "mine.pth")
+    expect(page.get_by_text("mine.pth").first).to_be_visible()
+    expect(page.get_by_text("does not know the server")).to_have_count(0)
+    expect(page.get_by_test_id("stMetricValue").first).to_have_text("1")
+
+
+def test_anothers_job_goes_on_and_its_result_arrives_and_stays(
+    server: Server, page: Page, empty_caches: Callable[[], None]
+) -> None:
+    long_file(server.root / "long.safetensors", 2 << 30)
+    page.goto(f"{server.url}/inspector?a=root:0/long.safetensors")
+    settled(page)
+    page.get_by_role("tab", name="Checksums").click()
+    page.get_by_role("button", name="Verify checksums").click()
+    expect(page.get_by_role("button", name="Verify checksums", exact=True)).to_be_hidden()
+    empty_caches()
+    again = page.get_by_role("button", name="Verify checksums again")
+    expect(again).to_be_visible(timeout=3 * SETTLED_WITHIN)
+    empty_caches()
+    page.reload()
+    settled(page)
+    page.get_by_role("tab", name="Checksums").click()
+    expect(again).to_be_visible()
+
+
+def test_a_session_is_here_until_its_tab_is_closed_whatever_is_emptied(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """A function of Streamlit's own that jobs and uploads rely on still says what is."""
+    (tmp_path / "small.py").write_text(WATCHED)
+    server = Server(tmp_path, app=tmp_path / "small.py")
+    try:
+        tab = new_page(browser)
+        tab.add_init_script(HOLD_SOCKETS)
+        tab.goto(server.url)
+        session = tab.get_by_test_id("stCode").inner_text().strip()
+
+        def here() -> str:
+            with urllib.request.urlopen(f"{server.url}/here/{session}", timeout=10) as answer:
+                return answer.read().decode()
+
+        assert here() == "True"
+        tab.evaluate(EMPTY_CACHES)
+        assert here() == "True"
+        tab.context.close()
+        deadline = time.monotonic() + 60
+        while here() != "False":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        server.stop()
