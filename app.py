@@ -26,6 +26,7 @@ ICON = Path(__file__).parent / "pages" / "components" / "icon.png"
 if __name__ != "__main__":
     from streamlit.runtime.pages_manager import PagesManager
 
+    from core.checkpoint.descriptors import raise_limit
     from core.transfer import routes, tidied
     from pages.components.resources import index_keeper, transfers
 
@@ -36,6 +37,7 @@ if __name__ != "__main__":
     async def lifespan(_app: st.App) -> AsyncIterator[None]:
         """Import torch and read the index of architectures before the first person waits for them,
         and keep the data folder clean."""
+        raise_limit()
         threading.Thread(target=_preload, daemon=True).start()
         async with tidied(transfers()):
             yield
