@@ -26,6 +26,7 @@ if __name__ != "__main__":
     from starlette.middleware import Middleware
     from streamlit.runtime.pages_manager import PagesManager
 
+    from core.checkpoint.descriptors import raise_limit
     from core.server.connections import answer_at_once
     from core.server.hosts import OwnHosts, own_names
     from core.server.slow_heads import limit_heads
@@ -45,6 +46,7 @@ if __name__ != "__main__":
     async def lifespan(_app: st.App) -> AsyncIterator[None]:
         """Import torch and read the index of architectures before the first person waits for them,
         keep the data folder clean, and give up jobs that nobody watches."""
+        raise_limit()
         answer_at_once()
         threading.Thread(target=load_ahead, daemon=True).start()
         async with tidied(transfers()), watched(jobs()):

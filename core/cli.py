@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from core.checkpoint import Checkpoint, StateDict, Verdict, open_checkpoint
+from core.checkpoint.descriptors import raise_limit
 from core.checkpoint.file_set import file_or_set
 from core.cli_architecture import add_architecture, architecture_of
 from core.cli_compare import compare_command
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Where its encoding lacks a character, the character is written out.
         sys.stdout.reconfigure(errors="backslashreplace")
+    raise_limit()
     command = _COMMANDS.get(given[0]) if given else None
     try:
         return command(given[1:]) if command else _start_app(given)

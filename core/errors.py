@@ -1,5 +1,6 @@
 """Every error that a person may see: what is wrong, and what to do about it."""
 
+import re
 import unicodedata
 
 
@@ -17,7 +18,13 @@ class LoupeError(Exception):
 
 
 class SourceError(LoupeError):
-    """A file cannot be read: it is missing, out of bounds, or it changed while it was open."""
+    """A file cannot be read: it is missing, out of bounds, or it changed while it was open.
+
+    Names of files may stand in the sentences: what cannot be shown of them is written out.
+    """
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(shown(problem), shown(remedy))
 
 
 class CheckpointError(LoupeError):
@@ -82,4 +89,14 @@ def printable(text: str) -> str:
         if unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp")
         else sign
         for sign in text
+    )
+
+
+def shown(name: str) -> str:
+    """A file's name as text that every screen takes: bytes that are no UTF-8, which Python holds as
+    lone surrogates (PEP 383), as `\\xff`, and else as `printable` has it."""
+    if name.isascii() and name.isprintable():
+        return name
+    return printable(
+        re.sub("[\udc80-\udcff]", lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", name)
     )

@@ -1,7 +1,8 @@
 """Checkpoints that somebody packed: into a gzip, bzip2 or xz file, a zip or a tar.
 
-What is stored as it is, is read where it lies. What is compressed is unpacked into a temporary file
-without a name, which is gone with the checkpoint, once one of its bytes is asked for.
+What is stored as it is, is read where it lies. What is compressed is unpacked once one of its bytes
+is asked for, into a temporary file without a name, which is gone with the checkpoint. One such file
+takes all that lies in one archive: it cannot be closed and opened again, so there should be few.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import tempfile
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
+from core.checkpoint.descriptors import Descriptor, opened_in_bounds
 from core.checkpoint.entries import Source
 from core.checkpoint.file_set import INDEX, FileSet
 from core.checkpoint.sources import Within
@@ -83,11 +85,24 @@ DEFLATE = Compression("zip", lambda: _Inflate(-15), (zlib.error,))
 
 @dataclass(slots=True)
 class Unpacking:
-    """Where temporary files go (None: where the system keeps them), and how many bytes they may
-    still take in all."""
+    """Where the temporary file goes (None: where the system keeps such), how many bytes it may
+    still take, and where it ends: all that is packed in an archive lies there one after another."""
 
     folder: Path | None = None
     room: int = MAX_UNPACKED
+    end: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    _file: Descriptor | None = field(default=None, init=False)
+
+    def file(self) -> Descriptor:
+        """The file, which has no name. Raises OSError, SourceError."""
+        if self._file is None:
+            self._file = Descriptor(opened_in_bounds(self._make))
+        return self._file
+
+    def _make(self) -> int:
+        with tempfile.TemporaryFile(dir=self.folder) as file:
+            return os.dup(file.fileno())
 
 
 def compression_of(head: bytes) -> Compression | None:
@@ -159,6 +174,14 @@ def _in_zip(archive: Archive, member: Member, unpacking: Unpacking) -> Source:
     return _Unpacked(part, DEFLATE, unpacking, member.nbytes, member.crc32 or None)
 
 
+class _Place(NamedTuple):
+    """Where something lies unpacked: the file, its first byte's offset there, and its bytes."""
+
+    file: Descriptor
+    start: int
+    nbytes: int
+
+
 class _Unpacked:
     """A packed file's contents as a source: unpacked once, when they are first asked for."""
 
@@ -175,8 +198,7 @@ class _Unpacked:
         self._packed = packed
         self._compression = compression
         self._unpacking = unpacking
-        self._file: IO[bytes] | None = None
-        self._lock = threading.Lock()
+        self._place: _Place | None = None
         self._size = size
         self._crc32 = crc32
 
@@ -184,17 +206,17 @@ class _Unpacked:
     def size(self) -> int:
         """Bytes once unpacked."""
         if self._size is None:
-            self._size = os.fstat(self._descriptor()).st_size
+            self._size = self._unpacked().nbytes
         return self._size
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill the buffer from `offset`. Raises CheckpointError, SourceError."""
-        done = 0
+        place, done = self._unpacked(), 0
+        if offset + len(buffer) > place.nbytes:
+            raise self._cut_off()
         while done < len(buffer):
-            count = os.preadv(self._descriptor(), [buffer[done:]], offset + done)
-            if count == 0:
-                raise self._cut_off()
-            done += count
+            at = place.start + offset + done
+            done += os.preadv(place.file.number, [buffer[done:]], at)
 
     def read(self, offset: int, nbytes: int) -> bytes:
         """The bytes from `offset`, as many as there are up to `nbytes`."""
@@ -203,44 +225,49 @@ class _Unpacked:
         self.read_into(offset, memoryview(buffer))
         return bytes(buffer)
 
-    def _descriptor(self) -> int:
-        with self._lock:
-            if self._file is None:
-                self._file = self._unpack()
-            return self._file.fileno()
+    def _unpacked(self) -> _Place:
+        with self._unpacking.lock:
+            if self._place is None:
+                self._place = self._unpack()
+            return self._place
 
-    def _unpack(self) -> IO[bytes]:
+    def _unpack(self) -> _Place:
+        start = self._unpacking.end
         try:
-            file = tempfile.TemporaryFile(dir=self._unpacking.folder)  # noqa: SIM115  # kept open
+            file = self._unpacking.file()
             try:
-                self._fill(file)
+                self._unpacking.end = self._fill(file.number, start)
             except BaseException:
-                file.close()
+                os.ftruncate(file.number, start)
                 raise
         except OSError as error:
             raise SourceError(
                 f"The {self._compression.name} file cannot be unpacked: {error.strerror}.",
                 "Make room on the server's disk, or unpack it and open what is inside.",
             ) from error
-        return file
+        return _Place(file, start, self._unpacking.end - start)
 
-    def _fill(self, file: IO[bytes]) -> None:
+    def _fill(self, file: int, start: int) -> int:
+        """Write the contents from `start` on; where they end."""
         room = min(self._unpacking.room, self._free())
         if self._size is not None and self._size > room:
             raise self._too_large()
         made = crc32 = 0
         for piece, read in self._pieces():
-            made += len(piece)
-            if made > room or made > max(FREE_UNPACKED, MAX_RATIO * read):
+            if made + len(piece) > min(room, max(FREE_UNPACKED, MAX_RATIO * read)):
                 raise self._too_large()
             crc32 = zlib.crc32(piece, crc32)
-            file.write(piece)
-        file.flush()
+            rest = memoryview(piece)
+            while rest:
+                written = os.pwrite(file, rest, start + made)
+                made += written
+                rest = rest[written:]
         self._unpacking.room -= made
         if self._size is not None and made != self._size:
             raise self._cut_off()
         if self._crc32 is not None and crc32 != self._crc32:
             raise self._damaged("its checksum is another one")
+        return start + made
 
     def _pieces(self) -> Iterator[tuple[bytes, int]]:
         """What it unpacks to, piece by piece, each with the packed bytes that were read for it."""

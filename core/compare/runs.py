@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from core.checkpoint.descriptors import Descriptor
 from core.checkpoint.entries import ITEMSIZES, TensorEntry
-from core.checkpoint.sources import descriptor
+from core.checkpoint.sources import file_of
 from core.checkpoint.tensors import torch_dtype
 from core.compare.block_sums import BlockSums
 from core.compare.part import Part
@@ -75,7 +76,7 @@ def _stands_in_a_file(entry: TensorEntry) -> bool:
     if record is None or entry.transforms or (record.big_endian and itemsize > 1):
         return False
     end = record.offset + (entry.storage_offset + entry.numel) * itemsize
-    return end <= record.source.size and descriptor(record.source, record.offset) is not None
+    return end <= record.source.size and file_of(record.source, record.offset) is not None
 
 
 class Runs:
@@ -97,11 +98,12 @@ class Runs:
         self._floats[:] = 0
         self._counts[:] = 0
         at, odd, measured = start, NOTHING, 0
+        files = _opened(a), _opened(b)  # open while they are held
         while at < stop:
             done = self._streamed(
                 stop - at,
-                self._side(a, at, 0),
-                self._side(b, at, 1),
+                self._side(a, files[0], at, 0),
+                self._side(b, files[1], at, 1),
                 tolerance.rtol,
                 tolerance.atol,
                 self._floats,
@@ -137,16 +139,16 @@ class Runs:
         self._compiles = False
         return 0
 
-    def _side(self, entry: TensorEntry, at: int, which: int) -> tuple[object, ...]:
-        assert entry.record is not None
+    def _side(
+        self, entry: TensorEntry, file: tuple[Descriptor, int], at: int, which: int
+    ) -> tuple[object, ...]:
         itemsize = ITEMSIZES[entry.dtype]
         kind, wide = KINDS[entry.dtype]
-        offset = entry.record.offset + (entry.storage_offset + at) * itemsize
-        found = descriptor(entry.record.source, offset)
-        assert found is not None
+        opened, begin = file
+        offset = begin + (entry.storage_offset + at) * itemsize
         table = _table(entry.dtype if kind == "BYTES" else "uint8")
         room = self._raw[which], self._wide[which].view(wide)
-        return *found, getattr(self._kernel, kind), itemsize, table, *room
+        return opened.number, offset, getattr(self._kernel, kind), itemsize, table, *room
 
     def _gathered(self, measured: int) -> Part:
         absolute, dd, aa, bb, largest = self._floats.tolist()
@@ -168,6 +170,15 @@ class Runs:
             measured - some_a,
             measured - some_b,
         )
+
+
+def _opened(entry: TensorEntry) -> tuple[Descriptor, int]:
+    """The file that an entry lies in, open, and where in it its record begins."""
+    assert entry.record is not None
+    found = file_of(entry.record.source, entry.record.offset)
+    assert found is not None
+    file, offset = found
+    return file.opened(), offset
 
 
 def slice_of(run: TensorEntry, start: int, stop: int) -> TensorEntry:
