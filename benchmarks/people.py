@@ -36,15 +36,14 @@ from benchmarks.server_load import (
 )
 from core.samples import SAMPLES
 from tests.browser.driver import Server
-from tests.sessions.client import session
+from tests.sessions.client import push_out, session
 from tests.sessions.whole_job import whole_job
 
 LATE = 1.0
 """Seconds that 95 of a hundred clicks may take at most."""
 
-WARM_UP = 140
-"""Sessions after which memory counts: Streamlit keeps the state of 128 that were closed within two
-minutes (MemorySessionStorage), so that a tab that lost its connection finds its work again."""
+WARM_UP = 30
+"""Sessions in a row after which memory counts: the caches that all share are full by then."""
 
 GROWTH = 150_000
 """Bytes a session by which the server may seem to grow: what stays of each would show as more."""
@@ -87,8 +86,9 @@ def held(server: Server) -> Held:
     )
 
 
-def held_when_all_left(server: Server) -> Held:
-    """What the server holds once it knows that everybody has left and is idle."""
+def held_when_forgotten(server: Server) -> Held:
+    """What the server holds once it has forgotten everybody who was here, and is idle."""
+    asyncio.run(push_out(server.url))
     until = time.monotonic() + 30
     while active_sessions(server.url) and time.monotonic() < until:
         time.sleep(0.1)
@@ -163,8 +163,8 @@ def tell(seen: Seen, seconds: float, cpu: float) -> None:
             f"{percentile(found, 95):>8.2f} {max(found):>8.2f}"
         )
     print(f"\nwhole jobs     {seen.jobs} in {seconds:.0f} s")
-    print(f"runs           {seen.runs / seconds:.1f} a second, {cpu / max(1, seen.runs):.3f} s of ")
-    print("               the server's CPU each")
+    cost = cpu / max(1, seen.runs)
+    print(f"runs           {seen.runs / seconds:.1f} a second, {cost:.3f} s of server CPU each")
     print(f"errors         {len(seen.errors)}")
     for sentence in sorted(set(seen.errors))[:10]:
         print(f"               {seen.errors.count(sentence)} x {sentence}")
@@ -174,12 +174,12 @@ def together(server: Server, people: int, pause: float, minutes: float | None) -
     """Everybody at once; whether the verdict is good."""
     # The first job of a server makes what all others share.
     asyncio.run(some_jobs(server.url, [0, 1], 0, own_checkpoints()))
-    before, cpu = held_when_all_left(server), cpu_seconds(server.process.pid)
+    before, cpu = held_when_forgotten(server), cpu_seconds(server.process.pid)
     print(f"before         {before}")
     started = time.perf_counter()
     seen = asyncio.run(at_once(server.url, people, pause, minutes))
     seconds, cpu = time.perf_counter() - started, cpu_seconds(server.process.pid) - cpu
-    after = held_when_all_left(server)
+    after = held_when_forgotten(server)
     tell(seen, seconds, cpu)
     print(f"afterwards     {after}")
     every = [each for kind, found in seen.clicks.items() for each in found]
@@ -189,21 +189,21 @@ def together(server: Server, people: int, pause: float, minutes: float | None) -
         f"\n{'GOOD' if good else 'NOT GOOD'}: {people} people at once with pauses of {pause:g} s, "
         f"{len(seen.errors)} errors; 95 of 100 clicks took at most {late:.2f} s (aim: {LATE:g} s); "
         f"{after.descriptors - before.descriptors:+d} descriptors, "
-        f"{(after.nbytes - before.nbytes) / 1e6:+.0f} MB once everybody had left."
+        f"{(after.nbytes - before.nbytes) / 1e6:+.0f} MB once everybody is forgotten."
     )
     return good
 
 
 def in_a_row(server: Server, sessions: int, pause: float) -> bool:
     """One session after the other; whether the verdict is good."""
-    own, warm = own_checkpoints(), min(WARM_UP, sessions // 2)
+    own, warm = own_checkpoints(), min(WARM_UP, sessions // 20 * 10)
     seen, cpu = Seen(), cpu_seconds(server.process.pid)
     started = time.perf_counter()
     first: Held | None = None
     last = held(server)
     for begin in range(0, sessions, 10):
         if begin >= warm and first is None:
-            first = held_when_all_left(server)
+            first = held_when_forgotten(server)
             print(f"{begin:>4} sessions  {first}   from here on it counts", flush=True)
         part = asyncio.run(
             some_jobs(server.url, range(begin, min(begin + 10, sessions)), pause, own)
@@ -215,7 +215,7 @@ def in_a_row(server: Server, sessions: int, pause: float) -> bool:
         if begin % 50 == 40:
             print(f"{begin + 10:>4} sessions  {held(server)}", flush=True)
     seconds, cpu = time.perf_counter() - started, cpu_seconds(server.process.pid) - cpu
-    last = held_when_all_left(server)
+    last = held_when_forgotten(server)
     tell(seen, seconds, cpu)
     assert first is not None
     grown, counted = last.nbytes - first.nbytes, sessions - warm

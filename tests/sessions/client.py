@@ -31,6 +31,10 @@ ANSWERED_WITHIN = 120.0
 SLICE = 8 << 20
 """Bytes of one slice of an upload, as in the upload widget."""
 
+KEPT_SESSIONS = 128
+"""Closed tabs whose state the server keeps, for up to two minutes, so that a tab that lost its
+connection finds its work again (Streamlit's MemorySessionStorage)."""
+
 TRIGGERS = ("trigger_value", "string_trigger_value", "json_trigger_value")
 
 
@@ -187,7 +191,25 @@ class Session:
 async def session(url: str, page: str = "", query: str = "") -> AsyncIterator[Session]:
     """Open a tab on the server at `url`, at the page of that name in the address, and wait for it;
     closes the tab at the end."""
+    async with _tab(url, await asyncio.to_thread(_cookie, url)) as opened:
+        await opened.open(page, query)
+        yield opened
+
+
+async def push_out(url: str) -> None:
+    """Make the server forget every tab that was closed before, and leave it with as many closed
+    tabs as it keeps, none of which has done anything but the last, which has drawn the page."""
     cookie = await asyncio.to_thread(_cookie, url)
+    for _ in range(KEPT_SESSIONS - 1):
+        async with _tab(url, cookie):
+            pass
+    async with session(url):
+        pass
+
+
+@asynccontextmanager
+async def _tab(url: str, cookie: str) -> AsyncIterator[Session]:
+    """A tab that is connected, before its first run."""
     token = dict(part.partition("=")[::2] for part in cookie.split("; ")).get("_streamlit_xsrf", "")
     async with connect(
         f"ws://{urlsplit(url).netloc}/_stcore/stream",
@@ -200,9 +222,7 @@ async def session(url: str, page: str = "", query: str = "") -> AsyncIterator[Se
         ping_interval=None,
         proxy=None,
     ) as connection:
-        opened = Session(connection, url, cookie)
-        await opened.open(page, query)
-        yield opened
+        yield Session(connection, url, cookie)
 
 
 def _cookie(url: str) -> str:
