@@ -27,11 +27,11 @@ from urllib.parse import urlencode
 import torch
 from playwright.sync_api import Page, sync_playwright
 
-from benchmarks.server_load import cpu_seconds, wait_until_idle
 from core.bench import Bench, SlotState, bench_to_query
 from tests.browser.chromium import FLAGS, find_chromium
 from tests.browser.driver import SETTLED_WITHIN, Server, settled
 from tests.sessions.client import Run, Session, session
+from tests.sessions.server_process import cpu_seconds, wait_until_idle
 from tests.sessions.whole_job import whole_job
 
 PAGES = ("Open", "Inspect", "Compare", "Fit", "Predict")

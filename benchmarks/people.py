@@ -27,16 +27,17 @@ import torch
 
 from benchmarks.clicks import percentile
 from benchmarks.peak_memory import resident
-from benchmarks.server_load import (
-    active_sessions,
-    cpu_seconds,
-    descriptors,
-    threads,
-    wait_until_idle,
-)
 from core.samples import SAMPLES
 from tests.browser.driver import Server
 from tests.sessions.client import push_out, session
+from tests.sessions.server_process import (
+    active_sessions,
+    cpu_seconds,
+    descriptors,
+    settled_descriptors,
+    threads,
+    wait_until_idle,
+)
 from tests.sessions.whole_job import whole_job
 
 LATE = 1.0
@@ -92,7 +93,7 @@ def held_when_forgotten(server: Server) -> Held:
     until = time.monotonic() + 30
     while active_sessions(server.url) and time.monotonic() < until:
         time.sleep(0.1)
-    wait_until_idle(server)
+    settled_descriptors(server.process.pid)
     return held(server)
 
 
