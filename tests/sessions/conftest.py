@@ -1,0 +1,16 @@
+"""A real server for each test module."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.browser.driver import Server
+from tests.sessions.server_process import wait_until_idle
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server"))
+    wait_until_idle(server)
+    yield server
+    server.stop()

@@ -1,0 +1,73 @@
+"""Several people at one server, and what they leave behind."""
+
+import asyncio
+import io
+import time
+
+import torch
+
+from core.samples import SAMPLES
+from tests.browser.driver import Server
+from tests.sessions.client import push_out, session
+from tests.sessions.server_process import active_sessions, descriptors, settled_descriptors
+from tests.sessions.whole_job import whole_job
+
+GONE_WITHIN = 60.0
+"""Seconds after which what is still there counts as never let go of."""
+
+
+def own_checkpoint(number: int) -> bytes:
+    """The sample's network with other weights for each number."""
+    saved = torch.load(SAMPLES["early"].path)
+    saved["state_dict"]["module.fc.bias"] += number
+    buffer = io.BytesIO()
+    torch.save(saved, buffer)
+    return buffer.getvalue()
+
+
+async def job(url: str, own: bytes | None = None) -> tuple[list[str], list[str], str]:
+    """One person's whole job: what was done, the errors that were shown, the bench's link."""
+    async with session(url) as person:
+        done = [what async for what in whole_job(person, own)]
+        return done, person.errors, person.screen.query
+
+
+def test_three_people_do_the_whole_job_at_once_without_an_error(server: Server) -> None:
+    async def all_at_once() -> list[tuple[list[str], list[str], str]]:
+        owns = (None, own_checkpoint(1), own_checkpoint(2))
+        return await asyncio.gather(*(job(server.url, own) for own in owns))
+
+    outcomes = asyncio.run(all_at_once())
+    assert [errors for _, errors, _ in outcomes] == [[], [], []]
+    assert {done[-1] for done, _, _ in outcomes} == {"predict"}
+    benches = [query for _, _, query in outcomes]
+    assert len(set(benches)) == 3
+    assert "sample%3Aearly" in benches[0]
+    assert all("own.pth" in bench for bench in benches[1:])
+    assert "Traceback" not in server.log()
+
+
+def test_twenty_sessions_in_a_row_leave_nothing_open(server: Server) -> None:
+    process = server.process.pid
+    asyncio.run(job(server.url))  # opens what all sessions share
+    asyncio.run(push_out(server.url))
+    left_alone(server)
+    before = settled_descriptors(process)
+    for _ in range(20):
+        done, errors, _ = asyncio.run(job(server.url))
+        assert (done[-1], errors) == ("predict", [])
+    asyncio.run(push_out(server.url))
+    left_alone(server)
+    # A session that is not let go of keeps the three descriptors of its event loop open.
+    until = time.monotonic() + GONE_WITHIN
+    while descriptors(process) > before and time.monotonic() < until:
+        time.sleep(0.1)
+    assert descriptors(process) <= before
+
+
+def left_alone(server: Server) -> None:
+    """Wait until the server knows that nobody is connected."""
+    until = time.monotonic() + GONE_WITHIN
+    while active_sessions(server.url) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert active_sessions(server.url) == 0

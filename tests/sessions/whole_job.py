@@ -1,0 +1,53 @@
+"""The whole job of a person, click by click, through a session without a browser."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from tests.sessions.client import Session
+from tests.sessions.screen import Screen
+
+
+async def whole_job(person: Session, own: bytes | None = None) -> AsyncIterator[str]:
+    """From an empty bench to the classes of pictures; yields what was done after each click.
+
+    A gets `own`, a checkpoint of the sample's network, sent by the upload's route; where there is
+    none both slots get the sample.
+    """
+    if own is None:
+        await person.click("Open the sample pair")
+        yield "open the sample"
+    else:
+        await person.upload("A", "own.pth", own)
+        yield "upload a checkpoint"
+        await person.click("sample-B-final")
+        yield "open the sample"
+    await person.go("Inspect")
+    yield "page to Inspect"
+    await person.choose("inspect-dtypes", "int64")
+    _expect(person, " tensors, ")
+    yield "filter on Inspect"
+    await person.go("Compare")
+    yield "page to Compare"
+    await person.go("Fit")
+    yield "page to Fit"
+    await person.click("fit-A-identified")
+    _expect(person, "Fits: 338 of 338 keys.")
+    yield "take the repair"
+    await person.click("fit-A-load")
+    await person.until(lambda screen: screen.shows("oaded on cpu"))
+    yield "load the model"
+    await person.go("Predict")
+    yield "page to Predict"
+    await person.click("pictures-sample")
+    await person.until(_predicted)
+    yield "predict"
+
+
+def _predicted(screen: Screen) -> bool:
+    return any(screen.all("plotly_chart"))
+
+
+def _expect(person: Session, words: str) -> None:
+    if not person.screen.shows(words):
+        raise LookupError(f"The page does not say {words!r}. Errors: {person.errors}")
