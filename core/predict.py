@@ -16,6 +16,7 @@ from core.classifiers import HEADLESS, not_a_classifier, require_classifier
 from core.errors import ImageError, LoadError
 from core.load import LoadedModel
 from core.preprocessing import Preprocessing, prepare
+from core.switches import forward
 
 BATCH = 8
 """Pictures in one forward pass: bounds the memory, and how long a cancel waits."""
@@ -105,7 +106,7 @@ def run(loaded: LoadedModel, inputs: torch.Tensor) -> torch.Tensor:
     inputs = inputs.to(loaded.device, _input_dtype(model))
     try:
         with torch.inference_mode():
-            output = model(inputs)
+            output = forward(model, inputs)
     except torch.OutOfMemoryError as error:
         raise LoadError(
             f"There is not enough memory on {loaded.device} for {len(inputs)} pictures at once.",

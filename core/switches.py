@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -119,6 +120,19 @@ def _compile(model: nn.Module) -> None:
 
 def _uncompile(model: nn.Module) -> None:
     model._compiled_call_impl = None  # what Module.compile sets (torch/nn/modules/module.py)
+
+
+def forward(model: nn.Module, inputs: torch.Tensor) -> object:
+    """`model(inputs)`, without the compiler where that fails: it compiles for each new size, and
+    may find no room or no memory. The next call tries it again. Raises what the model raises."""
+    if model._compiled_call_impl is None:
+        return model(inputs)
+    try:
+        return model(inputs)
+    except _FAILURES as error:
+        log = logging.getLogger("loupe")
+        log.warning("A compiled forward pass failed: the plain one is run", exc_info=error)
+    return model._call_impl(inputs)  # what __call__ does without compile (nn/modules/module.py)
 
 
 def _seconds(model: nn.Module, inputs: RandomInputs) -> float:

@@ -1,4 +1,4 @@
-"""Long work of one person leaves room for others, says when it waits, and stops nobody."""
+"""Long work of one person leaves room for others, says when it waits, and ends with the server."""
 
 from playwright.sync_api import Browser, Page, expect
 
@@ -22,7 +22,7 @@ def test_one_persons_long_work_waits_while_another_is_served_and_ends_with_the_s
     page.goto(f"{server.url}/inspector?{files}")
     settled(page)
     verify(page)
-    page.get_by_role("button", name="b.safetensors").click()
+    page.get_by_role("radiogroup").first.get_by_text("B · b.safetensors").click()
     verify(page)
     go(page, "Compare")
     expect(page.get_by_text("Waiting: yours is next")).to_be_visible()

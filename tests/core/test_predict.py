@@ -297,6 +297,20 @@ def test_a_cancel_stops_before_the_next_batch(small):
         predict(small, photos(2), IMAGENET, progress=progress.report)
 
 
+def test_a_size_for_which_nothing_can_be_compiled_is_run_as_it_is(small):
+    def broken(*_):
+        raise OSError("no room for what is compiled")
+
+    wanted = predict(small, photos(2), IMAGENET)
+    small.model.compile(backend=broken)
+    try:
+        found = predict(small, photos(2), IMAGENET)
+    finally:
+        small.model._compiled_call_impl = None
+    for one, other in zip(found, wanted, strict=True):
+        assert one.probabilities == pytest.approx(other.probabilities, rel=1e-5)
+
+
 def test_no_pictures_give_no_predictions(small):
     assert predict(small, [], IMAGENET) == ()
 
