@@ -1,8 +1,9 @@
 """References to files, such as a link can hold, and the files that they stand for.
 
 `sha256:<digest>/<name>` is an upload, `set:<digest>/<name>` several that are one checkpoint,
-`root:<number>/<path>` a file or a folder of a server folder, `sample:<name>` a bundled one, and
-`bench:<number>` a file or a folder that the server's owner named at the start.
+`root:<number>/<path>` a file or a folder of a server folder (its path as core.folders.path_in_link
+writes it), `sample:<name>` a bundled one, and `bench:<number>` a file or a folder that the server's
+owner named at the start.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from core.checkpoint.file_set import FileSet, file_or_set
-from core.errors import SourceError
-from core.folders import find_inside
+from core.checkpoint.served_file import ServedFile
+from core.errors import SourceError, shown
+from core.folders import find_inside, path_of_link
 from core.samples import SAMPLES
 from core.settings import Settings
 from core.store import Store
@@ -25,16 +27,20 @@ class LocatedFile:
     """Where a reference leads: the path, or the files that are one checkpoint; what people call
     it; and what is equal for equal contents where that is known."""
 
-    path: Path | FileSet
+    path: Path | ServedFile | FileSet
     name: str
     identity: str | None = None
+    quotes: bool = True
+    """Whether what is wrong with it may be said in the file's own words. Whoever uploaded a file
+    knows them, and who has the link to an upload has its content's digest; a server folder may hold
+    what nobody meant to show, and is named by who knows a link's form alone."""
 
     @property
     def files(self) -> tuple[Path, ...]:
         """Every file that may be read."""
-        if isinstance(self.path, Path):
-            return (self.path,)
-        return tuple(path for path in self.path.files.values() if isinstance(path, Path))
+        files = tuple(self.path.files.values()) if isinstance(self.path, FileSet) else (self.path,)
+        paths = (file.path if isinstance(file, ServedFile) else file for file in files)
+        return tuple(path for path in paths if isinstance(path, Path))
 
 
 def locate(reference: str, settings: Settings, store: Store) -> LocatedFile:
@@ -55,13 +61,14 @@ def locate(reference: str, settings: Settings, store: Store) -> LocatedFile:
     if kind == "root":
         number, _, relative = rest.partition("/")
         root = _chosen(settings.roots, number, "server folder")
-        return LocatedFile(find_inside(root, relative), PurePosixPath(relative).name or root.name)
+        name = PurePosixPath(path_of_link(relative)).name or root.name
+        return LocatedFile(find_inside(root, relative), shown(name), quotes=False)
     if kind == "sample" and rest in SAMPLES:
         path = SAMPLES[rest].path
         return LocatedFile(path, path.name)
     if kind == "bench":
         named = _chosen(settings.bench, rest, "file from the command line")
-        return LocatedFile(file_or_set(named), named.name)
+        return LocatedFile(file_or_set(named), shown(named.name))
     raise SourceError("The link names a file in an unknown way.", "Open the file again.")
 
 

@@ -13,8 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from core.checkpoint.assembled import is_one_checkpoint
-from core.checkpoint.entries import Source
-from core.checkpoint.file_set import INDEX, FileSet
+from core.checkpoint.file_set import INDEX, File, FileSet
 from core.checkpoint.shards import numbered
 from core.errors import SourceError, StoreError, printable
 from core.folders import SUFFIXES
@@ -78,7 +77,7 @@ def find_set(store: Store, sha256: str, name: str) -> FileSet:
     path = store.find(sha256)
     if path is None:
         raise _gone(name or "The upload")
-    files: dict[str, Path | Source] = {}
+    files: dict[str, File] = {}
     for each, digest in _read(path).items():
         found = store.find(digest)
         if found is None:

@@ -20,7 +20,7 @@ from core.checkpoint.contents import Contents, entry_of
 from core.checkpoint.discover import find_state_dicts
 from core.checkpoint.distributed import DATA, METADATA, read_distributed
 from core.checkpoint.entries import Record, Source
-from core.checkpoint.file_set import FileSet, indexed_whole, opened
+from core.checkpoint.file_set import File, FileSet, indexed_whole, opened
 from core.checkpoint.formats import read_contents
 from core.checkpoint.inert import InertDict
 from core.checkpoint.shards import Part, numbered, read_indexed, read_numbered
@@ -130,7 +130,7 @@ def _unwrapped(part: Part) -> Part:
     return part
 
 
-def _in_folder(files: Mapping[str, Path | Source], folder: str) -> dict[str, Path | Source]:
+def _in_folder(files: Mapping[str, File], folder: str) -> dict[str, File]:
     """The files that lie directly in a folder of the set, by their own names."""
     return {
         name.rpartition("/")[2]: path
@@ -139,7 +139,7 @@ def _in_folder(files: Mapping[str, Path | Source], folder: str) -> dict[str, Pat
     }
 
 
-def _parts(here: Mapping[str, Path | Source]) -> dict[str, Callable[[], Part]]:
+def _parts(here: Mapping[str, File]) -> dict[str, Callable[[], Part]]:
     """The parts of a folder by their names, each with what reads it; safetensors come first."""
     found: dict[str, Callable[[], Part]] = {}
     wholes = {whole for whole in map(indexed_whole, here) if whole is not None}
@@ -248,7 +248,7 @@ def _checkpoints(files: FileSet) -> list[str]:
     return found
 
 
-def _read_file(name: str, file: Path | Source) -> Part:
+def _read_file(name: str, file: File) -> Part:
     source = opened(file, name)
     try:
         contents = read_contents(source)
@@ -258,7 +258,7 @@ def _read_file(name: str, file: Path | Source) -> Part:
     return Part(contents.tree, (contents,), (source,), contents.notes)
 
 
-def _passed_over(here: Mapping[str, Path | Source], read: Iterable[Source]) -> Iterator[str]:
+def _passed_over(here: Mapping[str, File], read: Iterable[Source]) -> Iterator[str]:
     """Sentences on the files of a folder that look like parts of the checkpoint, and were not
     read."""
     sources = tuple(read)
@@ -280,7 +280,7 @@ def _some(names: Sequence[str]) -> str:
     return f"{', '.join(names[:SHOWN])}{more}"
 
 
-def _assembled(parts: Mapping[str, Part], here: Mapping[str, Path | Source]) -> Assembled:
+def _assembled(parts: Mapping[str, Part], here: Mapping[str, File]) -> Assembled:
     contents = tuple(chain.from_iterable(part.contents for part in parts.values()))
     sources = tuple(chain.from_iterable(part.sources for part in parts.values()))
     for source in sources:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,6 +21,7 @@ from core.checkpoint.inert import Opaque, Tree
 from core.checkpoint.metadata import Json, metadata_of, torch_version
 from core.checkpoint.oddities import notes_on
 from core.checkpoint.packed import Unpacking
+from core.checkpoint.served_file import ServedFile
 from core.checkpoint.shards import numbered
 from core.checkpoint.sources import LocalFile
 from core.checkpoint.verdicts import GlobalUse
@@ -74,28 +76,42 @@ class Checkpoint:
 @paused_collector()
 @bounded_work()
 def open_checkpoint(
-    path: Path | FileSet,
+    path: Path | ServedFile | FileSet,
     *,
     name: str | None = None,
     identity: str | None = None,
     scratch: Path | None = None,
+    quotes: bool = True,
 ) -> Checkpoint:
     """Read a file's table of contents and its pickle, never its tensors.
 
     A folder, or a FileSet, is one checkpoint in several files. `name` is what people call the
     file, `identity` its content's SHA-256 where it is known. What is compressed is unpacked into a
     nameless temporary file, in the folder `scratch` where one is given. Raises CheckpointError for
-    what is no checkpoint, or a damaged one, and SourceError for what cannot be read.
+    what is no checkpoint, or a damaged one, and SourceError for what cannot be read; without
+    `quotes`, what is said of a file that is no checkpoint quotes nothing of it.
     """
-    if isinstance(path, FileSet) or path.is_dir():
-        files = path if isinstance(path, FileSet) else folder_files(path)
+    with diagnose.quoting(quotes):
+        return _open(path, name, identity, scratch)
+
+
+def _open(
+    path: Path | ServedFile | FileSet,
+    name: str | None,
+    identity: str | None,
+    scratch: Path | None,
+) -> Checkpoint:
+    if isinstance(path, Path) and os.path.isdir(path):
+        path = folder_files(path)
+    if isinstance(path, FileSet):
+        files = path
         whole = read_file_set(files)
         found = _checkpoint(
             whole.contents, name or files.name, whole.size, identity or whole.identity
         )
         return replace(found, files=whole.files)
     source = LocalFile(path, identity, name)
-    contents = look_into(source, name or path.name, Unpacking(scratch))
+    contents = look_into(source, source.name, Unpacking(scratch))
     if isinstance(contents, FileSet):
         packed = read_file_set(contents).contents
         note = f"It lay packed in {contents.name}."
@@ -104,8 +120,8 @@ def open_checkpoint(
             source.identity,
         )  # fmt: skip
     return _checkpoint(
-        replace(contents, notes=(*contents.notes, *_alone(name or path.name))),
-        name or path.name,
+        replace(contents, notes=(*contents.notes, *_alone(source.name))),
+        source.name,
         source.size,
         source.identity,
     )

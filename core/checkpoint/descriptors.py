@@ -109,8 +109,8 @@ def _make_room(most: int) -> None:
     """Close the files used longest ago until at most so many are open."""
     with _making_room:
         # A copy in one step: a file that is closed meanwhile takes itself out.
-        found = ((number, ref and ref()) for number, ref in _open.copy().items())
-        owned = [(number, owner) for number, owner in found if owner is not None]
+        owners = {number: ref() for number, ref in _open.copy().items() if ref is not None}
+        owned = [(number, owner) for number, owner in owners.items() if owner is not None]
         owned.sort(key=lambda pair: pair[1].last_used())
         for number, owner in owned:
             if len(_open) <= most:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import islice
 
 from core.checkpoint.verdicts import GlobalUse, Verdict
@@ -178,6 +180,24 @@ READ = ("torch.storage._load_from_bytes", "numpy")
 
 WRONG = "Choose a file that torch.save or safetensors wrote."
 
+_quotes: ContextVar[bool] = ContextVar("quotes", default=True)
+
+
+@contextmanager
+def quoting(allowed: bool) -> Iterator[None]:
+    """Whether what is said inside, in this thread, may hold a file's own words: of a file that
+    somebody names by a link, and that is no checkpoint, they may be a secret."""
+    token = _quotes.set(allowed)
+    try:
+        yield
+    finally:
+        _quotes.reset(token)
+
+
+def quoted(words: str, instead: str = "") -> str:
+    """A part of a sentence that quotes the file; what to say instead where that may not be."""
+    return words if _quotes.get() else instead
+
 
 def empty() -> CheckpointError:
     """The file has no bytes."""
@@ -220,7 +240,7 @@ def _lfs_pointer(head: bytes) -> CheckpointError:
     size = re.search(r"size (\d+)", text)
     told = f"The real file has {int(size[1]):,} bytes" if size else "The real file is elsewhere"
     if oid:
-        told += f" and the object id {oid[1]}"
+        told += quoted(f" and the object id {oid[1]}")
     return CheckpointError(
         f"The file is a Git LFS pointer, not the checkpoint itself. {told}.",
         "Run `git lfs pull` in the repository, or download the file itself.",
@@ -245,7 +265,7 @@ def _text_file(text: str, size: int) -> CheckpointError:
     if lower.startswith(("<!doctype html", "<html", "<head", "<!--")) or "<html" in lower:
         title = re.search(r"<title[^>]*>(.*?)</title>", text, re.DOTALL | re.IGNORECASE)
         words = " ".join(html.unescape(title[1]).split())[:120] if title else ""
-        called = f" titled “{words}”" if words else ""
+        called = quoted(f" titled “{words}”") if words else ""
         return CheckpointError(
             f"The file is a web page{called}, not a checkpoint: the download failed.",
             "Open the link in a browser, and download the file itself (sign in, or accept the "
@@ -266,13 +286,13 @@ def _text_file(text: str, size: int) -> CheckpointError:
             "Open the .safetensors or .bin file beside it, or the folder that holds both.",
         )
     if start[:1] in ("{", "["):
-        message = _json_message(start)
+        message = quoted(_json_message(start))
         return CheckpointError(
             f"The file is JSON text, not a checkpoint{message}.",
             "If it was downloaded, the server sent an error instead of the file: try again.",
         )
     line = " ".join(start.splitlines()[0].split())[:80] if start else ""
-    begins = f", which begins with “{line}”" if line else ""
+    begins = quoted(f", which begins with “{line}”") if line else ""
     return CheckpointError(f"The file is plain text of {size:,} bytes{begins}.", WRONG)
 
 
@@ -281,8 +301,8 @@ def _xml(text: str) -> CheckpointError:
     code = re.search(r"<Error>.*?<Code>(\w{1,60})</Code>", text, re.DOTALL)
     if code:
         return CheckpointError(
-            f"The file is a server's error message ({code[1]}), not a checkpoint: the download "
-            "failed.",
+            f"The file is a server's error message{quoted(f' ({code[1]})')}, not a checkpoint: the "
+            "download failed.",
             "Sign in, or ask for access, and download the file again.",
         )
     if re.search(r"<net\s[^>]*>", text[:1000]):
@@ -325,21 +345,23 @@ def ordinary_zip(names: list[str]) -> CheckpointError:
     inside = [name for name in names if name.endswith(CHECKPOINTS)]
     if inside:
         return CheckpointError(
-            f"The file is an ordinary zip that holds {inside[0][:120]}.",
+            f"The file is an ordinary zip that holds {quoted(inside[0][:120], 'a checkpoint')}.",
             "Unpack it, and open the checkpoint inside.",
         )
-    shown = ", ".join(names[:3])[:200] or "nothing"
     return CheckpointError(
-        f"The file is an ordinary zip (it holds {shown}), not one that torch.save wrote.",
+        f"The file is an ordinary zip{_holds(names)}, not one that torch.save wrote.",
         "Unpack it, and open the checkpoint inside if there is one.",
     )
 
 
+def _holds(names: Sequence[str]) -> str:
+    return quoted(f" (it holds {', '.join(names[:3])[:200] or 'nothing'})")
+
+
 def ordinary_tar(names: list[str]) -> CheckpointError:
     """A tar without a checkpoint in it, by the names of its members."""
-    shown = ", ".join(names[:3])[:200] or "nothing"
     return CheckpointError(
-        f"The file is a tar archive without a checkpoint in it (it holds {shown}).",
+        f"The file is a tar archive without a checkpoint in it{_holds(names)}.",
         "Unpack it with `tar -xf`, and open the checkpoint inside if there is one.",
     )
 
@@ -360,9 +382,10 @@ def plain_pickle(uses: Sequence[GlobalUse]) -> CheckpointError:
     harmful = [name for name in dangerous if name not in plain]
     if harmful:
         more = f" and {len(harmful) - 1:,} more" if len(harmful) > 1 else ""
+        run = quoted(f"{harmful[0][:120]}{more}", "code of its own")
         return CheckpointError(
-            f"The file is a plain Python pickle that would have run {harmful[0][:120]}{more} when "
-            "loaded. Loupe ran nothing of it.",
+            f"The file is a plain Python pickle that would have run {run} when loaded. Loupe ran "
+            "nothing of it.",
             "Do not load it: ask whoever gave it to you for the weights as safetensors.",
         )
     for start, (what, remedy) in PICKLES.items():
@@ -380,6 +403,6 @@ def plain_pickle(uses: Sequence[GlobalUse]) -> CheckpointError:
 def no_tensors(what: str) -> CheckpointError:
     """A sound file without a tensor; `what` names what it holds."""
     return CheckpointError(
-        f"The file is in order, but holds no tensor: only {what}.",
+        f"The file is in order, but holds no tensor{quoted(f': only {what}')}.",
         "Choose the file with the weights; this one may hold options or a training log.",
     )

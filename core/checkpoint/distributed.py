@@ -15,10 +15,11 @@ from pathlib import Path
 
 from core.checkpoint.contents import Contents, entry_of
 from core.checkpoint.entries import Piece, Pieces, Record, Source, TensorEntry
-from core.checkpoint.file_set import opened
+from core.checkpoint.file_set import File, opened
 from core.checkpoint.formats import read_contents
 from core.checkpoint.inert import InertDict, InertTensor, Opaque, Tree
 from core.checkpoint.saved_tensor import SavedTensors
+from core.checkpoint.served_file import ServedFile
 from core.checkpoint.shards import Part
 from core.checkpoint.sources import Within
 from core.checkpoint.storages import EntryMaker, entry_maker
@@ -71,7 +72,7 @@ class _Chunk:
     tensor: InertTensor
 
 
-def read_distributed(files: Mapping[str, Path | Source]) -> Part:
+def read_distributed(files: Mapping[str, File]) -> Part:
     """The checkpoint whose `.metadata` is among the files, which lie in its folder.
 
     Raises CheckpointError (its `whole` filled where a file is missing), SourceError.
@@ -80,7 +81,7 @@ def read_distributed(files: Mapping[str, Path | Source]) -> Part:
 
 
 class _Reader:
-    def __init__(self, files: Mapping[str, Path | Source]) -> None:
+    def __init__(self, files: Mapping[str, File]) -> None:
         self.files = files
         self.sources: dict[str, Source] = {METADATA: opened(files[METADATA], METADATA)}
         self.mentions = Mentions(METADATA)
@@ -249,12 +250,12 @@ class _Reader:
         return entry
 
 
-def _sizes(files: Mapping[str, Path | Source]) -> Iterator[int]:
+def _sizes(files: Mapping[str, File]) -> Iterator[int]:
     """The bytes of each file that may hold chunks."""
     for name, file in files.items():
         if name.endswith(DATA):
             try:
-                yield file.stat().st_size if isinstance(file, Path) else file.size
+                yield file.stat().st_size if isinstance(file, Path | ServedFile) else file.size
             except OSError:
                 continue  # it is opened later, or not needed
 

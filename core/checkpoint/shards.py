@@ -11,13 +11,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from pathlib import Path
 from typing import NamedTuple
 
 from core.checkpoint.bounded_json import read_json
 from core.checkpoint.contents import Contents
 from core.checkpoint.entries import Source
-from core.checkpoint.file_set import opened
+from core.checkpoint.file_set import File, opened
 from core.checkpoint.formats import read_contents
 from core.checkpoint.inert import InertDict, InertTensor, Tree
 from core.errors import CheckpointError
@@ -77,7 +76,7 @@ def numbered(name: str) -> Numbered | None:
     return shard if 1 <= shard.number <= shard.of <= MAX_SHARDS else None
 
 
-def read_indexed(files: Mapping[str, Path | Source], index: str) -> Part:
+def read_indexed(files: Mapping[str, File], index: str) -> Part:
     """The shards that an index names, with its keys in its order.
 
     `files` are those of the index's folder by name, and the index's names are looked up there.
@@ -124,7 +123,7 @@ def read_indexed(files: Mapping[str, Path | Source], index: str) -> Part:
     )
 
 
-def read_numbered(files: Mapping[str, Path | Source], one: Numbered) -> Part:
+def read_numbered(files: Mapping[str, File], one: Numbered) -> Part:
     """The set that one shard belongs to, in the order of the numbers, where there is no index.
 
     Raises CheckpointError (its `whole` filled where a shard is missing or damaged), SourceError.
@@ -172,7 +171,7 @@ def _index(source: Source, name: str) -> tuple[dict[str, str], dict[str, Tree]]:
     }
 
 
-def _open(named: Mapping[str, Path | Source | None], total: int | None) -> list[_Shard]:
+def _open(named: Mapping[str, File | None], total: int | None) -> list[_Shard]:
     """Each shard opened; where some are missing or damaged, an error that tells what is whole."""
     shards: list[_Shard] = []
     whole: list[str] = []

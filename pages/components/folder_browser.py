@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pandas as pd
 import streamlit as st
 
-from core.errors import SourceError
-from core.folders import holds_checkpoint, list_folder
+from core.errors import SourceError, shown
+from core.folders import holds_checkpoint, list_folder, path_of_link
 from pages.components.pressed import pressed
 from pages.components.resources import settings
 
@@ -27,7 +25,7 @@ def folder_browser(slot: str) -> str | None:
     root = st.selectbox(
         "Server folder",
         range(len(roots)),
-        format_func=lambda number: roots[number].name or str(roots[number]),
+        format_func=lambda number: shown(roots[number].name or str(roots[number])),
         key=f"root-{slot}",
         label_visibility="collapsed" if len(roots) == 1 else "visible",
     )
@@ -45,7 +43,7 @@ def folder_browser(slot: str) -> str | None:
             if pressed("Up", key=f"up-{slot}", icon=":material/arrow_upward:"):
                 st.session_state[place] = folder.rpartition("/")[0]
                 st.rerun()
-            st.code(folder, language=None)
+            st.code(shown(path_of_link(folder)), language=None)
     if whole and pressed(
         "Open this folder as one checkpoint",
         key=f"whole-{slot}",
@@ -62,7 +60,7 @@ def folder_browser(slot: str) -> str | None:
             {
                 "name": [f"{entry.name}/" if entry.is_folder else entry.name for entry in entries],
                 "size": [None if entry.is_folder else entry.size for entry in entries],
-                "changed": [datetime.fromtimestamp(entry.modified, UTC) for entry in entries],
+                "changed": [entry.changed for entry in entries],
             }
         ),
         column_config={

@@ -104,7 +104,7 @@ def open_file(reference: str) -> Checkpoint:
 def _marks(path: Path) -> tuple[int, int, int]:
     try:
         status = path.stat()
-    except OSError:
+    except (OSError, ValueError):
         return 0, 0, 0
     return status.st_ino, status.st_size, status.st_mtime_ns
 
@@ -117,4 +117,10 @@ def _opened(
     marks: tuple[tuple[int, int, int], ...],
     _located: LocatedFile,
 ) -> Checkpoint:
-    return open_checkpoint(_located.path, name=name, identity=identity, scratch=store().scratch)
+    return open_checkpoint(
+        _located.path,
+        name=name,
+        identity=identity,
+        scratch=store().scratch,
+        quotes=_located.quotes,
+    )

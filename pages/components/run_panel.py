@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import sha256
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 import streamlit as st
@@ -15,7 +15,8 @@ from core.compare.run import MAX_CHECKPOINTS, measure_run
 from core.compare.run_csv import run_csv
 from core.compare.run_figures import row_figure, run_figure, small_lines
 from core.compare.run_words import Run, RunRow
-from core.errors import FilterError, LoupeError, SourceError
+from core.errors import FilterError, LoupeError, SourceError, shown
+from core.folders import path_of_link
 from core.key_filter import fitting_keys
 from core.run_choice import evenly, run_files
 from core.samples import SAMPLES
@@ -65,7 +66,7 @@ def _chosen_files() -> list[str]:
     place = left.selectbox(
         "Where the run is",
         places,
-        format_func=lambda one: one if isinstance(one, str) else roots[one].name or str(roots[one]),
+        format_func=lambda one: one if isinstance(one, str) else _root_name(roots[one]),
         key="run-place",
         persist_state="session",
         help="Server folders are named by the owner in `LOUPE_ROOTS`.",
@@ -76,6 +77,14 @@ def _chosen_files() -> list[str]:
         return [f"bench:{number}" for number in range(min(len(bench), MAX_CHECKPOINTS))]
     with right:
         return _in_folder(int(place or 0))
+
+
+def _folder_name(path: str) -> str:
+    return shown(PurePosixPath(path_of_link(path)).name)
+
+
+def _root_name(root: Path) -> str:
+    return shown(root.name or str(root))
 
 
 def _in_folder(root: int) -> list[str]:
@@ -94,8 +103,8 @@ def _in_folder(root: int) -> list[str]:
             "Go into",
             goes,
             index=None,
-            format_func=lambda path: path if path == ".." else PurePosixPath(path).name,
-            placeholder=folder or "a folder",
+            format_func=lambda path: path if path == ".." else _folder_name(path),
+            placeholder=shown(path_of_link(folder)) or "a folder",
             key=f"{slot}-into-{folder}",
         )
         if into:

@@ -1,7 +1,12 @@
 """References to files lead where they say, and nowhere else."""
 
+import gzip
 import hashlib
+import io
 import json
+import pickle
+import tarfile
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +15,7 @@ import torch
 from huggingface_hub import save_torch_state_dict
 
 from core.checkpoint import FileSet, open_checkpoint
+from core.checkpoint.served_file import ServedFile
 from core.checkpoint.tensors import read_tensor
 from core.errors import CheckpointError, SourceError
 from core.files import locate
@@ -35,7 +41,9 @@ def test_an_upload_is_found_by_its_content_under_its_name(tmp_path: Path, store:
 def test_a_file_of_a_root_and_of_the_command_line_is_found(tmp_path: Path, store: Store) -> None:
     (tmp_path / "m.pth").write_bytes(b"x")
     settings = Settings(tmp_path, roots=(tmp_path,), bench=(tmp_path / "m.pth",))
-    assert locate("root:0/m.pth", settings, store).path == tmp_path / "m.pth"
+    found = locate("root:0/m.pth", settings, store)
+    assert found.path == ServedFile(tmp_path.resolve(), (tmp_path / "m.pth").resolve())
+    assert found.files == ((tmp_path / "m.pth").resolve(),)
     assert locate("bench:0", settings, store).name == "m.pth"
 
 
@@ -193,3 +201,56 @@ def test_a_set_reaches_nothing_but_uploads(tmp_path: Path, roomy: Store) -> None
         text = json.dumps(GOOD | {"files": files}).encode()
         with pytest.raises(SourceError, match=r"^b\.pth is not on this server"):
             locate(f"set:{stored(roomy, text)}/m", Settings(tmp_path), roomy)
+
+
+def archive(kind: str, name: str) -> bytes:
+    file = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(file, "w") as opened:
+            opened.writestr(name, b"x")
+    else:
+        with tarfile.open(fileobj=file, mode="w") as opened_tar:
+            opened_tar.addfile(tarfile.TarInfo(name))
+    return file.getvalue()
+
+
+SECRETS = {
+    "text": b"PASSWORD=hunter2\nmore\n",
+    "packed text": gzip.compress(b"PASSWORD=hunter2\nmore\n"),
+    "web page": b"<html><title>hunter2</title></html>",
+    "JSON": b'{"error": "hunter2"}',
+    "XML": b"<?xml version='1.0'?><Error><Code>hunter2</Code></Error>",
+    "LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:"
+    + b"0a" * 32
+    + b"\nsize 9",
+    "zip": archive("zip", "hunter2.txt"),
+    "tar": archive("tar", "hunter2.txt"),
+    "pickle": pickle.dumps({"hunter2": 1}),
+    "pickle of nothing": pickle.dumps({"hunter2": [1.5]}, protocol=4),
+}
+
+
+@pytest.mark.parametrize("kind", SECRETS)
+def test_an_error_quotes_a_file_that_was_uploaded_and_none_of_a_server_folder(
+    tmp_path: Path, roomy: Store, kind: str
+) -> None:
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "m.pth").write_bytes(SECRETS[kind])
+    settings = Settings(tmp_path, roots=(tmp_path / "served",))
+    said = {}
+    for reference in ("root:0/m.pth", f"sha256:{stored(roomy, SECRETS[kind])}/m.pth"):
+        found = locate(reference, settings, roomy)
+        with pytest.raises(CheckpointError) as raised:
+            open_checkpoint(found.path, name=found.name, quotes=found.quotes)
+        said[reference[:4]] = str(raised.value)
+    words = ("hunter2", "0a0a")
+    assert not any(word in said["root"] for word in words)
+    assert any(word in said["sha2"] for word in words) or kind.startswith("pickle")
+
+
+def test_an_odd_name_of_a_server_folder_is_told_as_text(tmp_path: Path, store: Store) -> None:
+    name = "caf\udce9\n.pth"
+    torch.save({"w": torch.ones(2)}, tmp_path / name)
+    found = locate("root:0//caf%E9%0A.pth", Settings(tmp_path, roots=(tmp_path,)), store)
+    assert found.name == "caf\\xe9\\n.pth"
+    assert open_checkpoint(found.path, name=found.name).name == found.name
