@@ -75,7 +75,11 @@ if __name__ != "__main__":
                 OwnHosts,
                 names=own_names(
                     st.get_option("server.address"),
-                    [*settings().hosts, *st.get_option("server.allowedHosts")],
+                    [
+                        *settings().hosts,
+                        *st.get_option("server.allowedHosts"),
+                        st.get_option("browser.serverAddress"),
+                    ],
                 ),
             )
         ],

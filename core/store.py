@@ -131,7 +131,8 @@ class Store:
             if path.name.startswith("."):
                 remove_unlocked(path)
             elif _last_used(path) < oldest:
-                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    path.unlink()
         self._count()
 
     def used(self) -> int:
@@ -236,29 +237,20 @@ class Store:
     def keep(self, upload: Upload, path: Path, sha256: str) -> StoredFile:
         """Take a finished partial file in; the same content is kept once.
 
-        It is on the disk, under its name, when this returns. Raises StoreError.
+        It is on the disk, under its name, when this returns. Raises OSError.
         """
-        final = self._files / sha256
-        try:
-            with self._lock:
-                self._uploads.discard(upload)
-                self._change(_adopt(path, final))
-            folder_onto_disk(self._files)
-        except OSError as error:
-            raise _unwritable(error) from error
-        return StoredFile(sha256, final, final.stat().st_size)
+        return self._move(upload, path, self._files / sha256)
 
     def set_aside(self, upload: Upload, path: Path, folder: Path, sha256: str) -> StoredFile:
-        """Put a finished partial file with the parts that it belongs to. Raises StoreError."""
-        aside = folder / sha256
-        try:
-            with self._lock:
-                self._uploads.discard(upload)
-                self._change(_adopt(path, aside))
-            folder_onto_disk(folder)
-        except OSError as error:
-            raise _unwritable(error) from error
-        return StoredFile(sha256, aside, aside.stat().st_size)
+        """Put a finished partial file with the parts that it belongs to. Raises OSError."""
+        return self._move(upload, path, folder / sha256)
+
+    def _move(self, upload: Upload, path: Path, final: Path) -> StoredFile:
+        with self._lock:
+            self._uploads.discard(upload)
+            self._change(_adopt(path, final))
+        folder_onto_disk(final.parent)
+        return StoredFile(final.name, final, final.stat().st_size)
 
     def take_in(self, folder: Path) -> dict[str, StoredFile]:
         """Move all files of a folder in, and remove the folder; by their SHA-256.
@@ -421,13 +413,18 @@ class Upload:
                 raise _gone()
             if not self.complete:
                 raise StoreError("The upload is not complete yet.", "Send the rest of it.")
-            # Closed, and so unlocked, only once it has its name: a sweep would remove it before.
-            with self._file:
+            try:
                 os.fsync(self._file.fileno())
                 digest = self._digest.hexdigest()
                 if parts is None:
                     return self._store.keep(self, self.path, digest)
                 return self._store.set_aside(self, self.path, parts.folder, digest)
+            except OSError as error:
+                raise _unwritable(error) from error
+            finally:
+                # Closed, and so unlocked, only now: before it had its name a sweep would remove it.
+                # Where it has its name there is nothing left to forget.
+                self._abandon()
 
     def abandon(self) -> None:
         """Give it up; nothing of it stays."""

@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import re
 import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -354,17 +355,19 @@ async def tidied(transfers: Transfers) -> AsyncIterator[None]:
     """While this is entered, uploads that nobody goes on with vanish, and the data folder is swept
     and counted."""
 
-    async def sweep() -> None:
+    async def every(seconds: float, work: Callable[[], None]) -> None:
         while True:
-            await asyncio.sleep(SWEEP_EVERY)
-            transfers.sweep()
+            await asyncio.sleep(seconds)
+            try:
+                await asyncio.to_thread(work)
+            except OSError:
+                # The disk may be back at the next one.
+                logging.getLogger("loupe").exception("The data folder cannot be swept")
 
-    async def count() -> None:
-        while True:
-            await asyncio.sleep(COUNT_EVERY)
-            await asyncio.to_thread(transfers.store.sweep)
-
-    tasks = [asyncio.create_task(work()) for work in (sweep, count)]
+    tasks = [
+        asyncio.create_task(every(SWEEP_EVERY, transfers.sweep)),
+        asyncio.create_task(every(COUNT_EVERY, transfers.store.sweep)),
+    ]
     try:
         yield
     finally:

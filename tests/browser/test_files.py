@@ -149,6 +149,36 @@ def test_shards_go_on_where_they_were_after_a_reload(
     assert_nothing_half_written(server)
 
 
+def test_of_a_killed_app_what_was_acknowledged_stays_and_nothing_half_made(
+    tmp_path: Path, page: Page, large: Path
+) -> None:
+    server = Server(tmp_path)
+    try:
+        small = tmp_path / "small.pth"
+        torch.save({"w": torch.arange(100)}, small)
+        page.goto(server.url)
+        settled(page)
+        upload(page, "A", small)
+        expect(slot(page, "A").get_by_test_id("stMetric").first).to_contain_text("1")
+        settled(page)
+        stop_after(page, 2 * SLICE)
+        upload(page, "B", large)
+        expect(slot(page, "B").get_by_text("49 % of")).to_be_visible()
+        assert list((server.data / "partial").iterdir())
+        server.kill_and_restart()
+        assert list((server.data / "partial").iterdir()) == []
+        [kept] = (server.data / "files").iterdir()
+        assert kept.name == hashlib.sha256(small.read_bytes()).hexdigest()
+        page.unroute_all()
+        page.reload()
+        settled(page)
+        expect(slot(page, "A").get_by_test_id("stMetric").first).to_contain_text("1")
+        upload(page, "B", large)
+        expect(slot(page, "B").get_by_test_id("stMetric").first).to_contain_text("1")
+    finally:
+        server.stop()
+
+
 @pytest.fixture(scope="module")
 def based(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("based"), base_path="/team/loupe")
