@@ -26,7 +26,8 @@ from core.cli_fix import fix_command
 from core.cli_git import git_diff_command, text_command
 from core.cli_identify import identify_command
 from core.cli_output import DIFFERS, FITS, TROUBLE, print_columns, print_json, watched
-from core.errors import LoupeError, SourceError, printable
+from core.errors import LoupeError, SourceError, printable, shown
+from core.settings import paths_setting
 
 if TYPE_CHECKING:
     from core.architectures import Architecture
@@ -80,7 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         told = f"{error.strerror}."
         if error.filename:
-            told = f"{error.filename} cannot be reached: {told} Check the path and its permissions."
+            place = shown(str(error.filename))
+            told = f"{place} cannot be reached: {told} Check the path and its permissions."
         print(f"loupe: {printable(told)}", file=sys.stderr)
         return TROUBLE
 
@@ -102,7 +104,7 @@ def _start_app(given: Sequence[str]) -> int:
             raise SourceError(f"There is no file {file}.", "Check the path.")
     environ = dict(os.environ)
     if options.files:
-        environ["LOUPE_BENCH"] = os.pathsep.join(str(file.resolve()) for file in options.files)
+        environ["LOUPE_BENCH"] = paths_setting(map(Path.absolute, options.files))
     print(f"Loupe is starting at http://{options.address}:{options.port}", flush=True)
     return subprocess.call(
         [

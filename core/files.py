@@ -8,8 +8,10 @@ owner named at the start.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 from core.checkpoint.file_set import FileSet, file_or_set
@@ -41,6 +43,20 @@ class LocatedFile:
         files = tuple(self.path.files.values()) if isinstance(self.path, FileSet) else (self.path,)
         paths = (file.path if isinstance(file, ServedFile) else file for file in files)
         return tuple(path for path in paths if isinstance(path, Path))
+
+    def fingerprint(self) -> str:
+        """Equal while it has this name and leads to these files, as they are now: for whoever keeps
+        what was opened. It is plain text, whatever the names."""
+        found = [(os.fsencode(path), _marks(path)) for path in self.files]
+        return sha256(repr((self.name, self.identity, found)).encode()).hexdigest()
+
+
+def _marks(path: Path) -> tuple[int, int, int, int] | None:
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def locate(reference: str, settings: Settings, store: Store) -> LocatedFile:

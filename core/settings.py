@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import SettingsError
+from core.errors import SettingsError, shown
 
 GIB = 1 << 30
 
@@ -37,15 +37,15 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     """Read LOUPE_DATA, LOUPE_ROOTS, LOUPE_QUOTA, LOUPE_LARGEST_FILE, LOUPE_MODEL_MEMORY,
     LOUPE_MODELS, LOUPE_HOSTS and LOUPE_BENCH.
 
-    Lists of paths are separated as in PATH, names by commas; sizes read as `20GB`,
-    `512MB` or plain bytes. Raises SettingsError.
+    Lists of paths are separated as in PATH, where a `:` in a path is written `\\:`, names by
+    commas; sizes read as `20GB`, `512MB` or plain bytes. Raises SettingsError.
     """
     data = environ.get("LOUPE_DATA") or str(Path.home() / ".local" / "share" / "loupe")
     roots = _paths(environ.get("LOUPE_ROOTS", ""))
     for root in roots:
-        if not root.is_dir():
+        if not os.path.isdir(root):
             raise SettingsError(
-                f"LOUPE_ROOTS names {root}, which is not a folder.",
+                f"LOUPE_ROOTS names {shown(str(root))}, which is not a folder.",
                 "Create it, or take it out of LOUPE_ROOTS.",
             )
     return Settings(
@@ -64,8 +64,16 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def paths_setting(paths: Iterable[Path]) -> str:
+    """A list of paths as LOUPE_ROOTS and LOUPE_BENCH hold it."""
+    return os.pathsep.join(str(path).replace(os.pathsep, f"\\{os.pathsep}") for path in paths)
+
+
 def _paths(text: str) -> tuple[Path, ...]:
-    return tuple(Path(part).expanduser().resolve() for part in text.split(os.pathsep) if part)
+    parts = re.split(rf"(?<!\\){os.pathsep}", text)
+    paths = (part.replace(f"\\{os.pathsep}", os.pathsep) for part in parts if part)
+    # Neither raises for a link that leads to itself, or for an unknown user's home.
+    return tuple(Path(os.path.realpath(os.path.expanduser(path))) for path in paths)
 
 
 _UNITS = {"": 1, "B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4}

@@ -7,7 +7,6 @@ Any browser may ask Streamlit to empty its caches. So what the server cannot los
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -97,30 +96,15 @@ def open_file(reference: str) -> Checkpoint:
     It is opened anew once one of its files was written to. Raises SourceError, CheckpointError.
     """
     located = locate(reference, settings(), store())
-    marks = tuple(_marks(path) for path in located.files)
-    return _opened(located.name, located.identity, located.files, marks, located)
-
-
-def _marks(path: Path) -> tuple[int, int, int]:
-    try:
-        status = path.stat()
-    except (OSError, ValueError):
-        return 0, 0, 0
-    return status.st_ino, status.st_size, status.st_mtime_ns
+    return _opened(located.fingerprint(), located)
 
 
 @st.cache_resource(max_entries=OPEN_CHECKPOINTS, show_spinner="Reading the table of contents")
-def _opened(
-    name: str,
-    identity: str | None,
-    files: tuple[Path, ...],
-    marks: tuple[tuple[int, int, int], ...],
-    _located: LocatedFile,
-) -> Checkpoint:
+def _opened(fingerprint: str, _located: LocatedFile) -> Checkpoint:
     return open_checkpoint(
         _located.path,
-        name=name,
-        identity=identity,
+        name=_located.name,
+        identity=_located.identity,
         scratch=store().scratch,
         quotes=_located.quotes,
     )

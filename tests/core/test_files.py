@@ -254,3 +254,13 @@ def test_an_odd_name_of_a_server_folder_is_told_as_text(tmp_path: Path, store: S
     found = locate("root:0//caf%E9%0A.pth", Settings(tmp_path, roots=(tmp_path,)), store)
     assert found.name == "caf\\xe9\\n.pth"
     assert open_checkpoint(found.path, name=found.name).name == found.name
+
+
+def test_a_fingerprint_is_another_once_a_file_was_written_to(tmp_path: Path, store: Store) -> None:
+    sharded(tmp_path / "caf\udce9")
+    settings = Settings(tmp_path, roots=(tmp_path,))
+    first = locate("root:0//caf%E9", settings, store).fingerprint()
+    assert locate("root:0//caf%E9", settings, store).fingerprint() == first
+    shard = next((tmp_path / "caf\udce9").glob("*-00001-*"))
+    shard.write_bytes(shard.read_bytes() + b"1")
+    assert locate("root:0//caf%E9", settings, store).fingerprint() != first

@@ -1,11 +1,15 @@
 """The Open page without a browser: what a link brings onto the bench, and what it says of it."""
 
+import os
 from pathlib import Path
 
 import pytest
 import torch
 from huggingface_hub import save_torch_state_dict
 from streamlit.testing.v1 import AppTest
+
+from core.bench import bench_from_query
+from core.settings import paths_setting
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -129,3 +133,54 @@ def test_the_bytes_by_section_and_small_views_are_told(app: AppTest, tmp_path: P
     assert "<span>model</span> 4.00" in bars
     assert "<span>optimizer</span> 800" in bars
     assert "4.0 MB that the file keeps" in words(app)
+
+
+def test_a_served_folder_full_of_odd_names_breaks_nothing_and_they_open(
+    app: AppTest, tmp_path: Path
+) -> None:
+    for name in ("caf\udce9.pth", "two\nlines.pth", "\u202egpj.pth", "![x](http:y).pth"):
+        torch.save({"w": torch.ones(2)}, tmp_path / name)
+    (tmp_path / "fold\udcffer").mkdir()
+    (tmp_path / "loop.pth").symlink_to("loop.pth")
+    (tmp_path / "late.pth").touch()
+    os.utime(tmp_path / "late.pth", (2**40, 2**40))
+    os.mkfifo(tmp_path / "pipe.pth")
+    app.run()
+    assert not app.exception
+    listed = list(app.dataframe[0].value["name"])
+    assert {"fold\\xffer/", "caf\\xe9.pth", "two\\nlines.pth", "late.pth"} <= set(listed)
+    assert not {"loop.pth", "pipe.pth"} & set(listed)
+    for linked in ("/caf%E9.pth", "/two%0Alines.pth", "/%E2%80%AEgpj.pth", "![x](http:y).pth"):
+        app.session_state["loupe-bench"] = bench_from_query({"a": f"root:0/{linked}"})
+        app.run()
+        assert not app.exception
+        assert not app.error
+        assert app.metric[0].value == "1"
+        assert f"root:0/{linked}" in app.query_params["a"]
+
+
+def test_a_link_to_a_file_of_a_server_folder_quotes_nothing_of_it(
+    app: AppTest, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("PASSWORD=hunter2")
+    (tmp_path / "notes.pth").write_text("PASSWORD=hunter2")
+    app.query_params["a"] = "root:0/.env"
+    app.query_params["b"] = "root:0/notes.pth"
+    app.run()
+    assert not app.exception
+    assert len(app.error) == 2
+    assert "hunter2" not in words(app)
+
+
+def test_a_bench_of_odd_names_from_the_command_line_opens(
+    app: AppTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = tmp_path / "caf\udce9:1\n.pth"
+    torch.save({"w": torch.ones(2)}, odd)
+    (tmp_path / "loop.pth").symlink_to("loop.pth")
+    monkeypatch.setenv("LOUPE_BENCH", paths_setting([odd, tmp_path / "loop.pth"]))
+    app.run()
+    assert not app.exception
+    assert "caf\\xe9:1\\n.pth" in words(app)
+    assert len(app.error) == 1
+    assert "cannot be opened" in app.error[0].value
