@@ -132,7 +132,9 @@ def forward(model: nn.Module, inputs: torch.Tensor) -> object:
     except _FAILURES as error:
         log = logging.getLogger("loupe")
         log.warning("A compiled forward pass failed: the plain one is run", exc_info=error)
-    return model._call_impl(inputs)  # what __call__ does without compile (nn/modules/module.py)
+    # What __call__ does without compile (torch/nn/modules/module.py).
+    plainly: Callable[..., object] = model._call_impl
+    return plainly(inputs)
 
 
 def _seconds(model: nn.Module, inputs: RandomInputs) -> float:

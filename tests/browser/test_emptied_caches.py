@@ -2,15 +2,13 @@
 
 import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 import torch
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.driver import SETTLED_WITHIN, Server, go, settled
-from tests.browser.long_files import long_file
+from tests.browser.slow_network import SlowNetwork
 
 HOLD_SOCKETS = """
 window.sockets = [];
@@ -45,49 +43,60 @@ def new_page(browser: Browser) -> Page:
     return context.new_page()
 
 
-@pytest.fixture
-def empty_caches(browser: Browser, server: Server) -> Callable[[], None]:
+def empty_caches(browser: Browser, server: Server) -> None:
     """Somebody opens the app, and sends the two bytes."""
-
-    def send() -> None:
-        other = new_page(browser)
-        other.add_init_script(HOLD_SOCKETS)
-        other.goto(server.url)
-        settled(other)
-        other.evaluate(EMPTY_CACHES)
-        # The socket's messages are dealt with in order: what this draws comes after them.
-        go(other, "Inspect")
-        other.context.close()
-
-    return send
+    other = new_page(browser)
+    other.add_init_script(HOLD_SOCKETS)
+    other.goto(server.url)
+    settled(other)
+    other.evaluate(EMPTY_CACHES)
+    # The socket's messages are dealt with in order: what this draws comes after them.
+    go(other, "Inspect")
+    other.context.close()
 
 
 def test_a_page_that_was_open_before_uploads_as_before(
-    server: Server, page: Page, empty_caches: Callable[[], None], tmp_path: Path
+    server: Server, browser: Browser, page: Page, tmp_path: Path
 ) -> None:
     torch.save({"w": torch.arange(6.0)}, tmp_path / "mine.pth")
     page.goto(server.url)
     settled(page)
-    empty_caches()
+    empty_caches(browser, server)
     page.locator("input[type=file]").first.set_input_files(tmp_path / "mine.pth")
     expect(page.get_by_text("mine.pth").first).to_be_visible()
     expect(page.get_by_text("does not know the server")).to_have_count(0)
     expect(page.get_by_test_id("stMetricValue").first).to_have_text("1")
 
 
-def test_anothers_job_goes_on_and_its_result_arrives_and_stays(
-    server: Server, page: Page, empty_caches: Callable[[], None]
+def test_anothers_job_goes_on_and_its_result_arrives(
+    browser: Browser, page: Page, tmp_path: Path
 ) -> None:
-    long_file(server.root / "long.safetensors", 2 << 30)
-    page.goto(f"{server.url}/inspector?a=root:0/long.safetensors")
+    slow = SlowNetwork(tmp_path)
+    try:
+        page.goto(slow.address("fitting", "a"))
+        settled(page)
+        slow.load(page)
+        empty_caches(browser, slow.server)
+        expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+        slow.gate.touch()
+        expect(page.get_by_text("Loaded on cpu in ")).to_be_visible()
+        empty_caches(browser, slow.server)
+        page.reload()
+        settled(page)
+        expect(page.get_by_text("Already loaded on this server")).to_be_visible()
+    finally:
+        slow.server.stop()
+
+
+def test_what_a_job_found_stays(server: Server, browser: Browser, page: Page) -> None:
+    torch.save({"w": torch.ones(3)}, server.root / "small.pth")
+    page.goto(f"{server.url}/inspector?a=root:0/small.pth")
     settled(page)
     page.get_by_role("tab", name="Checksums").click()
-    page.get_by_role("button", name="Verify checksums").click()
-    expect(page.get_by_role("button", name="Verify checksums", exact=True)).to_be_hidden()
-    empty_caches()
+    page.get_by_role("button", name="Verify checksums", exact=True).click()
     again = page.get_by_role("button", name="Verify checksums again")
-    expect(again).to_be_visible(timeout=3 * SETTLED_WITHIN)
-    empty_caches()
+    expect(again).to_be_visible()
+    empty_caches(browser, server)
     page.reload()
     settled(page)
     page.get_by_role("tab", name="Checksums").click()

@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -112,6 +113,12 @@ def test_compiled_loops_that_are_damaged_are_compiled_anew(files, tmp_path):
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert "cannot be used" in measured_anew(folder, *files)
     assert measured_anew(folder, *files) == ""
+
+
+def test_processes_that_compile_at_the_same_time_are_in_nobodys_way(files, tmp_path):
+    with ThreadPoolExecutor(3) as threads:
+        told = list(threads.map(lambda _: measured_anew(tmp_path / "compiled", *files), range(3)))
+    assert told == ["", "", ""]
 
 
 def test_compiled_loops_that_find_no_room_on_the_disk_leave_the_work_to_torch(files, tmp_path):
