@@ -126,12 +126,12 @@ class Session:
     async def upload(self, slot: str, name: str, data: bytes) -> Run:
         """Send a checkpoint into a slot by the server's own route, as the upload widget does."""
         widget = self.screen.widget(f"upload-{slot}")
-        token = json.loads(widget.proto.json or widget.proto.mixed.json)["token"]
-        answer: dict[str, Any] = {}
-        for offset in range(0, len(data), SLICE):
+        address = json.loads(widget.proto.json or widget.proto.mixed.json)["address"]
+        answer: dict[str, Any] = {"received": 0}
+        while "sha256" not in answer:
+            offset = answer["received"]
             query = urlencode({"name": name, "size": len(data), "offset": offset, "id": "one"})
-            body = data[offset : offset + SLICE]
-            answer = await self._put(f"/loupe/uploads/{token}?{query}", body)
+            answer = await self._put(f"{address}?{query}", data[offset : offset + SLICE])
         done = json.dumps([{"event": "done", "value": answer["sha256"]}])
         trigger = f"$$STREAMLIT_INTERNAL_KEY_{widget.id}__events"
         return await self._change(widget, WidgetState(id=trigger, json_trigger_value=done))
