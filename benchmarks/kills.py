@@ -32,8 +32,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PEOPLE = 6
 SLICE = 1 << 20
 LARGEST = 6 << 20
-LONGEST = 0.6
-"""Seconds after its start at which a server is killed at the latest."""
+MOST_ANSWERS = 80
+"""Answers after which a server is killed at the latest."""
 
 SERVER = """
 import importlib.util, json, sys, threading
@@ -85,6 +85,7 @@ class Seen:
     acknowledged: dict[str, int] = field(default_factory=dict)
     parts: set[str] = field(default_factory=set)
     counts: Counter[str] = field(default_factory=Counter)
+    answers: int = 0
 
 
 def free_port() -> int:
@@ -105,13 +106,14 @@ def ask(port: int, method: str, path: str, body: bytes) -> dict[str, object]:
         connection.close()
 
 
-def send(port: int, token: str, name: str, data: bytes) -> str:
+def send(port: int, token: str, name: str, data: bytes, seen: Seen) -> str:
     """Send a file in slices; its SHA-256, as the server answers it."""
     answer: dict[str, object] = {}
     for offset in range(0, len(data), SLICE):
         query = urlencode({"name": name, "size": len(data), "offset": offset})
         body = data[offset : offset + SLICE]
         answer = ask(port, "PUT", f"/loupe/uploads/{token}?{query}", body)
+        seen.answers += 1
     return str(answer["sha256"])
 
 
@@ -122,7 +124,7 @@ def person(port: int, token: str, seed: int, seen: Seen) -> None:
         while True:
             if random.random() < 0.5:
                 data = random.randbytes(random.randint(1, LARGEST))
-                digest = send(port, token, "m.pth", data)
+                digest = send(port, token, "m.pth", data, seen)
                 seen.acknowledged[digest] = len(data)
                 seen.counts["files acknowledged"] += 1
                 continue
@@ -131,7 +133,7 @@ def person(port: int, token: str, seed: int, seen: Seen) -> None:
             sizes = {name: len(data) for name, data in parts.items()}
             seen.parts.update(hashlib.sha256(data).hexdigest() for data in parts.values())
             ask(port, "POST", f"/loupe/uploads/{token}", json.dumps(sizes).encode())
-            digests = [send(port, token, name, data) for name, data in parts.items()]
+            digests = [send(port, token, name, data, seen) for name, data in parts.items()]
             seen.acknowledged.update(zip(digests, sizes.values(), strict=True))
             seen.counts["sets acknowledged"] += 1
     except (OSError, http.client.HTTPException, ValueError, KeyError):
@@ -172,7 +174,11 @@ def kill_once(data: Path, seed: int, seen: Seen) -> None:
     ]
     for each in people:
         each.start()
-    time.sleep(Random(seed).uniform(0.02, LONGEST))
+    # By its work, not by the clock, so that a busy machine measures the same.
+    random = Random(seed)
+    enough = seen.answers + random.randint(0, MOST_ANSWERS)
+    while seen.answers < enough:
+        time.sleep(random.uniform(0.001, 0.01))
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     for each in people:

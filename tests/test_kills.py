@@ -12,6 +12,5 @@ def test_a_killed_server_loses_nothing_acknowledged_and_leaves_nothing_half_made
     assert counts.pop("kills") == 4
     assert counts.pop("half-made files at the kill") > 0
     assert counts.pop("uploads cut off") > 0
-    for work in ("files acknowledged", "sets acknowledged"):
-        counts.pop(work, None)
+    assert counts.pop("files acknowledged", 0) + counts.pop("sets acknowledged", 0) > 0
     assert set(counts.values()) == {0}, counts

@@ -17,6 +17,7 @@ def test_sizes_and_lists_are_read(tmp_path: Path) -> None:
             "LOUPE_LARGEST_FILE": "512MiB",
             "LOUPE_MODEL_MEMORY": "1000",
             "LOUPE_MODELS": "mine:net, other",
+            "LOUPE_HOSTS": "loupe.example.com, *.team.example",
         }
     )
     assert found.data == tmp_path
@@ -25,6 +26,7 @@ def test_sizes_and_lists_are_read(tmp_path: Path) -> None:
     assert found.largest_file == 512 << 20
     assert found.model_memory == 1000
     assert found.models == ("mine:net", "other")
+    assert found.hosts == ("loupe.example.com", "*.team.example")
 
 
 @pytest.mark.parametrize(

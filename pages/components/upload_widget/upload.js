@@ -214,7 +214,7 @@ export default function (component) {
   const hint = () => {
     const left = JSON.parse(memory.get(`left-${data.slot}`) ?? "null")
     find(".hint").textContent = left && left.until > Date.now()
-      ? `${left.name} came to ${left.percent} %: choose it again, and it goes on from there.`
+      ? `${left.name} stopped at ${left.percent} %. Choose it again to continue from there.`
       : `or drop them here: ${data.hint}. The shards of one model go together.`
   }
   hint()
@@ -272,7 +272,7 @@ export default function (component) {
     busy.hidden = false
     find(".rate").textContent = `${percent(first)} % of ${size(total)}`
     find("progress").value = first / total
-    const onward = first ? `goes on from ${percent(first)} %` : ""
+    const onward = first ? `continued from ${percent(first)} %` : ""
     let before = 0
     let digest = null
     for (const [number, file] of files.entries()) {
