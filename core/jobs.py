@@ -26,6 +26,10 @@ SHARE = 2
 ABSENCE = 60.0
 """Seconds for which nobody need be there to watch a job before it is given up."""
 
+GRACE = 30.0
+"""Seconds that a cancelled job has to come to its next report; then it counts as ended, though what
+it calls goes on, such as a forward pass of another's code that never returns."""
+
 
 class Cancelled(Exception):
     """The work was asked to stop; whatever it finished before is kept by whoever asked."""
@@ -73,10 +77,12 @@ class Job(Generic[T]):
         self.watchers = watchers
         self.started = time.monotonic()
         self.unwatched_since: float | None = None
+        self.cancelled_at: float | None = None
         self.round = 0
         self._jobs = jobs
         self._work: Callable[[Progress], T] | None = work
         self._ended = threading.Event()
+        self._ending = threading.Lock()
         self._result: T | None = None
         self._error: BaseException | None = None
 
@@ -124,19 +130,21 @@ class Job(Generic[T]):
         try:
             if work is None or self.progress.cancelled:
                 raise Cancelled
-            self._result = work(self.progress)
+            self._end(None, work(self.progress))
         except BaseException as error:  # another's code may raise anything: it ends this job alone
-            self.end(error)
-        else:
-            self.end(None)
+            self._end(_told(error))
 
-    def end(self, error: BaseException | None) -> None:
-        """The job is over, by `error` where there is one."""
-        if error is not None:
-            self._error = _told(error)
-        # What the work was made of may be large, and an ended job is kept for its result.
-        self._work = None
-        self._ended.set()
+    def give_up(self, error: BaseException) -> None:
+        """The job is over by `error`, whatever its thread still does."""
+        self._end(_told(error))
+
+    def _end(self, error: BaseException | None, result: T | None = None) -> None:
+        with self._ending:
+            if not self._ended.is_set():
+                self._error, self._result = error, result
+                # What the work was made of may be large, and an ended job is kept for its result.
+                self._work = None
+                self._ended.set()
 
 
 def _told(error: BaseException) -> BaseException:
@@ -241,6 +249,8 @@ class Jobs:
         """Ask a job to stop; one that waits ends at once."""
         job.progress.cancel()
         with self._lock:
+            if job.cancelled_at is None:
+                job.cancelled_at = time.monotonic()
             if job in self._waiting:
                 self._waiting.remove(job)
                 self._end(job, Cancelled())
@@ -254,8 +264,9 @@ class Jobs:
             else:
                 self.cancel(job)
 
-    def sweep(self, absence: float = ABSENCE) -> None:
-        """Give up the jobs of whose watchers none has been there for `absence` seconds.
+    def sweep(self, absence: float = ABSENCE, grace: float = GRACE) -> None:
+        """Cancel the jobs of whose watchers none has been there for `absence` seconds, and count
+        those no more that were cancelled `grace` seconds ago.
 
         To be called every few seconds: an absence counts from when it is first seen.
         """
@@ -268,6 +279,10 @@ class Jobs:
                     job.unwatched_since = now
                 if job.unwatched_since is not None and now - job.unwatched_since >= absence:
                     self.cancel(job)
+            for job in list(self._running):
+                if job.cancelled_at is not None and now - job.cancelled_at >= grace:
+                    self._end(job, Cancelled())
+            self._begin_next()
 
     def stop(self, patience: float = 3.0) -> None:
         """Cancel all jobs, and wait up to `patience` seconds until they have ended."""
@@ -315,7 +330,7 @@ class Jobs:
             self._begin_next()
 
     def _end(self, job: Job[Any], error: BaseException) -> None:
-        job.end(error)
+        job.give_up(error)
         self._forget(job)
 
     def _forget(self, job: Job[Any]) -> None:

@@ -21,20 +21,37 @@ EMPTY_CACHES = "window.sockets.at(-1).send(new Uint8Array([0x28, 0x01]))"
 """BackMsg of streamlit/proto: field 5, clear_cache, is true."""
 
 WATCHED = """
+import time
+from contextlib import asynccontextmanager
+
 import streamlit as st
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
-from pages.components.session import is_here, session_id
+
+from core.server.watched import watched
+from pages.components.resources import jobs
+from pages.components.session import session_id
+
+def endless(progress):
+    while True:
+        progress.report(0, 1)
+        time.sleep(0.01)
 
 if __name__ != "__main__":
-    async def here(request):
-        return PlainTextResponse(str(is_here(request.path_params["session"])))
+    async def going(request):
+        return PlainTextResponse(str(jobs().under_way("endless")))
 
-    app = st.App(__file__, routes=[Route("/here/{session}", here)])
+    @asynccontextmanager
+    async def lifespan(app):
+        async with watched(jobs(), every=0.05, absence=0.5):
+            yield
+
+    app = st.App(__file__, routes=[Route("/going", going)], lifespan=lifespan)
 else:
-    st.code(session_id())
+    jobs().start(endless, session_id(), "endless")
+    st.title("Going")
 """
-"""A server that says which sessions are there."""
+"""A server whose page starts a job, and that says whether it goes on."""
 
 
 def new_page(browser: Browser) -> Page:
@@ -103,28 +120,33 @@ def test_what_a_job_found_stays(server: Server, browser: Browser, page: Page) ->
     expect(again).to_be_visible()
 
 
-def test_a_session_is_here_until_its_tab_is_closed_whatever_is_emptied(
+def test_a_job_goes_on_until_its_tab_is_closed_whatever_is_emptied(
     browser: Browser, tmp_path: Path
 ) -> None:
-    """A function of Streamlit's own that jobs and uploads rely on still says what is."""
+    """Holds what jobs and uploads ask of Streamlit: whether a session is there."""
     (tmp_path / "small.py").write_text(WATCHED)
     server = Server(tmp_path, app=tmp_path / "small.py")
+
+    def going() -> bool:
+        with urllib.request.urlopen(f"{server.url}/going", timeout=10) as answer:
+            return answer.read() == b"True"
+
     try:
         tab = new_page(browser)
         tab.add_init_script(HOLD_SOCKETS)
         tab.goto(server.url)
-        session = tab.get_by_test_id("stCode").inner_text().strip()
-
-        def here() -> str:
-            with urllib.request.urlopen(f"{server.url}/here/{session}", timeout=10) as answer:
-                return answer.read().decode()
-
-        assert here() == "True"
-        tab.evaluate(EMPTY_CACHES)
-        assert here() == "True"
+        expect(tab.get_by_role("heading", name="Going")).to_be_visible()
+        other = new_page(browser)
+        other.add_init_script(HOLD_SOCKETS)
+        other.goto(server.url)
+        expect(other.get_by_role("heading", name="Going")).to_be_visible()
+        other.evaluate(EMPTY_CACHES)
+        other.context.close()
+        expect(tab.get_by_role("heading", name="Going")).to_be_visible()
+        assert going()
         tab.context.close()
         deadline = time.monotonic() + 60
-        while here() != "False":
+        while going():
             assert time.monotonic() < deadline
             time.sleep(0.05)
     finally:

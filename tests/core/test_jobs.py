@@ -233,6 +233,25 @@ def test_who_comes_back_in_time_finds_the_job_going_on(gate: Gate) -> None:
     assert not job.progress.cancelled
 
 
+def test_work_that_never_comes_to_its_next_report_keeps_no_thread_from_others(gate: Gate) -> None:
+    jobs = Jobs(1)
+    stuck = jobs.start(lambda progress: gate.open.wait(), "ada", "key")
+    jobs.sweep(grace=0)
+    assert stuck.running
+    waiting = jobs.start(lambda progress: "served", "bob")
+    stuck.cancel()
+    jobs.sweep(grace=3600)
+    assert stuck.running
+    jobs.sweep(grace=0)
+    with pytest.raises(Cancelled):
+        stuck.result()
+    assert waiting.result() == "served"
+    gate.open.set()
+    assert jobs.start(lambda progress: "anew", "ada", "key").result() == "anew"
+    with pytest.raises(Cancelled):
+        stuck.result()
+
+
 def test_a_server_that_ends_cancels_what_runs_and_what_waits(gate: Gate) -> None:
     jobs = Jobs(1)
     all_jobs = [jobs.start(gate.work(name), name) for name in ("ada", "bob")]

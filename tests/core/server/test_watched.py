@@ -19,7 +19,7 @@ def test_a_look_that_fails_is_not_the_last() -> None:
     looks: list[int] = []
 
     class Failing(Jobs):
-        def sweep(self, absence: float = 0.0) -> None:
+        def sweep(self, absence: float = 0.0, grace: float = 0.0) -> None:
             looks.append(1)
             raise OSError
 
