@@ -1,7 +1,8 @@
 """How long a click takes, at the server alone and in a real browser.
 
 Starts the real app with the sample and with made files of 1,000 and 20,000 keys on the bench, and
-prints for each click the median, the 95th percentile and the server's CPU beside what is aimed at:
+prints for each click the median, the 95th percentile, and the CPU of the server and of the page's
+own thread beside what is aimed at:
 
 - server: a session without a browser runs each page again, from the click to the end of the run;
 - browser: Chromium, from the click to the page as it is then drawn, timed inside the page;
@@ -25,7 +26,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import torch
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import CDPSession, Page, sync_playwright
 
 from core.bench import Bench, SlotState, bench_to_query
 from tests.browser.chromium import FLAGS, find_chromium
@@ -75,12 +76,13 @@ TIMED = """([find, ready]) => new Promise((done, fail) => {
 
 @dataclass
 class Clicks:
-    """Clicks of one kind: their milliseconds, and those of the server's CPU, which other work on
-    the machine makes little longer."""
+    """Clicks of one kind: their milliseconds, and those of CPU that the server and the page's own
+    thread took, which other work on the machine makes little longer."""
 
     process: int
     milliseconds: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
+    page_cpu: list[float] = field(default_factory=list)
 
     async def add(self, click: Awaitable[Run]) -> None:
         """Do a click of a session without a browser."""
@@ -89,18 +91,26 @@ class Clicks:
         self.milliseconds.append(1000 * run.seconds)
         self.cpu.append(1000 * (cpu_seconds(self.process) - before))
 
-    def add_in_browser(self, click: Callable[[], float]) -> None:
+    def add_in_browser(self, browser: CDPSession, click: Callable[[], float]) -> None:
         """Do a click in a browser, which gives its milliseconds."""
-        before = cpu_seconds(self.process)
+        before, page_before = cpu_seconds(self.process), page_seconds(browser)
         self.milliseconds.append(click())
         self.cpu.append(1000 * (cpu_seconds(self.process) - before))
+        self.page_cpu.append(1000 * (page_seconds(browser) - page_before))
+
+
+def page_seconds(browser: CDPSession) -> float:
+    """Seconds of CPU that the page's main thread has used."""
+    metrics = browser.send("Performance.getMetrics")["metrics"]
+    return float(next(each["value"] for each in metrics if each["name"] == "ThreadTime"))
 
 
 def line(what: str, clicks: Clicks, goal: float | None) -> str:
     """One line of the table; `goal` is the most that the median may be, None where nothing is
     aimed at."""
     median, late = statistics.median(clicks.milliseconds), percentile(clicks.milliseconds, 95)
-    said = f"{what:<44} {median:8.0f} {late:8.0f} {statistics.mean(clicks.cpu):8.0f}"
+    page = f"{statistics.mean(clicks.page_cpu):8.0f}" if clicks.page_cpu else " " * 8
+    said = f"{what:<44} {median:8.0f} {late:8.0f} {statistics.mean(clicks.cpu):8.0f} {page}"
     if goal is None:
         return said
     return f"{said}   <= {goal:.0f}  {'yes' if median <= goal else 'NO'}"
@@ -191,11 +201,13 @@ def in_the_browser(
     page.goto(f"{server.url}/inspector?{query}")
     settled(page)
     page.locator(DRAWN["Inspect"]).first.wait_for()
+    browser = page.context.new_cdp_session(page)
+    browser.send("Performance.enable")
     found = {title: Clicks(server.process.pid) for title in PAGES}
     for turn in range(repeats + 1):
         for title in PAGES:
             if turn:
-                found[title].add_in_browser(lambda title=title: go_to(page, title))
+                found[title].add_in_browser(browser, lambda title=title: go_to(page, title))
             else:
                 go_to(page, title)
     for title, clicks in found.items():
@@ -205,7 +217,7 @@ def in_the_browser(
     for turn in range(repeats + 1):
         for on in (True, False):
             if turn:
-                clicks.add_in_browser(lambda on=on: filtered(page, on=on))
+                clicks.add_in_browser(browser, lambda on=on: filtered(page, on=on))
             else:
                 filtered(page, on=on)
     yield line(f"browser, {name}: a filter on Inspect", clicks, FILTER[name])
@@ -259,7 +271,7 @@ def lines(server: Server, only: str | None, repeats: int) -> Iterator[str]:
         yield line(f"{TOGETHER} sessions without a pause: a click", clicks, None)
         reached = "yes" if rate >= RUNS_A_SECOND else "NO"
         what = f"{TOGETHER} sessions without a pause: runs a second"
-        yield f"{what:<44} {rate:8.1f} {'':17}   >= {RUNS_A_SECOND:.0f}  {reached}"
+        yield f"{what:<44} {rate:8.1f} {'':26}   >= {RUNS_A_SECOND:.0f}  {reached}"
 
 
 def main() -> None:
@@ -268,7 +280,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=10, help="measured clicks of each kind (10)")
     chosen = parser.parse_args()
     print(f"load average at the start {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores\n")
-    print(f"{'milliseconds':<44} {'median':>8} {'p95':>8} {'CPU':>8}   goal")
+    print(f"{'milliseconds':<44} {'median':>8} {'p95':>8} {'server':>8} {'page':>8}   goal")
+    print(f"{'':<62} {'CPU':>8} {'CPU':>8}")
     with tempfile.TemporaryDirectory() as folder:
         server = Server(Path(folder))
         try:

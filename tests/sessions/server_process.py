@@ -7,8 +7,9 @@ from pathlib import Path
 
 from tests.browser.driver import Server
 
-QUIET = 0.05
-"""Seconds of CPU within half a second below which a server counts as idle."""
+QUIET, LOOKS = 0.05, 4
+"""Seconds of CPU within half a second below which a server may be idle, and how many such half
+seconds in a row say that it is: what it does with pauses takes little of each."""
 
 
 def cpu_seconds(process: int) -> float:
@@ -36,12 +37,11 @@ def active_sessions(url: str) -> int:
 
 def wait_until_idle(server: Server) -> None:
     """Return once the server has nothing to do, such as importing torch."""
-    used = cpu_seconds(server.process.pid)
-    while True:
+    used, quiet = cpu_seconds(server.process.pid), 0
+    while quiet < LOOKS:
         time.sleep(0.5)
         before, used = used, cpu_seconds(server.process.pid)
-        if used - before < QUIET:
-            return
+        quiet = quiet + 1 if used - before < QUIET else 0
 
 
 def settled_descriptors(process: int) -> int:
