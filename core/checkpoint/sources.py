@@ -11,10 +11,14 @@ import hashlib
 import os
 import stat
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 
 from core.checkpoint.entries import Source
 from core.errors import SourceError
+
+MAX_BUFFERS = 1024
+"""What one call of preadv takes: IOV_MAX of Linux and macOS (limits.h)."""
 
 SMALL = 1 << 20
 """Bytes that one call of pread is sure to be asked for."""
@@ -72,6 +76,26 @@ class LocalFile:
                 break
             done += count
         if done < len(buffer) or _marks(os.fstat(self.descriptor)) != self._marks:
+            raise _changed(self.name)
+
+    def scatter(self, offset: int, buffers: Sequence[memoryview]) -> None:
+        """Fill the buffers one after the other from `offset`, in as few calls as the system takes.
+
+        Raises SourceError as read_into does.
+        """
+        for start in range(0, len(buffers), MAX_BUFFERS):
+            some = buffers[start : start + MAX_BUFFERS]
+            try:
+                done = os.preadv(self.descriptor, some, offset)
+            except OSError:
+                done = 0  # read_into tells why
+            for buffer in some:
+                have = min(len(buffer), done)
+                if have < len(buffer):  # one call gives 2 GB at most, and no more than there is
+                    self.read_into(offset + have, buffer[have:])
+                done -= have
+                offset += len(buffer)
+        if _marks(os.fstat(self.descriptor)) != self._marks:
             raise _changed(self.name)
 
     def read(self, offset: int, nbytes: int) -> bytes:
@@ -142,9 +166,16 @@ def descriptor(source: Source, offset: int) -> tuple[int, int] | None:
     Whoever reads there asks `read_into` for no bytes at all afterwards: it raises SourceError where
     the file was written to meanwhile.
     """
+    found = local_file(source, offset)
+    return (found[0].descriptor, found[1]) if found else None
+
+
+def local_file(source: Source, offset: int) -> tuple[LocalFile, int] | None:
+    """The file whose bytes these are, and where in it `offset` is; None where no file holds them as
+    they are."""
     if isinstance(source, Within):
-        return descriptor(source.whole, source.start + offset)
-    return (source.descriptor, offset) if isinstance(source, LocalFile) else None
+        return local_file(source.whole, source.start + offset)
+    return (source, offset) if isinstance(source, LocalFile) else None
 
 
 def _changed(name: str) -> SourceError:
