@@ -1,29 +1,36 @@
 """Loading beside plain torch, ready for inference, in one run: ratios, peak memory.
 
-    python benchmarks/load.py [--repeats 5] [--device cuda:0] [ARCHITECTURE ...]
+    python benchmarks/load.py [--repeats 7] [--rounds 3] [--device cuda:0] [ARCHITECTURE ...]
     python benchmarks/load.py --check [ARCHITECTURE ...]
 
-Plain torch is build + torch.load(weights_only=True) + load_state_dict, and .to(device) where it is
-not the CPU; Loupe is open, match and load. Each way has a process of its own: the best of the
-repeats counts, files are warm in the page cache, imports and the first signature are not counted:
-a page computes it when an architecture is chosen, before anything is loaded. "first" is Loupe's
-first load of the network in its process, with that signature.
-Memory is the growth of the peak resident set (VmHWM of Linux) over the first load, against the
-weights' bytes. On a CUDA device there are also the bytes a second while reading, and their share
-of what one large copy from pinned memory reaches.
+Plain torch is build + torch.load(weights_only=True) + load_state_dict, in eval mode, and
+.to(device) where it is not the CPU; Loupe is open, match and load. Files are warm in the page
+cache. "first" is the first load of a fresh process, in which torch, the network's library and
+Loupe are imported, and nothing is known of the network; "later" the best of the repeats after it.
+The two ways take turns, each time in a process of its own, and the best of the rounds counts, so
+that other programs disturb both alike. Both have Python's garbage collector as it is by default:
+on, with nothing frozen. It has run right before the first load, since else a collection of the
+million objects that the imports leave would fall into one way's first load, and not the other's.
+Memory is the growth of the peak resident set (VmHWM of Linux) over a first load, against the
+weights' bytes, in a process of its own, which has loaded another network before: what torch imports
+only then is no network's. On a CUDA device there are also the bytes a second while reading, and
+their share of what one large copy from pinned memory reaches.
 
 --check loads every torchvision network both ways and compares all tensors and the outputs.
 """
 
 import argparse
+import gc
 import json
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -39,7 +46,6 @@ from core.architectures import (
     build,
     catalogue,
     parse_architecture,
-    signature,
 )
 from core.checkpoint import open_checkpoint
 from core.load import devices, load_model
@@ -48,25 +54,38 @@ ARCHITECTURES = (
     *(
         f"torchvision:{name}"
         for name in (
-            "vit_b_16",
             "resnet18",
             "resnet50",
-            "convnext_tiny",
-            "efficientnet_b0",
-            "swin_t",
-            "regnet_y_400mf",
             "densenet121",
+            "densenet201",
+            "mobilenet_v2",
             "mobilenet_v3_large",
+            "efficientnet_b0",
+            "efficientnet_b4",
+            "regnet_y_400mf",
+            "regnet_x_800mf",
+            "shufflenet_v2_x1_0",
+            "mnasnet1_0",
+            "convnext_tiny",
+            "swin_t",
+            "vit_b_16",
         )
     ),
     *(
         f"timm:{name}"
-        for name in ("vit_small_patch16_224", "deit3_base_patch16_224", "convnextv2_tiny")
+        for name in (
+            "efficientnet_b0",
+            "regnety_004",
+            "densenet121",
+            "convnextv2_tiny",
+            "vit_small_patch16_224",
+            "deit3_base_patch16_224",
+        )
     ),
 )
 
-ANOTHER = Architecture(TORCHVISION, "alexnet")
-"""Its signature is asked for before anything is measured: with it, torch imports what it needs."""
+ANOTHER = "torchvision:squeezenet1_1"
+"""A small network of another kind, which is loaded before a peak is measured."""
 
 MB = 1_000_000
 
@@ -76,22 +95,30 @@ LINK_BYTES = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One way of loading: the best seconds; those of the first load with the signature; the bytes
-    by which the peak resident set grew over the first load; the most bytes a second while
-    reading."""
+    """One way of loading: the seconds of the first load, and the best of those after it; the most
+    bytes a second while reading."""
 
-    seconds: float
+    later: float
     first: float
-    peak: int
     pace: float
+
+    def best(self, other: "Measured") -> "Measured":
+        """The best of two rounds."""
+        return Measured(
+            min(self.later, other.later),
+            min(self.first, other.first),
+            max(self.pace, other.pace),
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("architectures", nargs="*")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cpu", choices=devices())
     parser.add_argument("--check", action="store_true", help="compare tensors and outputs")
+    parser.add_argument("--peak", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--measure", nargs=2, metavar=("WAY", "FILE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.check:
@@ -99,48 +126,57 @@ def main() -> None:
     architectures = [parse_architecture(name) for name in options.architectures or ARCHITECTURES]
     if options.measure:
         way, file = options.measure
-        found = measure(WAYS[way], Path(file), architectures[0], options.device, options.repeats)
-        print(json.dumps(asdict(found)))
+        where = (WAYS[way], Path(file), architectures[0], options.device)
+        print(json.dumps(peak(*where) if options.peak else measure(*where, options.repeats)))
         return
     link = link_speed(options.device) if options.device.startswith("cuda") else 0.0
     if link:
         print(f"{options.device}: a copy from pinned memory reaches {link / 1e9:.1f} GB/s")
-    times = f"{'':32}{'Loupe':>11}{'torch':>12}{'ratio':>9}{'first':>11}"
+    times = "".join(f"{'Loupe':>11}{'torch':>10}{name:>9}" for name in ("later", "first"))
     reading = f"{'reading':>13}{'of the link':>13}" if link else f"{'reading':>13}"
-    print(f"{times}{'weights':>11}{'Loupe peak':>13}{'torch':>8}{reading}", flush=True)
+    print(f"{'':34}{times}{'weights':>11}{'Loupe peak':>13}{'torch':>8}{reading}", flush=True)
     for architecture in architectures:
         with tempfile.TemporaryDirectory() as folder:
-            compare(architecture, Path(folder) / "model.pth", options.device, options.repeats, link)
+            compare(architecture, Path(folder) / "model.pth", options, link)
 
 
-def compare(architecture: Architecture, path: Path, device: str, repeats: int, link: float) -> None:
-    """One row: best times and their ratio, the first load, peaks as multiples of the weights, bytes
-    a second."""
+def compare(
+    architecture: Architecture, path: Path, options: argparse.Namespace, link: float
+) -> None:
+    """One row: times of later loads and of the first with their ratios, peaks as multiples of the
+    weights, bytes a second."""
     state_dict = build(architecture).state_dict()
     nbytes = sum(tensor.nbytes for tensor in state_dict.values())
     torch.save(state_dict, path)
     del state_dict
-    ours, theirs = (in_a_fresh_process(way, path, architecture, device, repeats) for way in WAYS)
-    ratio = f"{theirs.seconds / ours.seconds:>8.1f}×"
-    times = f"{ours.seconds * 1e3:>8.0f} ms{theirs.seconds * 1e3:>9.0f} ms{ratio}"
-    times += f"{ours.first * 1e3:>8.0f} ms"
-    peaks = f"{ours.peak / nbytes:>12.2f}×{theirs.peak / nbytes:>7.2f}×"
+    rounds = [
+        [Measured(*in_a_fresh_process(way, path, architecture, options)) for way in WAYS]
+        for _ in range(options.rounds)
+    ]
+    ours, theirs = (reduce(Measured.best, found) for found in zip(*rounds, strict=True))
+    times = "".join(
+        f"{one * 1e3:>8.0f} ms{other * 1e3:>7.0f} ms{other / one:>8.1f}×"
+        for one, other in ((ours.later, theirs.later), (ours.first, theirs.first))
+    )
+    most, theirs_most = (
+        in_a_fresh_process(way, path, architecture, options, "--peak") for way in WAYS
+    )
+    peaks = f"{most / nbytes:>12.2f}×{theirs_most / nbytes:>7.2f}×"
     reading = f"{ours.pace / 1e9:>8.1f} GB/s" + (f"{ours.pace / link:>12.0%} " if link else "")
-    row = f"{times}{nbytes / MB:>8.0f} MB{peaks}{reading}"
-    print(f"{architecture.title:32}{row}", flush=True)
+    print(f"{architecture.title:34}{times}{nbytes / MB:>8.0f} MB{peaks}{reading}", flush=True)
 
 
 def in_a_fresh_process(
-    way: str, path: Path, architecture: Architecture, device: str, repeats: int
-) -> Measured:
-    command = [sys.executable, __file__, architecture.key, "--repeats", str(repeats)]
+    way: str, path: Path, architecture: Architecture, options: argparse.Namespace, *more: str
+) -> Any:
+    command = [sys.executable, __file__, architecture.key, "--repeats", str(options.repeats)]
     done = subprocess.run(
-        [*command, "--device", device, "--measure", way, str(path)],
+        [*command, *more, "--device", options.device, "--measure", way, str(path)],
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
-    return Measured(**json.loads(done.stdout))
+    return json.loads(done.stdout)
 
 
 def link_speed(device: str) -> float:
@@ -191,26 +227,34 @@ WAYS: dict[str, Way] = {"loupe": loupe, "torch": plain}
 
 def measure(
     way: Way, path: Path, architecture: Architecture, device: str, repeats: int
-) -> Measured:
-    """Load so many times, in this process."""
-    signature(ANOTHER)
-    start = time.perf_counter()
-    signature(architecture)
-    to_sign = time.perf_counter() - start
+) -> tuple[float, float, float]:
+    """Load once, and so many times more, in this process, which has imported the network's library
+    to know its name."""
     path.read_bytes()
     if device != "cpu":
         torch.zeros(1, device=device)
-    before = reset_peak()
+    gc.collect()
     times, paces = [], []
-    peak = 0
-    for _ in range(repeats):
+    for _ in range(1 + repeats):
         start = time.perf_counter()
         model, pace = way(path, architecture, device)
         times.append(time.perf_counter() - start)
         paces.append(pace)
-        peak = peak or memory_peak() - before
         del model
-    return Measured(min(times), to_sign + times[0], peak, max(paces))
+    return min(times[1:]), times[0], max(paces)
+
+
+def peak(way: Way, path: Path, architecture: Architecture, device: str) -> int:
+    """The bytes by which the peak resident set grows over the network's first load."""
+    another = parse_architecture(ANOTHER)
+    with tempfile.TemporaryDirectory() as folder:
+        torch.save(build(another).state_dict(), Path(folder) / "another.pth")
+        way(Path(folder) / "another.pth", another, device)
+    path.read_bytes()
+    before = reset_peak()
+    model, _ = way(path, architecture, device)
+    del model
+    return memory_peak() - before
 
 
 if __name__ == "__main__":

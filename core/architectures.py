@@ -21,10 +21,13 @@ from core.signature import Signature, TensorSpec
 if TYPE_CHECKING:
     from torch import nn
 
+    from core.blueprint import Blueprint, Blueprints
+
 __all__ = [
     "Architecture",
     "Signature",
     "TensorSpec",
+    "blueprint",
     "build",
     "build_uninitialised",
     "build_without_weights",
@@ -249,7 +252,50 @@ def _lock_of(_architecture: Architecture) -> threading.Lock:
 
 @lru_cache(maxsize=SIGNATURES)
 def _signature(architecture: Architecture) -> Signature:
-    return signature_of(build_without_weights(architecture))
+    model = _learnt(architecture) if architecture.library != OWN else None
+    return signature_of(model or build_without_weights(architecture))
+
+
+def blueprint(architecture: Architecture) -> Blueprint | None:
+    """What the model can be made of again without its constructor.
+
+    None for an owner's own model, whose constructor may make another one each time, and for a
+    network that cannot be copied exactly. Safe to call from several threads.
+    """
+    if architecture.library == OWN:
+        return None
+    with _lock_of(architecture):
+        if architecture.key not in _blueprints():
+            _learnt(architecture)
+        return _blueprints().get(architecture.key)
+
+
+@functools.cache
+def _blueprints() -> Blueprints:
+    from core.blueprint import Blueprints
+
+    return Blueprints()
+
+
+def _learnt(architecture: Architecture) -> nn.Module | None:
+    """The model with its weights on the meta device, its blueprint remembered; None where its
+    constructor cannot do without their values."""
+    from core.blueprint import blueprint_of
+    from core.skeleton import WeightsOnMeta
+
+    for _ in range(2):  # numbers that another thread drew at random are no reason the second time
+        mode = WeightsOnMeta()
+        try:
+            with mode:
+                model = _build(architecture).eval()
+        except (RuntimeError, NotImplementedError, ArchitectureError):
+            _blueprints().put(architecture.key, None)
+            return None
+        if not mode.drew:
+            break
+    exact = not (mode.drew or mode.left_out)
+    _blueprints().put(architecture.key, blueprint_of(model) if exact else None)
+    return model
 
 
 def signature_of(model: nn.Module) -> Signature:

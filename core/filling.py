@@ -13,7 +13,7 @@ from torch import nn
 
 from core.checkpoint.entries import Derived, TensorEntry
 from core.checkpoint.operations import Joined
-from core.checkpoint.tensors import CONVERT_BYTES, read_tensor_into
+from core.checkpoint.tensors import CONVERT_BYTES, read_tensors_into
 from core.staging import Done, Staging, fill_staged
 
 Target: TypeAlias = tuple[TensorEntry, torch.Tensor]
@@ -46,7 +46,12 @@ def targets_of(
 def _own_tensors(model: nn.Module) -> Mapping[str, torch.Tensor]:
     """The parameters and buffers of its state_dict: not what a module's code makes for it, and
     would have to take out again (`get_extra_state`)."""
-    own = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
+    own = {
+        id(tensor)
+        for module in model.modules()
+        for tensor in (*module._parameters.values(), *module._buffers.values())
+        if tensor is not None
+    }
     tensors = model.state_dict(keep_vars=True)
     return {key: tensor for key, tensor in tensors.items() if id(tensor) in own}
 
@@ -90,7 +95,7 @@ def fill(targets: Sequence[Target], device: str, done: Done) -> None:
 
 def _fill_straight(targets: Sequence[Target], readers: int, done: Done) -> None:
     with ThreadPoolExecutor(readers, thread_name_prefix="loupe-load") as pool:
-        waiting = {pool.submit(_read, batch): batch for batch in _batches(targets)}
+        waiting = {pool.submit(read_tensors_into, batch): batch for batch in _batches(targets)}
         try:
             for future in as_completed(waiting):
                 future.result()
@@ -102,27 +107,32 @@ def _fill_straight(targets: Sequence[Target], readers: int, done: Done) -> None:
 
 
 def _batches(targets: Sequence[Target]) -> Iterator[list[Target]]:
-    """The largest first. What shares memory is in one batch, in the model's order."""
+    """The large ones alone and first, the small ones together in the file's order. What shares
+    memory is in one batch, in the model's order."""
     groups: dict[int, list[Target]] = {}
     for entry, tensor in targets:
         groups.setdefault(tensor.untyped_storage().data_ptr(), []).append((entry, tensor))
-    sizes = {where: _nbytes(group) for where, group in groups.items()}
+    sized = [(_nbytes(group), group) for group in groups.values()]
+    large = [pair for pair in sized if pair[0] > BATCH_BYTES]
+    for _, group in sorted(large, key=lambda pair: -pair[0]):
+        yield group
     batch: list[Target] = []
     size = 0
-    for where in sorted(groups, key=sizes.__getitem__, reverse=True):
-        if batch and size + sizes[where] > BATCH_BYTES:
+    small = [pair for pair in sized if pair[0] <= BATCH_BYTES]
+    for nbytes, group in sorted(small, key=lambda pair: _place_in_file(pair[1][0][0])):
+        if batch and size + nbytes > BATCH_BYTES:
             yield batch
             batch, size = [], 0
-        batch += groups[where]
-        size += sizes[where]
+        batch += group
+        size += nbytes
     if batch:
         yield batch
 
 
+def _place_in_file(entry: TensorEntry) -> tuple[int, int]:
+    record = entry.record
+    return (id(record.source), record.offset + entry.storage_offset) if record else (0, 0)
+
+
 def _nbytes(targets: Sequence[Target]) -> int:
     return sum(entry.nbytes for entry, _ in targets)
-
-
-def _read(batch: Sequence[Target]) -> None:
-    for entry, tensor in batch:
-        read_tensor_into(entry, tensor)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from core.architectures import Architecture, Signature, build, signature
+from core.architectures import Architecture, Signature, blueprint, build, signature
 from core.checkpoint.entries import ITEMSIZES, StateDict, TensorEntry
 from core.checkpoint.tensors import torch_dtype
 from core.errors import LoadError
@@ -250,6 +250,9 @@ def _built(
 ) -> nn.Module:
     """The model on the CPU, initialised where its shape is one of `left`: more than what is
     missing, since a constructor does not know keys, but little."""
+    known = blueprint(architecture)
+    if known is not None and known.serves(filled):
+        return known.model()
     mode = UninitialisedParameters(left)
     with mode:
         model = build(architecture)
@@ -268,8 +271,8 @@ def _dtype_of(model: nn.Module) -> str:
 
 def _nbytes(model: nn.Module) -> int:
     storages = {
-        tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
-        for tensor in (*model.parameters(), *model.buffers())
+        storage.data_ptr(): storage.nbytes()
+        for storage in map(torch.Tensor.untyped_storage, (*model.parameters(), *model.buffers()))
     }
     return sum(storages.values())
 

@@ -1,11 +1,15 @@
-"""Building a model without initialising the parameters that a file is about to fill."""
+"""Building a model without initialising the parameters that a file is about to fill: on the meta
+device where no more is wanted than its modules, else in memory."""
 
 from __future__ import annotations
 
+import pickle
+import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
@@ -36,6 +40,12 @@ DISPATCHED: frozenset[object] = frozenset(
     getattr(nn.init, name) for name in ("uniform_", "normal_", "constant_", "kaiming_uniform_")
 )
 """Those of torch.nn.init that a mode gets as a whole; what they call inside, it does not get."""
+
+FREE: frozenset[object] = frozenset(
+    (torch.empty, torch.rand, torch.randn, torch.randint, torch.normal, torch.randperm)
+)
+"""Functions that make tensors whose values nobody counts on: torch's own layers make their
+parameters with torch.empty."""
 
 IS_META = torch.Tensor.is_meta.__get__  # type: ignore[attr-defined]  # a getset_descriptor
 """Asked by torch.nn.init.trunc_normal_, which does nothing for a tensor without memory."""
@@ -72,6 +82,60 @@ OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 
 DEPTH = 3
 """How deep in a module's lists and dicts tensors are looked for."""
+
+
+class WeightsOnMeta(TorchFunctionMode):
+    """While entered, tensors without values, or with values drawn at random, are made on the meta
+    device, where initialising them does nothing. All others are computed as ever.
+
+    So a constructor that computes anything from a weight raises, or leaves a tensor on the meta
+    device. All other tensors are what they would be without this mode, unless it `left_out` the
+    initialisation of a parameter that was made with values, or numbers were drawn at random
+    meanwhile (`drew`; it may have been another thread). Like every torch function mode it holds for
+    one thread only.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left_out = self.drew = False
+        self._before = _random_states()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        """Leave it."""
+        super().__exit__(exc_type, exc_val, exc_tb)  # type: ignore[no-untyped-call]
+        self.drew = self._before != _random_states()
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run a torch function, or leave it out."""
+        kwargs = kwargs or {}
+        if func in FREE:
+            if kwargs.get("device") is None and kwargs.get("out") is None:
+                kwargs = {**kwargs, "device": "meta"}
+        elif func in INITIALISERS or func in DISPATCHED:
+            target = args[0] if args else kwargs.get("tensor")
+            if isinstance(target, torch.Tensor) and target.is_meta:
+                return target
+            if isinstance(target, nn.Parameter):
+                self.left_out = True
+                return target
+        return func(*args, **kwargs)
+
+
+def _random_states() -> tuple[object, ...]:
+    """Equal where no number was drawn between."""
+    numpys = pickle.dumps(np.random.get_state(legacy=False))
+    return torch.get_rng_state().numpy().tobytes(), random.getstate(), numpys
 
 
 class UninitialisedParameters(TorchFunctionMode):

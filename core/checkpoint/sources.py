@@ -10,12 +10,16 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 from core.checkpoint.descriptors import Descriptor, opened_in_bounds
 from core.checkpoint.entries import Source
 from core.checkpoint.served_file import FILE, ServedFile
 from core.errors import SourceError, shown
+
+MAX_BUFFERS = 1024
+"""What one call of preadv takes: IOV_MAX of Linux and macOS (limits.h)."""
 
 SMALL = 1 << 20
 """Bytes that one call of pread is sure to be asked for."""
@@ -117,6 +121,27 @@ class LocalFile:
                 break
             done += count
         if done < len(buffer) or _marks(os.fstat(file.number)) != self._marks:
+            raise _changed(self.name)
+
+    def scatter(self, offset: int, buffers: Sequence[memoryview]) -> None:
+        """Fill the buffers one after the other from `offset`, in as few calls as the system takes.
+
+        Raises SourceError as read_into does.
+        """
+        file = self.opened()
+        for start in range(0, len(buffers), MAX_BUFFERS):
+            some = buffers[start : start + MAX_BUFFERS]
+            try:
+                done = os.preadv(file.number, some, offset)
+            except OSError:
+                done = 0  # read_into tells why
+            for buffer in some:
+                have = min(len(buffer), done)
+                if have < len(buffer):  # one call gives 2 GB at most, and no more than there is
+                    self.read_into(offset + have, buffer[have:])
+                done -= have
+                offset += len(buffer)
+        if _marks(os.fstat(file.number)) != self._marks:
             raise _changed(self.name)
 
     def read(self, offset: int, nbytes: int) -> bytes:
