@@ -235,11 +235,8 @@ class _Unpacked:
         start = self._unpacking.end
         try:
             file = self._unpacking.file()
-            try:
-                self._unpacking.end = self._fill(file.number, start)
-            except BaseException:
-                os.ftruncate(file.number, start)
-                raise
+            # Where this fails, what comes next is written over it.
+            self._unpacking.end = self._fill(file.number, start)
         except OSError as error:
             raise SourceError(
                 f"The {self._compression.name} file cannot be unpacked: {error.strerror}.",

@@ -114,7 +114,10 @@ def _is_harmless(event: str, given: tuple[object, ...], path: str) -> bool:
         writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
         return not writes and (name == path or name.startswith(f"{path}/"))
     if event == "os.scandir":
-        return given[0] == path or str(given[0]).startswith(f"{path}/")
+        folder = given[0]
+        if isinstance(folder, int):
+            return os.path.samestat(os.fstat(folder), os.stat(path))
+        return folder == path or str(folder).startswith(f"{path}/")
     return (
         event == "object.__setattr__"
         and given[1] == "__class__"
