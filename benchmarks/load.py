@@ -1,7 +1,7 @@
 """Loading beside plain torch, ready for inference, in one run: ratios, peak memory.
 
-    python benchmarks/load.py [--repeats 7] [--rounds 3] [--device cuda:0] [ARCHITECTURE ...]
-    python benchmarks/load.py --check [ARCHITECTURE ...]
+    python benchmarks/load.py [--repeats 7] [--rounds 3] [--cpu] [--device cuda:0] [NETWORK ...]
+    python benchmarks/load.py --check [NETWORK ...]
 
 Plain torch is build + torch.load(weights_only=True) + load_state_dict, in eval mode, and
 .to(device) where it is not the CPU; Loupe is open, match and load. Files are warm in the page
@@ -11,6 +11,8 @@ The two ways take turns, each time in a process of its own, and the best of the 
 that other programs disturb both alike. Both have Python's garbage collector as it is by default:
 on, with nothing frozen. It has run right before the first load, since else a collection of the
 million objects that the imports leave would fall into one way's first load, and not the other's.
+On a machine that is busy, `--cpu` counts the seconds of a processor that each way takes, with one
+thread in torch, in place of the clock's.
 Memory is the growth of the peak resident set (VmHWM of Linux) over a first load, against the
 weights' bytes, in a process of its own, which has loaded another network before: what torch imports
 only then is no network's. On a CUDA device there are also the bytes a second while reading, and
@@ -118,6 +120,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cpu", choices=devices())
     parser.add_argument("--check", action="store_true", help="compare tensors and outputs")
+    parser.add_argument("--cpu", action="store_true", help="CPU seconds, in place of the clock's")
     parser.add_argument("--peak", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--measure", nargs=2, metavar=("WAY", "FILE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -127,7 +130,11 @@ def main() -> None:
     if options.measure:
         way, file = options.measure
         where = (WAYS[way], Path(file), architectures[0], options.device)
-        print(json.dumps(peak(*where) if options.peak else measure(*where, options.repeats)))
+        clock = time.process_time if options.cpu else time.perf_counter
+        if options.cpu:
+            torch.set_num_threads(1)  # those that wait for one another would count too
+        result = peak(*where) if options.peak else measure(*where, options.repeats, clock)
+        print(json.dumps(result))
         return
     link = link_speed(options.device) if options.device.startswith("cuda") else 0.0
     if link:
@@ -170,6 +177,7 @@ def in_a_fresh_process(
     way: str, path: Path, architecture: Architecture, options: argparse.Namespace, *more: str
 ) -> Any:
     command = [sys.executable, __file__, architecture.key, "--repeats", str(options.repeats)]
+    command += ["--cpu"] if options.cpu else []
     done = subprocess.run(
         [*command, *more, "--device", options.device, "--measure", way, str(path)],
         stdout=subprocess.PIPE,
@@ -226,7 +234,12 @@ WAYS: dict[str, Way] = {"loupe": loupe, "torch": plain}
 
 
 def measure(
-    way: Way, path: Path, architecture: Architecture, device: str, repeats: int
+    way: Way,
+    path: Path,
+    architecture: Architecture,
+    device: str,
+    repeats: int,
+    clock: Callable[[], float],
 ) -> tuple[float, float, float]:
     """Load once, and so many times more, in this process, which has imported the network's library
     to know its name."""
@@ -236,9 +249,9 @@ def measure(
     gc.collect()
     times, paces = [], []
     for _ in range(1 + repeats):
-        start = time.perf_counter()
+        start = clock()
         model, pace = way(path, architecture, device)
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
         paces.append(pace)
         del model
     return min(times[1:]), times[0], max(paces)
