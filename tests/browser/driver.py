@@ -27,6 +27,7 @@ class Server:
 
     folder: Path
     environ: Mapping[str, str] = field(default_factory=dict)
+    script: str = "app.py"
 
     def __post_init__(self) -> None:
         self.data = self.folder / "data"
@@ -44,7 +45,7 @@ class Server:
         with self._log.open("ab") as log:
             process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "streamlit", "run", "app.py"),
+                    *(sys.executable, "-m", "streamlit", "run", self.script),
                     *("--server.address", "127.0.0.1", "--server.port", str(self.port)),
                     *("--server.headless", "true"),
                 ],
