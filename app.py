@@ -21,11 +21,15 @@ PAGES = (
     ("pages/predict.py", "Predict", ":material/bar_chart:", "prediction"),
 )
 
+STREAMLITS_PAGE = Path(st.__file__).parent / "static" / "index.html"
+
 ICON = Path(__file__).parent / "pages" / "components" / "icon.png"
 
 if __name__ != "__main__":
+    from starlette.middleware import Middleware
     from streamlit.runtime.pages_manager import PagesManager
 
+    from core.server.headers import SecurityHeaders
     from core.transfer import routes, tidied
     from pages.components.resources import index_keeper, transfers
 
@@ -65,6 +69,7 @@ if __name__ != "__main__":
     app = st.App(
         __file__,
         routes=routes(transfers(), Path(__file__).parent / "pages" / "components" / "fonts"),
+        middleware=[Middleware(SecurityHeaders, page=STREAMLITS_PAGE.read_text("utf-8"))],
         lifespan=lifespan,
         on_script_error=on_script_error,
     )
