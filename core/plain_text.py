@@ -21,7 +21,7 @@ MOST_OF_A_SENTENCE = 2_000
 _MARKS = frozenset("\\`*_[]<>$:~#!|&{}")
 """What CommonMark, its tables, formulas, directives and entities begin with."""
 
-_BLOCK = re.compile(r"^(|\d+)([-+=.)])")
+_BLOCK = re.compile(r"^(\d+)(?=[.)](?:\s|$))|^(?=[-+=])")
 """What turns a line into a list, or the line before it into a heading."""
 
 _REWRITTEN = re.compile(
@@ -31,8 +31,8 @@ _REWRITTEN = re.compile(
     re.IGNORECASE,
 )
 """What Streamlit's renderer rewrites after it has read the escapes, so that none holds: addresses
-and e-mails become links (mdast-util-gfm-autolink-literal), `:name:` an icon, a logo or an emoji, and
-arrows other signs (StreamlitMarkdown)."""
+and e-mails become links (mdast-util-gfm-autolink-literal), `:name:` an icon, a logo or an emoji,
+and arrows other signs (StreamlitMarkdown)."""
 
 _KEY = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 """A key in backticks, as Loupe's sentences have them."""
@@ -107,7 +107,7 @@ def _markdown(runs: Iterable[tuple[bool, str]]) -> str:
         for is_code, group in groupby(filled, key=lambda run: run[0])
     ]
     line = "".join(_code(text) if is_code else _escaped(text) for is_code, text in merged)
-    inner = _BLOCK.sub(r"\1\\\2", line.strip())
+    inner = _BLOCK.sub(r"\1\\", line.strip())
     start, end = line[: len(line) - len(line.lstrip())], line[len(line.rstrip()) :]
     return _kept(start) + inner + (_kept(end) if inner else "")
 

@@ -39,6 +39,7 @@ def test_ordinary_keys_keep_their_look() -> None:
 
 def test_a_line_begins_no_list_and_no_heading() -> None:
     assert plain("1. one") == "1\\. one"
+    assert plain("2.3.1") == "2.3.1"
     assert plain("- one") == "\\- one"
     assert plain("=====") == "\\====="
     assert plain("    four") == "&#32;&#32;&#32;&#32;four"
