@@ -54,9 +54,10 @@ if __name__ != "__main__":
     def on_script_error(error: Exception) -> bool:
         """A sentence on the screen; the traceback goes to the log."""
         from core.errors import LoupeError
+        from core.plain_text import plain_sentence
 
         if isinstance(error, LoupeError):
-            st.error(str(error), icon=":material/error:")
+            st.error(plain_sentence(str(error)), icon=":material/error:")
         else:
             logging.getLogger("loupe").error("A page failed", exc_info=error)
             st.error(

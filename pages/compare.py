@@ -5,6 +5,7 @@ import streamlit as st
 from core.checkpoint import Checkpoint, StateDict
 from core.compare.verdict import verdict
 from core.compare.words import EVIDENCE, Comparison
+from core.plain_text import plain, plain_sentence
 from pages.components.changes import changes
 from pages.components.comparison_job import comparison_job
 from pages.components.comparison_numbers import (
@@ -15,7 +16,6 @@ from pages.components.comparison_numbers import (
 from pages.components.frame import empty_state, page_header
 from pages.components.metadata_panel import metadata_panel
 from pages.components.pairs_panel import pairs_panel
-from pages.components.plain_text import plain
 from pages.components.report_download import report_download
 from pages.components.run_panel import run_panel
 from pages.components.slot_choice import state_dict_choice
@@ -63,7 +63,7 @@ def _compare(
     checkpoint_a: Checkpoint, checkpoint_b: Checkpoint, a: StateDict, b: StateDict
 ) -> None:
     choices = workspace().bench.pairing
-    files = f"{checkpoint_a.identity}:{a.path}|{checkpoint_b.identity}:{b.path}"
+    files = f"{checkpoint_a.identity}:{a.path!a}|{checkpoint_b.identity}:{b.path!a}"
     identity = f"{files}|{choices}"
     comparison = comparison_job(files, choices, a, b)
     if comparison is None:
@@ -72,7 +72,7 @@ def _compare(
     numbers = comparison_numbers(comparison, identity)
     sentence = verdict(comparison.rows, numbers, path_a=a.path, path_b=b.path).sentence
     with said:
-        st.subheader(plain(sentence), anchor=False)
+        st.subheader(plain_sentence(sentence), anchor=False)
         for note in comparison.notes:
             st.caption(plain(note))
     with tools, st.container(horizontal=True, horizontal_alignment="right"):
@@ -112,7 +112,7 @@ def _one_missing(slot: str) -> None:
 
 def _meaning(comparison: Comparison) -> None:
     for evidence in dict.fromkeys(row.evidence for row in comparison.rows):
-        st.markdown(f"**{evidence}**: {EVIDENCE[evidence]}")
+        st.markdown(f"**{plain(str(evidence))}**: {EVIDENCE[evidence]}")
 
 
 main()

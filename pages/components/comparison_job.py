@@ -10,9 +10,9 @@ from core.compare.pairing import pair
 from core.compare.words import Choices, Comparison, Pairing
 from core.errors import LoupeError
 from core.jobs import Cancelled, Job
+from core.plain_text import plain_sentence
 from core.theme import size
 from pages.components.job_panel import job_panel
-from pages.components.plain_text import plain_sentence
 from pages.components.resources import jobs
 
 STRAIGHT = 64 << 20

@@ -13,9 +13,9 @@ from core.compare.numbers import ALLCLOSE, Numbers, Tolerance
 from core.compare.words import Comparison
 from core.errors import LoupeError
 from core.jobs import Cancelled, Job, Progress
+from core.plain_text import plain, plain_sentence
 from core.theme import count, size
 from pages.components.job_panel import job_panel
-from pages.components.plain_text import plain_sentence
 from pages.components.pressed import pressed
 from pages.components.resources import jobs, numbers_cache
 
@@ -71,7 +71,7 @@ def tolerance_popover(numbers: Mapping[str, Numbers]) -> None:
             )
         for name, given in (("rtol", tolerance.rtol), ("atol", tolerance.atol)):
             st.number_input(
-                name,
+                plain(name),
                 min_value=0.0,
                 value=given,
                 step=None,

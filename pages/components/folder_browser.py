@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.errors import SourceError
 from core.folders import holds_checkpoint, list_folder
+from core.plain_text import plain_sentence, visible
 from pages.components.pressed import pressed
 from pages.components.resources import settings
 
@@ -38,14 +39,14 @@ def folder_browser(slot: str) -> str | None:
         whole = holds_checkpoint(roots[root], folder)
     except SourceError as error:
         st.session_state[place] = ""
-        st.error(str(error), icon=":material/error:")
+        st.error(plain_sentence(str(error)), icon=":material/error:")
         return None
     if folder:
         with st.container(horizontal=True, vertical_alignment="center"):
             if pressed("Up", key=f"up-{slot}", icon=":material/arrow_upward:"):
                 st.session_state[place] = folder.rpartition("/")[0]
                 st.rerun()
-            st.code(folder, language=None)
+            st.code(visible(folder), language=None)
     if whole and pressed(
         "Open this folder as one checkpoint",
         key=f"whole-{slot}",

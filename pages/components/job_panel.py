@@ -8,6 +8,7 @@ from typing import TypeVar
 import streamlit as st
 
 from core.jobs import Job
+from core.plain_text import plain_sentence
 from core.theme import duration
 
 T = TypeVar("T")
@@ -37,7 +38,7 @@ def _watch(key: str, job: Job[T]) -> None:
     progress = job.progress
     left, right = st.columns([6, 1], vertical_alignment="bottom")
     with left:
-        st.progress(progress.fraction, text=_said(job))
+        st.progress(progress.fraction, text=plain_sentence(_said(job)))
     with right:
         st.button(
             "Cancel",

@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.errors import StoreError
 from core.folders import SUFFIXES
+from core.plain_text import plain_sentence
 from core.upload_sets import BESIDE, keep_set
 from pages.components.resources import store, transfers
 
@@ -48,7 +49,7 @@ def upload(slot: str) -> str | None:
     try:
         return keep_set(store(), {name: stored.sha256 for name, stored in finished.items()})
     except StoreError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain_sentence(str(error)), icon=":material/error:")
         return None
 
 

@@ -7,11 +7,11 @@ import streamlit as st
 from core.checkpoint import Checkpoint
 from core.errors import LoupeError
 from core.jobs import Cancelled, Job, Progress
+from core.plain_text import plain_sentence, visible
 from core.theme import size
 from core.verification_summary import verification_summary
 from core.verify import Verification, verify
 from pages.components.job_panel import job_panel
-from pages.components.plain_text import plain_sentence
 from pages.components.pressed import pressed
 from pages.components.resources import jobs
 
@@ -85,9 +85,9 @@ def _outcome(found: Verification) -> None:
     st.error(summary, icon=":material/heart_broken:")
     st.dataframe(
         {
-            "record": [damage.record for damage in found.damaged],
-            "tensors": [", ".join(damage.keys) or "none" for damage in found.damaged],
-            "problem": [damage.problem for damage in found.damaged],
+            "record": [visible(damage.record) for damage in found.damaged],
+            "tensors": [visible(", ".join(damage.keys)) or "none" for damage in found.damaged],
+            "problem": [visible(damage.problem) for damage in found.damaged],
         },
         hide_index=True,
         height=400 if len(found.damaged) > 10 else "content",

@@ -73,7 +73,7 @@ def link(at):
 
 
 def press(at, label):
-    next(button for button in at.button if button.label == label).click()
+    next(one for one in at.button if one.label.replace("\\", "") == label).click()
     return at.run()
 
 
