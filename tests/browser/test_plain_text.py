@@ -1,7 +1,6 @@
 """Streamlit's own renderer shows what core.plain_text makes of any text, word for word."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -27,7 +26,8 @@ def drawn(page: Page, server: Server, way: str, expected: int) -> list[str]:
     found: list[str] = page.evaluate(
         """() => Array.from(document.querySelectorAll("[class*=st-key-text-]"))
             .sort((a, b) => number(a) - number(b))
-            .map(each => Array.from(each.querySelectorAll("[data-testid=stMarkdownContainer], [data-testid=stCaptionContainer]"))
+            .map(each => Array.from(each.querySelectorAll(
+                    "[data-testid=stMarkdownContainer], [data-testid=stCaptionContainer]"))
                 .map(text => text.textContent).join(""));
         function number(each) { return Number(each.className.match(/st-key-text-(\\d+)/)[1]) }"""
     )
