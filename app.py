@@ -20,6 +20,8 @@ PAGES = (
     ("pages/predict.py", "Predict", ":material/bar_chart:", "prediction"),
 )
 
+STREAMLITS_PAGE = Path(st.__file__).parent / "static" / "index.html"
+
 ICON = Path(__file__).parent / "pages" / "components" / "icon.png"
 
 if __name__ != "__main__":
@@ -28,6 +30,7 @@ if __name__ != "__main__":
 
     from core.checkpoint.descriptors import raise_limit
     from core.server.connections import answer_at_once
+    from core.server.headers import SecurityHeaders
     from core.server.hosts import OwnHosts, own_names
     from core.server.slow_heads import limit_heads
     from core.server.watched import watched
@@ -55,9 +58,10 @@ if __name__ != "__main__":
     def on_script_error(error: Exception) -> bool:
         """A sentence on the screen; the traceback goes to the log."""
         from core.errors import LoupeError
+        from core.plain_text import plain_sentence
 
         if isinstance(error, LoupeError):
-            st.error(str(error), icon=":material/error:")
+            st.error(plain_sentence(str(error)), icon=":material/error:")
         else:
             logging.getLogger("loupe").error("A page failed", exc_info=error)
             st.error(
@@ -71,6 +75,7 @@ if __name__ != "__main__":
         __file__,
         routes=routes(transfers(), Path(__file__).parent / "pages" / "components" / "fonts"),
         middleware=[
+            Middleware(SecurityHeaders, page=STREAMLITS_PAGE.read_text("utf-8")),
             Middleware(
                 OwnHosts,
                 names=own_names(
@@ -81,7 +86,7 @@ if __name__ != "__main__":
                         st.get_option("browser.serverAddress"),
                     ],
                 ),
-            )
+            ),
         ],
         lifespan=lifespan,
         on_script_error=on_script_error,

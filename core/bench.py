@@ -13,6 +13,9 @@ from core.compare.words import NO_CHOICES, Choices
 from core.errors import FixError
 from core.fixes import Recipe, recipe_from_json, recipe_to_json
 
+LONGEST_IN_A_LINK = 1_000
+"""Characters of a name; browsers and proxies cut addresses off at about 8,000."""
+
 MAX_UNPACKED = 1 << 20
 """Bytes of a recipe, or of choices, that a link may unpack to: tables of thousands of keys."""
 
@@ -67,7 +70,7 @@ def _to_texts(state: SlotState) -> dict[str, str]:
     if state.file is None:
         return {}
     texts = {"": state.file}
-    if state.state_dict is not None:
+    if state.state_dict is not None and _fits_a_link(state.state_dict):
         texts["_state_dict"] = state.state_dict
     if state.architecture is not None:
         texts["_arch"] = state.architecture
@@ -84,6 +87,12 @@ def _to_texts(state: SlotState) -> dict[str, str]:
     if state.compiled:
         texts["_compiled"] = "1"
     return texts
+
+
+def _fits_a_link(text: str) -> bool:
+    """Whether an address can hold it: a name in a file may have halves of characters, or be longer
+    than any server takes."""
+    return len(text) <= LONGEST_IN_A_LINK and text.isprintable()
 
 
 def _from_query(query: Mapping[str, str], slot: str) -> SlotState:

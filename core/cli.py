@@ -25,8 +25,8 @@ from core.cli_compare import compare_command
 from core.cli_fix import fix_command
 from core.cli_git import git_diff_command, text_command
 from core.cli_identify import identify_command
-from core.cli_output import DIFFERS, FITS, TROUBLE, print_columns, print_json, watched
-from core.errors import LoupeError, SourceError, printable, shown
+from core.cli_output import DIFFERS, FITS, TROUBLE, print_columns, print_json, say, watched
+from core.errors import LoupeError, SourceError, shown
 from core.settings import paths_setting
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command(given[1:]) if command else _start_app(given)
     except LoupeError as error:
-        print(f"loupe: {error}", file=sys.stderr)
+        say(f"loupe: {error}", to=sys.stderr)
         return TROUBLE
     except KeyboardInterrupt:
         return 130
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.filename:
             place = shown(str(error.filename))
             told = f"{place} cannot be reached: {told} Check the path and its permissions."
-        print(f"loupe: {printable(told)}", file=sys.stderr)
+        say(f"loupe: {told}", to=sys.stderr)
         return TROUBLE
 
 
@@ -160,7 +160,7 @@ def _print_verification(found: Verification) -> None:
         print(f"{found.checked:,} checksums checked: {outcome}")
     for damage in found.damaged:
         held = ", ".join(damage.keys) or "no tensor"
-        print(printable(f"  damaged: {damage.record}, which holds {held}. {damage.problem}"))
+        say(f"  damaged: {damage.record}, which holds {held}. {damage.problem}")
     if found.damaged:
         print("Get the file again from where it came from, and check it again.")
 
@@ -214,7 +214,7 @@ def _print_checkpoint(checkpoint: Checkpoint, state_dict: StateDict) -> None:
     if others:
         facts.append(("also inside", ", ".join(others)))
     for name, value in facts:
-        print(f"{name:<12} {value}")
+        say(f"{name:<12} {value}")
     print()
     print_columns(
         ("key", "shape", "dtype", "bytes"),
@@ -231,7 +231,8 @@ def _print_checkpoint(checkpoint: Checkpoint, state_dict: StateDict) -> None:
             [(use.name, use.verdict.value, use.where, use.reason) for use in suspects],
         )
     for note in checkpoint.notes:
-        print(f"\nnote: {note}")
+        print()
+        say(f"note: {note}")
 
 
 def _fit(given: Sequence[str]) -> int:
@@ -279,13 +280,13 @@ def _fit(given: Sequence[str]) -> int:
             }
         )
     else:
-        print(f"{architecture.title}: {verdict(found)}")
+        say(f"{architecture.title}: {verdict(found)}")
         _print_match(found)
         for proposal in proposals:
-            print(f"repair: {proposal.sentence}")
-            print(f"        {proposal.why}")
+            say(f"repair: {proposal.sentence}")
+            say(f"        {proposal.why}")
         if hint:
-            print(f"option: {hint}")
+            say(f"option: {hint}")
     return FITS if found.fits else DIFFERS
 
 
@@ -299,12 +300,12 @@ def _print_match(found: Match) -> None:
         if keys:
             print(f"\n{title} ({len(keys):,})")
             for group in group_keys(keys):
-                print(f"  {group}")
+                say(f"  {group}")
     if found.mismatched:
         print(f"\nmismatched ({len(found.mismatched):,})")
         for one in found.mismatched:
             shapes = f"the file has {one.found}, the model wants {one.wanted}"
-            print(f"  {one.key}: {one.reason or shapes}")
+            say(f"  {one.key}: {one.reason or shapes}")
 
 
 def _predict(given: Sequence[str]) -> int:
@@ -370,7 +371,9 @@ def _predict(given: Sequence[str]) -> int:
         )
     else:
         _print_predictions(predictions, tops)
-        print(f"\nlabels: {labels.source}\npreprocessing: {preprocessing.source}")
+        print()
+        say(f"labels: {labels.source}")
+        say(f"preprocessing: {preprocessing.source}")
     return FITS
 
 
@@ -390,13 +393,13 @@ def _top(prediction: Prediction, labels: Labels, k: int) -> list[_Class]:
 
 def _print_predictions(predictions: Sequence[Prediction], tops: Sequence[list[_Class]]) -> None:
     for prediction, top in zip(predictions, tops, strict=True):
-        print(f"{prediction.name}  ({prediction.seconds * 1000:.0f} ms)")
+        say(f"{prediction.name}  ({prediction.seconds * 1000:.0f} ms)")
         if prediction.trouble:
-            print(f"  {prediction.trouble}")
+            say(f"  {prediction.trouble}")
         if prediction.untrained:
             print("  Parts of this model were never loaded: the numbers mean nothing.")
         for one in top:
-            print(f"  {one['probability']:7.2%}  {one['label']}")
+            say(f"  {one['probability']:7.2%}  {one['label']}")
 
 
 def _repaired(

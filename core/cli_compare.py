@@ -14,7 +14,7 @@ from pathlib import Path
 
 from core.checkpoint import Checkpoint, StateDict, open_checkpoint
 from core.checkpoint.file_set import file_or_set
-from core.cli_output import DIFFERS, SAME, print_columns, print_json, watched_progress
+from core.cli_output import DIFFERS, SAME, print_columns, print_json, say, watched_progress
 from core.compare.alike import alike
 from core.compare.amounts import tensors
 from core.compare.csv_rows import comparison_csv
@@ -202,10 +202,10 @@ def _show(
         print(comparison_csv(_listed(comparison, every=options.all), numbers or {}), end="")
     elif options.stat:
         for line in stat_lines(comparison, numbers):
-            print(printable(line))
+            say(line)
     elif options.html is not None:
         _write_report(found, tolerance, options.html)
-        print(printable(found.sentence))
+        say(found.sentence)
         print(f"The report is in {options.html}.")
     else:
         print_found(found, every=options.all)
@@ -214,7 +214,7 @@ def _show(
 def print_found(found: Found, *, every: bool = False) -> None:
     """The sentence, both files, the rows that differ (all where `every`), what else is known."""
     comparison = found.comparison
-    print(printable(found.sentence))
+    say(found.sentence)
     print()
     print_columns(
         ("", "file", "format", "bytes", "state_dict", "tensors", "parameters"),
@@ -232,7 +232,7 @@ def print_found(found: Found, *, every: bool = False) -> None:
     if len(shown) < len(found.metadata):
         print(f"{len(found.metadata) - len(shown):,} more changes (--all lists them)")
     for note in _notes(found):
-        print(printable(f"note: {note}"))
+        say(f"note: {note}")
 
 
 def _changes(changes: Sequence[Change]) -> tuple[tuple[str, str], list[tuple[str, str]]]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from core.checkpoint import Checkpoint, StateDict, open_checkpoint
 from core.checkpoint.file_set import FileSet, file_or_set
 from core.cli_architecture import add_architecture, architecture_of
-from core.cli_output import DIFFERS, FITS, print_json, watched
-from core.errors import FixError, LoupeError, SourceError, printable
+from core.cli_output import DIFFERS, FITS, print_json, say, watched
+from core.errors import FixError, LoupeError, SourceError
 
 if TYPE_CHECKING:
     from core.architectures import Architecture
@@ -288,9 +288,6 @@ def _print(
     from core.export import export_sizes
     from core.fit_summary import verdict
     from core.fixes import describe
-
-    def say(text: str) -> None:
-        print(printable(text.replace("\u202f", " ")))
 
     for step, effect in zip(repair.recipe.steps, repair.applied.effects, strict=True):
         say(f"{describe(step.fix)}: {effect.sentence}")

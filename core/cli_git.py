@@ -14,7 +14,7 @@ from zlib import crc32
 from core.checkpoint import open_checkpoint
 from core.checkpoint.file_set import file_or_set
 from core.cli_compare import find, opened, print_found
-from core.cli_output import SAME
+from core.cli_output import SAME, say
 from core.compare.side import is_nothing
 from core.compare.textconv import text_lines
 from core.compare.words import Choices
@@ -47,7 +47,7 @@ def text_command(given: Sequence[str]) -> int:
             raise
         nbytes, checksum = _whole_file(options.file)
         problem = str(error).replace(options.file.name, "the file")
-        print(printable(f"not read: {problem}"))
+        say(f"not read: {problem}")
         print(f"{nbytes:,} bytes  crc32:{checksum:08x}")
     return SAME
 
@@ -88,6 +88,6 @@ def git_diff_command(given: Sequence[str]) -> int:
     try:
         print_found(find(opened(Path(old)), opened(Path(new)), Choices(), numbers=False))
     except LoupeError as error:
-        print(printable(f"not compared: {error}"))
+        say(f"not compared: {error}")
     print()
     return SAME

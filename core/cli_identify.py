@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from core.checkpoint import Checkpoint, StateDict, open_checkpoint
 from core.checkpoint.file_set import file_or_set
-from core.cli_output import DIFFERS, FITS, print_columns, print_json
-from core.errors import printable
+from core.cli_output import DIFFERS, FITS, print_columns, print_json, say
 from core.settings import read_settings
 
 if TYPE_CHECKING:
@@ -136,7 +135,7 @@ def _candidate_json(candidate: Candidate, known: bool) -> Mapping[str, object]:
 
 
 def _print(found: Identification) -> None:
-    print(printable(found.sentence.replace("\u202f", " ")))
+    say(found.sentence)
     if not found.candidates:
         return
     print()
@@ -147,12 +146,12 @@ def _print(found: Identification) -> None:
     for candidate in found.candidates[:1]:
         print()
         for fact in candidate.evidence:
-            print(f"  {printable(fact.replace(chr(0x202F), ' '))}")
+            say(f"  {fact}")
         if candidate.also:
             names = ", ".join(other.key for other in candidate.also[:MOST_ALSO])
             more = len(candidate.also) - MOST_ALSO
             rest = f", and {more:,} more" if more > 0 else ""
-            print(f"  As well: {names}{rest}")
+            say(f"  As well: {names}{rest}")
 
 
 def _row(candidate: Candidate) -> tuple[str, ...]:

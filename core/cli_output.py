@@ -7,9 +7,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TextIO
 
-from core.errors import printable
 from core.jobs import Progress
+from core.plain_text import MOST_OF_A_SENTENCE, visible
+from core.theme import THIN
 
 SAME = FITS = 0
 DIFFERS = 1
@@ -73,9 +75,23 @@ def print_json(document: Mapping[str, object] | Sequence[object]) -> None:
     print(text)
 
 
+WIDEST_CELL = 200
+"""Characters of a cell: each row of a table is as wide as its widest. JSON has all of them."""
+
+
+def say(line: str, *, to: TextIO | None = None) -> None:
+    """Print one line in which a file's own words may stand, so that it is one line, of a bounded
+    length, without effect on a terminal; `to` is stdout where none is given."""
+    print(_shown(line, MOST_OF_A_SENTENCE), file=to)
+
+
+def _shown(text: str, most: int) -> str:
+    return visible(text, most).replace(THIN, " ")
+
+
 def print_columns(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table, each column as wide as its widest cell."""
-    table = [header, *[[printable(str(cell)) for cell in row] for row in rows]]
+    table = [header, *[[_shown(str(cell), WIDEST_CELL) for cell in row] for row in rows]]
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
     for row in table:
         print(

@@ -8,6 +8,7 @@ from core.checkpoint import Checkpoint, StateDict
 from core.compare.numbers import Numbers
 from core.compare.verdict import verdict
 from core.compare.words import EVIDENCE, Comparison
+from core.plain_text import plain, plain_sentence
 from pages.components.changes import changes
 from pages.components.comparison_job import comparison_job
 from pages.components.comparison_numbers import (
@@ -19,7 +20,6 @@ from pages.components.comparison_numbers import (
 from pages.components.frame import empty_state, page_header
 from pages.components.metadata_panel import metadata_panel
 from pages.components.pairs_panel import pairs_panel
-from pages.components.plain_text import plain
 from pages.components.report_download import report_download
 from pages.components.run_panel import run_panel
 from pages.components.slot_choice import state_dict_choice
@@ -67,7 +67,7 @@ def _compare(
     checkpoint_a: Checkpoint, checkpoint_b: Checkpoint, a: StateDict, b: StateDict
 ) -> None:
     choices = workspace().bench.pairing
-    files = f"{checkpoint_a.identity}:{a.path}|{checkpoint_b.identity}:{b.path}"
+    files = f"{checkpoint_a.identity}:{a.path!a}|{checkpoint_b.identity}:{b.path!a}"
     identity = f"{files}|{choices}"
     comparison = comparison_job(files, choices, a, b)
     if comparison is None:
@@ -77,7 +77,7 @@ def _compare(
     mark = measured(numbers)
     sentence = _sentence(identity, mark, a.path, b.path, comparison, numbers)
     with said:
-        st.subheader(plain(sentence), anchor=False)
+        st.subheader(plain_sentence(sentence), anchor=False)
         for note in comparison.notes:
             st.caption(plain(note))
     with tools, st.container(horizontal=True, horizontal_alignment="right"):
@@ -129,7 +129,7 @@ def _one_missing(slot: str) -> None:
 
 def _meaning(comparison: Comparison) -> None:
     for evidence in dict.fromkeys(row.evidence for row in comparison.rows):
-        st.markdown(f"**{evidence}**: {EVIDENCE[evidence]}")
+        st.markdown(f"**{plain(str(evidence))}**: {EVIDENCE[evidence]}")
 
 
 main()

@@ -9,6 +9,7 @@ from core.checkpoint import Checkpoint, StateDict
 from core.errors import ArchitectureError
 from core.fit_summary import initialised, obstacle, verdict
 from core.fixes import Recipe
+from core.plain_text import plain_sentence
 from pages.components.architecture_picker import architecture_picker, as_in_a
 from pages.components.fitting import Fitting, fitting
 from pages.components.fixes_panel import fixes_panel
@@ -16,7 +17,6 @@ from pages.components.frame import empty_state, page_header
 from pages.components.identify_panel import identify_panel
 from pages.components.load_panel import load_button, load_choices, partial_notice
 from pages.components.match_table import coverage_bar, match_table
-from pages.components.plain_text import plain_sentence
 from pages.components.pressed import pressed
 from pages.components.recipe_bar import remember
 from pages.components.repaired_download import recipe_as_code, repaired_download

@@ -1,12 +1,11 @@
 """Inspect: every tensor of a file, what it holds, and what the file could have run."""
 
-from html import escape
-
 import plotly.graph_objects as go
 import streamlit as st
 
 from core.checkpoint import StateDict
 from core.module_tree import ModuleNode, module_tree
+from core.plain_text import markup, visible
 from core.theme import count, figure_layout, parameters, size
 from pages.components.frame import empty_state, page_header
 from pages.components.key_table import key_table
@@ -35,7 +34,7 @@ def main() -> None:
         state_dict = state_dict_choice(slot)
     if state_dict is None:
         return
-    identity = f"{checkpoint.identity}:{state_dict.path}"
+    identity = f"{checkpoint.identity}:{state_dict.path!a}"
     totals, verdict = st.columns([3, 2], vertical_alignment="center")
     with totals:
         _totals(state_dict)
@@ -64,7 +63,7 @@ def _totals(state_dict: StateDict) -> None:
         st.metric("Tensors", count(len(state_dict)), width="content")
         st.metric("Parameters", parameters(state_dict.numel), width="content")
         st.metric("Size", size(state_dict.nbytes), width="content")
-        st.metric("Dtypes", ", ".join(dtypes) or "none", width="content")
+        st.metric("Dtypes", visible(", ".join(dtypes)) or "none", width="content")
 
 
 @st.fragment
@@ -90,16 +89,16 @@ def _modules(state_dict: StateDict, identity: str) -> None:
         go.Treemap(
             ids=[node.path or "all" for node in nodes],
             parents=["" if node.parent is None else node.parent or "all" for node in nodes],
-            labels=[escape(node.label) for node in nodes],
+            labels=[markup(node.label) for node in nodes],
             values=[node.parameters for node in nodes],
             customdata=[
                 (
-                    escape(node.path) or "all tensors",
+                    markup(node.path) or "all tensors",
                     parameters(node.parameters),
                     count(node.tensors),
                     size(node.nbytes),
                     _class(node),
-                    f"<br>{escape(node.class_name)}" if node.class_name else "",
+                    f"<br>{markup(node.class_name)}" if node.class_name else "",
                 )
                 for node in nodes
             ],
@@ -117,7 +116,7 @@ def _modules(state_dict: StateDict, identity: str) -> None:
 def _class(node: ModuleNode) -> str:
     """The class's own name, smaller than the module's."""
     name = node.class_name.rpartition(".")[2]
-    return f"<br><i>{escape(name)}</i>" if name else ""
+    return f"<br><i>{markup(name)}</i>" if name else ""
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

@@ -7,12 +7,12 @@ from collections.abc import Callable
 import streamlit as st
 
 from core.errors import CheckpointError, LoupeError
+from core.plain_text import code, plain, plain_sentence, visible
 from core.samples import SAMPLES
 from core.theme import size
 from pages.components.checkpoint_card import checkpoint_card
 from pages.components.folder_browser import folder_browser
 from pages.components.frame import page_header, sample_button
-from pages.components.plain_text import plain
 from pages.components.pressed import pressed
 from pages.components.resources import store
 from pages.components.upload import upload
@@ -62,7 +62,7 @@ def _slot(slot: str, purpose: str) -> Callable[[], None]:
     with st.container(border=True, key=f"slot-{slot}"):
         if state.file is None:
             st.markdown(f"#### {slot}")
-            st.caption(purpose)
+            st.caption(plain(purpose))
             _choose(slot)
             return _nothing
         try:
@@ -77,8 +77,7 @@ def _slot(slot: str, purpose: str) -> Callable[[], None]:
         with st.container(
             horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
         ):
-            name = checkpoint.name.replace("`", "'")
-            st.markdown(f"#### {slot} &nbsp; `{name}`", width="content")
+            st.markdown(f"#### {slot} &nbsp; {code(checkpoint.name)}", width="content")
             st.button(
                 "Close",
                 key=f"close-{slot}",
@@ -98,10 +97,10 @@ def _nothing() -> None:
 
 
 def _trouble(error: LoupeError) -> None:
-    st.error(str(error), icon=":material/error:")
+    st.error(plain_sentence(str(error)), icon=":material/error:")
     if isinstance(error, CheckpointError) and error.whole:
         with st.expander(f"The {len(error.whole)} tensors that are whole"):
-            st.code("\n".join(error.whole[:2000]), language=None, height=240)
+            st.code("\n".join(map(visible, error.whole[:2000])), language=None, height=240)
 
 
 def _choose(slot: str) -> None:
@@ -118,10 +117,10 @@ def _choose(slot: str) -> None:
         st.caption("The sample:", width="content")
         for name, sample in SAMPLES.items():
             st.button(
-                name.capitalize(),
+                plain(name.capitalize()),
                 key=f"sample-{slot}-{name}",
                 type="tertiary",
-                help=sample.title,
+                help=plain(sample.title),
                 on_click=workspace().open,
                 args=(slot, f"sample:{name}"),
             )

@@ -8,11 +8,11 @@ from core.checkpoint import Checkpoint
 from core.classifiers import require_classifier
 from core.errors import LoupeError
 from core.model_request import ModelRequest
+from core.plain_text import plain, plain_sentence
 from core.predict import Prediction
 from pages.components.frame import empty_state, page_header
 from pages.components.labels_picker import labels_picker
 from pages.components.picture_tray import picture_tray
-from pages.components.plain_text import plain, plain_sentence
 from pages.components.prediction_job import Task, predictions
 from pages.components.prediction_results import Answer, result_cards, result_table
 from pages.components.preprocessing_editor import preprocessing_editor, slot_preprocessing

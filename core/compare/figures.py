@@ -14,9 +14,6 @@ from core.compare.numbers import Numbers
 from core.compare.words import Row
 from core.theme import KIND_COLOURS, THIN, count, figure_layout, shape
 
-MANY = 2_000
-"""Points beyond which they are drawn by the graphics card."""
-
 WIDE = 100.0
 """Of two changes, one as many times the other: then the axis is a logarithm."""
 
@@ -161,14 +158,14 @@ def scatter_figure(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> go.Fi
     ]
     if not drawn:
         return None
-    points = go.Scattergl if len(drawn) > MANY else go.Scatter
     figure = go.Figure()
     for kind in ModuleKind:
         own = [(row, found) for row, found in drawn if kinds[row.key] is kind]
         if not own:
             continue
         figure.add_trace(
-            points(
+            # Not Scattergl: it compiles code from text, which the server's policy forbids.
+            go.Scatter(
                 x=[found.norm_a for _, found in own],
                 y=[found.relative_l2 for _, found in own],
                 mode="markers",

@@ -145,8 +145,6 @@ const draw = () => {
     const layout = {font: {color: ink}, xaxis: axis, yaxis: axis, hoverlabel: {align: "left"}};
     figure.layout.template = {data: kept.data, layout: {...kept.layout, ...layout}};
     figure.layout.autosize = true;
-    // WebGL traces compile code from text, which the page's policy forbids.
-    figure.data.forEach(trace => { if (trace.type === "scattergl") trace.type = "scatter"; });
     delete figure.layout.width;
     Plotly.react(place, figure.data, figure.layout, {responsive: true, displaylogo: false});
   });

@@ -7,6 +7,7 @@ import streamlit as st
 
 from core.align import Alignment, align
 from core.checkpoint import StateDict
+from core.plain_text import visible
 from core.signature import Signature
 from core.theme import count
 
@@ -33,10 +34,10 @@ def alignment_table(key: str, identity: str, state_dict: StateDict, signature: S
             pd.DataFrame(
                 {
                     "Sure": [100 * pair.confidence for pair in pairs],
-                    "In the file": [pair.key for pair in pairs],
-                    "In the network": [pair.wanted for pair in pairs],
+                    "In the file": [visible(pair.key) for pair in pairs],
+                    "In the network": [visible(pair.wanted) for pair in pairs],
                     "Doubt": ["could be another" if pair.ambiguous else "" for pair in pairs],
-                    "Why": [pair.why for pair in pairs],
+                    "Why": [visible(pair.why) for pair in pairs],
                 }
             ),
             hide_index=True,

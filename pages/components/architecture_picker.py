@@ -14,9 +14,9 @@ from core.architecture_options import (
 )
 from core.architectures import Architecture, least_of, most_of, options_of
 from core.checkpoint import Checkpoint, StateDict
+from core.plain_text import plain, plain_sentence
 from core.stated_architecture import Stated, stated_architecture
 from core.theme import count
-from pages.components.plain_text import plain, plain_sentence
 from pages.components.slot_model import known_architectures
 from pages.components.workspace import workspace
 
@@ -88,7 +88,7 @@ def _option(key: str, current: Architecture, option: str, choose: Choose) -> Non
     field = f"{key}-option-{option}"
     st.session_state[field] = dict(current.options).get(option)
     st.number_input(
-        OPTIONS.get(option, option),
+        plain(OPTIONS.get(option, option)),
         min_value=least_of(current, option),
         max_value=most_of(option),
         value=None,
@@ -104,7 +104,7 @@ def _offer(key: str, stated: Stated, state_dict: StateDict, choose: Choose) -> N
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"The file says {plain(stated.where)} = **{plain(stated.architecture.name)}**.")
         st.button(
-            f"Use {architecture.title}",
+            f"Use {plain(architecture.title)}",
             key=f"{key}-stated",
             on_click=choose,
             args=(architecture,),
@@ -145,7 +145,7 @@ def as_in_a() -> None:
     steps = len(a.recipe.steps)
     fixes = f" with {count(steps)} fix{'' if steps == 1 else 'es'}" if steps else ""
     st.button(
-        f"Same as A: {a.architecture.partition(':')[2]}{fixes}",
+        f"Same as A: {plain(a.architecture.partition(':')[2])}{fixes}",
         key="fit-B-same",
         on_click=lambda: workspace().update("B", architecture=a.architecture, recipe=a.recipe),
     )

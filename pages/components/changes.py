@@ -11,10 +11,10 @@ from core.compare.depth import Block, PartMap, blocks, part_map
 from core.compare.figures import depth_figure, part_figure, scatter_figure
 from core.compare.numbers import Numbers
 from core.compare.words import Comparison
+from core.plain_text import plain
 from core.theme import count
 from pages.components.comparison_table import comparison_table
 from pages.components.pair_card import pair_card
-from pages.components.plain_text import plain
 
 DEPTH, PARTS, SCATTER = "By depth", "By part", "Norm against change"
 

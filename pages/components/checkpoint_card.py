@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from html import escape
 
 import streamlit as st
 
 from core.checkpoint import Checkpoint, StateDict
+from core.plain_text import markup, plain, plain_sentence, visible
 from core.read_files import read_files
 from core.sections import Section, sections
 from core.storage_note import storages_note
@@ -23,7 +23,6 @@ from core.theme import (
     size,
 )
 from pages.components.identify_panel import identified_as
-from pages.components.plain_text import plain, plain_sentence
 from pages.components.slot_choice import state_dict_choice
 
 ROLE_COLOURS = {"model": ACCENT, "ema": VIOLET, "optimizer": AMBER, "other": GREY}
@@ -42,8 +41,8 @@ def checkpoint_card(slot: str, checkpoint: Checkpoint) -> Callable[[], None]:
             "Files" if checkpoint.files > 1 else "File", size(checkpoint.size), width="content"
         )
     files = f" · {count(checkpoint.files)} files" if checkpoint.files > 1 else ""
-    version = f" · PyTorch {checkpoint.torch_version}" if checkpoint.torch_version else ""
-    st.caption(f"{checkpoint.format_title}{files}{version}")
+    version = f" · PyTorch {plain(checkpoint.torch_version)}" if checkpoint.torch_version else ""
+    st.caption(f"{plain(checkpoint.format_title)}{files}{version}")
     place = st.empty()
     _dtypes(chosen)
     found = _sections(checkpoint.identity, checkpoint)
@@ -86,7 +85,7 @@ def _files(checkpoint: Checkpoint) -> None:
     files = read_files(checkpoint)
     with st.expander(f"The {count(len(files))} files that hold its tensors"):
         st.code(
-            "\n".join(f"{name}  {size(nbytes)}" for name, nbytes in files.items()),
+            "\n".join(f"{visible(name)}  {size(nbytes)}" for name, nbytes in files.items()),
             language=None,
             height=240 if len(files) > 10 else "content",
         )
@@ -97,10 +96,10 @@ def _bar(shares: list[tuple[str, int, str]], tag: str) -> None:
     total = sum(share for _, share, _ in shares) or 1
     parts, words = [], []
     for name, share, colour in shares:
-        parts.append(f'<i style="flex:{share / total:.4f};background:{colour}"></i>')
+        parts.append(f'<i style="flex:{share / total:.4f};background:{markup(colour)}"></i>')
         words.append(
-            f'<span class="loupe-key"><b style="background:{colour}"></b>'
-            f"<{tag}>{escape(name)}</{tag}> {size(share)}</span>"
+            f'<span class="loupe-key"><b style="background:{markup(colour)}"></b>'
+            f"<{markup(tag)}>{markup(name)}</{markup(tag)}> {size(share)}</span>"
         )
     st.html(
         "<style>.loupe-bar{display:flex;height:8px;border-radius:4px;overflow:hidden;gap:1px}"

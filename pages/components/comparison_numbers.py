@@ -12,6 +12,7 @@ from core.compare.measure import differences
 from core.compare.numbers import ALLCLOSE, Numbers, Tolerance
 from core.compare.words import Comparison
 from core.jobs import Progress
+from core.plain_text import plain
 from core.theme import count, size
 from pages.components.pressed import pressed
 from pages.components.resources import numbers_cache
@@ -84,7 +85,7 @@ def tolerance_popover(numbers: Mapping[str, Numbers]) -> None:
             )
         for name, given in (("rtol", tolerance.rtol), ("atol", tolerance.atol)):
             st.number_input(
-                name,
+                plain(name),
                 min_value=0.0,
                 value=given,
                 step=None,

@@ -15,6 +15,7 @@ from core.compare.words import Comparison, PairedBy, Row, State
 from core.errors import FilterError
 from core.key_filter import fitting_keys
 from core.layouts import layout
+from core.plain_text import plain_sentence, visible
 from core.theme import STATE_COLOURS, count, shape
 from pages.components.state_filter import state_filter
 
@@ -92,7 +93,7 @@ def comparison_table(
     try:
         shown = _shown(view, comparison, chosen, text or "", within)
     except FilterError as error:
-        st.warning(str(error))
+        st.warning(plain_sentence(str(error)), icon=":material/warning:")
         return None
     picked = _table(shown, numbers, view, mark)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -169,15 +170,15 @@ def _frame(view: str, _rows: Sequence[Row]) -> pd.DataFrame:
     """The table without numbers; shared by sessions, never changed."""
     return pd.DataFrame(
         {
-            "key": [_named(row) for row in _rows],
+            "key": [visible(_named(row)) for row in _rows],
             "state": [[str(row.state)] for row in _rows],
             "shape": [_change(row, lambda entry: shape(entry.shape)) for row in _rows],
-            "dtype": [_change(row, lambda entry: entry.dtype) for row in _rows],
+            "dtype": [_change(row, lambda entry: visible(entry.dtype)) for row in _rows],
             **_layouts(_rows),
             "parameters": [entry.numel if (entry := row.a or row.b) else 0 for row in _rows],
             "paired": [_paired(row) for row in _rows],
             "evidence": [str(row.evidence) for row in _rows],
-            "note": [row.note for row in _rows],
+            "note": [visible(row.note) for row in _rows],
         }
     ).pipe(_without_empty)
 

@@ -45,8 +45,8 @@ from core.form_texts import (
     table_from_json,
     table_of,
 )
+from core.plain_text import plain, plain_sentence, visible
 from core.recipe_edits import with_fix, with_fix_at
-from pages.components.plain_text import plain_sentence
 
 Change = Callable[[Recipe], None]
 
@@ -181,7 +181,7 @@ def fix_form(
         change(with_fix(recipe, fix) if editing is None else with_fix_at(recipe, editing, fix))
 
     label = "Add to the recipe" if editing is None else f"Change step {editing + 1}"
-    st.caption(kind.about)
+    st.caption(plain_sentence(kind.about))
     if kind.fix is RenameTable:
         _table_form(key, label, unexpected, missing, save)
     elif kind.fix is SelectClasses:
@@ -215,7 +215,7 @@ def _plain_form(key: str, kind: FixKind, label: str, save: Callable[[Fix], None]
             if name in kind.defaults:
                 st.session_state.setdefault(field_key, kind.defaults[name])
             FIELDS[name](field_key)
-        st.form_submit_button(label, key=f"{key}-save", on_click=submit)
+        st.form_submit_button(plain(label), key=f"{key}-save", on_click=submit)
 
 
 def _value(field_key: str) -> Any:
@@ -257,10 +257,10 @@ def _table_form(
     pairs = [{"old": old, "new": new} for old, new in edited.itertuples(index=False)]
     if missing:
         with st.expander(f"The {len(missing):,} keys that the network lacks"):
-            st.code("\n".join(missing[:1000]), language=None)
+            st.code("\n".join(map(visible, missing[:1000])), language=None)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
-            label,
+            plain(label),
             key=f"{key}-save",
             on_click=lambda: _try(key, lambda: save(RenameTable(table_of(pairs)))),
         )
@@ -318,12 +318,12 @@ def _classes_form(
         left, right = st.columns(2)
         left.text_area("The file’s classes, one a line", key=old, height=180)
         right.text_area("Wanted classes, one a line", key=new, height=180)
-        st.form_submit_button(label, key=f"{key}-save", on_click=submit)
+        st.form_submit_button(plain(label), key=f"{key}-save", on_click=submit)
 
 
 def _text(label: str, placeholder: str = "") -> Callable[[str], None]:
     def draw(key: str) -> None:
-        st.text_input(label, key=key, placeholder=placeholder, required=bool(placeholder))
+        st.text_input(plain(label), key=key, placeholder=placeholder, required=bool(placeholder))
 
     return draw
 
@@ -331,7 +331,7 @@ def _text(label: str, placeholder: str = "") -> Callable[[str], None]:
 def _choice(label: str, options: Sequence[str]) -> Callable[[str], None]:
     def draw(key: str) -> None:
         st.session_state.setdefault(key, options[0])
-        st.segmented_control(label, options, required=True, key=key)
+        st.segmented_control(plain(label), options, required=True, key=key)
 
     return draw
 

@@ -7,6 +7,7 @@ import streamlit as st
 
 from core.errors import SourceError, shown
 from core.folders import holds_checkpoint, list_folder, path_of_link
+from core.plain_text import plain_sentence, visible
 from pages.components.pressed import pressed
 from pages.components.resources import settings
 
@@ -36,14 +37,14 @@ def folder_browser(slot: str) -> str | None:
         whole = holds_checkpoint(roots[root], folder)
     except SourceError as error:
         st.session_state[place] = ""
-        st.error(str(error), icon=":material/error:")
+        st.error(plain_sentence(str(error)), icon=":material/error:")
         return None
     if folder:
         with st.container(horizontal=True, vertical_alignment="center"):
             if pressed("Up", key=f"up-{slot}", icon=":material/arrow_upward:"):
                 st.session_state[place] = folder.rpartition("/")[0]
                 st.rerun()
-            st.code(shown(path_of_link(folder)), language=None)
+            st.code(visible(path_of_link(folder)), language=None)
     if whole and pressed(
         "Open this folder as one checkpoint",
         key=f"whole-{slot}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core.errors import LoupeError
+from core.plain_text import code, plain
 from core.theme import size
 from pages.components.workspace import SLOTS, workspace
 
@@ -18,8 +19,8 @@ def page_header(title: str, lead: str) -> None:
         horizontal_alignment="distribute",
     ):
         with st.container(width="content", gap=None):
-            st.title(title, anchor=False)
-            st.caption(lead)
+            st.title(plain(title), anchor=False)
+            st.caption(plain(lead))
         files = [named for slot in SLOTS if (named := _named(slot))]
         if files:
             with st.container(width="content", key="loupe-files"):
@@ -50,15 +51,14 @@ def _named(slot: str) -> str | None:
         return f"**{slot}** :red[cannot be read]"
     if checkpoint is None:
         return None
-    name = checkpoint.name.replace("`", "'")
-    return f"**{slot}** `{name}` {size(checkpoint.size)}"
+    return f"**{slot}** {code(checkpoint.name)} {size(checkpoint.size)}"
 
 
 def empty_state(title: str, text: str) -> None:
     """Say what the page is for and offer the sample."""
     with st.container(border=True):
-        st.subheader(title, anchor=False)
-        st.markdown(text)
+        st.subheader(plain(title), anchor=False)
+        st.markdown(plain(text))
         with st.container(horizontal=True, vertical_alignment="center"):
             sample_button()
             st.page_link(

@@ -12,8 +12,8 @@ from core.errors import LoupeError
 from core.fixes import Recipe
 from core.identify import Candidate, Identification, Lookup, hints_of, identify
 from core.identify.sentence import architecture_words, recipe_words
+from core.plain_text import plain_sentence
 from core.theme import count, share
-from pages.components.plain_text import plain_sentence
 from pages.components.resources import index_keeper
 
 Use = Callable[[Architecture, Recipe], None]

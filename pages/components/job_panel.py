@@ -8,6 +8,7 @@ from typing import TypeVar
 import streamlit as st
 
 from core.jobs import Cancelled, Job
+from core.plain_text import plain_sentence
 from core.theme import count, duration
 from pages.components.session import session_id
 
@@ -40,7 +41,7 @@ def _watch(key: str, job: Job[T]) -> None:
         st.rerun()
     left, right = st.columns([6, 1], vertical_alignment="bottom")
     with left:
-        st.progress(job.progress.fraction, text=_said(job))
+        st.progress(job.progress.fraction, text=plain_sentence(_said(job)))
     with right:
         st.button(
             "Cancel",

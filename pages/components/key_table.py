@@ -9,6 +9,7 @@ from core.checkpoint import StateDict, TensorEntry
 from core.errors import FilterError
 from core.key_filter import filter_entries
 from core.layouts import layout
+from core.plain_text import plain_sentence, visible
 from core.theme import count, shape, size
 
 HEIGHT, FEW = 560, 15
@@ -47,7 +48,7 @@ def key_table(state_dict: StateDict, identity: str) -> TensorEntry | None:
     try:
         found, frame, widest = _frame(identity, text or "", tuple(chosen), state_dict)
     except FilterError as error:
-        st.warning(str(error))
+        st.warning(plain_sentence(str(error)), icon=":material/warning:")
         return None
     if len(found) < len(state_dict):
         parameters = sum(entry.numel for entry in found)
@@ -92,9 +93,9 @@ def _frame(
     total = _state_dict.numel or 1
     frame = pd.DataFrame(
         {
-            "key": [entry.key for entry in found],
+            "key": [visible(entry.key) for entry in found],
             "shape": [shape(entry.shape) for entry in found],
-            "dtype": [entry.dtype for entry in found],
+            "dtype": [visible(entry.dtype) for entry in found],
             **_layouts(_state_dict, found),
             "parameters": [entry.numel for entry in found],
             "share": [entry.numel / total for entry in found],

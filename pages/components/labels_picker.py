@@ -7,7 +7,7 @@ import streamlit as st
 from core.checkpoint import Checkpoint
 from core.errors import LabelsError
 from core.labels import Labels, choose_labels, parse_labels
-from pages.components.plain_text import plain
+from core.plain_text import plain
 
 
 def labels_picker(key: str, outputs: int, checkpoint: Checkpoint) -> Labels:

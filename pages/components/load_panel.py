@@ -14,6 +14,7 @@ from core.fit_summary import Section
 from core.jobs import Cancelled, Job, Progress
 from core.load import DTYPES, LoadedModel, devices
 from core.model_request import ModelRequest, load_requested
+from core.plain_text import plain, plain_sentence
 from core.pool import ModelPool
 from core.predict import untrained_keys
 from core.smoke import SmokeRun, smoke_run
@@ -21,7 +22,6 @@ from core.switches import Effect
 from core.theme import count, size
 from pages.components.job_panel import job_panel
 from pages.components.match_table import lines_table
-from pages.components.plain_text import plain, plain_sentence
 from pages.components.resources import jobs, model_pool
 from pages.components.session import session_id
 
@@ -98,7 +98,7 @@ def _switches(key: str, request: ModelRequest, change: Callable[..., None]) -> N
     with st.container(horizontal=True, vertical_alignment="center"):
         for name, label in SWITCHES.items():
             st.session_state[f"{key}-{name}"] = getattr(request, name)
-            st.toggle(label, key=f"{key}-{name}", on_change=keep, args=(name,))
+            st.toggle(plain(label), key=f"{key}-{name}", on_change=keep, args=(name,))
     if request.channels_last or request.compiled:
         st.caption(
             "A forward pass is measured before and after. torch.compile takes up to minutes, and "
@@ -162,7 +162,7 @@ def _button(
         args=(key, request, state_dict),
     )
     if obstacle:
-        st.caption(obstacle)
+        st.caption(plain_sentence(obstacle))
     elif resident:
         st.caption("Already loaded on this server: it is shared, nothing is read again.")
 
@@ -215,7 +215,7 @@ def _smoke(loaded: LoadedModel) -> SmokeRun | LoadError:
 
 
 def _show(outcome: Outcome) -> None:
-    where = outcome.request.device
+    where = plain(outcome.request.device)
     said = (
         f"Already loaded on {where}, and shared: nothing was read again."
         if outcome.shared
@@ -224,7 +224,7 @@ def _show(outcome: Outcome) -> None:
     left = f" {count(outcome.initialised)} keys as initialised." if outcome.initialised else ""
     st.success(f"{said} {size(outcome.nbytes)} of weights.{left}", icon=":material/check:")
     for note in outcome.notes:
-        st.caption(note)
+        st.caption(plain_sentence(note))
     for effect in outcome.effects:
         _show_effect(effect)
     smoke = outcome.smoke
@@ -232,8 +232,8 @@ def _show(outcome: Outcome) -> None:
         st.warning(plain_sentence(str(smoke)), icon=":material/warning:")
     else:
         st.markdown(
-            f"Smoke run: {smoke.fed} gave {plain(smoke.gave)} in {_time(smoke.seconds)}, with "
-            f"{size(smoke.peak_bytes)} of memory."
+            f"Smoke run: {plain(smoke.fed)} gave {plain(smoke.gave)} in "
+            f"{_time(smoke.seconds)}, with {size(smoke.peak_bytes)} of memory."
         )
 
 
@@ -248,4 +248,4 @@ def _show_effect(effect: Effect) -> None:
         st.warning(plain_sentence(effect.trouble), icon=":material/warning:")
         return
     first = f" (first pass: {_time(effect.preparing)})" if effect.preparing >= 1 else ""
-    st.markdown(f"{effect.switch}: {_time(effect.before)} → {_time(effect.after)}{first}")
+    st.markdown(f"{plain(effect.switch)}: {_time(effect.before)} → {_time(effect.after)}{first}")

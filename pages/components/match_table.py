@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from html import escape
 
 import streamlit as st
 
 from core.fit_summary import Line, Section
+from core.plain_text import MOST, markup, visible
 from core.theme import STATE_COLOURS, count, parameters, share
 
 WORDS = {
@@ -56,12 +56,14 @@ def coverage_bar(sections: Sequence[Section], coverage: float) -> None:
     pieces = "".join(
         f'<i style="width:{100 * section.parameters / total:.3f}%;'
         f'background:{STATE_COLOURS[section.state]}" '
-        f'title="{WORDS[section.state][0]}: {parameters(section.parameters)} parameters"></i>'
+        f'title="{markup(WORDS[section.state][0])}: '
+        f'{parameters(section.parameters)} parameters"></i>'
         for section in wanted
     )
     keys = {section.state: section.keys for section in sections}
     counts = "".join(
-        f"<span>{_dot(state)}<b>{count(keys.get(state, 0))}</b> {WORDS[state][0].lower()}</span>"
+        f"<span>{_dot(state)}<b>{count(keys.get(state, 0))}</b> "
+        f"{markup(WORDS[state][0].lower())}</span>"
         for state in ("matched", "missing", "unexpected", "mismatched", "benign")
         if state != "benign" or state in keys
     )
@@ -87,8 +89,8 @@ def _section(section: Section) -> str:
     title, about = WORDS[section.state]
     return (
         f'<details class="state"{" open" if section.state in OPEN else ""}><summary>'
-        f"{_dot(section.state)}<b>{count(section.keys)} {title.lower()}</b> "
-        f'<span class="note">{about}</span></summary>{_lines(section.lines)}</details>'
+        f"{_dot(section.state)}<b>{count(section.keys)} {markup(title.lower())}</b> "
+        f'<span class="note">{markup(about)}</span></summary>{_lines(section.lines)}</details>'
     )
 
 
@@ -101,23 +103,26 @@ def _lines(lines: Sequence[Line]) -> str:
 def _line(line: Line) -> str:
     if len(line.keys) == 1:
         return f'<div class="line">{_row(line.title, line.notes[0])}</div>'
-    width = max(map(len, line.keys[:KEYS]))
+    keys = [visible(key) for key in line.keys[:KEYS]]
+    width = max(map(len, keys))
     rows = [
-        f"{key:{width}}  {note}" for key, note in zip(line.keys[:KEYS], line.notes, strict=False)
+        markup(f"{key:{width}}  {note}", 2 * MOST)
+        for key, note in zip(keys, line.notes, strict=False)
     ]
     more = len(line.keys) - KEYS
     if more > 0:
         rows.append(f"… and {count(more)} keys more")
+    listed = "\n".join(rows)
     return (
         f"<details><summary>{_row(line.title, f'{count(len(line.keys))} keys')}</summary>"
-        f"<pre>{escape(chr(10).join(rows))}</pre></details>"
+        f"<pre>{listed}</pre></details>"
     )
 
 
 def _row(name: str, note: str) -> str:
     return (
-        f'<div class="row"><code>{escape(name)}</code>'
-        f'<span class="note">{escape(note)}</span></div>'
+        f'<div class="row"><code>{markup(name)}</code>'
+        f'<span class="note">{markup(note)}</span></div>'
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 
 import streamlit as st
 
@@ -18,12 +17,14 @@ from core.compare.metadata_diff import (
 )
 from core.compare.metadata_sentence import metadata_sentence
 from core.compare.other_tensors import OtherTensors, other_tensors
-from core.errors import printable
+from core.plain_text import markup, plain
 from core.theme import count
-from pages.components.plain_text import plain
 
 MANY = 400
 """Changes that are listed; of more, how many there are."""
+
+WORDS = 600
+"""Characters of a change: two values, and what lies between them."""
 
 
 def metadata_panel(a: Checkpoint, b: Checkpoint, chosen: tuple[StateDict, StateDict]) -> None:
@@ -76,11 +77,11 @@ def _lines(node: Node, depth: int) -> Iterator[str]:
     """A line a place, set in by its depth; what is the same is counted."""
     margin = f'style="margin-left:{depth * 1.1:.1f}rem"'
     for child in node.children:
-        name = escape(printable(child.name))
+        name = markup(child.name)
         if child.change is not None:
             yield (
-                f'<div {margin} class="{child.change.kind}"><code>{name}</code> '
-                f"{escape(_words(child.change))}</div>"
+                f'<div {margin} class="{markup(child.change.kind)}"><code>{name}</code> '
+                f"{markup(_words(child.change), WORDS)}</div>"
             )
             continue
         same = f", {count(child.unchanged)} the same" if child.unchanged else ""
@@ -90,14 +91,14 @@ def _lines(node: Node, depth: int) -> Iterator[str]:
 
 
 def _words(change: Change) -> str:
-    return printable(change_words(change).removeprefix("added: ").removeprefix("removed: "))
+    return change_words(change).removeprefix("added: ").removeprefix("removed: ")
 
 
 def _facts(a: Checkpoint, b: Checkpoint) -> None:
     facts = file_facts(a, b)
     st.table(
         {
-            "": [fact.name for fact in facts],
+            "": [plain(fact.name) for fact in facts],
             "A": [plain(fact.a) for fact in facts],
             "B": [plain(fact.b) for fact in facts],
         },

@@ -16,8 +16,8 @@ from core.compare.tensor_pair_figures import (
 )
 from core.compare.words import Row
 from core.errors import LoupeError
+from core.plain_text import plain, plain_sentence
 from core.theme import count, shape, size
-from pages.components.plain_text import plain, plain_sentence
 from pages.components.pressed import pressed
 from pages.components.shared_job import SharedJob
 
@@ -28,7 +28,7 @@ STRAIGHT = 32 << 20
 def pair_card(row: Row, found: Numbers | None, identity: str) -> None:
     """Draw it; `identity` tells the pair of files and how their tensors are paired."""
     st.markdown(f"#### {plain(row.key)}")
-    st.caption(_told(row))
+    st.caption(_described(row))
     if not comparable(row.a, row.b):
         st.info(_why_not(row), icon=":material/info:")
         return
@@ -43,15 +43,19 @@ def pair_card(row: Row, found: Numbers | None, identity: str) -> None:
         _pictures(pictures)
 
 
-def _told(row: Row) -> str:
-    told = [str(row.state)]
+def _described(row: Row) -> str:
+    told = [plain(str(row.state))]
     for name, entry in (("A", row.a), ("B", row.b)):
         if entry is not None:
-            told.append(f"{name}: {shape(entry.shape)} {entry.dtype}, {size(entry.nbytes)}")
+            told.append(
+                f"{plain(name)}: {shape(entry.shape)} {plain(entry.dtype)}, {size(entry.nbytes)}"
+            )
     pair = row.pair
     if pair is not None and pair.why:
-        told.append(f"paired by {pair.by} ({pair.confidence:.0%}): {plain(pair.why)}")
-    return " · ".join([*told, *([row.note] if row.note else [])])
+        told.append(f"paired by {plain(str(pair.by))} ({pair.confidence:.0%}): {plain(pair.why)}")
+    if row.note:
+        told.append(plain_sentence(row.note))
+    return " · ".join(told)
 
 
 def _why_not(row: Row) -> str:
@@ -76,8 +80,8 @@ def _numbers(found: Numbers) -> None:
     with st.container(horizontal=True, gap="medium"):
         for name, text in cells.items():
             with st.container(width="content", gap=None):
-                st.caption(name)
-                st.markdown(f"**{text}**")
+                st.caption(plain(name))
+                st.markdown(f"**{plain(text)}**")
 
 
 def _drawn(row: Row, identity: str) -> TensorPair | None:
@@ -117,10 +121,10 @@ def _pictures(found: TensorPair) -> None:
     drawn = [(title, figure) for title, figure in figures if figure is not None]
     for index, (title, figure) in enumerate(drawn):
         with columns[index % 2]:
-            st.caption(title)
+            st.caption(plain(title))
             st.plotly_chart(
                 figure, config={"displayModeBar": False}, alt=title, key=f"pair-figure-{index}"
             )
     if found.filters is not None:
         image, caption = filters_image(found.filters)
-        st.image(image.numpy(), caption=caption, width="content")
+        st.image(image.numpy(), caption=plain(caption), width="content")

@@ -11,6 +11,7 @@ import streamlit as st
 from core.compare.choices import accept
 from core.compare.decided import Decision, decide, decisions
 from core.compare.words import NO_CHOICES, PairedBy, Pairing
+from core.plain_text import code, plain, visible
 from core.theme import count
 from pages.components.workspace import workspace
 
@@ -49,7 +50,7 @@ def _summary(pairing: Pairing) -> str:
         PairedBy.LIKENESS: "by likeness",
         PairedBy.HAND: "by hand",
     }
-    told = [f"**{count(by[how])}** {words[how]}" for how in PairedBy if by[how]]
+    told = [f"**{count(by[how])}** {plain(words[how])}" for how in PairedBy if by[how]]
     alone = (
         f"alone: {count(len(pairing.only_a))} in A, {count(len(pairing.only_b))} in B"
         if pairing.only_a or pairing.only_b
@@ -61,7 +62,7 @@ def _summary(pairing: Pairing) -> str:
 def _prefixes(pairing: Pairing) -> None:
     chosen = workspace().bench.pairing
     sides = ((pairing.strip_a, "A"), (pairing.strip_b, "B"))
-    told = " and ".join(f"`{prefix}` from {side}" for prefix, side in sides if prefix)
+    told = " and ".join(f"{code(prefix)} from {plain(side)}" for prefix, side in sides if prefix)
     if not told and chosen.strip is None:
         return
     text, action = st.columns([4, 1], vertical_alignment="center")
@@ -71,7 +72,7 @@ def _prefixes(pairing: Pairing) -> None:
     else:
         text.info("Prefixes are kept, as you said.", icon=":material/join_inner:")
         label, then = "Strip them", replace(chosen, strip=None)
-    action.button(label, width="stretch", on_click=workspace().decide, args=(then,))
+    action.button(plain(label), width="stretch", on_click=workspace().decide, args=(then,))
 
 
 def _table(found: tuple[Decision, ...], identity: str) -> None:
@@ -82,7 +83,7 @@ def _table(found: tuple[Decision, ...], identity: str) -> None:
             "b": [_viewed(one.key_b, one.view_b) for one in found],
             "by": [one.by or "rejected" for one in found],
             "confidence": [one.confidence for one in found],
-            "why": [one.why for one in found],
+            "why": [visible(one.why) for one in found],
         }
     )
     edited = st.data_editor(
@@ -116,7 +117,7 @@ def _table(found: tuple[Decision, ...], identity: str) -> None:
 
 
 def _viewed(key: str, view: str) -> str:
-    return f"{key} {view}" if view else key
+    return visible(f"{key} {view}" if view else key)
 
 
 def _by_hand(pairing: Pairing, identity: str) -> None:
@@ -127,6 +128,7 @@ def _by_hand(pairing: Pairing, identity: str) -> None:
         "Alone in A",
         [entry.key for entry in pairing.only_a],
         index=None,
+        format_func=visible,
         key=f"alone-a-{identity}",
         placeholder="Choose a tensor",
     )
@@ -134,6 +136,7 @@ def _by_hand(pairing: Pairing, identity: str) -> None:
         "Alone in B",
         [entry.key for entry in pairing.only_b],
         index=None,
+        format_func=visible,
         key=f"alone-b-{identity}",
         placeholder="Choose the one that goes with it",
     )

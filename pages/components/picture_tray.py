@@ -11,8 +11,8 @@ import streamlit as st
 
 from core.errors import ImageError
 from core.images import decode_image
+from core.plain_text import plain
 from core.samples import sample_images
-from pages.components.plain_text import plain
 
 LARGEST_MB, ALL_MB = 25, 200
 """What one picture and a session's pictures together may take, in MB of 1,000,000 bytes."""

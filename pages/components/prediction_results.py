@@ -9,11 +9,11 @@ from hashlib import sha256
 import streamlit as st
 
 from core.labels import Labels
+from core.plain_text import plain, visible
 from core.predict import Prediction
 from core.prediction_table import bars, predictions_csv
 from core.preprocessing import Preprocessing
 from pages.components.picture_tray import Picture
-from pages.components.plain_text import plain
 from pages.components.topk_chart import topk_chart
 
 UNTRAINED = (
@@ -40,11 +40,11 @@ def result_cards(pictures: Sequence[Picture], answers: Mapping[str, Answer], k: 
             st.warning(f"**{slot}** · {plain(answer.file)}. {UNTRAINED}", icon=":material/warning:")
         height, width = answer.preprocessing.crop
         st.caption(
-            f"**{slot}** is fed {height} × {width} px: {plain(answer.preprocessing.source)}. "
+            f"**{slot}** is fed {height:d} × {width:d} px: {plain(answer.preprocessing.source)}. "
             f"Its classes: {plain(answer.labels.source)}."
         )
     if len(answers) == 2:
-        st.markdown(f"{' and '.join(answers)} {_agreement(answers)}.")
+        st.markdown(f"A and B {_agreement(answers)}.")
     for number, picture in enumerate(pictures):
         with st.container(border=True):
             _card(picture, number, answers, k)
@@ -58,7 +58,7 @@ def _agreement(answers: Mapping[str, Answer]) -> str:
         for each_answer in [answer.predictions]
     ]
     same = sum(a is not None and a == b for a, b in zip(*first, strict=True))
-    return f"agree on the most probable class of **{same} of {len(first[0])}** pictures"
+    return f"agree on the most probable class of **{same:d} of {len(first[0])}** pictures"
 
 
 def _card(picture: Picture, number: int, answers: Mapping[str, Answer], k: int) -> None:
@@ -83,11 +83,15 @@ def _card(picture: Picture, number: int, answers: Mapping[str, Answer], k: int) 
 def result_table(pictures: Sequence[Picture], answers: Mapping[str, Answer], k: int) -> None:
     """The most probable class of every picture, and all of the k as a CSV file."""
     st.subheader("All pictures", anchor=False)
-    columns: dict[str, list[str | float | None]] = {"Picture": [each.name for each in pictures]}
+    columns: dict[str, list[str | float | None]] = {
+        "Picture": [visible(each.name) for each in pictures]
+    }
     formats = {}
     for slot, answer in answers.items():
         names, ours = answer.labels.names, answer.predictions
-        columns[f"{slot}: class"] = [names[p.indices[0]] if p.indices else "–" for p in ours]
+        columns[f"{slot}: class"] = [
+            visible(names[p.indices[0]]) if p.indices else "–" for p in ours
+        ]
         chance, time = f"{slot}: probability", f"{slot}: time"
         columns[chance] = [100 * p.probabilities[0] if p.indices else None for p in ours]
         columns[time] = [1000 * p.seconds for p in ours]
@@ -103,7 +107,7 @@ def result_table(pictures: Sequence[Picture], answers: Mapping[str, Answer], k: 
     # The hash in the name keeps Streamlit from serving another run's file of the same length.
     name = f"predictions-{sha256(data).hexdigest()[:12]}.csv"
     st.download_button(
-        f"Download the top {k} as CSV",
+        f"Download the top {k:d} as CSV",
         data,
         name,
         "text/csv",

@@ -10,6 +10,7 @@ import streamlit as st
 
 from core.architectures import Architecture
 from core.checkpoint import Checkpoint
+from core.plain_text import plain
 from core.preprocessing import (
     INTERPOLATIONS,
     MAX_EDGE,
@@ -17,7 +18,6 @@ from core.preprocessing import (
     Preprocessing,
     default_preprocessing,
 )
-from pages.components.plain_text import plain
 
 FITS: Mapping[Fit, str] = {
     "cover": "Keep proportions, crop",
@@ -87,7 +87,13 @@ def _pair(label: str, known: tuple[int, int], key: str) -> tuple[int, int]:
     values = [
         int(
             st.number_input(
-                name, 1, MAX_EDGE, edge, key=f"{key}-{name}", persist_state="session", width=140
+                plain(name),
+                1,
+                MAX_EDGE,
+                edge,
+                key=f"{key}-{name}",
+                persist_state="session",
+                width=140,
             )
         )
         for name, edge in zip(names, known, strict=False)
@@ -98,7 +104,7 @@ def _pair(label: str, known: tuple[int, int], key: str) -> tuple[int, int]:
 def _values(label: str, known: tuple[float, ...], key: str, smallest: float) -> tuple[float, ...]:
     """One number a channel, written with commas; what cannot be read leaves `known`."""
     text = st.text_input(
-        f"{label} (0 to 1, a channel)",
+        f"{plain(label)} (0 to 1, a channel)",
         ", ".join(f"{value:g}" for value in known),
         key=key,
         persist_state="session",
@@ -109,7 +115,9 @@ def _values(label: str, known: tuple[float, ...], key: str, smallest: float) -> 
     except ValueError:
         values = ()
     if len(values) != len(known) or not all(smallest <= value <= 10 for value in values):
-        st.error(f"{label} needs {len(known)} numbers from {smallest:g} to 10, like {EXAMPLE}.")
+        st.error(
+            f"{plain(label)} needs {len(known)} numbers from {smallest:g} to 10, like {EXAMPLE}."
+        )
         return known
     # The field shows fewer digits than the library states: unchanged text means unchanged values.
     shown = tuple(float(f"{value:g}") for value in known)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from core.fixes import Recipe, RenameTable
+from core.plain_text import plain_sentence
 from core.proposals import Proposal
 from core.recipe_edits import with_fixes
 from core.theme import count
-from pages.components.plain_text import plain_sentence
 
 Change = Callable[[Recipe], None]
 

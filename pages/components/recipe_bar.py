@@ -9,9 +9,9 @@ import streamlit as st
 
 from core.errors import FixError
 from core.fixes import Recipe
+from core.plain_text import plain, plain_sentence
 from core.recipe_file import RecipeFile, recipe_file_from_json, recipe_file_to_json
 from core.recipe_history import History
-from pages.components.plain_text import plain_sentence
 
 TakeUp = Callable[[RecipeFile], None]
 
@@ -72,9 +72,9 @@ def _step(
         put(then.present)
 
     st.button(
-        f":material/{name}:",
+        f":material/{plain(name)}:",
         key=f"{key}-{name}",
-        help=f"{name.capitalize()} the last change of the recipe",
+        help=f"{plain(name.capitalize())} the last change of the recipe",
         type="tertiary",
         disabled=disabled,
         on_click=go,

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from html import escape
 
 import streamlit as st
 
 from core.fixes import Fix, Recipe, describe
+from core.plain_text import markup, plain, plain_sentence, visible
 from core.recipe_edits import moved, switched, without_step
 from core.theme import count
 from core.trial import Change as KeyChange
 from core.trial import Outcome
 from pages.components.match_table import STYLE
-from pages.components.plain_text import plain_sentence
 
 Change = Callable[[Recipe], None]
 Edit = Callable[[int, Fix], None]
@@ -43,7 +42,7 @@ def _bar(key: str, i: int, recipe: Recipe, change: Change, edit: Edit) -> None:
     st.session_state[switch] = recipe.steps[i].enabled
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         st.checkbox(
-            f"{i + 1}. {plain_sentence(describe(recipe.steps[i].fix))}",
+            f"{i + 1:d}. {plain_sentence(describe(recipe.steps[i].fix))}",
             key=switch,
             on_change=lambda: change(switched(recipe, i, st.session_state[switch])),
             width="stretch",
@@ -70,7 +69,7 @@ def _icon(
         f":material/{icon}:",
         key=f"{key}-{name}-{i}",
         type="tertiary",
-        help=f"{tooltip} step {i + 1}",
+        help=f"{plain(tooltip)} step {i + 1:d}",
         on_click=act,
         disabled=disabled,
     )
@@ -84,7 +83,7 @@ def _example(outcome: Outcome) -> None:
     if outcome.example is None:
         return
     before, after = outcome.example
-    st.code(f"{before}\n→ {after or 'dropped'}", language=None, wrap_lines=True)
+    st.code(f"{visible(before)}\n→ {visible(after) or 'dropped'}", language=None, wrap_lines=True)
     lines = [_words(change) for change in outcome.changes[:SHOWN]]
     if outcome.total > len(lines):
         lines.append(f"… and {count(outcome.total - len(lines))} more")
@@ -97,7 +96,8 @@ def _example(outcome: Outcome) -> None:
 def _list(lines: Sequence[str]) -> str:
     """Long keys are broken, and a long list scrolls in itself: neither stretches the page."""
     style = "max-height:20rem;overflow-y:auto;white-space:pre-wrap;overflow-wrap:anywhere"
-    return f'<pre style="{style}">{escape(chr(10).join(lines))}</pre>'
+    listed = "\n".join(map(markup, lines))
+    return f'<pre style="{style}">{listed}</pre>'
 
 
 def _words(change: KeyChange) -> str:

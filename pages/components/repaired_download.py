@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 
 import streamlit as st
 
@@ -23,13 +22,13 @@ from core.export import (
 from core.exports import export_name, export_path
 from core.fixes import Recipe, recipe_to_json
 from core.jobs import Cancelled, Job, Progress
+from core.plain_text import code, markup, plain, plain_sentence
 from core.recipe_code import recipe_code
 from core.theme import count, size
 from core.ties import ties
 from core.transfer import Transfers
 from core.whole_model import in_pickled_object
 from pages.components.job_panel import job_panel
-from pages.components.plain_text import plain, plain_sentence
 from pages.components.resources import jobs, transfers
 from pages.components.session import session_id
 
@@ -63,7 +62,7 @@ def recipe_as_code(
     """The recipe as a script that needs PyTorch and the file, and no Loupe."""
     with st.expander("The recipe as PyTorch code"):
         try:
-            code = recipe_code(
+            script = recipe_code(
                 checkpoint.name,
                 path,
                 recipe,
@@ -77,7 +76,7 @@ def recipe_as_code(
         except FixError as error:
             st.caption(plain_sentence(str(error)))
         else:
-            st.code(code, language="python", wrap_lines=True)
+            st.code(script, language="python", wrap_lines=True)
 
 
 def repaired_download(
@@ -102,7 +101,7 @@ def repaired_download(
         for form in FORMATS:
             wanted = json.dumps([checkpoint.identity, repaired.path, steps, form, keep])
             st.button(
-                f".{form}",
+                f".{plain(form)}",
                 key=f"{key}-export-{form}",
                 on_click=_start,
                 args=(key, wanted, form, keep, checkpoint, repaired),
@@ -127,9 +126,9 @@ def repaired_download(
 
 
 def _link(exported: Exported) -> None:
-    name = escape(exported.name)
+    name = markup(exported.name)
     st.html(
-        f'<a style="color:inherit" href="{escape(exported.address)}" download="{name}">'
+        f'<a style="color:inherit" href="{markup(exported.address)}" download="{name}">'
         f"Download {name}</a> ({size(exported.nbytes)}, read again and verified)"
     )
     if exported.left_out:
@@ -161,7 +160,7 @@ def _sizes_of(
 
 def _ties_note(tied: Sequence[Sequence[str]]) -> str:
     """What becomes of tied weights, of which safetensors has none (FIELD 33)."""
-    first = " and ".join(f"`{key.replace('`', chr(39))}`" for key in tied[0][:2])
+    first = " and ".join(code(key) for key in tied[0][:2])
     more = f", and {count(len(tied) - 1)} more such groups" if len(tied) > 1 else ""
     return (
         f"{first} are one tensor{more}: a .pth keeps it once, a .safetensors under each of its "

@@ -18,10 +18,10 @@ from core.compare.run_words import Run, RunRow
 from core.errors import FilterError, LoupeError, SourceError, shown
 from core.folders import path_of_link
 from core.key_filter import fitting_keys
+from core.plain_text import plain, plain_sentence, visible
 from core.run_choice import evenly, run_files
 from core.samples import SAMPLES
 from core.theme import size
-from pages.components.plain_text import plain, plain_sentence
 from pages.components.pressed import pressed
 from pages.components.resources import open_file, settings
 from pages.components.shared_job import SharedJob
@@ -49,7 +49,7 @@ def run_panel() -> None:
         st.error(plain_sentence(str(error)), icon=":material/error:")
         return
     identity = "|".join(
-        f"{c.identity}:{s.path}" for c, s in zip(checkpoints, state_dicts, strict=True)
+        f"{c.identity}:{s.path!a}" for c, s in zip(checkpoints, state_dicts, strict=True)
     )
     run = _measured(identity, state_dicts, [names[id(one)] for one in checkpoints])
     if run is not None:
@@ -94,7 +94,7 @@ def _in_folder(root: int) -> list[str]:
         files, folders = run_files(settings().roots[root], folder)
     except SourceError as error:
         st.session_state[slot] = ""
-        st.error(str(error), icon=":material/error:")
+        st.error(plain_sentence(str(error)), icon=":material/error:")
         return []
     goes = [*([".."] if folder else []), *folders]
     into_column, files_column = st.columns([2, 5]) if goes else (st, st)
@@ -175,7 +175,7 @@ def _run(run: Run, identity: str) -> None:
     try:
         fitting = fitting_keys(text or "", [row.key for row in run.rows])
     except FilterError as error:
-        st.warning(str(error))
+        st.warning(plain_sentence(str(error)), icon=":material/warning:")
         return
     shown = [row for row in (broken if odd else run.rows) if row.key in fitting]
     row = _table(run, shown, f"{identity}-{text}-{odd}")
@@ -199,7 +199,7 @@ def _table(run: Run, rows: Sequence[RunRow], view: str) -> RunRow | None:
     lines = {line.key: line for line in small_lines(run)}
     frame = pd.DataFrame(
         {
-            "key": [row.key for row in rows],
+            "key": [visible(row.key) for row in rows],
             "norms": [list(lines[row.key].norms) for row in rows],
             "changes": [list(lines[row.key].changes) for row in rows],
             "last": [row.changes[-1] for row in rows],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core.checkpoint import Checkpoint, Verdict
+from core.plain_text import plain_sentence, visible
 from core.safety_summary import safety_summary
 from core.theme import STATE_COLOURS
 
@@ -27,26 +28,26 @@ def safety_verdict(checkpoint: Checkpoint) -> None:
     summary = safety_summary(checkpoint.globals, checkpoint.format)
     icon = ICONS[summary.worst]
     if summary.worst is Verdict.DANGEROUS:
-        st.error(summary.sentence, icon=icon)
+        st.error(plain_sentence(summary.sentence), icon=icon)
     else:
-        st.markdown(f"{icon} {_escaped(summary.sentence)}")
+        st.markdown(f"{icon} {plain_sentence(summary.sentence)}")
 
 
 def safety_panel(checkpoint: Checkpoint) -> None:
     """Each global with its verdict, the gravest first."""
     summary = safety_summary(checkpoint.globals, checkpoint.format)
-    st.markdown(_escaped(summary.detail))
+    st.markdown(plain_sentence(summary.detail))
     if not checkpoint.globals:
         return
     uses = sorted(checkpoint.globals, key=lambda use: (ORDER.index(use.verdict), use.name))
     st.dataframe(
         {
-            "name": [use.name for use in uses],
+            "name": [visible(use.name) for use in uses],
             "verdict": [[str(use.verdict)] for use in uses],
             "uses": [use.uses for use in uses],
-            "where": [use.where for use in uses],
+            "where": [visible(use.where) for use in uses],
             "did": [LOUPE_DID[use.verdict] for use in uses],
-            "reason": [use.reason for use in uses],
+            "reason": [visible(use.reason) for use in uses],
         },
         hide_index=True,
         height=560 if len(uses) > 15 else "content",
@@ -66,8 +67,3 @@ def safety_panel(checkpoint: Checkpoint) -> None:
         lazy=False,
         alt="Python globals that the file's pickles name, and where",
     )
-
-
-def _escaped(text: str) -> str:
-    """A sentence with names from the file in it, safe from being read as Markdown."""
-    return "".join(f"\\{sign}" if sign in "\\`*_[]<>$:~#" else sign for sign in text)

@@ -10,9 +10,9 @@ import streamlit as st
 
 from core.errors import LoupeError
 from core.jobs import Cancelled, Job, Progress
+from core.plain_text import plain_sentence
 from core.server.kept import Kept
 from pages.components.job_panel import job_panel
-from pages.components.plain_text import plain_sentence
 from pages.components.resources import jobs, results
 from pages.components.session import session_id
 
@@ -30,7 +30,7 @@ class SharedJob(Generic[T]):
         self._key = kind, identity
         self._identity = identity
         self._results: Kept[T] = results(kind, most)
-        self.slot = f"{kind}-job-{sha256(identity.encode()).hexdigest()[:16]}"
+        self.slot = f"{kind}-job-{sha256(ascii(identity).encode()).hexdigest()[:16]}"
         """A name for this session's widgets and state."""
 
     @property

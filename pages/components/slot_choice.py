@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core.checkpoint import Checkpoint, StateDict
+from core.plain_text import visible
 from core.theme import count
 from pages.components.workspace import workspace
 
@@ -24,7 +25,7 @@ def state_dict_choice(slot: str) -> StateDict | None:
             paths,
             index=paths.index(current),
             format_func=lambda path: _title(checkpoint, path),
-            key=f"state-dict-{slot}-{checkpoint.identity}-{current}",
+            key=f"state-dict-{slot}-{checkpoint.identity}-{current!a}",
         )
         if chosen != current:
             bench.update(slot, state_dict=chosen)
@@ -36,4 +37,4 @@ def _title(checkpoint: Checkpoint, path: str) -> str:
     tensors = count(len(checkpoint.state_dicts[path]))
     role = checkpoint.roles.get(path, "other")
     said = "" if role in {"other", path} else f", {role}"
-    return f"{path or 'the whole file'} ({tensors} tensors{said})"
+    return f"{visible(path) or 'the whole file'} ({tensors} tensors{said})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.components.plain_text import plain
+from core.plain_text import plain
 from pages.components.workspace import workspace
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 import streamlit as st
 
 from core.compare.words import State
+from core.plain_text import plain
 from core.theme import count
 
 
@@ -17,7 +18,7 @@ def state_filter(counts: Mapping[State, int], key: str) -> Collection[State]:
         "Show",
         present,
         selection_mode="multi",
-        format_func=lambda state: f"{count(counts[state])} {state}",
+        format_func=lambda state: f"{count(counts[state])} {plain(str(state))}",
         key=key,
         label_visibility="collapsed",
     )

@@ -22,6 +22,7 @@ from core.errors import LoupeError
 from core.jobs import Progress
 from core.layouts import STRIDED, layout, numbers_note, parts_bytes
 from core.picture import Picture, PictureKind, picture
+from core.plain_text import code, markup, plain, plain_sentence
 from core.statistics import Histogram, Statistics, histogram, statistics
 from core.storage_note import storage_note, stored_bytes
 from core.theme import ACCENT, count, figure_layout, shape, size
@@ -58,21 +59,21 @@ class Measured:
 
 def tensor_card(entry: TensorEntry, identity: str) -> None:
     """Draw the card; `identity` tells one state_dict of one file from all others."""
-    st.markdown(f"#### {_code(entry.key)}")
+    st.markdown(f"#### {code(entry.key)}")
     told = [shape(entry.shape), entry.dtype, f"{count(entry.numel)} parameters", size(entry.nbytes)]
     if layout(entry) != STRIDED:
         told.insert(2, layout(entry))
-    st.caption(" · ".join(told))
+    st.caption(plain(" · ".join(told)))
     note = storage_note(entry)
     if note:
-        st.warning(note, icon=":material/database:")
+        st.warning(plain_sentence(note), icon=":material/database:")
     meant = numbers_note(entry)
     if meant:
-        st.caption(f":material/info: {meant}")
+        st.caption(f":material/info: {plain_sentence(meant)}")
     try:
         measured = _measured_or_job(entry, identity)
     except LoupeError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain_sentence(str(error)), icon=":material/error:")
         measured = None
     if measured is not None:
         _statistics_table(measured.statistics)
@@ -100,7 +101,7 @@ def _measured_or_job(entry: TensorEntry, identity: str) -> Measured | None:
         st.info("This tensor has a shape but no data: it was saved from the meta device.")
         return None
     if entry.dtype in NUMBERLESS:
-        st.info(f"PyTorch cannot turn {entry.dtype} elements into numbers to be measured.")
+        st.info(f"PyTorch cannot turn {plain(entry.dtype)} elements into numbers to be measured.")
         return None
     if entry.nbytes <= STRAIGHT:
         return _measured(identity, entry.key, entry)
@@ -132,7 +133,10 @@ def _statistics_table(found: Statistics) -> None:
     st.html(
         STYLE
         + '<div class="tensor-numbers">'
-        + "".join(f"<div><span>{name}</span><b>{text}</b></div>" for name, text in cells.items())
+        + "".join(
+            f"<div><span>{markup(name)}</span><b>{markup(text)}</b></div>"
+            for name, text in cells.items()
+        )
         + "</div>"
     )
     if found.of == "magnitude":
@@ -174,12 +178,12 @@ def _picture(found: Picture) -> None:
     if found.kind is PictureKind.FILTERS:
         factor = max(1, IMAGE_WIDTH // found.values.shape[1])
         values = found.values.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
-        st.image(values.numpy(), caption=found.caption, width="content")
+        st.image(values.numpy(), caption=plain(found.caption), width="content")
         return
     figure = figure_layout(_line(found) if found.kind is PictureKind.LINE else _heat_map(found))
     figure.update_layout(margin={"l": 8, "r": 8, "t": 8, "b": 8})
     st.plotly_chart(figure, config={"displayModeBar": False}, alt=found.caption)
-    st.caption(found.caption)
+    st.caption(plain(found.caption))
 
 
 def _line(found: Picture) -> go.Figure:
@@ -222,15 +226,15 @@ def _heat_map(found: Picture) -> go.Figure:
 def _storage(entry: TensorEntry) -> None:
     records = entry.records
     first = records[0] if records else None
-    plain = entry.form is None
+    is_strided = entry.form is None
     facts = {
         "key in the file": entry.origin if entry.origin not in {"", entry.key} else "",
         **_form(entry),
         "record": _record_names(records),
         "shows": size(parts_bytes(entry)) if stored_bytes(entry) != parts_bytes(entry) else "",
         "record holds" if len(records) < 2 else "records hold": size(stored_bytes(entry)),
-        "storage offset": f"{count(entry.storage_offset)} elements" if plain else "",
-        "stride": (", ".join(str(step) for step in entry.stride) or "none") if plain else "",
+        "storage offset": f"{count(entry.storage_offset)} elements" if is_strided else "",
+        "stride": (", ".join(str(step) for step in entry.stride) or "none") if is_strided else "",
         "byte order": "big-endian, turned round" if first and first.big_endian else "",
         "requires_grad": "yes" if entry.requires_grad else "no",
         "saved on": entry.location,
@@ -238,7 +242,8 @@ def _storage(entry: TensorEntry) -> None:
     }
     with st.expander("Where its bytes lie"):
         st.table(
-            {name: _code(value) for name, value in facts.items() if value}, border="horizontal"
+            {plain(name): code(value) for name, value in facts.items() if value},
+            border="horizontal",
         )
 
 
@@ -280,11 +285,6 @@ def _form(entry: TensorEntry) -> dict[str, str]:
             return {"computed from": names or "nothing: one number everywhere"}
         case None:
             return {}
-
-
-def _code(text: str) -> str:
-    """Text from the file, as code: whatever is in it stays text."""
-    return f"`{text.replace('`', chr(39))}`"
 
 
 def _number(value: float | int | None) -> str:

@@ -6,10 +6,10 @@ import streamlit as st
 
 from core.checkpoint import Checkpoint
 from core.jobs import Progress
+from core.plain_text import plain_sentence, visible
 from core.theme import size
 from core.verification_summary import verification_summary
 from core.verify import Verification, verify
-from pages.components.plain_text import plain_sentence
 from pages.components.pressed import pressed
 from pages.components.shared_job import SharedJob
 
@@ -66,9 +66,9 @@ def _outcome(found: Verification) -> None:
     st.error(summary, icon=":material/heart_broken:")
     st.dataframe(
         {
-            "record": [damage.record for damage in found.damaged],
-            "tensors": [", ".join(damage.keys) or "none" for damage in found.damaged],
-            "problem": [damage.problem for damage in found.damaged],
+            "record": [visible(damage.record) for damage in found.damaged],
+            "tensors": [visible(", ".join(damage.keys)) or "none" for damage in found.damaged],
+            "problem": [visible(damage.problem) for damage in found.damaged],
         },
         hide_index=True,
         height=400 if len(found.damaged) > 10 else "content",

@@ -71,3 +71,9 @@ def test_a_table_of_a_thousand_long_keys_travels_in_a_link_that_a_server_takes()
     query = bench_to_query(bench)
     assert bench_from_query(query) == bench
     assert len(query["a_recipe"]) < 32_000
+
+
+def test_a_name_that_no_address_can_hold_is_left_out_of_the_link() -> None:
+    for name in ("half \ud800 of one", "x" * 100_000):
+        bench = Bench(SlotState(file="sample:early", state_dict=name), SlotState())
+        assert bench_to_query(bench) == {"a": "sample:early"}

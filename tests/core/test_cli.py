@@ -300,3 +300,28 @@ def test_names_from_a_file_do_nothing_to_the_terminal(tmp_path: Path) -> None:
     assert "\\ud800" in shown.stdout
     told = json.loads(loupe("inspect", path, "--json").stdout)
     assert [tensor["key"] for tensor in told["tensors"]] == ["\x1b]0;title\x07\n", "\ud800"]
+
+
+def test_hostile_texts_reach_no_terminal_raw_nor_in_full(
+    tmp_path: Path,
+) -> None:
+    state = {
+        "L" * 100_000: torch.ones(2),
+        "\x1b[31mred\x1b[0m\x07": torch.ones(2),
+        "two\nlines": torch.ones(2),
+        "\u202egnp.exe": torch.ones(2),
+    }
+    a, b = tmp_path / "a.pth", tmp_path / "b.pth"
+    torch.save({"state_dict": state, "note": "\x1b]0;title\x07" + "N" * 100_000}, a)
+    torch.save({"state_dict": {key: each + 1 for key, each in state.items()}}, b)
+    for arguments in (
+        ["inspect", str(a)],
+        ["compare", str(a), str(b)],
+        ["compare", str(a), str(b), "--stat"],
+        ["fit", str(a), "--arch", "torchvision:resnet18"],
+        ["identify", str(a)],
+    ):
+        ended = loupe(*arguments)
+        said = ended.stdout + ended.stderr
+        assert len(said) < 20_000, arguments
+        assert not set(said) & {"\x1b", "\x07", "\u202e"}, arguments

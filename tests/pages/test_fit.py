@@ -1,5 +1,6 @@
 """Fit, page by page run: the diff, the fixes, the load, and what a person takes away."""
 
+import re
 import time
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def link(at):
 
 
 def press(at, label):
-    next(button for button in at.button if button.label == label).click()
+    next(one for one in at.button if one.label.replace("\\", "") == label).click()
     return at.run()
 
 
@@ -258,7 +259,8 @@ def test_a_key_that_looks_like_markdown_stays_text(saved):
     saved({f"{evil}.{key}": value for key, value in resnet18().state_dict().items()})
     at = fit_page(SlotState(FILE, None, "torchvision:resnet18"))
     assert "<img" not in diff(at)
-    assert "![" not in " ".join(element.value for element in (*at.subheader, *at.markdown))
+    said = " ".join(element.value for element in (*at.subheader, *at.markdown))
+    assert "![" not in re.sub(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", "code", said)
 
 
 def test_the_owners_own_model_is_in_the_list_and_loads(saved, tmp_path, monkeypatch):

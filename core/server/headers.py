@@ -1,0 +1,86 @@
+"""The security headers of every answer: a second wall below the escaping of text."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from hashlib import sha256
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+CLOSED = "default-src 'none'; frame-ancestors 'self'; sandbox"
+"""For what is no page of the app: opened by itself, it can do nothing."""
+
+SAME_FOR_ALL = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "SAMEORIGIN",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+}
+"""The address of a page names files of the bench, so that no other site is told it."""
+
+_INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+
+
+def content_policy(page: str) -> str:
+    """The Content-Security-Policy for the app's `page`, the HTML that Streamlit serves.
+
+    Nothing comes from, or goes to, another host. Of scripts, only files of this server run, the
+    page's own inline ones (by their hashes), and blobs, from which Streamlit imports the code of a
+    component. Styles may stand inline, as Streamlit's own do.
+    """
+    hashes = " ".join(
+        f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'"
+        for script in _INLINE_SCRIPT.findall(page)
+    )
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src 'self' blob: {hashes}".strip(),
+            "style-src 'self' 'unsafe-inline'",
+            "img-src 'self' data: blob:",
+            "font-src 'self' data:",
+            "connect-src 'self'",
+            "media-src 'self'",
+            "manifest-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'self'",
+        )
+    )
+
+
+class SecurityHeaders:
+    """ASGI middleware that adds them; what an answer says itself stays.
+
+    `page` is the HTML of the app. What Streamlit serves as media, such as a report that is being
+    downloaded, is no page of it, even where it is HTML.
+    """
+
+    def __init__(self, app: ASGIApp, page: str) -> None:
+        self._app = app
+        self._policy = content_policy(page)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and add the headers to its answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                is_page = headers.get("content-type", "").startswith("text/html")
+                # What is not modified has no type, and its headers replace those of the page that
+                # the browser keeps.
+                is_page = is_page or message["status"] == 304
+                is_media = "/media/" in scope["path"]
+                policy = self._policy if is_page and not is_media else CLOSED
+                headers.setdefault("Content-Security-Policy", policy)
+                for name, value in SAME_FOR_ALL.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
