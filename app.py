@@ -92,10 +92,8 @@ if __name__ != "__main__":
         on_script_error=on_script_error,
     )
 else:
-    from pages.components.preloading import COLLECTOR
     from pages.components.workspace import keep_link
 
-    COLLECTOR.ran()
     st.set_page_config(page_title="Loupe", page_icon=ICON, layout="wide")
     chosen = st.navigation(
         [

@@ -11,10 +11,16 @@ import threading
 import time
 
 QUIET = 1.0
-"""Seconds without a run of a script after which the garbage of those before is collected."""
+"""Seconds without work after which the garbage that it left is collected."""
 
 LONGEST = 10.0
-"""Seconds after which it is collected all the same, where people leave no second without a run."""
+"""Seconds after which it is collected all the same, where there is never a second without work."""
+
+SHARE = 0.01
+"""Of the time that collections may take then."""
+
+FULL = 2
+"""The generation of a collection that looks at all objects."""
 
 
 def keep_what_is_loaded() -> None:
@@ -27,61 +33,45 @@ def keep_what_is_loaded() -> None:
     gc.freeze()
 
 
-SHARE = 0.01
-"""Of the time that collections may take then."""
-
-
 class IdleCollector:
-    """Collects garbage in a thread of its own once scripts have run and then rest.
+    """Collects all garbage in a thread of its own, once work is done and for a while none follows.
 
-    Python's own collections of young objects go on beside it.
+    Whatever makes objects is work: a script's run, a job, an upload. Python tells by its own
+    collections of young objects, which go on beside this.
     """
 
     def __init__(self, quiet: float = QUIET, longest: float = LONGEST) -> None:
-        self.collections = 0
         self._quiet = quiet
         self._longest = longest
-        self._took = 0.0
-        self._changed = threading.Condition()
-        self._last: float | None = None
-        self._thread: threading.Thread | None = None
+        self._worked: float | None = None
+        self._stopped = threading.Event()
 
-    def ran(self) -> None:
-        """A script runs, and will leave garbage. Starts the thread with the first."""
-        with self._changed:
-            self._last = time.monotonic()
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._collect, name="loupe-garbage", daemon=True
-                )
-                self._thread.start()
-            self._changed.notify_all()
+    def start(self) -> None:
+        """Collect from now on, until `stop`."""
+        gc.callbacks.append(self._note)
+        threading.Thread(target=self._collect, name="loupe-garbage", daemon=True).start()
+
+    def stop(self) -> None:
+        """Collect no more."""
+        gc.callbacks.remove(self._note)
+        self._stopped.set()
+
+    def _note(self, phase: str, info: dict[str, int]) -> None:
+        """What Python calls at each collection, in any thread and at any place: so without a lock,
+        which the thread may hold already."""
+        if phase == "stop" and info["generation"] < FULL:
+            self._worked = time.monotonic()
 
     def _collect(self) -> None:
-        while True:
-            self._await_rest()
-            started = time.monotonic()
+        latest = None
+        took = 0.0
+        while not self._stopped.wait(self._quiet):
+            worked, now = self._worked, time.monotonic()
+            if worked is None:
+                continue
+            latest = latest or worked + max(self._longest, took / SHARE)
+            if now < min(worked + self._quiet, latest):
+                continue
+            self._worked, latest = None, None
             gc.collect()
-            self._took = time.monotonic() - started
-            with self._changed:
-                self.collections += 1
-                self._changed.notify_all()
-
-    def _await_rest(self) -> None:
-        with self._changed:
-            while self._last is None:
-                self._changed.wait()
-            latest = self._last + max(self._longest, self._took / SHARE)
-            while True:
-                now = time.monotonic()
-                due = min(self._last + self._quiet, latest)
-                if now >= due:
-                    break
-                self._changed.wait(due - now)
-            self._last = None
-
-    def wait_for_collection(self, number: int, timeout: float) -> bool:
-        """Wait until `collections` is at least `number`; False where it is not within `timeout`
-        seconds."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self.collections >= number, timeout)
+            took = time.monotonic() - now

@@ -1,4 +1,4 @@
-"""What is loaded before the first person waits for it, and the collector that then takes over."""
+"""What is loaded before the first person waits for it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,13 @@ LIBRARIES = ("torchvision", "timm", "plotly.io", "scipy.optimize")
 PAUSE = 0.005
 """Seconds between two architectures, in which those who are here already get on."""
 
-COLLECTOR = IdleCollector()
-"""Collects the garbage of all sessions' runs."""
-
 
 def load_ahead() -> None:
     """Import all that the pages need and read the index of architectures, then take it out of the
-    garbage collector's sight."""
+    garbage collector's sight, and have the rest collected in the idle."""
     components = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
     modules = (*LIBRARIES, *(f"{__package__}.{name}" for name in components))
-    preload(modules, load_kernel, _warm_index, keep_what_is_loaded)
+    preload(modules, load_kernel, _warm_index, keep_what_is_loaded, IdleCollector().start)
 
 
 def _warm_index() -> None:
