@@ -17,6 +17,10 @@ from core.theme import KIND_COLOURS, THIN, count, figure_layout, shape
 WIDE = 100.0
 """Of two changes, one as many times the other: then the axis is a logarithm."""
 
+POINTS = 2_000
+"""Points that are drawn at most: those of the tensors that changed most. As SVG, which is what the
+server's policy leaves, 20,000 take a browser seconds."""
+
 GRID = "rgba(125,132,140,.25)"
 """Legible on the light and the dark ground."""
 
@@ -145,7 +149,8 @@ def part_figure(found: PartMap) -> go.Figure:
 def scatter_figure(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> go.Figure | None:
     """A point a measured tensor: A's norm against the relative change, both as logarithms.
 
-    A point's customdata begins with the row's key. None where there is none to draw.
+    A point's customdata begins with the row's key. Of more than POINTS, those that changed most are
+    drawn, and the axis says so. None where there is none to draw.
     """
     kinds = kinds_of(rows)
     drawn = [
@@ -158,6 +163,11 @@ def scatter_figure(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> go.Fi
     ]
     if not drawn:
         return None
+    measured = len(drawn)
+    drawn = sorted(drawn, key=lambda pair: -pair[1].relative_l2)[:POINTS]
+    named = "norm in A"
+    if measured > POINTS:
+        named += f", of the {count(POINTS)} tensors that changed most of {count(measured)}"
     figure = go.Figure()
     for kind in ModuleKind:
         own = [(row, found) for row, found in drawn if kinds[row.key] is kind]
@@ -192,7 +202,7 @@ def scatter_figure(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> go.Fi
         showlegend=True,
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         margin={"l": 8, "r": 8, "t": 30, "b": 8},
-        xaxis={**axis, "title": "norm in A", "tickformat": "~g", "dtick": _log_step(norms)},
+        xaxis={**axis, "title": named, "tickformat": "~g", "dtick": _log_step(norms)},
         yaxis={
             **axis,
             "title": "relative change (L2)",

@@ -7,11 +7,12 @@ import torch
 
 from core.checkpoint import open_checkpoint
 from core.compare.depth import blocks, part_map
-from core.compare.figures import depth_figure, part_figure, scatter_figure
+from core.compare.figures import POINTS, depth_figure, part_figure, scatter_figure
 from core.compare.judge import compare
 from core.compare.measurable import measurable
 from core.compare.measure import differences
 from core.compare.module_kinds import ModuleKind
+from core.theme import count
 
 
 def compared(folder, a, b):
@@ -87,6 +88,22 @@ def test_the_points_are_the_measured_tensors(transformer):
     for key, (norm, change) in points.items():
         assert (norm, change) == (numbers[key].norm_a, numbers[key].relative_l2)
     assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
+
+
+def test_of_very_many_points_those_that_changed_most_are_drawn_and_the_axis_says_so(tmp_path):
+    a = {f"layers.{index}.weight": torch.ones(1) for index in range(POINTS + 5)}
+    b = {key: value + (index + 1) / 1e4 for index, (key, value) in enumerate(a.items())}
+    figure = scatter_figure(*compared_rows(tmp_path, a, b))
+    drawn = {custom[0] for trace in figure.data for custom in trace.customdata}
+    assert drawn == set(list(a)[5:])
+    assert figure.layout.xaxis.title.text == (
+        f"norm in A, of the {count(POINTS)} tensors that changed most of {count(POINTS + 5)}"
+    )
+
+
+def compared_rows(folder, a, b):
+    comparison, numbers = compared(folder, a, b)
+    return comparison.rows, numbers
 
 
 def test_without_numbers_there_is_nothing_to_draw(transformer):
