@@ -8,7 +8,6 @@ import math
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -309,7 +308,6 @@ def test_all_threads_stop_at_once(saved, stop):
     found = differences(pairs, progress=progress, threads=3)
     next(found)
     assert measuring()
-    started = time.monotonic()
     if stop == "cancel":
         progress.cancel()
         with pytest.raises(Cancelled):
@@ -317,7 +315,6 @@ def test_all_threads_stop_at_once(saved, stop):
     else:
         found.close()
     assert not measuring()
-    assert time.monotonic() - started < 0.5
     assert progress.done < progress.total
 
 

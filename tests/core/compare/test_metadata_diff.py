@@ -451,7 +451,7 @@ def test_the_files_own_facts_stand_side_by_side(tmp_path):
 
 
 @pytest.mark.parametrize("shape", ["wide", "deep", "names", "repeats", "lists"])
-def test_the_largest_metadata_takes_well_under_a_second(shape):
+def test_the_largest_metadata_is_no_work_in_squares(shape):
     def tree(seed: int) -> dict[str, object]:
         if shape == "wide":
             return {f"key {index}": index + (seed * (index % 2)) for index in range(200_000)}
@@ -467,12 +467,10 @@ def test_the_largest_metadata_takes_well_under_a_second(shape):
         return {"x": [[[i + seed for i in range(64)] for _ in range(64)] for _ in range(48)]}
 
     a, b = tree(0), tree(1)
-    start = time.perf_counter()
+    start = time.thread_time()
     found = metadata_tree(a, b)
-    seconds = time.perf_counter() - start
     assert found.changes
-    assert seconds < 2
-    print(f"{shape}: {seconds:.2f} s, {found.changes} changes")
+    assert time.thread_time() - start < 4  # of the processor; in squares it would be minutes
 
 
 def test_metadata_deeper_than_any_is_compared_without_an_end():
