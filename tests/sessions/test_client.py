@@ -1,12 +1,12 @@
 """A session without a browser sees what a browser would show."""
 
-import asyncio
 from collections import Counter
 
 import pytest
 
 from tests.browser.driver import Server
 from tests.sessions.client import session
+from tests.sessions.running import run
 
 
 def test_a_page_of_remembered_messages_shows_the_same_in_fewer_bytes(server: Server) -> None:
@@ -19,7 +19,7 @@ def test_a_page_of_remembered_messages_shows_the_same_in_fewer_bytes(server: Ser
             assert Counter(drawn.words for drawn in person.screen.all()) == shown
             assert again.nbytes < first.nbytes
 
-    asyncio.run(twice())
+    run(twice())
 
 
 def test_the_link_puts_a_bench_into_another_session(server: Server) -> None:
@@ -31,7 +31,7 @@ def test_the_link_puts_a_bench_into_another_session(server: Server) -> None:
             assert other.screen.has("compare-tab")
             assert other.errors == []
 
-    asyncio.run(handed_over())
+    run(handed_over())
 
 
 def test_an_error_on_the_page_is_seen(server: Server) -> None:
@@ -39,7 +39,7 @@ def test_an_error_on_the_page_is_seen(server: Server) -> None:
         async with session(server.url, query=f"a=sha256:{'0' * 64}/lost.pth") as person:
             assert any("not on this server any more" in error for error in person.errors)
 
-    asyncio.run(lost())
+    run(lost())
 
 
 def test_a_button_that_is_not_there_is_named_beside_those_that_are(server: Server) -> None:
@@ -48,4 +48,4 @@ def test_a_button_that_is_not_there_is_named_beside_those_that_are(server: Serve
             with pytest.raises(LookupError, match=r"no 'Swap A and B'; it has .*Open the sample"):
                 await person.click("Swap A and B")
 
-    asyncio.run(missed())
+    run(missed())

@@ -9,6 +9,7 @@ import torch
 from core.samples import SAMPLES
 from tests.browser.driver import Server
 from tests.sessions.client import push_out, session
+from tests.sessions.running import run
 from tests.sessions.server_process import active_sessions, descriptors, settled_descriptors
 from tests.sessions.whole_job import whole_job
 
@@ -37,7 +38,7 @@ def test_three_people_do_the_whole_job_at_once_without_an_error(server: Server) 
         owns = (None, own_checkpoint(1), own_checkpoint(2))
         return await asyncio.gather(*(job(server.url, own) for own in owns))
 
-    outcomes = asyncio.run(all_at_once())
+    outcomes = run(all_at_once())
     assert [errors for _, errors, _ in outcomes] == [[], [], []]
     assert {done[-1] for done, _, _ in outcomes} == {"predict"}
     benches = [query for _, _, query in outcomes]
@@ -49,14 +50,14 @@ def test_three_people_do_the_whole_job_at_once_without_an_error(server: Server) 
 
 def test_twenty_sessions_in_a_row_leave_nothing_open(server: Server) -> None:
     process = server.process.pid
-    asyncio.run(job(server.url))  # opens what all sessions share
-    asyncio.run(push_out(server.url))
+    run(job(server.url))  # opens what all sessions share
+    run(push_out(server.url))
     left_alone(server)
     before = settled_descriptors(process)
     for _ in range(20):
-        done, errors, _ = asyncio.run(job(server.url))
+        done, errors, _ = run(job(server.url))
         assert (done[-1], errors) == ("predict", [])
-    asyncio.run(push_out(server.url))
+    run(push_out(server.url))
     left_alone(server)
     # A session that is not let go of keeps the three descriptors of its event loop open.
     until = time.monotonic() + GONE_WITHIN
