@@ -102,6 +102,7 @@ def _drawn(row: Row, identity: str) -> TensorPair | None:
         if not pressed(f"Draw it: reads {nbytes} twice", type="primary", key=f"{job.slot}-start"):
             return None
         job.start(lambda progress: tensor_pair(a, b, progress))
+        st.rerun()
     return job.watch()
 
 

@@ -151,6 +151,8 @@ def _measured(identity: str, state_dicts: Sequence[StateDict], names: Sequence[s
         job.start(
             lambda progress: measure_run(state_dicts, names, progress=progress, so_far=job.keep)
         )
+        if not by_itself:
+            st.rerun()  # without the offer
     return job.watch()
 
 
