@@ -12,7 +12,7 @@ run: .venv/.installed  ## set up what is missing, then start the app
 
 test: .venv/.installed-for-tests  ## set up what is missing, then run every test
 	@$(BIN)/python -m tests.browser.chromium
-	@$(BIN)/python -m pytest $(ARGS)
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest $(ARGS)
 
 check: .venv/.installed-for-tests  ## lint, format and types
 	@$(BIN)/ruff check .

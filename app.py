@@ -5,6 +5,7 @@ each session.
 """
 
 import logging
+import os
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,6 +26,11 @@ STREAMLITS_PAGE = Path(st.__file__).parent / "static" / "index.html"
 ICON = Path(__file__).parent / "pages" / "components" / "icon.png"
 
 if __name__ != "__main__":
+    # PyTorch's threads wait for each other by spinning. Where others want the processors too, as on
+    # a server of many people, that takes seconds for what milliseconds do where they sleep. It is
+    # read once, when PyTorch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
     from starlette.middleware import Middleware
     from streamlit.runtime.pages_manager import PagesManager
 

@@ -118,7 +118,7 @@ def _classes(
     have no head there is nothing to say."""
     if dict(current.options).get("num_classes") == 0:
         return
-    there, other = _classes_of(checkpoint.identity, state_dict.path, current, state_dict)
+    there, other = _classes_of(checkpoint.identity, ascii(state_dict.path), current, state_dict)
     if other is not None:
         st.button(
             f"Set {count(other)} classes, as the file's last layer has",

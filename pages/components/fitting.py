@@ -37,7 +37,7 @@ def fitting(
     """
     words = json.dumps(recipe_to_json(recipe))
     return _fitting(
-        identity, state_dict.path, words, architecture.key, state_dict, recipe, architecture
+        identity, ascii(state_dict.path), words, architecture.key, state_dict, recipe, architecture
     )
 
 

@@ -144,7 +144,7 @@ NAMED = 5
 def _sizes(checkpoint: Checkpoint, repaired: StateDict, steps: str, keep: Keep) -> None:
     """What the choice weighs, and what it takes off the source."""
     try:
-        sizes = _sizes_of(checkpoint.identity, repaired.path, steps, checkpoint, repaired)
+        sizes = _sizes_of(checkpoint.identity, ascii(repaired.path), steps, checkpoint, repaired)
     except LoupeError as error:
         st.caption(plain_sentence(str(error)))
     else:

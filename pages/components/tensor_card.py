@@ -104,7 +104,7 @@ def _measured_or_job(entry: TensorEntry, identity: str) -> Measured | None:
         st.info(f"PyTorch cannot turn {plain(entry.dtype)} elements into numbers to be measured.")
         return None
     if entry.nbytes <= STRAIGHT:
-        return _measured(identity, entry.key, entry)
+        return _measured(identity, ascii(entry.key), entry)
     job: SharedJob[Measured] = SharedJob("measure", f"{identity}|{entry.key}", most=128)
     if not job.under_way:
         found = job.result

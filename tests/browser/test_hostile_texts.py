@@ -97,9 +97,11 @@ def test_a_state_dict_of_any_name_can_be_chosen(hostile_server: Server, page: Pa
         settled(page)
         expect(page.get_by_test_id("stDataFrame").first).to_be_visible()
         assert_text_is_text(page, watch)
-        go(page, "Compare")
-        assert_text_is_text(page, watch)
-        go(page, "Inspect")
+        for other in ("Compare", "Fit", "Predict", "Open", "Inspect"):
+            go(page, other)
+            assert_text_is_text(page, watch)
+            if other == "Compare":
+                tabs(page, ("Pairs", "Metadata"), lambda: assert_text_is_text(page, watch))
     assert watch.complaints == []
 
 

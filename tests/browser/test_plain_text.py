@@ -12,7 +12,8 @@ from tests.browser.nasty_texts import WAYS, sentences, texts
 @pytest.fixture(scope="module")
 def texts_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     path = {"PYTHONPATH": str(REPOSITORY)}
-    server = Server(tmp_path_factory.mktemp("texts"), path, "tests/browser/nasty_texts.py")
+    app = REPOSITORY / "tests/browser/nasty_texts.py"
+    server = Server(tmp_path_factory.mktemp("texts"), path, app=app)
     yield server
     server.stop()
 

@@ -172,3 +172,15 @@ def test_a_damaged_tensor_is_named(inspect, tmp_path):
     app = checksums(inspect())
     assert "is damaged" in app.error[0].value
     assert list(app.dataframe[-1].value["tensors"]) == ["w"]
+
+
+def test_a_tensor_whose_key_holds_half_a_character_can_be_chosen(inspect, tmp_path):
+    app = inspect({"half \ud801": torch.arange(6.0)})
+    identity = open_checkpoint(tmp_path / "file.pth").identity
+    name = f"keys-{identity}:''--"
+    assert name in app.session_state
+    app.session_state[name] = {"selection": {"rows": [0], "columns": [], "cells": []}}
+    app.run()
+    assert not app.exception
+    assert not app.error
+    assert any("half \\ud801" in found.value for found in (*app.markdown, *app.subheader))
