@@ -21,6 +21,10 @@ MOST_OF_A_SENTENCE = 2_000
 _MARKS = frozenset("\\`*_[]<>$:~#!|&{}")
 """What CommonMark, its tables, formulas, directives and entities begin with."""
 
+_WITHIN_A_WORD = re.compile(r"(?<=[^\W_])(_+)(?=[^\W_])")
+"""Underscores that emphasize nothing (CommonMark, rule 2 of emphasis). They need no escape, which
+the label of a widget, read aloud by a screen reader as it was written, would show."""
+
 _BLOCK = re.compile(r"^(\d+)(?=[.)](?:\s|$))|^(?=[-+=])")
 """What turns a line into a list, or the line before it into a heading."""
 
@@ -119,7 +123,11 @@ def _kept(spaces: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return "".join(f"\\{sign}" if sign in _MARKS else sign for sign in text)
+    pieces = _WITHIN_A_WORD.split(text)
+    return "".join(
+        piece if index % 2 else "".join(f"\\{sign}" if sign in _MARKS else sign for sign in piece)
+        for index, piece in enumerate(pieces)
+    )
 
 
 def _code(text: str) -> str:

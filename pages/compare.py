@@ -8,7 +8,7 @@ from core.checkpoint import Checkpoint, StateDict
 from core.compare.numbers import Numbers
 from core.compare.verdict import verdict
 from core.compare.words import EVIDENCE, Comparison
-from core.plain_text import plain, plain_sentence
+from core.plain_text import MOST_OF_A_SENTENCE, plain, plain_sentence
 from pages.components.changes import changes
 from pages.components.comparison_job import comparison_job
 from pages.components.comparison_numbers import (
@@ -79,7 +79,7 @@ def _compare(
     with said:
         st.subheader(plain_sentence(sentence), anchor=False)
         for note in comparison.notes:
-            st.caption(plain(note))
+            st.caption(plain(note, MOST_OF_A_SENTENCE))
     with tools, st.container(horizontal=True, horizontal_alignment="right"):
         tolerance_popover(numbers)
         report_download(

@@ -167,7 +167,7 @@ def scatter_figure(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> go.Fi
     drawn = sorted(drawn, key=lambda pair: -pair[1].relative_l2)[:POINTS]
     named = "norm in A"
     if measured > POINTS:
-        named += f", of the {count(POINTS)} tensors that changed most of {count(measured)}"
+        named += f"<br>the {count(POINTS)} most changed of {count(measured)}"
     figure = go.Figure()
     for kind in ModuleKind:
         own = [(row, found) for row, found in drawn if kinds[row.key] is kind]

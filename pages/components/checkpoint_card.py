@@ -8,7 +8,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from core.checkpoint import Checkpoint, StateDict
-from core.plain_text import markup, plain, plain_sentence, visible
+from core.plain_text import MOST_OF_A_SENTENCE, markup, plain, plain_sentence, visible
 from core.read_files import read_files
 from core.sections import Section, sections
 from core.storage_note import storages_note
@@ -49,7 +49,7 @@ def checkpoint_card(slot: str, checkpoint: Checkpoint) -> Callable[[], None]:
     if len(found) > 1:
         _bar([(each.role, each.stored, ROLE_COLOURS[each.role]) for each in found], "span")
     for note in (*checkpoint.notes, *filter(None, [storages_note(found)])):
-        st.caption(f":material/info: {plain(note)}")
+        st.caption(f":material/info: {plain(note, MOST_OF_A_SENTENCE)}")
     if checkpoint.files > 1:
         _files(checkpoint)
     if checkpoint.metadata:

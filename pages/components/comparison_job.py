@@ -28,9 +28,12 @@ def comparison_job(files: str, choices: Choices, a: StateDict, b: StateDict) -> 
         found = job.result
         if found is not None:
             return found
-        if (job.stopped or job.failed) and not _asked_again(job):
+        ended = job.stopped or job.failed
+        if ended and not _asked_again(job):
             return None
         job.start(lambda progress: compare(a, b, pairing, progress=progress))
+        if ended:
+            st.rerun()  # without what `_asked_again` drew
     found = job.watch()
     if found is None:
         st.caption(

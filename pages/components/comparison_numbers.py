@@ -41,6 +41,8 @@ def comparison_numbers(comparison: Comparison, identity: str) -> Mapping[str, Nu
         by_itself = nbytes <= BY_ITSELF and not job.stopped and not job.failed
         if by_itself or _offer(len(left), nbytes, job.slot):
             job.start(_taking(left, numbers, tolerance))
+            if not by_itself:
+                st.rerun()  # without the offer
             going = True
     if going:
         job.watch()

@@ -17,7 +17,7 @@ from core.compare.metadata_diff import (
 )
 from core.compare.metadata_sentence import metadata_sentence
 from core.compare.other_tensors import OtherTensors, other_tensors
-from core.plain_text import markup, plain
+from core.plain_text import MOST_OF_A_SENTENCE, markup, plain
 from core.theme import count
 
 MANY = 400
@@ -33,7 +33,7 @@ def metadata_panel(a: Checkpoint, b: Checkpoint, chosen: tuple[StateDict, StateD
     identity = f"{a.identity}:{path_a!a}|{b.identity}:{path_b!a}"
     tree, others = _found(identity, (path_a, path_b), a, b)
     changes = tuple(changes_in(tree))
-    st.markdown(f"**{plain(metadata_sentence(a, b, changes))}**")
+    st.markdown(f"**{plain(metadata_sentence(a, b, changes), MOST_OF_A_SENTENCE)}**")
     left, right = st.columns([3, 2], gap="large")
     with left:
         _changes(tree)
@@ -115,4 +115,4 @@ def _others(found: tuple[OtherTensors, ...]) -> None:
     st.markdown("**Other tensors**")
     for one in found:
         told = "; ".join([one.sentence, *one.scalars])
-        st.markdown(f"{plain(one.path or 'the file itself')}: {plain(told)}.")
+        st.markdown(f"{plain(one.path or 'the file itself')}: {plain(told, MOST_OF_A_SENTENCE)}.")

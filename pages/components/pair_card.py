@@ -16,7 +16,7 @@ from core.compare.tensor_pair_figures import (
 )
 from core.compare.words import Row
 from core.errors import LoupeError
-from core.plain_text import plain, plain_sentence
+from core.plain_text import MOST_OF_A_SENTENCE, plain, plain_sentence
 from core.theme import count, shape, size
 from pages.components.pressed import pressed
 from pages.components.shared_job import SharedJob
@@ -52,7 +52,8 @@ def _described(row: Row) -> str:
             )
     pair = row.pair
     if pair is not None and pair.why:
-        told.append(f"paired by {plain(str(pair.by))} ({pair.confidence:.0%}): {plain(pair.why)}")
+        why = plain(pair.why, MOST_OF_A_SENTENCE)
+        told.append(f"paired by {plain(str(pair.by))} ({pair.confidence:.0%}): {why}")
     if row.note:
         told.append(plain_sentence(row.note))
     return " · ".join(told)
@@ -102,6 +103,7 @@ def _drawn(row: Row, identity: str) -> TensorPair | None:
         if not pressed(f"Draw it: reads {nbytes} twice", type="primary", key=f"{job.slot}-start"):
             return None
         job.start(lambda progress: tensor_pair(a, b, progress))
+        st.rerun()
     return job.watch()
 
 

@@ -18,7 +18,7 @@ from core.compare.run_words import Run, RunRow
 from core.errors import FilterError, LoupeError, SourceError, shown
 from core.folders import path_of_link
 from core.key_filter import fitting_keys
-from core.plain_text import plain, plain_sentence, visible
+from core.plain_text import MOST_OF_A_SENTENCE, plain, plain_sentence, visible
 from core.run_choice import evenly, run_files
 from core.samples import SAMPLES
 from core.theme import size
@@ -53,8 +53,8 @@ def run_panel() -> None:
     )
     run = _measured(identity, state_dicts, [names[id(one)] for one in checkpoints])
     if run is not None:
-        st.subheader(plain(run.sentence), anchor=False)
-        st.caption(f"{plain(', '.join(run.names))}: ordered {plain(evidence)}.")
+        st.subheader(plain(run.sentence, MOST_OF_A_SENTENCE), anchor=False)
+        st.caption(f"{', '.join(map(plain, run.names))}: ordered {plain(evidence)}.")
         _run(run, identity)
 
 
@@ -151,6 +151,8 @@ def _measured(identity: str, state_dicts: Sequence[StateDict], names: Sequence[s
         job.start(
             lambda progress: measure_run(state_dicts, names, progress=progress, so_far=job.keep)
         )
+        if not by_itself:
+            st.rerun()  # without the offer
     return job.watch()
 
 

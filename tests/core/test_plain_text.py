@@ -34,7 +34,9 @@ def test_an_icon_is_parted_where_even_code_would_be_rewritten() -> None:
 def test_ordinary_keys_keep_their_look() -> None:
     assert plain("layer1.0.conv1") == "layer1.0.conv1"
     assert plain("resnet50-0676ba61") == "resnet50-0676ba61"
-    assert plain("running_mean") == "running\\_mean"
+    assert plain("running_mean") == "running_mean"
+    assert plain("a__b_2_é") == "a__b_2_é"
+    assert plain("_a_ b_ _c") == "\\_a\\_ b\\_ \\_c"
 
 
 def test_a_line_begins_no_list_and_no_heading() -> None:

@@ -220,3 +220,26 @@ def test_the_files_named_at_the_start_are_a_run(compare, tmp_path, monkeypatch):
     assert not app.exception
     assert "epoch_2.pth" in app.caption[1].value.replace("\\", "")
     assert list(table(app).set_index("key")["last"]) == pytest.approx([0.5] * 4)
+
+
+def test_names_of_a_run_and_a_sentence_of_many_values_are_not_cut(compare, tmp_path):
+    names = [f"{'a network with a long name, ' * 3}epoch {epoch}.pth" for epoch in range(8)]
+    for epoch, name in enumerate(names):
+        torch.save({key: value * (epoch + 1) for key, value in WEIGHTS.items()}, tmp_path / name)
+    app = compare()
+    app.segmented_control(key="compare-mode").set_value("A run of several").run()
+    deadline = time.monotonic() + 20
+    while not app.dataframe and time.monotonic() < deadline:
+        time.sleep(0.1)
+        app.run()
+    assert ", ".join(names) in app.caption[1].value.replace("\\", "")
+
+    options = [
+        {f"{'an option of many words ' * 2}number {index}": "x" * 40 + value for index in range(3)}
+        for value in "ab"
+    ]
+    found = [{"args": some, "model": WEIGHTS} for some in options]
+    app = compare(*found, tab="Metadata")
+    said = next(each.value for each in app.markdown if "an option of many words" in each.value)
+    assert len(said) > 300
+    assert "left out" not in said

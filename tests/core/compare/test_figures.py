@@ -97,7 +97,7 @@ def test_of_very_many_points_those_that_changed_most_are_drawn_and_the_axis_says
     drawn = {custom[0] for trace in figure.data for custom in trace.customdata}
     assert drawn == set(list(a)[5:])
     assert figure.layout.xaxis.title.text == (
-        f"norm in A, of the {count(POINTS)} tensors that changed most of {count(POINTS + 5)}"
+        f"norm in A<br>the {count(POINTS)} most changed of {count(POINTS + 5)}"
     )
 
 
