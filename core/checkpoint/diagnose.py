@@ -293,7 +293,9 @@ def _text_file(text: str, size: int) -> CheckpointError:
         )
     line = " ".join(start.splitlines()[0].split())[:80] if start else ""
     begins = quoted(f", which begins with “{line}”") if line else ""
-    return CheckpointError(f"The file is plain text of {size:,} bytes{begins}.", WRONG)
+    return CheckpointError(
+        f"The file is plain text of {size:,} byte{'' if size == 1 else 's'}{begins}.", WRONG
+    )
 
 
 def _xml(text: str) -> CheckpointError:

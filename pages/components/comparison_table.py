@@ -46,7 +46,10 @@ COLUMNS = {
         "Mean |Δ|", format="%.3g", help="The mean size of the difference of an element"
     ),
     "cosine": st.column_config.NumberColumn(
-        "Cosine", format="%.6f", help="Of the angle between the two: 1 is the same direction"
+        "Cosine",
+        format="%.6f",
+        width=92,
+        help="Of the angle between the two: 1 is the same direction",
     ),
     "elements": st.column_config.NumberColumn(
         "Elements changed", format="percent", help="The share of elements whose value differs"
