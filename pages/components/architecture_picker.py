@@ -17,6 +17,7 @@ from core.checkpoint import Checkpoint, StateDict
 from core.plain_text import plain, plain_sentence
 from core.stated_architecture import Stated, stated_architecture
 from core.theme import count
+from pages.components.cached import cached
 from pages.components.slot_model import known_architectures
 from pages.components.workspace import workspace
 
@@ -130,7 +131,7 @@ def _classes(
         st.caption(f"{count(there)} classes: read from the shape of the file's last layer.")
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@cached(64)
 def _classes_of(
     identity: str, path: str, architecture: Architecture, _state_dict: StateDict
 ) -> tuple[int | None, int | None]:

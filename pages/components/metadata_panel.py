@@ -19,6 +19,7 @@ from core.compare.metadata_sentence import metadata_sentence
 from core.compare.other_tensors import OtherTensors, other_tensors
 from core.plain_text import markup, plain
 from core.theme import count
+from pages.components.cached import cached
 
 MANY = 400
 """Changes that are listed; of more, how many there are."""
@@ -40,7 +41,7 @@ def metadata_panel(a: Checkpoint, b: Checkpoint, chosen: tuple[StateDict, StateD
         _others(others)
 
 
-@st.cache_resource(max_entries=32, show_spinner="Comparing what is no weight")
+@cached(32, show_spinner="Comparing what is no weight")
 def _found(
     identity_a: str, identity_b: str, path_a: str, path_b: str, _a: Checkpoint, _b: Checkpoint
 ) -> tuple[Node, tuple[OtherTensors, ...]]:
