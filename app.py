@@ -31,7 +31,7 @@ if __name__ != "__main__":
     from core.checkpoint.descriptors import raise_limit
     from core.server.connections import answer_at_once
     from core.server.headers import SecurityHeaders
-    from core.server.hosts import OwnHosts, own_names
+    from core.server.hosts import OwnHosts, own_names, own_sites
     from core.server.slow_heads import limit_heads
     from core.server.watched import watched
     from core.transfer import routes, tidied
@@ -71,6 +71,14 @@ if __name__ != "__main__":
             )
         return True
 
+    names = own_names(
+        st.get_option("server.address"),
+        [
+            *settings().hosts,
+            *st.get_option("server.allowedHosts"),
+            st.get_option("browser.serverAddress"),
+        ],
+    )
     app = st.App(
         __file__,
         routes=routes(transfers(), Path(__file__).parent / "pages" / "components" / "fonts"),
@@ -78,13 +86,11 @@ if __name__ != "__main__":
             Middleware(SecurityHeaders, page=STREAMLITS_PAGE.read_text("utf-8")),
             Middleware(
                 OwnHosts,
-                names=own_names(
-                    st.get_option("server.address"),
-                    [
-                        *settings().hosts,
-                        *st.get_option("server.allowedHosts"),
-                        st.get_option("browser.serverAddress"),
-                    ],
+                names=names,
+                sites=own_sites(
+                    names,
+                    st.get_option("server.corsAllowedOrigins"),
+                    closed=st.get_option("server.enableCORS"),
                 ),
             ),
         ],
