@@ -32,11 +32,13 @@ if __name__ != "__main__":
     from core.server.connections import answer_at_once
     from core.server.headers import SecurityHeaders
     from core.server.hosts import OwnHosts, own_names, own_sites
+    from core.server.pictures import PictureLimit
     from core.server.slow_heads import limit_heads
     from core.server.watched import watched
     from core.transfer import routes, tidied
     from pages.components.preloading import load_ahead
     from pages.components.resources import jobs, settings, transfers
+    from pages.components.session import HeldPictures
     from pages.components.type_faces import place_type_faces
 
     limit_heads()
@@ -93,6 +95,7 @@ if __name__ != "__main__":
                     closed=st.get_option("server.enableCORS"),
                 ),
             ),
+            Middleware(PictureLimit, held=HeldPictures()),
         ],
         lifespan=lifespan,
         on_script_error=on_script_error,
