@@ -178,7 +178,11 @@ class Store:
                 f"server's {_gigabytes(self.quota)} for uploads are free.",
                 "Ask the server's owner to make room, or use a server folder.",
             )
-        if total > shutil.disk_usage(self._files).free:
+        try:
+            left = shutil.disk_usage(self._files).free
+        except OSError as error:
+            return _unwritable(error)
+        if total > left:
             return StoreError(
                 f"{have} {_gigabytes(total)}, more than this server's disk has free.",
                 "Ask the server's owner to make room, or use a server folder.",

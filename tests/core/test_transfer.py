@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import json
+import shutil
 import socket
 import threading
 import time
@@ -21,6 +22,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from streamlit.web.server.starlette.starlette_gzip_middleware import SelectiveGZipMiddleware
 
+from core.errors import StoreError
 from core.store import Store
 from core.transfer import BODIES, MAX_SLICE, Transfers, routes
 from core.upload_sets import set_manifest, set_reference
@@ -594,6 +596,19 @@ def test_a_set_that_just_fits_the_quota_is_taken(served: Served) -> None:
     for name, data in zip(NAMES, contents, strict=True):
         assert served.put(token, 0, data, size=4096, name=name)[0] == 200
     assert finished(served, token) == list(NAMES)
+
+
+def test_a_data_folder_that_is_gone_is_told_in_a_sentence(served: Served) -> None:
+    token = served.transfers.open_intake()
+    shutil.rmtree(served.transfers.store.exports.parent)
+    for status, answer in (
+        served.put(token, 0, DATA),
+        announce(served, token, {"m.pth": len(DATA)}),
+    ):
+        assert status == 413
+        assert "look at the data folder" in str(answer["error"])
+    with pytest.raises(StoreError), served.transfers.store.room_for_export(10):
+        pass
 
 
 def test_a_set_that_could_not_be_kept_is_tried_again(served: Served) -> None:
