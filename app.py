@@ -37,12 +37,14 @@ if __name__ != "__main__":
     from core.checkpoint.descriptors import raise_limit
     from core.server.connections import answer_at_once
     from core.server.headers import SecurityHeaders
-    from core.server.hosts import OwnHosts, own_names
+    from core.server.hosts import OwnHosts, own_names, own_sites
+    from core.server.pictures import PictureLimit
     from core.server.slow_heads import limit_heads
     from core.server.watched import watched
     from core.transfer import routes, tidied
     from pages.components.preloading import load_ahead
     from pages.components.resources import jobs, settings, transfers
+    from pages.components.session import HeldPictures
     from pages.components.type_faces import place_type_faces
 
     limit_heads()
@@ -77,6 +79,14 @@ if __name__ != "__main__":
             )
         return True
 
+    names = own_names(
+        st.get_option("server.address"),
+        [
+            *settings().hosts,
+            *st.get_option("server.allowedHosts"),
+            st.get_option("browser.serverAddress"),
+        ],
+    )
     app = st.App(
         __file__,
         routes=routes(transfers(), Path(__file__).parent / "pages" / "components" / "fonts"),
@@ -84,15 +94,14 @@ if __name__ != "__main__":
             Middleware(SecurityHeaders, page=STREAMLITS_PAGE.read_text("utf-8")),
             Middleware(
                 OwnHosts,
-                names=own_names(
-                    st.get_option("server.address"),
-                    [
-                        *settings().hosts,
-                        *st.get_option("server.allowedHosts"),
-                        st.get_option("browser.serverAddress"),
-                    ],
+                names=names,
+                sites=own_sites(
+                    names,
+                    st.get_option("server.corsAllowedOrigins"),
+                    closed=st.get_option("server.enableCORS"),
                 ),
             ),
+            Middleware(PictureLimit, held=HeldPictures()),
         ],
         lifespan=lifespan,
         on_script_error=on_script_error,

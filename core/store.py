@@ -178,7 +178,11 @@ class Store:
                 f"server's {_gigabytes(self.quota)} for uploads are free.",
                 "Ask the server's owner to make room, or use a server folder.",
             )
-        if total > shutil.disk_usage(self._files).free:
+        try:
+            left = shutil.disk_usage(self._files).free
+        except OSError as error:
+            return _unwritable(error)
+        if total > left:
             return StoreError(
                 f"{have} {_gigabytes(total)}, more than this server's disk has free.",
                 "Ask the server's owner to make room, or use a server folder.",
@@ -251,6 +255,20 @@ class Store:
             self._change(_adopt(path, final))
         folder_onto_disk(final.parent)
         return StoredFile(final.name, final, final.stat().st_size)
+
+    def add_to_parts(self, folder: Path, data: bytes) -> None:
+        """Put a small file of Loupe's own with the parts that lie in a folder, whatever the quota.
+
+        It is on the disk when this returns. Raises OSError.
+        """
+        path = folder / hashlib.sha256(data).hexdigest()
+        with path.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        with self._lock:
+            self._change(_disk_use(path))
+        folder_onto_disk(folder)
 
     def take_in(self, folder: Path) -> dict[str, StoredFile]:
         """Move all files of a folder in, and remove the folder; by their SHA-256.
@@ -449,23 +467,29 @@ class Parts:
         self._store = store
         self._held: int | None = create_locked_folder(folder)
 
+    @property
+    def here(self) -> bool:
+        """Whether they are kept aside still: neither taken into the store nor given up."""
+        return self._held is not None
+
     def keep(self, manifest: bytes) -> dict[str, StoredFile]:
         """Take all parts into the store, and with them the file that names them; by SHA-256.
 
-        They are on the disk when this returns. Raises StoreError.
+        They are on the disk when this returns. Raises StoreError; while they are `here` it can be
+        tried again.
         """
         whole = self.folder.with_name(f"{self.folder.name}{WHOLE}")
-        upload = self._store.begin(len(manifest))
         try:
-            upload.write(manifest)
-            upload.finish(self)
+            self._store.add_to_parts(self.folder, manifest)
             self.folder.rename(whole)
+        except OSError as error:
+            raise _unwritable(error) from error
+        try:
             folder_onto_disk(whole.parent)
             return self._store.take_in(whole)
         except OSError as error:
             raise _unwritable(error) from error
         finally:
-            upload.abandon()
             self.let_go()
 
     def abandon(self) -> None:

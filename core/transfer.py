@@ -24,7 +24,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -93,7 +93,7 @@ class Body:
             self.limit.reschedule(asyncio.get_running_loop().time())
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Intake:
     """What one token has sent: the upload under way and its name, and what is finished.
 
@@ -228,7 +228,7 @@ class Transfers:
         """Whether something is here of a sending of these files, by name and size, that the browser
         calls by that key; the token then has what another token of the same page had."""
         with self._lock:
-            other = self._intakes.get(self._keys.get(key, ""))
+            other = self.sending(key)
             if other is None or not other.under_way or not _same_files(other, files):
                 self.name_sending(token, intake, key)
                 return False
@@ -245,6 +245,11 @@ class Transfers:
             intake.finished = None
             self.name_sending(token, intake, key)
             return True
+
+    def sending(self, key: str) -> Intake | None:
+        """What is sent by that key, or None."""
+        with self._lock:
+            return self._intakes.get(self._keys.get(key, ""))
 
     def name_sending(self, token: str, intake: Intake, key: str) -> None:
         """Find what this token sends by that key from now on; by none where it is empty."""
@@ -334,9 +339,11 @@ def routes(transfers: Transfers, fonts: Path) -> list[Route]:
     async def fetch(request: Request) -> Response:
         return await _fetch(transfers, request)
 
+    faces = {path.name: path for path in fonts.glob("*.woff2")}
+
     async def font(request: Request) -> Response:
-        path = fonts / request.path_params["name"]
-        if path.parent != fonts or path.suffix != ".woff2" or not path.is_file():
+        path = faces.get(request.path_params["name"])
+        if path is None:
             return Response(status_code=404)
         return FileResponse(path, headers={"Cache-Control": "public, max-age=31536000"})
 
@@ -412,16 +419,39 @@ async def _announce(transfers: Transfers, request: Request) -> Response:
     if refusal is not None:
         raise refusal
     token = request.path_params["token"]
-    async with intake.lock:
+    # What the reloaded page sent is finished first where it is being finished.
+    async with _locked(intake, transfers.sending(key) or intake):
         intake.heard = time.monotonic()
-        if not transfers.go_on(token, intake, key, files):
-            refusal = transfers.store.refusal(*files.values())
-            if refusal is not None:
-                raise refusal
-            transfers.give_up(intake)
-            intake.finished = None
-            intake.announced = None if alone else files
-        return JSONResponse({"files": len(files), "received": intake.received()})
+        if transfers.go_on(token, intake, key, files):
+            return await _went_on(transfers, intake, files)
+        refusal = transfers.store.refusal(*files.values())
+        if refusal is not None:
+            raise refusal
+        transfers.give_up(intake)
+        intake.finished = None
+        intake.announced = None if alone else files
+        return JSONResponse({"files": len(files), "received": {}})
+
+
+@asynccontextmanager
+async def _locked(*intakes: Intake) -> AsyncIterator[None]:
+    """Holds the locks of all of them, taken in an order that is the same for everybody."""
+    async with AsyncExitStack() as stack:
+        for intake in sorted(set(intakes), key=id):
+            await stack.enter_async_context(intake.lock)
+        yield
+
+
+async def _went_on(transfers: Transfers, intake: Intake, files: Mapping[str, int]) -> Response:
+    """What is here of a sending that goes on. Of a set, whatever is here to the last byte is
+    finished now, since the browser sends nothing more of it."""
+    if intake.announced is not None:
+        if intake.upload is not None and intake.upload.complete:
+            await _finish(transfers, intake, intake.upload)
+        else:
+            await _keep_whole(transfers, intake)
+    received = intake.received() if intake.finished is None else dict(files)
+    return JSONResponse({"files": len(files), "received": received})
 
 
 def _listed(body: bytes) -> dict[str, int]:
@@ -537,12 +567,25 @@ async def _finish(transfers: Transfers, intake: Intake, upload: Upload) -> Respo
         stored = await asyncio.to_thread(upload.finish, intake.parts)
         intake.upload = None
         intake.arrived[intake.name] = stored
-        if intake.announced.keys() == intake.arrived.keys():
-            files = {name: file.sha256 for name, file in intake.arrived.items()}
-            kept = await asyncio.to_thread(intake.parts.keep, set_manifest(files))
-            intake.finished = {name: kept[digest] for name, digest in files.items()}
-            intake.announced, intake.parts, intake.arrived = None, None, {}
+        await _keep_whole(transfers, intake)
     return JSONResponse({"received": upload.size, "sha256": stored.sha256})
+
+
+async def _keep_whole(transfers: Transfers, intake: Intake) -> None:
+    """Take a set in once all of its files are here. Raises StoreError; where it is not given up by
+    that, the next announcement of the same files tries again."""
+    parts = intake.parts
+    if parts is None or intake.announced is None or intake.announced.keys() - intake.arrived.keys():
+        return
+    files = {name: file.sha256 for name, file in intake.arrived.items()}
+    try:
+        kept = await asyncio.to_thread(parts.keep, set_manifest(files))
+    except StoreError:
+        if not parts.here:
+            transfers.give_up(intake)
+        raise
+    intake.finished = {name: kept[digest] for name, digest in files.items()}
+    intake.announced, intake.parts, intake.arrived = None, None, {}
 
 
 def _allowed(transfers: Transfers, request: Request) -> Intake:

@@ -9,6 +9,7 @@ from core.compare.numbers import Numbers
 from core.compare.verdict import verdict
 from core.compare.words import EVIDENCE, Comparison
 from core.plain_text import MOST_OF_A_SENTENCE, plain, plain_sentence
+from pages.components.cached import cached
 from pages.components.changes import changes
 from pages.components.comparison_job import comparison_job
 from pages.components.comparison_numbers import (
@@ -107,7 +108,7 @@ def _compare(
             _meaning(comparison)
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@cached(16)
 def _sentence(
     identity: str,
     mark: str,

@@ -7,6 +7,7 @@ from core.checkpoint import StateDict
 from core.module_tree import ModuleNode, module_tree
 from core.plain_text import markup, visible
 from core.theme import count, figure_layout, parameters, size
+from pages.components.cached import cached
 from pages.components.frame import empty_state, page_header
 from pages.components.key_table import key_table
 from pages.components.safety_panel import safety_panel, safety_verdict
@@ -119,7 +120,7 @@ def _class(node: ModuleNode) -> str:
     return f"<br><i>{markup(name)}</i>" if name else ""
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@cached(16)
 def _tree(identity: str, _state_dict: StateDict) -> tuple[ModuleNode, ...]:
     return module_tree(_state_dict)
 

@@ -6,7 +6,6 @@ import math
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
-from html import escape
 
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
@@ -18,7 +17,7 @@ from core.compare.numbers import Numbers, Tolerance
 from core.compare.report_page import SCRIPT, style
 from core.compare.side import Side
 from core.compare.words import EVIDENCE, Comparison, PairedBy, Row, State
-from core.errors import printable
+from core.plain_text import MOST_OF_A_SENTENCE, markup
 from core.theme import count, parameters, shape, size
 
 NUMBERS: Mapping[str, str] = {
@@ -88,7 +87,8 @@ def _figures(comparison: Comparison, numbers: Mapping[str, Numbers]) -> dict[str
 
 
 def _text(words: str) -> str:
-    return escape(printable(words))
+    """A sentence, or a name in its place, whatever it holds."""
+    return markup(words, MOST_OF_A_SENTENCE)
 
 
 def _head(title: str, scripts: Sequence[str]) -> Iterator[str]:
@@ -185,7 +185,7 @@ def _row(row: Row, numbers: Numbers | None, *, told: bool, hidden: bool) -> str:
 
 
 def _both(a: str, b: str) -> str:
-    return _text(f"{a} → {b}" if a and b and a != b else a or b)
+    return f"{markup(a)} → {markup(b)}" if a and b and a != b else markup(a or b)
 
 
 def _key(row: Row) -> str:

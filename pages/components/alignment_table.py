@@ -10,6 +10,7 @@ from core.checkpoint import StateDict
 from core.plain_text import visible
 from core.signature import Signature
 from core.theme import count
+from pages.components.cached import cached
 
 
 def alignment_table(key: str, identity: str, state_dict: StateDict, signature: Signature) -> None:
@@ -46,6 +47,6 @@ def alignment_table(key: str, identity: str, state_dict: StateDict, signature: S
         )
 
 
-@st.cache_resource(max_entries=16, show_spinner="Finding each key’s place")
+@cached(16, show_spinner="Finding each key’s place")
 def _aligned(identity: str, _state_dict: StateDict, _signature: Signature) -> Alignment:
     return align(_state_dict, _signature)

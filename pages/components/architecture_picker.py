@@ -17,6 +17,7 @@ from core.checkpoint import Checkpoint, StateDict
 from core.plain_text import plain, plain_sentence
 from core.stated_architecture import Stated, stated_architecture
 from core.theme import count
+from pages.components.cached import cached
 from pages.components.slot_model import known_architectures
 from pages.components.workspace import workspace
 
@@ -118,7 +119,7 @@ def _classes(
     have no head there is nothing to say."""
     if dict(current.options).get("num_classes") == 0:
         return
-    there, other = _classes_of(checkpoint.identity, ascii(state_dict.path), current, state_dict)
+    there, other = _classes_of(checkpoint.identity, state_dict.path, current, state_dict)
     if other is not None:
         st.button(
             f"Set {count(other)} classes, as the file's last layer has",
@@ -130,7 +131,7 @@ def _classes(
         st.caption(f"{count(there)} classes: read from the shape of the file's last layer.")
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@cached(64)
 def _classes_of(
     identity: str, path: str, architecture: Architecture, _state_dict: StateDict
 ) -> tuple[int | None, int | None]:

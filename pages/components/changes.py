@@ -13,6 +13,7 @@ from core.compare.numbers import Numbers
 from core.compare.words import Comparison
 from core.plain_text import plain
 from core.theme import count
+from pages.components.cached import cached
 from pages.components.comparison_table import comparison_table
 from pages.components.pair_card import pair_card
 
@@ -80,7 +81,7 @@ def _pictures(
     return keys
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@cached(16)
 def _parts(
     identity: str, mark: str, _comparison: Comparison, _numbers: Mapping[str, Numbers]
 ) -> tuple[Sequence[Block], PartMap | None]:
@@ -89,7 +90,7 @@ def _parts(
     return found, part_map(found)
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@cached(16)
 def _figure(
     identity: str,
     mark: str,

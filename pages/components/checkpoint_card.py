@@ -22,6 +22,7 @@ from core.theme import (
     parameters,
     size,
 )
+from pages.components.cached import cached
 from pages.components.identify_panel import identified_as
 from pages.components.slot_choice import state_dict_choice
 
@@ -74,7 +75,7 @@ def _dtypes(state_dict: StateDict) -> None:
     _bar([(dtype, share, dtype_colour(dtype)) for dtype, share in nbytes.most_common()], "code")
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@cached(64)
 def _sections(identity: str, _checkpoint: Checkpoint) -> tuple[Section, ...]:
     """What the file's bytes are spent on: the model, its EMA, the optimizer."""
     return sections(_checkpoint)

@@ -9,6 +9,7 @@ from core.compare.judge import bytes_to_read, compare
 from core.compare.pairing import pair
 from core.compare.words import Choices, Comparison, Pairing
 from core.theme import size
+from pages.components.cached import cached
 from pages.components.pressed import pressed
 from pages.components.shared_job import SharedJob
 
@@ -51,13 +52,13 @@ def _asked_again(job: SharedJob[Comparison]) -> bool:
     return pressed("Compare again", type="primary", key=f"{job.slot}-start")
 
 
-@st.cache_resource(max_entries=16, show_spinner="Finding out which tensor is which")
+@cached(16, show_spinner="Finding out which tensor is which")
 def _paired(files: str, choices: Choices, _a: StateDict, _b: StateDict) -> tuple[Pairing, int]:
     """The pairs, and the bytes of each file that comparing them reads at most."""
     pairing = pair(_a, _b, choices)
     return pairing, bytes_to_read(pairing)
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@cached(16)
 def _compared(identity: str, _a: StateDict, _b: StateDict, _pairing: Pairing) -> Comparison:
     return compare(_a, _b, _pairing)

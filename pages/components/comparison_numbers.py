@@ -14,6 +14,7 @@ from core.compare.words import Comparison
 from core.jobs import Progress
 from core.plain_text import plain
 from core.theme import count, size
+from pages.components.cached import cached
 from pages.components.pressed import pressed
 from pages.components.resources import numbers_cache
 from pages.components.shared_job import SharedJob
@@ -49,7 +50,7 @@ def comparison_numbers(comparison: Comparison, identity: str) -> Mapping[str, Nu
     return numbers.copy()
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@cached(16)
 def _measurable(
     identity: str, _comparison: Comparison
 ) -> Mapping[str, tuple[TensorEntry, TensorEntry]]:

@@ -17,6 +17,7 @@ from core.key_filter import fitting_keys
 from core.layouts import layout
 from core.plain_text import plain_sentence, visible
 from core.theme import STATE_COLOURS, count, shape
+from pages.components.cached import cached
 from pages.components.state_filter import state_filter
 
 HEIGHT, FEW = 388, 10
@@ -127,7 +128,7 @@ def _view(
     return sha256(repr(parts).encode()).hexdigest()[:24]
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@cached(16)
 def _shown(
     view: str,
     _comparison: Comparison,
@@ -168,7 +169,7 @@ def _table(rows: Sequence[Row], numbers: Mapping[str, Numbers], view: str, mark:
     return rows[selected[0]] if selected and selected[0] < len(rows) else None
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@cached(16)
 def _frame(view: str, _rows: Sequence[Row]) -> pd.DataFrame:
     """The table without numbers; shared by sessions, never changed."""
     return pd.DataFrame(
@@ -186,7 +187,7 @@ def _frame(view: str, _rows: Sequence[Row]) -> pd.DataFrame:
     ).pipe(_without_empty)
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@cached(16)
 def _measured_frame(
     view: str, mark: str, _rows: Sequence[Row], _numbers: Mapping[str, Numbers]
 ) -> pd.DataFrame:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-import streamlit as st
-
 from core.architectures import Architecture, Signature, signature
 from core.checkpoint import StateDict
 from core.fit_summary import Section, sections
@@ -14,6 +12,7 @@ from core.fixes import Recipe, recipe_to_json
 from core.match import Match, match
 from core.proposals import Proposal, propose
 from core.trial import Trial, try_recipe
+from pages.components.cached import cached
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +36,11 @@ def fitting(
     """
     words = json.dumps(recipe_to_json(recipe))
     return _fitting(
-        identity, ascii(state_dict.path), words, architecture.key, state_dict, recipe, architecture
+        identity, state_dict.path, words, architecture.key, state_dict, recipe, architecture
     )
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@cached(64)
 def _fitting(
     identity: str,
     path: str,

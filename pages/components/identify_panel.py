@@ -14,6 +14,7 @@ from core.identify import Candidate, Identification, Lookup, hints_of, identify
 from core.identify.sentence import architecture_words, recipe_words
 from core.plain_text import plain_sentence
 from core.theme import count, share
+from pages.components.cached import cached
 from pages.components.resources import index_keeper
 
 Use = Callable[[Architecture, Recipe], None]
@@ -75,7 +76,7 @@ def _identified(checkpoint: Checkpoint, state_dict: StateDict) -> Identification
     return _found(identity, checkpoint, state_dict, lookup)
 
 
-@st.cache_resource(max_entries=128, show_spinner=False)
+@cached(128)
 def _found(
     identity: str, _checkpoint: Checkpoint, _state_dict: StateDict, _lookup: Lookup
 ) -> Identification:

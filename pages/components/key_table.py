@@ -11,6 +11,7 @@ from core.key_filter import filter_entries
 from core.layouts import layout
 from core.plain_text import plain_sentence, visible
 from core.theme import count, shape, size
+from pages.components.cached import cached
 
 HEIGHT, FEW = 560, 15
 NARROW_KEY = st.column_config.TextColumn("Key", width=188)
@@ -84,7 +85,7 @@ def key_table(state_dict: StateDict, identity: str) -> TensorEntry | None:
     return found[rows[0]] if rows and rows[0] < len(found) else None
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@cached(16)
 def _frame(
     identity: str, text: str, dtypes: tuple[str, ...], _state_dict: StateDict
 ) -> tuple[list[TensorEntry], pd.DataFrame, float]:

@@ -19,6 +19,7 @@ from core.compare.metadata_sentence import metadata_sentence
 from core.compare.other_tensors import OtherTensors, other_tensors
 from core.plain_text import MOST_OF_A_SENTENCE, markup, plain
 from core.theme import count
+from pages.components.cached import cached
 
 MANY = 400
 """Changes that are listed; of more, how many there are."""
@@ -42,7 +43,7 @@ def metadata_panel(a: Checkpoint, b: Checkpoint, chosen: tuple[StateDict, StateD
         _others(others)
 
 
-@st.cache_resource(max_entries=32, show_spinner="Comparing what is no weight")
+@cached(32, show_spinner="Comparing what is no weight")
 def _found(
     identity: str, _paths: tuple[str, str], _a: Checkpoint, _b: Checkpoint
 ) -> tuple[Node, tuple[OtherTensors, ...]]:

@@ -18,6 +18,7 @@ from core.preprocessing import (
     Preprocessing,
     default_preprocessing,
 )
+from pages.components.cached import cached
 
 FITS: Mapping[Fit, str] = {
     "cover": "Keep proportions, crop",
@@ -26,7 +27,7 @@ FITS: Mapping[Fit, str] = {
 }
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@cached(64)
 def slot_preprocessing(
     architecture: Architecture, identity: str, _checkpoint: Checkpoint
 ) -> Preprocessing:

@@ -28,6 +28,7 @@ from core.theme import count, size
 from core.ties import ties
 from core.transfer import Transfers
 from core.whole_model import in_pickled_object
+from pages.components.cached import cached
 from pages.components.job_panel import job_panel
 from pages.components.resources import jobs, transfers
 from pages.components.session import session_id
@@ -144,14 +145,14 @@ NAMED = 5
 def _sizes(checkpoint: Checkpoint, repaired: StateDict, steps: str, keep: Keep) -> None:
     """What the choice weighs, and what it takes off the source."""
     try:
-        sizes = _sizes_of(checkpoint.identity, ascii(repaired.path), steps, checkpoint, repaired)
+        sizes = _sizes_of(checkpoint.identity, repaired.path, steps, checkpoint, repaired)
     except LoupeError as error:
         st.caption(plain_sentence(str(error)))
     else:
         st.caption(plain(sizes.sentence(keep)))
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@cached(64)
 def _sizes_of(
     identity: str, path: str, steps: str, _checkpoint: Checkpoint, _repaired: StateDict
 ) -> ExportSizes:

@@ -22,6 +22,7 @@ from core.server.once import Once
 from core.settings import Settings, read_settings
 from core.store import Store
 from core.transfer import Transfers
+from pages.components.cached import cached
 from pages.components.session import is_here
 
 OPEN_CHECKPOINTS = 64
@@ -99,7 +100,7 @@ def open_file(reference: str) -> Checkpoint:
     return _opened(located.fingerprint(), located)
 
 
-@st.cache_resource(max_entries=OPEN_CHECKPOINTS, show_spinner="Reading the table of contents")
+@cached(OPEN_CHECKPOINTS, show_spinner="Reading the table of contents")
 def _opened(fingerprint: str, _located: LocatedFile) -> Checkpoint:
     return open_checkpoint(
         _located.path,

@@ -26,6 +26,7 @@ from core.plain_text import code, markup, plain, plain_sentence
 from core.statistics import Histogram, Statistics, histogram, statistics
 from core.storage_note import storage_note, stored_bytes
 from core.theme import ACCENT, count, figure_layout, shape, size
+from pages.components.cached import cached
 from pages.components.pressed import pressed
 from pages.components.shared_job import SharedJob
 
@@ -91,7 +92,7 @@ def measure(entry: TensorEntry, progress: Progress | None = None) -> Measured:
     return Measured(found, counted, picture(entry, progress))
 
 
-@st.cache_resource(max_entries=128, show_spinner=False)
+@cached(128)
 def _measured(identity: str, key: str, _entry: TensorEntry) -> Measured:
     return measure(_entry)
 
@@ -104,7 +105,7 @@ def _measured_or_job(entry: TensorEntry, identity: str) -> Measured | None:
         st.info(f"PyTorch cannot turn {plain(entry.dtype)} elements into numbers to be measured.")
         return None
     if entry.nbytes <= STRAIGHT:
-        return _measured(identity, ascii(entry.key), entry)
+        return _measured(identity, entry.key, entry)
     job: SharedJob[Measured] = SharedJob("measure", f"{identity}|{entry.key}", most=128)
     if not job.under_way:
         found = job.result

@@ -228,11 +228,11 @@ def test_under_a_base_path_uploads_type_faces_and_exports_work(
     assert [url for url in outside if not url.startswith("blob:")] == []
 
 
-def websocket(server: Server, host: str) -> int:
-    """The status with which a WebSocket under that Host header is answered."""
+def websocket(server: Server, host: str, origin: str | None = None) -> int:
+    """The status with which a WebSocket under those headers is answered."""
     straight = socket.create_connection(("127.0.0.1", server.port))
     try:
-        with connect(f"ws://{host}/_stcore/stream", sock=straight):
+        with connect(f"ws://{host}/_stcore/stream", sock=straight, origin=origin):
             return 101
     except InvalidStatus as error:
         return error.response.status_code
@@ -247,6 +247,19 @@ def test_a_host_name_that_is_not_ours_gets_no_websocket(
     server: Server, host: str, status: int
 ) -> None:
     assert websocket(server, host.format(port=server.port)) == status
+
+
+def test_a_page_of_another_site_gets_no_websocket_and_asks_the_server_nothing(
+    server: Server,
+) -> None:
+    own = f"127.0.0.1:{server.port}"
+    for origin in ("http://evil.example", "null", "http://[", "", "http://10.9.9.9"):
+        assert websocket(server, own, origin) == 403, origin
+    for origin in (f"http://{own}", "http://localhost:3000"):
+        assert websocket(server, own, origin) == 101, origin
+    # Streamlit's own refusal comes after it has asked the internet for the server's address.
+    assert "disallowed Origin" not in server.log()
+    assert "external IP" not in server.log()
 
 
 @pytest.mark.parametrize(
@@ -267,5 +280,6 @@ def test_a_name_that_the_owner_gave_gets_a_websocket(tmp_path: Path, browser: Br
         assert websocket(server, "loupe.example") == 101
         assert websocket(server, "a.team.example:443") == 101
         assert websocket(server, "evil.example") == 403
+        assert websocket(server, "127.0.0.1:8501", "https://loupe.example") == 101
     finally:
         server.stop()

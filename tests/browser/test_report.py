@@ -95,6 +95,26 @@ def test_hostile_names_are_text_and_nothing_leaves_the_report(
     assert [one for one in trouble if one != report.as_uri()] == []
 
 
+def test_names_of_any_length_leave_the_layout_whole(page: Page, tmp_path: Path) -> None:
+    keys = ("L" * 100_000, "wide " * 20_000, "x" + "\u0301" * 10_000)
+    for name, value in (("a.pth", 1.0), ("b.pth", 2.0)):
+        torch.save({key: torch.full((4,), value) for key in keys}, tmp_path / name)
+    files = [open_checkpoint(tmp_path / name) for name in ("a.pth", "b.pth")]
+    found = compare(*(file.state_dict() for file in files))
+    report = report_html(
+        found,
+        *(side(file, file.state_dict()) for file in files),
+        sentence=keys[0],
+        metadata=metadata_changes({keys[0]: keys[1]}, {keys[0]: keys[2]}),
+        notes=keys,
+    )
+    (tmp_path / "report.html").write_text("".join(report))
+    page.goto((tmp_path / "report.html").as_uri())
+    expect(page.locator("#rows tbody tr")).to_have_count(3)
+    assert page.evaluate(FITS)
+    assert page.evaluate("document.documentElement.scrollHeight") <= 20_000
+
+
 def test_nothing_is_wider_than_the_screen(opened: tuple[Page, list[str]]) -> None:
     page, _ = opened
     expect(page.locator(".figure .main-svg").first).to_be_visible()

@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import json
+import shutil
 import socket
 import threading
 import time
@@ -21,6 +22,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from streamlit.web.server.starlette.starlette_gzip_middleware import SelectiveGZipMiddleware
 
+from core.errors import StoreError
 from core.store import Store
 from core.transfer import BODIES, MAX_SLICE, Transfers, routes
 from core.upload_sets import set_manifest, set_reference
@@ -230,7 +232,8 @@ def test_an_export_comes_down_under_its_name_and_only_by_its_address(
 def test_only_the_type_faces_are_served(served: Served) -> None:
     assert served.ask("GET", "/loupe/fonts/face.woff2")[:2] == (200, b"wOF2")
     assert served.ask("GET", "/loupe/fonts/..%2Fsecret.woff2")[0] == 404
-    assert served.ask("GET", "/loupe/fonts/none.woff2")[0] == 404
+    for name in ("none", "n" * 5_000, "%00", "%ff", "\\"):
+        assert served.ask("GET", f"/loupe/fonts/{name}.woff2")[0] == 404, name[:10]
 
 
 NAMES = ("m-00001-of-00002.bin", "m-00002-of-00002.bin", "m.bin.index.json")
@@ -583,6 +586,79 @@ def test_a_reloaded_page_goes_on_with_a_set_after_the_parts_that_are_here(served
     served.put(after, 5000, DATA[::-1][5000:], name=NAMES[1])
     served.put(after, 0, DATA, name=NAMES[2])
     assert finished(served, after) == list(NAMES)
+
+
+def test_a_set_that_just_fits_the_quota_is_taken(served: Served) -> None:
+    store, token = served.transfers.store, served.transfers.open_intake()
+    contents = [bytes([number]) * 4096 for number in range(3)]
+    store.quota = 3 * 4096
+    announce(served, token, dict.fromkeys(NAMES, 4096))
+    for name, data in zip(NAMES, contents, strict=True):
+        assert served.put(token, 0, data, size=4096, name=name)[0] == 200
+    assert finished(served, token) == list(NAMES)
+
+
+def test_a_data_folder_that_is_gone_is_told_in_a_sentence(served: Served) -> None:
+    token = served.transfers.open_intake()
+    shutil.rmtree(served.transfers.store.exports.parent)
+    for status, answer in (
+        served.put(token, 0, DATA),
+        announce(served, token, {"m.pth": len(DATA)}),
+    ):
+        assert status == 413
+        assert "look at the data folder" in str(answer["error"])
+    with pytest.raises(StoreError), served.transfers.store.room_for_export(10):
+        pass
+
+
+def test_a_set_that_could_not_be_kept_is_tried_again(served: Served) -> None:
+    token, sizes = served.transfers.open_intake(), dict.fromkeys(NAMES, len(DATA))
+    sending(served, token, sizes)
+    for name in NAMES[:2]:
+        served.put(token, 0, DATA, name=name)
+    intake = served.transfers.intake(token)
+    assert intake is not None
+    assert intake.parts is not None
+    manifest = set_manifest(dict.fromkeys(NAMES, DIGEST))
+    in_its_place = intake.parts.folder / hashlib.sha256(manifest).hexdigest()
+    in_its_place.mkdir()
+    status, answer = served.put(token, 0, DATA, name=NAMES[2])
+    assert (status, "cannot be written" in str(answer["error"])) == (413, True)
+    assert sending(served, token, sizes)[0] == 413
+    served.transfers.store.sweep()
+    in_its_place.rmdir()
+    assert sending(served, token, sizes) == (200, {"files": 3, "received": sizes})
+    assert finished(served, token) == list(NAMES)
+    assert {path.name for path in files(served)} == {DIGEST, in_its_place.name}
+
+
+def test_a_page_reloaded_while_a_part_is_finished_goes_on_after_it(served: Served) -> None:
+    before, after = served.transfers.open_intake(), served.transfers.open_intake()
+    sizes = {f"m-0000{number}-of-00002.bin": len(DATA) for number in (1, 2)}
+    first, second = sizes
+    sending(served, before, sizes)
+    served.put(before, 0, DATA[:-1], name=first)
+    intake = served.transfers.intake(before)
+    assert intake is not None
+    upload = intake.upload
+    assert upload is not None
+    last = threading.Thread(
+        target=served.put, args=(before, len(DATA) - 1, DATA[-1:]), kwargs={"name": first}
+    )
+    answers: list[tuple[int, dict[str, object]]] = []
+    reload = threading.Thread(target=lambda: answers.append(sending(served, after, sizes)))
+    with served.transfers.store._lock:  # so that the part cannot be finished yet
+        last.start()
+        while not upload.complete:
+            time.sleep(0.01)
+        reload.start()
+        while not (answers or intake.lock._waiters):
+            time.sleep(0.01)
+    last.join()
+    reload.join()
+    assert answers == [(200, {"files": 2, "received": {first: len(DATA)}})]
+    assert served.put(after, 0, DATA[::-1], name=second)[0] == 200
+    assert finished(served, after) == [first, second]
 
 
 def test_nobody_else_goes_on_with_an_upload_or_learns_of_it(served: Served) -> None:

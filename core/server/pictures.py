@@ -1,0 +1,115 @@
+"""Pictures that browsers send by Streamlit's own route, which keeps them in memory: bounded.
+
+Streamlit bounds one file, and neither how many a session sends nor how many come in at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+from collections.abc import Mapping
+from typing import Protocol
+
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MOST_OF_ONE = 256 << 20
+"""Bytes of one session: some 50 photographs of a phone."""
+
+MOST_OF_ALL = 1 << 30
+"""Bytes of all sessions."""
+
+AT_ONCE = 64
+"""Files that come in at once."""
+
+SILENCE = 30.0
+"""Seconds for which a body may be silent."""
+
+_FILE = re.compile(r"/_stcore/upload_file/([^/]+)/[^/]+$")
+"""Where Streamlit takes a file in, below the app's base path: the session, then the file."""
+
+
+class Held(Protocol):
+    """What sessions have in memory."""
+
+    def nbytes(self) -> Mapping[str, int]:
+        """Bytes of each session that has sent files."""
+
+    def forget_absent(self) -> None:
+        """Drop the files of sessions whose tab is not connected."""
+
+
+class PictureLimit:
+    """ASGI middleware that refuses a file for which there is no room."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        held: Held,
+        *,
+        most_of_one: int = MOST_OF_ONE,
+        most_of_all: int = MOST_OF_ALL,
+        at_once: int = AT_ONCE,
+        silence: float = SILENCE,
+    ) -> None:
+        """The bounds are bytes, files and seconds."""
+        self._app = app
+        self._held = held
+        self._most_of_one = most_of_one
+        self._most_of_all = most_of_all
+        self._at_once = at_once
+        self._silence = silence
+        self._coming: dict[int, tuple[str, int]] = {}
+        self._numbers = itertools.count()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand on what is no file, and a file for which there is room."""
+        found = _FILE.search(scope["path"]) if scope["type"] == "http" else None
+        if found is None or scope["method"] != "PUT":
+            await self._app(scope, receive, send)
+            return
+        session, length = found[1], dict(scope["headers"]).get(b"content-length", b"")
+        nbytes = int(length) if re.fullmatch(rb"[0-9]{1,18}", length) else None
+        if nbytes is None:
+            await _refused(411, "The request lacks the file's size.")(scope, receive, send)
+            return
+        refusal = self._refusal(session, nbytes)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        number = next(self._numbers)
+        self._coming[number] = session, nbytes
+        try:
+            await self._app(scope, self._while_heard(receive), send)
+        finally:
+            del self._coming[number]
+
+    def _refusal(self, session: str, nbytes: int) -> PlainTextResponse | None:
+        if len(self._coming) >= self._at_once:
+            return _refused(503, "Too many files come in at once. Try again.")
+        own, everybody = self._taken(session)
+        if everybody + nbytes > self._most_of_all:
+            self._held.forget_absent()
+            own, everybody = self._taken(session)
+        if own + nbytes > self._most_of_one or everybody + nbytes > self._most_of_all:
+            return _refused(413, "There is no room for more files. Remove some of yours.")
+        return None
+
+    def _taken(self, session: str) -> tuple[int, int]:
+        """Bytes that the session, and that all have in memory or on their way."""
+        taken = [*self._held.nbytes().items(), *self._coming.values()]
+        return sum(size for one, size in taken if one == session), sum(size for _, size in taken)
+
+    def _while_heard(self, receive: Receive) -> Receive:
+        async def heard() -> Message:
+            try:
+                return await asyncio.wait_for(receive(), self._silence)
+            except TimeoutError:
+                return {"type": "http.disconnect"}
+
+        return heard
+
+
+def _refused(status: int, sentence: str) -> PlainTextResponse:
+    return PlainTextResponse(f"{sentence}\n", status_code=status)
