@@ -81,13 +81,14 @@ WIDEST_CELL = 200
 
 def say(line: str, *, to: TextIO | None = None) -> None:
     """Print one line in which a file's own words may stand, so that it is one line, of a bounded
-    length, without effect on a terminal; `to` is stdout where none is given."""
-    print(visible(line, MOST_OF_A_SENTENCE), file=to)
+    length, without effect on a terminal; thin spaces, which not every terminal has, become plain
+    ones. `to` is stdout where none is given."""
+    print(_shown(line, MOST_OF_A_SENTENCE), file=to)
 
 
 def print_columns(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table, each column as wide as its widest cell."""
-    table = [header, *[[_cell(each) for each in row] for row in rows]]
+    table = [header, *[[_shown(str(cell), WIDEST_CELL) for cell in row] for row in rows]]
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
     for row in table:
         print(
@@ -95,5 +96,5 @@ def print_columns(header: Sequence[str], rows: Sequence[Sequence[object]]) -> No
         )
 
 
-def _cell(value: object) -> str:
-    return visible(str(value), WIDEST_CELL).replace(THIN, " ")
+def _shown(text: str, most: int) -> str:
+    return visible(text, most).replace(THIN, " ")

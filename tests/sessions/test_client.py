@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 
 from tests.browser.driver import Server
+from tests.running import run
 from tests.sessions.client import session
-from tests.sessions.running import run
 
 
 def test_a_page_of_remembered_messages_shows_the_same_in_fewer_bytes(server: Server) -> None:

@@ -8,8 +8,8 @@ import torch
 
 from core.samples import SAMPLES
 from tests.browser.driver import Server
+from tests.running import run
 from tests.sessions.client import push_out, session
-from tests.sessions.running import run
 from tests.sessions.server_process import active_sessions, descriptors, settled_descriptors
 from tests.sessions.whole_job import whole_job
 

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from core.server.pictures import MOST_OF_ALL, MOST_OF_ONE
 from tests.browser.driver import Server
+from tests.running import run
 from tests.sessions.client import Session, session
-from tests.sessions.running import run
 
 PICTURE = 48 << 20
 

@@ -7,6 +7,7 @@ import pytest
 
 from core.jobs import Cancelled, Jobs, Progress
 from core.server.watched import watched
+from tests.running import run
 
 
 def until_told(progress: Progress) -> None:
@@ -28,7 +29,7 @@ def test_a_look_that_fails_is_not_the_last() -> None:
             while len(looks) < 3:
                 await asyncio.sleep(0.001)
 
-    asyncio.run(asyncio.wait_for(serve(), 30))
+    run(asyncio.wait_for(serve(), 30))
 
 
 def test_a_server_that_ends_leaves_no_job_behind() -> None:
@@ -39,7 +40,7 @@ def test_a_server_that_ends_leaves_no_job_behind() -> None:
             pass
 
     job = jobs.start(until_told, "ada")
-    asyncio.run(serve())
+    run(serve())
     assert not job.running
     with pytest.raises(Cancelled):
         job.result()

@@ -1,4 +1,4 @@
-"""Runs the sessions of a test."""
+"""Runs what is written for an event loop, in a test."""
 
 import asyncio
 from collections.abc import Coroutine
