@@ -10,6 +10,7 @@ run: .venv/.installed  ## set up what is missing, then start the app
 	@echo "Loupe is starting at http://$(ADDRESS):$(PORT)"
 	@$(BIN)/streamlit run app.py --server.address $(ADDRESS) --server.port $(PORT) --server.headless true
 
+# On a busy machine PyTorch's threads would spin for seconds while they wait for each other (app.py).
 test: .venv/.installed-for-tests  ## set up what is missing, then run every test
 	@$(BIN)/python -m tests.browser.chromium
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest $(ARGS)

@@ -76,7 +76,7 @@ def _compare(
     said, tools = st.columns([5, 2], vertical_alignment="top")
     numbers = comparison_numbers(comparison, identity)
     mark = measured(numbers)
-    sentence = _sentence(identity, mark, (a.path, b.path), comparison, numbers)
+    sentence = _sentence(identity, mark, a.path, b.path, comparison, numbers)
     with said:
         st.subheader(plain_sentence(sentence), anchor=False)
         for note in comparison.notes:
@@ -112,11 +112,11 @@ def _compare(
 def _sentence(
     identity: str,
     mark: str,
-    _paths: tuple[str, str],
+    path_a: str,
+    path_b: str,
     _comparison: Comparison,
     _numbers: Mapping[str, Numbers],
 ) -> str:
-    path_a, path_b = _paths
     return verdict(_comparison.rows, _numbers, path_a=path_a, path_b=path_b).sentence
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from core.checkpoint.entries import Source
-from core.checkpoint.served_file import ServedFile
+from core.checkpoint.served_file import FOLDER, ServedFile
 from core.checkpoint.sources import LocalFile
 from core.checkpoint.work import another_file
 from core.errors import SourceError, shown
@@ -132,9 +132,8 @@ def _walk(folder: int, above: str, depth: int) -> Iterator[tuple[str, bool]]:
 
 
 def _walk_below(folder: int, name: str, path: str, depth: int) -> Iterator[tuple[str, bool]]:
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW
     try:
-        below = os.open(name, flags, dir_fd=folder)
+        below = os.open(name, FOLDER, dir_fd=folder)
         yield from _walk(below, f"{path}/", depth)
     except OSError:
         return  # it may not be read, or is gone: that is no trouble of the others

@@ -11,7 +11,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-_FOLDER = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW
+FOLDER = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW
+"""How a folder on the way is opened: where a link takes its place, that leads nowhere."""
+
 FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 """How a file is opened: where a pipe takes its place, nobody waits for a writer."""
 
@@ -51,7 +53,7 @@ def open_folder(root: Path, folder: Path) -> int:
     at = os.open(root, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
     for part in parts:
         try:
-            below = os.open(part, _FOLDER, dir_fd=at)
+            below = os.open(part, FOLDER, dir_fd=at)
         finally:
             os.close(at)
         at = below

@@ -72,13 +72,19 @@ def _identified(checkpoint: Checkpoint, state_dict: StateDict) -> Identification
     lookup = index_keeper().lookup()
     if lookup is None:
         return None
-    identity = f"{checkpoint.identity}:{state_dict.path!a}:{checkpoint.name!a}"
-    return _found(identity, checkpoint, state_dict, lookup)
+    return _found(
+        checkpoint.identity, state_dict.path, checkpoint.name, checkpoint, state_dict, lookup
+    )
 
 
 @cached(128)
 def _found(
-    identity: str, _checkpoint: Checkpoint, _state_dict: StateDict, _lookup: Lookup
+    identity: str,
+    path: str,
+    name: str,
+    _checkpoint: Checkpoint,
+    _state_dict: StateDict,
+    _lookup: Lookup,
 ) -> Identification:
     return identify(_state_dict, _lookup, hints_of(_checkpoint, _state_dict))
 

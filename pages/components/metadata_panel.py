@@ -30,9 +30,7 @@ WORDS = 600
 
 def metadata_panel(a: Checkpoint, b: Checkpoint, chosen: tuple[StateDict, StateDict]) -> None:
     """Draw the sentence, the files' facts, the tree of changes, and the other tensors."""
-    path_a, path_b = (state_dict.path for state_dict in chosen)
-    identity = f"{a.identity}:{path_a!a}|{b.identity}:{path_b!a}"
-    tree, others = _found(identity, (path_a, path_b), a, b)
+    tree, others = _found(a.identity, b.identity, chosen[0].path, chosen[1].path, a, b)
     changes = tuple(changes_in(tree))
     st.markdown(f"**{plain(metadata_sentence(a, b, changes), MOST_OF_A_SENTENCE)}**")
     left, right = st.columns([3, 2], gap="large")
@@ -45,11 +43,11 @@ def metadata_panel(a: Checkpoint, b: Checkpoint, chosen: tuple[StateDict, StateD
 
 @cached(32, show_spinner="Comparing what is no weight")
 def _found(
-    identity: str, _paths: tuple[str, str], _a: Checkpoint, _b: Checkpoint
+    identity_a: str, identity_b: str, path_a: str, path_b: str, _a: Checkpoint, _b: Checkpoint
 ) -> tuple[Node, tuple[OtherTensors, ...]]:
     return (
         metadata_tree(_a.metadata, _b.metadata),
-        other_tensors(_a, _b, _paths),
+        other_tensors(_a, _b, (path_a, path_b)),
     )
 
 

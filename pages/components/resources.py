@@ -84,9 +84,11 @@ def results(kind: str, most: int) -> Kept[Any]:
 
 def begin_anew() -> None:
     """Forget all of it, as a server that starts does; the configuration is read again."""
-    for one in (settings, store, transfers, jobs, model_pool, index_keeper, numbers_cache):
+    for one in (
+        *(settings, store, transfers, jobs, model_pool),
+        *(index_keeper, numbers_cache, _results),
+    ):
         one.clear()
-    _results.clear()
     st.cache_resource.clear()
     st.cache_data.clear()
 
