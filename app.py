@@ -87,20 +87,18 @@ if __name__ != "__main__":
             st.get_option("browser.serverAddress"),
         ],
     )
+    sites = own_sites(
+        names,
+        st.get_option("server.corsAllowedOrigins"),
+        closed=st.get_option("server.enableCORS"),
+    )
+    fonts = Path(__file__).parent / "pages" / "components" / "fonts"
     app = st.App(
         __file__,
-        routes=routes(transfers(), Path(__file__).parent / "pages" / "components" / "fonts"),
+        routes=routes(transfers(), fonts, sites),
         middleware=[
             Middleware(SecurityHeaders, page=STREAMLITS_PAGE.read_text("utf-8")),
-            Middleware(
-                OwnHosts,
-                names=names,
-                sites=own_sites(
-                    names,
-                    st.get_option("server.corsAllowedOrigins"),
-                    closed=st.get_option("server.enableCORS"),
-                ),
-            ),
+            Middleware(OwnHosts, names=names, sites=sites),
             Middleware(PictureLimit, held=HeldPictures()),
         ],
         lifespan=lifespan,

@@ -23,11 +23,10 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
@@ -35,6 +34,7 @@ from starlette.routing import Route
 
 from core.errors import LoupeError, StoreError, printable
 from core.folders import SUFFIXES
+from core.server.hosts import is_own_site
 from core.store import ABANDONED_AFTER, Parts, Store, StoredFile, Upload, UploadGone
 from core.upload_sets import set_manifest, set_refusal
 
@@ -324,17 +324,24 @@ def _same_files(intake: Intake, files: Mapping[str, int]) -> bool:
     return intake.upload is not None and {intake.name: intake.upload.size} == files
 
 
-def routes(transfers: Transfers, fonts: Path) -> list[Route]:
-    """The routes of a server; `fonts` is the folder of its type faces."""
+def routes(transfers: Transfers, fonts: Path, sites: frozenset[str] = frozenset()) -> list[Route]:
+    """The routes of a server; `fonts` is the folder of its type faces, and pages of those `sites`,
+    as core.server.hosts.own_sites gives them, may send files beside its own."""
+
+    async def of_own_page(
+        work: Callable[[Transfers, Request], Awaitable[Response]], request: Request
+    ) -> Response:
+        _refuse_other_sites(request, sites)
+        return await work(transfers, request)
 
     async def send(request: Request) -> Response:
-        return await _answered(_send(transfers, request))
+        return await _answered(of_own_page(_send, request))
 
     async def announce(request: Request) -> Response:
-        return await _answered(_announce(transfers, request))
+        return await _answered(of_own_page(_announce, request))
 
     async def cancel(request: Request) -> Response:
-        return await _answered(_cancel(transfers, request))
+        return await _answered(of_own_page(_cancel, request))
 
     async def fetch(request: Request) -> Response:
         return await _fetch(transfers, request)
@@ -588,12 +595,15 @@ async def _keep_whole(transfers: Transfers, intake: Intake) -> None:
     intake.announced, intake.parts, intake.arrived = None, None, {}
 
 
-def _allowed(transfers: Transfers, request: Request) -> Intake:
+def _refuse_other_sites(request: Request, sites: frozenset[str]) -> None:
     origin = request.headers.get("origin")
     # A proxy may rewrite Host; no page of another site can add a header of its own unasked.
-    hosts = {request.headers.get("host"), request.headers.get("x-forwarded-host")}
-    if origin is not None and _host_of(origin) not in hosts:
+    hosts = (request.headers.get("host"), request.headers.get("x-forwarded-host"))
+    if origin is not None and not any(is_own_site(origin, host or "", sites) for host in hosts):
         raise _Foreign("Another site's page may not send files here.")
+
+
+def _allowed(transfers: Transfers, request: Request) -> Intake:
     intake = transfers.intake(request.path_params["token"])
     if intake is None:
         raise _Foreign(
@@ -604,14 +614,6 @@ def _allowed(transfers: Transfers, request: Request) -> Intake:
 
 class _Foreign(StoreError):
     """A request of another site's page, or of a page that was drawn by another server."""
-
-
-def _host_of(origin: str) -> str:
-    """The host of an address, `:` and port included; "" where it is malformed, as `http://[` is."""
-    try:
-        return urlsplit(origin).netloc
-    except ValueError:
-        return ""
 
 
 def _description(query: Mapping[str, str], announced: Mapping[str, int]) -> tuple[str, int, int]:

@@ -55,10 +55,12 @@ class Served:
 
 
 @contextmanager
-def serving(transfers: Transfers, fonts: Path) -> Iterator[Served]:
+def serving(
+    transfers: Transfers, fonts: Path, sites: frozenset[str] = frozenset()
+) -> Iterator[Served]:
     # With the middleware that Streamlit puts around it.
     packing = Middleware(SelectiveGZipMiddleware, minimum_size=500, compresslevel=9)
-    app = Starlette(routes=routes(transfers, fonts), middleware=[packing])
+    app = Starlette(routes=routes(transfers, fonts, sites), middleware=[packing])
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -127,6 +129,20 @@ def test_another_sites_page_may_send_nothing(served: Served) -> None:
     path = f"/loupe/uploads/{token}?{query}"
     assert served.ask("PUT", path, b"four", Origin="http://elsewhere.example")[0] == 403
     assert served.ask("PUT", path, b"four", Origin=f"http://127.0.0.1:{served.port}")[0] == 200
+
+
+def test_a_page_under_the_owners_name_for_the_server_may_send_behind_a_proxy_with_its_own_host(
+    tmp_path: Path,
+) -> None:
+    fonts = tmp_path / "fonts"
+    fonts.mkdir()
+    store = Store(tmp_path / "data", quota=64 << 20, largest_file=32 << 20)
+    with serving(Transfers(store), fonts, frozenset({"loupe.example"})) as served:
+        token = served.transfers.open_intake()
+        query = urlencode({"name": "m.pth", "size": len(DATA), "offset": 0})
+        path = f"/loupe/uploads/{token}?{query}"
+        assert served.ask("PUT", path, DATA, Origin="https://other.example")[0] == 403
+        assert served.ask("PUT", path, DATA, Origin="https://loupe.example")[0] == 200
 
 
 @pytest.mark.parametrize(
