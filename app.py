@@ -105,6 +105,7 @@ if __name__ != "__main__":
         on_script_error=on_script_error,
     )
 else:
+    from pages.components.resources import look_again
     from pages.components.workspace import keep_link
 
     st.set_page_config(page_title="Loupe", page_icon=ICON, layout="wide")
@@ -115,5 +116,6 @@ else:
         ],
         position="top",
     )
+    look_again()
     keep_link()
     chosen.run()
