@@ -21,6 +21,9 @@ POINTS = 2_000
 """Points that are drawn at most: those of the tensors that changed most. As SVG, which is what the
 server's policy leaves, 20,000 take a browser seconds."""
 
+MOST_LEVEL, SLANT = 10, 40
+"""So many names stand level below an axis; more are slanted by so many degrees."""
+
 GRID = "rgba(125,132,140,.25)"
 """Legible on the light and the dark ground."""
 
@@ -40,6 +43,7 @@ def depth_figure(blocks: Sequence[Block]) -> go.Figure | None:
         return None
     figure = go.Figure()
     names = axis_names([block.name for block in blocks])
+    slanted = len(blocks) > MOST_LEVEL
     for kind in ModuleKind:
         shown = [(block, block.kinds[kind]) for block in blocks if kind in block.kinds]
         if not any(moved.differing for _, moved in shown):
@@ -60,15 +64,15 @@ def depth_figure(blocks: Sequence[Block]) -> go.Figure | None:
         barmode="group",
         showlegend=True,
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        margin={"l": 8, "r": 8, "t": 30, "b": 8},
+        margin={"r": 8, "t": 30, **_room_for(list(names.values()), slanted=slanted)},
         xaxis={
             "type": "category",
             "categoryorder": "array",
             "categoryarray": list(names.values()),
-            "automargin": True,
-            "tickangle": -40 if len(blocks) > 10 else 0,
+            "automargin": False,
+            "tickangle": -SLANT if slanted else 0,
         },
-        yaxis=change_axis(values),
+        yaxis=change_axis(values) | {"automargin": False},
         dragmode=False,
         clickmode="event+select",
     )
@@ -130,7 +134,7 @@ def part_figure(found: PartMap) -> go.Figure:
             "type": "category",
             "automargin": True,
             "showgrid": False,
-            "tickangle": -40 if len(found.blocks) > 10 else 0,
+            "tickangle": -SLANT if len(found.blocks) > MOST_LEVEL else 0,
         },
         yaxis={
             "type": "category",
@@ -230,6 +234,23 @@ def axis_names(names: Sequence[str]) -> dict[str, str]:
         shared += 1
     short = [axis_name(".".join(path[shared:])) for path in paths]
     return dict(zip(names, short, strict=True))
+
+
+def _room_for(labels: Sequence[str], *, slanted: bool) -> dict[str, float]:
+    """The margins left of the numbers of an axis, and below its names, in pixels.
+
+    To have plotly measure them (`automargin`) draws the chart twice: a page of a hundred blocks
+    then takes a third longer.
+    """
+    letter, line, numbers = 6.5, 18.0, 76.0
+    if not slanted:
+        return {"l": numbers, "b": 2 * line}
+    slant = math.radians(SLANT)
+    longest = letter * max(map(len, labels))
+    return {
+        "l": max(numbers, letter * len(labels[0]) * math.cos(slant)),
+        "b": longest * math.sin(slant) + 1.5 * line,
+    }
 
 
 def _told(moved: Moved) -> str:
