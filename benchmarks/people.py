@@ -5,7 +5,7 @@ sample or upload a checkpoint, Inspect, Compare, Fit with its repair, load, pred
 
     .venv/bin/python -m benchmarks.people                              # 30 at once, pauses of 5 s
     .venv/bin/python -m benchmarks.people --people 50 --minutes 5      # 50 at once for 5 minutes
-    .venv/bin/python -m benchmarks.people --sessions 300 --in-a-row    # one after the other
+    .venv/bin/python -m benchmarks.people --in-a-row                   # 500 one after the other
 """
 
 import argparse
@@ -43,10 +43,11 @@ from tests.sessions.whole_job import whole_job
 LATE = 1.0
 """Seconds that 95 of a hundred clicks may take at most."""
 
-WARM_UP = 30
-"""Sessions in a row after which memory counts: the caches that all share are full by then."""
+WARM_UP = 200
+"""Sessions in a row after which memory counts: the caches that all share are full by then, and the
+allocator holds what its threads need."""
 
-GROWTH = 150_000
+GROWTH = 30_000
 """Bytes a session by which the server may seem to grow: what stays of each would show as more."""
 
 OWN_FILES = 4
@@ -242,7 +243,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=30, help="people at once (30)")
     parser.add_argument("--pause", type=float, help="seconds between two clicks (5; in a row 0)")
     parser.add_argument("--minutes", type=float, help="go on for so long; else one job each")
-    parser.add_argument("--sessions", type=int, default=300, help="sessions in a row (300)")
+    parser.add_argument("--sessions", type=int, default=500, help="sessions in a row (500)")
     parser.add_argument("--in-a-row", action="store_true", help="one session after the other")
     chosen = parser.parse_args()
     print(f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
