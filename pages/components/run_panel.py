@@ -15,7 +15,8 @@ from core.compare.run import MAX_CHECKPOINTS, measure_run
 from core.compare.run_csv import run_csv
 from core.compare.run_figures import row_figure, run_figure, small_lines
 from core.compare.run_words import Run, RunRow
-from core.errors import FilterError, LoupeError, SourceError, shown
+from core.errors import CheckpointError, FilterError, LoupeError, SourceError, shown
+from core.files import locate
 from core.folders import path_of_link
 from core.key_filter import fitting_keys
 from core.plain_text import MOST_OF_A_SENTENCE, plain, plain_sentence, visible
@@ -23,7 +24,7 @@ from core.run_choice import evenly, run_files
 from core.samples import SAMPLES
 from core.theme import size
 from pages.components.pressed import pressed
-from pages.components.resources import open_file, settings
+from pages.components.resources import open_file, settings, store
 from pages.components.shared_job import SharedJob
 
 BY_ITSELF = 512 << 20
@@ -41,7 +42,7 @@ def run_panel() -> None:
         st.caption("Choose at least two checkpoints of one run, such as one an epoch.")
         return
     try:
-        opened = [open_file(reference) for reference in references]
+        opened = [_opened(reference) for reference in references]
         checkpoints, evidence = in_order(opened)
         names = dict(zip(map(id, opened), labels(opened), strict=True))
         state_dicts = [_alike(one, checkpoints[0]) for one in checkpoints]
@@ -121,6 +122,15 @@ def _in_folder(root: int) -> list[str]:
         placeholder="No checkpoint lies here" if not paths else "Choose checkpoints of one run",
     )
     return [f"root:{root}/{path}" for path in chosen]
+
+
+def _opened(reference: str) -> Checkpoint:
+    """One of the files. Raises SourceError, and CheckpointError that says which file it is."""
+    try:
+        return open_file(reference)
+    except CheckpointError as error:
+        name = locate(reference, settings(), store()).name
+        raise CheckpointError(f"{name}: {error.problem}", error.remedy, error.whole) from error
 
 
 def _alike(checkpoint: Checkpoint, first: Checkpoint) -> StateDict:

@@ -222,6 +222,18 @@ def test_the_files_named_at_the_start_are_a_run(compare, tmp_path, monkeypatch):
     assert list(table(app).set_index("key")["last"]) == pytest.approx([0.5] * 4)
 
 
+def test_what_is_wrong_with_one_file_of_a_run_says_which(compare, tmp_path, monkeypatch):
+    for step in range(3):
+        torch.save({"w": torch.full((4,), float(step))}, tmp_path / f"epoch_{step}.pth")
+    (tmp_path / "epoch_1.pth").write_text("<html>404</html>")
+    monkeypatch.setenv("LOUPE_BENCH", os.pathsep.join(map(str, sorted(tmp_path.glob("epoch_*")))))
+    app = compare(WEIGHTS, TUNED)
+    app.segmented_control(key="compare-mode").set_value("A run of several").run()
+    app.selectbox(key="run-place").select("Named at the start").run()
+    (error,) = app.error
+    assert error.value.replace("\\", "").startswith("epoch_1.pth: ")
+
+
 def test_names_of_a_run_and_a_sentence_of_many_values_are_not_cut(compare, tmp_path):
     names = [f"{'a network with a long name, ' * 3}epoch {epoch}.pth" for epoch in range(8)]
     for epoch, name in enumerate(names):
