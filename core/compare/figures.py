@@ -240,7 +240,7 @@ def _room_for(labels: Sequence[str], *, slanted: bool) -> dict[str, float]:
     """The margins left of the numbers of an axis, and below its names, in pixels.
 
     To have plotly measure them (`automargin`) draws the chart twice: a page of a hundred blocks
-    then takes a third longer.
+    then takes a fifth longer.
     """
     letter, line, numbers = 6.5, 18.0, 76.0
     if not slanted:

@@ -86,11 +86,9 @@ def results(kind: str, most: int) -> Kept[Any]:
 
 def begin_anew() -> None:
     """Forget all of it, as a server that starts does; the configuration is read again."""
-    for one in (
-        *(settings, store, transfers, jobs, model_pool),
-        *(index_keeper, numbers_cache, _results),
-    ):
+    for one in (settings, store, transfers, jobs, model_pool, index_keeper, numbers_cache):
         one.clear()
+    _results.clear()
     look_again()
     st.cache_resource.clear()
     st.cache_data.clear()
