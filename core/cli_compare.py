@@ -16,7 +16,6 @@ from core.checkpoint import Checkpoint, StateDict, open_checkpoint
 from core.checkpoint.file_set import file_or_set
 from core.cli_output import DIFFERS, SAME, print_columns, print_json, say, watched_progress
 from core.compare.alike import alike
-from core.compare.amounts import tensors
 from core.compare.csv_rows import comparison_csv
 from core.compare.json_rows import comparison_json
 from core.compare.judge import compare
@@ -29,6 +28,7 @@ from core.compare.stat import stat_lines
 from core.compare.verdict import verdict
 from core.compare.words import Choices, Comparison, PairedBy, Row, State
 from core.errors import LoupeError, SourceError, printable
+from core.wording import tensors
 
 DESCRIPTION = """\
 What changed from checkpoint A to checkpoint B: a sentence, then the tensors that differ.

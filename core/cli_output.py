@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
-from core.jobs import Progress
 from core.plain_text import MOST_OF_A_SENTENCE, visible
-from core.theme import THIN
+from core.progress import Progress
+from core.wording import THIN
 
 SAME = FITS = 0
 DIFFERS = 1

@@ -12,7 +12,7 @@ import torch
 from core.checkpoint.entries import Derived, Nested, Pieces, Quantized, Sparse, TensorEntry
 from core.checkpoint.tensors import read_tensor
 from core.elements import numbers
-from core.jobs import Progress
+from core.progress import Progress
 
 MAX_FILTERS = 64
 """Filters in a grid at most: the first ones."""

@@ -9,7 +9,7 @@ from html import escape
 from itertools import groupby
 
 from core.errors import shown
-from core.theme import count
+from core.wording import count
 
 MOST = 300
 """Characters of one text that are shown. Real keys, file names and dtypes are shorter; of a longer

@@ -1,8 +1,8 @@
-"""What things look like: one colour a state, one type face, one way to write a number."""
+"""What things look like: one colour a state, one type face."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -85,58 +85,3 @@ def figure_layout(figure: go.Figure) -> go.Figure:
         showlegend=False,
         modebar={"remove": ["lasso2d", "select2d", "autoScale2d"]},
     )
-
-
-THIN = "\u202f"
-"""A thin space that no line breaks at."""
-
-
-def count(number: int) -> str:
-    """A whole number with thin spaces: 11 689 512."""
-    return f"{number:,}".replace(",", THIN)
-
-
-def size(nbytes: float) -> str:
-    """Bytes in decimal units: 44.7 MB."""
-    units = ["B", "kB", "MB", "GB", "TB"]
-    while abs(nbytes) >= 999.5 and len(units) > 1:
-        nbytes /= 1000
-        del units[0]
-    digits = f"{nbytes:.0f}" if units[0] == "B" else _three_digits(nbytes)
-    return f"{digits}{THIN}{units[0]}"
-
-
-def share(part: float) -> str:
-    """A share between 0 and 1: 98.2%; 100% is all, and what is less is told as less."""
-    return "100%" if part == 1 else f"{min(part, 0.999):.1%}"
-
-
-def parameters(number: int) -> str:
-    """A number of parameters: 11.69 M; exact below ten thousand."""
-    if number < 10_000:
-        return count(number)
-    for unit in ("k", "M", "G"):
-        number_in_unit = number / 1000 ** ("kMG".index(unit) + 1)
-        if number_in_unit < 999.5 or unit == "G":
-            break
-    digits = 2 if number_in_unit < 99.995 else 1
-    return f"{number_in_unit:.{digits}f}{THIN}{unit}"
-
-
-def shape(sizes: Sequence[int]) -> str:
-    """A tensor's shape: 64 × 3 × 7 × 7; a tensor without dimensions is a scalar."""
-    return " × ".join(map(str, sizes)) or "scalar"
-
-
-def duration(seconds: float) -> str:
-    """A stretch of time as a person says it: 8 s, 2 min 5 s, 1 h 10 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}{THIN}s"
-    if whole < 3600:
-        return f"{whole // 60}{THIN}min {whole % 60}{THIN}s"
-    return f"{whole // 3600}{THIN}h {whole % 3600 // 60}{THIN}min"
-
-
-def _three_digits(number: float) -> str:
-    return f"{number:.{2 if number < 9.995 else 1 if number < 99.95 else 0}f}"

@@ -6,7 +6,8 @@ import streamlit as st
 from core.checkpoint import StateDict
 from core.module_tree import ModuleNode, module_tree
 from core.plain_text import markup, visible
-from core.theme import count, figure_layout, parameters, size
+from core.theme import figure_layout
+from core.wording import count, parameters, size
 from pages.components.cached import cached
 from pages.components.frame import empty_state, page_header
 from pages.components.key_table import key_table

@@ -9,7 +9,7 @@ import streamlit as st
 from core.errors import CheckpointError, LoupeError
 from core.plain_text import code, plain, plain_sentence, visible
 from core.samples import SAMPLES
-from core.theme import size
+from core.wording import size
 from pages.components.checkpoint_card import checkpoint_card
 from pages.components.folder_browser import folder_browser
 from pages.components.frame import page_header, sample_button

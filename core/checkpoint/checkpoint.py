@@ -11,7 +11,6 @@ from pathlib import Path
 
 from core.checkpoint import diagnose
 from core.checkpoint.assembled import read_file_set
-from core.checkpoint.collector import paused_collector
 from core.checkpoint.contents import Contents
 from core.checkpoint.discover import best_path, find_state_dicts, role
 from core.checkpoint.entries import Record, StateDict
@@ -27,6 +26,7 @@ from core.checkpoint.sources import LocalFile
 from core.checkpoint.verdicts import GlobalUse
 from core.checkpoint.work import bounded_work
 from core.errors import CheckpointError
+from core.fast_objects import paused_collector
 
 
 @dataclass(frozen=True, slots=True)

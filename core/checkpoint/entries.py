@@ -8,7 +8,7 @@ from math import prod
 from typing import Protocol, TypeAlias
 
 from core.checkpoint.operations import Operation
-from core.checkpoint.quick import quick
+from core.fast_objects import quick
 
 ITEMSIZES: Mapping[str, int] = {
     "float64": 8,

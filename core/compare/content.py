@@ -7,8 +7,8 @@ from collections.abc import Hashable, Mapping
 from core.checkpoint.entries import ITEMSIZES, TensorEntry
 from core.compare.sampled import sampled_bytes
 from core.compare.words import Pair, PairedBy
-from core.jobs import Progress
 from core.layouts import arrangement, parts
+from core.progress import Progress
 
 CERTAIN = 1.0
 SAMPLED = 0.97

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from core.checkpoint.checkpoint import Checkpoint
 from core.checkpoint.metadata import Json
-from core.compare.amounts import count
 from core.compare.training_state import Named, epoch_of, step_of
+from core.wording import count
 
 _NOTED = re.compile(r"(epoch|global_step|step|iteration|iter)[=_-]?([0-9]{1,18})(?![0-9])", re.I)
 """A number with its word in a file's name, as Lightning's `epoch=3-step=1000.ckpt` has two."""

@@ -12,7 +12,8 @@ from core.compare.depth import Block, Moved, PartMap, kinds_of
 from core.compare.module_kinds import ModuleKind
 from core.compare.numbers import Numbers
 from core.compare.words import Row
-from core.theme import KIND_COLOURS, THIN, count, figure_layout, shape
+from core.theme import KIND_COLOURS, figure_layout
+from core.wording import THIN, count, shape
 
 WIDE = 100.0
 """Of two changes, one as many times the other: then the axis is a logarithm."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.checkpoint import Checkpoint, Verdict
-from core.compare.amounts import THIN, count, listed
 from core.errors import printable
+from core.wording import THIN, count, listed
 
 
 @dataclass(frozen=True, slots=True)

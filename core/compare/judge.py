@@ -12,8 +12,8 @@ from core.compare.sentence import change_sentence
 from core.compare.tie_notes import tie_notes
 from core.compare.views import cast, castable
 from core.compare.words import Comparison, Evidence, Pair, PairedBy, Pairing, Row, State, stripped
-from core.jobs import Progress
 from core.layouts import STRIDED, arrangement, parts
+from core.progress import Progress
 
 CHUNK_BYTES = 1 << 20
 """Bytes read at once from each file where bytes are compared."""

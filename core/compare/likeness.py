@@ -12,7 +12,7 @@ from core.checkpoint.entries import TensorEntry
 from core.compare.names import LEAVES, leaf, words
 from core.compare.sampled import sampled_numbers
 from core.compare.words import Pair, PairedBy
-from core.jobs import Progress
+from core.progress import Progress
 
 if TYPE_CHECKING:
     import numpy as np

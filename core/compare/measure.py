@@ -22,7 +22,7 @@ from core.compare.numbers import ALLCLOSE, Numbers, Tolerance
 from core.compare.part import Part
 from core.compare.runs import Runs, is_run, load_kernel, slice_of, suits_kernel
 from core.errors import LoupeError
-from core.jobs import Progress
+from core.progress import Progress
 
 Pair = tuple[TensorEntry, TensorEntry]
 

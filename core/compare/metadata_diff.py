@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
-from core.checkpoint.collector import paused_collector
 from core.checkpoint.metadata import Json
-from core.compare.amounts import count
+from core.fast_objects import paused_collector
+from core.wording import count
 
 MAX_DEPTH = 64
 """Steps down to which two trees are followed; what lies below is one value. Metadata that

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from core.checkpoint import Checkpoint
 from core.checkpoint.metadata import Json
-from core.compare.amounts import THIN, count, listed
 from core.compare.metadata_diff import Change, change_words, value_words
 from core.compare.training_state import (
     Named,
@@ -16,6 +15,7 @@ from core.compare.training_state import (
     step_of,
 )
 from core.errors import printable
+from core.wording import THIN, count, listed
 
 OPTIONS = frozenset(
     ("hyper_parameters", "hparams", "hyperparameters", "args", "config", "cfg", "opt", "options")

@@ -7,10 +7,10 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.checkpoint import Checkpoint, StateDict, TensorEntry
-from core.compare.amounts import all_tensors, count, tensors
 from core.compare.judge import bytes_to_read, compare
 from core.compare.words import Pair, PairedBy, Pairing, State
 from core.errors import LoupeError
+from core.wording import all_tensors, count, tensors
 
 MAX_READ = 8 << 20
 """Bytes read of each file where it keeps no checksums; tensors beyond are left open."""

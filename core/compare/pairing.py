@@ -12,7 +12,7 @@ from core.compare.likeness import Samples, likely_pairs
 from core.compare.prefixes import prefix_pairing
 from core.compare.transposes import seen_transposed, transposed_pairs
 from core.compare.words import NO_CHOICES, Choices, Pair, PairedBy, Pairing, stripped
-from core.jobs import Progress
+from core.progress import Progress
 from core.ties import ties
 
 TAKEN = 0.8

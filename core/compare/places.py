@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from core.compare.amounts import count
+from core.wording import count
 
 MAX_PARTS = 4
 """Modules named at most."""

@@ -18,7 +18,7 @@ from core.compare.report_page import SCRIPT, style
 from core.compare.side import Side
 from core.compare.words import EVIDENCE, Comparison, PairedBy, Row, State
 from core.plain_text import MOST_OF_A_SENTENCE, markup
-from core.theme import count, parameters, shape, size
+from core.wording import count, parameters, shape, size
 
 NUMBERS: Mapping[str, str] = {
     "Relative L2": "the norm of B minus A, over the norm of A",

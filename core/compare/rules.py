@@ -11,8 +11,6 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from core.checkpoint.entries import Quantized, TensorEntry
-from core.compare.amounts import all_tensors, are, cosine, count, have, listed, percent, small
-from core.compare.amounts import tensors as tensors_
 from core.compare.facts import Facts, equal_after_cast
 from core.compare.kinds import Kind
 from core.compare.numbers import Numbers
@@ -20,6 +18,8 @@ from core.compare.overall import Overall, is_floating, is_statistic, together
 from core.compare.places import place
 from core.compare.states import recast_words, reshaped_head, the_rest, told_by_states
 from core.compare.words import Evidence, Row
+from core.wording import all_tensors, are, cosine, count, have, listed, percent, small
+from core.wording import tensors as tensors_
 
 Told = tuple[Kind, str]
 

@@ -17,7 +17,7 @@ from core.compare.run_sentence import run_sentence
 from core.compare.run_words import Run, RunRow, RunStep
 from core.compare.words import Pair, PairedBy, Pairing, State, stripped
 from core.errors import LoupeError
-from core.jobs import Progress
+from core.progress import Progress
 
 MAX_CHECKPOINTS = 8
 """Checkpoints of one run at most."""

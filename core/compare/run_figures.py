@@ -11,7 +11,8 @@ import plotly.graph_objects as go
 
 from core.compare.figures import GRID, axis_name, change_axis, change_words
 from core.compare.run_words import Run, RunRow
-from core.theme import ACCENT, AMBER, RED, count, figure_layout
+from core.theme import ACCENT, AMBER, RED, figure_layout
+from core.wording import count
 
 
 @dataclass(frozen=True, slots=True)

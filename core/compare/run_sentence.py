@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-from core.compare.amounts import all_tensors, are, count, percent, tensors
 from core.compare.run_words import RunRow, RunStep
+from core.wording import all_tensors, are, count, percent, tensors
 
 STEADY = 1.5
 """The largest of steps that are about the same, over the smallest."""

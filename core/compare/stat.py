@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
-from core.compare.amounts import small
 from core.compare.depth import blocks
 from core.compare.numbers import Numbers
 from core.compare.words import Comparison, Row, State
+from core.wording import small
 
 SIGNS: Mapping[State, str] = {
     State.CHANGED: "~",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.checkpoint.entries import TensorEntry
-from core.compare.amounts import all_tensors, count, listed, tensors
 from core.compare.facts import Facts
 from core.compare.places import place
 from core.compare.words import Row
+from core.wording import all_tensors, count, listed, tensors
 
 MAX_KEYS = 3
 """Keys named at most."""

@@ -17,8 +17,8 @@ from core.compare.measurable import comparable
 from core.compare.views import rows
 from core.elements import as_float64, float64_buffer, numbers
 from core.errors import LoupeError
-from core.jobs import Progress
 from core.picture import Picture, cells_of
+from core.progress import Progress
 
 BINS = 64
 MAX_CHANNELS = 1 << 18

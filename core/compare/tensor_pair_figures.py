@@ -10,7 +10,8 @@ import torch
 from core.compare.figures import GRID, change_axis, change_words
 from core.compare.tensor_pair import Filters, TensorPair, most_changed
 from core.picture import Picture, PictureKind
-from core.theme import AMBER, GREY, ROSE_DEEP, SLOT_COLOURS, count, figure_layout
+from core.theme import AMBER, GREY, ROSE_DEEP, SLOT_COLOURS, figure_layout
+from core.wording import count
 
 MOST = 10
 """Channels that are marked and named as those that changed most."""

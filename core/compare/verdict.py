@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from core.compare.amounts import count, tensors
 from core.compare.facts import Facts, facts
 from core.compare.kinds import Kind, Verdict
 from core.compare.numbers import Numbers
 from core.compare.places import place
 from core.compare.rules import RULES, Told, averaged, changed, is_adapter
 from core.compare.words import Row
+from core.wording import count, tensors
 
 
 def verdict(

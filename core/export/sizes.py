@@ -9,7 +9,7 @@ from core.checkpoint import Checkpoint, StateDict
 from core.errors import StoreError
 from core.export.planned import planned
 from core.export.words import KEEPS, Format, Keep, LeftOut
-from core.theme import size
+from core.wording import size
 
 ROLES: Mapping[str, str] = {
     "optimizer": "optimizer state",

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from core.architectures import LIBRARIES, Architecture
-from core.checkpoint.collector import paused_collector
 from core.checkpoint.entries import StateDict
+from core.fast_objects import paused_collector
 from core.identify.candidates import guesses, worth
 from core.identify.family import family
 from core.identify.hints import other_name_told, told_of, twins_told

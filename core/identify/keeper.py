@@ -10,7 +10,8 @@ from pathlib import Path
 from core.errors import LoupeError
 from core.identify.find import find_index, make_index_in
 from core.identify.lookup import Lookup
-from core.jobs import Cancelled, Job, Jobs, Progress
+from core.progress import Cancelled, Progress
+from core.server.jobs import Job, Jobs
 
 WORKERS = max(1, (os.cpu_count() or 2) // 2)
 """Processes that build the index, so that the server's people still find it quick."""

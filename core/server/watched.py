@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from core.jobs import ABSENCE, Jobs
+from core.server.jobs import ABSENCE, Jobs
 
 SWEEP_EVERY = 5.0
 """Seconds between two looks for jobs that nobody watches any more."""

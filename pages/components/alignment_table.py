@@ -9,7 +9,7 @@ from core.align import Alignment, align
 from core.checkpoint import StateDict
 from core.plain_text import visible
 from core.signature import Signature
-from core.theme import count
+from core.wording import count
 from pages.components.cached import cached
 
 

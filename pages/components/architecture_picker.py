@@ -16,7 +16,7 @@ from core.architectures import Architecture, least_of, most_of, options_of
 from core.checkpoint import Checkpoint, StateDict
 from core.plain_text import plain, plain_sentence
 from core.stated_architecture import Stated, stated_architecture
-from core.theme import count
+from core.wording import count
 from pages.components.cached import cached
 from pages.components.slot_model import known_architectures
 from pages.components.workspace import workspace

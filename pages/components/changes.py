@@ -12,7 +12,7 @@ from core.compare.figures import depth_figure, part_figure, scatter_figure
 from core.compare.numbers import Numbers
 from core.compare.words import Comparison
 from core.plain_text import plain
-from core.theme import count
+from core.wording import count
 from pages.components.cached import cached
 from pages.components.comparison_table import comparison_table
 from pages.components.pair_card import pair_card

@@ -12,16 +12,8 @@ from core.plain_text import MOST_OF_A_SENTENCE, markup, plain, plain_sentence, v
 from core.read_files import read_files
 from core.sections import Section, sections
 from core.storage_note import storages_note
-from core.theme import (
-    ACCENT,
-    AMBER,
-    GREY,
-    VIOLET,
-    count,
-    dtype_colour,
-    parameters,
-    size,
-)
+from core.theme import ACCENT, AMBER, GREY, VIOLET, dtype_colour
+from core.wording import count, parameters, size
 from pages.components.cached import cached
 from pages.components.identify_panel import identified_as
 from pages.components.slot_choice import state_dict_choice

@@ -8,7 +8,7 @@ from core.checkpoint import StateDict
 from core.compare.judge import bytes_to_read, compare
 from core.compare.pairing import pair
 from core.compare.words import Choices, Comparison, Pairing
-from core.theme import size
+from core.wording import size
 from pages.components.cached import cached
 from pages.components.pressed import pressed
 from pages.components.shared_job import SharedJob

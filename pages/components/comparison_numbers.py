@@ -11,9 +11,9 @@ from core.compare.measurable import BY_ITSELF, measurable
 from core.compare.measure import differences
 from core.compare.numbers import ALLCLOSE, Numbers, Tolerance
 from core.compare.words import Comparison
-from core.jobs import Progress
 from core.plain_text import plain
-from core.theme import count, size
+from core.progress import Progress
+from core.wording import count, size
 from pages.components.cached import cached
 from pages.components.pressed import pressed
 from pages.components.resources import numbers_cache

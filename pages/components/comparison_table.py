@@ -16,7 +16,8 @@ from core.errors import FilterError
 from core.key_filter import fitting_keys
 from core.layouts import layout
 from core.plain_text import plain_sentence, visible
-from core.theme import STATE_COLOURS, count, shape
+from core.theme import STATE_COLOURS
+from core.wording import count, shape
 from pages.components.cached import cached
 from pages.components.state_filter import state_filter
 

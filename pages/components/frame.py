@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.errors import LoupeError
 from core.plain_text import code, plain
-from core.theme import size
+from core.wording import size
 from pages.components.workspace import SLOTS, workspace
 
 

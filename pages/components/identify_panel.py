@@ -13,7 +13,7 @@ from core.fixes import Recipe
 from core.identify import Candidate, Identification, Lookup, hints_of, identify
 from core.identify.sentence import architecture_words, recipe_words
 from core.plain_text import plain_sentence
-from core.theme import count, share
+from core.wording import count, share
 from pages.components.cached import cached
 from pages.components.resources import index_keeper
 

@@ -7,9 +7,10 @@ from typing import TypeVar
 
 import streamlit as st
 
-from core.jobs import Cancelled, Job
 from core.plain_text import plain_sentence
-from core.theme import count, duration
+from core.progress import Cancelled
+from core.server.jobs import Job
+from core.wording import count, duration
 from pages.components.session import session_id
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from core.errors import FilterError
 from core.key_filter import filter_entries
 from core.layouts import layout
 from core.plain_text import plain_sentence, visible
-from core.theme import count, shape, size
+from core.wording import count, shape, size
 from pages.components.cached import cached
 
 HEIGHT, FEW = 560, 15

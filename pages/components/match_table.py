@@ -8,7 +8,8 @@ import streamlit as st
 
 from core.fit_summary import Line, Section
 from core.plain_text import MOST, markup, visible
-from core.theme import STATE_COLOURS, count, parameters, share
+from core.theme import STATE_COLOURS
+from core.wording import count, parameters, share
 
 WORDS = {
     "matched": ("Matched", "same key and shape"),

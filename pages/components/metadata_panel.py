@@ -18,7 +18,7 @@ from core.compare.metadata_diff import (
 from core.compare.metadata_sentence import metadata_sentence
 from core.compare.other_tensors import OtherTensors, other_tensors
 from core.plain_text import MOST_OF_A_SENTENCE, markup, plain
-from core.theme import count
+from core.wording import count
 from pages.components.cached import cached
 
 MANY = 400

@@ -17,7 +17,7 @@ from core.compare.tensor_pair_figures import (
 from core.compare.words import Row
 from core.errors import LoupeError
 from core.plain_text import MOST_OF_A_SENTENCE, plain, plain_sentence
-from core.theme import count, shape, size
+from core.wording import count, shape, size
 from pages.components.pressed import pressed
 from pages.components.shared_job import SharedJob
 

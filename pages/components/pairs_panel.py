@@ -12,7 +12,7 @@ from core.compare.choices import accept
 from core.compare.decided import Decision, decide, decisions
 from core.compare.words import NO_CHOICES, PairedBy, Pairing
 from core.plain_text import code, plain, visible
-from core.theme import count
+from core.wording import count
 from pages.components.workspace import workspace
 
 HEIGHT, FEW = 460, 11

@@ -12,13 +12,14 @@ from PIL import Image
 from core.checkpoint import StateDict
 from core.errors import LoupeError
 from core.images import decode_image
-from core.jobs import Cancelled, Job, Progress
 from core.load import LoadedModel
 from core.model_request import ModelRequest, load_requested
 from core.plain_text import plain_sentence
 from core.pool import ModelPool
 from core.predict import Prediction, predict
 from core.preprocessing import Preprocessing
+from core.progress import Cancelled, Progress
+from core.server.jobs import Job
 from pages.components.job_panel import job_panel
 from pages.components.picture_tray import Picture
 from pages.components.resources import jobs, model_pool

@@ -10,7 +10,7 @@ from core.fixes import Recipe, RenameTable
 from core.plain_text import plain_sentence
 from core.proposals import Proposal
 from core.recipe_edits import with_fixes
-from core.theme import count
+from core.wording import count
 
 Change = Callable[[Recipe], None]
 

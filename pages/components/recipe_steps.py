@@ -9,9 +9,9 @@ import streamlit as st
 from core.fixes import Fix, Recipe, describe
 from core.plain_text import markup, plain, plain_sentence, visible
 from core.recipe_edits import moved, switched, without_step
-from core.theme import count
 from core.trial import Change as KeyChange
 from core.trial import Outcome
+from core.wording import count
 from pages.components.match_table import STYLE
 
 Change = Callable[[Recipe], None]

@@ -15,8 +15,8 @@ from core.checkpoint import Checkpoint, open_checkpoint
 from core.compare.numbers_cache import NumbersCache
 from core.files import LocatedFile, locate
 from core.identify.keeper import IndexKeeper
-from core.jobs import Jobs
 from core.pool import ModelPool
+from core.server.jobs import Jobs
 from core.server.kept import Kept
 from core.server.once import Once
 from core.settings import Settings, read_settings

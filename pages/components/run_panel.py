@@ -22,7 +22,7 @@ from core.key_filter import fitting_keys
 from core.plain_text import MOST_OF_A_SENTENCE, plain, plain_sentence, visible
 from core.run_choice import evenly, run_files
 from core.samples import SAMPLES
-from core.theme import size
+from core.wording import size
 from pages.components.pressed import pressed
 from pages.components.resources import open_file, settings, store
 from pages.components.shared_job import SharedJob

@@ -9,8 +9,9 @@ from typing import Generic, TypeVar
 import streamlit as st
 
 from core.errors import LoupeError
-from core.jobs import Cancelled, Job, Progress
 from core.plain_text import plain_sentence
+from core.progress import Cancelled, Progress
+from core.server.jobs import Job
 from core.server.kept import Kept
 from pages.components.job_panel import job_panel
 from pages.components.resources import jobs, results

@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.checkpoint import Checkpoint, StateDict
 from core.plain_text import visible
-from core.theme import count
+from core.wording import count
 from pages.components.workspace import workspace
 
 

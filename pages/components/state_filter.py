@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.compare.words import State
 from core.plain_text import plain
-from core.theme import count
+from core.wording import count
 
 
 def state_filter(counts: Mapping[State, int], key: str) -> Collection[State]:

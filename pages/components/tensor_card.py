@@ -19,13 +19,14 @@ from core.checkpoint.entries import (
     Sparse,
 )
 from core.errors import LoupeError
-from core.jobs import Progress
 from core.layouts import STRIDED, layout, numbers_note, parts_bytes
 from core.picture import Picture, PictureKind, picture
 from core.plain_text import code, markup, plain, plain_sentence
+from core.progress import Progress
 from core.statistics import Histogram, Statistics, histogram, statistics
 from core.storage_note import storage_note, stored_bytes
-from core.theme import ACCENT, count, figure_layout, shape, size
+from core.theme import ACCENT, figure_layout
+from core.wording import count, shape, size
 from pages.components.cached import cached
 from pages.components.pressed import pressed
 from pages.components.shared_job import SharedJob

@@ -33,7 +33,7 @@ from core.fixes import (
     Untie,
     apply_recipe,
 )
-from core.jobs import Cancelled, Progress
+from core.progress import Cancelled, Progress
 from tests.core.odd_tensors import ODD, in_pieces, turn_round
 
 TENSORS = {

@@ -15,7 +15,7 @@ from core.export.planned import planned
 from core.export.pth_file import PthPlan, write_pth
 from core.export.safetensors_file import write_safetensors
 from core.export.words import Expected, Format
-from core.jobs import Cancelled, Progress
+from core.progress import Cancelled, Progress
 
 FORMS: tuple[Format, ...] = ("pth", "safetensors")
 

@@ -17,8 +17,8 @@ from core.architectures import (
 )
 from core.checkpoint import StateDict, open_checkpoint
 from core.errors import LoadError
-from core.jobs import Cancelled, Progress
 from core.load import LoadedModel, devices, load_model
+from core.progress import Cancelled, Progress
 from core.smoke import smoke_run
 
 RESNET = Architecture("torchvision", "resnet18")

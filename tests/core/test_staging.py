@@ -12,7 +12,7 @@ from core.checkpoint import StateDict, open_checkpoint
 from core.checkpoint.entries import Cast, TensorEntry
 from core.errors import CheckpointError
 from core.fixes import CastDtype, Recipe, Split, Step, apply_recipe
-from core.jobs import Cancelled, Progress
+from core.progress import Cancelled, Progress
 from core.staging import Staging, fill_staged
 
 TENSORS = {

@@ -10,8 +10,8 @@ from core.checkpoint import open_checkpoint
 from core.checkpoint.entries import ITEMSIZES, NUMBERLESS
 from core.compare.measurable import comparable
 from core.errors import CheckpointError, LoupeError
-from core.jobs import Cancelled, Progress
 from core.layouts import numbers_note
+from core.progress import Cancelled, Progress
 from core.statistics import histogram, statistics
 from tests.core.odd_tensors import ODD
 

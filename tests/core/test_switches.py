@@ -12,8 +12,8 @@ from torch.overrides import TorchFunctionMode
 
 from core.architectures import Architecture, build, catalogue
 from core.checkpoint import StateDict, open_checkpoint
-from core.jobs import Cancelled, Progress
 from core.load import load_model
+from core.progress import Cancelled, Progress
 from core.random_inputs import RandomInputs
 from core.smoke import smoke_run
 from core.switches import throw_switches

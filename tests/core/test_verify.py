@@ -12,7 +12,7 @@ import torch
 
 from core.checkpoint import Checkpoint, open_checkpoint
 from core.errors import SourceError
-from core.jobs import Cancelled, Progress
+from core.progress import Cancelled, Progress
 from core.verify import CHUNK, verify
 
 

@@ -10,7 +10,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from core.checkpoint import TensorEntry, open_checkpoint
-from core.theme import parameters, size
+from core.wording import parameters, size
 from tests.core.odd_tensors import ODD, in_pieces
 
 REPOSITORY = Path(__file__).parents[2]

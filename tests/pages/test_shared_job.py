@@ -8,7 +8,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from core.jobs import Progress
+from core.progress import Progress
 from pages.components.resources import jobs
 
 WORK: list[Callable[[Progress], str]] = []

@@ -12,7 +12,7 @@ from core.compare.judge import compare
 from core.compare.measurable import measurable
 from core.compare.measure import differences
 from core.compare.module_kinds import ModuleKind
-from core.theme import count
+from core.wording import count
 
 
 def compared(folder, a, b):

@@ -12,7 +12,7 @@ from core.checkpoint import StateDict, open_checkpoint
 from core.compare.judge import bytes_to_read, compare
 from core.compare.pairing import pair
 from core.compare.words import Choices, Evidence, State
-from core.jobs import Cancelled, Progress
+from core.progress import Cancelled, Progress
 from tests.core.odd_tensors import ODD, in_pieces, turn_round
 
 

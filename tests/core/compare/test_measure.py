@@ -24,7 +24,7 @@ from core.compare.measure import difference, differences
 from core.compare.numbers import ALLCLOSE, Tolerance
 from core.compare.views import cast, rows, transposed
 from core.errors import LoupeError, SourceError
-from core.jobs import Cancelled, Progress
+from core.progress import Cancelled, Progress
 from tests.core.odd_tensors import ODD
 
 

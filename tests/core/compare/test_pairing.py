@@ -17,7 +17,7 @@ from core.compare.choices import accept, reject
 from core.compare.judge import compare
 from core.compare.pairing import TAKEN, pair
 from core.compare.words import NO_CHOICES, Choices, PairedBy, State
-from core.jobs import Cancelled, Progress
+from core.progress import Cancelled, Progress
 
 
 @pytest.fixture

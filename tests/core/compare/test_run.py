@@ -21,7 +21,7 @@ from core.compare.run_csv import run_csv
 from core.compare.run_sentence import run_sentence
 from core.compare.run_words import Run, RunRow, RunStep
 from core.errors import LoupeError
-from core.jobs import Cancelled, Progress
+from core.progress import Cancelled, Progress
 from tests.core.training_runs import ConvNet, digits
 
 THIN = "\u202f"

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from core.checkpoint import open_checkpoint
 from core.compare.run import measure_run
-from core.jobs import Cancelled, Progress
+from core.progress import Cancelled, Progress
 from tests.core.training_runs import ConvNet, train
 
 

@@ -5,7 +5,6 @@ import torch
 
 from core.checkpoint import open_checkpoint
 from core.compare import views
-from core.compare.amounts import cosine, percent, small
 from core.compare.judge import compare
 from core.compare.kinds import Kind
 from core.compare.measure import difference
@@ -13,6 +12,7 @@ from core.compare.overall import overall
 from core.compare.sentence import change_sentence
 from core.compare.verdict import verdict
 from core.compare.words import Pair, PairedBy, Pairing, State
+from core.wording import cosine, percent, small
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from core.compare.tensor_pair_figures import (
     step_figure,
 )
 from core.errors import LoupeError
-from core.jobs import Cancelled, Progress
+from core.progress import Cancelled, Progress
 from tests.core.odd_tensors import ODD
 
 

@@ -14,7 +14,7 @@ from core.identify.index import Index, make_index
 from core.identify.index_file import save_index
 from core.identify.index_model import index_model
 from core.identify.keeper import IndexKeeper
-from core.jobs import Jobs
+from core.server.jobs import Jobs
 
 RESNET = Architecture("torchvision", "resnet18")
 

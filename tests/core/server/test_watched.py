@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from core.jobs import Cancelled, Jobs, Progress
+from core.progress import Cancelled, Progress
+from core.server.jobs import Jobs
 from core.server.watched import watched
 from tests.running import run
 

@@ -6,8 +6,8 @@ from dataclasses import FrozenInstanceError, dataclass, field, replace
 import pytest
 
 from core.checkpoint.entries import Record, TensorEntry, quick_entry, quick_record
-from core.checkpoint.quick import quick
 from core.checkpoint.sources import Held
+from core.fast_objects import quick
 
 RECORD = Record("0", 64, 16, 7, Held(b""))
 GIVEN = ("w", "float32", (4,), (1,), 0, RECORD, True, "cuda:0", "w")

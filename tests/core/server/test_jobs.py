@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from core.errors import JobError, LoupeError, SourceError
-from core.jobs import Cancelled, Job, Jobs, Progress
+from core.progress import Cancelled, Progress
+from core.server.jobs import Job, Jobs
 
 
 class Gate:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeVar
 
 from core.errors import JobError, LoupeError
+from core.progress import Cancelled, Progress
 
 T = TypeVar("T")
 
@@ -29,40 +30,6 @@ ABSENCE = 60.0
 GRACE = 30.0
 """Seconds that a cancelled job has to come to its next report; then it counts as ended, though what
 it calls goes on, such as a forward pass of another's code that never returns."""
-
-
-class Cancelled(Exception):
-    """The work was asked to stop; whatever it finished before is kept by whoever asked."""
-
-
-class Progress:
-    """What a worker tells about itself: `done` of `total` units, and what it is at."""
-
-    def __init__(self) -> None:
-        self.done = 0
-        self.total = 0
-        self.what = ""
-        self._cancel = threading.Event()
-
-    def report(self, done: int, total: int, what: str = "") -> None:
-        """Tell how far the work is. Raises Cancelled once somebody has asked it to stop."""
-        self.done, self.total, self.what = done, total, what
-        if self._cancel.is_set():
-            raise Cancelled
-
-    def cancel(self) -> None:
-        """Ask the work to stop at its next report."""
-        self._cancel.set()
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether somebody has asked the work to stop."""
-        return self._cancel.is_set()
-
-    @property
-    def fraction(self) -> float:
-        """From 0 to 1; 0 while the total is unknown."""
-        return min(1.0, self.done / self.total) if self.total else 0.0
 
 
 class Job(Generic[T]):

@@ -4,11 +4,15 @@ A frozen dataclass fills its fields through `object.__setattr__`, a call for eac
 twin that is not frozen, with the same slots, is filled by plain assignments and then told to be of
 the frozen class, which CPython allows between classes of one layout (Objects/typeobject.c,
 compatible_for_assignment). What comes out is the frozen class's own instance in every respect.
+
+While so many objects are made, the collector of cycles is paused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, field, fields, make_dataclass
 from typing import ParamSpec, TypeVar
 
@@ -37,3 +41,21 @@ def quick(frozen: Callable[P, T]) -> Callable[P, T]:
         return made  # type: ignore[no-any-return]  # it is of the frozen class since the last line
 
     return make
+
+
+@contextmanager
+def paused_collector() -> Iterator[None]:
+    """Pause the collector of cycles, and let it go on afterwards where it was on.
+
+    Opening a file makes many objects and no garbage, as does telling its architecture; each further
+    700 of them would have the collector look at the youngest, and in time at all that torch has
+    imported and at the index of architectures, for 0.2 s. Threads that do so at once may end each
+    other's pause early, and never leave the collector off.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

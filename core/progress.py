@@ -1,0 +1,39 @@
+"""How far long work is, and a way to stop it."""
+
+from __future__ import annotations
+
+import threading
+
+
+class Cancelled(Exception):
+    """The work was asked to stop; whatever it finished before is kept by whoever asked."""
+
+
+class Progress:
+    """What a worker tells about itself: `done` of `total` units, and what it is at."""
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.total = 0
+        self.what = ""
+        self._cancel = threading.Event()
+
+    def report(self, done: int, total: int, what: str = "") -> None:
+        """Tell how far the work is. Raises Cancelled once somebody has asked it to stop."""
+        self.done, self.total, self.what = done, total, what
+        if self._cancel.is_set():
+            raise Cancelled
+
+    def cancel(self) -> None:
+        """Ask the work to stop at its next report."""
+        self._cancel.set()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody has asked the work to stop."""
+        return self._cancel.is_set()
+
+    @property
+    def fraction(self) -> float:
+        """From 0 to 1; 0 while the total is unknown."""
+        return min(1.0, self.done / self.total) if self.total else 0.0
