@@ -34,7 +34,7 @@ if __name__ != "__main__":
     from starlette.middleware import Middleware
     from streamlit.runtime.pages_manager import PagesManager
 
-    from core.checkpoint.descriptors import raise_limit
+    from core.checkpoint.containers.descriptors import raise_limit
     from core.server.connections import answer_at_once
     from core.server.headers import SecurityHeaders
     from core.server.hosts import OwnHosts, own_names, own_sites

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from core.checkpoint import Checkpoint, StateDict, Verdict, open_checkpoint
-from core.checkpoint.descriptors import raise_limit
-from core.checkpoint.file_set import file_or_set
+from core.checkpoint.containers.descriptors import raise_limit
+from core.checkpoint.containers.file_set import file_or_set
 from core.cli_architecture import add_architecture, architecture_of
 from core.cli_compare import compare_command
 from core.cli_fix import fix_command

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.checkpoint import Checkpoint, StateDict, open_checkpoint
-from core.checkpoint.file_set import file_or_set
+from core.checkpoint.containers.file_set import file_or_set
 from core.cli_output import DIFFERS, SAME, print_columns, print_json, say, watched_progress
 from core.compare.alike import alike
 from core.compare.csv_rows import comparison_csv

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.checkpoint import Checkpoint, StateDict, open_checkpoint
-from core.checkpoint.file_set import FileSet, file_or_set
+from core.checkpoint.containers.file_set import FileSet, file_or_set
 from core.cli_architecture import add_architecture, architecture_of
 from core.cli_output import DIFFERS, FITS, print_json, say, watched
 from core.errors import FixError, LoupeError, SourceError

@@ -12,7 +12,7 @@ from pathlib import Path
 from zlib import crc32
 
 from core.checkpoint import open_checkpoint
-from core.checkpoint.file_set import file_or_set
+from core.checkpoint.containers.file_set import file_or_set
 from core.cli_compare import find, opened, print_found
 from core.cli_output import SAME, say
 from core.compare.side import is_nothing

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.checkpoint import Checkpoint, StateDict, open_checkpoint
-from core.checkpoint.file_set import file_or_set
+from core.checkpoint.containers.file_set import file_or_set
 from core.cli_output import DIFFERS, FITS, print_columns, print_json, say
 from core.settings import read_settings
 

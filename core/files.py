@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
-from core.checkpoint.file_set import FileSet, file_or_set
-from core.checkpoint.served_file import ServedFile
+from core.checkpoint.containers.file_set import FileSet, file_or_set
+from core.checkpoint.containers.served_file import ServedFile
 from core.errors import SourceError, shown
 from core.folders import find_inside, path_of_link
 from core.samples import SAMPLES

@@ -2,7 +2,7 @@
 
 What opens by a link is what is listed: no part of its path is hidden, it is a regular file with a
 checkpoint's ending or a folder, and its real path lies in the root. That holds of what is opened,
-not only of what was looked at before (see core/checkpoint/served_file.py).
+not only of what was looked at before (see core/checkpoint/containers/served_file.py).
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from core.checkpoint.assembled import COMPONENTS, LATEST, is_one_checkpoint
-from core.checkpoint.distributed import DATA, METADATA
-from core.checkpoint.file_set import (
+from core.checkpoint.containers.file_set import (
     INDEX,
     MAX_DEPTH,
     File,
@@ -28,7 +26,9 @@ from core.checkpoint.file_set import (
     indexed_whole,
     unreadable,
 )
-from core.checkpoint.served_file import ServedFile, open_folder
+from core.checkpoint.containers.served_file import ServedFile, open_folder
+from core.checkpoint.sets.assembled import COMPONENTS, LATEST, is_one_checkpoint
+from core.checkpoint.sets.distributed import DATA, METADATA
 from core.errors import SourceError, printable, shown
 
 SUFFIXES = (

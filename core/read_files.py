@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from core.checkpoint import Checkpoint
+from core.checkpoint.containers.sources import LocalFile, Within
 from core.checkpoint.entries import Source
-from core.checkpoint.sources import LocalFile, Within
 
 
 def read_files(checkpoint: Checkpoint) -> Mapping[str, int]:

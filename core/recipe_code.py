@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from core.checkpoint.discover import ROLES
-from core.checkpoint.formats import FORMATS
-from core.checkpoint.inert import InertTensor, Tree
+from core.checkpoint.pickles.inert import InertTensor, Tree
+from core.checkpoint.readers.formats import FORMATS
+from core.checkpoint.tree.discover import ROLES
 from core.errors import FixError
 from core.fixes import (
     AdaptInput,

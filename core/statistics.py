@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from core.checkpoint.entries import Quantized, TensorEntry
+from core.checkpoint.layouts import stored_values
 from core.elements import as_float64, exact_integers, float64_buffer, integer_shift, numbers
-from core.layouts import stored_values
 from core.progress import Progress
 
 HISTOGRAM_BLOCK = 1 << 20

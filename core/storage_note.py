@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.checkpoint.entries import TensorEntry
-from core.layouts import parts_bytes
+from core.checkpoint.layouts import parts_bytes
 from core.sections import Section
 
 LEAST_WASTE = 1 << 20

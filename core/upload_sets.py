@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from core.checkpoint.assembled import is_one_checkpoint
-from core.checkpoint.file_set import INDEX, File, FileSet
-from core.checkpoint.shards import numbered
+from core.checkpoint.containers.file_set import INDEX, File, FileSet
+from core.checkpoint.sets.assembled import is_one_checkpoint
+from core.checkpoint.sets.shards import numbered
 from core.errors import SourceError, StoreError, printable
 from core.folders import SUFFIXES
 from core.store import Store

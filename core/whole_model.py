@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.checkpoint.inert import Opaque, Tree, inside
+from core.checkpoint.pickles.inert import Opaque, Tree, inside
 
 
 def in_pickled_object(tree: Tree, path: str) -> bool:

@@ -1,11 +1,11 @@
 """A file becomes a Checkpoint; nothing in it is ever executed."""
 
 from core.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from core.checkpoint.containers.file_set import FileSet
 from core.checkpoint.entries import Cast, Record, StateDict, TensorEntry
-from core.checkpoint.file_set import FileSet
-from core.checkpoint.formats import FORMATS
-from core.checkpoint.inert import Opaque
-from core.checkpoint.verdicts import GlobalUse, Verdict
+from core.checkpoint.pickles.global_verdicts import GlobalUse, Verdict
+from core.checkpoint.pickles.inert import Opaque
+from core.checkpoint.readers.formats import FORMATS
 
 __all__ = [
     "FORMATS",

@@ -9,22 +9,22 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from core.checkpoint import diagnose
-from core.checkpoint.assembled import read_file_set
-from core.checkpoint.contents import Contents
-from core.checkpoint.discover import best_path, find_state_dicts, role
+from core.checkpoint.containers.budget import bounded_work
+from core.checkpoint.containers.file_set import FileSet, folder_files
+from core.checkpoint.containers.packed import Unpacking
+from core.checkpoint.containers.served_file import ServedFile
+from core.checkpoint.containers.sources import LocalFile
 from core.checkpoint.entries import Record, StateDict
-from core.checkpoint.file_set import FileSet, folder_files
-from core.checkpoint.formats import FORMATS, look_into
-from core.checkpoint.inert import Opaque, Tree
-from core.checkpoint.metadata import Json, metadata_of, torch_version
-from core.checkpoint.oddities import notes_on
-from core.checkpoint.packed import Unpacking
-from core.checkpoint.served_file import ServedFile
-from core.checkpoint.shards import numbered
-from core.checkpoint.sources import LocalFile
-from core.checkpoint.verdicts import GlobalUse
-from core.checkpoint.work import bounded_work
+from core.checkpoint.pickles.global_verdicts import GlobalUse
+from core.checkpoint.pickles.inert import Opaque, Tree
+from core.checkpoint.readers import diagnose
+from core.checkpoint.readers.contents import Contents
+from core.checkpoint.readers.formats import FORMATS, look_into
+from core.checkpoint.sets.assembled import read_file_set
+from core.checkpoint.sets.shards import numbered
+from core.checkpoint.tensor_notes import notes_on
+from core.checkpoint.tree.discover import best_path, find_state_dicts, role
+from core.checkpoint.tree.metadata import Json, metadata_of, torch_version
 from core.errors import CheckpointError
 from core.fast_objects import paused_collector
 

@@ -9,6 +9,7 @@ from math import prod
 
 import torch
 
+from core.checkpoint.containers.sources import LocalFile, file_of
 from core.checkpoint.derived import derived, filled_chunks, joined_parts
 from core.checkpoint.entries import (
     ITEMSIZES,
@@ -25,7 +26,6 @@ from core.checkpoint.entries import (
 )
 from core.checkpoint.operations import Filled, Joined
 from core.checkpoint.pieces import piece_chunks, read_pieces
-from core.checkpoint.sources import LocalFile, file_of
 from core.errors import CheckpointError
 
 QUANTIZED = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 
 from core.checkpoint.entries import ITEMSIZES, TensorEntry
+from core.checkpoint.layouts import arrangement, parts
 from core.compare.sampled import sampled_bytes
 from core.compare.words import Pair, PairedBy
-from core.layouts import arrangement, parts
 from core.progress import Progress
 
 CERTAIN = 1.0

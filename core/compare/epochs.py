@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from core.checkpoint.checkpoint import Checkpoint
-from core.checkpoint.metadata import Json
+from core.checkpoint.tree.metadata import Json
 from core.compare.training_state import Named, epoch_of, step_of
 from core.wording import count
 

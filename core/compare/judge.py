@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from core.checkpoint.entries import ITEMSIZES, PACKED, StateDict, TensorEntry
+from core.checkpoint.layouts import STRIDED, arrangement, parts
 from core.compare.content import covers_its_record
 from core.compare.pairing import pair
 from core.compare.sentence import change_sentence
 from core.compare.tie_notes import tie_notes
 from core.compare.views import cast, castable
 from core.compare.words import Comparison, Evidence, Pair, PairedBy, Pairing, Row, State, stripped
-from core.layouts import STRIDED, arrangement, parts
 from core.progress import Progress
 
 CHUNK_BYTES = 1 << 20

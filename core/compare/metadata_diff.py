@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
-from core.checkpoint.metadata import Json
+from core.checkpoint.tree.metadata import Json
 from core.fast_objects import paused_collector
 from core.wording import count
 
 MAX_DEPTH = 64
 """Steps down to which two trees are followed; what lies below is one value. Metadata that
-core.checkpoint.metadata wrote is never as deep."""
+core.checkpoint.tree.metadata wrote is never as deep."""
 
 MAX_WORDS = 80
 """Characters of a value where it stands in a line."""

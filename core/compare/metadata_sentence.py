@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from core.checkpoint import Checkpoint
-from core.checkpoint.metadata import Json
+from core.checkpoint.tree.metadata import Json
 from core.compare.metadata_diff import Change, change_words, value_words
 from core.compare.training_state import (
     Named,

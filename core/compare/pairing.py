@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from core.checkpoint.entries import TensorEntry
+from core.checkpoint.tied import ties
 from core.compare.content import content_pairs
 from core.compare.fused import fused_pairs
 from core.compare.heads import head_pairs
@@ -13,7 +14,6 @@ from core.compare.prefixes import prefix_pairing
 from core.compare.transposes import seen_transposed, transposed_pairs
 from core.compare.words import NO_CHOICES, Choices, Pair, PairedBy, Pairing, stripped
 from core.progress import Progress
-from core.ties import ties
 
 TAKEN = 0.8
 """The least confidence of a pair by likeness that is taken; below it is a proposal."""

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.checkpoint.descriptors import Descriptor
+from core.checkpoint.containers.descriptors import Descriptor
+from core.checkpoint.containers.sources import file_of
 from core.checkpoint.entries import ITEMSIZES, TensorEntry
-from core.checkpoint.sources import file_of
 from core.checkpoint.tensors import torch_dtype
 from core.compare.block_sums import BlockSums
 from core.compare.part import Part

@@ -9,9 +9,9 @@ from zlib import crc32
 
 from core.checkpoint import Checkpoint
 from core.checkpoint.entries import ITEMSIZES, PACKED, TensorEntry
-from core.checkpoint.metadata import Json
+from core.checkpoint.layouts import STRIDED, arrangement, layout, parts
+from core.checkpoint.tree.metadata import Json
 from core.errors import printable
-from core.layouts import STRIDED, arrangement, layout, parts
 
 CHUNK_BYTES = 1 << 20
 """Bytes read at once where a file keeps no checksum."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from core.checkpoint.entries import StateDict
+from core.checkpoint.tied import ties
 from core.compare.words import Pairing
-from core.ties import ties
 
 
 def tie_notes(a: StateDict, b: StateDict, pairing: Pairing) -> tuple[str, ...]:

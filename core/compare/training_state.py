@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeGuard
 
-from core.checkpoint.metadata import Json
+from core.checkpoint.tree.metadata import Json
 
 EPOCHS = ("epoch", "current_epoch", "epoch_idx")
 STEPS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from core.checkpoint.entries import Cast, TensorEntry
-from core.layouts import STRIDED, arrangement
+from core.checkpoint.layouts import STRIDED, arrangement
 
 
 def cast(entry: TensorEntry, dtype: str) -> TensorEntry:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import torch
 
 from core.checkpoint import Checkpoint
-from core.checkpoint.discover import PACKED_PARAMS, ROLES
 from core.checkpoint.entries import ITEMSIZES, StateDict, TensorEntry
-from core.checkpoint.inert import (
+from core.checkpoint.pickles.inert import (
     Global,
     HeldStorage,
     InertArray,
@@ -28,13 +27,14 @@ from core.checkpoint.inert import (
     Storage,
     Tree,
 )
-from core.checkpoint.numpy_values import array_tensor, array_values
-from core.checkpoint.storages import held_record
+from core.checkpoint.pickles.numpy_values import array_tensor, array_values
+from core.checkpoint.tree.discover import PACKED_PARAMS, ROLES
+from core.checkpoint.tree.tensor_entries import held_record
 from core.export.pth_file import weights_dict
 from core.export.words import LeftOut
 
 MAX_DEPTH = 64
-"""How deep data may lie, as tensors may (core/checkpoint/discover.py)."""
+"""How deep data may lie, as tensors may (core/checkpoint/tree/discover.py)."""
 
 MAX_BITS = 2_000
 """Of a whole number that torch.load(weights_only=True) reads."""

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from core.checkpoint.entries import ITEMSIZES, Nested, Quantized, Sparse, StateDict, TensorEntry
-from core.checkpoint.safetensors_file import DTYPES
+from core.checkpoint.layouts import STRIDED
+from core.checkpoint.readers.safetensors_reader import DTYPES
 from core.errors import StoreError, printable
 from core.export.elements import Counter, refuse_without_scales, write_elements
 from core.export.words import Expected, ExpectedTensor
-from core.layouts import STRIDED
 
 
 @dataclass(frozen=True, slots=True)

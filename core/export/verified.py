@@ -7,10 +7,10 @@ from pathlib import Path
 
 from core.checkpoint import Checkpoint, open_checkpoint
 from core.checkpoint.entries import Record
+from core.checkpoint.layouts import layout
 from core.errors import LoupeError, StoreError
 from core.export.elements import Counter
 from core.export.words import CHUNK, Expected, ExpectedTensor
-from core.layouts import layout
 
 REMEDY = "Export it again; where that happens twice, have the disk and the memory looked at."
 

@@ -17,7 +17,7 @@ from core.checkpoint.entries import (
     TensorEntry,
 )
 from core.checkpoint.operations import Operation
-from core.checkpoint.tensor_rebuilds import row_major
+from core.checkpoint.pickles.tensor_rebuilds import row_major
 from core.errors import FixError
 
 MAX_BYTES = 8 << 30

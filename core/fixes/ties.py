@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from core.checkpoint.entries import StateDict
 from core.checkpoint.operations import Joined
+from core.checkpoint.tied import ties
 from core.fixes.computed import computed
 from core.fixes.views import exchanged
 from core.fixes.wording import effect_sentence
 from core.fixes.words import Effect
-from core.ties import ties
 
 
 def untie(state_dict: StateDict) -> tuple[StateDict, Effect]:

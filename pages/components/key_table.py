@@ -6,9 +6,9 @@ import pandas as pd
 import streamlit as st
 
 from core.checkpoint import StateDict, TensorEntry
+from core.checkpoint.layouts import layout
 from core.errors import FilterError
 from core.key_filter import filter_entries
-from core.layouts import layout
 from core.plain_text import plain_sentence, visible
 from core.wording import count, shape, size
 from pages.components.cached import cached

@@ -10,6 +10,7 @@ import streamlit as st
 
 from core.architectures import Architecture
 from core.checkpoint import Checkpoint, StateDict
+from core.checkpoint.tied import ties
 from core.errors import FixError, LoupeError
 from core.export import (
     ExportSizes,
@@ -25,7 +26,6 @@ from core.plain_text import code, markup, plain, plain_sentence
 from core.progress import Cancelled, Progress
 from core.recipe_code import recipe_code
 from core.server.jobs import Job
-from core.ties import ties
 from core.transfer import Transfers
 from core.whole_model import in_pickled_object
 from core.wording import count, size

@@ -18,8 +18,8 @@ from core.checkpoint.entries import (
     Record,
     Sparse,
 )
+from core.checkpoint.layouts import STRIDED, layout, numbers_note, parts_bytes
 from core.errors import LoupeError
-from core.layouts import STRIDED, layout, numbers_note, parts_bytes
 from core.picture import Picture, PictureKind, picture
 from core.plain_text import code, markup, plain, plain_sentence
 from core.progress import Progress

@@ -15,7 +15,7 @@ import torch
 from huggingface_hub import save_torch_state_dict
 
 from core.checkpoint import FileSet, open_checkpoint
-from core.checkpoint.served_file import ServedFile
+from core.checkpoint.containers.served_file import ServedFile
 from core.checkpoint.tensors import read_tensor
 from core.errors import CheckpointError, SourceError
 from core.files import locate

@@ -10,8 +10,8 @@ import torch
 from huggingface_hub import save_torch_state_dict
 
 from core.checkpoint import FileSet, open_checkpoint
-from core.checkpoint.served_file import ServedFile
-from core.checkpoint.sources import LocalFile
+from core.checkpoint.containers.served_file import ServedFile
+from core.checkpoint.containers.sources import LocalFile
 from core.errors import CheckpointError, SourceError
 from core.folders import (
     find_inside,

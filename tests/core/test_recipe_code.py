@@ -20,7 +20,7 @@ from torchvision.models import shufflenet_v2_x0_5
 
 from core.architectures import build, parse_architecture, signature
 from core.checkpoint import open_checkpoint
-from core.checkpoint.file_set import file_or_set
+from core.checkpoint.containers.file_set import file_or_set
 from core.checkpoint.tensors import read_tensor
 from core.errors import FixError
 from core.fixes import (

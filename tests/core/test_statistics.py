@@ -8,9 +8,9 @@ import torch
 
 from core.checkpoint import open_checkpoint
 from core.checkpoint.entries import ITEMSIZES, NUMBERLESS
+from core.checkpoint.layouts import numbers_note
 from core.compare.measurable import comparable
 from core.errors import CheckpointError, LoupeError
-from core.layouts import numbers_note
 from core.progress import Cancelled, Progress
 from core.statistics import histogram, statistics
 from tests.core.odd_tensors import ODD

@@ -23,7 +23,7 @@ from huggingface_hub import save_torch_state_dict
 from torch import nn
 from torch.package import PackageExporter
 
-from tests.core.checkpoint.test_torch_tar import save_tar
+from tests.core.checkpoint.readers.test_torch_tar import save_tar
 
 Files = Mapping[str, bytes]
 """A checkpoint's files by their name in its folder; a single file is called ``."""

@@ -260,7 +260,9 @@ def names() -> dict[str, Payload]:
             call(name("builtins", "object.__subclasses__")),
             ("builtins.object.__subclasses__",),
         ),
-        "of this program": call(name("core.checkpoint.sources", "LocalFile"), text("/etc/passwd")),
+        "of this program": call(
+            name("core.checkpoint.containers.sources", "LocalFile"), text("/etc/passwd")
+        ),
         "of __main__": call(name("__main__", "run")),
         "empty": name("", ""),
         "without a module": name("", "os.system"),

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from core.architectures import parse_architecture, signature
 from core.checkpoint import open_checkpoint
 from core.checkpoint.entries import Cast, StateDict, TensorEntry
+from core.checkpoint.layouts import arrangement, parts
 from core.checkpoint.operations import (
     ChosenRows,
     Filled,
@@ -23,7 +24,6 @@ from core.checkpoint.tensors import chunks, read_tensor, read_tensor_into
 from core.errors import CheckpointError
 from core.export import export_state_dict
 from core.fixes.computed import computed
-from core.layouts import arrangement, parts
 from core.load import load_model
 from core.match import match
 from core.picture import picture

@@ -547,7 +547,7 @@ def test_the_rebuild_functions_of_older_files_are_known(tmp_path: Path) -> None:
 
 
 def test_every_function_by_which_torch_rebuilds_a_tensor_is_ours_too() -> None:
-    from core.checkpoint.constructors import CONSTRUCTORS
+    from core.checkpoint.pickles.constructors import CONSTRUCTORS
 
     names = [name for name in vars(torch._utils) if name.startswith("_rebuild_")]
     assert len(names) >= 13

@@ -20,10 +20,10 @@ import torch
 from huggingface_hub import save_torch_state_dict
 
 from core.checkpoint import FileSet, open_checkpoint
-from core.checkpoint.assembled import read_file_set
-from core.checkpoint.formats import look_into
-from core.checkpoint.packed import Unpacking
-from core.checkpoint.sources import LocalFile
+from core.checkpoint.containers.packed import Unpacking
+from core.checkpoint.containers.sources import LocalFile
+from core.checkpoint.readers.formats import look_into
+from core.checkpoint.sets.assembled import read_file_set
 from core.checkpoint.tensors import read_tensor
 from core.errors import CheckpointError, LoupeError, SourceError
 

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from core.checkpoint import StateDict, open_checkpoint
-from core.checkpoint.sources import MAX_BUFFERS, LocalFile
+from core.checkpoint.containers.sources import MAX_BUFFERS, LocalFile
 from core.checkpoint.tensors import read_tensors_into
 from core.errors import SourceError
 

@@ -26,10 +26,10 @@ from picklescan.scanner import (
 )
 
 from core.checkpoint import Checkpoint, open_checkpoint
-from core.checkpoint.constructors import CONSTRUCTORS, MENTIONED
-from core.checkpoint.known_names import DANGEROUS_MODULES, DANGEROUS_NAMES, PLAIN_NAMES
-from core.checkpoint.unpickle import Mentions
-from core.checkpoint.verdicts import Verdict
+from core.checkpoint.pickles.constructors import CONSTRUCTORS, MENTIONED
+from core.checkpoint.pickles.global_verdicts import Verdict
+from core.checkpoint.pickles.known_globals import DANGEROUS_MODULES, DANGEROUS_NAMES, PLAIN_NAMES
+from core.checkpoint.pickles.unpickler import Mentions
 from core.errors import LoupeError
 from tests.core.checkpoint.hostile_files import hostile_files
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
+from core.checkpoint.tied import ties
 from core.export import export_state_dict
 from core.fixes import AddPrefix, Untie
-from core.ties import ties
 from tests.core.fixes.files import applied, assert_tensors, saved
 
 

@@ -1,0 +1,350 @@
+"""Checkpoints that somebody packed: into a gzip, bzip2 or xz file, a zip or a tar.
+
+What is stored as it is, is read where it lies. What is compressed is unpacked once one of its bytes
+is asked for, into a temporary file without a name, which is gone with the checkpoint. One such file
+takes all that lies in one archive: it cannot be closed and opened again, so there should be few.
+"""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import os
+import shutil
+import tempfile
+import threading
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from core.checkpoint.containers.descriptors import Descriptor, opened_in_bounds
+from core.checkpoint.containers.file_set import INDEX, FileSet
+from core.checkpoint.containers.sources import Within
+from core.checkpoint.containers.tar_container import TarMember
+from core.checkpoint.containers.zip_container import Archive, Member
+from core.checkpoint.entries import Source
+from core.errors import CheckpointError, SourceError
+
+MAX_UNPACKED = 8 << 30
+"""Bytes that one file may unpack to."""
+
+MAX_RATIO = 20
+"""How many times its packed bytes a file may have once it is larger than FREE_UNPACKED: weights
+hardly shrink."""
+
+FREE_UNPACKED = 64 << 20
+
+FREE_STREAMS = 1_000
+MIN_STREAM = 4 << 10
+"""Streams that may follow one another in a file, and the bytes that each further one unpacks to."""
+
+MAX_FILES = 10_000
+"""Files of checkpoints in one zip."""
+
+PIECE = 1 << 20
+PACKED_PIECE = 64 << 10
+XZ_MEMORY = 128 << 20
+
+WEIGHTS = (".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".tar", ".pt2", ".distcp")
+BESIDE = (INDEX, ".metadata", "model_index.json")
+
+
+class _Decompressor(Protocol):
+    def decompress(self, data: bytes, max_length: int = ..., /) -> bytes: ...
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+
+
+class Compression(NamedTuple):
+    """A way of packing one file: its name in words, and what unpacks it."""
+
+    name: str
+    make: Callable[[], _Decompressor]
+    mistakes: tuple[type[Exception], ...]
+
+
+COMPRESSIONS: Mapping[bytes, Compression] = {
+    b"\x1f\x8b\x08": Compression("gzip", lambda: _Inflate(31), (zlib.error,)),
+    b"BZh": Compression("bzip2", bz2.BZ2Decompressor, (OSError, EOFError)),
+    b"\xfd7zXZ\x00": Compression(
+        "xz", lambda: lzma.LZMADecompressor(memlimit=XZ_MEMORY), (lzma.LZMAError, EOFError)
+    ),
+}
+"""By the first bytes of a file."""
+
+SHORTEST_HEAD = max(map(len, COMPRESSIONS))
+
+DEFLATE = Compression("zip", lambda: _Inflate(-15), (zlib.error,))
+
+
+@dataclass(slots=True)
+class Unpacking:
+    """Where the temporary file goes (None: where the system keeps such), how many bytes it may
+    still take, and where it ends: all that is packed in an archive lies there one after another."""
+
+    folder: Path | None = None
+    room: int = MAX_UNPACKED
+    end: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    _file: Descriptor | None = field(default=None, init=False)
+
+    def file(self) -> Descriptor:
+        """The file, which has no name. Raises OSError, SourceError."""
+        if self._file is None:
+            self._file = Descriptor(opened_in_bounds(self._make))
+        return self._file
+
+    def _make(self) -> int:
+        with tempfile.TemporaryFile(dir=self.folder) as file:
+            return os.dup(file.fileno())
+
+
+def compression_of(head: bytes) -> Compression | None:
+    """How a file is packed, by its first bytes."""
+    return next((found for magic, found in COMPRESSIONS.items() if head.startswith(magic)), None)
+
+
+def unpacked(source: Source, compression: Compression, unpacking: Unpacking) -> Source:
+    """The one file in a packed one, unpacked. Raises CheckpointError, SourceError."""
+    return _Unpacked(source, compression, unpacking)
+
+
+def files_in_zip(archive: Archive, name: str, unpacking: Unpacking) -> FileSet | None:
+    """The checkpoint's files in an ordinary zip, without its outer folder; None where it has none.
+
+    Raises CheckpointError where they are encrypted, or packed in an unusual way.
+    """
+    wanted = {member: found for member, found in archive.members.items() if _is_wanted(member)}
+    if len(wanted) > MAX_FILES:
+        raise CheckpointError(
+            f"The zip holds {len(wanted):,} files that are called like checkpoints.",
+            "Unpack it, and open the one that you mean.",
+        )
+    return _file_set(name, {
+        member: _in_zip(archive, found, unpacking) for member, found in wanted.items()
+    })  # fmt: skip
+
+
+def files_in_tar(source: Source, members: list[TarMember], name: str) -> FileSet | None:
+    """The checkpoint's files in a tar, without its outer folder; None where it has none."""
+    wanted = [member for member in members if _is_wanted(member.name)]
+    return _file_set(
+        name, {member.name: Within(source, member.offset, member.size) for member in wanted}
+    )
+
+
+def _is_wanted(name: str) -> bool:
+    base = name.rpartition("/")[2]
+    return not base.startswith("._") and name.endswith((*WEIGHTS, *BESIDE))
+
+
+def _file_set(name: str, sources: Mapping[str, Source]) -> FileSet | None:
+    if not any(member.endswith(WEIGHTS) for member in sources):
+        return None
+    folder = os.path.commonpath([f"/{member}" for member in sources]).rpartition("/")[0]
+    if len(sources) > 1:
+        folder = os.path.commonpath([os.path.dirname(f"/{member}") for member in sources])
+    return FileSet(
+        name,
+        {f"/{member}".removeprefix(folder).lstrip("/"): part for member, part in sources.items()},
+    )
+
+
+def _in_zip(archive: Archive, member: Member, unpacking: Unpacking) -> Source:
+    if member.encrypted:
+        raise CheckpointError(
+            f"The zip is encrypted: {member.name[:200]} cannot be read.",
+            "Unpack it with its password, and open what is inside.",
+        )
+    start, stop = archive.span(member)
+    if member.method == 0:
+        return Within(archive.source, start, member.nbytes)
+    if member.method != zlib.DEFLATED:
+        raise CheckpointError(
+            f"{member.name[:200]} is packed in a way that few programs read.",
+            "Unpack the zip, and open what is inside.",
+        )
+    part = Within(archive.source, start, stop - start)
+    return _Unpacked(part, DEFLATE, unpacking, member.nbytes, member.crc32 or None)
+
+
+class _Place(NamedTuple):
+    """Where something lies unpacked: the file, its first byte's offset there, and its bytes."""
+
+    file: Descriptor
+    start: int
+    nbytes: int
+
+
+class _Unpacked:
+    """A packed file's contents as a source: unpacked once, when they are first asked for."""
+
+    def __init__(
+        self,
+        packed: Source,
+        compression: Compression,
+        unpacking: Unpacking,
+        size: int | None = None,
+        crc32: int | None = None,
+    ) -> None:
+        """`size` and `crc32` are what it must unpack to, where they are known."""
+        self.identity = f"{packed.identity}!"
+        self._packed = packed
+        self._compression = compression
+        self._unpacking = unpacking
+        self._place: _Place | None = None
+        self._size = size
+        self._crc32 = crc32
+
+    @property
+    def size(self) -> int:
+        """Bytes once unpacked."""
+        if self._size is None:
+            self._size = self._unpacked().nbytes
+        return self._size
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill the buffer from `offset`. Raises CheckpointError, SourceError."""
+        place, done = self._unpacked(), 0
+        if offset + len(buffer) > place.nbytes:
+            raise self._cut_off()
+        while done < len(buffer):
+            at = place.start + offset + done
+            done += os.preadv(place.file.number, [buffer[done:]], at)
+
+    def read(self, offset: int, nbytes: int) -> bytes:
+        """The bytes from `offset`, as many as there are up to `nbytes`."""
+        wanted = max(0, min(nbytes, self.size - offset))
+        buffer = bytearray(wanted)
+        self.read_into(offset, memoryview(buffer))
+        return bytes(buffer)
+
+    def _unpacked(self) -> _Place:
+        with self._unpacking.lock:
+            if self._place is None:
+                self._place = self._unpack()
+            return self._place
+
+    def _unpack(self) -> _Place:
+        start = self._unpacking.end
+        try:
+            file = self._unpacking.file()
+            # Where this fails, what comes next is written over it.
+            self._unpacking.end = self._fill(file.number, start)
+        except OSError as error:
+            raise SourceError(
+                f"The {self._compression.name} file cannot be unpacked: {error.strerror}.",
+                "Make room on the server's disk, or unpack it and open what is inside.",
+            ) from error
+        return _Place(file, start, self._unpacking.end - start)
+
+    def _fill(self, file: int, start: int) -> int:
+        """Write the contents from `start` on; where they end."""
+        room = min(self._unpacking.room, self._free())
+        if self._size is not None and self._size > room:
+            raise self._too_large()
+        made = crc32 = 0
+        for piece, read in self._pieces():
+            if made + len(piece) > min(room, max(FREE_UNPACKED, MAX_RATIO * read)):
+                raise self._too_large()
+            crc32 = zlib.crc32(piece, crc32)
+            rest = memoryview(piece)
+            while rest:
+                written = os.pwrite(file, rest, start + made)
+                made += written
+                rest = rest[written:]
+        self._unpacking.room -= made
+        if self._size is not None and made != self._size:
+            raise self._cut_off()
+        if self._crc32 is not None and crc32 != self._crc32:
+            raise self._damaged("its checksum is another one")
+        return start + made
+
+    def _pieces(self) -> Iterator[tuple[bytes, int]]:
+        """What it unpacks to, piece by piece, each with the packed bytes that were read for it."""
+        decompressor = self._compression.make()
+        at = made = 0
+        streams = 1
+        while True:
+            data = b""
+            if decompressor.eof:
+                # gzip, bzip2 and xz files may follow one another in one.
+                data = decompressor.unused_data
+                if len(data) < SHORTEST_HEAD:
+                    data += self._packed.read(at, PACKED_PIECE)
+                    at = min(at + PACKED_PIECE, self._packed.size)
+                if compression_of(data) is not self._compression:
+                    return
+                streams += 1
+                if streams > FREE_STREAMS + made // MIN_STREAM:
+                    raise self._damaged("it is a long row of empty files")
+                decompressor = self._compression.make()
+            elif decompressor.needs_input:
+                data = self._packed.read(at, PACKED_PIECE)
+                at += len(data)
+                if not data:
+                    raise self._cut_off()
+            try:
+                piece = decompressor.decompress(data, PIECE)
+            except self._compression.mistakes as error:
+                raise self._damaged("its bytes cannot be unpacked") from error
+            made += len(piece)
+            if piece:
+                yield piece, at
+
+    def _free(self) -> int:
+        folder = self._unpacking.folder or Path(tempfile.gettempdir())
+        return shutil.disk_usage(folder).free // 2
+
+    def _too_large(self) -> CheckpointError:
+        return CheckpointError(
+            f"The {self._compression.name} file unpacks to more than Loupe unpacks by itself.",
+            "Unpack it, and open what is inside.",
+        )
+
+    def _damaged(self, why: str) -> CheckpointError:
+        return CheckpointError(
+            f"The {self._compression.name} file is damaged: {why}.",
+            "Get it again from where it came from, and compare its size.",
+        )
+
+    def _cut_off(self) -> CheckpointError:
+        return CheckpointError(
+            f"The {self._compression.name} file is cut off.",
+            "The download or the copy broke off: get it again, and compare its size.",
+        )
+
+
+class _Inflate:
+    """zlib with the same face as bz2 and lzma, which keep what they have not yet unpacked."""
+
+    def __init__(self, window: int) -> None:
+        self._inner = zlib.decompressobj(window)
+        self._rest = b""
+
+    def decompress(self, data: bytes, max_length: int = 0, /) -> bytes:
+        """Unpack a little more."""
+        piece = self._inner.decompress(self._rest + data, max_length)
+        self._rest = self._inner.unconsumed_tail
+        return piece
+
+    @property
+    def eof(self) -> bool:
+        """Whether the stream ended."""
+        return self._inner.eof
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether it has unpacked all that it was given."""
+        return not self._rest
+
+    @property
+    def unused_data(self) -> bytes:
+        """What follows the stream's end."""
+        return self._inner.unused_data

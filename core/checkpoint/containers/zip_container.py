@@ -1,0 +1,296 @@
+"""The zip that torch.save has written since PyTorch 1.6, read without unpacking it.
+
+Layout (caffe2/serialize/inline_container.h): one folder holding `data.pkl`, `byteorder`, `version`
+and a member `data/<key>` for each storage, all stored uncompressed. The zip's own structures are
+those of PKWARE's APPNOTE.TXT, sections 4.3.7 (local header), 4.3.12 (central directory), 4.3.14 to
+4.3.16 (ends, 64-bit ones included) and 4.5.3 (64-bit sizes).
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from core.checkpoint.containers.inflated import Inflated
+from core.checkpoint.entries import Record, Source, quick_record
+from core.errors import CheckpointError
+
+LOCAL_MAGIC = b"PK\x03\x04"
+_END_MAGIC, _END64_MAGIC, _LOCATOR_MAGIC = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
+_CENTRAL = struct.Struct("<4s4x2H4x3L3H8xL")
+"""Of a directory entry: magic, flags, method, CRC-32, packed and unpacked size, the
+lengths of its name, extra field and comment, and its local header's offset."""
+
+_LOCAL = struct.Struct("<4s5H3L2H")
+_LOCAL_LENGTHS = struct.Struct("<26x2H")
+"""Of a local header, the lengths of its name and extra field."""
+
+_END = struct.Struct("<4s4H2LH")
+_END64 = struct.Struct("<4sQ2H2L4Q")
+_LOCATOR = struct.Struct("<4sLQL")
+
+MAX_COMMENT = 0xFFFF
+MAX_DIRECTORY = 32 << 20
+"""Bytes of a central directory: 400,000 tensors' worth."""
+
+WINDOW = 16 << 10
+"""Bytes that are read at once where members' own headers are."""
+
+ALIGNMENT_SEARCH = 64
+"""Bytes after a member within which the next one begins: its data descriptor."""
+
+
+class NoDirectory(Exception):
+    """The zip has no end: it is cut off, or no zip."""
+
+
+class Member(NamedTuple):
+    """A file in the zip; `method` 0 means stored as it is. `offset` is its local header's."""
+
+    name: str
+    offset: int
+    nbytes: int
+    crc32: int
+    method: int
+    encrypted: bool
+
+
+class Archive:
+    """A zip's members by name, in the order of its directory."""
+
+    def __init__(self, source: Source, members: Mapping[str, Member]) -> None:
+        self.source = source
+        self.members = members
+        self._window = b""
+        self._window_start = 0
+        self._offsets: list[int] = []
+
+    def record(self, name: str) -> Record:
+        """Where a member's bytes lie; raises CheckpointError."""
+        member = self.members.get(name)
+        if member is None:
+            raise CheckpointError(
+                f"The archive names {name[:200]}, which is not in it.",
+                "The file is damaged: get it again from where it came from.",
+            )
+        if member.method != 0 or member.encrypted:
+            how = "encrypted" if member.encrypted else "compressed"
+            raise CheckpointError(
+                f"The archive's member {name[:200]} is {how}, which torch.save never does.",
+                "Somebody packed it again: unpack the zip, and zip the same folder without "
+                "compression.",
+            )
+        offset = self._data_offset(member)
+        # A file saved with its checksums switched off has zeros in their place.
+        crc32 = member.crc32 if member.crc32 or member.nbytes == 0 else None
+        return quick_record(name, offset, member.nbytes, crc32, self.source)
+
+    def every_record(self) -> Iterator[Record]:
+        """Each member, a deflated one as what it unpacks to; raises CheckpointError."""
+        for name, member in self.members.items():
+            if member.method == zlib.DEFLATED and not member.encrypted:
+                packed = Inflated(self.source, self._data_offset(member), member.nbytes, name)
+                yield Record(name, 0, member.nbytes, member.crc32, packed)
+            else:
+                yield self.record(name)
+
+    def _data_offset(self, member: Member) -> int:
+        """Where a member's bytes begin, by its own header; raises CheckpointError."""
+        name, start, nbytes, _, method, _ = member
+        stored_name = name.encode()
+        length = _LOCAL.size + len(stored_name)
+        at = start - self._window_start
+        if at < 0 or at + length > len(self._window):
+            # Small tensors' headers lie side by side: one read serves many.
+            near = WINDOW if nbytes < WINDOW // 4 else 0
+            self._window = self.source.read(start, max(near, length))
+            self._window_start, at = start, 0
+        window = self._window
+        if len(window) - at < length:
+            raise _damaged(name)
+        name_length, extra_length = _LOCAL_LENGTHS.unpack_from(window, at)
+        if (
+            not window.startswith(LOCAL_MAGIC, at)
+            or name_length != len(stored_name)
+            or not window.startswith(stored_name, at + _LOCAL.size)
+        ):
+            raise _damaged(name)
+        offset: int = start + length + extra_length
+        if method == 0 and offset + nbytes > self.source.size:
+            raise _damaged(name)
+        return offset
+
+    def span(self, member: Member) -> tuple[int, int]:
+        """Where a member's bytes begin, and where the next member or the directory does; raises
+        CheckpointError where they do not lie in the file."""
+        if not self._offsets:
+            self._offsets = sorted(other.offset for other in self.members.values())
+        start = self._data_offset(member)
+        behind = bisect_left(self._offsets, start)
+        stop = self._offsets[behind] if behind < len(self._offsets) else self.source.size
+        if start + (member.nbytes if member.method == 0 else 0) > stop:
+            raise _damaged(member.name)
+        return start, stop
+
+    def read(self, name: str, limit: int) -> bytes:
+        """A small member's bytes; raises CheckpointError where it is larger than `limit`."""
+        record = self.record(name)
+        if record.nbytes > limit:
+            raise CheckpointError(
+                f"The archive's member {name[:200]} has {record.nbytes} bytes, far more than "
+                "any checkpoint needs.",
+                "The file was made to fill the memory: get it from a source you trust.",
+            )
+        return self.source.read(record.offset, record.nbytes)
+
+    def peek(self, member: Member, limit: int) -> bytes:
+        """A member's first bytes, unpacked where it is compressed; none where it cannot be read."""
+        try:
+            offset = self._data_offset(member)
+            if member.method == 0 and not member.encrypted:
+                return self.source.read(offset, min(limit, member.nbytes))
+            if member.method == zlib.DEFLATED and not member.encrypted:
+                packed = self.source.read(offset, max(limit, 64))
+                return zlib.decompressobj(-15).decompress(packed, limit)
+        except (CheckpointError, zlib.error):
+            pass
+        return b""
+
+
+def _damaged(name: str) -> CheckpointError:
+    return CheckpointError(
+        f"The archive's member {name[:200]} is not where the archive's directory says.",
+        "The file is damaged: get it again from where it came from.",
+    )
+
+
+def zip_records(source: Source) -> Iterator[Record]:
+    """Every member of a zip that was opened before. Raises CheckpointError, SourceError."""
+    try:
+        return open_archive(source).every_record()
+    except NoDirectory as error:
+        raise _unsound("it lost its directory") from error
+
+
+def open_archive(source: Source) -> Archive:
+    """Read a zip's directory. Raises NoDirectory where it has none, CheckpointError where it is
+    unsound: members twice, outside of the file, or over one another."""
+    start, nbytes, count = _directory(source)
+    if start + nbytes > source.size:
+        raise NoDirectory
+    if nbytes > MAX_DIRECTORY:
+        raise _unsound(f"its directory has {nbytes:,} bytes, more than any checkpoint needs")
+    data = source.read(start, nbytes)
+    members: dict[str, Member] = {}
+    spans: list[tuple[int, int, str]] = []
+    unpack_from, new = _CENTRAL.unpack_from, tuple.__new__
+    at = 0
+    while at < len(data) and len(members) < count:
+        if len(data) - at < _CENTRAL.size:
+            raise NoDirectory
+        (magic, flags, method, crc32, packed, size, name_length, extra_length, comment_length,
+         offset) = unpack_from(data, at)  # fmt: skip
+        if magic != b"PK\x01\x02":
+            raise NoDirectory
+        at += _CENTRAL.size
+        name = data[at : at + name_length].decode("utf-8", "replace")
+        at += name_length
+        if packed == 0xFFFFFFFF or size == 0xFFFFFFFF or offset == 0xFFFFFFFF:
+            extra = data[at : at + extra_length]
+            size, packed, offset = _wide(extra, size, packed, offset)
+        at += extra_length + comment_length
+        if name in members:
+            raise _unsound(f"it holds {name[:200]} twice")
+        if offset + packed > source.size:
+            raise _unsound(f"{name[:200]} lies outside of it")
+        if method == 0 and packed != size:
+            raise _unsound(f"{name[:200]} has two sizes")
+        # As Member(...), without a call in between.
+        members[name] = new(Member, (name, offset, size, crc32, method, flags & 1 == 1))
+        spans.append((offset, offset + _LOCAL.size + name_length + packed, name))
+    if len(members) != count:
+        raise NoDirectory
+    _refuse_overlaps(spans)
+    return Archive(source, members)
+
+
+def _refuse_overlaps(spans: list[tuple[int, int, str]]) -> None:
+    end = 0
+    for start, stop, name in sorted(spans):
+        if start < end:
+            raise _unsound(f"{name[:200]} lies over another member")
+        end = stop
+
+
+def _unsound(why: str) -> CheckpointError:
+    return CheckpointError(
+        f"The archive is unsound: {why}.",
+        "It is damaged or was made to do harm: get it again from a source you trust.",
+    )
+
+
+def _directory(source: Source) -> tuple[int, int, int]:
+    """Offset, bytes and members of the central directory."""
+    tail_start = max(0, source.size - _END.size)
+    tail = source.read(tail_start, _END.size)
+    if not tail.startswith(_END_MAGIC):
+        tail_start = max(0, tail_start - MAX_COMMENT)
+        tail = source.read(tail_start, source.size - tail_start)
+    at = tail.rfind(_END_MAGIC)
+    if at < 0 or len(tail) - at < _END.size:
+        raise NoDirectory
+    _, disk, first_disk, _, count, nbytes, start, _ = _END.unpack_from(tail, at)
+    if disk not in (0, 0xFFFF) or first_disk not in (0, 0xFFFF):
+        raise CheckpointError(
+            f"The file is the last part of a zip that was split into {disk + 1}.",
+            "Put all parts into one folder, join them with `zip -s 0 part.zip --out whole.zip`, "
+            "and open that.",
+        )
+    locator_at = tail_start + at - _LOCATOR.size
+    if locator_at >= 0:
+        locator = source.read(locator_at, _LOCATOR.size)
+        if locator.startswith(_LOCATOR_MAGIC):
+            end64 = source.read(_LOCATOR.unpack(locator)[2], _END64.size)
+            if len(end64) < _END64.size or not end64.startswith(_END64_MAGIC):
+                raise NoDirectory
+            _, _, _, _, _, _, _, count, nbytes, start = _END64.unpack(end64)
+    return start, nbytes, count
+
+
+def _wide(extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, int]:
+    """Sizes and offset from the 64-bit extra field, where 32 bits did not do."""
+    at = 0
+    while at + 4 <= len(extra):
+        kind, length = struct.unpack_from("<2H", extra, at)
+        at += 4
+        if kind == 1:
+            numbers = list(struct.unpack_from(f"<{length // 8}Q", extra, at))
+            try:
+                size = numbers.pop(0) if size == 0xFFFFFFFF else size
+                packed = numbers.pop(0) if packed == 0xFFFFFFFF else packed
+                offset = numbers.pop(0) if offset == 0xFFFFFFFF else offset
+            except IndexError:
+                raise NoDirectory from None
+            break
+        at += length
+    return size, packed, offset
+
+
+def local_data(source: Source, offset: int) -> tuple[str, int] | None:
+    """Name and data offset of the member whose local header is at `offset`; None where there is
+    none. For archives that lost their directory."""
+    raw = source.read(offset, _LOCAL.size)
+    if len(raw) < _LOCAL.size or not raw.startswith(LOCAL_MAGIC):
+        return None
+    header = _LOCAL.unpack(raw)
+    name = source.read(offset + _LOCAL.size, header[9])
+    return name.decode("utf-8", "replace"), offset + _LOCAL.size + header[9] + header[10]
+
+
+def next_local(source: Source, after: int) -> int | None:
+    """Where the next local header begins, just behind a member's data and its descriptor."""
+    found = source.read(after, ALIGNMENT_SEARCH).find(LOCAL_MAGIC)
+    return after + found if found >= 0 else None

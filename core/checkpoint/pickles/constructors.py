@@ -1,0 +1,162 @@
+"""The short list of names that a pickle may call, each with the function of ours that is called.
+
+Whatever is not in CONSTRUCTORS becomes an Opaque. A function here gets arguments that a hostile
+file chose: it raises ValueError or TypeError for what it does not take, and never calls them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from core.checkpoint.entries import ITEMSIZES
+from core.checkpoint.pickles.inert import Global, InertDict, Opaque, Tree
+from core.checkpoint.pickles.numpy_values import (
+    array_from_buffer,
+    numpy_array,
+    numpy_dtype,
+    numpy_scalar,
+)
+from core.checkpoint.pickles.tensor_rebuilds import (
+    LAYOUTS,
+    QUANTIZATION_SCHEMES,
+    STORAGE_DTYPES,
+    TENSOR_REBUILDS,
+)
+
+
+def ordered_dict(*pairs: Tree) -> InertDict:
+    """`collections.OrderedDict`, `Counter` and `dict`, empty or from a list of pairs."""
+    made = InertDict()
+    if pairs and isinstance(pairs[0], dict):
+        made.update(pairs[0])
+    elif pairs and isinstance(pairs[0], list | tuple):
+        for pair in pairs[0]:
+            if not isinstance(pair, list | tuple) or len(pair) != 2:
+                raise TypeError("not a list of pairs")
+            made[dict_key(pair[0])] = pair[1]
+    return made
+
+
+def default_dict(_factory: Tree = None, *pairs: Tree) -> InertDict:
+    """`collections.defaultdict`, its factory left out."""
+    return ordered_dict(*pairs)
+
+
+def size(value: Tree = ()) -> tuple[Tree, ...]:
+    """`torch.Size` and `tuple`."""
+    if not isinstance(value, list | tuple):
+        raise TypeError("not a sequence")
+    return tuple(value)
+
+
+def make_list(value: Tree = ()) -> list[Tree]:
+    """`list`."""
+    return list(size(value))
+
+
+def make_set(value: Tree = ()) -> set[str | int | bool | Opaque | Global | None]:
+    """`set` and `frozenset`."""
+    return {dict_key(item) for item in size(value)}
+
+
+def make_complex(real: Tree, imaginary: Tree = 0) -> complex:
+    """`complex`."""
+    if not isinstance(real, int | float) or not isinstance(imaginary, int | float):
+        raise TypeError("not two numbers")
+    return complex(real, imaginary)
+
+
+def encode(text: Tree, encoding: Tree = "utf-8") -> bytes:
+    """`_codecs.encode`, by which protocol 2 writes bytes."""
+    if not isinstance(text, str) or encoding not in ("latin1", "latin-1", "utf-8"):
+        raise TypeError("not text to encode")
+    return text.encode(encoding)
+
+
+def make_bytes(value: Tree = b"", *_encoding: Tree) -> bytes:
+    """`bytearray` and `bytes`."""
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        return value.encode("latin-1")
+    raise TypeError("not bytes")
+
+
+def device(kind: Tree, index: Tree = None) -> str:
+    """`torch.device`, as its name."""
+    if not isinstance(kind, str) or not (index is None or type(index) is int):
+        raise TypeError("a device without a name")
+    return kind if index is None else f"{kind}:{index}"
+
+
+def dict_key(value: Tree, depth: int = 2) -> str | int | bool | Opaque | Global | None:
+    """A key that is cheap to make and to hash whoever chose it: other kinds, and huge numbers,
+    become text, and tuples in tuples only to `depth`."""
+    if isinstance(value, int):
+        return value if -(1 << 60) < value < 1 << 60 else hex(value)
+    if value is None or isinstance(value, str | Opaque | Global):
+        return value
+    if isinstance(value, float | complex):
+        return repr(value)
+    if isinstance(value, bytes):
+        return repr(value[:200])
+    if isinstance(value, tuple) and len(value) <= 16:
+        if depth == 0:
+            return "(…)"
+        parts = (
+            repr(item[:400]) if isinstance(item, str) else str(dict_key(item, depth - 1))
+            for item in value
+        )
+        return f"({', '.join(parts)})"[:400]
+    raise TypeError("a key in it is of no kind that keys are")
+
+
+_BUILTINS: Mapping[str, Callable[..., Tree]] = {
+    "dict": ordered_dict,
+    "tuple": size,
+    "list": make_list,
+    "set": make_set,
+    "frozenset": make_set,
+    "complex": make_complex,
+    "bytearray": make_bytes,
+    "bytes": make_bytes,
+}
+
+CONSTRUCTORS: Mapping[str, Callable[..., Tree]] = {
+    **TENSOR_REBUILDS,
+    **{
+        f"{module}.{name}": function
+        for module in ("builtins", "__builtin__")
+        for name, function in _BUILTINS.items()
+    },
+    **{
+        f"numpy.{core}.multiarray.{name}": function
+        for core in ("core", "_core")
+        for name, function in (("scalar", numpy_scalar), ("_reconstruct", numpy_array))
+    },
+    **{f"numpy.{core}.numeric._frombuffer": array_from_buffer for core in ("core", "_core")},
+    "torch.Size": size,
+    "torch.device": device,
+    "collections.OrderedDict": ordered_dict,
+    "collections.Counter": ordered_dict,
+    "collections.defaultdict": default_dict,
+    "_codecs.encode": encode,
+    "numpy.dtype": numpy_dtype,
+}
+
+MENTIONED = frozenset(
+    {
+        *STORAGE_DTYPES,
+        *(f"torch.{name}" for name in ITEMSIZES),
+        *LAYOUTS,
+        *QUANTIZATION_SCHEMES,
+        "torch._tensor.Tensor",
+        "torch.Tensor",
+        "torch.distributed.tensor.DTensor",
+        "torch.nested._internal.nested_tensor.NestedTensor",
+        "numpy.ndarray",
+        *(f"{module}.{name}" for module in ("builtins", "__builtin__")
+          for name in ("int", "float", "str", "bool", "object")),
+    }
+)  # fmt: skip
+"""Names that files mention as values and never need to be called."""

@@ -1,0 +1,98 @@
+"""What a Python name in a pickle means for whoever loads the file elsewhere."""
+
+from __future__ import annotations
+
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from core.checkpoint.pickles.known_globals import (
+    DANGEROUS_MODULES,
+    DANGEROUS_NAMES,
+    DETOURS,
+    HARMLESS_MODULES,
+    HARMLESS_NAMES,
+    PLAIN_NAMES,
+)
+
+MAX_MODULE_PARTS = 8
+"""More parts than any module in the tables has."""
+
+
+class Verdict(StrEnum):
+    """What Loupe thinks of a global."""
+
+    PLAIN = "plain data"
+    INERT = "unknown, kept inert"
+    DANGEROUS = "would have run code"
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalUse:
+    """A Python name that the pickle gives, how often, and what it means.
+
+    `where` says where it stands first: the pickle's name in the file, and the path in its object
+    tree where it is part of that, as in `data.pkl: hyper_parameters.optimizer`. `hidden` says that
+    it stands only in pickles that torch.load leaves alone.
+    """
+
+    name: str
+    verdict: Verdict
+    reason: str
+    uses: int
+    where: str = ""
+    hidden: bool = False
+
+
+def judge(name: str, uses: int, *, known: bool) -> GlobalUse:
+    """The verdict on a global; `known`: our own constructors make it, as a torch dtype or dict."""
+    verdict, reason = _verdict(name, known)
+    return GlobalUse(name, verdict, reason, uses)
+
+
+def _verdict(name: str, known: bool) -> tuple[Verdict, str]:
+    if known:
+        return Verdict.PLAIN, "Data that Loupe rebuilds with its own functions."
+    if name in PLAIN_NAMES:
+        return Verdict.PLAIN, f"It is {PLAIN_NAMES[name]}."
+    if name in HARMLESS_NAMES:
+        return Verdict.INERT, f"It is {HARMLESS_NAMES[name]}. It was not imported or called."
+    danger = _danger(name) or next(filter(None, map(_danger, _names_of_today(name))), None)
+    if danger:
+        return Verdict.DANGEROUS, f"It {danger}. Loupe did not import or call it."
+    return (
+        Verdict.INERT,
+        "A class or function that Loupe does not know. It was not imported: its contents are "
+        "kept as data.",
+    )
+
+
+def _danger(name: str) -> str | None:
+    if name in DANGEROUS_NAMES:
+        return DANGEROUS_NAMES[name]
+    parts = name.split(".")
+    for end in range(min(len(parts), MAX_MODULE_PARTS), 0, -1):
+        module = ".".join(parts[:end])
+        if module in HARMLESS_MODULES:
+            break
+        if module in DANGEROUS_MODULES:
+            return DANGEROUS_MODULES[module]
+    if any(part.startswith("__") and part.endswith("__") for part in parts[1:]):
+        return "reaches into the inner workings of an object"
+    if any(part.lstrip("_") in DETOURS or part in DETOURS for part in parts[1:]):
+        return "reaches a module that runs code, by way of another that imported it"
+    if any(f"{parts[0]}.{part}" in DANGEROUS_NAMES for part in parts[1:]):
+        return "reaches a function that runs code, by a detour"
+    return None
+
+
+def _names_of_today(name: str) -> Iterator[str]:
+    """What Python 3 takes a name of Python 2 for (Lib/pickle.py, find_class with fix_imports)."""
+    parts = name.split(".")
+    for end in range(1, min(len(parts), MAX_MODULE_PARTS)):
+        module, attribute = ".".join(parts[:end]), ".".join(parts[end:])
+        if (module, attribute) in NAME_MAPPING:
+            yield ".".join(NAME_MAPPING[module, attribute])
+        elif module in IMPORT_MAPPING:
+            yield f"{IMPORT_MAPPING[module]}.{attribute}"

@@ -1,0 +1,160 @@
+"""A pickle without its long runs of bytes, which stay in the file until they are asked for.
+
+A plain pickle has its tensors' bytes in the midst of it: to read it, they need not be in memory.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from core.checkpoint.containers.sources import Within
+from core.checkpoint.containers.window import Window
+from core.checkpoint.entries import Source
+from core.checkpoint.pickles.inert import LongBytes, Opaque, Tree
+from core.checkpoint.pickles.unpickler import PickleEndsEarly, PickleError, begins_like_pickle
+
+LONG = 4096
+"""Bytes from which on a run stays in the file. Shorter ones do too where they begin like a pickle,
+as each storage of a plain pickle does."""
+
+MAX_SHORT = 64 << 20
+"""Bytes of all that is no such run."""
+
+MAX_OPCODES = 600_000
+"""Opcodes of one pickle: a tensor takes some thirty."""
+
+_WIDTHS: Mapping[bytes, int] = {
+    b"()N]}aeltdsu012boRQ.\x81\x85\x86\x87\x88\x89\x8f\x90\x91\x92\x93\x94\x97\x98": 0,
+    b"Khq\x80\x82": 1,
+    b"M\x83": 2,
+    b"Jjr\x84": 4,
+    b"G\x95": 8,
+}
+_FIXED = {op: width for ops, width in _WIDTHS.items() for op in ops}
+"""The opcodes by the bytes of their argument (Lib/pickletools.py)."""
+
+_LINES = {**dict.fromkeys(b"ILSVFgpP", 1), **dict.fromkeys(b"ci", 2)}
+"""The opcodes by the lines of their argument."""
+
+_COUNTED = {
+    **dict.fromkeys(b"\x8aU\x8cC", 1),
+    **dict.fromkeys(b"\x8bTBX", 4),
+    **dict.fromkeys(b"\x8e\x96\x8d", 8),
+}
+"""The opcodes whose argument begins with its own length, by the bytes of that length."""
+
+_BYTES = frozenset(b"CB\x8e\x96")
+_OLD_BYTES = frozenset(b"UT")
+"""Python 2's strings, which are bytes where they end the state of a numpy array."""
+
+MAX_LINE = 8192
+
+_PUT = rb"(?:\x94|q.|r....|p\d{1,10}\n)?"
+_ARRAY_ENDS = re.compile(_PUT + b"t" + _PUT + b"b", re.DOTALL)
+
+_STOP = 0x2E
+_PERSISTENT = b"J%bQ"
+"""BININT and BINPERSID."""
+
+
+class Shortened(NamedTuple):
+    """A pickle in which each long run of bytes is a persistent id: its number in `runs`.
+
+    `end` is where the pickle itself ends in its source.
+    """
+
+    data: bytes
+    runs: tuple[Within, ...]
+    end: int
+
+    def stand_in(self, identifier: Tree) -> Tree:
+        """What a persistent id stands for; one that the file has of its own stays unknown."""
+        if type(identifier) is int and 0 <= identifier < len(self.runs):
+            return LongBytes(self.runs[identifier])
+        return Opaque("persistent id")
+
+
+def shortened(source: Source) -> Shortened:
+    """Walk over a pickle's opcodes, from the source's beginning to STOP.
+
+    Raises PickleError where they are none, PickleEndsEarly where the source ends before STOP.
+    """
+    window = Window(source)
+    pieces: list[bytes] = []
+    runs: list[Within] = []
+    at = copied = short = 0
+    for _ in range(MAX_OPCODES):
+        head = window.read(at, 9, more=True)
+        if not head:
+            raise PickleEndsEarly(*_sentences("it ends too early"))
+        op = head[0]
+        width = _FIXED.get(op)
+        if width is not None:
+            at += 1 + width
+            if op == _STOP:
+                break
+            continue
+        start, stop = _argument(window, at, head)
+        if stop > source.size:
+            raise PickleEndsEarly(*_sentences("it ends too early"))
+        if _stays(window, op, start, stop):
+            pieces += (source.read(copied, at - copied), _PERSISTENT % _number(len(runs)))
+            runs.append(Within(source, start, stop - start))
+            short += at - copied
+            copied = stop
+        at = stop
+        if short + at - copied > MAX_SHORT:
+            raise _broken("it holds more beside its tensors than any checkpoint does")
+    else:
+        raise _broken("it takes more steps than any checkpoint's")
+    pieces.append(source.read(copied, at - copied))
+    return Shortened(b"".join(pieces), tuple(runs), at)
+
+
+def _argument(window: Window, at: int, head: bytes) -> tuple[int, int]:
+    """Where the argument of the opcode at `at` begins, its length left out, and where it ends."""
+    op = head[0]
+    lines = _LINES.get(op, 0)
+    stop = at + 1
+    for _ in range(lines):
+        line = window.read(stop, MAX_LINE, more=True)
+        length = line.find(b"\n") + 1
+        if not length and len(line) < MAX_LINE:
+            raise PickleEndsEarly(*_sentences("it ends too early"))
+        if not length:
+            raise _broken("a line in it is impossibly long")
+        stop += length
+    if lines:
+        return stop, stop
+    counted = _COUNTED.get(op)
+    if counted is None:
+        raise _broken(f"byte {at} is no opcode")
+    start = at + 1 + counted
+    return start, start + int.from_bytes(head[1 : 1 + counted], "little")
+
+
+def _stays(window: Window, op: int, start: int, stop: int) -> bool:
+    """Whether an opcode's argument stays in the file."""
+    if op in _BYTES:
+        return stop - start >= LONG or begins_like_pickle(window.read(start, 2, more=True))
+    if op in _OLD_BYTES:
+        behind = window.read(stop, 32, more=True)
+        return _ARRAY_ENDS.match(behind) is not None
+    return False
+
+
+def _number(value: int) -> bytes:
+    return value.to_bytes(4, "little")
+
+
+def _broken(why: str) -> PickleError:
+    return PickleError(*_sentences(why))
+
+
+def _sentences(why: str) -> tuple[str, str]:
+    return (
+        f"The pickle is damaged: {why}.",
+        "Get the file again from where it came from, and compare its size.",
+    )

@@ -1,0 +1,196 @@
+"""The runs of opcodes that torch.save writes for tensors, each recognised as a whole.
+
+A tensor takes some thirty opcodes, always in one order: its key, `_rebuild_tensor_v2` fetched from
+the memo, the storage's persistent id, offset, size, stride, requires_grad, an empty OrderedDict,
+and each of them put into the memo (torch/_tensor.py, _reduce_ex_internal; Lib/pickle.py,
+protocol 2). One regular expression finds where a run ends and its numbers. Other bytes are no run,
+and the opcodes are read one by one: the result is the same.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Container, Sequence
+
+from core.checkpoint.pickles.constructors import CONSTRUCTORS, ordered_dict
+from core.checkpoint.pickles.inert import Global, InertDict, InertTensor, Storage, Tree
+from core.checkpoint.pickles.tensor_rebuilds import rebuild_tensor
+
+OBJECTS = 8
+"""What a run takes of a pickle's budget: what its two calls take when they are read singly."""
+
+MAX_RUNS = 1000
+"""Runs that are read at one go: as many as Python's pickler puts between two SETITEMS."""
+
+_GET = rb"(h.|j....)"
+_NUMBER = rb"(?:K.|M..|J....)"
+_NUMBERS = rb"(\)|%(n)b\x85|%(n)b{2}\x86|%(n)b{3}\x87|\(%(n)b{4,8}t)" % {b"n": _NUMBER}
+
+
+def _run(put: bytes) -> re.Pattern[bytes]:
+    """A tensor's run, a key before it where there is one; `put` keeps an object in the memo."""
+    return re.compile(
+        rb"(?:X(.)\0\0\0([ -~]{1,255})" + put + rb")?"
+        # _rebuild_tensor_v2, then "storage", the storage's class, key, location, elements
+        + _GET + rb"\(\(" + _GET + _GET + rb"X(.)\0\0\0([0-9]{1,20})" + put + _GET
+        + rb"(" + _NUMBER + rb"|\x8a.{1,9}?)(N?)t" + put + rb"Q"
+        # storage offset, size, stride, requires_grad, OrderedDict
+        + rb"(" + _NUMBER + rb")" + _NUMBERS + rb"(?:" + put + rb")?" + _NUMBERS
+        + rb"(?:" + put + rb")?([\x88\x89])" + _GET + rb"\)R" + put + rb"t" + put + rb"R" + put,
+        re.DOTALL,
+    )  # fmt: skip
+
+
+_SHORT, _LONG = _run(rb"q(.)"), _run(rb"r(....)")
+"""BINPUT serves the memo's first 256 places, LONG_BINPUT the others."""
+
+_EACH = re.compile(_NUMBER, re.DOTALL)
+_UINT32 = struct.Struct("<I")
+
+MAX_KNOWN = 10_000
+"""Numbers that are kept by the bytes that say them: offsets and shapes are few and come often."""
+
+
+_LATEST = 4096
+
+
+def ends_in_runs(data: bytes) -> bool:
+    """Whether the last bytes are still full of tensors' runs, so that the pickle goes on."""
+    return _LONG.search(data, max(0, len(data) - _LATEST)) is not None
+
+
+class TensorRuns:
+    """The runs of one pickle; `persistent` resolves the storages' persistent ids."""
+
+    def __init__(self, data: bytes, persistent: Callable[[Tree], Tree]) -> None:
+        self.data = data
+        self.persistent = persistent
+        self.numbers = _Numbers()
+        self.indices = _Indices()
+
+    def read(
+        self, at: int, memo: dict[int, Tree], fetched: Container[bytes] | None
+    ) -> tuple[list[Tree], int, int] | None:
+        """What the runs that begin at `at` push, keys and tensors, how many runs there are, and
+        where the last one ends; None where there is none.
+
+        What the opcodes would put into the memo is put there where it is `fetched`. Raises what
+        `persistent` does.
+        """
+        data, persistent, numbers = self.data, self.persistent, self.numbers
+        pushed: list[Tree] = []
+        runs = 0
+        gets: tuple[bytes, ...] = ()
+        short = len(memo) < 256
+        if fetched is None and not short:
+            return None
+        match = (_SHORT if short else _LONG).match
+        disjoint = fetched.isdisjoint if isinstance(fetched, frozenset) and not short else None
+        while runs < MAX_RUNS and (run := match(data, at)) is not None:
+            (key_length, key, put_key, rebuild, kind, storage_class, name_length, name, put_name,
+             location, count, none, put_id, offset, size, put_size, stride, put_stride, grad, hooks,
+             put_hooks, put_args, put_tensor,
+             ) = run.groups()  # fmt: skip
+            shape, strides, first, numel = (
+                numbers[size], numbers[stride], numbers[offset], numbers[count],
+            )  # fmt: skip
+            if (
+                name_length[0] != len(name)
+                or (key is not None and key_length[0] != len(key))
+                or shape is None
+                or strides is None
+                or first is None
+                or numel is None
+                or len(shape) != len(strides)
+            ):
+                break
+            if gets != (rebuild, hooks, kind, storage_class, location):
+                gets = (rebuild, hooks, kind, storage_class, location)
+                found = [memo.get(self.indices[get]) for get in gets]
+                if not _calls(found[0], rebuild_tensor) or not _calls(found[1], ordered_dict):
+                    break
+                if None in found:
+                    break
+                _, _, what, which, where = found
+            puts = (
+                put_key, put_name, put_id, put_size, put_stride, put_hooks, put_args, put_tensor,
+            )  # fmt: skip
+            keeps = disjoint is None or not disjoint(puts)
+            if keeps and not self._apart(gets, puts):
+                break
+            text = name.decode()
+            identifier = (
+                (what, which, text, where, numel[0], None)
+                if none
+                else (what, which, text, where, numel[0])
+            )
+            storage = persistent(identifier)
+            if type(storage) is not Storage:
+                break
+            learns = grad == b"\x88"
+            tensor = InertTensor(storage, storage.dtype, shape, strides, first[0], learns)
+            said = None if key is None else key.decode()
+            if said is not None:
+                pushed.append(said)
+            if keeps:
+                attributes = InertDict()
+                args = (storage, first[0], shape, strides, learns, attributes)
+                made = (said, text, identifier, shape, strides, attributes, args, tensor)
+                _keep(memo, fetched, puts, made)
+                gets = ()
+            pushed.append(tensor)
+            at = run.end()
+            runs += 1
+        return (pushed, runs, at) if runs else None
+
+    def _apart(self, gets: Sequence[bytes], puts: Sequence[bytes | None]) -> bool:
+        """Whether a run fetches nothing from where it puts something itself."""
+        kept = {int.from_bytes(put, "little") for put in puts if put is not None}
+        return kept.isdisjoint(map(self.indices.__getitem__, gets))
+
+
+def _calls(function: Tree, constructor: Callable[..., Tree]) -> bool:
+    return type(function) is Global and CONSTRUCTORS.get(function.name) is constructor
+
+
+def _keep(
+    memo: dict[int, Tree],
+    fetched: Container[bytes] | None,
+    puts: Sequence[bytes | None],
+    made: Sequence[Tree],
+) -> None:
+    """Put a run's objects into the memo: all of its first places, and of the others those that
+    something fetches."""
+    for put, value in zip(puts, made, strict=True):
+        if put is not None and (len(put) == 1 or (fetched is not None and put in fetched)):
+            memo[int.from_bytes(put, "little")] = value
+
+
+class _Numbers(dict[bytes, tuple[int, ...] | None]):
+    """The numbers that opcodes push; None where one is negative or its length is another."""
+
+    def __missing__(self, raw: bytes) -> tuple[int, ...] | None:
+        if len(self) >= MAX_KNOWN:
+            self.clear()
+        opcodes = [raw] if raw[0] == 0x8A else _EACH.findall(raw)
+        numbers = tuple(map(_number, opcodes))
+        self[raw] = found = numbers if all(number >= 0 for number in numbers) else None
+        return found
+
+
+class _Indices(dict[bytes, int]):
+    """The memo's indices, by the opcodes that fetch from there."""
+
+    def __missing__(self, raw: bytes) -> int:
+        if len(self) >= MAX_KNOWN:
+            self.clear()
+        self[raw] = found = raw[1] if raw[0] == 0x68 else _UINT32.unpack_from(raw, 1)[0]
+        return found
+
+
+def _number(raw: bytes) -> int:
+    """A BININT1, BININT2, BININT or LONG1; -1 where a LONG1 has another length than it says."""
+    if raw[0] == 0x8A:
+        return int.from_bytes(raw[2:], "little", signed=True) if raw[1] == len(raw) - 2 else -1
+    return int.from_bytes(raw[1:], "little", signed=raw[0] == 0x4A)

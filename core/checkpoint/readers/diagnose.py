@@ -1,0 +1,410 @@
+"""What a file is that is no checkpoint, and what to do about it."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import islice
+
+from core.checkpoint.pickles.global_verdicts import GlobalUse, Verdict
+from core.errors import CheckpointError
+
+HEAD = 4096
+"""Bytes that tell what a file is."""
+
+MAX_NAMES = 1_000
+MAX_NAME = 300
+"""Names of files, and characters of each, that are looked at."""
+
+LFS_MAGIC = b"version https://git-lfs.github.com/spec/"
+
+ELSEWHERE = "Loupe reads PyTorch's files: convert it with the library that wrote it."
+JAX = "Loupe reads PyTorch's files: load it with JAX, and save its arrays as safetensors."
+TENSORFLOW = (
+    "Loupe reads PyTorch's files: load it with TensorFlow, and save its arrays as safetensors."
+)
+
+SIGNATURES: Mapping[bytes, tuple[str, str]] = {
+    b"\x1f\x8b": ("a gzip archive", "Unpack it with `gunzip` and open what is inside."),
+    b"BZh": ("a bzip2 archive", "Unpack it with `bunzip2` and open what is inside."),
+    b"\xfd7zXZ": ("an xz archive", "Unpack it with `unxz` and open what is inside."),
+    b"\x28\xb5\x2f\xfd": ("a zstd archive", "Unpack it with `unzstd` and open what is inside."),
+    b"7z\xbc\xaf": ("a 7-Zip archive", "Unpack it and open what is inside."),
+    b"Rar!": ("a RAR archive", "Unpack it and open what is inside."),
+    b"\x04\x22\x4d\x18": ("an LZ4 file", "Unpack it with `lz4 -d` and open what is inside."),
+    **dict.fromkeys(
+        (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda"),
+        (
+            "zlib-compressed data, as joblib writes",
+            "Loupe reads PyTorch's files: load it with joblib, in the program that wrote it.",
+        ),
+    ),
+    b"PK\x07\x08": (
+        "the first part of a split zip",
+        "Put all parts into one folder, join them with `zip -s 0 part.zip --out whole.zip`, and "
+        "open that.",
+    ),
+    b"\x89HDF": ("an HDF5 file, as Keras writes", ELSEWHERE),
+    b"GGUF": ("a GGUF file, as llama.cpp reads", "Open the PyTorch weights it was made from."),
+    **dict.fromkeys(
+        (b"lmgg", b"fmgg", b"tjgg"),
+        ("an old GGML file, as llama.cpp read", "Open the PyTorch weights it was made from."),
+    ),
+    **dict.fromkeys(
+        (b"ftrt", b"ptrt"),
+        ("a TensorRT engine", "Open the PyTorch weights that it was built from."),
+    ),
+    b"\x12\x01\x00\x00\x00\x00\x00\x00": (
+        "an MXNet file of parameters",
+        ELSEWHERE,
+    ),
+    b"SQLite format 3": ("a SQLite database", "Choose a checkpoint file."),
+    b"PAR1": ("a Parquet table", "Choose a checkpoint file."),
+    b"ARROW1": ("an Arrow table", "Choose a checkpoint file."),
+    b"\x0c\xdb\x3a\x2a": ("a part of an Orbax checkpoint, as JAX writes", JAX),
+    b"MATLAB 5.0 MAT-file": ("a MATLAB file", "Choose a checkpoint file."),
+    b"CBM1": ("a CatBoost model", ELSEWHERE),
+    b"\x00\x05\x16\x07": (
+        "what macOS notes about a file, which lies beside it",
+        "Open the file of the same name without the leading `._`.",
+    ),
+    b"\x93NUMPY": ("a numpy array", "Load it with numpy.load and save tensors with torch.save."),
+    b"\x89PNG": ("a PNG picture", "Pictures go to the Predict page."),
+    b"\xff\xd8\xff": ("a JPEG picture", "Pictures go to the Predict page."),
+    **dict.fromkeys((b"II*\0", b"MM\0*"), ("a TIFF picture", "Pictures go to the Predict page.")),
+    b"GIF8": ("a GIF picture", "Pictures go to the Predict page."),
+    b"%PDF": ("a PDF document", "Choose a checkpoint file."),
+    b"\x7fELF": ("a program", "Choose a checkpoint file."),
+    b"MZ": ("a Windows program", "Choose a checkpoint file."),
+}
+"""The first bytes of files that people take for checkpoints."""
+
+_LENGTH = rb"(?:[\0-\x7f]|[\x80-\xff]{1,4}[\0-\x7f])"
+"""How a protocol buffer writes a length."""
+
+PATTERNS: Mapping[bytes, tuple[str, str]] = {
+    rb".{4}TFL3": ("a TensorFlow Lite model", ELSEWHERE),
+    rb".{4}ET\d\d": ("an ExecuTorch program", "Open the .pth that it was exported from."),
+    rb"RIFF.{4}WEBP": ("a WebP picture", "Pictures go to the Predict page."),
+    rb"RIFF.{4}WAVE": ("a sound", "Choose a checkpoint file."),
+    rb".{4}ftyp": ("a video or a picture", "Choose a checkpoint file."),
+    rb"..\0\0\{.{2,2000}?\}[fp]trt": (
+        "a TensorRT engine, as Ultralytics writes",
+        "Open the PyTorch weights that it was built from.",
+    ),
+    rb"\x08[\x01-\x20]\x12%(n)b\x0a%(n)b\x0a%(n)b[ -~]" % {b"n": _LENGTH}: (
+        "a Core ML model",
+        ELSEWHERE,
+    ),
+    rb"\x08[\x03-\x20](?:[\x12\x1a\x22\x32]%(n)b[ -~]|\x2a\0|[\x12\x1a\x22\x32]\0|\x3a)"
+    % {b"n": _LENGTH}: ("an ONNX model", "Open the .pth that it was exported from."),
+    rb"\x08\x01\x12": ("a TensorFlow SavedModel", TENSORFLOW),
+    rb"\x0a%(n)b\x0a%(n)b[ -~]{1,200}?\x12.(?:Placeholder|Const|VariableV2|NoOp)"
+    % {b"n": _LENGTH}: ("a TensorFlow graph", TENSORFLOW),
+    rb"\0\0%(n)b\x08.{1,3}\x1a\x02\x08" % {b"n": _LENGTH}: (
+        "the index of a TensorFlow checkpoint, without its data",
+        TENSORFLOW,
+    ),
+    rb"\x0a%(n)b[ -~]{0,200}?\xa2\x06" % {b"n": _LENGTH}: ("a Caffe model", ELSEWHERE),
+    rb"\x0a%(n)b\x08\0\x10" % {b"n": _LENGTH}: ("a PaddlePaddle program", ELSEWHERE),
+    rb"[\x81-\x8f][\xa1-\xbf]\w|\xde..[\xa1-\xbf]\w": ("MessagePack data, as Flax writes", JAX),
+    rb"\0{256}": (
+        "nothing but zeros, as a download leaves it that never finished",
+        "Get it again from where it came from.",
+    ),
+}
+"""How files begin that have no signature: flatbuffers with one behind their first offset, protocol
+buffers by their first fields, MessagePack by a map with a text as its first key."""
+
+NAMES: Mapping[str, tuple[str, str]] = {
+    r"\.data-\d{5}-of-\d{5}": ("a part of a TensorFlow checkpoint", TENSORFLOW),
+    r"\.pdiparams": ("a PaddlePaddle file of parameters", ELSEWHERE),
+}
+"""How the names of files end whose bytes tell nothing."""
+
+CHECKPOINTS = (".pth", ".pt", ".ckpt", ".safetensors", ".pth.tar")
+"""How files are called that are most likely PyTorch's; `.bin` may be anybody's."""
+
+MEMBERS: Mapping[str, tuple[str, str]] = {
+    r"(?:.*/)?(?:com\.apple\.CoreML/.*|[^/]+\.mlpackage/.*|.*\.mlmodel)": (
+        "a Core ML model",
+        ELSEWHERE,
+    ),
+    r"(?:.*/)?model\.weights\.h5|.*\.keras": ("a Keras model", ELSEWHERE),
+    r"(?:.*/)?saved_model\.pb": ("a TensorFlow SavedModel", TENSORFLOW),
+    r"(?:.*/)?group\d+-shard\d+of\d+(?:\.bin)?": ("a TensorFlow.js model", TENSORFLOW),
+    r"(?:.*/)?[^/]+\.data-\d{5}-of-\d{5}": ("a TensorFlow checkpoint", TENSORFLOW),
+    r"(?:.*/)?(?:manifest\.ocdbt|_CHECKPOINT_METADATA)": ("an Orbax checkpoint of JAX", JAX),
+    r"(?:.*/)?\.zarray": ("a zarr store of arrays", JAX),
+    r"(?:.*/)?\.data/extern_modules": (
+        "a torch.package archive: Python code with pickles of its own",
+        "Load it with torch.package in the program that wrote it, and save the model's state_dict "
+        "with torch.save.",
+    ),
+    r"(?:[^/]+/)?model\.json": (
+        "a TorchScript archive of before PyTorch 1.4, which keeps its weights in another way",
+        "Load it with torch.jit.load, and save it again with torch.jit.save.",
+    ),
+    r"(?:.*/)?(?:AndroidManifest\.xml|META-INF/MANIFEST\.MF)": (
+        "a program", "Choose a checkpoint file.",
+    ),
+    r"(?:word|xl|ppt)/.*": ("an Office document", "Choose a checkpoint file."),
+}  # fmt: skip
+"""What of the files in an archive or a folder tells that it is of another kind."""
+
+PICKLES: Mapping[str, tuple[str, str]] = {
+    "joblib.": ("a joblib file", "load it with joblib in the program that wrote it"),
+    "sklearn.": ("a pickled scikit-learn model", "load it with scikit-learn"),
+    "xgboost.": ("a pickled XGBoost model", "load it with XGBoost"),
+    "lightgbm.": ("a pickled LightGBM model", "load it with LightGBM"),
+    "pandas.": ("a pickled pandas table", "choose a checkpoint file"),
+    "paddle.": ("a pickled PaddlePaddle model", "load it with PaddlePaddle"),
+    "jax": ("a pickled JAX object", "load it with JAX"),
+    "torch.storage._load_from_bytes": (
+        "a plain Python pickle of tensors, which pickle.dump wrote and not torch.save",
+        "load it with pickle in the program that wrote it, and save what you get with torch.save",
+    ),
+    "numpy": (
+        "a plain Python pickle of numpy arrays",
+        "load it with pickle in the program that wrote it, and save tensors with torch.save",
+    ),
+}
+"""By the beginning of a name that a plain pickle gives: what it is, and what to do."""
+
+READ = ("torch.storage._load_from_bytes", "numpy")
+"""Those of them that Loupe reads, where what they hold are tensors or arrays by their names."""
+
+WRONG = "Choose a file that torch.save or safetensors wrote."
+
+_quotes: ContextVar[bool] = ContextVar("quotes", default=True)
+
+
+@contextmanager
+def quoting(allowed: bool) -> Iterator[None]:
+    """Whether what is said inside, in this thread, may hold a file's own words: of a file that
+    somebody names by a link, and that is no checkpoint, they may be a secret."""
+    token = _quotes.set(allowed)
+    try:
+        yield
+    finally:
+        _quotes.reset(token)
+
+
+def quoted(words: str, instead: str = "") -> str:
+    """A part of a sentence that quotes the file; what to say instead where that may not be."""
+    return words if _quotes.get() else instead
+
+
+def empty() -> CheckpointError:
+    """The file has no bytes."""
+    return CheckpointError(
+        "The file is empty: it has 0 bytes.",
+        "The download or the copy failed: get it again.",
+    )
+
+
+def not_a_checkpoint(head: bytes, size: int, name: str = "") -> CheckpointError:
+    """Name a file by its first bytes (up to HEAD of them), its size in bytes and its name."""
+    if head.startswith(LFS_MAGIC):
+        return _lfs_pointer(head)
+    for magic, (what, remedy) in SIGNATURES.items():
+        if head.startswith(magic):
+            return CheckpointError(f"The file is {what}, not a checkpoint.", remedy)
+    if head[257:262] == b"ustar":
+        return CheckpointError(
+            "The file is a tar archive that is cut off or damaged.",
+            "Get it again from where it came from, and compare its size.",
+        )
+    for pattern, (what, remedy) in PATTERNS.items():
+        if re.match(pattern, head, re.DOTALL):
+            return CheckpointError(f"The file is {what}, not a PyTorch checkpoint.", remedy)
+    for ending, (what, remedy) in NAMES.items():
+        if re.search(rf"{ending}\Z", name):
+            return CheckpointError(f"The file is {what}, not a PyTorch checkpoint.", remedy)
+    text = _text(head)
+    if text is None:
+        return CheckpointError(
+            f"The file is no checkpoint: its {size:,} bytes begin like no format that Loupe knows.",
+            WRONG,
+        )
+    return _text_file(text, size)
+
+
+def _lfs_pointer(head: bytes) -> CheckpointError:
+    text = head.decode("utf-8", "replace")
+    oid = re.search(r"oid sha256:([0-9a-f]{64})", text)
+    size = re.search(r"size (\d+)", text)
+    told = f"The real file has {int(size[1]):,} bytes" if size else "The real file is elsewhere"
+    if oid:
+        told += quoted(f" and the object id {oid[1]}")
+    return CheckpointError(
+        f"The file is a Git LFS pointer, not the checkpoint itself. {told}.",
+        "Run `git lfs pull` in the repository, or download the file itself.",
+    )
+
+
+def _text(head: bytes) -> str | None:
+    if b"\0" in head:
+        return None
+    try:
+        # A character may be cut in two at the end of the head.
+        return head[: len(head) - 4].decode("utf-8") if len(head) == HEAD else head.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def _text_file(text: str, size: int) -> CheckpointError:
+    start = text.lstrip("\ufeff \t\r\n")
+    lower = start[:200].lower()
+    if lower.startswith("<?xml") and "<html" not in lower:
+        return _xml(start)
+    if lower.startswith(("<!doctype html", "<html", "<head", "<!--")) or "<html" in lower:
+        title = re.search(r"<title[^>]*>(.*?)</title>", text, re.DOTALL | re.IGNORECASE)
+        words = " ".join(html.unescape(title[1]).split())[:120] if title else ""
+        called = quoted(f" titled “{words}”") if words else ""
+        return CheckpointError(
+            f"The file is a web page{called}, not a checkpoint: the download failed.",
+            "Open the link in a browser, and download the file itself (sign in, or accept the "
+            "terms, where the page asks).",
+        )
+    if '"weight_map"' in start:
+        return CheckpointError(
+            "The file is an index of shards: it says which file holds which tensor.",
+            "Open the folder that holds it and its shards, or all of them together.",
+        )
+    if start.startswith("model_checkpoint_path:"):
+        return CheckpointError(
+            "The file says where a TensorFlow checkpoint is, and is none itself.", TENSORFLOW
+        )
+    if start[:1] == "{" and re.search(r'"(?:architectures|model_type|_class_name)"\s*:', start):
+        return CheckpointError(
+            "The file is a model's configuration, without its weights.",
+            "Open the .safetensors or .bin file beside it, or the folder that holds both.",
+        )
+    if start[:1] in ("{", "["):
+        message = quoted(_json_message(start))
+        return CheckpointError(
+            f"The file is JSON text, not a checkpoint{message}.",
+            "If it was downloaded, the server sent an error instead of the file: try again.",
+        )
+    line = " ".join(start.splitlines()[0].split())[:80] if start else ""
+    begins = quoted(f", which begins with “{line}”") if line else ""
+    return CheckpointError(
+        f"The file is plain text of {size:,} byte{'' if size == 1 else 's'}{begins}.", WRONG
+    )
+
+
+def _xml(text: str) -> CheckpointError:
+    """An answer of an object store, an OpenVINO network, or other XML."""
+    code = re.search(r"<Error>.*?<Code>(\w{1,60})</Code>", text, re.DOTALL)
+    if code:
+        return CheckpointError(
+            f"The file is a server's error message{quoted(f' ({code[1]})')}, not a checkpoint: the "
+            "download failed.",
+            "Sign in, or ask for access, and download the file again.",
+        )
+    if re.search(r"<net\s[^>]*>", text[:1000]):
+        return CheckpointError(
+            "The file is an OpenVINO network, not a PyTorch checkpoint.", ELSEWHERE
+        )
+    return CheckpointError("The file is XML text, not a checkpoint.", WRONG)
+
+
+def _json_message(text: str) -> str:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    for key in ("message", "error", "detail"):
+        if isinstance(found, dict) and isinstance(found.get(key), str):
+            return f" (“{found[key][:120]}”)"
+    return ""
+
+
+def of_another_kind(names: Iterable[str], what: str) -> CheckpointError | None:
+    """Name an archive or a folder by the files in it; None where nothing tells, or where one of
+    them is called like a checkpoint. `what` is what it is called in a sentence."""
+    listed = list(islice(names, MAX_NAMES))
+    if any(name.endswith(CHECKPOINTS) for name in listed):
+        return None
+    for pattern, (kind, remedy) in MEMBERS.items():
+        if any(re.fullmatch(pattern, name[:MAX_NAME], re.DOTALL) for name in listed):
+            return CheckpointError(f"{what} is {kind}, not a PyTorch checkpoint.", remedy)
+    return None
+
+
+def ordinary_zip(names: list[str]) -> CheckpointError:
+    """A zip without torch.save's data.pkl, by the names of its members."""
+    if names and all(name.endswith(".npy") for name in names):
+        return CheckpointError(
+            "The file is a numpy .npz archive, not a checkpoint.",
+            "Load it with numpy.load and save tensors with torch.save.",
+        )
+    inside = [name for name in names if name.endswith(CHECKPOINTS)]
+    if inside:
+        return CheckpointError(
+            f"The file is an ordinary zip that holds {quoted(inside[0][:120], 'a checkpoint')}.",
+            "Unpack it, and open the checkpoint inside.",
+        )
+    return CheckpointError(
+        f"The file is an ordinary zip{_holds(names)}, not one that torch.save wrote.",
+        "Unpack it, and open the checkpoint inside if there is one.",
+    )
+
+
+def _holds(names: Sequence[str]) -> str:
+    return quoted(f" (it holds {', '.join(names[:3])[:200] or 'nothing'})")
+
+
+def ordinary_tar(names: list[str]) -> CheckpointError:
+    """A tar without a checkpoint in it, by the names of its members."""
+    return CheckpointError(
+        f"The file is a tar archive without a checkpoint in it{_holds(names)}.",
+        "Unpack it with `tar -xf`, and open the checkpoint inside if there is one.",
+    )
+
+
+def is_of_another_library(uses: Sequence[GlobalUse]) -> bool:
+    """Whether a plain pickle's names are those of a library whose objects are no tensors."""
+    return _library(uses) not in (None, *READ)
+
+
+def _library(uses: Sequence[GlobalUse]) -> str | None:
+    return next((start for start in PICKLES if any(u.name.startswith(start) for u in uses)), None)
+
+
+def plain_pickle(uses: Sequence[GlobalUse]) -> CheckpointError:
+    """A pickle that pickle.dump wrote, not torch.save, by the names in it."""
+    dangerous = [use.name for use in uses if use.verdict is Verdict.DANGEROUS]
+    plain = ("torch.storage._load_from_bytes",)
+    harmful = [name for name in dangerous if name not in plain]
+    if harmful:
+        more = f" and {len(harmful) - 1:,} more" if len(harmful) > 1 else ""
+        run = quoted(f"{harmful[0][:120]}{more}", "code of its own")
+        return CheckpointError(
+            f"The file is a plain Python pickle that would have run {run} when loaded. Loupe ran "
+            "nothing of it.",
+            "Do not load it: ask whoever gave it to you for the weights as safetensors.",
+        )
+    for start, (what, remedy) in PICKLES.items():
+        if any(use.name.startswith(start) for use in uses):
+            return CheckpointError(
+                f"The file is {what}.", f"If you trust it, {remedy}: Loupe reads what that writes."
+                if "save" in remedy else f"If you trust it, {remedy}."
+            )  # fmt: skip
+    return CheckpointError(
+        "The file is a plain Python pickle, not a checkpoint that torch.save wrote.",
+        "Save it again with torch.save, from the program that wrote it.",
+    )
+
+
+def no_tensors(what: str) -> CheckpointError:
+    """A sound file without a tensor; `what` names what it holds."""
+    return CheckpointError(
+        f"The file is in order, but holds no tensor{quoted(f': only {what}')}.",
+        "Choose the file with the weights; this one may hold options or a training log.",
+    )

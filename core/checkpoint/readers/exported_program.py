@@ -1,0 +1,198 @@
+"""The `.pt2` archives of torch.export: their weights and constants, never their graph.
+
+Layout (torch/export/pt2_archive/constants.py and _package.py): a zip with `archive_format`, and for
+each model `data/weights/NAME_weights_config.json`, which maps each name to the member that holds
+its bytes beside dtype, sizes, strides and offset (torch/_export/serde/schema.py, TensorMeta), and
+the same for constants. Before PyTorch 2.8 it held `serialized_state_dict.pt`, by torch.save.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+from core.checkpoint.containers.bounded_json import read_json
+from core.checkpoint.containers.sources import Within
+from core.checkpoint.containers.zip_container import Archive, NoDirectory, open_archive, zip_records
+from core.checkpoint.entries import Record, Source
+from core.checkpoint.pickles.global_verdicts import GlobalUse
+from core.checkpoint.pickles.inert import InertDict, InertTensor, Storage, Tree
+from core.checkpoint.readers.contents import Contents, entry_of
+from core.checkpoint.readers.torch_zip import read_torch_zip, torch_folder
+from core.checkpoint.tree.tensor_entries import EntryMaker, entry_maker
+from core.errors import CheckpointError
+
+FORMAT = "archive_format"
+OLD_WEIGHTS = "serialized_state_dict.pt"
+OLD_CONSTANTS = "serialized_constants.pt"
+
+COMPILED = "data/aotinductor/"
+
+MAX_CONFIG = 64 << 20
+MAX_TENSORS = 500_000
+MAX_RANK = 64
+
+SCALAR_TYPES: Mapping[int, str] = {
+    1: "uint8",
+    2: "int8",
+    3: "int16",
+    4: "int32",
+    5: "int64",
+    6: "float16",
+    7: "float32",
+    8: "float64",
+    9: "complex32",
+    10: "complex64",
+    11: "complex128",
+    12: "bool",
+    13: "bfloat16",
+    28: "uint16",
+    29: "float8_e4m3fn",
+    30: "float8_e5m2",
+    31: "float8_e4m3fnuz",
+    32: "float8_e5m2fnuz",
+    33: "float8_e8m0fnu",
+    34: "uint32",
+    35: "uint64",
+}
+"""torch/_export/serde/schema.py, ScalarType."""
+
+_CONFIGS = re.compile(r"data/(weights|constants)/(.+)_(?:weights|constants)_config\.json")
+
+
+class _Weight(NamedTuple):
+    """What a config says of one name; `pickled` where torch.save wrote the member."""
+
+    member: str
+    pickled: bool
+    meta: object
+
+
+def export_folder(archive: Archive) -> str | None:
+    """The folder in the zip that holds an exported program, with its slash; None where there is
+    none."""
+    for name in archive.members:
+        folder, _, last = name.rpartition("/")
+        if last in (FORMAT, OLD_WEIGHTS) and "/" not in folder:
+            return f"{folder}/" if folder else ""
+    return None
+
+
+def read_exported_program(archive: Archive, folder: str) -> Contents:
+    """The weights and constants. Raises CheckpointError, SourceError."""
+    reader = _Reader(archive, folder)
+    tree = InertDict()
+    for name in (OLD_WEIGHTS, OLD_CONSTANTS):
+        if f"{folder}{name}" in archive.members:
+            part = "state_dict" if name == OLD_WEIGHTS else "constants"
+            tree[part] = reader.saved(f"{folder}{name}")
+    for member in archive.members:
+        found = _CONFIGS.fullmatch(member.removeprefix(folder))
+        if found is not None:
+            part = "state_dict" if found[1] == "weights" else "constants"
+            if found[2] != "model":
+                part = f"{part} of {found[2]}"
+            tree[part] = reader.described(member, f"{folder}data/{found[1]}/")
+    if not tree and any(f"{folder}{COMPILED}" in name for name in archive.members):
+        raise CheckpointError(
+            "The file is an AOTInductor package: machine code that torch.export's compiler made, "
+            "with the weights inside of it.",
+            "Open the .pt2 or .pth that it was compiled from.",
+        )
+    return Contents(
+        "exported",
+        tree,
+        tuple(reader.globals),
+        entry_of(reader.parts),
+        ("The graph in this archive was not read; its weights are here.",),
+        partial(zip_records, archive.source),
+    )
+
+
+class _Reader:
+    def __init__(self, archive: Archive, folder: str) -> None:
+        self.archive = archive
+        self.globals: list[GlobalUse] = []
+        self.parts: list[tuple[Tree, EntryMaker]] = []
+        order = f"{folder}byteorder"
+        self.big_endian = order in archive.members and archive.read(order, 16) == b"big"
+
+    def record(self, member: str) -> Record:
+        record = self.archive.record(member)
+        return replace(record, big_endian=True) if self.big_endian else record
+
+    def described(self, config: str, folder: str) -> InertDict:
+        """The tensors of a config, whose members lie in `folder`."""
+        made = InertDict()
+        for name, weight in _weights(self.archive.read(config, MAX_CONFIG), config):
+            member = folder + weight.member
+            made[name] = self.saved(member) if weight.pickled else self.tensor(member, weight.meta)
+        self.parts.insert(0, (made, entry_maker(lambda storage: self.record(storage.key))))
+        return made
+
+    def tensor(self, member: str, meta: object) -> InertTensor:
+        facts = meta if isinstance(meta, dict) else {}
+        code = facts.get("dtype")
+        dtype = SCALAR_TYPES.get(code) if isinstance(code, int) else None
+        if dtype is None:
+            raise _unsound(f"{member[:200]} has an unknown dtype")
+        shape, stride = _numbers(facts.get("sizes")), _numbers(facts.get("strides"))
+        offset = _numbers([facts.get("storage_offset")])[0]
+        if len(shape) != len(stride):
+            raise _unsound(f"{member[:200]} has an impossible shape")
+        device = facts.get("device")
+        location = device.get("type") if isinstance(device, dict) else None
+        storage = Storage(member, dtype, location if isinstance(location, str) else "cpu", 0)
+        requires_grad = facts.get("requires_grad") is True
+        return InertTensor(storage, dtype, shape, stride, offset, requires_grad)
+
+    def saved(self, member: str) -> Tree:
+        """What torch.save wrote into a member."""
+        record = self.archive.record(member)
+        part: Source = Within(self.archive.source, record.offset, record.nbytes)
+        try:
+            inner = open_archive(part)
+        except NoDirectory:
+            inner = None
+        folder = None if inner is None else torch_folder(inner)
+        if inner is None or folder is None:
+            raise _unsound(f"{member[:200]} is not what torch.save writes")
+        contents = read_torch_zip(inner, folder)
+        self.globals += contents.globals
+        self.parts.append((contents.tree, contents.entry))
+        return contents.tree
+
+
+def _weights(data: bytes, config: str) -> Iterator[tuple[str, _Weight]]:
+    try:
+        document = read_json(data)
+    except ValueError as error:
+        raise _unsound(f"{config[:200]} is no sound JSON") from error
+    named = document.get("config") if isinstance(document, dict) else None
+    if not isinstance(named, dict) or len(named) > MAX_TENSORS:
+        raise _unsound(f"{config[:200]} names no weights")
+    for name, facts in named.items():
+        member = facts.get("path_name") if isinstance(facts, dict) else None
+        if not isinstance(facts, dict) or not isinstance(member, str):
+            raise _unsound(f"{name[:200]} has no place")
+        yield name, _Weight(member, facts.get("use_pickle") is True, facts.get("tensor_meta"))
+
+
+def _numbers(values: object) -> tuple[int, ...]:
+    """Sizes, which are written as {"as_int": 3}."""
+    if not isinstance(values, list) or len(values) > MAX_RANK:
+        raise _unsound("a tensor in it has an impossible shape")
+    found = [value.get("as_int") if isinstance(value, dict) else None for value in values]
+    numbers = tuple(number for number in found if type(number) is int and 0 <= number < 1 << 62)
+    if len(numbers) != len(found):
+        raise _unsound("a tensor in it has an impossible shape")
+    return numbers
+
+
+def _unsound(why: str) -> CheckpointError:
+    return CheckpointError(
+        f"The exported program is unsound: {why}.", "Get it again from where it came from."
+    )

@@ -1,0 +1,173 @@
+"""A pickle that pickle.dump wrote: of tensors, or of numpy arrays.
+
+A tensor's storage lies in it as bytes that `torch.storage._load_from_bytes` would load
+(torch/storage.py, TypedStorage.__reduce__): a stream of torch.save's own, as torch_legacy reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
+
+from core.checkpoint.containers.sources import Held, Within
+from core.checkpoint.entries import Record, Source
+from core.checkpoint.pickles.constructors import CONSTRUCTORS
+from core.checkpoint.pickles.hidden import MAX_HIDDEN, HiddenPickles
+from core.checkpoint.pickles.inert import InertTensor, LongBytes, Storage, Tree
+from core.checkpoint.pickles.long_bytes import shortened
+from core.checkpoint.pickles.unpickler import (
+    MAX_INNER,
+    Mentions,
+    PickleEndsEarly,
+    PickleError,
+    begins_like_pickle,
+    no_persistent_ids,
+    unpickle,
+)
+from core.checkpoint.readers import diagnose
+from core.checkpoint.readers.contents import Contents, cut_off
+from core.checkpoint.readers.torch_legacy import is_legacy, read_torch_legacy
+from core.checkpoint.tree.discover import find_state_dicts
+from core.checkpoint.tree.tensor_entries import entry_maker
+from core.errors import CheckpointError
+
+LOAD_FROM_BYTES = "torch.storage._load_from_bytes"
+
+MAX_STREAMS = 4 << 20
+"""Bytes of all storages' streams in one pickle, their elements left out: each takes some 300."""
+
+MAX_OLD = 16 << 20
+"""Bytes of a pickle of protocol 0 or 1, which begins like many another file."""
+
+OLD = b"(c]})ISVNLFXUTKMJG"
+"""How those begin."""
+
+PADDLE_NAMES = "StructuredToParameterName@@"
+"""What PaddlePaddle's .pdparams hold beside their arrays (paddle/framework/io.py)."""
+
+NOTE = "pickle.dump wrote this file, not torch.save, and torch.load does not take it."
+
+_RECORD = "the pickle"
+
+
+def may_be_pickle(head: bytes, size: int) -> bool:
+    """Whether a file of these first bytes may be one: from protocol 2 on they tell."""
+    return begins_like_pickle(head) or (head[:1] != b"" and head[0] in OLD and size <= MAX_OLD)
+
+
+def read_plain_pickle(source: Source) -> Contents | None:
+    """The contents of a plain pickle of tensors or arrays; None where the file is no pickle.
+
+    Raises CheckpointError for a pickle of something else, and for a damaged one, and SourceError.
+    """
+    certain = begins_like_pickle(source.read(0, 2))
+    mentions = Mentions(_RECORD)
+    storages = _Storages(mentions)
+    try:
+        short = shortened(source)
+        if not certain and short.end < source.size:
+            return None
+        constructors = {**CONSTRUCTORS, LOAD_FROM_BYTES: storages.load}
+        read = unpickle(short.data, mentions, short.stand_in, constructors=constructors)
+    except PickleError as error:
+        refusal = _refuse(source, error, mentions, certain=certain)
+        if refusal is None:
+            return None
+        raise refusal from error
+    hidden = HiddenPickles(mentions)
+    hidden.look_inside(storages.strangers(read.inner, short.runs), _RECORD)
+    if short.end < source.size:
+        hidden.look_behind(source.read(short.end, MAX_HIDDEN), _RECORD)
+    tree = read.tree
+    if isinstance(tree, dict):
+        tree.pop(PADDLE_NAMES, None)
+    uses = mentions.judged(tree)
+    entry = entry_maker(storages.record_of)
+    if diagnose.is_of_another_library(uses) or not find_state_dicts(tree, entry):
+        raise diagnose.plain_pickle(uses)
+    return Contents("pickle", tree, uses, entry, (NOTE, *hidden.notes))
+
+
+def _refuse(
+    source: Source, error: PickleError, mentions: Mentions, *, certain: bool
+) -> CheckpointError | None:
+    """What to say of a pickle that cannot be read to its end; None where it is likely none."""
+    with suppress(PickleError):
+        # What joblib writes is no pickle any more where its first array begins.
+        unpickle(source.read(0, MAX_HIDDEN), mentions, no_persistent_ids)
+    uses = mentions.judged()
+    if diagnose.is_of_another_library(uses):
+        return diagnose.plain_pickle(uses)
+    if not certain:
+        return None
+    return cut_off(source, None) if isinstance(error, PickleEndsEarly) else error
+
+
+class _Storages:
+    """The storages that a pickle holds as streams of their own."""
+
+    def __init__(self, mentions: Mentions) -> None:
+        self._mentions = mentions
+        self._records: dict[str, Record] = {}
+        self._streams: dict[int, tuple[Tree | Source, Storage | None]] = {}
+        self._room = MAX_STREAMS
+
+    def load(self, data: Tree) -> Storage:
+        """What `torch.storage._load_from_bytes` stands for. Raises CheckpointError where the stream
+        is unsound, TypeError where it is none of a storage."""
+        source = data.source if isinstance(data, LongBytes) else data
+        if id(source) not in self._streams:
+            # The object is kept too, so that no other one gets its number.
+            self._streams[id(source)] = source, self._read(_source(source))
+        storage = self._streams[id(source)][1]
+        if storage is None:
+            raise TypeError("no storage")
+        return storage
+
+    def _read(self, source: Source) -> Storage | None:
+        if not is_legacy(source.read(0, 64)):
+            return None
+        contents = read_torch_legacy(source)
+        for use in contents.globals:
+            self._mentions.add(use.name, use.uses)
+        storage = contents.tree
+        if not isinstance(storage, Storage):
+            self._take(source.size)
+            return None
+        whole = InertTensor(storage, storage.dtype, (storage.numel,), (1,), 0)
+        record = contents.entry("storage", whole).record
+        assert record is not None
+        self._take(source.size - record.nbytes)
+        key = str(len(self._records))
+        self._records[key] = replace(record, name=key)
+        return replace(storage, key=key)
+
+    def _take(self, nbytes: int) -> None:
+        self._room -= nbytes
+        if self._room < 0:
+            raise CheckpointError(
+                "The pickle holds more streams of torch.save than any checkpoint does.",
+                "Load it with pickle, if you trust it, and save what you get with torch.save.",
+            )
+
+    def record_of(self, storage: Storage) -> Record:
+        """Where a storage's elements lie."""
+        return self._records[storage.key]
+
+    def strangers(self, held: Iterable[bytes], runs: Iterable[Within]) -> Iterator[bytes]:
+        """The bytes in the pickle that begin like pickles and are no storages, the first few."""
+        storages = {number for number, (_, storage) in self._streams.items() if storage}
+        yield from (data for data in held if id(data) not in storages)
+        left = (run for run in runs if id(run) not in storages)
+        pickles = (run for run in left if begins_like_pickle(run.read(0, 2)))
+        yield from (run.read(0, MAX_HIDDEN) for run in islice(pickles, MAX_INNER))
+
+
+def _source(data: Tree | Source) -> Source:
+    if isinstance(data, bytes):
+        return Held(data)
+    if isinstance(data, Within):
+        return data
+    raise TypeError("no bytes")

@@ -1,0 +1,169 @@
+"""The stream that torch.save wrote before PyTorch 1.6, and writes still when asked to.
+
+Layout (torch/serialization.py, _legacy_save): five pickles (a magic number, a protocol version,
+the system's facts, the object, the storages' keys), then for each key its count of elements as a
+64-bit integer and its bytes. They are little-endian whatever machine wrote them
+(torch/csrc/serialization.cpp, doWrite and THPStorage_writeFileRaw), so what the system's facts say
+of its byte order does not matter.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from core.checkpoint.containers.budget import work_left
+from core.checkpoint.containers.window import WINDOW, Window
+from core.checkpoint.entries import ITEMSIZES, Record, Source, quick_record
+from core.checkpoint.pickles.hidden import MAX_HIDDEN, HiddenPickles
+from core.checkpoint.pickles.inert import Storage, Tree
+from core.checkpoint.pickles.tensor_run import ends_in_runs
+from core.checkpoint.pickles.unpickler import Mentions, PickleEndsEarly, no_persistent_ids, unpickle
+from core.checkpoint.readers.contents import Contents, cut_off
+from core.checkpoint.tree.discover import find_state_dicts
+from core.checkpoint.tree.tensor_entries import entry_maker, storage_of
+from core.errors import CheckpointError
+
+MAGIC = 0x1950A86A20F9469CFC6C
+MAGIC_BYTES = (b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", b"L119547037146038801333356L\n.")
+"""The first pickle's body in protocol 2 and later, and in protocols 0 and 1."""
+
+MAGIC_WITHIN = 11
+"""Bytes that may stand before it: PROTO, and FRAME with its length. Further on it is the magic
+number of a stream that lies inside of another pickle."""
+
+PROTOCOL = 1001
+
+FIRST_READ = 1 << 17
+MAX_PICKLES = 64 << 20
+"""Bytes in which the five pickles must end."""
+
+FEW = 1000
+"""Opcodes of each of the first three pickles; torch writes some twenty."""
+
+MAX_KEY_OPERATIONS = 2_000_000
+"""Opcodes of the pickle of the storages' keys, which have two or three each."""
+
+_COUNT = struct.Struct("<q")
+
+
+def is_legacy(head: bytes) -> bool:
+    """Whether a file's first bytes are the magic number's pickle."""
+    return any(0 <= head.find(magic) <= MAGIC_WITHIN for magic in MAGIC_BYTES)
+
+
+def read_torch_legacy(source: Source) -> Contents:
+    """The contents of a stream. Raises CheckpointError (its `whole` filled where the stream is cut
+    off among the storages), SourceError."""
+    nbytes = FIRST_READ
+    work = work_left()
+    before = replace(work)
+    while True:
+        data = source.read(0, nbytes)
+        if len(data) == nbytes < MAX_PICKLES and ends_in_runs(data):
+            nbytes *= 4
+            continue
+        try:
+            return _read(source, data)
+        except PickleEndsEarly:
+            if len(data) == source.size:
+                raise cut_off(source, None) from None
+            if nbytes >= MAX_PICKLES:
+                raise
+            nbytes *= 8
+            work.operations, work.objects = before.operations, before.objects
+
+
+def _read(source: Source, data: bytes) -> Contents:
+    mentions = Mentions("pickle 1 of 5")
+    roots: dict[str, str] = {}
+    numels: dict[str, int] = {}
+
+    def persistent(identifier: Tree) -> Tree:
+        if isinstance(identifier, tuple) and len(identifier) == 4 and identifier[0] == "module":
+            return identifier[1]  # a class, beside its source text, which is of no use here
+        storage = storage_of(identifier)
+        if roots.setdefault(storage.key, storage.dtype) != storage.dtype:
+            raise ValueError("a storage in it has two dtypes")
+        if numels.get(storage.key, 0) < storage.offset + storage.numel:
+            numels[storage.key] = storage.offset + storage.numel
+        return storage
+
+    magic = unpickle(data, mentions, no_persistent_ids, 0, FEW)
+    mentions.record = "pickle 2 of 5"
+    protocol = unpickle(data, mentions, no_persistent_ids, magic.end, FEW)
+    mentions.record = "pickle 3 of 5"
+    system = unpickle(data, mentions, no_persistent_ids, protocol.end, FEW)
+    if magic.tree != MAGIC or protocol.tree != PROTOCOL:
+        raise CheckpointError(
+            "The file begins like a torch.save stream of an unknown version.",
+            "Load it with the PyTorch that wrote it, and save it again with a newer one.",
+        )
+    mentions.record = "pickle 4 of 5"
+    main = unpickle(data, mentions, persistent, system.end)
+    mentions.record = "pickle 5 of 5"
+    keys = unpickle(data, mentions, no_persistent_ids, main.end, MAX_KEY_OPERATIONS)
+    if not isinstance(keys.tree, list) or not all(isinstance(key, str | int) for key in keys.tree):
+        raise CheckpointError(
+            "The stream has no list of its storages.",
+            "It is damaged: get it again from where it came from.",
+        )
+    records, end = _records(source, keys.tree, keys.end, roots, numels)
+    hidden = HiddenPickles(mentions)
+    for number, read in enumerate((magic, protocol, system, main, keys), 1):
+        hidden.look_inside(read.inner, f"pickle {number} of 5")
+    if end < source.size:
+        hidden.look_behind(source.read(end, MAX_HIDDEN), "the stream")
+    contents = Contents(
+        "legacy",
+        main.tree,
+        mentions.judged(main.tree),
+        entry_maker(_record_of(records)),
+        notes=hidden.notes,
+        records=records.values,
+    )
+    if end > source.size:
+        raise cut_off(source, find_state_dicts(main.tree, contents.entry))
+    return contents
+
+
+def _records(
+    source: Source,
+    keys: list[Tree],
+    at: int,
+    dtypes: dict[str, str],
+    numels: dict[str, int],
+) -> tuple[dict[str, Record], int]:
+    """Where each storage's bytes lie, and where the last one ends, beyond the file if it is cut."""
+    records: dict[str, Record] = {}
+    window, nbytes = Window(source), 0
+    for key in map(str, keys):
+        # Small storages' counts lie side by side: one read serves many.
+        more = nbytes < WINDOW // 4
+        count = window.read(at, _COUNT.size, more=more) if at < source.size else b""
+        at += _COUNT.size
+        # Behind the end of a cut file, the pickle's own counts tell where it would go on.
+        numel = _COUNT.unpack(count)[0] if len(count) == _COUNT.size else numels.get(key, 0)
+        if not 0 <= numel < 1 << 60 or key in records:
+            raise CheckpointError(
+                "A storage in the stream has an impossible size.",
+                "The file is damaged: get it again from where it came from.",
+            )
+        nbytes = numel * ITEMSIZES[dtypes.get(key, "uint8")]
+        records[key] = quick_record(key, at, nbytes, None, source)
+        at += nbytes
+    return records, at
+
+
+def _record_of(records: Mapping[str, Record]) -> Callable[[Storage], Record]:
+    def record_of(storage: Storage) -> Record:
+        record = records.get(storage.key)
+        if record is None:
+            raise CheckpointError(
+                f"The stream names the storage {storage.key[:200]}, which is not in it.",
+                "The file is damaged: get it again from where it came from.",
+            )
+        return record
+
+    return record_of

@@ -1,0 +1,194 @@
+"""The tar archive that torch.save wrote before PyTorch 0.2.
+
+Layout (torch/serialization.py, legacy_load): a member `storages` (a count; for each storage a
+pickle of key, location and class, its count of elements as a 64-bit integer, its bytes; then a
+pickle of the views of storages), a member `tensors` (a count; for each tensor a pickle of key,
+storage and class, its rank in 8 bytes, sizes, strides and offset as 64-bit integers), and a member
+`pickle` whose persistent ids are those keys.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+
+from core.checkpoint.containers.sources import Within
+from core.checkpoint.containers.tar_container import TarMember
+from core.checkpoint.entries import ITEMSIZES, Record, Source
+from core.checkpoint.pickles.inert import Global, InertTensor, Storage, Tree
+from core.checkpoint.pickles.tensor_rebuilds import STORAGE_DTYPES
+from core.checkpoint.pickles.unpickler import (
+    Mentions,
+    PickleEndsEarly,
+    Unpickled,
+    no_persistent_ids,
+    unpickle,
+)
+from core.checkpoint.readers.contents import Contents
+from core.checkpoint.tree.tensor_entries import entry_maker
+from core.errors import CheckpointError
+
+MEMBERS = frozenset({"storages", "tensors", "pickle"})
+
+MAX_PICKLE = 64 << 20
+MAX_OBJECTS = 50_000
+"""Storages, views or tensors of one file."""
+
+MAX_RANK = 64
+FIRST_READ = 4096
+
+
+def is_torch_tar(members: Iterable[TarMember]) -> bool:
+    """Whether these are the members that torch.save wrote."""
+    return {member.name for member in members} >= MEMBERS
+
+
+def read_torch_tar(source: Source, members: Iterable[TarMember]) -> Contents:
+    """The contents of a file. Raises CheckpointError, SourceError."""
+    parts = {
+        member.name: Within(source, member.offset, member.size)
+        for member in members
+        if member.name in MEMBERS
+    }
+    mentions = Mentions("storages")
+    objects = _Objects(mentions)
+    objects.read_storages(parts["storages"])
+    mentions.record = "tensors"
+    objects.read_tensors(parts["tensors"])
+    mentions.record = "pickle"
+    pickle = parts["pickle"]
+    if pickle.size > MAX_PICKLE:
+        raise _damaged(f"its pickle has {pickle.size:,} bytes")
+    tree = unpickle(pickle.read(0, pickle.size), mentions, objects.persistent).tree
+    return Contents(
+        "tar",
+        tree,
+        mentions.judged(tree),
+        entry_maker(objects.record_of),
+        records=lambda: tuple(objects.records.values()),
+    )
+
+
+class _Objects:
+    """What the archive's keys stand for."""
+
+    def __init__(self, mentions: Mentions) -> None:
+        self.mentions = mentions
+        self.records: dict[str, Record] = {}
+        self.known: dict[int, Storage | InertTensor] = {}
+
+    def record_of(self, storage: Storage) -> Record:
+        return self.records[storage.key]
+
+    def persistent(self, identifier: Tree) -> Tree:
+        """A tensor or storage by its key; of a class that is stored with its source, the class."""
+        if isinstance(identifier, tuple) and identifier:
+            return identifier[0]
+        key = _key(identifier)
+        if key not in self.known:
+            raise ValueError("it points at a tensor that is not in the archive")
+        return self.known[key]
+
+    def read_storages(self, part: Within) -> None:
+        count, at = self.count(part)
+        for _ in range(count):
+            found = self.pickle(part, at)
+            if not isinstance(found.tree, tuple) or len(found.tree) != 3:
+                raise _damaged("a storage in it has no description")
+            key, location, kind = found.tree
+            dtype = STORAGE_DTYPES.get(kind.name) if isinstance(kind, Global) else None
+            if dtype is None or not isinstance(location, str):
+                raise _damaged("a storage in it is of an unknown kind")
+            numel = _numbers(part, found.end, 1)[0]
+            start = found.end + 8
+            nbytes = numel * ITEMSIZES[dtype]
+            if numel < 0 or nbytes > part.size - start:
+                raise _damaged("a storage in it reaches beyond the archive")
+            storage = Storage(str(_key(key)), dtype, location, numel)
+            self.records[storage.key] = Record(storage.key, start, nbytes, None, part)
+            self.known[_key(key)] = storage
+            at = start + nbytes
+        views = self.pickle(part, at).tree
+        if not isinstance(views, list) or len(views) > MAX_OBJECTS:
+            raise _damaged("it has no list of views")
+        for view in views:
+            self.add_view(view)
+
+    def add_view(self, view: Tree) -> None:
+        if not isinstance(view, tuple) or len(view) != 4:
+            raise _damaged("a view in it has no description")
+        target, root, offset, numel = view
+        whole = self.known.get(_key(root))
+        if (
+            not isinstance(whole, Storage)
+            or type(offset) is not int
+            or type(numel) is not int
+            or offset < 0
+            or not 0 <= numel <= whole.numel - offset
+        ):
+            raise _damaged("a view in it reaches beyond its storage")
+        self.known[_key(target)] = Storage(
+            whole.key, whole.dtype, whole.location, numel, whole.offset + offset
+        )
+
+    def read_tensors(self, part: Within) -> None:
+        count, at = self.count(part)
+        for _ in range(count):
+            found = self.pickle(part, at)
+            if not isinstance(found.tree, tuple) or len(found.tree) != 3:
+                raise _damaged("a tensor in it has no description")
+            key, storage_key, _ = found.tree
+            storage = self.known.get(_key(storage_key))
+            rank = _numbers(part, found.end, 1)[0] & 0xFFFFFFFF
+            if not isinstance(storage, Storage) or rank > MAX_RANK:
+                raise _damaged("a tensor in it has no storage")
+            numbers = _numbers(part, found.end + 8, 2 * rank + 1)
+            if any(not 0 <= number < 1 << 62 for number in numbers):
+                raise _damaged("a tensor in it has an impossible size")
+            self.known[_key(key)] = InertTensor(
+                storage, storage.dtype, numbers[:rank], numbers[rank:-1], numbers[-1]
+            )
+            at = found.end + 8 * (2 * rank + 2)
+
+    def count(self, part: Within) -> tuple[int, int]:
+        found = self.pickle(part, 0)
+        count = found.tree
+        if type(count) is not int or not 0 <= count <= min(MAX_OBJECTS, part.size):
+            raise _damaged("it counts its contents in an impossible way")
+        return count, found.end
+
+    def pickle(self, part: Within, at: int) -> Unpickled:
+        """The pickle that begins there; its `end` counts from the part's beginning."""
+        nbytes = FIRST_READ
+        while True:
+            data = part.read(at, nbytes)
+            try:
+                found = unpickle(data, self.mentions, no_persistent_ids)
+            except PickleEndsEarly:
+                if nbytes >= MAX_PICKLE or len(data) < nbytes:
+                    raise
+                nbytes *= 16
+            else:
+                return Unpickled(found.tree, at + found.end)
+
+
+def _numbers(part: Within, at: int, count: int) -> tuple[int, ...]:
+    data = part.read(at, 8 * count)
+    if len(data) < 8 * count:
+        raise _damaged("it ends too early")
+    return struct.unpack(f"<{count}q", data)
+
+
+def _key(value: Tree) -> int:
+    if isinstance(value, str) and value.lstrip("-").isdecimal() and len(value) < 24:
+        return int(value)
+    if type(value) is not int:
+        raise _damaged("an object in it has no key")
+    return value
+
+
+def _damaged(why: str) -> CheckpointError:
+    return CheckpointError(
+        f"The tar archive that an old torch.save wrote is damaged: {why}.",
+        "Get it again from where it came from.",
+    )

@@ -1,0 +1,164 @@
+"""A torch.save zip, whole or cut off, as its object tree and a maker of entries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+from core.checkpoint.containers.budget import work_left
+from core.checkpoint.containers.zip_container import Archive, local_data, next_local, zip_records
+from core.checkpoint.entries import Record, Source
+from core.checkpoint.pickles.hidden import MAX_HIDDEN, HiddenPickles
+from core.checkpoint.pickles.inert import Storage, Tree
+from core.checkpoint.pickles.unpickler import (
+    Mentions,
+    PickleEndsEarly,
+    Unpickled,
+    begins_like_pickle,
+    unpickle,
+)
+from core.checkpoint.readers.contents import Contents, cut_off
+from core.checkpoint.readers.torchscript import is_torchscript, read_torchscript
+from core.checkpoint.tree.discover import find_state_dicts, tensors_in
+from core.checkpoint.tree.tensor_entries import entry_maker, storage_bytes, storage_of
+from core.errors import CheckpointError
+
+MAX_PICKLE = 64 << 20
+"""Bytes of data.pkl: a hundred tensors take 10 KB."""
+
+OPENING = 800
+"""Opcodes that opening an archive counts for: there are formats with one for each tensor."""
+
+MAX_OTHERS = 64
+"""Members beside data.pkl and the storages that are looked at."""
+
+PICKLE_ENDINGS = (".pkl", ".pickle", ".joblib", ".dat", ".data")
+"""How pickles are called."""
+
+
+def torch_folder(archive: Archive) -> str | None:
+    """The folder in the zip that holds data.pkl, with its slash; None for another kind of zip."""
+    for name in archive.members:
+        folder, _, last = name.rpartition("/")
+        if last == "data.pkl" and "/" not in folder:
+            return f"{folder}/" if folder else ""
+    return None
+
+
+def read_torch_zip(archive: Archive, folder: str) -> Contents:
+    """The contents of a whole file. Raises CheckpointError, SourceError."""
+    order = f"{folder}byteorder"
+    big_endian = order in archive.members and archive.read(order, 16) == b"big"
+    work_left().operations -= OPENING
+    mentions = Mentions("data.pkl")
+    data = archive.read(f"{folder}data.pkl", MAX_PICKLE)
+    read = unpickle(data, mentions, storage_of)
+    hidden = HiddenPickles(mentions)
+    hidden.look_inside(read.inner, "data.pkl")
+    hidden.look_behind(data[read.end : read.end + MAX_HIDDEN], "the pickle in data.pkl")
+    _look_at_other_pickles(archive, folder, hidden)
+    records: dict[str, Record] = {}
+
+    def member(name: str) -> Record:
+        record = archive.record(name)
+        return replace(record, big_endian=True) if big_endian else record
+
+    def record_of(storage: Storage) -> Record:
+        record = records.get(storage.key)
+        if record is None:
+            record = records[storage.key] = member(storage_name(folder, storage))
+        return record
+
+    contents = Contents(
+        format="zip",
+        tree=read.tree,
+        globals=mentions.judged(read.tree),
+        entry=entry_maker(record_of),
+        notes=hidden.notes,
+        records=partial(zip_records, archive.source),
+    )
+    if is_torchscript(archive, folder):
+        return read_torchscript(archive, folder, contents, member)
+    return contents
+
+
+def _look_at_other_pickles(archive: Archive, folder: str, hidden: HiddenPickles) -> None:
+    """Name what the pickles beside data.pkl name, none of which torch.load reads."""
+    storages = f"{folder}data/"
+    others = [
+        member
+        for name, member in archive.members.items()
+        if not (name.startswith(storages) and name.removeprefix(storages).isdigit())
+    ]
+    for member in others[:MAX_OTHERS]:
+        name = member.name.removeprefix(folder)
+        if member.name == f"{folder}data.pkl" or name.startswith("code/"):
+            continue
+        if name.endswith(PICKLE_ENDINGS) or begins_like_pickle(archive.peek(member, 2)):
+            hidden.look_at(archive.peek(member, MAX_HIDDEN), name)
+
+
+def truncated_zip(source: Source) -> CheckpointError:
+    """What to say of a zip that lost its end; names the tensors that are whole."""
+    found = local_data(source, 0)
+    if found is None or not found[0].endswith("data.pkl"):
+        return cut_off(source, None)
+    name, start = found
+    try:
+        read = _pickle_at(source, start)
+        folder = name.removesuffix("data.pkl")
+        records = dict(_records_from_the_front(source, start + read.end, folder, read.tree))
+
+        def record_of(storage: Storage) -> Record:
+            missing = Record(storage.key, source.size, storage_bytes(storage), None, source)
+            return records.get(storage.key, missing)
+
+        return cut_off(source, find_state_dicts(read.tree, entry_maker(record_of)))
+    except CheckpointError:
+        return cut_off(source, None)
+
+
+def _pickle_at(source: Source, start: int) -> Unpickled:
+    """Read a pickle of unknown length, and little beyond it."""
+    nbytes = 1 << 20
+    while True:
+        try:
+            return unpickle(source.read(start, nbytes), Mentions(), storage_of)
+        except PickleEndsEarly:
+            if nbytes >= MAX_PICKLE or start + nbytes >= source.size:
+                raise
+            nbytes *= 8
+
+
+def _records_from_the_front(
+    source: Source, after: int, folder: str, tree: Tree
+) -> Iterator[tuple[str, Record]]:
+    """The storages that are whole, by walking from member to member.
+
+    torch.save leaves the sizes out of the members' own headers, so a storage's comes from the
+    pickle, and a small member's from where the next one begins.
+    """
+    sizes = {
+        storage_name(folder, tensor.storage): storage_bytes(tensor.storage)
+        for tensor in tensors_in(tree)
+        if tensor.storage is not None
+    }
+    at = next_local(source, after)
+    while at is not None:
+        found = local_data(source, at)
+        if found is None:
+            return
+        name, start = found
+        nbytes = sizes.get(name, 0)
+        if start + nbytes > source.size:
+            return
+        if name in sizes:
+            key = name.removeprefix(f"{folder}data/")
+            yield key, Record(name, start, nbytes, None, source)
+        at = next_local(source, start + nbytes)
+
+
+def storage_name(folder: str, storage: Storage) -> str:
+    """The member that holds a storage."""
+    return f"{folder}data/{storage.key}"

@@ -1,0 +1,166 @@
+"""What a TorchScript archive has beside torch.save's: constants, and which attributes are state.
+
+Layout (torch/csrc/jit/serialization/export_module.cpp): `constants.pkl`, whose storages lie in
+`constants/`, and below `code/` the source of each class, of which nothing is run: the two lines
+`__parameters__` and `__buffers__` tell what `state_dict` holds of a module.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+
+from core.checkpoint.containers.zip_container import Archive, zip_records
+from core.checkpoint.entries import Record
+from core.checkpoint.pickles.inert import InertDict, InertTensor, Opaque, Tree, inside
+from core.checkpoint.pickles.unpickler import Mentions, unpickle
+from core.checkpoint.readers.contents import Contents, entry_of
+from core.checkpoint.tree.discover import tensors_in
+from core.checkpoint.tree.tensor_entries import entry_maker, storage_of
+
+MAX_CONSTANTS = 64 << 20
+MAX_SOURCE = 4 << 20
+"""Characters of source in which classes are looked for."""
+
+MAX_FILES = 4_000
+
+MAX_SHOWN = 3
+MAX_PATH = 1024
+MAX_NESTING = 3
+MAX_ITEMS = 16
+"""How deep in a packed object tensors are looked for, and in how many of a list's items."""
+
+PACKED = (
+    "Its quantized layers keep their weights packed: they are a part of their own, and not in "
+    "the state_dict."
+)
+
+_CLASS = re.compile(
+    rb"^class (\w+)\(Module\):\n  __parameters__ = \[(.*?)\]\n  __buffers__ = \[(.*?)\]\n",
+    re.MULTILINE,
+)
+_TEXT = re.compile(rb'"([^"\n]*)"')
+
+
+def is_torchscript(archive: Archive, folder: str) -> bool:
+    """Whether torch.jit.save wrote the archive."""
+    return f"{folder}constants.pkl" in archive.members and any(
+        name.startswith(f"{folder}code/") for name in archive.members
+    )
+
+
+def read_torchscript(
+    archive: Archive, folder: str, saved: Contents, record_of: Callable[[str], Record]
+) -> Contents:
+    """The contents of an archive whose data.pkl was read as `saved`; `record_of` gives the record
+    of a member.
+
+    A frozen module's weights are constants, which TorchScript calls `c0`, `c1` and so on. Raises
+    CheckpointError, SourceError.
+    """
+    left_out = _keep_state(saved.tree, _state_names(archive, f"{folder}code/"))
+    notes = ["The code in this archive was not read; its weights are here."]
+    if left_out:
+        more = f" and {len(left_out) - MAX_SHOWN:,} more" if len(left_out) > MAX_SHOWN else ""
+        notes.append(
+            "Tensors that are attributes, and no parameters or buffers, are left out: "
+            f"{', '.join(left_out[:MAX_SHOWN])}{more}."
+        )
+    data = archive.read(f"{folder}constants.pkl", MAX_CONSTANTS)
+    listed = unpickle(data, Mentions("constants.pkl"), storage_of).tree
+    constants = InertDict()
+    for index, constant in enumerate(listed if isinstance(listed, tuple | list) else ()):
+        if isinstance(constant, InertTensor):
+            constants[f"c{index}"] = constant
+    tree = saved.tree
+    packed = _packed(saved.tree)
+    if constants or packed:
+        tree = InertDict()
+        if next(tensors_in(saved.tree), None) is not None:
+            tree["model"] = saved.tree
+        if packed:
+            tree["packed_params"] = packed
+            notes.append(PACKED)
+        if constants:
+            tree["constants"] = constants
+    described = entry_maker(lambda storage: record_of(f"{folder}constants/{storage.key}"))
+    return Contents(
+        "torchscript",
+        tree,
+        saved.globals,
+        entry_of([(saved.tree, saved.entry), (constants, described)]) if constants else saved.entry,
+        (*notes, *saved.notes),
+        partial(zip_records, archive.source),
+    )
+
+
+def _packed(tree: Tree) -> InertDict:
+    """The tensors inside of torch's own objects, such as the packed weights of a quantized layer,
+    by the path of the object and their number in it; `state_dict` has none of them."""
+    found = InertDict()
+    seen: set[int] = set()
+    rest = [("", tree)]
+    while rest:
+        path, value = rest.pop()
+        if not isinstance(value, Opaque) or id(value) in seen or len(path) > MAX_PATH:
+            continue
+        seen.add(id(value))
+        if value.name.startswith("__torch__.torch.classes."):
+            for number, tensor in enumerate(_tensors(value.state, 0)):
+                found[f"{path}.{number}"] = tensor
+        elif isinstance(value.state, dict):
+            below = [(f"{path}.{key}".lstrip("."), item) for key, item in value.state.items()]
+            rest.extend(reversed(below))
+    return found
+
+
+def _tensors(value: Tree, depth: int) -> Iterator[InertTensor]:
+    if isinstance(value, InertTensor):
+        yield value
+    elif isinstance(value, list | tuple) and depth < MAX_NESTING:
+        for item in value[:MAX_ITEMS]:
+            yield from _tensors(item, depth + 1)
+
+
+def _state_names(archive: Archive, code: str) -> dict[str, frozenset[str]]:
+    """By the qualified name of each class, the names of its parameters and buffers."""
+    found: dict[str, frozenset[str]] = {}
+    room = MAX_SOURCE
+    files = [name for name in archive.members if name.startswith(code) and name.endswith(".py")]
+    for name in files[:MAX_FILES]:
+        source = archive.peek(archive.members[name], room)
+        room -= len(source)
+        module = name.removeprefix(code).removesuffix(".py").replace("/", ".")
+        for made, parameters, buffers in _CLASS.findall(source):
+            names = _TEXT.findall(parameters) + _TEXT.findall(buffers)
+            found[f"{module}.{made.decode()}"] = frozenset(
+                name.decode("utf-8", "replace") for name in names
+            )
+        if room <= 0:
+            break
+    return found
+
+
+def _keep_state(tree: Tree, names: Mapping[str, frozenset[str]]) -> list[str]:
+    """Take the tensors out of the modules that are no state; the names of those."""
+    left_out: list[str] = []
+    seen: set[int] = set()
+    rest = [tree]
+    while rest:
+        value = rest.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Opaque) and value.name in names and isinstance(value.state, dict):
+            state = names[value.name]
+            others = [
+                key
+                for key, item in value.state.items()
+                if isinstance(item, InertTensor) and key not in state
+            ]
+            for key in others:
+                del value.state[key]
+            left_out += map(str, others)
+        rest.extend(item for _, item in inside(value))
+    return left_out

@@ -1,0 +1,470 @@
+"""Which state_dicts lie in a checkpoint's object tree, and which of them is the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from core.checkpoint.containers.budget import work_left
+from core.checkpoint.entries import StateDict
+from core.checkpoint.pickles.inert import (
+    HOLDERS,
+    InertArray,
+    InertDict,
+    InertForm,
+    InertNested,
+    InertQuantized,
+    InertSparse,
+    InertSubclass,
+    InertTensor,
+    Key,
+    Opaque,
+    Storage,
+    Tree,
+    inside,
+)
+from core.checkpoint.pickles.numpy_values import array_tensor
+from core.checkpoint.tree.tensor_entries import EntryMaker
+from core.errors import CheckpointError
+
+MAX_DEPTH = 64
+"""How deep in the tree tensors are looked for."""
+
+MAX_PATH = 1024
+"""Characters of a path in the tree behind which nothing more is looked for."""
+
+ROLES: Mapping[str, str] = {
+    "state_dict": "model",
+    "model": "model",
+    "model_state_dict": "model",
+    "model_state": "model",
+    "net": "model",
+    "network": "model",
+    "weights": "model",
+    "params": "model",
+    "module": "model",
+    "generator": "model",
+    "discriminator": "model",
+    "student": "model",
+    "encoder_q": "model",
+    "ema": "ema",
+    "model_ema": "ema",
+    "ema_model": "ema",
+    "state_dict_ema": "ema",
+    "ema_state_dict": "ema",
+    "model_ema_state_dict": "ema",
+    "params_ema": "ema",
+    "shadow": "ema",
+    "shadow_params": "ema",
+    "average_model": "ema",
+    "teacher": "ema",
+    "encoder_k": "ema",
+    "optimizer": "optimizer",
+    "optimizers": "optimizer",
+    "optimizer_state_dict": "optimizer",
+    "optimizer_states": "optimizer",
+    "optim": "optimizer",
+    "opt": "optimizer",
+    "opt_state": "optimizer",
+    "lr_scheduler": "optimizer",
+    "scheduler": "optimizer",
+    "amp": "optimizer",
+    "scaler": "optimizer",
+}
+"""What training scripts call the parts of their checkpoints."""
+
+RANKS = ("model", "ema", "other", "optimizer")
+"""Which part is taken for the model where several would do, the best first."""
+
+
+def find_state_dicts(tree: Tree, entry: EntryMaker) -> dict[str, StateDict]:
+    """Every state_dict in the tree by its path (`""` for the tree itself), in file order.
+
+    A mapping or list that holds tensors is one; so is a whole model, whose parameters and buffers
+    come in the order of `Module.state_dict`, and an optimizer's `state`, whose keys read
+    `0.exp_avg`. A tensor of a class without elements of its own stands for the tensors in it: a
+    single one takes its key, several are `key.attribute`. Where a file has no tensor, mappings of
+    numpy arrays are taken. Raises CheckpointError where a tensor or the nesting is unsound.
+    """
+    walk = _Walk(entry)
+    walk.visit(tree, "", ())
+    if walk.saw_arrays and not walk.found:
+        walk = _Walk(entry, take_arrays=True)
+        walk.visit(tree, "", ())
+    return walk.found
+
+
+def role(path: str, state_dict: StateDict) -> str:
+    """`model`, `ema`, `optimizer` or `other`, by the names along the path."""
+    if not path:
+        return "model"
+    roles = [ROLES[part.lower()] for part in path.split(".") if part.lower() in ROLES]
+    for strong in ("optimizer", "ema"):
+        if strong in roles:
+            return strong
+    return "model" if roles or state_dict.versions else "other"
+
+
+def best_path(roles: Mapping[str, str], state_dicts: Mapping[str, StateDict]) -> str:
+    """The raw model before its EMA, other parts after, an optimizer last; then the largest.
+
+    Tensors that lie loose beside a model of as many are none of its own: a random state, features.
+    """
+    first = min(roles.values(), key=RANKS.index)
+    candidates = [path for path in state_dicts if roles[path] == first]
+    weights = {path: _weights(state_dicts[path]) for path in candidates}
+    loose = weights.pop("", 0)
+    if weights and max(weights.values()) >= loose:
+        candidates = list(weights)
+    if len(candidates) == 1:
+        return candidates[0]
+    return max(candidates, key=lambda path: state_dicts[path].numel)
+
+
+def _weights(state_dict: StateDict) -> int:
+    return sum(entry.dtype.startswith(("float", "bfloat")) for entry in state_dict.values())
+
+
+def is_module(value: Tree) -> bool:
+    """Whether this is a pickled torch.nn.Module, or a scripted one."""
+    if not isinstance(value, Opaque):
+        return False
+    if value.name.startswith("__torch__."):
+        return isinstance(value.state, dict)
+    return (
+        isinstance(value.state, dict)
+        and isinstance(value.state.get("_parameters"), dict)
+        and isinstance(value.state.get("_modules"), dict)
+    )
+
+
+def parts_of_larger(tree: Tree) -> int:
+    """How many tensors are one rank's part of a larger one, as DTensor keeps them."""
+    seen: set[int] = set()
+    rest, count = [tree], 0
+    while rest:
+        value = rest.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        held = _held(value)
+        if is_dtensor(value):
+            local = held.get(LOCAL_TENSOR)
+            assert isinstance(value, InertSubclass)
+            count += isinstance(local, InertTensor) and local.shape != value.shape
+        else:
+            rest.extend(held.values())
+    return count
+
+
+def is_dtensor(value: Tree) -> bool:
+    """Whether this is a `torch.distributed.tensor.DTensor`, wherever its class was then."""
+    return isinstance(value, InertSubclass) and value.name.rpartition(".")[2] == "DTensor"
+
+
+def tensors_in(tree: Tree) -> Iterator[InertTensor]:
+    """Every tensor in the tree, each once, with the parts of sparse and other ones; a storage that
+    was saved bare is a tensor of one dimension."""
+    seen: set[int] = set()
+    rest = [tree]
+    while rest:
+        value = rest.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, InertTensor):
+            yield value
+            rest.extend(_parts(value.form))
+        elif isinstance(value, Storage):
+            yield _bare(value)
+        else:
+            rest.extend(_held(value).values())
+
+
+def _parts(form: InertForm | None) -> list[Tree]:
+    match form:
+        case InertQuantized(_, scale, zero_point):
+            return [scale, zero_point]
+        case InertSparse(_, parts):
+            return list(parts.values())
+        case InertNested(sizes, strides, offsets):
+            return [sizes, strides, offsets]
+        case _:
+            return []
+
+
+def _bare(storage: Storage) -> InertTensor:
+    return InertTensor(storage, storage.dtype, (storage.numel,), (1,), 0)
+
+
+CONVOLUTION = (
+    *("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation"),
+    *("transposed", "output_padding", "groups", "padding_mode", "weight", "bias", "scale"),
+    *("zero_point", "training"),
+)
+"""What a quantized convolution pickles (torch/ao/nn/quantized/modules/conv.py, __getstate__)."""
+
+LOCAL_TENSOR = "_local_tensor"
+"""What of a DTensor has its elements; its mesh is a tensor as well."""
+
+PACKED_PARAMS = "_packed_params"
+"""The name under which a quantized linear layer keeps its weight and bias as one object, in its
+state_dict too (torch/ao/nn/quantized/modules/linear.py, LinearPackedParams)."""
+
+
+class _Walk:
+    """One search through a tree, with its bounds."""
+
+    def __init__(self, entry: EntryMaker, *, take_arrays: bool = False) -> None:
+        self.entry = entry
+        self.take_arrays = take_arrays
+        self.saw_arrays = False
+        self.found: dict[str, StateDict] = {}
+        self.classes: dict[str, str] = {}
+        self.work = work_left()
+        self.barren: set[int] = set()
+
+    def visit(self, value: Tree, path: str, above: tuple[int, ...]) -> bool:
+        """Look for state_dicts at a place and below; False where none can be, at any place."""
+        if isinstance(value, TENSORS):
+            if not path:
+                self.add(path, dict(self.tensors("tensor", value, ())))
+            return True
+        if is_module(value):
+            self.classes = {}
+            self.add(path, dict(self.module(value, "", ())), classes=self.classes)
+            return True
+        if type(value) is InertArray:
+            self.saw_arrays = True
+        number = id(value)
+        if number in self.barren:
+            return False
+        if number in above or len(above) >= MAX_DEPTH:
+            return True
+        fruitful = self.visit_inside(value, path, (*above, number))
+        if not fruitful:
+            self.barren.add(number)
+        return fruitful
+
+    def visit_inside(self, value: Tree, path: str, above: tuple[int, ...]) -> bool:
+        held = _held(value)
+        tensors = {key: item for key, item in held.items() if type(item) is InertTensor}
+        inner = len(tensors) < len(held) and self.expanded(held)
+        tensors = inner or tensors
+        if self.take_arrays and not tensors:
+            tensors = _from_arrays(value)
+        self.count(2 + (_length(value) >> 4) + len(held) - len(tensors))
+        grouped = self.grouped(value, path)
+        if tensors or grouped:
+            self.add(path, grouped or tensors, value)
+        if grouped or (len(tensors) == len(held) and not inner):
+            return bool(held)
+        fruitful = bool(tensors)
+        for key, item in held.items():
+            below = f"{path}.{key}" if path else key
+            if type(item) is InertTensor or (inner and _is_packed(key, item)):
+                continue
+            if len(below) > MAX_PATH or self.visit(item, below, above):
+                fruitful = True
+        return fruitful
+
+    def expanded(self, held: Mapping[str, Tree]) -> dict[str, InertTensor]:
+        """The tensors of a mapping in which some stand for others; empty where none does."""
+        if not any(
+            isinstance(item, InertSubclass | Storage) or _is_packed(key, item)
+            for key, item in held.items()
+        ):
+            return {}
+        return {
+            key: tensor
+            for name, item in held.items()
+            if isinstance(item, TENSORS) or _is_packed(name, item)
+            for key, tensor in self.tensors(name, item, ())
+        }
+
+    def tensors(
+        self, key: str, value: Tree, above: tuple[int, ...]
+    ) -> Iterator[tuple[str, InertTensor]]:
+        """The tensors that a value stands for: itself, or all in it under their places."""
+        if isinstance(value, InertTensor):
+            yield key, value
+        elif isinstance(value, Storage):
+            yield key, _bare(value)
+        elif id(value) not in above and len(above) < MAX_DEPTH and len(key) <= MAX_PATH:
+            held = _held(value)
+            if is_dtensor(value):
+                held = {name: item for name, item in held.items() if name == LOCAL_TENSOR}
+            self.count(2 + (_length(value) >> 4) + len(held))
+            below = (*above, id(value))
+            found = [
+                pair
+                for name, item in held.items()
+                for pair in self.tensors(f"{key}.{name}", item, below)
+            ]
+            if not isinstance(value, InertSubclass) or len(found) > 1:
+                yield from found
+            elif found:
+                yield key, found[0][1]
+            else:
+                shape, stride = value.shape, value.stride
+                yield key, InertTensor(None, value.dtype, shape, stride, 0, value.requires_grad)
+
+    def grouped(self, value: Tree, path: str) -> dict[str, InertTensor]:
+        """An optimizer's `state`: mappings of tensors under numbers, as keys `0.exp_avg`, or under
+        the parameters' names, as torch/distributed/checkpoint/state_dict.py gives it."""
+        if not isinstance(value, dict) or not value:
+            return {}
+        if not all(isinstance(item, dict) for item in value.values()):
+            return {}
+        if not all(type(key) is int for key in value) and not _is_optimizers_state(path):
+            return {}
+        self.count(sum(len(item) for item in value.values() if isinstance(item, dict)))
+        return {
+            key: tensor
+            for index, group in value.items()
+            if isinstance(group, dict)
+            for name, item in group.items()
+            if isinstance(item, TENSORS)
+            for key, tensor in self.tensors(f"{index}.{name}", item, ())
+        }
+
+    def module(
+        self, value: Tree, prefix: str, above: tuple[int, ...]
+    ) -> Iterator[tuple[str, InertTensor]]:
+        """Parameters, buffers, then submodules, as torch/nn/modules/module.py, state_dict."""
+        if id(value) in above or len(above) >= MAX_DEPTH or len(prefix) > MAX_PATH:
+            return
+        if not isinstance(value, Opaque):
+            return
+        self.classes[prefix[:-1]] = value.name
+        if not is_module(value):
+            yield from self.unusual(value, prefix, above)
+            return
+        assert isinstance(value.state, dict)
+        state = value.state
+        below = (*above, id(value))
+        if value.name.startswith("__torch__."):
+            yield from self.scripted(state, prefix, below)
+            return
+        skipped = state.get("_non_persistent_buffers_set")
+        for group in ("_parameters", "_buffers"):
+            members = state.get(group)
+            if not isinstance(members, dict):
+                continue
+            self.count(len(members) + 1)
+            for name, tensor in members.items():
+                if not isinstance(tensor, TENSORS):
+                    continue
+                if group == "_parameters" or not isinstance(skipped, set) or name not in skipped:
+                    yield from self.tensors(f"{prefix}{name}", tensor, ())
+        if PACKED_PARAMS in state:
+            packed = state[PACKED_PARAMS]
+            if isinstance(packed, Opaque) and isinstance(packed.state, tuple) and packed.state:
+                packed = packed.state[0]
+            yield from self.tensors(f"{prefix}{PACKED_PARAMS}", packed, below)
+        modules = state.get("_modules")
+        if isinstance(modules, dict):
+            self.count(len(modules) + 1)
+            for name, inner in modules.items():
+                yield from self.module(inner, f"{prefix}{name}.", below)
+
+    def unusual(
+        self, value: Opaque, prefix: str, above: tuple[int, ...]
+    ) -> Iterator[tuple[str, InertTensor]]:
+        """A module that pickles itself in a way of its own: the tensors in what it wrote."""
+        state = value.state
+        if not isinstance(state, tuple) or len(state) != len(CONVOLUTION):
+            yield from self.tensors(prefix[:-1], value, above)
+            return
+        for name, item in zip(CONVOLUTION, state, strict=True):
+            if isinstance(item, InertTensor):
+                yield f"{prefix}{name}", item
+
+    def scripted(
+        self, state: Mapping[Key, Tree], prefix: str, above: tuple[int, ...]
+    ) -> Iterator[tuple[str, InertTensor]]:
+        """A scripted module's attributes: tensors and submodules in one mapping."""
+        self.count(len(state) + 1)
+        for name, item in state.items():
+            if isinstance(item, InertTensor):
+                yield f"{prefix}{name}", item
+            elif is_module(item):
+                yield from self.module(item, f"{prefix}{name}.", above)
+
+    def add(
+        self,
+        path: str,
+        tensors: Mapping[str, InertTensor],
+        value: Tree = None,
+        classes: Mapping[str, str] | None = None,
+    ) -> None:
+        """Note the tensors at a path, and the versions that torch keeps beside them in `value`."""
+        if tensors:
+            # An entry takes the memory of many steps, and the same tensors may hang everywhere.
+            versions = _versions(value)
+            self.count(10 + 3 * len(tensors) + len(versions))
+            make = self.entry
+            entries = [make(key, tensor) for key, tensor in tensors.items()]
+            self.found[path] = StateDict(entries, path, versions, classes)
+
+    def count(self, steps: int) -> None:
+        self.work.steps -= steps
+        if self.work.steps < 0:
+            raise CheckpointError(
+                "The file nests its contents into more places than any checkpoint does.",
+                "It was made to keep a reader busy: get it from a source you trust.",
+            )
+
+
+def _held(value: Tree) -> dict[str, Tree]:
+    """What of a value's inside is a tensor or may hold some, by the name that a path gives it."""
+    return {str(key): item for key, item in inside(value) if type(item) in _KINDS}
+
+
+TENSORS = (InertTensor, InertSubclass, Storage)
+"""What stands for one tensor or more."""
+
+_KINDS = HOLDERS | {InertTensor, Storage}
+
+
+def _is_optimizers_state(path: str) -> bool:
+    *above, last = path.split(".")
+    return last == "state" and any(ROLES.get(part.lower()) == "optimizer" for part in above)
+
+
+def _is_packed(key: str, value: Tree) -> bool:
+    return isinstance(value, tuple) and key.rpartition(".")[2] == PACKED_PARAMS
+
+
+def _from_arrays(value: Tree) -> dict[str, InertTensor]:
+    """A mapping's numpy arrays as tensors, where it holds nothing else."""
+    if not isinstance(value, dict):
+        return {}
+    arrays = {str(key): item for key, item in value.items() if isinstance(item, InertArray)}
+    try:
+        tensors = {key: array_tensor(item) for key, item in arrays.items()}
+    except ValueError:
+        return {}
+    return tensors if len(tensors) == len(value) else {}
+
+
+def _length(value: Tree) -> int:
+    """How much lies in a value, as far as it is told at once."""
+    if isinstance(value, Opaque):
+        return _length(value.state) + len(value.items) + len(value.elements)
+    return len(value) if isinstance(value, dict | list | tuple) else 0
+
+
+def _versions(value: Tree) -> dict[str, int]:
+    """torch's `_metadata`: module path → its version."""
+    attributes = value.attributes if isinstance(value, InertDict) else None
+    if isinstance(value, Opaque):  # of a class derived from OrderedDict
+        attributes = value.state
+    metadata = attributes.get("_metadata") if isinstance(attributes, dict) else None
+    if not isinstance(metadata, dict):
+        return {}
+    versions = {}
+    for module, facts in metadata.items():
+        version = facts.get("version") if isinstance(facts, dict) else None
+        if isinstance(module, str) and type(version) is int:
+            versions[module] = version
+    return versions

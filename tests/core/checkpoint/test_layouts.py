@@ -1,0 +1,44 @@
+"""What a tensor is beside strided elements, in words and in parts."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.checkpoint import open_checkpoint
+from core.checkpoint.layouts import layout, numbers_note, parts, parts_bytes, stored_values
+from tests.core.odd_tensors import ODD, in_pieces
+
+LAYOUTS = {
+    "per_tensor": ("quantized", 1),
+    "per_channel": ("quantized", 3),
+    "columns": ("quantized", 3),
+    "coo": ("sparse_coo", 2),
+    "csr": ("sparse_csr", 3),
+    "bsr": ("sparse_bsr", 3),
+    "nested": ("nested", 4),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_each_layout_has_its_word_and_its_parts_with_the_values_first(
+    tmp_path: Path, name: str
+) -> None:
+    torch.save({name: ODD[name]}, tmp_path / "odd.pth")
+    entry = open_checkpoint(tmp_path / "odd.pth").state_dict()[name]
+    assert (layout(entry), len(parts(entry))) == LAYOUTS[name]
+    assert parts(entry)[0] == stored_values(entry)
+    assert parts_bytes(entry) == entry.nbytes <= sum(each.nbytes for each in entry.records)
+    assert numbers_note(entry)
+
+
+def test_an_ordinary_tensor_and_one_in_pieces_need_no_word_on_their_numbers(
+    tmp_path: Path,
+) -> None:
+    torch.save({"top": torch.ones(3, 4), "rest": torch.ones(3, 4)}, tmp_path / "a.pth")
+    found = open_checkpoint(tmp_path / "a.pth").state_dict()
+    whole = in_pieces("w", {(0, 0): found["top"], (3, 0): found["rest"]}, (6, 4))
+    assert (layout(found["top"]), layout(whole)) == ("strided", "2 pieces")
+    assert [part.shape for part in parts(whole)] == [(3, 4), (3, 4)]
+    assert parts_bytes(whole) == whole.nbytes == 96
+    assert numbers_note(whole) is numbers_note(found["top"]) is None
