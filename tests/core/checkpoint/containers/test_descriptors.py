@@ -55,7 +55,7 @@ import resource, socket, sys
 from pathlib import Path
 resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
 from core.checkpoint import open_checkpoint
-from core.checkpoint.descriptors import open_files
+from core.checkpoint.containers.descriptors import open_files
 from core.checkpoint.tensors import read_tensor
 from core.compare.measure import differences
 large, small = (open_checkpoint(Path(path)) for path in sys.argv[1:])
