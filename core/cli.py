@@ -32,10 +32,10 @@ from core.settings import paths_setting
 if TYPE_CHECKING:
     from core.architectures import Architecture
     from core.fixes import Recipe
+    from core.inspect.verification import Verification
     from core.labels import Labels
     from core.match import Match
     from core.predict import Prediction
-    from core.verify import Verification
 
 MOST_FILES = 8
 """Checkpoints of one run."""
@@ -143,7 +143,7 @@ def _inspect(given: Sequence[str]) -> int:
 
 def _verified(checkpoint: Checkpoint) -> Verification:
     """Read it all, telling how far it is where a person watches."""
-    from core.verify import verify
+    from core.inspect.verification import verify
 
     with watched("bytes") as tell:
         return verify(checkpoint, tell)
@@ -291,7 +291,7 @@ def _fit(given: Sequence[str]) -> int:
 
 
 def _print_match(found: Match) -> None:
-    from core.match import group_keys
+    from core.keys.groups import group_keys
 
     for title, keys in (
         ("missing_keys", found.missing_keys),

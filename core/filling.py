@@ -13,8 +13,8 @@ from torch import nn
 
 from core.checkpoint.entries import Derived, TensorEntry
 from core.checkpoint.operations import Joined
-from core.checkpoint.tensors import CONVERT_BYTES, read_tensors_into
 from core.staging import Done, Staging, fill_staged
+from core.tensors.reading import CONVERT_BYTES, read_tensors_into
 
 Target: TypeAlias = tuple[TensorEntry, torch.Tensor]
 

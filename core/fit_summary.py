@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from core.checkpoint.entries import StateDict
-from core.match import Match, group_keys
+from core.keys.groups import group_keys
+from core.match import Match
 from core.proposals import Proposal
 from core.proposals.options import options_sentence
 from core.signature import Signature

@@ -11,7 +11,6 @@ from torch import nn
 
 from core.architectures import Architecture, Signature, blueprint, build, signature
 from core.checkpoint.entries import ITEMSIZES, StateDict, TensorEntry
-from core.checkpoint.tensors import torch_dtype
 from core.errors import LoadError
 from core.filling import bytes_beside, fill, targets_of
 from core.match import Match, match
@@ -22,6 +21,7 @@ from core.signature import Shape, TensorSpec
 from core.skeleton import UninitialisedParameters
 from core.staging import staging_bytes
 from core.switches import Effect, throw_switches
+from core.tensors.reading import torch_dtype
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 

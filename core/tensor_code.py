@@ -1,7 +1,7 @@
 """The fixes of tensors as plain PyTorch: functions on a dict of tensors.
 
 A recipe's script carries the source of those that it calls, as it stands here and in
-core/checkpoint/derived.py, so they use torch and the standard library, and nothing of Loupe. They
+core/tensors/arithmetic.py, so they use torch and the standard library, and nothing of Loupe. They
 change the dict that they are given as core/fixes changes a StateDict, and what that refuses, they
 may leave as it is.
 """
@@ -15,14 +15,6 @@ from typing import Any
 
 import torch
 
-from core.checkpoint.derived import (
-    adapted_channels,
-    chosen_rows,
-    folded_weight_norm,
-    merged_lora,
-    resampled_grid,
-    resampled_table,
-)
 from core.fixes import (
     AdaptInput,
     AddBatchStatistics,
@@ -42,6 +34,14 @@ from core.fixes.inputs import input_plans
 from core.fixes.lora import lora_part, lora_plans, merged_names
 from core.fixes.positions import position_plan, prefix_tokens
 from core.fixes.weight_norm import norm_dim, norm_pairs
+from core.tensors.arithmetic import (
+    adapted_channels,
+    chosen_rows,
+    folded_weight_norm,
+    merged_lora,
+    resampled_grid,
+    resampled_table,
+)
 
 Functions = tuple[Callable[..., Any], ...]
 

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 from core.checkpoint.entries import Derived, StateDict, TensorEntry
 from core.errors import FixError
 from core.fixes import Recipe, Step, apply_recipe
-from core.patterns import Patience
+from core.keys.patterns import Patience
 from core.signature import Signature
 
 MAX_CHANGES = 1_000

@@ -13,7 +13,8 @@ from core.align.units import Member, Tensor, Unit, joined, single_units, units
 from core.align.words import AlignedPair, Alignment
 from core.checkpoint.entries import StateDict
 from core.fixes.words import Recipe
-from core.match import BATCH_COUNTER, match
+from core.keys.vocabulary import BATCH_COUNTER
+from core.match import match
 from core.signature import Signature, TensorSpec
 
 MOST = 100_000

@@ -10,7 +10,7 @@ from math import log
 from typing import TYPE_CHECKING
 
 from core.align.units import Unit, natural
-from core.compare.names import words
+from core.keys.parts import words
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,7 +15,7 @@ from core.align.evidence import (
 )
 from core.align.judge import SURE, Evidence, Placed, judged
 from core.align.units import Kind, Unit
-from core.compare.likeness import best_assignment
+from core.keys.assignment import best_assignment
 
 if TYPE_CHECKING:
     import numpy as np

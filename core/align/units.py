@@ -8,16 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from core.compare.fused import FUSED, PARTS
-from core.compare.names import LEAVES, SYNONYMS, leaf, words
-from core.match import BATCH_COUNTER
+from core.keys.parts import LEAVES, SYNONYMS, leaf, words
+from core.keys.vocabulary import BATCH_COUNTER, FUSED_PARTS, FUSED_WORD
 from core.signature import Shape, squeezed
 
 Kind: TypeAlias = tuple[tuple[str, Shape, bool], ...]
 """Per tensor its leaf word, its shape without dimensions of 1, and whether it holds floats."""
 
 FUSED_AS: Mapping[tuple[str, ...], str] = dict(
-    zip(PARTS, ("qkv", "gate_up", "gate_up"), strict=True)
+    zip(FUSED_PARTS, ("qkv", "gate_up", "gate_up"), strict=True)
 )
 """What the parts are called once they are one."""
 
@@ -119,7 +118,7 @@ def _whole(member: Member) -> Shape:
 
 def joined(own: Sequence[Unit], others: Sequence[Unit]) -> list[Unit]:
     """The units with q, k and v (or gate and up) as one, where the other side has them as one."""
-    wanted = {unit.kind for unit in others if FUSED.search(unit.path.lower())}
+    wanted = {unit.kind for unit in others if FUSED_WORD.search(unit.path.lower())}
     here, there = (Counter(unit.kind for unit in side) for side in (own, others))
     families: dict[tuple[tuple[str, ...], str], dict[str, Unit]] = {}
     for unit in own:

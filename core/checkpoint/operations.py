@@ -1,6 +1,6 @@
 """What a tensor can be computed by from others: small values, without torch.
 
-`core/checkpoint/derived.py` does what they say, when the tensor is read.
+`core/tensors/arithmetic.py` does what they say, when the tensor is read.
 """
 
 from __future__ import annotations

@@ -10,14 +10,14 @@ import torch
 from core.checkpoint.entries import TensorEntry
 from core.compare.numbers import Tolerance
 from core.compare.part import Part
-from core.elements import as_float64, exact_integers, float64_buffer, numbers
+from core.tensors.elements import as_float64, exact_integers, float64_buffer, numbers
 
 TRUSTED = 1e-140, 1e150
 """Between these a norm is right as the root of a sum of squares; outside, squares are lost."""
 
 
 class BlockSums:
-    """Measures blocks of at most `core.elements.BLOCK` elements. One for each thread."""
+    """Measures blocks of at most `core.tensors.elements.BLOCK` elements. One for each thread."""
 
     def __init__(self, tolerance: Tolerance) -> None:
         self.tolerance = tolerance

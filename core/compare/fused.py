@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 from core.checkpoint.entries import TensorEntry
 from core.compare.content import content_mark, is_dull
 from core.compare.likeness import correlation
-from core.compare.names import SYNONYMS, numbers
 from core.compare.views import rows, transposed
 from core.compare.words import Pair, PairedBy
+from core.keys.parts import SYNONYMS, numbers
+from core.keys.vocabulary import FUSED_PARTS, FUSED_WORD
 
 COUNTS = (3, 2)
 """Equal parts that a tensor is tried to be cut into."""
 
-PARTS = (("q", "k", "v"), ("gate_proj", "up_proj"), ("w1", "w3"))
-"""Words of sibling modules that other networks keep as one, in that one's order."""
-
-FUSED = re.compile(r"qkv|in_proj|c_attn|query_key_value|gate_up|gate_and_up|w13|fc1_g")
-"""Words of the module that they are kept in."""
 
 SAMPLED = 0.97
 
@@ -131,9 +126,9 @@ def _telling(entry: TensorEntry) -> object:
 def _families(
     single: Mapping[str, TensorEntry],
 ) -> dict[tuple[str, ...], list[dict[str, str]]]:
-    """For each of PARTS the modules that have them all as siblings, in order: word → key."""
+    """For each of FUSED_PARTS the modules that have them all as siblings, in order: word → key."""
     found: dict[tuple[str, ...], dict[tuple[str, str], dict[str, str]]] = {
-        names: {} for names in PARTS
+        names: {} for names in FUSED_PARTS
     }
     for key in single:
         module, _, last = key.rpartition(".")
@@ -166,7 +161,7 @@ def _by_names(
     taken: set[str],
 ) -> list[_Part]:
     """The siblings that fit in shape and have the same numbers in their path."""
-    if not FUSED.search(key.lower()):
+    if not FUSED_WORD.search(key.lower()):
         return []
     leaf = "bias" if key.endswith("bias") else "weight"
     for names, members in families.items():

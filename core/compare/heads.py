@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from core.checkpoint.entries import TensorEntry
-from core.compare.names import leaf, words
 from core.compare.words import Pair, PairedBy
+from core.keys.parts import leaf, words
 
 CONFIDENCE = 0.7
 """Of such a pair: a proposal, since nothing but the name and the inputs' number tells."""

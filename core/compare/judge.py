@@ -239,7 +239,7 @@ def _plain_run(entry: TensorEntry) -> bool:
 def _equal_values(a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, bool]]:
     import torch  # only here: what checksums or plain runs of bytes tell needs no torch
 
-    from core.elements import blocks
+    from core.tensors.elements import blocks
 
     done = 0
     for x, y in zip(blocks(a), blocks(b), strict=True):

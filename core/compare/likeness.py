@@ -9,9 +9,10 @@ from math import log
 from typing import TYPE_CHECKING
 
 from core.checkpoint.entries import TensorEntry
-from core.compare.names import LEAVES, leaf, words
 from core.compare.sampled import sampled_numbers
 from core.compare.words import Pair, PairedBy
+from core.keys.assignment import STRIP, best_assignment
+from core.keys.parts import LEAVES, leaf, words
 from core.progress import Progress
 
 if TYPE_CHECKING:
@@ -22,12 +23,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.floating]
     _Samples = tuple[Sequence[Floats | None], Sequence[Floats | None]]
 
-LARGE = 1_500
-"""Tensors of one shape on a side beyond which the pairs are the mutually nearest, found in strips:
-the best assignment takes time with the cube of their number."""
-
-STRIP = 500
-"""Rows of such a strip."""
 
 SIGNIFICANT = 6.0
 """Standard deviations of a correlation's Fisher z (atanh r, times the root of n - 3) from which it
@@ -229,32 +224,6 @@ def correlation(a: TensorEntry, b: TensorEntry) -> float | None:
     """Of the sampled values of two tensors of equal shape; None where these tell nothing."""
     found = Likeness(["a"], ["b"], ([sampled_numbers(a)], [sampled_numbers(b)])).values(0, 1)[0, 0]
     return float(found) if found > 0 else None
-
-
-def best_assignment(
-    scores: Callable[[int, int], Floats], rows: int, columns: int
-) -> list[tuple[int, int]]:
-    """Which row goes with which column so that the scores' sum is the largest (SciPy's
-    `linear_sum_assignment`); of very many, the pairs that are each other's best."""
-    import numpy as np
-    from scipy.optimize import linear_sum_assignment
-
-    if max(rows, columns) <= LARGE:
-        chosen = linear_sum_assignment(scores(0, rows), maximize=True)
-        return [(int(row), int(column)) for row, column in zip(*chosen, strict=True)]
-    best_in_row = np.empty(rows, int)
-    best_in_column = np.full(columns, -np.inf), np.zeros(columns, int)
-    for start in range(0, rows, STRIP):
-        strip = scores(start, start + STRIP)
-        best_in_row[start : start + len(strip)] = strip.argmax(1)
-        higher = strip.max(0) > best_in_column[0]
-        best_in_column[0][higher] = strip.max(0)[higher]
-        best_in_column[1][higher] = strip.argmax(0)[higher] + start
-    return [
-        (row, int(column))
-        for row, column in enumerate(best_in_row)
-        if best_in_column[1][column] == row
-    ]
 
 
 _Place = tuple[int, int]

@@ -182,7 +182,7 @@ def _values(entries: Iterable[TensorEntry], left: int) -> tuple[Mapping[Hashable
     """The numbers in tensors of one element by their marks, and how many more may be read."""
     import math
 
-    from core.checkpoint.tensors import read_tensor  # only here: checksums need no torch
+    from core.tensors.reading import read_tensor
 
     found: dict[Hashable, float] = {}
     for entry in entries:

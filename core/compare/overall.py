@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from core.checkpoint.entries import Quantized, TensorEntry
 from core.compare.numbers import Numbers
 from core.compare.words import Row
-
-STATISTICS = frozenset(("running_mean", "running_var", "num_batches_tracked"))
-"""The buffers that a BatchNorm counts in train mode (torch/nn/modules/batchnorm.py)"""
+from core.keys.vocabulary import STATISTICS
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from core.compare.overall import Overall, is_floating, is_statistic, together
 from core.compare.places import place
 from core.compare.states import recast_words, reshaped_head, the_rest, told_by_states
 from core.compare.words import Evidence, Row
+from core.keys.vocabulary import AVERAGES, HEADS, OPTIMIZER_STATE
 from core.wording import all_tensors, are, cosine, count, have, listed, percent, small
 from core.wording import tensors as tensors_
 
@@ -50,27 +51,9 @@ DIGITS: Mapping[str, int] = {
 """Binary digits of a number, the implicit one counted: rounding to p digits changes a number by
 2^-p of itself at most (IEEE 754; the float8 dtypes: arXiv 2209.05433)"""
 
-HEADS = frozenset(
-    (
-        *("classifier", "cls", "fc", "fc_out", "head", "heads", "last_linear", "linear"),
-        *("lm_head", "logits", "out", "output", "pred", "predictor", "score"),
-    )
-)
-"""What a network's last layer is called."""
-
-AVERAGES = frozenset(["average", "averaged", "averager", "ema", "shadow", "swa"])
-"""Words in the path of a state_dict or at the head of its keys that name an average of steps."""
 
 ADAPTERS = ("lora_", "adapter", "hada_w", "lokr_w", "ia3_l")
 """What stands in the keys of adapters (peft/tuners: lora, loha, lokr, ia3)"""
-
-OPTIMIZER_STATE = frozenset(
-    (
-        *("acc_delta", "exp_avg", "exp_avg_sq", "exp_inf", "grad_avg", "max_exp_avg_sq"),
-        *("momentum_buffer", "square_avg", "step", "sum"),
-    )
-)
-"""The tensors that torch.optim keeps for a parameter."""
 
 
 def all_the_same(facts: Facts) -> Told | None:

@@ -11,12 +11,13 @@ from core.compare.judge import bytes_to_read, compare
 from core.compare.measurable import comparable
 from core.compare.measure import differences
 from core.compare.numbers import Numbers
-from core.compare.overall import STATISTICS, floating
+from core.compare.overall import floating
 from core.compare.prefixes import prefix_pairing
 from core.compare.run_sentence import run_sentence
 from core.compare.run_words import Run, RunRow, RunStep
 from core.compare.words import Pair, PairedBy, Pairing, State, stripped
 from core.errors import LoupeError
+from core.keys.vocabulary import STATISTICS
 from core.progress import Progress
 
 MAX_CHECKPOINTS = 8

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from core.checkpoint.containers.descriptors import Descriptor
 from core.checkpoint.containers.sources import file_of
 from core.checkpoint.entries import ITEMSIZES, TensorEntry
-from core.checkpoint.tensors import torch_dtype
 from core.compare.block_sums import BlockSums
 from core.compare.part import Part
+from core.tensors.reading import torch_dtype
 
 CHUNK = 1 << 18
 """Bytes of floats of each side at once: with the bytes that they are made of they fit in a core's

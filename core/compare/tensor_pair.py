@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import torch
 
 from core.checkpoint.entries import TensorEntry
-from core.checkpoint.tensors import read_tensor
 from core.compare.block_sums import subtract
 from core.compare.measurable import comparable
 from core.compare.views import rows
-from core.elements import as_float64, float64_buffer, numbers
 from core.errors import LoupeError
-from core.picture import Picture, cells_of
 from core.progress import Progress
+from core.tensors.elements import as_float64, float64_buffer, numbers
+from core.tensors.pictures import Picture, cells_of
+from core.tensors.reading import read_tensor
 
 BINS = 64
 MAX_CHANNELS = 1 << 18

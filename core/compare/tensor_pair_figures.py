@@ -9,7 +9,7 @@ import torch
 
 from core.compare.figures import GRID, change_axis, change_words
 from core.compare.tensor_pair import Filters, TensorPair, most_changed
-from core.picture import Picture, PictureKind
+from core.tensors.pictures import Picture, PictureKind
 from core.theme import AMBER, GREY, ROSE_DEEP, SLOT_COLOURS, figure_layout
 from core.wording import count
 

@@ -101,7 +101,7 @@ def _bytes(entry: TensorEntry) -> Iterator[memoryview]:
 def _values(entry: TensorEntry) -> Iterator[memoryview]:
     import torch  # only here: plain runs of bytes need no torch
 
-    from core.elements import blocks
+    from core.tensors.elements import blocks
 
     for block in blocks(entry):
         yield block.contiguous().view(torch.uint8).numpy().data

@@ -7,10 +7,10 @@ from typing import Protocol
 import torch
 
 from core.checkpoint.entries import Quantized, TensorEntry
-from core.checkpoint.tensors import chunks
 from core.errors import StoreError
 from core.export.checked import checked
 from core.export.words import CHUNK, Report
+from core.tensors.reading import chunks
 
 
 class Writable(Protocol):

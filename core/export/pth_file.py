@@ -24,9 +24,9 @@ from core.checkpoint.entries import (
 )
 from core.checkpoint.layouts import STRIDED, layout, stored_values
 from core.checkpoint.pickles.tensor_rebuilds import STORAGE_DTYPES, row_major
-from core.checkpoint.tensors import torch_dtype
 from core.export.elements import Counter, refuse_without_scales, write_elements
 from core.export.words import Expected, ExpectedTensor
+from core.tensors.reading import torch_dtype
 
 ALIGNMENT = 64
 """Where a storage begins in a torch.save zip (caffe2/serialize/inline_container.h)."""

@@ -42,7 +42,7 @@ from core.fixes.words import (
     Untie,
     WeightNorm,
 )
-from core.patterns import Patience
+from core.keys.patterns import Patience
 from core.signature import Signature
 
 

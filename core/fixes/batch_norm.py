@@ -8,7 +8,7 @@ from core.fixes.computed import computed
 from core.fixes.filtering import wanted_by
 from core.fixes.wording import counted
 from core.fixes.words import Effect
-from core.match import BATCH_COUNTER
+from core.keys.vocabulary import BATCH_COUNTER
 from core.signature import Signature
 
 DEFAULTS = {"running_mean": 0.0, "running_var": 1.0, BATCH_COUNTER: 0.0}

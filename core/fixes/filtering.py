@@ -11,7 +11,7 @@ from core.errors import FixError
 from core.fixes.rebuilt import rebuilt
 from core.fixes.wording import checked_text, effect_sentence, unusable
 from core.fixes.words import Drop, Effect, Keep, Transpose
-from core.patterns import Patience, PatternError, found_in
+from core.keys.patterns import Patience, PatternError, found_in
 from core.signature import Signature
 
 

@@ -11,7 +11,7 @@ from core.fixes.computed import check_growth, checked_dense, computed, is_floati
 from core.fixes.filtering import globbed
 from core.fixes.views import exchanged
 from core.fixes.words import Effect, SelectClasses
-from core.patterns import Patience
+from core.keys.patterns import Patience
 
 MAX_CLASSES = 1_000_000
 """Rows that a head may get."""

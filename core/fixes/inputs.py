@@ -10,7 +10,7 @@ from core.fixes.filtering import globbed, wanted_by
 from core.fixes.views import exchanged
 from core.fixes.wording import left_alone
 from core.fixes.words import AdaptInput, Effect
-from core.patterns import Patience
+from core.keys.patterns import Patience
 from core.signature import Signature
 
 MAX_CHANNELS = 1 << 16

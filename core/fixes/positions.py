@@ -11,7 +11,7 @@ from core.fixes.filtering import globbed, wanted_by
 from core.fixes.rebuilt import rebuilt
 from core.fixes.wording import counted, left_alone
 from core.fixes.words import Effect, ResamplePositions, Resampling
-from core.patterns import Patience
+from core.keys.patterns import Patience
 from core.signature import Signature
 
 Layout: TypeAlias = Literal["tokens", "channels_last", "channels_first", "heads"]

@@ -19,7 +19,7 @@ from core.fixes.words import (
     RenameTable,
     StripPrefix,
 )
-from core.patterns import Patience, PatternError, ReplacementError, TooCostlyError, replaced
+from core.keys.patterns import Patience, PatternError, ReplacementError, TooCostlyError, replaced
 
 
 def new_keys(

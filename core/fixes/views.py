@@ -11,7 +11,7 @@ from core.fixes.computed import checked_dense, computed, is_dense, is_strided
 from core.fixes.filtering import globbed, matching, wanted_by
 from core.fixes.wording import effect_sentence, left_alone
 from core.fixes.words import Effect, Reshape, Transpose
-from core.patterns import Patience
+from core.keys.patterns import Patience
 from core.signature import Signature
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.errors import FixError
 from core.fixes.words import MAX_TEXT
-from core.patterns import PatternError, TooCostlyError
+from core.keys.patterns import PatternError, TooCostlyError
 
 
 def effect_sentence(number: int, done: str, noun: str = "key") -> str:

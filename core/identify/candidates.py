@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -12,16 +11,8 @@ from scipy import sparse
 
 from core.checkpoint.entries import StateDict
 from core.identify.lookup import ANY, Lookup
-from core.identify.unwrapping import MAX_STARTS, Unwrapped
-from core.match import BATCH_COUNTER
-
-PREFERRED = ("encoder_q", "teacher", "model", "student")
-"""Where several parts of a file hold the same network, the one that is used afterwards: MoCo's
-query encoder, DINO's teacher."""
-
-AVERAGE = re.compile(r"(^|_)(ema|shadow|averaged?|momentum|target|encoder_k)(_|\d|$)")
-"""A part that holds an average of the network beside it, which is taken only where nothing else
-is: `model_ema`, MoCo v3's `momentum_encoder`, BYOL's `target_network`."""
+from core.keys.vocabulary import AVERAGE, BATCH_COUNTER, PREFERRED
+from core.keys.wrappers import MAX_STARTS, Unwrapped
 
 Shares = TypeVar("Shares", float, np.ndarray[tuple[int], np.dtype[np.float64]])
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from core.checkpoint.entries import TensorEntry
 from core.identify.lookup import Profile
-from core.identify.unwrapping import without_wrappers
-from core.match import BATCH_COUNTER
+from core.keys.vocabulary import BATCH_COUNTER
+from core.keys.wrappers import without_wrappers
 
 CLASSES = "num_classes"
 

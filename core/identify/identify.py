@@ -16,9 +16,9 @@ from core.identify.renamed import Renamed, renamed
 from core.identify.repairing import Repaired, repair
 from core.identify.sentence import evidence, evidence_of_shapes, sentence, thin
 from core.identify.solve import Solved, solve
-from core.identify.unwrapping import MAX_KEYS, Unwrapped, unwrap
 from core.identify.words import NO_HINTS, Candidate, Hints, Identification
-from core.match import BATCH_COUNTER
+from core.keys.vocabulary import BATCH_COUNTER
+from core.keys.wrappers import MAX_KEYS, Unwrapped, unwrap
 
 TRIED = 24
 """Guesses that are worked out at most."""

@@ -15,8 +15,8 @@ from core.architectures import Architecture
 from core.identify.index import Index, Variation
 from core.identify.shapes import Forms
 from core.identify.solving import Law, laws
-from core.identify.unwrapping import without_wrappers
-from core.match import BATCH_COUNTER
+from core.keys.vocabulary import BATCH_COUNTER
+from core.keys.wrappers import without_wrappers
 from core.signature import Signature, TensorSpec
 
 Matrix = Any

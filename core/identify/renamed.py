@@ -13,7 +13,7 @@ from core.identify.lookup import Lookup, Profile
 from core.identify.repairing import Repaired, applied, stripped
 from core.identify.shapes import Likeness, form
 from core.identify.solve import with_options
-from core.identify.unwrapping import Unwrapped
+from core.keys.wrappers import Unwrapped
 from core.match import match
 from core.proposals.repairing import fixes_of, gaining_ideas, whole_repair
 from core.signature import Shape, squeezed

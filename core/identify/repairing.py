@@ -19,7 +19,7 @@ from core.fixes import (
     StripPrefix,
 )
 from core.identify.solve import Solved
-from core.identify.unwrapping import Unwrapped
+from core.keys.wrappers import Unwrapped
 from core.match import Match, match
 from core.proposals.options import other_positions
 from core.proposals.prefixes import glob_of

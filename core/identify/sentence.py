@@ -6,17 +6,17 @@ from collections.abc import Iterator, Sequence
 
 from core.architectures import Architecture
 from core.checkpoint.entries import StateDict
-from core.compare.names import starts
 from core.fixes import Drop, Recipe, describe
 from core.identify.renamed import Renamed
 from core.identify.repairing import Repaired
 from core.identify.solve import Solved
-from core.identify.unwrapping import Unwrapped
 from core.identify.words import Candidate
-from core.match import group_keys
+from core.keys.groups import group_keys
+from core.keys.parts import starts
+from core.keys.vocabulary import HOLDER_WORDS, WRAPPED
+from core.keys.wrappers import Unwrapped
 from core.proposals.prefixes import MAX_PARTS
 from core.proposals.removals import modules_of
-from core.wrappers import WRAPPED
 
 OPTION_WORDS = {
     "num_classes": ("{} class", "{} classes"),
@@ -29,20 +29,6 @@ SWITCH_WORDS = {
     "aux_loss": ("without an auxiliary head", "with an auxiliary head"),
 }
 
-HOLDER_WORDS = {
-    "encoder_q": "inside a MoCo encoder",
-    "encoder_k": "inside a MoCo key encoder",
-    "base_encoder": "inside a MoCo encoder",
-    "momentum_encoder": "inside a MoCo momentum encoder",
-    "teacher": "inside a teacher",
-    "student": "inside a student",
-    "model_ema": "as a moving average (EMA)",
-    "ema": "as a moving average (EMA)",
-    "ema_model": "as a moving average (EMA)",
-    "shadow": "as a moving average (EMA)",
-    "backbone": "as a backbone",
-}
-"""What holds a network under such a part of its path."""
 
 MAX_LINES = 2
 """Groups of keys that the sentence names."""

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from core.compare.names import starts
 from core.identify.index import Index
-from core.identify.unwrapping import MAX_STARTS
-from core.match import BATCH_COUNTER
+from core.keys.parts import starts
+from core.keys.vocabulary import BATCH_COUNTER
+from core.keys.wrappers import MAX_STARTS
 from core.signature import Shape, squeezed
 
 Numbers = NDArray[np.integer]

@@ -18,8 +18,8 @@ from core.identify.heads import (
 )
 from core.identify.index import Variation
 from core.identify.lookup import Lookup, Profile
-from core.identify.unwrapping import Unwrapped, without_wrappers
-from core.match import BATCH_COUNTER
+from core.keys.vocabulary import BATCH_COUNTER
+from core.keys.wrappers import Unwrapped, without_wrappers
 from core.signature import Signature, TensorSpec
 
 MOST_APART = 256

@@ -8,22 +8,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from glob import escape
 
 from core.checkpoint.entries import StateDict
-from core.compare.names import starts
 from core.fixes import AddPrefix, Rename, StripPrefix
+from core.keys.parts import starts
+from core.keys.vocabulary import WRAPPERS, WRITERS
 from core.proposals.words import Idea, share
 from core.signature import Signature
-from core.wrappers import WRAPPED
-
-WRITERS: Mapping[str, str] = {
-    **WRAPPED,
-    "model": "a Lightning module or a wrapper",
-    "net": "a wrapper",
-    "network": "a wrapper",
-    "backbone": "a module with a head of its own",
-}
-"""Names that a wrapper puts into the keys of what it wraps, and who writes them."""
-
-WRAPPERS = tuple(WRITERS)
 
 MAX_VOTED = 12
 """Prefixes that are tried, those with most votes."""

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from glob import escape
 
 from core.checkpoint.entries import StateDict
-from core.compare.names import starts
 from core.fixes import MAX_TEXT, Drop, DropMismatched
+from core.keys.parts import starts
 from core.match import Match
 from core.proposals.options import options_sentence
 from core.proposals.prefixes import MAX_PARTS

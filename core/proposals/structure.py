@@ -7,26 +7,9 @@ from collections.abc import Iterator, Sequence
 from core.checkpoint.entries import Quantized, StateDict
 from core.fixes import Dequantize, Fuse, MergeLora, Split, WeightNorm
 from core.fixes.lora import scale_assumed, unscaled_adapters
+from core.keys.vocabulary import FUSED_LAYERS
 from core.proposals.words import Idea, counted
 from core.signature import Signature
-
-FUSED = (
-    (
-        ("qkv", "Wqkv", "c_attn", "query_key_value", "in_proj", "qkv_proj", "to_qkv"),
-        (
-            ("q", "k", "v"),
-            ("query", "key", "value"),
-            ("q_proj", "k_proj", "v_proj"),
-            ("to_q", "to_k", "to_v"),
-            ("wq", "wk", "wv"),
-            ("q_lin", "k_lin", "v_lin"),
-            ("q_bias", "k_bias", "v_bias"),
-        ),
-    ),
-    (("kv", "to_kv", "kv_proj"), (("k", "v"), ("key", "value"), ("k_proj", "v_proj"))),
-    (("w12", "gate_up_proj"), (("w1", "w2"), ("gate_proj", "up_proj"))),
-)
-"""Names of a layer that is several in one, and names of those."""
 
 IN_PROJECTION = ("in_proj_weight", "in_proj_bias")
 """torch.nn.MultiheadAttention's own names, which are no module's."""
@@ -71,7 +54,7 @@ def _is_lora(key: str) -> bool:
 
 
 def _fused_ideas(found: frozenset[str], wanted: frozenset[str]) -> Iterator[Idea]:
-    for wholes, choices in FUSED:
+    for wholes, choices in FUSED_LAYERS:
         for parts in choices:
             if found.issuperset(parts) and not wanted.issuperset(parts):
                 for whole in wholes:

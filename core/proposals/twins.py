@@ -7,16 +7,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
 from core.checkpoint.entries import StateDict
-from core.compare.names import starts
 from core.fixes import MAX_TEXT, Fix, Keep, RenameTable, StripPrefix
+from core.keys.parts import starts
+from core.keys.vocabulary import AVERAGED
 from core.proposals.prefixes import MAX_PARTS, glob_of
 from core.proposals.words import Idea, counted
 from core.signature import Signature
-
-AVERAGED = re.compile(
-    r"(?:^|[._])(?:ema|swa|averaged?|averaging|momentum|teacher|target)(?=[._]|$)"
-)
-"""In the name of a set of weights that is an average over training."""
 
 
 def twin_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:

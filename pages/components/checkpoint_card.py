@@ -8,10 +8,8 @@ from collections.abc import Callable
 import streamlit as st
 
 from core.checkpoint import Checkpoint, StateDict
+from core.inspect.storage import Section, read_files, sections, storages_note
 from core.plain_text import MOST_OF_A_SENTENCE, markup, plain, plain_sentence, visible
-from core.read_files import read_files
-from core.sections import Section, sections
-from core.storage_note import storages_note
 from core.theme import ACCENT, AMBER, GREY, VIOLET, dtype_colour
 from core.wording import count, parameters, size
 from pages.components.cached import cached

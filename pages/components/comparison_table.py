@@ -14,7 +14,7 @@ from core.compare.csv_rows import comparison_csv
 from core.compare.numbers import Numbers
 from core.compare.words import Comparison, PairedBy, Row, State
 from core.errors import FilterError
-from core.key_filter import fitting_keys
+from core.keys.filter import fitting_keys
 from core.plain_text import plain_sentence, visible
 from core.theme import STATE_COLOURS
 from core.wording import count, shape

@@ -8,7 +8,7 @@ import streamlit as st
 from core.checkpoint import StateDict, TensorEntry
 from core.checkpoint.layouts import layout
 from core.errors import FilterError
-from core.key_filter import filter_entries
+from core.keys.filter import filter_entries
 from core.plain_text import plain_sentence, visible
 from core.wording import count, shape, size
 from pages.components.cached import cached

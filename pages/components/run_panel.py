@@ -18,7 +18,7 @@ from core.compare.run_words import Run, RunRow
 from core.errors import CheckpointError, FilterError, LoupeError, SourceError, shown
 from core.files import locate
 from core.folders import path_of_link
-from core.key_filter import fitting_keys
+from core.keys.filter import fitting_keys
 from core.plain_text import MOST_OF_A_SENTENCE, plain, plain_sentence, visible
 from core.run_choice import evenly, run_files
 from core.samples import SAMPLES

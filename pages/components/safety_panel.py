@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from core.checkpoint import Checkpoint, Verdict
+from core.inspect.safety import safety_summary
 from core.plain_text import plain_sentence, visible
-from core.safety_summary import safety_summary
 from core.theme import STATE_COLOURS
 
 ICONS = {

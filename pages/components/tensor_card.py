@@ -20,11 +20,11 @@ from core.checkpoint.entries import (
 )
 from core.checkpoint.layouts import STRIDED, layout, numbers_note, parts_bytes
 from core.errors import LoupeError
-from core.picture import Picture, PictureKind, picture
+from core.inspect.storage import storage_note, stored_bytes
 from core.plain_text import code, markup, plain, plain_sentence
 from core.progress import Progress
-from core.statistics import Histogram, Statistics, histogram, statistics
-from core.storage_note import storage_note, stored_bytes
+from core.tensors.pictures import Picture, PictureKind, picture
+from core.tensors.value_statistics import Histogram, Statistics, histogram, statistics
 from core.theme import ACCENT, figure_layout
 from core.wording import count, shape, size
 from pages.components.cached import cached

@@ -5,10 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from core.checkpoint import Checkpoint
+from core.inspect.verification import Verification, verification_summary, verify
 from core.plain_text import plain_sentence, visible
 from core.progress import Progress
-from core.verification_summary import verification_summary
-from core.verify import Verification, verify
 from core.wording import size
 from pages.components.pressed import pressed
 from pages.components.shared_job import SharedJob

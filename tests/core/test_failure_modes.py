@@ -15,7 +15,6 @@ from torch import nn
 from torchvision.models import densenet121, googlenet, shufflenet_v2_x0_5
 
 from core.checkpoint import StateDict, open_checkpoint
-from core.checkpoint.tensors import read_tensor
 from core.export import export_state_dict
 from core.fit_summary import option_hint, verdict
 from core.fixes import (
@@ -41,6 +40,7 @@ from core.fixes import (
 from core.match import match
 from core.proposals import Proposal, propose
 from core.repair import best_repair
+from core.tensors.reading import read_tensor
 from tests.core.plain_torch import signature_of
 
 Tensors = Mapping[str, torch.Tensor]

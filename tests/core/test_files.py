@@ -16,11 +16,11 @@ from huggingface_hub import save_torch_state_dict
 
 from core.checkpoint import FileSet, open_checkpoint
 from core.checkpoint.containers.served_file import ServedFile
-from core.checkpoint.tensors import read_tensor
 from core.errors import CheckpointError, SourceError
 from core.files import locate
 from core.settings import Settings
 from core.store import Store
+from core.tensors.reading import read_tensor
 from core.upload_sets import set_manifest, set_reference
 
 

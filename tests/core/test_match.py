@@ -14,7 +14,8 @@ from core.checkpoint import open_checkpoint
 from core.checkpoint.entries import StateDict, TensorEntry
 from core.fit_summary import verdict
 from core.fixes import DropMismatched
-from core.match import Mismatch, group_keys, match
+from core.keys.groups import group_keys
+from core.match import Mismatch, match
 from core.proposals import propose
 from core.signature import Signature, TensorSpec
 from tests.core.odd_tensors import ODD

@@ -21,7 +21,6 @@ from torchvision.models import shufflenet_v2_x0_5
 from core.architectures import build, parse_architecture, signature
 from core.checkpoint import open_checkpoint
 from core.checkpoint.containers.file_set import file_or_set
-from core.checkpoint.tensors import read_tensor
 from core.errors import FixError
 from core.fixes import (
     AdaptInput,
@@ -52,6 +51,7 @@ from core.fixes import (
 from core.match import match
 from core.recipe_code import PACKED, recipe_code
 from core.signature import Signature
+from core.tensors.reading import read_tensor
 
 
 def run(code: str, folder: Path) -> dict[str, torch.Tensor]:

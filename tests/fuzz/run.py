@@ -22,7 +22,7 @@ from benchmarks.peak_memory import peak, reset_peak
 from core.checkpoint import Checkpoint, open_checkpoint
 from core.checkpoint.entries import TensorEntry
 from core.errors import CheckpointError, LoupeError, printable
-from core.verify import verify
+from core.inspect.verification import verify
 from tests.fuzz.mutations import mutated
 from tests.fuzz.seeds import Files, seeds
 
@@ -266,7 +266,7 @@ def _read(checkpoint: Checkpoint) -> None:
 
 
 def _bytes_read(entry: TensorEntry, most: int) -> int:
-    from core.checkpoint.tensors import chunks
+    from core.tensors.reading import chunks
 
     read = elements = 0
     for chunk in chunks(entry, max_bytes=1 << 20):

@@ -10,8 +10,8 @@ from torch import nn
 
 from core.align import Alignment, align
 from core.checkpoint import StateDict, open_checkpoint
-from core.checkpoint.tensors import read_tensor
 from core.fixes import apply_recipe
+from core.tensors.reading import read_tensor
 from tests.core.plain_torch import signature_of
 
 

@@ -14,8 +14,8 @@ import safetensors.torch
 import torch
 
 from core.checkpoint import open_checkpoint
-from core.checkpoint.tensors import read_tensor
 from core.errors import CheckpointError, LoupeError, SourceError
+from core.tensors.reading import read_tensor
 
 
 def refusal(path: Path) -> LoupeError:

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from core.checkpoint import open_checkpoint
-from core.checkpoint.tensors import read_tensor
 from core.errors import CheckpointError
+from core.tensors.reading import read_tensor
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

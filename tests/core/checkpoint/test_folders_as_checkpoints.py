@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from core.checkpoint import open_checkpoint
-from core.checkpoint.tensors import read_tensor
 from core.errors import SourceError
+from core.tensors.reading import read_tensor
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
 

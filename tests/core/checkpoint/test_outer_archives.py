@@ -24,8 +24,8 @@ from core.checkpoint.containers.packed import Unpacking
 from core.checkpoint.containers.sources import LocalFile
 from core.checkpoint.readers.formats import look_into
 from core.checkpoint.sets.assembled import read_file_set
-from core.checkpoint.tensors import read_tensor
 from core.errors import CheckpointError, LoupeError, SourceError
+from core.tensors.reading import read_tensor
 
 PACKERS: Mapping[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,

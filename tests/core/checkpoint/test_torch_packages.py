@@ -11,8 +11,8 @@ from torch import nn
 from torch.package import PackageExporter, PackageImporter
 
 from core.checkpoint import open_checkpoint
-from core.checkpoint.tensors import read_tensor
 from core.errors import CheckpointError, LoupeError
+from core.tensors.reading import read_tensor
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

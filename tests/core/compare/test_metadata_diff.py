@@ -172,7 +172,7 @@ def test_steps_that_differ_between_parameters_are_a_range(tmp_path, two):
 
 
 def test_few_scalars_are_read_however_many_there_are(two, monkeypatch):
-    from core.checkpoint import tensors
+    from core.tensors import reading as tensors
 
     def state(offset: float, number: int) -> dict[str, object]:
         steps = {i: {"step": torch.tensor(offset + i % number)} for i in range(1000)}

@@ -7,9 +7,9 @@ import torch
 
 from core.checkpoint import open_checkpoint
 from core.checkpoint.entries import StateDict
-from core.checkpoint.tensors import read_tensor
 from core.fixes import Applied, Fix, Recipe, apply_recipe
 from core.signature import Signature, TensorSpec
+from core.tensors.reading import read_tensor
 
 
 def saved(folder: Path, tensors: Mapping[str, torch.Tensor]) -> StateDict:

@@ -10,7 +10,6 @@ from hypothesis import strategies as some
 
 from core.checkpoint import open_checkpoint
 from core.checkpoint.entries import StateDict
-from core.checkpoint.tensors import chunks, read_tensor, read_tensor_into
 from core.errors import FixError
 from core.fixes import (
     AdaptInput,
@@ -31,6 +30,7 @@ from core.fixes import (
     apply_recipe,
 )
 from core.recipe_code import recipe_code
+from core.tensors.reading import chunks, read_tensor, read_tensor_into
 
 NAMES = "qkv"
 

@@ -7,9 +7,9 @@ import torch
 from timm.models import adapt_input_conv
 
 from core.architectures import parse_architecture, signature
-from core.checkpoint.tensors import read_tensor
 from core.errors import FixError
 from core.fixes import AdaptInput, Dequantize
+from core.tensors.reading import read_tensor
 from tests.core.fixes.files import applied, assert_tensors, saved, signature_of
 
 

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from core.checkpoint.tensors import read_tensor
 from core.errors import FixError
 from core.fixes import Drop, MergeLora
 from core.proposals import propose
 from core.repair import best_repair
+from core.tensors.reading import read_tensor
 from tests.core.fixes.files import applied, assert_tensors, saved, signature_of
 
 RANK = 2

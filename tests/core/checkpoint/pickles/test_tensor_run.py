@@ -13,9 +13,9 @@ from torch import nn
 from core.checkpoint import open_checkpoint
 from core.checkpoint.pickles import unpickler
 from core.checkpoint.pickles.inert import InertTensor, Opaque, Tree
-from core.checkpoint.tensors import read_tensor
 from core.checkpoint.tree.tensor_entries import storage_of
 from core.errors import CheckpointError
+from core.tensors.reading import read_tensor
 
 
 def many_tensors() -> dict[str, torch.Tensor]:

@@ -26,9 +26,9 @@ from torch.distributed.checkpoint.metadata import (
 
 from core.checkpoint import Verdict, open_checkpoint
 from core.checkpoint.entries import Pieces
-from core.checkpoint.tensors import chunks, read_tensor
 from core.errors import CheckpointError, SourceError
-from core.verify import verify
+from core.inspect.verification import verify
+from core.tensors.reading import chunks, read_tensor
 from tests.core.checkpoint.same_tensors import assert_same_tensors
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.distributed is disabled")

@@ -10,9 +10,9 @@ from enum import StrEnum
 import torch
 
 from core.checkpoint.entries import Derived, Nested, Pieces, Quantized, Sparse, TensorEntry
-from core.checkpoint.tensors import read_tensor
-from core.elements import numbers
 from core.progress import Progress
+from core.tensors.elements import numbers
+from core.tensors.reading import read_tensor
 
 MAX_FILTERS = 64
 """Filters in a grid at most: the first ones."""

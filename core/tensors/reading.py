@@ -10,7 +10,6 @@ from math import prod
 import torch
 
 from core.checkpoint.containers.sources import LocalFile, file_of
-from core.checkpoint.derived import derived, filled_chunks, joined_parts
 from core.checkpoint.entries import (
     ITEMSIZES,
     PACKED,
@@ -25,8 +24,9 @@ from core.checkpoint.entries import (
     TensorEntry,
 )
 from core.checkpoint.operations import Filled, Joined
-from core.checkpoint.pieces import piece_chunks, read_pieces
 from core.errors import CheckpointError
+from core.tensors.arithmetic import derived, filled_chunks, joined_parts
+from core.tensors.pieces import piece_chunks, read_pieces
 
 QUANTIZED = {
     "quint8": "uint8",

@@ -25,8 +25,8 @@ from core.fixes import (
     StripPrefix,
     apply_recipe,
 )
-from core.key_filter import filter_entries
-from core.patterns import (
+from core.keys.filter import filter_entries
+from core.keys.patterns import (
     Patience,
     PatternError,
     ReplacementError,

@@ -7,7 +7,7 @@ from torch import nn
 
 from core.checkpoint import open_checkpoint
 from core.checkpoint.entries import StateDict, TensorEntry
-from core.module_tree import module_tree
+from core.inspect.modules import module_tree
 
 
 def entries(shapes: dict[str, tuple[int, ...]]) -> StateDict:

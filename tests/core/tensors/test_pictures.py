@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.checkpoint import open_checkpoint
-from core.picture import PictureKind, picture
+from core.tensors.pictures import PictureKind, picture
 from tests.core.odd_tensors import ODD
 
 

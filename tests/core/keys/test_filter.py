@@ -4,7 +4,7 @@ import pytest
 
 from core.checkpoint.entries import StateDict, TensorEntry
 from core.errors import FilterError
-from core.key_filter import filter_entries
+from core.keys.filter import filter_entries
 
 
 def entry(key: str, dtype: str = "float32", shape: tuple[int, ...] = (4,)) -> TensorEntry:

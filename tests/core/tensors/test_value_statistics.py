@@ -12,7 +12,7 @@ from core.checkpoint.layouts import numbers_note
 from core.compare.measurable import comparable
 from core.errors import CheckpointError, LoupeError
 from core.progress import Cancelled, Progress
-from core.statistics import histogram, statistics
+from core.tensors.value_statistics import histogram, statistics
 from tests.core.odd_tensors import ODD
 
 

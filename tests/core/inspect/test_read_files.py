@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from core.checkpoint import FileSet, open_checkpoint
-from core.read_files import read_files
+from core.inspect.storage import read_files
 
 
 def test_one_file_is_one(tmp_path: Path) -> None:

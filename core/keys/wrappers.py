@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from core.checkpoint.entries import StateDict
-from core.compare.names import starts
-from core.wrappers import WRAPPED
+from core.keys.parts import starts
+from core.keys.vocabulary import WRAPPED
 
 MAX_KEYS = 20_000
 """Keys that are looked at."""

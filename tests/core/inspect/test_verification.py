@@ -12,8 +12,8 @@ import torch
 
 from core.checkpoint import Checkpoint, open_checkpoint
 from core.errors import SourceError
+from core.inspect.verification import CHUNK, verify
 from core.progress import Cancelled, Progress
-from core.verify import CHUNK, verify
 
 
 def tensors() -> dict[str, torch.Tensor]:

@@ -20,14 +20,14 @@ from core.checkpoint.operations import (
     Rows,
     Transposed,
 )
-from core.checkpoint.tensors import chunks, read_tensor, read_tensor_into
 from core.errors import CheckpointError
 from core.export import export_state_dict
 from core.fixes.computed import computed
 from core.load import load_model
 from core.match import match
-from core.picture import picture
-from core.statistics import statistics
+from core.tensors.pictures import picture
+from core.tensors.reading import chunks, read_tensor, read_tensor_into
+from core.tensors.value_statistics import statistics
 
 TENSORS = {
     "q": torch.randn(3, 4),

@@ -6,8 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from core.checkpoint import open_checkpoint
-from core.verification_summary import verification_summary
-from core.verify import verify
+from core.inspect.verification import verification_summary, verify
 
 
 def test_a_sound_file_is_said_to_be_sound(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import torch
 
 from core.checkpoint.entries import Quantized, TensorEntry
 from core.checkpoint.layouts import stored_values
-from core.elements import as_float64, exact_integers, float64_buffer, integer_shift, numbers
 from core.progress import Progress
+from core.tensors.elements import as_float64, exact_integers, float64_buffer, integer_shift, numbers
 
 HISTOGRAM_BLOCK = 1 << 20
 """Elements counted at once: torch.histc shares even small blocks among threads, so large ones."""

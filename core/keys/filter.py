@@ -7,7 +7,7 @@ from fnmatch import translate
 
 from core.checkpoint.entries import TensorEntry
 from core.errors import FilterError
-from core.patterns import Patience, PatternError, TooCostlyError, found_in
+from core.keys.patterns import Patience, PatternError, TooCostlyError, found_in
 
 MAX_TEXT = 1_000
 """Characters of a filter."""

@@ -3,8 +3,7 @@
 import torch
 
 from core.checkpoint import open_checkpoint
-from core.sections import sections
-from core.storage_note import storage_note, storages_note, stored_bytes
+from core.inspect.storage import sections, storage_note, storages_note, stored_bytes
 from tests.core.odd_tensors import ODD
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from core.checkpoint import Checkpoint, open_checkpoint
 from core.export import export_state_dict
-from core.sections import Section, sections
+from core.inspect.storage import Section, sections
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import torch
 
 from core.checkpoint.entries import Quantized, TensorEntry
 from core.checkpoint.layouts import stored_values
-from core.checkpoint.tensors import chunks, read_tensor
 from core.errors import CheckpointError, LoupeError
+from core.tensors.reading import chunks, read_tensor
 
 BLOCK = 3 << 13
 """Elements a block: three float64 blocks stay in a core's cache, which is what makes it fast.

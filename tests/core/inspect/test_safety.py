@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from core.checkpoint import Verdict, open_checkpoint
-from core.safety_summary import safety_summary
+from core.inspect.safety import safety_summary
 
 
 class Payload:

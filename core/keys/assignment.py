@@ -1,0 +1,48 @@
+"""The best assignment of rows to columns, by a square of scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.floating]
+    _Samples = tuple[Sequence[Floats | None], Sequence[Floats | None]]
+
+
+LARGE = 1_500
+"""Tensors of one shape on a side beyond which the pairs are the mutually nearest, found in strips:
+the best assignment takes time with the cube of their number."""
+
+
+STRIP = 500
+"""Rows of such a strip."""
+
+
+def best_assignment(
+    scores: Callable[[int, int], Floats], rows: int, columns: int
+) -> list[tuple[int, int]]:
+    """Which row goes with which column so that the scores' sum is the largest (SciPy's
+    `linear_sum_assignment`); of very many, the pairs that are each other's best."""
+    import numpy as np
+    from scipy.optimize import linear_sum_assignment
+
+    if max(rows, columns) <= LARGE:
+        chosen = linear_sum_assignment(scores(0, rows), maximize=True)
+        return [(int(row), int(column)) for row, column in zip(*chosen, strict=True)]
+    best_in_row = np.empty(rows, int)
+    best_in_column = np.full(columns, -np.inf), np.zeros(columns, int)
+    for start in range(0, rows, STRIP):
+        strip = scores(start, start + STRIP)
+        best_in_row[start : start + len(strip)] = strip.argmax(1)
+        higher = strip.max(0) > best_in_column[0]
+        best_in_column[0][higher] = strip.max(0)[higher]
+        best_in_column[1][higher] = strip.argmax(0)[higher] + start
+    return [
+        (row, int(column))
+        for row, column in enumerate(best_in_row)
+        if best_in_column[1][column] == row
+    ]

@@ -1,0 +1,132 @@
+"""What the words in keys mean: wrappers, averages, heads, fused layers, BatchNorm's buffers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+WRAPPED: Mapping[str, str] = {
+    "module": "DataParallel",  # and DistributedDataParallel, AveragedModel
+    "_orig_mod": "torch.compile",
+    "_fsdp_wrapped_module": "FullyShardedDataParallel",
+    "_checkpoint_wrapped_module": "activation checkpointing",
+}
+"""Parts that stand anywhere in a path, and who puts them there."""
+
+
+BATCH_COUNTER = "num_batches_tracked"
+"""BatchNorm's buffer since PyTorch 0.4.1; inference does not use it, old files lack it."""
+
+
+COMPUTED = frozenset(
+    (
+        "relative_position_index",  # torchvision Swin, Video Swin and MaxViT; Microsoft's Swin
+        "relative_coords_table",  # torchvision Swin V2
+        "attn_mask",  # Microsoft's Swin, older timm's
+        "attention_bias_idxs",  # timm EfficientFormer, and LeViT's and TinyViT's own files
+        "rel_pos_index",  # older timm's RelPosBias
+        "position_ids",  # the embeddings of older transformers
+    )
+)
+"""Buffers that a constructor computes from sizes alone, and that a state_dict holds all the same.
+
+timm's own filters drop them too (timm/models/swin_transformer.py, checkpoint_filter_fn).
+"""
+
+
+HEADS = frozenset(
+    (
+        *("classifier", "cls", "fc", "fc_out", "head", "heads", "last_linear", "linear"),
+        *("lm_head", "logits", "out", "output", "pred", "predictor", "score"),
+    )
+)
+"""What a network's last layer is called."""
+
+
+AVERAGES = frozenset(["average", "averaged", "averager", "ema", "shadow", "swa"])
+"""Words in the path of a state_dict or at the head of its keys that name an average of steps."""
+
+
+OPTIMIZER_STATE = frozenset(
+    (
+        *("acc_delta", "exp_avg", "exp_avg_sq", "exp_inf", "grad_avg", "max_exp_avg_sq"),
+        *("momentum_buffer", "square_avg", "step", "sum"),
+    )
+)
+"""The tensors that torch.optim keeps for a parameter."""
+
+
+PREFERRED = ("encoder_q", "teacher", "model", "student")
+"""Where several parts of a file hold the same network, the one that is used afterwards: MoCo's
+query encoder, DINO's teacher."""
+
+
+AVERAGE = re.compile(r"(^|_)(ema|shadow|averaged?|momentum|target|encoder_k)(_|\d|$)")
+"""A part that holds an average of the network beside it, which is taken only where nothing else
+is: `model_ema`, MoCo v3's `momentum_encoder`, BYOL's `target_network`."""
+
+
+AVERAGED = re.compile(
+    r"(?:^|[._])(?:ema|swa|averaged?|averaging|momentum|teacher|target)(?=[._]|$)"
+)
+"""In the name of a set of weights that is an average over training."""
+
+
+HOLDER_WORDS = {
+    "encoder_q": "inside a MoCo encoder",
+    "encoder_k": "inside a MoCo key encoder",
+    "base_encoder": "inside a MoCo encoder",
+    "momentum_encoder": "inside a MoCo momentum encoder",
+    "teacher": "inside a teacher",
+    "student": "inside a student",
+    "model_ema": "as a moving average (EMA)",
+    "ema": "as a moving average (EMA)",
+    "ema_model": "as a moving average (EMA)",
+    "shadow": "as a moving average (EMA)",
+    "backbone": "as a backbone",
+}
+"""What holds a network under such a part of its path."""
+
+
+WRITERS: Mapping[str, str] = {
+    **WRAPPED,
+    "model": "a Lightning module or a wrapper",
+    "net": "a wrapper",
+    "network": "a wrapper",
+    "backbone": "a module with a head of its own",
+}
+"""Names that a wrapper puts into the keys of what it wraps, and who writes them."""
+
+
+WRAPPERS = tuple(WRITERS)
+
+
+FUSED_LAYERS = (
+    (
+        ("qkv", "Wqkv", "c_attn", "query_key_value", "in_proj", "qkv_proj", "to_qkv"),
+        (
+            ("q", "k", "v"),
+            ("query", "key", "value"),
+            ("q_proj", "k_proj", "v_proj"),
+            ("to_q", "to_k", "to_v"),
+            ("wq", "wk", "wv"),
+            ("q_lin", "k_lin", "v_lin"),
+            ("q_bias", "k_bias", "v_bias"),
+        ),
+    ),
+    (("kv", "to_kv", "kv_proj"), (("k", "v"), ("key", "value"), ("k_proj", "v_proj"))),
+    (("w12", "gate_up_proj"), (("w1", "w2"), ("gate_proj", "up_proj"))),
+)
+"""Names of a layer that is several in one, and names of those."""
+
+
+FUSED_PARTS = (("q", "k", "v"), ("gate_proj", "up_proj"), ("w1", "w3"))
+"""Words of sibling modules that other networks keep as one, in that one's order."""
+
+
+FUSED_WORD = re.compile(r"qkv|in_proj|c_attn|query_key_value|gate_up|gate_and_up|w13|fc1_g")
+"""Words of the module that they are kept in."""
+
+
+STATISTICS = frozenset(("running_mean", "running_var", "num_batches_tracked"))
+"""The buffers that a BatchNorm counts in train mode (torch/nn/modules/batchnorm.py)"""
