@@ -35,11 +35,11 @@ from safetensors.torch import save_file
 
 from benchmarks.peak_memory import peak, reset_peak
 from core.checkpoint import open_checkpoint
-from core.compare.judge import compare
-from core.compare.measurable import comparable
-from core.compare.measure import differences
-from core.compare.numbers import Numbers
-from core.compare.words import State
+from core.compare.comparison import State
+from core.compare.numbers.measurability import comparable
+from core.compare.numbers.measure import differences
+from core.compare.numbers.tensor_numbers import Numbers
+from core.compare.rows import compare
 
 MB = 1_000_000
 Measured = tuple[float, int]

@@ -15,18 +15,18 @@ from pathlib import Path
 from core.checkpoint import Checkpoint, StateDict, open_checkpoint
 from core.checkpoint.containers.file_set import file_or_set
 from core.cli_output import DIFFERS, SAME, print_columns, print_json, say, watched_progress
-from core.compare.alike import alike
-from core.compare.csv_rows import comparison_csv
-from core.compare.json_rows import comparison_json
-from core.compare.judge import compare
-from core.compare.measurable import BY_ITSELF, bytes_to_measure, measurable
-from core.compare.metadata_diff import Change, change_words, metadata_changes
-from core.compare.numbers import ALLCLOSE, Numbers, Tolerance
-from core.compare.pairing import pair
-from core.compare.side import NOTHING, Side, is_nothing, side
-from core.compare.stat import stat_lines
-from core.compare.verdict import verdict
-from core.compare.words import Choices, Comparison, PairedBy, Row, State
+from core.compare.comparison import Choices, Comparison, PairedBy, Row, State
+from core.compare.metadata.metadata_diff import Change, change_words, metadata_changes
+from core.compare.numbers.measurability import BY_ITSELF, bytes_to_measure, measurable
+from core.compare.numbers.tensor_numbers import ALLCLOSE, Numbers, Tolerance
+from core.compare.pairing.pair_entries import pair
+from core.compare.report.csv_rows import comparison_csv
+from core.compare.report.json_rows import comparison_json
+from core.compare.report.stat import stat_lines
+from core.compare.rows import compare
+from core.compare.same_weights import alike
+from core.compare.sides import NOTHING, Side, is_nothing, side
+from core.compare.verdict.judgement import verdict
 from core.errors import LoupeError, SourceError, printable
 from core.wording import tensors
 
@@ -124,7 +124,7 @@ def find(
 
 
 def _numbers(comparison: Comparison, tolerance: Tolerance) -> Mapping[str, Numbers]:
-    from core.compare.measure import differences
+    from core.compare.numbers.measure import differences
 
     pairs = measurable(comparison)
     keys = list(pairs)
@@ -332,7 +332,7 @@ def _notes(found: Found) -> Iterable[str]:
 
 def _write_report(found: Found, tolerance: Tolerance | None, path: Path) -> None:
     """Write it under a temporary name, then rename. Raises LoupeError where there is no way to."""
-    from core.compare.report import report_html
+    from core.compare.report.html_report import report_html
 
     pieces = report_html(
         found.comparison, found.a.side, found.b.side,

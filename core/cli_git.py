@@ -15,9 +15,9 @@ from core.checkpoint import open_checkpoint
 from core.checkpoint.containers.file_set import file_or_set
 from core.cli_compare import find, opened, print_found
 from core.cli_output import SAME, say
-from core.compare.side import is_nothing
-from core.compare.textconv import text_lines
-from core.compare.words import Choices
+from core.compare.comparison import Choices
+from core.compare.report.textconv import text_lines
+from core.compare.sides import is_nothing
 from core.errors import CheckpointError, LoupeError, printable
 
 CHUNK_BYTES = 1 << 20

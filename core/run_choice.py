@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from core.compare.epochs import natural
-from core.compare.run import MAX_CHECKPOINTS
+from core.compare.run.measuring import MAX_CHECKPOINTS
+from core.compare.run.run_order import natural
 from core.errors import SourceError
 from core.folders import FolderEntry, holds_checkpoint, list_folder
 

@@ -50,7 +50,7 @@ KIND_COLOURS: Mapping[str, str] = {
     "head": ROSE,
     "other": GREY,
 }
-"""One colour a kind of module (core/compare/module_kinds.py) in every chart."""
+"""One colour a kind of module (core/compare/module_kind.py) in every chart."""
 
 DTYPE_COLOURS: Mapping[str, str] = {
     "float32": "#4C84D8",

@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from core.compare.module_kinds import ModuleKind, module_kinds
-from core.compare.numbers import Numbers
-from core.compare.words import Comparison, Row, State
+from core.compare.comparison import Comparison, Row, State
+from core.compare.module_kind import ModuleKind, module_kinds
+from core.compare.numbers.tensor_numbers import Numbers
 
 MAX_BLOCKS = 150
 """Blocks at most: of a deeper network, several are one."""

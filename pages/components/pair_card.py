@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.compare.measurable import comparable
-from core.compare.numbers import Numbers
-from core.compare.tensor_pair import TensorPair, tensor_pair
-from core.compare.tensor_pair_figures import (
+from core.compare.comparison import Row
+from core.compare.numbers.measurability import comparable
+from core.compare.numbers.tensor_numbers import Numbers
+from core.compare.numbers.tensor_pairs import TensorPair, tensor_pair
+from core.compare.report.pair_figures import (
     channel_figure,
     filters_image,
     histogram_figure,
     map_figure,
     step_figure,
 )
-from core.compare.words import Row
 from core.errors import LoupeError
 from core.plain_text import MOST_OF_A_SENTENCE, plain, plain_sentence
 from core.wording import count, shape, size

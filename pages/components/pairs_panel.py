@@ -8,9 +8,9 @@ from hashlib import sha256
 import pandas as pd
 import streamlit as st
 
-from core.compare.choices import accept
-from core.compare.decided import Decision, decide, decisions
-from core.compare.words import NO_CHOICES, PairedBy, Pairing
+from core.compare.comparison import NO_CHOICES, PairedBy, Pairing
+from core.compare.pairing.choices import accept
+from core.compare.pairing.decision import Decision, decide, decisions
 from core.plain_text import code, plain, visible
 from core.wording import count
 from pages.components.workspace import workspace

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pkgutil
 from pathlib import Path
 
-from core.compare.runs import load_kernel
+from core.compare.numbers.runs import load_kernel
 from core.server.garbage import IdleCollector, keep_what_is_loaded
 from core.server.preload import preload
 from pages.components.resources import index_keeper

@@ -8,11 +8,11 @@ from hashlib import sha256
 import streamlit as st
 
 from core.checkpoint import Checkpoint, StateDict
-from core.compare.metadata_diff import metadata_changes
-from core.compare.numbers import Numbers, Tolerance
-from core.compare.report import report_html
-from core.compare.side import side
-from core.compare.words import Comparison
+from core.compare.comparison import Comparison
+from core.compare.metadata.metadata_diff import metadata_changes
+from core.compare.numbers.tensor_numbers import Numbers, Tolerance
+from core.compare.report.html_report import report_html
+from core.compare.sides import side
 
 
 def report_download(

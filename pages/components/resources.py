@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 from core.checkpoint import Checkpoint, open_checkpoint
-from core.compare.numbers_cache import NumbersCache
+from core.compare.numbers.numbers_cache import NumbersCache
 from core.files import LocatedFile, locate
 from core.identify.keeper import IndexKeeper
 from core.pool import ModelPool

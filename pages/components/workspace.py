@@ -9,8 +9,8 @@ import streamlit as st
 
 from core.bench import Bench, SlotState, bench_from_query, bench_to_query
 from core.checkpoint import Checkpoint, StateDict
-from core.compare.choices import swapped
-from core.compare.words import NO_CHOICES, Choices
+from core.compare.comparison import NO_CHOICES, Choices
+from core.compare.pairing.choices import swapped
 from core.errors import CheckpointError, LoupeError
 from pages.components.resources import open_file, settings
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from core.bench import Bench, SlotState, bench_from_query, bench_to_query
-from core.compare.words import NO_CHOICES, Choices
+from core.compare.comparison import NO_CHOICES, Choices
 from core.fixes import AddPrefix, Drop, Recipe, RenameTable, Step, StripPrefix
 
 FULL = Bench(

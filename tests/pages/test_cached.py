@@ -9,7 +9,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from core.bench import Bench, SlotState, bench_to_query
-from core.compare.words import Choices
+from core.compare.comparison import Choices
 
 REPOSITORY = Path(__file__).parents[2]
 HALF = "half \ud83d of a name"

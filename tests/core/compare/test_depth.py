@@ -8,12 +8,12 @@ import torch
 from torchvision.models import resnet18, swin_t, vit_b_32
 
 from core.checkpoint import open_checkpoint
+from core.compare.comparison import State
 from core.compare.depth import MAX_BLOCKS, blocks, part_map
-from core.compare.judge import compare
-from core.compare.measurable import measurable
-from core.compare.measure import differences
-from core.compare.module_kinds import ModuleKind
-from core.compare.words import State
+from core.compare.module_kind import ModuleKind
+from core.compare.numbers.measurability import measurable
+from core.compare.numbers.measure import differences
+from core.compare.rows import compare
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import torch
 from core.checkpoint import open_checkpoint
 from core.checkpoint.containers.descriptors import most_open_files, open_files, raise_limit
 from core.checkpoint.containers.sources import LocalFile
-from core.compare.measure import differences
+from core.compare.numbers.measure import differences
 from core.errors import SourceError
 from core.tensors.reading import read_tensor
 
@@ -57,7 +57,7 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
 from core.checkpoint import open_checkpoint
 from core.checkpoint.containers.descriptors import open_files
 from core.tensors.reading import read_tensor
-from core.compare.measure import differences
+from core.compare.numbers.measure import differences
 large, small = (open_checkpoint(Path(path)) for path in sys.argv[1:])
 assert (large.files, small.files) == (901, 301)
 assert open_files() <= 512

@@ -1,0 +1,139 @@
+"""The numbers of any two blocks of elements, by torch: of every dtype, NaN and infinities too."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+
+from core.checkpoint.entries import TensorEntry
+from core.compare.numbers.partial_sums import Part
+from core.compare.numbers.tensor_numbers import Tolerance
+from core.tensors.elements import as_float64, exact_integers, float64_buffer, numbers
+
+TRUSTED = 1e-140, 1e150
+"""Between these a norm is right as the root of a sum of squares; outside, squares are lost."""
+
+
+class BlockSums:
+    """Measures blocks of at most `core.tensors.elements.BLOCK` elements. One for each thread."""
+
+    def __init__(self, tolerance: Tolerance) -> None:
+        self.tolerance = tolerance
+        self._buffers = [float64_buffer() for _ in range(3)]
+
+    def run(self, a: TensorEntry, b: TensorEntry) -> Part:
+        """The numbers of all of B's elements against A's. Raises SourceError, and as `part`."""
+        return sum((part for _, part in self.parts(a, b)), Part())
+
+    def parts(self, a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, Part]]:
+        """Yield (elements, their numbers) block by block. Raises SourceError, and as `part`."""
+        for x, y in zip(numbers(a), numbers(b), strict=True):
+            yield x.numel(), self.part(x, y)
+
+    def part(self, x: torch.Tensor, y: torch.Tensor) -> Part:
+        """The numbers of block y of B against block x of A, in float64.
+
+        Raises LoupeError for a dtype that torch cannot convert.
+        """
+        a, b = as_float64(x, self._buffers[0]), as_float64(y, self._buffers[1])
+        steps = _sizes(subtract(x, y, a, b, self._buffers[2]), x.numel())
+        absolute = float(steps.sum())
+        if math.isfinite(absolute):
+            return self._finite(a, b, steps, absolute)
+        rows_a, rows_b = a.view(steps.numel(), -1), b.view(steps.numel(), -1)
+        nan_a, nan_b = rows_a.isnan().any(1), rows_b.isnan().any(1)
+        inf_a, inf_b = rows_a.isinf().any(1) & ~nan_a, rows_b.isinf().any(1) & ~nan_b
+        odd = nan_a | nan_b | inf_a | inf_b
+        unlike = int((odd & ~((nan_a & nan_b) | (rows_a == rows_b).all(1))).sum())
+        steps = steps[~odd]
+        a, b = rows_a[~odd].reshape(-1), rows_b[~odd].reshape(-1)
+        return self._finite(a, b, steps, float(steps.sum())) + Part(
+            changed=unlike,
+            outside=unlike,
+            nan_a=int(nan_a.sum()),
+            nan_b=int(nan_b.sum()),
+            nan_both=int((nan_a & nan_b).sum()),
+            inf_a=int(inf_a.sum()),
+            inf_b=int(inf_b.sum()),
+        )
+
+    def _finite(
+        self, a: torch.Tensor, b: torch.Tensor, steps: torch.Tensor, absolute: float
+    ) -> Part:
+        numel = steps.numel()
+        norm_a = _norm(a)
+        zeros_a = _zeros(a, numel)
+        if absolute == 0:
+            return Part(
+                finite=numel,
+                norm_a=norm_a,
+                norm_b=norm_a,
+                cosine=1.0 if norm_a else 0.0,
+                zeros_a=zeros_a,
+                zeros_b=zeros_a,
+            )
+        norm_b = _norm(b)
+        return Part(
+            finite=numel,
+            max_abs=float(steps.amax()),
+            absolute=absolute,
+            norm_a=norm_a,
+            norm_b=norm_b,
+            norm_difference=_norm(steps),
+            cosine=_cosine(a, b, norm_a, norm_b),
+            changed=int(torch.count_nonzero(steps)),
+            outside=int((steps > self._allowed(b, numel)).sum()),
+            sign_flips=int((a.sign() * b.sign() < 0).sum()) if a.numel() == numel else 0,
+            zeros_a=zeros_a,
+            zeros_b=_zeros(b, numel),
+        )
+
+    def _allowed(self, b: torch.Tensor, numel: int) -> torch.Tensor:
+        return _sizes(b.clone(), numel).mul_(self.tolerance.rtol).add_(self.tolerance.atol)
+
+
+def subtract(
+    x: torch.Tensor, y: torch.Tensor, a: torch.Tensor, b: torch.Tensor, buffer: torch.Tensor
+) -> torch.Tensor:
+    """B minus A in float64; where both are 64-bit integers, subtracted before they are rounded.
+
+    `a` and `b` are the blocks x and y in float64; `buffer` may hold the result.
+    """
+    exact_x, exact_y = exact_integers(x), exact_integers(y)
+    if exact_x is None or exact_y is None or x.dtype != y.dtype:
+        return torch.sub(b, a, out=buffer[: a.numel()])
+    d = exact_y - exact_x
+    overflown = ((exact_x ^ exact_y) & (exact_y ^ d)) < 0
+    return torch.where(overflown, b - a, d.to(torch.float64))
+
+
+def _sizes(values: torch.Tensor, numel: int) -> torch.Tensor:
+    """The magnitudes of `numel` numbers, in place where they are real."""
+    if values.numel() == numel:
+        return values.abs_()
+    return torch.hypot(*values.view(-1, 2).unbind(1))
+
+
+def _zeros(values: torch.Tensor, numel: int) -> int:
+    """Elements that are zero; a complex number where both its parts are."""
+    return numel - int(torch.count_nonzero(values.view(numel, -1).any(1) if numel else values))
+
+
+def _norm(values: torch.Tensor) -> float:
+    norm = float(torch.linalg.vector_norm(values))
+    if TRUSTED[0] < norm < TRUSTED[1] or values.numel() == 0:
+        return norm
+    largest = float(values.abs().amax())
+    if largest == 0 or math.isinf(largest):
+        return largest
+    return float(torch.linalg.vector_norm(values / largest)) * largest
+
+
+def _cosine(a: torch.Tensor, b: torch.Tensor, norm_a: float, norm_b: float) -> float:
+    if not (norm_a and norm_b):
+        return 0.0
+    if math.isinf(norm_a) or math.isinf(norm_b):
+        return math.nan
+    return float(((a / norm_a) * (b / norm_b)).sum())

@@ -1,0 +1,107 @@
+"""The full numbers that are known already, by the contents of what was measured."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping, Sequence
+
+from core.checkpoint.entries import (
+    Derived,
+    Nested,
+    Pieces,
+    Quantized,
+    Record,
+    Sparse,
+    TensorEntry,
+)
+from core.compare.numbers.tensor_numbers import ALLCLOSE, Numbers, Tolerance
+
+Pair = tuple[TensorEntry, TensorEntry]
+
+
+class NumbersCache:
+    """Numbers of pairs of tensors; the pairs asked for longest ago go first when there are more
+    than `most`. Safe to use from several threads.
+
+    Tensors are known by their bytes and how these are read, not by their keys, so that two sessions
+    with the same files share what was measured.
+    """
+
+    def __init__(self, most: int = 100_000) -> None:
+        self.most = most
+        self._found: OrderedDict[Hashable, Numbers] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def known(
+        self, pairs: Sequence[Pair], tolerance: Tolerance = ALLCLOSE
+    ) -> Mapping[int, Numbers]:
+        """The numbers of those pairs that were measured with this tolerance, by their index."""
+        keys = [_key(pair, tolerance) for pair in pairs]
+        known = {}
+        with self._lock:
+            for index, key in enumerate(keys):
+                if (numbers := self._found.get(key)) is not None:
+                    self._found.move_to_end(key)
+                    known[index] = numbers
+        return known
+
+    def put(self, pair: Pair, tolerance: Tolerance, numbers: Numbers) -> None:
+        """Keep a pair's numbers."""
+        key = _key(pair, tolerance)
+        with self._lock:
+            self._found[key] = numbers
+            self._found.move_to_end(key)
+            while len(self._found) > self.most:
+                self._found.popitem(last=False)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+
+def contents_key(entry: TensorEntry) -> Hashable:
+    """Equal for entries whose elements are the same bytes, read in the same way.
+
+    A file is known by its source's identity: its SHA-256 or the file's own marks. Checksums don't
+    count: whoever makes a file can choose its CRC-32, and would change what others see.
+    """
+    return (
+        _record_key(entry.record),
+        entry.dtype,
+        entry.shape,
+        entry.stride,
+        entry.storage_offset,
+        entry.transforms,
+        None if entry.form is None else _form_key(entry),
+    )
+
+
+def _key(pair: Pair, tolerance: Tolerance) -> Hashable:
+    a, b = pair
+    return contents_key(a), contents_key(b), tolerance
+
+
+def _record_key(record: Record | None) -> Hashable:
+    if record is None:
+        return None
+    return record.source.identity, record.offset, record.nbytes, record.big_endian
+
+
+def _form_key(entry: TensorEntry) -> Hashable:
+    match entry.form:
+        case Quantized(scheme, scale, zero_point, axis):
+            return "quantized", scheme, _number_key(scale), _number_key(zero_point), axis
+        case Sparse(layout, parts, is_coalesced):
+            return layout, tuple(map(contents_key, parts)), is_coalesced
+        case Nested(sizes, strides, offsets):
+            return "nested", contents_key(sizes), contents_key(strides), contents_key(offsets)
+        case Pieces(pieces):
+            return "pieces", tuple((each.offsets, contents_key(each.entry)) for each in pieces)
+        case Derived(operation, parts):
+            return "derived", operation, tuple(map(contents_key, parts))
+        case None:
+            return None
+
+
+def _number_key(number: float | TensorEntry) -> Hashable:
+    return contents_key(number) if isinstance(number, TensorEntry) else number

@@ -1,0 +1,99 @@
+"""The numbers of many tensors taken together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from core.checkpoint.entries import Quantized, TensorEntry
+from core.compare.comparison import Row
+from core.compare.numbers.tensor_numbers import Numbers
+from core.keys.vocabulary import STATISTICS
+
+
+@dataclass(frozen=True, slots=True)
+class Overall:
+    """B minus A over the elements of `tensors` tensors that are finite in both.
+
+    As in Numbers, with all tensors as one long vector: `relative_l2` is the norm of the difference
+    over that of A, `norm_ratio` B's norm over A's (both inf where A is all zeros and B is not).
+    `whole` says that no weight that both have was left out.
+    """
+
+    tensors: int
+    whole: bool
+    count: int
+    changed: int
+    sign_flips: int
+    max_abs: float
+    relative_l2: float
+    cosine: float | None
+    norm_ratio: float
+
+
+def overall(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> Overall | None:
+    """All measured weights together, None where there is none; `numbers` are by the rows' keys.
+
+    Weights are the floating-point and the quantized tensors. BatchNorm's statistics are not among
+    them, unless nothing else was measured: a variance may be larger than all weights together.
+    """
+    floating = [row for row in rows if is_floating(row)]
+    weights = [row for row in floating if not is_statistic(row)]
+    if not any(row.key in numbers for row in weights):
+        weights = floating
+    return together(weights, numbers)
+
+
+def together(rows: Iterable[Row], numbers: Mapping[str, Numbers]) -> Overall | None:
+    """The rows that were measured, whatever they hold; None where none was."""
+    asked = list(rows)
+    taken = [numbers[row.key] for row in asked if row.key in numbers]
+    if not taken:
+        return None
+    aa, bb, dd = (
+        math.fsum(norm * norm for norm in norms)
+        for norms in zip(*((n.norm_a, n.norm_b, n.norm_difference) for n in taken), strict=True)
+    )
+    return Overall(
+        tensors=len(taken),
+        whole=len(taken) == len(asked),
+        count=sum(n.count for n in taken),
+        changed=sum(n.changed for n in taken),
+        sign_flips=sum(n.sign_flips for n in taken),
+        max_abs=max(n.max_abs for n in taken),
+        relative_l2=_ratio(dd, aa),
+        cosine=_cosine(aa, bb, dd),
+        norm_ratio=_ratio(bb, aa),
+    )
+
+
+def is_floating(row: Row) -> bool:
+    """Whether both have the tensor, in one shape, as real or complex numbers or quantized ones."""
+    if row.a is None or row.b is None or row.a.shape != row.b.shape:
+        return False
+    return floating(row.a) and floating(row.b)
+
+
+def is_statistic(row: Row) -> bool:
+    """Whether it is one of BatchNorm's buffers, by its name."""
+    return row.key.rpartition(".")[2] in STATISTICS
+
+
+def floating(entry: TensorEntry) -> bool:
+    """Whether a tensor holds real or complex numbers, or quantized ones."""
+    dtype = entry.dtype
+    return dtype.startswith(("float", "bfloat", "complex")) or isinstance(entry.form, Quantized)
+
+
+def _ratio(part: float, whole: float) -> float:
+    if whole == 0:
+        return math.inf if part else 0.0
+    return math.sqrt(part / whole)
+
+
+def _cosine(aa: float, bb: float, dd: float) -> float | None:
+    """By the law of cosines, from the squares of the norms of A, B and their difference."""
+    if aa == 0 or bb == 0:
+        return None
+    return max(-1.0, min(1.0, (aa + bb - dd) / (2 * math.sqrt(aa) * math.sqrt(bb))))

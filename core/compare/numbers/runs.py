@@ -1,0 +1,195 @@
+"""The numbers of plain runs of elements, chunk by chunk from the files through the kernel."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from functools import cache
+from math import sqrt
+from types import ModuleType
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from core.checkpoint.containers.descriptors import Descriptor
+from core.checkpoint.containers.sources import file_of
+from core.checkpoint.entries import ITEMSIZES, TensorEntry
+from core.compare.numbers.block_sums import BlockSums
+from core.compare.numbers.partial_sums import Part
+from core.tensors.reading import torch_dtype
+
+CHUNK = 1 << 18
+"""Bytes of floats of each side at once: with the bytes that they are made of they fit in a core's
+second cache, so that only the files' bytes come from memory."""
+
+KINDS = {
+    "float64": ("AS_IT_IS", "float64"),
+    "float32": ("AS_IT_IS", "float32"),
+    "float16": ("FLOAT16", "float32"),
+    "bfloat16": ("BFLOAT16", "float32"),
+    "int32": ("INT32", "float64"),
+    "uint32": ("UINT32", "float64"),
+    "int16": ("INT16", "float32"),
+    "uint16": ("UINT16", "float32"),
+    **dict.fromkeys(("int8", "uint8", "bool", "float8_e8m0fnu"), ("BYTES", "float32")),
+    **{
+        f"float8_{kind}": ("BYTES", "float32")
+        for kind in ("e4m3fn", "e5m2", "e4m3fnuz", "e5m2fnuz")
+    },
+}
+"""The dtypes that the kernel takes: its name for their bytes, and the float that holds every value
+of theirs exactly."""
+
+
+NOTHING = Part()
+"""What no element adds."""
+
+
+def load_kernel() -> ModuleType | None:
+    """The compiled loops; None where Numba is not installed, or cannot be imported now."""
+    try:
+        from core.compare.numbers import kernel
+    except ImportError:
+        return None
+    except Exception:  # another's code; the next comparison tries again
+        logging.getLogger("loupe").exception("Numba cannot be imported: torch does its work")
+        return None
+    return kernel
+
+
+def is_run(entry: TensorEntry) -> bool:
+    """Whether the elements follow one another in the record as they do in the tensor."""
+    return entry.record is not None and entry.form is None and entry.is_contiguous
+
+
+def suits_kernel(a: TensorEntry, b: TensorEntry) -> bool:
+    """Whether the kernel takes these two runs: both stand in files as they are, and become floats
+    of one dtype."""
+    if a.dtype not in KINDS or b.dtype not in KINDS or KINDS[a.dtype][1] != KINDS[b.dtype][1]:
+        return False
+    return _stands_in_a_file(a) and _stands_in_a_file(b)
+
+
+def _stands_in_a_file(entry: TensorEntry) -> bool:
+    record, itemsize = entry.record, ITEMSIZES[entry.dtype]
+    if record is None or entry.transforms or (record.big_endian and itemsize > 1):
+        return False
+    end = record.offset + (entry.storage_offset + entry.numel) * itemsize
+    return end <= record.source.size and file_of(record.source, record.offset) is not None
+
+
+class Runs:
+    """Measures runs, in buffers that are used again and again. One for each thread."""
+
+    def __init__(self, kernel: ModuleType, sums: BlockSums) -> None:
+        self._kernel = kernel
+        self._compiles = True
+        self._sums = sums
+        self._raw = [np.empty(CHUNK, np.uint8) for _ in "ab"]
+        self._wide = [np.empty(CHUNK, np.uint8) for _ in "ab"]
+        self._floats = np.zeros(5)
+        self._counts = np.zeros(5, np.int64)
+
+    def part(self, a: TensorEntry, b: TensorEntry, start: int, stop: int) -> Part:
+        """The numbers of elements `start` to `stop` of a run of A and one of B that suit the
+        kernel. Raises SourceError."""
+        tolerance = self._sums.tolerance
+        self._floats[:] = 0
+        self._counts[:] = 0
+        at, odd, measured = start, NOTHING, 0
+        files = _opened(a), _opened(b)  # open while they are held
+        while at < stop:
+            done = self._streamed(
+                stop - at,
+                self._side(a, files[0], at, 0),
+                self._side(b, files[1], at, 1),
+                tolerance.rtol,
+                tolerance.atol,
+                self._floats,
+                self._counts,
+            )
+            measured += done
+            at += done
+            if at < stop:
+                numel = min(CHUNK // ITEMSIZES[KINDS[a.dtype][1]], stop - at)
+                odd += self._sums.run(slice_of(a, at, at + numel), slice_of(b, at, at + numel))
+                at += numel
+        for entry in (a, b):
+            assert entry.record is not None
+            entry.record.source.read_into(entry.record.offset, memoryview(b""))
+        found = self._gathered(measured)
+        return found if odd is NOTHING else found + odd
+
+    def _streamed(self, *given: object) -> int:
+        """As the kernel's `stream`, and 0 where it cannot be compiled: torch then does its work.
+
+        What was compiled before is kept on the disk, where it may be damaged or without room. So it
+        is thrown away once, and compiled again.
+        """
+        for _ in range(2 if self._compiles else 0):
+            try:
+                done: int = self._kernel.stream(*given)
+            except Exception as error:  # Numba's: it compiles and reads its files in the first call
+                log = logging.getLogger("loupe")
+                log.warning("The compiled loops cannot be used", exc_info=error)
+                self._kernel.forget_compiled()
+            else:
+                return done
+        self._compiles = False
+        return 0
+
+    def _side(
+        self, entry: TensorEntry, file: tuple[Descriptor, int], at: int, which: int
+    ) -> tuple[object, ...]:
+        itemsize = ITEMSIZES[entry.dtype]
+        kind, wide = KINDS[entry.dtype]
+        opened, begin = file
+        offset = begin + (entry.storage_offset + at) * itemsize
+        table = _table(entry.dtype if kind == "BYTES" else "uint8")
+        room = self._raw[which], self._wide[which].view(wide)
+        return opened.number, offset, getattr(self._kernel, kind), itemsize, table, *room
+
+    def _gathered(self, measured: int) -> Part:
+        absolute, dd, aa, bb, largest = self._floats.tolist()
+        changed, outside, flips, some_a, some_b = self._counts.tolist()
+        norm_a, norm_b = sqrt(aa), sqrt(bb)
+        # the law of cosines: one sum less to take in the loop
+        cosine = (aa + bb - dd) / (2 * norm_a * norm_b) if norm_a and norm_b else 0.0
+        return Part(
+            measured,
+            largest,
+            absolute,
+            norm_a,
+            norm_b,
+            sqrt(dd),
+            cosine,
+            changed,
+            outside,
+            flips,
+            measured - some_a,
+            measured - some_b,
+        )
+
+
+def _opened(entry: TensorEntry) -> tuple[Descriptor, int]:
+    """The file that an entry lies in, open, and where in it its record begins."""
+    assert entry.record is not None
+    found = file_of(entry.record.source, entry.record.offset)
+    assert found is not None
+    file, offset = found
+    return file.opened(), offset
+
+
+def slice_of(run: TensorEntry, start: int, stop: int) -> TensorEntry:
+    """Elements `start` to `stop` of a run, as a tensor of one dimension."""
+    offset = run.storage_offset + start
+    return replace(run, shape=(stop - start,), stride=(1,), storage_offset=offset)
+
+
+@cache
+def _table(dtype: str) -> NDArray[np.float32]:
+    """What each byte stands for."""
+    every = torch.arange(256, dtype=torch.uint8).view(torch_dtype(dtype))
+    table: NDArray[np.float32] = every.to(torch.float32).numpy()
+    return table

@@ -1,0 +1,295 @@
+"""A tensor beside the other one as pictures: histograms, a map of the difference, the channels and
+filters that changed most."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from core.checkpoint.entries import TensorEntry
+from core.compare.numbers.block_sums import subtract
+from core.compare.numbers.measurability import comparable
+from core.compare.pairing.entry_views import rows
+from core.errors import LoupeError
+from core.progress import Progress
+from core.tensors.elements import as_float64, float64_buffer, numbers
+from core.tensors.pictures import Picture, cells_of
+from core.tensors.reading import read_tensor
+
+BINS = 64
+MAX_CHANNELS = 1 << 18
+"""Slices along the first dimension that are measured one by one: the rows of a vocabulary too."""
+
+MAX_FILTERS = 16
+MAX_KERNEL = 64
+"""Rows and columns of a filter that is drawn."""
+
+MAX_FILTER = 1 << 20
+"""Elements of a filter that is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """`counts[i]` elements lie from `edges[i]` to `edges[i + 1]`, the last edge included."""
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """The filters that changed most, by their index: `a`, `b` and `difference` are float32
+    [filters, height, width], each the mean over the input channels."""
+
+    indexes: tuple[int, ...]
+    of: int
+    a: torch.Tensor
+    b: torch.Tensor
+    difference: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class TensorPair:
+    """What is drawn of a pair. Elements that are not finite in both are left out (`left_out`), and
+    so are those whose difference float64 cannot hold.
+
+    `a` and `b` have the same edges; they are None, as is `difference`, where nothing finite is
+    there. `map` holds means of B minus A, None for a single element. `channels` are the relative L2
+    of each slice along the first dimension, inf where it was all zeros, NaN where nothing finite is
+    there; empty for vectors, for a single slice, and for more than MAX_CHANNELS.
+    """
+
+    a: Counts | None
+    b: Counts | None
+    difference: Counts | None
+    map: Picture | None
+    channels: tuple[float, ...]
+    filters: Filters | None
+    left_out: int
+
+
+def tensor_pair(a: TensorEntry, b: TensorEntry, progress: Progress | None = None) -> TensorPair:
+    """Read both twice, in bounded memory; progress counts elements of both passes.
+
+    Complex numbers count by their magnitude, and their difference by its own; a quantized tensor's
+    numbers are those that its scales give. Raises LoupeError where the two have no numbers to be
+    compared, SourceError where the bytes are gone, and Cancelled.
+    """
+    if not comparable(a, b):
+        raise LoupeError(
+            f"{a.key} and {b.key} cannot be drawn side by side: their shapes differ, or one holds "
+            "no data, or is sparse or nested.",
+            "Choose a row whose tensors both files hold with the same shape.",
+        )
+    ranges, cells = _Ranges(), cells_of(a.shape) if a.numel > 1 else None
+    total, done = 2 * a.numel, 0
+    for x, y, step in _blocks(a, b):
+        ranges.add(x, y, step)
+        if cells is not None:
+            cells.add(step)
+        done += x.numel()
+        if progress is not None:
+            progress.report(done, total, a.key)
+    found = [_Histogram(*ranges.values), _Histogram(*ranges.values), _Histogram(*ranges.steps)]
+    channels = _Channels(a, ranges)
+    for x, y, step in _blocks(a, b):
+        channels.add(x, step)
+        for histogram, values in zip(found, (x, y, step), strict=True):
+            histogram.add(values)
+        done += x.numel()
+        if progress is not None:
+            progress.report(done, total, a.key)
+    changes = channels.changes()
+    in_a, in_b, difference = (histogram.counted() for histogram in found)
+    return TensorPair(
+        in_a,
+        in_b,
+        difference,
+        cells.picture() if cells is not None else None,
+        changes,
+        _filters(a, b, changes, progress),
+        ranges.left_out,
+    )
+
+
+def _blocks(
+    a: TensorEntry, b: TensorEntry
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """A's values, B's, and B minus A, as float64; NaN in all three where one is not finite.
+
+    They are valid until the next ones are asked for.
+    """
+    buffers = [float64_buffer() for _ in range(3)]
+    for x, y in zip(numbers(a), numbers(b), strict=True):
+        if x.is_complex() or y.is_complex():
+            first, second = x.to(torch.complex128), y.to(torch.complex128)
+            values = first.abs(), second.abs(), (second - first).abs()
+        else:
+            first, second = as_float64(x, buffers[0]), as_float64(y, buffers[1])
+            values = first, second, subtract(x, y, first, second, buffers[2])
+        if not all(math.isfinite(float(one.sum())) for one in values):
+            odd = ~torch.stack(values).isfinite().all(0)
+            for one in values:
+                one[odd] = math.nan
+        yield values
+
+
+class _Ranges:
+    """The smallest and the largest of A's and B's values together, and of the steps."""
+
+    def __init__(self) -> None:
+        self.values = [math.inf, -math.inf]
+        self.steps = [math.inf, -math.inf]
+        self.left_out = 0
+
+    def add(self, x: torch.Tensor, y: torch.Tensor, step: torch.Tensor) -> None:
+        finite = _numbers_of(step)
+        self.left_out += step.numel() - finite.numel()
+        if finite.numel():
+            for known, values in ((self.values, x), (self.values, y), (self.steps, finite)):
+                low, high = torch.aminmax(values if values is finite else _numbers_of(values))
+                known[:] = [min(known[0], float(low)), max(known[1], float(high))]
+
+
+class _Channels:
+    """The squares of A's values and of the steps, summed by slice along the first dimension."""
+
+    def __init__(self, entry: TensorEntry, ranges: _Ranges) -> None:
+        count = entry.shape[0] if len(entry.shape) > 1 else 0
+        count = count if 1 < count <= MAX_CHANNELS else 0
+        self._inner = entry.numel // count if count else 0
+        self._squares = torch.zeros(2, count, dtype=torch.float64)
+        self._missing = torch.zeros(count, dtype=torch.float64)
+        self._units = [_unit(*ranges.values), _unit(*ranges.steps)]
+        self._at = 0
+
+    def add(self, x: torch.Tensor, step: torch.Tensor) -> None:
+        if not self._inner:
+            return
+        first, last = self._at // self._inner, (self._at + step.numel() - 1) // self._inner
+        channel = torch.arange(self._at, self._at + step.numel())
+        channel = channel.div_(self._inner, rounding_mode="floor") if first < last else channel
+        self._at += step.numel()
+        gone = step.isnan()
+        odd = bool(gone.any())
+        for sums, unit, values in zip(self._squares, self._units, (x, step), strict=True):
+            known = values.nan_to_num(0.0) if odd else values
+            squares = (known if unit == 1 else known / unit).square()
+            _add(sums, squares, channel, first, last)
+        if odd:
+            _add(self._missing, gone.to(torch.float64), channel, first, last)
+
+    def changes(self) -> tuple[float, ...]:
+        before, moved = self._squares.sqrt()
+        ratio = moved / before * (self._units[1] / self._units[0])
+        ratio = torch.where(moved == 0, 0.0, ratio)
+        return tuple(torch.where(self._missing == self._inner, math.nan, ratio).tolist())
+
+
+def _add(
+    sums: torch.Tensor, values: torch.Tensor, channel: torch.Tensor, first: int, last: int
+) -> None:
+    if first == last:
+        sums[first] += values.sum()
+    else:
+        sums.index_add_(0, channel, values)
+
+
+def _unit(low: float, high: float) -> float:
+    """What to divide by so that squares neither overflow nor vanish; 1 for usual numbers."""
+    largest = max(abs(low), abs(high))
+    return largest if 0 < largest < math.inf and not 1e-100 < largest < 1e100 else 1.0
+
+
+class _Histogram:
+    """Counts in BINS equal bins; not by torch.histc, which shares even small blocks among threads
+    and takes about three times as long for them."""
+
+    def __init__(self, low: float, high: float) -> None:
+        if low == high:
+            spread = abs(low) / 2 or 0.5
+            most = sys.float_info.max
+            low, high = max(low - spread, -most), min(high + spread, most)
+        self._low, self._high = low, high
+        self._shrunk = 1.0 if math.isfinite(high - low) else 0.25
+        self._counts = torch.zeros(BINS, dtype=torch.int64)
+
+    def add(self, values: torch.Tensor) -> None:
+        known = _numbers_of(values)
+        if known.numel():
+            low, high = self._low * self._shrunk, self._high * self._shrunk
+            known = known * self._shrunk if self._shrunk < 1 else known
+            at = (known - low).div_(high - low).mul_(BINS).to(torch.int64).clamp_(0, BINS - 1)
+            self._counts += torch.bincount(at, minlength=BINS)
+
+    def counted(self) -> Counts | None:
+        if not self._low < self._high:
+            return None
+        way = torch.linspace(0, 1, BINS + 1, dtype=torch.float64)
+        edges = self._low * (1 - way) + self._high * way
+        return Counts(tuple(edges.tolist()), tuple(self._counts.tolist()))
+
+
+def _numbers_of(values: torch.Tensor) -> torch.Tensor:
+    gone = values.isnan()
+    return values[~gone] if bool(gone.any()) else values
+
+
+def _filters(
+    a: TensorEntry, b: TensorEntry, channels: tuple[float, ...], progress: Progress | None
+) -> Filters | None:
+    """The filters of a convolution, those that changed most first."""
+    if len(a.shape) != 4 or not channels or not _drawable(a.shape):
+        return None
+    if any(entry.dtype.startswith("complex") for entry in (a, b)):
+        return None
+    order = most_changed(channels)[:MAX_FILTERS]
+    in_a, in_b = (_mean_filters(entry, order, progress) for entry in (a, b))
+    return Filters(tuple(order), len(channels), in_a, in_b, in_b - in_a)
+
+
+def most_changed(channels: Sequence[float]) -> list[int]:
+    """The channels' indexes by their change, the largest first; those without a number last."""
+    return sorted(
+        range(len(channels)),
+        key=lambda index: math.inf if math.isnan(channels[index]) else -channels[index],
+    )
+
+
+def _mean_filters(
+    entry: TensorEntry, order: Sequence[int], progress: Progress | None
+) -> torch.Tensor:
+    """Some filters' means over their input channels: each read alone where the tensor is one run
+    of elements, else picked from all, which the scales or the pieces of a whole are needed for."""
+    if entry.form is None:
+        return torch.stack(
+            [
+                read_tensor(rows(entry, at, at + 1))[0].to(torch.float64).mean(0).to(torch.float32)
+                for at in order
+            ]
+        )
+    inner = entry.numel // entry.shape[0]
+    picked = torch.empty(len(order), inner, dtype=torch.float64)
+    at = 0
+    for block in numbers(entry):
+        stop = at + block.numel()
+        for line, index in enumerate(order):
+            left, right = max(at, index * inner), min(stop, (index + 1) * inner)
+            if left < right:
+                picked[line, left - index * inner : right - index * inner] = block[
+                    left - at : right - at
+                ].to(torch.float64)
+        at = stop
+        if progress is not None:
+            progress.report(1, 1, entry.key)
+    return picked.view(len(order), *entry.shape[1:]).mean(1).to(torch.float32)
+
+
+def _drawable(shape: tuple[int, ...]) -> bool:
+    kernel = shape[2:]
+    small = max(kernel) <= MAX_KERNEL and math.prod(shape[1:]) <= MAX_FILTER
+    return small and math.prod(kernel) > 1

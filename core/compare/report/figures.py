@@ -1,0 +1,323 @@
+"""A comparison drawn: change by depth, blocks by parts, weight norm against change."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import plotly.graph_objects as go
+
+from core.compare.comparison import Row
+from core.compare.depth import Block, Moved, PartMap, kinds_of
+from core.compare.module_kind import ModuleKind
+from core.compare.numbers.tensor_numbers import Numbers
+from core.theme import KIND_COLOURS, figure_layout
+from core.wording import THIN, count, shape
+
+WIDE = 100.0
+"""Of two changes, one as many times the other: then the axis is a logarithm."""
+
+POINTS = 2_000
+"""Points that are drawn at most: those of the tensors that changed most. As SVG, which is what the
+server's policy leaves, 20,000 take a browser seconds."""
+
+MOST_LEVEL, SLANT = 10, 40
+"""So many names stand level below an axis; more are slanted by so many degrees."""
+
+GRID = "rgba(125,132,140,.25)"
+"""Legible on the light and the dark ground."""
+
+
+def depth_figure(blocks: Sequence[Block]) -> go.Figure | None:
+    """Bars in the network's order, for each block one a kind of module; None without a number.
+
+    Each bar's customdata begins with the block's name.
+    """
+    values = [
+        moved.relative
+        for block in blocks
+        for kind, moved in block.kinds.items()
+        if moved.relative and kind is not ModuleKind.STATISTICS
+    ]
+    if not any(moved.measured for block in blocks for moved in block.kinds.values()):
+        return None
+    figure = go.Figure()
+    names = axis_names([block.name for block in blocks])
+    slanted = len(blocks) > MOST_LEVEL
+    for kind in ModuleKind:
+        shown = [(block, block.kinds[kind]) for block in blocks if kind in block.kinds]
+        if not any(moved.differing for _, moved in shown):
+            continue
+        figure.add_bar(
+            x=[names[block.name] for block, _ in shown],
+            y=[_finite(moved.relative) for _, moved in shown],
+            name=str(kind),
+            marker={"color": KIND_COLOURS[kind], "line": {"width": 0}},
+            visible="legendonly" if kind is ModuleKind.STATISTICS and values else True,
+            customdata=[(block.name, escape(block.name), _told(moved)) for block, moved in shown],
+            hovertemplate="<b>%{customdata[1]}</b>, "
+            + f"{kind}<br>"
+            + "%{customdata[2]}<extra></extra>",
+        )
+    figure_layout(figure).update_layout(
+        height=300,
+        barmode="group",
+        showlegend=True,
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        margin={"r": 8, "t": 30, **_room_for(list(names.values()), slanted=slanted)},
+        xaxis={
+            "type": "category",
+            "categoryorder": "array",
+            "categoryarray": list(names.values()),
+            "automargin": False,
+            "tickangle": -SLANT if slanted else 0,
+        },
+        yaxis=change_axis(values) | {"automargin": False},
+        dragmode=False,
+        clickmode="event+select",
+    )
+    return figure
+
+
+def part_figure(found: PartMap) -> go.Figure:
+    """The map of blocks by parts; colour is the relative change, by its logarithm where it is wide.
+
+    A cell's customdata begins with the block's name.
+    """
+    values = [_finite(value) for row in found.values for value in row]
+    wide = _is_wide([value for value in values if value])
+    floor = _floor(values) if wide else None
+    columns, lines = list(axis_names(found.blocks).values()), [escape(part) for part in found.parts]
+    figure = go.Figure(
+        go.Heatmap(
+            x=columns,
+            y=lines,
+            z=[[_colour(value, floor) for value in row] for row in found.values],
+            hoverinfo="skip",
+            hoverongaps=False,
+            xgap=1,
+            ygap=1,
+            colorscale="Viridis",
+            colorbar={
+                "thickness": 10,
+                "title": {"text": "change", "side": "right"},
+                **({"tickformat": ".1%"} if floor is None else _log_ticks(values, floor)),
+            },
+        )
+    )
+    there = [
+        (column, line)
+        for line, row in enumerate(found.values)
+        for column, value in enumerate(row)
+        if value is not None
+    ]
+    figure.add_scatter(  # a map's own cells cannot be selected
+        x=[columns[column] for column, _ in there],
+        y=[lines[line] for _, line in there],
+        mode="markers",
+        marker={"opacity": 0, "size": 14, "symbol": "square"},
+        selected={"marker": {"opacity": 0}},
+        unselected={"marker": {"opacity": 0}},
+        customdata=[
+            (
+                found.blocks[column],
+                escape(found.blocks[column]),
+                change_words(found.values[line][column]),
+            )
+            for column, line in there
+        ],
+        hovertemplate="<b>%{customdata[1]}</b> %{y}<br>%{customdata[2]}<extra></extra>",
+    )
+    figure_layout(figure).update_layout(
+        height=max(220, min(620, 60 + 24 * len(found.parts))),
+        xaxis={
+            "type": "category",
+            "automargin": True,
+            "showgrid": False,
+            "tickangle": -SLANT if len(found.blocks) > MOST_LEVEL else 0,
+        },
+        yaxis={
+            "type": "category",
+            "automargin": True,
+            "showgrid": False,
+            "autorange": "reversed",
+        },
+        hovermode="closest",
+        hoverdistance=-1,
+        dragmode=False,
+        clickmode="event+select",
+    )
+    return figure
+
+
+def scatter_figure(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> go.Figure | None:
+    """A point a measured tensor: A's norm against the relative change, both as logarithms.
+
+    A point's customdata begins with the row's key. Of more than POINTS, those that changed most are
+    drawn, and the axis says so. None where there is none to draw.
+    """
+    kinds = kinds_of(rows)
+    drawn = [
+        (row, found)
+        for row in rows
+        if (found := numbers.get(row.key)) is not None
+        and found.norm_a > 0
+        and 0 < found.relative_l2 < math.inf
+        and not row.key.endswith("num_batches_tracked")
+    ]
+    if not drawn:
+        return None
+    measured = len(drawn)
+    drawn = sorted(drawn, key=lambda pair: -pair[1].relative_l2)[:POINTS]
+    named = "norm in A"
+    if measured > POINTS:
+        named += f"<br>the {count(POINTS)} most changed of {count(measured)}"
+    figure = go.Figure()
+    for kind in ModuleKind:
+        own = [(row, found) for row, found in drawn if kinds[row.key] is kind]
+        if not own:
+            continue
+        figure.add_trace(
+            # Not Scattergl: it compiles code from text, which the server's policy forbids.
+            go.Scatter(
+                x=[found.norm_a for _, found in own],
+                y=[found.relative_l2 for _, found in own],
+                mode="markers",
+                name=str(kind),
+                marker={"color": KIND_COLOURS[kind], "size": 8, "opacity": 0.8},
+                customdata=[
+                    (
+                        row.key,
+                        escape(row.key),
+                        shape(row.a.shape) if row.a else "",
+                        change_words(found.relative_l2),
+                    )
+                    for row, found in own
+                ],
+                hovertemplate="<b>%{customdata[1]}</b><br>%{customdata[2]}<br>norm %{x:.3g}, "
+                "changed by %{customdata[3]}<extra></extra>",
+            )
+        )
+    axis = {"type": "log", "automargin": True, "gridcolor": GRID, "zeroline": False}
+    norms = [found.norm_a for _, found in drawn]
+    changes = [found.relative_l2 for _, found in drawn]
+    figure_layout(figure).update_layout(
+        height=380,
+        showlegend=True,
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        margin={"l": 8, "r": 8, "t": 30, "b": 8},
+        xaxis={**axis, "title": named, "tickformat": "~g", "dtick": _log_step(norms)},
+        yaxis={
+            **axis,
+            "title": "relative change (L2)",
+            "tickformat": "~%",
+            "dtick": _log_step(changes),
+        },
+        dragmode=False,
+        clickmode="event+select",
+    )
+    return figure
+
+
+def axis_name(name: str) -> str:
+    """A name on an axis; names come from a file."""
+    return escape(name if len(name) <= 32 else f"…{name[-31:]}")
+
+
+def axis_names(names: Sequence[str]) -> dict[str, str]:
+    """Blocks' names on an axis, without the modules that all lie in."""
+    paths = [name.split(".") for name in names]
+    shared = 0
+    while len(paths) > 1 and all(len(path) > shared + 1 for path in paths):
+        if len({path[shared] for path in paths}) > 1:
+            break
+        shared += 1
+    short = [axis_name(".".join(path[shared:])) for path in paths]
+    return dict(zip(names, short, strict=True))
+
+
+def _room_for(labels: Sequence[str], *, slanted: bool) -> dict[str, float]:
+    """The margins left of the numbers of an axis, and below its names, in pixels.
+
+    To have plotly measure them (`automargin`) draws the chart twice: a page of a hundred blocks
+    then takes a fifth longer.
+    """
+    letter, line, numbers = 6.5, 18.0, 76.0
+    if not slanted:
+        return {"l": numbers, "b": 2 * line}
+    slant = math.radians(SLANT)
+    longest = letter * max(map(len, labels))
+    return {
+        "l": max(numbers, letter * len(labels[0]) * math.cos(slant)),
+        "b": longest * math.sin(slant) + 1.5 * line,
+    }
+
+
+def _told(moved: Moved) -> str:
+    of = f"{count(moved.differing)} of {count(moved.tensors)} tensors differ"
+    if not moved.differing:
+        return f"all {count(moved.tensors)} tensors are the same"
+    without = ", ".join(f"{count(many)} {state}" for state, many in moved.unmeasured.items())
+    of += f"<br>without numbers: {without}" if without else ""
+    if moved.relative is None:
+        return of
+    change = change_words(moved.relative)
+    return f"changed by {change} over the {count(moved.measured)} measured<br>{of}"
+
+
+def change_words(value: float | None) -> str:
+    """A relative change in percent, as a hover says it."""
+    if value is None:
+        return "not measured"
+    return "from zero" if math.isinf(value) else f"{100 * value:.3g}{THIN}%"
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _log_step(values: Sequence[float]) -> float | str:
+    """The ticks of a logarithm, as plotly names them: each power of ten, every few where there are
+    many, and 1, 2 and 5 of each where there are few."""
+    decades = math.log10(max(values)) - math.log10(min(values))
+    return "D2" if decades < 2 else max(1, math.ceil(decades / 8))
+
+
+def _is_wide(values: Sequence[float]) -> bool:
+    found = [value for value in values if value and math.isfinite(value)]
+    return bool(found) and max(found) > WIDE * min(found)
+
+
+def change_axis(values: Sequence[float]) -> dict[str, object]:
+    """The axis for relative changes: a logarithm where they are far apart, else from zero."""
+    axis: dict[str, object] = {
+        "title": "relative change (L2)",
+        "automargin": True,
+        "gridcolor": GRID,
+        "zeroline": False,
+    }
+    if _is_wide(values):
+        return axis | {"type": "log", "tickformat": "~%", "dtick": 1}
+    return axis | {"tickformat": "~%", "rangemode": "tozero"}
+
+
+def _floor(values: Sequence[float | None]) -> int:
+    """The power of ten that stands for no change at all: one below the smallest change."""
+    return math.floor(min(math.log10(value) for value in values if value)) - 1
+
+
+def _colour(value: float | None, floor: int | None) -> float | None:
+    finite = _finite(value)
+    if finite is None or floor is None:
+        return finite
+    return math.log10(finite) if finite > 0 else float(floor)
+
+
+def _log_ticks(values: Sequence[float | None], floor: int) -> dict[str, object]:
+    top = math.ceil(max(math.log10(value) for value in values if value))
+    ticks = list(range(floor, top + 1))
+    return {
+        "tickvals": ticks,
+        "ticktext": ["same", *(change_words(10.0**tick) for tick in ticks[1:])],
+    }

@@ -1,0 +1,83 @@
+"""A comparison as one JSON document, for programs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from core.checkpoint.entries import TensorEntry
+from core.compare.comparison import Comparison, Row
+from core.compare.metadata.metadata_diff import Change
+from core.compare.numbers.tensor_numbers import Numbers, Tolerance
+from core.compare.sides import Side
+
+
+def comparison_json(
+    comparison: Comparison,
+    a: Side,
+    b: Side,
+    *,
+    sentence: str,
+    same: bool,
+    numbers: Mapping[str, Numbers] | None = None,
+    tolerance: Tolerance | None = None,
+    metadata: Sequence[Change] = (),
+) -> dict[str, object]:
+    """The document: `sentence`, `same` (what the exit status says), both files' facts, `counts` by
+    state, every row, what changed beside the tensors, and the notes. `numbers` (by row key) stand
+    with their rows.
+
+    JSON has no infinity: a `relative_l2` that is infinite is null.
+    """
+    return {
+        "sentence": sentence,
+        "same": same,
+        "a": asdict(a),
+        "b": asdict(b),
+        "counts": {str(state): count for state, count in comparison.counts.items()},
+        "tolerance": None if tolerance is None else asdict(tolerance),
+        "strip": [comparison.pairing.strip_a, comparison.pairing.strip_b],
+        "rows": [_row(row, (numbers or {}).get(row.key)) for row in comparison.rows],
+        "metadata": [
+            {"path": one.path, "kind": str(one.kind), "before": one.before, "after": one.after}
+            for one in metadata
+        ],
+        "notes": comparison.notes,
+    }
+
+
+def _row(row: Row, numbers: Numbers | None) -> dict[str, object]:
+    found: dict[str, object] = {
+        "key": row.key,
+        "state": str(row.state),
+        "evidence": str(row.evidence),
+        "a": _tensor(row.key_a, row.a),
+        "b": _tensor(row.key_b, row.b),
+        "pair": None,
+        "note": row.note,
+        "numbers": None if numbers is None else _numbers(numbers),
+    }
+    if row.pair is not None:
+        found["pair"] = {
+            "by": str(row.pair.by),
+            "confidence": row.pair.confidence,
+            "why": row.pair.why,
+            "view_a": row.pair.view_a,
+            "view_b": row.pair.view_b,
+        }
+    return found
+
+
+def _tensor(key: str | None, entry: TensorEntry | None) -> dict[str, object] | None:
+    if entry is None:
+        return None
+    return {"key": key, "shape": entry.shape, "dtype": entry.dtype, "nbytes": entry.nbytes}
+
+
+def _numbers(numbers: Numbers) -> dict[str, object]:
+    found = {**asdict(numbers), "changed_share": numbers.changed_share, "close": numbers.close}
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in found.items()
+    }

@@ -1,0 +1,152 @@
+"""A run drawn: how far each step moved the weights, where a NaN came in, a small line a tensor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import plotly.graph_objects as go
+
+from core.compare.report.figures import GRID, axis_name, change_axis, change_words
+from core.compare.run.training_run import Run, RunRow
+from core.theme import ACCENT, AMBER, RED, figure_layout
+from core.wording import count
+
+
+@dataclass(frozen=True, slots=True)
+class SmallLines:
+    """A tensor's course as lists that a cell can draw: what is not known or not finite is left out,
+    since a small line has no gaps."""
+
+    key: str
+    norms: tuple[float, ...]
+    changes: tuple[float, ...]
+
+
+def small_lines(run: Run) -> tuple[SmallLines, ...]:
+    """Two lines a tensor, in the run's order: its norm a checkpoint, and its change a step."""
+    return tuple(SmallLines(row.key, _known(row.norms), _known(row.changes)) for row in run.rows)
+
+
+def run_figure(run: Run) -> go.Figure | None:
+    """A bar a step, over the checkpoint to which it leads; None where there is nothing to draw.
+
+    Checkpoints with a NaN or an infinity have a cross and the word. A mark's customdata begins with
+    the checkpoint's index.
+    """
+    moves = [step.relative_l2 for step in run.steps]
+    odd = [(at, rows) for at in range(len(run.names)) if (rows := _odd(run, at))]
+    if not odd and all(move is None for move in moves):
+        return None
+    ticks = list(range(len(run.names)))
+    figure = go.Figure()
+    figure.add_bar(
+        x=ticks[1:],
+        y=[move if move is not None and math.isfinite(move) else None for move in moves],
+        name="change a step",
+        width=0.5,
+        marker={"color": ACCENT, "line": {"width": 0}},
+        customdata=[
+            (at + 1, escape(run.names[at]), escape(run.names[at + 1]), change_words(move))
+            for at, move in enumerate(moves)
+        ],
+        hovertemplate="<b>%{customdata[1]} → %{customdata[2]}</b><br>weights changed by "
+        "%{customdata[3]}<extra></extra>",
+    )
+    figure.add_scatter(
+        x=[at for at, _ in odd],
+        y=[0.06] * len(odd),
+        yaxis="y2",
+        mode="markers+text",
+        name="NaN or infinity",
+        text=[_word(rows, at) for at, rows in odd],
+        textposition="top center",
+        marker={"color": RED, "symbol": "x", "size": 10},
+        customdata=[(at, escape(run.names[at]), _told(run, rows, at)) for at, rows in odd],
+        hovertemplate="<b>%{customdata[1]}</b><br>%{customdata[2]}<extra></extra>",
+    )
+    figure_layout(figure).update_layout(
+        height=260,
+        xaxis={
+            "tickvals": ticks,
+            "ticktext": [axis_name(name) for name in run.names],
+            "range": [-0.5, len(ticks) - 0.5],
+            "automargin": True,
+            "tickangle": -40 if len(ticks) > 5 else 0,
+            "showgrid": False,
+            "zeroline": False,
+        },
+        yaxis=change_axis([move for move in moves if move is not None]),
+        yaxis2={"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True},
+        dragmode=False,
+        clickmode="event+select",
+    )
+    return figure
+
+
+def row_figure(run: Run, row: RunRow) -> go.Figure:
+    """One tensor: its norm in each checkpoint as a line, its change to each of them as bars."""
+    names = [axis_name(name) for name in run.names]
+    figure = go.Figure()
+    figure.add_bar(
+        x=list(range(1, len(names))),
+        y=[None if change is None or math.isinf(change) else change for change in row.changes],
+        name="change to it",
+        yaxis="y2",
+        marker={"color": AMBER, "opacity": 0.55, "line": {"width": 0}},
+        customdata=[change_words(change) for change in row.changes],
+        hovertemplate="changed by %{customdata}<extra></extra>",
+    )
+    figure.add_scatter(
+        x=list(range(len(names))),
+        y=list(row.norms),
+        name="norm",
+        mode="lines+markers",
+        line={"color": ACCENT, "width": 2},
+        hovertemplate="norm %{y:.5g}<extra></extra>",
+    )
+    return figure_layout(figure).update_layout(
+        height=260,
+        showlegend=True,
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        margin={"l": 8, "r": 8, "t": 30, "b": 8},
+        xaxis={
+            "tickvals": list(range(len(names))),
+            "ticktext": names,
+            "automargin": True,
+            "showgrid": False,
+            "zeroline": False,
+        },
+        yaxis={"title": "norm", "automargin": True, "gridcolor": GRID, "zeroline": False},
+        yaxis2={
+            **change_axis([]),
+            "overlaying": "y",
+            "side": "right",
+            "rangemode": "tozero",
+            "showgrid": False,
+        },
+        dragmode=False,
+    )
+
+
+def _known(values: Sequence[float | None]) -> tuple[float, ...]:
+    return tuple(value for value in values if value is not None and math.isfinite(value))
+
+
+def _odd(run: Run, at: int) -> list[RunRow]:
+    """The tensors in which a checkpoint has a NaN, or an infinity that is no mask's."""
+    return [row for row in run.rows if (row.nans[at] or row.infs[at]) and not row.lasting]
+
+
+def _word(rows: Sequence[RunRow], at: int) -> str:
+    return "NaN" if any(row.nans[at] for row in rows) else "infinity"
+
+
+def _told(run: Run, rows: Sequence[RunRow], at: int) -> str:
+    there = sum(row.shapes[at] is not None for row in run.rows)
+    return (
+        f"{_word(rows, at)} in {count(len(rows))} of {count(there)} tensors, the earliest in the "
+        f"network's order<br>{escape(rows[0].key)}"
+    )

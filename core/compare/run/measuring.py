@@ -1,0 +1,312 @@
+"""Up to eight checkpoints of one run: how each tensor moved, and where a NaN first came in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from core.checkpoint.entries import StateDict, TensorEntry
+from core.compare.comparison import Pair, PairedBy, Pairing, State, stripped
+from core.compare.numbers.measurability import comparable
+from core.compare.numbers.measure import differences
+from core.compare.numbers.overall_numbers import floating
+from core.compare.numbers.tensor_numbers import Numbers
+from core.compare.pairing.common_prefix import prefix_pairing
+from core.compare.rows import bytes_to_read, compare
+from core.compare.run.run_sentence import run_sentence
+from core.compare.run.training_run import Run, RunRow, RunStep
+from core.errors import LoupeError
+from core.keys.vocabulary import STATISTICS
+from core.progress import Progress
+
+MAX_CHECKPOINTS = 8
+"""Checkpoints of one run at most."""
+
+
+def measure_run(
+    state_dicts: Sequence[StateDict],
+    names: Sequence[str],
+    *,
+    progress: Progress | None = None,
+    so_far: Callable[[Run], None] | None = None,
+) -> Run:
+    """Follow every tensor through two to eight state_dicts in their order, `names` telling them.
+
+    Keys go together by name, after prefixes that only some files have, such as `module.`. Tensors
+    that checksums tell to be the same are read once, for their norm; all others twice, in bounded
+    memory. `progress` counts elements. `so_far` gets what is known after each step, and before an
+    error or a cancel ends the work, where what was not measured is None.
+
+    Raises LoupeError for fewer or more state_dicts, SourceError where the bytes are gone, and
+    Cancelled.
+    """
+    if not 2 <= len(state_dicts) <= MAX_CHECKPOINTS or len(names) != len(state_dicts):
+        raise LoupeError(
+            f"A run is made of 2 to {MAX_CHECKPOINTS} checkpoints, not {len(state_dicts)}.",
+            "Choose those between which something happened.",
+        )
+    tracks = _tracks(state_dicts)
+    steps = range(len(state_dicts) - 1)
+    asked = [_judge(tracks, step) for step in steps]
+    once = [track.entry(at) for track in tracks for at in track.never_asked()]
+    total = sum(track.entry(step).numel for step in steps for track in asked[step])
+    shares = _Shares(progress, total + sum(entry.numel for entry in once))
+    try:
+        for step in steps:
+            pairs = [(track.entry(step), track.entry(step + 1)) for track in asked[step]]
+            for index, numbers in differences(pairs, progress=shares.next(pairs)):
+                asked[step][index].take(step, numbers)
+            if so_far is not None:
+                so_far(_run(tracks, names, complete=False))
+        alone = [(track, at) for track in tracks for at in track.unmeasured()]
+        pairs = [(track.entry(at), track.entry(at)) for track, at in alone]
+        for index, numbers in differences(pairs, progress=shares.next(pairs)):
+            track, at = alone[index]
+            track.note(at, numbers.norm_a, numbers.nan_a, numbers.inf_a)
+    except BaseException:
+        if so_far is not None:
+            so_far(_run(tracks, names, complete=False))
+        raise
+    return _run(tracks, names, complete=True)
+
+
+@dataclass(slots=True)
+class _Track:
+    """What is known of one tensor while the run is measured."""
+
+    key: str
+    entries: list[TensorEntry | None]
+    asked: list[bool] = field(init=False)
+    same: list[bool | None] = field(init=False)
+    moved: list[Numbers | None] = field(init=False)
+    norms: list[float | None] = field(init=False)
+    nans: list[int | None] = field(init=False)
+    infs: list[int | None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        number = len(self.entries)
+        self.asked = [False] * (number - 1)
+        self.same, self.moved = [None] * (number - 1), [None] * (number - 1)
+        self.norms, self.nans, self.infs = [None] * number, [None] * number, [None] * number
+
+    def entry(self, at: int) -> TensorEntry:
+        """The tensor in a checkpoint that has it."""
+        found = self.entries[at]
+        assert found is not None
+        return found
+
+    def take(self, step: int, numbers: Numbers) -> None:
+        """Note what was measured from a checkpoint to the next.
+
+        Its norms are over the elements that are finite in both, and so the tensors' own only where
+        all are."""
+        self.moved[step] = numbers
+        self.same[step] = numbers.changed == 0
+        odd = numbers.nan_a + numbers.inf_a + numbers.nan_b + numbers.inf_b
+        self.note(step, None if odd else numbers.norm_a, numbers.nan_a, numbers.inf_a)
+        self.note(step + 1, None if odd else numbers.norm_b, numbers.nan_b, numbers.inf_b)
+
+    def note(self, at: int, norm: float | None, nans: int, infs: int) -> None:
+        """Note what a checkpoint holds."""
+        self.nans[at], self.infs[at] = nans, infs
+        if norm is not None and not nans and not infs:
+            self.norms[at] = norm
+
+    def spread(self) -> None:
+        """Give what is known of a checkpoint to those beside it that hold the same."""
+        steps = [step for step, same in enumerate(self.same) if same]
+        ways = [(step, step + 1) for step in steps] + [(step + 1, step) for step in steps[::-1]]
+        for known, other in ways:
+            if self.nans[other] is None:
+                self.nans[other], self.infs[other] = self.nans[known], self.infs[known]
+            if self.norms[other] is None:
+                self.norms[other] = self.norms[known]
+
+    def never_asked(self) -> Iterator[int]:
+        """One checkpoint of each content that no step measures."""
+        last = len(self.asked)
+        for start, stop in self._contents():
+            before = start > 0 and self.asked[start - 1]
+            after = stop <= last and self.asked[stop - 1]
+            if not before and not after and comparable(self.entries[start], self.entries[start]):
+                yield start
+
+    def unmeasured(self) -> Iterator[int]:
+        """One checkpoint of each content whose norm, and what is not finite in it, is not known."""
+        self.spread()
+        for start, _ in self._contents():
+            odd = self.nans[start] or self.infs[start]
+            known = self.norms[start] is not None or odd
+            if not known and comparable(self.entries[start], self.entries[start]):
+                yield start
+
+    def _contents(self) -> Iterator[tuple[int, int]]:
+        """From which checkpoint to which (not included) it is the same."""
+        start = 0
+        for step, same in enumerate((*self.same, False)):
+            if not same:
+                yield start, step + 1
+                start = step + 1
+
+
+class _Shares:
+    """Progress through several measurements, as one."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress = progress
+        self._total = total
+        self._done = 0
+
+    def next(self, pairs: Sequence[tuple[TensorEntry, TensorEntry]]) -> Progress | None:
+        """The progress of the next measurement."""
+        if self._progress is None:
+            return None
+        before = self._done
+        self._done += sum(a.numel for a, _ in pairs)
+        self._total = max(self._total, self._done)
+        return _Share(self._progress, before, self._total)
+
+
+class _Share(Progress):
+    """One measurement's progress, told as a part of the whole."""
+
+    def __init__(self, whole: Progress, before: int, total: int) -> None:
+        super().__init__()
+        self._whole, self._before, self._of = whole, before, total
+
+    def report(self, done: int, total: int, what: str = "") -> None:
+        """Tell the whole. Raises Cancelled once somebody has asked it to stop."""
+        super().report(done, total, what)
+        self._whole.report(self._before + done, self._of, what)
+
+
+def _tracks(state_dicts: Sequence[StateDict]) -> list[_Track]:
+    """A track a tensor, in the files' order; what a later file adds stands where it does there."""
+    aligned = _aligned(state_dicts)
+    order: list[str] = []
+    for entries in aligned:
+        known = set(order)
+        after: dict[str | None, list[str]] = {}
+        last = None
+        for key in entries:
+            if key in known:
+                last = key
+            else:
+                after.setdefault(last, []).append(key)
+        new = after.pop(None, [])
+        order = new + [each for key in order for each in (key, *after.get(key, ()))]
+    return [_Track(key, [entries.get(key) for entries in aligned]) for key in order]
+
+
+def _aligned(state_dicts: Sequence[StateDict]) -> list[Mapping[str, TensorEntry]]:
+    """The state_dicts without the prefixes that would keep their keys apart."""
+    aligned: list[Mapping[str, TensorEntry]] = []
+    union: dict[str, TensorEntry] = {}
+    for state_dict in state_dicts:
+        entries: Mapping[str, TensorEntry] = state_dict
+        found = None
+        if union and entries.keys() != union.keys():
+            found = prefix_pairing(union, entries)
+        if found is not None:
+            entries = stripped(entries, found.strip_b)
+            if found.strip_a:
+                aligned = [stripped(each, found.strip_a) for each in aligned]
+                union = stripped(union, found.strip_a)
+        aligned.append(entries)
+        union = {**entries, **union}
+    return aligned
+
+
+def _judge(tracks: Sequence[_Track], step: int) -> list[_Track]:
+    """Note which tensors are the same by their checksums; those that must be measured."""
+    by_key = {track.key: track for track in tracks}
+    pairs = [
+        Pair(track.key, a, b, PairedBy.NAME)
+        for track in tracks
+        if (a := track.entries[step]) is not None and (b := track.entries[step + 1]) is not None
+    ]
+    told = [one for one in pairs if not bytes_to_read(Pairing((one,), (), (), ()))]
+    of_a, of_b = StateDict(one.a for one in told), StateDict(one.b for one in told)
+    for row in compare(of_a, of_b, Pairing(tuple(told), (), (), ())).rows if told else ():
+        by_key[row.key].same[step] = row.state is State.SAME
+    measured = []
+    for one in pairs:
+        track = by_key[one.key]
+        if not track.same[step] and comparable(one.a, one.b):
+            track.asked[step] = True
+            measured.append(track)
+    return measured
+
+
+def _run(tracks: Sequence[_Track], names: Sequence[str], *, complete: bool) -> Run:
+    weights = {track.key for track in tracks if _is_floating(track) and not _is_statistic(track)}
+    weights = weights or {track.key for track in tracks if _is_floating(track)}
+    rows = tuple(_row(track, weight=track.key in weights) for track in tracks)
+    steps = tuple(_step(tracks, rows, step) for step in range(len(names) - 1))
+    sentence = run_sentence(names, rows, steps, complete=complete)
+    return Run(tuple(names), rows, steps, sentence, complete)
+
+
+def _is_floating(track: _Track) -> bool:
+    return all(floating(entry) for entry in track.entries if entry is not None)
+
+
+def _is_statistic(track: _Track) -> bool:
+    return track.key.rpartition(".")[2] in STATISTICS
+
+
+def _row(track: _Track, *, weight: bool) -> RunRow:
+    track.spread()
+    odd = [bool(nans or infs) for nans, infs in zip(track.nans, track.infs, strict=True)]
+    return RunRow(
+        key=track.key,
+        shapes=tuple(None if entry is None else entry.shape for entry in track.entries),
+        norms=tuple(track.norms),
+        changes=tuple(_change(track, step, odd) for step in range(len(track.same))),
+        nans=tuple(track.nans),
+        infs=tuple(track.infs),
+        first_nan=odd.index(True) if True in odd else None,
+        weight=weight,
+    )
+
+
+def _change(track: _Track, step: int, odd: Sequence[bool]) -> float | None:
+    if track.same[step]:
+        return 0.0
+    numbers = track.moved[step]
+    return None if numbers is None or odd[step] or odd[step + 1] else numbers.relative_l2
+
+
+def _step(tracks: Sequence[_Track], rows: Sequence[RunRow], step: int) -> RunStep:
+    there = [(t.entries[step] is not None, t.entries[step + 1] is not None) for t in tracks]
+    same = [track.same[step] for track in tracks]
+    return RunStep(
+        relative_l2=_relative(tracks, rows, step),
+        same=same.count(True),
+        changed=same.count(False),
+        shared=there.count((True, True)),
+        new=there.count((False, True)),
+        gone=there.count((True, False)),
+    )
+
+
+def _relative(tracks: Sequence[_Track], rows: Sequence[RunRow], step: int) -> float | None:
+    """How far all weights went as one long vector, over its length before."""
+    norms, moves = [], []
+    for track, row in zip(tracks, rows, strict=True):
+        a, b = track.entries[step], track.entries[step + 1]
+        if not row.weight or row.lasting or not comparable(a, b):
+            continue
+        norm, numbers = row.norms[step], track.moved[step]
+        if norm is None or row.changes[step] is None:
+            return None
+        norms.append(norm)
+        if numbers is not None:
+            moves.append(numbers.norm_difference)
+    if not norms:
+        return None
+    length, move = math.hypot(*norms), math.hypot(*moves)
+    if length == 0:
+        return math.inf if move else 0.0
+    return move / length

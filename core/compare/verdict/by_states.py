@@ -1,0 +1,97 @@
+"""What the states alone tell of a comparison: how many tensors differ, how, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core.checkpoint.entries import TensorEntry
+from core.compare.comparison import Row
+from core.compare.verdict.comparison_facts import Facts
+from core.compare.verdict.where import place
+from core.wording import all_tensors, count, listed, tensors
+
+MAX_KEYS = 3
+"""Keys named at most."""
+
+
+def told_by_states(facts: Facts) -> str:
+    """What became of the tensors that both have and that differ in some."""
+    total = len(facts.shared)
+    differing = facts.differing
+    changed, recast, reshaped = facts.changed, facts.recast, facts.reshaped
+    head = reshaped_head(facts)
+    if len(changed) == total and facts.alone:
+        return (
+            f"Same names and shapes, {'every tensor' if total > 1 else 'the one tensor'} changed."
+        )
+    if len(recast) == total and facts.alone:
+        return f"Same names and shapes, {all_tensors(total)} {recast_words(recast)}."
+    every = [row.key for row in facts.rows]
+    common = " in common" if not facts.alone else ""
+    first = f"B differs from A in {count(len(differing))} of {tensors(total)}{common}"
+    if len(differing) == total:
+        first = f"B differs from A in {all_tensors(total)}{common}"
+    elif len(reshaped) < len(differing):
+        first += place([row.key for row in differing], every)
+    details = []
+    if head:
+        keys = listed([row.key for row in reshaped])
+        details.append(f"the head went {head} ({keys} reshaped)")
+    elif reshaped and len(reshaped) == len(differing):
+        return f"{first}, reshaped: {_shapes(reshaped)}."
+    elif reshaped:
+        details.append(f"{tensors(len(reshaped))} reshaped ({_shapes(reshaped)})")
+    if recast:
+        details.append(f"{tensors(len(recast))} {recast_words(recast)}")
+    return "; ".join([first, *details]) + "."
+
+
+def reshaped_head(facts: Facts) -> str:
+    """`from 1 000 to 10 classes`, where the last layer is all that was reshaped."""
+    matrices = [row for row in facts.shared if row.a is not None and len(row.a.shape) == 2]
+    if not facts.reshaped or not matrices:
+        return ""
+    last = matrices[-1]
+    module = last.key.rpartition(".")[0]
+    if last.key not in {row.key for row in facts.reshaped} or not module:
+        return ""
+    before, after = _shape(last.a)[0], _shape(last.b)[0]
+    for row in facts.reshaped:
+        a, b = _shape(row.a), _shape(row.b)
+        if row.key.rpartition(".")[0] != module or (a[:1], b[:1]) != ((before,), (after,)):
+            return ""
+        if a[1:] != b[1:]:
+            return ""
+    return f"from {count(before)} to {count(after)} classes"
+
+
+def the_rest(facts: Facts) -> str:
+    """How a sentence ends on the tensors that are the same; nothing where there are none."""
+    same = len(facts.same)
+    if same == 1:
+        return "; the other tensor is the same"
+    return f"; the other {tensors(same)} are the same" if same else ""
+
+
+def recast_words(recast: Sequence[Row]) -> str:
+    """`recast from float32 to float16`."""
+    before = list(dict.fromkeys(row.a.dtype for row in recast if row.a))
+    after = list(dict.fromkeys(row.b.dtype for row in recast if row.b))
+    return f"recast from {listed(before)} to {listed(after)}"
+
+
+def _shape(entry: TensorEntry | None) -> tuple[int, ...]:
+    return entry.shape if entry is not None else ()
+
+
+def _shapes(reshaped: Sequence[Row]) -> str:
+    told = [
+        f"{row.key} {_times(_shape(row.a))} → {_times(_shape(row.b))}"
+        for row in reshaped[:MAX_KEYS]
+    ]
+    more = len(reshaped) - MAX_KEYS
+    return ", ".join([*told, f"{more} more"] if more > 0 else told)
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " × ".join(str(length) for length in shape) or "scalar"

@@ -1,0 +1,376 @@
+"""Rules that need no threshold: the same, wrapped, cast, quantized, pruned, scaled, adapted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from core.checkpoint.entries import Quantized, TensorEntry
+from core.compare.comparison import Evidence, Row
+from core.compare.numbers.overall_numbers import is_floating, is_statistic, together
+from core.compare.numbers.tensor_numbers import Numbers
+from core.compare.verdict.by_states import recast_words, the_rest
+from core.compare.verdict.change_kinds import SAMPLE, Kind, Told
+from core.compare.verdict.comparison_facts import Facts, equal_after_cast, how_many_changed
+from core.compare.verdict.where import place
+from core.wording import all_tensors, are, count, have, listed, percent, small
+from core.wording import tensors as tensors_
+
+DIGITS: Mapping[str, int] = {
+    "float32": 24,
+    "float16": 11,
+    "bfloat16": 8,
+    "float8_e4m3fn": 4,
+    "float8_e5m2": 3,
+}
+"""Binary digits of a number, the implicit one counted: rounding to p digits changes a number by
+2^-p of itself at most (IEEE 754; the float8 dtypes: arXiv 2209.05433)"""
+
+
+ADAPTERS = ("lora_", "adapter", "hada_w", "lokr_w", "ia3_l")
+"""What stands in the keys of adapters (peft/tuners: lora, loha, lokr, ia3)"""
+
+
+def all_the_same(facts: Facts) -> Told | None:
+    """No element differs: identical, under other keys, or cut in another way."""
+    if facts.differing:
+        return None
+    total = len(facts.shared)
+    how = "the same bytes"
+    if any(row.evidence is Evidence.NO_BYTES for row in facts.shared):
+        how = "the same names, shapes and dtypes; some of them hold no data"
+    if facts.renamed or facts.viewed:
+        return Kind.REARRANGED, _rearranged(facts)
+    if facts.alone:
+        wrapped = _wrapped(facts.shared)
+        return Kind.IDENTICAL, f"Identical: {all_tensors(total)} {have(total)} {how}{wrapped}."
+    common = all_tensors(total)
+    return (
+        Kind.SAME_IN_COMMON,
+        f"{common[:1].upper()}{common[1:]} in common {have(total)} {how}.",
+    )
+
+
+def _wrapped(rows: Sequence[Row]) -> str:
+    """The prefixes under which one side has the keys of the other, where there are such."""
+    found = []
+    for side, keys in (("A", [row.key_a for row in rows]), ("B", [row.key_b for row in rows])):
+        prefixes = {
+            key.removesuffix(row.key)
+            for row, key in zip(rows, keys, strict=True)
+            if key is not None and key != row.key and key.endswith(row.key)
+        }
+        if len(prefixes) == 1:
+            found.append(f"{next(iter(prefixes))} in {side}")
+    return f", under keys that begin with {' and '.join(found)}" if found else ""
+
+
+def _rearranged(facts: Facts) -> str:
+    ways = []
+    if facts.renamed:
+        some = facts.renamed[0]
+        example = f", such as {some.key_a}, now {some.key_b}"
+        ways.append(f"{tensors_(len(facts.renamed))} under another key{example}")
+    turned = [row for row in facts.viewed if "transposed" in _views(row)]
+    cut = [row for row in facts.viewed if "transposed" not in _views(row)]
+    cut_a = [row for row in cut if row.pair and row.pair.view_a]
+    cut_b = [row for row in cut if row.pair and row.pair.view_b]
+    if turned:
+        ways.append(f"{tensors_(len(turned))} transposed")
+    if cut_b:
+        joined = len({row.key_b for row in cut_b})
+        ways.append(f"{tensors_(len(cut_b))} of A joined into {count(joined)} of B")
+    if cut_a:
+        split = len({row.key_a for row in cut_a})
+        ways.append(f"{tensors_(split)} of A split into {count(len(cut_a))} of B")
+    only_renamed = bool(facts.renamed) and not facts.viewed
+    first = "The same weights, renamed" if only_renamed else "The same weights, arranged otherwise"
+    rest = len(facts.same) - len(facts.renamed) - len(facts.viewed)
+    kept = f"; the other {tensors_(rest)} keep their keys" if rest > 1 else ""
+    if rest == 1:
+        kept = "; the other tensor keeps its key"
+    if not facts.alone:
+        first = first.replace("The same weights", "The same weights in all that both have")
+    return f"{first}: {'; '.join(ways)}{kept}."
+
+
+def _views(row: Row) -> str:
+    return f"{row.pair.view_a} {row.pair.view_b}" if row.pair else ""
+
+
+def adapted(facts: Facts) -> Told | None:
+    """All of A is there, and adapters beside it."""
+    keys = [row.key for row in facts.only_b]
+    if facts.differing or facts.only_a or not keys or not all(map(is_adapter, keys)):
+        return None
+    name = "LoRA adapters" if all("lora_" in key for key in keys) else "adapters"
+    where = place(keys, [row.key for row in facts.rows])
+    total = len(facts.shared)
+    return Kind.ADAPTED, (
+        f"B is A with {name}: {tensors_(len(keys))} only in B{where}; {all_tensors(total)} in "
+        f"common {are(total)} the same."
+    )
+
+
+def is_adapter(key: str) -> bool:
+    """Whether a tensor belongs to an adapter beside the weights, as peft names them."""
+    return any(mark in key for mark in ADAPTERS)
+
+
+def another_dtype(facts: Facts) -> Told | None:
+    """All that differs was cast, and lost no more than the cast takes."""
+    if not facts.recast or facts.changed or facts.reshaped:
+        return None
+    if any(_is_quantized(row.a) or _is_quantized(row.b) for row in facts.recast):
+        return None
+    equal = [row for row in facts.recast if equal_after_cast(row)]
+    if len(equal) < len(facts.recast) and not all(_rounded(facts, row) for row in facts.recast):
+        return None
+    total, recast = len(facts.shared), len(facts.recast)
+    which = all_tensors(total) if recast == total else f"{count(recast)} of {tensors_(total)}"
+    which += "" if facts.alone else " in common"
+    how = "equal after a cast" if len(equal) == recast else "no further apart than it rounds"
+    off = together(facts.recast, facts.numbers) if facts.complete else None
+    lost = f" (rounded by {percent(off.relative_l2)} on the whole)" if off and off.changed else ""
+    return Kind.RECAST, (
+        f"The same weights in another dtype: {which} {recast_words(facts.recast)}, {how}{lost}"
+        f"{the_rest(facts)}."
+    )
+
+
+def _rounded(facts: Facts, row: Row) -> bool:
+    """Whether a recast row is off by no more than a rounding to the coarser dtype."""
+    numbers = facts.numbers.get(row.key)
+    if numbers is None or row.a is None or row.b is None or not is_floating(row):
+        return False
+    digits = [DIGITS[dtype] for dtype in (row.a.dtype, row.b.dtype) if dtype in DIGITS]
+    return bool(digits) and numbers.relative_l2 <= 2.0 ** -min(digits)
+
+
+def quantized(facts: Facts) -> Told | None:
+    """Floats became integers with scales, or the reverse."""
+    rows = [
+        row
+        for row in (*facts.changed, *facts.recast)
+        if _is_quantized(row.a) != _is_quantized(row.b)
+    ]
+    if not rows:
+        return _partly_quantized(facts)
+    to_b = _is_quantized(rows[0].b)
+    if any(_is_quantized(row.b) != to_b for row in rows):
+        return None
+    dtypes = sorted({entry.dtype for row in rows if (entry := row.b if to_b else row.a)})
+    whose, other = ("B", "A") if to_b else ("A", "B")
+    of = f"{count(len(rows))} of {tensors_(len(facts.shared))}"
+    off = together(rows, facts.numbers)
+    if off is None or not off.whole:
+        first = f"{whose} holds quantized tensors where {other} holds floats"
+        return Kind.QUANTIZED, f"{first}: {of}, to {listed(dtypes)}{_besides(facts, rows)}."
+    if off.relative_l2 > 0.2:
+        first = f"{whose} is quantized to {listed(dtypes)}, from other weights than {other}'s"
+        if any(is_statistic(row) for row in (*facts.only_a, *facts.only_b)):
+            first += " (as where BatchNorm is folded into them)"
+    else:
+        first = f"{whose} is {other} quantized to {listed(dtypes)}"
+    return Kind.QUANTIZED, (
+        f"{first}: {of}, off by {percent(off.relative_l2)} on the whole{_besides(facts, rows)}."
+    )
+
+
+def _besides(facts: Facts, rows: Sequence[Row]) -> str:
+    """What became of the other tensors that both have."""
+    more = len(facts.differing) - len(rows)
+    return f"; {count(more)} more changed{the_rest(facts)}" if more else the_rest(facts)
+
+
+def _partly_quantized(facts: Facts) -> Told | None:
+    """Quantized tensors stand in one file only, beside others that both have.
+
+    A quantized linear layer keeps its weight under `_packed_params`
+    (torch/ao/nn/quantized/modules/linear.py).
+    """
+    for whose, own, others in (
+        ("B", facts.only_b, facts.only_a),
+        ("A", facts.only_a, facts.only_b),
+    ):
+        found = [row for row in own if _is_quantized(row.a or row.b)]
+        if not found or any(_is_quantized(row.a or row.b) for row in others):
+            continue
+        dtypes = sorted({entry.dtype for row in found if (entry := row.a or row.b)})
+        named = listed([row.key.partition("._packed_params")[0] for row in found])
+        total = len(facts.shared)
+        rest = f"{all_tensors(total)} in common {are(total)} the same"
+        if facts.differing:
+            rest = f"{count(len(facts.differing))} of {tensors_(total)} in common changed"
+        return Kind.QUANTIZED, f"{whose} is quantized to {listed(dtypes)} in {named}; {rest}."
+    return None
+
+
+def _is_quantized(entry: TensorEntry | None) -> bool:
+    return entry is not None and isinstance(entry.form, Quantized)
+
+
+def numerically_same(facts: Facts) -> Told | None:
+    """Bytes differ, and each element is within the tolerance."""
+    measured = _only_changed(facts)
+    if measured is None or not all(n.close for n in measured):
+        return None
+    of = f"{count(len(measured))} of {tensors_(len(facts.shared))}"
+    if not any(n.changed for n in measured):
+        return Kind.NUMERICALLY_SAME, (
+            f"Numerically the same: {of} {have(len(measured))} other bytes for the same values."
+        )
+    if len(measured) == len(facts.shared):
+        of = all_tensors(len(measured))
+    largest = max(n.max_abs for n in measured)
+    return Kind.NUMERICALLY_SAME, (
+        f"Numerically the same: {of} {'differs' if len(measured) == 1 else 'differ'}, each element "
+        f"within the tolerance; the largest difference is {small(largest)}."
+    )
+
+
+def pruned(facts: Facts) -> Told | None:
+    """Elements were set to zero, and no other changed."""
+    masked = _masked(facts)
+    if masked:
+        return masked
+    measured = _only_changed(facts)
+    if measured is None or not all(_only_zeroed(n) for n in measured):
+        return None
+    share = percent(sum(n.changed for n in measured) / sum(n.count for n in measured))
+    many = len(measured)
+    where = place([row.key for row in facts.changed], [row.key for row in facts.rows])
+    if many == 1:
+        of = f"of {facts.changed[0].key}"
+    elif many == len(facts.shared):
+        of = f"of {all_tensors(many)}"
+    else:
+        of = f"of {tensors_(many)}{where.replace(', all in', ' in')}"
+    same = len(facts.same)
+    rest = (
+        f"; the other {tensors_(same)} {are(same)} the same" if same else ", and no other changed"
+    )
+    return Kind.PRUNED, f"B is A pruned: {share} of the elements {of} were set to zero{rest}."
+
+
+def _only_zeroed(n: Numbers) -> bool:
+    finite = not (n.nan_a or n.nan_b or n.inf_a or n.inf_b)
+    return finite and n.changed > 0 and n.zeros_b - n.zeros_a == n.changed
+
+
+def _masked(facts: Facts) -> Told | None:
+    """torch.nn.utils.prune keeps a weight as `weight_orig` beside a `weight_mask`."""
+    held = {row.key_b for row in (*facts.shared, *facts.only_b)}
+    masks = [
+        key.removesuffix("_mask")
+        for row in facts.only_b
+        if (key := row.key_b or "").endswith("_mask") and f"{key[:-5]}_orig" in held
+    ]
+    others = [row for row in facts.only_b if _unmasked(row.key_b) not in masks]
+    if not masks or others or facts.differing:
+        return None
+    if any(row.key_a not in masks for row in facts.only_a):
+        return None
+    first = "B is A under pruning masks" if not facts.only_a else "B has pruning masks"
+    kept = sum(_unmasked(row.key_b) not in masks for row in facts.shared)
+    rest = f"; the other {tensors_(kept)} {are(kept)} the same" if kept else ""
+    what = f"{count(len(masks))} weights ({listed(masks)}) are each"
+    if len(masks) == 1:
+        what = f"{masks[0]} is"
+    return Kind.PRUNED, f"{first}: {what} kept as _orig beside a _mask{rest}."
+
+
+def _unmasked(key: str | None) -> str:
+    return (key or "").removesuffix("_mask").removesuffix("_orig")
+
+
+def scaled(facts: Facts) -> Told | None:
+    """Each changed tensor is A's times one number."""
+    measured = _only_changed(facts)
+    if measured is None or not all(n.norm_a and n.norm_b for n in measured):
+        return None
+    if not any(n.count > 1 for n in measured):
+        return None
+    moved = together(facts.changed, facts.numbers)
+    assert moved is not None
+    factor = (moved.cosine or 0.0) * moved.norm_ratio
+    for n in measured:
+        own = (n.cosine or 0.0) * n.norm_b / n.norm_a
+        left = max(0.0, n.relative_l2**2 - (own - 1) ** 2)
+        if math.sqrt(left) > min(0.003 * abs(own), 0.05 * abs(own - 1)):
+            return None
+        if abs(own - factor) > max(0.01 * abs(factor - 1), 1e-6):
+            return None
+    of = f"{count(len(measured))} of {tensors_(len(facts.shared))}"
+    if len(measured) == len(facts.shared):
+        of = all_tensors(len(measured))
+    if abs(factor + 1) < 1e-6:
+        return Kind.SCALED, f"B is A with every sign turned in {of}{the_rest(facts)}."
+    times = f"{factor:.4g}".replace("-", "−")
+    return (
+        Kind.SCALED,
+        f"B is A scaled: {of} {are(len(measured))} A's times {times}{the_rest(facts)}.",
+    )
+
+
+def rounded(facts: Facts) -> Told | None:
+    """The weights lost digits, and kept their dtype.
+
+    Rounding to p digits moves a number by up to 2^-p of itself, evenly spread: over many numbers,
+    2^-p/√3 of the norm where all are just above a power of two, and half of that where all are
+    just below. It turns no sign, and leaves nearly no number as it was; training does neither.
+    """
+    measured = _all_signs_kept(facts)
+    if measured is None:
+        return None
+    moved = together(facts.changed, facts.numbers)
+    assert moved is not None
+    for dtype in ("bfloat16", "float16"):
+        most = 2.0 ** -DIGITS[dtype]
+        if all(n.relative_l2 <= most for n in measured) and all(
+            0.9 * most / math.sqrt(12) <= n.relative_l2 <= 1.1 * most / math.sqrt(3)
+            and n.changed >= 0.98 * (n.count - n.zeros_a)
+            for n in measured
+            if n.count >= SAMPLE
+        ):
+            return Kind.ROUNDED, (
+                f"B is A as a rounding to {dtype} and back would leave it: "
+                f"{how_many_changed(facts)}, by {percent(moved.relative_l2)} on the "
+                f"whole, and no element changed its sign{the_rest(facts)}."
+            )
+    return None
+
+
+def fake_quantized(facts: Facts) -> Told | None:
+    """The weights were rounded to a coarse grid: many became zero, and none changed its sign."""
+    measured = _all_signs_kept(facts)
+    if measured is None:
+        return None
+    moved = together(facts.changed, facts.numbers)
+    assert moved is not None
+    gained = sum(n.zeros_b - n.zeros_a for n in measured)
+    enough = 0.002 * moved.count <= gained <= 0.5 * moved.changed
+    if not enough or moved.relative_l2 > 0.3 or moved.changed < 0.9 * moved.count:
+        return None
+    return Kind.FAKE_QUANTIZED, (
+        f"B is A as a rounding to a coarse grid (fake quantization) would leave it: "
+        f"{how_many_changed(facts)}, by {percent(moved.relative_l2)} on the whole; "
+        f"{percent(gained / moved.count)} of their elements became zero, and none changed its sign."
+    )
+
+
+def _all_signs_kept(facts: Facts) -> list[Numbers] | None:
+    """The numbers of the changed rows, where these are many floats that kept all their signs."""
+    measured = _only_changed(facts)
+    if measured is None or not all(is_floating(row) for row in facts.changed):
+        return None
+    if any(n.sign_flips or n.nan_b or n.inf_b or n.zeros_b < n.zeros_a for n in measured):
+        return None
+    return measured if sum(n.count for n in measured) >= 4 * SAMPLE else None
+
+
+def _only_changed(facts: Facts) -> list[Numbers] | None:
+    """The numbers of all that differs, where that is changed, and neither recast nor reshaped."""
+    if not facts.changed or not facts.complete or facts.recast or facts.reshaped:
+        return None
+    return [facts.numbers[row.key] for row in facts.changed]
