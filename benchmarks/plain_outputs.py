@@ -1,7 +1,7 @@
 """Loading held against plain PyTorch's way: a torchvision network's tensors, and its outputs on
 inputs as small as it takes.
 
-Shared by tests/core/test_load_torchvision.py, test_load_timm.py and `benchmarks/load.py --check`.
+Shared by the tests of core/load on torchvision and timm, and `benchmarks/load.py --check`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,10 +11,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from core.architectures import TORCHVISION, Architecture, build
+from core.architectures.construct import build
+from core.architectures.registry import TORCHVISION, Architecture
 from core.checkpoint import open_checkpoint
-from core.load import load_model
-from core.random_inputs import random_inputs
+from core.inputs.random_input import random_inputs
+from core.load.loading import load_model
 
 
 def difference(architecture: Architecture, path: Path) -> str:

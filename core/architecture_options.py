@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from core.architectures import (
-    MAX_OPTION,
-    OTHER_CLASSES,
-    TIMM,
-    Architecture,
-    options_of,
-    signature,
-)
+from core.architectures.construct import signature
+from core.architectures.registry import MAX_OPTION, OTHER_CLASSES, TIMM, Architecture, options_of
 from core.checkpoint.entries import StateDict
 from core.errors import ArchitectureError
 from core.proposals import propose_num_classes

@@ -30,12 +30,12 @@ from core.errors import LoupeError, SourceError, shown
 from core.settings import paths_setting
 
 if TYPE_CHECKING:
-    from core.architectures import Architecture
+    from core.architectures.registry import Architecture
     from core.fixes import Recipe
     from core.inspect.verification import Verification
-    from core.labels import Labels
     from core.match import Match
-    from core.predict import Prediction
+    from core.predict.labels import Labels
+    from core.predict.prediction import Prediction
 
 MOST_FILES = 8
 """Checkpoints of one run."""
@@ -242,7 +242,7 @@ def _fit(given: Sequence[str]) -> int:
     _add_file(parser)
     _add_fit(parser)
     options = parser.parse_args(given)
-    from core.architectures import signature
+    from core.architectures.construct import signature
     from core.fit_summary import option_hint, verdict
     from core.proposals import propose
 
@@ -324,13 +324,13 @@ def _predict(given: Sequence[str]) -> int:
         help="load what matches; the rest stays as the model initialises it",
     )
     options = parser.parse_args(given)
-    from core.classifiers import require_classifier
     from core.fit_summary import verdict
-    from core.images import decode_image
-    from core.labels import choose_labels, parse_labels
-    from core.load import load_model
-    from core.predict import predict
-    from core.preprocessing import default_preprocessing
+    from core.inputs.images import decode_image
+    from core.inputs.preprocessing import default_preprocessing
+    from core.load.loading import load_model
+    from core.predict.classifiers import require_classifier
+    from core.predict.labels import choose_labels, parse_labels
+    from core.predict.prediction import predict
 
     checkpoint = open_checkpoint(file_or_set(options.file))
     images = [(image.name, decode_image(_read(image), image.name)) for image in options.images]
@@ -406,7 +406,7 @@ def _repaired(
     checkpoint: Checkpoint, options: argparse.Namespace
 ) -> tuple[Architecture, StateDict, Match]:
     """The chosen state_dict after the options' fixes, beside the architecture it is for."""
-    from core.architectures import signature
+    from core.architectures.construct import signature
     from core.fixes import apply_recipe
     from core.match import match
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from core.settings import read_settings
 
 if TYPE_CHECKING:
-    from core.architectures import Architecture
+    from core.architectures.registry import Architecture
 
 
 def add_architecture(parser: argparse.ArgumentParser, *, required: bool) -> None:
@@ -27,7 +27,7 @@ def add_architecture(parser: argparse.ArgumentParser, *, required: bool) -> None
 
 def architecture_of(options: argparse.Namespace) -> Architecture:
     """What they name. Raises ArchitectureError, and SettingsError for an owner's own."""
-    from core.architectures import OWN, catalogue, parse_architecture
+    from core.architectures.registry import OWN, catalogue, parse_architecture
 
     if options.arch.startswith(f"{OWN}:"):
         catalogue(read_settings(os.environ).models)

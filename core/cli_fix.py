@@ -16,12 +16,12 @@ from core.cli_output import DIFFERS, FITS, print_json, say, watched
 from core.errors import FixError, LoupeError, SourceError
 
 if TYPE_CHECKING:
-    from core.architectures import Architecture
+    from core.architectures.registry import Architecture
+    from core.architectures.tensor_spec import Signature
     from core.export import Export, Format
     from core.fixes import Applied, Recipe
     from core.match import Match
     from core.recipe_file import RecipeFile
-    from core.signature import Signature
 
 DESCRIPTION = """\
 Repair a checkpoint: apply a recipe to it, and write the result into a new file, which is read again
@@ -171,7 +171,7 @@ def _recipe_file(path: Path | None) -> RecipeFile:
 def _repaired(
     checkpoint: Checkpoint, state_dict: StateDict, told: RecipeFile, options: argparse.Namespace
 ) -> Repair:
-    from core.architectures import signature
+    from core.architectures.construct import signature
     from core.fixes import Recipe, apply_recipe
     from core.match import match
 
@@ -195,7 +195,7 @@ def _best(
     checkpoint: Checkpoint, state_dict: StateDict, architecture: Architecture | None
 ) -> tuple[Architecture, Recipe]:
     """The recipe that brings it nearest to the architecture, or to the one that it seems to be."""
-    from core.architectures import signature
+    from core.architectures.construct import signature
     from core.cli_identify import identified
     from core.repair import before_made_up, best_repair
 

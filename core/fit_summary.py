@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from core.architectures.tensor_spec import Signature
 from core.checkpoint.entries import StateDict
 from core.keys.groups import group_keys
 from core.match import Match
 from core.proposals import Proposal
 from core.proposals.options import options_sentence
-from core.signature import Signature
 
 TOLD = 2
 """Fixes of a proposal that a verdict names; of more it says how many they are."""

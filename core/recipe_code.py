@@ -38,7 +38,7 @@ from core.fixes import (
 from core.fixes.renaming import prefix_regex
 
 if TYPE_CHECKING:
-    from core.architectures import Architecture
+    from core.architectures.registry import Architecture
 
 WITH_TENSORS = "{key: value for key, value in {found}.items() if isinstance(value, torch.Tensor)}"
 

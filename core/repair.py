@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from core.architectures.tensor_spec import Signature
 from core.checkpoint.entries import StateDict
 from core.fixes import MergeLora, Recipe
 from core.fixes.lora import unscaled_adapters
 from core.match import match
 from core.proposals.repairing import fixes_of, gaining_ideas, whole_repair
 from core.proposals.tried import after
-from core.signature import Signature
 
 
 def best_repair(state_dict: StateDict, signature: Signature) -> Recipe:

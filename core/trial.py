@@ -7,11 +7,11 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from core.architectures.tensor_spec import Signature
 from core.checkpoint.entries import Derived, StateDict, TensorEntry
 from core.errors import FixError
 from core.fixes import Recipe, Step, apply_recipe
 from core.keys.patterns import Patience
-from core.signature import Signature
 
 MAX_CHANGES = 1_000
 """Changes of a step that are kept one by one; all are counted."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.architectures import Architecture
+from core.architectures.registry import Architecture
 from core.checkpoint import Checkpoint, StateDict
 from core.errors import ArchitectureError
 from core.fit_summary import initialised, obstacle, verdict

@@ -5,11 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from core.checkpoint import Checkpoint
-from core.classifiers import require_classifier
 from core.errors import LoupeError
-from core.model_request import ModelRequest
+from core.load.model_request import ModelRequest
 from core.plain_text import plain, plain_sentence
-from core.predict import Prediction
+from core.predict.classifiers import require_classifier
+from core.predict.prediction import Prediction
 from pages.components.frame import empty_state, page_header
 from pages.components.labels_picker import labels_picker
 from pages.components.picture_tray import picture_tray

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from core.architectures import parse_architecture
+from core.architectures.registry import parse_architecture
 from core.fixes.recipe_json import NAMES
 from core.identify.build import build_index
 from core.identify.find import index_path, installed_versions

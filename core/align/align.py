@@ -11,11 +11,11 @@ from core.align.recipe import alignment_recipe
 from core.align.solve import place
 from core.align.units import Member, Tensor, Unit, joined, single_units, units
 from core.align.words import AlignedPair, Alignment
+from core.architectures.tensor_spec import Signature, TensorSpec
 from core.checkpoint.entries import StateDict
 from core.fixes.words import Recipe
 from core.keys.vocabulary import BATCH_COUNTER
 from core.match import match
-from core.signature import Signature, TensorSpec
 
 MOST = 100_000
 """Keys on a side beyond which nothing is aligned."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.architectures.tensor_spec import Signature
 from core.checkpoint.entries import StateDict
 from core.fixes.batch_norm import add_batch_statistics
 from core.fixes.casting import cast
@@ -43,7 +44,6 @@ from core.fixes.words import (
     WeightNorm,
 )
 from core.keys.patterns import Patience
-from core.signature import Signature
 
 
 def apply_recipe(

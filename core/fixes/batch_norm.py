@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.architectures.tensor_spec import Signature
 from core.checkpoint.entries import StateDict, TensorEntry
 from core.checkpoint.operations import Filled
 from core.fixes.computed import computed
@@ -9,7 +10,6 @@ from core.fixes.filtering import wanted_by
 from core.fixes.wording import counted
 from core.fixes.words import Effect
 from core.keys.vocabulary import BATCH_COUNTER
-from core.signature import Signature
 
 DEFAULTS = {"running_mean": 0.0, "running_var": 1.0, BATCH_COUNTER: 0.0}
 """What torch's _NormBase.reset_running_stats fills them with."""

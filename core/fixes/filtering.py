@@ -6,13 +6,13 @@ import re
 from collections.abc import Container
 from fnmatch import translate
 
+from core.architectures.tensor_spec import Signature
 from core.checkpoint.entries import StateDict
 from core.errors import FixError
 from core.fixes.rebuilt import rebuilt
 from core.fixes.wording import checked_text, effect_sentence, unusable
 from core.fixes.words import Drop, Effect, Keep, Transpose
 from core.keys.patterns import Patience, PatternError, found_in
-from core.signature import Signature
 
 
 def kept(state_dict: StateDict, keys: Container[str]) -> tuple[StateDict, Effect]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.architectures.tensor_spec import Signature
 from core.checkpoint.entries import StateDict
 from core.checkpoint.operations import AdaptedChannels
 from core.errors import FixError
@@ -11,7 +12,6 @@ from core.fixes.views import exchanged
 from core.fixes.wording import left_alone
 from core.fixes.words import AdaptInput, Effect
 from core.keys.patterns import Patience
-from core.signature import Signature
 
 MAX_CHANNELS = 1 << 16
 """Channels that an image may have."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+from core.architectures.tensor_spec import Signature
 from core.checkpoint.entries import StateDict, TensorEntry
 from core.checkpoint.operations import ResampledGrid, ResampledTable
 from core.fixes.computed import check_growth, computed, is_floating
@@ -12,7 +13,6 @@ from core.fixes.rebuilt import rebuilt
 from core.fixes.wording import counted, left_alone
 from core.fixes.words import Effect, ResamplePositions, Resampling
 from core.keys.patterns import Patience
-from core.signature import Signature
 
 Layout: TypeAlias = Literal["tokens", "channels_last", "channels_first", "heads"]
 

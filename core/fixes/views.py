@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from core.architectures.tensor_spec import Signature
 from core.checkpoint.entries import StateDict, TensorEntry
 from core.checkpoint.operations import Joined, Transposed
 from core.fixes.computed import checked_dense, computed, is_dense, is_strided
@@ -12,7 +13,6 @@ from core.fixes.filtering import globbed, matching, wanted_by
 from core.fixes.wording import effect_sentence, left_alone
 from core.fixes.words import Effect, Reshape, Transpose
 from core.keys.patterns import Patience
-from core.signature import Signature
 
 
 def transpose(

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from core.architectures import Architecture, catalogue
+from core.architectures.registry import Architecture, catalogue
 from core.identify.index import Index, IndexedModel, make_index
 from core.identify.message import to_model
 

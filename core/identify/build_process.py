@@ -10,7 +10,7 @@ import json
 import os
 import sys
 
-from core.architectures import parse_architecture
+from core.architectures.registry import parse_architecture
 from core.errors import ArchitectureError
 from core.identify.index_model import index_model
 from core.identify.message import from_model

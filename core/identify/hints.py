@@ -9,12 +9,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from core.architectures import Architecture
+from core.architectures.registry import Architecture
+from core.architectures.stated import library_in, names_in, spellings
+from core.architectures.tensor_spec import Shape
 from core.checkpoint import Checkpoint
 from core.checkpoint.entries import StateDict
 from core.identify.words import Hints
-from core.signature import Shape
-from core.stated_architecture import library_in, names_in, spellings
 
 MIN_LETTERS = 4
 """Of an architecture's name that a file's name may give by chance otherwise."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from core.architectures import LIBRARIES, Architecture
+from core.architectures.registry import LIBRARIES, Architecture
 from core.checkpoint.entries import StateDict
 from core.fast_objects import paused_collector
 from core.identify.candidates import guesses, worth

@@ -13,8 +13,8 @@ from typing import Generic, Literal, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-from core.architectures import Architecture
-from core.signature import Signature, TensorSpec
+from core.architectures.registry import Architecture
+from core.architectures.tensor_spec import Signature, TensorSpec
 
 __all__ = [
     "Index",

@@ -7,18 +7,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from core.architectures import (
-    OTHER_CLASSES,
-    SWITCHES,
-    TIMM,
-    Architecture,
-    build_without_weights,
-    options_of,
-    signature_of,
-)
+from core.architectures.construct import build_without_weights, signature_of
+from core.architectures.registry import OTHER_CLASSES, SWITCHES, TIMM, Architecture, options_of
+from core.architectures.tensor_spec import Signature
 from core.errors import ArchitectureError
 from core.identify.index import IndexedModel, Variation, variation
-from core.signature import Signature
 
 if TYPE_CHECKING:
     from torch import nn

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from core.architectures import Architecture
+from core.architectures.registry import Architecture
+from core.architectures.tensor_spec import Signature, TensorSpec
 from core.identify.index import Index, Variation
 from core.identify.shapes import Forms
 from core.identify.solving import Law, laws
 from core.keys.vocabulary import BATCH_COUNTER
 from core.keys.wrappers import without_wrappers
-from core.signature import Signature, TensorSpec
 
 Matrix = Any
 """A SciPy sparse matrix, which has no types of its own."""

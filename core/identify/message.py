@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.architectures import Architecture
+from core.architectures.registry import Architecture
+from core.architectures.tensor_spec import Signature, TensorSpec
 from core.identify.index import IndexedModel, Variation
-from core.signature import Signature, TensorSpec
 
 __all__ = ["from_model", "to_model"]
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.architectures.tensor_spec import Shape, squeezed
 from core.checkpoint.entries import StateDict
 from core.fixes import Recipe
 from core.identify.index import Variation
@@ -16,7 +17,6 @@ from core.identify.solve import with_options
 from core.keys.wrappers import Unwrapped
 from core.match import match
 from core.proposals.repairing import fixes_of, gaining_ideas, whole_repair
-from core.signature import Shape, squeezed
 
 TRIED = 4
 """Profiles that are worked out, those of the most alike shapes."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from glob import escape
 
+from core.architectures.tensor_spec import Signature
 from core.checkpoint.entries import StateDict
 from core.fixes import (
     AdaptInput,
@@ -26,7 +27,6 @@ from core.proposals.prefixes import glob_of
 from core.proposals.removals import drop_of
 from core.proposals.repairing import mostly_matches
 from core.proposals.tried import after
-from core.signature import Signature
 
 MAX_DROPPED = 400
 """Keys that a recipe drops one by one; beyond these what is unexpected is left to be seen."""

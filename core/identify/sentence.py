@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from core.architectures import Architecture
+from core.architectures.registry import Architecture
 from core.checkpoint.entries import StateDict
 from core.fixes import Drop, Recipe, describe
 from core.identify.renamed import Renamed

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from core.architectures.tensor_spec import Shape, squeezed
 from core.identify.index import Index
 from core.keys.parts import starts
 from core.keys.vocabulary import BATCH_COUNTER
 from core.keys.wrappers import MAX_STARTS
-from core.signature import Shape, squeezed
 
 Numbers = NDArray[np.integer]
 

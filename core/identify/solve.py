@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from core.architectures.tensor_spec import Signature, TensorSpec
 from core.checkpoint.entries import StateDict, TensorEntry
 from core.identify.candidates import Guess
 from core.identify.heads import (
@@ -20,7 +21,6 @@ from core.identify.index import Variation
 from core.identify.lookup import Lookup, Profile
 from core.keys.vocabulary import BATCH_COUNTER
 from core.keys.wrappers import Unwrapped, without_wrappers
-from core.signature import Signature, TensorSpec
 
 MOST_APART = 256
 """Keys, batch counters apart, that a model may lack below its prefix, for them to be looked for

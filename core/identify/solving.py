@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
 
+from core.architectures.tensor_spec import Shape, Signature
 from core.identify.index import Variation
-from core.signature import Shape, Signature
 
 
 @dataclass(frozen=True, slots=True)

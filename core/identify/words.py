@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.architectures import Architecture
+from core.architectures.registry import Architecture
 from core.fixes import Recipe
 from core.match import Mismatch
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from core.align import align
+from core.architectures.tensor_spec import Signature
 from core.checkpoint.entries import StateDict
 from core.match import match
 from core.proposals.words import Idea, counted, listed
-from core.signature import Signature
 
 LEAST_CONFIDENCE = 0.5
 """Of an alignment that is proposed."""

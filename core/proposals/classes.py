@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from core.architectures.tensor_spec import Signature
 from core.checkpoint.entries import StateDict, TensorEntry
 from core.proposals.options import last_weight
 from core.proposals.renamings import best_renamings
 from core.proposals.tried import after
-from core.signature import Signature
 
 if TYPE_CHECKING:
-    from core.architectures import Architecture
+    from core.architectures.registry import Architecture
 
 
 def propose_num_classes(
@@ -36,7 +36,7 @@ def propose_num_classes(
 def _signature(architecture: Architecture | Signature) -> Signature:
     if isinstance(architecture, Mapping):
         return architecture
-    from core.architectures import signature
+    from core.architectures.construct import signature
 
     return signature(architecture)
 

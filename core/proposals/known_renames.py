@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from core.architectures.tensor_spec import Signature
 from core.checkpoint.entries import StateDict
 from core.fixes import Rename
 from core.proposals.words import Idea
-from core.signature import Signature
 
 KNOWN = (
     (

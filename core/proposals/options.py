@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from core.architectures.tensor_spec import Signature
 from core.match import Match, Mismatch
 from core.proposals.words import listed, thin
-from core.signature import Signature
 
 AUXILIARY = (
     ("AuxLogits.", "aux_logits"),  # torchvision's inception_v3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from core.architectures.tensor_spec import Signature
 from core.checkpoint.entries import StateDict
 from core.match import Match, match
 from core.proposals.removals import removal_ideas
@@ -12,7 +13,6 @@ from core.proposals.shapes import statistics_idea
 from core.proposals.tried import KEY_FIXES, Score, after, score
 from core.proposals.twins import twin_ideas
 from core.proposals.words import Idea, Proposal, counted, thin, title_of
-from core.signature import Signature
 
 TWIN_SHARE = 0.5
 """Of what matches now: another set of weights in the file is told when it fills that much."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from glob import escape
 
+from core.architectures.tensor_spec import Signature
 from core.checkpoint.entries import StateDict
 from core.fixes import MAX_TEXT, Drop, DropMismatched
 from core.keys.parts import starts
@@ -13,7 +14,6 @@ from core.match import Match
 from core.proposals.options import options_sentence
 from core.proposals.prefixes import MAX_PARTS
 from core.proposals.words import Idea, listed
-from core.signature import Signature
 
 
 def removal_ideas(now: Match, state_dict: StateDict, signature: Signature) -> Iterator[Idea]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
+from core.architectures.tensor_spec import Signature
 from core.checkpoint.entries import StateDict
 from core.match import match
 from core.proposals.known_renames import known_ideas
@@ -12,7 +13,6 @@ from core.proposals.prefixes import prefix_ideas
 from core.proposals.tried import matched_after, names_after
 from core.proposals.twins import twin_ideas
 from core.proposals.words import Idea
-from core.signature import Signature
 
 MAX_SHOWN = 4
 """Renamings that are proposed at once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from core.architectures.tensor_spec import Signature
 from core.checkpoint.entries import StateDict
 from core.fixes import Fix
 from core.match import Match, match
@@ -14,7 +15,6 @@ from core.proposals.shapes import shape_ideas
 from core.proposals.structure import structure_ideas
 from core.proposals.tried import Score, after, score
 from core.proposals.words import Idea
-from core.signature import Signature
 
 MAX_ROUNDS = 8
 """Ideas that are taken one after the other."""

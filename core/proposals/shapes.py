@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from glob import escape
 
+from core.architectures.tensor_spec import Signature
 from core.checkpoint.entries import StateDict
 from core.fixes import (
     MAX_TEXT,
@@ -18,7 +19,6 @@ from core.fixes import (
 from core.match import Match, Mismatch
 from core.proposals.options import options_sentence, other_channels, other_positions
 from core.proposals.words import Idea, counted, listed
-from core.signature import Signature
 
 STATISTICS = ("running_mean", "running_var")
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from core.architectures.tensor_spec import Signature
 from core.checkpoint.entries import Quantized, StateDict
 from core.fixes import Dequantize, Fuse, MergeLora, Split, WeightNorm
 from core.fixes.lora import scale_assumed, unscaled_adapters
 from core.keys.vocabulary import FUSED_LAYERS
 from core.proposals.words import Idea, counted
-from core.signature import Signature
 
 IN_PROJECTION = ("in_proj_weight", "in_proj_bias")
 """torch.nn.MultiheadAttention's own names, which are no module's."""

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 
+from core.architectures.tensor_spec import Signature
 from core.checkpoint.entries import StateDict
 from core.errors import FixError
 from core.fixes import (
@@ -25,7 +26,6 @@ from core.fixes.filtering import kept
 from core.fixes.renaming import renamed
 from core.fixes.wording import checked_text
 from core.match import match
-from core.signature import Signature
 
 KEY_FIXES = StripPrefix | AddPrefix | Rename | RenameTable
 """Fixes that give keys other names."""

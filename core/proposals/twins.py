@@ -6,13 +6,13 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
+from core.architectures.tensor_spec import Signature
 from core.checkpoint.entries import StateDict
 from core.fixes import MAX_TEXT, Fix, Keep, RenameTable, StripPrefix
 from core.keys.parts import starts
 from core.keys.vocabulary import AVERAGED
 from core.proposals.prefixes import MAX_PARTS, glob_of
 from core.proposals.words import Idea, counted
-from core.signature import Signature
 
 
 def twin_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:

@@ -6,9 +6,9 @@ import pandas as pd
 import streamlit as st
 
 from core.align import Alignment, align
+from core.architectures.tensor_spec import Signature
 from core.checkpoint import StateDict
 from core.plain_text import visible
-from core.signature import Signature
 from core.wording import count
 from pages.components.cached import cached
 

@@ -12,10 +12,10 @@ from core.architecture_options import (
     with_classes,
     with_option,
 )
-from core.architectures import Architecture, least_of, most_of, options_of
+from core.architectures.registry import Architecture, least_of, most_of, options_of
+from core.architectures.stated import Stated, stated_architecture
 from core.checkpoint import Checkpoint, StateDict
 from core.plain_text import plain, plain_sentence
-from core.stated_architecture import Stated, stated_architecture
 from core.wording import count
 from pages.components.cached import cached
 from pages.components.slot_model import known_architectures

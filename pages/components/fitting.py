@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from core.architectures import Architecture, Signature, signature
+from core.architectures.construct import signature
+from core.architectures.registry import Architecture
+from core.architectures.tensor_spec import Signature
 from core.checkpoint import StateDict
 from core.fit_summary import Section, sections
 from core.fixes import Recipe, recipe_to_json

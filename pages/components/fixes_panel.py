@@ -7,10 +7,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.architectures import Architecture
+from core.architectures.registry import Architecture
 from core.checkpoint import Checkpoint, StateDict
 from core.fixes import Fix, Recipe, recipe_to_json
-from core.labels import labels_in
+from core.predict.labels import labels_in
 from core.recipe_file import RecipeFile
 from pages.components.alignment_table import alignment_table
 from pages.components.fitting import Fitting

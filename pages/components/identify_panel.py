@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from core.architectures import Architecture
+from core.architectures.registry import Architecture
 from core.checkpoint import Checkpoint, StateDict
 from core.errors import LoupeError
 from core.fixes import Recipe

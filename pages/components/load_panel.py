@@ -11,15 +11,15 @@ import streamlit as st
 from core.checkpoint import StateDict
 from core.errors import LoadError, LoupeError
 from core.fit_summary import Section
-from core.load import DTYPES, LoadedModel, devices
-from core.model_request import ModelRequest, load_requested
+from core.load.loading import DTYPES, LoadedModel, devices
+from core.load.model_request import ModelRequest, load_requested
+from core.load.pool import ModelPool
+from core.load.smoke import SmokeRun, smoke_run
+from core.load.switches import Effect
 from core.plain_text import plain, plain_sentence
-from core.pool import ModelPool
-from core.predict import untrained_keys
+from core.predict.prediction import untrained_keys
 from core.progress import Cancelled, Progress
 from core.server.jobs import Job
-from core.smoke import SmokeRun, smoke_run
-from core.switches import Effect
 from core.wording import count, size
 from pages.components.job_panel import job_panel
 from pages.components.match_table import lines_table

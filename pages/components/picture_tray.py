@@ -10,7 +10,7 @@ from io import BytesIO
 import streamlit as st
 
 from core.errors import ImageError
-from core.images import decode_image
+from core.inputs.images import decode_image
 from core.plain_text import plain
 from core.samples import sample_images
 

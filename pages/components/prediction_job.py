@@ -11,13 +11,13 @@ from PIL import Image
 
 from core.checkpoint import StateDict
 from core.errors import LoupeError
-from core.images import decode_image
-from core.load import LoadedModel
-from core.model_request import ModelRequest, load_requested
+from core.inputs.images import decode_image
+from core.inputs.preprocessing import Preprocessing
+from core.load.loading import LoadedModel
+from core.load.model_request import ModelRequest, load_requested
+from core.load.pool import ModelPool
 from core.plain_text import plain_sentence
-from core.pool import ModelPool
-from core.predict import Prediction, predict
-from core.preprocessing import Preprocessing
+from core.predict.prediction import Prediction, predict
 from core.progress import Cancelled, Progress
 from core.server.jobs import Job
 from pages.components.job_panel import job_panel

@@ -8,11 +8,11 @@ from hashlib import sha256
 
 import streamlit as st
 
-from core.labels import Labels
+from core.inputs.preprocessing import Preprocessing
 from core.plain_text import plain, visible
-from core.predict import Prediction
-from core.prediction_table import bars, predictions_csv
-from core.preprocessing import Preprocessing
+from core.predict.labels import Labels
+from core.predict.prediction import Prediction
+from core.predict.prediction_table import bars, predictions_csv
 from pages.components.picture_tray import Picture
 from pages.components.topk_chart import topk_chart
 

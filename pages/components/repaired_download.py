@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from core.architectures import Architecture
+from core.architectures.registry import Architecture
 from core.checkpoint import Checkpoint, StateDict
 from core.checkpoint.tied import ties
 from core.errors import FixError, LoupeError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.architectures import (
+from core.architectures.registry import (
     OWN,
     Architecture,
     catalogue,
@@ -12,7 +12,7 @@ from core.architectures import (
     parse_architecture,
 )
 from core.errors import ArchitectureError
-from core.model_request import ModelRequest
+from core.load.model_request import ModelRequest
 from pages.components.resources import settings
 from pages.components.workspace import workspace
 

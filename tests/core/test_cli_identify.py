@@ -8,7 +8,7 @@ import pytest
 import torch
 from torchvision.models import resnet18, squeezenet1_1
 
-from core.architectures import parse_architecture
+from core.architectures.registry import parse_architecture
 from core.checkpoint import open_checkpoint
 from core.cli import main
 from core.fixes import apply_recipe, recipe_from_json

@@ -7,7 +7,8 @@ import timm
 import torch
 from torchvision.models import resnet18
 
-from core.architectures import Architecture, signature
+from core.architectures.construct import signature
+from core.architectures.registry import Architecture
 from core.checkpoint import StateDict, open_checkpoint
 from core.fit_summary import initialised, obstacle, option_hint, sections, verdict
 from core.match import match

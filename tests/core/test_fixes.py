@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from torch import nn
 
+from core.architectures.tensor_spec import TensorSpec
 from core.checkpoint.entries import Cast, StateDict, TensorEntry
 from core.errors import FixError
 from core.fixes import (
@@ -42,7 +43,6 @@ from core.fixes import (
     recipe_from_json,
     recipe_to_json,
 )
-from core.signature import TensorSpec
 
 
 def entry(key: str, shape: tuple[int, ...] = (2,), dtype: str = "float32") -> TensorEntry:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from torchvision.models import resnet18
 
+from core.architectures.tensor_spec import Signature, TensorSpec
 from core.checkpoint import open_checkpoint
 from core.checkpoint.entries import StateDict, TensorEntry
 from core.fit_summary import verdict
@@ -17,7 +18,6 @@ from core.fixes import DropMismatched
 from core.keys.groups import group_keys
 from core.match import Mismatch, match
 from core.proposals import propose
-from core.signature import Signature, TensorSpec
 from tests.core.odd_tensors import ODD
 from tests.core.plain_torch import signature_of
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torchvision.models import densenet121, resnet18, squeezenet1_1
 
+from core.architectures.tensor_spec import Signature
 from core.checkpoint.entries import StateDict
 from core.fixes import (
     AdaptInput,
@@ -25,7 +26,6 @@ from core.fixes import (
 )
 from core.match import match
 from core.proposals import Proposal, propose, propose_num_classes
-from core.signature import Signature
 from tests.core.plain_torch import file_of, signature_of
 
 

@@ -18,7 +18,9 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import shufflenet_v2_x0_5
 
-from core.architectures import build, parse_architecture, signature
+from core.architectures.construct import build, signature
+from core.architectures.registry import parse_architecture
+from core.architectures.tensor_spec import Signature
 from core.checkpoint import open_checkpoint
 from core.checkpoint.containers.file_set import file_or_set
 from core.errors import FixError
@@ -50,7 +52,6 @@ from core.fixes import (
 )
 from core.match import match
 from core.recipe_code import PACKED, recipe_code
-from core.signature import Signature
 from core.tensors.reading import read_tensor
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as some
 from torch import nn
 from torchvision.models import resnet18
 
+from core.architectures.tensor_spec import Signature, TensorSpec
 from core.checkpoint.entries import StateDict
 from core.fixes import (
     AdaptInput,
@@ -23,7 +24,6 @@ from core.fixes import (
 from core.match import Match, match
 from core.proposals import WRAPPERS, propose
 from core.repair import best_repair
-from core.signature import Signature, TensorSpec
 from tests.core.plain_torch import file_of, signature_of
 
 with torch.device("meta"):

@@ -8,11 +8,12 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
-from core.architectures import Architecture, catalogue, signature
+from core.architectures.construct import signature
+from core.architectures.registry import Architecture, catalogue
 from core.checkpoint import StateDict, open_checkpoint
 from core.errors import CheckpointError, SourceError
 from core.fixes import Drop, Keep, Recipe, StripPrefix, apply_recipe
-from core.load import LoadedModel, load_model
+from core.load.loading import LoadedModel, load_model
 from core.proposals import propose, propose_num_classes
 
 PLAIN = Architecture("torchvision", "resnet18", (("num_classes", 10),))

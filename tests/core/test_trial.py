@@ -6,6 +6,7 @@ import pytest
 import torch
 from torchvision.models import resnet18
 
+from core.architectures.tensor_spec import TensorSpec
 from core.checkpoint import StateDict, open_checkpoint
 from core.fixes import (
     AddBatchStatistics,
@@ -23,7 +24,6 @@ from core.fixes import (
     Transpose,
     apply_recipe,
 )
-from core.signature import TensorSpec
 from core.trial import MAX_CHANGES, Change, try_recipe
 
 

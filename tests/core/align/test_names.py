@@ -13,11 +13,11 @@ from torch import nn
 from torchvision.models import resnet18
 
 from core.align import Alignment, align, alignment_recipe
+from core.architectures.tensor_spec import Signature, TensorSpec
 from core.checkpoint import StateDict, open_checkpoint
 from core.checkpoint.entries import TensorEntry
 from core.fixes import Drop, Fuse, Recipe, RenameTable, Split, Transpose, apply_recipe
 from core.match import match
-from core.signature import Signature, TensorSpec
 from core.tensors.reading import read_tensor
 from tests.core.align.models import filled, output, saved, varied
 from tests.core.plain_torch import signature_of

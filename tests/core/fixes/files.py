@@ -5,10 +5,10 @@ from pathlib import Path
 
 import torch
 
+from core.architectures.tensor_spec import Signature, TensorSpec
 from core.checkpoint import open_checkpoint
 from core.checkpoint.entries import StateDict
 from core.fixes import Applied, Fix, Recipe, apply_recipe
-from core.signature import Signature, TensorSpec
 from core.tensors.reading import read_tensor
 
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from core.architectures import parse_architecture, signature
+from core.architectures.construct import signature
+from core.architectures.registry import parse_architecture
 from core.errors import FixError
 from core.fixes import AddBatchStatistics, StripPrefix
 from core.match import match

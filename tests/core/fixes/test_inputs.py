@@ -6,7 +6,8 @@ import pytest
 import torch
 from timm.models import adapt_input_conv
 
-from core.architectures import parse_architecture, signature
+from core.architectures.construct import signature
+from core.architectures.registry import parse_architecture
 from core.errors import FixError
 from core.fixes import AdaptInput, Dequantize
 from core.tensors.reading import read_tensor

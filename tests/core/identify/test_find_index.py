@@ -10,7 +10,7 @@ import pytest
 import timm
 import torchvision
 
-from core.architectures import Architecture, catalogue, parse_architecture
+from core.architectures.registry import Architecture, catalogue, parse_architecture
 from core.identify import find
 from core.identify.find import (
     SHIPPED,

@@ -10,11 +10,11 @@ import torchvision
 from torch import nn
 
 from benchmarks.identify_corpus import state_dict_of
-from core.architectures import parse_architecture
+from core.architectures.registry import parse_architecture
 from core.checkpoint import open_checkpoint
 from core.fixes import apply_recipe
 from core.identify import Lookup, identify
-from core.load import load_model
+from core.load.loading import load_model
 from tests.core.identify.files import told
 
 

@@ -4,7 +4,8 @@ import timm
 import torch
 from torchvision.models import get_model
 
-from core.architectures import parse_architecture, signature, signature_of
+from core.architectures.construct import signature, signature_of
+from core.architectures.registry import parse_architecture
 from core.identify.index import Index, IndexedModel, Variation, make_index, variation, with_models
 from core.identify.index_model import index_model
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from core.architectures import Architecture, parse_architecture
+from core.architectures.registry import Architecture, parse_architecture
 from core.errors import IndexFileError
 from core.identify.build import build_index
 from core.identify.find import make_index_in

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.architectures import Architecture
+from core.architectures.registry import Architecture
 from core.errors import LoupeError
 from core.identify import find
 from core.identify.find import index_path, installed_versions

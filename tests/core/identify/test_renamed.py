@@ -12,13 +12,14 @@ import transformers
 from torch import nn
 from torchvision.models import googlenet, resnet18
 
-from core.architectures import parse_architecture, signature
+from core.architectures.construct import signature
+from core.architectures.registry import parse_architecture
 from core.checkpoint import open_checkpoint
 from core.fixes import apply_recipe
 from core.identify import Lookup, identify
 from core.identify.index import make_index
 from core.identify.shapes import form
-from core.load import load_model
+from core.load.loading import load_model
 from core.tensors.reading import read_tensor
 from tests.core.align.models import varied
 from tests.core.identify.files import told

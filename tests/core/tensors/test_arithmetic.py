@@ -7,7 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from core.architectures import parse_architecture, signature
+from core.architectures.construct import signature
+from core.architectures.registry import parse_architecture
 from core.checkpoint import open_checkpoint
 from core.checkpoint.entries import Cast, StateDict, TensorEntry
 from core.checkpoint.layouts import arrangement, parts
@@ -23,7 +24,7 @@ from core.checkpoint.operations import (
 from core.errors import CheckpointError
 from core.export import export_state_dict
 from core.fixes.computed import computed
-from core.load import load_model
+from core.load.loading import load_model
 from core.match import match
 from core.tensors.pictures import picture
 from core.tensors.reading import chunks, read_tensor, read_tensor_into

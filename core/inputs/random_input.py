@@ -1,0 +1,68 @@
+"""Random numbers that a network takes: a picture, a list of pictures, a film, two frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from core.architectures.registry import TORCHVISION, Architecture
+from core.tensors.reading import torch_dtype
+
+FRAMES = 16
+"""What torchvision's video networks were trained on; its MViT take no other number."""
+
+DETECTION_SIZE = 320
+"""Of the pictures for a detector, which resizes them itself."""
+
+FLOW_SIZE = 128
+"""The least that RAFT takes (torchvision/models/optical_flow/raft.py)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RandomInputs:
+    """What to call a model with: `model(*arguments)`; `what` names it, `shape` is that of each
+    tensor in it."""
+
+    arguments: tuple[object, ...]
+    what: str
+    shape: tuple[int, ...]
+
+
+def random_inputs(
+    architecture: Architecture, model: nn.Module, device: str, dtype: str
+) -> RandomInputs:
+    """Inputs of the size that the model expects, on its device. Raises ArchitectureError."""
+    from core.inputs.preprocessing import default_preprocessing
+
+    kind = type(model).__module__.removeprefix("torchvision.models.").partition(".")[0]
+    size = default_preprocessing(architecture)
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.randn(shape).to(device, torch_dtype(dtype))
+
+    match kind:
+        case "detection":
+            shape: tuple[int, ...] = (size.channels, DETECTION_SIZE, DETECTION_SIZE)
+            return RandomInputs(([random(*shape).sigmoid()],), "a list of one random image", shape)
+        case "optical_flow":
+            shape = (1, size.channels, FLOW_SIZE, FLOW_SIZE)
+            frames = (random(*shape).tanh(), random(*shape).tanh())
+            return RandomInputs(frames, "two random images", shape)
+        case "video":
+            shape = (1, 3, FRAMES, *_film_size(architecture))
+            return RandomInputs((random(*shape),), "a random film", shape)
+        case _:
+            shape = (1, size.channels, *size.crop)
+            return RandomInputs((random(*shape),), "a random image", shape)
+
+
+def _film_size(architecture: Architecture) -> tuple[int, int]:
+    from torchvision.models import get_model_weights
+
+    if architecture.library != TORCHVISION:
+        return 224, 224
+    recipe = get_model_weights(architecture.name).DEFAULT.transforms()
+    height, width = recipe.crop_size
+    return int(height), int(width)

@@ -1,0 +1,295 @@
+"""The one place where a model's bytes are read: straight into its tensors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from core.architectures.construct import blueprint, build, signature
+from core.architectures.registry import Architecture
+from core.architectures.skeleton import UninitialisedParameters
+from core.architectures.tensor_spec import Shape, Signature, TensorSpec
+from core.checkpoint.entries import ITEMSIZES, StateDict, TensorEntry
+from core.errors import LoadError
+from core.inputs.random_input import random_inputs
+from core.load.filling import bytes_beside, fill, targets_of
+from core.load.placing import place
+from core.load.room import Need, require_room, running_out
+from core.load.staging import staging_bytes
+from core.load.switches import Effect, throw_switches
+from core.match import Match, match
+from core.tensors.reading import torch_dtype
+
+DTYPES = ("float32", "bfloat16", "float16", "float64")
+
+Report = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model ready for inference.
+
+    `dtype` is torch's name of its parameters' dtype, `initialised` the keys that kept the values
+    of the model's own initialisation, `nbytes` the bytes of its parameters and buffers, `notes`
+    sentences on what was converted. `nbytes_read` bytes of the file went to the device in
+    `seconds_reading` of the `seconds`; `effects` are what the switches changed.
+    """
+
+    model: nn.Module
+    architecture: Architecture
+    device: str
+    dtype: str
+    match: Match
+    initialised: tuple[str, ...]
+    seconds: float
+    nbytes: int
+    notes: tuple[str, ...] = ()
+    nbytes_read: int = 0
+    seconds_reading: float = 0.0
+    effects: tuple[Effect, ...] = ()
+
+    @property
+    def bytes_per_second(self) -> float:
+        """How fast the file's bytes came into the device's memory; 0 where there were none."""
+        return self.nbytes_read / self.seconds_reading if self.seconds_reading else 0.0
+
+
+def devices() -> tuple[str, ...]:
+    """Where a model can go: `cpu`, each CUDA device, Apple's GPU."""
+    cuda = tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
+    mps = ("mps",) if torch.backends.mps.is_available() else ()
+    return ("cpu", *cuda, *mps)
+
+
+def load_model(
+    state_dict: StateDict,
+    architecture: Architecture,
+    *,
+    device: str = "cpu",
+    dtype: str | None = None,
+    strict: bool = True,
+    channels_last: bool = False,
+    compiled: bool = False,
+    progress: Report | None = None,
+) -> LoadedModel:
+    """Build the architecture and fill it from the file, in eval mode.
+
+    `strict` wants every key to match, absent batch counters apart; otherwise each tensor that
+    matches is loaded, and the rest keeps the model's own initialisation. `dtype` is what
+    floating tensors are converted to, None for the architecture's own. `channels_last` and
+    `compiled` are switches whose effect on time is measured. `progress(done, total, key)` counts
+    bytes and may raise to cancel. Raises LoadError (NoRoom where memory is short),
+    ArchitectureError, SourceError.
+    """
+    started = time.perf_counter()
+    if device not in devices():
+        raise LoadError(
+            f"This machine has no device {device}.", f"Choose one of {', '.join(devices())}."
+        )
+    wanted = signature(architecture)
+    found = match(state_dict, wanted)
+    if strict and not found.fits:
+        raise _does_not_fit(architecture, found)
+    if not found.matched and any(mismatch.reason for mismatch in found.mismatched):
+        raise _does_not_fit(architecture, found)
+    left = (*found.missing_keys, *(mismatch.key for mismatch in found.mismatched))
+    entries = [state_dict[key] for key in found.matched]
+    shapes = {wanted[key].shape for key in left}
+    need = _need(wanted, entries, shapes, device, dtype)
+    require_room(need)
+    if device != "cpu":
+        require_room(_need_beside(wanted, entries, shapes))
+    telling = _Telling(progress)
+    with running_out(need, telling.raised):
+        model, filled, reading = _filled(
+            architecture,
+            entries,
+            shapes,
+            device,
+            torch_dtype(dtype) if dtype else None,
+            telling,
+        )
+    found_dtype = _dtype_of(model)
+    seconds = time.perf_counter() - started
+    effects = throw_switches(
+        model,
+        lambda: random_inputs(architecture, model, device, found_dtype),
+        channels_last=channels_last,
+        compiled=compiled,
+        progress=progress,
+    )
+    return LoadedModel(
+        model=model,
+        architecture=architecture,
+        device=device,
+        dtype=found_dtype,
+        match=found,
+        initialised=tuple(key for key in wanted if key not in filled),
+        seconds=seconds,
+        nbytes=_nbytes(model),
+        notes=tuple(_notes(entries, filled, found_dtype, device)),
+        nbytes_read=telling.done,
+        seconds_reading=reading,
+        effects=effects,
+    )
+
+
+def _does_not_fit(architecture: Architecture, found: Match) -> LoadError:
+    refused = [mismatch for mismatch in found.mismatched if mismatch.reason]
+    if refused:
+        more = f", and {len(refused) - 1:,} more like it" if len(refused) > 1 else ""
+        return LoadError(
+            f"The state_dict does not fit {architecture.title}: {refused[0].key} is "
+            f"{refused[0].reason}{more}.",
+            "Save it again as dense floats, with .dequantize() or .to_dense(), from the program "
+            "that made it.",
+        )
+    counts = (
+        ("missing_keys", len(found.missing_keys)),
+        ("unexpected_keys", len(found.unexpected_keys)),
+        ("mismatched shapes", len(found.mismatched)),
+    )
+    told = ", ".join(f"{number:,} {name}" for name, number in counts if number)
+    return LoadError(
+        f"The state_dict does not fit {architecture.title}: {told}.",
+        "Mend the keys, or load partially what matches.",
+    )
+
+
+def _need(
+    wanted: Signature,
+    entries: Sequence[TensorEntry],
+    left: Collection[Shape],
+    device: str,
+    dtype: str | None,
+) -> Need:
+    """What the model takes at most while it is loaded. On the CPU its tensors are initialised in
+    their own dtype and converted one by one, and what is computed to read them lies beside them."""
+
+    def most(dtype: str | None) -> int:
+        nbytes = _bytes_as(wanted.values(), dtype)
+        if device != "cpu":
+            return nbytes
+        beside = bytes_beside((entry, _dtype_as(wanted[entry.key], dtype)) for entry in entries)
+        made = _initialised(wanted, left)
+        converted = max((_bytes_as([spec], dtype) for spec in made if dtype), default=0)
+        return max(nbytes + beside, _bytes_as(made) + converted)
+
+    return Need(device, most(dtype), most("bfloat16"), devices())
+
+
+def _need_beside(
+    wanted: Signature, entries: Sequence[TensorEntry], left: Collection[Shape]
+) -> Need:
+    """What a model for another device takes on the CPU: what is initialised, and the buffers."""
+    nbytes = _bytes_as(_initialised(wanted, left)) + staging_bytes(
+        sum(entry.nbytes for entry in entries)
+    )
+    return Need("cpu", nbytes, nbytes)
+
+
+def _initialised(wanted: Signature, left: Collection[Shape]) -> list[TensorSpec]:
+    return [spec for spec in wanted.values() if spec.shape in left]
+
+
+def _bytes_as(specs: Iterable[TensorSpec], dtype: str | None = None) -> int:
+    """Bytes of tensors of which the floating ones are of `dtype`."""
+    return sum(spec.numel * ITEMSIZES[_dtype_as(spec, dtype)] for spec in specs)
+
+
+def _dtype_as(spec: TensorSpec, dtype: str | None) -> str:
+    return dtype if dtype and "float" in spec.dtype else spec.dtype
+
+
+class _Telling:
+    """Counts the bytes for `progress`; `raised` are the ids of what it raised, which is its
+    caller's own and no trouble of loading."""
+
+    def __init__(self, progress: Report | None) -> None:
+        self.raised: set[int] = set()
+        self.done = self.total = 0
+        self._progress = progress
+
+    def __call__(self, entry: TensorEntry, nbytes: int) -> None:
+        """So many bytes of the entry were read."""
+        self.done += nbytes
+        if self._progress is None:
+            return
+        try:
+            self._progress(self.done, self.total, entry.key)
+        except Exception as error:
+            self.raised.add(id(error))
+            raise
+
+
+def _filled(
+    architecture: Architecture,
+    entries: Sequence[TensorEntry],
+    left: Collection[Shape],
+    device: str,
+    dtype: torch.dtype | None,
+    telling: _Telling,
+) -> tuple[nn.Module, Collection[str], float]:
+    """The model with its weights, the keys that the file filled, and the seconds that reading
+    took."""
+    keys = {entry.key for entry in entries}
+    model = _built(architecture, keys, left)
+    started = time.perf_counter()
+    place(model, keys, device, dtype)
+    targets, filled = targets_of(model, entries)
+    telling.total = sum(entry.nbytes for entry, _ in targets)
+    fill(targets, device, telling)
+    return model, filled, time.perf_counter() - started
+
+
+def _built(
+    architecture: Architecture, filled: Collection[str], left: Collection[Shape]
+) -> nn.Module:
+    """The model on the CPU, initialised where its shape is one of `left`: more than what is
+    missing, since a constructor does not know keys, but little."""
+    known = blueprint(architecture)
+    if known is not None and known.serves(filled):
+        return known.model()
+    mode = UninitialisedParameters(left)
+    with mode:
+        model = build(architecture)
+    if mode.vouches_for(model, filled):
+        return model
+    whole = Need("cpu", _nbytes(model), _nbytes(model))
+    del mode, model
+    require_room(whole)
+    return build(architecture)
+
+
+def _dtype_of(model: nn.Module) -> str:
+    floating = (p.dtype for p in model.parameters() if p.dtype.is_floating_point)
+    return str(next(floating, torch.float32)).removeprefix("torch.")
+
+
+def _nbytes(model: nn.Module) -> int:
+    storages = {
+        storage.data_ptr(): storage.nbytes()
+        for storage in map(torch.Tensor.untyped_storage, (*model.parameters(), *model.buffers()))
+    }
+    return sum(storages.values())
+
+
+def _notes(
+    entries: Sequence[TensorEntry], filled: Collection[str], dtype: str, device: str
+) -> Iterator[str]:
+    stored = {entry.dtype for entry in entries if "float" in entry.dtype}
+    others = sorted(stored - {dtype})
+    if others:
+        yield f"The file's {', '.join(others)} tensors were converted to {dtype}."
+    for entry in entries:
+        if entry.key not in filled:
+            yield (
+                f"{entry.key} was left out: only the model's own code (set_extra_state) could take "
+                "it in, and no such code is run on what a file holds."
+            )
+    if device == "cpu" and dtype in ("float16", "bfloat16"):
+        yield f"{dtype} is slow on most CPUs; float32 is the usual choice there."

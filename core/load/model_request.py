@@ -1,0 +1,54 @@
+"""Which model somebody wants: the whole of what decides it, and so the key it is shared by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from core.architectures.construct import signature
+from core.architectures.registry import Architecture
+from core.checkpoint.entries import StateDict
+from core.fixes import Recipe, apply_recipe
+from core.load.loading import LoadedModel, load_model
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """Two equal requests give the same model, so a pool may hand both the same one.
+
+    `content` is the checkpoint's identity, `state_dict` the path of the chosen one in it,
+    `dtype` torch's name of it, or None for the architecture's own; `channels_last` and `compiled`
+    are load_model's switches.
+    """
+
+    content: str
+    state_dict: str
+    recipe: Recipe
+    architecture: Architecture
+    device: str = "cpu"
+    dtype: str | None = None
+    strict: bool = True
+    channels_last: bool = False
+    compiled: bool = False
+
+
+def load_requested(
+    request: ModelRequest,
+    state_dict: StateDict,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> LoadedModel:
+    """Apply the request's recipe to the chosen state_dict and load the model.
+
+    Raises FixError, ArchitectureError, LoadError, SourceError.
+    """
+    applied = apply_recipe(request.recipe, state_dict, signature(request.architecture))
+    return load_model(
+        applied.state_dict,
+        request.architecture,
+        device=request.device,
+        dtype=request.dtype,
+        strict=request.strict,
+        channels_last=request.channels_last,
+        compiled=request.compiled,
+        progress=progress,
+    )

@@ -1,0 +1,119 @@
+"""One forward pass on random numbers: that a loaded model runs, how fast, with how much memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from core.errors import LoadError
+from core.inputs.random_input import random_inputs
+from core.load.loading import LoadedModel
+from core.load.switches import COMPILED
+
+MOST_PARTS = 6
+"""Parts of an output that are told apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class SmokeRun:
+    """What went in and came out: `fed` and `gave` are words, with the shapes in them.
+
+    `input_shape` and `output_shape` are those of the first tensor of each. `peak_bytes` are, on a
+    GPU, the device's own count; on the CPU the weights and the inputs and outputs of the layer
+    where these are largest.
+    """
+
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    seconds: float
+    peak_bytes: int
+    fed: str
+    gave: str
+
+
+def smoke_run(loaded: LoadedModel) -> SmokeRun:
+    """Run the model once on random numbers of the kind and size it expects. Raises LoadError."""
+    inputs = random_inputs(loaded.architecture, loaded.model, loaded.device, loaded.dtype)
+    fed = f"{inputs.what} of {_shape(inputs.shape)}"
+    largest = [0]
+    hooks = [
+        module.register_forward_hook(lambda _module, taken, given: _note(largest, taken, given))
+        for module in loaded.model.modules()
+        if not any(True for _ in module.children())
+    ]
+    on_gpu = loaded.device.startswith("cuda")
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats(loaded.device)
+    compiled = any(each.switch == COMPILED and not each.trouble for each in loaded.effects)
+    try:
+        with torch.inference_mode():
+            if compiled:  # no hook is called then: the layers are seen in a pass of their own
+                loaded.model.forward(*inputs.arguments)
+            started = time.perf_counter()
+            output = loaded.model(*inputs.arguments)
+        if on_gpu:
+            torch.cuda.synchronize(loaded.device)
+        seconds = time.perf_counter() - started
+    except Exception as error:  # a forward pass of another's code: whatever it raises is the cause
+        raise _does_not_run(loaded, fed, error) from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+    peak = torch.cuda.max_memory_allocated(loaded.device) if on_gpu else loaded.nbytes + largest[0]
+    first = next(_tensors(output), None)
+    shape = tuple(first.shape) if first is not None else ()
+    return SmokeRun(inputs.shape, shape, seconds, peak, fed, _described(output))
+
+
+def _does_not_run(loaded: LoadedModel, fed: str, error: Exception) -> LoadError:
+    cause = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if isinstance(error, torch.OutOfMemoryError):
+        return LoadError(
+            f"The model is loaded, but {loaded.device} has no memory left to run it on {fed}.",
+            "Close other models there, or load it on the CPU.",
+        )
+    return LoadError(
+        f"The model is loaded, but does not run on {fed}: {cause}",
+        "Set the size of its input on the Predict page."
+        if loaded.dtype in ("float32", "float64")
+        else "Load it as float32, or set the size of its input on the Predict page.",
+    )
+
+
+def _note(largest: list[int], taken: object, given: object) -> None:
+    nbytes = sum(tensor.nbytes for part in (taken, given) for tensor in _tensors(part))
+    largest[0] = max(largest[0], nbytes)
+
+
+def _tensors(value: object) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from _tensors(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _tensors(part)
+
+
+def _described(output: object) -> str:
+    """A tensor as its shape, a dict as its names with theirs, a list as its parts; equal parts are
+    counted: `12 tensors of 1 × 2 × 128 × 128`."""
+    if isinstance(output, torch.Tensor):
+        return _shape(tuple(output.shape))
+    if isinstance(output, Mapping):
+        return ", ".join(f"{name} {_described(part)}" for name, part in output.items())
+    if isinstance(output, list | tuple):
+        parts = [_described(part) for part in output]
+        if len(parts) > 1 and len(set(parts)) == 1:
+            return f"{len(parts)} tensors of {parts[0]}"
+        more = f" and {len(parts) - MOST_PARTS} more" if len(parts) > MOST_PARTS else ""
+        return "; ".join(parts[:MOST_PARTS]) + more
+    return f"a {type(output).__name__}"
+
+
+def _shape(sizes: tuple[int, ...]) -> str:
+    return " × ".join(map(str, sizes)) or "scalar"

@@ -1,0 +1,162 @@
+"""Two switches that change how fast a model runs, and nothing else of it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from core.inputs.random_input import RandomInputs
+
+REPEATS = 5
+"""Forward passes of which the fastest counts, after one that counts not."""
+
+PATIENCE = 2.0
+"""Seconds of forward passes after which no further one is measured."""
+
+CHANNELS_LAST, COMPILED = "channels_last", "torch.compile"
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a switch did to a forward pass on random inputs: seconds `before` and `after`.
+
+    `preparing` are the seconds that the first pass after it took. `trouble` is a sentence where
+    the switch could not be thrown; the model is then as it was before, and the times are 0. Where
+    memory is too short for the way back, some weights keep the new layout, with the same values.
+    """
+
+    switch: str
+    before: float
+    after: float
+    preparing: float = 0.0
+    trouble: str = ""
+
+
+def throw_switches(
+    model: nn.Module,
+    make_inputs: Callable[[], RandomInputs],
+    *,
+    channels_last: bool,
+    compiled: bool,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> tuple[Effect, ...]:
+    """Switch the model in place, one after the other, and measure each. What the model or a
+    compiler raises becomes the effect's `trouble`; what `progress` raises is passed on."""
+    switches = [
+        *([(CHANNELS_LAST, _to_channels_last, _to_contiguous)] if channels_last else []),
+        *([(COMPILED, _compile, _uncompile)] if compiled else []),
+    ]
+    if not switches:
+        return ()
+    effects: list[Effect] = []
+    _tell(progress, "Measuring a forward pass")
+    try:
+        inputs = make_inputs()
+        before = _seconds(model, inputs)
+    except _FAILURES as error:
+        return tuple(
+            Effect(switch, 0.0, 0.0, 0.0, f"{switch} was left out: {_first_line(error)}")
+            for switch, _, _ in switches
+        )
+    for switch, throw, back in switches:
+        _tell(progress, f"Measuring a forward pass with {switch}")
+        trouble = ""
+        try:
+            throw(model)
+            started = time.perf_counter()
+            _run(model, inputs)
+            preparing = time.perf_counter() - started
+            after = _seconds(model, inputs)
+        except _FAILURES as error:
+            trouble = f"{switch} was left out, it does not work here: {_first_line(error)}"
+        if trouble:  # here the error no longer holds what the pass had computed
+            effects.append(Effect(switch, 0.0, 0.0, 0.0, trouble + _undone(back, model)))
+        else:
+            effects.append(Effect(switch, before, after, preparing))
+            before = after
+    return tuple(effects)
+
+
+_FAILURES = (Exception,)
+"""A forward pass is another's code, and a compiler's errors have no common type."""
+
+
+def _undone(back: Callable[[nn.Module], None], model: nn.Module) -> str:
+    """Lead the model back; what is to be told where that fails."""
+    try:
+        back(model)
+    except _FAILURES as error:
+        return f"; not all weights are back in the layout that they had: {_first_line(error)}"
+    return ""
+
+
+def _tell(progress: Callable[[int, int, str], None] | None, what: str) -> None:
+    if progress is not None:
+        progress(1, 1, what)
+
+
+def _to_channels_last(model: nn.Module) -> None:
+    """As Module.to(memory_format=...) does, for three-dimensional convolutions too."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for tensor in model.parameters():
+        if tensor.ndim in formats:
+            tensor.data = tensor.data.contiguous(memory_format=formats[tensor.ndim])
+
+
+def _to_contiguous(model: nn.Module) -> None:
+    for tensor in model.parameters():
+        tensor.data = tensor.data.contiguous()
+
+
+def _compile(model: nn.Module) -> None:
+    """In place, so that the model stays itself: its keys, its modules, its hooks."""
+    model.compile()
+
+
+def _uncompile(model: nn.Module) -> None:
+    model._compiled_call_impl = None  # what Module.compile sets (torch/nn/modules/module.py)
+
+
+def forward(model: nn.Module, inputs: torch.Tensor) -> object:
+    """`model(inputs)`, without the compiler where that fails: it compiles for each new size, and
+    may find no room or no memory. The next call tries it again. Raises what the model raises."""
+    if model._compiled_call_impl is None:
+        return model(inputs)
+    try:
+        return model(inputs)
+    except _FAILURES as error:
+        log = logging.getLogger("loupe")
+        log.warning("A compiled forward pass failed: the plain one is run", exc_info=error)
+    # What __call__ does without compile (torch/nn/modules/module.py).
+    plainly: Callable[..., object] = model._call_impl
+    return plainly(inputs)
+
+
+def _seconds(model: nn.Module, inputs: RandomInputs) -> float:
+    _run(model, inputs)
+    times: list[float] = []
+    while len(times) < REPEATS and sum(times) < PATIENCE:
+        started = time.perf_counter()
+        _run(model, inputs)
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def _run(model: nn.Module, inputs: RandomInputs) -> None:
+    with torch.inference_mode():
+        model(*inputs.arguments)
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:300]
