@@ -37,11 +37,11 @@ from benchmarks.identify_corpus import (
     times,
 )
 from core.errors import FixError
+from core.fit.identify import Candidate, Identification, Lookup, identify
+from core.fit.index.build import build_index
+from core.fit.index.find import SHIPPED
+from core.fit.index.index import Index
 from core.fixes import AdaptInput, ResamplePositions, apply_recipe
-from core.identify import Candidate, Identification, Lookup, identify
-from core.identify.build import build_index
-from core.identify.find import SHIPPED
-from core.identify.index import Index
 
 
 @dataclass

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.checkpoint.entries import StateDict, TensorEntry
-from core.identify import Candidate
-from core.identify.find import find_index
-from core.identify.index import Index, IndexedModel, Variation
+from core.fit.identify import Candidate
+from core.fit.index.find import find_index
+from core.fit.index.index import Index, IndexedModel, Variation
 from core.settings import read_settings
 
 Shapes = dict[str, tuple[int, ...]]
@@ -42,7 +42,7 @@ def index_here() -> Index:
     index = find_index(read_settings(os.environ).data)
     if index is None:
         raise SystemExit(
-            "There is no index of the installed versions: python -m core.identify.build"
+            "There is no index of the installed versions: python -m core.fit.index.build"
         )
     return index
 

@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.identify_corpus import index_here, is_of, state_dict_of, times
 from core.checkpoint.entries import StateDict
 from core.errors import FixError
+from core.fit.identify import Candidate, Lookup, identify
+from core.fit.index.index import IndexedModel
 from core.fixes import apply_recipe
-from core.identify import Candidate, Lookup, identify
-from core.identify.index import IndexedModel
 from core.keys.parts import LEAVES
 
 

@@ -31,9 +31,9 @@ from core.settings import paths_setting
 
 if TYPE_CHECKING:
     from core.architectures.registry import Architecture
+    from core.fit.key_match import Match
     from core.fixes import Recipe
     from core.inspect.verification import Verification
-    from core.match import Match
     from core.predict.labels import Labels
     from core.predict.prediction import Prediction
 
@@ -243,8 +243,8 @@ def _fit(given: Sequence[str]) -> int:
     _add_fit(parser)
     options = parser.parse_args(given)
     from core.architectures.construct import signature
-    from core.fit_summary import option_hint, verdict
-    from core.proposals import propose
+    from core.fit.fit_summary import option_hint, verdict
+    from core.fit.proposals import propose
 
     architecture, repaired, found = _repaired(open_checkpoint(file_or_set(options.file)), options)
     wanted = signature(architecture)
@@ -324,7 +324,7 @@ def _predict(given: Sequence[str]) -> int:
         help="load what matches; the rest stays as the model initialises it",
     )
     options = parser.parse_args(given)
-    from core.fit_summary import verdict
+    from core.fit.fit_summary import verdict
     from core.inputs.images import decode_image
     from core.inputs.preprocessing import default_preprocessing
     from core.load.loading import load_model
@@ -407,8 +407,8 @@ def _repaired(
 ) -> tuple[Architecture, StateDict, Match]:
     """The chosen state_dict after the options' fixes, beside the architecture it is for."""
     from core.architectures.construct import signature
+    from core.fit.key_match import match
     from core.fixes import apply_recipe
-    from core.match import match
 
     architecture = architecture_of(options)
     wanted = signature(architecture)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from core.architectures.registry import Architecture
     from core.architectures.tensor_spec import Signature
     from core.export import Export, Format
+    from core.fit.key_match import Match
     from core.fixes import Applied, Recipe
-    from core.match import Match
     from core.recipe_file import RecipeFile
 
 DESCRIPTION = """\
@@ -172,8 +172,8 @@ def _repaired(
     checkpoint: Checkpoint, state_dict: StateDict, told: RecipeFile, options: argparse.Namespace
 ) -> Repair:
     from core.architectures.construct import signature
+    from core.fit.key_match import match
     from core.fixes import Recipe, apply_recipe
-    from core.match import match
 
     architecture = architecture_of(options) if options.arch else told.architecture
     recipe = told.recipe
@@ -197,7 +197,7 @@ def _best(
     """The recipe that brings it nearest to the architecture, or to the one that it seems to be."""
     from core.architectures.construct import signature
     from core.cli_identify import identified
-    from core.repair import before_made_up, best_repair
+    from core.fit.proposals.whole_repairs import before_made_up, best_repair
 
     if architecture is None:
         found = identified(checkpoint, state_dict)
@@ -286,7 +286,7 @@ def _print(
     checkpoint: Checkpoint, repair: Repair, done: Export, output: Path, form: Format
 ) -> None:
     from core.export import export_sizes
-    from core.fit_summary import verdict
+    from core.fit.fit_summary import verdict
     from core.fixes import describe
 
     for step, effect in zip(repair.recipe.steps, repair.applied.effects, strict=True):

@@ -17,7 +17,7 @@ from core.settings import read_settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from core.identify import Candidate, Identification, Lookup
+    from core.fit.identify import Candidate, Identification, Lookup
 
 DESCRIPTION = """\
 Which of torchvision's and timm's architectures a checkpoint is for, with the options and the recipe
@@ -70,15 +70,16 @@ def identified(checkpoint: Checkpoint, state_dict: StateDict, most: int = 1) -> 
     Where there is none it is built first, told on stderr. Raises IndexFileError where it cannot be
     kept.
     """
-    from core.identify import hints_of, identify
+    from core.fit.identify import hints_of, identify
 
     hints = hints_of(checkpoint, state_dict)
     return identify(state_dict, _lookup(read_settings(os.environ).data), hints, most)
 
 
 def _lookup(folder: Path) -> Lookup:
-    from core.identify import Lookup
-    from core.identify.find import find_index, installed_versions, make_index_in
+    from core.fit.identify import Lookup
+    from core.fit.index.build import make_index_in
+    from core.fit.index.find import find_index, installed_versions
 
     index = find_index(folder)
     if index is None:
@@ -155,7 +156,7 @@ def _print(found: Identification) -> None:
 
 
 def _row(candidate: Candidate) -> tuple[str, ...]:
-    from core.identify.sentence import recipe_words
+    from core.fit.identify.sentences import recipe_words
 
     architecture = candidate.architecture
     return (

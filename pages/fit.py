@@ -7,7 +7,7 @@ import streamlit as st
 from core.architectures.registry import Architecture
 from core.checkpoint import Checkpoint, StateDict
 from core.errors import ArchitectureError
-from core.fit_summary import initialised, obstacle, verdict
+from core.fit.fit_summary import initialised, obstacle, verdict
 from core.fixes import Recipe
 from core.plain_text import plain_sentence
 from pages.components.architecture_picker import architecture_picker, as_in_a

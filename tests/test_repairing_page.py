@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from core.architectures.registry import parse_architecture
+from core.fit.index.build import build_index
+from core.fit.index.find import index_path, installed_versions
+from core.fit.index.index_file import save_index
 from core.fixes.recipe_json import NAMES
-from core.identify.build import build_index
-from core.identify.find import index_path, installed_versions
-from core.identify.index_file import save_index
 from core.recipe_file import recipe_file_from_json
 
 REPOSITORY = Path(__file__).parents[1]

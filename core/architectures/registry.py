@@ -9,14 +9,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from core.architectures.own_models import own_function, own_names
 from core.errors import ArchitectureError
-
-if TYPE_CHECKING:
-    pass
-
 
 TORCHVISION, TIMM, OWN = "torchvision", "timm", "own"
 LIBRARIES = (TORCHVISION, TIMM, OWN)

@@ -15,13 +15,13 @@ from core.architectures.skeleton import UninitialisedParameters
 from core.architectures.tensor_spec import Shape, Signature, TensorSpec
 from core.checkpoint.entries import ITEMSIZES, StateDict, TensorEntry
 from core.errors import LoadError
+from core.fit.key_match import Match, match
 from core.inputs.random_input import random_inputs
 from core.load.filling import bytes_beside, fill, targets_of
 from core.load.placing import place
 from core.load.room import Need, require_room, running_out
 from core.load.staging import staging_bytes
 from core.load.switches import Effect, throw_switches
-from core.match import Match, match
 from core.tensors.reading import torch_dtype
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")

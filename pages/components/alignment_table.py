@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from core.align import Alignment, align
 from core.architectures.tensor_spec import Signature
 from core.checkpoint import StateDict
+from core.fit.align import Alignment, align
 from core.plain_text import visible
 from core.wording import count
 from pages.components.cached import cached

@@ -9,10 +9,10 @@ from core.architectures.construct import signature
 from core.architectures.registry import Architecture
 from core.architectures.tensor_spec import Signature
 from core.checkpoint import StateDict
-from core.fit_summary import Section, sections
+from core.fit.fit_summary import Section, sections
+from core.fit.key_match import Match, match
+from core.fit.proposals import Proposal, propose
 from core.fixes import Recipe, recipe_to_json
-from core.match import Match, match
-from core.proposals import Proposal, propose
 from core.trial import Trial, try_recipe
 from pages.components.cached import cached
 

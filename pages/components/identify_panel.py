@@ -9,9 +9,9 @@ import streamlit as st
 from core.architectures.registry import Architecture
 from core.checkpoint import Checkpoint, StateDict
 from core.errors import LoupeError
+from core.fit.identify import Candidate, Identification, Lookup, hints_of, identify
+from core.fit.identify.sentences import architecture_words, recipe_words
 from core.fixes import Recipe
-from core.identify import Candidate, Identification, Lookup, hints_of, identify
-from core.identify.sentence import architecture_words, recipe_words
 from core.plain_text import plain_sentence
 from core.wording import count, share
 from pages.components.cached import cached

@@ -10,7 +10,7 @@ import streamlit as st
 
 from core.checkpoint import StateDict
 from core.errors import LoadError, LoupeError
-from core.fit_summary import Section
+from core.fit.fit_summary import Section
 from core.load.loading import DTYPES, LoadedModel, devices
 from core.load.model_request import ModelRequest, load_requested
 from core.load.pool import ModelPool

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
+from core.fit.proposals import Proposal
 from core.fixes import Recipe, RenameTable
 from core.plain_text import plain_sentence
-from core.proposals import Proposal
 from core.recipe_edits import with_fixes
 from core.wording import count
 

@@ -14,8 +14,8 @@ import streamlit as st
 from core.checkpoint import Checkpoint, open_checkpoint
 from core.compare.numbers.numbers_cache import NumbersCache
 from core.files import LocatedFile, locate
-from core.identify.keeper import IndexKeeper
 from core.load.pool import ModelPool
+from core.server.index_keeper import IndexKeeper
 from core.server.jobs import Jobs
 from core.server.kept import Kept
 from core.server.once import Once

@@ -16,7 +16,10 @@ from torchvision.models import densenet121, googlenet, shufflenet_v2_x0_5
 
 from core.checkpoint import StateDict, open_checkpoint
 from core.export import export_state_dict
-from core.fit_summary import option_hint, verdict
+from core.fit.fit_summary import option_hint, verdict
+from core.fit.key_match import match
+from core.fit.proposals import Proposal, propose
+from core.fit.proposals.whole_repairs import best_repair
 from core.fixes import (
     AdaptInput,
     AddBatchStatistics,
@@ -37,9 +40,6 @@ from core.fixes import (
     WeightNorm,
     apply_recipe,
 )
-from core.match import match
-from core.proposals import Proposal, propose
-from core.repair import best_repair
 from core.tensors.reading import read_tensor
 from tests.core.plain_torch import signature_of
 

@@ -24,6 +24,7 @@ from core.architectures.tensor_spec import Signature
 from core.checkpoint import open_checkpoint
 from core.checkpoint.containers.file_set import file_or_set
 from core.errors import FixError
+from core.fit.key_match import match
 from core.fixes import (
     AdaptInput,
     AddBatchStatistics,
@@ -50,7 +51,6 @@ from core.fixes import (
     WeightNorm,
     apply_recipe,
 )
-from core.match import match
 from core.recipe_code import PACKED, recipe_code
 from core.tensors.reading import read_tensor
 

@@ -12,9 +12,10 @@ from core.architectures.construct import signature
 from core.architectures.registry import Architecture, catalogue
 from core.checkpoint import StateDict, open_checkpoint
 from core.errors import CheckpointError, SourceError
+from core.fit.architecture_options import propose_num_classes
+from core.fit.proposals import propose
 from core.fixes import Drop, Keep, Recipe, StripPrefix, apply_recipe
 from core.load.loading import LoadedModel, load_model
-from core.proposals import propose, propose_num_classes
 
 PLAIN = Architecture("torchvision", "resnet18", (("num_classes", 10),))
 

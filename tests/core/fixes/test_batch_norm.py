@@ -9,8 +9,8 @@ from torch import nn
 from core.architectures.construct import signature
 from core.architectures.registry import parse_architecture
 from core.errors import FixError
+from core.fit.key_match import match
 from core.fixes import AddBatchStatistics, StripPrefix
-from core.match import match
 from tests.core.fixes.files import applied, assert_tensors, saved, signature_of, tensors_of
 
 

@@ -23,9 +23,9 @@ from torchvision.models.vision_transformer import interpolate_embeddings
 
 from core.architectures.tensor_spec import TensorSpec
 from core.errors import FixError
+from core.fit.key_match import match
 from core.fixes import ResamplePositions
 from core.keys.vocabulary import COMPUTED
-from core.match import match
 from core.tensors.reading import read_tensor
 from tests.core.fixes.files import applied, assert_tensors, saved, signature_of
 

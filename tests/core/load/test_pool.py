@@ -10,10 +10,10 @@ from torch import nn
 
 from core.architectures.registry import Architecture
 from core.errors import LoadError
+from core.fit.key_match import Match
 from core.load.loading import LoadedModel
 from core.load.pool import ModelPool
 from core.load.room import NoRoom
-from core.match import Match
 
 PATIENCE = 20.0
 """Seconds after which a thread that should have gone on is stuck."""

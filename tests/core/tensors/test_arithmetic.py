@@ -23,9 +23,9 @@ from core.checkpoint.operations import (
 )
 from core.errors import CheckpointError
 from core.export import export_state_dict
+from core.fit.key_match import match
 from core.fixes.computed import computed
 from core.load.loading import load_model
-from core.match import match
 from core.tensors.pictures import picture
 from core.tensors.reading import chunks, read_tensor, read_tensor_into
 from core.tensors.value_statistics import statistics

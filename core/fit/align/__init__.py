@@ -1,0 +1,7 @@
+"""The right tensors under other names: which key of a file is which of an architecture's."""
+
+from core.fit.align.aligned import align
+from core.fit.align.alignment import AlignedPair, Alignment
+from core.fit.align.alignment_recipe import alignment_recipe
+
+__all__ = ["AlignedPair", "Alignment", "align", "alignment_recipe"]

@@ -1,0 +1,138 @@
+"""An architecture with another option, or with as many classes as a checkpoint has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from core.architectures.tensor_spec import Signature
+from core.checkpoint.entries import StateDict, TensorEntry
+from core.fit.proposals.option_hints import last_weight
+from core.fit.proposals.renamings import best_renamings
+from core.fit.proposals.tried import after
+
+if TYPE_CHECKING:
+    from core.architectures.registry import Architecture
+
+
+from dataclasses import replace
+
+from core.architectures.construct import signature
+from core.architectures.registry import MAX_OPTION, OTHER_CLASSES, TIMM, Architecture, options_of
+from core.errors import ArchitectureError
+
+
+def with_option(architecture: Architecture, option: str, value: int | None) -> Architecture:
+    """The architecture with one option set, or for None left to its own default."""
+    options = {name: old for name, old in architecture.options if name != option}
+    if value is not None:
+        options[option] = value
+    return replace(architecture, options=tuple(sorted(options.items())))
+
+
+def with_classes(architecture: Architecture, state_dict: StateDict) -> Architecture:
+    """The architecture with as many classes as the state_dict's head has, where that is known."""
+    classes = classes_in(state_dict, architecture)
+    return architecture if classes is None else with_option(architecture, "num_classes", classes)
+
+
+def classes_in(state_dict: StateDict, architecture: Architecture) -> int | None:
+    """How many classes the state_dict's head has; None where that cannot be told, or where the
+    architecture takes no `num_classes`."""
+    try:
+        if "num_classes" not in options_of(architecture):
+            return None
+        heads = () if architecture.library == TIMM else _class_heads(architecture)
+        classes = (
+            _classes_of(heads, state_dict)
+            if heads
+            else propose_num_classes(state_dict, architecture)
+        )
+    except ArchitectureError:
+        return None
+    return classes if classes is not None and 0 < classes <= MAX_OPTION else None
+
+
+def _class_heads(architecture: Architecture) -> tuple[tuple[str, int], ...]:
+    """The layers whose rows are so many a class, found by giving the architecture other classes:
+    (key, rows a class). Empty where the last layer has one row a class: a classifier.
+
+    A detector's last layer has boxes, and its rows are a class's for each anchor.
+    """
+    plain = with_option(architecture, "num_classes", None)
+    base = signature(plain)
+    other = signature(with_option(plain, "num_classes", OTHER_CLASSES))
+    heads = tuple(
+        (key, spec.shape[0] // OTHER_CLASSES)
+        for key, spec in other.items()
+        if key.endswith("weight") and key in base and spec.shape[0] != base[key].shape[0]
+    )
+    last = [key for key in base if key.endswith("weight")][-1:]
+    return () if heads[-1:] == tuple((key, 1) for key in last) else heads
+
+
+def _classes_of(heads: tuple[tuple[str, int], ...], state_dict: StateDict) -> int | None:
+    """What the first of the heads that the file has says, also under wrappers."""
+    for head, rows in heads:
+        for key, entry in state_dict.items():
+            if (key == head or key.endswith(f".{head}")) and entry.shape:
+                return entry.shape[0] // rows if entry.shape[0] % rows == 0 else None
+    return None
+
+
+def other_classes(state_dict: StateDict, architecture: Architecture) -> int | None:
+    """How many classes the state_dict's head has, where the architecture now has another number;
+    None where it has that number, or where it cannot be told."""
+    classes = classes_in(state_dict, architecture)
+    if classes is None or dict(architecture.options).get("num_classes") == classes:
+        return None
+    try:
+        wanted = signature(with_option(architecture, "num_classes", classes))
+        return None if wanted == signature(architecture) else classes
+    except ArchitectureError:
+        return None
+
+
+def propose_num_classes(
+    state_dict: StateDict, architecture: Architecture | Signature
+) -> int | None:
+    """How many classes the file's head has, or None where it has none.
+
+    The head is the architecture's last layer, found in the file as it is or under the best
+    renaming; else the file's own last layer, where that is linear or a 1 × 1 convolution.
+    Raises ArchitectureError.
+    """
+    wanted = _signature(architecture)
+    head = last_weight(wanted)
+    if head is not None:
+        found = state_dict.get(head) or _found_under_renaming(head, state_dict, wanted)
+        if found is not None and len(found.shape) == len(wanted[head].shape):
+            return found.shape[0]
+    return _rows_of_last_layer(state_dict)
+
+
+def _signature(architecture: Architecture | Signature) -> Signature:
+    if isinstance(architecture, Mapping):
+        return architecture
+    from core.architectures.construct import signature
+
+    return signature(architecture)
+
+
+def _found_under_renaming(
+    key: str, state_dict: StateDict, signature: Signature
+) -> TensorEntry | None:
+    for idea in best_renamings(state_dict, signature):
+        renamed = after(idea.fixes, state_dict, signature)
+        if renamed is not None and key in renamed:
+            return renamed[key]
+    return None
+
+
+def _rows_of_last_layer(state_dict: StateDict) -> int | None:
+    """Rows of the last weight, unless it is a norm's or a convolution with a larger kernel."""
+    weights = [entry for key, entry in state_dict.items() if key.endswith("weight")]
+    if not weights:
+        return None
+    shape = weights[-1].shape
+    return shape[0] if len(shape) >= 2 and set(shape[2:]) <= {1} else None

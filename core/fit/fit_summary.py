@@ -1,0 +1,165 @@
+"""A match in words and lines: the verdict, the parts of the network, the keys by module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from core.architectures.tensor_spec import Signature
+from core.checkpoint.entries import StateDict
+from core.fit.key_match import Match
+from core.fit.proposals import Proposal
+from core.fit.proposals.option_hints import options_sentence
+from core.keys.groups import group_keys
+
+TOLD = 2
+"""Fixes of a proposal that a verdict names; of more it says how many they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Keys that read as one: `title` stands for all of them, `notes` has a word on each."""
+
+    title: str
+    keys: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """All keys of one state, as lines.
+
+    `state` is `mismatched`, `missing`, `unexpected`, `benign` or `matched`; `parameters` the
+    elements of the network's parameters among them (of all tensors, where they are unexpected).
+    """
+
+    state: str
+    keys: int
+    parameters: int
+    lines: tuple[Line, ...]
+
+
+def verdict(match: Match, proposals: Sequence[Proposal] = ()) -> str:
+    """One or two sentences: whether it fits, by how many keys, and what would help most."""
+    matched, wanted = _thin(len(match.matched)), _thin(match.total)
+    if match.fits:
+        text = f"Fits: {matched} of {wanted} keys."
+        if match.benign:
+            text += f" {_benign(match)}"
+        return text
+    parts = [f"{matched} of {wanted} keys match"]
+    refused = sum(bool(mismatch.reason) for mismatch in match.mismatched)
+    if len(match.mismatched) > refused:
+        parts.append(f"{_thin(len(match.mismatched) - refused)} have another shape")
+    if refused:
+        are = "is" if refused == 1 else "are"
+        parts.append(f"{_thin(refused)} {are} quantized, sparse or nested")
+    if match.missing_keys and match.matched:
+        parts.append(f"{_thin(len(match.missing_keys))} missing")
+    if match.unexpected_keys and match.matched:
+        parts.append(f"{_thin(len(match.unexpected_keys))} unexpected")
+    text = f"Does not fit: {', '.join(parts)}."
+    best = proposals[0] if proposals else None
+    if best and best.after > best.before:
+        words = best.title if len(best.fixes) <= TOLD else f"The repair in {len(best.fixes)} steps"
+        text += f" {words} gives {_thin(best.after)} of {_thin(best.total)}."
+    return text
+
+
+def option_hint(match: Match, signature: Signature) -> str:
+    """Which options of the network suit the file better than any fix, in sentences; empty where it
+    fits, and where none would."""
+    return "" if match.fits else options_sentence(match, signature)
+
+
+def _benign(match: Match) -> str:
+    computed = len(match.computed)
+    counters = len(match.benign) - computed
+    parts = [
+        f"{_thin(number)} {noun}{'' if number == 1 else 's'}{which}"
+        for number, noun, which in (
+            (counters, "batch counter", ""),
+            (computed, "buffer", " that the network computes itself"),
+        )
+        if number
+    ]
+    are = "is" if len(match.benign) == 1 else "are"
+    return f"{' and '.join(parts)} {are} absent, which is harmless."
+
+
+def sections(match: Match, state_dict: StateDict, signature: Signature) -> tuple[Section, ...]:
+    """The diff as lines by state, those that ask for something first; empty states left out.
+
+    Every key of either side stands in exactly one.
+    """
+    found = {key: entry.shape for key, entry in state_dict.items()}
+    wanted = {key: spec.shape for key, spec in signature.items()}
+    parameters = {key: spec.numel for key, spec in signature.items() if spec.kind == "parameter"}
+    shapes = {
+        mismatch.key: mismatch.reason
+        or f"{_shape(mismatch.found)} in the file, {_shape(mismatch.wanted)} wanted"
+        for mismatch in match.mismatched
+    }
+    states = (
+        _section("mismatched", tuple(shapes), shapes, parameters),
+        _section("missing", match.missing_keys, _notes(wanted), parameters),
+        _section(
+            "unexpected",
+            match.unexpected_keys,
+            _notes(found),
+            {key: state_dict[key].numel for key in match.unexpected_keys},
+        ),
+        _section("benign", match.benign, _notes(wanted), parameters),
+        _section("matched", match.matched, _notes(wanted), parameters),
+    )
+    return tuple(section for section in states if section.keys)
+
+
+def initialised(match: Match, signature: Signature) -> Section:
+    """What a partial load leaves as the network's constructor made it, in the network's order."""
+    left = {*match.missing_keys, *(mismatch.key for mismatch in match.mismatched)}
+    shapes = {key: _shape(spec.shape) for key, spec in signature.items()}
+    parameters = {key: spec.numel for key, spec in signature.items() if spec.kind == "parameter"}
+    return _section("missing", [key for key in signature if key in left], shapes, parameters)
+
+
+def obstacle(match: Match, failed: Sequence[int], strict: bool) -> str | None:
+    """Why the state_dict cannot be loaded as it is, and what to do; None where it can.
+
+    `failed` are the positions of the recipe's steps that cannot be applied.
+    """
+    if failed:
+        return f"Step {failed[0] + 1} of the recipe cannot be applied: change it or switch it off."
+    if strict and not match.fits:
+        return (
+            "A strict load needs every key to match: mend the keys, or load some of them (partial)."
+        )
+    if not match.matched:
+        return "No key matches, so nothing would be loaded: choose another network, or a fix."
+    return None
+
+
+def _section(
+    state: str, keys: Sequence[str], notes: Mapping[str, str], parameters: Mapping[str, int]
+) -> Section:
+    return Section(
+        state,
+        len(keys),
+        sum(parameters.get(key, 0) for key in keys),
+        tuple(
+            Line(group.title, group.keys, tuple(notes[key] for key in group.keys))
+            for group in group_keys(keys)
+        ),
+    )
+
+
+def _notes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
+    return {key: _shape(shape) for key, shape in shapes.items()}
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return " × ".join(map(str, shape)) or "scalar"
+
+
+def _thin(number: int) -> str:
+    return f"{number:,}".replace(",", "\u2009")

@@ -1,0 +1,105 @@
+"""Which models, under which prefix, a file's keys and shapes speak for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from scipy import sparse
+
+from core.checkpoint.entries import StateDict
+from core.fit.index.lookup import ANY, Lookup
+from core.keys.vocabulary import AVERAGE, BATCH_COUNTER, PREFERRED
+from core.keys.wrappers import MAX_STARTS, Unwrapped
+
+Shares = TypeVar("Shares", float, np.ndarray[tuple[int], np.dtype[np.float64]])
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A profile's row under a prefix, and how well it explains the file, as `worth` has it."""
+
+    row: int
+    prefix: str
+    worth: float
+
+
+def guesses(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup, most: int) -> list[Guess]:
+    """The profiles and prefixes that agree best with the file, the best one first.
+
+    For every prefix of the file's keys at once: how many of what stands below it a model has, in
+    the same shape, over all that either of them has. What the model lacks counts twice: a whole
+    network with something beside it is likelier than a part of another. Batch counters do not
+    count.
+    """
+    prefixes: dict[str, int] = {}
+    below: list[int] = []
+    rows: list[int] = []
+    columns: list[int] = []
+    for key, short in unwrapped.keys.items():
+        if key.endswith(BATCH_COUNTER):
+            continue
+        shape = lookup.shape_ids.get(state_dict[key].shape)
+        for start in unwrapped.starts[short]:
+            number = prefixes.setdefault(short[:start], len(prefixes))
+            if number == len(below):
+                below.append(0)
+            below[number] += 1
+            known = lookup.key_ids.get(short[start:])
+            if known is None:
+                continue
+            for held in (shape, ANY):
+                pair = None if held is None else lookup.pairs.get((known, held))
+                if pair is not None:
+                    rows.append(pair)
+                    columns.append(number)
+    if not rows:
+        return []
+    pairs, places = np.unique(np.array(rows), return_inverse=True)
+    file = sparse.csr_matrix(
+        (np.ones(len(rows), np.int32), (places, columns)), shape=(len(pairs), len(prefixes))
+    )
+    core = (lookup.core[:, pairs] @ file).tocoo()
+    more = (lookup.more[:, pairs] @ file).tocsr()
+    return _ranked(core, more, lookup, np.array(below), list(prefixes), most)
+
+
+def _ranked(
+    core: sparse.coo_matrix,
+    more: sparse.csr_matrix,
+    lookup: Lookup,
+    below: np.ndarray[tuple[int], np.dtype[np.int64]],
+    prefixes: Sequence[str],
+    most: int,
+) -> list[Guess]:
+    matched = core.data + np.asarray(more[core.row, core.col]).ravel()
+    missing = lookup.sizes[core.row] - core.data
+    either = lookup.sizes[core.row] + below[core.col] - core.data + missing
+    worths = worth(matched / np.maximum(either, 1), matched / matched.max())
+    likely = np.argsort(-worths, kind="stable")[: most * MAX_STARTS]
+    found: dict[int, Guess] = {}
+    for at in likely.tolist():
+        guess = Guess(int(core.row[at]), prefixes[core.col[at]], float(worths[at]))
+        other = found.get(guess.row)
+        if other is None or _order(guess) < _order(other):
+            found[guess.row] = guess
+    return sorted(found.values(), key=lambda guess: -guess.worth)[:most]
+
+
+def worth(score: Shares, part: Shares) -> Shares:
+    """How well a model explains a file: by the share of the keys of both sides that agree, and by
+    how many these are against the most that any model has.
+
+    The second tells a network from one that is a part of it, as a backbone is: what stands beside
+    the backbone is not below its prefix, and so costs it nothing in the first.
+    """
+    return score * part
+
+
+def _order(guess: Guess) -> tuple[float, bool, int]:
+    parts = guess.prefix.split(".")
+    average = any(AVERAGE.search(part) for part in parts)
+    known = [place for place, name in enumerate(PREFERRED) if name in parts]
+    return -guess.worth, average, min(known, default=len(PREFERRED))

@@ -1,0 +1,229 @@
+"""An identification in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from core.architectures.registry import Architecture
+from core.checkpoint.entries import StateDict
+from core.fit.identify.candidate_repair import Repaired
+from core.fit.identify.identification import Candidate
+from core.fit.identify.solve_options import Solved
+from core.fit.identify.under_other_names import Renamed
+from core.fit.proposals.prefixes import MAX_PARTS
+from core.fit.proposals.removals import modules_of
+from core.fixes import Drop, Recipe, describe
+from core.keys.groups import group_keys
+from core.keys.parts import starts
+from core.keys.vocabulary import HOLDER_WORDS, WRAPPED
+from core.keys.wrappers import Unwrapped
+
+OPTION_WORDS = {
+    "num_classes": ("{} class", "{} classes"),
+    "in_chans": ("{} input channel", "{} input channels"),
+    "img_size": ("images of {}\u202fpx", "images of {}\u202fpx"),
+    "image_size": ("images of {}\u202fpx", "images of {}\u202fpx"),
+}
+SWITCH_WORDS = {
+    "aux_logits": ("without auxiliary heads", "with auxiliary heads"),
+    "aux_loss": ("without an auxiliary head", "with an auxiliary head"),
+}
+
+
+MAX_LINES = 2
+"""Groups of keys that the sentence names."""
+
+MAX_MODULES = 3
+"""Modules that the sentence names."""
+
+MAX_WORDS = 60
+"""Letters of a step that is told whole."""
+
+COUNTER = 1
+"""Elements of a module that only counts, such as `n_averaged`."""
+
+
+def architecture_words(architecture: Architecture) -> str:
+    """`timm resnet50d with 37 classes and 1 input channel`."""
+    counted, switched = [], []
+    for name, value in architecture.options:
+        if name == "num_classes" and value == 0:
+            switched.append("without a head")
+        elif name in SWITCH_WORDS:
+            switched.append(SWITCH_WORDS[name][bool(value)])
+        else:
+            one, more = OPTION_WORDS.get(name, (f"{name} {{}}",) * 2)
+            counted.append((one if value == 1 else more).format(thin(value)))
+    text = f"{architecture.library} {architecture.name}"
+    if counted:
+        text += f" with {_and(counted)}"
+    return text + "".join(f", {words}" for words in switched)
+
+
+def recipe_words(recipe: Recipe) -> str:
+    """The steps in one line; of a drop by a long pattern only that it is one."""
+    return "; ".join(
+        "Drop the other keys" if isinstance(step.fix, Drop) and len(words) > MAX_WORDS else words
+        for step in recipe.steps
+        for words in [describe(step.fix)]
+    )
+
+
+def sentence(
+    candidates: Sequence[Candidate], known: bool, family: str, state_dict: StateDict
+) -> str:
+    """What the file seems to be, from whom it was saved, what remains and what is left out."""
+    if not candidates:
+        return f"No architecture that Loupe knows fits: by its layers this is {family}."
+    best = candidates[0]
+    title = architecture_words(best.architecture)
+    if not known:
+        return (
+            f"None fits: by its layers this is {family}. The nearest is {title}, with "
+            f"{best.coverage_keys:.0%} of its keys."
+        )
+    text = f"This is a {title}"
+    if best.renamed:
+        text = f"Under other names this is {'' if best.fits else 'nearly '}a {title}"
+    saved = [fact for fact in best.evidence if fact.startswith("Saved ")]
+    if saved:
+        text += f", saved {saved[0].removeprefix('Saved ').rstrip('.')}"
+    rest = [*_remaining(best), *_left_out(best, state_dict)]
+    return f"{text}; {_and(rest)}." if rest else f"{text}."
+
+
+def _remaining(candidate: Candidate) -> Iterator[str]:
+    if candidate.missing_keys:
+        missing = candidate.missing_keys
+        yield f"{_keys(missing)} {'is' if len(missing) == 1 else 'are'} missing"
+    if candidate.mismatched:
+        keys = [mismatch.key for mismatch in candidate.mismatched]
+        yield f"{_keys(keys)} {'has' if len(keys) == 1 else 'have'} another shape"
+    if candidate.unexpected_keys:
+        unexpected = candidate.unexpected_keys
+        yield f"{_keys(unexpected)} {'is' if len(unexpected) == 1 else 'are'} unexpected"
+
+
+def _left_out(candidate: Candidate, state_dict: StateDict) -> Iterator[str]:
+    """The modules of the file that the recipe leaves out, those that hold weights."""
+    names = [
+        name for name, numel in _modules(candidate.left_out, state_dict).items() if numel > COUNTER
+    ]
+    if len(names) > MAX_MODULES:
+        more = len(names) - MAX_MODULES + 1
+        names = [*names[: MAX_MODULES - 1], f"{thin(more)} others"]
+    if names:
+        yield f"{_and(names)} {'is' if len(names) == 1 else 'are'} left out"
+
+
+def _modules(left_out: Sequence[str], state_dict: StateDict) -> dict[str, int]:
+    """The outermost modules that are left out whole, as they are told, and their elements."""
+    gone = frozenset(left_out)
+    modules = modules_of(left_out, (key for key in state_dict if key not in gone))
+    sizes = dict.fromkeys(modules, 0)
+    for key in left_out:
+        fronts = (key[:start] for start in starts(key, MAX_PARTS))
+        sizes[next((one for one in fronts if one in sizes), key)] += state_dict[key].numel
+    return {
+        f"`{module}*`" if module.endswith(".") else f"`{module}`": numel
+        for module, numel in sizes.items()
+    }
+
+
+def _keys(keys: Sequence[str]) -> str:
+    groups = group_keys(keys)
+    if len(groups) <= MAX_LINES:
+        return _and([f"`{group}`" for group in groups])
+    return f"{thin(len(keys))} keys"
+
+
+def evidence(
+    solved: Solved,
+    repaired: Repaired,
+    state_dict: StateDict,
+    unwrapped: Unwrapped,
+    hints: Sequence[str],
+    others: tuple[int, int],
+) -> tuple[str, ...]:
+    """Why this architecture, in sentences: the keys, the wrappers, what is left out, the file's own
+    word, and how many `others` are as likely: with the same recipe, and with their input adapted.
+    """
+    found = repaired.found
+    facts = [f"{thin(len(found.matched))} of {thin(found.total)} keys have its names and shapes."]
+    makers = [*_makers(solved, state_dict, unwrapped)]
+    holders = [HOLDER_WORDS[part] for part in solved.prefix.split(".") if part in HOLDER_WORDS]
+    if makers or holders:
+        by = f"from {_and(makers)} " if makers else ""
+        facts.append(f"Saved {by}{' '.join(holders)}".rstrip() + ".")
+    elif solved.prefix:
+        facts.append(f"Saved under `{solved.prefix}`.")
+    facts.extend(_share_left_out(repaired, state_dict))
+    facts.extend(hints)
+    same, adapted = others
+    if same and found.fits:
+        facts.append(_others(same, "has the same keys and shapes", "have the same keys and shapes"))
+    elif same:
+        facts.append(_others(same, "is as near", "are as near"))
+    if adapted:
+        once = "once the input convolution is adapted"
+        facts.append(_others(adapted, f"fits {once}", f"fit {once}"))
+    return tuple(facts)
+
+
+def _share_left_out(repaired: Repaired, state_dict: StateDict) -> Iterator[str]:
+    if repaired.left_out:
+        keys = len(repaired.left_out)
+        numel = sum(state_dict[key].numel for key in repaired.left_out)
+        told = f"{thin(keys)} {'key' if keys == 1 else 'keys'} of the file"
+        share = f"{numel / max(1, state_dict.numel):.1%} of its parameters"
+        yield f"{told} {'is' if keys == 1 else 'are'} left out, {share}."
+
+
+def evidence_of_shapes(
+    renamed: Renamed, state_dict: StateDict, hints: Sequence[str], others: int
+) -> tuple[str, ...]:
+    """Why this architecture, where the names are others."""
+    found = renamed.repaired.found
+    facts = [
+        f"{thin(len(found.matched))} of {thin(found.total)} keys have its shapes.",
+        *renamed.why,
+    ]
+    if renamed.prefix:
+        facts.append(f"Saved under `{renamed.prefix}`.")
+    facts.extend(_share_left_out(renamed.repaired, state_dict))
+    facts.extend(hints)
+    if others:
+        facts.append(_others(others, "has the same tensors", "have the same tensors"))
+    facts.append("Networks of the same shapes may still differ: try it on an image that you know.")
+    return tuple(facts)
+
+
+def _others(others: int, one: str, more: str) -> str:
+    if others == 1:
+        return f"Another model {one}."
+    return f"{thin(others)} other models {more}."
+
+
+def _makers(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> Iterator[str]:
+    """Who put parts into the keys of the network, and not into others alone.
+
+    AveragedModel keeps the network as `module` beside `n_averaged` (torch.optim.swa_utils).
+    """
+    used = [f".{entry.key}" for entry in solved.sources.values()]
+    for part in unwrapped.parts:
+        held = next((key for key in used if f".{part}." in key), None)
+        if held is not None:
+            beside = held[1:].split(f"{part}.")[0] + "n_averaged"
+            averaged = part == "module" and beside in state_dict
+            yield "AveragedModel" if averaged else WRAPPED[part]
+
+
+def _and(words: Sequence[str]) -> str:
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def thin(number: int) -> str:
+    """The number with thin spaces between its thousands."""
+    return f"{number:,}".replace(",", "\u2009")

@@ -1,0 +1,177 @@
+"""An index made ready for questions: which models have this key with this shape."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from core.architectures.registry import Architecture
+from core.architectures.tensor_spec import Signature, TensorSpec
+from core.fit.index.index import Index, Variation
+from core.fit.index.option_laws import Law, laws
+from core.fit.index.shape_forms import Forms
+from core.keys.vocabulary import BATCH_COUNTER
+from core.keys.wrappers import without_wrappers
+
+Matrix = Any
+"""A SciPy sparse matrix, which has no types of its own."""
+
+ANY = -1
+"""Stands for a shape that an option may change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Models of one signature whose options change the same things.
+
+    `short` are its keys, also those that an option adds, without wrappers' parts → its own. `laws`
+    say for each option how dimensions depend on it: (key, dimension) → law. `input_keys` are the
+    weights that take the image, by whose second dimension a file tells its channels; `optional`
+    the tensors that an option takes away or adds.
+    """
+
+    architectures: tuple[Architecture, ...]
+    signature: Signature
+    variations: tuple[Variation, ...]
+    laws: Mapping[str, Mapping[tuple[str, int], Law]]
+    input_keys: tuple[str, ...]
+    optional: Mapping[str, TensorSpec]
+    short: Mapping[str, str]
+
+    def of_option(self, option: str) -> tuple[Variation, ...]:
+        """The variations of one option."""
+        return tuple(each for each in self.variations if each.option == option)
+
+    def spec(self, key: str) -> TensorSpec:
+        """What a key must hold, also one that an option takes away or adds."""
+        return self.signature.get(key) or self.optional[key]
+
+
+class Lookup:
+    """The profiles of an index, and for each pair of a key and a shape the profiles that have it.
+
+    Keys are those without wrappers' parts, since models have such parts of their own too.
+    A pair whose shape an option may change stands with ANY instead of the shape. Batch counters
+    are left out: files of any age lack them.
+    """
+
+    def __init__(self, index: Index) -> None:
+        self.index = index
+        found: dict[object, list[int]] = {}
+        for number, (signature, varied) in enumerate(
+            zip(index.signature_ids.tolist(), index.variations, strict=True)
+        ):
+            found.setdefault((signature, varied), []).append(number)
+        self._members = list(found.values())
+        short = [without_wrappers(key) for key in index.keys]
+        self.key_ids = {key: number for number, key in enumerate(dict.fromkeys(short))}
+        place = [self.key_ids[key] for key in short]
+        self.shape_ids = {shape: number for number, shape in enumerate(index.shapes)}
+        self.pairs: dict[tuple[int, int], int] = {}
+        core_rows: list[int] = []
+        core_pairs: list[int] = []
+        more_rows: list[int] = []
+        more_pairs: list[int] = []
+        self.sizes = np.zeros(len(found), np.int64)
+        counters = {i for i, key in enumerate(index.keys) if key.endswith(BATCH_COUNTER)}
+        inputs = {i for i, key in enumerate(index.keys) if key.endswith("weight")}
+        images = {
+            i for i, shape in enumerate(index.shapes) if len(shape) >= 4 and shape[1] == CHANNELS
+        }
+        for row, members in enumerate(self._members):
+            first = members[0]
+            packed = index.signatures[int(index.signature_ids[first])]
+            loose: set[int] = set()
+            optional: set[int] = set()
+            added: dict[int, int] = {}
+            for variation in index.variations[first]:
+                difference = index.differences[variation.difference]
+                loose.update(difference.changed.tolist())
+                optional.update(difference.gone.tolist())
+                added.update(dict.fromkeys(difference.added.key_ids.tolist(), ANY))
+            for key, shape in zip(packed.key_ids.tolist(), packed.shape_ids.tolist(), strict=True):
+                if key in counters:
+                    continue
+                free = key in loose or (shape in images and key in inputs)
+                pair = self.pairs.setdefault((place[key], ANY if free else shape), len(self.pairs))
+                if key in optional:
+                    more_rows.append(row)
+                    more_pairs.append(pair)
+                else:
+                    core_rows.append(row)
+                    core_pairs.append(pair)
+                    self.sizes[row] += 1
+            for key in added:
+                if key not in counters:
+                    more_rows.append(row)
+                    more_pairs.append(self.pairs.setdefault((place[key], ANY), len(self.pairs)))
+        shape = len(found), len(self.pairs)
+        self.core = _matrix(core_rows, core_pairs, shape)
+        self.more = _matrix(more_rows, more_pairs, shape)
+        self._profiles: dict[int, Profile] = {}
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    @cached_property
+    def forms(self) -> Forms:
+        """The forms of the profiles, counted once a file asks for them."""
+        return Forms(self.index, self._members)
+
+    def warm(self, pause: float = 0.0) -> None:
+        """Decode every profile now, which the first questions would else do one by one.
+
+        `pause` are seconds between two of them, in which other threads of a server get on.
+        """
+        for row in range(len(self)):
+            self.profile(row)
+            time.sleep(pause)
+
+    def profile(self, row: int) -> Profile:
+        """The profile of a row, decoded once."""
+        if row not in self._profiles:
+            self._profiles[row] = self._decoded(self._members[row])
+        return self._profiles[row]
+
+    def _decoded(self, members: Sequence[int]) -> Profile:
+        model = self.index.models[members[0]]
+        optional = {
+            key: model.signature[key]
+            for variation in model.variations
+            for key in variation.gone
+            if key in model.signature
+        }
+        for variation in model.variations:
+            optional.update(variation.added)
+        inputs = tuple(
+            key
+            for key, spec in model.signature.items()
+            if key.endswith("weight") and len(spec.shape) >= 4 and spec.shape[1] == CHANNELS
+        )
+        return Profile(
+            tuple(self.index.architectures[number] for number in members),
+            model.signature,
+            model.variations,
+            {
+                option: laws(model.signature, [v for v in model.variations if v.option == option])
+                for option in {v.option for v in model.variations}
+            },
+            inputs,
+            optional,
+            {without_wrappers(key): key for key in (*optional, *model.signature)},
+        )
+
+
+CHANNELS = 3
+"""Channels of the images that the models are for."""
+
+
+def _matrix(rows: Sequence[int], columns: Sequence[int], shape: tuple[int, int]) -> Matrix:
+    ones = np.ones(len(rows), np.int32)
+    return sparse.csc_matrix((ones, (rows, columns)), shape=shape)

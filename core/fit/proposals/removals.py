@@ -1,0 +1,67 @@
+"""Ideas that take away what a strict or a partial load would stumble on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from glob import escape
+
+from core.architectures.tensor_spec import Signature
+from core.checkpoint.entries import StateDict
+from core.fit.key_match import Match
+from core.fit.proposals.option_hints import options_sentence
+from core.fit.proposals.prefixes import MAX_PARTS
+from core.fit.proposals.proposal import Idea, listed
+from core.fixes import MAX_TEXT, Drop, DropMismatched
+from core.keys.parts import starts
+
+
+def removal_ideas(now: Match, state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
+    """One Drop of what is unexpected, and a DropMismatched where shapes differ."""
+    shapes = [mismatch.key for mismatch in now.mismatched if mismatch.found != mismatch.wanted]
+    if shapes:
+        are = "has" if len(shapes) == 1 else "have"
+        why = f"{listed(shapes)} {are} another shape in the network."
+        yield Idea((DropMismatched(),), f"{why} {options_sentence(now, signature)}".strip())
+    if now.unexpected_keys:
+        fix = drop_of(now.unexpected_keys, state_dict)
+        if fix is not None:
+            why = f"The network has no {listed(list(now.unexpected_keys))}."
+            yield Idea((fix,), f"{why} {options_sentence(now, signature)}".strip())
+
+
+def drop_of(keys: Sequence[str], state_dict: StateDict) -> Drop | None:
+    """One Drop of exactly these keys, by whole modules or by the names at their ends; None where
+    that would need a very long pattern."""
+    gone = set(keys)
+    staying = [key for key in state_dict if key not in gone]
+    modules = modules_of(keys, staying)
+    ends = dict.fromkeys(key.rpartition(".")[2] for key in keys)
+    if len(ends) < len(modules) and not any(key.rpartition(".")[2] in ends for key in staying):
+        if len(ends) == 1 and not any("." not in key for key in keys):
+            return _checked(Drop(f"*.{escape(next(iter(ends)))}"))
+        pattern = rf"(?:^|\.)(?:{'|'.join(map(re.escape, ends))})$"
+    elif len(modules) == 1:
+        (module,) = modules
+        return _checked(Drop(escape(module) + ("*" if module.endswith(".") else "")))
+    else:
+        pattern = f"^(?:{'|'.join(_as_regex(module) for module in modules)})"
+    return _checked(Drop(pattern, "regex"))
+
+
+def _checked(fix: Drop) -> Drop | None:
+    return fix if len(fix.pattern) <= MAX_TEXT else None
+
+
+def _as_regex(module: str) -> str:
+    return re.escape(module) + ("" if module.endswith(".") else "$")
+
+
+def modules_of(keys: Iterable[str], staying: Iterable[str]) -> list[str]:
+    """The outermost modules, as `path.`, that hold none of what stays; else single keys."""
+    kept = {key[:start] for key in staying for start in starts(key, MAX_PARTS)}
+    modules: dict[str, None] = {}
+    for key in keys:
+        inner = [key[:start] for start in starts(key, MAX_PARTS)[1:] if key[:start] not in kept]
+        modules[inner[0] if inner else key] = None
+    return list(modules)

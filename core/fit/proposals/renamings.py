@@ -1,0 +1,87 @@
+"""The renamings that make most keys match."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+from core.architectures.tensor_spec import Signature
+from core.checkpoint.entries import StateDict
+from core.fit.key_match import match
+from core.fit.proposals.prefixes import prefix_ideas
+from core.fit.proposals.proposal import Idea
+from core.fit.proposals.tried import matched_after, names_after
+from core.fit.proposals.twins import twin_ideas
+from core.fixes import Rename
+
+MAX_SHOWN = 4
+"""Renamings that are proposed at once."""
+
+
+def best_renamings(state_dict: StateDict, signature: Signature) -> list[Idea]:
+    """Renamings by the keys that match after them; of two alike the one thought of first.
+
+    Empty where none gains more than an accident would.
+    """
+    before = len(match(state_dict, signature).matched)
+    seen: dict[frozenset[str], Idea] = {}
+    for idea in _ideas(state_dict, signature):
+        names = names_after(idea.fixes, state_dict.keys())
+        if names is None:
+            continue
+        matched = matched_after(names, state_dict, signature)
+        if _is_worthwhile(len(matched) - before, before, len(signature), idea.known):
+            seen.setdefault(matched, idea)
+    ranked = sorted(seen.items(), key=lambda found: -len(found[0]))
+    if not ranked:
+        return []
+    enough = before + (len(ranked[0][0]) - before) / 2
+    return [idea for matched, idea in ranked if len(matched) >= enough][:MAX_SHOWN]
+
+
+def _ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
+    """The sets of a file that has several first, then the simple ones."""
+    yield from chain(
+        twin_ideas(state_dict, signature),
+        prefix_ideas(state_dict, signature),
+        known_ideas(state_dict, signature),
+    )
+
+
+def _is_worthwhile(gain: int, before: int, total: int, known: bool) -> bool:
+    """A gain that is no accident: a twentieth of all keys, or half of those that lack; for names
+    that are known a hundredth."""
+    if gain <= 0:
+        return False
+    return (100 if known else 20) * gain >= total or 2 * gain >= total - before
+
+
+KNOWN = (
+    (
+        Rename(r"(^|\.)gamma$", r"\1weight"),
+        "Norms that come from TensorFlow call their weight `gamma`.",
+    ),
+    (
+        Rename(r"(^|\.)beta$", r"\1bias"),
+        "Norms that come from TensorFlow call their bias `beta`.",
+    ),
+    (
+        Rename(r"\.(norm|relu|conv)\.(\d)\.", r".\1\2."),
+        "torchvision before 0.3 wrote `norm.1` in DenseNet where it is now `norm1`.",
+    ),
+    (
+        Rename(r"(^|\.)in_proj_(weight|bias)$", r"\1qkv.\2"),
+        "`in_proj_weight` of torch.nn.MultiheadAttention is what others call `qkv.weight`.",
+    ),
+    (
+        Rename(r"(^|\.)qkv\.(weight|bias)$", r"\1in_proj_\2"),
+        "`qkv.weight` is `in_proj_weight` in torch.nn.MultiheadAttention.",
+    ),
+)
+"""Renamings with the sentence that says who needs them."""
+
+
+def known_ideas(_state_dict: StateDict, _signature: Signature) -> Iterator[Idea]:
+    """Every known renaming; most do nothing for a given file, and are then left out."""
+    for fix, why in KNOWN:
+        yield Idea((fix,), why, known=True)

@@ -1,0 +1,95 @@
+"""The fixes that would help, each tried, with what it gains and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from core.architectures.tensor_spec import Signature
+from core.checkpoint.entries import StateDict
+from core.fit.key_match import Match, match
+from core.fit.proposals.proposal import Idea, Proposal, counted, thin, title_of
+from core.fit.proposals.removals import removal_ideas
+from core.fit.proposals.shapes import statistics_idea
+from core.fit.proposals.tried import KEY_FIXES, Score, after, score
+from core.fit.proposals.twins import twin_ideas
+from core.fit.proposals.whole_repairs import fixes_of, gaining_ideas, mostly_matches, whole_repair
+
+TWIN_SHARE = 0.5
+"""Of what matches now: another set of weights in the file is told when it fills that much."""
+
+
+def propose(state_dict: StateDict, signature: Signature) -> tuple[Proposal, ...]:
+    """The fixes that bring the state_dict nearer to the signature, the best one first.
+
+    First the whole repair, where it takes more than one idea, then those that make more of the
+    network match, by the parameters and keys gained. Where most keys match, also those that
+    remove what stands in the way, and other sets of weights in the file. Empty where it fits.
+    """
+    now = match(state_dict, signature)
+    if now.fits:
+        return ()
+    before = score(state_dict, signature)
+    gaining = gaining_ideas(state_dict, signature)
+    steps = whole_repair(state_dict, signature, gaining)
+    by_name = bool(steps) and not any(idea.aligned for idea in steps)
+    ideas = [
+        idea
+        for idea, then in gaining
+        if not (idea.aligned and by_name) and not _is_lesser(idea, then, gaining[0][1], before)
+    ]
+    if gaining and len(steps) > 1:
+        ideas.insert(0, Idea(fixes_of(steps), " ".join(step.why for step in steps)))
+    ideas += _further(now, before, state_dict, signature)
+    proposals = (_proposal(idea, now, state_dict, signature) for idea in ideas)
+    return tuple(proposal for proposal in proposals if proposal is not None)
+
+
+def _is_lesser(idea: Idea, then: Score, best: Score, before: Score) -> bool:
+    """Whether a renaming gains less than half of what is gained by the best idea."""
+    names_only = all(isinstance(fix, KEY_FIXES) for fix in idea.fixes)
+    return names_only and 2 * (then.keys - before.keys) < best.keys - before.keys
+
+
+def _further(
+    now: Match, before: Score, state_dict: StateDict, signature: Signature
+) -> Iterator[Idea]:
+    """What gains nothing by itself or nothing real: removals, defaults, another set of weights."""
+    if mostly_matches(now):
+        yield from removal_ideas(now, state_dict, signature)
+        statistics = statistics_idea(now, state_dict)
+        if statistics is not None:
+            yield statistics
+        for idea in twin_ideas(state_dict, signature):
+            made = after(idea.fixes, state_dict, signature)
+            if len(idea.fixes) == 1 or made is None:
+                continue
+            then = score(made, signature)
+            if TWIN_SHARE * before.coverage < then.coverage <= before.coverage:
+                yield idea
+
+
+def _proposal(
+    idea: Idea, now: Match, state_dict: StateDict, signature: Signature
+) -> Proposal | None:
+    made = after(idea.fixes, state_dict, signature)
+    if made is None:
+        return None
+    then = match(made, signature)
+    before, reached = len(now.matched), len(then.matched)
+    words = title_of(idea.fixes)
+    sentence = f"{words[0].lower()}{words[1:]}: "
+    if reached > before:
+        sentence += f"{thin(before)} → {thin(reached)} of {thin(then.total)} keys"
+    else:
+        removed = counted(max(0, len(state_dict) - len(made)), "key")
+        sentence += f"{removed} less in the way, {thin(reached)} of {thin(then.total)} keys match"
+    return Proposal(
+        fixes=idea.fixes,
+        before=before,
+        after=reached,
+        total=then.total,
+        sentence=sentence,
+        why=idea.why,
+        coverage_before=now.coverage_parameters,
+        coverage_after=then.coverage_parameters,
+    )

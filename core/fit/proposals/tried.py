@@ -1,0 +1,121 @@
+"""An idea tried: what it makes of a state_dict, and how much of a signature matches then."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import translate
+
+from core.architectures.tensor_spec import Signature
+from core.checkpoint.entries import StateDict
+from core.errors import FixError
+from core.fit.key_match import match
+from core.fixes import (
+    AddPrefix,
+    Drop,
+    Fix,
+    Keep,
+    Recipe,
+    Rename,
+    RenameTable,
+    StripPrefix,
+    apply_recipe,
+    new_keys,
+)
+from core.fixes.filtering import kept
+from core.fixes.renaming import renamed
+from core.fixes.wording import checked_text
+
+KEY_FIXES = StripPrefix | AddPrefix | Rename | RenameTable
+"""Fixes that give keys other names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How well a state_dict goes into a signature: shares of its keys and parameters from 0 to 1,
+    and the keys that are in the way."""
+
+    keys: float
+    parameters: float
+    unexpected: int
+
+    @property
+    def coverage(self) -> float:
+        """Both shares together, 0 to 2."""
+        return self.keys + self.parameters
+
+
+def score(state_dict: StateDict, signature: Signature) -> Score:
+    """How well it goes in as it is."""
+    found = match(state_dict, signature)
+    return Score(found.coverage_keys, found.coverage_parameters, len(found.unexpected_keys))
+
+
+def after(fixes: Sequence[Fix], state_dict: StateDict, signature: Signature) -> StateDict | None:
+    """What the fixes make of it, or None where one of them cannot be applied.
+
+    As `apply_recipe` does, but in this process: the patterns of proposals are made here, and are
+    sure to end soon.
+    """
+    try:
+        for fix in fixes:
+            match fix:
+                case Keep() | Drop():
+                    state_dict, _ = kept(state_dict, frozenset(_staying(fix, list(state_dict))))
+                case StripPrefix() | AddPrefix() | Rename() | RenameTable():
+                    state_dict, _ = renamed(state_dict, _renamed(fix, list(state_dict)))
+                case _:
+                    recipe = Recipe.of((fix,))
+                    state_dict = apply_recipe(recipe, state_dict, signature).state_dict
+    except FixError:
+        return None
+    return state_dict
+
+
+def names_after(fixes: Sequence[Fix], keys: Collection[str]) -> Mapping[str, str] | None:
+    """The keys that stay, each with its new name; None where two would be one, or none, and where
+    a fix is not of keys alone."""
+    names = {key: key for key in keys}
+    try:
+        for fix in fixes:
+            if isinstance(fix, Keep | Drop):
+                staying = set(_staying(fix, list(names.values())))
+                names = {key: name for key, name in names.items() if name in staying}
+            elif not isinstance(fix, KEY_FIXES):
+                return None
+            else:
+                new = _renamed(fix, list(names.values()))
+                if len(set(new)) < len(new) or not all(new):
+                    return None
+                names = dict(zip(names, new, strict=True))
+    except FixError:
+        return None
+    return names
+
+
+def matched_after(
+    names: Mapping[str, str], state_dict: StateDict, signature: Signature
+) -> frozenset[str]:
+    """The file's keys that match under new names."""
+    matched = []
+    for key, name in names.items():
+        spec = signature.get(name)
+        if spec is not None and spec.shape == state_dict[key].shape:
+            matched.append(key)
+    return frozenset(matched)
+
+
+def _staying(fix: Keep | Drop, keys: Sequence[str]) -> list[str]:
+    checked_text(fix.pattern, "pattern")
+    pattern = fix.pattern if fix.syntax == "regex" else rf"\A{translate(fix.pattern)}"
+    found = re.compile(pattern).search
+    return [key for key in keys if (found(key) is not None) == isinstance(fix, Keep)]
+
+
+def _renamed(fix: StripPrefix | AddPrefix | Rename | RenameTable, keys: Sequence[str]) -> list[str]:
+    if isinstance(fix, Rename):
+        checked_text(fix.pattern, "pattern")
+        checked_text(fix.replacement, "replacement", required=False)
+        return [re.sub(fix.pattern, fix.replacement, key) for key in keys]
+    return new_keys(fix, keys)

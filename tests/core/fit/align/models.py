@@ -1,0 +1,57 @@
+"""Files of real networks, and networks filled from them under other names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from core.checkpoint import StateDict, open_checkpoint
+from core.fit.align import Alignment, align
+from core.fixes import apply_recipe
+from core.tensors.reading import read_tensor
+from tests.core.plain_torch import signature_of
+
+
+def varied(model: nn.Module, seed: int = 0) -> nn.Module:
+    """Every tensor of the model apart from every other, so that an exchange shows in its output:
+    norms and their statistics begin as ones and zeros all over."""
+    dice = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for key, tensor in model.state_dict().items():
+            if not tensor.is_floating_point():
+                continue
+            if key.endswith("running_mean"):
+                tensor.copy_(torch.randn(tensor.shape, generator=dice) / 10)
+            elif key.endswith("running_var"):
+                tensor.copy_(torch.rand(tensor.shape, generator=dice) + 0.5)
+            elif max(tensor.shape, default=1) == tensor.numel():
+                tensor.add_(torch.rand(tensor.shape, generator=dice) / 5)
+    return model.eval()
+
+
+def saved(folder: Path, tensors: Mapping[str, torch.Tensor]) -> StateDict:
+    torch.save(dict(tensors), folder / "weights.pth")
+    return open_checkpoint(folder / "weights.pth").state_dict()
+
+
+def filled(model: nn.Module, state_dict: StateDict) -> Alignment:
+    """The model with the file's tensors in their places by the alignment's recipe; what the file
+    lacks stays as it was."""
+    signature = signature_of(model)
+    found = align(state_dict, signature)
+    fixed = apply_recipe(found.recipe, state_dict, signature).state_dict
+    new = model.state_dict()  # with the modules' versions, of which MNASNet's loading asks
+    for key in new:
+        if key in fixed:
+            new[key] = read_tensor(fixed[key])
+    model.load_state_dict(new)
+    return found
+
+
+def output(model: nn.Module, size: int) -> torch.Tensor:
+    image = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        return model(image)

@@ -1,0 +1,376 @@
+"""Names of other people's: a user's own, Hugging Face's, shifted indices, parts apart."""
+
+import re
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torchvision.models import resnet18
+
+from core.architectures.tensor_spec import Signature, TensorSpec
+from core.checkpoint import StateDict, open_checkpoint
+from core.checkpoint.entries import TensorEntry
+from core.fit.align import Alignment, align, alignment_recipe
+from core.fit.key_match import match
+from core.fixes import Drop, Fuse, Recipe, RenameTable, Split, Transpose, apply_recipe
+from core.tensors.reading import read_tensor
+from tests.core.fit.align.models import filled, output, saved, varied
+from tests.core.plain_torch import signature_of
+
+Tensors = dict[str, torch.Tensor]
+
+
+def own_name(key: str) -> str:
+    """torchvision's ResNet as somebody may write it himself."""
+    key = re.sub(r"layer(\d)\.(\d)\.", r"stage\1.block\2.", key)
+    key = re.sub(r"(conv|bn)(\d)", lambda found: f"{found[1]}_{'_abc'[int(found[2])]}", key)
+    key = key.replace("bn_", "norm_").replace("fc.", "output.")
+    key = key.replace("downsample.0", "short.conv").replace("downsample.1", "short.norm")
+    return key if key.startswith(("stage", "output")) else f"stem.{key}"
+
+
+def hugging_face_name(key: str) -> str:
+    """torchvision's ResNet as transformers' ResNetForImageClassification has it."""
+    roles = {"conv": "convolution", "bn": "normalization", "0": "convolution", "1": "normalization"}
+    if found := re.match(r"layer(\d)\.(\d)\.(conv|bn)(\d)\.(\w+)", key):
+        stage, layer, role, number, leaf = found.groups()
+        place = f"layers.{layer}.layer.{int(number) - 1}.{roles[role]}.{leaf}"
+        return f"resnet.encoder.stages.{int(stage) - 1}.{place}"
+    if found := re.match(r"layer(\d)\.(\d)\.downsample\.(\d)\.(\w+)", key):
+        stage, layer, number, leaf = found.groups()
+        place = f"layers.{layer}.shortcut.{roles[number]}.{leaf}"
+        return f"resnet.encoder.stages.{int(stage) - 1}.{place}"
+    key = re.sub(r"^(conv|bn)1", lambda found: f"resnet.embedder.embedder.{roles[found[1]]}", key)
+    return key.replace("fc.", "classifier.1.")
+
+
+def shortcut_first(tensors: Tensors) -> Tensors:
+    """As transformers lists them: the shortcut of a block stands before its layers."""
+
+    def place(key: str) -> tuple[int, str, bool]:
+        block = re.match(r".*layers\.\d+", key)
+        last = 2 if key.startswith("classifier") else 0 if "embedder" in key else 1
+        return last, block[0] if block else "", "shortcut" not in key
+
+    return {key: tensors[key] for key in sorted(tensors, key=place)}
+
+
+@pytest.fixture(scope="module")
+def resnet() -> nn.Module:
+    torch.manual_seed(5)
+    return varied(resnet18(num_classes=7))
+
+
+@pytest.mark.parametrize("prefix", ["", "module.net."])
+@pytest.mark.parametrize("named", [own_name, hugging_face_name])
+@pytest.mark.parametrize("sorted_by_name", [False, True])
+def test_a_resnet_under_other_names_is_the_same_network(
+    tmp_path: Path,
+    resnet: nn.Module,
+    named: Callable[[str], str],
+    prefix: str,
+    sorted_by_name: bool,
+) -> None:
+    tensors = {prefix + named(key): value for key, value in resnet.state_dict().items()}
+    assert len(tensors) == 122
+    if named is hugging_face_name:
+        tensors = shortcut_first(tensors)
+    if sorted_by_name:  # safetensors keeps no order
+        save_file(tensors, tmp_path / "model.safetensors")
+        state_dict = open_checkpoint(tmp_path / "model.safetensors").state_dict()
+    else:
+        state_dict = saved(tmp_path, tensors)
+    torch.manual_seed(6)
+    target = varied(resnet18(num_classes=7), seed=1)
+    found = filled(target, state_dict)
+    torch.testing.assert_close(output(target, 64), output(resnet, 64))
+    assert not found.left
+    assert not found.missing
+    assert [type(step.fix) for step in found.recipe.steps] == [RenameTable]
+
+
+def as_hugging_face_vit(tensors: Tensors) -> Tensors:
+    """timm's ViT under transformers' names and in its order: q, k and v apart, norms last."""
+    names = {
+        "attn.proj": (3, "attention.output.dense"),
+        "mlp.fc1": (4, "intermediate.dense"),
+        "mlp.fc2": (5, "output.dense"),
+        "norm1": (6, "layernorm_before"),
+        "norm2": (7, "layernorm_after"),
+    }
+    outside = {
+        "cls_token": "vit.embeddings.cls_token",
+        "pos_embed": "vit.embeddings.position_embeddings",
+        "patch_embed.proj": "vit.embeddings.patch_embeddings.projection",
+        "norm": "vit.layernorm",
+        "head": "classifier",
+    }
+    made: list[tuple[tuple[int, int, int], str, torch.Tensor]] = []
+    for key, value in tensors.items():
+        found = re.match(r"blocks\.(\d+)\.(.+)\.(\w+)", key)
+        if found is None:
+            module, dot, leaf = key.rpartition(".") if "." in key else (key, "", "")
+            at = (99 if module in ("norm", "head") else -1, 0, 0)
+            made.append((at, outside[module] + dot + leaf, value))
+            continue
+        block, module, leaf = int(found[1]), found[2], found[3]
+        path = f"vit.encoder.layer.{block}."
+        if module == "attn.qkv":
+            for part, word in enumerate(("query", "key", "value")):
+                third = value.chunk(3)[part].clone()
+                name = f"{path}attention.attention.{word}.{leaf}"
+                made.append(((block, part, leaf == "bias"), name, third))
+        else:
+            at, name = names[module]
+            made.append(((block, at, leaf == "bias"), f"{path}{name}.{leaf}", value))
+    return {name: value for _, name, value in sorted(made, key=lambda one: one[0])}
+
+
+def small_vit(seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    options = {"img_size": 32, "patch_size": 8, "embed_dim": 48, "depth": 12, "num_heads": 3}
+    model = timm.models.VisionTransformer(**options, num_classes=10)
+    return varied(model, seed)
+
+
+@pytest.mark.parametrize("sorted_by_name", [False, True])
+def test_q_k_and_v_apart_are_fused_into_timms_qkv(tmp_path: Path, sorted_by_name: bool) -> None:
+    source, target = small_vit(0), small_vit(1)
+    tensors = as_hugging_face_vit(source.state_dict())
+    assert tensors["vit.encoder.layer.11.attention.attention.key.weight"].shape == (48, 48)
+    if sorted_by_name:
+        save_file(tensors, tmp_path / "model.safetensors")
+        state_dict = open_checkpoint(tmp_path / "model.safetensors").state_dict()
+    else:
+        state_dict = saved(tmp_path, tensors)
+    found = filled(target, state_dict)
+    torch.testing.assert_close(output(target, 32), output(source, 32))
+    assert found.recipe.steps[0].fix == Fuse(("query", "key", "value"), "qkv")
+    assert not found.ambiguous
+    parts = [pair.key for pair in found.pairs if pair.wanted == "blocks.3.attn.qkv.weight"]
+    assert [key.split(".")[-2] for key in parts] == ["query", "key", "value"]
+
+
+def test_timms_qkv_is_split_where_the_architecture_has_q_k_and_v(tmp_path: Path) -> None:
+    source = small_vit(0).state_dict()
+    expected = as_hugging_face_vit(source)
+    state_dict = saved(tmp_path, source)
+    wanted = specs(expected)
+    found = align(state_dict, wanted)
+    fixed = apply_recipe(found.recipe, state_dict, wanted).state_dict
+    assert Split("qkv", ("query", "key", "value")) in fixes(found.recipe)
+    assert_holds(fixed, expected)
+
+
+def specs(tensors: Mapping[str, torch.Tensor]) -> Signature:
+    return {
+        key: TensorSpec(tuple(value.shape), str(value.dtype).removeprefix("torch."), "parameter")
+        for key, value in tensors.items()
+    }
+
+
+def fixes(recipe: Recipe) -> list[object]:
+    return [step.fix for step in recipe.steps]
+
+
+def assert_holds(state_dict: StateDict, expected: Mapping[str, torch.Tensor]) -> None:
+    assert set(state_dict) == set(expected)
+    for key, value in expected.items():
+        assert torch.equal(read_tensor(state_dict[key]), value), key
+
+
+def test_gpt2s_matrices_are_transposed_the_square_ones_too_and_embeddings_not(
+    tmp_path: Path,
+) -> None:
+    dice = torch.Generator().manual_seed(0)
+    file: Tensors = {"wte.weight": torch.randn(64, 16, generator=dice)}
+    expected: Tensors = {"tokens.weight": file["wte.weight"]}
+    for block in range(3):
+        for theirs, mine, rows, columns in (
+            ("attn.c_attn", "attention.qkv", 16, 48),
+            ("attn.c_proj", "attention.out", 16, 16),
+            ("mlp.c_fc", "mlp.up", 16, 64),
+            ("mlp.c_proj", "mlp.down", 64, 16),
+        ):
+            weight = torch.randn(rows, columns, generator=dice)
+            bias = torch.randn(columns, generator=dice)
+            file |= {f"h.{block}.{theirs}.weight": weight, f"h.{block}.{theirs}.bias": bias}
+            place = f"blocks.{block}.{mine}"
+            expected |= {f"{place}.weight": weight.t(), f"{place}.bias": bias}
+    state_dict = saved(tmp_path, file)
+    found = align(state_dict, specs(expected))
+    assert [type(fix) for fix in fixes(found.recipe)] == [Transpose, RenameTable]
+    assert_holds(apply_recipe(found.recipe, state_dict).state_dict, expected)
+    assert not found.ambiguous
+
+
+def test_field_28_indices_that_a_layer_without_parameters_shifted_are_aligned(
+    tmp_path: Path,
+) -> None:
+    def network(dropout: bool) -> nn.Module:
+        between = [nn.Dropout()] if dropout else []
+        widths = (3, 16, 16, 16, 32, 32)
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU(), *between]
+        return varied(nn.Sequential(*layers, nn.Flatten(), nn.Linear(32 * 8 * 8, 5)))
+
+    torch.manual_seed(0)
+    source, target = network(dropout=True), network(dropout=False)
+    assert [*source.state_dict()][::2] == [f"{index}.weight" for index in (0, 3, 6, 9, 12, 16)]
+    assert [*target.state_dict()][::2] == [f"{index}.weight" for index in (0, 2, 4, 6, 8, 11)]
+    found = filled(target, saved(tmp_path, source.state_dict()))
+    torch.testing.assert_close(output(target, 8), output(source, 8))
+    assert not found.ambiguous
+
+
+def linear(*names: str) -> Tensors:
+    dice = torch.Generator().manual_seed(len(names))
+    return {
+        f"{name}.{leaf}": torch.randn((8, 8) if leaf == "weight" else (8,), generator=dice)
+        for name in names
+        for leaf in ("weight", "bias")
+    }
+
+
+def ambiguous(found: Alignment) -> list[tuple[str, str]]:
+    return [(pair.key, pair.wanted) for pair in found.ambiguous]
+
+
+def test_equal_layers_whose_names_say_nothing_are_paired_in_order_and_marked(
+    tmp_path: Path,
+) -> None:
+    state_dict = saved(tmp_path, linear("foo", "bar"))
+    found = align(state_dict, specs(linear("fc1", "fc2")))
+    assert ambiguous(found) == [
+        ("foo.weight", "fc1.weight"),
+        ("foo.bias", "fc1.bias"),
+        ("bar.weight", "fc2.weight"),
+        ("bar.bias", "fc2.bias"),
+    ]
+    assert all(pair.confidence <= 0.5 for pair in found.pairs)
+    assert found.pairs[0].why == (
+        "same shape, same place in the order, and another would do as well"
+    )
+    assert found.sentence == (
+        "4 of 4 wanted tensors have one in the file; 4 could as well be another of the same shape."
+    )
+
+
+def test_they_are_not_where_numbers_or_letters_count_them(tmp_path: Path) -> None:
+    state_dict = saved(tmp_path, linear("dense_a", "dense_b"))
+    found = align(state_dict, specs(linear("fc1", "fc2")))
+    assert not found.ambiguous
+    assert {pair.key: pair.wanted for pair in found.pairs}["dense_b.bias"] == "fc2.bias"
+
+
+@pytest.mark.parametrize("sorted_by_name", [False, True])
+def test_q_k_and_v_are_no_numbers_that_count_and_which_is_which_is_doubtful(
+    tmp_path: Path, sorted_by_name: bool
+) -> None:
+    def network(*names: str) -> Tensors:
+        made: Tensors = {}
+        for block in range(2):
+            made |= linear(*(f"blocks.{block}.attn.{name}" for name in names))
+            made[f"blocks.{block}.mlp.weight"] = torch.randn(16, 8)
+        return made
+
+    tensors = network("proj1", "proj2", "proj3")
+    if sorted_by_name:
+        save_file(tensors, tmp_path / "model.safetensors")
+        state_dict = open_checkpoint(tmp_path / "model.safetensors").state_dict()
+    else:
+        state_dict = saved(tmp_path, tensors)
+    found = align(state_dict, specs(network("q", "k", "v")))
+    assert {pair.key for pair in found.ambiguous} == {key for key in tensors if "proj" in key}
+    assert all(pair.confidence <= 0.5 for pair in found.ambiguous)
+
+
+def test_one_equal_layer_too_many_makes_them_ambiguous(tmp_path: Path) -> None:
+    state_dict = saved(tmp_path, linear("foo", "bar", "qux"))
+    found = align(state_dict, specs(linear("one", "two")))
+    assert len(found.ambiguous) == 4
+    assert len(found.left) == 2
+    assert not found.missing
+
+
+def test_what_stands_where_another_is_to_go_is_dropped(tmp_path: Path) -> None:
+    state_dict = saved(
+        tmp_path, {"body.weight": torch.ones(4, 3), "head.weight": torch.zeros(9, 2)}
+    )
+    wanted = {"head.weight": TensorSpec((4, 3), "float32", "parameter")}
+    found = align(state_dict, wanted)
+    assert found.left == ("head.weight",)
+    assert [type(fix) for fix in fixes(found.recipe)] == [Drop, RenameTable]
+    assert_holds(
+        apply_recipe(found.recipe, state_dict).state_dict, {"head.weight": torch.ones(4, 3)}
+    )
+
+
+def test_a_recipe_takes_only_pairs_of_the_confidence_that_is_asked_for(tmp_path: Path) -> None:
+    tensors = {"enter.weight": torch.ones(8, 3), **linear("foo", "bar")}
+    wanted = specs({"first.weight": torch.ones(8, 3), **linear("fc1", "fc2")})
+    found = align(saved(tmp_path, tensors), wanted)
+    assert fixes(alignment_recipe(found, least=0.8)) == [
+        RenameTable((("enter.weight", "first.weight"),))
+    ]
+
+
+def test_a_file_that_fits_needs_no_recipe(tmp_path: Path, resnet: nn.Module) -> None:
+    found = align(saved(tmp_path, resnet.state_dict()), signature_of(resnet))
+    assert found.recipe == Recipe()
+    assert found.confidence == 1
+    assert found.sentence == "122 of 122 wanted tensors have one in the file."
+
+
+def test_batch_counters_that_an_old_file_lacks_do_not_matter(
+    tmp_path: Path, resnet: nn.Module
+) -> None:
+    tensors = {
+        own_name(key): value
+        for key, value in resnet.state_dict().items()
+        if not key.endswith("num_batches_tracked")
+    }
+    state_dict = saved(tmp_path, tensors)
+    wanted = signature_of(resnet)
+    found = align(state_dict, wanted)
+    assert match(apply_recipe(found.recipe, state_dict, wanted).state_dict, wanted).fits
+    assert {key.rpartition(".")[2] for key in found.missing} == {"num_batches_tracked"}
+
+
+def test_another_network_is_told_by_a_low_confidence(tmp_path: Path, resnet: nn.Module) -> None:
+    found = align(saved(tmp_path, resnet.state_dict()), signature_of(small_vit(0)))
+    assert found.confidence < 0.1
+    assert all(pair.confidence < 0.5 for pair in found.pairs)
+
+
+def entries(signature: Signature) -> StateDict:
+    return StateDict(
+        TensorEntry(key, spec.dtype, spec.shape, (1,) * len(spec.shape), 0, None)
+        for key, spec in signature.items()
+    )
+
+
+def many(name: str, count: int) -> Signature:
+    return {
+        f"{name}.{index}.weight": TensorSpec((8, 2 + index % 9), "float32", "parameter")
+        for index in range(count)
+    }
+
+
+def test_very_many_layers_go_by_their_order_and_say_so() -> None:
+    found = align(entries(many("layers", 20_000)), many("blocks", 20_000))
+    assert len(found.ambiguous) == 20_000
+    assert {pair.key.split(".")[1] == pair.wanted.split(".")[1] for pair in found.pairs} == {True}
+    assert found.pairs[0].why == "same shape and order; too many to compare"
+
+
+def test_more_keys_than_that_are_left_alone() -> None:
+    found = align(entries(many("layers", 100_001)), many("blocks", 3))
+    assert not found.pairs
+    assert found.sentence == "More than 100\u2009000 keys are too many to compare."

@@ -1,0 +1,117 @@
+"""A match in words and lines."""
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from torchvision.models import resnet18
+
+from core.architectures.construct import signature
+from core.architectures.registry import Architecture
+from core.checkpoint import StateDict, open_checkpoint
+from core.fit.fit_summary import initialised, obstacle, option_hint, sections, verdict
+from core.fit.key_match import match
+from core.fit.proposals import propose
+
+NETWORK = Architecture("torchvision", "resnet18", (("num_classes", 10),))
+
+
+@pytest.fixture
+def saved(tmp_path: Path):
+    def save(state_dict: object) -> StateDict:
+        torch.save(state_dict, tmp_path / "saved.pth")
+        return open_checkpoint(tmp_path / "saved.pth").state_dict()
+
+    return save
+
+
+def test_the_verdict_names_the_fix_that_helps_most(saved):
+    wrapped = saved(torch.nn.DataParallel(resnet18(num_classes=10)).state_dict())
+    wanted = signature(NETWORK)
+    said = verdict(match(wrapped, wanted), propose(wrapped, wanted))
+    assert said == "Does not fit: 0 of 122 keys match. Strip `module.` gives 122 of 122."
+
+
+def test_the_verdict_on_a_fit_is_short(saved):
+    fit = match(saved(resnet18(num_classes=10).state_dict()), signature(NETWORK))
+    assert verdict(fit) == "Fits: 122 of 122 keys."
+    assert obstacle(fit, (), strict=True) is None
+
+
+def test_absent_batch_counters_are_harmless_and_a_class_of_their_own(saved):
+    weights = resnet18(num_classes=10).state_dict()
+    old = saved({k: v for k, v in weights.items() if not k.endswith("num_batches_tracked")})
+    found = match(old, signature(NETWORK))
+    assert (
+        verdict(found) == "Fits: 102 of 102 keys. 20 batch counters are absent, which is harmless."
+    )
+    states = {section.state: section.keys for section in sections(found, old, signature(NETWORK))}
+    assert states == {"benign": 20, "matched": 102}
+
+
+def test_absent_buffers_that_the_network_computes_are_told_apart_from_batch_counters(saved):
+    model = timm.create_model("efficientformer_l1", num_classes=3)
+    weights = model.state_dict()
+    wanted = signature(Architecture("timm", "efficientformer_l1", (("num_classes", 3),)))
+    computed = saved({k: v for k, v in weights.items() if "attention_bias_idxs" not in k})
+    assert verdict(match(computed, wanted)).endswith(
+        " 1 buffer that the network computes itself is absent, which is harmless."
+    )
+    harmless = ("attention_bias_idxs", "num_batches_tracked")
+    counters = sum(key.endswith("num_batches_tracked") for key in weights)
+    both = saved({k: v for k, v in weights.items() if not k.endswith(harmless)})
+    assert verdict(match(both, wanted)).endswith(
+        f" {counters} batch counters and 1 buffer that the network computes itself are absent, "
+        "which is harmless."
+    )
+
+
+def test_a_head_of_another_size_is_told_with_both_shapes(saved):
+    found = saved(resnet18().state_dict())
+    diff = sections(match(found, signature(NETWORK)), found, signature(NETWORK))
+    assert (diff[0].state, diff[0].keys, diff[0].parameters) == ("mismatched", 2, 5130)
+    assert diff[0].lines[0].notes == (
+        "1000 × 512 in the file, 10 × 512 wanted",
+        "1000 in the file, 10 wanted",
+    )
+
+
+def test_two_hundred_missing_keys_read_as_a_few_lines(saved):
+    empty = saved({"fc.weight": torch.zeros(10, 512)})
+    missing = sections(match(empty, signature(NETWORK)), empty, signature(NETWORK))[0]
+    assert (missing.state, missing.keys) == ("missing", 121)
+    assert len(missing.lines) < 20
+    assert sum(len(line.keys) for line in missing.lines) == 121
+
+
+def test_what_a_partial_load_leaves_out_is_missing_and_mismatched_keys(saved):
+    weights = {k: v for k, v in resnet18().state_dict().items() if not k.startswith("conv1")}
+    left = initialised(match(saved(weights), signature(NETWORK)), signature(NETWORK))
+    assert [line.title for line in left.lines] == ["conv1.weight", "fc.{weight,bias}"]
+
+
+def test_an_option_that_would_suit_the_file_is_named(saved):
+    found = match(saved(resnet18().state_dict()), signature(NETWORK))
+    assert option_hint(found, signature(NETWORK)).startswith(
+        "The file's head has 1\u2009000 classes, the network's 10: set num_classes=1000"
+    )
+    fit = match(saved(resnet18(num_classes=10).state_dict()), signature(NETWORK))
+    assert option_hint(fit, signature(NETWORK)) == ""
+
+
+def test_a_repair_of_many_steps_is_told_by_their_number(saved):
+    weights = {f"module.{k}": v for k, v in resnet18(num_classes=9).state_dict().items()}
+    file = saved({**weights, "module.queue": torch.zeros(1)})
+    said = verdict(match(file, signature(NETWORK)), propose(file, signature(NETWORK)))
+    assert said.endswith("The repair in 3 steps gives 120 of 122.")
+
+
+def test_what_stands_in_the_way_of_a_load_is_said(saved):
+    headless = {k: v for k, v in resnet18().state_dict().items() if not k.startswith("fc")}
+    found = match(saved(headless), signature(NETWORK))
+    assert "partial" in (obstacle(found, (), strict=True) or "")
+    assert obstacle(found, (), strict=False) is None
+    assert "Step 2" in (obstacle(found, (1,), strict=False) or "")
+    nothing = match(saved({"a": torch.zeros(1)}), signature(NETWORK))
+    assert "No key matches" in (obstacle(nothing, (), strict=False) or "")
