@@ -35,13 +35,13 @@ if __name__ != "__main__":
     from streamlit.runtime.pages_manager import PagesManager
 
     from core.checkpoint.containers.descriptors import raise_limit
-    from core.server.connections import answer_at_once
-    from core.server.headers import SecurityHeaders
-    from core.server.hosts import OwnHosts, own_names, own_sites
-    from core.server.pictures import PictureLimit
-    from core.server.slow_heads import limit_heads
-    from core.server.watched import watched
-    from core.transfer import routes, tidied
+    from core.server.job_watch import watched
+    from core.server.web.connections import answer_at_once
+    from core.server.web.headers import SecurityHeaders
+    from core.server.web.hosts import OwnHosts, own_names, own_sites
+    from core.server.web.images import PictureLimit
+    from core.server.web.slow_heads import limit_heads
+    from core.server.web.transfer import routes, tidied
     from pages.components.preloading import load_ahead
     from pages.components.resources import jobs, settings, transfers
     from pages.components.session import HeldPictures

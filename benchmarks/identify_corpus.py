@@ -14,7 +14,7 @@ from core.checkpoint.entries import StateDict, TensorEntry
 from core.fit.identify import Candidate
 from core.fit.index.find import find_index
 from core.fit.index.index import Index, IndexedModel, Variation
-from core.settings import read_settings
+from core.server.settings import read_settings
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -36,21 +36,17 @@ MOST_ANSWERS = 80
 """Answers after which a server is killed at the latest."""
 
 SERVER = """
-import importlib.util, json, sys, threading
+import json, sys, threading
 from pathlib import Path
 from random import Random
 
 import uvicorn
 from starlette.applications import Starlette
 
-from core.exports import export_path
-from core.store import Store
-from core.transfer import Transfers, routes, tidied
-
-# Straight from its file: its package imports torch, which takes seconds.
-spec = importlib.util.spec_from_file_location("whole_file", "core/export/whole_file.py")
-export_file = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(export_file)
+from core.server.files.export_folder import export_path
+from core.server.files.store import Store
+from core.server.web.transfer import Transfers, routes, tidied
+from core.writing.whole_files import onto_disk, whole_file
 
 store = Store(Path(sys.argv[1]), quota=1 << 40, largest_file=1 << 34)
 print(json.dumps({"used": store.used()}), flush=True)
@@ -60,10 +56,10 @@ def export():
     random = Random()
     while True:
         path = export_path(store, str(random.random()), ".pth")
-        with store.room_for_export(4 << 20), export_file.whole_file(path) as (file, _):
+        with store.room_for_export(4 << 20), whole_file(path) as (file, _):
             for _ in range(4):
                 file.write(random.randbytes(1 << 20))
-            export_file.onto_disk(file)
+            onto_disk(file)
         transfers.offer(path, "repaired.pth")
 
 people = int(sys.argv[3])

@@ -27,7 +27,7 @@ from core.cli_git import git_diff_command, text_command
 from core.cli_identify import identify_command
 from core.cli_output import DIFFERS, FITS, TROUBLE, print_columns, print_json, say, watched
 from core.errors import LoupeError, SourceError, shown
-from core.settings import paths_setting
+from core.server.settings import paths_setting
 
 if TYPE_CHECKING:
     from core.architectures.registry import Architecture

@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from core.settings import read_settings
+from core.server.settings import read_settings
 
 if TYPE_CHECKING:
     from core.architectures.registry import Architecture

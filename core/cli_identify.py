@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from core.checkpoint import Checkpoint, StateDict, open_checkpoint
 from core.checkpoint.containers.file_set import file_or_set
 from core.cli_output import DIFFERS, FITS, print_columns, print_json, say
-from core.settings import read_settings
+from core.server.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.errors import CheckpointError, LoupeError
 from core.plain_text import code, plain, plain_sentence, visible
-from core.samples import SAMPLES
+from core.server.samples import SAMPLES
 from core.wording import size
 from pages.components.checkpoint_card import checkpoint_card
 from pages.components.folder_browser import folder_browser

@@ -1,9 +1,9 @@
 """The repaired state_dict as a file: planned, written, read again."""
 
-from core.export.export import export_state_dict
-from core.export.sizes import ExportSize, ExportSizes, export_sizes
-from core.export.verified import verify_export
-from core.export.words import KEEPS, Export, Format, Keep, LeftOut
+from core.export.export_check import verify_export
+from core.export.export_plan import ExportSize, ExportSizes, export_sizes
+from core.export.exported import KEEPS, Export, Format, Keep, LeftOut
+from core.export.exporter import export_state_dict
 
 __all__ = [
     "KEEPS",

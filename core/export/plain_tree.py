@@ -30,8 +30,8 @@ from core.checkpoint.pickles.inert import (
 from core.checkpoint.pickles.numpy_values import array_tensor, array_values
 from core.checkpoint.tree.discover import PACKED_PARAMS, ROLES
 from core.checkpoint.tree.tensor_entries import held_record
-from core.export.pth_file import weights_dict
-from core.export.words import LeftOut
+from core.export.exported import LeftOut
+from core.export.pth_writer import weights_dict
 
 MAX_DEPTH = 64
 """How deep data may lie, as tensors may (core/checkpoint/tree/discover.py)."""

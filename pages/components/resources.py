@@ -13,15 +13,15 @@ import streamlit as st
 
 from core.checkpoint import Checkpoint, open_checkpoint
 from core.compare.numbers.numbers_cache import NumbersCache
-from core.files import LocatedFile, locate
 from core.load.pool import ModelPool
+from core.server.files.references import LocatedFile, locate
+from core.server.files.store import Store
 from core.server.index_keeper import IndexKeeper
 from core.server.jobs import Jobs
-from core.server.kept import Kept
+from core.server.newest_results import Kept
 from core.server.once import Once
-from core.settings import Settings, read_settings
-from core.store import Store
-from core.transfer import Transfers
+from core.server.settings import Settings, read_settings
+from core.server.web.transfer import Transfers
 from pages.components.cached import cached
 from pages.components.session import is_here
 

@@ -16,12 +16,12 @@ from core.compare.run.measuring import MAX_CHECKPOINTS, measure_run
 from core.compare.run.run_order import in_order, labels
 from core.compare.run.training_run import Run, RunRow
 from core.errors import CheckpointError, FilterError, LoupeError, SourceError, shown
-from core.files import locate
-from core.folders import path_of_link
 from core.keys.filter import fitting_keys
 from core.plain_text import MOST_OF_A_SENTENCE, plain, plain_sentence, visible
-from core.run_choice import evenly, run_files
-from core.samples import SAMPLES
+from core.server.files.folders import path_of_link
+from core.server.files.references import locate
+from core.server.run_choice import evenly, run_files
+from core.server.samples import SAMPLES
 from core.wording import size
 from pages.components.pressed import pressed
 from pages.components.resources import open_file, settings, store

@@ -7,11 +7,11 @@ from typing import Any
 
 import streamlit as st
 
-from core.bench import Bench, SlotState, bench_from_query, bench_to_query
 from core.checkpoint import Checkpoint, StateDict
 from core.compare.comparison import NO_CHOICES, Choices
 from core.compare.pairing.choices import swapped
 from core.errors import CheckpointError, LoupeError
+from core.server.bench import Bench, SlotState, bench_from_query, bench_to_query
 from pages.components.resources import open_file, settings
 
 SLOTS = ("A", "B")

@@ -28,7 +28,7 @@ import streamlit as st
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from core.server.watched import watched
+from core.server.job_watch import watched
 from pages.components.resources import jobs
 from pages.components.session import session_id
 

@@ -12,9 +12,9 @@ from playwright.sync_api import Page, expect
 from torchvision.models import shufflenet_v2_x0_5
 from torchvision.transforms import v2
 
-from core.bench import Bench, SlotState, bench_to_query
 from core.fixes import Recipe, Step, StripPrefix
-from core.samples import SAMPLES, sample_images
+from core.server.bench import Bench, SlotState, bench_to_query
+from core.server.samples import SAMPLES, sample_images
 from tests.browser.driver import SETTLED_WITHIN, go, settled
 
 expect.set_options(timeout=SETTLED_WITHIN)

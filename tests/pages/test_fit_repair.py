@@ -9,7 +9,6 @@ import torch
 from streamlit.testing.v1 import AppTest
 from torchvision.models import resnet18, shufflenet_v2_x0_5
 
-from core.bench import Bench, SlotState, bench_from_query, bench_to_query
 from core.fixes import (
     AdaptInput,
     AddBatchStatistics,
@@ -35,6 +34,7 @@ from core.fixes import (
     WeightNorm,
 )
 from core.recipe_edits import with_fix_at
+from core.server.bench import Bench, SlotState, bench_from_query, bench_to_query
 from pages.components.fix_form import KINDS
 from tests.pages.test_fit import (  # noqa: F401  # the fixtures hold for this module too
     APP,

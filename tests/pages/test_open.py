@@ -8,8 +8,8 @@ import torch
 from huggingface_hub import save_torch_state_dict
 from streamlit.testing.v1 import AppTest
 
-from core.bench import bench_from_query
-from core.settings import paths_setting
+from core.server.bench import bench_from_query
+from core.server.settings import paths_setting
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -14,11 +14,11 @@ from torchvision.transforms import v2
 
 from core.architectures.construct import build
 from core.architectures.registry import Architecture, parse_architecture
-from core.bench import Bench, SlotState, bench_to_query
 from core.fixes import Drop, Recipe, Step, StripPrefix
 from core.load.model_request import ModelRequest, load_requested
 from core.progress import Cancelled
-from core.samples import SAMPLES, sample_images
+from core.server.bench import Bench, SlotState, bench_to_query
+from core.server.samples import SAMPLES, sample_images
 from pages.components.resources import jobs, model_pool, open_file
 
 APP = Path(__file__).parents[2] / "app.py"

@@ -21,8 +21,8 @@ from core.architectures.registry import (
     parse_architecture,
 )
 from core.architectures.tensor_spec import Signature
-from core.bench import Bench, SlotState, bench_from_query, bench_to_query
 from core.errors import ArchitectureError
+from core.server.bench import Bench, SlotState, bench_from_query, bench_to_query
 from tests.core.plain_torch import signature_of
 
 OWN_MODULE = """

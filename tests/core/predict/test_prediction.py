@@ -31,7 +31,7 @@ from core.predict.classifiers import require_classifier
 from core.predict.labels import choose_labels
 from core.predict.prediction import logits_of, predict
 from core.progress import Cancelled, Progress
-from core.samples import SAMPLES, sample_images
+from core.server.samples import SAMPLES, sample_images
 
 
 def photos(count):

@@ -1,0 +1,69 @@
+"""A written file opened again, and every byte of it held against what was written."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+from core.checkpoint import Checkpoint, open_checkpoint
+from core.checkpoint.entries import Record
+from core.checkpoint.layouts import layout
+from core.errors import LoupeError, StoreError
+from core.export.element_writer import Counter
+from core.export.exported import CHUNK, Expected, ExpectedTensor
+
+REMEDY = "Export it again; where that happens twice, have the disk and the memory looked at."
+
+
+def verify_export(path: Path, expected: Expected, counter: Counter | None = None) -> None:
+    """Open a file that was just written, and find in it all that was meant: keys, shapes, dtypes,
+    and bytes by their checksums.
+
+    Raises StoreError with what is wrong, and whatever the counter raises.
+    """
+    counter = counter or Counter(0, None)
+    try:
+        checkpoint = open_checkpoint(path)
+        _check_tensors(checkpoint, expected)
+        records = list(checkpoint.records())
+        _check_records(records, expected, counter)
+    except StoreError:
+        raise
+    except LoupeError as error:
+        raise _wrong(f"it cannot be read again: {error.problem}") from error
+
+
+def _check_tensors(checkpoint: Checkpoint, expected: Expected) -> None:
+    found = checkpoint.state_dicts.get(expected.path)
+    if found is None:
+        raise _wrong("its state_dict is not where it was written")
+    keys, wanted = list(found), list(expected.tensors)
+    if keys != wanted and (expected.ordered or sorted(keys) != sorted(wanted)):
+        raise _wrong("its keys are others than those that were written")
+    for key, entry in found.items():
+        names = tuple(record.name for record in entry.records)
+        now = ExpectedTensor(entry.dtype, entry.shape, layout(entry), names)
+        if now != expected.tensors[key]:
+            raise _wrong(f"the tensor {key} has another shape, dtype or place")
+
+
+def _check_records(records: list[Record], expected: Expected, counter: Counter) -> None:
+    if {record.name for record in records} != expected.records.keys():
+        raise _wrong("its parts are others than those that were written")
+    buffer = memoryview(bytearray(min(CHUNK, max(record.nbytes for record in records))))
+    for record in records:
+        crc32 = 0
+        for at in range(0, record.nbytes, CHUNK):
+            chunk = buffer[: min(CHUNK, record.nbytes - at)]
+            record.source.read_into(record.offset + at, chunk)
+            crc32 = zlib.crc32(chunk, crc32)
+            counter.add(len(chunk), "checking")
+        if crc32 != expected.records[record.name]:
+            raise _wrong(
+                f"the bytes of {record.name} have the CRC-32 {crc32:08x}, and "
+                f"{expected.records[record.name]:08x} was written"
+            )
+
+
+def _wrong(what: str) -> StoreError:
+    return StoreError(f"The file that was written is wrong: {what.rstrip('.')}.", REMEDY)

@@ -1,0 +1,51 @@
+"""Writes a state_dict as a file that torch.load or safetensors reads, and checks what it wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from core.checkpoint import Checkpoint, StateDict
+from core.export.element_writer import Counter
+from core.export.export_check import verify_export
+from core.export.export_plan import planned
+from core.export.exported import Export, Format, Keep, Report
+from core.export.pth_writer import PthPlan, write_pth
+from core.export.safetensors_writer import write_safetensors
+from core.writing.whole_files import onto_disk, whole_file
+
+
+def export_state_dict(
+    state_dict: StateDict,
+    path: Path,
+    format: Format,
+    *,
+    progress: Report | None = None,
+    keep: Keep = "weights",
+    checkpoint: Checkpoint | None = None,
+) -> Export:
+    """Write `state_dict` to `path`, which appears only when it is whole, and was read again.
+
+    Memory stays bounded whatever the size; a tensor that a fix computes is in memory as a whole. In
+    a .pth, keys that are the same tensor in the source share one storage, quantized, sparse and
+    nested tensors stay what they are, and `_metadata` keeps the versions; a .safetensors holds each
+    key's bytes, and dense tensors only. `keep` says what of `checkpoint`, the file that the
+    state_dict is from, goes with it: the weights alone; `metadata`, what is plain data and no state
+    of a training, as `{"state_dict": ..., **data}` or as safetensors' texts; `all`, the whole tree
+    with `state_dict` in its place, .pth only. `torch.load(weights_only=True)` reads each.
+    `progress(done, total, key)` counts bytes written and read again, and may raise to cancel.
+
+    Raises StoreError where the format or the disk does not take it, or what is read again is not
+    what was written; SourceError and CheckpointError where the source cannot be read; ValueError
+    where `keep` needs a checkpoint and there is none.
+    """
+    plan, kept = planned(state_dict, format, keep, checkpoint)
+    counter = Counter(2 * plan.payload, progress)
+    with whole_file(path) as (file, partial):
+        if isinstance(plan, PthPlan):
+            expected = write_pth(plan, file, counter)
+        else:
+            expected = write_safetensors(plan, file, counter)
+        onto_disk(file)
+        nbytes = file.tell()
+        verify_export(partial, expected, counter)
+    return Export(keep, nbytes, len(state_dict), kept.names, kept.left_out)

@@ -1,0 +1,137 @@
+"""What lies on somebody's bench, and the link that restores it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from core.compare.comparison import NO_CHOICES, Choices
+from core.compare.pairing.choices import choices_from_json, choices_to_json
+from core.errors import FixError
+from core.fixes import Recipe, recipe_from_json, recipe_to_json
+
+LONGEST_IN_A_LINK = 1_000
+"""Characters of a name; browsers and proxies cut addresses off at about 8,000."""
+
+MAX_UNPACKED = 1 << 20
+"""Bytes of a recipe, or of choices, that a link may unpack to: tables of thousands of keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotState:
+    """One slot: which file, which state_dict in it, the architecture, the recipe, how to load.
+
+    `file` is a reference (see core/server/files/references.py), `architecture` an Architecture's
+    key, `state_dict` a path or None for the best one, `dtype` torch's name or None for the
+    architecture's own.
+    """
+
+    file: str | None = None
+    state_dict: str | None = None
+    architecture: str | None = None
+    recipe: Recipe = field(default_factory=Recipe)
+    device: str = "cpu"
+    dtype: str | None = None
+    strict: bool = True
+    channels_last: bool = False
+    compiled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Both slots, and what was decided about the pairing of their tensors."""
+
+    a: SlotState = field(default_factory=SlotState)
+    b: SlotState = field(default_factory=SlotState)
+    pairing: Choices = NO_CHOICES
+
+
+def bench_to_query(bench: Bench) -> dict[str, str]:
+    """The parameters of a link; what is at its default is left out."""
+    query = {
+        f"{slot}{name}": text
+        for slot, state in (("a", bench.a), ("b", bench.b))
+        for name, text in _to_texts(state).items()
+    }
+    if bench.pairing != NO_CHOICES and bench.a.file and bench.b.file:
+        query["pairing"] = _pack(choices_to_json(bench.pairing))
+    return query
+
+
+def bench_from_query(query: Mapping[str, str]) -> Bench:
+    """The bench of a link; what cannot be read in it is left at its default."""
+    a, b = _from_query(query, "a"), _from_query(query, "b")
+    return Bench(a, b, _choices(query.get("pairing", "")) if a.file and b.file else NO_CHOICES)
+
+
+def _to_texts(state: SlotState) -> dict[str, str]:
+    if state.file is None:
+        return {}
+    texts = {"": state.file}
+    if state.state_dict is not None and _fits_a_link(state.state_dict):
+        texts["_state_dict"] = state.state_dict
+    if state.architecture is not None:
+        texts["_arch"] = state.architecture
+    if state.recipe.steps:
+        texts["_recipe"] = _pack(recipe_to_json(state.recipe))
+    if state.device != "cpu":
+        texts["_device"] = state.device
+    if state.dtype is not None:
+        texts["_dtype"] = state.dtype
+    if not state.strict:
+        texts["_partial"] = "1"
+    if state.channels_last:
+        texts["_channels_last"] = "1"
+    if state.compiled:
+        texts["_compiled"] = "1"
+    return texts
+
+
+def _fits_a_link(text: str) -> bool:
+    """Whether an address can hold it: a name in a file may have halves of characters, or be longer
+    than any server takes."""
+    return len(text) <= LONGEST_IN_A_LINK and text.isprintable()
+
+
+def _from_query(query: Mapping[str, str], slot: str) -> SlotState:
+    file = query.get(slot)
+    if not file:
+        return SlotState()
+    return SlotState(
+        file=file,
+        state_dict=query.get(f"{slot}_state_dict"),
+        architecture=query.get(f"{slot}_arch"),
+        recipe=_recipe(query.get(f"{slot}_recipe", "")),
+        device=query.get(f"{slot}_device", "cpu"),
+        dtype=query.get(f"{slot}_dtype"),
+        strict=f"{slot}_partial" not in query,
+        channels_last=f"{slot}_channels_last" in query,
+        compiled=f"{slot}_compiled" in query,
+    )
+
+
+def _recipe(packed: str) -> Recipe:
+    try:
+        return recipe_from_json(_unpack(packed))
+    except (ValueError, zlib.error, FixError, RecursionError):
+        return Recipe()
+
+
+def _choices(packed: str) -> Choices:
+    try:
+        return choices_from_json(_unpack(packed))
+    except (ValueError, zlib.error, RecursionError):
+        return NO_CHOICES
+
+
+def _pack(value: object) -> str:
+    text = json.dumps(value, separators=(",", ":")).encode()
+    return base64.urlsafe_b64encode(zlib.compress(text, 9)).decode().rstrip("=")
+
+
+def _unpack(packed: str) -> object:
+    raw = base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4))
+    return json.loads(zlib.decompressobj().decompress(raw, MAX_UNPACKED))

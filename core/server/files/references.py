@@ -1,0 +1,94 @@
+"""References to files, such as a link can hold, and the files that they stand for.
+
+`sha256:<digest>/<name>` is an upload, `set:<digest>/<name>` several that are one checkpoint,
+`root:<number>/<path>` a file or a folder of a server folder (its path as `folders.path_in_link`
+writes it), `sample:<name>` a bundled one, and `bench:<number>` a file or a folder that the server's
+owner named at the start.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+
+from core.checkpoint.containers.file_set import FileSet, file_or_set
+from core.checkpoint.containers.served_file import ServedFile
+from core.errors import SourceError, shown
+from core.server.files.folders import find_inside, path_of_link
+from core.server.files.store import Store
+from core.server.files.upload_sets import find_set
+from core.server.samples import SAMPLES
+from core.server.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedFile:
+    """Where a reference leads: the path, or the files that are one checkpoint; what people call
+    it; and what is equal for equal contents where that is known."""
+
+    path: Path | ServedFile | FileSet
+    name: str
+    identity: str | None = None
+    quotes: bool = True
+    """Whether what is wrong with it may be said in the file's own words. Whoever uploaded a file
+    knows them, and who has the link to an upload has its content's digest; a server folder may hold
+    what nobody meant to show, and is named by who knows a link's form alone."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that may be read."""
+        files = tuple(self.path.files.values()) if isinstance(self.path, FileSet) else (self.path,)
+        paths = (file.path if isinstance(file, ServedFile) else file for file in files)
+        return tuple(path for path in paths if isinstance(path, Path))
+
+    def fingerprint(self) -> str:
+        """Equal while it has this name and leads to these files, as they are now: for whoever keeps
+        what was opened. It is plain text, whatever the names."""
+        found = [(os.fsencode(path), _marks(path)) for path in self.files]
+        return sha256(repr((self.name, self.identity, found)).encode()).hexdigest()
+
+
+def _marks(path: Path) -> tuple[int, int, int, int] | None:
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def locate(reference: str, settings: Settings, store: Store) -> LocatedFile:
+    """Find the file behind a reference. Raises SourceError."""
+    kind, _, rest = reference.partition(":")
+    if kind == "sha256":
+        digest, _, name = rest.partition("/")
+        path = store.find(digest)
+        if path is None:
+            raise SourceError(
+                f"{name[:200] or 'The upload'} is not on this server any more.", "Upload it again."
+            )
+        return LocatedFile(path, name or digest[:12], f"sha256:{digest}")
+    if kind == "set":
+        digest, _, name = rest.partition("/")
+        files = find_set(store, digest, name)
+        return LocatedFile(files, files.name, f"set:{digest}")
+    if kind == "root":
+        number, _, relative = rest.partition("/")
+        root = _chosen(settings.roots, number, "server folder")
+        name = PurePosixPath(path_of_link(relative)).name or root.name
+        return LocatedFile(find_inside(root, relative), shown(name), quotes=False)
+    if kind == "sample" and rest in SAMPLES:
+        path = SAMPLES[rest].path
+        return LocatedFile(path, path.name)
+    if kind == "bench":
+        named = _chosen(settings.bench, rest, "file from the command line")
+        return LocatedFile(file_or_set(named), shown(named.name))
+    raise SourceError("The link names a file in an unknown way.", "Open the file again.")
+
+
+def _chosen(paths: tuple[Path, ...], number: str, what: str) -> Path:
+    if re.fullmatch(r"\d{1,4}", number) and int(number) < len(paths):
+        return paths[int(number)]
+    raise SourceError(f"This server has no {what} {number[:20]!r}.", "Choose the file again.")
