@@ -10,19 +10,19 @@ from core.compare.numbers.tensor_numbers import Numbers
 from core.compare.verdict.judgement import verdict
 from core.plain_text import MOST_OF_A_SENTENCE, plain, plain_sentence
 from pages.components.cached import cached
-from pages.components.changes import changes
-from pages.components.comparison_job import comparison_job
-from pages.components.comparison_numbers import (
+from pages.components.compare.changes import changes
+from pages.components.compare.comparison_job import comparison_job
+from pages.components.compare.comparison_numbers import (
     chosen_tolerance,
     comparison_numbers,
     measured,
     tolerance_popover,
 )
+from pages.components.compare.metadata_panel import metadata_panel
+from pages.components.compare.pairs_panel import pairs_panel
+from pages.components.compare.report_download import report_download
+from pages.components.compare.run_panel import run_panel
 from pages.components.frame import empty_state, page_header
-from pages.components.metadata_panel import metadata_panel
-from pages.components.pairs_panel import pairs_panel
-from pages.components.report_download import report_download
-from pages.components.run_panel import run_panel
 from pages.components.slot_choice import state_dict_choice
 from pages.components.workspace import workspace
 

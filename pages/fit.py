@@ -10,19 +10,18 @@ from core.errors import ArchitectureError
 from core.fit.fit_summary import initialised, obstacle, verdict
 from core.fixes import Recipe
 from core.plain_text import plain_sentence
-from pages.components.architecture_picker import architecture_picker, as_in_a
-from pages.components.fitting import Fitting, fitting
-from pages.components.fixes_panel import fixes_panel
+from pages.components.fit.architecture_picker import architecture_picker, as_in_a
+from pages.components.fit.fitting import Fitting, fitting
+from pages.components.fit.fixes_panel import fixes_panel
+from pages.components.fit.identify_panel import identify_panel
+from pages.components.fit.load_panel import load_button, load_choices, partial_notice
+from pages.components.fit.match_table import coverage_bar, match_table
+from pages.components.fit.recipe_bar import remember
+from pages.components.fit.repaired_download import recipe_as_code, repaired_download
 from pages.components.frame import empty_state, page_header
-from pages.components.identify_panel import identify_panel
-from pages.components.load_panel import load_button, load_choices, partial_notice
-from pages.components.match_table import coverage_bar, match_table
 from pages.components.pressed import pressed
-from pages.components.recipe_bar import remember
-from pages.components.repaired_download import recipe_as_code, repaired_download
-from pages.components.slot_choice import state_dict_choice
+from pages.components.slot_choice import slot_switch, state_dict_choice
 from pages.components.slot_model import slot_architecture, slot_request
-from pages.components.slot_switch import slot_switch
 from pages.components.workspace import workspace
 
 

@@ -10,12 +10,11 @@ from core.theme import figure_layout
 from core.wording import count, parameters, size
 from pages.components.cached import cached
 from pages.components.frame import empty_state, page_header
-from pages.components.key_table import key_table
-from pages.components.safety_panel import safety_panel, safety_verdict
-from pages.components.slot_choice import state_dict_choice
-from pages.components.slot_switch import slot_switch
-from pages.components.tensor_card import tensor_card
-from pages.components.verify_panel import verify_panel
+from pages.components.inspect.key_table import key_table
+from pages.components.inspect.safety_panel import safety_panel, safety_verdict
+from pages.components.inspect.tensor_card import tensor_card
+from pages.components.inspect.verify_panel import verify_panel
+from pages.components.slot_choice import slot_switch, state_dict_choice
 from pages.components.workspace import workspace
 
 

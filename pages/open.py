@@ -10,12 +10,12 @@ from core.errors import CheckpointError, LoupeError
 from core.plain_text import code, plain, plain_sentence, visible
 from core.server.samples import SAMPLES
 from core.wording import size
-from pages.components.checkpoint_card import checkpoint_card
-from pages.components.folder_browser import folder_browser
 from pages.components.frame import page_header, sample_button
+from pages.components.open.checkpoint_card import checkpoint_card
+from pages.components.open.folder_browser import folder_browser
+from pages.components.open.upload import upload
 from pages.components.pressed import pressed
 from pages.components.resources import store
-from pages.components.upload import upload
 from pages.components.workspace import SLOTS, workspace
 
 WHAT_OPENS = (

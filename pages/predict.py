@@ -11,11 +11,11 @@ from core.plain_text import plain, plain_sentence
 from core.predict.classifiers import require_classifier
 from core.predict.prediction import Prediction
 from pages.components.frame import empty_state, page_header
-from pages.components.labels_picker import labels_picker
-from pages.components.picture_tray import picture_tray
-from pages.components.prediction_job import Task, predictions
-from pages.components.prediction_results import Answer, result_cards, result_table
-from pages.components.preprocessing_editor import preprocessing_editor, slot_preprocessing
+from pages.components.predict.labels_picker import labels_picker
+from pages.components.predict.picture_tray import picture_tray
+from pages.components.predict.prediction_job import Task, predictions
+from pages.components.predict.prediction_results import Answer, result_cards, result_table
+from pages.components.predict.preprocessing_editor import preprocessing_editor, slot_preprocessing
 from pages.components.resources import model_pool
 from pages.components.slot_model import slot_request
 from pages.components.workspace import workspace

@@ -20,9 +20,15 @@ PAUSE = 0.005
 def load_ahead() -> None:
     """Import all that the pages need and read the index of architectures, then take it out of the
     garbage collector's sight, and have the rest collected in the idle."""
-    components = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
-    modules = (*LIBRARIES, *(f"{__package__}.{name}" for name in components))
-    preload(modules, load_kernel, _warm_index, keep_what_is_loaded, IdleCollector().start)
+    folder = [str(Path(__file__).parent)]
+    components = (found.name for found in pkgutil.walk_packages(folder, f"{__package__}."))
+    preload(
+        (*LIBRARIES, *components),
+        load_kernel,
+        _warm_index,
+        keep_what_is_loaded,
+        IdleCollector().start,
+    )
 
 
 def _warm_index() -> None:

@@ -14,7 +14,7 @@ from core.server.bench import Bench, SlotState, bench_to_query
 REPOSITORY = Path(__file__).parents[2]
 HALF = "half \ud83d of a name"
 
-WHERE = {"pages/components/cached.py", "pages/components/upload.py"}
+WHERE = {"pages/components/cached.py", "pages/components/open/upload.py"}
 """Where Streamlit's own caches may be given arguments: in the wrapper, and for tokens and sessions,
 which the server names."""
 
@@ -54,7 +54,7 @@ def test_halves_of_characters_in_a_key_break_no_tensor_s_card(tmp_path) -> None:
         from pathlib import Path
 
         from core.checkpoint import open_checkpoint
-        from pages.components.tensor_card import tensor_card
+        from pages.components.inspect.tensor_card import tensor_card
 
         (entry,) = open_checkpoint(Path(path)).state_dict().values()
         tensor_card(entry, "a file")

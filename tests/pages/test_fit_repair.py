@@ -35,7 +35,7 @@ from core.fixes import (
 )
 from core.recipe_edits import with_fix_at
 from core.server.bench import Bench, SlotState, bench_from_query, bench_to_query
-from pages.components.fix_form import KINDS
+from pages.components.fit.fix_form import KINDS
 from tests.pages.test_fit import (  # noqa: F401  # the fixtures hold for this module too
     APP,
     FILE,

@@ -108,7 +108,7 @@ def card_of(entry: TensorEntry) -> AppTest:
     """The tensor's card alone: AppTest cannot choose a row of the table."""
 
     def script(entry):
-        from pages.components.tensor_card import tensor_card
+        from pages.components.inspect.tensor_card import tensor_card
 
         tensor_card(entry, "one file")
 

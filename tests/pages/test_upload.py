@@ -6,14 +6,14 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from pages.components import upload
+from pages.components.open import upload
 from pages.components.resources import transfers
 
 
 def page() -> None:
     import streamlit as st
 
-    from pages.components.upload import _token
+    from pages.components.open.upload import _token
 
     st.code(_token("A"))
 

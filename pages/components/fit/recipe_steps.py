@@ -12,7 +12,7 @@ from core.recipe_edits import moved, switched, without_step
 from core.trial import Change as KeyChange
 from core.trial import Outcome
 from core.wording import count
-from pages.components.match_table import STYLE
+from pages.components.fit.match_table import STYLE
 
 Change = Callable[[Recipe], None]
 Edit = Callable[[int, Fix], None]

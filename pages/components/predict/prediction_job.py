@@ -21,7 +21,7 @@ from core.predict.prediction import Prediction, predict
 from core.progress import Cancelled, Progress
 from core.server.jobs import Job
 from pages.components.job_panel import job_panel
-from pages.components.picture_tray import Picture
+from pages.components.predict.picture_tray import Picture
 from pages.components.resources import jobs, model_pool
 from pages.components.session import session_id
 

@@ -12,12 +12,12 @@ from core.checkpoint import Checkpoint, StateDict
 from core.fixes import Fix, Recipe, recipe_to_json
 from core.predict.labels import labels_in
 from core.recipe_file import RecipeFile
-from pages.components.alignment_table import alignment_table
-from pages.components.fitting import Fitting
-from pages.components.fix_form import edit_fix, fix_form
-from pages.components.proposal_cards import proposal_cards
-from pages.components.recipe_bar import recipe_bar, remember
-from pages.components.recipe_steps import recipe_steps
+from pages.components.fit.alignment_table import alignment_table
+from pages.components.fit.fitting import Fitting
+from pages.components.fit.fix_form import edit_fix, fix_form
+from pages.components.fit.proposal_cards import proposal_cards
+from pages.components.fit.recipe_bar import recipe_bar, remember
+from pages.components.fit.recipe_steps import recipe_steps
 from pages.components.workspace import workspace
 
 

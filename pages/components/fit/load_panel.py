@@ -21,8 +21,8 @@ from core.predict.prediction import untrained_keys
 from core.progress import Cancelled, Progress
 from core.server.jobs import Job
 from core.wording import count, size
+from pages.components.fit.match_table import lines_table
 from pages.components.job_panel import job_panel
-from pages.components.match_table import lines_table
 from pages.components.resources import jobs, model_pool
 from pages.components.session import session_id
 

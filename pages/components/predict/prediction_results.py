@@ -13,8 +13,8 @@ from core.plain_text import plain, visible
 from core.predict.labels import Labels
 from core.predict.prediction import Prediction
 from core.predict.prediction_table import bars, predictions_csv
-from pages.components.picture_tray import Picture
-from pages.components.topk_chart import topk_chart
+from pages.components.predict.picture_tray import Picture
+from pages.components.predict.topk_chart import topk_chart
 
 UNTRAINED = (
     "Untrained: a part of this model stays as initialised, so these numbers mean nothing. "

@@ -19,7 +19,7 @@ from core.plain_text import plain_sentence, visible
 from core.theme import STATE_COLOURS
 from core.wording import count, shape
 from pages.components.cached import cached
-from pages.components.state_filter import state_filter
+from pages.components.compare.state_filter import state_filter
 
 HEIGHT, FEW = 388, 10
 COLUMNS = {

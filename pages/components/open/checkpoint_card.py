@@ -13,7 +13,7 @@ from core.plain_text import MOST_OF_A_SENTENCE, markup, plain, plain_sentence, v
 from core.theme import ACCENT, AMBER, GREY, VIOLET, dtype_colour
 from core.wording import count, parameters, size
 from pages.components.cached import cached
-from pages.components.identify_panel import identified_as
+from pages.components.identified import identified_as
 from pages.components.slot_choice import state_dict_choice
 
 ROLE_COLOURS = {"model": ACCENT, "ema": VIOLET, "optimizer": AMBER, "other": GREY}

@@ -9,12 +9,12 @@ import streamlit as st
 from core.architectures.registry import Architecture
 from core.checkpoint import Checkpoint, StateDict
 from core.errors import LoupeError
-from core.fit.identify import Candidate, Identification, Lookup, hints_of, identify
+from core.fit.identify import Candidate, Identification
 from core.fit.identify.sentences import architecture_words, recipe_words
 from core.fixes import Recipe
 from core.plain_text import plain_sentence
 from core.wording import count, share
-from pages.components.cached import cached
+from pages.components.identified import identification
 from pages.components.resources import index_keeper
 
 Use = Callable[[Architecture, Recipe], None]
@@ -33,7 +33,7 @@ def identify_panel(
     `use(architecture, recipe)` is called before the page is drawn again.
     """
     try:
-        found = _identified(checkpoint, state_dict)
+        found = identification(checkpoint, state_dict)
     except LoupeError as error:
         st.caption(plain_sentence(str(error)))
         return
@@ -57,36 +57,6 @@ def identify_panel(
             )
     if found.candidates:
         _details(key, found, use)
-
-
-def identified_as(checkpoint: Checkpoint, state_dict: StateDict) -> str | None:
-    """The sentence alone; None where no architecture is known to fit, or nothing is known yet."""
-    try:
-        found = _identified(checkpoint, state_dict)
-    except LoupeError:
-        return None
-    return found.sentence if found is not None and found.known else None
-
-
-def _identified(checkpoint: Checkpoint, state_dict: StateDict) -> Identification | None:
-    lookup = index_keeper().lookup()
-    if lookup is None:
-        return None
-    return _found(
-        checkpoint.identity, state_dict.path, checkpoint.name, checkpoint, state_dict, lookup
-    )
-
-
-@cached(128)
-def _found(
-    identity: str,
-    path: str,
-    name: str,
-    _checkpoint: Checkpoint,
-    _state_dict: StateDict,
-    _lookup: Lookup,
-) -> Identification:
-    return identify(_state_dict, _lookup, hints_of(_checkpoint, _state_dict))
 
 
 def _label(candidate: Candidate, known: bool) -> str:

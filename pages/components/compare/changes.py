@@ -14,8 +14,8 @@ from core.compare.report.figures import depth_figure, part_figure, scatter_figur
 from core.plain_text import plain
 from core.wording import count
 from pages.components.cached import cached
-from pages.components.comparison_table import comparison_table
-from pages.components.pair_card import pair_card
+from pages.components.compare.comparison_table import comparison_table
+from pages.components.compare.pair_card import pair_card
 
 DEPTH, PARTS, SCATTER = "By depth", "By part", "Norm against change"
 
