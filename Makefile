@@ -4,16 +4,24 @@ ADDRESS ?= 127.0.0.1
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 
-.PHONY: run test check lock screenshots clean
+.PHONY: run test test-quick check lock screenshots clean
 
 run: .venv/.installed  ## set up what is missing, then start the app
 	@echo "Loupe is starting at http://$(ADDRESS):$(PORT)"
 	@$(BIN)/streamlit run app.py --server.address $(ADDRESS) --server.port $(PORT) --server.headless true
 
-# On a busy machine PyTorch's threads would spin for seconds while they wait for each other (app.py).
+# A process for each core, though no more than most machines have memory for. A file's tests run in
+# one process, and share their server. On a busy machine PyTorch's threads would spin for seconds
+# while they wait for each other (app.py).
+PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest \
+	--numprocesses logical --maxprocesses 8 --dist loadfile
+
 test: .venv/.installed-for-tests  ## set up what is missing, then run every test
 	@$(BIN)/python -m tests.browser.chromium
-	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
+
+test-quick: .venv/.installed-for-tests  ## the tests without a browser that are not slow
+	@$(PYTEST) -m "not browser and not slow" $(ARGS)
 
 check: .venv/.installed-for-tests  ## lint, format and types
 	@$(BIN)/ruff check .

@@ -7,12 +7,12 @@ import lzma
 import os
 import random
 import resource
-import subprocess
 import tarfile
-import time
 import zipfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 import pytest
 import safetensors.torch
@@ -26,12 +26,20 @@ from core.checkpoint.readers.formats import look_into
 from core.checkpoint.sets.assembled import read_file_set
 from core.errors import CheckpointError, LoupeError, SourceError
 from core.tensors.reading import read_tensor
+from tests.bounds import at_most
 
 PACKERS: Mapping[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "bzip2": bz2.compress,
     "xz": lzma.compress,
 }
+
+OPENERS: Mapping[str, Callable[[Path], IO[bytes]]] = {
+    "gzip": partial(gzip.GzipFile, mode="wb", compresslevel=1),
+    "bzip2": partial(bz2.BZ2File, mode="wb", compresslevel=1),
+    "xz": partial(lzma.LZMAFile, mode="wb", preset=0),
+}
+"""What packs piece by piece, as fast as it can."""
 
 
 def weights() -> dict[str, torch.Tensor]:
@@ -106,7 +114,8 @@ def test_shards_in_an_archive_are_one_checkpoint(tmp_path: Path, packing: str) -
     assert len(list(folder.glob("*-of-*"))) == 2
     path = tmp_path / f"model.{packing}"
     if packing.startswith("tar"):
-        subprocess.run(["tar", "-caf", path, "-C", tmp_path, "model"], check=True)
+        with tarfile.open(path, "w:gz" if packing == "tar.gz" else "w") as archive:
+            archive.add(folder, "model")
     else:
         method = zipfile.ZIP_DEFLATED if packing == "deflated" else zipfile.ZIP_STORED
         with zipfile.ZipFile(path, "w", method) as archive:
@@ -164,17 +173,11 @@ def test_a_bomb_is_refused_before_it_costs_anything(tmp_path: Path, packer: str)
             for piece in pieces:
                 member.write(piece)
     else:
-        name = {"gzip": "gzip -1", "bzip2": "bzip2 -1", "xz": "xz -0"}[packer]
-        with path.open("wb") as file:
-            process = subprocess.Popen(name.split(), stdin=subprocess.PIPE, stdout=file)
-            assert process.stdin is not None
+        with OPENERS[packer](path) as file:
             for piece in pieces:
-                process.stdin.write(piece)
-            process.communicate()
-    start = time.thread_time()
-    with pytest.raises(CheckpointError, match="unpacks to more"):
+                file.write(piece)
+    with at_most(calls=4_000), pytest.raises(CheckpointError, match="unpacks to more"):
         open_checkpoint(path, scratch=scratch)
-    assert time.thread_time() - start < 2
     assert list(scratch.iterdir()) == []
 
 
@@ -267,10 +270,8 @@ def test_what_packs_well_is_unpacked_in_little_memory(tmp_path: Path) -> None:
 
 def test_a_long_row_of_empty_gzip_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m.gz").write_bytes(gzip.compress(b"") * 100_000)
-    start = time.thread_time()
-    with pytest.raises(CheckpointError, match="row of empty files"):
+    with at_most(calls=50_000), pytest.raises(CheckpointError, match="row of empty files"):
         open_checkpoint(tmp_path / "m.gz")
-    assert time.thread_time() - start < 2
 
 
 def test_a_deflated_member_whose_checksum_is_another_is_damaged(tmp_path: Path) -> None:
@@ -306,10 +307,8 @@ def test_a_zip_of_very_many_checkpoints_is_refused_at_once(tmp_path: Path, membe
     with zipfile.ZipFile(tmp_path / "m.zip", "w") as archive:
         for number in range(members):
             archive.writestr(f"{number}.pth", b"")
-    start = time.thread_time()
-    with pytest.raises(LoupeError, match=f"{members:,}"):
+    with at_most(calls=2_000_000), pytest.raises(LoupeError, match=f"{members:,}"):
         open_checkpoint(tmp_path / "m.zip")
-    assert time.thread_time() - start < 1
 
 
 def test_a_deflated_member_that_begins_behind_the_file_is_damaged(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from benchmarks.peak_memory import peak, reset_peak
 from core.checkpoint import open_checkpoint
 from core.errors import LoupeError
+from tests.bounds import SECONDS, too_many_calls
 from tests.core.checkpoint.files_by_hand import CANARY_MODULE, zip_file
 from tests.core.checkpoint.hostile_containers import Hostile
 from tests.core.checkpoint.hostile_files import hostile_files
@@ -81,6 +82,7 @@ def _watched(path: Path, hostile: Hostile, events: list[tuple[str, str]]) -> dic
     return {
         **told,
         "seconds": round(seconds, 3),
+        "too many calls": seconds > SECONDS and too_many_calls(lambda: _outcome(path)),
         "grown": peak() - before,
         "events": list(dict(seen).items()),
         "modules": sorted(set(sys.modules) - modules),

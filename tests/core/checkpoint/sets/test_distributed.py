@@ -5,7 +5,6 @@ import os
 import pickle
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +28,7 @@ from core.checkpoint.entries import Pieces
 from core.errors import CheckpointError, SourceError
 from core.inspect.verification import verify
 from core.tensors.reading import chunks, read_tensor
+from tests.bounds import at_most
 from tests.core.checkpoint.same_tensors import assert_same_tensors
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
@@ -351,10 +351,8 @@ def test_chunks_that_lie_over_one_another_are_refused(tmp_path: Path) -> None:
     rewrite(tmp_path, {
         "state_dict_metadata": dict.fromkeys(keys, described), "storage_data": places
     })  # fmt: skip
-    started = time.process_time()
-    with pytest.raises(CheckpointError, match="lie over one another"):
+    with at_most(calls=1_000_000), pytest.raises(CheckpointError, match="lie over one another"):
         open_checkpoint(tmp_path)
-    assert time.process_time() - started < 2
 
 
 def test_a_million_mentions_of_one_chunk_are_refused(tmp_path: Path) -> None:
@@ -363,10 +361,8 @@ def test_a_million_mentions_of_one_chunk_are_refused(tmp_path: Path) -> None:
     assert isinstance(sound, TensorStorageMetadata)
     often = TensorStorageMetadata(sound.properties, sound.size, sound.chunks * 1_000_000)
     rewrite(tmp_path, {"state_dict_metadata": {"w": often}})
-    started = time.process_time()
-    with pytest.raises(CheckpointError, match="more parts"):
+    with at_most(calls=3_000_000), pytest.raises(CheckpointError, match="more parts"):
         open_checkpoint(tmp_path)
-    assert time.process_time() - started < 2
 
 
 @pytest.mark.parametrize(

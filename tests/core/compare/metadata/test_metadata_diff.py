@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import time
 import warnings
 from collections import OrderedDict
 from pathlib import Path
@@ -27,6 +26,7 @@ from core.compare.metadata.metadata_diff import (
     value_words,
 )
 from core.compare.metadata.metadata_sentence import metadata_sentence
+from tests.bounds import at_most
 from tests.core.checkpoint.test_training_libraries import Classifier, batches
 from tests.core.training_runs import ConvNet, train
 
@@ -467,10 +467,9 @@ def test_the_largest_metadata_is_no_work_in_squares(shape):
         return {"x": [[[i + seed for i in range(64)] for _ in range(64)] for _ in range(48)]}
 
     a, b = tree(0), tree(1)
-    start = time.thread_time()
-    found = metadata_tree(a, b)
+    with at_most(calls=30_000_000):
+        found = metadata_tree(a, b)
     assert found.changes
-    assert time.thread_time() - start < 4  # of the processor; in squares it would be minutes
 
 
 def test_metadata_deeper_than_any_is_compared_without_an_end():
