@@ -11,7 +11,8 @@ from streamlit.testing.v1 import AppTest
 
 from core.checkpoint import TensorEntry, open_checkpoint
 from core.wording import parameters, size
-from tests.core.odd_tensors import ODD, in_pieces
+from tests.core.odd_tensors import in_pieces
+from tests.core.server.files.test_folders import ODD
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -34,7 +34,8 @@ from core.fixes import (
     apply_recipe,
 )
 from core.progress import Cancelled, Progress
-from tests.core.odd_tensors import ODD, in_pieces, turn_round
+from tests.core.odd_tensors import in_pieces, turn_round
+from tests.core.server.files.test_folders import ODD
 
 TENSORS = {
     "float32": torch.arange(6.0).reshape(2, 3),

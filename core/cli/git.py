@@ -7,36 +7,51 @@ read is told of in the output, and the exit status stays 0.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zlib import crc32
 
 from core.checkpoint import open_checkpoint
 from core.checkpoint.containers.file_set import file_or_set
-from core.cli_compare import find, opened, print_found
-from core.cli_output import SAME, say
-from core.compare.comparison import Choices
-from core.compare.report.textconv import text_lines
-from core.compare.sides import is_nothing
+from core.cli.options import file_parent
+from core.cli.output import SAME, say
 from core.errors import CheckpointError, LoupeError, printable
+
+if TYPE_CHECKING:
+    from core.cli.options import Commands
 
 CHUNK_BYTES = 1 << 20
 
 
-def text_command(given: Sequence[str]) -> int:
-    """Print a checkpoint as lines; of a file that is none, why, its size and its checksum."""
-    parser = argparse.ArgumentParser(
-        prog="loupe text",
+def add_parser(commands: Commands) -> None:
+    """Add the two commands."""
+    text = commands.add_parser(
+        "text",
+        parents=[file_parent()],
+        help="a checkpoint as lines of text, for git's textconv",
         description="A checkpoint as lines of text, equal for equal contents: the metadata, and a "
         "line a tensor with its key, dtype, shape and CRC-32. Made for git: "
         "git config diff.loupe.textconv 'loupe text'",
         epilog="exit status: 0, also for a file that is no checkpoint, since git would stop its "
         "diff otherwise; 2 where there is nothing to read",
     )
-    parser.add_argument(
-        "file", type=Path, metavar="FILE", help="a checkpoint, its folder, or its shards' index"
+    text.set_defaults(run=_text)
+    git_diff = commands.add_parser(
+        "git-diff",
+        help="what changed between two checkpoints, as git's external diff",
+        description="Git's external diff driver: git config diff.loupe.command 'loupe git-diff'",
+        epilog="exit status: 0, since git would stop its diff otherwise",
     )
-    options = parser.parse_args(given)
+    git_diff.add_argument("path", metavar="PATH")
+    git_diff.add_argument("versions", nargs="*", metavar="FILE HEX MODE (old, new)")
+    git_diff.set_defaults(run=_git_diff, error=git_diff.error)
+
+
+def _text(options: argparse.Namespace) -> int:
+    """Print a checkpoint as lines; of a file that is none, why, its size and its checksum."""
+    from core.compare.report.textconv import text_lines
+    from core.compare.sides import is_nothing
+
     if is_nothing(options.file):
         return SAME
     try:
@@ -61,33 +76,33 @@ def _whole_file(path: Path) -> tuple[int, int]:
     return nbytes, checksum
 
 
-def git_diff_command(given: Sequence[str]) -> int:
+def _git_diff(options: argparse.Namespace) -> int:
     """Compare as git's external diff: path, then file, hex and mode of the old and of the new.
 
     A rename adds the new path and what git says of it; an unmerged file comes as its path alone
     (git, GIT_EXTERNAL_DIFF).
     """
-    parser = argparse.ArgumentParser(
-        prog="loupe git-diff",
-        description="Git's external diff driver: git config diff.loupe.command 'loupe git-diff'",
-        epilog="exit status: 0, since git would stop its diff otherwise",
-    )
-    parser.add_argument("path", metavar="PATH")
-    parser.add_argument("old", nargs="*", metavar="FILE HEX MODE (old, new)")
-    options = parser.parse_args(given)
-    if not options.old:
+    if not options.versions:
         print(printable(f"* Unmerged path {options.path}"))
         return SAME
-    if len(options.old) < 6:
-        parser.error("git gives seven arguments: PATH, then FILE HEX MODE twice")
-    old, _, old_mode, new, _, new_mode, *renamed = options.old
+    if len(options.versions) < 6:
+        options.error("git gives seven arguments: PATH, then FILE HEX MODE twice")
+    old, _, old_mode, new, _, new_mode, *renamed = options.versions
     new_path = renamed[0] if renamed else options.path
     print(printable(f"loupe compare a/{options.path} b/{new_path}"))
     if old_mode != new_mode and "." not in (old_mode, new_mode):
         print(f"mode {old_mode} → {new_mode}")
-    try:
-        print_found(find(opened(Path(old)), opened(Path(new)), Choices(), numbers=False))
-    except LoupeError as error:
-        say(f"not compared: {error}")
+    _print_comparison(Path(old), Path(new))
     print()
     return SAME
+
+
+def _print_comparison(old: Path, new: Path) -> None:
+    from core.cli.compare_output import print_compared
+    from core.cli.compared import compare_opened, opened
+    from core.compare.comparison import Choices
+
+    try:
+        print_compared(compare_opened(opened(old), opened(new), Choices(), numbers=False))
+    except LoupeError as error:
+        say(f"not compared: {error}")

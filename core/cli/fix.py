@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.checkpoint import Checkpoint, StateDict, open_checkpoint
 from core.checkpoint.containers.file_set import FileSet, file_or_set
-from core.cli_architecture import add_architecture, architecture_of
-from core.cli_output import DIFFERS, FITS, print_json, say, watched
-from core.errors import FixError, LoupeError, SourceError
+from core.cli.options import (
+    CHECKPOINT_HELP,
+    architecture_of,
+    architecture_parent,
+    json_parent,
+    read_file,
+)
+from core.cli.output import DIFFERS, FITS, print_json, say, watched
+from core.errors import FixError, LoupeError
 
 if TYPE_CHECKING:
     from core.architectures.registry import Architecture
     from core.architectures.tensor_spec import Signature
+    from core.cli.options import Commands
     from core.export import Export, Format
     from core.fit.key_match import Match
     from core.fixes import Applied, Recipe
@@ -66,35 +73,17 @@ class Repair:
     advice: str = ""
 
 
-def fix_command(given: Sequence[str]) -> int:
-    """Run it; returns the exit status."""
-    options = _parser().parse_args(given)
-    form = _format(options.output)
-    files = file_or_set(options.input)
-    _refuse_overwriting(files, options.input, options.output, force=options.force)
-    told = _recipe_file(options.recipe)
-    checkpoint = open_checkpoint(files)
-    path = told.state_dict if options.state_dict is None else options.state_dict
-    state_dict = checkpoint.state_dict(path)
-    repair = _repaired(checkpoint, state_dict, told, options)
-    done = _exported(repair.applied.state_dict, options, form, checkpoint)
-    if options.json:
-        print_json(_json(checkpoint, state_dict, repair, done, options.output))
-    else:
-        _print(checkpoint, repair, done, options.output, form)
-    return FITS if repair.match is None or repair.match.fits else DIFFERS
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="loupe fix",
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "fix",
+        parents=[architecture_parent(required=False), json_parent()],
+        help="write the repaired weights into a new file",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "input", type=Path, metavar="IN", help="a checkpoint, its folder, or its shards' index"
-    )
+    parser.add_argument("input", type=Path, metavar="IN", help=CHECKPOINT_HELP)
     parser.add_argument(
         "output", type=Path, metavar="OUT", help="a .pth or a .safetensors, by its suffix"
     )
@@ -104,7 +93,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="the state_dict inside to take (the recipe's, the best)",
     )
-    add_architecture(parser, required=False)
     parser.add_argument(
         "--best",
         action="store_true",
@@ -118,8 +106,24 @@ def _parser() -> argparse.ArgumentParser:
         "all, optimizer included (.pth only)",
     )
     parser.add_argument("--force", action="store_true", help="replace OUT where it is there")
-    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
-    return parser
+    parser.set_defaults(run=_fix)
+
+
+def _fix(options: argparse.Namespace) -> int:
+    form = _format(options.output)
+    files = file_or_set(options.input)
+    _refuse_overwriting(files, options.input, options.output, force=options.force)
+    recipe_file = _recipe_file(options.recipe)
+    checkpoint = open_checkpoint(files)
+    path = recipe_file.state_dict if options.state_dict is None else options.state_dict
+    state_dict = checkpoint.state_dict(path)
+    repair = _repaired(checkpoint, state_dict, recipe_file, options)
+    export = _exported(repair.applied.state_dict, options, form, checkpoint)
+    if options.json:
+        print_json(_document(checkpoint, state_dict, repair, export, options.output))
+    else:
+        _print(checkpoint, repair, export, options.output, form)
+    return FITS if repair.match is None or repair.match.fits else DIFFERS
 
 
 def _format(output: Path) -> Format:
@@ -152,13 +156,7 @@ def _recipe_file(path: Path | None) -> RecipeFile:
 
     if path is None:
         return RecipeFile(Recipe())
-    try:
-        with path.open("rb") as file:
-            text = file.read(MAX_RECIPE + 1)
-    except OSError as error:
-        raise SourceError(
-            f"{path} cannot be read: {error.strerror}.", "Check the path and its permissions."
-        ) from error
+    text = read_file(path, MAX_RECIPE + 1)
     if len(text) > MAX_RECIPE:
         raise FixError(f"{path.name} is larger than any recipe.", "Is it the checkpoint?")
     try:
@@ -169,21 +167,21 @@ def _recipe_file(path: Path | None) -> RecipeFile:
 
 
 def _repaired(
-    checkpoint: Checkpoint, state_dict: StateDict, told: RecipeFile, options: argparse.Namespace
+    checkpoint: Checkpoint, state_dict: StateDict, file: RecipeFile, options: argparse.Namespace
 ) -> Repair:
     from core.architectures.construct import signature
     from core.fit.key_match import match
     from core.fixes import Recipe, apply_recipe
 
-    architecture = architecture_of(options) if options.arch else told.architecture
-    recipe = told.recipe
+    architecture = architecture_of(options) if options.arch else file.architecture
+    recipe = file.recipe
     wanted: Signature | None = None
     if architecture is not None:
         wanted = signature(architecture)
     if options.best:
         before = apply_recipe(recipe, state_dict, wanted).state_dict
-        architecture, found = _best(checkpoint, before, architecture)
-        recipe = Recipe((*recipe.steps, *found.steps))
+        architecture, best = _best(checkpoint, before, architecture)
+        recipe = Recipe((*recipe.steps, *best.steps))
         wanted = signature(architecture)
     applied = apply_recipe(recipe, state_dict, wanted)
     fit = None if wanted is None else match(applied.state_dict, wanted)
@@ -196,14 +194,14 @@ def _best(
 ) -> tuple[Architecture, Recipe]:
     """The recipe that brings it nearest to the architecture, or to the one that it seems to be."""
     from core.architectures.construct import signature
-    from core.cli_identify import identified
+    from core.cli.identify import identified
     from core.fit.proposals.whole_repairs import before_made_up, best_repair
 
     if architecture is None:
-        found = identified(checkpoint, state_dict)
-        if not found.known:
-            raise LoupeError(found.sentence, "Name the architecture with --arch.")
-        best = found.candidates[0]
+        identification = identified(checkpoint, state_dict)
+        if not identification.known:
+            raise LoupeError(identification.sentence, "Name the architecture with --arch.")
+        best = identification.candidates[0]
         architecture = best.architecture
         if best.fits:
             wanted = signature(architecture)
@@ -246,8 +244,8 @@ def _exported(
         )
 
 
-def _json(
-    checkpoint: Checkpoint, state_dict: StateDict, repair: Repair, done: Export, output: Path
+def _document(
+    checkpoint: Checkpoint, state_dict: StateDict, repair: Repair, export: Export, output: Path
 ) -> Mapping[str, object]:
     from core.fixes import describe
     from core.recipe_file import RecipeFile, recipe_file_to_json
@@ -270,22 +268,32 @@ def _json(
         ],
         "advice": repair.advice,
         "recipe": recipe_file_to_json(file),
-        "keep": done.keep,
-        "kept": done.kept,
+        "keep": export.keep,
+        "kept": export.kept,
         "left_out": [
-            {"path": one.path, "what": one.what, "became": one.became} for one in done.left_out
+            {"path": left.path, "what": left.what, "became": left.became}
+            for left in export.left_out
         ],
-        "tensors": done.tensors,
+        "tensors": export.tensors,
         "bytes_before": checkpoint.size,
-        "bytes_after": done.nbytes,
+        "bytes_after": export.nbytes,
         "verified": True,
     }
 
 
 def _print(
-    checkpoint: Checkpoint, repair: Repair, done: Export, output: Path, form: Format
+    checkpoint: Checkpoint, repair: Repair, export: Export, output: Path, form: Format
 ) -> None:
     from core.export import export_sizes
+
+    _print_repair(repair)
+    _print_kept(export)
+    sizes = export_sizes(repair.applied.state_dict, form, checkpoint, (export.keep,))
+    say(sizes.sentence(export.keep))
+    say(f"verified: {output} was read again, and each byte is as it was written")
+
+
+def _print_repair(repair: Repair) -> None:
     from core.fit.fit_summary import verdict
     from core.fixes import describe
 
@@ -295,12 +303,12 @@ def _print(
         say(f"{repair.architecture.title}: {verdict(repair.match)}")
     if repair.advice:
         say(repair.advice)
-    beside = f" with {', '.join(done.kept)}" if done.kept else ""
-    say(f"kept: {done.tensors:,} tensors{beside}")
-    for one in done.left_out[:MOST_LEFT_OUT]:
-        say(f"{'changed' if one.became else 'left out'}: {one.sentence}")
-    if len(done.left_out) > MOST_LEFT_OUT:
-        say(f"and {len(done.left_out) - MOST_LEFT_OUT:,} more, which --json names")
-    sizes = export_sizes(repair.applied.state_dict, form, checkpoint, (done.keep,))
-    say(sizes.sentence(done.keep))
-    say(f"verified: {output} was read again, and each byte is as it was written")
+
+
+def _print_kept(export: Export) -> None:
+    besides = f" with {', '.join(export.kept)}" if export.kept else ""
+    say(f"kept: {export.tensors:,} tensors{besides}")
+    for left in export.left_out[:MOST_LEFT_OUT]:
+        say(f"{'changed' if left.became else 'left out'}: {left.sentence}")
+    if len(export.left_out) > MOST_LEFT_OUT:
+        say(f"and {len(export.left_out) - MOST_LEFT_OUT:,} more, which --json names")

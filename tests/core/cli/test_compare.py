@@ -17,7 +17,8 @@ import torch
 from huggingface_hub import save_torch_state_dict
 from torchvision.models import resnet18
 
-from tests.core.test_cli import loupe
+from core.compare.numbers.tensor_numbers import ALLCLOSE
+from tests.core.cli.test_main import loupe
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,12 @@ def test_without_numbers_torch_is_not_imported(pair: tuple[Path, Path]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program, *pair], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_help_says_the_tolerances_that_are_taken() -> None:
+    helped = " ".join(loupe("compare", "--help").stdout.split())
+    for default in (ALLCLOSE.rtol, ALLCLOSE.atol):
+        assert f"({default:g} once the other is given)" in helped
 
 
 def test_json_is_one_document_with_the_numbers_of_plain_torch(pair: tuple[Path, Path]) -> None:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from core.checkpoint import Checkpoint, StateDict, open_checkpoint
 from core.checkpoint.containers.file_set import file_or_set
-from core.cli_output import DIFFERS, FITS, print_columns, print_json, say
+from core.cli.options import checkpoint_parent
+from core.cli.output import DIFFERS, FITS, print_columns, print_json, say
 from core.server.settings import read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from core.cli.options import Commands
     from core.fit.identify import Candidate, Identification, Lookup
 
 DESCRIPTION = """\
@@ -35,33 +35,32 @@ MOST_ALSO = 3
 """Other names of a candidate that are printed; --json tells them all."""
 
 
-def identify_command(given: Sequence[str]) -> int:
-    """Run it; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="loupe identify",
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "identify",
+        parents=[checkpoint_parent()],
+        help="which architecture it is for",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "file", type=Path, metavar="FILE", help="a checkpoint, its folder, or its shards' index"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
-    parser.add_argument(
-        "--state-dict", metavar="PATH", help="the state_dict inside to take (the best one)"
-    )
     parser.add_argument("-n", type=int, default=5, help="how many candidates to tell (5)")
-    options = parser.parse_args(given)
+    parser.set_defaults(run=_identify, error=parser.error)
+
+
+def _identify(options: argparse.Namespace) -> int:
     if options.n < 1:
-        parser.error("-n is how many candidates to tell: at least 1")
+        options.error("-n is how many candidates to tell: at least 1")
     checkpoint = open_checkpoint(file_or_set(options.file))
     state_dict = checkpoint.state_dict(options.state_dict)
-    found = identified(checkpoint, state_dict, options.n)
+    identification = identified(checkpoint, state_dict, options.n)
+    candidates = identification.candidates
     if options.json:
-        print_json([_candidate_json(candidate, found.known) for candidate in found.candidates])
+        print_json([_document(candidate, identification.known) for candidate in candidates])
     else:
-        _print(found)
-    return FITS if found.candidates and found.candidates[0].fits else DIFFERS
+        _print(identification)
+    return FITS if candidates and candidates[0].fits else DIFFERS
 
 
 def identified(checkpoint: Checkpoint, state_dict: StateDict, most: int = 1) -> Identification:
@@ -90,23 +89,23 @@ def _lookup(folder: Path) -> Lookup:
             flush=True,
         )
         try:
-            index = make_index_in(folder, os.cpu_count() or 1, _tell)
+            index = make_index_in(folder, os.cpu_count() or 1, _show_progress)
         finally:
-            _tell_end()
+            _end_line()
     return Lookup(index)
 
 
-def _tell(done: int, total: int, name: str) -> None:
+def _show_progress(done: int, total: int, name: str) -> None:
     if sys.stderr.isatty():
         print(f"\r{done:,} of {total:,}  {name}\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def _tell_end() -> None:
+def _end_line() -> None:
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def _candidate_json(candidate: Candidate, known: bool) -> Mapping[str, object]:
+def _document(candidate: Candidate, known: bool) -> Mapping[str, object]:
     from core.fixes import recipe_to_json
 
     return {
@@ -127,32 +126,40 @@ def _candidate_json(candidate: Candidate, known: bool) -> Mapping[str, object]:
         "missing_keys": candidate.missing_keys,
         "unexpected_keys": candidate.unexpected_keys,
         "mismatched": [
-            {"key": one.key, "found": one.found, "wanted": one.wanted, "reason": one.reason}
-            for one in candidate.mismatched
+            {
+                "key": mismatch.key,
+                "found": mismatch.found,
+                "wanted": mismatch.wanted,
+                "reason": mismatch.reason,
+            }
+            for mismatch in candidate.mismatched
         ],
         "left_out": candidate.left_out,
         "evidence": candidate.evidence,
     }
 
 
-def _print(found: Identification) -> None:
-    say(found.sentence)
-    if not found.candidates:
+def _print(identification: Identification) -> None:
+    say(identification.sentence)
+    if not identification.candidates:
         return
     print()
     print_columns(
         ("", "architecture", "options", "keys", "parameters", "recipe"),
-        [_row(candidate) for candidate in found.candidates],
+        [_row(candidate) for candidate in identification.candidates],
     )
-    for candidate in found.candidates[:1]:
-        print()
-        for fact in candidate.evidence:
-            say(f"  {fact}")
-        if candidate.also:
-            names = ", ".join(other.key for other in candidate.also[:MOST_ALSO])
-            more = len(candidate.also) - MOST_ALSO
-            rest = f", and {more:,} more" if more > 0 else ""
-            say(f"  As well: {names}{rest}")
+    print()
+    _print_evidence(identification.candidates[0])
+
+
+def _print_evidence(candidate: Candidate) -> None:
+    for fact in candidate.evidence:
+        say(f"  {fact}")
+    if candidate.also:
+        names = ", ".join(other.key for other in candidate.also[:MOST_ALSO])
+        more = len(candidate.also) - MOST_ALSO
+        rest = f", and {more:,} more" if more > 0 else ""
+        say(f"  As well: {names}{rest}")
 
 
 def _row(candidate: Candidate) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ TROUBLE = 2
 """Exit statuses, as diff has them."""
 
 
-class Told(Progress):
+class _Watched(Progress):
     """Progress that goes to somebody who watches, as (done, total)."""
 
     def __init__(self, tell: Callable[[int, int], None]) -> None:
@@ -49,8 +49,8 @@ def watched(unit: str) -> Iterator[Callable[[int, int], None] | None]:
             pace = done / 1e6 / max(now - started, 1e-6)
             percent = done / total if total else 1
             million = "MB/s" if unit == "bytes" else f"million {unit}/s"
-            told = f"{done:,} of {total:,} {unit}, {percent:.0%}, {pace:,.0f} {million}"
-            print(f"\r{told}\x1b[K", end="", file=sys.stderr, flush=True)
+            line = f"{done:,} of {total:,} {unit}, {percent:.0%}, {pace:,.0f} {million}"
+            print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
 
     try:
         yield tell
@@ -62,7 +62,7 @@ def watched(unit: str) -> Iterator[Callable[[int, int], None] | None]:
 def watched_progress(unit: str) -> Iterator[Progress | None]:
     """As `watched`, for work that takes a Progress."""
     with watched(unit) as tell:
-        yield None if tell is None else Told(tell)
+        yield None if tell is None else _Watched(tell)
 
 
 def print_json(document: Mapping[str, object] | Sequence[object]) -> None:

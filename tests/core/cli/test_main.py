@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,31 @@ def loupe(*arguments: object, **environ: str) -> subprocess.CompletedProcess[str
         timeout=120,
         env={**os.environ, **environ},
     )
+
+
+def test_help_names_every_command_and_each_has_its_own() -> None:
+    helped = loupe("--help")
+    assert helped.returncode == 0
+    assert helped.stdout.startswith("usage: loupe [FILE ...] [--port PORT] [--address ADDRESS]\n")
+    commands = re.findall(r"^    ([a-z-]+)  ", helped.stdout, re.MULTILINE)
+    assert len(commands) == 8
+    for command in commands:
+        own = loupe(command, "--help")
+        assert own.returncode == 0
+        assert own.stdout.startswith(f"usage: loupe {command} ")
+
+
+def test_what_a_command_does_not_know_is_said_with_its_own_usage() -> None:
+    ended = loupe("inspect", "model.pth", "--nonsense")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("usage: loupe inspect ")
+    assert "loupe inspect: error: unrecognized arguments: --nonsense" in ended.stderr
+
+
+def test_a_file_of_the_app_may_be_named_like_a_command() -> None:
+    ended = loupe("--port", 8502, "inspect")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == "loupe: There is no file inspect. Check the path.\n"
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +137,8 @@ def test_inspect_asks_which_of_a_folders_checkpoints_is_meant(tmp_path: Path) ->
 def test_inspect_imports_no_torch(training_file: Path) -> None:
     script = (
         "import sys; from core.cli import main; main(['inspect', sys.argv[1], '--json']);"
-        "assert not {'torch', 'numpy', 'streamlit'} & set(sys.modules), sorted(sys.modules)"
+        "heavy = {'torch', 'numpy', 'streamlit', 'core.compare'} & set(sys.modules);"
+        "assert not heavy, heavy"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, training_file], capture_output=True, text=True, check=False

@@ -11,10 +11,10 @@ import pytest
 import safetensors.torch
 import torch
 
-from tests.core.test_cli import loupe
+from tests.core.cli.test_main import loupe
 
 COMMANDS = Path(sys.executable).parent
-README = (Path(__file__).parents[2] / "README.md").read_text()
+README = (Path(__file__).parents[3] / "README.md").read_text()
 
 
 class Repository:

@@ -1,0 +1,193 @@
+"""What `loupe compare` prints: a sentence and tables, JSON, CSV, a line a block, or a report."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from core.cli.compared import Compared
+from core.cli.output import print_columns, print_json, say
+from core.compare.comparison import Comparison, PairedBy, Row, State
+from core.compare.metadata.metadata_diff import Change, change_words
+from core.compare.numbers.tensor_numbers import Numbers, Tolerance
+from core.compare.report.csv_rows import comparison_csv
+from core.compare.report.json_rows import comparison_json
+from core.compare.report.stat import stat_lines
+from core.compare.sides import Side
+from core.errors import SourceError
+
+MAX_CHANGES = 20
+"""Changes besides the tensors that are printed where not all are asked for."""
+
+
+def show(
+    compared: Compared, options: argparse.Namespace, tolerance: Tolerance | None, *, same: bool
+) -> None:
+    """Print it in the form that the options name, or write the report; `same` is for JSON, and
+    `tolerance` is what the numbers go by, where they were measured."""
+    comparison, numbers = compared.comparison, compared.numbers
+    if options.json:
+        document = comparison_json(
+            comparison, compared.a.side, compared.b.side,
+            sentence=compared.sentence, same=same, numbers=numbers, tolerance=tolerance,
+            metadata=compared.metadata,
+        )  # fmt: skip
+        print_json(document)
+    elif options.csv:
+        print(comparison_csv(_listed(comparison, every=options.all), numbers or {}), end="")
+    elif options.stat:
+        for line in stat_lines(comparison, numbers):
+            say(line)
+    elif options.html is not None:
+        _write_report(compared, tolerance, options.html)
+        say(compared.sentence)
+        print(f"The report is in {options.html}.")
+    else:
+        print_compared(compared, every=options.all)
+
+
+def print_compared(compared: Compared, *, every: bool = False) -> None:
+    """The sentence, both files, the rows that differ (all where `every`), what else is known."""
+    comparison = compared.comparison
+    say(compared.sentence)
+    print()
+    print_columns(
+        ("", "file", "format", "bytes", "state_dict", "tensors", "parameters"),
+        [_facts("A", compared.a.side), _facts("B", compared.b.side)],
+    )
+    listed = _listed(comparison, every=every)
+    if listed:
+        print()
+        print_columns(*_table(listed, compared.numbers))
+    print(f"\n{_counted(comparison, every=every)}")
+    shown = compared.metadata if every else compared.metadata[:MAX_CHANGES]
+    if shown:
+        print("\nbeside the tensors")
+        print_columns(*_changes(shown))
+    if len(shown) < len(compared.metadata):
+        print(f"{len(compared.metadata) - len(shown):,} more changes (--all lists them)")
+    for note in _notes(compared):
+        say(f"note: {note}")
+
+
+def _changes(changes: Sequence[Change]) -> tuple[tuple[str, str], list[tuple[str, str]]]:
+    return ("what", "change"), [(".".join(change.path), change_words(change)) for change in changes]
+
+
+def _facts(slot: str, side: Side) -> tuple[str, ...]:
+    return (
+        slot,
+        side.name,
+        side.format,
+        f"{side.size:,}",
+        side.state_dict or "(the file itself)",
+        f"{side.tensors:,}",
+        f"{side.parameters:,}",
+    )
+
+
+def _listed(comparison: Comparison, *, every: bool) -> list[Row]:
+    return [row for row in comparison.rows if every or row.state is not State.SAME]
+
+
+def _table(
+    rows: Sequence[Row], numbers: Mapping[str, Numbers] | None
+) -> tuple[list[str], list[list[str]]]:
+    """Header and rows; columns that have nothing to tell are left out."""
+    header = ["state", "key", "shape", "dtype", "evidence", "pair", "note"]
+    table = [
+        [
+            str(row.state),
+            _keys(row),
+            _both(_shape(row.a.shape) if row.a else "", _shape(row.b.shape) if row.b else ""),
+            _both(row.a.dtype if row.a else "", row.b.dtype if row.b else ""),
+            str(row.evidence),
+            _paired(row),
+            row.note,
+        ]
+        for row in rows
+    ]
+    if numbers:
+        header[5:5] = ["max |Δ|", "relative L2", "cosine", "changed"]
+        for row, cells in zip(rows, table, strict=True):
+            cells[5:5] = _number_cells(numbers.get(row.key))
+    filled = [column for column in range(len(header)) if any(cells[column] for cells in table)]
+    return [header[column] for column in filled], [
+        [cells[column] for column in filled] for cells in table
+    ]
+
+
+def _keys(row: Row) -> str:
+    return _both(row.key_a or "", row.key_b or "")
+
+
+def _both(a: str, b: str) -> str:
+    return f"{a} → {b}" if a and b and a != b else a or b
+
+
+def _shape(sizes: Sequence[int]) -> str:
+    return " × ".join(map(str, sizes)) or "scalar"
+
+
+def _paired(row: Row) -> str:
+    if row.pair is None or row.pair.by is PairedBy.NAME:
+        return ""
+    if row.pair.by in (PairedBy.PREFIX, PairedBy.HAND):
+        return str(row.pair.by)
+    why = f": {row.pair.why}" if row.pair.why else ""
+    return f"{row.pair.by} ({row.pair.confidence:.0%}){why}"
+
+
+def _number_cells(numbers: Numbers | None) -> list[str]:
+    if numbers is None:
+        return [""] * 4
+    cosine = "" if numbers.cosine is None else f"{numbers.cosine:.6f}"
+    share = f"{numbers.changed_share:.1%}"
+    return [f"{numbers.max_abs:.3g}", f"{numbers.relative_l2:.3g}", cosine, share]
+
+
+def _counted(comparison: Comparison, *, every: bool) -> str:
+    counts = [f"{count:,} {state}" for state, count in comparison.counts.items() if count]
+    hidden = comparison.counts[State.SAME] and not every
+    return (", ".join(counts) or "no tensor") + (" (--all lists these too)" if hidden else "")
+
+
+def _notes(compared: Compared) -> Iterable[str]:
+    pairing = compared.comparison.pairing
+    for name, prefix in (("A", pairing.strip_a), ("B", pairing.strip_b)):
+        if prefix:
+            yield f"The keys of {name} pair once {prefix} is taken off: the names differ."
+    yield from compared.comparison.notes
+    for name, side in (("A", compared.a.side), ("B", compared.b.side)):
+        if side.others:
+            others = ", ".join(path or "(the file itself)" for path in side.others)
+            yield f"{name} holds other state_dicts too, which were not compared: {others}."
+        yield from (f"{name}: {note}" for note in side.notes)
+
+
+def _write_report(compared: Compared, tolerance: Tolerance | None, path: Path) -> None:
+    """Write it under a temporary name, then rename. Raises LoupeError where there is no way to."""
+    from core.compare.report.html_report import report_html
+
+    pieces = report_html(
+        compared.comparison, compared.a.side, compared.b.side,
+        sentence=compared.sentence, numbers=compared.numbers, tolerance=tolerance,
+        metadata=compared.metadata, notes=tuple(_notes(compared)),
+    )  # fmt: skip
+    if path.is_dir():
+        raise SourceError(f"{path} is a folder.", "Give the report a file's name.")
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with partial.open("x", encoding="utf-8", errors="backslashreplace") as file:
+            file.writelines(pieces)
+        partial.replace(path)
+    except OSError as error:
+        raise SourceError(
+            f"{path} cannot be written: {error.strerror}.", "Choose another place for the report."
+        ) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink()

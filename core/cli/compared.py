@@ -1,0 +1,106 @@
+"""Two checkpoints that a command names, opened and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.checkpoint import Checkpoint, StateDict, open_checkpoint
+from core.checkpoint.containers.file_set import file_or_set
+from core.cli.output import watched_progress
+from core.compare.comparison import Choices, Comparison
+from core.compare.metadata.metadata_diff import Change, metadata_changes
+from core.compare.numbers.measurability import BY_ITSELF, bytes_to_measure, measurable
+from core.compare.numbers.tensor_numbers import ALLCLOSE, Numbers, Tolerance
+from core.compare.pairing.pair_entries import pair
+from core.compare.rows import compare
+from core.compare.sides import NOTHING, Side, is_nothing, side
+from core.compare.verdict.judgement import verdict
+from core.wording import tensors
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """One of the two, as it is compared; `checkpoint` is None for the null device."""
+
+    side: Side
+    state_dict: StateDict
+    checkpoint: Checkpoint | None
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """All that is known of the two; `numbers` is None where they were not measured."""
+
+    a: Opened
+    b: Opened
+    comparison: Comparison
+    numbers: Mapping[str, Numbers] | None
+    sentence: str
+    metadata: tuple[Change, ...]
+
+
+def opened(path: Path, state_dict: str | None = None) -> Opened:
+    """What a path names: a file, a folder, an index, or the null device, which holds nothing.
+
+    Raises LoupeError with the path in its sentence.
+    """
+    if is_nothing(path):
+        return Opened(NOTHING, StateDict(()), None)
+    checkpoint = open_checkpoint(file_or_set(path))
+    chosen = checkpoint.state_dict(state_dict)
+    return Opened(side(checkpoint, chosen), chosen, checkpoint)
+
+
+def compare_opened(
+    a: Opened,
+    b: Opened,
+    choices: Choices,
+    tolerance: Tolerance | None = None,
+    *,
+    numbers: bool | None = None,
+) -> Compared:
+    """Compare the two, saying how far it is where a person watches; `numbers` says whether to
+    measure what differs, None: where that is quick."""
+    with watched_progress("bytes") as progress:
+        pairing = pair(a.state_dict, b.state_dict, choices, progress=progress)
+        comparison = compare(a.state_dict, b.state_dict, pairing, progress=progress)
+    if numbers is None:
+        numbers = 0 < bytes_to_measure(comparison) <= BY_ITSELF
+    measured = _numbers(comparison, tolerance or ALLCLOSE) if numbers else None
+    sentence = _sentence(a, b, comparison, measured)
+    return Compared(a, b, comparison, measured, sentence, _metadata(a, b))
+
+
+def _numbers(comparison: Comparison, tolerance: Tolerance) -> Mapping[str, Numbers]:
+    from core.compare.numbers.measure import differences
+
+    pairs = measurable(comparison)
+    keys = list(pairs)
+    with watched_progress("elements") as progress:
+        return {
+            keys[index]: numbers
+            for index, numbers in differences(list(pairs.values()), tolerance, progress=progress)
+        }
+
+
+def _sentence(
+    a: Opened, b: Opened, comparison: Comparison, numbers: Mapping[str, Numbers] | None
+) -> str:
+    nothing = [name for name, side in (("A", a), ("B", b)) if side.checkpoint is None]
+    if len(nothing) == 1:
+        other = "B" if nothing == ["A"] else "A"
+        return (
+            f"{nothing[0]} is {NOTHING.name}, which holds nothing: "
+            f"{tensors(len(comparison.rows))} only in {other}."
+        )
+    paths = {"path_a": a.state_dict.path, "path_b": b.state_dict.path}
+    return verdict(comparison.rows, numbers, **paths).sentence
+
+
+def _metadata(a: Opened, b: Opened) -> tuple[Change, ...]:
+    """What changed besides the tensors; nothing where one of the two is no file."""
+    if a.checkpoint is None or b.checkpoint is None:
+        return ()
+    return metadata_changes(a.checkpoint.metadata, b.checkpoint.metadata)

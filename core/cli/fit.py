@@ -1,0 +1,135 @@
+"""`loupe fit FILE --arch NAME`: whether a checkpoint goes into an architecture."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from core.checkpoint import Checkpoint, StateDict, open_checkpoint
+from core.checkpoint.containers.file_set import file_or_set
+from core.cli.options import (
+    architecture_of,
+    architecture_parent,
+    checkpoint_parent,
+    repair_parent,
+)
+from core.cli.output import DIFFERS, FITS, print_json, say
+
+if TYPE_CHECKING:
+    from core.architectures.registry import Architecture
+    from core.cli.options import Commands
+    from core.fit.key_match import Match
+    from core.fit.proposals import Proposal
+    from core.fixes import Recipe
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "fit",
+        parents=[checkpoint_parent(), architecture_parent(required=True), repair_parent()],
+        help="whether it goes into an architecture, and what to repair",
+        description="Whether a checkpoint goes into an architecture.",
+    )
+    parser.set_defaults(run=_fit)
+
+
+def _fit(options: argparse.Namespace) -> int:
+    from core.architectures.construct import signature
+    from core.fit.fit_summary import option_hint
+    from core.fit.proposals import propose
+
+    checkpoint = open_checkpoint(file_or_set(options.file))
+    architecture, repaired, match = repaired_match(checkpoint, options)
+    wanted = signature(architecture)
+    proposals = propose(repaired, wanted)
+    hint = option_hint(match, wanted)
+    if options.json:
+        print_json(_document(architecture, match, proposals, hint))
+    else:
+        _print(architecture, match, proposals, hint)
+    return FITS if match.fits else DIFFERS
+
+
+def repaired_match(
+    checkpoint: Checkpoint, options: argparse.Namespace
+) -> tuple[Architecture, StateDict, Match]:
+    """The architecture of the options, the chosen state_dict after their fixes, and how the second
+    fits the first."""
+    from core.architectures.construct import signature
+    from core.fit.key_match import match
+    from core.fixes import apply_recipe
+
+    architecture = architecture_of(options)
+    wanted = signature(architecture)
+    chosen = checkpoint.state_dict(options.state_dict)
+    repaired = apply_recipe(_recipe(options), chosen, wanted).state_dict
+    return architecture, repaired, match(repaired, wanted)
+
+
+def _recipe(options: argparse.Namespace) -> Recipe:
+    from core.fixes import Drop, Recipe, Step, StripPrefix
+
+    strips = [Step(StripPrefix(prefix)) for prefix in options.strip_prefix]
+    return Recipe((*strips, *(Step(Drop(pattern)) for pattern in options.drop)))
+
+
+def _document(
+    architecture: Architecture, match: Match, proposals: Sequence[Proposal], hint: str
+) -> Mapping[str, object]:
+    return {
+        "architecture": architecture.key,
+        "fits": match.fits,
+        "coverage": {"keys": match.coverage_keys, "parameters": match.coverage_parameters},
+        "matched": len(match.matched),
+        "missing_keys": match.missing_keys,
+        "unexpected_keys": match.unexpected_keys,
+        "mismatched": [
+            {"key": mismatch.key, "found": mismatch.found, "wanted": mismatch.wanted}
+            for mismatch in match.mismatched
+        ],
+        "proposals": [
+            {
+                "fix": proposal.title,
+                "why": proposal.why,
+                "before": proposal.before,
+                "after": proposal.after,
+                "total": proposal.total,
+            }
+            for proposal in proposals
+        ],
+        "option_hint": hint,
+    }
+
+
+def _print(
+    architecture: Architecture, match: Match, proposals: Sequence[Proposal], hint: str
+) -> None:
+    from core.fit.fit_summary import verdict
+
+    say(f"{architecture.title}: {verdict(match)}")
+    _print_match(match)
+    for proposal in proposals:
+        say(f"repair: {proposal.sentence}")
+        say(f"        {proposal.why}")
+    if hint:
+        say(f"option: {hint}")
+
+
+def _print_match(match: Match) -> None:
+    from core.keys.groups import group_keys
+
+    for title, keys in (
+        ("missing_keys", match.missing_keys),
+        ("unexpected_keys", match.unexpected_keys),
+    ):
+        if keys:
+            print(f"\n{title} ({len(keys):,})")
+            for group in group_keys(keys):
+                say(f"  {group}")
+    if match.mismatched:
+        print(f"\nmismatched ({len(match.mismatched):,})")
+        for mismatch in match.mismatched:
+            shapes = f"the file has {mismatch.found}, the model wants {mismatch.wanted}"
+            say(f"  {mismatch.key}: {mismatch.reason or shapes}")

@@ -1,0 +1,141 @@
+"""`loupe inspect FILE`: what is in a checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from core.checkpoint import Checkpoint, StateDict, Verdict, open_checkpoint
+from core.checkpoint.containers.file_set import file_or_set
+from core.cli.options import checkpoint_parent
+from core.cli.output import DIFFERS, FITS, print_columns, print_json, say, watched
+
+if TYPE_CHECKING:
+    from core.cli.options import Commands
+    from core.inspect.verification import Verification
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "inspect",
+        parents=[checkpoint_parent()],
+        help="what is in a checkpoint; --verify checks its checksums",
+        description="What is in a checkpoint.",
+    )
+    parser.add_argument(
+        "--verify", action="store_true", help="read every byte, and check the file's checksums"
+    )
+    parser.set_defaults(run=_inspect)
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    checkpoint = open_checkpoint(file_or_set(options.file))
+    state_dict = checkpoint.state_dict(options.state_dict)
+    if not options.json:
+        _print_checkpoint(checkpoint, state_dict)
+    verification = _verified(checkpoint) if options.verify else None
+    if options.json:
+        checked = {"verification": asdict(verification)} if verification else {}
+        print_json({**_document(checkpoint, state_dict), **checked})
+    elif verification:
+        _print_verification(verification)
+    return FITS if verification is None or verification.sound else DIFFERS
+
+
+def _verified(checkpoint: Checkpoint) -> Verification:
+    """Read it all, and say how far that is where a person watches."""
+    from core.inspect.verification import verify
+
+    with watched("bytes") as tell:
+        return verify(checkpoint, tell)
+
+
+def _print_verification(verification: Verification) -> None:
+    checked, without = verification.checked, verification.records - verification.checked
+    print(f"\nverify: {verification.records:,} records, {verification.nbytes:,} bytes, read whole.")
+    if without:
+        which = f"{without:,} of them have" if checked else "This format keeps"
+        print(f"{which} no checksum: a changed bit in them cannot be seen.")
+    if checked:
+        outcome = "some are wrong." if verification.damaged else "none is wrong."
+        print(f"{checked:,} checksums checked: {outcome}")
+    for damage in verification.damaged:
+        tensors = ", ".join(damage.keys) or "no tensor"
+        say(f"  damaged: {damage.record}, which holds {tensors}. {damage.problem}")
+    if verification.damaged:
+        print("Get the file again from where it came from, and check it again.")
+
+
+def _document(checkpoint: Checkpoint, state_dict: StateDict) -> Mapping[str, object]:
+    return {
+        "format": checkpoint.format,
+        "tensors": [
+            {
+                "key": entry.key,
+                "shape": entry.shape,
+                "dtype": entry.dtype,
+                "nbytes": entry.nbytes,
+            }
+            for entry in state_dict.values()
+        ],
+        "state_dicts": [
+            {"path": path, "tensors": len(other)} for path, other in checkpoint.state_dicts.items()
+        ],
+        "globals": [
+            {
+                "name": use.name,
+                "verdict": use.verdict.value,
+                "reason": use.reason,
+                "uses": use.uses,
+                "where": use.where,
+            }
+            for use in checkpoint.globals
+        ],
+        "metadata": checkpoint.metadata,
+        "files": checkpoint.files,
+        "notes": checkpoint.notes,
+    }
+
+
+def _print_checkpoint(checkpoint: Checkpoint, state_dict: StateDict) -> None:
+    for name, value in _facts(checkpoint, state_dict):
+        say(f"{name:<12} {value}")
+    print()
+    print_columns(
+        ("key", "shape", "dtype", "bytes"),
+        [
+            (entry.key, " × ".join(map(str, entry.shape)) or "scalar", entry.dtype, entry.nbytes)
+            for entry in state_dict.values()
+        ],
+    )
+    suspects = [use for use in checkpoint.globals if use.verdict != Verdict.PLAIN]
+    if suspects:
+        print("\nPython globals that the file names; none of them was imported or run:")
+        print_columns(
+            ("global", "verdict", "where", "why"),
+            [(use.name, use.verdict.value, use.where, use.reason) for use in suspects],
+        )
+    for note in checkpoint.notes:
+        print()
+        say(f"note: {note}")
+
+
+def _facts(checkpoint: Checkpoint, state_dict: StateDict) -> list[tuple[str, str]]:
+    title = state_dict.path or "the file itself"
+    in_files = f" in {checkpoint.files:,} files" if checkpoint.files > 1 else ""
+    others = [
+        f"{path or '(the file itself)'} ({len(other):,})"
+        for path, other in checkpoint.state_dicts.items()
+        if other.path != state_dict.path
+    ]
+    return [
+        ("file", checkpoint.name),
+        ("format", checkpoint.format_title),
+        ("size", f"{checkpoint.size:,} bytes{in_files}"),
+        ("torch", checkpoint.torch_version or "not told"),
+        ("state_dict", f"{title}: {len(state_dict):,} tensors, {state_dict.numel:,} parameters"),
+        *([("also inside", ", ".join(others))] if others else []),
+    ]

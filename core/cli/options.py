@@ -1,0 +1,95 @@
+"""The options that commands share, as parent parsers, and what they name."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import SourceError
+from core.server.settings import read_settings
+
+if TYPE_CHECKING:
+    from core.architectures.registry import Architecture
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+    """Where a command adds its parser."""
+
+CHECKPOINT_HELP = "a checkpoint, its folder, or its shards' index"
+
+
+def file_parent() -> argparse.ArgumentParser:
+    """FILE, which is a checkpoint."""
+    parent = argparse.ArgumentParser(add_help=False)
+    parent.add_argument("file", type=Path, metavar="FILE", help=CHECKPOINT_HELP)
+    return parent
+
+
+def json_parent() -> argparse.ArgumentParser:
+    """The option `--json`."""
+    parent = argparse.ArgumentParser(add_help=False)
+    parent.add_argument("--json", action="store_true", help="print JSON, for programs")
+    return parent
+
+
+def checkpoint_parent() -> argparse.ArgumentParser:
+    """FILE, `--json` and `--state-dict`: what each command takes that answers on one checkpoint."""
+    parent = argparse.ArgumentParser(add_help=False, parents=[file_parent(), json_parent()])
+    parent.add_argument(
+        "--state-dict", metavar="PATH", help="the state_dict inside to take (the best one)"
+    )
+    return parent
+
+
+def architecture_parent(*, required: bool) -> argparse.ArgumentParser:
+    """The options `--arch`, `--num-classes` and `--in-chans`; `required` is for `--arch`."""
+    parent = argparse.ArgumentParser(add_help=False)
+    parent.add_argument(
+        "--arch",
+        required=required,
+        metavar="NAME",
+        help="resnet18, timm:resnet50d, torchvision:vit_b_16, own:module.function",
+    )
+    parent.add_argument("--num-classes", type=int, metavar="N")
+    parent.add_argument("--in-chans", type=int, metavar="N", help="input channels (timm)")
+    return parent
+
+
+def repair_parent() -> argparse.ArgumentParser:
+    """The options `--strip-prefix` and `--drop`."""
+    parent = argparse.ArgumentParser(add_help=False)
+    parent.add_argument(
+        "--strip-prefix", action="append", default=[], metavar="P", help="may be repeated"
+    )
+    parent.add_argument(
+        "--drop", action="append", default=[], metavar="GLOB", help="leave keys out; repeatable"
+    )
+    return parent
+
+
+def architecture_of(options: argparse.Namespace) -> Architecture:
+    """What `architecture_parent`'s options name. Raises ArchitectureError, and SettingsError for an
+    owner's own."""
+    from core.architectures.registry import OWN, catalogue, parse_architecture
+
+    if options.arch.startswith(f"{OWN}:"):
+        catalogue(read_settings(os.environ).models)
+    architecture = parse_architecture(options.arch)
+    given = {"num_classes": options.num_classes, "in_chans": options.in_chans}
+    chosen = dict(architecture.options) | {
+        name: value for name, value in given.items() if value is not None
+    }
+    return replace(architecture, options=tuple(sorted(chosen.items())))
+
+
+def read_file(path: Path, most: int = -1) -> bytes:
+    """The bytes of a file that an option names, at most `most` of them. Raises SourceError."""
+    try:
+        with path.open("rb") as file:
+            return file.read(most)
+    except OSError as error:
+        raise SourceError(
+            f"{path} cannot be read: {error.strerror}.", "Check the path and its permissions."
+        ) from error

@@ -1,0 +1,142 @@
+"""`loupe predict FILE --arch NAME IMAGE...`: what the model sees in images."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+from core.checkpoint import Checkpoint, open_checkpoint
+from core.checkpoint.containers.file_set import file_or_set
+from core.cli.fit import repaired_match
+from core.cli.options import (
+    architecture_of,
+    architecture_parent,
+    checkpoint_parent,
+    read_file,
+    repair_parent,
+)
+from core.cli.output import DIFFERS, FITS, print_json, say
+
+if TYPE_CHECKING:
+    from core.architectures.registry import Architecture
+    from core.cli.options import Commands
+    from core.fit.key_match import Match
+    from core.inputs.preprocessing import Preprocessing
+    from core.predict.labels import Labels
+    from core.predict.prediction import Prediction
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "predict",
+        parents=[checkpoint_parent(), architecture_parent(required=True), repair_parent()],
+        help="what the model sees in images",
+        description="What the model sees in images.",
+    )
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    parser.add_argument("-k", type=int, default=5, help="how many classes to print (5)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda:0, ... (cpu)")
+    parser.add_argument("--labels", type=Path, help="class names as txt, json or csv")
+    parser.add_argument(
+        "--partial",
+        action="store_true",
+        help="load what matches; the rest stays as the model initialises it",
+    )
+    parser.set_defaults(run=_predict)
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from core.inputs.images import decode_image
+    from core.inputs.preprocessing import default_preprocessing
+    from core.load.loading import load_model
+    from core.predict.classifiers import require_classifier
+    from core.predict.labels import choose_labels, parse_labels
+    from core.predict.prediction import predict
+
+    checkpoint = open_checkpoint(file_or_set(options.file))
+    images = [(image.name, decode_image(read_file(image), image.name)) for image in options.images]
+    own_labels = None
+    if options.labels:
+        own_labels = parse_labels(read_file(options.labels), options.labels.name)
+    require_classifier(architecture_of(options))
+    architecture, repaired, match = repaired_match(checkpoint, options)
+    if not (match.fits or options.partial):
+        _print_refusal(checkpoint, architecture, match)
+        return DIFFERS
+    loaded = load_model(repaired, architecture, device=options.device, strict=not options.partial)
+    preprocessing = default_preprocessing(architecture, checkpoint.metadata)
+    predictions = predict(loaded, images, preprocessing, k=sys.maxsize)
+    outputs = max(len(prediction.indices) for prediction in predictions)
+    labels = choose_labels(outputs, checkpoint, own_labels, str(options.labels))
+    tops = [_top(prediction, labels, options.k) for prediction in predictions]
+    if options.json:
+        print_json(_document(architecture, labels, preprocessing, predictions, tops))
+    else:
+        _print_predictions(predictions, tops)
+        print()
+        say(f"labels: {labels.source}")
+        say(f"preprocessing: {preprocessing.source}")
+    return FITS
+
+
+def _print_refusal(checkpoint: Checkpoint, architecture: Architecture, match: Match) -> None:
+    from core.fit.fit_summary import verdict
+
+    say(
+        f"loupe: {checkpoint.name}, {architecture.title}: {verdict(match)} "
+        "`loupe fit` tells what to repair; --partial loads what matches.",
+        to=sys.stderr,
+    )
+
+
+class _Class(TypedDict):
+    label: str
+    index: int
+    probability: float
+
+
+def _top(prediction: Prediction, labels: Labels, k: int) -> list[_Class]:
+    pairs = zip(prediction.indices, prediction.probabilities, strict=True)
+    return [
+        {"label": labels.names[index], "index": index, "probability": probability}
+        for index, probability in islice(pairs, k)
+    ]
+
+
+def _document(
+    architecture: Architecture,
+    labels: Labels,
+    preprocessing: Preprocessing,
+    predictions: Sequence[Prediction],
+    tops: Sequence[list[_Class]],
+) -> Mapping[str, object]:
+    return {
+        "architecture": architecture.key,
+        "labels": labels.source,
+        "preprocessing": preprocessing.source,
+        "images": [
+            {
+                "name": prediction.name,
+                "seconds": prediction.seconds,
+                "trouble": prediction.trouble,
+                "top": top,
+            }
+            for prediction, top in zip(predictions, tops, strict=True)
+        ],
+    }
+
+
+def _print_predictions(predictions: Sequence[Prediction], tops: Sequence[list[_Class]]) -> None:
+    for prediction, top in zip(predictions, tops, strict=True):
+        say(f"{prediction.name}  ({prediction.seconds * 1000:.0f} ms)")
+        if prediction.trouble:
+            say(f"  {prediction.trouble}")
+        if prediction.untrained:
+            print("  Parts of this model were never loaded: the numbers mean nothing.")
+        for each in top:
+            say(f"  {each['probability']:7.2%}  {each['label']}")
