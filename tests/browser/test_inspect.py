@@ -6,7 +6,7 @@ from playwright.sync_api import Page, expect
 from torchvision.models import shufflenet_v2_x0_5
 
 from tests.browser.driver import Server, settled
-from tests.core.server.files.test_folders import ODD
+from tests.core.odd_tensors import ODD
 
 
 def choose_row(page: Page, row: int) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from tests.core.server.files.test_folders import ODD
+from tests.core.odd_tensors import ODD
 
 REPOSITORY = Path(__file__).parents[2]
 LEGACY = {"_use_new_zipfile_serialization": False}

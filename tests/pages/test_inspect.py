@@ -11,8 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.checkpoint import TensorEntry, open_checkpoint
 from core.wording import parameters, size
-from tests.core.odd_tensors import in_pieces
-from tests.core.server.files.test_folders import ODD
+from tests.core.odd_tensors import ODD, in_pieces
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -7,8 +7,7 @@ import torch
 
 from core.checkpoint import open_checkpoint
 from core.checkpoint.layouts import layout, numbers_note, parts, parts_bytes, stored_values
-from tests.core.odd_tensors import in_pieces
-from tests.core.server.files.test_folders import ODD
+from tests.core.odd_tensors import ODD, in_pieces
 
 LAYOUTS = {
     "per_tensor": ("quantized", 1),

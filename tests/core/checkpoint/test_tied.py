@@ -10,7 +10,7 @@ from core.checkpoint import StateDict, open_checkpoint
 from core.checkpoint.tied import ties
 from core.export import export_state_dict
 from core.fixes import Recipe, Step, StripPrefix, apply_recipe
-from tests.core.server.files.test_folders import ODD
+from tests.core.odd_tensors import ODD
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ from core.compare.comparison import Choices, Evidence, State
 from core.compare.pairing.pair_entries import pair
 from core.compare.rows import bytes_to_read, compare
 from core.progress import Cancelled, Progress
-from tests.core.odd_tensors import in_pieces, turn_round
-from tests.core.server.files.test_folders import ODD
+from tests.core.odd_tensors import ODD, in_pieces, turn_round
 
 
 @pytest.fixture(scope="module")

@@ -34,8 +34,7 @@ from core.fixes import (
     apply_recipe,
 )
 from core.progress import Cancelled, Progress
-from tests.core.odd_tensors import in_pieces, turn_round
-from tests.core.server.files.test_folders import ODD
+from tests.core.odd_tensors import ODD, in_pieces, turn_round
 
 TENSORS = {
     "float32": torch.arange(6.0).reshape(2, 3),

@@ -18,8 +18,8 @@ from core.fit.key_match import Mismatch, match
 from core.fit.proposals import propose
 from core.fixes import DropMismatched
 from core.keys.groups import group_keys
+from tests.core.odd_tensors import ODD
 from tests.core.plain_torch import signature_of
-from tests.core.server.files.test_folders import ODD
 
 
 def entries(signature: Signature) -> dict[str, TensorEntry]:

@@ -4,7 +4,7 @@ import torch
 
 from core.checkpoint import open_checkpoint
 from core.inspect.storage import sections, storage_note, storages_note, stored_bytes
-from tests.core.server.files.test_folders import ODD
+from tests.core.odd_tensors import ODD
 
 
 def test_a_small_view_of_a_huge_storage_is_told_with_what_a_clone_saves(tmp_path):

@@ -7,7 +7,7 @@ import torch
 
 from core.checkpoint import open_checkpoint
 from core.tensors.pictures import PictureKind, picture
-from tests.core.server.files.test_folders import ODD
+from tests.core.odd_tensors import ODD
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from core.compare.numbers.measurability import comparable
 from core.errors import CheckpointError, LoupeError
 from core.progress import Cancelled, Progress
 from core.tensors.value_statistics import histogram, statistics
-from tests.core.server.files.test_folders import ODD
+from tests.core.odd_tensors import ODD
 
 
 @pytest.fixture

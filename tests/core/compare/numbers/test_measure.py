@@ -25,7 +25,7 @@ from core.compare.numbers.tensor_numbers import ALLCLOSE, Tolerance
 from core.compare.pairing.entry_views import cast, rows, transposed
 from core.errors import LoupeError, SourceError
 from core.progress import Cancelled, Progress
-from tests.core.server.files.test_folders import ODD
+from tests.core.odd_tensors import ODD
 
 
 @pytest.fixture(params=["compiled", "torch"], autouse=True)

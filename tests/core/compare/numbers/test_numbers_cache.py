@@ -11,7 +11,7 @@ from core.compare.numbers.measure import difference
 from core.compare.numbers.numbers_cache import NumbersCache, contents_key
 from core.compare.numbers.tensor_numbers import ALLCLOSE, Tolerance
 from core.compare.pairing.entry_views import cast, transposed
-from tests.core.server.files.test_folders import ODD
+from tests.core.odd_tensors import ODD
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from core.compare.report.pair_figures import (
 )
 from core.errors import LoupeError
 from core.progress import Cancelled, Progress
-from tests.core.server.files.test_folders import ODD
+from tests.core.odd_tensors import ODD
 
 
 @pytest.fixture
