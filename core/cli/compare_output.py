@@ -13,10 +13,10 @@ from core.cli.output import print_columns, print_json, say
 from core.compare.comparison import Comparison, PairedBy, Row, State
 from core.compare.metadata.metadata_diff import Change, change_words
 from core.compare.numbers.tensor_numbers import Numbers, Tolerance
-from core.compare.report.csv_rows import comparison_csv
-from core.compare.report.json_rows import comparison_json
-from core.compare.report.stat import stat_lines
 from core.compare.sides import Side
+from core.compare.texts.csv_rows import comparison_csv
+from core.compare.texts.json_rows import comparison_json
+from core.compare.texts.stat import stat_lines
 from core.errors import SourceError
 
 MAX_CHANGES = 20

@@ -49,8 +49,8 @@ def add_parser(commands: Commands) -> None:
 
 def _text(options: argparse.Namespace) -> int:
     """Print a checkpoint as lines; of a file that is none, why, its size and its checksum."""
-    from core.compare.report.textconv import text_lines
     from core.compare.sides import is_nothing
+    from core.compare.texts.textconv import text_lines
 
     if is_nothing(options.file):
         return SAME

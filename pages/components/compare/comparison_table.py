@@ -12,7 +12,7 @@ from core.checkpoint import TensorEntry
 from core.checkpoint.layouts import layout
 from core.compare.comparison import Comparison, PairedBy, Row, State
 from core.compare.numbers.tensor_numbers import Numbers
-from core.compare.report.csv_rows import comparison_csv
+from core.compare.texts.csv_rows import comparison_csv
 from core.errors import FilterError
 from core.keys.filter import fitting_keys
 from core.plain_text import plain_sentence, visible

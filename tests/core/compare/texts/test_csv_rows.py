@@ -7,8 +7,8 @@ import torch
 
 from core.checkpoint import open_checkpoint
 from core.compare.numbers.measure import difference
-from core.compare.report.csv_rows import comparison_csv
 from core.compare.rows import compare
+from core.compare.texts.csv_rows import comparison_csv
 
 
 def test_each_tensor_is_a_line_with_its_numbers(tmp_path):
