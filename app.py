@@ -39,7 +39,7 @@ if __name__ != "__main__":
     from core.server.web.connections import answer_at_once
     from core.server.web.headers import SecurityHeaders
     from core.server.web.hosts import OwnHosts, own_names, own_sites
-    from core.server.web.images import PictureLimit
+    from core.server.web.image_limit import PictureLimit
     from core.server.web.slow_heads import limit_heads
     from core.server.web.transfer import routes, tidied
     from pages.components.preloading import load_ahead

@@ -11,7 +11,7 @@ from pathlib import Path
 from core.cli.compared import Compared
 from core.cli.output import print_columns, print_json, say
 from core.compare.comparison import Comparison, PairedBy, Row, State
-from core.compare.metadata.metadata_diff import Change, change_words
+from core.compare.metadata.metadata_diff import MetadataChange, change_words
 from core.compare.numbers.tensor_numbers import Numbers, Tolerance
 from core.compare.sides import Side
 from core.compare.texts.csv_rows import comparison_csv
@@ -73,7 +73,7 @@ def print_compared(compared: Compared, *, every: bool = False) -> None:
         say(f"note: {note}")
 
 
-def _changes(changes: Sequence[Change]) -> tuple[tuple[str, str], list[tuple[str, str]]]:
+def _changes(changes: Sequence[MetadataChange]) -> tuple[tuple[str, str], list[tuple[str, str]]]:
     return ("what", "change"), [(".".join(change.path), change_words(change)) for change in changes]
 
 

@@ -10,7 +10,7 @@ from core.checkpoint import Checkpoint, StateDict, open_checkpoint
 from core.checkpoint.containers.file_set import file_or_set
 from core.cli.output import watched_progress
 from core.compare.comparison import Choices, Comparison
-from core.compare.metadata.metadata_diff import Change, metadata_changes
+from core.compare.metadata.metadata_diff import MetadataChange, metadata_changes
 from core.compare.numbers.measurability import BY_ITSELF, bytes_to_measure, measurable
 from core.compare.numbers.tensor_numbers import ALLCLOSE, Numbers, Tolerance
 from core.compare.pairing.pair_entries import pair
@@ -38,7 +38,7 @@ class Compared:
     comparison: Comparison
     numbers: Mapping[str, Numbers] | None
     sentence: str
-    metadata: tuple[Change, ...]
+    metadata: tuple[MetadataChange, ...]
 
 
 def opened(path: Path, state_dict: str | None = None) -> Opened:
@@ -99,7 +99,7 @@ def _sentence(
     return verdict(comparison.rows, numbers, **paths).sentence
 
 
-def _metadata(a: Opened, b: Opened) -> tuple[Change, ...]:
+def _metadata(a: Opened, b: Opened) -> tuple[MetadataChange, ...]:
     """What changed besides the tensors; nothing where one of the two is no file."""
     if a.checkpoint is None or b.checkpoint is None:
         return ()

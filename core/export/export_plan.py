@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from core.checkpoint import Checkpoint, StateDict
 from core.errors import StoreError
 from core.export.exported import KEEPS, Format, Keep, LeftOut
-from core.export.kept_data import Kept, metadata_texts, weights_alone, whole_tree, with_metadata
+from core.export.kept_data import KeptData, metadata_texts, weights_alone, whole_tree, with_metadata
 from core.export.pth_writer import PthPlan, plan_pth
 from core.export.safetensors_writer import SafetensorsPlan, plan_safetensors
 from core.wording import size
@@ -16,7 +16,7 @@ from core.wording import size
 
 def planned(
     state_dict: StateDict, format: Format, keep: Keep, checkpoint: Checkpoint | None
-) -> tuple[PthPlan | SafetensorsPlan, Kept]:
+) -> tuple[PthPlan | SafetensorsPlan, KeptData]:
     """The plan of a file, and what is in it beside the weights.
 
     Raises StoreError where there is no tensor, or the format does not take it, ValueError for a

@@ -31,7 +31,7 @@ MAX_VALUES = 300_000
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptData:
     """A tree of plain data in which TensorEntry stand for tensors; the weights are at `path`.
 
     `names` say what is beside the weights, `left_out` what is not there as it was.
@@ -43,19 +43,21 @@ class Kept:
     left_out: tuple[LeftOut, ...]
 
 
-def weights_alone(state_dict: StateDict) -> Kept:
+def weights_alone(state_dict: StateDict) -> KeptData:
     """Nothing else."""
-    return Kept(weights_dict(state_dict, {}), "", (), ())
+    return KeptData(weights_dict(state_dict, {}), "", (), ())
 
 
-def with_metadata(state_dict: StateDict, checkpoint: Checkpoint) -> Kept:
+def with_metadata(state_dict: StateDict, checkpoint: Checkpoint) -> KeptData:
     """`{"state_dict": weights, **plain data}`: no other tensor, and no state of a training."""
     data, left_out = _metadata(state_dict, checkpoint)
     tree = {STATE_DICT: weights_dict(state_dict, {}), **data}
-    return Kept(tree, STATE_DICT, tuple(map(str, data)), left_out)
+    return KeptData(tree, STATE_DICT, tuple(map(str, data)), left_out)
 
 
-def metadata_texts(state_dict: StateDict, checkpoint: Checkpoint) -> tuple[dict[str, str], Kept]:
+def metadata_texts(
+    state_dict: StateDict, checkpoint: Checkpoint
+) -> tuple[dict[str, str], KeptData]:
     """The plain data as texts for a .safetensors, JSON where it is no text."""
     data, left_out = _metadata(state_dict, checkpoint)
     room = _Room()
@@ -75,10 +77,10 @@ def metadata_texts(state_dict: StateDict, checkpoint: Checkpoint) -> tuple[dict[
                 texts[str(name)] = text
             else:
                 left_out = (*left_out, LeftOut(str(name), "a text with half a character"))
-    return texts, Kept(None, "", tuple(texts), left_out)
+    return texts, KeptData(None, "", tuple(texts), left_out)
 
 
-def whole_tree(state_dict: StateDict, checkpoint: Checkpoint) -> Kept:
+def whole_tree(state_dict: StateDict, checkpoint: Checkpoint) -> KeptData:
     """All that the file holds, with `state_dict` in the place of the one that it came from."""
     if checkpoint.roles.get(state_dict.path) == "optimizer":
         raise StoreError(
@@ -91,7 +93,7 @@ def whole_tree(state_dict: StateDict, checkpoint: Checkpoint) -> Kept:
     named = whole.tree if isinstance(whole.tree, dict) and whole.path else {}
     names = [str(name) for name in named]
     beside = tuple(name for name in names if not f"{whole.path}.".startswith(f"{name}."))
-    return Kept(whole.tree, whole.path, beside, whole.left_out)
+    return KeptData(whole.tree, whole.path, beside, whole.left_out)
 
 
 def _metadata(

@@ -26,7 +26,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class SummarySection:
     """All keys of one state, as lines.
 
     `state` is `mismatched`, `missing`, `unexpected`, `benign` or `matched`; `parameters` the
@@ -87,7 +87,9 @@ def _benign(match: Match) -> str:
     return f"{' and '.join(parts)} {are} absent, which is harmless."
 
 
-def sections(match: Match, state_dict: StateDict, signature: Signature) -> tuple[Section, ...]:
+def sections(
+    match: Match, state_dict: StateDict, signature: Signature
+) -> tuple[SummarySection, ...]:
     """The diff as lines by state, those that ask for something first; empty states left out.
 
     Every key of either side stands in exactly one.
@@ -115,7 +117,7 @@ def sections(match: Match, state_dict: StateDict, signature: Signature) -> tuple
     return tuple(section for section in states if section.keys)
 
 
-def initialised(match: Match, signature: Signature) -> Section:
+def initialised(match: Match, signature: Signature) -> SummarySection:
     """What a partial load leaves as the network's constructor made it, in the network's order."""
     left = {*match.missing_keys, *(mismatch.key for mismatch in match.mismatched)}
     shapes = {key: _shape(spec.shape) for key, spec in signature.items()}
@@ -141,8 +143,8 @@ def obstacle(match: Match, failed: Sequence[int], strict: bool) -> str | None:
 
 def _section(
     state: str, keys: Sequence[str], notes: Mapping[str, str], parameters: Mapping[str, int]
-) -> Section:
-    return Section(
+) -> SummarySection:
+    return SummarySection(
         state,
         len(keys),
         sum(parameters.get(key, 0) for key in keys),

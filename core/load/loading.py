@@ -21,7 +21,7 @@ from core.load.filling import bytes_beside, fill, targets_of
 from core.load.placing import place
 from core.load.room import Need, require_room, running_out
 from core.load.staging import staging_bytes
-from core.load.switches import Effect, throw_switches
+from core.load.switches import SwitchEffect, throw_switches
 from core.tensors.reading import torch_dtype
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
@@ -50,7 +50,7 @@ class LoadedModel:
     notes: tuple[str, ...] = ()
     nbytes_read: int = 0
     seconds_reading: float = 0.0
-    effects: tuple[Effect, ...] = ()
+    effects: tuple[SwitchEffect, ...] = ()
 
     @property
     def bytes_per_second(self) -> float:

@@ -22,7 +22,7 @@ CHANNELS_LAST, COMPILED = "channels_last", "torch.compile"
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
+class SwitchEffect:
     """What a switch did to a forward pass on random inputs: seconds `before` and `after`.
 
     `preparing` are the seconds that the first pass after it took. `trouble` is a sentence where
@@ -44,7 +44,7 @@ def throw_switches(
     channels_last: bool,
     compiled: bool,
     progress: Callable[[int, int, str], None] | None = None,
-) -> tuple[Effect, ...]:
+) -> tuple[SwitchEffect, ...]:
     """Switch the model in place, one after the other, and measure each. What the model or a
     compiler raises becomes the effect's `trouble`; what `progress` raises is passed on."""
     switches = [
@@ -53,14 +53,14 @@ def throw_switches(
     ]
     if not switches:
         return ()
-    effects: list[Effect] = []
+    effects: list[SwitchEffect] = []
     _tell(progress, "Measuring a forward pass")
     try:
         inputs = make_inputs()
         before = _seconds(model, inputs)
     except _FAILURES as error:
         return tuple(
-            Effect(switch, 0.0, 0.0, 0.0, f"{switch} was left out: {_first_line(error)}")
+            SwitchEffect(switch, 0.0, 0.0, 0.0, f"{switch} was left out: {_first_line(error)}")
             for switch, _, _ in switches
         )
     for switch, throw, back in switches:
@@ -75,9 +75,9 @@ def throw_switches(
         except _FAILURES as error:
             trouble = f"{switch} was left out, it does not work here: {_first_line(error)}"
         if trouble:  # here the error no longer holds what the pass had computed
-            effects.append(Effect(switch, 0.0, 0.0, 0.0, trouble + _undone(back, model)))
+            effects.append(SwitchEffect(switch, 0.0, 0.0, 0.0, trouble + _undone(back, model)))
         else:
-            effects.append(Effect(switch, before, after, preparing))
+            effects.append(SwitchEffect(switch, before, after, preparing))
             before = after
     return tuple(effects)
 

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Kept(Generic[T]):
+class NewestResults(Generic[T]):
     """Values by key, of which the one that was asked for longest ago goes first. Safe to use from
     several threads."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from core.compare.numbers.runs import load_kernel
 from core.server.garbage import IdleCollector, keep_what_is_loaded
-from core.server.preloading import preload
+from core.server.preload_steps import preload
 from pages.components.resources import index_keeper
 
 LIBRARIES = ("torchvision", "timm", "plotly.io", "scipy.optimize")

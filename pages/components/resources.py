@@ -18,7 +18,7 @@ from core.server.files.references import LocatedFile, locate
 from core.server.files.store import Store
 from core.server.index_keeper import IndexKeeper
 from core.server.jobs import Jobs
-from core.server.newest_results import Kept
+from core.server.newest_results import NewestResults
 from core.server.once import Once
 from core.server.settings import Settings, read_settings
 from core.server.web.transfer import Transfers
@@ -75,13 +75,13 @@ def numbers_cache() -> NumbersCache:
 
 
 @Once
-def _results() -> dict[str, Kept[Any]]:
+def _results() -> dict[str, NewestResults[Any]]:
     return {}
 
 
-def results(kind: str, most: int) -> Kept[Any]:
+def results(kind: str, most: int) -> NewestResults[Any]:
     """Where the results of one kind of job are kept, `most` of them."""
-    return _results().setdefault(kind, Kept(most))
+    return _results().setdefault(kind, NewestResults(most))
 
 
 def begin_anew() -> None:

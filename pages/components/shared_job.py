@@ -12,7 +12,7 @@ from core.errors import LoupeError
 from core.plain_text import plain_sentence
 from core.progress import Cancelled, Progress
 from core.server.jobs import Job
-from core.server.newest_results import Kept
+from core.server.newest_results import NewestResults
 from pages.components.job_panel import job_panel
 from pages.components.resources import jobs, results
 from pages.components.session import session_id
@@ -30,7 +30,7 @@ class SharedJob(Generic[T]):
         """`identity` tells the thing from all others; the newest `most` results are kept."""
         self._key = kind, identity
         self._identity = identity
-        self._results: Kept[T] = results(kind, most)
+        self._results: NewestResults[T] = results(kind, most)
         self.slot = f"{kind}-job-{sha256(ascii(identity).encode()).hexdigest()[:16]}"
         """A name for this session's widgets and state."""
 

@@ -24,7 +24,7 @@ from core.checkpoint.readers import diagnose
 from core.checkpoint.readers.contents import Contents, entry_of
 from core.checkpoint.readers.formats import read_contents
 from core.checkpoint.sets.distributed import DATA, METADATA, read_distributed
-from core.checkpoint.sets.shards import Part, numbered, read_indexed, read_numbered
+from core.checkpoint.sets.shards import NumberedPart, numbered, read_indexed, read_numbered
 from core.checkpoint.tree.discover import find_state_dicts
 from core.errors import CheckpointError, SourceError
 
@@ -102,7 +102,7 @@ def is_one_checkpoint(names: Iterable[str]) -> bool:
     )
 
 
-def _read_parts(files: FileSet) -> dict[str, Part]:
+def _read_parts(files: FileSet) -> dict[str, NumberedPart]:
     """The parts by their names; one alone is under an empty name."""
     here = _in_folder(files.files, "")
     if METADATA in here:
@@ -121,7 +121,7 @@ def _read_parts(files: FileSet) -> dict[str, Part]:
     return _only_one(files) if partitioned is None else {"": partitioned}
 
 
-def _unwrapped(part: Part) -> Part:
+def _unwrapped(part: NumberedPart) -> NumberedPart:
     """accelerate saves `{"model": state_dict}` and `{"optimizer": state_dict}`."""
     tree = part.tree
     if isinstance(tree, dict) and len(tree) == 1:
@@ -139,9 +139,9 @@ def _in_folder(files: Mapping[str, File], folder: str) -> dict[str, File]:
     }
 
 
-def _parts(here: Mapping[str, File]) -> dict[str, Callable[[], Part]]:
+def _parts(here: Mapping[str, File]) -> dict[str, Callable[[], NumberedPart]]:
     """The parts of a folder by their names, each with what reads it; safetensors come first."""
-    found: dict[str, Callable[[], Part]] = {}
+    found: dict[str, Callable[[], NumberedPart]] = {}
     wholes = {whole for whole in map(indexed_whole, here) if whole is not None}
     for name in sorted(here, key=_rank):
         shard, whole = numbered(name), indexed_whole(name)
@@ -172,7 +172,7 @@ def _part(stem: str) -> str | None:
     return None
 
 
-def _partitioned(files: FileSet) -> Part | None:
+def _partitioned(files: FileSet) -> NumberedPart | None:
     """The model's file of a DeepSpeed folder: the first rank's of the last step."""
     found = sorted(name for name in files.files if name.endswith(MODEL_STATES))
     if not found:
@@ -191,7 +191,7 @@ def _partitioned(files: FileSet) -> Part | None:
     return replace(part, notes=(*part.notes, note))
 
 
-def _only_one(files: FileSet) -> dict[str, Part]:
+def _only_one(files: FileSet) -> dict[str, NumberedPart]:
     """The one checkpoint of a folder in which nothing else lies that might be meant."""
     other = diagnose.of_another_kind(files.files, f"The folder {files.name}")
     if other is not None:
@@ -248,14 +248,14 @@ def _checkpoints(files: FileSet) -> list[str]:
     return found
 
 
-def _read_file(name: str, file: File) -> Part:
+def _read_file(name: str, file: File) -> NumberedPart:
     source = opened(file, name)
     try:
         contents = read_contents(source)
     except CheckpointError as error:
         within = f"In {name}: {error.problem}"
         raise CheckpointError(within, error.remedy, error.whole) from error
-    return Part(contents.tree, (contents,), (source,), contents.notes)
+    return NumberedPart(contents.tree, (contents,), (source,), contents.notes)
 
 
 def _passed_over(here: Mapping[str, File], read: Iterable[Source]) -> Iterator[str]:
@@ -280,7 +280,7 @@ def _some(names: Sequence[str]) -> str:
     return f"{', '.join(names[:SHOWN])}{more}"
 
 
-def _assembled(parts: Mapping[str, Part], here: Mapping[str, File]) -> Assembled:
+def _assembled(parts: Mapping[str, NumberedPart], here: Mapping[str, File]) -> Assembled:
     contents = tuple(chain.from_iterable(part.contents for part in parts.values()))
     sources = tuple(chain.from_iterable(part.sources for part in parts.values()))
     for source in sources:

@@ -24,7 +24,7 @@ from core.checkpoint.pickles.unpickler import Mentions, no_persistent_ids, unpic
 from core.checkpoint.readers.contents import Contents, entry_of
 from core.checkpoint.readers.formats import read_contents
 from core.checkpoint.sets.saved_tensor import SavedTensors
-from core.checkpoint.sets.shards import Part
+from core.checkpoint.sets.shards import NumberedPart
 from core.checkpoint.tree.tensor_entries import EntryMaker, entry_maker
 from core.errors import CheckpointError
 
@@ -72,7 +72,7 @@ class _Chunk:
     tensor: InertTensor
 
 
-def read_distributed(files: Mapping[str, File]) -> Part:
+def read_distributed(files: Mapping[str, File]) -> NumberedPart:
     """The checkpoint whose `.metadata` is among the files, which lie in its folder.
 
     Raises CheckpointError (its `whole` filled where a file is missing), SourceError.
@@ -91,7 +91,7 @@ class _Reader:
         self.parts: list[tuple[Tree, EntryMaker]] = []
         self.entries: dict[int, tuple[InertTensor, TensorEntry]] = {}
 
-    def read(self) -> Part:
+    def read(self) -> NumberedPart:
         source = self.sources[METADATA]
         if source.size > MAX_METADATA:
             raise _unsound(f"it has {source.size:,} bytes")
@@ -120,7 +120,7 @@ class _Reader:
             self.entry_of(),
             records=self.records,
         )
-        return Part(whole.tree, (whole,), tuple(self.sources.values()))
+        return NumberedPart(whole.tree, (whole,), tuple(self.sources.values()))
 
     def records(self) -> Iterator[Record]:
         """Every record of every archive in the files."""

@@ -50,7 +50,7 @@ class Numbered(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class NumberedPart:
     """A state_dict, or another object tree, out of one file or several."""
 
     tree: Tree
@@ -76,7 +76,7 @@ def numbered(name: str) -> Numbered | None:
     return shard if 1 <= shard.number <= shard.of <= MAX_SHARDS else None
 
 
-def read_indexed(files: Mapping[str, File], index: str) -> Part:
+def read_indexed(files: Mapping[str, File], index: str) -> NumberedPart:
     """The shards that an index names, with its keys in its order.
 
     `files` are those of the index's folder by name, and the index's names are looked up there.
@@ -115,7 +115,7 @@ def read_indexed(files: Mapping[str, File], index: str) -> Part:
         merged.update(texts if isinstance(texts, dict) else {})
         merged.update(metadata)
         tree[METADATA] = merged
-    return Part(
+    return NumberedPart(
         tree,
         tuple(shard.contents for shard in shards),
         (source, *(shard.source for shard in shards)),
@@ -123,7 +123,7 @@ def read_indexed(files: Mapping[str, File], index: str) -> Part:
     )
 
 
-def read_numbered(files: Mapping[str, File], one: Numbered) -> Part:
+def read_numbered(files: Mapping[str, File], one: Numbered) -> NumberedPart:
     """The set that one shard belongs to, in the order of the numbers, where there is no index.
 
     Raises CheckpointError (its `whole` filled where a shard is missing or damaged), SourceError.
@@ -140,7 +140,7 @@ def read_numbered(files: Mapping[str, File], one: Numbered) -> Part:
             f"{len(twice):,} of the tensors stand in more than one shard, such as "
             f"{twice[0][:200]}: the first was taken. They may be parts of larger ones."
         )
-    return Part(
+    return NumberedPart(
         tree,
         tuple(shard.contents for shard in shards),
         tuple(shard.source for shard in shards),

@@ -35,7 +35,7 @@ class ChangeKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class MetadataChange:
     """A place whose value differs, or that is in one of the two only.
 
     `path` are the names down to it, a list's items under their number: that in A, and in B for one
@@ -58,13 +58,13 @@ class Node:
     """
 
     name: str
-    change: Change | None
+    change: MetadataChange | None
     children: tuple[Node, ...] = ()
     changes: int = 0
     unchanged: int = 0
 
 
-def metadata_changes(a: Mapping[str, Json], b: Mapping[str, Json]) -> tuple[Change, ...]:
+def metadata_changes(a: Mapping[str, Json], b: Mapping[str, Json]) -> tuple[MetadataChange, ...]:
     """Every change from A to B, in A's order; what B adds follows what it follows in B.
 
     Numbers differ unless they are equal to the last bit and of the same type: 3, 3.0, `3` and true
@@ -84,7 +84,7 @@ def metadata_tree(a: Mapping[str, Json], b: Mapping[str, Json]) -> Node:
     return _below("", (), a, b) or Node("", None)
 
 
-def changes_in(node: Node) -> Iterator[Change]:
+def changes_in(node: Node) -> Iterator[MetadataChange]:
     """The changes at a node and below, in order."""
     if node.change is not None:
         yield node.change
@@ -100,7 +100,7 @@ def _node(name: str, path: tuple[str, ...], a: Json, b: Json) -> Node | None:
         return _below(name, path, a, b)
     if _equal(a, b):
         return None
-    return Node(name, Change(path, ChangeKind.CHANGED, a, b), (), 1)
+    return Node(name, MetadataChange(path, ChangeKind.CHANGED, a, b), (), 1)
 
 
 def _below(name: str, path: tuple[str, ...], a: Json, b: Json) -> Node | None:
@@ -108,10 +108,10 @@ def _below(name: str, path: tuple[str, ...], a: Json, b: Json) -> Node | None:
     unchanged = 0
     for child, before, after in _partners(a, b):
         if before is _NOTHING:
-            added = Change((*path, child), ChangeKind.ADDED, None, _value(after))
+            added = MetadataChange((*path, child), ChangeKind.ADDED, None, _value(after))
             children.append(Node(child, added, (), 1))
         elif after is _NOTHING:
-            removed = Change((*path, child), ChangeKind.REMOVED, _value(before), None)
+            removed = MetadataChange((*path, child), ChangeKind.REMOVED, _value(before), None)
             children.append(Node(child, removed, (), 1))
         elif found := _node(child, (*path, child), _value(before), _value(after)):
             children.append(found)
@@ -248,7 +248,7 @@ def _equal(a: Json, b: Json) -> bool:
     return a == b
 
 
-def change_words(change: Change) -> str:
+def change_words(change: MetadataChange) -> str:
     """A change in a line: `0.1 → 0.01, ÷ 10`, `added: 12 values`, `removed: true`."""
     if change.kind is ChangeKind.ADDED:
         return f"added: {value_words(change.after)}"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 
 from core.checkpoint.entries import TensorEntry
-from core.compare.numbers.partial_sums import Part
+from core.compare.numbers.partial_sums import PartialSums
 from core.compare.numbers.tensor_numbers import Tolerance
 from core.tensors.elements import as_float64, exact_integers, float64_buffer, numbers
 
@@ -23,16 +23,16 @@ class BlockSums:
         self.tolerance = tolerance
         self._buffers = [float64_buffer() for _ in range(3)]
 
-    def run(self, a: TensorEntry, b: TensorEntry) -> Part:
+    def run(self, a: TensorEntry, b: TensorEntry) -> PartialSums:
         """The numbers of all of B's elements against A's. Raises SourceError, and as `part`."""
-        return sum((part for _, part in self.parts(a, b)), Part())
+        return sum((part for _, part in self.parts(a, b)), PartialSums())
 
-    def parts(self, a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, Part]]:
+    def parts(self, a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, PartialSums]]:
         """Yield (elements, their numbers) block by block. Raises SourceError, and as `part`."""
         for x, y in zip(numbers(a), numbers(b), strict=True):
             yield x.numel(), self.part(x, y)
 
-    def part(self, x: torch.Tensor, y: torch.Tensor) -> Part:
+    def part(self, x: torch.Tensor, y: torch.Tensor) -> PartialSums:
         """The numbers of block y of B against block x of A, in float64.
 
         Raises LoupeError for a dtype that torch cannot convert.
@@ -49,7 +49,7 @@ class BlockSums:
         unlike = int((odd & ~((nan_a & nan_b) | (rows_a == rows_b).all(1))).sum())
         steps = steps[~odd]
         a, b = rows_a[~odd].reshape(-1), rows_b[~odd].reshape(-1)
-        return self._finite(a, b, steps, float(steps.sum())) + Part(
+        return self._finite(a, b, steps, float(steps.sum())) + PartialSums(
             changed=unlike,
             outside=unlike,
             nan_a=int(nan_a.sum()),
@@ -61,12 +61,12 @@ class BlockSums:
 
     def _finite(
         self, a: torch.Tensor, b: torch.Tensor, steps: torch.Tensor, absolute: float
-    ) -> Part:
+    ) -> PartialSums:
         numel = steps.numel()
         norm_a = _norm(a)
         zeros_a = _zeros(a, numel)
         if absolute == 0:
-            return Part(
+            return PartialSums(
                 finite=numel,
                 norm_a=norm_a,
                 norm_b=norm_a,
@@ -75,7 +75,7 @@ class BlockSums:
                 zeros_b=zeros_a,
             )
         norm_b = _norm(b)
-        return Part(
+        return PartialSums(
             finite=numel,
             max_abs=float(steps.amax()),
             absolute=absolute,

@@ -18,7 +18,7 @@ from types import ModuleType
 from core.checkpoint.entries import ITEMSIZES, TensorEntry
 from core.compare.numbers.block_sums import BlockSums
 from core.compare.numbers.measurability import comparable
-from core.compare.numbers.partial_sums import Part
+from core.compare.numbers.partial_sums import PartialSums
 from core.compare.numbers.runs import Runs, is_run, load_kernel, slice_of, suits_kernel
 from core.compare.numbers.tensor_numbers import ALLCLOSE, Numbers, Tolerance
 from core.errors import LoupeError
@@ -87,7 +87,7 @@ def differences(
     for task in tasks:
         for work in task:
             rest[work.index] += 1
-    found = [Part()] * len(pairs)
+    found = [PartialSums()] * len(pairs)
     done, total = 0, sum(a.numel for a, _ in pairs)
     kernel = load_kernel() if _worth_loading(pairs, total) else None
     with closing(_told(tasks, tolerance, kernel, threads or _cores())) as told:
@@ -120,7 +120,7 @@ class _Event:
 
     index: int
     numel: int
-    part: Part
+    part: PartialSums
     ends: bool
 
 
@@ -235,11 +235,11 @@ class _Desk:
         a, b = work.a, work.b
         if work.runs:
             a, b = (slice_of(run, work.start, work.stop) for run in (a, b))
-        numel, whole = 0, Part()
+        numel, whole = 0, PartialSums()
         for count, part in self._sums.parts(a, b):
             whole += part
             numel += count
             if numel >= TELL:
                 yield _Event(work.index, numel, whole, ends=False)
-                numel, whole = 0, Part()
+                numel, whole = 0, PartialSums()
         yield _Event(work.index, numel, whole, ends=True)

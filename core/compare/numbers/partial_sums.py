@@ -9,7 +9,7 @@ from core.compare.numbers.tensor_numbers import Numbers
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PartialSums:
     """B minus A over some of the elements; the names are those of Numbers.
 
     `finite` counts the elements that are finite in both, and `absolute` is the sum of their
@@ -35,10 +35,10 @@ class Part:
     inf_a: int = 0
     inf_b: int = 0
 
-    def __add__(self, other: Part) -> Part:
+    def __add__(self, other: PartialSums) -> PartialSums:
         norm_a = math.hypot(self.norm_a, other.norm_a)
         norm_b = math.hypot(self.norm_b, other.norm_b)
-        return Part(
+        return PartialSums(
             self.finite + other.finite,
             max(self.max_abs, other.max_abs),
             self.absolute + other.absolute,

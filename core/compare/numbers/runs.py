@@ -16,7 +16,7 @@ from core.checkpoint.containers.descriptors import Descriptor
 from core.checkpoint.containers.sources import file_of
 from core.checkpoint.entries import ITEMSIZES, TensorEntry
 from core.compare.numbers.block_sums import BlockSums
-from core.compare.numbers.partial_sums import Part
+from core.compare.numbers.partial_sums import PartialSums
 from core.tensors.reading import torch_dtype
 
 CHUNK = 1 << 18
@@ -42,7 +42,7 @@ KINDS = {
 of theirs exactly."""
 
 
-NOTHING = Part()
+NOTHING = PartialSums()
 """What no element adds."""
 
 
@@ -91,7 +91,7 @@ class Runs:
         self._floats = np.zeros(5)
         self._counts = np.zeros(5, np.int64)
 
-    def part(self, a: TensorEntry, b: TensorEntry, start: int, stop: int) -> Part:
+    def part(self, a: TensorEntry, b: TensorEntry, start: int, stop: int) -> PartialSums:
         """The numbers of elements `start` to `stop` of a run of A and one of B that suit the
         kernel. Raises SourceError."""
         tolerance = self._sums.tolerance
@@ -150,13 +150,13 @@ class Runs:
         room = self._raw[which], self._wide[which].view(wide)
         return opened.number, offset, getattr(self._kernel, kind), itemsize, table, *room
 
-    def _gathered(self, measured: int) -> Part:
+    def _gathered(self, measured: int) -> PartialSums:
         absolute, dd, aa, bb, largest = self._floats.tolist()
         changed, outside, flips, some_a, some_b = self._counts.tolist()
         norm_a, norm_b = sqrt(aa), sqrt(bb)
         # the law of cosines: one sum less to take in the loop
         cosine = (aa + bb - dd) / (2 * norm_a * norm_b) if norm_a and norm_b else 0.0
-        return Part(
+        return PartialSums(
             measured,
             largest,
             absolute,

@@ -8,9 +8,9 @@ from core.checkpoint.entries import TensorEntry
 from core.checkpoint.tied import ties
 from core.compare.comparison import NO_CHOICES, Choices, Pair, PairedBy, Pairing, stripped
 from core.compare.pairing.common_prefix import prefix_pairing
-from core.compare.pairing.fused_pairs import fused_pairs
-from core.compare.pairing.head_pairs import head_pairs
 from core.compare.pairing.likeness import Samples, likely_pairs
+from core.compare.pairing.pair_fused import fused_pairs
+from core.compare.pairing.pair_heads import head_pairs
 from core.compare.pairing.same_content import content_pairs
 from core.compare.pairing.transposes import seen_transposed, transposed_pairs
 from core.progress import Progress

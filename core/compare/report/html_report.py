@@ -12,7 +12,7 @@ from plotly.offline import get_plotlyjs
 
 from core.compare.comparison import EVIDENCE, Comparison, PairedBy, Row, State
 from core.compare.depth import blocks, part_map
-from core.compare.metadata.metadata_diff import Change, ChangeKind, value_words
+from core.compare.metadata.metadata_diff import ChangeKind, MetadataChange, value_words
 from core.compare.numbers.tensor_numbers import Numbers, Tolerance
 from core.compare.report.figures import depth_figure, part_figure, scatter_figure
 from core.compare.report.html_page import SCRIPT, style
@@ -38,7 +38,7 @@ def report_html(
     sentence: str,
     numbers: Mapping[str, Numbers] | None = None,
     tolerance: Tolerance | None = None,
-    metadata: Sequence[Change] = (),
+    metadata: Sequence[MetadataChange] = (),
     notes: Sequence[str] = (),
 ) -> Iterator[str]:
     """The file, piece by piece.
@@ -221,7 +221,7 @@ def _number(title: str, value: float, told: str) -> str:
     return f'<td class="n" data-t="{title}" data-v="{sorted_by}">{told}</td>'
 
 
-def _metadata(changes: Sequence[Change]) -> Iterator[str]:
+def _metadata(changes: Sequence[MetadataChange]) -> Iterator[str]:
     if not changes:
         return
     yield '<h2>Beside the tensors</h2><table class="changes"><thead><tr>'

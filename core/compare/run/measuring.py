@@ -14,7 +14,7 @@ from core.compare.numbers.overall_numbers import floating
 from core.compare.numbers.tensor_numbers import Numbers
 from core.compare.pairing.common_prefix import prefix_pairing
 from core.compare.rows import bytes_to_read, compare
-from core.compare.run.run_sentence import run_sentence
+from core.compare.run.run_summary import run_sentence
 from core.compare.run.training_run import Run, RunRow, RunStep
 from core.errors import LoupeError
 from core.keys.vocabulary import STATISTICS

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from core.checkpoint.entries import TensorEntry
 from core.compare.comparison import Comparison, Row
-from core.compare.metadata.metadata_diff import Change
+from core.compare.metadata.metadata_diff import MetadataChange
 from core.compare.numbers.tensor_numbers import Numbers, Tolerance
 from core.compare.sides import Side
 
@@ -22,7 +22,7 @@ def comparison_json(
     same: bool,
     numbers: Mapping[str, Numbers] | None = None,
     tolerance: Tolerance | None = None,
-    metadata: Sequence[Change] = (),
+    metadata: Sequence[MetadataChange] = (),
 ) -> dict[str, object]:
     """The document: `sentence`, `same` (what the exit status says), both files' facts, `counts` by
     state, every row, what changed beside the tensors, and the notes. `numbers` (by row key) stand

@@ -38,7 +38,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ComparisonVerdict:
     """`kind` is the most important of what holds, `also` the rest, and `sentence` tells them all.
 
     `overall` are the numbers of all weights together; None where none was measured.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from core.compare.comparison import Row
 from core.compare.numbers.tensor_numbers import Numbers
-from core.compare.verdict.change_kinds import Kind, Told, Verdict
+from core.compare.verdict.change_kinds import ComparisonVerdict, Kind, Told
 from core.compare.verdict.comparison_facts import Facts, facts
 from core.compare.verdict.rules_by_degree import (
     averaged,
@@ -40,7 +40,7 @@ def verdict(
     *,
     path_a: str = "",
     path_b: str = "",
-) -> Verdict:
+) -> ComparisonVerdict:
     """Say what B is beside A; every number and every name in it is true of the rows.
 
     `numbers` are by the rows' keys. What needs them is said once each changed and each recast row
@@ -49,9 +49,9 @@ def verdict(
     """
     known = facts(rows, numbers or {}, path_a, path_b)
     if not rows:
-        return Verdict(Kind.EMPTY, "Neither A nor B holds a tensor.")
+        return ComparisonVerdict(Kind.EMPTY, "Neither A nor B holds a tensor.")
     if not known.shared:
-        return Verdict(
+        return ComparisonVerdict(
             Kind.DISJOINT,
             f"A and B have no key in common: {tensors(len(known.only_a))} only in A, "
             f"{tensors(len(known.only_b))} only in B.",
@@ -65,7 +65,7 @@ def verdict(
     kinds = [kind for kind, _ in told]
     kinds += [kind for kind, _ in alone if kind not in (*kinds, Kind.CHANGED)]
     sentence = " ".join(text for _, text in (*told, *alone))
-    return Verdict(kinds[0], sentence, tuple(kinds[1:]), known.overall)
+    return ComparisonVerdict(kinds[0], sentence, tuple(kinds[1:]), known.overall)
 
 
 def _main(known: Facts) -> Told:

@@ -2,6 +2,6 @@
 
 from core.fit.align.aligned import align
 from core.fit.align.alignment import AlignedPair, Alignment
-from core.fit.align.alignment_recipe import alignment_recipe
+from core.fit.align.recipe_from_alignment import alignment_recipe
 
 __all__ = ["AlignedPair", "Alignment", "align", "alignment_recipe"]

@@ -8,11 +8,11 @@ from dataclasses import replace
 from core.architectures.tensor_spec import Signature, TensorSpec
 from core.checkpoint.entries import StateDict
 from core.fit.align.alignment import AlignedPair, Alignment
-from core.fit.align.alignment_recipe import alignment_recipe
 from core.fit.align.assign import place
 from core.fit.align.confidence import Placed
 from core.fit.align.evidence import is_sorted
-from core.fit.align.layer_units import Member, Tensor, Unit, joined, single_units, units
+from core.fit.align.layer_units import Tensor, Unit, UnitMember, joined, single_units, units
+from core.fit.align.recipe_from_alignment import alignment_recipe
 from core.fit.key_match import match
 from core.fixes.words import Recipe
 from core.keys.vocabulary import BATCH_COUNTER
@@ -85,7 +85,9 @@ def _pairs(a: Sequence[Unit], b: Sequence[Unit], placed: Sequence[Placed]) -> li
     return pairs
 
 
-def _members(own: Member, other: Member, placed: Placed, *, transposed: bool) -> list[AlignedPair]:
+def _members(
+    own: UnitMember, other: UnitMember, placed: Placed, *, transposed: bool
+) -> list[AlignedPair]:
     """The tensors of a member, all parts of the one with all of the other."""
     found = []
     count = max(len(own.tensors), len(other.tensors))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from core.fit.align.confidence import SURE, Evidence, Placed, judged
+from core.fit.align.confidence import SURE, AlignmentEvidence, Placed, judged
 from core.fit.align.evidence import at_home, counted_alike, learned, names_alike, order, ranks
 from core.fit.align.layer_units import Kind, Unit
 from core.keys.assignment import best_assignment
@@ -61,7 +61,7 @@ def place(a: Sequence[Unit], b: Sequence[Unit], *, shuffled: bool) -> list[Place
             break
         chosen = found
         sure = _sure(total, groups, alone=False, among=chosen)
-    return judged(a, b, groups, chosen, Evidence(placed_by, names, words, home, shuffled))
+    return judged(a, b, groups, chosen, AlignmentEvidence(placed_by, names, words, home, shuffled))
 
 
 def _groups(a: Sequence[Unit], b: Sequence[Unit]) -> list[tuple[list[int], list[int]]]:

@@ -58,7 +58,7 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class AlignmentEvidence:
     """What speaks for each pair: its place in the order, names, learned words, modules around."""
 
     order: Floats
@@ -90,7 +90,7 @@ def judged(
     b: Sequence[Unit],
     groups: Sequence[tuple[list[int], list[int]]],
     chosen: Sequence[tuple[int, int]],
-    evidence: Evidence,
+    evidence: AlignmentEvidence,
 ) -> list[Placed]:
     """The chosen pairs with their confidence.
 
@@ -139,7 +139,7 @@ def _group(
 
 
 def _doubtful(
-    a: Sequence[Unit], b: Sequence[Unit], groups: Sequence[Group], evidence: Evidence
+    a: Sequence[Unit], b: Sequence[Unit], groups: Sequence[Group], evidence: AlignmentEvidence
 ) -> set[int]:
     """The layers of the file that could as well go with another, or another with their place."""
     kinds = [hash(unit.kind) for unit in a], [hash(unit.kind) for unit in b]
@@ -155,7 +155,7 @@ def _doubtful(
     return found
 
 
-def _with_rivals(group: Group, evidence: Evidence) -> set[int]:
+def _with_rivals(group: Group, evidence: AlignmentEvidence) -> set[int]:
     """The rows of pairs in which a layer that is alone would do as well."""
     import numpy as np
 
@@ -172,7 +172,7 @@ def _with_rivals(group: Group, evidence: Evidence) -> set[int]:
     return set(rows[by_row.any(1) | by_column.any(0)].tolist())
 
 
-def _exchangeable(group: Group, evidence: Evidence) -> set[int]:
+def _exchangeable(group: Group, evidence: AlignmentEvidence) -> set[int]:
     """The rows of pairs that could change places with any other, by names and modules."""
     import numpy as np
 
@@ -190,7 +190,12 @@ def _exchangeable(group: Group, evidence: Evidence) -> set[int]:
 
 
 def _placed(
-    pair: tuple[int, int], evidence: Evidence, *, alone: bool, ambiguous: bool, share: float
+    pair: tuple[int, int],
+    evidence: AlignmentEvidence,
+    *,
+    alone: bool,
+    ambiguous: bool,
+    share: float,
 ) -> Placed:
     """The pair with its confidence: what is certain by shape and order first, then by names.
 
@@ -225,7 +230,7 @@ def _tells(
     b: Sequence[Unit],
     one: tuple[int, int],
     other: tuple[int, int],
-    evidence: Evidence,
+    evidence: AlignmentEvidence,
     kinds: tuple[Sequence[int], Sequence[int]],
 ) -> bool:
     """Whether something says that the two pairs are not the other way round."""

@@ -31,7 +31,7 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class UnitMember:
     """A tensor of a unit; of several tensors where the unit is made of parts."""
 
     slot: str
@@ -46,7 +46,7 @@ class Unit:
     """
 
     path: str
-    members: tuple[Member, ...]
+    members: tuple[UnitMember, ...]
     kind: Kind
     turned: bool = False
 
@@ -76,14 +76,14 @@ def units(tensors: Iterable[Tensor]) -> list[Unit]:
             path = tensor.key
         found.setdefault(path, {})[slot] = tensor
     return [
-        unit_of(path, [Member(slot, (tensor,)) for slot, tensor in members.items()])
+        unit_of(path, [UnitMember(slot, (tensor,)) for slot, tensor in members.items()])
         for path, members in found.items()
     ]
 
 
 def single_units(tensors: Iterable[Tensor]) -> list[Unit]:
     """Each tensor as a layer of its own."""
-    return [unit_of(one.key, [Member(_split(one.key)[1], (one,))]) for one in tensors]
+    return [unit_of(one.key, [UnitMember(_split(one.key)[1], (one,))]) for one in tensors]
 
 
 def _split(key: str) -> tuple[str, str]:
@@ -97,7 +97,7 @@ def _split(key: str) -> tuple[str, str]:
     return module, known
 
 
-def unit_of(path: str, members: Sequence[Member]) -> Unit:
+def unit_of(path: str, members: Sequence[UnitMember]) -> Unit:
     """A layer of these tensors, its kind found."""
     ordered = sorted(members, key=lambda member: (member.slot not in LEAVES, member.slot))
     shapes = {one.slot: _whole(one) for one in ordered}
@@ -110,7 +110,7 @@ def unit_of(path: str, members: Sequence[Member]) -> Unit:
     return Unit(path, tuple(ordered), kind, turned)
 
 
-def _whole(member: Member) -> Shape:
+def _whole(member: UnitMember) -> Shape:
     """The shape of the member, its parts joined along the first dimension."""
     shape = member.tensors[0].shape
     return shape if len(member.tensors) == 1 else (shape[0] * len(member.tensors), *shape[1:])
@@ -136,7 +136,7 @@ def joined(own: Sequence[Unit], others: Sequence[Unit]) -> list[Unit]:
         if parts[0].turned or here[parts[0].kind] <= there[parts[0].kind]:
             continue
         members = [
-            Member(slots[0].slot, tuple(slot.tensors[0] for slot in slots))
+            UnitMember(slots[0].slot, tuple(slot.tensors[0] for slot in slots))
             for slots in zip(*(one.members for one in parts), strict=True)
         ]
         whole = unit_of(f"{parent}.{FUSED_AS[names]}".removeprefix("."), members)

@@ -12,7 +12,7 @@ from core.fit.identify.candidate_repair import Repaired, applied, stripped
 from core.fit.identify.solve_options import with_options
 from core.fit.index.index import Variation
 from core.fit.index.lookup import Lookup, Profile
-from core.fit.index.shape_forms import Likeness, form
+from core.fit.index.shape_forms import ShapeLikeness, form
 from core.fit.key_match import match
 from core.fit.proposals.whole_repairs import fixes_of, gaining_ideas, whole_repair
 from core.fixes import Recipe
@@ -81,7 +81,7 @@ def _is_filled(one: Renamed) -> bool:
     return found.coverage_keys >= FILLED and inputs <= set(found.matched)
 
 
-def _worked_out(like: Likeness, state_dict: StateDict, lookup: Lookup) -> Renamed | None:
+def _worked_out(like: ShapeLikeness, state_dict: StateDict, lookup: Lookup) -> Renamed | None:
     profile = lookup.profile(like.row)
     strip = tuple(stripped(like.prefix, state_dict))
     made = applied(strip, state_dict, profile.signature)

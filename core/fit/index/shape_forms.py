@@ -38,7 +38,7 @@ MOST_PREFIXES = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Likeness:
+class ShapeLikeness:
     """A profile's row and a prefix below which the file has tensors of its shapes; `share`, 0 to
     1, of all that both have."""
 
@@ -104,7 +104,7 @@ class Forms:
             np.asarray(each.sum(1)).ravel() for each in (self._fixed, self._loose)
         )
 
-    def alike(self, shapes: Mapping[str, Shape], most: int) -> list[Likeness]:
+    def alike(self, shapes: Mapping[str, Shape], most: int) -> list[ShapeLikeness]:
         """The profiles that have the shapes of a file's keys, below one prefix each; best first."""
         below: dict[str, list[Counted]] = {}
         for key, shape in shapes.items():
@@ -113,13 +113,13 @@ class Forms:
                 for start in starts(key, MAX_STARTS):
                     below.setdefault(key[:start], []).append(counted)
         largest = sorted(below, key=lambda prefix: (-len(below[prefix]), len(prefix)))
-        best: dict[int, Likeness] = {}
+        best: dict[int, ShapeLikeness] = {}
         for prefix in largest[:MOST_PREFIXES]:
             shares = self._shares(below[prefix])
             for row in np.flatnonzero(shares >= LIKE).tolist():
                 share = float(shares[row])
                 if row not in best or share > best[row].share + LITTLE:
-                    best[row] = Likeness(row, prefix, share)
+                    best[row] = ShapeLikeness(row, prefix, share)
         return sorted(best.values(), key=lambda found: -found.share)[:most]
 
     def _shares(self, tensors: Iterable[Counted]) -> NDArray[np.float64]:

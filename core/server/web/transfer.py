@@ -132,7 +132,7 @@ class Intake:
 
 
 @dataclass(frozen=True, slots=True)
-class Export:
+class OfferedExport:
     """A file that somebody may fetch under a name."""
 
     path: Path
@@ -161,7 +161,7 @@ class Transfers:
         base = base_path.strip("/")
         self.prefix = f"/{base}{PREFIX}" if base else PREFIX
         self._intakes: OrderedDict[str, Intake] = OrderedDict()
-        self._exports: dict[str, Export] = {}
+        self._exports: dict[str, OfferedExport] = {}
         self._keys: dict[str, str] = {}
         self._bodies: set[Body] = set()
         self._lock = threading.RLock()
@@ -264,12 +264,12 @@ class Transfers:
         """The address under which a browser can fetch a file."""
         token = secrets.token_urlsafe(24)
         with self._lock:
-            self._exports[token] = Export(path, name)
+            self._exports[token] = OfferedExport(path, name)
             while len(self._exports) > self._most_tokens:
                 self._exports.pop(next(iter(self._exports)))
         return f"{self.prefix}/exports/{token}"
 
-    def export(self, token: str) -> Export | None:
+    def export(self, token: str) -> OfferedExport | None:
         """The file behind an address, or None."""
         return self._exports.get(token)
 
@@ -666,7 +666,7 @@ class _Download(FileResponse):
 
     chunk_size = 1 << 20
 
-    def __init__(self, export: Export, status: os.stat_result) -> None:
+    def __init__(self, export: OfferedExport, status: os.stat_result) -> None:
         super().__init__(
             export.path,
             filename=export.name,

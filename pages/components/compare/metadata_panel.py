@@ -10,13 +10,13 @@ from core.checkpoint import Checkpoint, StateDict
 from core.compare.metadata.file_fact import file_facts
 from core.compare.metadata.further_tensors import OtherTensors, other_tensors
 from core.compare.metadata.metadata_diff import (
-    Change,
+    MetadataChange,
     Node,
     change_words,
     changes_in,
     metadata_tree,
 )
-from core.compare.metadata.metadata_sentence import metadata_sentence
+from core.compare.metadata.metadata_summary import metadata_sentence
 from core.plain_text import MOST_OF_A_SENTENCE, markup, plain
 from core.wording import count
 from pages.components.cached import cached
@@ -91,7 +91,7 @@ def _lines(node: Node, depth: int) -> Iterator[str]:
         yield from _lines(child, depth + 1)
 
 
-def _words(change: Change) -> str:
+def _words(change: MetadataChange) -> str:
     return change_words(change).removeprefix("added: ").removeprefix("removed: ")
 
 

@@ -9,7 +9,7 @@ from core.architectures.construct import signature
 from core.architectures.registry import Architecture
 from core.architectures.tensor_spec import Signature
 from core.checkpoint import StateDict
-from core.fit.fit_summary import Section, sections
+from core.fit.fit_summary import SummarySection, sections
 from core.fit.key_match import Match, match
 from core.fit.proposals import Proposal, propose
 from core.fixes import Recipe, recipe_to_json
@@ -24,7 +24,7 @@ class Fitting:
     signature: Signature
     trial: Trial
     match: Match
-    sections: tuple[Section, ...]
+    sections: tuple[SummarySection, ...]
     proposals: tuple[Proposal, ...]
 
 

@@ -10,12 +10,12 @@ import streamlit as st
 
 from core.checkpoint import StateDict
 from core.errors import LoadError, LoupeError
-from core.fit.fit_summary import Section
+from core.fit.fit_summary import SummarySection
 from core.load.loading import DTYPES, LoadedModel, devices
 from core.load.model_request import ModelRequest, load_requested
 from core.load.pool import ModelPool
 from core.load.smoke import SmokeRun, smoke_run
-from core.load.switches import Effect
+from core.load.switches import SwitchEffect
 from core.plain_text import plain, plain_sentence
 from core.predict.prediction import untrained_keys
 from core.progress import Cancelled, Progress
@@ -34,7 +34,7 @@ PATIENCE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class LoadOutcome:
     """What a load came to, without the model itself: only the pool decides how long it lives."""
 
     request: ModelRequest
@@ -44,7 +44,7 @@ class Outcome:
     initialised: int
     notes: tuple[str, ...]
     bytes_per_second: float
-    effects: tuple[Effect, ...]
+    effects: tuple[SwitchEffect, ...]
     smoke: SmokeRun | LoadError
 
 
@@ -107,7 +107,7 @@ def _switches(key: str, request: ModelRequest, change: Callable[..., None]) -> N
         )
 
 
-def partial_notice(section: Section, wanted: int) -> None:
+def partial_notice(section: SummarySection, wanted: int) -> None:
     """What a partial load leaves untrained, said before it is done."""
     if not section.keys:
         st.caption("Every key of the network is in the file: a partial load leaves nothing out.")
@@ -122,13 +122,13 @@ def partial_notice(section: Section, wanted: int) -> None:
 
 def load_button(
     key: str, request: ModelRequest, state_dict: StateDict, obstacle: str | None
-) -> Outcome | None:
+) -> LoadOutcome | None:
     """Starts the load, shows how far it is, and returns what came of it.
 
     `obstacle` is a sentence that says why this cannot be loaded as it is, or None.
     """
     resident = request in model_pool().resident()
-    started: tuple[ModelRequest, Job[Outcome]] | None = st.session_state.get(f"{key}-job")
+    started: tuple[ModelRequest, Job[LoadOutcome]] | None = st.session_state.get(f"{key}-job")
     job = started[1] if started and started[0] == request else None
     if job is None or not (job.running or resident):
         _button(key, request, state_dict, obstacle, resident)
@@ -179,8 +179,8 @@ def _start(key: str, request: ModelRequest, state_dict: StateDict) -> None:
 
 def _loading(
     pool: ModelPool, request: ModelRequest, state_dict: StateDict
-) -> Callable[[Progress], Outcome]:
-    def work(progress: Progress) -> Outcome:
+) -> Callable[[Progress], LoadOutcome]:
+    def work(progress: Progress) -> LoadOutcome:
         here = []
 
         def load() -> LoadedModel:
@@ -189,7 +189,7 @@ def _loading(
 
         with pool.get(request, load) as loaded:
             progress.report(1, 1, "Running it once on a random input")
-            return Outcome(
+            return LoadOutcome(
                 request,
                 not here,
                 loaded.seconds,
@@ -215,7 +215,7 @@ def _smoke(loaded: LoadedModel) -> SmokeRun | LoadError:
         return error
 
 
-def _show(outcome: Outcome) -> None:
+def _show(outcome: LoadOutcome) -> None:
     where = plain(outcome.request.device)
     said = (
         f"Already loaded on {where}, and shared: nothing was read again."
@@ -238,13 +238,13 @@ def _show(outcome: Outcome) -> None:
         )
 
 
-def _pace(outcome: Outcome) -> str:
+def _pace(outcome: LoadOutcome) -> str:
     """How fast the bytes went to the device."""
     pace = outcome.bytes_per_second
     return f", reading {size(pace)}/s" if pace else ""
 
 
-def _show_effect(effect: Effect) -> None:
+def _show_effect(effect: SwitchEffect) -> None:
     if effect.trouble:
         st.warning(plain_sentence(effect.trouble), icon=":material/warning:")
         return

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
-from core.fit.fit_summary import Line, Section
+from core.fit.fit_summary import Line, SummarySection
 from core.plain_text import MOST, markup, visible
 from core.theme import STATE_COLOURS
 from core.wording import count, parameters, share
@@ -49,7 +49,7 @@ STYLE = """<style>
 </style>"""
 
 
-def coverage_bar(sections: Sequence[Section], coverage: float) -> None:
+def coverage_bar(sections: Sequence[SummarySection], coverage: float) -> None:
     """The network's parameters by state, as one bar, and the counts of keys below it."""
     wanted = [section for section in sections if section.state != "unexpected"]
     wanted.sort(key=lambda section: section.state != "matched")
@@ -75,7 +75,7 @@ def coverage_bar(sections: Sequence[Section], coverage: float) -> None:
     )
 
 
-def match_table(sections: Iterable[Section]) -> None:
+def match_table(sections: Iterable[SummarySection]) -> None:
     """Every key of both sides under its state, grouped by module; a group opens to its keys."""
     body = "".join(_section(section) for section in sections)
     st.html(f'{STYLE}<div class="fit-diff">{body}</div>')
@@ -86,7 +86,7 @@ def lines_table(lines: Sequence[Line]) -> None:
     st.html(f'{STYLE}<div class="fit-diff">{_lines(lines)}</div>')
 
 
-def _section(section: Section) -> str:
+def _section(section: SummarySection) -> str:
     title, about = WORDS[section.state]
     return (
         f'<details class="state"{" open" if section.state in OPEN else ""}><summary>'

@@ -25,7 +25,7 @@ KEY = "pictures"
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class TrayImage:
     """An encoded picture that is known to decode; `identity` is the SHA-256 of `data`."""
 
     name: str
@@ -34,7 +34,7 @@ class Picture:
     thumbnail: bytes
 
 
-def picture_tray() -> tuple[Picture, ...]:
+def picture_tray() -> tuple[TrayImage, ...]:
     """Draw the uploader and its offers; returns the session's pictures in their order.
 
     What is uploaded is added and leaves the uploader at once, which would keep it in memory.
@@ -50,7 +50,7 @@ def picture_tray() -> tuple[Picture, ...]:
         args=(uploader,),
         label_visibility="collapsed",
     )
-    pictures: tuple[Picture, ...] = st.session_state.get(KEY, ())
+    pictures: tuple[TrayImage, ...] = st.session_state.get(KEY, ())
     with st.container(horizontal=True):
         st.button(
             "Use the sample’s pictures",
@@ -80,7 +80,7 @@ def _clear() -> None:
 
 def _take(files: Iterable[tuple[str, bytes]]) -> None:
     """Add the files that are pictures; what is wrong with the others is shown."""
-    pictures: dict[str, Picture] = {
+    pictures: dict[str, TrayImage] = {
         picture.identity: picture for picture in st.session_state.get(KEY, ())
     }
     room = ALL_MB * 1_000_000 - sum(len(picture.data) for picture in pictures.values())
@@ -93,7 +93,7 @@ def _take(files: Iterable[tuple[str, bytes]]) -> None:
             problems.append(f"{name} is left out: all pictures together may take {ALL_MB} MB.")
             continue
         try:
-            pictures[identity] = Picture(name, identity, data, _thumbnail(data, name))
+            pictures[identity] = TrayImage(name, identity, data, _thumbnail(data, name))
         except ImageError as error:
             problems.append(str(error))
             continue

@@ -21,7 +21,7 @@ from core.predict.prediction import Prediction, predict
 from core.progress import Cancelled, Progress
 from core.server.jobs import Job
 from pages.components.job_panel import job_panel
-from pages.components.predict.picture_tray import Picture
+from pages.components.predict.picture_tray import TrayImage
 from pages.components.resources import jobs, model_pool
 from pages.components.session import session_id
 
@@ -45,7 +45,9 @@ class Task:
     preprocessing: Preprocessing
 
 
-def predictions(tasks: Sequence[Task], pictures: Sequence[Picture]) -> Mapping[str, Outcome] | None:
+def predictions(
+    tasks: Sequence[Task], pictures: Sequence[TrayImage]
+) -> Mapping[str, Outcome] | None:
     """Each slot's predictions in the order of the pictures, or the error that stopped it; None,
     with a progress bar drawn, while the job runs, or with a button where it ended early."""
     wanted = (
@@ -81,7 +83,7 @@ def _wait(job: Job[Mapping[str, Outcome]]) -> None:
 
 
 def _work(
-    pool: ModelPool, tasks: Sequence[Task], pictures: Sequence[Picture]
+    pool: ModelPool, tasks: Sequence[Task], pictures: Sequence[TrayImage]
 ) -> Callable[[Progress], Mapping[str, Outcome]]:
     def work(progress: Progress) -> Mapping[str, Outcome]:
         outcomes: dict[str, Outcome] = {}
@@ -113,7 +115,7 @@ class _Part:
 
 
 def _run(
-    pool: ModelPool, task: Task, pictures: Sequence[Picture], part: _Part
+    pool: ModelPool, task: Task, pictures: Sequence[TrayImage], part: _Part
 ) -> tuple[Prediction, ...]:
     def load() -> LoadedModel:
         return load_requested(task.request, task.state_dict, part.loading)
@@ -122,6 +124,6 @@ def _run(
         return predict(loaded, _decoded(pictures), task.preprocessing, KEPT, part.report)
 
 
-def _decoded(pictures: Sequence[Picture]) -> Iterator[tuple[str, Image.Image]]:
+def _decoded(pictures: Sequence[TrayImage]) -> Iterator[tuple[str, Image.Image]]:
     for picture in pictures:
         yield picture.name, decode_image(picture.data, picture.name)

@@ -13,7 +13,7 @@ from core.plain_text import plain, visible
 from core.predict.labels import Labels
 from core.predict.prediction import Prediction
 from core.predict.prediction_table import bars, predictions_csv
-from pages.components.predict.picture_tray import Picture
+from pages.components.predict.picture_tray import TrayImage
 from pages.components.predict.topk_chart import topk_chart
 
 UNTRAINED = (
@@ -33,7 +33,7 @@ class Answer:
     labels: Labels
 
 
-def result_cards(pictures: Sequence[Picture], answers: Mapping[str, Answer], k: int) -> None:
+def result_cards(pictures: Sequence[TrayImage], answers: Mapping[str, Answer], k: int) -> None:
     """A card a picture: the picture, and beside it each slot's k most probable classes."""
     for slot, answer in answers.items():
         if any(prediction.untrained for prediction in answer.predictions):
@@ -61,7 +61,7 @@ def _agreement(answers: Mapping[str, Answer]) -> str:
     return f"agree on the most probable class of **{same:d} of {len(first[0])}** pictures"
 
 
-def _card(picture: Picture, number: int, answers: Mapping[str, Answer], k: int) -> None:
+def _card(picture: TrayImage, number: int, answers: Mapping[str, Answer], k: int) -> None:
     mine = {slot: answer.predictions[number] for slot, answer in answers.items()}
     labels = {slot: answer.labels.names for slot, answer in answers.items()}
     rows = bars(mine, labels, k)
@@ -80,7 +80,7 @@ def _card(picture: Picture, number: int, answers: Mapping[str, Answer], k: int) 
                 topk_chart(rows[slot], slot, f"chart-{slot}-{picture.identity}")
 
 
-def result_table(pictures: Sequence[Picture], answers: Mapping[str, Answer], k: int) -> None:
+def result_table(pictures: Sequence[TrayImage], answers: Mapping[str, Answer], k: int) -> None:
     """The most probable class of every picture, and all of the k as a CSV file."""
     st.subheader("All pictures", anchor=False)
     columns: dict[str, list[str | float | None]] = {

@@ -1,10 +1,10 @@
 """The newest results are kept, and the one that was asked for longest ago goes first."""
 
-from core.server.newest_results import Kept
+from core.server.newest_results import NewestResults
 
 
 def test_the_result_that_was_asked_for_longest_ago_goes_first() -> None:
-    kept: Kept[int] = Kept(2)
+    kept: NewestResults[int] = NewestResults(2)
     kept.put("a", 1)
     kept.put("b", 2)
     assert kept.get("a") == 1
@@ -13,7 +13,7 @@ def test_the_result_that_was_asked_for_longest_ago_goes_first() -> None:
 
 
 def test_a_newer_result_takes_the_place_of_the_old_one() -> None:
-    kept: Kept[int] = Kept(2)
+    kept: NewestResults[int] = NewestResults(2)
     kept.put("a", 1)
     kept.put("a", 2)
     kept.put("b", 3)

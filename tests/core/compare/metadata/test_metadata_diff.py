@@ -16,8 +16,8 @@ from core.checkpoint import Checkpoint, open_checkpoint
 from core.compare.metadata.file_fact import file_facts
 from core.compare.metadata.further_tensors import MAX_READ, other_tensors
 from core.compare.metadata.metadata_diff import (
-    Change,
     ChangeKind,
+    MetadataChange,
     Node,
     change_words,
     metadata_changes,
@@ -25,7 +25,7 @@ from core.compare.metadata.metadata_diff import (
     step_words,
     value_words,
 )
-from core.compare.metadata.metadata_sentence import metadata_sentence
+from core.compare.metadata.metadata_summary import metadata_sentence
 from tests.bounds import at_most
 from tests.core.checkpoint.test_training_libraries import Classifier, batches
 from tests.core.training_runs import ConvNet, train
@@ -45,7 +45,7 @@ def two(tmp_path: Path):
     return save
 
 
-def changes(a: Checkpoint, b: Checkpoint) -> tuple[Change, ...]:
+def changes(a: Checkpoint, b: Checkpoint) -> tuple[MetadataChange, ...]:
     return metadata_changes(a.metadata, b.metadata)
 
 
@@ -105,7 +105,7 @@ def test_a_schedulers_and_an_optimizers_values_are_changes_at_their_places(sgd):
         "best_acc1",
         "args.seed",
     ]
-    assert found["epoch"] == Change(("epoch",), CHANGED, 2, 12)
+    assert found["epoch"] == MetadataChange(("epoch",), CHANGED, 2, 12)
     assert change_words(found["epoch"]) == "2 → 12, +10"
     assert found["scheduler.last_epoch"].after == 12
     assert change_words(found["args.seed"]) == "false → true"
@@ -251,7 +251,9 @@ def test_lightnings_checkpoints_are_told_by_epoch_steps_and_hyper_parameters(lig
         "global_step 2 → 6); lr went from 0.01 to 0.1; lr 0.01 → 0.1, × 10."
     )
     found = {change.path: change for change in changes(a, b)}
-    assert found["hyper_parameters", "lr"] == Change(("hyper_parameters", "lr"), CHANGED, 0.01, 0.1)
+    assert found["hyper_parameters", "lr"] == MetadataChange(
+        ("hyper_parameters", "lr"), CHANGED, 0.01, 0.1
+    )
     assert found["optimizer_states", "0", "param_groups", "0", "lr"].after == 0.1
     (state,) = other_tensors(a, b)
     assert state.scalars == ("step 2 → 6 in all 4 parameters",)
@@ -282,11 +284,11 @@ def test_an_inserted_class_name_is_one_change():
     names = [f"class {index}" for index in range(1000)]
     more = [*names[:400], "new", *names[400:]]
     (found,) = metadata_changes({"classes": names}, {"classes": more})
-    assert found == Change(("classes", "400"), ADDED, None, "new")
+    assert found == MetadataChange(("classes", "400"), ADDED, None, "new")
     (found,) = metadata_changes({"classes": more}, {"classes": names})
-    assert found == Change(("classes", "400"), REMOVED, "new", None)
+    assert found == MetadataChange(("classes", "400"), REMOVED, "new", None)
     (found,) = metadata_changes({"classes": names}, {"classes": ["other", *names[1:]]})
-    assert found == Change(("classes", "0"), CHANGED, "class 0", "other")
+    assert found == MetadataChange(("classes", "0"), CHANGED, "class 0", "other")
 
 
 def test_names_in_two_places_are_two_changes_and_not_all_between():

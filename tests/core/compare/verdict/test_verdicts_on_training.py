@@ -14,7 +14,7 @@ from core.compare.comparison import State
 from core.compare.numbers.measurability import comparable
 from core.compare.numbers.measure import differences
 from core.compare.rows import compare
-from core.compare.verdict.change_kinds import Kind, Verdict
+from core.compare.verdict.change_kinds import ComparisonVerdict, Kind
 from core.compare.verdict.judgement import verdict
 from tests.core import training_runs as runs
 
@@ -25,7 +25,7 @@ BOTH = pytest.mark.parametrize("network", runs.NETWORKS)
 def told(tmp_path):
     """Save two state_dicts, open and compare and measure them, and give the verdict on B."""
 
-    def tell(a, b, **paths) -> Verdict:
+    def tell(a, b, **paths) -> ComparisonVerdict:
         entries = []
         for side, weights in (("a", a), ("b", b)):
             torch.save(weights, tmp_path / f"{side}.pth")

@@ -15,7 +15,8 @@ from torchvision.models import resnet18
 from core.architectures.tensor_spec import Signature, TensorSpec
 from core.checkpoint import StateDict, open_checkpoint
 from core.checkpoint.entries import TensorEntry
-from core.fit.align import Alignment, align, alignment_recipe
+from core.fit.align import Alignment, align
+from core.fit.align import recipe_from_alignment as alignment_recipe
 from core.fit.key_match import match
 from core.fixes import Drop, Fuse, Recipe, RenameTable, Split, Transpose, apply_recipe
 from core.tensors.reading import read_tensor

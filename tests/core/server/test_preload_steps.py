@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.server.preloading import preload
+from core.server.preload_steps import preload
 
 
 def test_a_library_that_breaks_half_way_is_told_and_imported_when_it_is_needed(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from core.checkpoint import Checkpoint
 from core.checkpoint.tree.metadata import Json
-from core.compare.metadata.metadata_diff import Change, change_words, value_words
+from core.compare.metadata.metadata_diff import MetadataChange, change_words, value_words
 from core.compare.metadata.training_state import Named, epoch_of, learning_rates, scores_of, step_of
 from core.errors import printable
 from core.wording import THIN, count, listed
@@ -23,7 +23,7 @@ MAX_NAME = 60
 """Characters of a name from the file."""
 
 
-def metadata_sentence(a: Checkpoint, b: Checkpoint, changes: Sequence[Change]) -> str:
+def metadata_sentence(a: Checkpoint, b: Checkpoint, changes: Sequence[MetadataChange]) -> str:
     """B beside A in all that is no weight: how much later, the learning rate, the results, the
     options. `changes` are all of them; every number is theirs."""
     progress = _progress(a.metadata, b.metadata)
@@ -110,7 +110,7 @@ def _scores(a: Mapping[str, Json], b: Mapping[str, Json]) -> str:
     return ""
 
 
-def _options(changes: Sequence[Change]) -> str:
+def _options(changes: Sequence[MetadataChange]) -> str:
     """What the two were started with: few options by name, or how many."""
     found = [change for change in changes if change.path[0] in OPTIONS and len(change.path) > 1]
     if not found:
@@ -134,7 +134,7 @@ def _optimizer(a: Checkpoint, b: Checkpoint) -> str:
     return "" if has_a == has_b else f"only {'A' if has_a else 'B'} keeps its optimizer's state"
 
 
-def _named(changes: Sequence[Change]) -> str:
+def _named(changes: Sequence[MetadataChange]) -> str:
     names = list(dict.fromkeys(_name(change.path) for change in changes))
     number = len(changes)
     values = "value differs" if number == 1 else "values differ"

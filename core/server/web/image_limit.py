@@ -30,7 +30,7 @@ _FILE = re.compile(r"/_stcore/upload_file/([^/]+)/[^/]+$")
 """Where Streamlit takes a file in, below the app's base path: the session, then the file."""
 
 
-class Held(Protocol):
+class HeldImages(Protocol):
     """What sessions have in memory."""
 
     def nbytes(self) -> Mapping[str, int]:
@@ -46,7 +46,7 @@ class PictureLimit:
     def __init__(
         self,
         app: ASGIApp,
-        held: Held,
+        held: HeldImages,
         *,
         most_of_one: int = MOST_OF_ONE,
         most_of_all: int = MOST_OF_ALL,
