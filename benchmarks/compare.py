@@ -36,10 +36,10 @@ from safetensors.torch import save_file
 from benchmarks.peak_memory import peak, reset_peak
 from core.checkpoint import open_checkpoint
 from core.compare.comparison import State
-from core.compare.numbers.measurability import comparable
+from core.compare.measurability import comparable
 from core.compare.numbers.measure import differences
-from core.compare.numbers.tensor_numbers import Numbers
 from core.compare.rows import compare
+from core.compare.tensor_numbers import Numbers
 
 MB = 1_000_000
 Measured = tuple[float, int]

@@ -12,8 +12,8 @@ from core.cli.compared import Compared
 from core.cli.output import print_columns, print_json, say
 from core.compare.comparison import Comparison, PairedBy, Row, State
 from core.compare.metadata.metadata_diff import MetadataChange, change_words
-from core.compare.numbers.tensor_numbers import Numbers, Tolerance
 from core.compare.sides import Side
+from core.compare.tensor_numbers import Numbers, Tolerance
 from core.compare.texts.csv_rows import comparison_csv
 from core.compare.texts.json_rows import comparison_json
 from core.compare.texts.stat import stat_lines

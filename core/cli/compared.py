@@ -10,12 +10,12 @@ from core.checkpoint import Checkpoint, StateDict, open_checkpoint
 from core.checkpoint.containers.file_set import file_or_set
 from core.cli.output import watched_progress
 from core.compare.comparison import Choices, Comparison
+from core.compare.measurability import BY_ITSELF, bytes_to_measure, measurable
 from core.compare.metadata.metadata_diff import MetadataChange, metadata_changes
-from core.compare.numbers.measurability import BY_ITSELF, bytes_to_measure, measurable
-from core.compare.numbers.tensor_numbers import ALLCLOSE, Numbers, Tolerance
 from core.compare.pairing.pair_entries import pair
 from core.compare.rows import compare
 from core.compare.sides import NOTHING, Side, is_nothing, side
+from core.compare.tensor_numbers import ALLCLOSE, Numbers, Tolerance
 from core.compare.verdict.judgement import verdict
 from core.wording import tensors
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from core.compare.comparison import Comparison, Row, State
 from core.compare.module_kind import ModuleKind, module_kinds
-from core.compare.numbers.tensor_numbers import Numbers
+from core.compare.tensor_numbers import Numbers
 
 MAX_BLOCKS = 150
 """Blocks at most: of a deeper network, several are one."""

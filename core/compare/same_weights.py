@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from core.compare.comparison import Row, State
-from core.compare.numbers.tensor_numbers import Numbers
+from core.compare.tensor_numbers import Numbers
 
 
 def alike(

@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 from core.checkpoint import Checkpoint, open_checkpoint
-from core.compare.numbers.numbers_cache import NumbersCache
+from core.compare.numbers_cache import NumbersCache
 from core.load.pool import ModelPool
 from core.server.files.references import LocatedFile, locate
 from core.server.files.store import Store

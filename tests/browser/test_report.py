@@ -8,8 +8,8 @@ import torch
 from playwright.sync_api import Browser, Page, expect
 
 from core.checkpoint import open_checkpoint
+from core.compare.measurability import measurable
 from core.compare.metadata.metadata_diff import metadata_changes
-from core.compare.numbers.measurability import measurable
 from core.compare.numbers.measure import differences
 from core.compare.report.html_report import report_html
 from core.compare.rows import compare

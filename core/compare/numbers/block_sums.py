@@ -9,7 +9,7 @@ import torch
 
 from core.checkpoint.entries import TensorEntry
 from core.compare.numbers.partial_sums import PartialSums
-from core.compare.numbers.tensor_numbers import Tolerance
+from core.compare.tensor_numbers import Tolerance
 from core.tensors.elements import as_float64, exact_integers, float64_buffer, numbers
 
 TRUSTED = 1e-140, 1e150

@@ -16,11 +16,11 @@ from queue import Empty, SimpleQueue
 from types import ModuleType
 
 from core.checkpoint.entries import ITEMSIZES, TensorEntry
+from core.compare.measurability import comparable
 from core.compare.numbers.block_sums import BlockSums
-from core.compare.numbers.measurability import comparable
 from core.compare.numbers.partial_sums import PartialSums
 from core.compare.numbers.runs import Runs, is_run, load_kernel, slice_of, suits_kernel
-from core.compare.numbers.tensor_numbers import ALLCLOSE, Numbers, Tolerance
+from core.compare.tensor_numbers import ALLCLOSE, Numbers, Tolerance
 from core.errors import LoupeError
 from core.progress import Progress
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 
 from core.checkpoint.entries import TensorEntry
+from core.compare.measurability import comparable
 from core.compare.numbers.block_sums import subtract
-from core.compare.numbers.measurability import comparable
 from core.compare.pairing.entry_views import rows
 from core.errors import LoupeError
 from core.progress import Progress

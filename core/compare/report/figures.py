@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from core.compare.comparison import Row
 from core.compare.depth import Block, Moved, PartMap, kinds_of
 from core.compare.module_kind import ModuleKind
-from core.compare.numbers.tensor_numbers import Numbers
+from core.compare.tensor_numbers import Numbers
 from core.theme import KIND_COLOURS, figure_layout
 from core.wording import THIN, count, shape
 

@@ -13,10 +13,10 @@ from plotly.offline import get_plotlyjs
 from core.compare.comparison import EVIDENCE, Comparison, PairedBy, Row, State
 from core.compare.depth import blocks, part_map
 from core.compare.metadata.metadata_diff import ChangeKind, MetadataChange, value_words
-from core.compare.numbers.tensor_numbers import Numbers, Tolerance
 from core.compare.report.figures import depth_figure, part_figure, scatter_figure
 from core.compare.report.html_page import SCRIPT, style
 from core.compare.sides import Side
+from core.compare.tensor_numbers import Numbers, Tolerance
 from core.plain_text import MOST_OF_A_SENTENCE, markup
 from core.wording import count, parameters, shape, size
 

@@ -77,3 +77,7 @@ class Run:
     steps: tuple[RunStep, ...]
     sentence: str
     complete: bool
+
+
+MAX_CHECKPOINTS = 8
+"""Checkpoints of one run at most."""

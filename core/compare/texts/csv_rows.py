@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 
 from core.checkpoint.entries import TensorEntry
 from core.compare.comparison import Pair, Row
-from core.compare.numbers.tensor_numbers import Numbers
 from core.compare.run.training_run import Run
+from core.compare.tensor_numbers import Numbers
 
 COLUMNS = (
     "key",

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from core.checkpoint.entries import TensorEntry
 from core.compare.comparison import Comparison, Row
 from core.compare.metadata.metadata_diff import MetadataChange
-from core.compare.numbers.tensor_numbers import Numbers, Tolerance
 from core.compare.sides import Side
+from core.compare.tensor_numbers import Numbers, Tolerance
 
 
 def comparison_json(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from core.compare.comparison import Comparison, Row, State
 from core.compare.depth import blocks
-from core.compare.numbers.tensor_numbers import Numbers
+from core.compare.tensor_numbers import Numbers
 from core.wording import small
 
 SIGNS: Mapping[State, str] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from core.compare.numbers.overall_numbers import Overall
+from core.compare.overall_numbers import Overall
 
 
 class Kind(StrEnum):

@@ -6,13 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from core.compare.comparison import PairedBy, Row, State
-from core.compare.numbers.overall_numbers import (
-    Overall,
-    is_floating,
-    is_statistic,
-    overall,
-)
-from core.compare.numbers.tensor_numbers import Numbers
+from core.compare.overall_numbers import Overall, is_floating, is_statistic, overall
+from core.compare.tensor_numbers import Numbers
 from core.wording import count
 from core.wording import tensors as tensors_
 

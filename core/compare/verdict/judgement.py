@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from core.compare.comparison import Row
-from core.compare.numbers.tensor_numbers import Numbers
+from core.compare.tensor_numbers import Numbers
 from core.compare.verdict.change_kinds import ComparisonVerdict, Kind, Told
 from core.compare.verdict.comparison_facts import Facts, facts
 from core.compare.verdict.rules_by_degree import (

@@ -11,8 +11,8 @@ import math
 from collections.abc import Iterable
 
 from core.compare.comparison import Row
-from core.compare.numbers.overall_numbers import Overall, is_statistic, together
-from core.compare.numbers.tensor_numbers import Numbers
+from core.compare.overall_numbers import Overall, is_statistic, together
+from core.compare.tensor_numbers import Numbers
 from core.compare.verdict.by_states import recast_words, reshaped_head, the_rest, told_by_states
 from core.compare.verdict.change_kinds import SAMPLE, Kind, Told
 from core.compare.verdict.comparison_facts import Facts, how_many_changed

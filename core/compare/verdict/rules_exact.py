@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from core.checkpoint.entries import Quantized, TensorEntry
 from core.compare.comparison import Evidence, Row
-from core.compare.numbers.overall_numbers import is_floating, is_statistic, together
-from core.compare.numbers.tensor_numbers import Numbers
+from core.compare.overall_numbers import is_floating, is_statistic, together
+from core.compare.tensor_numbers import Numbers
 from core.compare.verdict.by_states import recast_words, the_rest
 from core.compare.verdict.change_kinds import SAMPLE, Kind, Told
 from core.compare.verdict.comparison_facts import Facts, equal_after_cast, how_many_changed

@@ -9,8 +9,8 @@ import streamlit as st
 
 from core.compare.comparison import Comparison
 from core.compare.depth import Block, PartMap, blocks, part_map
-from core.compare.numbers.tensor_numbers import Numbers
 from core.compare.report.figures import depth_figure, part_figure, scatter_figure
+from core.compare.tensor_numbers import Numbers
 from core.plain_text import plain
 from core.wording import count
 from pages.components.cached import cached

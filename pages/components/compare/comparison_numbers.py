@@ -8,9 +8,9 @@ import streamlit as st
 
 from core.checkpoint import TensorEntry
 from core.compare.comparison import Comparison
-from core.compare.numbers.measurability import BY_ITSELF, measurable
+from core.compare.measurability import BY_ITSELF, measurable
 from core.compare.numbers.measure import differences
-from core.compare.numbers.tensor_numbers import ALLCLOSE, Numbers, Tolerance
+from core.compare.tensor_numbers import ALLCLOSE, Numbers, Tolerance
 from core.plain_text import plain
 from core.progress import Progress
 from core.wording import count, size

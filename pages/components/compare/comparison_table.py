@@ -11,7 +11,7 @@ import streamlit as st
 from core.checkpoint import TensorEntry
 from core.checkpoint.layouts import layout
 from core.compare.comparison import Comparison, PairedBy, Row, State
-from core.compare.numbers.tensor_numbers import Numbers
+from core.compare.tensor_numbers import Numbers
 from core.compare.texts.csv_rows import comparison_csv
 from core.errors import FilterError
 from core.keys.filter import fitting_keys

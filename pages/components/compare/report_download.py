@@ -10,9 +10,9 @@ import streamlit as st
 from core.checkpoint import Checkpoint, StateDict
 from core.compare.comparison import Comparison
 from core.compare.metadata.metadata_diff import metadata_changes
-from core.compare.numbers.tensor_numbers import Numbers, Tolerance
 from core.compare.report.html_report import report_html
 from core.compare.sides import side
+from core.compare.tensor_numbers import Numbers, Tolerance
 
 
 def report_download(

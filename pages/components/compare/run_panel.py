@@ -10,10 +10,10 @@ import pandas as pd
 import streamlit as st
 
 from core.checkpoint import Checkpoint, StateDict
+from core.compare.numbers.run_measure import measure_run
 from core.compare.report.run_figures import row_figure, run_figure, small_lines
-from core.compare.run.measuring import MAX_CHECKPOINTS, measure_run
 from core.compare.run.run_order import in_order, labels
-from core.compare.run.training_run import Run, RunRow
+from core.compare.run.training_run import MAX_CHECKPOINTS, Run, RunRow
 from core.compare.texts.csv_rows import run_csv
 from core.errors import CheckpointError, FilterError, LoupeError, SourceError, shown
 from core.keys.filter import fitting_keys

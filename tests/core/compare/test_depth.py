@@ -10,8 +10,8 @@ from torchvision.models import resnet18, swin_t, vit_b_32
 from core.checkpoint import open_checkpoint
 from core.compare.comparison import State
 from core.compare.depth import MAX_BLOCKS, blocks, part_map
+from core.compare.measurability import measurable
 from core.compare.module_kind import ModuleKind
-from core.compare.numbers.measurability import measurable
 from core.compare.numbers.measure import differences
 from core.compare.rows import compare
 

@@ -9,7 +9,7 @@ import torch
 from core.checkpoint import open_checkpoint
 from core.checkpoint.entries import ITEMSIZES, NUMBERLESS
 from core.checkpoint.layouts import numbers_note
-from core.compare.numbers.measurability import comparable
+from core.compare.measurability import comparable
 from core.errors import CheckpointError, LoupeError
 from core.progress import Cancelled, Progress
 from core.tensors.value_statistics import histogram, statistics

@@ -18,11 +18,11 @@ from hypothesis import strategies as some
 
 from benchmarks.peak_memory import peak, reset_peak
 from core.checkpoint import open_checkpoint
+from core.compare.measurability import comparable
 from core.compare.numbers import measure, runs
-from core.compare.numbers.measurability import comparable
 from core.compare.numbers.measure import difference, differences
-from core.compare.numbers.tensor_numbers import ALLCLOSE, Tolerance
 from core.compare.pairing.entry_views import cast, rows, transposed
+from core.compare.tensor_numbers import ALLCLOSE, Tolerance
 from core.errors import LoupeError, SourceError
 from core.progress import Cancelled, Progress
 from tests.core.odd_tensors import ODD

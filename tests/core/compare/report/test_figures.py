@@ -7,8 +7,8 @@ import torch
 
 from core.checkpoint import open_checkpoint
 from core.compare.depth import blocks, part_map
+from core.compare.measurability import measurable
 from core.compare.module_kind import ModuleKind
-from core.compare.numbers.measurability import measurable
 from core.compare.numbers.measure import differences
 from core.compare.report.figures import POINTS, depth_figure, part_figure, scatter_figure
 from core.compare.rows import compare

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from core.checkpoint import open_checkpoint
+from core.compare.numbers.run_measure import measure_run
 from core.compare.report.run_figures import row_figure, run_figure, small_lines
-from core.compare.run.measuring import measure_run
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from core.checkpoint import open_checkpoint
-from core.compare.run.measuring import measure_run
+from core.compare.numbers.run_measure import measure_run
 
 KEYS = [f"layer{block}.{name}" for block in range(3) for name in ("conv.weight", "bn.bias")]
 

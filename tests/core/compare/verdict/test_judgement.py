@@ -6,7 +6,7 @@ import torch
 from core.checkpoint import open_checkpoint
 from core.compare.comparison import Pair, PairedBy, Pairing, State
 from core.compare.numbers.measure import difference
-from core.compare.numbers.overall_numbers import overall
+from core.compare.overall_numbers import overall
 from core.compare.pairing import entry_views as views
 from core.compare.rows import compare
 from core.compare.verdict.change_kinds import Kind

@@ -11,7 +11,7 @@ from torch.nn.utils import fuse_conv_bn_eval, prune
 
 from core.checkpoint import open_checkpoint
 from core.compare.comparison import State
-from core.compare.numbers.measurability import comparable
+from core.compare.measurability import comparable
 from core.compare.numbers.measure import differences
 from core.compare.rows import compare
 from core.compare.verdict.change_kinds import ComparisonVerdict, Kind

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from core.checkpoint import open_checkpoint
-from core.compare.run.measuring import measure_run
+from core.compare.numbers.run_measure import measure_run
 from core.progress import Cancelled, Progress
 from tests.core.training_runs import ConvNet, train
 

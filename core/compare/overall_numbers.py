@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from core.checkpoint.entries import Quantized, TensorEntry
 from core.compare.comparison import Row
-from core.compare.numbers.tensor_numbers import Numbers
+from core.compare.tensor_numbers import Numbers
 from core.keys.vocabulary import STATISTICS
 
 

@@ -15,7 +15,7 @@ from core.checkpoint.entries import (
     Sparse,
     TensorEntry,
 )
-from core.compare.numbers.tensor_numbers import ALLCLOSE, Numbers, Tolerance
+from core.compare.tensor_numbers import ALLCLOSE, Numbers, Tolerance
 
 Pair = tuple[TensorEntry, TensorEntry]
 

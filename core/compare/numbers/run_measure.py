@@ -8,20 +8,17 @@ from dataclasses import dataclass, field
 
 from core.checkpoint.entries import StateDict, TensorEntry
 from core.compare.comparison import Pair, PairedBy, Pairing, State, stripped
-from core.compare.numbers.measurability import comparable
+from core.compare.measurability import comparable
 from core.compare.numbers.measure import differences
-from core.compare.numbers.overall_numbers import floating
-from core.compare.numbers.tensor_numbers import Numbers
+from core.compare.overall_numbers import floating
 from core.compare.pairing.common_prefix import prefix_pairing
 from core.compare.rows import bytes_to_read, compare
 from core.compare.run.run_summary import run_sentence
-from core.compare.run.training_run import Run, RunRow, RunStep
+from core.compare.run.training_run import MAX_CHECKPOINTS, Run, RunRow, RunStep
+from core.compare.tensor_numbers import Numbers
 from core.errors import LoupeError
 from core.keys.vocabulary import STATISTICS
 from core.progress import Progress
-
-MAX_CHECKPOINTS = 8
-"""Checkpoints of one run at most."""
 
 
 def measure_run(

@@ -15,8 +15,8 @@ from torch import nn
 
 from benchmarks.peak_memory import peak, reset_peak
 from core.checkpoint import StateDict, open_checkpoint
-from core.compare.run import measuring as run_module
-from core.compare.run.measuring import measure_run
+from core.compare.numbers import run_measure as run_module
+from core.compare.numbers.run_measure import measure_run
 from core.compare.run.run_summary import run_sentence
 from core.compare.run.training_run import Run, RunRow, RunStep
 from core.compare.texts.csv_rows import run_csv
