@@ -37,11 +37,12 @@ from benchmarks.identify_corpus import (
     times,
 )
 from core.errors import FixError
-from core.fixes import AdaptInput, ResamplePositions, apply_recipe
+from core.fixes import AdaptInput, ResamplePositions
 from core.identify import Candidate, Identification, Lookup, identify
 from core.identify.build import build_index
 from core.identify.find import SHIPPED
 from core.identify.index import Index
+from core.recipe import apply_recipe
 
 
 @dataclass

@@ -22,9 +22,9 @@ from benchmarks.identify_corpus import index_here, is_of, state_dict_of, times
 from core.checkpoint.entries import StateDict
 from core.compare.names import LEAVES
 from core.errors import FixError
-from core.fixes import apply_recipe
 from core.identify import Candidate, Lookup, identify
 from core.identify.index import IndexedModel
+from core.recipe import apply_recipe
 
 
 def main() -> None:

@@ -407,8 +407,8 @@ def _repaired(
 ) -> tuple[Architecture, StateDict, Match]:
     """The chosen state_dict after the options' fixes, beside the architecture it is for."""
     from core.architectures import signature
-    from core.fixes import apply_recipe
     from core.match import match
+    from core.recipe import apply_recipe
 
     architecture = architecture_of(options)
     wanted = signature(architecture)

@@ -18,9 +18,9 @@ from core.errors import FixError, LoupeError, SourceError
 if TYPE_CHECKING:
     from core.architectures import Architecture
     from core.export import Export, Format
-    from core.fixes import Applied, Recipe
+    from core.fixes import Recipe
     from core.match import Match
-    from core.recipe_file import RecipeFile
+    from core.recipe import Applied, RecipeFile
     from core.signature import Signature
 
 DESCRIPTION = """\
@@ -148,7 +148,7 @@ def _refuse_overwriting(files: Path | FileSet, given: Path, output: Path, *, for
 
 def _recipe_file(path: Path | None) -> RecipeFile:
     from core.fixes import Recipe
-    from core.recipe_file import RecipeFile, recipe_file_from_json
+    from core.recipe import RecipeFile, recipe_file_from_json
 
     if path is None:
         return RecipeFile(Recipe())
@@ -172,8 +172,9 @@ def _repaired(
     checkpoint: Checkpoint, state_dict: StateDict, told: RecipeFile, options: argparse.Namespace
 ) -> Repair:
     from core.architectures import signature
-    from core.fixes import Recipe, apply_recipe
+    from core.fixes import Recipe
     from core.match import match
+    from core.recipe import apply_recipe
 
     architecture = architecture_of(options) if options.arch else told.architecture
     recipe = told.recipe
@@ -212,7 +213,7 @@ def _best(
 
 
 def _advice(repaired: StateDict) -> str:
-    from core.fixes.lora import unscaled_adapters
+    from core.fixes import unscaled_adapters
 
     adapters = unscaled_adapters(repaired)
     if not adapters:
@@ -249,8 +250,7 @@ def _exported(
 def _json(
     checkpoint: Checkpoint, state_dict: StateDict, repair: Repair, done: Export, output: Path
 ) -> Mapping[str, object]:
-    from core.fixes import describe
-    from core.recipe_file import RecipeFile, recipe_file_to_json
+    from core.recipe import RecipeFile, describe, recipe_file_to_json
 
     file = RecipeFile(repair.recipe, state_dict.path, repair.architecture)
     return {
@@ -287,7 +287,7 @@ def _print(
 ) -> None:
     from core.export import export_sizes
     from core.fit_summary import verdict
-    from core.fixes import describe
+    from core.recipe import describe
 
     for step, effect in zip(repair.recipe.steps, repair.applied.effects, strict=True):
         say(f"{describe(step.fix)}: {effect.sentence}")

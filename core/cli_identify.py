@@ -106,7 +106,7 @@ def _tell_end() -> None:
 
 
 def _candidate_json(candidate: Candidate, known: bool) -> Mapping[str, object]:
-    from core.fixes import recipe_to_json
+    from core.recipe import recipe_to_json
 
     return {
         "architecture": candidate.architecture.name,

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from core.architectures import Architecture, signature
 from core.checkpoint.entries import StateDict
-from core.fixes import Recipe, apply_recipe
+from core.fixes import Recipe
 from core.load import LoadedModel, load_model
+from core.recipe import apply_recipe
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from core.checkpoint.entries import StateDict
-from core.fixes import MergeLora, Recipe
-from core.fixes.lora import unscaled_adapters
+from core.fixes import MergeLora, Recipe, unscaled_adapters
 from core.match import match
 from core.proposals.repairing import fixes_of, gaining_ideas, whole_repair
 from core.proposals.tried import after

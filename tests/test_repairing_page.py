@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from core.architectures import parse_architecture
-from core.fixes.recipe_json import NAMES
 from core.identify.build import build_index
 from core.identify.find import index_path, installed_versions
 from core.identify.index_file import save_index
-from core.recipe_file import recipe_file_from_json
+from core.recipe import recipe_file_from_json
+from core.recipe.json_form import NAMES
 
 REPOSITORY = Path(__file__).parents[1]
 PAGE = (REPOSITORY / "docs" / "repairing.md").read_text()

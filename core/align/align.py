@@ -12,7 +12,7 @@ from core.align.solve import place
 from core.align.units import Member, Tensor, Unit, joined, single_units, units
 from core.align.words import AlignedPair, Alignment
 from core.checkpoint.entries import StateDict
-from core.fixes.words import Recipe
+from core.fixes import Recipe
 from core.match import BATCH_COUNTER, match
 from core.signature import Signature, TensorSpec
 

@@ -1,10 +1,7 @@
 """Fixes of a state_dict's keys, shapes and dtypes: small frozen values, applied in an order."""
 
-from core.fixes.apply import apply_recipe
-from core.fixes.describe import describe
-from core.fixes.recipe_json import recipe_from_json, recipe_to_json
-from core.fixes.renaming import new_keys
-from core.fixes.words import (
+from core.fixes.effects import checked_text
+from core.fixes.fix import (
     CASTS,
     MAX_CHARACTERS,
     MAX_KEY,
@@ -13,7 +10,6 @@ from core.fixes.words import (
     AdaptInput,
     AddBatchStatistics,
     AddPrefix,
-    Applied,
     CastDtype,
     Dequantize,
     Drop,
@@ -39,6 +35,9 @@ from core.fixes.words import (
     WeightNorm,
     WeightNormForm,
 )
+from core.fixes.kinds.filtering import kept
+from core.fixes.kinds.lora import scale_assumed, unscaled_adapters
+from core.fixes.kinds.renaming import new_keys, renamed
 
 __all__ = [
     "CASTS",
@@ -49,7 +48,6 @@ __all__ = [
     "AdaptInput",
     "AddBatchStatistics",
     "AddPrefix",
-    "Applied",
     "CastDtype",
     "Dequantize",
     "Drop",
@@ -74,9 +72,10 @@ __all__ = [
     "Untie",
     "WeightNorm",
     "WeightNormForm",
-    "apply_recipe",
-    "describe",
+    "checked_text",
+    "kept",
     "new_keys",
-    "recipe_from_json",
-    "recipe_to_json",
+    "renamed",
+    "scale_assumed",
+    "unscaled_adapters",
 ]

@@ -6,9 +6,9 @@ from core.checkpoint.entries import Quantized, StateDict, TensorEntry
 from core.checkpoint.operations import Dequantized
 from core.errors import FixError
 from core.fixes.computed import computed
-from core.fixes.views import exchanged
-from core.fixes.wording import effect_sentence, left_alone
-from core.fixes.words import Effect
+from core.fixes.effects import effect_sentence, left_alone
+from core.fixes.fix import Effect
+from core.fixes.kinds.views import exchanged
 
 
 def dequantize(state_dict: StateDict) -> tuple[StateDict, Effect]:

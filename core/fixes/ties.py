@@ -5,9 +5,9 @@ from __future__ import annotations
 from core.checkpoint.entries import StateDict
 from core.checkpoint.operations import Joined
 from core.fixes.computed import computed
-from core.fixes.views import exchanged
-from core.fixes.wording import effect_sentence
-from core.fixes.words import Effect
+from core.fixes.effects import effect_sentence
+from core.fixes.fix import Effect
+from core.fixes.kinds.views import exchanged
 from core.ties import ties
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from core.architectures import Architecture
 from core.checkpoint.entries import StateDict
 from core.compare.names import starts
-from core.fixes import Drop, Recipe, describe
+from core.fixes import Drop, Recipe
 from core.identify.renamed import Renamed
 from core.identify.repairing import Repaired
 from core.identify.solve import Solved
@@ -16,6 +16,7 @@ from core.identify.words import Candidate
 from core.match import group_keys
 from core.proposals.prefixes import MAX_PARTS
 from core.proposals.removals import modules_of
+from core.recipe import describe
 from core.wrappers import WRAPPED
 
 OPTION_WORDS = {

@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from core.checkpoint.entries import Quantized, StateDict
-from core.fixes import Dequantize, Fuse, MergeLora, Split, WeightNorm
-from core.fixes.lora import scale_assumed, unscaled_adapters
+from core.fixes import (
+    Dequantize,
+    Fuse,
+    MergeLora,
+    Split,
+    WeightNorm,
+    scale_assumed,
+    unscaled_adapters,
+)
 from core.proposals.words import Idea, counted
 from core.signature import Signature
 

@@ -18,13 +18,13 @@ from core.fixes import (
     Rename,
     RenameTable,
     StripPrefix,
-    apply_recipe,
+    checked_text,
+    kept,
     new_keys,
+    renamed,
 )
-from core.fixes.filtering import kept
-from core.fixes.renaming import renamed
-from core.fixes.wording import checked_text
 from core.match import match
+from core.recipe import apply_recipe
 from core.signature import Signature
 
 KEY_FIXES = StripPrefix | AddPrefix | Rename | RenameTable

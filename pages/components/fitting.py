@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from core.architectures import Architecture, Signature, signature
 from core.checkpoint import StateDict
 from core.fit_summary import Section, sections
-from core.fixes import Recipe, recipe_to_json
+from core.fixes import Recipe
 from core.match import Match, match
 from core.proposals import Proposal, propose
-from core.trial import Trial, try_recipe
+from core.recipe import Trial, recipe_to_json, try_recipe
 from pages.components.cached import cached
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.class_mapping import rows_for
 from core.errors import FixError
 from core.fixes import (
     CASTS,
@@ -37,16 +36,18 @@ from core.fixes import (
     Untie,
     WeightNorm,
 )
-from core.form_texts import (
+from core.plain_text import plain, plain_sentence, visible
+from core.recipe import (
     classes_texts,
     labels_of,
     parts_of,
     parts_text,
+    rows_for,
     table_from_json,
     table_of,
+    with_fix,
+    with_fix_at,
 )
-from core.plain_text import plain, plain_sentence, visible
-from core.recipe_edits import with_fix, with_fix_at
 
 Change = Callable[[Recipe], None]
 

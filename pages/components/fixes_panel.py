@@ -9,9 +9,9 @@ import streamlit as st
 
 from core.architectures import Architecture
 from core.checkpoint import Checkpoint, StateDict
-from core.fixes import Fix, Recipe, recipe_to_json
+from core.fixes import Fix, Recipe
 from core.labels import labels_in
-from core.recipe_file import RecipeFile
+from core.recipe import RecipeFile, recipe_to_json
 from pages.components.alignment_table import alignment_table
 from pages.components.fitting import Fitting
 from pages.components.fix_form import edit_fix, fix_form

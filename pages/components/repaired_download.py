@@ -20,14 +20,13 @@ from core.export import (
     export_state_dict,
 )
 from core.exports import export_name, export_path
-from core.fixes import Recipe, recipe_to_json
+from core.fixes import Recipe
 from core.jobs import Cancelled, Job, Progress
 from core.plain_text import code, markup, plain, plain_sentence
-from core.recipe_code import recipe_code
+from core.recipe import in_pickled_object, recipe_code, recipe_to_json
 from core.theme import count, size
 from core.ties import ties
 from core.transfer import Transfers
-from core.whole_model import in_pickled_object
 from pages.components.cached import cached
 from pages.components.job_panel import job_panel
 from pages.components.resources import jobs, transfers

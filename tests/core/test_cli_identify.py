@@ -11,10 +11,10 @@ from torchvision.models import resnet18, squeezenet1_1
 from core.architectures import parse_architecture
 from core.checkpoint import open_checkpoint
 from core.cli import main
-from core.fixes import apply_recipe, recipe_from_json
 from core.identify.build import build_index
 from core.identify.find import index_path, installed_versions
 from core.identify.index_file import save_index
+from core.recipe import apply_recipe, recipe_from_json
 
 KNOWN = ("torchvision:resnet18", "timm:resnet18", "torchvision:squeezenet1_1")
 

@@ -36,10 +36,10 @@ from core.fixes import (
     Transpose,
     Untie,
     WeightNorm,
-    apply_recipe,
 )
 from core.match import match
 from core.proposals import Proposal, propose
+from core.recipe import apply_recipe
 from core.repair import best_repair
 from tests.core.plain_torch import signature_of
 

@@ -37,11 +37,8 @@ from core.fixes import (
     Transpose,
     Untie,
     WeightNorm,
-    apply_recipe,
-    describe,
-    recipe_from_json,
-    recipe_to_json,
 )
+from core.recipe import apply_recipe, describe, recipe_from_json, recipe_to_json
 from core.signature import TensorSpec
 
 

@@ -14,17 +14,7 @@ from hypothesis import strategies as some
 
 from core.checkpoint.entries import StateDict, TensorEntry
 from core.errors import FilterError, FixError
-from core.fixes import (
-    MAX_KEY,
-    AddPrefix,
-    Drop,
-    Keep,
-    Recipe,
-    Rename,
-    Step,
-    StripPrefix,
-    apply_recipe,
-)
+from core.fixes import MAX_KEY, AddPrefix, Drop, Keep, Recipe, Rename, Step, StripPrefix
 from core.key_filter import filter_entries
 from core.patterns import (
     Patience,
@@ -34,7 +24,7 @@ from core.patterns import (
     found_in,
     replaced,
 )
-from core.trial import try_recipe
+from core.recipe import apply_recipe, try_recipe
 
 KEYS = [f"layer{i}.block{i}.downsample.conv.weight_orig" for i in range(5000)]
 COSTLY = {

@@ -23,13 +23,14 @@ from core.architectures import Architecture, catalogue, signature
 from core.checkpoint import open_checkpoint
 from core.classifiers import require_classifier
 from core.errors import LoadError
-from core.fixes import Recipe, Step, StripPrefix, apply_recipe
+from core.fixes import Recipe, Step, StripPrefix
 from core.images import decode_image
 from core.jobs import Cancelled, Progress
 from core.labels import choose_labels
 from core.load import load_model
 from core.predict import logits_of, predict
 from core.preprocessing import IMAGENET, default_preprocessing
+from core.recipe import apply_recipe
 from core.samples import SAMPLES, sample_images
 
 

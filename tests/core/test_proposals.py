@@ -21,10 +21,10 @@ from core.fixes import (
     ResamplePositions,
     Step,
     StripPrefix,
-    apply_recipe,
 )
 from core.match import match
 from core.proposals import Proposal, propose, propose_num_classes
+from core.recipe import apply_recipe
 from core.signature import Signature
 from tests.core.plain_torch import file_of, signature_of
 

@@ -16,12 +16,10 @@ from core.fixes import (
     Recipe,
     RenameTable,
     StripPrefix,
-    apply_recipe,
-    recipe_from_json,
-    recipe_to_json,
 )
 from core.match import Match, match
 from core.proposals import WRAPPERS, propose
+from core.recipe import apply_recipe, recipe_from_json, recipe_to_json
 from core.repair import best_repair
 from core.signature import Signature, TensorSpec
 from tests.core.plain_torch import file_of, signature_of

@@ -11,9 +11,10 @@ from torchvision.models import resnet18
 from core.architectures import Architecture, catalogue, signature
 from core.checkpoint import StateDict, open_checkpoint
 from core.errors import CheckpointError, SourceError
-from core.fixes import Drop, Keep, Recipe, StripPrefix, apply_recipe
+from core.fixes import Drop, Keep, Recipe, StripPrefix
 from core.load import LoadedModel, load_model
 from core.proposals import propose, propose_num_classes
+from core.recipe import apply_recipe
 
 PLAIN = Architecture("torchvision", "resnet18", (("num_classes", 10),))
 

@@ -11,8 +11,9 @@ from torch.overrides import TorchFunctionMode
 from core.checkpoint import StateDict, open_checkpoint
 from core.checkpoint.entries import Cast, TensorEntry
 from core.errors import CheckpointError
-from core.fixes import CastDtype, Recipe, Split, Step, apply_recipe
+from core.fixes import CastDtype, Recipe, Split, Step
 from core.jobs import Cancelled, Progress
+from core.recipe import apply_recipe
 from core.staging import Staging, fill_staged
 
 TENSORS = {

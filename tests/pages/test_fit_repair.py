@@ -34,7 +34,7 @@ from core.fixes import (
     Untie,
     WeightNorm,
 )
-from core.recipe_edits import with_fix_at
+from core.recipe import with_fix_at
 from pages.components.fix_form import KINDS
 from tests.pages.test_fit import (  # noqa: F401  # the fixtures hold for this module too
     APP,
@@ -248,7 +248,7 @@ def test_a_step_of_any_kind_that_is_opened_and_saved_unchanged_is_the_same(saved
 
 
 def test_the_form_has_a_kind_for_every_fix():
-    from core.fixes.recipe_json import NAMES
+    from core.recipe.json_form import NAMES
 
     assert {kind.fix for kind in KINDS} == set(NAMES.values())
     assert len({kind.title for kind in KINDS}) == len(KINDS)

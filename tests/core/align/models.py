@@ -11,7 +11,7 @@ from torch import nn
 from core.align import Alignment, align
 from core.checkpoint import StateDict, open_checkpoint
 from core.checkpoint.tensors import read_tensor
-from core.fixes import apply_recipe
+from core.recipe import apply_recipe
 from tests.core.plain_torch import signature_of
 
 

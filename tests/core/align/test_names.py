@@ -16,8 +16,9 @@ from core.align import Alignment, align, alignment_recipe
 from core.checkpoint import StateDict, open_checkpoint
 from core.checkpoint.entries import TensorEntry
 from core.checkpoint.tensors import read_tensor
-from core.fixes import Drop, Fuse, Recipe, RenameTable, Split, Transpose, apply_recipe
+from core.fixes import Drop, Fuse, Recipe, RenameTable, Split, Transpose
 from core.match import match
+from core.recipe import apply_recipe
 from core.signature import Signature, TensorSpec
 from tests.core.align.models import filled, output, saved, varied
 from tests.core.plain_torch import signature_of

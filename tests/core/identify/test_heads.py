@@ -12,9 +12,9 @@ from torch import nn
 from benchmarks.identify_corpus import state_dict_of
 from core.architectures import parse_architecture
 from core.checkpoint import open_checkpoint
-from core.fixes import apply_recipe
 from core.identify import Lookup, identify
 from core.load import load_model
+from core.recipe import apply_recipe
 from tests.core.identify.files import told
 
 

@@ -16,11 +16,12 @@ from benchmarks.identify import corpus, is_clear, is_right
 from benchmarks.identify_corpus import state_dict_of
 from core.architectures import Architecture, signature
 from core.checkpoint import open_checkpoint
-from core.fixes import Drop, Recipe, StripPrefix, apply_recipe, describe
+from core.fixes import Drop, Recipe, StripPrefix
 from core.identify import Identification, Lookup, identify
 from core.identify.sentence import recipe_words
 from core.load import load_model
 from core.match import match
+from core.recipe import apply_recipe, describe
 from tests.core.identify.files import told
 
 

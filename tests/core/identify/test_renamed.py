@@ -15,11 +15,11 @@ from torchvision.models import googlenet, resnet18
 from core.architectures import parse_architecture, signature
 from core.checkpoint import open_checkpoint
 from core.checkpoint.tensors import read_tensor
-from core.fixes import apply_recipe
 from core.identify import Lookup, identify
 from core.identify.index import make_index
 from core.identify.shapes import form
 from core.load import load_model
+from core.recipe import apply_recipe
 from tests.core.align.models import varied
 from tests.core.identify.files import told
 

@@ -1,0 +1,1 @@
+"""The kinds of fixes, each with those that are close to it."""
