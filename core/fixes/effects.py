@@ -1,10 +1,20 @@
-"""What the fixes say: their effects, and what is wrong with a text that somebody typed."""
+"""What fixes say of themselves: their words, their effects, and what is wrong with a text."""
 
 from __future__ import annotations
 
 from core.errors import FixError
-from core.fixes.fix import MAX_TEXT
+from core.fixes.fix import MAX_TEXT, Syntax
 from core.patterns import PatternError, TooCostlyError
+
+
+def keys_words(pattern: str, syntax: Syntax) -> str:
+    """The keys that a pattern finds, such as `keys with the regex …`."""
+    return f"`{pattern}`" if syntax == "glob" else f"keys with the regex `{pattern}`"
+
+
+def where_words(pattern: str) -> str:
+    """The pattern with a space behind it, or nothing for a glob that finds every key."""
+    return "" if pattern == "*" else f"`{pattern}` "
 
 
 def effect_sentence(number: int, done: str, noun: str = "key") -> str:

@@ -1,24 +1,21 @@
-"""Fixes and recipes as small frozen values: what can be changed of a state_dict."""
+"""Fixes and recipes as small frozen values, and what every kind of fix says of itself."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, TypeAlias
 
 from core.checkpoint.entries import StateDict
+from core.errors import FixError
+from core.fixes.form import Form
+from core.fixes.script_part import ScriptPart
+from core.patterns import Patience
+from core.signature import Signature
 
 Syntax: TypeAlias = Literal["glob", "regex"]
 """`glob`: `*`, `?` and `[…]` over the whole key, dots included; `regex`: found anywhere in it."""
-
-Resampling: TypeAlias = Literal["timm", "torchvision"]
-"""Whose way of resampling position embeddings."""
-
-WeightNormForm: TypeAlias = Literal["folded", "parametrized", "hooked"]
-"""What WeightNorm leaves: one weight, or two tensors under new or old names."""
-
-CASTS = ("float32", "float16", "bfloat16", "float64")
-"""The dtypes that CastDtype goes to, in torch's names."""
 
 MAX_TEXT = 1_000
 """Characters in a prefix, a pattern or a replacement."""
@@ -29,210 +26,71 @@ MAX_KEY = 4_096
 MAX_CHARACTERS = 32 << 20
 """Characters that a fix may give all keys together."""
 
-MAX_STEPS = 100
-"""Steps in a recipe that comes as JSON, for example in a link."""
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a step did: tensors that got another key or dtype, tensors that went away."""
+
+    changed: int
+    dropped: int
+    sentence: str
+
+
+Changed: TypeAlias = tuple[StateDict, Effect]
+"""A state_dict after a fix, and what the fix did to it."""
 
 
 @dataclass(frozen=True, slots=True)
-class StripPrefix:
-    """Take `prefix` off the keys that begin with it; `*` stands for any text inside one part.
+class Context:
+    """What fixes go by besides the state_dict: the signature of the chosen architecture, where
+    there is one, and the time that is left for their patterns."""
 
-    `anywhere`: wherever it begins a part of the dotted path, until there is none left, so that
-    `encoder.module.conv.weight` becomes `encoder.conv.weight`.
+    signature: Signature | None = None
+    patience: Patience = field(default_factory=Patience)
+
+    @property
+    def wanted(self) -> Signature:
+        """The signature. Raises FixError where there is none."""
+        if self.signature is None:
+            raise shapes_unknown()
+        return self.signature
+
+
+def shapes_unknown() -> FixError:
+    """Why a fix that goes by an architecture's shapes cannot be applied without one."""
+    return FixError(
+        "Which shapes are wanted is not known without an architecture.",
+        "Choose an architecture, or switch this step off.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Fix(ABC):
+    """One change of a state_dict. A kind is a frozen dataclass of it, and says all that there is
+    to say of the kind; core/fixes/table.py lists the kinds.
+
+    `json_name` is what the kind is called in a recipe's JSON, `form` the form in which a person
+    writes one. The dataclass's fields are texts, numbers, booleans, Literals of texts, and tuples
+    of these: core/recipe/json_form.py reads and writes them by their annotations.
     """
 
-    prefix: str
-    anywhere: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class AddPrefix:
-    """Put `prefix` in front of every key."""
-
-    prefix: str
-
-
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """Drop every key that does not match."""
-
-    pattern: str
-    syntax: Syntax = "glob"
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """Drop every key that matches."""
-
-    pattern: str
-    syntax: Syntax = "glob"
-
-
-@dataclass(frozen=True, slots=True)
-class Rename:
-    """Replace what the regex finds in a key, as `re.sub` does."""
-
-    pattern: str
-    replacement: str
-
-
-@dataclass(frozen=True, slots=True)
-class DropMismatched:
-    """Drop the tensors whose shape is not the one that the architecture wants."""
-
-
-@dataclass(frozen=True, slots=True)
-class CastDtype:
-    """Give floating-point tensors another dtype, when they are read."""
-
-    dtype: str
-
-
-@dataclass(frozen=True, slots=True)
-class RenameTable:
-    """Give keys new names one by one: `table` holds pairs (old, new) of whole keys.
-
-    A key that the table does not name stays; a pair whose old key is absent is passed over.
-    """
-
-    table: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SelectClasses:
-    """Make a head's rows anew, one for each class: row i is the old row `rows[i]`.
-
-    `pattern` is a glob over the keys of the head's weight and bias; −1 stands for a class that the
-    file does not have, and gives a row of zeros.
-    """
-
-    pattern: str
-    rows: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class AdaptInput:
-    """Give an input convolution another number of channels, as timm's `adapt_input_conv` does.
-
-    `pattern` is a glob over the keys of its weight; `in_chans` 0 means what the signature wants.
-    With `in_chans`, a pattern of `*` means the weight that most likely takes the image.
-    """
-
-    pattern: str = "*"
-    in_chans: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ResamplePositions:
-    """Resample position embeddings and relative position tables to the sizes of the signature.
-
-    `method` says whose way: `timm` (bicubic, antialiased) or `torchvision` (bicubic, corners
-    aligned, as its `interpolate_embeddings`).
-    """
-
-    pattern: str = "*"
-    method: Resampling = "timm"
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """Cut tensors into equal parts along their first dimension: `qkv` into `q`, `k` and `v`.
-
-    `fused` stands in the keys as one or several whole parts of the path; each of `parts` takes its
-    place in turn.
-    """
-
-    fused: str
-    parts: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Fuse:
-    """Join tensors along their first dimension: `q`, `k` and `v` into `qkv`.
-
-    Each of `parts` stands in the keys as one or several whole parts of the path.
-    """
-
-    parts: tuple[str, ...]
-    fused: str
-
-
-@dataclass(frozen=True, slots=True)
-class Transpose:
-    """Exchange rows and columns of matrices, as GPT-2's Conv1D against Linear needs it."""
-
-    pattern: str
-    syntax: Syntax = "glob"
-
-
-@dataclass(frozen=True, slots=True)
-class Reshape:
-    """Add or take away dimensions of 1 where the signature wants it: 1 × 1 convolution ↔ linear."""
-
-    pattern: str = "*"
-
-
-@dataclass(frozen=True, slots=True)
-class WeightNorm:
-    """Fold weight norm into the weight, or bring its two tensors under the other names.
-
-    `hooked` are `weight_g` and `weight_v` of `torch.nn.utils.weight_norm`, `parametrized` the
-    `parametrizations.weight.original0` and `original1` of `torch.nn.utils.parametrizations`.
-    """
-
-    to: WeightNormForm = "folded"
-
-
-@dataclass(frozen=True, slots=True)
-class AddBatchStatistics:
-    """Give BatchNorm layers the statistics that they lack, at their defaults.
-
-    `running_mean` is 0, `running_var` 1, `num_batches_tracked` 0, wherever the signature wants one.
-    """
-
-
-@dataclass(frozen=True, slots=True)
-class MergeLora:
-    """Merge LoRA adapters into their base: W + alpha / r · B A.
-
-    `alpha` 0 takes the file's own, and where it has none a scale of 1.
-    """
-
-    alpha: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Dequantize:
-    """Make quantized tensors float32, when they are read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Untie:
-    """Give each key a storage of its own where several share one."""
-
-
-Fix: TypeAlias = (
-    StripPrefix
-    | AddPrefix
-    | Keep
-    | Drop
-    | Rename
-    | RenameTable
-    | DropMismatched
-    | CastDtype
-    | SelectClasses
-    | AdaptInput
-    | ResamplePositions
-    | Split
-    | Fuse
-    | Transpose
-    | Reshape
-    | WeightNorm
-    | AddBatchStatistics
-    | MergeLora
-    | Dequantize
-    | Untie
-)
+    json_name: ClassVar[str]
+    form: ClassVar[Form]
+
+    @abstractmethod
+    def words(self) -> str:
+        """The fix in a few words that begin with a verb, with keys in backticks."""
+
+    @abstractmethod
+    def apply(self, state_dict: StateDict, context: Context) -> Changed:
+        """The state_dict after the fix, and what the fix did; no tensor is read.
+
+        Raises FixError where the fix cannot be applied.
+        """
+
+    @abstractmethod
+    def script(self) -> ScriptPart:
+        """The fix as PyTorch code, which does to tensors what `apply` does to entries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,20 +111,3 @@ class Recipe:
     def of(cls, fixes: Iterable[Fix]) -> Recipe:
         """The fixes, all switched on."""
         return cls(tuple(map(Step, fixes)))
-
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """What a step did: tensors that got another key or dtype, tensors that went away."""
-
-    changed: int
-    dropped: int
-    sentence: str
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """What a recipe makes of a state_dict, with one Effect for each of its steps."""
-
-    state_dict: StateDict
-    effects: tuple[Effect, ...]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from core.checkpoint.entries import StateDict
+from core.fixes import KeyFix
 from core.match import Match, match
 from core.proposals.removals import removal_ideas
 from core.proposals.repairing import fixes_of, gaining_ideas, mostly_matches, whole_repair
 from core.proposals.shapes import statistics_idea
-from core.proposals.tried import KEY_FIXES, Score, after, score
+from core.proposals.tried import Score, after, score
 from core.proposals.twins import twin_ideas
 from core.proposals.words import Idea, Proposal, counted, thin, title_of
 from core.signature import Signature
@@ -46,7 +47,7 @@ def propose(state_dict: StateDict, signature: Signature) -> tuple[Proposal, ...]
 
 def _is_lesser(idea: Idea, then: Score, best: Score, before: Score) -> bool:
     """Whether a renaming gains less than half of what is gained by the best idea."""
-    names_only = all(isinstance(fix, KEY_FIXES) for fix in idea.fixes)
+    names_only = all(isinstance(fix, KeyFix) for fix in idea.fixes)
     return names_only and 2 * (then.keys - before.keys) < best.keys - before.keys
 
 

@@ -3,12 +3,11 @@
 `apply_recipe` makes a new StateDict of one, and `try_recipe` tells what each step does there, or
 why it cannot. A recipe goes out and comes in as JSON (`recipe_to_json`, `recipe_from_json`; as a
 file with what it is for: RecipeFile), and goes out as a script of plain PyTorch (`recipe_code`).
-This package imports no torch; a script imports it only where it carries
-functions of torch's.
+What is particular to a kind of fix stands in core.fixes: this package goes by its table. It imports
+no torch; a script imports it only where it carries functions of torch's.
 """
 
-from core.fixes.fix import Applied
-from core.recipe.apply import apply_recipe
+from core.recipe.apply import Applied, apply_recipe
 from core.recipe.class_mapping import ClassMapping, rows_for
 from core.recipe.describe import describe
 from core.recipe.edits import moved, switched, with_fix, with_fix_at, with_fixes, without_step
@@ -23,9 +22,8 @@ from core.recipe.form_texts import (
 )
 from core.recipe.history import History
 from core.recipe.json_form import recipe_from_json, recipe_to_json
-from core.recipe.script import recipe_code
+from core.recipe.script import in_pickled_object, recipe_code
 from core.recipe.trial import Change, Outcome, Trial, try_recipe
-from core.recipe.whole_model import in_pickled_object
 
 __all__ = [
     "Applied",

@@ -7,59 +7,16 @@ from dataclasses import MISSING, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from core.errors import FixError, printable
-from core.fixes.fix import (
-    MAX_STEPS,
-    AdaptInput,
-    AddBatchStatistics,
-    AddPrefix,
-    CastDtype,
-    Dequantize,
-    Drop,
-    DropMismatched,
-    Fix,
-    Fuse,
-    Keep,
-    MergeLora,
-    Recipe,
-    Rename,
-    RenameTable,
-    ResamplePositions,
-    Reshape,
-    SelectClasses,
-    Split,
-    Step,
-    StripPrefix,
-    Transpose,
-    Untie,
-    WeightNorm,
-)
+from core.fixes import KINDS, Fix, Recipe, Step
 
 Words = dict[str, Any]
 """A step as JSON: texts, numbers, booleans, lists, and for a table one object."""
 
-NAMES: Mapping[str, type[Fix]] = {
-    "strip_prefix": StripPrefix,
-    "add_prefix": AddPrefix,
-    "keep": Keep,
-    "drop": Drop,
-    "rename": Rename,
-    "rename_table": RenameTable,
-    "drop_mismatched": DropMismatched,
-    "cast_dtype": CastDtype,
-    "select_classes": SelectClasses,
-    "adapt_input": AdaptInput,
-    "resample_positions": ResamplePositions,
-    "split": Split,
-    "fuse": Fuse,
-    "transpose": Transpose,
-    "reshape": Reshape,
-    "weight_norm": WeightNorm,
-    "add_batch_statistics": AddBatchStatistics,
-    "merge_lora": MergeLora,
-    "dequantize": Dequantize,
-    "untie": Untie,
-}
+NAMES: Mapping[str, type[Fix]] = {kind.json_name: kind for kind in KINDS}
 """What a fix is called in JSON."""
+
+MAX_STEPS = 100
+"""Steps in a recipe that comes as JSON, for example in a link."""
 
 MAX_ITEMS = 100_000
 """Items of a list or a table in JSON."""
@@ -93,8 +50,7 @@ def recipe_from_json(value: object) -> Recipe:
 
 
 def _step_to_json(step: Step) -> Words:
-    name = next(name for name, kind in NAMES.items() if type(step.fix) is kind)
-    words: Words = {"fix": name}
+    words: Words = {"fix": step.fix.json_name}
     for field in fields(step.fix):
         value = getattr(step.fix, field.name)
         if value != field.default:

@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from core.checkpoint.discover import ROLES
 from core.checkpoint.formats import FORMATS
-from core.checkpoint.inert import InertTensor, Tree
+from core.checkpoint.inert import InertTensor, Opaque, Tree, inside
 from core.errors import FixError
-from core.fixes import (
-    AdaptInput,
-    AddBatchStatistics,
-    AddPrefix,
-    CastDtype,
-    Dequantize,
-    Drop,
-    DropMismatched,
-    Fix,
-    Fuse,
-    Keep,
-    MergeLora,
-    Recipe,
-    Rename,
-    RenameTable,
-    ResamplePositions,
-    Reshape,
-    SelectClasses,
-    Split,
-    StripPrefix,
-    Transpose,
-    Untie,
-    WeightNorm,
-)
-from core.fixes.kinds.renaming import prefix_regex
+from core.fixes import Recipe, ScriptPart, literal, shapes_unknown
 from core.recipe.describe import describe
+from core.recipe.script_functions import FIND, sources
 
 if TYPE_CHECKING:
     from core.architectures import Architecture
@@ -44,21 +20,6 @@ WITH_TENSORS = "{key: value for key, value in {found}.items() if isinstance(valu
 
 DICTS = tuple(name for name, role in ROLES.items() if role == "model" or "state_dict" in name)
 """Names under which training scripts keep a plain dict of tensors."""
-
-TENSOR_FIXES = (
-    AdaptInput,
-    AddBatchStatistics,
-    Dequantize,
-    Fuse,
-    MergeLora,
-    ResamplePositions,
-    Reshape,
-    SelectClasses,
-    Split,
-    Untie,
-    WeightNorm,
-)
-"""Fixes whose code calls functions of core/recipe/script_functions.py."""
 
 SHARDS = {
     "shards": 'torch.load(name, map_location="cpu", weights_only=True)',
@@ -70,40 +31,6 @@ INDEX = ".index.json"
 
 PACKED = (".gz", ".bz2", ".xz")
 """What the name of a packed file ends with; what is in it has a format of its own."""
-
-SHAPES = "shapes = {key: value.shape for key, value in model.state_dict().items()}"
-
-FIND = '''
-def find(value, path):
-    """What lies at a dotted path of dicts and lists."""
-    if not path:
-        return value
-    items = value if isinstance(value, dict) else dict(enumerate(value))
-    for key in sorted(items, key=lambda key: len(str(key)), reverse=True):
-        if path == str(key) or path.startswith(f"{key}."):
-            return find(items[key], path[len(str(key)) + 1 :])
-    raise KeyError(path)
-
-
-def tensors_in(value):
-    """The tensors of a dict or a list, and of an optimizer's dicts under numbers."""
-    found = {}
-    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-        if isinstance(item, torch.Tensor):
-            found[str(key)] = item
-        elif isinstance(key, int) and isinstance(item, dict):
-            found.update((f"{key}.{name}", x) for name, x in item.items() if torch.is_tensor(x))
-    return found
-'''
-
-STRIP_ANYWHERE = r'''
-def strip_anywhere(key, prefix):
-    """The key without the prefix, a regex, wherever a part of the path begins with it."""
-    part = re.compile(rf"(?:^|(?<=\.)){prefix}(?=.)", re.DOTALL)
-    while (shorter := part.sub("", key)) != key:
-        key = shorter
-    return key
-'''
 
 
 def recipe_code(
@@ -129,20 +56,19 @@ def recipe_code(
     training scripts call a state_dict. Raises FixError where the recipe needs an architecture and
     there is none, and where PyTorch and safetensors alone do not read the file.
     """
-    fixes = [] if whole_model else [step.fix for step in recipe.steps if step.enabled]
-    given = [step.fix for step in recipe.steps if step.enabled]
-    drops = any(isinstance(fix, DropMismatched | ResamplePositions) for fix in given)
-    if architecture is None and any(map(_needs_shapes, given)):
-        raise FixError(
-            "Which shapes are wanted is not known without an architecture.",
-            "Choose an architecture, or switch this step off.",
-        )
+    fixes = [step.fix for step in recipe.steps if step.enabled]
+    parts = [fix.script() for fix in fixes]
+    drops = any(part.leaves_out for part in parts)
+    if architecture is None and any(part.needs_model for part in parts):
+        raise shapes_unknown()
     if whole_model:
-        reading, helper = _reading_repaired(checkpoint_name), ""
+        body, helpers = _reading_repaired(checkpoint_name), []
     else:
-        reading, helper = _reading(checkpoint_name, state_dict_path, format, tree)
-    steps = [line for fix in fixes for line in _step(fix)]
-    body = [*reading, *steps]
+        reading = _reading(checkpoint_name, state_dict_path, format, tree)
+        body = [*reading.lines]
+        for fix, part in zip(fixes, parts, strict=True):
+            body += ["", f"# {_comment(describe(fix))}", *part.lines]
+        helpers = sources(each for part in (reading, *parts) for each in part.functions)
     if architecture is not None:
         body = [
             *_building(architecture),
@@ -151,29 +77,21 @@ def recipe_code(
             "",
             *_loading(not drops if strict is None else strict, computed),
         ]
-    helpers = [helper] if helper else []
-    if any(isinstance(fix, StripPrefix) and fix.anywhere for fix in fixes):
-        helpers.append(STRIP_ANYWHERE)
-    helpers += _functions([fix for fix in fixes if isinstance(fix, TENSOR_FIXES)])
     imports = _imports("\n".join([*helpers, *body]), architecture)
     defined = [f"\n\n{text.strip()}" for text in helpers]
     gap = ["", ""] if helpers else [""]
     return "\n".join([*imports, *defined, *gap, *body]) + "\n"
 
 
-def _needs_shapes(fix: Fix) -> bool:
-    """Whether the fix goes by the shapes that an architecture wants."""
-    wanted = (AddBatchStatistics, DropMismatched, ResamplePositions, Reshape)
-    return isinstance(fix, wanted) or (isinstance(fix, AdaptInput) and not fix.in_chans)
-
-
-def _functions(fixes: Sequence[Fix]) -> list[str]:
-    """The source of the functions that these fixes call."""
-    if not fixes:
-        return []
-    from core.recipe.script_functions import functions_of  # it imports torch, which takes a second
-
-    return functions_of(fixes)
+def in_pickled_object(tree: Tree, path: str) -> bool:
+    """Whether the state_dict at `path` of a checkpoint's tree is an object of some class, or
+    part of one: `torch.save(model)` writes such files."""
+    if isinstance(tree, Opaque):
+        return True
+    for key, value in inside(tree) if path else ():
+        if path == str(key) or path.startswith(f"{key}."):
+            return in_pickled_object(value, path[len(str(key)) + 1 :])
+    return False
 
 
 def _imports(code: str, architecture: Architecture | None) -> list[str]:
@@ -204,12 +122,12 @@ def _reading_repaired(name: str) -> list[str]:
     ]
 
 
-def _reading(name: str, path: str, format: str | None, tree: Tree) -> tuple[list[str], str]:
-    """The lines that read the file, and the text of the functions that they call."""
+def _reading(name: str, path: str, format: str | None, tree: Tree) -> ScriptPart:
+    """The lines that read the file."""
     if format is None:
         format = "safetensors" if name.endswith(".safetensors") else "zip"
     if format in SHARDS and name.endswith(INDEX) and not path:
-        return _reading_shards(name, SHARDS[format]), ""
+        return _reading_shards(name, SHARDS[format])
     if format not in ("zip", "legacy", "safetensors") or name.lower().endswith(PACKED):
         packed = "a packed file" if format in ("zip", "legacy", "safetensors") else FORMATS[format]
         raise FixError(
@@ -217,18 +135,19 @@ def _reading(name: str, path: str, format: str | None, tree: Tree) -> tuple[list
             "Use Loupe's repaired download instead of a script.",
         )
     if format == "safetensors":
-        return [f"state_dict = load_file({_literal(name)})"], ""
-    lines = [
+        return ScriptPart((f"state_dict = load_file({literal(name)})",))
+    lines = (
         "# With weights_only PyTorch runs nothing from the file. Where it refuses the file,",
         "# read Loupe's repaired download instead.",
         *_loaded(name),
-    ]
+    )
     if isinstance(tree, InertTensor):
-        return [*lines, 'state_dict = {"tensor": checkpoint}'], ""
+        return ScriptPart((*lines, 'state_dict = {"tensor": checkpoint}'))
     if not _is_plain(path, tree):
-        return [*lines, f"state_dict = tensors_in(find(checkpoint, {_literal(path)}))"], FIND
-    found = f"checkpoint[{_literal(path)}]" if path else "checkpoint"
-    return [*lines, f"state_dict = {WITH_TENSORS.replace('{found}', found)}"], ""
+        found = f"state_dict = tensors_in(find(checkpoint, {literal(path)}))"
+        return ScriptPart((*lines, found), (FIND,))
+    found = f"checkpoint[{literal(path)}]" if path else "checkpoint"
+    return ScriptPart((*lines, f"state_dict = {WITH_TENSORS.replace('{found}', found)}"))
 
 
 def _loaded(name: str) -> list[str]:
@@ -236,21 +155,23 @@ def _loaded(name: str) -> list[str]:
     where its path says so."""
     if name.lower().endswith(".safetensors"):
         return [
-            f'with open({_literal(name)}, "rb") as file:',
+            f'with open({literal(name)}, "rb") as file:',
             '    checkpoint = torch.load(file, map_location="cpu", weights_only=True)',
         ]
-    return [f'checkpoint = torch.load({_literal(name)}, map_location="cpu", weights_only=True)']
+    return [f'checkpoint = torch.load({literal(name)}, map_location="cpu", weights_only=True)']
 
 
-def _reading_shards(index: str, load: str) -> list[str]:
+def _reading_shards(index: str, load: str) -> ScriptPart:
     """The lines that read the files which an index beside them names."""
-    return [
-        f'with open({_literal(index)}, encoding="utf-8") as file:',
-        '    names = sorted(set(json.load(file)["weight_map"].values()))',
-        "state_dict = {}",
-        "for name in names:",
-        f"    state_dict.update({load})",
-    ]
+    return ScriptPart(
+        (
+            f'with open({literal(index)}, encoding="utf-8") as file:',
+            '    names = sorted(set(json.load(file)["weight_map"].values()))',
+            "state_dict = {}",
+            "for name in names:",
+            f"    state_dict.update({load})",
+        )
+    )
 
 
 def _is_plain(path: str, tree: Tree) -> bool:
@@ -261,68 +182,9 @@ def _is_plain(path: str, tree: Tree) -> bool:
     return isinstance(found, dict) and all(isinstance(key, str) for key in found)
 
 
-def _step(fix: Fix) -> Iterable[str]:
-    yield ""
-    yield f"# {_comment(describe(fix))}"
-    match fix:
-        case StripPrefix(prefix, anywhere=True):
-            yield _renamed(f"strip_anywhere(key, {_literal(prefix_regex(prefix))})")
-        case StripPrefix(prefix) if "*" in prefix:
-            start = _literal(rf"^{prefix_regex(prefix)}(?=.)")
-            yield _renamed(f're.sub({start}, "", key, flags=re.DOTALL)')
-        case StripPrefix(prefix):
-            yield _renamed(f"key.removeprefix({_literal(prefix)}) or key")
-        case AddPrefix(prefix):
-            yield _renamed(f"{_literal(prefix)} + key")
-        case Rename(pattern, replacement):
-            yield _renamed(f"re.sub({_literal(pattern)}, {_literal(replacement)}, key)")
-        case RenameTable(table):
-            yield "names = {"
-            yield from (f"    {_literal(old)}: {_literal(new)}," for old, new in table)
-            yield "}"
-            yield _renamed("names.get(key, key)")
-        case Keep(pattern, syntax):
-            yield _chosen(_matches(pattern, syntax))
-        case Drop(pattern, syntax):
-            yield _chosen(f"not {_matches(pattern, syntax)}")
-        case DropMismatched():
-            yield SHAPES
-            yield _chosen("shapes.get(key, value.shape) == value.shape")
-        case CastDtype(dtype):
-            yield "state_dict = {"
-            yield f"    key: value.to(torch.{dtype}) if value.is_floating_point() else value"
-            yield "    for key, value in state_dict.items()"
-            yield "}"
-        case Transpose(pattern, syntax):
-            yield "state_dict = {"
-            yield f"    key: value.T if value.dim() == 2 and {_matches(pattern, syntax)} else value"
-            yield "    for key, value in state_dict.items()"
-            yield "}"
-        case _:
-            from core.recipe.script_functions import call_of
-
-            if _needs_shapes(fix) and not isinstance(fix, AddBatchStatistics):
-                yield SHAPES
-            yield f"state_dict = {call_of(fix)}"
-
-
-def _renamed(expression: str) -> str:
-    return f"state_dict = {{{expression}: value for key, value in state_dict.items()}}"
-
-
-def _chosen(condition: str) -> str:
-    return f"state_dict = {{key: value for key, value in state_dict.items() if {condition}}}"
-
-
-def _matches(pattern: str, syntax: str) -> str:
-    if syntax == "glob":
-        return f"fnmatch.fnmatchcase(key, {_literal(pattern)})"
-    return f"re.search({_literal(pattern)}, key)"
-
-
 def _building(architecture: Architecture) -> list[str]:
     options = "".join(f", {name}={value}" for name, value in architecture.options)
-    name = _literal(architecture.name)
+    name = literal(architecture.name)
     if architecture.library == "torchvision":
         return [f"model = get_model({name}, weights=None{options})"]
     if architecture.library == "timm":
@@ -336,7 +198,7 @@ def _loading(strict: bool, computed: Sequence[str]) -> list[str]:
         names = sorted({key.rpartition(".")[2] for key in computed})
         return [
             "# The file lacks buffers that the model computes by itself: its own stay.",
-            f"names = ({''.join(f'{_literal(name)}, ' for name in names).strip()})",
+            f"names = ({''.join(f'{literal(name)}, ' for name in names).strip()})",
             "own = {key: x for key, x in model.state_dict().items() if key.endswith(names)}",
             "model.load_state_dict({**own, **state_dict})",
             "model.eval()",
@@ -348,15 +210,6 @@ def _loading(strict: bool, computed: Sequence[str]) -> list[str]:
         "print(model.load_state_dict(state_dict, strict=False))",
         "model.eval()",
     ]
-
-
-def _literal(text: str) -> str:
-    """The text as a Python string, raw where it has backslashes and can be."""
-    if not text.isprintable():
-        return ascii(text)
-    if "\\" in text and '"' not in text and not text.endswith("\\"):
-        return f'r"{text}"'
-    return json.dumps(text, ensure_ascii=False)
 
 
 def _comment(text: str) -> str:

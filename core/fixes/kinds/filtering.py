@@ -2,20 +2,86 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container
-from fnmatch import translate
+from dataclasses import dataclass
 
 from core.checkpoint.entries import StateDict
-from core.errors import FixError
-from core.fixes.effects import checked_text, effect_sentence, unusable
-from core.fixes.fix import Drop, Effect, Keep, Transpose
-from core.fixes.rebuilt import rebuilt
-from core.patterns import Patience, PatternError, found_in
-from core.signature import Signature
+from core.fixes.computed import rebuilt
+from core.fixes.effects import effect_sentence, keys_words
+from core.fixes.fix import Changed, Context, Effect, Fix, Syntax
+from core.fixes.form import PATTERN, SYNTAX, Form
+from core.fixes.script_part import SHAPES, ScriptPart, choosing, matches
+from core.fixes.selection import matching
 
 
-def kept(state_dict: StateDict, keys: Container[str]) -> tuple[StateDict, Effect]:
+@dataclass(frozen=True, slots=True)
+class Keep(Fix):
+    """Drop every key that does not match."""
+
+    json_name = "keep"
+    form = Form("Keep only", "Keeps the keys that match, drops all others.", (PATTERN, SYNTAX))
+
+    pattern: str
+    syntax: Syntax = "glob"
+
+    def words(self) -> str:
+        return f"Keep only {keys_words(self.pattern, self.syntax)}"
+
+    def apply(self, state_dict: StateDict, context: Context) -> Changed:
+        return kept(state_dict, matching(self.pattern, self.syntax, state_dict, context.patience))
+
+    def script(self) -> ScriptPart:
+        return ScriptPart((choosing(matches(self.pattern, self.syntax)),))
+
+
+@dataclass(frozen=True, slots=True)
+class Drop(Fix):
+    """Drop every key that matches."""
+
+    json_name = "drop"
+    form = Form("Drop", "Drops the keys that match.", (PATTERN, SYNTAX))
+
+    pattern: str
+    syntax: Syntax = "glob"
+
+    def words(self) -> str:
+        return f"Drop {keys_words(self.pattern, self.syntax)}"
+
+    def apply(self, state_dict: StateDict, context: Context) -> Changed:
+        gone = matching(self.pattern, self.syntax, state_dict, context.patience)
+        return kept(state_dict, state_dict.keys() - gone)
+
+    def script(self) -> ScriptPart:
+        return ScriptPart((choosing(f"not {matches(self.pattern, self.syntax)}"),))
+
+
+@dataclass(frozen=True, slots=True)
+class DropMismatched(Fix):
+    """Drop the tensors whose shape is not the one that the architecture wants."""
+
+    json_name = "drop_mismatched"
+    form = Form(
+        "Drop what has another shape",
+        "Drops tensors whose shape is not the network's, so that the rest can be loaded.",
+    )
+
+    def words(self) -> str:
+        return "Drop what has another shape"
+
+    def apply(self, state_dict: StateDict, context: Context) -> Changed:
+        """What has the signature's shape, or is unknown to it."""
+        wanted = {key: spec.shape for key, spec in context.wanted.items()}
+        fitting = {
+            key for key, entry in state_dict.items() if wanted.get(key, entry.shape) == entry.shape
+        }
+        return kept(state_dict, fitting)
+
+    def script(self) -> ScriptPart:
+        lines = SHAPES, choosing("shapes.get(key, value.shape) == value.shape")
+        return ScriptPart(lines, needs_model=True, leaves_out=True)
+
+
+def kept(state_dict: StateDict, keys: Container[str]) -> Changed:
     """The state_dict with these keys alone."""
     entries = [entry for key, entry in state_dict.items() if key in keys]
     dropped = len(state_dict) - len(entries)
@@ -23,58 +89,3 @@ def kept(state_dict: StateDict, keys: Container[str]) -> tuple[StateDict, Effect
     return rebuilt(state_dict, entries, names), Effect(
         0, dropped, effect_sentence(dropped, "dropped")
     )
-
-
-def of_shapes(state_dict: StateDict, signature: Signature | None) -> tuple[StateDict, Effect]:
-    """What has the signature's shape, or is unknown to it. Raises FixError without a signature."""
-    wanted = {key: spec.shape for key, spec in wanted_by(signature).items()}
-    fitting = {
-        key for key, entry in state_dict.items() if wanted.get(key, entry.shape) == entry.shape
-    }
-    return kept(state_dict, fitting)
-
-
-def wanted_by(signature: Signature | None) -> Signature:
-    """The signature itself. Raises FixError where there is none."""
-    if signature is None:
-        raise FixError(
-            "Which shapes are wanted is not known without an architecture.",
-            "Choose an architecture, or switch this step off.",
-        )
-    return signature
-
-
-_PLAIN = re.compile(r"(\*?)((?:[^*?\[\]]|\[[*?\[]\])*)(\*?)", re.DOTALL)
-"""A glob that is a text, with a star before or behind it at most: it needs no regex, and so no
-process that guards one."""
-
-
-def _found(text: str, key: str, before: str, after: str) -> bool:
-    if before and after:
-        return text in key
-    if before:
-        return key.endswith(text)
-    return key.startswith(text) if after else key == text
-
-
-def matching(
-    fix: Keep | Drop | Transpose, state_dict: StateDict, patience: Patience
-) -> frozenset[str]:
-    """The keys that the fix's pattern finds. Raises FixError where it cannot be used."""
-    pattern = checked_text(fix.pattern, "pattern")
-    plain = _PLAIN.fullmatch(pattern) if fix.syntax == "glob" else None
-    if plain is not None:
-        before, text, after = plain[1], re.sub(r"\[(.)\]", r"\1", plain[2]), plain[3]
-        return frozenset(key for key in state_dict if _found(text, key, before, after))
-    regular = pattern if fix.syntax == "regex" else rf"\A{translate(pattern)}"
-    try:
-        return found_in(regular, list(state_dict), patience)
-    except PatternError as error:
-        raise unusable(pattern, error) from error
-
-
-def globbed(pattern: str, state_dict: StateDict, patience: Patience) -> frozenset[str]:
-    """The keys that a glob finds. Raises FixError where it cannot be used."""
-    if pattern == "*":
-        return frozenset(state_dict)
-    return matching(Keep(pattern), state_dict, patience)

@@ -2,76 +2,109 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 from core.checkpoint.entries import StateDict, TensorEntry
 from core.checkpoint.operations import MergedLora
 from core.errors import FixError
-from core.fixes.computed import checked_dense, computed, is_floating
+from core.fixes.computed import checked_dense, computed, is_floating, rebuilt
 from core.fixes.effects import counted
-from core.fixes.fix import Effect, MergeLora
-from core.fixes.rebuilt import rebuilt
+from core.fixes.fix import Changed, Context, Effect, Fix
+from core.fixes.form import Form, RealField
+from core.fixes.script_part import ScriptPart
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.checkpoint.derived import merged_lora
 
 Plans: TypeAlias = dict[str, tuple[tuple[str, ...], bool | None]]
 """By the key of each adapted weight the keys of A, B and, where the file has it, alpha, and whether
 B A is transposed, None where nothing tells."""
 
 
-def merge_lora(fix: MergeLora, state_dict: StateDict) -> tuple[StateDict, Effect]:
-    """Each adapted weight with its adapter in it, under the name that it has without one.
+@dataclass(frozen=True, slots=True)
+class MergeLora(Fix):
+    """Merge LoRA adapters into their base: W + alpha / r · B A.
 
-    PEFT's, loralib's and kohya's names are known. Raises FixError where the file holds adapters
-    alone, several of them for a weight, or a kind that is more than B A.
+    `alpha` 0 takes the file's own, and where it has none a scale of 1.
     """
-    shapes = {key: entry.shape for key, entry in state_dict.items()}
-    try:
-        plans = lora_plans(shapes)
-    except ValueError as error:
-        raise FixError(
-            f"{str(error)[:1].upper()}{str(error)[1:]}.",
-            "Drop the other adapters' keys in a step before this one, or merge them with the "
-            "program that trained them.",
-        ) from error
-    if not plans and any(map(lora_part, shapes)):
-        raise FixError(
-            "This file holds LoRA adapters alone, without the weights that they adapt.",
-            "Merge them with the program that made them, and open the file that it saves.",
-        )
-    if not plans:
-        return state_dict, Effect(0, 0, "No key of a LoRA adapter.")
-    merged: dict[str, TensorEntry] = {}
-    for key, (others, transposed) in plans.items():
-        parts = [checked_dense(state_dict[each]) for each in (key, *others)]
-        if not all(map(is_floating, parts[:3])):
-            raise FixError(
-                f"`{key}` and its adapter are not all floating-point numbers.",
-                "Merge them with the program that made them.",
-            )
-        operation = MergedLora(fix.alpha, bool(transposed))
-        merged[key] = computed(parts[0], operation, tuple(parts), parts[0].shape)
-    gone = {other for others, _ in plans.values() for other in others}
-    left = [key for key in state_dict if key not in gone and lora_part(key)]
-    if left:
-        raise FixError(
-            f"`{left[0]}` is a part of an adapter that cannot be merged"
-            + (f", and {len(left) - 1:,} more are." if left[1:] else "."),
-            "Drop these keys in a step before this one, or merge them with the program that "
-            "trained them.",
-        )
-    names = merged_names([key for key in state_dict if key not in gone], list(plans))
-    entries = [merged.get(key, state_dict[key]).under(new) for key, new in names.items()]
-    if len(set(names.values())) < len(names):
-        raise FixError(
-            "Two tensors would get one key once the adapters are merged.",
-            "Drop one of them in a step before this one.",
-        )
-    sentence = f"{counted(len(merged), 'adapter')} merged into the weights."
-    if not fix.alpha:
-        sentence += scale_assumed(_unscaled(plans))
-    sentence += _sides_assumed(
-        [key for key, (_, transposed) in plans.items() if transposed is None]
+
+    json_name = "merge_lora"
+    form = Form(
+        "Merge LoRA adapters",
+        "Adds alpha / r · B A to the base weights; alpha 0 is the file's own, or else r.",
+        (RealField("alpha", "alpha", 1e6),),
     )
-    return rebuilt(state_dict, entries, names.items()), Effect(len(merged), 0, sentence)
+
+    alpha: float = 0.0
+
+    def words(self) -> str:
+        return "Merge the LoRA adapters" + (f" with alpha {self.alpha:g}" if self.alpha else "")
+
+    def apply(self, state_dict: StateDict, context: Context) -> Changed:
+        """Each adapted weight with its adapter in it, under the name that it has without one.
+
+        PEFT's, loralib's and kohya's names are known. Raises FixError where the file holds adapters
+        alone, several of them for a weight, or a kind that is more than B A.
+        """
+        shapes = {key: entry.shape for key, entry in state_dict.items()}
+        try:
+            plans = lora_plans(shapes)
+        except ValueError as error:
+            raise FixError(
+                f"{str(error)[:1].upper()}{str(error)[1:]}.",
+                "Drop the other adapters' keys in a step before this one, or merge them with the "
+                "program that trained them.",
+            ) from error
+        if not plans and any(map(lora_part, shapes)):
+            raise FixError(
+                "This file holds LoRA adapters alone, without the weights that they adapt.",
+                "Merge them with the program that made them, and open the file that it saves.",
+            )
+        if not plans:
+            return state_dict, Effect(0, 0, "No key of a LoRA adapter.")
+        merged: dict[str, TensorEntry] = {}
+        for key, (others, transposed) in plans.items():
+            parts = [checked_dense(state_dict[each]) for each in (key, *others)]
+            if not all(map(is_floating, parts[:3])):
+                raise FixError(
+                    f"`{key}` and its adapter are not all floating-point numbers.",
+                    "Merge them with the program that made them.",
+                )
+            operation = MergedLora(self.alpha, bool(transposed))
+            merged[key] = computed(parts[0], operation, tuple(parts), parts[0].shape)
+        gone = {other for others, _ in plans.values() for other in others}
+        left = [key for key in state_dict if key not in gone and lora_part(key)]
+        if left:
+            raise FixError(
+                f"`{left[0]}` is a part of an adapter that cannot be merged"
+                + (f", and {len(left) - 1:,} more are." if left[1:] else "."),
+                "Drop these keys in a step before this one, or merge them with the program that "
+                "trained them.",
+            )
+        names = merged_names([key for key in state_dict if key not in gone], list(plans))
+        entries = [merged.get(key, state_dict[key]).under(new) for key, new in names.items()]
+        if len(set(names.values())) < len(names):
+            raise FixError(
+                "Two tensors would get one key once the adapters are merged.",
+                "Drop one of them in a step before this one.",
+            )
+        sentence = f"{counted(len(merged), 'adapter')} merged into the weights."
+        if not self.alpha:
+            sentence += scale_assumed(_unscaled(plans))
+        sentence += _sides_assumed(
+            [key for key, (_, transposed) in plans.items() if transposed is None]
+        )
+        return rebuilt(state_dict, entries, names.items()), Effect(len(merged), 0, sentence)
+
+    def script(self) -> ScriptPart:
+        from core.checkpoint.derived import merged_lora  # it imports torch, which takes a second
+
+        call = f"state_dict = merge_lora(state_dict, {self.alpha!r})"
+        functions = lora_part, lora_plans, merged_names, merged_lora, merge_lora
+        return ScriptPart((call,), functions)
 
 
 def unscaled_adapters(state_dict: StateDict) -> int:
@@ -215,3 +248,16 @@ def merged_names(keys: list[str], adapted: list[str]) -> dict[str, str]:
             new = f"{module}.{rest.partition('.')[2]}"
         names[key] = new.removeprefix("base_model.model.") if wrapped else new
     return names
+
+
+def merge_lora(state_dict: dict[str, torch.Tensor], alpha: float) -> dict[str, torch.Tensor]:
+    """Each adapted weight with its adapter in it, under the name that it has without one."""
+    plans = lora_plans({key: tuple(value.shape) for key, value in state_dict.items()})
+    merged = dict(state_dict)
+    for key, (others, transposed) in plans.items():
+        a, b = (state_dict[each] for each in others[:2])
+        own = float(state_dict[others[2]]) if others[2:] else None
+        merged[key] = merged_lora(state_dict[key], a, b, alpha or own, bool(transposed))
+        for each in others:
+            del merged[each]
+    return {new: merged[key] for key, new in merged_names(list(merged), list(plans)).items()}

@@ -2,63 +2,99 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+import fnmatch
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from core.checkpoint.entries import StateDict, TensorEntry
 from core.checkpoint.operations import ResampledGrid, ResampledTable
-from core.fixes.computed import check_growth, computed, is_floating
-from core.fixes.effects import counted, left_alone
-from core.fixes.fix import Effect, ResamplePositions, Resampling
-from core.fixes.kinds.filtering import globbed, wanted_by
-from core.fixes.rebuilt import rebuilt
-from core.patterns import Patience
-from core.signature import Signature
+from core.fixes.computed import check_growth, computed, is_floating, rebuilt
+from core.fixes.effects import counted, left_alone, where_words
+from core.fixes.fix import Changed, Context, Effect, Fix
+from core.fixes.form import ANY_PATTERN, ChoiceField, Form
+from core.fixes.script_part import SHAPES, ScriptPart
+from core.fixes.selection import globbed
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.checkpoint.derived import resampled_grid, resampled_table
 
 Layout: TypeAlias = Literal["tokens", "channels_last", "channels_first", "heads"]
 
+Resampling: TypeAlias = Literal["timm", "torchvision"]
+"""Whose way of resampling position embeddings."""
 
-def resample_positions(
-    fix: ResamplePositions,
-    state_dict: StateDict,
-    signature: Signature | None,
-    patience: Patience,
-) -> tuple[StateDict, Effect]:
-    """Embeddings of positions for the grids that the signature wants, and tables for its windows.
 
-    Buffers that follow from the size are dropped where the signature wants another shape. What is
-    no square grid has no known height and width, and a table may count tokens that the network has
-    not: these stay, and the effect says so. Raises FixError without a signature.
+@dataclass(frozen=True, slots=True)
+class ResamplePositions(Fix):
+    """Resample position embeddings and relative position tables to the sizes of the signature.
+
+    `method` says whose way: `timm` (bicubic, antialiased) or `torchvision` (bicubic, corners
+    aligned, as its `interpolate_embeddings`).
     """
-    wanted = wanted_by(signature)
-    keys = globbed(fix.pattern, state_dict, patience)
-    tokens = prefix_tokens({key: entry.shape for key, entry in state_dict.items()})
-    new: dict[str, TensorEntry] = {}
-    dropped: set[str] = set()
-    unknown: list[str] = []
-    told, tokens_told, others = "", "", 0
-    for key, entry in state_dict.items():
-        if key not in keys or key not in wanted or entry.shape == wanted[key].shape:
-            continue
-        goal = wanted[key].shape
-        plan = position_plan(key, entry.shape, goal, tokens)
-        if plan == "dropped":
-            dropped.add(key)
-        elif plan == "unknown":
-            unknown.append(key)
-        elif plan == "other tokens":
-            rows = f"`{key}` has {entry.shape[-2]:,} positions, and {goal[-2]:,} are wanted"
-            tokens_told = tokens_told or f" {rows}: one counts a class token or the like."
-        elif isinstance(plan, tuple) and not is_floating(entry):
-            others += 1
-        elif isinstance(plan, tuple):
-            new[key] = _resampled(entry, goal, plan, fix.method)
-            told = told or _told(key, plan)
-    check_growth(state_dict, new)
-    names = [(key, key) for key in state_dict if key not in dropped]
-    entries = [new.get(key, state_dict[key]) for key, _ in names]
-    sentence = _sentence(told, len(new), len(dropped), unknown)
-    sentence += tokens_told + left_alone(others, "they are no plain floats")
-    return rebuilt(state_dict, entries, names), Effect(len(new), len(dropped), sentence)
+
+    json_name = "resample_positions"
+    form = Form(
+        "Resample position embeddings",
+        "Brings position embeddings and relative position tables to the network's image size.",
+        (ANY_PATTERN, ChoiceField("method", "As which library does", ("timm", "torchvision"))),
+    )
+
+    pattern: str = "*"
+    method: Resampling = "timm"
+
+    def words(self) -> str:
+        where = where_words(self.pattern)
+        return f"Resample position embeddings {where}as {self.method} does"
+
+    def apply(self, state_dict: StateDict, context: Context) -> Changed:
+        """Embeddings of positions for the grids that the signature wants, and tables for its
+        windows.
+
+        Buffers that follow from the size are dropped where the signature wants another shape. What
+        is no square grid has no known height and width, and a table may count tokens that the
+        network has not: these stay, and the effect says so.
+        """
+        wanted = context.wanted
+        keys = globbed(self.pattern, state_dict, context.patience)
+        tokens = prefix_tokens({key: entry.shape for key, entry in state_dict.items()})
+        new: dict[str, TensorEntry] = {}
+        dropped: set[str] = set()
+        unknown: list[str] = []
+        told, tokens_told, others = "", "", 0
+        for key, entry in state_dict.items():
+            if key not in keys or key not in wanted or entry.shape == wanted[key].shape:
+                continue
+            goal = wanted[key].shape
+            plan = position_plan(key, entry.shape, goal, tokens)
+            if plan == "dropped":
+                dropped.add(key)
+            elif plan == "unknown":
+                unknown.append(key)
+            elif plan == "other tokens":
+                rows = f"`{key}` has {entry.shape[-2]:,} positions, and {goal[-2]:,} are wanted"
+                tokens_told = tokens_told or f" {rows}: one counts a class token or the like."
+            elif isinstance(plan, tuple) and not is_floating(entry):
+                others += 1
+            elif isinstance(plan, tuple):
+                new[key] = _resampled(entry, goal, plan, self.method)
+                told = told or _told(key, plan)
+        check_growth(state_dict, new)
+        names = [(key, key) for key in state_dict if key not in dropped]
+        entries = [new.get(key, state_dict[key]) for key, _ in names]
+        sentence = _sentence(told, len(new), len(dropped), unknown)
+        sentence += tokens_told + left_alone(others, "they are no plain floats")
+        return rebuilt(state_dict, entries, names), Effect(len(new), len(dropped), sentence)
+
+    def script(self) -> ScriptPart:
+        from core.checkpoint.derived import resampled_grid, resampled_table  # it imports torch
+
+        planning = prefix_tokens, position_plan
+        functions = *planning, resampled_grid, resampled_table, resample_positions
+        given = f"shapes, {self.pattern!a}, {self.method!a}"
+        lines = SHAPES, f"state_dict = resample_positions(state_dict, {given})"
+        return ScriptPart(lines, functions, needs_model=True, leaves_out=True)
 
 
 def _resampled(
@@ -179,3 +215,25 @@ def position_plan(
     counts = [tokens, 2, 1, 0]
     grids = [any(square(rows - each) for each in counts) for rows in (held[-2], wanted[-2])]
     return "other tokens" if all(grids) else "unknown"
+
+
+def resample_positions(
+    state_dict: dict[str, torch.Tensor], shapes: dict[str, torch.Size], pattern: str, method: str
+) -> dict[str, torch.Tensor]:
+    """Positions for the wanted sizes; what the model computes itself is left out."""
+    tokens = prefix_tokens({key: tuple(value.shape) for key, value in state_dict.items()})
+    made = dict(state_dict)
+    for key, value in state_dict.items():
+        held, wanted = tuple(value.shape), tuple(shapes.get(key, value.shape))
+        if held == wanted or not fnmatch.fnmatchcase(key, pattern):
+            continue
+        plan = position_plan(key, held, wanted, tokens)
+        if plan == "dropped":
+            del made[key]
+        elif isinstance(plan, tuple) and value.is_floating_point():
+            layout, old, new, apart = plan
+            if layout == "table":
+                made[key] = resampled_table(value, old, new, apart)
+            else:
+                made[key] = resampled_grid(value, old, new, apart, layout, method)
+    return made

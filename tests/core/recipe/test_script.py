@@ -6,7 +6,6 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -24,6 +23,7 @@ from core.checkpoint.file_set import file_or_set
 from core.checkpoint.tensors import read_tensor
 from core.errors import FixError
 from core.fixes import (
+    KINDS,
     AdaptInput,
     AddBatchStatistics,
     AddPrefix,
@@ -49,7 +49,7 @@ from core.fixes import (
     WeightNorm,
 )
 from core.match import match
-from core.recipe import apply_recipe, recipe_code
+from core.recipe import apply_recipe, in_pickled_object, recipe_code
 from core.recipe.script import PACKED
 from core.signature import Signature
 
@@ -439,7 +439,7 @@ def test_every_fix_has_code() -> None:
     kinds = {type(step.fix) for _, recipe in without_a_model() for step in recipe.steps}
     kinds |= {type(step.fix) for *_, recipe in for_models() for step in recipe.steps}
     kinds |= {type(step.fix) for recipe in RECIPES for step in recipe.steps} | {DropMismatched}
-    assert kinds == set(get_args(Fix))
+    assert kinds == set(KINDS)
 
 
 def test_the_script_of_a_whole_model_reads_the_repaired_download(tmp_path: Path) -> None:
@@ -448,6 +448,20 @@ def test_the_script_of_a_whole_model_reads_the_repaired_download(tmp_path: Path)
     assert "removeprefix" not in code
     torch.save(shufflenet_v2_x0_5().state_dict(), tmp_path / "repaired.pth")
     assert len(run(code, tmp_path)) == 338
+
+
+def test_weights_in_a_pickled_model_are_told_from_weights_in_a_dict(tmp_path: Path) -> None:
+    model = shufflenet_v2_x0_5()
+    torch.save({"state.dict": model.state_dict(), "whole": model}, tmp_path / "both.pth")
+    checkpoint = open_checkpoint(tmp_path / "both.pth")
+    inside = {path: in_pickled_object(checkpoint.tree, path) for path in checkpoint.state_dicts}
+    assert inside == {"state.dict": False, "whole": True}
+
+
+def test_a_file_that_is_a_model_is_a_pickled_object(tmp_path: Path) -> None:
+    torch.save(shufflenet_v2_x0_5(), tmp_path / "whole.pth")
+    checkpoint = open_checkpoint(tmp_path / "whole.pth")
+    assert in_pickled_object(checkpoint.tree, checkpoint.best)
 
 
 TEXTS = some.text(min_size=1, max_size=20)
