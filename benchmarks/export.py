@@ -29,7 +29,8 @@ from benchmarks.peak_memory import peak as memory_peak
 from benchmarks.peak_memory import reset_peak
 from core.checkpoint import open_checkpoint
 from core.export import export_state_dict
-from core.fixes import Recipe, Step, StripPrefix, apply_recipe
+from core.fixes import Recipe, Step, StripPrefix
+from core.recipe import apply_recipe
 
 TENSORS = 100
 MB = 1_000_000

@@ -41,7 +41,8 @@ from core.fit.identify import Candidate, Identification, Lookup, identify
 from core.fit.index.build import build_index
 from core.fit.index.find import SHIPPED
 from core.fit.index.index import Index
-from core.fixes import AdaptInput, ResamplePositions, apply_recipe
+from core.fixes import AdaptInput, ResamplePositions
+from core.recipe import apply_recipe
 
 
 @dataclass

@@ -23,8 +23,8 @@ from core.checkpoint.entries import StateDict
 from core.errors import FixError
 from core.fit.identify import Candidate, Lookup, identify
 from core.fit.index.index import IndexedModel
-from core.fixes import apply_recipe
 from core.keys.parts import LEAVES
+from core.recipe import apply_recipe
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ from core.architectures.registry import parse_architecture
 from core.fit.index.build import build_index
 from core.fit.index.find import index_path, installed_versions
 from core.fit.index.index_file import save_index
-from core.fixes.recipe_json import NAMES
-from core.recipe_file import recipe_file_from_json
+from core.recipe import recipe_file_from_json
+from core.recipe.json_form import NAMES
 
 REPOSITORY = Path(__file__).parents[1]
 PAGE = (REPOSITORY / "docs" / "repairing.md").read_text()

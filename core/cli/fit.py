@@ -59,7 +59,7 @@ def repaired_match(
     fits the first."""
     from core.architectures.construct import signature
     from core.fit.key_match import match
-    from core.fixes import apply_recipe
+    from core.recipe.apply import apply_recipe
 
     architecture = architecture_of(options)
     wanted = signature(architecture)

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from core.cli.options import Commands
     from core.export import Export, Format
     from core.fit.key_match import Match
-    from core.fixes import Applied, Recipe
-    from core.recipe_file import RecipeFile
+    from core.fixes import Recipe
+    from core.recipe import Applied, RecipeFile
 
 DESCRIPTION = """\
 Repair a checkpoint: apply a recipe to it, and write the result into a new file, which is read again
@@ -152,7 +152,7 @@ def _refuse_overwriting(files: Path | FileSet, given: Path, output: Path, *, for
 
 def _recipe_file(path: Path | None) -> RecipeFile:
     from core.fixes import Recipe
-    from core.recipe_file import RecipeFile, recipe_file_from_json
+    from core.recipe import RecipeFile, recipe_file_from_json
 
     if path is None:
         return RecipeFile(Recipe())
@@ -171,7 +171,8 @@ def _repaired(
 ) -> Repair:
     from core.architectures.construct import signature
     from core.fit.key_match import match
-    from core.fixes import Recipe, apply_recipe
+    from core.fixes import Recipe
+    from core.recipe import apply_recipe
 
     architecture = architecture_of(options) if options.arch else file.architecture
     recipe = file.recipe
@@ -210,7 +211,7 @@ def _best(
 
 
 def _advice(repaired: StateDict) -> str:
-    from core.fixes.lora import unscaled_adapters
+    from core.fixes import unscaled_adapters
 
     adapters = unscaled_adapters(repaired)
     if not adapters:
@@ -247,8 +248,7 @@ def _exported(
 def _document(
     checkpoint: Checkpoint, state_dict: StateDict, repair: Repair, export: Export, output: Path
 ) -> Mapping[str, object]:
-    from core.fixes import describe
-    from core.recipe_file import RecipeFile, recipe_file_to_json
+    from core.recipe import RecipeFile, describe, recipe_file_to_json
 
     file = RecipeFile(repair.recipe, state_dict.path, repair.architecture)
     return {
@@ -295,7 +295,7 @@ def _print(
 
 def _print_repair(repair: Repair) -> None:
     from core.fit.fit_summary import verdict
-    from core.fixes import describe
+    from core.recipe import describe
 
     for step, effect in zip(repair.recipe.steps, repair.applied.effects, strict=True):
         say(f"{describe(step.fix)}: {effect.sentence}")

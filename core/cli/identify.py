@@ -106,7 +106,7 @@ def _end_line() -> None:
 
 
 def _document(candidate: Candidate, known: bool) -> Mapping[str, object]:
-    from core.fixes import recipe_to_json
+    from core.recipe import recipe_to_json
 
     return {
         "architecture": candidate.architecture.name,

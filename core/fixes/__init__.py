@@ -1,82 +1,85 @@
-"""Fixes of a state_dict's keys, shapes and dtypes: small frozen values, applied in an order."""
+"""Fixes: single changes of a state_dict, to its keys, shapes, dtypes and numbers.
 
-from core.fixes.apply import apply_recipe
-from core.fixes.describe import describe
-from core.fixes.recipe_json import recipe_from_json, recipe_to_json
-from core.fixes.renaming import new_keys
-from core.fixes.words import (
-    CASTS,
-    MAX_CHARACTERS,
-    MAX_KEY,
-    MAX_STEPS,
-    MAX_TEXT,
-    AdaptInput,
-    AddBatchStatistics,
-    AddPrefix,
-    Applied,
-    CastDtype,
-    Dequantize,
-    Drop,
-    DropMismatched,
-    Effect,
-    Fix,
-    Fuse,
-    Keep,
-    MergeLora,
-    Recipe,
-    Rename,
-    RenameTable,
-    ResamplePositions,
-    Resampling,
-    Reshape,
-    SelectClasses,
-    Split,
-    Step,
-    StripPrefix,
-    Syntax,
-    Transpose,
-    Untie,
-    WeightNorm,
-    WeightNormForm,
+A fix goes in as a small frozen value, such as `StripPrefix("module.")`, and says of itself what it
+does in words (`words`), what it makes of a StateDict (`apply`, which reads no tensor and needs no
+torch), how a script does the same in plain PyTorch (`script`), and what a form asks for (`form`).
+`KINDS` lists all kinds. A `Recipe` is a list of fixes; core.recipe applies, writes and reads them.
+"""
+
+from core.fixes.effects import checked_text
+from core.fixes.fix import MAX_KEY, MAX_TEXT, Context, Effect, Fix, Recipe, Step, shapes_unknown
+from core.fixes.form import (
+    ChoiceField,
+    ClassesField,
+    Field,
+    PartsField,
+    RealField,
+    SwitchField,
+    TableField,
+    TextField,
+    WholeField,
 )
+from core.fixes.kinds.batch_norm import AddBatchStatistics
+from core.fixes.kinds.dtypes import CastDtype, Dequantize
+from core.fixes.kinds.filtering import Drop, DropMismatched, Keep, kept
+from core.fixes.kinds.fused import Fuse, Split
+from core.fixes.kinds.heads import SelectClasses
+from core.fixes.kinds.inputs import AdaptInput
+from core.fixes.kinds.lora import MergeLora, scale_assumed, unscaled_adapters
+from core.fixes.kinds.positions import ResamplePositions, Resampling
+from core.fixes.kinds.renaming import AddPrefix, KeyFix, Rename, RenameTable, StripPrefix, renamed
+from core.fixes.kinds.views import Reshape, Transpose, Untie
+from core.fixes.kinds.weight_norm import WeightNorm
+from core.fixes.script_part import Function, ScriptPart, literal
+from core.fixes.table import KINDS
 
 __all__ = [
-    "CASTS",
-    "MAX_CHARACTERS",
+    "KINDS",
     "MAX_KEY",
-    "MAX_STEPS",
     "MAX_TEXT",
     "AdaptInput",
     "AddBatchStatistics",
     "AddPrefix",
-    "Applied",
     "CastDtype",
+    "ChoiceField",
+    "ClassesField",
+    "Context",
     "Dequantize",
     "Drop",
     "DropMismatched",
     "Effect",
+    "Field",
     "Fix",
+    "Function",
     "Fuse",
     "Keep",
+    "KeyFix",
     "MergeLora",
+    "PartsField",
+    "RealField",
     "Recipe",
     "Rename",
     "RenameTable",
     "ResamplePositions",
     "Resampling",
     "Reshape",
+    "ScriptPart",
     "SelectClasses",
     "Split",
     "Step",
     "StripPrefix",
-    "Syntax",
+    "SwitchField",
+    "TableField",
+    "TextField",
     "Transpose",
     "Untie",
     "WeightNorm",
-    "WeightNormForm",
-    "apply_recipe",
-    "describe",
-    "new_keys",
-    "recipe_from_json",
-    "recipe_to_json",
+    "WholeField",
+    "checked_text",
+    "kept",
+    "literal",
+    "renamed",
+    "scale_assumed",
+    "shapes_unknown",
+    "unscaled_adapters",
 ]

@@ -1,8 +1,8 @@
-"""Entries that a fix makes: computed from others, or another view of the same bytes."""
+"""What a fix makes: entries that are computed from others, and the state_dict that holds them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 
@@ -107,3 +107,45 @@ def checked_dense(entry: TensorEntry) -> TensorEntry:
         case _:
             what, remedy = "quantized", "Put the step Dequantize before this one."
     raise FixError(f"`{entry.key}` is {what}: this fix is for dense tensors.", remedy)
+
+
+def exchanged(state_dict: StateDict, new: dict[str, TensorEntry]) -> StateDict:
+    """The state_dict with other tensors under some of its keys."""
+    if not new:
+        return state_dict
+    entries = [new.get(key, entry) for key, entry in state_dict.items()]
+    return StateDict(entries, state_dict.path, state_dict.versions)
+
+
+def rebuilt(
+    state_dict: StateDict, entries: Sequence[TensorEntry], names: Iterable[tuple[str, str]]
+) -> StateDict:
+    """The entries with the versions of the modules that they now stand in.
+
+    `names` are pairs of keys, old and new; one old key may have become several, or several one.
+
+    A module without any tensor has no version that torch would look at, so it is left out
+    once a key changes.
+    """
+    old = state_dict.versions
+    names = list(names)
+    if not old or (len(names) == len(state_dict) and all(a == b for a, b in names)):
+        return StateDict(entries, state_dict.path, old)
+    versions: dict[str, int] = {}
+    for before, after in names:
+        source, target = _parent(before), _parent(after)
+        while True:
+            if source in old:
+                versions.setdefault(target, old[source])
+            if not (source and target and _leaf(source) == _leaf(target)):
+                break
+            source, target = _parent(source), _parent(target)
+    return StateDict(entries, state_dict.path, versions)
+
+
+def _parent(path: str) -> str:
+    return path.rpartition(".")[0]
+
+
+def _leaf(path: str) -> str:
+    return path.rpartition(".")[2]

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from core.architectures.construct import signature
 from core.architectures.registry import Architecture
 from core.checkpoint.entries import StateDict
-from core.fixes import Recipe, apply_recipe
+from core.fixes import Recipe
 from core.load.loading import LoadedModel, load_model
+from core.recipe import apply_recipe
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from core.compare.comparison import NO_CHOICES, Choices
 from core.compare.pairing.choices import choices_from_json, choices_to_json
 from core.errors import FixError
-from core.fixes import Recipe, recipe_from_json, recipe_to_json
+from core.fixes import Recipe
+from core.recipe import recipe_from_json, recipe_to_json
 
 LONGEST_IN_A_LINK = 1_000
 """Characters of a name; browsers and proxies cut addresses off at about 8,000."""

@@ -38,8 +38,8 @@ from core.fixes import (
     Transpose,
     Untie,
     WeightNorm,
-    apply_recipe,
 )
+from core.recipe import apply_recipe
 from core.tensors.reading import read_tensor
 from tests.core.plain_torch import signature_of
 

@@ -14,8 +14,9 @@ from core.checkpoint import StateDict, open_checkpoint
 from core.errors import CheckpointError, SourceError
 from core.fit.architecture_options import propose_num_classes
 from core.fit.proposals import propose
-from core.fixes import Drop, Keep, Recipe, StripPrefix, apply_recipe
+from core.fixes import Drop, Keep, Recipe, StripPrefix
 from core.load.loading import LoadedModel, load_model
+from core.recipe import apply_recipe
 
 PLAIN = Architecture("torchvision", "resnet18", (("num_classes", 10),))
 

@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from torchvision.models import resnet18, shufflenet_v2_x0_5
 
 from core.fixes import (
+    KINDS,
     AdaptInput,
     AddBatchStatistics,
     AddPrefix,
@@ -33,9 +34,8 @@ from core.fixes import (
     Untie,
     WeightNorm,
 )
-from core.recipe_edits import with_fix_at
+from core.recipe import with_fix_at
 from core.server.bench import Bench, SlotState, bench_from_query, bench_to_query
-from pages.components.fit.fix_form import KINDS
 from tests.pages.test_fit import (  # noqa: F401  # the fixtures hold for this module too
     APP,
     FILE,
@@ -237,7 +237,7 @@ EVERY_FIX = (
 def test_a_step_of_any_kind_that_is_opened_and_saved_unchanged_is_the_same(saved):
     saved({"state_dict": {"w": torch.zeros(2)}})
     recipe = Recipe(tuple(Step(fix, enabled=False) for fix in EVERY_FIX))
-    assert {type(fix) for fix in EVERY_FIX} == {kind.fix for kind in KINDS}
+    assert {type(fix) for fix in EVERY_FIX} == set(KINDS)
     at = fit_page(SlotState(FILE, None, "timm:test_convnext", recipe))
     for i in range(len(EVERY_FIX)):
         at.button(key=f"fit-A-edit-{i}").click().run()
@@ -245,13 +245,6 @@ def test_a_step_of_any_kind_that_is_opened_and_saved_unchanged_is_the_same(saved
         recipe = with_fix_at(recipe, i, EVERY_FIX[i])
         assert bench(at).a.recipe == recipe
         assert at.selectbox(key="fit-A-kind").value is None
-
-
-def test_the_form_has_a_kind_for_every_fix():
-    from core.fixes.recipe_json import NAMES
-
-    assert {kind.fix for kind in KINDS} == set(NAMES.values())
-    assert len({kind.title for kind in KINDS}) == len(KINDS)
 
 
 def test_a_form_that_lacks_something_is_a_sentence_beside_it(saved):

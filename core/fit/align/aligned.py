@@ -14,7 +14,7 @@ from core.fit.align.evidence import is_sorted
 from core.fit.align.layer_units import Tensor, Unit, UnitMember, joined, single_units, units
 from core.fit.align.recipe_from_alignment import alignment_recipe
 from core.fit.key_match import match
-from core.fixes.words import Recipe
+from core.fixes import Recipe
 from core.keys.vocabulary import BATCH_COUNTER
 
 MOST = 100_000

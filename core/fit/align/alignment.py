@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.fixes.words import Recipe
+from core.fixes import Recipe
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,17 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from core.fit.align.alignment import AlignedPair, Alignment
-from core.fixes.words import (
-    MAX_TEXT,
-    Drop,
-    Fix,
-    Fuse,
-    Recipe,
-    RenameTable,
-    Reshape,
-    Split,
-    Transpose,
-)
+from core.fixes import MAX_TEXT, Drop, Fix, Fuse, Recipe, RenameTable, Reshape, Split, Transpose
 
 
 def alignment_recipe(alignment: Alignment, least: float = 0.0) -> Recipe:

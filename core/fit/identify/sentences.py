@@ -12,11 +12,12 @@ from core.fit.identify.solve_options import Solved
 from core.fit.identify.under_other_names import Renamed
 from core.fit.proposals.prefixes import MAX_PARTS
 from core.fit.proposals.removals import modules_of
-from core.fixes import Drop, Recipe, describe
+from core.fixes import Drop, Recipe
 from core.keys.groups import group_keys
 from core.keys.parts import starts
 from core.keys.vocabulary import HOLDER_WORDS, WRAPPED
 from core.keys.wrappers import Unwrapped
+from core.recipe import describe
 
 OPTION_WORDS = {
     "num_classes": ("{} class", "{} classes"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.fixes import Fix, describe
+from core.fixes import Fix
+from core.recipe import describe
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ from core.fit.key_match import Match, match
 from core.fit.proposals.proposal import Idea, Proposal, counted, thin, title_of
 from core.fit.proposals.removals import removal_ideas
 from core.fit.proposals.shapes import statistics_idea
-from core.fit.proposals.tried import KEY_FIXES, Score, after, score
+from core.fit.proposals.tried import Score, after, score
 from core.fit.proposals.twins import twin_ideas
 from core.fit.proposals.whole_repairs import fixes_of, gaining_ideas, mostly_matches, whole_repair
+from core.fixes import KeyFix
 
 TWIN_SHARE = 0.5
 """Of what matches now: another set of weights in the file is told when it fills that much."""
@@ -46,7 +47,7 @@ def propose(state_dict: StateDict, signature: Signature) -> tuple[Proposal, ...]
 
 def _is_lesser(idea: Idea, then: Score, best: Score, before: Score) -> bool:
     """Whether a renaming gains less than half of what is gained by the best idea."""
-    names_only = all(isinstance(fix, KEY_FIXES) for fix in idea.fixes)
+    names_only = all(isinstance(fix, KeyFix) for fix in idea.fixes)
     return names_only and 2 * (then.keys - before.keys) < best.keys - before.keys
 
 

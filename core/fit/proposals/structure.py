@@ -7,8 +7,15 @@ from collections.abc import Iterator, Sequence
 from core.architectures.tensor_spec import Signature
 from core.checkpoint.entries import Quantized, StateDict
 from core.fit.proposals.proposal import Idea, counted
-from core.fixes import Dequantize, Fuse, MergeLora, Split, WeightNorm
-from core.fixes.lora import scale_assumed, unscaled_adapters
+from core.fixes import (
+    Dequantize,
+    Fuse,
+    MergeLora,
+    Split,
+    WeightNorm,
+    scale_assumed,
+    unscaled_adapters,
+)
 from core.keys.vocabulary import FUSED_LAYERS
 
 IN_PROJECTION = ("in_proj_weight", "in_proj_bias")

@@ -12,23 +12,18 @@ from core.checkpoint.entries import StateDict
 from core.errors import FixError
 from core.fit.key_match import match
 from core.fixes import (
-    AddPrefix,
     Drop,
     Fix,
     Keep,
+    KeyFix,
     Recipe,
     Rename,
-    RenameTable,
-    StripPrefix,
-    apply_recipe,
-    new_keys,
+    checked_text,
+    kept,
+    renamed,
 )
-from core.fixes.filtering import kept
-from core.fixes.renaming import renamed
-from core.fixes.wording import checked_text
-
-KEY_FIXES = StripPrefix | AddPrefix | Rename | RenameTable
-"""Fixes that give keys other names."""
+from core.keys.patterns import Patience
+from core.recipe import apply_recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +58,7 @@ def after(fixes: Sequence[Fix], state_dict: StateDict, signature: Signature) -> 
             match fix:
                 case Keep() | Drop():
                     state_dict, _ = kept(state_dict, frozenset(_staying(fix, list(state_dict))))
-                case StripPrefix() | AddPrefix() | Rename() | RenameTable():
+                case KeyFix():
                     state_dict, _ = renamed(state_dict, _renamed(fix, list(state_dict)))
                 case _:
                     recipe = Recipe.of((fix,))
@@ -82,7 +77,7 @@ def names_after(fixes: Sequence[Fix], keys: Collection[str]) -> Mapping[str, str
             if isinstance(fix, Keep | Drop):
                 staying = set(_staying(fix, list(names.values())))
                 names = {key: name for key, name in names.items() if name in staying}
-            elif not isinstance(fix, KEY_FIXES):
+            elif not isinstance(fix, KeyFix):
                 return None
             else:
                 new = _renamed(fix, list(names.values()))
@@ -113,9 +108,9 @@ def _staying(fix: Keep | Drop, keys: Sequence[str]) -> list[str]:
     return [key for key in keys if (found(key) is not None) == isinstance(fix, Keep)]
 
 
-def _renamed(fix: StripPrefix | AddPrefix | Rename | RenameTable, keys: Sequence[str]) -> list[str]:
+def _renamed(fix: KeyFix, keys: Sequence[str]) -> list[str]:
     if isinstance(fix, Rename):
         checked_text(fix.pattern, "pattern")
         checked_text(fix.replacement, "replacement", required=False)
         return [re.sub(fix.pattern, fix.replacement, key) for key in keys]
-    return new_keys(fix, keys)
+    return fix.new_keys(keys, Patience())

@@ -15,7 +15,7 @@ from core.fit.proposals.shapes import shape_ideas
 from core.fit.proposals.structure import structure_ideas
 from core.fit.proposals.tried import Score, after, score
 from core.fixes import Fix, MergeLora, Recipe
-from core.fixes.lora import unscaled_adapters
+from core.fixes.kinds.lora import unscaled_adapters
 
 MAX_ROUNDS = 8
 """Ideas that are taken one after the other."""

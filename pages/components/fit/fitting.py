@@ -12,8 +12,8 @@ from core.checkpoint import StateDict
 from core.fit.fit_summary import SummarySection, sections
 from core.fit.key_match import Match, match
 from core.fit.proposals import Proposal, propose
-from core.fixes import Recipe, recipe_to_json
-from core.trial import Trial, try_recipe
+from core.fixes import Recipe
+from core.recipe import Trial, recipe_to_json, try_recipe
 from pages.components.cached import cached
 
 

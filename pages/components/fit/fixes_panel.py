@@ -9,9 +9,9 @@ import streamlit as st
 
 from core.architectures.registry import Architecture
 from core.checkpoint import Checkpoint, StateDict
-from core.fixes import Fix, Recipe, recipe_to_json
+from core.fixes import Fix, Recipe
 from core.predict.labels import labels_in
-from core.recipe_file import RecipeFile
+from core.recipe import RecipeFile, recipe_to_json
 from pages.components.fit.alignment_table import alignment_table
 from pages.components.fit.fitting import Fitting
 from pages.components.fit.fix_form import edit_fix, fix_form

@@ -9,7 +9,7 @@ import streamlit as st
 from core.fit.proposals import Proposal
 from core.fixes import Recipe, RenameTable
 from core.plain_text import plain_sentence
-from core.recipe_edits import with_fixes
+from core.recipe import with_fixes
 from core.wording import count
 
 Change = Callable[[Recipe], None]

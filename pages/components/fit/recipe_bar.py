@@ -10,8 +10,7 @@ import streamlit as st
 from core.errors import FixError
 from core.fixes import Recipe
 from core.plain_text import plain, plain_sentence
-from core.recipe_file import RecipeFile, recipe_file_from_json, recipe_file_to_json
-from core.recipe_history import History
+from core.recipe import History, RecipeFile, recipe_file_from_json, recipe_file_to_json
 
 TakeUp = Callable[[RecipeFile], None]
 

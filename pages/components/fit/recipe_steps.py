@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from core.fixes import Fix, Recipe, describe
+from core.fixes import Fix, Recipe
 from core.plain_text import markup, plain, plain_sentence, visible
-from core.recipe_edits import moved, switched, without_step
-from core.trial import Change as KeyChange
-from core.trial import Outcome
+from core.recipe import Change as KeyChange
+from core.recipe import Outcome, describe, moved, switched, without_step
 from core.wording import count
 from pages.components.fit.match_table import STYLE
 

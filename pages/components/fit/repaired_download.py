@@ -20,14 +20,13 @@ from core.export import (
     export_sizes,
     export_state_dict,
 )
-from core.fixes import Recipe, recipe_to_json
+from core.fixes import Recipe
 from core.plain_text import code, markup, plain, plain_sentence
 from core.progress import Cancelled, Progress
-from core.recipe_code import recipe_code
+from core.recipe import in_pickled_object, recipe_code, recipe_to_json
 from core.server.files.export_folder import export_name, export_path
 from core.server.jobs import Job
 from core.server.web.transfer import Transfers
-from core.whole_model import in_pickled_object
 from core.wording import count, size
 from pages.components.cached import cached
 from pages.components.job_panel import job_panel

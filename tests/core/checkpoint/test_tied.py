@@ -9,7 +9,8 @@ from safetensors.torch import load_file, save_file
 from core.checkpoint import StateDict, open_checkpoint
 from core.checkpoint.tied import ties
 from core.export import export_state_dict
-from core.fixes import Recipe, Step, StripPrefix, apply_recipe
+from core.fixes import Recipe, Step, StripPrefix
+from core.recipe import apply_recipe
 from tests.core.odd_tensors import ODD
 
 

@@ -16,8 +16,8 @@ from torchvision.models import squeezenet1_1
 
 from core.architectures.registry import parse_architecture
 from core.cli import main
-from core.fixes import CastDtype, Recipe, Step, StripPrefix, recipe_to_json
-from core.recipe_file import RecipeFile, recipe_file_to_json
+from core.fixes import CastDtype, Recipe, Step, StripPrefix
+from core.recipe import RecipeFile, recipe_file_to_json, recipe_to_json
 
 ARCH = "torchvision:squeezenet1_1?num_classes=4"
 STRIP = [{"fix": "strip_prefix", "prefix": "module."}]

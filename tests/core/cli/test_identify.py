@@ -14,7 +14,7 @@ from core.cli import main
 from core.fit.index.build import build_index
 from core.fit.index.find import index_path, installed_versions
 from core.fit.index.index_file import save_index
-from core.fixes import apply_recipe, recipe_from_json
+from core.recipe import apply_recipe, recipe_from_json
 
 KNOWN = ("torchvision:resnet18", "timm:resnet18", "torchvision:squeezenet1_1")
 

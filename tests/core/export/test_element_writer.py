@@ -9,7 +9,8 @@ from core.checkpoint import open_checkpoint
 from core.errors import CheckpointError
 from core.export import export_state_dict
 from core.export.exported import CHUNK, Format
-from core.fixes import AddPrefix, CastDtype, Fix, MergeLora, Recipe, Transpose, apply_recipe
+from core.fixes import AddPrefix, CastDtype, Fix, MergeLora, Recipe, Transpose
+from core.recipe import apply_recipe
 
 TENSORS = {
     "large.weight": torch.randn(CHUNK // 8, 3),

@@ -31,9 +31,9 @@ from core.fixes import (
     StripPrefix,
     Transpose,
     Untie,
-    apply_recipe,
 )
 from core.progress import Cancelled, Progress
+from core.recipe import apply_recipe
 from tests.core.odd_tensors import ODD, in_pieces, turn_round
 
 TENSORS = {

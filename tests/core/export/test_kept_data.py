@@ -16,7 +16,8 @@ from torchvision.models import squeezenet1_1
 from core.checkpoint import open_checkpoint
 from core.errors import StoreError
 from core.export import KEEPS, Export, Keep, export_sizes, export_state_dict
-from core.fixes import CastDtype, Recipe, Step, StripPrefix, apply_recipe
+from core.fixes import CastDtype, Recipe, Step, StripPrefix
+from core.recipe import apply_recipe
 
 STRIP = Recipe((Step(StripPrefix("module.")),))
 

@@ -8,7 +8,8 @@ import torch
 from core.architectures.tensor_spec import Signature, TensorSpec
 from core.checkpoint import open_checkpoint
 from core.checkpoint.entries import StateDict
-from core.fixes import Applied, Fix, Recipe, apply_recipe
+from core.fixes import Fix, Recipe
+from core.recipe import Applied, apply_recipe
 from core.tensors.reading import read_tensor
 
 

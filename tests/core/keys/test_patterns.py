@@ -23,7 +23,6 @@ from core.fixes import (
     Rename,
     Step,
     StripPrefix,
-    apply_recipe,
 )
 from core.keys.filter import filter_entries
 from core.keys.patterns import (
@@ -34,7 +33,7 @@ from core.keys.patterns import (
     found_in,
     replaced,
 )
-from core.trial import try_recipe
+from core.recipe import apply_recipe, try_recipe
 
 KEYS = [f"layer{i}.block{i}.downsample.conv.weight_orig" for i in range(5000)]
 COSTLY = {

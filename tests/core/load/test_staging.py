@@ -11,9 +11,10 @@ from torch.overrides import TorchFunctionMode
 from core.checkpoint import StateDict, open_checkpoint
 from core.checkpoint.entries import Cast, TensorEntry
 from core.errors import CheckpointError
-from core.fixes import CastDtype, Recipe, Split, Step, apply_recipe
+from core.fixes import CastDtype, Recipe, Split, Step
 from core.load.staging import Staging, fill_staged
 from core.progress import Cancelled, Progress
+from core.recipe import apply_recipe
 
 TENSORS = {
     "large": torch.arange(1000, dtype=torch.float32).view(10, 100),

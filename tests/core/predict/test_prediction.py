@@ -23,7 +23,7 @@ from core.architectures.construct import signature
 from core.architectures.registry import Architecture, catalogue
 from core.checkpoint import open_checkpoint
 from core.errors import LoadError
-from core.fixes import Recipe, Step, StripPrefix, apply_recipe
+from core.fixes import Recipe, Step, StripPrefix
 from core.inputs.images import decode_image
 from core.inputs.preprocessing import IMAGENET, default_preprocessing
 from core.load.loading import load_model
@@ -31,6 +31,7 @@ from core.predict.classifiers import require_classifier
 from core.predict.labels import choose_labels
 from core.predict.prediction import logits_of, predict
 from core.progress import Cancelled, Progress
+from core.recipe import apply_recipe
 from core.server.samples import SAMPLES, sample_images
 
 

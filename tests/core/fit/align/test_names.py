@@ -18,7 +18,8 @@ from core.checkpoint.entries import TensorEntry
 from core.fit.align import Alignment, align
 from core.fit.align import recipe_from_alignment as alignment_recipe
 from core.fit.key_match import match
-from core.fixes import Drop, Fuse, Recipe, RenameTable, Split, Transpose, apply_recipe
+from core.fixes import Drop, Fuse, Recipe, RenameTable, Split, Transpose
+from core.recipe import apply_recipe
 from core.tensors.reading import read_tensor
 from tests.core.fit.align.models import filled, output, saved, varied
 from tests.core.plain_torch import signature_of

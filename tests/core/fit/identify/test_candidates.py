@@ -20,8 +20,9 @@ from core.checkpoint import open_checkpoint
 from core.fit.identify import Identification, Lookup, identify
 from core.fit.identify.sentences import recipe_words
 from core.fit.key_match import match
-from core.fixes import Drop, Recipe, StripPrefix, apply_recipe, describe
+from core.fixes import Drop, Recipe, StripPrefix
 from core.load.loading import load_model
+from core.recipe import apply_recipe, describe
 from tests.core.fit.identify.files import told
 
 

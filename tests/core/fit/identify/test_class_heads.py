@@ -13,8 +13,8 @@ from benchmarks.identify_corpus import state_dict_of
 from core.architectures.registry import parse_architecture
 from core.checkpoint import open_checkpoint
 from core.fit.identify import Lookup, identify
-from core.fixes import apply_recipe
 from core.load.loading import load_model
+from core.recipe import apply_recipe
 from tests.core.fit.identify.files import told
 
 

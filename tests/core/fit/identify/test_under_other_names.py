@@ -18,8 +18,8 @@ from core.checkpoint import open_checkpoint
 from core.fit.identify import Lookup, identify
 from core.fit.index.index import make_index
 from core.fit.index.shape_forms import form
-from core.fixes import apply_recipe
 from core.load.loading import load_model
+from core.recipe import apply_recipe
 from core.tensors.reading import read_tensor
 from tests.core.fit.align.models import varied
 from tests.core.fit.identify.files import told

@@ -25,8 +25,8 @@ from core.fixes import (
     ResamplePositions,
     Step,
     StripPrefix,
-    apply_recipe,
 )
+from core.recipe import apply_recipe
 from tests.core.plain_torch import file_of, signature_of
 
 

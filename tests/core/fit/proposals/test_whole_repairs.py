@@ -20,11 +20,9 @@ from core.fixes import (
     Recipe,
     RenameTable,
     StripPrefix,
-    apply_recipe,
-    recipe_from_json,
-    recipe_to_json,
 )
 from core.keys.vocabulary import WRAPPERS
+from core.recipe import apply_recipe, recipe_from_json, recipe_to_json
 from tests.core.plain_torch import file_of, signature_of
 
 with torch.device("meta"):

@@ -1,0 +1,100 @@
+"""The fix that gives BatchNorm layers the statistics that a file lacks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from core.checkpoint.entries import StateDict, TensorEntry
+from core.checkpoint.operations import Filled
+from core.fixes.computed import computed
+from core.fixes.effects import counted
+from core.fixes.fix import Changed, Context, Effect, Fix
+from core.fixes.form import Form
+from core.fixes.script_part import ScriptPart
+from core.keys.vocabulary import BATCH_COUNTER
+
+if TYPE_CHECKING:
+    import torch
+
+DEFAULTS = {"running_mean": 0.0, "running_var": 1.0, BATCH_COUNTER: 0.0}
+"""What torch's _NormBase.reset_running_stats fills them with."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddBatchStatistics(Fix):
+    """Give BatchNorm layers the statistics that they lack, at their defaults.
+
+    `running_mean` is 0, `running_var` 1, `num_batches_tracked` 0, wherever the signature wants one.
+    """
+
+    json_name = "add_batch_statistics"
+    form = Form(
+        "Add BatchNorm's default statistics",
+        "Mean 0, variance 1, counter 0, where the network wants them and the file has none.",
+    )
+
+    def words(self) -> str:
+        return "Add BatchNorm's default statistics"
+
+    def apply(self, state_dict: StateDict, context: Context) -> Changed:
+        """The statistics that the signature wants, at their defaults, after their layer's other
+        tensors; for layers of which the file has something, or which have nothing else.
+        """
+        wanted = context.wanted
+        missing = missing_statistics(list(state_dict), list(wanted))
+        after: dict[str | None, list[TensorEntry]] = {}
+        last = {key.rpartition(".")[0]: key for key in state_dict}
+        for key in missing:
+            spec = wanted[key]
+            empty = TensorEntry(key, spec.dtype, (), (), 0, None)
+            entry = computed(empty, Filled(DEFAULTS[key.rpartition(".")[2]]), (), spec.shape)
+            after.setdefault(last.get(key.rpartition(".")[0]), []).append(entry)
+        entries: list[TensorEntry] = []
+        for key, entry in state_dict.items():
+            entries += [entry, *after.get(key, ())]
+        entries += after.get(None, ())
+        sentence = f"{counted(len(missing), 'statistic')} of BatchNorm added at their defaults."
+        if not missing:
+            sentence = "No key of BatchNorm's statistics is missing."
+        added = StateDict(entries, state_dict.path, state_dict.versions) if missing else state_dict
+        return added, Effect(len(missing), 0, sentence)
+
+    def script(self) -> ScriptPart:
+        call = "state_dict = add_batch_statistics(state_dict, model.state_dict())"
+        functions = missing_statistics, add_batch_statistics
+        return ScriptPart((call,), functions, needs_model=True)
+
+
+def missing_statistics(held: list[str], wanted: list[str]) -> list[str]:
+    """The statistics that are wanted and not there, of layers of which something is there, or
+    which have nothing but statistics."""
+    names = ("running_mean", "running_var", "num_batches_tracked")
+    modules = {key.rpartition(".")[0] for key in held}
+    others = {key.rpartition(".")[0] for key in wanted if key.rpartition(".")[2] not in names}
+    present = set(held)
+    missing = []
+    for key in wanted:
+        module, _, name = key.rpartition(".")
+        if name in names and key not in present and (module in modules or module not in others):
+            missing.append(key)
+    return missing
+
+
+def add_batch_statistics(
+    state_dict: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """BatchNorm's statistics at their defaults, where they are wanted and not there."""
+    missing = missing_statistics(list(state_dict), list(wanted))
+    last = {key.rpartition(".")[0]: key for key in state_dict}
+    after: dict[str | None, list[str]] = {}
+    for key in missing:
+        after.setdefault(last.get(key.rpartition(".")[0]), []).append(key)
+    made = {}
+    for held in [*state_dict, None]:
+        if held is not None:
+            made[held] = state_dict[held]
+        for key in after.get(held, []):
+            start = torch.ones_like if key.endswith("running_var") else torch.zeros_like
+            made[key] = start(wanted[key])
+    return made

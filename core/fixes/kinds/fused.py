@@ -1,0 +1,306 @@
+"""Fixes that cut a tensor into several, or join several into one: `qkv`, and `q`, `k`, `v`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from core.checkpoint.entries import Derived, StateDict, TensorEntry
+from core.checkpoint.operations import Joined, Rows
+from core.errors import FixError
+from core.fixes.computed import checked_dense, computed, is_strided, rebuilt
+from core.fixes.effects import checked_text, counted, effect_sentence
+from core.fixes.fix import MAX_CHARACTERS, MAX_KEY, Changed, Context, Effect, Fix
+from core.fixes.form import Form, PartsField, TextField
+from core.fixes.script_part import ScriptPart
+
+if TYPE_CHECKING:
+    import torch
+
+MAX_TENSORS = 200_000
+"""Tensors that a split may lead to."""
+
+FIELDS = (
+    TextField("fused", "Fused, as it stands in the keys", "qkv", default="qkv"),
+    PartsField("parts", "Parts in their order", "q, k, v", default="q, k, v"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Split(Fix):
+    """Cut tensors into equal parts along their first dimension: `qkv` into `q`, `k` and `v`.
+
+    `fused` stands in the keys as one or several whole parts of the path; each of `parts` takes its
+    place in turn.
+    """
+
+    json_name = "split"
+    form = Form(
+        "Split a fused tensor",
+        "Cuts `qkv` into `q`, `k` and `v`, or the like, along the first dimension.",
+        FIELDS,
+    )
+
+    fused: str
+    parts: tuple[str, ...]
+
+    def words(self) -> str:
+        return f"Split `{self.fused}` into {_listed(self.parts)}"
+
+    def apply(self, state_dict: StateDict, context: Context) -> Changed:
+        """Tensors cut into equal parts along their first dimension; each part of a scalar is equal.
+
+        A part keeps the whole's origin. Raises FixError where a tensor cannot be cut so, or a key
+        is there already.
+        """
+        fused = checked_text(self.fused, "name")
+        names = _checked_names(self.parts)
+        places = {key: place for key in state_dict if (place := place_of(fused, key))}
+        cut = len(places)
+        _check_room(state_dict, places.values(), names)
+        entries: list[TensorEntry] = []
+        for key, entry in state_dict.items():
+            place = places.get(key)
+            entries += [entry] if place is None else _cut(checked_dense(entry), names, place)
+        pairs = [
+            (key, place.of(name) if place else key)
+            for key in state_dict
+            for place in (places.get(key),)
+            for name in (names if place else ("",))
+        ]
+        _check_apart(entries)
+        if not cut:
+            return state_dict, Effect(0, 0, effect_sentence(0, "split"))
+        sentence = f"{counted(cut, 'tensor')} split into {counted(cut * len(names), 'tensor')}."
+        return rebuilt(state_dict, entries, pairs), Effect(cut, 0, sentence)
+
+    def script(self) -> ScriptPart:
+        call = f"state_dict = split(state_dict, {self.fused!a}, {self.parts!a})"
+        return ScriptPart((call,), (split,))
+
+
+@dataclass(frozen=True, slots=True)
+class Fuse(Fix):
+    """Join tensors along their first dimension: `q`, `k` and `v` into `qkv`.
+
+    Each of `parts` stands in the keys as one or several whole parts of the path.
+    """
+
+    json_name = "fuse"
+    form = Form(
+        "Fuse tensors",
+        "Joins `q`, `k` and `v` into `qkv`, or the like, along the first dimension.",
+        FIELDS,
+    )
+
+    parts: tuple[str, ...]
+    fused: str
+
+    def words(self) -> str:
+        return f"Fuse {_listed(self.parts)} into `{self.fused}`"
+
+    def apply(self, state_dict: StateDict, context: Context) -> Changed:
+        """Tensors joined along their first dimension, in the order of the parts; of scalars the
+        first.
+
+        The whole stands where the first of its parts stood, and has its origin. Tensors of which a
+        part is absent stay, and the effect says so. Raises FixError where parts do not go together,
+        or a key is there already.
+        """
+        names = _checked_names(self.parts)
+        fused = checked_text(self.fused, "name")
+        wholes: dict[str, tuple[Place, list[str]]] = {}
+        incomplete: dict[str, Place] = {}
+        for key in state_dict:
+            for name in names:
+                place = place_of(name, key)
+                if place is None:
+                    continue
+                keys = [place.of(each) for each in names]
+                if all(each in state_dict for each in keys):
+                    wholes[key] = place, keys
+                else:
+                    incomplete[key] = place
+        entries: list[TensorEntry] = []
+        pairs: list[tuple[str, str]] = []
+        done: set[Place] = set()
+        for key, entry in state_dict.items():
+            if key not in wholes:
+                entries.append(entry)
+                pairs.append((key, key))
+                continue
+            place, keys = wholes[key]
+            if place not in done:
+                done.add(place)
+                parts = [checked_dense(state_dict[each]) for each in keys]
+                entries.append(_joined(place.of(fused), parts))
+                pairs += [(each, place.of(fused)) for each in keys]
+        _check_apart(entries)
+        sentence = effect_sentence(0, "fused")
+        if done:
+            parts_told = counted(len(done) * len(names), "tensor")
+            sentence = f"{parts_told} fused into {counted(len(done), 'tensor')}."
+        partly = {place for key, place in incomplete.items() if key not in wholes}
+        if partly:
+            sentence += f" Of {len(partly):,} more, some parts are not there."
+        if not done:
+            return state_dict, Effect(0, 0, sentence)
+        return rebuilt(state_dict, entries, pairs), Effect(len(done), 0, sentence)
+
+    def script(self) -> ScriptPart:
+        call = f"state_dict = fuse(state_dict, {self.parts!a}, {self.fused!a})"
+        return ScriptPart((call,), (fuse,))
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return ", ".join(f"`{part}`" for part in parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a name of one or several whole parts stands in a key: between the two texts."""
+
+    before: str
+    after: str
+
+    def of(self, name: str) -> str:
+        """The key with another name there."""
+        return f"{self.before}{name}{self.after}"
+
+
+def place_of(name: str, key: str) -> Place | None:
+    """The last place in the dotted key where the name stands as whole parts, or None."""
+    found = f".{key}.".rfind(f".{name}.")
+    return None if found < 0 else Place(key[:found], key[found + len(name) :])
+
+
+def _checked_names(names: Sequence[str]) -> tuple[str, ...]:
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise FixError("A fused tensor has two parts or more, each with its name.", "Name them.")
+    return tuple(checked_text(name, "name of a part") for name in names)
+
+
+def _check_room(state_dict: StateDict, places: Iterable[Place], names: Sequence[str]) -> None:
+    """Raise FixError where the parts are too many, or their keys too long."""
+    held = sum(map(len, state_dict))
+    tensors, characters = len(state_dict), held
+    for place in places:
+        lengths = [len(place.before) + len(name) + len(place.after) for name in names]
+        tensors, characters = tensors + len(names) - 1, characters + sum(lengths)
+        if (
+            max(lengths) > MAX_KEY
+            or tensors > max(MAX_TENSORS, len(state_dict))
+            or characters > max(MAX_CHARACTERS, held)
+        ):
+            raise FixError(
+                "The tensors would be split into too many parts, or their keys get too long.",
+                f"{MAX_TENSORS:,} tensors and {MAX_KEY:,} characters of a key are the most.",
+            )
+
+
+def _check_apart(entries: Sequence[TensorEntry]) -> None:
+    seen: set[str] = set()
+    for entry in entries:
+        if entry.key in seen:
+            raise FixError(
+                f"Two tensors would get the key `{entry.key}`.",
+                "Drop one of them in a step before this one, or choose another name.",
+            )
+        seen.add(entry.key)
+
+
+def _cut(entry: TensorEntry, names: Sequence[str], place: Place) -> list[TensorEntry]:
+    keys = [place.of(name) for name in names]
+    if not entry.shape:
+        return [entry.under(key) for key in keys]
+    length, rest = divmod(entry.shape[0], len(names))
+    if rest:
+        raise FixError(
+            f"The {entry.shape[0]:,} rows of `{entry.key}` cannot be split into {len(names)} "
+            "equal parts.",
+            "Name the fused part of the path more exactly, or another number of parts.",
+        )
+    return [
+        _rows(entry, index * length, (index + 1) * length).under(key)
+        for index, key in enumerate(keys)
+    ]
+
+
+def _rows(entry: TensorEntry, start: int, stop: int) -> TensorEntry:
+    shape = (stop - start, *entry.shape[1:])
+    if is_strided(entry):
+        offset = entry.storage_offset + start * entry.stride[0]
+        return replace(entry, shape=shape, storage_offset=offset)
+    form = entry.form
+    if isinstance(form, Derived) and form.operation == Joined():
+        at = 0
+        for part in form.parts:
+            if (at, part.shape) == (start, shape):
+                transforms = (*part.transforms, *entry.transforms)
+                return replace(
+                    part,
+                    key=entry.key,
+                    origin=entry.origin,
+                    dtype=entry.dtype,
+                    transforms=transforms,
+                )
+            at += part.shape[0] if part.shape else 1
+    return computed(entry, Rows(start, stop), (entry,), shape)
+
+
+def _joined(key: str, parts: Sequence[TensorEntry]) -> TensorEntry:
+    first = parts[0]
+    for part in parts[1:]:
+        if (part.shape[1:], part.dtype) != (first.shape[1:], first.dtype) or len(part.shape) != len(
+            first.shape
+        ):
+            raise FixError(
+                f"`{first.key}` and `{part.key}` cannot be joined: they are "
+                f"{_told(first)} and {_told(part)}.",
+                "Name the parts more exactly, or cast them to one dtype in a step before.",
+            )
+    if not first.shape:
+        return first.under(key)
+    shape = (sum(part.shape[0] for part in parts), *first.shape[1:])
+    return computed(first, Joined(), tuple(parts), shape).under(key)
+
+
+def _told(entry: TensorEntry) -> str:
+    return f"{' × '.join(map(str, entry.shape)) or 'a number'} of {entry.dtype}"
+
+
+def split(
+    state_dict: dict[str, torch.Tensor], fused: str, parts: tuple[str, ...]
+) -> dict[str, torch.Tensor]:
+    """Equal parts along the first dimension in the place of the tensors with `fused` in the key."""
+    made = {}
+    for key, value in state_dict.items():
+        at = f".{key}.".rfind(f".{fused}.")
+        if at < 0:
+            made[key] = value
+            continue
+        pieces = value.chunk(len(parts)) if value.dim() else [value] * len(parts)
+        for part, piece in zip(parts, pieces, strict=True):
+            made[key[:at] + part + key[at + len(fused) :]] = piece
+    return made
+
+
+def fuse(
+    state_dict: dict[str, torch.Tensor], parts: tuple[str, ...], fused: str
+) -> dict[str, torch.Tensor]:
+    """Tensors joined along the first dimension, where all parts are there."""
+    wholes = {}
+    for key in state_dict:
+        for part in parts:
+            at = f".{key}.".rfind(f".{part}.")
+            keys = [key[:at] + each + key[at + len(part) :] for each in parts]
+            if at >= 0 and all(each in state_dict for each in keys):
+                wholes[key] = key[:at] + fused + key[at + len(part) :], keys
+    made = {}
+    for key, value in state_dict.items():
+        whole, keys = wholes.get(key, (key, []))
+        values = [state_dict[each] for each in keys]
+        if whole not in made:
+            made[whole] = torch.cat(values) if values and value.dim() else value
+    return made

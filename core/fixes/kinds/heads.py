@@ -1,0 +1,119 @@
+"""The fix of a head's classes: its rows in another order, fewer of them, or new ones."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from core.checkpoint.entries import StateDict, TensorEntry
+from core.checkpoint.operations import ChosenRows
+from core.errors import FixError
+from core.fixes.computed import (
+    check_growth,
+    checked_dense,
+    computed,
+    exchanged,
+    is_floating,
+    is_strided,
+)
+from core.fixes.fix import Changed, Context, Effect, Fix
+from core.fixes.form import ClassesField, Form, TextField
+from core.fixes.script_part import ScriptPart
+from core.fixes.selection import globbed
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.tensors.arithmetic import chosen_rows
+
+MAX_CLASSES = 1_000_000
+"""Rows that a head may get."""
+
+
+@dataclass(frozen=True, slots=True)
+class SelectClasses(Fix):
+    """Make a head's rows anew, one for each class: row i is the old row `rows[i]`.
+
+    `pattern` is a glob over the keys of the head's weight and bias; −1 stands for a class that the
+    file does not have, and gives a row of zeros.
+    """
+
+    json_name = "select_classes"
+    form = Form(
+        "Choose the head's classes",
+        "Makes a row for each wanted class: the file's own where a name is in both lists, zeros "
+        "for a new one.",
+        (TextField("pattern", "Keys of the head", default="fc.*"), ClassesField("rows")),
+    )
+
+    pattern: str
+    rows: tuple[int, ...]
+
+    def words(self) -> str:
+        return f"Make `{self.pattern}` a head of {len(self.rows):,} classes"
+
+    def apply(self, state_dict: StateDict, context: Context) -> Changed:
+        """The rows of a head's weight and bias, one for each class; integers and scalars stay.
+
+        Raises FixError where a row is not there, the tensors have unequal numbers of rows, or one
+        of them is quantized or sparse.
+        """
+        if len(self.rows) > MAX_CLASSES or min(self.rows, default=0) < -1:
+            raise FixError(
+                "A head's rows are numbers from 0, or −1 for a class that the file does not have.",
+                f"Give at most {MAX_CLASSES:,} of them.",
+            )
+        keys = globbed(self.pattern, state_dict, context.patience)
+        head = [
+            checked_dense(entry)
+            for key, entry in state_dict.items()
+            if key in keys and entry.shape and (is_floating(entry) or entry.form is not None)
+        ]
+        if not head:
+            return state_dict, Effect(0, 0, f"No key of a head matches `{self.pattern}`.")
+        rows = head[0].shape[0]
+        for entry in head:
+            if entry.shape[0] != rows:
+                raise FixError(
+                    f"`{head[0].key}` has {rows:,} rows and `{entry.key}` {entry.shape[0]:,}: they "
+                    "are no weight and bias of one head.",
+                    "Make the pattern more exact.",
+                )
+        if max(self.rows, default=-1) >= rows:
+            raise FixError(
+                f"Row {max(self.rows):,} is wanted, and `{head[0].key}` has {rows:,}, from 0 on.",
+                "Choose the classes anew: the rows may be of another file.",
+            )
+        new = {entry.key: _with_rows(entry, self.rows) for entry in head}
+        check_growth(state_dict, new)
+        absent = self.rows.count(-1)
+        sentence = f"{len(self.rows) - absent:,} of {rows:,} rows taken in {len(new):,} tensors"
+        sentence += f", {absent:,} new at zero." if absent else "."
+        return exchanged(state_dict, new), Effect(len(new), 0, sentence)
+
+    def script(self) -> ScriptPart:
+        from core.tensors.arithmetic import chosen_rows
+
+        call = f"state_dict = select_classes(state_dict, {self.pattern!a}, {self.rows!a})"
+        return ScriptPart((call,), (chosen_rows, select_classes))
+
+
+def _with_rows(entry: TensorEntry, rows: tuple[int, ...]) -> TensorEntry:
+    shape = (len(rows), *entry.shape[1:])
+    first = rows[0] if rows else -1
+    if is_strided(entry) and first >= 0 and rows == tuple(range(first, first + len(rows))):
+        offset = entry.storage_offset + first * entry.stride[0]
+        return replace(entry, shape=shape, storage_offset=offset)
+    return computed(entry, ChosenRows(rows), (entry,), shape)
+
+
+def select_classes(
+    state_dict: dict[str, torch.Tensor], pattern: str, rows: tuple[int, ...]
+) -> dict[str, torch.Tensor]:
+    """The rows of a head's weight and bias, one for each class."""
+    made = dict(state_dict)
+    for key, value in state_dict.items():
+        if fnmatch.fnmatchcase(key, pattern) and value.dim() and value.is_floating_point():
+            made[key] = chosen_rows(value, rows)
+    return made

@@ -1,0 +1,163 @@
+"""The fix of an input convolution: its weight for images with other channels."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from core.checkpoint.entries import StateDict
+from core.checkpoint.operations import AdaptedChannels
+from core.errors import FixError
+from core.fixes.computed import check_growth, checked_dense, computed, exchanged, is_floating
+from core.fixes.effects import left_alone, where_words
+from core.fixes.fix import Changed, Context, Effect, Fix
+from core.fixes.form import ANY_PATTERN, Form, WholeField
+from core.fixes.script_part import SHAPES, ScriptPart
+from core.fixes.selection import globbed
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.tensors.arithmetic import adapted_channels
+
+MAX_CHANNELS = 1 << 16
+"""Channels that an image may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptInput(Fix):
+    """Give an input convolution another number of channels, as timm's `adapt_input_conv` does.
+
+    `pattern` is a glob over the keys of its weight; `in_chans` 0 means what the signature wants.
+    With `in_chans`, a pattern of `*` means the weight that most likely takes the image.
+    """
+
+    json_name = "adapt_input"
+    form = Form(
+        "Adapt the input's channels",
+        "Sums or repeats the input convolution's channels, as timm does; 0 is as many as the "
+        "network wants.",
+        (ANY_PATTERN, WholeField("in_chans", "Channels", 1_000_000)),
+    )
+
+    pattern: str = "*"
+    in_chans: int = 0
+
+    def words(self) -> str:
+        to = f"{self.in_chans:,} channels" if self.in_chans else "the wanted channels"
+        return f"Adapt the input convolution {where_words(self.pattern)}to {to}"
+
+    def apply(self, state_dict: StateDict, context: Context) -> Changed:
+        """The input convolutions' weights for other channels; integers and other tensors stay, and
+        where a weight is of integers the effect says so.
+
+        Raises FixError where the fix does not say how many channels and there is no signature, or
+        one of the named tensors is quantized or sparse.
+        """
+        if not 0 <= self.in_chans <= MAX_CHANNELS:
+            raise FixError(
+                f"No image has {self.in_chans:,} channels.", f"Choose 1 to {MAX_CHANNELS:,}."
+            )
+        shapes = {}
+        if not self.in_chans:
+            shapes = {key: spec.shape for key, spec in context.wanted.items()}
+        keys = globbed(self.pattern, state_dict, context.patience)
+        held = {key: entry.shape for key, entry in state_dict.items() if key in keys}
+        plans = input_plans(held, shapes, self.in_chans, self.pattern != "*")
+        new = {}
+        for key, (channels, base) in plans.items():
+            entry = checked_dense(state_dict[key])
+            if not is_floating(entry):
+                continue
+            blocks = entry.shape[1] // base if channels == 1 else channels
+            shape = (entry.shape[0], blocks, *entry.shape[2:])
+            new[key] = computed(entry, AdaptedChannels(channels, base), (entry,), shape)
+        check_growth(state_dict, new)
+        changes = [
+            f"`{key}` adapted from {state_dict[key].shape[1]:,} to {entry.shape[1]:,} channels"
+            for key, entry in new.items()
+        ]
+        sentence = f"{changes[0]}." if changes else "No key of an input convolution to adapt."
+        if len(changes) > 1:
+            sentence = f"{changes[0]}, and {len(changes) - 1:,} more."
+        sentence += left_alone(len(plans) - len(new), "they are no plain floats")
+        return exchanged(state_dict, new), Effect(len(new), 0, sentence)
+
+    def script(self) -> ScriptPart:
+        from core.tensors.arithmetic import adapted_channels
+
+        functions = adapted_channels, input_plans, adapt_input
+        if self.in_chans:
+            given = f"{{}}, {self.pattern!a}, {self.in_chans}"
+            return ScriptPart((f"state_dict = adapt_input(state_dict, {given})",), functions)
+        call = f"state_dict = adapt_input(state_dict, shapes, {self.pattern!a}, 0)"
+        return ScriptPart((SHAPES, call), functions, needs_model=True)
+
+
+def input_plans(
+    held: dict[str, tuple[int, ...]],
+    wanted: dict[str, tuple[int, ...]],
+    in_chans: int,
+    named: bool,
+) -> dict[str, tuple[int, int]]:
+    """The input convolutions by key: how many channels an image is to have, and now has.
+
+    Without `in_chans` they are the weights that differ from what is `wanted` in their second
+    dimension alone; unless they are `named`, as the first one does, and in few channels. With it,
+    they are those that are named, or the likeliest one: it takes 3 channels, or else few, which
+    grouped convolutions do too, and those lie deeper.
+    """
+    weights = {
+        key: shape
+        for key, shape in held.items()
+        if 3 <= len(shape) <= 5 and shape[1] and (named or key.rpartition(".")[2] == "weight")
+    }
+    plans = {}
+    if in_chans:
+
+        def unlikely(key: str) -> tuple[int, int]:
+            """How much speaks against a weight: its channels, then how deep it lies."""
+            channels = weights[key][1]
+            return (channels != 3) + (channels > 16), key.count(".")
+
+        for key in list(weights) if named else sorted(weights, key=unlikely)[:1]:
+            channels = weights[key][1]
+            blocks = in_chans == 1 and channels > 3 and channels % 3 == 0
+            if channels != in_chans:
+                plans[key] = (1, 3) if blocks else (in_chans, channels)
+        return plans
+    pair = None
+    for key, shape in wanted.items():
+        found = weights.get(key, shape)
+        if found == shape or (shape[:1], shape[2:]) != (found[:1], found[2:]):
+            continue
+        change = channels, goal = found[1], shape[1]
+        pair = pair or change
+        if not named and (pair != change or max(change) > 64):
+            continue
+        # Blocks of 2 × 2, 4 × 4 pixels and so on, as TResNet's stem takes them.
+        side = round(goal**0.5)
+        blocks = goal == side * side > 1 and channels == 3 * goal
+        plans[key] = (1, 3) if blocks else (goal, channels)
+    return plans
+
+
+def adapt_input(
+    state_dict: dict[str, torch.Tensor],
+    shapes: dict[str, torch.Size],
+    pattern: str,
+    in_chans: int,
+) -> dict[str, torch.Tensor]:
+    """The input convolutions' weights for images with other channels."""
+    held = {
+        key: tuple(value.shape)
+        for key, value in state_dict.items()
+        if fnmatch.fnmatchcase(key, pattern)
+    }
+    wanted = {key: tuple(shape) for key, shape in shapes.items()}
+    made = dict(state_dict)
+    for key, (channels, base) in input_plans(held, wanted, in_chans, pattern != "*").items():
+        if state_dict[key].is_floating_point():
+            made[key] = adapted_channels(state_dict[key], channels, base)
+    return made

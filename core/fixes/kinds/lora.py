@@ -1,0 +1,263 @@
+"""The fix of LoRA adapters: merged into the weights that they adapt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from core.checkpoint.entries import StateDict, TensorEntry
+from core.checkpoint.operations import MergedLora
+from core.errors import FixError
+from core.fixes.computed import checked_dense, computed, is_floating, rebuilt
+from core.fixes.effects import counted
+from core.fixes.fix import Changed, Context, Effect, Fix
+from core.fixes.form import Form, RealField
+from core.fixes.script_part import ScriptPart
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.tensors.arithmetic import merged_lora
+
+Plans: TypeAlias = dict[str, tuple[tuple[str, ...], bool | None]]
+"""By the key of each adapted weight the keys of A, B and, where the file has it, alpha, and whether
+B A is transposed, None where nothing tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class MergeLora(Fix):
+    """Merge LoRA adapters into their base: W + alpha / r · B A.
+
+    `alpha` 0 takes the file's own, and where it has none a scale of 1.
+    """
+
+    json_name = "merge_lora"
+    form = Form(
+        "Merge LoRA adapters",
+        "Adds alpha / r · B A to the base weights; alpha 0 is the file's own, or else r.",
+        (RealField("alpha", "alpha", 1e6),),
+    )
+
+    alpha: float = 0.0
+
+    def words(self) -> str:
+        return "Merge the LoRA adapters" + (f" with alpha {self.alpha:g}" if self.alpha else "")
+
+    def apply(self, state_dict: StateDict, context: Context) -> Changed:
+        """Each adapted weight with its adapter in it, under the name that it has without one.
+
+        PEFT's, loralib's and kohya's names are known. Raises FixError where the file holds adapters
+        alone, several of them for a weight, or a kind that is more than B A.
+        """
+        shapes = {key: entry.shape for key, entry in state_dict.items()}
+        try:
+            plans = lora_plans(shapes)
+        except ValueError as error:
+            raise FixError(
+                f"{str(error)[:1].upper()}{str(error)[1:]}.",
+                "Drop the other adapters' keys in a step before this one, or merge them with the "
+                "program that trained them.",
+            ) from error
+        if not plans and any(map(lora_part, shapes)):
+            raise FixError(
+                "This file holds LoRA adapters alone, without the weights that they adapt.",
+                "Merge them with the program that made them, and open the file that it saves.",
+            )
+        if not plans:
+            return state_dict, Effect(0, 0, "No key of a LoRA adapter.")
+        merged: dict[str, TensorEntry] = {}
+        for key, (others, transposed) in plans.items():
+            parts = [checked_dense(state_dict[each]) for each in (key, *others)]
+            if not all(map(is_floating, parts[:3])):
+                raise FixError(
+                    f"`{key}` and its adapter are not all floating-point numbers.",
+                    "Merge them with the program that made them.",
+                )
+            operation = MergedLora(self.alpha, bool(transposed))
+            merged[key] = computed(parts[0], operation, tuple(parts), parts[0].shape)
+        gone = {other for others, _ in plans.values() for other in others}
+        left = [key for key in state_dict if key not in gone and lora_part(key)]
+        if left:
+            raise FixError(
+                f"`{left[0]}` is a part of an adapter that cannot be merged"
+                + (f", and {len(left) - 1:,} more are." if left[1:] else "."),
+                "Drop these keys in a step before this one, or merge them with the program that "
+                "trained them.",
+            )
+        names = merged_names([key for key in state_dict if key not in gone], list(plans))
+        entries = [merged.get(key, state_dict[key]).under(new) for key, new in names.items()]
+        if len(set(names.values())) < len(names):
+            raise FixError(
+                "Two tensors would get one key once the adapters are merged.",
+                "Drop one of them in a step before this one.",
+            )
+        sentence = f"{counted(len(merged), 'adapter')} merged into the weights."
+        if not self.alpha:
+            sentence += scale_assumed(_unscaled(plans))
+        sentence += _sides_assumed(
+            [key for key, (_, transposed) in plans.items() if transposed is None]
+        )
+        return rebuilt(state_dict, entries, names.items()), Effect(len(merged), 0, sentence)
+
+    def script(self) -> ScriptPart:
+        from core.tensors.arithmetic import merged_lora
+
+        call = f"state_dict = merge_lora(state_dict, {self.alpha!r})"
+        functions = lora_part, lora_plans, merged_names, merged_lora, merge_lora
+        return ScriptPart((call,), functions)
+
+
+def unscaled_adapters(state_dict: StateDict) -> int:
+    """How many adapters could be merged, and have no alpha in the file that says by what scale."""
+    try:
+        return _unscaled(lora_plans({key: entry.shape for key, entry in state_dict.items()}))
+    except ValueError:
+        return 0
+
+
+def _unscaled(plans: Plans) -> int:
+    return sum(len(others) < 3 for others, _ in plans.values())
+
+
+def scale_assumed(adapters: int) -> str:
+    """A sentence more where so many adapters without an alpha are merged without one given."""
+    if not adapters:
+        return ""
+    have = "has" if adapters == 1 else "have"
+    return (
+        f" {counted(adapters, 'adapter')} {have} no alpha in the file: a scale of 1 is assumed; "
+        "set alpha where it was another."
+    )
+
+
+def _sides_assumed(square: list[str]) -> str:
+    """A sentence more where square weights may as well have their inputs first."""
+    if not square:
+        return ""
+    which = f"`{square[0]}` is square, and nothing tells that its rows are its outputs"
+    if square[1:]:
+        which = (
+            f"`{square[0]}` and {len(square) - 1:,} more are square, and nothing tells that their "
+            "rows are their outputs"
+        )
+    return f" {which}: that is assumed."
+
+
+def lora_part(key: str) -> str:
+    """Which part of an adapter a key is: `a`, `b`, `alpha`, another name, or empty for none."""
+    parts = key.split(".")
+    for part in parts:
+        if part in ("lora_A", "lora_down", "lora_embedding_A"):
+            return "a" if parts[-1] != "bias" else "bias"
+        if part in ("lora_B", "lora_up", "lora_embedding_B"):
+            return "b" if parts[-1] != "bias" else "bias"
+        if part.startswith("lora_") and not part.startswith(("lora_unet_", "lora_te")):
+            return part
+    return ""
+
+
+def lora_plans(
+    shapes: dict[str, tuple[int, ...]],
+) -> dict[str, tuple[tuple[str, ...], bool | None]]:
+    """By the key of each adapted weight the keys of A, B and, where the file has it, alpha, and
+    whether B A is transposed, None where nothing tells. Raises ValueError for a form of adapter
+    that is not known."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for key in shapes:
+        kind = lora_part(key)
+        if kind in ("a", "b"):
+            parts = key.split(".")
+            at = next(index for index, part in enumerate(parts) if lora_part(part))
+            found.setdefault(".".join(parts[:at]), {}).setdefault(kind, []).append(key)
+    by_words = {
+        key.removesuffix(".weight").replace(".", "_"): key
+        for key in shapes
+        if key.endswith(".weight") and not lora_part(key)
+    }
+    plans: dict[str, tuple[tuple[str, ...], bool | None]] = {}
+    # Whether a weight has its inputs first, as GPT-2's Conv1D: a bias is as long as the outputs.
+    turns = {}
+    for key, shape in shapes.items():
+        bias = shapes.get(f"{key.removesuffix('weight')}bias", ())
+        if len(shape) == 2 and shape[0] != shape[1] and bias in (shape[:1], shape[1:]):
+            turns[key] = bias == shape[1:]
+    for module, kinds in found.items():
+        start = f"{module}." if module else ""
+        flat = module.removeprefix("lora_unet_").removeprefix("lora_te_")
+        names = [f"{start}base_layer.weight", f"{start}weight", by_words.get(flat, "")]
+        weight = next((name for name in names if name in shapes), "")
+        if not weight:
+            continue
+        for keys in kinds.values():
+            if len(keys) > 1:
+                raise ValueError(f"`{weight}` has several adapters: `{keys[0]}`, `{keys[1]}`")
+        if len(kinds) < 2:
+            raise ValueError(f"`{weight}` has one half of an adapter alone")
+        (a,), (b,) = kinds["a"], kinds["b"]
+        rank, rows, whole = shapes[a][0], shapes[b][0], shapes[weight]
+        columns, size = 1, 1
+        for length in shapes[a][1:]:
+            columns *= length
+        for length in whole:
+            size *= length
+        plain = size == rows * columns and whole[:1] == (rows,)
+        turned = whole == (columns, rows)
+        through = 1
+        for length in shapes[b][1:]:
+            through *= length
+        if not rank or through != rank or not (plain or turned):
+            raise ValueError(f"`{a}` and `{b}` do not go with the shape of `{weight}`")
+        alpha = f"{start}alpha"
+        if any(length != 1 for length in shapes.get(alpha, ())):
+            raise ValueError(f"`{alpha}` is no one number by which to scale an adapter")
+        others = (a, b, alpha) if alpha in shapes else (a, b)
+        if "lora_embedding_A" in a.split("."):
+            plans[weight] = others, turned
+        elif plain and turned:
+            plans[weight] = others, None
+        else:
+            plans[weight] = others, turned
+            turns[weight] = turned
+    # A square weight does not show it: most of the file's others do.
+    across = sum(turns.values())
+    along = len(turns) - across
+    if across != along:
+        for key, (given, known) in plans.items():
+            plans[key] = given, across > along if known is None else known
+    return plans
+
+
+def merged_names(keys: list[str], adapted: list[str]) -> dict[str, str]:
+    """What keys are called once PEFT's wrappers of the `adapted` weights are gone; of a layer that
+    was trained beside the adapters, its own tensors take the place of the original ones."""
+    names = {}
+    trained = {key.partition(".modules_to_save.")[0] for key in keys if ".modules_to_save." in key}
+    wrapped = all(key.startswith("base_model.model.") for key in keys)
+    inner = [
+        key.removesuffix("weight") for key in adapted if f".{key}".endswith(".base_layer.weight")
+    ]
+    starts = {start: start.removesuffix("base_layer.") for start in inner}
+    for key in keys:
+        module, original, _ = key.partition(".original_module.")
+        if original and module in trained:
+            continue
+        start = key.rpartition(".")[0] + "."
+        new = starts.get(start, start) + key.rpartition(".")[2] if "." in key else key
+        if ".modules_to_save." in new:
+            module, _, rest = new.partition(".modules_to_save.")
+            new = f"{module}.{rest.partition('.')[2]}"
+        names[key] = new.removeprefix("base_model.model.") if wrapped else new
+    return names
+
+
+def merge_lora(state_dict: dict[str, torch.Tensor], alpha: float) -> dict[str, torch.Tensor]:
+    """Each adapted weight with its adapter in it, under the name that it has without one."""
+    plans = lora_plans({key: tuple(value.shape) for key, value in state_dict.items()})
+    merged = dict(state_dict)
+    for key, (others, transposed) in plans.items():
+        a, b = (state_dict[each] for each in others[:2])
+        own = float(state_dict[others[2]]) if others[2:] else None
+        merged[key] = merged_lora(state_dict[key], a, b, alpha or own, bool(transposed))
+        for each in others:
+            del merged[each]
+    return {new: merged[key] for key, new in merged_names(list(merged), list(plans)).items()}

@@ -1,0 +1,239 @@
+"""The fix of position embeddings and relative position tables: another size of image or window."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from core.checkpoint.entries import StateDict, TensorEntry
+from core.checkpoint.operations import ResampledGrid, ResampledTable
+from core.fixes.computed import check_growth, computed, is_floating, rebuilt
+from core.fixes.effects import counted, left_alone, where_words
+from core.fixes.fix import Changed, Context, Effect, Fix
+from core.fixes.form import ANY_PATTERN, ChoiceField, Form
+from core.fixes.script_part import SHAPES, ScriptPart
+from core.fixes.selection import globbed
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.tensors.arithmetic import resampled_grid, resampled_table
+
+Layout: TypeAlias = Literal["tokens", "channels_last", "channels_first", "heads"]
+
+Resampling: TypeAlias = Literal["timm", "torchvision"]
+"""Whose way of resampling position embeddings."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResamplePositions(Fix):
+    """Resample position embeddings and relative position tables to the sizes of the signature.
+
+    `method` says whose way: `timm` (bicubic, antialiased) or `torchvision` (bicubic, corners
+    aligned, as its `interpolate_embeddings`).
+    """
+
+    json_name = "resample_positions"
+    form = Form(
+        "Resample position embeddings",
+        "Brings position embeddings and relative position tables to the network's image size.",
+        (ANY_PATTERN, ChoiceField("method", "As which library does", ("timm", "torchvision"))),
+    )
+
+    pattern: str = "*"
+    method: Resampling = "timm"
+
+    def words(self) -> str:
+        where = where_words(self.pattern)
+        return f"Resample position embeddings {where}as {self.method} does"
+
+    def apply(self, state_dict: StateDict, context: Context) -> Changed:
+        """Embeddings of positions for the grids that the signature wants, and tables for its
+        windows.
+
+        Buffers that follow from the size are dropped where the signature wants another shape. What
+        is no square grid has no known height and width, and a table may count tokens that the
+        network has not: these stay, and the effect says so.
+        """
+        wanted = context.wanted
+        keys = globbed(self.pattern, state_dict, context.patience)
+        tokens = prefix_tokens({key: entry.shape for key, entry in state_dict.items()})
+        new: dict[str, TensorEntry] = {}
+        dropped: set[str] = set()
+        unknown: list[str] = []
+        told, tokens_told, others = "", "", 0
+        for key, entry in state_dict.items():
+            if key not in keys or key not in wanted or entry.shape == wanted[key].shape:
+                continue
+            goal = wanted[key].shape
+            plan = position_plan(key, entry.shape, goal, tokens)
+            if plan == "dropped":
+                dropped.add(key)
+            elif plan == "unknown":
+                unknown.append(key)
+            elif plan == "other tokens":
+                rows = f"`{key}` has {entry.shape[-2]:,} positions, and {goal[-2]:,} are wanted"
+                tokens_told = tokens_told or f" {rows}: one counts a class token or the like."
+            elif isinstance(plan, tuple) and not is_floating(entry):
+                others += 1
+            elif isinstance(plan, tuple):
+                new[key] = _resampled(entry, goal, plan, self.method)
+                told = told or _told(key, plan)
+        check_growth(state_dict, new)
+        names = [(key, key) for key in state_dict if key not in dropped]
+        entries = [new.get(key, state_dict[key]) for key, _ in names]
+        sentence = _sentence(told, len(new), len(dropped), unknown)
+        sentence += tokens_told + left_alone(others, "they are no plain floats")
+        return rebuilt(state_dict, entries, names), Effect(len(new), len(dropped), sentence)
+
+    def script(self) -> ScriptPart:
+        from core.tensors.arithmetic import resampled_grid, resampled_table
+
+        planning = prefix_tokens, position_plan
+        functions = *planning, resampled_grid, resampled_table, resample_positions
+        given = f"shapes, {self.pattern!a}, {self.method!a}"
+        lines = SHAPES, f"state_dict = resample_positions(state_dict, {given})"
+        return ScriptPart(lines, functions, needs_model=True, leaves_out=True)
+
+
+def _resampled(
+    entry: TensorEntry,
+    shape: tuple[int, ...],
+    plan: tuple[str, tuple[int, int], tuple[int, int], int],
+    method: Resampling,
+) -> TensorEntry:
+    layout, old, new, apart = plan
+    if layout == "table":
+        return computed(entry, ResampledTable(old, new, apart), (entry,), shape)
+    grids: dict[str, Layout] = {
+        each: each for each in ("tokens", "channels_last", "channels_first", "heads")
+    }
+    operation = ResampledGrid(old, new, apart, grids[layout], method)
+    return computed(entry, operation, (entry,), shape)
+
+
+def _told(key: str, plan: tuple[str, tuple[int, int], tuple[int, int], int]) -> str:
+    layout, old, new, _ = plan
+    told = f"`{key}` resampled from {_size(old)} to {_size(new)}"
+    return f"{told}, taken for squares" if layout in ("tokens", "heads") else told
+
+
+def _size(grid: tuple[int, int]) -> str:
+    return f"{grid[0]:,} × {grid[1]:,}"
+
+
+def _sentence(told: str, changed: int, dropped: int, unknown: list[str]) -> str:
+    sentence = "No key of positions to resample."
+    if told:
+        sentence = f"{told}, and {changed - 1:,} more." if changed > 1 else f"{told}."
+    if dropped:
+        sentence += (
+            f" {counted(dropped, 'buffer')} of another size dropped: the model computes "
+            f"{'it' if dropped == 1 else 'them'} itself."
+        )
+    if unknown:
+        sentence += (
+            f" `{unknown[0]}`{f' and {len(unknown) - 1:,} more' if unknown[1:] else ''} stayed: "
+            "its positions are no square grid, so height and width are not known."
+        )
+    return sentence
+
+
+def prefix_tokens(shapes: dict[str, tuple[int, ...]]) -> int:
+    """How many tokens that are no places of the image a network has, by its own tensors for them:
+    a class token, a distillation token, registers."""
+    names = ("cls_token", "class_token", "dist_token", "reg_token", "register_tokens")
+    lengths = {}
+    for key, shape in shapes.items():
+        name = key.rpartition(".")[2]
+        if name in names and len(shape) == 3:
+            lengths[name] = shape[1]
+    return sum(lengths.values())
+
+
+def position_plan(
+    key: str, held: tuple[int, ...], wanted: tuple[int, ...], tokens: int
+) -> tuple[str, tuple[int, int], tuple[int, int], int] | str:
+    """How a tensor of positions comes from its shape to the one that is wanted.
+
+    A layout, the old and the new grid, and the rows that stay; or `dropped` for what the model
+    computes itself, `unknown` where the grid cannot be told, `other tokens` where beside a grid
+    there are more tokens or fewer than wanted, and empty for any other tensor.
+    """
+    name, last = ".".join(key.lower().split(".")[-2:]), key.rpartition(".")[2]
+    if last in ("relative_position_index", "relative_coords_table", "attn_mask", "position_ids"):
+        return "dropped"
+    if last in ("attention_bias_idxs", "rel_pos_index"):
+        return "dropped"
+    words = name.replace("_", ".").split(".")
+    positions = any(word.startswith("pos") for word in words) or last == "attention_biases"
+    if not positions or len(held) != len(wanted) or 0 in held:
+        return ""
+
+    def square(number: int) -> int:
+        """The side of a square of so many cells, 0 where there is none."""
+        side = round(max(0, number) ** 0.5)
+        return side if side * side == number else 0
+
+    def sides(old: int, new: int, apart: list[int]) -> tuple[int, int, int]:
+        """The two squares, and which of the numbers stands apart of them."""
+        for each in apart:
+            pair = square(old - each), square(new - each)
+            if all(pair):
+                return pair[0], pair[1], each
+        return 0, 0, 0
+
+    if last == "attention_biases":
+        if len(held) != 2 or held[0] != wanted[0]:
+            return ""
+        old, new, apart = sides(held[1], wanted[1], [0])
+        return ("heads", (old, old), (new, new), 0) if old else "unknown"
+    if "relative_position_bias_table" in name:
+        if len(held) == 3 and held[0] == wanted[0]:
+            return "table", (held[1], held[2]), (wanted[1], wanted[2]), 0
+        if len(held) != 2 or held[1] != wanted[1]:
+            return ""
+        old, new, apart = sides(held[0], wanted[0], [0, 3, 1, 2])
+        return ("table", (old, old), (new, new), apart) if old else "unknown"
+    if "rel_pos" in name or "relative" in name:
+        return ""
+    if len(held) == 4 and held[0] == wanted[0] == 1:
+        ways = [
+            (held[at], layout, (held[first], held[first + 1]), (wanted[first], wanted[first + 1]))
+            for at, first, layout in ((3, 1, "channels_last"), (1, 2, "channels_first"))
+            if held[at] == wanted[at]
+        ]
+        return (*max(ways)[1:], 0) if ways else ""
+    if len(held) not in (2, 3) or held[:-2] not in ((), (1,)) or held[:-2] != wanted[:-2]:
+        return ""
+    if held[-1] != wanted[-1] or (len(held) == 2 and "emb" not in name):
+        return ""
+    old, new, apart = sides(held[-2], wanted[-2], [tokens, 1, 0, *range(2, 9)])
+    if old:
+        return "tokens", (old, old), (new, new), apart
+    counts = [tokens, 2, 1, 0]
+    grids = [any(square(rows - each) for each in counts) for rows in (held[-2], wanted[-2])]
+    return "other tokens" if all(grids) else "unknown"
+
+
+def resample_positions(
+    state_dict: dict[str, torch.Tensor], shapes: dict[str, torch.Size], pattern: str, method: str
+) -> dict[str, torch.Tensor]:
+    """Positions for the wanted sizes; what the model computes itself is left out."""
+    tokens = prefix_tokens({key: tuple(value.shape) for key, value in state_dict.items()})
+    made = dict(state_dict)
+    for key, value in state_dict.items():
+        held, wanted = tuple(value.shape), tuple(shapes.get(key, value.shape))
+        if held == wanted or not fnmatch.fnmatchcase(key, pattern):
+            continue
+        plan = position_plan(key, held, wanted, tokens)
+        if plan == "dropped":
+            del made[key]
+        elif isinstance(plan, tuple) and value.is_floating_point():
+            layout, old, new, apart = plan
+            if layout == "table":
+                made[key] = resampled_table(value, old, new, apart)
+            else:
+                made[key] = resampled_grid(value, old, new, apart, layout, method)
+    return made

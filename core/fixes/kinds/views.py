@@ -1,0 +1,178 @@
+"""Fixes that leave the elements as they are: transposes, dimensions of 1, storages of their own."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from core.checkpoint.entries import StateDict, TensorEntry
+from core.checkpoint.operations import Joined, Transposed
+from core.checkpoint.tied import ties
+from core.fixes.computed import checked_dense, computed, exchanged, is_dense, is_strided
+from core.fixes.effects import effect_sentence, keys_words, left_alone, where_words
+from core.fixes.fix import Changed, Context, Effect, Fix, Syntax
+from core.fixes.form import ANY_PATTERN, PATTERN, SYNTAX, Form
+from core.fixes.script_part import SHAPES, ScriptPart, exchanging, matches
+from core.fixes.selection import globbed, matching
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Transpose(Fix):
+    """Exchange rows and columns of matrices, as GPT-2's Conv1D against Linear needs it."""
+
+    json_name = "transpose"
+    form = Form(
+        "Transpose",
+        "Exchanges rows and columns, as GPT-2's Conv1D needs it.",
+        (PATTERN, SYNTAX),
+    )
+
+    pattern: str
+    syntax: Syntax = "glob"
+
+    def words(self) -> str:
+        return f"Transpose {keys_words(self.pattern, self.syntax)}"
+
+    def apply(self, state_dict: StateDict, context: Context) -> Changed:
+        """The matrices that the pattern finds, their rows as columns; other tensors stay.
+
+        Raises FixError where one is quantized or sparse.
+        """
+        keys = matching(self.pattern, self.syntax, state_dict, context.patience)
+        new = {
+            key: transposed(checked_dense(entry))
+            for key, entry in state_dict.items()
+            if key in keys and len(entry.shape) == 2
+        }
+        return exchanged(state_dict, new), Effect(
+            len(new), 0, effect_sentence(len(new), "transposed", "matrix")
+        )
+
+    def script(self) -> ScriptPart:
+        matrix = f"value.dim() == 2 and {matches(self.pattern, self.syntax)}"
+        return ScriptPart(exchanging(f"value.T if {matrix} else value"))
+
+
+@dataclass(frozen=True, slots=True)
+class Reshape(Fix):
+    """Add or take away dimensions of 1 where the signature wants it: 1 × 1 convolution ↔ linear."""
+
+    json_name = "reshape"
+    form = Form(
+        "Add or remove dimensions of 1",
+        "Where the network wants it: a 1 × 1 convolution into a linear layer, or back.",
+        (ANY_PATTERN,),
+    )
+
+    pattern: str = "*"
+
+    def words(self) -> str:
+        where = where_words(self.pattern).rstrip()
+        return "Add or remove dimensions of 1" + (f" in {where}" if where else "")
+
+    def apply(self, state_dict: StateDict, context: Context) -> Changed:
+        """Tensors whose shape is the signature's but for dimensions of 1, in the signature's."""
+        wanted = context.wanted
+        keys = globbed(self.pattern, state_dict, context.patience)
+        fitting = {
+            key: wanted[key].shape
+            for key, entry in state_dict.items()
+            if key in keys
+            and key in wanted
+            and entry.shape != wanted[key].shape
+            and _without_ones(entry.shape) == _without_ones(wanted[key].shape)
+        }
+        new = {
+            key: reshaped(state_dict[key], shape)
+            for key, shape in fitting.items()
+            if is_dense(state_dict[key])
+        }
+        sentence = effect_sentence(len(new), "got the shape that is wanted")
+        return exchanged(state_dict, new), Effect(
+            len(new), 0, sentence + left_alone(len(fitting) - len(new), "they are not dense")
+        )
+
+    def script(self) -> ScriptPart:
+        call = f"state_dict = reshape(state_dict, shapes, {self.pattern!a})"
+        return ScriptPart((SHAPES, call), (reshape,), needs_model=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Untie(Fix):
+    """Give each key a storage of its own where several share one."""
+
+    json_name = "untie"
+    form = Form(
+        "Untie shared storages",
+        "Gives each key its own storage, where several share one; safetensors wants that.",
+    )
+
+    def words(self) -> str:
+        return "Untie shared storages"
+
+    def apply(self, state_dict: StateDict, context: Context) -> Changed:
+        """Copies in the place of all but the first of the keys that are one tensor in the file."""
+        new = {
+            key: computed(state_dict[key], Joined(), (state_dict[key],), state_dict[key].shape)
+            for group in ties(state_dict)
+            for key in group[1:]
+        }
+        return exchanged(state_dict, new), Effect(len(new), 0, effect_sentence(len(new), "untied"))
+
+    def script(self) -> ScriptPart:
+        return ScriptPart(("state_dict = untie(state_dict)",), (untie,))
+
+
+def transposed(entry: TensorEntry) -> TensorEntry:
+    """A dense matrix with its two dimensions exchanged, the same bytes where it is strided."""
+    if not is_strided(entry):
+        return computed(entry, Transposed(), (entry,), entry.shape[::-1])
+    return replace(entry, shape=entry.shape[::-1], stride=entry.stride[::-1])
+
+
+def reshaped(entry: TensorEntry, shape: tuple[int, ...]) -> TensorEntry:
+    """A dense tensor in a shape that differs in dimensions of 1."""
+    if not is_strided(entry):
+        return computed(entry, Joined(), (entry,), shape)
+    steps = [step for step, length in zip(entry.stride, entry.shape, strict=True) if length != 1]
+    stride: list[int] = []
+    inner = 1
+    for length in reversed(shape):
+        step = inner if length == 1 else steps.pop()
+        stride.insert(0, step)
+        inner = step * length
+    return replace(entry, shape=shape, stride=tuple(stride))
+
+
+def _without_ones(shape: Sequence[int]) -> list[int]:
+    return [length for length in shape if length != 1]
+
+
+def reshape(
+    state_dict: dict[str, torch.Tensor], shapes: dict[str, torch.Size], pattern: str
+) -> dict[str, torch.Tensor]:
+    """The wanted shapes for the tensors that differ from them in dimensions of 1."""
+    made = dict(state_dict)
+    for key, value in state_dict.items():
+        shape = shapes.get(key, value.shape)
+        same = [each for each in shape if each != 1] == [each for each in value.shape if each != 1]
+        if same and fnmatch.fnmatchcase(key, pattern):
+            made[key] = value.reshape(shape)
+    return made
+
+
+def untie(state_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Copies in the place of all but the first of the keys that show the same elements."""
+    seen, made = set(), {}
+    for key, value in state_dict.items():
+        place = None
+        if value.layout == torch.strided and not value.is_quantized and value.numel():
+            place = value.data_ptr(), value.shape, value.stride(), value.dtype
+        made[key] = value.clone() if place in seen else value
+        seen |= {place} - {None}
+    return made

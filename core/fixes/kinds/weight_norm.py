@@ -1,0 +1,158 @@
+"""The fix of weight norm: two tensors folded into a weight, or under the names of another torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from core.checkpoint.entries import StateDict, TensorEntry
+from core.checkpoint.operations import FoldedWeightNorm
+from core.fixes.computed import computed, is_floating, rebuilt
+from core.fixes.effects import counted, left_alone
+from core.fixes.fix import Changed, Context, Effect, Fix
+from core.fixes.form import ChoiceField, Form
+from core.fixes.kinds.renaming import renamed
+from core.fixes.script_part import ScriptPart
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.tensors.arithmetic import folded_weight_norm
+
+PARAMETRIZATIONS = "parametrizations"
+
+WeightNormForm: TypeAlias = Literal["folded", "parametrized", "hooked"]
+"""What WeightNorm leaves: one weight, or two tensors under new or old names."""
+
+WORDS: dict[WeightNormForm, str] = {
+    "folded": "Fold weight norm into the weights",
+    "parametrized": "Rename weight norm to `parametrizations`",
+    "hooked": "Rename weight norm to `weight_g` and `weight_v`",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WeightNorm(Fix):
+    """Fold weight norm into the weight, or bring its two tensors under the other names.
+
+    `hooked` are `weight_g` and `weight_v` of `torch.nn.utils.weight_norm`, `parametrized` the
+    `parametrizations.weight.original0` and `original1` of `torch.nn.utils.parametrizations`.
+    """
+
+    json_name = "weight_norm"
+    form = Form(
+        "Weight norm",
+        "Folds `weight_g` and `weight_v`, or brings them to other names.",
+        (ChoiceField("to", "Make it", tuple(WORDS)),),
+    )
+
+    to: WeightNormForm = "folded"
+
+    def words(self) -> str:
+        return WORDS[self.to]
+
+    def apply(self, state_dict: StateDict, context: Context) -> Changed:
+        """All pairs of g and v that are of each other's shapes, whichever names they have.
+
+        A folded weight stands where g stood. Raises FixError where a new key is there already.
+        """
+        pairs = norm_pairs({key: entry.shape for key, entry in state_dict.items()})
+        if self.to != "folded":
+            new = {
+                old: key
+                for whole, (g, v) in pairs.items()
+                for old, key in zip((g, v), _names(whole, self.to), strict=True)
+            }
+            return renamed(state_dict, [new.get(key, key) for key in state_dict])
+        folded: dict[str, TensorEntry] = {}
+        for whole, (g, v) in pairs.items():
+            parts = state_dict[g], state_dict[v]
+            if all(map(is_floating, parts)) and whole not in state_dict:
+                dim = norm_dim(parts[0].shape, parts[1].shape)
+                like = parts[1].under(whole)
+                folded[g] = computed(like, FoldedWeightNorm(dim), parts, parts[1].shape)
+        gone = {pairs[entry.key][1] for entry in folded.values()}
+        kept = {key: folded.get(key, entry) for key, entry in state_dict.items() if key not in gone}
+        names = [(key, entry.key) for key, entry in kept.items()]
+        names += [(pairs[entry.key][1], entry.key) for entry in folded.values()]
+        sentence = "No key of weight norm."
+        if pairs:
+            sentence = f"{counted(len(folded), 'weight')} folded."
+            why = "they are no floats, or their weight is there already"
+            sentence += left_alone(2 * (len(pairs) - len(folded)), why)
+        return rebuilt(state_dict, list(kept.values()), names), Effect(len(folded), 0, sentence)
+
+    def script(self) -> ScriptPart:
+        if self.to != "folded":
+            call = f"state_dict = rename_weight_norm(state_dict, {self.to!a})"
+            return ScriptPart((call,), (norm_dim, norm_pairs, rename_weight_norm))
+        from core.tensors.arithmetic import folded_weight_norm
+
+        functions = norm_dim, norm_pairs, folded_weight_norm, fold_weight_norm
+        return ScriptPart(("state_dict = fold_weight_norm(state_dict)",), functions)
+
+
+def _names(whole: str, to: WeightNormForm) -> tuple[str, str]:
+    """The keys of g and v for a weight's key."""
+    module, dot, name = whole.rpartition(".")
+    if to == "hooked":
+        return f"{whole}_g", f"{whole}_v"
+    start = f"{module}{dot}{PARAMETRIZATIONS}.{name}.original"
+    return f"{start}0", f"{start}1"
+
+
+def norm_pairs(shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple[str, str]]:
+    """The keys of g and v by the key of their weight, as torch.nn.utils.weight_norm and
+    torch.nn.utils.parametrizations.weight_norm name them."""
+    pairs = {}
+    for g, shape in shapes.items():
+        v = whole = ""
+        parts = g.split(".")
+        if g.endswith("_g"):
+            v, whole = f"{g[:-2]}_v", g[:-2]
+        elif parts[-3:-2] == ["parametrizations"] and parts[-1] == "original0":
+            v, whole = f"{g[:-1]}1", ".".join([*parts[:-3], parts[-2]])
+        if v in shapes and len(shapes[v]) > 1 and norm_dim(shape, shapes[v]) != -1:
+            pairs[whole] = g, v
+    return pairs
+
+
+def norm_dim(g: tuple[int, ...], v: tuple[int, ...]) -> int | None:
+    """The dimension along which each slice of v has its own g; None where all have one, −1 where
+    the shapes are of no weight norm."""
+    if not g:
+        return None
+    for dim, length in enumerate(v):
+        if g == (*(1 for _ in v[:dim]), length, *(1 for _ in v[dim + 1 :])):
+            return dim
+    return -1
+
+
+def fold_weight_norm(state_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """One weight in the place of weight norm's two tensors."""
+    floats = {key: value for key, value in state_dict.items() if value.is_floating_point()}
+    pairs = norm_pairs({key: tuple(value.shape) for key, value in floats.items()})
+    wholes = {g: (whole, v) for whole, (g, v) in pairs.items() if whole not in state_dict}
+    folded = {v for _, v in wholes.values()}
+    made = {}
+    for key, value in state_dict.items():
+        if key in wholes:
+            whole, v = wholes[key]
+            other = state_dict[v]
+            made[whole] = folded_weight_norm(
+                value, other, norm_dim(tuple(value.shape), tuple(other.shape))
+            )
+        elif key not in folded:
+            made[key] = value
+    return made
+
+
+def rename_weight_norm(state_dict: dict[str, torch.Tensor], to: str) -> dict[str, torch.Tensor]:
+    """Weight norm's two tensors under the names of a hook, or of a parametrization."""
+    names = {}
+    for whole, (g, v) in norm_pairs({key: tuple(x.shape) for key, x in state_dict.items()}).items():
+        module, dot, name = whole.rpartition(".")
+        start = f"{module}{dot}parametrizations.{name}.original"
+        hooked = to == "hooked"
+        names[g], names[v] = (f"{whole}_g", f"{whole}_v") if hooked else (f"{start}0", f"{start}1")
+    return {names.get(key, key): value for key, value in state_dict.items()}

@@ -1,0 +1,41 @@
+"""All kinds of fixes, in the order in which forms offer them and errors name them."""
+
+from __future__ import annotations
+
+from core.fixes.fix import Fix
+from core.fixes.kinds import (
+    batch_norm,
+    dtypes,
+    filtering,
+    fused,
+    heads,
+    inputs,
+    lora,
+    positions,
+    renaming,
+    views,
+    weight_norm,
+)
+
+KINDS: tuple[type[Fix], ...] = (
+    renaming.StripPrefix,
+    renaming.AddPrefix,
+    filtering.Keep,
+    filtering.Drop,
+    renaming.Rename,
+    renaming.RenameTable,
+    filtering.DropMismatched,
+    dtypes.CastDtype,
+    heads.SelectClasses,
+    inputs.AdaptInput,
+    positions.ResamplePositions,
+    fused.Split,
+    fused.Fuse,
+    views.Transpose,
+    views.Reshape,
+    weight_norm.WeightNorm,
+    batch_norm.AddBatchStatistics,
+    lora.MergeLora,
+    dtypes.Dequantize,
+    views.Untie,
+)

@@ -1,0 +1,58 @@
+"""Recipes: fixes in their order, applied, tried, described, edited, saved and written as code.
+
+`apply_recipe` makes a new StateDict of one, and `try_recipe` tells what each step does there, or
+why it cannot. A recipe goes out and comes in as JSON (`recipe_to_json`, `recipe_from_json`; as a
+file with what it is for: RecipeFile), and goes out as a script of plain PyTorch (`recipe_code`).
+What is particular to a kind of fix stands in core.fixes: this package goes by its table. It imports
+no torch; a script imports it only where it carries functions of torch's.
+"""
+
+from core.recipe.apply import Applied, apply_recipe
+from core.recipe.class_mapping import ClassMapping, rows_for
+from core.recipe.describe import describe
+from core.recipe.edits import moved, switched, with_fix, with_fix_at, with_fixes, without_step
+from core.recipe.file import RecipeFile, recipe_file_from_json, recipe_file_to_json
+from core.recipe.form_texts import (
+    classes_texts,
+    labels_of,
+    parts_of,
+    parts_text,
+    table_from_json,
+    table_of,
+)
+from core.recipe.history import History
+from core.recipe.json_form import recipe_from_json, recipe_to_json
+from core.recipe.script import in_pickled_object, recipe_code
+from core.recipe.trial import Change, Outcome, Trial, try_recipe
+
+__all__ = [
+    "Applied",
+    "Change",
+    "ClassMapping",
+    "History",
+    "Outcome",
+    "RecipeFile",
+    "Trial",
+    "apply_recipe",
+    "classes_texts",
+    "describe",
+    "in_pickled_object",
+    "labels_of",
+    "moved",
+    "parts_of",
+    "parts_text",
+    "recipe_code",
+    "recipe_file_from_json",
+    "recipe_file_to_json",
+    "recipe_from_json",
+    "recipe_to_json",
+    "rows_for",
+    "switched",
+    "table_from_json",
+    "table_of",
+    "try_recipe",
+    "with_fix",
+    "with_fix_at",
+    "with_fixes",
+    "without_step",
+]

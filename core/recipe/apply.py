@@ -1,0 +1,42 @@
+"""A recipe applied to a state_dict, a step after the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.architectures.tensor_spec import Signature
+from core.checkpoint.entries import StateDict
+from core.fixes import Context, Effect, Recipe
+from core.keys.patterns import Patience
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a recipe makes of a state_dict, with one Effect for each of its steps."""
+
+    state_dict: StateDict
+    effects: tuple[Effect, ...]
+
+
+def apply_recipe(
+    recipe: Recipe,
+    state_dict: StateDict,
+    signature: Signature | None = None,
+    patience: Patience | None = None,
+) -> Applied:
+    """Apply the steps that are switched on; no tensor is read, and the input stays as it is.
+
+    Every entry keeps the file's key as its `origin`. Raises FixError where two keys would
+    become one, a pattern cannot be used, a step that goes by the signature has none, or tensors
+    are not of the form that it takes; also where the patterns take longer than `patience`, all of
+    them together.
+    """
+    context = Context(signature, patience or Patience())
+    effects = []
+    for step in recipe.steps:
+        if step.enabled:
+            state_dict, effect = step.fix.apply(state_dict, context)
+        else:
+            effect = Effect(0, 0, "Switched off.")
+        effects.append(effect)
+    return Applied(state_dict, tuple(effects))

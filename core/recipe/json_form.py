@@ -1,0 +1,129 @@
+"""A recipe as JSON, and back from JSON that anybody may have written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from core.errors import FixError, printable
+from core.fixes import KINDS, Fix, Recipe, Step
+
+Words = dict[str, Any]
+"""A step as JSON: texts, numbers, booleans, lists, and for a table one object."""
+
+NAMES: Mapping[str, type[Fix]] = {kind.json_name: kind for kind in KINDS}
+"""What a fix is called in JSON."""
+
+MAX_STEPS = 100
+"""Steps in a recipe that comes as JSON, for example in a link."""
+
+MAX_ITEMS = 100_000
+"""Items of a list or a table in JSON."""
+
+MAX_TOLD = 40
+"""Characters of an unknown fix's name in a sentence."""
+
+MAX_NUMBER = 1 << 53
+"""The largest number in JSON: every whole one up to it is a float, too."""
+
+
+def recipe_to_json(recipe: Recipe) -> list[Words]:
+    """A list of steps as plain dicts, fields at their default left out."""
+    return [_step_to_json(step) for step in recipe.steps]
+
+
+def recipe_from_json(value: object) -> Recipe:
+    """The recipe that `recipe_to_json` wrote. Raises FixError where it is not of that form.
+
+    Patterns are tried only when the recipe is applied, so that a bad one can be shown and mended.
+    """
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) > MAX_STEPS:
+        raise _malformed(f"it is not a list of at most {MAX_STEPS} steps")
+    steps = []
+    for number, step in enumerate(value, 1):
+        try:
+            steps.append(_step_from_json(step))
+        except ValueError as error:
+            raise _malformed(f"in step {number:,}, {error}") from error
+    return Recipe(tuple(steps))
+
+
+def _step_to_json(step: Step) -> Words:
+    words: Words = {"fix": step.fix.json_name}
+    for field in fields(step.fix):
+        value = getattr(step.fix, field.name)
+        if value != field.default:
+            words[field.name] = _to_json(value, _kinds(type(step.fix))[field.name])
+    if not step.enabled:
+        words["enabled"] = False
+    return words
+
+
+def _to_json(value: object, kind: Any) -> object:
+    if not isinstance(value, tuple):
+        return value
+    return dict(value) if _is_table(kind) else list(value)
+
+
+def _is_table(kind: Any) -> bool:
+    return get_origin(get_args(kind)[0]) is tuple
+
+
+def _step_from_json(value: object) -> Step:
+    """Raises ValueError with what is wrong."""
+    name = value.get("fix") if isinstance(value, Mapping) else None
+    if not isinstance(value, Mapping) or not isinstance(name, str):
+        raise ValueError("nothing says which `fix` it is")
+    if name not in NAMES:
+        raise ValueError(f"`{printable(name[:MAX_TOLD])}` is no fix: there are {', '.join(NAMES)}")
+    kind = NAMES[name]
+    kinds = _kinds(kind)
+    needed = {item.name for item in fields(kind) if item.default is MISSING}
+    given = {field: item for field, item in value.items() if field not in ("fix", "enabled")}
+    if not needed <= given.keys() <= kinds.keys():
+        raise ValueError(f"`{name}` takes {', '.join(kinds) or 'no fields'}")
+    enabled = value.get("enabled", True)
+    if not isinstance(enabled, bool):
+        raise ValueError("`enabled` has a value of the wrong kind")
+    fix = kind(**{field: _read(field, item, kinds[field]) for field, item in given.items()})
+    return Step(fix, enabled)
+
+
+def _kinds(fix: type[Fix]) -> Mapping[str, Any]:
+    hints = get_type_hints(fix)
+    return {field.name: hints[field.name] for field in fields(fix)}
+
+
+def _read(field: str, value: object, kind: Any) -> Any:
+    """The value as the field's annotation has it. Raises ValueError."""
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            choices = ", ".join(f"`{choice}`" for choice in get_args(kind))
+            raise ValueError(f"`{field}` is none of {choices}")
+        return value
+    if get_origin(kind) is tuple:
+        return _read_items(field, value, kind)
+    if kind is bool and isinstance(value, bool):
+        return value
+    if not isinstance(value, bool):
+        if kind is float and isinstance(value, int | float) and abs(value) <= MAX_NUMBER:
+            return float(value)
+        if kind is int and isinstance(value, int) and abs(value) <= MAX_NUMBER:
+            return value
+        if kind is str and isinstance(value, str):
+            return value
+    raise ValueError(f"`{field}` has a value of the wrong kind")
+
+
+def _read_items(field: str, value: object, kind: Any) -> tuple[Any, ...]:
+    table = _is_table(kind)
+    if table and isinstance(value, Mapping) and len(value) <= MAX_ITEMS:
+        return tuple((_read(field, old, str), _read(field, new, str)) for old, new in value.items())
+    if table or not isinstance(value, list) or len(value) > MAX_ITEMS:
+        raise ValueError(f"`{field}` has a value of the wrong kind")
+    return tuple(_read(field, item, get_args(kind)[0]) for item in value)
+
+
+def _malformed(what: str) -> FixError:
+    return FixError(f"This is not a recipe: {what}.", "Make the recipe anew on the Fit page.")
