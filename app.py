@@ -34,14 +34,19 @@ if __name__ != "__main__":
     from starlette.middleware import Middleware
     from streamlit.runtime.pages_manager import PagesManager
 
-    from core.checkpoint.containers.descriptors import raise_limit
-    from core.server.job_watch import watched
-    from core.server.web.connections import answer_at_once
-    from core.server.web.headers import SecurityHeaders
-    from core.server.web.hosts import OwnHosts, own_names, own_sites
-    from core.server.web.image_limit import PictureLimit
-    from core.server.web.slow_heads import limit_heads
-    from core.server.web.transfer import routes, tidied
+    from core.checkpoint.containers import raise_limit
+    from core.server import watched
+    from core.server.web import (
+        OwnHosts,
+        PictureLimit,
+        SecurityHeaders,
+        answer_at_once,
+        limit_heads,
+        own_names,
+        own_sites,
+        routes,
+        tidied,
+    )
     from pages.components.preloading import load_ahead
     from pages.components.resources import jobs, settings, transfers
     from pages.components.session import HeldPictures

@@ -28,7 +28,7 @@ from urllib.parse import urlencode
 import torch
 from playwright.sync_api import CDPSession, Page, sync_playwright
 
-from core.server.bench import Bench, SlotState, bench_to_query
+from core.server import Bench, SlotState, bench_to_query
 from tests.browser.chromium import FLAGS, find_chromium
 from tests.browser.driver import SETTLED_WITHIN, Server, settled
 from tests.sessions.client import Run, Session, session

@@ -35,11 +35,8 @@ from safetensors.torch import save_file
 
 from benchmarks.peak_memory import peak, reset_peak
 from core.checkpoint import open_checkpoint
-from core.compare.comparison import State
-from core.compare.measurability import comparable
-from core.compare.numbers.measure import differences
-from core.compare.rows import compare
-from core.compare.tensor_numbers import Numbers
+from core.compare import Numbers, State, comparable, compare
+from core.compare.numbers import differences
 
 MB = 1_000_000
 Measured = tuple[float, int]

@@ -37,10 +37,8 @@ from benchmarks.identify_corpus import (
     times,
 )
 from core.errors import FixError
-from core.fit.identify import Candidate, Identification, Lookup, identify
-from core.fit.index.build import build_index
-from core.fit.index.find import SHIPPED
-from core.fit.index.index import Index
+from core.fit.identify import Candidate, Identification, identify
+from core.fit.index import SHIPPED, Index, Lookup, build_index
 from core.fixes import AdaptInput, ResamplePositions
 from core.recipe import apply_recipe
 

@@ -10,11 +10,10 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from core.checkpoint.entries import StateDict, TensorEntry
+from core.checkpoint import StateDict, TensorEntry
 from core.fit.identify import Candidate
-from core.fit.index.find import find_index
-from core.fit.index.index import Index, IndexedModel, Variation
-from core.server.settings import read_settings
+from core.fit.index import Index, IndexedModel, Variation, find_index
+from core.server import read_settings
 
 Shapes = dict[str, tuple[int, ...]]
 

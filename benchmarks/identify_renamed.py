@@ -19,11 +19,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.identify_corpus import index_here, is_of, state_dict_of, times
-from core.checkpoint.entries import StateDict
+from core.checkpoint import StateDict
 from core.errors import FixError
-from core.fit.identify import Candidate, Lookup, identify
-from core.fit.index.index import IndexedModel
-from core.keys.parts import LEAVES
+from core.fit.identify import Candidate, identify
+from core.fit.index import IndexedModel, Lookup
+from core.keys import LEAVES
 from core.recipe import apply_recipe
 
 

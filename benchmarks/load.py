@@ -42,10 +42,9 @@ from torch import nn
 from benchmarks.peak_memory import peak as memory_peak
 from benchmarks.peak_memory import reset_peak
 from benchmarks.plain_outputs import difference, smaller
-from core.architectures.construct import build
-from core.architectures.registry import TORCHVISION, Architecture, catalogue, parse_architecture
+from core.architectures import TORCHVISION, Architecture, build, catalogue, parse_architecture
 from core.checkpoint import open_checkpoint
-from core.load.loading import devices, load_model
+from core.load import devices, load_model
 
 ARCHITECTURES = (
     *(

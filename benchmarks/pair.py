@@ -23,7 +23,7 @@ import torch
 from safetensors.torch import save_file
 
 from core.checkpoint import StateDict, open_checkpoint
-from core.compare.pairing.pair_entries import pair
+from core.compare.pairing import pair
 
 Tensors = dict[str, torch.Tensor]
 WIDTH = 16

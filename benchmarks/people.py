@@ -27,7 +27,7 @@ import torch
 
 from benchmarks.clicks import percentile
 from benchmarks.peak_memory import resident
-from core.server.samples import SAMPLES
+from core.server import SAMPLES
 from tests.browser.driver import Server
 from tests.sessions.client import push_out, session
 from tests.sessions.server_process import (

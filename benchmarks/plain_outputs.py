@@ -11,11 +11,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from core.architectures.construct import build
-from core.architectures.registry import TORCHVISION, Architecture
+from core.architectures import TORCHVISION, Architecture, build
 from core.checkpoint import open_checkpoint
-from core.inputs.random_input import random_inputs
-from core.load.loading import load_model
+from core.inputs import random_inputs
+from core.load import load_model
 
 
 def difference(architecture: Architecture, path: Path) -> str:

@@ -16,11 +16,11 @@ import torch
 from PIL import Image
 from torchvision.models import get_model
 
-from core.architectures.registry import Architecture
+from core.architectures import Architecture
 from core.checkpoint import open_checkpoint
-from core.inputs.preprocessing import default_preprocessing, prepare
-from core.load.loading import LoadedModel, load_model
-from core.predict.prediction import predict
+from core.inputs import default_preprocessing, prepare
+from core.load import LoadedModel, load_model
+from core.predict import predict
 
 PICTURES, ROUNDS = 16, 5
 

@@ -29,14 +29,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 
 from core.checkpoint import open_checkpoint
-from core.checkpoint.containers.sources import LocalFile
-from core.checkpoint.containers.zip_container import open_archive
-from core.checkpoint.pickles.constructors import CONSTRUCTORS
-from core.checkpoint.pickles.inert import Global, Tree
-from core.checkpoint.pickles.unpickler import Mentions, unpickle
-from core.checkpoint.readers.torch_zip import storage_name
-from core.checkpoint.tree.discover import find_state_dicts
-from core.checkpoint.tree.tensor_entries import entry_maker, storage_of
+from core.checkpoint.containers import LocalFile, open_archive
+from core.checkpoint.pickles import CONSTRUCTORS, Global, Mentions, Tree, unpickle
+from core.checkpoint.readers import storage_name
+from core.checkpoint.tree import entry_maker, find_state_dicts, storage_of
 
 T = TypeVar("T")
 

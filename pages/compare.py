@@ -5,9 +5,8 @@ from collections.abc import Mapping
 import streamlit as st
 
 from core.checkpoint import Checkpoint, StateDict
-from core.compare.comparison import EVIDENCE, Comparison
-from core.compare.tensor_numbers import Numbers
-from core.compare.verdict.judgement import verdict
+from core.compare import EVIDENCE, Comparison, Numbers
+from core.compare.verdict import verdict
 from core.plain_text import MOST_OF_A_SENTENCE, plain, plain_sentence
 from pages.components.cached import cached
 from pages.components.compare.changes import changes

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.architectures.registry import Architecture
+from core.architectures import Architecture
 from core.checkpoint import Checkpoint, StateDict
 from core.errors import ArchitectureError
-from core.fit.fit_summary import initialised, obstacle, verdict
+from core.fit import initialised, obstacle, verdict
 from core.fixes import Recipe
 from core.plain_text import plain_sentence
 from pages.components.fit.architecture_picker import architecture_picker, as_in_a

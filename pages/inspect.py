@@ -4,7 +4,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from core.checkpoint import StateDict
-from core.inspect.modules import ModuleNode, module_tree
+from core.inspect import ModuleNode, module_tree
 from core.plain_text import markup, visible
 from core.theme import figure_layout
 from core.wording import count, parameters, size

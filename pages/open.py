@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.errors import CheckpointError, LoupeError
 from core.plain_text import code, plain, plain_sentence, visible
-from core.server.samples import SAMPLES
+from core.server import SAMPLES
 from core.wording import size
 from pages.components.frame import page_header, sample_button
 from pages.components.open.checkpoint_card import checkpoint_card

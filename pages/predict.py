@@ -6,10 +6,9 @@ import streamlit as st
 
 from core.checkpoint import Checkpoint
 from core.errors import LoupeError
-from core.load.model_request import ModelRequest
+from core.load import ModelRequest
 from core.plain_text import plain, plain_sentence
-from core.predict.classifiers import require_classifier
-from core.predict.prediction import Prediction
+from core.predict import Prediction, require_classifier
 from pages.components.frame import empty_state, page_header
 from pages.components.predict.labels_picker import labels_picker
 from pages.components.predict.picture_tray import picture_tray

@@ -11,8 +11,8 @@ import torch
 from huggingface_hub import save_torch_state_dict
 
 from core.checkpoint import FORMATS
-from core.server.files.folders import SUFFIXES
-from core.server.settings import read_settings
+from core.server import read_settings
+from core.server.files import SUFFIXES
 
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text()

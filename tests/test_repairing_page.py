@@ -9,12 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from core.architectures.registry import parse_architecture
-from core.fit.index.build import build_index
-from core.fit.index.find import index_path, installed_versions
-from core.fit.index.index_file import save_index
-from core.recipe import recipe_file_from_json
-from core.recipe.json_form import NAMES
+from core.architectures import parse_architecture
+from core.fit.index import build_index, index_path, installed_versions, save_index
+from core.recipe import NAMES, recipe_file_from_json
 
 REPOSITORY = Path(__file__).parents[1]
 PAGE = (REPOSITORY / "docs" / "repairing.md").read_text()

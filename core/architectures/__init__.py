@@ -1,0 +1,71 @@
+"""Architectures: their names, their options, their signatures, and how they are built.
+
+A name such as `timm:resnet50d?num_classes=10` goes in and an `Architecture` comes out; `catalogue`
+lists all of torchvision, timm and the server owner. `signature` gives the keys, shapes and dtypes
+that its state_dict wants, without allocating a weight; `build` gives a module. What is asked in
+vain is told by an ArchitectureError. Importing this package imports neither torch nor a library of
+models: the functions do, when they are called.
+"""
+
+from core.architectures.construct import (
+    blueprint,
+    build,
+    build_uninitialised,
+    build_without_weights,
+    signature,
+    signature_of,
+    uninitialised_parameters,
+)
+from core.architectures.registry import (
+    LIBRARIES,
+    MAX_OPTION,
+    OPTIONS,
+    OTHER_CLASSES,
+    OWN,
+    SWITCHES,
+    TIMM,
+    TORCHVISION,
+    Architecture,
+    catalogue,
+    least_of,
+    most_of,
+    options_of,
+    own_architectures,
+    parse_architecture,
+)
+from core.architectures.stated import Stated, library_in, names_in, spellings, stated_architecture
+from core.architectures.tensor_spec import Shape, Signature, TensorSpec, squeezed
+
+__all__ = [
+    "LIBRARIES",
+    "MAX_OPTION",
+    "OPTIONS",
+    "OTHER_CLASSES",
+    "OWN",
+    "SWITCHES",
+    "TIMM",
+    "TORCHVISION",
+    "Architecture",
+    "Shape",
+    "Signature",
+    "Stated",
+    "TensorSpec",
+    "blueprint",
+    "build",
+    "build_uninitialised",
+    "build_without_weights",
+    "catalogue",
+    "least_of",
+    "library_in",
+    "most_of",
+    "names_in",
+    "options_of",
+    "own_architectures",
+    "parse_architecture",
+    "signature",
+    "signature_of",
+    "spellings",
+    "squeezed",
+    "stated_architecture",
+    "uninitialised_parameters",
+]

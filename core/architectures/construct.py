@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from core.architectures.blueprint import Blueprint, Blueprints
+    from core.architectures.skeleton import UninitialisedParameters
 
 
 import threading
@@ -26,6 +27,8 @@ from core.architectures.registry import SWITCHES, Architecture, known_name, leas
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from core.architectures.skeleton import UninitialisedParameters
 
 
 ASK_WHETHER_TO_INITIALISE = ("googlenet", "inception_v3")
@@ -95,10 +98,18 @@ def build_uninitialised(architecture: Architecture) -> nn.Module:
 
     Raises ArchitectureError.
     """
-    from core.architectures.skeleton import UninitialisedParameters
-
-    with UninitialisedParameters():
+    with uninitialised_parameters():
         return _build(architecture).eval()
+
+
+def uninitialised_parameters(
+    initialised: Collection[tuple[int, ...]] = (),
+) -> UninitialisedParameters:
+    """A context in which constructors leave the memory of parameters untouched, but of those whose
+    shape is one of `initialised`."""
+    from core.architectures.skeleton import UninitialisedParameters  # it imports torch
+
+    return UninitialisedParameters(initialised)
 
 
 def _build(architecture: Architecture) -> nn.Module:

@@ -1,22 +1,108 @@
-"""A file becomes a Checkpoint; nothing in it is ever executed."""
+"""A file becomes a Checkpoint; nothing in it is ever executed.
+
+`open_checkpoint` takes a path, a folder or a FileSet and gives a Checkpoint: its state_dicts, each
+a mapping from key to TensorEntry (shape, dtype, and where the bytes lie), its metadata, its format,
+and every Python global that the file names with a verdict. No tensor is read and no torch imported;
+core.tensors reads what an entry points to. A file that cannot be opened raises CheckpointError with
+a sentence that says why.
+
+A file passes through the rooms in this order: `containers` finds its records, `pickles` reads its
+objects as inert data, `readers` knows the formats, `sets` joins the files of one checkpoint, and
+`tree` finds the state_dicts in what was read.
+"""
 
 from core.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from core.checkpoint.containers.file_set import FileSet
-from core.checkpoint.entries import Cast, Record, StateDict, TensorEntry
+from core.checkpoint.entries import (
+    ITEMSIZES,
+    NUMBERLESS,
+    PACKED,
+    Cast,
+    Derived,
+    Nested,
+    Piece,
+    Pieces,
+    Quantized,
+    Record,
+    Resolve,
+    Source,
+    Sparse,
+    StateDict,
+    TensorEntry,
+    packed_bytes,
+    quick_entry,
+    quick_record,
+)
+from core.checkpoint.layouts import (
+    STRIDED,
+    arrangement,
+    layout,
+    numbers_note,
+    parts,
+    parts_bytes,
+    stored_values,
+)
+from core.checkpoint.operations import (
+    AdaptedChannels,
+    ChosenRows,
+    Dequantized,
+    Filled,
+    FoldedWeightNorm,
+    Joined,
+    MergedLora,
+    Operation,
+    ResampledGrid,
+    ResampledTable,
+    Rows,
+    Transposed,
+)
 from core.checkpoint.pickles.global_verdicts import GlobalUse, Verdict
-from core.checkpoint.pickles.inert import Opaque
 from core.checkpoint.readers.formats import FORMATS
+from core.checkpoint.tied import ties
 
 __all__ = [
     "FORMATS",
+    "ITEMSIZES",
+    "NUMBERLESS",
+    "PACKED",
+    "STRIDED",
+    "AdaptedChannels",
     "Cast",
     "Checkpoint",
+    "ChosenRows",
+    "Dequantized",
+    "Derived",
     "FileSet",
+    "Filled",
+    "FoldedWeightNorm",
     "GlobalUse",
-    "Opaque",
+    "Joined",
+    "MergedLora",
+    "Nested",
+    "Operation",
+    "Piece",
+    "Pieces",
+    "Quantized",
     "Record",
+    "ResampledGrid",
+    "ResampledTable",
+    "Resolve",
+    "Rows",
+    "Source",
+    "Sparse",
     "StateDict",
     "TensorEntry",
+    "Transposed",
     "Verdict",
+    "arrangement",
+    "layout",
+    "numbers_note",
     "open_checkpoint",
+    "packed_bytes",
+    "parts",
+    "parts_bytes",
+    "quick_entry",
+    "quick_record",
+    "stored_values",
+    "ties",
 ]

@@ -16,8 +16,7 @@ from core.errors import LoupeError, printable
 if TYPE_CHECKING:
     from core.cli.compared import Opened
     from core.cli.options import Commands
-    from core.compare.comparison import Choices
-    from core.compare.tensor_numbers import Tolerance
+    from core.compare import Choices, Tolerance
 
 DESCRIPTION = """\
 What changed from checkpoint A to checkpoint B: a sentence, then the tensors that differ.
@@ -112,8 +111,7 @@ def _add_forms(parser: argparse.ArgumentParser) -> None:
 def _compare(options: argparse.Namespace) -> int:
     from core.cli.compare_output import show
     from core.cli.compared import compare_opened, opened
-    from core.compare.same_weights import alike
-    from core.compare.tensor_numbers import ALLCLOSE
+    from core.compare import ALLCLOSE, alike
 
     a = opened(options.a, options.state_dict)
     b = opened(options.b, options.state_dict_b or options.state_dict)
@@ -138,7 +136,7 @@ def _numbers_wanted(options: argparse.Namespace, tolerance: Tolerance | None) ->
 
 
 def _choices(given: Sequence[str], a: Opened, b: Opened) -> Choices:
-    from core.compare.comparison import Choices
+    from core.compare import Choices
 
     return Choices(accepted=tuple(_pair(text, a, b) for text in given))
 
@@ -160,7 +158,7 @@ def _pair(text: str, a: Opened, b: Opened) -> tuple[str, str]:
 def _tolerance(options: argparse.Namespace) -> Tolerance | None:
     """The tolerance of the options, each as in torch.allclose where only the other is given; None
     without either."""
-    from core.compare.tensor_numbers import ALLCLOSE, Tolerance
+    from core.compare import ALLCLOSE, Tolerance
 
     if options.rtol is None and options.atol is None:
         return None

@@ -10,13 +10,9 @@ from pathlib import Path
 
 from core.cli.compared import Compared
 from core.cli.output import print_columns, print_json, say
-from core.compare.comparison import Comparison, PairedBy, Row, State
-from core.compare.metadata.metadata_diff import MetadataChange, change_words
-from core.compare.sides import Side
-from core.compare.tensor_numbers import Numbers, Tolerance
-from core.compare.texts.csv_rows import comparison_csv
-from core.compare.texts.json_rows import comparison_json
-from core.compare.texts.stat import stat_lines
+from core.compare import Comparison, Numbers, PairedBy, Row, Side, State, Tolerance
+from core.compare.metadata import MetadataChange, change_words
+from core.compare.texts import comparison_csv, comparison_json, stat_lines
 from core.errors import SourceError
 
 MAX_CHANGES = 20
@@ -170,7 +166,7 @@ def _notes(compared: Compared) -> Iterable[str]:
 
 def _write_report(compared: Compared, tolerance: Tolerance | None, path: Path) -> None:
     """Write it under a temporary name, then rename. Raises LoupeError where there is no way to."""
-    from core.compare.report.html_report import report_html
+    from core.compare.report import report_html
 
     pieces = report_html(
         compared.comparison, compared.a.side, compared.b.side,

@@ -7,16 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.checkpoint import Checkpoint, StateDict, open_checkpoint
-from core.checkpoint.containers.file_set import file_or_set
+from core.checkpoint.containers import file_or_set
 from core.cli.output import watched_progress
-from core.compare.comparison import Choices, Comparison
-from core.compare.measurability import BY_ITSELF, bytes_to_measure, measurable
-from core.compare.metadata.metadata_diff import MetadataChange, metadata_changes
-from core.compare.pairing.pair_entries import pair
-from core.compare.rows import compare
-from core.compare.sides import NOTHING, Side, is_nothing, side
-from core.compare.tensor_numbers import ALLCLOSE, Numbers, Tolerance
-from core.compare.verdict.judgement import verdict
+from core.compare import (
+    ALLCLOSE,
+    BY_ITSELF,
+    NOTHING,
+    Choices,
+    Comparison,
+    Numbers,
+    Side,
+    Tolerance,
+    bytes_to_measure,
+    compare,
+    is_nothing,
+    measurable,
+    side,
+)
+from core.compare.metadata import MetadataChange, metadata_changes
+from core.compare.pairing import pair
+from core.compare.verdict import verdict
 from core.wording import tensors
 
 
@@ -74,7 +84,7 @@ def compare_opened(
 
 
 def _numbers(comparison: Comparison, tolerance: Tolerance) -> Mapping[str, Numbers]:
-    from core.compare.numbers.measure import differences
+    from core.compare.numbers import differences
 
     pairs = measurable(comparison)
     keys = list(pairs)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from core.checkpoint import Checkpoint, StateDict, open_checkpoint
-from core.checkpoint.containers.file_set import file_or_set
+from core.checkpoint.containers import file_or_set
 from core.cli.options import (
     architecture_of,
     architecture_parent,
@@ -17,9 +17,9 @@ from core.cli.options import (
 from core.cli.output import DIFFERS, FITS, print_json, say
 
 if TYPE_CHECKING:
-    from core.architectures.registry import Architecture
+    from core.architectures import Architecture
     from core.cli.options import Commands
-    from core.fit.key_match import Match
+    from core.fit import Match
     from core.fit.proposals import Proposal
     from core.fixes import Recipe
 
@@ -36,8 +36,8 @@ def add_parser(commands: Commands) -> None:
 
 
 def _fit(options: argparse.Namespace) -> int:
-    from core.architectures.construct import signature
-    from core.fit.fit_summary import option_hint
+    from core.architectures import signature
+    from core.fit import option_hint
     from core.fit.proposals import propose
 
     checkpoint = open_checkpoint(file_or_set(options.file))
@@ -57,9 +57,9 @@ def repaired_match(
 ) -> tuple[Architecture, StateDict, Match]:
     """The architecture of the options, the chosen state_dict after their fixes, and how the second
     fits the first."""
-    from core.architectures.construct import signature
-    from core.fit.key_match import match
-    from core.recipe.apply import apply_recipe
+    from core.architectures import signature
+    from core.fit import match
+    from core.recipe import apply_recipe
 
     architecture = architecture_of(options)
     wanted = signature(architecture)
@@ -106,7 +106,7 @@ def _document(
 def _print(
     architecture: Architecture, match: Match, proposals: Sequence[Proposal], hint: str
 ) -> None:
-    from core.fit.fit_summary import verdict
+    from core.fit import verdict
 
     say(f"{architecture.title}: {verdict(match)}")
     _print_match(match)
@@ -118,7 +118,7 @@ def _print(
 
 
 def _print_match(match: Match) -> None:
-    from core.keys.groups import group_keys
+    from core.keys import group_keys
 
     for title, keys in (
         ("missing_keys", match.missing_keys),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.checkpoint import Checkpoint, StateDict, open_checkpoint
-from core.checkpoint.containers.file_set import FileSet, file_or_set
+from core.checkpoint.containers import FileSet, file_or_set
 from core.cli.options import (
     CHECKPOINT_HELP,
     architecture_of,
@@ -22,11 +22,10 @@ from core.cli.output import DIFFERS, FITS, print_json, say, watched
 from core.errors import FixError, LoupeError
 
 if TYPE_CHECKING:
-    from core.architectures.registry import Architecture
-    from core.architectures.tensor_spec import Signature
+    from core.architectures import Architecture, Signature
     from core.cli.options import Commands
     from core.export import Export, Format
-    from core.fit.key_match import Match
+    from core.fit import Match
     from core.fixes import Recipe
     from core.recipe import Applied, RecipeFile
 
@@ -169,8 +168,8 @@ def _recipe_file(path: Path | None) -> RecipeFile:
 def _repaired(
     checkpoint: Checkpoint, state_dict: StateDict, file: RecipeFile, options: argparse.Namespace
 ) -> Repair:
-    from core.architectures.construct import signature
-    from core.fit.key_match import match
+    from core.architectures import signature
+    from core.fit import match
     from core.fixes import Recipe
     from core.recipe import apply_recipe
 
@@ -194,9 +193,9 @@ def _best(
     checkpoint: Checkpoint, state_dict: StateDict, architecture: Architecture | None
 ) -> tuple[Architecture, Recipe]:
     """The recipe that brings it nearest to the architecture, or to the one that it seems to be."""
-    from core.architectures.construct import signature
+    from core.architectures import signature
     from core.cli.identify import identified
-    from core.fit.proposals.whole_repairs import before_made_up, best_repair
+    from core.fit.proposals import before_made_up, best_repair
 
     if architecture is None:
         identification = identified(checkpoint, state_dict)
@@ -294,7 +293,7 @@ def _print(
 
 
 def _print_repair(repair: Repair) -> None:
-    from core.fit.fit_summary import verdict
+    from core.fit import verdict
     from core.recipe import describe
 
     for step, effect in zip(repair.recipe.steps, repair.applied.effects, strict=True):

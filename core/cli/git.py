@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from core.checkpoint import open_checkpoint
-from core.checkpoint.containers.file_set import file_or_set
+from core.checkpoint.containers import file_or_set
 from core.cli.options import file_parent
 from core.cli.output import SAME, say
 from core.errors import CheckpointError, LoupeError, printable
@@ -49,8 +49,8 @@ def add_parser(commands: Commands) -> None:
 
 def _text(options: argparse.Namespace) -> int:
     """Print a checkpoint as lines; of a file that is none, why, its size and its checksum."""
-    from core.compare.sides import is_nothing
-    from core.compare.texts.textconv import text_lines
+    from core.compare import is_nothing
+    from core.compare.texts import text_lines
 
     if is_nothing(options.file):
         return SAME
@@ -100,7 +100,7 @@ def _git_diff(options: argparse.Namespace) -> int:
 def _print_comparison(old: Path, new: Path) -> None:
     from core.cli.compare_output import print_compared
     from core.cli.compared import compare_opened, opened
-    from core.compare.comparison import Choices
+    from core.compare import Choices
 
     try:
         print_compared(compare_opened(opened(old), opened(new), Choices(), numbers=False))

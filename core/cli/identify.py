@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.checkpoint import Checkpoint, StateDict, open_checkpoint
-from core.checkpoint.containers.file_set import file_or_set
+from core.checkpoint.containers import file_or_set
 from core.cli.options import checkpoint_parent
 from core.cli.output import DIFFERS, FITS, print_columns, print_json, say
-from core.server.settings import read_settings
 
 if TYPE_CHECKING:
     from core.cli.options import Commands
-    from core.fit.identify import Candidate, Identification, Lookup
+    from core.fit.identify import Candidate, Identification
+    from core.fit.index import Lookup
 
 DESCRIPTION = """\
 Which of torchvision's and timm's architectures a checkpoint is for, with the options and the recipe
@@ -70,15 +70,14 @@ def identified(checkpoint: Checkpoint, state_dict: StateDict, most: int = 1) -> 
     kept.
     """
     from core.fit.identify import hints_of, identify
+    from core.server import read_settings
 
     hints = hints_of(checkpoint, state_dict)
     return identify(state_dict, _lookup(read_settings(os.environ).data), hints, most)
 
 
 def _lookup(folder: Path) -> Lookup:
-    from core.fit.identify import Lookup
-    from core.fit.index.build import make_index_in
-    from core.fit.index.find import find_index, installed_versions
+    from core.fit.index import Lookup, find_index, installed_versions, make_index_in
 
     index = find_index(folder)
     if index is None:
@@ -163,7 +162,7 @@ def _print_evidence(candidate: Candidate) -> None:
 
 
 def _row(candidate: Candidate) -> tuple[str, ...]:
-    from core.fit.identify.sentences import recipe_words
+    from core.fit.identify import recipe_words
 
     architecture = candidate.architecture
     return (

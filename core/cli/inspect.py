@@ -8,13 +8,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from core.checkpoint import Checkpoint, StateDict, Verdict, open_checkpoint
-from core.checkpoint.containers.file_set import file_or_set
+from core.checkpoint.containers import file_or_set
 from core.cli.options import checkpoint_parent
 from core.cli.output import DIFFERS, FITS, print_columns, print_json, say, watched
 
 if TYPE_CHECKING:
     from core.cli.options import Commands
-    from core.inspect.verification import Verification
+    from core.inspect import Verification
 
 
 def add_parser(commands: Commands) -> None:
@@ -47,7 +47,7 @@ def _inspect(options: argparse.Namespace) -> int:
 
 def _verified(checkpoint: Checkpoint) -> Verification:
     """Read it all, and say how far that is where a person watches."""
-    from core.inspect.verification import verify
+    from core.inspect import verify
 
     with watched("bytes") as tell:
         return verify(checkpoint, tell)

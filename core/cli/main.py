@@ -14,11 +14,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.checkpoint.containers.descriptors import raise_limit
+from core.checkpoint.containers import raise_limit
 from core.cli import compare, fit, fix, git, identify, inspect, predict
 from core.cli.output import TROUBLE, say
 from core.errors import LoupeError, SourceError, shown
-from core.server.settings import paths_setting
 
 MOST_FILES = 8
 """Checkpoints of one run."""
@@ -102,6 +101,8 @@ def _start_app(options: argparse.Namespace) -> int:
             raise SourceError(f"There is no file {file}.", "Check the path.")
     environ = dict(os.environ)
     if options.files:
+        from core.server import paths_setting
+
         environ["LOUPE_BENCH"] = paths_setting(map(Path.absolute, options.files))
     print(f"Loupe is starting at http://{options.address}:{options.port}", flush=True)
     return subprocess.call(

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import SourceError
-from core.server.settings import read_settings
 
 if TYPE_CHECKING:
-    from core.architectures.registry import Architecture
+    from core.architectures import Architecture
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
     """Where a command adds its parser."""
@@ -72,9 +71,11 @@ def repair_parent() -> argparse.ArgumentParser:
 def architecture_of(options: argparse.Namespace) -> Architecture:
     """What `architecture_parent`'s options name. Raises ArchitectureError, and SettingsError for an
     owner's own."""
-    from core.architectures.registry import OWN, catalogue, parse_architecture
+    from core.architectures import OWN, catalogue, parse_architecture
 
     if options.arch.startswith(f"{OWN}:"):
+        from core.server import read_settings
+
         catalogue(read_settings(os.environ).models)
     architecture = parse_architecture(options.arch)
     given = {"num_classes": options.num_classes, "in_chans": options.in_chans}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from core.checkpoint import Checkpoint, open_checkpoint
-from core.checkpoint.containers.file_set import file_or_set
+from core.checkpoint.containers import file_or_set
 from core.cli.fit import repaired_match
 from core.cli.options import (
     architecture_of,
@@ -22,12 +22,11 @@ from core.cli.options import (
 from core.cli.output import DIFFERS, FITS, print_json, say
 
 if TYPE_CHECKING:
-    from core.architectures.registry import Architecture
+    from core.architectures import Architecture
     from core.cli.options import Commands
-    from core.fit.key_match import Match
-    from core.inputs.preprocessing import Preprocessing
-    from core.predict.labels import Labels
-    from core.predict.prediction import Prediction
+    from core.fit import Match
+    from core.inputs import Preprocessing
+    from core.predict import Labels, Prediction
 
 
 def add_parser(commands: Commands) -> None:
@@ -51,12 +50,9 @@ def add_parser(commands: Commands) -> None:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from core.inputs.images import decode_image
-    from core.inputs.preprocessing import default_preprocessing
-    from core.load.loading import load_model
-    from core.predict.classifiers import require_classifier
-    from core.predict.labels import choose_labels, parse_labels
-    from core.predict.prediction import predict
+    from core.inputs import decode_image, default_preprocessing
+    from core.load import load_model
+    from core.predict import choose_labels, parse_labels, predict, require_classifier
 
     checkpoint = open_checkpoint(file_or_set(options.file))
     images = [(image.name, decode_image(read_file(image), image.name)) for image in options.images]
@@ -85,7 +81,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _print_refusal(checkpoint: Checkpoint, architecture: Architecture, match: Match) -> None:
-    from core.fit.fit_summary import verdict
+    from core.fit import verdict
 
     say(
         f"loupe: {checkpoint.name}, {architecture.title}: {verdict(match)} "

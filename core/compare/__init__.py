@@ -1,0 +1,56 @@
+"""Checkpoint A against checkpoint B: which tensors belong together, and what changed.
+
+Two StateDicts go in; a Comparison of Rows comes out: a pair of entries or a single one, its state
+(same, changed, renamed, reshaped, recast, only in A, only in B), and the evidence for the pair.
+`numbers` measures the values, `verdict` puts the whole into a sentence, `metadata` compares what is
+not a tensor, `run` takes the checkpoints of a training, `texts` and `report` write it all down.
+This face imports no torch; measuring does.
+"""
+
+from core.compare.comparison import (
+    EVIDENCE,
+    NO_CHOICES,
+    Choices,
+    Comparison,
+    PairedBy,
+    Pairing,
+    Row,
+    State,
+)
+from core.compare.depth import Block, PartMap, blocks, part_map
+from core.compare.measurability import BY_ITSELF, bytes_to_measure, comparable, measurable
+from core.compare.numbers_cache import NumbersCache
+from core.compare.rows import bytes_to_read, compare
+from core.compare.same_weights import alike
+from core.compare.sides import NOTHING, Side, is_nothing, side
+from core.compare.tensor_numbers import ALLCLOSE, Numbers, Tolerance
+
+__all__ = [
+    "ALLCLOSE",
+    "BY_ITSELF",
+    "EVIDENCE",
+    "NOTHING",
+    "NO_CHOICES",
+    "Block",
+    "Choices",
+    "Comparison",
+    "Numbers",
+    "NumbersCache",
+    "PairedBy",
+    "Pairing",
+    "PartMap",
+    "Row",
+    "Side",
+    "State",
+    "Tolerance",
+    "alike",
+    "blocks",
+    "bytes_to_measure",
+    "bytes_to_read",
+    "comparable",
+    "compare",
+    "is_nothing",
+    "measurable",
+    "part_map",
+    "side",
+]

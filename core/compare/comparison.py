@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from core.checkpoint.entries import TensorEntry
+from core.checkpoint import TensorEntry
 
 
 class State(StrEnum):

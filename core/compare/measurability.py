@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from core.checkpoint.entries import NUMBERLESS, Nested, Sparse, TensorEntry
+from core.checkpoint import NUMBERLESS, Nested, Sparse, TensorEntry
 from core.compare.comparison import Comparison, State
 
 BY_ITSELF = 512 << 20

@@ -6,15 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 
-from core.checkpoint.entries import (
-    Derived,
-    Nested,
-    Pieces,
-    Quantized,
-    Record,
-    Sparse,
-    TensorEntry,
-)
+from core.checkpoint import Derived, Nested, Pieces, Quantized, Record, Sparse, TensorEntry
 from core.compare.tensor_numbers import ALLCLOSE, Numbers, Tolerance
 
 Pair = tuple[TensorEntry, TensorEntry]

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from core.checkpoint.entries import Quantized, TensorEntry
+from core.checkpoint import Quantized, TensorEntry
 from core.compare.comparison import Row
 from core.compare.tensor_numbers import Numbers
-from core.keys.vocabulary import STATISTICS
+from core.keys import STATISTICS
 
 
 @dataclass(frozen=True, slots=True)

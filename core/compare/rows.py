@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from core.checkpoint.entries import ITEMSIZES, PACKED, StateDict, TensorEntry
-from core.checkpoint.layouts import STRIDED, arrangement, parts
-from core.checkpoint.tied import ties
+from core.checkpoint import (
+    ITEMSIZES,
+    PACKED,
+    STRIDED,
+    StateDict,
+    TensorEntry,
+    arrangement,
+    parts,
+    ties,
+)
 from core.compare.comparison import (
     Comparison,
     Evidence,
@@ -248,7 +255,7 @@ def _plain_run(entry: TensorEntry) -> bool:
 def _equal_values(a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, bool]]:
     import torch  # only here: what checksums or plain runs of bytes tell needs no torch
 
-    from core.tensors.elements import blocks
+    from core.tensors import blocks
 
     done = 0
     for x, y in zip(blocks(a), blocks(b), strict=True):

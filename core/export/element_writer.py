@@ -8,10 +8,10 @@ from typing import Protocol
 
 import torch
 
-from core.checkpoint.entries import Derived, Pieces, Quantized, Record, Source, TensorEntry
+from core.checkpoint import Derived, Pieces, Quantized, Record, Source, TensorEntry
 from core.errors import CheckpointError, StoreError
 from core.export.exported import CHUNK, Report
-from core.tensors.reading import chunks
+from core.tensors import chunks
 
 
 class Writable(Protocol):

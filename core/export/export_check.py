@@ -5,9 +5,7 @@ from __future__ import annotations
 import zlib
 from pathlib import Path
 
-from core.checkpoint import Checkpoint, open_checkpoint
-from core.checkpoint.entries import Record
-from core.checkpoint.layouts import layout
+from core.checkpoint import Checkpoint, Record, layout, open_checkpoint
 from core.errors import LoupeError, StoreError
 from core.export.element_writer import Counter
 from core.export.exported import CHUNK, Expected, ExpectedTensor

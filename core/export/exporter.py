@@ -11,7 +11,7 @@ from core.export.export_plan import planned
 from core.export.exported import Export, Format, Keep, Report
 from core.export.pth_writer import PthPlan, write_pth
 from core.export.safetensors_writer import write_safetensors
-from core.writing.whole_files import onto_disk, whole_file
+from core.writing import onto_disk, whole_file
 
 
 def export_state_dict(

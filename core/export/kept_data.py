@@ -6,8 +6,7 @@ import json
 import math
 from dataclasses import dataclass
 
-from core.checkpoint import Checkpoint
-from core.checkpoint.entries import StateDict
+from core.checkpoint import Checkpoint, StateDict
 from core.errors import StoreError
 from core.export.exported import LeftOut
 from core.export.plain_tree import written_tree

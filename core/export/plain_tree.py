@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
-from core.checkpoint import Checkpoint
-from core.checkpoint.entries import ITEMSIZES, StateDict, TensorEntry
-from core.checkpoint.pickles.inert import (
+from core.checkpoint import ITEMSIZES, Checkpoint, StateDict, TensorEntry
+from core.checkpoint.pickles import (
     Global,
     HeldStorage,
     InertArray,
@@ -26,10 +25,10 @@ from core.checkpoint.pickles.inert import (
     Opaque,
     Storage,
     Tree,
+    array_tensor,
+    array_values,
 )
-from core.checkpoint.pickles.numpy_values import array_tensor, array_values
-from core.checkpoint.tree.discover import PACKED_PARAMS, ROLES
-from core.checkpoint.tree.tensor_entries import held_record
+from core.checkpoint.tree import PACKED_PARAMS, ROLES, held_record
 from core.export.exported import LeftOut
 from core.export.pth_writer import weights_dict
 

@@ -12,21 +12,23 @@ from typing import BinaryIO
 
 import torch
 
-from core.checkpoint.entries import (
+from core.checkpoint import (
     ITEMSIZES,
     PACKED,
+    STRIDED,
     Nested,
     Quantized,
     Sparse,
     StateDict,
     TensorEntry,
+    layout,
     packed_bytes,
+    stored_values,
 )
-from core.checkpoint.layouts import STRIDED, layout, stored_values
-from core.checkpoint.pickles.tensor_rebuilds import STORAGE_DTYPES, row_major
+from core.checkpoint.pickles import STORAGE_DTYPES, row_major
 from core.export.element_writer import Counter, refuse_without_scales, write_elements
 from core.export.exported import Expected, ExpectedTensor
-from core.tensors.reading import torch_dtype
+from core.tensors import torch_dtype
 
 ALIGNMENT = 64
 """Where a storage begins in a torch.save zip (caffe2/serialize/inline_container.h)."""

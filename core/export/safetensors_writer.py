@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from core.checkpoint.entries import ITEMSIZES, Nested, Quantized, Sparse, StateDict, TensorEntry
-from core.checkpoint.layouts import STRIDED
-from core.checkpoint.readers.safetensors_reader import DTYPES
+from core.checkpoint import ITEMSIZES, STRIDED, Nested, Quantized, Sparse, StateDict, TensorEntry
+from core.checkpoint.readers import DTYPES
 from core.errors import StoreError, printable
 from core.export.element_writer import Counter, refuse_without_scales, write_elements
 from core.export.exported import Expected, ExpectedTensor

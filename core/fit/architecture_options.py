@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from core.architectures.tensor_spec import Signature
-from core.checkpoint.entries import StateDict, TensorEntry
+from core.architectures import Signature
+from core.checkpoint import StateDict, TensorEntry
 from core.fit.proposals.option_hints import last_weight
 from core.fit.proposals.renamings import best_renamings
 from core.fit.proposals.tried import after
 
 if TYPE_CHECKING:
-    from core.architectures.registry import Architecture
+    from core.architectures import Architecture
 
 
 from dataclasses import replace
 
-from core.architectures.construct import signature
-from core.architectures.registry import MAX_OPTION, OTHER_CLASSES, TIMM, Architecture, options_of
+from core.architectures import MAX_OPTION, OTHER_CLASSES, TIMM, Architecture, options_of, signature
 from core.errors import ArchitectureError
 
 
@@ -114,7 +113,7 @@ def propose_num_classes(
 def _signature(architecture: Architecture | Signature) -> Signature:
     if isinstance(architecture, Mapping):
         return architecture
-    from core.architectures.construct import signature
+    from core.architectures import signature
 
     return signature(architecture)
 

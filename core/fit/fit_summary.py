@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from core.architectures.tensor_spec import Signature
-from core.checkpoint.entries import StateDict
+from core.architectures import Signature
+from core.checkpoint import StateDict
 from core.fit.key_match import Match
 from core.fit.proposals import Proposal
 from core.fit.proposals.option_hints import options_sentence
-from core.keys.groups import group_keys
+from core.keys import group_keys
 
 TOLD = 2
 """Fixes of a proposal that a verdict names; of more it says how many they are."""

@@ -6,9 +6,9 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.architectures.tensor_spec import Signature, TensorSpec
-from core.checkpoint.entries import Nested, Quantized, Sparse, StateDict, TensorEntry
-from core.keys.vocabulary import BATCH_COUNTER, COMPUTED
+from core.architectures import Signature, TensorSpec
+from core.checkpoint import Nested, Quantized, Sparse, StateDict, TensorEntry
+from core.keys import BATCH_COUNTER, COMPUTED
 
 
 @dataclass(frozen=True, slots=True)

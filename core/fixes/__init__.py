@@ -6,6 +6,7 @@ torch), how a script does the same in plain PyTorch (`script`), and what a form 
 `KINDS` lists all kinds. A `Recipe` is a list of fixes; core.recipe applies, writes and reads them.
 """
 
+from core.fixes.computed import computed
 from core.fixes.effects import checked_text
 from core.fixes.fix import MAX_KEY, MAX_TEXT, Context, Effect, Fix, Recipe, Step, shapes_unknown
 from core.fixes.form import (
@@ -76,6 +77,7 @@ __all__ = [
     "WeightNorm",
     "WholeField",
     "checked_text",
+    "computed",
     "kept",
     "literal",
     "renamed",

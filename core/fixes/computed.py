@@ -6,18 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 
-from core.checkpoint.entries import (
+from core.checkpoint import (
     ITEMSIZES,
     NUMBERLESS,
     Derived,
     Nested,
+    Operation,
     Quantized,
     Sparse,
     StateDict,
     TensorEntry,
 )
-from core.checkpoint.operations import Operation
-from core.checkpoint.pickles.tensor_rebuilds import row_major
+from core.checkpoint.pickles import row_major
 from core.errors import FixError
 
 MAX_BYTES = 8 << 30

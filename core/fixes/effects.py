@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.errors import FixError
 from core.fixes.fix import MAX_TEXT, Syntax
-from core.keys.patterns import PatternError, TooCostlyError
+from core.keys import PatternError, TooCostlyError
 
 
 def keys_words(pattern: str, syntax: Syntax) -> str:

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias
 
-from core.architectures.tensor_spec import Signature
-from core.checkpoint.entries import StateDict
+from core.architectures import Signature
+from core.checkpoint import StateDict
 from core.errors import FixError
 from core.fixes.form import Form
 from core.fixes.script_part import ScriptPart
-from core.keys.patterns import Patience
+from core.keys import Patience
 
 Syntax: TypeAlias = Literal["glob", "regex"]
 """`glob`: `*`, `?` and `[…]` over the whole key, dots included; `regex`: found anywhere in it."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from fnmatch import translate
 
-from core.checkpoint.entries import StateDict
+from core.checkpoint import StateDict
 from core.fixes.effects import checked_text, unusable
 from core.fixes.fix import Syntax
-from core.keys.patterns import Patience, PatternError, found_in
+from core.keys import Patience, PatternError, found_in
 
 _PLAIN = re.compile(r"(\*?)((?:[^*?\[\]]|\[[*?\[]\])*)(\*?)", re.DOTALL)
 """A glob that is a text, with a star before or behind it at most: it needs no regex, and so no

@@ -12,9 +12,7 @@ from PIL import Image
 from torchvision.transforms import functional as F  # noqa: N812
 from torchvision.transforms.functional import InterpolationMode
 
-from core.architectures.construct import signature
-from core.architectures.registry import Architecture
-from core.architectures.tensor_spec import Signature
+from core.architectures import Architecture, Signature, signature
 from core.errors import ImageError
 from core.inputs.images import MAX_PIXELS
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from core.architectures.registry import TORCHVISION, Architecture
-from core.tensors.reading import torch_dtype
+from core.architectures import TORCHVISION, Architecture
+from core.tensors import torch_dtype
 
 FRAMES = 16
 """What torchvision's video networks were trained on; its MViT take no other number."""

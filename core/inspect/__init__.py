@@ -1,0 +1,32 @@
+"""Facts on one checkpoint: what its bytes are spent on, its modules, its safety, its checksums.
+
+A Checkpoint goes in; small values and sentences come out. `verify` reads every byte and checks each
+checksum that the format keeps.
+"""
+
+from core.inspect.modules import ModuleNode, module_tree
+from core.inspect.safety import safety_summary
+from core.inspect.storage import (
+    Section,
+    read_files,
+    sections,
+    storage_note,
+    storages_note,
+    stored_bytes,
+)
+from core.inspect.verification import Verification, verification_summary, verify
+
+__all__ = [
+    "ModuleNode",
+    "Section",
+    "Verification",
+    "module_tree",
+    "read_files",
+    "safety_summary",
+    "sections",
+    "storage_note",
+    "storages_note",
+    "stored_bytes",
+    "verification_summary",
+    "verify",
+]

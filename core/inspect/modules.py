@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from core.checkpoint.entries import StateDict, TensorEntry
+from core.checkpoint import StateDict, TensorEntry
 
 
 @dataclass(frozen=True, slots=True)

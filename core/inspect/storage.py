@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from core.checkpoint import Checkpoint
-from core.checkpoint.containers.sources import LocalFile, Within
-from core.checkpoint.entries import Source, TensorEntry
-from core.checkpoint.layouts import parts_bytes
+from core.checkpoint import Checkpoint, Source, TensorEntry, parts_bytes
+from core.checkpoint.containers import LocalFile, Within
 
 
 @dataclass(frozen=True, slots=True)

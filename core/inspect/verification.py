@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from core.checkpoint.checkpoint import Checkpoint
-from core.checkpoint.containers.sources import LocalFile, Within
-from core.checkpoint.entries import Record
+from core.checkpoint import Checkpoint, Record
+from core.checkpoint.containers import LocalFile, Within
 from core.errors import CheckpointError
 
 CHUNK = 8 << 20

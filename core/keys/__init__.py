@@ -1,0 +1,79 @@
+"""Keys and what they mean: their parts, groups, wrappers, patterns, and one vocabulary of names.
+
+Texts go in and texts come out. Patterns of a user run in a process of their own, which may take
+only so much time and memory. `vocabulary` is the one place that lists what names stand for.
+"""
+
+from core.keys.assignment import STRIP, best_assignment
+from core.keys.filter import filter_entries, fitting_keys
+from core.keys.groups import group_keys
+from core.keys.parts import LEAVES, SYNONYMS, leaf, numbers, starts, words
+from core.keys.patterns import (
+    Patience,
+    PatternError,
+    ReplacementError,
+    TooCostlyError,
+    found_in,
+    replaced,
+)
+from core.keys.vocabulary import (
+    AVERAGE,
+    AVERAGED,
+    AVERAGES,
+    BATCH_COUNTER,
+    COMPUTED,
+    FUSED_LAYERS,
+    FUSED_PARTS,
+    FUSED_WORD,
+    HEADS,
+    HOLDER_WORDS,
+    OPTIMIZER_STATE,
+    PREFERRED,
+    STATISTICS,
+    WRAPPED,
+    WRAPPERS,
+    WRITERS,
+)
+from core.keys.wrappers import MAX_KEYS, MAX_LENGTH, MAX_STARTS, Unwrapped, unwrap, without_wrappers
+
+__all__ = [
+    "AVERAGE",
+    "AVERAGED",
+    "AVERAGES",
+    "BATCH_COUNTER",
+    "COMPUTED",
+    "FUSED_LAYERS",
+    "FUSED_PARTS",
+    "FUSED_WORD",
+    "HEADS",
+    "HOLDER_WORDS",
+    "LEAVES",
+    "MAX_KEYS",
+    "MAX_LENGTH",
+    "MAX_STARTS",
+    "OPTIMIZER_STATE",
+    "PREFERRED",
+    "STATISTICS",
+    "STRIP",
+    "SYNONYMS",
+    "WRAPPED",
+    "WRAPPERS",
+    "WRITERS",
+    "Patience",
+    "PatternError",
+    "ReplacementError",
+    "TooCostlyError",
+    "Unwrapped",
+    "best_assignment",
+    "filter_entries",
+    "fitting_keys",
+    "found_in",
+    "group_keys",
+    "leaf",
+    "numbers",
+    "replaced",
+    "starts",
+    "unwrap",
+    "without_wrappers",
+    "words",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from fnmatch import translate
 
-from core.checkpoint.entries import TensorEntry
+from core.checkpoint import TensorEntry
 from core.errors import FilterError
 from core.keys.patterns import Patience, PatternError, TooCostlyError, found_in
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from core.checkpoint.entries import StateDict
+from core.checkpoint import StateDict
 from core.keys.parts import starts
 from core.keys.vocabulary import WRAPPED
 

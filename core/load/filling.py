@@ -11,10 +11,9 @@ from typing import TypeAlias
 import torch
 from torch import nn
 
-from core.checkpoint.entries import Derived, TensorEntry
-from core.checkpoint.operations import Joined
+from core.checkpoint import Derived, Joined, TensorEntry
 from core.load.staging import Done, Staging, fill_staged
-from core.tensors.reading import CONVERT_BYTES, read_tensors_into
+from core.tensors import CONVERT_BYTES, read_tensors_into
 
 Target: TypeAlias = tuple[TensorEntry, torch.Tensor]
 

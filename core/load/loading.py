@@ -9,20 +9,26 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from core.architectures.construct import blueprint, build, signature
-from core.architectures.registry import Architecture
-from core.architectures.skeleton import UninitialisedParameters
-from core.architectures.tensor_spec import Shape, Signature, TensorSpec
-from core.checkpoint.entries import ITEMSIZES, StateDict, TensorEntry
+from core.architectures import (
+    Architecture,
+    Shape,
+    Signature,
+    TensorSpec,
+    blueprint,
+    build,
+    signature,
+    uninitialised_parameters,
+)
+from core.checkpoint import ITEMSIZES, StateDict, TensorEntry
 from core.errors import LoadError
-from core.fit.key_match import Match, match
-from core.inputs.random_input import random_inputs
+from core.fit import Match, match
+from core.inputs import random_inputs
 from core.load.filling import bytes_beside, fill, targets_of
 from core.load.placing import place
 from core.load.room import Need, require_room, running_out
 from core.load.staging import staging_bytes
 from core.load.switches import SwitchEffect, throw_switches
-from core.tensors.reading import torch_dtype
+from core.tensors import torch_dtype
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
@@ -254,7 +260,7 @@ def _built(
     known = blueprint(architecture)
     if known is not None and known.serves(filled):
         return known.model()
-    mode = UninitialisedParameters(left)
+    mode = uninitialised_parameters(left)
     with mode:
         model = build(architecture)
     if mode.vouches_for(model, filled):

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from core.architectures.construct import signature
-from core.architectures.registry import Architecture
-from core.checkpoint.entries import StateDict
+from core.architectures import Architecture, signature
+from core.checkpoint import StateDict
 from core.fixes import Recipe
 from core.load.loading import LoadedModel, load_model
 from core.recipe import apply_recipe

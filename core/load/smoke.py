@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from core.errors import LoadError
-from core.inputs.random_input import random_inputs
+from core.inputs import random_inputs
 from core.load.loading import LoadedModel
 from core.load.switches import COMPILED
 

@@ -10,8 +10,8 @@ from queue import SimpleQueue
 
 import torch
 
-from core.checkpoint.entries import TensorEntry
-from core.tensors.reading import chunks, read_tensor_into, torch_dtype
+from core.checkpoint import TensorEntry
+from core.tensors import chunks, read_tensor_into, torch_dtype
 
 BUFFER_BYTES = 64 << 20
 BUFFERS = 4

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from core.inputs.random_input import RandomInputs
+from core.inputs import RandomInputs
 
 REPEATS = 5
 """Forward passes of which the fastest counts, after one that counts not."""

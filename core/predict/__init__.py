@@ -1,0 +1,23 @@
+"""Images through a loaded model: top-k classes, their labels, a table.
+
+A LoadedModel, a Preprocessing, images and Labels go in; Predictions come out. Needs torch.
+"""
+
+from core.predict.classifiers import require_classifier
+from core.predict.labels import Labels, choose_labels, labels_in, parse_labels
+from core.predict.prediction import Prediction, predict, untrained_keys
+from core.predict.prediction_table import Bar, bars, predictions_csv
+
+__all__ = [
+    "Bar",
+    "Labels",
+    "Prediction",
+    "bars",
+    "choose_labels",
+    "labels_in",
+    "parse_labels",
+    "predict",
+    "predictions_csv",
+    "require_classifier",
+    "untrained_keys",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from core.architectures.registry import TIMM, TORCHVISION, Architecture
+from core.architectures import TIMM, TORCHVISION, Architecture
 from core.errors import LoadError
 
 OTHERS: Mapping[str, str] = {

@@ -13,9 +13,8 @@ from PIL import Image
 from torch import nn
 
 from core.errors import ImageError, LoadError
-from core.inputs.preprocessing import Preprocessing, prepare
-from core.load.loading import LoadedModel
-from core.load.switches import forward
+from core.inputs import Preprocessing, prepare
+from core.load import LoadedModel, forward
 from core.predict.classifiers import HEADLESS, not_a_classifier, require_classifier
 
 BATCH = 8

@@ -8,7 +8,7 @@ no torch; a script imports it only where it carries functions of torch's.
 """
 
 from core.recipe.apply import Applied, apply_recipe
-from core.recipe.class_mapping import ClassMapping, rows_for
+from core.recipe.class_mapping import rows_for
 from core.recipe.describe import describe
 from core.recipe.edits import moved, switched, with_fix, with_fix_at, with_fixes, without_step
 from core.recipe.file import RecipeFile, recipe_file_from_json, recipe_file_to_json
@@ -21,14 +21,14 @@ from core.recipe.form_texts import (
     table_of,
 )
 from core.recipe.history import History
-from core.recipe.json_form import recipe_from_json, recipe_to_json
+from core.recipe.json_form import NAMES, recipe_from_json, recipe_to_json
 from core.recipe.script import in_pickled_object, recipe_code
 from core.recipe.trial import Change, Outcome, Trial, try_recipe
 
 __all__ = [
+    "NAMES",
     "Applied",
     "Change",
-    "ClassMapping",
     "History",
     "Outcome",
     "RecipeFile",

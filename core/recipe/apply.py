@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.architectures.tensor_spec import Signature
-from core.checkpoint.entries import StateDict
+from core.architectures import Signature
+from core.checkpoint import StateDict
 from core.fixes import Context, Effect, Recipe
-from core.keys.patterns import Patience
+from core.keys import Patience
 
 
 @dataclass(frozen=True, slots=True)

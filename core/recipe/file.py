@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from core.architectures.registry import LIBRARIES, Architecture
+from core.architectures import LIBRARIES, Architecture
 from core.errors import FixError
 from core.fixes import Recipe
 from core.recipe.json_form import recipe_from_json, recipe_to_json

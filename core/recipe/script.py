@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from core.checkpoint.pickles.inert import InertTensor, Opaque, Tree, inside
-from core.checkpoint.readers.formats import FORMATS
-from core.checkpoint.tree.discover import ROLES
+from core.checkpoint.pickles import InertTensor, Opaque, Tree, inside
+from core.checkpoint.readers import FORMATS
+from core.checkpoint.tree import ROLES
 from core.errors import FixError
 from core.fixes import Recipe, ScriptPart, literal, shapes_unknown
 from core.recipe.describe import describe
 from core.recipe.script_functions import FIND, sources
 
 if TYPE_CHECKING:
-    from core.architectures.registry import Architecture
+    from core.architectures import Architecture
 
 WITH_TENSORS = "{key: value for key, value in {found}.items() if isinstance(value, torch.Tensor)}"
 

@@ -7,11 +7,11 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from core.architectures.tensor_spec import Signature
-from core.checkpoint.entries import Derived, StateDict, TensorEntry
+from core.architectures import Signature
+from core.checkpoint import Derived, StateDict, TensorEntry
 from core.errors import FixError
 from core.fixes import Recipe, Step
-from core.keys.patterns import Patience
+from core.keys import Patience
 from core.recipe.apply import apply_recipe
 
 MAX_CHANGES = 1_000

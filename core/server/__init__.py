@@ -1,4 +1,40 @@
-"""What a server of many people needs beside the checkpoints: its headers, connections and memory.
+"""What a server of many people needs: settings, links, jobs, shared results, memory, samples.
 
-Nothing here knows Streamlit's script; `app.py` puts the pieces around the app.
+Nothing here knows Streamlit's script; `app.py` and pages/components put the pieces around the app.
+`files` keeps uploads and exports on the disk, `web` is the HTTP side.
 """
+
+from core.server.bench import Bench, SlotState, bench_from_query, bench_to_query
+from core.server.garbage import IdleCollector, keep_what_is_loaded
+from core.server.index_keeper import IndexKeeper
+from core.server.job_watch import watched
+from core.server.jobs import Job, Jobs
+from core.server.newest_results import NewestResults
+from core.server.once import Once
+from core.server.preload_steps import preload
+from core.server.run_choice import evenly, run_files
+from core.server.samples import SAMPLES, sample_images
+from core.server.settings import Settings, paths_setting, read_settings
+
+__all__ = [
+    "SAMPLES",
+    "Bench",
+    "IdleCollector",
+    "IndexKeeper",
+    "Job",
+    "Jobs",
+    "NewestResults",
+    "Once",
+    "Settings",
+    "SlotState",
+    "bench_from_query",
+    "bench_to_query",
+    "evenly",
+    "keep_what_is_loaded",
+    "paths_setting",
+    "preload",
+    "read_settings",
+    "run_files",
+    "sample_images",
+    "watched",
+]

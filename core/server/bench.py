@@ -8,8 +8,8 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from core.compare.comparison import NO_CHOICES, Choices
-from core.compare.pairing.choices import choices_from_json, choices_to_json
+from core.compare import NO_CHOICES, Choices
+from core.compare.pairing import choices_from_json, choices_to_json
 from core.errors import FixError
 from core.fixes import Recipe
 from core.recipe import recipe_from_json, recipe_to_json

@@ -8,9 +8,7 @@ import time
 from pathlib import Path
 
 from core.errors import LoupeError
-from core.fit.index.build import make_index_in
-from core.fit.index.find import find_index
-from core.fit.index.lookup import Lookup
+from core.fit.index import Lookup, find_index, make_index_in
 from core.progress import Cancelled, Progress
 from core.server.jobs import Job, Jobs
 

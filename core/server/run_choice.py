@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from core.compare.run.run_order import natural
-from core.compare.run.training_run import MAX_CHECKPOINTS
+from core.compare.run import MAX_CHECKPOINTS, natural
 from core.errors import SourceError
 from core.server.files.folders import FolderEntry, holds_checkpoint, list_folder
 

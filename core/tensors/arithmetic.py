@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from core.checkpoint.entries import Derived, TensorEntry
-from core.checkpoint.operations import (
+from core.checkpoint import (
     AdaptedChannels,
     ChosenRows,
     Dequantized,
+    Derived,
     Filled,
     FoldedWeightNorm,
     Joined,
@@ -23,6 +23,7 @@ from core.checkpoint.operations import (
     ResampledGrid,
     ResampledTable,
     Rows,
+    TensorEntry,
     Transposed,
 )
 from core.errors import CheckpointError

@@ -7,8 +7,7 @@ from math import prod
 
 import torch
 
-from core.checkpoint.entries import Quantized, TensorEntry
-from core.checkpoint.layouts import stored_values
+from core.checkpoint import Quantized, TensorEntry, stored_values
 from core.errors import CheckpointError, LoupeError
 from core.tensors.reading import chunks, read_tensor
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import torch
 
-from core.checkpoint.entries import Derived, Nested, Pieces, Quantized, Sparse, TensorEntry
+from core.checkpoint import Derived, Nested, Pieces, Quantized, Sparse, TensorEntry
 from core.progress import Progress
 from core.tensors.elements import numbers
 from core.tensors.reading import read_tensor

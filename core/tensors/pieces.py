@@ -8,7 +8,7 @@ from math import prod
 
 import torch
 
-from core.checkpoint.entries import Piece, Pieces, TensorEntry
+from core.checkpoint import Piece, Pieces, TensorEntry
 
 Reader = Callable[[TensorEntry], torch.Tensor]
 

@@ -9,12 +9,13 @@ from math import prod
 
 import torch
 
-from core.checkpoint.containers.sources import LocalFile, file_of
-from core.checkpoint.entries import (
+from core.checkpoint import (
     ITEMSIZES,
     PACKED,
     Cast,
     Derived,
+    Filled,
+    Joined,
     Nested,
     Pieces,
     Quantized,
@@ -23,7 +24,7 @@ from core.checkpoint.entries import (
     Sparse,
     TensorEntry,
 )
-from core.checkpoint.operations import Filled, Joined
+from core.checkpoint.containers import LocalFile, file_of
 from core.errors import CheckpointError
 from core.tensors.arithmetic import derived, filled_chunks, joined_parts
 from core.tensors.pieces import piece_chunks, read_pieces

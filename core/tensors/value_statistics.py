@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from core.checkpoint.entries import Quantized, TensorEntry
-from core.checkpoint.layouts import stored_values
+from core.checkpoint import Quantized, TensorEntry, stored_values
 from core.progress import Progress
 from core.tensors.elements import as_float64, exact_integers, float64_buffer, integer_shift, numbers
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from core.checkpoint import Checkpoint, StateDict
 from core.errors import LoupeError
-from core.fit.identify import Identification, Lookup, hints_of, identify
+from core.fit.identify import Identification, hints_of, identify
+from core.fit.index import Lookup
 from pages.components.cached import cached
 from pages.components.resources import index_keeper
 

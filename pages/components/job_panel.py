@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.plain_text import plain_sentence
 from core.progress import Cancelled
-from core.server.jobs import Job
+from core.server import Job
 from core.wording import count, duration
 from pages.components.session import session_id
 

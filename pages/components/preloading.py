@@ -5,9 +5,8 @@ from __future__ import annotations
 import pkgutil
 from pathlib import Path
 
-from core.compare.numbers.runs import load_kernel
-from core.server.garbage import IdleCollector, keep_what_is_loaded
-from core.server.preload_steps import preload
+from core.compare.numbers import load_kernel
+from core.server import IdleCollector, keep_what_is_loaded, preload
 from pages.components.resources import index_keeper
 
 LIBRARIES = ("torchvision", "timm", "plotly.io", "scipy.optimize")

@@ -12,16 +12,11 @@ from typing import Any
 import streamlit as st
 
 from core.checkpoint import Checkpoint, open_checkpoint
-from core.compare.numbers_cache import NumbersCache
-from core.load.pool import ModelPool
-from core.server.files.references import LocatedFile, locate
-from core.server.files.store import Store
-from core.server.index_keeper import IndexKeeper
-from core.server.jobs import Jobs
-from core.server.newest_results import NewestResults
-from core.server.once import Once
-from core.server.settings import Settings, read_settings
-from core.server.web.transfer import Transfers
+from core.compare import NumbersCache
+from core.load import ModelPool
+from core.server import IndexKeeper, Jobs, NewestResults, Once, Settings, read_settings
+from core.server.files import LocatedFile, Store, locate
+from core.server.web import Transfers
 from pages.components.cached import cached
 from pages.components.session import is_here
 

@@ -11,8 +11,7 @@ import streamlit as st
 from core.errors import LoupeError
 from core.plain_text import plain_sentence
 from core.progress import Cancelled, Progress
-from core.server.jobs import Job
-from core.server.newest_results import NewestResults
+from core.server import Job, NewestResults
 from pages.components.job_panel import job_panel
 from pages.components.resources import jobs, results
 from pages.components.session import session_id

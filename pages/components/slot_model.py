@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.architectures.registry import (
-    OWN,
-    Architecture,
-    catalogue,
-    own_architectures,
-    parse_architecture,
-)
+from core.architectures import OWN, Architecture, catalogue, own_architectures, parse_architecture
 from core.errors import ArchitectureError
-from core.load.model_request import ModelRequest
+from core.load import ModelRequest
 from pages.components.resources import settings
 from pages.components.workspace import workspace
 

@@ -2,7 +2,7 @@
 
 from streamlit import config
 
-from core.server.web.transfer import PREFIX
+from core.server.web import PREFIX
 
 
 def place_type_faces(prefix: str) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import streamlit as st
 
 from core.checkpoint import Checkpoint, StateDict
-from core.compare.comparison import NO_CHOICES, Choices
-from core.compare.pairing.choices import swapped
+from core.compare import NO_CHOICES, Choices
+from core.compare.pairing import swapped
 from core.errors import CheckpointError, LoupeError
-from core.server.bench import Bench, SlotState, bench_from_query, bench_to_query
+from core.server import Bench, SlotState, bench_from_query, bench_to_query
 from pages.components.resources import open_file, settings
 
 SLOTS = ("A", "B")

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import torch
 from playwright.sync_api import Page, expect
 
-from core.server.bench import Bench, SlotState, bench_to_query
+from core.server import Bench, SlotState, bench_to_query
 from tests.browser.driver import Server, settled
 
 MODULE = """

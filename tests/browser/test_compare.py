@@ -6,7 +6,7 @@ import pytest
 import torch
 from playwright.sync_api import Page, expect
 
-from core.server.samples import SAMPLES
+from core.server import SAMPLES
 from tests.browser.driver import settled
 
 

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from core.server.bench import Bench, SlotState, bench_to_query
+from core.server import Bench, SlotState, bench_to_query
 from tests.browser.driver import Server, settled
 from tests.browser.test_open import slot, upload
 

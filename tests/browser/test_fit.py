@@ -13,7 +13,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from torchvision.models import ResNet18_Weights, resnet18
 
 from core.fixes import Recipe, Step, StripPrefix
-from core.server.bench import Bench, SlotState, bench_to_query
+from core.server import Bench, SlotState, bench_to_query
 from tests.browser.driver import Server, go, settled
 
 CLASSES = ["airplane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from playwright.sync_api import ConsoleMessage, Page, Request, expect
 
-from core.server.samples import SAMPLES
+from core.server import SAMPLES
 from tests.browser.driver import Server, go, settled
 from tests.browser.sample_job import open_the_sample, whole_job
 

@@ -13,8 +13,7 @@ from torchvision.models import shufflenet_v2_x0_5
 from torchvision.transforms import v2
 
 from core.fixes import Recipe, Step, StripPrefix
-from core.server.bench import Bench, SlotState, bench_to_query
-from core.server.samples import SAMPLES, sample_images
+from core.server import SAMPLES, Bench, SlotState, bench_to_query, sample_images
 from tests.browser.driver import SETTLED_WITHIN, go, settled
 
 expect.set_options(timeout=SETTLED_WITHIN)

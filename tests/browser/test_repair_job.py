@@ -10,7 +10,7 @@ import timm
 import torch
 from playwright.sync_api import Page, expect
 
-from core.server.bench import Bench, SlotState, bench_to_query
+from core.server import Bench, SlotState, bench_to_query
 from tests.browser.driver import Server, go, settled
 
 

@@ -8,12 +8,10 @@ import torch
 from playwright.sync_api import Browser, Page, expect
 
 from core.checkpoint import open_checkpoint
-from core.compare.measurability import measurable
-from core.compare.metadata.metadata_diff import metadata_changes
-from core.compare.numbers.measure import differences
-from core.compare.report.html_report import report_html
-from core.compare.rows import compare
-from core.compare.sides import side
+from core.compare import compare, measurable, side
+from core.compare.metadata import metadata_changes
+from core.compare.numbers import differences
+from core.compare.report import report_html
 
 HOSTILE = ("<script>alert(1)</script>", "</script><img src=x onerror=alert(2)>", "a'\"&<b>.weight")
 

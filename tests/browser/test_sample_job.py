@@ -6,7 +6,7 @@ from playwright.sync_api import Page, expect
 from torchvision.models import shufflenet_v2_x0_5
 from torchvision.transforms.v2 import functional as F  # noqa: N812
 
-from core.server.samples import SAMPLES, sample_images
+from core.server import SAMPLES, sample_images
 from tests.browser.driver import Server
 from tests.browser.sample_job import whole_job
 

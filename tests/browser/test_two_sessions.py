@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 from playwright.sync_api import Page, expect
 
 from core.fixes import Recipe, Step, StripPrefix
-from core.server.bench import Bench, SlotState, bench_to_query
+from core.server import Bench, SlotState, bench_to_query
 from tests.browser.driver import Server, settled
 
 FINAL = SlotState(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from core.checkpoint.entries import Piece, Pieces, TensorEntry
+from core.checkpoint import Piece, Pieces, TensorEntry
 
 
 def _odd() -> dict[str, torch.Tensor]:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from core.architectures.tensor_spec import Signature, TensorSpec
-from core.checkpoint.entries import StateDict, TensorEntry
+from core.architectures import Signature, TensorSpec
+from core.checkpoint import StateDict, TensorEntry
 
 
 def signature_of(model: nn.Module) -> Signature:

@@ -16,10 +16,8 @@ from torchvision.models import densenet121, googlenet, shufflenet_v2_x0_5
 
 from core.checkpoint import StateDict, open_checkpoint
 from core.export import export_state_dict
-from core.fit.fit_summary import option_hint, verdict
-from core.fit.key_match import match
-from core.fit.proposals import Proposal, propose
-from core.fit.proposals.whole_repairs import best_repair
+from core.fit import match, option_hint, verdict
+from core.fit.proposals import Proposal, best_repair, propose
 from core.fixes import (
     AdaptInput,
     AddBatchStatistics,
@@ -40,7 +38,7 @@ from core.fixes import (
     WeightNorm,
 )
 from core.recipe import apply_recipe
-from core.tensors.reading import read_tensor
+from core.tensors import read_tensor
 from tests.core.plain_torch import signature_of
 
 Tensors = Mapping[str, torch.Tensor]

@@ -5,8 +5,8 @@ from dataclasses import FrozenInstanceError, dataclass, field, replace
 
 import pytest
 
-from core.checkpoint.containers.sources import Held
-from core.checkpoint.entries import Record, TensorEntry, quick_entry, quick_record
+from core.checkpoint import Record, TensorEntry, quick_entry, quick_record
+from core.checkpoint.containers import Held
 from core.fast_objects import quick
 
 RECORD = Record("0", 64, 16, 7, Held(b""))

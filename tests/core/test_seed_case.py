@@ -8,14 +8,13 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
-from core.architectures.construct import signature
-from core.architectures.registry import Architecture, catalogue
+from core.architectures import Architecture, catalogue, signature
 from core.checkpoint import StateDict, open_checkpoint
 from core.errors import CheckpointError, SourceError
-from core.fit.architecture_options import propose_num_classes
+from core.fit import propose_num_classes
 from core.fit.proposals import propose
 from core.fixes import Drop, Keep, Recipe, StripPrefix
-from core.load.loading import LoadedModel, load_model
+from core.load import LoadedModel, load_model
 from core.recipe import apply_recipe
 
 PLAIN = Architecture("torchvision", "resnet18", (("num_classes", 10),))

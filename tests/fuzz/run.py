@@ -19,10 +19,9 @@ from pathlib import Path
 from types import FrameType
 
 from benchmarks.peak_memory import peak, reset_peak
-from core.checkpoint import Checkpoint, open_checkpoint
-from core.checkpoint.entries import TensorEntry
+from core.checkpoint import Checkpoint, TensorEntry, open_checkpoint
 from core.errors import CheckpointError, LoupeError, printable
-from core.inspect.verification import verify
+from core.inspect import verify
 from tests.bounds import SECONDS, too_many_calls
 from tests.fuzz.mutations import mutated
 from tests.fuzz.seeds import Files, seeds
@@ -264,7 +263,7 @@ def _read(checkpoint: Checkpoint) -> None:
 
 
 def _bytes_read(entry: TensorEntry, most: int) -> int:
-    from core.tensors.reading import chunks
+    from core.tensors import chunks
 
     read = elements = 0
     for chunk in chunks(entry, max_bytes=1 << 20):

@@ -8,8 +8,8 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from core.compare.comparison import Choices
-from core.server.bench import Bench, SlotState, bench_to_query
+from core.compare import Choices
+from core.server import Bench, SlotState, bench_to_query
 
 REPOSITORY = Path(__file__).parents[2]
 HALF = "half \ud83d of a name"

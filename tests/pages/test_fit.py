@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from torchvision.models import resnet18, shufflenet_v2_x0_5
 
 from core.fixes import Recipe, Rename, Step, StripPrefix
-from core.server.bench import Bench, SlotState, bench_from_query, bench_to_query
+from core.server import Bench, SlotState, bench_from_query, bench_to_query
 from pages.components.resources import model_pool
 
 APP = Path(__file__).parents[2] / "app.py"

@@ -35,7 +35,7 @@ from core.fixes import (
     WeightNorm,
 )
 from core.recipe import with_fix_at
-from core.server.bench import Bench, SlotState, bench_from_query, bench_to_query
+from core.server import Bench, SlotState, bench_from_query, bench_to_query
 from tests.pages.test_fit import (  # noqa: F401  # the fixtures hold for this module too
     APP,
     FILE,

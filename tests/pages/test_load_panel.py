@@ -1,6 +1,6 @@
 """The Load part of Fit: its switches, their effect, and how fast the bytes came."""
 
-from core.server.bench import SlotState, bench_from_query
+from core.server import SlotState, bench_from_query
 from pages.components.resources import model_pool
 from tests.pages.test_fit import (  # noqa: F401  # fresh_server holds for this module too
     SHUFFLENET,

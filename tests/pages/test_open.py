@@ -8,8 +8,7 @@ import torch
 from huggingface_hub import save_torch_state_dict
 from streamlit.testing.v1 import AppTest
 
-from core.server.bench import bench_from_query
-from core.server.settings import paths_setting
+from core.server import bench_from_query, paths_setting
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -12,13 +12,11 @@ from streamlit.testing.v1 import AppTest
 from torchvision.models import shufflenet_v2_x0_5
 from torchvision.transforms import v2
 
-from core.architectures.construct import build
-from core.architectures.registry import Architecture, parse_architecture
+from core.architectures import Architecture, build, parse_architecture
 from core.fixes import Drop, Recipe, Step, StripPrefix
-from core.load.model_request import ModelRequest, load_requested
+from core.load import ModelRequest, load_requested
 from core.progress import Cancelled
-from core.server.bench import Bench, SlotState, bench_to_query
-from core.server.samples import SAMPLES, sample_images
+from core.server import SAMPLES, Bench, SlotState, bench_to_query, sample_images
 from pages.components.resources import jobs, model_pool, open_file
 
 APP = Path(__file__).parents[2] / "app.py"

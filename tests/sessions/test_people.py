@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from core.server.samples import SAMPLES
+from core.server import SAMPLES
 from tests.browser.driver import Server
 from tests.running import run
 from tests.sessions.client import push_out, session

@@ -6,7 +6,7 @@ import socket
 import uuid
 from urllib.parse import urlsplit
 
-from core.server.web.image_limit import MOST_OF_ALL, MOST_OF_ONE
+from core.server.web import MOST_OF_ALL, MOST_OF_ONE
 from tests.browser.driver import Server
 from tests.running import run
 from tests.sessions.client import Session, session

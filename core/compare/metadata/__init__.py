@@ -1,0 +1,29 @@
+"""What differs besides the model's tensors: metadata, training state, other tensors, the files.
+
+Two Checkpoints go in; trees of MetadataChanges, facts on the files and a summary in words come out.
+"""
+
+from core.compare.metadata.file_fact import file_facts
+from core.compare.metadata.further_tensors import OtherTensors, other_tensors
+from core.compare.metadata.metadata_diff import (
+    MetadataChange,
+    Node,
+    change_words,
+    changes_in,
+    metadata_changes,
+    metadata_tree,
+)
+from core.compare.metadata.metadata_summary import metadata_sentence
+
+__all__ = [
+    "MetadataChange",
+    "Node",
+    "OtherTensors",
+    "change_words",
+    "changes_in",
+    "file_facts",
+    "metadata_changes",
+    "metadata_sentence",
+    "metadata_tree",
+    "other_tensors",
+]

@@ -182,7 +182,7 @@ def _values(entries: Iterable[TensorEntry], left: int) -> tuple[Mapping[Hashable
     """The numbers in tensors of one element by their marks, and how many more may be read."""
     import math
 
-    from core.tensors.reading import read_tensor
+    from core.tensors import read_tensor
 
     found: dict[Hashable, float] = {}
     for entry in entries:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
-from core.checkpoint.tree.metadata import Json
+from core.checkpoint.tree import Json
 from core.fast_objects import paused_collector
 from core.wording import count
 

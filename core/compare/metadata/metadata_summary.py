@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from core.checkpoint import Checkpoint
-from core.checkpoint.tree.metadata import Json
+from core.checkpoint.tree import Json
 from core.compare.metadata.metadata_diff import MetadataChange, change_words, value_words
 from core.compare.metadata.training_state import Named, epoch_of, learning_rates, scores_of, step_of
 from core.errors import printable

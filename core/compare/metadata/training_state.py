@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeGuard
 
-from core.checkpoint.tree.metadata import Json
+from core.checkpoint.tree import Json
 
 EPOCHS = ("epoch", "current_epoch", "epoch_idx")
 STEPS = (

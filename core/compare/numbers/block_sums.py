@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import torch
 
-from core.checkpoint.entries import TensorEntry
+from core.checkpoint import TensorEntry
 from core.compare.numbers.partial_sums import PartialSums
 from core.compare.tensor_numbers import Tolerance
-from core.tensors.elements import as_float64, exact_integers, float64_buffer, numbers
+from core.tensors import as_float64, exact_integers, float64_buffer, numbers
 
 TRUSTED = 1e-140, 1e150
 """Between these a norm is right as the root of a sum of squares; outside, squares are lost."""

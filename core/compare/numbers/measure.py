@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from types import ModuleType
 
-from core.checkpoint.entries import ITEMSIZES, TensorEntry
+from core.checkpoint import ITEMSIZES, TensorEntry
 from core.compare.measurability import comparable
 from core.compare.numbers.block_sums import BlockSums
 from core.compare.numbers.partial_sums import PartialSums

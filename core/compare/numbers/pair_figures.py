@@ -9,7 +9,7 @@ import torch
 
 from core.compare.numbers.tensor_pairs import Filters, TensorPair, most_changed
 from core.compare.report.figures import GRID, change_axis, change_words
-from core.tensors.pictures import Picture, PictureKind
+from core.tensors import Picture, PictureKind
 from core.theme import AMBER, GREY, ROSE_DEEP, SLOT_COLOURS, figure_layout
 from core.wording import count
 

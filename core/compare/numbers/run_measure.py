@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from core.checkpoint.entries import StateDict, TensorEntry
+from core.checkpoint import StateDict, TensorEntry
 from core.compare.comparison import Pair, PairedBy, Pairing, State, stripped
 from core.compare.measurability import comparable
 from core.compare.numbers.measure import differences
@@ -17,7 +17,7 @@ from core.compare.run.run_summary import run_sentence
 from core.compare.run.training_run import MAX_CHECKPOINTS, Run, RunRow, RunStep
 from core.compare.tensor_numbers import Numbers
 from core.errors import LoupeError
-from core.keys.vocabulary import STATISTICS
+from core.keys import STATISTICS
 from core.progress import Progress
 
 

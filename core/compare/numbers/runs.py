@@ -12,12 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.checkpoint.containers.descriptors import Descriptor
-from core.checkpoint.containers.sources import file_of
-from core.checkpoint.entries import ITEMSIZES, TensorEntry
+from core.checkpoint import ITEMSIZES, TensorEntry
+from core.checkpoint.containers import Descriptor, file_of
 from core.compare.numbers.block_sums import BlockSums
 from core.compare.numbers.partial_sums import PartialSums
-from core.tensors.reading import torch_dtype
+from core.tensors import torch_dtype
 
 CHUNK = 1 << 18
 """Bytes of floats of each side at once: with the bytes that they are made of they fit in a core's

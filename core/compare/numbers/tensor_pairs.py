@@ -10,15 +10,13 @@ from dataclasses import dataclass
 
 import torch
 
-from core.checkpoint.entries import TensorEntry
+from core.checkpoint import TensorEntry
 from core.compare.measurability import comparable
 from core.compare.numbers.block_sums import subtract
 from core.compare.pairing.entry_views import rows
 from core.errors import LoupeError
 from core.progress import Progress
-from core.tensors.elements import as_float64, float64_buffer, numbers
-from core.tensors.pictures import Picture, cells_of
-from core.tensors.reading import read_tensor
+from core.tensors import Picture, as_float64, cells_of, float64_buffer, numbers, read_tensor
 
 BINS = 64
 MAX_CHANNELS = 1 << 18

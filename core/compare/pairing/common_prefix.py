@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from core.checkpoint.entries import TensorEntry
+from core.checkpoint import TensorEntry
 from core.compare.comparison import stripped
 
 MAX_DEPTH = 4

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from core.checkpoint.entries import Cast, TensorEntry
-from core.checkpoint.layouts import STRIDED, arrangement
+from core.checkpoint import STRIDED, Cast, TensorEntry, arrangement
 
 
 def cast(entry: TensorEntry, dtype: str) -> TensorEntry:

@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import log
 from typing import TYPE_CHECKING
 
-from core.checkpoint.entries import TensorEntry
+from core.checkpoint import TensorEntry
 from core.compare.comparison import Pair, PairedBy
 from core.compare.pairing.sampled import sampled_numbers
-from core.keys.assignment import STRIP, best_assignment
-from core.keys.parts import LEAVES, leaf, words
+from core.keys import LEAVES, STRIP, best_assignment, leaf, words
 from core.progress import Progress
 
 if TYPE_CHECKING:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from core.checkpoint.entries import TensorEntry
-from core.checkpoint.tied import ties
+from core.checkpoint import TensorEntry, ties
 from core.compare.comparison import NO_CHOICES, Choices, Pair, PairedBy, Pairing, stripped
 from core.compare.pairing.common_prefix import prefix_pairing
 from core.compare.pairing.likeness import Samples, likely_pairs

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from core.checkpoint.entries import TensorEntry
+from core.checkpoint import TensorEntry
 from core.compare.comparison import Pair, PairedBy
 from core.compare.pairing.entry_views import rows, transposed
 from core.compare.pairing.likeness import correlation
 from core.compare.pairing.same_content import content_mark, is_dull
-from core.keys.parts import SYNONYMS, numbers
-from core.keys.vocabulary import FUSED_PARTS, FUSED_WORD
+from core.keys import FUSED_PARTS, FUSED_WORD, SYNONYMS, numbers
 
 COUNTS = (3, 2)
 """Equal parts that a tensor is tried to be cut into."""

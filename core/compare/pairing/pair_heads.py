@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from core.checkpoint.entries import TensorEntry
+from core.checkpoint import TensorEntry
 from core.compare.comparison import Pair, PairedBy
-from core.keys.parts import leaf, words
+from core.keys import leaf, words
 
 CONFIDENCE = 0.7
 """Of such a pair: a proposal, since nothing but the name and the inputs' number tells."""

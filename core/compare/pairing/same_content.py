@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 
-from core.checkpoint.entries import ITEMSIZES, TensorEntry
-from core.checkpoint.layouts import arrangement, parts
+from core.checkpoint import ITEMSIZES, TensorEntry, arrangement, parts
 from core.compare.comparison import Pair, PairedBy
 from core.compare.pairing.sampled import sampled_bytes
 from core.progress import Progress

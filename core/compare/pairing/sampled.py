@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.checkpoint.entries import ITEMSIZES, PACKED, TensorEntry
+from core.checkpoint import ITEMSIZES, PACKED, TensorEntry
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from core.checkpoint.entries import TensorEntry
+from core.checkpoint import TensorEntry
 from core.compare.comparison import Pair, PairedBy
 from core.compare.pairing.entry_views import transposed
 from core.compare.pairing.likeness import correlation

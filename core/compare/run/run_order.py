@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from core.checkpoint.checkpoint import Checkpoint
-from core.checkpoint.tree.metadata import Json
+from core.checkpoint import Checkpoint
+from core.checkpoint.tree import Json
 from core.compare.metadata.training_state import Named, epoch_of, step_of
 from core.wording import count
 

@@ -1,0 +1,8 @@
+"""A comparison as text for programs: CSV, JSON, lines of statistics, lines for git's textconv."""
+
+from core.compare.texts.csv_rows import comparison_csv, run_csv
+from core.compare.texts.json_rows import comparison_json
+from core.compare.texts.stat import stat_lines
+from core.compare.texts.textconv import text_lines
+
+__all__ = ["comparison_csv", "comparison_json", "run_csv", "stat_lines", "text_lines"]

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Mapping
 
-from core.checkpoint.entries import TensorEntry
+from core.checkpoint import TensorEntry
 from core.compare.comparison import Pair, Row
 from core.compare.run.training_run import Run
 from core.compare.tensor_numbers import Numbers

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from core.checkpoint.entries import TensorEntry
+from core.checkpoint import TensorEntry
 from core.compare.comparison import Comparison, Row
 from core.compare.metadata.metadata_diff import MetadataChange
 from core.compare.sides import Side

@@ -7,10 +7,17 @@ import json
 from collections.abc import Iterator, Mapping
 from zlib import crc32
 
-from core.checkpoint import Checkpoint
-from core.checkpoint.entries import ITEMSIZES, PACKED, TensorEntry
-from core.checkpoint.layouts import STRIDED, arrangement, layout, parts
-from core.checkpoint.tree.metadata import Json
+from core.checkpoint import (
+    ITEMSIZES,
+    PACKED,
+    STRIDED,
+    Checkpoint,
+    TensorEntry,
+    arrangement,
+    layout,
+    parts,
+)
+from core.checkpoint.tree import Json
 from core.errors import printable
 
 CHUNK_BYTES = 1 << 20
@@ -101,7 +108,7 @@ def _bytes(entry: TensorEntry) -> Iterator[memoryview]:
 def _values(entry: TensorEntry) -> Iterator[memoryview]:
     import torch  # only here: plain runs of bytes need no torch
 
-    from core.tensors.elements import blocks
+    from core.tensors import blocks
 
     for block in blocks(entry):
         yield block.contiguous().view(torch.uint8).numpy().data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.checkpoint.entries import TensorEntry
+from core.checkpoint import TensorEntry
 from core.compare.comparison import Row
 from core.compare.verdict.comparison_facts import Facts
 from core.compare.verdict.where import place

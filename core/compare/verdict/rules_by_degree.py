@@ -17,7 +17,7 @@ from core.compare.verdict.by_states import recast_words, reshaped_head, the_rest
 from core.compare.verdict.change_kinds import SAMPLE, Kind, Told
 from core.compare.verdict.comparison_facts import Facts, how_many_changed
 from core.compare.verdict.where import place
-from core.keys.vocabulary import AVERAGES, HEADS, OPTIMIZER_STATE
+from core.keys import AVERAGES, HEADS, OPTIMIZER_STATE
 from core.wording import cosine, count, have, listed, percent
 from core.wording import tensors as tensors_
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from core.checkpoint.entries import Quantized, TensorEntry
+from core.checkpoint import Quantized, TensorEntry
 from core.compare.comparison import Evidence, Row
 from core.compare.overall_numbers import is_floating, is_statistic, together
 from core.compare.tensor_numbers import Numbers

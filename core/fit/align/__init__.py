@@ -1,7 +1,10 @@
-"""The right tensors under other names: which key of a file is which of an architecture's."""
+"""The right tensors under other names: which key of a file is which of an architecture's.
+
+A StateDict and a signature go in; an Alignment comes out with the confidence of each pair, and the
+recipe that renames, fuses or splits accordingly.
+"""
 
 from core.fit.align.aligned import align
-from core.fit.align.alignment import AlignedPair, Alignment
-from core.fit.align.recipe_from_alignment import alignment_recipe
+from core.fit.align.alignment import Alignment
 
-__all__ = ["AlignedPair", "Alignment", "align", "alignment_recipe"]
+__all__ = ["Alignment", "align"]

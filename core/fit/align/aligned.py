@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from core.architectures.tensor_spec import Signature, TensorSpec
-from core.checkpoint.entries import StateDict
+from core.architectures import Signature, TensorSpec
+from core.checkpoint import StateDict
 from core.fit.align.alignment import AlignedPair, Alignment
 from core.fit.align.assign import place
 from core.fit.align.confidence import Placed
@@ -15,7 +15,7 @@ from core.fit.align.layer_units import Tensor, Unit, UnitMember, joined, single_
 from core.fit.align.recipe_from_alignment import alignment_recipe
 from core.fit.key_match import match
 from core.fixes import Recipe
-from core.keys.vocabulary import BATCH_COUNTER
+from core.keys import BATCH_COUNTER
 
 MOST = 100_000
 """Keys on a side beyond which nothing is aligned."""

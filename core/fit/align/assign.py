@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from core.fit.align.confidence import SURE, AlignmentEvidence, Placed, judged
 from core.fit.align.evidence import at_home, counted_alike, learned, names_alike, order, ranks
 from core.fit.align.layer_units import Kind, Unit
-from core.keys.assignment import best_assignment
+from core.keys import best_assignment
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,7 +10,7 @@ from math import log
 from typing import TYPE_CHECKING
 
 from core.fit.align.layer_units import Unit, natural
-from core.keys.parts import words
+from core.keys import words
 
 if TYPE_CHECKING:
     import numpy as np

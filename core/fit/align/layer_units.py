@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from core.architectures.tensor_spec import Shape, squeezed
-from core.keys.parts import LEAVES, SYNONYMS, leaf, words
-from core.keys.vocabulary import BATCH_COUNTER, FUSED_PARTS, FUSED_WORD
+from core.architectures import Shape, squeezed
+from core.keys import BATCH_COUNTER, FUSED_PARTS, FUSED_WORD, LEAVES, SYNONYMS, leaf, words
 
 Kind: TypeAlias = tuple[tuple[str, Shape, bool], ...]
 """Per tensor its leaf word, its shape without dimensions of 1, and whether it holds floats."""

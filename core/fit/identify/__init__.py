@@ -1,16 +1,20 @@
-"""Which architecture a state_dict is for, with the options and the recipe that make it fit."""
+"""Which architecture a state_dict is for, with the options and the recipe that make it fit.
+
+A StateDict, a Lookup in the index and what the file says of itself (Hints) go in; an Identification
+comes out: candidates from the best on, each with its evidence, and a sentence that says whether the
+best is known to fit.
+"""
 
 from core.fit.identify.candidates import identify
 from core.fit.identify.hints import hints_of
-from core.fit.identify.identification import NO_HINTS, Candidate, Hints, Identification
-from core.fit.index.lookup import Lookup
+from core.fit.identify.identification import Candidate, Identification
+from core.fit.identify.sentences import architecture_words, recipe_words
 
 __all__ = [
-    "NO_HINTS",
     "Candidate",
-    "Hints",
     "Identification",
-    "Lookup",
+    "architecture_words",
     "hints_of",
     "identify",
+    "recipe_words",
 ]

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from glob import escape
 
-from core.architectures.tensor_spec import Signature
-from core.checkpoint.entries import StateDict
+from core.architectures import Signature
+from core.checkpoint import StateDict
 from core.fit.identify.solve_options import Solved
 from core.fit.key_match import Match, match
 from core.fit.proposals.option_hints import other_positions
@@ -26,7 +26,7 @@ from core.fixes import (
     ResamplePositions,
     StripPrefix,
 )
-from core.keys.wrappers import Unwrapped
+from core.keys import Unwrapped
 
 MAX_DROPPED = 400
 """Keys that a recipe drops one by one; beyond these what is unexpected is left to be seen."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from core.architectures.registry import LIBRARIES, Architecture
-from core.checkpoint.entries import StateDict
+from core.architectures import LIBRARIES, Architecture
+from core.checkpoint import StateDict
 from core.fast_objects import paused_collector
 from core.fit.identify.candidate_repair import Repaired, repair
 from core.fit.identify.families import family
@@ -17,8 +17,7 @@ from core.fit.identify.sentences import evidence, evidence_of_shapes, sentence, 
 from core.fit.identify.solve_options import Solved, solve
 from core.fit.identify.under_other_names import Renamed, renamed
 from core.fit.index.lookup import Lookup
-from core.keys.vocabulary import BATCH_COUNTER
-from core.keys.wrappers import MAX_KEYS, Unwrapped, unwrap
+from core.keys import BATCH_COUNTER, MAX_KEYS, Unwrapped, unwrap
 
 TRIED = 24
 """Guesses that are worked out at most."""

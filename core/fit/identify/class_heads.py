@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from core.checkpoint.entries import TensorEntry
+from core.checkpoint import TensorEntry
 from core.fit.index.lookup import Profile
-from core.keys.vocabulary import BATCH_COUNTER
-from core.keys.wrappers import without_wrappers
+from core.keys import BATCH_COUNTER, without_wrappers
 
 CLASSES = "num_classes"
 

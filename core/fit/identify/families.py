@@ -6,8 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from core.checkpoint.entries import Quantized, StateDict, TensorEntry
-from core.keys.wrappers import MAX_LENGTH
+from core.checkpoint import Quantized, StateDict, TensorEntry
+from core.keys import MAX_LENGTH
 
 ATTENTION = re.compile(
     r"(^|\.)(attn|attention|self_?attn|self_?attention|qkv|q_proj|in_proj_weight|query)(\.|_|$)",

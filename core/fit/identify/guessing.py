@@ -9,10 +9,9 @@ from typing import TypeVar
 import numpy as np
 from scipy import sparse
 
-from core.checkpoint.entries import StateDict
+from core.checkpoint import StateDict
 from core.fit.index.lookup import ANY, Lookup
-from core.keys.vocabulary import AVERAGE, BATCH_COUNTER, PREFERRED
-from core.keys.wrappers import MAX_STARTS, Unwrapped
+from core.keys import AVERAGE, BATCH_COUNTER, MAX_STARTS, PREFERRED, Unwrapped
 
 Shares = TypeVar("Shares", float, np.ndarray[tuple[int], np.dtype[np.float64]])
 

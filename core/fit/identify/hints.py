@@ -9,11 +9,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from core.architectures.registry import Architecture
-from core.architectures.stated import library_in, names_in, spellings
-from core.architectures.tensor_spec import Shape
-from core.checkpoint import Checkpoint
-from core.checkpoint.entries import StateDict
+from core.architectures import Architecture, Shape, library_in, names_in, spellings
+from core.checkpoint import Checkpoint, StateDict
 from core.fit.identify.identification import Hints
 
 MIN_LETTERS = 4

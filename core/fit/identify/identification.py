@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.architectures.registry import Architecture
+from core.architectures import Architecture
 from core.fit.key_match import Mismatch
 from core.fixes import Recipe
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from core.architectures.registry import Architecture
-from core.checkpoint.entries import StateDict
+from core.architectures import Architecture
+from core.checkpoint import StateDict
 from core.fit.identify.candidate_repair import Repaired
 from core.fit.identify.identification import Candidate
 from core.fit.identify.solve_options import Solved
@@ -13,10 +13,7 @@ from core.fit.identify.under_other_names import Renamed
 from core.fit.proposals.prefixes import MAX_PARTS
 from core.fit.proposals.removals import modules_of
 from core.fixes import Drop, Recipe
-from core.keys.groups import group_keys
-from core.keys.parts import starts
-from core.keys.vocabulary import HOLDER_WORDS, WRAPPED
-from core.keys.wrappers import Unwrapped
+from core.keys import HOLDER_WORDS, WRAPPED, Unwrapped, group_keys, starts
 from core.recipe import describe
 
 OPTION_WORDS = {

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from core.architectures.tensor_spec import Signature, TensorSpec
-from core.checkpoint.entries import StateDict, TensorEntry
+from core.architectures import Signature, TensorSpec
+from core.checkpoint import StateDict, TensorEntry
 from core.fit.identify.class_heads import (
     AUXILIARY,
     Placed,
@@ -19,8 +19,7 @@ from core.fit.identify.class_heads import (
 from core.fit.identify.guessing import Guess
 from core.fit.index.index import Variation
 from core.fit.index.lookup import Lookup, Profile
-from core.keys.vocabulary import BATCH_COUNTER
-from core.keys.wrappers import Unwrapped, without_wrappers
+from core.keys import BATCH_COUNTER, Unwrapped, without_wrappers
 
 MOST_APART = 256
 """Keys, batch counters apart, that a model may lack below its prefix, for them to be looked for

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.architectures.tensor_spec import Shape, squeezed
-from core.checkpoint.entries import StateDict
+from core.architectures import Shape, squeezed
+from core.checkpoint import StateDict
 from core.fit.identify.candidate_repair import Repaired, applied, stripped
 from core.fit.identify.solve_options import with_options
 from core.fit.index.index import Variation
@@ -16,7 +16,7 @@ from core.fit.index.shape_forms import ShapeLikeness, form
 from core.fit.key_match import match
 from core.fit.proposals.whole_repairs import fixes_of, gaining_ideas, whole_repair
 from core.fixes import Recipe
-from core.keys.wrappers import Unwrapped
+from core.keys import Unwrapped
 
 TRIED = 4
 """Profiles that are worked out, those of the most alike shapes."""

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from core.architectures.registry import Architecture, catalogue
+from core.architectures import Architecture, catalogue
 from core.errors import IndexFileError
 from core.fit.index.find import MAY_DIE, index_path, installed_versions
 from core.fit.index.index import Index, IndexedModel, make_index

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 
-from core.architectures.registry import parse_architecture
+from core.architectures import parse_architecture
 from core.errors import ArchitectureError
 from core.fit.index.indexing import index_model
 from core.fit.index.model_json import from_model

@@ -13,8 +13,7 @@ from typing import Generic, Literal, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-from core.architectures.registry import Architecture
-from core.architectures.tensor_spec import Signature, TensorSpec
+from core.architectures import Architecture, Signature, TensorSpec
 
 __all__ = [
     "Index",

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from core.architectures.registry import LIBRARIES, OPTIONS, Architecture
+from core.architectures import LIBRARIES, OPTIONS, Architecture
 from core.errors import IndexFileError
 from core.fit.index.index import (
     Index,

@@ -7,9 +7,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from core.architectures.construct import build_without_weights, signature_of
-from core.architectures.registry import OTHER_CLASSES, SWITCHES, TIMM, Architecture, options_of
-from core.architectures.tensor_spec import Signature
+from core.architectures import (
+    OTHER_CLASSES,
+    SWITCHES,
+    TIMM,
+    Architecture,
+    Signature,
+    build_without_weights,
+    options_of,
+    signature_of,
+)
 from core.errors import ArchitectureError
 from core.fit.index.index import IndexedModel, Variation, variation
 

@@ -11,13 +11,11 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from core.architectures.registry import Architecture
-from core.architectures.tensor_spec import Signature, TensorSpec
+from core.architectures import Architecture, Signature, TensorSpec
 from core.fit.index.index import Index, Variation
 from core.fit.index.option_laws import Law, laws
 from core.fit.index.shape_forms import Forms
-from core.keys.vocabulary import BATCH_COUNTER
-from core.keys.wrappers import without_wrappers
+from core.keys import BATCH_COUNTER, without_wrappers
 
 Matrix = Any
 """A SciPy sparse matrix, which has no types of its own."""

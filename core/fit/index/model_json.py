@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.architectures.registry import Architecture
-from core.architectures.tensor_spec import Signature, TensorSpec
+from core.architectures import Architecture, Signature, TensorSpec
 from core.fit.index.index import IndexedModel, Variation
 
 __all__ = ["from_model", "to_model"]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
 
-from core.architectures.tensor_spec import Shape, Signature
+from core.architectures import Shape, Signature
 from core.fit.index.index import Variation
 
 

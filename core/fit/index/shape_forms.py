@@ -10,11 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from core.architectures.tensor_spec import Shape, squeezed
+from core.architectures import Shape, squeezed
 from core.fit.index.index import Index
-from core.keys.parts import starts
-from core.keys.vocabulary import BATCH_COUNTER
-from core.keys.wrappers import MAX_STARTS
+from core.keys import BATCH_COUNTER, MAX_STARTS, starts
 
 Numbers = NDArray[np.integer]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from core.architectures.tensor_spec import Signature
+from core.architectures import Signature
 from core.fit.key_match import Match, Mismatch
 from core.fit.proposals.proposal import listed, thin
 

@@ -7,12 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from glob import escape
 
-from core.architectures.tensor_spec import Signature
-from core.checkpoint.entries import StateDict
+from core.architectures import Signature
+from core.checkpoint import StateDict
 from core.fit.proposals.proposal import Idea, share
 from core.fixes import AddPrefix, Rename, StripPrefix
-from core.keys.parts import starts
-from core.keys.vocabulary import WRAPPERS, WRITERS
+from core.keys import WRAPPERS, WRITERS, starts
 
 MAX_VOTED = 12
 """Prefixes that are tried, those with most votes."""

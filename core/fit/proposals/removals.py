@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from glob import escape
 
-from core.architectures.tensor_spec import Signature
-from core.checkpoint.entries import StateDict
+from core.architectures import Signature
+from core.checkpoint import StateDict
 from core.fit.key_match import Match
 from core.fit.proposals.option_hints import options_sentence
 from core.fit.proposals.prefixes import MAX_PARTS
 from core.fit.proposals.proposal import Idea, listed
 from core.fixes import MAX_TEXT, Drop, DropMismatched
-from core.keys.parts import starts
+from core.keys import starts
 
 
 def removal_ideas(now: Match, state_dict: StateDict, signature: Signature) -> Iterator[Idea]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
-from core.architectures.tensor_spec import Signature
-from core.checkpoint.entries import StateDict
+from core.architectures import Signature
+from core.checkpoint import StateDict
 from core.fit.key_match import match
 from core.fit.proposals.prefixes import prefix_ideas
 from core.fit.proposals.proposal import Idea

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from core.architectures.tensor_spec import Signature
-from core.checkpoint.entries import StateDict
+from core.architectures import Signature
+from core.checkpoint import StateDict
 from core.fit.key_match import Match, match
 from core.fit.proposals.proposal import Idea, Proposal, counted, thin, title_of
 from core.fit.proposals.removals import removal_ideas

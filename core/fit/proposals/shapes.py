@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from glob import escape
 
-from core.architectures.tensor_spec import Signature
-from core.checkpoint.entries import StateDict
+from core.architectures import Signature
+from core.checkpoint import StateDict
 from core.fit.key_match import Match, Mismatch
 from core.fit.proposals.option_hints import options_sentence, other_channels, other_positions
 from core.fit.proposals.proposal import Idea, counted, listed

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from core.architectures.tensor_spec import Signature
-from core.checkpoint.entries import Quantized, StateDict
+from core.architectures import Signature
+from core.checkpoint import Quantized, StateDict
 from core.fit.proposals.proposal import Idea, counted
 from core.fixes import (
     Dequantize,
@@ -16,7 +16,7 @@ from core.fixes import (
     scale_assumed,
     unscaled_adapters,
 )
-from core.keys.vocabulary import FUSED_LAYERS
+from core.keys import FUSED_LAYERS
 
 IN_PROJECTION = ("in_proj_weight", "in_proj_bias")
 """torch.nn.MultiheadAttention's own names, which are no module's."""

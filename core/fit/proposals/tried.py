@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 
-from core.architectures.tensor_spec import Signature
-from core.checkpoint.entries import StateDict
+from core.architectures import Signature
+from core.checkpoint import StateDict
 from core.errors import FixError
 from core.fit.key_match import match
 from core.fixes import (
@@ -22,7 +22,7 @@ from core.fixes import (
     kept,
     renamed,
 )
-from core.keys.patterns import Patience
+from core.keys import Patience
 from core.recipe import apply_recipe
 
 

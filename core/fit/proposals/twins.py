@@ -6,13 +6,12 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
-from core.architectures.tensor_spec import Signature
-from core.checkpoint.entries import StateDict
+from core.architectures import Signature
+from core.checkpoint import StateDict
 from core.fit.proposals.prefixes import MAX_PARTS, glob_of
 from core.fit.proposals.proposal import Idea, counted
 from core.fixes import MAX_TEXT, Fix, Keep, RenameTable, StripPrefix
-from core.keys.parts import starts
-from core.keys.vocabulary import AVERAGED
+from core.keys import AVERAGED, starts
 
 
 def twin_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from core.architectures.tensor_spec import Signature
-from core.checkpoint.entries import StateDict
+from core.architectures import Signature
+from core.checkpoint import StateDict
 from core.fit.align import align
 from core.fit.key_match import Match, match
 from core.fit.proposals.proposal import Idea, counted, listed
@@ -14,8 +14,7 @@ from core.fit.proposals.renamings import best_renamings
 from core.fit.proposals.shapes import shape_ideas
 from core.fit.proposals.structure import structure_ideas
 from core.fit.proposals.tried import Score, after, score
-from core.fixes import Fix, MergeLora, Recipe
-from core.fixes.kinds.lora import unscaled_adapters
+from core.fixes import Fix, MergeLora, Recipe, unscaled_adapters
 
 MAX_ROUNDS = 8
 """Ideas that are taken one after the other."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.checkpoint.entries import StateDict, TensorEntry
-from core.checkpoint.operations import Filled
+from core.checkpoint import Filled, StateDict, TensorEntry
 from core.fixes.computed import computed
 from core.fixes.effects import counted
 from core.fixes.fix import Changed, Context, Effect, Fix
 from core.fixes.form import Form
 from core.fixes.script_part import ScriptPart
-from core.keys.vocabulary import BATCH_COUNTER
+from core.keys import BATCH_COUNTER
 
 if TYPE_CHECKING:
     import torch

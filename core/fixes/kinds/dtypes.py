@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from core.checkpoint.entries import NUMBERLESS, Cast, Quantized, StateDict, TensorEntry
-from core.checkpoint.operations import Dequantized
+from core.checkpoint import NUMBERLESS, Cast, Dequantized, Quantized, StateDict, TensorEntry
 from core.errors import FixError
 from core.fixes.computed import computed, exchanged
 from core.fixes.effects import effect_sentence, left_alone

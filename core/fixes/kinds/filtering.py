@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import dataclass
 
-from core.checkpoint.entries import StateDict
+from core.checkpoint import StateDict
 from core.fixes.computed import rebuilt
 from core.fixes.effects import effect_sentence, keys_words
 from core.fixes.fix import Changed, Context, Effect, Fix, Syntax

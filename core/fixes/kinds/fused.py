@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from core.checkpoint.entries import Derived, StateDict, TensorEntry
-from core.checkpoint.operations import Joined, Rows
+from core.checkpoint import Derived, Joined, Rows, StateDict, TensorEntry
 from core.errors import FixError
 from core.fixes.computed import checked_dense, computed, is_strided, rebuilt
 from core.fixes.effects import checked_text, counted, effect_sentence

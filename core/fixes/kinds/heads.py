@@ -6,8 +6,7 @@ import fnmatch
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from core.checkpoint.entries import StateDict, TensorEntry
-from core.checkpoint.operations import ChosenRows
+from core.checkpoint import ChosenRows, StateDict, TensorEntry
 from core.errors import FixError
 from core.fixes.computed import (
     check_growth,
@@ -25,7 +24,7 @@ from core.fixes.selection import globbed
 if TYPE_CHECKING:
     import torch
 
-    from core.tensors.arithmetic import chosen_rows
+    from core.tensors import chosen_rows
 
 MAX_CLASSES = 1_000_000
 """Rows that a head may get."""
@@ -93,7 +92,7 @@ class SelectClasses(Fix):
         return exchanged(state_dict, new), Effect(len(new), 0, sentence)
 
     def script(self) -> ScriptPart:
-        from core.tensors.arithmetic import chosen_rows
+        from core.tensors import chosen_rows
 
         call = f"state_dict = select_classes(state_dict, {self.pattern!a}, {self.rows!a})"
         return ScriptPart((call,), (chosen_rows, select_classes))

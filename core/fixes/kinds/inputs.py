@@ -6,8 +6,7 @@ import fnmatch
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.checkpoint.entries import StateDict
-from core.checkpoint.operations import AdaptedChannels
+from core.checkpoint import AdaptedChannels, StateDict
 from core.errors import FixError
 from core.fixes.computed import check_growth, checked_dense, computed, exchanged, is_floating
 from core.fixes.effects import left_alone, where_words
@@ -19,7 +18,7 @@ from core.fixes.selection import globbed
 if TYPE_CHECKING:
     import torch
 
-    from core.tensors.arithmetic import adapted_channels
+    from core.tensors import adapted_channels
 
 MAX_CHANNELS = 1 << 16
 """Channels that an image may have."""
@@ -85,7 +84,7 @@ class AdaptInput(Fix):
         return exchanged(state_dict, new), Effect(len(new), 0, sentence)
 
     def script(self) -> ScriptPart:
-        from core.tensors.arithmetic import adapted_channels
+        from core.tensors import adapted_channels
 
         functions = adapted_channels, input_plans, adapt_input
         if self.in_chans:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from core.checkpoint.entries import StateDict, TensorEntry
-from core.checkpoint.operations import MergedLora
+from core.checkpoint import MergedLora, StateDict, TensorEntry
 from core.errors import FixError
 from core.fixes.computed import checked_dense, computed, is_floating, rebuilt
 from core.fixes.effects import counted
@@ -17,7 +16,7 @@ from core.fixes.script_part import ScriptPart
 if TYPE_CHECKING:
     import torch
 
-    from core.tensors.arithmetic import merged_lora
+    from core.tensors import merged_lora
 
 Plans: TypeAlias = dict[str, tuple[tuple[str, ...], bool | None]]
 """By the key of each adapted weight the keys of A, B and, where the file has it, alpha, and whether
@@ -100,7 +99,7 @@ class MergeLora(Fix):
         return rebuilt(state_dict, entries, names.items()), Effect(len(merged), 0, sentence)
 
     def script(self) -> ScriptPart:
-        from core.tensors.arithmetic import merged_lora
+        from core.tensors import merged_lora
 
         call = f"state_dict = merge_lora(state_dict, {self.alpha!r})"
         functions = lora_part, lora_plans, merged_names, merged_lora, merge_lora

@@ -6,8 +6,7 @@ import fnmatch
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from core.checkpoint.entries import StateDict, TensorEntry
-from core.checkpoint.operations import ResampledGrid, ResampledTable
+from core.checkpoint import ResampledGrid, ResampledTable, StateDict, TensorEntry
 from core.fixes.computed import check_growth, computed, is_floating, rebuilt
 from core.fixes.effects import counted, left_alone, where_words
 from core.fixes.fix import Changed, Context, Effect, Fix
@@ -18,7 +17,7 @@ from core.fixes.selection import globbed
 if TYPE_CHECKING:
     import torch
 
-    from core.tensors.arithmetic import resampled_grid, resampled_table
+    from core.tensors import resampled_grid, resampled_table
 
 Layout: TypeAlias = Literal["tokens", "channels_last", "channels_first", "heads"]
 
@@ -88,7 +87,7 @@ class ResamplePositions(Fix):
         return rebuilt(state_dict, entries, names), Effect(len(new), len(dropped), sentence)
 
     def script(self) -> ScriptPart:
-        from core.tensors.arithmetic import resampled_grid, resampled_table
+        from core.tensors import resampled_grid, resampled_table
 
         planning = prefix_tokens, position_plan
         functions = *planning, resampled_grid, resampled_table, resample_positions

@@ -8,14 +8,14 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.checkpoint.entries import StateDict
+from core.checkpoint import StateDict
 from core.errors import FixError
 from core.fixes.computed import rebuilt
 from core.fixes.effects import checked_text, effect_sentence, unusable
 from core.fixes.fix import MAX_CHARACTERS, MAX_KEY, Changed, Context, Effect, Fix
 from core.fixes.form import PATTERN, Form, SwitchField, TableField, TextField
 from core.fixes.script_part import ScriptPart, literal, renaming
-from core.keys.patterns import Patience, PatternError, ReplacementError, TooCostlyError, replaced
+from core.keys import Patience, PatternError, ReplacementError, TooCostlyError, replaced
 
 PREFIX = TextField("prefix", "Prefix", "module.")
 

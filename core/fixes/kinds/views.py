@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from core.checkpoint.entries import StateDict, TensorEntry
-from core.checkpoint.operations import Joined, Transposed
-from core.checkpoint.tied import ties
+from core.checkpoint import Joined, StateDict, TensorEntry, Transposed, ties
 from core.fixes.computed import checked_dense, computed, exchanged, is_dense, is_strided
 from core.fixes.effects import effect_sentence, keys_words, left_alone, where_words
 from core.fixes.fix import Changed, Context, Effect, Fix, Syntax

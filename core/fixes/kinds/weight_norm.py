@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from core.checkpoint.entries import StateDict, TensorEntry
-from core.checkpoint.operations import FoldedWeightNorm
+from core.checkpoint import FoldedWeightNorm, StateDict, TensorEntry
 from core.fixes.computed import computed, is_floating, rebuilt
 from core.fixes.effects import counted, left_alone
 from core.fixes.fix import Changed, Context, Effect, Fix
@@ -17,7 +16,7 @@ from core.fixes.script_part import ScriptPart
 if TYPE_CHECKING:
     import torch
 
-    from core.tensors.arithmetic import folded_weight_norm
+    from core.tensors import folded_weight_norm
 
 PARAMETRIZATIONS = "parametrizations"
 
@@ -86,7 +85,7 @@ class WeightNorm(Fix):
         if self.to != "folded":
             call = f"state_dict = rename_weight_norm(state_dict, {self.to!a})"
             return ScriptPart((call,), (norm_dim, norm_pairs, rename_weight_norm))
-        from core.tensors.arithmetic import folded_weight_norm
+        from core.tensors import folded_weight_norm
 
         functions = norm_dim, norm_pairs, folded_weight_norm, fold_weight_norm
         return ScriptPart(("state_dict = fold_weight_norm(state_dict)",), functions)

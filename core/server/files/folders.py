@@ -17,18 +17,18 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from core.checkpoint.containers.file_set import (
+from core.checkpoint.containers import (
     INDEX,
     MAX_DEPTH,
     File,
     FileSet,
+    ServedFile,
     files_below,
     indexed_whole,
+    open_folder,
     unreadable,
 )
-from core.checkpoint.containers.served_file import ServedFile, open_folder
-from core.checkpoint.sets.assembled import COMPONENTS, LATEST, is_one_checkpoint
-from core.checkpoint.sets.distributed import DATA, METADATA
+from core.checkpoint.sets import COMPONENTS, DATA, LATEST, METADATA, is_one_checkpoint
 from core.errors import SourceError, printable, shown
 
 SUFFIXES = (

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
-from core.checkpoint.containers.file_set import FileSet, file_or_set
-from core.checkpoint.containers.served_file import ServedFile
+from core.checkpoint.containers import FileSet, ServedFile, file_or_set
 from core.errors import SourceError, shown
 from core.server.files.folders import find_inside, path_of_link
 from core.server.files.store import Store

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Protocol
 
 from core.errors import StoreError
-from core.writing.locked_files import (
+from core.writing import (
     create_locked,
     create_locked_folder,
     folder_onto_disk,

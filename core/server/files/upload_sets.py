@@ -12,9 +12,8 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from core.checkpoint.containers.file_set import INDEX, File, FileSet
-from core.checkpoint.sets.assembled import is_one_checkpoint
-from core.checkpoint.sets.shards import numbered
+from core.checkpoint.containers import INDEX, File, FileSet
+from core.checkpoint.sets import is_one_checkpoint, numbered
 from core.errors import SourceError, StoreError, printable
 from core.server.files.folders import SUFFIXES
 from core.server.files.store import Store

@@ -7,10 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 import plotly.graph_objects as go
 import streamlit as st
 
-from core.compare.comparison import Comparison
-from core.compare.depth import Block, PartMap, blocks, part_map
-from core.compare.report.figures import depth_figure, part_figure, scatter_figure
-from core.compare.tensor_numbers import Numbers
+from core.compare import Block, Comparison, Numbers, PartMap, blocks, part_map
+from core.compare.report import depth_figure, part_figure, scatter_figure
 from core.plain_text import plain
 from core.wording import count
 from pages.components.cached import cached

@@ -5,9 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from core.checkpoint import StateDict
-from core.compare.comparison import Choices, Comparison, Pairing
-from core.compare.pairing.pair_entries import pair
-from core.compare.rows import bytes_to_read, compare
+from core.compare import Choices, Comparison, Pairing, bytes_to_read, compare
+from core.compare.pairing import pair
 from core.wording import size
 from pages.components.cached import cached
 from pages.components.pressed import pressed

@@ -7,10 +7,8 @@ from collections.abc import Callable, Mapping
 import streamlit as st
 
 from core.checkpoint import TensorEntry
-from core.compare.comparison import Comparison
-from core.compare.measurability import BY_ITSELF, measurable
-from core.compare.numbers.measure import differences
-from core.compare.tensor_numbers import ALLCLOSE, Numbers, Tolerance
+from core.compare import ALLCLOSE, BY_ITSELF, Comparison, Numbers, Tolerance, measurable
+from core.compare.numbers import differences
 from core.plain_text import plain
 from core.progress import Progress
 from core.wording import count, size

@@ -8,13 +8,11 @@ from hashlib import sha256
 import pandas as pd
 import streamlit as st
 
-from core.checkpoint import TensorEntry
-from core.checkpoint.layouts import layout
-from core.compare.comparison import Comparison, PairedBy, Row, State
-from core.compare.tensor_numbers import Numbers
-from core.compare.texts.csv_rows import comparison_csv
+from core.checkpoint import TensorEntry, layout
+from core.compare import Comparison, Numbers, PairedBy, Row, State
+from core.compare.texts import comparison_csv
 from core.errors import FilterError
-from core.keys.filter import fitting_keys
+from core.keys import fitting_keys
 from core.plain_text import plain_sentence, visible
 from core.theme import STATE_COLOURS
 from core.wording import count, shape

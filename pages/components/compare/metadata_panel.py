@@ -7,16 +7,17 @@ from collections.abc import Iterator
 import streamlit as st
 
 from core.checkpoint import Checkpoint, StateDict
-from core.compare.metadata.file_fact import file_facts
-from core.compare.metadata.further_tensors import OtherTensors, other_tensors
-from core.compare.metadata.metadata_diff import (
+from core.compare.metadata import (
     MetadataChange,
     Node,
+    OtherTensors,
     change_words,
     changes_in,
+    file_facts,
+    metadata_sentence,
     metadata_tree,
+    other_tensors,
 )
-from core.compare.metadata.metadata_summary import metadata_sentence
 from core.plain_text import MOST_OF_A_SENTENCE, markup, plain
 from core.wording import count
 from pages.components.cached import cached

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.compare.comparison import Row
-from core.compare.measurability import comparable
-from core.compare.numbers.pair_figures import (
+from core.compare import Numbers, Row, comparable
+from core.compare.numbers import (
+    TensorPair,
     channel_figure,
     filters_image,
     histogram_figure,
     map_figure,
     step_figure,
+    tensor_pair,
 )
-from core.compare.numbers.tensor_pairs import TensorPair, tensor_pair
-from core.compare.tensor_numbers import Numbers
 from core.errors import LoupeError
 from core.plain_text import MOST_OF_A_SENTENCE, plain, plain_sentence
 from core.wording import count, shape, size

@@ -8,9 +8,8 @@ from hashlib import sha256
 import pandas as pd
 import streamlit as st
 
-from core.compare.comparison import NO_CHOICES, PairedBy, Pairing
-from core.compare.pairing.choices import accept
-from core.compare.pairing.decision import Decision, decide, decisions
+from core.compare import NO_CHOICES, PairedBy, Pairing
+from core.compare.pairing import Decision, accept, decide, decisions
 from core.plain_text import code, plain, visible
 from core.wording import count
 from pages.components.workspace import workspace

@@ -8,11 +8,9 @@ from hashlib import sha256
 import streamlit as st
 
 from core.checkpoint import Checkpoint, StateDict
-from core.compare.comparison import Comparison
-from core.compare.metadata.metadata_diff import metadata_changes
-from core.compare.report.html_report import report_html
-from core.compare.sides import side
-from core.compare.tensor_numbers import Numbers, Tolerance
+from core.compare import Comparison, Numbers, Tolerance, side
+from core.compare.metadata import metadata_changes
+from core.compare.report import report_html
 
 
 def report_download(

@@ -10,18 +10,15 @@ import pandas as pd
 import streamlit as st
 
 from core.checkpoint import Checkpoint, StateDict
-from core.compare.numbers.run_measure import measure_run
-from core.compare.report.run_figures import row_figure, run_figure, small_lines
-from core.compare.run.run_order import in_order, labels
-from core.compare.run.training_run import MAX_CHECKPOINTS, Run, RunRow
-from core.compare.texts.csv_rows import run_csv
+from core.compare.numbers import measure_run
+from core.compare.report import row_figure, run_figure, small_lines
+from core.compare.run import MAX_CHECKPOINTS, Run, RunRow, in_order, labels
+from core.compare.texts import run_csv
 from core.errors import CheckpointError, FilterError, LoupeError, SourceError, shown
-from core.keys.filter import fitting_keys
+from core.keys import fitting_keys
 from core.plain_text import MOST_OF_A_SENTENCE, plain, plain_sentence, visible
-from core.server.files.folders import path_of_link
-from core.server.files.references import locate
-from core.server.run_choice import evenly, run_files
-from core.server.samples import SAMPLES
+from core.server import SAMPLES, evenly, run_files
+from core.server.files import locate, path_of_link
 from core.wording import size
 from pages.components.pressed import pressed
 from pages.components.resources import open_file, settings, store

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 import streamlit as st
 
-from core.compare.comparison import State
+from core.compare import State
 from core.plain_text import plain
 from core.wording import count
 

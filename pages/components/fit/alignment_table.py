@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from core.architectures.tensor_spec import Signature
+from core.architectures import Signature
 from core.checkpoint import StateDict
 from core.fit.align import Alignment, align
 from core.plain_text import visible

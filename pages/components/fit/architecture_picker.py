@@ -6,10 +6,16 @@ from collections.abc import Callable, Mapping
 
 import streamlit as st
 
-from core.architectures.registry import Architecture, least_of, most_of, options_of
-from core.architectures.stated import Stated, stated_architecture
+from core.architectures import (
+    Architecture,
+    Stated,
+    least_of,
+    most_of,
+    options_of,
+    stated_architecture,
+)
 from core.checkpoint import Checkpoint, StateDict
-from core.fit.architecture_options import classes_in, other_classes, with_classes, with_option
+from core.fit import classes_in, other_classes, with_classes, with_option
 from core.plain_text import plain, plain_sentence
 from core.wording import count
 from pages.components.cached import cached

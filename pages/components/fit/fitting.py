@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from core.architectures.construct import signature
-from core.architectures.registry import Architecture
-from core.architectures.tensor_spec import Signature
+from core.architectures import Architecture, Signature, signature
 from core.checkpoint import StateDict
-from core.fit.fit_summary import SummarySection, sections
-from core.fit.key_match import Match, match
+from core.fit import Match, SummarySection, match, sections
 from core.fit.proposals import Proposal, propose
 from core.fixes import Recipe
 from core.recipe import Trial, recipe_to_json, try_recipe

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.architectures.registry import Architecture
+from core.architectures import Architecture
 from core.checkpoint import Checkpoint, StateDict
 from core.fixes import Fix, Recipe
-from core.predict.labels import labels_in
+from core.predict import labels_in
 from core.recipe import RecipeFile, recipe_to_json
 from pages.components.fit.alignment_table import alignment_table
 from pages.components.fit.fitting import Fitting

@@ -6,11 +6,10 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from core.architectures.registry import Architecture
+from core.architectures import Architecture
 from core.checkpoint import Checkpoint, StateDict
 from core.errors import LoupeError
-from core.fit.identify import Candidate, Identification
-from core.fit.identify.sentences import architecture_words, recipe_words
+from core.fit.identify import Candidate, Identification, architecture_words, recipe_words
 from core.fixes import Recipe
 from core.plain_text import plain_sentence
 from core.wording import count, share

@@ -10,16 +10,22 @@ import streamlit as st
 
 from core.checkpoint import StateDict
 from core.errors import LoadError, LoupeError
-from core.fit.fit_summary import SummarySection
-from core.load.loading import DTYPES, LoadedModel, devices
-from core.load.model_request import ModelRequest, load_requested
-from core.load.pool import ModelPool
-from core.load.smoke import SmokeRun, smoke_run
-from core.load.switches import SwitchEffect
+from core.fit import SummarySection
+from core.load import (
+    DTYPES,
+    LoadedModel,
+    ModelPool,
+    ModelRequest,
+    SmokeRun,
+    SwitchEffect,
+    devices,
+    load_requested,
+    smoke_run,
+)
 from core.plain_text import plain, plain_sentence
-from core.predict.prediction import untrained_keys
+from core.predict import untrained_keys
 from core.progress import Cancelled, Progress
-from core.server.jobs import Job
+from core.server import Job
 from core.wording import count, size
 from pages.components.fit.match_table import lines_table
 from pages.components.job_panel import job_panel

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
-from core.fit.fit_summary import Line, SummarySection
+from core.fit import Line, SummarySection
 from core.plain_text import MOST, markup, visible
 from core.theme import STATE_COLOURS
 from core.wording import count, parameters, share

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from core.architectures.registry import Architecture
-from core.checkpoint import Checkpoint, StateDict
-from core.checkpoint.tied import ties
+from core.architectures import Architecture
+from core.checkpoint import Checkpoint, StateDict, ties
 from core.errors import FixError, LoupeError
 from core.export import (
     ExportSizes,
@@ -24,9 +23,9 @@ from core.fixes import Recipe
 from core.plain_text import code, markup, plain, plain_sentence
 from core.progress import Cancelled, Progress
 from core.recipe import in_pickled_object, recipe_code, recipe_to_json
-from core.server.files.export_folder import export_name, export_path
-from core.server.jobs import Job
-from core.server.web.transfer import Transfers
+from core.server import Job
+from core.server.files import export_name, export_path
+from core.server.web import Transfers
 from core.wording import count, size
 from pages.components.cached import cached
 from pages.components.job_panel import job_panel

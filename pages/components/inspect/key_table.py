@@ -5,10 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from core.checkpoint import StateDict, TensorEntry
-from core.checkpoint.layouts import layout
+from core.checkpoint import StateDict, TensorEntry, layout
 from core.errors import FilterError
-from core.keys.filter import filter_entries
+from core.keys import filter_entries
 from core.plain_text import plain_sentence, visible
 from core.wording import count, shape, size
 from pages.components.cached import cached

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core.checkpoint import Checkpoint, Verdict
-from core.inspect.safety import safety_summary
+from core.inspect import safety_summary
 from core.plain_text import plain_sentence, visible
 from core.theme import STATE_COLOURS
 

@@ -8,23 +8,25 @@ import plotly.graph_objects as go
 import streamlit as st
 import torch
 
-from core.checkpoint import TensorEntry
-from core.checkpoint.entries import (
+from core.checkpoint import (
     NUMBERLESS,
+    STRIDED,
     Derived,
     Nested,
     Pieces,
     Quantized,
     Record,
     Sparse,
+    TensorEntry,
+    layout,
+    numbers_note,
+    parts_bytes,
 )
-from core.checkpoint.layouts import STRIDED, layout, numbers_note, parts_bytes
 from core.errors import LoupeError
-from core.inspect.storage import storage_note, stored_bytes
+from core.inspect import storage_note, stored_bytes
 from core.plain_text import code, markup, plain, plain_sentence
 from core.progress import Progress
-from core.tensors.pictures import Picture, PictureKind, picture
-from core.tensors.value_statistics import Histogram, Statistics, histogram, statistics
+from core.tensors import Histogram, Picture, PictureKind, Statistics, histogram, picture, statistics
 from core.theme import ACCENT, figure_layout
 from core.wording import count, shape, size
 from pages.components.cached import cached

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core.checkpoint import Checkpoint
-from core.inspect.verification import Verification, verification_summary, verify
+from core.inspect import Verification, verification_summary, verify
 from core.plain_text import plain_sentence, visible
 from core.progress import Progress
 from core.wording import size

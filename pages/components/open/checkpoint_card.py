@@ -8,7 +8,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from core.checkpoint import Checkpoint, StateDict
-from core.inspect.storage import Section, read_files, sections, storages_note
+from core.inspect import Section, read_files, sections, storages_note
 from core.plain_text import MOST_OF_A_SENTENCE, markup, plain, plain_sentence, visible
 from core.theme import ACCENT, AMBER, GREY, VIOLET, dtype_colour
 from core.wording import count, parameters, size

@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.errors import SourceError, shown
 from core.plain_text import plain_sentence, visible
-from core.server.files.folders import holds_checkpoint, list_folder, path_of_link
+from core.server.files import holds_checkpoint, list_folder, path_of_link
 from pages.components.pressed import pressed
 from pages.components.resources import settings
 

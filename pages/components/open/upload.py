@@ -7,9 +7,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.server.files.folders import SUFFIXES
-from core.server.files.upload_sets import BESIDE, set_reference
-from core.server.web.transfer import KEPT_FOR_RELOAD
+from core.server.files import BESIDE, SUFFIXES, set_reference
+from core.server.web import KEPT_FOR_RELOAD
 from pages.components.resources import store, transfers
 from pages.components.session import is_here, session_id
 

@@ -7,7 +7,7 @@ import streamlit as st
 from core.checkpoint import Checkpoint
 from core.errors import LabelsError
 from core.plain_text import plain
-from core.predict.labels import Labels, choose_labels, parse_labels
+from core.predict import Labels, choose_labels, parse_labels
 
 
 def labels_picker(key: str, outputs: int, checkpoint: Checkpoint) -> Labels:

@@ -10,9 +10,9 @@ from io import BytesIO
 import streamlit as st
 
 from core.errors import ImageError
-from core.inputs.images import decode_image
+from core.inputs import decode_image
 from core.plain_text import plain
-from core.server.samples import sample_images
+from core.server import sample_images
 
 LARGEST_MB, ALL_MB = 25, 200
 """What one picture and a session's pictures together may take, in MB of 1,000,000 bytes."""

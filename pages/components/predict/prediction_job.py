@@ -11,15 +11,12 @@ from PIL import Image
 
 from core.checkpoint import StateDict
 from core.errors import LoupeError
-from core.inputs.images import decode_image
-from core.inputs.preprocessing import Preprocessing
-from core.load.loading import LoadedModel
-from core.load.model_request import ModelRequest, load_requested
-from core.load.pool import ModelPool
+from core.inputs import Preprocessing, decode_image
+from core.load import LoadedModel, ModelPool, ModelRequest, load_requested
 from core.plain_text import plain_sentence
-from core.predict.prediction import Prediction, predict
+from core.predict import Prediction, predict
 from core.progress import Cancelled, Progress
-from core.server.jobs import Job
+from core.server import Job
 from pages.components.job_panel import job_panel
 from pages.components.predict.picture_tray import TrayImage
 from pages.components.resources import jobs, model_pool

@@ -8,11 +8,9 @@ from hashlib import sha256
 
 import streamlit as st
 
-from core.inputs.preprocessing import Preprocessing
+from core.inputs import Preprocessing
 from core.plain_text import plain, visible
-from core.predict.labels import Labels
-from core.predict.prediction import Prediction
-from core.predict.prediction_table import bars, predictions_csv
+from core.predict import Labels, Prediction, bars, predictions_csv
 from pages.components.predict.picture_tray import TrayImage
 from pages.components.predict.topk_chart import topk_chart
 

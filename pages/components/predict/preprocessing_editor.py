@@ -8,15 +8,9 @@ from hashlib import sha256
 
 import streamlit as st
 
-from core.architectures.registry import Architecture
+from core.architectures import Architecture
 from core.checkpoint import Checkpoint
-from core.inputs.preprocessing import (
-    INTERPOLATIONS,
-    MAX_EDGE,
-    Fit,
-    Preprocessing,
-    default_preprocessing,
-)
+from core.inputs import INTERPOLATIONS, MAX_EDGE, Fit, Preprocessing, default_preprocessing
 from core.plain_text import plain
 from pages.components.cached import cached
 

@@ -9,7 +9,7 @@ from textwrap import wrap
 import plotly.graph_objects as go
 import streamlit as st
 
-from core.predict.prediction_table import Bar
+from core.predict import Bar
 from core.theme import SLOT_COLOURS, figure_layout
 
 LETTERS, LINE, BAR, GAP = 44, 20, 12, 12

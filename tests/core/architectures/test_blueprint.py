@@ -19,7 +19,7 @@ from core.architectures.construct import (
 from core.architectures.registry import Architecture, catalogue, parse_architecture
 from core.architectures.skeleton import WeightsOnMeta
 from core.checkpoint import open_checkpoint
-from core.load.loading import load_model
+from core.load import load_model
 
 OF_MANY_LAYERS = (
     "torchvision:efficientnet_b0",

@@ -22,7 +22,7 @@ from core.architectures.registry import (
 )
 from core.architectures.tensor_spec import Signature
 from core.errors import ArchitectureError
-from core.server.bench import Bench, SlotState, bench_from_query, bench_to_query
+from core.server import Bench, SlotState, bench_from_query, bench_to_query
 from tests.core.plain_torch import signature_of
 
 OWN_MODULE = """

@@ -11,7 +11,7 @@ from core.architectures.construct import build, signature
 from core.architectures.registry import Architecture, catalogue, parse_architecture
 from core.architectures.skeleton import UninitialisedParameters
 from core.checkpoint import open_checkpoint
-from core.load.loading import LoadedModel, load_model
+from core.load import LoadedModel, load_model
 
 
 def without(

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from core.checkpoint import Checkpoint
-from core.tensors.reading import chunks, read_tensor
+from core.tensors import chunks, read_tensor
 
 Save = Callable[[Any, Path], None]
 

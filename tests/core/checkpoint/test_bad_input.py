@@ -15,7 +15,7 @@ import torch
 
 from core.checkpoint import open_checkpoint
 from core.errors import CheckpointError, LoupeError, SourceError
-from core.tensors.reading import read_tensor
+from core.tensors import read_tensor
 
 
 def refusal(path: Path) -> LoupeError:

@@ -15,7 +15,7 @@ from torch import nn
 from core.checkpoint import Checkpoint, open_checkpoint
 from core.checkpoint.entries import Cast, Nested, Quantized, Resolve, Sparse
 from core.errors import CheckpointError
-from core.tensors.reading import chunks, read_tensor, read_tensor_into
+from core.tensors import chunks, read_tensor, read_tensor_into
 from tests.core.checkpoint.same_tensors import Save, assert_same_tensors, bits, both_formats
 
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from core.checkpoint import open_checkpoint
 from core.errors import CheckpointError
-from core.tensors.reading import read_tensor
+from core.tensors import read_tensor
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

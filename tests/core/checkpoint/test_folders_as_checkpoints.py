@@ -15,7 +15,7 @@ from torch import nn
 
 from core.checkpoint import open_checkpoint
 from core.errors import SourceError
-from core.tensors.reading import read_tensor
+from core.tensors import read_tensor
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
 

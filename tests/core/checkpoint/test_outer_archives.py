@@ -25,7 +25,7 @@ from core.checkpoint.containers.sources import LocalFile
 from core.checkpoint.readers.formats import look_into
 from core.checkpoint.sets.assembled import read_file_set
 from core.errors import CheckpointError, LoupeError, SourceError
-from core.tensors.reading import read_tensor
+from core.tensors import read_tensor
 from tests.bounds import at_most
 
 PACKERS: Mapping[str, Callable[[bytes], bytes]] = {

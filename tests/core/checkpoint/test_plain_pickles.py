@@ -14,7 +14,7 @@ from torch import nn
 
 from core.checkpoint import Checkpoint, StateDict, Verdict, open_checkpoint
 from core.errors import CheckpointError
-from core.tensors.reading import read_tensor
+from core.tensors import read_tensor
 from tests.bounds import at_most
 
 pytestmark = pytest.mark.filterwarnings("ignore")

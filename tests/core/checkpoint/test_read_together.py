@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from core.checkpoint import StateDict, open_checkpoint
 from core.checkpoint.containers.sources import MAX_BUFFERS, LocalFile
 from core.errors import SourceError
-from core.tensors.reading import read_tensors_into
+from core.tensors import read_tensors_into
 
 MANY = 3 * MAX_BUFFERS
 

@@ -11,7 +11,7 @@ from torchvision.models import resnet18
 
 from benchmarks.peak_memory import peak, reset_peak
 from core.checkpoint import Verdict, open_checkpoint
-from core.tensors.reading import CONVERT_BYTES, read_tensor_into
+from core.tensors import CONVERT_BYTES, read_tensor_into
 from tests.core.checkpoint.same_tensors import Save, assert_same_tensors, both_formats
 
 

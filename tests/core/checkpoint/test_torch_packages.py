@@ -12,7 +12,7 @@ from torch.package import PackageExporter, PackageImporter
 
 from core.checkpoint import open_checkpoint
 from core.errors import CheckpointError, LoupeError
-from core.tensors.reading import read_tensor
+from core.tensors import read_tensor
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from core.checkpoint import open_checkpoint
-from core.tensors.reading import read_tensor
+from core.tensors import read_tensor
 from tests.core.checkpoint.same_tensors import (
     Save,
     assert_same_tensors,

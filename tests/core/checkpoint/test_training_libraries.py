@@ -13,7 +13,7 @@ from timm.utils import CheckpointSaver, ModelEmaV3
 from torch import nn
 
 from core.checkpoint import Verdict, open_checkpoint
-from core.tensors.reading import read_tensor
+from core.tensors import read_tensor
 
 
 class Classifier(LightningModule):

@@ -16,7 +16,7 @@ from torchvision.models import mobilenet_v3_small
 
 from core.checkpoint import Verdict, open_checkpoint
 from core.checkpoint.entries import Quantized
-from core.tensors.reading import read_tensor
+from core.tensors import read_tensor
 from tests.core.checkpoint.same_tensors import Save, assert_same_tensors, both_formats, save_zip
 
 

@@ -17,7 +17,7 @@ import torch
 from huggingface_hub import save_torch_state_dict
 from torchvision.models import resnet18
 
-from core.compare.tensor_numbers import ALLCLOSE
+from core.compare import ALLCLOSE
 from tests.core.cli.test_main import loupe
 
 

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torchvision.models import squeezenet1_1
 
-from core.architectures.registry import parse_architecture
+from core.architectures import parse_architecture
 from core.cli import main
 from core.fixes import CastDtype, Recipe, Step, StripPrefix
 from core.recipe import RecipeFile, recipe_file_to_json, recipe_to_json

@@ -8,12 +8,10 @@ import pytest
 import torch
 from torchvision.models import resnet18, squeezenet1_1
 
-from core.architectures.registry import parse_architecture
+from core.architectures import parse_architecture
 from core.checkpoint import open_checkpoint
 from core.cli import main
-from core.fit.index.build import build_index
-from core.fit.index.find import index_path, installed_versions
-from core.fit.index.index_file import save_index
+from core.fit.index import build_index, index_path, installed_versions, save_index
 from core.recipe import apply_recipe, recipe_from_json
 
 KNOWN = ("torchvision:resnet18", "timm:resnet18", "torchvision:squeezenet1_1")

@@ -16,7 +16,7 @@ from PIL import Image
 from torchvision.models import resnet18
 from torchvision.models.segmentation import lraspp_mobilenet_v3_large
 
-from core.server.samples import SAMPLES, sample_images
+from core.server import SAMPLES, sample_images
 
 LOUPE = Path(sys.executable).with_name("loupe")
 

@@ -14,8 +14,7 @@ from safetensors.torch import load_file
 from torchvision.models import shufflenet_v2_x0_5
 
 from core.checkpoint import StateDict, open_checkpoint
-from core.compare.comparison import State
-from core.compare.rows import compare
+from core.compare import State, compare
 from core.errors import SourceError, StoreError
 from core.export import export_state_dict
 from core.export.exported import CHUNK

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torchvision.models import resnet18
 
-from core.architectures.construct import build_uninitialised
-from core.architectures.registry import Architecture, parse_architecture
+from core.architectures import Architecture, build_uninitialised, parse_architecture
 from core.checkpoint import StateDict, open_checkpoint
 from core.fit.architecture_options import classes_in, other_classes, with_classes, with_option
 

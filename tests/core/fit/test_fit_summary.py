@@ -7,8 +7,7 @@ import timm
 import torch
 from torchvision.models import resnet18
 
-from core.architectures.construct import signature
-from core.architectures.registry import Architecture
+from core.architectures import Architecture, signature
 from core.checkpoint import StateDict, open_checkpoint
 from core.fit.fit_summary import initialised, obstacle, option_hint, sections, verdict
 from core.fit.key_match import match

@@ -10,14 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as some
 from torchvision.models import resnet18
 
-from core.architectures.tensor_spec import Signature, TensorSpec
-from core.checkpoint import open_checkpoint
-from core.checkpoint.entries import StateDict, TensorEntry
+from core.architectures import Signature, TensorSpec
+from core.checkpoint import StateDict, TensorEntry, open_checkpoint
 from core.fit.fit_summary import verdict
 from core.fit.key_match import Mismatch, match
 from core.fit.proposals import propose
 from core.fixes import DropMismatched
-from core.keys.groups import group_keys
+from core.keys import group_keys
 from tests.core.odd_tensors import ODD
 from tests.core.plain_torch import signature_of
 

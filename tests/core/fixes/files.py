@@ -5,12 +5,11 @@ from pathlib import Path
 
 import torch
 
-from core.architectures.tensor_spec import Signature, TensorSpec
-from core.checkpoint import open_checkpoint
-from core.checkpoint.entries import StateDict
+from core.architectures import Signature, TensorSpec
+from core.checkpoint import StateDict, open_checkpoint
 from core.fixes import Fix, Recipe
 from core.recipe import Applied, apply_recipe
-from core.tensors.reading import read_tensor
+from core.tensors import read_tensor
 
 
 def saved(folder: Path, tensors: Mapping[str, torch.Tensor]) -> StateDict:

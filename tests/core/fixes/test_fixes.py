@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 from torch import nn
 
-from core.architectures.tensor_spec import TensorSpec
-from core.checkpoint.entries import Cast, StateDict, TensorEntry
+from core.architectures import TensorSpec
+from core.checkpoint import Cast, StateDict, TensorEntry
 from core.errors import FixError
 from core.fixes import (
     KINDS,

@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.architectures.registry import parse_architecture
-from core.checkpoint.entries import StateDict
+from core.architectures import parse_architecture
+from core.checkpoint import StateDict
 from core.fixes import KINDS, Context, Effect, Fix, Recipe, ScriptPart, TextField
 from core.fixes.form import Form
-from core.recipe import apply_recipe, describe, recipe_code, recipe_from_json, recipe_to_json
-from core.recipe.json_form import NAMES
+from core.recipe import NAMES, apply_recipe, describe, recipe_code, recipe_from_json, recipe_to_json
 from tests.core.fixes.files import saved, signature_of
 
 WRITTEN = r"""

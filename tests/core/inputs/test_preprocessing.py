@@ -8,8 +8,7 @@ from PIL import Image
 from timm.data import create_transform, resolve_data_config
 from torchvision.models import get_model_weights
 
-from core.architectures.construct import build_uninitialised
-from core.architectures.registry import Architecture, catalogue, parse_architecture
+from core.architectures import Architecture, build_uninitialised, catalogue, parse_architecture
 from core.errors import ImageError
 from core.inputs.preprocessing import (
     IMAGENET,

@@ -5,8 +5,7 @@ from collections import defaultdict
 import torch
 from torch import nn
 
-from core.checkpoint import open_checkpoint
-from core.checkpoint.entries import StateDict, TensorEntry
+from core.checkpoint import StateDict, TensorEntry, open_checkpoint
 from core.inspect.modules import module_tree
 
 

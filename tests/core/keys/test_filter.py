@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.checkpoint.entries import StateDict, TensorEntry
+from core.checkpoint import StateDict, TensorEntry
 from core.errors import FilterError
 from core.keys.filter import filter_entries
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from core.checkpoint.entries import StateDict, TensorEntry
+from core.checkpoint import StateDict, TensorEntry
 from core.errors import FilterError, FixError
 from core.fixes import (
     MAX_KEY,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from core.architectures.registry import Architecture, catalogue
+from core.architectures import Architecture, catalogue
 from core.checkpoint import StateDict, open_checkpoint
 from core.load.loading import load_model
 

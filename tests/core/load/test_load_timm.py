@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from benchmarks.plain_outputs import difference
-from core.architectures.construct import build
-from core.architectures.registry import parse_architecture
+from core.architectures import build, parse_architecture
 
 NETWORKS = (
     "vit_tiny_patch16_224",

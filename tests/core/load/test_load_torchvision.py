@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.plain_outputs import difference, smaller
-from core.architectures.construct import signature
-from core.architectures.registry import TORCHVISION, Architecture, catalogue
+from core.architectures import TORCHVISION, Architecture, catalogue, signature
 
 MOST_PARAMETERS = 50_000_000
 

@@ -8,8 +8,13 @@ import torch
 from torch import nn
 from torchvision.models import resnet18, swin_t
 
-from core.architectures.construct import build, build_uninitialised
-from core.architectures.registry import Architecture, catalogue, parse_architecture
+from core.architectures import (
+    Architecture,
+    build,
+    build_uninitialised,
+    catalogue,
+    parse_architecture,
+)
 from core.checkpoint import StateDict, open_checkpoint
 from core.errors import LoadError
 from core.load.loading import LoadedModel, devices, load_model

@@ -11,8 +11,7 @@ import core.load
 import core.load.room
 from benchmarks.peak_memory import peak, reset_peak
 from benchmarks.plain_outputs import everything
-from core.architectures.construct import build
-from core.architectures.registry import Architecture, catalogue, parse_architecture
+from core.architectures import Architecture, build, catalogue, parse_architecture
 from core.checkpoint import StateDict, open_checkpoint
 from core.errors import LoadError
 from core.load.loading import load_model

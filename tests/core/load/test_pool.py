@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from torch import nn
 
-from core.architectures.registry import Architecture
+from core.architectures import Architecture
 from core.errors import LoadError
-from core.fit.key_match import Match
+from core.fit import Match
 from core.load.loading import LoadedModel
 from core.load.pool import ModelPool
 from core.load.room import NoRoom

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from core.architectures.construct import signature
-from core.architectures.registry import Architecture, catalogue
+from core.architectures import Architecture, catalogue, signature
 from core.checkpoint import open_checkpoint
 from core.errors import LoadError
 from core.load.loading import load_model

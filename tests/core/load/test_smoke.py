@@ -7,8 +7,7 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
-from core.architectures.construct import build
-from core.architectures.registry import parse_architecture
+from core.architectures import build, parse_architecture
 from core.checkpoint import open_checkpoint
 from core.errors import LoadError
 from core.load.loading import LoadedModel, load_model

@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
-from core.checkpoint import StateDict, open_checkpoint
-from core.checkpoint.entries import Cast, TensorEntry
+from core.checkpoint import Cast, StateDict, TensorEntry, open_checkpoint
 from core.errors import CheckpointError
 from core.fixes import CastDtype, Recipe, Split, Step
 from core.load.staging import Staging, fill_staged

@@ -10,10 +10,9 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from core.architectures.construct import build
-from core.architectures.registry import Architecture, catalogue
+from core.architectures import Architecture, build, catalogue
 from core.checkpoint import StateDict, open_checkpoint
-from core.inputs.random_input import RandomInputs
+from core.inputs import RandomInputs
 from core.load.loading import load_model
 from core.load.smoke import smoke_run
 from core.load.switches import throw_switches

@@ -8,7 +8,7 @@ import torch
 
 from core.errors import LabelsError
 from core.predict.labels import choose_labels, imagenet_labels, labels_in, parse_labels
-from core.server.samples import SAMPLES
+from core.server import SAMPLES
 
 PETS = ("cat", "dog", "hen")
 

@@ -19,20 +19,18 @@ from torchvision.models import (
     resnet18,
 )
 
-from core.architectures.construct import signature
-from core.architectures.registry import Architecture, catalogue
+from core.architectures import Architecture, catalogue, signature
 from core.checkpoint import open_checkpoint
 from core.errors import LoadError
 from core.fixes import Recipe, Step, StripPrefix
-from core.inputs.images import decode_image
-from core.inputs.preprocessing import IMAGENET, default_preprocessing
-from core.load.loading import load_model
+from core.inputs import IMAGENET, decode_image, default_preprocessing
+from core.load import load_model
 from core.predict.classifiers import require_classifier
 from core.predict.labels import choose_labels
 from core.predict.prediction import logits_of, predict
 from core.progress import Cancelled, Progress
 from core.recipe import apply_recipe
-from core.server.samples import SAMPLES, sample_images
+from core.server import SAMPLES, sample_images
 
 
 def photos(count):

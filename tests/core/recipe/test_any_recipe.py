@@ -8,8 +8,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as some
 
-from core.checkpoint import open_checkpoint
-from core.checkpoint.entries import StateDict
+from core.checkpoint import StateDict, open_checkpoint
 from core.errors import FixError
 from core.fixes import (
     AdaptInput,
@@ -29,7 +28,7 @@ from core.fixes import (
     WeightNorm,
 )
 from core.recipe import apply_recipe, recipe_code
-from core.tensors.reading import chunks, read_tensor, read_tensor_into
+from core.tensors import chunks, read_tensor, read_tensor_into
 
 NAMES = "qkv"
 

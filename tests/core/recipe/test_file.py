@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from core.architectures.registry import Architecture
+from core.architectures import Architecture
 from core.errors import FixError
 from core.fixes import AdaptInput, Drop, Recipe, RenameTable, Step, StripPrefix
 from core.recipe import RecipeFile, recipe_file_from_json, recipe_file_to_json

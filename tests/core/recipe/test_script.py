@@ -17,13 +17,11 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import shufflenet_v2_x0_5
 
-from core.architectures.construct import build, signature
-from core.architectures.registry import parse_architecture
-from core.architectures.tensor_spec import Signature
+from core.architectures import Signature, build, parse_architecture, signature
 from core.checkpoint import open_checkpoint
-from core.checkpoint.containers.file_set import file_or_set
+from core.checkpoint.containers import file_or_set
 from core.errors import FixError
-from core.fit.key_match import match
+from core.fit import match
 from core.fixes import (
     KINDS,
     AdaptInput,
@@ -52,7 +50,7 @@ from core.fixes import (
 )
 from core.recipe import apply_recipe, in_pickled_object, recipe_code
 from core.recipe.script import PACKED
-from core.tensors.reading import read_tensor
+from core.tensors import read_tensor
 
 
 def run(code: str, folder: Path) -> dict[str, torch.Tensor]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchvision.models import resnet18
 
-from core.architectures.tensor_spec import TensorSpec
+from core.architectures import TensorSpec
 from core.checkpoint import StateDict, open_checkpoint
 from core.fixes import (
     AddBatchStatistics,

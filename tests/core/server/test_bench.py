@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from core.compare.comparison import NO_CHOICES, Choices
+from core.compare import NO_CHOICES, Choices
 from core.fixes import AddPrefix, Drop, Recipe, RenameTable, Step, StripPrefix
 from core.server.bench import Bench, SlotState, bench_from_query, bench_to_query
 

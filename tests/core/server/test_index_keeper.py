@@ -6,13 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from core.architectures.registry import Architecture
+from core.architectures import Architecture
 from core.errors import LoupeError
-from core.fit.index import find
-from core.fit.index.find import index_path, installed_versions
-from core.fit.index.index import Index, make_index
-from core.fit.index.index_file import save_index
-from core.fit.index.indexing import index_model
+from core.fit.index import (
+    Index,
+    find,
+    index_model,
+    index_path,
+    installed_versions,
+    make_index,
+    save_index,
+)
 from core.server.index_keeper import IndexKeeper
 from core.server.jobs import Jobs
 

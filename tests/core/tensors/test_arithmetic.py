@@ -7,25 +7,27 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from core.architectures.construct import signature
-from core.architectures.registry import parse_architecture
-from core.checkpoint import open_checkpoint
-from core.checkpoint.entries import Cast, StateDict, TensorEntry
-from core.checkpoint.layouts import arrangement, parts
-from core.checkpoint.operations import (
+from core.architectures import parse_architecture, signature
+from core.checkpoint import (
+    Cast,
     ChosenRows,
     Filled,
     FoldedWeightNorm,
     Joined,
     Operation,
     Rows,
+    StateDict,
+    TensorEntry,
     Transposed,
+    arrangement,
+    open_checkpoint,
+    parts,
 )
 from core.errors import CheckpointError
 from core.export import export_state_dict
-from core.fit.key_match import match
-from core.fixes.computed import computed
-from core.load.loading import load_model
+from core.fit import match
+from core.fixes import computed
+from core.load import load_model
 from core.tensors.pictures import picture
 from core.tensors.reading import chunks, read_tensor, read_tensor_into
 from core.tensors.value_statistics import statistics

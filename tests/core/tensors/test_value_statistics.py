@@ -6,10 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from core.checkpoint import open_checkpoint
-from core.checkpoint.entries import ITEMSIZES, NUMBERLESS
-from core.checkpoint.layouts import numbers_note
-from core.compare.measurability import comparable
+from core.checkpoint import ITEMSIZES, NUMBERLESS, numbers_note, open_checkpoint
+from core.compare import comparable
 from core.errors import CheckpointError, LoupeError
 from core.progress import Cancelled, Progress
 from core.tensors.value_statistics import histogram, statistics

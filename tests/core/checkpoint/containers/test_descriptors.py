@@ -18,9 +18,9 @@ import torch
 from core.checkpoint import open_checkpoint
 from core.checkpoint.containers.descriptors import most_open_files, open_files, raise_limit
 from core.checkpoint.containers.sources import LocalFile
-from core.compare.numbers.measure import differences
+from core.compare.numbers import differences
 from core.errors import SourceError
-from core.tensors.reading import read_tensor
+from core.tensors import read_tensor
 
 REPOSITORY = Path(__file__).parents[4]
 

@@ -15,7 +15,7 @@ from core.checkpoint.pickles import unpickler
 from core.checkpoint.pickles.inert import InertTensor, Opaque, Tree
 from core.checkpoint.tree.tensor_entries import storage_of
 from core.errors import CheckpointError
-from core.tensors.reading import read_tensor
+from core.tensors import read_tensor
 
 
 def many_tensors() -> dict[str, torch.Tensor]:

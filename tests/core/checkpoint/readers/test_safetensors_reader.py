@@ -11,7 +11,7 @@ import torch
 
 from core.checkpoint import Checkpoint, open_checkpoint
 from core.errors import CheckpointError
-from core.tensors.reading import read_tensor
+from core.tensors import read_tensor
 
 ONE = '{"dtype":"U8","shape":[4],"data_offsets":[0,4]}'
 OTHER = '{"dtype":"U8","shape":[4],"data_offsets":[4,8]}'

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from core.checkpoint import Verdict, open_checkpoint
-from core.tensors.reading import read_tensor
+from core.tensors import read_tensor
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

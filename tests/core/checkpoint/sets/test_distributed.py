@@ -26,8 +26,8 @@ from torch.distributed.checkpoint.metadata import (
 from core.checkpoint import Verdict, open_checkpoint
 from core.checkpoint.entries import Pieces
 from core.errors import CheckpointError, SourceError
-from core.inspect.verification import verify
-from core.tensors.reading import chunks, read_tensor
+from core.inspect import verify
+from core.tensors import chunks, read_tensor
 from tests.bounds import at_most
 from tests.core.checkpoint.same_tensors import assert_same_tensors
 

@@ -14,7 +14,7 @@ from core.checkpoint import Checkpoint, open_checkpoint
 from core.checkpoint.containers.file_set import FileSet, file_or_set, folder_files
 from core.checkpoint.containers.sources import LocalFile
 from core.errors import CheckpointError, SourceError
-from core.tensors.reading import read_tensor
+from core.tensors import read_tensor
 
 KINDS = {True: "model.safetensors.index.json", False: "pytorch_model.bin.index.json"}
 

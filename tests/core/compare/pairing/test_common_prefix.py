@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.checkpoint.entries import StateDict, TensorEntry
+from core.checkpoint import StateDict, TensorEntry
 from core.compare.pairing.common_prefix import prefix_pairing
 
 SHAPES = {

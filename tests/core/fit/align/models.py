@@ -11,7 +11,7 @@ from torch import nn
 from core.checkpoint import StateDict, open_checkpoint
 from core.fit.align import Alignment, align
 from core.recipe import apply_recipe
-from core.tensors.reading import read_tensor
+from core.tensors import read_tensor
 from tests.core.plain_torch import signature_of
 
 

@@ -12,15 +12,14 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import resnet18
 
-from core.architectures.tensor_spec import Signature, TensorSpec
-from core.checkpoint import StateDict, open_checkpoint
-from core.checkpoint.entries import TensorEntry
+from core.architectures import Signature, TensorSpec
+from core.checkpoint import StateDict, TensorEntry, open_checkpoint
 from core.fit.align import Alignment, align
 from core.fit.align import recipe_from_alignment as alignment_recipe
 from core.fit.key_match import match
 from core.fixes import Drop, Fuse, Recipe, RenameTable, Split, Transpose
 from core.recipe import apply_recipe
-from core.tensors.reading import read_tensor
+from core.tensors import read_tensor
 from tests.core.fit.align.models import filled, output, saved, varied
 from tests.core.plain_torch import signature_of
 

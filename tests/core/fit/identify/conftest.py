@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.fit.identify import Lookup
+from core.fit.index import Lookup
 from core.fit.index.find import find_index
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 
 from core.checkpoint import open_checkpoint
-from core.fit.identify import Identification, Lookup, hints_of, identify
+from core.fit.identify import Identification, hints_of, identify
+from core.fit.index import Lookup
 
 
 def told(lookup: Lookup, path: Path, value: object) -> Identification:

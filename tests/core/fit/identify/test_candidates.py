@@ -14,14 +14,14 @@ from torch.optim.swa_utils import AveragedModel
 
 from benchmarks.identify import corpus, is_clear, is_right
 from benchmarks.identify_corpus import state_dict_of
-from core.architectures.construct import signature
-from core.architectures.registry import Architecture
+from core.architectures import Architecture, signature
 from core.checkpoint import open_checkpoint
-from core.fit.identify import Identification, Lookup, identify
+from core.fit.identify import Identification, identify
 from core.fit.identify.sentences import recipe_words
+from core.fit.index import Lookup
 from core.fit.key_match import match
 from core.fixes import Drop, Recipe, StripPrefix
-from core.load.loading import load_model
+from core.load import load_model
 from core.recipe import apply_recipe, describe
 from tests.core.fit.identify.files import told
 

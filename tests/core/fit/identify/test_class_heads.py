@@ -10,10 +10,11 @@ import torchvision
 from torch import nn
 
 from benchmarks.identify_corpus import state_dict_of
-from core.architectures.registry import parse_architecture
+from core.architectures import parse_architecture
 from core.checkpoint import open_checkpoint
-from core.fit.identify import Lookup, identify
-from core.load.loading import load_model
+from core.fit.identify import identify
+from core.fit.index import Lookup
+from core.load import load_model
 from core.recipe import apply_recipe
 from tests.core.fit.identify.files import told
 

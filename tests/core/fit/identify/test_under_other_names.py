@@ -12,15 +12,15 @@ import transformers
 from torch import nn
 from torchvision.models import googlenet, resnet18
 
-from core.architectures.construct import signature
-from core.architectures.registry import parse_architecture
+from core.architectures import parse_architecture, signature
 from core.checkpoint import open_checkpoint
-from core.fit.identify import Lookup, identify
+from core.fit.identify import identify
+from core.fit.index import Lookup
 from core.fit.index.index import make_index
 from core.fit.index.shape_forms import form
-from core.load.loading import load_model
+from core.load import load_model
 from core.recipe import apply_recipe
-from core.tensors.reading import read_tensor
+from core.tensors import read_tensor
 from tests.core.fit.align.models import varied
 from tests.core.fit.identify.files import told
 

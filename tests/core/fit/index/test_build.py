@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from core.architectures.registry import Architecture, parse_architecture
+from core.architectures import Architecture, parse_architecture
 from core.errors import IndexFileError
 from core.fit.index.build import build_index, make_index_in
 from core.fit.index.index_file import load_index, save_index

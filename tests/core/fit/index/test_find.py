@@ -10,7 +10,7 @@ import pytest
 import timm
 import torchvision
 
-from core.architectures.registry import Architecture, catalogue, parse_architecture
+from core.architectures import Architecture, catalogue, parse_architecture
 from core.fit.index import find
 from core.fit.index.build import make_index_in
 from core.fit.index.find import SHIPPED, find_index, index_path, installed_versions

@@ -4,8 +4,7 @@ import timm
 import torch
 from torchvision.models import get_model
 
-from core.architectures.construct import signature, signature_of
-from core.architectures.registry import parse_architecture
+from core.architectures import parse_architecture, signature, signature_of
 from core.fit.index.index import Index, IndexedModel, Variation, make_index, variation, with_models
 from core.fit.index.indexing import index_model
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torchvision.models import densenet121, resnet18, squeezenet1_1
 
-from core.architectures.tensor_spec import Signature
-from core.checkpoint.entries import StateDict
+from core.architectures import Signature
+from core.checkpoint import StateDict
 from core.fit.architecture_options import propose_num_classes
 from core.fit.key_match import match
 from core.fit.proposals import Proposal, propose

@@ -7,8 +7,8 @@ from hypothesis import strategies as some
 from torch import nn
 from torchvision.models import resnet18
 
-from core.architectures.tensor_spec import Signature, TensorSpec
-from core.checkpoint.entries import StateDict
+from core.architectures import Signature, TensorSpec
+from core.checkpoint import StateDict
 from core.fit.key_match import Match, match
 from core.fit.proposals import propose
 from core.fit.proposals.whole_repairs import best_repair
@@ -21,7 +21,7 @@ from core.fixes import (
     RenameTable,
     StripPrefix,
 )
-from core.keys.vocabulary import WRAPPERS
+from core.keys import WRAPPERS
 from core.recipe import apply_recipe, recipe_from_json, recipe_to_json
 from tests.core.plain_torch import file_of, signature_of
 

@@ -6,10 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from core.architectures.construct import signature
-from core.architectures.registry import parse_architecture
+from core.architectures import parse_architecture, signature
 from core.errors import FixError
-from core.fit.key_match import match
+from core.fit import match
 from core.fixes import AddBatchStatistics, StripPrefix
 from tests.core.fixes.files import applied, assert_tensors, saved, signature_of, tensors_of
 

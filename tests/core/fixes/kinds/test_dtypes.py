@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.checkpoint.entries import Quantized, StateDict
+from core.checkpoint import Quantized, StateDict
 from core.errors import FixError
 from core.fixes import CastDtype, Dequantize
-from core.tensors.reading import chunks, read_tensor, read_tensor_into
+from core.tensors import chunks, read_tensor, read_tensor_into
 from tests.core.fixes.files import applied, assert_tensors, saved
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*quantize.*:UserWarning")

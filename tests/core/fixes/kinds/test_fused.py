@@ -9,7 +9,7 @@ from torch import nn
 from core.checkpoint import open_checkpoint
 from core.errors import FixError
 from core.fixes import CastDtype, Fuse, SelectClasses, Split
-from core.tensors.reading import read_tensor
+from core.tensors import read_tensor
 from tests.core.fixes.files import applied, assert_tensors, saved
 
 QKV = Split("qkv", ("q", "k", "v"))

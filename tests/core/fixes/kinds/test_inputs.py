@@ -6,11 +6,10 @@ import pytest
 import torch
 from timm.models import adapt_input_conv
 
-from core.architectures.construct import signature
-from core.architectures.registry import parse_architecture
+from core.architectures import parse_architecture, signature
 from core.errors import FixError
 from core.fixes import AdaptInput, Dequantize
-from core.tensors.reading import read_tensor
+from core.tensors import read_tensor
 from tests.core.fixes.files import applied, assert_tensors, saved, signature_of
 
 

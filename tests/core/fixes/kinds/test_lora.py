@@ -9,10 +9,9 @@ from torch import nn
 from torch.nn import functional
 
 from core.errors import FixError
-from core.fit.proposals import propose
-from core.fit.proposals.whole_repairs import best_repair
+from core.fit.proposals import best_repair, propose
 from core.fixes import Drop, MergeLora
-from core.tensors.reading import read_tensor
+from core.tensors import read_tensor
 from tests.core.fixes.files import applied, assert_tensors, saved, signature_of
 
 RANK = 2

@@ -21,12 +21,12 @@ from torch import nn
 from torchvision.models.swin_transformer import SwinTransformer as TorchvisionSwin
 from torchvision.models.vision_transformer import interpolate_embeddings
 
-from core.architectures.tensor_spec import TensorSpec
+from core.architectures import TensorSpec
 from core.errors import FixError
-from core.fit.key_match import match
+from core.fit import match
 from core.fixes import ResamplePositions
-from core.keys.vocabulary import COMPUTED
-from core.tensors.reading import read_tensor
+from core.keys import COMPUTED
+from core.tensors import read_tensor
 from tests.core.fixes.files import applied, assert_tensors, saved, signature_of
 
 Shape = tuple[int, ...]

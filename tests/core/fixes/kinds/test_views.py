@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from core.checkpoint.tied import ties
+from core.checkpoint import ties
 from core.errors import FixError
 from core.export import export_state_dict
 from core.fixes import AddPrefix, Dequantize, Drop, Fuse, Reshape, Transpose, Untie

@@ -10,8 +10,7 @@ import torch
 from huggingface_hub import save_torch_state_dict
 
 from core.checkpoint import FileSet, open_checkpoint
-from core.checkpoint.containers.served_file import ServedFile
-from core.checkpoint.containers.sources import LocalFile
+from core.checkpoint.containers import LocalFile, ServedFile
 from core.errors import CheckpointError, SourceError
 from core.server.files.folders import (
     find_inside,

@@ -15,13 +15,13 @@ import torch
 from huggingface_hub import save_torch_state_dict
 
 from core.checkpoint import FileSet, open_checkpoint
-from core.checkpoint.containers.served_file import ServedFile
+from core.checkpoint.containers import ServedFile
 from core.errors import CheckpointError, SourceError
 from core.server.files.references import locate
 from core.server.files.store import Store
 from core.server.files.upload_sets import set_manifest, set_reference
 from core.server.settings import Settings
-from core.tensors.reading import read_tensor
+from core.tensors import read_tensor
 
 
 @pytest.fixture
