@@ -78,7 +78,7 @@ def press(at, label):
 
 def load(at, label):
     press(at, label)
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while not at.success and not at.error and time.monotonic() < until:
         time.sleep(0.05)
         at.run()
