@@ -2,6 +2,14 @@
 
 import os
 
+import hypothesis
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile(
+    "loupe", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("loupe")
+
 _processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if _processes > 1:
     # Each process, and each server that its tests start, would otherwise keep a thread of PyTorch's

@@ -16,19 +16,13 @@ from torchvision.models import resnet18
 from torchvision.models.segmentation import lraspp_mobilenet_v3_large
 
 from core.samples import SAMPLES, sample_images
+from tests.prepared import run_command
 
 LOUPE = Path(sys.executable).with_name("loupe")
 
 
 def loupe(*arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [LOUPE, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, **environ},
-    )
+    return run_command(LOUPE, [*map(str, arguments)], {**os.environ, **environ})
 
 
 @pytest.fixture(scope="module")

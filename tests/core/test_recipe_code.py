@@ -3,8 +3,6 @@
 import ast
 import gzip
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 from typing import get_args
 
@@ -52,15 +50,14 @@ from core.fixes import (
 from core.match import match
 from core.recipe_code import PACKED, recipe_code
 from core.signature import Signature
+from tests.prepared import run_script
 
 
 def run(code: str, folder: Path) -> dict[str, torch.Tensor]:
     """Run a script in a process of its own, in a folder; what its state_dict is then."""
     script = folder / "script.py"
     script.write_text(code + '\ntorch.save(state_dict, "result.pth")\n', encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-I", script.name], cwd=folder, capture_output=True, text=True, check=False
-    )
+    done = run_script(script)
     assert done.returncode == 0, done.stderr
     return torch.load(folder / "result.pth", weights_only=True)
 
