@@ -16,6 +16,8 @@ from core.identify.find import index_path, installed_versions
 from core.identify.index_file import save_index
 from core.recipe_file import recipe_file_from_json
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[1]
 PAGE = (REPOSITORY / "docs" / "repairing.md").read_text()
 RECIPES = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)

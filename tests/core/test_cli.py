@@ -18,6 +18,8 @@ from torchvision.models.segmentation import lraspp_mobilenet_v3_large
 from core.samples import SAMPLES, sample_images
 from tests.prepared import run_command
 
+pytestmark = pytest.mark.slow
+
 LOUPE = Path(sys.executable).with_name("loupe")
 
 

@@ -19,6 +19,8 @@ from torchvision.models import resnet18
 
 from tests.core.test_cli import loupe
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:

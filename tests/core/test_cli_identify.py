@@ -16,6 +16,8 @@ from core.identify.build import build_index
 from core.identify.find import index_path, installed_versions
 from core.identify.index_file import save_index
 
+pytestmark = pytest.mark.slow
+
 KNOWN = ("torchvision:resnet18", "timm:resnet18", "torchvision:squeezenet1_1")
 
 

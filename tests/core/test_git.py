@@ -13,6 +13,8 @@ import torch
 
 from tests.core.test_cli import loupe
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = Path(sys.executable).parent
 README = (Path(__file__).parents[2] / "README.md").read_text()
 

@@ -52,6 +52,8 @@ from core.recipe_code import PACKED, recipe_code
 from core.signature import Signature
 from tests.prepared import run_script
 
+pytestmark = pytest.mark.slow
+
 
 def run(code: str, folder: Path) -> dict[str, torch.Tensor]:
     """Run a script in a process of its own, in a folder; what its state_dict is then."""

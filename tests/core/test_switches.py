@@ -18,6 +18,8 @@ from core.random_inputs import RandomInputs
 from core.smoke import smoke_run
 from core.switches import throw_switches
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 SMALL = """

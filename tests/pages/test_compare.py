@@ -11,6 +11,8 @@ from streamlit.testing.v1 import AppTest
 
 from tests.core.odd_tensors import ODD
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 LEGACY = {"_use_new_zipfile_serialization": False}
 

@@ -13,6 +13,8 @@ from core.bench import Bench, SlotState, bench_from_query, bench_to_query
 from core.fixes import Recipe, Rename, Step, StripPrefix
 from pages.components.resources import model_pool
 
+pytestmark = pytest.mark.slow
+
 APP = Path(__file__).parents[2] / "app.py"
 SHUFFLENET = "torchvision:shufflenet_v2_x0_5?num_classes=10"
 STRIP = Recipe((Step(StripPrefix("module.")),))

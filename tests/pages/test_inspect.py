@@ -13,6 +13,8 @@ from core.checkpoint import TensorEntry, open_checkpoint
 from core.theme import parameters, size
 from tests.core.odd_tensors import ODD, in_pieces
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 
 

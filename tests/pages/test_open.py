@@ -11,6 +11,8 @@ from streamlit.testing.v1 import AppTest
 from core.bench import bench_from_query
 from core.settings import paths_setting
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 
 

@@ -20,6 +20,8 @@ from core.model_request import ModelRequest, load_requested
 from core.samples import SAMPLES, sample_images
 from pages.components.resources import jobs, model_pool, open_file
 
+pytestmark = pytest.mark.slow
+
 APP = Path(__file__).parents[2] / "app.py"
 ARCHITECTURE = "torchvision:shufflenet_v2_x0_5?num_classes=10"
 STRIP = Recipe((Step(StripPrefix("module.")),))

@@ -6,10 +6,14 @@ import socket
 import uuid
 from urllib.parse import urlsplit
 
+import pytest
+
 from core.server.pictures import MOST_OF_ALL, MOST_OF_ONE
 from tests.browser.driver import Server
 from tests.running import run
 from tests.sessions.client import Session, session
+
+pytestmark = pytest.mark.slow
 
 PICTURE = 48 << 20
 

@@ -15,6 +15,8 @@ from core.compare.measure import differences
 from core.compare.module_kinds import ModuleKind
 from core.compare.words import State
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def compared(tmp_path):

@@ -103,6 +103,7 @@ def measured_anew(folder, *files, largest_file=1 << 30):
     return subprocess.run(words, check=True, env=environ, capture_output=True, text=True).stderr
 
 
+@pytest.mark.slow
 def test_compiled_loops_that_are_damaged_are_compiled_anew(files, tmp_path):
     folder = tmp_path / "compiled"
     measured_anew(folder, *files)
@@ -115,12 +116,14 @@ def test_compiled_loops_that_are_damaged_are_compiled_anew(files, tmp_path):
     assert measured_anew(folder, *files) == ""
 
 
+@pytest.mark.slow
 def test_processes_that_compile_at_the_same_time_are_in_nobodys_way(files, tmp_path):
     with ThreadPoolExecutor(3) as threads:
         told = list(threads.map(lambda _: measured_anew(tmp_path / "compiled", *files), range(3)))
     assert told == ["", "", ""]
 
 
+@pytest.mark.slow
 def test_compiled_loops_that_find_no_room_on_the_disk_leave_the_work_to_torch(files, tmp_path):
     told = measured_anew(tmp_path / "compiled", *files, largest_file=100)
     assert "File too large" in told

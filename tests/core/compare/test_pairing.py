@@ -19,6 +19,8 @@ from core.compare.pairing import TAKEN, pair
 from core.compare.words import NO_CHOICES, Choices, PairedBy, State
 from core.jobs import Cancelled, Progress
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def saved(tmp_path):

@@ -23,6 +23,8 @@ from core.identify.index import Index, make_index
 from core.identify.index_file import index_versions, load_index, save_index
 from core.identify.index_model import index_model
 
+pytestmark = pytest.mark.slow
+
 LOCK = Path(__file__).parents[3] / "requirements.lock"
 
 

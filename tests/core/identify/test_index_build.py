@@ -19,6 +19,8 @@ from core.identify.find import make_index_in
 from core.identify.index_file import load_index, save_index
 from tests.core.identify.test_index import assert_same_models, indexed
 
+pytestmark = pytest.mark.slow
+
 VERSIONS = {"timm": "1.0"}
 
 NAMES = ("torchvision:resnet18", "timm:test_vit", "timm:test_resnet", "torchvision:raft_small")

@@ -16,6 +16,8 @@ from core.identify.index_model import index_model
 from core.identify.keeper import IndexKeeper
 from core.jobs import Jobs
 
+pytestmark = pytest.mark.slow
+
 RESNET = Architecture("torchvision", "resnet18")
 
 

@@ -23,6 +23,8 @@ from core.load import load_model
 from tests.core.align.models import varied
 from tests.core.identify.files import told
 
+pytestmark = pytest.mark.slow
+
 TINY = {
     "hidden_size": 192,
     "num_hidden_layers": 12,
