@@ -1,8 +1,14 @@
 """What holds for all tests, in each of the processes that pytest-xdist shares them out to."""
 
+import enum
 import os
+import sys
 
 import hypothesis
+
+if sys.version_info < (3, 11, 4):
+    # These alone write a member of an enum as a call of `getattr`, and tests write what others do.
+    enum.Enum.__reduce_ex__ = lambda self, _protocol: (type(self), (self._value_,))
 
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile(
