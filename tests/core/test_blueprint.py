@@ -23,6 +23,8 @@ from core.checkpoint import open_checkpoint
 from core.load import load_model
 from core.skeleton import WeightsOnMeta
 
+pytestmark = pytest.mark.slow
+
 OF_MANY_LAYERS = (
     "torchvision:efficientnet_b0",
     "torchvision:densenet121",

@@ -32,6 +32,8 @@ from core.predict import logits_of, predict
 from core.preprocessing import IMAGENET, default_preprocessing
 from core.samples import SAMPLES, sample_images
 
+pytestmark = pytest.mark.slow
+
 
 def photos(count):
     rng = np.random.default_rng(7)

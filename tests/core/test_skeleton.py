@@ -12,6 +12,8 @@ from core.checkpoint import open_checkpoint
 from core.load import LoadedModel, load_model
 from core.skeleton import UninitialisedParameters
 
+pytestmark = pytest.mark.slow
+
 
 def without(
     folder: Path, architecture: Architecture, *left_out: str

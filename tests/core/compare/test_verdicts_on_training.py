@@ -18,6 +18,8 @@ from core.compare.verdict import verdict
 from core.compare.words import State
 from tests.core import training_runs as runs
 
+pytestmark = pytest.mark.slow
+
 BOTH = pytest.mark.parametrize("network", runs.NETWORKS)
 
 
