@@ -20,5 +20,5 @@ _processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if _processes > 1:
     # Each process, and each server that its tests start, would otherwise keep a thread of PyTorch's
     # for every processor. It is read once, when PyTorch is imported.
-    _share = max(1, len(os.sched_getaffinity(0)) // _processes)
+    _share = max(1, (os.cpu_count() or 1) // _processes)
     os.environ.setdefault("OMP_NUM_THREADS", str(_share))
