@@ -1,10 +1,24 @@
 """What holds for all tests, in each of the processes that pytest-xdist shares them out to."""
 
+import enum
 import os
+import sys
+
+import hypothesis
+
+if sys.version_info < (3, 11, 4):
+    # These alone write a member of an enum as a call of `getattr`, and tests write what others do.
+    enum.Enum.__reduce_ex__ = lambda self, _protocol: (type(self), (self._value_,))
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile(
+    "loupe", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("loupe")
 
 _processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if _processes > 1:
     # Each process, and each server that its tests start, would otherwise keep a thread of PyTorch's
     # for every processor. It is read once, when PyTorch is imported.
-    _share = max(1, len(os.sched_getaffinity(0)) // _processes)
+    _share = max(1, (os.cpu_count() or 1) // _processes)
     os.environ.setdefault("OMP_NUM_THREADS", str(_share))

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from benchmarks.kills import measured
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_killed_server_loses_nothing_acknowledged_and_leaves_nothing_half_made(

@@ -26,6 +26,7 @@ RUN_HERE = r"\.venv/bin/loupe (inspect|compare|fit|identify|fix|predict)"
 LOUPE_COMMANDS = [line for line in COMMANDS if re.match(RUN_HERE, line)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", LOUPE_COMMANDS)
 def test_a_command_of_the_readme_works_as_typed(command: str) -> None:
     words = [
@@ -40,8 +41,8 @@ def test_a_command_of_the_readme_works_as_typed(command: str) -> None:
 
 
 def test_every_make_target_of_the_readme_exists() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"make ([a-z]+)", README))
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"make ([a-z-]+)", README))
     assert {"run", "test"} <= named
     assert named <= targets
 
@@ -68,6 +69,7 @@ def test_the_table_of_what_opens_has_every_format() -> None:
         assert f"{suffix}`" in README
 
 
+@pytest.mark.slow
 def test_a_folder_is_inspected_as_the_readme_says(tmp_path: Path) -> None:
     assert "`loupe inspect FOLDER`" in README
     weights = {f"layer{index}.weight": torch.ones(64, 8) for index in range(6)}

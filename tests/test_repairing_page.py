@@ -13,6 +13,8 @@ from core.architectures import parse_architecture
 from core.fit.index import build_index, index_path, installed_versions, save_index
 from core.recipe import NAMES, recipe_file_from_json
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[1]
 PAGE = (REPOSITORY / "docs" / "repairing.md").read_text()
 RECIPES = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)

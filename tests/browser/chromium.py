@@ -1,9 +1,11 @@
 """Finds the Chromium that the browser tests drive, and installs one where there is none.
 
 Run as a program it sees to it that there is one: a browser that is there is used, on Debian as
-root apt's `chromium` is installed, elsewhere Playwright's own.
+root apt's `chromium` is installed, elsewhere Playwright's own. So it does for the library without
+which Playwright does not start.
 """
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -11,6 +13,8 @@ import sys
 from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+
+DRIVER_LIBRARY = "libatomic.so.1"
 
 FLAGS = [
     "--headless",
@@ -39,21 +43,39 @@ def _playwrights_own() -> str | None:
     return path if Path(path).exists() else None
 
 
+def install_driver_library() -> None:
+    """Install what Playwright's driver is linked with, and a bare Debian lacks."""
+    try:
+        ctypes.CDLL(DRIVER_LIBRARY)
+    except OSError:
+        if _has_apt():
+            _install("libatomic1")
+
+
 def install_chromium() -> None:
     """Install a Chromium the way that suits the machine."""
-    if shutil.which("apt-get") and os.geteuid() == 0:
-        print("Installing Debian's chromium for the browser tests", flush=True)
-        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        for command in (["update", "-qq"], ["install", "-y", "-qq", "chromium"]):
-            subprocess.run(
-                ["apt-get", *command], check=True, env=environment, stdout=subprocess.DEVNULL
-            )
+    if _has_apt():
+        _install("chromium")
     else:
         print("Installing Playwright's Chromium for the browser tests", flush=True)
         subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=True)
 
 
+def _has_apt() -> bool:
+    return shutil.which("apt-get") is not None and os.geteuid() == 0
+
+
+def _install(package: str) -> None:
+    print(f"Installing Debian's {package} for the browser tests", flush=True)
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["update", "-qq"], ["install", "-y", "-qq", package]):
+        subprocess.run(
+            ["apt-get", *command], check=True, env=environment, stdout=subprocess.DEVNULL
+        )
+
+
 if __name__ == "__main__":
+    install_driver_library()
     if find_chromium() is None:
         install_chromium()
     if find_chromium() is None:

@@ -8,6 +8,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.chromium import FLAGS, find_chromium
 from tests.browser.driver import SETTLED_WITHIN, Server
+from tests.browser.failures import pytest_runtest_makereport
+
+__all__ = ["pytest_runtest_makereport"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

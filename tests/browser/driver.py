@@ -11,11 +11,12 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar, Self
 
 from playwright.sync_api import Page, expect
 
 REPOSITORY = Path(__file__).parents[2]
-STARTED_WITHIN = 60
+STARTED_WITHIN = ENDED_WITHIN = 120
 SETTLED_WITHIN = 60_000
 NARROW = 700
 """Pixels below which Streamlit puts the navigation into a drawer."""
@@ -30,6 +31,8 @@ class Server:
     base_path: str = ""
     app: Path = REPOSITORY / "app.py"
 
+    running: ClassVar[list[Self]] = []
+
     def __post_init__(self) -> None:
         self.data = self.folder / "data"
         self.root = self.folder / "served"
@@ -40,6 +43,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}{self.base_path}"
         self._log = self.folder / "server.log"
         self.process = self._start()
+        self.running.append(self)
 
     def _start(self) -> subprocess.Popen[bytes]:
         environ = os.environ | {"LOUPE_DATA": str(self.data), "LOUPE_ROOTS": str(self.root)}
@@ -65,7 +69,7 @@ class Server:
 
     def _healthy(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=2):
+            with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=10):
                 return True
         except (urllib.error.URLError, OSError):
             return False
@@ -77,13 +81,14 @@ class Server:
     def kill_and_restart(self) -> None:
         """End the server without a word to it, and start another on the same data folder."""
         self.process.kill()
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=ENDED_WITHIN)
         self.process = self._start()
 
     def stop(self) -> None:
         """End the server."""
+        self.running.remove(self)
         self.process.terminate()
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=ENDED_WITHIN)
 
 
 def settled(page: Page) -> None:

@@ -128,7 +128,7 @@ def test_a_job_goes_on_until_its_tab_is_closed_whatever_is_emptied(
     server = Server(tmp_path, app=tmp_path / "small.py")
 
     def going() -> bool:
-        with urllib.request.urlopen(f"{server.url}/going", timeout=10) as answer:
+        with urllib.request.urlopen(f"{server.url}/going", timeout=60) as answer:
             return answer.read() == b"True"
 
     try:

@@ -266,7 +266,7 @@ def test_a_page_of_another_site_gets_no_websocket_and_asks_the_server_nothing(
     "path", ["/", "/_stcore/health", "/loupe/fonts/inter-latin-variable.woff2"]
 )
 def test_a_host_name_that_is_not_ours_gets_a_sentence(server: Server, path: str) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     connection.request("GET", path, headers={"Host": "evil.example"})
     response = connection.getresponse()
     assert response.status == 403

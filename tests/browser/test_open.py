@@ -32,9 +32,16 @@ def upload(page: Page, name: str, *paths: Path) -> None:
     slot(page, name).locator("input[type=file]").set_input_files(paths)
 
 
+def wait_until_drawn(table: Locator) -> None:
+    """A table's canvas comes after its cells: return once two pictures in a row are the same."""
+    before = b""
+    while (now := table.screenshot()) != before:
+        before = now
+
+
 def assert_nothing_half_written(server: Server) -> None:
     """A slice that was on its way when its upload ended may take the server a moment."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while left := list((server.data / "partial").iterdir()):
         assert time.monotonic() < deadline, left
         time.sleep(0.1)
@@ -238,7 +245,7 @@ def test_a_server_folder_is_browsed_to_a_file(
     table = card.get_by_test_id("stDataFrame").first
     for name in ("runs/", "last.pth"):
         expect(table.get_by_test_id("glide-cell-0-0")).to_have_text(name)
-        page.wait_for_timeout(700)
+        wait_until_drawn(table)
         table.click(position={"x": 60, "y": 52})
         settled(page)
     expect(card.get_by_test_id("stMetric").first).to_contain_text("122")

@@ -82,4 +82,4 @@ def test_a_foreign_picture_a_script_and_a_frame_are_stopped(server: Server, page
         }"""
     )
     for directive in ("img-src", "script-src-elem", "frame-src", "connect-src"):
-        page.wait_for_function("name => window.stopped.has(name)", arg=directive, timeout=10_000)
+        page.wait_for_function("name => window.stopped.has(name)", arg=directive)

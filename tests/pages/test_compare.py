@@ -11,6 +11,8 @@ from streamlit.testing.v1 import AppTest
 
 from tests.core.odd_tensors import ODD
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 LEGACY = {"_use_new_zipfile_serialization": False}
 
@@ -22,7 +24,7 @@ def compare(tmp_path, monkeypatch) -> Callable[..., AppTest]:
     monkeypatch.setenv("LOUPE_ROOTS", str(tmp_path))
 
     def opened(*values: object, tab: str = "Tensors", **options) -> AppTest:
-        app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=30)
+        app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60)
         for slot, value in zip("ab", values, strict=False):
             torch.save(value, tmp_path / f"{slot}.pth", **options)
             app.query_params[slot] = f"root:0/{slot}.pth"
@@ -96,7 +98,7 @@ def test_a_wrapping_prefix_pairs_by_itself(compare):
 
 def measured(app: AppTest) -> AppTest:
     """The page once its numbers are there."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while "max" not in table(app) and time.monotonic() < deadline:
         time.sleep(0.1)
         app.run()
@@ -193,7 +195,7 @@ def test_a_run_of_several_says_where_the_nan_came_in(compare, tmp_path):
         torch.save({"state_dict": weights, "epoch": epoch}, tmp_path / f"epoch{epoch}.pth")
     app = compare()
     app.segmented_control(key="compare-mode").set_value("A run of several").run()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not app.dataframe and time.monotonic() < deadline:
         time.sleep(0.1)
         app.run()
@@ -213,7 +215,7 @@ def test_the_files_named_at_the_start_are_a_run(compare, tmp_path, monkeypatch):
     app = compare()
     app.segmented_control(key="compare-mode").set_value("A run of several").run()
     app.selectbox(key="run-place").select("Named at the start").run()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not app.dataframe and time.monotonic() < deadline:
         time.sleep(0.1)
         app.run()
@@ -240,7 +242,7 @@ def test_names_of_a_run_and_a_sentence_of_many_values_are_not_cut(compare, tmp_p
         torch.save({key: value * (epoch + 1) for key, value in WEIGHTS.items()}, tmp_path / name)
     app = compare()
     app.segmented_control(key="compare-mode").set_value("A run of several").run()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not app.dataframe and time.monotonic() < deadline:
         time.sleep(0.1)
         app.run()

@@ -13,6 +13,8 @@ from core.fixes import Recipe, Rename, Step, StripPrefix
 from core.server import Bench, SlotState, bench_from_query, bench_to_query
 from pages.components.resources import model_pool
 
+pytestmark = pytest.mark.slow
+
 APP = Path(__file__).parents[2] / "app.py"
 SHUFFLENET = "torchvision:shufflenet_v2_x0_5?num_classes=10"
 STRIP = Recipe((Step(StripPrefix("module.")),))
@@ -78,7 +80,7 @@ def press(at, label):
 
 def load(at, label):
     press(at, label)
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while not at.success and not at.error and time.monotonic() < until:
         time.sleep(0.05)
         at.run()

@@ -51,6 +51,8 @@ from tests.pages.test_fit import (  # noqa: F401  # the fixtures hold for this m
     wrapped,
 )
 
+pytestmark = pytest.mark.slow
+
 RESNET = "torchvision:resnet18"
 
 

@@ -13,6 +13,8 @@ from core.checkpoint import TensorEntry, open_checkpoint
 from core.wording import parameters, size
 from tests.core.odd_tensors import ODD, in_pieces
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -28,7 +30,7 @@ def inspect(tmp_path, monkeypatch) -> Callable[[object], AppTest]:
     monkeypatch.setenv("LOUPE_ROOTS", str(tmp_path))
 
     def opened(value: object = None) -> AppTest:
-        app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=30)
+        app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60)
         if value is not None:
             torch.save(value, tmp_path / "file.pth")
         if (tmp_path / "file.pth").exists():
@@ -112,7 +114,7 @@ def card_of(entry: TensorEntry) -> AppTest:
 
         tensor_card(entry, "one file")
 
-    app = AppTest.from_function(script, args=(entry,), default_timeout=30).run()
+    app = AppTest.from_function(script, args=(entry,), default_timeout=60).run()
     assert not app.exception
     return app
 

@@ -10,6 +10,8 @@ from streamlit.testing.v1 import AppTest
 
 from core.server import bench_from_query, paths_setting
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 
 

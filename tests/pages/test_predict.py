@@ -19,6 +19,8 @@ from core.progress import Cancelled
 from core.server import SAMPLES, Bench, SlotState, bench_to_query, sample_images
 from pages.components.resources import jobs, model_pool, open_file
 
+pytestmark = pytest.mark.slow
+
 APP = Path(__file__).parents[2] / "app.py"
 ARCHITECTURE = "torchvision:shufflenet_v2_x0_5?num_classes=10"
 STRIP = Recipe((Step(StripPrefix("module.")),))

@@ -19,7 +19,7 @@ def page() -> None:
 
 
 def test_a_click_counts_though_the_run_before_it_ends_meanwhile() -> None:
-    app = AppTest.from_function(page, default_timeout=30).run()
+    app = AppTest.from_function(page, default_timeout=60).run()
     assert not app.exception
     app.button[0].click().run()
     assert [text.value for text in app.markdown] == []
@@ -28,7 +28,7 @@ def test_a_click_counts_though_the_run_before_it_ends_meanwhile() -> None:
 
 
 def test_a_click_counts_once() -> None:
-    app = AppTest.from_function(page, default_timeout=30).run()
+    app = AppTest.from_function(page, default_timeout=60).run()
     app.button(key="sure").click().run()
     app.run()
     assert [text.value for text in app.markdown] == []

@@ -5,7 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.browser.driver import Server
+from tests.browser.failures import pytest_runtest_makereport
 from tests.sessions.server_process import wait_until_idle
+
+__all__ = ["pytest_runtest_makereport"]
 
 
 @pytest.fixture(scope="module")

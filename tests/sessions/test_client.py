@@ -8,6 +8,8 @@ from tests.browser.driver import Server
 from tests.running import run
 from tests.sessions.client import session
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_page_of_remembered_messages_shows_the_same_in_fewer_bytes(server: Server) -> None:
     async def twice() -> None:

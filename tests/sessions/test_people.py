@@ -4,6 +4,7 @@ import asyncio
 import io
 import time
 
+import pytest
 import torch
 
 from core.server import SAMPLES
@@ -12,6 +13,8 @@ from tests.running import run
 from tests.sessions.client import push_out, session
 from tests.sessions.server_process import active_sessions, descriptors, settled_descriptors
 from tests.sessions.whole_job import whole_job
+
+pytestmark = pytest.mark.slow
 
 GONE_WITHIN = 60.0
 """Seconds after which what is still there counts as never let go of."""

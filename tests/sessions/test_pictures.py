@@ -6,10 +6,14 @@ import socket
 import uuid
 from urllib.parse import urlsplit
 
+import pytest
+
 from core.server.web import MOST_OF_ALL, MOST_OF_ONE
 from tests.browser.driver import Server
 from tests.running import run
 from tests.sessions.client import Session, session
+
+pytestmark = pytest.mark.slow
 
 PICTURE = 48 << 20
 
@@ -61,7 +65,7 @@ def test_the_pictures_of_closed_tabs_make_room_for_those_of_open_ones(server: Se
 
 def test_a_file_of_unknown_size_is_refused(server: Server) -> None:
     address = urlsplit(server.url)
-    with socket.create_connection((address.hostname, address.port), timeout=20) as straight:
+    with socket.create_connection((address.hostname, address.port), timeout=60) as straight:
         head = f"PUT /_stcore/upload_file/a/b HTTP/1.1\r\nHost: {address.netloc}\r\n"
         straight.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
         assert straight.recv(100).startswith(b"HTTP/1.1 411")

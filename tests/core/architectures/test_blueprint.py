@@ -21,6 +21,8 @@ from core.architectures.skeleton import WeightsOnMeta
 from core.checkpoint import open_checkpoint
 from core.load import load_model
 
+pytestmark = pytest.mark.slow
+
 OF_MANY_LAYERS = (
     "torchvision:efficientnet_b0",
     "torchvision:densenet121",

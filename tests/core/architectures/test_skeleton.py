@@ -13,6 +13,8 @@ from core.architectures.skeleton import UninitialisedParameters
 from core.checkpoint import open_checkpoint
 from core.load import LoadedModel, load_model
 
+pytestmark = pytest.mark.slow
+
 
 def without(
     folder: Path, architecture: Architecture, *left_out: str

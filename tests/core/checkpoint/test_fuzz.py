@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.fuzz.run import run
 from tests.fuzz.seeds import SEEDS
+
+pytestmark = pytest.mark.slow
 
 FILES = 630
 

@@ -29,6 +29,8 @@ from tests.core.checkpoint.hostile_containers import Hostile
 from tests.core.checkpoint.hostile_files import hostile_files
 from tests.core.checkpoint.watched_open import SCRATCH
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 
 GROWTH = 256 << 20

@@ -160,6 +160,7 @@ def test_a_damaged_packed_file_is_said(tmp_path: Path, packer: str) -> None:
         open_checkpoint(tmp_path / "m")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packer", [*PACKERS, "zip"])
 def test_a_bomb_is_refused_before_it_costs_anything(tmp_path: Path, packer: str) -> None:
     path, scratch = tmp_path / "bomb", tmp_path / "scratch"

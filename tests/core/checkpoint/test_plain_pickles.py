@@ -207,6 +207,7 @@ def test_a_heavy_stream_that_is_loaded_often_is_read_once(tmp_path: Path) -> Non
         open_checkpoint(path)
 
 
+@pytest.mark.slow
 def test_many_heavy_streams_are_refused(tmp_path: Path) -> None:
     calls = [LoadedFromBytes(legacy([number] * 300_000)) for number in range(15)]
     path = dumped(tmp_path, {"w": torch.ones(2), "calls": calls})

@@ -20,6 +20,8 @@ from torchvision.models import resnet18
 from core.compare import ALLCLOSE
 from tests.core.cli.test_main import loupe
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:

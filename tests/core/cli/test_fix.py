@@ -321,6 +321,7 @@ def test_a_path_that_the_system_refuses_is_one_sentence(
     assert list(tmp_path.iterdir()) == [run]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["--json"]])
 def test_characters_that_the_terminal_lacks_are_written_out(
     tmp_path: Path, run: Path, options: list[str]
@@ -342,6 +343,7 @@ def test_characters_that_the_terminal_lacks_are_written_out(
         assert "\\u2192" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_class_of_the_file_is_named_where_it_is_left_out_and_never_runs(tmp_path: Path) -> None:
     """The file would write `ran` if anything in it were called."""
     source = tmp_path / "make.py"

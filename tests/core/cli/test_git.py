@@ -13,6 +13,8 @@ import torch
 
 from tests.core.cli.test_main import loupe
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = Path(sys.executable).parent
 README = (Path(__file__).parents[3] / "README.md").read_text()
 

@@ -14,6 +14,8 @@ from core.cli import main
 from core.fit.index import build_index, index_path, installed_versions, save_index
 from core.recipe import apply_recipe, recipe_from_json
 
+pytestmark = pytest.mark.slow
+
 KNOWN = ("torchvision:resnet18", "timm:resnet18", "torchvision:squeezenet1_1")
 
 

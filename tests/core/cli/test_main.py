@@ -17,19 +17,15 @@ from torchvision.models import resnet18
 from torchvision.models.segmentation import lraspp_mobilenet_v3_large
 
 from core.server import SAMPLES, sample_images
+from tests.prepared import run_command
+
+pytestmark = pytest.mark.slow
 
 LOUPE = Path(sys.executable).with_name("loupe")
 
 
 def loupe(*arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [LOUPE, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, **environ},
-    )
+    return run_command(LOUPE, [*map(str, arguments)], {**os.environ, **environ})
 
 
 def test_help_names_every_command_and_each_has_its_own() -> None:

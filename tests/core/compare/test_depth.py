@@ -15,6 +15,8 @@ from core.compare.module_kind import ModuleKind
 from core.compare.numbers.measure import differences
 from core.compare.rows import compare
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def compared(tmp_path):

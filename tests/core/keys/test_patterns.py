@@ -26,6 +26,7 @@ from core.fixes import (
 )
 from core.keys.filter import filter_entries
 from core.keys.patterns import (
+    SECONDS,
     Patience,
     PatternError,
     ReplacementError,
@@ -54,6 +55,10 @@ LARGE = {
 """What other engines take seconds or gigabytes to compile."""
 
 
+BOUND = 5 * SECONDS
+"""CPU time within which each ends: what a pattern may take, and what a busy machine adds to it."""
+
+
 def state_dict(*keys: str) -> StateDict:
     entries = [TensorEntry(key, "float32", (2,), (1,), 0, None) for key in keys or KEYS]
     return StateDict(entries)
@@ -71,6 +76,13 @@ def cpu_seconds(act: Callable[[], object]) -> float:
     return spent() - before
 
 
+@pytest.fixture
+def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So little time that what is seen of the bound is not the machine's business."""
+    monkeypatch.setattr(Patience.__init__, "__defaults__", (0.4,))
+
+
+@pytest.mark.usefixtures("_little_patience")
 @pytest.mark.parametrize("pattern", COSTLY.values(), ids=COSTLY)
 def test_a_pattern_that_never_ends_is_refused_in_a_sentence(pattern: str) -> None:
     def act() -> None:
@@ -78,7 +90,7 @@ def test_a_pattern_that_never_ends_is_refused_in_a_sentence(pattern: str) -> Non
             apply_recipe(Recipe((Step(Rename(pattern, "x")),)), state_dict(*KEYS, "a." * 2000))
         assert caught.value.remedy
 
-    assert cpu_seconds(act) < 3.5
+    assert cpu_seconds(act) < BOUND
 
 
 @pytest.mark.parametrize("pattern", LARGE.values(), ids=LARGE)
@@ -86,7 +98,7 @@ def test_a_pattern_of_any_size_is_answered_in_time(pattern: str) -> None:
     def act() -> None:
         filter_entries(state_dict(), f"/{pattern}/")
 
-    assert cpu_seconds(act) < 3.5
+    assert cpu_seconds(act) < BOUND
 
 
 @pytest.mark.parametrize("make", [Keep, Drop])
@@ -96,6 +108,7 @@ def test_a_glob_of_many_stars_is_answered_in_time(make: type[Keep | Drop]) -> No
     assert len(apply_recipe(Recipe((Step(fix),)), state_dict()).state_dict) == kept
 
 
+@pytest.mark.usefixtures("_little_patience")
 def test_a_filter_that_never_ends_is_refused_in_a_sentence() -> None:
     with pytest.raises(FilterError, match="takes too long"):
         filter_entries(state_dict(), f"/{COSTLY['a repeat in a repeat']}/")
@@ -103,6 +116,7 @@ def test_a_filter_that_never_ends_is_refused_in_a_sentence() -> None:
         filter_entries(state_dict(), "w " * 501)
 
 
+@pytest.mark.usefixtures("_little_patience")
 @pytest.mark.parametrize("apply", [apply_recipe, try_recipe])
 def test_all_steps_of_a_recipe_share_one_time(apply: Callable[..., object]) -> None:
     recipe = Recipe((Step(Keep(COSTLY["a repeat in a repeat"], "regex")),) * 20)
@@ -111,7 +125,7 @@ def test_all_steps_of_a_recipe_share_one_time(apply: Callable[..., object]) -> N
         with contextlib.suppress(FixError):
             apply(recipe, state_dict())
 
-    assert cpu_seconds(act) < 3.5
+    assert cpu_seconds(act) < BOUND
 
 
 def test_other_threads_run_while_a_pattern_does() -> None:
@@ -147,6 +161,7 @@ def test_all_keys_together_cannot_be_made_to_grow_without_end() -> None:
         apply_recipe(Recipe((Step(AddPrefix("x" * 1000)),) * 4), many)
 
 
+@pytest.mark.usefixtures("_little_patience")
 def test_stripping_what_never_ends_is_refused_in_a_sentence() -> None:
     nested = "a." * 100_000 + "b." * 100_000 + "c"
     with pytest.raises(FixError, match="takes too long"):

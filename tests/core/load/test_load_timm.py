@@ -9,6 +9,8 @@ import torch
 from benchmarks.plain_outputs import difference
 from core.architectures import build, parse_architecture
 
+pytestmark = pytest.mark.slow
+
 NETWORKS = (
     "vit_tiny_patch16_224",
     "deit3_small_patch16_224",

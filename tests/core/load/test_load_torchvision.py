@@ -10,6 +10,8 @@ import pytest
 from benchmarks.plain_outputs import difference, smaller
 from core.architectures import TORCHVISION, Architecture, catalogue, signature
 
+pytestmark = pytest.mark.slow
+
 MOST_PARAMETERS = 50_000_000
 
 NETWORKS = [smaller(each) for each in catalogue() if each.library == TORCHVISION]

@@ -17,6 +17,8 @@ from core.errors import LoadError
 from core.load.loading import load_model
 from core.load.room import NoRoom
 
+pytestmark = pytest.mark.slow
+
 SLACK = 16 << 20
 """Bytes that Python and the allocators take as they like."""
 

@@ -17,6 +17,8 @@ from core.errors import LoadError
 from core.load.loading import load_model
 from core.load.room import Need, NoRoom, control_group_bytes, free_bytes, no_room
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 
 

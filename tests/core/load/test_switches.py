@@ -18,6 +18,8 @@ from core.load.smoke import smoke_run
 from core.load.switches import throw_switches
 from core.progress import Cancelled, Progress
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 
 SMALL = """

@@ -32,6 +32,8 @@ from core.progress import Cancelled, Progress
 from core.recipe import apply_recipe
 from core.server import SAMPLES, sample_images
 
+pytestmark = pytest.mark.slow
+
 
 def photos(count):
     rng = np.random.default_rng(7)

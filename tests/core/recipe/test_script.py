@@ -3,8 +3,6 @@
 import ast
 import gzip
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -51,15 +49,16 @@ from core.fixes import (
 from core.recipe import apply_recipe, in_pickled_object, recipe_code
 from core.recipe.script import PACKED
 from core.tensors import read_tensor
+from tests.prepared import run_script
+
+pytestmark = pytest.mark.slow
 
 
 def run(code: str, folder: Path) -> dict[str, torch.Tensor]:
     """Run a script in a process of its own, in a folder; what its state_dict is then."""
     script = folder / "script.py"
     script.write_text(code + '\ntorch.save(state_dict, "result.pth")\n', encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-I", script.name], cwd=folder, capture_output=True, text=True, check=False
-    )
+    done = run_script(script)
     assert done.returncode == 0, done.stderr
     return torch.load(folder / "result.pth", weights_only=True)
 

@@ -20,6 +20,8 @@ from core.fit.index import (
 from core.server.index_keeper import IndexKeeper
 from core.server.jobs import Jobs
 
+pytestmark = pytest.mark.slow
+
 RESNET = Architecture("torchvision", "resnet18")
 
 

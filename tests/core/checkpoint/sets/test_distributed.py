@@ -31,7 +31,10 @@ from core.tensors import chunks, read_tensor
 from tests.bounds import at_most
 from tests.core.checkpoint.same_tensors import assert_same_tensors
 
-pytestmark = pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:torch.distributed is disabled"),
+    pytest.mark.slow,
+]
 
 
 def saved(folder: Path) -> dict[str, object]:

@@ -452,6 +452,7 @@ def test_the_files_own_facts_stand_side_by_side(tmp_path):
     assert file_facts(a, a)[0].same
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["wide", "deep", "names", "repeats", "lists"])
 def test_the_largest_metadata_is_no_work_in_squares(shape):
     def tree(seed: int) -> dict[str, object]:

@@ -385,6 +385,7 @@ def test_a_large_pair_takes_little_memory(saved, monkeypatch):
     assert peak() - before < 64 << 20
 
 
+@pytest.mark.slow
 def test_without_numba_the_numbers_are_the_same(saved, tmp_path):
     a, b = saved(torch.ones(8)), saved(torch.zeros(8))
     program = """

@@ -19,6 +19,8 @@ from core.compare.pairing.pair_entries import TAKEN, pair
 from core.compare.rows import compare
 from core.progress import Cancelled, Progress
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def saved(tmp_path):

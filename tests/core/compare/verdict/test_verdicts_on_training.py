@@ -18,6 +18,8 @@ from core.compare.verdict.change_kinds import ComparisonVerdict, Kind
 from core.compare.verdict.judgement import verdict
 from tests.core import training_runs as runs
 
+pytestmark = pytest.mark.slow
+
 BOTH = pytest.mark.parametrize("network", runs.NETWORKS)
 
 

@@ -10,6 +10,8 @@ from torchvision.models import get_model
 
 from tests.core.fit.align.models import filled, output, saved, varied
 
+pytestmark = pytest.mark.slow
+
 SAME = [
     ("vit_base_patch16_224", "vit_b_16", 224, {}),
     ("convnext_tiny", "convnext_tiny", 32, {}),

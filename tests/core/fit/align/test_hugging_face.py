@@ -18,6 +18,8 @@ from core.fit.align import align
 from tests.core.fit.align.models import filled, output, saved, varied
 from tests.core.plain_torch import signature_of
 
+pytestmark = pytest.mark.slow
+
 SMALL = {
     "hidden_size": 48,
     "num_hidden_layers": 12,

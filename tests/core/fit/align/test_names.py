@@ -364,6 +364,7 @@ def many(name: str, count: int) -> Signature:
     }
 
 
+@pytest.mark.slow
 def test_very_many_layers_go_by_their_order_and_say_so() -> None:
     found = align(entries(many("layers", 20_000)), many("blocks", 20_000))
     assert len(found.ambiguous) == 20_000

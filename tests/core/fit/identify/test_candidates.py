@@ -504,6 +504,7 @@ def test_a_key_longer_than_any_path_is_dropped_from_beside_the_network(lookup: L
     assert [step.fix for step in found.candidates[0].recipe.steps] == [Drop("module.*")]
 
 
+@pytest.mark.slow
 def test_a_seeded_slice_of_the_corpus_is_told_right(lookup: Lookup) -> None:
     chance = random.Random(20)
     every = 71

@@ -24,6 +24,8 @@ from core.tensors import read_tensor
 from tests.core.fit.align.models import varied
 from tests.core.fit.identify.files import told
 
+pytestmark = pytest.mark.slow
+
 TINY = {
     "hidden_size": 192,
     "num_hidden_layers": 12,

@@ -18,6 +18,8 @@ from core.fit.index.build import build_index, make_index_in
 from core.fit.index.index_file import load_index, save_index
 from tests.core.fit.index.test_index import assert_same_models, indexed
 
+pytestmark = pytest.mark.slow
+
 VERSIONS = {"timm": "1.0"}
 
 NAMES = ("torchvision:resnet18", "timm:test_vit", "timm:test_resnet", "torchvision:raft_small")

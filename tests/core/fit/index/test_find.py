@@ -18,6 +18,8 @@ from core.fit.index.index import Index, make_index
 from core.fit.index.index_file import index_versions, load_index, save_index
 from core.fit.index.indexing import index_model
 
+pytestmark = pytest.mark.slow
+
 LOCK = Path(__file__).parents[4] / "requirements.lock"
 
 

@@ -1,5 +1,6 @@
 """An index holds models' signatures and what their options change, each once."""
 
+import pytest
 import timm
 import torch
 from torchvision.models import get_model
@@ -7,6 +8,8 @@ from torchvision.models import get_model
 from core.architectures import parse_architecture, signature, signature_of
 from core.fit.index.index import Index, IndexedModel, Variation, make_index, variation, with_models
 from core.fit.index.indexing import index_model
+
+pytestmark = pytest.mark.slow
 
 NAMES = (
     "torchvision:resnet18",

@@ -109,6 +109,7 @@ def test_the_modules_versions_go_with_the_keys(tmp_path: Path) -> None:
     assert applied(parts, BACK).state_dict.versions["qkv.1"] == 2
 
 
+@pytest.mark.slow
 def test_parts_that_are_split_again_and_again_do_not_fill_the_memory(tmp_path: Path) -> None:
     given = saved(tmp_path, {"q": torch.tensor(1.0), "w.q": torch.empty(0, 3)})
     doubled = Split("q", ("a.q", "b.q"))

@@ -61,7 +61,7 @@ def port() -> Iterator[int]:
 
 def is_closed(connection: socket.socket) -> bool:
     """Waits for it."""
-    connection.settimeout(20)
+    connection.settimeout(60)
     return connection.recv(100) == b""
 
 
@@ -95,7 +95,7 @@ def test_nor_the_second_of_a_connection(port: int) -> None:
 
 
 def test_a_whole_request_takes_the_time_it_needs(port: int) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     for _ in range(2):
         connection.putrequest("PUT", "/")
         connection.putheader("Content-Length", "4")
@@ -123,7 +123,7 @@ def test_of_many_that_wait_the_longest_goes_first() -> None:
             assert is_closed(connection)
         for connection in waiting[3:]:
             connection.sendall(b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
-            connection.settimeout(20)
+            connection.settimeout(60)
             assert connection.recv(1000).startswith(b"HTTP/1.1 200")
             connection.close()
 

@@ -39,7 +39,7 @@ class Served:
     def ask(
         self, method: str, path: str, body: bytes | None = None, **headers: str
     ) -> tuple[int, bytes, dict[str, str]]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         connection.request(method, path, body, headers)
         response = connection.getresponse()
         found = response.status, response.read(), dict(response.getheaders())
@@ -456,7 +456,7 @@ def stalled(served: Served, token: str, sent: bytes, size: int = len(DATA)) -> s
     """A connection that stops in the middle of a slice."""
     query = urlencode({"name": "m.pth", "size": size, "offset": 0})
     request = f"PUT /loupe/uploads/{token}?{query} HTTP/1.1\r\nHost: x\r\n"
-    connection = socket.create_connection(("127.0.0.1", served.port), timeout=20)
+    connection = socket.create_connection(("127.0.0.1", served.port), timeout=60)
     connection.sendall(f"{request}Content-Length: {size}\r\n\r\n".encode() + sent)
     return connection
 
@@ -495,7 +495,7 @@ def test_silent_bodies_of_many_tokens_make_place_for_one_that_is_active(
     with serving(few, tmp_path) as other:
         connections = [stalled(other, few.open_intake(), DATA[:100]) for _ in range(3)]
         token = few.open_intake()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while other.put(token, 0, DATA)[0] == 503:
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -510,7 +510,7 @@ def test_silent_bodies_of_many_tokens_make_place_for_one_that_is_active(
 def test_a_slice_that_is_cut_off_is_kept_as_far_as_it_came(served: Served) -> None:
     token = served.transfers.open_intake()
     stalled(served, token, DATA[:5000]).close()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while served.put(token, 9000, DATA[9000:])[1] != {"received": 5000}:
         assert time.monotonic() < deadline
     assert served.put(token, 5000, DATA[5000:])[1]["sha256"] == DIGEST
