@@ -23,9 +23,10 @@ test: .venv/.installed-for-tests  ## set up what is missing, then run every test
 test-quick: .venv/.installed-for-tests  ## the tests without a browser that are not slow
 	@$(PYTEST) -m "not browser and not slow" $(ARGS)
 
-check: .venv/.installed-for-tests  ## lint, format and types
+check: .venv/.installed-for-tests  ## lint, format, the floors of the imports, and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@PYTHONPATH=. $(BIN)/lint-imports --no-cache
 	@$(BIN)/mypy
 
 lock: .venv/.installed-for-tests  ## write the installed set down as the tested one
