@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 
+from core.keys import OUTPUT_MODULES, STATISTICS
+
 
 class ModuleKind(StrEnum):
     """What a tensor is a part of."""
@@ -20,17 +22,6 @@ class ModuleKind(StrEnum):
     HEAD = "head"
     OTHER = "other"
 
-
-STATISTICS = frozenset(("running_mean", "running_var", "num_batches_tracked"))
-"""The buffers of a BatchNorm (torch/nn/modules/batchnorm.py)."""
-
-HEADS = frozenset(
-    (
-        *("fc", "head", "heads", "classifier", "lm_head", "last_linear", "score", "logits"),
-        *("head_dist", "aux_head", "cls_head", "output_layer", "qa_outputs", "heads_drop"),
-    )
-)
-"""How torchvision, timm and transformers call the module that gives the outputs."""
 
 ATTENTION = re.compile(
     r"(^|_)(attn|attention|self_attention|selfattention|encdecattention|crossattention|self_attn|cross_attn|xca|mha|qkv|in_proj|[qkv]_proj|"
@@ -93,7 +84,7 @@ def _head(shapes: Mapping[str, tuple[int, ...]], found: Mapping[str, ModuleKind]
             continue
         steps = key.split(".")[:-1]
         for depth, step in enumerate(steps):
-            if step.lower() in HEADS:
+            if step.lower() in OUTPUT_MODULES:
                 return ".".join(steps[: depth + 1]) + "."
         return None
     return None

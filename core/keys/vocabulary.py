@@ -34,17 +34,27 @@ timm's own filters drop them too (timm/models/swin_transformer.py, checkpoint_fi
 """
 
 
-HEADS = frozenset(
+OUTPUT_MODULES = frozenset(
     (
-        *("classifier", "cls", "fc", "fc_out", "head", "heads", "last_linear", "linear"),
-        *("lm_head", "logits", "out", "output", "pred", "predictor", "score"),
+        *("fc", "head", "heads", "classifier", "lm_head", "last_linear", "score", "logits"),
+        *("head_dist", "aux_head", "cls_head", "output_layer", "qa_outputs", "heads_drop"),
     )
 )
-"""What a network's last layer is called."""
+"""How torchvision, timm and transformers call the module that gives the outputs."""
 
 
-AVERAGES = frozenset(["average", "averaged", "averager", "ema", "shadow", "swa"])
-"""Words in the path of a state_dict or at the head of its keys that name an average of steps."""
+LAST_LAYERS = OUTPUT_MODULES | {"cls", "fc_out", "linear", "out", "output", "pred", "predictor"}
+"""What the layer that gives the outputs may be called: names that also stand inside of blocks, so
+ask only of a layer that is known to be the last."""
+
+
+AVERAGES = frozenset(("average", "averaged", "averager", "averaging", "ema", "shadow", "swa"))
+"""Words for an average over the steps of a training: `model_ema`, torch's `swa_model`."""
+
+
+FOLLOWERS = frozenset(("momentum", "target", "teacher"))
+"""Words for a model that follows another as its average: BYOL's `target_network`, DINO's `teacher`,
+MoCo v3's `momentum_encoder`. MoCo's `encoder_k`, which is two words, is one as well."""
 
 
 OPTIMIZER_STATE = frozenset(
@@ -59,17 +69,6 @@ OPTIMIZER_STATE = frozenset(
 PREFERRED = ("encoder_q", "teacher", "model", "student")
 """Where several parts of a file hold the same network, the one that is used afterwards: MoCo's
 query encoder, DINO's teacher."""
-
-
-AVERAGE = re.compile(r"(^|_)(ema|shadow|averaged?|momentum|target|encoder_k)(_|\d|$)")
-"""A part that holds an average of the network beside it, which is taken only where nothing else
-is: `model_ema`, MoCo v3's `momentum_encoder`, BYOL's `target_network`."""
-
-
-AVERAGED = re.compile(
-    r"(?:^|[._])(?:ema|swa|averaged?|averaging|momentum|teacher|target)(?=[._]|$)"
-)
-"""In the name of a set of weights that is an average over training."""
 
 
 HOLDER_WORDS = {
@@ -130,3 +129,17 @@ FUSED_WORD = re.compile(r"qkv|in_proj|c_attn|query_key_value|gate_up|gate_and_up
 
 STATISTICS = frozenset(("running_mean", "running_var", "num_batches_tracked"))
 """The buffers that a BatchNorm counts in train mode (torch/nn/modules/batchnorm.py)"""
+
+
+def names_average(path: str) -> bool:
+    """Whether a word of the path of a state_dict, or of a key's beginning, is one of AVERAGES."""
+    return not AVERAGES.isdisjoint(_words(path))
+
+
+def names_follower(path: str) -> bool:
+    """Whether a word of the path is one of FOLLOWERS, or a part of it begins with `encoder_k`."""
+    return not FOLLOWERS.isdisjoint(_words(path)) or "encoder_k" in path.lower()
+
+
+def _words(path: str) -> list[str]:
+    return re.split(r"[^a-z]+", path.lower())

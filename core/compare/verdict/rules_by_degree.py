@@ -17,7 +17,7 @@ from core.compare.verdict.by_states import recast_words, reshaped_head, the_rest
 from core.compare.verdict.change_kinds import SAMPLE, Kind, Told
 from core.compare.verdict.comparison_facts import Facts, how_many_changed
 from core.compare.verdict.where import place
-from core.keys import AVERAGES, HEADS, OPTIMIZER_STATE
+from core.keys import LAST_LAYERS, OPTIMIZER_STATE, names_average
 from core.wording import cosine, count, have, listed, percent
 from core.wording import tensors as tensors_
 
@@ -98,7 +98,7 @@ def head_only(facts: Facts) -> Told | None:
         return None
     if matrices[-1].key not in {row.key for row in touched}:
         return None
-    name = "head" if HEADS & set(module.split(".")) else "last layer"
+    name = "head" if LAST_LAYERS & set(module.split(".")) else "last layer"
     also = ", and BatchNorm's statistics" if facts.statistics else ""
     if facts.reshaped:
         classes = reshaped_head(facts)
@@ -176,17 +176,13 @@ def averaged(facts: Facts, side: str) -> str:
     for key in named:
         if key.rpartition(".")[2] == "n_averaged":
             return f"it holds {key}"
-    if AVERAGES & set(_words(path)):
+    if names_average(path):
         return f"it lies at {path}"
     firsts = {key.partition(".")[0] for key in named if "." in key}
     for first in firsts:
-        if len(firsts) == 1 and AVERAGES & set(_words(first)):
+        if len(firsts) == 1 and names_average(first):
             return f"its keys begin with {first}"
     return ""
-
-
-def _words(path: str) -> list[str]:
-    return path.lower().replace(".", "_").replace("-", "_").split("_")
 
 
 def moved_in_part(facts: Facts) -> Told | None:

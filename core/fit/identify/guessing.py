@@ -11,7 +11,7 @@ from scipy import sparse
 
 from core.checkpoint import StateDict
 from core.fit.index.lookup import ANY, Lookup
-from core.keys import AVERAGE, BATCH_COUNTER, MAX_STARTS, PREFERRED, Unwrapped
+from core.keys import BATCH_COUNTER, MAX_STARTS, PREFERRED, Unwrapped, names_average, names_follower
 
 Shares = TypeVar("Shares", float, np.ndarray[tuple[int], np.dtype[np.float64]])
 
@@ -99,6 +99,8 @@ def worth(score: Shares, part: Shares) -> Shares:
 
 def _order(guess: Guess) -> tuple[float, bool, int]:
     parts = guess.prefix.split(".")
-    average = any(AVERAGE.search(part) for part in parts)
+    average = names_average(guess.prefix) or (
+        names_follower(guess.prefix) and "teacher" not in parts
+    )
     known = [place for place, name in enumerate(PREFERRED) if name in parts]
     return -guess.worth, average, min(known, default=len(PREFERRED))

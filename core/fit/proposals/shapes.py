@@ -19,8 +19,7 @@ from core.fixes import (
     Reshape,
     Transpose,
 )
-
-STATISTICS = ("running_mean", "running_var")
+from core.keys import BATCH_COUNTER, STATISTICS
 
 MAX_SHAPE = 8
 """Dimensions of a shape that is told."""
@@ -109,7 +108,8 @@ def statistics_idea(now: Match, state_dict: StateDict) -> Idea | None:
     lacking = [
         key
         for key in now.missing_keys
-        if key.rpartition(".")[2] in STATISTICS and f"{key.rpartition('.')[0]}.weight" in state_dict
+        if key.rpartition(".")[2] in STATISTICS - {BATCH_COUNTER}
+        and f"{key.rpartition('.')[0]}.weight" in state_dict
     ]
     if not lacking:
         return None

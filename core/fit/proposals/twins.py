@@ -11,7 +11,7 @@ from core.checkpoint import StateDict
 from core.fit.proposals.prefixes import MAX_PARTS, glob_of
 from core.fit.proposals.proposal import Idea, counted
 from core.fixes import MAX_TEXT, Fix, Keep, RenameTable, StripPrefix
-from core.keys import AVERAGED, starts
+from core.keys import names_average, names_follower, starts
 
 
 def twin_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
@@ -36,7 +36,7 @@ def twin_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
 
 
 def _average(prefix: str) -> str:
-    if not AVERAGED.search(prefix.lower()):
+    if not (names_average(prefix) or names_follower(prefix)):
         return ""
     return f"; `{prefix}` reads like the average over training (EMA), often the better one"
 
