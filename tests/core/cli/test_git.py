@@ -16,11 +16,11 @@ from tests.core.cli.test_main import loupe
 pytestmark = pytest.mark.slow
 
 COMMANDS = Path(sys.executable).parent
-README = (Path(__file__).parents[3] / "README.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "comparing.md").read_text()
 
 
 class Repository:
-    """A folder under git, whose owner set Loupe up as the README says."""
+    """A folder under git, whose owner set Loupe up as docs/comparing.md says."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -29,7 +29,7 @@ class Repository:
             ("user.name", "A"), ("user.email", "a@example.org"), ("core.pager", "cat"),
         ):  # fmt: skip
             self("config", name, value)
-        (attributes,) = re.findall(r"^echo '(.*)' >> .gitattributes$", README, re.MULTILINE)
+        (attributes,) = re.findall(r"^echo '(.*)' >> .gitattributes$", PAGE, re.MULTILINE)
         (folder / ".gitattributes").write_text(f"{attributes}\n")
 
     def __call__(self, *arguments: str) -> str:
@@ -46,8 +46,8 @@ class Repository:
         return done.stdout
 
     def set_up(self, name: str) -> None:
-        """Run the README's own `git config` for this name."""
-        (line,) = re.findall(rf"^git (config {re.escape(name)} .*)$", README, re.MULTILINE)
+        """Run the page's own `git config` for this name."""
+        (line,) = re.findall(rf"^git (config {re.escape(name)} .*)$", PAGE, re.MULTILINE)
         self(*shlex.split(line))
 
     def commit(self, **files: object) -> None:
