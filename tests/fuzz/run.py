@@ -5,6 +5,7 @@ import itertools
 import json
 import multiprocessing
 import multiprocessing.connection
+import pickle
 import random
 import resource
 import shutil
@@ -71,9 +72,20 @@ def run(files: int, seed: int, folder: Path, processes: int = 2) -> Summary:
     """
     made = seeds()
     summary = Summary()
-    workers = [
-        _Worker(made, seed, range(first, files, processes), folder) for first in range(processes)
-    ]
+    workers: list[_Worker] = []
+    # A process reads the seeds from a file: were they written to the pipe by which it starts, this
+    # one would wait for ever where it ends before it has read them all.
+    with tempfile.NamedTemporaryFile() as kept:
+        kept.write(pickle.dumps(made))
+        kept.flush()
+        for first in range(processes):
+            share = range(first, files, processes)
+            workers.append(_Worker(made, Path(kept.name), seed, share, folder))
+        _listen_to(workers, summary)
+    return summary
+
+
+def _listen_to(workers: list["_Worker"], summary: Summary) -> None:
     try:
         while workers and len(summary.findings) < MAX_FINDINGS:
             multiprocessing.connection.wait([worker.told for worker in workers], timeout=1)
@@ -81,14 +93,16 @@ def run(files: int, seed: int, folder: Path, processes: int = 2) -> Summary:
     finally:
         for worker in workers:
             worker.end()
-    return summary
 
 
 class _Worker:
     """A process that opens its share of the files; another takes its place where it is lost."""
 
-    def __init__(self, made: Mapping[str, Files], seed: int, share: range, folder: Path) -> None:
-        self._made, self._seed, self._share, self._folder = made, seed, share, folder
+    def __init__(
+        self, made: Mapping[str, Files], kept: Path, seed: int, share: range, folder: Path
+    ) -> None:
+        self._made, self._kept, self._seed = made, kept, seed
+        self._share, self._folder = share, folder
         self._names = list(made)
         self._start()
 
@@ -97,7 +111,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.told, telling = context.Pipe(duplex=False)
         self._process = context.Process(
-            target=_open_all, args=(self._made, self._seed, self._share, telling), daemon=True
+            target=_open_all, args=(self._kept, self._seed, self._share, telling), daemon=True
         )
         self._process.start()
         telling.close()
@@ -165,13 +179,14 @@ def write(path: Path, files: Files) -> None:
 
 
 def _open_all(
-    made: Mapping[str, Files],
+    kept: Path,
     seed: int,
     share: range,
     telling: "multiprocessing.connection.Connection[tuple[str, str], None]",
 ) -> None:
     import torch
 
+    made: Mapping[str, Files] = pickle.loads(kept.read_bytes())
     torch.set_num_threads(1)
     signal.signal(signal.SIGPROF, _interrupt)
     with tempfile.TemporaryDirectory() as folder:

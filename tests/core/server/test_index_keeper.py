@@ -105,9 +105,12 @@ def test_a_building_that_fails_is_a_sentence_to_all_and_tried_again_later(
 ) -> None:
     tries: list[int] = []
 
+    asked = threading.Event()
+
     def make(folder: Path, workers: int, progress: object) -> Index:
         tries.append(1)
         if len(tries) == 1:
+            assert asked.wait(60)
             raise ImportError("half of a library")
         return small
 
@@ -116,6 +119,7 @@ def test_a_building_that_fails_is_a_sentence_to_all_and_tried_again_later(
     assert keeper.lookup() is None
     job = keeper.job
     assert job is not None
+    asked.set()
     with pytest.raises(LoupeError):
         job.result()
     for _ in range(2):

@@ -15,7 +15,7 @@ from torchvision.models import resnet18
 from core.architectures import Signature, TensorSpec
 from core.checkpoint import StateDict, TensorEntry, open_checkpoint
 from core.fit.align import Alignment, align
-from core.fit.align import recipe_from_alignment as alignment_recipe
+from core.fit.align.recipe_from_alignment import alignment_recipe
 from core.fit.key_match import match
 from core.fixes import Drop, Fuse, Recipe, RenameTable, Split, Transpose
 from core.recipe import apply_recipe
