@@ -9,7 +9,7 @@ import torch
 
 from core.compare.numbers.tensor_pairs import Filters, TensorPair, most_changed
 from core.compare.report.figures import GRID, change_axis, change_words
-from core.tensors import Picture, PictureKind
+from core.tensors import ImageKind, TensorImage
 from core.theme import AMBER, GREY, ROSE_DEEP, SLOT_COLOURS, figure_layout
 from core.wording import count
 
@@ -66,10 +66,10 @@ def step_figure(found: TensorPair) -> go.Figure | None:
     return _dressed(figure, "B − A", "elements").update_layout(bargap=0.05)
 
 
-def map_figure(picture: Picture) -> go.Figure:
+def map_figure(picture: TensorImage) -> go.Figure:
     """Means of B minus A: a map, or a line where the tensor is a vector."""
     values = picture.values
-    if picture.kind is PictureKind.LINE:
+    if picture.kind is ImageKind.LINE:
         at = torch.arange(values.numel()) * picture.block[1]
         figure = go.Figure(
             go.Scatter(

@@ -16,7 +16,7 @@ from core.compare.numbers.block_sums import subtract
 from core.compare.pairing.entry_views import rows
 from core.errors import LoupeError
 from core.progress import Progress
-from core.tensors import Picture, as_float64, cells_of, float64_buffer, numbers, read_tensor
+from core.tensors import TensorImage, as_float64, cells_of, float64_buffer, numbers, read_tensor
 
 BINS = 64
 MAX_CHANNELS = 1 << 18
@@ -64,7 +64,7 @@ class TensorPair:
     a: Counts | None
     b: Counts | None
     difference: Counts | None
-    map: Picture | None
+    map: TensorImage | None
     channels: tuple[float, ...]
     filters: Filters | None
     left_out: int
@@ -107,7 +107,7 @@ def tensor_pair(a: TensorEntry, b: TensorEntry, progress: Progress | None = None
         in_a,
         in_b,
         difference,
-        cells.picture() if cells is not None else None,
+        cells.image() if cells is not None else None,
         changes,
         _filters(a, b, changes, progress),
         ranges.left_out,
