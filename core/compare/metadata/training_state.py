@@ -72,7 +72,7 @@ def learning_rates(metadata: Mapping[str, Json]) -> Mapping[str, tuple[float, ..
 def _numbers(metadata: Mapping[str, Json], names: Sequence[str]) -> Iterator[Named]:
     """The numbers with these names at the top level, then those in PLACES."""
     below = (metadata.get(place) for place in PLACES)
-    for place in (metadata, *(held for held in below if isinstance(held, Mapping))):
+    for place in (metadata, *(place for place in below if isinstance(place, Mapping))):
         for name in names:
             value = place.get(name)
             if isinstance(value, Sequence) and len(value) == 1:  # how metadata shows a numpy scalar

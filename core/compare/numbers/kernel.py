@@ -175,8 +175,8 @@ def _widen_float16(values: Array, out: Array) -> None:
         bits = bits + np.uint32(112 << 23) if size >= 0x7C00 else bits
         normal = np.uint32(bits).view(np.float32)
         small = np.float32(np.int32(size)) * np.float32(2.0**-24)
-        found = small if size < 0x400 else normal
-        out[i] = -found if values[i] >= 0x8000 else found
+        magnitude = small if size < 0x400 else normal
+        out[i] = -magnitude if values[i] >= 0x8000 else magnitude
 
 
 AS_IT_IS, BYTES, BFLOAT16, FLOAT16, INT16, UINT16, INT32, UINT32 = range(8)

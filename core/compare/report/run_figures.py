@@ -149,6 +149,6 @@ def _word(rows: Sequence[RunRow], at: int) -> str:
 def _hover_text(run: Run, rows: Sequence[RunRow], at: int) -> str:
     there = sum(row.shapes[at] is not None for row in run.rows)
     return (
-        f"{_word(rows, at)} in {count(len(rows))} of {count(there)} tensors; the first in the model "
-        f"is<br>{escape(rows[0].key)}"
+        f"{_word(rows, at)} in {count(len(rows))} of {count(there)} tensors; the first in the "
+        f"model is<br>{escape(rows[0].key)}"
     )

@@ -1,4 +1,4 @@
-"""Tensors as pictures, averaged while they stream."""
+"""Tensors as images, averaged while they stream."""
 
 import math
 
@@ -105,7 +105,7 @@ def test_cells_without_a_finite_element_stay_empty(saved):
 
 
 @pytest.mark.parametrize("tensor", [torch.tensor(1.0), torch.empty(0, 5), torch.ones(1, 1)])
-def test_there_is_no_picture_of_a_single_element_or_none(saved, tensor):
+def test_there_is_no_image_of_a_single_element_or_none(saved, tensor):
     assert tensor_image(saved(tensor)) is None
 
 
@@ -121,5 +121,5 @@ def test_quantized_filters_are_drawn_from_their_integers(saved):
 
 
 @pytest.mark.parametrize("name", ["coo", "csr", "nested"])
-def test_what_has_no_elements_side_by_side_has_no_picture(saved, name):
+def test_what_has_no_elements_side_by_side_has_no_image(saved, name):
     assert tensor_image(saved(ODD[name])) is None
