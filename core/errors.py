@@ -5,10 +5,10 @@ import unicodedata
 
 
 class LoupeError(Exception):
-    """A trouble that Loupe understands.
+    """An error that Loupe understands, with a text for the person who sees it.
 
-    `problem` is one sentence that says what is wrong, `remedy` one that says what to do;
-    `str(error)` is both. The technical cause travels as `__cause__`, for the log.
+    `problem` is a sentence that says what is wrong, `remedy` one that says what to do, and
+    `str(error)` is both. The technical cause is in `__cause__`, for the log.
     """
 
     def __init__(self, problem: str, remedy: str = "") -> None:
@@ -18,9 +18,9 @@ class LoupeError(Exception):
 
 
 class SourceError(LoupeError):
-    """A file cannot be read: it is missing, out of bounds, or it changed while it was open.
+    """A file cannot be read: it is missing, too short, or it changed while it was open.
 
-    Names of files may stand in the sentences: what cannot be shown of them is written out.
+    The sentences may contain file names. Characters of these that cannot be shown are escaped.
     """
 
     def __init__(self, problem: str, remedy: str = "") -> None:
@@ -28,10 +28,10 @@ class SourceError(LoupeError):
 
 
 class CheckpointError(LoupeError):
-    """A file is not a checkpoint, or is a damaged or a hostile one.
+    """A file is not a checkpoint, or is a damaged or hostile one.
 
-    `whole` are the keys of a truncated file's tensors that are there to the last byte. Names that
-    come from the file may stand in the sentences: their control characters are written out.
+    `whole` are the keys of the tensors that a truncated file still contains to the last byte. The
+    sentences may contain names from the file. Control characters in these are escaped.
     """
 
     def __init__(self, problem: str, remedy: str = "", whole: tuple[str, ...] = ()) -> None:
@@ -52,23 +52,24 @@ class IndexFileError(LoupeError):
 
 
 class LoadError(LoupeError):
-    """A state_dict does not go into a model, or the model does not go onto the device."""
+    """A state_dict does not fit a model, or the model cannot be moved to the device."""
 
 
 class ImageError(LoupeError):
-    """A picture cannot be decoded, or is refused."""
+    """An image cannot be decoded, or is refused."""
 
 
 class LabelsError(LoupeError):
-    """A list of class names cannot be read, or does not go with the model."""
+    """A list of class names cannot be read, or does not fit the model."""
 
 
 class StoreError(LoupeError):
-    """The data folder refuses a file: over the quota, too large, or an upload out of order."""
+    """The data folder refuses a file: it is too large or over the quota, or its upload is out of
+    order."""
 
 
 class JobError(LoupeError):
-    """Long work was ended by what nobody foresaw; the log says by what."""
+    """Long work ended with an unexpected error, which is in the log."""
 
 
 class SettingsError(LoupeError):
@@ -80,23 +81,29 @@ class FilterError(LoupeError):
 
 
 def printable(text: str) -> str:
-    """A file's own words without effect on a terminal: control characters, marks that turn the
-    direction of text, and lone surrogates written out, as `\\x1b`."""
+    """Text from a file, made harmless for a terminal.
+
+    Control characters, marks that change the direction of text, unassigned characters and lone
+    surrogates are escaped, as `\\x1b`.
+    """
     if text.isascii() and text.isprintable():
         return text
     return "".join(
-        ascii(sign)[1:-1]
-        if unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp")
-        else sign
-        for sign in text
+        ascii(character)[1:-1]
+        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp")
+        else character
+        for character in text
     )
 
 
 def shown(name: str) -> str:
-    """A file's name as text that every screen takes: bytes that are no UTF-8, which Python holds as
-    lone surrogates (PEP 383), as `\\xff`, and else as `printable` has it."""
+    """A file name as text that every screen can show.
+
+    Bytes that are not UTF-8, which Python represents as lone surrogates (PEP 383), become `\\xff`;
+    the rest is as `printable` returns it.
+    """
     if name.isascii() and name.isprintable():
         return name
     return printable(
-        re.sub("[\udc80-\udcff]", lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", name)
+        re.sub("[\udc80-\udcff]", lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", name)
     )

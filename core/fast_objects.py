@@ -1,11 +1,11 @@
-"""Frozen dataclasses made in a fifth of the time, where a file has one for each of its tensors.
+"""Frozen dataclasses made in a fifth of the time, for files with one object per tensor.
 
-A frozen dataclass fills its fields through `object.__setattr__`, a call for each of them. Here a
-twin that is not frozen, with the same slots, is filled by plain assignments and then told to be of
-the frozen class, which CPython allows between classes of one layout (Objects/typeobject.c,
-compatible_for_assignment). What comes out is the frozen class's own instance in every respect.
+A frozen dataclass sets each field with a call of `object.__setattr__`. Here, plain assignments fill
+a twin class that has the same slots and is not frozen. Then `__class__` is set to the frozen class,
+which CPython allows between classes of the same layout (Objects/typeobject.c,
+compatible_for_assignment). The result is an instance of the frozen class in every respect.
 
-While so many objects are made, the collector of cycles is paused.
+`paused_collector` pauses the garbage collector while so many objects are made.
 """
 
 from __future__ import annotations
@@ -21,36 +21,39 @@ T = TypeVar("T")
 
 
 def quick(frozen: Callable[P, T]) -> Callable[P, T]:
-    """A constructor of a frozen dataclass with slots, with the same parameters and result.
+    """A faster constructor of a frozen dataclass with slots, with the same parameters and result.
 
-    The class has defaults, and neither factories nor a `__post_init__`: TypeError otherwise.
+    Fields may have defaults. Raises TypeError where the class has a default factory or a
+    `__post_init__`, which the twin would not run.
     """
     assert isinstance(frozen, type)
-    own = fields(frozen)
-    if hasattr(frozen, "__post_init__") or any(one.default_factory is not MISSING for one in own):
+    specs = fields(frozen)
+    if hasattr(frozen, "__post_init__") or any(
+        spec.default_factory is not MISSING for spec in specs
+    ):
         raise TypeError(f"{frozen.__name__} does more than fill its fields")
     twin = make_dataclass(
         f"_{frozen.__name__}",
-        [(one.name, object, field(default=one.default)) for one in own],
+        [(spec.name, object, field(default=spec.default)) for spec in specs],
         slots=True,
     )
 
     def make(*values: P.args, **named: P.kwargs) -> T:
-        made = twin(*values, **named)
-        made.__class__ = frozen
-        return made  # type: ignore[no-any-return]  # it is of the frozen class since the last line
+        instance = twin(*values, **named)
+        instance.__class__ = frozen
+        return instance  # type: ignore[no-any-return]  # the line above made it an instance of the frozen class
 
     return make
 
 
 @contextmanager
 def paused_collector() -> Iterator[None]:
-    """Pause the collector of cycles, and let it go on afterwards where it was on.
+    """Pause the garbage collector; afterwards it is on again where it was on before.
 
-    Opening a file makes many objects and no garbage, as does telling its architecture; each further
-    700 of them would have the collector look at the youngest, and in time at all that torch has
-    imported and at the index of architectures, for 0.2 s. Threads that do so at once may end each
-    other's pause early, and never leave the collector off.
+    Opening a file, or identifying its architecture, makes many objects and no garbage. Every 700
+    new ones would start a collection of the youngest generation, and in time one of all objects:
+    with torch and the index of architectures imported, that takes 0.2 s. Threads that pause at the
+    same time may end each other's pause early, but never leave the collector off.
     """
     was_on = gc.isenabled()
     gc.disable()

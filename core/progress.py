@@ -1,4 +1,4 @@
-"""How far long work is, and a way to stop it."""
+"""Progress of long work, and a way to stop it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import threading
 
 
 class Cancelled(Exception):
-    """The work was asked to stop; whatever it finished before is kept by whoever asked."""
+    """The work was asked to stop. What it finished before that stays with the caller."""
 
 
 class Progress:
-    """What a worker tells about itself: `done` of `total` units, and what it is at."""
+    """What a worker reports: `done` of `total` units, and `what` it is working on."""
 
     def __init__(self) -> None:
         self.done = 0
@@ -19,13 +19,13 @@ class Progress:
         self._cancel = threading.Event()
 
     def report(self, done: int, total: int, what: str = "") -> None:
-        """Tell how far the work is. Raises Cancelled once somebody has asked it to stop."""
+        """Note how far the work is. Raises Cancelled once somebody has called `cancel`."""
         self.done, self.total, self.what = done, total, what
         if self._cancel.is_set():
             raise Cancelled
 
     def cancel(self) -> None:
-        """Ask the work to stop at its next report."""
+        """Ask the work to stop at its next `report`."""
         self._cancel.set()
 
     @property
@@ -35,5 +35,5 @@ class Progress:
 
     @property
     def fraction(self) -> float:
-        """From 0 to 1; 0 while the total is unknown."""
+        """The part that is done, from 0 to 1; 0 while the total is unknown."""
         return min(1.0, self.done / self.total) if self.total else 0.0

@@ -1,10 +1,10 @@
 """Checkpoint A against checkpoint B: which tensors belong together, and what changed.
 
-Two StateDicts go in; a Comparison of Rows comes out: a pair of entries or a single one, its state
-(same, changed, renamed, reshaped, recast, only in A, only in B), and the evidence for the pair.
-`numbers` measures the values, `verdict` puts the whole into a sentence, `metadata` compares what is
-not a tensor, `run` takes the checkpoints of a training, `texts` and `report` write it all down.
-This face imports no torch; measuring does.
+Two StateDicts go in; a Comparison comes out. Each of its Rows has a pair of entries or a single
+one, its state (same, changed, renamed, reshaped, recast, only in A, only in B), and the evidence
+for it. `numbers` measures the values, `verdict` describes the whole in a sentence, `metadata`
+compares what is not a tensor, `run` compares the checkpoints of one training run, and `texts` and
+`report` write the results. This package imports no torch; measuring does.
 """
 
 from core.compare.comparison import (

@@ -1,4 +1,4 @@
-"""The words of a comparison: pairs, states, evidence, rows."""
+"""The data of a comparison: pairs, states, evidence, rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from core.checkpoint import TensorEntry
 
 
 class State(StrEnum):
-    """What became of a tensor from A to B."""
+    """How a tensor of A differs from that of B."""
 
     SAME = "same"
     RENAMED = "renamed"
@@ -22,7 +22,7 @@ class State(StrEnum):
 
 
 class Evidence(StrEnum):
-    """What a row's state was read from."""
+    """What a row's state was decided by."""
 
     KEY = "key"
     SHAPE = "shape"
@@ -35,14 +35,14 @@ class Evidence(StrEnum):
 
 
 EVIDENCE: Mapping[Evidence, str] = {
-    Evidence.KEY: "The key is in one of the two only.",
-    Evidence.SHAPE: "The shapes differ, or both hold no element; no byte was read.",
+    Evidence.KEY: "Only one of the two files contains the key.",
+    Evidence.SHAPE: "The shapes differ, or neither tensor has elements; no byte was read.",
     Evidence.DTYPE: "The dtypes differ; no byte was read.",
-    Evidence.LAYOUT: "One is quantized with other scales than the other, or is sparse or nested "
-    "in another way; no element was read.",
+    Evidence.LAYOUT: "The two are quantized with different scales, or are sparse or nested in "
+    "different ways; no element was read.",
     Evidence.RECORD: "Both point at the same bytes of the same file.",
-    Evidence.CHECKSUM: "The CRC-32 checksums that torch.save kept in both files; no byte was "
-    "read. Two different tensors have the same checksum once in four billion times.",
+    Evidence.CHECKSUM: "The CRC-32 checksums in both files were compared; no byte of the tensors "
+    "was read. Two different tensors have the same checksum once in four billion cases.",
     Evidence.BYTES: "The bytes of both were read and compared.",
     Evidence.NO_BYTES: "A tensor on the meta device, which has a shape but no data.",
 }
@@ -50,7 +50,7 @@ EVIDENCE: Mapping[Evidence, str] = {
 
 
 class PairedBy(StrEnum):
-    """Why two tensors stand in one row."""
+    """Why two tensors are in one row."""
 
     NAME = "name"
     PREFIX = "prefix"
@@ -61,12 +61,12 @@ class PairedBy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A tensor of A beside one of B.
+    """A tensor of A with its counterpart in B.
 
-    `key` tells the row from all others. `a` and `b` are compared element by element; each may be a
-    view of the tensor in its file, whose own key it keeps, and then `view_a` or `view_b` says
-    which, such as `transposed` or `[0:768]`. `confidence` goes from 0 to 1, and `why` is the
-    evidence in a few words; a pair by name needs none.
+    `key` is unique among the rows. `a` and `b` are compared element by element. Each may be a view
+    of a tensor in its file and keeps that tensor's key; `view_a` or `view_b` then says which view,
+    such as `transposed` or `[0:768]`. `confidence` is from 0 to 1, and `why` is the evidence in a
+    few words, which a pair by name does not need.
     """
 
     key: str
@@ -81,10 +81,11 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What a person decided about the pairing, as keys (in A, in B) of the files.
+    """What a person decided about the pairing, as pairs (key in A, key in B) of the files.
 
-    `accepted` stand in one row whatever else is known, `rejected` never do by content or likeness.
-    `strip` are the prefixes to take off the keys of A and of B; None: those that pair the most.
+    `accepted` pairs are in one row in any case; `rejected` pairs are never paired by content or
+    likeness. `strip` are the prefixes to remove from the keys of A and of B; None means those that
+    pair the most keys.
     """
 
     accepted: tuple[tuple[str, str], ...] = ()
@@ -93,15 +94,16 @@ class Choices:
 
 
 NO_CHOICES = Choices()
-"""What holds before a person decides anything."""
+"""The choices before a person decides anything."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """Which tensors stand together: A's order in `pairs`.
+    """Which tensors are paired: `pairs`, in the order in which they were found.
 
-    `proposals` are pairs of tensors that are alone, likely but not sure enough to be taken; of one
-    tensor there may be several. `only_a` and `only_b` are alone, in the order of their files.
+    `only_a` and `only_b` are the tensors without a counterpart, in the order of their files.
+    `proposals` are pairs of these that are likely, but not certain enough to be taken; a tensor may
+    be in several. `strip_a` and `strip_b` are the prefixes that were removed from the keys.
     """
 
     pairs: tuple[Pair, ...]
@@ -116,10 +118,10 @@ class Pairing:
 class Row:
     """One tensor of the comparison.
 
-    `key` is what the two have in common, after the prefixes are stripped; `key_a` and `key_b` are
-    the keys in the files, None where the tensor is in the other only, as are `a` and `b`. `pair`
-    says how the two came together. `note` is what else is known of it in a few words, such as
-    `equal after a cast to float16`; mostly empty.
+    `key` is the common key, after the prefixes are stripped. `key_a` and `key_b` are the keys in
+    the files, and `a` and `b` the tensors; both are None for the side that lacks the tensor. `pair`
+    says how the two were paired. `note` adds a few words, such as `equal after a cast to float16`,
+    and is mostly empty.
     """
 
     key: str
@@ -135,10 +137,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All rows, in A's order with B's own tensors where B has them.
+    """All rows in A's order; a tensor of B alone follows the one that it follows in B.
 
-    `counts` has every state, also those that are not there. `notes` are sentences on what no row
-    tells, such as weights that are tied in one file only.
+    `counts` has every state, with 0 for those without rows. `notes` are sentences on what no row
+    shows, such as weights that are tied in one file only.
     """
 
     rows: tuple[Row, ...]
@@ -149,7 +151,8 @@ class Comparison:
 
 
 def stripped(state_dict: Mapping[str, TensorEntry], prefix: str) -> dict[str, TensorEntry]:
-    """The entries by key without the prefix; a key that lacks it, or would collide, stays."""
+    """The entries by key without the prefix. A key that lacks it, or would collide, stays as it
+    is."""
     if not prefix:
         return dict(state_dict)
     entries: dict[str, TensorEntry] = {}

@@ -1,4 +1,4 @@
-"""How far the network moved, block by block: its relative change by depth and by kind of module."""
+"""How far the model moved, block by block: the relative change by depth and by kind of module."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from core.compare.module_kind import ModuleKind, module_kinds
 from core.compare.tensor_numbers import Numbers
 
 MAX_BLOCKS = 150
-"""Blocks at most: of a deeper network, several are one."""
+"""Blocks at most; in a deeper model, several blocks become one."""
 
 FEW_BLOCKS = 50
-"""Blocks that are too few for a deep network: then its layers are taken in runs instead."""
+"""Blocks that are too few for a deep model. Where a shorter path would give fewer, consecutive
+layers are joined instead."""
 
 MIN_REPEATS = 3
-"""Modules with a number, and with modules of their own, that make what holds them a way to blocks:
-a branch of convolutions has fewer."""
+"""Numbered modules with submodules that a module must contain to count as a list of blocks. A
+branch of convolutions contains fewer."""
 
 MIN_BLOCKS = 3
-"""Blocks that must have a part in common before the parts are drawn as a map."""
+"""Blocks that must have a part in common before it is in the map of parts."""
 
 _STEP = re.compile(
     r"\d+|(layer|stage|block|denseblock|denselayer|transition|encoder_layer|decoder_layer)"
@@ -35,20 +36,20 @@ _ABOVE = frozenset(
         *("features", "stages", "stage", "layers", "layer", "blocks", "h", "downs", "ups", "body"),
     )
 )
-"""Steps of a path on the way to a block; where it goes on with another, the block was before."""
+"""Steps of a path that lead to a block. Any other step after a block is inside it."""
 
 _INSIDE = frozenset(("layer",))
-"""Of these, the steps that after a number are inside the block, as in T5 (`block.0.layer.1`)."""
+"""Those of _ABOVE that are inside the block after a number, as in T5 (`block.0.layer.1`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """Some tensors of a block: how many there are and differ, and how far they moved.
+    """Some tensors of a block: how many there are, how many differ, and how far they moved.
 
-    `relative` is the norm of the difference over A's norm, both over the `measured` tensors as one
-    vector: those that differ and have numbers. It is 0 where all are the same, and None where what
-    differs was not measured. `unmeasured` are the states of those that differ and have no numbers,
-    such as reshaped ones.
+    `measured` counts those that differ and have numbers. `relative` is the norm of their difference
+    over their norm in A, with all of them as one vector; it is 0 where all tensors are the same,
+    and None where the differing ones were not measured. `unmeasured` counts the differing tensors
+    without numbers, such as reshaped ones, by state.
     """
 
     tensors: int
@@ -60,11 +61,11 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block of the network, in its order; `keys` are the rows' keys, the kinds in a fixed order.
+    """A block of the model; `keys` are the keys of its rows in the model's order.
 
-    Of a network with more than MAX_BLOCKS it may be a run of them, named `layers.0–2`.
-
-    `parts` are the modules inside it by their path below it, without buffers of statistics.
+    In a model with more than MAX_BLOCKS blocks, it may be several consecutive ones, named
+    `layers.0–2`. `whole` is over all its tensors without BatchNorm's statistics. `kinds` is by kind
+    of module, in the order of ModuleKind. `parts` is by path below the block, without statistics.
     """
 
     name: str
@@ -76,8 +77,10 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class PartMap:
-    """Blocks by the parts that they share: `values[part][block]` is the relative change, None where
-    the block has no such part, or it was not measured."""
+    """The relative change by block and by part.
+
+    `values[part][block]` is None where the block has no such part, or it was not measured.
+    """
 
     blocks: tuple[str, ...]
     parts: tuple[str, ...]
@@ -85,28 +88,28 @@ class PartMap:
 
 
 def blocks(comparison: Comparison, numbers: Mapping[str, Numbers]) -> tuple[Block, ...]:
-    """The network's blocks in its order, at most MAX_BLOCKS; `numbers` are by row key.
+    """The model's blocks in its order, at most MAX_BLOCKS; `numbers` are by row key.
 
-    The statistics of BatchNorm have a kind of their own, and don't count in `whole`: a variance
-    may be larger than all weights together.
+    BatchNorm's statistics have their own kind and do not count in `whole`, because a variance may
+    be larger than all weights together.
     """
     kinds = kinds_of(comparison.rows)
     paths = _paths([row.key for row in comparison.rows])
     names = _names(list(dict.fromkeys(paths)))
-    held: dict[str, list[tuple[str, Row]]] = {}
+    by_name: dict[str, list[tuple[str, Row]]] = {}
     for row, path in zip(comparison.rows, paths, strict=True):
-        held.setdefault(names[path], []).append((".".join(path), row))
-    return tuple(_block(name, rows, kinds, numbers) for name, rows in held.items())
+        by_name.setdefault(names[path], []).append((".".join(path), row))
+    return tuple(_block(name, rows, kinds, numbers) for name, rows in by_name.items())
 
 
-def part_map(found: Sequence[Block]) -> PartMap | None:
-    """The blocks that share parts, such as those of a transformer; None where too few do."""
+def part_map(all_blocks: Sequence[Block]) -> PartMap | None:
+    """The map of blocks that share parts, such as those of a transformer; None where too few do."""
     counted: dict[str, int] = {}
-    for block in found:
+    for block in all_blocks:
         for part, moved in block.parts.items():
             counted[part] = counted.get(part, 0) + (moved.relative is not None)
     parts = tuple(part for part, count in counted.items() if part and count >= MIN_BLOCKS)
-    shown = [block for block in found if any(part in block.parts for part in parts)]
+    shown = [block for block in all_blocks if any(part in block.parts for part in parts)]
     if len(parts) < 2:
         return None
     return PartMap(
@@ -127,10 +130,12 @@ def kinds_of(rows: Sequence[Row]) -> dict[str, ModuleKind]:
 
 
 def block_path(steps: Sequence[str], ways: Collection[tuple[str, ...]] = ()) -> int:
-    """How many steps of a module path lead to its block: all that only say where in the network it
-    is (`encoder.layers.3`, `layer4.0`), or up to the first that says more (`encoder.ln`). `ways`
-    are paths that are known to lead to blocks, to one number each. A name that comes twice
-    (`layers.8.layers`) begins the block's own inside."""
+    """How many steps of a module path lead to its block.
+
+    These are the steps that only say where in the model it is (`encoder.layers.3`, `layer4.0`), or
+    those up to the first other step (`encoder.ln`). `ways` are paths that are known to lead to a
+    numbered block. A name that occurs a second time (`layers.8.layers`) is inside the block.
+    """
     end, numbered = 0, 0
     for index, step in enumerate(steps):
         if _STEP.fullmatch(step):
@@ -145,7 +150,7 @@ def block_path(steps: Sequence[str], ways: Collection[tuple[str, ...]] = ()) -> 
 
 
 def _paths(keys: Sequence[str]) -> list[tuple[str, ...]]:
-    """Each key's block, as the steps that lead to it."""
+    """For each key, the steps that lead to its block."""
     modules = [key.split(".")[:-1] for key in keys]
     wrapped = _wrapped(modules)
     ways = _ways([steps[wrapped:] for steps in modules])
@@ -160,9 +165,9 @@ def _paths(keys: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def _ways(modules: Sequence[Sequence[str]]) -> set[tuple[str, ...]]:
-    """The paths to modules that are numbered and have modules of their own, such as
-    `bert.encoder.layer`, and the paths on the way there."""
-    held: dict[tuple[str, ...], set[str]] = {}
+    """The paths of modules with numbered submodules that have submodules themselves, such as
+    `bert.encoder.layer`, and all leading parts of these paths."""
+    numbers_at: dict[tuple[str, ...], set[str]] = {}
     for steps in modules:
         at = next((at for at, step in enumerate(steps) if _STEP.fullmatch(step)), 0)
         if not steps[at : at + 1] or not steps[at].isdecimal():
@@ -170,13 +175,13 @@ def _ways(modules: Sequence[Sequence[str]]) -> set[tuple[str, ...]]:
         way, inside = tuple(steps[:at]), steps[at + 1 :]
         has_modules = len(inside) > 1 or (inside and not inside[0].isdecimal())
         if has_modules and not _ABOVE.issuperset(way):
-            held.setdefault(way, set()).add(steps[at])
-    found = [path for path, numbers in held.items() if len(numbers) >= MIN_REPEATS]
-    return {path[:end] for path in found for end in range(1, len(path) + 1)}
+            numbers_at.setdefault(way, set()).add(steps[at])
+    lists_of_blocks = [path for path, numbers in numbers_at.items() if len(numbers) >= MIN_REPEATS]
+    return {path[:end] for path in lists_of_blocks for end in range(1, len(path) + 1)}
 
 
 def _names(paths: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
-    """The paths' names; of more than MAX_BLOCKS, several that follow one another have one."""
+    """Block path → name; of more than MAX_BLOCKS, several consecutive ones share a name."""
     size = math.ceil(len(paths) / MAX_BLOCKS)
     names: dict[tuple[str, ...], str] = {}
     for start in range(0, len(paths), max(1, size)):
@@ -190,7 +195,7 @@ def _names(paths: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
 
 
 def _wrapped(modules: Sequence[list[str]]) -> int:
-    """Steps that all paths begin with: a wrapper around the whole network."""
+    """How many steps all paths begin with, such as a wrapper around the whole model."""
     if not modules or not all(modules):
         return 0
     first, last = min(modules), max(modules)
@@ -204,16 +209,16 @@ def _wrapped(modules: Sequence[list[str]]) -> int:
 
 def _block(
     name: str,
-    held: Sequence[tuple[str, Row]],
+    rows_by_path: Sequence[tuple[str, Row]],
     kinds: Mapping[str, ModuleKind],
     numbers: Mapping[str, Numbers],
 ) -> Block:
-    """A block of rows, each with the path that its parts lie below."""
-    rows = [row for _, row in held]
+    """A block from its rows, each with the path below which its part lies."""
+    rows = [row for _, row in rows_by_path]
     by_kind = {kind: [row for row in rows if kinds[row.key] is kind] for kind in ModuleKind}
     weights = [row for row in rows if kinds[row.key] is not ModuleKind.STATISTICS]
     by_part: dict[str, list[Row]] = {}
-    for path, row in held:
+    for path, row in rows_by_path:
         if kinds[row.key] is not ModuleKind.STATISTICS:
             module = row.key.rpartition(".")[0]
             by_part.setdefault(module.removeprefix(path).lstrip("."), []).append(row)
@@ -228,17 +233,17 @@ def _block(
 
 def _moved(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> Moved:
     differing = [row for row in rows if row.state not in (State.SAME, State.RENAMED)]
-    found = [
+    measured = [
         numbers[row.key]
         for row in differing
         if row.key in numbers and not row.key.endswith("num_batches_tracked")
     ]
     relative: float | None = None
-    if found:
-        before = math.hypot(*(one.norm_a for one in found))
-        moved = math.hypot(*(one.norm_difference for one in found))
+    if measured:
+        before = math.hypot(*(row_numbers.norm_a for row_numbers in measured))
+        moved = math.hypot(*(row_numbers.norm_difference for row_numbers in measured))
         relative = moved / before if before else (math.inf if moved else 0.0)
     elif not differing:
         relative = 0.0
-    without = Counter(row.state for row in differing if row.key not in numbers)
-    return Moved(len(rows), len(differing), len(found), relative, without)
+    unmeasured = Counter(row.state for row in differing if row.key not in numbers)
+    return Moved(len(rows), len(differing), len(measured), relative, unmeasured)

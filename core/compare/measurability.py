@@ -1,4 +1,4 @@
-"""The rows of a comparison that have numbers to take."""
+"""Which rows of a comparison can be measured."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from core.checkpoint import NUMBERLESS, Nested, Sparse, TensorEntry
 from core.compare.comparison import Comparison, State
 
 BY_ITSELF = 512 << 20
-"""Bytes of both files up to which numbers are taken without being asked for: a second or so."""
+"""Bytes of both files up to which rows are measured without a request: that takes about a
+second."""
 
 
 def comparable(a: TensorEntry | None, b: TensorEntry | None) -> bool:
-    """Whether the two have numbers: both are there with bytes, their shapes are equal, and each
-    element of one has its element of the other, as in a sparse or a nested tensor it has not."""
+    """Whether the two can be measured: both have bytes and numbers, and their shapes are equal.
+
+    Sparse and nested tensors cannot: their stored elements do not correspond one to one.
+    """
     if a is None or b is None or a.shape != b.shape:
         return False
     return all(
@@ -25,7 +28,7 @@ def comparable(a: TensorEntry | None, b: TensorEntry | None) -> bool:
 
 
 def measurable(comparison: Comparison) -> Mapping[str, tuple[TensorEntry, TensorEntry]]:
-    """By row key, the pairs that differ and whose elements go together one by one."""
+    """Row key → (tensor of A, tensor of B), for the rows that differ and can be measured."""
     return {
         row.key: (row.a, row.b)
         for row in comparison.rows
@@ -37,5 +40,5 @@ def measurable(comparison: Comparison) -> Mapping[str, tuple[TensorEntry, Tensor
 
 
 def bytes_to_measure(comparison: Comparison) -> int:
-    """The bytes of both files that the numbers of all that differs are read from."""
+    """The bytes of both files that must be read to measure all rows that differ."""
     return sum(a.nbytes + b.nbytes for a, b in measurable(comparison).values())

@@ -1,5 +1,5 @@
-"""What kind of module each tensor belongs to, by the names that PyTorch's networks use and by the
-shapes."""
+"""The kind of module that each tensor belongs to, by the names that PyTorch models use and by
+shape."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from core.keys import OUTPUT_MODULES, STATISTICS
 
 
 class ModuleKind(StrEnum):
-    """What a tensor is a part of."""
+    """The kind of module that a tensor belongs to."""
 
     CONV = "conv"
     NORM = "norm"
@@ -32,25 +32,27 @@ EMBEDDING = re.compile(
     r"class_token|dist_token|mask_token|reg_token|pos_embedding|position_ids)(_|\d|$)|^shared$"
 )
 NORM = re.compile(r"(^|_)(bn|norm|ln|gn|layernorm|batchnorm|groupnorm|rmsnorm|norms)(_|\d|$)")
-"""Words inside a step of a module path, between its ends, `_` and digits."""
+"""Words in a step of a module path. Each begins the step or follows `_`; after it comes `_`, a
+digit or the end."""
 
 
 def module_kinds(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, ModuleKind]:
-    """The kind of each tensor of a state_dict, by key; `shapes` come in its order.
+    """Key → kind of module; `shapes` are the tensors' shapes, in the order of the state_dict.
 
-    Names tell norms, embeddings and attention, shapes tell convolutions (three dimensions or more)
-    and linear layers; a bias follows its weight. The head is the last module that is called one.
+    Norms, embeddings and attention are recognized by name; convolutions (three dimensions or more)
+    and linear layers by shape. A bias has the kind of its weight. The head is the last module with
+    a head's name.
     """
     weights = {key.rpartition(".")[0]: shape for key, shape in shapes.items() if _is_weight(key)}
-    found = {key: _kind(key, shape, weights) for key, shape in shapes.items()}
-    head = _head(shapes, found)
+    kinds = {key: _kind(key, shape, weights) for key, shape in shapes.items()}
+    head = _head(shapes, kinds)
     if head:
-        found |= {
+        kinds |= {
             key: ModuleKind.HEAD
-            for key, kind in found.items()
+            for key, kind in kinds.items()
             if key.startswith(head) and kind in (ModuleKind.LINEAR, ModuleKind.CONV)
         }
-    return found
+    return kinds
 
 
 def _is_weight(key: str) -> bool:
@@ -77,10 +79,11 @@ def _kind(key: str, shape: tuple[int, ...], weights: Mapping[str, tuple[int, ...
     return ModuleKind.NORM if module in weights and len(weight) == 1 else ModuleKind.OTHER
 
 
-def _head(shapes: Mapping[str, tuple[int, ...]], found: Mapping[str, ModuleKind]) -> str | None:
-    """The path, with its dot, of the last module that is called a head and holds a weight."""
+def _head(shapes: Mapping[str, tuple[int, ...]], kinds: Mapping[str, ModuleKind]) -> str | None:
+    """The path of the last weight's module, up to the step with a head's name, and a dot; or
+    None."""
     for key in reversed(list(shapes)):
-        if not _is_weight(key) or found[key] not in (ModuleKind.LINEAR, ModuleKind.CONV):
+        if not _is_weight(key) or kinds[key] not in (ModuleKind.LINEAR, ModuleKind.CONV):
             continue
         steps = key.split(".")[:-1]
         for depth, step in enumerate(steps):

@@ -1,4 +1,4 @@
-"""The full numbers that are known already, by the contents of what was measured."""
+"""A cache of measured numbers, by the contents of the tensors."""
 
 from __future__ import annotations
 
@@ -13,49 +13,48 @@ Pair = tuple[TensorEntry, TensorEntry]
 
 
 class NumbersCache:
-    """Numbers of pairs of tensors; the pairs asked for longest ago go first when there are more
-    than `most`. Safe to use from several threads.
+    """Numbers of up to `most` pairs of tensors; the least recently used are dropped first.
 
-    Tensors are known by their bytes and how these are read, not by their keys, so that two sessions
-    with the same files share what was measured.
+    Tensors are identified by their bytes and how these are read, not by their keys, so that
+    sessions with the same files share what was measured. Safe to use from several threads.
     """
 
     def __init__(self, most: int = 100_000) -> None:
         self.most = most
-        self._found: OrderedDict[Hashable, Numbers] = OrderedDict()
+        self._numbers: OrderedDict[Hashable, Numbers] = OrderedDict()
         self._lock = threading.Lock()
 
     def known(
         self, pairs: Sequence[Pair], tolerance: Tolerance = ALLCLOSE
     ) -> Mapping[int, Numbers]:
-        """The numbers of those pairs that were measured with this tolerance, by their index."""
+        """Index into `pairs` → numbers, for the pairs that were measured with this tolerance."""
         keys = [_key(pair, tolerance) for pair in pairs]
         known = {}
         with self._lock:
             for index, key in enumerate(keys):
-                if (numbers := self._found.get(key)) is not None:
-                    self._found.move_to_end(key)
+                if (numbers := self._numbers.get(key)) is not None:
+                    self._numbers.move_to_end(key)
                     known[index] = numbers
         return known
 
     def put(self, pair: Pair, tolerance: Tolerance, numbers: Numbers) -> None:
-        """Keep a pair's numbers."""
+        """Store the numbers of a pair."""
         key = _key(pair, tolerance)
         with self._lock:
-            self._found[key] = numbers
-            self._found.move_to_end(key)
-            while len(self._found) > self.most:
-                self._found.popitem(last=False)
+            self._numbers[key] = numbers
+            self._numbers.move_to_end(key)
+            while len(self._numbers) > self.most:
+                self._numbers.popitem(last=False)
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._numbers)
 
 
 def contents_key(entry: TensorEntry) -> Hashable:
     """Equal for entries whose elements are the same bytes, read in the same way.
 
-    A file is known by its source's identity: its SHA-256 or the file's own marks. Checksums don't
-    count: whoever makes a file can choose its CRC-32, and would change what others see.
+    A file is identified by its source's identity, not by its checksums: a person who makes a file
+    can choose its CRC-32, and could so change the numbers that other sessions see.
     """
     return (
         _record_key(entry.record),
@@ -88,7 +87,7 @@ def _form_key(entry: TensorEntry) -> Hashable:
         case Nested(sizes, strides, offsets):
             return "nested", contents_key(sizes), contents_key(strides), contents_key(offsets)
         case Pieces(pieces):
-            return "pieces", tuple((each.offsets, contents_key(each.entry)) for each in pieces)
+            return "pieces", tuple((piece.offsets, contents_key(piece.entry)) for piece in pieces)
         case Derived(operation, parts):
             return "derived", operation, tuple(map(contents_key, parts))
         case None:

@@ -14,11 +14,11 @@ from core.keys import STATISTICS
 
 @dataclass(frozen=True, slots=True)
 class Overall:
-    """B minus A over the elements of `tensors` tensors that are finite in both.
+    """B minus A of `tensors` tensors as one long vector, over the elements that are finite in both.
 
-    As in Numbers, with all tensors as one long vector: `relative_l2` is the norm of the difference
-    over that of A, `norm_ratio` B's norm over A's (both inf where A is all zeros and B is not).
-    `whole` says that no weight that both have was left out.
+    The fields are as in Numbers. `relative_l2` is the norm of the difference over A's norm, and
+    `norm_ratio` is B's norm over A's; both are inf where A is all zeros and B is not. `whole` says
+    that every tensor that was asked for has numbers.
     """
 
     tensors: int
@@ -33,10 +33,10 @@ class Overall:
 
 
 def overall(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> Overall | None:
-    """All measured weights together, None where there is none; `numbers` are by the rows' keys.
+    """The numbers of all measured weights together; None where none was. `numbers` are by row key.
 
-    Weights are the floating-point and the quantized tensors. BatchNorm's statistics are not among
-    them, unless nothing else was measured: a variance may be larger than all weights together.
+    Weights are the floating-point and the quantized tensors. BatchNorm's statistics count only
+    where nothing else was measured, because a variance may be larger than all weights together.
     """
     floating = [row for row in rows if is_floating(row)]
     weights = [row for row in floating if not is_statistic(row)]
@@ -46,22 +46,22 @@ def overall(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> Overall | No
 
 
 def together(rows: Iterable[Row], numbers: Mapping[str, Numbers]) -> Overall | None:
-    """The rows that were measured, whatever they hold; None where none was."""
-    asked = list(rows)
-    taken = [numbers[row.key] for row in asked if row.key in numbers]
-    if not taken:
+    """The numbers of all given rows that were measured; None where none was."""
+    all_rows = list(rows)
+    measured = [numbers[row.key] for row in all_rows if row.key in numbers]
+    if not measured:
         return None
     aa, bb, dd = (
         math.fsum(norm * norm for norm in norms)
-        for norms in zip(*((n.norm_a, n.norm_b, n.norm_difference) for n in taken), strict=True)
+        for norms in zip(*((n.norm_a, n.norm_b, n.norm_difference) for n in measured), strict=True)
     )
     return Overall(
-        tensors=len(taken),
-        whole=len(taken) == len(asked),
-        count=sum(n.count for n in taken),
-        changed=sum(n.changed for n in taken),
-        sign_flips=sum(n.sign_flips for n in taken),
-        max_abs=max(n.max_abs for n in taken),
+        tensors=len(measured),
+        whole=len(measured) == len(all_rows),
+        count=sum(n.count for n in measured),
+        changed=sum(n.changed for n in measured),
+        sign_flips=sum(n.sign_flips for n in measured),
+        max_abs=max(n.max_abs for n in measured),
         relative_l2=_ratio(dd, aa),
         cosine=_cosine(aa, bb, dd),
         norm_ratio=_ratio(bb, aa),
@@ -69,19 +69,19 @@ def together(rows: Iterable[Row], numbers: Mapping[str, Numbers]) -> Overall | N
 
 
 def is_floating(row: Row) -> bool:
-    """Whether both have the tensor, in one shape, as real or complex numbers or quantized ones."""
+    """Whether both sides have the tensor in the same shape, and it is `floating` in both."""
     if row.a is None or row.b is None or row.a.shape != row.b.shape:
         return False
     return floating(row.a) and floating(row.b)
 
 
 def is_statistic(row: Row) -> bool:
-    """Whether it is one of BatchNorm's buffers, by its name."""
+    """Whether the key ends in the name of one of BatchNorm's buffers."""
     return row.key.rpartition(".")[2] in STATISTICS
 
 
 def floating(entry: TensorEntry) -> bool:
-    """Whether a tensor holds real or complex numbers, or quantized ones."""
+    """Whether a tensor is floating-point, complex or quantized."""
     dtype = entry.dtype
     return dtype.startswith(("float", "bfloat", "complex")) or isinstance(entry.form, Quantized)
 

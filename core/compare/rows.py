@@ -1,4 +1,4 @@
-"""A against B, a row a key: what is the same, what changed, and how that is known."""
+"""A compared with B, one row per key: what is the same, what changed, and how that is known."""
 
 from __future__ import annotations
 
@@ -42,45 +42,45 @@ def compare(
     *,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Compare two state_dicts; `pairing` is what `pair` found for them, or None to find it here.
+    """Compare two state_dicts; `pairing` is the result of `pair`, or None to compute it here.
 
-    Where both files keep checksums, no tensor is read; else the bytes are, and so are those of
-    tensors of which one may be the other in another dtype; `progress` counts them.
-    Raises SourceError where they are gone, and Cancelled.
+    Where both files have a checksum of a tensor, it is not read. Other tensors are, and so are
+    those of different dtypes, to see whether a cast makes them equal. `progress` counts the bytes
+    of A that are read. Raises SourceError where the bytes are gone, and Cancelled.
     """
     pairing = pairing or pair(a, b, progress=progress)
-    found = [(one, *_judge(one.a, one.b)) for one in pairing.pairs]
+    judged_pairs = [(paired, *_judge(paired.a, paired.b)) for paired in pairing.pairs]
     reads = {
-        one.key: two
-        for one, state, evidence in found
-        if (two := _to_compare(one, state, evidence)) is not None
+        paired.key: both
+        for paired, state, evidence in judged_pairs
+        if (both := _to_compare(paired, state, evidence)) is not None
     }
-    total = sum(two[0].nbytes for two in reads.values())
+    total = sum(both[0].nbytes for both in reads.values())
     done = 0
     judged: dict[str, Row] = {}
-    for one, known, evidence in found:
+    for paired, known, evidence in judged_pairs:
         same = known is State.SAME
-        if one.key in reads:
+        if paired.key in reads:
             same = True
-            for nbytes, alike in _equal_pieces(*reads[one.key]):
+            for nbytes, alike in _equal_pieces(*reads[paired.key]):
                 same = same and alike
                 if progress is not None:
-                    progress.report(done + nbytes, total, one.key)
+                    progress.report(done + nbytes, total, paired.key)
                 if not same:
                     break
-            done += reads[one.key][0].nbytes
+            done += reads[paired.key][0].nbytes
         by_bytes = State.SAME if same else State.CHANGED
         state = by_bytes if evidence is Evidence.BYTES else known
-        judged[one.key] = Row(
-            one.key,
-            one.a.key,
-            one.b.key,
-            _told(one, state),
+        judged[paired.key] = Row(
+            paired.key,
+            paired.a.key,
+            paired.b.key,
+            _shown_state(paired, state),
             evidence,
-            one.a,
-            one.b,
-            one,
-            _note(one, state, same=same),
+            paired.a,
+            paired.b,
+            paired,
+            _note(paired, state, same=same),
         )
     rows = _in_order(a, b, pairing, judged)
     counts = Counter(row.state for row in rows)
@@ -94,51 +94,55 @@ def compare(
 
 
 def bytes_to_read(pairing: Pairing) -> int:
-    """The bytes of A that a comparison would read at most, and as many of B; 0: it is instant."""
+    """The bytes that a comparison reads at most of A, and as many of B; 0 where it reads none."""
     return sum(
-        two[0].nbytes
-        for one in pairing.pairs
-        if (two := _to_compare(one, *_judge(one.a, one.b))) is not None
+        both[0].nbytes
+        for paired in pairing.pairs
+        if (both := _to_compare(paired, *_judge(paired.a, paired.b))) is not None
     )
 
 
 def _to_compare(
-    one: Pair, state: State, evidence: Evidence
+    paired: Pair, state: State, evidence: Evidence
 ) -> tuple[TensorEntry, TensorEntry] | None:
-    """The two whose bytes must be read: as they are, or the wider one cast to the narrower."""
+    """The two tensors whose bytes must be read, the wider one cast to the narrower dtype; or
+    None."""
     if evidence is Evidence.BYTES:
-        return one.a, one.b
-    if state is not State.RECAST or not (one.a.numel and castable(one.a) and castable(one.b)):
+        return paired.a, paired.b
+    if state is not State.RECAST or not (
+        paired.a.numel and castable(paired.a) and castable(paired.b)
+    ):
         return None
-    if ITEMSIZES[one.a.dtype] < ITEMSIZES[one.b.dtype]:
-        return one.a, cast(one.b, one.a.dtype)
-    return cast(one.a, one.b.dtype), one.b
+    if ITEMSIZES[paired.a.dtype] < ITEMSIZES[paired.b.dtype]:
+        return paired.a, cast(paired.b, paired.a.dtype)
+    return cast(paired.a, paired.b.dtype), paired.b
 
 
-def _told(one: Pair, state: State) -> State:
-    """The state as it is shown: the same elements elsewhere are renamed, or reshaped."""
-    if state is not State.SAME or one.by in (PairedBy.NAME, PairedBy.PREFIX):
-        return State.RESHAPED if state is State.SAME and (one.view_a or one.view_b) else state
+def _shown_state(paired: Pair, state: State) -> State:
+    """The state as it is shown: equal elements count as renamed or reshaped where the keys or the
+    shapes differ."""
+    if state is not State.SAME or paired.by in (PairedBy.NAME, PairedBy.PREFIX):
+        return State.RESHAPED if state is State.SAME and (paired.view_a or paired.view_b) else state
     return State.RENAMED
 
 
-def _note(one: Pair, state: State, *, same: bool) -> str:
+def _note(paired: Pair, state: State, *, same: bool) -> str:
     views = " and ".join(
-        f"{view} of {side}" for view, side in ((one.view_a, "A"), (one.view_b, "B")) if view
+        f"{view} of {side}" for view, side in ((paired.view_a, "A"), (paired.view_b, "B")) if view
     )
-    told = [f"compared with {views}"] if views else []
-    if state is State.RECAST and castable(one.a) and castable(one.b):
-        narrow = min((one.b, one.a), key=lambda entry: ITEMSIZES[entry.dtype])
-        told.append(f"{'equal' if same else 'not equal'} after a cast to {narrow.dtype}")
-    return "; ".join(told)
+    parts_of_note = [f"compared with {views}"] if views else []
+    if state is State.RECAST and castable(paired.a) and castable(paired.b):
+        narrow = min((paired.b, paired.a), key=lambda entry: ITEMSIZES[entry.dtype])
+        parts_of_note.append(f"{'equal' if same else 'not equal'} after a cast to {narrow.dtype}")
+    return "; ".join(parts_of_note)
 
 
 def _in_order(a: StateDict, b: StateDict, pairing: Pairing, judged: Mapping[str, Row]) -> list[Row]:
-    """A's order; a tensor of B alone follows the one that it follows in B."""
+    """The rows in A's order; a tensor of B alone follows the one that it follows in B."""
     of_a: dict[str, list[Row]] = {}
-    for one in pairing.pairs:
-        of_a.setdefault(one.a.key, []).append(judged[one.key])
-    paired_b = {one.b.key for one in pairing.pairs}
+    for paired in pairing.pairs:
+        of_a.setdefault(paired.a.key, []).append(judged[paired.key])
+    paired_b = {paired.b.key for paired in pairing.pairs}
     short_a = {entry.key: short for short, entry in stripped(a, pairing.strip_a).items()}
     short_b = {entry.key: short for short, entry in stripped(b, pairing.strip_b).items()}
     taken = {*judged, *(short for key, short in short_a.items() if key not in of_a)}
@@ -163,7 +167,8 @@ def _in_order(a: StateDict, b: StateDict, pairing: Pairing, judged: Mapping[str,
 
 
 def _judge(a: TensorEntry, b: TensorEntry) -> tuple[State, Evidence]:
-    """State and evidence as far as the contents tell; where the bytes must, the state is open."""
+    """State and evidence without reading. Where the evidence is BYTES, the state is not decided
+    yet."""
     if a.form is None and b.form is None:
         return _judge_strided(a, b)
     if a.shape != b.shape:
@@ -177,15 +182,16 @@ def _judge(a: TensorEntry, b: TensorEntry) -> tuple[State, Evidence]:
     for state, evidence in judged:
         if state is not State.SAME and evidence is not Evidence.BYTES:
             return State.CHANGED, evidence
-    found = {evidence for _, evidence in judged}
+    kinds_of_evidence = {evidence for _, evidence in judged}
     for evidence in (Evidence.BYTES, Evidence.NO_BYTES, Evidence.CHECKSUM, Evidence.RECORD):
-        if evidence in found:
+        if evidence in kinds_of_evidence:
             return State.CHANGED if evidence is Evidence.BYTES else State.SAME, evidence
     return State.SAME, Evidence.SHAPE
 
 
 def _judge_part(a: TensorEntry, b: TensorEntry) -> tuple[State, Evidence]:
-    """As for strided tensors; parts whose shapes or dtypes differ are another layout."""
+    """As for strided tensors, but different shapes or dtypes of parts count as a different
+    layout."""
     state, evidence = _judge_strided(a, b)
     return state, Evidence.LAYOUT if state in (State.RESHAPED, State.RECAST) else evidence
 
@@ -213,7 +219,7 @@ def _judge_strided(a: TensorEntry, b: TensorEntry) -> tuple[State, Evidence]:
 
 
 def _same_view(a: TensorEntry, b: TensorEntry) -> bool:
-    """Whether equal records would give equal tensors; strides of dimensions of 1 don't count."""
+    """Whether equal records give equal tensors. Strides of dimensions of size 1 do not matter."""
     return (
         a.storage_offset == b.storage_offset
         and a.transforms == b.transforms
@@ -225,7 +231,7 @@ def _same_view(a: TensorEntry, b: TensorEntry) -> bool:
 
 
 def _same_order(a: TensorEntry, b: TensorEntry) -> bool:
-    """Whether the bytes of a number come in the same order in both records."""
+    """Whether the byte order of the numbers is the same in both records."""
     assert a.record is not None
     assert b.record is not None
     return ITEMSIZES[a.stored_dtype] == 1 or a.record.big_endian == b.record.big_endian
@@ -233,7 +239,7 @@ def _same_order(a: TensorEntry, b: TensorEntry) -> bool:
 
 def _equal_pieces(a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, bool]]:
     """Yield (bytes compared so far, whether the latest piece is equal)."""
-    if arrangement(a) != arrangement(b):  # one tensor, cut into other pieces
+    if arrangement(a) != arrangement(b):  # the same tensor, split into different pieces
         yield from _equal_values(a, b)
         return
     done = 0
@@ -253,7 +259,7 @@ def _plain_run(entry: TensorEntry) -> bool:
 
 
 def _equal_values(a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, bool]]:
-    import torch  # only here: what checksums or plain runs of bytes tell needs no torch
+    import torch  # only here, because checksums and plain runs of bytes need no torch
 
     from core.tensors import blocks
 
@@ -281,13 +287,13 @@ def _equal_runs(a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, bool]]:
 
 
 def tie_notes(a: StateDict, b: StateDict, pairing: Pairing) -> tuple[str, ...]:
-    """A sentence for each group of keys that share one storage in A alone, or in B alone."""
-    to_b = {one.a.key: one.b.key for one in pairing.pairs}
-    to_a = {one.b.key: one.a.key for one in pairing.pairs}
+    """A sentence for each group of keys that share a storage in A only, or in B only."""
+    to_b = {paired.a.key: paired.b.key for paired in pairing.pairs}
+    to_a = {paired.b.key: paired.a.key for paired in pairing.pairs}
     tied_a = {frozenset(group): group for group in ties(a)}
     tied_b = {frozenset(group): group for group in ties(b)}
     return tuple(
-        _sentence(group, side, other, there)
+        _tie_sentence(group, side, other, there)
         for groups, others, there, side, other in (
             (tied_a, tied_b, to_b, "A", "B"),
             (tied_b, tied_a, to_a, "B", "A"),
@@ -297,11 +303,11 @@ def tie_notes(a: StateDict, b: StateDict, pairing: Pairing) -> tuple[str, ...]:
     )
 
 
-def _sentence(group: tuple[str, ...], side: str, other: str, there: dict[str, str]) -> str:
+def _tie_sentence(group: tuple[str, ...], side: str, other: str, there: dict[str, str]) -> str:
     named = ", ".join(group[:3]) + (f" and {len(group) - 3} more" if len(group) > 3 else "")
-    held = sum(key in there for key in group)
-    if held == len(group):
-        return f"Tied in {side} only: {named} are one tensor there, and stand apart in {other}."
-    if held:
-        return f"Tied in {side}: {named} are one tensor, of which {other} holds {held} by name."
-    return f"Tied in {side}: {named} are one tensor, and {other} has none of them."
+    counterparts = sum(key in there for key in group)
+    if counterparts == len(group):
+        return f"Tied in {side} only: {named} are one tensor there, and separate in {other}."
+    if counterparts:
+        return f"Tied in {side}: {named} are one tensor; {other} has {counterparts} of these keys."
+    return f"Tied in {side}: {named} are one tensor; {other} has none of these keys."

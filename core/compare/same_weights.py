@@ -1,4 +1,4 @@
-"""Whether A and B hold the same weights: what an exit status says of a comparison."""
+"""Whether A and B contain the same weights: what an exit status says about a comparison."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ def alike(
     *,
     ignore_names: bool = False,
 ) -> bool:
-    """Whether each tensor of A is in B, the same, under the same key, and none else is in B.
+    """Whether A and B contain the same tensors under the same keys, and no others.
 
-    `close` are numbers by row key, taken with a tolerance: then a changed or recast tensor counts
-    as the same where every element is within it. `ignore_names` lets keys differ.
+    `close` are numbers by row key, measured with a tolerance: with them, a changed or recast tensor
+    counts as the same where every element is within the tolerance. With `ignore_names`, keys may
+    differ.
     """
     return all(_alike(row, close or {}, ignore_names=ignore_names) for row in rows)
 

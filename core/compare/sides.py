@@ -1,4 +1,4 @@
-"""The facts of one of the two files of a comparison."""
+"""Facts about one of the two files of a comparison."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from core.checkpoint import Checkpoint, StateDict
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """What A or B is: its name, its format in words, its bytes, and which state_dict is compared.
+    """What A or B is: its name, its format in words, its size in bytes, and the compared
+    state_dict.
 
-    `state_dict` is its path (`""`: the file itself), `tensors` and `parameters` count in it, and
-    `others` are the paths of those that are left out. `files` is 0 for what is no file at all.
+    `state_dict` is the path of the compared one (`""`: the file itself), `tensors` and `parameters`
+    count what it contains, and `others` are the paths of the state_dicts that are not compared.
+    `files` is 0 where there is no file (see NOTHING).
     """
 
     name: str
@@ -30,7 +32,7 @@ class Side:
 
 
 def side(checkpoint: Checkpoint, state_dict: StateDict) -> Side:
-    """The facts of a checkpoint of which `state_dict` is compared."""
+    """The facts about a checkpoint of which `state_dict` is compared."""
     return Side(
         name=checkpoint.name,
         format=checkpoint.format_title,
@@ -46,7 +48,7 @@ def side(checkpoint: Checkpoint, state_dict: StateDict) -> Side:
 
 
 NOTHING = Side(os.devnull, "nothing", 0, 0, None, "", 0, 0)
-"""What git gives in place of a file that was added or deleted: no file, no tensor."""
+"""The null device, which git passes in place of a file that was added or deleted."""
 
 
 def is_nothing(path: Path) -> bool:

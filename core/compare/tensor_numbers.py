@@ -7,29 +7,30 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """Two elements are close where |a - b| ≤ atol + rtol · |b|, as torch.allclose has it."""
+    """Two elements are close where |a - b| ≤ atol + rtol · |b|, as in torch.allclose."""
 
     rtol: float = 1e-5
     atol: float = 1e-8
 
 
 ALLCLOSE = Tolerance()
-"""torch.allclose's own"""
+"""The defaults of torch.allclose."""
 
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
     """B minus A, over the elements that are finite in both.
 
-    `max_abs` and `mean_abs` are of the difference, `relative_l2` is its norm over A's norm (inf
-    where A is all zeros and B is not), `cosine` the cosine of the angle between the two (None where
-    one of them is all zeros); the norms themselves are `norm_a`, `norm_b` and `norm_difference`.
+    `max_abs` and `mean_abs` are the largest and the mean magnitude of the difference. `relative_l2`
+    is its norm over A's norm (inf where A is all zeros and B is not). `cosine` is that of the angle
+    between A and B (None where one of them is all zeros). The norms are `norm_a`, `norm_b` and
+    `norm_difference`.
 
-    Of all `count` elements, `changed` counts those whose values differ, `outside` those that are
-    not close (see Tolerance), a NaN being equal to a NaN and an infinity to itself in both;
-    `sign_flips` those above zero on one side and below it on the other, `zeros_a` and `zeros_b` the
-    zeros; `nan_a` … `inf_b` what is left out of the norms, and `nan_both` the NaNs that stand at
-    the same place. Complex numbers have no sign flips.
+    The other fields count elements, of `count` in all: `changed` those whose values differ;
+    `outside` those that are not close (see Tolerance); `sign_flips` those that are positive on one
+    side and negative on the other; `zeros_a` and `zeros_b` the zeros; `nan_a` to `inf_b` those that
+    are not finite; `nan_both` those that are NaN in both. For `changed` and `outside`, a NaN equals
+    a NaN and an infinity equals itself. Complex numbers have no sign flips.
     """
 
     count: int
@@ -53,10 +54,10 @@ class Numbers:
 
     @property
     def changed_share(self) -> float:
-        """Changed elements over all, from 0 to 1."""
+        """Changed elements over all elements, from 0 to 1."""
         return self.changed / self.count if self.count else 0.0
 
     @property
     def close(self) -> bool:
-        """Whether the two are numerically the same, within the tolerance they were measured by."""
+        """Whether every element is within the tolerance that the pair was measured with."""
         return self.outside == 0

@@ -1,7 +1,7 @@
-"""Facts on one checkpoint: what its bytes are spent on, its modules, its safety, its checksums.
+"""Facts about one checkpoint: what its bytes are used for, its modules, its safety, its checksums.
 
 A Checkpoint goes in; small values and sentences come out. `verify` reads every byte and checks each
-checksum that the format keeps.
+checksum that the format stores.
 """
 
 from core.inspect.modules import ModuleNode, module_tree

@@ -1,4 +1,4 @@
-"""The parameters of a state_dict by module path: a tree small enough to be drawn."""
+"""The parameters of a state_dict by module path, as a tree small enough to draw."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class ModuleNode:
     """One module, or one tensor, of the tree.
 
     `path` is unique, and `parent` is the path of the node above. At the root, `parent` is None and
-    `path` is `""`, or that of the module that wraps all others. A node with `tensors` > 1 and no
-    children stands for that many tensors; one whose path ends in `…` stands for the smaller
-    siblings that are not drawn on their own. `class_name` is the module's qualified class, empty
-    where the file does not tell it.
+    `path` is `""`, or the path of the module that wraps all others. A node with `tensors` > 1 and
+    no children stands for that many tensors. A node whose path ends in `…` stands for the smaller
+    siblings that are not drawn individually. `class_name` is the module's qualified class, empty
+    where the file does not state it.
     """
 
     path: str
@@ -44,9 +44,9 @@ def module_tree(
 ) -> tuple[ModuleNode, ...]:
     """Parameters (elements), bytes and tensors by module path, parents before children.
 
-    The largest modules are opened first until `max_nodes` nodes are there; what is below them
-    stays summed up in them, so the totals are exact whatever the number of keys. A node with more
-    than `max_children` children shows the largest and sums up the others in one node more.
+    The largest modules are expanded first, until there are `max_nodes` nodes. A node that is not
+    expanded includes everything below it, so the totals are exact for any number of keys. A node
+    with more than `max_children` children shows the largest, and one more node sums up the others.
     """
     root = _innermost(_grow(entries))
     classes = entries.classes
@@ -83,7 +83,7 @@ def _grow(entries: StateDict) -> _Branch:
 
 
 def _innermost(root: _Branch) -> _Branch:
-    """Go down while one module wraps all the others, such as `module` or `model`."""
+    """The module below all modules that only wrap a single other one, such as `module`."""
     while len(root.children) == 1:
         (child,) = root.children.values()
         if not child.children:

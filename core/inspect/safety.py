@@ -1,4 +1,4 @@
-"""What the globals that a checkpoint names mean for whoever loads it, in words."""
+"""What the globals in a checkpoint's pickles mean for a person who loads it, in words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_NAMES = 3
 
 @dataclass(frozen=True, slots=True)
 class SafetySummary:
-    """`worst` is the gravest verdict among the globals; None where there is no pickle at all."""
+    """`worst` is the most serious verdict on a global; None where the file contains no pickle."""
 
     worst: Verdict | None
     sentence: str
@@ -21,12 +21,12 @@ class SafetySummary:
 
 
 def safety_summary(globals_named: Sequence[GlobalUse], file_format: str) -> SafetySummary:
-    """One sentence on whether the file can run code, and one on what Loupe did about it."""
+    """A sentence on whether the file can run code, and a detail on what Loupe did about it."""
     if file_format.startswith("safetensors"):
         return SafetySummary(
             None,
             "Nothing in this file can run.",
-            "A safetensors file holds no pickle: it is a table of contents and bytes.",
+            "A safetensors file contains no pickle, only a table of contents and bytes.",
         )
     dangerous = [
         use.name for use in globals_named if use.verdict is Verdict.DANGEROUS and not use.hidden
@@ -38,7 +38,7 @@ def safety_summary(globals_named: Sequence[GlobalUse], file_format: str) -> Safe
             Verdict.DANGEROUS,
             f"This file would have run {_names(dangerous)} when loaded with "
             "torch.load(weights_only=False): Loupe did not run it.",
-            "The call was read as data and left alone. The tensors can be used here all the same; "
+            "Loupe read the call as data and did not make it. You can still use the tensors here; "
             "do not load this file with plain torch, and ask where it comes from.",
         )
     if hidden:
@@ -46,29 +46,29 @@ def safety_summary(globals_named: Sequence[GlobalUse], file_format: str) -> Safe
             Verdict.DANGEROUS,
             f"This file hides {_names(hidden)} where torch.load does not look: Loupe did not run "
             "it.",
-            "It stands in a pickle beside those that torch.load reads, which does nothing until "
-            "something else loads it. Checkpoints have no such pickle: ask where this file comes "
-            "from.",
+            "It is in an additional pickle, which torch.load does not read and which does nothing "
+            "until something else loads it. Checkpoints have no such pickle: ask where this file "
+            "comes from.",
         )
     if inert:
         kept = "an unknown class" if len(inert) == 1 else f"{len(inert)} unknown classes"
         return SafetySummary(
             Verdict.INERT,
             f"Nothing in this file ran: it names {kept} ({_names(inert)}), kept as inert data.",
-            "torch.load(weights_only=False) would import them, and with them any code in their "
-            "modules. Loupe imports nothing that a file names: it keeps each object's name and "
-            "state, and takes the tensors out of it.",
+            "torch.load(weights_only=False) would import them, and run any code in their modules. "
+            "Loupe imports nothing that a file names: it keeps each object's name and state, and "
+            "takes the tensors out of it.",
         )
     return SafetySummary(
         Verdict.PLAIN,
         "Nothing in this file can run.",
-        "Its pickle names only the constructors of tensors and of plain data, and Loupe replaces "
-        "even those by its own.",
+        "Its pickle names only constructors of tensors and of plain data, and Loupe replaces even "
+        "those with its own.",
     )
 
 
 def _names(names: Sequence[str]) -> str:
-    """Name the first few, and say how many more there are."""
+    """The first few names, and how many more there are."""
     more = len(names) - MAX_NAMES
     if more > 0:
         return f"{', '.join(names[:MAX_NAMES])} and {more} more"

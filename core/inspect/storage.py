@@ -1,4 +1,4 @@
-"""What a checkpoint's bytes are spent on: the model, its EMA, the optimizer."""
+"""What a checkpoint's bytes are used for: the model, its EMA, the optimizer."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from core.checkpoint.containers import LocalFile, Within
 class Section:
     """The state_dicts of one role.
 
-    `tensors` and `nbytes` count what they show, a shared storage with each tensor; `stored` are
-    the bytes that the file keeps for them, each storage once and with the first role that uses it.
+    `nbytes` is the size of all `tensors`, so a shared storage counts for each of them. `stored` is
+    the bytes that the file contains for them: each storage counts once, for the first role that
+    uses it.
     """
 
     role: str
@@ -33,24 +34,24 @@ def sections(checkpoint: Checkpoint) -> tuple[Section, ...]:
         role = checkpoint.roles[path]
         tensors[role] = tensors.get(role, 0) + len(state_dict)
         nbytes[role] = nbytes.get(role, 0) + state_dict.nbytes
-        fresh = 0
+        new_bytes = 0
         for entry in state_dict.values():
             for record in entry.records:
                 place = (id(record.source), record.offset, record.name)
                 if place not in seen:
                     seen.add(place)
-                    fresh += record.nbytes
-        stored[role] = stored.get(role, 0) + fresh
-    found = (Section(role, tensors[role], nbytes[role], stored[role]) for role in tensors)
-    return tuple(sorted(found, key=lambda section: -section.stored))
+                    new_bytes += record.nbytes
+        stored[role] = stored.get(role, 0) + new_bytes
+    by_role = (Section(role, tensors[role], nbytes[role], stored[role]) for role in tensors)
+    return tuple(sorted(by_role, key=lambda section: -section.stored))
 
 
 LEAST_WASTE = 1 << 20
-"""Bytes below which nobody minds."""
+"""Wasted bytes below which nothing is reported."""
 
 
 def stored_bytes(entry: TensorEntry) -> int:
-    """Bytes that the file must keep for this tensor: its whole records, each once."""
+    """Bytes that the file contains for this tensor: its whole records, each counted once."""
     places = {
         (id(record.source), record.offset, record.name): record.nbytes for record in entry.records
     }
@@ -58,32 +59,32 @@ def stored_bytes(entry: TensorEntry) -> int:
 
 
 def storage_note(entry: TensorEntry) -> str | None:
-    """Say that a small view keeps a large storage; None where it does not.
+    """A sentence on a small view into a large storage; None where the tensor is not one.
 
-    torch.save writes a tensor's whole storage, whatever part of it the tensor shows; other tensors
-    of the file may show other parts of it.
+    torch.save writes a tensor's whole storage, however small the part that the tensor uses. Other
+    tensors of the file may use other parts of it.
     """
-    shown = parts_bytes(entry)
+    used = parts_bytes(entry)
     kept = stored_bytes(entry)
-    if kept - shown < max(LEAST_WASTE, shown):
+    if kept - used < max(LEAST_WASTE, used):
         return None
     return (
-        f"A view of {_megabytes(shown)} into a storage of {_megabytes(kept)}: the file keeps the "
+        f"A view of {_megabytes(used)} into a storage of {_megabytes(kept)}: the file keeps the "
         "whole storage. Unless other tensors share it, saving `tensor.clone()` makes the file "
-        f"{_megabytes(kept - shown)} smaller."
+        f"{_megabytes(kept - used)} smaller."
     )
 
 
 def storages_note(sections: Sequence[Section]) -> str | None:
-    """Say that a file keeps a tenth more than all its tensors show; None where it does not."""
-    shown = sum(section.nbytes for section in sections)
+    """A sentence on a file that contains a tenth more than all its tensors use; else None."""
+    used = sum(section.nbytes for section in sections)
     kept = sum(section.stored for section in sections)
-    if kept - shown < max(LEAST_WASTE, kept // 10):
+    if kept - used < max(LEAST_WASTE, kept // 10):
         return None
     return (
-        f"The tensors show {_megabytes(shown)} of the {_megabytes(kept)} that the file keeps for "
-        "them: some are small views of large storages. An export from the Fit page holds what they "
-        "show, and nothing else."
+        f"The tensors use {_megabytes(used)} of the {_megabytes(kept)} that the file keeps for "
+        "them: some are small views of large storages. An export from the Fit page contains only "
+        "what they use."
     )
 
 
@@ -92,11 +93,11 @@ def _megabytes(nbytes: int) -> str:
 
 
 def read_files(checkpoint: Checkpoint) -> Mapping[str, int]:
-    """Bytes by the file's name, in the order in which the tensors first name them.
+    """File name → size in bytes, in the order in which the tensors first use the files.
 
-    A file inside another one, such as a shard in a tar, counts as the one that holds it.
+    A file inside another one, such as a shard in a tar, counts as the outer file.
     """
-    found: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     seen: set[int] = set()
     for state_dict in checkpoint.state_dicts.values():
         for entry in state_dict.values():
@@ -105,8 +106,8 @@ def read_files(checkpoint: Checkpoint) -> Mapping[str, int]:
                     seen.add(id(record.source))
                     file = _outermost(record.source)
                     if isinstance(file, LocalFile):
-                        found.setdefault(file.name, file.size)
-    return found
+                        sizes.setdefault(file.name, file.size)
+    return sizes
 
 
 def _outermost(source: Source) -> Source:

@@ -1,4 +1,4 @@
-"""Every byte of a checkpoint read, and held against the checksums that the file keeps."""
+"""A check of every byte of a checkpoint against the checksums in the file."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from core.checkpoint.containers import LocalFile, Within
 from core.errors import CheckpointError
 
 CHUNK = 8 << 20
-"""Bytes that are in memory at once."""
+"""Bytes in memory at once."""
 
-Tell: TypeAlias = Callable[[int, int], None]
-"""Called with the bytes read so far, and all that are to be read; what it raises ends the work."""
+ReadProgress: TypeAlias = Callable[[int, int], None]
+"""Called with (bytes read so far, bytes in all). An exception that it raises ends the work."""
 
 
 @dataclass(frozen=True, slots=True)
 class Damage:
     """A record whose bytes are not those that were saved.
 
-    `keys` are the tensors that it holds, each behind the path of its state_dict; none for what is
-    no tensor, such as `data.pkl`. `problem` is a sentence.
+    `keys` are the tensors in it, each with the path of its state_dict in front; empty for a record
+    without tensors, such as `data.pkl`. `problem` is a sentence.
     """
 
     record: str
@@ -34,8 +34,8 @@ class Damage:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What reading it all gave: how many records and bytes were read, and how many of the records
-    had a checksum to be held against."""
+    """The result of `verify`: how many `records` and `nbytes` were read, how many records had a
+    checksum and were `checked`, and which are `damaged`."""
 
     records: int
     checked: int
@@ -44,22 +44,23 @@ class Verification:
 
     @property
     def sound(self) -> bool:
-        """Whether no record is damaged, as far as the file can tell."""
+        """Whether no record is known to be damaged."""
         return not self.damaged
 
 
-def verify(checkpoint: Checkpoint, progress: Tell | None = None) -> Verification:
+def verify(checkpoint: Checkpoint, progress: ReadProgress | None = None) -> Verification:
     """Read every record to its last byte, and check those that have a CRC-32.
 
-    safetensors and the stream before PyTorch 1.6 keep none: their records are read whole, which
-    finds what the disk cannot give, and no changed bit. Raises SourceError where a file cannot be
-    read, or changed meanwhile, CheckpointError where the table of contents is unsound, and
-    whatever `progress` raises.
+    safetensors and the legacy format before PyTorch 1.6 store no checksums. Their records are only
+    read, which finds bytes that the disk cannot return, but no changed bit. Raises SourceError
+    where a file cannot be read or has changed meanwhile, CheckpointError where the table of
+    contents is invalid, and whatever `progress` raises.
     """
     records = list(checkpoint.records())
     total = sum(record.nbytes for record in records)
     names = _names(records)
-    buffer = memoryview(bytearray(min(CHUNK, max((one.nbytes for one in records), default=0))))
+    largest = max((record.nbytes for record in records), default=0)
+    buffer = memoryview(bytearray(min(CHUNK, largest)))
     done = 0
     damaged: list[tuple[int, str]] = []
     for index, record in enumerate(records):
@@ -78,13 +79,13 @@ def verify(checkpoint: Checkpoint, progress: Tell | None = None) -> Verification
         if problem is not None:
             damaged.append((index, problem))
     checked = sum(record.crc32 is not None for record in records)
-    held = _Held(checkpoint) if damaged else None
+    places = _TensorPlaces(checkpoint) if damaged else None
     return Verification(
         len(records),
         checked,
         total,
         tuple(
-            Damage(names[index], held.keys_in(records[index]) if held else (), problem)
+            Damage(names[index], places.keys_in(records[index]) if places else (), problem)
             for index, problem in damaged
         ),
     )
@@ -96,8 +97,8 @@ def _mismatch(record: Record, crc32: int) -> str | None:
     return f"Its bytes have the CRC-32 {crc32:08x}, and {record.crc32:08x} was saved."
 
 
-class _Held:
-    """The tensors by where their bytes lie."""
+class _TensorPlaces:
+    """Finds the tensors whose bytes lie in a record."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._places = sorted(
@@ -109,7 +110,7 @@ class _Held:
         )
 
     def keys_in(self, record: Record) -> tuple[str, ...]:
-        """Those that lie in a record, itself or in a file that it holds."""
+        """The keys of the tensors in a record, or in a file inside it."""
         file, start = _place(record)
         first = bisect_left(self._places, (file, start, ""))
         last = bisect_left(self._places, (file, start + record.nbytes, ""))
@@ -117,7 +118,7 @@ class _Held:
 
 
 def _place(record: Record) -> tuple[int, int]:
-    """The file, and where in it the record begins."""
+    """The outermost file (by `id`), and the offset at which the record begins in it."""
     source, offset = record.source, record.offset
     while isinstance(source, Within):
         offset += source.start
@@ -126,7 +127,7 @@ def _place(record: Record) -> tuple[int, int]:
 
 
 def _names(records: Sequence[Record]) -> list[str]:
-    """What the records are called, the file's name before it where there are several files."""
+    """The records' names; where there are several files, each has its file's name in front."""
     files = {
         id(record.source): record.source.name
         for record in records
@@ -138,23 +139,23 @@ def _names(records: Sequence[Record]) -> list[str]:
     return [folders.get(id(record.source), "") + record.name for record in records]
 
 
-def verification_summary(found: Verification) -> str:
-    """Say how much was read, how much of it the file can vouch for, and what is damaged."""
-    records = _records(found.records)
-    if found.damaged:
-        are = "is" if len(found.damaged) == 1 else "are"
+def verification_summary(result: Verification) -> str:
+    """A sentence on how many records are damaged, or how many have a correct checksum."""
+    records = _records(result.records)
+    if result.damaged:
+        are = "is" if len(result.damaged) == 1 else "are"
         return (
-            f"{len(found.damaged):,} of {records} {are} damaged: get the file again from where it "
+            f"{len(result.damaged):,} of {records} {are} damaged: get the file again from where it "
             "came from."
         )
-    if not found.checked:
+    if not result.checked:
         return (
             f"All {records} can be read to the last byte; this format keeps no checksums, so a "
             "changed bit cannot be seen."
         )
-    if found.checked < found.records:
+    if result.checked < result.records:
         return (
-            f"{found.checked:,} of {records} have a checksum, and all of these are right; the "
+            f"{result.checked:,} of {records} have a checksum, and all of these are correct; the "
             "others can be read to the last byte."
         )
     return f"All {records} are sound: their bytes have the checksums that were saved."

@@ -1,7 +1,7 @@
-"""Keys and what they mean: their parts, groups, wrappers, patterns, and one vocabulary of names.
+"""Keys and what they mean: their parts, groups, wrappers, patterns, and a vocabulary of names.
 
-Texts go in and texts come out. Patterns of a user run in a process of their own, which may take
-only so much time and memory. `vocabulary` is the one place that lists what names stand for.
+Texts go in and texts come out. A user's patterns run in a separate process with limits on its time
+and memory. `vocabulary` is the one place that lists what names stand for.
 """
 
 from core.keys.assignment import STRIP, best_assignment

@@ -1,4 +1,4 @@
-"""The best assignment of rows to columns, by a square of scores."""
+"""The best assignment of rows to columns, by a matrix of scores."""
 
 from __future__ import annotations
 
@@ -14,19 +14,23 @@ if TYPE_CHECKING:
 
 
 LARGE = 1_500
-"""Tensors of one shape on a side beyond which the pairs are the mutually nearest, found in strips:
-the best assignment takes time with the cube of their number."""
+"""Rows or columns beyond which the pairs are those that are each other's best, found strip by
+strip: the time of the best assignment grows with the cube of their number."""
 
 
 STRIP = 500
-"""Rows of such a strip."""
+"""Rows in a strip."""
 
 
 def best_assignment(
     scores: Callable[[int, int], Floats], rows: int, columns: int
 ) -> list[tuple[int, int]]:
-    """Which row goes with which column so that the scores' sum is the largest (SciPy's
-    `linear_sum_assignment`); of very many, the pairs that are each other's best."""
+    """The pairs (row, column) with the largest sum of scores.
+
+    `scores(start, stop)` gives the rows from `start` to `stop` as a [rows, columns] array; a `stop`
+    beyond the last row means the last row. Up to LARGE rows and columns the result is that of
+    SciPy's `linear_sum_assignment`; beyond, it is the pairs that are each other's best.
+    """
     import numpy as np
     from scipy.optimize import linear_sum_assignment
 

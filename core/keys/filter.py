@@ -10,30 +10,30 @@ from core.errors import FilterError
 from core.keys.patterns import Patience, PatternError, TooCostlyError, found_in
 
 MAX_TEXT = 1_000
-"""Characters of a filter."""
+"""Characters in a filter at most."""
 
 
 def filter_entries(
     entries: Mapping[str, TensorEntry], text: str = "", dtypes: Collection[str] = ()
 ) -> list[TensorEntry]:
-    """The entries whose key fits `text` and whose dtype is one of `dtypes` (none: any dtype).
+    """The entries whose key matches `text` and whose dtype is one of `dtypes` (empty: any dtype).
 
-    `text` is read as by `fitting_keys`. Raises FilterError where it cannot be used.
+    `fitting_keys` says how `text` is read. Raises FilterError where it cannot be used.
     """
-    fitting = fitting_keys(text, list(entries))
+    matching = fitting_keys(text, list(entries))
     return [
         entry
         for key, entry in entries.items()
-        if key in fitting and (not dtypes or entry.dtype in dtypes)
+        if key in matching and (not dtypes or entry.dtype in dtypes)
     ]
 
 
 def fitting_keys(text: str, keys: Sequence[str]) -> frozenset[str]:
-    """The keys that fit what a person types.
+    """The keys that match a filter that a person typed.
 
-    `/…/` is a regular expression, found anywhere in the key; a text with `*`, `?` or `[` is a
-    glob over the whole key; anything else is words that must all occur, in any case.
-    Raises FilterError where the regular expression is wrong, or takes too long.
+    `/…/` is a regular expression that may match anywhere in the key. A text with `*`, `?` or `[` is
+    a glob for the whole key. Anything else is words that must all occur in the key, in upper or
+    lower case. Raises FilterError where the regular expression is invalid or too costly.
     """
     text = text.strip()
     if len(text) > MAX_TEXT:
@@ -42,7 +42,7 @@ def fitting_keys(text: str, keys: Sequence[str]) -> frozenset[str]:
         )
     if len(text) > 2 and text.startswith("/") and text.endswith("/"):
         return _search(text[1:-1], keys)
-    if any(sign in text for sign in "*?["):
+    if any(character in text for character in "*?["):
         return _search(rf"\A{translate(text)}", keys)
     words = text.lower().split()
     return frozenset(key for key in keys if all(word in key.lower() for word in words))

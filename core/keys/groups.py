@@ -1,4 +1,4 @@
-"""Keys that differ in a number only, as one line: `layers.{0…11}.norm.weight`."""
+"""Keys that differ only in a few parts, as one line: `layers.{0…11}.norm.weight`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import count
 
 @dataclass(frozen=True, slots=True)
 class KeyGroup:
-    """Keys that one line stands for; `title`'s braces spell out these keys and no others."""
+    """Keys that one line stands for. The braces of `title` expand to these keys and no others."""
 
     title: str
     keys: tuple[str, ...]
@@ -19,18 +19,19 @@ class KeyGroup:
 
 
 MAX_DIGITS = 18
-"""Of a number in a key that is told as one of a run; Python refuses to read very long ones."""
+"""Digits of a number that may be part of a run. Python refuses to convert very long ones
+(sys.set_int_max_str_digits)."""
 
 
 MAX_DEPTH = 32
-"""Parts of a dotted path that are told apart; what is deeper counts as one part."""
+"""Parts of a dotted path that are split; what lies deeper counts as one part."""
 
 
 def group_keys(keys: Iterable[str]) -> tuple[KeyGroup, ...]:
-    """Tell keys in few lines such as `layers.{0…11}.attn.{qkv,proj}.{weight,bias}`.
+    """Summarize keys in few lines such as `layers.{0…11}.attn.{qkv,proj}.{weight,bias}`.
 
-    Every key is in exactly one group, groups and keys in the order given. Parts of a path share
-    braces where the very same paths go on below all of them.
+    Every key is in exactly one group. Groups and keys keep the given order. Parts of a path share
+    braces where the same paths follow below each of them.
     """
     positions = {key: position for position, key in enumerate(dict.fromkeys(keys))}
     root = _Node()
@@ -49,7 +50,7 @@ def group_keys(keys: Iterable[str]) -> tuple[KeyGroup, ...]:
 
 @dataclass(slots=True)
 class _Node:
-    """A part of a path; `kind` is equal where the same paths go on below."""
+    """A part of a path; nodes with the same paths below them have an equal `kind`."""
 
     children: dict[str, _Node] = field(default_factory=dict)
     key: str | None = None
@@ -67,7 +68,7 @@ def _find_kinds(node: _Node, kinds: dict[_Kind, int], fresh: count[int]) -> None
 
 
 def _groups(nodes: Sequence[_Node]) -> list[tuple[list[str], list[str]]]:
-    """For nodes of one kind: the rests of the titles, each with the keys of all nodes."""
+    """For nodes of one kind: the rest of each title, with the keys that it covers in all nodes."""
     groups: list[tuple[list[str], list[str]]] = []
     ends = [node.key for node in nodes if node.key is not None]
     if ends:
@@ -100,7 +101,7 @@ def _stem_and_number(part: str) -> tuple[str, str]:
 
 
 def _runs(numbers: Sequence[int]) -> list[str]:
-    """Sorted numbers as text, three and more in a row as `0…2`."""
+    """Sorted numbers as text; three or more consecutive ones become `0…2`."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and runs[-1][-1] + 1 == number:

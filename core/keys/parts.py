@@ -1,4 +1,4 @@
-"""A tensor's name: where its parts begin, and its words, those that mean the same made one."""
+"""A key's parts: where they begin, and its words with synonyms replaced by one of them."""
 
 from __future__ import annotations
 
@@ -26,41 +26,41 @@ SYNONYMS = {
     )
     for word in group
 }
-"""Each word to the one that stands for its group: as PyTorch, timm, transformers and TensorFlow
+"""Each word → the first of its group: names by which PyTorch, timm, transformers and TensorFlow
 call the same thing."""
 
 LEAVES = frozenset(("weight", "bias", "running_mean", "running_var", "num_batches_tracked"))
-"""Last words of a name that say what a tensor is to its module."""
+"""Last parts of a key that say what a tensor is to its module."""
 
 _WORD = re.compile(r"\d+|[^\W\d_]+(?:_[^\W\d_]+)*")
 
 
 def starts(key: str, most: int) -> list[int]:
-    """Where the parts of a dotted path begin, the first `most` of them."""
-    found = [0]
-    while len(found) < most and (dot := key.find(".", found[-1])) >= 0:
-        found.append(dot + 1)
-    return found
+    """Where the first `most` parts of a dotted path begin, as indexes into the key."""
+    begins = [0]
+    while len(begins) < most and (dot := key.find(".", begins[-1])) >= 0:
+        begins.append(dot + 1)
+    return begins
 
 
 def words(key: str) -> frozenset[str]:
-    """The words of a key; each number is one with its place among the key's numbers."""
-    found = set()
-    numbers = 0
+    """The words of a key. A number becomes a word such as `0#3`: the key's first number is 3."""
+    key_words = set()
+    seen_numbers = 0
     for step in re.split(r"[./]", key):
         for word in _WORD.findall(step):
             if word.isdecimal():
-                found.add(f"{numbers}#{int(word) if len(word) < 10 else word}")
-                numbers += 1
+                key_words.add(f"{seen_numbers}#{int(word) if len(word) < 10 else word}")
+                seen_numbers += 1
             elif word.lower() in SYNONYMS:
-                found.add(SYNONYMS[word.lower()])
+                key_words.add(SYNONYMS[word.lower()])
             else:
-                found.update(SYNONYMS.get(part, part) for part in word.lower().split("_"))
-    return frozenset(found)
+                key_words.update(SYNONYMS.get(part, part) for part in word.lower().split("_"))
+    return frozenset(key_words)
 
 
 def leaf(key: str) -> str:
-    """What the tensor is to its module, such as `weight`; empty where the name does not say."""
+    """What the tensor is to its module, such as `weight`; empty where the key does not say."""
     last = key.rpartition(".")[2].lower()
     for known in sorted(LEAVES, key=len, reverse=True):
         if last == known or last.endswith(f"_{known}"):

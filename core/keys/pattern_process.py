@@ -1,9 +1,10 @@
 """The process that `patterns.py` starts: it runs one pattern on many texts, under limits.
 
-Reads a request as JSON from its input: `pattern`, `texts`, perhaps `replacement`, and the limits
-`seconds` of CPU time and `memory` in bytes. Writes an answer as JSON: `found`, the indices of
-texts, or `changed`, pairs of an index and its new text, and the `seconds` taken; or what is wrong
-with the `pattern` or the `replacement`. Ends without an answer where a limit is reached.
+It reads a request as JSON from stdin: `pattern`, `texts`, an optional `replacement`, and the limits
+`seconds` (CPU time) and `memory` (bytes). It writes an answer as JSON to stdout: `found`, the
+indices of the texts that match, or `changed`, pairs of an index and its new text; and the `seconds`
+that it took. Where the pattern or the replacement is invalid, the answer is `pattern` or
+`replacement` with the reason. Where a limit is reached, the process ends without an answer.
 """
 
 import json
@@ -18,7 +19,7 @@ def main() -> None:
     """Answer the one request."""
     request = json.load(sys.stdin)
     resource.setrlimit(resource.RLIMIT_AS, (request["memory"], request["memory"]))
-    # Nothing handles this timer's signal, so it ends the process wherever that is.
+    # Nothing handles this timer's signal (SIGPROF), so it ends the process even inside `re`.
     signal.setitimer(signal.ITIMER_PROF, request["seconds"])
     started = time.process_time()
     answer = _answer(request["pattern"], request.get("replacement"), request["texts"])

@@ -1,8 +1,8 @@
-"""Regular expressions that a person gives, run where none of them can hold the server.
+"""Regular expressions from people, run where they cannot block the server.
 
-They come in links as well, and a short one can keep Python's `re` busy for hours, or make it fill
-the memory. So each is run by `re`, whose results are those of the code that a recipe is exported
-as, in a short-lived process of its own (`pattern_process.py`) that may take only so much of either.
+They also come in links, and a short one can keep Python's `re` busy for hours or make it fill the
+memory. So each runs in a short-lived process (`pattern_process.py`) with limits on time and memory.
+That process uses `re` too, so that the results are those of the script that a recipe exports.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from pathlib import Path
 from typing import TypedDict
 
 SECONDS = 2.0
-"""CPU time that all matching of one click may take together."""
+"""CPU time that all patterns of one click may take together."""
 
 MAX_WAIT = 20.0
-"""Seconds after which a process is ended that a busy machine has not given that time."""
+"""Seconds after which a process is ended that got too little CPU time on a busy machine."""
 
 MAX_MEMORY = 512 << 20
-"""Bytes of address space that a process may take."""
+"""Bytes of address space that the process may take."""
 
 _PROCESS = Path(__file__).with_name("pattern_process.py")
 
 
 class PatternError(Exception):
-    """The pattern is wrong; its text says how."""
+    """The pattern is invalid; `str(error)` says why."""
 
 
 class ReplacementError(PatternError):
-    """What the pattern shall be replaced by is wrong."""
+    """The replacement text is invalid; `str(error)` says why."""
 
 
 class TooCostlyError(PatternError):
-    """The pattern takes longer than anybody would wait, or more memory than there should be."""
+    """The pattern takes more time or memory than the limits allow."""
 
 
 class Patience:
@@ -45,22 +45,22 @@ class Patience:
         self.left = seconds
 
     def spend(self, seconds: float) -> None:
-        """Take that much off. Raises TooCostlyError where nothing is left."""
+        """Subtract that much. Raises TooCostlyError where nothing is left."""
         self.left -= seconds
         if self.left <= 0:
             raise TooCostlyError
 
 
 def found_in(pattern: str, texts: Sequence[str], patience: Patience) -> frozenset[str]:
-    """The texts in which `re.search` finds the pattern. Raises PatternError, TooCostlyError."""
+    """The texts that `re.search` matches. Raises PatternError and TooCostlyError."""
     answer = _ask({"pattern": pattern, "texts": list(texts)}, patience)
     return frozenset(texts[index] for index in answer["found"])
 
 
 def replaced(pattern: str, replacement: str, texts: Sequence[str], patience: Patience) -> list[str]:
-    """What `re.sub` makes of each text.
+    """Each text after `re.sub`, in the given order.
 
-    Raises PatternError, ReplacementError, TooCostlyError.
+    Raises PatternError, ReplacementError and TooCostlyError.
     """
     request = {"pattern": pattern, "replacement": replacement, "texts": list(texts)}
     changed = dict(_ask(request, patience)["changed"])
@@ -68,7 +68,7 @@ def replaced(pattern: str, replacement: str, texts: Sequence[str], patience: Pat
 
 
 class _Answer(TypedDict, total=False):
-    """What the process writes, as its own docstring says."""
+    """What the process writes; the docstring of `pattern_process` says when each is there."""
 
     found: list[int]
     changed: list[tuple[int, str]]

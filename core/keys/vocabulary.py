@@ -11,11 +11,11 @@ WRAPPED: Mapping[str, str] = {
     "_fsdp_wrapped_module": "FullyShardedDataParallel",
     "_checkpoint_wrapped_module": "activation checkpointing",
 }
-"""Parts that stand anywhere in a path, and who puts them there."""
+"""Parts that may be anywhere in a path, and what puts them there."""
 
 
 BATCH_COUNTER = "num_batches_tracked"
-"""BatchNorm's buffer since PyTorch 0.4.1; inference does not use it, old files lack it."""
+"""BatchNorm's buffer since PyTorch 0.4.1. Inference does not use it, and older files lack it."""
 
 
 COMPUTED = frozenset(
@@ -28,7 +28,8 @@ COMPUTED = frozenset(
         "position_ids",  # the embeddings of older transformers
     )
 )
-"""Buffers that a constructor computes from sizes alone, and that a state_dict holds all the same.
+"""Buffers that a constructor computes from sizes alone, and that a state_dict contains
+nevertheless.
 
 timm's own filters drop them too (timm/models/swin_transformer.py, checkpoint_filter_fn).
 """
@@ -67,7 +68,7 @@ OPTIMIZER_STATE = frozenset(
 
 
 PREFERRED = ("encoder_q", "teacher", "model", "student")
-"""Where several parts of a file hold the same network, the one that is used afterwards: MoCo's
+"""Where several parts of a file contain the same model, the one that is used after training: MoCo's
 query encoder, DINO's teacher."""
 
 
@@ -84,7 +85,7 @@ HOLDER_WORDS = {
     "shadow": "as a moving average (EMA)",
     "backbone": "as a backbone",
 }
-"""What holds a network under such a part of its path."""
+"""A part of a path → how the model below it is stored, in words."""
 
 
 WRITERS: Mapping[str, str] = {
@@ -94,7 +95,7 @@ WRITERS: Mapping[str, str] = {
     "network": "a wrapper",
     "backbone": "a module with a head of its own",
 }
-"""Names that a wrapper puts into the keys of what it wraps, and who writes them."""
+"""Names that a wrapper adds to the keys of the module that it wraps → the wrapper."""
 
 
 WRAPPERS = tuple(WRITERS)
@@ -116,19 +117,19 @@ FUSED_LAYERS = (
     (("kv", "to_kv", "kv_proj"), (("k", "v"), ("key", "value"), ("k_proj", "v_proj"))),
     (("w12", "gate_up_proj"), (("w1", "w2"), ("gate_proj", "up_proj"))),
 )
-"""Names of a layer that is several in one, and names of those."""
+"""Names of a fused layer, and the names of the layers that it fuses, in its order."""
 
 
 FUSED_PARTS = (("q", "k", "v"), ("gate_proj", "up_proj"), ("w1", "w3"))
-"""Words of sibling modules that other networks keep as one, in that one's order."""
+"""Words for sibling modules that other models store as one fused module, in its order."""
 
 
 FUSED_WORD = re.compile(r"qkv|in_proj|c_attn|query_key_value|gate_up|gate_and_up|w13|fc1_g")
-"""Words of the module that they are kept in."""
+"""Words for such a fused module."""
 
 
 STATISTICS = frozenset(("running_mean", "running_var", "num_batches_tracked"))
-"""The buffers that a BatchNorm counts in train mode (torch/nn/modules/batchnorm.py)"""
+"""The buffers that BatchNorm updates in train mode (torch/nn/modules/batchnorm.py)."""
 
 
 def names_average(path: str) -> bool:

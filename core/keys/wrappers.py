@@ -1,4 +1,4 @@
-"""Keys without the parts that wrappers put into them."""
+"""Keys without the parts that wrappers add to them."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from core.keys.parts import starts
 from core.keys.vocabulary import WRAPPED
 
 MAX_KEYS = 20_000
-"""Keys that are looked at."""
+"""Keys that are examined at most."""
 
 MAX_LENGTH = 1_000
-"""Letters of a key that is looked at: no model has one of a fifth of them."""
+"""Characters in a key that is examined: no known model has one a fifth as long."""
 
 MAX_STARTS = 12
-"""Parts of a path that may be a prefix."""
+"""Parts of a path that may belong to a prefix."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unwrapped:
-    """A file's keys without what wrappers put into them: its own key → the shorter one; those that
-    are looked at.
+    """A file's keys without the parts that wrappers add.
 
-    `parts` are the wrappers' parts that were found, in the order in which they first came; `starts`
-    say where the parts of each shorter key begin, the first MAX_STARTS of them.
+    `keys` maps the key in the file to the shorter one, for the keys that were examined. `parts` are
+    the wrappers' parts that were removed, in the order of their first occurrence. `starts` maps
+    each shorter key to the indexes at which its first MAX_STARTS parts begin.
     """
 
     keys: Mapping[str, str]
@@ -35,7 +35,7 @@ class Unwrapped:
 
 
 def without_wrappers(key: str) -> str:
-    """The key without any wrapper's part; its last part stays in any case."""
+    """The key without the wrappers' parts; its last part always stays."""
     if not any(part in key for part in WRAPPED):
         return key
     *path, leaf = key.split(".")
@@ -43,19 +43,19 @@ def without_wrappers(key: str) -> str:
 
 
 def unwrap(state_dict: StateDict) -> Unwrapped:
-    """Take the wrappers' parts out of every key, unless two keys would become one."""
-    looked_at = (key for key in islice(state_dict, MAX_KEYS) if len(key) <= MAX_LENGTH)
-    keys = {key: without_wrappers(key) for key in looked_at}
+    """Remove the wrappers' parts from every key, or from none where two keys would become one."""
+    examined = (key for key in islice(state_dict, MAX_KEYS) if len(key) <= MAX_LENGTH)
+    keys = {key: without_wrappers(key) for key in examined}
     if len(set(keys.values())) < len(keys):
         return _unwrapped({key: key for key in keys}, ())
-    found = dict.fromkeys(
+    removed_parts = dict.fromkeys(
         part
         for key, short in keys.items()
         if key != short
         for part in key.split(".")[:-1]
         if part in WRAPPED
     )
-    return _unwrapped(keys, tuple(found))
+    return _unwrapped(keys, tuple(removed_parts))
 
 
 def _unwrapped(keys: Mapping[str, str], parts: tuple[str, ...]) -> Unwrapped:

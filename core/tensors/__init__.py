@@ -1,7 +1,7 @@
-"""The values of tensors: read into torch, derived, counted, drawn.
+"""The values of tensors: read into torch, computed from others, measured, drawn.
 
-A TensorEntry goes in; a torch.Tensor, chunks of one, statistics, a histogram or a picture of its
-values come out. Damage that shows only on reading raises CheckpointError. Needs torch.
+A TensorEntry goes in; a torch.Tensor, chunks of it, statistics, a histogram or an image of its
+values come out. Damage that is found only on reading raises CheckpointError. Needs torch.
 """
 
 from core.tensors.arithmetic import (
@@ -13,7 +13,7 @@ from core.tensors.arithmetic import (
     resampled_table,
 )
 from core.tensors.elements import as_float64, blocks, exact_integers, float64_buffer, numbers
-from core.tensors.pictures import Picture, PictureKind, cells_of, picture
+from core.tensors.pictures import ImageKind, TensorImage, cells_of, tensor_image
 from core.tensors.reading import (
     CONVERT_BYTES,
     chunks,
@@ -27,9 +27,9 @@ from core.tensors.value_statistics import Histogram, Statistics, histogram, stat
 __all__ = [
     "CONVERT_BYTES",
     "Histogram",
-    "Picture",
-    "PictureKind",
+    "ImageKind",
     "Statistics",
+    "TensorImage",
     "adapted_channels",
     "as_float64",
     "blocks",
@@ -42,12 +42,12 @@ __all__ = [
     "histogram",
     "merged_lora",
     "numbers",
-    "picture",
     "read_tensor",
     "read_tensor_into",
     "read_tensors_into",
     "resampled_grid",
     "resampled_table",
     "statistics",
+    "tensor_image",
     "torch_dtype",
 ]

@@ -1,7 +1,7 @@
 """Tensors that are computed from others: the arithmetic of core/checkpoint/operations.py.
 
-The functions on plain tensors stand alone: a recipe's script carries their source as it is here.
-Tensors of less than 32 bits are computed in float32, and the result has their own dtype.
+The public functions on plain tensors use only torch, because a recipe's script contains a copy of
+their source. Dtypes below 32 bits are computed in float32, and the result has the original dtype.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ Reader = Callable[[TensorEntry], torch.Tensor]
 
 
 def derived(entry: TensorEntry, form: Derived, dtype: torch.dtype, read: Reader) -> torch.Tensor:
-    """The tensor of a Derived entry with elements, contiguous and before its transforms.
+    """The tensor of a Derived entry that has elements; contiguous, before the entry's transforms.
 
-    `read` gives a part's tensor. Raises CheckpointError where the parts do not go together.
+    `read` reads the tensor of a part. Raises CheckpointError where the parts do not fit together.
     """
     if isinstance(form.operation, Filled):
         return torch.full(entry.shape, form.operation.value, dtype=dtype)
@@ -46,16 +46,17 @@ def derived(entry: TensorEntry, form: Derived, dtype: torch.dtype, read: Reader)
     parts = [read(part) for part in form.parts]
     try:
         with torch.no_grad():
-            made = _computed(form.operation, parts)
+            computed = _computed(form.operation, parts)
     except (RuntimeError, ValueError, IndexError) as error:
         raise _unsound(entry) from error
-    if made.shape != entry.shape or made.dtype != dtype:
+    if computed.shape != entry.shape or computed.dtype != dtype:
         raise _unsound(entry)
-    return made.contiguous()
+    return computed.contiguous()
 
 
 def joined_parts(form: Derived, whole: torch.Tensor) -> Iterator[tuple[TensorEntry, torch.Tensor]]:
-    """The parts of a Joined entry with elements, each with its place in the contiguous whole."""
+    """The parts of a Joined entry that have elements, each with its view into contiguous
+    `whole`."""
     flat, at = whole.view(-1), 0
     for part in form.parts:
         if part.numel:
@@ -66,7 +67,7 @@ def joined_parts(form: Derived, whole: torch.Tensor) -> Iterator[tuple[TensorEnt
 def filled_chunks(
     entry: TensorEntry, value: float, dtype: torch.dtype, most: int
 ) -> Iterator[torch.Tensor]:
-    """One number everywhere, at most so many elements at once."""
+    """The entry's elements, all equal to `value`, as 1-D tensors of at most `most` elements."""
     piece = torch.full((min(most, entry.numel),), value, dtype=dtype)
     for start in range(0, entry.numel, most):
         yield piece[: entry.numel - start].clone()
@@ -97,7 +98,7 @@ def _computed(operation: Operation, parts: Sequence[torch.Tensor]) -> torch.Tens
                 return dequantized(first, scale, zero_point)
             return dequantized(first, parts[1], parts[2], axis)
         case Joined() | Filled():
-            raise AssertionError("these are made without reading all parts at once")
+            raise AssertionError("derived() handles these without reading all parts at once")
 
 
 def chosen_rows(tensor: torch.Tensor, rows: tuple[int, ...]) -> torch.Tensor:
@@ -249,6 +250,6 @@ def dequantized(
 
 def _unsound(entry: TensorEntry) -> CheckpointError:
     return CheckpointError(
-        f"The tensor {entry.key} cannot be computed: what it is made of does not go together.",
-        "Switch off the step of the recipe that makes it, or get the file again.",
+        f"The tensor {entry.key} cannot be computed: its parts do not fit together.",
+        "Switch off the recipe's step that computes it, or get the file again.",
     )

@@ -12,23 +12,23 @@ from core.errors import CheckpointError, LoupeError
 from core.tensors.reading import chunks, read_tensor
 
 BLOCK = 3 << 13
-"""Elements a block: three float64 blocks stay in a core's cache, which is what makes it fast.
+"""Elements per block: three float64 blocks fit in a core's cache, which makes the work fast.
 
-Fewer than ATen's grain (`at::internal::GRAIN_SIZE`, 32768): beyond it torch shares each small step
-among threads, and on a busy server they wait for one another far longer than they work. For the
-same reason nothing here calls BLAS (`torch.dot`), which shares even smaller steps.
+They are fewer than ATen's grain size (`at::internal::GRAIN_SIZE`, 32768). Beyond it, torch splits
+each small step among threads, which on a busy server wait for one another far longer than they
+work. For the same reason nothing here calls BLAS (`torch.dot`), which splits even smaller steps.
 """
 
 CHUNK_BYTES = BLOCK * 32
-"""Bytes read at once: whole blocks for every size of element."""
+"""Bytes read at once: a whole number of blocks for every size of element."""
 
 
 def blocks(entry: TensorEntry, size: int = BLOCK) -> Iterator[torch.Tensor]:
     """The elements in logical (C) order as 1-D tensors of the entry's own dtype.
 
-    Each holds `size` elements, the last one the rest; so the blocks of two entries with as many
-    elements go together. A block is valid until the next one is asked for.
-    Raises SourceError where the bytes are gone.
+    Each has `size` elements, and the last one has the rest. So the blocks of two entries with
+    equally many elements correspond to each other. A block is valid until the next one is
+    requested. Raises as `chunks` does.
     """
     rest: torch.Tensor | None = None
     for chunk in chunks(entry, max(CHUNK_BYTES, 16 * size)):
@@ -42,10 +42,11 @@ def blocks(entry: TensorEntry, size: int = BLOCK) -> Iterator[torch.Tensor]:
 
 
 def numbers(entry: TensorEntry, size: int = BLOCK) -> Iterator[torch.Tensor]:
-    """As `blocks`, but the numbers that are meant: a quantized tensor's integers with its scales
-    applied, in float32, and of a sparse or a nested tensor the values that the file holds.
+    """As `blocks`, but with the numbers that the elements stand for.
 
-    Raises as `blocks` does, and CheckpointError where the scales do not go with the tensor.
+    A quantized tensor is dequantized to float32; of a sparse or nested tensor, the stored values
+    are yielded. Raises as `blocks` does, and CheckpointError where the scales do not fit the
+    tensor.
     """
     stored = stored_values(entry)
     if not isinstance(stored.form, Quantized) or stored.transforms:
@@ -62,13 +63,13 @@ def numbers(entry: TensorEntry, size: int = BLOCK) -> Iterator[torch.Tensor]:
 
 
 def _scales(entry: TensorEntry, form: Quantized) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """The scales and zero points in float64, and how many elements in a row share one."""
+    """The scales and zero points (float64 [n]), and how many consecutive elements share one."""
     axis = form.axis
     wanted, inner = 1, max(1, entry.numel)
     if axis is not None and -len(entry.shape) <= axis < len(entry.shape):
         axis %= len(entry.shape)
         wanted, inner = entry.shape[axis], prod(entry.shape[axis + 1 :])
-    found = []
+    as_tensors = []
     for part in (form.scale, form.zero_point):
         if isinstance(part, TensorEntry):
             if part.numel != wanted:
@@ -77,28 +78,29 @@ def _scales(entry: TensorEntry, form: Quantized) -> tuple[torch.Tensor, torch.Te
                     f"{wanted:,} are needed.",
                     "The file is damaged: get it again from where it came from.",
                 )
-            found.append(read_tensor(part).reshape(-1).to(torch.float64))
+            as_tensors.append(read_tensor(part).reshape(-1).to(torch.float64))
         else:
-            found.append(torch.full((wanted,), float(part), dtype=torch.float64))
-    scale, zero_point = found
+            as_tensors.append(torch.full((wanted,), float(part), dtype=torch.float64))
+    scale, zero_point = as_tensors
     return scale, zero_point, inner
 
 
 def _kept(piece: torch.Tensor) -> torch.Tensor:
-    """A copy, by its bytes: torch cannot copy elements of every dtype."""
+    """A copy as bytes, because torch cannot copy elements of every dtype."""
     return piece.view(torch.uint8).clone().view(piece.dtype)
 
 
 def float64_buffer(size: int = BLOCK) -> torch.Tensor:
-    """Room for one block of any dtype; a fresh one a block would cost more than the sums."""
+    """Room for one block of any dtype, to be reused: a new one per block would cost more than the
+    sums. Complex elements take two float64 each."""
     return torch.empty(2 * size, dtype=torch.float64)
 
 
 def as_float64(block: torch.Tensor, buffer: torch.Tensor) -> torch.Tensor:
     """The block's values as float64, written into the buffer; a view of it is returned.
 
-    Exact for every dtype but integers beyond 2^53. Complex values become twice as many elements:
-    real part, imaginary part. Raises LoupeError for a dtype that torch cannot convert.
+    The result is exact, except for integers beyond 2^53. Complex values become twice as many
+    elements: real part, imaginary part. Raises LoupeError for a dtype that torch cannot convert.
     """
     if block.is_complex():
         block = torch.view_as_real(block.to(torch.complex128)).reshape(-1)
@@ -113,9 +115,9 @@ def as_float64(block: torch.Tensor, buffer: torch.Tensor) -> torch.Tensor:
 
 
 def exact_integers(block: torch.Tensor) -> torch.Tensor | None:
-    """The block as int64 in which the order and the differences of its integers are kept.
+    """The block as int64, with the same order and the same differences.
 
-    None where float64 holds every value of the dtype anyway. uint64 is shifted by -2^63 (see
+    None where float64 represents every value of the dtype. uint64 values are shifted by -2^63 (see
     `integer_shift`).
     """
     if block.dtype == torch.int64:
@@ -126,5 +128,5 @@ def exact_integers(block: torch.Tensor) -> torch.Tensor | None:
 
 
 def integer_shift(dtype: torch.dtype) -> int:
-    """What to add to a value of `exact_integers` for the stored value."""
+    """What to add to a value of `exact_integers` to get the stored value."""
     return 1 << 63 if dtype == torch.uint64 else 0

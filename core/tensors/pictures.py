@@ -1,4 +1,4 @@
-"""A tensor as a picture: filters as a grid, a matrix as a heat map, a vector as a line."""
+"""A tensor as an image: filters as a grid, a matrix as a heat map, a vector as a line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from core.tensors.elements import numbers
 from core.tensors.reading import read_tensor
 
 MAX_FILTERS = 64
-"""Filters in a grid at most: the first ones."""
+"""Filters in a grid at most; of more, the first ones are shown."""
 
 MAX_CELLS = 256
 """Rows and columns of a heat map at most; more are averaged into blocks of equal size."""
@@ -24,11 +24,12 @@ MAX_POINTS = 1024
 """Points of a line at most."""
 
 READ_LIMIT = 16 << 20
-"""Elements of the filters that are read at most; with more channels, the first alone is shown."""
+"""Elements of filters that are read at most. Where too few filters would fit, only their first
+channel is read."""
 
 
-class PictureKind(StrEnum):
-    """How `Picture.values` is meant."""
+class ImageKind(StrEnum):
+    """What `TensorImage.values` contains."""
 
     FILTERS = "filters"
     MATRIX = "matrix"
@@ -36,28 +37,29 @@ class PictureKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """What to draw, and what it shows.
+class TensorImage:
+    """What to draw, with a caption.
 
-    `values` is uint8 [height, width, 3] for filters (each scaled to its own range, on a grid with
-    lines of one pixel between), float32 [rows, columns] for a matrix and [1, points] for a line,
-    NaN where a cell has no finite element. `block` is how many rows and columns of the tensor
-    went into one cell.
+    `values` is uint8 [height, width, 3] for filters (each scaled to its own range, in a grid with
+    lines of one pixel between them), float32 [rows, columns] for a matrix and float32 [1, points]
+    for a line; a cell without a finite element is NaN. `block` is the number of rows and of columns
+    of the tensor that are averaged into one cell.
     """
 
-    kind: PictureKind
+    kind: ImageKind
     values: torch.Tensor
     caption: str
     block: tuple[int, int] = (1, 1)
 
 
-def picture(entry: TensorEntry, progress: Progress | None = None) -> Picture | None:
-    """Draw a tensor; None where there is nothing to see (a scalar, no elements, no bytes), and for
-    a sparse or a nested one, whose values have no places side by side.
+def tensor_image(entry: TensorEntry, progress: Progress | None = None) -> TensorImage | None:
+    """The image of a tensor; None where there is nothing to see.
 
-    4-D tensors with a kernel larger than 1 × 1 are filters; of others, dimensions of 1 are left
-    out, and all but the first are laid side by side. Reads in bounded memory; progress counts
-    elements. Raises SourceError where the bytes are gone, and Cancelled.
+    That is a scalar, a tensor without elements or bytes, and a sparse or nested one, whose stored
+    values form no grid. A 4-D tensor with a kernel larger than 1 × 1 becomes filters. Any other
+    becomes a matrix: dimensions of size 1 are dropped, and all but the first are flattened. Reads
+    in bounded memory; `progress` counts elements. Raises SourceError where the bytes are gone, and
+    Cancelled.
     """
     if not entry.records or entry.numel < 2 or isinstance(entry.form, Sparse | Nested):
         return None
@@ -67,7 +69,7 @@ def picture(entry: TensorEntry, progress: Progress | None = None) -> Picture | N
     return _averaged(entry, progress)
 
 
-def _filters(entry: TensorEntry) -> Picture:
+def _filters(entry: TensorEntry) -> TensorImage:
     filters, channels, height, width = entry.shape
     room = max(1, READ_LIMIT // (channels * height * width))
     alone = channels > 1 and room < min(filters, 16)
@@ -90,45 +92,48 @@ def _filters(entry: TensorEntry) -> Picture:
     if isinstance(entry.form, Quantized):
         scaled = f"their integers, {scaled}"
     parts = [which, f"{height} × {width}", how, scaled]
-    return Picture(PictureKind.FILTERS, _grid(_scaled(values)), ", ".join(filter(None, parts)))
+    return TensorImage(ImageKind.FILTERS, _grid(_scaled(values)), ", ".join(filter(None, parts)))
 
 
 def _scaled(values: torch.Tensor) -> torch.Tensor:
-    """uint8 [filters, 3, height, width], each filter from its own smallest to its largest."""
+    """[filters, 1 or 3, height, width] as uint8 [filters, 3, height, width].
+
+    Each filter's smallest value becomes 0 and its largest 255.
+    """
     values = values.nan_to_num(0.0, 0.0, 0.0)
     flat = values.flatten(1)
     low, high = flat.amin(1)[:, None, None, None], flat.amax(1)[:, None, None, None]
-    unit = torch.where(high > low, (values - low) / (high - low).clamp_min(1e-38), 0.5)
-    return (unit * 255).round().to(torch.uint8).expand(-1, 3, -1, -1)
+    from_0_to_1 = torch.where(high > low, (values - low) / (high - low).clamp_min(1e-38), 0.5)
+    return (from_0_to_1 * 255).round().to(torch.uint8).expand(-1, 3, -1, -1)
 
 
 def _grid(filters: torch.Tensor) -> torch.Tensor:
-    """Tile [n, 3, h, w] into [height, width, 3], a grey line between."""
+    """Tile [n, 3, h, w] into [height, width, 3] with grey lines between the filters."""
     count, _, height, width = filters.shape
     columns = min(count, max(1, math.ceil(math.sqrt(count * height / width))))
     rows = math.ceil(count / columns)
     canvas = torch.full((3, rows * (height + 1) - 1, columns * (width + 1) - 1), 128)
     canvas = canvas.to(torch.uint8)
-    for index, one in enumerate(filters):
+    for index, pixels in enumerate(filters):
         top, left = index // columns * (height + 1), index % columns * (width + 1)
-        canvas[:, top : top + height, left : left + width] = one
+        canvas[:, top : top + height, left : left + width] = pixels
     return canvas.permute(1, 2, 0).contiguous()
 
 
-def _averaged(entry: TensorEntry, progress: Progress | None) -> Picture:
+def _averaged(entry: TensorEntry, progress: Progress | None) -> TensorImage:
     cells = cells_of(entry.shape)
     for piece in numbers(entry):
         cells.add((piece.abs() if piece.is_complex() else piece).to(torch.float64))
         if progress is not None:
             progress.report(cells.done, entry.numel, entry.key)
-    return cells.picture()
+    return cells.image()
 
 
 class Cells:
-    """The means of equal blocks of a matrix whose elements come in C order, piece by piece."""
+    """The mean of each block of a matrix whose elements come in C order, piece by piece."""
 
     def __init__(self, shape: tuple[int, int], limit: tuple[int, int]) -> None:
-        """`shape` of the matrix, and how many rows and columns of cells there may be."""
+        """`shape` is the matrix's; `limit` is the most rows and columns of cells."""
         rows, columns = self.shape = shape
         self.block = (math.ceil(rows / limit[0]), math.ceil(columns / limit[1]))
         cells = (math.ceil(rows / self.block[0]), math.ceil(columns / self.block[1]))
@@ -137,30 +142,32 @@ class Cells:
         self._missing = torch.zeros(cells, dtype=torch.float64)
 
     def add(self, values: torch.Tensor) -> None:
-        """Add the next elements, float64; those that are not finite are left out."""
+        """Add the next elements, float64 [n]; those that are not finite are left out."""
         columns = self.shape[1]
         if not math.isfinite(float(values.sum())):
-            odd = (~values.isfinite()).to(torch.float64)
+            not_finite = (~values.isfinite()).to(torch.float64)
             values = values.nan_to_num(0.0, 0.0, 0.0)
-            for at, part in _rows(odd, self.done, columns):
+            for at, part in _rows(not_finite, self.done, columns):
                 _add(self._missing, part, at, columns, self.block)
         for at, part in _rows(values, self.done, columns):
             _add(self._sums, part, at, columns, self.block)
         self.done += values.numel()
 
-    def picture(self) -> Picture:
-        """The means so far."""
+    def image(self) -> TensorImage:
+        """The means of the elements so far."""
         rows, columns = self.shape
-        held = _elements(rows, self.block[0])[:, None] * _elements(columns, self.block[1])
-        counts = held - self._missing
+        in_cell = _elements(rows, self.block[0])[:, None] * _elements(columns, self.block[1])
+        counts = in_cell - self._missing
         means = torch.where(counts > 0, self._sums / counts, torch.nan).to(torch.float32)
-        kind = PictureKind.LINE if rows == 1 else PictureKind.MATRIX
-        return Picture(kind, means, _caption(self.shape, self.block), self.block)
+        kind = ImageKind.LINE if rows == 1 else ImageKind.MATRIX
+        return TensorImage(kind, means, _caption(self.shape, self.block), self.block)
 
 
 def cells_of(shape: Sequence[int]) -> Cells:
-    """The cells of a tensor with two elements or more: dimensions of 1 are left out, and all but
-    the first are laid side by side."""
+    """Empty cells for a tensor with two elements or more.
+
+    Dimensions of size 1 are dropped, and all but the first are flattened into columns.
+    """
     long = [length for length in shape if length > 1]
     if len(long) == 1:
         return Cells((1, long[0]), (1, MAX_POINTS))
@@ -168,7 +175,8 @@ def cells_of(shape: Sequence[int]) -> Cells:
 
 
 def _rows(values: torch.Tensor, start: int, columns: int) -> list[tuple[int, torch.Tensor]]:
-    """Cut a run of elements that begins at `start` into [rows, columns] pieces with their start."""
+    """Split the elements from index `start` on into up to three pieces: the rest of a row, whole
+    rows and the begin of a row. Each is (index of its first element, [rows, columns])."""
     head = min(-start % columns, values.numel())
     body = (values.numel() - head) // columns * columns
     pieces = (values[:head][None], values[head : head + body].view(-1, columns))
@@ -180,7 +188,7 @@ def _rows(values: torch.Tensor, start: int, columns: int) -> list[tuple[int, tor
 def _add(
     sums: torch.Tensor, part: torch.Tensor, start: int, columns: int, block: tuple[int, int]
 ) -> None:
-    """Add a [rows, some columns] piece, whose first element is at `start`, into its cells."""
+    """Add a [rows, some columns] piece, whose first element has index `start`, to its cells."""
     first_row, first_column = divmod(start, columns)
     low, left = divmod(first_column, block[1])
     right = -(left + part.shape[1]) % block[1]
@@ -189,12 +197,13 @@ def _add(
     row_cells = torch.arange(first_row, first_row + part.shape[0]) // block[0]
     columns_of = torch.arange(low, low + within.shape[1])
     places = row_cells[:, None] * sums.shape[1] + columns_of
-    # On a run: over a matrix, index_add_ shares even small steps among threads (see core/elements).
+    # Flat: on a matrix, index_add_ splits even small steps among threads (see elements.BLOCK).
     sums.view(-1).index_add_(0, places.view(-1), within.reshape(-1))
 
 
 def _elements(length: int, block: int) -> torch.Tensor:
-    """How many of `length` elements each block holds; the last one may hold fewer."""
+    """float64 [blocks]: how many of `length` elements are in each block; the last may have
+    fewer."""
     starts = torch.arange(0, length, block)
     return (length - starts).clamp_max(block).to(torch.float64)
 

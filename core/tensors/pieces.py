@@ -1,4 +1,4 @@
-"""Tensors that lie in pieces: put together whole, or box by box in bounded memory."""
+"""Tensors that are stored in pieces: joined as a whole, or box by box in bounded memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Reader = Callable[[TensorEntry], torch.Tensor]
 
 
 def read_pieces(form: Pieces, whole: torch.Tensor, read: Reader) -> None:
-    """Fill a tensor of the whole's shape from its pieces; `read` gives a piece's elements."""
+    """Fill `whole` from its pieces; `read` reads the tensor of a piece."""
     for piece in form.pieces:
         box = tuple(
             slice(start, start + length)
@@ -26,7 +26,7 @@ def read_pieces(form: Pieces, whole: torch.Tensor, read: Reader) -> None:
 def piece_chunks(
     entry: TensorEntry, form: Pieces, dtype: torch.dtype, most: int, read: Reader
 ) -> Iterator[torch.Tensor]:
-    """The whole's elements in C order as 1-D tensors of at most `most` elements."""
+    """The entry's elements in C order, as 1-D tensors of at most `most` elements of that dtype."""
     for start, lengths in _boxes(entry.shape, most):
         box = torch.empty(lengths, dtype=dtype)
         for piece in form.pieces:
@@ -35,7 +35,7 @@ def piece_chunks(
 
 
 def _boxes(shape: tuple[int, ...], most: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Where each run of elements begins and how far it reaches along each dimension."""
+    """Boxes that cover a shape in C order, each (start, length along each dimension)."""
     if not shape or prod(shape) <= most:
         yield (0,) * len(shape), shape
         return
@@ -51,7 +51,7 @@ def _boxes(shape: tuple[int, ...], most: int) -> Iterator[tuple[tuple[int, ...],
 
 
 def _fill(box: torch.Tensor, start: tuple[int, ...], piece: Piece, read: Reader) -> None:
-    """Copy what a piece and a box have in common."""
+    """Copy the part of a piece that lies in the box; `start` is the box's first index."""
     entry = piece.entry
     first = [max(a, b) for a, b in zip(start, piece.offsets, strict=True)]
     last = [

@@ -36,43 +36,44 @@ QUANTIZED = {
     "quint4x2": "uint8",
     "quint2x4": "uint8",
 }
-"""Quantized dtypes are read as their integers, one an element."""
+"""Quantized dtypes → the dtype of their integers, as which they are read."""
 
 CONVERT_BYTES = 4 << 20
-"""Bytes that are converted at once: they stay in a processor's cache."""
+"""Bytes that are converted at once: so few stay in a processor's cache."""
 
 GAP_BYTES = 4 << 10
-"""What may lie between two tensors that are read together: in a zip their headers and padding, some
-200 bytes (torch/csrc/jit/serialization: kFieldAlignment is 64)."""
+"""Bytes that may lie between two tensors that are read together. In a zip these are the headers and
+the padding, about 200 bytes (torch/csrc/jit/serialization: kFieldAlignment is 64)."""
 
 SMALL_BYTES = 1 << 20
 _SMALL = ctypes.c_char * SMALL_BYTES
-"""One type, sliced, serves for the memory of every tensor of up to SMALL_BYTES: to make a type of
-the right length takes ctypes ten times as long."""
+"""The ctypes type for every tensor of up to SMALL_BYTES; its memory is sliced to the right length.
+A new type for each length would take ten times as long."""
 
 SWAP_BYTES = 16 << 20
-"""Bytes that are turned round at once in a file from a big-endian machine."""
+"""Bytes that are byte-swapped at once in a file from a big-endian machine."""
 
 
 def torch_dtype(name: str) -> torch.dtype:
-    """The dtype of that name; raises CheckpointError where this PyTorch has none."""
-    found = getattr(torch, QUANTIZED.get(name, name), None)
-    if not isinstance(found, torch.dtype):
+    """The dtype of that name. Raises CheckpointError where this PyTorch has none."""
+    dtype = getattr(torch, QUANTIZED.get(name, name), None)
+    if not isinstance(dtype, torch.dtype):
         raise CheckpointError(
             f"This PyTorch ({torch.__version__}) has no dtype {name}.", "Install a newer one."
         )
-    return found
+    return dtype
 
 
 def read_tensor(entry: TensorEntry) -> torch.Tensor:
     """The tensor on the CPU, of the entry's shape and dtype.
 
-    It is contiguous; a sparse one has the file's layout, a nested one its rows, and a quantized one
-    is its integers (`torch.Tensor.int_repr`, but unpacked where they are smaller than a byte). What
-    a fix derives from others is computed here.
+    It is contiguous. A sparse tensor has the layout that the file states, a nested one its rows. A
+    quantized tensor is returned as its integers (`torch.Tensor.int_repr`, but one element per
+    integer where they are smaller than a byte). A tensor that a fix derives from others is computed
+    here.
 
-    Raises SourceError where the bytes are gone, CheckpointError for a tensor without bytes, or
-    whose indices, rows or parts are unsound.
+    Raises SourceError where the bytes are gone, and CheckpointError for a tensor without bytes or
+    with invalid indices, rows or parts.
     """
     if isinstance(entry.form, Sparse):
         return _transformed(_sparse(entry, entry.form), entry)
@@ -103,12 +104,12 @@ def read_tensor(entry: TensorEntry) -> torch.Tensor:
 
 
 def read_tensor_into(entry: TensorEntry, tensor: torch.Tensor) -> None:
-    """Fill a CPU tensor of the same shape; another dtype is converted to.
+    """Read into a tensor of the same shape; the values are converted to its dtype.
 
-    The bytes go straight into a contiguous tensor of the stored dtype; others are converted in runs
-    of CONVERT_BYTES, views of strides as a whole. Raises as read_tensor does, and CheckpointError
-    for a sparse or a nested tensor, and for a quantized one whose integers would go into a tensor
-    of floating-point numbers.
+    The bytes go straight into a contiguous CPU tensor of the stored dtype. Other dtypes are
+    converted CONVERT_BYTES at a time, and strided views as a whole. Raises as read_tensor does, and
+    CheckpointError for a sparse or nested tensor, and for a quantized one where `tensor` is a
+    floating-point one.
     """
     _refuse_shapeless(entry)
     if isinstance(entry.form, Quantized) and (tensor.is_floating_point() or tensor.is_complex()):
@@ -134,9 +135,11 @@ def read_tensor_into(entry: TensorEntry, tensor: torch.Tensor) -> None:
 
 
 def read_tensors_into(targets: Iterable[tuple[TensorEntry, torch.Tensor]]) -> None:
-    """read_tensor_into for each, in this order. Those that follow one another closely in one file
-    are read in one call, which for small ones takes a tenth of the time. Raises as read_tensor_into
-    does."""
+    """Call read_tensor_into for each (entry, tensor), in this order.
+
+    Tensors that follow one another closely in a file are read in one call, which takes a tenth of
+    the time for small ones. Raises as read_tensor_into does.
+    """
     run: _Run | None = None
     for entry, tensor in targets:
         place = _place(entry, tensor)
@@ -154,8 +157,8 @@ def read_tensors_into(targets: Iterable[tuple[TensorEntry, torch.Tensor]]) -> No
 
 
 def _place(entry: TensorEntry, tensor: torch.Tensor) -> tuple[LocalFile, int] | None:
-    """Where in a file the bytes are that go into the tensor's memory as they are; None where they
-    are none such."""
+    """The file and the offset of the bytes that can be copied into the tensor's memory unchanged;
+    None where they must be converted."""
     record = entry.record
     if (
         record is None
@@ -174,7 +177,7 @@ def _place(entry: TensorEntry, tensor: torch.Tensor) -> tuple[LocalFile, int] | 
 
 
 class _Run:
-    """Tensors that follow one another in a file, from `start` to `end`."""
+    """Tensors that follow one another in a file and are read in one call."""
 
     def __init__(self, file: LocalFile, start: int) -> None:
         self._file = file
@@ -182,11 +185,11 @@ class _Run:
         self._memory: list[memoryview] = []
 
     def takes(self, file: LocalFile, start: int) -> bool:
-        """Whether what starts there can be read together with this."""
+        """Whether a tensor that starts there can join this run."""
         return file is self._file and 0 <= start - self._end <= GAP_BYTES
 
     def add(self, start: int, tensor: torch.Tensor) -> None:
-        """Read from there into the tensor; what lies between goes nowhere."""
+        """Append a tensor whose bytes start there; the bytes before it in the gap are discarded."""
         if start > self._end:
             self._memory.append(memoryview(bytearray(start - self._end)))
         memory = _memory(tensor)
@@ -194,7 +197,7 @@ class _Run:
         self._end = start + len(memory)
 
     def read(self) -> None:
-        """Fill them all. Raises SourceError."""
+        """Fill all tensors. Raises SourceError."""
         self._file.scatter(self._start, self._memory)
 
 
@@ -208,10 +211,10 @@ def _copy_in_runs(entry: TensorEntry, flat: torch.Tensor) -> None:
 def chunks(entry: TensorEntry, max_bytes: int = 16 << 20) -> Iterator[torch.Tensor]:
     """The elements in logical (C) order as 1-D tensors of at most `max_bytes` stored bytes.
 
-    What a fix derives from others is computed once as a whole, unless its elements are those of
-    its parts, one after the other.
-    A chunk is valid until the next is asked for. Raises as read_tensor does, and CheckpointError
-    for a sparse or a nested tensor, whose elements have no such order.
+    A tensor that a fix derives from others is computed as a whole first, unless it is its parts one
+    after another, or one number everywhere. A chunk is valid until the next one is requested.
+    Raises as read_tensor does, and CheckpointError for a sparse or nested tensor, whose elements
+    have no such order.
     """
     _refuse_shapeless(entry)
     if entry.numel == 0:
@@ -266,19 +269,19 @@ def _transformed(tensor: torch.Tensor, entry: TensorEntry) -> torch.Tensor:
 def _refuse_shapeless(entry: TensorEntry) -> None:
     if isinstance(entry.form, Sparse):
         raise CheckpointError(
-            f"The tensor {entry.key} is sparse ({entry.form.layout}): most of its elements stand "
-            "nowhere in the file.",
+            f"The tensor {entry.key} is sparse ({entry.form.layout}): the file does not contain "
+            "most of its elements.",
             "Save the checkpoint again after calling .to_dense() on it.",
         )
     if isinstance(entry.form, Nested):
         raise CheckpointError(
-            f"The tensor {entry.key} is nested: its rows have shapes of their own.",
-            "Save its rows as tensors, with .unbind(), or as one with .to_padded_tensor(0).",
+            f"The tensor {entry.key} is nested: its rows have different shapes.",
+            "Save its rows as separate tensors (.unbind()), or as one (.to_padded_tensor(0)).",
         )
 
 
 def _sparse(entry: TensorEntry, form: Sparse) -> torch.Tensor:
-    """The sparse tensor itself, its indices checked; its zeros are never made."""
+    """The sparse tensor after a check of its indices; it is never made dense."""
     parts = [read_tensor(part) for part in form.parts]
     try:
         if form.layout == "sparse_coo":
@@ -305,13 +308,13 @@ def _nested(entry: TensorEntry, form: Nested) -> torch.Tensor:
     )
     buffer = read_tensor(replace(entry, form=None, transforms=()))
     rows: list[torch.Tensor] = []
-    room = buffer.numel()
+    left = buffer.numel()
     try:
         for size, stride, offset in zip(
             sizes.tolist(), strides.tolist(), offsets.tolist(), strict=True
         ):
-            room -= prod(size)
-            if room < 0 or min((*size, *stride, offset), default=0) < 0:
+            left -= prod(size)
+            if left < 0 or min((*size, *stride, offset), default=0) < 0:
                 raise _unsound(entry, "rows")
             rows.append(buffer.as_strided(size, stride, offset))
         return torch.nested.nested_tensor(rows, dtype=buffer.dtype)
@@ -321,8 +324,8 @@ def _nested(entry: TensorEntry, form: Nested) -> torch.Tensor:
 
 def _unsound(entry: TensorEntry, what: str) -> CheckpointError:
     return CheckpointError(
-        f"The {what} of the tensor {entry.key} reach beyond it, or contradict one another.",
-        "The file is damaged or was made to do harm: get it again from a source you trust.",
+        f"The {what} of the tensor {entry.key} are out of bounds, or contradict one another.",
+        "The file is damaged or malicious: get it again from a source you trust.",
     )
 
 
@@ -331,15 +334,15 @@ def _is_packed(entry: TensorEntry) -> bool:
 
 
 def _unpacked(entry: TensorEntry, most: int) -> Iterator[torch.Tensor]:
-    """Integers of less than a byte, each as a byte of its own."""
-    each = PACKED[entry.stored_dtype]
-    bits = 8 // each
-    packed = torch.empty(max(1, most // each), dtype=torch.uint8)
+    """Integers smaller than a byte, unpacked to one byte each; 1-D uint8 tensors in C order."""
+    per_byte = PACKED[entry.stored_dtype]
+    bits = 8 // per_byte
+    packed = torch.empty(max(1, most // per_byte), dtype=torch.uint8)
     shifts = torch.arange(0, 8, bits, dtype=torch.uint8)
-    for start in range(0, entry.numel, packed.numel() * each):
-        numel = min(packed.numel() * each, entry.numel - start)
-        piece = packed[: -(-numel // each)]
-        _fill(entry, start // each, piece)
+    for start in range(0, entry.numel, packed.numel() * per_byte):
+        numel = min(packed.numel() * per_byte, entry.numel - start)
+        piece = packed[: -(-numel // per_byte)]
+        _fill(entry, start // per_byte, piece)
         yield ((piece[:, None] >> shifts) & ((1 << bits) - 1)).reshape(-1)[:numel]
 
 
@@ -352,8 +355,8 @@ def _runs(entry: TensorEntry, dtype: torch.dtype, most: int) -> Iterator[torch.T
 
 
 def _blocks(entry: TensorEntry, most: int) -> Iterator[torch.Tensor]:
-    """A view's elements, split along its leading dimensions until a part is small enough; in a
-    dtype as wide as theirs."""
+    """A strided view's elements in C order, split along the leading dimensions until each part is
+    small enough. The dtype is the one in _AS_WIDE for their size."""
 
     def part(
         shape: tuple[int, ...], stride: tuple[int, ...], offset: int
@@ -387,13 +390,13 @@ _AS_WIDE = {
     8: torch.int64,
     16: torch.complex128,
 }
-"""A dtype that can be copied for each size of element: torch cannot copy every one of them."""
+"""Bytes per element → a dtype that torch can copy, which it cannot do for every dtype."""
 
 
 def _strided(
     entry: TensorEntry, offset: int, shape: tuple[int, ...], stride: tuple[int, ...]
 ) -> torch.Tensor:
-    """A view, from the run of bytes that it spans, in a dtype as wide as the stored one."""
+    """A strided view into the bytes that it spans, read in one run; dtype as in _AS_WIDE."""
     span = torch.empty(_span(shape, stride), dtype=_AS_WIDE[ITEMSIZES[entry.stored_dtype]])
     _fill(entry, offset, span)
     return span.as_strided(shape, stride)
@@ -406,14 +409,14 @@ def _span(shape: tuple[int, ...], stride: tuple[int, ...]) -> int:
 def _record(entry: TensorEntry) -> Record:
     if entry.record is None:
         raise CheckpointError(
-            f"The tensor {entry.key} lies on the meta device and has no data.",
-            "Save the checkpoint again from a model that holds its weights.",
+            f"The tensor {entry.key} is on the meta device and has no data.",
+            "Save the checkpoint again from a model whose weights are on a CPU or a GPU.",
         )
     return entry.record
 
 
 def _fill(entry: TensorEntry, offset: int, tensor: torch.Tensor) -> None:
-    """Read the record's bytes from that element on into a contiguous CPU tensor."""
+    """Fill a contiguous CPU tensor from the record, starting at the element `offset`."""
     record = _record(entry)
     memory = _memory(tensor)
     if not memory:
@@ -425,7 +428,7 @@ def _fill(entry: TensorEntry, offset: int, tensor: torch.Tensor) -> None:
 
 
 def _memory(tensor: torch.Tensor) -> memoryview:
-    """The bytes of a contiguous CPU tensor."""
+    """The memory of a contiguous CPU tensor, writable."""
     nbytes = tensor.nbytes
     if not nbytes:
         return memoryview(bytearray())
@@ -434,7 +437,7 @@ def _memory(tensor: torch.Tensor) -> memoryview:
 
 
 def _swap(tensor: torch.Tensor, dtype: str) -> None:
-    """Turn round the bytes of each number, in a complex one those of its two parts."""
+    """Swap the byte order of each number in place; of a complex one, of its two parts."""
     width = ITEMSIZES[dtype] // (2 if "complex" in dtype else 1)
     if width == 1:
         return

@@ -1,4 +1,4 @@
-"""A tensor's statistics, histogram and picture, streamed: no tensor is ever held whole."""
+"""A tensor's statistics and histogram, block by block: the tensor is never in memory as a whole."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from core.progress import Progress
 from core.tensors.elements import as_float64, exact_integers, float64_buffer, integer_shift, numbers
 
 HISTOGRAM_BLOCK = 1 << 20
-"""Elements counted at once: torch.histc shares even small blocks among threads, so large ones."""
+"""Elements counted at once. torch.histc splits even small blocks among threads, so they are
+large."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """A tensor's moments, over its finite elements alone.
+    """A tensor's moments over its finite elements.
 
-    `min`, `max`, `mean` and `std` (unbiased, as torch.std) are None where no finite element is
-    there, and `std` where there is only one. `zeros`, `nan` and `inf` count elements; `count` is
-    all of them. Complex numbers are measured by their magnitude (`of` is "magnitude").
+    `min`, `max`, `mean` and `std` (unbiased, like torch.std) are None where there is no finite
+    element; `std` is also None where there is only one. `zeros`, `nan` and `inf` count elements;
+    `count` counts all of them. Of complex numbers the magnitude is measured, and `of` is
+    "magnitude".
     """
 
     count: int
@@ -42,7 +44,8 @@ class Statistics:
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """`counts[i]` finite elements lie from `edges[i]` to `edges[i + 1]`, the last edge included."""
+    """`counts[i]` finite elements are in [`edges[i]`, `edges[i + 1]`); the last bin includes its
+    end."""
 
     edges: tuple[float, ...]
     counts: tuple[int, ...]
@@ -52,19 +55,18 @@ def statistics(entry: TensorEntry, progress: Progress | None = None) -> Statisti
     """Read the tensor once and measure it in float64.
 
     Blocks are merged by Chan's formula (Chan, Golub, LeVeque 1979), so that a large mean does not
-    swallow a small spread. Progress counts elements. A quantized tensor's numbers are those that
-    its scales give; of a sparse or a nested one, the values that the file holds are measured.
-    Raises SourceError where the bytes are gone, LoupeError for a dtype that has no numbers, and
-    Cancelled.
+    hide a small spread. `progress` counts elements. A quantized tensor is measured with its scales
+    applied; of a sparse or nested one, the stored values are measured. Raises SourceError where the
+    bytes are gone, LoupeError for a dtype that torch cannot convert, and Cancelled.
     """
-    seen = _Moments()
+    moments = _Moments()
     done, total = 0, stored_values(entry).numel
     for block in numbers(entry):
-        seen.add(block)
+        moments.add(block)
         done += block.numel()
         if progress is not None:
             progress.report(done, total, entry.key)
-    return seen.result(done, "magnitude" if entry.dtype.startswith("complex") else "value")
+    return moments.result(done, "magnitude" if entry.dtype.startswith("complex") else "value")
 
 
 def histogram(
@@ -76,8 +78,8 @@ def histogram(
 ) -> Histogram | None:
     """Count the finite elements in `bins` equal bins from the smallest to the largest.
 
-    Integers whose range is no wider than `bins` get a bin a value. `measured` are the tensor's
-    statistics where they are known already, else it is read twice. None without finite elements.
+    Integers whose range fits in `bins` get one bin per value. `measured` are the tensor's
+    statistics; without them the tensor is read twice. None where there is no finite element.
     Raises as `statistics` does.
     """
     known = measured or statistics(entry, progress)
@@ -99,7 +101,7 @@ def histogram(
 
 
 class _Moments:
-    """Count, mean and centred square sum of what was added so far."""
+    """Count, mean and sum of squared deviations of the elements so far."""
 
     def __init__(self) -> None:
         self.finite = 0
@@ -170,8 +172,8 @@ def _finite(values: torch.Tensor) -> torch.Tensor:
 
 
 def _range(entry: TensorEntry, low: float, high: float, bins: int) -> tuple[float, float, int]:
-    whole = entry.dtype == "bool" or entry.dtype.lstrip("uq").startswith("int")
-    if whole and not isinstance(entry.form, Quantized) and high - low < bins:
+    is_integer = entry.dtype == "bool" or entry.dtype.lstrip("uq").startswith("int")
+    if is_integer and not isinstance(entry.form, Quantized) and high - low < bins:
         return low - 0.5, high + 0.5, int(high - low) + 1
     if low == high:
         spread = abs(low) * 0.5 or 0.5

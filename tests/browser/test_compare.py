@@ -95,7 +95,7 @@ def test_the_other_tabs_tell_pairs_metadata_and_the_evidence(server, page):
     page.get_by_role("tab", name="Metadata").click()
     expect(page.get_by_text("B is 38 epochs later")).to_be_visible()
     page.get_by_role("tab", name="How it is known").click()
-    expect(page.get_by_text("CRC-32 checksums that torch.save kept")).to_be_visible()
+    expect(page.get_by_text("CRC-32 checksums in both files")).to_be_visible()
 
 
 def test_a_run_of_several_is_drawn_with_its_steps(server, page):
@@ -104,6 +104,6 @@ def test_a_run_of_several_is_drawn_with_its_steps(server, page):
     page.get_by_text("A run of several").click()
     page.get_by_role("combobox", name="Where the run is").click()
     page.get_by_role("option", name="The sample's two epochs").click()
-    expect(page.get_by_text("ordered by the epoch that they hold")).to_be_visible()
+    expect(page.get_by_text("ordered by the epoch in their metadata")).to_be_visible()
     expect(page.locator(".barlayer .point").first).to_be_visible()
     expect(page.get_by_role("button", name="Run as CSV")).to_be_visible()

@@ -1,6 +1,6 @@
 """What differs besides the model's tensors: metadata, training state, other tensors, the files.
 
-Two Checkpoints go in; trees of MetadataChanges, facts on the files and a summary in words come out.
+Two Checkpoints go in; trees of MetadataChanges, facts about the files and a summary come out.
 """
 
 from core.compare.metadata.file_fact import file_facts

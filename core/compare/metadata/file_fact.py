@@ -1,4 +1,4 @@
-"""Two files' own facts, side by side."""
+"""Facts about two files, side by side."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from core.wording import THIN, count, listed
 
 @dataclass(frozen=True, slots=True)
 class FileFact:
-    """What a fact is called, and what it is of A and of B, in words."""
+    """The name of a fact, and its value for A and for B, in words."""
 
     name: str
     a: str
@@ -19,19 +19,22 @@ class FileFact:
 
     @property
     def same(self) -> bool:
-        """Whether both say the same."""
+        """Whether the fact is the same for both."""
         return self.a == self.b
 
 
 def file_facts(a: Checkpoint, b: Checkpoint) -> tuple[FileFact, ...]:
-    """Format, PyTorch's version, bytes, files, state_dicts, and the Python names in the pickles."""
+    """Format, PyTorch's version, size, files, state_dicts, and the Python names in the pickles."""
     rows = (
-        ("Format", *(found.format_title for found in (a, b))),
-        ("PyTorch", *(printable((found.torch_version or "not noted")[:40]) for found in (a, b))),
-        ("Size", *(f"{count(found.size)}{THIN}B" for found in (a, b))),
-        ("Files", *(count(found.files) for found in (a, b))),
-        ("state_dicts", *(_state_dicts(found) for found in (a, b))),
-        ("Python names", *(_globals(found) for found in (a, b))),
+        ("Format", *(checkpoint.format_title for checkpoint in (a, b))),
+        (
+            "PyTorch",
+            *(printable((checkpoint.torch_version or "unknown")[:40]) for checkpoint in (a, b)),
+        ),
+        ("Size", *(f"{count(checkpoint.size)}{THIN}B" for checkpoint in (a, b))),
+        ("Files", *(count(checkpoint.files) for checkpoint in (a, b))),
+        ("state_dicts", *(_state_dicts(checkpoint) for checkpoint in (a, b))),
+        ("Python names", *(_globals(checkpoint) for checkpoint in (a, b))),
     )
     return tuple(
         FileFact(name, of_a, of_b)
@@ -40,22 +43,22 @@ def file_facts(a: Checkpoint, b: Checkpoint) -> tuple[FileFact, ...]:
     )
 
 
-def _state_dicts(found: Checkpoint) -> str:
-    paths = [printable(path[:60]) or "the file itself" for path in found.state_dicts]
+def _state_dicts(checkpoint: Checkpoint) -> str:
+    paths = [printable(path[:60]) or "the file itself" for path in checkpoint.state_dicts]
     return f"{count(len(paths))}: {listed(paths)}"
 
 
-def _globals(found: Checkpoint) -> str:
-    """How many names of each verdict; the dangerous ones by name."""
-    of = {
-        verdict: [use.name for use in found.globals if use.verdict is verdict]
+def _globals(checkpoint: Checkpoint) -> str:
+    """How many Python names have each verdict; the dangerous ones are named."""
+    names_by_verdict = {
+        verdict: [use.name for use in checkpoint.globals if use.verdict is verdict]
         for verdict in Verdict
     }
-    told = [
+    amounts = [
         f"{count(len(names))} {verdict}"
-        for verdict, names in of.items()
+        for verdict, names in names_by_verdict.items()
         if names and verdict is not Verdict.DANGEROUS
     ]
-    if names := of[Verdict.DANGEROUS]:
-        told.append(f"{count(len(names))} {Verdict.DANGEROUS} ({printable(listed(names))})")
-    return ", ".join(told) or "none"
+    if names := names_by_verdict[Verdict.DANGEROUS]:
+        amounts.append(f"{count(len(names))} {Verdict.DANGEROUS} ({printable(listed(names))})")
+    return ", ".join(amounts) or "none"

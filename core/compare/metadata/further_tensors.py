@@ -1,4 +1,4 @@
-"""What became of the tensors beside the compared ones: an optimizer's state, an average."""
+"""What differs in the state_dicts besides the compared one: an optimizer's state, an average."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from core.errors import LoupeError
 from core.wording import all_tensors, count, tensors
 
 MAX_READ = 8 << 20
-"""Bytes read of each file where it keeps no checksums; tensors beyond are left open."""
+"""Bytes read from each file where it has no checksums; tensors beyond are not compared."""
 
 MAX_SCALARS = 200
-"""Tensors of one element that are read for their values; those of equal checksum count as one."""
+"""Tensors of one element whose values are read at most; those of equal checksum count as one."""
 
 MAX_LISTED = 3
-"""Scalars' names that get a sentence."""
+"""Names of scalars that get a sentence at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class OtherTensors:
-    """A state_dict that is not the compared one, at a `path` that A, B or both have.
+    """A state_dict besides the compared one, at a `path` in A, in B or in both.
 
-    `same`, `changed`, `only_a` and `only_b` count tensors by their keys; `unread` are those for
-    which neither a checksum nor few enough bytes would tell. `scalars` are sentences on the tensors
-    of one element that changed, such as `step 100 → 250 in all 62 parameters`.
+    `same`, `changed`, `only_a` and `only_b` count tensors by their keys. `unread` counts those that
+    were not compared, because they have no checksum and are too large to read. `scalars` are
+    sentences on the tensors of one element that changed, such as `step 100 → 250 in all 62
+    parameters`.
     """
 
     path: str
@@ -48,45 +49,45 @@ class OtherTensors:
             alone = [(self.only_a, "A"), (self.only_b, "B")]
             return ", ".join(f"{tensors(n)} only in {side}" for n, side in alone if n)
         if self.same == shared:
-            told = f"{all_tensors(shared)} {'is' if shared == 1 else 'are'} the same"
+            counts = f"{all_tensors(shared)} {'is' if shared == 1 else 'are'} the same"
         elif self.unread == shared:
-            told = f"{all_tensors(shared)} not compared: the files keep no checksums of them"
+            counts = f"{all_tensors(shared)} not compared: the files have no checksums of them"
         else:
-            told = f"{count(self.changed)} of {tensors(shared)} changed"
+            counts = f"{count(self.changed)} of {tensors(shared)} changed"
             if self.unread:
-                told += f", {count(self.unread)} not compared"
+                counts += f", {count(self.unread)} not compared"
         for number, side in ((self.only_a, "A"), (self.only_b, "B")):
             if number:
-                told += f", {count(number)} only in {side}"
-        return told
+                counts += f", {count(number)} only in {side}"
+        return counts
 
 
 def other_tensors(
     a: Checkpoint, b: Checkpoint, chosen: tuple[str, str] | None = None
 ) -> tuple[OtherTensors, ...]:
-    """Every state_dict beside the `chosen` of A and of B (None: the best ones), in A's order.
+    """Every state_dict except the `chosen` ones of A and of B (None: the best ones), in A's order.
 
-    They go together by their paths, and their tensors by their keys. Checksums tell which changed;
-    at most MAX_READ bytes of each file are read where there are none, and a few scalars. Raises
-    SourceError where the bytes are gone.
+    State_dicts are paired by path, and their tensors by key. Checksums decide which tensors
+    changed. Where there are none, at most MAX_READ bytes are read from each file; besides these, a
+    few scalars are read. Raises SourceError where the bytes are gone.
     """
-    of_a, of_b = chosen or (a.best, b.best)
-    found = []
+    path_a, path_b = chosen or (a.best, b.best)
+    others = []
     left = MAX_READ
     scalars = MAX_SCALARS
     for path in dict.fromkeys((*a.state_dicts, *b.state_dicts)):
         in_a, in_b = a.state_dicts.get(path), b.state_dicts.get(path)
-        if (path == of_a or in_a is None) and (path == of_b or in_b is None):
+        if (path == path_a or in_a is None) and (path == path_b or in_b is None):
             continue
         role = (a if in_a is not None else b).roles[path]
         if in_a is None or in_b is None:
-            found.append(OtherTensors(path, role, only_a=len(in_a or ()), only_b=len(in_b or ())))
+            others.append(OtherTensors(path, role, only_a=len(in_a or ()), only_b=len(in_b or ())))
             continue
         pairs, unread, left = _affordable(in_a, in_b, left)
         changed = _changed(in_a, in_b, pairs)
-        told, scalars = _scalars(changed, pairs, role, scalars)
+        sentences, scalars = _scalars(changed, pairs, role, scalars)
         shared = len(pairs) + unread
-        found.append(
+        others.append(
             OtherTensors(
                 path,
                 role,
@@ -95,25 +96,26 @@ def other_tensors(
                 only_a=len(in_a) - shared,
                 only_b=len(in_b) - shared,
                 unread=unread,
-                scalars=told,
+                scalars=sentences,
             )
         )
-    return tuple(found)
+    return tuple(others)
 
 
 def _affordable(a: StateDict, b: StateDict, left: int) -> tuple[list[Pair], int, int]:
-    """The pairs by key that may be compared, how many are left open, and the bytes left."""
+    """The pairs by key to compare, how many others are not compared, and the bytes still
+    allowed."""
     pairs, unread = [], 0
     for key, entry in a.items():
         if key not in b:
             continue
-        one = Pair(key, entry, b[key], PairedBy.NAME)
-        nbytes = bytes_to_read(Pairing((one,), (), (), ()))
+        pair = Pair(key, entry, b[key], PairedBy.NAME)
+        nbytes = bytes_to_read(Pairing((pair,), (), (), ()))
         if nbytes > left:
             unread += 1
         else:
             left -= nbytes
-            pairs.append(one)
+            pairs.append(pair)
     return pairs, unread, left
 
 
@@ -121,8 +123,8 @@ def _changed(a: StateDict, b: StateDict, pairs: Sequence[Pair]) -> list[Pair]:
     if not pairs:
         return []
     in_a, in_b = (
-        StateDict((getattr(one, side) for one in pairs), whole.path)
-        for side, whole in (("a", a), ("b", b))
+        StateDict((getattr(pair, side) for pair in pairs), state_dict.path)
+        for side, state_dict in (("a", a), ("b", b))
     )
     rows = compare(in_a, in_b, Pairing(tuple(pairs), (), (), ())).rows
     return [row.pair for row in rows if row.pair is not None and row.state is not State.SAME]
@@ -131,24 +133,27 @@ def _changed(a: StateDict, b: StateDict, pairs: Sequence[Pair]) -> list[Pair]:
 def _scalars(
     changed: Sequence[Pair], pairs: Sequence[Pair], role: str, left: int
 ) -> tuple[tuple[str, ...], int]:
-    """Sentences on the changed tensors of one element, by the last part of their keys."""
+    """Sentences on the changed tensors of one element, by the last part of their keys, and how many
+    more may be read."""
     by_name: dict[str, list[Pair]] = {}
-    for one in changed:
-        if one.a.numel == one.b.numel == 1 and one.a.records and one.b.records:
-            by_name.setdefault(_last(one.key), []).append(one)
-    of = Counter(_last(one.key) for one in pairs)
-    told = []
+    for pair in changed:
+        if pair.a.numel == pair.b.numel == 1 and pair.a.records and pair.b.records:
+            by_name.setdefault(_last(pair.key), []).append(pair)
+    all_by_name = Counter(_last(pair.key) for pair in pairs)
+    sentences = []
     for name, group in list(by_name.items())[:MAX_LISTED]:
-        values, left = _values((entry for one in group for entry in (one.a, one.b)), left)
+        values, left = _values((entry for pair in group for entry in (pair.a, pair.b)), left)
         known = [
-            (values[_mark(one.a)], values[_mark(one.b)])
-            for one in group
-            if _mark(one.a) in values and _mark(one.b) in values
+            (values[_mark(pair.a)], values[_mark(pair.b)])
+            for pair in group
+            if _mark(pair.a) in values and _mark(pair.b) in values
         ]
         if known:
             noun = "parameter" if role == "optimizer" else "tensor"
-            told.append(f"{name} {_went(known)} {_where(len(known), len(group), of[name], noun)}")
-    return tuple(told), left
+            sentences.append(
+                f"{name} {_went(known)} {_where(len(known), len(group), all_by_name[name], noun)}"
+            )
+    return tuple(sentences), left
 
 
 def _went(known: Sequence[tuple[float, float]]) -> str:
@@ -156,16 +161,16 @@ def _went(known: Sequence[tuple[float, float]]) -> str:
     return f"{_range(before)} → {_range(after)}"
 
 
-def _where(known: int, changed: int, of: int, noun: str) -> str:
-    nouns = noun if of == 1 else f"{noun}s"
+def _where(known: int, changed: int, total: int, noun: str) -> str:
+    nouns = noun if total == 1 else f"{noun}s"
     if known < changed:
-        return f"in the {count(known)} of {count(of)} {nouns} that were read"
-    if of == 1:
+        return f"in the {count(known)} of {count(total)} {nouns} that were read"
+    if total == 1:
         return f"in its one {noun}"
     return (
-        f"in all {count(of)} {nouns}"
-        if changed == of
-        else f"in {count(changed)} of {count(of)} {nouns}"
+        f"in all {count(total)} {nouns}"
+        if changed == total
+        else f"in {count(changed)} of {count(total)} {nouns}"
     )
 
 
@@ -179,15 +184,15 @@ def _number(value: float) -> str:
 
 
 def _values(entries: Iterable[TensorEntry], left: int) -> tuple[Mapping[Hashable, float], int]:
-    """The numbers in tensors of one element by their marks, and how many more may be read."""
+    """Mark → number of the tensors of one element, and how many more may be read."""
     import math
 
     from core.tensors import read_tensor
 
-    found: dict[Hashable, float] = {}
+    values: dict[Hashable, float] = {}
     for entry in entries:
         mark = _mark(entry)
-        if mark in found or not left:
+        if mark in values or not left:
             continue
         left -= 1
         try:
@@ -195,12 +200,12 @@ def _values(entries: Iterable[TensorEntry], left: int) -> tuple[Mapping[Hashable
         except (LoupeError, RuntimeError):
             continue
         if isinstance(value, int | float) and math.isfinite(value):
-            found[mark] = value
-    return found, left
+            values[mark] = value
+    return values, left
 
 
 def _mark(entry: TensorEntry) -> Hashable:
-    """Equal for scalars that have the same checksum and are read alike, and so one value."""
+    """Equal for scalars with the same checksum and layout, which have the same value."""
     record = entry.record
     if record is None or record.crc32 is None or entry.form is not None:
         return id(entry)

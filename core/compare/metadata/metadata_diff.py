@@ -1,4 +1,4 @@
-"""What two checkpoints say differently beside their weights: epoch, learning rates, options."""
+"""The differences between two checkpoints' metadata: epoch, learning rates, options."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from core.fast_objects import paused_collector
 from core.wording import count
 
 MAX_DEPTH = 64
-"""Steps down to which two trees are followed; what lies below is one value. Metadata that
-core.checkpoint.tree.metadata wrote is never as deep."""
+"""Levels down to which two trees are compared; what lies deeper counts as one value. Metadata from
+core.checkpoint.tree.metadata is never that deep."""
 
 MAX_WORDS = 80
-"""Characters of a value where it stands in a line."""
+"""Characters of a value in a line at most."""
 
 MAX_ITEMS = 8
-"""Items of a list that stands in a line."""
+"""Items of a list in a line at most."""
 
 
 class ChangeKind(StrEnum):
-    """What became of a value from A to B."""
+    """How a value of A differs from that of B."""
 
     ADDED = "added"
     REMOVED = "removed"
@@ -36,10 +36,11 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MetadataChange:
-    """A place whose value differs, or that is in one of the two only.
+    """A value that differs, or that only one of the two files contains.
 
-    `path` are the names down to it, a list's items under their number: that in A, and in B for one
-    that was added. `before` is A's value and `after` B's; None where there is none.
+    `path` is the names that lead to it. An item of a list has its index as its name: that in A, or
+    that in B where it was added. `before` is A's value and `after` is B's; None where there is
+    none.
     """
 
     path: tuple[str, ...]
@@ -50,11 +51,11 @@ class MetadataChange:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A place in the tree of what differs.
+    """A node in the tree of differences.
 
-    `change` is what became of the place itself; None where it is only the way to `children`.
-    `changes` counts those at it and below, `unchanged` the values directly in it that are the same
-    in both and therefore left out.
+    `change` is the change of the value itself; None where only values below it, in `children`,
+    changed. `changes` counts the changes at the node and below. `unchanged` counts the values
+    directly in it that are equal in both and therefore have no node.
     """
 
     name: str
@@ -65,21 +66,21 @@ class Node:
 
 
 def metadata_changes(a: Mapping[str, Json], b: Mapping[str, Json]) -> tuple[MetadataChange, ...]:
-    """Every change from A to B, in A's order; what B adds follows what it follows in B.
+    """Every change from A to B, in A's order; an added value follows the one that it follows in B.
 
-    Numbers differ unless they are equal to the last bit and of the same type: 3, 3.0, `3` and true
-    are four values, and so are 0.0 and -0.0. The order of a mapping's keys is no difference.
+    Numbers are equal only where all bits and the type are: 3, 3.0, `3` and true are four values,
+    and 0.0 and -0.0 are two. The order of a mapping's keys does not matter.
     """
     return tuple(changes_in(metadata_tree(a, b)))
 
 
 @paused_collector()
 def metadata_tree(a: Mapping[str, Json], b: Mapping[str, Json]) -> Node:
-    """The same changes as a tree whose root has no name, for drawing.
+    """The changes as a tree, for drawing; its root has an empty name.
 
-    Mappings go together key by key, and lists of mappings, such as an optimizer's `param_groups`,
-    item by item. In lists of texts and numbers, items that stand once in each keep their partner
-    wherever they moved to, so that an inserted class name is one change.
+    Mappings are compared key by key, and lists of mappings, such as an optimizer's `param_groups`,
+    item by item. In lists of strings and numbers, an item that occurs once in each list is compared
+    with itself, wherever it moved to, so that an inserted class name is one change.
     """
     return _below("", (), a, b) or Node("", None)
 
@@ -93,7 +94,7 @@ def changes_in(node: Node) -> Iterator[MetadataChange]:
 
 
 def _node(name: str, path: tuple[str, ...], a: Json, b: Json) -> Node | None:
-    """What differs at a place that both have; None where nothing does."""
+    """The node of a value that both have; None where nothing differs."""
     if len(path) < MAX_DEPTH and (
         (isinstance(a, Mapping) and isinstance(b, Mapping)) or (_is_list(a) and _is_list(b))
     ):
@@ -113,8 +114,8 @@ def _below(name: str, path: tuple[str, ...], a: Json, b: Json) -> Node | None:
         elif after is _NOTHING:
             removed = MetadataChange((*path, child), ChangeKind.REMOVED, _value(before), None)
             children.append(Node(child, removed, (), 1))
-        elif found := _node(child, (*path, child), _value(before), _value(after)):
-            children.append(found)
+        elif changed_child := _node(child, (*path, child), _value(before), _value(after)):
+            children.append(changed_child)
         else:
             unchanged += 1
     if not children:
@@ -123,20 +124,20 @@ def _below(name: str, path: tuple[str, ...], a: Json, b: Json) -> Node | None:
 
 
 class _Nothing:
-    """Where one of the two has no value."""
+    """Stands for a value that one of the two lacks; None is a value in JSON."""
 
 
 _NOTHING = _Nothing()
 _Partners = tuple[str, Json | _Nothing, Json | _Nothing]
 
 
-def _value(found: Json | _Nothing) -> Json:
-    assert not isinstance(found, _Nothing)
-    return found
+def _value(value: Json | _Nothing) -> Json:
+    assert not isinstance(value, _Nothing)
+    return value
 
 
 def _partners(a: Json, b: Json) -> Iterator[_Partners]:
-    """(name, value in A, value in B) of all that lies in two mappings, or in two lists."""
+    """(name, value in A, value in B) for all values in two mappings, or in two lists."""
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         yield from _by_key(a, b)
         return
@@ -174,7 +175,7 @@ _Places = tuple[int | None, int | None]
 
 
 def _aligned(a: Sequence[Json], b: Sequence[Json]) -> Iterator[_Places]:
-    """Which item of A's list goes with which of B's."""
+    """Pairs (index in A, index in B) of corresponding items; None where one list lacks the item."""
     every = [*a, *b]
     texts = any(isinstance(item, str) for item in every)
     if any(_is_list(item) or isinstance(item, Mapping) for item in every) or (
@@ -209,10 +210,10 @@ def _by_number(a: int, end_a: int, b: int, end_b: int) -> Iterator[_Places]:
 
 
 def _kept(a: Sequence[Hashable], b: Sequence[Hashable]) -> list[tuple[int, int]]:
-    """The items that stand once in each list, as many as keep their order.
+    """The longest sequence of items that occur once in each list and keep their order.
 
-    This is the patience diff of Bram Cohen: its work grows as n log n, where difflib's may grow as
-    the cube for lists that a file makes up.
+    This is Bram Cohen's patience diff. Its time grows as n log n; that of difflib may grow as the
+    cube for lists that a hostile file contains.
     """
     once_a, once_b = Counter(a), Counter(b)
     places = {mark: at for at, mark in enumerate(b) if once_b[mark] == 1}
@@ -236,7 +237,7 @@ def _kept(a: Sequence[Hashable], b: Sequence[Hashable]) -> list[tuple[int, int]]
 
 
 def _mark(value: Json) -> Hashable:
-    """Equal for equal values that hold no others."""
+    """Equal for equal values that are neither mappings nor lists."""
     return type(value).__name__, str(value)
 
 
@@ -254,14 +255,14 @@ def change_words(change: MetadataChange) -> str:
         return f"added: {value_words(change.after)}"
     if change.kind is ChangeKind.REMOVED:
         return f"removed: {value_words(change.before)}"
-    told = f"{value_words(change.before)} → {value_words(change.after)}"
+    values = f"{value_words(change.before)} → {value_words(change.after)}"
     step = step_words(change.before, change.after)
-    return f"{told}, {step}" if step else told
+    return f"{values}, {step}" if step else values
 
 
 def step_words(before: Json, after: Json) -> str:
-    """How a number came to another: `÷ 10`, `× 2.5`, `+10`, `−0.3`; else a change of type, such as
-    `a whole number, now a text`. Empty where the two values say it all."""
+    """How a number changed: `÷ 10`, `× 2.5`, `+10`, `−0.3`; or a change of type, such as
+    `an integer, now a string`. Empty where the two values need no explanation."""
     if before is None or after is None:
         return ""
     if _kind(before) != _kind(after):
@@ -283,9 +284,9 @@ def step_words(before: Json, after: Json) -> str:
 
 
 def value_words(value: Json) -> str:
-    """A value in a line; text is quoted only where it reads like another value."""
+    """A value in a line. A string is quoted only where it could be read as another value."""
     if isinstance(value, Mapping):
-        return "nothing in it" if not value else _many(len(value), "entry", "entries")
+        return "an empty mapping" if not value else _many(len(value), "entry", "entries")
     if _is_list(value):
         assert isinstance(value, Sequence)
         shown = f"[{', '.join(map(value_words, value))}]" if _is_short(value) else ""
@@ -310,7 +311,7 @@ def _many(number: int, one: str, many: str) -> str:
 def _reads_otherwise(text: str) -> bool:
     if text != text.strip() or not text.isprintable() or text in ("", "true", "false", "null"):
         return True
-    if text in ("nan", "inf", "-inf"):  # how metadata writes the floats of these names
+    if text in ("nan", "inf", "-inf"):  # metadata writes these floats as strings
         return False
     try:
         float(text)
@@ -321,18 +322,18 @@ def _reads_otherwise(text: str) -> bool:
 
 def _kind(value: Json) -> str:
     if isinstance(value, bool):
-        return "true or false"
+        return "a boolean"
     if isinstance(value, int):
-        return "a whole number"
+        return "an integer"
     if isinstance(value, float) or value in ("nan", "inf", "-inf"):
-        return "a number with decimals"
+        return "a float"
     if isinstance(value, str):
-        return "a text"
+        return "a string"
     return "a list" if _is_list(value) else "a mapping"
 
 
 def _digits(number: float) -> str:
-    """Three digits, all of them for whole numbers up to a billion: 10, 2.57, 4.2e-7, 12 000."""
+    """Three significant digits, but from 1000 to a billion all digits: 10, 2.57, 4.2e-7, 12 000."""
     if 1000 <= number < 1e9:
         return count(round(number))
     digits, _, power = f"{number:.3g}".partition("e")

@@ -1,4 +1,4 @@
-"""What differs beside the weights, in a sentence."""
+"""What differs besides the tensors, in a sentence."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from core.wording import THIN, count, listed
 OPTIONS = frozenset(
     ("hyper_parameters", "hparams", "hyperparameters", "args", "config", "cfg", "opt", "options")
 )
-"""Where scripts keep what they were started with."""
+"""Where training scripts store their command-line options."""
 
 MAX_NAMED = 3
-"""Changes named at most."""
+"""Changes that are named at most."""
 
 MAX_NAME = 60
-"""Characters of a name from the file."""
+"""Characters of a name from the file at most."""
 
 
 def metadata_sentence(a: Checkpoint, b: Checkpoint, changes: Sequence[MetadataChange]) -> str:
-    """B beside A in all that is no weight: how much later, the learning rate, the results, the
-    options. `changes` are all of them; every number is theirs."""
+    """How B differs from A besides the tensors: how much later it is, and its learning rate,
+    results and options. `changes` are all changes of the metadata; every number comes from the
+    metadata."""
     progress = _progress(a.metadata, b.metadata)
-    told = [
+    clauses = [
         clause
         for clause in (
             _rates(a.metadata, b.metadata),
@@ -38,11 +39,11 @@ def metadata_sentence(a: Checkpoint, b: Checkpoint, changes: Sequence[MetadataCh
         )
         if clause
     ]
-    if not told and not changes:
+    if not clauses and not changes:
         return _nothing(a, b)
-    if not told and not progress.startswith("B "):
-        told = [_named(changes)]
-    sentence = "; ".join([progress, *told] if progress else told) + "."
+    if not clauses and not progress.startswith("B "):
+        clauses = [_named(changes)]
+    sentence = "; ".join([progress, *clauses] if progress else clauses) + "."
     if sentence.startswith(("both ", "only ", "written ")):  # not the names that scripts give
         return sentence[0].upper() + sentence[1:]
     return sentence
@@ -50,21 +51,22 @@ def metadata_sentence(a: Checkpoint, b: Checkpoint, changes: Sequence[MetadataCh
 
 def _nothing(a: Checkpoint, b: Checkpoint) -> str:
     if not a.metadata and not b.metadata:
-        return "Neither file holds anything beside its tensors."
+        return "Neither file contains anything besides its tensors."
     epoch, step = epoch_of(a.metadata), step_of(a.metadata)
-    at = ", ".join(f"{found.name} {value_words(found.value)}" for found in (epoch, step) if found)
-    return f"All beside the tensors is the same{f' ({at})' if at else ''}."
+    at = ", ".join(f"{mark.name} {value_words(mark.value)}" for mark in (epoch, step) if mark)
+    return f"Everything besides the tensors is the same{f' ({at})' if at else ''}."
 
 
 def _progress(a: Mapping[str, Json], b: Mapping[str, Json]) -> str:
-    """`B is 10 epochs later (epoch 2 → 12)`"""
+    """`B is 10 epochs later (epoch 2 → 12)`; empty where the files state no common epoch or
+    step."""
     marks = [(epoch_of(a), epoch_of(b), "epoch"), (step_of(a), step_of(b), "step")]
     both = [(x, y, unit) for x, y, unit in marks if x and y and x.name == y.name]
     if not both:
         return ""
     moved = [(x, y, unit) for x, y, unit in both if x.value != y.value]
     if not moved:
-        return f"both are of {' and '.join(_at(x) for x, _, _ in both)}"
+        return f"both are at {' and '.join(_at(x) for x, _, _ in both)}"
     (x, y, unit), *_ = moved
     steps = abs(y.value - x.value)
     far = f"{_amount(steps)} {unit}{'' if steps == 1 else 's'}"
@@ -72,8 +74,8 @@ def _progress(a: Mapping[str, Json], b: Mapping[str, Json]) -> str:
     return f"B is {far} {'later' if y.value > x.value else 'earlier'} ({where})"
 
 
-def _at(found: Named) -> str:
-    return f"{found.name} {_amount(found.value)}"
+def _at(mark: Named) -> str:
+    return f"{mark.name} {_amount(mark.value)}"
 
 
 def _amount(value: float) -> str:
@@ -81,43 +83,44 @@ def _amount(value: float) -> str:
 
 
 def _rates(a: Mapping[str, Json], b: Mapping[str, Json]) -> str:
-    """`lr went from 0.1 to 0.001`, for the first optimizer whose rate did."""
+    """`lr went from 0.1 to 0.001`, for the first optimizer whose learning rate changed; else
+    empty."""
     before, after = learning_rates(a), learning_rates(b)
     moved = [path for path, rates in before.items() if after.get(path, rates) != rates]
     if not moved:
         return ""
     old, new = before[moved[0]], after[moved[0]]
     of = f" of {_name([moved[0]])}" if len(before) > 1 else ""
-    more = f", and that of {count(len(moved) - 1)} more" if len(moved) > 1 else ""
+    more = f", and that of {count(len(moved) - 1)} more changed" if len(moved) > 1 else ""
     return f"lr{of} {_went(old, new)}{more}"
 
 
 def _went(before: Sequence[float], after: Sequence[float]) -> str:
-    """`went from 0.1 to 0.01`, with as many digits as it takes to tell the two apart; of several
-    parameter groups each rate that there is."""
-    told = [[f"{rate:.6g}" for rate in rates] for rates in (before, after)]
-    if told[0] == told[1]:
-        told = [[repr(rate) for rate in rates] for rates in (before, after)]
-    old, new = (listed(list(dict.fromkeys(rates))) for rates in told)
+    """`went from 0.1 to 0.01`, with all digits where six read the same. Of several parameter
+    groups, every different rate is listed."""
+    digits = [[f"{rate:.6g}" for rate in rates] for rates in (before, after)]
+    if digits[0] == digits[1]:
+        digits = [[repr(rate) for rate in rates] for rates in (before, after)]
+    old, new = (listed(list(dict.fromkeys(rates))) for rates in digits)
     return f"went from {old} to {new}"
 
 
 def _scores(a: Mapping[str, Json], b: Mapping[str, Json]) -> str:
-    after = {found.name: found.value for found in scores_of(b)}
-    for found in scores_of(a):
-        if found.name in after and after[found.name] != found.value:
-            return f"{found.name} {_went([found.value], [after[found.name]])}"
+    after = {score.name: score.value for score in scores_of(b)}
+    for score in scores_of(a):
+        if score.name in after and after[score.name] != score.value:
+            return f"{score.name} {_went([score.value], [after[score.name]])}"
     return ""
 
 
 def _options(changes: Sequence[MetadataChange]) -> str:
-    """What the two were started with: few options by name, or how many."""
-    found = [change for change in changes if change.path[0] in OPTIONS and len(change.path) > 1]
-    if not found:
+    """The options that differ: each by name where they are few, else their number."""
+    options = [change for change in changes if change.path[0] in OPTIONS and len(change.path) > 1]
+    if not options:
         return ""
-    if len(found) > MAX_NAMED:
-        return f"{count(len(found))} values of {found[0].path[0]} differ"
-    return ", ".join(f"{_name(change.path[1:])} {change_words(change)}" for change in found)
+    if len(options) > MAX_NAMED:
+        return f"{count(len(options))} values of {options[0].path[0]} differ"
+    return ", ".join(f"{_name(change.path[1:])} {change_words(change)}" for change in options)
 
 
 def _torch(a: Checkpoint, b: Checkpoint) -> str:
@@ -128,20 +131,20 @@ def _torch(a: Checkpoint, b: Checkpoint) -> str:
 
 def _optimizer(a: Checkpoint, b: Checkpoint) -> str:
     has_a, has_b = (
-        "optimizer" in found.roles.values() or bool(learning_rates(found.metadata))
-        for found in (a, b)
+        "optimizer" in checkpoint.roles.values() or bool(learning_rates(checkpoint.metadata))
+        for checkpoint in (a, b)
     )
-    return "" if has_a == has_b else f"only {'A' if has_a else 'B'} keeps its optimizer's state"
+    return "" if has_a == has_b else f"only {'A' if has_a else 'B'} contains its optimizer's state"
 
 
 def _named(changes: Sequence[MetadataChange]) -> str:
     names = list(dict.fromkeys(_name(change.path) for change in changes))
     number = len(changes)
     values = "value differs" if number == 1 else "values differ"
-    return f"{count(number)} {values} beside the tensors: {listed(names)}"
+    return f"{count(number)} {values} besides the tensors: {listed(names)}"
 
 
 def _name(path: Sequence[str]) -> str:
-    """A place in the tree; the names come from a file."""
+    """A path in the metadata as text. Its names come from a file, so they are made printable."""
     name = printable(".".join(path))
     return name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}…"

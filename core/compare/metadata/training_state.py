@@ -1,4 +1,4 @@
-"""How far a training run was when it saved a checkpoint, by the names that scripts give it."""
+"""How far a training run was when it saved a checkpoint, by the names that scripts use."""
 
 from __future__ import annotations
 
@@ -21,59 +21,61 @@ SCORES = (
     *("best_miou", "metric", "accuracy", "acc", "acc1", "val_acc", "val_accuracy", "val_loss"),
     *("test_acc", "test_loss", "train_loss", "loss"),
 )
-"""What scripts call the result so far."""
+"""What scripts call the results so far, the best ones first."""
 
 PLACES = ("meta", "state", "train_state", "trainer_state", "training_state", "progress", "info")
-"""Mappings at the top in which some scripts keep these."""
+"""Mappings at the top level in which some scripts store these."""
 
 RATES = ("lr", "learning_rate")
 
 MAX_DEPTH = 5
-"""Steps down at which an optimizer's `param_groups` are looked for."""
+"""Levels down to which an optimizer's `param_groups` are searched."""
 
 MAX_LOOKED = 2_000
-"""Places looked at for them."""
+"""Values that are searched for them at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A number in the metadata, and the name that the script gave it."""
+    """A number in the metadata, with the name that the script gave it."""
 
     name: str
     value: int | float
 
 
 def epoch_of(metadata: Mapping[str, Json]) -> Named | None:
-    """The epoch, where the script noted it."""
+    """The epoch; None where the script did not save it."""
     return next(_numbers(metadata, EPOCHS), None)
 
 
 def step_of(metadata: Mapping[str, Json]) -> Named | None:
-    """How many steps, or iterations, there were."""
+    """The number of steps or iterations; None where the script did not save it."""
     return next(_numbers(metadata, STEPS), None)
 
 
 def scores_of(metadata: Mapping[str, Json]) -> tuple[Named, ...]:
-    """What the script noted of its results, those it calls the best first."""
+    """The results that the script saved, in the order of SCORES."""
     return tuple(_numbers(metadata, SCORES))
 
 
 def learning_rates(metadata: Mapping[str, Json]) -> Mapping[str, tuple[float, ...]]:
-    """By the place of an optimizer's `param_groups` in the tree, the learning rate of each; where
-    there is none, the one that the script noted at the top."""
-    found = dict(_param_groups(metadata))
-    if not found:
-        found = {noted.name: (noted.value,) for noted in _numbers(metadata, RATES)}
-    return found
+    """Path of an optimizer in the metadata → the learning rate of each of its `param_groups`.
+
+    Where there is none: the name → the learning rate that the script saved at the top level.
+    """
+    rates = dict(_param_groups(metadata))
+    if not rates:
+        rates = {number.name: (number.value,) for number in _numbers(metadata, RATES)}
+    return rates
 
 
 def _numbers(metadata: Mapping[str, Json], names: Sequence[str]) -> Iterator[Named]:
-    """The numbers of these names at the top, then those in its known places."""
+    """The numbers with these names at the top level, then those in PLACES."""
     below = (metadata.get(place) for place in PLACES)
-    for place in (metadata, *(held for held in below if isinstance(held, Mapping))):
+    for place in (metadata, *(place for place in below if isinstance(place, Mapping))):
         for name in names:
             value = place.get(name)
-            if isinstance(value, Sequence) and len(value) == 1:  # as numpy's scalars come
+            if isinstance(value, Sequence) and len(value) == 1:  # how metadata shows a numpy scalar
                 value = value[0]
             if _is_number(value):
                 yield Named(name, value)
@@ -92,9 +94,9 @@ def _param_groups(metadata: Mapping[str, Json]) -> Iterator[tuple[str, tuple[flo
         if isinstance(value, Mapping):
             groups = value.get("param_groups")
             if isinstance(groups, Sequence) and not isinstance(groups, str):
-                held = [group.get("lr") for group in groups if isinstance(group, Mapping)]
-                rates = tuple(float(rate) for rate in held if _is_number(rate))
-                if rates and len(rates) == len(held):
+                group_rates = [group.get("lr") for group in groups if isinstance(group, Mapping)]
+                rates = tuple(float(rate) for rate in group_rates if _is_number(rate))
+                if rates and len(rates) == len(group_rates):
                     yield path, rates
                 continue
         if depth < MAX_DEPTH:
@@ -102,7 +104,7 @@ def _param_groups(metadata: Mapping[str, Json]) -> Iterator[tuple[str, tuple[flo
 
 
 def _inside(path: str, value: Json, depth: int) -> list[tuple[str, Json, int]]:
-    """What may hold others, of a mapping's or a list's first items."""
+    """The mappings and lists among the first items of a value, each with its path and depth."""
     items: list[tuple[str, Json]] = []
     if isinstance(value, Mapping):
         items = list(islice(value.items(), MAX_LOOKED))

@@ -1,8 +1,8 @@
 """How far the values of paired tensors are apart, measured block by block.
 
-Rows go in; `Numbers` come out for each (norms, relative L2, cosine, counts of changed, zero and
-non-finite elements), exact to the bit where a sum in Numba or float64 can be. `tensor_pair` looks
-at one pair closely, `measure_run` at all checkpoints of a run. Needs torch.
+Pairs of tensors go in; Numbers come out for each: norms, relative L2, cosine, and counts of
+changed, zero and non-finite elements, all summed in float64. `tensor_pair` measures one pair in
+detail, `measure_run` all checkpoints of a run. Needs torch.
 """
 
 from core.compare.numbers.measure import differences

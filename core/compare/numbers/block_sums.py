@@ -1,4 +1,4 @@
-"""The numbers of any two blocks of elements, by torch: of every dtype, NaN and infinities too."""
+"""The numbers of two blocks of elements, computed by torch for every dtype, NaN and infinities."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from core.compare.tensor_numbers import Tolerance
 from core.tensors import as_float64, exact_integers, float64_buffer, numbers
 
 TRUSTED = 1e-140, 1e150
-"""Between these a norm is right as the root of a sum of squares; outside, squares are lost."""
+"""Between these, the root of a sum of squares is exact enough; outside, squares under- or
+overflow."""
 
 
 class BlockSums:
-    """Measures blocks of at most `core.tensors.elements.BLOCK` elements. One for each thread."""
+    """Measures blocks of at most `core.tensors.elements.BLOCK` elements. Each thread needs its
+    own."""
 
     def __init__(self, tolerance: Tolerance) -> None:
         self.tolerance = tolerance
         self._buffers = [float64_buffer() for _ in range(3)]
 
     def run(self, a: TensorEntry, b: TensorEntry) -> PartialSums:
-        """The numbers of all of B's elements against A's. Raises SourceError, and as `part`."""
+        """The numbers of all elements of B against A's. Raises SourceError, and as `part` does."""
         return sum((part for _, part in self.parts(a, b)), PartialSums())
 
     def parts(self, a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, PartialSums]]:
-        """Yield (elements, their numbers) block by block. Raises SourceError, and as `part`."""
+        """Yield (number of elements, their numbers) for each block. Raises as `run` does."""
         for x, y in zip(numbers(a), numbers(b), strict=True):
             yield x.numel(), self.part(x, y)
 
@@ -45,10 +47,10 @@ class BlockSums:
         rows_a, rows_b = a.view(steps.numel(), -1), b.view(steps.numel(), -1)
         nan_a, nan_b = rows_a.isnan().any(1), rows_b.isnan().any(1)
         inf_a, inf_b = rows_a.isinf().any(1) & ~nan_a, rows_b.isinf().any(1) & ~nan_b
-        odd = nan_a | nan_b | inf_a | inf_b
-        unlike = int((odd & ~((nan_a & nan_b) | (rows_a == rows_b).all(1))).sum())
-        steps = steps[~odd]
-        a, b = rows_a[~odd].reshape(-1), rows_b[~odd].reshape(-1)
+        not_finite = nan_a | nan_b | inf_a | inf_b
+        unlike = int((not_finite & ~((nan_a & nan_b) | (rows_a == rows_b).all(1))).sum())
+        steps = steps[~not_finite]
+        a, b = rows_a[~not_finite].reshape(-1), rows_b[~not_finite].reshape(-1)
         return self._finite(a, b, steps, float(steps.sum())) + PartialSums(
             changed=unlike,
             outside=unlike,
@@ -97,9 +99,9 @@ class BlockSums:
 def subtract(
     x: torch.Tensor, y: torch.Tensor, a: torch.Tensor, b: torch.Tensor, buffer: torch.Tensor
 ) -> torch.Tensor:
-    """B minus A in float64; where both are 64-bit integers, subtracted before they are rounded.
+    """Block y minus block x in float64. 64-bit integers are subtracted before they are rounded.
 
-    `a` and `b` are the blocks x and y in float64; `buffer` may hold the result.
+    `a` and `b` are x and y as float64; the result may be a view of `buffer`.
     """
     exact_x, exact_y = exact_integers(x), exact_integers(y)
     if exact_x is None or exact_y is None or x.dtype != y.dtype:
@@ -110,14 +112,17 @@ def subtract(
 
 
 def _sizes(values: torch.Tensor, numel: int) -> torch.Tensor:
-    """The magnitudes of `numel` numbers, in place where they are real."""
+    """The magnitudes of `numel` numbers, in place where they are real.
+
+    Complex numbers come as `as_float64` returns them, with twice as many elements.
+    """
     if values.numel() == numel:
         return values.abs_()
     return torch.hypot(*values.view(-1, 2).unbind(1))
 
 
 def _zeros(values: torch.Tensor, numel: int) -> int:
-    """Elements that are zero; a complex number where both its parts are."""
+    """How many elements are zero; a complex number is where both its parts are."""
     return numel - int(torch.count_nonzero(values.view(numel, -1).any(1) if numel else values))
 
 

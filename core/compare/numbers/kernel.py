@@ -1,8 +1,8 @@
 """The sums over a chunk of two tensors in one loop, compiled by Numba when it is first called.
 
-Importing this raises ImportError where there is no Numba: torch does all the work then. The loops
-are written so that LLVM makes vector instructions of them: no branch, a float's maximum taken
-through its bits, and arrays that are walked from end to end.
+Importing this raises ImportError where Numba is not installed; torch then does all the work. The
+loops are written so that LLVM vectorizes them: they have no branch, take the maximum of floats by
+their bits, and read arrays from end to end.
 """
 
 from __future__ import annotations
@@ -19,35 +19,36 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 BLOCK = 4096
-"""Elements whose two sides stay in a core's first cache from one loop to the next."""
+"""Elements of both sides that stay in a core's L1 cache from one loop to the next."""
 
 FAST = {"reassoc", "nsz", "contract", "arcp"}
-"""What LLVM may assume of floats: sums in any order, but NaN and infinities as they are."""
+"""What LLVM may assume about floats: sums in any order, but NaN and infinities must stay."""
 
 INFINITE = 0x7FF0000000000000
-"""The bits of an infinity in float64: those of each finite number above zero are less."""
+"""The bits of infinity in float64. As integers, those of all finite positive numbers are
+smaller."""
 
 LEAST, MOST = 2.0**-900, 2.0**1000
-"""Between these a sum of squares lost nothing that counts."""
+"""Between these, no square that matters under- or overflowed in a sum of squares."""
 
 UNLIKE = 1e6
-"""From squared norms further apart than this, their product is not told exactly enough."""
+"""Ratio of squared norms beyond which the law of cosines gives their product too inexactly."""
 
 
 def _compiled(function: Callable[..., Any]) -> Any:
-    """Compiled for each combination of dtypes when it is first called, and kept on disk."""
+    """Compile for each combination of dtypes at its first call, and store the result on disk."""
     try:
         return numba.njit(nogil=True, fastmath=FAST, cache=True)(function)
-    except RuntimeError:  # no folder to write to
+    except RuntimeError:  # Numba finds no folder that it can write to
         return numba.njit(nogil=True, fastmath=FAST)(function)
 
 
 def forget_compiled() -> None:
-    """Throw away what is kept on disk, so that the next call compiles it anew."""
+    """Delete the compiled code on disk, so that the next call compiles it again."""
     folder = stream.stats.cache_path
-    for kept in Path(folder).glob(f"{Path(__file__).stem}.*.nb[ci]") if folder else ():
+    for path in Path(folder).glob(f"{Path(__file__).stem}.*.nb[ci]") if folder else ():
         with contextlib.suppress(OSError):
-            kept.unlink()
+            path.unlink()
 
 
 @_compiled
@@ -70,7 +71,10 @@ def _sums(a: Array, b: Array, rtol: float, atol: float) -> tuple[Any, ...]:
 
 @_compiled
 def _counts(a: Array, b: Array) -> tuple[Any, ...]:
-    """Changed, unlike signs, not zero in A and in B: in int32, as many at once as float32s."""
+    """Counts of changed elements, of different sign bits, and of nonzeros in A and in B.
+
+    They are int32, so that a vector instruction takes as many of them as float32 elements.
+    """
     changed = unlike = some_a = some_b = np.int32(0)
     for i in range(a.size):
         x, y = a[i], b[i]
@@ -83,7 +87,7 @@ def _counts(a: Array, b: Array) -> tuple[Any, ...]:
 
 @_compiled
 def _flips(a: Array, b: Array) -> Any:
-    """Unlike signs among zeros, which have none, though float has a -0."""
+    """Sign flips where there are zeros: these have no sign, though -0.0 has the sign bit."""
     flips = np.int32(0)
     for i in range(a.size):
         x, y = a[i], b[i]
@@ -93,11 +97,12 @@ def _flips(a: Array, b: Array) -> Any:
 
 @_compiled
 def measure(a: Array, b: Array, rtol: float, atol: float, floats: Array, counts: Array) -> bool:
-    """Add B minus A over two arrays of float32, or two of float64, to what was gathered.
+    """Add the numbers of B minus A, two arrays of float32 or two of float64, to the sums.
 
-    `floats` are the sums of |d|, d², a², b² and the largest |d|, in float64; `counts` are changed,
-    outside, sign flips, and the elements of A and of B that are not zero, in int64. Returns False,
-    and adds nothing, where there is a NaN or an infinity, or where squares are lost.
+    `floats` (float64) has the sums of |d|, d², a² and b², and the largest |d|. `counts` (int64) has
+    the elements that changed, are outside the tolerance, flipped their sign, and are not zero in A
+    and in B. Returns False and adds nothing where there is a NaN or an infinity, or where squares
+    under- or overflow.
     """
     absolute = dd = aa = bb = 0.0
     largest = np.int64(0)
@@ -151,33 +156,39 @@ def _look_up(values: Array, table: Array, out: Array) -> None:
 
 @_compiled
 def _widen_bfloat16(values: Array, out: Array) -> None:
-    """From uint16 to the bits of a float32: a bfloat16 is the upper half of one."""
+    """From the bits of bfloat16 (uint16) to those of float32: a bfloat16 is the upper half of
+    one."""
     for i in range(values.size):
         out[i] = np.uint32(values[i]) << np.uint32(16)
 
 
 @_compiled
 def _widen_float16(values: Array, out: Array) -> None:
-    """From uint16 to float32: the exponent's bias goes from 15 to 127 (IEEE 754); a subnormal is a
-    count of 2^-24, and the exponent of infinities and NaN is all ones in both."""
+    """From the bits of float16 (uint16) to float32.
+
+    The exponent's bias goes from 15 to 127 (IEEE 754). A subnormal is a multiple of 2^-24. The
+    exponent of infinities and NaN is all ones in both.
+    """
     for i in range(values.size):
         size = np.uint32(values[i]) & np.uint32(0x7FFF)
         bits = (size << np.uint32(13)) + np.uint32(112 << 23)
         bits = bits + np.uint32(112 << 23) if size >= 0x7C00 else bits
         normal = np.uint32(bits).view(np.float32)
         small = np.float32(np.int32(size)) * np.float32(2.0**-24)
-        found = small if size < 0x400 else normal
-        out[i] = -found if values[i] >= 0x8000 else found
+        magnitude = small if size < 0x400 else normal
+        out[i] = -magnitude if values[i] >= 0x8000 else magnitude
 
 
 AS_IT_IS, BYTES, BFLOAT16, FLOAT16, INT16, UINT16, INT32, UINT32 = range(8)
-"""What a chunk's bytes are: floats as wide as the other side's, or what becomes such floats."""
+"""What a chunk's bytes are: floats that need no conversion, or the dtype to convert from."""
 
 
 @_compiled
 def widen(kind: int, raw: Array, table: Array, out: Array) -> None:
-    """Write the numbers that bytes of a kind stand for as float32 or float64, which hold each of
-    them exactly; `table` has the 256 that single bytes stand for."""
+    """Convert bytes of a kind to the float32 or float64 of `out`, which represents them exactly.
+
+    `table` has the numbers that the 256 values of a byte stand for, for the kind BYTES.
+    """
     if kind == BYTES:
         _look_up(raw, table, out)
     elif kind == BFLOAT16:
@@ -200,7 +211,7 @@ _pread = numba.types.ExternalFunction(
         numba.types.int32, numba.types.voidptr, numba.types.uint64, numba.types.int64
     ),
 )
-"""The system's own (pread(2)): Python's lock would be taken and given back for each chunk."""
+"""pread(2), called directly: os.pread would take and release Python's lock for each chunk."""
 
 
 @_compiled
@@ -215,10 +226,9 @@ def stream(
 ) -> int:
     """Read `numel` elements of both sides and measure them, chunk by chunk.
 
-    A side is the file's descriptor, the offset in it, the kind of its bytes and their size, a table
-    as `widen` takes it, and room for a chunk: its bytes, and as many floats. Returns how many
-    elements were measured: fewer than `numel` where the next chunk has an odd number or cannot be
-    read.
+    A side is (file descriptor, offset in the file, kind of the bytes, bytes per element, table for
+    `widen`, buffer for a chunk's bytes, buffer for as many floats). Returns how many elements were
+    measured: fewer than `numel` where `measure` refuses the next chunk, or it cannot be read.
     """
     file_a, at_a, kind_a, size_a, table_a, raw_a, wide_a = side_a
     file_b, at_b, kind_b, size_b, table_b, raw_b, wide_b = side_b

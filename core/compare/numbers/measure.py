@@ -1,7 +1,8 @@
 """How far two tensors are from each other, in one pass over the stored bytes.
 
-The work is cut into tasks of about the same size, a large tensor into several and many small ones
-into one, which threads take one after another. Reading and computing both let go of Python's lock.
+The work is split into tasks of about the same size: a large tensor becomes several tasks, and many
+small ones become one. Threads take them one after another. Reading and computing both release
+Python's lock.
 """
 
 from __future__ import annotations
@@ -27,20 +28,20 @@ from core.progress import Progress
 Pair = tuple[TensorEntry, TensorEntry]
 
 TASK = 1 << 21
-"""Elements that a thread takes at once: a few milliseconds of work."""
+"""Elements in a task: a few milliseconds of work."""
 
 TASK_PAIRS = 64
-"""Small pairs that a thread takes at once."""
+"""Small pairs in a task at most."""
 
 WORTH_BYTES, WORTH_PAIRS = 64 << 20, 1000
-"""From either on, the compiled loops are faster, though it takes 0.3 s to load them, and the first
-time on a machine two seconds to compile them."""
+"""From either of these on, the compiled loops are faster, though loading them takes 0.3 s, and
+compiling them for the first time on a machine takes 2 s."""
 
-TELL = 1 << 19
-"""Elements after which torch's way, the slow one, tells how far it is."""
+REPORT = 1 << 19
+"""Elements after which the slower path through torch reports its progress."""
 
 PATIENCE = 0.1
-"""Seconds until a cancel is seen while no thread has anything to tell."""
+"""Seconds after which a cancel is noticed while no thread reports anything."""
 
 
 def difference(
@@ -50,13 +51,14 @@ def difference(
     *,
     progress: Progress | None = None,
 ) -> Numbers:
-    """Measure B against A in float64, whatever their dtypes; progress counts elements.
+    """Measure B against A in float64, for any dtypes; `progress` counts elements.
 
-    A quantized tensor's numbers are those that its scales give. Squares are taken such that norms
-    neither overflow nor vanish; they are infinite only where float64 has no such number, and then
-    there is no cosine.
+    A quantized tensor is measured with its scales applied. Norms neither overflow nor vanish in
+    between: they are infinite only where float64 cannot represent them, and then there is no
+    cosine.
 
-    Raises LoupeError where the shapes differ, SourceError where the bytes are gone, Cancelled.
+    Raises LoupeError where the two cannot be compared, SourceError where the bytes are gone, and
+    Cancelled.
     """
     ((_, numbers),) = differences([(a, b)], tolerance, progress=progress)
     return numbers
@@ -69,42 +71,42 @@ def differences(
     progress: Progress | None = None,
     threads: int | None = None,
 ) -> Iterator[tuple[int, Numbers]]:
-    """Yield (index of the pair, its numbers) as each is done, in any order.
+    """Yield (index of the pair, its numbers) when each is done, in any order.
 
-    `threads` share the work, by default as many as there are cores for this process, and each
-    takes a few megabytes of memory however large the tensors. A cancel stops them all, and keeps
-    what was yielded. Raises as `difference` does.
+    `threads` share the work, by default one per core that this process may use. Each takes a few
+    megabytes of memory for tensors of any size. A cancel stops them all; what was yielded stays
+    valid. Raises as `difference` does.
     """
     for a, b in pairs:
         if not comparable(a, b):
             raise LoupeError(
-                f"{a.key} and {b.key} have no numbers: their shapes differ, or one holds no data, "
+                f"{a.key} and {b.key} cannot be measured: their shapes differ, or one has no data, "
                 "or is sparse or nested.",
-                "Choose dense tensors that both files hold with the same shape.",
+                "Choose dense tensors that have the same shape in both files.",
             )
     tasks = _tasks(pairs)
     rest = [0] * len(pairs)
     for task in tasks:
         for work in task:
             rest[work.index] += 1
-    found = [PartialSums()] * len(pairs)
+    sums = [PartialSums()] * len(pairs)
     done, total = 0, sum(a.numel for a, _ in pairs)
     kernel = load_kernel() if _worth_loading(pairs, total) else None
-    with closing(_told(tasks, tolerance, kernel, threads or _cores())) as told:
-        for event in told:
+    with closing(_events(tasks, tolerance, kernel, threads or _cores())) as events:
+        for event in events:
             if event is not None:
                 done += event.numel
-                found[event.index] += event.part
+                sums[event.index] += event.part
                 rest[event.index] -= event.ends
             if progress is not None:
                 progress.report(done, total, pairs[event.index][0].key if event else progress.what)
             if event is not None and event.ends and not rest[event.index]:
-                yield event.index, found[event.index].numbers(pairs[event.index][0].numel)
+                yield event.index, sums[event.index].numbers(pairs[event.index][0].numel)
 
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """Elements `start` to `stop` of a pair; all of them where it is not two plain runs."""
+    """Elements `start` to `stop` of a pair; all elements where the pair is not two plain `runs`."""
 
     index: int
     a: TensorEntry
@@ -116,7 +118,7 @@ class _Work:
 
 @dataclass(frozen=True, slots=True)
 class _Event:
-    """What became of `numel` elements of a pair; `ends` where they were the last of a work."""
+    """The numbers of `numel` elements of a pair; `ends` where they are the last ones of a _Work."""
 
     index: int
     numel: int
@@ -161,52 +163,52 @@ def _tasks(pairs: Sequence[Pair]) -> list[list[_Work]]:
     return tasks
 
 
-def _told(
+def _events(
     tasks: Sequence[Sequence[_Work]], tolerance: Tolerance, kernel: ModuleType | None, threads: int
 ) -> Generator[_Event | None, None, None]:
-    """What the threads tell, and None from time to time while they tell nothing."""
+    """The events from all threads, and a None from time to time while there are none."""
     if min(threads, len(tasks)) < 2:
-        desk = _Desk(tolerance, kernel)
+        worker = _Worker(tolerance, kernel)
         for task in tasks:
-            yield from desk.events(task)
+            yield from worker.events(task)
         return
     left = deque(tasks)
-    told: SimpleQueue[_Event | BaseException | None] = SimpleQueue()
+    queue: SimpleQueue[_Event | BaseException | None] = SimpleQueue()
     stop = threading.Event()
 
-    def serve() -> None:
+    def work() -> None:
         try:
-            desk = _Desk(tolerance, kernel)
+            worker = _Worker(tolerance, kernel)
             while (task := _next(left)) is not None:
-                for event in desk.events(task):
-                    told.put(event)
+                for event in worker.events(task):
+                    queue.put(event)
                     if stop.is_set():
                         return
         except BaseException as error:
-            told.put(error)
+            queue.put(error)
 
-    servers = [
-        threading.Thread(target=serve, name="loupe-measure", daemon=True)
+    running = [
+        threading.Thread(target=work, name="loupe-measure", daemon=True)
         for _ in range(min(threads, len(tasks)))
     ]
-    awaited = sum(map(len, tasks))
+    unfinished = sum(map(len, tasks))
     try:
-        for server in servers:
-            server.start()
-        while awaited:
+        for thread in running:
+            thread.start()
+        while unfinished:
             try:
-                event = told.get(timeout=PATIENCE)
+                event = queue.get(timeout=PATIENCE)
             except Empty:
                 event = None
             if isinstance(event, BaseException):
                 raise event
             if event is not None:
-                awaited -= event.ends
+                unfinished -= event.ends
             yield event
     finally:
         stop.set()
-        for server in servers:
-            server.join()
+        for thread in running:
+            thread.join()
 
 
 def _next(left: deque[Sequence[_Work]]) -> Sequence[_Work] | None:
@@ -216,8 +218,8 @@ def _next(left: deque[Sequence[_Work]]) -> Sequence[_Work] | None:
         return None
 
 
-class _Desk:
-    """Where one thread works."""
+class _Worker:
+    """Measures tasks; each thread has its own, with its buffers."""
 
     def __init__(self, tolerance: Tolerance, kernel: ModuleType | None) -> None:
         self._sums = BlockSums(tolerance)
@@ -235,11 +237,11 @@ class _Desk:
         a, b = work.a, work.b
         if work.runs:
             a, b = (slice_of(run, work.start, work.stop) for run in (a, b))
-        numel, whole = 0, PartialSums()
+        numel, sums = 0, PartialSums()
         for count, part in self._sums.parts(a, b):
-            whole += part
+            sums += part
             numel += count
-            if numel >= TELL:
-                yield _Event(work.index, numel, whole, ends=False)
-                numel, whole = 0, PartialSums()
-        yield _Event(work.index, numel, whole, ends=True)
+            if numel >= REPORT:
+                yield _Event(work.index, numel, sums, ends=False)
+                numel, sums = 0, PartialSums()
+        yield _Event(work.index, numel, sums, ends=True)

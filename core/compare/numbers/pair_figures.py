@@ -1,4 +1,4 @@
-"""The figures of one tensor beside the other."""
+"""The figures of a pair of tensors."""
 
 from __future__ import annotations
 
@@ -9,25 +9,27 @@ import torch
 
 from core.compare.numbers.tensor_pairs import Filters, TensorPair, most_changed
 from core.compare.report.figures import GRID, change_axis, change_words
-from core.tensors import Picture, PictureKind
+from core.tensors import ImageKind, TensorImage
 from core.theme import AMBER, GREY, ROSE_DEEP, SLOT_COLOURS, figure_layout
 from core.wording import count
 
 MOST = 10
-"""Channels that are marked and named as those that changed most."""
+"""Channels that are marked and named as the most changed ones."""
 
 MAX_BARS = 4096
+"""Bars in the figure of channels at most; with more channels, a bar stands for several."""
 
 WIDTH = 700
-"""Pixels of the picture of filters, about."""
+"""Approximate width of the image of filters, in pixels."""
 
 HEIGHT = 250
+"""Height of a figure, in pixels."""
 
 
-def histogram_figure(found: TensorPair) -> go.Figure | None:
-    """A and B on the same edges, one over the other; None where there is no finite element."""
+def histogram_figure(pair: TensorPair) -> go.Figure | None:
+    """The histograms of A and B in one figure; None where there is no finite element."""
     figure = go.Figure()
-    for name, counts in (("A", found.a), ("B", found.b)):
+    for name, counts in (("A", pair.a), ("B", pair.b)):
         if counts is None:
             return None
         figure.add_scatter(
@@ -39,7 +41,7 @@ def histogram_figure(found: TensorPair) -> go.Figure | None:
             fill="tozeroy",
             hovertemplate=f"{name}: %{{y:,}} elements near %{{x:.4g}}<extra></extra>",
         )
-    return _dressed(figure, "value", "elements").update_layout(showlegend=True, **LEGEND)
+    return _with_axes(figure, "value", "elements").update_layout(showlegend=True, **LEGEND)
 
 
 LEGEND = {
@@ -48,9 +50,9 @@ LEGEND = {
 }
 
 
-def step_figure(found: TensorPair) -> go.Figure | None:
+def step_figure(pair: TensorPair) -> go.Figure | None:
     """The histogram of B minus A; None where there is no finite element."""
-    counts = found.difference
+    counts = pair.difference
     if counts is None:
         return None
     pairs = list(zip(counts.edges, counts.edges[1:], strict=False))
@@ -63,14 +65,14 @@ def step_figure(found: TensorPair) -> go.Figure | None:
             hovertemplate="%{customdata}<br>%{y:,} elements<extra></extra>",
         )
     )
-    return _dressed(figure, "B − A", "elements").update_layout(bargap=0.05)
+    return _with_axes(figure, "B − A", "elements").update_layout(bargap=0.05)
 
 
-def map_figure(picture: Picture) -> go.Figure:
-    """Means of B minus A: a map, or a line where the tensor is a vector."""
-    values = picture.values
-    if picture.kind is PictureKind.LINE:
-        at = torch.arange(values.numel()) * picture.block[1]
+def map_figure(image: TensorImage) -> go.Figure:
+    """The means of B minus A: a heat map, or a line where the tensor is a vector."""
+    values = image.values
+    if image.kind is ImageKind.LINE:
+        at = torch.arange(values.numel()) * image.block[1]
         figure = go.Figure(
             go.Scatter(
                 x=at.tolist(),
@@ -80,16 +82,16 @@ def map_figure(picture: Picture) -> go.Figure:
                 hovertemplate="[%{x}] %{y:.4g}<extra></extra>",
             )
         )
-        return _dressed(figure, "index", "B − A")
+        return _with_axes(figure, "index", "B − A")
     finite = values[values.isfinite()]
     bound = float(finite.abs().max()) if finite.numel() else 1.0
     figure = go.Figure(
         go.Heatmap(
             z=values.numpy(),
             x0=0,
-            dx=picture.block[1],
+            dx=image.block[1],
             y0=0,
-            dy=picture.block[0],
+            dy=image.block[0],
             colorscale="RdBu_r",
             zmin=-bound or -1.0,
             zmax=bound or 1.0,
@@ -97,18 +99,21 @@ def map_figure(picture: Picture) -> go.Figure:
             hovertemplate="row %{y}, column %{x}<br>%{z:.4g}<extra></extra>",
         )
     )
-    return _dressed(figure, "column", "row").update_layout(yaxis={"autorange": "reversed"})
+    return _with_axes(figure, "column", "row").update_layout(yaxis={"autorange": "reversed"})
 
 
-def channel_figure(found: TensorPair) -> go.Figure | None:
-    """A bar a slice along the first dimension, the MOST that changed most marked and named; of more
-    than MAX_BARS, a bar is the most changed of several in a row. None without."""
-    if not any(math.isfinite(change) for change in found.channels):
+def channel_figure(pair: TensorPair) -> go.Figure | None:
+    """A bar per slice along the first dimension; the MOST most changed are marked and named.
+
+    With more than MAX_BARS slices, each bar is the most changed one of several adjacent slices.
+    None where no slice has a finite change.
+    """
+    if not any(math.isfinite(change) for change in pair.channels):
         return None
-    channels = found.channels
-    each = math.ceil(len(channels) / MAX_BARS)
-    starts = range(0, len(channels), each)
-    shown = [at + most_changed(channels[at : at + each])[0] for at in starts]
+    channels = pair.channels
+    per_bar = math.ceil(len(channels) / MAX_BARS)
+    starts = range(0, len(channels), per_bar)
+    shown = [at + most_changed(channels[at : at + per_bar])[0] for at in starts]
     order = [at for at in most_changed(channels) if channels[at] > 0][:MOST]
     most = set(order) if len(channels) > 2 * MOST else set()
     colours = [ROSE_DEEP if at in most else GREY for at in shown]
@@ -118,13 +123,15 @@ def channel_figure(found: TensorPair) -> go.Figure | None:
             x=shown,
             y=changes,
             marker={"color": colours, "line": {"width": 0}},
-            width=each if each > 1 else None,
-            customdata=[_change_told(channels[at]) for at in shown],
+            width=per_bar if per_bar > 1 else None,
+            customdata=[_change_text(channels[at]) for at in shown],
             hovertemplate="channel %{x}<br>%{customdata}<extra></extra>",
         )
     )
-    title = "output channel" if each == 1 else f"output channel (the most changed of each {each})"
-    _dressed(figure, title, "relative change (L2)")
+    title = (
+        "output channel" if per_bar == 1 else f"output channel (the most changed of each {per_bar})"
+    )
+    _with_axes(figure, title, "relative change (L2)")
     figure.update_layout(
         yaxis=change_axis([change for change in changes if change]), bargap=0.0 if most else 0.2
     )
@@ -139,57 +146,58 @@ def channel_figure(found: TensorPair) -> go.Figure | None:
     return figure
 
 
-def _change_told(change: float) -> str:
+def _change_text(change: float) -> str:
     if math.isnan(change):
         return "nothing finite to compare"
     return f"changed by {change_words(change)}"
 
 
-def filters_image(found: Filters) -> tuple[torch.Tensor, str]:
-    """uint8 [height, width, 3] with a row for A, one for B and one for B minus A, and what to say.
+def filters_image(filters: Filters) -> tuple[torch.Tensor, str]:
+    """An image, uint8 [height, width, 3], and its caption.
 
-    A and B share their scale filter by filter; the difference has one for all, red for more.
+    It has a row of filters for A, one for B and one for B minus A. Each filter has the same grey
+    scale in A and B; the differences share one colour scale, red for more and blue for less.
     """
-    both = torch.stack((found.a, found.b))
+    both = torch.stack((filters.a, filters.b))
     known = both.isfinite()
     low = both.where(known, torch.inf).amin((0, 2, 3))[:, None, None]
     high = both.where(known, -torch.inf).amax((0, 2, 3))[:, None, None]
     grey = [
-        ((one - low) / (high - low).clamp_min(1e-38))
+        ((values - low) / (high - low).clamp_min(1e-38))
         .nan_to_num(0.5)
         .clamp(0, 1)[..., None]
         .expand(-1, -1, -1, 3)
-        for one in (found.a, found.b)
+        for values in (filters.a, filters.b)
     ]
-    bound = float(found.difference.nan_to_num(0.0).abs().max()) or 1.0
-    step = (found.difference / bound).nan_to_num(0.0).clamp(-1, 1)[..., None]
+    bound = float(filters.difference.nan_to_num(0.0).abs().max()) or 1.0
+    step = (filters.difference / bound).nan_to_num(0.0).clamp(-1, 1)[..., None]
     red, blue = torch.tensor([0.79, 0.23, 0.22]), torch.tensor([0.14, 0.34, 0.77])
     tone = torch.where(step > 0, red, blue)
     moved = 1 - step.abs() * (1 - tone)
-    filters, height, width = found.a.shape
-    canvas = torch.full((3 * (height + 1) - 1, filters * (width + 1) - 1, 3), 0.5)
+    number, height, width = filters.a.shape
+    canvas = torch.full((3 * (height + 1) - 1, number * (width + 1) - 1, 3), 0.5)
     for line, drawn in enumerate((*grey, moved)):
-        for index, one in enumerate(drawn):
+        for index, values in enumerate(drawn):
             top, left = line * (height + 1), index * (width + 1)
-            canvas[top : top + height, left : left + width] = one
+            canvas[top : top + height, left : left + width] = values
     factor = max(1, WIDTH // canvas.shape[1])
     image = (canvas * 255).round().to(torch.uint8)
     image = image.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
-    which = ", ".join(map(str, found.indexes))
-    told = f"Filters {which}" if filters < found.of else f"All {filters} filters ({which})"
+    which = ", ".join(map(str, filters.indexes))
+    subject = f"Filters {which}" if number < filters.of else f"All {number} filters ({which})"
     most = (
-        f", the {filters} of {found.of} that changed most"
-        if filters < found.of
+        f", the {number} of {filters.of} that changed most"
+        if number < filters.of
         else ", those that changed most first"
     )
     return image, (
-        f"{told}{most}, as means over their input channels. Top: A, middle: B, each filter on the "
-        "same scale; bottom: B − A, red for more, blue for less."
+        f"{subject}{most}, as means over their input channels. Top: A, middle: B, each filter "
+        "on the same scale; bottom: B − A, red for more, blue for less."
     )
 
 
 def _stairs(edges: tuple[float, ...]) -> list[float]:
-    """Each edge twice: up or down to the next count."""
+    """Each edge twice, for the step from one count to the next."""
     return [edge for edge in edges for _ in range(2)]
 
 
@@ -197,7 +205,7 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _dressed(figure: go.Figure, x: str, y: str) -> go.Figure:
+def _with_axes(figure: go.Figure, x: str, y: str) -> go.Figure:
     return figure_layout(figure).update_layout(
         height=HEIGHT,
         xaxis={"title": x, "automargin": True, "gridcolor": GRID, "zeroline": False},

@@ -1,4 +1,4 @@
-"""What a part of a pair of tensors adds to the pair's numbers."""
+"""The sums over a part of a pair of tensors, to be added up to the numbers of the pair."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from core.compare.tensor_numbers import Numbers
 
 @dataclass(frozen=True, slots=True)
 class PartialSums:
-    """B minus A over some of the elements; the names are those of Numbers.
+    """B minus A over some of the elements; the other fields are as in Numbers.
 
-    `finite` counts the elements that are finite in both, and `absolute` is the sum of their
-    differences. The norms stand for sums of squares, which would overflow beyond 1e154 and vanish
-    below 1e-162, and `cosine` for a sum of products; it is 0 where a norm is 0.
+    `finite` counts the elements that are finite in both, and `absolute` is the sum of the
+    magnitudes of their differences. The norms are kept in place of sums of squares, which would
+    overflow beyond 1e154 and vanish below 1e-162. `cosine` is kept in place of a sum of products;
+    it is 0 where a norm is 0.
     """
 
     finite: int = 0
@@ -64,13 +65,13 @@ class PartialSums:
         return self.cosine * (self.norm_a / norm_a) * (self.norm_b / norm_b)
 
     def numbers(self, count: int) -> Numbers:
-        """The numbers of a pair of `count` elements, of which this part is the whole."""
+        """The numbers of a pair of `count` elements, where this part is all of it."""
         return Numbers(
             count=count,
             max_abs=self.max_abs,
             mean_abs=self.absolute / self.finite if self.finite else 0.0,
             relative_l2=_ratio(self.norm_difference, self.norm_a),
-            cosine=self._told_cosine(),
+            cosine=self._valid_cosine(),
             norm_a=self.norm_a,
             norm_b=self.norm_b,
             norm_difference=self.norm_difference,
@@ -86,7 +87,7 @@ class PartialSums:
             inf_b=self.inf_b,
         )
 
-    def _told_cosine(self) -> float | None:
+    def _valid_cosine(self) -> float | None:
         if not (self.norm_a and self.norm_b and math.isfinite(self.cosine)):
             return None
         return max(-1.0, min(1.0, self.cosine))

@@ -1,4 +1,4 @@
-"""Up to eight checkpoints of one run: how each tensor moved, and where a NaN first came in."""
+"""Up to eight checkpoints of one run: how each tensor moved, and where a NaN first appeared."""
 
 from __future__ import annotations
 
@@ -28,19 +28,20 @@ def measure_run(
     progress: Progress | None = None,
     so_far: Callable[[Run], None] | None = None,
 ) -> Run:
-    """Follow every tensor through two to eight state_dicts in their order, `names` telling them.
+    """Follow every tensor through two to eight state_dicts in their order; `names` are their
+    labels.
 
-    Keys go together by name, after prefixes that only some files have, such as `module.`. Tensors
-    that checksums tell to be the same are read once, for their norm; all others twice, in bounded
-    memory. `progress` counts elements. `so_far` gets what is known after each step, and before an
-    error or a cancel ends the work, where what was not measured is None.
+    Tensors are paired by key, without prefixes that only some files have, such as `module.`.
+    Tensors with equal checksums are read once, for their norm; all others twice, in bounded memory.
+    `progress` counts elements. `so_far` is called with the incomplete Run after each step, and
+    before an error or a cancel ends the work; what is not measured yet is None in it.
 
     Raises LoupeError for fewer or more state_dicts, SourceError where the bytes are gone, and
     Cancelled.
     """
     if not 2 <= len(state_dicts) <= MAX_CHECKPOINTS or len(names) != len(state_dicts):
         raise LoupeError(
-            f"A run is made of 2 to {MAX_CHECKPOINTS} checkpoints, not {len(state_dicts)}.",
+            f"A run consists of 2 to {MAX_CHECKPOINTS} checkpoints, not {len(state_dicts)}.",
             "Choose those between which something happened.",
         )
     tracks = _tracks(state_dicts)
@@ -70,7 +71,7 @@ def measure_run(
 
 @dataclass(slots=True)
 class _Track:
-    """What is known of one tensor while the run is measured."""
+    """What is known about one tensor while the run is measured."""
 
     key: str
     entries: list[TensorEntry | None]
@@ -88,30 +89,31 @@ class _Track:
         self.norms, self.nans, self.infs = [None] * number, [None] * number, [None] * number
 
     def entry(self, at: int) -> TensorEntry:
-        """The tensor in a checkpoint that has it."""
-        found = self.entries[at]
-        assert found is not None
-        return found
+        """The tensor in a checkpoint that contains it."""
+        entry = self.entries[at]
+        assert entry is not None
+        return entry
 
     def take(self, step: int, numbers: Numbers) -> None:
-        """Note what was measured from a checkpoint to the next.
+        """Store the numbers of a step.
 
-        Its norms are over the elements that are finite in both, and so the tensors' own only where
-        all are."""
+        Their norms are over the elements that are finite in both, so they are those of the tensors
+        only where all elements are finite.
+        """
         self.moved[step] = numbers
         self.same[step] = numbers.changed == 0
-        odd = numbers.nan_a + numbers.inf_a + numbers.nan_b + numbers.inf_b
-        self.note(step, None if odd else numbers.norm_a, numbers.nan_a, numbers.inf_a)
-        self.note(step + 1, None if odd else numbers.norm_b, numbers.nan_b, numbers.inf_b)
+        not_finite = numbers.nan_a + numbers.inf_a + numbers.nan_b + numbers.inf_b
+        self.note(step, None if not_finite else numbers.norm_a, numbers.nan_a, numbers.inf_a)
+        self.note(step + 1, None if not_finite else numbers.norm_b, numbers.nan_b, numbers.inf_b)
 
     def note(self, at: int, norm: float | None, nans: int, infs: int) -> None:
-        """Note what a checkpoint holds."""
+        """Store the norm and the counts of NaN and infinities in a checkpoint."""
         self.nans[at], self.infs[at] = nans, infs
         if norm is not None and not nans and not infs:
             self.norms[at] = norm
 
     def spread(self) -> None:
-        """Give what is known of a checkpoint to those beside it that hold the same."""
+        """Copy what is known about a checkpoint to its neighbours with the same values."""
         steps = [step for step, same in enumerate(self.same) if same]
         ways = [(step, step + 1) for step in steps] + [(step + 1, step) for step in steps[::-1]]
         for known, other in ways:
@@ -121,7 +123,7 @@ class _Track:
                 self.norms[other] = self.norms[known]
 
     def never_asked(self) -> Iterator[int]:
-        """One checkpoint of each content that no step measures."""
+        """One checkpoint for each content that no step measures."""
         last = len(self.asked)
         for start, stop in self._contents():
             before = start > 0 and self.asked[start - 1]
@@ -130,16 +132,16 @@ class _Track:
                 yield start
 
     def unmeasured(self) -> Iterator[int]:
-        """One checkpoint of each content whose norm, and what is not finite in it, is not known."""
+        """One checkpoint for each content whose norm and non-finite elements are both unknown."""
         self.spread()
         for start, _ in self._contents():
-            odd = self.nans[start] or self.infs[start]
-            known = self.norms[start] is not None or odd
+            not_finite = self.nans[start] or self.infs[start]
+            known = self.norms[start] is not None or not_finite
             if not known and comparable(self.entries[start], self.entries[start]):
                 yield start
 
     def _contents(self) -> Iterator[tuple[int, int]]:
-        """From which checkpoint to which (not included) it is the same."""
+        """The ranges (start, stop) of consecutive checkpoints with the same values."""
         start = 0
         for step, same in enumerate((*self.same, False)):
             if not same:
@@ -148,7 +150,7 @@ class _Track:
 
 
 class _Shares:
-    """Progress through several measurements, as one."""
+    """Reports several measurements as one progress."""
 
     def __init__(self, progress: Progress | None, total: int) -> None:
         self._progress = progress
@@ -156,7 +158,7 @@ class _Shares:
         self._done = 0
 
     def next(self, pairs: Sequence[tuple[TensorEntry, TensorEntry]]) -> Progress | None:
-        """The progress of the next measurement."""
+        """The Progress for the next measurement."""
         if self._progress is None:
             return None
         before = self._done
@@ -166,20 +168,21 @@ class _Shares:
 
 
 class _Share(Progress):
-    """One measurement's progress, told as a part of the whole."""
+    """The progress of one measurement, reported as a part of the whole."""
 
     def __init__(self, whole: Progress, before: int, total: int) -> None:
         super().__init__()
         self._whole, self._before, self._of = whole, before, total
 
     def report(self, done: int, total: int, what: str = "") -> None:
-        """Tell the whole. Raises Cancelled once somebody has asked it to stop."""
+        """Report to the whole. Raises Cancelled once somebody has called `cancel`."""
         super().report(done, total, what)
         self._whole.report(self._before + done, self._of, what)
 
 
 def _tracks(state_dicts: Sequence[StateDict]) -> list[_Track]:
-    """A track a tensor, in the files' order; what a later file adds stands where it does there."""
+    """One track per tensor, in the files' order; a tensor that a later file adds follows the one
+    that it follows there."""
     aligned = _aligned(state_dicts)
     order: list[str] = []
     for entries in aligned:
@@ -192,45 +195,50 @@ def _tracks(state_dicts: Sequence[StateDict]) -> list[_Track]:
             else:
                 after.setdefault(last, []).append(key)
         new = after.pop(None, [])
-        order = new + [each for key in order for each in (key, *after.get(key, ()))]
+        order = new + [key_in_order for key in order for key_in_order in (key, *after.get(key, ()))]
     return [_Track(key, [entries.get(key) for entries in aligned]) for key in order]
 
 
 def _aligned(state_dicts: Sequence[StateDict]) -> list[Mapping[str, TensorEntry]]:
-    """The state_dicts without the prefixes that would keep their keys apart."""
+    """The state_dicts without the prefixes that make their keys differ."""
     aligned: list[Mapping[str, TensorEntry]] = []
     union: dict[str, TensorEntry] = {}
     for state_dict in state_dicts:
         entries: Mapping[str, TensorEntry] = state_dict
-        found = None
+        prefixes = None
         if union and entries.keys() != union.keys():
-            found = prefix_pairing(union, entries)
-        if found is not None:
-            entries = stripped(entries, found.strip_b)
-            if found.strip_a:
-                aligned = [stripped(each, found.strip_a) for each in aligned]
-                union = stripped(union, found.strip_a)
+            prefixes = prefix_pairing(union, entries)
+        if prefixes is not None:
+            entries = stripped(entries, prefixes.strip_b)
+            if prefixes.strip_a:
+                aligned = [stripped(entries_before, prefixes.strip_a) for entries_before in aligned]
+                union = stripped(union, prefixes.strip_a)
         aligned.append(entries)
         union = {**entries, **union}
     return aligned
 
 
 def _judge(tracks: Sequence[_Track], step: int) -> list[_Track]:
-    """Note which tensors are the same by their checksums; those that must be measured."""
+    """Store which tensors have equal checksums; returns the tracks that must be measured."""
     by_key = {track.key: track for track in tracks}
     pairs = [
         Pair(track.key, a, b, PairedBy.NAME)
         for track in tracks
         if (a := track.entries[step]) is not None and (b := track.entries[step + 1]) is not None
     ]
-    told = [one for one in pairs if not bytes_to_read(Pairing((one,), (), (), ()))]
-    of_a, of_b = StateDict(one.a for one in told), StateDict(one.b for one in told)
-    for row in compare(of_a, of_b, Pairing(tuple(told), (), (), ())).rows if told else ():
+    by_checksum = [pair for pair in pairs if not bytes_to_read(Pairing((pair,), (), (), ()))]
+    of_a, of_b = (
+        StateDict(pair.a for pair in by_checksum),
+        StateDict(pair.b for pair in by_checksum),
+    )
+    for row in (
+        compare(of_a, of_b, Pairing(tuple(by_checksum), (), (), ())).rows if by_checksum else ()
+    ):
         by_key[row.key].same[step] = row.state is State.SAME
     measured = []
-    for one in pairs:
-        track = by_key[one.key]
-        if not track.same[step] and comparable(one.a, one.b):
+    for pair in pairs:
+        track = by_key[pair.key]
+        if not track.same[step] and comparable(pair.a, pair.b):
             track.asked[step] = True
             measured.append(track)
     return measured
@@ -255,24 +263,26 @@ def _is_statistic(track: _Track) -> bool:
 
 def _row(track: _Track, *, weight: bool) -> RunRow:
     track.spread()
-    odd = [bool(nans or infs) for nans, infs in zip(track.nans, track.infs, strict=True)]
+    not_finite = [bool(nans or infs) for nans, infs in zip(track.nans, track.infs, strict=True)]
     return RunRow(
         key=track.key,
         shapes=tuple(None if entry is None else entry.shape for entry in track.entries),
         norms=tuple(track.norms),
-        changes=tuple(_change(track, step, odd) for step in range(len(track.same))),
+        changes=tuple(_change(track, step, not_finite) for step in range(len(track.same))),
         nans=tuple(track.nans),
         infs=tuple(track.infs),
-        first_nan=odd.index(True) if True in odd else None,
+        first_nan=not_finite.index(True) if True in not_finite else None,
         weight=weight,
     )
 
 
-def _change(track: _Track, step: int, odd: Sequence[bool]) -> float | None:
+def _change(track: _Track, step: int, not_finite: Sequence[bool]) -> float | None:
     if track.same[step]:
         return 0.0
     numbers = track.moved[step]
-    return None if numbers is None or odd[step] or odd[step + 1] else numbers.relative_l2
+    return (
+        None if numbers is None or not_finite[step] or not_finite[step + 1] else numbers.relative_l2
+    )
 
 
 def _step(tracks: Sequence[_Track], rows: Sequence[RunRow], step: int) -> RunStep:
@@ -289,7 +299,7 @@ def _step(tracks: Sequence[_Track], rows: Sequence[RunRow], step: int) -> RunSte
 
 
 def _relative(tracks: Sequence[_Track], rows: Sequence[RunRow], step: int) -> float | None:
-    """How far all weights went as one long vector, over its length before."""
+    """The relative L2 of a step over all weights as one vector; None where one is unknown."""
     norms, moves = [], []
     for track, row in zip(tracks, rows, strict=True):
         a, b = track.entries[step], track.entries[step + 1]

@@ -1,4 +1,4 @@
-"""The numbers of plain runs of elements, chunk by chunk from the files through the kernel."""
+"""The numbers of plain runs of elements, read and measured chunk by chunk by the kernel."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from core.compare.numbers.partial_sums import PartialSums
 from core.tensors import torch_dtype
 
 CHUNK = 1 << 18
-"""Bytes of floats of each side at once: with the bytes that they are made of they fit in a core's
-second cache, so that only the files' bytes come from memory."""
+"""Bytes of floats per side and chunk. Together with the bytes that they are converted from, they
+fit in a core's L2 cache, so that only the files' bytes come from memory."""
 
 KINDS = {
     "float64": ("AS_IT_IS", "float64"),
@@ -37,34 +37,34 @@ KINDS = {
         for kind in ("e4m3fn", "e5m2", "e4m3fnuz", "e5m2fnuz")
     },
 }
-"""The dtypes that the kernel takes: its name for their bytes, and the float that holds every value
-of theirs exactly."""
+"""Dtypes that the kernel takes → its name for their bytes, and the float dtype that represents all
+their values exactly."""
 
 
 NOTHING = PartialSums()
-"""What no element adds."""
+"""The sums over no element."""
 
 
 def load_kernel() -> ModuleType | None:
-    """The compiled loops; None where Numba is not installed, or cannot be imported now."""
+    """The compiled loops; None where Numba is not installed or cannot be imported."""
     try:
         from core.compare.numbers import kernel
     except ImportError:
         return None
-    except Exception:  # another's code; the next comparison tries again
+    except Exception:  # Numba's own code may raise anything; the next comparison tries again
         logging.getLogger("loupe").exception("Numba cannot be imported: torch does its work")
         return None
     return kernel
 
 
 def is_run(entry: TensorEntry) -> bool:
-    """Whether the elements follow one another in the record as they do in the tensor."""
+    """Whether the elements lie in the record in the tensor's order, without gaps."""
     return entry.record is not None and entry.form is None and entry.is_contiguous
 
 
 def suits_kernel(a: TensorEntry, b: TensorEntry) -> bool:
-    """Whether the kernel takes these two runs: both stand in files as they are, and become floats
-    of one dtype."""
+    """Whether the kernel can measure these two runs: it can read both from their files unchanged,
+    and converts both to the same float dtype."""
     if a.dtype not in KINDS or b.dtype not in KINDS or KINDS[a.dtype][1] != KINDS[b.dtype][1]:
         return False
     return _stands_in_a_file(a) and _stands_in_a_file(b)
@@ -79,7 +79,7 @@ def _stands_in_a_file(entry: TensorEntry) -> bool:
 
 
 class Runs:
-    """Measures runs, in buffers that are used again and again. One for each thread."""
+    """Measures runs with the kernel, in buffers that are reused. Each thread needs its own."""
 
     def __init__(self, kernel: ModuleType, sums: BlockSums) -> None:
         self._kernel = kernel
@@ -91,13 +91,13 @@ class Runs:
         self._counts = np.zeros(5, np.int64)
 
     def part(self, a: TensorEntry, b: TensorEntry, start: int, stop: int) -> PartialSums:
-        """The numbers of elements `start` to `stop` of a run of A and one of B that suit the
-        kernel. Raises SourceError."""
+        """The numbers of elements `start` to `stop` of a run of A and one of B, where
+        `suits_kernel`. Chunks that the kernel refuses are measured by torch. Raises SourceError."""
         tolerance = self._sums.tolerance
         self._floats[:] = 0
         self._counts[:] = 0
-        at, odd, measured = start, NOTHING, 0
-        files = _opened(a), _opened(b)  # open while they are held
+        at, by_torch, measured = start, NOTHING, 0
+        files = _opened(a), _opened(b)  # a descriptor stays open as long as it is referenced
         while at < stop:
             done = self._streamed(
                 stop - at,
@@ -112,24 +112,24 @@ class Runs:
             at += done
             if at < stop:
                 numel = min(CHUNK // ITEMSIZES[KINDS[a.dtype][1]], stop - at)
-                odd += self._sums.run(slice_of(a, at, at + numel), slice_of(b, at, at + numel))
+                by_torch += self._sums.run(slice_of(a, at, at + numel), slice_of(b, at, at + numel))
                 at += numel
         for entry in (a, b):
             assert entry.record is not None
             entry.record.source.read_into(entry.record.offset, memoryview(b""))
-        found = self._gathered(measured)
-        return found if odd is NOTHING else found + odd
+        by_kernel = self._gathered(measured)
+        return by_kernel if by_torch is NOTHING else by_kernel + by_torch
 
     def _streamed(self, *given: object) -> int:
-        """As the kernel's `stream`, and 0 where it cannot be compiled: torch then does its work.
+        """Call the kernel's `stream`; 0 where it cannot be compiled, so that torch does the work.
 
-        What was compiled before is kept on the disk, where it may be damaged or without room. So it
-        is thrown away once, and compiled again.
+        The compiled code is stored on disk, where it may be damaged, or the disk may be full. So
+        after the first error it is deleted and compiled again.
         """
         for _ in range(2 if self._compiles else 0):
             try:
                 done: int = self._kernel.stream(*given)
-            except Exception as error:  # Numba's: it compiles and reads its files in the first call
+            except Exception as error:  # Numba compiles and reads its files in the first call
                 log = logging.getLogger("loupe")
                 log.warning("The compiled loops cannot be used", exc_info=error)
                 self._kernel.forget_compiled()
@@ -153,7 +153,7 @@ class Runs:
         absolute, dd, aa, bb, largest = self._floats.tolist()
         changed, outside, flips, some_a, some_b = self._counts.tolist()
         norm_a, norm_b = sqrt(aa), sqrt(bb)
-        # the law of cosines: one sum less to take in the loop
+        # By the law of cosines, which saves one sum in the loop.
         cosine = (aa + bb - dd) / (2 * norm_a * norm_b) if norm_a and norm_b else 0.0
         return PartialSums(
             measured,
@@ -172,23 +172,23 @@ class Runs:
 
 
 def _opened(entry: TensorEntry) -> tuple[Descriptor, int]:
-    """The file that an entry lies in, open, and where in it its record begins."""
+    """The opened file of an entry, and the offset of its record in it."""
     assert entry.record is not None
-    found = file_of(entry.record.source, entry.record.offset)
-    assert found is not None
-    file, offset = found
+    place = file_of(entry.record.source, entry.record.offset)
+    assert place is not None
+    file, offset = place
     return file.opened(), offset
 
 
 def slice_of(run: TensorEntry, start: int, stop: int) -> TensorEntry:
-    """Elements `start` to `stop` of a run, as a tensor of one dimension."""
+    """Elements `start` to `stop` of a run, as a 1-D tensor."""
     offset = run.storage_offset + start
     return replace(run, shape=(stop - start,), stride=(1,), storage_offset=offset)
 
 
 @cache
 def _table(dtype: str) -> NDArray[np.float32]:
-    """What each byte stands for."""
+    """float32 [256]: the number that each value of a byte stands for."""
     every = torch.arange(256, dtype=torch.uint8).view(torch_dtype(dtype))
     table: NDArray[np.float32] = every.to(torch.float32).numpy()
     return table

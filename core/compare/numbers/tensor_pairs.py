@@ -1,5 +1,5 @@
-"""A tensor beside the other one as pictures: histograms, a map of the difference, the channels and
-filters that changed most."""
+"""The data of a pair's figures: histograms, a map of the difference, and the channels and filters
+that changed most."""
 
 from __future__ import annotations
 
@@ -16,23 +16,28 @@ from core.compare.numbers.block_sums import subtract
 from core.compare.pairing.entry_views import rows
 from core.errors import LoupeError
 from core.progress import Progress
-from core.tensors import Picture, as_float64, cells_of, float64_buffer, numbers, read_tensor
+from core.tensors import TensorImage, as_float64, cells_of, float64_buffer, numbers, read_tensor
 
 BINS = 64
+"""Bins of a histogram."""
+
 MAX_CHANNELS = 1 << 18
-"""Slices along the first dimension that are measured one by one: the rows of a vocabulary too."""
+"""Slices along the first dimension that are measured one by one at most; enough for the rows of a
+vocabulary."""
 
 MAX_FILTERS = 16
+"""Filters that are drawn at most."""
+
 MAX_KERNEL = 64
-"""Rows and columns of a filter that is drawn."""
+"""Rows and columns of a filter that is drawn at most."""
 
 MAX_FILTER = 1 << 20
-"""Elements of a filter that is read."""
+"""Elements of a filter that is read at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """`counts[i]` elements lie from `edges[i]` to `edges[i + 1]`, the last edge included."""
+    """`counts[i]` elements are in [`edges[i]`, `edges[i + 1]`); the last bin includes its end."""
 
     edges: tuple[float, ...]
     counts: tuple[int, ...]
@@ -40,8 +45,10 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """The filters that changed most, by their index: `a`, `b` and `difference` are float32
-    [filters, height, width], each the mean over the input channels."""
+    """The filters that changed most, of `of` in all; `indexes` are theirs, the most changed first.
+
+    `a`, `b` and `difference` are float32 [filters, height, width], means over the input channels.
+    """
 
     indexes: tuple[int, ...]
     of: int
@@ -52,36 +59,37 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class TensorPair:
-    """What is drawn of a pair. Elements that are not finite in both are left out (`left_out`), and
-    so are those whose difference float64 cannot hold.
+    """What is drawn of a pair.
 
-    `a` and `b` have the same edges; they are None, as is `difference`, where nothing finite is
-    there. `map` holds means of B minus A, None for a single element. `channels` are the relative L2
-    of each slice along the first dimension, inf where it was all zeros, NaN where nothing finite is
-    there; empty for vectors, for a single slice, and for more than MAX_CHANNELS.
+    `left_out` counts the elements that are not finite in both, or whose difference is infinite in
+    float64; they are in none of the other fields. `a`, `b` and `difference` are histograms, None
+    where no element is finite; `a` and `b` have the same edges. `map` is the image of the means of
+    B minus A, None for a single element. `channels` are the relative L2 of each slice along the
+    first dimension: inf where A's slice is all zeros, NaN where no element is finite. It is empty
+    for vectors, for a single slice, and for more than MAX_CHANNELS slices.
     """
 
     a: Counts | None
     b: Counts | None
     difference: Counts | None
-    map: Picture | None
+    map: TensorImage | None
     channels: tuple[float, ...]
     filters: Filters | None
     left_out: int
 
 
 def tensor_pair(a: TensorEntry, b: TensorEntry, progress: Progress | None = None) -> TensorPair:
-    """Read both twice, in bounded memory; progress counts elements of both passes.
+    """Read both twice, in bounded memory; `progress` counts the elements of both passes.
 
-    Complex numbers count by their magnitude, and their difference by its own; a quantized tensor's
-    numbers are those that its scales give. Raises LoupeError where the two have no numbers to be
-    compared, SourceError where the bytes are gone, and Cancelled.
+    Of complex numbers and their differences, the magnitudes are used; a quantized tensor is
+    measured with its scales applied. Raises LoupeError where the two cannot be compared,
+    SourceError where the bytes are gone, and Cancelled.
     """
     if not comparable(a, b):
         raise LoupeError(
-            f"{a.key} and {b.key} cannot be drawn side by side: their shapes differ, or one holds "
+            f"{a.key} and {b.key} cannot be drawn side by side: their shapes differ, or one has "
             "no data, or is sparse or nested.",
-            "Choose a row whose tensors both files hold with the same shape.",
+            "Choose a row whose tensors have the same shape in both files.",
         )
     ranges, cells = _Ranges(), cells_of(a.shape) if a.numel > 1 else None
     total, done = 2 * a.numel, 0
@@ -92,22 +100,22 @@ def tensor_pair(a: TensorEntry, b: TensorEntry, progress: Progress | None = None
         done += x.numel()
         if progress is not None:
             progress.report(done, total, a.key)
-    found = [_Histogram(*ranges.values), _Histogram(*ranges.values), _Histogram(*ranges.steps)]
+    histograms = [_Histogram(*ranges.values), _Histogram(*ranges.values), _Histogram(*ranges.steps)]
     channels = _Channels(a, ranges)
     for x, y, step in _blocks(a, b):
         channels.add(x, step)
-        for histogram, values in zip(found, (x, y, step), strict=True):
+        for histogram, values in zip(histograms, (x, y, step), strict=True):
             histogram.add(values)
         done += x.numel()
         if progress is not None:
             progress.report(done, total, a.key)
     changes = channels.changes()
-    in_a, in_b, difference = (histogram.counted() for histogram in found)
+    in_a, in_b, difference = (histogram.counted() for histogram in histograms)
     return TensorPair(
         in_a,
         in_b,
         difference,
-        cells.picture() if cells is not None else None,
+        cells.image() if cells is not None else None,
         changes,
         _filters(a, b, changes, progress),
         ranges.left_out,
@@ -117,9 +125,9 @@ def tensor_pair(a: TensorEntry, b: TensorEntry, progress: Progress | None = None
 def _blocks(
     a: TensorEntry, b: TensorEntry
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """A's values, B's, and B minus A, as float64; NaN in all three where one is not finite.
+    """A's values, B's, and B minus A, as float64 [n]; NaN in all three where one is not finite.
 
-    They are valid until the next ones are asked for.
+    They are valid until the next ones are requested.
     """
     buffers = [float64_buffer() for _ in range(3)]
     for x, y in zip(numbers(a), numbers(b), strict=True):
@@ -129,15 +137,15 @@ def _blocks(
         else:
             first, second = as_float64(x, buffers[0]), as_float64(y, buffers[1])
             values = first, second, subtract(x, y, first, second, buffers[2])
-        if not all(math.isfinite(float(one.sum())) for one in values):
-            odd = ~torch.stack(values).isfinite().all(0)
-            for one in values:
-                one[odd] = math.nan
+        if not all(math.isfinite(float(array.sum())) for array in values):
+            not_finite = ~torch.stack(values).isfinite().all(0)
+            for array in values:
+                array[not_finite] = math.nan
         yield values
 
 
 class _Ranges:
-    """The smallest and the largest of A's and B's values together, and of the steps."""
+    """The smallest and the largest value of A and B together, and of B minus A."""
 
     def __init__(self) -> None:
         self.values = [math.inf, -math.inf]
@@ -154,7 +162,7 @@ class _Ranges:
 
 
 class _Channels:
-    """The squares of A's values and of the steps, summed by slice along the first dimension."""
+    """Sums of squares of A and of B minus A, by slice along the first dimension."""
 
     def __init__(self, entry: TensorEntry, ranges: _Ranges) -> None:
         count = entry.shape[0] if len(entry.shape) > 1 else 0
@@ -198,14 +206,17 @@ def _add(
 
 
 def _unit(low: float, high: float) -> float:
-    """What to divide by so that squares neither overflow nor vanish; 1 for usual numbers."""
+    """A divisor that keeps squares from overflowing and vanishing; 1 for usual numbers."""
     largest = max(abs(low), abs(high))
     return largest if 0 < largest < math.inf and not 1e-100 < largest < 1e100 else 1.0
 
 
 class _Histogram:
-    """Counts in BINS equal bins; not by torch.histc, which shares even small blocks among threads
-    and takes about three times as long for them."""
+    """Counts in BINS equal bins.
+
+    torch.histc is not used: it splits even small blocks among threads, and takes about three times
+    as long for them.
+    """
 
     def __init__(self, low: float, high: float) -> None:
         if low == high:
@@ -251,7 +262,7 @@ def _filters(
 
 
 def most_changed(channels: Sequence[float]) -> list[int]:
-    """The channels' indexes by their change, the largest first; those without a number last."""
+    """The indexes of the channels by their change, the largest first and NaN last."""
     return sorted(
         range(len(channels)),
         key=lambda index: math.inf if math.isnan(channels[index]) else -channels[index],
@@ -261,8 +272,11 @@ def most_changed(channels: Sequence[float]) -> list[int]:
 def _mean_filters(
     entry: TensorEntry, order: Sequence[int], progress: Progress | None
 ) -> torch.Tensor:
-    """Some filters' means over their input channels: each read alone where the tensor is one run
-    of elements, else picked from all, which the scales or the pieces of a whole are needed for."""
+    """The means of some filters over their input channels, float32 [filters, height, width].
+
+    Each filter is read on its own where the tensor is plain; else they are picked from all
+    elements, because scales or pieces must be applied to the whole.
+    """
     if entry.form is None:
         return torch.stack(
             [

@@ -1,8 +1,8 @@
-"""Which tensor of A is which of B, by name, content, shape and values.
+"""Which tensor of A corresponds to which of B, by name, content, shape and values.
 
-Two StateDicts go in; a Pairing comes out with the evidence for each pair, and with the user's
-Choices obeyed. Heads, fused layers, transposed matrices and renamed keys are found one after the
-other, each only among what the ones before left over.
+Two StateDicts and a person's Choices go in; a Pairing comes out, with the evidence for each pair.
+The steps run one after another (names, equal content, transposed matrices, fused layers, likeness,
+heads), each only on the tensors that the steps before left unpaired.
 """
 
 from core.compare.pairing.choices import accept, choices_from_json, choices_to_json, swapped

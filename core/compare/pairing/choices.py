@@ -1,4 +1,4 @@
-"""What a person decides about the pairing: one decision at a time, and as JSON."""
+"""A person's decisions about the pairing: one at a time, and as JSON."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import replace
 from core.compare.comparison import Choices
 
 MAX_CHOICES = 10_000
-"""Pairs that are read from JSON at most."""
+"""Pairs in a list that is read from JSON at most."""
 
 
 def accept(choices: Choices, key_a: str, key_b: str) -> Choices:
-    """Let the two stand in one row; what either stood beside by hand before, it leaves."""
+    """Pair the two; each loses the counterpart that it was given by hand before."""
     others = tuple(pair for pair in choices.accepted if pair[0] != key_a and pair[1] != key_b)
     return replace(
         choices,
@@ -26,23 +26,23 @@ def reject(choices: Choices, key_a: str, key_b: str) -> Choices:
     pair = (key_a, key_b)
     return replace(
         choices,
-        accepted=tuple(one for one in choices.accepted if one != pair),
-        rejected=(*(one for one in choices.rejected if one != pair), pair),
+        accepted=tuple(other for other in choices.accepted if other != pair),
+        rejected=(*(other for other in choices.rejected if other != pair), pair),
     )
 
 
 def forget(choices: Choices, key_a: str, key_b: str) -> Choices:
-    """As if nobody had decided on the two."""
+    """Remove any decision about the two."""
     pair = (key_a, key_b)
     return replace(
         choices,
-        accepted=tuple(one for one in choices.accepted if one != pair),
-        rejected=tuple(one for one in choices.rejected if one != pair),
+        accepted=tuple(other for other in choices.accepted if other != pair),
+        rejected=tuple(other for other in choices.rejected if other != pair),
     )
 
 
 def swapped(choices: Choices) -> Choices:
-    """The same decisions once A is B, and B is A."""
+    """The same decisions after A and B are exchanged."""
     return Choices(
         tuple((b, a) for a, b in choices.accepted),
         tuple((b, a) for a, b in choices.rejected),
@@ -51,19 +51,19 @@ def swapped(choices: Choices) -> Choices:
 
 
 def choices_to_json(choices: Choices) -> Mapping[str, object]:
-    """What differs from no choices at all."""
-    found: dict[str, object] = {}
+    """The choices as JSON, without the fields that are empty."""
+    fields: dict[str, object] = {}
     if choices.accepted:
-        found["accepted"] = [list(pair) for pair in choices.accepted]
+        fields["accepted"] = [list(pair) for pair in choices.accepted]
     if choices.rejected:
-        found["rejected"] = [list(pair) for pair in choices.rejected]
+        fields["rejected"] = [list(pair) for pair in choices.rejected]
     if choices.strip is not None:
-        found["strip"] = list(choices.strip)
-    return found
+        fields["strip"] = list(choices.strip)
+    return fields
 
 
 def choices_from_json(value: object) -> Choices:
-    """The choices again; raises ValueError for what `choices_to_json` never wrote."""
+    """The choices from JSON. Raises ValueError for anything that `choices_to_json` cannot write."""
     if not isinstance(value, Mapping) or value.keys() - {"accepted", "rejected", "strip"}:
         raise ValueError("choices are a mapping of accepted, rejected and strip")
     strip = value.get("strip")
@@ -77,7 +77,7 @@ def choices_from_json(value: object) -> Choices:
 def _pairs(value: object) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, list) or len(value) > MAX_CHOICES:
         raise ValueError("a list of pairs was expected")
-    return tuple(_pair(one) for one in value)
+    return tuple(_pair(item) for item in value)
 
 
 def _pair(value: object) -> tuple[str, str]:

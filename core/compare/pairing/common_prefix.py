@@ -1,4 +1,4 @@
-"""A prefix that wraps the keys of one side, such as `module.`, and what stripping it would pair."""
+"""A prefix of one side's keys, such as `module.`, and how many keys pair without it."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from core.checkpoint import TensorEntry
 from core.compare.comparison import stripped
 
 MAX_DEPTH = 4
-"""Steps of a prefix at most: `_orig_mod.module.model.` has three."""
+"""Parts of a prefix at most: `_orig_mod.module.model.` has three."""
 
 MAX_CANDIDATES = 6
 """Prefixes tried on each side."""
 
 MIN_SHARE = 0.1
-"""The share of a side's keys that a prefix must begin, to be taken for a wrapper."""
+"""The smallest share of a side's keys that begin with a wrapper's prefix."""
 
 MIN_GAIN = 0.2
-"""The share of the keys that must pair anew before both sides are stripped of something: two
-modules of other names are no wrappers."""
+"""The smallest share of the keys that must newly pair before a prefix is stripped on both sides.
+Two modules of different names are not wrappers."""
 
 
 @dataclass(frozen=True, slots=True)
 class PrefixPairing:
-    """Strip these prefixes, and `after` keys pair where `before` did."""
+    """The prefixes to strip, and how many keys pair `before` and `after` that."""
 
     strip_a: str
     strip_b: str
@@ -38,8 +38,8 @@ def prefix_pairing(
 ) -> PrefixPairing | None:
     """The prefixes whose stripping pairs the most keys of equal shape; None where none helps.
 
-    Any leading module path that begins a fair share of a side's keys is tried, known wrapper or
-    not. Of two that pair as many, the one that strips less is taken.
+    Every leading module path with at least MIN_SHARE of a side's keys is tried, whether it is a
+    known wrapper or not. Of two choices that pair equally many, the one that strips less wins.
     """
     before = len(a.keys() & b.keys())
     candidates_a, candidates_b = _candidates(a), _candidates(b)
@@ -62,7 +62,7 @@ def prefix_pairing(
 
 
 def _candidates(entries: Mapping[str, TensorEntry]) -> list[str]:
-    """The empty prefix, and the leading module paths that begin the most keys."""
+    """The empty prefix, and the leading module paths of the most keys."""
     votes: Counter[str] = Counter()
     for key in entries:
         end = -1

@@ -1,4 +1,4 @@
-"""The pairs that a person may want to look at, as rows of a table with a tick each."""
+"""The pairs that a person may want to check, as rows of a table with a checkbox each."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from core.compare.pairing.choices import accept, forget, reject
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A pair that is not simply one name in both files: `taken` says whether it stands in a row.
+    """A pair whose keys are not simply equal; `taken` says whether it is a row of the comparison.
 
-    `view_a` and `view_b` are as in Pair; `by` is empty for a pair that was rejected.
+    `view_a` and `view_b` are as in Pair. `by` is empty for a pair that was rejected.
     """
 
     key_a: str
@@ -26,34 +26,44 @@ class Decision:
 
 
 def decisions(pairing: Pairing, choices: Choices) -> tuple[Decision, ...]:
-    """What was paired by content, likeness or hand, then what is proposed, then what was rejected;
-    in each the least certain first."""
+    """The pairs by content, likeness or hand, the least certain first; then the proposals, the most
+    certain first; then the rejected pairs."""
     taken = [
-        _decision(one, taken=True)
-        for one in pairing.pairs
-        if one.by not in (PairedBy.NAME, PairedBy.PREFIX) or one.view_a or one.view_b
+        _decision(pair, taken=True)
+        for pair in pairing.pairs
+        if pair.by not in (PairedBy.NAME, PairedBy.PREFIX) or pair.view_a or pair.view_b
     ]
-    proposed = [_decision(one, taken=False) for one in pairing.proposals]
+    proposed = [_decision(pair, taken=False) for pair in pairing.proposals]
     rejected = [
-        Decision(key_a, key_b, False, "", 0.0, "you set them apart")
+        Decision(key_a, key_b, False, "", 0.0, "you separated them")
         for key_a, key_b in choices.rejected
     ]
     return (
-        *sorted(taken, key=lambda one: one.confidence),
-        *sorted(proposed, key=lambda one: -one.confidence),
+        *sorted(taken, key=lambda pair: pair.confidence),
+        *sorted(proposed, key=lambda pair: -pair.confidence),
         *rejected,
     )
 
 
-def _decision(one: Pair, *, taken: bool) -> Decision:
+def _decision(pair: Pair, *, taken: bool) -> Decision:
     return Decision(
-        one.a.key, one.b.key, taken, str(one.by), one.confidence, one.why, one.view_a, one.view_b
+        pair.a.key,
+        pair.b.key,
+        taken,
+        str(pair.by),
+        pair.confidence,
+        pair.why,
+        pair.view_a,
+        pair.view_b,
     )
 
 
 def decide(choices: Choices, decision: Decision, *, taken: bool) -> Choices:
-    """The choices after a tick was set or taken away; one that is set again where somebody took it
-    away leaves the pair to what is known of it."""
+    """The choices after the checkbox of a pair was set (`taken`) or cleared.
+
+    Where the pair was rejected before, setting it removes the rejection, so that its evidence
+    decides again.
+    """
     if not taken:
         return reject(choices, decision.key_a, decision.key_b)
     change = accept if decision.by else forget

@@ -1,4 +1,4 @@
-"""A tensor seen another way: transposed, a part of it, in another dtype. No byte is read here."""
+"""Views of a tensor: transposed, some of its rows, in another dtype. No byte is read here."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from core.checkpoint import STRIDED, Cast, TensorEntry, arrangement
 
 
 def cast(entry: TensorEntry, dtype: str) -> TensorEntry:
-    """The tensor in another dtype, converted as torch converts when it is read."""
+    """The tensor in another dtype; torch converts it when it is read."""
     return replace(entry, dtype=dtype, transforms=(*entry.transforms, Cast(entry.dtype, dtype)))
 
 
 def castable(entry: TensorEntry) -> bool:
-    """Whether a cast of it means something: it is dense, with bytes, and its elements are numbers
-    that torch converts."""
+    """Whether a cast of the tensor makes sense: it is dense, has bytes, and is not a bool
+    tensor."""
     return bool(entry.records) and arrangement(entry)[0] == STRIDED and entry.dtype != "bool"
 
 
 def transposed(entry: TensorEntry) -> TensorEntry:
-    """The transpose of a strided tensor of two dimensions."""
+    """The transpose of a strided 2-D tensor."""
     return replace(entry, shape=entry.shape[::-1], stride=entry.stride[::-1])
 
 
 def rows(entry: TensorEntry, start: int, stop: int) -> TensorEntry:
-    """The slices from `start` to `stop` of a strided tensor's first dimension."""
+    """`tensor[start:stop]` of a strided tensor."""
     return replace(
         entry,
         shape=(stop - start, *entry.shape[1:]),

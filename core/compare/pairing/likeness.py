@@ -1,4 +1,4 @@
-"""Tensors that are likely the same one under another key: by shape, values, neighbours and name."""
+"""Tensors that are likely the same under another key: by shape, values, neighbours and name."""
 
 from __future__ import annotations
 
@@ -24,37 +24,39 @@ if TYPE_CHECKING:
 
 
 SIGNIFICANT = 6.0
-"""Standard deviations of a correlation's Fisher z (atanh r, times the root of n - 3) from which it
-tells: by chance, not one in a billion unrelated pairs reaches it."""
+"""Fisher z of a correlation (atanh r times the square root of n - 3), in standard deviations, from
+which it is significant: not one in a billion unrelated pairs reaches it by chance."""
 
 ENOUGH = 24
-"""The fewest samples whose correlation is looked at."""
+"""The fewest samples from which a correlation is computed."""
 
 LEAST = 0.5
-"""The least correlation that tells."""
+"""The smallest correlation that is significant."""
 
 LIKELY = 0.3
-"""The least confidence of a pair that is worth telling."""
+"""The smallest confidence of a pair that is reported."""
 
 MOST = 0.95
-"""The most confidence that names and order alone give."""
+"""The largest confidence from names and order alone."""
 
 EQUAL = 0.97
-"""The most confidence of two whose elements are equal, and those of others too."""
+"""The largest confidence of two tensors with equal elements, which other tensors have too."""
 
 OTHER_LEAF = 0.25
-"""What is left of a score where one is a weight, and the other a bias, by their names."""
+"""Factor of a score where the names say different things, such as a weight and a bias."""
 
 UNLIKE_VALUES = 0.75
-"""The most confidence of two matrices whose values have nothing in common."""
+"""The largest confidence of two matrices whose values do not correlate."""
 
 _LEAVES = ("", *sorted(LEAVES))
 
 
 class Likeness:
-    """How alike the tensors of two lists are, all of one shape: as matrices, strip by strip.
+    """How alike the tensors of two lists are, all of one shape.
 
-    `places` say for each tensor which paired tensor stands before it and after it, and how far off.
+    The methods give rows `start` to `stop` of a score matrix, float32 [rows, tensors of B], so that
+    it need not be in memory as a whole. `values` are the sampled numbers of both sides, and
+    `places` the place of each tensor among the paired ones (see _Place).
     """
 
     def __init__(
@@ -81,8 +83,8 @@ class Likeness:
         self._places = tuple(np.array(side, dtype=np.int64) for side in places) if places else None
 
     def names(self, start: int, stop: int) -> Floats:
-        """From 0 to 1: the words in common, the rank among the tensors of this shape, and, where
-        they are known, the same paired neighbours."""
+        """A score by common words and by rank among the tensors of this shape, or by common words
+        and paired neighbours, whichever is higher."""
         import numpy as np
 
         stop = min(stop, self.rows)
@@ -91,19 +93,21 @@ class Likeness:
         common /= np.maximum(sizes_a[start:stop, None] + sizes_b[None, :], np.float32(1e-9))
         far = np.abs(self._ranks[0][start:stop, None] - self._ranks[1][None, :])
         far *= np.float32(max(self.rows - 1, self.columns - 1, 1))
-        found: Floats = np.float32(1.2) * common + np.float32(0.4) / (1 + far)
+        scores: Floats = np.float32(1.2) * common + np.float32(0.4) / (1 + far)
         if self._places is not None:
-            beside = np.float32(0.5) * self.neighbours(start, stop) + np.float32(0.9) * common
-            np.maximum(found, beside, out=found)
+            by_neighbours = (
+                np.float32(0.5) * self.neighbours(start, stop) + np.float32(0.9) * common
+            )
+            np.maximum(scores, by_neighbours, out=scores)
         first, second = self._leaves
         if first.any() and second.any():
-            one, other = first[start:stop, None], second[None, :]
-            found[(one != other) & (one > 0) & (other > 0)] *= OTHER_LEAF
-        return found
+            leaves_a, leaves_b = first[start:stop, None], second[None, :]
+            scores[(leaves_a != leaves_b) & (leaves_a > 0) & (leaves_b > 0)] *= OTHER_LEAF
+        return scores
 
     def neighbours(self, start: int, stop: int) -> Floats:
-        """1 where the next paired tensors before and after are the same pairs, as far off; 0.5
-        where one of them is."""
+        """1 where the nearest paired tensors before and after are the same pairs at the same
+        distance; 0.5 where one of them is; else 0."""
         import numpy as np
 
         stop = min(stop, self.rows)
@@ -112,31 +116,31 @@ class Likeness:
         a, b = self._places
         before = a[start:stop, None, 0] == b[None, :, 0]
         after = a[start:stop, None, 1] == b[None, :, 1]
-        found: Floats = (before.astype(np.float32) + after) / np.float32(2)
-        return found
+        scores: Floats = (before.astype(np.float32) + after) / np.float32(2)
+        return scores
 
     def values(self, start: int, stop: int) -> Floats:
-        """The rank correlation of the sampled values where it tells, else 0."""
+        """The rank correlation of the sampled values where it is significant, else 0."""
         import numpy as np
 
         stop = min(stop, self.rows)
         if self._values is None:
             return np.zeros((stop - start, self.columns), np.float32)
-        (a, count), (b, other) = self._values
-        if count != other:  # one side has no samples at all
+        (a, count), (b, count_b) = self._values
+        if count != count_b:  # one side has no samples
             return np.zeros((stop - start, self.columns), np.float32)
-        found: Floats = np.clip(a[start:stop] @ b.T, -1, 1)
-        z = np.arctanh(np.minimum(found, 1 - 1e-7)) * np.sqrt(max(count - 3, 0))
-        found[(z < SIGNIFICANT) | (found < LEAST)] = 0
-        return found
+        correlations: Floats = np.clip(a[start:stop] @ b.T, -1, 1)
+        z = np.arctanh(np.minimum(correlations, 1 - 1e-7)) * np.sqrt(max(count - 3, 0))
+        correlations[(z < SIGNIFICANT) | (correlations < LEAST)] = 0
+        return correlations
 
     def equal(self, row: int, column: int) -> bool:
-        """Whether the sampled elements are the same numbers."""
+        """Whether the sampled elements are equal."""
         a, b = (side[at] for side, at in zip(self._samples, (row, column), strict=True))
         return a is not None and b is not None and a.tolist() == b.tolist()
 
     def informed(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Which tensors have sampled values that can tell at all."""
+        """Which tensors of A, and which of B, have samples that can correlate at all."""
         import numpy as np
 
         if self._values is None:
@@ -155,11 +159,11 @@ def likely_pairs(
 ) -> list[Pair]:
     """Pair tensors of equal shape so that all pairs together are the most likely ones.
 
-    `a` and `b` are those that are alone still, in their order; `paired` are the keys of the others,
-    and `order` all keys of both files. First those whose sampled values correlate as no two
-    unrelated tensors do, which then are neighbours to go by for the rest. Each pair has a
-    confidence of LIKELY or more. `samples` keeps what is read for the next time. Raises SourceError
-    and Cancelled.
+    `a` and `b` are the unpaired tensors in their order, `paired` the keys of the paired ones, and
+    `order` all keys of both files. Tensors whose sampled values correlate significantly are paired
+    first; these pairs are then the neighbours by which the other tensors are paired. Pairs by names
+    have a confidence of LIKELY or more. `samples` keeps what was read for the next call. Raises
+    SourceError and Cancelled.
     """
     groups = _by_shape(a, b)
     sampled: dict[str, _Samples] = {}
@@ -172,68 +176,70 @@ def likely_pairs(
             [samples.of(b[key]) for key in keys_b],
         )
         sampled[keys_a[0]] = values
-        found = Likeness(keys_a, keys_b, values)
-        chosen = best_assignment(found.values, found.rows, found.columns)
-        own, rivals = _own_and_rivals(found.values, chosen, found.columns)
+        likeness = Likeness(keys_a, keys_b, values)
+        chosen = best_assignment(likeness.values, likeness.rows, likeness.columns)
+        own, rivals = _own_and_rivals(likeness.values, chosen, likeness.columns)
         pairs += [
-            _by_values(a[keys_a[row]], b[keys_b[column]], keys_a[row], one, rival)
-            for (row, column), one, rival in zip(chosen, own, rivals, strict=True)
-            if one > 0
+            _by_values(a[keys_a[row]], b[keys_b[column]], keys_a[row], score, rival)
+            for (row, column), score, rival in zip(chosen, own, rivals, strict=True)
+            if score > 0
         ]
         done += len(keys_a) + len(keys_b)
         if progress is not None:
             progress.report(done, total, keys_a[0])
-    known += [(one.a.key, one.b.key) for one in pairs]
+    known += [(pair.a.key, pair.b.key) for pair in pairs]
     places = _places(known, order)
-    taken_a, taken_b = {one.a.key for one in pairs}, {one.b.key for one in pairs}
+    taken_a, taken_b = {pair.a.key for pair in pairs}, {pair.b.key for pair in pairs}
     for keys_a, keys_b in groups:
         left_a = [index for index, key in enumerate(keys_a) if a[key].key not in taken_a]
         left_b = [index for index, key in enumerate(keys_b) if b[key].key not in taken_b]
         if not (left_a and left_b):
             continue
-        held = sampled[keys_a[0]]
+        both = sampled[keys_a[0]]
         names_a, names_b = [keys_a[i] for i in left_a], [keys_b[i] for i in left_b]
-        found = Likeness(
+        likeness = Likeness(
             names_a,
             names_b,
-            ([held[0][i] for i in left_a], [held[1][i] for i in left_b]),
+            ([both[0][i] for i in left_a], [both[1][i] for i in left_b]),
             (
                 [places[0][a[key].key] for key in names_a],
                 [places[1][b[key].key] for key in names_b],
             ),
         )
-        pairs += _by_names(a, b, names_a, names_b, found)
+        pairs += _by_names(a, b, names_a, names_b, likeness)
     return pairs
 
 
 class Samples:
-    """The sampled numbers of tensors, each read once."""
+    """The sampled numbers of tensors; each tensor is read once."""
 
     def __init__(self) -> None:
-        self._found: dict[int, tuple[TensorEntry, Floats | None]] = {}
+        self._read: dict[int, tuple[TensorEntry, Floats | None]] = {}
 
     def of(self, entry: TensorEntry) -> Floats | None:
-        """Those of one tensor. Raises SourceError."""
-        if id(entry) not in self._found:
-            self._found[id(entry)] = entry, sampled_numbers(entry)
-        return self._found[id(entry)][1]
+        """The samples of a tensor, None where it has no real numbers. Raises SourceError."""
+        if id(entry) not in self._read:
+            self._read[id(entry)] = entry, sampled_numbers(entry)
+        return self._read[id(entry)][1]
 
 
 def correlation(a: TensorEntry, b: TensorEntry) -> float | None:
-    """Of the sampled values of two tensors of equal shape; None where these tell nothing."""
-    found = Likeness(["a"], ["b"], ([sampled_numbers(a)], [sampled_numbers(b)])).values(0, 1)[0, 0]
-    return float(found) if found > 0 else None
+    """The rank correlation of the sampled values of two tensors of equal shape; None where it is
+    not significant."""
+    score = Likeness(["a"], ["b"], ([sampled_numbers(a)], [sampled_numbers(b)])).values(0, 1)[0, 0]
+    return float(score) if score > 0 else None
 
 
 _Place = tuple[int, int]
-"""Which paired tensor stands before, and which after, each with how far off it is, as a number."""
+"""The nearest paired tensor before, and the one after, as integers: the number of the pair in the
+upper 32 bits and the distance in the lower ones, so that one comparison tests both."""
 
 
 def _places(
     paired: Sequence[tuple[str, str]], order: tuple[Sequence[str], Sequence[str]]
 ) -> tuple[dict[str, _Place], dict[str, _Place]]:
-    """Each key's place among the paired ones, which are told by their number; 0 and 1 stand for
-    the beginning and the end."""
+    """Key → place, for both sides. Pairs are numbered from 2; 0 and 1 are the beginning and the
+    end."""
     sides = []
     for side, keys in enumerate(order):
         at = {key: index for index, key in enumerate(keys)}
@@ -255,58 +261,68 @@ def _places(
 def _by_shape(
     a: Mapping[str, TensorEntry], b: Mapping[str, TensorEntry]
 ) -> list[tuple[list[str], list[str]]]:
-    found: dict[tuple[int, ...], tuple[list[str], list[str]]] = {}
+    by_shape: dict[tuple[int, ...], tuple[list[str], list[str]]] = {}
     for side, entries in enumerate((a, b)):
         for key, entry in entries.items():
-            found.setdefault(entry.shape, ([], []))[side].append(key)
-    return [group for group in found.values() if all(group)]
+            by_shape.setdefault(entry.shape, ([], []))[side].append(key)
+    return [group for group in by_shape.values() if all(group)]
 
 
 def _word_matrices(keys_a: Sequence[str], keys_b: Sequence[str]) -> list[tuple[csr_matrix, Floats]]:
-    """For each side a sparse matrix of words, by the square root of how rare they are, and sums."""
+    """For each side: a sparse matrix [keys, words], and the sum of the weights of each key's words.
+
+    A word's weight is larger the rarer it is. The entries are square roots of weights, so that a
+    product of two rows is the weight of their common words.
+    """
     import numpy as np
     from scipy.sparse import csr_matrix
 
     sides = [[words(key) for key in keys] for keys in (keys_a, keys_b)]
-    counts = Counter(word for side in sides for found in side for word in found)
+    counts = Counter(word for side in sides for key_words in side for word in key_words)
     total = len(keys_a) + len(keys_b)
     column = {word: index for index, word in enumerate(counts)}
     rare = np.array([log(1 + total / count) for count in counts.values()], dtype=np.float32)
-    made = []
+    matrices = []
     for side in sides:
-        places = [(row, column[word]) for row, found in enumerate(side) for word in found]
+        places = [(row, column[word]) for row, key_words in enumerate(side) for word in key_words]
         rows, columns = (
-            (np.array(one, dtype=int) for one in zip(*places, strict=True))
+            (np.array(indexes, dtype=int) for indexes in zip(*places, strict=True))
             if (places)
             else (np.zeros(0, int), np.zeros(0, int))
         )
         weights = rare[columns]
         matrix = csr_matrix((np.sqrt(weights), (rows, columns)), shape=(len(side), len(counts)))
         sums = np.bincount(rows, weights=weights, minlength=len(side)).astype(np.float32)
-        made.append((matrix, sums))
-    return made
+        matrices.append((matrix, sums))
+    return matrices
 
 
 def _ranked(values: Sequence[Floats | None]) -> tuple[Floats, int]:
-    """Samples as ranks with mean 0 and norm 1, a row of zeros where they tell nothing; their
-    number. Ranks, since a few large values would look like a correlation."""
+    """The samples as ranks with mean 0 and norm 1, [tensors, samples], and the number of samples.
+
+    A row is zeros where the samples are too few, too equal or not finite. Ranks are used because
+    otherwise a few large values would look like a correlation.
+    """
     import numpy as np
 
-    count = max((len(one) for one in values if one is not None), default=0)
-    found = np.zeros((len(values), count), np.float32)
-    rows = [row for row, one in enumerate(values) if one is not None]
+    count = max(
+        (len(sample) for sample in values if sample is not None),
+        default=0,
+    )
+    result = np.zeros((len(values), count), np.float32)
+    rows = [row for row, sample in enumerate(values) if sample is not None]
     if count < ENOUGH or not rows:
-        return found, count
-    held = np.array([values[row] for row in rows])
-    order = held.argsort(1)
-    in_order = np.take_along_axis(held, order, 1)
+        return result, count
+    samples = np.array([values[row] for row in rows])
+    order = samples.argsort(1)
+    in_order = np.take_along_axis(samples, order, 1)
     different = (np.diff(in_order, axis=1) > 0).sum(1) + 1
-    telling = (different * 2 >= count) & np.isfinite(held).all(1)
-    ranks = np.empty_like(held, dtype=np.float32)
+    informative = (different * 2 >= count) & np.isfinite(samples).all(1)
+    ranks = np.empty_like(samples, dtype=np.float32)
     np.put_along_axis(ranks, order, np.arange(count, dtype=np.float32) - (count - 1) / 2, 1)
     ranks /= np.linalg.norm(ranks[0])
-    found[np.array(rows)[telling]] = ranks[telling]
-    return found, count
+    result[np.array(rows)[informative]] = ranks[informative]
+    return result, count
 
 
 def _by_values(a: TensorEntry, b: TensorEntry, key: str, correlation: float, rival: float) -> Pair:
@@ -324,30 +340,32 @@ def _by_names(
     b: Mapping[str, TensorEntry],
     keys_a: Sequence[str],
     keys_b: Sequence[str],
-    found: Likeness,
+    likeness: Likeness,
 ) -> list[Pair]:
-    chosen = best_assignment(found.names, found.rows, found.columns)
-    told_a, told_b = found.informed()
-    own, rivals = _own_and_rivals(found.names, chosen, found.columns)
-    between, _ = _own_and_rivals(found.neighbours, chosen, found.columns)
-    alone = found.rows == found.columns == 1
+    chosen = best_assignment(likeness.names, likeness.rows, likeness.columns)
+    informed_a, informed_b = likeness.informed()
+    own, rivals = _own_and_rivals(likeness.names, chosen, likeness.columns)
+    between, _ = _own_and_rivals(likeness.neighbours, chosen, likeness.columns)
+    alone = likeness.rows == likeness.columns == 1
     pairs = []
-    for (row, column), score, rival, beside in zip(chosen, own, rivals, between, strict=True):
+    for (row, column), score, rival, same_neighbours in zip(
+        chosen, own, rivals, between, strict=True
+    ):
         margin = max(0.0, score - rival)
         confidence = score if alone else score * (0.6 + 0.4 * min(1.0, margin / 0.15))
         confidence = min(confidence, MOST)
-        if beside == 1 and score >= 0.5:
+        if same_neighbours == 1 and score >= 0.5:
             confidence = max(confidence, 0.9)
-        one, other = a[keys_a[row]], b[keys_b[column]]
-        equal = found.equal(row, column)
+        entry_a, entry_b = a[keys_a[row]], b[keys_b[column]]
+        equal = likeness.equal(row, column)
         if equal:
             confidence = min(EQUAL, confidence + 0.15)
-        elif told_a[row] and told_b[column] and len(one.shape) > 1:
+        elif informed_a[row] and informed_b[column] and len(entry_a.shape) > 1:
             confidence = min(confidence, UNLIKE_VALUES)
         if confidence >= LIKELY:
-            why = _why(beside, alone=alone, equal=equal)
+            why = _why(same_neighbours, alone=alone, equal=equal)
             pairs.append(
-                Pair(keys_a[row], one, other, PairedBy.LIKENESS, round(confidence, 3), why)
+                Pair(keys_a[row], entry_a, entry_b, PairedBy.LIKENESS, round(confidence, 3), why)
             )
     return pairs
 
@@ -355,7 +373,8 @@ def _by_names(
 def _own_and_rivals(
     scores: Callable[[int, int], Floats], chosen: Sequence[tuple[int, int]], columns: int
 ) -> tuple[list[float], list[float]]:
-    """The score of each chosen pair, and the best one that either of the two has with another."""
+    """The score of each chosen pair, and the best score of either of the two with another
+    tensor."""
     import numpy as np
 
     rows_of = np.array([row for row, _ in chosen], dtype=int)
@@ -375,12 +394,15 @@ def _own_and_rivals(
 
 
 def _why(between: float, *, alone: bool, equal: bool) -> str:
-    told = ["same shape", *(["the same elements, as others have"] if equal else [])]
+    reasons = [
+        "same shape",
+        *(["the same elements, which other tensors have too"] if equal else []),
+    ]
     if alone:
-        told.append("no other tensor of that shape is alone")
+        reasons.append("no other tensor of that shape is alone")
     if between == 1:
-        told.append("between the same neighbours")
+        reasons.append("between the same neighbours")
     elif between:
-        told.append("beside the same neighbour")
-    told.append("name and order alike")
-    return ", ".join(told)
+        reasons.append("next to the same neighbour")
+    reasons.append("name and order alike")
+    return ", ".join(reasons)

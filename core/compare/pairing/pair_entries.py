@@ -1,4 +1,4 @@
-"""Which tensor of A stands beside which of B: by hand, name, prefix, content, likeness."""
+"""Which tensor of A is paired with which of B: by hand, name, prefix, content or likeness."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from core.compare.pairing.transposes import seen_transposed, transposed_pairs
 from core.progress import Progress
 
 TAKEN = 0.8
-"""The least confidence of a pair by likeness that is taken; below it is a proposal."""
+"""The smallest confidence of a pair by likeness that is taken; below, it is a proposal."""
 
 ROUNDS = 3
-"""Times that likeness is asked anew with what it found as neighbours."""
+"""Rounds of pairing by likeness; each uses the pairs of the one before as neighbours."""
 
 
 def pair(
@@ -28,14 +28,14 @@ def pair(
     *,
     progress: Progress | None = None,
 ) -> Pairing:
-    """Pair by hand, by name, through a wrapping prefix, by content, and by likeness.
+    """Pair by hand, by name, by name without a prefix, by content, and by likeness.
 
-    Of tensors that no name pairs, a few elements are read where checksums don't tell. Raises
+    Of tensors that no name pairs, a few elements are read where checksums do not decide. Raises
     SourceError where these bytes are gone, and Cancelled.
     """
     strip_a, strip_b = _strips(a, b, choices)
     short_a, short_b = stripped(a, strip_a), stripped(b, strip_b)
-    left = _Alone(short_a, short_b, choices)
+    left = _Unpaired(short_a, short_b, choices)
     left.take(_by_hand(a, b, short_a, choices))
     left.take(_by_name(left))
     left.pairs = seen_transposed(left.pairs)
@@ -47,9 +47,9 @@ def pair(
     if left.a and left.b:
         left.take(fused_pairs(left.a, left.b))
     proposals = _by_likeness(left, (list(a), list(b)), progress)
-    proposals += [one for one in head_pairs(left.a, left.b) if left.is_open(one)]
-    taken_a = {one.a.key for one in left.pairs}
-    taken_b = {one.b.key for one in left.pairs}
+    proposals += [candidate for candidate in head_pairs(left.a, left.b) if left.is_open(candidate)]
+    taken_a = {candidate.a.key for candidate in left.pairs}
+    taken_b = {candidate.b.key for candidate in left.pairs}
     return Pairing(
         tuple(left.pairs),
         tuple(proposals),
@@ -61,26 +61,30 @@ def pair(
 
 
 def _by_likeness(
-    left: _Alone, order: tuple[list[str], list[str]], progress: Progress | None
+    left: _Unpaired, order: tuple[list[str], list[str]], progress: Progress | None
 ) -> list[Pair]:
-    """Take what is likely enough, as long as what was taken makes its neighbours likely too; the
-    proposals that are left."""
+    """Take the pairs that are likely enough, up to ROUNDS times, since each makes its neighbours
+    more likely; returns the proposals that are left."""
     samples = Samples()
-    found: list[Pair] = []
+    candidates: list[Pair] = []
     for _ in range(ROUNDS):
         if not (left.a and left.b):
             return []
-        anchors = [(one.a.key, one.b.key) for one in left.pairs if one.view_a == one.view_b == ""]
-        found = likely_pairs(left.a, left.b, anchors, order, samples, progress)
+        anchors = [
+            (candidate.a.key, candidate.b.key)
+            for candidate in left.pairs
+            if candidate.view_a == candidate.view_b == ""
+        ]
+        candidates = likely_pairs(left.a, left.b, anchors, order, samples, progress)
         before = len(left.pairs)
-        left.take(one for one in found if one.confidence >= TAKEN)
+        left.take(candidate for candidate in candidates if candidate.confidence >= TAKEN)
         if len(left.pairs) == before:
             break
-    return [one for one in found if left.is_open(one)]
+    return [candidate for candidate in candidates if left.is_open(candidate)]
 
 
-class _Alone:
-    """The tensors that are not paired yet, by their rows' keys, and the pairs so far."""
+class _Unpaired:
+    """The tensors that are not paired yet, by row key, and the pairs so far."""
 
     def __init__(
         self, a: Mapping[str, TensorEntry], b: Mapping[str, TensorEntry], choices: Choices
@@ -91,42 +95,53 @@ class _Alone:
         self._row_a = {entry.key: key for key, entry in a.items()}
         self._row_b = {entry.key: key for key, entry in b.items()}
 
-    def take(self, found: Iterable[Pair]) -> None:
-        """Take the pairs whose tensors are alone still, but for those that a person set apart."""
+    def take(self, candidates: Iterable[Pair]) -> None:
+        """Add the pairs whose tensors are both unpaired and not separated by a person.
+
+        A tensor may be in several new pairs through different views, such as the parts of a fused
+        one.
+        """
         taken_a: set[str] = set()
         taken_b: set[str] = set()
-        for one in found:
-            by_hand = one.by in (PairedBy.HAND, PairedBy.NAME, PairedBy.PREFIX)
-            if (one.a.key, one.b.key) in self._apart and not by_hand:
+        for candidate in candidates:
+            by_hand = candidate.by in (PairedBy.HAND, PairedBy.NAME, PairedBy.PREFIX)
+            if (candidate.a.key, candidate.b.key) in self._apart and not by_hand:
                 continue
-            if not self.is_open(one):
+            if not self.is_open(candidate):
                 continue
-            if (not one.view_a and one.a.key in taken_a) or (
-                not one.view_b and one.b.key in taken_b
+            if (not candidate.view_a and candidate.a.key in taken_a) or (
+                not candidate.view_b and candidate.b.key in taken_b
             ):
                 continue
-            taken_a.add(one.a.key)
-            taken_b.add(one.b.key)
-            self.pairs.append(one)
+            taken_a.add(candidate.a.key)
+            taken_b.add(candidate.b.key)
+            self.pairs.append(candidate)
         for key in taken_a:
             self.a.pop(self._row_a[key], None)
         for key in taken_b:
             self.b.pop(self._row_b[key], None)
 
-    def is_open(self, one: Pair) -> bool:
-        """Whether both are alone, and nobody set them apart."""
+    def is_open(self, candidate: Pair) -> bool:
+        """Whether both tensors are unpaired, and a pair by likeness was not rejected by a
+        person."""
         return (
-            self._row_a[one.a.key] in self.a
-            and self._row_b[one.b.key] in self.b
-            and (one.by is not PairedBy.LIKENESS or (one.a.key, one.b.key) not in self._apart)
+            self._row_a[candidate.a.key] in self.a
+            and self._row_b[candidate.b.key] in self.b
+            and (
+                candidate.by is not PairedBy.LIKENESS
+                or (candidate.a.key, candidate.b.key) not in self._apart
+            )
         )
 
     def set_ties_aside(self, a: Mapping[str, TensorEntry], b: Mapping[str, TensorEntry]) -> None:
-        """Leave out what shares its storage with a paired tensor: where one file keeps tied weights
-        once, the other's second key has no counterpart of its own."""
+        """Drop the tensors that share their storage with a paired one.
+
+        Where one file stores tied weights under one key only, the other file's second key has no
+        counterpart, and must not be paired with anything else.
+        """
         for entries, left, rows, paired in (
-            (a, self.a, self._row_a, {one.a.key for one in self.pairs}),
-            (b, self.b, self._row_b, {one.b.key for one in self.pairs}),
+            (a, self.a, self._row_a, {taken.a.key for taken in self.pairs}),
+            (b, self.b, self._row_b, {taken.b.key for taken in self.pairs}),
         ):
             for group in ties(entries):
                 if any(key in paired for key in group):
@@ -140,8 +155,8 @@ def _strips(
 ) -> tuple[str, str]:
     if choices.strip is not None:
         return choices.strip
-    found = prefix_pairing(a, b)
-    return (found.strip_a, found.strip_b) if found else ("", "")
+    prefixes = prefix_pairing(a, b)
+    return (prefixes.strip_a, prefixes.strip_b) if prefixes else ("", "")
 
 
 def _by_hand(
@@ -158,7 +173,7 @@ def _by_hand(
     ]
 
 
-def _by_name(left: _Alone) -> list[Pair]:
+def _by_name(left: _Unpaired) -> list[Pair]:
     return [
         Pair(
             key,

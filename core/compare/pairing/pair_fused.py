@@ -1,4 +1,5 @@
-"""A tensor of one file that is several of the other in a row: q, k and v, or gate and up."""
+"""A fused tensor of one file that is split into several in the other: q, k and v, or gate and
+up."""
 
 from __future__ import annotations
 
@@ -12,17 +13,18 @@ from core.compare.pairing.same_content import content_mark, is_dull
 from core.keys import FUSED_PARTS, FUSED_WORD, SYNONYMS, numbers
 
 COUNTS = (3, 2)
-"""Equal parts that a tensor is tried to be cut into."""
+"""Numbers of equal parts into which a fused tensor is split."""
 
 
 SAMPLED = 0.97
+"""Confidence of parts whose sampled elements are equal."""
 
 
 def fused_pairs(a: Mapping[str, TensorEntry], b: Mapping[str, TensorEntry]) -> list[Pair]:
-    """Pair the tensors that are alone in one file with the parts of one in the other.
+    """Pair unpaired tensors of one file with the parts of a fused tensor in the other.
 
-    Equal parts are told by their content, whatever they are called; others, and those that were
-    trained further, by the names of the modules and their order. Raises SourceError.
+    Parts with equal content are recognized under any name. Others, such as those that were trained
+    further, are recognized by the names of their modules and their order. Raises SourceError.
     """
     return [*_one_way(a, b, whole_in_a=True), *_one_way(b, a, whole_in_a=False)]
 
@@ -37,36 +39,40 @@ def _one_way(
     for key, entry in whole.items():
         if entry.form is not None or entry.transforms or not entry.shape or not entry.records:
             continue
-        found = _by_content(entry, marks, taken)
-        by = PairedBy.CONTENT if found else PairedBy.LIKENESS
-        found = found or _by_names(key, entry, single, families, taken)
-        for part, seen, view, confidence, why in found:
+        parts = _by_content(entry, marks, taken)
+        by = PairedBy.CONTENT if parts else PairedBy.LIKENESS
+        parts = parts or _by_names(key, entry, single, families, taken)
+        for part, view_of_whole, view, confidence, why in parts:
             taken.add(part)
-            held = single[part]
+            separate = single[part]
             pairs.append(
-                Pair(f"{key} {view}", seen, held, by, confidence, why, view_a=view)
+                Pair(f"{key} {view}", view_of_whole, separate, by, confidence, why, view_a=view)
                 if whole_in_a
-                else Pair(part, held, seen, by, confidence, why, view_b=view)
+                else Pair(part, separate, view_of_whole, by, confidence, why, view_b=view)
             )
     return pairs
 
 
 _Part = tuple[str, TensorEntry, str, float, str]
+"""(key of the separate tensor, the fused tensor's part, its view in words, confidence, why)."""
 
 
 def _cuts(entry: TensorEntry, lengths: Sequence[int]) -> list[list[tuple[TensorEntry, str]]]:
-    """The tensor, and where it is a matrix its transpose, cut along the first dimension."""
+    """The tensor, and the transpose of a matrix, split along the first dimension into such lengths.
+
+    Each split is a list of (part, view in words), as `view_a` in Pair.
+    """
     cuts = []
     views = [(entry, "")]
     if len(entry.shape) == 2:
         views.append((transposed(entry), "transposed "))
-    for seen, how in views:
-        if seen.shape[0] != sum(lengths):
+    for source, how in views:
+        if source.shape[0] != sum(lengths):
             continue
         starts = [sum(lengths[:index]) for index in range(len(lengths))]
         cuts.append(
             [
-                (rows(seen, start, start + length), f"{how}[{start}:{start + length}]")
+                (rows(source, start, start + length), f"{how}[{start}:{start + length}]")
                 for start, length in zip(starts, lengths, strict=True)
             ]
         )
@@ -74,17 +80,20 @@ def _cuts(entry: TensorEntry, lengths: Sequence[int]) -> list[list[tuple[TensorE
 
 
 class _Marks:
-    """The contents of tensors by shape and dtype, each read once and only when asked for."""
+    """Finds tensors by their content; each is read once, and only when it is needed."""
 
     def __init__(self, entries: Mapping[str, TensorEntry]) -> None:
-        self._found: dict[tuple[tuple[int, ...], str], dict[object, str]] = {}
+        self._key_by_mark: dict[tuple[tuple[int, ...], str], dict[object, str]] = {}
         self._keys: dict[tuple[tuple[int, ...], str], list[str]] = {}
         self._entries = entries
         for key, entry in entries.items():
             self._keys.setdefault((entry.shape, entry.dtype), []).append(key)
 
     def may_hold(self, whole: TensorEntry, length: int, part: int) -> bool:
-        """Whether some tensor has the shape of a part of the whole, or of its transpose."""
+        """Whether some tensor has the shape of a part of `whole`, or of its transpose.
+
+        `length` is the size of the dimension that is split, `part` that of a part.
+        """
         shapes = {whole.shape, whole.shape[::-1]} if len(whole.shape) == 2 else {whole.shape}
         return any(
             shape[0] == length and ((part, *shape[1:]), whole.dtype) in self._keys
@@ -92,13 +101,13 @@ class _Marks:
         )
 
     def find(self, part: TensorEntry) -> str | None:
-        """The key of the tensor that has the part's content."""
+        """The key of a tensor with the content of `part`; None where there is none."""
         kind = part.shape, part.dtype
         if kind not in self._keys:
             return None
-        if kind not in self._found:
-            self._found[kind] = {_telling(self._entries[key]): key for key in self._keys[kind]}
-        return self._found[kind].get(_telling(part))
+        if kind not in self._key_by_mark:
+            self._key_by_mark[kind] = {_mark(self._entries[key]): key for key in self._keys[kind]}
+        return self._key_by_mark[kind].get(_mark(part))
 
 
 def _by_content(entry: TensorEntry, marks: _Marks, taken: set[str]) -> list[_Part]:
@@ -116,8 +125,9 @@ def _by_content(entry: TensorEntry, marks: _Marks, taken: set[str]) -> list[_Par
     return []
 
 
-def _telling(entry: TensorEntry) -> object:
-    """The content's mark, and nothing that another has for elements that are all the same."""
+def _mark(entry: TensorEntry) -> object:
+    """The mark of the content. A tensor with too uniform content gets a mark that equals no
+    other."""
     mark = content_mark(entry, checked=False)
     return mark if isinstance(mark, bytes) and not is_dull(entry) else object()
 
@@ -125,20 +135,20 @@ def _telling(entry: TensorEntry) -> object:
 def _families(
     single: Mapping[str, TensorEntry],
 ) -> dict[tuple[str, ...], list[dict[str, str]]]:
-    """For each of FUSED_PARTS the modules that have them all as siblings, in order: word → key."""
-    found: dict[tuple[str, ...], dict[tuple[str, str], dict[str, str]]] = {
+    """For each of FUSED_PARTS, the groups of siblings that have all its words, as word → key."""
+    modules: dict[tuple[str, ...], dict[tuple[str, str], dict[str, str]]] = {
         names: {} for names in FUSED_PARTS
     }
     for key in single:
         module, _, last = key.rpartition(".")
         parent, _, step = module.rpartition(".")
-        for names, siblings in found.items():
+        for names, siblings in modules.items():
             word = _word(step, names)
             if word:
                 siblings.setdefault((parent, last), {})[word] = key
     return {
         names: [members for members in siblings.values() if len(members) == len(names)]
-        for names, siblings in found.items()
+        for names, siblings in modules.items()
     }
 
 
@@ -148,7 +158,7 @@ def _word(step: str, names: tuple[str, ...]) -> str:
 
 
 def _above(key: str) -> str:
-    """The path of what the tensor's module is in."""
+    """The path of the module that contains the tensor's module."""
     return key.rpartition(".")[0].rpartition(".")[0]
 
 
@@ -159,32 +169,41 @@ def _by_names(
     families: Mapping[tuple[str, ...], list[dict[str, str]]],
     taken: set[str],
 ) -> list[_Part]:
-    """The siblings that fit in shape and have the same numbers in their path."""
+    """The siblings whose shapes fit the parts and whose paths have the same numbers."""
     if not FUSED_WORD.search(key.lower()):
         return []
     leaf = "bias" if key.endswith("bias") else "weight"
     for names, members in families.items():
         for siblings in members:
             keys = [siblings[name] for name in names]
-            if any(one in taken for one in keys) or not keys[0].endswith(leaf):
+            if any(sibling in taken for sibling in keys) or not keys[0].endswith(leaf):
                 continue
             if numbers(_above(keys[0])) != numbers(_above(key)):
                 continue
-            lengths = [single[one].shape[0] for one in keys if single[one].shape]
+            lengths = [single[sibling].shape[0] for sibling in keys if single[sibling].shape]
             for cut in _cuts(entry, lengths) if len(lengths) == len(keys) else []:
                 if any(
-                    part.shape != single[one].shape
-                    for (part, _), one in zip(cut, keys, strict=True)
+                    part.shape != single[sibling].shape
+                    for (part, _), sibling in zip(cut, keys, strict=True)
                 ):
                     continue
-                alike = [
-                    correlation(part, single[one]) for (part, _), one in zip(cut, keys, strict=True)
+                correlations = [
+                    correlation(part, single[sibling])
+                    for (part, _), sibling in zip(cut, keys, strict=True)
                 ]
-                sure = any(one is not None for one in alike) or len(entry.shape) == 1
-                if not sure and len(_cuts(entry, lengths)) > 1:
+                is_certain = (
+                    any(sibling is not None for sibling in correlations) or len(entry.shape) == 1
+                )
+                if not is_certain and len(_cuts(entry, lengths)) > 1:
                     continue
                 return [
-                    (one, part, view, 0.95 if sure else 0.85, f"{view} of {entry.key}, by its name")
-                    for one, (part, view) in zip(keys, cut, strict=True)
+                    (
+                        sibling,
+                        part,
+                        view,
+                        0.95 if is_certain else 0.85,
+                        f"{view} of {entry.key}, by its name",
+                    )
+                    for sibling, (part, view) in zip(keys, cut, strict=True)
                 ]
     return []

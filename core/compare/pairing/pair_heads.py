@@ -1,4 +1,4 @@
-"""Heads of other sizes under other names."""
+"""Heads with different numbers of classes under different names."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from core.compare.comparison import Pair, PairedBy
 from core.keys import leaf, words
 
 CONFIDENCE = 0.7
-"""Of such a pair: a proposal, since nothing but the name and the inputs' number tells."""
+"""Confidence of such a pair. It is a proposal, because only the name and the number of inputs
+agree."""
 
 
 def head_pairs(a: Mapping[str, TensorEntry], b: Mapping[str, TensorEntry]) -> list[Pair]:
-    """The only tensors that are alone in A and in B, belong to a module that is called a head, and
-    differ in their first dimension alone: another number of classes."""
+    """Pairs of unpaired tensors of a head that differ only in their first dimension, the classes.
+
+    Each must be the only such tensor on its side.
+    """
     heads_a, heads_b = _heads(a), _heads(b)
     return [
         Pair(
@@ -31,10 +34,11 @@ def head_pairs(a: Mapping[str, TensorEntry], b: Mapping[str, TensorEntry]) -> li
 
 
 def _heads(entries: Mapping[str, TensorEntry]) -> dict[tuple[str, tuple[int, ...]], str]:
-    """By leaf and all dimensions but the first, the key; empty where there are several."""
-    found: dict[tuple[str, tuple[int, ...]], str] = {}
+    """(leaf, all dimensions but the first) → key of a head's tensor; empty where there are
+    several."""
+    heads: dict[tuple[str, tuple[int, ...]], str] = {}
     for key, entry in entries.items():
         if entry.shape and leaf(key) and "head" in words(key):
             kind = leaf(key), entry.shape[1:]
-            found[kind] = "" if kind in found else key
-    return found
+            heads[kind] = "" if kind in heads else key
+    return heads

@@ -1,4 +1,4 @@
-"""Tensors of equal content under other keys."""
+"""Tensors with equal content under different keys."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from core.compare.pairing.sampled import sampled_bytes
 from core.progress import Progress
 
 CERTAIN = 1.0
+"""Confidence where the checksums are equal."""
+
 SAMPLED = 0.97
-"""Confidence of what was told by a few elements; all bytes are compared later."""
+"""Confidence where a few elements are equal; all bytes are compared later."""
 
 TELLING = 16
-"""Elements that a tensor must have for its content to tell it from others."""
+"""Elements from which a tensor's content distinguishes it from others."""
 
 DULL = 3
-"""Different bytes among the sampled elements that tell nothing: those of one number, and a zero."""
+"""Distinct bytes among the sampled elements up to which the content distinguishes nothing: such are
+the bytes of a single number and zero."""
 
 
 def content_pairs(
@@ -27,10 +30,10 @@ def content_pairs(
 ) -> list[Pair]:
     """Pair tensors of the same shape, dtype and content; the keys are those of the rows.
 
-    Content that stands twice in a file, such as zeros or ones, tells nothing, and neither does that
-    of a tensor whose elements are all the same, or few.
-    Where all tensors of a shape keep a checksum of their own, no byte is read; else a few elements
-    of each are. Raises SourceError and Cancelled.
+    Content that occurs twice in a file pairs nothing, and neither does that of a tensor whose
+    elements are few or all the same, such as zeros. Where all tensors of a shape have their own
+    checksum, only a few elements of the pairs are read; else a few elements of each tensor are.
+    Raises SourceError and Cancelled.
     """
     pairs = []
     done, total = 0, len(a) + len(b)
@@ -47,15 +50,18 @@ def content_pairs(
 
 
 def content_mark(entry: TensorEntry, *, checked: bool) -> Hashable | None:
-    """Equal for equal tensors: by their checksums, or by a few of their elements. None: no mark."""
-    held = [_part_mark(part, checked=checked) for part in parts(entry)]
-    if not held or any(mark is None for mark in held):
+    """Equal for equal tensors: made from their checksums (`checked`) or a few of their elements.
+
+    None where a part of the tensor has neither.
+    """
+    marks = [_part_mark(part, checked=checked) for part in parts(entry)]
+    if not marks or any(mark is None for mark in marks):
         return None
-    return (arrangement(entry), tuple(held)) if entry.form is not None else held[0]
+    return (arrangement(entry), tuple(marks)) if entry.form is not None else marks[0]
 
 
 def covers_its_record(entry: TensorEntry) -> bool:
-    """Whether each byte of the record belongs to just one element, whatever their order."""
+    """Whether each byte of the record belongs to exactly one element, in any order."""
     if entry.record is None or entry.storage_offset:
         return False
     step = 1
@@ -71,13 +77,13 @@ def covers_its_record(entry: TensorEntry) -> bool:
 def _groups(
     a: Mapping[str, TensorEntry], b: Mapping[str, TensorEntry]
 ) -> list[tuple[list[str], list[str]]]:
-    """The keys of tensors that could be one another: of equal shape and dtype, and not empty."""
-    found: dict[Hashable, tuple[list[str], list[str]]] = {}
+    """The keys of A and of B with equal shape and dtype, for tensors with enough elements."""
+    by_kind: dict[Hashable, tuple[list[str], list[str]]] = {}
     for side, entries in enumerate((a, b)):
         for key, entry in entries.items():
             if entry.numel >= TELLING and entry.records:
-                found.setdefault((entry.shape, entry.dtype), ([], []))[side].append(key)
-    return [group for group in found.values() if all(group)]
+                by_kind.setdefault((entry.shape, entry.dtype), ([], []))[side].append(key)
+    return [group for group in by_kind.values() if all(group)]
 
 
 def _has_checksum(entry: TensorEntry) -> bool:
@@ -106,10 +112,10 @@ def _alike(
 ) -> list[Pair]:
     of_a: dict[Hashable, list[str]] = {}
     of_b: dict[Hashable, list[str]] = {}
-    for found, marks in ((of_a, marks_a), (of_b, marks_b)):
+    for by_mark, marks in ((of_a, marks_a), (of_b, marks_b)):
         for key, mark in marks.items():
             if mark is not None:
-                found.setdefault(mark, []).append(key)
+                by_mark.setdefault(mark, []).append(key)
     certain, how = (CERTAIN, "same checksum") if checked else (SAMPLED, "sampled elements equal")
     return [
         Pair(keys[0], a[keys[0]], b[of_b[mark][0]], PairedBy.CONTENT, certain, how)
@@ -119,7 +125,7 @@ def _alike(
 
 
 def is_dull(entry: TensorEntry) -> bool:
-    """Whether the sampled elements hold so few different bytes that many tensors could have them,
+    """Whether the sampled elements have so few distinct bytes that many tensors could have them,
     such as zeros and ones. Raises SourceError."""
-    found = sampled_bytes(entry)
-    return found is not None and len(set(found)) <= DULL
+    sample = sampled_bytes(entry)
+    return sample is not None and len(set(sample)) <= DULL

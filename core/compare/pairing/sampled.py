@@ -1,4 +1,4 @@
-"""A few elements of a tensor, read from its file in a handful of small reads, without torch."""
+"""A few elements of a tensor, read from its file in a few small reads and without torch."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 RUNS = 4
 RUN = 32
-"""Where a tensor has more elements, so many runs of so many are read: the first and the last
-elements, and runs evenly between them."""
+"""RUNS runs of RUN elements are read of a tensor with more elements than that: the first ones, the
+last ones, and others evenly spaced between them."""
 
 SPAN = 64 << 10
-"""Bytes that one read may span to pick elements that lie apart; else each is read alone."""
+"""Bytes that one read may span where elements are not adjacent; beyond, each is read on its own."""
 
 NUMPY = {
     "float64": "<f8",
@@ -26,14 +26,15 @@ NUMPY = {
     **{f"int{bits}": f"<i{bits // 8}" for bits in (8, 16, 32, 64)},
     **{f"uint{bits}": f"<u{bits // 8}" for bits in (8, 16, 32, 64)},
 }
-"""Dtypes whose sampled bytes numpy can take as numbers; bfloat16 is widened by its bits."""
+"""Dtypes whose sampled bytes numpy can read as numbers; a bfloat16 is the upper half of a
+float32."""
 
 
 def sampled_bytes(entry: TensorEntry) -> bytes | None:
     """The bytes of the sampled elements in logical (C) order, little-endian.
 
-    Equal tensors give equal bytes, whatever their strides. None for a tensor that is not simply
-    strided elements as they are stored, or has none. Raises SourceError.
+    Equal tensors give equal bytes with any strides. None for a tensor without elements or bytes,
+    and for one that is not stored as plain strided elements. Raises SourceError.
     """
     record = entry.record
     if (
@@ -56,30 +57,30 @@ def sampled_bytes(entry: TensorEntry) -> bytes | None:
         first, last = min(places), max(places)
         if (last - first) * itemsize <= SPAN:
             at = record.offset + first * itemsize
-            held = record.source.read(at, (last - first + 1) * itemsize)
+            run = record.source.read(at, (last - first + 1) * itemsize)
             pieces += [
-                held[(place - first) * itemsize : (place - first + 1) * itemsize]
-                for place in places
+                run[(place - first) * itemsize : (place - first + 1) * itemsize] for place in places
             ]
         else:
             pieces += [
                 record.source.read(record.offset + place * itemsize, itemsize) for place in places
             ]
-    found = b"".join(pieces)
+    sample = b"".join(pieces)
     if record.big_endian and itemsize > 1 and not entry.dtype.startswith("complex"):
-        return b"".join(found[at : at + itemsize][::-1] for at in range(0, len(found), itemsize))
-    return found
+        return b"".join(sample[at : at + itemsize][::-1] for at in range(0, len(sample), itemsize))
+    return sample
 
 
 def sampled_numbers(entry: TensorEntry) -> NDArray[np.float64] | None:
-    """The sampled elements as float64; None where there are none, or they are no real numbers."""
+    """The sampled elements as float64 [n]; None where there are none, or they are not real
+    numbers."""
     import numpy as np
 
     code = NUMPY.get(entry.dtype)
-    found = sampled_bytes(entry) if code else None
-    if found is None:
+    sample = sampled_bytes(entry) if code else None
+    if sample is None:
         return None
-    values = np.frombuffer(found, code)
+    values = np.frombuffer(sample, code)
     if entry.dtype == "bfloat16":
         values = (values.astype(np.uint32) << 16).view(np.float32)
     return values.astype(np.float64)
@@ -93,7 +94,7 @@ def _runs(numel: int) -> list[tuple[int, int]]:
 
 
 def _places(entry: TensorEntry, start: int, stop: int) -> list[int]:
-    """Where these elements lie in the record, counted in elements."""
+    """The positions of elements `start` to `stop` in the record, counted in elements."""
     places = []
     for index in range(start, stop):
         place, rest = entry.storage_offset, index

@@ -1,4 +1,4 @@
-"""Tensors of which one is the other's transpose."""
+"""Pairs of which one tensor is the transpose of the other."""
 
 from __future__ import annotations
 
@@ -15,31 +15,32 @@ from core.compare.pairing.sampled import sampled_bytes
 VIEW = "transposed"
 
 PROBES = 12
-"""Square matrices, or tensors of one shape, that are looked at before the others are not: a
-conversion transposes many, or none."""
+"""Square matrices, or matrices of one shape, that are tested without success before the others are
+skipped: a conversion transposes many of them, or none."""
 
 SAMPLED = 0.97
+"""Confidence where the sampled elements are equal after the transpose."""
 
 
 def seen_transposed(pairs: Sequence[Pair]) -> list[Pair]:
-    """The pairs, of which those that are each other's transpose are seen so. Raises SourceError."""
-    found = []
-    square = misses = 0
-    for one in pairs:
-        seen = one
-        if _is_matrix(one.a) and one.a.shape == one.b.shape[::-1]:
-            if one.a.shape != one.b.shape:
-                seen = _as_transpose(one)
-            elif not _same_checksum(one) and (misses < PROBES or square):
-                seen = _as_transpose(one, exactly=True)
-                square += seen is not one
-                misses += seen is one
-        found.append(seen)
-    return found
+    """The pairs, with A's tensor transposed where that matches B's. Raises SourceError."""
+    result = []
+    hits = misses = 0
+    for pair in pairs:
+        viewed = pair
+        if _is_matrix(pair.a) and pair.a.shape == pair.b.shape[::-1]:
+            if pair.a.shape != pair.b.shape:
+                viewed = _as_transpose(pair)
+            elif not _same_checksum(pair) and (misses < PROBES or hits):
+                viewed = _as_transpose(pair, exactly=True)
+                hits += viewed is not pair
+                misses += viewed is pair
+        result.append(viewed)
+    return result
 
 
 def transposed_pairs(a: Mapping[str, TensorEntry], b: Mapping[str, TensorEntry]) -> list[Pair]:
-    """Pair matrices that are alone with those that hold the same elements transposed.
+    """Pair unpaired matrices with those that contain the same elements transposed.
 
     Raises SourceError.
     """
@@ -56,13 +57,19 @@ def transposed_pairs(a: Mapping[str, TensorEntry], b: Mapping[str, TensorEntry])
             continue
         if misses.get(entry.shape, 0) >= PROBES:
             continue
-        seen = transposed(entry)
-        mark = sampled_bytes(seen)
-        keys = marks.get((seen.shape, seen.dtype, mark), []) if mark and not is_dull(entry) else []
+        transpose = transposed(entry)
+        mark = sampled_bytes(transpose)
+        keys = (
+            marks.get((transpose.shape, transpose.dtype, mark), [])
+            if mark and not is_dull(entry)
+            else []
+        )
         misses[entry.shape] = 0 if keys else misses.get(entry.shape, 0) + 1
         if len(keys) == 1:
             why = "equal to its transpose in the sampled elements"
-            pairs.append(Pair(key, seen, b[keys[0]], PairedBy.CONTENT, SAMPLED, why, view_a=VIEW))
+            pairs.append(
+                Pair(key, transpose, b[keys[0]], PairedBy.CONTENT, SAMPLED, why, view_a=VIEW)
+            )
     return pairs
 
 
@@ -70,26 +77,31 @@ def _is_matrix(entry: TensorEntry) -> bool:
     return len(entry.shape) == 2 and min(entry.shape) > 1 and entry.form is None
 
 
-def _same_checksum(one: Pair) -> bool:
-    a, b = one.a.record, one.b.record
-    if a is None or b is None or a.crc32 is None or not covers_its_record(one.a):
+def _same_checksum(pair: Pair) -> bool:
+    a, b = pair.a.record, pair.b.record
+    if a is None or b is None or a.crc32 is None or not covers_its_record(pair.a):
         return False
     return a.crc32 == b.crc32
 
 
-def _as_transpose(one: Pair, *, exactly: bool = False) -> Pair:
-    """The pair with A seen transposed, where that is nearer to B than A is."""
-    seen = transposed(one.a)
-    mark = sampled_bytes(seen)
-    if mark is None or is_dull(one.a):
-        return one
-    if mark == sampled_bytes(one.b) and (
-        one.a.shape != one.b.shape or mark != sampled_bytes(one.a)
+def _as_transpose(pair: Pair, *, exactly: bool = False) -> Pair:
+    """The pair with A transposed, where that matches B better; else the same pair.
+
+    With `exactly`, only equal sampled elements count, and not a correlation.
+    """
+    transpose = transposed(pair.a)
+    mark = sampled_bytes(transpose)
+    if mark is None or is_dull(pair.a):
+        return pair
+    if mark == sampled_bytes(pair.b) and (
+        pair.a.shape != pair.b.shape or mark != sampled_bytes(pair.a)
     ):
-        return replace(one, a=seen, view_a=VIEW, why="equal to its transpose")
+        return replace(pair, a=transpose, view_a=VIEW, why="equal to its transpose")
     if exactly:
-        return one
-    alike = correlation(seen, one.b)
-    if alike is None:
-        return one
-    return replace(one, a=seen, view_a=VIEW, why=f"correlates with its transpose at {alike:.2f}")
+        return pair
+    agreement = correlation(transpose, pair.b)
+    if agreement is None:
+        return pair
+    return replace(
+        pair, a=transpose, view_a=VIEW, why=f"correlates with its transpose at {agreement:.2f}"
+    )

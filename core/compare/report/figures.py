@@ -16,21 +16,21 @@ from core.theme import KIND_COLOURS, figure_layout
 from core.wording import THIN, count, shape
 
 WIDE = 100.0
-"""Of two changes, one as many times the other: then the axis is a logarithm."""
+"""Ratio of the largest to the smallest change beyond which an axis is logarithmic."""
 
 POINTS = 2_000
-"""Points that are drawn at most: those of the tensors that changed most. As SVG, which is what the
-server's policy leaves, 20,000 take a browser seconds."""
+"""Points that are drawn at most: those of the tensors that changed most. As SVG, which is all that
+the server's Content Security Policy allows, 20,000 take a browser seconds."""
 
 MOST_LEVEL, SLANT = 10, 40
-"""So many names stand level below an axis; more are slanted by so many degrees."""
+"""Names below an axis up to which they are level; more are slanted by SLANT degrees."""
 
 GRID = "rgba(125,132,140,.25)"
-"""Legible on the light and the dark ground."""
+"""Visible on a light and on a dark background."""
 
 
 def depth_figure(blocks: Sequence[Block]) -> go.Figure | None:
-    """Bars in the network's order, for each block one a kind of module; None without a number.
+    """Bars in the model's order, for each block one per kind of module; None without a number.
 
     Each bar's customdata begins with the block's name.
     """
@@ -55,7 +55,9 @@ def depth_figure(blocks: Sequence[Block]) -> go.Figure | None:
             name=str(kind),
             marker={"color": KIND_COLOURS[kind], "line": {"width": 0}},
             visible="legendonly" if kind is ModuleKind.STATISTICS and values else True,
-            customdata=[(block.name, escape(block.name), _told(moved)) for block, moved in shown],
+            customdata=[
+                (block.name, escape(block.name), _hover_text(moved)) for block, moved in shown
+            ],
             hovertemplate="<b>%{customdata[1]}</b>, "
             + f"{kind}<br>"
             + "%{customdata[2]}<extra></extra>",
@@ -80,20 +82,24 @@ def depth_figure(blocks: Sequence[Block]) -> go.Figure | None:
     return figure
 
 
-def part_figure(found: PartMap) -> go.Figure:
-    """The map of blocks by parts; colour is the relative change, by its logarithm where it is wide.
+def part_figure(shared: PartMap) -> go.Figure:
+    """The map of blocks by parts. The colour is the relative change, or its logarithm where the
+    range is wide.
 
     A cell's customdata begins with the block's name.
     """
-    values = [_finite(value) for row in found.values for value in row]
+    values = [_finite(value) for row in shared.values for value in row]
     wide = _is_wide([value for value in values if value])
     floor = _floor(values) if wide else None
-    columns, lines = list(axis_names(found.blocks).values()), [escape(part) for part in found.parts]
+    columns, lines = (
+        list(axis_names(shared.blocks).values()),
+        [escape(part) for part in shared.parts],
+    )
     figure = go.Figure(
         go.Heatmap(
             x=columns,
             y=lines,
-            z=[[_colour(value, floor) for value in row] for row in found.values],
+            z=[[_colour(value, floor) for value in row] for row in shared.values],
             hoverinfo="skip",
             hoverongaps=False,
             xgap=1,
@@ -108,11 +114,11 @@ def part_figure(found: PartMap) -> go.Figure:
     )
     there = [
         (column, line)
-        for line, row in enumerate(found.values)
+        for line, row in enumerate(shared.values)
         for column, value in enumerate(row)
         if value is not None
     ]
-    figure.add_scatter(  # a map's own cells cannot be selected
+    figure.add_scatter(  # plotly cannot select the cells of a heat map
         x=[columns[column] for column, _ in there],
         y=[lines[line] for _, line in there],
         mode="markers",
@@ -121,21 +127,21 @@ def part_figure(found: PartMap) -> go.Figure:
         unselected={"marker": {"opacity": 0}},
         customdata=[
             (
-                found.blocks[column],
-                escape(found.blocks[column]),
-                change_words(found.values[line][column]),
+                shared.blocks[column],
+                escape(shared.blocks[column]),
+                change_words(shared.values[line][column]),
             )
             for column, line in there
         ],
         hovertemplate="<b>%{customdata[1]}</b> %{y}<br>%{customdata[2]}<extra></extra>",
     )
     figure_layout(figure).update_layout(
-        height=max(220, min(620, 60 + 24 * len(found.parts))),
+        height=max(220, min(620, 60 + 24 * len(shared.parts))),
         xaxis={
             "type": "category",
             "automargin": True,
             "showgrid": False,
-            "tickangle": -SLANT if len(found.blocks) > MOST_LEVEL else 0,
+            "tickangle": -SLANT if len(shared.blocks) > MOST_LEVEL else 0,
         },
         yaxis={
             "type": "category",
@@ -152,18 +158,18 @@ def part_figure(found: PartMap) -> go.Figure:
 
 
 def scatter_figure(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> go.Figure | None:
-    """A point a measured tensor: A's norm against the relative change, both as logarithms.
+    """A point per measured tensor: A's norm against the relative change, both logarithmic.
 
-    A point's customdata begins with the row's key. Of more than POINTS, those that changed most are
-    drawn, and the axis says so. None where there is none to draw.
+    Each point's customdata begins with the row's key. Of more than POINTS, those that changed most
+    are drawn, and the axis says so. None where there is no point to draw.
     """
     kinds = kinds_of(rows)
     drawn = [
-        (row, found)
+        (row, measured_row)
         for row in rows
-        if (found := numbers.get(row.key)) is not None
-        and found.norm_a > 0
-        and 0 < found.relative_l2 < math.inf
+        if (measured_row := numbers.get(row.key)) is not None
+        and measured_row.norm_a > 0
+        and 0 < measured_row.relative_l2 < math.inf
         and not row.key.endswith("num_batches_tracked")
     ]
     if not drawn:
@@ -175,14 +181,14 @@ def scatter_figure(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> go.Fi
         named += f"<br>the {count(POINTS)} most changed of {count(measured)}"
     figure = go.Figure()
     for kind in ModuleKind:
-        own = [(row, found) for row, found in drawn if kinds[row.key] is kind]
+        own = [(row, measured_row) for row, measured_row in drawn if kinds[row.key] is kind]
         if not own:
             continue
         figure.add_trace(
-            # Not Scattergl: it compiles code from text, which the server's policy forbids.
+            # Not Scattergl: it compiles code from strings, which the server's policy forbids.
             go.Scatter(
-                x=[found.norm_a for _, found in own],
-                y=[found.relative_l2 for _, found in own],
+                x=[measured_row.norm_a for _, measured_row in own],
+                y=[measured_row.relative_l2 for _, measured_row in own],
                 mode="markers",
                 name=str(kind),
                 marker={"color": KIND_COLOURS[kind], "size": 8, "opacity": 0.8},
@@ -191,17 +197,17 @@ def scatter_figure(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> go.Fi
                         row.key,
                         escape(row.key),
                         shape(row.a.shape) if row.a else "",
-                        change_words(found.relative_l2),
+                        change_words(measured_row.relative_l2),
                     )
-                    for row, found in own
+                    for row, measured_row in own
                 ],
                 hovertemplate="<b>%{customdata[1]}</b><br>%{customdata[2]}<br>norm %{x:.3g}, "
                 "changed by %{customdata[3]}<extra></extra>",
             )
         )
     axis = {"type": "log", "automargin": True, "gridcolor": GRID, "zeroline": False}
-    norms = [found.norm_a for _, found in drawn]
-    changes = [found.relative_l2 for _, found in drawn]
+    norms = [measured_row.norm_a for _, measured_row in drawn]
+    changes = [measured_row.relative_l2 for _, measured_row in drawn]
     figure_layout(figure).update_layout(
         height=380,
         showlegend=True,
@@ -221,12 +227,12 @@ def scatter_figure(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> go.Fi
 
 
 def axis_name(name: str) -> str:
-    """A name on an axis; names come from a file."""
+    """A name for an axis: shortened and escaped, because it comes from a file."""
     return escape(name if len(name) <= 32 else f"…{name[-31:]}")
 
 
 def axis_names(names: Sequence[str]) -> dict[str, str]:
-    """Blocks' names on an axis, without the modules that all lie in."""
+    """Block's name → its name for an axis, without the modules that all blocks are in."""
     paths = [name.split(".") for name in names]
     shared = 0
     while len(paths) > 1 and all(len(path) > shared + 1 for path in paths):
@@ -238,10 +244,10 @@ def axis_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def _room_for(labels: Sequence[str], *, slanted: bool) -> dict[str, float]:
-    """The margins left of the numbers of an axis, and below its names, in pixels.
+    """The margins, in pixels, for the numbers left of a chart and for the names below it.
 
-    To have plotly measure them (`automargin`) draws the chart twice: a page of a hundred blocks
-    then takes a fifth longer.
+    With `automargin`, plotly would measure them, but it would draw the chart twice: a page of a
+    hundred blocks would take a fifth longer.
     """
     letter, line, numbers = 6.5, 18.0, 76.0
     if not slanted:
@@ -254,20 +260,20 @@ def _room_for(labels: Sequence[str], *, slanted: bool) -> dict[str, float]:
     }
 
 
-def _told(moved: Moved) -> str:
-    of = f"{count(moved.differing)} of {count(moved.tensors)} tensors differ"
+def _hover_text(moved: Moved) -> str:
+    amount = f"{count(moved.differing)} of {count(moved.tensors)} tensors differ"
     if not moved.differing:
         return f"all {count(moved.tensors)} tensors are the same"
-    without = ", ".join(f"{count(many)} {state}" for state, many in moved.unmeasured.items())
-    of += f"<br>without numbers: {without}" if without else ""
+    unmeasured = ", ".join(f"{count(many)} {state}" for state, many in moved.unmeasured.items())
+    amount += f"<br>not measured: {unmeasured}" if unmeasured else ""
     if moved.relative is None:
-        return of
+        return amount
     change = change_words(moved.relative)
-    return f"changed by {change} over the {count(moved.measured)} measured<br>{of}"
+    return f"changed by {change} over the {count(moved.measured)} measured<br>{amount}"
 
 
 def change_words(value: float | None) -> str:
-    """A relative change in percent, as a hover says it."""
+    """A relative change in percent, for a hover text."""
     if value is None:
         return "not measured"
     return "from zero" if math.isinf(value) else f"{100 * value:.3g}{THIN}%"
@@ -278,19 +284,19 @@ def _finite(value: float | None) -> float | None:
 
 
 def _log_step(values: Sequence[float]) -> float | str:
-    """The ticks of a logarithm, as plotly names them: each power of ten, every few where there are
-    many, and 1, 2 and 5 of each where there are few."""
+    """The `dtick` of a logarithmic axis for plotly: every power of ten, every few of them where
+    there are many, or 1, 2 and 5 of each where there are few."""
     decades = math.log10(max(values)) - math.log10(min(values))
     return "D2" if decades < 2 else max(1, math.ceil(decades / 8))
 
 
 def _is_wide(values: Sequence[float]) -> bool:
-    found = [value for value in values if value and math.isfinite(value)]
-    return bool(found) and max(found) > WIDE * min(found)
+    finite = [value for value in values if value and math.isfinite(value)]
+    return bool(finite) and max(finite) > WIDE * min(finite)
 
 
 def change_axis(values: Sequence[float]) -> dict[str, object]:
-    """The axis for relative changes: a logarithm where they are far apart, else from zero."""
+    """The axis for relative changes: logarithmic where their range is wide, else from zero."""
     axis: dict[str, object] = {
         "title": "relative change (L2)",
         "automargin": True,
@@ -303,7 +309,7 @@ def change_axis(values: Sequence[float]) -> dict[str, object]:
 
 
 def _floor(values: Sequence[float | None]) -> int:
-    """The power of ten that stands for no change at all: one below the smallest change."""
+    """The power of ten that stands for no change: one below the smallest change."""
     return math.floor(min(math.log10(value) for value in values if value)) - 1
 
 

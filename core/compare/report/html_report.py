@@ -27,16 +27,16 @@ from core.wording import count, parameters, shape, size
 TEMPLATES = Path(__file__).with_name("templates")
 
 NUMBERS: Mapping[str, str] = {
-    "Relative L2": "the norm of B minus A, over the norm of A",
-    "Max |Δ|": "the largest difference of one element",
-    "Mean |Δ|": "the mean size of the difference of an element",
-    "Cosine": "of the angle between the two: 1 is the same direction",
+    "Relative L2": "the norm of B minus A, divided by the norm of A",
+    "Max |Δ|": "the largest difference of an element",
+    "Mean |Δ|": "the mean difference of an element, without its sign",
+    "Cosine": "of the angle between the two: 1 means the same direction",
     "Changed": "the share of elements whose value differs",
 }
-"""The columns of the numbers, and what they mean."""
+"""Column of numbers → its meaning."""
 
 Cell = tuple[str, str, str]
-"""A number's title on a narrow screen, what it sorts by, and its text."""
+"""(title on a narrow screen, value to sort by, text) of a number."""
 
 NO_NUMBER: Cell = ("", "", "")
 
@@ -52,11 +52,11 @@ def report_html(
     metadata: Sequence[MetadataChange] = (),
     notes: Sequence[str] = (),
 ) -> Iterator[str]:
-    """The file, piece by piece.
+    """The HTML file, piece by piece.
 
-    `numbers` are by row key, and without them there are no figures; `metadata` is what
-    changed besides the tensors. Names come from files that nobody vouches for: the template escapes
-    all, and the page's own policy lets no other script run, and no request out.
+    `numbers` are by row key; without them there are no figures. `metadata` is what changed besides
+    the tensors. Names come from untrusted files, so the template escapes all of them, and the
+    page's own policy allows no other script and no request.
     """
     known = numbers or {}
     figures = _figures(comparison, known)
@@ -84,7 +84,8 @@ def report_html(
 
 @cache
 def _environment() -> Environment:
-    """The templates, which escape every text but the scripts, and the words that they use."""
+    """The templates, which escape every text except the scripts, with their filters and
+    constants."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -112,7 +113,7 @@ def _environment() -> Environment:
 
 
 def _figure_json(figure: go.Figure, **_: object) -> str:
-    """For the filter `tojson`, which escapes what would end a script."""
+    """A figure for the filter `tojson`, which then escapes what would end a script element."""
     text: str = figure.to_json(engine="json")
     return text
 
@@ -122,7 +123,7 @@ def _digest(script: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    """A sentence, or a name in its place, whatever it holds."""
+    """Any text, made safe to show: sentences and names may contain anything."""
     return visible(text, MOST_OF_A_SENTENCE)
 
 
@@ -140,7 +141,7 @@ def _scripts(*, with_figures: bool) -> list[Markup]:
 
 
 def _figures(comparison: Comparison, numbers: Mapping[str, Numbers]) -> dict[str, go.Figure]:
-    """Those that have something to draw, by their title."""
+    """Title → figure, for the figures with something to draw."""
     if not numbers:
         return {}
     changed = blocks(comparison, numbers)
@@ -169,7 +170,7 @@ def _facts(side: Side) -> dict[str, str]:
 def _cells(
     row: Row, numbers: Mapping[str, Numbers]
 ) -> tuple[str, str, str, str, str, list[Cell], str]:
-    """State, key, how the two were paired, shape, dtype, numbers, evidence."""
+    """(state, key, how the two were paired, shape, dtype, numbers, evidence) of a row."""
     entry = row.a or row.b
     numel = entry.numel if entry else 0
     cells = [("parameters", str(numel), count(numel))]
@@ -192,7 +193,8 @@ def _both(a: str | None, b: str | None) -> str:
 
 @lru_cache(maxsize=1024)
 def _shapes(a: tuple[int, ...] | None, b: tuple[int, ...] | None) -> str:
-    """Kept, since the tensors of a network share few shapes, and this takes as long as a row."""
+    """The two shapes in words. Cached, because the tensors of a model have few different shapes,
+    and this takes as long as the rest of a row."""
     return _both(*(None if sizes is None else shape(sizes) for sizes in (a, b)))
 
 
@@ -220,7 +222,7 @@ def _numbers(numbers: Numbers | None) -> list[Cell]:
 
 
 def _number(title: str, value: float, form: str) -> Cell:
-    """JavaScript reads infinity by its whole name."""
+    """The cell of a number. JavaScript reads infinity only as `Infinity`."""
     if math.isnan(value):
         return NO_NUMBER
     return title, repr(value).replace("inf", "Infinity"), format(value, form)
@@ -229,8 +231,8 @@ def _number(title: str, value: float, form: str) -> Cell:
 def _meanings(
     comparison: Comparison, numbers: Mapping[str, Numbers], tolerance: Tolerance | None
 ) -> dict[str, str]:
-    there = {row.evidence for row in comparison.rows}
-    terms = {str(evidence): words for evidence, words in EVIDENCE.items() if evidence in there}
+    used = {row.evidence for row in comparison.rows}
+    terms = {str(evidence): words for evidence, words in EVIDENCE.items() if evidence in used}
     if numbers:
         terms |= NUMBERS
     if tolerance is not None and numbers:

@@ -1,4 +1,4 @@
-"""A run drawn: how far each step moved the weights, where a NaN came in, a small line a tensor."""
+"""A run drawn: how far each step moved the weights, where NaN appeared, a small line per tensor."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from core.wording import count
 
 @dataclass(frozen=True, slots=True)
 class SmallLines:
-    """A tensor's course as lists that a cell can draw: what is not known or not finite is left out,
-    since a small line has no gaps."""
+    """A tensor's norms and changes, for small lines in a table's cells.
+
+    Unknown values and those that are not finite are left out, because such a line has no gaps.
+    """
 
     key: str
     norms: tuple[float, ...]
@@ -26,15 +28,15 @@ class SmallLines:
 
 
 def small_lines(run: Run) -> tuple[SmallLines, ...]:
-    """Two lines a tensor, in the run's order: its norm a checkpoint, and its change a step."""
+    """For each tensor of the run: its norm per checkpoint, and its change per step."""
     return tuple(SmallLines(row.key, _known(row.norms), _known(row.changes)) for row in run.rows)
 
 
 def run_figure(run: Run) -> go.Figure | None:
-    """A bar a step, over the checkpoint to which it leads; None where there is nothing to draw.
+    """A bar per step, above the checkpoint that it leads to; None where there is nothing to draw.
 
-    Checkpoints with a NaN or an infinity have a cross and the word. A mark's customdata begins with
-    the checkpoint's index.
+    Checkpoints with NaN or infinities get a cross and the word. The customdata of each bar and
+    cross begins with the checkpoint's index.
     """
     moves = [step.relative_l2 for step in run.steps]
     odd = [(at, rows) for at in range(len(run.names)) if (rows := _odd(run, at))]
@@ -45,7 +47,7 @@ def run_figure(run: Run) -> go.Figure | None:
     figure.add_bar(
         x=ticks[1:],
         y=[move if move is not None and math.isfinite(move) else None for move in moves],
-        name="change a step",
+        name="change per step",
         width=0.5,
         marker={"color": ACCENT, "line": {"width": 0}},
         customdata=[
@@ -64,7 +66,7 @@ def run_figure(run: Run) -> go.Figure | None:
         text=[_word(rows, at) for at, rows in odd],
         textposition="top center",
         marker={"color": RED, "symbol": "x", "size": 10},
-        customdata=[(at, escape(run.names[at]), _told(run, rows, at)) for at, rows in odd],
+        customdata=[(at, escape(run.names[at]), _hover_text(run, rows, at)) for at, rows in odd],
         hovertemplate="<b>%{customdata[1]}</b><br>%{customdata[2]}<extra></extra>",
     )
     figure_layout(figure).update_layout(
@@ -87,7 +89,7 @@ def run_figure(run: Run) -> go.Figure | None:
 
 
 def row_figure(run: Run, row: RunRow) -> go.Figure:
-    """One tensor: its norm in each checkpoint as a line, its change to each of them as bars."""
+    """One tensor: its norm in each checkpoint as a line, its change from the one before as bars."""
     names = [axis_name(name) for name in run.names]
     figure = go.Figure()
     figure.add_bar(
@@ -136,7 +138,7 @@ def _known(values: Sequence[float | None]) -> tuple[float, ...]:
 
 
 def _odd(run: Run, at: int) -> list[RunRow]:
-    """The tensors in which a checkpoint has a NaN, or an infinity that is no mask's."""
+    """The tensors that contain NaN in a checkpoint, or infinities that are not those of a mask."""
     return [row for row in run.rows if (row.nans[at] or row.infs[at]) and not row.lasting]
 
 
@@ -144,9 +146,9 @@ def _word(rows: Sequence[RunRow], at: int) -> str:
     return "NaN" if any(row.nans[at] for row in rows) else "infinity"
 
 
-def _told(run: Run, rows: Sequence[RunRow], at: int) -> str:
+def _hover_text(run: Run, rows: Sequence[RunRow], at: int) -> str:
     there = sum(row.shapes[at] is not None for row in run.rows)
     return (
-        f"{_word(rows, at)} in {count(len(rows))} of {count(there)} tensors, the earliest in the "
-        f"network's order<br>{escape(rows[0].key)}"
+        f"{_word(rows, at)} in {count(len(rows))} of {count(there)} tensors; the first in the "
+        f"model is<br>{escape(rows[0].key)}"
     )

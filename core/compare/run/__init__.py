@@ -1,7 +1,7 @@
-"""The checkpoints of one training in their order, and what happened from step to step.
+"""The checkpoints of one training run in order, and what changed from each to the next.
 
-Checkpoints go in; the order by epoch or step and a summary in words come out. `numbers.measure_run`
-fills a Run with numbers.
+Checkpoints go in; their order by epoch or step, and a summary in words, come out.
+`numbers.measure_run` measures a Run.
 """
 
 from core.compare.run.run_order import in_order, labels, natural

@@ -1,4 +1,4 @@
-"""A run in plain words: where it broke, whether it settles, since when nothing changes."""
+"""A run in plain words: where it broke, whether it settles, from when on nothing changed."""
 
 from __future__ import annotations
 
@@ -10,55 +10,55 @@ from core.compare.run.training_run import RunRow, RunStep
 from core.wording import all_tensors, are, count, percent, tensors
 
 STEADY = 1.5
-"""The largest of steps that are about the same, over the smallest."""
+"""Largest step over smallest, up to which all steps are about equal."""
 
 FAR = 3.0
-"""How many times smaller, or larger, the last step is than the first of a run that settles, or
-grows."""
+"""First step over last, from which a run settles; last over first, from which its steps grow."""
 
 BACK = 1.25
-"""What a step may be over the one before it in a run that settles all the same."""
+"""A step over the one before it, up to which a run may still settle."""
 
 JUMP = 5.0
-"""How many times larger than every other a step is that stands out."""
+"""A step over the largest other one, from which it stands out."""
 
 
 def run_sentence(
     names: Sequence[str], rows: Sequence[RunRow], steps: Sequence[RunStep], *, complete: bool
 ) -> str:
-    """What happened from the first checkpoint to the last; every number is one of the rows' or the
-    steps'. "A step" is from one checkpoint to the next. Before all is measured it says no more than
-    what was found so far."""
+    """What happened from the first checkpoint to the last, in one or two sentences.
+
+    A step is from one checkpoint to the next. Every number is one of the rows' or the steps'. Until
+    the run is `complete`, the sentence says only what was found so far.
+    """
     if not rows:
-        return "None of these checkpoints holds a tensor."
+        return "None of these checkpoints contains a tensor."
     broken = _broken(names, rows, steps)
     if not complete:
-        return f"So far: {broken}." if broken else "Not all is measured yet."
-    told = broken or _moved(names, steps)
-    parts = [told, _others(rows)]
+        return f"So far: {broken}." if broken else "The measurement is not complete yet."
+    parts = [broken or _moved(names, steps), _others(rows)]
     return " ".join(f"{part}." for part in parts if part)
 
 
 def _broken(names: Sequence[str], rows: Sequence[RunRow], steps: Sequence[RunStep]) -> str:
-    """Where a NaN, or an infinity that is no mask's, first came in."""
-    odd = [(row, row.first_nan) for row in rows if row.first_nan is not None and not row.lasting]
-    if not odd:
+    """Where NaN or infinities first appeared, without the infinities of masks; else empty."""
+    broken = [(row, row.first_nan) for row in rows if row.first_nan is not None and not row.lasting]
+    if not broken:
         return ""
-    first = min(at for _, at in odd)
-    hit = [row for row, at in odd if at == first]
+    first = min(at for _, at in broken)
+    hit = [row for row, at in broken if at == first]
     there = sum(row.shapes[first] is not None for row in rows)
     what = "NaN" if any(row.nans[first] for row in hit) else "Infinities"
     where = f"{names[first]}, {_among(hit, there)}"
-    told = f"{what} already in the first checkpoint, {where}"
+    sentence = f"{what} already in the first checkpoint, {where}"
     if first:
-        told = f"{what} first in {where}"
+        sentence = f"{what} first in {where}"
         if pace := _pace(steps[: first - 1]):
-            told += f"; until then the weights changed by {pace}"
+            sentence += f"; until then the weights changed by {pace}"
     since = range(first + 1, len(names))
-    free = [at for at in since if not any(_is_odd(row, at) for row, _ in odd)]
-    if free and all(row.nans[at] is not None for row, _ in odd for at in free if row.shapes[at]):
-        told += f"; {names[free[0]]} is free of them again"
-    return told
+    free = [at for at in since if not any(_is_odd(row, at) for row, _ in broken)]
+    if free and all(row.nans[at] is not None for row, _ in broken for at in free if row.shapes[at]):
+        sentence += f"; {names[free[0]]} is free of them again"
+    return sentence
 
 
 def _is_odd(row: RunRow, at: int) -> bool:
@@ -69,39 +69,39 @@ def _among(hit: Sequence[RunRow], there: int) -> str:
     if len(hit) == 1:
         return f"in {hit[0].key}, 1 of {tensors(there)}"
     of = all_tensors(there) if len(hit) == there else f"{count(len(hit))} of {tensors(there)}"
-    return f"in {of}, the earliest in the network's order {hit[0].key}"
+    return f"in {of}, of which {hit[0].key} comes first in the model"
 
 
 def _pace(steps: Sequence[RunStep]) -> str:
-    """`3.1 % a step`, or from the smallest to the largest."""
+    """`3.1 % per step`, or from the smallest to the largest; empty where a step has no number."""
     moves = [step.relative_l2 for step in steps if step.relative_l2 is not None]
     if not moves or len(moves) < len(steps) or not all(map(math.isfinite, moves)):
         return ""
     low, high = percent(min(moves)), percent(max(moves))
     if len(moves) == 1:
         return f"{low} in the one step before"
-    return f"{low} a step" if low == high else f"{low} to {high} a step"
+    return f"{low} per step" if low == high else f"{low} to {high} per step"
 
 
 def _moved(names: Sequence[str], steps: Sequence[RunStep]) -> str:
     if all(step.still for step in steps):
         every = "both" if len(names) == 2 else f"all {count(len(names))}"
-        return f"Nothing changed: {every} checkpoints hold the same values"
+        return f"Nothing changed: {every} checkpoints contain the same values"
     end = len(steps)
     while steps[end - 1].still:
         end -= 1
     if end < len(steps):
-        told = f"Nothing changed from {names[end]} on"
+        sentence = f"Nothing changed from {names[end]} on"
         pace = _pace(steps[:end])
         if end == 1 and pace:
-            return f"{told}; the step before changed the weights by {percent(_move(steps[0]))}"
-        return f"{told}; before, the weights changed by {pace}" if pace else told
+            return f"{sentence}; the step before changed the weights by {percent(_move(steps[0]))}"
+        return f"{sentence}; before that, the weights changed by {pace}" if pace else sentence
     moves = [step.relative_l2 for step in steps]
     known = [move for move in moves if move is not None and math.isfinite(move)]
     if len(known) < len(moves):
         return _unmeasured(names, steps)
     if max(known) == 0:
-        return "No weight changed, only counts and statistics did"
+        return "No weight changed, only counters and statistics did"
     if len(known) == 1:
         return f"From {names[0]} to {names[1]} the weights changed by {percent(known[0])}"
     return _course(names, known)
@@ -113,32 +113,32 @@ def _move(step: RunStep) -> float:
 
 
 def _unmeasured(names: Sequence[str], steps: Sequence[RunStep]) -> str:
-    """For a run in which a step has no number."""
+    """The sentence for a run in which a step has no finite number."""
     zeros = [at for at, step in enumerate(steps) if step.relative_l2 == math.inf]
     if zeros:
         zero, other = names[zeros[0]], names[zeros[0] + 1]
-        return f"All weights of {zero} are zeros, and those of {other} are not"
+        return f"All weights of {zero} are zero, and those of {other} are not"
     changed = sum(step.changed > 0 for step in steps)
     return f"Tensors changed in {count(changed)} of {count(len(steps))} steps"
 
 
 def _course(names: Sequence[str], moves: Sequence[float]) -> str:
-    """How the change a step went on; all are numbers, and one is above zero."""
+    """How the change per step developed. All `moves` are finite, and one is above zero."""
     first, last = moves[0], moves[-1]
     low, high = min(moves), max(moves)
     rest = sorted(moves)[:-1]
     if high <= STEADY * low:
         words = (percent(low), percent(high))
         by = words[0] if words[0] == words[1] else f"{words[0]} to {words[1]}"
-        return f"The run goes on at an even pace: the weights changed by {by} a step"
+        return f"The run goes on at an even pace: the weights changed by {by} per step"
     if not _differ(low, high):
         return f"In every step the weights changed by {percent(low)}"
     after = list(pairwise(moves))
     if first >= FAR * last and all(y <= BACK * x for x, y in after) and _differ(first, last):
-        return f"The run settles: the change a step fell from {percent(first)} to {percent(last)}"
+        return f"The run settles: the change per step fell from {percent(first)} to {percent(last)}"
     if last >= FAR * first and all(x <= BACK * y for x, y in after) and _differ(first, last):
         return (
-            f"The run does not settle: the change a step grew from {percent(first)} to "
+            f"The run does not settle: the change per step grew from {percent(first)} to "
             f"{percent(last)}"
         )
     if len(moves) > 2 and high > JUMP * rest[-1]:
@@ -149,7 +149,7 @@ def _course(names: Sequence[str], moves: Sequence[float]) -> str:
         )
     at, least = moves.index(high), moves.index(low)
     return (
-        f"The change a step went between {percent(low)} (to {names[least + 1]}) and "
+        f"The change per step was between {percent(low)} (to {names[least + 1]}) and "
         f"{percent(high)} (to {names[at + 1]})"
     )
 
@@ -164,18 +164,16 @@ def _up_to(moves: Sequence[float]) -> str:
 
 
 def _others(rows: Sequence[RunRow]) -> str:
-    """Tensors that cannot be followed from the first to the last."""
+    """A sentence on the tensors that some checkpoints lack, or that change shape; else empty."""
     partial = [row for row in rows if None in row.shapes]
     reshaped = [
         row for row in rows if len({shape for shape in row.shapes if shape is not None}) > 1
     ]
-    told = []
+    clauses = []
     if partial:
         number = len(partial)
-        told.append(f"{tensors(number)} {are(number)} not in every checkpoint")
+        clauses.append(f"{tensors(number)} {are(number)} not in every checkpoint")
     if reshaped:
         where = reshaped[0].key if len(reshaped) == 1 else tensors(len(reshaped))
-        told.append(
-            f"{where} {'changes its shape' if len(reshaped) == 1 else 'change their shapes'}"
-        )
-    return "; ".join(told)
+        clauses.append(f"{where} {'changes shape' if len(reshaped) == 1 else 'change shape'}")
+    return "; ".join(clauses)

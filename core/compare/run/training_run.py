@@ -1,4 +1,4 @@
-"""The words of a run: several checkpoints of one training, one after another."""
+"""The data of a run: several checkpoints of one training, in order."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from itertools import pairwise
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """One tensor through a run; each tuple has an item a checkpoint, and `changes` one a step.
+    """One tensor through a run. Each tuple has one item per checkpoint, and `changes` one per step.
 
     `key` is without the prefixes that only some files have. `shapes` are None where a checkpoint
-    lacks the tensor. `norms` are None there, where it has no numbers, as a sparse one, and where it
-    holds a NaN or an infinity. `changes` are the relative L2 from a checkpoint to the next: 0 where
-    all values are the same, None where the shapes differ or a norm is None, and inf from all zeros
-    to something else. `nans` and `infs` count elements, None where that is not known, and
-    `first_nan` is the index of the first checkpoint with either. `weight`: see RunStep.
+    lacks the tensor. `norms` are None there too, and where the tensor has no numbers (such as a
+    sparse one) or contains NaN or infinities. `changes` are the relative L2 from a checkpoint to
+    the next: 0 where all values are equal, None where the shapes differ or a norm is None, and inf
+    from all zeros to anything else. `nans` and `infs` count elements, None where unknown, and
+    `first_nan` is the index of the first checkpoint with either. `weight` says that the tensor
+    counts in RunStep.relative_l2.
     """
 
     key: str
@@ -29,8 +30,10 @@ class RunRow:
 
     @property
     def lasting(self) -> bool:
-        """Whether it holds infinities that never change, as a mask does, and no NaN; steps that are
-        not measured, or that lack the tensor, don't tell otherwise."""
+        """Whether it contains infinities that never change, as a mask does, and no NaN.
+
+        Steps that are not measured, or that lack the tensor, do not count against it.
+        """
         there = [at for at, shape in enumerate(self.shapes) if shape is not None]
         known = {self.infs[at] for at in there if self.infs[at] is not None}
         if self.first_nan is None or any(self.nans) or len(there) < 2 or len(known) > 1:
@@ -46,10 +49,11 @@ class RunRow:
 class RunStep:
     """From a checkpoint to the next.
 
-    `relative_l2` is the norm of the change of all weights that both have over the norm that they
-    had; None where one of them is not finite, or not measured. Weights are the floating-point and
-    the quantized tensors but BatchNorm's statistics. Of the `shared` tensors, `same` have equal
-    values and `changed` have not; the others were not compared. `new` and `gone` are in one only.
+    `relative_l2` is the norm of the change over the norm before it, of all weights that both have
+    as one vector; None where one of them is not finite or not measured. Weights are the
+    floating-point and quantized tensors without BatchNorm's statistics. `shared` tensors are in
+    both; `same` of them have equal values, `changed` have not, and the others were not compared.
+    `new` tensors are only in the second checkpoint, `gone` ones only in the first.
     """
 
     relative_l2: float | None
@@ -67,9 +71,9 @@ class RunStep:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Checkpoints in order, by `names`: a row a tensor, and one step fewer than checkpoints.
+    """Checkpoints in order, by their `names`; one row per tensor, one step fewer than checkpoints.
 
-    `complete` says that all was measured; `sentence` tells the run in plain words.
+    `complete` says that everything was measured; `sentence` describes the run in plain words.
     """
 
     names: tuple[str, ...]

@@ -1,4 +1,5 @@
-"""A comparison as text for programs: CSV, JSON, lines of statistics, lines for git's textconv."""
+"""A comparison as text for programs: CSV, JSON, a summary like `git diff --stat`, git's
+textconv."""
 
 from core.compare.texts.csv_rows import comparison_csv, run_csv
 from core.compare.texts.json_rows import comparison_json

@@ -1,4 +1,4 @@
-"""A comparison as CSV, a line a tensor."""
+"""A comparison as CSV, one line per tensor."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ COLUMNS = (
 
 
 def comparison_csv(rows: Iterable[Row], numbers: Mapping[str, Numbers]) -> str:
-    """The rows under a header, numbers (by key) where they were taken; shapes read `64x3x7x7`."""
+    """The rows below a header (COLUMNS), with `numbers` by row key; shapes read `64x3x7x7`."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -57,8 +57,8 @@ def comparison_csv(rows: Iterable[Row], numbers: Mapping[str, Numbers]) -> str:
                 row.evidence,
                 plain_text(row.key_a or ""),
                 plain_text(row.key_b or ""),
-                *(_shape(each) for each in (row.a, row.b)),
-                *(each.dtype if each else "" for each in (row.a, row.b)),
+                *(_shape(entry_of_side) for entry_of_side in (row.a, row.b)),
+                *(entry_of_side.dtype if entry_of_side else "" for entry_of_side in (row.a, row.b)),
                 entry.numel if entry else "",
                 *_pair(row.pair),
                 plain_text(row.note),
@@ -69,8 +69,10 @@ def comparison_csv(rows: Iterable[Row], numbers: Mapping[str, Numbers]) -> str:
 
 
 def plain_text(text: str) -> str:
-    """Text that a spreadsheet would take for a formula, with a leading apostrophe (OWASP, CSV
-    injection): keys come from files that nobody vouches for."""
+    """The text, with a leading apostrophe where a spreadsheet would run it as a formula.
+
+    Keys come from untrusted files (OWASP, CSV injection).
+    """
     return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
 
 
@@ -84,29 +86,32 @@ def _pair(pair: Pair | None) -> list[float | str]:
     return [pair.by, pair.confidence, *map(plain_text, (pair.why, pair.view_a, pair.view_b))]
 
 
-def _numbers(found: Numbers | None) -> list[float | int | str]:
-    if found is None:
+def _numbers(numbers: Numbers | None) -> list[float | int | str]:
+    if numbers is None:
         return [""] * 12
     return [
-        found.max_abs,
-        found.mean_abs,
-        found.relative_l2,
-        "" if found.cosine is None else found.cosine,
-        found.changed,
-        found.changed_share,
-        found.outside,
-        found.sign_flips,
-        found.nan_a,
-        found.nan_b,
-        found.inf_a,
-        found.inf_b,
+        numbers.max_abs,
+        numbers.mean_abs,
+        numbers.relative_l2,
+        "" if numbers.cosine is None else numbers.cosine,
+        numbers.changed,
+        numbers.changed_share,
+        numbers.outside,
+        numbers.sign_flips,
+        numbers.nan_a,
+        numbers.nan_b,
+        numbers.inf_a,
+        numbers.inf_b,
     ]
 
 
 def run_csv(run: Run) -> str:
-    """A header, then for each tensor its norm in each checkpoint, its relative change (L2) from
-    each to the next, and the name of the first checkpoint with a NaN or an infinity. What is not
-    known stays empty. The last line, `(all weights)`, has the changes of the whole model."""
+    """A run as CSV, one line per tensor below a header.
+
+    A line has the tensor's norm in each checkpoint, its relative change (L2) from each to the next,
+    and the name of the first checkpoint with NaN or infinities. Unknown values are empty. The last
+    line, `(all weights)`, has the changes of the whole model.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     norms = [f"norm in {name}" for name in run.names]

@@ -24,11 +24,11 @@ def comparison_json(
     tolerance: Tolerance | None = None,
     metadata: Sequence[MetadataChange] = (),
 ) -> dict[str, object]:
-    """The document: `sentence`, `same` (what the exit status says), both files' facts, `counts` by
-    state, every row, what changed beside the tensors, and the notes. `numbers` (by row key) stand
-    with their rows.
+    """The JSON document of a comparison.
 
-    JSON has no infinity: a `relative_l2` that is infinite is null.
+    It has the `sentence`, `same` (what the exit status says), the facts about both files, `counts`
+    by state, every row with its `numbers` (given by row key), the changes besides the tensors, and
+    the notes. JSON has no infinity, so an infinite `relative_l2` is null.
     """
     return {
         "sentence": sentence,
@@ -40,15 +40,20 @@ def comparison_json(
         "strip": [comparison.pairing.strip_a, comparison.pairing.strip_b],
         "rows": [_row(row, (numbers or {}).get(row.key)) for row in comparison.rows],
         "metadata": [
-            {"path": one.path, "kind": str(one.kind), "before": one.before, "after": one.after}
-            for one in metadata
+            {
+                "path": change.path,
+                "kind": str(change.kind),
+                "before": change.before,
+                "after": change.after,
+            }
+            for change in metadata
         ],
         "notes": comparison.notes,
     }
 
 
 def _row(row: Row, numbers: Numbers | None) -> dict[str, object]:
-    found: dict[str, object] = {
+    document: dict[str, object] = {
         "key": row.key,
         "state": str(row.state),
         "evidence": str(row.evidence),
@@ -59,14 +64,14 @@ def _row(row: Row, numbers: Numbers | None) -> dict[str, object]:
         "numbers": None if numbers is None else _numbers(numbers),
     }
     if row.pair is not None:
-        found["pair"] = {
+        document["pair"] = {
             "by": str(row.pair.by),
             "confidence": row.pair.confidence,
             "why": row.pair.why,
             "view_a": row.pair.view_a,
             "view_b": row.pair.view_b,
         }
-    return found
+    return document
 
 
 def _tensor(key: str | None, entry: TensorEntry | None) -> dict[str, object] | None:
@@ -76,8 +81,8 @@ def _tensor(key: str | None, entry: TensorEntry | None) -> dict[str, object] | N
 
 
 def _numbers(numbers: Numbers) -> dict[str, object]:
-    found = {**asdict(numbers), "changed_share": numbers.changed_share, "close": numbers.close}
+    values = {**asdict(numbers), "changed_share": numbers.changed_share, "close": numbers.close}
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in found.items()
+        for name, value in values.items()
     }

@@ -1,4 +1,4 @@
-"""A comparison as `git diff --stat` would show it: a line a block of the network, with a bar."""
+"""A comparison in the style of `git diff --stat`: a line per block of the model, with a bar."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIGNS: Mapping[State, str] = {
     State.ONLY_A: "-",
     State.ONLY_B: "+",
 }
-"""What a bar is made of; tensors that are the same are not in it."""
+"""State → its sign in a bar; tensors that are the same are not in it."""
 
 BAR = 40
 """Signs in the longest bar at most."""
@@ -27,23 +27,26 @@ BAR = 40
 def stat_lines(
     comparison: Comparison, numbers: Mapping[str, Numbers] | None = None
 ) -> Iterator[str]:
-    """A line for each block in which something differs, in the network's order, then one for all.
+    """A line for each block in which something differs, in the model's order, and a summary line.
 
-    A line has the tensors that differ of those there are, and a bar of SIGNS, in which each state
-    that is there has one sign at least; with numbers also the relative L2 of the block (see Moved).
+    A line has the number of tensors that differ, of how many, and a bar of SIGNS, in which each
+    state has at least one sign. With `numbers` it also has the relative L2 of the block (see
+    Moved).
     """
     rows = {row.key: row for row in comparison.rows}
-    found = blocks(comparison, numbers or {})
-    counts = [_differing(rows[key] for key in block.keys) for block in found]
-    differing = [(block, counted) for block, counted in zip(found, counts, strict=True) if counted]
+    all_blocks = blocks(comparison, numbers or {})
+    counts = [_differing(rows[key] for key in block.keys) for block in all_blocks]
+    differing = [
+        (block, counted) for block, counted in zip(all_blocks, counts, strict=True) if counted
+    ]
     width = max((len(block.name) for block, _ in differing), default=0)
     most = max((counted.total() for _, counted in differing), default=0)
     for block, counted in differing:
         amount = f"{counted.total():,} of {len(block.keys):,}"
         moved = block.whole
-        told = f"  relative L2 {small(moved.relative or 0.0)}" if moved.measured else ""
-        yield f" {block.name:<{width}} | {amount:>9} {_bar(counted, most)}{told}"
-    yield _summary(comparison, len(differing), len(found))
+        change = f"  relative L2 {small(moved.relative or 0.0)}" if moved.measured else ""
+        yield f" {block.name:<{width}} | {amount:>9} {_bar(counted, most)}{change}"
+    yield _summary(comparison, len(differing), len(all_blocks))
 
 
 def _differing(rows: Iterable[Row]) -> Counter[State]:
@@ -60,10 +63,10 @@ def _bar(counted: Counter[State], most: int) -> str:
 
 
 def _summary(comparison: Comparison, differing: int, total: int) -> str:
-    told = [f"{differing:,} of {total:,} block{'' if total == 1 else 's'} differ"]
-    told += [
+    amounts = [f"{differing:,} of {total:,} block{'' if total == 1 else 's'} differ"]
+    amounts += [
         f"{comparison.counts[state]:,} {state}({sign})"
         for state, sign in SIGNS.items()
         if comparison.counts[state]
     ]
-    return f" {', '.join([*told, f'{comparison.counts[State.SAME]:,} same'])}"
+    return f" {', '.join([*amounts, f'{comparison.counts[State.SAME]:,} same'])}"

@@ -1,5 +1,5 @@
-"""A checkpoint as lines of text, the same for the same contents, so that git's own diff shows what
-changed in it (gitattributes, textconv)."""
+"""A checkpoint as lines of text that depend only on its contents, so that git's own diff shows what
+changed (gitattributes, textconv)."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from core.checkpoint.tree import Json
 from core.errors import printable
 
 CHUNK_BYTES = 1 << 20
-"""Bytes read at once where a file keeps no checksum."""
+"""Bytes read at once where a file has no checksum."""
 
 
 def text_lines(checkpoint: Checkpoint) -> Iterator[str]:
-    """A line for the format, one for each value of the metadata, then each state_dict under its
-    path in brackets, a line a tensor: key, dtype, shape, CRC-32 of its elements.
+    """A line for the format and one for each value of the metadata; then for each state_dict its
+    path in brackets and a line per tensor: key, dtype, shape, CRC-32 of its elements.
 
-    No name of the file, no date: equal contents, equal lines. The checksum is the one that the file
-    keeps where it covers just that tensor; else the elements are read, in bounded memory, so that
-    one tensor has one checksum in every format. Raises SourceError where the bytes are gone.
+    There is no file name and no date, so that equal contents give equal lines. The checksum is the
+    file's own where it covers exactly that tensor; else the elements are read, in bounded memory.
+    So a tensor has the same checksum in every format. Raises SourceError where the bytes are gone.
     """
     yield f"format: {checkpoint.format_title}"
-    for key, found in checkpoint.metadata.items():
-        for name, value in _leaves(found, key):
+    for key, value_at_top in checkpoint.metadata.items():
+        for name, value in _leaves(value_at_top, key):
             yield printable(f"{name} = {value}")
     for path, state_dict in checkpoint.state_dicts.items():
         yield ""
@@ -45,16 +45,17 @@ def text_lines(checkpoint: Checkpoint) -> Iterator[str]:
 
 
 def content_mark(entry: TensorEntry) -> str:
-    """`crc32:0123abcd` over the elements in C order, little-endian, as every format has them.
+    """`crc32:0123abcd` over the elements in C order, little-endian, for every format.
 
-    Of a quantized, sparse or nested tensor also how it is laid out, and one checksum for all its
-    parts; `no data` for one on the meta device. Raises SourceError where the bytes are gone.
+    A quantized, sparse or nested tensor also has its layout in front, one checksum for all its
+    parts, and one for its parameters. A tensor on the meta device has `no data`. Raises SourceError
+    where the bytes are gone.
     """
-    held = parts(entry)
-    if entry.numel and not any(part.records for part in held):
+    stored_parts = parts(entry)
+    if entry.numel and not any(part.records for part in stored_parts):
         return "no data"
     kind = layout(entry)
-    marks = [f"crc32:{_crc32(held):08x}"]
+    marks = [f"crc32:{_crc32(stored_parts):08x}"]
     if kind != STRIDED:
         marks.insert(0, kind)
         words = [str(word) for word in arrangement(entry)[1:] if word is not None]
@@ -62,19 +63,23 @@ def content_mark(entry: TensorEntry) -> str:
     return " ".join(marks)
 
 
-def _crc32(held: tuple[TensorEntry, ...]) -> int:
-    if len(held) == 1 and held[0].record is not None and _is_its_record(held[0]):
-        return held[0].record.crc32 or 0
-    found = 0
-    for part in held:
+def _crc32(stored_parts: tuple[TensorEntry, ...]) -> int:
+    if (
+        len(stored_parts) == 1
+        and stored_parts[0].record is not None
+        and _is_its_record(stored_parts[0])
+    ):
+        return stored_parts[0].record.crc32 or 0
+    checksum = 0
+    for part in stored_parts:
         if part.numel and part.records:
             for piece in _bytes(part):
-                found = crc32(piece, found)
-    return found
+                checksum = crc32(piece, checksum)
+    return checksum
 
 
 def _is_its_record(entry: TensorEntry) -> bool:
-    """Whether the record's checksum is that of the tensor's own elements."""
+    """Whether the record's checksum covers exactly the tensor's elements in C order."""
     return (
         entry.record is not None
         and entry.record.crc32 is not None
@@ -84,14 +89,14 @@ def _is_its_record(entry: TensorEntry) -> bool:
 
 
 def _is_run(entry: TensorEntry) -> bool:
-    """Whether the elements lie in the record as they are, one after the other."""
+    """Whether the elements lie in the record unchanged, one after another."""
     if entry.record is None or entry.record.big_endian or entry.transforms:
         return False
     return entry.form is None and entry.dtype not in PACKED and entry.is_contiguous
 
 
 def _bytes(entry: TensorEntry) -> Iterator[memoryview]:
-    """The elements' bytes, in pieces; each is valid until the next one is asked for."""
+    """The elements' bytes, in pieces; each is valid until the next one is requested."""
     if not _is_run(entry):
         yield from _values(entry)
         return
@@ -106,7 +111,7 @@ def _bytes(entry: TensorEntry) -> Iterator[memoryview]:
 
 
 def _values(entry: TensorEntry) -> Iterator[memoryview]:
-    import torch  # only here: plain runs of bytes need no torch
+    import torch  # only here, because plain runs of bytes need no torch
 
     from core.tensors import blocks
 
@@ -115,7 +120,7 @@ def _values(entry: TensorEntry) -> Iterator[memoryview]:
 
 
 def _leaves(value: Json, name: str) -> Iterator[tuple[str, str]]:
-    """Each value with the way to it; a list that holds no mapping and no list is one value."""
+    """(path, value as JSON) for each value; a list without mappings and lists is one value."""
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
             yield from _leaves(inner, f"{name}.{key}")

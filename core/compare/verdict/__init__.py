@@ -1,6 +1,6 @@
 """The first sentence of a comparison: what B is relative to A.
 
-Rows and the numbers known so far go in; one kind (the same, cast, pruned, fine-tuned, ...) and at
+Rows and the numbers known so far go in; a kind (identical, recast, pruned, fine-tuned, ...) and at
 most three sentences come out. A rule says only what the rows and the numbers prove.
 """
 

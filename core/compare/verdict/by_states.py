@@ -1,4 +1,4 @@
-"""What the states alone tell of a comparison: how many tensors differ, how, and where."""
+"""What the rows' states alone show: how many tensors differ, how, and where."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from core.compare.verdict.where import place
 from core.wording import all_tensors, count, listed, tensors
 
 MAX_KEYS = 3
-"""Keys named at most."""
+"""Reshaped tensors that are named at most."""
 
 
-def told_by_states(facts: Facts) -> str:
-    """What became of the tensors that both have and that differ in some."""
+def states_sentence(facts: Facts) -> str:
+    """A sentence on how many of the shared tensors differ, where, and which were reshaped or
+    recast."""
     total = len(facts.shared)
     differing = facts.differing
     changed, recast, reshaped = facts.changed, facts.recast, facts.reshaped
@@ -47,7 +48,7 @@ def told_by_states(facts: Facts) -> str:
 
 
 def reshaped_head(facts: Facts) -> str:
-    """`from 1 000 to 10 classes`, where the last layer is all that was reshaped."""
+    """`from 1 000 to 10 classes`, where only the last layer was reshaped; else empty."""
     matrices = [row for row in facts.shared if row.a is not None and len(row.a.shape) == 2]
     if not facts.reshaped or not matrices:
         return ""
@@ -66,7 +67,7 @@ def reshaped_head(facts: Facts) -> str:
 
 
 def the_rest(facts: Facts) -> str:
-    """How a sentence ends on the tensors that are the same; nothing where there are none."""
+    """The end of a sentence, on the tensors that are the same; empty where there are none."""
     same = len(facts.same)
     if same == 1:
         return "; the other tensor is the same"
@@ -85,12 +86,12 @@ def _shape(entry: TensorEntry | None) -> tuple[int, ...]:
 
 
 def _shapes(reshaped: Sequence[Row]) -> str:
-    told = [
+    named = [
         f"{row.key} {_times(_shape(row.a))} → {_times(_shape(row.b))}"
         for row in reshaped[:MAX_KEYS]
     ]
     more = len(reshaped) - MAX_KEYS
-    return ", ".join([*told, f"{more} more"] if more > 0 else told)
+    return ", ".join([*named, f"{more} more"] if more > 0 else named)
 
 
 def _times(shape: tuple[int, ...]) -> str:

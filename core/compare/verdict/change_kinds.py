@@ -1,4 +1,4 @@
-"""What B may be beside A, as one word and one sentence."""
+"""What B may be relative to A: the kinds of change, and the verdict."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from core.compare.overall_numbers import Overall
 
 
 class Kind(StrEnum):
-    """What B is beside A."""
+    """What B is relative to A."""
 
     EMPTY = "no tensors"
     DISJOINT = "nothing in common"
     IDENTICAL = "identical"
     SAME_IN_COMMON = "the same in what both have"
-    REARRANGED = "the same under other keys or in another arrangement"
+    REARRANGED = "the same under other keys or in another layout"
     RECAST = "the same in another dtype"
     NUMERICALLY_SAME = "numerically the same"
     BATCH_NORM = "other BatchNorm statistics"
@@ -32,16 +32,16 @@ class Kind(StrEnum):
     AVERAGED = "an average of steps"
     FAR = "far away"
     UNRELATED = "unrelated"
-    OPTIMIZER = "another state of the optimizer"
-    NOT_FINITE = "NaN or infinities that A does not hold"
+    OPTIMIZER = "another optimizer state"
+    NOT_FINITE = "NaN or infinities that A does not contain"
     CHANGED = "changed"
 
 
 @dataclass(frozen=True, slots=True)
 class ComparisonVerdict:
-    """`kind` is the most important of what holds, `also` the rest, and `sentence` tells them all.
+    """The most important `kind`, the other kinds in `also`, and one `sentence` on all of them.
 
-    `overall` are the numbers of all weights together; None where none was measured.
+    `overall` are the numbers of all weights together; None where no weight was measured.
     """
 
     kind: Kind
@@ -50,8 +50,9 @@ class ComparisonVerdict:
     overall: Overall | None = None
 
 
-Told = tuple[Kind, str]
+Finding = tuple[Kind, str]
+"""The result of a rule: the kind, and a sentence that ends with a period."""
 
 
 SAMPLE = 256
-"""Elements from which a tensor's own numbers are taken for those of a distribution."""
+"""Elements from which a tensor is large enough for a rule about the distribution of its values."""

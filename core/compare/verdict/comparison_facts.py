@@ -1,4 +1,4 @@
-"""A comparison's rows in the groups that a sentence speaks of."""
+"""A comparison's rows, sorted into the groups that the sentences mention."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from core.wording import tensors as tensors_
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The rows, sorted once.
+    """The rows of a comparison, in groups.
 
-    `shared` stand in both files, and fall apart into `same` (whatever their keys), `changed`,
-    `recast` and `reshaped`; `renamed` and `viewed` are those of `same` that B has under another
-    key, or transposed, cut or joined. `weights` are the changed and recast ones that are floating
-    and no BatchNorm statistics, `statistics` the changed ones that are. `complete` says that each
-    changed and each recast row has its numbers.
+    `shared` are the rows with a tensor in both files. Each is in `same` (under any key), `changed`,
+    `recast` or `reshaped`. `renamed` are the rows of `same` that have another key in B; `viewed`
+    are those that are transposed, split or joined in B. `weights` are the changed and recast
+    floating tensors without BatchNorm's statistics, and `statistics` the changed ones among these.
+    `complete` says that every changed and every recast row has numbers.
     """
 
     rows: tuple[Row, ...]
@@ -43,9 +43,9 @@ class Facts:
 
     @property
     def differing(self) -> tuple[Row, ...]:
-        """The shared rows that are not the same, in order."""
-        kept = {row.key for row in (*self.changed, *self.recast, *self.reshaped)}
-        return tuple(row for row in self.shared if row.key in kept)
+        """The shared rows that are not the same, in the order of `shared`."""
+        keys = {row.key for row in (*self.changed, *self.recast, *self.reshaped)}
+        return tuple(row for row in self.shared if row.key in keys)
 
     @property
     def counted_keys(self) -> frozenset[str]:
@@ -54,25 +54,31 @@ class Facts:
 
     @property
     def alone(self) -> bool:
-        """Whether no tensor stands in one file only."""
+        """Whether every tensor is in both files."""
         return not self.only_a and not self.only_b
 
     @property
     def matrices(self) -> tuple[Row, ...]:
-        """The floating weights of two dimensions or more that both have, changed or not: all that
-        does not begin as ones or zeros."""
-        found = [row for row in self.shared if is_floating(row) and not is_statistic(row)]
-        return tuple(row for row in found if row.a is not None and len(row.a.shape) > 1)
+        """The shared floating tensors with two dimensions or more, changed or not.
+
+        Vectors are left out because most are initialized to ones or zeros, so that those of
+        unrelated models are alike too.
+        """
+        weights = [row for row in self.shared if is_floating(row) and not is_statistic(row)]
+        return tuple(row for row in weights if row.a is not None and len(row.a.shape) > 1)
 
 
 def facts(
     rows: Sequence[Row], numbers: Mapping[str, Numbers], path_a: str = "", path_b: str = ""
 ) -> Facts:
-    """Sort the rows; the paths are those of the state_dicts in their files, such as `model_ema`."""
+    """Sort the rows into groups; `numbers` are by row key.
+
+    The paths are those of the two state_dicts in their files, such as `model_ema`.
+    """
     shared = [row for row in rows if row.a is not None and row.b is not None]
     viewed = [row for row in shared if _is_view(row)]
-    seen = {row.key for row in viewed}
-    same = [row for row in shared if row.state in _SAME or row.key in seen]
+    viewed_keys = {row.key for row in viewed}
+    same = [row for row in shared if row.state in _SAME or row.key in viewed_keys]
     changed = [row for row in shared if row.state is State.CHANGED]
     recast = [row for row in shared if row.state is State.RECAST]
     return Facts(
@@ -82,11 +88,11 @@ def facts(
         path_b=path_b,
         shared=tuple(shared),
         same=tuple(same),
-        renamed=tuple(row for row in same if _is_renamed(row) and row.key not in seen),
+        renamed=tuple(row for row in same if _is_renamed(row) and row.key not in viewed_keys),
         viewed=tuple(viewed),
         changed=tuple(changed),
         recast=tuple(recast),
-        reshaped=tuple(r for r in shared if r.state is State.RESHAPED and r.key not in seen),
+        reshaped=tuple(r for r in shared if r.state is State.RESHAPED and r.key not in viewed_keys),
         weights=tuple(r for r in (*changed, *recast) if is_floating(r) and not is_statistic(r)),
         statistics=tuple(row for row in changed if is_statistic(row)),
         only_a=tuple(row for row in rows if row.b is None),
@@ -100,12 +106,12 @@ _SAME = (State.SAME, State.RENAMED)
 
 
 def equal_after_cast(row: Row) -> bool:
-    """Whether a recast row's values are those of the other dtype, as its note says."""
+    """Whether a recast row's note says that a cast makes the two tensors equal."""
     return any(part.startswith("equal after a cast") for part in row.note.split("; "))
 
 
 def _is_view(row: Row) -> bool:
-    """Whether B has the tensor's elements transposed, cut or joined, and unchanged."""
+    """Whether B has the same elements, but transposed, split or joined."""
     if row.pair is None or not (row.pair.view_a or row.pair.view_b):
         return False
     return row.state in (State.SAME, State.RENAMED, State.RESHAPED)

@@ -1,4 +1,4 @@
-"""What B is beside A: one kind, and at most three sentences that tell why."""
+"""What B is relative to A: a kind, and at most three sentences that say why."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from core.compare.comparison import Row
 from core.compare.tensor_numbers import Numbers
-from core.compare.verdict.change_kinds import ComparisonVerdict, Kind, Told
+from core.compare.verdict.change_kinds import ComparisonVerdict, Finding, Kind
 from core.compare.verdict.comparison_facts import Facts, facts
 from core.compare.verdict.rules_by_degree import (
     averaged,
@@ -41,15 +41,15 @@ def verdict(
     path_a: str = "",
     path_b: str = "",
 ) -> ComparisonVerdict:
-    """Say what B is beside A; every number and every name in it is true of the rows.
+    """What B is relative to A, as a kind and a sentence that the rows and the numbers prove.
 
-    `numbers` are by the rows' keys. What needs them is said once each changed and each recast row
-    has its own; before, the sentence tells how many tensors differ, and where. The paths are those
-    of the state_dicts in their files: `model_ema` tells what no number does.
+    `numbers` are by row key. Until every changed and every recast row has numbers, the sentence
+    only says how many tensors differ, and where. The paths are those of the two state_dicts in
+    their files: a name such as `model_ema` shows an average of weights, which no number does.
     """
     known = facts(rows, numbers or {}, path_a, path_b)
     if not rows:
-        return ComparisonVerdict(Kind.EMPTY, "Neither A nor B holds a tensor.")
+        return ComparisonVerdict(Kind.EMPTY, "Neither A nor B contains a tensor.")
     if not known.shared:
         return ComparisonVerdict(
             Kind.DISJOINT,
@@ -58,64 +58,65 @@ def verdict(
         )
     main = _main(known)
     odd = _not_finite(known)
-    told = [odd, main] if odd else [main]
-    alone = [found for side in "AB" if (found := _only(known, side, main))]
-    if len(told) + len(alone) > 3:
+    first = [odd, main] if odd else [main]
+    alone = [finding for side in "AB" if (finding := _only(known, side, main))]
+    if len(first) + len(alone) > 3:
         alone = [(alone[-1][0], "; ".join(text.removesuffix(".") for _, text in alone) + ".")]
-    kinds = [kind for kind, _ in told]
+    kinds = [kind for kind, _ in first]
     kinds += [kind for kind, _ in alone if kind not in (*kinds, Kind.CHANGED)]
-    sentence = " ".join(text for _, text in (*told, *alone))
+    sentence = " ".join(text for _, text in (*first, *alone))
     return ComparisonVerdict(kinds[0], sentence, tuple(kinds[1:]), known.overall)
 
 
-def _main(known: Facts) -> Told:
+def _main(known: Facts) -> Finding:
     for rule in RULES:
-        found = rule(known)
-        if found:
-            return found
+        finding = rule(known)
+        if finding:
+            return finding
     return changed(known)
 
 
-def _not_finite(known: Facts) -> Told | None:
-    """NaN and infinities of B that A does not hold."""
+def _not_finite(known: Facts) -> Finding | None:
+    """The NaN and infinities in B that are not in A."""
     nan = {key: n.nan_b - n.nan_both for key, n in known.numbers.items()}
     inf = {key: n.inf_b for key, n in known.numbers.items() if not n.inf_a}
-    held = [row.key for row in known.shared if nan.get(row.key, 0) > 0 or inf.get(row.key, 0) > 0]
-    if not held:
+    hit = [row.key for row in known.shared if nan.get(row.key, 0) > 0 or inf.get(row.key, 0) > 0]
+    if not hit:
         return None
-    nans, infs = (sum(found.get(key, 0) for key in held) for found in (nan, inf))
+    nans, infs = (sum(counts.get(key, 0) for key in hit) for counts in (nan, inf))
     what = [f"{count(nans)} NaN"] if nans else []
     if infs:
         what.append(f"{count(infs)} {'infinity' if infs == 1 else 'infinities'}")
-    where = f"in {tensors(len(held))}, first in {held[0]}" if len(held) > 1 else f"in {held[0]}"
+    where = f"in {tensors(len(hit))}, first in {hit[0]}" if len(hit) > 1 else f"in {hit[0]}"
     least = "" if known.complete else "at least "
-    if not known.complete and len(held) > 1:
-        where = f"in {tensors(len(held))}, such as {held[0]}"
-    return Kind.NOT_FINITE, f"B holds {least}{' and '.join(what)} that A does not, {where}."
+    if not known.complete and len(hit) > 1:
+        where = f"in {tensors(len(hit))}, such as {hit[0]}"
+    return Kind.NOT_FINITE, f"B contains {least}{' and '.join(what)} that A does not, {where}."
 
 
-def _only(known: Facts, side: str, main: Told) -> Told | None:
-    """What stands in one file only, and what it is if its keys say so."""
+def _only(known: Facts, side: str, main: Finding) -> Finding | None:
+    """The tensors of one side only, and what they are where all their keys say so."""
     own = known.only_b if side == "B" else known.only_a
     keys = [row.key for row in own]
-    if not keys or _told_already(known, side, own, main):
+    if not keys or _is_mentioned(known, side, own, main):
         return None
     where = place(keys, [row.key for row in known.rows])
-    for one, many, kind, is_such in PARTS:
+    for singular, plural, kind, is_such in PARTS:
         if all(is_such(key) for key in keys):
-            noun = f"{count(len(keys))} {one if len(keys) == 1 else many}"
+            noun = f"{count(len(keys))} {singular if len(keys) == 1 else plural}"
             return kind, f"{noun} only in {side}{where}."
     return Kind.CHANGED, f"{tensors(len(keys))} only in {side}{where}."
 
 
-def _told_already(known: Facts, side: str, own: Sequence[Row], told: Told) -> bool:
-    kind, text = told
+def _is_mentioned(known: Facts, side: str, own: Sequence[Row], main: Finding) -> bool:
+    """Whether the main sentence already speaks of the tensors of one side only."""
+    kind, text = main
     if side == "B" and kind is Kind.ADAPTED:
         return True
     if kind is Kind.PRUNED and "masks" in text:
         return True
-    held = averaged(known, side)
-    return kind is Kind.AVERAGED and held in text and held == f"it holds {own[0].key}"
+    proof = averaged(known, side)
+    return kind is Kind.AVERAGED and proof in text and proof == f"it contains {own[0].key}"
 
 
 def _last(key: str) -> str:
@@ -143,15 +144,15 @@ PARTS: tuple[tuple[str, str, Kind, Callable[[str], bool]], ...] = (
         lambda key: _last(key) in {"scale", "zero_point"},
     ),
 )
-"""What tensors of one file only may be, by their keys: one, many, the kind and the keys."""
+"""What the tensors of one side only may be: (singular, plural, kind, whether a key is of it)."""
 
 
 def change_sentence(rows: Sequence[Row], numbers: Mapping[str, Numbers] | None = None) -> str:
-    """`verdict`'s sentence; without numbers, what keys, checksums and bytes tell."""
+    """The sentence of `verdict`; without numbers, only what keys, checksums and bytes show."""
     return verdict(rows, numbers).sentence
 
 
-RULES: tuple[Callable[[Facts], Told | None], ...] = (
+RULES: tuple[Callable[[Facts], Finding | None], ...] = (
     quantized,
     pruned,
     adapted,
@@ -168,4 +169,4 @@ RULES: tuple[Callable[[Facts], Told | None], ...] = (
     moved_throughout,
     moved_in_part,
 )
-"""Asked in this order; where none holds, `changed` does."""
+"""The rules in the order in which they are tried; where none applies, `changed` does."""

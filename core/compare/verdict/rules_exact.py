@@ -1,4 +1,5 @@
-"""Rules that need no threshold: the same, wrapped, cast, quantized, pruned, scaled, adapted."""
+"""Rules for exact kinds of change: the same, recast, quantized, pruned, scaled, rounded,
+adapted."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from core.compare.comparison import Evidence, Row
 from core.compare.overall_numbers import is_floating, is_statistic, together
 from core.compare.tensor_numbers import Numbers
 from core.compare.verdict.by_states import recast_words, the_rest
-from core.compare.verdict.change_kinds import SAMPLE, Kind, Told
+from core.compare.verdict.change_kinds import SAMPLE, Finding, Kind
 from core.compare.verdict.comparison_facts import Facts, equal_after_cast, how_many_changed
 from core.compare.verdict.where import place
 from core.wording import all_tensors, are, count, have, listed, percent, small
@@ -23,22 +24,22 @@ DIGITS: Mapping[str, int] = {
     "float8_e4m3fn": 4,
     "float8_e5m2": 3,
 }
-"""Binary digits of a number, the implicit one counted: rounding to p digits changes a number by
-2^-p of itself at most (IEEE 754; the float8 dtypes: arXiv 2209.05433)"""
+"""Bits of a dtype's significand, with the implicit one. Rounding to p bits changes a number by at
+most 2^-p of itself (IEEE 754; the float8 dtypes: arXiv 2209.05433)."""
 
 
 ADAPTERS = ("lora_", "adapter", "hada_w", "lokr_w", "ia3_l")
-"""What stands in the keys of adapters (peft/tuners: lora, loha, lokr, ia3)"""
+"""Parts of the keys of adapters (peft/tuners: lora, loha, lokr, ia3)."""
 
 
-def all_the_same(facts: Facts) -> Told | None:
-    """No element differs: identical, under other keys, or cut in another way."""
+def all_the_same(facts: Facts) -> Finding | None:
+    """No element differs: identical, or the same under other keys, transposed, split or joined."""
     if facts.differing:
         return None
     total = len(facts.shared)
     how = "the same bytes"
     if any(row.evidence is Evidence.NO_BYTES for row in facts.shared):
-        how = "the same names, shapes and dtypes; some of them hold no data"
+        how = "the same names, shapes and dtypes; some of them have no data"
     if facts.renamed or facts.viewed:
         return Kind.REARRANGED, _rearranged(facts)
     if facts.alone:
@@ -52,8 +53,8 @@ def all_the_same(facts: Facts) -> Told | None:
 
 
 def _wrapped(rows: Sequence[Row]) -> str:
-    """The prefixes under which one side has the keys of the other, where there are such."""
-    found = []
+    """`, under keys that begin with module. in B`; empty where no side has a prefix of its own."""
+    prefixed = []
     for side, keys in (("A", [row.key_a for row in rows]), ("B", [row.key_b for row in rows])):
         prefixes = {
             key.removesuffix(row.key)
@@ -61,8 +62,8 @@ def _wrapped(rows: Sequence[Row]) -> str:
             if key is not None and key != row.key and key.endswith(row.key)
         }
         if len(prefixes) == 1:
-            found.append(f"{next(iter(prefixes))} in {side}")
-    return f", under keys that begin with {' and '.join(found)}" if found else ""
+            prefixed.append(f"{next(iter(prefixes))} in {side}")
+    return f", under keys that begin with {' and '.join(prefixed)}" if prefixed else ""
 
 
 def _rearranged(facts: Facts) -> str:
@@ -84,7 +85,9 @@ def _rearranged(facts: Facts) -> str:
         split = len({row.key_a for row in cut_a})
         ways.append(f"{tensors_(split)} of A split into {count(len(cut_a))} of B")
     only_renamed = bool(facts.renamed) and not facts.viewed
-    first = "The same weights, renamed" if only_renamed else "The same weights, arranged otherwise"
+    first = (
+        "The same weights, renamed" if only_renamed else "The same weights, laid out differently"
+    )
     rest = len(facts.same) - len(facts.renamed) - len(facts.viewed)
     kept = f"; the other {tensors_(rest)} keep their keys" if rest > 1 else ""
     if rest == 1:
@@ -98,8 +101,8 @@ def _views(row: Row) -> str:
     return f"{row.pair.view_a} {row.pair.view_b}" if row.pair else ""
 
 
-def adapted(facts: Facts) -> Told | None:
-    """All of A is there, and adapters beside it."""
+def adapted(facts: Facts) -> Finding | None:
+    """B contains all of A, unchanged, and adapters besides."""
     keys = [row.key for row in facts.only_b]
     if facts.differing or facts.only_a or not keys or not all(map(is_adapter, keys)):
         return None
@@ -113,12 +116,12 @@ def adapted(facts: Facts) -> Told | None:
 
 
 def is_adapter(key: str) -> bool:
-    """Whether a tensor belongs to an adapter beside the weights, as peft names them."""
+    """Whether the key is that of an adapter's tensor, as peft names them."""
     return any(mark in key for mark in ADAPTERS)
 
 
-def another_dtype(facts: Facts) -> Told | None:
-    """All that differs was cast, and lost no more than the cast takes."""
+def another_dtype(facts: Facts) -> Finding | None:
+    """All tensors that differ were cast to another dtype, and changed only by its rounding."""
     if not facts.recast or facts.changed or facts.reshaped:
         return None
     if any(_is_quantized(row.a) or _is_quantized(row.b) for row in facts.recast):
@@ -129,9 +132,9 @@ def another_dtype(facts: Facts) -> Told | None:
     total, recast = len(facts.shared), len(facts.recast)
     which = all_tensors(total) if recast == total else f"{count(recast)} of {tensors_(total)}"
     which += "" if facts.alone else " in common"
-    how = "equal after a cast" if len(equal) == recast else "no further apart than it rounds"
+    how = "equal after a cast" if len(equal) == recast else "equal up to rounding"
     off = together(facts.recast, facts.numbers) if facts.complete else None
-    lost = f" (rounded by {percent(off.relative_l2)} on the whole)" if off and off.changed else ""
+    lost = f" (rounded by {percent(off.relative_l2)} overall)" if off and off.changed else ""
     return Kind.RECAST, (
         f"The same weights in another dtype: {which} {recast_words(facts.recast)}, {how}{lost}"
         f"{the_rest(facts)}."
@@ -139,7 +142,7 @@ def another_dtype(facts: Facts) -> Told | None:
 
 
 def _rounded(facts: Facts, row: Row) -> bool:
-    """Whether a recast row is off by no more than a rounding to the coarser dtype."""
+    """Whether a recast row differs by no more than a rounding to the less precise dtype."""
     numbers = facts.numbers.get(row.key)
     if numbers is None or row.a is None or row.b is None or not is_floating(row):
         return False
@@ -147,8 +150,8 @@ def _rounded(facts: Facts, row: Row) -> bool:
     return bool(digits) and numbers.relative_l2 <= 2.0 ** -min(digits)
 
 
-def quantized(facts: Facts) -> Told | None:
-    """Floats became integers with scales, or the reverse."""
+def quantized(facts: Facts) -> Finding | None:
+    """Floats in one file are quantized in the other."""
     rows = [
         row
         for row in (*facts.changed, *facts.recast)
@@ -164,27 +167,27 @@ def quantized(facts: Facts) -> Told | None:
     of = f"{count(len(rows))} of {tensors_(len(facts.shared))}"
     off = together(rows, facts.numbers)
     if off is None or not off.whole:
-        first = f"{whose} holds quantized tensors where {other} holds floats"
+        first = f"{whose} has quantized tensors where {other} has floats"
         return Kind.QUANTIZED, f"{first}: {of}, to {listed(dtypes)}{_besides(facts, rows)}."
     if off.relative_l2 > 0.2:
-        first = f"{whose} is quantized to {listed(dtypes)}, from other weights than {other}'s"
+        first = f"{whose} is quantized to {listed(dtypes)}, from weights other than {other}'s"
         if any(is_statistic(row) for row in (*facts.only_a, *facts.only_b)):
-            first += " (as where BatchNorm is folded into them)"
+            first += " (as when BatchNorm is folded into them)"
     else:
         first = f"{whose} is {other} quantized to {listed(dtypes)}"
     return Kind.QUANTIZED, (
-        f"{first}: {of}, off by {percent(off.relative_l2)} on the whole{_besides(facts, rows)}."
+        f"{first}: {of}, off by {percent(off.relative_l2)} overall{_besides(facts, rows)}."
     )
 
 
 def _besides(facts: Facts, rows: Sequence[Row]) -> str:
-    """What became of the other tensors that both have."""
+    """The end of a sentence, on the other shared tensors."""
     more = len(facts.differing) - len(rows)
     return f"; {count(more)} more changed{the_rest(facts)}" if more else the_rest(facts)
 
 
-def _partly_quantized(facts: Facts) -> Told | None:
-    """Quantized tensors stand in one file only, beside others that both have.
+def _partly_quantized(facts: Facts) -> Finding | None:
+    """One file contains quantized tensors that the other lacks, besides tensors that both have.
 
     A quantized linear layer keeps its weight under `_packed_params`
     (torch/ao/nn/quantized/modules/linear.py).
@@ -193,11 +196,11 @@ def _partly_quantized(facts: Facts) -> Told | None:
         ("B", facts.only_b, facts.only_a),
         ("A", facts.only_a, facts.only_b),
     ):
-        found = [row for row in own if _is_quantized(row.a or row.b)]
-        if not found or any(_is_quantized(row.a or row.b) for row in others):
+        own_quantized = [row for row in own if _is_quantized(row.a or row.b)]
+        if not own_quantized or any(_is_quantized(row.a or row.b) for row in others):
             continue
-        dtypes = sorted({entry.dtype for row in found if (entry := row.a or row.b)})
-        named = listed([row.key.partition("._packed_params")[0] for row in found])
+        dtypes = sorted({entry.dtype for row in own_quantized if (entry := row.a or row.b)})
+        named = listed([row.key.partition("._packed_params")[0] for row in own_quantized])
         total = len(facts.shared)
         rest = f"{all_tensors(total)} in common {are(total)} the same"
         if facts.differing:
@@ -210,15 +213,15 @@ def _is_quantized(entry: TensorEntry | None) -> bool:
     return entry is not None and isinstance(entry.form, Quantized)
 
 
-def numerically_same(facts: Facts) -> Told | None:
-    """Bytes differ, and each element is within the tolerance."""
+def numerically_same(facts: Facts) -> Finding | None:
+    """Bytes differ, but each element is within the tolerance."""
     measured = _only_changed(facts)
     if measured is None or not all(n.close for n in measured):
         return None
     of = f"{count(len(measured))} of {tensors_(len(facts.shared))}"
     if not any(n.changed for n in measured):
         return Kind.NUMERICALLY_SAME, (
-            f"Numerically the same: {of} {have(len(measured))} other bytes for the same values."
+            f"Numerically the same: {of} {have(len(measured))} different bytes for the same values."
         )
     if len(measured) == len(facts.shared):
         of = all_tensors(len(measured))
@@ -229,8 +232,8 @@ def numerically_same(facts: Facts) -> Told | None:
     )
 
 
-def pruned(facts: Facts) -> Told | None:
-    """Elements were set to zero, and no other changed."""
+def pruned(facts: Facts) -> Finding | None:
+    """Elements were set to zero, and no other element changed."""
     masked = _masked(facts)
     if masked:
         return masked
@@ -248,7 +251,9 @@ def pruned(facts: Facts) -> Told | None:
         of = f"of {tensors_(many)}{where.replace(', all in', ' in')}"
     same = len(facts.same)
     rest = (
-        f"; the other {tensors_(same)} {are(same)} the same" if same else ", and no other changed"
+        f"; the other {tensors_(same)} {are(same)} the same"
+        if same
+        else ", and no other element changed"
     )
     return Kind.PRUNED, f"B is A pruned: {share} of the elements {of} were set to zero{rest}."
 
@@ -258,34 +263,35 @@ def _only_zeroed(n: Numbers) -> bool:
     return finite and n.changed > 0 and n.zeros_b - n.zeros_a == n.changed
 
 
-def _masked(facts: Facts) -> Told | None:
-    """torch.nn.utils.prune keeps a weight as `weight_orig` beside a `weight_mask`."""
-    held = {row.key_b for row in (*facts.shared, *facts.only_b)}
+def _masked(facts: Facts) -> Finding | None:
+    """B contains pruning masks: torch.nn.utils.prune stores a weight as `weight_orig` with a
+    `weight_mask`."""
+    keys_b = {row.key_b for row in (*facts.shared, *facts.only_b)}
     masks = [
         key.removesuffix("_mask")
         for row in facts.only_b
-        if (key := row.key_b or "").endswith("_mask") and f"{key[:-5]}_orig" in held
+        if (key := row.key_b or "").endswith("_mask") and f"{key[:-5]}_orig" in keys_b
     ]
     others = [row for row in facts.only_b if _unmasked(row.key_b) not in masks]
     if not masks or others or facts.differing:
         return None
     if any(row.key_a not in masks for row in facts.only_a):
         return None
-    first = "B is A under pruning masks" if not facts.only_a else "B has pruning masks"
+    first = "B is A with pruning masks" if not facts.only_a else "B has pruning masks"
     kept = sum(_unmasked(row.key_b) not in masks for row in facts.shared)
     rest = f"; the other {tensors_(kept)} {are(kept)} the same" if kept else ""
     what = f"{count(len(masks))} weights ({listed(masks)}) are each"
     if len(masks) == 1:
         what = f"{masks[0]} is"
-    return Kind.PRUNED, f"{first}: {what} kept as _orig beside a _mask{rest}."
+    return Kind.PRUNED, f"{first}: {what} stored as _orig with a _mask{rest}."
 
 
 def _unmasked(key: str | None) -> str:
     return (key or "").removesuffix("_mask").removesuffix("_orig")
 
 
-def scaled(facts: Facts) -> Told | None:
-    """Each changed tensor is A's times one number."""
+def scaled(facts: Facts) -> Finding | None:
+    """Each changed tensor is A's times the same number."""
     measured = _only_changed(facts)
     if measured is None or not all(n.norm_a and n.norm_b for n in measured):
         return None
@@ -296,8 +302,8 @@ def scaled(facts: Facts) -> Told | None:
     factor = (moved.cosine or 0.0) * moved.norm_ratio
     for n in measured:
         own = (n.cosine or 0.0) * n.norm_b / n.norm_a
-        left = max(0.0, n.relative_l2**2 - (own - 1) ** 2)
-        if math.sqrt(left) > min(0.003 * abs(own), 0.05 * abs(own - 1)):
+        residual = max(0.0, n.relative_l2**2 - (own - 1) ** 2)
+        if math.sqrt(residual) > min(0.003 * abs(own), 0.05 * abs(own - 1)):
             return None
         if abs(own - factor) > max(0.01 * abs(factor - 1), 1e-6):
             return None
@@ -305,7 +311,7 @@ def scaled(facts: Facts) -> Told | None:
     if len(measured) == len(facts.shared):
         of = all_tensors(len(measured))
     if abs(factor + 1) < 1e-6:
-        return Kind.SCALED, f"B is A with every sign turned in {of}{the_rest(facts)}."
+        return Kind.SCALED, f"B is A with every sign flipped in {of}{the_rest(facts)}."
     times = f"{factor:.4g}".replace("-", "−")
     return (
         Kind.SCALED,
@@ -313,12 +319,13 @@ def scaled(facts: Facts) -> Told | None:
     )
 
 
-def rounded(facts: Facts) -> Told | None:
-    """The weights lost digits, and kept their dtype.
+def rounded(facts: Facts) -> Finding | None:
+    """The weights were rounded to a dtype with fewer bits, and kept their own dtype.
 
-    Rounding to p digits moves a number by up to 2^-p of itself, evenly spread: over many numbers,
-    2^-p/√3 of the norm where all are just above a power of two, and half of that where all are
-    just below. It turns no sign, and leaves nearly no number as it was; training does neither.
+    Rounding to p bits changes a number by up to 2^-p of itself, evenly distributed. Over many
+    numbers that is 2^-p/√3 of the norm where all are just above a power of two, and half of that
+    where all are just below one. Rounding flips no sign and changes nearly every number, unlike
+    training.
     """
     measured = _all_signs_kept(facts)
     if measured is None:
@@ -334,15 +341,15 @@ def rounded(facts: Facts) -> Told | None:
             if n.count >= SAMPLE
         ):
             return Kind.ROUNDED, (
-                f"B is A as a rounding to {dtype} and back would leave it: "
-                f"{how_many_changed(facts)}, by {percent(moved.relative_l2)} on the "
-                f"whole, and no element changed its sign{the_rest(facts)}."
+                f"B looks like A rounded to {dtype} and back: "
+                f"{how_many_changed(facts)}, by {percent(moved.relative_l2)} overall, and no "
+                f"element changed its sign{the_rest(facts)}."
             )
     return None
 
 
-def fake_quantized(facts: Facts) -> Told | None:
-    """The weights were rounded to a coarse grid: many became zero, and none changed its sign."""
+def fake_quantized(facts: Facts) -> Finding | None:
+    """The weights were rounded to a coarse grid: many became zero, and none changed sign."""
     measured = _all_signs_kept(facts)
     if measured is None:
         return None
@@ -353,14 +360,15 @@ def fake_quantized(facts: Facts) -> Told | None:
     if not enough or moved.relative_l2 > 0.3 or moved.changed < 0.9 * moved.count:
         return None
     return Kind.FAKE_QUANTIZED, (
-        f"B is A as a rounding to a coarse grid (fake quantization) would leave it: "
-        f"{how_many_changed(facts)}, by {percent(moved.relative_l2)} on the whole; "
+        f"B looks like A rounded to a coarse grid (fake quantization): "
+        f"{how_many_changed(facts)}, by {percent(moved.relative_l2)} overall; "
         f"{percent(gained / moved.count)} of their elements became zero, and none changed its sign."
     )
 
 
 def _all_signs_kept(facts: Facts) -> list[Numbers] | None:
-    """The numbers of the changed rows, where these are many floats that kept all their signs."""
+    """The numbers of the changed rows, where all are floats, many, and kept all signs; else
+    None."""
     measured = _only_changed(facts)
     if measured is None or not all(is_floating(row) for row in facts.changed):
         return None
@@ -370,7 +378,8 @@ def _all_signs_kept(facts: Facts) -> list[Numbers] | None:
 
 
 def _only_changed(facts: Facts) -> list[Numbers] | None:
-    """The numbers of all that differs, where that is changed, and neither recast nor reshaped."""
+    """The numbers of the changed rows; None where one lacks them, or a row is recast or
+    reshaped."""
     if not facts.changed or not facts.complete or facts.recast or facts.reshaped:
         return None
     return [facts.numbers[row.key] for row in facts.changed]

@@ -1,4 +1,4 @@
-"""Where in a network some of its tensors lie, in a few words."""
+"""Where in a model some of its tensors are, in a few words."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from collections.abc import Collection
 from core.wording import count
 
 MAX_PARTS = 4
-"""Modules named at most."""
+"""Modules that are named at most."""
 
 
 def place(keys: Collection[str], every: Collection[str]) -> str:
-    """How a sentence goes on to say where `keys` lie: few, precise module names, or how many."""
+    """The end of a clause that says where `keys` are among `every` key of the model.
+
+    At most MAX_PARTS modules are named, each as deep as possible; else their number is given.
+    """
     if len(keys) == len(every):
         return ""
     if len(keys) == 1:
@@ -23,7 +26,7 @@ def place(keys: Collection[str], every: Collection[str]) -> str:
             below = _children(part, changed)
             if len(parts) - 1 + len(below) > MAX_PARTS or part in changed:
                 continue
-            if part and _whole(part, changed, total):
+            if part and _is_changed_throughout(part, changed, total):
                 continue
             parts[index : index + 1] = below
             break
@@ -40,8 +43,8 @@ def place(keys: Collection[str], every: Collection[str]) -> str:
     return f": {named}" if all(part in changed for part in parts) else f", all in {named}"
 
 
-def _whole(part: str, changed: Collection[str], total: Collection[str]) -> bool:
-    """Whether naming what is below would leave nothing out: all of it, or each part of it."""
+def _is_changed_throughout(part: str, changed: Collection[str], total: Collection[str]) -> bool:
+    """Whether `part` itself should be named: all below it changed, or each of its children did."""
     steps = _children(part, changed)
     inside = [key for key in total if _lies_in(key, part)]
     return 1 < len(steps) == len(_children(part, inside)) or all(key in changed for key in inside)
@@ -52,7 +55,7 @@ def _lies_in(key: str, part: str) -> bool:
 
 
 def _children(part: str, keys: Collection[str]) -> list[str]:
-    """The names one step below `part`, in order, under which keys lie."""
+    """The paths one step below `part` that lead to some of the keys, in order."""
     prefix = part + "." if part else ""
     steps = {
         prefix + key[len(prefix) :].partition(".")[0]: None

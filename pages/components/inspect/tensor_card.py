@@ -26,7 +26,15 @@ from core.errors import LoupeError
 from core.inspect import storage_note, stored_bytes
 from core.plain_text import code, markup, plain, plain_sentence
 from core.progress import Progress
-from core.tensors import Histogram, Picture, PictureKind, Statistics, histogram, picture, statistics
+from core.tensors import (
+    Histogram,
+    ImageKind,
+    Statistics,
+    TensorImage,
+    histogram,
+    statistics,
+    tensor_image,
+)
 from core.theme import ACCENT, figure_layout
 from core.wording import count, shape, size
 from pages.components.cached import cached
@@ -58,7 +66,7 @@ class Measured:
 
     statistics: Statistics
     histogram: Histogram | None
-    picture: Picture | None
+    picture: TensorImage | None
 
 
 def tensor_card(entry: TensorEntry, identity: str) -> None:
@@ -92,7 +100,7 @@ def measure(entry: TensorEntry, progress: Progress | None = None) -> Measured:
     """Read the tensor: once for its statistics, once for its histogram, once for its picture."""
     found = statistics(entry, progress)
     counted = histogram(entry, measured=found, progress=progress)
-    return Measured(found, counted, picture(entry, progress))
+    return Measured(found, counted, tensor_image(entry, progress))
 
 
 @cached(128)
@@ -178,19 +186,19 @@ def _histogram(found: Histogram, of: Statistics) -> None:
     st.plotly_chart(figure, config={"displayModeBar": False}, alt="Histogram of the elements")
 
 
-def _picture(found: Picture) -> None:
-    if found.kind is PictureKind.FILTERS:
+def _picture(found: TensorImage) -> None:
+    if found.kind is ImageKind.FILTERS:
         factor = max(1, IMAGE_WIDTH // found.values.shape[1])
         values = found.values.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
         st.image(values.numpy(), caption=plain(found.caption), width="content")
         return
-    figure = figure_layout(_line(found) if found.kind is PictureKind.LINE else _heat_map(found))
+    figure = figure_layout(_line(found) if found.kind is ImageKind.LINE else _heat_map(found))
     figure.update_layout(margin={"l": 8, "r": 8, "t": 8, "b": 8})
     st.plotly_chart(figure, config={"displayModeBar": False}, alt=found.caption)
     st.caption(plain(found.caption))
 
 
-def _line(found: Picture) -> go.Figure:
+def _line(found: TensorImage) -> go.Figure:
     values = found.values[0]
     at = torch.arange(values.numel()) * found.block[1]
     figure = go.Figure(
@@ -205,7 +213,7 @@ def _line(found: Picture) -> go.Figure:
     return figure.update_layout(height=180, xaxis={"title": "index"}, yaxis={"title": "value"})
 
 
-def _heat_map(found: Picture) -> go.Figure:
+def _heat_map(found: TensorImage) -> go.Figure:
     values = found.values
     finite = values[values.isfinite()]
     bound = float(finite.abs().max()) if finite.numel() else 1.0

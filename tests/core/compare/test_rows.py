@@ -114,7 +114,7 @@ def test_a_head_of_another_size_is_reshaped_and_told_in_classes(weights, saved):
     states = {row.key: row.state for row in found.rows if row.state is not State.SAME}
     assert states == {"fc.weight": State.RESHAPED, "fc.bias": State.RESHAPED}
     assert found.sentence == (
-        "B is A with another head, from 1\u202f000 to 10 classes: fc.weight and fc.bias have "
+        "B is A with a different head, from 1\u202f000 to 10 classes: fc.weight and fc.bias have "
         "another shape; the other 120 tensors are the same."
     )
 

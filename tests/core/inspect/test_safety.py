@@ -44,7 +44,7 @@ def test_a_state_dict_can_run_nothing(summary_of):
 def test_a_safetensors_file_has_no_pickle_at_all(summary_of):
     found = summary_of(torch.ones(2))
     assert found.worst is None
-    assert "holds no pickle" in found.detail
+    assert "contains no pickle" in found.detail
 
 
 def test_an_unknown_class_is_named_and_kept_inert(summary_of):

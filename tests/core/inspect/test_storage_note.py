@@ -38,5 +38,5 @@ def test_a_file_that_keeps_much_more_than_it_shows_is_told(tmp_path):
     torch.save({"view": torch.zeros(1_000_000)[:1000]}, tmp_path / "a.pth")
     torch.save({"whole": torch.zeros(1_000_000)}, tmp_path / "b.pth")
     note = storages_note(sections(open_checkpoint(tmp_path / "a.pth")))
-    assert note.startswith("The tensors show 4.0 kB of the 4.0 MB that the file keeps")
+    assert note.startswith("The tensors use 4.0 kB of the 4.0 MB that the file keeps")
     assert storages_note(sections(open_checkpoint(tmp_path / "b.pth"))) is None

@@ -28,7 +28,7 @@ from core.export import export_state_dict
 from core.fit import match
 from core.fixes import computed
 from core.load import load_model
-from core.tensors.pictures import picture
+from core.tensors.pictures import tensor_image
 from core.tensors.reading import chunks, read_tensor, read_tensor_into
 from core.tensors.value_statistics import statistics
 
@@ -144,10 +144,10 @@ def test_it_is_measured_and_drawn_as_any_tensor(entries: StateDict) -> None:
         if not entry.numel:
             continue
         assert statistics(entry).mean == pytest.approx(float(wanted.mean()), abs=1e-6)
-        drawn = picture(entry)
+        drawn = tensor_image(entry)
         assert (drawn is None) == (not entry.records)
     filters = of(entries, Joined(), "wide", 100, 7, 3, 10)
-    drawn = picture(filters)
+    drawn = tensor_image(filters)
     assert drawn is not None
     assert drawn.caption.startswith("the first 64 of 100 filters, 3 × 10, the mean of their 7")
 

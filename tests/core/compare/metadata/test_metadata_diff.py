@@ -133,7 +133,7 @@ def test_the_tree_sums_up_what_is_the_same_beside_what_differs(sgd):
 
 def test_equal_metadata_is_a_tree_without_changes(sgd):
     assert metadata_tree(sgd[0].metadata, sgd[0].metadata) == Node("", None)
-    assert sentence(sgd[0], sgd[0]) == "All beside the tensors is the same (epoch 2)."
+    assert sentence(sgd[0], sgd[0]) == "Everything besides the tensors is the same (epoch 2)."
 
 
 def adamw(steps: int, path: Path) -> Checkpoint:
@@ -172,7 +172,7 @@ def test_steps_that_differ_between_parameters_are_a_range(tmp_path, two):
 
 
 def test_few_scalars_are_read_however_many_there_are(two, monkeypatch):
-    from core.tensors import reading as tensors
+    from core import tensors
 
     def state(offset: float, number: int) -> dict[str, object]:
         steps = {i: {"step": torch.tensor(offset + i % number)} for i in range(1000)}
@@ -210,7 +210,7 @@ def test_an_optimizer_that_was_left_out_is_said(tmp_path, two):
     optimizer = train(model, 1)
     whole = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 3}
     a, b = two(whole, {"model": model.state_dict(), "epoch": 3})
-    assert sentence(a, b) == "Both are of epoch 3; only A keeps its optimizer's state."
+    assert sentence(a, b) == "Both are at epoch 3; only A contains its optimizer's state."
     (found,) = other_tensors(a, b)
     assert found.sentence == f"{len(a.state_dict('optimizer.state'))} tensors only in A"
 
@@ -268,7 +268,7 @@ def test_whole_models_tell_their_classes(two):
     assert [change_words(change) for change in changes(a, b)] == [
         f"torch.nn.modules.linear.Linear → {OldNet.__module__}.OldNet"
     ]
-    assert sentence(a, b) == "1 value differs beside the tensors: class."
+    assert sentence(a, b) == "1 value differs besides the tensors: class."
 
 
 def test_files_without_metadata_say_so(tmp_path):
@@ -276,7 +276,7 @@ def test_files_without_metadata_say_so(tmp_path):
         save_file({"w": torch.ones(2)}, tmp_path / f"{name}.safetensors")
     a, b = (open_checkpoint(tmp_path / f"{name}.safetensors") for name in "ab")
     assert changes(a, b) == ()
-    assert sentence(a, b) == "Neither file holds anything beside its tensors."
+    assert sentence(a, b) == "Neither file contains anything besides its tensors."
     assert other_tensors(a, b) == ()
 
 
@@ -334,9 +334,9 @@ def test_betas_change_at_their_number():
         (2, 12, "+10"),
         (12, 2, "−10"),
         (1, 2**63, "+9\u202f223\u202f372\u202f036\u202f854\u202f775\u202f807"),
-        (3, "3", "a whole number, now a text"),
-        (3, 3.0, "a whole number, now a number with decimals"),
-        (1, True, "a whole number, now true or false"),
+        (3, "3", "an integer, now a string"),
+        (3, 3.0, "an integer, now a float"),
+        (1, True, "an integer, now a boolean"),
         (0.5, "nan", ""),
         ("sgd", "adam", ""),
         (None, 3, ""),
@@ -364,7 +364,7 @@ def test_numbers_tell_how_they_came_to_each_other(before, after, told):
         ([0.9, 0.999], "[0.9, 0.999]"),
         (list(range(100)), "100 items"),
         ({"a": 1}, "1 entry"),
-        ({}, "nothing in it"),
+        ({}, "an empty mapping"),
         ("x" * 500, "x" * 79 + "…"),
     ],
 )
@@ -417,7 +417,7 @@ def test_hostile_keys_stay_text(two):
 def test_the_same_epoch_does_not_hide_that_something_else_differs(two):
     weights = {"w": torch.ones(2)}
     a, b = two({"model": weights, "epoch": 3, "x": 1}, {"model": weights, "epoch": 3, "x": 2})
-    assert sentence(a, b) == "Both are of epoch 3; 1 value differs beside the tensors: x."
+    assert sentence(a, b) == "Both are at epoch 3; 1 value differs besides the tensors: x."
 
 
 def test_two_learning_rates_that_read_alike_are_written_out(two):
@@ -443,7 +443,7 @@ def test_the_files_own_facts_stand_side_by_side(tmp_path):
     a, b = open_checkpoint(tmp_path / "a.pth"), open_checkpoint(tmp_path / "b.safetensors")
     facts = {fact.name: fact for fact in file_facts(a, b)}
     assert list(facts) == ["Format", "PyTorch", "Size", "state_dicts", "Python names"]
-    assert (facts["PyTorch"].a, facts["PyTorch"].b) == ("1.13.1", "not noted")
+    assert (facts["PyTorch"].a, facts["PyTorch"].b) == ("1.13.1", "unknown")
     assert facts["state_dicts"].a == "1: model"
     assert facts["state_dicts"].b == "1: the file itself"
     assert facts["Python names"].b == "none"

@@ -118,7 +118,7 @@ def test_a_run_that_settles_is_told_with_its_first_and_last_step(settling):
     first, last = run.steps[0].relative_l2, run.steps[-1].relative_l2
     assert first > 3 * last
     assert run.sentence == (
-        f"The run settles: the change a step fell from {100 * first:.0f}{THIN}% to "
+        f"The run settles: the change per step fell from {100 * first:.0f}{THIN}% to "
         f"{'under 0.1' if last < 0.001 else f'{100 * last:.1f}'}{THIN}%."
     )
 
@@ -131,8 +131,9 @@ def test_a_run_that_diverges_says_where_the_nan_came_in(diverging):
     pace = [f"{100 * step.relative_l2:.1f}{THIN}%" for step in run.steps[:2]]
     low, high = sorted(pace, key=lambda text: float(text[:-2]))
     assert run.sentence == (
-        f"NaN first in epoch_4.pth, in {len(hit)} of 20 tensors, the earliest in the network's "
-        f"order {hit[0]}; until then the weights changed by {low} to {high} a step."
+        f"NaN first in epoch_4.pth, in {len(hit)} of 20 tensors, of which "
+        f"{hit[0]} comes first in the model; until then the weights changed by {low} to {high} "
+        "per step."
     )
     for row in run.rows:
         if row.key in hit:
@@ -186,7 +187,7 @@ def test_a_mask_of_infinities_is_no_divergence(saved):
     assert rows(run)["mask"].changes == (0.0, 0.0)
     assert [step.relative_l2 for step in run.steps] == [1.0, 1.0]
     assert run.sentence == (
-        f"The run goes on at an even pace: the weights changed by 100{THIN}% a step."
+        f"The run goes on at an even pace: the weights changed by 100{THIN}% per step."
     )
 
 
@@ -203,14 +204,14 @@ def test_a_mask_is_no_divergence_where_files_keep_no_checksums(tmp_path):
 def test_files_that_stop_changing_say_from_where(saved):
     w = [torch.full((4,), value) for value in (1.0, 1.5, 3.0, 3.0, 3.0)]
     assert saved(*({"w": each} for each in w)).sentence == (
-        f"Nothing changed from 2.pth on; before, the weights changed by 50{THIN}% to 100{THIN}% a "
-        "step."
+        f"Nothing changed from 2.pth on; before that, the weights changed by 50{THIN}% to "
+        f"100{THIN}% per step."
     )
     assert saved(*({"w": each} for each in w[1:4])).sentence == (
         f"Nothing changed from 1.pth on; the step before changed the weights by 100{THIN}%."
     )
     assert saved(*({"w": each} for each in w[2:])).sentence == (
-        "Nothing changed: all 3 checkpoints hold the same values."
+        "Nothing changed: all 3 checkpoints contain the same values."
     )
 
 
@@ -289,7 +290,7 @@ def test_another_shape_has_its_norms_and_no_change(saved):
     assert rows(run)["h"].changes == (0.0, None)
     assert rows(run)["h"].shapes == ((10, 4), (10, 4), (3, 4))
     assert run.steps[1].relative_l2 == 1.0, "over the weights of one shape"
-    assert run.sentence.endswith("h changes its shape.")
+    assert run.sentence.endswith("h changes shape.")
 
 
 def test_other_dtypes_have_numbers_and_sparse_tensors_have_none(saved):
@@ -315,7 +316,7 @@ def test_a_cancel_keeps_what_was_measured(settling):
     with pytest.raises(Cancelled):
         measured(settling, progress=progress, so_far=kept.append)
     assert not kept[-1].complete
-    assert kept[-1].sentence == "Not all is measured yet."
+    assert kept[-1].sentence == "The measurement is not complete yet."
     whole = measured(settling)
     assert kept[-1].steps[0] == whole.steps[0]
     assert kept[-1].steps[3].relative_l2 is None
@@ -327,7 +328,7 @@ def test_a_cancel_keeps_what_was_measured(settling):
 def test_a_nan_is_told_before_all_is_measured(diverging):
     told = []
     measured(diverging, so_far=lambda run: told.append(run.sentence))
-    assert told[0] == "Not all is measured yet."
+    assert told[0] == "The measurement is not complete yet."
     assert told[2].startswith("So far: NaN first in epoch_4.pth, in ")
 
 
@@ -380,15 +381,18 @@ def told(*moves: float | None) -> str:
 @pytest.mark.parametrize(
     ("moves", "sentence"),
     [
-        ((0.12, 0.05, 0.004), "The run settles: the change a step fell from 12 % to 0.4 %."),
-        ((0.12, 0.02, 0.024, 0.01), "The run settles: the change a step fell from 12 % to 1.0 %."),
+        ((0.12, 0.05, 0.004), "The run settles: the change per step fell from 12 % to 0.4 %."),
+        (
+            (0.12, 0.02, 0.024, 0.01),
+            "The run settles: the change per step fell from 12 % to 1.0 %.",
+        ),
         (
             (0.01, 0.04, 0.4),
-            "The run does not settle: the change a step grew from 1.0 % to 40 %.",
+            "The run does not settle: the change per step grew from 1.0 % to 40 %.",
         ),
         (
             (0.031, 0.034, 0.030),
-            "The run goes on at an even pace: the weights changed by 3.0 % to 3.4 % a step.",
+            "The run goes on at an even pace: the weights changed by 3.0 % to 3.4 % per step.",
         ),
         (
             (0.01, 0.5, 0.012, 0.011),
@@ -397,11 +401,11 @@ def told(*moves: float | None) -> str:
         ),
         (
             (0.01, 0.02, 0.04, 0.01),
-            "The change a step went between 1.0 % (to e1) and 4.0 % (to e3).",
+            "The change per step was between 1.0 % (to e1) and 4.0 % (to e3).",
         ),
-        ((0.0, 0.0), "No weight changed, only counts and statistics did."),
+        ((0.0, 0.0), "No weight changed, only counters and statistics did."),
         ((0.25,), "From e0 to e1 the weights changed by 25 %."),
-        ((0.25, math.inf), "All weights of e1 are zeros, and those of e2 are not."),
+        ((0.25, math.inf), "All weights of e1 are zero, and those of e2 are not."),
         ((None, None), "Tensors changed in 2 of 2 steps."),
         ((0.0004, 0.0002, 0.0001), "In every step the weights changed by under 0.1 %."),
     ],
@@ -424,8 +428,8 @@ def test_large_tensors_take_little_memory(tmp_path):
 
 def test_tensors_are_what_tells_and_not_the_number_of_files(saved):
     assert saved({"w": torch.ones(0)}, {"w": torch.ones(0)}).sentence == (
-        "Nothing changed: both checkpoints hold the same values."
+        "Nothing changed: both checkpoints contain the same values."
     )
     assert measure_run([StateDict(()), StateDict(())], ["a", "b"]).sentence == (
-        "None of these checkpoints holds a tensor."
+        "None of these checkpoints contains a tensor."
     )

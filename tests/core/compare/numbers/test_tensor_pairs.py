@@ -1,4 +1,4 @@
-"""The pictures of a pair, against numpy on the whole tensors."""
+"""The images and figures of a pair, against numpy on the whole tensors."""
 
 import numpy as np
 import pytest

@@ -154,5 +154,5 @@ def test_a_bar_says_which_tensors_have_no_numbers(tmp_path):
     (bars,) = depth_figure(blocks(*compared(tmp_path, a, b))).data
     assert bars.customdata[0][2] == (
         "changed by 50\u202f% over the 1 measured<br>2 of 2 tensors differ"
-        "<br>without numbers: 1 reshaped"
+        "<br>not measured: 1 reshaped"
     )

@@ -27,7 +27,7 @@ def test_the_epoch_that_the_files_hold_goes_before_their_names(tmp_path):
         )
     )
     assert names(found) == ["z.pth", "best.pth", "last.pth"]
-    assert evidence == "by the epoch that they hold"
+    assert evidence == "by the epoch in their metadata"
     assert labels(found) == ("epoch 2", "epoch 9", "epoch 12")
 
 
@@ -35,7 +35,7 @@ def test_the_step_tells_where_there_is_no_epoch(tmp_path):
     files = {"b.pth": {"global_step": 20_000}, "a.pth": {"global_step": 100_000}}
     found, evidence = in_order(saved(tmp_path, files))
     assert names(found) == ["b.pth", "a.pth"]
-    assert evidence == "by the global_step that they hold"
+    assert evidence == "by the global_step in their metadata"
     assert labels(found) == ("global_step 20\u202f000", "global_step 100\u202f000")
 
 
@@ -44,7 +44,7 @@ def test_steps_that_begin_anew_in_each_epoch_follow_the_epoch(tmp_path):
     files = {f"{9 - i}.pth": {"epoch": e, "step": s} for i, (e, s) in enumerate(marks)}
     found, evidence = in_order(saved(tmp_path, dict(reversed(files.items()))))
     assert names(found) == list(files)
-    assert evidence == "by the epoch and step that they hold"
+    assert evidence == "by the epoch and step in their metadata"
     assert labels(found)[1] == "epoch 0, step 1\u202f000"
 
 

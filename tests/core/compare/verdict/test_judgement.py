@@ -84,7 +84,7 @@ def test_nan_goes_first_and_only_where_it_is_news(saved):
     found = verdict(rows, measured(rows))
     assert found.kind is Kind.NOT_FINITE
     assert found.sentence.startswith(
-        "B holds 3 NaN and 2 infinities that A does not, in 2 tensors, first in layer0.weight. "
+        "B contains 3 NaN and 2 infinities that A does not, in 2 tensors, first in layer0.weight. "
     )
     back = compare(saved(b), saved(a)).rows
     assert verdict(back, measured(back)).kind is not Kind.NOT_FINITE
@@ -95,7 +95,7 @@ def test_nan_of_a_part_of_the_numbers_is_no_total(saved):
     rows = compare(saved(network()), saved(b)).rows
     numbers = measured(rows)
     numbers.pop("layer0.weight")
-    assert change_sentence(rows, numbers).startswith("B holds at least 5\u202f210 NaN")
+    assert change_sentence(rows, numbers).startswith("B contains at least 5\u202f210 NaN")
 
 
 def test_there_are_never_more_than_three_sentences(saved):
@@ -114,7 +114,7 @@ def test_other_bytes_of_the_same_values_are_said_so(saved):
     found = verdict(rows, measured(rows))
     assert found.kind is Kind.NUMERICALLY_SAME
     assert found.sentence == (
-        "Numerically the same: 1 of 1 tensor has other bytes for the same values."
+        "Numerically the same: 1 of 1 tensor has different bytes for the same values."
     )
 
 
@@ -150,7 +150,7 @@ def test_joined_and_transposed_tensors_are_the_same_weights(saved):
         Pair("out", a["out"], views.transposed(b["out"]), PairedBy.NAME, view_b="transposed"),
     )
     assert found.sentence == (
-        "The same weights, arranged otherwise: 1 tensor transposed; 2 tensors of A joined into 1 "
+        "The same weights, laid out differently: 1 tensor transposed; 2 tensors of A joined into 1 "
         "of B."
     )
 

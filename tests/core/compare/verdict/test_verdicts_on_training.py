@@ -81,15 +81,15 @@ def test_a_head_trained_alone_is_the_head_and_nothing_else(told, network):
 def test_a_head_that_began_anew_is_another_head(told, network):
     found = told(runs.trained(network).state_dict(), runs.new_head(network, 10).state_dict())
     assert found.kind is Kind.HEAD
-    assert found.sentence.startswith("B is A with another head: ")
+    assert found.sentence.startswith("B is A with a different head: ")
 
 
 def test_a_head_for_other_classes_is_told_in_classes(told):
     found = told(runs.trained("conv").state_dict(), runs.new_head("conv", 5).state_dict())
     assert found.kind is Kind.HEAD
     assert found.sentence == (
-        "B is A with another head, from 10 to 5 classes: fc.weight and fc.bias have another shape; "
-        "the other 18 tensors are the same."
+        "B is A with a different head, from 10 to 5 classes: fc.weight and fc.bias have another "
+        "shape; the other 18 tensors are the same."
     )
 
 
@@ -151,10 +151,14 @@ def test_an_averaged_model_is_known_by_its_own_counter(told, network):
     model, average = runs.averaged(network)
     found = told(model.state_dict(), average.state_dict())
     assert found.kind is Kind.AVERAGED
-    assert found.sentence.startswith("B is an average of steps (it holds n_averaged), close to A: ")
+    assert found.sentence.startswith(
+        "B is an average over steps (it contains n_averaged), close to A: "
+    )
     assert "only in B" not in found.sentence
     back = told(average.state_dict(), model.state_dict())
-    assert back.sentence.startswith("A is an average of steps (it holds n_averaged), close to B: ")
+    assert back.sentence.startswith(
+        "A is an average over steps (it contains n_averaged), close to B: "
+    )
 
 
 def test_an_average_in_plain_keys_is_only_called_close(told):
@@ -168,14 +172,16 @@ def test_weights_that_moved_while_batchnorm_counted_nothing_may_be_an_average(to
     model, average = runs.averaged("conv")
     found = told(model.state_dict(), average.module.state_dict())
     assert found.kind is Kind.CLOSE
-    assert "BatchNorm counted no batch in between, as in an average of steps" in found.sentence
+    assert "BatchNorm counted no batches in between, as in an average over steps" in found.sentence
 
 
 def test_the_path_of_a_state_dict_tells_an_average(told):
     model, average = runs.averaged("transformer")
     weights = average.module.state_dict()
     found = told(model.state_dict(), weights, path_a="model", path_b="model_ema")
-    assert found.sentence.startswith("B is an average of steps (it lies at model_ema), close to A:")
+    assert found.sentence.startswith(
+        "B is an average over steps (its path is model_ema), close to A:"
+    )
 
 
 @BOTH
@@ -214,7 +220,7 @@ def test_a_round_trip_through_half_precision_is_told_from_training(told, network
     a, b = runs.trained(network), runs.trained(network).to(getattr(torch, dtype)).float()
     found = told(a.state_dict(), b.state_dict())
     assert found.kind is Kind.ROUNDED
-    assert f"a rounding to {dtype} and back" in found.sentence
+    assert f"rounded to {dtype} and back" in found.sentence
 
 
 @BOTH
@@ -296,7 +302,7 @@ def test_static_quantization_is_told_with_its_distance(told, fused, quantized):
 def test_quantization_that_folds_batchnorm_is_not_called_a_rounding(told, quantized):
     found = told(runs.trained("conv").state_dict(), quantized.state_dict())
     assert found.kind is Kind.QUANTIZED
-    assert "from other weights than A's (as where BatchNorm is folded" in found.sentence
+    assert "from weights other than A's (as when BatchNorm is folded" in found.sentence
 
 
 @BOTH
@@ -322,7 +328,7 @@ def test_fake_quantization_is_told_from_training(told, network):
     }
     found = told(a, b)
     assert found.kind is Kind.FAKE_QUANTIZED
-    assert "a rounding to a coarse grid" in found.sentence
+    assert "rounded to a coarse grid" in found.sentence
 
 
 def test_a_run_that_diverged_begins_with_its_nan(told):
@@ -332,7 +338,8 @@ def test_a_run_that_diverged_begins_with_its_nan(told):
     assert found.kind is Kind.NOT_FINITE
     total = f"{sum(nans.values()):,}".replace(",", "\u202f")
     assert found.sentence.startswith(
-        f"B holds {total} NaN that A does not, in {len(nans)} tensors, first in {next(iter(nans))}."
+        f"B contains {total} NaN that A does not, in {len(nans)} tensors, first in "
+        f"{next(iter(nans))}."
     )
     assert "\u202f%" not in found.sentence
     assert told(b, b).kind is Kind.IDENTICAL
@@ -350,7 +357,7 @@ def test_scaled_weights_are_told_with_their_factor(told, factor):
 def test_turned_signs_are_told(told):
     a = runs.trained("transformer").state_dict()
     found = told(a, {key: -value for key, value in a.items()})
-    assert found.sentence == "B is A with every sign turned in all 31 tensors."
+    assert found.sentence == "B is A with every sign flipped in all 31 tensors."
 
 
 def test_the_last_bits_are_no_news(told):
