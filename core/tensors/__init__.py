@@ -13,7 +13,6 @@ from core.tensors.arithmetic import (
     resampled_table,
 )
 from core.tensors.elements import as_float64, blocks, exact_integers, float64_buffer, numbers
-from core.tensors.pictures import ImageKind, TensorImage, cells_of, tensor_image
 from core.tensors.reading import (
     CONVERT_BYTES,
     chunks,
@@ -22,6 +21,7 @@ from core.tensors.reading import (
     read_tensors_into,
     torch_dtype,
 )
+from core.tensors.value_images import ImageKind, TensorImage, cells_of, tensor_image
 from core.tensors.value_statistics import Histogram, Statistics, histogram, statistics
 
 __all__ = [

@@ -28,8 +28,8 @@ from core.export import export_state_dict
 from core.fit import match
 from core.fixes import computed
 from core.load import load_model
-from core.tensors.pictures import tensor_image
 from core.tensors.reading import chunks, read_tensor, read_tensor_into
+from core.tensors.value_images import tensor_image
 from core.tensors.value_statistics import statistics
 
 TENSORS = {

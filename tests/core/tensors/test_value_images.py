@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.checkpoint import open_checkpoint
-from core.tensors.pictures import ImageKind, tensor_image
+from core.tensors.value_images import ImageKind, tensor_image
 from tests.core.odd_tensors import ODD
 
 
