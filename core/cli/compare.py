@@ -1,6 +1,6 @@
 """`loupe compare A B`: what changed between two checkpoints, in the terminal or in a file.
 
-Nothing here imports torch before a number is asked for, or two tensors must be read as elements.
+It imports torch only to measure numbers, or to compare the elements of two tensors.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 What changed from checkpoint A to checkpoint B: a sentence, then the tensors that differ.
 
-It compares keys, shapes, dtypes and the checksums that torch.save keeps; of files without checksums
-the bytes are read. How far the tensors that differ are from each other is measured too, where that
-is less than 512 MB to read; --numbers measures whatever the size, and --no-numbers never does, so
-that the answer is there at once.
+It compares keys, shapes, dtypes and the checksums that torch.save keeps; if a file has none, its
+bytes are read. How far the tensors differ is measured too, if that takes less than 512 MB to read.
+--numbers always measures; --no-numbers never does, so that the answer comes at once.
 """
 
 EPILOG = """\
-exit status: 0 where both hold the same tensors under the same keys, 1 where anything differs (the
-same weights under other keys, or in another dtype, differ), 2 in trouble. With --rtol or --atol,
-tensors count as the same whose elements all are within that tolerance, whatever their dtypes; with
---ignore-names, whatever their keys. What is no tensor (epoch, options) is told, and has no effect.
+exit status: 0 if both contain the same tensors under the same keys, 1 if anything differs (the same
+weights under other keys, or in another dtype, differ), 2 on an error. With --rtol or --atol,
+tensors count as the same if all their elements are within that tolerance, whatever their dtypes;
+with --ignore-names, whatever their keys. Changes besides the tensors (epoch, options) are reported
+and do not count.
 """
 
 
@@ -57,41 +57,41 @@ def _add_sides(parser: argparse.ArgumentParser) -> None:
             name,
             type=Path,
             metavar=name.upper(),
-            help="a checkpoint, its folder, its shards' index, or /dev/null for nothing",
+            help="a checkpoint, its folder, its shards' index, or /dev/null for no tensors",
         )
     parser.add_argument(
-        "--state-dict", metavar="PATH", help="the state_dict to take of both (the best ones)"
+        "--state-dict", metavar="PATH", help="the state_dict in both files (default: the best ones)"
     )
-    parser.add_argument("--state-dict-b", metavar="PATH", help="another one to take of B")
+    parser.add_argument("--state-dict-b", metavar="PATH", help="the state_dict in B, if it differs")
 
 
 def _add_measures(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--numbers",
         action=argparse.BooleanOptionalAction,
-        help="measure what differs, whatever the size, or never; --html, --rtol and --atol measure",
+        help="measure what differs always, or never; --html, --rtol and --atol always measure",
     )
-    # ALLCLOSE's own, written out: importing the comparison for them would slow every command.
+    # ALLCLOSE's values, repeated here: importing core.compare for them would slow every command.
     for name, default in (("rtol", "1e-05"), ("atol", "1e-08")):
         parser.add_argument(
             f"--{name}",
             type=float,
             metavar=name[0].upper(),
-            help=f"elements are the same where |a - b| ≤ atol + rtol · |b| ({default} once "
-            "the other is given)",
+            help=f"elements are the same if |a - b| ≤ atol + rtol · |b| (default: {default} if "
+            "only the other is given)",
         )
 
 
 def _add_pairing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--ignore-names", action="store_true", help="other keys do not make a difference"
+        "--ignore-names", action="store_true", help="tensors under other keys count as the same"
     )
     parser.add_argument(
         "--pair",
         action="append",
         default=[],
         metavar="A_KEY=B_KEY",
-        help="let these two stand together; may be repeated",
+        help="pair these two tensors; may be repeated",
     )
 
 
@@ -101,10 +101,10 @@ def _add_forms(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--json", action="store_true", help="print one JSON document, for programs")
     form.add_argument("--csv", action="store_true", help="print the rows as CSV")
     form.add_argument(
-        "--stat", action="store_true", help="print a line a block, as git diff --stat does"
+        "--stat", action="store_true", help="print a line for each block, like git diff --stat"
     )
     form.add_argument(
-        "--html", type=Path, metavar="FILE", help="write a report that needs nothing but a browser"
+        "--html", type=Path, metavar="FILE", help="write a report that needs only a browser"
     )
 
 
@@ -126,10 +126,10 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _numbers_wanted(options: argparse.Namespace, tolerance: Tolerance | None) -> bool | None:
-    """Whether to measure what differs; None: where that is quick."""
+    """Whether to measure what differs; None: if that is quick."""
     wanted: bool | None = options.numbers
     if wanted is False and tolerance is not None:
-        raise LoupeError("--rtol and --atol need the numbers.", "Leave --no-numbers out.")
+        raise LoupeError("--rtol and --atol need the numbers.", "Remove --no-numbers.")
     if wanted is None and (tolerance is not None or options.html is not None):
         return True
     return wanted
@@ -142,7 +142,7 @@ def _choices(given: Sequence[str], a: Opened, b: Opened) -> Choices:
 
 
 def _pair(text: str, a: Opened, b: Opened) -> tuple[str, str]:
-    """A_KEY=B_KEY, where a key may have an equals sign of its own."""
+    """The two keys of A_KEY=B_KEY; a key may contain an equals sign itself."""
     cuts = [index for index, sign in enumerate(text) if sign == "="]
     for cut in cuts:
         key_a, key_b = text[:cut], text[cut + 1 :]
@@ -156,8 +156,10 @@ def _pair(text: str, a: Opened, b: Opened) -> tuple[str, str]:
 
 
 def _tolerance(options: argparse.Namespace) -> Tolerance | None:
-    """The tolerance of the options, each as in torch.allclose where only the other is given; None
-    without either."""
+    """The tolerance of the options; None without --rtol and --atol.
+
+    If only one is given, the other is torch.allclose's.
+    """
     from core.compare import ALLCLOSE, Tolerance
 
     if options.rtol is None and options.atol is None:
@@ -167,5 +169,5 @@ def _tolerance(options: argparse.Namespace) -> Tolerance | None:
         ALLCLOSE.atol if options.atol is None else options.atol,
     )
     if not (given.rtol >= 0 and given.atol >= 0):
-        raise LoupeError("A tolerance is a number from 0 on.", "Correct --rtol or --atol.")
+        raise LoupeError("A tolerance is a number of at least 0.", "Correct --rtol or --atol.")
     return given

@@ -1,4 +1,4 @@
-"""What `loupe compare` prints: a sentence and tables, JSON, CSV, a line a block, or a report."""
+"""Prints a comparison: a sentence and tables, JSON, CSV, a line for each block, or a report."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from core.compare.texts import comparison_csv, comparison_json, stat_lines
 from core.errors import SourceError
 
 MAX_CHANGES = 20
-"""Changes besides the tensors that are printed where not all are asked for."""
+"""The most changes besides the tensors that are printed without --all."""
 
 
 def show(
     compared: Compared, options: argparse.Namespace, tolerance: Tolerance | None, *, same: bool
 ) -> None:
-    """Print it in the form that the options name, or write the report; `same` is for JSON, and
-    `tolerance` is what the numbers go by, where they were measured."""
+    """Print the comparison in the form that the options name, or write the report.
+
+    `same` is for JSON, and `tolerance` is that of the numbers, if they were measured.
+    """
     comparison, numbers = compared.comparison, compared.numbers
     if options.json:
         document = comparison_json(
@@ -46,7 +48,7 @@ def show(
 
 
 def print_compared(compared: Compared, *, every: bool = False) -> None:
-    """The sentence, both files, the rows that differ (all where `every`), what else is known."""
+    """Print the sentence, both files, the rows that differ (`every`: all rows), and the notes."""
     comparison = compared.comparison
     say(compared.sentence)
     print()
@@ -61,7 +63,7 @@ def print_compared(compared: Compared, *, every: bool = False) -> None:
     print(f"\n{_counted(comparison, every=every)}")
     shown = compared.metadata if every else compared.metadata[:MAX_CHANGES]
     if shown:
-        print("\nbeside the tensors")
+        print("\nbesides the tensors")
         print_columns(*_changes(shown))
     if len(shown) < len(compared.metadata):
         print(f"{len(compared.metadata) - len(shown):,} more changes (--all lists them)")
@@ -92,7 +94,7 @@ def _listed(comparison: Comparison, *, every: bool) -> list[Row]:
 def _table(
     rows: Sequence[Row], numbers: Mapping[str, Numbers] | None
 ) -> tuple[list[str], list[list[str]]]:
-    """Header and rows; columns that have nothing to tell are left out."""
+    """The header and the rows, without empty columns."""
     header = ["state", "key", "shape", "dtype", "evidence", "pair", "note"]
     table = [
         [
@@ -155,17 +157,17 @@ def _notes(compared: Compared) -> Iterable[str]:
     pairing = compared.comparison.pairing
     for name, prefix in (("A", pairing.strip_a), ("B", pairing.strip_b)):
         if prefix:
-            yield f"The keys of {name} pair once {prefix} is taken off: the names differ."
+            yield f"The keys of {name} pair without their prefix {prefix}: the names differ."
     yield from compared.comparison.notes
     for name, side in (("A", compared.a.side), ("B", compared.b.side)):
         if side.others:
             others = ", ".join(path or "(the file itself)" for path in side.others)
-            yield f"{name} holds other state_dicts too, which were not compared: {others}."
+            yield f"{name} contains other state_dicts, which were not compared: {others}."
         yield from (f"{name}: {note}" for note in side.notes)
 
 
 def _write_report(compared: Compared, tolerance: Tolerance | None, path: Path) -> None:
-    """Write it under a temporary name, then rename. Raises LoupeError where there is no way to."""
+    """Write the report under a temporary name, then rename it. Raises LoupeError."""
     from core.compare.report import report_html
 
     pieces = report_html(

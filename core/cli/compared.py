@@ -1,4 +1,4 @@
-"""Two checkpoints that a command names, opened and compared."""
+"""Opens and compares the two checkpoints that a command names."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from core.wording import tensors
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """One of the two, as it is compared; `checkpoint` is None for the null device."""
+    """One side of the comparison; `checkpoint` is None for the null device."""
 
     side: Side
     state_dict: StateDict
@@ -41,7 +41,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """All that is known of the two; `numbers` is None where they were not measured."""
+    """Both sides and their comparison; `numbers` is None if they were not measured."""
 
     a: Opened
     b: Opened
@@ -52,9 +52,9 @@ class Compared:
 
 
 def opened(path: Path, state_dict: str | None = None) -> Opened:
-    """What a path names: a file, a folder, an index, or the null device, which holds nothing.
+    """Open what a path names: a file, a folder, an index, or the null device, which is empty.
 
-    Raises LoupeError with the path in its sentence.
+    `state_dict` is the path of the state_dict to compare, None for the best. Raises LoupeError.
     """
     if is_nothing(path):
         return Opened(NOTHING, StateDict(()), None)
@@ -71,8 +71,10 @@ def compare_opened(
     *,
     numbers: bool | None = None,
 ) -> Compared:
-    """Compare the two, saying how far it is where a person watches; `numbers` says whether to
-    measure what differs, None: where that is quick."""
+    """Compare the two sides, with progress on stderr if that is a terminal.
+
+    `numbers`: whether to measure what differs; None: if that is quick.
+    """
     with watched_progress("bytes") as progress:
         pairing = pair(a.state_dict, b.state_dict, choices, progress=progress)
         comparison = compare(a.state_dict, b.state_dict, pairing, progress=progress)
@@ -102,7 +104,7 @@ def _sentence(
     if len(nothing) == 1:
         other = "B" if nothing == ["A"] else "A"
         return (
-            f"{nothing[0]} is {NOTHING.name}, which holds nothing: "
+            f"{nothing[0]} is {NOTHING.name}, which contains nothing: "
             f"{tensors(len(comparison.rows))} only in {other}."
         )
     paths = {"path_a": a.state_dict.path, "path_b": b.state_dict.path}
@@ -110,7 +112,7 @@ def _sentence(
 
 
 def _metadata(a: Opened, b: Opened) -> tuple[MetadataChange, ...]:
-    """What changed besides the tensors; nothing where one of the two is no file."""
+    """What changed besides the tensors; empty if one of the sides is the null device."""
     if a.checkpoint is None or b.checkpoint is None:
         return ()
     return metadata_changes(a.checkpoint.metadata, b.checkpoint.metadata)

@@ -1,4 +1,4 @@
-"""`loupe fit FILE --arch NAME`: whether a checkpoint goes into an architecture."""
+"""`loupe fit FILE --arch NAME`: whether a checkpoint fits an architecture."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "fit",
         parents=[checkpoint_parent(), architecture_parent(required=True), repair_parent()],
-        help="whether it goes into an architecture, and what to repair",
-        description="Whether a checkpoint goes into an architecture.",
+        help="whether a checkpoint fits an architecture, and what to repair",
+        description="Whether a checkpoint fits an architecture, and what to repair.",
     )
     parser.set_defaults(run=_fit)
 
@@ -55,8 +55,7 @@ def _fit(options: argparse.Namespace) -> int:
 def repaired_match(
     checkpoint: Checkpoint, options: argparse.Namespace
 ) -> tuple[Architecture, StateDict, Match]:
-    """The architecture of the options, the chosen state_dict after their fixes, and how the second
-    fits the first."""
+    """The architecture, the chosen state_dict after the options' fixes, and their match."""
     from core.architectures import signature
     from core.fit import match
     from core.recipe import apply_recipe
@@ -131,5 +130,5 @@ def _print_match(match: Match) -> None:
     if match.mismatched:
         print(f"\nmismatched ({len(match.mismatched):,})")
         for mismatch in match.mismatched:
-            shapes = f"the file has {mismatch.found}, the model wants {mismatch.wanted}"
+            shapes = f"{mismatch.found} in the file, {mismatch.wanted} in the model"
             say(f"  {mismatch.key}: {mismatch.reason or shapes}")

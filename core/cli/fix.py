@@ -1,4 +1,4 @@
-"""`loupe fix IN OUT`: a recipe applied to a file, into a new file."""
+"""`loupe fix IN OUT`: applies a recipe to a file, and writes a new file."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     from core.recipe import Applied, RecipeFile
 
 DESCRIPTION = """\
-Repair a checkpoint: apply a recipe to it, and write the result into a new file, which is read again
-before it takes its name. IN is never changed. Without a recipe it converts between formats.
+Repair a checkpoint: apply a recipe to it, and write the result to a new file, which is read back
+and verified. IN is never changed. Without a recipe it converts between formats.
 
 A recipe is the JSON file that the Fit page saves, or a list of steps:
 [{"fix": "strip_prefix", "prefix": "module."}]
 """
 
 EPILOG = """\
-exit status: 0, or 1 where an architecture is named, by --arch or by the recipe, and what was
-written does not fit it; 2 in trouble, and then nothing is written.
+exit status: 0; 1 if --arch or the recipe names an architecture and the written file does not fit
+it; 2 on an error, and then nothing is written.
 """
 
 FORMATS: Mapping[str, Format] = {
@@ -49,20 +49,20 @@ FORMATS: Mapping[str, Format] = {
     ".bin": "pth",
     ".safetensors": "safetensors",
 }
-"""What a file's name says of its format."""
+"""The format of an output by its suffix."""
 
 MAX_RECIPE = 64 << 20
-"""Bytes of a recipe's file."""
+"""The most bytes of a recipe's file."""
 
 MOST_LEFT_OUT = 20
-"""What is left out and printed; --json tells it all."""
+"""The most values that are printed as left out; --json lists all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What a recipe made of a state_dict, beside the architecture it is for, where one is named.
+    """A recipe, the state_dict after it, and the architecture it is for, None if none is named.
 
-    `advice` says what --best left to a person.
+    `advice` says what --best left for a person to decide.
     """
 
     recipe: Recipe
@@ -84,27 +84,27 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("input", type=Path, metavar="IN", help=CHECKPOINT_HELP)
     parser.add_argument(
-        "output", type=Path, metavar="OUT", help="a .pth or a .safetensors, by its suffix"
+        "output", type=Path, metavar="OUT", help="a .pth or .safetensors; the suffix is the format"
     )
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="the steps, as JSON")
     parser.add_argument(
         "--state-dict",
         metavar="PATH",
-        help="the state_dict inside to take (the recipe's, the best)",
+        help="the state_dict in the file (default: the recipe's, or the best one)",
     )
     parser.add_argument(
         "--best",
         action="store_true",
-        help="find the steps: for the named architecture, or for the one that the file is for",
+        help="find the steps, for the named architecture or for the one that is identified",
     )
     parser.add_argument(
         "--keep",
         choices=("weights", "metadata", "all"),
         default="weights",
-        help="the weights alone (so without --keep); with epoch, options and other plain data; or "
-        "all, optimizer included (.pth only)",
+        help="the weights alone (the default); with epoch, options and other plain data; or all, "
+        "optimizer included (.pth only)",
     )
-    parser.add_argument("--force", action="store_true", help="replace OUT where it is there")
+    parser.add_argument("--force", action="store_true", help="replace OUT if it exists")
     parser.set_defaults(run=_fix)
 
 
@@ -129,24 +129,25 @@ def _format(output: Path) -> Format:
     form = FORMATS.get(output.suffix.lower())
     if form is None:
         raise LoupeError(
-            f"{output.name} does not say its format.", f"Call it by one of {', '.join(FORMATS)}."
+            f"The suffix of {output.name} is not a known format.",
+            f"Use one of {', '.join(FORMATS)}.",
         )
     return form
 
 
 def _refuse_overwriting(files: Path | FileSet, given: Path, output: Path, *, force: bool) -> None:
-    """Raises LoupeError where OUT is IN or a part of it, or is there and --force is not given."""
+    """Raise LoupeError if OUT is IN or one of its shards, or exists and --force is not given."""
     exists = output.exists()
     if not (exists or output.is_symlink()):
         return
     parts = [files] if isinstance(files, Path) else files.files.values()
     sources = [given, *(part for part in parts if isinstance(part, Path))]
     if exists and any(source.exists() and source.samefile(output) for source in sources):
-        raise LoupeError(f"{output} is what is read, and is never changed.", "Name another file.")
+        raise LoupeError(f"{output} is the input, which is never changed.", "Name another file.")
     if output.is_dir():
         raise LoupeError(f"{output} is a folder.", "Name a file in it.")
     if not force:
-        raise LoupeError(f"{output} is there already.", "Name another file, or give --force.")
+        raise LoupeError(f"{output} exists already.", "Name another file, or give --force.")
 
 
 def _recipe_file(path: Path | None) -> RecipeFile:
@@ -161,7 +162,7 @@ def _recipe_file(path: Path | None) -> RecipeFile:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise FixError(f"{path.name} is no JSON.", "Save the recipe anew.") from error
+        raise FixError(f"{path.name} is not JSON.", "Save the recipe again.") from error
     return recipe_file_from_json(value)
 
 
@@ -192,7 +193,7 @@ def _repaired(
 def _best(
     checkpoint: Checkpoint, state_dict: StateDict, architecture: Architecture | None
 ) -> tuple[Architecture, Recipe]:
-    """The recipe that brings it nearest to the architecture, or to the one that it seems to be."""
+    """The architecture, identified if none is given, and the recipe that fits it best."""
     from core.architectures import signature
     from core.cli.identify import identified
     from core.fit.proposals import before_made_up, best_repair
@@ -217,7 +218,7 @@ def _advice(repaired: StateDict) -> str:
         return ""
     return (
         f"{adapters:,} LoRA {'adapter is' if adapters == 1 else 'adapters are'} not merged, since "
-        "no alpha in the file says by what scale: begin with a recipe such as "
+        "the file has no alpha that states the scale: begin with a recipe such as "
         '[{"fix": "merge_lora", "alpha": 16}].'
     )
 
@@ -225,7 +226,7 @@ def _advice(repaired: StateDict) -> str:
 def _exported(
     repaired: StateDict, options: argparse.Namespace, form: Format, checkpoint: Checkpoint
 ) -> Export:
-    """Write it, telling how far that is where a person watches."""
+    """Write the file, with progress on stderr if that is a terminal."""
     from core.export import export_state_dict
 
     with watched("bytes") as tell:
@@ -289,7 +290,7 @@ def _print(
     _print_kept(export)
     sizes = export_sizes(repair.applied.state_dict, form, checkpoint, (export.keep,))
     say(sizes.sentence(export.keep))
-    say(f"verified: {output} was read again, and each byte is as it was written")
+    say(f"verified: {output} was read back, and every byte is as it was written")
 
 
 def _print_repair(repair: Repair) -> None:
@@ -310,4 +311,4 @@ def _print_kept(export: Export) -> None:
     for left in export.left_out[:MOST_LEFT_OUT]:
         say(f"{'changed' if left.became else 'left out'}: {left.sentence}")
     if len(export.left_out) > MOST_LEFT_OUT:
-        say(f"and {len(export.left_out) - MOST_LEFT_OUT:,} more, which --json names")
+        say(f"and {len(export.left_out) - MOST_LEFT_OUT:,} more, which --json lists")

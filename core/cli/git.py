@@ -1,7 +1,7 @@
 """What git calls: `loupe text FILE` as a textconv, `loupe git-diff ...` as an external diff.
 
-Git stops a whole `git diff` or `git log -p` where such a program fails, so a file that cannot be
-read is told of in the output, and the exit status stays 0.
+Git stops a whole `git diff` or `git log -p` if such a program fails. So a file that cannot be read
+is reported in the output, and the exit status stays 0.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def add_parser(commands: Commands) -> None:
         parents=[file_parent()],
         help="a checkpoint as lines of text, for git's textconv",
         description="A checkpoint as lines of text, equal for equal contents: the metadata, and a "
-        "line a tensor with its key, dtype, shape and CRC-32. Made for git: "
+        "line for each tensor with its key, dtype, shape and CRC-32. Made for git: "
         "git config diff.loupe.textconv 'loupe text'",
-        epilog="exit status: 0, also for a file that is no checkpoint, since git would stop its "
-        "diff otherwise; 2 where there is nothing to read",
+        epilog="exit status: 0, also for a file that is not a checkpoint, since git would stop its "
+        "diff otherwise; 2 if there is nothing to read",
     )
     text.set_defaults(run=_text)
     git_diff = commands.add_parser(
@@ -48,7 +48,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def _text(options: argparse.Namespace) -> int:
-    """Print a checkpoint as lines; of a file that is none, why, its size and its checksum."""
+    """Print a checkpoint as lines; for another file, why it is none, its size and its CRC-32."""
     from core.compare import is_nothing
     from core.compare.texts import text_lines
 
@@ -60,14 +60,14 @@ def _text(options: argparse.Namespace) -> int:
     except CheckpointError as error:
         if not options.file.is_file():
             raise
-        nbytes, checksum = _whole_file(options.file)
+        nbytes, checksum = _size_and_crc32(options.file)
         problem = str(error).replace(options.file.name, "the file")
         say(f"not read: {problem}")
         print(f"{nbytes:,} bytes  crc32:{checksum:08x}")
     return SAME
 
 
-def _whole_file(path: Path) -> tuple[int, int]:
+def _size_and_crc32(path: Path) -> tuple[int, int]:
     nbytes = checksum = 0
     with path.open("rb") as file:
         while piece := file.read(CHUNK_BYTES):
@@ -77,10 +77,10 @@ def _whole_file(path: Path) -> tuple[int, int]:
 
 
 def _git_diff(options: argparse.Namespace) -> int:
-    """Compare as git's external diff: path, then file, hex and mode of the old and of the new.
+    """Compare as git's external diff: PATH, then FILE HEX MODE of the old and of the new version.
 
-    A rename adds the new path and what git says of it; an unmerged file comes as its path alone
-    (git, GIT_EXTERNAL_DIFF).
+    A rename adds the new path and git's message; an unmerged file has its path alone
+    (GIT_EXTERNAL_DIFF in git's manual).
     """
     if not options.versions:
         print(printable(f"* Unmerged path {options.path}"))

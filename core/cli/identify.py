@@ -1,4 +1,4 @@
-"""`loupe identify FILE`: which architecture a checkpoint is for, with what makes it fit."""
+"""`loupe identify FILE`: which architecture a checkpoint is for, and what makes it fit."""
 
 from __future__ import annotations
 
@@ -21,18 +21,17 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Which of torchvision's and timm's architectures a checkpoint is for, with the options and the recipe
-that make it fit. It goes by keys and shapes: no tensor is read.
+that make it fit. It compares keys and shapes, and reads no tensor.
 
-Where Loupe has no index of the installed versions yet, it builds one first, once; that takes
-minutes.
+If Loupe has no index of the installed versions yet, it builds one first; that takes minutes, once.
 """
 
 EPILOG = """\
-exit status: 0 where the best candidate takes the file whole, 1 where none does, 2 in trouble.
+exit status: 0 if the file fits the best candidate, 1 if it does not, 2 on an error.
 """
 
 MOST_ALSO = 3
-"""Other names of a candidate that are printed; --json tells them all."""
+"""The most other architectures of a candidate that are printed; --json lists all."""
 
 
 def add_parser(commands: Commands) -> None:
@@ -40,18 +39,18 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "identify",
         parents=[checkpoint_parent()],
-        help="which architecture it is for",
+        help="which architecture a checkpoint is for",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("-n", type=int, default=5, help="how many candidates to tell (5)")
+    parser.add_argument("-n", type=int, default=5, help="how many candidates to print (5)")
     parser.set_defaults(run=_identify, error=parser.error)
 
 
 def _identify(options: argparse.Namespace) -> int:
     if options.n < 1:
-        options.error("-n is how many candidates to tell: at least 1")
+        options.error("-n is how many candidates to print: at least 1")
     checkpoint = open_checkpoint(file_or_set(options.file))
     state_dict = checkpoint.state_dict(options.state_dict)
     identification = identified(checkpoint, state_dict, options.n)
@@ -66,8 +65,7 @@ def _identify(options: argparse.Namespace) -> int:
 def identified(checkpoint: Checkpoint, state_dict: StateDict, most: int = 1) -> Identification:
     """What a state_dict seems to be, by the index of the installed versions.
 
-    Where there is none it is built first, told on stderr. Raises IndexFileError where it cannot be
-    kept.
+    If there is no index, it is built first, with a message on stderr. Raises IndexFileError.
     """
     from core.fit.identify import hints_of, identify
     from core.server import read_settings
@@ -158,7 +156,7 @@ def _print_evidence(candidate: Candidate) -> None:
         names = ", ".join(other.key for other in candidate.also[:MOST_ALSO])
         more = len(candidate.also) - MOST_ALSO
         rest = f", and {more:,} more" if more > 0 else ""
-        say(f"  As well: {names}{rest}")
+        say(f"  Other architectures: {names}{rest}")
 
 
 def _row(candidate: Candidate) -> tuple[str, ...]:
@@ -176,5 +174,5 @@ def _row(candidate: Candidate) -> tuple[str, ...]:
 
 
 def _share(share: float) -> str:
-    """100% is all: what is less is told as less."""
+    """A share in percent, which is 100% only if it is all."""
     return "100%" if share == 1 else f"{min(share, 0.999):.1%}"

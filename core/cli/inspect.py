@@ -26,7 +26,7 @@ def add_parser(commands: Commands) -> None:
         description="What is in a checkpoint.",
     )
     parser.add_argument(
-        "--verify", action="store_true", help="read every byte, and check the file's checksums"
+        "--verify", action="store_true", help="read every byte and check the file's checksums"
     )
     parser.set_defaults(run=_inspect)
 
@@ -46,7 +46,7 @@ def _inspect(options: argparse.Namespace) -> int:
 
 
 def _verified(checkpoint: Checkpoint) -> Verification:
-    """Read it all, and say how far that is where a person watches."""
+    """Verify the file, with progress on stderr if that is a terminal."""
     from core.inspect import verify
 
     with watched("bytes") as tell:
@@ -55,16 +55,16 @@ def _verified(checkpoint: Checkpoint) -> Verification:
 
 def _print_verification(verification: Verification) -> None:
     checked, without = verification.checked, verification.records - verification.checked
-    print(f"\nverify: {verification.records:,} records, {verification.nbytes:,} bytes, read whole.")
+    print(f"\nverify: {verification.records:,} records, {verification.nbytes:,} bytes, all read.")
     if without:
         which = f"{without:,} of them have" if checked else "This format keeps"
-        print(f"{which} no checksum: a changed bit in them cannot be seen.")
+        print(f"{which} no checksum: a changed bit in them cannot be detected.")
     if checked:
         outcome = "some are wrong." if verification.damaged else "none is wrong."
         print(f"{checked:,} checksums checked: {outcome}")
     for damage in verification.damaged:
         tensors = ", ".join(damage.keys) or "no tensor"
-        say(f"  damaged: {damage.record}, which holds {tensors}. {damage.problem}")
+        say(f"  damaged: {damage.record}, which contains {tensors}. {damage.problem}")
     if verification.damaged:
         print("Get the file again from where it came from, and check it again.")
 
@@ -135,7 +135,7 @@ def _facts(checkpoint: Checkpoint, state_dict: StateDict) -> list[tuple[str, str
         ("file", checkpoint.name),
         ("format", checkpoint.format_title),
         ("size", f"{checkpoint.size:,} bytes{in_files}"),
-        ("torch", checkpoint.torch_version or "not told"),
+        ("torch", checkpoint.torch_version or "unknown"),
         ("state_dict", f"{title}: {len(state_dict):,} tensors, {state_dict.numel:,} parameters"),
         *([("also inside", ", ".join(others))] if others else []),
     ]

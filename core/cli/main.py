@@ -1,7 +1,7 @@
-"""What `loupe` runs: the command that its first word names, or else the app.
+"""What `loupe` runs: the command that its first argument names, else the app.
 
-Exit status: 0, 1 (the checkpoint does not fit, is damaged, or differs), 2 (trouble: one sentence on
-stderr). `loupe inspect` imports no torch, nor does `loupe compare` where no number is asked for.
+Exit status: 0, 1 (the checkpoint does not fit, is damaged, or differs), 2 (an error: one sentence
+on stderr). `loupe inspect` imports no torch, nor does `loupe compare` without numbers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from core.cli.output import TROUBLE, say
 from core.errors import LoupeError, SourceError, shown
 
 MOST_FILES = 8
-"""Checkpoints of one run."""
+"""The most checkpoints that the app is started with: those of one run."""
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
 
@@ -29,8 +29,8 @@ loupe [FILE ...] [--port PORT] [--address ADDRESS]
        loupe COMMAND ..."""
 
 DESCRIPTION = """\
-Without a command, start the app with the first two files on the bench; up to eight are a run on its
-Compare page.
+Without a command, start the app with the first two files on the bench. Up to eight files are a run
+on the Compare page.
 """
 
 
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # Where its encoding lacks a character, the character is written out.
+        # A character that stdout's encoding lacks is printed as an escape, not an error.
         sys.stdout.reconfigure(errors="backslashreplace")
     raise_limit()
     try:
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader of our output went away: Python would complain once more at its exit.
+        # The reader of stdout is gone. Python would fail once more when it flushes at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return TROUBLE
     except OSError as error:
@@ -64,23 +64,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parsed(given: Sequence[str]) -> argparse.Namespace:
-    """The options of a command, with `run` to run it; argparse exits where they are wrong, and
-    after `--help`."""
+    """The options of a command, and its function `run`.
+
+    argparse exits if they are wrong, and after `--help`.
+    """
     app = argparse.ArgumentParser(prog="loupe", usage=USAGE, add_help=False)
-    app.add_argument("--port", type=int, default=8501, help="where the app listens (8501)")
-    app.add_argument("--address", default="127.0.0.1", help="on which address (127.0.0.1)")
+    app.add_argument("--port", type=int, default=8501, help="the app's port (8501)")
+    app.add_argument("--address", default="127.0.0.1", help="the app's address (127.0.0.1)")
     loupe = argparse.ArgumentParser(
         prog="loupe",
         usage=USAGE,
         description=DESCRIPTION,
-        epilog="`loupe COMMAND --help` tells each one's options.",
+        epilog="`loupe COMMAND --help` lists the options of a command.",
         parents=[app],
     )
     commands = loupe.add_subparsers(prog="loupe", title="commands", metavar="COMMAND")
     for module in (inspect, identify, fit, fix, predict, compare, git):
         module.add_parser(commands)
     if given and given[0] in commands.choices:
-        # Not by the tree's own parse_args, which says `loupe: error` of what a command lacks.
+        # Not by the tree's parse_args: its errors begin with `loupe:`, not with the command.
         return commands.choices[given[0]].parse_args(given[1:])
     # A file of any name may follow an option, so the app's parser knows no commands.
     app.add_argument("files", nargs="*", type=Path)
@@ -95,7 +97,7 @@ def _parsed(given: Sequence[str]) -> argparse.Namespace:
 
 def _start_app(options: argparse.Namespace) -> int:
     if len(options.files) > MOST_FILES:
-        options.error(f"at most {MOST_FILES} files, of which the first two go on the bench")
+        options.error(f"at most {MOST_FILES} files; the first two go on the bench")
     for file in options.files:
         if not file.exists():
             raise SourceError(f"There is no file {file}.", "Check the path.")

@@ -1,4 +1,4 @@
-"""The options that commands share, as parent parsers, and what they name."""
+"""The options that commands share, as parent parsers, and the functions that read them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from core.architectures import Architecture
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
-    """Where a command adds its parser."""
+    """The object to which each command adds its parser."""
 
 CHECKPOINT_HELP = "a checkpoint, its folder, or its shards' index"
 
 
 def file_parent() -> argparse.ArgumentParser:
-    """FILE, which is a checkpoint."""
+    """The argument FILE, a checkpoint."""
     parent = argparse.ArgumentParser(add_help=False)
     parent.add_argument("file", type=Path, metavar="FILE", help=CHECKPOINT_HELP)
     return parent
@@ -34,10 +34,10 @@ def json_parent() -> argparse.ArgumentParser:
 
 
 def checkpoint_parent() -> argparse.ArgumentParser:
-    """FILE, `--json` and `--state-dict`: what each command takes that answers on one checkpoint."""
+    """FILE, `--json` and `--state-dict`, for commands that answer on one checkpoint."""
     parent = argparse.ArgumentParser(add_help=False, parents=[file_parent(), json_parent()])
     parent.add_argument(
-        "--state-dict", metavar="PATH", help="the state_dict inside to take (the best one)"
+        "--state-dict", metavar="PATH", help="the state_dict in the file (default: the best one)"
     )
     return parent
 
@@ -60,17 +60,19 @@ def repair_parent() -> argparse.ArgumentParser:
     """The options `--strip-prefix` and `--drop`."""
     parent = argparse.ArgumentParser(add_help=False)
     parent.add_argument(
-        "--strip-prefix", action="append", default=[], metavar="P", help="may be repeated"
+        "--strip-prefix", action="append", default=[], metavar="P", help="remove it; repeatable"
     )
     parent.add_argument(
-        "--drop", action="append", default=[], metavar="GLOB", help="leave keys out; repeatable"
+        "--drop", action="append", default=[], metavar="GLOB", help="drop these keys; repeatable"
     )
     return parent
 
 
 def architecture_of(options: argparse.Namespace) -> Architecture:
-    """What `architecture_parent`'s options name. Raises ArchitectureError, and SettingsError for an
-    owner's own."""
+    """The architecture that the options of `architecture_parent` name.
+
+    Raises ArchitectureError, and SettingsError for an own model.
+    """
     from core.architectures import OWN, catalogue, parse_architecture
 
     if options.arch.startswith(f"{OWN}:"):
@@ -86,7 +88,7 @@ def architecture_of(options: argparse.Namespace) -> Architecture:
 
 
 def read_file(path: Path, most: int = -1) -> bytes:
-    """The bytes of a file that an option names, at most `most` of them. Raises SourceError."""
+    """The first `most` bytes of a file that an option names, −1 for all. Raises SourceError."""
     try:
         with path.open("rb") as file:
             return file.read(most)

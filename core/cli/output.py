@@ -1,4 +1,4 @@
-"""What all commands print in the same way: columns, JSON, how far long work is."""
+"""Prints what all commands print in the same way: lines, tables, JSON, progress."""
 
 from __future__ import annotations
 
@@ -16,32 +16,34 @@ from core.wording import THIN
 SAME = FITS = 0
 DIFFERS = 1
 TROUBLE = 2
-"""Exit statuses, as diff has them."""
+"""Exit statuses, the same as diff's."""
 
 
-class _Watched(Progress):
-    """Progress that goes to somebody who watches, as (done, total)."""
+class _ShownProgress(Progress):
+    """A Progress that also calls a function with (done, total)."""
 
-    def __init__(self, tell: Callable[[int, int], None]) -> None:
+    def __init__(self, show: Callable[[int, int], None]) -> None:
         super().__init__()
-        self._tell = tell
+        self._show = show
 
     def report(self, done: int, total: int, what: str = "") -> None:
-        """Tell it, and go on."""
+        """Report the progress, and show it."""
         super().report(done, total, what)
-        self._tell(done, total)
+        self._show(done, total)
 
 
 @contextmanager
 def watched(unit: str) -> Iterator[Callable[[int, int], None] | None]:
-    """What to call with (done, total) of `unit`, `bytes` for example, to show one line on stderr
-    that is gone at the end; None where nobody watches."""
+    """A function of (done, total) that shows progress as one line on stderr; None if no terminal.
+
+    `unit` is what is counted, such as `bytes`. The line is erased at the end.
+    """
     if not sys.stderr.isatty():
         yield None
         return
     started = last = time.monotonic()
 
-    def tell(done: int, total: int) -> None:
+    def show(done: int, total: int) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last >= 0.1 or done == total:
@@ -53,41 +55,43 @@ def watched(unit: str) -> Iterator[Callable[[int, int], None] | None]:
             print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
 
     try:
-        yield tell
+        yield show
     finally:
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def watched_progress(unit: str) -> Iterator[Progress | None]:
-    """As `watched`, for work that takes a Progress."""
-    with watched(unit) as tell:
-        yield None if tell is None else _Watched(tell)
+    """The same as `watched`, for work that takes a Progress."""
+    with watched(unit) as show:
+        yield None if show is None else _ShownProgress(show)
 
 
 def print_json(document: Mapping[str, object] | Sequence[object]) -> None:
-    """One line of JSON."""
+    """Print a document as one line of JSON."""
     text = json.dumps(document, ensure_ascii=False)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
-    except UnicodeEncodeError:  # a file's names may hold halves of characters, too
+    except UnicodeEncodeError:  # A file's keys may also contain half characters (surrogates).
         text = json.dumps(document)
     print(text)
 
 
 WIDEST_CELL = 200
-"""Characters of a cell: each row of a table is as wide as its widest. JSON has all of them."""
+"""The most characters of a cell: one long cell would widen every row. JSON has all of them."""
 
 
 def say(line: str, *, to: TextIO | None = None) -> None:
-    """Print one line in which a file's own words may stand, so that it is one line, of a bounded
-    length, without effect on a terminal; thin spaces, which not every terminal has, become plain
-    ones. `to` is stdout where none is given."""
+    """Print a line that may contain a file's own texts, to stdout or to `to`.
+
+    It stays one line of bounded length without control characters; thin spaces, which not every
+    terminal shows, become plain ones.
+    """
     print(_shown(line, MOST_OF_A_SENTENCE), file=to)
 
 
 def print_columns(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table, each column as wide as its widest cell."""
+    """Print a table whose columns are as wide as their widest cells."""
     table = [header, *[[_shown(str(cell), WIDEST_CELL) for cell in row] for row in rows]]
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
     for row in table:

@@ -1,4 +1,4 @@
-"""`loupe predict FILE --arch NAME IMAGE...`: what the model sees in images."""
+"""`loupe predict FILE --arch NAME IMAGE...`: the model's top-k classes for images."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "predict",
         parents=[checkpoint_parent(), architecture_parent(required=True), repair_parent()],
-        help="what the model sees in images",
-        description="What the model sees in images.",
+        help="the model's top-k classes for images",
+        description="The model's top-k classes for images.",
     )
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     parser.add_argument("-k", type=int, default=5, help="how many classes to print (5)")
@@ -85,7 +85,7 @@ def _print_refusal(checkpoint: Checkpoint, architecture: Architecture, match: Ma
 
     say(
         f"loupe: {checkpoint.name}, {architecture.title}: {verdict(match)} "
-        "`loupe fit` tells what to repair; --partial loads what matches.",
+        "`loupe fit` shows what to repair; --partial loads what matches.",
         to=sys.stderr,
     )
 
@@ -134,5 +134,5 @@ def _print_predictions(predictions: Sequence[Prediction], tops: Sequence[list[_C
             say(f"  {prediction.trouble}")
         if prediction.untrained:
             print("  Parts of this model were never loaded: the numbers mean nothing.")
-        for each in top:
-            say(f"  {each['probability']:7.2%}  {each['label']}")
+        for entry in top:
+            say(f"  {entry['probability']:7.2%}  {entry['label']}")

@@ -1,8 +1,8 @@
-"""The repaired state_dict as a file: planned, written, read again.
+"""Exports a repaired state_dict as a file: plans it, writes it, and reads it back.
 
-A StateDict as a recipe left it, a format and a path go in; the file appears whole or not at all,
-and an Export tells what it holds and what was left out. `export_sizes` tells the size beforehand,
-and `verify_export` reads the file again and compares it with what was meant. Needs torch.
+`export_state_dict` takes a StateDict, a path and a format; the file appears complete or not at all.
+It returns an Export that says what the file contains and what was left out. `export_sizes` gives
+the size beforehand, and `verify_export` compares the file with what was to be written. Needs torch.
 """
 
 from core.export.export_check import verify_export

@@ -1,4 +1,4 @@
-"""A tensor's elements written, a chunk at a time."""
+"""Writes the elements of a tensor, one chunk at a time."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from core.tensors import chunks
 
 
 class Writable(Protocol):
-    """What takes bytes."""
+    """A file, or anything else to which bytes can be written."""
 
     def write(self, data: memoryview, /) -> int:
-        """Write them all."""
+        """Write all bytes."""
 
 
 class Counter:
-    """Bytes written and read again so far, told to whoever asked."""
+    """Counts the bytes written and read back, and reports them."""
 
     def __init__(self, total: int, report: Report | None) -> None:
         self.done = 0
@@ -30,14 +30,14 @@ class Counter:
         self.report = report
 
     def add(self, nbytes: int, what: str) -> None:
-        """So many more. Raises what the report raises."""
+        """Count `nbytes` more. Raises what the report raises."""
         self.done += nbytes
         if self.report is not None:
             self.report(min(self.done, self.total), self.total, what)
 
 
 def write_elements(entry: TensorEntry, file: Writable, counter: Counter) -> None:
-    """Write the elements in C order. Raises as `chunks` and `checked` do."""
+    """Write the elements in C order. Raises what `chunks` and `checked` raise."""
     for chunk in chunks(checked(entry), CHUNK):
         raw = chunk.contiguous().view(torch.uint8).numpy()
         file.write(raw.data.cast("B"))
@@ -45,7 +45,7 @@ def write_elements(entry: TensorEntry, file: Writable, counter: Counter) -> None
 
 
 def refuse_without_scales(entry: TensorEntry) -> None:
-    """Raises StoreError for integers that need scales which the entry has not."""
+    """Raise StoreError for quantized integers whose scales are unknown."""
     quantized = entry.dtype.startswith(("qint", "quint"))
     if quantized != isinstance(entry.form, Quantized) or (quantized and entry.transforms):
         raise StoreError(
@@ -55,10 +55,10 @@ def refuse_without_scales(entry: TensorEntry) -> None:
 
 
 def checked(entry: TensorEntry) -> TensorEntry:
-    """The entry, with what it is made of, read from sources that raise CheckpointError at the end
-    of a record whose bytes are not those that were saved.
+    """The entry with sources that verify CRC-32, also of the entries it is computed from.
 
-    A record is checked where it is read from its beginning to its end, and has a checksum.
+    Such a source raises CheckpointError at the end of a record whose bytes are damaged. It verifies
+    records that have a checksum and are read in order from beginning to end.
     """
     match entry.form:
         case Derived(parts=parts):
@@ -75,10 +75,10 @@ def checked(entry: TensorEntry) -> TensorEntry:
 
 
 class _Summed:
-    """A record's source that sums up what is read of the record in order."""
+    """A record's source that computes the CRC-32 of what is read of the record in order."""
 
     def __init__(self, record: Record, crc32: int, key: str) -> None:
-        """`crc32` is what the bytes must have, `key` whose they are."""
+        """`crc32` is the saved checksum, and `key` the tensor's key for the error."""
         self._source: Source = record.source
         self._begin, self._end = record.offset, record.offset + record.nbytes
         self._wanted = crc32
@@ -88,20 +88,20 @@ class _Summed:
 
     @property
     def size(self) -> int:
-        """That of the source."""
+        """The size of the source."""
         return self._source.size
 
     @property
     def identity(self) -> str:
-        """That of the source."""
+        """The identity of the source."""
         return self._source.identity
 
     def read(self, offset: int, nbytes: int) -> bytes:
-        """As the source reads them, unchecked."""
+        """Bytes as the source reads them, not verified."""
         return self._source.read(offset, nbytes)
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
-        """Fill the buffer from `offset`. Raises SourceError, and CheckpointError at the end."""
+        """Fill the buffer from `offset`. Raises SourceError, and CheckpointError if damaged."""
         self._source.read_into(offset, buffer)
         if offset == self._begin:
             self._at, self._crc32 = offset, 0
@@ -111,8 +111,8 @@ class _Summed:
         self._crc32 = zlib.crc32(buffer, self._crc32)
         if self._at == self._end and self._crc32 != self._wanted:
             raise CheckpointError(
-                f"The tensor {self._key} is damaged in the file that is read: its bytes have the "
-                f"CRC-32 {self._crc32:08x}, and {self._wanted:08x} was saved.",
-                "Get the file again from where it came from; `loupe inspect --verify` names all "
-                "that is damaged in it.",
+                f"The tensor {self._key} is damaged in the input file: its bytes have the CRC-32 "
+                f"{self._crc32:08x}, and {self._wanted:08x} was saved.",
+                "Get the file again from where it came from; `loupe inspect --verify` lists all "
+                "damaged tensors.",
             )

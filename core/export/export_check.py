@@ -1,4 +1,4 @@
-"""A written file opened again, and every byte of it held against what was written."""
+"""Verifies a written file: opens it again, and compares every byte with what was written."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from core.errors import LoupeError, StoreError
 from core.export.element_writer import Counter
 from core.export.exported import CHUNK, Expected, ExpectedTensor
 
-REMEDY = "Export it again; where that happens twice, have the disk and the memory looked at."
+REMEDY = "Export it again; if that happens twice, check the disk and the memory."
 
 
 def verify_export(path: Path, expected: Expected, counter: Counter | None = None) -> None:
-    """Open a file that was just written, and find in it all that was meant: keys, shapes, dtypes,
-    and bytes by their checksums.
+    """Open a file that was just written, and compare it with what was to be written.
 
-    Raises StoreError with what is wrong, and whatever the counter raises.
+    It compares keys, shapes, dtypes, and bytes by their CRC-32. Raises StoreError that says what is
+    wrong, and what the counter raises.
     """
     counter = counter or Counter(0, None)
     try:
@@ -28,17 +28,17 @@ def verify_export(path: Path, expected: Expected, counter: Counter | None = None
     except StoreError:
         raise
     except LoupeError as error:
-        raise _wrong(f"it cannot be read again: {error.problem}") from error
+        raise _wrong(f"it cannot be read back: {error.problem}") from error
 
 
 def _check_tensors(checkpoint: Checkpoint, expected: Expected) -> None:
-    found = checkpoint.state_dicts.get(expected.path)
-    if found is None:
+    state_dict = checkpoint.state_dicts.get(expected.path)
+    if state_dict is None:
         raise _wrong("its state_dict is not where it was written")
-    keys, wanted = list(found), list(expected.tensors)
+    keys, wanted = list(state_dict), list(expected.tensors)
     if keys != wanted and (expected.ordered or sorted(keys) != sorted(wanted)):
-        raise _wrong("its keys are others than those that were written")
-    for key, entry in found.items():
+        raise _wrong("its keys differ from those that were written")
+    for key, entry in state_dict.items():
         names = tuple(record.name for record in entry.records)
         now = ExpectedTensor(entry.dtype, entry.shape, layout(entry), names)
         if now != expected.tensors[key]:
@@ -47,7 +47,7 @@ def _check_tensors(checkpoint: Checkpoint, expected: Expected) -> None:
 
 def _check_records(records: list[Record], expected: Expected, counter: Counter) -> None:
     if {record.name for record in records} != expected.records.keys():
-        raise _wrong("its parts are others than those that were written")
+        raise _wrong("its parts differ from those that were written")
     buffer = memoryview(bytearray(min(CHUNK, max(record.nbytes for record in records))))
     for record in records:
         crc32 = 0

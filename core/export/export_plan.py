@@ -1,4 +1,4 @@
-"""What would be written, before a byte of it is."""
+"""Plans an export: its contents and size, before a byte is written."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from core.wording import size
 def planned(
     state_dict: StateDict, format: Format, keep: Keep, checkpoint: Checkpoint | None
 ) -> tuple[PthPlan | SafetensorsPlan, KeptData]:
-    """The plan of a file, and what is in it beside the weights.
+    """The plan of a file, and what it contains besides the weights.
 
-    Raises StoreError where there is no tensor, or the format does not take it, ValueError for a
-    choice that needs the checkpoint and has none.
+    Raises StoreError if there is no tensor, or the format cannot store one, and ValueError if
+    `keep` needs a checkpoint and there is none.
     """
     if not state_dict:
         raise StoreError(
             "No tensor is left to write: the recipe drops them all.",
-            "Switch off the step that drops what is to stay.",
+            "Switch off the step that drops too much.",
         )
     if keep != "weights" and checkpoint is None:
         raise ValueError(f"keep={keep!r} needs the checkpoint that the state_dict is from")
@@ -34,7 +34,7 @@ def planned(
         kept = weights_alone(state_dict)
         if keep == "all":
             raise StoreError(
-                "A .safetensors holds tensors and texts, and no training's whole state.",
+                "A .safetensors stores tensors and texts, but not the whole state of a training.",
                 "Export it as .pth, or keep the weights and the metadata.",
             )
         if keep == "metadata" and checkpoint is not None:
@@ -55,12 +55,12 @@ ROLES: Mapping[str, str] = {
     "model": "other weights",
     "other": "other tensors",
 }
-"""What the parts of a checkpoint are called in a sentence."""
+"""The roles of state_dicts in words."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportSize:
-    """What one choice weighs in bytes, as the file would be written, and what it leaves out."""
+    """The bytes of a file with one choice of `keep`, what it keeps and what it leaves out."""
 
     nbytes: int
     kept: tuple[str, ...]
@@ -69,24 +69,24 @@ class ExportSize:
 
 @dataclass(frozen=True, slots=True)
 class ExportSizes:
-    """The source's bytes, and each choice's; a choice that the format does not take is missing,
-    and `refused` has its sentence.
+    """The bytes of the source file, and of the export for each choice of `keep`.
 
-    `beside` are the bytes that the source keeps for tensors of which the weights need none, by
-    the role of their state_dict.
+    A choice that the format does not allow is in `refused`, with a sentence that says why.
+    `others` are the bytes in the source of tensors that the weights do not need, by the role of
+    their state_dict.
     """
 
     source: int
     choices: Mapping[Keep, ExportSize]
     refused: Mapping[Keep, str]
-    beside: Mapping[str, int]
+    others: Mapping[str, int]
 
     def sentence(self, keep: Keep) -> str:
-        """`Strips 2.1 GB of optimizer state: 2.9 GB → 0.8 GB.`"""
+        """The sizes in words: `Strips 2.1 GB of optimizer state: 2.9 GB → 0.8 GB.`"""
         if keep not in self.choices:
             return self.refused[keep]
         stripped = [
-            f"{size(nbytes)} of {ROLES[role]}" for role, nbytes in self.beside.items() if nbytes
+            f"{size(nbytes)} of {ROLES[role]}" for role, nbytes in self.others.items() if nbytes
         ]
         sizes = f"{size(self.source)} → {size(self.choices[keep].nbytes)}."
         if keep == "all" or not stripped:
@@ -101,9 +101,9 @@ def export_sizes(
     checkpoint: Checkpoint,
     keeps: Sequence[Keep] = KEEPS,
 ) -> ExportSizes:
-    """What each choice for a checkpoint's repaired state_dict would weigh, before it is written.
+    """The size of the export for each choice of `keep`, before anything is written.
 
-    Exact for files of less than 4 GiB. Reads no tensor. Raises StoreError where the format takes
+    Exact for files of less than 4 GiB. It reads no tensor. Raises StoreError if the format allows
     none of the choices.
     """
     choices: dict[Keep, ExportSize] = {}
@@ -117,18 +117,21 @@ def export_sizes(
             choices[keep] = ExportSize(plan.nbytes, kept.names, kept.left_out)
     if not choices:
         raise refused[keeps[0]]
-    told = {keep: str(error) for keep, error in refused.items()}
-    return ExportSizes(checkpoint.size, choices, told, _beside(state_dict, checkpoint))
+    sentences = {keep: str(error) for keep, error in refused.items()}
+    return ExportSizes(checkpoint.size, choices, sentences, _others(state_dict, checkpoint))
 
 
-def _beside(state_dict: StateDict, checkpoint: Checkpoint) -> dict[str, int]:
-    """Each record once, with the first role that uses it; the largest role first."""
+def _others(state_dict: StateDict, checkpoint: Checkpoint) -> dict[str, int]:
+    """The bytes of other state_dicts by role, the largest first.
+
+    A record counts once, for the first role that uses it.
+    """
     seen = {
         (id(record.source), record.offset, record.name)
         for entry in state_dict.values()
         for record in entry.records
     }
-    found: dict[str, int] = {}
+    by_role: dict[str, int] = {}
     for path, other in checkpoint.state_dicts.items():
         role = checkpoint.roles[path]
         for entry in other.values():
@@ -136,5 +139,5 @@ def _beside(state_dict: StateDict, checkpoint: Checkpoint) -> dict[str, int]:
                 place = id(record.source), record.offset, record.name
                 if place not in seen:
                     seen.add(place)
-                    found[role] = found.get(role, 0) + record.nbytes
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+                    by_role[role] = by_role.get(role, 0) + record.nbytes
+    return dict(sorted(by_role.items(), key=lambda item: -item[1]))

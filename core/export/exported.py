@@ -1,4 +1,4 @@
-"""The words of writing a file: what is kept, what it weighs, what is expected of it."""
+"""What an export takes and returns: its options, its result, and what the file must contain."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Report: TypeAlias = Callable[[int, int, str], None]
-"""Called with the bytes done, all bytes, and the key; what it raises ends the work."""
+"""Called with the bytes done, all bytes, and a key; what it raises ends the work."""
 
 Format: TypeAlias = Literal["pth", "safetensors"]
 
 Keep: TypeAlias = Literal["weights", "metadata", "all"]
-"""The weights alone; with the plain data beside them; or all that the file holds."""
+"""The weights alone; the weights and the plain data; or all that the file contains."""
 
 KEEPS: tuple[Keep, ...] = ("weights", "metadata", "all")
 
@@ -22,8 +22,11 @@ CHUNK = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """What of the source's tree is not in the export as it was: where it stood, what it is, and,
-    where it is there in another form, as what."""
+    """A value of the source that the export does not contain as it was.
+
+    `path` is its place in the source, `what` says what it is, and `became` in which other form it
+    was kept, if it was.
+    """
 
     path: str
     what: str
@@ -31,7 +34,7 @@ class LeftOut:
 
     @property
     def sentence(self) -> str:
-        """`args: an argparse.Namespace, kept as a dictionary`."""
+        """The value in words: `args: an argparse.Namespace, kept as a dictionary`."""
         return f"{self.path or '(the file itself)'}: {self.what}" + (
             f", kept as {self.became}" if self.became else ""
         )
@@ -39,10 +42,10 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """A file that was written, opened again, and found to hold what was meant.
+    """A file that was written, opened again and verified.
 
-    `kept` are the names of what is beside the weights, `left_out` what could not be written, or
-    only in another form.
+    `kept` are the names of what it contains besides the weights; `left_out` are the values that
+    could not be written, or only in another form.
     """
 
     keep: Keep
@@ -54,7 +57,7 @@ class Export:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedTensor:
-    """A tensor as it must be found again; `records` are the names of its runs of bytes."""
+    """A tensor as the written file must contain it; `records` are the names of its byte runs."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -64,8 +67,12 @@ class ExpectedTensor:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a written file must hold: at `path` of its tree these tensors in this order (that of a
-    .safetensors is its own), and records with these CRC-32, computed while they were written."""
+    """What a written file must contain.
+
+    `path` is the state_dict's place in its tree. `ordered`: the tensors must be in this order; a
+    .safetensors has an order of its own. `records` are the CRC-32 of each record by its name,
+    computed while it was written.
+    """
 
     path: str
     tensors: Mapping[str, ExpectedTensor]

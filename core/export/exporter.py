@@ -1,4 +1,4 @@
-"""Writes a state_dict as a file that torch.load or safetensors reads, and checks what it wrote."""
+"""Writes a state_dict as a file that torch.load or safetensors reads, and verifies the file."""
 
 from __future__ import annotations
 
@@ -23,20 +23,22 @@ def export_state_dict(
     keep: Keep = "weights",
     checkpoint: Checkpoint | None = None,
 ) -> Export:
-    """Write `state_dict` to `path`, which appears only when it is whole, and was read again.
+    """Write `state_dict` to `path`, which appears only after the file is complete and verified.
 
-    Memory stays bounded whatever the size; a tensor that a fix computes is in memory as a whole. In
-    a .pth, keys that are the same tensor in the source share one storage, quantized, sparse and
-    nested tensors stay what they are, and `_metadata` keeps the versions; a .safetensors holds each
-    key's bytes, and dense tensors only. `keep` says what of `checkpoint`, the file that the
-    state_dict is from, goes with it: the weights alone; `metadata`, what is plain data and no state
-    of a training, as `{"state_dict": ..., **data}` or as safetensors' texts; `all`, the whole tree
-    with `state_dict` in its place, .pth only. `torch.load(weights_only=True)` reads each.
-    `progress(done, total, key)` counts bytes written and read again, and may raise to cancel.
+    Memory is bounded whatever the size, but a tensor that a fix computes is in memory as a whole.
+    In a .pth, keys that are the same tensor in the source share one storage, quantized, sparse and
+    nested tensors stay as they are, and `_metadata` keeps the versions. A .safetensors stores each
+    key's bytes, and dense tensors only.
 
-    Raises StoreError where the format or the disk does not take it, or what is read again is not
-    what was written; SourceError and CheckpointError where the source cannot be read; ValueError
-    where `keep` needs a checkpoint and there is none.
+    `keep` says what of `checkpoint`, the file that the state_dict is from, is written too.
+    `weights`: nothing. `metadata`: the plain data that is not the state of a training, as
+    `{"state_dict": ..., **data}` or as safetensors' texts. `all`: the whole tree with `state_dict`
+    in its place, .pth only. `torch.load(weights_only=True)` reads each of them.
+    `progress(done, total, key)` counts bytes written and read back, and may raise to cancel.
+
+    Raises StoreError if the format or the disk cannot take the file, or if its bytes differ from
+    what was written; SourceError and CheckpointError if the source cannot be read; ValueError if
+    `keep` needs a checkpoint and there is none.
     """
     plan, kept = planned(state_dict, format, keep, checkpoint)
     counter = Counter(2 * plan.payload, progress)

@@ -1,4 +1,4 @@
-"""What of a checkpoint goes into an export beside the weights: plain data, or its whole tree."""
+"""What an export contains besides the weights: plain data, or a checkpoint's whole tree."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ from core.export.pth_writer import weights_dict
 from core.export.safetensors_writer import is_unicode
 
 STATE_DICT = "state_dict"
-"""Where the weights are in a file that has plain data beside them."""
+"""The key of the weights in a file that also contains plain data."""
 
 TEXTS = "__metadata__"
-"""Where a .safetensors has its texts."""
+"""The key of the texts in the header of a .safetensors."""
 
 FORMAT = "format"
-"""The name of a text by which a .safetensors says whose tensors it holds (`pt`)."""
+"""The name of the text in which a .safetensors states the framework of its tensors (`pt`)."""
 
 MAX_TEXTS = 16 << 20
-"""Characters of the texts in a .safetensors: its header is read as a whole."""
+"""The most characters of the texts in a .safetensors: its header is read as a whole."""
 
 MAX_VALUES = 300_000
-"""Values in these texts; a file may share and nest a few so that their text never ends."""
+"""The most values in these texts: shared values, nested, could make a text that never ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeptData:
-    """A tree of plain data in which TensorEntry stand for tensors; the weights are at `path`.
+    """A tree of plain data with TensorEntry in place of tensors; the weights are at `path`.
 
-    `names` say what is beside the weights, `left_out` what is not there as it was.
+    `names` are the names of what it contains besides the weights; `left_out` are the values that it
+    does not contain as they were.
     """
 
     tree: object
@@ -43,12 +44,12 @@ class KeptData:
 
 
 def weights_alone(state_dict: StateDict) -> KeptData:
-    """Nothing else."""
+    """The weights, and nothing else."""
     return KeptData(weights_dict(state_dict, {}), "", (), ())
 
 
 def with_metadata(state_dict: StateDict, checkpoint: Checkpoint) -> KeptData:
-    """`{"state_dict": weights, **plain data}`: no other tensor, and no state of a training."""
+    """`{"state_dict": weights, **plain data}`, without other tensors and training state."""
     data, left_out = _metadata(state_dict, checkpoint)
     tree = {STATE_DICT: weights_dict(state_dict, {}), **data}
     return KeptData(tree, STATE_DICT, tuple(map(str, data)), left_out)
@@ -57,19 +58,19 @@ def with_metadata(state_dict: StateDict, checkpoint: Checkpoint) -> KeptData:
 def metadata_texts(
     state_dict: StateDict, checkpoint: Checkpoint
 ) -> tuple[dict[str, str], KeptData]:
-    """The plain data as texts for a .safetensors, JSON where it is no text."""
+    """The plain data as texts for a .safetensors; a value that is not a text is JSON."""
     data, left_out = _metadata(state_dict, checkpoint)
     room = _Room()
     texts: dict[str, str] = {}
-    # What is one value comes first: a list that is too long takes the room of what follows.
-    for name, value in sorted(data.items(), key=lambda item: isinstance(item[1], _HOLDERS)):
+    # Single values first: a long list might use up the room for what follows it.
+    for name, value in sorted(data.items(), key=lambda item: isinstance(item[1], _CONTAINERS)):
         if str(name) == FORMAT:
-            left_out = (*left_out, LeftOut(FORMAT, "what has a name that safetensors itself uses"))
+            left_out = (*left_out, LeftOut(FORMAT, "a name that safetensors itself uses"))
             continue
         try:
             plain = room.jsonable(value)
         except OverflowError:
-            left_out = (*left_out, LeftOut(str(name), "more than a .safetensors has texts for"))
+            left_out = (*left_out, LeftOut(str(name), "too much for a .safetensors' texts"))
         else:
             text = value if isinstance(value, str) else json.dumps(plain)
             if is_unicode(f"{name}{text}"):
@@ -80,10 +81,10 @@ def metadata_texts(
 
 
 def whole_tree(state_dict: StateDict, checkpoint: Checkpoint) -> KeptData:
-    """All that the file holds, with `state_dict` in the place of the one that it came from."""
+    """All that the file contains, with `state_dict` in place of the one that it came from."""
     if checkpoint.roles.get(state_dict.path) == "optimizer":
         raise StoreError(
-            f"{state_dict.path} is an optimizer's state, and has its own place in the file.",
+            f"{state_dict.path} is an optimizer's state, which has its own place in the file.",
             "Keep the weights alone, or choose the model's state_dict.",
         )
     if isinstance(checkpoint.tree, dict) and TEXTS in checkpoint.tree:
@@ -91,39 +92,39 @@ def whole_tree(state_dict: StateDict, checkpoint: Checkpoint) -> KeptData:
     whole = written_tree(checkpoint, state_dict, tensors=True)
     named = whole.tree if isinstance(whole.tree, dict) and whole.path else {}
     names = [str(name) for name in named]
-    beside = tuple(name for name in names if not f"{whole.path}.".startswith(f"{name}."))
-    return KeptData(whole.tree, whole.path, beside, whole.left_out)
+    others = tuple(name for name in names if not f"{whole.path}.".startswith(f"{name}."))
+    return KeptData(whole.tree, whole.path, others, whole.left_out)
 
 
 def _metadata(
     state_dict: StateDict, checkpoint: Checkpoint
 ) -> tuple[dict[object, object], tuple[LeftOut, ...]]:
-    found = written_tree(checkpoint, state_dict, tensors=False)
-    left_out = found.left_out
-    data: dict[object, object] = {} if found.tree is None else {"value": found.tree}
-    if isinstance(found.tree, dict):
-        data = dict(found.tree)
+    written = written_tree(checkpoint, state_dict, tensors=False)
+    left_out = written.left_out
+    data: dict[object, object] = {} if written.tree is None else {"value": written.tree}
+    if isinstance(written.tree, dict):
+        data = dict(written.tree)
     texts = data.pop(TEXTS, None)
     if isinstance(texts, dict):
         data = {**{name: text for name, text in texts.items() if name != FORMAT}, **data}
     if STATE_DICT in data:
-        left_out = (*left_out, LeftOut(STATE_DICT, "what is no tensor in the state_dict"))
+        left_out = (*left_out, LeftOut(STATE_DICT, "values in the state_dict that are not tensors"))
         del data[STATE_DICT]
     return data, left_out
 
 
-_HOLDERS = (dict, list, tuple, set)
+_CONTAINERS = (dict, list, tuple, set)
 
 
 class _Room:
-    """How much more may become texts."""
+    """How many more values and characters the texts may have."""
 
     def __init__(self) -> None:
         self.values = MAX_VALUES
         self.characters = MAX_TEXTS
 
     def jsonable(self, value: object) -> object:
-        """The value as JSON has it. Raises OverflowError where it is too much."""
+        """The value in JSON's types. Raises OverflowError if there is no room for it."""
         self.values -= 1
         self.characters -= len(value) if isinstance(value, str | bytes) else 0
         if self.values < 0 or self.characters < 0:

@@ -1,6 +1,6 @@
-"""A checkpoint's tree as values that can be written, with a state_dict in it exchanged.
+"""A checkpoint's tree as values that can be written, with one state_dict in it replaced.
 
-An object of a class that is not plain data is never written: it is left out, and named.
+An object of a class that is not plain data is never written: it is left out and reported.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ from core.export.exported import LeftOut
 from core.export.pth_writer import weights_dict
 
 MAX_DEPTH = 64
-"""How deep data may lie, as tensors may (core/checkpoint/tree/discover.py)."""
+"""The most levels of nesting, as for tensors (core/checkpoint/tree/discover.py)."""
 
 MAX_BITS = 2_000
-"""Of a whole number that torch.load(weights_only=True) reads."""
+"""The most bits of a whole number that torch.load(weights_only=True) reads."""
 
 MAX_VALUES = 100_000
-"""Numbers of a numpy array that become a list."""
+"""The most numbers of a numpy array that becomes a list."""
 
 MAX_PATH = 2_000
-"""Characters of a place in the tree."""
+"""The most characters of a path in the tree."""
 
-MAX_TOLD = 1_000
-"""What is left out and named; a file has less, unless it was made to keep a reader busy."""
+MAX_REPORTED = 1_000
+"""The most values that are reported as left out; only a hostile file has more."""
 
 TRAINING_STATE = frozenset(
     (
@@ -57,17 +57,18 @@ TRAINING_STATE = frozenset(
         *("numpy_rng_state", "np_rng_state"),
     )
 )
-"""What training scripts call what only going on with a training needs."""
+"""Keys under which training scripts keep what only resuming the training needs."""
 
 NAMESPACES = ("argparse.Namespace", "types.SimpleNamespace")
-"""Classes of plain values under names, kept as dictionaries."""
+"""Classes that contain plain values by name; they are kept as dictionaries."""
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A tree of plain values in which TensorEntry stand for tensors; None where nothing is left.
+    """A tree of plain values with TensorEntry in place of tensors; None if nothing is left.
 
-    `path` is where the weights are, or were; `left_out` is what is not there as it was.
+    `path` is the place of the weights, also if they are not in the tree; `left_out` are the values
+    that the tree does not contain as they were.
     """
 
     tree: object
@@ -76,25 +77,25 @@ class Written:
 
 
 def written_tree(checkpoint: Checkpoint, state_dict: StateDict, *, tensors: bool) -> Written:
-    """The tree of the checkpoint that `state_dict` is from, which takes the old one's place.
+    """The checkpoint's tree, with `state_dict` in place of the one that it came from.
 
-    Without `tensors` there are none at all, and no state of a training: what remains is metadata.
+    Without `tensors`, all tensors and the state of a training are left out: metadata remains.
     """
     walk = _Walk(checkpoint, state_dict, tensors=tensors)
     tree = walk.value(checkpoint.tree, "", state_dict.path, 0)
-    found = None if isinstance(tree, _Nothing) else tree
-    return Written(found, walk.path, tuple(walk.left_out))
+    plain = None if isinstance(tree, _Nothing) else tree
+    return Written(plain, walk.path, tuple(walk.left_out))
 
 
 class _Nothing:
-    """Where nothing is kept."""
+    """In place of a value that is not kept; None would be a value."""
 
 
 _NOTHING = _Nothing()
 
 
 class _Walk:
-    """One way through a checkpoint's tree; `path` is where the weights were put."""
+    """One walk through a checkpoint's tree; `path` is where the weights were put."""
 
     def __init__(self, checkpoint: Checkpoint, state_dict: StateDict, *, tensors: bool) -> None:
         self.state_dicts = checkpoint.state_dicts
@@ -107,8 +108,10 @@ class _Walk:
         self.above: set[int] = set()
 
     def value(self, value: Tree, path: str, rest: str | None, depth: int) -> object:
-        """What is kept of a value at `path`; `rest` is the way from there to the weights, None
-        where it does not lead there."""
+        """What is kept of the value at `path`.
+
+        `rest` is the path from the value to the weights; None if they are not below it.
+        """
         if rest is not None and not self.placed:
             if rest == "" or isinstance(value, Opaque | InertSubclass | InertArray):
                 return self.place(value, path, depth)
@@ -116,58 +119,59 @@ class _Walk:
             return self.done[id(value)]
         if isinstance(value, dict | list | tuple | set | Opaque):
             if depth >= MAX_DEPTH or id(value) in self.above:
-                return self.leave(path, "what lies too deep" if depth >= MAX_DEPTH else "itself")
+                what = "nested too deeply" if depth >= MAX_DEPTH else "a container of itself"
+                return self.leave(path, what)
             self.above.add(id(value))
-            found = self.holder(value, path, rest, depth)
+            kept = self.container(value, path, rest, depth)
             self.above.discard(id(value))
             if rest is None:
-                self.done[id(value)] = found
-            return found
+                self.done[id(value)] = kept
+            return kept
         return self.plain(value, path)
 
     def place(self, value: Tree, path: str, depth: int) -> object:
-        """The weights instead of what was there, and beside them what there is no tensor."""
+        """The weights in place of the value, and next to them what in it is not a tensor."""
         self.placed = True
         self.path = path
-        beside: dict[object, object] = {}
+        others: dict[object, object] = {}
         if isinstance(value, dict):
             old = self.state_dicts.get(self.state_dict.path, StateDict(()))
             for key, item in value.items():
                 if _belongs(str(key), item, old):
                     continue
                 if not isinstance(item, InertArray):
-                    self.into(beside, key, item, path, None, depth)
+                    self.put(others, key, item, path, None, depth)
                     continue
-                found = self.numbers(item, _join(path, key))  # as a tensor it would be a weight
-                if not isinstance(found, _Nothing):
-                    beside[key] = found
+                numbers = self.numbers(item, _join(path, key))  # as a tensor it would be a weight
+                if not isinstance(numbers, _Nothing):
+                    others[key] = numbers
         elif self.tensors and isinstance(value, Opaque):
             self.leave(path, f"an object of the class {value.name}", "its weights alone")
         if not self.tensors:
-            return beside or _NOTHING
-        for name in [name for name in beside if name in self.state_dict]:
-            self.leave(_join(path, name), "what has a repaired tensor's key")
-            del beside[name]
-        return weights_dict(self.state_dict, beside)
+            return others or _NOTHING
+        for name in [name for name in others if name in self.state_dict]:
+            self.leave(_join(path, name), "a value with a repaired tensor's key")
+            del others[name]
+        return weights_dict(self.state_dict, others)
 
-    def holder(
+    def container(
         self,
         value: dict[Key, Tree] | list[Tree] | tuple[Tree, ...] | set[Key] | Opaque,
         path: str,
         rest: str | None,
         depth: int,
     ) -> object:
-        """What is kept of a value that holds others."""
+        """What is kept of a value that contains others."""
         if isinstance(value, Opaque):
             return self.opaque(value, path, depth)
         if isinstance(value, dict):
             attributes = value.attributes if isinstance(value, InertDict) else None
-            made: dict[object, object] = OrderedDict() if attributes and self.tensors else {}
+            copy: dict[object, object] = OrderedDict() if attributes and self.tensors else {}
             for key, item in value.items():
-                self.into(made, key, item, path, rest, depth)
-            if isinstance(made, OrderedDict):
-                self.attributes(made, attributes, path, depth)
-            return made if made or not value else _NOTHING
+                self.put(copy, key, item, path, rest, depth)
+            if isinstance(copy, OrderedDict):
+                self.attributes(copy, attributes, path, depth)
+            return copy if copy or not value else _NOTHING
         items = [
             self.value(item, _join(path, at), _beyond(rest, at), depth + 1)
             if not isinstance(item, InertTensor)
@@ -177,15 +181,15 @@ class _Walk:
         kept = [item for item in items if not isinstance(item, _Nothing)]
         if items and not kept:
             return _NOTHING
-        if self.tensors and not isinstance(value, set):  # the others keep their numbers
+        if self.tensors and not isinstance(value, set):  # The other items keep their positions.
             kept = [None if isinstance(item, _Nothing) else item for item in items]
         if isinstance(value, set):
             return set(kept)
         return tuple(kept) if isinstance(value, tuple) else kept
 
-    def into(
+    def put(
         self,
-        made: dict[object, object],
+        mapping: dict[object, object],
         key: Key,
         item: Tree,
         path: str,
@@ -195,51 +199,53 @@ class _Walk:
         """Put what is kept of an item into a mapping."""
         below = _join(path, key)
         if isinstance(key, Opaque | Global):
-            self.leave(below, "what has an object for a name")
+            self.leave(below, "a value whose key is an object")
         elif not self.tensors and str(key).lower() in TRAINING_STATE:
             pass
         elif isinstance(item, InertTensor | InertSubclass | Storage):
-            found = self.tensor(item, path, key)
-            if not isinstance(found, _Nothing):
-                made[key] = found
+            entry = self.tensor(item, path, key)
+            if not isinstance(entry, _Nothing):
+                mapping[key] = entry
         else:
-            found = self.value(item, below, _beyond(rest, key), depth + 1)
-            if not isinstance(found, _Nothing):
-                made[key] = found
+            kept = self.value(item, below, _beyond(rest, key), depth + 1)
+            if not isinstance(kept, _Nothing):
+                mapping[key] = kept
 
     def attributes(
-        self, made: OrderedDict[object, object], attributes: Tree, path: str, depth: int
+        self, mapping: OrderedDict[object, object], attributes: Tree, path: str, depth: int
     ) -> None:
-        """torch's `_metadata` of a state_dict."""
+        """Set torch's `_metadata` of a state_dict, the versions of its modules."""
         if isinstance(attributes, dict) and isinstance(attributes.get("_metadata"), dict):
-            found = self.value(attributes["_metadata"], _join(path, "_metadata"), None, depth + 1)
-            if isinstance(found, dict):
-                made._metadata = found  # type: ignore[attr-defined]  # an OrderedDict
+            kept = self.value(attributes["_metadata"], _join(path, "_metadata"), None, depth + 1)
+            if isinstance(kept, dict):
+                mapping._metadata = kept  # type: ignore[attr-defined]  # an OrderedDict
 
     def tensor(self, tensor: Tree, path: str, key: Key) -> object:
-        """The entry of a tensor, as the state_dict that it is part of has it."""
+        """The entry of a tensor in the state_dict that it is a part of."""
         if not self.tensors:
             return _NOTHING
         above, _, group = path.rpartition(".")
         entry = self.entry(path, str(key)) or self.entry(above, f"{group}.{key}")
         if entry is not None:
             return entry
-        what = f"a {tensor.name}" if isinstance(tensor, InertSubclass) else "a tensor of no mapping"
+        what = "a tensor outside a mapping"
+        if isinstance(tensor, InertSubclass):
+            what = f"a {tensor.name}"
         return self.leave(_join(path, key), what)
 
     def entry(self, path: str, key: str) -> TensorEntry | None:
-        """The entry of that key in the state_dict at a path."""
-        found = self.state_dicts.get(path)
-        return None if found is None else found.get(key)
+        """The entry of a key in the state_dict at a path; None if there is none."""
+        state_dict = self.state_dicts.get(path)
+        return None if state_dict is None else state_dict.get(key)
 
     def opaque(self, value: Opaque, path: str, depth: int) -> object:
-        """Plain values of a few classes, the weights of a whole model; others are left out."""
+        """The plain values of a few classes, or a pickled model's weights; others are left out."""
         if value.name.startswith("pathlib."):
             text = "/".join(part for part in value.args if isinstance(part, str))
             return text.replace("//", "/")
         if value.name in NAMESPACES and isinstance(value.state, dict):
             self.leave(path, f"an object of the class {value.name}", "a dictionary")
-            return self.holder(value.state, path, None, depth)
+            return self.container(value.state, path, None, depth)
         weights = self.state_dicts.get(path) if self.tensors else None
         if weights is not None:
             self.leave(path, f"an object of the class {value.name}", "its weights alone")
@@ -247,12 +253,12 @@ class _Walk:
         return self.leave(path, f"an object of the class {value.name}")
 
     def plain(self, value: Tree, path: str) -> object:
-        """A value that holds no other."""
+        """What is kept of a value that contains no other."""
         if value is None or isinstance(value, bool | float | complex | str | bytes):
             return value
         if isinstance(value, int):
             short = value.bit_length() <= MAX_BITS
-            return value if short else self.leave(path, "a number of more digits than are read")
+            return value if short else self.leave(path, "a number with too many digits")
         if isinstance(value, InertArray):
             return self.array(value, path)
         if isinstance(value, Global):
@@ -265,10 +271,10 @@ class _Walk:
             return value.code
         if isinstance(value, LongBytes):
             return self.leave(path, f"{value.source.size:,} bytes")
-        return _NOTHING if not self.tensors else self.leave(path, "a tensor of no mapping")
+        return _NOTHING if not self.tensors else self.leave(path, "a tensor outside a mapping")
 
     def array(self, value: InertArray, path: str) -> object:
-        """Numpy's, which torch.load reads only where it is allowed to: a tensor, or a list."""
+        """A numpy array as a tensor or a list; torch.load refuses arrays with weights_only."""
         entry = _array_entry(value, path) if self.tensors else None
         if entry is None:
             return self.numbers(value, path)
@@ -286,14 +292,14 @@ class _Walk:
         return _nested(values, value.shape)
 
     def leave(self, path: str, what: str, became: str = "") -> _Nothing:
-        """Note what is not kept as it was."""
-        if len(self.left_out) < MAX_TOLD:
+        """Report a value that is not kept as it was; `became` is its other form, if any."""
+        if len(self.left_out) < MAX_REPORTED:
             self.left_out.append(LeftOut(path, what, became))
         return _NOTHING
 
 
 def _belongs(name: str, item: Tree, old: Mapping[str, TensorEntry]) -> bool:
-    """Whether an item of a state_dict is one of its tensors, or several of them."""
+    """Whether an item of a state_dict is one of its tensors, or contains several of them."""
     if isinstance(item, InertTensor | InertSubclass | Storage) or name in old:
         return True
     if isinstance(item, dict):
@@ -321,7 +327,7 @@ def _is_plain(value: Tree) -> bool:
 
 
 def _nested(values: Sequence[object], shape: Sequence[int]) -> object:
-    """A flat list as lists in lists; of no dimension its one value."""
+    """A flat list as nested lists of this shape; its one value if there is no dimension."""
     if not shape:
         return values[0]
     if len(shape) == 1:
@@ -335,7 +341,7 @@ def _join(path: str, key: object) -> str:
 
 
 def _beyond(rest: str | None, key: object) -> str | None:
-    """The way to the weights behind a step, None where it does not lead there."""
+    """The path to the weights after a step to `key`; None if they are not below it."""
     if rest is None or not f"{rest}.".startswith(f"{key}."):
         return None
     return rest[len(str(key)) + 1 :]

@@ -1,4 +1,4 @@
-"""Writes a .pth as torch.save does: a zip of a pickle and of storages."""
+"""Writes a .pth as torch.save does: a zip of a pickle and storages."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from core.export.exported import Expected, ExpectedTensor
 from core.tensors import torch_dtype
 
 ALIGNMENT = 64
-"""Where a storage begins in a torch.save zip (caffe2/serialize/inline_container.h)."""
+"""Storages begin at a multiple of it in torch.save's zip (caffe2/serialize/inline_container.h)."""
 
 FOLDER = "archive"
 
@@ -40,17 +40,17 @@ LEGACY_CLASSES: Mapping[str, str] = {
     for name, dtype in STORAGE_DTYPES.items()
     if name.count(".") == 1 and "Untyped" not in name
 }
-"""dtype → the storage class that a pickle names; newer dtypes have none, and go untyped."""
+"""dtype → the storage class in the pickle; newer dtypes have none, and use an untyped storage."""
 
 Reduced = tuple[Callable[..., object], tuple[object, ...]]
-"""A call of one of torch's own rebuild functions, as a pickle says it."""
+"""A call of one of torch's rebuild functions, as (function, arguments)."""
 
 
 @dataclass(frozen=True, slots=True)
 class PthPlan:
-    """A file that could be written: its pickle, and the storages that lie beside it.
+    """A file that can be written: its pickle, and the storages next to it.
 
-    `tensors` are those of the exported state_dict, which stands at `path` of the tree.
+    `tensors` are those of the exported state_dict, which is at `path` of the tree.
     """
 
     path: str
@@ -60,12 +60,12 @@ class PthPlan:
 
     @property
     def payload(self) -> int:
-        """Bytes of storages."""
+        """The bytes of all storages."""
         return sum(storage.nbytes for storage in self.storages)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the file, where it is of less than 4 GiB; a little more otherwise."""
+        """The bytes of the file; a larger file than 4 GiB has a little more."""
         at = directory = 0
         for name, nbytes in self._members():
             extra = len(_padding(at, name, nbytes))
@@ -86,11 +86,11 @@ VERSION = b"3\n"
 
 
 def plan_pth(tree: object, state_dict: StateDict, path: str) -> PthPlan:
-    """Pickle a tree of plain data whose tensors are TensorEntry.
+    """Pickle a tree of plain data with TensorEntry in place of tensors.
 
-    The entries of `state_dict` must lie in it at `path`. Tensors of one place in the source share
-    a storage. Raises StoreError for integers without their scales, CheckpointError for a dtype
-    that this PyTorch lacks.
+    The entries of `state_dict` must be in the tree at `path`. Tensors at one place in the source
+    share a storage. Raises StoreError for quantized integers without scales, and CheckpointError
+    for a dtype that this PyTorch lacks.
     """
     storages = _Storages()
     buffer = io.BytesIO()
@@ -109,7 +109,7 @@ def plan_pth(tree: object, state_dict: StateDict, path: str) -> PthPlan:
 
 
 def write_pth(plan: PthPlan, file: BinaryIO, counter: Counter) -> Expected:
-    """Write it; what must be found when it is opened again."""
+    """Write the planned file; returns what it must contain when it is opened again."""
     records: dict[str, int] = {}
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
 
@@ -131,24 +131,27 @@ def write_pth(plan: PthPlan, file: BinaryIO, counter: Counter) -> Expected:
 
 
 def weights_dict(
-    state_dict: StateDict, beside: Mapping[object, object]
+    state_dict: StateDict, others: Mapping[object, object]
 ) -> OrderedDict[object, object]:
-    """A state_dict as Module.state_dict makes it, its modules' versions in an attribute."""
+    """A state_dict as Module.state_dict makes it, with `others` as further items.
+
+    The versions of its modules are in the attribute `_metadata`.
+    """
     tensors: OrderedDict[object, object] = OrderedDict(state_dict)
-    tensors.update(beside)
+    tensors.update(others)
     if state_dict.versions:
         metadata = OrderedDict(
-            (module, {"version": each}) for module, each in state_dict.versions.items()
+            (module, {"version": version}) for module, version in state_dict.versions.items()
         )
         tensors._metadata = metadata  # type: ignore[attr-defined]  # torch's own attribute
     return tensors
 
 
 class _Storage:
-    """Stands for a storage in the pickle; becomes a persistent id."""
+    """A storage in the pickle, which writes it as a persistent id."""
 
     def __init__(self, key: str, entry: TensorEntry) -> None:
-        """For the elements of a strided entry, one after the other."""
+        """A contiguous storage for the elements of a strided entry."""
         self.key = key
         self.dtype = entry.dtype
         packed = entry.dtype in PACKED
@@ -163,11 +166,11 @@ class _Storage:
 
     @property
     def nbytes(self) -> int:
-        """Its bytes."""
+        """The number of its bytes."""
         return self.numel * ITEMSIZES[self.dtype]
 
     def persistent_id(self) -> tuple[object, ...]:
-        """What torch/serialization.py writes for a storage."""
+        """The persistent id that torch/serialization.py writes for a storage."""
         name = LEGACY_CLASSES.get(self.dtype)
         if name is None:
             return "storage", torch.UntypedStorage, self.key, "cpu", self.nbytes
@@ -175,19 +178,19 @@ class _Storage:
 
 
 def _bytes_of(entry: TensorEntry, nbytes: int) -> TensorEntry:
-    """Elements that are smaller than a byte, as the bytes that hold them."""
+    """Elements smaller than a byte, as the bytes that contain them."""
     return replace(entry, dtype="uint8", shape=(nbytes,), stride=(1,), form=None)
 
 
 class _Storages:
-    """The storages of a file, those of equal places once, and its shapes, equal ones once."""
+    """The storages of a file, one for each place in the source, and its shapes, each once."""
 
     def __init__(self) -> None:
         self.by_place: dict[object, _Storage] = {}
         self._tuples: dict[tuple[int, ...], tuple[int, ...]] = {}
 
     def shape(self, numbers: tuple[int, ...]) -> tuple[int, ...]:
-        """One tuple for all that are equal: a pickle names an object again where it is the same."""
+        """One tuple for equal shapes: a pickle writes an object once and then refers to it."""
         return self._tuples.setdefault(numbers, numbers)
 
     def of(self, entry: TensorEntry) -> _Storage:
@@ -209,7 +212,7 @@ class _Storages:
 
 
 class _Pickler(pickle.Pickler):
-    """Writes entries as tensors; `members` are the names of the bytes of each, by its id."""
+    """Writes entries as tensors; `members` are the zip members of each entry's bytes, by its id."""
 
     def __init__(self, file: io.BytesIO, storages: _Storages) -> None:
         super().__init__(file, protocol=2)
@@ -217,11 +220,11 @@ class _Pickler(pickle.Pickler):
         self.members: dict[int, tuple[str, ...]] = {}
 
     def persistent_id(self, obj: object) -> object:
-        """Storages lie beside the pickle."""
+        """Storages are next to the pickle, which contains their persistent ids."""
         return obj.persistent_id() if isinstance(obj, _Storage) else None
 
     def reducer_override(self, obj: object) -> Reduced:
-        """As torch/_tensor.py reduces a tensor of that layout, contiguous in its own storage."""
+        """Reduce an entry as torch/_tensor.py reduces a contiguous tensor of its layout."""
         if not isinstance(obj, TensorEntry):
             return NotImplemented  # type: ignore[no-any-return]  # pickle does it itself
         call, parts = self._call(obj)
@@ -229,7 +232,7 @@ class _Pickler(pickle.Pickler):
         return call
 
     def _call(self, entry: TensorEntry) -> tuple[Reduced, tuple[TensorEntry, ...]]:
-        """The call, and the strided entries of the elements that it needs."""
+        """The call that rebuilds the tensor, and the strided entries of the bytes that it needs."""
         refuse_without_scales(entry)
         shape, stride = map(self.storages.shape, (entry.shape, row_major(entry.shape)))
         hooks: OrderedDict[str, object] = OrderedDict()
@@ -245,12 +248,12 @@ class _Pickler(pickle.Pickler):
                 return (torch._utils._rebuild_qtensor, (*place, *rest)), parts
             case Sparse(name, (*indices, _), is_coalesced):
                 flag = (is_coalesced,) if name == "sparse_coo" else ()
-                held = *indices, stored_values(entry)
-                data = (*held, torch.Size(entry.shape), *flag)
-                return (torch._utils._rebuild_sparse_tensor, (getattr(torch, name), data)), held
+                stored = *indices, stored_values(entry)
+                data = (*stored, torch.Size(entry.shape), *flag)
+                return (torch._utils._rebuild_sparse_tensor, (getattr(torch, name), data)), stored
             case Nested(sizes, strides, offsets):
-                held = stored_values(entry), sizes, strides, offsets
-                return (torch._utils._rebuild_nested_tensor, held), held
+                stored = stored_values(entry), sizes, strides, offsets
+                return (torch._utils._rebuild_nested_tensor, stored), stored
             case _:
                 storage = self.storages.of(entry)
                 plain = storage, 0, shape, stride, False, hooks
@@ -261,7 +264,7 @@ class _Pickler(pickle.Pickler):
 
 
 def _aligned(archive: zipfile.ZipFile, name: str, nbytes: int) -> zipfile.ZipInfo:
-    """A member whose data will begin at a multiple of ALIGNMENT, by padding its extra field."""
+    """A zip member whose data begins at a multiple of ALIGNMENT, by padding its extra field."""
     info = zipfile.ZipInfo(name)
     info.file_size = nbytes
     assert archive.fp is not None
@@ -275,5 +278,5 @@ def _padding(at: int, name: str, nbytes: int) -> bytes:
 
 
 def _wide(nbytes: int) -> int:
-    """zipfile adds a field of 20 bytes to members that may pass its limit (ZipFile.open)."""
+    """The bytes of the ZIP64 field that zipfile adds to a member near its limit (ZipFile.open)."""
     return 20 if nbytes * 1.05 > zipfile.ZIP64_LIMIT else 0

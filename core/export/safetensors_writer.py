@@ -1,4 +1,4 @@
-"""Writes a .safetensors: a length, a JSON header, the tensors' bytes."""
+"""Writes a .safetensors: the header's length, a JSON header, and the tensors' bytes."""
 
 from __future__ import annotations
 
@@ -17,28 +17,29 @@ from core.export.exported import Expected, ExpectedTensor
 
 @dataclass(frozen=True, slots=True)
 class SafetensorsPlan:
-    """A file that could be written: its head, and the entries whose bytes follow."""
+    """A file that can be written: its head, and the entries whose bytes follow it."""
 
     head: bytes
     entries: tuple[TensorEntry, ...]
 
     @property
     def payload(self) -> int:
-        """Bytes of tensors."""
+        """The bytes of all tensors."""
         return sum(entry.nbytes for entry in self.entries)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the file."""
+        """The bytes of the file."""
         return len(self.head) + self.payload
 
 
 def plan_safetensors(state_dict: StateDict, texts: Mapping[str, str]) -> SafetensorsPlan:
-    """Large elements first, so that each tensor begins at a multiple of its element's size.
+    """Plan a file with these tensors, and `texts` in `__metadata__`.
 
-    `texts` go into `__metadata__`. Raises StoreError for what the format does not have.
+    Raises StoreError for what the format cannot store.
     """
     names = {dtype: name for name, dtype in DTYPES.items()}
+    # Large elements first, so that each tensor begins at a multiple of its element size.
     entries = sorted(state_dict.values(), key=lambda entry: -ITEMSIZES[entry.dtype])
     header: dict[str, object] = {"__metadata__": {**texts, "format": "pt"}}
     end = 0
@@ -52,12 +53,12 @@ def plan_safetensors(state_dict: StateDict, texts: Mapping[str, str]) -> Safeten
             )
         if entry.key == "__metadata__":
             raise StoreError(
-                "A tensor is called `__metadata__`, which safetensors keeps for texts.",
+                "A tensor is called `__metadata__`, a key that safetensors reserves for texts.",
                 "Rename it, or save it as .pth.",
             )
         if not is_unicode(entry.key):
             raise StoreError(
-                f"The key {printable(entry.key)} holds half a character: no .safetensors can.",
+                f"The key {printable(entry.key)} contains half a character, which is not Unicode.",
                 "Rename it, or save it as .pth.",
             )
         header[entry.key] = {
@@ -72,7 +73,7 @@ def plan_safetensors(state_dict: StateDict, texts: Mapping[str, str]) -> Safeten
 
 
 def is_unicode(text: str) -> bool:
-    """Whether a text is whole characters: Python's may hold halves (lone surrogates)."""
+    """Whether a text is valid Unicode: Python's may contain half characters (lone surrogates)."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -81,7 +82,7 @@ def is_unicode(text: str) -> bool:
 
 
 def write_safetensors(plan: SafetensorsPlan, file: BinaryIO, counter: Counter) -> Expected:
-    """Write it; what must be found when it is opened again."""
+    """Write the planned file; returns what it must contain when it is opened again."""
     file.write(plan.head)
     records: dict[str, int] = {}
     for entry in plan.entries:
@@ -96,20 +97,20 @@ def write_safetensors(plan: SafetensorsPlan, file: BinaryIO, counter: Counter) -
 
 
 class _Summed:
-    """A file that knows the CRC-32 of what is written to it."""
+    """A file that computes the CRC-32 of what is written to it."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
         self.crc32 = 0
 
     def write(self, data: memoryview, /) -> int:
-        """Write it all."""
+        """Write all bytes."""
         self.crc32 = zlib.crc32(data, self.crc32)
         return self.file.write(data)
 
 
 def _shape(entry: TensorEntry) -> list[int]:
-    """In the format's count: of F4 it counts the numbers, torch the bytes that hold two."""
+    """The shape as the format counts: of F4 it counts numbers, and torch bytes of two numbers."""
     if entry.dtype == "float4_e2m1fn_x2" and entry.shape:
         return [*entry.shape[:-1], entry.shape[-1] * 2]
     return list(entry.shape)
@@ -120,9 +121,9 @@ def _refuse_layout(entry: TensorEntry) -> None:
         case Quantized():
             what, remedy = "quantized, and safetensors has no scales", "dequantize the model"
         case Sparse(layout=layout):
-            what, remedy = f"sparse ({layout}), and safetensors holds dense tensors", ".to_dense()"
+            what, remedy = f"sparse ({layout}), and safetensors stores dense tensors", ".to_dense()"
         case Nested():
-            what = "nested, and safetensors holds tensors of one shape"
+            what = "nested, and safetensors stores tensors of one shape"
             remedy = "store its rows apart"
         case _:
             return

@@ -1,8 +1,9 @@
 """Which architecture a state_dict is for, and what makes it fit.
 
-A StateDict and a signature go in; a Match comes out (missing_keys, unexpected_keys, mismatches) and
-its summary in words. `identify` finds the architecture among all known ones by its `index`, `align`
-finds which key is which where the names differ, `proposals` finds fixes and tries each.
+`match` takes a StateDict and a signature, and returns a Match: missing_keys, unexpected_keys and
+mismatches. `verdict` and `sections` put it into words. Of the packages inside, `identify` finds the
+architecture among all that the `index` knows, `align` pairs keys whose names differ, and
+`proposals` finds fixes and tries each of them.
 """
 
 from core.fit.architecture_options import (

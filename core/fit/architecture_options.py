@@ -1,4 +1,4 @@
-"""An architecture with another option, or with as many classes as a checkpoint has."""
+"""Sets an architecture's options, among them the number of classes that a checkpoint has."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from core.errors import ArchitectureError
 
 
 def with_option(architecture: Architecture, option: str, value: int | None) -> Architecture:
-    """The architecture with one option set, or for None left to its own default."""
+    """The architecture with one option set; None leaves the option at its default."""
     options = {name: old for name, old in architecture.options if name != option}
     if value is not None:
         options[option] = value
@@ -30,14 +30,16 @@ def with_option(architecture: Architecture, option: str, value: int | None) -> A
 
 
 def with_classes(architecture: Architecture, state_dict: StateDict) -> Architecture:
-    """The architecture with as many classes as the state_dict's head has, where that is known."""
+    """The architecture with as many classes as the state_dict's head; unchanged if unknown."""
     classes = classes_in(state_dict, architecture)
     return architecture if classes is None else with_option(architecture, "num_classes", classes)
 
 
 def classes_in(state_dict: StateDict, architecture: Architecture) -> int | None:
-    """How many classes the state_dict's head has; None where that cannot be told, or where the
-    architecture takes no `num_classes`."""
+    """How many classes the state_dict's head has.
+
+    None if that is unknown, or if the architecture has no option `num_classes`.
+    """
     try:
         if "num_classes" not in options_of(architecture):
             return None
@@ -53,11 +55,12 @@ def classes_in(state_dict: StateDict, architecture: Architecture) -> int | None:
 
 
 def _class_heads(architecture: Architecture) -> tuple[tuple[str, int], ...]:
-    """The layers whose rows are so many a class, found by giving the architecture other classes:
-    (key, rows a class). Empty where the last layer has one row a class: a classifier.
+    """The weights whose number of rows depends on the classes, as (key, rows for each class).
 
-    A detector's last layer has boxes, and its rows are a class's for each anchor.
+    Empty for a classifier: its last layer has one row for each class, and needs no table.
     """
+    # Found by a second build with other classes. In a detector the last layer is often the one for
+    # the boxes, and a class has one row for each anchor, so neither its place nor its rows say it.
     plain = with_option(architecture, "num_classes", None)
     base = signature(plain)
     other = signature(with_option(plain, "num_classes", OTHER_CLASSES))
@@ -71,7 +74,7 @@ def _class_heads(architecture: Architecture) -> tuple[tuple[str, int], ...]:
 
 
 def _classes_of(heads: tuple[tuple[str, int], ...], state_dict: StateDict) -> int | None:
-    """What the first of the heads that the file has says, also under wrappers."""
+    """The number of classes by the first head that is in the file, with or without a prefix."""
     for head, rows in heads:
         for key, entry in state_dict.items():
             if (key == head or key.endswith(f".{head}")) and entry.shape:
@@ -80,8 +83,10 @@ def _classes_of(heads: tuple[tuple[str, int], ...], state_dict: StateDict) -> in
 
 
 def other_classes(state_dict: StateDict, architecture: Architecture) -> int | None:
-    """How many classes the state_dict's head has, where the architecture now has another number;
-    None where it has that number, or where it cannot be told."""
+    """How many classes the state_dict's head has, if the architecture has another number now.
+
+    None if both have the same number, or if the number is unknown.
+    """
     classes = classes_in(state_dict, architecture)
     if classes is None or dict(architecture.options).get("num_classes") == classes:
         return None
@@ -95,18 +100,18 @@ def other_classes(state_dict: StateDict, architecture: Architecture) -> int | No
 def propose_num_classes(
     state_dict: StateDict, architecture: Architecture | Signature
 ) -> int | None:
-    """How many classes the file's head has, or None where it has none.
+    """How many classes the file's head has, or None if it has no head.
 
-    The head is the architecture's last layer, found in the file as it is or under the best
-    renaming; else the file's own last layer, where that is linear or a 1 × 1 convolution.
+    The head is the architecture's last layer, looked up by its key, then by its key after the best
+    renaming. Else it is the file's last layer, if that is linear or a 1 × 1 convolution.
     Raises ArchitectureError.
     """
     wanted = _signature(architecture)
     head = last_weight(wanted)
     if head is not None:
-        found = state_dict.get(head) or _found_under_renaming(head, state_dict, wanted)
-        if found is not None and len(found.shape) == len(wanted[head].shape):
-            return found.shape[0]
+        entry = state_dict.get(head) or _entry_after_renaming(head, state_dict, wanted)
+        if entry is not None and len(entry.shape) == len(wanted[head].shape):
+            return entry.shape[0]
     return _rows_of_last_layer(state_dict)
 
 
@@ -118,7 +123,7 @@ def _signature(architecture: Architecture | Signature) -> Signature:
     return signature(architecture)
 
 
-def _found_under_renaming(
+def _entry_after_renaming(
     key: str, state_dict: StateDict, signature: Signature
 ) -> TensorEntry | None:
     for idea in best_renamings(state_dict, signature):
@@ -129,7 +134,7 @@ def _found_under_renaming(
 
 
 def _rows_of_last_layer(state_dict: StateDict) -> int | None:
-    """Rows of the last weight, unless it is a norm's or a convolution with a larger kernel."""
+    """Rows of the last weight; None for a norm's, or a convolution's with a larger kernel."""
     weights = [entry for key, entry in state_dict.items() if key.endswith("weight")]
     if not weights:
         return None

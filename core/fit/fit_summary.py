@@ -1,4 +1,4 @@
-"""A match in words and lines: the verdict, the parts of the network, the keys by module."""
+"""A match in words: the verdict, and the keys of each state, grouped by module."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from core.fit.proposals import Proposal
 from core.fit.proposals.option_hints import options_sentence
 from core.keys import group_keys
 
-TOLD = 2
-"""Fixes of a proposal that a verdict names; of more it says how many they are."""
+MOST_NAMED = 2
+"""Fixes of a proposal that a verdict names; if there are more, it gives their number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Keys that read as one: `title` stands for all of them, `notes` has a word on each."""
+    """Keys shown in one line: `title` stands for all of them, `notes` has one text for each."""
 
     title: str
     keys: tuple[str, ...]
@@ -29,8 +29,8 @@ class Line:
 class SummarySection:
     """All keys of one state, as lines.
 
-    `state` is `mismatched`, `missing`, `unexpected`, `benign` or `matched`; `parameters` the
-    elements of the network's parameters among them (of all tensors, where they are unexpected).
+    `state` is `mismatched`, `missing`, `unexpected`, `benign` or `matched`. `parameters` counts the
+    elements of the model's parameters among the keys; for unexpected keys, of all their tensors.
     """
 
     state: str
@@ -40,7 +40,7 @@ class SummarySection:
 
 
 def verdict(match: Match, proposals: Sequence[Proposal] = ()) -> str:
-    """One or two sentences: whether it fits, by how many keys, and what would help most."""
+    """One or two sentences: whether it fits, how many keys match, and which repair gains most."""
     matched, wanted = _thin(len(match.matched)), _thin(match.total)
     if match.fits:
         text = f"Fits: {matched} of {wanted} keys."
@@ -50,7 +50,8 @@ def verdict(match: Match, proposals: Sequence[Proposal] = ()) -> str:
     parts = [f"{matched} of {wanted} keys match"]
     refused = sum(bool(mismatch.reason) for mismatch in match.mismatched)
     if len(match.mismatched) > refused:
-        parts.append(f"{_thin(len(match.mismatched) - refused)} have another shape")
+        differ = len(match.mismatched) - refused
+        parts.append(f"{_thin(differ)} {'differs' if differ == 1 else 'differ'} in shape")
     if refused:
         are = "is" if refused == 1 else "are"
         parts.append(f"{_thin(refused)} {are} quantized, sparse or nested")
@@ -61,14 +62,20 @@ def verdict(match: Match, proposals: Sequence[Proposal] = ()) -> str:
     text = f"Does not fit: {', '.join(parts)}."
     best = proposals[0] if proposals else None
     if best and best.after > best.before:
-        words = best.title if len(best.fixes) <= TOLD else f"The repair in {len(best.fixes)} steps"
+        words = (
+            best.title
+            if len(best.fixes) <= MOST_NAMED
+            else f"The repair in {len(best.fixes)} steps"
+        )
         text += f" {words} gives {_thin(best.after)} of {_thin(best.total)}."
     return text
 
 
 def option_hint(match: Match, signature: Signature) -> str:
-    """Which options of the network suit the file better than any fix, in sentences; empty where it
-    fits, and where none would."""
+    """Which options of the architecture to set instead of a fix, in sentences.
+
+    Empty if the state_dict fits, or if no option would help.
+    """
     return "" if match.fits else options_sentence(match, signature)
 
 
@@ -79,7 +86,7 @@ def _benign(match: Match) -> str:
         f"{_thin(number)} {noun}{'' if number == 1 else 's'}{which}"
         for number, noun, which in (
             (counters, "batch counter", ""),
-            (computed, "buffer", " that the network computes itself"),
+            (computed, "buffer", " that the model computes itself"),
         )
         if number
     ]
@@ -90,11 +97,11 @@ def _benign(match: Match) -> str:
 def sections(
     match: Match, state_dict: StateDict, signature: Signature
 ) -> tuple[SummarySection, ...]:
-    """The diff as lines by state, those that ask for something first; empty states left out.
+    """The keys as lines by state, the states that need attention first; empty states left out.
 
-    Every key of either side stands in exactly one.
+    Each key of the state_dict and of the signature is in exactly one section.
     """
-    found = {key: entry.shape for key, entry in state_dict.items()}
+    in_file = {key: entry.shape for key, entry in state_dict.items()}
     wanted = {key: spec.shape for key, spec in signature.items()}
     parameters = {key: spec.numel for key, spec in signature.items() if spec.kind == "parameter"}
     shapes = {
@@ -108,7 +115,7 @@ def sections(
         _section(
             "unexpected",
             match.unexpected_keys,
-            _notes(found),
+            _notes(in_file),
             {key: state_dict[key].numel for key in match.unexpected_keys},
         ),
         _section("benign", match.benign, _notes(wanted), parameters),
@@ -118,7 +125,7 @@ def sections(
 
 
 def initialised(match: Match, signature: Signature) -> SummarySection:
-    """What a partial load leaves as the network's constructor made it, in the network's order."""
+    """The keys that a partial load leaves as the model initialises them, in the model's order."""
     left = {*match.missing_keys, *(mismatch.key for mismatch in match.mismatched)}
     shapes = {key: _shape(spec.shape) for key, spec in signature.items()}
     parameters = {key: spec.numel for key, spec in signature.items() if spec.kind == "parameter"}
@@ -126,18 +133,16 @@ def initialised(match: Match, signature: Signature) -> SummarySection:
 
 
 def obstacle(match: Match, failed: Sequence[int], strict: bool) -> str | None:
-    """Why the state_dict cannot be loaded as it is, and what to do; None where it can.
+    """Why the state_dict cannot be loaded, and what to do; None if it can.
 
-    `failed` are the positions of the recipe's steps that cannot be applied.
+    `failed` are the positions, from 0, of the recipe's steps that cannot be applied.
     """
     if failed:
         return f"Step {failed[0] + 1} of the recipe cannot be applied: change it or switch it off."
     if strict and not match.fits:
-        return (
-            "A strict load needs every key to match: mend the keys, or load some of them (partial)."
-        )
+        return "A strict load needs every key to match: repair the keys, or load partially."
     if not match.matched:
-        return "No key matches, so nothing would be loaded: choose another network, or a fix."
+        return "No key matches, so nothing would be loaded: choose another architecture, or a fix."
     return None
 
 

@@ -1,4 +1,4 @@
-"""Which keys of a state_dict go into an architecture, and keys told in few lines."""
+"""Which keys of a state_dict match an architecture's signature."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from core.keys import BATCH_COUNTER, COMPUTED
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """A key of both sides that cannot be loaded: of two shapes, or for the `reason` given."""
+    """A key of both sides that cannot be loaded.
+
+    `found` is the file's shape and `wanted` the architecture's. If these are not the obstacle,
+    `reason` says what is.
+    """
 
     key: str
     found: tuple[int, ...]
@@ -25,10 +29,10 @@ class Mismatch:
 class Match:
     """The keys of a state_dict and of a signature, each in exactly one of the five tuples.
 
-    `missing_keys` and `unexpected_keys` are torch's words; `benign` are batch counters, and buffers
-    that the model computes by itself, which the file lacks in layers whose other tensors it has.
-    The coverages are the shares, 0 to 1, of the signature's keys and of its parameters' elements
-    that match.
+    `missing_keys` and `unexpected_keys` mean what they mean in torch's `load_state_dict`. `benign`
+    keys are missing too, but harmless: batch counters, and buffers that the model computes itself,
+    of layers whose other tensors are in the file. The coverages are shares, 0 to 1: of the
+    signature's keys, and of its parameters' elements, that match.
     """
 
     matched: tuple[str, ...]
@@ -41,34 +45,36 @@ class Match:
 
     @property
     def total(self) -> int:
-        """The keys that are wanted, benign ones apart."""
+        """How many keys the signature has, without the benign ones."""
         return len(self.matched) + len(self.missing_keys) + len(self.mismatched)
 
     @property
     def computed(self) -> tuple[str, ...]:
-        """Of the benign keys, those of buffers that the model computes by itself."""
+        """The benign keys of buffers that the model computes itself."""
         return tuple(key for key in self.benign if key.rpartition(".")[2] in COMPUTED)
 
     @property
     def fits(self) -> bool:
-        """Nothing is missing, unexpected or mismatched; benign keys may be absent."""
+        """Whether no key is missing, unexpected or mismatched; benign keys may be absent."""
         return not (self.missing_keys or self.unexpected_keys or self.mismatched)
 
 
 def match(state_dict: StateDict, signature: Signature) -> Match:
-    """Compare keys and shapes; a floating dtype never stands in the way, since loading converts.
+    """Compare the keys and shapes of a state_dict with a signature.
 
-    What is quantized, sparse or nested does not go into a dense tensor of floats (FIELD 29).
+    Floating dtypes may differ, since loading converts them. A quantized, sparse or nested tensor
+    does not match: `load_state_dict` cannot copy it into a dense tensor of floats.
     """
+    # Sorted once, so that each missing key finds its layer's other keys by bisection.
     matched: list[str] = []
     missing: list[str] = []
     benign: list[str] = []
     mismatched: list[Mismatch] = []
-    ordered = sorted(state_dict)
+    sorted_keys = sorted(state_dict)
     for key, spec in signature.items():
         entry = state_dict.get(key)
         if entry is None:
-            (benign if _is_benign(key, spec, ordered) else missing).append(key)
+            (benign if _is_benign(key, spec, sorted_keys) else missing).append(key)
         elif (reason := _reason(entry, spec)) or entry.shape != spec.shape:
             mismatched.append(Mismatch(key, entry.shape, spec.shape, reason))
         else:
@@ -86,7 +92,7 @@ def match(state_dict: StateDict, signature: Signature) -> Match:
 
 
 def _reason(entry: TensorEntry, spec: TensorSpec) -> str:
-    """Why an entry does not go into a tensor of the right shape; empty where it does."""
+    """Why an entry cannot be loaded even if the shapes agree; empty if it can."""
     match entry.form:
         case Sparse(layout=layout):
             return f"sparse ({layout}), and the model's tensor is dense"
@@ -99,22 +105,25 @@ def _reason(entry: TensorEntry, spec: TensorSpec) -> str:
     return ""
 
 
-def _is_benign(key: str, spec: TensorSpec, ordered: Sequence[str]) -> bool:
-    """Whether a missing key is a batch counter, or a buffer that the model computes by itself, of a
-    layer that the file has; `ordered` are the file's keys."""
+def _is_benign(key: str, spec: TensorSpec, sorted_keys: Sequence[str]) -> bool:
+    """Whether a missing key is harmless, given the file's keys in sorted order.
+
+    That is a batch counter, or a buffer that the model computes itself, of a layer in the file.
+    """
     module, dot, name = key.rpartition(".")
     layer = module + dot
     if name == BATCH_COUNTER:
-        return _first_from(f"{layer}running_mean", ordered) == f"{layer}running_mean"
+        return _first_from(f"{layer}running_mean", sorted_keys) == f"{layer}running_mean"
     if name not in COMPUTED or spec.kind != "buffer":
         return False
-    found = _first_from(layer, ordered)
-    return found is not None and found.startswith(layer)
+    sibling = _first_from(layer, sorted_keys)
+    return sibling is not None and sibling.startswith(layer)
 
 
-def _first_from(text: str, ordered: Sequence[str]) -> str | None:
-    at = bisect_left(ordered, text)
-    return ordered[at] if at < len(ordered) else None
+def _first_from(prefix: str, sorted_keys: Sequence[str]) -> str | None:
+    """The first key that begins with the prefix or sorts after it."""
+    at = bisect_left(sorted_keys, prefix)
+    return sorted_keys[at] if at < len(sorted_keys) else None
 
 
 def _share(part: int, whole: int) -> float:

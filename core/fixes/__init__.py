@@ -1,9 +1,9 @@
 """Fixes: single changes of a state_dict, to its keys, shapes, dtypes and numbers.
 
-A fix goes in as a small frozen value, such as `StripPrefix("module.")`, and says of itself what it
-does in words (`words`), what it makes of a StateDict (`apply`, which reads no tensor and needs no
-torch), how a script does the same in plain PyTorch (`script`), and what a form asks for (`form`).
-`KINDS` lists all kinds. A `Recipe` is a list of fixes; core.recipe applies, writes and reads them.
+A fix is a small frozen value, such as `StripPrefix("module.")`. It knows its words (`words`), what
+it makes of a StateDict (`apply`, which reads no tensor and needs no torch), how a script does the
+same in plain PyTorch (`script`), and which fields its form has (`form`). `KINDS` lists all kinds.
+A `Recipe` is a list of fixes; core.recipe applies, writes and reads recipes.
 """
 
 from core.fixes.computed import computed

@@ -1,4 +1,4 @@
-"""What a fix makes: entries that are computed from others, and the state_dict that holds them."""
+"""What fixes return: entries that are computed from others, and state_dicts of such entries."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from core.checkpoint.pickles import row_major
 from core.errors import FixError
 
 MAX_BYTES = 8 << 30
-"""Bytes of a tensor that a fix makes larger than what it is made of."""
+"""The most bytes of a tensor that is larger than the tensors it is computed from."""
 
 MAX_GROWTH = 4 << 30
-"""Bytes by which a step may make a state_dict larger."""
+"""The most bytes by which a step may make a state_dict larger."""
 
 MAX_OPERATIONS = 256
-"""Operations that one tensor may come from: each reads and computes its parts anew."""
+"""The most operations behind one tensor: each of them reads and computes its parts anew."""
 
 
 def computed(
@@ -37,10 +37,10 @@ def computed(
     shape: tuple[int, ...],
     dtype: str | None = None,
 ) -> TensorEntry:
-    """An entry that is computed when it is read, under the key and origin of `like`.
+    """An entry that is computed from `parts` when it is read, with the key and origin of `like`.
 
-    Raises FixError where it would be larger than its parts, and than MAX_BYTES, or come from more
-    than MAX_OPERATIONS.
+    `dtype` None is that of `like`. Raises FixError if the tensor would be larger than its parts and
+    than MAX_BYTES, or would need more than MAX_OPERATIONS.
     """
     steps = 1 + sum(part.form.steps for part in parts if isinstance(part.form, Derived))
     if steps > MAX_OPERATIONS:
@@ -53,7 +53,7 @@ def computed(
     if nbytes > max(MAX_BYTES, sum(part.nbytes for part in parts)):
         raise FixError(
             f"`{like.key}` would take {nbytes / 1e9:,.0f} GB.",
-            f"{MAX_BYTES / 1e9:.0f} GB is the most that a tensor may grow to: ask for less.",
+            f"A tensor may grow to {MAX_BYTES / 1e9:.0f} GB: ask for less.",
         )
     return replace(
         like,
@@ -68,7 +68,7 @@ def computed(
 
 
 def check_growth(state_dict: StateDict, new: Mapping[str, TensorEntry]) -> None:
-    """Raise FixError where tensors in the place of others take MAX_GROWTH bytes more than they."""
+    """Raise FixError if the new tensors take MAX_GROWTH bytes more than those under their keys."""
     grown = sum(entry.nbytes - state_dict[key].nbytes for key, entry in new.items())
     if grown > MAX_GROWTH:
         raise FixError(
@@ -78,25 +78,25 @@ def check_growth(state_dict: StateDict, new: Mapping[str, TensorEntry]) -> None:
 
 
 def is_strided(entry: TensorEntry) -> bool:
-    """Whether the elements are the entry's own, at its strides: another view costs nothing."""
+    """Whether the entry is a strided view of a storage, so that another view costs nothing."""
     return entry.form is None and not entry.dtype.startswith(("qint", "quint"))
 
 
 def is_dense(entry: TensorEntry) -> bool:
-    """Whether each element has its place and is a number by itself."""
+    """Whether the entry is neither quantized nor sparse nor nested."""
     return not isinstance(entry.form, Quantized | Sparse | Nested) and not entry.dtype.startswith(
         ("qint", "quint")
     )
 
 
 def is_floating(entry: TensorEntry) -> bool:
-    """Whether it is dense and of floating-point numbers that torch can reckon with."""
+    """Whether the entry is dense, of a floating-point dtype that torch computes with."""
     floats = entry.dtype.startswith(("float", "bfloat")) and entry.dtype not in NUMBERLESS
     return floats and is_dense(entry)
 
 
 def checked_dense(entry: TensorEntry) -> TensorEntry:
-    """The entry itself. Raises FixError where it is quantized, sparse or nested."""
+    """The entry itself. Raises FixError if it is quantized, sparse or nested."""
     match entry.form:
         case Sparse(layout=layout):
             what, remedy = f"sparse ({layout})", "Save the file again after .to_dense() on it."
@@ -110,7 +110,7 @@ def checked_dense(entry: TensorEntry) -> TensorEntry:
 
 
 def exchanged(state_dict: StateDict, new: dict[str, TensorEntry]) -> StateDict:
-    """The state_dict with other tensors under some of its keys."""
+    """The state_dict with the new tensors under their keys."""
     if not new:
         return state_dict
     entries = [new.get(key, entry) for key, entry in state_dict.items()]
@@ -120,13 +120,12 @@ def exchanged(state_dict: StateDict, new: dict[str, TensorEntry]) -> StateDict:
 def rebuilt(
     state_dict: StateDict, entries: Sequence[TensorEntry], names: Iterable[tuple[str, str]]
 ) -> StateDict:
-    """The entries with the versions of the modules that they now stand in.
+    """A state_dict of the entries, with the versions of the modules that they are in now.
 
-    `names` are pairs of keys, old and new; one old key may have become several, or several one.
-
-    A module without any tensor has no version that torch would look at, so it is left out
-    once a key changes.
+    `names` are pairs (old key, new key); one old key may have become several, or several one.
     """
+    # torch keeps a version for each module (`_metadata`), and reads it to upgrade old tensors. A
+    # module without a tensor has none to upgrade, so its version is left out once a key changes.
     old = state_dict.versions
     names = list(names)
     if not old or (len(names) == len(state_dict) and all(a == b for a, b in names)):

@@ -1,4 +1,4 @@
-"""What fixes say of themselves: their words, their effects, and what is wrong with a text."""
+"""The wording that fixes share: of patterns, of effects, and of errors in a text."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from core.keys import PatternError, TooCostlyError
 
 
 def keys_words(pattern: str, syntax: Syntax) -> str:
-    """The keys that a pattern finds, such as `keys with the regex …`."""
+    """A pattern in words: the glob in backticks, or `keys with the regex …`."""
     return f"`{pattern}`" if syntax == "glob" else f"keys with the regex `{pattern}`"
 
 
 def where_words(pattern: str) -> str:
-    """The pattern with a space behind it, or nothing for a glob that finds every key."""
+    """The pattern in backticks with a space after it; empty for `*`, which matches every key."""
     return "" if pattern == "*" else f"`{pattern}` "
 
 
 def effect_sentence(number: int, done: str, noun: str = "key") -> str:
-    """How many things were done, such as `3 keys dropped.`"""
+    """What was done to how many things: `3 keys dropped.`, or `No key dropped.`"""
     if not number:
         return f"No {noun} {done}."
     return f"{counted(number, noun)} {done}."
 
 
 def left_alone(number: int, why: str) -> str:
-    """A sentence more, on what a step did not touch; empty where there is nothing."""
-    return f" {counted(number, 'tensor')} stayed: {why}." if number else ""
+    """A further sentence on tensors that a step left unchanged; empty if there are none."""
+    return f" {counted(number, 'tensor')} unchanged: {why}." if number else ""
 
 
 def counted(number: int, noun: str) -> str:
@@ -36,7 +36,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def checked_text(text: str, name: str, required: bool = True) -> str:
-    """The text itself. Raises FixError where it is empty and `required`, or too long."""
+    """The text itself. Raises FixError if it is empty and `required`, or longer than MAX_TEXT."""
     if required and not text:
         raise FixError(f"The {name} is empty.", f"Write a {name}, or remove the step.")
     if len(text) > MAX_TEXT:
@@ -47,7 +47,7 @@ def checked_text(text: str, name: str, required: bool = True) -> str:
 
 
 def unusable(pattern: str, error: PatternError) -> FixError:
-    """Why a pattern cannot be used, and how to write it."""
+    """The FixError for a pattern that cannot be used."""
     if isinstance(error, TooCostlyError):
         return FixError(
             f"The pattern `{pattern}` takes too long, or too much memory, on this file's keys.",
@@ -55,5 +55,5 @@ def unusable(pattern: str, error: PatternError) -> FixError:
         )
     return FixError(
         f"The pattern `{pattern}` cannot be used: {error}.",
-        r"A dot that is meant as a dot is written `\.` in a regex.",
+        r"Write `\.` for a literal dot in a regex.",
     )

@@ -1,4 +1,4 @@
-"""Fixes and recipes as small frozen values, and what every kind of fix says of itself."""
+"""Fix, the base class of all kinds of fixes, and Recipe, a list of them."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from core.fixes.script_part import ScriptPart
 from core.keys import Patience
 
 Syntax: TypeAlias = Literal["glob", "regex"]
-"""`glob`: `*`, `?` and `[…]` over the whole key, dots included; `regex`: found anywhere in it."""
+"""`glob`: `*`, `?` and `[…]` for the whole key, dots included; `regex`: matches anywhere in it."""
 
 MAX_TEXT = 1_000
-"""Characters in a prefix, a pattern or a replacement."""
+"""The most characters of a prefix, a pattern or a replacement."""
 
 MAX_KEY = 4_096
-"""Characters that a fix may give a key."""
+"""The most characters of a key that a fix makes."""
 
 MAX_CHARACTERS = 32 << 20
-"""Characters that a fix may give all keys together."""
+"""The most characters of all keys together after a fix."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a step did: tensors that got another key or dtype, tensors that went away."""
+    """What a step did: how many tensors it changed and dropped, and a sentence."""
 
     changed: int
     dropped: int
@@ -42,36 +42,39 @@ Changed: TypeAlias = tuple[StateDict, Effect]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What fixes go by besides the state_dict: the signature of the chosen architecture, where
-    there is one, and the time that is left for their patterns."""
+    """What fixes need besides the state_dict.
+
+    `signature` is that of the chosen architecture, None without one; `patience` is the time that is
+    left for matching patterns.
+    """
 
     signature: Signature | None = None
     patience: Patience = field(default_factory=Patience)
 
     @property
     def wanted(self) -> Signature:
-        """The signature. Raises FixError where there is none."""
+        """The signature. Raises FixError if there is none."""
         if self.signature is None:
             raise shapes_unknown()
         return self.signature
 
 
 def shapes_unknown() -> FixError:
-    """Why a fix that goes by an architecture's shapes cannot be applied without one."""
+    """The FixError of a fix that needs an architecture's shapes."""
     return FixError(
-        "Which shapes are wanted is not known without an architecture.",
+        "This step needs the shapes of an architecture, and none is chosen.",
         "Choose an architecture, or switch this step off.",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Fix(ABC):
-    """One change of a state_dict. A kind is a frozen dataclass of it, and says all that there is
-    to say of the kind; core/fixes/table.py lists the kinds.
+    """One change of a state_dict. Each kind of fix is a frozen dataclass that inherits from it.
 
-    `json_name` is what the kind is called in a recipe's JSON, `form` the form in which a person
-    writes one. The dataclass's fields are texts, numbers, booleans, Literals of texts, and tuples
-    of these: core/recipe/json_form.py reads and writes them by their annotations.
+    `json_name` is the kind's name in a recipe's JSON, and `form` describes its form on the Fit
+    page. The dataclass's fields are texts, numbers, booleans, Literals of texts, and tuples of
+    these: core/recipe/json_form.py reads and writes them by their annotations. A kind says all that
+    is particular to it; core/fixes/table.py lists the kinds.
     """
 
     json_name: ClassVar[str]
@@ -83,14 +86,14 @@ class Fix(ABC):
 
     @abstractmethod
     def apply(self, state_dict: StateDict, context: Context) -> Changed:
-        """The state_dict after the fix, and what the fix did; no tensor is read.
+        """The state_dict after the fix, and what the fix did; it reads no tensor.
 
-        Raises FixError where the fix cannot be applied.
+        Raises FixError if the fix cannot be applied.
         """
 
     @abstractmethod
     def script(self) -> ScriptPart:
-        """The fix as PyTorch code, which does to tensors what `apply` does to entries."""
+        """The fix as PyTorch code that does to tensors what `apply` does to entries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Fixes in their order; each works on what the ones before it made."""
+    """Steps in order; each is applied to the result of those before it."""
 
     steps: tuple[Step, ...] = ()
 

@@ -1,4 +1,4 @@
-"""The form of a fix as data: what it asks a person for, which a page draws as its widgets."""
+"""The form of a fix as data: the fields that a person fills in, which a page shows as widgets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class TextField:
-    """One line of text; `default` None leaves it empty, with the placeholder in grey."""
+    """One line of text; with `default` None it begins empty and shows the placeholder."""
 
     name: str
     label: str
@@ -20,7 +20,7 @@ class TextField:
 
 @dataclass(frozen=True, slots=True)
 class PartsField:
-    """Several names in one line, with commas between them: a tuple of texts."""
+    """Several names in one line, separated by commas: a tuple of texts."""
 
     name: str
     label: str
@@ -30,7 +30,7 @@ class PartsField:
 
 @dataclass(frozen=True, slots=True)
 class ChoiceField:
-    """One of several texts, the first by default; all are in sight, or `folded` into a list."""
+    """One of several texts, the first by default; `folded` into a list, or all visible."""
 
     name: str
     label: str
@@ -66,14 +66,14 @@ class SwitchField:
 
 @dataclass(frozen=True, slots=True)
 class TableField:
-    """New names for single keys, of the file's keys that the network does not know."""
+    """New names for single keys of the file, among those that the model does not have."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class ClassesField:
-    """The rows of a head, by the names of the file's classes and of those that are wanted."""
+    """The rows of a head, by two lists of class names: the file's and the wanted ones."""
 
     name: str
 
@@ -88,12 +88,12 @@ Field: TypeAlias = (
     | TableField
     | ClassesField
 )
-"""What a form asks for one field of a fix, whose name is `name`."""
+"""How a form asks for the field `name` of a fix."""
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The form of a kind of fix: its name there, what it is good for, and its fields in order."""
+    """The form of a kind of fix: its title, one line about what it does, and its fields."""
 
     title: str
     about: str
@@ -103,4 +103,4 @@ class Form:
 PATTERN = TextField("pattern", "Pattern", "fc.*")
 SYNTAX = ChoiceField("syntax", "Read the pattern as", ("glob", "regex"))
 ANY_PATTERN = TextField("pattern", "Pattern", "fc.*", default="*")
-"""A pattern that need not be changed where there is only one thing to find."""
+"""A pattern that matches every key by default, for fixes that find their tensors themselves."""

@@ -1,4 +1,4 @@
-"""All kinds of fixes, in the order in which forms offer them and errors name them."""
+"""All kinds of fixes, in the order in which the Fit page and error messages list them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What goes into a model: images decoded safely, preprocessing, random inputs.
+"""The inputs of a model: images decoded safely, preprocessing, random inputs.
 
-Bytes of an image go in and a PIL image comes out, or an ImageError; a Preprocessing turns images
-into a float32 batch of shape (N, channels, height, width). Needs torch.
+`decode_image` takes an image file's bytes, and returns a PIL image or raises ImageError. `prepare`
+makes a float32 tensor [channels, height, width] of it, as a Preprocessing says. Needs torch.
 """
 
 from core.inputs.images import decode_image

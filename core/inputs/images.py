@@ -1,9 +1,7 @@
-"""A picture's bytes become an RGB image, or a sentence that says why not."""
+"""Decodes the bytes of an image file as RGB, or raises an ImageError that says why not."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
@@ -12,40 +10,21 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from core.errors import ImageError
 
 MAX_PIXELS = 64_000_000
-"""The largest picture by default: 8,000 × 8,000 pixels, 192 MB as RGB."""
+"""The largest image by default: 8,000 × 8,000 pixels, 192 MB as RGB."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
-"""Pillow's formats that are tried. Others start programs (EPS runs Ghostscript) or hold no
+"""Pillow's formats that are tried. Others run programs (EPS runs Ghostscript), or are not for
 photographs."""
 
 WHITE = (255, 255, 255)
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """What a batch of files held: the pictures as (name, image), the rest as (name, error)."""
-
-    images: tuple[tuple[str, Image.Image], ...]
-    refused: tuple[tuple[str, ImageError], ...]
-
-
-def decode_images(files: Iterable[tuple[str, bytes]], max_pixels: int = MAX_PIXELS) -> Decoded:
-    """Decode each (name, bytes) by itself: a broken one never spoils the others."""
-    images, refused = [], []
-    for name, data in files:
-        try:
-            images.append((name, decode_image(data, name, max_pixels)))
-        except ImageError as error:
-            refused.append((name, error))
-    return Decoded(tuple(images), tuple(refused))
-
-
 def decode_image(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """The picture in `data` as RGB, 8 bits a channel, turned as its EXIF says.
+    """The image in `data` as RGB, 8 bits for each channel, rotated as its EXIF orientation says.
 
-    Transparent parts are laid over white; 16-bit grey values are divided by 257; of an animation
-    the first frame is taken. The size is checked from the header, before a pixel is decoded.
-    Raises ImageError.
+    Transparent parts become white, 16-bit grey values are divided by 257, and of an animation the
+    first frame is taken. The header's size is checked before a pixel is decoded. `name` is for
+    error messages. Raises ImageError.
     """
     image = _open(data, name, max_pixels)
     try:
@@ -66,7 +45,7 @@ def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
         raise _too_large(name, "more pixels than Pillow allows", max_pixels) from error
     except UnidentifiedImageError as error:
         raise ImageError(
-            f"{name} is not a picture that Loupe can read.",
+            f"{name} is not an image that Loupe can read.",
             "Save it as JPEG, PNG, WebP, TIFF, BMP or GIF.",
         ) from error
     except Exception as error:  # a damaged header raises as many types as damaged pixels do
@@ -80,7 +59,7 @@ def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
 def _too_large(name: str, size: str, max_pixels: int) -> ImageError:
     return ImageError(
         f"{name} has {size}; the limit is {max_pixels / 1e6:g} million pixels.",
-        "Make the picture smaller and choose it again.",
+        "Make the image smaller and choose it again.",
     )
 
 
@@ -88,7 +67,7 @@ def _damaged(name: str, error: Exception) -> ImageError:
     if "truncated" in str(error):
         return ImageError(f"{name} is cut short.", "Download or copy the whole file again.")
     return ImageError(
-        f"{name} is damaged: it cannot be decoded.", "Save it again, or choose another picture."
+        f"{name} is damaged: it cannot be decoded.", "Save it again, or choose another image."
     )
 
 
@@ -102,9 +81,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _from_wide_grey(image: Image.Image) -> Image.Image:
-    """Grey of 16 or 32 bits or floats, as 8 bits. Pillow itself would clip it to white.
+    """Grey of 16 or 32 bits or of floats as 8 bits; Pillow itself would clip it to white.
 
-    Integers over 255 count to 65,535, floats up to 1 count to 1; others count to 255.
+    White is 65,535 if integers are over 255, 1 if floats are at most 1, else 255.
     """
     values = np.asarray(image).astype(np.float32)
     largest = float(np.nanmax(values, initial=0))
@@ -117,10 +96,10 @@ def _from_wide_grey(image: Image.Image) -> Image.Image:
 
 
 def _upright(rgb: Image.Image, original: Image.Image) -> Image.Image:
-    """Turn or mirror `rgb` by the original's EXIF orientation, where it has a readable one."""
+    """Rotate or mirror `rgb` by the original's EXIF orientation, if it has a readable one."""
     try:
         exif = original.getexif()
-    except Exception:  # the picture itself is whole: damaged EXIF must not cost it
+    except Exception:  # Damaged EXIF data raises many types, and the image itself is fine.
         return rgb
     rgb.info.clear()
     rgb.getexif().clear()
@@ -131,4 +110,4 @@ def _upright(rgb: Image.Image, original: Image.Image) -> Image.Image:
 
 
 ORIENTATION = 0x0112
-"""EXIF 2.3, section 4.6.4: the tag that says which side of the picture is up."""
+"""EXIF 2.3, section 4.6.4: the tag that says which side of the image is up."""

@@ -1,4 +1,4 @@
-"""What a model is fed: size, crop and normalisation, and where they are known from."""
+"""The preprocessing of a model's images: size, crop and normalisation, and who states them."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from core.inputs.images import MAX_PIXELS
 Fit = Literal["cover", "squash", "pad"]
 
 INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "nearest", "box", "hamming")
-"""torchvision's and timm's names of the ways to resize; all of them antialias on pictures."""
+"""torchvision's and timm's names of interpolations; all of them antialias PIL images."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """`resize` and `crop` are (height, width) in pixels; `mean` and `std` are on a scale from 0
-    to 1 and have one value a channel.
+    """How an image becomes a tensor.
 
-    `fit` says how a picture comes to `resize`: "cover" keeps its proportions and lets the longer
-    edge stand over, "squash" gives the proportions up, "pad" keeps them and fills with the mean
-    colour. `source` says in words where the values come from; `guessed` that nobody states them.
+    `resize` and `crop` are (height, width) in pixels. `mean` and `std` have one value for each
+    channel, on a scale from 0 to 1. `fit` says how an image is resized: "cover" keeps its
+    proportions, and the longer edge exceeds `resize`; "squash" changes the proportions; "pad" keeps
+    them and pads with the mean colour. `source` says in words where the values come from;
+    `guessed`: neither the file nor the model states them.
     """
 
     resize: tuple[int, int]
@@ -57,11 +58,11 @@ IMAGENET = Preprocessing(
 
 
 def prepare(image: Image.Image, preprocessing: Preprocessing) -> torch.Tensor:
-    """The picture (RGB) as a float32 tensor [channels, height, width], the same as torchvision's
-    or timm's own evaluation transform makes it.
+    """The RGB image as a float32 tensor [channels, height, width].
 
-    One channel is grey (ITU-R 601 luma); of more than three, the picture's colours are repeated.
-    Raises ImageError for a picture so thin that it would fill the memory.
+    The result equals that of torchvision's or timm's own evaluation transform. One channel is grey
+    (ITU-R 601 luma); for more than three, the colours are repeated. Raises ImageError if an image
+    is so thin that resizing would fill the memory.
     """
     if preprocessing.channels == 1:
         image = image.convert("L")
@@ -79,7 +80,7 @@ def _resize(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
     height, width = _resized(image, preprocessing)
     if height * width > MAX_PIXELS:
         raise ImageError(
-            f"The picture is too long and thin: {image.width} × {image.height} pixels.",
+            f"The image is too long and thin: {image.width} × {image.height} pixels.",
             "Crop it to what the model should see.",
         )
     interpolation = InterpolationMode(preprocessing.interpolation)
@@ -88,7 +89,7 @@ def _resize(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
 
 
 def _resized(image: Image.Image, preprocessing: Preprocessing) -> tuple[int, int]:
-    """The height and width that the whole picture gets."""
+    """The height and width of the resized image, before it is cropped."""
     height, width = preprocessing.resize
     if preprocessing.fit == "squash":
         return height, width
@@ -119,29 +120,28 @@ def _crop(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
 def default_preprocessing(
     architecture: Architecture, metadata: Mapping[str, object] | None = None
 ) -> Preprocessing:
-    """What to feed a model: as the checkpoint's metadata states it, else as the architecture's
-    library does, else ImageNet's usual values, said to be guessed.
+    """The preprocessing that a model expects.
 
-    The number of channels is what the model takes: see input_channels. Raises ArchitectureError
-    where the architecture cannot be built.
+    It is what the checkpoint's metadata states, else what the architecture's library states, else
+    ImageNet's usual values, as a guess. The number of channels is that of `input_channels`. Raises
+    ArchitectureError if the architecture cannot be built.
     """
     known = signature(architecture)
     if architecture.library == "torchvision":
-        found = _torchvision(architecture, known)
+        default = _torchvision(architecture, known)
     elif architecture.library == "timm":
-        found = _timm(architecture.name)
+        default = _timm(architecture.name)
     else:
-        found = IMAGENET
+        default = IMAGENET
     options = dict(architecture.options)
     size = options.get("img_size") or options.get("image_size")
-    found = _of_size(found, size) if size else found
-    stated = stated_preprocessing(metadata, found) if metadata else None
-    return with_channels(stated or found, input_channels(architecture))
+    default = _of_size(default, size) if size else default
+    stated = stated_preprocessing(metadata, default) if metadata else None
+    return with_channels(stated or default, input_channels(architecture))
 
 
 def _of_size(preprocessing: Preprocessing, size: int) -> Preprocessing:
-    """The same for square pictures of another size, with the border that is cut off in
-    proportion."""
+    """The same preprocessing for square images of another size, cropped in proportion."""
     height, width = (
         round(size * resize / crop)
         for resize, crop in zip(preprocessing.resize, preprocessing.crop, strict=True)
@@ -150,13 +150,13 @@ def _of_size(preprocessing: Preprocessing, size: int) -> Preprocessing:
 
 
 TRANSFORM_INPUT = ("googlenet", "inception_v3", "quantized_googlenet", "quantized_inception_v3")
-"""torchvision's models whose ImageNet weights come with `transform_input=True`: the model turns
-ImageNet's normalisation into mean and std of 0.5 (torchvision/models/inception.py). No
-state_dict says so, and a model built without the weights does not do it."""
+"""torchvision's models whose ImageNet weights are built with `transform_input=True`: the model
+itself converts ImageNet's normalisation to mean and std of 0.5 (torchvision/models/inception.py).
+No state_dict says so, and a model that is built without the weights does not do it."""
 
 
 def _torchvision(architecture: Architecture, known: Signature) -> Preprocessing:
-    """From the model's default weights; of several, those whose pictures fit its size."""
+    """The preprocessing of the model's weights in torchvision, of those for the model's size."""
     from torchvision.models import get_model_weights
 
     try:
@@ -164,7 +164,7 @@ def _torchvision(architecture: Architecture, known: Signature) -> Preprocessing:
     except ValueError:
         return IMAGENET
     if any(len(getattr(entry.transforms(), "crop_size", ())) != 1 for entry in weights):
-        return IMAGENET  # a recipe for films, or for pictures of any size
+        return IMAGENET  # a preset for videos, or for images of any size
     size = _fixed_size(known)
     fitting = [entry for entry in weights if size in (None, entry.transforms().crop_size[0])]
     chosen = weights.DEFAULT if weights.DEFAULT in fitting or not fitting else fitting[0]
@@ -188,7 +188,7 @@ def _torchvision(architecture: Architecture, known: Signature) -> Preprocessing:
 
 
 def _fixed_size(known: Signature) -> int | None:
-    """The only height that torchvision's VisionTransformer takes; None for other models."""
+    """The height, and width, that a torchvision VisionTransformer takes; None for other models."""
     positions, patches = known.get("encoder.pos_embedding"), known.get("conv_proj.weight")
     if positions is None or patches is None:
         return None
@@ -223,8 +223,10 @@ _TIMM_FITS: Mapping[str, Fit] = {"center": "cover", "squash": "squash", "border"
 
 
 def input_channels(architecture: Architecture) -> int:
-    """The channels of a picture that the model takes: its option's, else its library's own; of an
-    owner's model those of the first convolution, 3 where it has none. Raises ArchitectureError."""
+    """The number of input channels of a model: its option's, else its library's default.
+
+    An own model has those of its first convolution, or 3 if it has none. Raises ArchitectureError.
+    """
     asked = dict(architecture.options).get("in_chans")
     if asked:
         return asked
@@ -248,8 +250,10 @@ def input_channels(architecture: Architecture) -> int:
 
 
 def with_channels(preprocessing: Preprocessing, channels: int) -> Preprocessing:
-    """The same for another number of channels: mean and std are averaged for one, and repeated
-    for more than there are."""
+    """The same preprocessing for another number of channels.
+
+    Mean and std are averaged for one channel, and repeated for more channels than they have.
+    """
     mean, std = preprocessing.mean, preprocessing.std
     if channels == 1:
         mean, std = (sum(mean) / len(mean),), (sum(std) / len(std),)
@@ -272,25 +276,27 @@ STATED = (
     "transform",
     "transforms",
 )
-"""Metadata keys under which training scripts keep what they feed: timm's `data_config` and
+"""Metadata keys under which training scripts keep their preprocessing: timm's `data_config` and
 `pretrained_cfg`, transformers' `preprocessor_config`, OpenMMLab's `img_norm_cfg`."""
 
 DEPTH = 3
-"""How deep in the metadata such a key is looked for."""
+"""How many levels deep in the metadata such a key is searched."""
 
 MAX_EDGE = 4096
-"""The largest size in pixels that a checkpoint may ask for."""
+"""The largest edge in pixels that a checkpoint's metadata may state."""
 
 
 def stated_preprocessing(
     metadata: Mapping[str, object], otherwise: Preprocessing
 ) -> Preprocessing | None:
-    """What a checkpoint's metadata states, with `otherwise` for what it leaves out; None where it
-    states neither a size nor a mean and a standard deviation."""
+    """The preprocessing that a checkpoint's metadata states, with `otherwise` for the rest.
+
+    None if it states neither a size nor a mean with a standard deviation.
+    """
     for path, entry in _stated_entries(metadata, "", DEPTH):
-        found = _from_entry(entry, otherwise)
-        if found:
-            return replace(found, source=f"the checkpoint's own {path}", guessed=False)
+        stated = _from_entry(entry, otherwise)
+        if stated:
+            return replace(stated, source=f"the checkpoint's own {path}", guessed=False)
     return None
 
 
@@ -317,18 +323,18 @@ def _from_entry(entry: Mapping[str, object], otherwise: Preprocessing) -> Prepro
     if mean and std and len(mean) == len(std) and min(std) > 0:
         if max(mean) > 1:  # stated on a scale from 0 to 255
             mean, std = tuple(v / 255 for v in mean), tuple(v / 255 for v in std)
-        found = replace(otherwise, mean=mean, std=std)
+        stated = replace(otherwise, mean=mean, std=std)
     elif crop or resize:
-        found = otherwise
+        stated = otherwise
     else:
         return None
     size = crop or resize
     if size:
-        found = replace(found, resize=resize or size, crop=size, fit="cover")
+        stated = replace(stated, resize=resize or size, crop=size, fit="cover")
     way = entry.get("interpolation", entry.get("resample"))
     if isinstance(way, int) and 0 <= way < len(_PILLOW_RESAMPLING):
         way = _PILLOW_RESAMPLING[way]
-    return replace(found, interpolation=way) if way in INTERPOLATIONS else found
+    return replace(stated, interpolation=way) if way in INTERPOLATIONS else stated
 
 
 _PILLOW_RESAMPLING = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
@@ -341,7 +347,10 @@ def _first_size(entry: Mapping[str, object], names: Sequence[str]) -> tuple[int,
 
 
 def _size(value: object) -> tuple[int, int] | None:
-    """64, [64], [64, 48], [3, 64, 48], {"height": 64, "width": 48} or {"shortest_edge": 64}."""
+    """A size as (height, width); None if it is not one, or too large.
+
+    It may be 64, [64], [64, 48], [3, 64, 48], {"height": 64, "width": 48} or {"shortest_edge": 64}.
+    """
     if isinstance(value, Mapping):
         edge = value.get("shortest_edge")
         value = [edge] if edge else [value.get("height"), value.get("width")]
@@ -353,5 +362,5 @@ def _size(value: object) -> tuple[int, int] | None:
 
 def _numbers(value: object) -> tuple[float, ...]:
     values = value if isinstance(value, list | tuple) else (value,)
-    found = [v for v in values if isinstance(v, int | float) and math.isfinite(v)]
-    return tuple(map(float, found)) if len(found) == len(values) else ()
+    numbers = [v for v in values if isinstance(v, int | float) and math.isfinite(v)]
+    return tuple(map(float, numbers)) if len(numbers) == len(values) else ()

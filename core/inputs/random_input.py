@@ -1,4 +1,4 @@
-"""Random numbers that a network takes: a picture, a list of pictures, a film, two frames."""
+"""Random inputs of the kind that a model takes: an image, a list of images, a video, two frames."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from core.architectures import TORCHVISION, Architecture
 from core.tensors import torch_dtype
 
 FRAMES = 16
-"""What torchvision's video networks were trained on; its MViT take no other number."""
+"""The frames that torchvision's video models were trained on; its MViT take no other number."""
 
 DETECTION_SIZE = 320
-"""Of the pictures for a detector, which resizes them itself."""
+"""The edge in pixels of images for a detector, which resizes them itself."""
 
 FLOW_SIZE = 128
-"""The least that RAFT takes (torchvision/models/optical_flow/raft.py)."""
+"""The smallest edge in pixels that RAFT takes (torchvision/models/optical_flow/raft.py)."""
 
 
 @dataclass(frozen=True, slots=True)
 class RandomInputs:
-    """What to call a model with: `model(*arguments)`; `what` names it, `shape` is that of each
-    tensor in it."""
+    """The arguments of a call `model(*arguments)`.
+
+    `what` names them in words, and `shape` is that of each tensor in them.
+    """
 
     arguments: tuple[object, ...]
     what: str
@@ -33,7 +35,10 @@ class RandomInputs:
 def random_inputs(
     architecture: Architecture, model: nn.Module, device: str, dtype: str
 ) -> RandomInputs:
-    """Inputs of the size that the model expects, on its device. Raises ArchitectureError."""
+    """Random inputs of the size that the model expects, in `dtype` on `device`.
+
+    Raises ArchitectureError.
+    """
     from core.inputs.preprocessing import default_preprocessing
 
     kind = type(model).__module__.removeprefix("torchvision.models.").partition(".")[0]
@@ -51,14 +56,14 @@ def random_inputs(
             frames = (random(*shape).tanh(), random(*shape).tanh())
             return RandomInputs(frames, "two random images", shape)
         case "video":
-            shape = (1, 3, FRAMES, *_film_size(architecture))
-            return RandomInputs((random(*shape),), "a random film", shape)
+            shape = (1, 3, FRAMES, *_video_size(architecture))
+            return RandomInputs((random(*shape),), "a random video", shape)
         case _:
             shape = (1, size.channels, *size.crop)
             return RandomInputs((random(*shape),), "a random image", shape)
 
 
-def _film_size(architecture: Architecture) -> tuple[int, int]:
+def _video_size(architecture: Architecture) -> tuple[int, int]:
     from torchvision.models import get_model_weights
 
     if architecture.library != TORCHVISION:

@@ -1,7 +1,7 @@
-"""A model in memory: built, filled from the file, on a device, tried with one forward pass.
+"""Loads a model: builds it, fills it from the file on a device, and tries a forward pass.
 
-A StateDict, an Architecture, a device and a dtype go in; a LoadedModel comes out, or a LoadError or
-NoRoom. ModelPool keeps the models that a server shares. Needs torch.
+`load_model` takes a StateDict, an Architecture, a device and a dtype, and returns a LoadedModel, or
+raises LoadError or NoRoom. ModelPool keeps the models that a server's sessions share. Needs torch.
 """
 
 from core.load.loading import DTYPES, LoadedModel, devices, load_model

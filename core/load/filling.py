@@ -1,4 +1,4 @@
-"""A file's bytes into the tensors of a model that is built and placed."""
+"""Reads a file's bytes into the tensors of a model that is built and on its device."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ from core.tensors import CONVERT_BYTES, read_tensors_into
 Target: TypeAlias = tuple[TensorEntry, torch.Tensor]
 
 MAX_READERS = 4
-"""Threads that read at once; more do not make the disk or the memory faster."""
+"""The most threads that read at once; more do not make the disk or the memory faster."""
 
 BATCH_BYTES = 1 << 20
-"""Small tensors are read together up to here: to hand one to a thread takes longer than to read
-it."""
+"""Small tensors are read in batches of this size: handing one to a thread takes longer than
+reading it."""
 
 
 def targets_of(
     model: nn.Module, entries: Iterable[TensorEntry]
 ) -> tuple[list[Target], Collection[str]]:
-    """The model's tensors with the entries that fill them, which come in its order: of several for
-    one tensor the last, as with load_state_dict. And the keys of all tensors that are filled so, of
-    those with two names both."""
+    """The model's tensors with the entries that fill them, and the keys of all filled tensors.
+
+    `entries` are in the model's order: if several fill one tensor, the last one does, as in
+    `load_state_dict`. A filled tensor with two names counts with both keys.
+    """
     tensors = _own_tensors(model)
     places = {key: _place(tensor) for key, tensor in tensors.items()}
     targets: dict[object, Target] = {}
@@ -43,8 +45,10 @@ def targets_of(
 
 
 def _own_tensors(model: nn.Module) -> Mapping[str, torch.Tensor]:
-    """The parameters and buffers of its state_dict: not what a module's code makes for it, and
-    would have to take out again (`get_extra_state`)."""
+    """The parameters and buffers of the model's state_dict, without `get_extra_state`.
+
+    Extra state is made by the module's own code, and only that code could load it again.
+    """
     own = {
         id(tensor)
         for module in model.modules()
@@ -56,23 +60,24 @@ def _own_tensors(model: nn.Module) -> Mapping[str, torch.Tensor]:
 
 
 def _place(tensor: torch.Tensor) -> object:
-    """Equal for two tensors that are the same elements of the same memory."""
+    """Equal for two tensors that are the same elements in the same memory."""
     if not tensor.numel():
         return id(tensor)
     return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
 
 
-def bytes_beside(entries: Iterable[tuple[TensorEntry, str]]) -> int:
-    """What reading these entries into tensors of these dtypes on the CPU takes beside the tensors,
-    at most."""
-    return sum(nlargest(MAX_READERS, (_beside(entry, dtype) for entry, dtype in entries)))
+def temporary_bytes(entries: Iterable[tuple[TensorEntry, str]]) -> int:
+    """The most bytes that reading the entries takes on the CPU, besides the tensors themselves.
+
+    `entries` are pairs of an entry and the dtype of its tensor.
+    """
+    return sum(nlargest(MAX_READERS, (_temporary(entry, dtype) for entry, dtype in entries)))
 
 
-def _beside(entry: TensorEntry, dtype: str) -> int:
-    """Views of strides, and what a fix derives from several, are there as a whole, with what they
-    come from."""
+def _temporary(entry: TensorEntry, dtype: str) -> int:
     if isinstance(entry.form, Derived) and entry.form.operation == Joined():
-        return max(_beside(part, dtype) for part in entry.form.parts)
+        return max(_temporary(part, dtype) for part in entry.form.parts)
+    # A strided view, and a tensor that a fix computes, are in memory whole, next to their source.
     if isinstance(entry.form, Derived) or not entry.is_contiguous:
         return 2 * entry.nbytes
     straight = entry.form is None and not entry.transforms and entry.dtype == dtype
@@ -82,8 +87,8 @@ def _beside(entry: TensorEntry, dtype: str) -> int:
 def fill(targets: Sequence[Target], device: str, done: Done) -> None:
     """Read each entry into its tensor on the device, several at a time.
 
-    `done(entry, nbytes)` is called in the caller's thread and may raise to cancel. Raises as
-    read_tensor does.
+    `done(entry, nbytes)` is called in the caller's thread, and may raise to cancel. Raises what
+    `read_tensor` raises.
     """
     readers = min(MAX_READERS, os.cpu_count() or 1)
     if device == "cpu":
@@ -106,8 +111,10 @@ def _fill_straight(targets: Sequence[Target], readers: int, done: Done) -> None:
 
 
 def _batches(targets: Sequence[Target]) -> Iterator[list[Target]]:
-    """The large ones alone and first, the small ones together in the file's order. What shares
-    memory is in one batch, in the model's order."""
+    """The large tensors first and alone, then the small ones together in the file's order.
+
+    Tensors that share memory are in one batch, in the model's order.
+    """
     groups: dict[int, list[Target]] = {}
     for entry, tensor in targets:
         groups.setdefault(tensor.untyped_storage().data_ptr(), []).append((entry, tensor))

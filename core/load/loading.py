@@ -1,4 +1,4 @@
-"""The one place where a model's bytes are read: straight into its tensors."""
+"""Loads a model: builds the architecture and reads the file's bytes straight into its tensors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from core.checkpoint import ITEMSIZES, StateDict, TensorEntry
 from core.errors import LoadError
 from core.fit import Match, match
 from core.inputs import random_inputs
-from core.load.filling import bytes_beside, fill, targets_of
+from core.load.filling import fill, targets_of, temporary_bytes
 from core.load.placing import place
 from core.load.room import Need, require_room, running_out
 from core.load.staging import staging_bytes
@@ -39,10 +39,11 @@ Report = Callable[[int, int, str], None]
 class LoadedModel:
     """A model ready for inference.
 
-    `dtype` is torch's name of its parameters' dtype, `initialised` the keys that kept the values
-    of the model's own initialisation, `nbytes` the bytes of its parameters and buffers, `notes`
-    sentences on what was converted. `nbytes_read` bytes of the file went to the device in
-    `seconds_reading` of the `seconds`; `effects` are what the switches changed.
+    `dtype` is torch's name of its parameters' dtype. `initialised` are the keys that were not
+    loaded and keep the model's initialisation. `nbytes` are the bytes of its parameters and
+    buffers. `notes` are sentences on what was converted or left out. `nbytes_read` bytes of the
+    file were read to the device in `seconds_reading`, a part of `seconds`. `effects` are what the
+    switches changed.
     """
 
     model: nn.Module
@@ -60,12 +61,12 @@ class LoadedModel:
 
     @property
     def bytes_per_second(self) -> float:
-        """How fast the file's bytes came into the device's memory; 0 where there were none."""
+        """How fast the file's bytes were read to the device; 0 if there were none."""
         return self.nbytes_read / self.seconds_reading if self.seconds_reading else 0.0
 
 
 def devices() -> tuple[str, ...]:
-    """Where a model can go: `cpu`, each CUDA device, Apple's GPU."""
+    """The devices of this machine: `cpu`, each CUDA device, Apple's GPU (`mps`)."""
     cuda = tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
     mps = ("mps",) if torch.backends.mps.is_available() else ()
     return ("cpu", *cuda, *mps)
@@ -84,12 +85,11 @@ def load_model(
 ) -> LoadedModel:
     """Build the architecture and fill it from the file, in eval mode.
 
-    `strict` wants every key to match, absent batch counters apart; otherwise each tensor that
-    matches is loaded, and the rest keeps the model's own initialisation. `dtype` is what
-    floating tensors are converted to, None for the architecture's own. `channels_last` and
-    `compiled` are switches whose effect on time is measured. `progress(done, total, key)` counts
-    bytes and may raise to cancel. Raises LoadError (NoRoom where memory is short),
-    ArchitectureError, SourceError.
+    `strict` requires that every key matches; benign keys may be absent. Otherwise each tensor that
+    matches is loaded, and the rest keeps the model's initialisation. `dtype` is that of the
+    floating-point tensors, None for the architecture's own. `channels_last` and `compiled` are
+    switches whose effect on speed is measured. `progress(done, total, key)` counts bytes, and may
+    raise to cancel. Raises LoadError (NoRoom if memory is short), ArchitectureError, SourceError.
     """
     started = time.perf_counter()
     if device not in devices():
@@ -97,33 +97,33 @@ def load_model(
             f"This machine has no device {device}.", f"Choose one of {', '.join(devices())}."
         )
     wanted = signature(architecture)
-    found = match(state_dict, wanted)
-    if strict and not found.fits:
-        raise _does_not_fit(architecture, found)
-    if not found.matched and any(mismatch.reason for mismatch in found.mismatched):
-        raise _does_not_fit(architecture, found)
-    left = (*found.missing_keys, *(mismatch.key for mismatch in found.mismatched))
-    entries = [state_dict[key] for key in found.matched]
+    matched = match(state_dict, wanted)
+    if strict and not matched.fits:
+        raise _does_not_fit(architecture, matched)
+    if not matched.matched and any(mismatch.reason for mismatch in matched.mismatched):
+        raise _does_not_fit(architecture, matched)
+    left = (*matched.missing_keys, *(mismatch.key for mismatch in matched.mismatched))
+    entries = [state_dict[key] for key in matched.matched]
     shapes = {wanted[key].shape for key in left}
     need = _need(wanted, entries, shapes, device, dtype)
     require_room(need)
     if device != "cpu":
-        require_room(_need_beside(wanted, entries, shapes))
-    telling = _Telling(progress)
-    with running_out(need, telling.raised):
+        require_room(_need_on_cpu(wanted, entries, shapes))
+    counter = _ByteCounter(progress)
+    with running_out(need, counter.raised):
         model, filled, reading = _filled(
             architecture,
             entries,
             shapes,
             device,
             torch_dtype(dtype) if dtype else None,
-            telling,
+            counter,
         )
-    found_dtype = _dtype_of(model)
+    loaded_dtype = _dtype_of(model)
     seconds = time.perf_counter() - started
     effects = throw_switches(
         model,
-        lambda: random_inputs(architecture, model, device, found_dtype),
+        lambda: random_inputs(architecture, model, device, loaded_dtype),
         channels_last=channels_last,
         compiled=compiled,
         progress=progress,
@@ -132,22 +132,22 @@ def load_model(
         model=model,
         architecture=architecture,
         device=device,
-        dtype=found_dtype,
-        match=found,
+        dtype=loaded_dtype,
+        match=matched,
         initialised=tuple(key for key in wanted if key not in filled),
         seconds=seconds,
         nbytes=_nbytes(model),
-        notes=tuple(_notes(entries, filled, found_dtype, device)),
-        nbytes_read=telling.done,
+        notes=tuple(_notes(entries, filled, loaded_dtype, device)),
+        nbytes_read=counter.done,
         seconds_reading=reading,
         effects=effects,
     )
 
 
-def _does_not_fit(architecture: Architecture, found: Match) -> LoadError:
-    refused = [mismatch for mismatch in found.mismatched if mismatch.reason]
+def _does_not_fit(architecture: Architecture, match: Match) -> LoadError:
+    refused = [mismatch for mismatch in match.mismatched if mismatch.reason]
     if refused:
-        more = f", and {len(refused) - 1:,} more like it" if len(refused) > 1 else ""
+        more = f", and so are {len(refused) - 1:,} more" if len(refused) > 1 else ""
         return LoadError(
             f"The state_dict does not fit {architecture.title}: {refused[0].key} is "
             f"{refused[0].reason}{more}.",
@@ -155,14 +155,14 @@ def _does_not_fit(architecture: Architecture, found: Match) -> LoadError:
             "that made it.",
         )
     counts = (
-        ("missing_keys", len(found.missing_keys)),
-        ("unexpected_keys", len(found.unexpected_keys)),
-        ("mismatched shapes", len(found.mismatched)),
+        ("missing_keys", len(match.missing_keys)),
+        ("unexpected_keys", len(match.unexpected_keys)),
+        ("mismatched shapes", len(match.mismatched)),
     )
-    told = ", ".join(f"{number:,} {name}" for name, number in counts if number)
+    problems = ", ".join(f"{number:,} {name}" for name, number in counts if number)
     return LoadError(
-        f"The state_dict does not fit {architecture.title}: {told}.",
-        "Mend the keys, or load partially what matches.",
+        f"The state_dict does not fit {architecture.title}: {problems}.",
+        "Repair the keys, or load partially what matches.",
     )
 
 
@@ -173,25 +173,30 @@ def _need(
     device: str,
     dtype: str | None,
 ) -> Need:
-    """What the model takes at most while it is loaded. On the CPU its tensors are initialised in
-    their own dtype and converted one by one, and what is computed to read them lies beside them."""
+    """The most memory that the model takes on its device while it is loaded.
+
+    On the CPU its tensors are initialised in their own dtype and converted one by one, and reading
+    takes temporary memory.
+    """
 
     def most(dtype: str | None) -> int:
         nbytes = _bytes_as(wanted.values(), dtype)
         if device != "cpu":
             return nbytes
-        beside = bytes_beside((entry, _dtype_as(wanted[entry.key], dtype)) for entry in entries)
-        made = _initialised(wanted, left)
-        converted = max((_bytes_as([spec], dtype) for spec in made if dtype), default=0)
-        return max(nbytes + beside, _bytes_as(made) + converted)
+        temporary = temporary_bytes(
+            (entry, _dtype_as(wanted[entry.key], dtype)) for entry in entries
+        )
+        initialised = _initialised(wanted, left)
+        converted = max((_bytes_as([spec], dtype) for spec in initialised if dtype), default=0)
+        return max(nbytes + temporary, _bytes_as(initialised) + converted)
 
     return Need(device, most(dtype), most("bfloat16"), devices())
 
 
-def _need_beside(
+def _need_on_cpu(
     wanted: Signature, entries: Sequence[TensorEntry], left: Collection[Shape]
 ) -> Need:
-    """What a model for another device takes on the CPU: what is initialised, and the buffers."""
+    """What a model for another device takes on the CPU: initialised tensors, staging buffers."""
     nbytes = _bytes_as(_initialised(wanted, left)) + staging_bytes(
         sum(entry.nbytes for entry in entries)
     )
@@ -203,7 +208,7 @@ def _initialised(wanted: Signature, left: Collection[Shape]) -> list[TensorSpec]
 
 
 def _bytes_as(specs: Iterable[TensorSpec], dtype: str | None = None) -> int:
-    """Bytes of tensors of which the floating ones are of `dtype`."""
+    """The bytes of tensors whose floating-point ones are of `dtype`; None for their own."""
     return sum(spec.numel * ITEMSIZES[_dtype_as(spec, dtype)] for spec in specs)
 
 
@@ -211,9 +216,12 @@ def _dtype_as(spec: TensorSpec, dtype: str | None) -> str:
     return dtype if dtype and "float" in spec.dtype else spec.dtype
 
 
-class _Telling:
-    """Counts the bytes for `progress`; `raised` are the ids of what it raised, which is its
-    caller's own and no trouble of loading."""
+class _ByteCounter:
+    """Counts the bytes for `progress`.
+
+    `raised` are the ids of the errors that `progress` raised: they are the caller's own, such as a
+    cancel, and must not be reported as a failure to load.
+    """
 
     def __init__(self, progress: Report | None) -> None:
         self.raised: set[int] = set()
@@ -221,7 +229,7 @@ class _Telling:
         self._progress = progress
 
     def __call__(self, entry: TensorEntry, nbytes: int) -> None:
-        """So many bytes of the entry were read."""
+        """Count `nbytes` bytes of the entry as read."""
         self.done += nbytes
         if self._progress is None:
             return
@@ -238,25 +246,25 @@ def _filled(
     left: Collection[Shape],
     device: str,
     dtype: torch.dtype | None,
-    telling: _Telling,
+    counter: _ByteCounter,
 ) -> tuple[nn.Module, Collection[str], float]:
-    """The model with its weights, the keys that the file filled, and the seconds that reading
-    took."""
+    """The model with its weights, the keys that the file filled, and the seconds of reading."""
     keys = {entry.key for entry in entries}
     model = _built(architecture, keys, left)
     started = time.perf_counter()
     place(model, keys, device, dtype)
     targets, filled = targets_of(model, entries)
-    telling.total = sum(entry.nbytes for entry, _ in targets)
-    fill(targets, device, telling)
+    counter.total = sum(entry.nbytes for entry, _ in targets)
+    fill(targets, device, counter)
     return model, filled, time.perf_counter() - started
 
 
 def _built(
     architecture: Architecture, filled: Collection[str], left: Collection[Shape]
 ) -> nn.Module:
-    """The model on the CPU, initialised where its shape is one of `left`: more than what is
-    missing, since a constructor does not know keys, but little."""
+    """The model on the CPU, with those tensors initialised whose shape is one of `left`."""
+    # By shapes rather than keys, since a constructor does not know keys: a few more tensors than
+    # are missing get values, and most of a large model still gets none.
     known = blueprint(architecture)
     if known is not None and known.serves(filled):
         return known.model()
@@ -294,8 +302,8 @@ def _notes(
     for entry in entries:
         if entry.key not in filled:
             yield (
-                f"{entry.key} was left out: only the model's own code (set_extra_state) could take "
-                "it in, and no such code is run on what a file holds."
+                f"{entry.key} was left out: only the model's own code (set_extra_state) could load "
+                "it, and Loupe runs no such code on a file's contents."
             )
     if device == "cpu" and dtype in ("float16", "bfloat16"):
         yield f"{dtype} is slow on most CPUs; float32 is the usual choice there."

@@ -1,4 +1,4 @@
-"""Which model somebody wants: the whole of what decides it, and so the key it is shared by."""
+"""What decides which model is loaded, and so the key under which sessions share it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from core.recipe import apply_recipe
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """Two equal requests give the same model, so a pool may hand both the same one.
+    """The key of a model: equal requests give the same model, so they may share it.
 
-    `content` is the checkpoint's identity, `state_dict` the path of the chosen one in it,
-    `dtype` torch's name of it, or None for the architecture's own; `channels_last` and `compiled`
-    are load_model's switches.
+    `content` is the checkpoint's identity, and `state_dict` the path of the chosen one in it. The
+    other fields are those of `load_model`.
     """
 
     content: str
@@ -37,7 +36,7 @@ def load_requested(
     state_dict: StateDict,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> LoadedModel:
-    """Apply the request's recipe to the chosen state_dict and load the model.
+    """Apply the request's recipe to the chosen state_dict, and load the model.
 
     Raises FixError, ArchitectureError, LoadError, SourceError.
     """

@@ -1,4 +1,4 @@
-"""A model on the device and in the dtype that it is to have, before a file fills it."""
+"""Moves a model to its device and dtype before a file fills it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from torch import nn
 from core.errors import LoadError
 
 NOT_ON_APPLES_GPU = (torch.float64, torch.complex128)
-"""Dtypes that Metal has not (getMPSDataType of aten/src/ATen/native/mps/OperationUtils.mm)."""
+"""Dtypes that Metal lacks (getMPSDataType in aten/src/ATen/native/mps/OperationUtils.mm)."""
 
 
 def place(
     model: nn.Module, filled: Collection[str], device: str, dtype: torch.dtype | None
 ) -> None:
-    """Do what `model.to(device, dtype)` does, and what its modules do of themselves then: rotary
-    embeddings that stay float32, recurrent weights in one run of memory.
+    """Move the model as `model.to(device, dtype)` does, without copying what a file will fill.
 
-    The tensors of the keys that a file is about to fill get memory and no values; complex numbers
-    stay what they are. Raises LoadError where the device has not a dtype.
+    The tensors under the keys `filled` get memory and no values. Only floating-point tensors get
+    `dtype`, complex ones do not. Raises LoadError if the device lacks a dtype.
     """
     if device == "cpu" and dtype is None:
         return
@@ -37,11 +36,13 @@ def place(
             return tensor
         if id(tensor) not in to_fill:
             return tensor.to(device, target)
-        if id(tensor) not in empty:  # one for all the names of a buffer
+        if id(tensor) not in empty:  # A buffer with two names must stay one tensor.
             empty[id(tensor)] = torch.empty(tensor.shape, dtype=target, device=device)
         return empty[id(tensor)]
 
-    model._apply(placed)  # type: ignore[no-untyped-call]  # what Module.to calls, modules override
+    # Module.to calls `_apply`, and modules override it: rotary embeddings that stay float32,
+    # recurrent weights that stay in one run of memory.
+    model._apply(placed)  # type: ignore[no-untyped-call]
 
 
 def _target(tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.dtype:

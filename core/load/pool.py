@@ -1,4 +1,4 @@
-"""The loaded models that all sessions of a server share, bounded in number and in bytes."""
+"""The loaded models that a server's sessions share, bounded in number and in bytes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from core.load.room import NoRoom
 
 @dataclass(slots=True)
 class _Place:
-    """A model, or the promise of one, and how many are using it."""
+    """A loaded model, or one that is being loaded, and how many use it."""
 
     ready: threading.Event = field(default_factory=threading.Event)
     loaded: LoadedModel | None = None
@@ -22,11 +22,11 @@ class _Place:
 
 
 class ModelPool:
-    """Models by the key of what decides them. Safe to use from several threads.
+    """Loaded models by key, such as a ModelRequest. Safe to use from several threads.
 
-    A model that somebody uses is never dropped; of the others, those that were used longest ago go
-    first when there are more than `max_models`, or more bytes than `max_bytes`, and all of them on
-    a device that has no room for another.
+    A model in use is never dropped. Of the others, the least recently used are dropped if there are
+    more than `max_models`, or more than `max_bytes` bytes; and all of them on a device are dropped
+    if it has no room for another.
     """
 
     def __init__(self, max_bytes: int, max_models: int = 8) -> None:
@@ -38,11 +38,11 @@ class ModelPool:
 
     @contextmanager
     def get(self, key: Hashable, load: Callable[[], LoadedModel]) -> Iterator[LoadedModel]:
-        """Lease the model of `key`, loading it where it is not there.
+        """Lease the model of `key`, and load it if it is not in the pool.
 
-        Two that ask for the same at once share one load; what `load` raises is raised here, and
-        the next to ask tries again. NoRoom is raised only once no idle model is left on the device,
-        and then names those in use.
+        Two threads that ask for the same key at once share one load. What `load` raises is raised
+        here, and the next to ask tries again. NoRoom is raised only if no idle model is left on the
+        device, and then reports those in use.
         """
         place = self._lease(key, load)
         try:
@@ -54,12 +54,12 @@ class ModelPool:
                 self._evict()
 
     def resident(self) -> tuple[Hashable, ...]:
-        """The keys of the models that are here, the one used longest ago first."""
+        """The keys of the loaded models, the least recently used first."""
         with self._lock:
             return tuple(key for key, place in self._places.items() if place.loaded is not None)
 
     def nbytes(self) -> int:
-        """Bytes that the models take."""
+        """The bytes of all loaded models."""
         with self._lock:
             return self._bytes()
 
@@ -78,7 +78,7 @@ class ModelPool:
             place.ready.wait()
             if place.loaded is not None:
                 return place
-            # Whoever loaded it failed: that place is gone, and this one tries itself.
+            # The thread that loaded it failed and removed the place: try to load it here.
 
     def _load(self, key: Hashable, place: _Place, load: Callable[[], LoadedModel]) -> None:
         try:
@@ -98,18 +98,18 @@ class ModelPool:
         try:
             return load()
         except NoRoom as error:
-            # Its traceback holds what was built so far.
+            # The error's traceback keeps the half-built model alive: without it the memory is free.
             device, full = error.device, error.with_traceback(None)
             full.__context__ = full.__cause__ = None
         if not self._drop_idle(device):
-            raise full.beside(*self._in_use(device))
+            raise full.with_models_in_use(*self._in_use(device))
         try:
             return load()
         except NoRoom as error:
-            raise error.beside(*self._in_use(device)) from error.__cause__
+            raise error.with_models_in_use(*self._in_use(device)) from error.__cause__
 
     def _drop_idle(self, device: str) -> int:
-        """Drop the models on a device that nobody uses; how many they were."""
+        """Drop the idle models on a device, and return how many they were."""
         with self._lock:
             idle = [
                 key
@@ -123,12 +123,12 @@ class ModelPool:
     def _in_use(self, device: str) -> tuple[int, int]:
         """How many models are on a device, and their bytes."""
         with self._lock:
-            held = [
+            sizes = [
                 place.loaded.nbytes
                 for place in self._places.values()
                 if place.loaded is not None and place.loaded.device == device
             ]
-        return len(held), sum(held)
+        return len(sizes), sum(sizes)
 
     def _evict(self) -> None:
         for key, place in list(self._places.items()):

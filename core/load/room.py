@@ -1,4 +1,4 @@
-"""Whether a model has room on a device, and the sentence where it has not."""
+"""Checks whether a device has enough memory for a model, and says what to do if it has not."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ except ImportError:  # not on Windows
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """The bytes that a model takes on `device`, and as bfloat16; `devices` are all there are."""
+    """The bytes that a model takes on `device`, and would take as bfloat16.
+
+    `devices` are all devices of the machine, which an error may suggest.
+    """
 
     device: str
     nbytes: int
@@ -31,17 +34,17 @@ class Need:
 
 
 class NoRoom(LoadError):
-    """A device has not the memory that a model needs.
+    """A device does not have the memory that a model needs.
 
-    `needed` and `free` are bytes; `free` is None where the device does not tell, or where it has
-    as much and yet does not give it.
+    `needed` and `free` are bytes; `free` is None if it is unknown, or if the device reported enough
+    and still refused.
     """
 
     def __init__(
         self, device: str, needed: int, free: int | None, ways_out: Sequence[str] = ()
     ) -> None:
-        room = "there is not so much left" if free is None else f"{_gigabytes(free)} are free"
-        ways = ", or ".join(ways_out) or "close what else takes memory there"
+        room = "less is left" if free is None else f"{_gigabytes(free)} are free"
+        ways = ", or ".join(ways_out) or "close what else uses its memory"
         super().__init__(
             f"The model needs {_gigabytes(needed)} of memory on {device}, where {room}.",
             f"{ways[:1].upper()}{ways[1:]}.",
@@ -51,8 +54,8 @@ class NoRoom(LoadError):
         self.free = free
         self.ways_out = tuple(ways_out)
 
-    def beside(self, models: int, nbytes: int) -> NoRoom:
-        """The same where `models` other loaded ones take `nbytes` of that memory."""
+    def with_models_in_use(self, models: int, nbytes: int) -> NoRoom:
+        """The same error, with the remedy to close `models` other models that take `nbytes`."""
         if not models:
             return self
         which = "the other loaded model" if models == 1 else f"the {models} other loaded models"
@@ -61,10 +64,10 @@ class NoRoom(LoadError):
 
 
 def free_bytes(device: str) -> int | None:
-    """What can still be allocated on `device`; None where nothing tells, or there is none such.
+    """The bytes that can still be allocated on `device`; None if that is unknown.
 
-    On the CPU it is the least of what the kernel can give without swapping (MemAvailable of
-    proc(5)), of the control group's limit and of the process's own.
+    On the CPU it is the smallest of three: what the kernel can give without swapping (MemAvailable
+    in proc(5)), and what is left of the control group's limit and of the process's own limit.
     """
     if device.startswith("cuda"):
         free, _ = torch.cuda.mem_get_info(device)
@@ -81,18 +84,15 @@ def free_bytes(device: str) -> int | None:
 
 
 def require_room(need: Need) -> None:
-    """Raise NoRoom unless as much can be allocated.
-
-    Linux gives memory out before it has it, and kills a process that then uses it: so this is
-    asked before allocating.
-    """
+    """Raise NoRoom unless the device has that much free memory."""
+    # Before allocating: Linux grants more memory than it has, and kills a process that uses it.
     free = free_bytes(need.device)
     if free is not None and need.nbytes > free:
         raise no_room(need)
 
 
 def no_room(need: Need) -> NoRoom:
-    """The sentence: what is needed, what is free, and each way out that helps."""
+    """The error: what is needed, what is free, and each remedy that would help."""
     ways = []
     free = free_bytes(need.device)
     if need.as_bfloat16 < need.nbytes and _fits_as_bfloat16(need, free):
@@ -106,7 +106,8 @@ def no_room(need: Need) -> NoRoom:
 
 
 def _fits_as_bfloat16(need: Need, free: int | None) -> bool:
-    """Addresses are needed for the model as it is built too, though memory is not."""
+    """Whether the model would fit as bfloat16."""
+    # An address-space limit also counts the model as it is built, before it takes any memory.
     if need.device == "cpu" and 0 <= _address_space() < need.nbytes + need.as_bfloat16:
         return False
     return free is None or need.as_bfloat16 <= free
@@ -114,9 +115,10 @@ def _fits_as_bfloat16(need: Need, free: int | None) -> bool:
 
 @contextmanager
 def running_out(need: Need, passed_on: Collection[int] = ()) -> Iterator[None]:
-    """What the devices' allocators raise inside becomes NoRoom, also where an architecture could
-    not be built for it, and what else torch raises a LoadError; errors with these ids are passed
-    on as they are."""
+    """Turn errors of torch inside into a LoadError: NoRoom if an allocator ran out of memory.
+
+    Errors whose ids are in `passed_on` are raised as they are.
+    """
     try:
         yield
     except (ArchitectureError, MemoryError, RuntimeError) as error:
@@ -127,29 +129,30 @@ def running_out(need: Need, passed_on: Collection[int] = ()) -> Iterator[None]:
             raise no_room(need) from error
         if isinstance(error, ArchitectureError):
             raise
-        said = (str(error) or type(error).__name__).splitlines()[0]
+        cause = (str(error) or type(error).__name__).splitlines()[0]
         raise LoadError(
-            f"The model could not be loaded: {said}",
+            f"The model could not be loaded: {cause}",
             "Choose another device or dtype.",
         ) from error
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """The CPU's allocator (c10/core/impl/alloc_cpu.cpp) and that of MPS
-    (aten/src/ATen/mps/MPSAllocator.mm) raise a plain RuntimeError."""
+    """Whether an allocator raised the error, or the error's cause if no architecture was built."""
     cause = error.__cause__ if isinstance(error, ArchitectureError) else error
-    said = str(cause)
+    text = str(cause)
+    # The allocators of the CPU (c10/core/impl/alloc_cpu.cpp) and of MPS
+    # (aten/src/ATen/mps/MPSAllocator.mm) raise a plain RuntimeError.
     return isinstance(cause, torch.OutOfMemoryError | MemoryError) or (
         isinstance(cause, RuntimeError)
-        and ("can't allocate memory" in said or "out of memory" in said)
+        and ("can't allocate memory" in text or "out of memory" in text)
     )
 
 
 def _let_go(error: BaseException) -> None:
-    """Drop what the frames hold in which it was raised: what was built so far."""
-    for each in (error, error.__cause__):
-        if each is not None:
-            clear_frames(each.__traceback__)
+    """Free what was built so far, which the frames of the error's traceback keep alive."""
+    for raised in (error, error.__cause__):
+        if raised is not None:
+            clear_frames(raised.__traceback__)
     gc.collect()
 
 
@@ -169,15 +172,17 @@ CONTROL_GROUPS = (
         "total_",
     ),
 )
-"""Where version 2 and version 1 say the limit, what is used, and of what it consists, with what
-their fields begin (Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst of Linux)."""
+"""The files with the limit, the memory in use and its statistics, and the prefix of the fields in
+the last, for version 2 and version 1 of control groups (Documentation/admin-guide/cgroup-v2.rst and
+cgroup-v1/memory.rst in the Linux source)."""
 
 FILE_CACHE = ("active_file", "inactive_file")
-"""What the kernel gives up before it refuses memory."""
+"""Statistics of memory that the kernel frees before it refuses an allocation."""
 
 
 def control_group_bytes(root: Path = Path("/sys/fs/cgroup")) -> int:
-    """What a container may still take, -1 where nothing limits it; its file cache can go."""
+    """The bytes that a container may still take, -1 without a limit; its file cache counts as
+    free."""
     for limit_file, used_file, stat_file, prefix in CONTROL_GROUPS:
         limit, used = _text(root / limit_file).strip(), _text(root / used_file).strip()
         if limit.isdigit() and used.isdigit():

@@ -1,4 +1,4 @@
-"""One forward pass on random numbers: that a loaded model runs, how fast, with how much memory."""
+"""One forward pass on random numbers: shows that a loaded model runs, its time and its memory."""
 
 from __future__ import annotations
 
@@ -14,20 +14,17 @@ from core.load.loading import LoadedModel
 from core.load.switches import COMPILED
 
 MOST_PARTS = 6
-"""Parts of an output that are told apart."""
+"""The most parts of an output that are described."""
 
 
 @dataclass(frozen=True, slots=True)
 class SmokeRun:
-    """What went in and came out: `fed` and `gave` are words, with the shapes in them.
+    """A forward pass: its input (`fed`) and output (`gave`) in words, with their shapes.
 
-    `input_shape` and `output_shape` are those of the first tensor of each. `peak_bytes` are, on a
-    GPU, the device's own count; on the CPU the weights and the inputs and outputs of the layer
-    where these are largest.
+    `peak_bytes` is, on a GPU, the device's own count; on the CPU, the weights plus the largest
+    inputs and outputs of a layer.
     """
 
-    input_shape: tuple[int, ...]
-    output_shape: tuple[int, ...]
     seconds: float
     peak_bytes: int
     fed: str
@@ -35,7 +32,10 @@ class SmokeRun:
 
 
 def smoke_run(loaded: LoadedModel) -> SmokeRun:
-    """Run the model once on random numbers of the kind and size it expects. Raises LoadError."""
+    """Run the model once on random inputs of the kind and size that it expects.
+
+    Raises LoadError.
+    """
     inputs = random_inputs(loaded.architecture, loaded.model, loaded.device, loaded.dtype)
     fed = f"{inputs.what} of {_shape(inputs.shape)}"
     largest = [0]
@@ -47,10 +47,10 @@ def smoke_run(loaded: LoadedModel) -> SmokeRun:
     on_gpu = loaded.device.startswith("cuda")
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(loaded.device)
-    compiled = any(each.switch == COMPILED and not each.trouble for each in loaded.effects)
+    compiled = any(effect.switch == COMPILED and not effect.trouble for effect in loaded.effects)
     try:
         with torch.inference_mode():
-            if compiled:  # no hook is called then: the layers are seen in a pass of their own
+            if compiled:  # A compiled pass calls no hooks: they see the layers in a plain one.
                 loaded.model.forward(*inputs.arguments)
             started = time.perf_counter()
             output = loaded.model(*inputs.arguments)
@@ -63,16 +63,14 @@ def smoke_run(loaded: LoadedModel) -> SmokeRun:
         for hook in hooks:
             hook.remove()
     peak = torch.cuda.max_memory_allocated(loaded.device) if on_gpu else loaded.nbytes + largest[0]
-    first = next(_tensors(output), None)
-    shape = tuple(first.shape) if first is not None else ()
-    return SmokeRun(inputs.shape, shape, seconds, peak, fed, _described(output))
+    return SmokeRun(seconds, peak, fed, _described(output))
 
 
 def _does_not_run(loaded: LoadedModel, fed: str, error: Exception) -> LoadError:
     cause = (str(error).strip() or type(error).__name__).splitlines()[0]
     if isinstance(error, torch.OutOfMemoryError):
         return LoadError(
-            f"The model is loaded, but {loaded.device} has no memory left to run it on {fed}.",
+            f"The model is loaded, but {loaded.device} has too little memory to run it on {fed}.",
             "Close other models there, or load it on the CPU.",
         )
     return LoadError(
@@ -100,8 +98,10 @@ def _tensors(value: object) -> Iterator[torch.Tensor]:
 
 
 def _described(output: object) -> str:
-    """A tensor as its shape, a dict as its names with theirs, a list as its parts; equal parts are
-    counted: `12 tensors of 1 × 2 × 128 × 128`."""
+    """An output in words: the shape of a tensor, of each item of a dict, of each part of a list.
+
+    Equal parts are counted: `12 tensors of 1 × 2 × 128 × 128`.
+    """
     if isinstance(output, torch.Tensor):
         return _shape(tuple(output.shape))
     if isinstance(output, Mapping):

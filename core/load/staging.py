@@ -1,4 +1,4 @@
-"""Bytes of a file to a device's memory: through a ring of buffers, reading while copying."""
+"""Copies a file's bytes to a device through a ring of buffers, reading while copying."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from core.tensors import chunks, read_tensor_into, torch_dtype
 
 BUFFER_BYTES = 64 << 20
 BUFFERS = 4
-"""Twice as many as are copied from at once would be enough; the rest evens out the disk."""
+"""Two would do, one to read into and one to copy from; more even out the speed of the disk."""
 
 Done = Callable[[TensorEntry, int], None]
 
 
 def staging_bytes(nbytes: int) -> int:
-    """What copying so many bytes takes of the CPU's memory."""
+    """The bytes of CPU memory that copying `nbytes` bytes takes."""
     return BUFFERS * _buffer_bytes(nbytes, BUFFER_BYTES)
 
 
@@ -30,23 +30,23 @@ def _buffer_bytes(nbytes: int, most: int) -> int:
 
 
 class Staging:
-    """Buffers of pinned memory, and the stream on which they are copied to one device.
+    """Buffers of pinned memory, and the CUDA stream on which they are copied to one device.
 
-    On a device other than CUDA the memory is not pinned, numbers are converted before they leave
-    the CPU, and each copy is over when it returns: the way is the same.
+    On other devices the memory is not pinned, numbers are converted on the CPU, and each copy is
+    complete when it returns; the interface is the same.
     """
 
     def __init__(
         self, device: str, nbytes: int, buffers: int = BUFFERS, buffer_bytes: int = BUFFER_BYTES
     ) -> None:
-        """`nbytes` is what will be copied in all; small models get small buffers."""
+        """`nbytes` is the number of all bytes to copy; small models get small buffers."""
         self.device = torch.device(device)
         self.buffer_bytes = _buffer_bytes(nbytes, buffer_bytes)
         self._stream: torch.cuda.Stream | None = None
         pinned = self.device.type == "cuda"
         if pinned:
             self._stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
-            # The destinations' memory may have been given back by work that still runs.
+            # The targets' memory may still be in use by work on the current stream.
             self._stream.wait_stream(torch.cuda.current_stream(self.device))
         self._free: SimpleQueue[tuple[torch.Tensor, torch.cuda.Event | None]] = SimpleQueue()
         for _ in range(buffers):
@@ -56,8 +56,11 @@ class Staging:
     def copy(
         self, dtype: torch.dtype, fill: Callable[[torch.Tensor], None], target: torch.Tensor
     ) -> None:
-        """Let `fill` write the elements, in `dtype`, of a flat `target` on the device into a
-        buffer, and copy them; on CUDA they are converted there, and under way when this returns."""
+        """Copy elements to a flat `target` on the device.
+
+        `fill` writes them, in `dtype`, into the buffer that it is given. On CUDA they are converted
+        on the device, and the copy may still run when this returns.
+        """
         buffer, copied = self._free.get()
         try:
             if copied is not None:
@@ -66,7 +69,7 @@ class Staging:
             fill(staged)
             with torch.no_grad(), torch.cuda.stream(self._stream) if self._stream else _nothing():
                 if copied is None:
-                    # Only CUDA tells when a copy is over, and Apple's GPU takes no float64.
+                    # Only CUDA reports when a copy is complete, and Apple's GPU has no float64.
                     target.copy_(staged.to(target.dtype))
                 else:
                     if target.dtype != dtype:
@@ -77,7 +80,7 @@ class Staging:
             self._free.put((buffer, copied))
 
     def finish(self) -> None:
-        """Wait until all is on the device."""
+        """Wait until all copies are complete."""
         if self._stream is not None:
             self._stream.synchronize()
             torch.cuda.current_stream(self.device).wait_stream(self._stream)
@@ -100,7 +103,7 @@ def fill_staged(
     """Fill each contiguous tensor on the staging's device from its entry, several at a time.
 
     `done(entry, nbytes)` is called in the caller's thread as pieces are read, and may raise to
-    cancel. Raises as read_tensor does.
+    cancel. Raises what `read_tensor` raises.
     """
     try:
         with ThreadPoolExecutor(readers, thread_name_prefix="loupe-load") as pool:
@@ -124,7 +127,7 @@ def fill_staged(
 def _pieces(
     entry: TensorEntry, target: torch.Tensor, staging: Staging
 ) -> Iterator[tuple[int, Callable[[], None]]]:
-    """The work on one tensor, with the bytes of each piece of it."""
+    """The pieces of one tensor: the bytes of each, and the function that copies it."""
     flat = target.detach().view(-1)
     if entry.form is None and not entry.transforms and entry.is_contiguous:
         dtype = torch_dtype(entry.dtype)
@@ -153,7 +156,7 @@ def _computed(entry: TensorEntry, flat: torch.Tensor, staging: Staging) -> Calla
     def work() -> None:
         start = 0
         for chunk in chunks(entry, staging.buffer_bytes):
-            # A cast may have made it larger than what was read.
+            # A cast may make a chunk larger than what was read, and than the buffer.
             most = staging.buffer_bytes // chunk.dtype.itemsize
             for at in range(0, chunk.numel(), most):
                 part = chunk[at : at + most]

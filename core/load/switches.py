@@ -1,4 +1,4 @@
-"""Two switches that change how fast a model runs, and nothing else of it."""
+"""Two switches that change how fast a model runs, and nothing else about it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from torch import nn
 from core.inputs import RandomInputs
 
 REPEATS = 5
-"""Forward passes of which the fastest counts, after one that counts not."""
+"""Timed passes after one warm-up; the fastest counts."""
 
 PATIENCE = 2.0
-"""Seconds of forward passes after which no further one is measured."""
+"""Seconds of timed passes after which no further one is timed."""
 
 CHANNELS_LAST, COMPILED = "channels_last", "torch.compile"
 
 
 @dataclass(frozen=True, slots=True)
 class SwitchEffect:
-    """What a switch did to a forward pass on random inputs: seconds `before` and `after`.
+    """The seconds of a forward pass on random inputs `before` and `after` a switch.
 
-    `preparing` are the seconds that the first pass after it took. `trouble` is a sentence where
-    the switch could not be thrown; the model is then as it was before, and the times are 0. Where
-    memory is too short for the way back, some weights keep the new layout, with the same values.
+    `preparing` are the seconds of the first pass after the switch. `trouble` is a sentence if the
+    switch could not be thrown; then the model is as before, and the times are 0. If memory is too
+    short to go back, some weights keep the new layout, with the same values.
     """
 
     switch: str
@@ -45,8 +45,11 @@ def throw_switches(
     compiled: bool,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> tuple[SwitchEffect, ...]:
-    """Switch the model in place, one after the other, and measure each. What the model or a
-    compiler raises becomes the effect's `trouble`; what `progress` raises is passed on."""
+    """Throw the switches on the model in place, one after the other, and measure each.
+
+    What the model or a compiler raises becomes the effect's `trouble`; what `progress` raises is
+    raised.
+    """
     switches = [
         *([(CHANNELS_LAST, _to_channels_last, _to_contiguous)] if channels_last else []),
         *([(COMPILED, _compile, _uncompile)] if compiled else []),
@@ -74,7 +77,7 @@ def throw_switches(
             after = _seconds(model, inputs)
         except _FAILURES as error:
             trouble = f"{switch} was left out, it does not work here: {_first_line(error)}"
-        if trouble:  # here the error no longer holds what the pass had computed
+        if trouble:  # Outside the except block, where the error keeps the pass's tensors alive.
             effects.append(SwitchEffect(switch, 0.0, 0.0, 0.0, trouble + _undone(back, model)))
         else:
             effects.append(SwitchEffect(switch, before, after, preparing))
@@ -83,11 +86,11 @@ def throw_switches(
 
 
 _FAILURES = (Exception,)
-"""A forward pass is another's code, and a compiler's errors have no common type."""
+"""A forward pass is other people's code, and a compiler's errors have no common type."""
 
 
 def _undone(back: Callable[[nn.Module], None], model: nn.Module) -> str:
-    """Lead the model back; what is to be told where that fails."""
+    """Undo a switch; returns words for the sentence if that fails, else an empty text."""
     try:
         back(model)
     except _FAILURES as error:
@@ -101,7 +104,7 @@ def _tell(progress: Callable[[int, int, str], None] | None, what: str) -> None:
 
 
 def _to_channels_last(model: nn.Module) -> None:
-    """As Module.to(memory_format=...) does, for three-dimensional convolutions too."""
+    """Do what Module.to(memory_format=...) does, for 3-D convolutions too."""
     formats = {4: torch.channels_last, 5: torch.channels_last_3d}
     for tensor in model.parameters():
         if tensor.ndim in formats:
@@ -114,7 +117,7 @@ def _to_contiguous(model: nn.Module) -> None:
 
 
 def _compile(model: nn.Module) -> None:
-    """In place, so that the model stays itself: its keys, its modules, its hooks."""
+    """Compile in place, so that the keys, the modules and the hooks stay the model's own."""
     model.compile()
 
 
@@ -123,8 +126,11 @@ def _uncompile(model: nn.Module) -> None:
 
 
 def forward(model: nn.Module, inputs: torch.Tensor) -> object:
-    """`model(inputs)`, without the compiler where that fails: it compiles for each new size, and
-    may find no room or no memory. The next call tries it again. Raises what the model raises."""
+    """`model(inputs)`, without the compiler if the compiled pass fails.
+
+    torch.compile compiles again for each new size of the input, and may run out of disk or memory.
+    The next call tries it again. Raises what the model raises.
+    """
     if model._compiled_call_impl is None:
         return model(inputs)
     try:
@@ -133,8 +139,8 @@ def forward(model: nn.Module, inputs: torch.Tensor) -> object:
         log = logging.getLogger("loupe")
         log.warning("A compiled forward pass failed: the plain one is run", exc_info=error)
     # What __call__ does without compile (torch/nn/modules/module.py).
-    plainly: Callable[..., object] = model._call_impl
-    return plainly(inputs)
+    plain_call: Callable[..., object] = model._call_impl
+    return plain_call(inputs)
 
 
 def _seconds(model: nn.Module, inputs: RandomInputs) -> float:

@@ -1,6 +1,7 @@
-"""Images through a loaded model: top-k classes, their labels, a table.
+"""Classifies images with a loaded model: the top-k classes, their labels, a table.
 
-A LoadedModel, a Preprocessing, images and Labels go in; Predictions come out. Needs torch.
+`predict` takes a LoadedModel, images and a Preprocessing, and returns Predictions; `choose_labels`
+names their classes. Needs torch.
 """
 
 from core.predict.classifiers import require_classifier

@@ -1,4 +1,4 @@
-"""Which networks give the classes of a picture, and what the others give."""
+"""Which architectures classify an image, and what the others return."""
 
 from __future__ import annotations
 
@@ -8,36 +8,38 @@ from core.architectures import TIMM, TORCHVISION, Architecture
 from core.errors import LoadError
 
 OTHERS: Mapping[str, str] = {
-    "detection": "finds things in a picture: it gives boxes with their classes",
-    "optical_flow": "takes two pictures: it gives how each pixel moves from one to the other",
-    "segmentation": "gives a class for every pixel (segmentation)",
-    "video": "takes films, several frames at once: it gives the classes of a film",
+    "detection": "detects objects in an image: it returns boxes with their classes",
+    "optical_flow": "takes two images: it returns how each pixel moves from one to the other",
+    "segmentation": "returns a class for every pixel (segmentation)",
+    "video": "takes videos, several frames at once: it returns the classes of a video",
 }
-"""torchvision's folders of models that do not classify a picture, and what those models do."""
+"""torchvision's folders of models that do not classify one image, and what these models do."""
 
-HEADLESS = "gives features: it has no head, and so no classes"
+HEADLESS = "returns features: it has no head, and so no classes"
 
 
 def require_classifier(architecture: Architecture) -> None:
-    """Raise LoadError, with what the network gives instead, where it is known to be none that
-    takes a picture and gives a number for each class. What an owner's own networks give is not
-    known before they run."""
-    does = _does(architecture)
+    """Raise LoadError if the architecture is known not to classify images.
+
+    The error says what it does instead. What an own model returns is unknown before it runs.
+    """
+    does = _other_task(architecture)
     if does:
         raise not_a_classifier(architecture, does)
 
 
 def not_a_classifier(architecture: Architecture, does: str) -> LoadError:
-    """The error for a network that `does` something else."""
-    remedy = "Open a file that has the head too" if does == HEADLESS else "Take a classifier"
+    """The error for an architecture that `does` something else, in words after its title."""
+    remedy = "Open a file that has the head too" if does == HEADLESS else "Choose a classifier"
     return LoadError(
         f"{architecture.title} {does}.",
-        f"Charts of the most probable classes are for classifiers of pictures. {remedy}, or use "
-        "this network in a program of your own: Fit gives a script that loads it.",
+        f"Charts of the most probable classes are for image classifiers. {remedy}, or use this "
+        "model in a program of your own: the Fit page gives a script that loads it.",
     )
 
 
-def _does(architecture: Architecture) -> str:
+def _other_task(architecture: Architecture) -> str:
+    """What the architecture does other than to classify images; empty if it may classify."""
     if architecture.library == TORCHVISION:
         from torchvision.models import get_model_builder
 

@@ -1,4 +1,4 @@
-"""The names of a model's classes, and where they are known from."""
+"""The names of a model's classes, and where they come from."""
 
 from __future__ import annotations
 
@@ -24,17 +24,21 @@ LABEL_KEYS = (
     "categories",
     "names",
 )
-"""Metadata keys under which training scripts keep the names, the most telling first:
-`class_to_idx` by torchvision's ImageFolder, `id2label` by transformers, `names` by YOLO."""
+"""Metadata keys under which training scripts keep the names, the most specific first:
+`class_to_idx` is torchvision's ImageFolder's, `id2label` transformers', `names` YOLO's."""
 
 DEPTH = 4
-"""How deep in the metadata the names are looked for: `hyper_parameters.data.classes` is found."""
+"""How many levels deep in the metadata the names are searched; `hyper_parameters.data.classes` is
+found."""
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """One name an output, in order. `source` says in words where they come from; `guessed` that
-    nobody states that they belong to this model."""
+    """One name for each output of a model, in order.
+
+    `source` says in words where they come from. `guessed`: neither a person nor the file states
+    that they belong to this model.
+    """
 
     names: tuple[str, ...]
     source: str
@@ -42,11 +46,11 @@ class Labels:
 
 
 class HasMetadata(Protocol):
-    """What is needed of a Checkpoint."""
+    """The part of a Checkpoint that is needed here."""
 
     @property
     def metadata(self) -> Mapping[str, object]:
-        """Everything in the file that is no tensor."""
+        """Everything in the file that is not a tensor."""
 
 
 def choose_labels(
@@ -55,11 +59,11 @@ def choose_labels(
     uploaded: Sequence[str] | None = None,
     uploaded_name: str = "your list",
 ) -> Labels:
-    """Names for a model with that many outputs: the person's own, else the checkpoint's, else
-    ImageNet's for 1,000 outputs, else numbers.
+    """The names for a model with that many outputs.
 
-    Raises LabelsError where the person's own list has another length. A checkpoint's list of
-    another length is passed over, and `source` says so.
+    They are the person's own, else the checkpoint's, else ImageNet's for 1,000 outputs, else
+    numbers. Raises LabelsError if the person's own list has another length. A checkpoint's list of
+    another length is ignored, and `source` says so.
     """
     if uploaded is not None:
         if len(uploaded) != outputs:
@@ -68,7 +72,7 @@ def choose_labels(
                 "Give a list with one name for each output, in the order of training.",
             )
         return Labels(tuple(uploaded), uploaded_name)
-    passed_over = ""
+    ignored = ""
     if checkpoint is not None:
         lengths = []
         for path, names in _lists_in(checkpoint.metadata):
@@ -76,17 +80,17 @@ def choose_labels(
                 return Labels(names, f"the checkpoint's own {path}")
             lengths.append(f"{path} has {len(names)} names")
         if lengths:
-            passed_over = f"; the checkpoint's {lengths[0]}, the model {outputs} outputs"
+            ignored = f"; the checkpoint's {lengths[0]}, the model {outputs} outputs"
     if outputs == len(imagenet_labels()):
         source = "guessed: ImageNet's names, as there are 1,000 outputs"
-        return Labels(imagenet_labels(), source + passed_over, guessed=True)
+        return Labels(imagenet_labels(), source + ignored, guessed=True)
     numbers = tuple(f"class {index}" for index in range(outputs))
-    return Labels(numbers, "no names known: numbers" + passed_over, guessed=True)
+    return Labels(numbers, "no names known: numbers" + ignored, guessed=True)
 
 
 @cache
 def imagenet_labels() -> tuple[str, ...]:
-    """ImageNet-1k's 1,000 names in the usual order, as torchvision's weights give them."""
+    """ImageNet-1k's 1,000 names in the usual order, by torchvision's weights."""
     from torchvision.models import ResNet18_Weights
 
     return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
@@ -98,13 +102,13 @@ def labels_in(checkpoint: HasMetadata) -> tuple[str, ...] | None:
 
 
 def _lists_in(metadata: Mapping[str, object]) -> list[tuple[str, tuple[str, ...]]]:
-    """Each list of names as (path, names), the most telling key first, then the shallowest."""
-    found = [
+    """Each list of names as (path, names), the most specific key first, then the shallowest."""
+    lists = [
         (LABEL_KEYS.index(path.split(".")[-1].lower()), path.count("."), path, names)
         for path, value in _entries(metadata, "", DEPTH)
         if (names := _names(value))
     ]
-    return [(path, names) for _, _, path, names in sorted(found)]
+    return [(path, names) for _, _, path, names in sorted(lists)]
 
 
 def _entries(tree: Mapping[str, object], path: str, depth: int) -> Iterator[tuple[str, object]]:
@@ -117,8 +121,10 @@ def _entries(tree: Mapping[str, object], path: str, depth: int) -> Iterator[tupl
 
 
 def _names(value: object) -> tuple[str, ...] | None:
-    """Names from a list, or from a mapping of numbers to names or of names to numbers, where the
-    numbers are 0, 1, 2 and so on."""
+    """Names from a list, or from a mapping of numbers to names or of names to numbers.
+
+    None if the value is neither, or if the numbers are not 0, 1, 2 and so on.
+    """
     if isinstance(value, list | tuple):
         return _texts(value)
     if not isinstance(value, Mapping) or not value:
@@ -140,10 +146,10 @@ def _number(key: object) -> int | None:
 
 
 def _texts(values: Sequence[object]) -> tuple[str, ...] | None:
-    """The names, tidied; None where one is no text. ImageNet's own index files have pairs of
-    (synset, name), of which the last is meant."""
+    """The names with single spaces; None if one is not a text or a whole number, or is empty."""
     names = []
     for value in values:
+        # ImageNet's own index files have pairs of (synset, name).
         last = value[-1] if isinstance(value, list | tuple) and value else value
         if not isinstance(last, str | int) or isinstance(last, bool):
             return None
@@ -156,10 +162,11 @@ MAX_BYTES = 4 << 20
 
 
 def parse_labels(data: bytes, name: str) -> tuple[str, ...]:
-    """Names from a text file (one a line), JSON (a list, or a mapping as in `id2label` or
-    `class_to_idx`) or CSV (one a row, with or without a header, numbers and names in any column).
+    """Names from a text file, a JSON file or a CSV file.
 
-    Raises LabelsError.
+    A text file has one name on each line; JSON is a list, or a mapping as in `id2label` or
+    `class_to_idx`; CSV has one name in each row, with or without a header, and numbers and names in
+    any column. Raises LabelsError.
     """
     if len(data) > MAX_BYTES:
         raise LabelsError(f"{name} is too large for a list of names.", "Choose a smaller file.")
@@ -173,8 +180,8 @@ def parse_labels(data: bytes, name: str) -> tuple[str, ...]:
         names = _from_lines(text)
     if not names:
         raise LabelsError(
-            f"{name} holds no list of names.",
-            "Give one name a line, a JSON list, or a CSV with one name a row.",
+            f"{name} contains no list of names.",
+            "Give one name on each line, a JSON list, or a CSV with one name in each row.",
         )
     return names
 
@@ -204,21 +211,24 @@ def _from_json(text: str, name: str) -> tuple[str, ...] | None:
         raise LabelsError(f"{name} is not valid JSON.", "Check its brackets and commas.") from error
     names = _names(tree)
     if names is None and isinstance(tree, Mapping):
-        return next((found for _, found in _lists_in(tree)), None)
+        return next((listed for _, listed in _lists_in(tree)), None)
     return names
 
 
 def _from_lines(text: str) -> tuple[str, ...] | None:
-    """One name a line. Numbers in front (`0: cat`, `0 cat`, `0, cat`) go where they count the
-    lines; WordNet ids in front (`n01440764 tench`) go where each line has one."""
+    """The lines as names.
+
+    Leading numbers (`0: cat`, `0 cat`, `0, cat`) are removed if they count the lines; leading
+    WordNet ids (`n01440764 tench`) are removed if each line has one.
+    """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     numbered = [re.fullmatch(r"(\d{1,9})\s*[:,.\t ]\s*(\S.*)", line) for line in lines]
-    counts = [int(found[1]) for found in numbered if found]
+    counts = [int(hit[1]) for hit in numbered if hit]
     if len(counts) == len(lines) and counts in (_count(lines, 0), _count(lines, 1)):
-        lines = [found[2] for found in numbered if found]
+        lines = [hit[2] for hit in numbered if hit]
     synsets = [re.fullmatch(r"n\d{8}[\s,:]+(\S.*)", line) for line in lines]
     if all(synsets):
-        lines = [found[1] for found in synsets if found]
+        lines = [hit[1] for hit in synsets if hit]
     return _texts(lines)
 
 
@@ -238,7 +248,7 @@ def _from_table(text: str, name: str, delimiter: str | None) -> tuple[str, ...] 
 
 
 def _from_rows(rows: Sequence[Sequence[str]]) -> tuple[str, ...] | None:
-    """The last column of text, put in the order of a column that counts, where there is one."""
+    """The last column of names, in the order of a column that counts if there is one."""
     if not rows:
         return None
     width = min(map(len, rows))
@@ -257,7 +267,7 @@ def _from_rows(rows: Sequence[Sequence[str]]) -> tuple[str, ...] | None:
 
 
 def _is_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row has a column's usual title, or text where all others count."""
+    """Whether the first row has a usual title, or text in a column whose other cells count."""
     titles = {"name", "names", "label", "labels", "class", "classes", "class_name", "category"}
     titles |= {"id", "index", "idx"}
     first = [cell.strip().lower() for cell in rows[0]]
@@ -267,7 +277,7 @@ def _is_header(rows: Sequence[Sequence[str]]) -> bool:
 
 
 def _counts(column: Sequence[str]) -> bool:
-    """Whether the cells are 0, 1, 2 and so on, or begin with 1, in any order."""
+    """Whether the cells are 0, 1, 2 and so on, or 1, 2, 3 and so on, in any order."""
     if not all(cell.isascii() and cell.isdigit() and len(cell) < 10 for cell in column):
         return False
     numbers = sorted(map(int, column))

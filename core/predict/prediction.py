@@ -1,4 +1,4 @@
-"""Pictures through a loaded model: the k most probable classes of each."""
+"""Classifies images with a loaded model: the k most probable classes of each image."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from core.load import LoadedModel, forward
 from core.predict.classifiers import HEADLESS, not_a_classifier, require_classifier
 
 BATCH = 8
-"""Pictures in one forward pass: bounds the memory, and how long a cancel waits."""
+"""Images in one forward pass: this bounds the memory, and how long a cancel waits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A picture's classes by falling probability: `indices` and `probabilities` (0 to 1) have
-    one entry each; `classes` is how many the model knows.
+    """An image's most probable classes, the most probable first.
 
-    `seconds` is the model's time, a batch's shared evenly over its pictures. `trouble` is a
-    sentence where the picture could not be prepared or the model gave no usable numbers
-    (`indices` is then empty); `untrained` says that a part of the model was never loaded, so
-    that the numbers mean nothing.
+    `indices` and `probabilities` (0 to 1) have one item for each class shown; `classes` is the
+    number of all classes. `seconds` is the time of the forward pass, a batch's divided by its
+    images. `trouble` is a sentence if the image could not be prepared, or the output is not finite;
+    `indices` is then empty. `untrained`: a part of the model was never loaded, so the numbers mean
+    nothing.
     """
 
     name: str
@@ -50,12 +50,12 @@ def predict(
     *,
     batch: int = BATCH,
 ) -> tuple[Prediction, ...]:
-    """Classify RGB pictures given as (name, image).
+    """Classify RGB images, given as (name, image).
 
-    `images` is read a batch at a time, so a generator keeps few of them in memory. `k` is cut to
-    the number of classes. `progress(done, total, name)` is called before each batch and may
-    raise to cancel. Raises LoadError where the model does not take the pictures or its output is
-    no list of classes; a single picture that cannot be prepared gets its `trouble` instead.
+    `images` is read one batch at a time, so a generator keeps few of them in memory. `k` is at most
+    the number of classes. `progress(done, total, name)` is called before each batch, and may raise
+    to cancel. Raises LoadError if the model cannot take the images, or its output is not one score
+    for each class; an image that cannot be prepared has a `trouble` instead.
     """
     require_classifier(loaded.architecture)
     if getattr(loaded.model, "num_classes", None) == 0:
@@ -67,13 +67,13 @@ def predict(
         if progress:
             progress(len(predictions), total, part[0][0])
         prepared = [_prepared(image, preprocessing) for _, image in part]
-        inputs = [each for each in prepared if isinstance(each, torch.Tensor)]
+        inputs = [values for values in prepared if isinstance(values, torch.Tensor)]
         started = time.perf_counter()
         rows = iter(run(loaded, torch.stack(inputs)).cpu() if inputs else ())
         seconds = (time.perf_counter() - started) / max(1, len(inputs))
-        for (name, _), each in zip(part, prepared, strict=True):
-            if isinstance(each, ImageError):
-                predictions.append(Prediction(name, (), (), 0.0, str(each), untrained))
+        for (name, _), values in zip(part, prepared, strict=True):
+            if isinstance(values, ImageError):
+                predictions.append(Prediction(name, (), (), 0.0, str(values), untrained))
             else:
                 predictions.append(_prediction(name, next(rows), k, seconds, untrained))
     if progress:
@@ -97,7 +97,7 @@ def _batches(
 
 
 def run(loaded: LoadedModel, inputs: torch.Tensor) -> torch.Tensor:
-    """Probabilities, float32 [N, classes] on the model's device, of inputs [N, C, H, W].
+    """The probabilities of inputs [N, C, H, W]: float32 [N, classes] on the model's device.
 
     Raises LoadError.
     """
@@ -108,14 +108,14 @@ def run(loaded: LoadedModel, inputs: torch.Tensor) -> torch.Tensor:
             output = forward(model, inputs)
     except torch.OutOfMemoryError as error:
         raise LoadError(
-            f"There is not enough memory on {loaded.device} for {len(inputs)} pictures at once.",
+            f"There is not enough memory on {loaded.device} for {len(inputs)} images at once.",
             "Free memory on the device, or load the model on the CPU.",
         ) from error
     except Exception as error:  # a forward pass of another's code: whatever it raises is the cause
         raise LoadError(
             f"The model does not take an input of shape {_shape(inputs)}: {_first_line(error)}",
             "Change the size in the preprocessing to what the model was built for; only models "
-            "that take a batch of pictures can be run here.",
+            "that take a batch of images can be run here.",
         ) from error
     return logits_of(output, len(inputs)).float().softmax(1)
 
@@ -126,24 +126,24 @@ def _input_dtype(model: nn.Module) -> torch.dtype:
 
 
 LOGITS = ("logits", "out", "output", "pred", "prediction")
-"""Names that models give to their main output, where they give several."""
+"""Names of the main output in models that return several."""
 
 
 def logits_of(output: object, batch: int) -> torch.Tensor:
-    """The [N, classes] tensor in a model's output: itself, or the main one of a dict, a tuple,
-    a namedtuple or an object with a field `logits`, as models with auxiliary heads give.
+    """The tensor [N, classes] in a model's output, for `batch` images (N).
 
-    Raises LoadError.
+    The output is that tensor itself, or a dict, a tuple, a namedtuple or an object with a field
+    `logits`, as models with auxiliary heads return. Raises LoadError.
     """
-    found = _main(output)
-    if found is None or found.ndim != 2 or len(found) != batch:
+    logits = _main(output)
+    if logits is None or logits.ndim != 2 or len(logits) != batch:
         what = _describe(output)
         raise LoadError(
-            f"The model's output is no list of classes: it gives {what}.",
-            "Charts of the most probable classes are for classifiers, which give one row of "
-            "numbers a picture: run this model in a program of your own.",
+            f"The model's output is not one score for each class: it returns {what}.",
+            "Charts of the most probable classes are for classifiers, which return one row of "
+            "numbers for each image: run this model in a program of your own.",
         )
-    return found
+    return logits
 
 
 def _main(output: object) -> torch.Tensor | None:
@@ -186,15 +186,17 @@ def _prediction(
         indices, probabilities = tuple(top.indices.tolist()), tuple(top.values.tolist())
     else:
         trouble = (
-            "The model's output is not a number (NaN): its weights hold NaN or infinite values, "
+            "The model's output is not a number (NaN): its weights contain NaN or infinite values, "
             "or overflow in this dtype."
         )
     return Prediction(name, indices, probabilities, seconds, trouble, untrained, len(row))
 
 
 def untrained_keys(loaded: LoadedModel) -> tuple[str, ...]:
-    """The model's tensors that still have their initial values and should not: all that were not
-    loaded, but for batch counters, which prediction never reads, and buffers that the model
-    computes."""
-    fine = frozenset(loaded.match.benign)
-    return tuple(key for key in loaded.initialised if key not in fine)
+    """The keys of tensors that should have been loaded and still have their initial values.
+
+    Batch counters, which inference does not read, and buffers that the model computes are not
+    among them.
+    """
+    benign = frozenset(loaded.match.benign)
+    return tuple(key for key in loaded.initialised if key not in benign)

@@ -25,7 +25,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A class in a chart: its probability from 0 to 1, None where this model does not give it."""
+    """A class in a chart, with its probability, 0 to 1; None if this model does not have it."""
 
     label: str
     probability: float | None
@@ -34,17 +34,18 @@ class Bar:
 def bars(
     predictions: Mapping[str, Prediction], labels: Mapping[str, Sequence[str]], k: int
 ) -> Mapping[str, tuple[Bar, ...]]:
-    """Each slot's bars for one picture: the same classes in the same order for all slots, so that
-    the charts can be read across.
+    """The bars of each slot for one image, with the same classes in the same order for all slots.
 
-    The classes are the k most probable of each slot, by the highest probability that any slot
-    gives them; classes of two models are the same where they have the same label.
+    The classes are the top k of every slot, sorted by the highest probability in any slot. Classes
+    of two models are the same if they have the same label.
     """
-    by_class = {slot: _by_class(each, labels[slot]) for slot, each in predictions.items()}
+    by_class = {
+        slot: _by_class(prediction, labels[slot]) for slot, prediction in predictions.items()
+    }
     highest = {
         name: max(known.get(name, 0.0) for known in by_class.values())
-        for each in by_class.values()
-        for name in list(each)[:k]
+        for probabilities in by_class.values()
+        for name in list(probabilities)[:k]
     }
     order = sorted(highest, key=lambda name: -highest[name])
     return {
@@ -54,8 +55,10 @@ def bars(
 
 
 def _by_class(prediction: Prediction, labels: Sequence[str]) -> Mapping[tuple[str, int], float]:
-    """Probabilities by (label, how many classes of that label come before it): many lists of
-    ImageNet's classes have two cranes, a bird and a machine."""
+    """The probabilities by (label, how many classes before it have the same label).
+
+    Many lists of ImageNet's classes have two cranes, a bird and a machine.
+    """
     before: Counter[str] = Counter()
     names = []
     for label in labels:
@@ -71,9 +74,9 @@ def predictions_csv(
     files: Mapping[str, str],
     k: int,
 ) -> bytes:
-    """All slots' predictions as CSV (UTF-8, RFC 4180), a row a picture, slot and rank.
+    """All slots' predictions as CSV (UTF-8, RFC 4180), one row for each image, slot and rank.
 
-    Probabilities go from 0 to 1. A picture without predictions has one row with the remark.
+    Probabilities are 0 to 1. An image without predictions has one row with the remark.
     """
     text = StringIO()
     rows = csv.writer(text)

@@ -1,10 +1,10 @@
-"""Recipes: fixes in their order, applied, tried, described, edited, saved and written as code.
+"""Recipes: fixes in order, applied, tried, described, edited, saved and written as code.
 
-`apply_recipe` makes a new StateDict of one, and `try_recipe` tells what each step does there, or
-why it cannot. A recipe goes out and comes in as JSON (`recipe_to_json`, `recipe_from_json`; as a
-file with what it is for: RecipeFile), and goes out as a script of plain PyTorch (`recipe_code`).
-What is particular to a kind of fix stands in core.fixes: this package goes by its table. It imports
-no torch; a script imports it only where it carries functions of torch's.
+`apply_recipe` returns the new StateDict, and `try_recipe` also what each step does, or why it
+cannot be applied. A recipe is written and read as JSON (`recipe_to_json`, `recipe_from_json`; with
+what it is for, as a RecipeFile), and written as a script of plain PyTorch (`recipe_code`). What is
+particular to a kind of fix is in core.fixes; this package uses its table. It imports torch only to
+write a script of fixes that compute with tensors.
 """
 
 from core.recipe.apply import Applied, apply_recipe

@@ -1,4 +1,4 @@
-"""A recipe applied to a state_dict, a step after the other."""
+"""Applies a recipe to a state_dict, one step after the other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from core.keys import Patience
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What a recipe makes of a state_dict, with one Effect for each of its steps."""
+    """The state_dict after a recipe, with one Effect for each of its steps."""
 
     state_dict: StateDict
     effects: tuple[Effect, ...]
@@ -24,12 +24,11 @@ def apply_recipe(
     signature: Signature | None = None,
     patience: Patience | None = None,
 ) -> Applied:
-    """Apply the steps that are switched on; no tensor is read, and the input stays as it is.
+    """Apply the steps that are switched on; it reads no tensor, and the input stays as it is.
 
-    Every entry keeps the file's key as its `origin`. Raises FixError where two keys would
-    become one, a pattern cannot be used, a step that goes by the signature has none, or tensors
-    are not of the form that it takes; also where the patterns take longer than `patience`, all of
-    them together.
+    Every entry keeps the file's key as its `origin`. Raises FixError if two keys would become one,
+    a pattern cannot be used, a step needs a signature and there is none, a step cannot take the
+    form of a tensor, or all patterns together take longer than `patience`.
     """
     context = Context(signature, patience or Patience())
     effects = []

@@ -1,4 +1,4 @@
-"""Which of a file's classes are which of another list of classes."""
+"""Maps a list of wanted classes to a file's classes, by their names."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 NAMED = 3
-"""Classes that a sentence names; of more, how many there are."""
+"""The most classes that a sentence names; of more it gives the number."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassMapping:
-    """For each new class the old one's row, −1 for none, as SelectClasses takes them.
+    """For each new class the row of the old one, −1 for none, as SelectClasses takes them.
 
-    `kept` are new names that the old list has, `new` those that it has not, `dropped` the old names
-    that no new class takes.
+    `kept` are the new names that the old list has, `new` those that it does not have, `dropped` the
+    old names that no new class takes.
     """
 
     rows: tuple[int, ...]
@@ -35,9 +35,9 @@ class ClassMapping:
 
 
 def rows_for(old_labels: Sequence[str], new_labels: Sequence[str]) -> ClassMapping:
-    """Pair equal names, then those that are equal but for case, spaces, hyphens and underscores.
+    """Pair equal names, then names that are equal without case, spaces, hyphens and underscores.
 
-    Each old row goes to one new class: of equal names the first ones go together.
+    Each old row goes to at most one new class; of equal names the first ones are paired.
     """
     rows = [-1] * len(new_labels)
     free = set(range(len(old_labels)))

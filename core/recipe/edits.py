@@ -1,4 +1,4 @@
-"""The changes that a person makes to a recipe, each giving a new one."""
+"""The edits that a person makes to a recipe; each returns a new recipe."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def switched(recipe: Recipe, index: int, enabled: bool) -> Recipe:
 
 
 def moved(recipe: Recipe, index: int, by: int) -> Recipe:
-    """The recipe with step `index` moved `by` places, no further than an end."""
+    """The recipe with step `index` moved by `by` places, at most to an end."""
     steps = list(recipe.steps)
     step = steps.pop(index)
     steps.insert(max(0, index + by), step)

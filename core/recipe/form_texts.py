@@ -1,4 +1,4 @@
-"""What people type into a form as one text: lists of parts, lists of labels."""
+"""Reads and writes what a person types into a form: parts, class names, tables of names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from core.errors import FixError
 
 
 def parts_of(text: str) -> tuple[str, ...]:
-    """`q, k, v` as three parts. Raises FixError where there are fewer than two."""
+    """`q, k, v` as three parts. Raises FixError if there are fewer than two."""
     parts = tuple(part.strip() for part in text.replace("\n", ",").split(",") if part.strip())
     if len(parts) < 2:
         raise FixError("At least two parts are needed.", "Write them like `q, k, v`.")
@@ -21,18 +21,18 @@ def parts_text(parts: Iterable[str]) -> str:
 
 
 def labels_of(text: str) -> tuple[str, ...]:
-    """One label a line; empty lines at the end are left out. Raises FixError where none is left."""
+    """The lines as labels, without empty lines at the end. Raises FixError if none is left."""
     labels = tuple(line.strip() for line in text.rstrip().splitlines())
     if not any(labels):
-        raise FixError("The list of classes is empty.", "Write one class a line.")
+        raise FixError("The list of classes is empty.", "Write one class on each line.")
     return labels
 
 
 def classes_texts(labels: Sequence[str], rows: Sequence[int]) -> tuple[str, str]:
-    """The file's classes and the wanted ones, a line each, as they stand in a form for rows that
-    were chosen before.
+    """The texts of a form for rows that were chosen before: the file's classes, the wanted ones.
 
-    Rows without a label are called by their number; what new classes were called is not kept.
+    Each class is a line. A row without a label is called by its number, and so is a new class,
+    since a recipe does not keep its name.
     """
     most = max((len(labels), *(row + 1 for row in rows)))
     old = [*labels, *(f"row {row}" for row in range(len(labels), most))]
@@ -44,9 +44,9 @@ def classes_texts(labels: Sequence[str], rows: Sequence[int]) -> tuple[str, str]
 
 
 def table_of(pairs: Iterable[Mapping[str, object]]) -> tuple[tuple[str, str], ...]:
-    """Rows with `old` and `new` as a table of renames, those without either left out.
+    """Rows with `old` and `new` as pairs (old key, new key); incomplete rows are left out.
 
-    Raises FixError where none is left, or an old key stands twice.
+    Raises FixError if none is left, or an old key is in two rows.
     """
     table: dict[str, str] = {}
     for pair in pairs:
@@ -54,7 +54,7 @@ def table_of(pairs: Iterable[Mapping[str, object]]) -> tuple[tuple[str, str], ..
         if not old or not new or old == new:
             continue
         if old in table:
-            raise FixError(f"`{old}` stands in the table twice.", "Take one of the rows out.")
+            raise FixError(f"`{old}` is in the table twice.", "Remove one of the rows.")
         table[old] = new
     if not table:
         raise FixError("The table renames nothing.", "Give at least one key a new name.")
@@ -62,11 +62,11 @@ def table_of(pairs: Iterable[Mapping[str, object]]) -> tuple[tuple[str, str], ..
 
 
 def table_from_json(value: object) -> tuple[tuple[str, str], ...]:
-    """An object of old keys to new ones, as a JSON file holds it. Raises FixError."""
+    """The pairs of a JSON object of old keys to new keys. Raises FixError."""
     if not isinstance(value, Mapping) or not all(
         isinstance(text, str) for pair in value.items() for text in pair
     ):
         raise FixError(
-            "This is no table of names.", 'Give JSON such as {"old.weight": "new.weight"}.'
+            "This is not a table of names.", 'Give JSON such as {"old.weight": "new.weight"}.'
         )
     return table_of([{"old": old, "new": new} for old, new in value.items()])

@@ -1,4 +1,4 @@
-"""A recipe with what it was before and after, so that a person can go back and forth."""
+"""A recipe with its undo and redo history."""
 
 from __future__ import annotations
 
@@ -7,33 +7,34 @@ from dataclasses import dataclass, field
 from core.fixes import Recipe
 
 MOST = 100
-"""Recipes that are remembered in either direction."""
+"""The most recipes that are kept in either direction."""
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The recipe now, those before it, the latest last, and those that were undone, the next one
-    to come back first."""
+    """The present recipe, the past ones with the latest last, and the undone ones, next first."""
 
     past: tuple[Recipe, ...] = ()
     present: Recipe = field(default_factory=Recipe)
     future: tuple[Recipe, ...] = ()
 
     def done(self, recipe: Recipe) -> History:
-        """The history after a change to this recipe, which ends what could be redone; the same
-        history where nothing changes."""
+        """The history after a change to this recipe, after which nothing can be redone.
+
+        It is the same history if nothing changes.
+        """
         if recipe == self.present:
             return self
         return History((*self.past, self.present)[-MOST:], recipe)
 
     def undo(self) -> History:
-        """One change back, or the same history where there is none."""
+        """The history one change back; the same one if there is none."""
         if not self.past:
             return self
         return History(self.past[:-1], self.past[-1], (self.present, *self.future)[:MOST])
 
     def redo(self) -> History:
-        """One change forth again, or the same history where there is none."""
+        """The history with the last undone change again; the same one if there is none."""
         if not self.future:
             return self
         return History((*self.past, self.present)[-MOST:], self.future[0], self.future[1:])

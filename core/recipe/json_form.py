@@ -1,4 +1,4 @@
-"""A recipe as JSON, and back from JSON that anybody may have written."""
+"""Writes a recipe as JSON, and reads it from JSON that may come from anybody."""
 
 from __future__ import annotations
 
@@ -10,33 +10,34 @@ from core.errors import FixError, printable
 from core.fixes import KINDS, Fix, Recipe, Step
 
 Words = dict[str, Any]
-"""A step as JSON: texts, numbers, booleans, lists, and for a table one object."""
+"""A step as JSON: texts, numbers, booleans, lists, and an object for a table."""
 
 NAMES: Mapping[str, type[Fix]] = {kind.json_name: kind for kind in KINDS}
-"""What a fix is called in JSON."""
+"""The kinds of fixes by their names in JSON."""
 
 MAX_STEPS = 100
-"""Steps in a recipe that comes as JSON, for example in a link."""
+"""The most steps of a recipe in JSON, for example in a link."""
 
 MAX_ITEMS = 100_000
-"""Items of a list or a table in JSON."""
+"""The most items of a list or a table in JSON."""
 
-MAX_TOLD = 40
-"""Characters of an unknown fix's name in a sentence."""
+MAX_SHOWN = 40
+"""The most characters of an unknown fix's name in an error message."""
 
 MAX_NUMBER = 1 << 53
-"""The largest number in JSON: every whole one up to it is a float, too."""
+"""The largest number in JSON: a float represents every integer up to it exactly."""
 
 
 def recipe_to_json(recipe: Recipe) -> list[Words]:
-    """A list of steps as plain dicts, fields at their default left out."""
+    """The steps as a list of plain dicts; fields at their default are left out."""
     return [_step_to_json(step) for step in recipe.steps]
 
 
 def recipe_from_json(value: object) -> Recipe:
-    """The recipe that `recipe_to_json` wrote. Raises FixError where it is not of that form.
+    """Read what `recipe_to_json` wrote. Raises FixError if the value does not have that form.
 
-    Patterns are tried only when the recipe is applied, so that a bad one can be shown and mended.
+    Patterns are checked only when the recipe is applied, so that a bad one can be shown and
+    corrected.
     """
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) > MAX_STEPS:
         raise _malformed(f"it is not a list of at most {MAX_STEPS} steps")
@@ -71,12 +72,13 @@ def _is_table(kind: Any) -> bool:
 
 
 def _step_from_json(value: object) -> Step:
-    """Raises ValueError with what is wrong."""
+    """Read one step. Raises ValueError that says what is wrong."""
     name = value.get("fix") if isinstance(value, Mapping) else None
     if not isinstance(value, Mapping) or not isinstance(name, str):
         raise ValueError("nothing says which `fix` it is")
     if name not in NAMES:
-        raise ValueError(f"`{printable(name[:MAX_TOLD])}` is no fix: there are {', '.join(NAMES)}")
+        known = ", ".join(NAMES)
+        raise ValueError(f"`{printable(name[:MAX_SHOWN])}` is not a fix: the fixes are {known}")
     kind = NAMES[name]
     kinds = _kinds(kind)
     needed = {item.name for item in fields(kind) if item.default is MISSING}
@@ -96,11 +98,11 @@ def _kinds(fix: type[Fix]) -> Mapping[str, Any]:
 
 
 def _read(field: str, value: object, kind: Any) -> Any:
-    """The value as the field's annotation has it. Raises ValueError."""
+    """The value in the type of the field's annotation. Raises ValueError."""
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
             choices = ", ".join(f"`{choice}`" for choice in get_args(kind))
-            raise ValueError(f"`{field}` is none of {choices}")
+            raise ValueError(f"`{field}` is not one of {choices}")
         return value
     if get_origin(kind) is tuple:
         return _read_items(field, value, kind)
@@ -126,4 +128,4 @@ def _read_items(field: str, value: object, kind: Any) -> tuple[Any, ...]:
 
 
 def _malformed(what: str) -> FixError:
-    return FixError(f"This is not a recipe: {what}.", "Make the recipe anew on the Fit page.")
+    return FixError(f"This is not a recipe: {what}.", "Make the recipe again on the Fit page.")

@@ -1,4 +1,4 @@
-"""A recipe as plain PyTorch: a script that needs torch and the file, and no Loupe."""
+"""A recipe as a script of plain PyTorch, which needs torch and the file but not Loupe."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 WITH_TENSORS = "{key: value for key, value in {found}.items() if isinstance(value, torch.Tensor)}"
 
 DICTS = tuple(name for name, role in ROLES.items() if role == "model" or "state_dict" in name)
-"""Names under which training scripts keep a plain dict of tensors."""
+"""Keys under which training scripts keep a plain dict of tensors."""
 
 SHARDS = {
     "shards": 'torch.load(name, map_location="cpu", weights_only=True)',
     "safetensors shards": "load_file(name)",
 }
-"""What reads one file of a set, by the set's format."""
+"""The code that reads one file of a sharded checkpoint, by its format."""
 
 INDEX = ".index.json"
 
 PACKED = (".gz", ".bz2", ".xz")
-"""What the name of a packed file ends with; what is in it has a format of its own."""
+"""Suffixes of compressed files, which torch.load does not read."""
 
 
 def recipe_code(
@@ -45,16 +45,16 @@ def recipe_code(
     format: str | None = None,
     tree: Tree = None,
 ) -> str:
-    """A Python script that makes the same state_dict, and loads it where a model is chosen.
+    """A Python script that makes the same state_dict, and loads it if an architecture is given.
 
-    `state_dict_path` is StateDict's path. `strict` is load_state_dict's; None is strict unless
-    the recipe drops tensors of another shape. `whole_model` says that the state_dict lies in a
-    pickled module, which torch cannot read without running code from the file: then the script
-    reads the repaired download instead. `computed` are the keys of absent buffers that the model
-    computes by itself (Match.computed), for which a strict load asks all the same. `format` and
-    `tree` are the Checkpoint's; without them the script goes by names: the file's suffix, and what
-    training scripts call a state_dict. Raises FixError where the recipe needs an architecture and
-    there is none, and where PyTorch and safetensors alone do not read the file.
+    `state_dict_path` is StateDict's path. `strict` is that of `load_state_dict`; None is strict
+    unless the recipe drops tensors of another shape. `whole_model`: the state_dict is in a pickled
+    module, which torch cannot read without running code from the file, so the script reads the
+    repaired download instead. `computed` are the keys of absent buffers that the model computes
+    itself (Match.computed): a strict load asks for them all the same. `format` and `tree` are the
+    Checkpoint's; without them the script guesses by names: the file's suffix, and the usual keys of
+    a state_dict. Raises FixError if the recipe needs an architecture and there is none, or if
+    PyTorch and safetensors alone cannot read the file.
     """
     fixes = [step.fix for step in recipe.steps if step.enabled]
     parts = [fix.script() for fix in fixes]
@@ -68,7 +68,7 @@ def recipe_code(
         body = [*reading.lines]
         for fix, part in zip(fixes, parts, strict=True):
             body += ["", f"# {_comment(describe(fix))}", *part.lines]
-        helpers = sources(each for part in (reading, *parts) for each in part.functions)
+        helpers = sources(function for part in (reading, *parts) for function in part.functions)
     if architecture is not None:
         body = [
             *_building(architecture),
@@ -84,8 +84,10 @@ def recipe_code(
 
 
 def in_pickled_object(tree: Tree, path: str) -> bool:
-    """Whether the state_dict at `path` of a checkpoint's tree is an object of some class, or
-    part of one: `torch.save(model)` writes such files."""
+    """Whether the state_dict at `path` of a checkpoint's tree is in an object of some class.
+
+    `torch.save(model)` writes such files.
+    """
     if isinstance(tree, Opaque):
         return True
     for key, value in inside(tree) if path else ():
@@ -116,7 +118,7 @@ def _imports(code: str, architecture: Architecture | None) -> list[str]:
 def _reading_repaired(name: str) -> list[str]:
     """The lines that read the repaired download of a file that plain PyTorch does not read."""
     return [
-        f"# {_comment(name)} holds a pickled model: PyTorch could read it only by running",
+        f"# {_comment(name)} contains a pickled model: PyTorch could read it only by running",
         "# code from the file. This reads Loupe's repaired download of it instead.",
         'state_dict = torch.load("repaired.pth", map_location="cpu", weights_only=True)',
     ]
@@ -131,28 +133,28 @@ def _reading(name: str, path: str, format: str | None, tree: Tree) -> ScriptPart
     if format not in ("zip", "legacy", "safetensors") or name.lower().endswith(PACKED):
         packed = "a packed file" if format in ("zip", "legacy", "safetensors") else FORMATS[format]
         raise FixError(
-            f"PyTorch and safetensors alone do not read {name}, which is {packed}.",
+            f"PyTorch and safetensors alone cannot read {name}, which is {packed}.",
             "Use Loupe's repaired download instead of a script.",
         )
     if format == "safetensors":
         return ScriptPart((f"state_dict = load_file({literal(name)})",))
     lines = (
-        "# With weights_only PyTorch runs nothing from the file. Where it refuses the file,",
+        "# With weights_only, PyTorch runs no code from the file. If it refuses the file,",
         "# read Loupe's repaired download instead.",
         *_loaded(name),
     )
     if isinstance(tree, InertTensor):
         return ScriptPart((*lines, 'state_dict = {"tensor": checkpoint}'))
     if not _is_plain(path, tree):
-        found = f"state_dict = tensors_in(find(checkpoint, {literal(path)}))"
-        return ScriptPart((*lines, found), (FIND,))
-    found = f"checkpoint[{literal(path)}]" if path else "checkpoint"
-    return ScriptPart((*lines, f"state_dict = {WITH_TENSORS.replace('{found}', found)}"))
+        line = f"state_dict = tensors_in(find(checkpoint, {literal(path)}))"
+        return ScriptPart((*lines, line), (FIND,))
+    mapping = f"checkpoint[{literal(path)}]" if path else "checkpoint"
+    return ScriptPart((*lines, f"state_dict = {WITH_TENSORS.replace('{found}', mapping)}"))
 
 
 def _loaded(name: str) -> list[str]:
-    """The lines that read what torch.save wrote, which torch.load takes for a safetensors file
-    where its path says so."""
+    """The lines that read what torch.save wrote."""
+    # torch.load reads a path that ends with .safetensors as a safetensors file, an open file never.
     if name.lower().endswith(".safetensors"):
         return [
             f'with open({literal(name)}, "rb") as file:',
@@ -162,7 +164,7 @@ def _loaded(name: str) -> list[str]:
 
 
 def _reading_shards(index: str, load: str) -> ScriptPart:
-    """The lines that read the files which an index beside them names."""
+    """The lines that read the files that an index next to them names."""
     return ScriptPart(
         (
             f'with open({literal(index)}, encoding="utf-8") as file:',
@@ -175,11 +177,11 @@ def _reading_shards(index: str, load: str) -> ScriptPart:
 
 
 def _is_plain(path: str, tree: Tree) -> bool:
-    """Whether the state_dict is a dict under texts, the file itself or one step into it."""
+    """Whether the state_dict is a dict with texts as keys, the file itself or one of its items."""
     if tree is None:
         return not path or path in DICTS
-    found = tree.get(path) if path and isinstance(tree, dict) else tree
-    return isinstance(found, dict) and all(isinstance(key, str) for key in found)
+    mapping = tree.get(path) if path and isinstance(tree, dict) else tree
+    return isinstance(mapping, dict) and all(isinstance(key, str) for key in mapping)
 
 
 def _building(architecture: Architecture) -> list[str]:
@@ -197,7 +199,7 @@ def _loading(strict: bool, computed: Sequence[str]) -> list[str]:
     if strict and computed:
         names = sorted({key.rpartition(".")[2] for key in computed})
         return [
-            "# The file lacks buffers that the model computes by itself: its own stay.",
+            "# The file lacks buffers that the model computes itself: the model's own stay.",
             f"names = ({''.join(f'{literal(name)}, ' for name in names).strip()})",
             "own = {key: x for key, x in model.state_dict().items() if key.endswith(names)}",
             "model.load_state_dict({**own, **state_dict})",
@@ -206,12 +208,12 @@ def _loading(strict: bool, computed: Sequence[str]) -> list[str]:
     if strict:
         return ["model.load_state_dict(state_dict)", "model.eval()"]
     return [
-        "# What this prints as missing_keys stays as the model initialises it.",
+        "# The missing_keys that this prints stay as the model initialises them.",
         "print(model.load_state_dict(state_dict, strict=False))",
         "model.eval()",
     ]
 
 
 def _comment(text: str) -> str:
-    """The text on one line."""
+    """The text on one line, so that it cannot end the comment."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

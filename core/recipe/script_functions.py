@@ -1,4 +1,4 @@
-"""The functions that a script carries: those of its fixes, and those that read the file."""
+"""The source of the functions that a script contains: of its fixes, and to read the file."""
 
 from __future__ import annotations
 
@@ -29,11 +29,13 @@ def tensors_in(value):
             found.update((f"{key}.{name}", x) for name, x in item.items() if torch.is_tensor(x))
     return found
 '''
-"""What reads a state_dict that does not lie in plain dicts under texts."""
+"""Reads a state_dict that is not in plain dicts with texts as keys."""
 
 
 def sources(functions: Iterable[Function]) -> list[str]:
-    """The source of each function once, those that come as text before those of modules."""
+    """The source of each function once, those given as text first."""
     different = dict.fromkeys(functions)
-    texts = [each for each in different if isinstance(each, str)]
-    return texts + [inspect.getsource(each) for each in different if not isinstance(each, str)]
+    texts = [function for function in different if isinstance(function, str)]
+    return texts + [
+        inspect.getsource(function) for function in different if not isinstance(function, str)
+    ]

@@ -1,4 +1,4 @@
-"""A recipe tried step by step, so that a page can show what each one does, or why it cannot."""
+"""Tries a recipe step by step, so that a page can show what each step does, or why it fails."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from core.keys import Patience
 from core.recipe.apply import apply_recipe
 
 MAX_CHANGES = 1_000
-"""Changes of a step that are kept one by one; all are counted."""
+"""The most changes of a step that are listed; all are counted."""
 
 ChangeKind: TypeAlias = Literal["renamed", "changed", "joined", "split", "added", "dropped"]
-"""`changed`: another shape, dtype or other numbers, under the same name or a new one."""
+"""`changed`: another shape, another dtype or other numbers, under the same key or a new one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Tensors that a step made of others: keys before and after, several where it joins or splits.
+    """Tensors that a step made of others: their keys before and after the step.
 
-    `was` and `now` are shapes and dtypes in words, such as `10 × 512 float32`, empty where both
-    stay as they are.
+    There are several keys on a side if the step joins or splits. `was` and `now` are shapes and
+    dtypes in words, such as `10 × 512 float32`; both are empty if neither changes.
     """
 
     kind: ChangeKind
@@ -38,12 +38,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one step did: how many keys it changed and dropped, its first example, its changes.
+    """What one step did: how many keys it changed and dropped, an example, and its changes.
 
-    `example` is (before, after), `after` empty for a dropped key; None where nothing changed.
-    `changes` are in the file's order, added tensors last, at most MAX_CHANGES out of `total`.
-    A step that is switched off has no sentence. `error` is set where it cannot be applied;
-    the steps after it then work on what the steps before it made.
+    `example` is (before, after), with an empty `after` for a dropped key; None if nothing changed.
+    `changes` are in the file's order, added tensors last, at most MAX_CHANGES out of `total`. A
+    step that is switched off has no sentence. `error` is set if the step cannot be applied; the
+    next step is then applied to the result of those before.
     """
 
     changed: int = 0
@@ -57,7 +57,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a recipe makes of a state_dict, with an Outcome for each of its steps."""
+    """The state_dict after a recipe, with an Outcome for each of its steps."""
 
     state_dict: StateDict
     outcomes: tuple[Outcome, ...]
@@ -69,7 +69,7 @@ class Trial:
 
 
 def try_recipe(recipe: Recipe, state_dict: StateDict, signature: Signature | None = None) -> Trial:
-    """Apply a recipe as `apply_recipe` does, but pass over a step that raises FixError."""
+    """Apply a recipe as `apply_recipe` does, but skip a step that raises FixError."""
     outcomes = []
     patience = Patience()
     for step in recipe.steps:
@@ -101,7 +101,7 @@ def _try_step(
 
 
 def _example(before: StateDict, after: StateDict) -> tuple[str, str] | None:
-    """The first key that is another or has another dtype, else the first that is gone."""
+    """The first key that is renamed or has another dtype, else the first that is dropped."""
     now = {entry.origin or entry.key: entry for entry in after.values()}
     gone = None
     for key, entry in before.items():
@@ -116,36 +116,40 @@ def _example(before: StateDict, after: StateDict) -> tuple[str, str] | None:
 
 
 def changes_between(before: StateDict, after: StateDict) -> tuple[Change, ...]:
-    """What became of each tensor that is not the same under the same key, found by its origin in
-    the file and by what it is computed from."""
+    """What became of each tensor that is not the same under the same key.
+
+    A tensor is recognised by its origin in the file, and by what it is computed from.
+    """
     new = [entry for entry in after.values() if not _same(before.get(entry.key), entry)]
     old = [entry for entry in before.values() if not _same(after.get(entry.key), entry)]
     if not (new or old):
         return ()
-    made: dict[tuple[str, ...], list[TensorEntry]] = defaultdict(list)
+    results: dict[tuple[str, ...], list[TensorEntry]] = defaultdict(list)
     added: list[TensorEntry] = []
     places = _Places(before)
     for entry in new:
         sources = places.sources(entry)
         if sources:
-            made[sources].append(entry)
+            results[sources].append(entry)
         else:
             added.append(entry)
-    used = {key for sources in made for key in sources}
+    used = {key for sources in results for key in sources}
     gone = {entry.key for entry in old} - used
     order = {key: position for position, key in enumerate(before)}
-    changes = [_change([before[key] for key in sources], made[sources]) for sources in made]
+    changes = [
+        _change([before[key] for key in sources], entries) for sources, entries in results.items()
+    ]
     changes += [Change("dropped", (key,), ()) for key in gone]
     changes.sort(key=lambda change: order[change.before[0]])
     return (*changes, *(_change([], [entry]) for entry in added))
 
 
-def _same(one: TensorEntry | None, other: TensorEntry) -> bool:
-    return one is other or one == other
+def _same(old: TensorEntry | None, new: TensorEntry) -> bool:
+    return old is new or old == new  # The first is quick, and true for most tensors of a file.
 
 
 class _Places:
-    """Where the tensors before a step come from, to find them in those after it."""
+    """The tensors before a step, by origin and by contents, to recognise them after it."""
 
     def __init__(self, before: StateDict) -> None:
         self.by_origin: dict[str, list[str]] = defaultdict(list)
@@ -155,7 +159,7 @@ class _Places:
             self.by_contents.setdefault(_contents(entry), key)
 
     def sources(self, entry: TensorEntry) -> tuple[str, ...]:
-        """The keys before the step of all that an entry is made of, none for an added one."""
+        """The keys before the step of what an entry is made of; empty for an added entry."""
         key = self.by_contents.get(_contents(entry))
         if key is not None:
             return (key,)
@@ -170,7 +174,7 @@ def _origin(entry: TensorEntry) -> str:
 
 
 def _contents(entry: TensorEntry) -> Hashable:
-    """Equal for a tensor and the same tensor under another key, while both are there."""
+    """Equal for a tensor and the same tensor under another key, while both exist."""
     place = id(entry.record), entry.storage_offset, entry.shape, entry.stride
     return _origin(entry), place, entry.dtype, entry.transforms, entry.form
 
@@ -199,6 +203,6 @@ def _kind(before: Sequence[TensorEntry], after: Sequence[TensorEntry]) -> Change
 
 
 def _form_words(entries: Sequence[TensorEntry]) -> str:
-    """Shapes and dtypes, each different one once."""
+    """The shapes and dtypes of the entries, each different one once."""
     words = (f"{' × '.join(map(str, entry.shape)) or 'scalar'} {entry.dtype}" for entry in entries)
     return ", ".join(dict.fromkeys(words))

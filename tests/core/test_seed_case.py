@@ -13,7 +13,7 @@ from core.checkpoint import StateDict, open_checkpoint
 from core.errors import CheckpointError, SourceError
 from core.fit import propose_num_classes
 from core.fit.proposals import propose
-from core.fixes import Drop, Keep, Recipe, StripPrefix
+from core.fixes import Drop, Fix, Keep, Recipe, StripPrefix
 from core.load import LoadedModel, load_model
 from core.recipe import apply_recipe
 
@@ -76,7 +76,7 @@ def saved(path: Path, model: nn.Module) -> StateDict:
     return open_checkpoint(path).state_dict()
 
 
-def fixed(state_dict: StateDict, *fixes: StripPrefix | Keep | Drop) -> StateDict:
+def fixed(state_dict: StateDict, *fixes: Fix) -> StateDict:
     return apply_recipe(Recipe.of(fixes), state_dict).state_dict
 
 
@@ -104,7 +104,7 @@ def test_saved_from_data_parallel_it_loads_with_the_owners_own_class(
 ) -> None:
     state_dict = saved(tmp_path / "parallel.pth", nn.DataParallel(trained))
     (proposal, *_) = propose(state_dict, signature(own))
-    assert proposal.fix == StripPrefix("module.")
+    assert proposal.fixes == (StripPrefix("module."),)
     assert (proposal.before, proposal.after, proposal.total) == (0, 122, 122)
     loaded = load_model(fixed(state_dict, StripPrefix("module.")), own)
     assert_same_model(loaded, trained, pictures)
@@ -116,9 +116,9 @@ def test_stripped_it_loads_as_plain_torchvision_resnet18(
     state_dict = saved(tmp_path / "wrapped.pth", trained)
     assert propose_num_classes(state_dict, Architecture("torchvision", "resnet18")) == 10
     (proposal, *_) = propose(state_dict, signature(PLAIN))
-    assert proposal.fix == StripPrefix("resnet.")
+    assert proposal.fixes == (StripPrefix("resnet."),)
     assert (proposal.before, proposal.after, proposal.total) == (0, 122, 122)
-    assert_same_model(load_model(fixed(state_dict, proposal.fix), PLAIN), trained, pictures)
+    assert_same_model(load_model(fixed(state_dict, *proposal.fixes), PLAIN), trained, pictures)
 
 
 def test_saved_from_data_parallel_both_prefixes_go_with_one_proposal(
@@ -126,8 +126,8 @@ def test_saved_from_data_parallel_both_prefixes_go_with_one_proposal(
 ) -> None:
     state_dict = saved(tmp_path / "parallel.pth", nn.DataParallel(trained))
     (proposal, *_) = propose(state_dict, signature(PLAIN))
-    assert proposal.fix == StripPrefix("module.resnet.")
-    assert_same_model(load_model(fixed(state_dict, proposal.fix), PLAIN), trained, pictures)
+    assert proposal.fixes == (StripPrefix("module.resnet."),)
+    assert_same_model(load_model(fixed(state_dict, *proposal.fixes), PLAIN), trained, pictures)
 
 
 def test_without_its_head_it_loads_partially_and_the_head_stays_as_initialised(

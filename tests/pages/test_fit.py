@@ -110,7 +110,7 @@ def test_a_chosen_architecture_gets_the_heads_number_of_classes(saved):
     assert at.number_input(key="fit-A-option-num_classes").value == 7
     assert verdict(at) == "Fits: 122 of 122 keys."
     at.number_input(key="fit-A-option-num_classes").set_value(9).run()
-    assert "120 of 122 keys match, 2 have another shape" in verdict(at)
+    assert "120 of 122 keys match, 2 differ in shape" in verdict(at)
     assert "7 × 512 in the file, 9 × 512 wanted" in diff(at)
     press(at, "Set 7 classes, as the file's last layer has")
     assert verdict(at) == "Fits: 122 of 122 keys."

@@ -165,7 +165,7 @@ def test_a_saved_recipe_is_taken_up_with_its_network(saved):
 
 @pytest.mark.parametrize(
     ("data", "said"),
-    [(b"\x80\x02", "not JSON"), (b'{"steps": 3}', "no recipe"), (b'[{"fix": "x"}]', "recipe")],
+    [(b"\x80\x02", "not JSON"), (b'{"steps": 3}', "not a recipe"), (b'[{"fix": "x"}]', "recipe")],
 )
 def test_a_file_that_is_no_recipe_is_a_sentence_and_changes_nothing(saved, data, said):
     saved(wrapped(resnet18()))
@@ -285,7 +285,7 @@ def test_a_file_that_is_no_table_is_a_sentence_until_a_good_one_comes(saved):
     at = fit_page(SlotState(FILE, None, RESNET))
     at.selectbox(key="fit-A-kind").select("Rename by a table").run()
     upload(at, "fit-A-table-file", "names.json", b"[1, 2]")
-    assert "This is no table of names" in at.error[0].value
+    assert "This is not a table of names" in at.error[0].value
     upload(at, "fit-A-table-file", "names.json", b'{"module.fc.bias": "fc.bias"}')
     assert not at.error
     press(at, "Add to the recipe")

@@ -252,8 +252,8 @@ def test_predictions_of_a_head_that_was_not_loaded_are_called_untrained():
     [
         ("torchvision", "lraspp_mobilenet_v3_large", 3, "gives a class for every pixel"),
         ("torchvision", "ssdlite320_mobilenet_v3_large", 3, "gives boxes with their classes"),
-        ("torchvision", "raft_small", None, "takes two pictures"),
-        ("timm", "test_vit", 0, "gives features: it has no head"),
+        ("torchvision", "raft_small", None, "takes two images"),
+        ("timm", "test_vit", 0, "returns features: it has no head"),
     ],
 )
 def test_a_network_that_is_no_classifier_is_told_with_what_it_gives(
@@ -266,7 +266,7 @@ def test_a_network_that_is_no_classifier_is_told_with_what_it_gives(
     load(other)
     at = predict_page(other)
     assert said in at.info[0].value.replace("\\", "")
-    assert "for classifiers of pictures" in at.info[0].value
+    assert "for image classifiers" in at.info[0].value
     assert not at.get("file_uploader")
 
     load(FINAL)

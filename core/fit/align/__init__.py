@@ -1,7 +1,7 @@
-"""The right tensors under other names: which key of a file is which of an architecture's.
+"""Pairs a file's keys with an architecture's, where both have the same tensors under other names.
 
-A StateDict and a signature go in; an Alignment comes out with the confidence of each pair, and the
-recipe that renames, fuses or splits accordingly.
+`align` takes a StateDict and a signature, and returns an Alignment: the pairs with the confidence
+of each, and the recipe that renames, fuses and splits accordingly.
 """
 
 from core.fit.align.aligned import align

@@ -1,4 +1,4 @@
-"""A state_dict whose names are not the architecture's, tensor by tensor in its places."""
+"""Aligns a state_dict with an architecture: first layer by layer, then tensor by tensor."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from core.fixes import Recipe
 from core.keys import BATCH_COUNTER
 
 MOST = 100_000
-"""Keys on a side beyond which nothing is aligned."""
+"""The most keys of a side that are aligned."""
 
 ALONE = 0.8
-"""What is left of a confidence where a tensor was paired without the others of its layer."""
+"""Factor on the confidence of a tensor that is paired without the others of its layer."""
 
 
 def align(state_dict: StateDict, signature: Signature) -> Alignment:
-    """Pair the file's tensors with the places of the architecture, whatever their names.
+    """Pair the file's keys with the architecture's, whatever their names; no tensor is read.
 
-    Layers of the same shapes are paired by the order in which both sides list them, by the words of
-    their names, and by what those words mean elsewhere in the same file, so that all pairs together
-    are the most likely ones; no tensor is read. Keys that fit already stay.
+    Layers of the same shapes are paired by their order on both sides, by the words in their names,
+    and by what these words mean elsewhere in the same file; the pairs are those that are the most
+    likely together. If every key of the architecture matches already, all pairs are equal names.
     """
     if max(len(state_dict), len(signature)) > MOST:
         why = f"More than {MOST:,} keys are too many to compare.".replace(",", "\u2009")
@@ -50,9 +50,10 @@ def align(state_dict: StateDict, signature: Signature) -> Alignment:
     a, b = units(file), units(wanted)
     a, b = joined(a, b), joined(b, a)
     pairs = _pairs(a, b, place(a, b, shuffled=shuffled))
+    # What is left: layers of which one side lacks a tensor, such as a bias, so the kinds differ.
     taken, filled = {pair.key for pair in pairs}, {pair.wanted for pair in pairs}
-    a = single_units(_open(file, taken))
-    b = single_units(_open(wanted, filled))
+    a = single_units(_unpaired(file, taken))
+    b = single_units(_unpaired(wanted, filled))
     pairs += [
         replace(pair, confidence=round(pair.confidence * ALONE, 3))
         for pair in _pairs(a, b, place(a, b, shuffled=shuffled))
@@ -60,20 +61,25 @@ def align(state_dict: StateDict, signature: Signature) -> Alignment:
     return _alignment(pairs, state_dict, signature)
 
 
-def _open(tensors: Sequence[Tensor], taken: set[str]) -> list[Tensor]:
+def _unpaired(tensors: Sequence[Tensor], taken: set[str]) -> list[Tensor]:
     return [
-        one
-        for one in tensors
-        if one.key not in taken and one.key.rpartition(".")[2] != BATCH_COUNTER
+        tensor
+        for tensor in tensors
+        if tensor.key not in taken and tensor.key.rpartition(".")[2] != BATCH_COUNTER
     ]
 
 
 def _pairs(a: Sequence[Unit], b: Sequence[Unit], placed: Sequence[Placed]) -> list[AlignedPair]:
-    turned = {a[one.row].turned != b[one.column].turned for one in placed if _oblong(a[one.row])}
+    # A square matrix does not show whether it is transposed: it is if all others are.
+    turned = {
+        a[layer.row].turned != b[layer.column].turned
+        for layer in placed
+        if _is_oblong(a[layer.row])
+    }
     square = turned == {True}
     pairs = []
-    for one in placed:
-        own, other = a[one.row], b[one.column]
+    for layer in placed:
+        own, other = a[layer.row], b[layer.column]
         others = {member.slot: member for member in other.members}
         for member in own.members:
             wanted = others.get(member.slot)
@@ -81,15 +87,15 @@ def _pairs(a: Sequence[Unit], b: Sequence[Unit], placed: Sequence[Placed]) -> li
                 continue
             weight = member.slot == "weight" and len(member.tensors[0].shape) == 2
             turn = weight and (own.turned != other.turned or (square and _is_square(own)))
-            pairs += _members(member, wanted, one, transposed=turn)
+            pairs += _member_pairs(member, wanted, layer, transposed=turn)
     return pairs
 
 
-def _members(
+def _member_pairs(
     own: UnitMember, other: UnitMember, placed: Placed, *, transposed: bool
 ) -> list[AlignedPair]:
-    """The tensors of a member, all parts of the one with all of the other."""
-    found = []
+    """One pair for two tensors; for a fused tensor and its parts, one pair for each part."""
+    pairs = []
     count = max(len(own.tensors), len(other.tensors))
     for part in range(count):
         key = own.tensors[min(part, len(own.tensors) - 1)]
@@ -100,18 +106,18 @@ def _members(
         if count > 1:
             why = f"part {part + 1} of {count}, {why}"
         if transposed:
-            why = f"{why}, rows and columns exchanged"
+            why = f"{why}, transposed"
         if reshaped:
-            why = why.replace("same shape", "same shape but for dimensions of 1", 1)
-        found.append(
+            why = why.replace("same shape", "same shape except for dimensions of 1", 1)
+        pairs.append(
             AlignedPair(
                 key.key, wanted.key, placed.confidence, placed.ambiguous, why, transposed, reshaped
             )
         )
-    return found
+    return pairs
 
 
-def _oblong(unit: Unit) -> bool:
+def _is_oblong(unit: Unit) -> bool:
     shapes = _matrix_and_bias(unit)
     return bool(shapes) and shapes[0] != shapes[1]
 
@@ -122,7 +128,7 @@ def _is_square(unit: Unit) -> bool:
 
 
 def _matrix_and_bias(unit: Unit) -> tuple[int, ...]:
-    """The shape of the matrix of a layer that has a bias too, else nothing."""
+    """The shape of the layer's matrix, if the layer has a bias too; else empty."""
     shapes = {slot: shape for slot, shape, _ in unit.kind}
     weight = shapes.get("weight", ())
     return weight if len(weight) == 2 and "bias" in shapes else ()
@@ -136,7 +142,7 @@ def _alignment(
     taken, filled = {pair.key for pair in ordered}, {pair.wanted for pair in ordered}
     left = tuple(key for key in state_dict if key not in taken)
     missing = tuple(key for key in signature if key not in filled)
-    found = Alignment(
+    alignment = Alignment(
         ordered,
         left,
         missing,
@@ -144,10 +150,11 @@ def _alignment(
         _confidence(ordered, signature),
         _sentence(ordered, len(left), signature),
     )
-    return replace(found, recipe=alignment_recipe(found))
+    return replace(alignment, recipe=alignment_recipe(alignment))
 
 
 def _confidence(pairs: Sequence[AlignedPair], signature: Mapping[str, TensorSpec]) -> float:
+    """The mean confidence over the architecture's elements; one without a tensor counts 0."""
     total = sum(spec.numel for spec in signature.values())
     by_key: dict[str, float] = {}
     for pair in pairs:
@@ -158,10 +165,10 @@ def _confidence(pairs: Sequence[AlignedPair], signature: Mapping[str, TensorSpec
 
 def _sentence(pairs: Sequence[AlignedPair], left: int, signature: Mapping[str, TensorSpec]) -> str:
     filled = len({pair.wanted for pair in pairs})
-    told = [f"{filled:,} of {len(signature):,} wanted tensors have one in the file"]
+    facts = [f"{filled:,} of {len(signature):,} keys of the model have a tensor in the file"]
     unsure = len({pair.wanted for pair in pairs if pair.ambiguous})
     if unsure:
-        told.append(f"{unsure:,} could as well be another of the same shape")
+        facts.append(f"{unsure:,} could as well be another of the same shape")
     if left:
-        told.append(f"{left:,} of the file {'have' if left > 1 else 'has'} no place")
-    return ("; ".join(told) + ".").replace(",", "\u2009")
+        facts.append(f"{left:,} of the file {'have' if left > 1 else 'has'} no place")
+    return ("; ".join(facts) + ".").replace(",", "\u2009")

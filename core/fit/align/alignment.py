@@ -1,4 +1,4 @@
-"""What an alignment says: which tensor of a file goes where, how sure that is, and why."""
+"""An alignment: which key of a file is which of an architecture, how sure that is, and why."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from core.fixes import Recipe
 
 @dataclass(frozen=True, slots=True)
 class AlignedPair:
-    """A key of the file and the key that the architecture wants for it.
+    """A key of the file, and the architecture's key for the same tensor.
 
-    Several pairs with one `wanted` are the parts of a fused tensor in their order; several with one
-    `key` are the parts that it is to be cut into. `confidence` is 0 to 1. `ambiguous`: another pair
-    would be as likely, since shapes repeat there and the names do not tell them apart. `transposed`
-    and `reshaped` say what must be done to its shape.
+    Several pairs with one `wanted` are the parts to fuse, in order; several with one `key` are the
+    parts to split it into. `confidence` is 0 to 1. `ambiguous`: another pair would be as likely,
+    since shapes repeat and the names do not tell them apart. `transposed`: the tensor must be
+    transposed; `reshaped`: dimensions of 1 must be added or removed.
     """
 
     key: str
@@ -28,10 +28,10 @@ class AlignedPair:
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """The pairs in the architecture's order, and what is left on either side.
+    """The pairs in the architecture's order, and the keys of either side without a pair.
 
-    `left` are the file's keys without a place, `missing` the wanted keys without a tensor.
-    `confidence` is 0 to 1: the pairs' own, by their share of the architecture's elements.
+    `left` are the file's keys, `missing` the architecture's. `confidence`, 0 to 1, is the mean of
+    the pairs' confidences, weighted by the elements of the architecture's tensors.
     """
 
     pairs: tuple[AlignedPair, ...]

@@ -1,4 +1,4 @@
-"""Which layer of a file is which of an architecture: the best assignment, and how sure it is."""
+"""Assigns the layers of a file to those of an architecture."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 LARGE = 6_250_000
-"""Pairs of layers beyond which they go by their order alone."""
+"""The most pairs of layers that are scored; beyond these, layers are paired by order alone."""
 
 ROUNDS = 3
-"""Times that words are learned from what is sure, and used."""
+"""How often words are learned from the sure pairs and then used."""
 
 NAMES, COUNTED, HOME, EXACT = 0.8, 0.6, 4.0, 0.1
-"""What names that are alike count, numbers that are the same one of as many, modules that are
-each other's, and shapes that are the same with dimensions of 1; order and learned words count 1."""
+"""Weights in the score of a pair: words in common, the same position among as many layers, modules
+that correspond, and shapes equal without squeezing. Order and learned words have the weight 1."""
 
 SORTED = 0.3
-"""What the order of names counts in a file that lost its own."""
+"""Weight of the order of sorted names, in a file that lost the order of its layers."""
 
 
 def place(a: Sequence[Unit], b: Sequence[Unit], *, shuffled: bool) -> list[Placed]:
-    """Pair layers of one kind so that all pairs together are the most likely ones.
+    """Pair layers of the same kind so that the pairs are the most likely ones together.
 
-    `shuffled`: the order of `a` says nothing.
+    `shuffled`: the order of `a` is not the model's, and is ignored.
     """
     groups = _groups(a, b)
-    if not groups:  # no layer of one kind on both sides: weighing the names would take seconds
+    if not groups:  # No kind is on both sides: comparing all names would take seconds for nothing.
         return []
     if len(a) * len(b) > LARGE:
         return _by_order(a, b, groups)
@@ -48,29 +48,30 @@ def place(a: Sequence[Unit], b: Sequence[Unit], *, shuffled: bool) -> list[Place
     sure = _sure(scores, groups, alone=shuffled)
     chosen: list[tuple[int, int]] = []
     words = home = np.zeros_like(names)
+    # What is sure teaches what words mean; the words make more pairs sure; and so on.
     for _ in range(ROUNDS):
         words = learned(a, b, sure)
         home = at_home(a, b, sure)
         total = scores + words + np.float32(HOME) * home
-        found = [
+        pairs = [
             (rows[row], columns[column])
             for rows, columns in groups
             for row, column in _assigned(total[np.ix_(rows, columns)])
         ]
-        if found == chosen:
+        if pairs == chosen:
             break
-        chosen = found
+        chosen = pairs
         sure = _sure(total, groups, alone=False, among=chosen)
     return judged(a, b, groups, chosen, AlignmentEvidence(placed_by, names, words, home, shuffled))
 
 
 def _groups(a: Sequence[Unit], b: Sequence[Unit]) -> list[tuple[list[int], list[int]]]:
-    """The indices of the layers of one kind, on either side."""
-    found: dict[Kind, tuple[list[int], list[int]]] = {}
+    """For each kind that both sides have, the indices of its layers on either side."""
+    by_kind: dict[Kind, tuple[list[int], list[int]]] = {}
     for side, layers in enumerate((a, b)):
         for at, unit in enumerate(layers):
-            found.setdefault(unit.kind, ([], []))[side].append(at)
-    return [group for group in found.values() if all(group)]
+            by_kind.setdefault(unit.kind, ([], []))[side].append(at)
+    return [group for group in by_kind.values() if all(group)]
 
 
 def _assigned(scores: Floats) -> list[tuple[int, int]]:
@@ -78,29 +79,30 @@ def _assigned(scores: Floats) -> list[tuple[int, int]]:
 
 
 def _exact(a: Sequence[Unit], b: Sequence[Unit]) -> Floats:
+    """1 where two layers have equal shapes, dimensions of 1 included; else 0."""
     import numpy as np
 
     numbers = {shapes: at for at, shapes in enumerate({unit.exact for unit in (*a, *b)})}
-    one, other = (np.array([numbers[unit.exact] for unit in side], int) for side in (a, b))
-    same: Floats = (one[:, None] == other[None, :]).astype(np.float32)
+    own, other = (np.array([numbers[unit.exact] for unit in side], int) for side in (a, b))
+    same: Floats = (own[:, None] == other[None, :]).astype(np.float32)
     return same
 
 
 def _ranked(
     a: Sequence[Unit], b: Sequence[Unit], groups: Sequence[tuple[list[int], list[int]]]
 ) -> Floats:
-    """The place among the layers of a kind when the names are sorted."""
+    """The score of two layers' places among their kind when names are sorted: SORTED if equal."""
     import numpy as np
 
-    found = np.zeros((len(a), len(b)), np.float32)
+    scores = np.zeros((len(a), len(b)), np.float32)
     by_name = ranks(a), ranks(b)
     for rows, columns in groups:
-        one, other = (
+        own, other = (
             np.argsort(np.argsort([ranked[at] for at in side]))
             for ranked, side in zip(by_name, (rows, columns), strict=True)
         )
-        found[np.ix_(rows, columns)] = SORTED / (1 + np.abs(one[:, None] - other[None, :]))
-    return found
+        scores[np.ix_(rows, columns)] = SORTED / (1 + np.abs(own[:, None] - other[None, :]))
+    return scores
 
 
 def _sure(
@@ -110,15 +112,17 @@ def _sure(
     alone: bool,
     among: Sequence[tuple[int, int]] = (),
 ) -> list[tuple[int, int]]:
-    """The pairs that are better by SURE than every other of the two; the only ones of their kind
-    where `alone` asks for no others."""
+    """The pairs whose score is better by SURE than every other pair of the two layers.
+
+    `alone`: only pairs that are the only ones of their kind. `among`: only these pairs.
+    """
     import numpy as np
 
     taken = set(among)
-    found = []
+    sure = []
     for rows, columns in groups:
         if len(rows) == len(columns) == 1:
-            found.append((rows[0], columns[0]))
+            sure.append((rows[0], columns[0]))
         if alone or len(rows) == len(columns) == 1:
             continue
         part = scores[np.ix_(rows, columns)]
@@ -126,12 +130,12 @@ def _sure(
         for row, column in np.argwhere(margin >= SURE).tolist():
             pair = rows[row], columns[column]
             if not among or pair in taken:
-                found.append(pair)
-    return found
+                sure.append(pair)
+    return sure
 
 
 def _others(scores: Floats) -> Floats:
-    """For each element the best other one in its row."""
+    """For each element the maximum of the others in its row."""
     import numpy as np
 
     if scores.shape[1] == 1:
@@ -140,15 +144,15 @@ def _others(scores: Floats) -> Floats:
     rows = np.arange(len(scores))
     second = scores.copy()
     second[rows, best] = -np.inf
-    found = np.repeat(scores.max(1)[:, None], scores.shape[1], 1)
-    found[rows, best] = second.max(1)
-    return found
+    others = np.repeat(scores.max(1)[:, None], scores.shape[1], 1)
+    others[rows, best] = second.max(1)
+    return others
 
 
 def _by_order(
     a: Sequence[Unit], b: Sequence[Unit], groups: Sequence[tuple[list[int], list[int]]]
 ) -> list[Placed]:
-    """The layers of each kind in their order, where both sides have as many."""
+    """The layers of each kind paired in order, if both sides have equally many."""
     return [
         Placed(row, column, 0.5, ambiguous=True, why="same shape and order; too many to compare")
         for rows, columns in groups

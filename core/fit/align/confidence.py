@@ -1,4 +1,4 @@
-"""How sure a pair of layers is, and whether another would do as well."""
+"""How sure a pair of layers is, and whether another pair would be as likely."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ if TYPE_CHECKING:
     Flags = NDArray[np.bool_]
 
 SURE = 0.5
-"""How much better than any other a pair must be for words to be learned from it."""
+"""How much better than any other a pair must score for words to be learned from it."""
 
 AWAY = 0.6
-"""How much less a layer may be in modules that are each other's than it could be; and how much more
-two pairs are so than the other way round where that tells them apart."""
+"""The difference in `home` that counts: of a pair to the best one of its layer, which makes the
+pair ambiguous, and of two pairs to the same two exchanged, which tells them apart."""
 
 TELLS = 0.05
 """The least difference in names that tells two pairs apart."""
 
 AGAINST = 0.3
-"""How much better names must go with two pairs the other way round to put the order in doubt."""
+"""How much better the names of two pairs must agree when exchanged, to put the order in doubt."""
 
 PASSES = 4
-"""Times that what is told apart teaches words."""
+"""How often words are learned from the pairs that are not in doubt."""
 
-TOLD = 0.3
-"""How alike names must be to be told as a reason."""
+NAMED = 0.3
+"""How alike names must be to be given as a reason."""
 
-BESIDE = 0.8
-"""From where on two layers are in modules that are each other's."""
+SAME_MODULE = 0.8
+"""From this value of `home` on, two layers are in modules that correspond."""
 
 MOST = 0.99
-"""The most confidence; no tensor is read."""
+"""The highest confidence: no tensor is read, so nothing is certain."""
 
 DOUBTFUL = 0.5
-"""The most confidence of a pair where another would be as likely."""
+"""The highest confidence of an ambiguous pair."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A layer of the file (its index) in the place of one of the architecture's."""
+    """A pair of layers by their indices: `row` of the file, `column` of the architecture."""
 
     row: int
     column: int
@@ -59,7 +59,11 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class AlignmentEvidence:
-    """What speaks for each pair: its place in the order, names, learned words, modules around."""
+    """What speaks for each pair of layers, as matrices of (file's layers × architecture's layers).
+
+    `order` is 0 or less; `names`, `learned` (words) and `home` (modules around) are 0 to about 1.
+    `shuffled`: the order of the file is not the model's.
+    """
 
     order: Floats
     names: Floats
@@ -68,15 +72,16 @@ class AlignmentEvidence:
     shuffled: bool
 
     def named(self, pair: tuple[int, int]) -> float:
-        """What the names say."""
+        """How well the names agree, by words in common and by learned words."""
         return float(self.names[pair] + self.learned[pair])
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The chosen pairs of one kind, and the layers of that kind that are alone on either side.
+    """The chosen pairs of one kind, and the layers of that kind without a pair.
 
-    `counted` says for each two pairs whether their names count in the same direction.
+    `spare` are the file's layers, `free` the architecture's. `counted` says for each two pairs
+    whether their names count in the same direction.
     """
 
     pairs: list[tuple[int, int]]
@@ -92,21 +97,19 @@ def judged(
     chosen: Sequence[tuple[int, int]],
     evidence: AlignmentEvidence,
 ) -> list[Placed]:
-    """The chosen pairs with their confidence.
-
-    Words that were learned from a pair cannot speak for it: what is told apart without them teaches
-    them anew, and the rest is looked at again.
-    """
+    """The chosen pairs, each with its confidence and whether it is ambiguous."""
     import numpy as np
 
+    # Words that were learned from a pair must not speak for it. So the first look is without
+    # learned words; each next one learns them from the pairs that are not in doubt alone.
     kept = [_group(a, b, rows, columns, dict(chosen)) for rows, columns in groups]
     nothing = np.zeros_like(evidence.learned)
-    found = replace(evidence, learned=nothing, home=nothing)
-    doubtful = _doubtful(a, b, kept, found)
+    fair = replace(evidence, learned=nothing, home=nothing)
+    doubtful = _doubtful(a, b, kept, fair)
     for _ in range(PASSES):
-        told = [pair for pair in chosen if pair[0] not in doubtful]
-        found = replace(evidence, learned=learned(a, b, told), home=at_home(a, b, told))
-        before, doubtful = doubtful, _doubtful(a, b, kept, found)
+        clear = [pair for pair in chosen if pair[0] not in doubtful]
+        fair = replace(evidence, learned=learned(a, b, clear), home=at_home(a, b, clear))
+        before, doubtful = doubtful, _doubtful(a, b, kept, fair)
         if doubtful == before:
             break
     share = len(chosen) / max(min(len(a), len(b)), 1)
@@ -117,7 +120,7 @@ def judged(
         for pair in group.pairs:
             away = best[pair[0]] - float(evidence.home[pair]) > AWAY
             ambiguous = away or pair[0] in doubtful
-            placed.append(_placed(pair, found, alone=alone, ambiguous=ambiguous, share=share))
+            placed.append(_placed(pair, fair, alone=alone, ambiguous=ambiguous, share=share))
     return placed
 
 
@@ -141,27 +144,27 @@ def _group(
 def _doubtful(
     a: Sequence[Unit], b: Sequence[Unit], groups: Sequence[Group], evidence: AlignmentEvidence
 ) -> set[int]:
-    """The layers of the file that could as well go with another, or another with their place."""
+    """The rows of pairs for which another pair of one of the two layers would be as likely."""
     kinds = [hash(unit.kind) for unit in a], [hash(unit.kind) for unit in b]
-    found: set[int] = set()
+    doubtful: set[int] = set()
     for group in groups:
-        found.update(_with_rivals(group, evidence))
+        doubtful.update(_with_rivals(group, evidence))
         if evidence.shuffled:
-            found.update(_exchangeable(group, evidence))
+            doubtful.update(_exchangeable(group, evidence))
             continue
         for at, (one, other) in enumerate(pairwise(group.pairs)):
-            if not (group.counted[at, at + 1] or _tells(a, b, one, other, evidence, kinds)):
-                found.update((one[0], other[0]))
-    return found
+            if not (group.counted[at, at + 1] or _are_distinct(a, b, one, other, evidence, kinds)):
+                doubtful.update((one[0], other[0]))
+    return doubtful
 
 
 def _with_rivals(group: Group, evidence: AlignmentEvidence) -> set[int]:
-    """The rows of pairs in which a layer that is alone would do as well."""
+    """The rows of pairs in which a layer without a pair would be as likely."""
     import numpy as np
 
     if not group.pairs or not (group.spare or group.free):
         return set()
-    rows, columns = (np.array(one, int) for one in zip(*group.pairs, strict=True))
+    rows, columns = (np.array(side, int) for side in zip(*group.pairs, strict=True))
     spare, free = np.array(group.spare, int), np.array(group.free, int)
     by_row = np.ones((len(rows), len(free)), bool)
     by_column = np.ones((len(spare), len(rows)), bool)
@@ -173,12 +176,12 @@ def _with_rivals(group: Group, evidence: AlignmentEvidence) -> set[int]:
 
 
 def _exchangeable(group: Group, evidence: AlignmentEvidence) -> set[int]:
-    """The rows of pairs that could change places with any other, by names and modules."""
+    """The rows of pairs that could be exchanged with another pair, by names and modules."""
     import numpy as np
 
     if not group.pairs:
         return set()
-    rows, columns = (np.array(one, int) for one in zip(*group.pairs, strict=True))
+    rows, columns = (np.array(side, int) for side in zip(*group.pairs, strict=True))
     lost = []
     for side in (evidence.names + evidence.learned, evidence.home):
         part = side[np.ix_(rows, columns)]
@@ -197,18 +200,18 @@ def _placed(
     ambiguous: bool,
     share: float,
 ) -> Placed:
-    """The pair with its confidence: what is certain by shape and order first, then by names.
+    """The pair with its confidence, by shape and order first, then by names.
 
-    `share` is how many layers found a place, of those of the side that has fewer.
+    `share`, 0 to 1, is of the side with fewer layers: those that have a pair.
     """
     in_order = not evidence.shuffled and evidence.order[pair] > -SURE
     alike, learned_words = float(evidence.names[pair]), float(evidence.learned[pair])
-    beside = float(evidence.home[pair]) >= BESIDE
+    same_module = float(evidence.home[pair]) >= SAME_MODULE
     named = min(1.0, max(alike, learned_words))
     if alone or in_order:
         confidence = (0.95 if alone else 0.9) + 0.09 * named
     else:
-        confidence = (0.8 if beside else 0.6) + 0.15 * named
+        confidence = (0.8 if same_module else 0.6) + 0.15 * named
     if ambiguous:
         confidence = min(confidence, DOUBTFUL)
     confidence = min(MOST, confidence) * (0.4 + 0.6 * share)
@@ -216,16 +219,16 @@ def _placed(
         "same shape",
         *(["which no other layer has"] if alone else []),
         *(["same place in the order"] if in_order else []),
-        *(["in the same module"] if beside and not in_order else []),
-        *(["words in common"] if alike >= TOLD else []),
-        *(["named as others are"] if learned_words >= TOLD else []),
+        *(["in the same module"] if same_module and not in_order else []),
+        *(["words in common"] if alike >= NAMED else []),
+        *(["named like other pairs"] if learned_words >= NAMED else []),
     ]
     if ambiguous:
-        why.append("and another would do as well")
+        why.append("but another would be as likely")
     return Placed(*pair, round(confidence, 3), ambiguous, ", ".join(why))
 
 
-def _tells(
+def _are_distinct(
     a: Sequence[Unit],
     b: Sequence[Unit],
     one: tuple[int, int],
@@ -233,7 +236,7 @@ def _tells(
     evidence: AlignmentEvidence,
     kinds: tuple[Sequence[int], Sequence[int]],
 ) -> bool:
-    """Whether something says that the two pairs are not the other way round."""
+    """Whether something says that the two pairs must not be exchanged."""
     straight = evidence.named(one) + evidence.named(other)
     crossed = evidence.named((one[0], other[1])) + evidence.named((other[0], one[1]))
     if straight > crossed + TELLS:
@@ -250,8 +253,10 @@ def _tells(
 
 
 def _repeats(side: Sequence[Unit], kinds: Sequence[int], start: int, stop: int) -> bool:
-    """Whether what stands from the one to the other stands there twice in a row. What has no matrix
-    goes with the matrix right before it, as a norm with its convolution."""
+    """Whether the layers from `start` to `stop` are one of two equal runs in a row.
+
+    A layer without a matrix belongs to the matrix right before it, as a norm to its convolution.
+    """
     length = stop - start
     ahead = kinds[start:stop] == kinds[stop : stop + length]
     back = kinds[max(start - length + 1, 0) : start + 1] == kinds[start + 1 : stop + 1]

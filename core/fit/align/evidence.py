@@ -1,4 +1,4 @@
-"""What speaks for a pair of layers: their order, the words of their names, and learned words."""
+"""What speaks for a pair of layers: their order, the words in their names, and learned words."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 NAMES_IN_ORDER = 0.25
-"""What equal names add to a layer in the order's alignment, where a layer counts 1."""
+"""What equal names add to the weight of a layer when the orders are aligned."""
 
 DEEP = 8
-"""Modules around a layer that are looked at."""
+"""The most modules around a layer that are compared, from the outermost in."""
 
 VECTORS = 0.6
-"""What a layer counts that has no matrix, such as a norm."""
+"""The weight of a layer without a matrix, such as a norm; one with a matrix has the weight 1."""
 
 FORGETS = 1.0
-"""The most that the order speaks against a pair: a network may list its shortcut first or last."""
+"""The most that the order speaks against a pair: a model may list its shortcut first or last."""
 
 ORDINALS = {
     word: number
@@ -43,11 +43,11 @@ further on are names, such as q, k and v."""
 
 
 def order(a: Sequence[Unit], b: Sequence[Unit], names: Floats) -> Floats:
-    """What each pair of layers costs: 0 where the best alignment of the two sequences can have it,
-    −1 where one layer less finds its place then; −FORGETS at the least.
+    """What each pair of layers costs the best alignment of the two sequences, 0 to −FORGETS.
 
-    The best of all alignments through a pair is the best one before it and the best one behind it
-    (Hirschberg 1975); gaps cost nothing, so a row of the table is a running maximum.
+    0: a best alignment contains the pair. −1: with the pair, one layer less has a partner. The best
+    alignment through a pair is the best one before it and the best one after it (Hirschberg 1975);
+    gaps cost nothing, so a row of the table is a running maximum.
     """
     import numpy as np
 
@@ -67,24 +67,23 @@ def order(a: Sequence[Unit], b: Sequence[Unit], names: Floats) -> Floats:
 
 
 def _table(gain: Floats) -> Floats:
-    """The best alignment's worth of the first rows and columns."""
+    """Element (i, j) is the worth of the best alignment of the first i rows and j columns."""
     import numpy as np
 
     table = np.zeros((gain.shape[0] + 1, gain.shape[1] + 1), np.float32)
-    for row, one in enumerate(gain):
-        found = table[row].copy()
-        np.maximum(found[1:], table[row, :-1] + one, out=found[1:])
-        np.maximum.accumulate(found, out=table[row + 1])
+    for row, gains in enumerate(gain):
+        best = table[row].copy()
+        np.maximum(best[1:], table[row, :-1] + gains, out=best[1:])
+        np.maximum.accumulate(best, out=table[row + 1])
     return table
 
 
 def names_alike(a: Sequence[Unit], b: Sequence[Unit]) -> Floats:
-    """From 0 to 1: the words that two names share, the rare ones before the frequent; of numbers it
-    is which ones of their kind they are, since some count from 1 and others leave numbers out."""
+    """How many words two names share, 0 to 1; rare words count more than frequent ones."""
     import numpy as np
 
     sides = [[words(path) for path in _counted_paths(side)] for side in (a, b)]
-    counts = Counter(word for side in sides for one in side for word in one)
+    counts = Counter(word for side in sides for name in side for word in name)
     total = len(a) + len(b)
     columns = {word: at for at, word in enumerate(counts)}
     rare = np.array([log(1 + total / count) for count in counts.values()], dtype=np.float32)
@@ -97,7 +96,10 @@ def names_alike(a: Sequence[Unit], b: Sequence[Unit]) -> Floats:
 
 
 def _counted_paths(side: Sequence[Unit]) -> list[str]:
-    """The paths with each number as its rank among those that stand in its place."""
+    """The paths with each number replaced by its rank among the numbers in the same place.
+
+    Some count from 1 where others count from 0, and some leave numbers out.
+    """
     seen: dict[tuple[str, ...], set[int]] = {}
     places: list[list[tuple[str, tuple[str, ...] | None]]] = []
     for unit in side:
@@ -125,10 +127,10 @@ def _counted_paths(side: Sequence[Unit]) -> list[str]:
 
 
 def learned(a: Sequence[Unit], b: Sequence[Unit], sure: Sequence[tuple[int, int]]) -> Floats:
-    """From 0 to about 1: how far two names are translations of each other, by the sure pairs.
+    """How far two names are translations of each other by the sure pairs, 0 to about 1.
 
-    A word of one side means one of the other as far as they come together: where `conv_a` always
-    goes with `conv1`, it will again.
+    A word of one side means a word of the other as far as both come together in the sure pairs: if
+    `conv_a` always comes with `conv1`, it is expected to again.
     """
     import numpy as np
     from scipy.sparse import csr_matrix, diags
@@ -137,20 +139,23 @@ def learned(a: Sequence[Unit], b: Sequence[Unit], sure: Sequence[tuple[int, int]
         return np.zeros((len(a), len(b)), np.float32)
     left, right = (_matrix([_steps(unit.path) for unit in side]) for side in (a, b))
     at, count, dice = _together(left, right, sure)
-    # Once is chance; and many words come together with many others, so the square.
+    # Once is chance, so (count - 1) / count. Many words come together with many others by chance:
+    # the square lowers these.
     worth = dice**2 * (count - 1) / count
     table = csr_matrix((worth, at), shape=(left.shape[1], right.shape[1]))
     scaled = [
-        diags(1 / np.sqrt(np.maximum(np.asarray(one.sum(1)).ravel(), 1))) @ one
-        for one in (left, right)
+        diags(1 / np.sqrt(np.maximum(np.asarray(side.sum(1)).ravel(), 1))) @ side
+        for side in (left, right)
     ]
-    found: Floats = np.asarray((scaled[0] @ table @ scaled[1].T).todense(), dtype=np.float32)
-    return found
+    alike: Floats = np.asarray((scaled[0] @ table @ scaled[1].T).todense(), dtype=np.float32)
+    return alike
 
 
 def at_home(a: Sequence[Unit], b: Sequence[Unit], sure: Sequence[tuple[int, int]]) -> Floats:
-    """From 0 to 1: how far two layers are in modules that are each other's, by the sure pairs of
-    matrices: the share of the modules around them that have a counterpart around the other."""
+    """How far the modules around two layers correspond, 0 to 1, by the sure pairs of matrices.
+
+    It is the share of the modules around either layer that have a counterpart around the other.
+    """
     import numpy as np
 
     telling = [pair for pair in sure if a[pair[0]].is_matrix]
@@ -160,14 +165,16 @@ def at_home(a: Sequence[Unit], b: Sequence[Unit], sure: Sequence[tuple[int, int]
     at, _, dice = _together(left, right, telling)
     table = np.zeros((left.shape[1], right.shape[1]), np.float32)
     table[at] = dice**2
-    one, other = _shared(table, left, right), _shared(table.T, right, left).T
-    found: Floats = np.float32(0.5) * (one + other)
-    return found
+    there, back = _shared(table, left, right), _shared(table.T, right, left).T
+    share: Floats = np.float32(0.5) * (there + back)
+    return share
 
 
 def _shared(table: Floats, left: csr_matrix, right: csr_matrix) -> Floats:
-    """For each two layers the mean, over the modules around the first, of the best counterpart
-    around the second; the modules that hold few layers count for more."""
+    """For each two layers the mean of the best counterparts around the second layer.
+
+    The mean is over the modules around the first layer; modules with few layers weigh more.
+    """
     import numpy as np
 
     best = np.zeros((len(table), right.shape[0]), np.float32)
@@ -175,21 +182,23 @@ def _shared(table: Floats, left: csr_matrix, right: csr_matrix) -> Floats:
     for level in range(max(sizes, default=0)):
         at = right.indptr[:-1] + np.minimum(level, np.maximum(sizes - 1, 0))
         np.maximum(best, table[:, right.indices[at]], out=best)
-    held = np.asarray(left.sum(0), dtype=np.float32).ravel()
-    rare = (np.log(left.shape[0] / held) + 0.1).astype(np.float32)
+    layers = np.asarray(left.sum(0), dtype=np.float32).ravel()
+    rare = (np.log(left.shape[0] / layers) + 0.1).astype(np.float32)
     sums = left @ (rare[:, None] * best)
-    found: Floats = (sums / (left @ rare)[:, None]).astype(np.float32)
-    return found
+    means: Floats = (sums / (left @ rare)[:, None]).astype(np.float32)
+    return means
 
 
 def _together(
     left: csr_matrix, right: csr_matrix, pairs: Sequence[tuple[int, int]]
 ) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], Floats, Floats]:
-    """Which words of the two sides come together in the pairs, how often, and how nearly always
-    (the coefficient of Dice 1945)."""
+    """Which words of the two sides come together in the pairs, how often, and how nearly always.
+
+    The last is the coefficient of Dice (1945), 0 to 1.
+    """
     import numpy as np
 
-    rows, columns = (np.array(one, dtype=int) for one in zip(*pairs, strict=True))
+    rows, columns = (np.array(side, dtype=int) for side in zip(*pairs, strict=True))
     one, other = left[rows], right[columns]
     counts = (one.T @ other).tocoo()
     often = [np.asarray(side.sum(0), dtype=np.float32).ravel() for side in (one, other)]
@@ -198,25 +207,27 @@ def _together(
 
 
 def _steps(path: str) -> list[str]:
-    """The parts of a path, and its two last ones together."""
+    """The parts of a path, and its last two together."""
     parts = path.split(".")
     return list(dict.fromkeys([*parts, "…" + ".".join(parts[-2:])]))
 
 
 def _around(side: Sequence[Unit]) -> list[list[str]]:
-    """For each layer the paths of the modules that it is in, the network itself first; a parameter
-    of a module that has layers too is in that module."""
-    holders = {unit.path.rpartition(".")[0] for unit in side}
-    found = []
+    """For each layer the paths of the modules that it is in, the model itself first.
+
+    A parameter of a module that has layers too is in that module.
+    """
+    containers = {unit.path.rpartition(".")[0] for unit in side}
+    paths = []
     for unit in side:
         parts = unit.path.split(".")
-        parts = (parts if unit.path in holders else parts[:-1])[:DEEP]
-        found.append([".".join(parts[:depth]) for depth in range(len(parts) + 1)])
-    return found
+        parts = (parts if unit.path in containers else parts[:-1])[:DEEP]
+        paths.append([".".join(parts[:depth]) for depth in range(len(parts) + 1)])
+    return paths
 
 
 def _matrix(side: Sequence[Sequence[str]]) -> csr_matrix:
-    vocabulary = dict.fromkeys(word for one in side for word in one)
+    vocabulary = dict.fromkeys(word for words_of_layer in side for word in words_of_layer)
     return _incidence(side, {word: at for at, word in enumerate(vocabulary)})
 
 
@@ -224,72 +235,79 @@ def _incidence(side: Sequence[Iterable[str]], columns: dict[str, int]) -> csr_ma
     import numpy as np
     from scipy.sparse import csr_matrix
 
-    rows, found = [], []
-    for row, one in enumerate(side):
-        for word in one:
+    rows, words_at = [], []
+    for row, words_of_layer in enumerate(side):
+        for word in words_of_layer:
             rows.append(row)
-            found.append(columns[word])
+            words_at.append(columns[word])
     ones = np.ones(len(rows), np.float32)
-    return csr_matrix((ones, (rows, found)), shape=(len(side), len(columns)))
+    return csr_matrix((ones, (rows, words_at)), shape=(len(side), len(columns)))
 
 
 def is_sorted(keys: Sequence[tuple[str, str]]) -> bool:
-    """Whether keys, each with its dtype, stand as safetensors writes them, by dtype and then by
-    name (`prepare` in its tensor.rs): their order is not the network's then."""
-    runs = [[key for key, _ in run] for _, run in groupby(keys, key=lambda one: one[1])]
+    """Whether (key, dtype) pairs are sorted by dtype and then by key.
+
+    safetensors writes them so (`prepare` in its tensor.rs): then their order is not the model's.
+    """
+    runs = [[key for key, _ in run] for _, run in groupby(keys, key=lambda item: item[1])]
     return len(runs) == len({dtype for _, dtype in keys}) and all(
         run == sorted(run) for run in runs
     )
 
 
 def counted_alike(a: Sequence[Unit], b: Sequence[Unit]) -> Floats:
-    """1 where two layers are the same one of as many that differ in their last number only:
-    `blocks.0.norm2` and `layer.0.ln_b`."""
+    """1 where two layers have the same place among equally many that differ in their last number.
+
+    For example `blocks.0.norm2` and `layer.0.ln_b` are both the second of two norms. Else 0.
+    """
     import numpy as np
 
-    one, other = ([*_counted(side)] for side in (a, b))
-    numbers = {place: at for at, place in enumerate({*one, *other} - {(0, 1)})}
+    own, other = ([*_counted(side)] for side in (a, b))
+    numbers = {place: at for at, place in enumerate({*own, *other} - {(0, 1)})}
     rows, columns = (
-        np.array([numbers.get(place, -1) for place in side], int) for side in (one, other)
+        np.array([numbers.get(place, -1) for place in side], int) for side in (own, other)
     )
     same: Floats = ((rows[:, None] == columns[None, :]) & (rows[:, None] >= 0)).astype(np.float32)
     return same
 
 
 def _counted(side: Sequence[Unit]) -> list[tuple[int, int]]:
-    """For each layer which one it is of those like it, and how many there are."""
+    """For each layer its place among those that differ in the last number, and their number."""
     patterns = [_pattern(unit.path) for unit in side]
     families: dict[tuple[object, ...], set[int]] = {}
     for texts, numbers in patterns:
         families.setdefault((texts, numbers[:-1]), set()).update(numbers[-1:])
-    found = []
+    places = []
     for texts, numbers in patterns:
         family = sorted(families[texts, numbers[:-1]])
-        found.append((family.index(numbers[-1]) if numbers else 0, max(len(family), 1)))
-    return found
+        places.append((family.index(numbers[-1]) if numbers else 0, max(len(family), 1)))
+    return places
 
 
 def same_direction(a: Sequence[Unit], b: Sequence[Unit]) -> NDArray[np.bool_]:
-    """For each two of the pairs (a[i], b[i]) whether their names differ by numbers only on either
-    side, and count in the same direction: `layer1.0`, `layer1.1` and `block1`, `block2`."""
+    """For each two of the pairs (a[i], b[i]) whether their names count in the same direction.
+
+    On either side the two names must differ in numbers alone: `layer1.0`, `layer1.1` and `block1`,
+    `block2`.
+    """
     import numpy as np
 
-    found = np.ones((len(a), len(a)), bool)
+    numbered = np.ones((len(a), len(a)), bool)
     upwards = []
     for side in (a, b):
         patterns = [_pattern(unit.path) for unit in side]
         texts = {text: at for at, text in enumerate(dict(patterns))}
         ranked = {numbers: at for at, numbers in enumerate(sorted({two for _, two in patterns}))}
-        one = np.array([texts[text] for text, _ in patterns])
+        text_ids = np.array([texts[text] for text, _ in patterns])
         rank = np.array([ranked[numbers] for _, numbers in patterns])
-        found &= (one[:, None] == one[None, :]) & (rank[:, None] != rank[None, :])
+        numbered &= (text_ids[:, None] == text_ids[None, :]) & (rank[:, None] != rank[None, :])
         upwards.append(rank[:, None] < rank[None, :])
-    same: NDArray[np.bool_] = found & (upwards[0] == upwards[1])
+    same: NDArray[np.bool_] = numbered & (upwards[0] == upwards[1])
     return same
 
 
 def _pattern(path: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """The words of a path with its numbers left out, and the numbers; words may be numbers too."""
+    """The words of a path with `#` for each number, and the numbers; ORDINALS are numbers too."""
     texts, numbers = [], []
     for part in re.findall(r"\d+|[^\W\d_]+", path):
         word = part.lower()
@@ -306,9 +324,9 @@ def _pattern(path: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
 
 
 def ranks(units: Sequence[Unit]) -> list[int]:
-    """Each unit's place when their names are sorted with the numbers as numbers."""
+    """Each unit's place when the names are sorted, with numbers compared as numbers."""
     in_order = sorted(range(len(units)), key=lambda at: natural(units[at].path))
-    found = [0] * len(units)
+    places = [0] * len(units)
     for rank, at in enumerate(in_order):
-        found[at] = rank
-    return found
+        places[at] = rank
+    return places

@@ -1,4 +1,4 @@
-"""Tensors that belong together: the weight, bias and statistics of one layer."""
+"""Groups tensors into layers: the weight, bias and statistics that belong together."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from core.architectures import Shape, squeezed
 from core.keys import BATCH_COUNTER, FUSED_PARTS, FUSED_WORD, LEAVES, SYNONYMS, leaf, words
 
 Kind: TypeAlias = tuple[tuple[str, Shape, bool], ...]
-"""Per tensor its leaf word, its shape without dimensions of 1, and whether it holds floats."""
+"""For each tensor its leaf word, its shape without dimensions of 1, and whether it is of floats."""
 
 FUSED_AS: Mapping[tuple[str, ...], str] = dict(
     zip(FUSED_PARTS, ("qkv", "gate_up", "gate_up"), strict=True)
 )
-"""What the parts are called once they are one."""
+"""The name of the fused layer, by the names of its parts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A tensor of either side, by what an alignment goes by."""
+    """What an alignment uses of a tensor, of the file or of the architecture."""
 
     key: str
     shape: Shape
@@ -31,7 +31,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class UnitMember:
-    """A tensor of a unit; of several tensors where the unit is made of parts."""
+    """One tensor of a unit, such as its weight; the parts of it if the unit is made of parts."""
 
     slot: str
     tensors: tuple[Tensor, ...]
@@ -41,7 +41,7 @@ class UnitMember:
 class Unit:
     """The tensors of one layer, in the order of the file; `path` is the layer's name.
 
-    `turned` says that the matrix has its inputs first, as its bias shows.
+    `turned`: the matrix has its inputs as rows, as the length of its bias shows.
     """
 
     path: str
@@ -61,28 +61,30 @@ class Unit:
 
     @property
     def counter(self) -> str | None:
-        """The key of its batch counter."""
-        found = [one.tensors[0].key for one in self.members if one.slot == BATCH_COUNTER]
-        return found[0] if found else None
+        """The key of its batch counter, if it has one."""
+        keys = [member.tensors[0].key for member in self.members if member.slot == BATCH_COUNTER]
+        return keys[0] if keys else None
 
 
 def units(tensors: Iterable[Tensor]) -> list[Unit]:
-    """The layers in the order in which their first tensors come."""
-    found: dict[str, dict[str, Tensor]] = {}
+    """The layers, in the order of their first tensors."""
+    by_path: dict[str, dict[str, Tensor]] = {}
     for tensor in tensors:
         path, slot = _split(tensor.key)
-        if slot in found.get(path, {}):
+        if slot in by_path.get(path, {}):
             path = tensor.key
-        found.setdefault(path, {})[slot] = tensor
+        by_path.setdefault(path, {})[slot] = tensor
     return [
         unit_of(path, [UnitMember(slot, (tensor,)) for slot, tensor in members.items()])
-        for path, members in found.items()
+        for path, members in by_path.items()
     ]
 
 
 def single_units(tensors: Iterable[Tensor]) -> list[Unit]:
     """Each tensor as a layer of its own."""
-    return [unit_of(one.key, [UnitMember(_split(one.key)[1], (one,))]) for one in tensors]
+    return [
+        unit_of(tensor.key, [UnitMember(_split(tensor.key)[1], (tensor,))]) for tensor in tensors
+    ]
 
 
 def _split(key: str) -> tuple[str, str]:
@@ -97,26 +99,29 @@ def _split(key: str) -> tuple[str, str]:
 
 
 def unit_of(path: str, members: Sequence[UnitMember]) -> Unit:
-    """A layer of these tensors, its kind found."""
+    """A layer of these tensors, with its kind."""
     ordered = sorted(members, key=lambda member: (member.slot not in LEAVES, member.slot))
-    shapes = {one.slot: _whole(one) for one in ordered}
+    shapes = {member.slot: _fused_shape(member) for member in ordered}
     weight, bias = shapes.get("weight", ()), shapes.get("bias", ())
-    seen = ordered if len(ordered) == 1 else [one for one in ordered if one.slot != BATCH_COUNTER]
+    # Old files lack batch counters, so these do not make a kind.
+    seen = [member for member in ordered if member.slot != BATCH_COUNTER or len(ordered) == 1]
     turned = len(weight) == 2 and len(bias) == 1 and weight[0] != bias[0] == weight[1]
     if turned:
         shapes["weight"] = weight[::-1]
-    kind = tuple((one.slot, squeezed(shapes[one.slot]), one.tensors[0].floating) for one in seen)
+    kind = tuple(
+        (member.slot, squeezed(shapes[member.slot]), member.tensors[0].floating) for member in seen
+    )
     return Unit(path, tuple(ordered), kind, turned)
 
 
-def _whole(member: UnitMember) -> Shape:
-    """The shape of the member, its parts joined along the first dimension."""
+def _fused_shape(member: UnitMember) -> Shape:
+    """The shape of the member's parts joined along the first dimension."""
     shape = member.tensors[0].shape
     return shape if len(member.tensors) == 1 else (shape[0] * len(member.tensors), *shape[1:])
 
 
 def joined(own: Sequence[Unit], others: Sequence[Unit]) -> list[Unit]:
-    """The units with q, k and v (or gate and up) as one, where the other side has them as one."""
+    """The units, with q, k and v (or gate and up) as one where the other side has them fused."""
     wanted = {unit.kind for unit in others if FUSED_WORD.search(unit.path.lower())}
     here, there = (Counter(unit.kind for unit in side) for side in (own, others))
     families: dict[tuple[tuple[str, ...], str], dict[str, Unit]] = {}
@@ -124,38 +129,39 @@ def joined(own: Sequence[Unit], others: Sequence[Unit]) -> list[Unit]:
         parent, _, step = unit.path.rpartition(".")
         for names in FUSED_AS:
             word = _part(step, names)
-            if word and all(one.tensors[0].shape for one in unit.members):
+            if word and all(member.tensors[0].shape for member in unit.members):
                 families.setdefault((names, parent), {})[word] = unit
     at = {unit.path: index for index, unit in enumerate(own)}
     places: dict[str, Unit | None] = {}
     for (names, parent), siblings in families.items():
         parts = [siblings[name] for name in names if name in siblings]
-        if len(parts) < len(names) or len({(one.kind, one.exact) for one in parts}) > 1:
+        if len(parts) < len(names) or len({(part.kind, part.exact) for part in parts}) > 1:
             continue
         if parts[0].turned or here[parts[0].kind] <= there[parts[0].kind]:
             continue
         members = [
             UnitMember(slots[0].slot, tuple(slot.tensors[0] for slot in slots))
-            for slots in zip(*(one.members for one in parts), strict=True)
+            for slots in zip(*(part.members for part in parts), strict=True)
         ]
         whole = unit_of(f"{parent}.{FUSED_AS[names]}".removeprefix("."), members)
         if whole.kind in wanted:
-            places.update({one.path: None for one in parts})
-            places[min((one.path for one in parts), key=at.__getitem__)] = whole
-    made = [places.get(unit.path, unit) for unit in own]
-    return [unit for unit in made if unit is not None]
+            places.update({part.path: None for part in parts})
+            places[min((part.path for part in parts), key=at.__getitem__)] = whole
+    exchanged = [places.get(unit.path, unit) for unit in own]
+    return [unit for unit in exchanged if unit is not None]
 
 
 def _part(step: str, names: tuple[str, ...]) -> str:
+    """Which of the names a part of a path means; empty if none, or more than one."""
     named = SYNONYMS.get(step.lower(), step.lower())
     if named in names:
         return named
-    found = words(step) & set(names)
-    return next(iter(found)) if len(found) == 1 else ""
+    common = words(step) & set(names)
+    return next(iter(common)) if len(common) == 1 else ""
 
 
 def natural(path: str) -> tuple[tuple[int, str], ...]:
-    """A path to sort by, its numbers as numbers."""
+    """A sort key for a path that compares numbers as numbers."""
     return tuple(
         (int(part[:18]), "") if part.isdecimal() else (-1, part)
         for part in re.split(r"(\d+)|[._]", path)

@@ -1,4 +1,4 @@
-"""An alignment as fixes that anyone can read: names, parts, rows and columns."""
+"""An alignment as a recipe: transpose, fuse, drop, rename, split and reshape."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from core.fixes import MAX_TEXT, Drop, Fix, Fuse, Recipe, RenameTable, Reshape, 
 
 
 def alignment_recipe(alignment: Alignment, least: float = 0.0) -> Recipe:
-    """The fixes that bring the pairs of `least` confidence or more under the wanted names.
+    """The recipe that renames the pairs with a confidence of `least` or more.
 
-    What is in the way of a new name is dropped. Parts are joined where the file has them apart and
-    cut where the architecture does.
+    A key without a pair is dropped if another tensor gets its name. Parts are fused if the file has
+    them apart, and split if the architecture does.
     """
     pairs = [pair for pair in alignment.pairs if pair.confidence >= least]
     others = [*alignment.left, *(pair.key for pair in alignment.pairs if pair.confidence < least)]
     keys = [pair.key for pair in pairs]
     fixes: list[Fix] = []
     turned = list(dict.fromkeys(pair.key for pair in pairs if pair.transposed))
-    fixes += [Transpose(one, "regex") for one in _patterns(turned, {*keys, *others})]
+    fixes += [Transpose(pattern, "regex") for pattern in _patterns(turned, {*keys, *others})]
     joins, cuts, table = _names(pairs, others)
     fixes += joins
     targets = {new for _, new in table} | {pair.wanted for pair in pairs}
     in_the_way = [key for key in others if key in targets]
-    fixes += [Drop(one, "regex") for one in _alternatives(in_the_way)]
+    fixes += [Drop(pattern, "regex") for pattern in _alternatives(in_the_way)]
     changed = tuple((old, new) for old, new in table if old != new)
     fixes += [RenameTable(changed)] if changed else []
     fixes += cuts
@@ -37,7 +37,7 @@ def alignment_recipe(alignment: Alignment, least: float = 0.0) -> Recipe:
 def _names(
     pairs: Sequence[AlignedPair], others: Sequence[str]
 ) -> tuple[list[Fuse], list[Split], list[tuple[str, str]]]:
-    """The joins and cuts, and the table that stands between them."""
+    """The fusing fixes, the splitting fixes, and the table of (old, new) keys between them."""
     by_wanted: dict[str, list[str]] = {}
     by_key: dict[str, list[str]] = {}
     for pair in pairs:
@@ -64,7 +64,7 @@ def _names(
 
 
 def _parted(keys: Sequence[str], name: str) -> tuple[tuple[str, ...], str]:
-    """The one part of the path in which the keys differ, and the key with `name` in its place."""
+    """The parts of the path in which the keys differ, and the key with `name` in their place."""
     paths = [key.split(".") for key in keys]
     at = next(at for at, steps in enumerate(zip(*paths, strict=False)) if len(set(steps)) > 1)
     whole = [*paths[0][:at], name, *paths[0][at + 1 :]]
@@ -72,7 +72,7 @@ def _parted(keys: Sequence[str], name: str) -> tuple[tuple[str, ...], str]:
 
 
 def _whole_name(count: int, keys: Iterable[str]) -> str:
-    """What a tensor of so many parts is called between two steps: a part of no other path."""
+    """The name of a tensor of so many parts between two steps, unused in every path."""
     name = "qkv" if count == 3 else "gate_up"
     taken = {step for key in keys for step in key.split(".")}
     while name in taken:
@@ -81,18 +81,18 @@ def _whole_name(count: int, keys: Iterable[str]) -> str:
 
 
 def _patterns(chosen: Sequence[str], keys: Iterable[str]) -> list[str]:
-    """Regexes that find the chosen keys and none of the others, short where names allow it."""
+    """Regexes that match the chosen keys and no others, by the ends of the keys if these do."""
     tails = list(dict.fromkeys(".".join(key.split(".")[-2:]) for key in chosen))
     if chosen:
         pattern = rf"(?:^|\.)(?:{'|'.join(map(re.escape, tails))})$"
-        found = {key for key in keys if re.search(pattern, key)}
-        if found == set(chosen) and len(pattern) <= MAX_TEXT:
+        matched = {key for key in keys if re.search(pattern, key)}
+        if matched == set(chosen) and len(pattern) <= MAX_TEXT:
             return [pattern]
     return _alternatives(chosen)
 
 
 def _alternatives(keys: Sequence[str]) -> list[str]:
-    """Regexes for whole keys, as many in one as it may hold."""
+    """Regexes for whole keys, as many keys in each as MAX_TEXT characters allow."""
     groups: list[list[str]] = []
     room = 0
     for escaped in map(re.escape, keys):

@@ -1,8 +1,8 @@
 """Which architecture a state_dict is for, with the options and the recipe that make it fit.
 
-A StateDict, a Lookup in the index and what the file says of itself (Hints) go in; an Identification
-comes out: candidates from the best on, each with its evidence, and a sentence that says whether the
-best is known to fit.
+`identify` takes a StateDict, a Lookup in the index, and Hints: names that the file states. It
+returns an Identification: the candidates, the best first, each with its evidence, and a sentence
+that says whether the best one is known to fit.
 """
 
 from core.fit.identify.candidates import identify

@@ -1,4 +1,4 @@
-"""The fixes that bring a file to a candidate, the match after them, and what they leave out."""
+"""The fixes that make a file fit a candidate, the match after them, and the keys left out."""
 
 from __future__ import annotations
 
@@ -29,44 +29,46 @@ from core.fixes import (
 from core.keys import Unwrapped
 
 MAX_DROPPED = 400
-"""Keys that a recipe drops one by one; beyond these what is unexpected is left to be seen."""
+"""The most unexpected keys that a recipe drops; more are left in, and reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """What a recipe comes to: the match after it, and the file's keys that it leaves out."""
+    """A recipe, the match after it, and the file's keys that it leaves out."""
 
     recipe: Recipe
-    found: Match
+    match: Match
     left_out: tuple[str, ...]
 
 
 def repair(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> Repaired:
-    """The recipe that makes the file fit `solved.wanted` as far as it can. Extra keys are dropped
-    where most of the network is there."""
+    """The recipe that makes most of the file fit `solved.wanted`.
+
+    It drops the unexpected keys if most of the model matches.
+    """
     wanted = solved.wanted
     fixes = [*_renaming(solved, state_dict, unwrapped)]
     fixes += [AdaptInput(escape(key)) for key in solved.adaptable]
-    made = applied(fixes, state_dict, wanted)
-    if made is None:
-        fixes, made = [], (state_dict, ())
-    found = match(made[0], wanted)
-    # Positions of another number may be of another network, and then stay as they are.
-    if other_positions(found.mismatched) and (sized := applied([RESAMPLE], made[0], wanted)):
+    result = applied(fixes, state_dict, wanted)
+    if result is None:
+        fixes, result = [], (state_dict, ())
+    matched = match(result[0], wanted)
+    # Positions of another number may belong to another architecture; then they stay as they are.
+    if other_positions(matched.mismatched) and (sized := applied([RESAMPLE], result[0], wanted)):
         after_it = match(sized[0], wanted)
-        if len(after_it.mismatched) < len(found.mismatched):
-            fixes, made, found = [*fixes, RESAMPLE], (sized[0], made[1]), after_it
-    repaired, left_out = made
-    extra = found.unexpected_keys
-    if extra and len(extra) <= MAX_DROPPED and mostly_matches(found):
+        if len(after_it.mismatched) < len(matched.mismatched):
+            fixes, result, matched = [*fixes, RESAMPLE], (sized[0], result[1]), after_it
+    repaired, left_out = result
+    extra = matched.unexpected_keys
+    if extra and len(extra) <= MAX_DROPPED and mostly_matches(matched):
         drop = drop_of(extra, repaired)
         if drop is not None:
             fixes.append(drop)
             left_out += tuple(repaired[key].origin or key for key in extra)
             gone = frozenset(extra)
             kept = StateDict(entry for key, entry in repaired.items() if key not in gone)
-            found = match(kept, wanted)
-    return Repaired(Recipe.of(fixes), found, left_out)
+            matched = match(kept, wanted)
+    return Repaired(Recipe.of(fixes), matched, left_out)
 
 
 RESAMPLE = ResamplePositions()
@@ -75,23 +77,28 @@ RESAMPLE = ResamplePositions()
 def applied(
     fixes: Sequence[Fix], state_dict: StateDict, wanted: Signature
 ) -> tuple[StateDict, tuple[str, ...]] | None:
-    """What the fixes make of it, and the file's keys that a Keep or a Drop among them leaves out;
-    None where one of them cannot be applied."""
+    """The state_dict after the fixes, and the file's keys that a Keep or a Drop leaves out.
+
+    None if one of the fixes cannot be applied.
+    """
     left_out: list[str] = []
     for fix in fixes:
-        made = after((fix,), state_dict, wanted)
-        if made is None:
+        changed = after((fix,), state_dict, wanted)
+        if changed is None:
             return None
         if isinstance(fix, Keep | Drop):
-            gone = (entry for key, entry in state_dict.items() if key not in made)
+            gone = (entry for key, entry in state_dict.items() if key not in changed)
             left_out += [entry.origin or entry.key for entry in gone]
-        state_dict = made
+        state_dict = changed
     return state_dict, tuple(left_out)
 
 
 def _renaming(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> Iterator[Fix]:
-    """What brings the file's keys to the model's: one prefix where that is all, else the wrappers
-    out of every key first."""
+    """The fixes that turn the file's keys into the model's.
+
+    If all keys differ by one prefix, that is stripped. Else the wrappers' parts are taken out of
+    every key first; then a prefix is stripped, or a table renames what is left.
+    """
     wanted = {entry.key: key for key, entry in solved.sources.items()}
     front = _front(wanted)
     if front is not None:
@@ -116,7 +123,7 @@ def _renaming(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> It
 
 
 def _front(wanted: Mapping[str, str]) -> str | None:
-    """The one prefix that all keys have more than they should; None where it is not one."""
+    """The prefix that every key of the file has before its wanted name; None if they differ."""
     fronts = Counter(
         key[: len(key) - len(new)] if key.endswith(new) else None for key, new in wanted.items()
     )
@@ -124,7 +131,7 @@ def _front(wanted: Mapping[str, str]) -> str | None:
 
 
 def stripped(front: str, keys: Iterable[str]) -> Iterator[Fix]:
-    """The fixes that leave what begins with `front`, without it."""
+    """The fixes that keep the keys that begin with `front`, and strip it from them."""
     if not front:
         return
     if any(not key.startswith(front) for key in keys):

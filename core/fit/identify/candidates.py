@@ -1,4 +1,4 @@
-"""Which architecture a state_dict is for: candidates in order, and one sentence."""
+"""Which architecture a state_dict is for: candidates, the best first, and one sentence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from core.fast_objects import paused_collector
 from core.fit.identify.candidate_repair import Repaired, repair
 from core.fit.identify.families import family
 from core.fit.identify.guessing import guesses, worth
-from core.fit.identify.hints import other_name_told, told_of, twins_told
+from core.fit.identify.hints import contradicting_name, hinted_at, twins_sentence
 from core.fit.identify.identification import NO_HINTS, Candidate, Hints, Identification
 from core.fit.identify.sentences import evidence, evidence_of_shapes, sentence, thin
 from core.fit.identify.solve_options import Solved, solve
@@ -20,43 +20,43 @@ from core.fit.index.lookup import Lookup
 from core.keys import BATCH_COUNTER, MAX_KEYS, Unwrapped, unwrap
 
 TRIED = 24
-"""Guesses that are worked out at most."""
+"""The most guesses that are solved."""
 
 LEAST_TRIED = 8
-"""Guesses that are worked out in any case, so that there are some to choose from."""
+"""Guesses that are solved even if they are far behind the best one."""
 
 FAR = 0.2
-"""How far behind the best one a guess may be, to be worked out still."""
+"""How far behind the best score a guess may be and still be solved."""
 
 NEAR = 0.5
-"""The share of the best one's score that another candidate has, to be told."""
+"""The least share of the best score that another candidate needs to be listed."""
 
 ENOUGH = 0.5
-"""The share of the keys of both sides that must agree, for a model to count as known."""
+"""The least share of the keys of both sides that must agree for a model to count as known."""
 
 WHOLE = 0.9
-"""The share of a model's keys that is the model, whatever else the file holds."""
+"""A file with this share of a model's keys contains the model, whatever else it contains."""
 
 LEAST = 0.1
-"""The share of its keys that the nearest model must have, to be told at all."""
+"""The least share of its keys that must match for the nearest model to be listed at all."""
 
 MOVED = 0.001
-"""What a head of another path costs: of two models the one with its own names is likelier."""
+"""What a head at another path costs: of two equal models, the one with its own names wins."""
 
 MAX_ALSO = 200
-"""Other names that a candidate tells."""
+"""The most other architectures that a candidate lists."""
 
 
 @paused_collector()
 def identify(
     state_dict: StateDict, lookup: Lookup, hints: Hints = NO_HINTS, most: int = 5
 ) -> Identification:
-    """The architectures that a state_dict may be for, the best one first, at most `most` groups.
+    """The architectures that a state_dict may be for, the best first, at most `most` candidates.
 
-    Goes by keys and shapes alone: no tensor is read. Architectures that the file fits equally well
-    are one candidate, named by what the hints say, else by the plainest name. Where none has its
-    names, the candidates are those whose tensors it has under other names, and where there are none
-    either, the nearest ones.
+    It compares keys and shapes alone and reads no tensor. Architectures that the file fits equally
+    well are one candidate, named by the hints, else by the plainest name. If no architecture has
+    the file's keys, the candidates are those that have its shapes under other keys; if there are
+    none either, they are the nearest ones, and `known` is False.
     """
     unwrapped = unwrap(state_dict)
     solved = _solved(state_dict, unwrapped, lookup)
@@ -66,59 +66,68 @@ def identify(
     if others:
         candidates, known = tuple(others[:most]), True
     else:
-        ranked = [one for one in groups if one[0].score >= NEAR * groups[0][0].score][:most]
+        ranked = [group for group in groups if group[0].score >= NEAR * groups[0][0].score][:most]
         candidates = tuple(_candidate(group, state_dict, unwrapped, hints) for group in ranked)
     if candidates and not known and candidates[0].coverage_keys < LEAST:
         candidates = ()
     kind = family(state_dict)
     if candidates:
-        candidates = (_with_words_beside(candidates[0], hints, lookup), *candidates[1:])
-    said = sentence(candidates, known, kind, state_dict)
+        candidates = (_with_hints(candidates[0], hints, lookup), *candidates[1:])
+    summary = sentence(candidates, known, kind, state_dict)
     if len(state_dict) > MAX_KEYS:
-        said += f" Of its {thin(len(state_dict))} keys the first {thin(MAX_KEYS)} were looked at."
-    return Identification(candidates, said, kind, known)
+        summary += (
+            f" Only the first {thin(MAX_KEYS)} of its {thin(len(state_dict))} keys were used."
+        )
+    return Identification(candidates, summary, kind, known)
 
 
 def _solved(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup) -> list[Solved]:
-    """The guesses worked out, until the rest is far behind the best one."""
-    found: list[Solved] = []
+    """The guesses solved, the best first, until the rest is far behind the best score."""
+    solutions: list[Solved] = []
     best = 0.0
     for guess in guesses(state_dict, unwrapped, lookup, TRIED):
-        if len(found) >= LEAST_TRIED and guess.worth < best - FAR:
+        if len(solutions) >= LEAST_TRIED and guess.worth < best - FAR:
             break
-        one = solve(guess, state_dict, unwrapped, lookup)
-        found.append(one)
-        # A guess counts a shape that an option may change as right, so it is at most too good.
-        best = max(best, min(guess.worth, one.score))
-    return found
+        solved = solve(guess, state_dict, unwrapped, lookup)
+        solutions.append(solved)
+        # A guess counts each shape that an option may change as right: its worth is an upper bound.
+        best = max(best, min(guess.worth, solved.score))
+    return solutions
 
 
-def _is_known(one: Solved) -> bool:
-    """Whether the file is for this model: most keys of both sides agree, or all of the model is
-    there, beside much else."""
-    whole = WHOLE * sum(not key.endswith(BATCH_COUNTER) for key in one.wanted)
-    return one.score >= ENOUGH or (one.matched >= whole and not one.misshapen)
+def _is_known(solved: Solved) -> bool:
+    """Whether the file is for this model.
+
+    Either most keys of both sides agree, or the file contains all of the model besides much else.
+    """
+    whole = WHOLE * sum(not key.endswith(BATCH_COUNTER) for key in solved.wanted)
+    return solved.score >= ENOUGH or (solved.matched >= whole and not solved.misshapen)
 
 
 def _groups(solved: Sequence[Solved]) -> list[list[Solved]]:
-    """Those that the same tensors of the file fill equally well, below one prefix, in a group each;
-    the best first. Of equal ones below several prefixes the shortest, which needs the least."""
-    most = max((one.matched for one in solved), default=1) or 1
-    found: dict[object, dict[str, list[Solved]]] = {}
-    for one in solved:
-        used = frozenset(entry.key for entry in one.sources.values())
-        misshapen = frozenset(one.sources[key].key for key in one.misshapen)
-        filled = one.matched, misshapen, one.moved, len(one.wanted)
-        found.setdefault((used, filled), {}).setdefault(one.prefix, []).append(one)
+    """The solutions in groups, the best first.
+
+    A group has one prefix, and the same tensors of the file fill its models equally well. Equal
+    groups under several prefixes come with the shortest prefix first, which leaves the least to do.
+    """
+    most = max((solution.matched for solution in solved), default=1) or 1
+    by_use: dict[object, dict[str, list[Solved]]] = {}
+    for solution in solved:
+        used = frozenset(entry.key for entry in solution.sources.values())
+        misshapen = frozenset(solution.sources[key].key for key in solution.misshapen)
+        filled = solution.matched, misshapen, solution.moved, len(solution.wanted)
+        by_prefix = by_use.setdefault((used, filled), {})
+        by_prefix.setdefault(solution.prefix, []).append(solution)
 
     def rank(alike: Mapping[str, Sequence[Solved]]) -> float:
-        values = [worth(one.score, one.matched / most) for part in alike.values() for one in part]
-        moved = all(one.moved for part in alike.values() for one in part)
+        solutions = [solution for group in alike.values() for solution in group]
+        values = [worth(solution.score, solution.matched / most) for solution in solutions]
+        moved = all(solution.moved for solution in solutions)
         return -round(max(values) - (MOVED if moved else 0), 9)
 
     return [
         group
-        for alike in sorted(found.values(), key=rank)
+        for alike in sorted(by_use.values(), key=rank)
         for _, group in sorted(alike.items(), key=lambda item: len(item[0]))
     ]
 
@@ -126,50 +135,55 @@ def _groups(solved: Sequence[Solved]) -> list[list[Solved]]:
 def _candidate(
     group: Sequence[Solved], state_dict: StateDict, unwrapped: Unwrapped, hints: Hints
 ) -> Candidate:
-    named = {
-        architecture.key: (one, architecture)
-        for one in group
-        for architecture in one.profile.architectures
+    """The group as one candidate, named by the hints, else by what explains it most simply."""
+    by_key = {
+        architecture.key: (solved, architecture)
+        for solved in group
+        for architecture in solved.profile.architectures
     }
-    told = {key: told_of(hints, architecture) for key, (_, architecture) in named.items()}
+    hinted = {key: hinted_at(hints, architecture) for key, (_, architecture) in by_key.items()}
     ranked = sorted(
-        named.items(),
+        by_key.items(),
         key=lambda item: (
-            told[item[0]].rank,
+            hinted[item[0]].rank,
             len(item[1][0].adaptable),
-            _unlike(item[1][0]),
+            _length_changes(item[1][0]),
             len(item[1][0].options),
             *_plainness(item[1][1]),
         ),
     )
-    key, (best, _) = ranked[0]
+    key, (best, first) = ranked[0]
     repaired = repair(best, state_dict, unwrapped)
     also: list[Architecture] = []
     adapted: list[Architecture] = []
-    for _, (solved, one) in ranked[1:]:
+    for _, (solved, architecture) in ranked[1:]:
         alike = also if solved.adaptable == best.adaptable else adapted
-        alike.append(Architecture(one.library, one.name, solved.options))
+        alike.append(Architecture(architecture.library, architecture.name, solved.options))
     facts = evidence(
-        best, repaired, state_dict, unwrapped, told[key].facts, (len(also), len(adapted))
+        best, repaired, state_dict, unwrapped, hinted[key].facts, (len(also), len(adapted))
     )
-    first = Architecture(ranked[0][1][1].library, ranked[0][1][1].name, best.options)
-    return _made(first, also, repaired, facts, adapted=tuple(adapted[:MAX_ALSO]))
+    named = Architecture(first.library, first.name, best.options)
+    return _repaired_candidate(named, also, repaired, facts, adapted=tuple(adapted[:MAX_ALSO]))
 
 
-def _unlike(one: Solved) -> int:
-    """How many different changes of a length would explain the tensors of another shape: tables of
-    one other window all change alike."""
+def _length_changes(solved: Solved) -> int:
+    """How many different (length in the file, length wanted) the misshapen tensors have.
+
+    One other window size changes all tables of relative positions alike, which counts once.
+    """
     return len(
         {
             (own, wanted)
-            for key in one.misshapen
-            for own, wanted in zip(one.sources[key].shape, one.wanted[key].shape, strict=False)
+            for key in solved.misshapen
+            for own, wanted in zip(
+                solved.sources[key].shape, solved.wanted[key].shape, strict=False
+            )
             if own != wanted
         }
     )
 
 
-def _made(
+def _repaired_candidate(
     architecture: Architecture,
     also: Sequence[Architecture],
     repaired: Repaired,
@@ -178,17 +192,17 @@ def _made(
     adapted: tuple[Architecture, ...] = (),
     renamed: bool = False,
 ) -> Candidate:
-    """An architecture, with the match after the recipe."""
-    found = repaired.found
+    """The architecture as a candidate, with the match after the recipe."""
+    match = repaired.match
     return Candidate(
         architecture,
         tuple(also[:MAX_ALSO]),
         repaired.recipe,
-        found.coverage_keys,
-        found.coverage_parameters,
-        found.missing_keys,
-        found.unexpected_keys,
-        found.mismatched,
+        match.coverage_keys,
+        match.coverage_parameters,
+        match.missing_keys,
+        match.unexpected_keys,
+        match.mismatched,
         facts,
         adapted,
         repaired.left_out,
@@ -199,37 +213,52 @@ def _made(
 def _under_other_names(
     state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup, hints: Hints
 ) -> list[Candidate]:
-    """Those that one recipe fills equally well in a candidate each; of equal ones first what the
-    hints tell, then the plainest."""
+    """The architectures whose shapes the file has under other keys, the best first.
+
+    Architectures that one recipe fills equally well are one candidate, named by the hints, else by
+    the plainest name.
+    """
 
     def rank(pair: tuple[Renamed, Architecture]) -> tuple[object, ...]:
-        one, architecture = pair
-        return *one.place, told_of(hints, architecture).rank, _plainness(architecture)
+        profile, architecture = pair
+        return *profile.place, hinted_at(hints, architecture).rank, _plainness(architecture)
 
-    found = renamed(state_dict, unwrapped, lookup)
-    named = [(one, each) for one in found for each in one.profile.architectures]
+    profiles = renamed(state_dict, unwrapped, lookup)
+    pairs = [
+        (profile, architecture)
+        for profile in profiles
+        for architecture in profile.profile.architectures
+    ]
     groups: dict[object, list[tuple[Renamed, Architecture]]] = {}
-    for one, each in sorted(named, key=rank):
-        groups.setdefault(one.repaired, []).append((one, each))
+    for pair in sorted(pairs, key=rank):
+        groups.setdefault(pair[0].repaired, []).append(pair)
     candidates = []
     for group in groups.values():
         best, first = group[0]
-        facts = evidence_of_shapes(best, state_dict, told_of(hints, first).facts, len(group) - 1)
-        named_so = [Architecture(one.library, one.name, own.options) for own, one in group]
-        candidates.append(_made(named_so[0], named_so[1:], best.repaired, facts, renamed=True))
+        facts = evidence_of_shapes(best, state_dict, hinted_at(hints, first).facts, len(group) - 1)
+        named = [
+            Architecture(architecture.library, architecture.name, profile.options)
+            for profile, architecture in group
+        ]
+        candidates.append(
+            _repaired_candidate(named[0], named[1:], best.repaired, facts, renamed=True)
+        )
     return candidates
 
 
-def _with_words_beside(best: Candidate, hints: Hints, lookup: Lookup) -> Candidate:
-    """The best candidate with what the file says beside its tensors: a name that is another
-    model's, other sets of the same weights."""
+def _with_hints(best: Candidate, hints: Hints, lookup: Lookup) -> Candidate:
+    """The best candidate, with evidence that the hints give besides its own name.
+
+    That is a name in the metadata of another architecture, and other sets of the same weights.
+    """
     named = (best.architecture, *best.also, *best.adapted)
-    more = (*other_name_told(hints, named, lookup.index.architectures), *twins_told(hints))
+    known = lookup.index.architectures
+    more = (*contradicting_name(hints, named, known), *twins_sentence(hints))
     return replace(best, evidence=(*best.evidence, *more))
 
 
 def _plainness(architecture: Architecture) -> tuple[int, int, int, str]:
-    """torchvision before timm; what is not quantized, and shorter, before what is not."""
+    """A sort key: not quantized before quantized, torchvision before timm, short names first."""
     return (
         int(architecture.name.startswith("quantized_")),
         LIBRARIES.index(architecture.library),

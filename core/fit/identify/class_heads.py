@@ -1,4 +1,4 @@
-"""The layer that tells the classes, where a file has another in its place or elsewhere."""
+"""The classification head, where a file has another head in its place or at another path."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from core.keys import BATCH_COUNTER, without_wrappers
 CLASSES = "num_classes"
 
 AUXILIARY = "aux_"
-"""What the options of auxiliary heads begin with: torchvision's `aux_logits`, `aux_loss`."""
+"""Prefix of the options for auxiliary heads: torchvision's `aux_logits` and `aux_loss`."""
 
 HEADLIKE = re.compile(
     r"(?:^|[._])(?:heads?|fc|classif\w*|cls|linear|logits?|output|out|final|\d+)(?=[._\d]|$)"
 )
-"""In the path of a layer beside a backbone that tells its classes: `head`, `classifier`, the `1` of
-a Sequential."""
+"""Words in the path of a head next to a backbone: `head`, `classifier`, the `1` of a Sequential."""
 
 Placed = tuple[str, TensorEntry]
-"""A tensor with its path, without wrappers' parts."""
+"""A tensor's path, without the parts that wrappers add, and its entry."""
 
 
 def own_head(profile: Profile) -> Mapping[str, str]:
-    """The tensors whose first dimension is the number of classes, by the word at their ends
-    (`weight`, `bias`); none where several layers have it, auxiliary heads apart."""
+    """The head's keys by their last part: {"weight": "fc.weight", "bias": "fc.bias"}.
+
+    The head's tensors have as many rows as there are classes. Empty if several layers have such
+    tensors, not counting auxiliary heads.
+    """
     auxiliary = auxiliary_keys(profile)
     keys = [key for key, axis in profile.laws.get(CLASSES, {}) if not axis and key not in auxiliary]
     if len({key.rpartition(".")[0] for key in keys}) != 1:
@@ -35,30 +37,36 @@ def own_head(profile: Profile) -> Mapping[str, str]:
 
 
 def auxiliary_keys(profile: Profile) -> frozenset[str]:
-    """The tensors of auxiliary heads, which an option takes away or adds."""
+    """The keys of auxiliary heads, which an option removes or adds."""
     return frozenset(
         key
-        for each in profile.variations
-        if each.option.startswith(AUXILIARY)
-        for key in (*each.gone, *each.added)
+        for variation in profile.variations
+        if variation.option.startswith(AUXILIARY)
+        for key in (*variation.gone, *variation.added)
     )
 
 
-def is_replaced(profile: Profile, found: Mapping[str, TensorEntry], rest: Sequence[Placed]) -> bool:
-    """Whether what has the head's key is a part of another head: matrices of no key of the model
-    stand beside it, as in a head of two layers. `rest` are paths below the model's prefix."""
+def is_replaced(
+    profile: Profile, sources: Mapping[str, TensorEntry], rest: Sequence[Placed]
+) -> bool:
+    """Whether the tensor under the head's key is a part of another head.
+
+    It is if the head's module also has matrices that the model does not know, as a head of two
+    layers has. `rest` are the tensors below the model's prefix that have no key of the model.
+    """
     weight = own_head(profile).get("weight", "")
-    return weight in found and any(len(entry.shape) > 1 for _, entry in _within(weight, rest))
+    return weight in sources and any(len(entry.shape) > 1 for _, entry in _within(weight, rest))
 
 
 def other_head(
     profile: Profile, prefix: str, inside: Sequence[Placed], outside: Sequence[Placed]
 ) -> dict[str, TensorEntry]:
-    """The one layer that can be the head that is missing: the model's key → the file's tensor.
+    """The one layer that can be the missing head, as the model's key → the file's tensor.
 
-    It takes as many inputs, and stands alone in the head's place below the prefix, as `fc.1.weight`
-    for `fc.weight`, or else alone in a module beside the network that is called as heads are. Where
-    a norm or another layer stands with it, the network is another one, and nothing is found.
+    The layer takes as many inputs as the head. It is alone in the head's module, as `fc.1.weight`
+    for `fc.weight`, or alone in a module next to the model with a name that heads have. `inside`
+    are the unknown tensors below the prefix, `outside` those that are not below it. If a norm or
+    another layer is in the same module, the model is another one, and the result is empty.
     """
     head = own_head(profile)
     weight = head.get("weight")
@@ -68,12 +76,12 @@ def other_head(
     within = _within(weight, inside)
     if within:
         return _layer(head, width, within)
-    beside: dict[str, list[Placed]] = {}
+    siblings: dict[str, list[Placed]] = {}
     for path, entry in outside:
-        beside.setdefault(_module_beside(path, prefix), []).append((path, entry))
+        siblings.setdefault(_sibling_module(path, prefix), []).append((path, entry))
     wide = [
         (module, placed)
-        for module, placed in beside.items()
+        for module, placed in siblings.items()
         if any(set(width) & set(entry.shape) for _, entry in placed)
     ]
     if len(wide) != 1 or not HEADLIKE.search(wide[0][0]):
@@ -81,27 +89,27 @@ def other_head(
     return _layer(head, width, wide[0][1])
 
 
-def _module_beside(path: str, prefix: str) -> str:
-    """The outermost module of a path that the network below the prefix does not stand in."""
+def _sibling_module(path: str, prefix: str) -> str:
+    """The outermost module of a path that does not contain the model below the prefix."""
     parts, own = path.split("."), prefix.split(".")
     common = next((i for i, part in enumerate(parts) if own[i : i + 1] != [part]), len(parts))
     return ".".join(parts[: common + 1])
 
 
 def _within(weight: str, placed: Iterable[Placed]) -> list[Placed]:
-    """What stands below the outermost module of the head."""
+    """The tensors below the outermost module of the head, without batch counters."""
     container, dot, _ = without_wrappers(weight).partition(".")
     return [
-        one
-        for one in placed
-        if dot and one[0].startswith(container + dot) and not one[0].endswith(BATCH_COUNTER)
+        (path, entry)
+        for path, entry in placed
+        if dot and path.startswith(container + dot) and not path.endswith(BATCH_COUNTER)
     ]
 
 
 def _layer(
     head: Mapping[str, str], width: tuple[int, ...], placed: Sequence[Placed]
 ) -> dict[str, TensorEntry]:
-    """A weight of this width and its bias, where these are all; else nothing."""
+    """A weight with this many inputs and its bias, if there is nothing else; else empty."""
     named = {path.rpartition(".")[2]: (path.rpartition(".")[0], entry) for path, entry in placed}
     if "weight" not in named or len(named) < len(placed) or not named.keys() <= head.keys():
         return {}

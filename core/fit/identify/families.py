@@ -1,4 +1,4 @@
-"""A guess of what kind of network a state_dict is of, from its layers alone."""
+"""A guess of what kind of model a state_dict belongs to, from its layers alone."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ RESIDUAL = re.compile(r"downsample|shortcut|layer\d\.\d+\.conv")
 
 
 def family(state_dict: StateDict) -> str:
-    """A few words such as `a transformer of 12 blocks of width 768`, or what the tensors are.
+    """A few words such as `a transformer of 12 blocks of width 768`.
 
-    Of very long keys it looks at the ends.
+    Of a very long key only the last MAX_LENGTH characters are used.
     """
     entries = {entry.key[-MAX_LENGTH:]: entry for entry in state_dict.values()}
     matrices = [entry for entry in entries.values() if len(entry.shape) == 2]
     convolutions = [entry for entry in entries.values() if len(entry.shape) in (3, 4, 5)]
     kernels = [entry for entry in convolutions if entry.key.endswith("weight")]
     attends = {key: entry for key, entry in entries.items() if ATTENTION.search(key)}
-    layers = {found[0] for key in entries if (found := RECURRENT.search(key))}
+    layers = {hit[0] for key in entries if (hit := RECURRENT.search(key))}
     if any(OPTIMIZER.search(key) for key in entries):
-        return "the state of an optimizer, no network"
+        return "the state of an optimizer, not a model"
     if not matrices and not kernels:
-        return "no network: it has neither a matrix nor a convolution"
+        return "not a model: it has neither a matrix nor a convolution"
     quantized = any(
         isinstance(entry.form, Quantized) or entry.dtype.startswith(("qint", "quint"))
         for entry in entries.values()
@@ -45,7 +45,7 @@ def family(state_dict: StateDict) -> str:
     if 2 * len(kernels) >= len(matrices):
         return _convolutional(entries, [entry.shape for entry in kernels]) + more
     also = f" and {_counted(len(kernels), 'convolution')}" if kernels else ""
-    return f"a network of {_counted(len(matrices), 'linear layer')}{also}{more}"
+    return f"a model of {_counted(len(matrices), 'linear layer')}{also}{more}"
 
 
 def _counted(number: int, what: str) -> str:
@@ -53,9 +53,9 @@ def _counted(number: int, what: str) -> str:
 
 
 def _transformer(attends: Mapping[str, TensorEntry]) -> str:
-    """Blocks are told by what stands before the attention, the width by its narrower side: q, k and
-    v may be one matrix, and that may be transposed."""
-    paths = {key[: found.start()] for key in attends if (found := ATTENTION.search(key))}
+    """The number of blocks, by the paths before `attn` or the like, and the width."""
+    paths = {key[: hit.start()] for key in attends if (hit := ATTENTION.search(key))}
+    # The narrower side: q, k and v may be one matrix, three times as long, and that transposed.
     widths = Counter(min(entry.shape) for entry in attends.values() if len(entry.shape) == 2)
     blocks = f" of {len(paths):,} blocks" if len(paths) > 1 else ""
     common = sorted(width for width, count in widths.items() if 4 * count >= len(paths))
@@ -66,8 +66,9 @@ def _transformer(attends: Mapping[str, TensorEntry]) -> str:
 
 
 def _convolutional(keys: Iterable[str], shapes: list[tuple[int, ...]]) -> str:
-    """The first convolution may well take one channel of an image: it tells nothing of depth."""
+    """The kind of convolutions, how many, and the most channels."""
     spatial = Counter(len(shape) for shape in shapes).most_common(1)[0][0] - 2
+    # Not the first one: it may take a grey image, of one channel, without being depthwise.
     depthwise = sum(shape[1] == 1 < shape[0] for shape in shapes[1:])
     kind = {1: "1-D ", 3: "3-D "}.get(spatial, "")
     if 4 * depthwise >= len(shapes):

@@ -1,4 +1,4 @@
-"""Which models, under which prefix, a file's keys and shapes speak for."""
+"""The first guesses: which models, below which prefix, have most of a file's keys and shapes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Shares = TypeVar("Shares", float, np.ndarray[tuple[int], np.dtype[np.float64]])
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """A profile's row under a prefix, and how well it explains the file, as `worth` has it."""
+    """A profile's row, a prefix in the file, and how well the profile explains what is below it."""
 
     row: int
     prefix: str
@@ -26,12 +26,12 @@ class Guess:
 
 
 def guesses(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup, most: int) -> list[Guess]:
-    """The profiles and prefixes that agree best with the file, the best one first.
+    """The profiles and prefixes that agree best with the file, the best first, at most `most`.
 
-    For every prefix of the file's keys at once: how many of what stands below it a model has, in
-    the same shape, over all that either of them has. What the model lacks counts twice: a whole
-    network with something beside it is likelier than a part of another. Batch counters do not
-    count.
+    For every prefix of the file's keys at once, it counts the keys below the prefix that a model
+    has with the same shape, relative to all keys that either of them has. Keys of the model that
+    are missing in the file count twice: a whole model with something next to it is likelier than a
+    part of another. Batch counters do not count.
     """
     prefixes: dict[str, int] = {}
     below: list[int] = []
@@ -49,13 +49,15 @@ def guesses(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup, most: i
             known = lookup.key_ids.get(short[start:])
             if known is None:
                 continue
-            for held in (shape, ANY):
-                pair = None if held is None else lookup.pairs.get((known, held))
+            for shape_id in (shape, ANY):
+                pair = None if shape_id is None else lookup.pairs.get((known, shape_id))
                 if pair is not None:
                     rows.append(pair)
                     columns.append(number)
     if not rows:
         return []
+    # One sparse product scores all profiles below all prefixes: (profiles × pairs) @ (pairs ×
+    # prefixes) counts the pairs of key and shape that both have.
     pairs, places = np.unique(np.array(rows), return_inverse=True)
     file = sparse.csr_matrix(
         (np.ones(len(rows), np.int32), (places, columns)), shape=(len(pairs), len(prefixes))
@@ -78,26 +80,27 @@ def _ranked(
     either = lookup.sizes[core.row] + below[core.col] - core.data + missing
     worths = worth(matched / np.maximum(either, 1), matched / matched.max())
     likely = np.argsort(-worths, kind="stable")[: most * MAX_STARTS]
-    found: dict[int, Guess] = {}
+    by_row: dict[int, Guess] = {}
     for at in likely.tolist():
         guess = Guess(int(core.row[at]), prefixes[core.col[at]], float(worths[at]))
-        other = found.get(guess.row)
+        other = by_row.get(guess.row)
         if other is None or _order(guess) < _order(other):
-            found[guess.row] = guess
-    return sorted(found.values(), key=lambda guess: -guess.worth)[:most]
+            by_row[guess.row] = guess
+    return sorted(by_row.values(), key=lambda guess: -guess.worth)[:most]
 
 
 def worth(score: Shares, part: Shares) -> Shares:
-    """How well a model explains a file: by the share of the keys of both sides that agree, and by
-    how many these are against the most that any model has.
+    """How well a model explains a file, 0 to 1.
 
-    The second tells a network from one that is a part of it, as a backbone is: what stands beside
-    the backbone is not below its prefix, and so costs it nothing in the first.
+    `score` is the share of the keys of both sides that agree. `part` is the number of these keys,
+    relative to the most that any model has. It tells a model from its backbone: the layers next to
+    the backbone are not below its prefix, so they do not lower its `score`.
     """
     return score * part
 
 
 def _order(guess: Guess) -> tuple[float, bool, int]:
+    """A sort key: the best first, weights before an average of them, then the preferred prefix."""
     parts = guess.prefix.split(".")
     average = names_average(guess.prefix) or (
         names_follower(guess.prefix) and "teacher" not in parts

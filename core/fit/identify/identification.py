@@ -1,4 +1,4 @@
-"""The words of identifying: what a file says of itself, what it seems to be."""
+"""What an identification takes and returns: Hints, Candidates and the Identification."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from core.fixes import Recipe
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What a file says beside its tensors.
+    """What a file says of its model besides the tensors.
 
-    `names` are pairs of where a name stands and the name: (`arch`, `resnet50d`); `classes` the
-    qualified names of a whole model's classes; `file_name` what the file is called; `twins` the
-    paths of the file's other state_dicts that hold tensors of the same shapes, such as an average.
+    `names` are pairs of a place in the metadata and the name there: (`arch`, `resnet50d`).
+    `classes` are the qualified names of a pickled model's classes. `twins` are the paths of the
+    file's other state_dicts with tensors of the same shapes, such as an average.
     """
 
     names: tuple[tuple[str, str], ...] = ()
@@ -29,15 +29,14 @@ NO_HINTS = Hints()
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An architecture that a state_dict may be for, and what makes it fit.
+    """An architecture that a state_dict may be for, and the recipe that makes it fit.
 
-    `also` are the others that the file is for as well, after the same recipe, `adapted` those
-    whose input convolution must take other channels for that. `recipe` is what brings its keys to
-    the architecture's; the coverages are the shares, 0 to 1, of the architecture's keys and
-    parameters that the file then fills. `missing_keys`, `unexpected_keys` and `mismatched` are what
-    remains after the recipe, `left_out` the file's keys that it leaves out, `evidence` sentences on
-    why this one. `renamed` says that the file has its tensors under names of its own, so that they
-    were told by shapes.
+    `also` are other architectures that the file fits equally well after the same recipe; `adapted`
+    are those that need other channels in the input convolution for that. The coverages are the
+    shares, 0 to 1, of the architecture's keys and parameters that match after the recipe.
+    `missing_keys`, `unexpected_keys` and `mismatched` remain after the recipe, and `left_out` are
+    the file's keys that the recipe drops. `evidence` are sentences that say why it is a candidate.
+    `renamed`: the file has other key names, so the tensors were matched by their shapes.
     """
 
     architecture: Architecture
@@ -55,16 +54,15 @@ class Candidate:
 
     @property
     def fits(self) -> bool:
-        """Whether nothing remains: no key missing, unexpected or of another shape."""
+        """Whether no key is missing, unexpected or mismatched after the recipe."""
         return not (self.missing_keys or self.unexpected_keys or self.mismatched)
 
 
 @dataclass(frozen=True, slots=True)
 class Identification:
-    """The candidates, the best one first; a sentence that says it all; a guess of the family.
+    """The candidates, the best first, a summary in one sentence, and the family by the layers.
 
-    `known` says that the best candidate explains the file: without it the candidates are only the
-    nearest.
+    `known`: the best candidate explains the file. Otherwise the candidates are only the nearest.
     """
 
     candidates: tuple[Candidate, ...]

@@ -29,20 +29,20 @@ SWITCH_WORDS = {
 
 
 MAX_LINES = 2
-"""Groups of keys that the sentence names."""
+"""The most groups of keys that the sentence names; of more it gives their number."""
 
 MAX_MODULES = 3
-"""Modules that the sentence names."""
+"""The most modules that the sentence names."""
 
 MAX_WORDS = 60
-"""Letters of a step that is told whole."""
+"""The most characters of a step that is written out."""
 
 COUNTER = 1
-"""Elements of a module that only counts, such as `n_averaged`."""
+"""Elements of a counter, such as `n_averaged`: leaving it out is not worth a word."""
 
 
 def architecture_words(architecture: Architecture) -> str:
-    """`timm resnet50d with 37 classes and 1 input channel`."""
+    """An architecture in words: `timm resnet50d with 37 classes and 1 input channel`."""
     counted, switched = [], []
     for name, value in architecture.options:
         if name == "num_classes" and value == 0:
@@ -59,7 +59,7 @@ def architecture_words(architecture: Architecture) -> str:
 
 
 def recipe_words(recipe: Recipe) -> str:
-    """The steps in one line; of a drop by a long pattern only that it is one."""
+    """The steps in one line; a drop with a long pattern is written without the pattern."""
     return "; ".join(
         "Drop the other keys" if isinstance(step.fix, Drop) and len(words) > MAX_WORDS else words
         for step in recipe.steps
@@ -70,7 +70,7 @@ def recipe_words(recipe: Recipe) -> str:
 def sentence(
     candidates: Sequence[Candidate], known: bool, family: str, state_dict: StateDict
 ) -> str:
-    """What the file seems to be, from whom it was saved, what remains and what is left out."""
+    """What the file seems to be, what saved it, what does not match and what is left out."""
     if not candidates:
         return f"No architecture that Loupe knows fits: by its layers this is {family}."
     best = candidates[0]
@@ -82,7 +82,7 @@ def sentence(
         )
     text = f"This is a {title}"
     if best.renamed:
-        text = f"Under other names this is {'' if best.fits else 'nearly '}a {title}"
+        text = f"Under other key names this is {'' if best.fits else 'nearly '}a {title}"
     saved = [fact for fact in best.evidence if fact.startswith("Saved ")]
     if saved:
         text += f", saved {saved[0].removeprefix('Saved ').rstrip('.')}"
@@ -103,7 +103,7 @@ def _remaining(candidate: Candidate) -> Iterator[str]:
 
 
 def _left_out(candidate: Candidate, state_dict: StateDict) -> Iterator[str]:
-    """The modules of the file that the recipe leaves out, those that hold weights."""
+    """The modules of the file that the recipe leaves out, without those that only count."""
     names = [
         name for name, numel in _modules(candidate.left_out, state_dict).items() if numel > COUNTER
     ]
@@ -115,13 +115,13 @@ def _left_out(candidate: Candidate, state_dict: StateDict) -> Iterator[str]:
 
 
 def _modules(left_out: Sequence[str], state_dict: StateDict) -> dict[str, int]:
-    """The outermost modules that are left out whole, as they are told, and their elements."""
+    """The outermost modules that are left out whole, in backticks, each with its elements."""
     gone = frozenset(left_out)
     modules = modules_of(left_out, (key for key in state_dict if key not in gone))
     sizes = dict.fromkeys(modules, 0)
     for key in left_out:
         fronts = (key[:start] for start in starts(key, MAX_PARTS))
-        sizes[next((one for one in fronts if one in sizes), key)] += state_dict[key].numel
+        sizes[next((front for front in fronts if front in sizes), key)] += state_dict[key].numel
     return {
         f"`{module}*`" if module.endswith(".") else f"`{module}`": numel
         for module, numel in sizes.items()
@@ -143,11 +143,13 @@ def evidence(
     hints: Sequence[str],
     others: tuple[int, int],
 ) -> tuple[str, ...]:
-    """Why this architecture, in sentences: the keys, the wrappers, what is left out, the file's own
-    word, and how many `others` are as likely: with the same recipe, and with their input adapted.
+    """Why it is this architecture, in sentences.
+
+    They name the keys that match, the wrappers, what is left out, and the hints. `others` are the
+    numbers of architectures that fit as well: with the same recipe, and with their input adapted.
     """
-    found = repaired.found
-    facts = [f"{thin(len(found.matched))} of {thin(found.total)} keys have its names and shapes."]
+    match = repaired.match
+    facts = [f"{thin(len(match.matched))} of {thin(match.total)} keys match in name and shape."]
     makers = [*_makers(solved, state_dict, unwrapped)]
     holders = [HOLDER_WORDS[part] for part in solved.prefix.split(".") if part in HOLDER_WORDS]
     if makers or holders:
@@ -158,7 +160,7 @@ def evidence(
     facts.extend(_share_left_out(repaired, state_dict))
     facts.extend(hints)
     same, adapted = others
-    if same and found.fits:
+    if same and match.fits:
         facts.append(_others(same, "has the same keys and shapes", "have the same keys and shapes"))
     elif same:
         facts.append(_others(same, "is as near", "are as near"))
@@ -172,18 +174,18 @@ def _share_left_out(repaired: Repaired, state_dict: StateDict) -> Iterator[str]:
     if repaired.left_out:
         keys = len(repaired.left_out)
         numel = sum(state_dict[key].numel for key in repaired.left_out)
-        told = f"{thin(keys)} {'key' if keys == 1 else 'keys'} of the file"
+        number = f"{thin(keys)} {'key' if keys == 1 else 'keys'} of the file"
         share = f"{numel / max(1, state_dict.numel):.1%} of its parameters"
-        yield f"{told} {'is' if keys == 1 else 'are'} left out, {share}."
+        yield f"{number} {'is' if keys == 1 else 'are'} left out, {share}."
 
 
 def evidence_of_shapes(
     renamed: Renamed, state_dict: StateDict, hints: Sequence[str], others: int
 ) -> tuple[str, ...]:
-    """Why this architecture, where the names are others."""
-    found = renamed.repaired.found
+    """Why it is this architecture, for a file with other key names, in sentences."""
+    match = renamed.repaired.match
     facts = [
-        f"{thin(len(found.matched))} of {thin(found.total)} keys have its shapes.",
+        f"{thin(len(match.matched))} of {thin(match.total)} keys match in shape.",
         *renamed.why,
     ]
     if renamed.prefix:
@@ -192,27 +194,28 @@ def evidence_of_shapes(
     facts.extend(hints)
     if others:
         facts.append(_others(others, "has the same tensors", "have the same tensors"))
-    facts.append("Networks of the same shapes may still differ: try it on an image that you know.")
+    facts.append(
+        "Models of the same shapes can still differ: check it with an image that you know."
+    )
     return tuple(facts)
 
 
 def _others(others: int, one: str, more: str) -> str:
     if others == 1:
-        return f"Another model {one}."
-    return f"{thin(others)} other models {more}."
+        return f"Another architecture {one}."
+    return f"{thin(others)} other architectures {more}."
 
 
 def _makers(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> Iterator[str]:
-    """Who put parts into the keys of the network, and not into others alone.
-
-    AveragedModel keeps the network as `module` beside `n_averaged` (torch.optim.swa_utils).
-    """
+    """The wrappers whose parts are in the model's keys: `DataParallel`, `torch.compile`."""
     used = [f".{entry.key}" for entry in solved.sources.values()]
     for part in unwrapped.parts:
-        held = next((key for key in used if f".{part}." in key), None)
-        if held is not None:
-            beside = held[1:].split(f"{part}.")[0] + "n_averaged"
-            averaged = part == "module" and beside in state_dict
+        wrapped = next((key for key in used if f".{part}." in key), None)
+        if wrapped is not None:
+            # AveragedModel keeps the model as `module`, next to its buffer `n_averaged`
+            # (torch/optim/swa_utils.py); DataParallel has no such buffer.
+            counter = wrapped[1:].split(f"{part}.")[0] + "n_averaged"
+            averaged = part == "module" and counter in state_dict
             yield "AveragedModel" if averaged else WRAPPED[part]
 
 

@@ -1,4 +1,4 @@
-"""One guess worked out: the options that a file's shapes ask for, and what then remains."""
+"""Solves a guess: the options that fit a file's shapes, and the keys that then still differ."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ from core.fit.index.lookup import Lookup, Profile
 from core.keys import BATCH_COUNTER, Unwrapped, without_wrappers
 
 MOST_APART = 256
-"""Keys, batch counters apart, that a model may lack below its prefix, for them to be looked for
-elsewhere."""
+"""If more keys than this are missing below a model's prefix, no other prefix is searched for them.
+
+Batch counters do not count."""
 
 
 @dataclass(frozen=True, slots=True)
 class Solved:
-    """A profile with the options that the file asks for.
+    """A profile with the options that fit the file.
 
-    `options` are those that are not at their default, `wanted` the signature with them. `sources`
-    say which of the file's tensors is meant by a key of it. `misshapen` are those of another shape,
-    `adaptable` those of another number of input channels, which a fix can change; `moved` says that
-    the head has another path. `score` is the share of the keys of both sides that agree, missing
-    and misshapen ones counted twice, `matched` how many of the model's do.
+    `options` are those that are not at their default, and `wanted` is the signature with them.
+    `sources` maps keys of `wanted` to the file's tensors. `misshapen` are the keys whose shapes
+    differ; `adaptable` those that differ in their input channels alone, which a fix can change.
+    `moved`: the head has another path. `matched` counts the model's keys that agree, and `score` is
+    their share, 0 to 1, of the keys of both sides; missing and misshapen keys count twice.
     """
 
     profile: Profile
@@ -50,11 +51,11 @@ class Solved:
 
 
 def solve(guess: Guess, state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup) -> Solved:
-    """Work out a guess."""
+    """The profile of a guess, with the options that fit the file's shapes."""
     profile = lookup.profile(guess.row)
     sources, below = _sources(profile, guess.prefix, state_dict, unwrapped)
     options = dict(_options(profile, sources))
-    for option in _too_much(profile, with_options(profile, options), sources):
+    for option in _other_auxiliary(profile, with_options(profile, options), sources):
         options.pop(option, None)
         if profile.of_option(option)[0].default:
             options[option] = 0
@@ -97,13 +98,13 @@ def _is_moved(own: str, entry: TensorEntry, unwrapped: Unwrapped) -> bool:
 def _sources(
     profile: Profile, prefix: str, state_dict: StateDict, unwrapped: Unwrapped
 ) -> tuple[dict[str, TensorEntry], int]:
-    """For each key of the profile, also those that an option adds, the file's tensor for it; and
-    how many of the file's tensors, batch counters apart, stand below the prefix.
+    """The file's tensor for each key of the profile, and how many tensors are below the prefix.
 
-    What is missing there is taken from the same path below another prefix, as `head.fc.weight`
-    beside `backbone.layer1…`, and a head from another path too, as `other_head` finds it.
+    Keys that an option adds are keys too; batch counters do not count. A key that is missing below
+    the prefix is looked up at the same path below another one, as `head.fc.weight` next to
+    `backbone.layer1…`. A head is also looked for at another path, by `other_head`.
     """
-    found: dict[str, TensorEntry] = {}
+    sources: dict[str, TensorEntry] = {}
     inside: list[Placed] = []
     others: list[Placed] = []
     below = 0
@@ -117,18 +118,18 @@ def _sources(
         if own is None:
             inside.append((path, state_dict[key]))
         else:
-            found[own] = state_dict[key]
+            sources[own] = state_dict[key]
     head = own_head(profile)
-    if is_replaced(profile, found, inside):
-        found = {key: entry for key, entry in found.items() if key not in head.values()}
-        return found, below
+    if is_replaced(profile, sources, inside):
+        sources = {key: entry for key, entry in sources.items() if key not in head.values()}
+        return sources, below
     lacking = sum(
-        own not in found and not own.endswith(BATCH_COUNTER) for own in profile.short.values()
+        own not in sources and not own.endswith(BATCH_COUNTER) for own in profile.short.values()
     )
     if not 0 < lacking <= MOST_APART:
-        return found, below
-    copies, apart = _apart(profile, found, others, unwrapped)
-    if not any(key in found or key in apart for key in head.values()):
+        return sources, below
+    copies, apart = _apart(profile, sources, others, unwrapped)
+    if not any(key in sources or key in apart for key in head.values()):
         taken = {entry.key for entry in apart.values()}
         alone = [
             (path, entry)
@@ -137,21 +138,24 @@ def _sources(
             and not any(path[:start] in copies for start in unwrapped.starts[path])
         ]
         apart |= other_head(profile, prefix, inside, alone)
-    beside = {entry.key for _, entry in others}
+    outside = {entry.key for _, entry in others}
     below += sum(
-        entry.key in beside and not own.endswith(BATCH_COUNTER) for own, entry in apart.items()
+        entry.key in outside and not own.endswith(BATCH_COUNTER) for own, entry in apart.items()
     )
-    return found | apart, below
+    return sources | apart, below
 
 
 def _apart(
     profile: Profile,
-    found: Mapping[str, TensorEntry],
+    sources: Mapping[str, TensorEntry],
     others: Sequence[Placed],
     unwrapped: Unwrapped,
 ) -> tuple[set[str], dict[str, TensorEntry]]:
-    """The prefixes below which stands another set of the same weights, such as an average of them;
-    and from below other prefixes what is missing, of a layer all that stands there, or nothing."""
+    """The prefixes of copies, and the missing keys' tensors below other prefixes.
+
+    A copy is another set of the same weights, such as an average. Of a layer, either all tensors
+    that are there are taken, or none.
+    """
     copies: set[str] = set()
     likely: list[tuple[str, int, str, TensorEntry]] = []
     for short, entry in others:
@@ -159,13 +163,13 @@ def _apart(
             own = profile.short.get(short[start:])
             if own is None:
                 continue
-            if own in found:
+            if own in sources:
                 copies.add(short[:start])
             else:
                 likely.append((short, start, own, entry))
     layers: dict[tuple[str, str], dict[str, TensorEntry]] = {}
     for short, start, own, entry in likely:
-        fronts = (short[:each] for each in unwrapped.starts[short] if each <= start)
+        fronts = (short[:cut] for cut in unwrapped.starts[short] if cut <= start)
         if not any(front in copies for front in fronts):
             layers.setdefault((short[:start], own.rpartition(".")[0]), {})[own] = entry
     apart: dict[str, TensorEntry] = {}
@@ -178,7 +182,7 @@ def _apart(
 
 
 def _alike(entry: TensorEntry, spec: TensorSpec) -> bool:
-    """Whether a head's tensor may be the one that is wanted, with other classes."""
+    """Whether the shapes agree in all but the first dimension, which is a head's classes."""
     return len(entry.shape) == len(spec.shape) and entry.shape[1:] == spec.shape[1:]
 
 
@@ -188,7 +192,7 @@ def _but_channels(tensor: TensorEntry | TensorSpec) -> tuple[int, ...]:
 
 def _options(profile: Profile, sources: Mapping[str, TensorEntry]) -> Iterator[tuple[str, int]]:
     """The options that are not at their default, each solved from the tensors' shapes."""
-    for option in dict.fromkeys(each.option for each in profile.variations):
+    for option in dict.fromkeys(variation.option for variation in profile.variations):
         variations = profile.of_option(option)
         default = variations[0].default
         value = _by_presence(option, variations, sources)
@@ -199,8 +203,11 @@ def _options(profile: Profile, sources: Mapping[str, TensorEntry]) -> Iterator[t
 
 
 def _by_shapes(profile: Profile, option: str, sources: Mapping[str, TensorEntry]) -> int:
-    """The value that most dimensions give by their laws; without laws that of a variation which
-    has the very shapes. The default where it has them, though others have them too."""
+    """The option's value by the lengths of the dimensions that depend on it.
+
+    Each dimension votes for a value by its law; the default takes the vote if it gives the same
+    length. If the option has no laws, it is the value of a variation whose shapes the file has.
+    """
     default = profile.of_option(option)[0].default
     ruled = [
         (key, axis, rule)
@@ -208,61 +215,64 @@ def _by_shapes(profile: Profile, option: str, sources: Mapping[str, TensorEntry]
         if key in sources and axis < len(sources[key].shape)
     ]
     auxiliary = auxiliary_keys(profile)
-    main = [each for each in ruled if each[0] not in auxiliary]
+    main = [(key, axis, rule) for key, axis, rule in ruled if key not in auxiliary]
     lengths = [(rule, sources[key].shape[axis]) for key, axis, rule in main or ruled]
-    told = Counter(
+    votes = Counter(
         default if rule.dimension(default) == length else number
         for rule, length in lengths
         if (number := rule.option(length)) is not None
     )
-    if told:
-        return told.most_common(1)[0][0]
+    if votes:
+        return votes.most_common(1)[0][0]
     return next(
         (
-            each.value
-            for each in profile.of_option(option)
-            if not profile.laws[option] and _has(sources, each.shapes)
+            variation.value
+            for variation in profile.of_option(option)
+            if not profile.laws[option] and _has(sources, variation.shapes)
         ),
         default,
     )
 
 
 def _has(sources: Mapping[str, TensorEntry], shapes: Mapping[str, tuple[int, ...]]) -> bool:
-    """Whether the file has tensors of some of these shapes, and none of another."""
-    found = [sources[key].shape == shape for key, shape in shapes.items() if key in sources]
-    return bool(found) and all(found)
+    """Whether the file has some of these keys, and all of them in these shapes."""
+    agree = [sources[key].shape == shape for key, shape in shapes.items() if key in sources]
+    return bool(agree) and all(agree)
 
 
 def _by_presence(
     option: str, variations: tuple[Variation, ...], sources: Mapping[str, TensorEntry]
 ) -> int | None:
-    """The value that takes tensors away which the file lacks, or adds some that it has."""
-    for each in variations:
-        if each.value == 0 and each.gone:
-            return None if any(key in sources for key in each.gone) else 0
-        if option.startswith(AUXILIARY) and each.value == 1 and each.added:
-            return int(any(key in sources for key in each.added))
-        if option == "num_classes" and each.default == 0:
-            return None if any(key in sources for key in each.added) else 0
+    """The option's value by the tensors that it removes or adds; None if these do not decide."""
+    for variation in variations:
+        if variation.value == 0 and variation.gone:
+            return None if any(key in sources for key in variation.gone) else 0
+        if option.startswith(AUXILIARY) and variation.value == 1 and variation.added:
+            return int(any(key in sources for key in variation.added))
+        if option == "num_classes" and variation.default == 0:
+            return None if any(key in sources for key in variation.added) else 0
     return None
 
 
-def _too_much(
+def _other_auxiliary(
     profile: Profile, wanted: Signature, sources: Mapping[str, TensorEntry]
 ) -> frozenset[str]:
-    """The options of auxiliary heads that the file has for other classes than the main one: only a
-    training needs them, and the network can do without."""
+    """The options of auxiliary heads whose shapes in the file differ from the wanted ones.
+
+    Such a head has other classes than the main head. Only training needs it, so it is left out.
+    """
     return frozenset(
-        each.option
-        for each in profile.variations
-        if each.option.startswith(AUXILIARY)
-        for key in (*each.gone, *each.added)
+        variation.option
+        for variation in profile.variations
+        if variation.option.startswith(AUXILIARY)
+        for key in (*variation.gone, *variation.added)
         if key in wanted and key in sources and sources[key].shape != wanted[key].shape
     )
 
 
 def with_options(profile: Profile, options: Mapping[str, int]) -> Signature:
-    """The profile's signature under options: variations that are at hand, or their laws."""
+    """The profile's signature with options, by its variations where they have the value, else by
+    the laws of the dimensions."""
     return _with_classes(profile, _with_variations(profile, options), options)
 
 
@@ -270,8 +280,8 @@ def _with_variations(profile: Profile, options: Mapping[str, int]) -> Signature:
     wanted: dict[str, TensorSpec] = dict(profile.signature)
     for option, value in options.items():
         variations = profile.of_option(option)
-        exact = next((each for each in variations if each.value == value), None)
-        near = exact or next((each for each in variations if each.value), variations[0])
+        exact = next((known for known in variations if known.value == value), None)
+        near = exact or next((known for known in variations if known.value), variations[0])
         for key in near.gone:
             wanted.pop(key, None)
         wanted.update(near.added)
@@ -290,8 +300,10 @@ def _with_variations(profile: Profile, options: Mapping[str, int]) -> Signature:
 def _with_classes(
     profile: Profile, wanted: Signature, options: Mapping[str, int]
 ) -> dict[str, TensorSpec]:
-    """The signature with the classes of a head that another option adds: they are by default in
-    the shapes of that option's variation."""
+    """The signature with `num_classes` rows in a head that another option adds.
+
+    The variation of that option was built with the default number of classes.
+    """
     classes = options.get("num_classes")
     if not classes:
         return dict(wanted)
@@ -300,8 +312,8 @@ def _with_classes(
         key
         for option in options
         if option != "num_classes"
-        for each in profile.of_option(option)
-        for key in each.added
+        for variation in profile.of_option(option)
+        for key in variation.added
     }
     return {
         key: _of_shape(spec, (classes, *spec.shape[1:]))
@@ -321,12 +333,12 @@ def _as_in_the_file(
     sources: Mapping[str, TensorEntry],
     options: Mapping[str, int],
 ) -> Signature:
-    """Shapes that depend on a solved option by no law that is known: taken from the file."""
+    """The signature, with the file's shapes for keys that depend on an option by no known law."""
     lawless = {
         key
         for option in options
-        for each in profile.of_option(option)
-        for key in each.shapes
+        for variation in profile.of_option(option)
+        for key in variation.shapes
         if not any(key == ruled for ruled, _ in profile.laws[option])
     }
     if not lawless:

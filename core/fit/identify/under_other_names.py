@@ -1,4 +1,4 @@
-"""A model whose tensors a file has under other names: its options, and the way to its names."""
+"""A model whose tensors a file has under other keys: its options, and the recipe that renames."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from core.fixes import Recipe
 from core.keys import Unwrapped
 
 TRIED = 4
-"""Profiles that are worked out, those of the most alike shapes."""
+"""The most profiles that are solved, those of the most alike shapes."""
 
 FAR = 0.02
-"""How much less alike than the first a profile may be, to be worked out still while none fits."""
+"""How much less alike than the first a profile may be and still be solved, if none fits yet."""
 
 BEHIND = 0.01
-"""How much less its worth than the best one's may be, for a profile to be told; and how much less
-alike it may be once one fits."""
+"""How far behind the best worth a profile may be and still be listed; and how much less alike than
+the first it may be once another fits."""
 
 FILLED = 0.9
-"""The share of a network's keys that must find their tensor."""
+"""The least share of a model's keys that must match."""
 
 
 @dataclass(frozen=True, slots=True)
 class Renamed:
     """A profile that a recipe fills from the file.
 
-    `options` are those that are not at their default, `repaired` the recipe with what comes of it,
-    `why` sentences on how the tensors were told. `worth` is how alike the shapes are, by what is
-    filled of the network and used of the file, and by how sure that is.
+    `options` are those that are not at their default, and `why` are sentences that say how the
+    tensors were matched. `worth`, 0 to 1, is a product: how alike the shapes are, the shares that
+    are filled of the model and used of the file, and the confidence of the alignment.
     """
 
     profile: Profile
@@ -50,52 +50,53 @@ class Renamed:
 
     @property
     def place(self) -> tuple[float, int]:
-        """What it is sorted by among others."""
-        found = self.repaired.found
-        return -self.worth, len(found.missing_keys) + len(found.mismatched)
+        """A sort key: the greatest worth first, then the fewest keys that do not match."""
+        match = self.repaired.match
+        return -self.worth, len(match.missing_keys) + len(match.mismatched)
 
 
 def renamed(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup) -> list[Renamed]:
-    """The profiles whose tensors the file has, whatever their names, in no order.
+    """The profiles whose tensors the file has under whatever keys, in no order.
 
-    They are found by shapes, and each tensor's place by aligning names and order, so that a tensor
-    of the file stands behind nearly every key of the network, and behind what takes the image: a
-    language model has all else of a vision transformer.
+    The profiles are found by their shapes, and each tensor's key by an alignment. Nearly every key
+    of the model must get a tensor, and so must the layer that takes the image.
     """
     shapes = {key: state_dict[key].shape for key in unwrapped.keys}
-    good: list[Renamed] = []
+    filled: list[Renamed] = []
     alike = lookup.forms.alike(shapes, TRIED)
     for like in alike:
-        fits = any(one.repaired.found.fits for one in good)
+        fits = any(profile.repaired.match.fits for profile in filled)
         if like.share < alike[0].share - (BEHIND if fits else FAR):
             break
-        one = _worked_out(like, state_dict, lookup)
-        if one is not None and _is_filled(one):
-            good.append(one)
-    best = max((one.worth for one in good), default=0.0)
-    return [one for one in good if one.worth >= best - BEHIND]
+        solved = _solved(like, state_dict, lookup)
+        if solved is not None and _is_filled(solved):
+            filled.append(solved)
+    best = max((profile.worth for profile in filled), default=0.0)
+    return [profile for profile in filled if profile.worth >= best - BEHIND]
 
 
-def _is_filled(one: Renamed) -> bool:
-    inputs, found = set(one.profile.input_keys), one.repaired.found
-    return found.coverage_keys >= FILLED and inputs <= set(found.matched)
+def _is_filled(solved: Renamed) -> bool:
+    match = solved.repaired.match
+    # A language model has all layers of a vision transformer but the one that takes the image.
+    return match.coverage_keys >= FILLED and set(solved.profile.input_keys) <= set(match.matched)
 
 
-def _worked_out(like: ShapeLikeness, state_dict: StateDict, lookup: Lookup) -> Renamed | None:
+def _solved(like: ShapeLikeness, state_dict: StateDict, lookup: Lookup) -> Renamed | None:
+    """The profile with its options and recipe; None if the recipe cannot be applied."""
     profile = lookup.profile(like.row)
     strip = tuple(stripped(like.prefix, state_dict))
-    made = applied(strip, state_dict, profile.signature)
-    if made is None:
+    result = applied(strip, state_dict, profile.signature)
+    if result is None:
         return None
-    below, beside = made
+    below, outside = result
     options = _options(profile, [entry.shape for entry in below.values()])
     wanted = with_options(profile, options)
     ideas = whole_repair(below, wanted, gaining_ideas(below, wanted))
-    made = applied(fixes_of(ideas), below, wanted)
-    if made is None:
+    result = applied(fixes_of(ideas), below, wanted)
+    if result is None:
         return None
-    repaired, dropped = made
-    found = match(repaired, wanted)
+    repaired, dropped = result
+    matched = match(repaired, wanted)
     kept = min(1.0, repaired.numel / max(1, below.numel))
     sure = min((idea.sure for idea in ideas), default=1.0)
     why = tuple(idea.why for idea in ideas if idea.aligned)
@@ -103,41 +104,42 @@ def _worked_out(like: ShapeLikeness, state_dict: StateDict, lookup: Lookup) -> R
         profile,
         like.prefix,
         tuple(sorted(options.items())),
-        Repaired(Recipe.of((*strip, *fixes_of(ideas))), found, beside + dropped),
+        Repaired(Recipe.of((*strip, *fixes_of(ideas))), matched, outside + dropped),
         why,
-        round(like.share * found.coverage_parameters * kept * sure, 3),
+        round(like.share * matched.coverage_parameters * kept * sure, 3),
     )
 
 
 def _options(profile: Profile, shapes: Sequence[Shape]) -> dict[str, int]:
-    """The options that are not at their default, by the shapes that no fixed part of the model has.
+    """The options that are not at their default, solved from the shapes alone.
 
-    A dimension that an option rules tells its value where the rest of its shape is there. Of all
-    options the one whose dimensions agree best is solved first, and what told it tells no other.
+    A dimension that depends on an option gives its value, if the rest of its shape is in the file.
+    The option whose dimensions agree best is solved first. The shapes that gave its value are then
+    used up: they give no other option's.
     """
     left = _left(profile, shapes)
     open_options = set(profile.laws)
     solved: dict[str, int] = {}
     while open_options:
-        told = {option: _told(profile, option, left) for option in sorted(open_options)}
-        option = max(told, key=lambda option: told[option][:2])
-        _, _, value = told[option]
+        values = {option: _value(profile, option, left) for option in sorted(open_options)}
+        option = max(values, key=lambda option: values[option][:2])
+        _, _, value = values[option]
         open_options.remove(option)
         for (key, axis), rule in profile.laws[option].items():
             wanted, length = profile.spec(key).shape, rule.dimension(value)
-            told_by = next((one for one in left if _length(wanted, axis, one) == length), None)
-            if told_by is not None:
-                left.remove(told_by)
+            used = next((shape for shape in left if _length(wanted, axis, shape) == length), None)
+            if used is not None:
+                left.remove(used)
         if value != profile.of_option(option)[0].default:
             solved[option] = value
     return solved
 
 
-def _told(profile: Profile, option: str, left: Sequence[Shape]) -> tuple[float, bool, int]:
-    """The share of the dimensions that an option rules which tell a value, whether that is the
-    default, and the value; where none tells any, that without the tensors it can take away.
+def _value(profile: Profile, option: str, left: Sequence[Shape]) -> tuple[float, bool, int]:
+    """An option's value by the shapes, as (share, is the default, value).
 
-    Vectors are alike too often to tell a value alone.
+    `share`, 0 to 1, is of the dimensions that depend on the option: those that agree on the value.
+    If none gives a value, it is 0 where the tensors that 0 removes are absent, else the default.
     """
     variations = profile.of_option(option)
     default = variations[0].default
@@ -149,30 +151,32 @@ def _told(profile: Profile, option: str, left: Sequence[Shape]) -> tuple[float, 
         if rule.dimension(default) in lengths:
             by_key[is_matrix][default] += 1
             continue
-        # A square matrix is a layer rather than a head of as many classes as it has inputs.
+        # A square matrix is likelier a layer than a head with as many classes as inputs.
         lengths -= {None, *(length for at, length in enumerate(wanted) if at != axis)}
         by_key[is_matrix].update(filter(None, map(rule.option, filter(None, lengths))))
-    told, vectors = by_key[True], by_key[False]
-    told.update({value: vectors[value] for value in told})
-    value, count = told.most_common(1)[0] if told else (default, 0)
+    votes, vectors = by_key[True], by_key[False]
+    # Many vectors have the same length by chance, so they only add to what a matrix says.
+    votes.update({value: vectors[value] for value in votes})
+    value, count = votes.most_common(1)[0] if votes else (default, 0)
     share = count / max(1, len(profile.laws[option]))
-    # Positions are a matrix of the width of a head too, but have no bias.
-    if not told or (option == "num_classes" and value != default and share < 1):
-        absent = any(each.value == 0 and _lacks(profile, each, left) for each in variations)
+    # A table of positions is as wide as a head's matrix, but has no bias: its share stays below 1.
+    if not votes or (option == "num_classes" and value != default and share < 1):
+        absent = any(known.value == 0 and _lacks(profile, known, left) for known in variations)
         return 0.0, False, 0 if absent else default
     return share, value == default, value
 
 
-def _lacks(profile: Profile, each: Variation, left: Sequence[Shape]) -> bool:
-    """Whether most tensors that a variation takes away are not among the shapes."""
-    there = sum((Counter(_parts(shape)) for shape in left), Counter[Shape]())
-    gone = sum((Counter(_parts(profile.spec(key).shape)) for key in each.gone), Counter[Shape]())
-    return 2 * (gone & there).total() < gone.total()
+def _lacks(profile: Profile, variation: Variation, left: Sequence[Shape]) -> bool:
+    """Whether most tensors that a variation removes are not among the shapes."""
+    present = sum((Counter(_parts(shape)) for shape in left), Counter[Shape]())
+    removed = [Counter(_parts(profile.spec(key).shape)) for key in variation.gone]
+    gone = sum(removed, Counter[Shape]())
+    return 2 * (gone & present).total() < gone.total()
 
 
 def _left(profile: Profile, shapes: Sequence[Shape]) -> list[Shape]:
-    """What is left of the shapes without those of the tensors that no option changes."""
-    varied = {key for each in profile.variations for key in (*each.shapes, *each.gone)}
+    """The shapes without those of the model's tensors that no option changes."""
+    varied = {key for known in profile.variations for key in (*known.shapes, *known.gone)}
     fixed: Counter[Shape] = Counter()
     for key, spec in profile.signature.items():
         if key not in varied:
@@ -188,13 +192,16 @@ def _left(profile: Profile, shapes: Sequence[Shape]) -> list[Shape]:
 
 
 def _parts(shape: Shape) -> dict[Shape, int]:
-    one, times = form(shape)
-    return {one: times} if times else {squeezed(shape): 1}
+    """A matrix as its form and how many of that form it contains; a vector as its shape, once."""
+    part, times = form(shape)
+    return {part: times} if times else {squeezed(shape): 1}
 
 
 def _length(wanted: Shape, axis: int, shape: Shape) -> int | None:
-    """The length that a shape has along `axis` where it is the wanted one but for this length, and
-    for dimensions of 1; None where it is not."""
+    """The length of a shape along `axis`, if it is otherwise the wanted shape; None if it is not.
+
+    Dimensions of length 1 may differ.
+    """
     if len(shape) != len(wanted):
         axis = sum(length != 1 for length in wanted[:axis])
         wanted, shape = squeezed(wanted), squeezed(shape)

@@ -1,7 +1,7 @@
 """The index of architectures: the keys and shapes of all models of torchvision and timm.
 
-`python -m core.fit.index.build` writes the index of the installed versions, `find_index` finds it,
-and a Lookup scores a file's keys and shapes against all models within milliseconds.
+`python -m core.fit.index.build` writes the index of the installed versions, `find_index` reads it,
+and a Lookup compares a file's keys and shapes with all models within milliseconds.
 """
 
 from core.fit.index.build import build_index, make_index_in

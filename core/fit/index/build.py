@@ -1,6 +1,6 @@
-"""Builds the index of all of torchvision and timm, in processes of its own.
+"""Builds the index of all models of torchvision and timm, in child processes.
 
-`python -m core.fit.index.build` writes the one that comes with Loupe.
+`python -m core.fit.index.build` writes the index that comes with Loupe.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from core.fit.index.model_json import to_model
 __all__ = ["Progress", "build_index"]
 
 MODEL_SECONDS = 300.0
-"""Time that one model may take; none takes a fiftieth of it."""
+"""The longest that one model may take; the slowest takes less than a fiftieth of it."""
 
 DIED = "The process that built it ended."
-"""Why a model is none of the index's that took its process down, twice."""
+"""Why a model whose process died twice is not in the index."""
 
 Progress = Callable[[int, int, str], None]
-"""Called with how many models are done, how many there are, and the name of the last one."""
+"""Called with the models done, the number of all models, and the name of the last one."""
 
 Failures = tuple[tuple[str, str], ...]
 
@@ -48,35 +48,35 @@ def build_index(
     progress: Progress | None = None,
     architectures: Iterable[Architecture] | None = None,
 ) -> Index:
-    """An index of these architectures, by default of every one of torchvision and timm.
+    """An index of these architectures, by default of all of torchvision and timm.
 
-    Takes minutes, and allocates no weights. A model that cannot be built, or that takes its
-    process down, is one of the index's `failures`. `progress` is called in the caller's thread;
-    what it raises ends the work, and its processes, at once.
+    Takes minutes, and allocates no weights. A model that cannot be built, or whose process dies, is
+    one of the index's `failures`. `progress` is called in the caller's thread; if it raises, the
+    work and its processes end at once.
     """
     wanted = tuple(catalogue() if architectures is None else architectures)
-    found: dict[Architecture, _Answer] = {}
+    answers: dict[Architecture, _Answer] = {}
     processes = [_Process() for _ in range(max(1, min(workers, len(wanted))))]
     try:
         for done, (architecture, answer) in enumerate(_answers(wanted, processes), 1):
-            found[architecture] = answer
+            answers[architecture] = answer
             if progress is not None:
                 progress(done, len(wanted), architecture.name)
     finally:
         for process in processes:
             process.close()
-    models = [found[each][0] for each in wanted]
+    models = [answers[architecture][0] for architecture in wanted]
     return make_index(
         versions,
-        [each for each in models if each is not None],
-        [failure for each in wanted for failure in found[each][1]],
+        [model for model in models if model is not None],
+        [failure for architecture in wanted for failure in answers[architecture][1]],
     )
 
 
 def _answers(
     wanted: Sequence[Architecture], processes: Sequence[_Process]
 ) -> Iterator[tuple[Architecture, _Answer]]:
-    """Each architecture with its answer, in the order in which they come."""
+    """Each architecture with its answer, in the order in which the answers come."""
     waiting: queue.SimpleQueue[Architecture] = queue.SimpleQueue()
     given: queue.SimpleQueue[tuple[Architecture, _Answer | Exception]] = queue.SimpleQueue()
     for architecture in wanted:
@@ -92,7 +92,7 @@ def _answers(
                     given.put((architecture, error))
 
     for process in processes:
-        # Daemons: a server that is told to end does not wait for them.
+        # Daemon threads, so that a server that stops does not wait for them.
         threading.Thread(target=ask, args=(process,), daemon=True).start()
     for _ in wanted:
         architecture, answer = given.get()
@@ -102,7 +102,7 @@ def _answers(
 
 
 class _Process:
-    """A process that indexes models; started when it is first asked, and again when it died."""
+    """A child process that indexes models; it is started when first asked, and again if it died."""
 
     def __init__(self) -> None:
         self._running: subprocess.Popen[str] | None = None
@@ -110,7 +110,7 @@ class _Process:
         self._lock = threading.Lock()
 
     def ask(self, architecture: Architecture) -> _Answer:
-        """The answer; asked a second time where the process died, which may have been killed."""
+        """The answer; the process is asked twice if it died, since something may have killed it."""
         answer = self._ask(architecture)
         return self._ask(architecture) if answer == _died(architecture) else answer
 
@@ -133,7 +133,7 @@ class _Process:
         return to_model(answer["model"]) if "model" in answer else None, failures
 
     def close(self) -> None:
-        """End the process for good."""
+        """End the process; it is not started again."""
         with self._lock:
             self._closed = True
         self._end()
@@ -176,7 +176,7 @@ def _start() -> subprocess.Popen[str]:
 
 
 def _exchange(process: subprocess.Popen[str], question: str) -> str:
-    """The line that the process answers with; without its end where the process ends first."""
+    """The line that the process answers with; without a line end if the process ended first."""
     asking, answering = _pipe(process.stdin), _pipe(process.stdout)
     with contextlib.suppress(OSError, ValueError):
         asking.write(question + "\n")
@@ -221,11 +221,11 @@ if __name__ == "__main__":
 
 
 def make_index_in(folder: Path, workers: int = 2, progress: Progress | None = None) -> Index:
-    """Build the index of the installed versions and keep it in `folder`, for find_index.
+    """Build the index of the installed versions and write it to `folder`, for `find_index`.
 
-    Takes minutes; what `progress` raises ends it. One that cannot be written, or that lacks models
-    only because processes died, serves this server and is built again by the next. Raises
-    IndexFileError where hardly a process lived.
+    Takes minutes; what `progress` raises ends it. If the index cannot be written, or lacks models
+    because their processes died, this server uses it and the next one builds it again. Raises
+    IndexFileError if more models died than were built.
     """
     versions = installed_versions()
     index = build_index(versions, workers, progress)

@@ -1,7 +1,7 @@
-"""The process that `build.py` starts: it indexes the architectures that it is told, one by one.
+"""The process that `build.py` starts: it indexes the architectures that it reads from stdin.
 
-Reads architectures' keys, one a line, and writes for each a line of JSON: the `model` as
-`message.py` has it, and `failures`; or only `failures` where the model itself cannot be built.
+Each line is an architecture's key, and the answer is a line of JSON: `model`, in the form of
+`model_json.py`, and `failures`; or only `failures` if the model itself cannot be built.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def main() -> None:
     """Answer until the input ends."""
     os.nice(10)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what the libraries print is no answer
+    os.dup2(2, 1)  # What the libraries print to stdout must not mix with the answers.
     for line in sys.stdin:
         answers.write(json.dumps(_answer(line.strip())) + "\n")
         answers.flush()

@@ -1,4 +1,4 @@
-"""Where the index of the installed libraries is, and how it comes there."""
+"""Finds the index of the installed versions of torchvision and timm."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ SHIPPED = Path(__file__).with_name("index.npz")
 
 
 def find_index(folder: Path) -> Index | None:
-    """The index of the installed versions: Loupe's own, or else the one in `folder`; never builds.
+    """The index of the installed versions: Loupe's own, else the one in `folder`, else None.
 
-    A damaged file counts as none.
+    It never builds an index; a damaged file is ignored.
     """
     versions = installed_versions()
     for path in (SHIPPED, index_path(folder, versions)):
@@ -30,8 +30,8 @@ def find_index(folder: Path) -> Index | None:
 
 
 MAY_DIE = 8
-"""Models of an index that is kept may have taken their processes down: so many may do that by
-themselves, while more are a trouble of the machine."""
+"""An index is kept if the processes of at most so many models died: a few models crash by
+themselves; more deaths mean that the machine is in trouble, such as short of memory."""
 
 
 def index_path(folder: Path, versions: Mapping[str, str]) -> Path:
@@ -41,7 +41,7 @@ def index_path(folder: Path, versions: Mapping[str, str]) -> Path:
 
 
 def installed_versions() -> Mapping[str, str]:
-    """The versions of torchvision and timm, without what says how they were compiled (`+cu130`)."""
+    """The versions of torchvision and timm, without their local part (`+cu130`)."""
     return {
         library: importlib.metadata.version(library).partition("+")[0]
         for library in ("torchvision", "timm")

@@ -1,7 +1,7 @@
 """The signatures of many architectures, and how each changes with its options.
 
-Models have most of their keys and shapes in common, so an index holds tables of keys and of shapes,
-and of each signature only numbers into them. Nothing here imports torch.
+Models have most of their keys and shapes in common. So an index has one table of keys and one of
+shapes, and a signature is stored as numbers into these tables. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -34,12 +34,11 @@ Kind = tuple[str, Literal["parameter", "buffer"]]
 
 @dataclass(frozen=True, slots=True)
 class Variation:
-    """What a model's signature becomes where one option has another value, by a second build.
+    """How a model's signature changes with the value of one option, by a second build.
 
-    `default` is the option's value in the model's own signature, `value` that of the second build;
-    what is true or false is 1 or 0. `shapes` are the shapes then of the keys that both have, where
-    they are others; `gone` the keys that only the model's own signature has; `added` those that
-    only the second has.
+    `default` is the option's value in the model's own signature, `value` that in the second build;
+    booleans are 1 or 0. `shapes` are the second build's shapes of the keys whose shapes differ,
+    `gone` the keys that only the model's own signature has, `added` those that only the second has.
     """
 
     option: str
@@ -71,8 +70,10 @@ class PackedSignature:
 
 @dataclass(frozen=True, slots=True)
 class PackedDifference:
-    """What a variation changes, as numbers into the tables of its index; `changed` are keys with
-    the `shape_ids` that they have then."""
+    """What a variation changes, as numbers into the tables of its index.
+
+    `changed` are the keys of `Variation.shapes`, and `shape_ids` their new shapes.
+    """
 
     changed: Integers
     shape_ids: Integers
@@ -82,8 +83,7 @@ class PackedDifference:
 
 @dataclass(frozen=True, slots=True)
 class PackedVariation:
-    """An option, its value in a model's own signature and in the second build, and which of the
-    index's differences it makes."""
+    """A Variation whose changes are `differences[difference]` of its index."""
 
     option: str
     default: int
@@ -93,12 +93,12 @@ class PackedVariation:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """Architectures with their signatures; those that are equal are held once.
+    """Architectures with their signatures; equal signatures are stored once.
 
-    `versions` are of the libraries that the models are from. Model i is `architectures[i]` and has
-    the signature `signatures[signature_ids[i]]`; `keys`, `shapes` and `kinds` are the tables of all
-    signatures' numbers. `models` decodes on the fly. `failures` are architectures' keys that could
-    not be built, each with the sentence that says why.
+    `versions` are those of the libraries. Model i is `architectures[i]` and has the signature
+    `signatures[signature_ids[i]]`; `keys`, `shapes` and `kinds` are the tables into which the
+    signatures' numbers point. `failures` are the keys of architectures that could not be built,
+    each with a sentence that says why.
     """
 
     versions: Mapping[str, str]
@@ -118,7 +118,7 @@ class Index:
 
     @property
     def models(self) -> Sequence[IndexedModel]:
-        """Every model in the order of `architectures`, decoded when it is asked for."""
+        """Every model in the order of `architectures`; each is decoded when it is read."""
         return _Models(self)
 
     def signature(self, number: int) -> Signature:
@@ -139,7 +139,7 @@ class _Models(Sequence[IndexedModel]):
     def __getitem__(self, number: slice) -> Sequence[IndexedModel]: ...
     def __getitem__(self, number: int | slice) -> IndexedModel | Sequence[IndexedModel]:
         if isinstance(number, slice):
-            return [self[each] for each in range(*number.indices(len(self)))]
+            return [self[at] for at in range(*number.indices(len(self)))]
         index = self._index
         return IndexedModel(
             index.architectures[number],
@@ -179,7 +179,7 @@ def variation(
 ) -> Variation:
     """How `other`, the signature with `option` at `value`, differs from `base`.
 
-    A key that has another dtype or kind then is both gone and added.
+    A key whose dtype or kind differs is both gone and added.
     """
     same = {
         key
@@ -208,14 +208,14 @@ def make_index(
 
 
 def with_models(index: Index, models: Iterable[IndexedModel]) -> Index:
-    """The index with these models after its own: those of a server's owner, for example."""
+    """The index with these models after its own, such as those of a server's owner."""
     tables = _Tables(index)
     architectures = list(index.architectures)
     signature_ids, variations = index.signature_ids.tolist(), list(index.variations)
     for model in models:
         architectures.append(model.architecture)
         signature_ids.append(tables.signatures.number(tables.numbers(model.signature)))
-        variations.append(tuple(tables.variation(each) for each in model.variations))
+        variations.append(tuple(map(tables.variation, model.variations)))
     return Index(
         index.versions,
         tuple(architectures),
@@ -239,7 +239,7 @@ def integers(numbers: Sequence[int]) -> Integers:
 
 
 def _packed(numbers: _Numbers) -> PackedSignature:
-    return PackedSignature(*(integers(each) for each in numbers))
+    return PackedSignature(*map(integers, numbers))
 
 
 def _numbers(packed: PackedSignature) -> _Numbers:
@@ -255,7 +255,7 @@ _Value = TypeVar("_Value")
 
 
 class _Table(Generic[_Value]):
-    """Values with their numbers, in the order in which they first came."""
+    """Values numbered in the order in which they first came."""
 
     def __init__(self, values: Iterable[_Value] = ()) -> None:
         self._numbers: dict[_Value, int] = {value: number for number, value in enumerate(values)}
@@ -292,15 +292,15 @@ class _Tables:
             tuple(self.kinds.number((spec.dtype, spec.kind)) for spec in signature.values()),
         )
 
-    def variation(self, found: Variation) -> PackedVariation:
+    def variation(self, variation: Variation) -> PackedVariation:
         difference = (
-            self._keys(found.shapes),
-            tuple(self.shapes.number(tuple(shape)) for shape in found.shapes.values()),
-            self._keys(found.gone),
-            self.numbers(found.added),
+            self._keys(variation.shapes),
+            tuple(self.shapes.number(tuple(shape)) for shape in variation.shapes.values()),
+            self._keys(variation.gone),
+            self.numbers(variation.added),
         )
         number = self.differences.number(difference)
-        return PackedVariation(found.option, found.default, found.value, number)
+        return PackedVariation(variation.option, variation.default, variation.value, number)
 
     def _keys(self, keys: Iterable[str]) -> tuple[int, ...]:
         return tuple(map(self.keys.number, keys))

@@ -31,10 +31,10 @@ from core.fit.index.index import (
 __all__ = ["index_versions", "load_index", "save_index"]
 
 FORMAT = 1
-"""Counts up when the arrays mean something else."""
+"""The format's number; it is raised when the meaning of an array changes."""
 
 LARGEST = 256 << 20
-"""Bytes that a file may unpack to; the index of all of torchvision and timm has a fiftieth."""
+"""The most bytes that a file may unpack to; torchvision's and timm's index has a fiftieth."""
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -42,12 +42,15 @@ DAMAGES = (
     *(OSError, ValueError, KeyError, TypeError, IndexError, OverflowError, EOFError),
     *(NotImplementedError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error, struct.error),
 )
-"""What zipfile, zlib, json and numpy raise for a file that is not what was written."""
+"""What zipfile, zlib, json and numpy raise for a damaged file."""
 
 
 def save_index(index: Index, path: Path) -> None:
-    """Write the index; `path` has the old file or the whole new one at every moment, whatever
-    other servers do meanwhile. The same index gives the same bytes. Raises IndexFileError."""
+    """Write the index to `path`. Raises IndexFileError.
+
+    At every moment `path` is the old file or the complete new one, whatever other servers do. The
+    same index gives the same bytes.
+    """
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +67,7 @@ def save_index(index: Index, path: Path) -> None:
 
 
 def load_index(path: Path) -> Index:
-    """The index in a file. Raises IndexFileError where it is missing or damaged."""
+    """The index in a file. Raises IndexFileError if the file is missing or damaged."""
     try:
         with _open(path) as file:
             return _index(_header(file), {name: file[name] for name in file.files})
@@ -73,7 +76,7 @@ def load_index(path: Path) -> Index:
 
 
 def index_versions(path: Path) -> Mapping[str, str]:
-    """The versions of the libraries that a file's index is of. Raises IndexFileError."""
+    """The versions of the libraries of a file's index. Raises IndexFileError."""
     try:
         with _open(path) as file:
             return _versions(_header(file))
@@ -141,7 +144,11 @@ def _arrays(index: Index) -> Arrays:
 
 
 def _signatures(name: str, signatures: Sequence[PackedSignature]) -> Arrays:
-    """Keys as steps from the one before: most are 1, which packs to nearly nothing."""
+    """The arrays of signatures.
+
+    A key is stored as the step from the one before: most steps are 1, which packs to nearly
+    nothing.
+    """
     keys = _joined([each.key_ids for each in signatures])
     return {
         f"{name}_lengths": _smallest([len(each.key_ids) for each in signatures]),
@@ -156,7 +163,7 @@ def _joined(arrays: Sequence[Integers]) -> Integers:
 
 
 def _smallest(numbers: Sequence[int] | Integers) -> npt.NDArray[Any]:
-    """As the smallest integers that hold them all."""
+    """The numbers as an array of the smallest integer dtype that fits them all."""
     array = np.array(numbers, dtype=np.int32)
     if not array.size:
         return array.astype(np.int8)
@@ -236,16 +243,17 @@ def _differences(arrays: Arrays, tables: tuple[int, int, int]) -> tuple[PackedDi
 
 
 def _numbers(array: npt.NDArray[Any], least: int, end: int) -> Integers:
-    """A list of whole numbers from `least` up to, without it, `end`. Raises ValueError."""
+    """The array as int32, if it is 1-D and of integers in [least, end). Raises ValueError."""
     if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise ValueError("no list of whole numbers")
+        raise ValueError("not a list of whole numbers")
     if array.size and not (least <= int(array.min()) and int(array.max()) < end):
         raise ValueError("a number out of bounds")
     return array.astype(np.int32)
 
 
 def _spans(lengths: npt.NDArray[Any], total: int) -> Iterable[tuple[int, int]]:
-    """Beginnings and ends of runs of these lengths that follow each other. Raises ValueError."""
+    """The (start, end) of consecutive runs of these lengths. Raises ValueError unless their sum is
+    `total`."""
     ends = np.cumsum(_numbers(lengths, 0, total + 1), dtype=np.int64)
     if (int(ends[-1]) if len(ends) else 0) != total:
         raise ValueError("lengths that do not add up")
@@ -259,7 +267,7 @@ def _lines(array: npt.NDArray[Any]) -> Sequence[str]:
 
 def _bytes(array: npt.NDArray[Any]) -> bytes:
     if array.ndim != 1 or array.dtype != np.uint8:
-        raise ValueError("no text")
+        raise ValueError("not a text")
     return array.tobytes()
 
 
@@ -269,12 +277,12 @@ def _versions(header: Mapping[str, Any]) -> Mapping[str, str]:
 
 def _kind(dtype: object, kind: object) -> Kind:
     if not isinstance(dtype, str) or kind not in ("parameter", "buffer"):
-        raise ValueError("no kind of tensor")
+        raise ValueError("not a kind of tensor")
     return dtype, "parameter" if kind == "parameter" else "buffer"
 
 
 def _architecture(key: str) -> Architecture:
     library, _, name = key.partition(":")
     if library not in LIBRARIES or not name:
-        raise ValueError("no architecture's key")
+        raise ValueError("not an architecture's key")
     return Architecture(library, name)

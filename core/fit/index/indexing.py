@@ -1,4 +1,4 @@
-"""One architecture's signature, and what each of its options changes in it."""
+"""Indexes one architecture: its signature, and what each of its options changes in it."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ Failure = tuple[str, str]
 
 
 def index_model(architecture: Architecture) -> tuple[IndexedModel, tuple[Failure, ...]]:
-    """The model with its variations, and the variations that cannot be built, by their keys.
+    """The model with its variations, and the variations that cannot be built.
 
-    A variation that changes nothing is left out. Raises ArchitectureError where the architecture
+    A variation that changes nothing is left out. Raises ArchitectureError if the architecture
     itself cannot be built.
     """
     model = build_without_weights(architecture)
     signature = signature_of(model)
-    found: list[Variation] = []
+    variations: list[Variation] = []
     failures: list[Failure] = []
     for option in options_of(architecture):
         for value in _values(architecture, option, model):
@@ -53,12 +53,12 @@ def index_model(architecture: Architecture) -> tuple[IndexedModel, tuple[Failure
             if default is None or not _is_default(architecture, option, default, signature):
                 failures.append((other.key, f"What {option} is by default is not known."))
                 continue
-            found.append(variation(option, default, value, signature, changed))
-    return IndexedModel(architecture, signature, tuple(found)), tuple(failures)
+            variations.append(variation(option, default, value, signature, changed))
+    return IndexedModel(architecture, signature, tuple(variations)), tuple(failures)
 
 
 def _values(architecture: Architecture, option: str, model: nn.Module) -> Iterator[int]:
-    """The values that the option is tried at."""
+    """The values with which the model is built a second time."""
     if option == "num_classes":
         yield OTHER_CLASSES
         if architecture.library == TIMM and getattr(model, "num_classes", None) != 0:
@@ -70,12 +70,12 @@ def _values(architecture: Architecture, option: str, model: nn.Module) -> Iterat
     else:
         size = _size(model)
         if size is not None:
-            # A multiple goes with every patch, stride and window that the size itself goes with.
+            # A multiple of the size is divisible by every patch, stride and window that divides it.
             yield from (2 * size, 3 * size)
 
 
 def _size(model: nn.Module) -> int | None:
-    """The edge in pixels of the square pictures that the model says it is for."""
+    """The edge in pixels of the square images that the model states; None if it states none."""
     configured = getattr(model, "pretrained_cfg", {}).get("input_size", ())
     for stated in (
         getattr(getattr(model, "patch_embed", None), "img_size", None),
@@ -91,7 +91,7 @@ def _size(model: nn.Module) -> int | None:
 
 
 def _is_default(architecture: Architecture, option: str, value: int, signature: Signature) -> bool:
-    """Whether the model with the option at this value has the signature that it has without."""
+    """Whether setting the option to this value leaves the signature as it is without the option."""
     try:
         model = build_without_weights(replace(architecture, options=((option, value),)))
     except ArchitectureError:
@@ -106,7 +106,7 @@ def _default(
     base: Signature,
     other: Signature,
 ) -> int | None:
-    """The option's value in the model's own signature; None where nothing tells it."""
+    """The option's value in the model's own signature; None if it is unknown."""
     if option in SWITCHES:
         return 1 - value
     if option == "num_classes":
@@ -118,8 +118,11 @@ def _default(
 
 
 def _proportion(base: Signature, other: Signature, value: int) -> int | None:
-    """What dimensions of a multiple of `value` in the one signature are that multiple of in the
-    other: the most frequent answer."""
+    """The option's value in `base`, if `other` has it at `value`, by proportion.
+
+    A dimension that is n · `value` in `other` is n times the wanted value in `base`; the most
+    frequent answer is taken.
+    """
     answers: Counter[int] = Counter()
     for key, spec in base.items():
         for ours, theirs in zip(spec.shape, other[key].shape if key in other else (), strict=False):

@@ -1,4 +1,4 @@
-"""An index made ready for questions: which models have this key with this shape."""
+"""An index prepared for lookups: which models have a key with a shape."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from core.fit.index.shape_forms import Forms
 from core.keys import BATCH_COUNTER, without_wrappers
 
 Matrix = Any
-"""A SciPy sparse matrix, which has no types of its own."""
+"""A SciPy sparse matrix; SciPy has no type stubs."""
 
 ANY = -1
-"""Stands for a shape that an option may change."""
+"""In place of the number of a shape: an option may change the shape."""
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Models of one signature whose options change the same things.
+    """The architectures with one signature whose options change the same things.
 
-    `short` are its keys, also those that an option adds, without wrappers' parts → its own. `laws`
-    say for each option how dimensions depend on it: (key, dimension) → law. `input_keys` are the
-    weights that take the image, by whose second dimension a file tells its channels; `optional`
-    the tensors that an option takes away or adds.
+    `short` maps keys without wrappers' parts to the model's keys; it includes keys that an option
+    adds. `laws` say for each option how dimensions depend on it, as (key, axis) → law. `input_keys`
+    are the weights that take the image: their second dimension is its channels. `optional` are the
+    tensors that an option removes or adds.
     """
 
     architectures: tuple[Architecture, ...]
@@ -44,29 +44,29 @@ class Profile:
 
     def of_option(self, option: str) -> tuple[Variation, ...]:
         """The variations of one option."""
-        return tuple(each for each in self.variations if each.option == option)
+        return tuple(variation for variation in self.variations if variation.option == option)
 
     def spec(self, key: str) -> TensorSpec:
-        """What a key must hold, also one that an option takes away or adds."""
+        """The spec of a key, also of one that an option removes or adds."""
         return self.signature.get(key) or self.optional[key]
 
 
 class Lookup:
-    """The profiles of an index, and for each pair of a key and a shape the profiles that have it.
+    """The profiles of an index, and for each pair (key, shape) the profiles that have it.
 
-    Keys are those without wrappers' parts, since models have such parts of their own too.
-    A pair whose shape an option may change stands with ANY instead of the shape. Batch counters
-    are left out: files of any age lack them.
+    Keys are without wrappers' parts, since models have such parts of their own too. A pair whose
+    shape an option may change has ANY in place of the shape. Batch counters are left out, since
+    files of any age may lack them.
     """
 
     def __init__(self, index: Index) -> None:
         self.index = index
-        found: dict[object, list[int]] = {}
+        by_contents: dict[object, list[int]] = {}
         for number, (signature, varied) in enumerate(
             zip(index.signature_ids.tolist(), index.variations, strict=True)
         ):
-            found.setdefault((signature, varied), []).append(number)
-        self._members = list(found.values())
+            by_contents.setdefault((signature, varied), []).append(number)
+        self._members = list(by_contents.values())
         short = [without_wrappers(key) for key in index.keys]
         self.key_ids = {key: number for number, key in enumerate(dict.fromkeys(short))}
         place = [self.key_ids[key] for key in short]
@@ -76,7 +76,7 @@ class Lookup:
         core_pairs: list[int] = []
         more_rows: list[int] = []
         more_pairs: list[int] = []
-        self.sizes = np.zeros(len(found), np.int64)
+        self.sizes = np.zeros(len(self._members), np.int64)
         counters = {i for i, key in enumerate(index.keys) if key.endswith(BATCH_COUNTER)}
         inputs = {i for i, key in enumerate(index.keys) if key.endswith("weight")}
         images = {
@@ -109,7 +109,7 @@ class Lookup:
                 if key not in counters:
                     more_rows.append(row)
                     more_pairs.append(self.pairs.setdefault((place[key], ANY), len(self.pairs)))
-        shape = len(found), len(self.pairs)
+        shape = len(self._members), len(self.pairs)
         self.core = _matrix(core_rows, core_pairs, shape)
         self.more = _matrix(more_rows, more_pairs, shape)
         self._profiles: dict[int, Profile] = {}
@@ -119,13 +119,13 @@ class Lookup:
 
     @cached_property
     def forms(self) -> Forms:
-        """The forms of the profiles, counted once a file asks for them."""
+        """The forms of the profiles, counted at the first use."""
         return Forms(self.index, self._members)
 
     def warm(self, pause: float = 0.0) -> None:
-        """Decode every profile now, which the first questions would else do one by one.
+        """Decode every profile now, so that the first lookups need not.
 
-        `pause` are seconds between two of them, in which other threads of a server get on.
+        `pause` is the time in seconds between two profiles, for a server's other threads.
         """
         for row in range(len(self)):
             self.profile(row)
@@ -167,7 +167,7 @@ class Lookup:
 
 
 CHANNELS = 3
-"""Channels of the images that the models are for."""
+"""Input channels that models have by default."""
 
 
 def _matrix(rows: Sequence[int], columns: Sequence[int], shape: tuple[int, int]) -> Matrix:

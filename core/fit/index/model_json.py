@@ -1,4 +1,4 @@
-"""An indexed model as JSON, on its way from the process that built it."""
+"""An indexed model as JSON, to send it from the process that built it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["from_model", "to_model"]
 
 
 def from_model(model: IndexedModel) -> dict[str, Any]:
-    """What json.dumps takes."""
+    """The model as dicts and lists that json.dumps takes."""
     return {
         "library": model.architecture.library,
         "name": model.architecture.name,
@@ -31,7 +31,7 @@ def from_model(model: IndexedModel) -> dict[str, Any]:
 
 
 def to_model(message: dict[str, Any]) -> IndexedModel:
-    """The model that from_model was given."""
+    """The model of which `from_model` made this message."""
     return IndexedModel(
         Architecture(message["library"], message["name"]),
         _to_signature(message["signature"]),

@@ -1,4 +1,4 @@
-"""Options solved for from shapes: how a dimension depends on an option, and back."""
+"""How a dimension depends on an option, and which option a dimension means."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from core.fit.index.index import Variation
 
 @dataclass(frozen=True, slots=True)
 class Law:
-    """dimension = (slope · option + intercept) ^ power / divisor, in whole numbers.
+    """dimension = ((slope · option + intercept) // divisor) ^ power + more, in whole numbers.
 
-    Power 1: classes and channels; 2: tokens of a grid, or a table of relative positions. A grid's
-    tokens may have some others before them, which is `more`.
+    Power 1 is for classes and channels, power 2 for the tokens of a grid and for tables of relative
+    positions. `more` are tokens before those of the grid.
     """
 
     slope: int
@@ -25,7 +25,7 @@ class Law:
     more: int = 0
 
     def option(self, dimension: int) -> int | None:
-        """The option that gives this dimension; None where no whole number does."""
+        """The option that gives this dimension; None if no whole number above 0 does."""
         root: int = dimension - self.more
         if self.power == 2:
             if root < 0 or isqrt(root) ** 2 != root:
@@ -36,15 +36,14 @@ class Law:
 
     def dimension(self, option: int) -> int:
         """The dimension that this option gives."""
-        whole: int = ((self.slope * option + self.intercept) // self.divisor) ** self.power
-        return whole + self.more
+        power: int = ((self.slope * option + self.intercept) // self.divisor) ** self.power
+        return power + self.more
 
 
 def law(points: Sequence[tuple[int, int]]) -> Law | None:
-    """The law through points (option, dimension), two or more of different options.
+    """The law through all points (option, dimension); None if there is none.
 
-    Two points always have a line; a square needs a third to be told from one. None where no law
-    goes through all of them.
+    A line is tried first, and goes through any two points: a square needs a third one to be seen.
     """
     if len(points) < 2:
         return None
@@ -56,15 +55,17 @@ def law(points: Sequence[tuple[int, int]]) -> Law | None:
         if len(roots) == len(points) and all(
             root * root == y - more for (_, root), (_, y) in zip(roots, points, strict=True)
         ):
-            found = _line(roots) or _patches(roots)
-            if found is not None:
-                return Law(found.slope, found.intercept, found.divisor, 2, more)
+            edge = _line(roots) or _patches(roots)
+            if edge is not None:
+                return Law(edge.slope, edge.intercept, edge.divisor, 2, more)
     return None
 
 
 def _patches(points: Sequence[tuple[int, int]]) -> Law | None:
-    """The law of a grid whose patches leave a margin of the image out, as 27 of 14 pixels do of
-    384; None where no size of a patch, or more than one, gives all of the grids."""
+    """The law of a grid whose patches leave out a margin of the image: 27 of 14 pixels in 384.
+
+    None unless exactly one patch size gives the edges of all grids.
+    """
     if any(edge <= 0 for _, edge in points):
         return None
     smallest = max(pixels // (edge + 1) for pixels, edge in points) + 1
@@ -73,7 +74,7 @@ def _patches(points: Sequence[tuple[int, int]]) -> Law | None:
 
 
 MOST_TOKENS = 18
-"""Tokens before those of a grid: a class token, a distilled one, up to 16 registers."""
+"""The most tokens before a grid's: a class token, a distillation token, up to 16 registers."""
 
 
 def _line(points: Sequence[tuple[int, int]]) -> Law | None:
@@ -90,16 +91,16 @@ def _line(points: Sequence[tuple[int, int]]) -> Law | None:
 
 
 def laws(base: Signature, variations: Iterable[Variation]) -> dict[tuple[str, int], Law]:
-    """For one option's variations: (key, dimension) → its law, where it has one.
+    """The laws of one option, by its variations: (key, axis) → law.
 
-    The default's own shapes are a point too, once the default is known (it is not 0, or the
-    option is one of those that 0 means something for).
+    Each variation gives a point (option, dimension). The shapes in `base` are a point too, unless
+    the default is 0, which means another thing than a size.
     """
-    found: dict[tuple[str, int], list[tuple[int, int]]] = {}
-    for one in variations:
+    points_of: dict[tuple[str, int], list[tuple[int, int]]] = {}
+    for variation in variations:
         known: Mapping[str, Shape] = {
-            **one.shapes,
-            **{key: spec.shape for key, spec in one.added.items()},
+            **variation.shapes,
+            **{key: spec.shape for key, spec in variation.added.items()},
         }
         for key, shape in known.items():
             spec = base.get(key)
@@ -108,22 +109,22 @@ def laws(base: Signature, variations: Iterable[Variation]) -> dict[tuple[str, in
             for axis, length in enumerate(shape):
                 if spec is not None and spec.shape[axis] == length:
                     continue
-                points = found.setdefault((key, axis), [])
+                points = points_of.setdefault((key, axis), [])
                 if (
                     spec is not None
-                    and one.default
-                    and (one.default, spec.shape[axis]) not in points
+                    and variation.default
+                    and (variation.default, spec.shape[axis]) not in points
                 ):
-                    points.append((one.default, spec.shape[axis]))
-                points.append((one.value, length))
+                    points.append((variation.default, spec.shape[axis]))
+                points.append((variation.value, length))
     solved = {
-        place: law(sorted(set(points))) or _multiple(points) for place, points in found.items()
+        place: law(sorted(set(points))) or _multiple(points) for place, points in points_of.items()
     }
-    return {place: each for place, each in solved.items() if each is not None}
+    return {place: rule for place, rule in solved.items() if rule is not None}
 
 
 def _multiple(points: Sequence[tuple[int, int]]) -> Law | None:
-    """The law of a dimension that is known at one value only, and is a multiple of it there."""
+    """The law of a dimension that is known at one value only, if it is a multiple of that value."""
     value, dimension = points[0]
     if len(set(points)) > 1 or value <= 0 or dimension % value:
         return None

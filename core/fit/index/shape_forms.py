@@ -1,4 +1,4 @@
-"""Which models have a file's tensors under other names: those of the same shapes."""
+"""Finds models that have tensors of a file's shapes, whatever their names."""
 
 from __future__ import annotations
 
@@ -17,28 +17,30 @@ from core.keys import BATCH_COUNTER, MAX_STARTS, starts
 Numbers = NDArray[np.integer]
 
 Counted = tuple[Shape, int, int]
-"""A tensor's form, how many such it holds, and the numbers in it where it is a vector."""
+"""A tensor's form, how many of that form it contains, and its length if it is a vector."""
 
 LIKE = 0.8
-"""The share of the forms of both that must be in both, for a model to be looked at."""
+"""The least share of the forms of a file and a model that both must have."""
 
 LEAST = 6
-"""Matrices that a file and a model must have in common."""
+"""The least number of matrices that a file and a model must have in common."""
 
 LITTLE = 0.02
-"""How much better a part of a file must be than all of it, to be looked at instead."""
+"""How much larger its share must be for a longer prefix to be taken instead of a shorter one."""
 
 MOST_LENGTH = 1 << 32
-"""Numbers in a vector that count; a file may state any."""
+"""The greatest length of a vector that counts; a file may state any."""
 
 MOST_PREFIXES = 200
-"""Prefixes that are looked at, those of the most tensors."""
+"""The most prefixes that are compared, those with the most tensors."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShapeLikeness:
-    """A profile's row and a prefix below which the file has tensors of its shapes; `share`, 0 to
-    1, of all that both have."""
+    """A profile's row, and a prefix below which the file has tensors of its shapes.
+
+    `share`, 0 to 1, is the share of the tensors of either side that the other side has too.
+    """
 
     row: int
     prefix: str
@@ -46,10 +48,10 @@ class ShapeLikeness:
 
 
 def form(shape: Shape) -> tuple[Shape, int]:
-    """A matrix's shape without what libraries differ in, and how many such it holds.
+    """A matrix's shape without what libraries differ in, and how many of that form it contains.
 
-    Dimensions of 1 are left out, rows and columns exchange their places, and two or three squares
-    side by side, as q, k and v often are, are as many. A vector's form is empty.
+    Dimensions of 1 are left out, and rows and columns are sorted by length. Two or three squares in
+    one matrix, as q, k and v often are, count as two or three. A vector's form is empty, 0 times.
     """
     plain = squeezed(shape)
     if len(plain) < 2:
@@ -63,16 +65,17 @@ def form(shape: Shape) -> tuple[Shape, int]:
 
 
 class Forms:
-    """How many tensors of each form the profiles of an index have, and how many numbers in vectors.
+    """How many tensors of each form the profiles of an index have, and the length of their vectors.
 
-    `members` are the models of each profile, whose first one stands for all. What an option changes
-    may have another form in a file.
+    `members` are the models of each profile; the first stands for all. Tensors that an option
+    changes are counted apart, since they may have another form in a file.
     """
 
     def __init__(self, index: Index, members: Sequence[Sequence[int]]) -> None:
         plain = [form(shape) for shape in index.shapes]
-        self._columns = {one: at for at, one in enumerate(dict.fromkeys(one for one, _ in plain))}
-        column = np.array([self._columns[one] for one, _ in plain], np.int64)
+        forms = dict.fromkeys(form_of_shape for form_of_shape, _ in plain)
+        self._columns = {form_of_shape: at for at, form_of_shape in enumerate(forms)}
+        column = np.array([self._columns[form_of_shape] for form_of_shape, _ in plain], np.int64)
         times = np.array([count for _, count in plain], np.int64)
         lengths = np.array([_length(shape) for shape in index.shapes], np.int64)
         self._vectors = np.zeros((len(members), 2), np.int64)
@@ -80,8 +83,9 @@ class Forms:
         loose: list[tuple[int, Numbers]] = []
         for row, models in enumerate(members):
             packed = index.signatures[int(index.signature_ids[models[0]])]
-            differences = [index.differences[one.difference] for one in index.variations[models[0]]]
-            changed = [one.changed for one in differences] + [one.gone for one in differences]
+            variations = index.variations[models[0]]
+            differences = [index.differences[variation.difference] for variation in variations]
+            changed = [array for diff in differences for array in (diff.changed, diff.gone)]
             varied = np.isin(packed.key_ids, np.concatenate([packed.key_ids[:0], *changed]))
             fixed.append((row, packed.shape_ids[~varied]))
             loose.append((row, packed.shape_ids[varied]))
@@ -92,18 +96,21 @@ class Forms:
 
         def counted(shapes: Sequence[tuple[int, Numbers]]) -> sparse.csc_matrix:
             nothing = np.zeros(0, np.int64)
-            rows = np.concatenate([nothing, *(np.full(len(each), row) for row, each in shapes)])
-            ids = np.concatenate([nothing, *(each for _, each in shapes)])
+            rows = np.concatenate([nothing, *(np.full(len(ids), row) for row, ids in shapes)])
+            ids = np.concatenate([nothing, *(ids for _, ids in shapes)])
             size = len(members), len(self._columns)
             return sparse.csc_matrix((times[ids], (rows, column[ids])), shape=size)
 
         self._fixed, self._loose = counted(fixed), counted(loose)
         self._size, self._more = (
-            np.asarray(each.sum(1)).ravel() for each in (self._fixed, self._loose)
+            np.asarray(counts.sum(1)).ravel() for counts in (self._fixed, self._loose)
         )
 
     def alike(self, shapes: Mapping[str, Shape], most: int) -> list[ShapeLikeness]:
-        """The profiles that have the shapes of a file's keys, below one prefix each; best first."""
+        """The profiles most alike to the shapes of a file's keys, each with its best prefix.
+
+        The best is first, and there are at most `most`.
+        """
         below: dict[str, list[Counted]] = {}
         for key, shape in shapes.items():
             if not key.endswith(BATCH_COUNTER):
@@ -118,35 +125,40 @@ class Forms:
                 share = float(shares[row])
                 if row not in best or share > best[row].share + LITTLE:
                     best[row] = ShapeLikeness(row, prefix, share)
-        return sorted(best.values(), key=lambda found: -found.share)[:most]
+        return sorted(best.values(), key=lambda likeness: -likeness.share)[:most]
 
     def _shares(self, tensors: Iterable[Counted]) -> NDArray[np.float64]:
-        found: Counter[Shape] = Counter()
+        """For each profile the share of the tensors of either side that the other has too."""
+        by_form: Counter[Shape] = Counter()
         vectors = 0
         for plain, times, length in tensors:
-            found[plain] += times
+            by_form[plain] += times
             vectors += length
-        del found[()]
-        total = sum(found.values())
+        del by_form[()]
+        total = sum(by_form.values())
         known = [
-            (self._columns[one], count) for one, count in found.items() if one in self._columns
+            (self._columns[plain], count)
+            for plain, count in by_form.items()
+            if plain in self._columns
         ]
         if total < LEAST or not known:
             return np.zeros(len(self._vectors))
-        columns, counts = (np.array(each) for each in zip(*known, strict=True))
-        fixed, loose = (each[:, columns].toarray() for each in (self._fixed, self._loose))
+        columns, counts = map(np.array, zip(*known, strict=True))
+        fixed, loose = (table[:, columns].toarray() for table in (self._fixed, self._loose))
         common = np.minimum(fixed, counts[None, :]).sum(1)
         exact = np.minimum(fixed + loose, counts[None, :]).sum(1)
         left = np.maximum(total - common - self._more, 0)
+        # The mean of two shares: of the tensors that no option changes, where the file's others
+        # may be those that an option changes; and of all tensors with every option at its default.
         share = (
             common / (self._size + left) + exact / np.maximum(self._size + self._more, total)
         ) / 2
-        fewest, all_of_them = self._vectors.T
-        apart = np.maximum(np.maximum(fewest - vectors, vectors - all_of_them), 0)
-        share = share * (1 - apart / np.maximum(np.maximum(all_of_them, vectors), 1))
+        fewest, most = self._vectors.T
+        apart = np.maximum(np.maximum(fewest - vectors, vectors - most), 0)
+        share = share * (1 - apart / np.maximum(np.maximum(most, vectors), 1))
         return np.where(common >= LEAST, share, 0.0)
 
 
 def _length(shape: Shape) -> int:
-    """The numbers in a vector, at most MOST_LENGTH; 0 for what is none."""
+    """The length of a vector, at most MOST_LENGTH; 0 for a matrix."""
     return 0 if form(shape)[1] else min(max(shape, default=0), MOST_LENGTH)

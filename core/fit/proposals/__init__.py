@@ -1,7 +1,7 @@
-"""What would help a state_dict into an architecture, each idea tried before it is proposed.
+"""Fixes that would make a state_dict fit an architecture, each tried before it is proposed.
 
-A StateDict and a signature go in; Proposals come out, each a few fixes with what they gain and why;
-`best_repair` gives the recipe with which the state_dict fits, where there is one.
+`propose` takes a StateDict and a signature, and returns Proposals: a few fixes each, what they gain
+and why. `best_repair` returns the recipe that brings the state_dict nearest to the signature.
 """
 
 from core.fit.proposals.proposal import Proposal

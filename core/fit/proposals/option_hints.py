@@ -1,4 +1,4 @@
-"""What options of the network would suit the file better than any fix, read from a match."""
+"""Which options of the architecture would suit the file better than any fix, by a match."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ AUXILIARY = (
     ("AuxLogits.", "aux_logits"),  # torchvision's inception_v3
     ("aux1.", "aux_logits"),  # torchvision's googlenet
     ("aux2.", "aux_logits"),
-    ("aux_classifier.", "aux_loss"),  # torchvision's segmentation networks
+    ("aux_classifier.", "aux_loss"),  # torchvision's segmentation models
 )
-"""Where auxiliary heads stand, and the option that gives a network one."""
+"""Prefixes of auxiliary heads, and the option that gives a model such a head."""
 
 POSITIONS = ("pos_embed", "position_embed", "relative_position", "positional_embedding")
-"""In the keys of embeddings that belong to one size of image."""
+"""Parts of the keys of position embeddings, which are made for one image size."""
 
 
-def options_sentence(found: Match, signature: Signature) -> str:
-    """Which options to set instead, in sentences; empty where none would help."""
-    return " ".join((*_auxiliary(found), *_classes(found, signature), *_sizes(found)))
+def options_sentence(match: Match, signature: Signature) -> str:
+    """Which options to set instead, in sentences; empty if none would help."""
+    return " ".join((*_auxiliary(match), *_classes(match, signature), *_sizes(match)))
 
 
-def _auxiliary(found: Match) -> Iterator[str]:
+def _auxiliary(match: Match) -> Iterator[str]:
     for keys, value, what in (
-        (found.unexpected_keys, 1, "to load the file's auxiliary heads too; only training needs"),
-        (found.missing_keys, 0, "since the file has no auxiliary heads; only training needs"),
+        (match.unexpected_keys, 1, "to load the file's auxiliary heads too; only training needs"),
+        (match.missing_keys, 0, "since the file has no auxiliary heads; only training needs"),
     ):
         options = dict.fromkeys(
             option for prefix, option in AUXILIARY if any(key.startswith(prefix) for key in keys)
@@ -37,27 +37,27 @@ def _auxiliary(found: Match) -> Iterator[str]:
             yield f"Set {option}={value} {what} them."
 
 
-def _classes(found: Match, signature: Signature) -> Iterator[str]:
-    head = head_of(found.mismatched, signature)
+def _classes(match: Match, signature: Signature) -> Iterator[str]:
+    head = head_of(match.mismatched, signature)
     if head is not None:
         yield (
-            f"The file's head has {thin(head.found[0])} classes, the network's "
-            f"{thin(head.wanted[0])}: set num_classes={head.found[0]} to load it whole. Which rows "
-            "are which classes is not in the tensors, so none are chosen from it."
+            f"The file's head has {thin(head.found[0])} classes, the model's "
+            f"{thin(head.wanted[0])}: set num_classes={head.found[0]} to load the whole head. The "
+            "tensors do not say which row is which class, so no rows are selected."
         )
 
 
 def head_of(mismatched: Sequence[Mismatch], signature: Signature) -> Mismatch | None:
-    """The mismatch of the last layer's weight, where the number of its rows is all that differs."""
+    """The mismatch of the last layer's weight, if it differs in the number of rows alone."""
     last = last_weight(signature)
-    for one in mismatched:
-        if one.key == last and not one.reason and one.found[:1]:
-            return one if one.found[1:] == one.wanted[1:] else None
+    for mismatch in mismatched:
+        if mismatch.key == last and not mismatch.reason and mismatch.found[:1]:
+            return mismatch if mismatch.found[1:] == mismatch.wanted[1:] else None
     return None
 
 
 def last_weight(signature: Signature) -> str | None:
-    """The key of the last layer's weight."""
+    """The key of the last weight with two dimensions or more; None if there is none."""
     weights = (
         key
         for key, spec in reversed(list(signature.items()))
@@ -67,35 +67,40 @@ def last_weight(signature: Signature) -> str | None:
 
 
 def other_channels(mismatched: Sequence[Mismatch]) -> list[Mismatch]:
-    """Convolutions that differ in the number of their input channels alone."""
+    """The mismatches of convolutions that differ in their number of input channels alone."""
     return [
-        one
-        for one in mismatched
-        if not one.reason
-        and one.key.endswith("weight")
-        and not _is_position(one.key)
-        and len(one.found) == len(one.wanted) > 2
-        and one.found[1] != one.wanted[1]
-        and (one.found[0], one.found[2:]) == (one.wanted[0], one.wanted[2:])
+        mismatch
+        for mismatch in mismatched
+        if not mismatch.reason
+        and mismatch.key.endswith("weight")
+        and not _is_position(mismatch.key)
+        and len(mismatch.found) == len(mismatch.wanted) > 2
+        and mismatch.found[1] != mismatch.wanted[1]
+        and (mismatch.found[0], mismatch.found[2:]) == (mismatch.wanted[0], mismatch.wanted[2:])
     ]
 
 
 def other_positions(mismatched: Sequence[Mismatch]) -> list[Mismatch]:
-    """Position embeddings and tables of relative positions of another size."""
-    return [one for one in mismatched if not one.reason and one.found and _is_position(one.key)]
+    """The mismatches of position embeddings and tables of relative positions."""
+    return [
+        mismatch
+        for mismatch in mismatched
+        if not mismatch.reason and mismatch.found and _is_position(mismatch.key)
+    ]
 
 
 def _is_position(key: str) -> bool:
     return any(name in key for name in POSITIONS)
 
 
-def _sizes(found: Match) -> Iterator[str]:
-    channels = other_channels(found.mismatched)
+def _sizes(match: Match) -> Iterator[str]:
+    channels = other_channels(match.mismatched)
     if len(channels) == 1:
-        yield f"Or set in_chans={channels[0].found[1]}, where the network has that option."
-    positions = other_positions(found.mismatched)
+        yield f"Or set in_chans={channels[0].found[1]}, if the architecture has that option."
+    positions = other_positions(match.mismatched)
     if positions:
+        are = "is" if len(positions) == 1 else "are"
         yield (
-            f"{listed([one.key for one in positions])} belong to images of another size: set "
-            "img_size (timm) or image_size (torchvision) to the file's, to keep them as they are."
+            f"{listed([mismatch.key for mismatch in positions])} {are} for another image size: set "
+            "img_size (timm) or image_size (torchvision) to the file's size to load them unchanged."
         )

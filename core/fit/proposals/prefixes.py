@@ -1,4 +1,4 @@
-"""Ideas on what stands before or inside the keys: wrappers' names, a network's own name."""
+"""Ideas on parts of a path that are too many or too few: wrappers' names, the model's name."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from core.fixes import AddPrefix, Rename, StripPrefix
 from core.keys import WRAPPERS, WRITERS, starts
 
 MAX_VOTED = 12
-"""Prefixes that are tried, those with most votes."""
+"""The most prefixes that are tried, those with the most votes."""
 
 MAX_PARTS = 16
-"""Parts at the beginning of a path that are looked at."""
+"""Only this many parts at the beginning of a path are searched for prefixes."""
 
 
 def prefix_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
-    """Prefixes to strip, to add or to exchange, parts inside the path to take out."""
+    """Prefixes to strip, to add or to replace, and parts inside the path to take out."""
     for old, new in voted_prefixes(state_dict, signature):
         yield _exchange(old, new, state_dict)
     for parts in _inserted(state_dict, signature):
         fix = StripPrefix(f"{parts}.", anywhere=True)
         inside = [key for key in state_dict if f".{parts}." in f".{key}"]
-        why = f"`{parts}.` stands in {_share(inside, state_dict)}{_written_by(parts)}."
+        why = f"{_share(inside, state_dict)} contain `{parts}.`{_written_by(parts)}."
         yield Idea((fix,), why)
     own = {part for key in signature for part in key.split(".")}
     parts_found = {part for key in state_dict for part in key.split(".")}
@@ -35,7 +35,7 @@ def prefix_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
     if len(wrapped) > 1:
         strips = tuple(StripPrefix(f"{part}.", anywhere=True) for part in wrapped)
         names = ", ".join(f"`{part}.`" for part in wrapped)
-        why = f"{names} stand in the keys, at several depths{_written_by('.'.join(wrapped))}."
+        why = f"The keys contain {names} at several depths{_written_by('.'.join(wrapped))}."
         yield Idea(strips, why)
 
 
@@ -46,17 +46,18 @@ def _exchange(old: str, new: str, state_dict: StateDict) -> Idea:
         wrapped = set(old.rstrip(".").split(".")) <= set(WRAPPERS)
         return Idea((StripPrefix(old),), why, known=wrapped)
     if not old:
-        return Idea((AddPrefix(new),), f"The network's keys begin with `{new}`, the file's do not.")
+        return Idea((AddPrefix(new),), f"The model's keys begin with `{new}`, the file's do not.")
     fix = Rename(f"^{re.escape(old)}", new.replace("\\", r"\\"))
-    why = f"{_share(begin, state_dict)} begin with `{old}`, where the network's begin with `{new}`."
+    why = f"{_share(begin, state_dict)} begin with `{old}`, where the model's begin with `{new}`."
     return Idea((fix,), why)
 
 
-def _share(some: Collection[str], state_dict: StateDict) -> str:
-    return share(len(some), len(state_dict), "key")
+def _share(keys: Collection[str], state_dict: StateDict) -> str:
+    return share(len(keys), len(state_dict), "key")
 
 
 def _written_by(path: str) -> str:
+    """`, as DataParallel writes them`, for the wrappers in a path; empty if none is known."""
     writers = list(dict.fromkeys(WRITERS[part] for part in path.split(".") if part in WRITERS))
     if not writers:
         return ""
@@ -64,11 +65,11 @@ def _written_by(path: str) -> str:
 
 
 def voted_prefixes(state_dict: StateDict, signature: Signature) -> list[tuple[str, str]]:
-    """Pairs of a prefix in the file and the one wanted instead, by votes.
+    """Pairs of (prefix in the file, prefix in the model), those with the most votes first.
 
-    Each key of the file votes for what stands before the longest ending, cut at a dot, that it
-    shares with a wanted key of the same shape. Where one prefix might as well be exchanged for
-    another, or another for the same one, neither is a pair: that is for an alignment to weigh.
+    Each key of the file looks for the model's keys of the same shape with which it shares the
+    longest ending, cut at a dot. It votes for what is before that ending on both sides. Two pairs
+    that share a side and have equal votes are both left out: an alignment decides between them.
     """
     wanted: dict[tuple[str, tuple[int, ...]], list[str]] = defaultdict(list)
     for key, spec in signature.items():
@@ -88,7 +89,7 @@ def voted_prefixes(state_dict: StateDict, signature: Signature) -> list[tuple[st
 
 
 def _torn(votes: Mapping[tuple[str, str], int]) -> frozenset[tuple[str, str]]:
-    """Pairs that share a side with another pair of as many votes."""
+    """The pairs that share a side with another pair of as many votes or more."""
     best: dict[tuple[int, str], list[int]] = defaultdict(list)
     for pair, number in votes.items():
         for side in enumerate(pair):
@@ -102,7 +103,7 @@ def _torn(votes: Mapping[tuple[str, str], int]) -> frozenset[tuple[str, str]]:
 
 
 def _inserted(state_dict: StateDict, signature: Signature) -> list[str]:
-    """Parts of a path that are too many, by votes: without them a key is a wanted one."""
+    """Parts of a path without which keys of the file are keys of the model, by votes."""
     votes: Counter[str] = Counter()
     for key, entry in state_dict.items():
         parts = key.split(".")
@@ -114,7 +115,7 @@ def _inserted(state_dict: StateDict, signature: Signature) -> list[str]:
 
 
 def _spans(parts: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Spans of a path that may be too many: one part, or several wrappers' in a row."""
+    """Spans of a path that may be too many: one part, or several parts of wrappers in a row."""
     for start in range(min(len(parts) - 1, MAX_PARTS)):
         yield start, start + 1
         end = start + 1

@@ -1,4 +1,4 @@
-"""The words of proposals: an idea, and what comes of it when it is tried."""
+"""An idea for a repair, the proposal that it becomes once it is tried, and their wording."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from core.recipe import describe
 
 @dataclass(frozen=True, slots=True)
 class Idea:
-    """Fixes that may help together, and a sentence that says why they are thought of.
+    """Fixes that may help together, and a sentence that says what in the file suggests them.
 
-    `aligned`: they come of finding each tensor's place by all that is known of it, and `sure`, 0 to
-    1, is how confident that is. `known`: the names themselves say what was done to them, so that a
+    `aligned`: they come from an alignment of the file's tensors with the model's, whose confidence
+    is `sure`, 0 to 1. `known`: the names show what renamed them, as a wrapper's do, so that even a
     small gain is no accident.
     """
 
@@ -26,11 +26,11 @@ class Idea:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Fixes to be taken together, with the keys that match before and after them, out of those
-    that are wanted then.
+    """Fixes to apply together, and what they gain.
 
-    `coverage_before` and `coverage_after` are the shares, 0 to 1, of the network's parameters.
-    `sentence` says what is done and gained, `why` what in the file asks for it.
+    `before` and `after` count the keys that match before and after the fixes; `total` counts the
+    model's keys after them. `sentence` says what the fixes do and gain, `why` what in the file
+    suggests them.
     """
 
     fixes: tuple[Fix, ...]
@@ -39,22 +39,15 @@ class Proposal:
     total: int
     sentence: str
     why: str = ""
-    coverage_before: float = 0.0
-    coverage_after: float = 0.0
-
-    @property
-    def fix(self) -> Fix:
-        """The first of its fixes, which for most proposals is the only one."""
-        return self.fixes[0]
 
     @property
     def title(self) -> str:
-        """What it does, in a few words that begin with a verb, keys in backticks."""
+        """What the fixes do, in a few words that begin with a verb, with keys in backticks."""
         return title_of(self.fixes)
 
 
 def title_of(fixes: tuple[Fix, ...]) -> str:
-    """Fixes in a few words: each one after the other, or how many they are."""
+    """The fixes in a few words each: `Strip `module.`; then drop `fc.*``."""
     first, *others = (describe(fix) for fix in fixes)
     return "; then ".join((first, *(f"{words[0].lower()}{words[1:]}" for words in others)))
 
@@ -70,7 +63,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def share(part: int, whole: int, noun: str) -> str:
-    """How many of all: `All 320 keys`, `12 of 320 keys`."""
+    """A part of a number of things, to begin a sentence: `All 320 keys`, `12 of 320 keys`."""
     if part == whole:
         return f"All {counted(whole, noun)}" if whole > 1 else f"The only {noun}"
     return f"{thin(part)} of {counted(whole, noun)}"
@@ -78,5 +71,5 @@ def share(part: int, whole: int, noun: str) -> str:
 
 def listed(keys: list[str], most: int = 3) -> str:
     """A few keys in backticks, and how many more there are."""
-    told = ", ".join(f"`{key}`" for key in keys[:most])
-    return told + (f" and {thin(len(keys) - most)} more" if len(keys) > most else "")
+    named = ", ".join(f"`{key}`" for key in keys[:most])
+    return named + (f" and {thin(len(keys) - most)} more" if len(keys) > most else "")

@@ -1,4 +1,4 @@
-"""Ideas that take away what a strict or a partial load would stumble on."""
+"""Ideas that drop keys on which a strict or a partial load would fail."""
 
 from __future__ import annotations
 
@@ -17,22 +17,24 @@ from core.keys import starts
 
 
 def removal_ideas(now: Match, state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
-    """One Drop of what is unexpected, and a DropMismatched where shapes differ."""
+    """A DropMismatched if shapes differ, and one Drop of the unexpected keys."""
     shapes = [mismatch.key for mismatch in now.mismatched if mismatch.found != mismatch.wanted]
     if shapes:
         are = "has" if len(shapes) == 1 else "have"
-        why = f"{listed(shapes)} {are} another shape in the network."
+        why = f"{listed(shapes)} {are} another shape in the model."
         yield Idea((DropMismatched(),), f"{why} {options_sentence(now, signature)}".strip())
     if now.unexpected_keys:
         fix = drop_of(now.unexpected_keys, state_dict)
         if fix is not None:
-            why = f"The network has no {listed(list(now.unexpected_keys))}."
+            why = f"The model has no {listed(list(now.unexpected_keys))}."
             yield Idea((fix,), f"{why} {options_sentence(now, signature)}".strip())
 
 
 def drop_of(keys: Sequence[str], state_dict: StateDict) -> Drop | None:
-    """One Drop of exactly these keys, by whole modules or by the names at their ends; None where
-    that would need a very long pattern."""
+    """One Drop of exactly these keys, by whole modules or by the last parts of the keys.
+
+    None if its pattern would be longer than MAX_TEXT.
+    """
     gone = set(keys)
     staying = [key for key in state_dict if key not in gone]
     modules = modules_of(keys, staying)
@@ -58,7 +60,10 @@ def _as_regex(module: str) -> str:
 
 
 def modules_of(keys: Iterable[str], staying: Iterable[str]) -> list[str]:
-    """The outermost modules, as `path.`, that hold none of what stays; else single keys."""
+    """The outermost modules of the keys, as `path.`, that contain no key that stays.
+
+    A key without such a module is listed itself.
+    """
     kept = {key[:start] for key in staying for start in starts(key, MAX_PARTS)}
     modules: dict[str, None] = {}
     for key in keys:

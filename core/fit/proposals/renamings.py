@@ -15,13 +15,14 @@ from core.fit.proposals.twins import twin_ideas
 from core.fixes import Rename
 
 MAX_SHOWN = 4
-"""Renamings that are proposed at once."""
+"""The most renamings that are proposed."""
 
 
 def best_renamings(state_dict: StateDict, signature: Signature) -> list[Idea]:
-    """Renamings by the keys that match after them; of two alike the one thought of first.
+    """The renamings after which the most keys match, the best first.
 
-    Empty where none gains more than an accident would.
+    Of renamings that make the same keys match, only the first is listed. Empty if none gains more
+    than an accident would.
     """
     before = len(match(state_dict, signature).matched)
     seen: dict[frozenset[str], Idea] = {}
@@ -40,7 +41,7 @@ def best_renamings(state_dict: StateDict, signature: Signature) -> list[Idea]:
 
 
 def _ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
-    """The sets of a file that has several first, then the simple ones."""
+    """Ideas that choose one of several sets of weights first, so that they win over the others."""
     yield from chain(
         twin_ideas(state_dict, signature),
         prefix_ideas(state_dict, signature),
@@ -49,8 +50,10 @@ def _ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
 
 
 def _is_worthwhile(gain: int, before: int, total: int, known: bool) -> bool:
-    """A gain that is no accident: a twentieth of all keys, or half of those that lack; for names
-    that are known a hundredth."""
+    """Whether a gain is no accident: a twentieth of all keys, or half of those that do not match.
+
+    For an idea with known names a hundredth of all keys is enough.
+    """
     if gain <= 0:
         return False
     return (100 if known else 20) * gain >= total or 2 * gain >= total - before
@@ -78,10 +81,10 @@ KNOWN = (
         "`qkv.weight` is `in_proj_weight` in torch.nn.MultiheadAttention.",
     ),
 )
-"""Renamings with the sentence that says who needs them."""
+"""Renamings between known conventions, each with a sentence that says whose they are."""
 
 
 def known_ideas(_state_dict: StateDict, _signature: Signature) -> Iterator[Idea]:
-    """Every known renaming; most do nothing for a given file, and are then left out."""
+    """Every known renaming; those that gain nothing for the file are left out by the caller."""
     for fix, why in KNOWN:
         yield Idea((fix,), why, known=True)

@@ -1,4 +1,4 @@
-"""The fixes that would help, each tried, with what it gains and why."""
+"""Finds the fixes that would help, tries each, and says what it gains and why."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from core.fit.proposals.whole_repairs import fixes_of, gaining_ideas, mostly_mat
 from core.fixes import KeyFix
 
 TWIN_SHARE = 0.5
-"""Of what matches now: another set of weights in the file is told when it fills that much."""
+"""Another set of weights in the file is proposed if it covers this share of what matches now."""
 
 
 def propose(state_dict: StateDict, signature: Signature) -> tuple[Proposal, ...]:
-    """The fixes that bring the state_dict nearer to the signature, the best one first.
+    """The fixes that bring the state_dict nearer to the signature, the best first.
 
-    First the whole repair, where it takes more than one idea, then those that make more of the
-    network match, by the parameters and keys gained. Where most keys match, also those that
-    remove what stands in the way, and other sets of weights in the file. Empty where it fits.
+    The whole repair is first, if it takes more than one idea. Then come the ideas after which more
+    of the model matches, by the keys and parameters gained. If most keys match, fixes that drop the
+    rest follow, and other sets of weights in the file. Empty if the state_dict fits.
     """
     now = match(state_dict, signature)
     if now.fits:
@@ -46,7 +46,7 @@ def propose(state_dict: StateDict, signature: Signature) -> tuple[Proposal, ...]
 
 
 def _is_lesser(idea: Idea, then: Score, best: Score, before: Score) -> bool:
-    """Whether a renaming gains less than half of what is gained by the best idea."""
+    """Whether a renaming gains less than half of what the best idea gains."""
     names_only = all(isinstance(fix, KeyFix) for fix in idea.fixes)
     return names_only and 2 * (then.keys - before.keys) < best.keys - before.keys
 
@@ -54,17 +54,17 @@ def _is_lesser(idea: Idea, then: Score, best: Score, before: Score) -> bool:
 def _further(
     now: Match, before: Score, state_dict: StateDict, signature: Signature
 ) -> Iterator[Idea]:
-    """What gains nothing by itself or nothing real: removals, defaults, another set of weights."""
+    """Ideas that gain no keys, or no trained ones: removals, defaults, other sets of weights."""
     if mostly_matches(now):
         yield from removal_ideas(now, state_dict, signature)
         statistics = statistics_idea(now, state_dict)
         if statistics is not None:
             yield statistics
         for idea in twin_ideas(state_dict, signature):
-            made = after(idea.fixes, state_dict, signature)
-            if len(idea.fixes) == 1 or made is None:
+            repaired = after(idea.fixes, state_dict, signature)
+            if len(idea.fixes) == 1 or repaired is None:
                 continue
-            then = score(made, signature)
+            then = score(repaired, signature)
             if TWIN_SHARE * before.coverage < then.coverage <= before.coverage:
                 yield idea
 
@@ -72,18 +72,18 @@ def _further(
 def _proposal(
     idea: Idea, now: Match, state_dict: StateDict, signature: Signature
 ) -> Proposal | None:
-    made = after(idea.fixes, state_dict, signature)
-    if made is None:
+    repaired = after(idea.fixes, state_dict, signature)
+    if repaired is None:
         return None
-    then = match(made, signature)
+    then = match(repaired, signature)
     before, reached = len(now.matched), len(then.matched)
     words = title_of(idea.fixes)
     sentence = f"{words[0].lower()}{words[1:]}: "
     if reached > before:
         sentence += f"{thin(before)} → {thin(reached)} of {thin(then.total)} keys"
     else:
-        removed = counted(max(0, len(state_dict) - len(made)), "key")
-        sentence += f"{removed} less in the way, {thin(reached)} of {thin(then.total)} keys match"
+        removed = counted(max(0, len(state_dict) - len(repaired)), "key")
+        sentence += f"{removed} removed, {thin(reached)} of {thin(then.total)} keys match"
     return Proposal(
         fixes=idea.fixes,
         before=before,
@@ -91,6 +91,4 @@ def _proposal(
         total=then.total,
         sentence=sentence,
         why=idea.why,
-        coverage_before=now.coverage_parameters,
-        coverage_after=then.coverage_parameters,
     )

@@ -1,4 +1,4 @@
-"""Ideas on tensors that are there under the right key, in another shape."""
+"""Ideas on tensors that have the right key and another shape."""
 
 from __future__ import annotations
 
@@ -22,53 +22,64 @@ from core.fixes import (
 from core.keys import BATCH_COUNTER, STATISTICS
 
 MAX_SHAPE = 8
-"""Dimensions of a shape that is told."""
+"""The most dimensions of a shape that are written; a file may state any number."""
 
 MAX_FIXES = 8
-"""Fixes of one idea."""
+"""The most fixes of one idea."""
 
 
 def shape_ideas(now: Match, state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
-    """What makes shapes fit without leaving a tensor out."""
-    mismatched = [one for one in now.mismatched if not one.reason]
+    """Ideas that change shapes into the model's, without dropping a tensor."""
+    mismatched = [mismatch for mismatch in now.mismatched if not mismatch.reason]
     channels = other_channels(mismatched)
     if channels:
-        one = channels[0]
-        pattern = escape(one.key) if len(channels) == 1 else "*"
+        first = channels[0]
+        pattern = escape(first.key) if len(channels) == 1 else "*"
         why = (
-            f"`{one.key}` takes {counted(one.found[1], 'channel')}, the network's "
-            f"{counted(one.wanted[1], 'channel')}: its filters are summed or "
+            f"`{first.key}` takes {counted(first.found[1], 'channel')}, the model's "
+            f"{counted(first.wanted[1], 'channel')}: its filters are summed or "
             "repeated, as timm does."
         )
         yield Idea((AdaptInput(pattern),), f"{why} {options_sentence(now, signature)}".strip())
     positions = other_positions(mismatched)
     if positions:
-        vision = any(one.key.endswith("pos_embedding") for one in positions)
+        # torchvision's ViT names it `encoder.pos_embedding`, timm's models `pos_embed`.
+        vision = any(mismatch.key.endswith("pos_embedding") for mismatch in positions)
         method: Resampling = "torchvision" if vision else "timm"
         why = (
-            f"{listed([one.key for one in positions])} "
-            f"{'is' if len(positions) == 1 else 'are'} of {_shape(positions[0].found)}, "
-            f"{_shape(positions[0].wanted)} is wanted, for images of another size: resampled as "
-            f"{method} does."
+            f"{listed([mismatch.key for mismatch in positions])} "
+            f"{'has' if len(positions) == 1 else 'have'} the shape {_shape(positions[0].found)} in "
+            f"the file and {_shape(positions[0].wanted)} in the model, for another image size: "
+            f"resampled as {method} does."
         )
         yield Idea((ResamplePositions(method=method),), why)
-    squeezed = [one for one in mismatched if _without_ones(one.found) == _without_ones(one.wanted)]
+    squeezed = [
+        mismatch
+        for mismatch in mismatched
+        if _without_ones(mismatch.found) == _without_ones(mismatch.wanted)
+    ]
     if squeezed:
         why = (
-            f"{listed([one.key for one in squeezed])} of the file and of the network differ in "
-            f"dimensions of 1 alone: {_shape(squeezed[0].found)}, and {_shape(squeezed[0].wanted)}."
+            f"{listed([mismatch.key for mismatch in squeezed])} "
+            f"{'differs' if len(squeezed) == 1 else 'differ'} from the model's in dimensions of 1 "
+            f"alone: {_shape(squeezed[0].found)} in the file, {_shape(squeezed[0].wanted)} in the "
+            "model."
         )
         yield Idea((Reshape(),), why)
-    turned = [one for one in mismatched if len(one.found) == 2 and one.found == one.wanted[::-1]]
-    if turned:
-        yield from _transposing(turned, state_dict, signature)
+    transposed = [
+        mismatch
+        for mismatch in mismatched
+        if len(mismatch.found) == 2 and mismatch.found == mismatch.wanted[::-1]
+    ]
+    if transposed:
+        yield from _transposing(transposed, state_dict, signature)
 
 
 def _transposing(
-    turned: Sequence[Mismatch], state_dict: StateDict, signature: Signature
+    transposed: Sequence[Mismatch], state_dict: StateDict, signature: Signature
 ) -> Iterator[Idea]:
-    """Transpose the matrices that are turned, and square ones under the same names."""
-    keys = {one.key for one in turned}
+    """Transpose these matrices, and square ones under the same names."""
+    keys = {mismatch.key for mismatch in transposed}
     names = {_name(key) for key in keys}
     straight = {
         _name(key)
@@ -82,9 +93,11 @@ def _transposing(
         or (_name(key) in names - straight and len(entry.shape) == 2 and len(set(entry.shape)) == 1)
     ]
     square = [key for key in alike if key not in keys]
-    why = f"{listed(sorted(keys))} have rows and columns exchanged, as GPT-2's Conv1D keeps them."
+    are = "is" if len(keys) == 1 else "are"
+    why = f"{listed(sorted(keys))} {are} transposed, as GPT-2's Conv1D stores weights."
     if square:
-        why += f" {listed(square)} are square, and go with them by their names."
+        are = "is" if len(square) == 1 else "are"
+        why += f" {listed(square)} {are} square, and transposed too, by the same names."
     patterns = [f"*{escape(name)}" for name in sorted(names - straight)]
     by_name = tuple(Transpose(pattern) for pattern in patterns)
     one_by_one = tuple(Transpose(escape(key)) for key in alike)
@@ -104,7 +117,7 @@ def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def statistics_idea(now: Match, state_dict: StateDict) -> Idea | None:
-    """BatchNorm's defaults, where the file has the layers and lacks what they measured."""
+    """Default statistics for BatchNorm layers that are in the file without their statistics."""
     lacking = [
         key
         for key in now.missing_keys
@@ -115,8 +128,8 @@ def statistics_idea(now: Match, state_dict: StateDict) -> Idea | None:
         return None
     why = (
         f"{listed(lacking)} {'is' if len(lacking) == 1 else 'are'} not in the file. The defaults "
-        "were never measured: until data has run through the network in training, what it predicts "
-        "means little."
+        "were never measured: predictions mean little until data has run through the model in "
+        "training mode."
     )
     return Idea((AddBatchStatistics(),), why)
 

@@ -1,4 +1,4 @@
-"""Ideas on tensors that are kept in another number of pieces than the network wants."""
+"""Ideas on tensors that the file stores in another number of parts than the model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from core.fixes import (
 from core.keys import FUSED_LAYERS
 
 IN_PROJECTION = ("in_proj_weight", "in_proj_bias")
-"""torch.nn.MultiheadAttention's own names, which are no module's."""
+"""torch.nn.MultiheadAttention's parameters for q, k and v, which belong to no layer inside it."""
 
 LORA = ("lora_A", "lora_B", "lora_down", "lora_up")
 
@@ -28,28 +28,30 @@ NORMED = ("weight_g", "weight_v", "original0", "original1")
 
 def structure_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
     """Fuse or split, fold or rename weight norm, merge adapters, dequantize."""
-    found = _parts(state_dict)
+    in_file = _parts(state_dict)
     normed = [key for key in state_dict if key.rpartition(".")[2] in NORMED]
     if normed:
+        number = len(normed) // 2
         why = (
-            f"{counted(len(normed) // 2, 'weight')} are kept as a length and a direction, as "
-            "weight norm does"
+            f"{counted(number, 'weight')} {'is' if number == 1 else 'are'} stored as magnitude and "
+            "direction, as weight norm does"
         )
-        yield Idea((WeightNorm("folded"),), f"{why}; the network wants them whole.")
-        yield Idea((WeightNorm("parametrized"),), f"{why} with its old names.")
-        yield Idea((WeightNorm("hooked"),), f"{why} with its new names.")
-    adapters = [key for key in state_dict if not found.isdisjoint(LORA) and _is_lora(key)]
+        yield Idea((WeightNorm("folded"),), f"{why}; the model has plain weights.")
+        yield Idea((WeightNorm("parametrized"),), f"{why} under its old names.")
+        yield Idea((WeightNorm("hooked"),), f"{why} under its new names.")
+    adapters = [key for key in state_dict if not in_file.isdisjoint(LORA) and _is_lora(key)]
     if adapters:
-        why = f"{counted(len(adapters), 'key')} are LoRA's, which change the weights beside them."
+        why = f"{counted(len(adapters), 'key')} belong to LoRA adapters, which change base weights."
         yield Idea((MergeLora(),), why + scale_assumed(unscaled_adapters(state_dict)))
     quantized = [entry.key for entry in state_dict.values() if isinstance(entry.form, Quantized)]
     if quantized:
+        are = "is" if len(quantized) == 1 else "are"
         why = (
-            f"{counted(len(quantized), 'tensor')} are quantized; the network's are floats, to "
-            "which they can be computed back, with what quantizing lost."
+            f"{counted(len(quantized), 'tensor')} {are} quantized, and the model has floats. "
+            "Dequantizing computes floats, without the precision that quantizing lost."
         )
         yield Idea((Dequantize(),), why)
-    yield from _fused_ideas(found, _parts(signature))
+    yield from _fused_ideas(in_file, _parts(signature))
 
 
 def _parts(keys: StateDict | Signature) -> frozenset[str]:
@@ -60,21 +62,21 @@ def _is_lora(key: str) -> bool:
     return any(part in LORA for part in key.split("."))
 
 
-def _fused_ideas(found: frozenset[str], wanted: frozenset[str]) -> Iterator[Idea]:
+def _fused_ideas(in_file: frozenset[str], wanted: frozenset[str]) -> Iterator[Idea]:
     for wholes, choices in FUSED_LAYERS:
         for parts in choices:
-            if found.issuperset(parts) and not wanted.issuperset(parts):
+            if in_file.issuperset(parts) and not wanted.issuperset(parts):
                 for whole in wholes:
                     if whole in wanted:
                         yield Idea((Fuse(parts, whole),), _fusing_why(parts, whole))
                 if wholes[0] == "qkv" and wanted.issuperset(IN_PROJECTION[:1]):
                     fuses = tuple(Fuse(_with(parts, name), name) for name in IN_PROJECTION)
                     yield Idea(fuses, _fusing_why(parts, IN_PROJECTION[0]))
-            if wanted.issuperset(parts) and not found.issuperset(parts):
+            if wanted.issuperset(parts) and not in_file.issuperset(parts):
                 for whole in wholes:
-                    if whole in found:
+                    if whole in in_file:
                         yield Idea((Split(whole, parts),), _splitting_why(whole, parts))
-                if wholes[0] == "qkv" and found.issuperset(IN_PROJECTION[:1]):
+                if wholes[0] == "qkv" and in_file.issuperset(IN_PROJECTION[:1]):
                     splits = tuple(Split(name, _with(parts, name)) for name in IN_PROJECTION)
                     yield Idea(splits, _splitting_why(IN_PROJECTION[0], parts))
 
@@ -85,10 +87,10 @@ def _with(parts: Sequence[str], name: str) -> tuple[str, ...]:
 
 
 def _fusing_why(parts: Sequence[str], whole: str) -> str:
-    told = ", ".join(f"`{part}`" for part in parts)
-    return f"The file has {told} where the network has `{whole}` in one."
+    names = ", ".join(f"`{part}`" for part in parts)
+    return f"The file has {names} where the model has one fused `{whole}`."
 
 
 def _splitting_why(whole: str, parts: Sequence[str]) -> str:
-    told = ", ".join(f"`{part}`" for part in parts)
-    return f"The file has `{whole}` in one where the network has {told}."
+    names = ", ".join(f"`{part}`" for part in parts)
+    return f"The file has one fused `{whole}` where the model has {names}."

@@ -1,4 +1,4 @@
-"""An idea tried: what it makes of a state_dict, and how much of a signature matches then."""
+"""Tries fixes: the state_dict after them, and how much of a signature it then matches."""
 
 from __future__ import annotations
 
@@ -28,8 +28,11 @@ from core.recipe import apply_recipe
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How well a state_dict goes into a signature: shares of its keys and parameters from 0 to 1,
-    and the keys that are in the way."""
+    """How well a state_dict matches a signature.
+
+    `keys` and `parameters` are the shares, 0 to 1, of the signature's keys and parameters that
+    match; `unexpected` counts the state_dict's keys that the signature does not have.
+    """
 
     keys: float
     parameters: float
@@ -37,22 +40,20 @@ class Score:
 
     @property
     def coverage(self) -> float:
-        """Both shares together, 0 to 2."""
+        """The sum of both shares, 0 to 2."""
         return self.keys + self.parameters
 
 
 def score(state_dict: StateDict, signature: Signature) -> Score:
-    """How well it goes in as it is."""
-    found = match(state_dict, signature)
-    return Score(found.coverage_keys, found.coverage_parameters, len(found.unexpected_keys))
+    """How well the state_dict matches as it is."""
+    now = match(state_dict, signature)
+    return Score(now.coverage_keys, now.coverage_parameters, len(now.unexpected_keys))
 
 
 def after(fixes: Sequence[Fix], state_dict: StateDict, signature: Signature) -> StateDict | None:
-    """What the fixes make of it, or None where one of them cannot be applied.
-
-    As `apply_recipe` does, but in this process: the patterns of proposals are made here, and are
-    sure to end soon.
-    """
+    """The state_dict after the fixes; None if one of them cannot be applied."""
+    # `apply_recipe` guards a person's regexes, which may never end, with a process. Proposals make
+    # their own patterns, which end soon, and try many: these run here.
     try:
         for fix in fixes:
             match fix:
@@ -69,8 +70,10 @@ def after(fixes: Sequence[Fix], state_dict: StateDict, signature: Signature) -> 
 
 
 def names_after(fixes: Sequence[Fix], keys: Collection[str]) -> Mapping[str, str] | None:
-    """The keys that stay, each with its new name; None where two would be one, or none, and where
-    a fix is not of keys alone."""
+    """The keys that stay after the fixes, each with its new name.
+
+    None if a fix changes more than keys, if two keys would become one, or if one would be empty.
+    """
     names = {key: key for key in keys}
     try:
         for fix in fixes:
@@ -92,7 +95,7 @@ def names_after(fixes: Sequence[Fix], keys: Collection[str]) -> Mapping[str, str
 def matched_after(
     names: Mapping[str, str], state_dict: StateDict, signature: Signature
 ) -> frozenset[str]:
-    """The file's keys that match under new names."""
+    """The file's keys whose new names are in the signature with the same shape."""
     matched = []
     for key, name in names.items():
         spec = signature.get(name)
@@ -104,8 +107,8 @@ def matched_after(
 def _staying(fix: Keep | Drop, keys: Sequence[str]) -> list[str]:
     checked_text(fix.pattern, "pattern")
     pattern = fix.pattern if fix.syntax == "regex" else rf"\A{translate(fix.pattern)}"
-    found = re.compile(pattern).search
-    return [key for key in keys if (found(key) is not None) == isinstance(fix, Keep)]
+    search = re.compile(pattern).search
+    return [key for key in keys if (search(key) is not None) == isinstance(fix, Keep)]
 
 
 def _renamed(fix: KeyFix, keys: Sequence[str]) -> list[str]:

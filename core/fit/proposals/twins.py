@@ -1,4 +1,4 @@
-"""Ideas for a file that holds the network several times: its weights and an average of them."""
+"""Ideas for a file that contains the model several times: its weights and an average of them."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from core.keys import names_average, names_follower, starts
 
 
 def twin_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
-    """Each of the sets to be kept alone, where the file holds most of the network twice or more."""
+    """Ideas that keep one set of weights, if the file contains most of the model several times."""
     sets = _sets(state_dict, signature)
     dotless = list(_without_dots(state_dict, signature))
     times = len(sets) + len(dotless)
     if times > 1:
-        told = " and ".join(
+        places = " and ".join(
             f"{f'under `{prefix}`' if prefix else 'without a prefix'} ({counted(keys, 'key')})"
             for prefix, keys in sets.items()
         )
         if dotless:
-            told += " and with the dots left out of its names"
+            places += " and with names without dots"
         for prefix in sets:
             strip: tuple[Fix, ...] = (StripPrefix(prefix),) if prefix else ()
             inside = [other[len(prefix) :] for other in sets if other.startswith(prefix)]
             keep = _keep(prefix, [other for other in inside if other])
-            why = f"The file holds this network {times} times, {told}{_average(prefix)}."
+            why = f"The file contains this model {times} times: {places}{_average(prefix)}."
             yield Idea((keep, *strip), why)
     yield from dotless
 
@@ -42,15 +42,17 @@ def _average(prefix: str) -> str:
 
 
 def _keep(prefix: str, others: list[str]) -> Keep:
-    """What begins with a prefix, but with none of the others after it."""
+    """Keep the keys that begin with a prefix, unless one of the others follows it."""
     if not others:
         return Keep(glob_of(prefix))
     return Keep(f"^{re.escape(prefix)}(?!{'|'.join(map(re.escape, others))})", "regex")
 
 
 def _sets(state_dict: StateDict, signature: Signature) -> Mapping[str, int]:
-    """Prefixes before which the same keys of the network stand, most of it each, the fullest
-    first."""
+    """The prefixes below which most of the model's keys are, each with their number.
+
+    The prefix with the most keys is first.
+    """
     below: dict[str, set[str]] = defaultdict(set)
     for key, entry in state_dict.items():
         for start in starts(key, MAX_PARTS):
@@ -64,8 +66,10 @@ def _sets(state_dict: StateDict, signature: Signature) -> Mapping[str, int]:
 
 
 def _without_dots(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
-    """An average that keeps its names without their dots, as LitEma of latent diffusion does:
-    `model_ema.layer10conv1weight`. It has no buffers; those are taken from the weights beside it.
+    """An average whose names have no dots, such as `model_ema.layer10conv1weight`.
+
+    LitEma of latent diffusion writes it so, since torch forbids dots in a buffer's name. It has no
+    buffers of the model; these are taken from the weights outside it.
     """
     dotless = Counter(key.replace(".", "") for key in signature)
     wanted = {key.replace(".", ""): key for key in signature if dotless[key.replace(".", "")] == 1}
@@ -85,21 +89,24 @@ def _without_dots(state_dict: StateDict, signature: Signature) -> Iterator[Idea]
         keep = Keep(f"^{re.escape(prefix)}{also}", "regex")
         if len(keep.pattern) <= MAX_TEXT:
             why = (
-                f"`{prefix}` holds {counted(len(table), 'key')} of this network with the dots left "
-                "out, as LitEma writes an average over training (EMA)"
-                + (", and the buffers stand beside it." if buffers else ".")
+                f"`{prefix}` contains {counted(len(table), 'key')} of this model without their "
+                "dots, as LitEma writes an average over training (EMA)"
+                + ("; the buffers are outside it." if buffers else ".")
             )
             yield Idea((keep, RenameTable(tuple((table | buffers).items()))), why)
 
 
-def _buffers(state_dict: StateDict, signature: Signature, there: set[str]) -> dict[str, str]:
-    """The network's buffers in the file, under whatever prefix most of them stand."""
-    found: dict[str, dict[str, str]] = defaultdict(dict)
+def _buffers(state_dict: StateDict, signature: Signature, present: set[str]) -> dict[str, str]:
+    """The model's buffers in the file, below the prefix that has most of them: old key → new key.
+
+    `present` are keys of the model that need no tensor any more.
+    """
+    by_prefix: dict[str, dict[str, str]] = defaultdict(dict)
     for key, entry in state_dict.items():
         for start in starts(key, MAX_PARTS):
             spec = signature.get(key[start:])
             if spec is not None and spec.kind == "buffer" and spec.shape == entry.shape:
-                if key[start:] not in there:
-                    found[key[:start]][key] = key[start:]
+                if key[start:] not in present:
+                    by_prefix[key[:start]][key] = key[start:]
                 break
-    return max(found.values(), key=len, default={})
+    return max(by_prefix.values(), key=len, default={})

@@ -1,4 +1,4 @@
-"""The whole way from a file to a network: the best idea again and again, then removals."""
+"""The whole repair from a file to a model: the best idea again and again, then removals."""
 
 from __future__ import annotations
 
@@ -17,74 +17,78 @@ from core.fit.proposals.tried import Score, after, score
 from core.fixes import Fix, MergeLora, Recipe, unscaled_adapters
 
 MAX_ROUNDS = 8
-"""Ideas that are taken one after the other."""
+"""The most ideas that are applied one after the other."""
 
 MAX_WORK = 24_000
-"""Keys over all rounds, so that a huge file gets fewer of them."""
+"""The most keys over all rounds: a huge file gets fewer rounds."""
 
 LEAST_GAIN = 1e-9
-"""Of coverage: less is the noise of floating point."""
+"""The least gain of coverage; a smaller one is floating-point noise."""
 
 Reached = tuple[Idea, Score]
-"""An idea, and how well the file goes in after it."""
+"""An idea, and how well the file matches after it."""
 
 
 def gaining_ideas(state_dict: StateDict, signature: Signature) -> list[Reached]:
-    """Ideas that make more of the network match, the best one first; the aligned names among them
-    where they do more than every other."""
+    """Ideas after which more of the model matches, the best first.
+
+    An alignment, which takes long, is tried only if no idea makes all keys match, and is listed
+    only if it does more than every other idea.
+    """
     ideas = _quick_ideas(state_dict, signature)
     best = max((then.coverage for _, then in ideas), default=0.0)
     if not any(then.keys == 1 for _, then in ideas):
         aligned = _gaining(align_ideas(state_dict, signature), state_dict, signature)
-        ideas += [one for one in aligned if one[1].coverage > best + LEAST_GAIN]
+        ideas += [(idea, then) for idea, then in aligned if then.coverage > best + LEAST_GAIN]
     return sorted(ideas, key=_rank)
 
 
 def whole_repair(
     state_dict: StateDict, signature: Signature, first: Sequence[Reached]
 ) -> tuple[Idea, ...]:
-    """The steps of the best way there is, none where nothing helps.
+    """The steps of the best repair, in order; empty if nothing helps.
 
-    `first` are the gaining ideas. The way begins with the best one, or with the best one that
-    looks at the names as they stand, whichever gets further.
+    `first` are the gaining ideas, the best first. The repair begins with the best one. If that is
+    an alignment, a repair that begins with the next idea is tried too; the one that gets further
+    wins.
     """
     ways = [idea for idea, _ in first[:1]]
     if ways and ways[0].aligned:
         ways = [*(idea for idea, _ in first[1:2]), *ways]
     reached = [_way(state_dict, signature, idea) for idea in ways]
-    found = min(reached, key=_way_rank)[0] if reached else ()
-    made = after(fixes_of(found), state_dict, signature)
-    return found if made is None else (*found, *clearing(made, signature))
+    steps = min(reached, key=_way_rank)[0] if reached else ()
+    repaired = after(fixes_of(steps), state_dict, signature)
+    return steps if repaired is None else (*steps, *clearing(repaired, signature))
 
 
 def fixes_of(ideas: Sequence[Idea]) -> tuple[Fix, ...]:
-    """All their fixes, in order."""
+    """All fixes of the ideas, in order."""
     return tuple(fix for idea in ideas for fix in idea.fixes)
 
 
 def clearing(state_dict: StateDict, signature: Signature) -> tuple[Idea, ...]:
-    """What takes away the rest of the file, where most of the network matches."""
+    """The removals of what does not match, if most of the model does."""
     now = match(state_dict, signature)
     return tuple(removal_ideas(now, state_dict, signature)) if mostly_matches(now) else ()
 
 
-def mostly_matches(found: Match) -> bool:
-    """Whether half of the keys match, so that the rest may be taken away."""
-    return bool(found.matched) and 2 * len(found.matched) >= found.total
+def mostly_matches(match: Match) -> bool:
+    """Whether at least half of the model's keys match, so that the rest may be dropped."""
+    return bool(match.matched) and 2 * len(match.matched) >= match.total
 
 
 def _way(
     state_dict: StateDict, signature: Signature, first: Idea
 ) -> tuple[tuple[Idea, ...], Score]:
-    """The best idea at every step, from a first one on, until it fits or nothing gains."""
+    """The first idea, then the best one at every step, until all fits or nothing gains."""
     ideas: tuple[Idea, ...] = ()
     following: list[Idea] = [first]
     rounds = max(1, min(MAX_ROUNDS, MAX_WORK // (len(state_dict) + 1)))
     while following and len(ideas) < rounds:
-        made = after(following[0].fixes, state_dict, signature)
-        if made is None:
+        repaired = after(following[0].fixes, state_dict, signature)
+        if repaired is None:
             break
-        ideas, state_dict = (*ideas, following[0]), made
+        ideas, state_dict = (*ideas, following[0]), repaired
         if len(ideas) == rounds or match(state_dict, signature).fits:
             break
         reached = _quick_ideas(state_dict, signature)
@@ -95,6 +99,7 @@ def _way(
 
 
 def _quick_ideas(state_dict: StateDict, signature: Signature) -> list[Reached]:
+    """The ideas that gain something, without an alignment."""
     now = match(state_dict, signature)
     reached = _gaining(best_renamings(state_dict, signature), state_dict, signature)
     reached += _gaining(shape_ideas(now, state_dict, signature), state_dict, signature)
@@ -107,9 +112,9 @@ def _quick_ideas(state_dict: StateDict, signature: Signature) -> list[Reached]:
 
 
 def _with_renaming(idea: Idea, state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
-    """An idea with the best renaming of what it makes, where it needs one to be of use."""
-    made = after(idea.fixes, state_dict, signature)
-    for renaming in [] if made is None else best_renamings(made, signature)[:1]:
+    """The idea followed by the best renaming of its result, without which it gains nothing."""
+    changed = after(idea.fixes, state_dict, signature)
+    for renaming in [] if changed is None else best_renamings(changed, signature)[:1]:
         yield Idea((*idea.fixes, *renaming.fixes), f"{idea.why} {renaming.why}")
 
 
@@ -119,15 +124,15 @@ def _gaining(
     before = score(state_dict, signature).coverage
     reached = []
     for idea in ideas:
-        made = after(idea.fixes, state_dict, signature)
-        then = None if made is None else score(made, signature)
+        changed = after(idea.fixes, state_dict, signature)
+        then = None if changed is None else score(changed, signature)
         if then is not None and then.coverage > before + LEAST_GAIN:
             reached.append((idea, then))
     return reached
 
 
 def _way_rank(way: tuple[tuple[Idea, ...], Score]) -> tuple[float, int, bool, int]:
-    """By what is reached; of two alike the one whose every step has a name of its own."""
+    """A sort key: the best coverage first; of equal ones, a repair without an alignment."""
     ideas, then = way
     aligned = any(idea.aligned for idea in ideas)
     return -round(then.coverage, 9), then.unexpected, aligned, len(fixes_of(ideas))
@@ -139,12 +144,12 @@ def _rank(reached: Reached) -> tuple[float, int, int]:
 
 
 def best_repair(state_dict: StateDict, signature: Signature) -> Recipe:
-    """The steps that bring the state_dict nearest to the signature; none where nothing helps.
+    """The recipe that brings the state_dict nearest to the signature; empty if nothing helps.
 
-    The best fix is taken again and again until all fits or nothing gains. Where most keys match
-    then, what is unexpected or of another shape is dropped in steps of their own. Nothing is made
-    up: defaults for what the file lacks are for a person to choose, and where LoRA adapters have no
-    alpha, the recipe ends before they are merged. The same input gives the same recipe.
+    The best fix is applied again and again, until all fits or nothing gains. If most keys match
+    then, unexpected and mismatched keys are dropped in steps of their own. Nothing is made up: a
+    person chooses defaults for what the file lacks, and if LoRA adapters have no alpha, the recipe
+    ends before they are merged. The same input gives the same recipe.
     """
     if match(state_dict, signature).fits:
         return Recipe()
@@ -154,39 +159,40 @@ def best_repair(state_dict: StateDict, signature: Signature) -> Recipe:
 
 
 def before_made_up(recipe: Recipe, state_dict: StateDict, signature: Signature) -> Recipe:
-    """The steps before the first that would merge LoRA adapters by a scale that nothing states."""
+    """The steps before the first one that would merge LoRA adapters without a known alpha."""
     for at, step in enumerate(recipe.steps):
         if isinstance(step.fix, MergeLora) and not step.fix.alpha:
-            before = after([one.fix for one in recipe.steps[:at]], state_dict, signature)
+            before = after([done.fix for done in recipe.steps[:at]], state_dict, signature)
             if before is not None and unscaled_adapters(before):
                 return Recipe(recipe.steps[:at])
     return recipe
 
 
 LEAST_CONFIDENCE = 0.5
-"""Of an alignment that is proposed."""
+"""The least confidence of an alignment that is proposed."""
 
 LEAST_SHARE = 0.5
-"""Of the network's keys that an alignment must find."""
+"""The least share of the model's keys for which a proposed alignment has a tensor."""
 
 
 def align_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
-    """The alignment of the file with the network, where most of it has a place."""
+    """The alignment of the file with the model, if it finds a tensor for most of the keys."""
     now = match(state_dict, signature)
     if not (now.missing_keys and (now.unexpected_keys or now.mismatched)):
         return
-    found = align(state_dict, signature)
-    fixes = tuple(step.fix for step in found.recipe.steps if step.enabled)
-    placed = len({pair.wanted for pair in found.pairs})
-    if not fixes or found.confidence < LEAST_CONFIDENCE or placed < LEAST_SHARE * now.total:
+    alignment = align(state_dict, signature)
+    fixes = tuple(step.fix for step in alignment.recipe.steps if step.enabled)
+    placed = len({pair.wanted for pair in alignment.pairs})
+    if not fixes or alignment.confidence < LEAST_CONFIDENCE or placed < LEAST_SHARE * now.total:
         return
     why = (
-        f"{counted(placed, 'key')} of the network are found under other names, by the order of the "
-        f"layers, their shapes and their names ({found.confidence:.0%} sure)."
+        f"{counted(placed, 'key')} of the model {'is' if placed == 1 else 'are'} found under other "
+        "names, by the order of the layers, their shapes and their names "
+        f"({alignment.confidence:.0%} sure)."
     )
-    if found.ambiguous:
+    if alignment.ambiguous:
         why += (
-            f" Look at {listed([pair.key for pair in found.ambiguous])}: "
-            "another place would be as likely."
+            f" Check {listed([pair.key for pair in alignment.ambiguous])}: "
+            "another pair would be as likely."
         )
-    yield Idea(fixes, why, aligned=True, sure=found.confidence)
+    yield Idea(fixes, why, aligned=True, sure=alignment.confidence)

@@ -1,4 +1,4 @@
-"""The fix that gives BatchNorm layers the statistics that a file lacks."""
+"""The fix that adds the BatchNorm statistics that a file lacks."""
 
 from __future__ import annotations
 
@@ -17,28 +17,29 @@ if TYPE_CHECKING:
     import torch
 
 DEFAULTS = {"running_mean": 0.0, "running_var": 1.0, BATCH_COUNTER: 0.0}
-"""What torch's _NormBase.reset_running_stats fills them with."""
+"""The values that _NormBase.reset_running_stats sets (torch/nn/modules/batchnorm.py)."""
 
 
 @dataclass(frozen=True, slots=True)
 class AddBatchStatistics(Fix):
-    """Give BatchNorm layers the statistics that they lack, at their defaults.
+    """Add the BatchNorm statistics that the signature has and the file lacks, at their defaults.
 
-    `running_mean` is 0, `running_var` 1, `num_batches_tracked` 0, wherever the signature wants one.
+    The defaults are 0 for `running_mean`, 1 for `running_var`, 0 for `num_batches_tracked`.
     """
 
     json_name = "add_batch_statistics"
     form = Form(
         "Add BatchNorm's default statistics",
-        "Mean 0, variance 1, counter 0, where the network wants them and the file has none.",
+        "Mean 0, variance 1, counter 0, where the model has them and the file has none.",
     )
 
     def words(self) -> str:
         return "Add BatchNorm's default statistics"
 
     def apply(self, state_dict: StateDict, context: Context) -> Changed:
-        """The statistics that the signature wants, at their defaults, after their layer's other
-        tensors; for layers of which the file has something, or which have nothing else.
+        """Add the missing statistics after the other tensors of their layer.
+
+        Only layers count of which the file has another tensor, or which have nothing else.
         """
         wanted = context.wanted
         missing = missing_statistics(list(state_dict), list(wanted))
@@ -55,7 +56,7 @@ class AddBatchStatistics(Fix):
         entries += after.get(None, ())
         sentence = f"{counted(len(missing), 'statistic')} of BatchNorm added at their defaults."
         if not missing:
-            sentence = "No key of BatchNorm's statistics is missing."
+            sentence = "No BatchNorm statistic is missing."
         added = StateDict(entries, state_dict.path, state_dict.versions) if missing else state_dict
         return added, Effect(len(missing), 0, sentence)
 

@@ -1,4 +1,4 @@
-"""Fixes of dtypes: floating-point tensors in another one, and quantized tensors as floats."""
+"""Fixes of dtypes: cast floating-point tensors, and dequantize."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     import torch
 
 CASTS = ("float32", "float16", "bfloat16", "float64")
-"""The dtypes that CastDtype goes to, in torch's names."""
+"""The dtypes to which CastDtype casts, by torch's names."""
 
 
 @dataclass(frozen=True, slots=True)
 class CastDtype(Fix):
-    """Give floating-point tensors another dtype, when they are read."""
+    """Cast floating-point tensors to another dtype when they are read."""
 
     json_name = "cast_dtype"
     form = Form(
@@ -37,14 +37,14 @@ class CastDtype(Fix):
         return f"Cast to {self.dtype}"
 
     def apply(self, state_dict: StateDict, context: Context) -> Changed:
-        """Floating-point entries in another dtype. Raises FixError where it is none of CASTS."""
+        """Cast the floating-point entries. Raises FixError if the dtype is not in CASTS."""
         if self.dtype not in CASTS:
             raise FixError(f"Tensors cannot be cast to `{self.dtype}`.", f"Use {', '.join(CASTS)}.")
         entries = [_with_dtype(entry, self.dtype) for entry in state_dict.values()]
         changed = sum(entry.dtype != state_dict[entry.key].dtype for entry in entries)
         sentence = effect_sentence(changed, f"cast to {self.dtype}", "tensor")
         packed = sum(_is_float(entry) and entry.dtype in NUMBERLESS for entry in entries)
-        sentence += left_alone(packed, "PyTorch cannot turn their floats into others")
+        sentence += left_alone(packed, "PyTorch cannot convert their dtype")
         cast = StateDict(entries, state_dict.path, state_dict.versions)
         return cast, Effect(changed, 0, sentence)
 
@@ -66,7 +66,7 @@ def _with_dtype(entry: TensorEntry, dtype: str) -> TensorEntry:
 
 @dataclass(frozen=True, slots=True)
 class Dequantize(Fix):
-    """Make quantized tensors float32, when they are read."""
+    """Make quantized tensors float32 when they are read."""
 
     json_name = "dequantize"
     form = Form("Dequantize", "Makes quantized tensors float32 when they are read.")
@@ -75,8 +75,10 @@ class Dequantize(Fix):
         return "Dequantize"
 
     def apply(self, state_dict: StateDict, context: Context) -> Changed:
-        """Quantized tensors as float32; those without scales stay. Raises FixError where a tensor's
-        scales do not go with it."""
+        """Quantized tensors as float32; those without scales are unchanged.
+
+        Raises FixError if a tensor's scales do not match its shape.
+        """
         new = {
             key: _floats(entry, entry.form)
             for key, entry in state_dict.items()
@@ -101,7 +103,7 @@ def _floats(entry: TensorEntry, form: Quantized) -> TensorEntry:
         fits = axis is not None and -len(entry.shape) <= axis < len(entry.shape)
         if not fits or not scale.numel == zero_point.numel == entry.shape[axis or 0]:
             raise FixError(
-                f"The scales of the quantized tensor `{entry.key}` do not go with its shape.",
+                f"The scales of the quantized tensor `{entry.key}` do not match its shape.",
                 "The file is damaged: get it again from where it came from.",
             )
         parts = entry, scale, zero_point

@@ -1,4 +1,4 @@
-"""Fixes that leave tensors out: by their keys, or by their shapes."""
+"""Fixes that drop tensors, by their keys or by their shapes."""
 
 from __future__ import annotations
 
@@ -57,19 +57,19 @@ class Drop(Fix):
 
 @dataclass(frozen=True, slots=True)
 class DropMismatched(Fix):
-    """Drop the tensors whose shape is not the one that the architecture wants."""
+    """Drop the tensors whose shape differs from the signature's."""
 
     json_name = "drop_mismatched"
     form = Form(
         "Drop what has another shape",
-        "Drops tensors whose shape is not the network's, so that the rest can be loaded.",
+        "Drops tensors whose shape differs from the model's, so that the rest can be loaded.",
     )
 
     def words(self) -> str:
         return "Drop what has another shape"
 
     def apply(self, state_dict: StateDict, context: Context) -> Changed:
-        """What has the signature's shape, or is unknown to it."""
+        """Keep the tensors that have the signature's shape, or whose key it does not have."""
         wanted = {key: spec.shape for key, spec in context.wanted.items()}
         fitting = {
             key for key, entry in state_dict.items() if wanted.get(key, entry.shape) == entry.shape
@@ -82,7 +82,7 @@ class DropMismatched(Fix):
 
 
 def kept(state_dict: StateDict, keys: Container[str]) -> Changed:
-    """The state_dict with these keys alone."""
+    """The state_dict with these keys alone, and how many were dropped."""
     entries = [entry for key, entry in state_dict.items() if key in keys]
     dropped = len(state_dict) - len(entries)
     names = ((entry.key, entry.key) for entry in entries)

@@ -1,4 +1,4 @@
-"""Fixes that cut a tensor into several, or join several into one: `qkv`, and `q`, `k`, `v`."""
+"""Fixes that split a fused tensor, or fuse several: `qkv`, and `q`, `k`, `v`."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ if TYPE_CHECKING:
     import torch
 
 MAX_TENSORS = 200_000
-"""Tensors that a split may lead to."""
+"""The most tensors of a state_dict after a split."""
 
 FIELDS = (
-    TextField("fused", "Fused, as it stands in the keys", "qkv", default="qkv"),
-    PartsField("parts", "Parts in their order", "q, k, v", default="q, k, v"),
+    TextField("fused", "Fused, as in the keys", "qkv", default="qkv"),
+    PartsField("parts", "Parts, in order", "q, k, v", default="q, k, v"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Split(Fix):
-    """Cut tensors into equal parts along their first dimension: `qkv` into `q`, `k` and `v`.
+    """Split tensors into equal parts along their first dimension: `qkv` into `q`, `k` and `v`.
 
-    `fused` stands in the keys as one or several whole parts of the path; each of `parts` takes its
-    place in turn.
+    `fused` is one or several whole parts of the path in the keys; each of `parts` replaces it in
+    the key of one new tensor.
     """
 
     json_name = "split"
     form = Form(
         "Split a fused tensor",
-        "Cuts `qkv` into `q`, `k` and `v`, or the like, along the first dimension.",
+        "Splits `qkv` into `q`, `k` and `v`, or the like, along the first dimension.",
         FIELDS,
     )
 
@@ -48,10 +48,10 @@ class Split(Fix):
         return f"Split `{self.fused}` into {_listed(self.parts)}"
 
     def apply(self, state_dict: StateDict, context: Context) -> Changed:
-        """Tensors cut into equal parts along their first dimension; each part of a scalar is equal.
+        """Split the tensors whose keys contain `fused`; a scalar is copied into each part.
 
-        A part keeps the whole's origin. Raises FixError where a tensor cannot be cut so, or a key
-        is there already.
+        A part keeps the fused tensor's origin. Raises FixError if a tensor cannot be split into
+        equal parts, or a new key exists already.
         """
         fused = checked_text(self.fused, "name")
         names = _checked_names(self.parts)
@@ -83,7 +83,7 @@ class Split(Fix):
 class Fuse(Fix):
     """Join tensors along their first dimension: `q`, `k` and `v` into `qkv`.
 
-    Each of `parts` stands in the keys as one or several whole parts of the path.
+    Each of `parts` is one or several whole parts of the path in the keys.
     """
 
     json_name = "fuse"
@@ -100,12 +100,11 @@ class Fuse(Fix):
         return f"Fuse {_listed(self.parts)} into `{self.fused}`"
 
     def apply(self, state_dict: StateDict, context: Context) -> Changed:
-        """Tensors joined along their first dimension, in the order of the parts; of scalars the
-        first.
+        """Join the tensors in the order of `parts`; of scalars the first one is taken.
 
-        The whole stands where the first of its parts stood, and has its origin. Tensors of which a
-        part is absent stay, and the effect says so. Raises FixError where parts do not go together,
-        or a key is there already.
+        The fused tensor is in the place of its first part, and has its origin. If a part is absent,
+        the others are unchanged, and the effect says so. Raises FixError if the parts' shapes or
+        dtypes do not allow it, or the new key exists already.
         """
         names = _checked_names(self.parts)
         fused = checked_text(self.fused, "name")
@@ -116,8 +115,8 @@ class Fuse(Fix):
                 place = place_of(name, key)
                 if place is None:
                     continue
-                keys = [place.of(each) for each in names]
-                if all(each in state_dict for each in keys):
+                keys = [place.of(part) for part in names]
+                if all(part in state_dict for part in keys):
                     wholes[key] = place, keys
                 else:
                     incomplete[key] = place
@@ -132,17 +131,17 @@ class Fuse(Fix):
             place, keys = wholes[key]
             if place not in done:
                 done.add(place)
-                parts = [checked_dense(state_dict[each]) for each in keys]
+                parts = [checked_dense(state_dict[part]) for part in keys]
                 entries.append(_joined(place.of(fused), parts))
-                pairs += [(each, place.of(fused)) for each in keys]
+                pairs += [(part, place.of(fused)) for part in keys]
         _check_apart(entries)
         sentence = effect_sentence(0, "fused")
         if done:
-            parts_told = counted(len(done) * len(names), "tensor")
-            sentence = f"{parts_told} fused into {counted(len(done), 'tensor')}."
+            parts_words = counted(len(done) * len(names), "tensor")
+            sentence = f"{parts_words} fused into {counted(len(done), 'tensor')}."
         partly = {place for key, place in incomplete.items() if key not in wholes}
         if partly:
-            sentence += f" Of {len(partly):,} more, some parts are not there."
+            sentence += f" Of {len(partly):,} more, some parts are missing."
         if not done:
             return state_dict, Effect(0, 0, sentence)
         return rebuilt(state_dict, entries, pairs), Effect(len(done), 0, sentence)
@@ -158,42 +157,42 @@ def _listed(parts: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a name of one or several whole parts stands in a key: between the two texts."""
+    """A key without a name of whole parts in it: the texts before and after the name."""
 
     before: str
     after: str
 
     def of(self, name: str) -> str:
-        """The key with another name there."""
+        """The key with a name in that place."""
         return f"{self.before}{name}{self.after}"
 
 
 def place_of(name: str, key: str) -> Place | None:
-    """The last place in the dotted key where the name stands as whole parts, or None."""
-    found = f".{key}.".rfind(f".{name}.")
-    return None if found < 0 else Place(key[:found], key[found + len(name) :])
+    """The last place in the dotted key where the name is one or several whole parts, or None."""
+    at = f".{key}.".rfind(f".{name}.")
+    return None if at < 0 else Place(key[:at], key[at + len(name) :])
 
 
 def _checked_names(names: Sequence[str]) -> tuple[str, ...]:
     if len(names) < 2 or len(set(names)) < len(names):
-        raise FixError("A fused tensor has two parts or more, each with its name.", "Name them.")
+        raise FixError("A fused tensor has at least two parts of different names.", "Name them.")
     return tuple(checked_text(name, "name of a part") for name in names)
 
 
 def _check_room(state_dict: StateDict, places: Iterable[Place], names: Sequence[str]) -> None:
-    """Raise FixError where the parts are too many, or their keys too long."""
-    held = sum(map(len, state_dict))
-    tensors, characters = len(state_dict), held
+    """Raise FixError if the parts would be too many, or their keys too long."""
+    before = sum(map(len, state_dict))
+    tensors, characters = len(state_dict), before
     for place in places:
         lengths = [len(place.before) + len(name) + len(place.after) for name in names]
         tensors, characters = tensors + len(names) - 1, characters + sum(lengths)
         if (
             max(lengths) > MAX_KEY
             or tensors > max(MAX_TENSORS, len(state_dict))
-            or characters > max(MAX_CHARACTERS, held)
+            or characters > max(MAX_CHARACTERS, before)
         ):
             raise FixError(
-                "The tensors would be split into too many parts, or their keys get too long.",
+                "The split would give too many tensors, or too long keys.",
                 f"{MAX_TENSORS:,} tensors and {MAX_KEY:,} characters of a key are the most.",
             )
 
@@ -256,7 +255,7 @@ def _joined(key: str, parts: Sequence[TensorEntry]) -> TensorEntry:
         ):
             raise FixError(
                 f"`{first.key}` and `{part.key}` cannot be joined: they are "
-                f"{_told(first)} and {_told(part)}.",
+                f"{_form_words(first)} and {_form_words(part)}.",
                 "Name the parts more exactly, or cast them to one dtype in a step before.",
             )
     if not first.shape:
@@ -265,7 +264,7 @@ def _joined(key: str, parts: Sequence[TensorEntry]) -> TensorEntry:
     return computed(first, Joined(), tuple(parts), shape).under(key)
 
 
-def _told(entry: TensorEntry) -> str:
+def _form_words(entry: TensorEntry) -> str:
     return f"{' × '.join(map(str, entry.shape)) or 'a number'} of {entry.dtype}"
 
 

@@ -1,4 +1,4 @@
-"""The fix of a head's classes: its rows in another order, fewer of them, or new ones."""
+"""The fix of a head's classes: selects, reorders and adds rows."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from core.fixes.computed import (
     is_floating,
     is_strided,
 )
+from core.fixes.effects import counted
 from core.fixes.fix import Changed, Context, Effect, Fix
 from core.fixes.form import ClassesField, Form, TextField
 from core.fixes.script_part import ScriptPart
@@ -27,14 +28,14 @@ if TYPE_CHECKING:
     from core.tensors import chosen_rows
 
 MAX_CLASSES = 1_000_000
-"""Rows that a head may get."""
+"""The most rows that a head may get."""
 
 
 @dataclass(frozen=True, slots=True)
 class SelectClasses(Fix):
-    """Make a head's rows anew, one for each class: row i is the old row `rows[i]`.
+    """Replace a head's rows, one for each class: new row i is the old row `rows[i]`.
 
-    `pattern` is a glob over the keys of the head's weight and bias; −1 stands for a class that the
+    `pattern` is a glob for the keys of the head's weight and bias. −1 in `rows` is a class that the
     file does not have, and gives a row of zeros.
     """
 
@@ -53,9 +54,9 @@ class SelectClasses(Fix):
         return f"Make `{self.pattern}` a head of {len(self.rows):,} classes"
 
     def apply(self, state_dict: StateDict, context: Context) -> Changed:
-        """The rows of a head's weight and bias, one for each class; integers and scalars stay.
+        """Select the rows of the head's floating-point tensors; others are unchanged.
 
-        Raises FixError where a row is not there, the tensors have unequal numbers of rows, or one
+        Raises FixError if a row does not exist, the tensors have different numbers of rows, or one
         of them is quantized or sparse.
         """
         if len(self.rows) > MAX_CLASSES or min(self.rows, default=0) < -1:
@@ -76,19 +77,19 @@ class SelectClasses(Fix):
             if entry.shape[0] != rows:
                 raise FixError(
                     f"`{head[0].key}` has {rows:,} rows and `{entry.key}` {entry.shape[0]:,}: they "
-                    "are no weight and bias of one head.",
+                    "are not the weight and bias of one head.",
                     "Make the pattern more exact.",
                 )
         if max(self.rows, default=-1) >= rows:
             raise FixError(
-                f"Row {max(self.rows):,} is wanted, and `{head[0].key}` has {rows:,}, from 0 on.",
-                "Choose the classes anew: the rows may be of another file.",
+                f"Row {max(self.rows):,} is wanted, and `{head[0].key}` has {rows:,}, from 0.",
+                "Choose the classes again: these rows may belong to another file.",
             )
         new = {entry.key: _with_rows(entry, self.rows) for entry in head}
         check_growth(state_dict, new)
         absent = self.rows.count(-1)
         sentence = f"{len(self.rows) - absent:,} of {rows:,} rows taken in {len(new):,} tensors"
-        sentence += f", {absent:,} new at zero." if absent else "."
+        sentence += f", {counted(absent, 'row')} of zeros added." if absent else "."
         return exchanged(state_dict, new), Effect(len(new), 0, sentence)
 
     def script(self) -> ScriptPart:

@@ -1,4 +1,4 @@
-"""The fix of an input convolution: its weight for images with other channels."""
+"""The fix of an input convolution: adapts its weight to images with other channels."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from core.tensors import adapted_channels
 
 MAX_CHANNELS = 1 << 16
-"""Channels that an image may have."""
+"""The most channels of an image."""
 
 
 @dataclass(frozen=True, slots=True)
 class AdaptInput(Fix):
     """Give an input convolution another number of channels, as timm's `adapt_input_conv` does.
 
-    `pattern` is a glob over the keys of its weight; `in_chans` 0 means what the signature wants.
-    With `in_chans`, a pattern of `*` means the weight that most likely takes the image.
+    `pattern` is a glob for the keys of its weight. `in_chans` 0 takes the signature's channels.
+    With `in_chans`, the pattern `*` means the one weight that most likely takes the image.
     """
 
     json_name = "adapt_input"
     form = Form(
         "Adapt the input's channels",
         "Sums or repeats the input convolution's channels, as timm does; 0 is as many as the "
-        "network wants.",
+        "model has.",
         (ANY_PATTERN, WholeField("in_chans", "Channels", 1_000_000)),
     )
 
@@ -48,11 +48,10 @@ class AdaptInput(Fix):
         return f"Adapt the input convolution {where_words(self.pattern)}to {to}"
 
     def apply(self, state_dict: StateDict, context: Context) -> Changed:
-        """The input convolutions' weights for other channels; integers and other tensors stay, and
-        where a weight is of integers the effect says so.
+        """Adapt the weights of the input convolutions; other tensors are unchanged.
 
-        Raises FixError where the fix does not say how many channels and there is no signature, or
-        one of the named tensors is quantized or sparse.
+        A weight of integers is unchanged too, and the effect says so. Raises FixError if neither
+        `in_chans` nor a signature says how many channels, or a named tensor is quantized or sparse.
         """
         if not 0 <= self.in_chans <= MAX_CHANNELS:
             raise FixError(
@@ -62,8 +61,8 @@ class AdaptInput(Fix):
         if not self.in_chans:
             shapes = {key: spec.shape for key, spec in context.wanted.items()}
         keys = globbed(self.pattern, state_dict, context.patience)
-        held = {key: entry.shape for key, entry in state_dict.items() if key in keys}
-        plans = input_plans(held, shapes, self.in_chans, self.pattern != "*")
+        own = {key: entry.shape for key, entry in state_dict.items() if key in keys}
+        plans = input_plans(own, shapes, self.in_chans, self.pattern != "*")
         new = {}
         for key, (channels, base) in plans.items():
             entry = checked_dense(state_dict[key])
@@ -77,10 +76,10 @@ class AdaptInput(Fix):
             f"`{key}` adapted from {state_dict[key].shape[1]:,} to {entry.shape[1]:,} channels"
             for key, entry in new.items()
         ]
-        sentence = f"{changes[0]}." if changes else "No key of an input convolution to adapt."
+        sentence = f"{changes[0]}." if changes else "No input convolution to adapt."
         if len(changes) > 1:
             sentence = f"{changes[0]}, and {len(changes) - 1:,} more."
-        sentence += left_alone(len(plans) - len(new), "they are no plain floats")
+        sentence += left_alone(len(plans) - len(new), "they are not plain floats")
         return exchanged(state_dict, new), Effect(len(new), 0, sentence)
 
     def script(self) -> ScriptPart:

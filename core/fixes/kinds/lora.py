@@ -1,4 +1,4 @@
-"""The fix of LoRA adapters: merged into the weights that they adapt."""
+"""The fix that merges LoRA adapters into the weights that they adapt."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from core.tensors import merged_lora
 
 Plans: TypeAlias = dict[str, tuple[tuple[str, ...], bool | None]]
-"""By the key of each adapted weight the keys of A, B and, where the file has it, alpha, and whether
-B A is transposed, None where nothing tells."""
+"""The key of each adapted weight → the keys of A, B and, if the file has it, alpha; and whether B A
+is transposed, None if that is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class MergeLora(Fix):
     """Merge LoRA adapters into their base: W + alpha / r · B A.
 
-    `alpha` 0 takes the file's own, and where it has none a scale of 1.
+    `alpha` 0 takes the file's alpha, or a scale of 1 if it has none.
     """
 
     json_name = "merge_lora"
@@ -43,10 +43,10 @@ class MergeLora(Fix):
         return "Merge the LoRA adapters" + (f" with alpha {self.alpha:g}" if self.alpha else "")
 
     def apply(self, state_dict: StateDict, context: Context) -> Changed:
-        """Each adapted weight with its adapter in it, under the name that it has without one.
+        """Merge each adapter into its weight, and rename the weight as it is without adapters.
 
-        PEFT's, loralib's and kohya's names are known. Raises FixError where the file holds adapters
-        alone, several of them for a weight, or a kind that is more than B A.
+        PEFT's, loralib's and kohya's names are known. Raises FixError if the file contains adapters
+        alone, several of them for one weight, or a kind that is more than B A.
         """
         shapes = {key: entry.shape for key, entry in state_dict.items()}
         try:
@@ -59,11 +59,11 @@ class MergeLora(Fix):
             ) from error
         if not plans and any(map(lora_part, shapes)):
             raise FixError(
-                "This file holds LoRA adapters alone, without the weights that they adapt.",
+                "This file contains LoRA adapters alone, without the weights that they adapt.",
                 "Merge them with the program that made them, and open the file that it saves.",
             )
         if not plans:
-            return state_dict, Effect(0, 0, "No key of a LoRA adapter.")
+            return state_dict, Effect(0, 0, "No LoRA adapter to merge.")
         merged: dict[str, TensorEntry] = {}
         for key, (others, transposed) in plans.items():
             parts = [checked_dense(state_dict[each]) for each in (key, *others)]
@@ -79,7 +79,7 @@ class MergeLora(Fix):
         if left:
             raise FixError(
                 f"`{left[0]}` is a part of an adapter that cannot be merged"
-                + (f", and {len(left) - 1:,} more are." if left[1:] else "."),
+                + (f", and so are {len(left) - 1:,} more." if left[1:] else "."),
                 "Drop these keys in a step before this one, or merge them with the program that "
                 "trained them.",
             )
@@ -107,7 +107,7 @@ class MergeLora(Fix):
 
 
 def unscaled_adapters(state_dict: StateDict) -> int:
-    """How many adapters could be merged, and have no alpha in the file that says by what scale."""
+    """How many adapters could be merged but have no alpha in the file."""
     try:
         return _unscaled(lora_plans({key: entry.shape for key, entry in state_dict.items()}))
     except ValueError:
@@ -119,27 +119,25 @@ def _unscaled(plans: Plans) -> int:
 
 
 def scale_assumed(adapters: int) -> str:
-    """A sentence more where so many adapters without an alpha are merged without one given."""
+    """A further sentence on adapters that are merged without an alpha; empty for 0."""
     if not adapters:
         return ""
     have = "has" if adapters == 1 else "have"
     return (
         f" {counted(adapters, 'adapter')} {have} no alpha in the file: a scale of 1 is assumed; "
-        "set alpha where it was another."
+        "set alpha if it was trained with another."
     )
 
 
 def _sides_assumed(square: list[str]) -> str:
-    """A sentence more where square weights may as well have their inputs first."""
+    """A further sentence on square weights whose rows may be their inputs; empty for none."""
     if not square:
         return ""
-    which = f"`{square[0]}` is square, and nothing tells that its rows are its outputs"
+    which, their = f"`{square[0]}` is", "its rows are its outputs"
     if square[1:]:
-        which = (
-            f"`{square[0]}` and {len(square) - 1:,} more are square, and nothing tells that their "
-            "rows are their outputs"
-        )
-    return f" {which}: that is assumed."
+        which = f"`{square[0]}` and {len(square) - 1:,} more are"
+        their = "their rows are their outputs"
+    return f" {which} square, so it is only assumed that {their}."
 
 
 def lora_part(key: str) -> str:

@@ -1,4 +1,4 @@
-"""The fix of position embeddings and relative position tables: another size of image or window."""
+"""The fix that resamples position embeddings and relative position tables to other sizes."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 Layout: TypeAlias = Literal["tokens", "channels_last", "channels_first", "heads"]
 
 Resampling: TypeAlias = Literal["timm", "torchvision"]
-"""Whose way of resampling position embeddings."""
+"""The library whose way of resampling position embeddings is followed."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResamplePositions(Fix):
     """Resample position embeddings and relative position tables to the sizes of the signature.
 
-    `method` says whose way: `timm` (bicubic, antialiased) or `torchvision` (bicubic, corners
-    aligned, as its `interpolate_embeddings`).
+    `method` is `timm` (bicubic, antialiased) or `torchvision` (bicubic, aligned corners, as its
+    `interpolate_embeddings`).
     """
 
     json_name = "resample_positions"
     form = Form(
         "Resample position embeddings",
-        "Brings position embeddings and relative position tables to the network's image size.",
+        "Resamples position embeddings and relative position tables to the model's image size.",
         (ANY_PATTERN, ChoiceField("method", "As which library does", ("timm", "torchvision"))),
     )
 
@@ -48,12 +48,11 @@ class ResamplePositions(Fix):
         return f"Resample position embeddings {where}as {self.method} does"
 
     def apply(self, state_dict: StateDict, context: Context) -> Changed:
-        """Embeddings of positions for the grids that the signature wants, and tables for its
-        windows.
+        """Resample the embeddings to the signature's grids, and the tables to its windows.
 
-        Buffers that follow from the size are dropped where the signature wants another shape. What
-        is no square grid has no known height and width, and a table may count tokens that the
-        network has not: these stay, and the effect says so.
+        Buffers that the model computes from the size are dropped if their shapes differ. A tensor
+        is unchanged, and the effect says so, if its grid is not square, so that its height and
+        width are unknown, or if it has other tokens besides the grid than the model.
         """
         wanted = context.wanted
         keys = globbed(self.pattern, state_dict, context.patience)
@@ -61,7 +60,7 @@ class ResamplePositions(Fix):
         new: dict[str, TensorEntry] = {}
         dropped: set[str] = set()
         unknown: list[str] = []
-        told, tokens_told, others = "", "", 0
+        example, tokens_note, others = "", "", 0
         for key, entry in state_dict.items():
             if key not in keys or key not in wanted or entry.shape == wanted[key].shape:
                 continue
@@ -72,18 +71,18 @@ class ResamplePositions(Fix):
             elif plan == "unknown":
                 unknown.append(key)
             elif plan == "other tokens":
-                rows = f"`{key}` has {entry.shape[-2]:,} positions, and {goal[-2]:,} are wanted"
-                tokens_told = tokens_told or f" {rows}: one counts a class token or the like."
+                rows = f"`{key}` has {entry.shape[-2]:,} positions, the model {goal[-2]:,}"
+                tokens_note = tokens_note or f" {rows}: one counts a class token or the like."
             elif isinstance(plan, tuple) and not is_floating(entry):
                 others += 1
             elif isinstance(plan, tuple):
                 new[key] = _resampled(entry, goal, plan, self.method)
-                told = told or _told(key, plan)
+                example = example or _resampling_words(key, plan)
         check_growth(state_dict, new)
         names = [(key, key) for key in state_dict if key not in dropped]
         entries = [new.get(key, state_dict[key]) for key, _ in names]
-        sentence = _sentence(told, len(new), len(dropped), unknown)
-        sentence += tokens_told + left_alone(others, "they are no plain floats")
+        sentence = _sentence(example, len(new), len(dropped), unknown)
+        sentence += tokens_note + left_alone(others, "they are not plain floats")
         return rebuilt(state_dict, entries, names), Effect(len(new), len(dropped), sentence)
 
     def script(self) -> ScriptPart:
@@ -106,26 +105,26 @@ def _resampled(
     if layout == "table":
         return computed(entry, ResampledTable(old, new, apart), (entry,), shape)
     grids: dict[str, Layout] = {
-        each: each for each in ("tokens", "channels_last", "channels_first", "heads")
+        name: name for name in ("tokens", "channels_last", "channels_first", "heads")
     }
     operation = ResampledGrid(old, new, apart, grids[layout], method)
     return computed(entry, operation, (entry,), shape)
 
 
-def _told(key: str, plan: tuple[str, tuple[int, int], tuple[int, int], int]) -> str:
+def _resampling_words(key: str, plan: tuple[str, tuple[int, int], tuple[int, int], int]) -> str:
     layout, old, new, _ = plan
-    told = f"`{key}` resampled from {_size(old)} to {_size(new)}"
-    return f"{told}, taken for squares" if layout in ("tokens", "heads") else told
+    words = f"`{key}` resampled from {_size(old)} to {_size(new)}"
+    return f"{words}, assumed to be square" if layout in ("tokens", "heads") else words
 
 
 def _size(grid: tuple[int, int]) -> str:
     return f"{grid[0]:,} × {grid[1]:,}"
 
 
-def _sentence(told: str, changed: int, dropped: int, unknown: list[str]) -> str:
-    sentence = "No key of positions to resample."
-    if told:
-        sentence = f"{told}, and {changed - 1:,} more." if changed > 1 else f"{told}."
+def _sentence(example: str, changed: int, dropped: int, unknown: list[str]) -> str:
+    sentence = "No position embedding to resample."
+    if example:
+        sentence = f"{example}, and {changed - 1:,} more." if changed > 1 else f"{example}."
     if dropped:
         sentence += (
             f" {counted(dropped, 'buffer')} of another size dropped: the model computes "
@@ -133,8 +132,8 @@ def _sentence(told: str, changed: int, dropped: int, unknown: list[str]) -> str:
         )
     if unknown:
         sentence += (
-            f" `{unknown[0]}`{f' and {len(unknown) - 1:,} more' if unknown[1:] else ''} stayed: "
-            "its positions are no square grid, so height and width are not known."
+            f" `{unknown[0]}`{f' and {len(unknown) - 1:,} more' if unknown[1:] else ''} unchanged: "
+            "the positions are not a square grid, so its height and width are unknown."
         )
     return sentence
 

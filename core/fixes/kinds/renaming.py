@@ -1,4 +1,4 @@
-"""Fixes of keys: prefixes, patterns and tables."""
+"""Fixes that rename keys: by prefixes, patterns and tables."""
 
 from __future__ import annotations
 
@@ -31,44 +31,44 @@ def strip_anywhere(key, prefix):
 
 @dataclass(frozen=True, slots=True)
 class KeyFix(Fix):
-    """A fix that gives keys other names, and leaves the tensors as they are."""
+    """A fix that renames keys and leaves the tensors unchanged."""
 
     @abstractmethod
     def new_keys(self, keys: Sequence[str], patience: Patience) -> list[str]:
-        """What the fix makes of each key. Raises FixError."""
+        """The new name of each key, in order. Raises FixError."""
 
     def apply(self, state_dict: StateDict, context: Context) -> Changed:
-        """The same tensors under new keys. Raises FixError where two would be one."""
+        """The same tensors under new keys. Raises FixError if two keys would become one."""
         return renamed(state_dict, self.new_keys(list(state_dict), context.patience))
 
 
 @dataclass(frozen=True, slots=True)
 class StripPrefix(KeyFix):
-    """Take `prefix` off the keys that begin with it; `*` stands for any text inside one part.
+    """Remove `prefix` from the keys that begin with it; `*` matches any text inside one part.
 
-    `anywhere`: wherever it begins a part of the dotted path, until there is none left, so that
-    `encoder.module.conv.weight` becomes `encoder.conv.weight`.
+    `anywhere`: remove it wherever a part of the dotted path begins with it, until none is left, so
+    that `encoder.module.conv.weight` becomes `encoder.conv.weight`.
     """
 
     json_name = "strip_prefix"
     form = Form(
         "Strip a prefix",
-        "Takes `module.` or the like off the keys; `*` stands for any text inside one part.",
-        (PREFIX, SwitchField("anywhere", "Wherever it stands in a key, not at the start only")),
+        "Removes `module.` or the like from the keys; `*` matches any text inside one part.",
+        (PREFIX, SwitchField("anywhere", "Anywhere in a key, not only at its start")),
     )
 
     prefix: str
     anywhere: bool = False
 
     def words(self) -> str:
-        return f"Strip `{self.prefix}`" + (" wherever it stands" if self.anywhere else "")
+        return f"Strip `{self.prefix}`" + (" anywhere" if self.anywhere else "")
 
     def new_keys(self, keys: Sequence[str], patience: Patience) -> list[str]:
         prefix = checked_text(self.prefix, "prefix")
         if self.anywhere:
             return _stripped_anywhere(prefix, keys, patience)
         start = re.compile(prefix_regex(prefix) + r"(?=.)", re.DOTALL)
-        return [key[found.end() :] if (found := start.match(key)) else key for key in keys]
+        return [key[hit.end() :] if (hit := start.match(key)) else key for key in keys]
 
     def script(self) -> ScriptPart:
         regex = prefix_regex(self.prefix)
@@ -103,7 +103,7 @@ class AddPrefix(KeyFix):
 
 @dataclass(frozen=True, slots=True)
 class Rename(KeyFix):
-    """Replace what the regex finds in a key, as `re.sub` does."""
+    """Replace what the regex matches in a key, as `re.sub` does."""
 
     json_name = "rename"
     form = Form(
@@ -134,21 +134,21 @@ class Rename(KeyFix):
             raise unusable(pattern, error) from error
 
     def script(self) -> ScriptPart:
-        found, replacement = literal(self.pattern), literal(self.replacement)
-        return ScriptPart((renaming(f"re.sub({found}, {replacement}, key)"),))
+        pattern, replacement = literal(self.pattern), literal(self.replacement)
+        return ScriptPart((renaming(f"re.sub({pattern}, {replacement}, key)"),))
 
 
 @dataclass(frozen=True, slots=True)
 class RenameTable(KeyFix):
-    """Give keys new names one by one: `table` holds pairs (old, new) of whole keys.
+    """Rename keys one by one: `table` contains pairs (old, new) of whole keys.
 
-    A key that the table does not name stays; a pair whose old key is absent is passed over.
+    Other keys stay as they are; a pair whose old key is absent is ignored.
     """
 
     json_name = "rename_table"
     form = Form(
         "Rename by a table",
-        "Gives keys new names one by one; rows without a new name are left out.",
+        "Renames keys one by one; rows without a new name are ignored.",
         (TableField("table"),),
     )
 
@@ -167,22 +167,25 @@ class RenameTable(KeyFix):
 
 
 def renamed(state_dict: StateDict, new_names: Sequence[str]) -> Changed:
-    """The state_dict under new names, one a key. Raises FixError where two would be one."""
+    """The state_dict with its keys renamed to `new_names`, in order.
+
+    Raises FixError if two keys would become one, or a key would be empty or too long.
+    """
     names: dict[str, str] = {}
     taken: dict[str, str] = {}
     characters = sum(map(len, new_names))
     if characters > max(MAX_CHARACTERS, sum(map(len, state_dict))):
         raise FixError(
-            f"The keys would get {characters:,} characters in all.",
-            f"{MAX_CHARACTERS:,} is the most: make the fix so that it adds less.",
+            f"All keys together would have {characters:,} characters.",
+            f"{MAX_CHARACTERS:,} is the most: write the fix so that it adds less.",
         )
     for key, new in zip(state_dict, new_names, strict=True):
         if not new and key:
             raise FixError(f"Nothing would be left of the key `{key}`.", "Leave a part of it.")
         if len(new) > max(MAX_KEY, len(key)):
             raise FixError(
-                f"The key `{key[:80]}` would get {len(new):,} characters.",
-                f"{MAX_KEY:,} is the most: make the fix so that it does not repeat the key.",
+                f"The key `{key[:80]}` would have {len(new):,} characters.",
+                f"{MAX_KEY:,} is the most: write the fix so that it does not repeat the key.",
             )
         if new in taken:
             raise FixError(
@@ -198,12 +201,12 @@ def renamed(state_dict: StateDict, new_names: Sequence[str]) -> Changed:
 
 
 def prefix_regex(prefix: str) -> str:
-    """A prefix as a regex, in which `*` is any text inside one part of a path.
+    """A prefix as a regex, in which `*` matches any text inside one part of a path.
 
-    Where the last part, which no dot ends, leaves a choice, each `*` takes as little as it can.
-    No choice is taken back, as in `fnmatch.translate`, so that matching takes time in proportion
-    to a key's length, whatever the number of stars.
+    In the last part, which no dot ends, each `*` matches as little as it can.
     """
+    # Atomic groups, as in `fnmatch.translate`: without backtracking, matching takes time in
+    # proportion to a key's length, however many stars there are.
     *whole, last = prefix.split(".")
     return "".join(_part_regex(part, r"\.") for part in whole) + _part_regex(last, "")
 
@@ -238,7 +241,7 @@ def _stripped_anywhere(prefix: str, keys: Sequence[str], patience: Patience) -> 
         patience.spend(time.thread_time() - started)
     except TooCostlyError as error:
         raise FixError(
-            f"To strip `{prefix}` takes too long on the keys of this file.",
-            "Strip it only from their beginning.",
+            f"Stripping `{prefix}` takes too long on the keys of this file.",
+            "Strip it only from the beginning of the keys.",
         ) from error
     return stripped

@@ -1,4 +1,4 @@
-"""Fixes that leave the elements as they are: transposes, dimensions of 1, storages of their own."""
+"""Fixes that keep the elements: transpose, add or remove dimensions of 1, untie storages."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Transpose(Fix):
-    """Exchange rows and columns of matrices, as GPT-2's Conv1D against Linear needs it."""
+    """Transpose matrices: GPT-2's Conv1D stores weights transposed relative to nn.Linear."""
 
     json_name = "transpose"
     form = Form(
         "Transpose",
-        "Exchanges rows and columns, as GPT-2's Conv1D needs it.",
+        "Exchanges rows and columns: GPT-2's Conv1D stores them the other way round than Linear.",
         (PATTERN, SYNTAX),
     )
 
@@ -37,9 +37,9 @@ class Transpose(Fix):
         return f"Transpose {keys_words(self.pattern, self.syntax)}"
 
     def apply(self, state_dict: StateDict, context: Context) -> Changed:
-        """The matrices that the pattern finds, their rows as columns; other tensors stay.
+        """Transpose the matrices whose keys match; other tensors are unchanged.
 
-        Raises FixError where one is quantized or sparse.
+        Raises FixError if one of them is quantized or sparse.
         """
         keys = matching(self.pattern, self.syntax, state_dict, context.patience)
         new = {
@@ -58,12 +58,12 @@ class Transpose(Fix):
 
 @dataclass(frozen=True, slots=True)
 class Reshape(Fix):
-    """Add or take away dimensions of 1 where the signature wants it: 1 × 1 convolution ↔ linear."""
+    """Add or remove dimensions of 1 to get the signature's shape: 1 × 1 convolution ↔ linear."""
 
     json_name = "reshape"
     form = Form(
         "Add or remove dimensions of 1",
-        "Where the network wants it: a 1 × 1 convolution into a linear layer, or back.",
+        "Makes the model's shape: a 1 × 1 convolution into a linear layer, or back.",
         (ANY_PATTERN,),
     )
 
@@ -74,7 +74,7 @@ class Reshape(Fix):
         return "Add or remove dimensions of 1" + (f" in {where}" if where else "")
 
     def apply(self, state_dict: StateDict, context: Context) -> Changed:
-        """Tensors whose shape is the signature's but for dimensions of 1, in the signature's."""
+        """Reshape the tensors whose shape differs from the signature's in dimensions of 1 alone."""
         wanted = context.wanted
         keys = globbed(self.pattern, state_dict, context.patience)
         fitting = {
@@ -90,7 +90,7 @@ class Reshape(Fix):
             for key, shape in fitting.items()
             if is_dense(state_dict[key])
         }
-        sentence = effect_sentence(len(new), "got the shape that is wanted")
+        sentence = effect_sentence(len(new), "reshaped")
         return exchanged(state_dict, new), Effect(
             len(new), 0, sentence + left_alone(len(fitting) - len(new), "they are not dense")
         )
@@ -102,19 +102,19 @@ class Reshape(Fix):
 
 @dataclass(frozen=True, slots=True)
 class Untie(Fix):
-    """Give each key a storage of its own where several share one."""
+    """Give each key its own storage where several keys share one."""
 
     json_name = "untie"
     form = Form(
         "Untie shared storages",
-        "Gives each key its own storage, where several share one; safetensors wants that.",
+        "Gives each key its own storage where several share one, as safetensors requires.",
     )
 
     def words(self) -> str:
         return "Untie shared storages"
 
     def apply(self, state_dict: StateDict, context: Context) -> Changed:
-        """Copies in the place of all but the first of the keys that are one tensor in the file."""
+        """Copy all but the first of the keys that are one tensor in the file."""
         new = {
             key: computed(state_dict[key], Joined(), (state_dict[key],), state_dict[key].shape)
             for group in ties(state_dict)
@@ -127,14 +127,14 @@ class Untie(Fix):
 
 
 def transposed(entry: TensorEntry) -> TensorEntry:
-    """A dense matrix with its two dimensions exchanged, the same bytes where it is strided."""
+    """A dense matrix transposed; a strided one keeps its bytes."""
     if not is_strided(entry):
         return computed(entry, Transposed(), (entry,), entry.shape[::-1])
     return replace(entry, shape=entry.shape[::-1], stride=entry.stride[::-1])
 
 
 def reshaped(entry: TensorEntry, shape: tuple[int, ...]) -> TensorEntry:
-    """A dense tensor in a shape that differs in dimensions of 1."""
+    """A dense tensor in a shape that differs from its own in dimensions of 1 alone."""
     if not is_strided(entry):
         return computed(entry, Joined(), (entry,), shape)
     steps = [step for step, length in zip(entry.stride, entry.shape, strict=True) if length != 1]

@@ -1,4 +1,4 @@
-"""The fix of weight norm: two tensors folded into a weight, or under the names of another torch."""
+"""The fix of weight norm: folds its two tensors into a weight, or renames them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PARAMETRIZATIONS = "parametrizations"
 
 WeightNormForm: TypeAlias = Literal["folded", "parametrized", "hooked"]
-"""What WeightNorm leaves: one weight, or two tensors under new or old names."""
+"""The result of WeightNorm: one weight, or two tensors under the new or the old names."""
 
 WORDS: dict[WeightNormForm, str] = {
     "folded": "Fold weight norm into the weights",
@@ -32,7 +32,7 @@ WORDS: dict[WeightNormForm, str] = {
 
 @dataclass(frozen=True, slots=True)
 class WeightNorm(Fix):
-    """Fold weight norm into the weight, or bring its two tensors under the other names.
+    """Fold weight norm into the weight, or rename its two tensors.
 
     `hooked` are `weight_g` and `weight_v` of `torch.nn.utils.weight_norm`, `parametrized` the
     `parametrizations.weight.original0` and `original1` of `torch.nn.utils.parametrizations`.
@@ -41,7 +41,7 @@ class WeightNorm(Fix):
     json_name = "weight_norm"
     form = Form(
         "Weight norm",
-        "Folds `weight_g` and `weight_v`, or brings them to other names.",
+        "Folds `weight_g` and `weight_v` into one weight, or renames them.",
         (ChoiceField("to", "Make it", tuple(WORDS)),),
     )
 
@@ -51,9 +51,9 @@ class WeightNorm(Fix):
         return WORDS[self.to]
 
     def apply(self, state_dict: StateDict, context: Context) -> Changed:
-        """All pairs of g and v that are of each other's shapes, whichever names they have.
+        """Fold or rename all pairs of g and v whose shapes match, under either names.
 
-        A folded weight stands where g stood. Raises FixError where a new key is there already.
+        A folded weight is in the place of g. Raises FixError if a new key exists already.
         """
         pairs = norm_pairs({key: entry.shape for key, entry in state_dict.items()})
         if self.to != "folded":
@@ -74,10 +74,10 @@ class WeightNorm(Fix):
         kept = {key: folded.get(key, entry) for key, entry in state_dict.items() if key not in gone}
         names = [(key, entry.key) for key, entry in kept.items()]
         names += [(pairs[entry.key][1], entry.key) for entry in folded.values()]
-        sentence = "No key of weight norm."
+        sentence = "No weight norm to fold."
         if pairs:
             sentence = f"{counted(len(folded), 'weight')} folded."
-            why = "they are no floats, or their weight is there already"
+            why = "they are not floats, or their weight exists already"
             sentence += left_alone(2 * (len(pairs) - len(folded)), why)
         return rebuilt(state_dict, list(kept.values()), names), Effect(len(folded), 0, sentence)
 

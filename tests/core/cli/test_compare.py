@@ -79,7 +79,7 @@ def test_without_numbers_torch_is_not_imported(pair: tuple[Path, Path]) -> None:
 def test_help_says_the_tolerances_that_are_taken() -> None:
     helped = " ".join(loupe("compare", "--help").stdout.split())
     for default in (ALLCLOSE.rtol, ALLCLOSE.atol):
-        assert f"({default:g} once the other is given)" in helped
+        assert f"(default: {default:g} if only the other is given)" in helped
 
 
 def test_json_is_one_document_with_the_numbers_of_plain_torch(pair: tuple[Path, Path]) -> None:
@@ -212,7 +212,7 @@ def test_other_state_dicts_are_chosen_by_their_path_and_named_where_left_out(
     torch.save({"model": {"w": torch.ones(2)}, "model_ema": {"w": torch.zeros(2)}}, path)
     against = loupe("compare", path, path, "--state-dict", "model", "--state-dict-b", "model_ema")
     assert against.returncode == 1
-    assert "A holds other state_dicts too, which were not compared: model_ema" in against.stdout
+    assert "A contains other state_dicts, which were not compared: model_ema" in against.stdout
     assert loupe("compare", path, path).returncode == 0
 
 
@@ -234,8 +234,8 @@ def test_beside_the_null_device_all_tensors_are_in_one_only(tmp_path: Path) -> N
     a = saved(tmp_path / "a.pth", {"w": torch.ones(3), "b": torch.ones(1)})
     told = loupe("compare", a, os.devnull)
     assert told.returncode == 1, told.stderr
-    assert told.stdout.startswith("B is /dev/null, which holds nothing: 2 tensors only in A.")
-    assert "A is /dev/null, which holds nothing" in loupe("compare", os.devnull, a).stdout
+    assert told.stdout.startswith("B is /dev/null, which contains nothing: 2 tensors only in A.")
+    assert "A is /dev/null, which contains nothing" in loupe("compare", os.devnull, a).stdout
     assert loupe("compare", os.devnull, os.devnull).returncode == 0
 
 

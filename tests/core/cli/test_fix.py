@@ -67,7 +67,7 @@ def test_a_list_of_steps_is_applied_to_another_format(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"Strip `module.`: {len(weights)} keys renamed."
     assert lines[1].startswith("Cast to float16: ")
-    assert lines[-1] == f"verified: {out} was read again, and each byte is as it was written"
+    assert lines[-1] == f"verified: {out} was read back, and every byte is as it was written"
     sizes = next(line for line in lines if "→" in line)
     assert sizes.startswith(f"Strips {sum(v.nbytes for v in weights.values()) / 1e6:.2f} MB of opt")
 
@@ -192,7 +192,7 @@ def test_adapters_without_an_alpha_are_not_merged_unless_a_recipe_gives_one(
     given = ["fix", str(tmp_path / "in.pth"), str(out), "--best", "--arch", ARCH]
     assert main(given) == 1
     said = capsys.readouterr().out
-    assert "1 LoRA adapter is not merged, since no alpha in the file says by what scale" in said
+    assert "1 LoRA adapter is not merged, since the file has no alpha that states the scale" in said
     assert any("lora_A" in key for key in torch.load(out))
 
     recipe = recipe_of(tmp_path, [{"fix": "merge_lora", "alpha": 16}])
@@ -257,8 +257,8 @@ def test_a_shard_of_the_input_is_never_written_to(
 @pytest.mark.parametrize(
     ("recipe", "words"),
     [
-        ("not json", "is no JSON"),
-        ('{"steps": []}', "no recipe"),
+        ("not json", "is not JSON"),
+        ('{"steps": []}', "not a recipe"),
         ('[{"fix": "explode"}]', "not a recipe"),
         ('[{"fix": "drop_mismatched"}]', "architecture"),
         ('[{"fix": "drop", "pattern": "*"}]', "No tensor is left to write"),
@@ -283,7 +283,7 @@ def test_a_recipe_that_cannot_be_used_is_said_in_a_sentence_and_nothing_is_writt
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["out.onnx"], "does not say its format"),
+        (["out.onnx"], "is not a known format"),
         (["out.safetensors", "--keep", "all"], "Export it as .pth"),
         (["out.pth", "--recipe", "missing.json"], "cannot be read"),
         (["out.pth", "--arch", "resnet1800"], "No architecture is called"),

@@ -121,8 +121,8 @@ def test_git_difftool_tells_of_files_that_were_added_or_deleted(repository: Repo
     repository.set_up("difftool.loupe.cmd")
     repository.commit(model=None, other={"w": torch.ones(3)})
     told = repository("difftool", "-y", "-t", "loupe", "--no-renames", "HEAD~", "HEAD")
-    assert "B is /dev/null, which holds nothing: 2 tensors only in A." in told
-    assert "A is /dev/null, which holds nothing: 1 tensor only in B." in told
+    assert "B is /dev/null, which contains nothing: 2 tensors only in A." in told
+    assert "A is /dev/null, which contains nothing: 1 tensor only in B." in told
 
 
 def test_loupe_is_an_external_diff(repository: Repository) -> None:
@@ -140,7 +140,7 @@ def test_an_external_diff_goes_on_over_added_renamed_and_unreadable_files(
     weights = torch.randn(30_000)
     repository.commit(other={"w": weights}, broken=b"no checkpoint")
     told = repository("diff", "HEAD~", "HEAD")
-    assert "A is /dev/null, which holds nothing: 1 tensor only in B." in told
+    assert "A is /dev/null, which contains nothing: 1 tensor only in B." in told
     assert "not compared: " in told
     repository("mv", "other.pth", "renamed.pth")
     repository.commit(renamed={"w": weights, "more": torch.ones(1)})

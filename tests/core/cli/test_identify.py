@@ -76,7 +76,7 @@ def test_people_read_a_sentence_a_table_and_the_evidence(
     assert row.startswith("fits")
     for words in ("torchvision:resnet18", "num_classes=10", "100%", "Strip `module.`"):
         assert words in row
-    assert "As well: timm:resnet18?num_classes=10" in told
+    assert "Other architectures: timm:resnet18?num_classes=10" in told
 
 
 def test_a_damaged_fit_is_told_as_less_than_all_and_is_status_1(

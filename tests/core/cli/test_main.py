@@ -156,7 +156,7 @@ def test_verify_reads_every_byte_and_exits_1_where_one_was_changed(
     told = loupe("inspect", damaged, "--verify")
     assert told.returncode == 1
     (line,) = (line for line in told.stdout.splitlines() if "damaged:" in line)
-    assert "which holds state_dict.module.layer4" in line
+    assert "which contains state_dict.module.layer4" in line
     (found,) = json.loads(loupe("inspect", damaged, "--verify", "--json").stdout)["verification"][
         "damaged"
     ]
@@ -263,7 +263,7 @@ def test_predict_says_what_a_network_gives_that_is_no_classifier(tmp_path: Path)
     )
     assert done.returncode == 2
     assert done.stdout == ""
-    assert "gives a class for every pixel (segmentation)" in done.stderr
+    assert "returns a class for every pixel (segmentation)" in done.stderr
     assert "classifiers" in done.stderr
     assert "Traceback" not in done.stderr
 

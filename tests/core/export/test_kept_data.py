@@ -208,7 +208,7 @@ def test_a_value_called_format_is_named_where_a_safetensors_has_its_own(tmp_path
         assert file.metadata() == {"format": "pt", "epoch": "1"}
     assert done.kept == ("epoch",)
     assert [one.sentence for one in done.left_out] == [
-        "format: what has a name that safetensors itself uses"
+        "format: a name that safetensors itself uses"
     ]
 
 
@@ -223,7 +223,7 @@ def test_halves_of_characters_stay_out_of_a_safetensors_which_nothing_would_read
         assert file.metadata() == {"format": "pt", "list": '["\\ud800"]'}
     assert [one.path for one in done.left_out] == ["note", "\udc00"]
     torch.save({"w\ud800": torch.ones(2)}, tmp_path / "in.pth")
-    with pytest.raises(StoreError, match=r"The key w\\ud800 holds half a character"):
+    with pytest.raises(StoreError, match=r"The key w\\ud800 contains half a character"):
         exported(tmp_path / "in.pth", out, "weights")
 
 
@@ -278,7 +278,7 @@ def test_data_that_holds_itself_ends(tmp_path: Path) -> None:
     torch.save({"state_dict": {"w": torch.ones(1)}, "ring": ring}, tmp_path / "in.pth")
     done = exported(tmp_path / "in.pth", tmp_path / "out.pth", "metadata")
     assert torch.load(tmp_path / "out.pth")["ring"] == [1]
-    assert [one.sentence for one in done.left_out] == ["ring.1: itself"]
+    assert [one.sentence for one in done.left_out] == ["ring.1: a container of itself"]
 
 
 def test_data_that_is_shared_a_million_times_is_written_once(tmp_path: Path) -> None:
@@ -341,11 +341,11 @@ def test_the_sentence_says_what_is_stripped_and_what_is_saved(
     checkpoint = open_checkpoint(path)
     sizes = export_sizes(checkpoint.state_dict(), "pth", checkpoint)
     state = saved["optimizer"]["state"].values()
-    assert sizes.beside["optimizer"] == sum(
+    assert sizes.others["optimizer"] == sum(
         tensor.nbytes for group in state for tensor in group.values()
     )
     ema = [value for key, value in saved["ema"].items() if key not in ("module.0.bias", "decay")]
-    assert sizes.beside["ema"] == sum(tensor.nbytes for tensor in ema)
+    assert sizes.others["ema"] == sum(tensor.nbytes for tensor in ema)
     sentence = sizes.sentence("weights").replace("\u202f", " ")
     assert sentence.startswith("Strips 5.54 kB of optimizer state and 2.89 kB of EMA weights: ")
     assert sentence.endswith(" kB.")

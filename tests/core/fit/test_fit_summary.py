@@ -55,13 +55,13 @@ def test_absent_buffers_that_the_network_computes_are_told_apart_from_batch_coun
     wanted = signature(Architecture("timm", "efficientformer_l1", (("num_classes", 3),)))
     computed = saved({k: v for k, v in weights.items() if "attention_bias_idxs" not in k})
     assert verdict(match(computed, wanted)).endswith(
-        " 1 buffer that the network computes itself is absent, which is harmless."
+        " 1 buffer that the model computes itself is absent, which is harmless."
     )
     harmless = ("attention_bias_idxs", "num_batches_tracked")
     counters = sum(key.endswith("num_batches_tracked") for key in weights)
     both = saved({k: v for k, v in weights.items() if not k.endswith(harmless)})
     assert verdict(match(both, wanted)).endswith(
-        f" {counters} batch counters and 1 buffer that the network computes itself are absent, "
+        f" {counters} batch counters and 1 buffer that the model computes itself are absent, "
         "which is harmless."
     )
 
@@ -93,7 +93,7 @@ def test_what_a_partial_load_leaves_out_is_missing_and_mismatched_keys(saved):
 def test_an_option_that_would_suit_the_file_is_named(saved):
     found = match(saved(resnet18().state_dict()), signature(NETWORK))
     assert option_hint(found, signature(NETWORK)).startswith(
-        "The file's head has 1\u2009000 classes, the network's 10: set num_classes=1000"
+        "The file's head has 1\u2009000 classes, the model's 10: set num_classes=1000"
     )
     fit = match(saved(resnet18(num_classes=10).state_dict()), signature(NETWORK))
     assert option_hint(fit, signature(NETWORK)) == ""

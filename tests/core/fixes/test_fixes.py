@@ -116,7 +116,7 @@ def test_field_3_a_head_of_another_shape_is_dropped_and_nothing_else() -> None:
     applied = apply_recipe(Recipe((Step(DropMismatched()),)), file, wanted)
     assert list(applied.state_dict) == ["conv.weight", "extra"]
     assert applied.effects == (Effect(0, 1, "1 key dropped."),)
-    with pytest.raises(FixError, match="without an architecture"):
+    with pytest.raises(FixError, match="needs the shapes of an architecture"):
         apply_recipe(Recipe((Step(DropMismatched()),)), file)
 
 
@@ -167,7 +167,7 @@ def test_floats_that_pytorch_cannot_turn_into_numbers_keep_their_dtype() -> None
     applied = apply_recipe(Recipe((Step(CastDtype("float16")),)), file)
     assert applied.state_dict["packed"] == file["packed"]
     assert applied.effects[0].sentence == (
-        "1 tensor cast to float16. 1 tensor stayed: PyTorch cannot turn their floats into others."
+        "1 tensor cast to float16. 1 tensor unchanged: PyTorch cannot convert their dtype."
     )
 
 
@@ -349,7 +349,7 @@ def test_a_fix_is_described_by_what_it_does() -> None:
         )
     ] == [
         "Strip `module.`",
-        "Strip `module.` wherever it stands",
+        "Strip `module.` anywhere",
         "Add `net.`",
         "Keep only `a.*`",
         "Drop keys with the regex `^fc`",

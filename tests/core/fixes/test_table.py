@@ -42,7 +42,7 @@ WRITTEN = r"""
 """A recipe of all kinds in the order of the table, as saved recipes and links hold it."""
 
 WORDS = r"""
-Strip `module.` wherever it stands
+Strip `module.` anywhere
 Add `net.`
 Keep only keys with the regex `[a-m].*`
 Drop `*.count`
@@ -73,13 +73,13 @@ EFFECTS = """
 1 0 1 key renamed.
 0 2 2 keys dropped.
 17 0 17 tensors cast to bfloat16.
-2 0 2 of 2 rows taken in 2 tensors, 1 new at zero.
+2 0 2 of 2 rows taken in 2 tensors, 1 row of zeros added.
 1 0 `conv.weight` adapted from 3 to 1 channels.
-1 0 `pos_embed` resampled from 4 × 4 to 3 × 3, taken for squares.
+1 0 `pos_embed` resampled from 4 × 4 to 3 × 3, assumed to be square.
 1 0 1 tensor split into 3 tensors.
 1 0 2 tensors fused into 1 tensor.
 1 0 1 matrix transposed.
-1 0 1 key got the shape that is wanted.
+1 0 1 key reshaped.
 2 0 2 keys renamed.
 2 0 2 statistics of BatchNorm added at their defaults.
 1 0 1 adapter merged into the weights.
@@ -91,12 +91,12 @@ EFFECTS = """
 STEPS = r"""
 model = get_model("resnet18", weights=None)
 
-# With weights_only PyTorch runs nothing from the file. Where it refuses the file,
+# With weights_only, PyTorch runs no code from the file. If it refuses the file,
 # read Loupe's repaired download instead.
 checkpoint = torch.load("a.pth", map_location="cpu", weights_only=True)
 state_dict = {key: value for key, value in checkpoint.items() if isinstance(value, torch.Tensor)}
 
-# Strip `module.` wherever it stands
+# Strip `module.` anywhere
 state_dict = {strip_anywhere(key, r"module\."): value for key, value in state_dict.items()}
 
 # Add `net.`
@@ -169,7 +169,7 @@ state_dict = dequantize(state_dict)
 # Untie shared storages
 state_dict = untie(state_dict)
 
-# What this prints as missing_keys stays as the model initialises it.
+# The missing_keys that this prints stay as the model initialises them.
 print(model.load_state_dict(state_dict, strict=False))
 model.eval()
 """  # noqa: E501

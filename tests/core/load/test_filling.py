@@ -130,7 +130,7 @@ def test_what_only_a_modules_own_code_could_take_in_is_left_out_and_said(
     loaded = load_model(state_dict, own["Scaled"])
     assert loaded.initialised == ("_extra_state",)
     assert loaded.notes == (
-        "_extra_state was left out: only the model's own code (set_extra_state) could take it in, "
-        "and no such code is run on what a file holds.",
+        "_extra_state was left out: only the model's own code (set_extra_state) could load it, "
+        "and Loupe runs no such code on a file's contents.",
     )
     assert torch.equal(loaded.model.head.weight, weights["head.weight"])

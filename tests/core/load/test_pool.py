@@ -215,4 +215,4 @@ def test_without_room_the_models_in_use_are_named() -> None:
     with pytest.raises(NoRoom) as caught, pool.get("c", load):
         pass
     assert pool.resident() == ()
-    assert caught.value.remedy == "Close what else takes memory there."
+    assert caught.value.remedy == "Close what else uses its memory."

@@ -67,7 +67,7 @@ def test_a_file_that_claims_more_than_the_machine_has_is_refused_before_memory_i
     assert error.free <= memory("MemTotal")
     assert f"needs {error.needed / 1e9:,.2f} GB of memory on cpu" in error.problem
     assert f"{error.free / 1e9:,.2f} GB are free" in error.problem
-    assert error.remedy == "Close what else takes memory there."
+    assert error.remedy == "Close what else uses its memory."
 
 
 def in_a_small_process(
@@ -121,7 +121,7 @@ def test_a_process_with_a_limit_says_what_is_needed_and_what_is_free(
         f"load_model(open_checkpoint(Path({str(path)!r})).state_dict(), architecture)",
     )
     assert said.startswith("NoRoom The model needs 0.53 GB of memory on cpu, where 0.")
-    assert said.rstrip().endswith(" GB are free. Close what else takes memory there.")
+    assert said.rstrip().endswith(" GB are free. Close what else uses its memory.")
 
 
 def test_memory_that_runs_out_while_building_is_no_room_once_the_half_built_model_is_gone(
@@ -148,7 +148,7 @@ def test_memory_that_runs_out_while_building_is_no_room_once_the_half_built_mode
         tmp_path,
     )
     assert said.startswith("NoRoom The model needs 0.16 GB of memory on cpu, where ")
-    assert "there is not so much left" in said
+    assert "less is left" in said
     assert "enforce fail" not in said
 
 
@@ -210,10 +210,10 @@ def test_another_device_with_room_is_a_way_out() -> None:
 
 def test_the_models_beside_it_are_named_with_their_bytes() -> None:
     error = NoRoom("cuda:0", 9 * 10**9, 4 * 10**9, ("load it as bfloat16, which takes 4.50 GB",))
-    assert error.beside(0, 0) is error
-    assert str(error.beside(1, 2 * 10**9)) == (
+    assert error.with_models_in_use(0, 0) is error
+    assert str(error.with_models_in_use(1, 2 * 10**9)) == (
         "The model needs 9.00 GB of memory on cuda:0, where 4.00 GB are free. Load it as bfloat16, "
         "which takes 4.50 GB, or close the other loaded model on cuda:0, with 2.00 GB."
     )
-    assert "the 3 other loaded models on cuda:0" in error.beside(3, 10**9).remedy
+    assert "the 3 other loaded models on cuda:0" in error.with_models_in_use(3, 10**9).remedy
     assert isinstance(error, LoadError)

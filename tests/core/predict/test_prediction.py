@@ -131,16 +131,16 @@ def test_a_model_that_lacks_only_num_batches_tracked_is_not_called_untrained(tmp
         ("lraspp_mobilenet_v3_large", {"num_classes": 3}, "a class for every pixel"),
         ("ssdlite320_mobilenet_v3_large", {"num_classes": 3}, "boxes with their classes"),
         ("raft_small", {}, "how each pixel moves"),
-        ("s3d", {"num_classes": 3}, "the classes of a film"),
+        ("s3d", {"num_classes": 3}, "the classes of a video"),
     ],
 )
 def test_a_network_that_classifies_no_pictures_says_what_it_gives(tmp_path, name, options, gives):
     model = get_model(name, weights=None, **options, **backbone_without_weights(name))
     torch.save(model.state_dict(), tmp_path / "model.pth")
     loaded = load(tmp_path / "model.pth", Architecture("torchvision", name, tuple(options.items())))
-    with pytest.raises(LoadError, match=f"torchvision {name}.* gives {gives}") as caught:
+    with pytest.raises(LoadError, match=f"torchvision {name}.* returns {gives}") as caught:
         predict(loaded, photos(1), IMAGENET)
-    assert "for classifiers" in caught.value.remedy
+    assert "image classifiers" in caught.value.remedy
 
 
 def backbone_without_weights(name):
@@ -221,7 +221,7 @@ class GivesBoxes(Takes):
     [
         ("TakesNestedTensors", "has no attribute 'tensors'"),
         ("NeedsALookUp", "queries"),
-        ("GivesBoxes", "it gives a list that begins with a dict of boxes, labels"),
+        ("GivesBoxes", "it returns a list that begins with a dict of boxes, labels"),
     ],
 )
 def test_an_owners_network_that_is_no_classifier_gets_a_sentence_when_it_runs(
@@ -240,7 +240,7 @@ def test_an_owners_network_that_is_no_classifier_gets_a_sentence_when_it_runs(
 def test_a_network_without_a_head_gives_features_and_a_sentence(tmp_path):
     torch.save(timm.create_model("test_resnet", num_classes=0).state_dict(), tmp_path / "a.pth")
     loaded = load(tmp_path / "a.pth", Architecture("timm", "test_resnet", (("num_classes", 0),)))
-    with pytest.raises(LoadError, match="gives features: it has no head"):
+    with pytest.raises(LoadError, match="returns features: it has no head"):
         predict(loaded, photos(1), IMAGENET)
 
 
@@ -376,7 +376,7 @@ def test_of_a_model_with_several_outputs_the_main_one_is_read(output):
     ],
 )
 def test_a_model_that_is_no_classifier_gets_a_sentence(output, what):
-    with pytest.raises(LoadError, match=f"no list of classes: it gives {what}"):
+    with pytest.raises(LoadError, match=f"not one score for each class: it returns {what}"):
         logits_of(output, 1)
 
 

@@ -51,7 +51,7 @@ def test_a_table_that_cannot_be_used_is_a_sentence(rows, said):
 
 @pytest.mark.parametrize("value", [[], 3, {"a": 1}, {"a": ["b"]}, None])
 def test_json_that_is_no_table_is_a_sentence(value):
-    with pytest.raises(FixError, match="no table"):
+    with pytest.raises(FixError, match="not a table"):
         table_from_json(value)
 
 

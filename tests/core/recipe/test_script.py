@@ -201,7 +201,7 @@ def test_the_script_reads_the_files_that_an_index_names(safe: bool, tmp_path: Pa
         run("import torch\n" + code, tmp_path),
         {f"m.{key}": value for key, value in tensors.items()},
     )
-    with pytest.raises(FixError, match="alone do not read"):
+    with pytest.raises(FixError, match="alone cannot read"):
         told_by_the_file(tmp_path, Recipe())
 
 
@@ -212,7 +212,7 @@ def test_of_a_file_that_pytorch_alone_does_not_read_there_is_a_sentence(tmp_path
     plain = tmp_path / "plain.pkl"
     plain.write_bytes(pickle.dumps({"a": np.ones(2, np.float32)}))
     for file, words in ((packed, "a packed file"), (plain, "plain pickle")):
-        with pytest.raises(FixError, match=f"do not read {file.name}, which is {words}"):
+        with pytest.raises(FixError, match=f"cannot read {file.name}, which is {words}"):
             told_by_the_file(file, Recipe())
 
 
@@ -249,7 +249,7 @@ def test_field_1_the_script_is_what_one_would_write_by_hand() -> None:
         "\n"
         'model = get_model("resnet18", weights=None, num_classes=10)\n'
         "\n"
-        "# With weights_only PyTorch runs nothing from the file. Where it refuses the file,\n"
+        "# With weights_only, PyTorch runs no code from the file. If it refuses the file,\n"
         "# read Loupe's repaired download instead.\n"
         'checkpoint = torch.load("moco.pth", map_location="cpu", weights_only=True)\n'
         'state_dict = {key: value for key, value in checkpoint["state_dict"].items()'
@@ -280,7 +280,7 @@ def test_field_3_the_script_loads_a_model_but_for_a_head_of_another_shape(tmp_pa
         assert len(wanted[-1]) == len(specs) - 2
     for found, expected in zip(run_all(codes, tmp_path), wanted, strict=True):
         assert_same(found, expected)
-    with pytest.raises(FixError, match="without an architecture"):
+    with pytest.raises(FixError, match="needs the shapes of an architecture"):
         recipe_code("file.pth", "", recipe)
 
 
@@ -422,7 +422,7 @@ def test_the_script_goes_by_the_models_own_shapes(tmp_path: Path) -> None:
         torch.save(tensors, tmp_path / f"{index}.pth")
         architecture = parse_architecture(name)
         codes.append(recipe_code(f"{index}.pth", "", recipe, architecture, strict=False))
-        with pytest.raises(FixError, match="without an architecture"):
+        with pytest.raises(FixError, match="needs the shapes of an architecture"):
             recipe_code(f"{index}.pth", "", recipe)
     for index, found in enumerate(run_all(codes, tmp_path)):
         name, tensors, recipe = cases[index]

@@ -256,10 +256,11 @@ def test_equal_layers_whose_names_say_nothing_are_paired_in_order_and_marked(
     ]
     assert all(pair.confidence <= 0.5 for pair in found.pairs)
     assert found.pairs[0].why == (
-        "same shape, same place in the order, and another would do as well"
+        "same shape, same place in the order, but another would be as likely"
     )
     assert found.sentence == (
-        "4 of 4 wanted tensors have one in the file; 4 could as well be another of the same shape."
+        "4 of 4 keys of the model have a tensor in the file; "
+        "4 could as well be another of the same shape."
     )
 
 
@@ -326,7 +327,7 @@ def test_a_file_that_fits_needs_no_recipe(tmp_path: Path, resnet: nn.Module) -> 
     found = align(saved(tmp_path, resnet.state_dict()), signature_of(resnet))
     assert found.recipe == Recipe()
     assert found.confidence == 1
-    assert found.sentence == "122 of 122 wanted tensors have one in the file."
+    assert found.sentence == "122 of 122 keys of the model have a tensor in the file."
 
 
 def test_batch_counters_that_an_old_file_lacks_do_not_matter(

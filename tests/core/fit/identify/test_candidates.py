@@ -201,7 +201,7 @@ def test_the_class_of_a_whole_model_breaks_a_tie(
     kind = f"{type(model).__module__}.{type(model).__qualname__}"
     best = told(lookup, tmp_path / "a.pth", model).candidates[0]
     assert best.architecture.key == name
-    assert f"The file holds a `{kind}`." in best.evidence
+    assert f"The file contains a `{kind}`." in best.evidence
 
 
 def test_a_library_in_front_of_a_name_breaks_a_tie_between_the_libraries(
@@ -431,8 +431,9 @@ def test_what_has_two_tensors_of_a_network_is_not_called_near_it(
 def test_a_name_that_is_not_the_tensors_is_told(lookup: Lookup, tmp_path: Path) -> None:
     tensors = torchvision.models.resnet18().state_dict()
     best = told(lookup, tmp_path / "a.pth", {"arch": "ResNet-50", "model": tensors}).candidates[0]
-    assert "The file says `arch` is `ResNet-50`, but its tensors are not that one's." in (
-        best.evidence
+    assert (
+        "The file says `arch` is `ResNet-50`, but its tensors are not those of that architecture."
+        in (best.evidence)
     )
     home = {"arch": "/home/optimmer/runs/resnet18", "model": tensors}
     best = told(lookup, tmp_path / "b.pth", home).candidates[0]
@@ -445,7 +446,7 @@ def test_another_set_of_the_same_weights_is_named(lookup: Lookup, tmp_path: Path
     both = {"student": student, "teacher": teacher, "head": nn.Linear(2, 2).state_dict()}
     found = told(lookup, tmp_path / "a.pth", both)
     assert found.candidates[0].evidence[-1] == (
-        "The file holds tensors of the same shapes in `teacher` too: choose which to use."
+        "The file also contains tensors of the same shapes in `teacher`: choose which to use."
     )
 
 
@@ -455,7 +456,7 @@ def test_another_set_of_the_same_weights_is_named(lookup: Lookup, tmp_path: Path
         (nn.LSTM(8, 16, 2).state_dict(), "a recurrent network of 2 layers"),
         (
             nn.Sequential(nn.Conv2d(3, 8, 4), *(nn.Linear(8, 8) for _ in range(5))).state_dict(),
-            "a network of 5 linear layers and 1 convolution",
+            "a model of 5 linear layers and 1 convolution",
         ),
         (
             {
@@ -474,7 +475,7 @@ def test_another_set_of_the_same_weights_is_named(lookup: Lookup, tmp_path: Path
         ),
         (
             {"0.exp_avg": torch.zeros(4, 4), "0.exp_avg_sq": torch.zeros(4, 4)},
-            "the state of an optimizer, no network",
+            "the state of an optimizer, not a model",
         ),
     ],
     ids=["lstm", "linear", "gpt2", "stages", "adam"],
@@ -492,7 +493,7 @@ def test_a_file_of_very_many_keys_is_told_to_be_looked_at_in_part(lookup: Lookup
     found = identify(late, lookup)
     assert not found.known
     assert found.family.startswith("a ResNet-like convolutional network of 30,020 convolutions")
-    assert found.sentence.endswith(" Of its 30\u2009122 keys the first 20\u2009000 were looked at.")
+    assert found.sentence.endswith(" Only the first 20\u2009000 of its 30\u2009122 keys were used.")
 
 
 def test_a_key_longer_than_any_path_is_dropped_from_beside_the_network(lookup: Lookup) -> None:

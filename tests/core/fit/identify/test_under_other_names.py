@@ -45,11 +45,11 @@ def classifier(name: str, **options: object) -> nn.Module:
     [
         (
             lambda: classifier("ViT", **TINY),
-            "Under other names this is a timm vit_tiny_patch16_224 with 7 classes.",
+            "Under other key names this is a timm vit_tiny_patch16_224 with 7 classes.",
         ),
         (
             lambda: classifier("ViT", **TINY, image_size=64, num_channels=1),
-            "Under other names this is a timm vit_tiny_patch16_224 with images of 64\u202fpx, "
+            "Under other key names this is a timm vit_tiny_patch16_224 with images of 64\u202fpx, "
             "1 input channel and 7 classes.",
         ),
         (
@@ -59,19 +59,19 @@ def classifier(name: str, **options: object) -> nn.Module:
                 depths=[2, 2, 2, 2],
                 layer_type="basic",
             ),
-            "Under other names this is a torchvision resnet18 with 7 classes.",
+            "Under other key names this is a torchvision resnet18 with 7 classes.",
         ),
         (
             lambda: classifier("MobileNetV2"),
-            "Under other names this is a torchvision mobilenet_v2 with 7 classes.",
+            "Under other key names this is a torchvision mobilenet_v2 with 7 classes.",
         ),
         (
             lambda: classifier("MobileViT"),
-            "Under other names this is a timm mobilevit_s with 7 classes.",
+            "Under other key names this is a timm mobilevit_s with 7 classes.",
         ),
         (
             lambda: classifier("Swin"),
-            "Under other names this is a timm swin_tiny_patch4_window7_224 with 7 classes.",
+            "Under other key names this is a timm swin_tiny_patch4_window7_224 with 7 classes.",
         ),
     ],
     ids=["vit", "small_grey_vit", "resnet", "mobilenet", "mobilevit", "swin"],
@@ -107,7 +107,7 @@ def test_an_encoder_beside_its_decoder_is_found_under_its_prefix(
     found = told(lookup, tmp_path / "a.pth", model.state_dict())
     best = found.candidates[0]
     assert found.sentence == (
-        "Under other names this is a timm vit_tiny_patch16_224, without a head, saved under "
+        "Under other key names this is a timm vit_tiny_patch16_224, without a head, saved under "
         "`vit.`; `decoder.*` is left out."
     )
     repaired = apply_recipe(best.recipe, open_checkpoint(tmp_path / "a.pth").state_dict())
@@ -238,7 +238,7 @@ def test_other_peoples_layouts_are_told_and_every_tensor_finds_its_place(
     torch.save(layout(tensors), tmp_path / "a.pth")
     state_dict = open_checkpoint(tmp_path / "a.pth").state_dict()
     found = identify(state_dict, lookup)
-    assert found.sentence == f"Under other names this is a {sentence}"
+    assert found.sentence == f"Under other key names this is a {sentence}"
     best = found.candidates[0]
     wanted = signature(best.architecture)
     repaired = apply_recipe(best.recipe, state_dict, wanted).state_dict

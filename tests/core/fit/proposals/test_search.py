@@ -23,7 +23,6 @@ from core.fixes import (
     Recipe,
     Rename,
     ResamplePositions,
-    Step,
     StripPrefix,
 )
 from core.recipe import apply_recipe
@@ -126,18 +125,18 @@ def test_a_momentum_encoder_is_taken_out_of_its_checkpoint() -> None:
     for proposal, name in ((first, "encoder_q"), (second, "encoder_k")):
         assert proposal.fixes == (Keep(f"module.{name}.*"), StripPrefix(f"module.{name}."))
         assert match(taken(proposal, file), WANTED).fits
-        assert "holds this network 2 times" in proposal.why
+        assert "contains this model 2 times" in proposal.why
 
 
 def test_a_prefix_that_the_file_lacks_is_added() -> None:
     wanted = {f"backbone.{key}": spec for key, spec in WANTED.items()}
-    assert propose(file_of(WEIGHTS), wanted)[0].fix == AddPrefix("backbone.")
+    assert propose(file_of(WEIGHTS), wanted)[0].fixes == (AddPrefix("backbone."),)
 
 
 def test_one_prefix_is_exchanged_for_another() -> None:
     wanted = {f"backbone.{key}": spec for key, spec in WANTED.items()}
     best = propose(renamed(lambda key: f"model.{key}"), wanted)[0]
-    assert best.fix == Rename(r"^model\.", "backbone.")
+    assert best.fixes == (Rename(r"^model\.", "backbone."),)
     assert best.after == 122
 
 
@@ -157,9 +156,9 @@ def test_densenets_old_names_are_known() -> None:
 
 def test_field_3_a_head_of_another_shape_can_be_dropped() -> None:
     (proposal,) = propose(file_of(resnet18(num_classes=10).state_dict()), WANTED)
-    assert proposal.fix == DropMismatched()
+    assert proposal.fixes == (DropMismatched(),)
     assert proposal.sentence == (
-        "drop what has another shape: 2 keys less in the way, 120 of 122 keys match"
+        "drop what has another shape: 2 keys removed, 120 of 122 keys match"
     )
 
 
@@ -180,8 +179,8 @@ def test_field_3_a_head_of_another_shape_can_be_dropped() -> None:
 def test_what_is_unexpected_can_be_dropped_by_one_fix(extra: list[str], fix: Fix) -> None:
     file = file_of({**WEIGHTS, **{key: torch.zeros(1) for key in extra}})
     (proposal,) = propose(file, WANTED)
-    assert proposal.fix == fix
-    repaired = apply_recipe(Recipe((Step(proposal.fix),)), file).state_dict
+    assert proposal.fixes == (fix,)
+    repaired = apply_recipe(Recipe.of(proposal.fixes), file).state_dict
     assert list(repaired) == list(WEIGHTS)
 
 
@@ -204,8 +203,6 @@ def test_proposals_come_by_what_they_gain_and_say_why() -> None:
     assert whole.fixes == (*both, Drop("queue"))
     assert [one.fixes for one in others] == [both, (StripPrefix("module."),)]
     assert [one.after for one in proposals] == [122, 122, 92]
-    gained = [one.after / one.total + one.coverage_after for one in others]
-    assert gained == sorted(gained, reverse=True)
     assert all(one.why.endswith(".") for one in proposals)
 
 
@@ -214,7 +211,7 @@ def test_every_renaming_proposed_makes_more_keys_match() -> None:
         (f"module.{key}" if i % 2 else key): value for i, (key, value) in enumerate(WEIGHTS.items())
     }
     (best, *_) = propose(file_of(half), WANTED)
-    assert best.fix == StripPrefix("module.")
+    assert best.fixes == (StripPrefix("module."),)
     assert (best.before, best.after) == (61, 122)
 
 

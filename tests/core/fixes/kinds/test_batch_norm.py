@@ -37,7 +37,7 @@ def test_field_27_a_whole_network_without_its_statistics_fits_with_them(tmp_path
     after = applied(saved(tmp_path, parameters), *fixes, wanted=wanted)
     assert match(after.state_dict, wanted).fits
     assert [effect.changed for effect in after.effects[1:]] == [168, 0]
-    assert after.effects[2].sentence == "No key of BatchNorm's statistics is missing."
+    assert after.effects[2].sentence == "No BatchNorm statistic is missing."
 
 
 def test_layers_that_the_file_has_nothing_of_get_none(tmp_path: Path) -> None:
@@ -48,5 +48,5 @@ def test_layers_that_the_file_has_nothing_of_get_none(tmp_path: Path) -> None:
 
 
 def test_an_architecture_is_needed(tmp_path: Path) -> None:
-    with pytest.raises(FixError, match="without an architecture"):
+    with pytest.raises(FixError, match="needs the shapes of an architecture"):
         applied(saved(tmp_path, {"a": torch.ones(1)}), AddBatchStatistics())

@@ -76,7 +76,7 @@ def test_integers_without_scales_stay_and_are_said(tmp_path: Path) -> None:
     bare = StateDict([replace(given["a"], form=None), given["b"]])
     after = applied(bare, Dequantize())
     assert after.effects[0].sentence == (
-        "No tensor dequantized. 1 tensor stayed: the file has no scales for them."
+        "No tensor dequantized. 1 tensor unchanged: the file has no scales for them."
     )
     assert list(after.state_dict.values()) == list(bare.values())
 

@@ -96,7 +96,7 @@ def test_what_lacks_a_part_stays_and_is_said(tmp_path: Path) -> None:
     tensors = {"a.q.bias": torch.randn(2), "a.v.bias": torch.randn(2), "b.weight": torch.ones(1)}
     after = applied(saved(tmp_path, tensors), BACK)
     assert_tensors(after.state_dict, tensors)
-    assert after.effects[0].sentence == "No key fused. Of 1 more, some parts are not there."
+    assert after.effects[0].sentence == "No key fused. Of 1 more, some parts are missing."
 
 
 def test_the_modules_versions_go_with_the_keys(tmp_path: Path) -> None:
@@ -113,9 +113,9 @@ def test_the_modules_versions_go_with_the_keys(tmp_path: Path) -> None:
 def test_parts_that_are_split_again_and_again_do_not_fill_the_memory(tmp_path: Path) -> None:
     given = saved(tmp_path, {"q": torch.tensor(1.0), "w.q": torch.empty(0, 3)})
     doubled = Split("q", ("a.q", "b.q"))
-    with pytest.raises(FixError, match="too many parts"):
+    with pytest.raises(FixError, match="too many tensors"):
         applied(given, *[doubled] * 60)
-    with pytest.raises(FixError, match="too many parts"):
+    with pytest.raises(FixError, match="too many tensors"):
         applied(given, Split("q", tuple(f"{'x' * 900}{index}" for index in range(100_000))))
 
 
@@ -136,9 +136,9 @@ def test_steps_that_compute_a_tensor_again_and_again_are_refused(tmp_path: Path)
         (BACK, {"q": torch.ones(3), "k": torch.ones(3), "v": torch.ones(3).half()}, "float16"),
         (BACK, {"q": torch.ones(3, 2), "k": torch.ones(3), "v": torch.ones(3)}, "3 × 2"),
         (BACK, {"q": torch.ones(3), "k": torch.ones(()), "v": torch.ones(3)}, "a number of"),
-        (Split("qkv", ("q",)), {"qkv": torch.ones(3)}, "two parts or more"),
+        (Split("qkv", ("q",)), {"qkv": torch.ones(3)}, "at least two parts"),
         (Split("", ("q", "k")), {"qkv": torch.ones(3)}, "name is empty"),
-        (Fuse(("q", "q"), "qkv"), {"q": torch.ones(3)}, "two parts or more"),
+        (Fuse(("q", "q"), "qkv"), {"q": torch.ones(3)}, "at least two parts"),
         (QKV, {"qkv": torch.ones(3, 3).to_sparse()}, "sparse"),
     ],
 )

@@ -53,7 +53,7 @@ def test_the_effect_counts_rows_and_new_classes(tmp_path: Path) -> None:
     given_file = saved(tmp_path, HEAD)
     after = applied(given_file, SelectClasses("fc.*", (3, -1)), SelectClasses("head.*", (0,)))
     assert [effect.sentence for effect in after.effects] == [
-        "1 of 5 rows taken in 2 tensors, 1 new at zero.",
+        "1 of 5 rows taken in 2 tensors, 1 row of zeros added.",
         "No key of a head matches `head.*`.",
     ]
 

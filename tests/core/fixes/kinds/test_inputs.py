@@ -112,7 +112,7 @@ def test_where_all_fits_nothing_is_done_and_twice_is_once(tmp_path: Path) -> Non
         saved(tmp_path, {"a.weight": weight}), AdaptInput(), AdaptInput(), wanted=wanted
     )
     assert_tensors(after.state_dict, {"a.weight": adapt_input_conv(2, weight)})
-    assert after.effects[1].sentence == "No key of an input convolution to adapt."
+    assert after.effects[1].sentence == "No input convolution to adapt."
 
 
 INPUTS = {
@@ -148,7 +148,7 @@ def test_integers_that_take_the_image_stay_and_no_other_weight_is_taken_for_them
     after = applied(saved(tmp_path, tensors), AdaptInput(in_chans=1))
     assert_tensors(after.state_dict, tensors)
     assert after.effects[0].sentence == (
-        "No key of an input convolution to adapt. 1 tensor stayed: they are no plain floats."
+        "No input convolution to adapt. 1 tensor unchanged: they are not plain floats."
     )
 
 
@@ -162,7 +162,7 @@ def test_tensors_without_elements_do_no_harm(shape: tuple[int, ...], tmp_path: P
 def test_what_cannot_be_adapted_is_a_sentence(tmp_path: Path) -> None:
     weight = torch.randn(8, 3, 3, 3)
     given = saved(tmp_path, {"a.weight": weight})
-    with pytest.raises(FixError, match="without an architecture"):
+    with pytest.raises(FixError, match="needs the shapes of an architecture"):
         applied(given, AdaptInput())
     for channels in (-1, 10**9):
         with pytest.raises(FixError, match="No image has"):

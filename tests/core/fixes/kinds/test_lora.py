@@ -46,10 +46,10 @@ def test_pefts_adapters_are_merged_and_its_wrappers_gone(alpha: float, tmp_path:
     assert merged == "1 adapter merged into the weights." + (
         ""
         if alpha
-        else " 1 adapter has no alpha in the file: a scale of 1 is assumed; set alpha where it was "
-        "another."
+        else " 1 adapter has no alpha in the file: a scale of 1 is assumed; set alpha if it was "
+        "trained with another."
     )
-    assert again == "No key of a LoRA adapter."
+    assert again == "No LoRA adapter to merge."
     assert after.state_dict["fc.weight"].origin == "base_model.model.fc.base_layer.weight"
 
 
@@ -169,8 +169,8 @@ def test_a_square_weight_is_merged_as_the_files_biases_show_the_others_to_be(
 def test_of_square_weights_alone_it_is_said_what_was_assumed(tmp_path: Path) -> None:
     after = applied(saved(tmp_path, square("q") | square("v")), MergeLora(4))
     assert after.effects[0].sentence == (
-        "2 adapters merged into the weights. `q.weight` and 1 more are square, and nothing tells "
-        "that their rows are their outputs: that is assumed."
+        "2 adapters merged into the weights. `q.weight` and 1 more are square, so it is only "
+        "assumed that their rows are their outputs."
     )
 
 

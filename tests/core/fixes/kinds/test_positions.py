@@ -59,7 +59,7 @@ def test_field_23_a_vision_transformer_loads_at_another_image_size(tmp_path: Pat
     after = applied(given, ResamplePositions(), wanted=signature_of(new.state_dict()))
     assert_tensors(after.state_dict, vit_filter(old.state_dict(), new))
     assert after.effects[0].sentence == (
-        "`pos_embed` resampled from 6 × 6 to 10 × 10, taken for squares."
+        "`pos_embed` resampled from 6 × 6 to 10 × 10, assumed to be square."
     )
 
 
@@ -200,8 +200,8 @@ def test_a_grid_whose_sides_cannot_be_told_stays_and_is_named(tmp_path: Path) ->
     after = applied(given, ResamplePositions(), wanted=signature_of(wanted))
     assert_tensors(after.state_dict, tensors)
     assert after.effects[0].sentence == (
-        "No key of positions to resample. `pos_embed` and 1 more stayed: its positions are no "
-        "square grid, so height and width are not known."
+        "No position embedding to resample. `pos_embed` and 1 more unchanged: the positions are "
+        "not a square grid, so its height and width are unknown."
     )
 
 
@@ -214,8 +214,8 @@ def test_a_table_with_a_token_that_the_network_has_not_stays_and_it_is_said(
     after = applied(saved(tmp_path, tensors), ResamplePositions(), wanted=goal)
     assert_tensors(after.state_dict, tensors)
     assert after.effects[0].sentence == (
-        f"No key of positions to resample. `pos_embed` has {held} positions, and {wanted} are "
-        "wanted: one counts a class token or the like."
+        f"No position embedding to resample. `pos_embed` has {held} positions, the model "
+        f"{wanted}: one counts a class token or the like."
     )
 
 
@@ -248,7 +248,7 @@ def test_other_tensors_and_other_widths_stay(tmp_path: Path) -> None:
     given = saved(tmp_path, tensors)
     after = applied(given, ResamplePositions(), wanted=signature_of(wanted))
     assert_tensors(after.state_dict, tensors)
-    assert after.effects[0].sentence == "No key of positions to resample."
+    assert after.effects[0].sentence == "No position embedding to resample."
 
 
 def test_integers_stay_and_are_said(tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_integers_stay_and_are_said(tmp_path: Path) -> None:
     after = applied(saved(tmp_path, tensors), ResamplePositions(), wanted=wanted)
     assert_tensors(after.state_dict, tensors)
     assert after.effects[0].sentence == (
-        "No key of positions to resample. 1 tensor stayed: they are no plain floats."
+        "No position embedding to resample. 1 tensor unchanged: they are not plain floats."
     )
 
 
@@ -268,7 +268,7 @@ def test_twice_is_once_and_an_architecture_is_needed(tmp_path: Path) -> None:
     after = applied(given, ResamplePositions(), ResamplePositions(), wanted=wanted)
     assert_tensors(after.state_dict, vit_filter(old.state_dict(), new))
     assert [effect.changed for effect in after.effects] == [1, 0]
-    with pytest.raises(FixError, match="without an architecture"):
+    with pytest.raises(FixError, match="needs the shapes of an architecture"):
         applied(given, ResamplePositions())
 
 

@@ -68,7 +68,7 @@ def test_dimensions_of_1_come_and_go_as_the_model_wants_them(
     signature = signature_of({"a.weight": torch.empty(wanted)})
     found = applied(saved(tmp_path, {"a.weight": tensor}), Reshape(), wanted=signature)
     assert_tensors(found.state_dict, {"a.weight": tensor.reshape(wanted)})
-    assert found.effects[0].sentence == "1 key got the shape that is wanted."
+    assert found.effects[0].sentence == "1 key reshaped."
 
 
 def test_a_strided_tensor_keeps_its_elements_in_order(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_other_shapes_and_other_keys_stay(tmp_path: Path) -> None:
 
 
 def test_which_shapes_are_wanted_must_be_known(tmp_path: Path) -> None:
-    with pytest.raises(FixError, match="without an architecture"):
+    with pytest.raises(FixError, match="needs the shapes of an architecture"):
         applied(saved(tmp_path, TENSORS), Reshape())
 
 

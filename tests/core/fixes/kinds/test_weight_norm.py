@@ -111,7 +111,7 @@ def test_what_only_looks_like_it_stays(tmp_path: Path) -> None:
     }
     after = applied(saved(tmp_path, tensors), WeightNorm())
     assert_tensors(after.state_dict, tensors)
-    assert after.effects[0].sentence == "No key of weight norm."
+    assert after.effects[0].sentence == "No weight norm to fold."
 
 
 def test_integers_and_weights_that_are_there_already_stay_and_are_said(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_integers_and_weights_that_are_there_already_stay_and_are_said(tmp_path:
     after = applied(saved(tmp_path, tensors), WeightNorm(), WeightNorm())
     wanted = {key: value for key, value in tensors.items() if not key.startswith("c.")}
     assert_tensors(after.state_dict, {**wanted, "c.weight": torch.randn(0, 2)})
-    assert "4 tensors stayed" in after.effects[0].sentence
+    assert "4 tensors unchanged" in after.effects[0].sentence
 
 
 def test_a_name_that_is_taken_is_a_sentence(tmp_path: Path) -> None:
