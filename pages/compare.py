@@ -7,7 +7,7 @@ import streamlit as st
 from core.checkpoint import Checkpoint, StateDict
 from core.compare import EVIDENCE, Comparison, Numbers
 from core.compare.verdict import verdict
-from core.plain_text import MOST_OF_A_SENTENCE, plain, plain_sentence
+from core.plain_text import MAX_SENTENCE_LENGTH, plain, plain_sentence
 from pages.components.cached import cached
 from pages.components.compare.changes import changes
 from pages.components.compare.comparison_job import comparison_job
@@ -79,7 +79,7 @@ def _compare(
     with said:
         st.subheader(plain_sentence(sentence), anchor=False)
         for note in comparison.notes:
-            st.caption(plain(note, MOST_OF_A_SENTENCE))
+            st.caption(plain(note, MAX_SENTENCE_LENGTH))
     with tools, st.container(horizontal=True, horizontal_alignment="right"):
         tolerance_popover(numbers)
         report_download(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
-from core.plain_text import MOST_OF_A_SENTENCE, visible
+from core.plain_text import MAX_SENTENCE_LENGTH, visible
 from core.progress import Progress
 from core.wording import THIN
 
@@ -83,7 +83,7 @@ def say(line: str, *, to: TextIO | None = None) -> None:
     """Print one line in which a file's own words may stand, so that it is one line, of a bounded
     length, without effect on a terminal; thin spaces, which not every terminal has, become plain
     ones. `to` is stdout where none is given."""
-    print(_shown(line, MOST_OF_A_SENTENCE), file=to)
+    print(_shown(line, MAX_SENTENCE_LENGTH), file=to)
 
 
 def print_columns(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -50,7 +50,7 @@ def assert_text_is_text(page: Page, watch: Watch) -> None:
     )
     assert high <= HIGHEST
     assert wide <= WIDEST
-    assert page.get_by_text("Something in Loupe broke").count() == 0
+    assert page.get_by_text("An internal error stopped this page").count() == 0
 
 
 def tabs(page: Page, names: tuple[str, ...], check: Callable[[], None]) -> None:

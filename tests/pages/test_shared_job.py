@@ -22,7 +22,7 @@ def page() -> None:
 
     pass
 
-    job: SharedJob[str] = SharedJob("kind", "thing", most=4)
+    job: SharedJob[str] = SharedJob("kind", "thing", max_results=4)
     if not job.under_way:
         if job.result is not None:
             st.success(job.result)

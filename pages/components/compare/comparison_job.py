@@ -23,7 +23,7 @@ def comparison_job(files: str, choices: Choices, a: StateDict, b: StateDict) -> 
     identity = f"{files}|{choices}"
     if nbytes <= STRAIGHT:
         return _compared(identity, a, b, pairing)
-    job: SharedJob[Comparison] = SharedJob("comparison", identity, most=16)
+    job: SharedJob[Comparison] = SharedJob("comparison", identity, max_results=16)
     if not job.under_way:
         found = job.result
         if found is not None:

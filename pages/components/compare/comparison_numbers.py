@@ -24,7 +24,9 @@ def comparison_numbers(comparison: Comparison, identity: str) -> Mapping[str, Nu
     `identity` tells the pair of files and how their tensors are paired.
     """
     tolerance = chosen_tolerance()
-    job: SharedJob[dict[str, Numbers]] = SharedJob("numbers", f"{identity}-{tolerance}", most=16)
+    job: SharedJob[dict[str, Numbers]] = SharedJob(
+        "numbers", f"{identity}-{tolerance}", max_results=16
+    )
     rows = _measurable(identity, comparison)
     numbers = job.result
     if numbers is None:

@@ -18,7 +18,7 @@ from core.compare.metadata import (
     metadata_tree,
     other_tensors,
 )
-from core.plain_text import MOST_OF_A_SENTENCE, markup, plain
+from core.plain_text import MAX_SENTENCE_LENGTH, markup, plain
 from core.wording import count
 from pages.components.cached import cached
 
@@ -33,7 +33,7 @@ def metadata_panel(a: Checkpoint, b: Checkpoint, chosen: tuple[StateDict, StateD
     """Draw the sentence, the files' facts, the tree of changes, and the other tensors."""
     tree, others = _found(a.identity, b.identity, chosen[0].path, chosen[1].path, a, b)
     changes = tuple(changes_in(tree))
-    st.markdown(f"**{plain(metadata_sentence(a, b, changes), MOST_OF_A_SENTENCE)}**")
+    st.markdown(f"**{plain(metadata_sentence(a, b, changes), MAX_SENTENCE_LENGTH)}**")
     left, right = st.columns([3, 2], gap="large")
     with left:
         _changes(tree)
@@ -115,4 +115,4 @@ def _others(found: tuple[OtherTensors, ...]) -> None:
     st.markdown("**Other tensors**")
     for one in found:
         told = "; ".join([one.sentence, *one.scalars])
-        st.markdown(f"{plain(one.path or 'the file itself')}: {plain(told, MOST_OF_A_SENTENCE)}.")
+        st.markdown(f"{plain(one.path or 'the file itself')}: {plain(told, MAX_SENTENCE_LENGTH)}.")

@@ -15,7 +15,7 @@ from core.compare.numbers import (
     tensor_pair,
 )
 from core.errors import LoupeError
-from core.plain_text import MOST_OF_A_SENTENCE, plain, plain_sentence
+from core.plain_text import MAX_SENTENCE_LENGTH, plain, plain_sentence
 from core.wording import count, shape, size
 from pages.components.pressed import pressed
 from pages.components.shared_job import SharedJob
@@ -51,7 +51,7 @@ def _described(row: Row) -> str:
             )
     pair = row.pair
     if pair is not None and pair.why:
-        why = plain(pair.why, MOST_OF_A_SENTENCE)
+        why = plain(pair.why, MAX_SENTENCE_LENGTH)
         told.append(f"paired by {plain(str(pair.by))} ({pair.confidence:.0%}): {why}")
     if row.note:
         told.append(plain_sentence(row.note))
@@ -88,7 +88,7 @@ def _drawn(row: Row, identity: str) -> TensorPair | None:
     assert row.a is not None
     assert row.b is not None
     a, b = row.a, row.b
-    job: SharedJob[TensorPair] = SharedJob("pair", f"{identity}|{row.key}", most=64)
+    job: SharedJob[TensorPair] = SharedJob("pair", f"{identity}|{row.key}", max_results=64)
     if not job.under_way:
         found = job.result
         if found is not None:

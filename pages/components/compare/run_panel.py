@@ -16,7 +16,7 @@ from core.compare.run import MAX_CHECKPOINTS, Run, RunRow, in_order, labels
 from core.compare.texts import run_csv
 from core.errors import CheckpointError, FilterError, LoupeError, SourceError, shown
 from core.keys import fitting_keys
-from core.plain_text import MOST_OF_A_SENTENCE, plain, plain_sentence, visible
+from core.plain_text import MAX_SENTENCE_LENGTH, plain, plain_sentence, visible
 from core.server import SAMPLES, evenly, run_files
 from core.server.files import locate, path_of_link
 from core.wording import size
@@ -51,7 +51,7 @@ def run_panel() -> None:
     )
     run = _measured(identity, state_dicts, [names[id(one)] for one in checkpoints])
     if run is not None:
-        st.subheader(plain(run.sentence, MOST_OF_A_SENTENCE), anchor=False)
+        st.subheader(plain(run.sentence, MAX_SENTENCE_LENGTH), anchor=False)
         st.caption(f"{', '.join(map(plain, run.names))}: ordered {plain(evidence)}.")
         _run(run, identity)
 
@@ -139,7 +139,7 @@ def _alike(checkpoint: Checkpoint, first: Checkpoint) -> StateDict:
 def _measured(identity: str, state_dicts: Sequence[StateDict], names: Sequence[str]) -> Run | None:
     """The run, measured by itself where it is small, else once somebody asks; all that is done so
     far where it was stopped."""
-    job: SharedJob[Run] = SharedJob("run", identity, most=16)
+    job: SharedJob[Run] = SharedJob("run", identity, max_results=16)
     if not job.under_way:
         so_far = job.result
         if so_far is not None and so_far.complete:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import streamlit as st
 
 from core.fit import Line, SummarySection
-from core.plain_text import MOST, markup, visible
+from core.plain_text import MAX_LENGTH, markup, visible
 from core.theme import STATE_COLOURS
 from core.wording import count, parameters, share
 
@@ -107,7 +107,7 @@ def _line(line: Line) -> str:
     keys = [visible(key) for key in line.keys[:KEYS]]
     width = max(map(len, keys))
     rows = [
-        markup(f"{key:{width}}  {note}", 2 * MOST)
+        markup(f"{key:{width}}  {note}", 2 * MAX_LENGTH)
         for key, note in zip(keys, line.notes, strict=False)
     ]
     more = len(line.keys) - KEYS

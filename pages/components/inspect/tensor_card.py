@@ -109,7 +109,7 @@ def _measured_or_job(entry: TensorEntry, identity: str) -> Measured | None:
         return None
     if entry.nbytes <= STRAIGHT:
         return _measured(identity, entry.key, entry)
-    job: SharedJob[Measured] = SharedJob("measure", f"{identity}|{entry.key}", most=128)
+    job: SharedJob[Measured] = SharedJob("measure", f"{identity}|{entry.key}", max_results=128)
     if not job.under_way:
         found = job.result
         if found is not None:

@@ -15,7 +15,7 @@ from pages.components.shared_job import SharedJob
 
 def verify_panel(checkpoint: Checkpoint) -> None:
     """The button, the job behind it, and what came out; kept for all sessions."""
-    job: SharedJob[Verification] = SharedJob("verify", checkpoint.identity, most=64)
+    job: SharedJob[Verification] = SharedJob("verify", checkpoint.identity, max_results=64)
     going, before = job.under_way, job.result
     if before is not None:
         _outcome(before)

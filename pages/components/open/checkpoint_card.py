@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.checkpoint import Checkpoint, StateDict
 from core.inspect import Section, read_files, sections, storages_note
-from core.plain_text import MOST_OF_A_SENTENCE, markup, plain, plain_sentence, visible
+from core.plain_text import MAX_SENTENCE_LENGTH, markup, plain, plain_sentence, visible
 from core.theme import ACCENT, AMBER, GREY, VIOLET, dtype_colour
 from core.wording import count, parameters, size
 from pages.components.cached import cached
@@ -40,7 +40,7 @@ def checkpoint_card(slot: str, checkpoint: Checkpoint) -> Callable[[], None]:
     if len(found) > 1:
         _bar([(each.role, each.stored, ROLE_COLOURS[each.role]) for each in found], "span")
     for note in (*checkpoint.notes, *filter(None, [storages_note(found)])):
-        st.caption(f":material/info: {plain(note, MOST_OF_A_SENTENCE)}")
+        st.caption(f":material/info: {plain(note, MAX_SENTENCE_LENGTH)}")
     if checkpoint.files > 1:
         _files(checkpoint)
     if checkpoint.metadata:
