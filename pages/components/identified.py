@@ -20,7 +20,7 @@ def identified_as(checkpoint: Checkpoint, state_dict: StateDict) -> str | None:
 
 
 def identification(checkpoint: Checkpoint, state_dict: StateDict) -> Identification | None:
-    """The architectures that the state_dict fits, best first; None while their index is built.
+    """The candidates for the state_dict's architecture, best first; None while the index is built.
 
     Raises LoupeError if the index cannot be built.
     """
