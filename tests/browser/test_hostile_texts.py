@@ -82,7 +82,7 @@ def test_hostile_files_are_text_on_all_pages(
         if name == "Inspect":
             tabs(page, ("Modules", "Safety", "Checksums"), check)
         if name == "Compare":
-            tabs(page, ("Pairs", "Metadata", "How it is known"), check)
+            tabs(page, ("Pairs", "Metadata", "Evidence"), check)
     assert watch.complaints == []
 
 
