@@ -81,7 +81,6 @@ def key_table(state_dict: StateDict, identity: str) -> TensorEntry | None:
         alt="Tensors of the state_dict",
     )
     rows = event.selection.rows
-    # A selection can outlive its row for one run, after the search has made the table shorter.
     return entries[rows[0]] if rows and rows[0] < len(entries) else None
 
 
