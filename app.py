@@ -1,7 +1,7 @@
 """Loupe: navigation, page config, theme, and the server's own routes.
 
-`streamlit run app.py` imports this file for `app`, the server, and then runs it as a script for
-each session.
+`streamlit run app.py` imports this file once for `app`, the ASGI application. It then runs the file
+as a script, each time that a session's page is drawn.
 """
 
 import logging
@@ -21,14 +21,14 @@ PAGES = (
     ("pages/predict.py", "Predict", ":material/bar_chart:", "prediction"),
 )
 
-STREAMLITS_PAGE = Path(st.__file__).parent / "static" / "index.html"
+STREAMLIT_INDEX = Path(st.__file__).parent / "static" / "index.html"
 
 ICON = Path(__file__).parent / "pages" / "components" / "icon.png"
 
 if __name__ != "__main__":
-    # PyTorch's threads wait for each other by spinning. Where others want the processors too, as on
-    # a server of many people, that takes seconds for what milliseconds do where they sleep. It is
-    # read once, when PyTorch is imported.
+    # By default PyTorch's OpenMP threads spin while they wait for each other. On a server with many
+    # users other threads need the same cores, and an operation of milliseconds takes seconds.
+    # Passive threads sleep instead. The variable is read once, when PyTorch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     from starlette.middleware import Middleware
@@ -47,29 +47,29 @@ if __name__ != "__main__":
         routes,
         tidied,
     )
-    from pages.components.preloading import load_ahead
+    from pages.components.preloading import preload_pages
     from pages.components.resources import jobs, settings, transfers
-    from pages.components.session import HeldPictures
-    from pages.components.type_faces import place_type_faces
+    from pages.components.session import SessionUploads
+    from pages.components.type_faces import set_font_urls
 
     limit_heads()
-    place_type_faces(transfers().prefix)
+    set_font_urls(transfers().prefix)
 
-    # Else a deep link to a page's file would run that page without this file.
+    # Otherwise a deep link to a file in pages/ would run that page without this file.
     PagesManager.uses_pages_directory = False
 
     @asynccontextmanager
     async def lifespan(_app: st.App) -> AsyncIterator[None]:
-        """Import torch and read the index of architectures before the first person waits for them,
-        keep the data folder clean, and give up jobs that nobody watches."""
+        """Preload the libraries and the index of architectures, so that the first user does not
+        wait for them; keep the data folder tidy; and cancel jobs that nobody watches."""
         raise_limit()
         answer_at_once()
-        threading.Thread(target=load_ahead, daemon=True).start()
+        threading.Thread(target=preload_pages, daemon=True).start()
         async with tidied(transfers()), watched(jobs()):
             yield
 
     def on_script_error(error: Exception) -> bool:
-        """A sentence on the screen; the traceback goes to the log."""
+        """Show a sentence on the page; write the traceback to the log."""
         from core.errors import LoupeError
         from core.plain_text import plain_sentence
 
@@ -78,8 +78,8 @@ if __name__ != "__main__":
         else:
             logging.getLogger("loupe").error("A page failed", exc_info=error)
             st.error(
-                "Something in Loupe broke on this page; your files are as they were. Reload the "
-                "page; if it happens again, the server's log says what broke.",
+                "An internal error stopped this page. Your files are unchanged. Reload the page. "
+                "If the error comes back, the server's log contains the details.",
                 icon=":material/error:",
             )
         return True
@@ -102,25 +102,25 @@ if __name__ != "__main__":
         __file__,
         routes=routes(transfers(), fonts, sites),
         middleware=[
-            Middleware(SecurityHeaders, page=STREAMLITS_PAGE.read_text("utf-8")),
+            Middleware(SecurityHeaders, page=STREAMLIT_INDEX.read_text("utf-8")),
             Middleware(OwnHosts, names=names, sites=sites),
-            Middleware(PictureLimit, held=HeldPictures()),
+            Middleware(PictureLimit, held=SessionUploads()),
         ],
         lifespan=lifespan,
         on_script_error=on_script_error,
     )
 else:
-    from pages.components.resources import look_again
-    from pages.components.workspace import keep_link
+    from pages.components.resources import recheck_files
+    from pages.components.workspace import write_link
 
     st.set_page_config(page_title="Loupe", page_icon=ICON, layout="wide")
-    chosen = st.navigation(
+    page = st.navigation(
         [
             st.Page(file, title=title, icon=icon, url_path=url_path, default=not url_path)
             for file, title, icon, url_path in PAGES
         ],
         position="top",
     )
-    look_again()
-    keep_link()
-    chosen.run()
+    recheck_files()
+    write_link()
+    page.run()

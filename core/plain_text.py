@@ -1,5 +1,7 @@
-"""Text that is not ours, from a file, a link or a person, shown as text: whatever it holds, it
-draws no picture, makes no link, and breaks no page and no terminal."""
+"""Shows untrusted text, from a file, a link or a person, word for word.
+
+Whatever the text contains, it draws no image, makes no link, and breaks no page and no terminal.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +13,22 @@ from itertools import groupby
 from core.errors import shown
 from core.wording import count
 
-MOST = 300
-"""Characters of one text that are shown. Real keys, file names and dtypes are shorter; of a longer
-one, both ends tell it from its neighbours."""
+MAX_LENGTH = 300
+"""The most characters that are shown of one text. Real keys, file names and dtypes are shorter.
+Of a longer text both ends are shown, since they distinguish it from its neighbours."""
 
-MOST_OF_A_SENTENCE = 2_000
-"""Characters of a sentence of Loupe's that are shown, the names in it included."""
+MAX_SENTENCE_LENGTH = 2_000
+"""The most characters that are shown of one of Loupe's sentences, including the names in it."""
 
 _MARKS = frozenset("\\`*_[]<>$:~#!|&{}")
-"""What CommonMark, its tables, formulas, directives and entities begin with."""
+"""The characters that begin CommonMark's markup, tables, formulas, directives and entities."""
 
-_WITHIN_A_WORD = re.compile(r"(?<=[^\W_])(_+)(?=[^\W_])")
-"""Underscores that emphasize nothing (CommonMark, rule 2 of emphasis). They need no escape, which
-the label of a widget, read aloud by a screen reader as it was written, would show."""
+_INNER_UNDERSCORES = re.compile(r"(?<=[^\W_])(_+)(?=[^\W_])")
+"""Underscores inside a word, which emphasize nothing (CommonMark, rule 2 of emphasis). They are not
+escaped, because a screen reader reads a widget's label as it is written, backslashes included."""
 
 _BLOCK = re.compile(r"^(\d+)(?=[.)](?:\s|$))|^(?=[-+=])")
-"""What turns a line into a list, or the line before it into a heading."""
+"""The start of a line that makes it a list item, or makes the line before it a heading."""
 
 _REWRITTEN = re.compile(
     r"://|www\.|@"
@@ -34,56 +36,64 @@ _REWRITTEN = re.compile(
     r"|(?:^|\s)(?:<->|->|<-|--|>=|<=|~=)(?:\s|$)",
     re.IGNORECASE,
 )
-"""What Streamlit's renderer rewrites after it has read the escapes, so that none holds: addresses
-and e-mails become links (mdast-util-gfm-autolink-literal), `:name:` an icon, a logo or an emoji,
-and arrows other signs (StreamlitMarkdown)."""
+"""What Streamlit's renderer rewrites after it has resolved the escapes, so that no escape prevents
+it. Addresses and e-mails become links (mdast-util-gfm-autolink-literal), `:name:` becomes an icon,
+a logo or an emoji, and arrows become other characters (StreamlitMarkdown)."""
 
 _KEY = re.compile(r"(?<!`)`([^`]+)`(?!`)")
-"""A key in backticks, as Loupe's sentences have them."""
+"""A key in single backticks, as Loupe's sentences quote it."""
 
-_PILE = re.compile(
+_STACKED_MARKS = re.compile(
     "([\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{4})"
     "([\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+)"
 )
-"""Combining marks (Unicode's five blocks of them) on one letter, and those after the fourth: no
-script needs more, and a pile of them covers the lines above."""
+"""More than four combining marks on one letter: group 1 is the first four, group 2 the rest. No
+script needs more than four, and a stack of them covers the lines above. The ranges are Unicode's
+five blocks of combining marks."""
 
 
-def shortened(text: str, most: int = MOST) -> str:
-    """The text itself up to `most` characters, else both its ends and how much is left out."""
-    if len(text) <= most:
+def shortened(text: str, limit: int = MAX_LENGTH) -> str:
+    """The text itself if it has at most `limit` characters, else both its ends and the number of
+    characters left out between them."""
+    if len(text) <= limit:
         return text
-    said = f" … {count(len(text) - most)} characters left out … "
-    head = most - most // 3
-    return f"{text[:head]}{said}{text[len(text) - most // 3 :]}"
+    notice = f" … {count(len(text) - limit)} characters left out … "
+    head = limit - limit // 3
+    return f"{text[:head]}{notice}{text[len(text) - limit // 3 :]}"
 
 
-def visible(text: str, most: int = MOST) -> str:
-    """The text for a place that shows it as it is, such as a table, a terminal or code: one line,
-    bounded, and with control characters, marks of direction, halves of characters, and marks that
-    pile up on one letter written out."""
-    return _PILE.sub(_written_out, shown(shortened(text, most)))
+def visible(text: str, limit: int = MAX_LENGTH) -> str:
+    """The text for a place that interprets no markup, such as a table, a terminal or code.
+
+    It is one line of bounded length. Control characters, direction marks, lone surrogates and
+    stacked combining marks are written as escapes.
+    """
+    return _STACKED_MARKS.sub(_escaped_marks, shown(shortened(text, limit)))
 
 
-def _written_out(pile: re.Match[str]) -> str:
-    return pile[1] + ascii(pile[2])[1:-1]
+def _escaped_marks(stack: re.Match[str]) -> str:
+    return stack[1] + ascii(stack[2])[1:-1]
 
 
-def plain(text: str, most: int = MOST) -> str:
-    """The text as Markdown that shows it word for word: no links, pictures, colours, formulas."""
-    return _markdown(_runs(visible(text, most)))
+def plain(text: str, limit: int = MAX_LENGTH) -> str:
+    """The text as Markdown that shows it word for word, without links, images, colours or
+    formulas."""
+    return _markdown(_runs(visible(text, limit)))
 
 
-def code(text: str, most: int = MOST) -> str:
+def code(text: str, limit: int = MAX_LENGTH) -> str:
     """The text as Markdown that shows it as code."""
-    return _code(visible(text, most))
+    return _code(visible(text, limit))
 
 
 def plain_sentence(text: str) -> str:
-    """A sentence of Loupe's own in which keys stand in backticks, as Markdown: what is in single
-    backticks is code, all else is shown word for word, whatever a key holds."""
+    """One of Loupe's own sentences, with its keys in single backticks, as Markdown.
+
+    What is in single backticks is shown as code, everything else word for word, whatever a key
+    contains.
+    """
     with_short_keys = _KEY.sub(lambda key: f"`{shortened(key[1])}`", text)
-    pieces = _KEY.split(visible(with_short_keys, MOST_OF_A_SENTENCE))
+    pieces = _KEY.split(visible(with_short_keys, MAX_SENTENCE_LENGTH))
     return _markdown(
         run
         for index, piece in enumerate(pieces)
@@ -91,20 +101,25 @@ def plain_sentence(text: str) -> str:
     )
 
 
-def markup(text: str, most: int = MOST) -> str:
-    """The text for HTML, and for the pseudo-HTML of a figure's labels, titles and hover texts."""
-    return escape(visible(text, most))
+def markup(text: str, limit: int = MAX_LENGTH) -> str:
+    """The text escaped for HTML, and for the subset of HTML that plotly interprets in labels,
+    titles and hover texts."""
+    return escape(visible(text, limit))
 
 
 def _runs(line: str) -> Iterator[tuple[bool, str]]:
-    """Its words and the spaces between them, each with whether only code shows it as it is."""
+    """The words of a line and the spaces between them, each as (whether only code shows it
+    unchanged, text)."""
     for word in re.split("( +)", line):
         yield _REWRITTEN.search(word) is not None, word
 
 
 def _markdown(runs: Iterable[tuple[bool, str]]) -> str:
-    """One line of Markdown; what becomes code next to code becomes one with it, since two would be
-    read as something else."""
+    """One line of Markdown from (is code, text).
+
+    Neighbouring pieces of code are merged: the backticks of two code spans would touch, and read as
+    one longer fence.
+    """
     filled = (run for run in runs if run[1])
     merged = [
         (is_code, "".join(text for _, text in group))
@@ -113,25 +128,25 @@ def _markdown(runs: Iterable[tuple[bool, str]]) -> str:
     line = "".join(_code(text) if is_code else _escaped(text) for is_code, text in merged)
     inner = _BLOCK.sub(r"\1\\", line.strip())
     start, end = line[: len(line) - len(line.lstrip())], line[len(line.rstrip()) :]
-    return _kept(start) + inner + (_kept(end) if inner else "")
+    return _space_entities(start) + inner + (_space_entities(end) if inner else "")
 
 
-def _kept(spaces: str) -> str:
-    """Spaces that neither Streamlit nor Markdown takes off the ends of a text, nor reads as an
-    indented block."""
+def _space_entities(spaces: str) -> str:
+    """Spaces as entities, which neither Streamlit nor Markdown strips from the ends of a text or
+    reads as an indented block."""
     return "".join(f"&#{ord(space)};" for space in spaces)
 
 
 def _escaped(text: str) -> str:
-    pieces = _WITHIN_A_WORD.split(text)
+    pieces = _INNER_UNDERSCORES.split(text)
     return "".join(
-        piece if index % 2 else "".join(f"\\{sign}" if sign in _MARKS else sign for sign in piece)
+        piece if index % 2 else "".join(f"\\{char}" if char in _MARKS else char for char in piece)
         for index, piece in enumerate(pieces)
     )
 
 
 def _code(text: str) -> str:
-    """Inline code; `:material/` is parted, since it would be rewritten even there."""
+    """Inline code; `:material/` is split in two, because Streamlit rewrites it even in code."""
     return r"\/".join(map(_fenced, re.split("(?<=:material)/", text)))
 
 

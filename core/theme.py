@@ -1,4 +1,4 @@
-"""What things look like: one colour a state, one type face."""
+"""Colours and fonts: the same state has the same colour on every page and in every chart."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GREY, GREEN, AMBER, RED, VIOLET = "#7D858C", "#2E9E5B", "#C98200", "#D94A46", "#
 TEAL, ROSE, ROSE_DEEP, BLUE = "#0FA192", "#D65C97", "#C2437F", "#4C84D8"
 
 SLOT_COLOURS: Mapping[str, str] = {"A": TEAL, "B": ROSE}
-"""Whose file it is, wherever A and B stand side by side."""
+"""The colour of each slot, wherever A and B are shown together."""
 
 STATE_COLOURS: Mapping[str, str] = {
     "same": GREY,
@@ -35,9 +35,10 @@ STATE_COLOURS: Mapping[str, str] = {
     "unknown, kept inert": AMBER,
     "would have run code": RED,
 }
-"""One colour a state, on every page and in every chart, legible on the light and the dark ground.
+"""One colour per state, on every page and in every chart, legible on the light and the dark
+background.
 
-A word or a shape always goes with it: colour is never the only sign.
+Colour is never the only sign: a word or a shape always goes with it.
 """
 
 KIND_COLOURS: Mapping[str, str] = {
@@ -50,7 +51,7 @@ KIND_COLOURS: Mapping[str, str] = {
     "head": ROSE,
     "other": GREY,
 }
-"""One colour a kind of module (core/compare/module_kind.py) in every chart."""
+"""One colour per kind of module (core/compare/module_kind.py), in every chart."""
 
 DTYPE_COLOURS: Mapping[str, str] = {
     "float32": "#4C84D8",
@@ -66,14 +67,15 @@ DTYPE_COLOURS: Mapping[str, str] = {
 
 
 def dtype_colour(dtype: str) -> str:
-    """The colour of a dtype in bars and charts."""
+    """The colour of a dtype in bars and charts; violet for a dtype that is not listed."""
     return DTYPE_COLOURS.get(dtype, VIOLET)
 
 
 def figure_layout(figure: go.Figure) -> go.Figure:
-    """Give a plotly figure Loupe's dress; colours follow the light or dark theme in the browser.
+    """Apply Loupe's font, margins and transparent background to a plotly figure.
 
-    Returns the same figure, for chaining.
+    Text colours are left out, so that they follow the light or dark theme in the browser. Returns
+    the same figure, for chaining.
     """
     return figure.update_layout(
         font={"family": FONT, "size": 13},

@@ -1,4 +1,4 @@
-"""Compare: what became of each tensor from A to B, and of a run from step to step."""
+"""Compare: what changed in each tensor from A to B, or from step to step of a training run."""
 
 from collections.abc import Mapping
 
@@ -7,14 +7,14 @@ import streamlit as st
 from core.checkpoint import Checkpoint, StateDict
 from core.compare import EVIDENCE, Comparison, Numbers
 from core.compare.verdict import verdict
-from core.plain_text import MOST_OF_A_SENTENCE, plain, plain_sentence
+from core.plain_text import MAX_SENTENCE_LENGTH, plain, plain_sentence
 from pages.components.cached import cached
 from pages.components.compare.changes import changes
 from pages.components.compare.comparison_job import comparison_job
 from pages.components.compare.comparison_numbers import (
     chosen_tolerance,
     comparison_numbers,
-    measured,
+    numbers_identity,
     tolerance_popover,
 )
 from pages.components.compare.metadata_panel import metadata_panel
@@ -25,11 +25,11 @@ from pages.components.frame import empty_state, page_header
 from pages.components.slot_choice import state_dict_choice
 from pages.components.workspace import workspace
 
-PAIR, RUN = "A with B", "A run of several"
+PAIR, RUN = "A and B", "Training run"
 
 
 def main() -> None:
-    page_header("Compare", "What changed from A to B, at a glance and to the last bit.")
+    page_header("Compare", "See what changed from A to B, down to the last bit.")
     switch, left, right = st.columns([3, 4, 4], vertical_alignment="bottom")
     mode = switch.segmented_control(
         "Compare",
@@ -48,11 +48,11 @@ def main() -> None:
         empty_state(
             "Nothing to compare yet",
             "Open two checkpoints, such as an early and a late epoch, to see which tensors changed "
-            "and by how much. The sample is such a pair.",
+            "and by how much. The sample is a pair of this kind.",
         )
         return
     if checkpoint_a is None or checkpoint_b is None:
-        _one_missing("A" if checkpoint_a is None else "B")
+        _slot_is_empty("A" if checkpoint_a is None else "B")
         return
     with left:
         a = state_dict_choice("A")
@@ -72,14 +72,14 @@ def _compare(
     comparison = comparison_job(files, choices, a, b)
     if comparison is None:
         return
-    said, tools = st.columns([5, 2], vertical_alignment="top")
+    heading, tools = st.columns([5, 2], vertical_alignment="top")
     numbers = comparison_numbers(comparison, identity)
-    mark = measured(numbers)
-    sentence = _sentence(identity, mark, a.path, b.path, comparison, numbers)
-    with said:
+    numbers_id = numbers_identity(numbers)
+    sentence = _sentence(identity, numbers_id, a.path, b.path, comparison, numbers)
+    with heading:
         st.subheader(plain_sentence(sentence), anchor=False)
         for note in comparison.notes:
-            st.caption(plain(note, MOST_OF_A_SENTENCE))
+            st.caption(plain(note, MAX_SENTENCE_LENGTH))
     with tools, st.container(horizontal=True, horizontal_alignment="right"):
         tolerance_popover(numbers)
         report_download(
@@ -90,27 +90,27 @@ def _compare(
             ((checkpoint_a, a), (checkpoint_b, b)),
             identity,
         )
-    tensors, pairs, metadata, meaning = st.tabs(
-        ["Tensors", "Pairs", "Metadata", "How it is known"], key="compare-tab", on_change="rerun"
+    tensors, pairs, metadata, evidence = st.tabs(
+        ["Tensors", "Pairs", "Metadata", "Evidence"], key="compare-tab", on_change="rerun"
     )
     if tensors.open:
         with tensors:
-            changes(comparison, numbers, identity, mark)
+            changes(comparison, numbers, identity, numbers_id)
     if pairs.open:
         with pairs:
             pairs_panel(comparison.pairing, files)
     if metadata.open:
         with metadata:
             metadata_panel(checkpoint_a, checkpoint_b, (a, b))
-    if meaning.open:
-        with meaning:
-            _meaning(comparison)
+    if evidence.open:
+        with evidence:
+            _evidence(comparison)
 
 
 @cached(16)
 def _sentence(
     identity: str,
-    mark: str,
+    numbers_id: str,
     path_a: str,
     path_b: str,
     _comparison: Comparison,
@@ -119,15 +119,16 @@ def _sentence(
     return verdict(_comparison.rows, _numbers, path_a=path_a, path_b=path_b).sentence
 
 
-def _one_missing(slot: str) -> None:
+def _slot_is_empty(slot: str) -> None:
     empty_state(
         f"{slot} is still empty",
-        f"Open a checkpoint in {slot}, and each tensor of the two files is compared. "
-        "The sample pair shows how that looks; it takes the place of what is open now.",
+        f"Open a checkpoint in {slot} to compare the two files tensor by tensor. The sample pair "
+        "is an example. It replaces the file that is open now.",
     )
 
 
-def _meaning(comparison: Comparison) -> None:
+def _evidence(comparison: Comparison) -> None:
+    """What each kind of evidence in this comparison means."""
     for evidence in dict.fromkeys(row.evidence for row in comparison.rows):
         st.markdown(f"**{plain(str(evidence))}**: {EVIDENCE[evidence]}")
 

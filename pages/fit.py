@@ -1,4 +1,4 @@
-"""Fit: say which network the weights are for, mend the keys, load."""
+"""Fit: identify the architecture, repair the keys, load the model."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from pages.components.workspace import workspace
 
 
 def main() -> None:
-    page_header("Fit", "See which network the weights are for, mend the keys, load.")
+    page_header("Fit", "Identify the architecture, repair the keys, load the model.")
     choices = st.container(horizontal=True, vertical_alignment="bottom")
     with choices:
         slot = slot_switch("fit")
     checkpoint = workspace().checkpoint(slot) if slot else None
     if slot is None or checkpoint is None:
         empty_state(
-            "Does a checkpoint fit a network?",
-            "Open a file first. Loupe then says which architecture it is for, lists the keys that "
-            "match, are missing or unexpected, proposes what mends them, and loads the model.",
+            "Which architecture does a checkpoint fit?",
+            "Open a checkpoint first. Loupe then says which architecture it fits, lists the "
+            "matched, missing and unexpected keys, proposes fixes, and loads the model.",
         )
         return
     with choices:
@@ -61,12 +61,12 @@ def main() -> None:
         fixes_panel(slot, checkpoint, state_dict, architecture, fitted)
         _load(slot, state_dict, fitted)
         if not fitted.trial.failed:
-            _take_away(slot, checkpoint, state_dict, architecture, fitted)
+            _export(slot, checkpoint, state_dict, architecture, fitted)
 
 
 def _architecture(slot: str, checkpoint: Checkpoint, state_dict: StateDict) -> Architecture | None:
-    """Draw what the file is for and the choice of architecture, and say what it is good for while
-    there is none."""
+    """Draw the identified architecture and the choice of another. Returns the chosen architecture,
+    or None with a hint."""
 
     def choose(architecture: Architecture | None) -> None:
         workspace().update(slot, architecture=architecture.key if architecture else None)
@@ -87,8 +87,8 @@ def _architecture(slot: str, checkpoint: Checkpoint, state_dict: StateDict) -> A
         as_in_a()
     if current is None:
         st.markdown(
-            "Once a network is chosen, its keys and shapes are compared with the file’s; no tensor "
-            "is read for that."
+            "Choose an architecture to compare its keys and shapes with the file’s. No tensor is "
+            "read for this."
         )
     return current
 
@@ -101,15 +101,18 @@ def _load(slot: str, state_dict: StateDict, fitted: Fitting) -> None:
     load_choices(key, request, lambda **choice: workspace().update(slot, **choice))
     if not request.strict:
         partial_notice(initialised(fitted.match, fitted.signature), len(fitted.signature))
-    hindrance = obstacle(fitted.match, fitted.trial.failed, request.strict)
-    loaded = load_button(key, request, state_dict, hindrance)
+    reason = obstacle(fitted.match, fitted.trial.failed, request.strict)
+    loaded = load_button(key, request, state_dict, reason)
     if loaded and pressed(
-        "Predict with it", key=f"{key}-predict", type="primary", icon=":material/arrow_forward:"
+        "Predict with this model",
+        key=f"{key}-predict",
+        type="primary",
+        icon=":material/arrow_forward:",
     ):
         st.switch_page("pages/predict.py")
 
 
-def _take_away(
+def _export(
     slot: str,
     checkpoint: Checkpoint,
     state_dict: StateDict,
@@ -117,7 +120,7 @@ def _take_away(
     fitted: Fitting,
 ) -> None:
     state = workspace().slot(slot)
-    st.markdown("#### Take away")
+    st.markdown("#### Export")
     computed = fitted.match.computed
     recipe_as_code(checkpoint, state_dict.path, state.recipe, architecture, state.strict, computed)
     repaired_download(f"fit-{slot}", checkpoint, fitted.trial.state_dict, state.recipe)

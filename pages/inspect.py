@@ -1,4 +1,4 @@
-"""Inspect: every tensor of a file, what it holds, and what the file could have run."""
+"""Inspect: every tensor of a file, its values, and the code that the file could have run."""
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -19,7 +19,7 @@ from pages.components.workspace import workspace
 
 
 def main() -> None:
-    page_header("Inspect", "Every tensor of a file, read without loading it.")
+    page_header("Inspect", "See every tensor of a file without loading the model.")
     left, right = st.columns(2, vertical_alignment="bottom")
     with left:
         slot = slot_switch("inspect")
@@ -28,7 +28,7 @@ def main() -> None:
         empty_state(
             "Nothing to inspect yet",
             "Open a checkpoint to see its keys, shapes and dtypes, the values of each tensor, and "
-            "the Python names in its pickle. Nothing in the file is executed.",
+            "the Python globals that its pickles name. Nothing in the file is executed.",
         )
         return
     with right:
@@ -74,17 +74,17 @@ def _tensors(state_dict: StateDict, identity: str) -> None:
         entry = key_table(state_dict, identity)
     with card:
         if entry is None:
-            st.caption("Choose a row to see the tensor: its statistics, histogram and picture.")
+            st.caption("Choose a row to see the tensor’s statistics, histogram and image.")
         else:
             tensor_card(entry, identity)
 
 
 def _modules(state_dict: StateDict, identity: str) -> None:
     nodes = _tree(identity, state_dict)
-    named = any(node.class_name for node in nodes)
+    has_classes = any(node.class_name for node in nodes)
     st.caption(
-        "Area is the number of parameters. Click a module to go into it, its title to go up."
-        + (" The classes are those that the saved model names." if named else "")
+        "The area of a module is its number of parameters. Click a module to zoom in, its title "
+        "to zoom out." + (" The class names come from the saved model." if has_classes else "")
     )
     figure = go.Figure(
         go.Treemap(
@@ -115,7 +115,7 @@ def _modules(state_dict: StateDict, identity: str) -> None:
 
 
 def _class(node: ModuleNode) -> str:
-    """The class's own name, smaller than the module's."""
+    """The class's name without its module path, in italics below the module's name."""
     name = node.class_name.rpartition(".")[2]
     return f"<br><i>{markup(name)}</i>" if name else ""
 

@@ -9,7 +9,7 @@ import streamlit as st
 from core.errors import CheckpointError, LoupeError
 from core.plain_text import code, plain, plain_sentence, visible
 from core.server import SAMPLES
-from core.wording import size
+from core.wording import count, size
 from pages.components.frame import page_header, sample_button
 from pages.components.open.checkpoint_card import checkpoint_card
 from pages.components.open.folder_browser import folder_browser
@@ -19,45 +19,46 @@ from pages.components.resources import store
 from pages.components.workspace import SLOTS, workspace
 
 WHAT_OPENS = (
-    "It opens whatever PyTorch and the libraries around it save: `.pth .pt .ckpt .bin` files of "
-    "any PyTorch, whole models, TorchScript and `torch.export` archives, `.safetensors`, shards "
-    "with their index, and the folders of Accelerate, Diffusers, DeepSpeed, Trainer and "
-    "`torch.distributed.checkpoint`; also from inside a `.zip`, `.tar` or `.gz`."
+    "Loupe opens what PyTorch and the libraries around it save: `.pth .pt .ckpt .bin` files of "
+    "any PyTorch version, whole models, TorchScript and `torch.export` archives, `.safetensors`, "
+    "shards with their index, and the folders of Accelerate, Diffusers, DeepSpeed, Trainer and "
+    "`torch.distributed.checkpoint`. Each may be packed in a `.zip`, `.tar` or `.gz`."
 )
 
 
 def main() -> None:
-    page_header("Open", "Put one checkpoint on the bench, or two to compare.")
+    page_header("Open", "Put one checkpoint on the bench, or two to compare them.")
     empty = all(workspace().slot(slot).file is None for slot in SLOTS)
     if empty:
         _welcome()
     a, b = st.columns(2, gap="large")
     with a:
-        tell_a = _slot("A", "The checkpoint")
+        identify_a = _slot("A", "The checkpoint")
     with b:
-        tell_b = _slot("B", "Another one to compare with, if you like")
+        identify_b = _slot("B", "A second checkpoint to compare with (optional)")
     if not empty:
-        _onward()
-    tell_a()
-    tell_b()
+        _next_steps()
+    # Last, because the first identification of a file takes a moment: the page is there meanwhile.
+    identify_a()
+    identify_b()
 
 
 def _welcome() -> None:
     with st.container(border=True):
         st.markdown(
-            "**What is in this checkpoint, how does it differ from that one, which network does "
-            "it fit, and does it work on my picture?** Loupe reads the file without running a "
-            "line of code from it, says what keeps it from loading, mends that, and shows what "
-            "the model sees."
+            "**What is in this checkpoint? How does it differ from another? Which architecture "
+            "does it fit? Does the model work on my image?** Loupe reads the file without running "
+            "a line of code from it, says what keeps it from loading, repairs that, and shows what "
+            "the model predicts."
         )
         st.caption(WHAT_OPENS)
         with st.container(horizontal=True, vertical_alignment="center"):
             sample_button()
-            st.caption("Two epochs of a small network that reads handwritten digits.")
+            st.caption("Two epochs of a small model that classifies handwritten digits.")
 
 
 def _slot(slot: str, purpose: str) -> Callable[[], None]:
-    """Draw it; what is returned tells which network its file is for."""
+    """Draw the slot. Returns a function that adds which architecture its file fits."""
     state = workspace().slot(slot)
     with st.container(border=True, key=f"slot-{slot}"):
         if state.file is None:
@@ -69,7 +70,7 @@ def _slot(slot: str, purpose: str) -> Callable[[], None]:
             checkpoint = workspace().opened(slot)
         except LoupeError as error:
             st.markdown(f"#### {slot} &nbsp; {plain(state.file.rpartition('/')[2])}")
-            _trouble(error)
+            _open_error(error)
             _choose(slot)
             return _nothing
         if checkpoint is None:
@@ -86,30 +87,30 @@ def _slot(slot: str, purpose: str) -> Callable[[], None]:
                 on_click=workspace().clear,
                 args=(slot,),
             )
-        tell = checkpoint_card(slot, checkpoint)
-        with st.expander("Put another file here"):
+        identify = checkpoint_card(slot, checkpoint)
+        with st.expander("Replace this file"):
             _choose(slot)
-        return tell
+        return identify
 
 
 def _nothing() -> None:
-    """There is no file whose network could be told."""
+    """Stands for the identification of a slot that has no readable file."""
 
 
-def _trouble(error: LoupeError) -> None:
+def _open_error(error: LoupeError) -> None:
     st.error(plain_sentence(str(error)), icon=":material/error:")
     if isinstance(error, CheckpointError) and error.whole:
-        with st.expander(f"The {len(error.whole)} tensors that are whole"):
+        with st.expander(f"Intact tensors ({count(len(error.whole))})"):
             st.code("\n".join(map(visible, error.whole[:2000])), language=None, height=240)
 
 
 def _choose(slot: str) -> None:
-    """The three ways to put a checkpoint into a slot."""
+    """Draw the three ways to put a checkpoint into a slot: upload, server folder and sample."""
     arrived = upload(slot)
     st.caption(
-        f"Uploads: up to {size(store().largest_file)} a file; {size(store().used())} of "
-        f"{size(store().quota)} in use.",
-        help=f"{WHAT_OPENS} Choose the shards of one model together, with their index.",
+        f"Uploads: up to {size(store().largest_file)} per file; {size(store().used())} of "
+        f"{size(store().quota)} used.",
+        help=f"{WHAT_OPENS} Choose the shards of one model together with their index.",
     )
     with st.expander("From a server folder", key=f"browse-{slot}"):
         arrived = arrived or folder_browser(slot)
@@ -129,10 +130,10 @@ def _choose(slot: str) -> None:
         st.rerun()
 
 
-def _onward() -> None:
+def _next_steps() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if pressed(
-            "Fit it to a network", key="open-fit", type="primary", icon=":material/handyman:"
+            "Fit to an architecture", key="open-fit", type="primary", icon=":material/handyman:"
         ):
             st.switch_page("pages/fit.py")
         st.page_link("pages/inspect.py", label="Inspect", icon=":material/search:")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
-from core.plain_text import MOST_OF_A_SENTENCE, visible
+from core.plain_text import MAX_SENTENCE_LENGTH, visible
 from core.progress import Progress
 from core.wording import THIN
 
@@ -87,7 +87,7 @@ def say(line: str, *, to: TextIO | None = None) -> None:
     It stays one line of bounded length without control characters; thin spaces, which not every
     terminal shows, become plain ones.
     """
-    print(_shown(line, MOST_OF_A_SENTENCE), file=to)
+    print(_shown(line, MAX_SENTENCE_LENGTH), file=to)
 
 
 def print_columns(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -1,4 +1,4 @@
-"""Results that all sessions share, and that are worked out again where they are gone."""
+"""Results that all sessions share, and that are computed again if the cache is emptied."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def cached(most: int, **options: Any) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Keep the newest `most` results of a function, by its arguments; those whose names begin with
-    `_` do not count. All sessions get the same result, so nobody may change it.
+def cached(max_entries: int, **options: Any) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Keep the newest `max_entries` results of a function, by its arguments.
 
-    `options` are what `st.cache_resource` takes besides; no spinner is shown unless they say so. A
-    text of a file may have halves of characters, of which Streamlit's own hash makes an error: they
-    count here as what they are.
+    Arguments whose names begin with `_` are no part of the key. All sessions get the same object,
+    so nobody may change it. `options` go to `st.cache_resource`; no spinner is shown by default.
     """
     options = {"show_spinner": False} | options
-    return st.cache_resource(max_entries=most, hash_funcs={str: _encoded}, **options)
+    # Streamlit's own hash of a str raises on lone surrogates, which a text in a file may contain.
+    return st.cache_resource(max_entries=max_entries, hash_funcs={str: _encoded}, **options)
 
 
 def _encoded(text: str) -> bytes:

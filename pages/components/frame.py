@@ -1,4 +1,4 @@
-"""What every page has: its title, the files on the bench, a way to begin where there is none."""
+"""What every page has: its title, the open files, and a way to begin while no file is open."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def page_header(title: str, lead: str) -> None:
         with st.container(width="content", gap=None):
             st.title(plain(title), anchor=False)
             st.caption(plain(lead))
-        files = [named for slot in SLOTS if (named := _named(slot))]
+        files = [file for slot in SLOTS if (file := _file_title(slot))]
         if files:
             with st.container(width="content", key="loupe-files"):
                 st.markdown(" &emsp; ".join(files))
@@ -35,14 +35,16 @@ _STYLE = """<style>
   .st-key-loupe-files p {white-space: normal}}
 [data-retained="true"]:has(> .stButton) {display: none}
 </style>"""
-"""On a wide screen the files' names stand in the navigation's bar, which does not scroll away.
+"""On a wide screen the file names are shown in the navigation bar, which does not scroll away.
 
-A button that a run leaves out goes at once. Streamlit keeps it to the end of the run where it has
-the focus, until the next click takes that away: what is below then moves, and the click is lost.
+The last rule hides a button as soon as a run leaves it out. Streamlit retains such a button while
+it has the focus, until the next click takes the focus away. The elements below then move, and the
+click misses its target.
 """
 
 
-def _named(slot: str) -> str | None:
+def _file_title(slot: str) -> str | None:
+    """The slot's file and its size, as Markdown; None while the slot is empty."""
     if workspace().slot(slot).file is None:
         return None
     try:
@@ -61,13 +63,11 @@ def empty_state(title: str, text: str) -> None:
         st.markdown(plain(text))
         with st.container(horizontal=True, vertical_alignment="center"):
             sample_button()
-            st.page_link(
-                "pages/open.py", label="Open a file of yours", icon=":material/folder_open:"
-            )
+            st.page_link("pages/open.py", label="Open your own file", icon=":material/folder_open:")
 
 
 def sample_button() -> None:
-    """Puts the bundled pair on the bench: an early epoch in A, the final one in B."""
+    """Draw the button that opens the bundled pair: an early epoch in A, the final one in B."""
 
     def open_sample() -> None:
         workspace().open("A", "sample:early")

@@ -1,4 +1,4 @@
-"""Which architecture a file is for, found once and shared by all sessions."""
+"""Which architecture a state_dict fits, identified once and shared by all sessions."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from pages.components.resources import index_keeper
 
 
 def identified_as(checkpoint: Checkpoint, state_dict: StateDict) -> str | None:
-    """The sentence alone; None where no architecture is known to fit, or nothing is known yet."""
+    """The sentence alone; None if no architecture is known to fit, or while the index is built."""
     try:
-        found = identification(checkpoint, state_dict)
+        identified = identification(checkpoint, state_dict)
     except LoupeError:
         return None
-    return found.sentence if found is not None and found.known else None
+    return identified.sentence if identified is not None and identified.known else None
 
 
 def identification(checkpoint: Checkpoint, state_dict: StateDict) -> Identification | None:
-    """What the file is for; None while the index of architectures is being built."""
+    """The candidates for the state_dict's architecture, best first; None while the index is built.
+
+    Raises LoupeError if the index cannot be built.
+    """
     lookup = index_keeper().lookup()
     if lookup is None:
         return None

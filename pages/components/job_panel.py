@@ -1,4 +1,4 @@
-"""Watches a job: how far it is, how long it will take still, and a way to stop it."""
+"""Shows a running job: its progress, the time left, and a button that cancels it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from pages.components.session import session_id
 T = TypeVar("T")
 
 PATIENCE = 0.25
-"""Seconds to wait before a bar is drawn: it would only flicker for what is over by then."""
+"""Seconds to wait before a progress bar is drawn. For a shorter job it would only flicker."""
 
 
 def job_panel(key: str, job: Job[T]) -> T | None:
-    """Draw the bar while `job` runs; its result once it is done, None until then.
+    """Draw the progress bar while `job` runs. Returns its result once it is done, None until then.
 
-    Raises what the job raised: Cancelled where this session or all of its watchers stopped it, else
-    a LoupeError.
+    Raises Cancelled if this session stopped watching the job or all of its watchers did, else the
+    LoupeError that the job raised.
     """
     if session_id() not in job.watchers:
         raise Cancelled
@@ -42,7 +42,7 @@ def _watch(key: str, job: Job[T]) -> None:
         st.rerun()
     left, right = st.columns([6, 1], vertical_alignment="bottom")
     with left:
-        st.progress(job.progress.fraction, text=plain_sentence(_said(job)))
+        st.progress(job.progress.fraction, text=plain_sentence(_progress_text(job)))
     with right:
         st.button(
             "Cancel",
@@ -54,14 +54,17 @@ def _watch(key: str, job: Job[T]) -> None:
         )
 
 
-def _said(job: Job[T]) -> str:
+def _progress_text(job: Job[T]) -> str:
     if job.progress.cancelled:
-        return "Stopping"
+        return "Cancelling"
     before = job.before
     if before is not None:
-        return f"Waiting: {count(before)} before yours" if before else "Waiting: yours is next"
-    said = job.progress.what or "Working"
+        if not before:
+            return "Waiting: your job is next"
+        return f"Waiting: {count(before)} {'job' if before == 1 else 'jobs'} before yours"
+    activity = job.progress.what or "Working"
     left = job.seconds_left
+    # In its first second a job has done too little to estimate the rest from.
     if left is None or time.monotonic() - job.started < 1:
-        return said
-    return f"{said}, about {duration(left)} left"
+        return activity
+    return f"{activity}, about {duration(left)} left"

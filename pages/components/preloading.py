@@ -1,4 +1,4 @@
-"""What is loaded before the first person waits for it."""
+"""Preloads what the pages need, so that the first user does not wait for it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from core.server import IdleCollector, keep_what_is_loaded, preload
 from pages.components.resources import index_keeper
 
 LIBRARIES = ("torchvision", "timm", "plotly.io", "scipy.optimize")
-"""What the pages use, and takes long to import."""
+"""Libraries that the pages use and that take long to import."""
 
 PAUSE = 0.005
-"""Seconds between two architectures, in which those who are here already get on."""
+"""Seconds of sleep between two architectures, so that the threads of open pages get the GIL."""
 
 
-def load_ahead() -> None:
-    """Import all that the pages need and read the index of architectures, then take it out of the
-    garbage collector's sight, and have the rest collected in the idle."""
+def preload_pages() -> None:
+    """Import what the pages need and read the index of architectures.
+
+    These objects live as long as the server, so the garbage collector is then told to skip them;
+    the rest is collected while the server is idle.
+    """
     folder = [str(Path(__file__).parent)]
-    components = (found.name for found in pkgutil.walk_packages(folder, f"{__package__}."))
+    components = (module.name for module in pkgutil.walk_packages(folder, f"{__package__}."))
     preload(
         (*LIBRARIES, *components),
         load_kernel,

@@ -8,17 +8,19 @@ import streamlit as st
 
 
 def pressed(label: str, *, key: str, **look: Any) -> bool:
-    """Draw a button; whether it was clicked since it was last drawn.
+    """Draw a button. Returns whether it was clicked since it was last drawn.
 
-    `look` is what st.button takes, such as `type` and `icon`. Where a click comes just as the run
-    before it ends, that end clears what st.button would return (Streamlit's
-    SessionState._reset_triggers), before this run has come to the button. A callback runs first, so
-    the click is noted there, and stays noted until it is asked for.
+    `look` are further arguments of st.button, such as `type` and `icon`.
+
+    st.button alone can lose a click. If the click arrives just as the previous run ends, the end of
+    that run clears the button's value (Streamlit's SessionState._reset_triggers) before the next
+    run reaches the button. Callbacks run before the script, so the click is noted in a callback and
+    kept until this function reads it.
     """
-    note = f"{key}-pressed"
+    pressed_key = f"{key}-pressed"
 
-    def click() -> None:
-        st.session_state[note] = True
+    def note_click() -> None:
+        st.session_state[pressed_key] = True
 
-    st.button(label, key=key, on_click=click, **look)
-    return bool(st.session_state.pop(note, False))
+    st.button(label, key=key, on_click=note_click, **look)
+    return bool(st.session_state.pop(pressed_key, False))

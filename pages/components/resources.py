@@ -1,7 +1,7 @@
-"""What all sessions of the server share, made once.
+"""The objects that all sessions of the server share, each created once.
 
-Any browser may ask Streamlit to empty its caches. So what the server cannot lose is a `Once`, and
-`st.cache_resource` holds only what is worked out again where it is gone.
+Any browser can ask Streamlit to empty its caches. So what the server must not lose is a `Once`, and
+`st.cache_resource` keeps only what can be computed again.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ from pages.components.cached import cached
 from pages.components.session import is_here
 
 OPEN_CHECKPOINTS = 64
-"""Checkpoints kept open: their tables of contents, never their tensors."""
+"""The most checkpoints that are kept open. Only their tables of contents are in memory, no
+tensors."""
 
-_SEEN = "loupe-files-seen"
+_LOCATED = "loupe-files-seen"
 
 
 @Once
 def settings() -> Settings:
-    """The owner's configuration; raises SettingsError."""
+    """The owner's configuration, from the environment. Raises SettingsError."""
     return read_settings(os.environ)
 
 
 @Once
 def store() -> Store:
-    """The uploads on the disk; raises StoreError."""
+    """The uploads on disk. Raises StoreError."""
     configured = settings()
     return Store(configured.data, quota=configured.quota, largest_file=configured.largest_file)
 
@@ -47,25 +48,25 @@ def transfers() -> Transfers:
 
 @Once
 def jobs() -> Jobs:
-    """The threads of long work."""
+    """The background jobs and their threads."""
     return Jobs(is_here=is_here)
 
 
 @Once
 def model_pool() -> ModelPool:
-    """The loaded models."""
+    """The loaded models, within the memory that the owner allows."""
     return ModelPool(settings().model_memory)
 
 
 @Once
 def index_keeper() -> IndexKeeper:
-    """The keys and shapes of all architectures."""
+    """The index of all architectures' keys and shapes."""
     return IndexKeeper(settings().data, jobs())
 
 
 @Once
 def numbers_cache() -> NumbersCache:
-    """The numbers of all comparisons, by the contents of the tensors."""
+    """The numbers of all comparisons, keyed by the contents of the tensors."""
     return NumbersCache()
 
 
@@ -74,37 +75,39 @@ def _results() -> dict[str, NewestResults[Any]]:
     return {}
 
 
-def results(kind: str, most: int) -> NewestResults[Any]:
-    """Where the results of one kind of job are kept, `most` of them."""
-    return _results().setdefault(kind, NewestResults(most))
+def results(kind: str, max_results: int) -> NewestResults[Any]:
+    """The newest `max_results` results of one kind of job."""
+    return _results().setdefault(kind, NewestResults(max_results))
 
 
-def begin_anew() -> None:
-    """Forget all of it, as a server that starts does; the configuration is read again."""
-    for one in (settings, store, transfers, jobs, model_pool, index_keeper, numbers_cache):
-        one.clear()
+def reset_resources() -> None:
+    """Forget all shared objects, as if the server had just started; the configuration is read
+    again."""
+    for resource in (settings, store, transfers, jobs, model_pool, index_keeper, numbers_cache):
+        resource.clear()
     _results.clear()
-    look_again()
+    recheck_files()
     st.cache_resource.clear()
     st.cache_data.clear()
 
 
 def open_file(reference: str) -> Checkpoint:
-    """Open the file behind a reference, or take it from the ones that are open.
+    """Open the checkpoint behind a reference, or return it if it is open already.
 
-    It is opened anew once one of its files was written to, which a run looks for once: a folder of
-    a thousand files takes some 30 ms. Raises SourceError, CheckpointError.
+    It is opened again if one of its files was written to. A run checks that once per reference,
+    because the fingerprint of a folder of a thousand files takes some 30 ms. Raises SourceError,
+    CheckpointError.
     """
-    seen: dict[str, tuple[str, LocatedFile]] = st.session_state.setdefault(_SEEN, {})
-    if reference not in seen:
+    located_files: dict[str, tuple[str, LocatedFile]] = st.session_state.setdefault(_LOCATED, {})
+    if reference not in located_files:
         located = locate(reference, settings(), store())
-        seen[reference] = located.fingerprint(), located
-    return _opened(*seen[reference])
+        located_files[reference] = located.fingerprint(), located
+    return _opened(*located_files[reference])
 
 
-def look_again() -> None:
-    """Have `open_file` look anew at the files: a run of the app begins."""
-    st.session_state.pop(_SEEN, None)
+def recheck_files() -> None:
+    """Have `open_file` check the files for changes again; called at the start of each run."""
+    st.session_state.pop(_LOCATED, None)
 
 
 @cached(OPEN_CHECKPOINTS, show_spinner="Reading the table of contents")

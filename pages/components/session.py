@@ -1,4 +1,4 @@
-"""The browser session that the script runs for, and whether one is still there."""
+"""The browser session that the script runs for, and whether a session is still connected."""
 
 from __future__ import annotations
 
@@ -10,39 +10,40 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 
 def session_id() -> str:
-    """This session's name, the same as long as its tab is open."""
+    """This session's id, which stays the same as long as its tab is open; "" outside a session."""
     context = get_script_run_ctx()
     return context.session_id if context is not None else ""
 
 
 def is_here(session: str) -> bool:
-    """Whether a tab of the session is connected; True where no server runs that could know.
+    """Whether a tab of the session is connected; True if no server runs, as in tests.
 
-    A release of what is cached for a session says less: emptying the caches, which any browser may
-    ask for, releases it for every session.
+    The release of a session's cached resources does not show that the session ended: any browser
+    can ask to empty the caches, and that releases the resources of every session.
     """
     return not runtime.exists() or runtime.get_instance().is_active_session(session)
 
 
-class HeldPictures:
-    """The files that sessions have sent by Streamlit's own route, in its memory."""
+class SessionUploads:
+    """The files that sessions uploaded by Streamlit's own route, which keeps them in memory."""
 
     def nbytes(self) -> Mapping[str, int]:
-        """Bytes of each session that has sent files."""
-        held = _files().file_storage.copy()
+        """The bytes of each session that has uploaded files, by session id."""
+        # Other threads add files meanwhile, so both dicts are copied before they are walked.
+        sessions = _manager().file_storage.copy()
         return {
             session: sum(len(file.data) for file in files.copy().values())
-            for session, files in held.items()
+            for session, files in sessions.items()
         }
 
     def forget_absent(self) -> None:
-        """Drop the files of sessions whose tab is not connected."""
-        for session in list(_files().file_storage):
+        """Drop the files of sessions that are not connected."""
+        for session in list(_manager().file_storage):
             if not is_here(session):
-                _files().remove_session_files(session)
+                _manager().remove_session_files(session)
 
 
-def _files() -> MemoryUploadedFileManager:
+def _manager() -> MemoryUploadedFileManager:
     manager = runtime.get_instance().uploaded_file_mgr
-    assert isinstance(manager, MemoryUploadedFileManager)  # the one that Streamlit has
+    assert isinstance(manager, MemoryUploadedFileManager)  # the only manager that Streamlit has
     return manager

@@ -1,4 +1,4 @@
-"""A job whose work and result all sessions share: who opens the page while it runs sees it run."""
+"""A job whose progress and result all sessions share, also those that open the page later."""
 
 from __future__ import annotations
 
@@ -20,84 +20,89 @@ T = TypeVar("T")
 
 
 class SharedJob(Generic[T]):
-    """The job of one kind of work on one thing, and what came of it, as this session sees it.
+    """One kind of work on one subject: its job and its result, as this session sees them.
 
-    Ask `under_way` before `result`: a job that ends in between has its result there.
+    Read `under_way` before `result`. In the other order, a job that ends between the two would seem
+    to have neither a job nor a result.
     """
 
-    def __init__(self, kind: str, identity: str, most: int) -> None:
-        """`identity` tells the thing from all others; the newest `most` results are kept."""
+    def __init__(self, kind: str, identity: str, max_results: int) -> None:
+        """`identity` distinguishes the subject, such as a pair of files, from all others.
+
+        The newest `max_results` results of this kind are kept.
+        """
         self._key = kind, identity
         self._identity = identity
-        self._results: NewestResults[T] = results(kind, most)
+        self._results: NewestResults[T] = results(kind, max_results)
         self.slot = f"{kind}-job-{sha256(ascii(identity).encode()).hexdigest()[:16]}"
         """A name for this session's widgets and state."""
 
     @property
     def result(self) -> T | None:
-        """What a job of anybody's came to, or None."""
+        """The result of the job, whichever session started it, or None."""
         return self._results.get(self._identity)
 
     def keep(self, result: T) -> None:
-        """Keep a result that needed no job, or what a job has come to so far."""
+        """Keep a result that needed no job, or a job's partial result."""
         self._results.put(self._identity, result)
 
     @property
     def under_way(self) -> bool:
-        """Whether there is a job to `watch`: this session's, or another's that this one has not
-        stopped watching."""
+        """Whether there is a job to `watch`: one of this session, or one of another session that
+        this session has not stopped watching."""
         if self.slot in st.session_state:
             return True
         return self._ended is None and jobs().under_way(self._key)
 
     @property
     def stopped(self) -> bool:
-        """Whether the last job was stopped, and no other is begun since."""
+        """Whether the last job was cancelled, and no other was started since."""
         return isinstance(self._ended, Cancelled)
 
     @property
     def failed(self) -> bool:
-        """Whether the last job failed, and no other is begun since."""
+        """Whether the last job failed, and no other was started since."""
         return isinstance(self._ended, LoupeError)
 
     def draw_failure(self) -> None:
-        """Say why the last job failed, where it did."""
+        """Draw the error of the last job, if it failed."""
         if isinstance(self._ended, LoupeError):
             st.error(plain_sentence(str(self._ended)), icon=":material/error:")
 
     def start(self, work: Callable[[Progress], T]) -> None:
-        """Start the work, or watch the job of it that is under way."""
+        """Start the work as a job, or join the job that does this work already."""
 
-        def kept(progress: Progress) -> T:
+        def work_and_keep(progress: Progress) -> T:
             result = work(progress)
             self.keep(result)
             return result
 
         st.session_state.pop(f"{self.slot}-ended", None)
-        st.session_state[self.slot] = jobs().start(kept, session_id(), self._key)
+        st.session_state[self.slot] = jobs().start(work_and_keep, session_id(), self._key)
 
     def watch(self) -> T | None:
-        """Draw the bar of the job that is under way; its result once it is done, None until then.
+        """Draw the job's progress bar. Returns its result once it is done, None until then.
 
-        Where it ends otherwise the page is run again, and finds it `stopped` or `failed`.
+        If the job is cancelled or fails, the page runs again and sees it as `stopped` or `failed`.
         """
         if self.slot not in st.session_state:
             joined: Job[T] | None = jobs().join(self._key, session_id())
-            if joined is None:  # it ended just now
+            if joined is None:  # it ended since `under_way` was read
                 st.rerun()
             st.session_state[self.slot] = joined
         job: Job[T] = st.session_state[self.slot]
         try:
-            found = job_panel(self.slot, job)
+            result = job_panel(self.slot, job)
         except (Cancelled, LoupeError) as error:
             del st.session_state[self.slot]
             st.session_state[f"{self.slot}-ended"] = error
             st.rerun()
-        if found is not None:
+        if result is not None:
             del st.session_state[self.slot]
-        return found
+        return result
 
     @property
     def _ended(self) -> Cancelled | LoupeError | None:
-        ended: Cancelled | LoupeError | None = st.session_state.get(f"{self.slot}-ended")
-        return ended
+        """What ended the last job without a result, as far as this session watched it."""
+        error: Cancelled | LoupeError | None = st.session_state.get(f"{self.slot}-ended")
+        return error

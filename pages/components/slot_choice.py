@@ -1,4 +1,4 @@
-"""Which of the state_dicts in a slot's file a page is about."""
+"""Which file, and which of its state_dicts, a page shows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from pages.components.workspace import workspace
 
 
 def state_dict_choice(slot: str) -> StateDict | None:
-    """Draw the choice where the file holds several; the one that is chosen, None without a file."""
+    """Draw a choice if the slot's file contains several state_dicts.
+
+    Returns the chosen state_dict, or None if the slot has no file.
+    """
     bench = workspace()
     checkpoint = bench.checkpoint(slot)
     if checkpoint is None:
@@ -36,15 +39,18 @@ def state_dict_choice(slot: str) -> StateDict | None:
 def _title(checkpoint: Checkpoint, path: str) -> str:
     tensors = count(len(checkpoint.state_dicts[path]))
     role = checkpoint.roles.get(path, "other")
-    said = "" if role in {"other", path} else f", {role}"
-    return f"{visible(path) or 'the whole file'} ({tensors} tensors{said})"
+    suffix = "" if role in {"other", path} else f", {role}"
+    return f"{visible(path) or 'the whole file'} ({tensors} tensors{suffix})"
 
 
 def slot_switch(key: str) -> str | None:
-    """Draw the switch where both slots hold a file; None while neither does."""
+    """Draw a switch if both slots have an open file.
+
+    Returns the chosen slot, "A" or "B", or None if no file is open.
+    """
     bench = workspace()
     opened = {slot: bench.checkpoint(slot) for slot in ("A", "B")}
-    names = {slot: found.name for slot, found in opened.items() if found is not None}
+    names = {slot: file.name for slot, file in opened.items() if file is not None}
     if len(names) < 2:
         return next(iter(names), None)
     st.session_state.setdefault(f"{key}-slot", "A")

@@ -1,4 +1,4 @@
-"""A slot's architecture and model: what the Workspace asks for, as all sessions share it."""
+"""The architecture and the model that a slot of the Workspace asks for."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pages.components.workspace import workspace
 
 
 def known_architectures() -> tuple[tuple[Architecture, ...], tuple[ArchitectureError, ...]]:
-    """Every architecture of the server's owner, torchvision and timm; and what is wrong with those
-    modules of the owner's that cannot be imported, which are tried again each time."""
-    troubles: list[ArchitectureError] = []
-    own = own_architectures(settings().models, troubles.append)
-    return (*own, *_libraries()), tuple(troubles)
+    """Every architecture of the server's owner, of torchvision and of timm, and the errors of the
+    owner's modules that cannot be imported. Those modules are tried again at each call."""
+    errors: list[ArchitectureError] = []
+    own = own_architectures(settings().models, errors.append)
+    return (*own, *_libraries()), tuple(errors)
 
 
 @st.cache_resource(show_spinner="Listing the architectures")
@@ -27,28 +27,29 @@ def _libraries() -> tuple[Architecture, ...]:
 def slot_architecture(slot: str) -> Architecture | None:
     """The architecture that is chosen in `slot`, or None.
 
-    Raises ArchitectureError where it is unknown, as one in an old link may be.
+    Raises ArchitectureError if it is unknown, for example one that an old link names.
     """
-    named = workspace().slot(slot).architecture
-    if named is None:
+    key = workspace().slot(slot).architecture
+    if key is None:
         return None
-    if named.startswith(f"{OWN}:"):
+    if key.startswith(f"{OWN}:"):
+        # `parse_architecture` knows only those of the owner's architectures that were listed.
         own_architectures(settings().models, lambda _: None)
-    return parse_architecture(named)
+    return parse_architecture(key)
 
 
 def slot_request(slot: str) -> ModelRequest | None:
     """The model that `slot` asks for; None while it has no file or no architecture.
 
-    Raises ArchitectureError where the architecture is unknown.
+    Raises ArchitectureError if the architecture is unknown.
     """
     state, checkpoint = workspace().slot(slot), workspace().checkpoint(slot)
-    chosen, architecture = workspace().state_dict(slot), slot_architecture(slot)
-    if checkpoint is None or chosen is None or architecture is None:
+    state_dict, architecture = workspace().state_dict(slot), slot_architecture(slot)
+    if checkpoint is None or state_dict is None or architecture is None:
         return None
     return ModelRequest(
         content=checkpoint.identity,
-        state_dict=chosen.path,
+        state_dict=state_dict.path,
         recipe=state.recipe,
         architecture=architecture,
         device=state.device,

@@ -1,4 +1,4 @@
-"""The Workspace: what one browser session has on its bench, in step with the page's address."""
+"""The Workspace: the bench of one browser session, kept in step with the page's URL."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _KEY = "loupe-bench"
 
 
 class Workspace:
-    """Both slots of this session."""
+    """Reads and changes the two slots of this session's bench."""
 
     @property
     def bench(self) -> Bench:
-        """What lies on the bench; at first what the link or the command line names."""
+        """The session's Bench; at first the one that the link or the command line names."""
         if _KEY not in st.session_state:
             st.session_state[_KEY] = _first_bench()
-        found: Bench = st.session_state[_KEY]
-        return found
+        bench: Bench = st.session_state[_KEY]
+        return bench
 
     def slot(self, slot: str) -> SlotState:
         """The state of slot A or B."""
@@ -39,39 +39,41 @@ class Workspace:
         self._put(slot, replace(self.slot(slot), **changes))
 
     def open(self, slot: str, file: str) -> None:
-        """Put a file into a slot; where it is another, the architecture and recipe of the former
-        one go."""
+        """Put a file into a slot. If it is a different file, the slot's architecture and recipe are
+        cleared."""
         if file != self.slot(slot).file:
             self._put(slot, SlotState(file=file))
 
     def clear(self, slot: str) -> None:
-        """Take a file off the bench."""
+        """Empty a slot."""
         self._put(slot, SlotState())
 
     def swap(self) -> None:
-        """A becomes B, and B becomes A."""
+        """Exchange A and B, together with the decisions about their pairing."""
         bench = self.bench
         st.session_state[_KEY] = Bench(bench.b, bench.a, swapped(bench.pairing))
 
     def decide(self, choices: Choices) -> None:
-        """Keep what a person decided about the pairing of A's tensors with B's."""
+        """Keep the user's decisions about the pairing of A's tensors with B's."""
         st.session_state[_KEY] = replace(self.bench, pairing=choices)
 
     def checkpoint(self, slot: str) -> Checkpoint | None:
-        """The slot's open file; None where it has none, or one that cannot be read."""
+        """The slot's open file; None if the slot is empty or its file cannot be read."""
         try:
             return self.opened(slot)
         except LoupeError:
             return None
 
     def opened(self, slot: str) -> Checkpoint | None:
-        """The slot's open file, or None; raises SourceError or CheckpointError with what is wrong
-        with it."""
+        """The slot's open file, or None if the slot is empty.
+
+        Raises SourceError or CheckpointError if the file cannot be read.
+        """
         file = self.slot(slot).file
         return open_file(file) if file else None
 
     def state_dict(self, slot: str) -> StateDict | None:
-        """The state_dict that is chosen in the slot, the best one where none is."""
+        """The state_dict that is chosen in the slot, or the file's best one if none is chosen."""
         checkpoint = self.checkpoint(slot)
         if checkpoint is None:
             return None
@@ -83,6 +85,7 @@ class Workspace:
     def _put(self, slot: str, state: SlotState) -> None:
         bench, before = self.bench, self.slot(slot)
         if (state.file, state.state_dict) != (before.file, before.state_dict):
+            # The decisions name keys of the former state_dict.
             bench = replace(bench, pairing=NO_CHOICES)
         st.session_state[_KEY] = replace(bench, a=state) if slot == "A" else replace(bench, b=state)
 
@@ -92,8 +95,8 @@ def workspace() -> Workspace:
     return Workspace()
 
 
-def keep_link() -> None:
-    """Write the bench into the page's address, so that a reload or a colleague finds it again."""
+def write_link() -> None:
+    """Write the bench into the page's URL, so that a reload or a shared link restores it."""
     wanted = bench_to_query(workspace().bench)
     if st.query_params.to_dict() != wanted:
         st.query_params.from_dict(wanted)

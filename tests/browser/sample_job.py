@@ -21,7 +21,7 @@ def fit_and_load(page: Page, slot: str) -> None:
     page.get_by_role("radiogroup").first.get_by_text(f"{slot} · digits").click()
     settled(page)
     if slot == "A":
-        page.get_by_role("button", name="Use it with its repair").click()
+        page.get_by_role("button", name="Use with its repair").click()
     else:
         page.get_by_role("button", name="Use torchvision shufflenet").click()
         expect(page.get_by_text("Does not fit: 0 of")).to_be_visible()

@@ -31,7 +31,7 @@ def open_the_pair(server, page: Page) -> None:
 def rows_of(page: Page) -> dict[str, dict[str, str]]:
     """The table's rows, as they are downloaded."""
     with page.expect_download() as download:
-        page.get_by_role("button", name="Rows as CSV").click()
+        page.get_by_role("button", name="Download rows as CSV").click()
     with open(download.value.path()) as file:
         return {row["key"]: row for row in csv.DictReader(file)}
 
@@ -94,16 +94,16 @@ def test_the_other_tabs_tell_pairs_metadata_and_the_evidence(server, page):
     expect(page.get_by_text("338 by name; none is alone.")).to_be_visible()
     page.get_by_role("tab", name="Metadata").click()
     expect(page.get_by_text("B is 38 epochs later")).to_be_visible()
-    page.get_by_role("tab", name="How it is known").click()
+    page.get_by_role("tab", name="Evidence").click()
     expect(page.get_by_text("CRC-32 checksums in both files")).to_be_visible()
 
 
 def test_a_run_of_several_is_drawn_with_its_steps(server, page):
     page.goto(f"{server.url}/comparison")
     settled(page)
-    page.get_by_text("A run of several").click()
-    page.get_by_role("combobox", name="Where the run is").click()
+    page.get_by_text("Training run").click()
+    page.get_by_role("combobox", name="Source of the run").click()
     page.get_by_role("option", name="The sample's two epochs").click()
     expect(page.get_by_text("ordered by the epoch in their metadata")).to_be_visible()
     expect(page.locator(".barlayer .point").first).to_be_visible()
-    expect(page.get_by_role("button", name="Run as CSV")).to_be_visible()
+    expect(page.get_by_role("button", name="Download run as CSV")).to_be_visible()

@@ -100,7 +100,7 @@ def test_anothers_job_goes_on_and_its_result_arrives(
         empty_caches(browser, slow.server)
         page.reload()
         settled(page)
-        expect(page.get_by_text("Already loaded on this server")).to_be_visible()
+        expect(page.get_by_text("loaded on this server already")).to_be_visible()
     finally:
         slow.server.stop()
 

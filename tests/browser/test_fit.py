@@ -79,7 +79,7 @@ def test_from_an_upload_to_the_probabilities_that_plain_torch_computes(
     page.get_by_role("button", name="Load the model").click()
     expect(page.get_by_text(re.compile("^Loaded on cpu in "))).to_be_visible()
     expect(page.get_by_text("gave 1 × 10 in")).to_be_visible()
-    page.get_by_role("button", name="Predict with it").click()
+    page.get_by_role("button", name="Predict with this model").click()
     shown = BytesIO()
     picture().save(shown, "PNG")
     page.get_by_test_id("stFileUploader").first.locator("input").set_input_files(
@@ -114,7 +114,7 @@ def test_a_click_counts_while_the_run_before_it_still_ends(
     page.get_by_role("button", name=re.compile("^Load|^Use the loaded")).click()
     expect(page.get_by_text("gave 1 × 10 in")).to_be_visible()
     page.locator('[data-retained="true"] .stButton').first.wait_for(state="attached")
-    page.get_by_role("button", name="Predict with it").click()
+    page.get_by_role("button", name="Predict with this model").click()
     running.clear()
     expect(page.get_by_role("heading", name="Predict", level=1)).to_be_visible()
 

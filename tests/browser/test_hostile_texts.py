@@ -50,7 +50,7 @@ def assert_text_is_text(page: Page, watch: Watch) -> None:
     )
     assert high <= HIGHEST
     assert wide <= WIDEST
-    assert page.get_by_text("Something in Loupe broke").count() == 0
+    assert page.get_by_text("An internal error stopped this page").count() == 0
 
 
 def tabs(page: Page, names: tuple[str, ...], check: Callable[[], None]) -> None:
@@ -82,7 +82,7 @@ def test_hostile_files_are_text_on_all_pages(
         if name == "Inspect":
             tabs(page, ("Modules", "Safety", "Checksums"), check)
         if name == "Compare":
-            tabs(page, ("Pairs", "Metadata", "How it is known"), check)
+            tabs(page, ("Pairs", "Metadata", "Evidence"), check)
     assert watch.complaints == []
 
 

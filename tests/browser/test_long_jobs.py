@@ -24,7 +24,7 @@ def test_one_persons_long_work_waits_while_another_is_served_and_ends_with_the_s
     slow.load(page)
     go(page, "Inspect")
     verify(page)
-    expect(page.get_by_text("Waiting: yours is next")).to_be_visible()
+    expect(page.get_by_text("Waiting: your job is next")).to_be_visible()
 
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     context.set_default_timeout(SETTLED_WITHIN)
@@ -33,7 +33,7 @@ def test_one_persons_long_work_waits_while_another_is_served_and_ends_with_the_s
     settled(other)
     verify(other)
     expect(other.get_by_role("button", name="Verify checksums again")).to_be_visible()
-    expect(page.get_by_text("Waiting: yours is next")).to_be_visible()
+    expect(page.get_by_text("Waiting: your job is next")).to_be_visible()
     context.close()
 
     slow.server.stop()

@@ -40,7 +40,7 @@ def test_the_whole_sample_job_stays_within_the_policy(server: Server, page: Page
         page.get_by_text(picture).click()
         settled(page)
         expect(page.get_by_test_id("stPlotlyChart").first).to_be_visible()
-    for tab in ("Pairs", "Metadata", "How it is known"):
+    for tab in ("Pairs", "Metadata", "Evidence"):
         page.get_by_role("tab", name=tab).click()
         settled(page)
     with page.expect_download():

@@ -66,7 +66,7 @@ def percents(probabilities, labels):
 
 
 def test_both_epochs_read_the_samples_pictures_side_by_side(both):
-    both.get_by_role("button", name="Use the sample’s pictures").click()
+    both.get_by_role("button", name="Use the sample’s images").click()
     expect(both.get_by_test_id("stPlotlyChart")).to_have_count(2 * len(sample_images()))
     for number in (0, 4):
         image = Image.open(sample_images()[number])
@@ -77,7 +77,7 @@ def test_both_epochs_read_the_samples_pictures_side_by_side(both):
 
 
 def test_the_charts_words_follow_the_theme_when_it_is_switched(both):
-    both.get_by_role("button", name="Use the sample’s pictures").click()
+    both.get_by_role("button", name="Use the sample’s images").click()
     word = both.get_by_test_id("stPlotlyChart").first.locator(".annotation-text").first
     expect(word).to_be_visible()
     light = word.evaluate("word => getComputedStyle(word).fill")
@@ -88,8 +88,8 @@ def test_the_charts_words_follow_the_theme_when_it_is_switched(both):
 
 
 def test_the_csv_holds_the_charts_numbers(both):
-    both.get_by_role("button", name="Use the sample’s pictures").click()
-    expect(both.get_by_text("All pictures")).to_be_visible()
+    both.get_by_role("button", name="Use the sample’s images").click()
+    expect(both.get_by_text("All images")).to_be_visible()
     with both.expect_download() as download:
         both.get_by_role("button", name="Download the top 5 as CSV").click()
     assert re.fullmatch(r"predictions-[0-9a-f]{12}\.csv", download.value.suggested_filename)
@@ -121,7 +121,7 @@ def test_a_turned_photo_is_read_upright_and_a_broken_one_is_named(both):
 
 def test_on_a_narrow_screen_every_label_and_value_is_in_sight(both):
     both.set_viewport_size({"width": 390, "height": 844})
-    both.get_by_role("button", name="Use the sample’s pictures").click()
+    both.get_by_role("button", name="Use the sample’s images").click()
     expect(both.get_by_test_id("stPlotlyChart")).to_have_count(2 * len(sample_images()))
     box = both.get_by_test_id("stPlotlyChart").first
     box.scroll_into_view_if_needed()

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from pages.components.resources import begin_anew
+from pages.components.resources import reset_resources
 
 
 @pytest.fixture(autouse=True)
 def own_server() -> Iterator[None]:
     """Nothing is left of the tests before; what a test configures is read when it is first used."""
-    begin_anew()
+    reset_resources()
     yield
-    begin_anew()
+    reset_resources()

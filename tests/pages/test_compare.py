@@ -127,7 +127,7 @@ def test_files_without_checksums_are_compared_by_their_bytes(compare):
     app = compare(WEIGHTS, TUNED, **LEGACY)
     assert ONE_CHANGED in sentence(app)
     assert set(table(app)["evidence"]) == {"bytes"}
-    shown(app, "How it is known")
+    shown(app, "Evidence")
     assert any("bytes of both were read" in found.value for found in app.markdown)
 
 
@@ -171,7 +171,7 @@ def test_two_tensors_are_paired_by_hand_and_the_link_keeps_it(compare):
     shown(app, "Tensors")
     assert rows_of(app)["old.thing → fresh.part"] == "changed"
     shown(app, "Pairs")
-    button(app, "Forget my decisions").click().run()
+    button(app, "Discard my decisions").click().run()
     assert "pairing" not in app.query_params
 
 
@@ -194,7 +194,7 @@ def test_a_run_of_several_says_where_the_nan_came_in(compare, tmp_path):
             weights["layer1.weight"][0, 0] = float("nan")
         torch.save({"state_dict": weights, "epoch": epoch}, tmp_path / f"epoch{epoch}.pth")
     app = compare()
-    app.segmented_control(key="compare-mode").set_value("A run of several").run()
+    app.segmented_control(key="compare-mode").set_value("Training run").run()
     deadline = time.monotonic() + 60
     while not app.dataframe and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -213,8 +213,8 @@ def test_the_files_named_at_the_start_are_a_run(compare, tmp_path, monkeypatch):
         torch.save({key: value * (epoch + 1) for key, value in WEIGHTS.items()}, path)
     monkeypatch.setenv("LOUPE_BENCH", os.pathsep.join(map(str, paths)))
     app = compare()
-    app.segmented_control(key="compare-mode").set_value("A run of several").run()
-    app.selectbox(key="run-place").select("Named at the start").run()
+    app.segmented_control(key="compare-mode").set_value("Training run").run()
+    app.selectbox(key="run-place").select("Named on the command line").run()
     deadline = time.monotonic() + 60
     while not app.dataframe and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -230,8 +230,8 @@ def test_what_is_wrong_with_one_file_of_a_run_says_which(compare, tmp_path, monk
     (tmp_path / "epoch_1.pth").write_text("<html>404</html>")
     monkeypatch.setenv("LOUPE_BENCH", os.pathsep.join(map(str, sorted(tmp_path.glob("epoch_*")))))
     app = compare(WEIGHTS, TUNED)
-    app.segmented_control(key="compare-mode").set_value("A run of several").run()
-    app.selectbox(key="run-place").select("Named at the start").run()
+    app.segmented_control(key="compare-mode").set_value("Training run").run()
+    app.selectbox(key="run-place").select("Named on the command line").run()
     (error,) = app.error
     assert error.value.replace("\\", "").startswith("epoch_1.pth: ")
 
@@ -241,7 +241,7 @@ def test_names_of_a_run_and_a_sentence_of_many_values_are_not_cut(compare, tmp_p
     for epoch, name in enumerate(names):
         torch.save({key: value * (epoch + 1) for key, value in WEIGHTS.items()}, tmp_path / name)
     app = compare()
-    app.segmented_control(key="compare-mode").set_value("A run of several").run()
+    app.segmented_control(key="compare-mode").set_value("Training run").run()
     deadline = time.monotonic() + 60
     while not app.dataframe and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -90,9 +90,9 @@ def load(at, label):
 
 def test_without_a_file_the_page_teaches_and_offers_the_sample():
     at = fit_page()
-    assert "Open a file first" in words(at)
+    assert "Open a checkpoint first" in words(at)
     press(at, "Open the sample pair")
-    assert "The file says arch = **shufflenet_v2_x0_5**" in words(at)
+    assert "The file states arch = **shufflenet_v2_x0_5**" in words(at)
 
 
 def test_the_files_own_word_is_taken_with_one_click_and_its_classes_are_counted(saved):
@@ -100,7 +100,7 @@ def test_the_files_own_word_is_taken_with_one_click_and_its_classes_are_counted(
     at = fit_page(SlotState(FILE))
     press(at, "Use torchvision resnet18 (num_classes=10)")
     assert "0 of 122 keys match. Strip `module.` gives 122 of 122." in verdict(at)
-    assert "10 classes: read from the shape" in words(at)
+    assert "10 classes, read from the shape" in words(at)
 
 
 def test_a_chosen_architecture_gets_the_heads_number_of_classes(saved):
@@ -112,7 +112,7 @@ def test_a_chosen_architecture_gets_the_heads_number_of_classes(saved):
     at.number_input(key="fit-A-option-num_classes").set_value(9).run()
     assert "120 of 122 keys match, 2 differ in shape" in verdict(at)
     assert "7 × 512 in the file, 9 × 512 wanted" in diff(at)
-    press(at, "Set 7 classes, as the file's last layer has")
+    press(at, "Set 7 classes, as in the file's last layer")
     assert verdict(at) == "Fits: 122 of 122 keys."
 
 
@@ -204,19 +204,20 @@ def test_a_partial_load_is_a_choice_that_lists_what_stays_as_initialised(saved):
     at = fit_page(SlotState(FILE, None, SHUFFLENET))
     assert at.button(key="fit-A-load").disabled
     at.segmented_control(key="fit-A-strict").set_value("Some (partial)").run()
-    assert "2 of 338 keys stay as initialised" in at.warning[0].value.replace("\u202f", "")
+    warning = at.warning[0].value.replace("\u202f", "")
+    assert "2 of 338 keys keep their random initial values" in warning
     assert diff(at).count("fc.{weight,bias}") == 2
     load(at, "Load the model partially")
-    assert "2 keys as initialised" in at.success[0].value
+    assert "2 keys keep their initial values" in at.success[0].value
 
 
 def test_a_second_session_gets_the_loaded_model_without_loading():
     slot = SlotState("sample:final", None, SHUFFLENET, STRIP)
     load(fit_page(slot), "Load the model")
     second = fit_page(slot)
-    assert "Already loaded on this server" in words(second)
+    assert "loaded on this server already" in words(second)
     load(second, "Use the loaded model")
-    assert second.success[0].value.startswith("Already loaded on cpu, and shared")
+    assert second.success[0].value.startswith("Already loaded on cpu and shared")
     assert model_pool().loads == 1
 
 
@@ -309,7 +310,7 @@ def test_tied_weights_are_named_where_the_file_is_exported(saved):
     weights["tied"] = weights["fc.weight"]
     saved(weights)
     at = fit_page(SlotState(file=FILE, architecture=SHUFFLENET))
-    assert "`fc.weight` and `tied` are one tensor: a .pth keeps it once" in words(at)
+    assert "`fc.weight` and `tied` are one tensor. A .pth file contains it once" in words(at)
 
 
 @pytest.mark.parametrize(

@@ -70,11 +70,11 @@ def test_the_page_says_what_the_file_is_and_takes_it_with_its_repair_in_one_clic
     saved({"state_dict": body})
     at = fit_page(SlotState(FILE))
     assert "This is a timm resnet26d, without a head, saved from DataParallel" in words(at)
-    press(at, "Use it with its repair")
+    press(at, "Use with its repair")
     assert verdict(at).startswith("Fits: ")
     assert bench(at).a.architecture == "timm:resnet26d?num_classes=0"
     assert bench(at).a.recipe.steps
-    assert "Use it with its repair" not in {button.label for button in at.button}
+    assert "Use with its repair" not in {button.label for button in at.button}
     at.button(key="fit-A-undo").click().run()
     assert bench(at).a.recipe == Recipe()
 
@@ -98,7 +98,7 @@ def test_another_candidate_is_taken_with_its_own_repair(saved):
     taken = bench(at).a
     assert taken.architecture not in (None, "timm:resnet26d?num_classes=3")
     assert taken.recipe.steps
-    press(at, "Use it with its repair")
+    press(at, "Use with its repair")
     assert bench(at).a.architecture == "timm:resnet26d?num_classes=3"
     assert verdict(at).startswith("Fits: ")
 
@@ -107,7 +107,7 @@ def test_a_share_of_the_network_is_the_whole_only_where_nothing_is_missing(saved
     model = resnet18().state_dict()
     saved({key: value for key, value in model.items() if key != "bn1.weight"})
     at = fit_page(SlotState(FILE, None, RESNET))
-    assert "<b>99.9%</b> of the network" in diff(at)
+    assert "<b>99.9%</b> of the model’s" in diff(at)
 
 
 def test_of_a_file_that_fits_none_the_page_says_so_and_lets_choose(saved):
@@ -124,7 +124,7 @@ def test_a_network_that_is_to_have_no_head_is_not_offered_classes(saved):
     )
     at = fit_page(SlotState(FILE, None, "timm:test_resnet?num_classes=0"))
     assert verdict(at).startswith("Fits: ")
-    assert not any("classes, as the file" in button.label for button in at.button)
+    assert not any("classes, as in the file" in button.label for button in at.button)
 
 
 def test_changes_of_a_recipe_are_undone_and_done_again(saved):

@@ -87,7 +87,7 @@ def assert_begun(app: AppTest, text: str) -> None:
 def test_a_comparison_that_is_begun_again_is_no_longer_called_stopped(compare) -> None:
     app = compare(LAST)
     stop(app)
-    assert [info.value for info in app.info] == ["The comparison was stopped."]
+    assert [info.value for info in app.info] == ["The comparison was cancelled."]
     assert_begun(app, "Compare again")
 
 
@@ -100,12 +100,12 @@ def test_the_pictures_of_a_pair_that_are_begun_are_not_offered(compare) -> None:
     key = "rows-" + app.dataframe[0].proto.id.rpartition("-rows-")[2]
     app.session_state[key] = {"selection": {"rows": [0], "columns": [], "cells": []}}
     app.run()
-    assert_begun(app, "Draw it")
+    assert_begun(app, "Draw the charts")
 
 
 def test_measuring_of_a_run_that_is_begun_is_not_offered(compare) -> None:
     app = compare(LAST)
     stop(app)
-    app.segmented_control(key="compare-mode").set_value("A run of several").run()
+    app.segmented_control(key="compare-mode").set_value("Training run").run()
     app.multiselect[0].set_value(app.multiselect[0].options[:2]).run()
     assert_begun(app, "Measure the run")

@@ -30,7 +30,7 @@ def words(app: AppTest) -> str:
 def test_an_empty_bench_teaches_and_offers_the_sample(app: AppTest) -> None:
     app.run()
     assert not app.exception
-    assert "does it work on my picture" in words(app)
+    assert "Does the model work on my image" in words(app)
     assert "Open the sample pair" in [button.label for button in app.button]
 
 
@@ -98,7 +98,7 @@ def test_a_server_folder_of_shards_opens_as_one_checkpoint(app: AppTest, tmp_pat
     assert app.metric[0].value == "6"
     assert app.query_params["a"] == "root:0/model"
     assert "safetensors shards" in words(app)
-    assert "files that hold its tensors" in app.expander[0].label
+    assert "Files with tensors" in app.expander[0].label
     assert "-00001-of-" in app.expander[0].code[0].value
 
 

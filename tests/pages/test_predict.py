@@ -111,15 +111,16 @@ def percents(probabilities, labels):
 
 def test_with_nothing_open_the_page_teaches_and_offers_the_sample():
     at = predict_page()
-    assert "No model to ask yet" in [each.value for each in at.subheader]
+    assert "No model loaded yet" in [each.value for each in at.subheader]
     next(button for button in at.button if "sample" in button.label).click()
     at.run()
-    assert "open, but not loaded" in texts(at)
+    assert "open, but their models are not loaded" in texts(at)
 
 
 def test_a_file_that_is_not_loaded_is_sent_to_fit():
     at = predict_page(SlotState("sample:final"))
-    assert "A · digits_final.pth is open, but not loaded" in texts(at).replace("**", "")
+    shown = texts(at).replace("**", "")
+    assert "A · digits_final.pth is open, but its model is not loaded" in shown
     assert any(link.proto.page.endswith("fitting") for link in at.get("page_link"))
 
 
@@ -158,7 +159,7 @@ def test_two_models_are_shown_side_by_side_on_one_scale_with_the_same_classes():
         for chart in at.get("plotly_chart")
     }
     assert len(scales) == 1
-    assert "agree on the most probable class of **4 of 8** pictures" in texts(at)
+    assert "agree on the most probable class of **4 of 8** images" in texts(at)
 
 
 def test_uploaded_pictures_are_read_and_a_broken_one_is_refused_by_name():
@@ -194,13 +195,13 @@ def test_what_the_model_is_fed_is_shown_with_its_source_and_can_be_changed():
     load(FINAL)
     at = predict_page(FINAL)
     at.button(key="pictures-sample").click().run()
-    assert "A** is fed 64 × 64 px: the checkpoint's own preprocessing" in texts(at)
+    assert "A** · Input: 64 × 64 px, the checkpoint's own preprocessing" in texts(at)
     before = charts(at)
     mean = next(field for field in at.text_input if field.label.startswith("Mean"))
     mean.set_value("0.1, 0.1, 0.1").run()
     assert charts(at) != before
     assert "Changed by you" in texts(at)
-    next(button for button in at.button if button.label == "Undo the changes").click().run()
+    next(button for button in at.button if button.label == "Undo my changes").click().run()
     assert charts(at) == before
 
 
@@ -284,7 +285,8 @@ def test_a_long_run_shows_its_progress_can_be_cancelled_and_run_again():
     others = [jobs().start(lambda _: busy.wait(), f"person {n}") for n in range(8)]
     at.button(key="pictures-sample").click().run()
     assert not at.get("plotly_chart")
-    assert "Waiting: 4 before yours" in [bar.text.replace("\\", "") for bar in at.get("progress")]
+    bars = [bar.text.replace("\\", "") for bar in at.get("progress")]
+    assert "Waiting: 4 jobs before yours" in bars
     next(button for button in at.button if button.label == "Cancel").click().run()
     busy.set()
     for job in others:
@@ -292,7 +294,7 @@ def test_a_long_run_shows_its_progress_can_be_cancelled_and_run_again():
     with pytest.raises(Cancelled):
         at.session_state["prediction-job"][1].result()
     at.run()
-    assert "The run was cancelled" in texts(at)
+    assert "The prediction was cancelled" in texts(at)
     at.button(key="prediction-again").click().run()
     assert len(charts(at)) == len(sample_images())
 
@@ -303,7 +305,7 @@ def test_the_table_has_every_picture_and_the_csv_is_named_after_its_content():
     at = predict_page(EARLY, FINAL)
     at.button(key="pictures-sample").click().run()
     table = at.dataframe[0].value
-    assert list(table["Picture"]) == [path.name for path in sample_images()]
+    assert list(table["Image"]) == [path.name for path in sample_images()]
     assert list(table["B: class"])[:3] == ["one", "three", "four"]
     first = at.get("download_button")[0].proto.url
     at.slider(key="k").set_value(3).run()

@@ -19,10 +19,9 @@ def page() -> None:
     import streamlit as st
 
     from pages.components.shared_job import SharedJob
+    from tests.pages.test_shared_job import WORK
 
-    pass
-
-    job: SharedJob[str] = SharedJob("kind", "thing", most=4)
+    job: SharedJob[str] = SharedJob("kind", "thing", max_results=4)
     if not job.under_way:
         if job.result is not None:
             st.success(job.result)

@@ -20,7 +20,7 @@ from core.compare.metadata.metadata_diff import ChangeKind, MetadataChange, valu
 from core.compare.report.figures import depth_figure, part_figure, scatter_figure
 from core.compare.sides import Side
 from core.compare.tensor_numbers import Numbers, Tolerance
-from core.plain_text import MOST_OF_A_SENTENCE, visible
+from core.plain_text import MAX_SENTENCE_LENGTH, visible
 from core.theme import ACCENT, FONT, MONOSPACE, SLOT_COLOURS, STATE_COLOURS
 from core.wording import count, parameters, shape, size
 
@@ -124,7 +124,7 @@ def _digest(script: str) -> str:
 
 def _sentence(text: str) -> str:
     """Any text, made safe to show: sentences and names may contain anything."""
-    return visible(text, MOST_OF_A_SENTENCE)
+    return visible(text, MAX_SENTENCE_LENGTH)
 
 
 def _before(change: MetadataChange) -> str:

@@ -1,4 +1,4 @@
-"""What changed: a picture of the whole network, the table of its tensors, and one of them."""
+"""What changed: a chart of the whole model, the table of its tensors, and a selected tensor."""
 
 from __future__ import annotations
 
@@ -20,33 +20,37 @@ DEPTH, PARTS, SCATTER = "By depth", "By part", "Norm against change"
 
 @st.fragment
 def changes(
-    comparison: Comparison, numbers: Mapping[str, Numbers], identity: str, mark: str
+    comparison: Comparison, numbers: Mapping[str, Numbers], identity: str, numbers_id: str
 ) -> None:
-    """Draw them; `identity` tells the pair of files and how their tensors are paired, `mark` which
-    numbers these are."""
-    within = _pictures(comparison, numbers, identity, mark)
-    row = comparison_table(comparison, numbers, identity, mark, within)
+    """Draw the charts, the table and the card of the selected tensor.
+
+    `identity` distinguishes the pair of files and their pairing from all others, `numbers_id` these
+    numbers of them.
+    """
+    row_keys = _charts(comparison, numbers, identity, numbers_id)
+    row = comparison_table(comparison, numbers, identity, numbers_id, row_keys)
     if row is not None:
         pair_card(row, numbers.get(row.key), identity)
 
 
-def _pictures(
-    comparison: Comparison, numbers: Mapping[str, Numbers], identity: str, mark: str
+def _charts(
+    comparison: Comparison, numbers: Mapping[str, Numbers], identity: str, numbers_id: str
 ) -> Collection[str] | None:
-    """The chart that is chosen; the rows' keys that a click in it asks for, None for all."""
+    """Draw the chosen chart. Returns the keys of the rows that were clicked in it, or None for all
+    rows."""
     if not numbers:
         return None
-    found, mapped = _parts(identity, mark, comparison, numbers)
+    model_blocks, parts = _parts(identity, numbers_id, comparison, numbers)
     chosen = st.segmented_control(
-        "Picture",
-        [DEPTH, *([PARTS] if mapped else []), SCATTER],
+        "Chart",
+        [DEPTH, *([PARTS] if parts else []), SCATTER],
         default=DEPTH,
         required=True,
         key="compare-picture",
         persist_state="session",
         label_visibility="collapsed",
     )
-    figure = _figure(identity, mark, chosen, comparison, numbers)
+    figure = _figure(identity, numbers_id, chosen, comparison, numbers)
     if figure is None:
         return None
     resets = st.session_state.setdefault(f"resets-{identity}", 0)
@@ -60,17 +64,17 @@ def _pictures(
     )
     points = event.selection.points
     if not points:
-        st.caption("Click a bar, a cell or a point to see its tensors below.")
+        st.caption("Click a bar, a cell or a point to show only its tensors below.")
         return None
     name = str(points[0]["customdata"][0])
-    keys = [name] if chosen == SCATTER else _keys_of(found, name)
+    keys = [name] if chosen == SCATTER else _keys_of(model_blocks, name)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(
             f"**{plain(name)}**, {count(len(keys))} {'tensor' if len(keys) == 1 else 'tensors'}",
             width="content",
         )
         st.button(
-            "Show all",
+            "Show all tensors",
             icon=":material/close:",
             type="tertiary",
             on_click=_show_all,
@@ -81,31 +85,34 @@ def _pictures(
 
 @cached(16)
 def _parts(
-    identity: str, mark: str, _comparison: Comparison, _numbers: Mapping[str, Numbers]
+    identity: str, numbers_id: str, _comparison: Comparison, _numbers: Mapping[str, Numbers]
 ) -> tuple[Sequence[Block], PartMap | None]:
-    """The network's blocks with what changed in each, and their map; shared, never changed."""
-    found = blocks(_comparison, _numbers)
-    return found, part_map(found)
+    """The model's blocks with what changed in each, and the map of their parts, None if there is
+    too little for a map. Sessions share the result, so it is never changed."""
+    model_blocks = blocks(_comparison, _numbers)
+    return model_blocks, part_map(model_blocks)
 
 
 @cached(16)
 def _figure(
     identity: str,
-    mark: str,
+    numbers_id: str,
     chosen: str,
     _comparison: Comparison,
     _numbers: Mapping[str, Numbers],
 ) -> go.Figure | None:
-    """The chart of that name; shared by sessions, never changed."""
+    """The chosen chart, None if there is nothing to draw. Sessions share the result, so it is never
+    changed."""
     if chosen == SCATTER:
         return scatter_figure(_comparison.rows, _numbers)
-    found, mapped = _parts(identity, mark, _comparison, _numbers)
-    return part_figure(mapped) if chosen == PARTS and mapped else depth_figure(found)
+    model_blocks, parts = _parts(identity, numbers_id, _comparison, _numbers)
+    return part_figure(parts) if chosen == PARTS and parts else depth_figure(model_blocks)
 
 
 def _show_all(identity: str) -> None:
+    # A chart's selection cannot be cleared from Python; a chart with a new key starts without one.
     st.session_state[f"resets-{identity}"] += 1
 
 
-def _keys_of(found: Collection[Block], name: str) -> list[str]:
-    return [key for block in found if block.name == name for key in block.keys]
+def _keys_of(model_blocks: Collection[Block], name: str) -> list[str]:
+    return [key for block in model_blocks if block.name == name for key in block.keys]

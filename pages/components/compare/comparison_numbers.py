@@ -1,4 +1,4 @@
-"""The numbers of a comparison: taken by themselves where that is quick, else when asked for."""
+"""The numbers of a comparison: measured automatically if that is quick, else at a click."""
 
 from __future__ import annotations
 
@@ -19,51 +19,55 @@ from pages.components.shared_job import SharedJob
 
 
 def comparison_numbers(comparison: Comparison, identity: str) -> Mapping[str, Numbers]:
-    """Draw the work while it is under way, or the offer to do it; the numbers so far, by row key.
+    """Draw the progress of the measurement, or the button that starts it. Returns the numbers that
+    are known so far, by row key.
 
-    `identity` tells the pair of files and how their tensors are paired.
+    `identity` distinguishes the pair of files and their pairing from all others.
     """
     tolerance = chosen_tolerance()
-    job: SharedJob[dict[str, Numbers]] = SharedJob("numbers", f"{identity}-{tolerance}", most=16)
+    job: SharedJob[dict[str, Numbers]] = SharedJob(
+        "numbers", f"{identity}-{tolerance}", max_results=16
+    )
     rows = _measurable(identity, comparison)
     numbers = job.result
     if numbers is None:
         known = numbers_cache().known(list(rows.values()), tolerance)
         keys = list(rows)
-        numbers = {keys[index]: found for index, found in known.items()}
+        numbers = {keys[index]: of_pair for index, of_pair in known.items()}
         job.keep(numbers)
-    going = job.under_way
+    under_way = job.under_way
     left = {key: pair for key, pair in rows.items() if key not in numbers}
-    if left and not going:
+    if left and not under_way:
         nbytes = sum(entry.nbytes for pair in left.values() for entry in pair)
         job.draw_failure()
-        by_itself = nbytes <= BY_ITSELF and not job.stopped and not job.failed
-        if by_itself or _offer(len(left), nbytes, job.slot):
-            job.start(_taking(left, numbers, tolerance))
-            if not by_itself:
-                st.rerun()  # without the offer
-            going = True
-    if going:
+        automatic = nbytes <= BY_ITSELF and not job.stopped and not job.failed
+        if automatic or _measure_pressed(len(left), nbytes, job.slot):
+            job.start(_measuring(left, numbers, tolerance))
+            if not automatic:
+                st.rerun()  # without the button
+            under_way = True
+    if under_way:
         job.watch()
-    return numbers.copy()
+    return numbers.copy()  # the job goes on to fill in the dict itself
 
 
 @cached(16)
 def _measurable(
     identity: str, _comparison: Comparison
 ) -> Mapping[str, tuple[TensorEntry, TensorEntry]]:
-    """The pairs that can be measured, by row key; shared by sessions, never changed."""
+    """The pairs that can be measured, by row key. Sessions share the result, so it is never
+    changed."""
     return measurable(_comparison)
 
 
-def measured(numbers: Mapping[str, Numbers]) -> str:
-    """What tells these numbers from others of the same two files, within this process: the
-    tolerance, and which rows have theirs."""
+def numbers_identity(numbers: Mapping[str, Numbers]) -> str:
+    """A text that distinguishes these numbers from others of the same two files, within this
+    process: it depends on the tolerance and on which rows have numbers."""
     return f"{chosen_tolerance()}|{len(numbers)}|{hash(frozenset(numbers))}"
 
 
 def chosen_tolerance() -> Tolerance:
-    """The tolerance that this session compares with."""
+    """The tolerance that this session has chosen, by default that of torch.allclose."""
     return Tolerance(
         st.session_state.get("compare-rtol", ALLCLOSE.rtol),
         st.session_state.get("compare-atol", ALLCLOSE.atol),
@@ -71,24 +75,23 @@ def chosen_tolerance() -> Tolerance:
 
 
 def tolerance_popover(numbers: Mapping[str, Numbers]) -> None:
-    """Let a person say how close is close, and tell how many tensors are."""
+    """Draw the fields of the tolerance, and the number of tensors within it."""
     tolerance = chosen_tolerance()
     with st.popover(f"Tolerance {tolerance.rtol:g}, {tolerance.atol:g}", type="tertiary"):
         st.markdown(
-            "Two elements are **close** where |A − B| ≤ atol + rtol · |B|, as `torch.allclose` "
-            "has it."
+            "Two elements are **close** if |A − B| ≤ atol + rtol · |B|, as in `torch.allclose`."
         )
         if numbers:
-            close = sum(found.close for found in numbers.values())
+            close = sum(of_pair.close for of_pair in numbers.values())
             st.caption(
-                f"All elements of {count(close)} of the {count(len(numbers))} measured tensors "
-                "are: these are numerically the same."
+                f"All elements are close in {count(close)} of the {count(len(numbers))} measured "
+                "tensors. These tensors are numerically the same."
             )
-        for name, given in (("rtol", tolerance.rtol), ("atol", tolerance.atol)):
+        for name, value in (("rtol", tolerance.rtol), ("atol", tolerance.atol)):
             st.number_input(
                 plain(name),
                 min_value=0.0,
-                value=given,
+                value=value,
                 step=None,
                 format="%.3g",
                 key=f"compare-{name}",
@@ -96,27 +99,28 @@ def tolerance_popover(numbers: Mapping[str, Numbers]) -> None:
             )
 
 
-def _offer(tensors: int, nbytes: int, slot: str) -> bool:
+def _measure_pressed(tensors: int, nbytes: int, slot: str) -> bool:
     return pressed(
         f"Measure the {count(tensors)} that differ",
-        help=f"Largest difference, relative L2, cosine and more of each: reads {size(nbytes)}",
+        help="Computes the largest difference, the relative L2, the cosine and more of each "
+        f"tensor. Reads {size(nbytes)}.",
         icon=":material/functions:",
         type="primary",
         key=f"{slot}-start",
     )
 
 
-def _taking(
+def _measuring(
     pairs: Mapping[str, tuple[TensorEntry, TensorEntry]],
     numbers: dict[str, Numbers],
     tolerance: Tolerance,
 ) -> Callable[[Progress], dict[str, Numbers]]:
     def work(progress: Progress) -> dict[str, Numbers]:
-        """Fill in the numbers one by one, so that a cancel keeps what is done."""
+        """Fill in the numbers one by one, so that a cancelled job keeps what it has measured."""
         keys, cache = list(pairs), numbers_cache()
-        for index, found in differences(list(pairs.values()), tolerance, progress=progress):
-            numbers[keys[index]] = found
-            cache.put(pairs[keys[index]], tolerance, found)
+        for index, of_pair in differences(list(pairs.values()), tolerance, progress=progress):
+            numbers[keys[index]] = of_pair
+            cache.put(pairs[keys[index]], tolerance, of_pair)
         return numbers
 
     return work

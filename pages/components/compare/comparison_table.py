@@ -1,4 +1,4 @@
-"""The rows of a comparison: filter them, choose one, download them."""
+"""The rows of a comparison as a table that can be filtered, selected from and downloaded."""
 
 from __future__ import annotations
 
@@ -31,40 +31,42 @@ COLUMNS = {
     "shape": st.column_config.TextColumn("Shape", width=150),
     "dtype": st.column_config.TextColumn("Dtype"),
     "layout": st.column_config.TextColumn(
-        "Layout", help="How the elements lie in the file, where not one after the other"
+        "Layout", help="How the elements are stored, if they are not strided"
     ),
     "parameters": st.column_config.NumberColumn("Parameters", format="localized"),
     "l2": st.column_config.NumberColumn(
         "Relative L2",
         format="%.3g",
-        help="The norm of the difference over the norm of A; infinite where A is all zeros",
+        help="The norm of the difference divided by the norm of A; infinite if A is all zeros",
     ),
     "max": st.column_config.NumberColumn(
-        "Max |Δ|", format="%.3g", help="The largest difference of one element, B minus A"
+        "Max |Δ|", format="%.3g", help="The largest absolute difference of an element, |B − A|"
     ),
     "mean": st.column_config.NumberColumn(
-        "Mean |Δ|", format="%.3g", help="The mean size of the difference of an element"
+        "Mean |Δ|", format="%.3g", help="The mean absolute difference of an element, |B − A|"
     ),
     "cosine": st.column_config.NumberColumn(
         "Cosine",
         format="%.6f",
         width=92,
-        help="Of the angle between the two: 1 is the same direction",
+        help="The cosine of the angle between A and B; 1 is the same direction",
     ),
     "elements": st.column_config.NumberColumn(
         "Elements changed", format="percent", help="The share of elements whose value differs"
     ),
     "outside": st.column_config.NumberColumn(
-        "Not close", format="percent", help="The share of elements beyond the tolerance"
+        "Not close", format="percent", help="The share of elements outside the tolerance"
     ),
     "flips": st.column_config.NumberColumn(
-        "Sign flips", format="percent", help="The share of elements that changed their sign"
+        "Sign flips", format="percent", help="The share of elements whose sign differs"
     ),
-    "odd": st.column_config.TextColumn("NaN, Inf", help="Elements left out of the numbers, A → B"),
+    "odd": st.column_config.TextColumn(
+        "NaN, Inf", help="The number of elements left out of the numbers, A → B"
+    ),
     "paired": st.column_config.TextColumn(
-        "Paired", help="How the two came together where the names differ, and how sure that is"
+        "Paired", help="How tensors of different names were paired, and with what confidence"
     ),
-    "evidence": st.column_config.TextColumn("Evidence", help="What the state was read from"),
+    "evidence": st.column_config.TextColumn("Evidence", help="What shows the state"),
     "note": st.column_config.TextColumn("Note"),
 }
 
@@ -73,13 +75,13 @@ def comparison_table(
     comparison: Comparison,
     numbers: Mapping[str, Numbers],
     identity: str,
-    mark: str,
-    within: Collection[str] | None = None,
+    numbers_id: str,
+    row_keys: Collection[str] | None = None,
 ) -> Row | None:
-    """Draw counts, filter, table and download; the row that is chosen, if any.
+    """Draw the counts, the filters, the table and the download. Returns the selected row, or None.
 
-    `identity` tells the pair of files, `mark` which numbers these are; `within` are the row keys
-    to stay with, None for all.
+    `identity` distinguishes the pair of files from all others, `numbers_id` these numbers of them.
+    Only the rows with `row_keys` are shown, or all of them if it is None.
     """
     states, search = st.columns([3, 2], vertical_alignment="bottom")
     with states:
@@ -92,38 +94,38 @@ def comparison_table(
         placeholder="layer1 conv, *.weight or /regex/",
         label_visibility="collapsed",
     )
-    view = _view(identity, chosen, text or "", within)
+    view = _view(identity, chosen, text or "", row_keys)
     try:
-        shown = _shown(view, comparison, chosen, text or "", within)
+        shown = _shown(view, comparison, chosen, text or "", row_keys)
     except FilterError as error:
         st.warning(plain_sentence(str(error)), icon=":material/warning:")
         return None
-    picked = _table(shown, numbers, view, mark)
+    selected = _table(shown, numbers, view, numbers_id)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(_counted(shown, comparison), width="content")
+        st.caption(_rows_caption(shown, comparison), width="content")
         st.download_button(
-            "Rows as CSV",
+            "Download rows as CSV",
             lambda: comparison_csv(shown, numbers),
-            file_name=f"comparison-{sha256(f'{view}|{mark}'.encode()).hexdigest()[:12]}.csv",
+            file_name=f"comparison-{sha256(f'{view}|{numbers_id}'.encode()).hexdigest()[:12]}.csv",
             mime="text/csv",
             icon=":material/download:",
             on_click="ignore",
             type="tertiary",
         )
-    return picked
+    return selected
 
 
-def _counted(shown: Sequence[Row], comparison: Comparison) -> str:
+def _rows_caption(shown: Sequence[Row], comparison: Comparison) -> str:
     if len(shown) == len(comparison.rows):
-        return f"{count(len(shown))} rows. Choose one to see what changed in it."
+        return f"{count(len(shown))} rows. Choose a row to see what changed in its tensor."
     return f"{count(len(shown))} of {count(len(comparison.rows))} rows"
 
 
 def _view(
-    identity: str, chosen: Collection[State], text: str, within: Collection[str] | None
+    identity: str, chosen: Collection[State], text: str, row_keys: Collection[str] | None
 ) -> str:
-    """A name for what the table shows."""
-    parts = (identity, tuple(chosen), text, None if within is None else sorted(within))
+    """A name that is the same for the same rows of the same files."""
+    parts = (identity, tuple(chosen), text, None if row_keys is None else sorted(row_keys))
     return sha256(repr(parts).encode()).hexdigest()[:24]
 
 
@@ -133,23 +135,25 @@ def _shown(
     _comparison: Comparison,
     _states: Collection[State],
     _text: str,
-    _within: Collection[str] | None,
+    _row_keys: Collection[str] | None,
 ) -> Sequence[Row]:
-    """The rows of a view; shared by sessions, never changed."""
-    fitting = fitting_keys(_text, [row.key for row in _comparison.rows])
-    within = None if _within is None else frozenset(_within)
+    """The rows of a view. Sessions share the result, so it is never changed."""
+    matching = fitting_keys(_text, [row.key for row in _comparison.rows])
+    row_keys = None if _row_keys is None else frozenset(_row_keys)
     return [
         row
         for row in _comparison.rows
         if (not _states or row.state in _states)
-        and row.key in fitting
-        and (within is None or row.key in within)
+        and row.key in matching
+        and (row_keys is None or row.key in row_keys)
     ]
 
 
-def _table(rows: Sequence[Row], numbers: Mapping[str, Numbers], view: str, mark: str) -> Row | None:
-    """Draw the rows; the one that is selected."""
-    frame = _measured_frame(view, mark, rows, numbers)
+def _table(
+    rows: Sequence[Row], numbers: Mapping[str, Numbers], view: str, numbers_id: str
+) -> Row | None:
+    """Draw the rows. Returns the selected one, or None."""
+    frame = _measured_frame(view, numbers_id, rows, numbers)
     order = [name for name in COLUMNS if name in frame.columns]
     event = st.dataframe(
         frame,
@@ -162,7 +166,7 @@ def _table(rows: Sequence[Row], numbers: Mapping[str, Numbers], view: str, mark:
         selection_mode="single-row",
         placeholder="",
         lazy=False,
-        alt="Tensors of A and B, with what became of each",
+        alt="Tensors of A and B, with the state of each",
     )
     selected = event.selection.rows
     return rows[selected[0]] if selected and selected[0] < len(rows) else None
@@ -170,10 +174,10 @@ def _table(rows: Sequence[Row], numbers: Mapping[str, Numbers], view: str, mark:
 
 @cached(16)
 def _frame(view: str, _rows: Sequence[Row]) -> pd.DataFrame:
-    """The table without numbers; shared by sessions, never changed."""
+    """The table without numbers. Sessions share the result, so it is never changed."""
     return pd.DataFrame(
         {
-            "key": [visible(_named(row)) for row in _rows],
+            "key": [visible(_keys_text(row)) for row in _rows],
             "state": [[str(row.state)] for row in _rows],
             "shape": [_change(row, lambda entry: shape(entry.shape)) for row in _rows],
             "dtype": [_change(row, lambda entry: visible(entry.dtype)) for row in _rows],
@@ -188,9 +192,12 @@ def _frame(view: str, _rows: Sequence[Row]) -> pd.DataFrame:
 
 @cached(16)
 def _measured_frame(
-    view: str, mark: str, _rows: Sequence[Row], _numbers: Mapping[str, Numbers]
+    view: str, numbers_id: str, _rows: Sequence[Row], _numbers: Mapping[str, Numbers]
 ) -> pd.DataFrame:
-    """The table with the numbers that are there; shared by sessions, never changed."""
+    """The table with the numbers known so far. Sessions share the result, so it is never changed.
+
+    It is cached apart from `_frame`, because the numbers arrive one by one while the rest stays.
+    """
     frame = _frame(view, _rows)
     if any(row.key in _numbers for row in _rows):
         frame = frame.join(_number_columns([_numbers.get(row.key) for row in _rows]))
@@ -198,14 +205,14 @@ def _measured_frame(
 
 
 def _without_empty(frame: pd.DataFrame) -> pd.DataFrame:
-    """Without the columns that tell nothing of these files."""
+    """The table without the optional columns in which every cell is empty."""
     return frame.drop(
         columns=[name for name in ("paired", "note") if name in frame and not any(frame[name])]
     )
 
 
-def _named(row: Row) -> str:
-    """The key, or both where they are not one but for a prefix."""
+def _keys_text(row: Row) -> str:
+    """The key, or both keys if they differ by more than a prefix."""
     pair = row.pair
     if pair is None or pair.by in (PairedBy.NAME, PairedBy.PREFIX):
         return row.key
@@ -224,34 +231,35 @@ def _paired(row: Row) -> str:
 
 
 def _layouts(rows: Sequence[Row]) -> dict[str, list[str]]:
-    """The column of layouts, where some tensor is not strided."""
+    """The column of layouts, if some tensor is not strided."""
     if all(entry is None or entry.form is None for row in rows for entry in (row.a, row.b)):
         return {}
     return {"layout": [_change(row, layout) for row in rows]}
 
 
 def _change(row: Row, text: Callable[[TensorEntry], str]) -> str:
-    told = [text(entry) for entry in (row.a, row.b) if entry is not None]
-    return told[0] if len(set(told)) == 1 else " → ".join(told)
+    """One text if both sides have the same, else `A's → B's`."""
+    texts = [text(entry) for entry in (row.a, row.b) if entry is not None]
+    return texts[0] if len(set(texts)) == 1 else " → ".join(texts)
 
 
-def _number_columns(found: Sequence[Numbers | None]) -> pd.DataFrame:
+def _number_columns(numbers: Sequence[Numbers | None]) -> pd.DataFrame:
     columns = {
-        "max": [each.max_abs if each else None for each in found],
-        "l2": [each.relative_l2 if each else None for each in found],
-        "cosine": [each.cosine if each else None for each in found],
-        "mean": [each.mean_abs if each else None for each in found],
-        "elements": [each.changed_share if each else None for each in found],
-        "outside": [each.outside / each.count if each and each.count else None for each in found],
-        "flips": [each.sign_flips / each.count if each and each.count else None for each in found],
+        "max": [n.max_abs if n else None for n in numbers],
+        "l2": [n.relative_l2 if n else None for n in numbers],
+        "cosine": [n.cosine if n else None for n in numbers],
+        "mean": [n.mean_abs if n else None for n in numbers],
+        "elements": [n.changed_share if n else None for n in numbers],
+        "outside": [n.outside / n.count if n and n.count else None for n in numbers],
+        "flips": [n.sign_flips / n.count if n and n.count else None for n in numbers],
     }
     frame = pd.DataFrame(columns, dtype=float)
-    odd = [_odd(each) if each else "" for each in found]
-    return frame.assign(odd=odd) if any(odd) else frame
+    not_finite = [_not_finite(n) if n else "" for n in numbers]
+    return frame.assign(odd=not_finite) if any(not_finite) else frame
 
 
-def _odd(found: Numbers) -> str:
-    counts = {"NaN": (found.nan_a, found.nan_b), "Inf": (found.inf_a, found.inf_b)}
+def _not_finite(numbers: Numbers) -> str:
+    counts = {"NaN": (numbers.nan_a, numbers.nan_b), "Inf": (numbers.inf_a, numbers.inf_b)}
     return ", ".join(
         f"{count(before)} → {count(after)} {name}"
         for name, (before, after) in counts.items()

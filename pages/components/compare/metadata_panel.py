@@ -1,4 +1,4 @@
-"""What two checkpoints say differently beside the compared weights."""
+"""How two checkpoints differ besides the compared weights."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from core.compare.metadata import (
     metadata_tree,
     other_tensors,
 )
-from core.plain_text import MOST_OF_A_SENTENCE, markup, plain
+from core.plain_text import MAX_SENTENCE_LENGTH, markup, plain
 from core.wording import count
 from pages.components.cached import cached
 
-MANY = 400
-"""Changes that are listed; of more, how many there are."""
+MAX_LINES = 400
+"""The most lines of the tree; of the others only the number is shown."""
 
-WORDS = 600
-"""Characters of a change: two values, and what lies between them."""
+MAX_CHANGE_LENGTH = 600
+"""The most characters of one change, which contains two values."""
 
 
 def metadata_panel(a: Checkpoint, b: Checkpoint, chosen: tuple[StateDict, StateDict]) -> None:
     """Draw the sentence, the files' facts, the tree of changes, and the other tensors."""
-    tree, others = _found(a.identity, b.identity, chosen[0].path, chosen[1].path, a, b)
+    tree, others = _differences(a.identity, b.identity, chosen[0].path, chosen[1].path, a, b)
     changes = tuple(changes_in(tree))
-    st.markdown(f"**{plain(metadata_sentence(a, b, changes), MOST_OF_A_SENTENCE)}**")
+    st.markdown(f"**{plain(metadata_sentence(a, b, changes), MAX_SENTENCE_LENGTH)}**")
     left, right = st.columns([3, 2], gap="large")
     with left:
         _changes(tree)
@@ -42,8 +42,8 @@ def metadata_panel(a: Checkpoint, b: Checkpoint, chosen: tuple[StateDict, StateD
         _others(others)
 
 
-@cached(32, show_spinner="Comparing what is no weight")
-def _found(
+@cached(32, show_spinner="Comparing the metadata")
+def _differences(
     identity_a: str, identity_b: str, path_a: str, path_b: str, _a: Checkpoint, _b: Checkpoint
 ) -> tuple[Node, tuple[OtherTensors, ...]]:
     return (
@@ -57,9 +57,9 @@ def _changes(tree: Node) -> None:
         st.caption("No value differs.")
         return
     lines = list(_lines(tree, 0))
-    st.html(STYLE + f'<div class="changes">{"".join(lines[:MANY])}</div>')
-    if len(lines) > MANY:
-        st.caption(f"{count(len(lines) - MANY)} more lines are not shown.")
+    st.html(STYLE + f'<div class="changes">{"".join(lines[:MAX_LINES])}</div>')
+    if len(lines) > MAX_LINES:
+        st.caption(f"{count(len(lines) - MAX_LINES)} more lines are not shown.")
 
 
 STYLE = """<style>
@@ -76,23 +76,24 @@ STYLE = """<style>
 
 
 def _lines(node: Node, depth: int) -> Iterator[str]:
-    """A line a place, set in by its depth; what is the same is counted."""
+    """One line per place, indented by its depth. Unchanged values are only counted."""
     margin = f'style="margin-left:{depth * 1.1:.1f}rem"'
     for child in node.children:
         name = markup(child.name)
         if child.change is not None:
             yield (
                 f'<div {margin} class="{markup(child.change.kind)}"><code>{name}</code> '
-                f"{markup(_words(child.change), WORDS)}</div>"
+                f"{markup(_words(child.change), MAX_CHANGE_LENGTH)}</div>"
             )
             continue
         same = f", {count(child.unchanged)} the same" if child.unchanged else ""
-        many = f"{count(child.changes)} change{'s' if child.changes != 1 else ''}{same}"
-        yield f'<div {margin} class="group"><code>{name}</code> <small>{many}</small></div>'
+        counts = f"{count(child.changes)} change{'s' if child.changes != 1 else ''}{same}"
+        yield f'<div {margin} class="group"><code>{name}</code> <small>{counts}</small></div>'
         yield from _lines(child, depth + 1)
 
 
 def _words(change: MetadataChange) -> str:
+    # The style sheet marks what is added and removed by a sign in front of the line.
     return change_words(change).removeprefix("added: ").removeprefix("removed: ")
 
 
@@ -109,10 +110,11 @@ def _facts(a: Checkpoint, b: Checkpoint) -> None:
     )
 
 
-def _others(found: tuple[OtherTensors, ...]) -> None:
-    if not found:
+def _others(others: tuple[OtherTensors, ...]) -> None:
+    if not others:
         return
     st.markdown("**Other tensors**")
-    for one in found:
-        told = "; ".join([one.sentence, *one.scalars])
-        st.markdown(f"{plain(one.path or 'the file itself')}: {plain(told, MOST_OF_A_SENTENCE)}.")
+    for other in others:
+        words = "; ".join([other.sentence, *other.scalars])
+        path = other.path or "the file itself"
+        st.markdown(f"{plain(path)}: {plain(words, MAX_SENTENCE_LENGTH)}.")

@@ -1,4 +1,4 @@
-"""One tensor of A beside the one of B: what changed in it, as numbers and pictures."""
+"""One tensor of A next to the one of B: what changed in it, as numbers and charts."""
 
 from __future__ import annotations
 
@@ -15,67 +15,68 @@ from core.compare.numbers import (
     tensor_pair,
 )
 from core.errors import LoupeError
-from core.plain_text import MOST_OF_A_SENTENCE, plain, plain_sentence
+from core.plain_text import MAX_SENTENCE_LENGTH, plain, plain_sentence
 from core.wording import count, shape, size
 from pages.components.pressed import pressed
 from pages.components.shared_job import SharedJob
 
-STRAIGHT = 32 << 20
-"""Bytes up to which a pair is drawn at once; a larger one is a job with a progress bar."""
+WITHOUT_JOB = 32 << 20
+"""Bytes up to which a pair is read at once. A larger one is read by a job with a progress bar."""
 
 
-def pair_card(row: Row, found: Numbers | None, identity: str) -> None:
-    """Draw it; `identity` tells the pair of files and how their tensors are paired."""
+def pair_card(row: Row, numbers: Numbers | None, identity: str) -> None:
+    """Draw the card of a row; `identity` distinguishes the pair of files and their pairing from all
+    others."""
     st.markdown(f"#### {plain(row.key)}")
-    st.caption(_described(row))
+    st.caption(_description(row))
     if not comparable(row.a, row.b):
-        st.info(_why_not(row), icon=":material/info:")
+        st.info(_why_not_comparable(row), icon=":material/info:")
         return
-    if found is not None:
-        _numbers(found)
+    if numbers is not None:
+        _numbers(numbers)
     try:
-        pictures = _drawn(row, identity)
+        pair = _pair_or_job(row, identity)
     except LoupeError as error:
         st.error(plain_sentence(str(error)), icon=":material/error:")
         return
-    if pictures is not None:
-        _pictures(pictures)
+    if pair is not None:
+        _charts(pair)
 
 
-def _described(row: Row) -> str:
-    told = [plain(str(row.state))]
+def _description(row: Row) -> str:
+    facts = [plain(str(row.state))]
     for name, entry in (("A", row.a), ("B", row.b)):
         if entry is not None:
-            told.append(
+            facts.append(
                 f"{plain(name)}: {shape(entry.shape)} {plain(entry.dtype)}, {size(entry.nbytes)}"
             )
     pair = row.pair
     if pair is not None and pair.why:
-        why = plain(pair.why, MOST_OF_A_SENTENCE)
-        told.append(f"paired by {plain(str(pair.by))} ({pair.confidence:.0%}): {why}")
+        why = plain(pair.why, MAX_SENTENCE_LENGTH)
+        facts.append(f"paired by {plain(str(pair.by))} ({pair.confidence:.0%}): {why}")
     if row.note:
-        told.append(plain_sentence(row.note))
-    return " · ".join(told)
+        facts.append(plain_sentence(row.note))
+    return " · ".join(facts)
 
 
-def _why_not(row: Row) -> str:
+def _why_not_comparable(row: Row) -> str:
     if row.a is None or row.b is None:
-        return "Only one of the two files holds it: Inspect shows its values."
+        return "Only one of the two files contains this tensor. Inspect shows its values."
     if row.a.shape != row.b.shape:
-        return "The shapes differ, so there are no elements to compare one by one."
-    return "One of the two is sparse or nested, or holds no data that could be compared."
+        return "The shapes differ, so the elements cannot be compared one by one."
+    return "One of the two is sparse or nested, or has no data to compare."
 
 
-def _numbers(found: Numbers) -> None:
+def _numbers(numbers: Numbers) -> None:
     cells = {
-        "max |Δ|": f"{found.max_abs:.4g}",
-        "mean |Δ|": f"{found.mean_abs:.4g}",
-        "relative L2": f"{found.relative_l2:.4g}",
-        "cosine": "–" if found.cosine is None else f"{found.cosine:.6f}",
-        "changed": f"{count(found.changed)} of {count(found.count)}",
-        "not close": count(found.outside),
-        "sign flips": count(found.sign_flips),
-        "norm A → B": f"{found.norm_a:.4g} → {found.norm_b:.4g}",
+        "max |Δ|": f"{numbers.max_abs:.4g}",
+        "mean |Δ|": f"{numbers.mean_abs:.4g}",
+        "relative L2": f"{numbers.relative_l2:.4g}",
+        "cosine": "–" if numbers.cosine is None else f"{numbers.cosine:.6f}",
+        "changed": f"{count(numbers.changed)} of {count(numbers.count)}",
+        "not close": count(numbers.outside),
+        "sign flips": count(numbers.sign_flips),
+        "norm A → B": f"{numbers.norm_a:.4g} → {numbers.norm_b:.4g}",
     }
     with st.container(horizontal=True, gap="medium"):
         for name, text in cells.items():
@@ -84,39 +85,40 @@ def _numbers(found: Numbers) -> None:
                 st.markdown(f"**{plain(text)}**")
 
 
-def _drawn(row: Row, identity: str) -> TensorPair | None:
+def _pair_or_job(row: Row, identity: str) -> TensorPair | None:
+    """The pair's values for the charts; None while a job reads them or waits to be started."""
     assert row.a is not None
     assert row.b is not None
     a, b = row.a, row.b
-    job: SharedJob[TensorPair] = SharedJob("pair", f"{identity}|{row.key}", most=64)
+    job: SharedJob[TensorPair] = SharedJob("pair", f"{identity}|{row.key}", max_results=64)
     if not job.under_way:
-        found = job.result
-        if found is not None:
-            return found
-        if a.nbytes + b.nbytes <= STRAIGHT:
-            found = tensor_pair(a, b)
-            job.keep(found)
-            return found
+        pair = job.result
+        if pair is not None:
+            return pair
+        if a.nbytes + b.nbytes <= WITHOUT_JOB:
+            pair = tensor_pair(a, b)
+            job.keep(pair)
+            return pair
         job.draw_failure()
-        nbytes = size(a.nbytes + b.nbytes)
-        if not pressed(f"Draw it: reads {nbytes} twice", type="primary", key=f"{job.slot}-start"):
+        label = f"Draw the charts (reads {size(a.nbytes + b.nbytes)} twice)"
+        if not pressed(label, type="primary", key=f"{job.slot}-start"):
             return None
         job.start(lambda progress: tensor_pair(a, b, progress))
         st.rerun()
     return job.watch()
 
 
-def _pictures(found: TensorPair) -> None:
-    if found.left_out:
-        st.caption(f"{count(found.left_out)} elements that are NaN or infinite are left out.")
+def _charts(pair: TensorPair) -> None:
+    if pair.left_out:
+        st.caption(f"{count(pair.left_out)} elements that are NaN or infinite are left out.")
     figures = [
-        ("Values of A and B", histogram_figure(found)),
-        ("The difference, B − A", step_figure(found)),
+        ("Values of A and B", histogram_figure(pair)),
+        ("Difference, B − A", step_figure(pair)),
         (
-            f"Where it differs: {found.map.caption}" if found.map else "",
-            map_figure(found.map) if found.map else None,
+            f"Where they differ: {pair.map.caption}" if pair.map else "",
+            map_figure(pair.map) if pair.map else None,
         ),
-        ("Change of each output channel", channel_figure(found)),
+        ("Change of each output channel", channel_figure(pair)),
     ]
     columns = st.columns(2, gap="medium")
     drawn = [(title, figure) for title, figure in figures if figure is not None]
@@ -126,6 +128,6 @@ def _pictures(found: TensorPair) -> None:
             st.plotly_chart(
                 figure, config={"displayModeBar": False}, alt=title, key=f"pair-figure-{index}"
             )
-    if found.filters is not None:
-        image, caption = filters_image(found.filters)
+    if pair.filters is not None:
+        image, caption = filters_image(pair.filters)
         st.image(image.numpy(), caption=plain(caption), width="content")

@@ -1,4 +1,4 @@
-"""How the tensors of A and B came together, and a person's say in it."""
+"""How the tensors of A and B were paired, and the user's own decisions about it."""
 
 from __future__ import annotations
 
@@ -18,21 +18,24 @@ HEIGHT, FEW = 460, 11
 
 
 def pairs_panel(pairing: Pairing, identity: str) -> None:
-    """Draw what was paired and how, a tick each; `identity` tells the pair of files."""
+    """Draw what was paired and how, with a checkbox per pair.
+
+    `identity` distinguishes the pair of files from all others.
+    """
     st.markdown(_summary(pairing))
     _prefixes(pairing)
-    found = decisions(pairing, workspace().bench.pairing)
-    if found:
-        _table(found, identity)
+    rows = decisions(pairing, workspace().bench.pairing)
+    if rows:
+        _table(rows, identity)
     else:
         st.caption(
-            "Nothing had to be paired by content or likeness: no tensor is left that looks like "
-            "one of the other file."
+            "No tensors were paired by content or likeness: none of the tensors that are left "
+            "looks like one of the other file."
         )
     _by_hand(pairing, identity)
     if workspace().bench.pairing != NO_CHOICES:
         st.button(
-            "Forget my decisions",
+            "Discard my decisions",
             icon=":material/undo:",
             type="tertiary",
             on_click=workspace().decide,
@@ -41,65 +44,69 @@ def pairs_panel(pairing: Pairing, identity: str) -> None:
 
 
 def _summary(pairing: Pairing) -> str:
-    by = {how: sum(one.by is how for one in pairing.pairs) for how in PairedBy}
+    counts = {by: sum(pair.by is by for pair in pairing.pairs) for by in PairedBy}
     words = {
         PairedBy.NAME: "by name",
-        PairedBy.PREFIX: "by name after a prefix",
+        PairedBy.PREFIX: "by name without a prefix",
         PairedBy.CONTENT: "by content",
         PairedBy.LIKENESS: "by likeness",
         PairedBy.HAND: "by hand",
     }
-    told = [f"**{count(by[how])}** {plain(words[how])}" for how in PairedBy if by[how]]
-    alone = (
-        f"alone: {count(len(pairing.only_a))} in A, {count(len(pairing.only_b))} in B"
+    paired = [f"**{count(counts[by])}** {plain(words[by])}" for by in PairedBy if counts[by]]
+    unpaired = (
+        f"unpaired: {count(len(pairing.only_a))} in A, {count(len(pairing.only_b))} in B"
         if pairing.only_a or pairing.only_b
-        else "none is alone"
+        else "no tensor is unpaired"
     )
-    return f"Paired {', '.join(told) or 'nothing'}; {alone}."
+    return f"Paired {', '.join(paired) or 'nothing'}; {unpaired}."
 
 
 def _prefixes(pairing: Pairing) -> None:
     chosen = workspace().bench.pairing
     sides = ((pairing.strip_a, "A"), (pairing.strip_b, "B"))
-    told = " and ".join(f"{code(prefix)} from {plain(side)}" for prefix, side in sides if prefix)
-    if not told and chosen.strip is None:
+    prefixes = " and ".join(
+        f"{code(prefix)} from {plain(side)}" for prefix, side in sides if prefix
+    )
+    if not prefixes and chosen.strip is None:
         return
     text, action = st.columns([4, 1], vertical_alignment="center")
-    if told:
-        text.info(f"Stripped {told}, so that the names agree.", icon=":material/join_inner:")
-        label, then = "Keep prefixes", replace(chosen, strip=("", ""))
+    if prefixes:
+        text.info(f"Stripped {prefixes} to match the names.", icon=":material/join_inner:")
+        label, choices = "Keep prefixes", replace(chosen, strip=("", ""))
     else:
-        text.info("Prefixes are kept, as you said.", icon=":material/join_inner:")
-        label, then = "Strip them", replace(chosen, strip=None)
-    action.button(plain(label), width="stretch", on_click=workspace().decide, args=(then,))
+        text.info("Prefixes are kept, as you chose.", icon=":material/join_inner:")
+        label, choices = "Strip prefixes", replace(chosen, strip=None)
+    action.button(plain(label), width="stretch", on_click=workspace().decide, args=(choices,))
 
 
-def _table(found: tuple[Decision, ...], identity: str) -> None:
+def _table(rows: tuple[Decision, ...], identity: str) -> None:
     frame = pd.DataFrame(
         {
-            "taken": [one.taken for one in found],
-            "a": [_viewed(one.key_a, one.view_a) for one in found],
-            "b": [_viewed(one.key_b, one.view_b) for one in found],
-            "by": [one.by or "rejected" for one in found],
-            "confidence": [one.confidence for one in found],
-            "why": [visible(one.why) for one in found],
+            "taken": [row.taken for row in rows],
+            "a": [_key_text(row.key_a, row.view_a) for row in rows],
+            "b": [_key_text(row.key_b, row.view_b) for row in rows],
+            "by": [row.by or "rejected" for row in rows],
+            "confidence": [row.confidence for row in rows],
+            "why": [visible(row.why) for row in rows],
         }
     )
     edited = st.data_editor(
         frame,
-        key=f"pairs-{sha256(repr((identity, found)).encode()).hexdigest()[:16]}",
+        # The key depends on the rows, since an editor would apply its edits to whatever row now
+        # has the same number.
+        key=f"pairs-{sha256(repr((identity, rows)).encode()).hexdigest()[:16]}",
         hide_index=True,
-        height=HEIGHT if len(found) > FEW else "content",
+        height=HEIGHT if len(rows) > FEW else "content",
         disabled=["a", "b", "by", "confidence", "why"],
         column_config={
             "taken": st.column_config.CheckboxColumn(
                 "Pair",
                 width=52,
-                help="Untick to set the two apart, tick to let them stand together",
+                help="Untick to separate the two tensors, tick to pair them",
             ),
             "a": st.column_config.TextColumn("Key in A", width=330),
             "b": st.column_config.TextColumn("Key in B", width=330),
-            "by": st.column_config.TextColumn("By", width=80),
+            "by": st.column_config.TextColumn("Paired by", width=80),
             "confidence": st.column_config.ProgressColumn(
                 "Confidence", format="percent", min_value=0, max_value=1, width=110
             ),
@@ -107,15 +114,16 @@ def _table(found: tuple[Decision, ...], identity: str) -> None:
         },
     )
     chosen = workspace().bench.pairing
-    for one, taken in zip(found, edited["taken"], strict=True):
-        if bool(taken) != one.taken:
-            chosen = decide(chosen, one, taken=bool(taken))
+    for row, taken in zip(rows, edited["taken"], strict=True):
+        if bool(taken) != row.taken:
+            chosen = decide(chosen, row, taken=bool(taken))
     if chosen != workspace().bench.pairing:
         workspace().decide(chosen)
         st.rerun()
 
 
-def _viewed(key: str, view: str) -> str:
+def _key_text(key: str, view: str) -> str:
+    """The key, followed by the view of its tensor that was paired, such as `[0:768]`."""
     return visible(f"{key} {view}" if view else key)
 
 
@@ -124,7 +132,7 @@ def _by_hand(pairing: Pairing, identity: str) -> None:
         return
     left, right, action = st.columns([5, 5, 2], vertical_alignment="bottom")
     a = left.selectbox(
-        "Alone in A",
+        "Unpaired in A",
         [entry.key for entry in pairing.only_a],
         index=None,
         format_func=visible,
@@ -132,12 +140,12 @@ def _by_hand(pairing: Pairing, identity: str) -> None:
         placeholder="Choose a tensor",
     )
     b = right.selectbox(
-        "Alone in B",
+        "Unpaired in B",
         [entry.key for entry in pairing.only_b],
         index=None,
         format_func=visible,
         key=f"alone-b-{identity}",
-        placeholder="Choose the one that goes with it",
+        placeholder="Choose its counterpart",
     )
     action.button(
         "Pair by hand",

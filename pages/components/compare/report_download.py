@@ -21,9 +21,9 @@ def report_download(
     files: tuple[tuple[Checkpoint, StateDict], tuple[Checkpoint, StateDict]],
     identity: str,
 ) -> None:
-    """Draw the button; the file is made once somebody presses it."""
+    """Draw the button; the report is written only when somebody presses it."""
 
-    def made() -> str:
+    def report() -> str:
         (a, _), (b, _) = files
         pieces = report_html(
             comparison,
@@ -34,16 +34,17 @@ def report_download(
             metadata=metadata_changes(a.metadata, b.metadata),
             notes=comparison.notes,
         )
+        # Streamlit encodes the text strictly, and a key may contain lone surrogates.
         return "".join(pieces).encode("utf-8", "backslashreplace").decode()
 
     content = sha256(repr((identity, tolerance, sentence, sorted(numbers))).encode()).hexdigest()
     st.download_button(
         "Report",
-        made,
+        report,
         file_name=f"comparison-{content[:12]}.html",
         mime="text/html",
         icon=":material/description:",
         on_click="ignore",
         type="tertiary",
-        help="One HTML file with the sentence, the charts and the table, which needs no network",
+        help="One HTML file with the sentence, the charts and the table. It opens offline.",
     )

@@ -1,4 +1,4 @@
-"""Several checkpoints of one run: how each tensor moved, and where a NaN first came in."""
+"""Several checkpoints of one training run: how each tensor changed, and where it first had NaN."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core.compare.run import MAX_CHECKPOINTS, Run, RunRow, in_order, labels
 from core.compare.texts import run_csv
 from core.errors import CheckpointError, FilterError, LoupeError, SourceError, shown
 from core.keys import fitting_keys
-from core.plain_text import MOST_OF_A_SENTENCE, plain, plain_sentence, visible
+from core.plain_text import MAX_SENTENCE_LENGTH, plain, plain_sentence, visible
 from core.server import SAMPLES, evenly, run_files
 from core.server.files import locate, path_of_link
 from core.wording import size
@@ -24,50 +24,51 @@ from pages.components.pressed import pressed
 from pages.components.resources import open_file, settings, store
 from pages.components.shared_job import SharedJob
 
-BY_ITSELF = 512 << 20
-"""Bytes of all checkpoints up to which they are measured without being asked for."""
+AUTOMATIC = 512 << 20
+"""Bytes of all checkpoints up to which the run is measured without a click."""
 
 HEIGHT, FEW = 480, 12
 SAMPLE = "The sample's two epochs"
-NAMED = "Named at the start"
+NAMED = "Named on the command line"
 
 
 def run_panel() -> None:
-    """Choose the checkpoints, then draw their run."""
+    """Draw the choice of checkpoints, then their run."""
     references = _chosen_files()
     if len(references) < 2:
-        st.caption("Choose at least two checkpoints of one run, such as one an epoch.")
+        st.caption("Choose at least two checkpoints of one run, such as one per epoch.")
         return
     try:
         opened = [_opened(reference) for reference in references]
         checkpoints, evidence = in_order(opened)
         names = dict(zip(map(id, opened), labels(opened), strict=True))
-        state_dicts = [_alike(one, checkpoints[0]) for one in checkpoints]
+        state_dicts = [_counterpart(checkpoint, checkpoints[0]) for checkpoint in checkpoints]
     except LoupeError as error:
         st.error(plain_sentence(str(error)), icon=":material/error:")
         return
     identity = "|".join(
         f"{c.identity}:{s.path!a}" for c, s in zip(checkpoints, state_dicts, strict=True)
     )
-    run = _measured(identity, state_dicts, [names[id(one)] for one in checkpoints])
+    run = _measured(identity, state_dicts, [names[id(checkpoint)] for checkpoint in checkpoints])
     if run is not None:
-        st.subheader(plain(run.sentence, MOST_OF_A_SENTENCE), anchor=False)
+        st.subheader(plain(run.sentence, MAX_SENTENCE_LENGTH), anchor=False)
         st.caption(f"{', '.join(map(plain, run.names))}: ordered {plain(evidence)}.")
         _run(run, identity)
 
 
 def _chosen_files() -> list[str]:
-    """References of the files that are chosen, from a server folder or the sample."""
+    """Draw the choice of files. Returns their references, from a server folder, the command line
+    or the sample."""
     roots, bench = settings().roots, settings().bench
     places = [*range(len(roots)), *([NAMED] if len(bench) > 1 else []), SAMPLE]
     left, right = st.columns([2, 7], vertical_alignment="bottom")
     place = left.selectbox(
-        "Where the run is",
+        "Source of the run",
         places,
-        format_func=lambda one: one if isinstance(one, str) else _root_name(roots[one]),
+        format_func=lambda place: place if isinstance(place, str) else _root_name(roots[place]),
         key="run-place",
         persist_state="session",
-        help="Server folders are named by the owner in `LOUPE_ROOTS`.",
+        help="The server’s owner lists the server folders in `LOUPE_ROOTS`.",
     )
     if place == SAMPLE:
         return [f"sample:{name}" for name in SAMPLES]
@@ -94,19 +95,19 @@ def _in_folder(root: int) -> list[str]:
         st.session_state[slot] = ""
         st.error(plain_sentence(str(error)), icon=":material/error:")
         return []
-    goes = [*([".."] if folder else []), *folders]
-    into_column, files_column = st.columns([2, 5]) if goes else (st, st)
-    if goes:
-        into = into_column.selectbox(
-            "Go into",
-            goes,
+    targets = [*([".."] if folder else []), *folders]
+    folder_column, files_column = st.columns([2, 5]) if targets else (st, st)
+    if targets:
+        target = folder_column.selectbox(
+            "Folder",
+            targets,
             index=None,
             format_func=lambda path: path if path == ".." else _folder_name(path),
-            placeholder=shown(path_of_link(folder)) or "a folder",
+            placeholder=shown(path_of_link(folder)) or "Choose a folder",
             key=f"{slot}-into-{folder}",
         )
-        if into:
-            st.session_state[slot] = folder.rpartition("/")[0] if into == ".." else into
+        if target:
+            st.session_state[slot] = folder.rpartition("/")[0] if target == ".." else target
             st.rerun()
     paths = {entry.path: entry for entry in files}
     chosen = files_column.multiselect(
@@ -116,13 +117,15 @@ def _in_folder(root: int) -> list[str]:
         format_func=lambda path: paths[path].name,
         max_selections=MAX_CHECKPOINTS,
         key=f"{slot}-files-{folder}",
-        placeholder="No checkpoint lies here" if not paths else "Choose checkpoints of one run",
+        placeholder="No checkpoint in this folder"
+        if not paths
+        else "Choose checkpoints of one run",
     )
     return [f"root:{root}/{path}" for path in chosen]
 
 
 def _opened(reference: str) -> Checkpoint:
-    """One of the files. Raises SourceError, and CheckpointError that says which file it is."""
+    """The file of a reference, opened. Raises SourceError, and CheckpointError naming the file."""
     try:
         return open_file(reference)
     except CheckpointError as error:
@@ -130,27 +133,29 @@ def _opened(reference: str) -> Checkpoint:
         raise CheckpointError(f"{name}: {error.problem}", error.remedy, error.whole) from error
 
 
-def _alike(checkpoint: Checkpoint, first: Checkpoint) -> StateDict:
-    """The state_dict at the same place as the first one's best, else its own best."""
+def _counterpart(checkpoint: Checkpoint, first: Checkpoint) -> StateDict:
+    """The state_dict at the path of the first checkpoint's best one, else the file's own best."""
     path = first.best if first.best in checkpoint.state_dicts else None
     return checkpoint.state_dict(path)
 
 
 def _measured(identity: str, state_dicts: Sequence[StateDict], names: Sequence[str]) -> Run | None:
-    """The run, measured by itself where it is small, else once somebody asks; all that is done so
-    far where it was stopped."""
-    job: SharedJob[Run] = SharedJob("run", identity, most=16)
+    """The run, measured automatically if it is small, else at a click; None until it is measured.
+
+    If the job was cancelled, the run has what was measured until then.
+    """
+    job: SharedJob[Run] = SharedJob("run", identity, max_results=16)
     if not job.under_way:
         so_far = job.result
         if so_far is not None and so_far.complete:
             return so_far
         job.draw_failure()
         if job.stopped and so_far is not None:
-            st.info("Stopped. What was measured is below.", icon=":material/info:")
+            st.info("Cancelled. What was measured is below.", icon=":material/info:")
         nbytes = sum(state_dict.nbytes for state_dict in state_dicts)
-        by_itself = nbytes <= BY_ITSELF and not job.stopped and not job.failed
-        if not by_itself and not pressed(
-            f"Measure the run: reads up to {size(2 * nbytes)}",
+        automatic = nbytes <= AUTOMATIC and not job.stopped and not job.failed
+        if not automatic and not pressed(
+            f"Measure the run (reads up to {size(2 * nbytes)})",
             type="primary",
             key=f"{job.slot}-start",
         ):
@@ -158,8 +163,8 @@ def _measured(identity: str, state_dicts: Sequence[StateDict], names: Sequence[s
         job.start(
             lambda progress: measure_run(state_dicts, names, progress=progress, so_far=job.keep)
         )
-        if not by_itself:
-            st.rerun()  # without the offer
+        if not automatic:
+            st.rerun()  # without the button
     return job.watch()
 
 
@@ -180,16 +185,18 @@ def _run(run: Run, identity: str) -> None:
         placeholder="layer1 conv, *.weight or /regex/",
         label_visibility="collapsed",
     )
-    odd = bool(broken) and only.toggle(f"Only the {len(broken)} with NaN or Inf", key="run-odd")
+    only_broken = bool(broken) and only.toggle(
+        f"Only the {len(broken)} with NaN or Inf", key="run-odd"
+    )
     try:
-        fitting = fitting_keys(text or "", [row.key for row in run.rows])
+        matching = fitting_keys(text or "", [row.key for row in run.rows])
     except FilterError as error:
         st.warning(plain_sentence(str(error)), icon=":material/warning:")
         return
-    shown = [row for row in (broken if odd else run.rows) if row.key in fitting]
-    row = _table(run, shown, f"{identity}-{text}-{odd}")
+    rows = [row for row in (broken if only_broken else run.rows) if row.key in matching]
+    row = _table(run, rows, f"{identity}-{text}-{only_broken}")
     st.download_button(
-        "Run as CSV",
+        "Download run as CSV",
         lambda: run_csv(run),
         file_name=f"run-{sha256(f'{identity}{run.complete}'.encode()).hexdigest()[:12]}.csv",
         mime="text/csv",
@@ -200,7 +207,9 @@ def _run(run: Run, identity: str) -> None:
     if row is not None:
         st.markdown(f"#### {plain(row.key)}")
         st.plotly_chart(
-            row_figure(run, row), config={"displayModeBar": False}, alt="One tensor's course"
+            row_figure(run, row),
+            config={"displayModeBar": False},
+            alt="Norm and change of the tensor by step",
         )
 
 
@@ -223,13 +232,13 @@ def _table(run: Run, rows: Sequence[RunRow], view: str) -> RunRow | None:
         column_config={
             "key": st.column_config.TextColumn("Key", width=340),
             "norms": st.column_config.LineChartColumn(
-                "Norm", width=200, help="In each checkpoint, from the first to the last"
+                "Norm", width=200, help="The norm in each checkpoint, from the first to the last"
             ),
             "changes": st.column_config.BarChartColumn(
-                "Change", width=200, y_min=0, help="Relative L2 from each to the next"
+                "Change", width=200, y_min=0, help="Relative L2 from each checkpoint to the next"
             ),
             "last": st.column_config.NumberColumn("Last change", format="percent"),
-            "nan": st.column_config.TextColumn("NaN or Inf from"),
+            "nan": st.column_config.TextColumn("First NaN or Inf"),
         },
         on_select="rerun",
         selection_mode="single-row",

@@ -1,4 +1,4 @@
-"""Counts by state, each of which is a filter."""
+"""The number of tensors by state; each state is a filter."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from core.wording import count
 
 
 def state_filter(counts: Mapping[State, int], key: str) -> Collection[State]:
-    """Draw a pill a state that occurs, with its count; the states chosen, none meaning all."""
+    """Draw a pill with a count for each state that occurs. Returns the chosen states; none means
+    all."""
     present = [state for state in State if counts[state]]
     chosen = st.pills(
         "Show",

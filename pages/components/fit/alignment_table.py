@@ -1,4 +1,4 @@
-"""How the keys of a file were found under other names: pair by pair, with how sure that is."""
+"""How the keys of a file were aligned with the model's keys: pair by pair, with the confidence."""
 
 from __future__ import annotations
 
@@ -14,39 +14,40 @@ from pages.components.cached import cached
 
 
 def alignment_table(key: str, identity: str, state_dict: StateDict, signature: Signature) -> None:
-    """A fold that shows every pair, the doubtful ones first; computed once it is opened.
+    """Draw an expander with every pair, the ambiguous ones first. The pairs are computed only when
+    it is opened.
 
-    `identity` tells the file, the recipe so far and the architecture.
+    `identity` distinguishes the file, the recipe so far and the architecture from all others.
     """
-    fold = st.expander("Look at the pairs", on_change="rerun", key=f"{key}-pairs")
-    if not fold.open:
+    expander = st.expander("Show the pairs", on_change="rerun", key=f"{key}-pairs")
+    if not expander.open:
         return
-    found = _aligned(identity, state_dict, signature)
-    with fold:
-        doubtful = len(found.ambiguous)
-        if doubtful:
+    alignment = _aligned(identity, state_dict, signature)
+    with expander:
+        ambiguous = len(alignment.ambiguous)
+        if ambiguous:
             st.warning(
-                f"{count(doubtful)} pairs could as well be others: their shapes repeat, and the "
-                "names do not tell them apart.",
+                f"{count(ambiguous)} pairs are ambiguous: their shapes repeat, and the names do "
+                "not distinguish them.",
                 icon=":material/help:",
             )
-        pairs = sorted(found.pairs, key=lambda pair: (not pair.ambiguous, pair.confidence))
+        pairs = sorted(alignment.pairs, key=lambda pair: (not pair.ambiguous, pair.confidence))
         st.dataframe(
             pd.DataFrame(
                 {
-                    "Sure": [100 * pair.confidence for pair in pairs],
-                    "In the file": [visible(pair.key) for pair in pairs],
-                    "In the network": [visible(pair.wanted) for pair in pairs],
-                    "Doubt": ["could be another" if pair.ambiguous else "" for pair in pairs],
+                    "Confidence": [100 * pair.confidence for pair in pairs],
+                    "Key in the file": [visible(pair.key) for pair in pairs],
+                    "Key in the model": [visible(pair.wanted) for pair in pairs],
+                    "Ambiguous": ["ambiguous" if pair.ambiguous else "" for pair in pairs],
                     "Why": [visible(pair.why) for pair in pairs],
                 }
             ),
             hide_index=True,
             height=320,
-            column_config={"Sure": st.column_config.NumberColumn(format="%.0f %%", width=60)},
+            column_config={"Confidence": st.column_config.NumberColumn(format="%.0f %%", width=90)},
         )
 
 
-@cached(16, show_spinner="Finding each key’s place")
+@cached(16, show_spinner="Aligning the keys with the model")
 def _aligned(identity: str, _state_dict: StateDict, _signature: Signature) -> Alignment:
     return align(_state_dict, _signature)

@@ -1,4 +1,4 @@
-"""Chooses a slot's architecture: from the catalogue, from the file's own word, or as in A."""
+"""Chooses a slot's architecture: from the catalogue, as the file states it, or as in A."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OPTIONS: Mapping[str, str] = {
     "aux_logits": "Auxiliary heads, 0 or 1",
     "aux_loss": "Auxiliary head, 0 or 1",
 }
-"""What an option is called on screen; any other keeps its own name."""
+"""The labels of options on screen; any other option is shown by its own name."""
 
 
 def architecture_picker(
@@ -42,15 +42,16 @@ def architecture_picker(
     state_dict: StateDict,
     choose: Choose,
 ) -> None:
-    """The search box, the architecture's options, and the file's own word where it has one.
+    """Draw the search box, the architecture's options, and the architecture that the file states.
 
-    `choose` is called with the new architecture before the page is drawn again.
+    `choose` is called with the new architecture, or None, before the page is drawn again.
     """
     known = _known()
-    box, names = f"{key}-architecture", {_name(each): each for each in known}
+    box = f"{key}-architecture"
+    names = {_name(architecture): architecture for architecture in known}
     st.session_state[box] = _name(current) if current else None
 
-    def chosen() -> None:
+    def on_change() -> None:
         name = st.session_state[box]
         choose(with_classes(names[name], state_dict) if name else None)
 
@@ -62,7 +63,7 @@ def architecture_picker(
             placeholder=f"Search {count(len(names))} architectures, for example resnet18",
             key=box,
             filter_mode="contains",
-            on_change=chosen,
+            on_change=on_change,
             width="stretch",
         )
         if current is not None:
@@ -70,15 +71,15 @@ def architecture_picker(
                 _option(key, current, option, choose)
     stated = stated_architecture(checkpoint.metadata, known)
     if stated and (current is None or current.name != stated.architecture.name):
-        _offer(key, stated, state_dict, choose)
+        _stated(key, stated, state_dict, choose)
     elif current is not None:
         _classes(key, current, checkpoint, state_dict, choose)
 
 
 def _known() -> tuple[Architecture, ...]:
-    known, troubles = known_architectures()
-    for trouble in troubles:
-        st.error(plain_sentence(str(trouble)), icon=":material/error:")
+    known, errors = known_architectures()
+    for error in errors:
+        st.error(plain_sentence(str(error)), icon=":material/error:")
     return known
 
 
@@ -101,10 +102,12 @@ def _option(key: str, current: Architecture, option: str, choose: Choose) -> Non
     )
 
 
-def _offer(key: str, stated: Stated, state_dict: StateDict, choose: Choose) -> None:
+def _stated(key: str, stated: Stated, state_dict: StateDict, choose: Choose) -> None:
     architecture = with_classes(stated.architecture, state_dict)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"The file says {plain(stated.where)} = **{plain(stated.architecture.name)}**.")
+        st.markdown(
+            f"The file states {plain(stated.where)} = **{plain(stated.architecture.name)}**."
+        )
         st.button(
             f"Use {plain(architecture.title)}",
             key=f"{key}-stated",
@@ -116,20 +119,20 @@ def _offer(key: str, stated: Stated, state_dict: StateDict, choose: Choose) -> N
 def _classes(
     key: str, current: Architecture, checkpoint: Checkpoint, state_dict: StateDict, choose: Choose
 ) -> None:
-    """Say where the number of classes is from, or offer the file's own; where the network is to
-    have no head there is nothing to say."""
+    """Draw where the number of classes comes from, or offer the file's own number. A model without
+    a head has no classes, and nothing is drawn."""
     if dict(current.options).get("num_classes") == 0:
         return
-    there, other = _classes_of(checkpoint.identity, state_dict.path, current, state_dict)
+    in_file, other = _classes_of(checkpoint.identity, state_dict.path, current, state_dict)
     if other is not None:
         st.button(
-            f"Set {count(other)} classes, as the file's last layer has",
+            f"Set {count(other)} classes, as in the file's last layer",
             key=f"{key}-classes",
             on_click=choose,
             args=(with_option(current, "num_classes", other),),
         )
-    elif there is not None and dict(current.options).get("num_classes") == there:
-        st.caption(f"{count(there)} classes: read from the shape of the file's last layer.")
+    elif in_file is not None and dict(current.options).get("num_classes") == in_file:
+        st.caption(f"{count(in_file)} classes, read from the shape of the file's last layer.")
 
 
 @cached(64)
@@ -140,7 +143,7 @@ def _classes_of(
 
 
 def as_in_a() -> None:
-    """Offer B the architecture and the recipe that A has, where B's are others."""
+    """Offer B the architecture and the recipe of A, if they differ from B's own."""
     a, b = workspace().slot("A"), workspace().slot("B")
     if a.architecture is None or (a.architecture, a.recipe) == (b.architecture, b.recipe):
         return

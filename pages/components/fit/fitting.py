@@ -1,4 +1,4 @@
-"""What a page shows of a state_dict under a recipe against an architecture, computed once."""
+"""How a state_dict, with a recipe applied, fits an architecture; computed once for all sessions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from pages.components.cached import cached
 
 @dataclass(frozen=True, slots=True)
 class Fitting:
-    """A recipe's trial, its match with the signature, and what would help further."""
+    """A recipe's trial on a state_dict, its match with the architecture's signature, and proposals
+    of further fixes."""
 
     signature: Signature
     trial: Trial
@@ -28,14 +29,15 @@ class Fitting:
 def fitting(
     identity: str, state_dict: StateDict, recipe: Recipe, architecture: Architecture
 ) -> Fitting:
-    """Try the recipe and match what comes of it. Raises ArchitectureError.
+    """Try the recipe on the state_dict and match the result with the architecture.
 
-    The cache goes by the file's identity and by texts, since fixes of two classes with equal
-    fields would hash alike.
+    `identity` is that of the file. Raises ArchitectureError.
     """
-    words = json.dumps(recipe_to_json(recipe))
+    # The recipe goes into the cache's key as JSON: fixes of two classes with equal fields would
+    # hash alike.
+    recipe_json = json.dumps(recipe_to_json(recipe))
     return _fitting(
-        identity, state_dict.path, words, architecture.key, state_dict, recipe, architecture
+        identity, state_dict.path, recipe_json, architecture.key, state_dict, recipe, architecture
     )
 
 
@@ -43,7 +45,7 @@ def fitting(
 def _fitting(
     identity: str,
     path: str,
-    words: str,
+    recipe_json: str,
     key: str,
     _state_dict: StateDict,
     _recipe: Recipe,
@@ -51,11 +53,11 @@ def _fitting(
 ) -> Fitting:
     wanted = signature(_architecture)
     trial = try_recipe(_recipe, _state_dict, wanted)
-    found = match(trial.state_dict, wanted)
+    matched = match(trial.state_dict, wanted)
     return Fitting(
         wanted,
         trial,
-        found,
-        sections(found, trial.state_dict, wanted),
+        matched,
+        sections(matched, trial.state_dict, wanted),
         propose(trial.state_dict, wanted),
     )

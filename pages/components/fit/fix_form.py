@@ -1,4 +1,4 @@
-"""The form for a fix of one's own: every kind, its fields, and a table for new names."""
+"""The form for the user's own fix: every kind, its fields, and a table of new names."""
 
 from __future__ import annotations
 
@@ -35,11 +35,12 @@ from core.recipe import (
     with_fix,
     with_fix_at,
 )
+from core.wording import count
 
 Change = Callable[[Recipe], None]
 
 LARGEST_MB = 20
-"""Of a table of names in a file."""
+"""The largest JSON file with a table of names, in MB."""
 
 
 def fix_form(
@@ -50,19 +51,19 @@ def fix_form(
     missing: Sequence[str],
     labels: Sequence[str],
 ) -> None:
-    """Adds a step, or changes the one that is being edited.
+    """Draw the form that adds a step, or changes the step that is being edited.
 
-    `unexpected` and `missing` are the keys that a table of names offers, `labels` the class names
-    that the file holds.
+    `unexpected` are the keys that a table of names starts with, `missing` those that it may rename
+    them to; `labels` are the class names in the file. `change` is called with the new recipe.
     """
     titles = [kind.form.title for kind in KINDS]
     title = st.selectbox(
-        "Add a fix of your own",
+        "Add your own fix",
         titles,
         index=None,
         placeholder="Choose a kind of fix",
         key=f"{key}-kind",
-        on_change=_start_anew,
+        on_change=_reset,
         args=(key,),
     )
     if title is None:
@@ -91,13 +92,14 @@ def fix_form(
 
 def edit_fix(key: str, index: int, fix: Fix) -> None:
     """Open the form for a step of the recipe, filled with its fields."""
-    _start_anew(key)
+    _reset(key)
     st.session_state[f"{key}-kind"] = fix.form.title
     st.session_state[f"{key}-editing"] = index
     for field in fix.form.fields:
         value = getattr(fix, field.name)
-        shown = parts_text(value) if isinstance(field, PartsField) else value
-        st.session_state[f"{key}-field-{field.name}"] = shown
+        if isinstance(field, PartsField):
+            value = parts_text(value)
+        st.session_state[f"{key}-field-{field.name}"] = value
 
 
 def _plain_form(key: str, kind: type[Fix], label: str, save: Callable[[Fix], None]) -> None:
@@ -116,34 +118,34 @@ def _plain_form(key: str, kind: type[Fix], label: str, save: Callable[[Fix], Non
 
 
 def _widget(field: Field, key: str) -> None:
-    """The widget of one field of a plain form."""
+    """Draw the widget of one field of a plain form."""
     match field:
         case TextField(_, label, placeholder, default, required):
-            _start_with(key, default)
+            _set_default(key, default)
             st.text_input(plain(label), key=key, placeholder=placeholder, required=required)
         case PartsField(_, label, placeholder, default):
-            _start_with(key, default)
+            _set_default(key, default)
             st.text_input(plain(label), key=key, placeholder=placeholder, required=True)
         case ChoiceField(_, label, options, folded=True):
             st.selectbox(plain(label), options, key=key)
         case ChoiceField(_, label, options):
-            _start_with(key, options[0])
+            _set_default(key, options[0])
             st.segmented_control(plain(label), options, required=True, key=key)
         case WholeField(_, label, most):
-            _start_with(key, 0)
+            _set_default(key, 0)
             st.number_input(plain(label), min_value=0, max_value=most, key=key)
         case RealField(_, label, most):
-            _start_with(key, 0.0)
+            _set_default(key, 0.0)
             st.number_input(
                 plain(label), min_value=0.0, max_value=most, step=1.0, format="%g", key=key
             )
         case SwitchField(_, label):
             st.checkbox(plain(label), key=key)
         case TableField() | ClassesField():
-            raise AssertionError("a table and a list of classes have a form of their own")
+            raise AssertionError("a table and a list of classes have their own forms")
 
 
-def _start_with(key: str, value: object) -> None:
+def _set_default(key: str, value: object) -> None:
     if value is not None:
         st.session_state.setdefault(key, value)
 
@@ -154,7 +156,7 @@ def _value(field: Field, key: str) -> object:
 
 
 def _try(key: str, act: Callable[[], None]) -> None:
-    """Do it, and keep the sentence where it cannot be done."""
+    """Call `act`; a FixError is kept and drawn below the form."""
     try:
         act()
     except FixError as error:
@@ -186,7 +188,7 @@ def _table_form(
     )
     pairs = [{"old": old, "new": new} for old, new in edited.itertuples(index=False)]
     if missing:
-        with st.expander(f"The {len(missing):,} keys that the network lacks"):
+        with st.expander(f"Missing keys of the model ({count(len(missing))})"):
             st.code("\n".join(map(visible, missing[:1000])), language=None)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
@@ -194,10 +196,10 @@ def _table_form(
             key=f"{key}-save",
             on_click=lambda: _try(key, lambda: save(kind(**{field.name: table_of(pairs)}))),
         )
-        named = {str(pair["old"]): str(pair["new"] or "") for pair in pairs if pair["old"]}
+        table = {str(pair["old"]): str(pair["new"] or "") for pair in pairs if pair["old"]}
         st.download_button(
-            "Table as JSON",
-            json.dumps(named, indent=1),
+            "Save table as JSON",
+            json.dumps(table, indent=1),
             "names.json",
             "application/json",
             key=f"{key}-table-save",
@@ -206,7 +208,7 @@ def _table_form(
         )
     box = f"{key}-table-file"
     st.file_uploader(
-        "Or take the names from a JSON file",
+        "Or read the names from a JSON file",
         ["json"],
         max_upload_size=LARGEST_MB,
         key=box,
@@ -221,7 +223,8 @@ def _take_table(field_key: str, box: str) -> None:
     try:
         value = json.loads(uploaded.getvalue())
     except (ValueError, RecursionError) as error:
-        raise FixError("This file is not JSON.", 'Give {"old.weight": "new.weight"}.') from error
+        remedy = 'Choose a file such as {"old.weight": "new.weight"}.'
+        raise FixError("This file is not JSON.", remedy) from error
     st.session_state[field_key] = table_from_json(value)
 
 
@@ -242,27 +245,29 @@ def _classes_form(
         st.session_state.setdefault(name, text)
 
     def submit() -> None:
-        def choose() -> None:
+        def save_rows() -> None:
             typed = st.session_state[old], st.session_state[new] or ""
+            # Unchanged texts keep the step's rows, which the texts alone may not determine.
             wanted = rows if rows and typed == texts else rows_for(*map(labels_of, typed)).rows
             save(kind(**{pattern.name: st.session_state[pattern_key], field.name: wanted}))
 
-        _try(key, choose)
+        _try(key, save_rows)
 
     with st.form(f"{key}-form", border=False):
         _widget(pattern, pattern_key)
         left, right = st.columns(2)
-        left.text_area("The file’s classes, one a line", key=old, height=180)
-        right.text_area("Wanted classes, one a line", key=new, height=180)
+        left.text_area("The file’s classes, one per line", key=old, height=180)
+        right.text_area("Wanted classes, one per line", key=new, height=180)
         st.form_submit_button(plain(label), key=f"{key}-save", on_click=submit)
 
 
 def _close(key: str) -> None:
     st.session_state[f"{key}-kind"] = None
-    _start_anew(key)
+    _reset(key)
 
 
-def _start_anew(key: str) -> None:
+def _reset(key: str) -> None:
+    """Forget the step that is being edited, the error and what the fields contain."""
     st.session_state[f"{key}-editing"] = None
     st.session_state[f"{key}-form-error"] = None
     names = {field.name for kind in KINDS for field in kind.form.fields}

@@ -1,4 +1,4 @@
-"""The fixes of a slot: what would help, the recipe's steps, undo, and a form for one's own."""
+"""The fixes of a slot: proposals, the recipe's steps, undo, and a form for the user's own fix."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def fixes_panel(
     architecture: Architecture,
     fitted: Fitting,
 ) -> None:
-    """Draw them; what is chosen changes the slot's recipe."""
+    """Draw the proposals, the recipe and the form; each choice changes the slot's recipe."""
     recipe, key = workspace().slot(slot).recipe, f"fit-{slot}"
 
     def put(changed: Recipe) -> None:
@@ -38,7 +38,7 @@ def fixes_panel(
         remember(key, changed, recipe)
         put(changed)
 
-    def take_up(file: RecipeFile) -> None:
+    def load(file: RecipeFile) -> None:
         change(file.recipe)
         if file.architecture is not None:
             workspace().update(slot, architecture=file.architecture.key)
@@ -54,8 +54,8 @@ def fixes_panel(
         st.markdown("#### Fixes", width="content")
         file = RecipeFile(recipe, state_dict.path, architecture)
         with st.container(width="content"):
-            recipe_bar(key, file, Path(checkpoint.name).stem, put, take_up)
-    words = json.dumps(
+            recipe_bar(key, file, Path(checkpoint.name).stem, put, load)
+    identity = json.dumps(
         [checkpoint.identity, state_dict.path, architecture.key, recipe_to_json(recipe)]
     )
     proposal_cards(
@@ -63,9 +63,9 @@ def fixes_panel(
         fitted.proposals,
         recipe,
         change,
-        lambda card: alignment_table(card, words, fitted.trial.state_dict, fitted.signature),
+        lambda card: alignment_table(card, identity, fitted.trial.state_dict, fitted.signature),
     )
     recipe_steps(key, recipe, fitted.trial.outcomes, change, edit)
     labels = labels_in(checkpoint) or ()
-    found = fitted.match
-    fix_form(key, recipe, change, found.unexpected_keys, found.missing_keys, labels)
+    match = fitted.match
+    fix_form(key, recipe, change, match.unexpected_keys, match.missing_keys, labels)

@@ -1,4 +1,4 @@
-"""Says which architecture a file is for, and puts it on the bench with its repair in one click."""
+"""Shows which architecture a file fits, and chooses it together with its repair in one click."""
 
 from __future__ import annotations
 
@@ -27,46 +27,46 @@ def identify_panel(
     recipe: Recipe,
     use: Use,
 ) -> None:
-    """The sentence, a button that takes the best candidate, and the others to choose from.
+    """Draw the sentence, a button that uses the best candidate, and the other candidates.
 
     `use(architecture, recipe)` is called before the page is drawn again.
     """
     try:
-        found = identification(checkpoint, state_dict)
+        identified = identification(checkpoint, state_dict)
     except LoupeError as error:
         st.caption(plain_sentence(str(error)))
         return
-    if found is None:
-        _building()
+    if identified is None:
+        _index_progress()
         return
-    best = found.candidates[0] if found.candidates else None
-    taken = best is not None and (current, recipe) == (best.architecture, best.recipe)
+    best = identified.candidates[0] if identified.candidates else None
+    in_use = best is not None and (current, recipe) == (best.architecture, best.recipe)
     with st.container(
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
     ):
-        icon = ":material/check_circle:" if taken else ":material/fingerprint:"
-        st.markdown(f"**{icon} {plain_sentence(found.sentence)}**", width="stretch")
-        if best is not None and not taken:
+        icon = ":material/check_circle:" if in_use else ":material/fingerprint:"
+        st.markdown(f"**{icon} {plain_sentence(identified.sentence)}**", width="stretch")
+        if best is not None and not in_use:
             st.button(
-                _label(best, found.known),
+                _label(best, identified.known),
                 key=f"{key}-identified",
-                type="primary" if found.known and current is None else "secondary",
+                type="primary" if identified.known and current is None else "secondary",
                 on_click=use,
                 args=(best.architecture, best.recipe),
             )
-    if found.candidates:
-        _details(key, found, use)
+    if identified.candidates:
+        _details(key, identified, use)
 
 
 def _label(candidate: Candidate, known: bool) -> str:
     if not known:
-        return "Try the nearest"
-    return "Use it with its repair" if candidate.recipe.steps else "Use it"
+        return "Try the closest"
+    return "Use with its repair" if candidate.recipe.steps else "Use"
 
 
 @st.fragment(run_every=1.0)
-def _building() -> None:
-    """How far the index is, for whose first building nobody waits."""
+def _index_progress() -> None:
+    """Draw the progress of the index's first build. The rest of the page can be used meanwhile."""
     try:
         ready = index_keeper().lookup() is not None
     except LoupeError:
@@ -78,21 +78,21 @@ def _building() -> None:
         progress = job.progress
         st.progress(
             progress.fraction,
-            text=f"Learning the keys of all architectures, once for this server: "
-            f"{count(progress.done)} of {count(progress.total)}. Choose one below meanwhile.",
+            text=f"Indexing the keys of all architectures, once for this server: "
+            f"{count(progress.done)} of {count(progress.total)}. Meanwhile, you can choose an "
+            "architecture below.",
         )
 
 
-def _details(key: str, found: Identification, use: Use) -> None:
-    best = found.candidates[0]
-    others = len(found.candidates) - 1
-    with st.expander("Why, and what else it could be"):
+def _details(key: str, identified: Identification, use: Use) -> None:
+    best, *others = identified.candidates
+    with st.expander("Evidence and other candidates"):
         st.markdown("\n".join(f"- {plain_sentence(fact)}" for fact in best.evidence))
         if best.also or best.adapted:
-            _namesakes(key, best, use)
+            _equivalents(key, best, use)
         if others:
             st.markdown("**Other candidates**")
-        for i, candidate in enumerate(found.candidates[1:], 1):
+        for i, candidate in enumerate(others, 1):
             with st.container(horizontal=True, vertical_alignment="center", wrap=False):
                 st.markdown(_line(candidate), width="stretch")
                 st.button(
@@ -103,34 +103,34 @@ def _details(key: str, found: Identification, use: Use) -> None:
                 )
 
 
-def _namesakes(key: str, candidate: Candidate, use: Use) -> None:
-    """The architectures that the file is for as well, to take one of them instead."""
+def _equivalents(key: str, candidate: Candidate, use: Use) -> None:
+    """Draw a choice of the architectures that the file fits as well as the candidate's."""
     titles = {
         architecture.title: architecture for architecture in (*candidate.also, *candidate.adapted)
     }
     box = f"{key}-namesake"
 
-    def chosen() -> None:
+    def on_change() -> None:
         title = st.session_state[box]
         st.session_state[box] = None
         if title:
             use(titles[title], candidate.recipe)
 
     st.selectbox(
-        "Take another that it may be",
+        "Use another architecture that fits as well",
         list(titles),
         index=None,
         placeholder=f"{count(len(titles))} to choose from",
         key=box,
-        on_change=chosen,
+        on_change=on_change,
     )
 
 
 def _line(candidate: Candidate) -> str:
     words = plain_sentence(architecture_words(candidate.architecture))
-    rest = f"{share(candidate.coverage_keys)} of its keys"
+    coverage = f"{share(candidate.coverage_keys)} of its keys"
     more = f", {count(len(candidate.also))} more like it" if candidate.also else ""
-    return f"**{words}**: {rest}{more}{_steps(candidate.recipe)}"
+    return f"**{words}**: {coverage}{more}{_steps(candidate.recipe)}"
 
 
 def _steps(recipe: Recipe) -> str:

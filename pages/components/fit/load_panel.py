@@ -1,4 +1,4 @@
-"""Loads a slot's model: where to, how strictly, and what came of it."""
+"""Loads a slot's model: the choice of device, dtype and `strict`, and the outcome."""
 
 from __future__ import annotations
 
@@ -32,16 +32,20 @@ from pages.components.job_panel import job_panel
 from pages.components.resources import jobs, model_pool
 from pages.components.session import session_id
 
-OWN_DTYPE = "as in the network"
+OWN_DTYPE = "the model's own"
 
 
 PATIENCE = 1.0
-"""Seconds to wait before a progress bar is drawn: most loads are over by then."""
+"""Seconds to wait before a progress bar is drawn. Most loads are done by then."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadOutcome:
-    """What a load came to, without the model itself: only the pool decides how long it lives."""
+    """The outcome of a load, without the model itself: only the pool decides how long that lives.
+
+    `shared` means that the model was loaded already; `initialised` is the number of keys that keep
+    their initial values; `seconds`, `nbytes` and `bytes_per_second` are those of the load.
+    """
 
     request: ModelRequest
     shared: bool
@@ -55,11 +59,12 @@ class LoadOutcome:
 
 
 def load_choices(key: str, request: ModelRequest, change: Callable[..., None]) -> None:
-    """Device, dtype, and strict or partial; `change(device=…)` keeps what is chosen."""
+    """Draw the choice of device, dtype and strict or partial. `change(device=…)` is called with
+    what is chosen."""
 
-    def keep(name: str, meanings: Mapping[str, object]) -> None:
+    def on_change(name: str, values: Mapping[str, object]) -> None:
         chosen = st.session_state[f"{key}-{name}"]
-        change(**{name: meanings.get(chosen, chosen)})
+        change(**{name: values.get(chosen, chosen)})
 
     ways = {"All (strict)": True, "Some (partial)": False}
     st.session_state[f"{key}-device"] = request.device
@@ -72,7 +77,7 @@ def load_choices(key: str, request: ModelRequest, change: Callable[..., None]) -
             "Device",
             dict.fromkeys((*devices(), request.device)),
             key=f"{key}-device",
-            on_change=keep,
+            on_change=on_change,
             args=("device", {}),
             width=130,
         )
@@ -80,7 +85,7 @@ def load_choices(key: str, request: ModelRequest, change: Callable[..., None]) -
             "dtype",
             (OWN_DTYPE, *DTYPES),
             key=f"{key}-dtype",
-            on_change=keep,
+            on_change=on_change,
             args=("dtype", {OWN_DTYPE: None}),
             width=200,
         )
@@ -89,7 +94,7 @@ def load_choices(key: str, request: ModelRequest, change: Callable[..., None]) -
             ways,
             required=True,
             key=f"{key}-strict",
-            on_change=keep,
+            on_change=on_change,
             args=("strict", ways),
         )
     _switches(key, request, change)
@@ -99,28 +104,29 @@ SWITCHES = {"channels_last": "channels_last", "compiled": "torch.compile"}
 
 
 def _switches(key: str, request: ModelRequest, change: Callable[..., None]) -> None:
-    def keep(name: str) -> None:
+    def on_change(name: str) -> None:
         change(**{name: st.session_state[f"{key}-{name}"]})
 
     with st.container(horizontal=True, vertical_alignment="center"):
         for name, label in SWITCHES.items():
             st.session_state[f"{key}-{name}"] = getattr(request, name)
-            st.toggle(plain(label), key=f"{key}-{name}", on_change=keep, args=(name,))
+            st.toggle(plain(label), key=f"{key}-{name}", on_change=on_change, args=(name,))
     if request.channels_last or request.compiled:
         st.caption(
-            "A forward pass is measured before and after. torch.compile takes up to minutes, and "
-            "again for each new size of input."
+            "A forward pass is timed before and after. torch.compile may take minutes, and takes "
+            "them again for each new input size."
         )
 
 
 def partial_notice(section: SummarySection, wanted: int) -> None:
-    """What a partial load leaves untrained, said before it is done."""
+    """Warn, before a partial load, about the keys that it leaves untrained; `wanted` is the number
+    of the model's keys."""
     if not section.keys:
-        st.caption("Every key of the network is in the file: a partial load leaves nothing out.")
+        st.caption("The file contains every key of the model: a partial load leaves nothing out.")
         return
     st.warning(
-        f"{count(section.keys)} of {count(wanted)} keys stay as initialised, with random values. "
-        "What the network answers means nothing until they are trained.",
+        f"{count(section.keys)} of {count(wanted)} keys keep their random initial values. The "
+        "model’s outputs mean nothing until these keys are trained.",
         icon=":material/warning:",
     )
     lines_table(section.lines)
@@ -129,9 +135,10 @@ def partial_notice(section: SummarySection, wanted: int) -> None:
 def load_button(
     key: str, request: ModelRequest, state_dict: StateDict, obstacle: str | None
 ) -> LoadOutcome | None:
-    """Starts the load, shows how far it is, and returns what came of it.
+    """Draw the button that starts the load, its progress and its outcome.
 
-    `obstacle` is a sentence that says why this cannot be loaded as it is, or None.
+    Returns the outcome while the model is loaded, else None. `obstacle` is a sentence that says why
+    the model cannot be loaded as it is, or None.
     """
     resident = request in model_pool().resident()
     started: tuple[ModelRequest, Job[LoadOutcome]] | None = st.session_state.get(f"{key}-job")
@@ -152,7 +159,7 @@ def load_button(
         _show(outcome)
         return outcome
     if outcome:
-        st.caption("The server has made room for other models since: load this one again.")
+        st.caption("The server has unloaded this model to make room for others. Load it again.")
     return None
 
 
@@ -171,7 +178,7 @@ def _button(
     if obstacle:
         st.caption(plain_sentence(obstacle))
     elif resident:
-        st.caption("Already loaded on this server: it is shared, nothing is read again.")
+        st.caption("This model is loaded on this server already. It is shared, not read again.")
 
 
 def _start(key: str, request: ModelRequest, state_dict: StateDict) -> None:
@@ -187,17 +194,17 @@ def _loading(
     pool: ModelPool, request: ModelRequest, state_dict: StateDict
 ) -> Callable[[Progress], LoadOutcome]:
     def work(progress: Progress) -> LoadOutcome:
-        here = []
+        loaded_here = []  # not empty once the pool has called `load`, as it does for a new model
 
         def load() -> LoadedModel:
-            here.append(request)
+            loaded_here.append(request)
             return load_requested(request, state_dict, progress.report)
 
         with pool.get(request, load) as loaded:
-            progress.report(1, 1, "Running it once on a random input")
+            progress.report(1, 1, "Running the model once on a random input")
             return LoadOutcome(
                 request,
-                not here,
+                not loaded_here,
                 loaded.seconds,
                 loaded.nbytes,
                 len(untrained_keys(loaded)),
@@ -222,14 +229,18 @@ def _smoke(loaded: LoadedModel) -> SmokeRun | LoadError:
 
 
 def _show(outcome: LoadOutcome) -> None:
-    where = plain(outcome.request.device)
-    said = (
-        f"Already loaded on {where}, and shared: nothing was read again."
+    device = plain(outcome.request.device)
+    sentence = (
+        f"Already loaded on {device} and shared: nothing was read again."
         if outcome.shared
-        else f"Loaded on {where} in {_time(outcome.seconds)}{_pace(outcome)}."
+        else f"Loaded on {device} in {_time(outcome.seconds)}{_rate(outcome)}."
     )
-    left = f" {count(outcome.initialised)} keys as initialised." if outcome.initialised else ""
-    st.success(f"{said} {size(outcome.nbytes)} of weights.{left}", icon=":material/check:")
+    initial = (
+        f" {count(outcome.initialised)} keys keep their initial values."
+        if outcome.initialised
+        else ""
+    )
+    st.success(f"{sentence} {size(outcome.nbytes)} of weights.{initial}", icon=":material/check:")
     for note in outcome.notes:
         st.caption(plain_sentence(note))
     for effect in outcome.effects:
@@ -244,10 +255,10 @@ def _show(outcome: LoadOutcome) -> None:
         )
 
 
-def _pace(outcome: LoadOutcome) -> str:
-    """How fast the bytes went to the device."""
-    pace = outcome.bytes_per_second
-    return f", reading {size(pace)}/s" if pace else ""
+def _rate(outcome: LoadOutcome) -> str:
+    """The rate at which the bytes were read and copied to the device, if it is known."""
+    rate = outcome.bytes_per_second
+    return f", reading {size(rate)}/s" if rate else ""
 
 
 def _show_effect(effect: SwitchEffect) -> None:

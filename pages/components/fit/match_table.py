@@ -7,23 +7,24 @@ from collections.abc import Iterable, Sequence
 import streamlit as st
 
 from core.fit import Line, SummarySection
-from core.plain_text import MOST, markup, visible
+from core.plain_text import MAX_LENGTH, markup, visible
 from core.theme import STATE_COLOURS
 from core.wording import count, parameters, share
 
 WORDS = {
     "matched": ("Matched", "same key and shape"),
-    "missing": ("Missing", "the network wants them, the file has none"),
-    "unexpected": ("Unexpected", "in the file, unknown to the network"),
-    "mismatched": ("Mismatched", "same key, another shape or layout"),
-    "benign": ("Benign", "absent from the file; the network computes them, or does without"),
+    "missing": ("Missing", "in the model, but not in the file"),
+    "unexpected": ("Unexpected", "in the file, but not in the model"),
+    "mismatched": ("Mismatched", "same key, different shape or layout"),
+    "benign": ("Benign", "not in the file; the model computes them or does without them"),
 }
 OPEN = {"missing", "unexpected", "mismatched"}
-"""The sections that stand open at first."""
+"""The sections that are open at first."""
 
-LINES = 300
-KEYS = 400
-"""The most lines a section and keys a line show, so that 20,000 keys stay quick."""
+MAX_LINES = 300
+MAX_KEYS = 400
+"""The most lines that a section shows and the most keys that a line shows, so that a table of
+20,000 keys is drawn quickly."""
 
 STYLE = """<style>
 .fit-bar{display:flex;height:14px;border-radius:7px;overflow:hidden;
@@ -50,7 +51,10 @@ STYLE = """<style>
 
 
 def coverage_bar(sections: Sequence[SummarySection], coverage: float) -> None:
-    """The network's parameters by state, as one bar, and the counts of keys below it."""
+    """Draw the model's parameters by state as one bar, and the counts of keys below it.
+
+    `coverage` is the matched share of the parameters, from 0 to 1.
+    """
     wanted = [section for section in sections if section.state != "unexpected"]
     wanted.sort(key=lambda section: section.state != "matched")
     total = sum(section.parameters for section in wanted) or 1
@@ -71,18 +75,19 @@ def coverage_bar(sections: Sequence[SummarySection], coverage: float) -> None:
     st.html(
         f'{STYLE}<div class="fit-bar" role="img" aria-label="{share(coverage)} of the parameters">'
         f'{pieces}</div><div class="fit-counts">{counts}'
-        f"<span><b>{share(coverage)}</b> of the network’s parameters</span></div>"
+        f"<span><b>{share(coverage)}</b> of the model’s parameters</span></div>"
     )
 
 
 def match_table(sections: Iterable[SummarySection]) -> None:
-    """Every key of both sides under its state, grouped by module; a group opens to its keys."""
+    """Draw every key of the model and of the file under its state, grouped by module. A group
+    expands to its keys."""
     body = "".join(_section(section) for section in sections)
     st.html(f'{STYLE}<div class="fit-diff">{body}</div>')
 
 
 def lines_table(lines: Sequence[Line]) -> None:
-    """Groups of keys alone, such as those that stay as initialised."""
+    """Draw groups of keys without a state, such as those that keep their initial values."""
     st.html(f'{STYLE}<div class="fit-diff">{_lines(lines)}</div>')
 
 
@@ -96,23 +101,23 @@ def _section(section: SummarySection) -> str:
 
 
 def _lines(lines: Sequence[Line]) -> str:
-    more = len(lines) - LINES
-    rest = f'<div class="line note">… and {count(more)} lines more</div>' if more > 0 else ""
-    return "".join(map(_line, lines[:LINES])) + rest
+    more = len(lines) - MAX_LINES
+    rest = f'<div class="line note">… and {count(more)} more lines</div>' if more > 0 else ""
+    return "".join(map(_line, lines[:MAX_LINES])) + rest
 
 
 def _line(line: Line) -> str:
     if len(line.keys) == 1:
         return f'<div class="line">{_row(line.title, line.notes[0])}</div>'
-    keys = [visible(key) for key in line.keys[:KEYS]]
+    keys = [visible(key) for key in line.keys[:MAX_KEYS]]
     width = max(map(len, keys))
     rows = [
-        markup(f"{key:{width}}  {note}", 2 * MOST)
+        markup(f"{key:{width}}  {note}", 2 * MAX_LENGTH)
         for key, note in zip(keys, line.notes, strict=False)
     ]
-    more = len(line.keys) - KEYS
+    more = len(line.keys) - MAX_KEYS
     if more > 0:
-        rows.append(f"… and {count(more)} keys more")
+        rows.append(f"… and {count(more)} more keys")
     listed = "\n".join(rows)
     return (
         f"<details><summary>{_row(line.title, f'{count(len(line.keys))} keys')}</summary>"

@@ -1,4 +1,4 @@
-"""What would help, a card each: what it does, what it gains, why, and a button that takes it."""
+"""The proposals as cards: what each does, what it gains, why, and a button that applies it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from core.wording import count
 Change = Callable[[Recipe], None]
 
 SHOWN = 5
-"""Cards that are shown at once; the others stand below a fold."""
+"""Cards that are shown at once; the others are in an expander."""
 
-LONG = 2
-"""Fixes of a proposal that are named; of more, how many there are."""
+NAMED = 2
+"""The most fixes of a proposal that its title names; of more fixes it gives the number."""
 
 
 def proposal_cards(
@@ -28,9 +28,10 @@ def proposal_cards(
     change: Change,
     pairs: Callable[[str], None],
 ) -> None:
-    """The best proposal first; nothing is applied before somebody clicks.
+    """Draw a card per proposal, the best first. Nothing is applied before somebody clicks.
 
-    `pairs(key)` draws how the keys were found, for a proposal that renames them by a table.
+    `change` is called with the new recipe. `pairs(key)` draws how the keys were aligned, for a
+    proposal that renames them by a table.
     """
     for i, proposal in enumerate(proposals[:SHOWN]):
         _card(key, i, proposal, recipe, change, pairs)
@@ -70,8 +71,8 @@ def _card(
 
 
 def _title(proposal: Proposal) -> str:
-    if len(proposal.fixes) > LONG:
-        return f"Best repair: {count(len(proposal.fixes))} fixes together"
+    if len(proposal.fixes) > NAMED:
+        return f"Best repair: {count(len(proposal.fixes))} fixes"
     return plain_sentence(proposal.title)
 
 
@@ -79,4 +80,4 @@ def _gain(proposal: Proposal) -> str:
     after = f"**{count(proposal.after)}** of {count(proposal.total)} keys"
     if proposal.after > proposal.before:
         return f"{count(proposal.before)} → {after}"
-    return f"clears the way; {after} match"
+    return f"prepares further fixes; {after} match"

@@ -1,4 +1,4 @@
-"""Undo, redo, and the recipe as a file to keep, to share and to take up again."""
+"""Undo, redo, and the recipe as a file to save, to share and to load again."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from core.fixes import Recipe
 from core.plain_text import plain, plain_sentence
 from core.recipe import History, RecipeFile, recipe_file_from_json, recipe_file_to_json
 
-TakeUp = Callable[[RecipeFile], None]
+Load = Callable[[RecipeFile], None]
 
 LARGEST_MB = 20
-"""Of a recipe's file."""
+"""The largest recipe file, in MB."""
 
 
 def history(key: str, recipe: Recipe) -> History:
-    """This session's history of a slot's recipe; a new one where the recipe came otherwise, from a
-    link or with another file."""
-    kept: History | None = st.session_state.get(f"{key}-history")
-    if kept is None or kept.present != recipe:
-        kept = History(present=recipe)
-        st.session_state[f"{key}-history"] = kept
-    return kept
+    """This session's history of a slot's recipe. It starts anew if the recipe was not changed on
+    this page, but came from a link or was cleared with another file."""
+    past: History | None = st.session_state.get(f"{key}-history")
+    if past is None or past.present != recipe:
+        past = History(present=recipe)
+        st.session_state[f"{key}-history"] = past
+    return past
 
 
 def remember(key: str, recipe: Recipe, before: Recipe) -> None:
@@ -38,10 +38,13 @@ def recipe_bar(
     file: RecipeFile,
     name: str,
     put: Callable[[Recipe], None],
-    take_up: TakeUp,
+    load: Load,
 ) -> None:
-    """Draw it. `put(recipe)` sets the recipe without a new entry in the history; `take_up(file)`
-    takes what somebody saved."""
+    """Draw the buttons and the recipe file.
+
+    `name` is the checkpoint's, for the saved file. `put(recipe)` sets the recipe without a new
+    entry in the history; `load(file)` is called with a recipe file that was uploaded.
+    """
     past = history(key, file.recipe)
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         _step(key, "undo", past.undo(), not past.past, put)
@@ -57,47 +60,48 @@ def recipe_bar(
                     icon=":material/download:",
                     on_click="ignore",
                 )
-            _upload(key, take_up)
+            _upload(key, load)
             st.caption(
                 "On the command line: `loupe fix in.pth out.safetensors --recipe recipe.json`"
             )
 
 
 def _step(
-    key: str, name: str, then: History, disabled: bool, put: Callable[[Recipe], None]
+    key: str, name: str, target: History, disabled: bool, put: Callable[[Recipe], None]
 ) -> None:
     def go() -> None:
-        st.session_state[f"{key}-history"] = then
-        put(then.present)
+        st.session_state[f"{key}-history"] = target
+        put(target.present)
 
     st.button(
         f":material/{plain(name)}:",
         key=f"{key}-{name}",
-        help=f"{plain(name.capitalize())} the last change of the recipe",
+        help=f"{plain(name.capitalize())} the last change to the recipe",
         type="tertiary",
         disabled=disabled,
         on_click=go,
     )
 
 
-def _upload(key: str, take_up: TakeUp) -> None:
+def _upload(key: str, load: Load) -> None:
+    # A new key empties the uploader, so that the same file can be chosen again.
     box = f"{key}-recipe-file-{st.session_state.get(f'{key}-recipe-round', 0)}"
 
-    def chosen() -> None:
+    def on_change() -> None:
         uploaded = st.session_state[box]
         if uploaded is None:
             return
         st.session_state[f"{key}-recipe-round"] = st.session_state.get(f"{key}-recipe-round", 0) + 1
         st.session_state[f"{key}-recipe-error"] = None
         try:
-            take_up(recipe_file_from_json(json.loads(uploaded.getvalue())))
+            load(recipe_file_from_json(json.loads(uploaded.getvalue())))
         except (ValueError, RecursionError):
-            st.session_state[f"{key}-recipe-error"] = "This file is not JSON: choose a recipe."
+            st.session_state[f"{key}-recipe-error"] = "This file is not JSON. Choose a recipe file."
         except FixError as error:
             st.session_state[f"{key}-recipe-error"] = str(error)
 
     st.file_uploader(
-        "Take up a recipe", ["json"], max_upload_size=LARGEST_MB, key=box, on_change=chosen
+        "Load a recipe", ["json"], max_upload_size=LARGEST_MB, key=box, on_change=on_change
     )
     if error := st.session_state.get(f"{key}-recipe-error"):
         st.error(plain_sentence(error), icon=":material/error:")

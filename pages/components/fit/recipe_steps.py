@@ -1,4 +1,5 @@
-"""The recipe's steps in order: a switch each, what it does here, buttons to move and mend it."""
+"""The recipe's steps in order: each with a checkbox, its effect, and buttons to move, change and
+remove it."""
 
 from __future__ import annotations
 
@@ -17,13 +18,14 @@ Change = Callable[[Recipe], None]
 Edit = Callable[[int, Fix], None]
 
 SHOWN = 300
-"""Changes of a step that its list shows."""
+"""The most changes of a step that its list shows."""
 
 
 def recipe_steps(
     key: str, recipe: Recipe, outcomes: Sequence[Outcome], change: Change, edit: Edit
 ) -> None:
-    """Draw them; `edit(index, fix)` opens the form for one of them."""
+    """Draw the steps with their outcomes. `change` is called with the new recipe, and
+    `edit(index, fix)` to open the form for a step."""
     for i, (step, outcome) in enumerate(zip(recipe.steps, outcomes, strict=True)):
         with st.container(border=True, gap="xxsmall"):
             _bar(key, i, recipe, change, edit)
@@ -75,15 +77,15 @@ def _icon(
 
 
 def _example(outcome: Outcome) -> None:
-    """The first change at once, all of them below a fold."""
+    """Draw the first change, and all of them in an expander."""
     if outcome.total == 1:
-        st.html(f'{STYLE}<div class="fit-diff">{_list([_words(outcome.changes[0])])}</div>')
+        st.html(f'{STYLE}<div class="fit-diff">{_list([_change_text(outcome.changes[0])])}</div>')
         return
     if outcome.example is None:
         return
     before, after = outcome.example
     st.code(f"{visible(before)}\n→ {visible(after) or 'dropped'}", language=None, wrap_lines=True)
-    lines = [_words(change) for change in outcome.changes[:SHOWN]]
+    lines = [_change_text(change) for change in outcome.changes[:SHOWN]]
     if outcome.total > len(lines):
         lines.append(f"… and {count(outcome.total - len(lines))} more")
     st.html(
@@ -93,13 +95,14 @@ def _example(outcome: Outcome) -> None:
 
 
 def _list(lines: Sequence[str]) -> str:
-    """Long keys are broken, and a long list scrolls in itself: neither stretches the page."""
+    """The lines as HTML. Long keys wrap and a long list scrolls by itself, so that neither
+    stretches the page."""
     style = "max-height:20rem;overflow-y:auto;white-space:pre-wrap;overflow-wrap:anywhere"
     listed = "\n".join(map(markup, lines))
     return f'<pre style="{style}">{listed}</pre>'
 
 
-def _words(change: KeyChange) -> str:
+def _change_text(change: KeyChange) -> str:
     before, after = " + ".join(change.before), " + ".join(change.after)
     if not change.after:
         return f"{before} → dropped"

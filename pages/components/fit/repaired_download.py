@@ -1,4 +1,4 @@
-"""What a person takes away: the recipe as code, and the repaired file."""
+"""The exports of a fit: the recipe as PyTorch code, and the repaired file."""
 
 from __future__ import annotations
 
@@ -35,15 +35,16 @@ from pages.components.session import session_id
 FORMATS: tuple[Format, ...] = ("pth", "safetensors")
 
 KEEP_WORDS: Mapping[Keep, str] = {
-    "weights": "Weights alone",
-    "metadata": "And metadata",
+    "weights": "Weights only",
+    "metadata": "Weights and metadata",
     "all": "Everything",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A finished export: its address, the name that it is saved under, what it came to."""
+    """A finished export: its URL, the name that it is saved under, its size, and what of the source
+    it does not contain."""
 
     address: str
     name: str
@@ -59,7 +60,7 @@ def recipe_as_code(
     strict: bool,
     computed: Sequence[str],
 ) -> None:
-    """The recipe as a script that needs PyTorch and the file, and no Loupe."""
+    """Draw the recipe as a script that needs the file and PyTorch, but not Loupe."""
     with st.expander("The recipe as PyTorch code"):
         try:
             script = recipe_code(
@@ -82,29 +83,30 @@ def recipe_as_code(
 def repaired_download(
     key: str, checkpoint: Checkpoint, repaired: StateDict, recipe: Recipe
 ) -> None:
-    """Writes the repaired state_dict into a file on the server, and offers it to the browser."""
+    """Draw the buttons that write the repaired state_dict into a file on the server, and the link
+    to download that file."""
     steps = recipe_to_json(recipe)
     st.markdown(f"Repaired file: {count(len(repaired))} keys, {size(repaired.nbytes)} of weights")
-    words = {name: keep for keep, name in KEEP_WORDS.items()}
+    keep_of = {name: keep for keep, name in KEEP_WORDS.items()}
     chosen = st.segmented_control(
         "Keep",
-        list(words),
+        list(keep_of),
         default=KEEP_WORDS["weights"],
         required=True,
         key=f"{key}-keep",
-        help="Metadata is what is plain data, such as epoch and class names; everything is the "
-        "optimizer and other weights too, as .pth only.",
+        help="Metadata is plain data, such as the epoch and class names. Everything includes the "
+        "optimizer and other weights too, and can be written as .pth only.",
     )
-    keep = words[chosen]
+    keep = keep_of[chosen]
     _sizes(checkpoint, repaired, json.dumps(steps), keep)
     with st.container(horizontal=True):
         for form in FORMATS:
-            wanted = json.dumps([checkpoint.identity, repaired.path, steps, form, keep])
+            identity = json.dumps([checkpoint.identity, repaired.path, steps, form, keep])
             st.button(
                 f".{plain(form)}",
                 key=f"{key}-export-{form}",
                 on_click=_start,
-                args=(key, wanted, form, keep, checkpoint, repaired),
+                args=(key, identity, form, keep, checkpoint, repaired),
                 icon=":material/download:",
                 disabled=form == "safetensors" and keep == "all",
             )
@@ -117,7 +119,7 @@ def repaired_download(
     try:
         exported = job_panel(f"{key}-export-job", started[1])
     except Cancelled:
-        st.caption("The export was cancelled; nothing of it is left.")
+        st.caption("The export was cancelled. No partial file is left.")
     except LoupeError as error:
         st.error(plain_sentence(str(error)), icon=":material/error:")
     else:
@@ -129,20 +131,20 @@ def _link(exported: Exported) -> None:
     name = markup(exported.name)
     st.html(
         f'<a style="color:inherit" href="{markup(exported.address)}" download="{name}">'
-        f"Download {name}</a> ({size(exported.nbytes)}, read again and verified)"
+        f"Download {name}</a> ({size(exported.nbytes)}, verified by reading it again)"
     )
     if exported.left_out:
         st.caption(
-            "Left out: " + "; ".join(plain(each.sentence) for each in exported.left_out[:NAMED])
+            "Left out: " + "; ".join(plain(part.sentence) for part in exported.left_out[:NAMED])
         )
 
 
 NAMED = 5
-"""Left out things that are named."""
+"""The most left-out parts of the source that are named."""
 
 
 def _sizes(checkpoint: Checkpoint, repaired: StateDict, steps: str, keep: Keep) -> None:
-    """What the choice weighs, and what it takes off the source."""
+    """Draw the size of the chosen export, relative to the source."""
     try:
         sizes = _sizes_of(checkpoint.identity, repaired.path, steps, checkpoint, repaired)
     except LoupeError as error:
@@ -159,33 +161,33 @@ def _sizes_of(
 
 
 def _ties_note(tied: Sequence[Sequence[str]]) -> str:
-    """What becomes of tied weights, of which safetensors has none (FIELD 33)."""
+    """How the two formats write tied weights: safetensors cannot share a tensor between keys."""
     first = " and ".join(code(key) for key in tied[0][:2])
     more = f", and {count(len(tied) - 1)} more such groups" if len(tied) > 1 else ""
     return (
-        f"{first} are one tensor{more}: a .pth keeps it once, a .safetensors under each of its "
-        "keys."
+        f"{first} are one tensor{more}. A .pth file contains it once, a .safetensors file once for "
+        "each of its keys."
     )
 
 
 def _start(
-    key: str, words: str, form: Format, keep: Keep, checkpoint: Checkpoint, repaired: StateDict
+    key: str, identity: str, form: Format, keep: Keep, checkpoint: Checkpoint, repaired: StateDict
 ) -> None:
-    work = _export(transfers(), words, form, keep, checkpoint, repaired)
-    job = jobs().start(work, session_id(), ("export", words, checkpoint.name))
-    st.session_state[f"{key}-export"] = words, job
+    work = _export(transfers(), identity, form, keep, checkpoint, repaired)
+    job = jobs().start(work, session_id(), ("export", identity, checkpoint.name))
+    st.session_state[f"{key}-export"] = identity, job
 
 
 def _export(
     transfers: Transfers,
-    words: str,
+    identity: str,
     form: Format,
     keep: Keep,
     checkpoint: Checkpoint,
     repaired: StateDict,
 ) -> Callable[[Progress], Exported]:
     def work(progress: Progress) -> Exported:
-        path = export_path(transfers.store, words, f".{form}")
+        path = export_path(transfers.store, identity, f".{form}")
         left_out: tuple[LeftOut, ...] = ()
         if not path.is_file():
             with transfers.store.room_for_export(repaired.nbytes):

@@ -1,4 +1,4 @@
-"""The tensors of a state_dict as a table: search it, filter it, choose one."""
+"""The tensors of a state_dict as a table that can be searched, filtered and selected from."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pages.components.cached import cached
 
 HEIGHT, FEW = 560, 15
 NARROW_KEY = st.column_config.TextColumn("Key", width=188)
-"""Where there is a column of layouts too."""
+"""The narrower column of keys, for a table that has a column of layouts too."""
 
 COLUMNS = {
     "key": st.column_config.TextColumn("Key", width=280),
     "shape": st.column_config.TextColumn("Shape", width=125),
     "dtype": st.column_config.TextColumn("Dtype", width=75),
     "layout": st.column_config.TextColumn(
-        "Layout", width=92, help="How the elements lie in the file, where not one after the other"
+        "Layout", width=92, help="How the elements are stored, if they are not strided"
     ),
     "parameters": st.column_config.NumberColumn("Parameters", format="localized", width=92),
     "bytes": st.column_config.NumberColumn("Size", format="bytes", width=72),
@@ -29,9 +29,9 @@ COLUMNS = {
 
 
 def key_table(state_dict: StateDict, identity: str) -> TensorEntry | None:
-    """Draw the search, the dtypes and the table; the tensor of the row that is chosen, if any.
+    """Draw the search, the dtypes and the table. Returns the tensor of the selected row, or None.
 
-    `identity` tells one state_dict of one file from all others.
+    `identity` distinguishes this state_dict of this file from all others.
     """
     search, kinds = st.columns([3, 2], vertical_alignment="bottom")
     text = search.text_input(
@@ -46,30 +46,30 @@ def key_table(state_dict: StateDict, identity: str) -> TensorEntry | None:
     if len(dtypes) > 1:
         chosen = kinds.pills("Dtypes", dtypes, selection_mode="multi", key="inspect-dtypes")
     try:
-        found, frame, widest = _frame(identity, text or "", tuple(chosen), state_dict)
+        entries, frame, largest = _frame(identity, text or "", tuple(chosen), state_dict)
     except FilterError as error:
         st.warning(plain_sentence(str(error)), icon=":material/warning:")
         return None
-    if len(found) < len(state_dict):
-        parameters = sum(entry.numel for entry in found)
-        nbytes = sum(entry.nbytes for entry in found)
+    if len(entries) < len(state_dict):
+        parameters = sum(entry.numel for entry in entries)
+        nbytes = sum(entry.nbytes for entry in entries)
         st.caption(
-            f"{count(len(found))} of {count(len(state_dict))} tensors, "
+            f"{count(len(entries))} of {count(len(state_dict))} tensors, "
             f"{count(parameters)} parameters, {size(nbytes)}"
         )
     share = st.column_config.ProgressColumn(
         "Share",
         format="percent",
         min_value=0,
-        max_value=widest,
+        max_value=largest,
         width=115,
-        help="Of all parameters; the longest bar is the largest tensor",
+        help="The share of all parameters; the longest bar is the largest tensor",
     )
     event = st.dataframe(
         frame,
         key=f"keys-{identity}-{text}-{'-'.join(chosen)}",
         hide_index=True,
-        height=HEIGHT if len(found) > FEW else "content",
+        height=HEIGHT if len(entries) > FEW else "content",
         column_config={
             **COLUMNS,
             **({"key": NARROW_KEY} if "layout" in frame else {}),
@@ -81,32 +81,35 @@ def key_table(state_dict: StateDict, identity: str) -> TensorEntry | None:
         alt="Tensors of the state_dict",
     )
     rows = event.selection.rows
-    return found[rows[0]] if rows and rows[0] < len(found) else None
+    return entries[rows[0]] if rows and rows[0] < len(entries) else None
 
 
 @cached(16)
 def _frame(
     identity: str, text: str, dtypes: tuple[str, ...], _state_dict: StateDict
 ) -> tuple[list[TensorEntry], pd.DataFrame, float]:
-    """The entries found, their table, and the largest share; shared by sessions, never changed."""
-    found = filter_entries(_state_dict, text, dtypes)
+    """The matching entries, their table, and the largest share of the parameters.
+
+    Sessions share the result, so it is never changed.
+    """
+    entries = filter_entries(_state_dict, text, dtypes)
     total = _state_dict.numel or 1
     frame = pd.DataFrame(
         {
-            "key": [visible(entry.key) for entry in found],
-            "shape": [shape(entry.shape) for entry in found],
-            "dtype": [visible(entry.dtype) for entry in found],
-            **_layouts(_state_dict, found),
-            "parameters": [entry.numel for entry in found],
-            "share": [entry.numel / total for entry in found],
-            "bytes": [entry.nbytes for entry in found],
+            "key": [visible(entry.key) for entry in entries],
+            "shape": [shape(entry.shape) for entry in entries],
+            "dtype": [visible(entry.dtype) for entry in entries],
+            **_layouts(_state_dict, entries),
+            "parameters": [entry.numel for entry in entries],
+            "share": [entry.numel / total for entry in entries],
+            "bytes": [entry.nbytes for entry in entries],
         }
     )
-    return found, frame, max((entry.numel / total for entry in found), default=1) or 1
+    return entries, frame, max((entry.numel / total for entry in entries), default=1) or 1
 
 
-def _layouts(state_dict: StateDict, found: list[TensorEntry]) -> dict[str, list[str]]:
-    """The column of layouts, where some tensor of the state_dict is not strided."""
+def _layouts(state_dict: StateDict, entries: list[TensorEntry]) -> dict[str, list[str]]:
+    """The column of layouts, if some tensor of the state_dict is not strided."""
     if all(entry.form is None for entry in state_dict.values()):
         return {}
-    return {"layout": [layout(entry) for entry in found]}
+    return {"layout": [layout(entry) for entry in entries]}

@@ -1,4 +1,4 @@
-"""What the file's pickles name, where, and what became of it."""
+"""The Python globals that the file's pickles name, where, and what Loupe did with them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ ICONS = {
 }
 LOUPE_DID = {
     Verdict.PLAIN: "Rebuilt by Loupe’s own code",
-    Verdict.INERT: "Kept as a name and its state, never imported",
+    Verdict.INERT: "Kept as its name and state, never imported",
     Verdict.DANGEROUS: "Read as data, never called",
 }
 ORDER = [Verdict.DANGEROUS, Verdict.INERT, Verdict.PLAIN]
 
 
 def safety_verdict(checkpoint: Checkpoint) -> None:
-    """One line: can anything in this file run?"""
+    """Draw one line that says whether the file could run code."""
     summary = safety_summary(checkpoint.globals, checkpoint.format)
     icon = ICONS[summary.worst]
     if summary.worst is Verdict.DANGEROUS:
@@ -34,7 +34,7 @@ def safety_verdict(checkpoint: Checkpoint) -> None:
 
 
 def safety_panel(checkpoint: Checkpoint) -> None:
-    """Each global with its verdict, the gravest first."""
+    """Draw each global with its verdict, the most dangerous first."""
     summary = safety_summary(checkpoint.globals, checkpoint.format)
     st.markdown(plain_sentence(summary.detail))
     if not checkpoint.globals:
@@ -60,9 +60,9 @@ def safety_panel(checkpoint: Checkpoint) -> None:
                 color=[STATE_COLOURS[str(verdict)] for verdict in ORDER],
             ),
             "uses": st.column_config.NumberColumn("Uses", width="small"),
-            "where": st.column_config.TextColumn("Where it is used first", width="medium"),
+            "where": st.column_config.TextColumn("First use", width="medium"),
             "did": st.column_config.TextColumn("What Loupe did"),
-            "reason": st.column_config.TextColumn("Why this verdict", width="large"),
+            "reason": st.column_config.TextColumn("Reason for the verdict", width="large"),
         },
         lazy=False,
         alt="Python globals that the file's pickles name, and where",

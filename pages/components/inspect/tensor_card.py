@@ -1,4 +1,4 @@
-"""One tensor: its statistics, its histogram, its picture, and where its bytes lie."""
+"""One tensor: its statistics, its histogram, its image, and where its bytes are stored."""
 
 from __future__ import annotations
 
@@ -41,13 +41,14 @@ from pages.components.cached import cached
 from pages.components.pressed import pressed
 from pages.components.shared_job import SharedJob
 
-STRAIGHT = 32 << 20
-"""Bytes up to which a tensor is measured at once; a larger one is a job with a progress bar."""
+WITHOUT_JOB = 32 << 20
+"""Bytes up to which a tensor is measured at once. A larger one is measured by a job with a progress
+bar."""
 
 IMAGE_WIDTH = 380
 
-MANY = 4
-"""Records that are named; of more, how many there are."""
+MAX_NAMES = 4
+"""The most records that are named; of the others only the number is shown."""
 
 STYLE = """<style>
 .tensor-numbers{display:grid;grid-template-columns:repeat(4,minmax(0,1fr));gap:.6rem 1rem}
@@ -62,26 +63,35 @@ STYLE = """<style>
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """All that is read from a tensor's bytes."""
+    """What is computed from a tensor's values.
+
+    `histogram` is None without finite elements; `image` is None for sparse and nested tensors and
+    for those of fewer than two elements.
+    """
 
     statistics: Statistics
     histogram: Histogram | None
-    picture: TensorImage | None
+    image: TensorImage | None
 
 
 def tensor_card(entry: TensorEntry, identity: str) -> None:
-    """Draw the card; `identity` tells one state_dict of one file from all others."""
+    """Draw the card; `identity` distinguishes this state_dict of this file from all others."""
     st.markdown(f"#### {code(entry.key)}")
-    told = [shape(entry.shape), entry.dtype, f"{count(entry.numel)} parameters", size(entry.nbytes)]
+    facts = [
+        shape(entry.shape),
+        entry.dtype,
+        f"{count(entry.numel)} parameters",
+        size(entry.nbytes),
+    ]
     if layout(entry) != STRIDED:
-        told.insert(2, layout(entry))
-    st.caption(plain(" · ".join(told)))
+        facts.insert(2, layout(entry))
+    st.caption(plain(" · ".join(facts)))
     note = storage_note(entry)
     if note:
         st.warning(plain_sentence(note), icon=":material/database:")
-    meant = numbers_note(entry)
-    if meant:
-        st.caption(f":material/info: {plain_sentence(meant)}")
+    numbers = numbers_note(entry)
+    if numbers:
+        st.caption(f":material/info: {plain_sentence(numbers)}")
     try:
         measured = _measured_or_job(entry, identity)
     except LoupeError as error:
@@ -91,16 +101,19 @@ def tensor_card(entry: TensorEntry, identity: str) -> None:
         _statistics_table(measured.statistics)
         if measured.histogram is not None:
             _histogram(measured.histogram, measured.statistics)
-        if measured.picture is not None:
-            _picture(measured.picture)
+        if measured.image is not None:
+            _image(measured.image)
     _storage(entry)
 
 
 def measure(entry: TensorEntry, progress: Progress | None = None) -> Measured:
-    """Read the tensor: once for its statistics, once for its histogram, once for its picture."""
-    found = statistics(entry, progress)
-    counted = histogram(entry, measured=found, progress=progress)
-    return Measured(found, counted, tensor_image(entry, progress))
+    """Read the tensor once for its statistics, once for its histogram, and once for its image.
+
+    Raises LoupeError if its bytes cannot be read, Cancelled if the job is cancelled.
+    """
+    numbers = statistics(entry, progress)
+    bins = histogram(entry, measured=numbers, progress=progress)
+    return Measured(numbers, bins, tensor_image(entry, progress))
 
 
 @cached(128)
@@ -110,20 +123,20 @@ def _measured(identity: str, key: str, _entry: TensorEntry) -> Measured:
 
 def _measured_or_job(entry: TensorEntry, identity: str) -> Measured | None:
     if not entry.records:
-        st.info("This tensor has a shape but no data: it was saved from the meta device.")
+        st.info("This tensor has a shape but no data. It was saved from the meta device.")
         return None
     if entry.dtype in NUMBERLESS:
-        st.info(f"PyTorch cannot turn {plain(entry.dtype)} elements into numbers to be measured.")
+        st.info(f"PyTorch cannot convert {plain(entry.dtype)} elements to numbers to measure.")
         return None
-    if entry.nbytes <= STRAIGHT:
+    if entry.nbytes <= WITHOUT_JOB:
         return _measured(identity, entry.key, entry)
-    job: SharedJob[Measured] = SharedJob("measure", f"{identity}|{entry.key}", most=128)
+    job: SharedJob[Measured] = SharedJob("measure", f"{identity}|{entry.key}", max_results=128)
     if not job.under_way:
-        found = job.result
-        if found is not None:
-            return found
+        measured = job.result
+        if measured is not None:
+            return measured
         job.draw_failure()
-        st.caption("Statistics, histogram and picture need the bytes of this large tensor.")
+        st.caption("Statistics, histogram and image of this large tensor need all of its bytes.")
         if not pressed(f"Read {size(entry.nbytes)}", key=f"{job.slot}-start", type="primary"):
             return None
         job.start(lambda progress: measure(entry, progress))
@@ -131,16 +144,16 @@ def _measured_or_job(entry: TensorEntry, identity: str) -> Measured | None:
     return job.watch()
 
 
-def _statistics_table(found: Statistics) -> None:
+def _statistics_table(numbers: Statistics) -> None:
     cells = {
-        "min": _number(found.min),
-        "max": _number(found.max),
-        "mean": _number(found.mean),
-        "std": _number(found.std),
-        "zeros": _share(found.zeros, found.count),
-        "NaN": _share(found.nan, found.count),
-        "Inf": _share(found.inf, found.count),
-        "elements": count(found.count),
+        "min": _number(numbers.min),
+        "max": _number(numbers.max),
+        "mean": _number(numbers.mean),
+        "std": _number(numbers.std),
+        "zeros": _share(numbers.zeros, numbers.count),
+        "NaN": _share(numbers.nan, numbers.count),
+        "Inf": _share(numbers.inf, numbers.count),
+        "elements": count(numbers.count),
     }
     st.html(
         STYLE
@@ -151,25 +164,25 @@ def _statistics_table(found: Statistics) -> None:
         )
         + "</div>"
     )
-    if found.of == "magnitude":
+    if numbers.of == "magnitude":
         st.caption("Complex numbers, measured by their magnitude.")
-    if found.nan or found.inf:
+    if numbers.nan or numbers.inf:
         st.warning(
-            f"{count(found.nan)} NaN and {count(found.inf)} infinite elements are left out of "
+            f"{count(numbers.nan)} NaN and {count(numbers.inf)} infinite elements are left out of "
             "min, max, mean and std.",
             icon=":material/error:",
         )
 
 
-def _histogram(found: Histogram, of: Statistics) -> None:
-    centres = [(low + high) / 2 for low, high in zip(found.edges, found.edges[1:], strict=False)]
+def _histogram(bins: Histogram, numbers: Statistics) -> None:
+    centres = [(low + high) / 2 for low, high in zip(bins.edges, bins.edges[1:], strict=False)]
     ranges = [
-        f"{low:.4g} to {high:.4g}" for low, high in zip(found.edges, found.edges[1:], strict=False)
+        f"{low:.4g} to {high:.4g}" for low, high in zip(bins.edges, bins.edges[1:], strict=False)
     ]
     figure = go.Figure(
         go.Bar(
             x=centres,
-            y=found.counts,
+            y=bins.counts,
             marker={"color": ACCENT, "line": {"width": 0}},
             customdata=ranges,
             hovertemplate="%{customdata}<br>%{y:,} elements<extra></extra>",
@@ -180,30 +193,31 @@ def _histogram(found: Histogram, of: Statistics) -> None:
         height=200,
         bargap=0.05,
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
-        xaxis={"title": of.of, "automargin": True},
+        xaxis={"title": numbers.of, "automargin": True},
         yaxis={"title": "elements", "automargin": True},
     )
     st.plotly_chart(figure, config={"displayModeBar": False}, alt="Histogram of the elements")
 
 
-def _picture(found: TensorImage) -> None:
-    if found.kind is ImageKind.FILTERS:
-        factor = max(1, IMAGE_WIDTH // found.values.shape[1])
-        values = found.values.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
-        st.image(values.numpy(), caption=plain(found.caption), width="content")
+def _image(image: TensorImage) -> None:
+    if image.kind is ImageKind.FILTERS:
+        # Enlarged here by whole pixels, since a browser interpolates an image that it enlarges.
+        factor = max(1, IMAGE_WIDTH // image.values.shape[1])
+        values = image.values.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
+        st.image(values.numpy(), caption=plain(image.caption), width="content")
         return
-    figure = figure_layout(_line(found) if found.kind is ImageKind.LINE else _heat_map(found))
+    figure = figure_layout(_line(image) if image.kind is ImageKind.LINE else _heat_map(image))
     figure.update_layout(margin={"l": 8, "r": 8, "t": 8, "b": 8})
-    st.plotly_chart(figure, config={"displayModeBar": False}, alt=found.caption)
-    st.caption(plain(found.caption))
+    st.plotly_chart(figure, config={"displayModeBar": False}, alt=image.caption)
+    st.caption(plain(image.caption))
 
 
-def _line(found: TensorImage) -> go.Figure:
-    values = found.values[0]
-    at = torch.arange(values.numel()) * found.block[1]
+def _line(image: TensorImage) -> go.Figure:
+    values = image.values[0]
+    indices = torch.arange(values.numel()) * image.block[1]
     figure = go.Figure(
         go.Scatter(
-            x=at.tolist(),
+            x=indices.tolist(),
             y=values.tolist(),
             mode="lines",
             line={"color": ACCENT, "width": 1.2},
@@ -213,11 +227,12 @@ def _line(found: TensorImage) -> go.Figure:
     return figure.update_layout(height=180, xaxis={"title": "index"}, yaxis={"title": "value"})
 
 
-def _heat_map(found: TensorImage) -> go.Figure:
-    values = found.values
+def _heat_map(image: TensorImage) -> go.Figure:
+    values = image.values
     finite = values[values.isfinite()]
     bound = float(finite.abs().max()) if finite.numel() else 1.0
-    rows, columns = found.block
+    # Of a large matrix each cell is a block of elements; the axes count elements all the same.
+    rows, columns = image.block
     figure = go.Figure(
         go.Heatmap(
             z=values.numpy(),
@@ -243,16 +258,18 @@ def _storage(entry: TensorEntry) -> None:
         "key in the file": entry.origin if entry.origin not in {"", entry.key} else "",
         **_form(entry),
         "record": _record_names(records),
-        "shows": size(parts_bytes(entry)) if stored_bytes(entry) != parts_bytes(entry) else "",
-        "record holds" if len(records) < 2 else "records hold": size(stored_bytes(entry)),
+        "tensor’s bytes": (
+            size(parts_bytes(entry)) if stored_bytes(entry) != parts_bytes(entry) else ""
+        ),
+        "record’s bytes" if len(records) < 2 else "records’ bytes": size(stored_bytes(entry)),
         "storage offset": f"{count(entry.storage_offset)} elements" if is_strided else "",
         "stride": (", ".join(str(step) for step in entry.stride) or "none") if is_strided else "",
-        "byte order": "big-endian, turned round" if first and first.big_endian else "",
+        "byte order": "big-endian, swapped when read" if first and first.big_endian else "",
         "requires_grad": "yes" if entry.requires_grad else "no",
-        "saved on": entry.location,
+        "device when saved": entry.location,
         "CRC-32": f"{first.crc32:08x}" if first and len(records) == 1 and first.crc32 else "",
     }
-    with st.expander("Where its bytes lie"):
+    with st.expander("Storage"):
         st.table(
             {plain(name): code(value) for name, value in facts.items() if value},
             border="horizontal",
@@ -261,12 +278,12 @@ def _storage(entry: TensorEntry) -> None:
 
 def _record_names(records: tuple[Record, ...]) -> str:
     names = list(dict.fromkeys(record.name for record in records))
-    more = f" and {count(len(names) - MANY)} more" if len(names) > MANY else ""
-    return (", ".join(names[:MANY]) or "none") + more
+    more = f" and {count(len(names) - MAX_NAMES)} more" if len(names) > MAX_NAMES else ""
+    return (", ".join(names[:MAX_NAMES]) or "none") + more
 
 
 def _form(entry: TensorEntry) -> dict[str, str]:
-    """What a tensor is beside strided elements: its scales, its indices, its rows, its pieces."""
+    """What a tensor consists of if it is not strided: its scales, indices, rows or pieces."""
     match entry.form:
         case Quantized(scheme, scale, zero_point, axis):
             facts = {"quantized": scheme}
@@ -276,15 +293,15 @@ def _form(entry: TensorEntry) -> dict[str, str]:
                 else:
                     facts[name] = f"{part:.6g}"
             return facts | ({"scales along axis": str(axis)} if axis is not None else {})
-        case Sparse(name, held, is_coalesced):
-            known = {True: "yes", False: "no", None: ""}
+        case Sparse(name, parts, is_coalesced):
+            words = {True: "yes", False: "no", None: ""}
             return {
                 "layout": name,
                 **{
                     part.key.rpartition(".")[2]: f"{shape(part.shape)}, {part.dtype}"
-                    for part in held
+                    for part in parts
                 },
-                "coalesced": known[is_coalesced],
+                "coalesced": words[is_coalesced],
             }
         case Nested(sizes):
             return {"layout": "nested", "rows": count(sizes.shape[0] if sizes.shape else 0)}
@@ -293,8 +310,8 @@ def _form(entry: TensorEntry) -> dict[str, str]:
             where = f"{count(files)} files" if files > 1 else "1 file"
             return {"pieces": f"{count(len(pieces))} in {where}"}
         case Derived(_, parts):
-            names = ", ".join(part.origin or part.key for part in parts[:MANY])
-            return {"computed from": names or "nothing: one number everywhere"}
+            names = ", ".join(part.origin or part.key for part in parts[:MAX_NAMES])
+            return {"computed from": names or "nothing: all elements are one number"}
         case None:
             return {}
 

@@ -1,4 +1,4 @@
-"""What a file is, at a glance: format, size, tensors, dtypes, what else it holds."""
+"""A file at a glance: its format, size, tensors, dtypes, and what else it contains."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.checkpoint import Checkpoint, StateDict
 from core.inspect import Section, read_files, sections, storages_note
-from core.plain_text import MOST_OF_A_SENTENCE, markup, plain, plain_sentence, visible
+from core.plain_text import MAX_SENTENCE_LENGTH, markup, plain, plain_sentence, visible
 from core.theme import ACCENT, AMBER, GREY, VIOLET, dtype_colour
 from core.wording import count, parameters, size
 from pages.components.cached import cached
@@ -20,14 +20,17 @@ ROLE_COLOURS = {"model": ACCENT, "ema": VIOLET, "optimizer": AMBER, "other": GRE
 
 
 def checkpoint_card(slot: str, checkpoint: Checkpoint) -> Callable[[], None]:
-    """Draw the card of a slot's open file, but for which network it is for: what is returned says
-    that in its place, to be called when the page is drawn, since it may take a moment."""
-    chosen = state_dict_choice(slot)
-    if chosen is None:
+    """Draw the card of a slot's open file, with an empty place for its architecture.
+
+    Returns a function that fills this place. Call it when the rest of the page is drawn, because
+    the first identification of a file may take a moment.
+    """
+    state_dict = state_dict_choice(slot)
+    if state_dict is None:
         return lambda: None
     with st.container(horizontal=True, gap="medium"):
-        st.metric("Tensors", count(len(chosen)), width="content")
-        st.metric("Parameters", parameters(chosen.numel), width="content")
+        st.metric("Tensors", count(len(state_dict)), width="content")
+        st.metric("Parameters", parameters(state_dict.numel), width="content")
         st.metric(
             "Files" if checkpoint.files > 1 else "File", size(checkpoint.size), width="content"
         )
@@ -35,30 +38,30 @@ def checkpoint_card(slot: str, checkpoint: Checkpoint) -> Callable[[], None]:
     version = f" · PyTorch {plain(checkpoint.torch_version)}" if checkpoint.torch_version else ""
     st.caption(f"{plain(checkpoint.format_title)}{files}{version}")
     place = st.empty()
-    _dtypes(chosen)
-    found = _sections(checkpoint.identity, checkpoint)
-    if len(found) > 1:
-        _bar([(each.role, each.stored, ROLE_COLOURS[each.role]) for each in found], "span")
-    for note in (*checkpoint.notes, *filter(None, [storages_note(found)])):
-        st.caption(f":material/info: {plain(note, MOST_OF_A_SENTENCE)}")
+    _dtypes(state_dict)
+    parts = _sections(checkpoint.identity, checkpoint)
+    if len(parts) > 1:
+        _bar([(part.role, part.stored, ROLE_COLOURS[part.role]) for part in parts], "span")
+    for note in (*checkpoint.notes, *filter(None, [storages_note(parts)])):
+        st.caption(f":material/info: {plain(note, MAX_SENTENCE_LENGTH)}")
     if checkpoint.files > 1:
         _files(checkpoint)
     if checkpoint.metadata:
         entries = (
             "1 entry" if len(checkpoint.metadata) == 1 else f"{len(checkpoint.metadata)} entries"
         )
-        with st.expander(f"Everything else in the file ({entries})"):
+        with st.expander(f"Other contents of the file ({entries})"):
             st.json(checkpoint.metadata, expanded=1)
 
-    def tell() -> None:
-        if told := identified_as(checkpoint, chosen):
-            place.markdown(f":material/fingerprint: {plain_sentence(told)}")
+    def identify() -> None:
+        if sentence := identified_as(checkpoint, state_dict):
+            place.markdown(f":material/fingerprint: {plain_sentence(sentence)}")
 
-    return tell
+    return identify
 
 
 def _dtypes(state_dict: StateDict) -> None:
-    """The share of each dtype in the bytes, as one bar."""
+    """Draw each dtype's share of the bytes as one bar."""
     nbytes: Counter[str] = Counter()
     for entry in state_dict.values():
         nbytes[entry.dtype] += entry.nbytes
@@ -67,14 +70,14 @@ def _dtypes(state_dict: StateDict) -> None:
 
 @cached(64)
 def _sections(identity: str, _checkpoint: Checkpoint) -> tuple[Section, ...]:
-    """What the file's bytes are spent on: the model, its EMA, the optimizer."""
+    """The parts of the file by role: the model, its EMA, the optimizer."""
     return sections(_checkpoint)
 
 
 def _files(checkpoint: Checkpoint) -> None:
-    """The files that the tensors lie in; an index, which holds none, is not among them."""
+    """List the files that contain the tensors. An index contains none and is not listed."""
     files = read_files(checkpoint)
-    with st.expander(f"The {count(len(files))} files that hold its tensors"):
+    with st.expander(f"Files with tensors ({count(len(files))})"):
         st.code(
             "\n".join(f"{visible(name)}  {size(nbytes)}" for name, nbytes in files.items()),
             language=None,
@@ -83,12 +86,13 @@ def _files(checkpoint: Checkpoint) -> None:
 
 
 def _bar(shares: list[tuple[str, int, str]], tag: str) -> None:
-    """Draw (name, bytes, colour) as one bar with its legend below."""
+    """Draw shares of (name, bytes, colour) as one bar, with a legend below; each name is wrapped in
+    the HTML element `tag`."""
     total = sum(share for _, share, _ in shares) or 1
-    parts, words = [], []
+    segments, legend = [], []
     for name, share, colour in shares:
-        parts.append(f'<i style="flex:{share / total:.4f};background:{markup(colour)}"></i>')
-        words.append(
+        segments.append(f'<i style="flex:{share / total:.4f};background:{markup(colour)}"></i>')
+        legend.append(
             f'<span class="loupe-key"><b style="background:{markup(colour)}"></b>'
             f"<{markup(tag)}>{markup(name)}</{markup(tag)}> {size(share)}</span>"
         )
@@ -97,6 +101,6 @@ def _bar(shares: list[tuple[str, int, str]], tag: str) -> None:
         ".loupe-bar i{min-width:2px}.loupe-keys{display:flex;flex-wrap:wrap;gap:2px 14px;"
         "margin-top:6px;font-size:0.85rem}.loupe-key b{display:inline-block;width:8px;height:8px;"
         "border-radius:2px;margin-right:5px}</style>"
-        f'<div class="loupe-bar">{"".join(parts)}</div>'
-        f'<div class="loupe-keys">{"".join(words)}</div>'
+        f'<div class="loupe-bar">{"".join(segments)}</div>'
+        f'<div class="loupe-keys">{"".join(legend)}</div>'
     )

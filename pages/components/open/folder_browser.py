@@ -1,4 +1,4 @@
-"""Browses the server folders that the owner configured."""
+"""Browses the server folders that the server's owner configured."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ HEIGHT = 260
 
 
 def folder_browser(slot: str) -> str | None:
-    """Draw a root's folders and files; the reference of the file, or of the folder that is one
-    checkpoint, that was just chosen."""
+    """Draw a root's folders and files. Returns the reference of the file, or of the folder that is
+    one checkpoint, that was just chosen; else None."""
     roots = settings().roots
     if not roots:
         st.caption(
-            "No server folder is configured. The server's owner can name some in `LOUPE_ROOTS`."
+            "No server folder is configured. The server's owner can list folders in `LOUPE_ROOTS`."
         )
         return None
     root = st.selectbox(
@@ -30,31 +30,31 @@ def folder_browser(slot: str) -> str | None:
         key=f"root-{slot}",
         label_visibility="collapsed" if len(roots) == 1 else "visible",
     )
-    place = f"folder-{slot}-{root}"
-    folder: str = st.session_state.get(place, "")
+    folder_key = f"folder-{slot}-{root}"
+    folder: str = st.session_state.get(folder_key, "")
     try:
         entries = list_folder(roots[root], folder)
-        whole = holds_checkpoint(roots[root], folder)
+        is_checkpoint = holds_checkpoint(roots[root], folder)
     except SourceError as error:
-        st.session_state[place] = ""
+        st.session_state[folder_key] = ""
         st.error(plain_sentence(str(error)), icon=":material/error:")
         return None
     if folder:
         with st.container(horizontal=True, vertical_alignment="center"):
             if pressed("Up", key=f"up-{slot}", icon=":material/arrow_upward:"):
-                st.session_state[place] = folder.rpartition("/")[0]
+                st.session_state[folder_key] = folder.rpartition("/")[0]
                 st.rerun()
             st.code(visible(path_of_link(folder)), language=None)
-    if whole and pressed(
+    if is_checkpoint and pressed(
         "Open this folder as one checkpoint",
         key=f"whole-{slot}",
         type="primary",
         icon=":material/folder_copy:",
-        help="Its files are the parts of one: shards, or what a training library wrote together.",
+        help="Its files belong together: they are shards, or a training library’s checkpoint.",
     ):
         return f"root:{root}/{folder}"
     if not entries:
-        st.caption("No checkpoint file and no folder here.")
+        st.caption("This folder contains no checkpoint and no folder.")
         return None
     chosen = st.dataframe(
         pd.DataFrame(
@@ -67,7 +67,7 @@ def folder_browser(slot: str) -> str | None:
         column_config={
             "name": st.column_config.TextColumn("Name", width="large"),
             "size": st.column_config.NumberColumn("Size", format="bytes", width="small"),
-            "changed": st.column_config.DatetimeColumn("Changed", format="YYYY-MM-DD HH:mm"),
+            "changed": st.column_config.DatetimeColumn("Modified", format="YYYY-MM-DD HH:mm"),
         },
         hide_index=True,
         height=min(HEIGHT, 38 + 35 * len(entries)),
@@ -81,6 +81,6 @@ def folder_browser(slot: str) -> str | None:
         return None
     entry = entries[cells[0][0]]
     if entry.is_folder:
-        st.session_state[place] = entry.path
+        st.session_state[folder_key] = entry.path
         st.rerun()
     return f"root:{root}/{entry.path}"

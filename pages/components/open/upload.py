@@ -1,4 +1,4 @@
-"""The upload of weights: a widget that sends files straight to the server's disk."""
+"""The upload of checkpoints: a widget that sends files straight to the server's disk."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from core.server.web import KEPT_FOR_RELOAD
 from pages.components.resources import store, transfers
 from pages.components.session import is_here, session_id
 
-HINT = ".pth .pt .ckpt .bin .safetensors .pt2, or one packed as .zip .tar .gz"
-"""What a person may drop, in short."""
+HINT = ".pth .pt .ckpt .bin .safetensors .pt2, also packed in a .zip, .tar or .gz"
+"""The accepted files, in short."""
 
 _FOLDER = Path(__file__).parent / "upload_widget"
 
 
 def upload(slot: str) -> str | None:
-    """Draw the widget; the reference of what has just arrived, else None: a file, or several that
-    are one checkpoint.
+    """Draw the widget. Returns the reference of the file, or of the files of one checkpoint, that
+    have just arrived; else None.
 
-    What arrived is asked of the server's own books, whatever the browser says.
+    What arrived is read from the server's own intake, because the browser is not trusted with it.
     """
     token = _token(slot)
     _widget()(
@@ -60,36 +60,39 @@ def _widget() -> st.components.v2.types.ComponentRenderer:
 
 
 def _token(slot: str) -> str:
-    """The slot's token. It outlives a short cut of the connection, which releases what is cached
-    for the session too, so that an upload goes on where it was."""
+    """The slot's upload token.
+
+    A short loss of the connection also releases the session's cached resources. The token survives
+    it in the session's state, so that the upload continues where it stopped.
+    """
     key = f"upload-token-{slot}"
     if transfers().intake(st.session_state.get(key, "")) is None:
         st.session_state[key] = transfers().open_intake()
     token: str = st.session_state[key]
-    _present(token, session_id())
+    _note_presence(token, session_id())
     return token
 
 
 SETTLED = 2.0
-"""Seconds after which Streamlit's books say that a session is gone whose cache it released."""
+"""Seconds from the release of a session's cache until Streamlit counts the session as inactive."""
 
 
-def _away(present: tuple[str, str]) -> None:
-    """The cache of the session was released: because it went away, or because somebody emptied the
-    caches of all."""
-    token, session = present
+def _on_release(presence: tuple[str, str]) -> None:
+    """Called when the session's cache is released, either because the session ended or because
+    somebody emptied all caches. Only the first ends the upload."""
+    token, session = presence
 
-    def ended() -> None:
+    def end_if_absent() -> None:
         if not is_here(session):
             transfers().session_ended(token)
 
-    timer = threading.Timer(SETTLED, ended)
+    timer = threading.Timer(SETTLED, end_if_absent)
     timer.daemon = True
     timer.start()
 
 
-@st.cache_resource(scope="session", on_release=_away, show_spinner=False)
-def _present(token: str, session: str) -> tuple[str, str]:
-    """Runs when the session is here for the first time, or here again."""
+@st.cache_resource(scope="session", on_release=_on_release, show_spinner=False)
+def _note_presence(token: str, session: str) -> tuple[str, str]:
+    """Runs when the session connects, and again when it reconnects after a release."""
     transfers().session_is_back(token)
     return token, session

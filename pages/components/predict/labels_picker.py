@@ -1,4 +1,4 @@
-"""The names of a slot's classes: shown with where they are known from, and one's own instead."""
+"""The class names of a slot: where they come from, and an upload of the user's own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from core.predict import Labels, choose_labels, parse_labels
 
 
 def labels_picker(key: str, outputs: int, checkpoint: Checkpoint) -> Labels:
-    """Draw the names' source and an upload for a list of one's own; returns one name an output."""
+    """Draw the source of the names and an upload for the user's own list.
+
+    Returns one name for each of the model's `outputs`.
+    """
     own = st.session_state.get(f"{key}-own")
     try:
         name, names = own or ("", None)
@@ -19,21 +22,21 @@ def labels_picker(key: str, outputs: int, checkpoint: Checkpoint) -> Labels:
     except LabelsError as error:
         st.error(plain(str(error)), icon=":material/error:")
         labels = choose_labels(outputs, checkpoint)
-    st.caption(f"Names of the classes: {plain(labels.source)}.")
+    st.caption(f"Class names: {plain(labels.source)}.")
     problem = st.session_state.get(f"{key}-problem")
     if problem:
         st.error(plain(problem), icon=":material/error:")
     if own:
-        st.button("Remove the list", key=f"{key}-remove", on_click=_remove, args=(key,))
+        st.button("Remove my list", key=f"{key}-remove", on_click=_remove, args=(key,))
         return labels
     st.file_uploader(
-        "A list of your own",
+        "Your own list of class names",
         ["txt", "json", "csv", "tsv"],
         max_upload_size=4,
         key=f"{key}-upload",
         on_change=_take,
         args=(key,),
-        help="One name a line, a JSON list or mapping, or a CSV with one name a row.",
+        help="One name per line, a JSON list or mapping, or a CSV with one name per row.",
     )
     return labels
 

@@ -1,4 +1,4 @@
-"""The pictures that a session works with: uploads or the sample's, kept by their content."""
+"""The images of a session: uploads or the sample's, each kept once by its content."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ from core.plain_text import plain
 from core.server import sample_images
 
 LARGEST_MB, ALL_MB = 25, 200
-"""What one picture and a session's pictures together may take, in MB of 1,000,000 bytes."""
+"""The largest image, and the largest sum of a session's images, in MB of 1,000,000 bytes."""
 
 ENDINGS = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "jp2", "avif"]
 THUMBNAIL = 320
-"""The longest edge of a thumbnail in pixels."""
+"""The longer edge of a thumbnail, in pixels."""
 
 KEY = "pictures"
 
 
 @dataclass(frozen=True, slots=True)
 class TrayImage:
-    """An encoded picture that is known to decode; `identity` is the SHA-256 of `data`."""
+    """An encoded image that was decoded once without an error.
+
+    `identity` is the SHA-256 of `data`, `thumbnail` a small copy as WebP.
+    """
 
     name: str
     identity: str
@@ -34,14 +37,12 @@ class TrayImage:
     thumbnail: bytes
 
 
-def picture_tray() -> tuple[TrayImage, ...]:
-    """Draw the uploader and its offers; returns the session's pictures in their order.
-
-    What is uploaded is added and leaves the uploader at once, which would keep it in memory.
-    """
+def image_tray() -> tuple[TrayImage, ...]:
+    """Draw the uploader and the buttons below it. Returns the session's images in their order."""
+    # Each upload gets a new uploader: the old one would keep its files in memory a second time.
     uploader = f"{KEY}-upload-{st.session_state.get(f'{KEY}-round', 0)}"
     st.file_uploader(
-        "Pictures",
+        "Images",
         ENDINGS,
         accept_multiple_files=True,
         max_upload_size=LARGEST_MB,
@@ -50,19 +51,19 @@ def picture_tray() -> tuple[TrayImage, ...]:
         args=(uploader,),
         label_visibility="collapsed",
     )
-    pictures: tuple[TrayImage, ...] = st.session_state.get(KEY, ())
+    images: tuple[TrayImage, ...] = st.session_state.get(KEY, ())
     with st.container(horizontal=True):
         st.button(
-            "Use the sample’s pictures",
+            "Use the sample’s images",
             key=f"{KEY}-sample",
             on_click=_take_samples,
-            type="secondary" if pictures else "primary",
+            type="secondary" if images else "primary",
         )
-        if pictures:
-            st.button("Clear the pictures", key=f"{KEY}-clear", on_click=_clear, type="tertiary")
+        if images:
+            st.button("Remove all images", key=f"{KEY}-clear", on_click=_clear, type="tertiary")
     for problem in st.session_state.get(f"{KEY}-problems", ()):
         st.error(plain(problem), icon=":material/error:")
-    return pictures
+    return images
 
 
 def _take_uploads(uploader: str) -> None:
@@ -79,26 +80,26 @@ def _clear() -> None:
 
 
 def _take(files: Iterable[tuple[str, bytes]]) -> None:
-    """Add the files that are pictures; what is wrong with the others is shown."""
-    pictures: dict[str, TrayImage] = {
-        picture.identity: picture for picture in st.session_state.get(KEY, ())
+    """Add the files that are images, and keep the problems of the others to be drawn."""
+    images: dict[str, TrayImage] = {
+        image.identity: image for image in st.session_state.get(KEY, ())
     }
-    room = ALL_MB * 1_000_000 - sum(len(picture.data) for picture in pictures.values())
+    room = ALL_MB * 1_000_000 - sum(len(image.data) for image in images.values())
     problems = []
     for name, data in files:
         identity = sha256(data).hexdigest()
-        if identity in pictures:
+        if identity in images:
             continue
         if len(data) > room:
-            problems.append(f"{name} is left out: all pictures together may take {ALL_MB} MB.")
+            problems.append(f"{name} was not added: all images together may have {ALL_MB} MB.")
             continue
         try:
-            pictures[identity] = TrayImage(name, identity, data, _thumbnail(data, name))
+            images[identity] = TrayImage(name, identity, data, _thumbnail(data, name))
         except ImageError as error:
             problems.append(str(error))
             continue
         room -= len(data)
-    st.session_state[KEY] = tuple(pictures.values())
+    st.session_state[KEY] = tuple(images.values())
     st.session_state[f"{KEY}-problems"] = tuple(problems)
 
 

@@ -1,4 +1,4 @@
-"""Runs the slots' models over the pictures in a job that starts when something has changed."""
+"""Runs the slots' models on the images in a job that starts whenever something has changed."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ from pages.components.predict.picture_tray import TrayImage
 from pages.components.resources import jobs, model_pool
 from pages.components.session import session_id
 
-KEPT = 1000
-"""Classes kept a picture, so that another k, or the other slot's classes, need no second run."""
+MAX_CLASSES = 1000
+"""Classes that are kept per image, so that another k, or the other slot's classes, need no second
+run."""
 
 PATIENCE = 1.5
-"""Seconds to wait before a progress bar is drawn: most runs are over by then."""
+"""Seconds to wait before a progress bar is drawn. Most runs are done by then."""
 
 Outcome = tuple[Prediction, ...] | LoupeError
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One slot's part: a model, the state_dict to load it from again if the pool gave it up, and
-    what to feed it."""
+    """One slot's part of the job: the model, its preprocessing, and the state_dict to load it from
+    again if the pool has dropped it."""
 
     slot: str
     request: ModelRequest
@@ -42,30 +43,31 @@ class Task:
     preprocessing: Preprocessing
 
 
-def predictions(
-    tasks: Sequence[Task], pictures: Sequence[TrayImage]
-) -> Mapping[str, Outcome] | None:
-    """Each slot's predictions in the order of the pictures, or the error that stopped it; None,
-    with a progress bar drawn, while the job runs, or with a button where it ended early."""
+def predictions(tasks: Sequence[Task], images: Sequence[TrayImage]) -> Mapping[str, Outcome] | None:
+    """Each slot's predictions in the order of the images, or the error that stopped that slot.
+
+    Returns None while the job runs, with a progress bar drawn, and also if the job was cancelled or
+    failed, with a button that runs it again.
+    """
     wanted = (
         tuple((task.slot, task.request, task.preprocessing) for task in tasks),
-        tuple(picture.identity for picture in pictures),
+        tuple(image.identity for image in images),
     )
     started: tuple[object, Job[Mapping[str, Outcome]]] | None
     started = st.session_state.get("prediction-job")
     if started is None or started[0] != wanted:
         if started is not None:
             started[1].cancel()
-        job = jobs().start(_work(model_pool(), tuple(tasks), tuple(pictures)), session_id())
+        job = jobs().start(_work(model_pool(), tuple(tasks), tuple(images)), session_id())
         started = st.session_state["prediction-job"] = wanted, job
         _wait(job)
     try:
         return job_panel("prediction-job", started[1])
     except Cancelled:
-        st.caption("The run was cancelled.")
+        st.caption("The prediction was cancelled.")
     except LoupeError as error:
         st.error(plain_sentence(str(error)), icon=":material/error:")
-    st.button("Run again", key="prediction-again", on_click=_forget)
+    st.button("Predict again", key="prediction-again", on_click=_forget)
     return None
 
 
@@ -80,14 +82,14 @@ def _wait(job: Job[Mapping[str, Outcome]]) -> None:
 
 
 def _work(
-    pool: ModelPool, tasks: Sequence[Task], pictures: Sequence[TrayImage]
+    pool: ModelPool, tasks: Sequence[Task], images: Sequence[TrayImage]
 ) -> Callable[[Progress], Mapping[str, Outcome]]:
     def work(progress: Progress) -> Mapping[str, Outcome]:
         outcomes: dict[str, Outcome] = {}
         for number, task in enumerate(tasks):
-            part = _Part(progress, task.slot, number * len(pictures), len(tasks) * len(pictures))
+            part = _Part(progress, task.slot, number * len(images), len(tasks) * len(images))
             try:
-                outcomes[task.slot] = _run(pool, task, pictures, part)
+                outcomes[task.slot] = _run(pool, task, images, part)
             except LoupeError as error:
                 outcomes[task.slot] = error
         return outcomes
@@ -97,7 +99,7 @@ def _work(
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One slot's share of the progress, in pictures."""
+    """One slot's part of the job's progress, counted in images."""
 
     progress: Progress
     slot: str
@@ -112,15 +114,15 @@ class _Part:
 
 
 def _run(
-    pool: ModelPool, task: Task, pictures: Sequence[TrayImage], part: _Part
+    pool: ModelPool, task: Task, images: Sequence[TrayImage], part: _Part
 ) -> tuple[Prediction, ...]:
     def load() -> LoadedModel:
         return load_requested(task.request, task.state_dict, part.loading)
 
     with pool.get(task.request, load) as loaded:
-        return predict(loaded, _decoded(pictures), task.preprocessing, KEPT, part.report)
+        return predict(loaded, _decoded(images), task.preprocessing, MAX_CLASSES, part.report)
 
 
-def _decoded(pictures: Sequence[TrayImage]) -> Iterator[tuple[str, Image.Image]]:
-    for picture in pictures:
-        yield picture.name, decode_image(picture.data, picture.name)
+def _decoded(images: Sequence[TrayImage]) -> Iterator[tuple[str, Image.Image]]:
+    for image in images:
+        yield image.name, decode_image(image.data, image.name)

@@ -1,4 +1,4 @@
-"""What the models said: a card a picture with its charts, and a table over all pictures."""
+"""The predictions: a card per image with its charts, and a table of all images."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from pages.components.predict.picture_tray import TrayImage
 from pages.components.predict.topk_chart import topk_chart
 
 UNTRAINED = (
-    "Untrained: a part of this model stays as initialised, so these numbers mean nothing. "
-    "Fit lists which keys."
+    "Untrained: part of this model keeps its initial values, so these probabilities mean nothing. "
+    "Fit lists the keys."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One slot's part: its file's name, what the model was fed, a prediction a picture, and the
-    names of its classes."""
+    """One slot's answer: its file's name, its preprocessing, a prediction per image, and the names
+    of its classes."""
 
     file: str
     preprocessing: Preprocessing
@@ -31,43 +31,50 @@ class Answer:
     labels: Labels
 
 
-def result_cards(pictures: Sequence[TrayImage], answers: Mapping[str, Answer], k: int) -> None:
-    """A card a picture: the picture, and beside it each slot's k most probable classes."""
+def result_cards(images: Sequence[TrayImage], answers: Mapping[str, Answer], k: int) -> None:
+    """Draw a card per image, with each slot's k most probable classes next to the image."""
     for slot, answer in answers.items():
         if any(prediction.untrained for prediction in answer.predictions):
             st.warning(f"**{slot}** · {plain(answer.file)}. {UNTRAINED}", icon=":material/warning:")
         height, width = answer.preprocessing.crop
         st.caption(
-            f"**{slot}** is fed {height:d} × {width:d} px: {plain(answer.preprocessing.source)}. "
-            f"Its classes: {plain(answer.labels.source)}."
+            f"**{slot}** · Input: {height:d} × {width:d} px, {plain(answer.preprocessing.source)}. "
+            f"Class names: {plain(answer.labels.source)}."
         )
     if len(answers) == 2:
         st.markdown(f"A and B {_agreement(answers)}.")
-    for number, picture in enumerate(pictures):
+    for number, image in enumerate(images):
         with st.container(border=True):
-            _card(picture, number, answers, k)
+            _card(image, number, answers, k)
 
 
 def _agreement(answers: Mapping[str, Answer]) -> str:
-    """`agree on 3 of 8 pictures`: where both put the same label first."""
-    first = [
-        [answer.labels.names[each.indices[0]] if each.indices else None for each in each_answer]
+    """On how many images both slots' most probable classes have the same name.
+
+    The names are compared, not the indices, since the two models may order their classes
+    differently.
+    """
+    top_labels = [
+        [
+            answer.labels.names[prediction.indices[0]] if prediction.indices else None
+            for prediction in answer.predictions
+        ]
         for answer in answers.values()
-        for each_answer in [answer.predictions]
     ]
-    same = sum(a is not None and a == b for a, b in zip(*first, strict=True))
-    return f"agree on the most probable class of **{same:d} of {len(first[0])}** pictures"
+    same = sum(a is not None and a == b for a, b in zip(*top_labels, strict=True))
+    return f"agree on the most probable class of **{same:d} of {len(top_labels[0])}** images"
 
 
-def _card(picture: TrayImage, number: int, answers: Mapping[str, Answer], k: int) -> None:
-    mine = {slot: answer.predictions[number] for slot, answer in answers.items()}
+def _card(image: TrayImage, number: int, answers: Mapping[str, Answer], k: int) -> None:
+    predictions = {slot: answer.predictions[number] for slot, answer in answers.items()}
     labels = {slot: answer.labels.names for slot, answer in answers.items()}
-    rows = bars(mine, labels, k)
-    image, *columns = st.columns([1, *[3 if len(mine) == 1 else 2] * len(mine)], gap="medium")
-    with image:
-        st.image(picture.thumbnail, width=128, alt=picture.name)
-        st.caption(plain(picture.name))
-    for column, (slot, prediction) in zip(columns, mine.items(), strict=True):
+    rows = bars(predictions, labels, k)
+    widths = [1, *[3 if len(predictions) == 1 else 2] * len(predictions)]
+    image_column, *columns = st.columns(widths, gap="medium")
+    with image_column:
+        st.image(image.thumbnail, width=128, alt=image.name)
+        st.caption(plain(image.name))
+    for column, (slot, prediction) in zip(columns, predictions.items(), strict=True):
         with column:
             flag = " · untrained" if prediction.untrained else ""
             time = f"{1000 * prediction.seconds:.1f}\u202fms"
@@ -75,25 +82,27 @@ def _card(picture: TrayImage, number: int, answers: Mapping[str, Answer], k: int
             if prediction.trouble:
                 st.error(plain(prediction.trouble), icon=":material/error:")
             else:
-                topk_chart(rows[slot], slot, f"chart-{slot}-{picture.identity}")
+                topk_chart(rows[slot], slot, f"chart-{slot}-{image.identity}")
 
 
-def result_table(pictures: Sequence[TrayImage], answers: Mapping[str, Answer], k: int) -> None:
-    """The most probable class of every picture, and all of the k as a CSV file."""
-    st.subheader("All pictures", anchor=False)
+def result_table(images: Sequence[TrayImage], answers: Mapping[str, Answer], k: int) -> None:
+    """Draw the most probable class of every image, and a download of the top-k classes as CSV."""
+    st.subheader("All images", anchor=False)
     columns: dict[str, list[str | float | None]] = {
-        "Picture": [visible(each.name) for each in pictures]
+        "Image": [visible(image.name) for image in images]
     }
     formats = {}
     for slot, answer in answers.items():
-        names, ours = answer.labels.names, answer.predictions
+        names, predictions = answer.labels.names, answer.predictions
         columns[f"{slot}: class"] = [
-            visible(names[p.indices[0]]) if p.indices else "–" for p in ours
+            visible(names[p.indices[0]]) if p.indices else "–" for p in predictions
         ]
-        chance, time = f"{slot}: probability", f"{slot}: time"
-        columns[chance] = [100 * p.probabilities[0] if p.indices else None for p in ours]
-        columns[time] = [1000 * p.seconds for p in ours]
-        formats[chance] = st.column_config.NumberColumn(format="%.2f %%")
+        probability, time = f"{slot}: probability", f"{slot}: time"
+        columns[probability] = [
+            100 * p.probabilities[0] if p.indices else None for p in predictions
+        ]
+        columns[time] = [1000 * p.seconds for p in predictions]
+        formats[probability] = st.column_config.NumberColumn(format="%.2f %%")
         formats[time] = st.column_config.NumberColumn(format="%.1f ms")
     st.dataframe(columns, hide_index=True, column_config=formats, key="prediction-table")
     data = predictions_csv(
@@ -105,7 +114,7 @@ def result_table(pictures: Sequence[TrayImage], answers: Mapping[str, Answer], k
     # The hash in the name keeps Streamlit from serving another run's file of the same length.
     name = f"predictions-{sha256(data).hexdigest()[:12]}.csv"
     st.download_button(
-        f"Download the top {k:d} as CSV",
+        f"Download top-{k:d} as CSV",
         data,
         name,
         "text/csv",

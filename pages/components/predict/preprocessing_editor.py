@@ -1,4 +1,4 @@
-"""What a slot's model is fed: shown with where it is known from, and open to change."""
+"""The preprocessing of a slot's images: where its values come from, and fields to change them."""
 
 from __future__ import annotations
 
@@ -25,26 +25,32 @@ FITS: Mapping[Fit, str] = {
 def slot_preprocessing(
     architecture: Architecture, identity: str, _checkpoint: Checkpoint
 ) -> Preprocessing:
-    """What the checkpoint or its architecture's library states, for `_checkpoint.identity`."""
+    """The preprocessing that the checkpoint or its architecture's library states.
+
+    `identity` is the checkpoint's own.
+    """
     return default_preprocessing(architecture, _checkpoint.metadata)
 
 
 def preprocessing_editor(key: str, known: Preprocessing) -> Preprocessing:
-    """Draw the values of `known` in fields; returns them as the person has changed them."""
-    fields = f"{key}-{sha256(repr(known).encode()).hexdigest()[:12]}"
-    again = f"{fields}-again"
-    round_ = st.session_state.get(again, 0)
-    edited = _fields(f"{fields}-{round_}", known)
+    """Draw the values of `known` in fields. Returns them as the user has changed them."""
+    fields_key = f"{key}-{sha256(repr(known).encode()).hexdigest()[:12]}"
+    # Fields with new keys start from `known`: a new round undoes the changes.
+    round_key = f"{fields_key}-again"
+    round_ = st.session_state.get(round_key, 0)
+    edited = _fields(f"{fields_key}-{round_}", known)
     changed = edited != known
     sentence = f"From {known.source}." if not known.guessed else f"{known.source.capitalize()}."
     st.caption(plain(f"Changed by you. {sentence}" if changed else sentence))
     if changed:
-        st.button("Undo the changes", key=f"{fields}-undo", on_click=_undo, args=(again, round_))
+        st.button(
+            "Undo my changes", key=f"{fields_key}-undo", on_click=_undo, args=(round_key, round_)
+        )
     return replace(edited, source="changed by hand", guessed=False) if changed else known
 
 
-def _undo(again: str, round_: int) -> None:
-    st.session_state[again] = round_ + 1
+def _undo(round_key: str, round_: int) -> None:
+    st.session_state[round_key] = round_ + 1
 
 
 def _fields(key: str, known: Preprocessing) -> Preprocessing:
@@ -77,7 +83,7 @@ def _fields(key: str, known: Preprocessing) -> Preprocessing:
 
 
 def _pair(label: str, known: tuple[int, int], key: str) -> tuple[int, int]:
-    """One field for a square, two for anything else."""
+    """Draw one field if height and width are equal, else two. Returns (height, width) in pixels."""
     names = (f"{label} (px)",) if known[0] == known[1] else (f"{label}, height", "width (px)")
     values = [
         int(
@@ -97,9 +103,12 @@ def _pair(label: str, known: tuple[int, int], key: str) -> tuple[int, int]:
 
 
 def _values(label: str, known: tuple[float, ...], key: str, smallest: float) -> tuple[float, ...]:
-    """One number a channel, written with commas; what cannot be read leaves `known`."""
+    """Draw a text field with one number per channel. Returns `known` if the text is no such list.
+
+    The numbers are for pixel values from 0 to 1.
+    """
     text = st.text_input(
-        f"{plain(label)} (0 to 1, a channel)",
+        f"{plain(label)} per channel (0 to 1)",
         ", ".join(f"{value:g}" for value in known),
         key=key,
         persist_state="session",
@@ -111,10 +120,10 @@ def _values(label: str, known: tuple[float, ...], key: str, smallest: float) -> 
         values = ()
     if len(values) != len(known) or not all(smallest <= value <= 10 for value in values):
         st.error(
-            f"{plain(label)} needs {len(known)} numbers from {smallest:g} to 10, like {EXAMPLE}."
+            f"{plain(label)} needs {len(known)} numbers from {smallest:g} to 10, such as {EXAMPLE}."
         )
         return known
-    # The field shows fewer digits than the library states: unchanged text means unchanged values.
+    # The field shows fewer digits than the library states: unchanged text must give back `known`.
     shown = tuple(float(f"{value:g}") for value in known)
     return known if values == shown else values
 

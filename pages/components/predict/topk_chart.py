@@ -1,4 +1,4 @@
-"""The most probable classes of one picture as bars, in percent from 0 to 100."""
+"""The most probable classes of one image as bars, in percent from 0 to 100."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from core.predict import Bar
 from core.theme import SLOT_COLOURS, figure_layout
 
 LETTERS, LINE, BAR, GAP = 44, 20, 12, 12
-"""A label's letters a line on the narrowest screen, and the pixels of a line of it, of a bar and
-below it."""
+"""The characters per line of a label on the narrowest screen; and the pixels of a line, of a bar
+and of the space below a bar."""
 
 TRACK = "rgba(128, 128, 128, 0.16)"
 
 
 STYLE = "<style>.stPlotlyChart .annotation-text{fill:currentColor !important}</style>"
-"""Words in the page's own text colour, whichever theme is chosen: Streamlit draws them paler."""
+"""Gives the labels the page's own text colour in both themes; Streamlit draws them paler."""
 
 
 def topk_chart(bars: Sequence[Bar], slot: str, key: str) -> None:
-    """Draw the bars from the most probable down, each with its label above and its value at the
-    end. The scale is the same in every chart, and so is a slot's colour."""
+    """Draw the bars in their order, each with its label above it and its value at its end. The
+    scale and the slot's colour are the same in every chart."""
     figure = topk_figure(bars, slot)
     spoken = ", ".join(f"{bar.label} {percent(bar.probability)}" for bar in bars)
     config = {"displayModeBar": False}
@@ -34,9 +34,9 @@ def topk_chart(bars: Sequence[Bar], slot: str, key: str) -> None:
 
 
 def topk_figure(bars: Sequence[Bar], slot: str) -> go.Figure:
-    """The figure; its y axis counts pixels from the top, so that long labels get more lines.
+    """The figure of the bars; the label of the most probable class is bold.
 
-    The label of the most probable class is bold.
+    The y axis counts pixels from the top, so that long labels can have several lines.
     """
     lines = [wrap(bar.label, LETTERS) or [" "] for bar in bars]
     tops, height = [], 0
@@ -88,5 +88,5 @@ def topk_figure(bars: Sequence[Bar], slot: str) -> go.Figure:
 
 
 def percent(probability: float | None) -> str:
-    """`0.9972` → `99.72 %`; a dash where there is none."""
+    """A probability in percent, `0.9972` → `99.72 %`; a dash for None."""
     return "–" if probability is None else f"{100 * probability:.2f}\u202f%"

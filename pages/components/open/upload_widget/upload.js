@@ -1,22 +1,26 @@
-// Sends files in slices to the server's own route, one after the other; the bytes never pass through
-// Streamlit. The files are announced first: several are together one checkpoint, and what the server
-// has of them already, since the page was reloaded in the middle, is not sent again.
+// Sends files in slices to the server's own route, one after the other. The bytes never pass through
+// Streamlit. The files are announced first, because several files together are one checkpoint, and
+// because the server may have parts of them already: after a reload these are not sent again.
 
 const SLICE = 8 * 1024 * 1024
 const RETRIES = 6
-// Bytes of a file's first and last that tell it from others; of several files fewer each.
+// Bytes of a file's start and of its end that go into its identity. Several files share this number.
 const END = 64 * 1024
+
+const CONNECTION_LOST = "The connection to the server is lost. Try again."
+const UNREADABLE = "The browser can no longer read the file. Choose it again."
 
 const units = [["GB", 1e9], ["MB", 1e6], ["kB", 1e3]]
 
 function size(bytes) {
-  const found = units.find(([, divisor]) => bytes >= divisor)
-  return found ? `${(bytes / found[1]).toFixed(1)} ${found[0]}` : `${bytes} bytes`
+  const unit = units.find(([, divisor]) => bytes >= divisor)
+  return unit ? `${(bytes / unit[1]).toFixed(1)} ${unit[0]}` : `${bytes} bytes`
 }
 
 const pause = seconds => new Promise(done => setTimeout(done, 1000 * seconds))
 
-// SHA-256 of bytes, in hexadecimal (FIPS 180-4). The browser's own is there on https pages alone.
+// SHA-256 of bytes, in hexadecimal (FIPS 180-4). The browser's own crypto.subtle exists on https
+// pages and on localhost only, and Loupe may be served by plain http.
 function sha256(bytes) {
   const fraction = x => ((x - Math.floor(x)) * 2 ** 32) | 0
   const primes = []
@@ -54,7 +58,7 @@ function sha256(bytes) {
   return hash.map(x => (x >>> 0).toString(16).padStart(8, "0")).join("")
 }
 
-// What this tab keeps over a reload; nothing where the browser keeps nothing.
+// What this tab keeps across a reload. In a browser that blocks sessionStorage it keeps nothing.
 const memory = {
   get: name => {
     try {
@@ -73,22 +77,23 @@ const memory = {
   },
 }
 
-// What the server is to call this sending: the same for the same files, chosen again in this tab for
-// this slot, and beyond anybody's guess, since a secret that never leaves the tab goes into it.
+// A key by which the server recognises this upload. It is the same if the same files are chosen again
+// in this tab for this slot. Nobody can guess it, since it depends on a secret that never leaves the
+// tab.
 async function sendingKey(files, slot) {
   if (!memory.get("secret")) {
     memory.set("secret", [...crypto.getRandomValues(new Uint8Array(32))].join("."))
   }
   if (!memory.get("secret")) return ""
-  const told = []
+  const identities = []
   const end = Math.max(1024, Math.floor(END / files.length))
   for (const file of files) {
     const { name, size, lastModified } = file
     const ends = new Blob([file.slice(0, end), file.slice(Math.max(0, size - end))])
-    told.push([name, size, lastModified, sha256(new Uint8Array(await ends.arrayBuffer()))])
+    identities.push([name, size, lastModified, sha256(new Uint8Array(await ends.arrayBuffer()))])
   }
-  told.sort((a, b) => (a[0] < b[0] ? -1 : 1))
-  return sha256(new TextEncoder().encode(JSON.stringify([memory.get("secret"), slot, told])))
+  identities.sort((a, b) => (a[0] < b[0] ? -1 : 1))
+  return sha256(new TextEncoder().encode(JSON.stringify([memory.get("secret"), slot, identities])))
 }
 
 class Sending {
@@ -108,7 +113,7 @@ class Sending {
       const answer = await this.slice(offset)
       if (answer === null) {
         failures += 1
-        if (failures > RETRIES) throw new Error("The connection to the server is lost. Try again.")
+        if (failures > RETRIES) throw new Error(CONNECTION_LOST)
         await pause(Math.min(8, 0.5 * 2 ** failures))
         continue
       }
@@ -120,7 +125,7 @@ class Sending {
     }
   }
 
-  // The server's answer, or null where there was none and the slice may be sent again.
+  // The server's answer, or null if there was none and the slice can be sent again.
   async slice(offset) {
     const { name, size } = this.file
     const query = new URLSearchParams({ name, size, offset, id: this.id })
@@ -135,7 +140,7 @@ class Sending {
     } catch (error) {
       if (error.name === "AbortError") throw error
       if (error.name === "NotReadableError") {
-        throw new Error("The browser cannot read the file any more: choose it again.")
+        throw new Error(UNREADABLE)
       }
       return null
     }
@@ -149,8 +154,8 @@ class Sending {
 
 const endsWith = (file, endings) => endings.some(end => file.name.toLowerCase().endsWith(end))
 
-// Of several files, those that can be a checkpoint's: a folder's configuration is left out.
-function takes(files, data) {
+// Of several files, those that can belong to a checkpoint. A folder's configuration is left out.
+function checkpointFiles(files, data) {
   const known = files.filter(file => endsWith(file, [...data.suffixes, ...data.beside]))
   return files.length > 1 && known.length ? known : files
 }
@@ -158,12 +163,12 @@ function takes(files, data) {
 function refusal(file, data, several) {
   const endings = several ? [...data.suffixes, ...data.beside] : data.suffixes
   if (!endsWith(file, endings)) {
-    return `${file.name} has an ending that no checkpoint has. Loupe takes ${endings.join(", ")}.`
+    return `${file.name} has no file extension of a checkpoint. Loupe accepts ${endings.join(", ")}.`
   }
-  if (file.size === 0) return `${file.name} is empty: it has 0 bytes. Choose another file.`
+  if (file.size === 0) return `${file.name} is empty (0 bytes). Choose another file.`
   if (file.size > data.largest) {
-    return `${file.name} has ${size(file.size)}, and this server takes files of up to ` +
-      `${size(data.largest)}. Put it into a server folder instead.`
+    return `${file.name} has ${size(file.size)}, but this server accepts at most ` +
+      `${size(data.largest)} per file. Put it into a server folder instead.`
   }
   return null
 }
@@ -175,14 +180,15 @@ function refusalOfAll(files, data) {
   }
   const total = files.reduce((sum, file) => sum + file.size, 0)
   if (total > data.free) {
-    const have = files.length > 1 ? `The ${files.length} files have` : `${files[0].name} has`
-    return `${have} ${size(total)}, and ${size(data.free)} for uploads are free on this server. ` +
+    const need = files.length > 1 ? `The ${files.length} files need` : `${files[0].name} needs`
+    return `${need} ${size(total)}, but this server has only ${size(data.free)} free for uploads. ` +
       "Ask the server's owner to make room."
   }
   return null
 }
 
-// Tells the server what comes: an `error`, or how many bytes it has `received` of each file already.
+// Announces the files to the server. Returns an `error`, or the bytes of each file that the server
+// has `received` already.
 async function announced(files, address, slot) {
   const sizes = Object.fromEntries(files.map(file => [file.name, file.size]))
   if (Object.keys(sizes).length < files.length) {
@@ -192,14 +198,14 @@ async function announced(files, address, slot) {
   try {
     key = await sendingKey(files, slot)
   } catch {
-    return { error: "The browser cannot read the file any more: choose it again." }
+    return { error: UNREADABLE }
   }
   const headers = key ? { "X-Loupe-Sending": key } : {}
   try {
     const response = await fetch(address, { method: "POST", headers, body: JSON.stringify(sizes) })
     return await response.json()
   } catch {
-    return { error: "The connection to the server is lost. Try again." }
+    return { error: CONNECTION_LOST }
   }
 }
 
@@ -210,12 +216,12 @@ export default function (component) {
   const trouble = find(".trouble")
   const state = (parentElement.loupe ??= { sending: null, busy: false })
   state.data = data
-  state.tell = setTriggerValue
+  state.setTrigger = setTriggerValue
   const hint = () => {
     const left = JSON.parse(memory.get(`left-${data.slot}`) ?? "null")
     find(".hint").textContent = left && left.until > Date.now()
-      ? `${left.name} stopped at ${left.percent} %. Choose it again to continue from there.`
-      : `or drop them here: ${data.hint}. The shards of one model go together.`
+      ? `The upload of ${left.name} stopped at ${left.percent} %. Choose it again to continue there.`
+      : `or drop them here: ${data.hint}. Choose all shards of one model together.`
   }
   hint()
   drop.setAttribute("aria-label", data.label)
@@ -243,7 +249,7 @@ export default function (component) {
   }
   const begin = async chosen => {
     if (!chosen.length || state.busy) return
-    const files = takes(chosen, state.data)
+    const files = checkpointFiles(chosen, state.data)
     const refused = refusalOfAll(files, state.data)
     if (refused) return rest(refused)
     state.busy = true
@@ -286,15 +292,15 @@ export default function (component) {
       } catch (error) {
         await state.sending.cancelled
         if (error.name === "AbortError") memory.set(`left-${slot}`, null)
-        const told = error.message.includes(file.name) ? error.message : `${file.name}: ${error.message}`
-        return rest(error.name === "AbortError" ? null : several ? told : error.message)
+        const named = error.message.includes(file.name) ? error.message : `${file.name}: ${error.message}`
+        return rest(error.name === "AbortError" ? null : several ? named : error.message)
       }
       before += file.size
     }
     memory.set(`left-${slot}`, null)
     rest(null)
-    // What the server had to the last byte was not sent: it has no digest here.
-    state.tell("done", digest ?? "here")
+    // A file that the server had in full was not sent again, so its digest is unknown here.
+    state.setTrigger("done", digest ?? "here")
   }
 
   find(".choose").onclick = () => input.click()
