@@ -173,11 +173,6 @@ class Blueprints:
     def __contains__(self, key: str) -> bool:
         return key in self._known
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes that they take now."""
-        return self._nbytes
-
     def get(self, key: str) -> Blueprint | None:
         """The architecture's blueprint; None where it has none, or was never put."""
         with self._lock:
