@@ -37,8 +37,8 @@ if __name__ != "__main__":
     from core.checkpoint.containers import raise_limit
     from core.server import watched
     from core.server.web import (
+        ImageLimit,
         OwnHosts,
-        PictureLimit,
         SecurityHeaders,
         answer_at_once,
         limit_heads,
@@ -104,7 +104,7 @@ if __name__ != "__main__":
         middleware=[
             Middleware(SecurityHeaders, page=STREAMLIT_INDEX.read_text("utf-8")),
             Middleware(OwnHosts, names=names, sites=sites),
-            Middleware(PictureLimit, held=SessionUploads()),
+            Middleware(ImageLimit, images=SessionUploads()),
         ],
         lifespan=lifespan,
         on_script_error=on_script_error,

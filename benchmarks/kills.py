@@ -45,7 +45,7 @@ from starlette.applications import Starlette
 
 from core.server.files.export_folder import export_path
 from core.server.files.store import Store
-from core.server.web.transfer import Transfers, routes, tidied
+from core.server.web import Transfers, routes, tidied
 from core.writing.whole_files import onto_disk, whole_file
 
 store = Store(Path(sys.argv[1]), quota=1 << 40, largest_file=1 << 34)

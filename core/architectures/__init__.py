@@ -1,10 +1,10 @@
 """Architectures: their names, their options, their signatures, and how they are built.
 
 A name such as `timm:resnet50d?num_classes=10` goes in and an `Architecture` comes out; `catalogue`
-lists all of torchvision, timm and the server owner. `signature` gives the keys, shapes and dtypes
-that its state_dict wants, without allocating a weight; `build` gives a module. What is asked in
-vain is told by an ArchitectureError. Importing this package imports neither torch nor a library of
-models: the functions do, when they are called.
+lists those of torchvision, timm and the server's owner. `signature` gives the keys, shapes and
+dtypes of the model's state_dict, without allocating its weights; `build` gives a module. A name
+that is unknown and an architecture that cannot be built raise ArchitectureError. Importing this
+package imports neither torch nor a library of models: the functions do, when they are called.
 """
 
 from core.architectures.construct import (

@@ -1,5 +1,8 @@
-"""A network as its constructor made it, without its weights: to make it again in a fraction of the
-time that the constructors of hundreds of modules take."""
+"""A model as its constructor made it, without its weights, so that it can be made again quickly.
+
+Making it from a blueprint takes a fraction of the time that the constructors of hundreds of modules
+take.
+"""
 
 from __future__ import annotations
 
@@ -15,25 +18,25 @@ import torch
 from torch import nn
 
 MAX_BYTES = 64 << 20
-"""What all blueprints together may take. ResNet-18 takes 0.05 MB, DenseNet-121 0.4 MB."""
+"""Bytes that all blueprints together may take. ResNet-18 takes 0.05 MB, DenseNet-121 0.4 MB."""
 
 ENTRY_BYTES = 1 << 10
-"""What an entry takes besides, so that those without a blueprint are bounded too."""
+"""Bytes that each entry counts besides, so that entries without a blueprint are bounded too."""
 
 LARGEST = MAX_BYTES // 8
-"""What one may take; only networks with large tables, which few are, would take more."""
+"""Bytes that one blueprint may take; only the few models with large buffers would take more."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Weights:
-    """A parameter, which a file is to fill: memory without values."""
+    """A parameter that a checkpoint is to fill: its shape and dtype, without values."""
 
     shape: torch.Size
     dtype: torch.dtype
     requires_grad: bool
 
     def tensor(self) -> torch.Tensor:
-        """A new one."""
+        """A new parameter on the CPU, its memory uninitialised."""
         return nn.Parameter(torch.empty(self.shape, dtype=self.dtype), self.requires_grad)
 
 
@@ -41,8 +44,8 @@ class Blueprint:
     """The modules of a model as bytes, its parameters' shapes, and the values of its other tensors.
 
     The bytes are Python's pickle of the modules. They are written and read in this process only,
-    and hold nothing that comes from a checkpoint. What is made of them is what copy.deepcopy makes
-    of a model: tied parameters stay tied.
+    and contain nothing that comes from a checkpoint. The model that they give is the one that
+    copy.deepcopy would give: tied parameters stay tied.
     """
 
     def __init__(
@@ -51,29 +54,30 @@ class Blueprint:
         tensors: Sequence[_Weights | torch.Tensor],
         names: Sequence[frozenset[str]],
     ) -> None:
-        """`tensors` by the numbers that the bytes name; `names` are each parameter's names."""
+        """`tensors` are in the order of the numbers in `modules`; `names` has, for each parameter,
+        its names in the model: more than one where it is tied."""
         self._modules = modules
         self._tensors = tensors
         self._names = names
-        values = (each.nbytes for each in tensors if isinstance(each, torch.Tensor))
+        values = (tensor.nbytes for tensor in tensors if isinstance(tensor, torch.Tensor))
         self.nbytes = len(modules) + sum(values)
 
     def serves(self, filled: Collection[str]) -> bool:
-        """Whether a file that fills these keys leaves no parameter without values."""
+        """Whether a file that fills these keys gives every parameter its values."""
         return all(any(name in filled for name in names) for names in self._names)
 
     def model(self) -> nn.Module:
-        """A new model on the CPU; its parameters' memory is not touched."""
-        made: nn.Module = _Reader(self._modules, self._tensors).load()
-        return made
+        """A new model on the CPU; its parameters' memory is uninitialised."""
+        model: nn.Module = _Reader(self._modules, self._tensors).load()
+        return model
 
 
 def blueprint_of(model: nn.Module) -> Blueprint | None:
-    """What the same model can be made of again, given one that comes from its constructor, whose
-    parameters may be on the meta device.
+    """The blueprint of a model that its constructor just made; parameters may be on `meta`.
 
-    None where it holds what cannot be copied exactly: functions without a name, tensors that share
-    memory, buffers on the meta device, tensors of other layouts; or more bytes than LARGEST.
+    None where the model contains something that cannot be copied exactly (functions without a name,
+    tensors that share memory, buffers on the meta device, tensors that are not strided), and where
+    the blueprint would take more bytes than LARGEST.
     """
     writer = _Writer()
     try:
@@ -84,17 +88,17 @@ def blueprint_of(model: nn.Module) -> Blueprint | None:
     for name, parameter in model.named_parameters(remove_duplicate=False):
         names[id(parameter)].add(name)
     if not all(names.values()):
-        return None  # no file fills a parameter that is no module's
+        return None  # a parameter that belongs to no module has no key that a file could fill
     blueprint = Blueprint(modules, tuple(writer.tensors), tuple(map(frozenset, names.values())))
     return blueprint if blueprint.nbytes <= LARGEST else None
 
 
 class _CannotBeCopied(Exception):
-    """A tensor that is more than its shape and values."""
+    """A tensor has something besides its shape, dtype and values, such as a storage it shares."""
 
 
 class _Writer(pickle.Pickler):
-    """Writes a model's modules, and lists the tensors that it meets."""
+    """Pickles a model's modules, and lists their tensors."""
 
     def __init__(self) -> None:
         self._file = io.BytesIO()
@@ -104,12 +108,12 @@ class _Writer(pickle.Pickler):
         self._storages: set[int] = set()
 
     def written(self, model: nn.Module) -> bytes:
-        """The bytes; raises whatever the modules' own code raises."""
+        """The model's pickle; raises whatever the modules' own code raises."""
         self.dump(model)
         return self._file.getvalue()
 
     def reducer_override(self, value: Any) -> Any:
-        """A tensor is written as its number."""
+        """Write a tensor as its number in `tensors`."""
         if not isinstance(value, torch.Tensor):
             return NotImplemented
         self.tensors.append(self._described(value))
@@ -120,7 +124,7 @@ class _Writer(pickle.Pickler):
             raise _CannotBeCopied
         storage = tensor.untyped_storage()
         if storage.nbytes() != tensor.nbytes or storage._cdata in self._storages:
-            raise _CannotBeCopied  # a part of another, or all of it
+            raise _CannotBeCopied  # it is a view of a larger storage, or shares one
         self._storages.add(storage._cdata)
         if type(tensor) is nn.Parameter:
             self.parameters.append(tensor)
@@ -131,32 +135,34 @@ class _Writer(pickle.Pickler):
 
 
 class _Reader(pickle.Unpickler):
-    """Makes the modules again, with new tensors."""
+    """Makes the modules again from their pickle, with new tensors."""
 
     def __init__(self, modules: bytes, tensors: Sequence[_Weights | torch.Tensor]) -> None:
         super().__init__(io.BytesIO(modules))
         self._tensors = tensors
 
     def find_class(self, module: str, name: str) -> Any:
-        """The modules' classes, which were imported when the model was built."""
+        """A class of a module, which was imported when the model was built."""
         if (module, name) == (__name__, _tensor.__name__):
             return self._new_tensor
         return super().find_class(module, name)
 
     def _new_tensor(self, number: int) -> torch.Tensor:
-        found = self._tensors[number]
-        return found.tensor() if isinstance(found, _Weights) else found.clone()
+        tensor = self._tensors[number]
+        return tensor.tensor() if isinstance(tensor, _Weights) else tensor.clone()
 
 
 def _tensor(number: int) -> torch.Tensor:
-    """What a tensor is written as. Only a _Reader can read it, with its own function."""
+    """Stands in the pickle for a tensor; a _Reader replaces it by a function of its own."""
     raise NotImplementedError(number)
 
 
 class Blueprints:
-    """The blueprints of architectures by their keys, the least recently used dropped beyond
-    `max_bytes`; None is remembered of an architecture that has none. Safe to use from several
-    threads."""
+    """A cache of blueprints by the architecture's key; safe to use from several threads.
+
+    Beyond `max_bytes`, those used longest ago are dropped. None is remembered for an architecture
+    that has no blueprint.
+    """
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes = max_bytes
@@ -167,20 +173,15 @@ class Blueprints:
     def __contains__(self, key: str) -> bool:
         return key in self._known
 
-    @property
-    def nbytes(self) -> int:
-        """What they take now."""
-        return self._nbytes
-
     def get(self, key: str) -> Blueprint | None:
-        """The blueprint, if there is one."""
+        """The architecture's blueprint; None where it has none, or was never put."""
         with self._lock:
             if key in self._known:
                 self._known.move_to_end(key)
             return self._known.get(key)
 
     def put(self, key: str, blueprint: Blueprint | None) -> None:
-        """Remember it."""
+        """Remember the architecture's blueprint, or that it has none."""
         with self._lock:
             self._forget(key)
             self._known[key] = blueprint

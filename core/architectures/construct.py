@@ -1,14 +1,24 @@
-"""An architecture built: its signature without weights, or a module to load weights into."""
+"""Builds architectures: a signature without weights, or a module to load weights into."""
 
 from __future__ import annotations
 
 import functools
 import inspect
+import threading
 from collections.abc import Callable, Collection
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from core.architectures.registry import OWN, TORCHVISION
+from core.architectures.own_models import own_function
+from core.architectures.registry import (
+    OWN,
+    SWITCHES,
+    TORCHVISION,
+    Architecture,
+    known_name,
+    least_of,
+    most_of,
+)
 from core.architectures.tensor_spec import Signature, TensorSpec
 from core.errors import ArchitectureError
 
@@ -19,28 +29,17 @@ if TYPE_CHECKING:
     from core.architectures.skeleton import UninitialisedParameters
 
 
-import threading
-from typing import TYPE_CHECKING
-
-from core.architectures.own_models import own_function
-from core.architectures.registry import SWITCHES, Architecture, known_name, least_of, most_of
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from core.architectures.skeleton import UninitialisedParameters
-
-
 ASK_WHETHER_TO_INITIALISE = ("googlenet", "inception_v3")
-"""torchvision's networks that do by default, and warn that they will not (models/googlenet.py)."""
+"""torchvision's builders that take `init_weights`: without it they initialise, which is slow, and
+warn that a later version will not (torchvision/models/googlenet.py)."""
 
 
 SIGNATURES = 512
-"""Signatures remembered."""
+"""Signatures that are cached."""
 
 
 def signature(architecture: Architecture) -> Signature:
-    """The model's state_dict as keys, shapes and dtypes, without allocating its weights.
+    """The keys, shapes and dtypes of the architecture's state_dict, without allocating its weights.
 
     Safe to call from several threads. Raises ArchitectureError.
     """
@@ -55,12 +54,12 @@ def _lock_of(_architecture: Architecture) -> threading.Lock:
 
 @lru_cache(maxsize=SIGNATURES)
 def _signature(architecture: Architecture) -> Signature:
-    model = _learnt(architecture) if architecture.library != OWN else None
+    model = _build_on_meta(architecture) if architecture.library != OWN else None
     return signature_of(model or build_without_weights(architecture))
 
 
 def signature_of(model: nn.Module) -> Signature:
-    """The model's own state_dict as keys, shapes, dtypes and kinds."""
+    """The keys, shapes, dtypes and kinds of a model's state_dict, in its order."""
     import torch
     from torch import nn
 
@@ -76,15 +75,17 @@ def signature_of(model: nn.Module) -> Signature:
 
 
 def build_without_weights(architecture: Architecture) -> nn.Module:
-    """The model on the meta device, or where its constructor needs values, as
-    build_uninitialised makes it. Raises ArchitectureError."""
+    """The model on the meta device, or, where its constructor reads values, on the CPU.
+
+    On the CPU it is what `build_uninitialised` returns. Raises ArchitectureError.
+    """
     import torch
 
     try:
         with torch.device("meta"):
             return _build(architecture)
     except (RuntimeError, NotImplementedError, ArchitectureError):
-        # Some constructors look at values, which the meta device has none of.
+        # Some constructors read values, and tensors on the meta device have none.
         return build_uninitialised(architecture)
 
 
@@ -94,7 +95,7 @@ def build(architecture: Architecture) -> nn.Module:
 
 
 def build_uninitialised(architecture: Architecture) -> nn.Module:
-    """The model on the CPU, in eval mode, its parameters' memory untouched and its buffers right.
+    """The model on the CPU, in eval mode: its parameters uninitialised, its buffers computed.
 
     Raises ArchitectureError.
     """
@@ -105,8 +106,10 @@ def build_uninitialised(architecture: Architecture) -> nn.Module:
 def uninitialised_parameters(
     initialised: Collection[tuple[int, ...]] = (),
 ) -> UninitialisedParameters:
-    """A context in which constructors leave the memory of parameters untouched, but of those whose
-    shape is one of `initialised`."""
+    """A context in which constructors leave parameters uninitialised.
+
+    Parameters whose shape is one of `initialised` are initialised as usual.
+    """
     from core.architectures.skeleton import UninitialisedParameters  # it imports torch
 
     return UninitialisedParameters(initialised)
@@ -119,7 +122,7 @@ def _build(architecture: Architecture) -> nn.Module:
         least, most = least_of(architecture, name), most_of(name)
         if not least <= value <= most:
             raise ArchitectureError(
-                f"{name} is {value}, which no network has.", f"Choose {least} to {most:,}."
+                f"{name} is {value}, which no model has.", f"Choose {least} to {most:,}."
             )
     make = _maker(architecture)
     options = {
@@ -129,7 +132,7 @@ def _build(architecture: Architecture) -> nn.Module:
         model = make(**options)
     except ArchitectureError:
         raise
-    except (Exception, SystemExit) as error:  # a constructor of another's code may raise anything
+    except (Exception, SystemExit) as error:  # other people's constructors may raise anything
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ArchitectureError(
             f"{architecture.title} cannot be built: {first[:300]}",
@@ -137,7 +140,7 @@ def _build(architecture: Architecture) -> nn.Module:
         ) from error
     if not isinstance(model, nn.Module):
         raise ArchitectureError(
-            f"{architecture.title} gives a {type(model).__name__}, not a torch.nn.Module.",
+            f"{architecture.title} returns a {type(model).__name__}, not a torch.nn.Module.",
             "Name a function that returns a model in LOUPE_MODELS.",
         )
     return model
@@ -151,7 +154,9 @@ def _maker(architecture: Architecture) -> Callable[..., object]:
         from torchvision.models import get_model_builder
 
         make = get_model_builder(name)
-        weights = [each for each in inspect.signature(make).parameters if "weights" in each]
+        weights = [
+            parameter for parameter in inspect.signature(make).parameters if "weights" in parameter
+        ]
         initialised = {"init_weights": True} if name.endswith(ASK_WHETHER_TO_INITIALISE) else {}
         return functools.partial(make, **dict.fromkeys(weights), **initialised)
     import timm
@@ -160,16 +165,16 @@ def _maker(architecture: Architecture) -> Callable[..., object]:
 
 
 def blueprint(architecture: Architecture) -> Blueprint | None:
-    """What the model can be made of again without its constructor.
+    """The blueprint from which the model can be made again without its constructor.
 
-    None for an owner's own model, whose constructor may make another one each time, and for a
-    network that cannot be copied exactly. Safe to call from several threads.
+    None for a model of the server's owner, whose constructor may make a different one each time,
+    and for a model that cannot be copied exactly. Safe to call from several threads.
     """
     if architecture.library == OWN:
         return None
     with _lock_of(architecture):
         if architecture.key not in _blueprints():
-            _learnt(architecture)
+            _build_on_meta(architecture)
         return _blueprints().get(architecture.key)
 
 
@@ -180,13 +185,15 @@ def _blueprints() -> Blueprints:
     return Blueprints()
 
 
-def _learnt(architecture: Architecture) -> nn.Module | None:
-    """The model with its weights on the meta device, its blueprint remembered; None where its
-    constructor cannot do without their values."""
+def _build_on_meta(architecture: Architecture) -> nn.Module | None:
+    """The model with its weights on the meta device, after its blueprint was cached.
+
+    None where its constructor needs the values of its weights.
+    """
     from core.architectures.blueprint import blueprint_of
     from core.architectures.skeleton import WeightsOnMeta
 
-    for _ in range(2):  # numbers that another thread drew at random are no reason the second time
+    for _ in range(2):  # the first time, another thread may have drawn the random numbers
         mode = WeightsOnMeta()
         try:
             with mode:

@@ -11,9 +11,13 @@ from types import ModuleType
 from core.errors import ArchitectureError
 
 
-def own_names(named: str) -> list[str]:
-    """`module:function` or `module` as names `module.function`. Raises ArchitectureError."""
-    module_name, _, function = named.partition(":")
+def own_names(text: str) -> list[str]:
+    """The models that one item of LOUPE_MODELS names, each as `module.function`.
+
+    `text` is `module:function`, or `module` for all its public functions and `nn.Module` classes.
+    Raises ArchitectureError where the module cannot be imported.
+    """
+    module_name, _, function = text.partition(":")
     if function:
         return [f"{module_name}.{function}"]
     module = _own_module(module_name)
@@ -33,26 +37,29 @@ def _makes_models(value: object, module_name: str) -> bool:
 
 
 def own_function(name: str) -> Callable[..., object]:
-    """What `module.function` names. Imports the module, so ask only for a name that the server's
-    configuration allowed (`registry.known_name`). Raises ArchitectureError."""
+    """The function or class `module.function`. Raises ArchitectureError.
+
+    It imports the module, so call it only with a name that the server's configuration allows
+    (`registry.known_name`).
+    """
     module_name, _, function = name.rpartition(".")
-    found = getattr(_own_module(module_name), function, None)
-    if not callable(found):
+    builder = getattr(_own_module(module_name), function, None)
+    if not callable(builder):
         raise ArchitectureError(
             f"The module {module_name} has no function {function}.", "Correct LOUPE_MODELS."
         )
-    made: Callable[..., object] = found
-    return made
+    typed: Callable[..., object] = builder
+    return typed
 
 
 def _own_module(name: str) -> ModuleType:
     if name not in sys.modules:
-        importlib.invalidate_caches()  # its file may have come since the last try
+        importlib.invalidate_caches()  # its file may have been added since the last attempt
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:  # the owner's own code: it may raise anything
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ArchitectureError(
             f"The module {name} of LOUPE_MODELS cannot be imported: {first[:300]}",
-            "Correct LOUPE_MODELS, or let PYTHONPATH name its folder.",
+            "Correct LOUPE_MODELS, or add the module's folder to PYTHONPATH.",
         ) from error

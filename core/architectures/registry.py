@@ -1,4 +1,4 @@
-"""The networks that a checkpoint may be for: torchvision's, timm's, and the server owner's own."""
+"""The architectures that can be chosen: torchvision's, timm's, and those of the server's owner."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ TORCHVISION, TIMM, OWN = "torchvision", "timm", "own"
 LIBRARIES = (TORCHVISION, TIMM, OWN)
 
 OPTIONS = ("num_classes", "in_chans", "img_size", "image_size", "aux_logits", "aux_loss")
-"""The options that a person may set, in the libraries' own words."""
+"""The options that a person may set, by the names of the libraries' own arguments."""
 
 SWITCHES = ("aux_logits", "aux_loss")
-"""The options that are true or false; as numbers they are 1 and 0."""
+"""The options that are true or false; written as numbers, 1 and 0."""
 
 
 MAX_OPTION = 1_000_000
 
 OTHER_CLASSES = 37
-"""A number of classes that no model has by itself, and that divides none of its widths: which rows
-are classes shows where a second model is built with it."""
+"""A number of classes that no model has by default, and that divides none of its widths. Built with
+it, a second model differs from the default one only in the rows that stand for classes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A network: its library, its name there, and its options where they are not the default.
+    """A named definition of a model: its library, its name there, and its non-default options.
 
-    An owner's own model has the library `own` and the name `module.function`.
+    A model of the server's owner has the library `own` and the name `module.function`.
     """
 
     library: str
@@ -43,23 +43,23 @@ class Architecture:
 
     @property
     def key(self) -> str:
-        """One text for it all: `torchvision:resnet18?num_classes=10`."""
+        """The whole as one text: `torchvision:resnet18?num_classes=10`."""
         options = "&".join(f"{name}={value}" for name, value in self.options)
         return f"{self.library}:{self.name}" + (f"?{options}" if options else "")
 
     @property
     def title(self) -> str:
-        """The same for people: `torchvision resnet18 (num_classes=10)`."""
+        """The same as people read it: `torchvision resnet18 (num_classes=10)`."""
         options = ", ".join(f"{name}={value}" for name, value in self.options)
         return f"{self.library} {self.name}" + (f" ({options})" if options else "")
 
 
 _owned: set[str] = set()
-"""Names that an owner's configuration allowed in this process; no other module is imported."""
+"""Names that the server's configuration allowed in this process; no other module is imported."""
 
 
 def catalogue(owner_models: Sequence[str] = ()) -> tuple[Architecture, ...]:
-    """Every network that can be chosen: the owner's, torchvision's, timm's.
+    """Every architecture that can be chosen: the owner's, torchvision's and timm's, in that order.
 
     `owner_models` are `module:function`, or `module` for all its public functions and classes that
     make a model. Raises ArchitectureError where the owner's module cannot be imported.
@@ -77,15 +77,15 @@ def catalogue(owner_models: Sequence[str] = ()) -> tuple[Architecture, ...]:
 def own_architectures(
     owner_models: Sequence[str], trouble: Callable[[ArchitectureError], None] | None = None
 ) -> tuple[Architecture, ...]:
-    """The owner's alone, as `catalogue` has them.
+    """The architectures of the server's owner, as in `catalogue`.
 
-    A module that cannot be imported is tried again each time. Its ArchitectureError is given to
-    `trouble`, and the other modules' are listed; without one it is raised.
+    A module that cannot be imported is tried again at each call. Its ArchitectureError is passed to
+    `trouble`, and the other modules' architectures are listed; without `trouble` it is raised.
     """
     own: list[Architecture] = []
-    for named in owner_models:
+    for owner_model in owner_models:
         try:
-            own.extend(Architecture(OWN, name) for name in own_names(named))
+            own.extend(Architecture(OWN, name) for name in own_names(owner_model))
         except ArchitectureError as error:
             if trouble is None:
                 raise
@@ -95,20 +95,21 @@ def own_architectures(
 
 
 def parse_architecture(text: str) -> Architecture:
-    """Read a key, or a bare name: torchvision's before timm's.
+    """Parse a key, or a name without a library: torchvision's is preferred to timm's.
 
-    Raises ArchitectureError where the text is no key, or nothing has that name.
+    Raises ArchitectureError where the text is not a key, or no architecture has that name.
     """
-    found = re.fullmatch(r"(?:(\w+):)?([\w.]+)(?:\?([\w=&]*))?", text.strip())
-    if found is None:
+    match = re.fullmatch(r"(?:(\w+):)?([\w.]+)(?:\?([\w=&]*))?", text.strip())
+    if match is None:
         raise ArchitectureError(
-            f"{text[:120]!r} is no architecture's name.",
+            f"{text[:120]!r} is not the name of an architecture.",
             "Write it like resnet18, timm:resnet50d or torchvision:vit_b_16.",
         )
-    library, name, options = found[1], found[2], _options(found[3] or "")
+    library, name, options = match[1], match[2], _options(match[3] or "")
     if library not in (None, *LIBRARIES):
         raise ArchitectureError(
-            f"{library!r} is no library of architectures.", f"There are {', '.join(LIBRARIES)}."
+            f"{library!r} is not a library of architectures.",
+            f"The libraries are {', '.join(LIBRARIES)}.",
         )
     for candidate in (library,) if library else (TORCHVISION, TIMM, OWN):
         if name in _names(candidate):
@@ -137,7 +138,11 @@ def _library_names(library: str) -> frozenset[str]:
 
 
 def _unknown(name: str, library: str | None) -> ArchitectureError:
-    known = {each for one in ((library,) if library else LIBRARIES) for each in _names(one)}
+    known = {
+        candidate
+        for searched in ((library,) if library else LIBRARIES)
+        for candidate in _names(searched)
+    }
     near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.5)
     return ArchitectureError(
         f"No architecture is called {name[:80]!r}" + (f" in {library}." if library else "."),
@@ -146,7 +151,7 @@ def _unknown(name: str, library: str | None) -> ArchitectureError:
 
 
 def options_of(architecture: Architecture) -> tuple[str, ...]:
-    """The options of OPTIONS that this architecture takes. Raises ArchitectureError."""
+    """Those of OPTIONS that this architecture takes. Raises ArchitectureError."""
     if architecture.library == TORCHVISION:
         return _vision_options(architecture.name)
     if architecture.library == TIMM:
@@ -156,7 +161,7 @@ def options_of(architecture: Architecture) -> tuple[str, ...]:
 
 
 def least_of(architecture: Architecture, option: str) -> int:
-    """The option's least value; timm's models of 0 classes have no head."""
+    """The option's smallest value; for timm, `num_classes=0` means a model without a head."""
     headless = option == "num_classes" and architecture.library == TIMM
     return 0 if headless or option in SWITCHES else 1
 
@@ -168,16 +173,16 @@ def most_of(option: str) -> int:
 
 @functools.cache
 def _vision_options(name: str) -> tuple[str, ...]:
-    """A builder of torchvision hides most options behind `**kwargs`, so what is known is said here.
+    """The options of torchvision's builders, most of which hide theirs behind `**kwargs`.
 
-    The segmentation networks name `aux_loss`; `googlenet` and `inception_v3` take `aux_logits`, the
+    The segmentation models name `aux_loss`; `googlenet` and `inception_v3` take `aux_logits`, the
     vision transformers `image_size`; RAFT has no classes.
     """
     from torchvision.models import get_model_builder
 
-    named = inspect.signature(get_model_builder(known_name(TORCHVISION, name))).parameters
+    parameters = inspect.signature(get_model_builder(known_name(TORCHVISION, name))).parameters
     options = [] if name.startswith("raft") else ["num_classes"]
-    options += ["aux_loss"] if "aux_loss" in named else []
+    options += ["aux_loss"] if "aux_loss" in parameters else []
     options += ["aux_logits"] if name.endswith(("googlenet", "inception_v3")) else []
     options += ["image_size"] if name.startswith("vit_") else []
     return tuple(options)
@@ -185,7 +190,7 @@ def _vision_options(name: str) -> tuple[str, ...]:
 
 @functools.cache
 def _timm_options(name: str) -> tuple[str, ...]:
-    """`img_size` is one where a network that the model's own file knows takes it."""
+    """The options of timm's models; `img_size` where a class in the model's own file takes it."""
     import timm
 
     module = inspect.getmodule(timm.model_entrypoint(known_name(TIMM, name)))
@@ -198,9 +203,9 @@ def _timm_options(name: str) -> tuple[str, ...]:
 
 
 def known_name(library: str, name: str) -> str:
-    """The name, which the library has; of an owner's own, one that the configuration allowed.
+    """The name, once checked: the library has it, or the owner's configuration allows it.
 
-    Raises ArchitectureError.
+    Raises ArchitectureError where it is unknown.
     """
     if name not in _names(library):
         raise _unknown(name, library)

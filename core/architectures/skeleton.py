@@ -1,5 +1,8 @@
-"""Building a model without initialising the parameters that a file is about to fill: on the meta
-device where no more is wanted than its modules, else in memory."""
+"""Builds a model without initialising the parameters that a checkpoint is about to fill.
+
+`WeightsOnMeta` makes them on the meta device, for a blueprint; `UninitialisedParameters` makes them
+in memory that is never touched.
+"""
 
 from __future__ import annotations
 
@@ -39,25 +42,27 @@ INITIALISERS: frozenset[object] = frozenset(
 DISPATCHED: frozenset[object] = frozenset(
     getattr(nn.init, name) for name in ("uniform_", "normal_", "constant_", "kaiming_uniform_")
 )
-"""Those of torch.nn.init that a mode gets as a whole; what they call inside, it does not get."""
+"""The functions of torch.nn.init that call `handle_torch_function` themselves: a mode sees the
+function, and none of the operations inside it."""
 
 FREE: frozenset[object] = frozenset(
     (torch.empty, torch.rand, torch.randn, torch.randint, torch.normal, torch.randperm)
 )
-"""Functions that make tensors whose values nobody counts on: torch's own layers make their
+"""Functions that make tensors without values, or with random ones: torch's own layers make their
 parameters with torch.empty."""
 
 IS_META = torch.Tensor.is_meta.__get__  # type: ignore[attr-defined]  # a getset_descriptor
-"""Asked by torch.nn.init.trunc_normal_, which does nothing for a tensor without memory."""
+"""Read by torch.nn.init.trunc_normal_, which does nothing to a tensor on the meta device."""
 
 READ_OUT: frozenset[object] = frozenset(
     getattr(torch.Tensor, name)
     for name in ("numpy", "__array__", "tolist", "__dlpack__", "__reduce_ex__")
 )
-"""Functions through which a tensor's memory is read outside torch."""
+"""Functions that let code outside torch read a tensor's memory."""
 
 VALUE_TAGS = frozenset((torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape))
-"""Tags of operators that tell of a tensor's values: `.item()`, or how many are not zero."""
+"""Tags of operators whose result reveals values outside a tensor's memory: `.item()` as a number,
+`nonzero` as a shape."""
 
 SIZES_ALONE: frozenset[object] = frozenset(
     getattr(torch.ops.aten, name)
@@ -75,24 +80,24 @@ SIZES_ALONE: frozenset[object] = frozenset(
         "new_full",
     )
 )
-"""Operators that take no more from a tensor than its size."""
+"""Operators that use a tensor's size, and none of its values."""
 
 OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 """The attributes that torch itself gives to a module: its registered tensors, its hooks."""
 
 DEPTH = 3
-"""How deep in a module's lists and dicts tensors are looked for."""
+"""How many levels of a module's lists and dicts are searched for tensors."""
 
 
 class WeightsOnMeta(TorchFunctionMode):
-    """While entered, tensors without values, or with values drawn at random, are made on the meta
-    device, where initialising them does nothing. All others are computed as ever.
+    """A mode in which tensors without values, or with random ones, are made on the meta device.
 
-    So a constructor that computes anything from a weight raises, or leaves a tensor on the meta
-    device. All other tensors are what they would be without this mode, unless it `left_out` the
-    initialisation of a parameter that was made with values, or numbers were drawn at random
-    meanwhile (`drew`; it may have been another thread). Like every torch function mode it holds for
-    one thread only.
+    Initialising them there does nothing; all other tensors are computed as usual. So a constructor
+    that computes anything from a weight raises, or leaves a tensor on the meta device. All other
+    tensors are what they would be without this mode, unless `left_out` (it skipped the
+    initialisation of a parameter that was made with values) or `drew` (random numbers were drawn
+    meanwhile, perhaps by another thread). Like every torch function mode it applies to one thread
+    only.
     """
 
     def __init__(self) -> None:
@@ -106,7 +111,7 @@ class WeightsOnMeta(TorchFunctionMode):
         exc_val: BaseException | None,
         exc_tb: TracebackType | None,
     ) -> None:
-        """Leave it."""
+        """Leave the mode, and see whether random numbers were drawn."""
         super().__exit__(exc_type, exc_val, exc_tb)  # type: ignore[no-untyped-call]
         self.drew = self._before != _random_states()
 
@@ -133,19 +138,18 @@ class WeightsOnMeta(TorchFunctionMode):
 
 
 def _random_states() -> tuple[object, ...]:
-    """Equal where no number was drawn between."""
+    """The generators' states of torch, Python and NumPy: equal if no number was drawn between."""
     numpys = pickle.dumps(np.random.get_state(legacy=False))
     return torch.get_rng_state().numpy().tobytes(), random.getstate(), numpys
 
 
 class UninitialisedParameters(TorchFunctionMode):
-    """While entered, initialising a parameter in place does nothing, unless its shape is one of
-    `initialised`.
+    """A mode in which initialising a parameter in place does nothing.
 
-    The memory of such a blank parameter is never touched, so it costs neither time nor pages until
-    the file's bytes are read into it. The others, and buffers, are computed as ever. What is
-    computed from a blank parameter is followed: see `vouches_for`. Like every torch function mode
-    it holds for one thread only.
+    Parameters whose shape is one of `initialised`, and buffers, are computed as usual. The memory
+    of the others, the blank parameters, is never touched, so it costs neither time nor pages until
+    the file's bytes are read into it. What is computed from a blank parameter is tracked: see
+    `vouches_for`. Like every torch function mode it applies to one thread only.
     """
 
     def __init__(self, initialised: Collection[tuple[int, ...]] = ()) -> None:
@@ -154,7 +158,7 @@ class UninitialisedParameters(TorchFunctionMode):
         self._memory = _BlankMemory()
 
     def __enter__(self) -> Self:
-        """Enter the mode that follows blank memory too."""
+        """Enter this mode, and the one that tracks blank memory."""
         self._memory.__enter__()  # type: ignore[no-untyped-call]
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
@@ -165,7 +169,7 @@ class UninitialisedParameters(TorchFunctionMode):
         exc_val: BaseException | None,
         exc_tb: TracebackType | None,
     ) -> None:
-        """Leave both."""
+        """Leave both modes."""
         super().__exit__(exc_type, exc_val, exc_tb)  # type: ignore[no-untyped-call]
         self._memory.__exit__(exc_type, exc_val, exc_tb)  # type: ignore[no-untyped-call]
 
@@ -186,22 +190,25 @@ class UninitialisedParameters(TorchFunctionMode):
             if func == IS_META:
                 return True
         elif (
-            func in INITIALISERS and isinstance(target, torch.Tensor) and self._memory.keeps(target)
+            func in INITIALISERS and isinstance(target, torch.Tensor) and self._memory.owns(target)
         ):
             return target  # a parameter's `.data`, or a part of it
-        if func in READ_OUT and isinstance(target, torch.Tensor) and self._memory.holds(target):
-            self._memory.looked = True
+        if func in READ_OUT and isinstance(target, torch.Tensor) and self._memory.is_blank(target):
+            self._memory.values_seen = True
         return func(*args, **kwargs)
 
     def vouches_for(self, model: nn.Module, filled: Collection[str]) -> bool:
-        """Whether all that stays as built, because no file fills its key, was computed from no
-        blank parameter: other parameters and buffers, and what lies in the modules' attributes."""
-        named = [
+        """Whether no tensor that stays as built was computed from a blank parameter.
+
+        A tensor stays as built if its key is not in `filled`: parameters, buffers, and tensors in
+        the modules' attributes.
+        """
+        named_tensors = [
             pair
             for tensors in (model.named_parameters, model.named_buffers)
             for pair in tensors(remove_duplicate=False)
         ]
-        replaced = {id(tensor) for key, tensor in named if key in filled}
+        replaced = {id(tensor) for key, tensor in named_tensors if key in filled}
         attributes = (
             tensor
             for module in model.modules()
@@ -209,40 +216,40 @@ class UninitialisedParameters(TorchFunctionMode):
             if name not in OF_EVERY_MODULE
             for tensor in _tensors(value)
         )
-        kept = (*(tensor for _, tensor in named), *attributes)
-        return not self._memory.looked and not any(
-            id(tensor) not in replaced and tensor.numel() and self._memory.holds(tensor)
-            for tensor in kept
+        remaining = (*(tensor for _, tensor in named_tensors), *attributes)
+        return not self._memory.values_seen and not any(
+            id(tensor) not in replaced and tensor.numel() and self._memory.is_blank(tensor)
+            for tensor in remaining
         )
 
 
 class _BlankMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Where the blank parameters' memory is, and that of what was computed from them: each operator
-    is seen here, whoever calls it, TorchScript and transforms such as vmap included.
+    """The storages of blank parameters, and of tensors that were computed from them.
 
-    `looked` says whether blank values came out of torch, as a number or as a shape.
+    A dispatch mode sees each operator, whoever calls it: TorchScript and transforms such as vmap
+    included. `values_seen` says whether blank values left torch, as a number or as a shape.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.looked = False
+        self.values_seen = False
         self._blank: set[int] = set()
         self._kept: dict[int, torch.UntypedStorage] = {}
 
     def keep(self, parameter: nn.Parameter) -> None:
-        """A blank parameter, whose memory stays while the mode does, so that nothing else comes to
-        lie there."""
+        """Note a blank parameter, and keep its storage while the mode is entered: if it were freed,
+        another tensor could get the same address."""
         where = _storage(parameter)
         if where:
             self._blank.add(where)
             self._kept[where] = parameter.untyped_storage()
 
-    def keeps(self, tensor: torch.Tensor) -> bool:
-        """Whether it lies in a blank parameter's memory."""
+    def owns(self, tensor: torch.Tensor) -> bool:
+        """Whether the tensor lies in a blank parameter's storage."""
         return _storage(tensor) in self._kept
 
-    def holds(self, tensor: torch.Tensor) -> bool:
-        """Whether its values are a blank parameter's, or computed from one."""
+    def is_blank(self, tensor: torch.Tensor) -> bool:
+        """Whether the tensor's values are a blank parameter's, or computed from one."""
         return _storage(tensor) in self._blank
 
     def __torch_dispatch__(
@@ -252,7 +259,7 @@ class _BlankMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Run an operator, and follow blank memory through it."""
+        """Run an operator, and track blank memory through it."""
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         if self._blank:
@@ -262,27 +269,26 @@ class _BlankMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _follow(
         self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: object
     ) -> None:
-        """What comes of blank memory is blank; what comes of other memory, even where blank memory
-        was before, is not."""
-        # An operator of a list of tensors writes to them and gives nothing.
-        made = list(_tensors(args[:1] if result is None else result))
-        from_blank = any(self.holds(tensor) for tensor in _tensors((*args, *kwargs.values())))
+        """Mark results as blank if they come from blank memory, and clear the mark if not."""
+        # An operator on a list of tensors, such as _foreach_mul_, writes to them, returning None.
+        results = list(_tensors(args[:1] if result is None else result))
+        from_blank = any(self.is_blank(tensor) for tensor in _tensors((*args, *kwargs.values())))
         if not from_blank or func.overloadpacket in SIZES_ALONE:
-            for tensor in made:
-                if not self.keeps(tensor):
+            for tensor in results:
+                if not self.owns(tensor):
                     self._blank.discard(_storage(tensor))
             return
         unseen = any(
-            tensor.numel() and not _storage(tensor) for tensor in made if not tensor.is_meta
+            tensor.numel() and not _storage(tensor) for tensor in results if not tensor.is_meta
         )
-        if unseen or not made or self._tells(func, args):
-            self.looked = True
-        self._blank.update(filter(None, map(_storage, made)))
+        if unseen or not results or self._reveals(func, args):
+            self.values_seen = True
+        self._blank.update(filter(None, map(_storage, results)))
 
-    def _tells(self, func: Any, args: Sequence[Any]) -> bool:
-        """Whether what it gives tells of blank values; of an index, only a blank one does."""
+    def _reveals(self, func: Any, args: Sequence[Any]) -> bool:
+        """Whether the result reveals blank values; indexing does only if the index is blank."""
         if func.overloadpacket is torch.ops.aten.index:
-            return any(self.holds(tensor) for tensor in _tensors(args[1:]))
+            return any(self.is_blank(tensor) for tensor in _tensors(args[1:]))
         return not VALUE_TAGS.isdisjoint(func.tags)
 
 
@@ -295,7 +301,7 @@ def _tensors(value: object, depth: int = DEPTH) -> Iterator[torch.Tensor]:
 
 
 def _storage(tensor: torch.Tensor) -> int:
-    """Where its memory is; 0 for one without."""
+    """The address of the tensor's storage; 0 for a tensor without memory."""
     try:
         return tensor.untyped_storage().data_ptr()
     except (RuntimeError, NotImplementedError):

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from core.architectures.registry import Architecture
 
 NAMING_KEYS = ("arch", "architecture", "model_name", "model_arch", "model", "backbone", "net")
-"""Metadata keys under which training scripts keep the name, the most telling first:
-`arch` by torch's ImageNet example and timm, `model_name` by Lightning users."""
+"""Metadata keys under which training scripts save the name, the most reliable first:
+`arch` by torch's ImageNet example and timm, `model_name` by users of Lightning."""
 
 DEPTH = 3
-"""How deep in the metadata a name is looked for: `hyper_parameters.model.arch` is found."""
+"""How many levels of the metadata are searched: `hyper_parameters.model.arch` is found."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """A catalogue's architecture that the file names; `where` is the metadata's path to it."""
+    """The architecture that a file's metadata names; `where` is the path to the name there."""
 
     architecture: Architecture
     where: str
@@ -29,8 +29,8 @@ def stated_architecture(
 ) -> Stated | None:
     """The first of the catalogue's architectures that the metadata names, or None.
 
-    Where two libraries have one of that name, the catalogue's order decides; a name with its
-    library in front (`timm/resnet18`, `torchvision.models.resnet18`) decides by itself.
+    Where two libraries have an architecture of that name, the first in the catalogue is taken,
+    unless the name contains its library (`timm/resnet18`, `torchvision.models.resnet18`).
     """
     by_name: dict[str, Architecture] = {}
     for architecture in catalogue:
@@ -44,8 +44,8 @@ def stated_architecture(
 
 
 def names_in(metadata: Mapping[str, object]) -> list[tuple[str, str, str]]:
-    """The names that the metadata gives: (naming key, path, text), the most telling first."""
-    return sorted(_names(metadata, "", DEPTH), key=lambda found: NAMING_KEYS.index(found[0]))
+    """The names in the metadata, each as (naming key, path, text), the most reliable first."""
+    return sorted(_names(metadata, "", DEPTH), key=lambda naming: NAMING_KEYS.index(naming[0]))
 
 
 def _names(tree: Mapping[str, object], path: str, depth: int) -> Iterator[tuple[str, str, str]]:
@@ -58,15 +58,19 @@ def _names(tree: Mapping[str, object], path: str, depth: int) -> Iterator[tuple[
 
 
 def library_in(text: str) -> str | None:
-    """The library that a name gives as a part of its own: `timm/resnet18` does, a path through
-    `/home/optimmer/` does not."""
+    """The library that a name contains as a separate part, or None.
+
+    `timm/resnet18` names one; a path through `/home/optimmer/` does not.
+    """
     parts = re.split(r"[/:.]", text.strip())
-    return next((known for known in ("torchvision", "timm") if known in parts), None)
+    return next((library for library in ("torchvision", "timm") if library in parts), None)
 
 
 def spellings(text: str) -> Iterator[str]:
-    """The ways in which a catalogue may write the name that a file gives:
-    `hf-hub:timm/resnet18.a1_in1k` → `timm:resnet18.a1_in1k`, `timm:resnet18`, …"""
+    """The ways in which a catalogue may spell the name that a file gives.
+
+    `hf-hub:timm/resnet18.a1_in1k` → `timm:resnet18.a1_in1k`, `timm:resnet18`, …
+    """
     library = library_in(text)
     last = re.split(r"[/:]", text.strip())[-1].removeprefix("torchvision.models.")
     lower = last.lower()

@@ -1,4 +1,4 @@
-"""What an architecture expects of a state_dict: every key with its shape and dtype."""
+"""The signature of an architecture: each key of its state_dict, with its shape and dtype."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Shape: TypeAlias = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """What a key must hold; `dtype` is torch's name without `torch.`."""
+    """The tensor that a key must have; `dtype` is torch's name without `torch.`."""
 
     shape: Shape
     dtype: str
@@ -20,12 +20,12 @@ class TensorSpec:
 
     @property
     def numel(self) -> int:
-        """Elements in all."""
+        """The number of elements."""
         return prod(self.shape)
 
 
 Signature: TypeAlias = Mapping[str, TensorSpec]
-"""The keys of a model's state_dict in its own order, each with what it must hold."""
+"""The keys of a model's state_dict in its own order, each with the tensor that it must have."""
 
 
 def squeezed(shape: Shape) -> Shape:

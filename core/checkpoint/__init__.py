@@ -1,14 +1,14 @@
-"""A file becomes a Checkpoint; nothing in it is ever executed.
+"""Opens a file as a Checkpoint, without executing anything from it.
 
-`open_checkpoint` takes a path, a folder or a FileSet and gives a Checkpoint: its state_dicts, each
-a mapping from key to TensorEntry (shape, dtype, and where the bytes lie), its metadata, its format,
-and every Python global that the file names with a verdict. No tensor is read and no torch imported;
-core.tensors reads what an entry points to. A file that cannot be opened raises CheckpointError with
-a sentence that says why.
+`open_checkpoint` takes a path, a folder or a FileSet, and returns a Checkpoint: its state_dicts,
+each a mapping from key to TensorEntry (shape, dtype, and where the bytes lie), its metadata, its
+format, and a verdict on every Python global that the file names. It reads no tensor and imports no
+torch; core.tensors reads the bytes that an entry points to. A file that cannot be opened raises
+CheckpointError with a sentence that says why.
 
-A file passes through the rooms in this order: `containers` finds its records, `pickles` reads its
-objects as inert data, `readers` knows the formats, `sets` joins the files of one checkpoint, and
-`tree` finds the state_dicts in what was read.
+A file passes through these packages: `containers` finds its records, `pickles` reads its objects as
+inert data, `readers` know the formats, `sets` join the files of one checkpoint, and `tree` finds
+the state_dicts among the objects.
 """
 
 from core.checkpoint.checkpoint import Checkpoint, open_checkpoint
@@ -30,8 +30,6 @@ from core.checkpoint.entries import (
     StateDict,
     TensorEntry,
     packed_bytes,
-    quick_entry,
-    quick_record,
 )
 from core.checkpoint.layouts import (
     STRIDED,
@@ -101,8 +99,6 @@ __all__ = [
     "packed_bytes",
     "parts",
     "parts_bytes",
-    "quick_entry",
-    "quick_record",
     "stored_values",
     "ties",
 ]

@@ -1,4 +1,4 @@
-"""A file becomes a Checkpoint; nothing in it is executed, and no tensor is read."""
+"""Opens a file as a Checkpoint; nothing in it is executed, and no tensor is read."""
 
 from __future__ import annotations
 
@@ -31,15 +31,17 @@ from core.fast_objects import paused_collector
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """An opened file, or several that are one.
+    """An opened checkpoint, in one file or several.
 
-    `size` counts its bytes, and `identity` is equal for equal contents. `tree` is its whole object
-    tree as inert data. `state_dicts` are those found in it, by their path (`""` for a bare one), in
-    file order and never none; `best` is the path of the one most likely meant, `roles` say of each
-    whether it is a model's, an EMA's, an optimizer's or other. `metadata` is all that is no tensor,
-    JSON-able. `notes` are sentences on what is odd, and `files` is how many were read. `records`
-    gives every run of bytes that the file names, those of no tensor included, in no order; it may
-    read the file, and raise CheckpointError and SourceError.
+    - `size` is the number of its bytes; `identity` is equal for equal contents.
+    - `tree` is the whole object tree as inert data.
+    - `state_dicts` has those found in the tree, by their path (`""` where the tree itself is one),
+      in file order, at least one. `best` is the path of the one that is most likely meant; `roles`
+      says of each whether it is a model's, an EMA's, an optimizer's or another.
+    - `metadata` is everything besides tensors, as JSON values.
+    - `notes` are sentences on what is unusual, `files` is the number of files that were read.
+    - `records()` returns every run of bytes that the file names, also of no tensor, in any order.
+      It may read the file, and raise CheckpointError and SourceError.
     """
 
     name: str
@@ -59,18 +61,18 @@ class Checkpoint:
 
     @property
     def format_title(self) -> str:
-        """The format in words."""
+        """The format as people read it, from FORMATS."""
         return FORMATS[self.format]
 
     def state_dict(self, path: str | None = None) -> StateDict:
         """The state_dict at `path`, or the best one; raises CheckpointError for an unknown path."""
-        found = self.state_dicts.get(self.best if path is None else path)
-        if found is None:
-            there = ", ".join(known or "(the file itself)" for known in self.state_dicts)
+        state_dict = self.state_dicts.get(self.best if path is None else path)
+        if state_dict is None:
+            paths = ", ".join(known_path or "(the file itself)" for known_path in self.state_dicts)
             raise CheckpointError(
-                f"{self.name} has no state_dict at {path!r}.", f"It has: {there}."
+                f"{self.name} has no state_dict at {path!r}.", f"It has: {paths}."
             )
-        return found
+        return state_dict
 
 
 @paused_collector()
@@ -83,13 +85,13 @@ def open_checkpoint(
     scratch: Path | None = None,
     quotes: bool = True,
 ) -> Checkpoint:
-    """Read a file's table of contents and its pickle, never its tensors.
+    """Open a checkpoint: read its directory and its pickles, but none of its tensors.
 
-    A folder, or a FileSet, is one checkpoint in several files. `name` is what people call the
-    file, `identity` its content's SHA-256 where it is known. What is compressed is unpacked into a
-    nameless temporary file, in the folder `scratch` where one is given. Raises CheckpointError for
-    what is no checkpoint, or a damaged one, and SourceError for what cannot be read; without
-    `quotes`, what is said of a file that is no checkpoint quotes nothing of it.
+    A folder or a FileSet is one checkpoint in several files. `name` is the file's name on screen,
+    `identity` the SHA-256 of its contents where it is known. Compressed files are unpacked into a
+    temporary file without a name, in the folder `scratch` if it is given. Raises CheckpointError
+    for a file that is not a checkpoint, or a damaged one, and SourceError for a file that cannot be
+    read. Without `quotes`, the error for a file that is not a checkpoint quotes none of its bytes.
     """
     with diagnose.quoting(quotes):
         return _open(path, name, identity, scratch)
@@ -105,16 +107,16 @@ def _open(
         path = folder_files(path)
     if isinstance(path, FileSet):
         files = path
-        whole = read_file_set(files)
-        found = _checkpoint(
-            whole.contents, name or files.name, whole.size, identity or whole.identity
+        assembled = read_file_set(files)
+        checkpoint = _checkpoint(
+            assembled.contents, name or files.name, assembled.size, identity or assembled.identity
         )
-        return replace(found, files=whole.files)
+        return replace(checkpoint, files=assembled.files)
     source = LocalFile(path, identity, name)
     contents = look_into(source, source.name, Unpacking(scratch))
     if isinstance(contents, FileSet):
         packed = read_file_set(contents).contents
-        note = f"It lay packed in {contents.name}."
+        note = f"The checkpoint is packed in {contents.name}."
         return _checkpoint(
             replace(packed, notes=(note, *packed.notes)), contents.name, source.size,
             source.identity,
@@ -128,13 +130,13 @@ def _open(
 
 
 def _alone(name: str) -> tuple[str, ...]:
-    """What to say of a shard without its set."""
+    """The note on a shard that was opened without the other shards."""
     shard = numbered(name)
     if shard is None or shard.of == 1:
         return ()
     return (
-        f"This is shard {shard.number} of {shard.of}: open the folder that holds them all, or all "
-        "of them together, to see the whole checkpoint.",
+        f"This is shard {shard.number} of {shard.of}: open the folder that contains them all, or "
+        "all of them together, to see the whole checkpoint.",
     )
 
 
@@ -142,7 +144,7 @@ def _checkpoint(contents: Contents, name: str, size: int, identity: str) -> Chec
     state_dicts = find_state_dicts(contents.tree, contents.entry)
     if not state_dicts:
         raise diagnose.no_tensors(_describe(contents.tree))
-    roles = {found: role(found, state_dicts[found]) for found in state_dicts}
+    roles = {path: role(path, state_dicts[path]) for path in state_dicts}
     metadata = metadata_of(contents.tree)
     return Checkpoint(
         name=name,
@@ -164,9 +166,9 @@ def _checkpoint(contents: Contents, name: str, size: int, identity: str) -> Chec
 def _tensor_records(state_dicts: Mapping[str, StateDict]) -> list[Record]:
     """The records of all tensors, each once."""
     entries = chain.from_iterable(state_dict.values() for state_dict in state_dicts.values())
-    found = chain.from_iterable(entry.records for entry in entries)
+    records = chain.from_iterable(entry.records for entry in entries)
     return list(
-        {(id(record.source), record.offset, record.name): record for record in found}.values()
+        {(id(record.source), record.offset, record.name): record for record in records}.values()
     )
 
 

@@ -1,4 +1,4 @@
-"""The words of a checkpoint's contents: records, entries, state_dicts. None holds data."""
+"""The types for a checkpoint's contents: records, entries, state_dicts. None contains data."""
 
 from __future__ import annotations
 
@@ -43,10 +43,11 @@ ITEMSIZES: Mapping[str, int] = {
     **dict.fromkeys(("bits8", "bits4x2", "bits2x4", "bits1x8"), 1),
     **{f"{sign}int{bits}": 1 for sign in ("", "u") for bits in range(1, 8)},
 }
-"""Bytes per element by dtype, in torch's names without `torch.` (`torch.dtype.itemsize`)"""
+"""Bytes per element of each dtype, by torch's names without `torch.` (`torch.dtype.itemsize`)."""
 
 PACKED: Mapping[str, int] = {"quint4x2": 2, "quint2x4": 4}
-"""Elements in a byte of a quantized tensor; without its scales, torch counts each byte as one"""
+"""Elements per byte of a quantized tensor. A tensor of such a dtype without scales has one element
+for each byte in torch."""
 
 NUMBERLESS: frozenset[str] = frozenset(
     (
@@ -54,7 +55,7 @@ NUMBERLESS: frozenset[str] = frozenset(
         *(f"{sign}int{bits}" for sign in ("", "u") for bits in range(1, 8)),
     )
 )
-"""Dtypes whose elements torch can hold, and cannot turn into numbers."""
+"""Dtypes whose elements torch stores, but cannot convert to numbers."""
 
 
 class Source(Protocol):
@@ -62,11 +63,11 @@ class Source(Protocol):
 
     @property
     def size(self) -> int:
-        """Bytes in all."""
+        """The number of bytes."""
 
     @property
     def identity(self) -> str:
-        """Equal for equal contents: a SHA-256 where it is known, else the file's own marks."""
+        """Equal for equal contents: their SHA-256 where known, else a hash of path and stat."""
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill the buffer from `offset`. Raises SourceError where the bytes are gone."""
@@ -77,9 +78,9 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A named run of bytes in a container; `crc32` is None where the file keeps none.
+    """A named run of bytes in a container; `crc32` is None where the file has no checksum.
 
-    `big_endian` says that the elements' bytes come in the order of such a machine.
+    `big_endian` says that the elements' bytes are in that order.
     """
 
     name: str
@@ -92,7 +93,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """A lazy transform: the elements change dtype when they are read."""
+    """A lazy transform: the elements are cast to another dtype when they are read."""
 
     source_dtype: str
     dtype: str
@@ -100,10 +101,10 @@ class Cast:
 
 @dataclass(frozen=True, slots=True)
 class Resolve:
-    """A lazy transform: the elements are conjugated, or negated, when they are read.
+    """A lazy transform: the elements are conjugated or negated when they are read.
 
-    torch.save writes a tensor's storage as it is, and beside it that the tensor is a conjugate or
-    a negative view (torch/_utils.py, set_tensor_metadata).
+    torch.save writes a tensor's storage unchanged, and states separately that the tensor is a
+    conjugate or a negative view (torch/_utils.py, set_tensor_metadata).
     """
 
     dtype: str
@@ -112,16 +113,16 @@ class Resolve:
 
     @property
     def source_dtype(self) -> str:
-        """The dtype before, which is the one after."""
+        """The dtype before the transform, which does not change it."""
         return self.dtype
 
 
 @dataclass(frozen=True, slots=True)
 class Quantized:
-    """A quantized tensor: its integers are the entry's own elements.
+    """A quantized tensor, whose integers are the entry's own elements.
 
-    A number is `(integer - zero_point) * scale`; both are one for the tensor, or, along `axis`,
-    one for each slice. `scheme` is torch's `qscheme`, such as `per_channel_affine`.
+    A value is `(integer - zero_point) * scale`. There is one scale and zero point for the tensor,
+    or one for each slice along `axis`. `scheme` is torch's `qscheme`, such as `per_channel_affine`.
     """
 
     scheme: str
@@ -132,11 +133,11 @@ class Quantized:
 
 @dataclass(frozen=True, slots=True)
 class Sparse:
-    """A sparse tensor, of which the entry has the shape and dtype, and no record.
+    """A sparse tensor; the entry has its shape and dtype, and no record.
 
-    `layout` is torch's, such as `sparse_csr`; `parts` come in the order in which torch's own
-    function takes them: indices and values, or compressed indices, plain indices and values.
-    `is_coalesced` is what a COO tensor says of its indices; None where the file does not.
+    `layout` is torch's, such as `sparse_csr`. `parts` are in the order of the arguments of torch's
+    own constructor: indices and values, or compressed indices, plain indices and values.
+    `is_coalesced` is that of a COO tensor; None where the file does not state it.
     """
 
     layout: str
@@ -146,10 +147,10 @@ class Sparse:
 
 @dataclass(frozen=True, slots=True)
 class Nested:
-    """A nested tensor: rows of unequal shapes in one buffer, which is the entry's own record.
+    """A nested tensor: rows of different shapes in one buffer, which is the entry's record.
 
-    The entry has the buffer's shape. `sizes` and `strides` have a row for each of the rows,
-    `offsets` where each begins in elements.
+    The entry has the buffer's shape. `sizes` and `strides` have one entry for each row;
+    `offsets` has the position in the buffer, in elements, at which each row begins.
     """
 
     sizes: TensorEntry
@@ -159,7 +160,7 @@ class Nested:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A block of a tensor: `offsets` count elements along each dimension of the whole."""
+    """A block of a tensor; `offsets` is its position along each dimension, in elements."""
 
     offsets: tuple[int, ...]
     entry: TensorEntry
@@ -167,17 +168,17 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """A tensor in blocks, each with a record of its own; together they cover it."""
+    """A tensor in blocks that cover it, each with its own record."""
 
     pieces: tuple[Piece, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """A dense tensor that no file holds: it is computed from others when it is read.
+    """A dense tensor that is in no file, but computed from others when it is read.
 
-    The entry has the result's shape and dtype, row-major strides and no record; the parts are
-    entries of any form, Derived ones too; `steps` counts the operations of all of them together.
+    The entry has the result's shape and dtype, row-major strides and no record. The parts are
+    entries of any form, also Derived; `steps` is the number of operations, theirs included.
     """
 
     operation: Operation
@@ -186,18 +187,18 @@ class Derived:
 
 
 Form: TypeAlias = Quantized | Sparse | Nested | Pieces | Derived
-"""What a tensor is beside one run of strided elements."""
+"""The form of a tensor that is not one run of strided elements."""
 
 
 @dataclass(frozen=True, slots=True)
 class TensorEntry:
-    """A tensor's description.
+    """A tensor's description, without its data.
 
-    `dtype` and `shape` are what a reader gets, after `transforms`; `stride` and
-    `storage_offset` count elements of the stored dtype inside the record. `record` is None for
-    a tensor without bytes of its own: one on the meta device, or one whose `form` has them.
-    `location` is the device tag in the file, such as `cuda:0`, and has no effect. `origin` is the
-    key that the file gives, before any fix.
+    `dtype` and `shape` are those after `transforms`; `stride` and `storage_offset` count elements
+    of the stored dtype inside the record. `record` is None for a tensor without bytes of its own:
+    one on the meta device, or one whose `form` has the bytes. `location` is the device tag in the
+    file, such as `cuda:0`, and has no effect. `origin` is the key in the file, before any fix; it
+    may be empty where `key` is that key.
     """
 
     key: str
@@ -213,9 +214,9 @@ class TensorEntry:
     form: Form | None = None
 
     def under(self, key: str) -> TensorEntry:
-        """The entry under another key; its origin stays the key that the file gives.
+        """The same entry under another key; its `origin` stays the key in the file.
 
-        Made in one call, in a fifth of the time that dataclasses.replace takes.
+        The constructor is called directly: dataclasses.replace takes five times as long.
         """
         if key == self.key:
             return self
@@ -235,7 +236,7 @@ class TensorEntry:
 
     @property
     def records(self) -> tuple[Record, ...]:
-        """Every run of bytes that it is read from; none on the meta device."""
+        """Every run of bytes that the tensor is read from; none on the meta device."""
         own = () if self.record is None else (self.record,)
         if self.form is None:
             return own
@@ -257,12 +258,12 @@ class TensorEntry:
 
     @property
     def numel(self) -> int:
-        """Elements in all."""
+        """The number of elements."""
         return prod(self.shape)
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the tensor takes when it stands alone, whatever its storage holds."""
+        """Bytes of the tensor itself, without the rest of its storage."""
         match self.form:
             case None | Pieces() | Derived():
                 return self.numel * ITEMSIZES[self.dtype]
@@ -276,8 +277,10 @@ class TensorEntry:
 
     @property
     def is_contiguous(self) -> bool:
-        """Whether its strides say that the elements follow one another in C order; those of
-        dimensions of 1 say nothing."""
+        """Whether the strides say that the elements follow one another in C order.
+
+        The strides of dimensions of length 1 do not matter.
+        """
         step = 1
         for length, stride in zip(reversed(self.shape), reversed(self.stride), strict=True):
             if length != 1 and stride != step:
@@ -287,28 +290,31 @@ class TensorEntry:
 
     @property
     def stored_dtype(self) -> str:
-        """The dtype of the bytes in the record."""
+        """The dtype of the elements in the record, before `transforms`."""
         return self.transforms[0].source_dtype if self.transforms else self.dtype
 
 
 def packed_bytes(dtype: str, shape: tuple[int, ...]) -> int:
-    """Bytes of a quantized tensor of a dtype in PACKED: its elements follow each other without
-    regard to its rows, the first in a byte's low bits (`Tensor.int_repr` gives these bytes)."""
+    """Bytes of a quantized tensor whose dtype is in PACKED.
+
+    The elements follow one another across the ends of rows, the first in a byte's low bits
+    (`Tensor.int_repr` gives these bytes).
+    """
     return -(-prod(shape) // PACKED[dtype])
 
 
 quick_record = quick(Record)
 quick_entry = quick(TensorEntry)
-"""The constructors that the formats' readers use, for one record and one entry a tensor."""
+"""Fast constructors for the readers, which make one record and one entry for each tensor."""
 
 
 class StateDict(Mapping[str, TensorEntry]):
     """An ordered mapping from key to TensorEntry.
 
-    `path` says where in the checkpoint's object tree it was found (`""` for a bare one);
-    `versions` is torch's `_metadata`: module path → its `version`, kept in step by the fixes.
-    `classes` is a whole model's module path → its class's qualified name (`""` for the model), as
-    the file gives it; it is empty for a state_dict that was saved as one, and after a fix.
+    `path` is its path in the checkpoint's object tree (`""` where the tree itself is one).
+    `versions` is torch's `_metadata`: module path → its `version`; the fixes keep it up to date.
+    `classes` maps the module paths of a pickled model to the qualified names of their classes (`""`
+    is the model); it is empty for a file that contains only a state_dict, and after a fix.
     """
 
     __slots__ = ("_added", "_entries", "classes", "path", "versions")
@@ -335,7 +341,7 @@ class StateDict(Mapping[str, TensorEntry]):
     def __len__(self) -> int:
         return len(self._entries)
 
-    # Mapping's own views would fetch each entry by its key.
+    # These return dict's views: those of Mapping would look up each entry by its key.
     def keys(self) -> KeysView[str]:
         """The keys, in order."""
         return self._entries.keys()
@@ -353,16 +359,16 @@ class StateDict(Mapping[str, TensorEntry]):
 
     @property
     def numel(self) -> int:
-        """Elements over all tensors; a storage shared by two keys counts twice."""
+        """Elements of all tensors; a storage that two keys share counts twice."""
         return self._totals()[0]
 
     @property
     def nbytes(self) -> int:
-        """Bytes over all tensors; a storage shared by two keys counts twice."""
+        """Bytes of all tensors; a storage that two keys share counts twice."""
         return self._totals()[1]
 
     def _totals(self) -> tuple[int, int]:
-        """Elements and bytes, added up once: every page asks, and the entries never change."""
+        """Elements and bytes, summed once: every page reads them, and the entries never change."""
         if self._added is None:
             self._added = (
                 sum(entry.numel for entry in self.values()),

@@ -1,4 +1,4 @@
-"""What a tensor is beside one run of strided elements: its layout in words, and its parts."""
+"""The layouts of tensors that are not one run of strided elements: their names and parts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STRIDED = "strided"
 
 
 def layout(entry: TensorEntry) -> str:
-    """The layout in a word or two: `strided`, `sparse_csr`, `quantized`, `4 pieces`, `computed`."""
+    """The layout as a table shows it, such as `strided`, `sparse_csr`, `quantized`, `4 pieces`."""
     match entry.form:
         case None:
             return STRIDED
@@ -36,14 +36,14 @@ def layout(entry: TensorEntry) -> str:
 
 
 def stored_values(entry: TensorEntry) -> TensorEntry:
-    """The strided entry of the elements that the file holds.
+    """The strided entry of the elements that the file contains.
 
-    A sparse tensor's values and a nested one's buffer, with the tensor's own key and transforms;
-    every other tensor is its own.
+    It is a sparse tensor's values and a nested tensor's buffer, with the tensor's key and
+    transforms; any other tensor is returned as it is.
     """
     match entry.form:
-        case Sparse(_, held):
-            return _with_transforms(held[-1], entry)
+        case Sparse(_, components):
+            return _with_transforms(components[-1], entry)
         case Nested():
             return replace(entry, form=None)
         case _:
@@ -51,37 +51,39 @@ def stored_values(entry: TensorEntry) -> TensorEntry:
 
 
 def parts(entry: TensorEntry) -> tuple[TensorEntry, ...]:
-    """The strided entries that make up a tensor, its values first; equal parts, equal tensor.
+    """The strided entries that make up a tensor, its values first.
 
-    Those of a computed one are what it is computed from.
-
-    Scales that are one number have no bytes, and are no part: see `scales`.
+    The parts of a computed tensor are those that it is computed from. A scale or zero point that is
+    one number has no bytes, so it is not a part but belongs to the `arrangement`. Two tensors with
+    equal parts and equal arrangements are equal.
     """
     match entry.form:
         case Quantized(_, scale, zero_point):
             rest = tuple(part for part in (scale, zero_point) if isinstance(part, TensorEntry))
             return entry, *rest
-        case Sparse(_, held):
-            return stored_values(entry), *held[:-1]
+        case Sparse(_, components):
+            return stored_values(entry), *components[:-1]
         case Nested(sizes, strides, offsets):
             return stored_values(entry), sizes, strides, offsets
         case Pieces(pieces):
             return tuple(_with_transforms(piece.entry, entry) for piece in pieces)
-        case Derived(_, held):
-            return tuple(part for whole in held for part in parts(whole))
+        case Derived(_, components):
+            return tuple(part for component in components for part in parts(component))
         case None:
             return (entry,)
 
 
 def _with_transforms(part: TensorEntry, whole: TensorEntry) -> TensorEntry:
-    """A part whose elements are read as the whole's are."""
+    """The part with the key and dtype of the whole, its elements read through both transforms."""
     transforms = (*part.transforms, *whole.transforms)
     return replace(part, key=whole.key, dtype=whole.dtype, transforms=transforms)
 
 
 def arrangement(entry: TensorEntry) -> tuple[object, ...]:
-    """What of a tensor lies in no record: where it differs, two tensors cannot be compared part
-    by part."""
+    """The facts on a tensor that are in no record, such as its layout and a single scale.
+
+    Where they differ, two tensors cannot be compared part by part.
+    """
     match entry.form:
         case Quantized(scheme, scale, zero_point, axis):
             numbers = [None if isinstance(n, TensorEntry) else n for n in (scale, zero_point)]
@@ -92,43 +94,43 @@ def arrangement(entry: TensorEntry) -> tuple[object, ...]:
             return "nested", *(part.shape for part in parts(entry))
         case Pieces(pieces):
             return STRIDED, *((piece.offsets, piece.entry.shape) for piece in pieces)
-        case Derived(operation, held):
-            computed = operation, entry.transforms, *map(arrangement, held)
+        case Derived(operation, components):
+            computed = operation, entry.transforms, *map(arrangement, components)
             return STRIDED, computed, *(part.shape for part in parts(entry))
         case None:
             return (STRIDED,)
 
 
 def numbers_note(entry: TensorEntry) -> str | None:
-    """What a tensor's statistics are measured on, where it is not simply its elements."""
+    """A sentence on what a tensor's statistics are computed from; None for its own elements."""
     match entry.form:
         case Quantized(scheme, scale):
-            each = "scale and zero point"
+            parameters = "scale and zero point"
             if isinstance(scale, TensorEntry):
-                each = "scales and zero points"
+                parameters = "scales and zero points"
             return (
-                f"A quantized tensor ({scheme}): the numbers are its integers with their {each} "
-                "applied, as .dequantize() gives them."
+                f"A quantized tensor ({scheme}): the statistics are of its integers with their "
+                f"{parameters} applied, as .dequantize() computes them."
             )
         case Sparse(layout=name):
-            held = stored_values(entry).numel
-            rest = max(0, entry.numel - held)
+            stored = stored_values(entry).numel
+            rest = max(0, entry.numel - stored)
             return (
-                f"A {name} tensor: the numbers are of the {held:,} values that the file holds; "
-                f"the other {rest:,} elements are zeros that stand nowhere."
+                f"A {name} tensor: the statistics are of the {stored:,} values that the file "
+                f"contains; the other {rest:,} elements are zeros that are not stored."
             )
         case Nested(sizes):
             rows = sizes.shape[0] if sizes.shape else 0
             return (
-                f"A nested tensor: the numbers are of the buffer that its {rows:,} rows of unequal "
-                "shapes share."
+                f"A nested tensor: the statistics are of the buffer that contains its {rows:,} "
+                "rows of different shapes."
             )
         case _:
             return None
 
 
 def parts_bytes(entry: TensorEntry) -> int:
-    """Bytes of the stored elements: what a file needs for this tensor when it stands alone."""
+    """Bytes of the stored elements: the size of the tensor in a file of its own."""
     if isinstance(entry.form, Quantized | Nested | Derived):
         return entry.nbytes
     return sum(part.numel * ITEMSIZES[part.stored_dtype] for part in parts(entry))

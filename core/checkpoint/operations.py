@@ -1,6 +1,6 @@
-"""What a tensor can be computed by from others: small values, without torch.
+"""Descriptions of operations that compute a tensor from others, without torch.
 
-`core/tensors/arithmetic.py` does what they say, when the tensor is read.
+`core/tensors/arithmetic.py` performs them when the tensor is read.
 """
 
 from __future__ import annotations
@@ -14,23 +14,22 @@ Grid: TypeAlias = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """The parts' elements, each part's in C order, one part after the other.
+    """The elements of the parts, each in C order, one part after another.
 
-    Of one part this is a copy, or the same elements in another shape; of several, torch.cat along
-    the first dimension.
+    With one part this is a copy or a reshape; with several, torch.cat along the first dimension.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """One number everywhere; there are no parts."""
+    """The same number in every element; there are no parts."""
 
     value: float
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The part's slices `start` to `stop` along its first dimension."""
+    """The part's slices from `start` to `stop` (excluded) along its first dimension."""
 
     start: int
     stop: int
@@ -38,22 +37,22 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class ChosenRows:
-    """Row i is the part's row `rows[i]`; −1 stands for zeros."""
+    """A selection of rows: row i is the part's row `rows[i]`, or zeros where that is −1."""
 
     rows: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Transposed:
-    """The part's last two dimensions exchanged."""
+    """The part with its last two dimensions exchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class AdaptedChannels:
-    """A convolution's weight for inputs of other channels, along the second dimension.
+    """A convolution's weight for another number of input channels, along the second dimension.
 
-    `base` channels of an image lie side by side in the part; there are more than `base` where a
-    stem moves blocks of pixels into channels.
+    `base` is the number of an image's channels in the part, and `channels` the new one. The part
+    has a multiple of `base` where a stem first moves blocks of pixels into channels.
     """
 
     channels: int
@@ -62,11 +61,11 @@ class AdaptedChannels:
 
 @dataclass(frozen=True, slots=True)
 class ResampledGrid:
-    """Embeddings of a grid of positions, interpolated to another grid.
+    """Position embeddings of a grid, interpolated to another grid.
 
-    `layout` says where the grid lies: `tokens` in rows of [..., prefix + height · width, channels],
-    `channels_last` in [1, height, width, channels], `channels_first` in [1, channels, height,
-    width], `heads` in [heads, height · width]. The first `prefix` tokens stay as they are.
+    `layout` says which dimensions the grid has: `tokens` in rows of [..., prefix + height · width,
+    channels], `channels_last` in [1, height, width, channels], `channels_first` in [1, channels,
+    height, width], `heads` in [heads, height · width]. The first `prefix` tokens stay as they are.
     """
 
     old: Grid
@@ -78,8 +77,11 @@ class ResampledGrid:
 
 @dataclass(frozen=True, slots=True)
 class ResampledTable:
-    """A table of relative positions, [height · width + extra, heads] or [heads, height, width],
-    interpolated to another window; its last `extra` rows stay as they are."""
+    """A table of relative positions, interpolated to another window.
+
+    Its shape is [height · width + extra, heads] or [heads, height, width]; the last `extra` rows
+    stay as they are.
+    """
 
     old: Grid
     new: Grid
@@ -88,18 +90,20 @@ class ResampledTable:
 
 @dataclass(frozen=True, slots=True)
 class FoldedWeightNorm:
-    """g · v / ‖v‖ of the parts g and v; the norm is over all dimensions but `dim`, over all of
-    them where it is None."""
+    """A folded weight norm: g · v / ‖v‖ of the parts g and v.
+
+    The norm is over all dimensions except `dim`, or over all dimensions where it is None.
+    """
 
     dim: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class MergedLora:
-    """W + alpha / r · B A of the parts W, A, B and, where it is in the file, alpha.
+    """A merged LoRA: W + alpha / r · B A of the parts W, A, B and, where the file has it, alpha.
 
-    `alpha` 0 is the one that is a part, and without such a part r. `transposed`: B A is, before it
-    is added.
+    `alpha` 0 means the alpha in the parts or, where there is none, r. `transposed` says that B A is
+    transposed before it is added.
     """
 
     alpha: float
@@ -108,8 +112,11 @@ class MergedLora:
 
 @dataclass(frozen=True, slots=True)
 class Dequantized:
-    """(integer − zero point) · scale of the part's integers; `axis` None is one scale for all,
-    else the scales and zero points along it are the second and third part."""
+    """A dequantized tensor: (integer − zero point) · scale of the first part's integers.
+
+    Where `axis` is None, `scale` and `zero_point` apply to all elements; else the scales and zero
+    points of the slices along it are the second and third part.
+    """
 
     axis: int | None
     scale: float = 1.0
@@ -129,4 +136,4 @@ Operation: TypeAlias = (
     | MergedLora
     | Dequantized
 )
-"""How a tensor comes out of its parts."""
+"""An operation that computes a tensor from its parts."""

@@ -1,4 +1,4 @@
-"""Sentences on tensors that are not what a reader expects: quantized, sparse, empty and so on."""
+"""Sentences on unusual tensors: quantized, sparse, nested, empty, on the meta device, or a part."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from core.checkpoint.entries import Nested, Quantized, Sparse, StateDict, TensorEntry
 from core.checkpoint.readers.contents import Contents
 from core.checkpoint.tree.discover import parts_of_larger
+from core.wording import are, count, have, tensors
 
 NO_SCHEME = "without scales"
 
 
 def notes_on(contents: Contents, state_dicts: Mapping[str, StateDict]) -> list[str]:
-    """What to know of a file's tensors before they are used, in whole sentences."""
+    """The notes on a file's unusual tensors, each a sentence."""
     entries = [entry for state_dict in state_dicts.values() for entry in state_dict.values()]
     schemes, layouts, nested = _forms(entries)
     empty = sum(0 in entry.shape for entry in entries)
@@ -26,20 +27,20 @@ def notes_on(contents: Contents, state_dicts: Mapping[str, StateDict]) -> list[s
         )
     if layouts:
         notes.append(
-            f"{_are(layouts.total())} sparse ({_listed(layouts)}): most of the elements stand "
-            "nowhere in the file, and a dense model cannot take them."
+            f"{_are(layouts.total())} sparse ({_listed(layouts)}): only some of the "
+            "elements are in the file, and a dense model cannot take them."
         )
     if nested:
-        notes.append(f"{_are(nested)} nested: each row has a shape of its own.")
+        notes.append(f"{_are(nested)} nested: each row has its own shape.")
     if empty:
-        notes.append(f"{_tensors(empty, 'hold')} no element.")
+        notes.append(f"{tensors(empty)} {have(empty)} no elements.")
     if meta:
-        notes.append(f"{_tensors(meta, 'lie')} on the meta device: a shape, but no data.")
+        notes.append(f"{_are(meta)} on the meta device: a shape, but no data.")
     if any(use.name.endswith(".DTensor") for use in contents.globals):
         parts = parts_of_larger(contents.tree)
         if parts:
             notes.append(
-                f"{_are(parts)} one rank's part of a larger one (DTensor): the rest lies in the "
+                f"{_are(parts)} one rank's part of a larger one (DTensor): the rest is in the "
                 "files of the other ranks."
             )
     return notes
@@ -48,9 +49,9 @@ def notes_on(contents: Contents, state_dicts: Mapping[str, StateDict]) -> list[s
 def _forms(entries: Sequence[TensorEntry]) -> tuple[Counter[str], Counter[str], int]:
     """How many tensors are quantized by each scheme, sparse in each layout, and nested."""
     schemes, layouts, nested = Counter[str](), Counter[str](), 0
-    for dtype, count in Counter(entry.dtype for entry in entries).items():
+    for dtype, number in Counter(entry.dtype for entry in entries).items():
         if dtype.startswith(("qint", "quint")):
-            schemes[NO_SCHEME] += count
+            schemes[NO_SCHEME] += number
     for form in [entry.form for entry in entries if entry.form is not None]:
         match form:
             case Quantized(scheme):
@@ -63,13 +64,9 @@ def _forms(entries: Sequence[TensorEntry]) -> tuple[Counter[str], Counter[str], 
     return +schemes, layouts, nested
 
 
-def _are(count: int) -> str:
-    return f"{count:,} tensors are" if count > 1 else "1 tensor is"
-
-
-def _tensors(count: int, verb: str) -> str:
-    return f"{count:,} tensors {verb}" if count > 1 else f"1 tensor {verb}s"
+def _are(number: int) -> str:
+    return f"{tensors(number)} {are(number)}"
 
 
 def _listed(counts: Counter[str]) -> str:
-    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    return ", ".join(f"{count(number)} {name}" for name, number in counts.items())

@@ -8,9 +8,9 @@ from core.checkpoint.entries import TensorEntry
 
 
 def ties(state_dict: Mapping[str, TensorEntry]) -> tuple[tuple[str, ...], ...]:
-    """The groups of keys that show the very same elements of the same storage, in file order.
+    """The groups of keys that view the same elements of the same storage, in file order.
 
-    A tensor without elements or without bytes is tied to none.
+    A tensor without elements, or without bytes of its own, is in no group.
     """
     groups: dict[object, list[str]] = {}
     for key, entry in state_dict.items():

@@ -14,12 +14,12 @@ import torch
 from core.checkpoint import ITEMSIZES, Checkpoint, StateDict, TensorEntry
 from core.checkpoint.pickles import (
     Global,
-    HeldStorage,
     InertArray,
     InertDict,
     InertDtype,
     InertSubclass,
     InertTensor,
+    InlineStorage,
     Key,
     LongBytes,
     Opaque,
@@ -28,7 +28,7 @@ from core.checkpoint.pickles import (
     array_tensor,
     array_values,
 )
-from core.checkpoint.tree import PACKED_PARAMS, ROLES, held_record
+from core.checkpoint.tree import PACKED_PARAMS, ROLES, inline_record
 from core.export.exported import LeftOut
 from core.export.pth_writer import weights_dict
 
@@ -316,8 +316,8 @@ def _array_entry(array: InertArray, path: str) -> TensorEntry | None:
         tensor = array_tensor(array)
     except ValueError:
         return None
-    assert isinstance(tensor.storage, HeldStorage)
-    record = held_record(tensor.storage)
+    assert isinstance(tensor.storage, InlineStorage)
+    record = inline_record(tensor.storage)
     entry = TensorEntry(path, tensor.dtype, tensor.shape, tensor.stride, 0, record)
     return entry if entry.numel * ITEMSIZES[entry.dtype] <= record.nbytes else None
 

@@ -1,6 +1,6 @@
-"""What a server of many people needs: settings, links, jobs, shared results, memory, samples.
+"""The parts of a server for many people: settings, links, jobs, shared results, memory, samples.
 
-Nothing here knows Streamlit's script; `app.py` and pages/components put the pieces around the app.
+Nothing here imports Streamlit; `app.py` and pages/components connect the parts with the app.
 `files` keeps uploads and exports on the disk, `web` is the HTTP side.
 """
 

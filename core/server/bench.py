@@ -1,4 +1,4 @@
-"""What lies on somebody's bench, and the link that restores it."""
+"""The state of a person's bench, and the link that restores it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from core.fixes import Recipe
 from core.recipe import recipe_from_json, recipe_to_json
 
 LONGEST_IN_A_LINK = 1_000
-"""Characters of a name; browsers and proxies cut addresses off at about 8,000."""
+"""Characters of a name in a link; browsers and proxies cut URLs off at about 8,000."""
 
 MAX_UNPACKED = 1 << 20
-"""Bytes of a recipe, or of choices, that a link may unpack to: tables of thousands of keys."""
+"""Bytes that a recipe, or the choices, in a link may unpack to: enough for thousands of keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class SlotState:
-    """One slot: which file, which state_dict in it, the architecture, the recipe, how to load.
+    """The state of one slot: the file, the state_dict in it, the architecture, recipe and options.
 
-    `file` is a reference (see core/server/files/references.py), `architecture` an Architecture's
-    key, `state_dict` a path or None for the best one, `dtype` torch's name or None for the
-    architecture's own.
+    `file` is a reference (see core/server/files/references.py), `architecture` the key of an
+    Architecture, `state_dict` a path (None for the best one), `dtype` torch's name (None for the
+    architecture's own). The other fields are options of loading.
     """
 
     file: str | None = None
@@ -43,7 +43,7 @@ class SlotState:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Both slots, and what was decided about the pairing of their tensors."""
+    """Both slots, and the person's choices on the pairing of their tensors."""
 
     a: SlotState = field(default_factory=SlotState)
     b: SlotState = field(default_factory=SlotState)
@@ -51,7 +51,7 @@ class Bench:
 
 
 def bench_to_query(bench: Bench) -> dict[str, str]:
-    """The parameters of a link; what is at its default is left out."""
+    """The query parameters of a link to the bench; defaults are left out."""
     query = {
         f"{slot}{name}": text
         for slot, state in (("a", bench.a), ("b", bench.b))
@@ -63,7 +63,7 @@ def bench_to_query(bench: Bench) -> dict[str, str]:
 
 
 def bench_from_query(query: Mapping[str, str]) -> Bench:
-    """The bench of a link; what cannot be read in it is left at its default."""
+    """The bench that a link's query describes; parameters that cannot be read get the default."""
     a, b = _from_query(query, "a"), _from_query(query, "b")
     return Bench(a, b, _choices(query.get("pairing", "")) if a.file and b.file else NO_CHOICES)
 
@@ -92,8 +92,8 @@ def _to_texts(state: SlotState) -> dict[str, str]:
 
 
 def _fits_a_link(text: str) -> bool:
-    """Whether an address can hold it: a name in a file may have halves of characters, or be longer
-    than any server takes."""
+    """Whether a URL can contain the text: a name in a file may contain lone surrogates, or be
+    longer than any server accepts."""
     return len(text) <= LONGEST_IN_A_LINK and text.isprintable()
 
 

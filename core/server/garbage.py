@@ -1,7 +1,7 @@
-"""When the server's process collects garbage: in the idle, and not after each click.
+"""Collects the process's garbage while the server is idle, and not during a click.
 
-A full collection looks at every object that Python keeps track of. With torch, timm and the index
-of architectures in memory these are a million, which takes 0.4 s, while no other thread runs.
+A full collection visits every object that Python tracks. With torch, timm and the index of
+architectures in memory, these are a million; this takes 0.4 s, in which no other thread runs.
 """
 
 from __future__ import annotations
@@ -11,33 +11,33 @@ import threading
 import time
 
 QUIET = 1.0
-"""Seconds without work after which the garbage that it left is collected."""
+"""Seconds without work after which garbage is collected."""
 
 LONGEST = 10.0
-"""Seconds after which it is collected all the same, where there is never a second without work."""
+"""Seconds after which garbage is collected even if there was never a second without work."""
 
 SHARE = 0.01
-"""Of the time that collections may take then."""
+"""The largest share of the time that such collections during work may take."""
 
 FULL = 2
-"""The generation of a collection that looks at all objects."""
+"""The generation of a full collection."""
 
 
 def keep_what_is_loaded() -> None:
-    """Take all objects that are there now out of the collector's sight, for good.
+    """Exclude all current objects from garbage collection, for good.
 
-    To be called once everything that stays for the process's life is loaded. An object that is let
-    go of is freed as before; only cycles among those of now are never found.
+    Call it once everything that stays for the life of the process is loaded. Reference counting
+    still frees these objects; only cycles among them are never collected.
     """
     gc.collect()
     gc.freeze()
 
 
 class IdleCollector:
-    """Collects all garbage in a thread of its own, once work is done and for a while none follows.
+    """Runs full collections in its own thread, once no work was done for a while.
 
-    Whatever makes objects is work: a script's run, a job, an upload. Python tells by its own
-    collections of young objects, which go on beside this.
+    Everything that makes objects is work: a script's run, a job, an upload. It shows in Python's
+    own collections of young objects, which continue as usual.
     """
 
     def __init__(self, quiet: float = QUIET, longest: float = LONGEST) -> None:
@@ -47,18 +47,21 @@ class IdleCollector:
         self._stopped = threading.Event()
 
     def start(self) -> None:
-        """Collect from now on, until `stop`."""
+        """Start the thread."""
         gc.callbacks.append(self._note)
         threading.Thread(target=self._collect, name="loupe-garbage", daemon=True).start()
 
     def stop(self) -> None:
-        """Collect no more."""
+        """Stop the thread."""
         gc.callbacks.remove(self._note)
         self._stopped.set()
 
     def _note(self, phase: str, info: dict[str, int]) -> None:
-        """What Python calls at each collection, in any thread and at any place: so without a lock,
-        which the thread may hold already."""
+        """Note that work was done.
+
+        Python calls this at each collection, in any thread and between any two operations. So it
+        takes no lock: the same thread might already have it.
+        """
         if phase == "stop" and info["generation"] < FULL:
             self._worked = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""The index of the installed libraries for a whole server: read once, or built once beside it."""
+"""The index of the installed libraries for a server: read once, or built once in a job."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from core.progress import Cancelled, Progress
 from core.server.jobs import Job, Jobs
 
 WORKERS = max(1, (os.cpu_count() or 2) // 2)
-"""Processes that build the index, so that the server's people still find it quick."""
+"""Processes that build the index; the other cores stay free for the server's people."""
 
 RETRY_AFTER = 300.0
-"""Seconds after which a building that failed is tried again: it takes minutes of all processes, so
-not with each click, and what was in its way may be gone by then."""
+"""Seconds after which a failed build is tried again. A build takes minutes of all these processes,
+so it is not tried at each click; and the cause of the failure may be gone by then."""
 
 
 class IndexKeeper:
-    """Gives the Lookup to whoever asks, and never lets anybody wait for it to be built."""
+    """Provides the server's Lookup; nobody waits while it is being built."""
 
     def __init__(self, folder: Path, jobs: Jobs, retry_after: float = RETRY_AFTER) -> None:
-        """`folder` keeps an index that had to be built here."""
+        """`folder` is where an index that was built here is stored."""
         self.retry_after = retry_after
         self._folder = folder
         self._jobs = jobs
@@ -35,9 +35,9 @@ class IndexKeeper:
         self._lock = threading.Lock()
 
     def lookup(self) -> Lookup | None:
-        """The index, or None while it is being built; `job` then tells how far that is.
+        """The lookup, or None while the index is being built; `job` then has its progress.
 
-        Raises LoupeError where building it failed, to all who ask until it is tried again.
+        Raises LoupeError where the build failed, at each call until it is tried again.
         """
         with self._lock:
             if self._failure is not None:
@@ -54,7 +54,7 @@ class IndexKeeper:
                 job, self._job = self._job, None
                 try:
                     self._lookup = job.result()
-                except Cancelled:  # the server ends
+                except Cancelled:  # the server is stopping
                     return None
                 except LoupeError as error:
                     self._failure, self._failed = error, time.monotonic()
@@ -63,7 +63,7 @@ class IndexKeeper:
 
     @property
     def job(self) -> Job[Lookup] | None:
-        """The building under way, or None."""
+        """The job that builds the index, or None."""
         return self._job
 
     def _build(self, progress: Progress) -> Lookup:

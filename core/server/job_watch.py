@@ -1,4 +1,4 @@
-"""Looks after the jobs of a server while it runs."""
+"""Sweeps the jobs of a server while it runs."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ from contextlib import asynccontextmanager
 from core.server.jobs import ABSENCE, Jobs
 
 SWEEP_EVERY = 5.0
-"""Seconds between two looks for jobs that nobody watches any more."""
+"""Seconds between two searches for jobs that nobody watches any more."""
 
 
 @asynccontextmanager
 async def watched(
     jobs: Jobs, every: float = SWEEP_EVERY, absence: float = ABSENCE
 ) -> AsyncIterator[None]:
-    """While this is entered, jobs that nobody has watched for `absence` seconds are given up; at
-    its end all are cancelled, so that the process can end at once."""
+    """A context in which jobs that nobody watched for `absence` seconds are cancelled.
+
+    At its end all jobs are cancelled, so that the process can end at once.
+    """
 
     async def sweep() -> None:
         while True:
             await asyncio.sleep(every)
             try:
                 jobs.sweep(absence)
-            except Exception:  # one look that fails is no reason never to look again
-                logging.getLogger("loupe").exception("Looking after the jobs failed")
+            except Exception:  # a failed sweep must not end the later ones
+                logging.getLogger("loupe").exception("The jobs could not be swept")
 
     task = asyncio.create_task(sweep())
     try:

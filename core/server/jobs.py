@@ -1,7 +1,7 @@
-"""Long work in a thread of its own: progress that a page can read, a cancel that works at once.
+"""Jobs: long work in threads, with progress that a page can read and a cancel that works at once.
 
-The threads are shared fairly among the people who watch the work, and work that nobody watches any
-more is given up.
+The threads are shared fairly among the people who watch the jobs; a job that nobody watches any
+more is cancelled.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from core.progress import Cancelled, Progress
 T = TypeVar("T")
 
 WORKERS = 4
-"""Jobs of people at a time. The last free thread is for somebody who has no job under way, so that
-one more person is always served at once while three threads are busy."""
+"""Jobs of people that run at a time. The last free thread is for a person who has no running job,
+so that one more person is served at once while three threads are busy."""
 
 SHARE = 2
-"""Jobs of one person at a time."""
+"""Jobs of one person that run at a time."""
 
 ABSENCE = 60.0
-"""Seconds for which nobody need be there to watch a job before it is given up."""
+"""Seconds without a connected watcher after which a job is cancelled."""
 
 GRACE = 30.0
-"""Seconds that a cancelled job has to come to its next report; then it counts as ended, though what
-it calls goes on, such as a forward pass of another's code that never returns."""
+"""Seconds in which a cancelled job must come to its next report. After that it counts as ended,
+although its thread goes on, for example in a forward pass that never returns."""
 
 
 class Job(Generic[T]):
-    """One piece of work: waiting, under way or ended. `Jobs` makes it.
+    """One piece of work that is waiting, running or ended. `Jobs` makes it.
 
-    `watchers` are the sessions for which it is done; none where it is the server's own. `started`
-    is when it was asked for, and from its beginning on when that was, on the monotonic clock.
+    `watchers` are the sessions that want its result; the server's own work has none. `started` is
+    the time of the request, and from its start on the time of its start, on the monotonic clock.
     """
 
     def __init__(self, jobs: Jobs, work: Callable[[Progress], T], watchers: set[str]) -> None:
@@ -55,38 +55,38 @@ class Job(Generic[T]):
 
     @property
     def running(self) -> bool:
-        """Whether the work goes on still, or has yet to begin."""
+        """Whether the work is running or waiting, and has not ended."""
         return not self._ended.is_set()
 
     @property
     def before(self) -> int | None:
-        """How many waiting jobs begin before this one, as things are; None once it has begun."""
+        """The number of waiting jobs before this one at present; None once it has started."""
         return self._jobs.before(self)
 
     @property
     def seconds_left(self) -> float | None:
-        """An estimate from the pace so far; None before there is one."""
+        """An estimate from the progress so far; None before the first progress."""
         fraction = self.progress.fraction
         if fraction == 0:
             return None
         return (time.monotonic() - self.started) * (1 - fraction) / fraction
 
     def cancel(self) -> None:
-        """Ask the work to stop, whoever watches it; `result` then raises Cancelled."""
+        """Ask the work to stop, even if others watch it; `result` then raises Cancelled."""
         self._jobs.cancel(self)
 
     def leave(self, watcher: str) -> None:
-        """`watcher` wants it no more: it stops where nobody else does."""
+        """Remove a watcher; the job is cancelled if it has no other."""
         self._jobs.leave(self, watcher)
 
     def result(self) -> T:
-        """What the work returned, waiting for it.
+        """Wait for the work to end, and return its result.
 
-        Raises Cancelled, the work's own LoupeError, or JobError for whatever else ended it.
+        Raises Cancelled, the work's own LoupeError, or JobError for any other error of the work.
         """
         self._ended.wait()
         if self._error is not None:
-            # Each raise adds to an error's traceback, whose frames hold what they computed.
+            # Each raise adds frames to the error's traceback, and frames keep their locals alive.
             raise self._error.with_traceback(None)
         result: T = self._result  # type: ignore[assignment]
         return result
@@ -98,24 +98,25 @@ class Job(Generic[T]):
             if work is None or self.progress.cancelled:
                 raise Cancelled
             self._end(None, work(self.progress))
-        except BaseException as error:  # another's code may raise anything: it ends this job alone
-            self._end(_told(error))
+        except BaseException as error:  # other people's code may raise anything; only this job ends
+            self._end(_error_for_page(error))
 
     def give_up(self, error: BaseException) -> None:
-        """The job is over by `error`, whatever its thread still does."""
-        self._end(_told(error))
+        """End the job with `error`, even if its thread is still running."""
+        self._end(_error_for_page(error))
 
     def _end(self, error: BaseException | None, result: T | None = None) -> None:
         with self._ending:
             if not self._ended.is_set():
                 self._error, self._result = error, result
-                # What the work was made of may be large, and an ended job is kept for its result.
+                # The closure may contain large objects, and an ended job is kept for its result.
                 self._work = None
                 self._ended.set()
 
 
-def _told(error: BaseException) -> BaseException:
-    """What an ended job raises; the rest of it goes to the log."""
+def _error_for_page(error: BaseException) -> BaseException:
+    """The error that a page gets from an ended job; unforeseen ones go to the log with their
+    traceback."""
     if isinstance(error, Cancelled):
         return Cancelled()
     if isinstance(error, LoupeError):
@@ -125,21 +126,20 @@ def _told(error: BaseException) -> BaseException:
     if isinstance(error, MemoryError):
         return JobError(
             "The server has too little memory for this.",
-            "Try again when less is under way, or with a smaller file.",
+            "Try again when fewer jobs are running, or with a smaller file.",
         )
     return JobError(
-        f"Something in Loupe broke during this work ({type(error).__name__}); your files are as "
-        "they were.",
+        f"Something in Loupe broke during this work ({type(error).__name__}); your files are "
+        "unchanged.",
         "Start it again; if it happens again, the server's log says what broke.",
     )
 
 
 class Jobs:
-    """The long work of a server. Safe to use from several threads.
+    """The jobs of a server. Safe to use from several threads.
 
-    People take turns: each job has a round, the one after its person's last, but none before the
-    round that the server is at. Of the waiting jobs the one of the lowest round is next, and of
-    several the one that was asked for first.
+    People take turns. A job's round is one after its person's last round, but not before the round
+    of the server. The waiting job of the lowest round is next; among several, the oldest.
     """
 
     def __init__(
@@ -149,8 +149,10 @@ class Jobs:
         share: int = SHARE,
         is_here: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        """`workers` jobs of people run at a time, `share` of one person; `is_here(watcher)` says
-        whether a watcher's session is there."""
+        """`workers` jobs of people run at a time, and `share` jobs of one person.
+
+        `is_here(watcher)` says whether a watcher's session is connected.
+        """
         self._workers = workers
         self._share = share
         self._is_here = is_here
@@ -169,13 +171,14 @@ class Jobs:
     ) -> Job[T]:
         """Start `work(progress)` in a thread, once it is its turn.
 
-        The server's own work, without a `watcher`, begins at once and is never given up. Where a
-        job of `key` is under way, that one is watched and returned.
+        The server's own work, without a `watcher`, starts at once and is never cancelled for want
+        of one. Where a job with this `key` is waiting or running, `watcher` is added to that one,
+        which is returned.
         """
         with self._lock:
-            found = self.join(key, watcher)
-            if found is not None:
-                return found
+            running = self.join(key, watcher)
+            if running is not None:
+                return running
             job = Job(self, work, set() if watcher is None else {watcher})
             if key is not None:
                 self._by_key[key] = job
@@ -188,7 +191,7 @@ class Jobs:
             return job
 
     def join(self, key: Hashable | None, watcher: str | None) -> Job[Any] | None:
-        """The job of `key` that is under way, which `watcher` watches from now on; else None."""
+        """The waiting or running job with this `key`, with `watcher` added to it; else None."""
         with self._lock:
             if key is None or not self.under_way(key):
                 return None
@@ -201,19 +204,19 @@ class Jobs:
             return job
 
     def under_way(self, key: Hashable) -> bool:
-        """Whether a job of `key` waits or runs, and nobody has stopped it."""
+        """Whether a job with this `key` is waiting or running, and not cancelled."""
         with self._lock:
             job = self._by_key.get(key)
             return job is not None and job.running and not job.progress.cancelled
 
     def before(self, job: Job[Any]) -> int | None:
-        """How many waiting jobs begin before `job`, as things are; None where it waits not."""
+        """The number of waiting jobs before `job` at present; None where it is not waiting."""
         with self._lock:
             order = self._order()
             return order.index(job) if job in order else None
 
     def cancel(self, job: Job[Any]) -> None:
-        """Ask a job to stop; one that waits ends at once."""
+        """Ask a job to stop; a waiting one ends at once."""
         job.progress.cancel()
         with self._lock:
             if job.cancelled_at is None:
@@ -223,7 +226,7 @@ class Jobs:
                 self._end(job, Cancelled())
 
     def leave(self, job: Job[Any], watcher: str) -> None:
-        """`watcher` wants `job` no more: it stops where nobody else does."""
+        """Remove a watcher of `job`, which is cancelled if it has no other."""
         with self._lock:
             if job.watchers - {watcher}:
                 job.watchers.discard(watcher)
@@ -232,10 +235,10 @@ class Jobs:
                 self.cancel(job)
 
     def sweep(self, absence: float = ABSENCE, grace: float = GRACE) -> None:
-        """Cancel the jobs of whose watchers none has been there for `absence` seconds, and count
-        those no more that were cancelled `grace` seconds ago.
+        """Cancel the jobs without a connected watcher for `absence` seconds, and end those that
+        were cancelled `grace` seconds ago.
 
-        To be called every few seconds: an absence counts from when it is first seen.
+        Call it every few seconds: an absence counts from the first sweep that sees it.
         """
         now = time.monotonic()
         with self._lock:
@@ -262,21 +265,21 @@ class Jobs:
             time.sleep(0.02)
 
     def _next_round(self, watcher: str) -> int:
-        given = max(self._round, self._last_rounds.get(watcher, -1) + 1)
-        # Whose last round is over begins with the server's, as somebody new does.
+        next_round = max(self._round, self._last_rounds.get(watcher, -1) + 1)
+        # A person whose last round is over starts with the server's round, as a new person does.
         self._last_rounds = {
-            each: last for each, last in self._last_rounds.items() if last >= self._round
-        } | {watcher: given}
-        return given
+            person: last for person, last in self._last_rounds.items() if last >= self._round
+        } | {watcher: next_round}
+        return next_round
 
     def _order(self) -> list[Job[Any]]:
         return sorted(self._waiting, key=lambda job: job.round)
 
     def _begin_next(self) -> None:
         for job in self._order():
-            people = [each.watchers for each in self._running if each.watchers]
-            free = self._workers - len(people)
-            own = min(sum(one in each for each in people) for one in job.watchers)
+            busy = [running.watchers for running in self._running if running.watchers]
+            free = self._workers - len(busy)
+            own = min(sum(watcher in watchers for watchers in busy) for watcher in job.watchers)
             if own < self._share and free >= (1 if own == 0 else 2):
                 self._waiting.remove(job)
                 self._round = max(self._round, job.round)
@@ -285,9 +288,9 @@ class Jobs:
     def _begin(self, job: Job[Any]) -> None:
         self._running.append(job)
         try:
-            # A daemon: a server that is told to end does not wait for it.
+            # A daemon thread, so that the process does not wait for it at its end.
             threading.Thread(target=self._run, args=(job,), name="loupe-job", daemon=True).start()
-        except RuntimeError as error:  # the system gives no more threads
+        except RuntimeError as error:  # the system starts no more threads
             self._end(job, error)
 
     def _run(self, job: Job[Any]) -> None:
@@ -303,6 +306,6 @@ class Jobs:
     def _forget(self, job: Job[Any]) -> None:
         if job in self._running:
             self._running.remove(job)
-        for key, found in list(self._by_key.items()):
-            if found is job:
+        for key, keyed in list(self._by_key.items()):
+            if keyed is job:
                 del self._by_key[key]

@@ -1,4 +1,4 @@
-"""Results that all sessions share: the newest of a kind, up to a number."""
+"""A cache of results that all sessions share, up to a number."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ T = TypeVar("T")
 
 
 class NewestResults(Generic[T]):
-    """Values by key, of which the one that was asked for longest ago goes first. Safe to use from
-    several threads."""
+    """Values by key; the one that was used longest ago is dropped first. Safe to use from several
+    threads."""
 
     def __init__(self, most: int) -> None:
-        """`most` values are kept."""
+        """At most `most` values are kept."""
         self._most = most
         self._values: OrderedDict[Hashable, T] = OrderedDict()
         self._lock = threading.Lock()
@@ -28,7 +28,7 @@ class NewestResults(Generic[T]):
             return self._values.get(key)
 
     def put(self, key: Hashable, value: T) -> None:
-        """Keep `value` in place of what `key` had."""
+        """Set the value of `key`."""
         with self._lock:
             self._values[key] = value
             self._values.move_to_end(key)

@@ -1,4 +1,4 @@
-"""What a whole server has one of: made when it is first asked for, and there until it ends."""
+"""Objects of which a server has one, made at the first call and kept until the server ends."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 _making = threading.RLock()
-"""One for all, since what is made asks for others while it is made."""
+"""One lock for all, because making one object may call for another."""
 
 
 class Once(Generic[T]):
-    """A function without arguments that does its work once. Safe to call from several threads.
+    """A function without arguments whose result is made once. Safe to call from several threads.
 
-    What it raises is raised to whoever asked, and the next to ask tries again.
+    An error while making it is raised to the caller, and the next call tries again.
     """
 
     def __init__(self, make: Callable[[], T]) -> None:
         self.__doc__ = make.__doc__
         self._make = make
-        self._made: list[T] = []
+        self._values: list[T] = []
 
     def __call__(self) -> T:
-        """The one, made now where it is not there."""
-        made = self._made
-        if not made:
+        """The object, which the first call makes."""
+        values = self._values
+        if not values:
             with _making:
-                made = self._made
-                if not made:
-                    made.append(self._make())
-        return made[0]
+                values = self._values
+                if not values:
+                    values.append(self._make())
+        return values[0]
 
     def clear(self) -> None:
-        """Forget it: the next to ask gets a new one."""
+        """Forget the object; the next call makes a new one."""
         with _making:
-            self._made = []
+            self._values = []

@@ -1,4 +1,4 @@
-"""What a server does before the first person waits for it."""
+"""The steps that a server takes ahead, so that the first person need not wait for them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Callable, Sequence
 
 
 def preload(modules: Sequence[str], *steps: Callable[[], object]) -> None:
-    """Import the modules, and take the steps; what fails is told in the log and stops nothing else.
+    """Import the modules and call the steps; a failure is logged, and the others go on.
 
-    Whoever needs it later tries again: Python forgets a module whose import failed.
+    A failed import is tried again when the module is needed: Python forgets such a module.
     """
     for step in (*(_importing(name) for name in modules), *steps):
         try:
             step()
-        except Exception:  # another's code, or a trouble that a page will tell in a sentence
-            logging.getLogger("loupe").exception("Something could not be done ahead")
+        except Exception:  # other people's code, or an error that a page will show as a sentence
+            logging.getLogger("loupe").exception("A step of the preload failed")
 
 
 def _importing(name: str) -> Callable[[], object]:

@@ -1,4 +1,4 @@
-"""Which files of a folder may be the checkpoints of a run, and which of many to begin with."""
+"""The checkpoints of a training run in a folder, and a first choice among many."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from core.errors import SourceError
 from core.server.files.folders import FolderEntry, holds_checkpoint, list_folder
 
 MAX_FOLDERS = 100
-"""Folders looked into for whether they are one checkpoint."""
+"""Entries of a folder after which no more subfolders are tested for being one checkpoint."""
 
 T = TypeVar("T")
 
 
 def run_files(root: Path, folder: str = "") -> tuple[tuple[FolderEntry, ...], tuple[str, ...]]:
-    """The checkpoints of a folder by the numbers in their names, and the folders to go into.
+    """The checkpoints of a folder, ordered by the numbers in their names, and its other folders.
 
-    A folder that is one checkpoint, as transformers' `checkpoint-500`, is one. Raises SourceError.
+    A folder that is one checkpoint, such as transformers' `checkpoint-500`, counts as a checkpoint.
+    Raises SourceError.
     """
     files: list[FolderEntry] = []
     folders: list[str] = []
@@ -34,7 +35,7 @@ def run_files(root: Path, folder: str = "") -> tuple[tuple[FolderEntry, ...], tu
 
 
 def evenly(items: Sequence[T], most: int = MAX_CHECKPOINTS) -> list[T]:
-    """All of them, or `most` from the first to the last, evenly between."""
+    """All items, or `most` of them at even distances, with the first and the last."""
     if len(items) <= most:
         return list(items)
     return [items[index * (len(items) - 1) // (most - 1)] for index in range(most)]

@@ -1,4 +1,4 @@
-"""The bundled sample: two checkpoints of one training run, and pictures that it never saw."""
+"""The bundled sample: two checkpoints of one training run, and images that it never saw."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "samples"
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A bundled checkpoint, and what a person should know of it."""
+    """A bundled checkpoint, and its title on screen."""
 
     path: Path
     title: str
@@ -24,5 +24,5 @@ SAMPLES: Mapping[str, Sample] = {
 
 
 def sample_images() -> tuple[Path, ...]:
-    """The bundled pictures, PNG files named after the digit that they show."""
+    """The bundled images: PNG files, each named after the digit that it shows."""
     return tuple(sorted((FOLDER / "images").glob("*.png")))

@@ -1,4 +1,4 @@
-"""What the server's owner configures, read from environment variables once at the start."""
+"""The settings of the server's owner, read from environment variables once at the start."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ GIB = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`quota`, `largest_file` and `model_memory` are bytes.
+    """The settings of a server; `quota`, `largest_file` and `model_memory` are bytes.
 
-    `roots` are the server folders that people may browse, `models` the owner's own model
-    functions as `module:function` (or `module` for all of its public ones), `hosts` names under
-    which the server answers beside its address, and `bench` up to two files that the owner named on
-    the command line.
+    `data` is the data folder, and `roots` the server folders that people may browse. `models` are
+    the owner's own model functions as `module:function` (or `module` for all of its public ones),
+    `hosts` the names under which the server answers besides its address, and `bench` up to two
+    files from the command line.
     """
 
     data: Path
@@ -37,8 +37,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     """Read LOUPE_DATA, LOUPE_ROOTS, LOUPE_QUOTA, LOUPE_LARGEST_FILE, LOUPE_MODEL_MEMORY,
     LOUPE_MODELS, LOUPE_HOSTS and LOUPE_BENCH.
 
-    Lists of paths are separated as in PATH, where a `:` in a path is written `\\:`, names by
-    commas; sizes read as `20GB`, `512MB` or plain bytes. Raises SettingsError.
+    Paths are separated as in PATH, and a `:` inside a path is written `\\:`; names are separated by
+    commas. Sizes are written as `20GB`, `512MB` or plain bytes. Raises SettingsError.
     """
     data = environ.get("LOUPE_DATA") or str(Path.home() / ".local" / "share" / "loupe")
     roots = _paths(environ.get("LOUPE_ROOTS", ""))
@@ -65,14 +65,15 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def paths_setting(paths: Iterable[Path]) -> str:
-    """A list of paths as LOUPE_ROOTS and LOUPE_BENCH hold it."""
+    """The paths as the text of LOUPE_ROOTS or LOUPE_BENCH."""
     return os.pathsep.join(str(path).replace(os.pathsep, f"\\{os.pathsep}") for path in paths)
 
 
 def _paths(text: str) -> tuple[Path, ...]:
     parts = re.split(rf"(?<!\\){os.pathsep}", text)
     paths = (part.replace(f"\\{os.pathsep}", os.pathsep) for part in parts if part)
-    # Neither raises for a link that leads to itself, or for an unknown user's home.
+    # Unlike Path.resolve and Path.expanduser, these raise nothing for a link to itself, or for an
+    # unknown user.
     return tuple(Path(os.path.realpath(os.path.expanduser(path))) for path in paths)
 
 
@@ -84,8 +85,8 @@ def _size(environ: Mapping[str, str], name: str, default: int) -> int:
     text = environ.get(name, "").strip()
     if not text:
         return default
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text)
-    unit = _UNITS.get(found[2].upper()) if found else None
-    if found is None or unit is None:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text)
+    unit = _UNITS.get(match[2].upper()) if match else None
+    if match is None or unit is None:
         raise SettingsError(f"{name} is {text!r}, which is not a size.", "Write it like 20GB.")
-    return int(float(found[1]) * unit)
+    return int(float(match[1]) * unit)

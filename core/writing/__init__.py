@@ -1,7 +1,8 @@
-"""Files that appear whole or not at all, and locks on what is being written.
+"""Files that appear whole or not at all, and locks on files that are being written.
 
-`whole_file` gives a file to write to, which takes its name only once all bytes are on the disk; a
-locked file belongs to its process, and loses its lock when that ends, however it ends.
+`whole_file` gives a file to write to, which gets its name only once all bytes are on the disk. A
+locked file belongs to the process that writes it; the system releases the lock when that process
+ends, however it ends.
 """
 
 from core.writing.locked_files import (

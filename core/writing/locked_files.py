@@ -1,7 +1,7 @@
 """Files and folders that are being written: locked by the process that writes them.
 
-A process that dies loses its locks, whatever killed it. So what lies among half-written files and
-has no lock belongs to nobody, however new it is, and what has one is in use, however old.
+The system releases the locks of a process that dies, whatever killed it. So a half-written file
+without a lock is abandoned, however new it is, and one with a lock is in use, however old it is.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 UNLOCKABLE_FOR = 3600.0
-"""Seconds without a change after which a file counts as nobody's on a disk that knows no locks."""
+"""Seconds without a change after which a file counts as abandoned on a disk without locks."""
 
 
 def create_locked(path: Path, buffering: int = -1) -> BinaryIO:
-    """A new file to write to; locked until it is closed. Raises OSError."""
+    """Create a file and open it for writing; it is locked until it is closed. Raises OSError."""
     while True:
         file = path.open("xb", buffering=buffering)
         _lock(file.fileno())
-        # Between the two lines above, a sweep may have taken it for nobody's.
+        # Between the two lines above, a sweep may have taken it for abandoned and removed it.
         if _is_at(file.fileno(), path):
             return file
         file.close()
@@ -44,8 +44,10 @@ def create_locked_folder(path: Path) -> int:
 
 
 def take_unlocked(path: Path) -> int | None:
-    """The descriptor of a file or folder that nobody writes, now locked by the caller, who closes
-    it; None where somebody does, or where it is gone."""
+    """Lock a file or folder that no process writes; its descriptor, which the caller closes.
+
+    None where a process writes it, or where it is gone.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -63,7 +65,7 @@ def take_unlocked(path: Path) -> int | None:
 
 
 def remove_unlocked(path: Path) -> None:
-    """Remove a file or a folder unless somebody writes it."""
+    """Remove a file or a folder unless a process writes it."""
     descriptor = take_unlocked(path)
     if descriptor is None:
         return
@@ -78,7 +80,7 @@ def remove_unlocked(path: Path) -> None:
 
 
 def folder_onto_disk(path: Path) -> None:
-    """Have the names in a folder on the disk: without it a power cut may undo a rename.
+    """Flush a folder's names to the disk: without this, a power cut may undo a rename.
 
     Raises OSError.
     """
@@ -90,7 +92,7 @@ def folder_onto_disk(path: Path) -> None:
 
 
 def _lock(descriptor: int) -> None:
-    """Where the disk knows no locks, `take_unlocked` goes by age."""
+    # Some network file systems have no locks; there, take_unlocked decides by the file's age.
     with suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_EX)
 

@@ -16,12 +16,14 @@ from core.writing.locked_files import create_locked, folder_onto_disk
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[tuple[BinaryIO, Path]]:
-    """A file to write to and where it lies for now; it takes its name where nothing is raised, and
-    else nothing of it stays. Raises StoreError where the disk does not take it."""
+    """A file to write to, and its temporary path; it gets the name `path` if nothing is raised.
+
+    If anything is raised, no part of the file stays. Raises StoreError where the disk refuses it.
+    """
     partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Closed, and so unlocked, only once it has its name: a sweep would remove it before.
+        # It is closed, and so unlocked, only after the rename: a sweep removes unlocked ones.
         with create_locked(partial) as file:
             yield file, partial
             file.flush()
@@ -33,7 +35,7 @@ def whole_file(path: Path) -> Iterator[tuple[BinaryIO, Path]]:
             f"{path.name} cannot be written: {error.strerror}.",
             "Make room on the disk, or ask its owner."
             if full
-            else "Check the path and its permissions, or name another place.",
+            else "Check the path and its permissions, or choose another place.",
         ) from error
     finally:
         with suppress(OSError):
@@ -41,8 +43,10 @@ def whole_file(path: Path) -> Iterator[tuple[BinaryIO, Path]]:
 
 
 def onto_disk(file: BinaryIO) -> None:
-    """Have all bytes on the disk, and let what is read next come from there, where the system can
-    (posix_fadvise)."""
+    """Flush all bytes to the disk, and drop them from the page cache where the system can.
+
+    The next read then comes from the disk itself (posix_fadvise).
+    """
     file.flush()
     os.fsync(file.fileno())
     if hasattr(os, "posix_fadvise"):

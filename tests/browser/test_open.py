@@ -209,7 +209,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "legacy": (write_truncated_legacy, "cut off"),
     "gzip": (lambda path: path.write_bytes(gzip.compress(b"x")), "In the gzip file"),
     "pickle": (lambda path: path.write_bytes(b"\x80\x04}\x94."), "plain Python pickle"),
-    "options": (lambda path: torch.save({"lr": 0.1}, path), "holds no tensor"),
+    "options": (lambda path: torch.save({"lr": 0.1}, path), "contains no tensor"),
     "empty": (lambda path: path.touch(), "0 bytes"),
 }
 

@@ -122,11 +122,11 @@ def card_of(entry: TensorEntry) -> AppTest:
 @pytest.mark.parametrize(
     ("name", "words", "facts"),
     [
-        ("per_tensor", "as .dequantize() gives them", {"scale": "0.02", "zero point": "3"}),
+        ("per_tensor", "as .dequantize() computes them", {"scale": "0.02", "zero point": "3"}),
         ("per_channel", "zero points", {"scales": "8, float64", "zero points": "8, int64"}),
         ("coo", "the other 30 elements are zeros", {"indices": "2 × 6, int64", "coalesced": "yes"}),
-        ("csr", "6 values that the file holds", {"layout": "sparse_csr", "values": "6, float32"}),
-        ("nested", "2 rows of unequal shapes", {"rows": "2"}),
+        ("csr", "6 values that the file", {"layout": "sparse_csr", "values": "6, float32"}),
+        ("nested", "2 rows of different shapes", {"rows": "2"}),
     ],
 )  # fmt: skip
 def test_the_card_tells_scales_indices_and_rows(tmp_path, name, words, facts):

@@ -59,7 +59,7 @@ def test_metadata_and_notes_are_shown(app: AppTest, tmp_path: Path) -> None:
     app.query_params["a"] = "root:0/x.pth"
     app.run()
     assert "PyTorch 2.3.1" in words(app)
-    assert "1 tensor holds no element" in words(app)
+    assert "1 tensor has no elements" in words(app)
     assert '"torch_version"' in app.json[0].value
 
 
@@ -68,7 +68,7 @@ def test_metadata_and_notes_are_shown(app: AppTest, tmp_path: Path) -> None:
     [
         ("root:0/../../etc/passwd", "There is no"),
         ("root:0/notes.pth", "plain text"),
-        ("file:/etc/passwd", "unknown way"),
+        ("file:/etc/passwd", "unknown kind"),
     ],
 )
 def test_what_cannot_be_opened_is_a_sentence_and_the_slot_stays(

@@ -1,8 +1,8 @@
 """Bytes and the archives around them: files, zip and tar, compression, sets of files.
 
-A path or a file-like source goes in; records come out, each with its name, offset and size, and are
-read through windows. Everything is bounded: the work for one file, the files that are open, the
-depth of archives in archives. A broken archive raises CheckpointError.
+A path or a source of bytes goes in; records come out, each with its name, offset and size, and are
+read through windows. Everything is bounded: the work for one file, the number of open files, the
+depth of archives in archives. A damaged archive raises CheckpointError.
 """
 
 from core.checkpoint.containers.descriptors import Descriptor, raise_limit
@@ -13,11 +13,11 @@ from core.checkpoint.containers.file_set import (
     FileSet,
     file_or_set,
     files_below,
-    indexed_whole,
     unreadable,
+    unsharded_name,
 )
 from core.checkpoint.containers.served_file import ServedFile, open_folder
-from core.checkpoint.containers.sources import Held, LocalFile, Within, file_of
+from core.checkpoint.containers.sources import InMemory, LocalFile, Within, file_of
 from core.checkpoint.containers.zip_container import open_archive
 
 __all__ = [
@@ -26,16 +26,16 @@ __all__ = [
     "Descriptor",
     "File",
     "FileSet",
-    "Held",
+    "InMemory",
     "LocalFile",
     "ServedFile",
     "Within",
     "file_of",
     "file_or_set",
     "files_below",
-    "indexed_whole",
     "open_archive",
     "open_folder",
     "raise_limit",
     "unreadable",
+    "unsharded_name",
 ]

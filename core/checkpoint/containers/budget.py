@@ -1,4 +1,4 @@
-"""How much reading one checkpoint may take, however many pickles and files it is made of."""
+"""The limits of work for reading one checkpoint, however many pickles and files it consists of."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from dataclasses import dataclass
 from core.errors import CheckpointError
 
 OPERATIONS = 4_000_000
-"""Opcodes of a file's pickles, a tensor's run counted as one: read singly, a tensor takes 30."""
+"""Opcodes in all of a file's pickles. A tensor's run (`tensor_run.py`) counts as one; read one by
+one, a tensor takes 30."""
 
 OBJECTS = 2_300_000
-"""Objects of about 64 bytes that a file's pickles may make, what is copied counted: a tensor takes
-8 in a run, and 20 when its opcodes are read singly. It keeps short opcodes from filling the
-memory."""
+"""Objects of about 64 bytes that a file's pickles may make, copies included. A tensor takes 8 in a
+run, and 20 if its opcodes are read one by one. Without it, short opcodes could fill the memory."""
 
 STEPS = 1_200_000
-"""Objects of its tree that are looked at for tensors, those that hang in several places counted
-each time, and what takes longer counted more than once."""
+"""Objects of a file's tree that are searched for tensors. An object that several others contain
+counts each time, and slow steps count more than once."""
 
 
 @dataclass(slots=True)
 class Work:
-    """What is left to spend."""
+    """The work that is left, and how many files of a set were opened."""
 
     operations: int = OPERATIONS
     objects: int = OBJECTS
@@ -37,8 +37,10 @@ _work: ContextVar[Work | None] = ContextVar("work", default=None)
 
 @contextmanager
 def bounded_work() -> Iterator[None]:
-    """Let all that is read inside, in this thread, share the work of one file, or of as many as
-    `another_file` tells of."""
+    """A context in which all reading in this thread shares one budget of work.
+
+    It is the budget of one file, plus that of each further file that `another_file` counts.
+    """
     token = _work.set(Work())
     try:
         yield
@@ -47,12 +49,12 @@ def bounded_work() -> Iterator[None]:
 
 
 def work_left() -> Work:
-    """What may be spent now; outside of `bounded_work`, a file's."""
+    """The budget that applies now; outside `bounded_work`, a new one of one file."""
     return _work.get() or Work()
 
 
 def spend(operations: int) -> None:
-    """Take as much off as so many opcodes. Raises CheckpointError where nothing is left."""
+    """Take opcodes off the budget. Raises CheckpointError where it is used up."""
     work = work_left()
     work.operations -= operations
     if work.operations < 0:
@@ -63,7 +65,7 @@ def spend(operations: int) -> None:
 
 
 def another_file() -> None:
-    """Add what a file may take, for each file of a set but the first."""
+    """Add the budget of one file, for each file of a set but the first."""
     work = work_left()
     work.files += 1
     if work.files > 1:
@@ -71,7 +73,7 @@ def another_file() -> None:
 
 
 def allow(files: int) -> None:
-    """Add what so many files may take."""
+    """Add the budget of so many files."""
     work = work_left()
     work.operations += files * OPERATIONS
     work.objects += files * OBJECTS

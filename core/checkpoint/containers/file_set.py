@@ -1,4 +1,4 @@
-"""Several files that are one checkpoint: a folder, or uploads that belong together."""
+"""Several files that make up one checkpoint: a folder, or uploads that belong together."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from core.checkpoint.entries import Source
 from core.errors import SourceError, shown
 
 MAX_FILES = 10_000
-"""Files of one set: the largest models have some hundred."""
+"""Files in one set; the largest models have some hundred."""
 
 INDEX = ".index.json"
-"""How the index of shards ends."""
+"""The end of the name of an index of shards."""
 
 MAX_DEPTH = 3
-"""Folders in folders that are looked into."""
+"""Levels of folders that are searched, the outermost included."""
 
 
 File: TypeAlias = Path | ServedFile | Source
-"""A file of a set; one that lies inside another file is a Source."""
+"""A file of a set; one inside an archive is a Source."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileSet:
-    """Files by the name that the checkpoint's own index gives them: relative, with `/`.
+    """Files by their relative paths, with `/`, as the checkpoint's own index names them.
 
-    `name` is what people call the whole. Where one `index` is meant, what it does not name is left
-    alone.
+    `name` is the name of the whole on screen. With `index`, the name of an index in `files`, only
+    the files that it names are read.
     """
 
     name: str
@@ -46,19 +46,18 @@ class FileSet:
 _INDEX = re.compile(r"(.+?)(\.\w+)\.index(\.[\w-]+)?\.json")
 
 
-def indexed_whole(name: str) -> str | None:
-    """What the one file would be called that an index's shards were cut from; None where a file of
-    this name is no index.
+def unsharded_name(name: str) -> str | None:
+    """The name of the file that an index's shards were split from; None if `name` is no index's.
 
     `model.fp16.safetensors` for `model.safetensors.index.fp16.json`, the variants that transformers
     and diffusers write (transformers/modeling_utils.py, _add_variant).
     """
-    found = _INDEX.fullmatch(name)
-    return None if found is None else f"{found[1]}{found[3] or ''}{found[2]}"
+    match = _INDEX.fullmatch(name)
+    return None if match is None else f"{match[1]}{match[3] or ''}{match[2]}"
 
 
 def opened(file: File, name: str) -> Source:
-    """A file of a set, open, which is called by its name in the set. Raises SourceError."""
+    """Open a file of a set; errors call it `name`. Raises SourceError."""
     if not isinstance(file, Path | ServedFile):
         return file
     another_file()
@@ -66,62 +65,67 @@ def opened(file: File, name: str) -> Source:
 
 
 def folder_files(folder: Path, depth: int = MAX_DEPTH) -> FileSet:
-    """The files of a folder and of those in it to that depth, hidden folders left out, by name.
+    """The files of a folder and its subfolders, `depth` levels in all, hidden ones left out.
 
-    What cannot be read in it is left out too. Raises SourceError where the folder itself cannot be
-    read, or holds more than MAX_FILES.
+    Subfolders that cannot be read are left out too. Raises SourceError where the folder itself
+    cannot be read, or contains more than MAX_FILES files.
     """
     name = shown(folder.name)
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
     except OSError as error:
         raise unreadable(name, error) from error
-    found = files_below(descriptor, name, depth)
-    return FileSet(name, {shown(within): folder / within for within, _ in found})
+    paths = files_below(descriptor, name, depth)
+    return FileSet(name, {shown(within): folder / within for within, _ in paths})
 
 
 def files_below(folder: int, name: str, depth: int) -> tuple[tuple[str, bool], ...]:
-    """The files of an open folder, which is closed then, and of those in it: each one's path in it,
-    with `/`, and whether that is a link. Raises as folder_files does."""
+    """The files of an open folder and its subfolders, each as (relative path, is a symlink).
+
+    `folder` is a descriptor, which this function closes. Raises as folder_files does.
+    """
     try:
-        found = tuple(islice(_walk(folder, "", depth), MAX_FILES + 1))
+        paths = tuple(islice(_walk(folder, "", depth), MAX_FILES + 1))
     except OSError as error:
         raise unreadable(name, error) from error
-    if len(found) > MAX_FILES:
+    if len(paths) > MAX_FILES:
         raise SourceError(
-            f"The folder {name} holds more than {MAX_FILES:,} files.",
-            "Choose the folder that holds only the checkpoint.",
+            f"The folder {name} contains more than {MAX_FILES:,} files.",
+            "Choose the folder that contains only the checkpoint.",
         )
-    return found
+    return paths
 
 
 def unreadable(name: str, error: OSError) -> SourceError:
-    """What to say of a folder that cannot be read."""
+    """The error for a folder that cannot be read."""
     return SourceError(
         f"The folder {name} cannot be read: {error.strerror}.", "Check its permissions."
     )
 
 
 def file_or_set(path: Path) -> Path | FileSet:
-    """What is meant by a path: a folder's files, an index's with those beside it, or the file.
+    """The files that a path stands for: those of a folder, an index with its shards, or the file.
 
     Raises SourceError as folder_files does.
     """
     if os.path.isdir(path):  # unlike Path.is_dir, it raises nothing
         return folder_files(path)
-    if indexed_whole(path.name) is not None and os.path.isfile(path):
+    if unsharded_name(path.name) is not None and os.path.isfile(path):
         name = shown(path.name)
         return FileSet(name, folder_files(path.parent, depth=1).files, name)
     return path
 
 
 def _walk(folder: int, above: str, depth: int) -> Iterator[tuple[str, bool]]:
-    """Close the folder at the end. Folders are opened from the one above them, and never by a link:
-    one that takes a folder's place meanwhile leads nowhere."""
+    """Yield the files below an open folder, and close it at the end.
+
+    A subfolder is opened relative to the descriptor of its parent, and never through a link: where
+    a link replaces a folder meanwhile, opening it fails.
+    """
     try:
         with os.scandir(folder) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
-        for entry in found:
+            children = sorted(entries, key=lambda entry: entry.name)
+        for entry in children:
             path = f"{above}{entry.name}"
             if _is_file(entry):
                 yield path, entry.is_symlink()
@@ -136,13 +140,13 @@ def _walk_below(folder: int, name: str, path: str, depth: int) -> Iterator[tuple
         below = os.open(name, FOLDER, dir_fd=folder)
         yield from _walk(below, f"{path}/", depth)
     except OSError:
-        return  # it may not be read, or is gone: that is no trouble of the others
+        return  # a folder that is gone or forbidden is left out; the others can still be read
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_file()
-    except OSError:  # such as a link that leads to itself
+    except OSError:  # such as a link to itself
         return False
 
 

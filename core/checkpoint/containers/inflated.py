@@ -1,4 +1,4 @@
-"""A zip's deflated member as a source: read from its front, a little at a time."""
+"""A deflated member of a zip as a source, which is unpacked from its start, a little at a time."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from core.checkpoint.entries import Source
 from core.errors import CheckpointError
 
 CHUNK = 1 << 16
-"""Packed bytes that are read at once."""
+"""Compressed bytes that are read at once."""
 
 _RAW = -15
 """Deflate without a header of zlib's own (APPNOTE.TXT, 4.4.5, method 8)."""
 
 
 class Inflated:
-    """What a member unpacks to. Going back unpacks it from its beginning again."""
+    """A member's unpacked bytes. Reading backwards unpacks it from its start again."""
 
     def __init__(self, packed: Source, start: int, size: int, name: str) -> None:
-        """`start` is where the packed bytes begin, `size` how many they become."""
+        """`start` is the offset of the compressed bytes, `size` the number of unpacked bytes."""
         self.size = size
         self.identity = f"{packed.identity}@{start}~{size}"
         self._packed = packed
@@ -32,17 +32,20 @@ class Inflated:
         self._at = 0
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
-        """Fill the buffer from `offset`. Raises CheckpointError where the packed bytes are no sound
-        stream, or one that ends earlier; SourceError."""
+        """Fill the buffer from `offset`.
+
+        Raises CheckpointError where the compressed stream is damaged or ends too early, and
+        SourceError.
+        """
         if offset < self._at:
             self._rewind()
         while self._at < offset:
             self._more(min(offset - self._at, CHUNK))
         done = 0
         while done < len(buffer):
-            found = self._more(len(buffer) - done)
-            buffer[done : done + len(found)] = found
-            done += len(found)
+            piece = self._more(len(buffer) - done)
+            buffer[done : done + len(piece)] = piece
+            done += len(piece)
 
     def read(self, offset: int, nbytes: int) -> bytes:
         """The bytes from `offset`, as many as there are up to `nbytes`; raises as `read_into`."""
@@ -58,12 +61,12 @@ class Inflated:
                 packed = self._packed.read(self._next, CHUNK)
                 self._next += len(packed)
             try:
-                found = self._unpacker.decompress(packed, most)
+                piece = self._unpacker.decompress(packed, most)
             except zlib.error as error:
                 raise self._unsound() from error
-            self._at += len(found)
-            if found:
-                return found
+            self._at += len(piece)
+            if piece:
+                return piece
             if not packed:
                 break
         raise self._unsound()

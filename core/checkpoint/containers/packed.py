@@ -1,8 +1,8 @@
-"""Checkpoints that somebody packed: into a gzip, bzip2 or xz file, a zip or a tar.
+"""Checkpoints inside an archive or a compressed file: gzip, bzip2, xz, zip or tar.
 
-What is stored as it is, is read where it lies. What is compressed is unpacked once one of its bytes
-is asked for, into a temporary file without a name, which is gone with the checkpoint. One such file
-takes all that lies in one archive: it cannot be closed and opened again, so there should be few.
+A member that is stored uncompressed is read in place. A compressed one is unpacked at the first
+read, into a temporary file without a name, which is deleted with the checkpoint. All members of one
+archive share one such file: it cannot be closed and opened again, so there should be few.
 """
 
 from __future__ import annotations
@@ -28,27 +28,28 @@ from core.checkpoint.entries import Source
 from core.errors import CheckpointError, SourceError
 
 MAX_UNPACKED = 8 << 30
-"""Bytes that one file may unpack to."""
+"""Bytes that one archive may unpack to."""
 
 MAX_RATIO = 20
-"""How many times its packed bytes a file may have once it is larger than FREE_UNPACKED: weights
-hardly shrink."""
+"""The largest ratio of unpacked to compressed bytes, beyond FREE_UNPACKED: weights hardly shrink
+when they are compressed."""
 
 FREE_UNPACKED = 64 << 20
 
 FREE_STREAMS = 1_000
 MIN_STREAM = 4 << 10
-"""Streams that may follow one another in a file, and the bytes that each further one unpacks to."""
+"""Compressed streams that may follow one another in a file without condition; each further one must
+unpack to MIN_STREAM bytes on average."""
 
 MAX_FILES = 10_000
-"""Files of checkpoints in one zip."""
+"""Files in one zip with the names of checkpoints."""
 
 PIECE = 1 << 20
 PACKED_PIECE = 64 << 10
 XZ_MEMORY = 128 << 20
 
 WEIGHTS = (".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".tar", ".pt2", ".distcp")
-BESIDE = (INDEX, ".metadata", "model_index.json")
+INDEX_FILES = (INDEX, ".metadata", "model_index.json")
 
 
 class _Decompressor(Protocol):
@@ -62,7 +63,7 @@ class _Decompressor(Protocol):
 
 
 class Compression(NamedTuple):
-    """A way of packing one file: its name in words, and what unpacks it."""
+    """A compression of one file: its name, its decompressor, and the errors that this raises."""
 
     name: str
     make: Callable[[], _Decompressor]
@@ -76,7 +77,7 @@ COMPRESSIONS: Mapping[bytes, Compression] = {
         "xz", lambda: lzma.LZMADecompressor(memlimit=XZ_MEMORY), (lzma.LZMAError, EOFError)
     ),
 }
-"""By the first bytes of a file."""
+"""The compressions by a file's first bytes."""
 
 SHORTEST_HEAD = max(map(len, COMPRESSIONS))
 
@@ -85,8 +86,11 @@ DEFLATE = Compression("zip", lambda: _Inflate(-15), (zlib.error,))
 
 @dataclass(slots=True)
 class Unpacking:
-    """Where the temporary file goes (None: where the system keeps such), how many bytes it may
-    still take, and where it ends: all that is packed in an archive lies there one after another."""
+    """The temporary file that all compressed members of one archive are unpacked into.
+
+    `folder` is where it lies (None: the system's folder for temporary files), `room` how many more
+    bytes it may take, `end` the offset at which the next member goes.
+    """
 
     folder: Path | None = None
     room: int = MAX_UNPACKED
@@ -95,7 +99,7 @@ class Unpacking:
     _file: Descriptor | None = field(default=None, init=False)
 
     def file(self) -> Descriptor:
-        """The file, which has no name. Raises OSError, SourceError."""
+        """The file, created at the first call. Raises OSError, SourceError."""
         if self._file is None:
             self._file = Descriptor(opened_in_bounds(self._make))
         return self._file
@@ -106,42 +110,44 @@ class Unpacking:
 
 
 def compression_of(head: bytes) -> Compression | None:
-    """How a file is packed, by its first bytes."""
-    return next((found for magic, found in COMPRESSIONS.items() if head.startswith(magic)), None)
+    """The compression of a file by its first bytes; None where it has none of COMPRESSIONS."""
+    return next(
+        (compression for magic, compression in COMPRESSIONS.items() if head.startswith(magic)), None
+    )
 
 
 def unpacked(source: Source, compression: Compression, unpacking: Unpacking) -> Source:
-    """The one file in a packed one, unpacked. Raises CheckpointError, SourceError."""
+    """A compressed file's contents as a source, which is unpacked at the first read."""
     return _Unpacked(source, compression, unpacking)
 
 
 def files_in_zip(archive: Archive, name: str, unpacking: Unpacking) -> FileSet | None:
     """The checkpoint's files in an ordinary zip, without its outer folder; None where it has none.
 
-    Raises CheckpointError where they are encrypted, or packed in an unusual way.
+    Raises CheckpointError where one is encrypted, or compressed by an unusual method.
     """
-    wanted = {member: found for member, found in archive.members.items() if _is_wanted(member)}
-    if len(wanted) > MAX_FILES:
+    members = {path: member for path, member in archive.members.items() if _is_wanted(path)}
+    if len(members) > MAX_FILES:
         raise CheckpointError(
-            f"The zip holds {len(wanted):,} files that are called like checkpoints.",
+            f"The zip contains {len(members):,} files with names like those of checkpoints.",
             "Unpack it, and open the one that you mean.",
         )
     return _file_set(name, {
-        member: _in_zip(archive, found, unpacking) for member, found in wanted.items()
+        path: _in_zip(archive, member, unpacking) for path, member in members.items()
     })  # fmt: skip
 
 
 def files_in_tar(source: Source, members: list[TarMember], name: str) -> FileSet | None:
     """The checkpoint's files in a tar, without its outer folder; None where it has none."""
-    wanted = [member for member in members if _is_wanted(member.name)]
+    files = [member for member in members if _is_wanted(member.name)]
     return _file_set(
-        name, {member.name: Within(source, member.offset, member.size) for member in wanted}
+        name, {member.name: Within(source, member.offset, member.size) for member in files}
     )
 
 
 def _is_wanted(name: str) -> bool:
     base = name.rpartition("/")[2]
-    return not base.startswith("._") and name.endswith((*WEIGHTS, *BESIDE))
+    return not base.startswith("._") and name.endswith((*WEIGHTS, *INDEX_FILES))
 
 
 def _file_set(name: str, sources: Mapping[str, Source]) -> FileSet | None:
@@ -167,7 +173,7 @@ def _in_zip(archive: Archive, member: Member, unpacking: Unpacking) -> Source:
         return Within(archive.source, start, member.nbytes)
     if member.method != zlib.DEFLATED:
         raise CheckpointError(
-            f"{member.name[:200]} is packed in a way that few programs read.",
+            f"{member.name[:200]} is compressed by a method that few programs read.",
             "Unpack the zip, and open what is inside.",
         )
     part = Within(archive.source, start, stop - start)
@@ -175,7 +181,7 @@ def _in_zip(archive: Archive, member: Member, unpacking: Unpacking) -> Source:
 
 
 class _Place(NamedTuple):
-    """Where something lies unpacked: the file, its first byte's offset there, and its bytes."""
+    """Where a member lies unpacked: the temporary file, the offset there, and its bytes."""
 
     file: Descriptor
     start: int
@@ -183,7 +189,7 @@ class _Place(NamedTuple):
 
 
 class _Unpacked:
-    """A packed file's contents as a source: unpacked once, when they are first asked for."""
+    """A compressed file's contents as a source, unpacked once, at the first read."""
 
     def __init__(
         self,
@@ -193,7 +199,7 @@ class _Unpacked:
         size: int | None = None,
         crc32: int | None = None,
     ) -> None:
-        """`size` and `crc32` are what it must unpack to, where they are known."""
+        """`size` and `crc32` are those of the unpacked bytes, where the archive states them."""
         self.identity = f"{packed.identity}!"
         self._packed = packed
         self._compression = compression
@@ -204,7 +210,7 @@ class _Unpacked:
 
     @property
     def size(self) -> int:
-        """Bytes once unpacked."""
+        """The number of unpacked bytes; where it is not stated, this unpacks the file."""
         if self._size is None:
             self._size = self._unpacked().nbytes
         return self._size
@@ -235,7 +241,7 @@ class _Unpacked:
         start = self._unpacking.end
         try:
             file = self._unpacking.file()
-            # Where this fails, what comes next is written over it.
+            # If this fails, `end` stays, so the next member overwrites the incomplete bytes.
             self._unpacking.end = self._fill(file.number, start)
         except OSError as error:
             raise SourceError(
@@ -245,36 +251,36 @@ class _Unpacked:
         return _Place(file, start, self._unpacking.end - start)
 
     def _fill(self, file: int, start: int) -> int:
-        """Write the contents from `start` on; where they end."""
+        """Write the unpacked bytes at `start`; the offset at which they end."""
         room = min(self._unpacking.room, self._free())
         if self._size is not None and self._size > room:
             raise self._too_large()
-        made = crc32 = 0
+        nbytes = crc32 = 0
         for piece, read in self._pieces():
-            if made + len(piece) > min(room, max(FREE_UNPACKED, MAX_RATIO * read)):
+            if nbytes + len(piece) > min(room, max(FREE_UNPACKED, MAX_RATIO * read)):
                 raise self._too_large()
             crc32 = zlib.crc32(piece, crc32)
             rest = memoryview(piece)
             while rest:
-                written = os.pwrite(file, rest, start + made)
-                made += written
+                written = os.pwrite(file, rest, start + nbytes)
+                nbytes += written
                 rest = rest[written:]
-        self._unpacking.room -= made
-        if self._size is not None and made != self._size:
+        self._unpacking.room -= nbytes
+        if self._size is not None and nbytes != self._size:
             raise self._cut_off()
         if self._crc32 is not None and crc32 != self._crc32:
-            raise self._damaged("its checksum is another one")
-        return start + made
+            raise self._damaged("its checksum differs from the one in the archive")
+        return start + nbytes
 
     def _pieces(self) -> Iterator[tuple[bytes, int]]:
-        """What it unpacks to, piece by piece, each with the packed bytes that were read for it."""
+        """The unpacked bytes in pieces, each with the compressed bytes that were read so far."""
         decompressor = self._compression.make()
-        at = made = 0
+        at = unpacked_bytes = 0
         streams = 1
         while True:
             data = b""
             if decompressor.eof:
-                # gzip, bzip2 and xz files may follow one another in one.
+                # A gzip, bzip2 or xz file may consist of several streams, one after another.
                 data = decompressor.unused_data
                 if len(data) < SHORTEST_HEAD:
                     data += self._packed.read(at, PACKED_PIECE)
@@ -282,8 +288,8 @@ class _Unpacked:
                 if compression_of(data) is not self._compression:
                     return
                 streams += 1
-                if streams > FREE_STREAMS + made // MIN_STREAM:
-                    raise self._damaged("it is a long row of empty files")
+                if streams > FREE_STREAMS + unpacked_bytes // MIN_STREAM:
+                    raise self._damaged("it is a long sequence of empty streams")
                 decompressor = self._compression.make()
             elif decompressor.needs_input:
                 data = self._packed.read(at, PACKED_PIECE)
@@ -294,7 +300,7 @@ class _Unpacked:
                 piece = decompressor.decompress(data, PIECE)
             except self._compression.mistakes as error:
                 raise self._damaged("its bytes cannot be unpacked") from error
-            made += len(piece)
+            unpacked_bytes += len(piece)
             if piece:
                 yield piece, at
 
@@ -322,29 +328,29 @@ class _Unpacked:
 
 
 class _Inflate:
-    """zlib with the same face as bz2 and lzma, which keep what they have not yet unpacked."""
+    """zlib with the interface of bz2 and lzma, which keep their unconsumed input themselves."""
 
     def __init__(self, window: int) -> None:
         self._inner = zlib.decompressobj(window)
         self._rest = b""
 
     def decompress(self, data: bytes, max_length: int = 0, /) -> bytes:
-        """Unpack a little more."""
+        """The next unpacked bytes, `max_length` at most."""
         piece = self._inner.decompress(self._rest + data, max_length)
         self._rest = self._inner.unconsumed_tail
         return piece
 
     @property
     def eof(self) -> bool:
-        """Whether the stream ended."""
+        """Whether the end of the stream was reached."""
         return self._inner.eof
 
     @property
     def needs_input(self) -> bool:
-        """Whether it has unpacked all that it was given."""
+        """Whether all input so far was consumed."""
         return not self._rest
 
     @property
     def unused_data(self) -> bytes:
-        """What follows the stream's end."""
+        """The input after the end of the stream."""
         return self._inner.unused_data

@@ -1,8 +1,9 @@
-"""A file below a folder that others may write to, opened without a link on the way.
+"""Opens a file below a folder that others may write to, without following a link.
 
-Between a check of a path and its use, any part of it may be swapped for a link. So each folder on
-the way is opened from the one above it, and none of them, nor the file, may be a link: what is
-opened lies inside, whatever happens meanwhile. It is portable, where openat2 is Linux's own.
+Between the check of a path and its use, any part of it may be replaced by a link. So each folder on
+the path is opened relative to its parent, and neither a folder nor the file may be a link: the
+opened file lies inside the root, whatever happens meanwhile. Linux's openat2 would do the same in
+one call, but is not portable.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW
-"""How a folder on the way is opened: where a link takes its place, that leads nowhere."""
+"""The flags for opening a folder on the path: where a link replaces it, opening fails."""
 
 FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-"""How a file is opened: where a pipe takes its place, nobody waits for a writer."""
+"""The flags for opening a file: O_NONBLOCK, so that a pipe in its place does not block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,11 @@ class ServedFile:
         return self.path.name
 
     def stat(self) -> os.stat_result:
-        """The status of what lies there now, a link's own where it is one. Raises OSError."""
+        """The status of what the path names now; a link is not followed. Raises OSError."""
         return self.path.lstat()
 
     def open(self) -> int:
-        """Open it for reading; the descriptor. Raises OSError where a link is on the way."""
+        """Open the file for reading; its descriptor. Raises OSError where the path has a link."""
         folder = open_folder(self.root, self.path.parent)
         try:
             return os.open(self.path.name, FILE | os.O_NOFOLLOW, dir_fd=folder)
@@ -44,11 +45,11 @@ class ServedFile:
 
 
 def open_folder(root: Path, folder: Path) -> int:
-    """Open a folder inside `root`, or root itself, by its real path; the descriptor.
+    """Open `root` or a folder inside it, both given by their real paths; the descriptor.
 
-    Raises OSError where a link is on the way, and ValueError where the path leads elsewhere.
+    Raises OSError where a link is on the path, and ValueError where `folder` is not inside `root`.
     """
-    # The root is named by the server's owner, and so are the folders above it.
+    # The server's owner chose the root and the folders above it, so they may be links.
     parts = folder.relative_to(root).parts
     at = os.open(root, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
     for part in parts:

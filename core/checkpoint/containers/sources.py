@@ -1,8 +1,7 @@
-"""Bytes with random access: a local file, a part of one, or bytes at hand.
+"""Bytes with random access: a local file, a part of another source, or bytes in memory.
 
-A file is read without mapping it into memory.
-A file that a training job overwrites while it is mapped kills the whole process with SIGBUS; a
-read gets a clean error instead, and is as fast from the page cache.
+Files are read, not mapped into memory: where a training job truncates a mapped file, the whole
+process dies of SIGBUS. A read gets an error instead, and is as fast from the page cache.
 """
 
 from __future__ import annotations
@@ -19,26 +18,27 @@ from core.checkpoint.entries import Source
 from core.errors import SourceError, shown
 
 MAX_BUFFERS = 1024
-"""What one call of preadv takes: IOV_MAX of Linux and macOS (limits.h)."""
+"""Buffers that one call of preadv accepts: IOV_MAX of Linux and macOS (limits.h)."""
 
 SMALL = 1 << 20
-"""Bytes that one call of pread is sure to be asked for."""
+"""Bytes up to which `read` makes one call of pread, without a buffer of its own."""
 
 
 class LocalFile:
-    """A file. What it holds is what it held when it was first opened, or reading fails.
+    """A file on disk; reading fails once the file has changed since it was first opened.
 
-    It is closed where too many are open, and opened again when it is read: only where it is the
-    same file then, by its device, inode, size and time of the last change.
+    It is closed where too many files are open, and opened again when it is read. It counts as
+    unchanged if its device, inode, size and modification time are the same.
     """
 
     def __init__(
         self, path: Path | ServedFile, identity: str | None = None, name: str | None = None
     ) -> None:
-        """Open `path`; `identity` is the content's SHA-256 where it is known, `name` what people
-        call the file where its path does not tell.
+        """Open `path`.
 
-        Raises SourceError for a missing file, a folder, or one that may not be read.
+        `identity` is the SHA-256 of the contents where it is known, `name` the file's name on
+        screen where it differs from the path's. Raises SourceError for a missing file, a folder, or
+        a file that may not be read.
         """
         self.path = path
         self.name = name or shown(path.name)
@@ -51,19 +51,21 @@ class LocalFile:
         self._marks = _marks(status)
         self._open = Descriptor(number, self)
         if not stat.S_ISREG(status.st_mode):
-            what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise SourceError(f"{self.name} is {what}.", "Choose a checkpoint file.")
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+            raise SourceError(f"{self.name} is {kind}.", "Choose a checkpoint file.")
         self.size = status.st_size
         self.identity = identity or _identity(path, self._marks)
 
     def opened(self) -> Descriptor:
-        """The open file: it stays open while the caller holds what this returns. Raises SourceError
-        where it was closed, and is another file now."""
-        found = self._open
-        if found is None:
-            found = self._open = self._opened_again()
-        found.touch()
-        return found
+        """The open file, which stays open while the caller keeps a reference to it.
+
+        Raises SourceError where it was closed, and the path is another file now.
+        """
+        descriptor = self._open
+        if descriptor is None:
+            descriptor = self._open = self._opened_again()
+        descriptor.touch()
+        return descriptor
 
     def _opened_again(self) -> Descriptor:
         try:
@@ -79,21 +81,25 @@ class LocalFile:
         return self.path.open() if isinstance(self.path, ServedFile) else os.open(self.path, FILE)
 
     def let_go(self) -> bool:
-        """Forget the descriptor, so that it is closed once nobody reads from it; False where the
-        path leads to another file now, and this one could not be opened again."""
+        """Forget the descriptor, so that it is closed once nobody reads from it.
+
+        False where the path is another file now, so that this one could not be opened again.
+        """
         if self._open is not None and not self._is_there():
             return False
         self._open = None
         return True
 
     def last_used(self) -> int:
-        """Which of all uses of files the last one was."""
-        found = self._open
-        return -1 if found is None else found.used
+        """The number of the last use, counted over all files of this process; −1 if closed."""
+        descriptor = self._open
+        return -1 if descriptor is None else descriptor.used
 
     def refuse_change(self) -> None:
-        """Raise SourceError where the path leads to another file now, or to none: of several files
-        that are one, some may be older than others."""
+        """Raise SourceError where the path is another file now, or none.
+
+        Without this check, the files of one set could come from different saves.
+        """
         if not self._is_there():
             raise _changed(self.name)
 
@@ -124,7 +130,7 @@ class LocalFile:
             raise _changed(self.name)
 
     def scatter(self, offset: int, buffers: Sequence[memoryview]) -> None:
-        """Fill the buffers one after the other from `offset`, in as few calls as the system takes.
+        """Fill the buffers one after another from `offset`, in as few system calls as possible.
 
         Raises SourceError as read_into does.
         """
@@ -134,10 +140,10 @@ class LocalFile:
             try:
                 done = os.preadv(file.number, some, offset)
             except OSError:
-                done = 0  # read_into tells why
+                done = 0  # read_into meets the error again, and reports it
             for buffer in some:
                 have = min(len(buffer), done)
-                if have < len(buffer):  # one call gives 2 GB at most, and no more than there is
+                if have < len(buffer):  # preadv reads at most 2 GB, and stops at the file's end
                     self.read_into(offset + have, buffer[have:])
                 done -= have
                 offset += len(buffer)
@@ -152,7 +158,7 @@ class LocalFile:
             try:
                 data = os.pread(file.number, nbytes, offset)
             except (OSError, OverflowError):
-                data = b""  # read_into tells why
+                data = b""  # read_into meets the error again, and reports it
             if len(data) == nbytes and _marks(os.fstat(file.number)) == self._marks:
                 return data
         buffer = bytearray(nbytes)
@@ -161,12 +167,12 @@ class LocalFile:
 
 
 class Within:
-    """A part of another source, as a source of its own."""
+    """A part of another source, as a source itself."""
 
     def __init__(self, whole: Source, start: int, size: int) -> None:
-        """The `size` bytes from `start`, which must lie inside. Raises ValueError."""
+        """The `size` bytes of `whole` from `start`. Raises ValueError where they lie outside."""
         if start < 0 or size < 0 or start + size > whole.size:
-            raise ValueError("a part that reaches beyond the whole")
+            raise ValueError("the part lies outside the whole")
         self.size = size
         self.identity = f"{whole.identity}@{start}+{size}"
         self.whole = whole
@@ -183,7 +189,7 @@ class Within:
         return self.whole.read(self.start + offset, max(0, min(nbytes, self.size - offset)))
 
 
-class Held:
+class InMemory:
     """Bytes in memory, such as a tensor that lies inside a pickle."""
 
     def __init__(self, data: bytes) -> None:
@@ -207,11 +213,11 @@ class Held:
 
 
 def file_of(source: Source, offset: int) -> tuple[LocalFile, int] | None:
-    """The file whose bytes these are, and where in it `offset` is; None where no file holds them as
-    they are.
+    """The file that contains the source's bytes, and the position of `offset` in it.
 
-    Whoever reads there by the number of what `opened` gives holds that meanwhile, and asks
-    `read_into` for no bytes at all afterwards: it raises SourceError where the file was written to.
+    None where no file contains them uncompressed. A caller that reads there itself, by the
+    descriptor's number, keeps a reference to the descriptor that `opened` returned. Afterwards it
+    calls `read_into` with an empty buffer, which raises SourceError where the file was changed.
     """
     if isinstance(source, Within):
         return file_of(source.whole, source.start + offset)
@@ -220,7 +226,7 @@ def file_of(source: Source, offset: int) -> tuple[LocalFile, int] | None:
 
 def _changed(name: str) -> SourceError:
     return SourceError(
-        f"{name} changed while it was open.", "Open it again once whatever writes it is done."
+        f"{name} changed while it was open.", "Open it again once it is no longer being written."
     )
 
 

@@ -1,4 +1,4 @@
-"""The files of a tar archive, by the headers alone: nothing is unpacked, no link followed.
+"""The files of a tar archive, from its headers alone: nothing is unpacked, no link is followed.
 
 Layout: POSIX.1-1988 ustar (a header of 512 bytes: name at 0, size at 124, checksum at 148, type at
 156, prefix at 345), GNU's long names (type L) and POSIX.1-2001's records (type x).
@@ -16,7 +16,7 @@ from core.errors import CheckpointError
 BLOCK = 512
 MAX_MEMBERS = 20_000
 MAX_EXTENSION = 64 << 10
-"""Bytes of a long name, or of a file's further records."""
+"""Bytes of a long name, or of a member's pax records."""
 
 _FILES = b"0\0007"
 _PASSED_OVER = b"g"
@@ -24,7 +24,7 @@ _RECORD = re.compile(rb"\d{1,5} (path|size)=([^\n]*)\n")
 
 
 class TarMember(NamedTuple):
-    """A regular file in the archive: its bytes begin at `offset`."""
+    """A regular file in the archive; `offset` is that of its first byte in the source."""
 
     name: str
     offset: int
@@ -32,13 +32,15 @@ class TarMember(NamedTuple):
 
 
 def is_tar(head: bytes) -> bool:
-    """Whether a file's first bytes are a tar header, which has a checksum."""
+    """Whether a file's first bytes are a tar header, by its checksum."""
     return len(head) >= BLOCK and head[0] != 0 and _checksum_is_right(head[:BLOCK])
 
 
 def tar_members(source: Source) -> list[TarMember]:
-    """The regular files, in their order. Raises CheckpointError where the archive is damaged or
-    cut off, SourceError."""
+    """The regular files of a tar, in its order.
+
+    Raises CheckpointError where the archive is damaged or cut off, and SourceError.
+    """
     return list(_walk(source))
 
 
@@ -64,10 +66,10 @@ def _walk(source: Source) -> Iterator[TarMember]:
             )
         if kind in (b"L", b"x"):
             if size > MAX_EXTENSION:
-                raise _damaged("a name in it is impossibly long")
+                raise _damaged("a name in it is far too long")
             data = source.read(start, size)
-            found = {b"path": data.rstrip(b"\0")} if kind == b"L" else dict(_RECORD.findall(data))
-            further |= found
+            records = {b"path": data.rstrip(b"\0")} if kind == b"L" else dict(_RECORD.findall(data))
+            further |= records
         else:
             if kind in _FILES and kind:
                 yield TarMember(_text(name), start, size)
@@ -91,18 +93,18 @@ def _name(header: bytes) -> bytes:
 
 
 def _number(field: bytes) -> int:
-    """Octal text, or, where the first bit is set, a binary number."""
+    """A field's number: octal text, or binary where the first bit is set (GNU's base-256)."""
     if field[0] & 0x80:
         return int.from_bytes(field, "big") & ~(0x80 << 88)
     text = field.strip(b"\0 ")
     if not re.fullmatch(rb"[0-7]{0,12}", text):
-        raise _damaged("a size in it is none")
+        raise _damaged("a size in it is not a number")
     return int(text or b"0", 8)
 
 
 def _decimal(text: bytes) -> int:
     if not re.fullmatch(rb"\d{1,18}", text):
-        raise _damaged("a size in it is none")
+        raise _damaged("a size in it is not a number")
     return int(text)
 
 

@@ -1,4 +1,4 @@
-"""Small reads that lie close to one another, out of one larger read."""
+"""Serves small reads that lie close together from one larger read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ WINDOW = 16 << 10
 
 
 class Window:
-    """A source's bytes around where something was read last."""
+    """A source's bytes around the position of the last read."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -17,8 +17,11 @@ class Window:
         self._start = 0
 
     def read(self, offset: int, nbytes: int, *, more: bool) -> bytes:
-        """The bytes from `offset`, as many as there are up to `nbytes`; `more` says that the bytes
-        behind them are likely to be asked for next. Raises SourceError."""
+        """The bytes from `offset`, as many as there are up to `nbytes`.
+
+        With `more`, the bytes after them are likely to be needed next, and are read at once. Raises
+        SourceError.
+        """
         at = offset - self._start
         if at < 0 or at + nbytes > len(self._data):
             self._data = self._source.read(offset, max(nbytes, WINDOW if more else 0))

@@ -1,9 +1,10 @@
 """The zip that torch.save has written since PyTorch 1.6, read without unpacking it.
 
-Layout (caffe2/serialize/inline_container.h): one folder holding `data.pkl`, `byteorder`, `version`
-and a member `data/<key>` for each storage, all stored uncompressed. The zip's own structures are
-those of PKWARE's APPNOTE.TXT, sections 4.3.7 (local header), 4.3.12 (central directory), 4.3.14 to
-4.3.16 (ends, 64-bit ones included) and 4.5.3 (64-bit sizes).
+Layout (caffe2/serialize/inline_container.h): one folder with `data.pkl`, `byteorder`, `version` and
+a member `data/<key>` for each storage, all stored uncompressed. The zip's structures are those of
+PKWARE's APPNOTE.TXT: sections 4.3.7 (local header), 4.3.12 (central directory), 4.3.14 to 4.3.16
+(end records, also of zip64) and 4.5.3 (64-bit sizes). The directory is parsed here because Python's
+`zipfile` accepts a member that occurs twice, and another reader of the file may take the other one.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from core.errors import CheckpointError
 LOCAL_MAGIC = b"PK\x03\x04"
 _END_MAGIC, _END64_MAGIC, _LOCATOR_MAGIC = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 _CENTRAL = struct.Struct("<4s4x2H4x3L3H8xL")
-"""Of a directory entry: magic, flags, method, CRC-32, packed and unpacked size, the
-lengths of its name, extra field and comment, and its local header's offset."""
+"""The used fields of a directory entry: magic, flags, method, CRC-32, compressed and unpacked size,
+the lengths of its name, extra field and comment, and the offset of its local header."""
 
 _LOCAL = struct.Struct("<4s5H3L2H")
 _LOCAL_LENGTHS = struct.Struct("<26x2H")
-"""Of a local header, the lengths of its name and extra field."""
+"""The lengths of the name and the extra field in a local header."""
 
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
@@ -37,18 +38,19 @@ MAX_DIRECTORY = 32 << 20
 """Bytes of a central directory: 400,000 tensors' worth."""
 
 WINDOW = 16 << 10
-"""Bytes that are read at once where members' own headers are."""
+"""Bytes that are read at once around members' local headers."""
 
 ALIGNMENT_SEARCH = 64
-"""Bytes after a member within which the next one begins: its data descriptor."""
+"""Bytes after a member's data within which the next local header begins: between them lies at most
+a data descriptor."""
 
 
 class NoDirectory(Exception):
-    """The zip has no end: it is cut off, or no zip."""
+    """The zip has no end record or directory: it is cut off, or not a zip."""
 
 
 class Member(NamedTuple):
-    """A file in the zip; `method` 0 means stored as it is. `offset` is its local header's."""
+    """A file in the zip; `method` 0 means uncompressed, `offset` is that of its local header."""
 
     name: str
     offset: int
@@ -73,7 +75,7 @@ class Archive:
         member = self.members.get(name)
         if member is None:
             raise CheckpointError(
-                f"The archive names {name[:200]}, which is not in it.",
+                f"The archive refers to {name[:200]}, which it does not contain.",
                 "The file is damaged: get it again from where it came from.",
             )
         if member.method != 0 or member.encrypted:
@@ -84,12 +86,15 @@ class Archive:
                 "compression.",
             )
         offset = self._data_offset(member)
-        # A file saved with its checksums switched off has zeros in their place.
+        # torch.serialization.set_crc32_options(False) writes zeros instead of checksums.
         crc32 = member.crc32 if member.crc32 or member.nbytes == 0 else None
         return quick_record(name, offset, member.nbytes, crc32, self.source)
 
     def every_record(self) -> Iterator[Record]:
-        """Each member, a deflated one as what it unpacks to; raises CheckpointError."""
+        """The record of each member; a deflated one's is of its unpacked bytes.
+
+        Raises CheckpointError.
+        """
         for name, member in self.members.items():
             if member.method == zlib.DEFLATED and not member.encrypted:
                 packed = Inflated(self.source, self._data_offset(member), member.nbytes, name)
@@ -98,13 +103,13 @@ class Archive:
                 yield self.record(name)
 
     def _data_offset(self, member: Member) -> int:
-        """Where a member's bytes begin, by its own header; raises CheckpointError."""
+        """The offset of a member's bytes, by its local header; raises CheckpointError."""
         name, start, nbytes, _, method, _ = member
         stored_name = name.encode()
         length = _LOCAL.size + len(stored_name)
         at = start - self._window_start
         if at < 0 or at + length > len(self._window):
-            # Small tensors' headers lie side by side: one read serves many.
+            # The headers of small tensors lie close together, so one read serves many.
             near = WINDOW if nbytes < WINDOW // 4 else 0
             self._window = self.source.read(start, max(near, length))
             self._window_start, at = start, 0
@@ -124,8 +129,10 @@ class Archive:
         return offset
 
     def span(self, member: Member) -> tuple[int, int]:
-        """Where a member's bytes begin, and where the next member or the directory does; raises
-        CheckpointError where they do not lie in the file."""
+        """The offsets of a member's bytes and of the next member, or of the file's end.
+
+        Raises CheckpointError where the bytes reach beyond that.
+        """
         if not self._offsets:
             self._offsets = sorted(other.offset for other in self.members.values())
         start = self._data_offset(member)
@@ -136,7 +143,7 @@ class Archive:
         return start, stop
 
     def read(self, name: str, limit: int) -> bytes:
-        """A small member's bytes; raises CheckpointError where it is larger than `limit`."""
+        """A small member's bytes; raises CheckpointError where it has more than `limit`."""
         record = self.record(name)
         if record.nbytes > limit:
             raise CheckpointError(
@@ -147,7 +154,7 @@ class Archive:
         return self.source.read(record.offset, record.nbytes)
 
     def peek(self, member: Member, limit: int) -> bytes:
-        """A member's first bytes, unpacked where it is compressed; none where it cannot be read."""
+        """A member's first bytes, unpacked; empty where it cannot be read."""
         try:
             offset = self._data_offset(member)
             if member.method == 0 and not member.encrypted:
@@ -168,16 +175,22 @@ def _damaged(name: str) -> CheckpointError:
 
 
 def zip_records(source: Source) -> Iterator[Record]:
-    """Every member of a zip that was opened before. Raises CheckpointError, SourceError."""
+    """The record of every member of a zip that was opened before.
+
+    Raises CheckpointError, SourceError.
+    """
     try:
         return open_archive(source).every_record()
     except NoDirectory as error:
-        raise _unsound("it lost its directory") from error
+        raise _unsound("its directory is missing") from error
 
 
 def open_archive(source: Source) -> Archive:
-    """Read a zip's directory. Raises NoDirectory where it has none, CheckpointError where it is
-    unsound: members twice, outside of the file, or over one another."""
+    """Read a zip's directory.
+
+    Raises NoDirectory where it has none, and CheckpointError where a member occurs twice, lies
+    outside the file, or overlaps another.
+    """
     start, nbytes, count = _directory(source)
     if start + nbytes > source.size:
         raise NoDirectory
@@ -203,12 +216,12 @@ def open_archive(source: Source) -> Archive:
             size, packed, offset = _wide(extra, size, packed, offset)
         at += extra_length + comment_length
         if name in members:
-            raise _unsound(f"it holds {name[:200]} twice")
+            raise _unsound(f"it contains {name[:200]} twice")
         if offset + packed > source.size:
-            raise _unsound(f"{name[:200]} lies outside of it")
+            raise _unsound(f"{name[:200]} lies outside it")
         if method == 0 and packed != size:
-            raise _unsound(f"{name[:200]} has two sizes")
-        # As Member(...), without a call in between.
+            raise _unsound(f"its directory states two sizes for {name[:200]}")
+        # The same as Member(...), without the call of its Python-level __new__.
         members[name] = new(Member, (name, offset, size, crc32, method, flags & 1 == 1))
         spans.append((offset, offset + _LOCAL.size + name_length + packed, name))
     if len(members) != count:
@@ -221,19 +234,19 @@ def _refuse_overlaps(spans: list[tuple[int, int, str]]) -> None:
     end = 0
     for start, stop, name in sorted(spans):
         if start < end:
-            raise _unsound(f"{name[:200]} lies over another member")
+            raise _unsound(f"{name[:200]} overlaps another member")
         end = stop
 
 
 def _unsound(why: str) -> CheckpointError:
     return CheckpointError(
         f"The archive is unsound: {why}.",
-        "It is damaged or was made to do harm: get it again from a source you trust.",
+        "It is damaged, or was made to do harm: get it again from a source you trust.",
     )
 
 
 def _directory(source: Source) -> tuple[int, int, int]:
-    """Offset, bytes and members of the central directory."""
+    """The central directory's offset, its bytes, and its number of members."""
     tail_start = max(0, source.size - _END.size)
     tail = source.read(tail_start, _END.size)
     if not tail.startswith(_END_MAGIC):
@@ -261,7 +274,7 @@ def _directory(source: Source) -> tuple[int, int, int]:
 
 
 def _wide(extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, int]:
-    """Sizes and offset from the 64-bit extra field, where 32 bits did not do."""
+    """The sizes and the offset, those that do not fit 32 bits taken from the zip64 extra field."""
     at = 0
     while at + 4 <= len(extra):
         kind, length = struct.unpack_from("<2H", extra, at)
@@ -280,8 +293,10 @@ def _wide(extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, 
 
 
 def local_data(source: Source, offset: int) -> tuple[str, int] | None:
-    """Name and data offset of the member whose local header is at `offset`; None where there is
-    none. For archives that lost their directory."""
+    """The name and the data offset of the member whose local header is at `offset`, or None.
+
+    For archives whose directory is missing.
+    """
     raw = source.read(offset, _LOCAL.size)
     if len(raw) < _LOCAL.size or not raw.startswith(LOCAL_MAGIC):
         return None
@@ -291,6 +306,6 @@ def local_data(source: Source, offset: int) -> tuple[str, int] | None:
 
 
 def next_local(source: Source, after: int) -> int | None:
-    """Where the next local header begins, just behind a member's data and its descriptor."""
-    found = source.read(after, ALIGNMENT_SEARCH).find(LOCAL_MAGIC)
-    return after + found if found >= 0 else None
+    """The offset of the next local header, after a member's data and its data descriptor."""
+    distance = source.read(after, ALIGNMENT_SEARCH).find(LOCAL_MAGIC)
+    return after + distance if distance >= 0 else None

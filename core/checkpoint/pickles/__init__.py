@@ -1,19 +1,19 @@
-"""Pickles read without running them: every object stays inert data.
+"""Reads pickles without executing them: every object stays inert data.
 
-The bytes of a pickle go in; plain values, InertTensors and Opaque objects come out, together with
-the Python globals that it names and a Verdict for each. No module is imported and no function
-called, whatever the pickle says.
+The bytes of a pickle go in; plain values, InertTensors and Opaque objects come out, and the Python
+globals that it names, each with a Verdict. No module is imported and no function is called because
+a pickle names it.
 """
 
 from core.checkpoint.pickles.constructors import CONSTRUCTORS
 from core.checkpoint.pickles.inert import (
     Global,
-    HeldStorage,
     InertArray,
     InertDict,
     InertDtype,
     InertSubclass,
     InertTensor,
+    InlineStorage,
     Key,
     LongBytes,
     Opaque,
@@ -29,12 +29,12 @@ __all__ = [
     "CONSTRUCTORS",
     "STORAGE_DTYPES",
     "Global",
-    "HeldStorage",
     "InertArray",
     "InertDict",
     "InertDtype",
     "InertSubclass",
     "InertTensor",
+    "InlineStorage",
     "Key",
     "LongBytes",
     "Mentions",

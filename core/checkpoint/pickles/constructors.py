@@ -1,7 +1,8 @@
-"""The short list of names that a pickle may call, each with the function of ours that is called.
+"""The globals that a pickle may call, each with Loupe's own function that is called instead.
 
-Whatever is not in CONSTRUCTORS becomes an Opaque. A function here gets arguments that a hostile
-file chose: it raises ValueError or TypeError for what it does not take, and never calls them.
+A call of any other global becomes an Opaque. The arguments come from a file that may be hostile: a
+function here raises ValueError or TypeError for arguments that it does not accept, and never calls
+them.
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ from core.checkpoint.pickles.tensor_rebuilds import (
 
 def ordered_dict(*pairs: Tree) -> InertDict:
     """`collections.OrderedDict`, `Counter` and `dict`, empty or from a list of pairs."""
-    made = InertDict()
+    mapping = InertDict()
     if pairs and isinstance(pairs[0], dict):
-        made.update(pairs[0])
+        mapping.update(pairs[0])
     elif pairs and isinstance(pairs[0], list | tuple):
         for pair in pairs[0]:
             if not isinstance(pair, list | tuple) or len(pair) != 2:
                 raise TypeError("not a list of pairs")
-            made[dict_key(pair[0])] = pair[1]
-    return made
+            mapping[dict_key(pair[0])] = pair[1]
+    return mapping
 
 
 def default_dict(_factory: Tree = None, *pairs: Tree) -> InertDict:
-    """`collections.defaultdict`, its factory left out."""
+    """`collections.defaultdict`, without its factory."""
     return ordered_dict(*pairs)
 
 
@@ -67,7 +68,7 @@ def make_complex(real: Tree, imaginary: Tree = 0) -> complex:
 
 
 def encode(text: Tree, encoding: Tree = "utf-8") -> bytes:
-    """`_codecs.encode`, by which protocol 2 writes bytes."""
+    """`_codecs.encode`, with which pickles of protocol 2 write bytes."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1", "utf-8"):
         raise TypeError("not text to encode")
     return text.encode(encoding)
@@ -83,15 +84,17 @@ def make_bytes(value: Tree = b"", *_encoding: Tree) -> bytes:
 
 
 def device(kind: Tree, index: Tree = None) -> str:
-    """`torch.device`, as its name."""
+    """`torch.device`, as its name: `cuda:0`."""
     if not isinstance(kind, str) or not (index is None or type(index) is int):
         raise TypeError("a device without a name")
     return kind if index is None else f"{kind}:{index}"
 
 
 def dict_key(value: Tree, depth: int = 2) -> str | int | bool | Opaque | Global | None:
-    """A key that is cheap to make and to hash whoever chose it: other kinds, and huge numbers,
-    become text, and tuples in tuples only to `depth`."""
+    """The value as a dict key that is cheap to make and to hash, even if a hostile file chose it.
+
+    Huge integers, floats, bytes and tuples become text; tuples inside tuples only down to `depth`.
+    """
     if isinstance(value, int):
         return value if -(1 << 60) < value < 1 << 60 else hex(value)
     if value is None or isinstance(value, str | Opaque | Global):
@@ -108,7 +111,7 @@ def dict_key(value: Tree, depth: int = 2) -> str | int | bool | Opaque | Global 
             for item in value
         )
         return f"({', '.join(parts)})"[:400]
-    raise TypeError("a key in it is of no kind that keys are")
+    raise TypeError("a key in it has a type that keys never have")
 
 
 _BUILTINS: Mapping[str, Callable[..., Tree]] = {
@@ -159,4 +162,4 @@ MENTIONED = frozenset(
           for name in ("int", "float", "str", "bool", "object")),
     }
 )  # fmt: skip
-"""Names that files mention as values and never need to be called."""
+"""Globals that files name as values, and that never need to be called."""

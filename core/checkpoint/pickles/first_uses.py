@@ -1,4 +1,4 @@
-"""Where in a checkpoint's object tree a class or function is used first."""
+"""Finds the first use of a class or function in a checkpoint's object tree."""
 
 from __future__ import annotations
 
@@ -6,11 +6,19 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import TypeAlias
 
-from core.checkpoint.pickles.inert import HOLDERS, Global, InertDict, Key, Opaque, Tree, inside
+from core.checkpoint.pickles.inert import (
+    CONTAINER_TYPES,
+    Global,
+    InertDict,
+    Key,
+    Opaque,
+    Tree,
+    inside,
+)
 from core.errors import printable
 
 MAX_STEPS = 300_000
-"""Objects looked at in one tree; what lies behind them has no place."""
+"""Objects that are searched in one tree; names that occur only after them get no path."""
 
 MAX_DEPTH = 200
 MAX_PATH = 200
@@ -19,16 +27,16 @@ MAX_PATH = 200
 _Step: TypeAlias = "tuple[_Step, Key] | None"
 
 
-def first_places(tree: Tree, names: Iterable[str]) -> dict[str, str]:
-    """The path of the first object in the tree that has one of the names, for each that is there.
+def first_paths(tree: Tree, names: Iterable[str]) -> dict[str, str]:
+    """For each of the names that occurs in the tree, the path of its first use.
 
-    A path reads `hyper_parameters.optimizer`; it is empty for the tree itself.
+    A path has the form `hyper_parameters.optimizer`; it is empty for the tree itself.
     """
-    wanted, places = set(names), dict[str, str]()
-    seen: set[int] = set()
+    remaining, paths = set(names), dict[str, str]()
+    visited: set[int] = set()
     levels: list[tuple[Iterator[tuple[Key, Tree]], _Step]] = [(iter([("", tree)]), None)]
     for _ in range(MAX_STEPS):
-        if not levels or not wanted:
+        if not levels or not remaining:
             break
         values, above = levels[-1]
         key, value = next(values, (None, _END))
@@ -36,21 +44,25 @@ def first_places(tree: Tree, names: Iterable[str]) -> dict[str, str]:
             levels.pop()
             continue
         step = (above, key) if len(levels) > 1 else None
-        if isinstance(value, Global | Opaque) and value.name in wanted:
-            wanted.discard(value.name)
-            places[value.name] = _path(step)
+        if isinstance(value, Global | Opaque) and value.name in remaining:
+            remaining.discard(value.name)
+            paths[value.name] = _path(step)
         kind = type(value)
-        if (kind in HOLDERS or kind is set) and len(levels) < MAX_DEPTH and id(value) not in seen:
-            seen.add(id(value))
-            levels.append((_inside(value), step))
-    return places
+        if (
+            (kind in CONTAINER_TYPES or kind is set)
+            and len(levels) < MAX_DEPTH
+            and id(value) not in visited
+        ):
+            visited.add(id(value))
+            levels.append((_children(value), step))
+    return paths
 
 
-_END = Opaque("the end of what an object holds")
+_END = Opaque("no more children")
 
 
-def _inside(value: Tree) -> Iterator[tuple[Key, Tree]]:
-    """What lies in a value, keys that are classes and a dict's attributes included."""
+def _children(value: Tree) -> Iterator[tuple[Key, Tree]]:
+    """The children of a value, including keys that are classes and the attributes of a dict."""
     if isinstance(value, set):
         return ((key, key) for key in value)
     keys = value.items if isinstance(value, Opaque) else value if isinstance(value, dict) else ()

@@ -1,4 +1,4 @@
-"""What a Python name in a pickle means for whoever loads the file elsewhere."""
+"""Verdicts on the Python globals in a pickle: what they would do in a program that loads it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from core.checkpoint.pickles.known_globals import (
 )
 
 MAX_MODULE_PARTS = 8
-"""More parts than any module in the tables has."""
+"""Parts of a dotted name that are compared; no module in the tables has more."""
 
 
 class Verdict(StrEnum):
-    """What Loupe thinks of a global."""
+    """Loupe's verdict on a global."""
 
     PLAIN = "plain data"
     INERT = "unknown, kept inert"
@@ -30,11 +30,12 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GlobalUse:
-    """A Python name that the pickle gives, how often, and what it means.
+    """A Python global that a pickle names: its qualified name, its verdict and its uses.
 
-    `where` says where it stands first: the pickle's name in the file, and the path in its object
-    tree where it is part of that, as in `data.pkl: hyper_parameters.optimizer`. `hidden` says that
-    it stands only in pickles that torch.load leaves alone.
+    `reason` is a sentence on the verdict, `uses` how often the file names it. `where` is its first
+    use: the pickle's name in the file and, where the object tree contains it, the path there, as in
+    `data.pkl: hyper_parameters.optimizer`. `hidden` says that only pickles that torch.load does not
+    read name it.
     """
 
     name: str
@@ -46,7 +47,7 @@ class GlobalUse:
 
 
 def judge(name: str, uses: int, *, known: bool) -> GlobalUse:
-    """The verdict on a global; `known`: our own constructors make it, as a torch dtype or dict."""
+    """The verdict on a global; `known` says that Loupe rebuilds it itself, as it does a dict."""
     verdict, reason = _verdict(name, known)
     return GlobalUse(name, verdict, reason, uses)
 
@@ -58,13 +59,12 @@ def _verdict(name: str, known: bool) -> tuple[Verdict, str]:
         return Verdict.PLAIN, f"It is {PLAIN_NAMES[name]}."
     if name in HARMLESS_NAMES:
         return Verdict.INERT, f"It is {HARMLESS_NAMES[name]}. It was not imported or called."
-    danger = _danger(name) or next(filter(None, map(_danger, _names_of_today(name))), None)
+    danger = _danger(name) or next(filter(None, map(_danger, _python3_names(name))), None)
     if danger:
         return Verdict.DANGEROUS, f"It {danger}. Loupe did not import or call it."
     return (
         Verdict.INERT,
-        "A class or function that Loupe does not know. It was not imported: its contents are "
-        "kept as data.",
+        "A class or function unknown to Loupe. It was not imported: its contents are kept as data.",
     )
 
 
@@ -79,16 +79,19 @@ def _danger(name: str) -> str | None:
         if module in DANGEROUS_MODULES:
             return DANGEROUS_MODULES[module]
     if any(part.startswith("__") and part.endswith("__") for part in parts[1:]):
-        return "reaches into the inner workings of an object"
+        return "reaches the internals of an object"
     if any(part.lstrip("_") in DETOURS or part in DETOURS for part in parts[1:]):
-        return "reaches a module that runs code, by way of another that imported it"
+        return "reaches a module that runs code, through another that imported it"
     if any(f"{parts[0]}.{part}" in DANGEROUS_NAMES for part in parts[1:]):
-        return "reaches a function that runs code, by a detour"
+        return "reaches a function that runs code, through another module"
     return None
 
 
-def _names_of_today(name: str) -> Iterator[str]:
-    """What Python 3 takes a name of Python 2 for (Lib/pickle.py, find_class with fix_imports)."""
+def _python3_names(name: str) -> Iterator[str]:
+    """The names to which Python 3 maps a name of Python 2 (Lib/pickle.py, Unpickler.find_class).
+
+    `xmlrpclib.ServerProxy`, for example, imports `xmlrpc.client`; only the latter is in the tables.
+    """
     parts = name.split(".")
     for end in range(1, min(len(parts), MAX_MODULE_PARTS)):
         module, attribute = ".".join(parts[:end]), ".".join(parts[end:])

@@ -1,7 +1,7 @@
-"""Pickles in a file beside those that torch.load reads: their names, and a note of where they lie.
+"""Finds pickles in a file besides those that torch.load reads, and the globals that they name.
 
 Such a pickle does nothing by itself, but something else may load it: a call in the first pickle, or
-a careless script. Checkpoints have none.
+a careless script. Ordinary checkpoints have none.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from core.checkpoint.pickles.inert import Opaque, Tree
 from core.checkpoint.pickles.unpickler import Mentions, PickleError, begins_like_pickle, unpickle
 
 MAX_HIDDEN = 1 << 20
-"""Bytes of all the hidden pickles of a file that are read."""
+"""Bytes that are read of all hidden pickles of a file together."""
 
 MAX_PICKLES = 100
-"""Pickles that are read where one follows another."""
+"""Pickles that are read in one run of bytes, one after another."""
 
 MAX_NOTES = 8
 
@@ -25,11 +25,11 @@ READ_BY_OTHERS = frozenset(
         "traced_inputs.pkl",
     }
 )
-"""Records of a scripted module that torch.jit.load reads, with a reader that calls nothing."""
+"""Records of a TorchScript file that torch.jit.load reads, with an unpickler that calls nothing."""
 
 
 class HiddenPickles:
-    """What was found in one file; the names go to its mentions."""
+    """Notes where the hidden pickles of one file are, and adds their names to its mentions."""
 
     def __init__(self, mentions: Mentions) -> None:
         self._mentions = mentions
@@ -38,33 +38,33 @@ class HiddenPickles:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A sentence on each place where there is something, the first few."""
+        """A sentence on each place where hidden pickles or bytes are, the first few."""
         return tuple(self._notes[:MAX_NOTES])
 
     def look_inside(self, values: Iterable[bytes], record: str) -> None:
-        """Look at bytes in the pickle `record` that begin like pickles themselves."""
+        """Read byte strings inside the pickle `record` that begin like pickles themselves."""
         for value in values:
-            if self._read(value, f"{record}, in bytes of it"):
+            if self._read(value, f"{record}, inside its bytes"):
                 self._note(
-                    f"Bytes in {record} are a pickle of their own. Loupe did not load it, and "
-                    "lists what it names."
+                    f"A byte string in {record} is itself a pickle. Loupe did not load it, and "
+                    "lists the globals that it names."
                 )
 
-    def look_behind(self, rest: bytes, record: str) -> None:
-        """Look at the bytes behind the end of the pickle `record`, as far as they are there."""
+    def look_after(self, rest: bytes, record: str) -> None:
+        """Read the bytes `rest` that follow the end of the pickle `record`."""
         if rest:
-            self._read(rest, f"{record}, behind its end")
+            self._read(rest, f"{record}, after its end")
             self._note(
                 f"More bytes follow the end of {record}. torch.load does not read them; if they "
-                "are pickles, Loupe lists what they name."
+                "are pickles, Loupe lists the globals that they name."
             )
 
     def look_at(self, data: bytes, record: str) -> None:
-        """Look at the first bytes of a record that torch.load does not read."""
+        """Read the first bytes of a record that torch.load does not read."""
         if self._read(data, record) and record not in READ_BY_OTHERS:
             self._note(
-                f"The file holds another pickle, {record}, which torch.load does not read. Loupe "
-                "did not load it, and lists what it names."
+                f"The file contains another pickle, {record}, which torch.load does not read. "
+                "Loupe did not load it, and lists the globals that it names."
             )
 
     def _note(self, sentence: str) -> None:
@@ -72,9 +72,12 @@ class HiddenPickles:
             self._notes.append(sentence)
 
     def _read(self, data: bytes, record: str, depth: int = 3) -> bool:
-        """Whether there is at least one pickle, whole or with names in it; count its names."""
+        """Add the names of the pickles in `data`; whether it contains at least one pickle.
+
+        A pickle that ends early counts only if it names something dangerous.
+        """
         data = data[: self._room]
-        found = False
+        any_pickle = False
         at = 0
         for _ in range(MAX_PICKLES):
             if at >= len(data):
@@ -84,15 +87,15 @@ class HiddenPickles:
             try:
                 read = unpickle(data, names, _any_persistent_id, at)
                 self._room -= read.end - at
-                at, inner, whole = read.end, read.inner, True
+                at, inner, complete = read.end, read.inner, True
             except PickleError:
                 self._room -= len(data) - at
-                at, whole = len(data), False
-            named = self._mentions.take_hidden(names, whole=whole)
-            found = found or named or (whole and begins_like_pickle(data))
+                at, complete = len(data), False
+            any_names = self._mentions.add_hidden(names, complete=complete)
+            any_pickle = any_pickle or any_names or (complete and begins_like_pickle(data))
             for value in inner if depth else ():
                 self._read(value, record, depth - 1)
-        return found
+        return any_pickle
 
 
 def _any_persistent_id(_identifier: Tree) -> Tree:

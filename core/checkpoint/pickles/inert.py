@@ -1,6 +1,6 @@
-"""The values that a pickle becomes here: plain data, descriptions of tensors, and Opaque.
+"""The values that a pickle is read as: plain data, descriptions of tensors, and Opaque objects.
 
-None of them is an instance of a class that a file names.
+None of them is an instance of a class that the file names.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from core.checkpoint.entries import Source
 
 @dataclass(frozen=True, slots=True)
 class Global:
-    """A Python name in a pickle, such as `torch.float32` or `collections.OrderedDict`."""
+    """A Python global in a pickle, such as `torch.float32` or `collections.OrderedDict`."""
 
     name: str
 
@@ -25,10 +25,11 @@ class Global:
 
 @dataclass(eq=False, repr=False, slots=True)
 class Opaque:
-    """The stand-in for an object of a class that is not ours to make.
+    """Stands for an object that Loupe does not make, because its class is not in CONSTRUCTORS.
 
-    `name` is the class's (or function's) qualified name, `args` what it was called with, `state`
-    what BUILD would have given it, `items` and `elements` what would have been put into it.
+    `name` is the qualified name of the class (or function), `args` the arguments of its call,
+    `state` the state that BUILD would set, `items` and `elements` what SETITEMS and APPENDS would
+    put into it.
     """
 
     name: str
@@ -38,12 +39,12 @@ class Opaque:
     elements: list[Tree] = field(default_factory=list)
 
     def __repr__(self) -> str:
-        # Not what it holds, which a file may share and nest so that its text never ends.
+        # Without its contents: a file may nest shared objects so that their text has no end.
         return f"<{self.name}>"
 
 
 class InertDict(dict["Key", "Tree"]):
-    """A dict that may carry attributes, as state_dict's OrderedDict carries `_metadata`."""
+    """A dict that may have attributes, as a state_dict's OrderedDict has `_metadata`."""
 
     __slots__ = ("attributes",)
 
@@ -54,8 +55,11 @@ class InertDict(dict["Key", "Tree"]):
 
 @dataclass(slots=True)
 class Storage:
-    """A storage that a pickle points at; `numel` counts elements of `dtype`, `offset` the
-    elements that come before a legacy file's view of a larger storage."""
+    """A storage that a pickle refers to.
+
+    `key` is its name in the file, `location` its device tag, `numel` the number of its elements of
+    `dtype`. `offset` is the position of a legacy file's view in a larger storage, in elements.
+    """
 
     key: str
     dtype: str
@@ -66,14 +70,14 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class LongBytes:
-    """Bytes in a pickle that were left in the file."""
+    """A long byte string of a pickle, which is not read but stays in the file."""
 
     source: Source
 
 
 @dataclass(slots=True)
-class HeldStorage(Storage):
-    """A storage whose bytes lie in the pickle itself."""
+class InlineStorage(Storage):
+    """A storage whose bytes are in the pickle itself."""
 
     data: bytes | LongBytes = b""
     big_endian: bool = False
@@ -81,9 +85,10 @@ class HeldStorage(Storage):
 
 @dataclass(slots=True)
 class InertTensor:
-    """A tensor as the pickle describes it; `storage` is None on the meta device.
+    """A tensor as a pickle describes it; `storage` is None on the meta device.
 
-    `dtype` is that of the stored elements; `form` is what the tensor is beside them.
+    `dtype` is that of the stored elements; `form` describes a tensor that is not only these.
+    `stride` and `storage_offset` count elements.
     """
 
     storage: Storage | None
@@ -107,7 +112,7 @@ class InertQuantized:
 
 @dataclass(slots=True)
 class InertSparse:
-    """The indices and values of a sparse tensor, each under torch's name for it."""
+    """The parts of a sparse tensor by torch's names for them, such as `crow_indices`."""
 
     layout: str
     parts: Mapping[str, InertTensor]
@@ -116,7 +121,7 @@ class InertSparse:
 
 @dataclass(slots=True)
 class InertNested:
-    """Where the rows of a nested tensor lie in its buffer."""
+    """The sizes, strides and offsets of a nested tensor's rows in its buffer."""
 
     sizes: InertTensor
     strides: InertTensor
@@ -125,8 +130,10 @@ class InertNested:
 
 @dataclass(slots=True)
 class Pending:
-    """What torch does to the stored elements once they are read: it resolves a conjugate or a
-    negative view, and converts to another dtype."""
+    """What torch does to the stored elements after reading them.
+
+    It resolves a conjugate or a negative view, or casts them to `dtype`.
+    """
 
     conjugate: bool = False
     negative: bool = False
@@ -138,8 +145,11 @@ InertForm: TypeAlias = InertQuantized | InertSparse | InertNested | Pending
 
 @dataclass(slots=True)
 class InertSubclass:
-    """A tensor of a class that has no elements of its own, such as DTensor: its data are the
-    tensors in its state. `dtype`, `shape` and `stride` are what the class says that it is."""
+    """A tensor of a subclass without elements of its own, such as DTensor.
+
+    Its data are the tensors in its `state`; `dtype`, `shape` and `stride` are what it presents
+    itself as.
+    """
 
     name: str
     dtype: str
@@ -151,9 +161,9 @@ class InertSubclass:
 
 @dataclass(slots=True)
 class InertDtype:
-    """A numpy dtype, in numpy's short code without its byte order: `f8`, `i4`, `U3`, `O`.
+    """A numpy dtype, as numpy's short code without the byte order: `f8`, `i4`, `U3`, `O`.
 
-    `unit` is that of a date or a span of time, as in `D` and `25 s`.
+    `unit` is that of a datetime64 or timedelta64, such as `D` or `25 s`.
     """
 
     code: str
@@ -163,8 +173,10 @@ class InertDtype:
 
 @dataclass(slots=True)
 class InertArray:
-    """A numpy array: its bytes in C order unless `fortran`; `data` is None until BUILD, and for an
-    array of objects, which has them in `objects`."""
+    """A numpy array, whose bytes are in C order unless `fortran`.
+
+    `data` is None before BUILD, and for an array of Python objects, which are in `objects`.
+    """
 
     dtype: InertDtype | None = None
     shape: tuple[int, ...] = ()
@@ -179,15 +191,15 @@ Tree: TypeAlias = Union[
     "set[Key]", Global, Opaque, Storage, InertTensor, InertSubclass, InertDtype, InertArray,
     LongBytes, None,
 ]  # fmt: skip
-"""Anything that a pickle can hold here."""
+"""Any value that a pickle is read as."""
 
 
-HOLDERS = frozenset({dict, InertDict, list, tuple, Opaque, InertSubclass, InertArray})
-"""The types of values in which others lie that a path can name."""
+CONTAINER_TYPES = frozenset({dict, InertDict, list, tuple, Opaque, InertSubclass, InertArray})
+"""The types of values that have children, each with a key that a path can name."""
 
 
 def inside(value: Tree) -> Iterable[tuple[Key, Tree]]:
-    """What lies inside a mapping, a list or an object, with the name that a path gives it."""
+    """The children of a mapping, a list or an object, each with its key in a path."""
     if isinstance(value, dict):
         return value.items()
     if isinstance(value, list | tuple):

@@ -1,6 +1,6 @@
-"""Names that a pickle may give, and what each of them does: the tables behind the verdicts.
+"""The tables behind the verdicts: globals that a pickle may name, and what each of them does.
 
-What a name does is written so that "It ..." makes a sentence of it.
+Each text becomes a sentence with "It" or "It is" before it.
 """
 
 from __future__ import annotations
@@ -168,16 +168,16 @@ DANGEROUS_MODULES: Mapping[str, str] = {
     "modelaudit": "reaches into a scanner that looks for such files",
     "bpy": "runs Python source",
 }
-"""Modules none of whose names may be called by a file, with what they do. A module's submodules
-go with it."""
+"""Modules from which a checkpoint needs no name, with what calling them does. Their submodules are
+included."""
 
 DETOURS = frozenset(
     {"os", "posix", "nt", "sys", "subprocess", "builtins", "__builtin__", "importlib", "shutil",
      "ctypes", "socket", "pty", "runpy", "pickle", "marshal", "pdb", "tempfile", "urllib",
      "webbrowser", "multiprocessing"}
 )  # fmt: skip
-"""Modules that are dangerous as a part of another's name too: `torch.os.system`, or, as in many
-modules of the standard library, `random._os.system`."""
+"""Modules that are dangerous also as an attribute of another module, which imported them:
+`torch.os.system`, or `random._os.system` as in many modules of the standard library."""
 
 DANGEROUS_NAMES: Mapping[str, str] = {
     **{
@@ -259,8 +259,8 @@ PLAIN_NAMES: Mapping[str, str] = {
         )
     },
 }
-"""Classes of the standard library, and of torch's index of distributed checkpoints, that only hold
-values."""
+"""Classes that only contain values, of the standard library and of the index of distributed
+checkpoints in torch."""
 
 HARMLESS_NAMES: Mapping[str, str] = {
     "__builtin__.unicode": "Python 2's text",
@@ -288,8 +288,8 @@ HARMLESS_NAMES: Mapping[str, str] = {
     },
     "torch.jit._pickle.restore_type_tag": "a typed list or dictionary, as torch.jit.save writes it",
 }
-"""Names that are only data, of modules that hold dangerous ones. They are kept inert, and not
-called plain, since scanners that go by modules call them dangerous."""
+"""Names of plain data in modules that also contain dangerous names. Their verdict is inert, not
+plain, because scanners that judge by the module report them as dangerous."""
 
 HARMLESS_MODULES = frozenset(
     {
@@ -301,4 +301,4 @@ HARMLESS_MODULES = frozenset(
         "torch.distributed.fsdp",
     }
 )
-"""Modules of classes that checkpoints hold, inside of dangerous ones."""
+"""Modules of classes that checkpoints contain, inside dangerous modules."""

@@ -1,6 +1,7 @@
-"""A pickle without its long runs of bytes, which stay in the file until they are asked for.
+"""Copies a pickle without its long byte strings, which stay in the file until they are needed.
 
-A plain pickle has its tensors' bytes in the midst of it: to read it, they need not be in memory.
+A plain pickle contains the bytes of its tensors between its opcodes; without them, it can be read
+with little memory.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from core.checkpoint.pickles.inert import LongBytes, Opaque, Tree
 from core.checkpoint.pickles.unpickler import PickleEndsEarly, PickleError, begins_like_pickle
 
 LONG = 4096
-"""Bytes from which on a run stays in the file. Shorter ones do too where they begin like a pickle,
-as each storage of a plain pickle does."""
+"""The length from which a byte string stays in the file. A shorter one does too if it begins like a
+pickle, as each storage in a plain pickle does."""
 
 MAX_SHORT = 64 << 20
-"""Bytes of all that is no such run."""
+"""Bytes of a pickle without those byte strings."""
 
 MAX_OPCODES = 600_000
-"""Opcodes of one pickle: a tensor takes some thirty."""
+"""Opcodes in one pickle; a tensor takes some thirty."""
 
 _WIDTHS: Mapping[bytes, int] = {
     b"()N]}aeltdsu012boRQ.\x81\x85\x86\x87\x88\x89\x8f\x90\x91\x92\x93\x94\x97\x98": 0,
@@ -33,21 +34,22 @@ _WIDTHS: Mapping[bytes, int] = {
     b"G\x95": 8,
 }
 _FIXED = {op: width for ops, width in _WIDTHS.items() for op in ops}
-"""The opcodes by the bytes of their argument (Lib/pickletools.py)."""
+"""The opcodes with an argument of fixed length, and its bytes (Lib/pickletools.py)."""
 
 _LINES = {**dict.fromkeys(b"ILSVFgpP", 1), **dict.fromkeys(b"ci", 2)}
-"""The opcodes by the lines of their argument."""
+"""The opcodes whose argument is text, and its number of lines."""
 
 _COUNTED = {
     **dict.fromkeys(b"\x8aU\x8cC", 1),
     **dict.fromkeys(b"\x8bTBX", 4),
     **dict.fromkeys(b"\x8e\x96\x8d", 8),
 }
-"""The opcodes whose argument begins with its own length, by the bytes of that length."""
+"""The opcodes whose argument begins with its own length, and the bytes of that length."""
 
 _BYTES = frozenset(b"CB\x8e\x96")
 _OLD_BYTES = frozenset(b"UT")
-"""Python 2's strings, which are bytes where they end the state of a numpy array."""
+"""SHORT_BINSTRING and BINSTRING, the strings of Python 2: at the end of a numpy array's state they
+are its bytes."""
 
 MAX_LINE = 8192
 
@@ -60,9 +62,9 @@ _PERSISTENT = b"J%bQ"
 
 
 class Shortened(NamedTuple):
-    """A pickle in which each long run of bytes is a persistent id: its number in `runs`.
+    """A pickle in which a persistent id replaces each long byte string: its number in `runs`.
 
-    `end` is where the pickle itself ends in its source.
+    `end` is the offset in the source at which the original pickle ends.
     """
 
     data: bytes
@@ -70,16 +72,17 @@ class Shortened(NamedTuple):
     end: int
 
     def stand_in(self, identifier: Tree) -> Tree:
-        """What a persistent id stands for; one that the file has of its own stays unknown."""
+        """The value of a persistent id; one that was already in the file stays Opaque."""
         if type(identifier) is int and 0 <= identifier < len(self.runs):
             return LongBytes(self.runs[identifier])
         return Opaque("persistent id")
 
 
 def shortened(source: Source) -> Shortened:
-    """Walk over a pickle's opcodes, from the source's beginning to STOP.
+    """Copy a pickle, from the source's beginning to STOP, without its long byte strings.
 
-    Raises PickleError where they are none, PickleEndsEarly where the source ends before STOP.
+    Raises PickleError where the bytes are not opcodes, and PickleEndsEarly where the source ends
+    before STOP.
     """
     window = Window(source)
     pieces: list[bytes] = []
@@ -106,15 +109,15 @@ def shortened(source: Source) -> Shortened:
             copied = stop
         at = stop
         if short + at - copied > MAX_SHORT:
-            raise _broken("it holds more beside its tensors than any checkpoint does")
+            raise _broken("it contains more bytes besides its tensors than any checkpoint does")
     else:
-        raise _broken("it takes more steps than any checkpoint's")
+        raise _broken("it has more opcodes than any checkpoint's")
     pieces.append(source.read(copied, at - copied))
     return Shortened(b"".join(pieces), tuple(runs), at)
 
 
 def _argument(window: Window, at: int, head: bytes) -> tuple[int, int]:
-    """Where the argument of the opcode at `at` begins, its length left out, and where it ends."""
+    """The offsets of the argument of the opcode at `at`: its start, after its length, and end."""
     op = head[0]
     lines = _LINES.get(op, 0)
     stop = at + 1
@@ -124,19 +127,19 @@ def _argument(window: Window, at: int, head: bytes) -> tuple[int, int]:
         if not length and len(line) < MAX_LINE:
             raise PickleEndsEarly(*_sentences("it ends too early"))
         if not length:
-            raise _broken("a line in it is impossibly long")
+            raise _broken("a line in it is far too long")
         stop += length
     if lines:
         return stop, stop
     counted = _COUNTED.get(op)
     if counted is None:
-        raise _broken(f"byte {at} is no opcode")
+        raise _broken(f"byte {at} is not an opcode")
     start = at + 1 + counted
     return start, start + int.from_bytes(head[1 : 1 + counted], "little")
 
 
 def _stays(window: Window, op: int, start: int, stop: int) -> bool:
-    """Whether an opcode's argument stays in the file."""
+    """Whether an opcode's argument is a long byte string, which stays in the file."""
     if op in _BYTES:
         return stop - start >= LONG or begins_like_pickle(window.read(start, 2, more=True))
     if op in _OLD_BYTES:

@@ -1,4 +1,4 @@
-"""Numpy's arrays, scalars and dtypes in a pickle, as inert data."""
+"""The numpy arrays, scalars and dtypes in a pickle, as inert data."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from math import prod
 
 from core.checkpoint.pickles.inert import (
-    HeldStorage,
     InertArray,
     InertDtype,
     InertTensor,
+    InlineStorage,
     LongBytes,
     Opaque,
     Tree,
@@ -20,7 +20,7 @@ from core.checkpoint.pickles.inert import (
 MAX_DIMENSIONS = 64
 
 MAX_READ = 1 << 20
-"""Bytes of an array that was left in the file, where its values are asked for."""
+"""Bytes that are read for the values of an array that stayed in the file."""
 
 TORCH_DTYPES: Mapping[str, str] = {
     "f8": "float64",
@@ -38,7 +38,7 @@ TORCH_DTYPES: Mapping[str, str] = {
     "c16": "complex128",
     "c8": "complex64",
 }
-"""numpy's short codes and torch's names of the same dtypes."""
+"""numpy's short dtype codes, with torch's names for the same dtypes."""
 
 STRUCT_CODES: Mapping[str, str] = {
     "f8": "d",
@@ -56,12 +56,14 @@ STRUCT_CODES: Mapping[str, str] = {
     "c16": "dd",
     "c8": "ff",
 }
-"""numpy's short dtype codes in the letters of the struct module."""
+"""numpy's short dtype codes, with the struct module's format characters."""
 
 
 def array_values(array: InertArray, most: int) -> list[Tree] | None:
-    """The values of an array of at most `most`, in the order of its bytes; None where they cannot
-    be read, or are more. Dates and spans of time come as text."""
+    """The values of an array in the order of its bytes; None if they are more than `most`.
+
+    None also where they cannot be read. Dates and time spans become text.
+    """
     if prod(array.shape) > most:
         return None
     if array.objects is not None:
@@ -75,15 +77,15 @@ def array_values(array: InertArray, most: int) -> list[Tree] | None:
 
 
 def array_tensor(array: InertArray) -> InertTensor:
-    """A numeric array as a tensor whose bytes lie in the pickle.
+    """A numeric array as a tensor whose bytes are in the pickle.
 
-    Raises ValueError for an array of another kind.
+    Raises ValueError for an array whose dtype torch does not have.
     """
     dtype = TORCH_DTYPES.get(array.dtype.code if array.dtype else "")
     if dtype is None or array.dtype is None or array.data is None:
-        raise ValueError("an array that is no tensor")
+        raise ValueError("an array that cannot be a tensor")
     numel = prod(array.shape)
-    storage = HeldStorage(
+    storage = InlineStorage(
         "in the pickle", dtype, "cpu", numel, data=array.data, big_endian=array.dtype.big_endian
     )
     order = array.shape if array.fortran else array.shape[::-1]
@@ -95,14 +97,14 @@ def array_tensor(array: InertArray) -> InertTensor:
 
 
 def numpy_dtype(code: Tree, *_flags: Tree) -> InertDtype:
-    """`numpy.dtype`; its byte order and unit come later, with BUILD."""
+    """`numpy.dtype`; BUILD sets its byte order and unit."""
     if not isinstance(code, str):
         raise TypeError("not a dtype's code")
     return InertDtype(code.lstrip("<>=|"), code.startswith(">"))
 
 
 def build_dtype(dtype: InertDtype, state: Tree) -> None:
-    """numpy.dtype's state: (version, byte order, ...), in a date's ninth place its unit."""
+    """Set a numpy.dtype's state: (version, byte order, …), and for a date its unit as the ninth."""
     if not isinstance(state, tuple) or len(state) < 2:
         return
     dtype.big_endian = state[1] == ">"
@@ -112,7 +114,7 @@ def build_dtype(dtype: InertDtype, state: Tree) -> None:
 
 
 def numpy_scalar(dtype: Tree, data: Tree = None) -> Tree:
-    """`numpy.core.multiarray.scalar`: the value as Python's own."""
+    """`numpy.core.multiarray.scalar`, as a Python value."""
     if not isinstance(dtype, InertDtype):
         raise TypeError("a scalar without a dtype")
     raw = _bytes(data)
@@ -130,7 +132,7 @@ def numpy_array(*_arguments: Tree) -> InertArray:
 
 
 def build_array(array: InertArray, state: Tree) -> None:
-    """numpy.ndarray's state is (version, shape, dtype, Fortran order, bytes or a list)."""
+    """Set a numpy.ndarray's state: (version, shape, dtype, is Fortran order, bytes or a list)."""
     if not isinstance(state, tuple) or len(state) != 5:
         raise TypeError("an array in it has no state")
     _, shape, dtype, fortran, data = state
@@ -140,7 +142,7 @@ def build_array(array: InertArray, state: Tree) -> None:
 
 
 def array_from_buffer(data: Tree, dtype: Tree, shape: Tree, order: Tree, *_axes: Tree) -> Tree:
-    """`numpy._core.numeric._frombuffer`, by which pickles of protocol 5 write arrays."""
+    """`numpy._core.numeric._frombuffer`, with which pickles of protocol 5 write arrays."""
     array = InertArray()
     _fill(array, shape, dtype, order == "F", data)
     return array
@@ -160,7 +162,7 @@ def _fill(array: InertArray, shape: Tree, dtype: Tree, fortran: bool, data: Tree
 
 
 def _bytes(data: Tree) -> bytes | None:
-    """Bytes, which Python 2 wrote as text."""
+    """The bytes of an array, which Python 2 wrote as text."""
     if isinstance(data, str):
         return data.encode("latin-1")
     return data if isinstance(data, bytes) else None
@@ -172,7 +174,8 @@ def _values(dtype: InertDtype, data: bytes, count: int) -> list[Tree] | None:
         if len(data) != layout.size * count:
             return None
         return [
-            complex(*found) if len(found) == 2 else found[0] for found in layout.iter_unpack(data)
+            complex(*numbers) if len(numbers) == 2 else numbers[0]
+            for numbers in layout.iter_unpack(data)
         ]
     decode = _DECODERS.get(dtype.code[:1])
     width = len(data) // count if count else 0
@@ -196,7 +199,7 @@ def _narrow_text(_dtype: InertDtype, raw: bytes) -> str:
 
 
 TIME_BYTES = 8
-"""What a date or a span of time takes, whatever its unit."""
+"""Bytes of a datetime64 or timedelta64 of any unit."""
 
 _MICROSECONDS: Mapping[str, int] = {
     "W": 604_800_000_000,
@@ -210,7 +213,7 @@ _MICROSECONDS: Mapping[str, int] = {
 
 
 def _date(dtype: InertDtype, raw: bytes) -> str:
-    """A date in ISO's way where Python has it, else the count with its unit."""
+    """A date in ISO 8601 if Python can represent it, else the count with its unit."""
     ticks, unit = _ticks(dtype, raw), dtype.unit
     if ticks is None:
         return "NaT"
@@ -240,4 +243,4 @@ _DECODERS: Mapping[str, Callable[[InertDtype, bytes], str]] = {
     "M": _date,
     "m": _span,
 }
-"""How a value of each of numpy's kinds that are no numbers becomes text."""
+"""Functions that make text of a value, by the first letter of its dtype's code."""

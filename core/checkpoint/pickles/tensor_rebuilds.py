@@ -1,8 +1,8 @@
-"""The functions by which pickles of torch.save rebuild tensors, as ours that describe them.
+"""Loupe's counterparts of the functions that rebuild tensors in pickles of torch.save.
 
-They are those of torch/_utils.py, torch/_tensor.py and torch/nested/_internal/nested_tensor.py.
-Each gets arguments that a hostile file chose: it raises ValueError or TypeError for what it does
-not take, and never calls them.
+Those of torch are in torch/_utils.py, torch/_tensor.py and torch/nested/_internal/nested_tensor.py;
+these return a description of the tensor. The arguments come from a file that may be hostile: each
+function raises ValueError or TypeError for arguments that it does not accept, and never calls them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from dataclasses import replace
 from core.checkpoint.entries import ITEMSIZES
 from core.checkpoint.pickles.inert import (
     Global,
-    HeldStorage,
     InertArray,
     InertDict,
     InertNested,
@@ -22,6 +21,7 @@ from core.checkpoint.pickles.inert import (
     InertSparse,
     InertSubclass,
     InertTensor,
+    InlineStorage,
     Pending,
     Storage,
     Tree,
@@ -62,7 +62,7 @@ SPARSE_PARTS: Mapping[str, tuple[str, ...]] = {
     "sparse_bsr": ("crow_indices", "col_indices", "values"),
     "sparse_bsc": ("ccol_indices", "row_indices", "values"),
 }
-"""What a tensor of each sparse layout is made from, in torch's order and words."""
+"""The parts of a tensor of each sparse layout, in torch's order and by torch's names."""
 
 LAYOUTS = frozenset(f"torch.{name}" for name in (*SPARSE_PARTS, "strided", "jagged", "_mkldnn"))
 
@@ -89,9 +89,9 @@ def rebuild_tensor(
     """`torch._utils._rebuild_tensor` and `_rebuild_tensor_v2`."""
     if not isinstance(storage, Storage):
         raise TypeError("a tensor without a storage")
-    made = _tensor(storage, storage.dtype, storage_offset, size, stride, requires_grad)
-    made.form = _pending(metadata)
-    return made
+    tensor = _tensor(storage, storage.dtype, storage_offset, size, stride, requires_grad)
+    tensor.form = _pending(metadata)
+    return tensor
 
 
 def rebuild_tensor_v3(
@@ -104,12 +104,12 @@ def rebuild_tensor_v3(
     dtype: Tree,
     metadata: Tree = None,
 ) -> InertTensor:
-    """`torch._utils._rebuild_tensor_v3`: an untyped storage with the dtype beside it."""
+    """`torch._utils._rebuild_tensor_v3`: an untyped storage, and the dtype separately."""
     if not isinstance(storage, Storage):
         raise TypeError("a tensor without a storage")
-    made = _tensor(storage, _dtype(dtype), storage_offset, size, stride, requires_grad)
-    made.form = _pending(metadata)
-    return made
+    tensor = _tensor(storage, _dtype(dtype), storage_offset, size, stride, requires_grad)
+    tensor.form = _pending(metadata)
+    return tensor
 
 
 def rebuild_quantized(
@@ -121,31 +121,31 @@ def rebuild_quantized(
     requires_grad: Tree = False,
     *_hooks: Tree,
 ) -> InertTensor:
-    """`torch._utils._rebuild_qtensor`: the integers, and the scales and zero points beside."""
-    made = rebuild_tensor(storage, storage_offset, size, stride, requires_grad)
+    """`torch._utils._rebuild_qtensor`: the integers, with the scales and zero points as form."""
+    tensor = rebuild_tensor(storage, storage_offset, size, stride, requires_grad)
     match quantizer:
         case (Global() as scheme, int() | float() as scale, int() as zero_point):
-            made.form = InertQuantized(_qscheme(scheme), float(scale), zero_point)
+            tensor.form = InertQuantized(_qscheme(scheme), float(scale), zero_point)
         case (Global() as scheme, scales, zero_points, int() as axis):
-            if not 0 <= axis < len(made.shape):
-                raise ValueError("a quantized tensor whose axis is none of its own")
+            if not 0 <= axis < len(tensor.shape):
+                raise ValueError("a quantized tensor whose axis is out of range")
             name = _qscheme(scheme)
             floats = name == "per_channel_affine_float_qparams"
             channels = _channels(scales, "float32" if floats else "float64")
             zeros = _channels(zero_points, "float32" if floats else "int64")
-            if not channels.shape == zeros.shape == (made.shape[axis],):
+            if not channels.shape == zeros.shape == (tensor.shape[axis],):
                 raise ValueError("a quantized tensor with too few scales")
             if zeros.dtype.startswith("float"):
-                # torch writes the other scheme's name here too, and tells by the dtype.
+                # torch writes `per_channel_affine` for this scheme too; only the dtype differs.
                 name = "per_channel_affine_float_qparams"
-            made.form = InertQuantized(name, channels, zeros, axis)
+            tensor.form = InertQuantized(name, channels, zeros, axis)
         case _:
             raise TypeError("a quantized tensor without its scales")
-    return made
+    return tensor
 
 
 def rebuild_sparse(layout: Tree, data: Tree) -> InertTensor:
-    """`torch._utils._rebuild_sparse_tensor`, of all its layouts."""
+    """`torch._utils._rebuild_sparse_tensor`, for all its layouts."""
     name = layout.name.removeprefix("torch.") if isinstance(layout, Global) else ""
     names = SPARSE_PARTS.get(name)
     if names is None or not isinstance(data, tuple):
@@ -154,7 +154,7 @@ def rebuild_sparse(layout: Tree, data: Tree) -> InertTensor:
     if name == "sparse_coo" and len(data) == 4:
         *data_parts, size, flag = data
         if not (flag is None or isinstance(flag, bool)):
-            raise TypeError("a sparse tensor that is neither coalesced nor not")
+            raise TypeError("a sparse tensor whose is_coalesced is not a bool")
         is_coalesced = flag
     else:
         *data_parts, size = data
@@ -163,21 +163,21 @@ def rebuild_sparse(layout: Tree, data: Tree) -> InertTensor:
     parts = {part: _plain(value) for part, value in zip(names, data_parts, strict=True)}
     if type(size) is not tuple:
         raise TypeError("a sparse tensor without a shape")
-    made = _tensor(None, parts["values"].dtype, 0, size, (0,) * len(size), False)
-    made.stride = row_major(made.shape)
-    made.form = InertSparse(name, parts, is_coalesced)
-    return made
+    tensor = _tensor(None, parts["values"].dtype, 0, size, (0,) * len(size), False)
+    tensor.stride = row_major(tensor.shape)
+    tensor.form = InertSparse(name, parts, is_coalesced)
+    return tensor
 
 
 def rebuild_nested(buffer: Tree, sizes: Tree, strides: Tree, offsets: Tree) -> InertTensor:
-    """`torch._utils._rebuild_nested_tensor`: the buffer of its rows, and where they lie in it."""
+    """`torch._utils._rebuild_nested_tensor`: the buffer, and the layout of its rows."""
     form = InertNested(_plain(sizes), _plain(strides), _plain(offsets))
     return replace(_plain(buffer), form=form)
 
 
 def rebuild_jagged(parts: Tree) -> InertSubclass:
-    """`torch.nested._internal.nested_tensor._rebuild_njt`: its rows, one after the other, and
-    where each begins."""
+    """`torch.nested._internal.nested_tensor._rebuild_njt`: the values of all rows, and the
+    offset of each."""
     if not isinstance(parts, dict):
         raise TypeError("a nested tensor without its parts")
     values = parts.get("values")
@@ -215,13 +215,13 @@ def rebuild_meta(dtype: Tree, size: Tree, stride: Tree, requires_grad: Tree) -> 
 
 
 def rebuild_parameter(data: Tree, requires_grad: Tree = True, *_more: Tree) -> Tree:
-    """`torch._utils._rebuild_parameter` and `_rebuild_parameter_with_state`; before PyTorch 0.4 the
-    classes Parameter and Variable themselves."""
+    """`torch._utils._rebuild_parameter` and `_rebuild_parameter_with_state`, and the classes
+    Parameter and Variable, which files from before PyTorch 0.4 call."""
     if not isinstance(data, InertTensor | InertSubclass):
         raise TypeError("a parameter without a tensor")
     if isinstance(data, InertSubclass):
         return replace(data, requires_grad=bool(requires_grad))
-    # As replace does, in a tenth of the time: a whole model has one call for each parameter.
+    # dataclasses.replace takes ten times as long, and a pickled model calls this per parameter.
     return InertTensor(
         data.storage, data.dtype, data.shape, data.stride, data.storage_offset,
         bool(requires_grad), data.form,
@@ -229,9 +229,11 @@ def rebuild_parameter(data: Tree, requires_grad: Tree = True, *_more: Tree) -> T
 
 
 def rebuild_uninitialized(requires_grad: Tree = True) -> InertTensor:
-    """`torch.nn.UninitializedParameter` and `UninitializedBuffer`, which have no shape yet: as the
-    empty tensors that torch takes for their data."""
-    storage = HeldStorage("in the pickle", "float32", "cpu", 0)
+    """`torch.nn.UninitializedParameter` and `UninitializedBuffer`, which have no shape yet.
+
+    Like torch, it takes an empty tensor as their data.
+    """
+    storage = InlineStorage("in the pickle", "float32", "cpu", 0)
     return InertTensor(storage, "float32", (0,), (1,), 0, bool(requires_grad))
 
 
@@ -245,9 +247,9 @@ def rebuild_wrapper(
     _device: Tree,
     requires_grad: Tree,
 ) -> InertSubclass:
-    """`torch._utils._rebuild_wrapper_subclass`: a shell, whose tensors are in the state."""
+    """`torch._utils._rebuild_wrapper_subclass`: a tensor whose data are in its state."""
     if not isinstance(class_, Global):
-        raise TypeError("a tensor of no class")
+        raise TypeError("a tensor without a class")
     shell = _tensor(None, _dtype(dtype), 0, size, stride, requires_grad)
     return InertSubclass(class_.name, shell.dtype, shell.shape, shell.stride, shell.requires_grad)
 
@@ -255,18 +257,18 @@ def rebuild_wrapper(
 def rebuild_from_type(function: Tree, class_: Tree, args: Tree, state: Tree) -> Tree:
     """`torch._tensor._rebuild_from_type_v2`: a tensor with attributes, or of a subclass."""
     if not isinstance(function, Global) or not isinstance(args, tuple):
-        raise TypeError("no function to rebuild a tensor with")
+        raise TypeError("a tensor without a function that rebuilds it")
     rebuild = _REBUILDS.get(function.name)
     if rebuild is None:
         raise TypeError("not a function that rebuilds a tensor")
-    made = rebuild(*args)
-    if isinstance(made, InertSubclass) and made.state is None:
-        made.state = _attributes(state)
-    return made
+    tensor = rebuild(*args)
+    if isinstance(tensor, InertSubclass) and tensor.state is None:
+        tensor.state = _attributes(state)
+    return tensor
 
 
 def _attributes(state: Tree) -> Tree:
-    """An object's attributes, of which a class with slots has two dicts, or one and None."""
+    """The attributes in an object's state: a dict or, for a class with slots, a tuple of dicts."""
     if not isinstance(state, tuple) or not all(
         part is None or isinstance(part, dict) for part in state
     ):
@@ -278,14 +280,14 @@ def _attributes(state: Tree) -> Tree:
 
 
 def layout(name: Tree) -> Global:
-    """`torch.serialization._get_layout`, which finds a layout by its name."""
+    """`torch.serialization._get_layout`, which returns a layout by its name."""
     if not isinstance(name, str) or name not in LAYOUTS:
         raise ValueError("an unknown layout")
     return Global(name)
 
 
 def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The strides of a contiguous tensor."""
+    """The strides of a contiguous tensor of this shape, in elements."""
     steps = [1]
     for length in reversed(shape[1:]):
         steps.append(steps[-1] * max(1, length))
@@ -325,7 +327,7 @@ def _dtype(value: Tree) -> str:
 
 
 def _pending(metadata: Tree) -> Pending | None:
-    """torch's `conj` and `neg` bits (torch/_utils.py, set_tensor_metadata)."""
+    """The `conj` and `neg` bits in a tensor's metadata (torch/_utils.py, set_tensor_metadata)."""
     if not isinstance(metadata, dict):
         return None
     conjugate, negative = metadata.get("conj") is True, metadata.get("neg") is True
@@ -334,36 +336,36 @@ def _pending(metadata: Tree) -> Pending | None:
 
 def _qscheme(scheme: Global) -> str:
     if scheme.name not in QUANTIZATION_SCHEMES:
-        raise ValueError("a tensor quantized in an unknown way")
+        raise ValueError("a quantized tensor of an unknown scheme")
     return scheme.name.removeprefix("torch.")
 
 
 def _channels(values: Tree, dtype: str) -> InertTensor:
-    """The scales or zero points of each channel, which older files give as a list."""
+    """The scales or zero points of the channels, which older files contain as a list."""
     if not isinstance(values, list):
         return _plain(values)
     if not all(isinstance(value, int | float) for value in values):
-        raise TypeError("scales that are no numbers")
+        raise TypeError("scales that are not numbers")
     code = {"float32": "f", "float64": "d", "int64": "q"}[dtype]
     data = struct.pack(f"<{len(values)}{code}", *values)
-    storage = HeldStorage("in the pickle", dtype, "cpu", len(values), data=data)
+    storage = InlineStorage("in the pickle", dtype, "cpu", len(values), data=data)
     return InertTensor(storage, dtype, (len(values),), (1,), 0)
 
 
 def _plain(value: Tree) -> InertTensor:
-    """A tensor of strided elements, as the parts of others are."""
+    """The value, checked to be a plain strided tensor, as a part of another tensor must be."""
     if not isinstance(value, InertTensor) or value.form is not None:
-        raise TypeError("a part that is no plain tensor")
+        raise TypeError("a part that is not a plain tensor")
     return value
 
 
 def _moved(data: InertTensor, dtype: Tree, device: Tree, requires_grad: Tree) -> InertTensor:
-    """A tensor that goes to a device in the dtype it had there."""
-    there = _dtype(dtype)
+    """The tensor with the device and dtype that it had when it was saved through the CPU."""
+    device_dtype = _dtype(dtype)
     storage = data.storage
     if storage is not None and isinstance(device, str):
         storage = replace(storage, location=device)
-    form = Pending(dtype=there) if there != data.dtype else None
+    form = Pending(dtype=device_dtype) if device_dtype != data.dtype else None
     return replace(data, storage=storage, requires_grad=bool(requires_grad), form=form)
 
 
@@ -398,4 +400,4 @@ TENSOR_REBUILDS: Mapping[str, Callable[..., Tree]] = {
     "torch.nn.parameter.UninitializedBuffer": rebuild_uninitialized,
     "torch.autograd.variable.Variable": rebuild_parameter,
 }
-"""The functions and classes of torch that stand for a tensor, with ours."""
+"""The functions and classes of torch that make a tensor, with Loupe's counterparts."""

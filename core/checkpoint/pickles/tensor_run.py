@@ -1,10 +1,10 @@
-"""The runs of opcodes that torch.save writes for tensors, each recognised as a whole.
+"""Reads the run of opcodes that torch.save writes for a tensor in one step.
 
-A tensor takes some thirty opcodes, always in one order: its key, `_rebuild_tensor_v2` fetched from
-the memo, the storage's persistent id, offset, size, stride, requires_grad, an empty OrderedDict,
-and each of them put into the memo (torch/_tensor.py, _reduce_ex_internal; Lib/pickle.py,
-protocol 2). One regular expression finds where a run ends and its numbers. Other bytes are no run,
-and the opcodes are read one by one: the result is the same.
+A tensor takes some thirty opcodes, always in the same order: its key, `_rebuild_tensor_v2` fetched
+from the memo, the storage's persistent id, offset, size, stride, requires_grad, an empty
+OrderedDict, and a put into the memo after each (torch/_tensor.py, _reduce_ex_internal;
+Lib/pickle.py, protocol 2). One regular expression matches a run and its numbers. Where it does not
+match, the unpickler reads the opcodes one by one, with the same result.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from core.checkpoint.pickles.inert import Global, InertDict, InertTensor, Storag
 from core.checkpoint.pickles.tensor_rebuilds import rebuild_tensor
 
 OBJECTS = 8
-"""What a run takes of a pickle's budget: what its two calls take when they are read singly."""
+"""Objects that a run takes of a pickle's budget: as many as its two calls, read one by one."""
 
 MAX_RUNS = 1000
-"""Runs that are read at one go: as many as Python's pickler puts between two SETITEMS."""
+"""Runs that are read in one call: Python's pickler writes as many before a SETITEMS."""
 
 _GET = rb"(h.|j....)"
 _NUMBER = rb"(?:K.|M..|J....)"
@@ -29,7 +29,7 @@ _NUMBERS = rb"(\)|%(n)b\x85|%(n)b{2}\x86|%(n)b{3}\x87|\(%(n)b{4,8}t)" % {b"n": _
 
 
 def _run(put: bytes) -> re.Pattern[bytes]:
-    """A tensor's run, a key before it where there is one; `put` keeps an object in the memo."""
+    """The pattern of a tensor's run with an optional key; `put` matches a put into the memo."""
     return re.compile(
         rb"(?:X(.)\0\0\0([ -~]{1,255})" + put + rb")?"
         # _rebuild_tensor_v2, then "storage", the storage's class, key, location, elements
@@ -43,20 +43,20 @@ def _run(put: bytes) -> re.Pattern[bytes]:
 
 
 _SHORT, _LONG = _run(rb"q(.)"), _run(rb"r(....)")
-"""BINPUT serves the memo's first 256 places, LONG_BINPUT the others."""
+"""BINPUT writes the memo's first 256 entries, LONG_BINPUT the others."""
 
 _EACH = re.compile(_NUMBER, re.DOTALL)
 _UINT32 = struct.Struct("<I")
 
-MAX_KNOWN = 10_000
-"""Numbers that are kept by the bytes that say them: offsets and shapes are few and come often."""
+MAX_CACHED = 10_000
+"""Numbers that are cached by their opcodes: a file has few different offsets and shapes."""
 
 
 _LATEST = 4096
 
 
 def ends_in_runs(data: bytes) -> bool:
-    """Whether the last bytes are still full of tensors' runs, so that the pickle goes on."""
+    """Whether the last bytes contain a tensor's run, so that the pickle probably goes on."""
     return _LONG.search(data, max(0, len(data) - _LATEST)) is not None
 
 
@@ -72,11 +72,11 @@ class TensorRuns:
     def read(
         self, at: int, memo: dict[int, Tree], fetched: Container[bytes] | None
     ) -> tuple[list[Tree], int, int] | None:
-        """What the runs that begin at `at` push, keys and tensors, how many runs there are, and
-        where the last one ends; None where there is none.
+        """Read the runs that begin at `at`; None where there is none.
 
-        What the opcodes would put into the memo is put there where it is `fetched`. Raises what
-        `persistent` does.
+        Returns the keys and tensors that they push, the number of runs, and the offset at which the
+        last one ends. Of the objects that their opcodes put into the memo, only those in `fetched`
+        are put there. Raises what `persistent` raises.
         """
         data, persistent, numbers = self.data, self.persistent, self.numbers
         pushed: list[Tree] = []
@@ -107,37 +107,37 @@ class TensorRuns:
                 break
             if gets != (rebuild, hooks, kind, storage_class, location):
                 gets = (rebuild, hooks, kind, storage_class, location)
-                found = [memo.get(self.indices[get]) for get in gets]
-                if not _calls(found[0], rebuild_tensor) or not _calls(found[1], ordered_dict):
+                operands = [memo.get(self.indices[get]) for get in gets]
+                if not _calls(operands[0], rebuild_tensor) or not _calls(operands[1], ordered_dict):
                     break
-                if None in found:
+                if None in operands:
                     break
-                _, _, what, which, where = found
+                _, _, kind_text, class_, device = operands
             puts = (
                 put_key, put_name, put_id, put_size, put_stride, put_hooks, put_args, put_tensor,
             )  # fmt: skip
-            keeps = disjoint is None or not disjoint(puts)
-            if keeps and not self._apart(gets, puts):
+            writes_memo = disjoint is None or not disjoint(puts)
+            if writes_memo and not self._apart(gets, puts):
                 break
             text = name.decode()
             identifier = (
-                (what, which, text, where, numel[0], None)
+                (kind_text, class_, text, device, numel[0], None)
                 if none
-                else (what, which, text, where, numel[0])
+                else (kind_text, class_, text, device, numel[0])
             )
             storage = persistent(identifier)
             if type(storage) is not Storage:
                 break
-            learns = grad == b"\x88"
-            tensor = InertTensor(storage, storage.dtype, shape, strides, first[0], learns)
-            said = None if key is None else key.decode()
-            if said is not None:
-                pushed.append(said)
-            if keeps:
+            requires_grad = grad == b"\x88"
+            tensor = InertTensor(storage, storage.dtype, shape, strides, first[0], requires_grad)
+            tensor_key = None if key is None else key.decode()
+            if tensor_key is not None:
+                pushed.append(tensor_key)
+            if writes_memo:
                 attributes = InertDict()
-                args = (storage, first[0], shape, strides, learns, attributes)
-                made = (said, text, identifier, shape, strides, attributes, args, tensor)
-                _keep(memo, fetched, puts, made)
+                args = (storage, first[0], shape, strides, requires_grad, attributes)
+                objects = (tensor_key, text, identifier, shape, strides, attributes, args, tensor)
+                _write_memo(memo, fetched, puts, objects)
                 gets = ()
             pushed.append(tensor)
             at = run.end()
@@ -145,52 +145,51 @@ class TensorRuns:
         return (pushed, runs, at) if runs else None
 
     def _apart(self, gets: Sequence[bytes], puts: Sequence[bytes | None]) -> bool:
-        """Whether a run fetches nothing from where it puts something itself."""
-        kept = {int.from_bytes(put, "little") for put in puts if put is not None}
-        return kept.isdisjoint(map(self.indices.__getitem__, gets))
+        """Whether a run fetches none of the memo's entries that it writes itself."""
+        written = {int.from_bytes(put, "little") for put in puts if put is not None}
+        return written.isdisjoint(map(self.indices.__getitem__, gets))
 
 
 def _calls(function: Tree, constructor: Callable[..., Tree]) -> bool:
     return type(function) is Global and CONSTRUCTORS.get(function.name) is constructor
 
 
-def _keep(
+def _write_memo(
     memo: dict[int, Tree],
     fetched: Container[bytes] | None,
     puts: Sequence[bytes | None],
-    made: Sequence[Tree],
+    objects: Sequence[Tree],
 ) -> None:
-    """Put a run's objects into the memo: all of its first places, and of the others those that
-    something fetches."""
-    for put, value in zip(puts, made, strict=True):
+    """Put a run's objects into the memo: those in its first 256 entries, and those in `fetched`."""
+    for put, value in zip(puts, objects, strict=True):
         if put is not None and (len(put) == 1 or (fetched is not None and put in fetched)):
             memo[int.from_bytes(put, "little")] = value
 
 
 class _Numbers(dict[bytes, tuple[int, ...] | None]):
-    """The numbers that opcodes push; None where one is negative or its length is another."""
+    """A cache of the numbers that opcodes push; None if one is negative, or a length is wrong."""
 
     def __missing__(self, raw: bytes) -> tuple[int, ...] | None:
-        if len(self) >= MAX_KNOWN:
+        if len(self) >= MAX_CACHED:
             self.clear()
         opcodes = [raw] if raw[0] == 0x8A else _EACH.findall(raw)
         numbers = tuple(map(_number, opcodes))
-        self[raw] = found = numbers if all(number >= 0 for number in numbers) else None
-        return found
+        self[raw] = valid = numbers if all(number >= 0 for number in numbers) else None
+        return valid
 
 
 class _Indices(dict[bytes, int]):
-    """The memo's indices, by the opcodes that fetch from there."""
+    """A cache of memo indices, by the opcodes that fetch from there."""
 
     def __missing__(self, raw: bytes) -> int:
-        if len(self) >= MAX_KNOWN:
+        if len(self) >= MAX_CACHED:
             self.clear()
-        self[raw] = found = raw[1] if raw[0] == 0x68 else _UINT32.unpack_from(raw, 1)[0]
-        return found
+        self[raw] = index = raw[1] if raw[0] == 0x68 else _UINT32.unpack_from(raw, 1)[0]
+        return index
 
 
 def _number(raw: bytes) -> int:
-    """A BININT1, BININT2, BININT or LONG1; -1 where a LONG1 has another length than it says."""
+    """The number of a BININT1, BININT2, BININT or LONG1; −1 if a LONG1's length byte is wrong."""
     if raw[0] == 0x8A:
         return int.from_bytes(raw[2:], "little", signed=True) if raw[1] == len(raw) - 2 else -1
     return int.from_bytes(raw[1:], "little", signed=raw[0] == 0x4A)

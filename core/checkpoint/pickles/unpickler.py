@@ -1,8 +1,10 @@
 """An unpickler that executes nothing: a loop over the opcodes of Python's pickle protocol.
 
-It is plain Python, so each bound is in sight: strings and counts are checked against the data, the
-memo is a dictionary, numbers have a largest length, and a callable is only ever one of ours. The
-opcodes are those of Lib/pickletools.py, protocols 0 to 5.
+It is written by hand because Python's C unpickler, even with a `find_class` of its own, allocates
+whatever a file asks for: its memo grows to the largest index in the file. Here each bound is
+visible: lengths and counts are checked against the data, the memo is a dictionary, numbers have a
+largest length, and only functions in CONSTRUCTORS are called. The opcodes are those of
+Lib/pickletools.py, protocols 0 to 5.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from itertools import chain, islice, repeat
 
 from core.checkpoint.containers.budget import OPERATIONS, work_left
 from core.checkpoint.pickles.constructors import CONSTRUCTORS, MENTIONED, dict_key, ordered_dict
-from core.checkpoint.pickles.first_uses import first_places
+from core.checkpoint.pickles.first_uses import first_paths
 from core.checkpoint.pickles.global_verdicts import GlobalUse, Verdict, judge
 from core.checkpoint.pickles.inert import (
     Global,
@@ -33,42 +35,44 @@ from core.checkpoint.pickles.tensor_run import OBJECTS, TensorRuns
 from core.errors import CheckpointError, printable
 
 MAX_DIGITS = 4000
-"""Digits of a number that is written as text; Python itself refuses from 4,300 on."""
+"""Digits of a number that is written as text; Python itself refuses more than 4,300."""
 
 MAX_LONG = 2048
 """Bytes of a number that is written as bytes."""
 
 LEAST = 100
-"""Opcodes that a pickle counts for at least: to begin one takes time too."""
+"""Opcodes that every pickle counts for, however short: starting to read one takes time too."""
 
 ROUND = 20_000
-"""Opcodes after which it is looked at what was made."""
+"""Opcodes after which the budget of objects is checked."""
 
 MAX_FETCHED = 600_000
-"""Bytes that look like an opcode that fetches from the memo, before all is kept."""
+"""Bytes that look like an opcode that fetches from the memo; with more, the memo keeps all."""
 
 MAX_NAME = 512
-"""Characters of a class's qualified name."""
+"""Characters of a qualified name."""
 
 MAX_INNER = 16
-"""Pickles inside of a pickle that are looked at."""
+"""Byte strings inside a pickle that are themselves read as pickles."""
 
 MAX_MENTIONS = 20_000
-"""Distinct names in one file."""
+"""Different globals in one file."""
 
 
 class PickleError(CheckpointError):
-    """The bytes are no whole, sound pickle."""
+    """The bytes are not a complete, valid pickle."""
 
 
 class PickleEndsEarly(PickleError):
-    """The pickle goes on where the bytes end."""
+    """The bytes end before the pickle does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unpickled:
-    """The object, where its pickle ended in the data, and the bytes in it that begin like pickles
-    themselves, the first few."""
+    """The object in a pickle; `end` is the offset in the data at which the pickle ended.
+
+    `inner` has the first few of its byte strings that begin like pickles themselves.
+    """
 
     tree: Tree
     end: int
@@ -76,8 +80,11 @@ class Unpickled:
 
 
 class Mentions:
-    """The globals of one or more pickles, counted; `record` is what the one being read is called,
-    and `hidden` whether torch.load leaves it alone."""
+    """The globals that one or more pickles name, with their counts.
+
+    `record` is the name of the pickle that is being read, and `hidden` says that torch.load does
+    not read it.
+    """
 
     def __init__(self, record: str = "") -> None:
         self.record = record
@@ -87,7 +94,7 @@ class Mentions:
         self._read: set[str] = set()
 
     def add(self, name: str, uses: int = 1) -> None:
-        """Count uses of a name."""
+        """Count uses of a global. Raises PickleError beyond MAX_MENTIONS different ones."""
         if name not in self._uses and len(self._uses) >= MAX_MENTIONS:
             raise _broken("it names more classes than any checkpoint does")
         self._uses[name] += uses
@@ -95,23 +102,27 @@ class Mentions:
         if not self.hidden:
             self._read.add(name)
 
-    def take_hidden(self, other: Mentions, *, whole: bool) -> bool:
-        """Add the names of a pickle that torch.load leaves alone; whether there were any.
+    def add_hidden(self, other: Mentions, *, complete: bool) -> bool:
+        """Add the globals of a pickle that torch.load does not read; whether there were any.
 
-        Where it was not `whole`, it may be bytes of another kind, and only what is dangerous
-        counts: that would have run before the end was missed.
+        If it was not `complete`, it may not be a pickle at all. Then only dangerous globals count:
+        a loader would run them before it notices that the end is missing.
         """
         self.record, self.hidden = other.record, True
-        names = [use.name for use in other._judged() if whole or use.verdict is Verdict.DANGEROUS]
+        names = [
+            use.name for use in other._judged() if complete or use.verdict is Verdict.DANGEROUS
+        ]
         for name in names:
             self.add(name, other._uses[name])
         return bool(names)
 
     def judged(self, tree: Tree = None) -> tuple[GlobalUse, ...]:
-        """Each name with its verdict, in the order in which the file gives them, and where it
-        stands first: in which pickle and, what is not plain, where in the tree."""
+        """Each global with its verdict and the place of its first use, in the file's order.
+
+        The place is the pickle's name and, for globals that are not plain, the path in `tree`.
+        """
         uses = self._judged()
-        paths = first_places(tree, [use.name for use in uses if use.verdict is not Verdict.PLAIN])
+        paths = first_paths(tree, [use.name for use in uses if use.verdict is not Verdict.PLAIN])
         return tuple(
             replace(
                 use,
@@ -144,26 +155,26 @@ def unpickle(
     operations: int = OPERATIONS,
     constructors: Mapping[str, Callable[..., Tree]] = CONSTRUCTORS,
 ) -> Unpickled:
-    """Read the pickle that begins at `start`, of at most so many `operations`; `persistent`
-    resolves its persistent ids, and `constructors` are what it may call.
+    """Read the pickle that begins at `start`, with at most so many opcodes (`operations`).
 
-    What it takes comes off the work that is left. Raises PickleError where the data is no sound
-    pickle, is cut off, or takes more.
+    `persistent` resolves its persistent ids; `constructors` are the globals that it may call.
+    `mentions` gets the globals that it names. Its work comes off the current budget. Raises
+    PickleError where the data is not a valid pickle, is cut off, or exceeds the budget.
     """
     work = work_left()
     operations = min(operations, work.operations)
     loop = _Loop(data, mentions, persistent, start, operations, constructors, work.objects)
     end = len(data)
     try:
-        found = loop.run()
-        end = found.end
-        return found
+        unpickled = loop.run()
+        end = unpickled.end
+        return unpickled
     except (struct.error, IndexError) as error:
         raise _early() from error
     except KeyError as error:
-        raise _broken("it points at an object that it has not kept") from error
+        raise _broken("it fetches an object that it has not put into its memo") from error
     except UnicodeError as error:
-        raise _broken("a text in it is not in the encoding that it should be") from error
+        raise _broken("a text in it is not in its opcode's encoding") from error
     except (TypeError, ValueError, OverflowError) as error:
         raise _broken(str(error)) from error
     finally:
@@ -187,10 +198,10 @@ def _sentences(why: str) -> tuple[str, str]:
 
 
 class _Loop:
-    """One pickle being read: the data, the memo, and what it may still make.
+    """One pickle that is being read: its data, and what is left of its budget.
 
-    As in CPython's pickle, a MARK puts the stack aside for an empty one, so that whatever takes
-    all down to the mark takes a whole list.
+    As in CPython's pickle, a MARK puts the stack aside and starts an empty one, so that an opcode
+    that takes everything down to the mark takes a whole list.
     """
 
     def __init__(
@@ -214,15 +225,15 @@ class _Loop:
         self.room = room
         self.inner: list[bytes] = []
 
-    def run(self) -> Unpickled:  # one branch an opcode, the frequent ones first
+    def run(self) -> Unpickled:  # one branch for each opcode, the frequent ones first
         data, call, persistent = self.data, self.call, self.persistent
         uint32 = _UINT32.unpack_from
         stack: list[Tree] = []
         aside: list[list[Tree]] = []
         memo: dict[int, Tree] = {}
         fetched: Container[bytes] | None = None
-        wanted: Container[bytes] = ()
-        counted = kept = 0
+        may_fetch: Container[bytes] = ()
+        counted = written = 0
         runs = TensorRuns(data, persistent)
         value: Tree
         at = self.start
@@ -232,7 +243,7 @@ class _Loop:
             if op == 0x72:  # LONG_BINPUT
                 if fetched is None:
                     if counted:
-                        raise ValueError("it numbers what it keeps in two ways")
+                        raise ValueError("it numbers its memo in two ways")
                     fetched = _maybe_fetched(data, self.start)
                 if data[at : at + 4] in fetched:
                     self.room -= 2
@@ -242,8 +253,8 @@ class _Loop:
                 memo[data[at]] = stack[-1]
                 at += 1
             elif op == 0x68:  # BINGET
-                found = runs.read(at - 1, memo, fetched) if data[at + 1] == 0x28 else None
-                if found is None:
+                batch = runs.read(at - 1, memo, fetched) if data[at + 1] == 0x28 else None
+                if batch is None:
                     value = memo[data[at]]
                     at += 1
                     if data[at] == 0x29 and data[at + 1] == 0x52 and self.makes_dict(value):
@@ -253,7 +264,7 @@ class _Loop:
                         at += 2
                     stack.append(value)
                 else:
-                    pushed, count, at = found
+                    pushed, count, at = batch
                     self.take(OBJECTS * count)
                     stack += pushed
             elif op == 0x4B:  # BININT1
@@ -290,12 +301,12 @@ class _Loop:
             elif op == 0x89:  # NEWFALSE
                 stack.append(False)
             elif op == 0x6A:  # LONG_BINGET
-                found = runs.read(at - 1, memo, fetched) if data[at + 4] == 0x28 else None
-                if found is None:
+                batch = runs.read(at - 1, memo, fetched) if data[at + 4] == 0x28 else None
+                if batch is None:
                     stack.append(memo[uint32(data, at)[0]])
                     at += 4
                 else:
-                    pushed, count, at = found
+                    pushed, count, at = batch
                     self.take(OBJECTS * count)
                     stack += pushed
             elif op == 0x4D:  # BININT2
@@ -306,15 +317,15 @@ class _Loop:
                 self.room -= 1
                 stack.append(_INT32.unpack_from(data, at)[0])
                 at += 4
-            elif op == 0x94:  # MEMOIZE numbers by what is kept, which is not all of it here
+            elif op == 0x94:  # MEMOIZE takes the memo's length as index; here the memo is sparse
                 if counted == 0:
-                    wanted = _maybe_fetched(data, self.start)
-                if fetched is not None or len(memo) != kept:
-                    raise ValueError("it numbers what it keeps in two ways")
-                if _UINT32.pack(counted) in wanted:
+                    may_fetch = _maybe_fetched(data, self.start)
+                if fetched is not None or len(memo) != written:
+                    raise ValueError("it numbers its memo in two ways")
+                if _UINT32.pack(counted) in may_fetch:
                     self.room -= 2
                     memo[counted] = stack[-1]
-                    kept += 1
+                    written += 1
                 counted += 1
             elif op == 0x8C:  # SHORT_BINUNICODE
                 end = at + 1 + data[at]
@@ -330,11 +341,11 @@ class _Loop:
                 at += 8
             elif op == 0x80:  # PROTO
                 if data[at] > 5:
-                    raise ValueError(f"it is of protocol {data[at]}, and 5 is the newest")
+                    raise ValueError(f"its protocol is {data[at]}, and the newest is 5")
                 at += 1
             elif op == 0x2E:  # STOP
                 return Unpickled(stack.pop(), at, tuple(self.inner))
-            elif op == 0x30:  # POP: an object, or a mark that nothing lies on
+            elif op == 0x30:  # POP: an object, or a mark where it is on top
                 if stack:
                     stack.pop()
                 else:
@@ -357,7 +368,7 @@ class _Loop:
             elif op == 0x8B:  # LONG4
                 length = _INT32.unpack_from(data, at)[0]
                 if not 0 <= length <= MAX_LONG:
-                    raise ValueError("a number in it is impossibly long")
+                    raise ValueError("a number in it is far too long")
                 self.take(1 + (length >> 6))
                 end = at + 4 + length
                 stack.append(int.from_bytes(self.slice(at + 4, end), "little", signed=True))
@@ -417,11 +428,11 @@ class _Loop:
                 stack[-1] = call(stack[-1], args)
             elif op == 0x92:  # NEWOBJ_EX
                 keywords, args = stack.pop(), stack.pop()
-                made = call(stack.pop(), args)
-                if isinstance(made, Opaque) and isinstance(keywords, dict):
+                value = call(stack.pop(), args)
+                if isinstance(value, Opaque) and isinstance(keywords, dict):
                     self.take(len(keywords))
-                    made.items.update(keywords)
-                stack.append(made)
+                    value.items.update(keywords)
+                stack.append(value)
             elif op == 0x6F:  # OBJ
                 items, stack = stack, aside.pop()
                 stack.append(call(items[0], tuple(items[1:])))
@@ -478,11 +489,11 @@ class _Loop:
                 at += width
                 stack.append(self.name("copyreg extension", str(code)))
             else:
-                raise ValueError(f"byte {at - 1} is no opcode")
-        raise ValueError("it takes more steps than any checkpoint's")
+                raise ValueError(f"byte {at - 1} is not an opcode")
+        raise ValueError("it has more opcodes than any checkpoint's")
 
     def rounds(self) -> Iterator[Iterable[None]]:
-        """The opcodes that may be read; between two rounds it is seen that there is room left."""
+        """Rounds of opcodes that may be read; between two, the budget of objects is checked."""
         while self.spent < self.operations:
             some = min(ROUND, self.operations - self.spent)
             self.spent += some
@@ -496,7 +507,7 @@ class _Loop:
 
     def content(self, start: int, end: int) -> bytes:
         self.take(1 + (end - start >> 6))
-        return self.kept(self.slice(start, end))
+        return self.note_inner(self.slice(start, end))
 
     def text(self, start: int, end: int) -> str:
         self.take(1 + (end - start >> 6))
@@ -505,8 +516,8 @@ class _Loop:
             self.take(end - start >> 4)
         return text
 
-    def kept(self, raw: bytes) -> bytes:
-        """Note bytes that begin like a pickle: what the file calls may load them."""
+    def note_inner(self, raw: bytes) -> bytes:
+        """Note bytes that begin like a pickle: a function that the file calls may load them."""
         if len(self.inner) < MAX_INNER and begins_like_pickle(raw):
             self.inner.append(raw)
         return raw
@@ -519,15 +530,15 @@ class _Loop:
         return decode(self.data[at:end]), end + 1
 
     def take(self, room: int) -> None:
-        """Keep what a few opcodes can make or copy in proportion to the file."""
+        """Take objects off the budget: a few opcodes could copy far more than the file contains."""
         self.room -= room
         if self.room < 0:
-            raise ValueError("it makes more objects than any checkpoint holds")
+            raise ValueError("it makes more objects than any checkpoint contains")
 
     def name(self, module: str, name: str) -> Global:
         qualified = f"{module}.{name}"
         if len(qualified) > MAX_NAME:
-            raise ValueError("a class in it has an impossibly long name")
+            raise ValueError("a class in it has a name that is far too long")
         self.mentions.add(qualified)
         return self.globals.setdefault(qualified, Global(qualified))
 
@@ -539,14 +550,14 @@ class _Loop:
             args = (args,)
         constructor = self.constructors.get(function.name) if type(function) is Global else None
         if constructor is not None:
-            # What is called may copy its arguments, and a memo gives the same ones many times.
+            # The constructor may copy its arguments, and the memo can provide them many times.
             room = 1 + len(args)
             if args and type(args[0]) is not Storage:
                 room += _weight(args[0])
             self.take(room)
             try:
-                made = constructor(*args)
-                return self.kept(made) if type(made) is bytes else made
+                value = constructor(*args)
+                return self.note_inner(value) if type(value) is bytes else value
             except (TypeError, ValueError, struct.error, OverflowError):
                 pass
         self.take(4)
@@ -578,10 +589,10 @@ class _Loop:
             into.update(map(dict_key, items))
 
     def build(self, into: Tree, state: Tree) -> None:
-        """BUILD: in Python it runs __setstate__ or fills __dict__; here it notes the state."""
+        """BUILD: Python's runs __setstate__ or fills __dict__; this one only stores the state."""
         self.take(1)
         if isinstance(into, Opaque):
-            # A second tuple of (state, slots) or a second BUILD adds to what is there.
+            # (state, slots) is one state in two dicts, and a second BUILD adds to the first.
             if isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], dict):
                 merged = InertDict()
                 for part in state:
@@ -614,30 +625,30 @@ class _Every:
 
 
 def _maybe_fetched(data: bytes, start: int) -> Container[bytes]:
-    """The memo's indices, as LONG_BINPUT writes them, that something in the data may fetch.
+    """The memo indices, as LONG_BINPUT writes them, that some opcode in the data may fetch.
 
-    Python's pickler puts every object into the memo and fetches few: to keep only those spares
-    the time and the memory of all that a tensor's description is made from. Bytes that are no
-    LONG_BINGET but look like one only make the set larger.
+    Python's pickler puts every object into the memo and fetches few of them. Keeping only those
+    saves the time and memory of all intermediate objects of the tensors. Bytes that only look like
+    a LONG_BINGET make the set larger, and nothing else.
     """
     if data.count(b"j", start) > MAX_FETCHED:
         return _Every()
-    found = _ONE_BYTE_INDICES.union(match[1] for match in _LONG_BINGET.finditer(data, start))
+    indices = _ONE_BYTE_INDICES.union(match[1] for match in _LONG_BINGET.finditer(data, start))
     texts = [int(match[1]) for match in islice(_GET.finditer(data, start), MAX_FETCHED + 1)]
     if len(texts) > MAX_FETCHED:
         return _Every()
-    return found.union(_UINT32.pack(index) for index in texts if index < 1 << 32)
+    return indices.union(_UINT32.pack(index) for index in texts if index < 1 << 32)
 
 
 def _weight(value: Tree) -> int:
-    """What a copy of a value takes, in objects of about 64 bytes."""
+    """The cost of a copy of a value, in objects of about 64 bytes."""
     if isinstance(value, str | bytes):
         return len(value) >> 6
     return len(value) if isinstance(value, list | tuple | dict | set) else 0
 
 
 def _text(raw: bytes) -> str:
-    """Python 2's strings, which hold bytes as well as text."""
+    """A string of Python 2, which may be text in UTF-8 or bytes."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
@@ -645,28 +656,28 @@ def _text(raw: bytes) -> str:
 
 
 def _raw_text(raw: bytes) -> str:
-    """UNICODE's own encoding; by name, Python would import a module for it."""
+    """The text of UNICODE, decoded directly: by the codec's name, Python would import a module."""
     return raw_unicode_escape_decode(raw)[0]
 
 
 def _integer(text: str) -> int:
     if len(text) > MAX_DIGITS:
-        raise ValueError("a number in it is impossibly long")
+        raise ValueError("a number in it is far too long")
     try:
         return int(text)
     except ValueError:
-        raise ValueError("a number in it has other signs than digits") from None
+        raise ValueError("a text in it is not a number") from None
 
 
 def _float(text: str) -> float:
     try:
         return float(text[:MAX_DIGITS])
     except ValueError:
-        raise ValueError("a number in it has other signs than digits") from None
+        raise ValueError("a text in it is not a number") from None
 
 
 def no_persistent_ids(_identifier: Tree) -> Tree:
-    """For pickles in which no storage is named."""
+    """Resolve the persistent ids of a pickle in which none names a storage."""
     return Opaque("persistent id")
 
 

@@ -1,7 +1,7 @@
 """The formats: torch.save's zip, stream and tar, TorchScript, torch.export, safetensors, pickles.
 
-Each reader takes a source and gives Contents: a tree of inert values, the storages, notes.
-`formats` asks them in turn; `diagnose` says what a file is instead where none of them can read it.
+Each reader takes a source and returns Contents: a tree of inert values, a maker of entries, notes.
+`formats` chooses the reader by the first bytes; `diagnose` says what a file is that none can read.
 """
 
 from core.checkpoint.readers.formats import FORMATS

@@ -1,4 +1,4 @@
-"""What each format's reader returns, before state_dicts are looked for."""
+"""The result of each format's reader, before state_dicts are searched for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from core.checkpoint.entries import Record, Source, StateDict, TensorEntry
 from core.checkpoint.pickles.global_verdicts import GlobalUse
-from core.checkpoint.pickles.inert import HeldStorage, InertTensor, Storage, Tree
+from core.checkpoint.pickles.inert import InertTensor, InlineStorage, Storage, Tree
 from core.checkpoint.tree.discover import tensors_in
 from core.checkpoint.tree.tensor_entries import EntryMaker, entry_maker
 from core.errors import CheckpointError
@@ -15,9 +15,11 @@ from core.errors import CheckpointError
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """A file's format, object tree and globals, how its tensors become entries, and sentences on
-    what is odd. `records` gives every record of the file, those of no tensor included; where it is
-    None, those of the tensors are all."""
+    """The contents of a file: its format, its object tree and the globals that it names.
+
+    `entry` makes a TensorEntry of a tensor, and `notes` are sentences on what is unusual. `records`
+    returns every record of the file, also of no tensor; None where only tensors have records.
+    """
 
     format: str
     tree: Tree
@@ -28,10 +30,10 @@ class Contents:
 
 
 def entry_of(parts: Iterable[tuple[Tree, EntryMaker]]) -> EntryMaker:
-    """A maker for all of several trees: each tensor becomes an entry as in its own file.
+    """One maker of entries for several trees; it calls the maker of the tensor's own file.
 
-    A tensor is known by its storage, and by itself where it has none: one whose bytes the pickle
-    holds may be made anew each time that it is looked for, and is of no file.
+    A tensor is identified by its storage, or by itself where it has none. A tensor with an
+    InlineStorage needs no file's maker, and may be a new object at each search.
     """
     by_storage: dict[int, EntryMaker] = {}
     by_tensor: dict[int, EntryMaker] = {}
@@ -39,31 +41,36 @@ def entry_of(parts: Iterable[tuple[Tree, EntryMaker]]) -> EntryMaker:
         for tensor in tensors_in(tree):
             if tensor.storage is None:
                 by_tensor[id(tensor)] = maker
-            elif not isinstance(tensor.storage, HeldStorage):
+            elif not isinstance(tensor.storage, InlineStorage):
                 by_storage[id(tensor.storage)] = maker
 
     def entry(key: str, tensor: InertTensor) -> TensorEntry:
         if tensor.storage is None:
             return by_tensor[id(tensor)](key, tensor)
-        return by_storage.get(id(tensor.storage), _held)(key, tensor)
+        return by_storage.get(id(tensor.storage), _inline_entry)(key, tensor)
 
     return entry
 
 
 def _no_record(storage: Storage) -> Record:
     raise CheckpointError(
-        f"The file names the storage {storage.key[:200]}, which is not in it.",
+        f"The file refers to the storage {storage.key[:200]}, which it does not contain.",
         "The file is damaged: get it again from where it came from.",
     )
 
 
-_held = entry_maker(_no_record)
+_inline_entry = entry_maker(_no_record)
 
 
-def cut_off(source: Source, found: Mapping[str, StateDict] | None) -> CheckpointError:
-    """The error for a truncated file; `found` has records that reach
-    beyond the file's end where they are not whole."""
-    entries = [entry for state_dict in (found or {}).values() for entry in state_dict.values()]
+def cut_off(source: Source, state_dicts: Mapping[str, StateDict] | None) -> CheckpointError:
+    """The error for a truncated file.
+
+    `state_dicts` has the tensors that its pickle describes, with records that reach beyond the end
+    of the file where they are incomplete; None where the pickle is incomplete too.
+    """
+    entries = [
+        entry for state_dict in (state_dicts or {}).values() for entry in state_dict.values()
+    ]
     records = {
         record.name: record
         for entry in entries
@@ -74,14 +81,14 @@ def cut_off(source: Source, found: Mapping[str, StateDict] | None) -> Checkpoint
     sizes = f"it ends after {source.size:,} bytes"
     if needed > source.size:
         sizes += f", and its tensors alone take {needed:,}"
-    whole = tuple(
+    complete = tuple(
         entry.key
         for entry in entries
         if all(record.offset + record.nbytes <= record.source.size for record in entry.records)
     )
-    count = f" {len(whole):,} of its {len(entries):,} tensors are whole." if entries else ""
+    count = f" {len(complete):,} of its {len(entries):,} tensors are whole." if entries else ""
     return CheckpointError(
         f"The file is cut off: {sizes}.{count}",
         "The download or the copy broke off: get it again, and compare its size.",
-        whole,
+        complete,
     )

@@ -1,4 +1,4 @@
-"""What a file is that is no checkpoint, and what to do about it."""
+"""Says what a file is that is not a checkpoint, and what to do about it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from core.checkpoint.pickles.global_verdicts import GlobalUse, Verdict
 from core.errors import CheckpointError
 
 HEAD = 4096
-"""Bytes that tell what a file is."""
+"""Bytes at a file's start that are compared with known formats."""
 
 MAX_NAMES = 1_000
 MAX_NAME = 300
-"""Names of files, and characters of each, that are looked at."""
+"""Names of files in an archive, and characters of each, that are compared."""
 
 LFS_MAGIC = b"version https://git-lfs.github.com/spec/"
 
@@ -59,7 +59,7 @@ SIGNATURES: Mapping[bytes, tuple[str, str]] = {
         ("a TensorRT engine", "Open the PyTorch weights that it was built from."),
     ),
     b"\x12\x01\x00\x00\x00\x00\x00\x00": (
-        "an MXNet file of parameters",
+        "an MXNet parameter file",
         ELSEWHERE,
     ),
     b"SQLite format 3": ("a SQLite database", "Choose a checkpoint file."),
@@ -69,29 +69,29 @@ SIGNATURES: Mapping[bytes, tuple[str, str]] = {
     b"MATLAB 5.0 MAT-file": ("a MATLAB file", "Choose a checkpoint file."),
     b"CBM1": ("a CatBoost model", ELSEWHERE),
     b"\x00\x05\x16\x07": (
-        "what macOS notes about a file, which lies beside it",
+        "metadata that macOS keeps next to a file",
         "Open the file of the same name without the leading `._`.",
     ),
     b"\x93NUMPY": ("a numpy array", "Load it with numpy.load and save tensors with torch.save."),
-    b"\x89PNG": ("a PNG picture", "Pictures go to the Predict page."),
-    b"\xff\xd8\xff": ("a JPEG picture", "Pictures go to the Predict page."),
-    **dict.fromkeys((b"II*\0", b"MM\0*"), ("a TIFF picture", "Pictures go to the Predict page.")),
-    b"GIF8": ("a GIF picture", "Pictures go to the Predict page."),
+    b"\x89PNG": ("a PNG image", "Images go to the Predict page."),
+    b"\xff\xd8\xff": ("a JPEG image", "Images go to the Predict page."),
+    **dict.fromkeys((b"II*\0", b"MM\0*"), ("a TIFF image", "Images go to the Predict page.")),
+    b"GIF8": ("a GIF image", "Images go to the Predict page."),
     b"%PDF": ("a PDF document", "Choose a checkpoint file."),
     b"\x7fELF": ("a program", "Choose a checkpoint file."),
     b"MZ": ("a Windows program", "Choose a checkpoint file."),
 }
-"""The first bytes of files that people take for checkpoints."""
+"""The first bytes of files that people mistake for checkpoints, each with its kind and a remedy."""
 
 _LENGTH = rb"(?:[\0-\x7f]|[\x80-\xff]{1,4}[\0-\x7f])"
-"""How a protocol buffer writes a length."""
+"""A length in a protocol buffer."""
 
 PATTERNS: Mapping[bytes, tuple[str, str]] = {
     rb".{4}TFL3": ("a TensorFlow Lite model", ELSEWHERE),
     rb".{4}ET\d\d": ("an ExecuTorch program", "Open the .pth that it was exported from."),
-    rb"RIFF.{4}WEBP": ("a WebP picture", "Pictures go to the Predict page."),
+    rb"RIFF.{4}WEBP": ("a WebP image", "Images go to the Predict page."),
     rb"RIFF.{4}WAVE": ("a sound", "Choose a checkpoint file."),
-    rb".{4}ftyp": ("a video or a picture", "Choose a checkpoint file."),
+    rb".{4}ftyp": ("a video or an image", "Choose a checkpoint file."),
     rb"..\0\0\{.{2,2000}?\}[fp]trt": (
         "a TensorRT engine, as Ultralytics writes",
         "Open the PyTorch weights that it was built from.",
@@ -113,21 +113,22 @@ PATTERNS: Mapping[bytes, tuple[str, str]] = {
     rb"\x0a%(n)b\x08\0\x10" % {b"n": _LENGTH}: ("a PaddlePaddle program", ELSEWHERE),
     rb"[\x81-\x8f][\xa1-\xbf]\w|\xde..[\xa1-\xbf]\w": ("MessagePack data, as Flax writes", JAX),
     rb"\0{256}": (
-        "nothing but zeros, as a download leaves it that never finished",
+        "nothing but zeros, like a download that never finished",
         "Get it again from where it came from.",
     ),
 }
-"""How files begin that have no signature: flatbuffers with one behind their first offset, protocol
-buffers by their first fields, MessagePack by a map with a text as its first key."""
+"""The start of files without a signature at offset 0: flatbuffers have one after their first
+offset, protocol buffers are recognised by their first fields, MessagePack by a map whose first key
+is text."""
 
 NAMES: Mapping[str, tuple[str, str]] = {
     r"\.data-\d{5}-of-\d{5}": ("a part of a TensorFlow checkpoint", TENSORFLOW),
-    r"\.pdiparams": ("a PaddlePaddle file of parameters", ELSEWHERE),
+    r"\.pdiparams": ("a PaddlePaddle parameter file", ELSEWHERE),
 }
-"""How the names of files end whose bytes tell nothing."""
+"""The ends of the names of files whose first bytes do not show their kind."""
 
 CHECKPOINTS = (".pth", ".pt", ".ckpt", ".safetensors", ".pth.tar")
-"""How files are called that are most likely PyTorch's; `.bin` may be anybody's."""
+"""The endings of files that are most likely PyTorch's; other programs use `.bin` too."""
 
 MEMBERS: Mapping[str, tuple[str, str]] = {
     r"(?:.*/)?(?:com\.apple\.CoreML/.*|[^/]+\.mlpackage/.*|.*\.mlmodel)": (
@@ -141,12 +142,12 @@ MEMBERS: Mapping[str, tuple[str, str]] = {
     r"(?:.*/)?(?:manifest\.ocdbt|_CHECKPOINT_METADATA)": ("an Orbax checkpoint of JAX", JAX),
     r"(?:.*/)?\.zarray": ("a zarr store of arrays", JAX),
     r"(?:.*/)?\.data/extern_modules": (
-        "a torch.package archive: Python code with pickles of its own",
+        "a torch.package archive: Python code with its own pickles",
         "Load it with torch.package in the program that wrote it, and save the model's state_dict "
         "with torch.save.",
     ),
     r"(?:[^/]+/)?model\.json": (
-        "a TorchScript archive of before PyTorch 1.4, which keeps its weights in another way",
+        "a TorchScript archive from before PyTorch 1.4, which stores its weights differently",
         "Load it with torch.jit.load, and save it again with torch.jit.save.",
     ),
     r"(?:.*/)?(?:AndroidManifest\.xml|META-INF/MANIFEST\.MF)": (
@@ -154,7 +155,7 @@ MEMBERS: Mapping[str, tuple[str, str]] = {
     ),
     r"(?:word|xl|ppt)/.*": ("an Office document", "Choose a checkpoint file."),
 }  # fmt: skip
-"""What of the files in an archive or a folder tells that it is of another kind."""
+"""The names of files in an archive or a folder that show its kind."""
 
 PICKLES: Mapping[str, tuple[str, str]] = {
     "joblib.": ("a joblib file", "load it with joblib in the program that wrote it"),
@@ -173,10 +174,10 @@ PICKLES: Mapping[str, tuple[str, str]] = {
         "load it with pickle in the program that wrote it, and save tensors with torch.save",
     ),
 }
-"""By the beginning of a name that a plain pickle gives: what it is, and what to do."""
+"""The kind of a plain pickle, and what to do, by the start of a global that it names."""
 
 READ = ("torch.storage._load_from_bytes", "numpy")
-"""Those of them that Loupe reads, where what they hold are tensors or arrays by their names."""
+"""Those of PICKLES that Loupe reads, if they contain tensors or arrays under keys."""
 
 WRONG = "Choose a file that torch.save or safetensors wrote."
 
@@ -185,8 +186,10 @@ _quotes: ContextVar[bool] = ContextVar("quotes", default=True)
 
 @contextmanager
 def quoting(allowed: bool) -> Iterator[None]:
-    """Whether what is said inside, in this thread, may hold a file's own words: of a file that
-    somebody names by a link, and that is no checkpoint, they may be a secret."""
+    """A context that sets, for this thread, whether errors may quote a file's contents.
+
+    A link can name a file on the server that is not a checkpoint, and its contents may be secret.
+    """
     token = _quotes.set(allowed)
     try:
         yield
@@ -195,12 +198,12 @@ def quoting(allowed: bool) -> Iterator[None]:
 
 
 def quoted(words: str, instead: str = "") -> str:
-    """A part of a sentence that quotes the file; what to say instead where that may not be."""
+    """A part of a sentence that quotes the file, or `instead` where quotes are not allowed."""
     return words if _quotes.get() else instead
 
 
 def empty() -> CheckpointError:
-    """The file has no bytes."""
+    """The error for a file without bytes."""
     return CheckpointError(
         "The file is empty: it has 0 bytes.",
         "The download or the copy failed: get it again.",
@@ -208,27 +211,31 @@ def empty() -> CheckpointError:
 
 
 def not_a_checkpoint(head: bytes, size: int, name: str = "") -> CheckpointError:
-    """Name a file by its first bytes (up to HEAD of them), its size in bytes and its name."""
+    """The error for a file that is not a checkpoint.
+
+    It names the file's kind by its first bytes (`head`, up to HEAD), its size and its name.
+    """
     if head.startswith(LFS_MAGIC):
         return _lfs_pointer(head)
-    for magic, (what, remedy) in SIGNATURES.items():
+    for magic, (kind, remedy) in SIGNATURES.items():
         if head.startswith(magic):
-            return CheckpointError(f"The file is {what}, not a checkpoint.", remedy)
+            return CheckpointError(f"The file is {kind}, not a checkpoint.", remedy)
     if head[257:262] == b"ustar":
         return CheckpointError(
             "The file is a tar archive that is cut off or damaged.",
             "Get it again from where it came from, and compare its size.",
         )
-    for pattern, (what, remedy) in PATTERNS.items():
+    for pattern, (kind, remedy) in PATTERNS.items():
         if re.match(pattern, head, re.DOTALL):
-            return CheckpointError(f"The file is {what}, not a PyTorch checkpoint.", remedy)
-    for ending, (what, remedy) in NAMES.items():
+            return CheckpointError(f"The file is {kind}, not a PyTorch checkpoint.", remedy)
+    for ending, (kind, remedy) in NAMES.items():
         if re.search(rf"{ending}\Z", name):
-            return CheckpointError(f"The file is {what}, not a PyTorch checkpoint.", remedy)
+            return CheckpointError(f"The file is {kind}, not a PyTorch checkpoint.", remedy)
     text = _text(head)
     if text is None:
         return CheckpointError(
-            f"The file is no checkpoint: its {size:,} bytes begin like no format that Loupe knows.",
+            f"The file is not a checkpoint: its {size:,} bytes begin like no format known to "
+            "Loupe.",
             WRONG,
         )
     return _text_file(text, size)
@@ -238,11 +245,11 @@ def _lfs_pointer(head: bytes) -> CheckpointError:
     text = head.decode("utf-8", "replace")
     oid = re.search(r"oid sha256:([0-9a-f]{64})", text)
     size = re.search(r"size (\d+)", text)
-    told = f"The real file has {int(size[1]):,} bytes" if size else "The real file is elsewhere"
+    original = f"The real file has {int(size[1]):,} bytes" if size else "The real file is elsewhere"
     if oid:
-        told += quoted(f" and the object id {oid[1]}")
+        original += quoted(f" and the object id {oid[1]}")
     return CheckpointError(
-        f"The file is a Git LFS pointer, not the checkpoint itself. {told}.",
+        f"The file is a Git LFS pointer, not the checkpoint itself. {original}.",
         "Run `git lfs pull` in the repository, or download the file itself.",
     )
 
@@ -251,7 +258,7 @@ def _text(head: bytes) -> str | None:
     if b"\0" in head:
         return None
     try:
-        # A character may be cut in two at the end of the head.
+        # The end of the head may cut a character of up to four bytes.
         return head[: len(head) - 4].decode("utf-8") if len(head) == HEAD else head.decode("utf-8")
     except UnicodeDecodeError:
         return None
@@ -273,17 +280,18 @@ def _text_file(text: str, size: int) -> CheckpointError:
         )
     if '"weight_map"' in start:
         return CheckpointError(
-            "The file is an index of shards: it says which file holds which tensor.",
-            "Open the folder that holds it and its shards, or all of them together.",
+            "The file is an index of shards: it says which file contains which tensor.",
+            "Open the folder that contains it and its shards, or all of them together.",
         )
     if start.startswith("model_checkpoint_path:"):
         return CheckpointError(
-            "The file says where a TensorFlow checkpoint is, and is none itself.", TENSORFLOW
+            "The file names the latest TensorFlow checkpoint, and contains no weights itself.",
+            TENSORFLOW,
         )
     if start[:1] == "{" and re.search(r'"(?:architectures|model_type|_class_name)"\s*:', start):
         return CheckpointError(
             "The file is a model's configuration, without its weights.",
-            "Open the .safetensors or .bin file beside it, or the folder that holds both.",
+            "Open the .safetensors or .bin file next to it, or the folder that contains both.",
         )
     if start[:1] in ("{", "["):
         message = quoted(_json_message(start))
@@ -299,7 +307,7 @@ def _text_file(text: str, size: int) -> CheckpointError:
 
 
 def _xml(text: str) -> CheckpointError:
-    """An answer of an object store, an OpenVINO network, or other XML."""
+    """The error for XML: the answer of an object store, an OpenVINO model, or other text."""
     code = re.search(r"<Error>.*?<Code>(\w{1,60})</Code>", text, re.DOTALL)
     if code:
         return CheckpointError(
@@ -309,36 +317,39 @@ def _xml(text: str) -> CheckpointError:
         )
     if re.search(r"<net\s[^>]*>", text[:1000]):
         return CheckpointError(
-            "The file is an OpenVINO network, not a PyTorch checkpoint.", ELSEWHERE
+            "The file is an OpenVINO model, not a PyTorch checkpoint.", ELSEWHERE
         )
     return CheckpointError("The file is XML text, not a checkpoint.", WRONG)
 
 
 def _json_message(text: str) -> str:
     try:
-        found = json.loads(text)
+        document = json.loads(text)
     except (ValueError, RecursionError):
         return ""
     for key in ("message", "error", "detail"):
-        if isinstance(found, dict) and isinstance(found.get(key), str):
-            return f" (“{found[key][:120]}”)"
+        if isinstance(document, dict) and isinstance(document.get(key), str):
+            return f" (“{document[key][:120]}”)"
     return ""
 
 
-def of_another_kind(names: Iterable[str], what: str) -> CheckpointError | None:
-    """Name an archive or a folder by the files in it; None where nothing tells, or where one of
-    them is called like a checkpoint. `what` is what it is called in a sentence."""
+def of_another_kind(names: Iterable[str], subject: str) -> CheckpointError | None:
+    """The error for an archive or folder of another kind, judged by the names of its files.
+
+    None where no name shows a kind, or one has the ending of a checkpoint. `subject` is the archive
+    or folder as the start of a sentence.
+    """
     listed = list(islice(names, MAX_NAMES))
     if any(name.endswith(CHECKPOINTS) for name in listed):
         return None
     for pattern, (kind, remedy) in MEMBERS.items():
         if any(re.fullmatch(pattern, name[:MAX_NAME], re.DOTALL) for name in listed):
-            return CheckpointError(f"{what} is {kind}, not a PyTorch checkpoint.", remedy)
+            return CheckpointError(f"{subject} is {kind}, not a PyTorch checkpoint.", remedy)
     return None
 
 
 def ordinary_zip(names: list[str]) -> CheckpointError:
-    """A zip without torch.save's data.pkl, by the names of its members."""
+    """The error for a zip without torch.save's data.pkl, from the names of its members."""
     if names and all(name.endswith(".npy") for name in names):
         return CheckpointError(
             "The file is a numpy .npz archive, not a checkpoint.",
@@ -347,29 +358,29 @@ def ordinary_zip(names: list[str]) -> CheckpointError:
     inside = [name for name in names if name.endswith(CHECKPOINTS)]
     if inside:
         return CheckpointError(
-            f"The file is an ordinary zip that holds {quoted(inside[0][:120], 'a checkpoint')}.",
+            f"The file is an ordinary zip that contains {quoted(inside[0][:120], 'a checkpoint')}.",
             "Unpack it, and open the checkpoint inside.",
         )
     return CheckpointError(
-        f"The file is an ordinary zip{_holds(names)}, not one that torch.save wrote.",
+        f"The file is an ordinary zip{_examples(names)}, not one that torch.save wrote.",
         "Unpack it, and open the checkpoint inside if there is one.",
     )
 
 
-def _holds(names: Sequence[str]) -> str:
-    return quoted(f" (it holds {', '.join(names[:3])[:200] or 'nothing'})")
+def _examples(names: Sequence[str]) -> str:
+    return quoted(f" (it contains {', '.join(names[:3])[:200] or 'nothing'})")
 
 
 def ordinary_tar(names: list[str]) -> CheckpointError:
-    """A tar without a checkpoint in it, by the names of its members."""
+    """The error for a tar without a checkpoint, from the names of its members."""
     return CheckpointError(
-        f"The file is a tar archive without a checkpoint in it{_holds(names)}.",
+        f"The file is a tar archive without a checkpoint in it{_examples(names)}.",
         "Unpack it with `tar -xf`, and open the checkpoint inside if there is one.",
     )
 
 
 def is_of_another_library(uses: Sequence[GlobalUse]) -> bool:
-    """Whether a plain pickle's names are those of a library whose objects are no tensors."""
+    """Whether the globals of a plain pickle are those of a library that Loupe cannot read."""
     return _library(uses) not in (None, *READ)
 
 
@@ -378,22 +389,22 @@ def _library(uses: Sequence[GlobalUse]) -> str | None:
 
 
 def plain_pickle(uses: Sequence[GlobalUse]) -> CheckpointError:
-    """A pickle that pickle.dump wrote, not torch.save, by the names in it."""
+    """The error for a pickle that pickle.dump wrote, not torch.save, from its globals."""
     dangerous = [use.name for use in uses if use.verdict is Verdict.DANGEROUS]
     plain = ("torch.storage._load_from_bytes",)
     harmful = [name for name in dangerous if name not in plain]
     if harmful:
         more = f" and {len(harmful) - 1:,} more" if len(harmful) > 1 else ""
-        run = quoted(f"{harmful[0][:120]}{more}", "code of its own")
+        run = quoted(f"{harmful[0][:120]}{more}", "its own code")
         return CheckpointError(
             f"The file is a plain Python pickle that would have run {run} when loaded. Loupe ran "
-            "nothing of it.",
+            "none of it.",
             "Do not load it: ask whoever gave it to you for the weights as safetensors.",
         )
-    for start, (what, remedy) in PICKLES.items():
+    for start, (kind, remedy) in PICKLES.items():
         if any(use.name.startswith(start) for use in uses):
             return CheckpointError(
-                f"The file is {what}.", f"If you trust it, {remedy}: Loupe reads what that writes."
+                f"The file is {kind}.", f"If you trust it, {remedy}: Loupe reads what that writes."
                 if "save" in remedy else f"If you trust it, {remedy}."
             )  # fmt: skip
     return CheckpointError(
@@ -402,9 +413,9 @@ def plain_pickle(uses: Sequence[GlobalUse]) -> CheckpointError:
     )
 
 
-def no_tensors(what: str) -> CheckpointError:
-    """A sound file without a tensor; `what` names what it holds."""
+def no_tensors(description: str) -> CheckpointError:
+    """The error for a valid file without a tensor; `description` says what it contains."""
     return CheckpointError(
-        f"The file is in order, but holds no tensor{quoted(f': only {what}')}.",
-        "Choose the file with the weights; this one may hold options or a training log.",
+        f"The file can be read, but contains no tensor{quoted(f': only {description}')}.",
+        "Choose the file with the weights; this one may contain options or a training log.",
     )

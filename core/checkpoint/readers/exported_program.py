@@ -1,9 +1,10 @@
 """The `.pt2` archives of torch.export: their weights and constants, never their graph.
 
-Layout (torch/export/pt2_archive/constants.py and _package.py): a zip with `archive_format`, and for
-each model `data/weights/NAME_weights_config.json`, which maps each name to the member that holds
-its bytes beside dtype, sizes, strides and offset (torch/_export/serde/schema.py, TensorMeta), and
-the same for constants. Before PyTorch 2.8 it held `serialized_state_dict.pt`, by torch.save.
+Layout (torch/export/pt2_archive/constants.py and _package.py): a zip with `archive_format` and, for
+each model, `data/weights/NAME_weights_config.json`, which maps each name to the member with its
+bytes, and to its dtype, sizes, strides and offset (torch/_export/serde/schema.py, TensorMeta); and
+the same for constants. Before PyTorch 2.8, it contained `serialized_state_dict.pt`, which
+torch.save wrote.
 """
 
 from __future__ import annotations
@@ -58,13 +59,13 @@ SCALAR_TYPES: Mapping[int, str] = {
     34: "uint32",
     35: "uint64",
 }
-"""torch/_export/serde/schema.py, ScalarType."""
+"""The dtypes by their numbers in a config (torch/_export/serde/schema.py, ScalarType)."""
 
 _CONFIGS = re.compile(r"data/(weights|constants)/(.+)_(?:weights|constants)_config\.json")
 
 
 class _Weight(NamedTuple):
-    """What a config says of one name; `pickled` where torch.save wrote the member."""
+    """A config's entry for one name; `pickled` says that torch.save wrote the member."""
 
     member: str
     pickled: bool
@@ -72,8 +73,7 @@ class _Weight(NamedTuple):
 
 
 def export_folder(archive: Archive) -> str | None:
-    """The folder in the zip that holds an exported program, with its slash; None where there is
-    none."""
+    """The folder of an exported program in a zip, with its slash; None for another kind of zip."""
     for name in archive.members:
         folder, _, last = name.rpartition("/")
         if last in (FORMAT, OLD_WEIGHTS) and "/" not in folder:
@@ -82,7 +82,7 @@ def export_folder(archive: Archive) -> str | None:
 
 
 def read_exported_program(archive: Archive, folder: str) -> Contents:
-    """The weights and constants. Raises CheckpointError, SourceError."""
+    """The weights and constants of an exported program. Raises CheckpointError, SourceError."""
     reader = _Reader(archive, folder)
     tree = InertDict()
     for name in (OLD_WEIGHTS, OLD_CONSTANTS):
@@ -90,16 +90,16 @@ def read_exported_program(archive: Archive, folder: str) -> Contents:
             part = "state_dict" if name == OLD_WEIGHTS else "constants"
             tree[part] = reader.saved(f"{folder}{name}")
     for member in archive.members:
-        found = _CONFIGS.fullmatch(member.removeprefix(folder))
-        if found is not None:
-            part = "state_dict" if found[1] == "weights" else "constants"
-            if found[2] != "model":
-                part = f"{part} of {found[2]}"
-            tree[part] = reader.described(member, f"{folder}data/{found[1]}/")
+        match = _CONFIGS.fullmatch(member.removeprefix(folder))
+        if match is not None:
+            part = "state_dict" if match[1] == "weights" else "constants"
+            if match[2] != "model":
+                part = f"{part} of {match[2]}"
+            tree[part] = reader.described(member, f"{folder}data/{match[1]}/")
     if not tree and any(f"{folder}{COMPILED}" in name for name in archive.members):
         raise CheckpointError(
             "The file is an AOTInductor package: machine code that torch.export's compiler made, "
-            "with the weights inside of it.",
+            "with the weights inside it.",
             "Open the .pt2 or .pth that it was compiled from.",
         )
     return Contents(
@@ -125,13 +125,15 @@ class _Reader:
         return replace(record, big_endian=True) if self.big_endian else record
 
     def described(self, config: str, folder: str) -> InertDict:
-        """The tensors of a config, whose members lie in `folder`."""
-        made = InertDict()
+        """The tensors of a config, whose members are in `folder`."""
+        tensors = InertDict()
         for name, weight in _weights(self.archive.read(config, MAX_CONFIG), config):
             member = folder + weight.member
-            made[name] = self.saved(member) if weight.pickled else self.tensor(member, weight.meta)
-        self.parts.insert(0, (made, entry_maker(lambda storage: self.record(storage.key))))
-        return made
+            tensors[name] = (
+                self.saved(member) if weight.pickled else self.tensor(member, weight.meta)
+            )
+        self.parts.insert(0, (tensors, entry_maker(lambda storage: self.record(storage.key))))
+        return tensors
 
     def tensor(self, member: str, meta: object) -> InertTensor:
         facts = meta if isinstance(meta, dict) else {}
@@ -150,7 +152,7 @@ class _Reader:
         return InertTensor(storage, dtype, shape, stride, offset, requires_grad)
 
     def saved(self, member: str) -> Tree:
-        """What torch.save wrote into a member."""
+        """The object in a member that torch.save wrote."""
         record = self.archive.record(member)
         part: Source = Within(self.archive.source, record.offset, record.nbytes)
         try:
@@ -170,24 +172,24 @@ def _weights(data: bytes, config: str) -> Iterator[tuple[str, _Weight]]:
     try:
         document = read_json(data)
     except ValueError as error:
-        raise _unsound(f"{config[:200]} is no sound JSON") from error
-    named = document.get("config") if isinstance(document, dict) else None
-    if not isinstance(named, dict) or len(named) > MAX_TENSORS:
+        raise _unsound(f"{config[:200]} is not valid JSON") from error
+    weights = document.get("config") if isinstance(document, dict) else None
+    if not isinstance(weights, dict) or len(weights) > MAX_TENSORS:
         raise _unsound(f"{config[:200]} names no weights")
-    for name, facts in named.items():
+    for name, facts in weights.items():
         member = facts.get("path_name") if isinstance(facts, dict) else None
         if not isinstance(facts, dict) or not isinstance(member, str):
-            raise _unsound(f"{name[:200]} has no place")
+            raise _unsound(f"it states no member for {name[:200]}")
         yield name, _Weight(member, facts.get("use_pickle") is True, facts.get("tensor_meta"))
 
 
 def _numbers(values: object) -> tuple[int, ...]:
-    """Sizes, which are written as {"as_int": 3}."""
+    """A config's sizes, each of which is written as {"as_int": 3}."""
     if not isinstance(values, list) or len(values) > MAX_RANK:
         raise _unsound("a tensor in it has an impossible shape")
-    found = [value.get("as_int") if isinstance(value, dict) else None for value in values]
-    numbers = tuple(number for number in found if type(number) is int and 0 <= number < 1 << 62)
-    if len(numbers) != len(found):
+    sizes = [value.get("as_int") if isinstance(value, dict) else None for value in values]
+    numbers = tuple(number for number in sizes if type(number) is int and 0 <= number < 1 << 62)
+    if len(numbers) != len(sizes):
         raise _unsound("a tensor in it has an impossible shape")
     return numbers
 

@@ -1,4 +1,4 @@
-"""Which format a file is of, by its first bytes, and which reader takes it."""
+"""Chooses the reader of a file by its first bytes, and lists the formats."""
 
 from __future__ import annotations
 
@@ -42,24 +42,28 @@ FORMATS: Mapping[str, str] = {
     "distributed": "distributed checkpoint (torch.distributed.checkpoint)",
     "parts": "a folder of one checkpoint's parts",
 }
-"""The formats that Loupe reads, in words."""
+"""The formats that Loupe reads, each with its name on screen."""
 
 
 def read_contents(source: Source) -> Contents:
-    """The contents of a file that is no archive of others. Raises CheckpointError, SourceError."""
-    found = look_into(source, "The file", None)
-    if isinstance(found, FileSet):
+    """The contents of a file that is not an archive of checkpoints.
+
+    Raises CheckpointError, SourceError.
+    """
+    contents = look_into(source, "The file", None)
+    if isinstance(contents, FileSet):
         raise CheckpointError(
-            "A file of the checkpoint is an archive of others.", "Unpack it, and open the whole."
+            "A file of the checkpoint is an archive of other files.",
+            "Unpack it, and open the whole checkpoint.",
         )
-    return found
+    return contents
 
 
 def look_into(source: Source, name: str, unpacking: Unpacking | None) -> Contents | FileSet:
-    """A file's contents, by whichever reader takes it, or the files that are packed in it.
+    """The contents of a file or, for an archive of checkpoints, the files in it.
 
-    `name` is what people call the file. Without `unpacking`, what is packed is only named. Raises
-    CheckpointError, SourceError.
+    `name` is the file's name on screen. Without `unpacking`, compressed files are not unpacked but
+    reported as such. Raises CheckpointError, SourceError.
     """
     if source.size == 0:
         raise diagnose.empty()
@@ -127,5 +131,5 @@ def _look_into_packed(
         raise CheckpointError(within, error.remedy, error.whole) from error
     if isinstance(inner, FileSet):
         return inner
-    note = f"It lay packed in a {compression.name} file."
+    note = f"The checkpoint is packed in a {compression.name} file."
     return replace(inner, notes=(note, *inner.notes))

@@ -1,7 +1,7 @@
-"""A pickle that pickle.dump wrote: of tensors, or of numpy arrays.
+"""Reads a pickle of tensors or numpy arrays that pickle.dump wrote.
 
-A tensor's storage lies in it as bytes that `torch.storage._load_from_bytes` would load
-(torch/storage.py, TypedStorage.__reduce__): a stream of torch.save's own, as torch_legacy reads it.
+The storage of a tensor is a byte string in it that `torch.storage._load_from_bytes` would load
+(torch/storage.py, TypedStorage.__reduce__): itself a stream of torch.save, as torch_legacy reads.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 
-from core.checkpoint.containers.sources import Held, Within
+from core.checkpoint.containers.sources import InMemory, Within
 from core.checkpoint.entries import Record, Source
 from core.checkpoint.pickles.constructors import CONSTRUCTORS
 from core.checkpoint.pickles.hidden import MAX_HIDDEN, HiddenPickles
@@ -36,31 +36,31 @@ from core.errors import CheckpointError
 LOAD_FROM_BYTES = "torch.storage._load_from_bytes"
 
 MAX_STREAMS = 4 << 20
-"""Bytes of all storages' streams in one pickle, their elements left out: each takes some 300."""
+"""Bytes of all streams in one pickle without their elements; each takes some 300."""
 
 MAX_OLD = 16 << 20
-"""Bytes of a pickle of protocol 0 or 1, which begins like many another file."""
+"""Bytes of a pickle of protocol 0 or 1, whose first byte is that of many other files too."""
 
 OLD = b"(c]})ISVNLFXUTKMJG"
-"""How those begin."""
+"""The first bytes of such pickles."""
 
 PADDLE_NAMES = "StructuredToParameterName@@"
-"""What PaddlePaddle's .pdparams hold beside their arrays (paddle/framework/io.py)."""
+"""A key in PaddlePaddle's .pdparams that is not an array (paddle/framework/io.py)."""
 
-NOTE = "pickle.dump wrote this file, not torch.save, and torch.load does not take it."
+NOTE = "pickle.dump wrote this file, not torch.save, and torch.load does not load it."
 
 _RECORD = "the pickle"
 
 
 def may_be_pickle(head: bytes, size: int) -> bool:
-    """Whether a file of these first bytes may be one: from protocol 2 on they tell."""
+    """Whether a file may be a pickle, by its first bytes; from protocol 2 on, they are certain."""
     return begins_like_pickle(head) or (head[:1] != b"" and head[0] in OLD and size <= MAX_OLD)
 
 
 def read_plain_pickle(source: Source) -> Contents | None:
-    """The contents of a plain pickle of tensors or arrays; None where the file is no pickle.
+    """The contents of a plain pickle of tensors or arrays; None where the file is not a pickle.
 
-    Raises CheckpointError for a pickle of something else, and for a damaged one, and SourceError.
+    Raises CheckpointError for a damaged pickle, or one without tensors or arrays, and SourceError.
     """
     certain = begins_like_pickle(source.read(0, 2))
     mentions = Mentions(_RECORD)
@@ -77,9 +77,9 @@ def read_plain_pickle(source: Source) -> Contents | None:
             return None
         raise refusal from error
     hidden = HiddenPickles(mentions)
-    hidden.look_inside(storages.strangers(read.inner, short.runs), _RECORD)
+    hidden.look_inside(storages.other_pickles(read.inner, short.runs), _RECORD)
     if short.end < source.size:
-        hidden.look_behind(source.read(short.end, MAX_HIDDEN), _RECORD)
+        hidden.look_after(source.read(short.end, MAX_HIDDEN), _RECORD)
     tree = read.tree
     if isinstance(tree, dict):
         tree.pop(PADDLE_NAMES, None)
@@ -93,9 +93,9 @@ def read_plain_pickle(source: Source) -> Contents | None:
 def _refuse(
     source: Source, error: PickleError, mentions: Mentions, *, certain: bool
 ) -> CheckpointError | None:
-    """What to say of a pickle that cannot be read to its end; None where it is likely none."""
+    """The error for a pickle that cannot be read to its end; None where it is likely not one."""
     with suppress(PickleError):
-        # What joblib writes is no pickle any more where its first array begins.
+        # joblib writes raw arrays between the opcodes; the globals before the first one show it.
         unpickle(source.read(0, MAX_HIDDEN), mentions, no_persistent_ids)
     uses = mentions.judged()
     if diagnose.is_of_another_library(uses):
@@ -106,7 +106,7 @@ def _refuse(
 
 
 class _Storages:
-    """The storages that a pickle holds as streams of their own."""
+    """The storages in a plain pickle, each a stream of torch.save."""
 
     def __init__(self, mentions: Mentions) -> None:
         self._mentions = mentions
@@ -115,15 +115,18 @@ class _Storages:
         self._room = MAX_STREAMS
 
     def load(self, data: Tree) -> Storage:
-        """What `torch.storage._load_from_bytes` stands for. Raises CheckpointError where the stream
-        is unsound, TypeError where it is none of a storage."""
+        """Loupe's counterpart of `torch.storage._load_from_bytes`.
+
+        Raises CheckpointError where the stream is damaged, and TypeError where it contains no
+        storage.
+        """
         source = data.source if isinstance(data, LongBytes) else data
         if id(source) not in self._streams:
-            # The object is kept too, so that no other one gets its number.
+            # The object is kept too, so that no later object gets the same id.
             self._streams[id(source)] = source, self._read(_source(source))
         storage = self._streams[id(source)][1]
         if storage is None:
-            raise TypeError("no storage")
+            raise TypeError("a stream without a storage")
         return storage
 
     def _read(self, source: Source) -> Storage | None:
@@ -136,8 +139,8 @@ class _Storages:
         if not isinstance(storage, Storage):
             self._take(source.size)
             return None
-        whole = InertTensor(storage, storage.dtype, (storage.numel,), (1,), 0)
-        record = contents.entry("storage", whole).record
+        tensor = InertTensor(storage, storage.dtype, (storage.numel,), (1,), 0)
+        record = contents.entry("storage", tensor).record
         assert record is not None
         self._take(source.size - record.nbytes)
         key = str(len(self._records))
@@ -148,18 +151,18 @@ class _Storages:
         self._room -= nbytes
         if self._room < 0:
             raise CheckpointError(
-                "The pickle holds more streams of torch.save than any checkpoint does.",
+                "The pickle contains more streams of torch.save than any checkpoint does.",
                 "Load it with pickle, if you trust it, and save what you get with torch.save.",
             )
 
     def record_of(self, storage: Storage) -> Record:
-        """Where a storage's elements lie."""
+        """The record of a storage's elements."""
         return self._records[storage.key]
 
-    def strangers(self, held: Iterable[bytes], runs: Iterable[Within]) -> Iterator[bytes]:
-        """The bytes in the pickle that begin like pickles and are no storages, the first few."""
+    def other_pickles(self, strings: Iterable[bytes], runs: Iterable[Within]) -> Iterator[bytes]:
+        """The byte strings that begin like pickles and are not storages, the first few."""
         storages = {number for number, (_, storage) in self._streams.items() if storage}
-        yield from (data for data in held if id(data) not in storages)
+        yield from (data for data in strings if id(data) not in storages)
         left = (run for run in runs if id(run) not in storages)
         pickles = (run for run in left if begins_like_pickle(run.read(0, 2)))
         yield from (run.read(0, MAX_HIDDEN) for run in islice(pickles, MAX_INNER))
@@ -167,7 +170,7 @@ class _Storages:
 
 def _source(data: Tree | Source) -> Source:
     if isinstance(data, bytes):
-        return Held(data)
+        return InMemory(data)
     if isinstance(data, Within):
         return data
-    raise TypeError("no bytes")
+    raise TypeError("an argument that is not bytes")

@@ -1,8 +1,8 @@
-"""The safetensors format: a length, a JSON header, the tensors' bytes.
+"""Reads the safetensors format: a length, a JSON header, the tensors' bytes.
 
-Layout (the README of huggingface/safetensors, "Format"): a 64-bit little-endian length, that many
-bytes of JSON: name → dtype, shape, data_offsets, and `__metadata__`, name → text. Tensors lie
-without holes and do not overlap.
+Layout (the README of huggingface/safetensors, "Format"): a 64-bit little-endian length, and so many
+bytes of JSON: name → dtype, shape, data_offsets, and `__metadata__`, name → text. The tensors have
+no holes between them and do not overlap.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from core.checkpoint.tree.discover import find_state_dicts
 from core.errors import CheckpointError
 
 MAX_HEADER = 100_000_000
-"""Bytes of a header; the format's own bound."""
+"""Bytes of a header by the format's own limit."""
 
 MAX_READ_HEADER = 32 << 20
-"""Bytes of a header that are read: 300,000 tensors' worth."""
+"""Bytes of a header that Loupe reads: enough for 300,000 tensors."""
 
 MAX_SIGNS: Mapping[bytes, int] = {b"[": 700_000, b"{": 350_000, b":": 700_000, b",": 2_000_000}
-"""How often a sign of JSON may be in a header, since what it begins takes memory: a tensor has two,
-one, four and some seven of them."""
+"""How often these characters may occur in a header, because each takes memory when it is parsed. A
+tensor has two, one, four and some seven of them."""
 
 MAX_RANK = 64
 MAX_NUMBER = 1 << 62
-"""Of a length, and of a tensor's place in bytes."""
+"""The limit of a dimension's length, and of an offset in bytes."""
 
 DTYPES: Mapping[str, str] = {
     "F64": "float64",
@@ -63,11 +63,11 @@ DTYPES: Mapping[str, str] = {
     "U8": "uint8",
     "BOOL": "bool",
 }
-"""The format's dtype names."""
+"""The format's names of dtypes, with torch's."""
 
 
 def is_safetensors(head: bytes) -> bool:
-    """Whether a file's first bytes are a length within it and the beginning of JSON."""
+    """Whether a file's first bytes are a possible length and the start of a JSON object."""
     if len(head) < 9 or head[8:9] != b"{":
         return False
     return int(struct.unpack_from("<Q", head)[0]) <= MAX_HEADER
@@ -82,7 +82,7 @@ def read_safetensors(source: Source) -> Contents:
         raise _unsound(f"its header has {nbytes:,} bytes, more than any checkpoint needs")
     raw = source.read(8, nbytes)
     if any(raw.count(sign) > most for sign, most in MAX_SIGNS.items()):
-        raise _unsound("its header nests more than any checkpoint's")
+        raise _unsound("its header has more parts than any checkpoint's")
     header = _header(raw)
     tree = InertDict()
     metadata = header.pop("__metadata__", None)
@@ -100,7 +100,7 @@ def read_safetensors(source: Source) -> Contents:
             layout = layouts[code, *shape] = _layout(name, code, shape)
         dtype, lengths, stride, needed = layout
         if last - first != needed:
-            raise _unsound(f"{name[:200]} has more or fewer bytes than its shape needs")
+            raise _unsound(f"{name[:200]} has more or fewer bytes than its shape and dtype need")
         tree[name] = InertTensor(None, dtype, lengths, stride, 0)
         records[name] = quick_record(name, start + first, needed, None, source)
 
@@ -113,29 +113,29 @@ def read_safetensors(source: Source) -> Contents:
     if end > source.size:
         raise cut_off(source, find_state_dicts(tree, entry))
     if end < source.size:
-        raise _unsound("bytes follow that belong to no tensor")
+        raise _unsound("bytes after the last tensor belong to none")
     return Contents("safetensors", tree, (), entry)
 
 
 def _header(raw: bytes) -> dict[str, object]:
-    """The header as a mapping; raises CheckpointError for one in which a name stands twice."""
+    """The parsed header; raises CheckpointError where it is not valid JSON, or has a key twice."""
     try:
         text = raw.decode("utf-8")
         header = json.loads(text)
-        # Python keeps the last of two equal names. Where none is escaped, the texts can be counted
-        # instead of looking at each mapping as it is made.
+        # json.loads keeps the last of two equal keys. To find them, it is faster to count the
+        # quotes than to call a hook for each object, if no quote is escaped.
         if "\\" in text or text.count('"') != 2 * _texts_in(header):
             del header
             header = json.loads(text, object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError) as error:
-        raise _unsound("its header is no sound JSON") from error
+        raise _unsound("its header is not valid JSON") from error
     if not isinstance(header, dict):
-        raise _unsound("its header is no mapping")
+        raise _unsound("its header is not a JSON object")
     return header
 
 
 def _texts_in(header: object) -> int:
-    """How many texts, names included, a sound header is written with; -1 for another one."""
+    """The number of strings, keys included, in a valid header; −1 for an invalid one."""
     if not isinstance(header, dict):
         return -1
     if "__metadata__" not in header:
@@ -147,9 +147,9 @@ def _texts_in(header: object) -> int:
 
 
 def _facts(name: str, facts: object) -> tuple[str, list[int], int, int]:
-    """A tensor's dtype in the format's words, its shape, and its bytes' beginning and end."""
+    """A tensor's dtype by the format's name, its shape, and the start and end of its bytes."""
     if type(facts) is not dict:
-        raise _unsound(f"{name[:200]} is described by no mapping")
+        raise _unsound(f"the description of {name[:200]} is not a JSON object")
     code, shape, offsets = facts.get("dtype"), facts.get("shape"), facts.get("data_offsets")
     if (
         type(shape) is not list
@@ -159,14 +159,14 @@ def _facts(name: str, facts: object) -> tuple[str, list[int], int, int]:
         or not _INT.issuperset(map(type, offsets))
         or not 0 <= offsets[0] <= offsets[1] < MAX_NUMBER
     ):
-        raise _unsound(f"{name[:200]} has an impossible shape or place")
+        raise _unsound(f"{name[:200]} has an impossible shape or offset")
     return str(code), shape, offsets[0], offsets[1]
 
 
 _INT = frozenset({int})
 
 _Layout: TypeAlias = tuple[str, tuple[int, ...], tuple[int, ...], int]
-"""A dtype in torch's words, a shape, its strides, and the bytes of such a tensor."""
+"""A dtype by torch's name, a shape, its strides, and the bytes of such a tensor."""
 
 
 def _layout(name: str, code: str, shape: list[int]) -> _Layout:
@@ -177,32 +177,32 @@ def _layout(name: str, code: str, shape: list[int]) -> _Layout:
             "Save the file again with a dtype that PyTorch has.",
         )
     if len(shape) > MAX_RANK or not all(0 <= length < MAX_NUMBER for length in shape):
-        raise _unsound(f"{name[:200]} has an impossible shape or place")
+        raise _unsound(f"{name[:200]} has an impossible shape or offset")
     if code == "F4":
-        # The format counts numbers, torch counts the bytes that hold two of them.
+        # The format counts elements, torch's float4_e2m1fn_x2 bytes with two elements each.
         if not shape or shape[-1] % 2:
-            raise _unsound(f"{name[:200]} has half a byte")
+            raise _unsound(f"{name[:200]} ends in half a byte")
         shape = [*shape[:-1], shape[-1] // 2]
     stride = tuple(prod(shape[position + 1 :]) for position in range(len(shape)))
     return dtype, tuple(shape), stride, prod(shape) * ITEMSIZES[dtype]
 
 
 def _end_of(records: Mapping[str, Record], start: int) -> int:
-    """Where the last tensor ends; raises CheckpointError for holes and overlaps."""
+    """The offset at which the last tensor ends; raises CheckpointError for holes and overlaps."""
     at = start
     for record in sorted(records.values(), key=attrgetter("offset", "nbytes")):
         if record.offset != at:
-            what = "overlaps another tensor" if record.offset < at else "follows a hole"
-            raise _unsound(f"{record.name[:200]} {what}")
+            trouble = "overlaps another tensor" if record.offset < at else "follows a hole"
+            raise _unsound(f"{record.name[:200]} {trouble}")
         at += record.nbytes
     return at
 
 
 def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name stands twice")
-    return found
+    mapping = dict(pairs)
+    if len(mapping) != len(pairs):
+        raise ValueError("a key occurs twice")
+    return mapping
 
 
 def _unsound(why: str) -> CheckpointError:

@@ -1,10 +1,10 @@
-"""The stream that torch.save wrote before PyTorch 1.6, and writes still when asked to.
+"""Reads the stream that torch.save wrote before PyTorch 1.6, and still writes on request.
 
 Layout (torch/serialization.py, _legacy_save): five pickles (a magic number, a protocol version,
-the system's facts, the object, the storages' keys), then for each key its count of elements as a
-64-bit integer and its bytes. They are little-endian whatever machine wrote them
-(torch/csrc/serialization.cpp, doWrite and THPStorage_writeFileRaw), so what the system's facts say
-of its byte order does not matter.
+facts on the system, the object, the storages' keys), then for each key the number of elements as a
+64-bit integer, and the bytes. Every machine writes these little-endian
+(torch/csrc/serialization.cpp, doWrite and THPStorage_writeFileRaw), so the byte order that is
+among the facts does not matter.
 """
 
 from __future__ import annotations
@@ -30,32 +30,35 @@ MAGIC_BYTES = (b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", b"L119547037146038801333356L
 """The first pickle's body in protocol 2 and later, and in protocols 0 and 1."""
 
 MAGIC_WITHIN = 11
-"""Bytes that may stand before it: PROTO, and FRAME with its length. Further on it is the magic
-number of a stream that lies inside of another pickle."""
+"""Bytes that may precede it: PROTO, and FRAME with its length. Further on, it belongs to a stream
+inside another pickle."""
 
 PROTOCOL = 1001
 
 FIRST_READ = 1 << 17
 MAX_PICKLES = 64 << 20
-"""Bytes in which the five pickles must end."""
+"""Bytes of the five pickles together."""
 
 FEW = 1000
 """Opcodes of each of the first three pickles; torch writes some twenty."""
 
 MAX_KEY_OPERATIONS = 2_000_000
-"""Opcodes of the pickle of the storages' keys, which have two or three each."""
+"""Opcodes of the pickle of the storages' keys; each key takes two or three."""
 
 _COUNT = struct.Struct("<q")
 
 
 def is_legacy(head: bytes) -> bool:
-    """Whether a file's first bytes are the magic number's pickle."""
+    """Whether a file's first bytes are the pickle of the magic number."""
     return any(0 <= head.find(magic) <= MAGIC_WITHIN for magic in MAGIC_BYTES)
 
 
 def read_torch_legacy(source: Source) -> Contents:
-    """The contents of a stream. Raises CheckpointError (its `whole` filled where the stream is cut
-    off among the storages), SourceError."""
+    """The contents of a stream.
+
+    Raises CheckpointError (with the `whole` tensors where the stream is cut off among the
+    storages), SourceError.
+    """
     nbytes = FIRST_READ
     work = work_left()
     before = replace(work)
@@ -82,7 +85,7 @@ def _read(source: Source, data: bytes) -> Contents:
 
     def persistent(identifier: Tree) -> Tree:
         if isinstance(identifier, tuple) and len(identifier) == 4 and identifier[0] == "module":
-            return identifier[1]  # a class, beside its source text, which is of no use here
+            return identifier[1]  # a class; its source text is the third item
         storage = storage_of(identifier)
         if roots.setdefault(storage.key, storage.dtype) != storage.dtype:
             raise ValueError("a storage in it has two dtypes")
@@ -97,7 +100,7 @@ def _read(source: Source, data: bytes) -> Contents:
     system = unpickle(data, mentions, no_persistent_ids, protocol.end, FEW)
     if magic.tree != MAGIC or protocol.tree != PROTOCOL:
         raise CheckpointError(
-            "The file begins like a torch.save stream of an unknown version.",
+            "The file begins like a torch.save stream, but its version is unknown.",
             "Load it with the PyTorch that wrote it, and save it again with a newer one.",
         )
     mentions.record = "pickle 4 of 5"
@@ -114,7 +117,7 @@ def _read(source: Source, data: bytes) -> Contents:
     for number, read in enumerate((magic, protocol, system, main, keys), 1):
         hidden.look_inside(read.inner, f"pickle {number} of 5")
     if end < source.size:
-        hidden.look_behind(source.read(end, MAX_HIDDEN), "the stream")
+        hidden.look_after(source.read(end, MAX_HIDDEN), "the stream")
     contents = Contents(
         "legacy",
         main.tree,
@@ -135,15 +138,18 @@ def _records(
     dtypes: dict[str, str],
     numels: dict[str, int],
 ) -> tuple[dict[str, Record], int]:
-    """Where each storage's bytes lie, and where the last one ends, beyond the file if it is cut."""
+    """The record of each storage, and the offset at which the last one ends.
+
+    In a file that is cut off, that offset is beyond its end.
+    """
     records: dict[str, Record] = {}
     window, nbytes = Window(source), 0
     for key in map(str, keys):
-        # Small storages' counts lie side by side: one read serves many.
+        # The counts of small storages lie close together, so one read serves many.
         more = nbytes < WINDOW // 4
         count = window.read(at, _COUNT.size, more=more) if at < source.size else b""
         at += _COUNT.size
-        # Behind the end of a cut file, the pickle's own counts tell where it would go on.
+        # After the end of a cut file, the numbers of elements in the pickle replace these counts.
         numel = _COUNT.unpack(count)[0] if len(count) == _COUNT.size else numels.get(key, 0)
         if not 0 <= numel < 1 << 60 or key in records:
             raise CheckpointError(
@@ -161,7 +167,7 @@ def _record_of(records: Mapping[str, Record]) -> Callable[[Storage], Record]:
         record = records.get(storage.key)
         if record is None:
             raise CheckpointError(
-                f"The stream names the storage {storage.key[:200]}, which is not in it.",
+                f"The stream refers to the storage {storage.key[:200]}, which it does not contain.",
                 "The file is damaged: get it again from where it came from.",
             )
         return record

@@ -1,8 +1,8 @@
-"""A torch.package archive: the tensors in its pickles, never its Python code.
+"""Reads the tensors in the pickles of a torch.package archive, never its Python code.
 
-Layout (torch/package/package_exporter.py): a zip of one folder with the source of its modules, with
-pickles wherever `save_pickle` put them, and with `.data/`, where the storage of the key K is
-`K.storage`. Persistent ids are torch.save's own, or ("reduce_package", id, function, arguments).
+Layout (torch/package/package_exporter.py): a zip of one folder with the source of its modules,
+pickles wherever `save_pickle` put them, and `.data/`, where the storage with the key K is
+`K.storage`. Persistent ids are those of torch.save, or ("reduce_package", id, function, arguments).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from core.errors import CheckpointError
 
 MAX_PICKLE = 16 << 20
 MAX_PICKLES = 8
-"""Pickles of one archive that are read, the first ones."""
+"""Pickles of one archive that are read: the first ones."""
 
 _EXTERN = ".data/extern_modules"
 
 
 def package_folder(archive: Archive) -> str | None:
-    """The folder in the zip that holds a package, with its slash; None where there is none."""
+    """The folder of a package in a zip, with its slash; None for another kind of zip."""
     for name in archive.members:
         if name.endswith(f"/{_EXTERN}") and name.count("/") == 2:
             return name.removesuffix(_EXTERN)
@@ -39,9 +39,9 @@ def read_torch_package(archive: Archive, folder: str) -> Contents:
     order = f"{folder}byteorder"
     big_endian = order in archive.members and archive.read(order, 16) == b"big"
     mentions = Mentions()
-    found = _pickles(archive, folder)
+    names = _pickles(archive, folder)
     trees = InertDict()
-    for name in found[:MAX_PICKLES]:
+    for name in names[:MAX_PICKLES]:
         mentions.record = name.removeprefix(folder)
         data = archive.read(name, MAX_PICKLE)
         read = unpickle(data, mentions, _persistent)
@@ -55,13 +55,13 @@ def read_torch_package(archive: Archive, folder: str) -> Contents:
     if next(tensors_in(tree), None) is None:
         raise diagnose.of_another_kind(archive.members, "The file") or _nothing()
     notes = ["The Python code in this package was not read; its weights are here."]
-    if len(found) > MAX_PICKLES:
-        notes.append(f"Only the first {MAX_PICKLES} of its {len(found):,} pickles were read.")
+    if len(names) > MAX_PICKLES:
+        notes.append(f"Only the first {MAX_PICKLES} of its {len(names):,} pickles were read.")
     return Contents("package", tree, mentions.judged(tree), entry_maker(record_of), tuple(notes))
 
 
 def _pickles(archive: Archive, folder: str) -> list[str]:
-    """The members that are pickles, beside the package's own data and source."""
+    """The members that are pickles, without those in `.data/` and the source files."""
     return [
         name
         for name, member in archive.members.items()

@@ -1,10 +1,12 @@
-"""The tar archive that torch.save wrote before PyTorch 0.2.
+"""Reads the tar archive that torch.save wrote before PyTorch 0.2.
 
-Layout (torch/serialization.py, legacy_load): a member `storages` (a count; for each storage a
-pickle of key, location and class, its count of elements as a 64-bit integer, its bytes; then a
-pickle of the views of storages), a member `tensors` (a count; for each tensor a pickle of key,
-storage and class, its rank in 8 bytes, sizes, strides and offset as 64-bit integers), and a member
-`pickle` whose persistent ids are those keys.
+Layout (torch/serialization.py, legacy_load), three members:
+
+- `storages`: a count; for each storage a pickle of key, location and class, the number of elements
+  as a 64-bit integer, and the bytes; then a pickle of the views of storages.
+- `tensors`: a count; for each tensor a pickle of key, storage and class, the rank in 8 bytes, and
+  sizes, strides and offset as 64-bit integers.
+- `pickle`: the object, whose persistent ids are those keys.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ FIRST_READ = 4096
 
 
 def is_torch_tar(members: Iterable[TarMember]) -> bool:
-    """Whether these are the members that torch.save wrote."""
+    """Whether a tar's members are those that torch.save wrote."""
     return {member.name for member in members} >= MEMBERS
 
 
@@ -70,7 +72,7 @@ def read_torch_tar(source: Source, members: Iterable[TarMember]) -> Contents:
 
 
 class _Objects:
-    """What the archive's keys stand for."""
+    """The storages and tensors of the archive by their keys."""
 
     def __init__(self, mentions: Mentions) -> None:
         self.mentions = mentions
@@ -81,26 +83,26 @@ class _Objects:
         return self.records[storage.key]
 
     def persistent(self, identifier: Tree) -> Tree:
-        """A tensor or storage by its key; of a class that is stored with its source, the class."""
+        """The tensor or storage with this key; or the class, where its source is stored with it."""
         if isinstance(identifier, tuple) and identifier:
             return identifier[0]
         key = _key(identifier)
         if key not in self.known:
-            raise ValueError("it points at a tensor that is not in the archive")
+            raise ValueError("it refers to a tensor that is not in the archive")
         return self.known[key]
 
     def read_storages(self, part: Within) -> None:
         count, at = self.count(part)
         for _ in range(count):
-            found = self.pickle(part, at)
-            if not isinstance(found.tree, tuple) or len(found.tree) != 3:
+            pickled = self.pickle(part, at)
+            if not isinstance(pickled.tree, tuple) or len(pickled.tree) != 3:
                 raise _damaged("a storage in it has no description")
-            key, location, kind = found.tree
+            key, location, kind = pickled.tree
             dtype = STORAGE_DTYPES.get(kind.name) if isinstance(kind, Global) else None
             if dtype is None or not isinstance(location, str):
                 raise _damaged("a storage in it is of an unknown kind")
-            numel = _numbers(part, found.end, 1)[0]
-            start = found.end + 8
+            numel = _numbers(part, pickled.end, 1)[0]
+            start = pickled.end + 8
             nbytes = numel * ITEMSIZES[dtype]
             if numel < 0 or nbytes > part.size - start:
                 raise _damaged("a storage in it reaches beyond the archive")
@@ -118,58 +120,58 @@ class _Objects:
         if not isinstance(view, tuple) or len(view) != 4:
             raise _damaged("a view in it has no description")
         target, root, offset, numel = view
-        whole = self.known.get(_key(root))
+        storage = self.known.get(_key(root))
         if (
-            not isinstance(whole, Storage)
+            not isinstance(storage, Storage)
             or type(offset) is not int
             or type(numel) is not int
             or offset < 0
-            or not 0 <= numel <= whole.numel - offset
+            or not 0 <= numel <= storage.numel - offset
         ):
             raise _damaged("a view in it reaches beyond its storage")
         self.known[_key(target)] = Storage(
-            whole.key, whole.dtype, whole.location, numel, whole.offset + offset
+            storage.key, storage.dtype, storage.location, numel, storage.offset + offset
         )
 
     def read_tensors(self, part: Within) -> None:
         count, at = self.count(part)
         for _ in range(count):
-            found = self.pickle(part, at)
-            if not isinstance(found.tree, tuple) or len(found.tree) != 3:
+            pickled = self.pickle(part, at)
+            if not isinstance(pickled.tree, tuple) or len(pickled.tree) != 3:
                 raise _damaged("a tensor in it has no description")
-            key, storage_key, _ = found.tree
+            key, storage_key, _ = pickled.tree
             storage = self.known.get(_key(storage_key))
-            rank = _numbers(part, found.end, 1)[0] & 0xFFFFFFFF
+            rank = _numbers(part, pickled.end, 1)[0] & 0xFFFFFFFF
             if not isinstance(storage, Storage) or rank > MAX_RANK:
                 raise _damaged("a tensor in it has no storage")
-            numbers = _numbers(part, found.end + 8, 2 * rank + 1)
+            numbers = _numbers(part, pickled.end + 8, 2 * rank + 1)
             if any(not 0 <= number < 1 << 62 for number in numbers):
                 raise _damaged("a tensor in it has an impossible size")
             self.known[_key(key)] = InertTensor(
                 storage, storage.dtype, numbers[:rank], numbers[rank:-1], numbers[-1]
             )
-            at = found.end + 8 * (2 * rank + 2)
+            at = pickled.end + 8 * (2 * rank + 2)
 
     def count(self, part: Within) -> tuple[int, int]:
-        found = self.pickle(part, 0)
-        count = found.tree
+        pickled = self.pickle(part, 0)
+        count = pickled.tree
         if type(count) is not int or not 0 <= count <= min(MAX_OBJECTS, part.size):
-            raise _damaged("it counts its contents in an impossible way")
-        return count, found.end
+            raise _damaged("a count in it is not possible")
+        return count, pickled.end
 
     def pickle(self, part: Within, at: int) -> Unpickled:
-        """The pickle that begins there; its `end` counts from the part's beginning."""
+        """The pickle at an offset of a member; its `end` is an offset of the member too."""
         nbytes = FIRST_READ
         while True:
             data = part.read(at, nbytes)
             try:
-                found = unpickle(data, self.mentions, no_persistent_ids)
+                pickled = unpickle(data, self.mentions, no_persistent_ids)
             except PickleEndsEarly:
                 if nbytes >= MAX_PICKLE or len(data) < nbytes:
                     raise
                 nbytes *= 16
             else:
-                return Unpickled(found.tree, at + found.end)
+                return Unpickled(pickled.tree, at + pickled.end)
 
 
 def _numbers(part: Within, at: int, count: int) -> tuple[int, ...]:

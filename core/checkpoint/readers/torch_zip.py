@@ -1,4 +1,4 @@
-"""A torch.save zip, whole or cut off, as its object tree and a maker of entries."""
+"""Reads a zip of torch.save, complete or cut off: its object tree and a maker of entries."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from core.checkpoint.tree.tensor_entries import entry_maker, storage_bytes, stor
 from core.errors import CheckpointError
 
 MAX_PICKLE = 64 << 20
-"""Bytes of data.pkl: a hundred tensors take 10 KB."""
+"""Bytes of data.pkl; a hundred tensors take 10 KB."""
 
 OPENING = 800
-"""Opcodes that opening an archive counts for: there are formats with one for each tensor."""
+"""Opcodes that opening an archive counts as: some formats have one archive for each tensor."""
 
 MAX_OTHERS = 64
-"""Members beside data.pkl and the storages that are looked at."""
+"""Members besides data.pkl and the storages that are searched for pickles."""
 
 PICKLE_ENDINGS = (".pkl", ".pickle", ".joblib", ".dat", ".data")
-"""How pickles are called."""
+"""The endings of pickles' names."""
 
 
 def torch_folder(archive: Archive) -> str | None:
-    """The folder in the zip that holds data.pkl, with its slash; None for another kind of zip."""
+    """The folder of data.pkl in a zip, with its slash; None for another kind of zip."""
     for name in archive.members:
         folder, _, last = name.rpartition("/")
         if last == "data.pkl" and "/" not in folder:
@@ -47,7 +47,7 @@ def torch_folder(archive: Archive) -> str | None:
 
 
 def read_torch_zip(archive: Archive, folder: str) -> Contents:
-    """The contents of a whole file. Raises CheckpointError, SourceError."""
+    """The contents of a complete file. Raises CheckpointError, SourceError."""
     order = f"{folder}byteorder"
     big_endian = order in archive.members and archive.read(order, 16) == b"big"
     work_left().operations -= OPENING
@@ -56,7 +56,7 @@ def read_torch_zip(archive: Archive, folder: str) -> Contents:
     read = unpickle(data, mentions, storage_of)
     hidden = HiddenPickles(mentions)
     hidden.look_inside(read.inner, "data.pkl")
-    hidden.look_behind(data[read.end : read.end + MAX_HIDDEN], "the pickle in data.pkl")
+    hidden.look_after(data[read.end : read.end + MAX_HIDDEN], "the pickle in data.pkl")
     _look_at_other_pickles(archive, folder, hidden)
     records: dict[str, Record] = {}
 
@@ -84,7 +84,7 @@ def read_torch_zip(archive: Archive, folder: str) -> Contents:
 
 
 def _look_at_other_pickles(archive: Archive, folder: str, hidden: HiddenPickles) -> None:
-    """Name what the pickles beside data.pkl name, none of which torch.load reads."""
+    """Read the globals of the pickles besides data.pkl, none of which torch.load reads."""
     storages = f"{folder}data/"
     others = [
         member
@@ -100,11 +100,11 @@ def _look_at_other_pickles(archive: Archive, folder: str, hidden: HiddenPickles)
 
 
 def truncated_zip(source: Source) -> CheckpointError:
-    """What to say of a zip that lost its end; names the tensors that are whole."""
-    found = local_data(source, 0)
-    if found is None or not found[0].endswith("data.pkl"):
+    """The error for a zip that is cut off, with the names of the tensors that are whole."""
+    first = local_data(source, 0)
+    if first is None or not first[0].endswith("data.pkl"):
         return cut_off(source, None)
-    name, start = found
+    name, start = first
     try:
         read = _pickle_at(source, start)
         folder = name.removesuffix("data.pkl")
@@ -120,7 +120,7 @@ def truncated_zip(source: Source) -> CheckpointError:
 
 
 def _pickle_at(source: Source, start: int) -> Unpickled:
-    """Read a pickle of unknown length, and little beyond it."""
+    """Read a pickle of unknown length, without reading the whole file."""
     nbytes = 1 << 20
     while True:
         try:
@@ -134,10 +134,10 @@ def _pickle_at(source: Source, start: int) -> Unpickled:
 def _records_from_the_front(
     source: Source, after: int, folder: str, tree: Tree
 ) -> Iterator[tuple[str, Record]]:
-    """The storages that are whole, by walking from member to member.
+    """The records of complete storages, found by walking from member to member.
 
-    torch.save leaves the sizes out of the members' own headers, so a storage's comes from the
-    pickle, and a small member's from where the next one begins.
+    torch.save writes no sizes into the local headers. So the size of a storage comes from the
+    pickle; after other members, which are small, the next header is searched for.
     """
     sizes = {
         storage_name(folder, tensor.storage): storage_bytes(tensor.storage)
@@ -146,10 +146,10 @@ def _records_from_the_front(
     }
     at = next_local(source, after)
     while at is not None:
-        found = local_data(source, at)
-        if found is None:
+        member = local_data(source, at)
+        if member is None:
             return
-        name, start = found
+        name, start = member
         nbytes = sizes.get(name, 0)
         if start + nbytes > source.size:
             return
@@ -160,5 +160,5 @@ def _records_from_the_front(
 
 
 def storage_name(folder: str, storage: Storage) -> str:
-    """The member that holds a storage."""
+    """The name of a storage's member."""
     return f"{folder}data/{storage.key}"

@@ -1,8 +1,8 @@
-"""What a TorchScript archive has beside torch.save's: constants, and which attributes are state.
+"""Reads what a TorchScript archive has besides data.pkl: constants, and which attributes are state.
 
-Layout (torch/csrc/jit/serialization/export_module.cpp): `constants.pkl`, whose storages lie in
-`constants/`, and below `code/` the source of each class, of which nothing is run: the two lines
-`__parameters__` and `__buffers__` tell what `state_dict` holds of a module.
+Layout (torch/csrc/jit/serialization/export_module.cpp): `constants.pkl`, whose storages are in
+`constants/`, and below `code/` the source of each class. No source is run: only its two lines
+`__parameters__` and `__buffers__` are read, which list the names in a module's `state_dict`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from core.checkpoint.tree.tensor_entries import entry_maker, storage_of
 
 MAX_CONSTANTS = 64 << 20
 MAX_SOURCE = 4 << 20
-"""Characters of source in which classes are looked for."""
+"""Bytes of source that are searched for classes."""
 
 MAX_FILES = 4_000
 
@@ -29,10 +29,10 @@ MAX_SHOWN = 3
 MAX_PATH = 1024
 MAX_NESTING = 3
 MAX_ITEMS = 16
-"""How deep in a packed object tensors are looked for, and in how many of a list's items."""
+"""Levels of a packed object that are searched for tensors, and items of each list."""
 
 PACKED = (
-    "Its quantized layers keep their weights packed: they are a part of their own, and not in "
+    "Its quantized layers keep their weights packed: they are listed as a separate part, not in "
     "the state_dict."
 )
 
@@ -53,18 +53,17 @@ def is_torchscript(archive: Archive, folder: str) -> bool:
 def read_torchscript(
     archive: Archive, folder: str, saved: Contents, record_of: Callable[[str], Record]
 ) -> Contents:
-    """The contents of an archive whose data.pkl was read as `saved`; `record_of` gives the record
-    of a member.
+    """The contents of an archive whose data.pkl was read as `saved`.
 
-    A frozen module's weights are constants, which TorchScript calls `c0`, `c1` and so on. Raises
-    CheckpointError, SourceError.
+    `record_of` returns the record of a member by its name. The weights of a frozen module are
+    constants, which TorchScript names `c0`, `c1` and so on. Raises CheckpointError, SourceError.
     """
     left_out = _keep_state(saved.tree, _state_names(archive, f"{folder}code/"))
     notes = ["The code in this archive was not read; its weights are here."]
     if left_out:
         more = f" and {len(left_out) - MAX_SHOWN:,} more" if len(left_out) > MAX_SHOWN else ""
         notes.append(
-            "Tensors that are attributes, and no parameters or buffers, are left out: "
+            "Tensors that are neither parameters nor buffers, but other attributes, are left out: "
             f"{', '.join(left_out[:MAX_SHOWN])}{more}."
         )
     data = archive.read(f"{folder}constants.pkl", MAX_CONSTANTS)
@@ -96,23 +95,25 @@ def read_torchscript(
 
 
 def _packed(tree: Tree) -> InertDict:
-    """The tensors inside of torch's own objects, such as the packed weights of a quantized layer,
-    by the path of the object and their number in it; `state_dict` has none of them."""
-    found = InertDict()
-    seen: set[int] = set()
+    """The tensors inside torch's own objects, such as the packed weights of a quantized layer.
+
+    Each is under the path of its object and its number there; `state_dict` has none of them.
+    """
+    packed = InertDict()
+    visited: set[int] = set()
     rest = [("", tree)]
     while rest:
         path, value = rest.pop()
-        if not isinstance(value, Opaque) or id(value) in seen or len(path) > MAX_PATH:
+        if not isinstance(value, Opaque) or id(value) in visited or len(path) > MAX_PATH:
             continue
-        seen.add(id(value))
+        visited.add(id(value))
         if value.name.startswith("__torch__.torch.classes."):
             for number, tensor in enumerate(_tensors(value.state, 0)):
-                found[f"{path}.{number}"] = tensor
+                packed[f"{path}.{number}"] = tensor
         elif isinstance(value.state, dict):
             below = [(f"{path}.{key}".lstrip("."), item) for key, item in value.state.items()]
             rest.extend(reversed(below))
-    return found
+    return packed
 
 
 def _tensors(value: Tree, depth: int) -> Iterator[InertTensor]:
@@ -124,34 +125,34 @@ def _tensors(value: Tree, depth: int) -> Iterator[InertTensor]:
 
 
 def _state_names(archive: Archive, code: str) -> dict[str, frozenset[str]]:
-    """By the qualified name of each class, the names of its parameters and buffers."""
-    found: dict[str, frozenset[str]] = {}
+    """The names of parameters and buffers of each class, by its qualified name."""
+    names_by_class: dict[str, frozenset[str]] = {}
     room = MAX_SOURCE
     files = [name for name in archive.members if name.startswith(code) and name.endswith(".py")]
     for name in files[:MAX_FILES]:
         source = archive.peek(archive.members[name], room)
         room -= len(source)
         module = name.removeprefix(code).removesuffix(".py").replace("/", ".")
-        for made, parameters, buffers in _CLASS.findall(source):
+        for class_name, parameters, buffers in _CLASS.findall(source):
             names = _TEXT.findall(parameters) + _TEXT.findall(buffers)
-            found[f"{module}.{made.decode()}"] = frozenset(
+            names_by_class[f"{module}.{class_name.decode()}"] = frozenset(
                 name.decode("utf-8", "replace") for name in names
             )
         if room <= 0:
             break
-    return found
+    return names_by_class
 
 
 def _keep_state(tree: Tree, names: Mapping[str, frozenset[str]]) -> list[str]:
-    """Take the tensors out of the modules that are no state; the names of those."""
+    """Remove the tensors from the modules that are not state; the removed names."""
     left_out: list[str] = []
-    seen: set[int] = set()
+    visited: set[int] = set()
     rest = [tree]
     while rest:
         value = rest.pop()
-        if id(value) in seen:
+        if id(value) in visited:
             continue
-        seen.add(id(value))
+        visited.add(id(value))
         if isinstance(value, Opaque) and value.name in names and isinstance(value.state, dict):
             state = names[value.name]
             others = [

@@ -1,7 +1,7 @@
 """Checkpoints in several files: shards with an index, numbered parts, torch.distributed's folders.
 
-A FileSet goes in; one Contents comes out in which each tensor knows the files that hold it. A file
-that is missing or does not belong raises CheckpointError.
+A FileSet goes in; one Contents comes out, whose tensors know the files with their bytes. A file
+that is missing or does not belong to the set raises CheckpointError.
 """
 
 from core.checkpoint.sets.assembled import COMPONENTS, LATEST, is_one_checkpoint

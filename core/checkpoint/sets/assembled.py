@@ -1,8 +1,8 @@
-"""Several files become the contents of one checkpoint.
+"""Joins several files to the contents of one checkpoint.
 
 The layouts are those of huggingface_hub (an index or numbered shards), transformers' Trainer,
 accelerate (accelerate/utils/constants.py: `model.safetensors`, `optimizer.bin`, ...) and
-diffusers (`model_index.json`, with a folder a component).
+diffusers (`model_index.json`, and a folder for each component).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from core.checkpoint.containers.file_set import File, FileSet, indexed_whole, opened
+from core.checkpoint.containers.file_set import File, FileSet, opened, unsharded_name
 from core.checkpoint.containers.sources import LocalFile
 from core.checkpoint.entries import Record, Source
 from core.checkpoint.pickles.global_verdicts import GlobalUse
@@ -29,10 +29,10 @@ from core.checkpoint.tree.discover import find_state_dicts
 from core.errors import CheckpointError, SourceError
 
 SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".pth.tar")
-"""How the files end that are taken for weights."""
+"""The endings of files with weights."""
 
 VARIANT = r"\.(?:fp16|bf16|fp32|ema|non_ema)"
-"""What diffusers and transformers add to the name of weights in another form."""
+"""The variants that diffusers and transformers add to the names of weights."""
 
 PARTS: Mapping[str, str] = {
     rf"(?:pytorch_|diffusion_pytorch_)?model(_\d+)?(?:{VARIANT})?": "model",
@@ -43,32 +43,34 @@ PARTS: Mapping[str, str] = {
     r"scaler": "scaler",
     r"training_args": "training_args",
 }
-"""What training libraries call the files of one checkpoint, without suffix, and the part it is;
-accelerate's folders of sharded weights too (accelerate/utils/fsdp_utils.py)."""
+"""The names, without ending, that training libraries give to the files of one checkpoint, and the
+part that each is; also accelerate's folders of sharded weights (accelerate/utils/fsdp_utils.py)."""
 
-PASSED_OVER = re.compile(
+STATES = re.compile(
     r"(?:random_states_\d+\.pkl|rng_state(?:_\d+)?\.pth|sampler(?:_\d+)?\.bin"
     r"|dl_state_dict(?:_\d+)?\.bin|custom_checkpoint_\d+\.pkl)"
 )
-"""Files beside a checkpoint that hold random states and the like."""
+"""Files next to a checkpoint that contain random states and the like, which Loupe does not read."""
 
 SHOWN = 5
-"""Files listed in a sentence at most."""
+"""Files that a sentence names at most."""
 
 COMPONENTS = "model_index.json"
-"""What diffusers calls the list of a pipeline's components."""
+"""The file in which diffusers lists the components of a pipeline."""
 
 MODEL_STATES = "_model_states.pt"
-"""How DeepSpeed's files of a model end (deepspeed/runtime/engine.py)."""
+"""The end of the names of DeepSpeed's model files (deepspeed/runtime/engine.py)."""
 
 LATEST = "latest"
-"""The file in which DeepSpeed names the folder of the last step."""
+"""The file in which DeepSpeed writes the name of the latest step's folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """The contents of a set, the bytes of its files, what is equal for equal contents, and how
-    many files were read."""
+    """A set of files that was read: its contents, and the number of its bytes and files.
+
+    `identity` is equal for equal contents.
+    """
 
     contents: Contents
     size: int
@@ -77,10 +79,10 @@ class Assembled:
 
 
 def read_file_set(files: FileSet) -> Assembled:
-    """The contents of a set: one state_dict in shards, or the parts of one checkpoint.
+    """Read a set of files: one state_dict in shards, or the parts of one checkpoint.
 
-    Raises CheckpointError for a damaged set, or one that is several checkpoints, and SourceError
-    for what cannot be read.
+    Raises CheckpointError for a damaged set, and SourceError for a set that contains no checkpoint
+    or several, and for files that cannot be read.
     """
     here = _in_folder(files.files, "")
     if files.index is not None:
@@ -89,8 +91,11 @@ def read_file_set(files: FileSet) -> Assembled:
 
 
 def is_one_checkpoint(names: Iterable[str]) -> bool:
-    """Whether a folder's files, of these names, are to be opened together: shards, an index, or the
-    parts that training libraries write. No file is read."""
+    """Whether files with these names in a folder make up one checkpoint.
+
+    They do if they are shards, an index, or the parts that training libraries write. No file is
+    read.
+    """
     here = dict.fromkeys(names, Path())
     shards = [shard for name in here if (shard := numbered(name)) is not None and shard.of > 1]
     return (
@@ -98,12 +103,12 @@ def is_one_checkpoint(names: Iterable[str]) -> bool:
         or COMPONENTS in here
         or bool(shards)
         or len(_parts(here)) > 1
-        or any(name.endswith(MODEL_STATES) or indexed_whole(name) for name in here)
+        or any(name.endswith(MODEL_STATES) or unsharded_name(name) for name in here)
     )
 
 
 def _read_parts(files: FileSet) -> dict[str, NumberedPart]:
-    """The parts by their names; one alone is under an empty name."""
+    """The parts of a checkpoint by their names; a single one is under an empty name."""
     here = _in_folder(files.files, "")
     if METADATA in here:
         return {"": read_distributed(here)}
@@ -122,7 +127,7 @@ def _read_parts(files: FileSet) -> dict[str, NumberedPart]:
 
 
 def _unwrapped(part: NumberedPart) -> NumberedPart:
-    """accelerate saves `{"model": state_dict}` and `{"optimizer": state_dict}`."""
+    """The part without the dict that accelerate puts around it: `{"model": state_dict}`."""
     tree = part.tree
     if isinstance(tree, dict) and len(tree) == 1:
         (inner,) = tree.values()
@@ -131,7 +136,7 @@ def _unwrapped(part: NumberedPart) -> NumberedPart:
 
 
 def _in_folder(files: Mapping[str, File], folder: str) -> dict[str, File]:
-    """The files that lie directly in a folder of the set, by their own names."""
+    """The files directly in a folder of the set, by their names in it."""
     return {
         name.rpartition("/")[2]: path
         for name, path in files.items()
@@ -140,27 +145,30 @@ def _in_folder(files: Mapping[str, File], folder: str) -> dict[str, File]:
 
 
 def _parts(here: Mapping[str, File]) -> dict[str, Callable[[], NumberedPart]]:
-    """The parts of a folder by their names, each with what reads it; safetensors come first."""
-    found: dict[str, Callable[[], NumberedPart]] = {}
-    wholes = {whole for whole in map(indexed_whole, here) if whole is not None}
+    """The parts of a folder by their names, each with a function that reads it.
+
+    Where a part exists in several forms, the first by `_rank` is taken.
+    """
+    readers: dict[str, Callable[[], NumberedPart]] = {}
+    indexed = {whole for whole in map(unsharded_name, here) if whole is not None}
     for name in sorted(here, key=_rank):
-        shard, whole = numbered(name), indexed_whole(name)
-        if whole is not None:
-            stem = whole.rpartition(".")[0]
-            found.setdefault(_part(stem) or stem, partial(read_indexed, here, name))
+        shard, unsharded = numbered(name), unsharded_name(name)
+        if unsharded is not None:
+            stem = unsharded.rpartition(".")[0]
+            readers.setdefault(_part(stem) or stem, partial(read_indexed, here, name))
         elif shard is not None and name.endswith(SUFFIXES):
-            if f"{shard.name}{shard.suffix}" not in wholes:
+            if f"{shard.name}{shard.suffix}" not in indexed:
                 part = _part(shard.name) or shard.name
-                found.setdefault(part, partial(read_numbered, here, shard))
+                readers.setdefault(part, partial(read_numbered, here, shard))
         elif name.endswith(SUFFIXES):
-            known = _part(name.rpartition(".")[0])
-            if known is not None:
-                found.setdefault(known, partial(_read_file, name, here[name]))
-    return found
+            file_part = _part(name.rpartition(".")[0])
+            if file_part is not None:
+                readers.setdefault(file_part, partial(_read_file, name, here[name]))
+    return readers
 
 
 def _rank(name: str) -> tuple[bool, bool, str]:
-    """Whole precision before its variants, and safetensors before pickles."""
+    """A sort key: full precision before its variants, and safetensors before pickles."""
     return re.search(VARIANT + r"\b", name) is not None, ".safetensors" not in name, name
 
 
@@ -173,32 +181,32 @@ def _part(stem: str) -> str | None:
 
 
 def _partitioned(files: FileSet) -> NumberedPart | None:
-    """The model's file of a DeepSpeed folder: the first rank's of the last step."""
-    found = sorted(name for name in files.files if name.endswith(MODEL_STATES))
-    if not found:
+    """The model file in a folder of DeepSpeed: that of the first rank at the latest step."""
+    state_files = sorted(name for name in files.files if name.endswith(MODEL_STATES))
+    if not state_files:
         return None
-    steps = {name.rpartition("/")[0]: name for name in reversed(found)}
+    steps = {name.rpartition("/")[0]: name for name in reversed(state_files)}
     newest = max(steps, key=lambda step: (step[len(step.rstrip("0123456789")) :].zfill(20), step))
     if LATEST in files.files:
         latest = opened(files.files[LATEST], LATEST).read(0, 1024).decode("utf-8", "replace")
         newest = latest.strip() if latest.strip() in steps else newest
     part = _read_file(steps[newest], files.files[steps[newest]])
     note = (
-        f"DeepSpeed wrote this folder, and {steps[newest]} was opened. Where ZeRO spread the "
+        f"DeepSpeed wrote this folder, and {steps[newest]} was opened. If ZeRO distributed the "
         "weights over the ranks, tensors in it are empty: run `python zero_to_fp32.py . out` in "
-        "the folder, and open what that writes."
+        "the folder, and open the result."
     )
     return replace(part, notes=(*part.notes, note))
 
 
 def _only_one(files: FileSet) -> dict[str, NumberedPart]:
-    """The one checkpoint of a folder in which nothing else lies that might be meant."""
+    """The only checkpoint in a folder. Raises SourceError where there is none, or several."""
     other = diagnose.of_another_kind(files.files, f"The folder {files.name}")
     if other is not None:
         raise other
-    found = _checkpoints(files)
-    if len(found) == 1:
-        name = found[0]
+    checkpoints = _checkpoints(files)
+    if len(checkpoints) == 1:
+        name = checkpoints[0]
         if name in files.files:
             return {"": _read_file(name, files.files[name])}
         below = f"{name}/"
@@ -208,44 +216,44 @@ def _only_one(files: FileSet) -> dict[str, NumberedPart]:
             if path.startswith(below)
         }
         return _read_parts(FileSet(name, inside))
-    if found:
+    if checkpoints:
         raise SourceError(
-            f"{files.name} holds {len(found):,} checkpoints that are no shards of one: "
-            f"{_some(found)}.",
+            f"{files.name} contains {len(checkpoints):,} checkpoints that are not shards of one: "
+            f"{_some(checkpoints)}.",
             "Choose one of them.",
         )
     if any(name.endswith(DATA) for name in files.files):
         raise SourceError(
-            f"{files.name} holds {DATA} files of a distributed checkpoint, and no {METADATA}, "
-            "which says what lies where in them.",
+            f"{files.name} contains {DATA} files of a distributed checkpoint, but no {METADATA}, "
+            "which says what is where in them.",
             f"Get {METADATA} from where the folder came from: its name begins with a dot, and "
             "copying often leaves such files behind.",
         )
     raise SourceError(
-        f"{files.name} has no checkpoint in it.",
-        "Choose a checkpoint file, or the folder that holds its shards.",
+        f"{files.name} contains no checkpoint.",
+        "Choose a checkpoint file, or the folder that contains its shards.",
     )
 
 
 def _checkpoints(files: FileSet) -> list[str]:
-    """The checkpoints in a folder by their names: folders that are one, and other files."""
+    """The paths of the checkpoints in a folder: subfolders that are one, and single files."""
     by_folder: dict[str, list[str]] = {}
     for name in sorted(files.files):
         folder, _, last = name.rpartition("/")
         by_folder.setdefault(folder, []).append(last)
-    found: list[str] = []
-    whole: list[str] = []
+    checkpoints: list[str] = []
+    set_folders: list[str] = []
     for folder in sorted(by_folder):
         names = by_folder[folder]
-        if any(folder.startswith(f"{one}/") for one in whole):
+        if any(folder.startswith(f"{set_folder}/") for set_folder in set_folders):
             continue
         if folder and is_one_checkpoint(names):
-            whole.append(folder)
-            found.append(folder)
+            set_folders.append(folder)
+            checkpoints.append(folder)
         else:
             below = f"{folder}/" if folder else ""
-            found += [below + name for name in names if name.endswith(SUFFIXES)]
-    return found
+            checkpoints += [below + name for name in names if name.endswith(SUFFIXES)]
+    return checkpoints
 
 
 def _read_file(name: str, file: File) -> NumberedPart:
@@ -258,21 +266,20 @@ def _read_file(name: str, file: File) -> NumberedPart:
     return NumberedPart(contents.tree, (contents,), (source,), contents.notes)
 
 
-def _passed_over(here: Mapping[str, File], read: Iterable[Source]) -> Iterator[str]:
-    """Sentences on the files of a folder that look like parts of the checkpoint, and were not
-    read."""
+def _left_out_notes(here: Mapping[str, File], read: Iterable[Source]) -> Iterator[str]:
+    """The notes on files in the folder that look like parts of the checkpoint but were not read."""
     sources = tuple(read)
     inside = {id(source) for source in sources}
     paths = {source.path for source in sources if isinstance(source, LocalFile)}
     left = [
         name for name, file in here.items() if file not in paths and id(file) not in inside
     ]  # fmt: skip
-    states = [name for name in left if PASSED_OVER.fullmatch(name)]
+    states = [name for name in left if STATES.fullmatch(name)]
     others = [name for name in left if name.endswith(SUFFIXES) and name not in states]
     if states:
         yield f"Files with random states and the like were left out: {_some(states)}."
     if others:
-        yield f"Files beside the checkpoint were left out: {_some(others)}."
+        yield f"Files next to the checkpoint were left out: {_some(others)}."
 
 
 def _some(names: Sequence[str]) -> str:
@@ -290,7 +297,7 @@ def _assembled(parts: Mapping[str, NumberedPart], here: Mapping[str, File]) -> A
     if len(parts) > 1:
         tree = InertDict()
         tree.update({name: part.tree for name, part in parts.items()})
-    formats = {one.format for one in contents}
+    formats = {item.format for item in contents}
     if len(parts) > 1:
         kind = "parts"
     elif len(contents) == 1:
@@ -302,11 +309,11 @@ def _assembled(parts: Mapping[str, NumberedPart], here: Mapping[str, File]) -> A
         Contents(
             format=kind,
             tree=tree,
-            globals=_merged(chain.from_iterable(one.globals for one in contents)),
-            entry=entry_of((one.tree, one.entry) for one in contents),
+            globals=_merged(chain.from_iterable(item.globals for item in contents)),
+            entry=entry_of((item.tree, item.entry) for item in contents),
             notes=(
                 *dict.fromkeys(chain.from_iterable(part.notes for part in parts.values())),
-                *_passed_over(here, sources),
+                *_left_out_notes(here, sources),
             ),
             records=lambda: chain.from_iterable(map(_records, contents)),
         ),
@@ -332,10 +339,10 @@ def _merged(uses: Iterable[GlobalUse]) -> tuple[GlobalUse, ...]:
     """The globals of all files, each once."""
     merged: dict[str, GlobalUse] = {}
     for use in uses:
-        known = merged.get(use.name)
+        earlier = merged.get(use.name)
         merged[use.name] = (
-            replace(known, uses=known.uses + use.uses, hidden=known.hidden and use.hidden)
-            if known is not None
+            replace(earlier, uses=earlier.uses + use.uses, hidden=earlier.hidden and use.hidden)
+            if earlier is not None
             else use
         )
     return tuple(merged.values())

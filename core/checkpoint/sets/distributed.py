@@ -1,8 +1,8 @@
-"""Checkpoints of torch.distributed.checkpoint: a `.metadata` file and `.distcp` files beside it.
+"""Reads checkpoints of torch.distributed.checkpoint: a `.metadata` file and `.distcp` files.
 
 Layout (torch/distributed/checkpoint/metadata.py and filesystem.py): `.metadata` is a pickle of a
-`Metadata` with the tensors' sizes and chunks, and, for each chunk, the file, offset and length
-where torch.save wrote it. `planner_data` gives the path in the nested state_dict of each flat key.
+`Metadata` with the sizes and chunks of the tensors and, for each chunk, the file, offset and length
+at which torch.save wrote it. `planner_data` has the path of each flat key in the nested state_dict.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from core.errors import CheckpointError
 METADATA = ".metadata"
 
 MAX_METADATA = 128 << 20
-"""Bytes of `.metadata`: some 300 a chunk."""
+"""Bytes of `.metadata`; a chunk takes some 300."""
 
 MAX_PATH = 32
 """Levels of a nested state_dict."""
@@ -39,16 +39,16 @@ MAX_PATH = 32
 MAX_DIMENSIONS = 64
 
 MAX_SPLIT = 6
-"""Dimensions along which one tensor may be cut: a device mesh has as many at most."""
+"""Dimensions along which one tensor may be split: device meshes have at most as many."""
 
 CHUNK = 8
-"""Opcodes that looking at a chunk counts for."""
+"""Opcodes that checking a chunk counts as."""
 
 DATA = ".distcp"
-"""How the files end in which the chunks lie."""
+"""The ending of the files that contain the chunks."""
 
 ALLOWANCE = 1 << 30
-"""Bytes of data for which `.metadata` may be as large as a whole file's pickles."""
+"""Bytes of data for which reading `.metadata` gets the budget of one more file."""
 
 MAX_ALLOWANCES = 16
 
@@ -57,7 +57,7 @@ Offsets = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where torch.save wrote a chunk."""
+    """The file, offset and length in bytes at which torch.save wrote a chunk."""
 
     file: str
     offset: int
@@ -66,16 +66,16 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """A piece, and the tensor of the object tree that it was."""
+    """A chunk that was read: the piece of the whole tensor, and the tensor in the chunk's tree."""
 
     piece: Piece
     tensor: InertTensor
 
 
 def read_distributed(files: Mapping[str, File]) -> NumberedPart:
-    """The checkpoint whose `.metadata` is among the files, which lie in its folder.
+    """Read the checkpoint whose `.metadata` and data files are `files`, by their names.
 
-    Raises CheckpointError (its `whole` filled where a file is missing), SourceError.
+    Raises CheckpointError (with the `whole` tensors where a file is missing), SourceError.
     """
     return _Reader(files).read()
 
@@ -96,8 +96,8 @@ class _Reader:
         if source.size > MAX_METADATA:
             raise _unsound(f"it has {source.size:,} bytes")
         allow(min(sum(_sizes(self.files)) // ALLOWANCE, MAX_ALLOWANCES))
-        found = unpickle(source.read(0, MAX_METADATA), self.mentions, no_persistent_ids).tree
-        state = _fields(found, "Metadata")
+        metadata = unpickle(source.read(0, MAX_METADATA), self.mentions, no_persistent_ids).tree
+        state = _fields(metadata, "Metadata")
         described, planned = state.get("state_dict_metadata"), state.get("planner_data")
         if not isinstance(described, dict) or not described:
             raise _unsound("it describes no tensor")
@@ -109,33 +109,33 @@ class _Reader:
             name = str(key)
             path = planned.get(key) if isinstance(planned, dict) else None
             _put(tree, path, name, self.item(name, facts, places))
-        whole = Contents(
+        contents = Contents(
             "distributed",
             _numbered(tree),
             (
-                *self.mentions.judged(found),
+                *self.mentions.judged(metadata),
                 *self.saved.globals(),
-                *chain.from_iterable(one.globals for one in self.contents),
+                *chain.from_iterable(inner.globals for inner in self.contents),
             ),
             self.entry_of(),
             records=self.records,
         )
-        return NumberedPart(whole.tree, (whole,), tuple(self.sources.values()))
+        return NumberedPart(contents.tree, (contents,), tuple(self.sources.values()))
 
     def records(self) -> Iterator[Record]:
         """Every record of every archive in the files."""
         for place in self.places:
             yield from zip_records(self.part(place))
-        for one in self.contents:
-            yield from one.records() if one.records else ()
+        for contents in self.contents:
+            yield from contents.records() if contents.records else ()
 
     def refuse_missing(
         self, keys: set[str], places: Mapping[tuple[str, Offsets | None], _Place]
     ) -> None:
-        """Open the files that are named; an error where one is not there, or cut off."""
-        named = sorted({place.file for place in places.values()})
-        missing = [name for name in named if name not in self.files]
-        for name in named:
+        """Open the files with chunks. Raises CheckpointError where one is missing or cut off."""
+        names = sorted({place.file for place in places.values()})
+        missing = [name for name in names if name not in self.files]
+        for name in names:
             if name in self.files and name not in self.sources:
                 self.sources[name] = opened(self.files[name], name)
         sizes = {name: source.size for name, source in self.sources.items()}
@@ -147,17 +147,17 @@ class _Reader:
         if not missing and not beyond:
             return
         whole = tuple(sorted(keys - set(beyond)))
-        told = f"{len(whole):,} of its {len(keys):,} entries are whole in the files that are there."
+        summary = f"{len(whole):,} of its {len(keys):,} entries are whole."
         if missing:
             raise CheckpointError(
                 f"The checkpoint lacks {len(missing):,} of its files, such as {missing[0][:200]}. "
-                f"{told}",
-                "Get the missing files, and put them beside the others.",
+                f"{summary}",
+                "Get the missing files, and put them next to the others.",
                 whole,
             )
         name = next(iter(beyond.values())).file
         raise CheckpointError(
-            f"{name[:200]} is cut off: it ends after {sizes[name]:,} bytes. {told}",
+            f"{name[:200]} is cut off: it ends after {sizes[name]:,} bytes. {summary}",
             "The copy broke off: get the file again, and compare its size.",
             whole,
         )
@@ -165,11 +165,11 @@ class _Reader:
     def item(
         self, key: str, facts: Tree, places: Mapping[tuple[str, Offsets | None], _Place]
     ) -> Tree:
-        """A tensor, or whatever else was saved under a key."""
+        """The tensor, or another object, that was saved under a key."""
         if isinstance(facts, Opaque) and facts.name.endswith(".BytesStorageMetadata"):
             place = places.get((key, None))
             if place is None:
-                raise _unsound(f"it does not say where {key[:200]} lies")
+                raise _unsound(f"it does not say where {key[:200]} is")
             saved = self.open(key, place)
             self.parts.append((saved.tree, saved.entry))
             return saved.tree
@@ -178,7 +178,7 @@ class _Reader:
         if not isinstance(chunks, list) or not chunks:
             raise _unsound(f"{key[:200]} has no chunks")
         spend(CHUNK * len(chunks))
-        found = []
+        read_chunks = []
         read: dict[_Place, tuple[InertTensor, TensorEntry]] = {}
         for chunk in chunks:
             described = _fields(chunk, "ChunkStorageMetadata")
@@ -187,20 +187,22 @@ class _Reader:
                 places.get((key, None)) if len(chunks) == 1 else None
             )
             if place is None:
-                raise _unsound(f"it does not say where {key[:200]} lies")
-            if place not in read:  # the empty pieces of several ranks may be one
+                raise _unsound(f"it does not say where {key[:200]} is")
+            if place not in read:  # the empty chunks of several ranks may be at the same place
                 read[place] = self.tensor(key, place)
             tensor, entry = read[place]
             if tensor.shape != sizes:
-                raise _unsound(f"{key[:200]} has another shape in {place.file[:200]}")
-            found.append(_Chunk(Piece(offsets, entry), tensor))
-        if len({chunk.tensor.dtype for chunk in found}) != 1:
-            raise _unsound(f"{key[:200]} has pieces of several dtypes")
-        _check_cover(key, size, [chunk.piece for chunk in found])
-        return self.whole(key, size, found)
+                raise _unsound(
+                    f"the shape of {key[:200]} differs from the one in {place.file[:200]}"
+                )
+            read_chunks.append(_Chunk(Piece(offsets, entry), tensor))
+        if len({chunk.tensor.dtype for chunk in read_chunks}) != 1:
+            raise _unsound(f"the pieces of {key[:200]} have different dtypes")
+        _check_cover(key, size, [chunk.piece for chunk in read_chunks])
+        return self.joined(key, size, read_chunks)
 
     def tensor(self, key: str, place: _Place) -> tuple[InertTensor, TensorEntry]:
-        """The tensor that lies at a place."""
+        """The tensor at a place, and its entry."""
         saved = self.saved.read(self.part(place))
         if saved is not None:
             tensor, record = saved
@@ -208,12 +210,12 @@ class _Reader:
             return tensor, entry_maker(lambda _: record)(key, tensor)
         contents = self.open(key, place)
         if not isinstance(contents.tree, InertTensor):
-            raise _unsound(f"what lies in {place.file[:200]} for {key[:200]} is no tensor")
+            raise _unsound(f"{place.file[:200]} contains no tensor for {key[:200]}")
         return contents.tree, contents.entry(key, contents.tree)
 
-    def whole(self, key: str, size: Offsets, found: Sequence[_Chunk]) -> InertTensor:
-        """A tensor that one piece covers as that piece; another as a stand-in for its pieces."""
-        filled = [chunk for chunk in found if chunk.piece.entry.numel] or found[:1]
+    def joined(self, key: str, size: Offsets, chunks: Sequence[_Chunk]) -> InertTensor:
+        """The whole tensor: its only piece, or a stand-in whose entry has the pieces."""
+        filled = [chunk for chunk in chunks if chunk.piece.entry.numel] or chunks[:1]
         if len(filled) == 1 and filled[0].tensor.shape == size:
             tensor, entry = filled[0].tensor, filled[0].piece.entry
         else:
@@ -234,7 +236,7 @@ class _Reader:
             contents = read_contents(self.part(place))
         except CheckpointError as error:
             raise CheckpointError(
-                f"In {place.file[:200]}, where {key[:200]} should lie: {error.problem}",
+                f"In {place.file[:200]}, which should contain {key[:200]}: {error.problem}",
                 error.remedy,
             ) from error
         self.contents.append(contents)
@@ -244,40 +246,44 @@ class _Reader:
         simple = entry_of(self.parts)
 
         def entry(key: str, tensor: InertTensor) -> TensorEntry:
-            known = self.entries.get(id(tensor))
-            return replace(known[1], key=key, origin=key) if known else simple(key, tensor)
+            pair = self.entries.get(id(tensor))
+            return replace(pair[1], key=key, origin=key) if pair else simple(key, tensor)
 
         return entry
 
 
 def _sizes(files: Mapping[str, File]) -> Iterator[int]:
-    """The bytes of each file that may hold chunks."""
+    """The size in bytes of each file that may contain chunks."""
     for name, file in files.items():
         if name.endswith(DATA):
             try:
                 yield file.stat().st_size if isinstance(file, Path | ServedFile) else file.size
             except OSError:
-                continue  # it is opened later, or not needed
+                continue  # if the file is needed, opening it later reports the error
 
 
 def _places(stored: Tree) -> dict[tuple[str, Offsets | None], _Place]:
-    """Where each chunk lies, by its key and its offsets; None for what is no tensor's."""
+    """The place of each chunk, by its key and its offsets (None where it is not a tensor's)."""
     if not isinstance(stored, dict):
-        raise _unsound("it does not say where anything lies")
+        raise _unsound("it does not say where the tensors are")
     places: dict[tuple[str, Offsets | None], _Place] = {}
     for index, info in stored.items():
-        asked = _fields(index, "MetadataIndex")
-        told = _fields(info, "_StorageInfo")
-        key, offsets = asked.get("fqn"), asked.get("offset")
-        file, offset, length = told.get("relative_path"), told.get("offset"), told.get("length")
+        index_fields = _fields(index, "MetadataIndex")
+        info_fields = _fields(info, "_StorageInfo")
+        key, offsets = index_fields.get("fqn"), index_fields.get("offset")
+        file, offset, length = (
+            info_fields.get("relative_path"),
+            info_fields.get("offset"),
+            info_fields.get("length"),
+        )
         if not isinstance(key, str) or not isinstance(file, str):
-            raise _unsound("it names a chunk in an unknown way")
+            raise _unsound("a chunk in it has no key or no file")
         if type(offset) is not int or type(length) is not int or offset < 0 or length < 0:
-            raise _unsound(f"{key[:200]} lies at an impossible place")
-        if told.get("transform_descriptors"):
+            raise _unsound(f"{key[:200]} has an impossible offset or length")
+        if info_fields.get("transform_descriptors"):
             raise CheckpointError(
                 f"The checkpoint was written with an extension, such as compression: "
-                f"{str(told['transform_descriptors'])[:100]}.",
+                f"{str(info_fields['transform_descriptors'])[:100]}.",
                 "Load it with the program that wrote it, and save it without the extension.",
             )
         places[key, None if offsets is None else _offsets(offsets)] = _Place(file, offset, length)
@@ -285,41 +291,44 @@ def _places(stored: Tree) -> dict[tuple[str, Offsets | None], _Place]:
 
 
 def _fields(value: Tree, name: str) -> Mapping[Tree, Tree]:
-    """The fields of one of the format's own dataclasses."""
+    """The fields of an object, checked to be of the format's dataclass `name`."""
     if (
         not isinstance(value, Opaque)
         or value.name.rpartition(".")[2] != name
         or not isinstance(value.state, dict)
     ):
-        raise _unsound(f"where a {name} belongs is something else")
+        raise _unsound(f"an object in it should be a {name}, and is not")
     return value.state  # type: ignore[return-value]  # a dict's keys are trees
 
 
 def _offsets(value: Tree) -> Offsets:
     if not isinstance(value, tuple | list) or len(value) > MAX_DIMENSIONS:
-        raise _unsound("a size in it is none")
+        raise _unsound("a size in it is not a list of lengths")
     if not all(type(number) is int and 0 <= number < 1 << 62 for number in value):
         raise _unsound("a size in it is impossible")
     return tuple(value)  # type: ignore[arg-type]  # each was just seen to be an int
 
 
 def _refuse_overlaps(places: Iterable[_Place]) -> None:
-    """Each chunk has bytes of its own: so a file's size bounds how many may lie in it."""
+    """Raise CheckpointError where two chunks share bytes.
+
+    Since each chunk has its own bytes, the size of a file bounds the number of chunks in it.
+    """
     before = _Place("", 0, 0)
     for place in sorted(places, key=lambda place: (place.file, place.offset)):
         if place.file == before.file and place.offset < before.offset + before.length:
-            raise _unsound(f"two chunks in {place.file[:200]} lie over one another")
+            raise _unsound(f"two chunks in {place.file[:200]} overlap")
         before = place
 
 
 def _check_cover(key: str, size: Offsets, pieces: Sequence[Piece]) -> None:
-    """Whether the pieces are the whole: inside it, none over another, no hole."""
+    """Raise CheckpointError unless the pieces cover the tensor without holes and overlaps."""
     for piece in pieces:
         shape = piece.entry.shape
         if len(piece.offsets) != len(size) or len(shape) != len(size):
             raise _unsound(f"{key[:200]} has a piece of another rank")
         reach = zip(piece.offsets, shape, size, strict=True)
-        if any(offset + length > whole for offset, length, whole in reach):
+        if any(offset + length > extent for offset, length, extent in reach):
             raise _unsound(f"a piece of {key[:200]} reaches beyond it")
     filled = [piece for piece in pieces if piece.entry.numel]
     if sum(piece.entry.numel for piece in filled) != prod(size):
@@ -330,9 +339,10 @@ def _check_cover(key: str, size: Offsets, pieces: Sequence[Piece]) -> None:
         if any(piece.entry.shape[axis] != length for piece in filled)
     ]
     if len(split) > MAX_SPLIT:
-        raise _unsound(f"{key[:200]} is cut along {len(split)} dimensions")
+        raise _unsound(f"{key[:200]} is split along {len(split)} dimensions")
     spend(len(filled) << len(split))
-    # With alternating signs, the corners of boxes that tile a box cancel out but for its own.
+    # Give the corners of each box alternating signs. If boxes tile a larger box, their corners
+    # cancel out, except for those of the larger box.
     left = _corners([0] * len(split), [size[axis] for axis in split])
     for piece in filled:
         start = [piece.offsets[axis] for axis in split]
@@ -340,11 +350,11 @@ def _check_cover(key: str, size: Offsets, pieces: Sequence[Piece]) -> None:
         for corner, sign in _corners(start, stop).items():
             left[corner] = left.get(corner, 0) - sign
     if filled and any(left.values()):
-        raise _unsound(f"two pieces of {key[:200]} lie over one another")
+        raise _unsound(f"two pieces of {key[:200]} overlap")
 
 
 def _corners(start: Sequence[int], stop: Sequence[int]) -> dict[Offsets, int]:
-    """The corners of a box that is not empty, each with 1 or -1."""
+    """The corners of a box that is not empty, each with the sign 1 or −1."""
     corners: dict[Offsets, int] = {(): 1}
     for first, last in zip(start, stop, strict=True):
         corners = {
@@ -356,7 +366,7 @@ def _corners(start: Sequence[int], stop: Sequence[int]) -> dict[Offsets, int]:
 
 
 def _put(tree: InertDict, path: Tree, key: str, item: Tree) -> None:
-    """Put an item where `planner_data` says that it was, or under its flat key."""
+    """Put an item at its path of `planner_data` in the tree, or under its flat key."""
     steps: list[str | int] = [
         step for step in path if isinstance(step, str) or type(step) is int
     ] if isinstance(path, tuple) else []  # fmt: skip
@@ -367,17 +377,20 @@ def _put(tree: InertDict, path: Tree, key: str, item: Tree) -> None:
         inner = into.get(step)
         if not isinstance(inner, InertDict):
             if inner is not None:
-                raise _unsound(f"{key[:200]} lies inside of something that holds nothing")
+                raise _unsound(f"the path of {key[:200]} leads through a value, not a dict")
             inner = into[step] = InertDict()
         into = inner
     if steps[-1] in into:
-        raise _unsound(f"{key[:200]} lies where another entry does")
+        raise _unsound(f"{key[:200]} has the same path as another entry")
     into[steps[-1]] = item
 
 
 def _numbered(value: Tree, depth: int = 0) -> Tree:
-    """Mappings from 0, 1, 2, ... as the lists that they were, and an optimizer's numbers, which
-    are written as text, as numbers."""
+    """The tree with its lists, and with numbers as an optimizer's keys.
+
+    torch.distributed.checkpoint flattens lists to keys 0, 1, 2, …, and writes the numbers of an
+    optimizer's parameters as text.
+    """
     if not isinstance(value, InertDict) or depth > MAX_PATH:
         return value
     inner = {key: _numbered(item, depth + 1) for key, item in value.items()}
@@ -390,9 +403,9 @@ def _numbered(value: Tree, depth: int = 0) -> Tree:
         and all(isinstance(key, str) and key.isdecimal() and len(key) < 9 for key in inner)
     ):
         inner = {int(str(key)): item for key, item in inner.items()}
-    made = InertDict()
-    made.update(inner)
-    return made
+    mapping = InertDict()
+    mapping.update(inner)
+    return mapping
 
 
 def _unsound(why: str) -> CheckpointError:

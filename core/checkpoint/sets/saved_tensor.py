@@ -1,7 +1,7 @@
-"""One tensor that torch.save wrote by itself, among thousands: a piece of a distributed checkpoint.
+"""Reads quickly the thousands of single tensors that a distributed checkpoint consists of.
 
-Each piece is a zip of its own (torch/distributed/checkpoint/filesystem.py, _write_item), and most
-of their pickles are equal to the byte. A zip that holds anything else is left to the reader of
+torch.save wrote each as a separate zip (torch/distributed/checkpoint/filesystem.py, _write_item),
+and the bytes of most of their pickles are equal. A zip with anything else is left to the reader of
 whole files.
 """
 
@@ -23,26 +23,26 @@ from core.checkpoint.tree.tensor_entries import storage_of
 from core.errors import CheckpointError
 
 OPENING = 120
-"""Opcodes that reading a piece counts for."""
+"""Opcodes that reading a piece counts as."""
 
 MAX_MEMBERS = 16
-"""Members of a tensor's zip: torch.save writes seven."""
+"""Members of a tensor's zip; torch.save writes seven."""
 
 MAX_PICKLE = 4 << 10
-"""Bytes of a tensor's pickle: a tensor of four dimensions takes 200."""
+"""Bytes of a tensor's pickle; a tensor of four dimensions takes 200."""
 
 MAX_KNOWN = 4096
-"""Pickles that are kept in case that the next piece has an equal one."""
+"""Pickles that are cached, because the next piece may have an equal one."""
 
 SMALL = 32 << 10
-"""Bytes of a piece that is read at once."""
+"""Bytes up to which a piece is read as a whole."""
 
 END = 4 << 10
-"""Bytes in which a larger piece's directory lies, and the small members before it."""
+"""Bytes at the end of a larger piece that contain its directory and the small members."""
 
 
 class SavedTensors:
-    """Reads tensor after tensor; the classes that their pickles name are counted."""
+    """Reads one tensor after another, and counts the globals that their pickles name."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, InertTensor | None] = {}
@@ -50,10 +50,10 @@ class SavedTensors:
         self._times: Counter[bytes] = Counter()
 
     def read(self, part: Within) -> tuple[InertTensor, Record] | None:
-        """The tensor in a part of a file, and where its storage's bytes lie in that file.
+        """The tensor in a part of a file, and the record of its storage in that file.
 
-        None for what is not one plain tensor, or is damaged: the reader of whole files tells more.
-        Raises CheckpointError where there is more to read than a checkpoint has, and SourceError.
+        None where the part is not one plain tensor, or is damaged: the reader of whole files then
+        reports why. Raises CheckpointError where the budget of work is used up, and SourceError.
         """
         spend(OPENING)
         try:
@@ -63,7 +63,7 @@ class SavedTensors:
             return None
 
     def globals(self) -> Iterator[GlobalUse]:
-        """The classes that the pickles of all tensors name."""
+        """The globals that the pickles of all tensors name."""
         for pickle, times in self._times.items():
             for use in self._names[pickle].judged():
                 yield replace(use, uses=use.uses * times)
@@ -89,10 +89,14 @@ class SavedTensors:
                 and (name.endswith(PICKLE_ENDINGS) or begins_like_pickle(archive.peek(member, 2)))
             ):
                 return None
-        found = archive.record(stored)
+        in_part = archive.record(stored)
         self._times[pickle] += 1
         record = Record(
-            found.name, part.start + found.offset, found.nbytes, found.crc32, part.whole
+            stored,
+            part.start + in_part.offset,
+            in_part.nbytes,
+            in_part.crc32,
+            part.whole,
         )
         own = Storage(storage.key, storage.dtype, storage.location, storage.numel)
         return (
@@ -104,7 +108,7 @@ class SavedTensors:
         )  # fmt: skip
 
     def _tensor(self, pickle: bytes) -> InertTensor | None:
-        """The tensor of a pickle that holds one plain tensor and nothing else; None for others."""
+        """The tensor in a pickle of one plain tensor; None for any other pickle."""
         if pickle in self._known:
             return self._known[pickle]
         names = Mentions("data.pkl")
@@ -117,16 +121,18 @@ class SavedTensors:
             and read.end == len(pickle)
             and not read.inner
         )
-        found = tree if plain and isinstance(tree, InertTensor) else None
+        tensor = tree if plain and isinstance(tree, InertTensor) else None
         if len(self._known) >= MAX_KNOWN:
             return None
-        self._known[pickle], self._names[pickle] = found, names
-        return found
+        self._known[pickle], self._names[pickle] = tensor, names
+        return tensor
 
 
 class _ReadAhead(Within):
-    """A part whose end, or the whole where it is small, is read at once; for as long as its zip's
-    directory and small members are."""
+    """A part whose end is read at once, or all of it where it is small.
+
+    It serves the many small reads of a zip's directory and members from memory.
+    """
 
     def __init__(self, part: Within) -> None:
         super().__init__(part.whole, part.start, part.size)

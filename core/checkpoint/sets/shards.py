@@ -1,7 +1,7 @@
-"""Shards: the files of one state_dict, with an index of which holds what, or numbered alone.
+"""Reads shards: the files of one state_dict, with an index of its keys or only numbered names.
 
-Layout (huggingface_hub/serialization/_base.py and _torch.py): `NAME.index.json` maps each key to
-its file under `weight_map`, beside `metadata`; the files are called `NAME-00001-of-00003.SUFFIX`.
+Layout (huggingface_hub/serialization/_base.py and _torch.py): `NAME.index.json` has `weight_map`,
+from each key to its file, and `metadata`; the files are named `NAME-00001-of-00003.SUFFIX`.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from core.checkpoint.readers.formats import read_contents
 from core.errors import CheckpointError
 
 MAX_INDEX = 64 << 20
-"""Bytes of an index: a hundred for each key."""
+"""Bytes of an index; a key takes about a hundred."""
 
 MAX_KEYS = 500_000
 MAX_SHARDS = 4_096
 
 SHOWN = 3
-"""Files named in a sentence at most."""
+"""Files that a sentence names at most."""
 
 METADATA = "__metadata__"
-"""Where safetensors keep their texts, and where an index's own go here."""
+"""The key of safetensors' metadata, under which the index's metadata is added."""
 
 _NUMBERED = re.compile(r"(.+?)-(\d{5,6})-of-(\d{5,6})(\.\w+)")
 
 
 class Numbered(NamedTuple):
-    """What the name of a shard says: `model-00002-of-00003.safetensors`."""
+    """The parts of a shard's name, such as `model-00002-of-00003.safetensors`."""
 
     name: str
     number: int
@@ -51,7 +51,7 @@ class Numbered(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NumberedPart:
-    """A state_dict, or another object tree, out of one file or several."""
+    """A state_dict, or another object tree, from one file or several."""
 
     tree: Tree
     contents: tuple[Contents, ...]
@@ -68,19 +68,19 @@ class _Shard:
 
 
 def numbered(name: str) -> Numbered | None:
-    """What a file's name says of the set that it is a shard of; None for another name."""
-    found = _NUMBERED.fullmatch(name)
-    if found is None:
+    """The parts of a shard's name; None for any other name."""
+    match = _NUMBERED.fullmatch(name)
+    if match is None:
         return None
-    shard = Numbered(found[1], int(found[2]), int(found[3]), found[4])
+    shard = Numbered(match[1], int(match[2]), int(match[3]), match[4])
     return shard if 1 <= shard.number <= shard.of <= MAX_SHARDS else None
 
 
 def read_indexed(files: Mapping[str, File], index: str) -> NumberedPart:
-    """The shards that an index names, with its keys in its order.
+    """Read the shards that an index names; the keys are in the order of the index.
 
-    `files` are those of the index's folder by name, and the index's names are looked up there.
-    Raises CheckpointError (its `whole` filled where a shard is missing or damaged), SourceError.
+    `files` are the files in the index's folder, by name. Raises CheckpointError (with the `whole`
+    tensors where a shard is missing or damaged), SourceError.
     """
     source = opened(files[index], index)
     weight_map, metadata = _index(source, index)
@@ -91,23 +91,23 @@ def read_indexed(files: Mapping[str, File], index: str) -> NumberedPart:
     items = {shard.name: shard.items for shard in shards}
     lost = [key for key, name in weight_map.items() if key not in items[name]]
     if lost:
-        more = f", and lacks {len(lost) - 1:,} keys more" if len(lost) > 1 else ""
+        more = f", and {len(lost) - 1:,} more keys" if len(lost) > 1 else ""
         missing = set(lost)
         whole = tuple(key for key in weight_map if key not in missing)
         raise CheckpointError(
             f"{weight_map[lost[0]][:200]} lacks {lost[0][:200]}, which {index} says is in it{more}."
-            f" {len(whole):,} of the {len(weight_map):,} tensors are where it says.",
-            "The index and the shards are of different checkpoints: get them again together.",
+            f" {len(whole):,} of the {len(weight_map):,} tensors are where the index says.",
+            "The index and the shards are from different checkpoints: get them again together.",
             whole,
         )
     tree = InertDict()
     tree.update({key: items[name][key] for key, name in weight_map.items()})
-    strangers = _rest(tree, shards)
+    unlisted = _add_missing(tree, shards)
     notes: tuple[str, ...] = ()
-    if strangers:
+    if unlisted:
         notes = (
-            f"{index} does not name {len(strangers):,} of the tensors in the shards, such as "
-            f"{strangers[0][:200]}: they stand at the end.",
+            f"{index} does not list {len(unlisted):,} of the tensors in the shards, such as "
+            f"{unlisted[0][:200]}: they come last.",
         )
     if metadata:
         texts = tree.get(METADATA)
@@ -123,22 +123,23 @@ def read_indexed(files: Mapping[str, File], index: str) -> NumberedPart:
     )
 
 
-def read_numbered(files: Mapping[str, File], one: Numbered) -> NumberedPart:
-    """The set that one shard belongs to, in the order of the numbers, where there is no index.
+def read_numbered(files: Mapping[str, File], member: Numbered) -> NumberedPart:
+    """Read a set of shards without an index, in the order of their numbers.
 
-    Raises CheckpointError (its `whole` filled where a shard is missing or damaged), SourceError.
+    `member` is the name of any of them, and `files` are the files in its folder, by name. Raises
+    CheckpointError (with the `whole` tensors where a shard is missing or damaged), SourceError.
     """
-    names = [one.sibling(number) for number in range(1, one.of + 1)]
+    names = [member.sibling(number) for number in range(1, member.of + 1)]
     shards = _open({name: files.get(name) for name in names}, None)
     tree = InertDict()
-    _rest(tree, shards)
-    notes = ["There is no index beside the shards: they were put together by their numbers."]
+    _add_missing(tree, shards)
+    notes = ["There is no index with the shards: they were joined in the order of their numbers."]
     counted = Counter(chain.from_iterable(map(_tensors, shards)))
     twice = [key for key, times in counted.items() if times > 1]
     if twice:
         notes.append(
-            f"{len(twice):,} of the tensors stand in more than one shard, such as "
-            f"{twice[0][:200]}: the first was taken. They may be parts of larger ones."
+            f"{len(twice):,} of the keys are in more than one shard, such as "
+            f"{twice[0][:200]}: the first was taken. They may be parts of larger tensors."
         )
     return NumberedPart(
         tree,
@@ -149,21 +150,21 @@ def read_numbered(files: Mapping[str, File], one: Numbered) -> NumberedPart:
 
 
 def _index(source: Source, name: str) -> tuple[dict[str, str], dict[str, Tree]]:
-    """An index's `weight_map`, and what it says of the whole."""
+    """An index's `weight_map` and `metadata`."""
     if source.size > MAX_INDEX:
         raise _unsound(name, f"it has {source.size:,} bytes")
     try:
         document = read_json(source.read(0, MAX_INDEX))
     except ValueError as error:
-        raise _unsound(name, "it is no sound JSON") from error
+        raise _unsound(name, "it is not valid JSON") from error
     stated = document if isinstance(document, dict) else {}
     weight_map = stated.get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
-        raise _unsound(name, "it has no `weight_map`, which says what lies where")
+        raise _unsound(name, "it has no `weight_map`, which says where each tensor is")
     if len(weight_map) > MAX_KEYS:
         raise _unsound(name, f"it names {len(weight_map):,} keys")
     if not all(isinstance(file, str) for file in weight_map.values()):
-        raise _unsound(name, "its `weight_map` holds something other than files' names")
+        raise _unsound(name, "its `weight_map` contains values that are not names of files")
     metadata = stated.get("metadata")
     facts = metadata if isinstance(metadata, dict) else {}
     return weight_map, {
@@ -171,13 +172,14 @@ def _index(source: Source, name: str) -> tuple[dict[str, str], dict[str, Tree]]:
     }
 
 
-def _open(named: Mapping[str, File | None], total: int | None) -> list[_Shard]:
-    """Each shard opened; where some are missing or damaged, an error that tells what is whole."""
+def _open(files: Mapping[str, File | None], total: int | None) -> list[_Shard]:
+    """Open the shards. Raises CheckpointError, with the `whole` tensors, where some are missing or
+    damaged; `total` is the number of tensors in all, where it is known."""
     shards: list[_Shard] = []
     whole: list[str] = []
-    missing = [name for name, path in named.items() if path is None]
+    missing = [name for name, path in files.items() if path is None]
     damaged: dict[str, CheckpointError] = {}
-    for name, path in named.items():
+    for name, path in files.items():
         if path is None:
             continue
         try:
@@ -189,7 +191,8 @@ def _open(named: Mapping[str, File | None], total: int | None) -> list[_Shard]:
             continue
         if not isinstance(contents.tree, dict):
             raise CheckpointError(
-                f"{name} holds no state_dict, as a shard does.", "Get it again from its source."
+                f"{name} contains no state_dict, which a shard should.",
+                "Get it again from its source.",
             )
         items = {str(key): item for key, item in contents.tree.items()}
         whole += [key for key, item in items.items() if isinstance(item, InertTensor)]
@@ -201,23 +204,24 @@ def _open(named: Mapping[str, File | None], total: int | None) -> list[_Shard]:
     if not missing and not damaged:
         return shards
     have = f"{len(whole):,} of the {total:,}" if total is not None else f"{len(whole):,}"
-    told = f"{have} tensors are whole in those that are there."
+    summary = f"{have} tensors are whole."
     if missing:
         raise CheckpointError(
-            f"{len(missing):,} of the {len(named):,} shards are missing: {_some(missing)}. {told}",
-            "Get the missing files, and put them beside the others.",
+            f"{len(missing):,} of the {len(files):,} shards are missing: {_some(missing)}. "
+            f"{summary}",
+            "Get the missing files, and put them next to the others.",
             tuple(whole),
         )
     name, trouble = next(iter(damaged.items()))
-    raise CheckpointError(f"In {name}: {trouble.problem} {told}", trouble.remedy, tuple(whole))
+    raise CheckpointError(f"In {name}: {trouble.problem} {summary}", trouble.remedy, tuple(whole))
 
 
 def _tensors(shard: _Shard) -> list[str]:
     return [key for key, item in shard.items.items() if isinstance(item, InertTensor)]
 
 
-def _rest(tree: InertDict, shards: Sequence[_Shard]) -> list[str]:
-    """Add what is not there yet, in the shards' order; the keys of its tensors."""
+def _add_missing(tree: InertDict, shards: Sequence[_Shard]) -> list[str]:
+    """Add the items that the tree lacks, in the shards' order; the keys of their tensors."""
     added = []
     for shard in shards:
         for key, item in shard.items.items():
@@ -236,5 +240,5 @@ def _some(names: Sequence[str]) -> str:
 
 def _unsound(index: str, why: str) -> CheckpointError:
     return CheckpointError(
-        f"{index} is no sound index of shards: {why}.", "Get it again from where it came from."
+        f"{index} is not a valid index of shards: {why}.", "Get it again from where it came from."
     )

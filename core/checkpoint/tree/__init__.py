@@ -1,12 +1,12 @@
-"""The state_dicts in what was read, and the metadata beside them.
+"""Finds the state_dicts in a file's object tree, and its metadata.
 
-The tree of a file's inert values goes in; state_dicts by their path, each with its role (model,
-EMA, optimizer), and the metadata as JSON come out.
+The tree of inert values goes in; state_dicts by their path, each with its role (model, EMA,
+optimizer), and the metadata as JSON come out.
 """
 
 from core.checkpoint.tree.discover import PACKED_PARAMS, ROLES, find_state_dicts
 from core.checkpoint.tree.metadata import Json
-from core.checkpoint.tree.tensor_entries import entry_maker, held_record, storage_of
+from core.checkpoint.tree.tensor_entries import entry_maker, inline_record, storage_of
 
 __all__ = [
     "PACKED_PARAMS",
@@ -14,6 +14,6 @@ __all__ = [
     "Json",
     "entry_maker",
     "find_state_dicts",
-    "held_record",
+    "inline_record",
     "storage_of",
 ]

@@ -1,4 +1,4 @@
-"""Which state_dicts lie in a checkpoint's object tree, and which of them is the model."""
+"""Finds the state_dicts in a checkpoint's object tree, and the one that is the model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from core.checkpoint.containers.budget import work_left
 from core.checkpoint.entries import StateDict
 from core.checkpoint.pickles.inert import (
-    HOLDERS,
+    CONTAINER_TYPES,
     InertArray,
     InertDict,
     InertForm,
@@ -27,10 +27,10 @@ from core.checkpoint.tree.tensor_entries import EntryMaker
 from core.errors import CheckpointError
 
 MAX_DEPTH = 64
-"""How deep in the tree tensors are looked for."""
+"""Levels of the tree that are searched for tensors."""
 
 MAX_PATH = 1024
-"""Characters of a path in the tree behind which nothing more is looked for."""
+"""Characters of a path in the tree; what is below a longer one is not searched."""
 
 ROLES: Mapping[str, str] = {
     "state_dict": "model",
@@ -70,20 +70,25 @@ ROLES: Mapping[str, str] = {
     "amp": "optimizer",
     "scaler": "optimizer",
 }
-"""What training scripts call the parts of their checkpoints."""
+"""The names that training scripts give to the parts of their checkpoints, and their roles."""
 
 RANKS = ("model", "ema", "other", "optimizer")
-"""Which part is taken for the model where several would do, the best first."""
+"""The roles in the order in which a state_dict is preferred as the model, the best first."""
 
 
 def find_state_dicts(tree: Tree, entry: EntryMaker) -> dict[str, StateDict]:
     """Every state_dict in the tree by its path (`""` for the tree itself), in file order.
 
-    A mapping or list that holds tensors is one; so is a whole model, whose parameters and buffers
-    come in the order of `Module.state_dict`, and an optimizer's `state`, whose keys read
-    `0.exp_avg`. A tensor of a class without elements of its own stands for the tensors in it: a
-    single one takes its key, several are `key.attribute`. Where a file has no tensor, mappings of
-    numpy arrays are taken. Raises CheckpointError where a tensor or the nesting is unsound.
+    A state_dict is one of these:
+
+    - a dict or list that contains tensors;
+    - a pickled model, whose parameters and buffers are in the order of `Module.state_dict`;
+    - an optimizer's `state`, whose keys become `0.exp_avg`;
+    - in a file without tensors, a dict of numpy arrays.
+
+    A tensor subclass without elements of its own, such as DTensor, is replaced by the tensors in
+    it: a single one gets its key, several get `key.attribute`. Raises CheckpointError where a
+    tensor is damaged, or the nesting exceeds the budget of work.
     """
     walk = _Walk(entry)
     walk.visit(tree, "", ())
@@ -94,7 +99,7 @@ def find_state_dicts(tree: Tree, entry: EntryMaker) -> dict[str, StateDict]:
 
 
 def role(path: str, state_dict: StateDict) -> str:
-    """`model`, `ema`, `optimizer` or `other`, by the names along the path."""
+    """The role of a state_dict by the names in its path: `model`, `ema`, `optimizer`, `other`."""
     if not path:
         return "model"
     roles = [ROLES[part.lower()] for part in path.split(".") if part.lower() in ROLES]
@@ -105,9 +110,10 @@ def role(path: str, state_dict: StateDict) -> str:
 
 
 def best_path(roles: Mapping[str, str], state_dicts: Mapping[str, StateDict]) -> str:
-    """The raw model before its EMA, other parts after, an optimizer last; then the largest.
+    """The path of the state_dict that is most likely meant: of the best role, the largest.
 
-    Tensors that lie loose beside a model of as many are none of its own: a random state, features.
+    Tensors directly in the tree's top level are not preferred to a state_dict with as many weights:
+    they are a random state, for example, or features.
     """
     first = min(roles.values(), key=RANKS.index)
     candidates = [path for path in state_dicts if roles[path] == first]
@@ -125,7 +131,7 @@ def _weights(state_dict: StateDict) -> int:
 
 
 def is_module(value: Tree) -> bool:
-    """Whether this is a pickled torch.nn.Module, or a scripted one."""
+    """Whether a value is a pickled torch.nn.Module, or a TorchScript one."""
     if not isinstance(value, Opaque):
         return False
     if value.name.startswith("__torch__."):
@@ -138,46 +144,48 @@ def is_module(value: Tree) -> bool:
 
 
 def parts_of_larger(tree: Tree) -> int:
-    """How many tensors are one rank's part of a larger one, as DTensor keeps them."""
-    seen: set[int] = set()
+    """The number of DTensors in the tree that contain only one rank's part of their tensor."""
+    visited: set[int] = set()
     rest, count = [tree], 0
     while rest:
         value = rest.pop()
-        if id(value) in seen:
+        if id(value) in visited:
             continue
-        seen.add(id(value))
-        held = _held(value)
+        visited.add(id(value))
+        children = _children(value)
         if is_dtensor(value):
-            local = held.get(LOCAL_TENSOR)
+            local = children.get(LOCAL_TENSOR)
             assert isinstance(value, InertSubclass)
             count += isinstance(local, InertTensor) and local.shape != value.shape
         else:
-            rest.extend(held.values())
+            rest.extend(children.values())
     return count
 
 
 def is_dtensor(value: Tree) -> bool:
-    """Whether this is a `torch.distributed.tensor.DTensor`, wherever its class was then."""
+    """Whether a value is a DTensor; its class has been in several modules of torch.distributed."""
     return isinstance(value, InertSubclass) and value.name.rpartition(".")[2] == "DTensor"
 
 
 def tensors_in(tree: Tree) -> Iterator[InertTensor]:
-    """Every tensor in the tree, each once, with the parts of sparse and other ones; a storage that
-    was saved bare is a tensor of one dimension."""
-    seen: set[int] = set()
+    """Every tensor in the tree, each once, and the parts of tensors with a form.
+
+    A storage that was saved by itself counts as a tensor of one dimension.
+    """
+    visited: set[int] = set()
     rest = [tree]
     while rest:
         value = rest.pop()
-        if id(value) in seen:
+        if id(value) in visited:
             continue
-        seen.add(id(value))
+        visited.add(id(value))
         if isinstance(value, InertTensor):
             yield value
             rest.extend(_parts(value.form))
         elif isinstance(value, Storage):
             yield _bare(value)
         else:
-            rest.extend(_held(value).values())
+            rest.extend(_children(value).values())
 
 
 def _parts(form: InertForm | None) -> list[Tree]:
@@ -201,10 +209,11 @@ CONVOLUTION = (
     *("transposed", "output_padding", "groups", "padding_mode", "weight", "bias", "scale"),
     *("zero_point", "training"),
 )
-"""What a quantized convolution pickles (torch/ao/nn/quantized/modules/conv.py, __getstate__)."""
+"""The state of a pickled quantized convolution (torch/ao/nn/quantized/modules/conv.py,
+__getstate__)."""
 
 LOCAL_TENSOR = "_local_tensor"
-"""What of a DTensor has its elements; its mesh is a tensor as well."""
+"""The attribute of a DTensor that has its elements; its device mesh contains a tensor too."""
 
 PACKED_PARAMS = "_packed_params"
 """The name under which a quantized linear layer keeps its weight and bias as one object, in its
@@ -212,7 +221,11 @@ state_dict too (torch/ao/nn/quantized/modules/linear.py, LinearPackedParams)."""
 
 
 class _Walk:
-    """One search through a tree, with its bounds."""
+    """One search for state_dicts through a tree, with its limits.
+
+    `barren` has the ids of values in which no tensor was found, so that a shared one is searched
+    once.
+    """
 
     def __init__(self, entry: EntryMaker, *, take_arrays: bool = False) -> None:
         self.entry = entry
@@ -224,7 +237,10 @@ class _Walk:
         self.barren: set[int] = set()
 
     def visit(self, value: Tree, path: str, above: tuple[int, ...]) -> bool:
-        """Look for state_dicts at a place and below; False where none can be, at any place."""
+        """Search a value for state_dicts; False where it can contain none, under any path.
+
+        `above` has the ids of the values around it, so that a cycle ends.
+        """
         if isinstance(value, TENSORS):
             if not path:
                 self.add(path, dict(self.tensors("tensor", value, ())))
@@ -246,20 +262,20 @@ class _Walk:
         return fruitful
 
     def visit_inside(self, value: Tree, path: str, above: tuple[int, ...]) -> bool:
-        held = _held(value)
-        tensors = {key: item for key, item in held.items() if type(item) is InertTensor}
-        inner = len(tensors) < len(held) and self.expanded(held)
+        children = _children(value)
+        tensors = {key: item for key, item in children.items() if type(item) is InertTensor}
+        inner = len(tensors) < len(children) and self.expanded(children)
         tensors = inner or tensors
         if self.take_arrays and not tensors:
             tensors = _from_arrays(value)
-        self.count(2 + (_length(value) >> 4) + len(held) - len(tensors))
+        self.count(2 + (_length(value) >> 4) + len(children) - len(tensors))
         grouped = self.grouped(value, path)
         if tensors or grouped:
             self.add(path, grouped or tensors, value)
-        if grouped or (len(tensors) == len(held) and not inner):
-            return bool(held)
+        if grouped or (len(tensors) == len(children) and not inner):
+            return bool(children)
         fruitful = bool(tensors)
-        for key, item in held.items():
+        for key, item in children.items():
             below = f"{path}.{key}" if path else key
             if type(item) is InertTensor or (inner and _is_packed(key, item)):
                 continue
@@ -267,16 +283,19 @@ class _Walk:
                 fruitful = True
         return fruitful
 
-    def expanded(self, held: Mapping[str, Tree]) -> dict[str, InertTensor]:
-        """The tensors of a mapping in which some stand for others; empty where none does."""
+    def expanded(self, children: Mapping[str, Tree]) -> dict[str, InertTensor]:
+        """The tensors of a mapping that has subclasses, bare storages or packed parameters.
+
+        Empty where it has none of these.
+        """
         if not any(
             isinstance(item, InertSubclass | Storage) or _is_packed(key, item)
-            for key, item in held.items()
+            for key, item in children.items()
         ):
             return {}
         return {
             key: tensor
-            for name, item in held.items()
+            for name, item in children.items()
             if isinstance(item, TENSORS) or _is_packed(name, item)
             for key, tensor in self.tensors(name, item, ())
         }
@@ -284,33 +303,36 @@ class _Walk:
     def tensors(
         self, key: str, value: Tree, above: tuple[int, ...]
     ) -> Iterator[tuple[str, InertTensor]]:
-        """The tensors that a value stands for: itself, or all in it under their places."""
+        """The tensors that replace a value: itself, or all tensors in it, by their paths."""
         if isinstance(value, InertTensor):
             yield key, value
         elif isinstance(value, Storage):
             yield key, _bare(value)
         elif id(value) not in above and len(above) < MAX_DEPTH and len(key) <= MAX_PATH:
-            held = _held(value)
+            children = _children(value)
             if is_dtensor(value):
-                held = {name: item for name, item in held.items() if name == LOCAL_TENSOR}
-            self.count(2 + (_length(value) >> 4) + len(held))
+                children = {name: item for name, item in children.items() if name == LOCAL_TENSOR}
+            self.count(2 + (_length(value) >> 4) + len(children))
             below = (*above, id(value))
-            found = [
+            pairs = [
                 pair
-                for name, item in held.items()
+                for name, item in children.items()
                 for pair in self.tensors(f"{key}.{name}", item, below)
             ]
-            if not isinstance(value, InertSubclass) or len(found) > 1:
-                yield from found
-            elif found:
-                yield key, found[0][1]
+            if not isinstance(value, InertSubclass) or len(pairs) > 1:
+                yield from pairs
+            elif pairs:
+                yield key, pairs[0][1]
             else:
                 shape, stride = value.shape, value.stride
                 yield key, InertTensor(None, value.dtype, shape, stride, 0, value.requires_grad)
 
     def grouped(self, value: Tree, path: str) -> dict[str, InertTensor]:
-        """An optimizer's `state`: mappings of tensors under numbers, as keys `0.exp_avg`, or under
-        the parameters' names, as torch/distributed/checkpoint/state_dict.py gives it."""
+        """The tensors of an optimizer's `state`, with keys such as `0.exp_avg`; else empty.
+
+        Its dicts of tensors are under numbers, or under the names of the parameters, as
+        torch/distributed/checkpoint/state_dict.py saves it.
+        """
         if not isinstance(value, dict) or not value:
             return {}
         if not all(isinstance(item, dict) for item in value.values()):
@@ -330,7 +352,10 @@ class _Walk:
     def module(
         self, value: Tree, prefix: str, above: tuple[int, ...]
     ) -> Iterator[tuple[str, InertTensor]]:
-        """Parameters, buffers, then submodules, as torch/nn/modules/module.py, state_dict."""
+        """A module's parameters, its buffers, then those of its submodules.
+
+        This is the order of `state_dict` (torch/nn/modules/module.py).
+        """
         if id(value) in above or len(above) >= MAX_DEPTH or len(prefix) > MAX_PATH:
             return
         if not isinstance(value, Opaque):
@@ -370,7 +395,7 @@ class _Walk:
     def unusual(
         self, value: Opaque, prefix: str, above: tuple[int, ...]
     ) -> Iterator[tuple[str, InertTensor]]:
-        """A module that pickles itself in a way of its own: the tensors in what it wrote."""
+        """The tensors of a module with its own `__getstate__` or `__reduce__`."""
         state = value.state
         if not isinstance(state, tuple) or len(state) != len(CONVOLUTION):
             yield from self.tensors(prefix[:-1], value, above)
@@ -382,7 +407,7 @@ class _Walk:
     def scripted(
         self, state: Mapping[Key, Tree], prefix: str, above: tuple[int, ...]
     ) -> Iterator[tuple[str, InertTensor]]:
-        """A scripted module's attributes: tensors and submodules in one mapping."""
+        """The tensors of a TorchScript module, whose attributes and submodules are in one dict."""
         self.count(len(state) + 1)
         for name, item in state.items():
             if isinstance(item, InertTensor):
@@ -397,9 +422,10 @@ class _Walk:
         value: Tree = None,
         classes: Mapping[str, str] | None = None,
     ) -> None:
-        """Note the tensors at a path, and the versions that torch keeps beside them in `value`."""
+        """Add the state_dict at a path; `value` is the object with torch's `_metadata`."""
         if tensors:
-            # An entry takes the memory of many steps, and the same tensors may hang everywhere.
+            # An entry takes the memory of many steps, and a file may contain the same tensors at
+            # many paths.
             versions = _versions(value)
             self.count(10 + 3 * len(tensors) + len(versions))
             make = self.entry
@@ -410,20 +436,21 @@ class _Walk:
         self.work.steps -= steps
         if self.work.steps < 0:
             raise CheckpointError(
-                "The file nests its contents into more places than any checkpoint does.",
+                "The file contains more objects, or the same ones at more paths, than any "
+                "checkpoint does.",
                 "It was made to keep a reader busy: get it from a source you trust.",
             )
 
 
-def _held(value: Tree) -> dict[str, Tree]:
-    """What of a value's inside is a tensor or may hold some, by the name that a path gives it."""
+def _children(value: Tree) -> dict[str, Tree]:
+    """The children of a value that are tensors or may contain some, by their keys in a path."""
     return {str(key): item for key, item in inside(value) if type(item) in _KINDS}
 
 
 TENSORS = (InertTensor, InertSubclass, Storage)
-"""What stands for one tensor or more."""
+"""The types of values that are replaced by one tensor or more."""
 
-_KINDS = HOLDERS | {InertTensor, Storage}
+_KINDS = CONTAINER_TYPES | {InertTensor, Storage}
 
 
 def _is_optimizers_state(path: str) -> bool:
@@ -436,7 +463,7 @@ def _is_packed(key: str, value: Tree) -> bool:
 
 
 def _from_arrays(value: Tree) -> dict[str, InertTensor]:
-    """A mapping's numpy arrays as tensors, where it holds nothing else."""
+    """The numpy arrays of a dict as tensors; empty where it contains anything else."""
     if not isinstance(value, dict):
         return {}
     arrays = {str(key): item for key, item in value.items() if isinstance(item, InertArray)}
@@ -448,16 +475,16 @@ def _from_arrays(value: Tree) -> dict[str, InertTensor]:
 
 
 def _length(value: Tree) -> int:
-    """How much lies in a value, as far as it is told at once."""
+    """The number of a value's children, without walking through them."""
     if isinstance(value, Opaque):
         return _length(value.state) + len(value.items) + len(value.elements)
     return len(value) if isinstance(value, dict | list | tuple) else 0
 
 
 def _versions(value: Tree) -> dict[str, int]:
-    """torch's `_metadata`: module path → its version."""
+    """The versions in torch's `_metadata`, by module path."""
     attributes = value.attributes if isinstance(value, InertDict) else None
-    if isinstance(value, Opaque):  # of a class derived from OrderedDict
+    if isinstance(value, Opaque):  # an object of a subclass of OrderedDict
         attributes = value.state
     metadata = attributes.get("_metadata") if isinstance(attributes, dict) else None
     if not isinstance(metadata, dict):

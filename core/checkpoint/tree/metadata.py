@@ -1,4 +1,4 @@
-"""Everything in a checkpoint that is no tensor, as JSON: epochs, learning rates, options."""
+"""Everything in a checkpoint besides tensors, as JSON: epochs, learning rates, options."""
 
 from __future__ import annotations
 
@@ -25,42 +25,42 @@ from core.checkpoint.tree.discover import is_module
 Json: TypeAlias = str | int | float | bool | Sequence["Json"] | Mapping[str, "Json"] | None
 
 MAX_NODES = 200_000
-"""Values shown of one file."""
+"""Values that are shown of one file."""
 
 MAX_DEPTH = 32
 MAX_KEY = 400
-"""Characters shown of one name."""
+"""Characters that are shown of one key."""
 
 MAX_TEXT = 20_000
-"""Characters shown of one text."""
+"""Characters that are shown of one text."""
 
 MAX_CHARACTERS = 10_000_000
-"""Characters shown of one file."""
+"""Characters that are shown of one file."""
 
 MAX_NAMES = 5_000
-"""Texts shown of one list: the names of its classes, most often."""
+"""Texts that are shown of one list; most often they are the names of classes."""
 
 MAX_ITEMS = 64
-"""Other values shown of one list, before its rest becomes a count."""
+"""Other values that are shown of one list; the rest becomes a count."""
 
 
 def metadata_of(tree: Tree) -> dict[str, Json]:
-    """The tree without its tensors, JSON-able.
+    """The tree without its tensors, as JSON values.
 
-    Tuples and sets become lists, keys text, NaN and infinities text, objects of unknown classes
-    mappings with their `class`. Long lists end in the count of what is left out.
+    Tuples and sets become lists; keys, NaN and infinities become text; objects of unknown classes
+    become dicts with their `class`. Long lists end in the number of items that are left out.
     """
-    found = _Writer().write(tree, 0)
-    if isinstance(found, Mapping):
-        return dict(found)
-    return {} if isinstance(found, _Nothing) else {"value": found}
+    written = _Writer().write(tree, 0)
+    if isinstance(written, Mapping):
+        return dict(written)
+    return {} if isinstance(written, _NoValue) else {"value": written}
 
 
-class _Nothing:
-    """Where there was nothing but tensors."""
+class _NoValue:
+    """The result for a value that consists only of tensors."""
 
 
-_NOTHING = _Nothing()
+_NO_VALUE = _NoValue()
 
 
 class _Writer:
@@ -68,12 +68,12 @@ class _Writer:
         self.nodes = 0
         self.characters = 0
 
-    def write(self, value: Tree, depth: int) -> Json | _Nothing:
+    def write(self, value: Tree, depth: int) -> Json | _NoValue:
         self.nodes += 1
         if self.nodes > MAX_NODES or depth > MAX_DEPTH:
             return "…"
         if isinstance(value, InertTensor | InertSubclass | Storage):
-            return _NOTHING
+            return _NO_VALUE
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, int):
@@ -98,7 +98,7 @@ class _Writer:
             return self.array(value, depth)
         return _words(value)
 
-    def mapping(self, items: Mapping[Key, Tree], depth: int) -> Json | _Nothing:
+    def mapping(self, items: Mapping[Key, Tree], depth: int) -> Json | _NoValue:
         written: dict[str, Json] = {}
         for key, item in items.items():
             if self.nodes > MAX_NODES:
@@ -107,20 +107,20 @@ class _Writer:
             if type(item) is InertTensor:
                 self.nodes += 1
                 continue
-            found = self.write(item, depth + 1)
-            if not isinstance(found, _Nothing):
-                written[str(key)[:MAX_KEY]] = found
-        return written if written or not items else _NOTHING
+            written_item = self.write(item, depth + 1)
+            if not isinstance(written_item, _NoValue):
+                written[str(key)[:MAX_KEY]] = written_item
+        return written if written or not items else _NO_VALUE
 
-    def sequence(self, items: Sequence[Tree], depth: int) -> Json | _Nothing:
+    def sequence(self, items: Sequence[Tree], depth: int) -> Json | _NoValue:
         most = MAX_NAMES if all(isinstance(item, str) for item in items[:MAX_NAMES]) else MAX_ITEMS
         written = [self.write(item, depth + 1) for item in items[:most]]
-        kept: list[Json] = [item for item in written if not isinstance(item, _Nothing)]
-        if items and not kept:
-            return _NOTHING
+        shown: list[Json] = [item for item in written if not isinstance(item, _NoValue)]
+        if items and not shown:
+            return _NO_VALUE
         if len(items) > most:
-            kept.append(f"… {len(items) - most:,} more")
-        return kept
+            shown.append(f"… {len(items) - most:,} more")
+        return shown
 
     def opaque(self, value: Opaque, depth: int) -> Json:
         if value.name.startswith("pathlib."):
@@ -133,17 +133,17 @@ class _Writer:
         for key, item in chain(state.items(), value.items.items()):
             if self.nodes > MAX_NODES:
                 break
-            found = self.write(item, depth + 1)
-            if not isinstance(found, _Nothing):
-                written[str(key)[:MAX_KEY]] = found
+            written_item = self.write(item, depth + 1)
+            if not isinstance(written_item, _NoValue):
+                written[str(key)[:MAX_KEY]] = written_item
         for name, items in (("args", value.args), ("items", value.elements)):
-            found = self.sequence(items, depth + 1) if items else _NOTHING
-            if not isinstance(found, _Nothing):
-                written[name] = found
+            written_item = self.sequence(items, depth + 1) if items else _NO_VALUE
+            if not isinstance(written_item, _NoValue):
+                written[name] = written_item
         if value.state is not None and not isinstance(value.state, dict):
-            found = self.write(value.state, depth + 1)
-            if not isinstance(found, _Nothing):
-                written["state"] = found
+            written_item = self.write(value.state, depth + 1)
+            if not isinstance(written_item, _NoValue):
+                written["state"] = written_item
         return written
 
     def array(self, value: InertArray, depth: int) -> Json:
@@ -154,10 +154,10 @@ class _Writer:
         if values is None:
             return f"numpy array of {code}, {shape}"
         if names:
-            found = self.sequence(values, depth + 1)
-            return [] if isinstance(found, _Nothing) else found
+            texts = self.sequence(values, depth + 1)
+            return [] if isinstance(texts, _NoValue) else texts
         written = [self.write(item, depth + 1) for item in values]
-        return [item for item in written if not isinstance(item, _Nothing)]
+        return [item for item in written if not isinstance(item, _NoValue)]
 
 
 def _words(value: Global | InertDtype | LongBytes | complex | bytes) -> str:
@@ -177,7 +177,7 @@ VERSION_PLACES = ("versions", "version", "env", "environment", "packages")
 
 
 def torch_version(metadata: Mapping[str, Json]) -> str | None:
-    """The PyTorch that wrote the file, where the training script noted it."""
+    """The version of PyTorch that wrote the file, if the training script saved it."""
     places = [metadata, *(metadata.get(name) for name in VERSION_PLACES)]
     for place in places:
         if not isinstance(place, Mapping):

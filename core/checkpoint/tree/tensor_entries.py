@@ -1,4 +1,4 @@
-"""From a pickle's storages to records, and from its tensors to entries; each checked."""
+"""Makes records of a pickle's storages, and entries of its tensors; each is checked."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from math import prod
 
-from core.checkpoint.containers.sources import Held
+from core.checkpoint.containers.sources import InMemory
 from core.checkpoint.entries import (
     ITEMSIZES,
     PACKED,
@@ -23,12 +23,12 @@ from core.checkpoint.entries import (
 )
 from core.checkpoint.pickles.inert import (
     Global,
-    HeldStorage,
     InertForm,
     InertNested,
     InertQuantized,
     InertSparse,
     InertTensor,
+    InlineStorage,
     LongBytes,
     Pending,
     Storage,
@@ -38,8 +38,8 @@ from core.checkpoint.pickles.tensor_rebuilds import STORAGE_DTYPES, row_major
 from core.errors import CheckpointError
 
 MAX_EXPANSION = 64
-"""How many times its storage a tensor may be in elements (torch's `expand` repeats by stride 0)
-before it is refused, where it would also take more than MAX_EXPANDED bytes."""
+"""The largest ratio of a tensor's bytes to those of its storage: torch's `expand` repeats elements
+with stride 0. Beyond it, a tensor of more than MAX_EXPANDED bytes is refused."""
 
 MAX_EXPANDED = 1 << 30
 
@@ -47,10 +47,11 @@ EntryMaker = Callable[[str, InertTensor], TensorEntry]
 
 
 def storage_of(identifier: Tree) -> Storage:
-    """The storage that a persistent id of torch.save names: ("storage", class, key, location,
-    numel) and, in the legacy stream, (view's key, offset, numel) or None.
+    """The storage that a persistent id of torch.save names.
 
-    Raises ValueError for anything else (see torch/serialization.py, persistent_load).
+    The id is ("storage", class, key, location, numel) and, in the legacy stream, (view's key,
+    offset, numel) or None as a sixth item (torch/serialization.py, persistent_load). Raises
+    ValueError for anything else.
     """
     view = None
     if type(identifier) is tuple and len(identifier) == 5:
@@ -58,12 +59,12 @@ def storage_of(identifier: Tree) -> Storage:
     elif type(identifier) is tuple and len(identifier) == 6:
         kind, storage_class, key, location, numel, view = identifier
     else:
-        raise ValueError("it points outside of the file in an unknown way")
+        raise ValueError("it has a persistent id that torch.save does not write")
     if type(storage_class) is not Global or kind not in ("storage", b"storage"):
-        raise ValueError("it points outside of the file in an unknown way")
+        raise ValueError("it has a persistent id that torch.save does not write")
     dtype = STORAGE_DTYPES.get(storage_class.name)
     if dtype is None:
-        raise ValueError(f"{storage_class.name} is an unknown kind of storage")
+        raise ValueError(f"{storage_class.name} is an unknown class of storage")
     offset: Tree = 0
     if type(view) is tuple and len(view) == 3:
         _, offset, numel = view
@@ -75,14 +76,15 @@ def storage_of(identifier: Tree) -> Storage:
 
 
 def storage_bytes(storage: Storage) -> int:
-    """The bytes that a storage takes in the file, those before a legacy view included."""
+    """The bytes of a storage in the file, with those before a legacy view."""
     return (storage.offset + storage.numel) * ITEMSIZES[storage.dtype]
 
 
 def entry_maker(record_of: Callable[[Storage], Record]) -> EntryMaker:
-    """A function that describes a tensor under a key, its storage found by `record_of`.
+    """A function that makes the entry of a tensor under a key.
 
-    It raises CheckpointError for a tensor that reaches beyond its storage.
+    `record_of` returns the record of a storage. The function raises CheckpointError for a tensor
+    that reaches beyond its storage.
     """
 
     def entry(key: str, tensor: InertTensor) -> TensorEntry:
@@ -94,8 +96,8 @@ def entry_maker(record_of: Callable[[Storage], Record]) -> EntryMaker:
         if storage is None:
             _check_numel(key, tensor)
         else:
-            held = storage if type(storage) is HeldStorage else None
-            record = record_of(storage) if held is None else held_record(held)
+            inline = storage if type(storage) is InlineStorage else None
+            record = record_of(storage) if inline is None else inline_record(inline)
             offset += storage.offset
             _check(key, tensor, offset, record)
         return quick_entry(
@@ -113,18 +115,18 @@ def entry_maker(record_of: Callable[[Storage], Record]) -> EntryMaker:
     return entry
 
 
-def held_record(storage: HeldStorage) -> Record:
-    """The bytes that lie in the pickle itself."""
+def inline_record(storage: InlineStorage) -> Record:
+    """The record of a storage whose bytes are in the pickle itself."""
     data = storage.data
-    source = data.source if isinstance(data, LongBytes) else Held(data)
+    source = data.source if isinstance(data, LongBytes) else InMemory(data)
     return Record(storage.key, 0, source.size, None, source, storage.big_endian)
 
 
 def _check_numel(key: str, tensor: InertTensor) -> None:
-    """No storage bounds a tensor on the meta device, or a sparse one: only torch's own limit."""
+    """Check a tensor without a storage, on the meta device or sparse, against torch's own limit."""
     if prod(tensor.shape) >= 1 << 63:
         raise CheckpointError(
-            f"The tensor {key[:200]} has more elements than any can have.",
+            f"The tensor {key[:200]} has more elements than any tensor can have.",
             "The file is damaged or was made to do harm: get it again from a source you trust.",
         )
 
@@ -142,15 +144,15 @@ def _check(key: str, tensor: InertTensor, offset: int, record: Record) -> None:
     expanded = numel * itemsize
     if expanded > MAX_EXPANSION * record.nbytes and expanded > MAX_EXPANDED:
         raise CheckpointError(
-            f"The tensor {key[:200]} would unfold {record.nbytes} bytes to {expanded}.",
-            "The file was made to fill the memory, or holds an expanded tensor: save it again "
+            f"The tensor {key[:200]} would expand {record.nbytes} bytes to {expanded}.",
+            "The file was made to fill the memory, or contains an expanded tensor: save it again "
             "after calling .contiguous() on its tensors.",
         )
 
 
 @lru_cache(maxsize=4096)
 def _extent(shape: tuple[int, ...], stride: tuple[int, ...]) -> tuple[int, int]:
-    """A tensor's elements, and how many its storage has from its first to its last."""
+    """A tensor's number of elements, and that of its storage from its first to its last."""
     reach = 1 + sum((length - 1) * step for length, step in zip(shape, stride, strict=True))
     return prod(shape), reach
 
@@ -161,8 +163,11 @@ def formed_entry(
     form: InertForm,
     plain: Callable[[str, InertTensor], TensorEntry],
 ) -> TensorEntry:
-    """A tensor with its form; `plain` makes the entries of its elements and of its parts, whose
-    keys are `key.scales`, `key.indices` and so on. Raises CheckpointError as `plain` does."""
+    """The entry of a tensor with a form.
+
+    `plain` makes the entries of its elements and of its parts, whose keys are `key.scales`,
+    `key.indices` and so on. Raises CheckpointError as `plain` does.
+    """
     match form:
         case Pending(conjugate, negative, dtype):
             entry = plain(key, tensor)
@@ -200,7 +205,7 @@ def formed_entry(
 def _packed(
     key: str, tensor: InertTensor, plain: Callable[[str, InertTensor], TensorEntry]
 ) -> TensorEntry:
-    """Elements of less than a byte: the record is checked for their bytes."""
+    """The entry of a tensor with several elements per byte; the record is checked for its bytes."""
     if tensor.storage_offset or tensor.stride != row_major(tensor.shape):
         raise CheckpointError(
             f"The tensor {key[:200]} is a view of elements that are smaller than a byte.",

@@ -1,4 +1,4 @@
-"""The repaired files that somebody may download, each made once."""
+"""The paths and names of repaired files to download, each of which is made once."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from core.errors import StoreError, printable
 from core.server.files.store import Store
 
 MAX_NAME = 200
-"""Bytes of a file's name, which most disks take (they take 255)."""
+"""Bytes of a file's name; most file systems allow 255."""
 
 
 def export_path(store: Store, words: str, suffix: str) -> Path:
-    """Where the export with that description lies, or will lie; equal words give the same path.
+    """The path of the export that `words` describe, which may exist; equal words, equal path.
 
-    One that is there already counts as just used. Raises StoreError where the folder cannot be
-    used.
+    An export that exists is marked as used now. Raises StoreError where the folder cannot be used.
     """
     path = store.exports / f"{hashlib.sha256(words.encode()).hexdigest()}{suffix}"
     try:
@@ -33,10 +32,10 @@ def export_path(store: Store, words: str, suffix: str) -> Path:
 
 
 def export_name(name: str, suffix: str) -> str:
-    """What the repaired download of a file is called: `run3.ckpt` → `run3-repaired.pth`.
+    """The download name of a file's repaired version: `run3.ckpt` → `run3-repaired.pth`.
 
-    It is a name on any disk, and of no effect in a header: what is no letter, digit or mark of a
-    name becomes `_`.
+    The characters that some file system forbids become `_`, and unprintable ones are escaped, so
+    that the name is safe on any disk and in an HTTP header.
     """
     stem = re.sub(r"[\\/:*?\"<>|]", "_", printable(Path(name).stem)).strip(". ")
     ending = f"-repaired{suffix}"

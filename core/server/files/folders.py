@@ -1,8 +1,9 @@
-"""The server folders that people may browse, and nothing beside them.
+"""Lists and opens the server folders that people may browse, and nothing outside them.
 
-What opens by a link is what is listed: no part of its path is hidden, it is a regular file with a
-checkpoint's ending or a folder, and its real path lies in the root. That holds of what is opened,
-not only of what was looked at before (see core/checkpoint/containers/served_file.py).
+A link opens only what is listed: a folder, or a regular file with the ending of a checkpoint, no
+part of whose path is hidden and whose real path is inside the root. This is checked on the opened
+file itself, so that it cannot be exchanged after the check (see
+core/checkpoint/containers/served_file.py).
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from core.checkpoint.containers import (
     FileSet,
     ServedFile,
     files_below,
-    indexed_whole,
     open_folder,
     unreadable,
+    unsharded_name,
 )
 from core.checkpoint.sets import COMPONENTS, DATA, LATEST, METADATA, is_one_checkpoint
 from core.errors import SourceError, printable, shown
@@ -35,23 +36,26 @@ SUFFIXES = (
     *(".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".pt2", ".pkl", INDEX),
     *(".tar", ".zip", ".gz", ".tgz", ".bz2", ".xz"),
 )
-"""How checkpoint files end, and archives that one may lie in; others are not listed."""
+"""The endings of checkpoint files, and of archives that may contain one; others are not listed."""
 
 PARTS = (METADATA, COMPONENTS, LATEST)
-"""Files that are read, or looked for, beside others only."""
+"""Files that are read only together with others of the same checkpoint."""
 
 MAX_ENTRIES = 5_000
-"""Entries looked at in one folder."""
+"""Entries that are read of one folder."""
 
 LAST_DATE = datetime(2200, 1, 1, tzinfo=UTC).timestamp()
-"""Later ones, which a file may be given, are no dates to every library that a table goes through
-(nanoseconds since 1970 in 64 bits end in 2262)."""
+"""A file may be given any date, but later ones overflow in libraries that a table goes through:
+nanoseconds since 1970 in 64 bits end in 2262."""
 
 
 @dataclass(frozen=True, slots=True)
 class FolderEntry:
-    """A file or a folder: `name` can be shown, `path` is relative to the root as a link writes it
-    (see path_in_link), `size` in bytes, `modified` in seconds since 1970."""
+    """A file or a folder in a list.
+
+    `name` is printable, `path` relative to the root in the form of links (see path_in_link), `size`
+    in bytes and `modified` in seconds since 1970.
+    """
 
     name: str
     path: str
@@ -61,52 +65,53 @@ class FolderEntry:
 
     @property
     def changed(self) -> datetime | None:
-        """When it was written to last; None where that is no likely date."""
+        """The date of the last change; None where it is before 1970 or after LAST_DATE."""
         if not 0 <= self.modified < LAST_DATE:
             return None
         return datetime.fromtimestamp(self.modified, UTC)
 
 
 def path_in_link(path: str) -> str:
-    """A path relative to the root as text that a link, a page and a database take.
+    """A path relative to the root, as text that is safe in links, pages and databases.
 
-    It is the path itself where all of it can be shown. Another one, such as one with bytes that are
-    no UTF-8, begins with `/` and is written as in a URL: `/odd%FF.pth`.
+    A printable path is returned as it is. Any other, such as one with bytes that are not UTF-8, is
+    percent-encoded and begins with `/`: `/odd%FF.pth`.
     """
     return path if printable(path) == path else f"/{quote_from_bytes(os.fsencode(path))}"
 
 
 def path_of_link(linked: str) -> str:
-    """The path that path_in_link wrote."""
+    """The path from the text that path_in_link returned."""
     if not linked.startswith("/"):
         return linked
     return os.fsdecode(unquote_to_bytes(linked[1:].encode("utf-8", "surrogatepass")))
 
 
 def resolve_inside(root: Path, linked: str) -> Path:
-    """The real path of something in a root, by its path as a link writes it; links are followed.
+    """The real path of a file or folder in a root; symlinks are followed.
 
-    Raises SourceError where it is not there, where a part of its path is hidden, or where it lies
-    outside, by `..`, by an absolute path or by a link.
+    `linked` is its path as path_in_link returned it. Raises SourceError where it does not exist,
+    where a part of its path is hidden, and where it is outside the root because of `..`, an
+    absolute path or a symlink.
     """
     relative = path_of_link(linked)
     if any(part.startswith(".") for part in relative.split("/")):
-        raise _nothing(relative)
+        raise _not_found(relative)
     try:
-        found = _real(root / relative)
+        real = _real(root / relative)
     except (OSError, ValueError) as error:
-        raise _nothing(relative) from error
-    if not found.is_relative_to(_real(root)):
-        raise _nothing(relative)
-    return found
+        raise _not_found(relative) from error
+    if not real.is_relative_to(_real(root)):
+        raise _not_found(relative)
+    return real
 
 
 def _real(path: Path) -> Path:
-    # Path.resolve raises RuntimeError for a link that leads to itself, until Python 3.13.
+    # Before Python 3.13, Path.resolve raises RuntimeError for a symlink to itself.
     return Path(os.path.realpath(path, strict=True))
 
 
-def _nothing(relative: str) -> SourceError:
+def _not_found(relative: str) -> SourceError:
     return SourceError(
         f"There is no “{shown(relative)[:200]}” in this server folder.",
         "It may have been moved or removed: choose it again.",
@@ -114,27 +119,27 @@ def _nothing(relative: str) -> SourceError:
 
 
 def find_inside(root: Path, linked: str) -> ServedFile | FileSet:
-    """What a path in a root stands for: a file, or the files of a folder or of an index.
+    """The file that a path in a root stands for, or the files of a folder or an index.
 
-    Of a set, only files that are listed are taken, or that belong to a checkpoint's others by their
-    names, and none that a link outside leads to. Raises SourceError as resolve_inside does, where
-    it is nothing that is listed, and where the folder cannot be read or is too large.
+    A set contains only files that are listed, or whose names belong to a checkpoint in several
+    files, and none that a symlink leads to outside the root. Raises SourceError as resolve_inside
+    does, where the path is not listed, and where the folder cannot be read or is too large.
     """
     real, real_root = resolve_inside(root, linked), _real(root)
     above, _, name = path_of_link(linked).rpartition("/")
     try:
         mode = real.lstat().st_mode
     except OSError as error:
-        raise _nothing(name) from error
+        raise _not_found(name) from error
     if stat.S_ISDIR(mode):
         return _files_of(real_root, real, MAX_DEPTH)
     if not stat.S_ISREG(mode) or not _is_listed(name):
-        raise _nothing(name)
-    if indexed_whole(name) is None:
+        raise _not_found(name)
+    if unsharded_name(name) is None:
         return ServedFile(real_root, real)
-    # An index's own name, and not that of a file elsewhere that it is a link to, names its shards.
-    beside = _files_of(real_root, resolve_inside(root, path_in_link(above)), 1)
-    return FileSet(shown(name), beside.files, shown(name))
+    # Where the index is a symlink, its shards are next to the link, not next to its target.
+    folder = _files_of(real_root, resolve_inside(root, path_in_link(above)), 1)
+    return FileSet(shown(name), folder.files, shown(name))
 
 
 def _files_of(real_root: Path, folder: Path, depth: int) -> FileSet:
@@ -174,7 +179,7 @@ def _is_part(name: str) -> bool:
 
 
 def holds_checkpoint(root: Path, linked: str = "") -> bool:
-    """Whether a folder is one checkpoint in several files, as far as their names tell.
+    """Whether a folder is one checkpoint in several files, judged by their names.
 
     Raises SourceError.
     """
@@ -183,23 +188,24 @@ def holds_checkpoint(root: Path, linked: str = "") -> bool:
 
 
 def list_folder(root: Path, linked: str = "") -> tuple[FolderEntry, ...]:
-    """Folders, then checkpoint files, each by name; hidden ones, links that lead outside, and what
-    is neither a folder nor a regular file are left out.
+    """The entries of a folder: folders first, then checkpoint files, each by name.
 
-    What cannot be read of one entry concerns that one alone: it is left out. Raises SourceError.
+    Hidden entries, symlinks that lead outside the root, entries that are neither folders nor
+    regular files, and those that cannot be read are left out. Raises SourceError where the folder
+    itself cannot be read.
     """
     relative = path_of_link(linked)
     with _opened(root, linked) as (descriptor, folder):
         real_root = _real(root)
         with os.scandir(descriptor) as entries:
             listed = sorted(entries, key=lambda entry: entry.name)[:MAX_ENTRIES]
-        found = []
+        listing = []
         for entry in listed:
             status = _status(entry, folder, real_root)
             if status is None:
                 continue
             path = f"{relative}/{entry.name}" if relative else entry.name
-            found.append(
+            listing.append(
                 FolderEntry(
                     shown(entry.name),
                     path_in_link(path),
@@ -208,12 +214,15 @@ def list_folder(root: Path, linked: str = "") -> tuple[FolderEntry, ...]:
                     status.st_mtime,
                 )
             )
-    return tuple(sorted(found, key=lambda entry: (not entry.is_folder, entry.name.lower())))
+    return tuple(sorted(listing, key=lambda entry: (not entry.is_folder, entry.name.lower())))
 
 
 @contextmanager
 def _opened(root: Path, linked: str) -> Iterator[tuple[int, Path]]:
-    """A folder in a root, open, and its real path; its trouble, too, is a SourceError."""
+    """A folder in a root as an open descriptor and its real path.
+
+    An OSError inside the context becomes a SourceError.
+    """
     real = resolve_inside(root, linked)
     try:
         descriptor = open_folder(_real(root), real)
@@ -226,7 +235,7 @@ def _opened(root: Path, linked: str) -> Iterator[tuple[int, Path]]:
 
 
 def _status(entry: os.DirEntry[str], folder: Path, root: Path) -> os.stat_result | None:
-    """What is listed of an entry; None where it is left out."""
+    """The status of an entry that is listed; None where it is left out."""
     if entry.name.startswith("."):
         return None
     try:
@@ -237,7 +246,7 @@ def _status(entry: os.DirEntry[str], folder: Path, root: Path) -> os.stat_result
             status = entry.stat(follow_symlinks=False)
         else:
             return None
-    except (OSError, ValueError):  # it is gone meanwhile, leads to itself, or may not be looked at
+    except (OSError, ValueError):  # it was removed, is a symlink to itself, or is forbidden
         return None
     if status is None or stat.S_ISDIR(status.st_mode):
         return status

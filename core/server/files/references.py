@@ -1,9 +1,11 @@
-"""References to files, such as a link can hold, and the files that they stand for.
+"""References to files in links, and the files that they stand for.
 
-`sha256:<digest>/<name>` is an upload, `set:<digest>/<name>` several that are one checkpoint,
-`root:<number>/<path>` a file or a folder of a server folder (its path as `folders.path_in_link`
-writes it), `sample:<name>` a bundled one, and `bench:<number>` a file or a folder that the server's
-owner named at the start.
+- `sha256:<digest>/<name>` is an upload,
+- `set:<digest>/<name>` several uploads that make up one checkpoint,
+- `root:<number>/<path>` a file or folder in a server folder (its path as `folders.path_in_link`
+  returns it),
+- `sample:<name>` a bundled file,
+- `bench:<number>` a file or folder from the command line.
 """
 
 from __future__ import annotations
@@ -25,29 +27,33 @@ from core.server.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class LocatedFile:
-    """Where a reference leads: the path, or the files that are one checkpoint; what people call
-    it; and what is equal for equal contents where that is known."""
+    """The file that a reference stands for, or the files that make up one checkpoint.
+
+    `name` is its name on screen; `identity` is equal for equal contents, None where it is unknown.
+    """
 
     path: Path | ServedFile | FileSet
     name: str
     identity: str | None = None
     quotes: bool = True
-    """Whether what is wrong with it may be said in the file's own words. Whoever uploaded a file
-    knows them, and who has the link to an upload has its content's digest; a server folder may hold
-    what nobody meant to show, and is named by who knows a link's form alone."""
+    """Whether an error may quote the file's contents. The link to an upload contains the digest of
+    these, so whoever has it may see them. Anybody can write a link to a server folder, which may
+    contain files that nobody meant to show."""
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Every file that may be read."""
+        """The paths of all files that may be read."""
         files = tuple(self.path.files.values()) if isinstance(self.path, FileSet) else (self.path,)
         paths = (file.path if isinstance(file, ServedFile) else file for file in files)
         return tuple(path for path in paths if isinstance(path, Path))
 
     def fingerprint(self) -> str:
-        """Equal while it has this name and leads to these files, as they are now: for whoever keeps
-        what was opened. It is plain text, whatever the names."""
-        found = [(os.fsencode(path), _marks(path)) for path in self.files]
-        return sha256(repr((self.name, self.identity, found)).encode()).hexdigest()
+        """A SHA-256 of the name and of the files' paths and stat, as a key for what was opened.
+
+        It is equal as long as none of them changes.
+        """
+        marks = [(os.fsencode(path), _marks(path)) for path in self.files]
+        return sha256(repr((self.name, self.identity, marks)).encode()).hexdigest()
 
 
 def _marks(path: Path) -> tuple[int, int, int, int] | None:
@@ -82,12 +88,12 @@ def locate(reference: str, settings: Settings, store: Store) -> LocatedFile:
         path = SAMPLES[rest].path
         return LocatedFile(path, path.name)
     if kind == "bench":
-        named = _chosen(settings.bench, rest, "file from the command line")
-        return LocatedFile(file_or_set(named), shown(named.name))
-    raise SourceError("The link names a file in an unknown way.", "Open the file again.")
+        path = _chosen(settings.bench, rest, "file from the command line")
+        return LocatedFile(file_or_set(path), shown(path.name))
+    raise SourceError("The link contains an unknown kind of reference.", "Open the file again.")
 
 
-def _chosen(paths: tuple[Path, ...], number: str, what: str) -> Path:
+def _chosen(paths: tuple[Path, ...], number: str, kind: str) -> Path:
     if re.fullmatch(r"\d{1,4}", number) and int(number) < len(paths):
         return paths[int(number)]
-    raise SourceError(f"This server has no {what} {number[:20]!r}.", "Choose the file again.")
+    raise SourceError(f"This server has no {kind} {number[:20]!r}.", "Choose the file again.")

@@ -1,8 +1,8 @@
-"""Uploads on the disk, each under the SHA-256 of its content, and exports beside them.
+"""Stores uploads on the disk, each under the SHA-256 of its contents, and exports.
 
-The data folder holds `files`, what was taken in; `partial`, what is on its way; and `exports`. What
-is on its way is locked by its writer (see `locked_file`), so that a sweep removes what a killed
-server left, and nothing of another server on the same folder.
+The data folder contains `files` (stored uploads), `partial` (files that are being received) and
+`exports`. A partial file is locked by the process that writes it (see core.writing), so that a
+sweep removes what a killed server left behind, and nothing of another server on the same folder.
 """
 
 from __future__ import annotations
@@ -30,25 +30,26 @@ from core.writing import (
 )
 
 ABANDONED_AFTER = 3600.0
-"""Seconds without a byte after which an upload is given up."""
+"""Seconds without a byte after which an upload is abandoned."""
 
 SILENT_AFTER = 60.0
-"""Seconds without a byte after which an upload makes room for one that is active."""
+"""Seconds without a byte after which an upload may be dropped to make room for another."""
 
 MAX_UPLOADS = 256
-"""Uploads under way at once: each has a descriptor of its own."""
+"""Uploads that are received at once; each has an open file."""
 
 EXPORT_KEPT_FOR = 24 * 3600.0
-"""Seconds after which an export is removed: it can be made again at any time."""
+"""Seconds since its last use after which an export is removed; it can be made again at any time."""
 
 EXPORT_SPARED_FOR = 600.0
-"""Seconds after which an export that nobody fetched makes room for what needs it."""
+"""Seconds since its last use after which an export may be removed to make room."""
 
 WHOLE = ".whole"
-"""How the folder of a set's parts ends once all of them are there: from then on they are kept."""
+"""The ending of the folder of a set's parts once all of them have arrived: from then on, a sweep
+stores them instead of removing them."""
 
 _BLOCK = 512
-"""Bytes of one of `st_blocks`, whatever the disk's own blocks are (POSIX)."""
+"""Bytes of one unit of `st_blocks`, whatever the disk's block size is (POSIX)."""
 
 
 class _Digest(Protocol):
@@ -58,7 +59,7 @@ class _Digest(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file of the store; `size` in bytes."""
+    """A file in the store; `size` in bytes."""
 
     sha256: str
     path: Path
@@ -66,16 +67,16 @@ class StoredFile:
 
 
 class UploadGone(StoreError):
-    """The upload made room for others, or was given up: it begins again."""
+    """The upload was dropped to make room, or was abandoned; it must start again."""
 
 
 class Store:
-    """A folder of files named by their content, with a quota in bytes."""
+    """A folder of files that are named by the SHA-256 of their contents, with a quota in bytes."""
 
     def __init__(self, root: Path, *, quota: int, largest_file: int) -> None:
-        """Make the folder where it is missing, and sweep what a former server left half-written.
+        """Create the folder where it is missing, and remove incomplete files of a former server.
 
-        Raises StoreError where it cannot be written to.
+        Raises StoreError where the folder cannot be written to.
         """
         self.quota = quota
         self.largest_file = largest_file
@@ -94,32 +95,32 @@ class Store:
             folder_onto_disk(root)
         except OSError as error:
             raise StoreError(
-                f"The data folder {root} cannot be made: {error.strerror}.",
-                "Let LOUPE_DATA name a folder that Loupe may write to.",
+                f"The data folder {root} cannot be created: {error.strerror}.",
+                "Set LOUPE_DATA to a folder that Loupe may write to.",
             ) from error
         self.sweep()
 
     @property
     def scratch(self) -> Path:
-        """The folder for temporary files, which the sweep looks after too."""
+        """The folder for temporary files, which the sweep includes."""
         return self._partial
 
     def use_export(self, path: Path) -> os.stat_result:
-        """Have an export stay for a while, and describe it. Raises OSError where it is gone."""
+        """Mark an export as used now, and return its status. Raises OSError where it is gone."""
         status = path.stat()
-        # Only when it was used, not when it was made: by that a browser knows it for the same.
+        # The modification time stays: a browser that resumes a download compares it.
         os.utime(path, ns=(time.time_ns(), status.st_mtime_ns))
         return status
 
     @property
     def exports(self) -> Path:
-        """The folder of files to fetch."""
+        """The folder of exports."""
         return self._exports
 
     def sweep(self) -> None:
-        """Remove what nobody writes any more and exports of yesterday, and count what is left.
+        """Remove abandoned partial files and old exports, and count the bytes that are left.
 
-        A set of which all parts had arrived when its server died is taken in.
+        A set all of whose parts had arrived when its server died is stored.
         """
         for path in _entries(self._partial):
             if path.name.endswith(WHOLE):
@@ -136,30 +137,33 @@ class Store:
         self._count()
 
     def used(self) -> int:
-        """Bytes that uploads and exports take on the disk, kept in mind: it costs nothing to ask.
+        """Bytes that uploads and exports take on the disk, from a running count.
 
-        What another process changed is in it after the next sweep.
+        Changes by another process are counted at the next sweep.
         """
         with self._lock:
             return self._used()
 
     def free(self) -> int:
-        """Bytes of the quota that an upload may take: what is not used, nor expected by uploads
-        that are active, and what would make room."""
+        """Bytes of the quota that a new upload may take.
+
+        Bytes that active uploads still expect do not count as free; silent uploads and unused
+        exports do, since they would make room.
+        """
         with self._lock:
             free = self._free()
             silent = [upload for upload in self._uploads if upload.is_silent]
         return max(0, free + sum(upload.size for upload in silent) + self._spare_exports())
 
     def find(self, sha256: str) -> Path | None:
-        """The file of that content, or None."""
+        """The path of the file with this SHA-256, or None."""
         if not re.fullmatch(r"[0-9a-f]{64}", sha256):
             return None
         path = self._files / sha256
         return path if path.is_file() else None
 
     def refusal(self, *sizes: int) -> StoreError | None:
-        """Why files of these sizes would not be taken; None where all of them would."""
+        """Why files of these sizes are not accepted; None where all of them are."""
         if min(sizes) <= 0:
             return StoreError("The file is empty: it has 0 bytes.", "Choose another file.")
         if max(sizes) > self.largest_file:
@@ -190,9 +194,10 @@ class Store:
         return None
 
     def begin(self, size: int) -> Upload:
-        """Start an upload of that many bytes. Raises StoreError.
+        """Start an upload of so many bytes. Raises StoreError.
 
-        Where room is short, exports that nobody fetched for a while go, then silent uploads.
+        Where room is short, exports that were not used for a while are removed, then silent
+        uploads.
         """
         refusal = self.refusal(size)
         if refusal is not None:
@@ -204,7 +209,7 @@ class Store:
                 raise refusal
             if len(self._uploads) >= MAX_UPLOADS:
                 raise StoreError(
-                    f"This server takes {MAX_UPLOADS} uploads at a time, and all are under way.",
+                    f"This server takes {MAX_UPLOADS} uploads at a time, and as many are active.",
                     "Try again in a minute.",
                 )
             try:
@@ -215,7 +220,10 @@ class Store:
         return upload
 
     def begin_parts(self) -> Parts:
-        """A place for files that are one checkpoint, until all are there. Raises StoreError."""
+        """A folder for files that make up one checkpoint, until all have arrived.
+
+        Raises StoreError.
+        """
         try:
             return Parts(self, self._partial / secrets.token_hex(16))
         except OSError as error:
@@ -223,8 +231,11 @@ class Store:
 
     @contextmanager
     def room_for_export(self, nbytes: int) -> Iterator[None]:
-        """While this is entered so many bytes are expected in the folder of exports; what came is
-        counted at the end. Raises StoreError where there is no room."""
+        """A context that reserves so many bytes for an export.
+
+        At its end, the bytes in the folder of exports are counted. Raises StoreError where there is
+        no room.
+        """
         self._make_room(nbytes, uploads=0)
         with self._lock:
             refusal = self._no_room("The repaired file has", nbytes, max(0, self._free()))
@@ -239,14 +250,14 @@ class Store:
                 self._exported = _disk_use(self._exports)
 
     def keep(self, upload: Upload, path: Path, sha256: str) -> StoredFile:
-        """Take a finished partial file in; the same content is kept once.
+        """Store a finished partial file; equal contents are stored once.
 
-        It is on the disk, under its name, when this returns. Raises OSError.
+        When this returns, the file and its name are on the disk. Raises OSError.
         """
         return self._move(upload, path, self._files / sha256)
 
     def set_aside(self, upload: Upload, path: Path, folder: Path, sha256: str) -> StoredFile:
-        """Put a finished partial file with the parts that it belongs to. Raises OSError."""
+        """Move a finished partial file to the other parts of its set. Raises OSError."""
         return self._move(upload, path, folder / sha256)
 
     def _move(self, upload: Upload, path: Path, final: Path) -> StoredFile:
@@ -257,7 +268,7 @@ class Store:
         return StoredFile(final.name, final, final.stat().st_size)
 
     def add_to_parts(self, folder: Path, data: bytes) -> None:
-        """Put a small file of Loupe's own with the parts that lie in a folder, whatever the quota.
+        """Write a set's manifest into the folder of its parts; it needs no room in the quota.
 
         It is on the disk when this returns. Raises OSError.
         """
@@ -271,29 +282,29 @@ class Store:
         folder_onto_disk(folder)
 
     def take_in(self, folder: Path) -> dict[str, StoredFile]:
-        """Move all files of a folder in, and remove the folder; by their SHA-256.
+        """Store all files of a folder, and remove the folder; the stored files by their SHA-256.
 
         Raises OSError.
         """
-        taken = {}
+        stored = {}
         with self._lock:
             for path in _entries(folder):
                 nbytes = _disk_use(path)
                 final = self._files / path.name
                 self._change(_adopt(path, final) - nbytes)
-                taken[path.name] = StoredFile(path.name, final, final.stat().st_size)
+                stored[path.name] = StoredFile(path.name, final, final.stat().st_size)
         folder_onto_disk(self._files)
         folder.rmdir()
-        return taken
+        return stored
 
     def forget(self, upload: Upload, path: Path) -> None:
-        """Remove a partial file that is given up."""
+        """Remove the partial file of an abandoned upload."""
         with self._lock:
             self._uploads.discard(upload)
             path.unlink(missing_ok=True)
 
     def drop_parts(self, folder: Path) -> None:
-        """Remove the parts of a set that is given up."""
+        """Remove the parts of an abandoned set."""
         with self._lock:
             self._change(-_disk_use(folder))
             shutil.rmtree(folder, ignore_errors=True)
@@ -303,7 +314,7 @@ class Store:
         if descriptor is None:
             return
         try:
-            # A folder that lost this race to another server's sweep is not there any more.
+            # The sweep of another server on the same folder may have stored it meanwhile.
             with suppress(OSError):
                 self.take_in(folder)
         finally:
@@ -314,8 +325,10 @@ class Store:
         return self._counted + self._exported + under_way
 
     def _free(self) -> int:
-        """What of the quota nobody has, nor expects; less than 0 where a server of a larger quota
-        filled it."""
+        """Bytes of the quota that are neither used nor expected.
+
+        Negative where a server with a larger quota filled the folder.
+        """
         expected = sum(upload.size - upload.received for upload in self._uploads)
         return self.quota - self._used() - expected - self._reserved
 
@@ -324,8 +337,10 @@ class Store:
         self._changes += 1
 
     def _count(self) -> None:
-        """Walk the folders. Where something changed meanwhile the count of before stays, and the
-        next sweep corrects it."""
+        """Count the bytes in the folders.
+
+        If something changed meanwhile, the earlier count stays, and the next sweep corrects it.
+        """
         with self._lock:
             changes = self._changes
             ours = {upload.path for upload in self._uploads}
@@ -337,7 +352,7 @@ class Store:
                 self._counted, self._exported = nbytes, exported
 
     def _make_room(self, nbytes: int, uploads: int) -> None:
-        """Let what nobody uses go until so many bytes and uploads more have room."""
+        """Remove unused exports and silent uploads until so many more bytes and uploads fit."""
         for export in self._idle_exports():
             with self._lock:
                 if self._free() >= nbytes:
@@ -354,18 +369,18 @@ class Store:
             upload.abandon()
 
     def _idle_exports(self) -> list[Path]:
-        """Those that nobody made or fetched just now, the longest unused first."""
+        """The exports that may make room, those used longest ago first."""
         latest = time.time() - EXPORT_SPARED_FOR
-        found = {path: _last_used(path) for path in _entries(self._exports)}
-        idle = [path for path in found if found[path] < latest and path.name[0] != "."]
-        return sorted(idle, key=found.__getitem__)
+        last_used = {path: _last_used(path) for path in _entries(self._exports)}
+        idle = [path for path in last_used if last_used[path] < latest and path.name[0] != "."]
+        return sorted(idle, key=last_used.__getitem__)
 
     def _spare_exports(self) -> int:
         return sum(map(_disk_use, self._idle_exports()))
 
 
 class Upload:
-    """A file on its way in. Safe to use from several threads."""
+    """A file that is being received. Safe to use from several threads."""
 
     def __init__(self, store: Store, path: Path, size: int) -> None:
         self.size = size
@@ -378,11 +393,10 @@ class Upload:
         self._file = create_locked(path, buffering=0)
 
     def write(self, data: bytes, offset: int | None = None) -> bool:
-        """Append bytes, and say whether they were taken: not where `offset` is not the place at
-        which the file goes on.
+        """Append bytes; False where `offset` is given and is not the end of the received bytes.
 
         Raises StoreError beyond the announced size, or where the disk is full; the upload is then
-        gone.
+        abandoned.
         """
         with self._lock:
             if self._file.closed:
@@ -408,21 +422,21 @@ class Upload:
 
     @property
     def complete(self) -> bool:
-        """Whether every byte is here."""
+        """Whether all bytes were received."""
         return self.received == self.size
 
     @property
     def is_silent(self) -> bool:
-        """Whether it had no byte for so long that it makes room for others."""
+        """Whether no byte came for so long that it may be dropped to make room."""
         return time.monotonic() - self.touched > SILENT_AFTER
 
     @property
     def gone(self) -> bool:
-        """Whether it is finished or given up."""
+        """Whether it is finished or abandoned."""
         return self._file.closed
 
     def finish(self, parts: Parts | None = None) -> StoredFile:
-        """Close it and take it into the store, or put it with the other `parts` of its checkpoint.
+        """Close the file and store it, or move it to the other `parts` of its checkpoint.
 
         It is on the disk when this returns. Raises StoreError while bytes are missing.
         """
@@ -440,12 +454,12 @@ class Upload:
             except OSError as error:
                 raise _unwritable(error) from error
             finally:
-                # Closed, and so unlocked, only now: before it had its name a sweep would remove it.
-                # Where it has its name there is nothing left to forget.
+                # It is closed, and so unlocked, only after the rename: a sweep removes unlocked
+                # partial files. After the rename there is no partial file left to remove.
                 self._abandon()
 
     def abandon(self) -> None:
-        """Give it up; nothing of it stays."""
+        """Delete what was received."""
         with self._lock:
             if not self._file.closed:
                 self._abandon()
@@ -456,57 +470,57 @@ class Upload:
 
 
 class Parts:
-    """Files that are to be one checkpoint, kept aside until all are there.
+    """The files of a set, kept in a folder until all have arrived.
 
-    A set is kept as a whole or not at all, also where the server is killed in between: its folder
-    is locked, and one rename says that it is whole.
+    A set is stored as a whole or not at all, even if the server is killed meanwhile: its folder is
+    locked, and one rename marks it as complete.
     """
 
     def __init__(self, store: Store, folder: Path) -> None:
         self.folder = folder
         self._store = store
-        self._held: int | None = create_locked_folder(folder)
+        self._lock_descriptor: int | None = create_locked_folder(folder)
 
     @property
     def here(self) -> bool:
-        """Whether they are kept aside still: neither taken into the store nor given up."""
-        return self._held is not None
+        """Whether the parts are still in their folder, neither stored nor abandoned."""
+        return self._lock_descriptor is not None
 
     def keep(self, manifest: bytes) -> dict[str, StoredFile]:
-        """Take all parts into the store, and with them the file that names them; by SHA-256.
+        """Store all parts and the manifest; the stored files by their SHA-256.
 
-        They are on the disk when this returns. Raises StoreError; while they are `here` it can be
+        They are on the disk when this returns. Raises StoreError; while they are `here`, it can be
         tried again.
         """
-        whole = self.folder.with_name(f"{self.folder.name}{WHOLE}")
+        complete = self.folder.with_name(f"{self.folder.name}{WHOLE}")
         try:
             self._store.add_to_parts(self.folder, manifest)
-            self.folder.rename(whole)
+            self.folder.rename(complete)
         except OSError as error:
             raise _unwritable(error) from error
         try:
-            folder_onto_disk(whole.parent)
-            return self._store.take_in(whole)
+            folder_onto_disk(complete.parent)
+            return self._store.take_in(complete)
         except OSError as error:
             raise _unwritable(error) from error
         finally:
             self.let_go()
 
     def abandon(self) -> None:
-        """Give them up; nothing of them stays."""
-        if self._held is not None:
+        """Delete the parts."""
+        if self._lock_descriptor is not None:
             self._store.drop_parts(self.folder)
             self.let_go()
 
     def let_go(self) -> None:
-        """Give the lock back, as the end of the process does."""
-        if self._held is not None:
-            os.close(self._held)
-            self._held = None
+        """Release the lock, as the end of the process does."""
+        if self._lock_descriptor is not None:
+            os.close(self._lock_descriptor)
+            self._lock_descriptor = None
 
 
 def _gone() -> UploadGone:
-    return UploadGone("The server gave this upload up, since it was silent.", "Send it again.")
+    return UploadGone("The server dropped this upload, since it was silent.", "Send it again.")
 
 
 def _unwritable(error: OSError) -> StoreError:
@@ -517,14 +531,16 @@ def _unwritable(error: OSError) -> StoreError:
 
 
 def _adopt(path: Path, final: Path) -> int:
-    """Give a whole file its name, or remove it where that content is there; the bytes by which the
-    disk is fuller now than without `path`."""
+    """Rename a complete file to `final`, or remove it if `final` has the same contents.
+
+    Returns the bytes that the disk gained, not counting those of `path` before.
+    """
     nbytes = _disk_use(path)
     try:
-        there = final.stat().st_size == path.stat().st_size
+        same_content = final.stat().st_size == path.stat().st_size
     except FileNotFoundError:
-        there = False
-    if there:
+        same_content = False
+    if same_content:
         path.unlink()
         return 0
     before = _disk_use(final)
@@ -533,7 +549,7 @@ def _adopt(path: Path, final: Path) -> int:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What lies in a folder now; nothing where it is gone."""
+    """The entries of a folder; none where it is gone."""
     try:
         return list(folder.iterdir())
     except OSError:
@@ -541,7 +557,8 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _last_used(path: Path) -> float:
-    """When an export was made or fetched, in seconds since 1970; now, where it is gone."""
+    """The time at which an export was made or downloaded last, in seconds since 1970; now, where it
+    is gone."""
     try:
         status = path.stat()
     except OSError:
@@ -550,18 +567,20 @@ def _last_used(path: Path) -> float:
 
 
 def _disk_use(path: Path) -> int:
-    """Bytes that a file, or what lies in a folder, takes on the disk, as `du` has it; 0 for what is
-    gone. Never less than the file's size: a disk may put off giving it its place."""
+    """Bytes that a file or the contents of a folder take on the disk, as `du` counts them.
+
+    At least the files' sizes, because a file system may allocate blocks later; 0 for what is gone.
+    """
     nbytes = 0
     waiting = [os.fspath(path)]
     while waiting:
-        each = waiting.pop()
+        entry_path = waiting.pop()
         with suppress(OSError):
-            status = os.lstat(each)
-            if not os.path.isdir(each) or os.path.islink(each):
+            status = os.lstat(entry_path)
+            if not os.path.isdir(entry_path) or os.path.islink(entry_path):
                 nbytes += max(status.st_size, status.st_blocks * _BLOCK)
                 continue
-            with os.scandir(each) as entries:
+            with os.scandir(entry_path) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)

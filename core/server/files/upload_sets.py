@@ -1,7 +1,8 @@
-"""Several uploads that are one checkpoint: a small file of the store names them.
+"""Sets of uploads that make up one checkpoint: a small file in the store, the manifest, names them.
 
-It is JSON, `{"loupe": "upload set 1", "files": {name: SHA-256}}`, and its own SHA-256 stands in
-links. A link may name any file of the store, so what is read is checked to the last sign.
+The manifest is JSON, `{"loupe": "upload set 1", "files": {name: SHA-256}}`, and links contain its
+SHA-256. A link may name any file in the store, so every part of a manifest is checked when it is
+read.
 """
 
 from __future__ import annotations
@@ -20,73 +21,76 @@ from core.server.files.store import Store
 
 KIND = "upload set 1"
 
-BESIDE = (".metadata", ".distcp")
-"""How files end that are taken beside others only (torch.distributed.checkpoint)."""
+SET_SUFFIXES = (".metadata", ".distcp")
+"""The endings of files that are accepted only in a set (torch.distributed.checkpoint)."""
 
 MAX_FILES = 1_000
 """Files of one set."""
 
 MAX_NAME = 200
-"""Signs of a file's name."""
+"""Characters of a file's name."""
 
 MAX_MANIFEST = 1 << 20
-"""Bytes of the file that names them."""
+"""Bytes of a manifest."""
 
 
-_HALVES = re.compile("[\ud800-\udfff]")
-"""Halves of characters, which JSON can hold and no answer."""
+_SURROGATES = re.compile("[\ud800-\udfff]")
+"""Lone surrogates, which JSON can contain but UTF-8 cannot."""
 
 
 def set_refusal(names: Iterable[str]) -> StoreError | None:
-    """Why files of these names would not be taken as one checkpoint; None where they would."""
-    given = list(names)
-    if len(given) > MAX_FILES:
+    """Why files with these names are not accepted as one checkpoint; None where they are."""
+    file_names = list(names)
+    if len(file_names) > MAX_FILES:
         return StoreError(
-            f"These are {len(given):,} files, and up to {MAX_FILES:,} are taken at once.",
+            f"These are {len(file_names):,} files, and at most {MAX_FILES:,} are taken at once.",
             "Put them into a server folder instead, or ask the server's owner.",
         )
-    odd = [name for name in given if not _is_name(name)]
+    odd = [name for name in file_names if not _is_name(name)]
     if odd:
         return StoreError(
             f"{printable(odd[0][:MAX_NAME]) or 'A file'} has an ending that no checkpoint has.",
-            f"Loupe takes {', '.join((*SUFFIXES, *BESIDE))}.",
+            f"Loupe takes {', '.join((*SUFFIXES, *SET_SUFFIXES))}.",
         )
-    if len(set(given)) < len(given) or not is_one_checkpoint(given):
-        more = f" and {len(given) - 3:,} more" if len(given) > 3 else ""
+    if len(set(file_names)) < len(file_names) or not is_one_checkpoint(file_names):
+        more = f" and {len(file_names) - 3:,} more" if len(file_names) > 3 else ""
         return StoreError(
-            f"These files are not the parts of one checkpoint: {', '.join(given[:3])}{more}.",
+            f"These files are not the parts of one checkpoint: {', '.join(file_names[:3])}{more}.",
             "Choose one of them, or all shards of one checkpoint with their index.",
         )
     return None
 
 
 def set_manifest(files: Mapping[str, str]) -> bytes:
-    """The file that says which uploads are one checkpoint, by name → SHA-256."""
+    """The manifest of a set, as bytes, from its files' names and SHA-256."""
     document = {"loupe": KIND, "files": dict(sorted(files.items()))}
     return json.dumps(document, ensure_ascii=False).encode()
 
 
 def set_reference(files: Mapping[str, str]) -> str:
-    """The reference by which the set with that manifest is opened."""
+    """The reference to the set with this manifest, from its files' names and SHA-256."""
     return f"set:{hashlib.sha256(set_manifest(files)).hexdigest()}/{_title(files)}"
 
 
 def find_set(store: Store, sha256: str, name: str) -> FileSet:
-    """The files of a set, by their names. Raises SourceError where it, or one of them, is gone."""
+    """The files of the set whose manifest has this SHA-256.
+
+    Raises SourceError where the manifest or one of the files is not in the store.
+    """
     path = store.find(sha256)
     if path is None:
         raise _gone(name or "The upload")
     files: dict[str, File] = {}
-    for each, digest in _read(path).items():
-        found = store.find(digest)
-        if found is None:
-            raise _gone(each)
-        files[each] = found
+    for file_name, digest in _read(path).items():
+        file_path = store.find(digest)
+        if file_path is None:
+            raise _gone(file_name)
+        files[file_name] = file_path
     return FileSet(name or f"{len(files):,} files", files)
 
 
 def _read(path: Path) -> dict[str, str]:
-    """Name → SHA-256, as set_manifest wrote it; a file that is anything else is refused."""
+    """The names and SHA-256 in a manifest. Raises SourceError for any other file."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_MANIFEST + 1)
@@ -100,10 +104,11 @@ def _read(path: Path) -> dict[str, str]:
         or document["loupe"] != KIND
         or not isinstance(files, dict)
         or not 0 < len(files) <= MAX_FILES
-        or not all(_is_name(each) and isinstance(digest, str) for each, digest in files.items())
+        or not all(_is_name(name) and isinstance(digest, str) for name, digest in files.items())
     ):
         raise SourceError(
-            "The link names a file that is no set of uploads.", "Upload the files again, together."
+            "The link names a file that is not a set of uploads.",
+            "Upload the files again, together.",
         )
     return files
 
@@ -111,23 +116,23 @@ def _read(path: Path) -> dict[str, str]:
 def _is_name(name: str) -> bool:
     return (
         0 < len(name) <= MAX_NAME
-        and not _HALVES.search(name)
+        and not _SURROGATES.search(name)
         and not {"/", "\\", "\0"} & set(name)
-        and name.lower().endswith((*SUFFIXES, *BESIDE))
+        and name.lower().endswith((*SUFFIXES, *SET_SUFFIXES))
     )
 
 
 def _title(names: Iterable[str]) -> str:
-    """What to call the whole: the file that would be there if it had not been cut."""
-    given = sorted(names)
-    for name in given:
+    """The name of a set on screen: that of the file that was split into its shards."""
+    ordered = sorted(names)
+    for name in ordered:
         if name.endswith(INDEX):
             return name.removesuffix(INDEX)
-    for name in given:
+    for name in ordered:
         shard = numbered(name)
         if shard is not None:
             return f"{shard.name}{shard.suffix}"
-    return f"{len(given):,} files"
+    return f"{len(ordered):,} files"
 
 
 def _gone(name: str) -> SourceError:

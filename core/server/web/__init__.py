@@ -1,22 +1,21 @@
 """The HTTP side of a server: routes for uploads and downloads, and the limits around every request.
 
-Each part is ASGI or Starlette, and is put around Streamlit's app by `app.py`.
+Each part is an ASGI middleware or a Starlette route, which `app.py` adds to Streamlit's app.
 """
 
 from core.server.web.connections import answer_at_once
+from core.server.web.file_routes import routes, tidied
 from core.server.web.headers import SecurityHeaders
 from core.server.web.hosts import OwnHosts, own_names, own_sites
-from core.server.web.image_limit import MOST_OF_ALL, MOST_OF_ONE, PictureLimit
+from core.server.web.image_limit import ImageLimit
 from core.server.web.slow_heads import limit_heads
-from core.server.web.transfer import KEPT_FOR_RELOAD, PREFIX, Transfers, routes, tidied
+from core.server.web.transfers import KEPT_FOR_RELOAD, PREFIX, Transfers
 
 __all__ = [
     "KEPT_FOR_RELOAD",
-    "MOST_OF_ALL",
-    "MOST_OF_ONE",
     "PREFIX",
+    "ImageLimit",
     "OwnHosts",
-    "PictureLimit",
     "SecurityHeaders",
     "Transfers",
     "answer_at_once",

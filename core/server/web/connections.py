@@ -12,16 +12,16 @@ DESCRIPTORS = "/dev/fd"
 
 
 def answer_at_once() -> int:
-    """Let every connection that is accepted from now on send its bytes as soon as they are written.
+    """Set TCP_NODELAY on the TCP sockets that this process listens on; the number of sockets.
 
-    Sets TCP_NODELAY on the TCP sockets that this process listens on, from which accepted
-    connections inherit it; returns how many these are (0 on Windows). Without it a small answer
-    waits for the peer to acknowledge the one before, which takes a browser up to 40 ms.
+    Accepted connections inherit it, and then send their bytes as soon as they are written. Without
+    it, a small answer waits until the peer acknowledges the one before, which takes a browser up to
+    40 ms. On Windows, which lists no descriptors, it returns 0.
 
-    Asyncio does this by itself for sockets made with IPPROTO_TCP. Streamlit 1.67 makes its
+    Asyncio does this itself for sockets that are made with IPPROTO_TCP. Streamlit 1.67 makes its
     listening socket with protocol 0 (`_bind_socket` in web/server/starlette/starlette_server.py),
-    and asyncio passes such sockets over (`_set_nodelay` in asyncio/base_events.py). It is
-    Streamlit's to mend; this function can go once it has.
+    and asyncio skips such sockets (`_set_nodelay` in asyncio/base_events.py). Once Streamlit fixes
+    that, this function can be removed.
     """
     listening = 0
     for descriptor in _descriptors():
@@ -41,7 +41,7 @@ def _descriptors() -> list[int]:
 
 @contextmanager
 def _borrowed(descriptor: int) -> Iterator[socket.socket | None]:
-    """The socket behind a descriptor, None where there is none; the descriptor stays open."""
+    """The socket of a descriptor, or None where it is not a socket; the descriptor stays open."""
     try:
         sock = socket.socket(fileno=descriptor)
     except OSError:

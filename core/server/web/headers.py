@@ -1,4 +1,4 @@
-"""The security headers of every answer: a second wall below the escaping of text."""
+"""The security headers of every answer: a second line of defence after the escaping of text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CLOSED = "default-src 'none'; frame-ancestors 'self'; sandbox"
-"""For what is no page of the app: opened by itself, it can do nothing."""
+"""The policy for answers that are not pages of the app: opened alone, they can do nothing."""
 
 SAME_FOR_ALL = {
     "X-Content-Type-Options": "nosniff",
@@ -19,7 +19,8 @@ SAME_FOR_ALL = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
 }
-"""The address of a page names files of the bench, so that no other site is told it."""
+"""The headers of all answers. The referrer is withheld because the URL of a page names the files on
+the bench, which no other site should learn."""
 
 _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
@@ -27,9 +28,9 @@ _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 def content_policy(page: str) -> str:
     """The Content-Security-Policy for the app's `page`, the HTML that Streamlit serves.
 
-    Nothing comes from, or goes to, another host. Of scripts, only files of this server run, the
-    page's own inline ones (by their hashes), and blobs, from which Streamlit imports the code of a
-    component. Styles may stand inline, as Streamlit's own do.
+    Nothing is loaded from, or sent to, another host. The scripts that may run are files of this
+    server, the page's own inline scripts (by their hashes), and blobs, from which Streamlit imports
+    the code of components. Inline styles are allowed, because Streamlit uses them.
     """
     hashes = " ".join(
         f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'"
@@ -53,10 +54,10 @@ def content_policy(page: str) -> str:
 
 
 class SecurityHeaders:
-    """ASGI middleware that adds them; what an answer says itself stays.
+    """ASGI middleware that adds the headers that an answer does not have itself.
 
-    `page` is the HTML of the app. What Streamlit serves as media, such as a report that is being
-    downloaded, is no page of it, even where it is HTML.
+    `page` is the HTML of the app. Streamlit's media, such as a report that is downloaded, do not
+    count as pages, even if they are HTML.
     """
 
     def __init__(self, app: ASGIApp, page: str) -> None:
@@ -64,7 +65,7 @@ class SecurityHeaders:
         self._policy = content_policy(page)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and add the headers to its answer."""
+        """Call the app, and add the headers to its answer."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -73,8 +74,8 @@ class SecurityHeaders:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 is_page = headers.get("content-type", "").startswith("text/html")
-                # What is not modified has no type, and its headers replace those of the page that
-                # the browser keeps.
+                # A 304 has no content type, and its headers replace those of the page in the
+                # browser's cache.
                 is_page = is_page or message["status"] == 304
                 is_media = "/media/" in scope["path"]
                 policy = self._policy if is_page and not is_media else CLOSED

@@ -1,8 +1,8 @@
-"""The names under which the server answers, so that no other site's name can be pointed at it.
+"""Checks the Host and Origin of requests against the names of the server and the sites it trusts.
 
-A page of another site may have its own name lead to this server once it is loaded (DNS rebinding):
-to the browser both are then one site, and the page may read all that its visitor could. Such a
-request still carries the other site's name.
+A page of another site may change its own DNS name to this server's address after it was loaded (DNS
+rebinding). To the browser, both are then the same site, and the page may read everything that its
+visitor could. But the Host header of such a request still contains the other site's name.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ ANY = "*"
 """Stands for every name."""
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-"""Names of the machine itself: under which a forwarded port is reached, whatever its number."""
+"""The names of the machine itself, under which a forwarded port is reached, whatever its number."""
 
 
 def own_names(address: str | None, more: Iterable[str]) -> frozenset[str]:
-    """The names of a server that was started at an address (None: at all of the machine's), and
-    `more` of them, such as a proxy's; `*.example.com` stands for all names under it."""
+    """The names of a server that listens on `address` (None: on all of the machine's).
+
+    `more` are further names, such as a proxy's; `*.example.com` stands for all names below it.
+    """
     names = {"localhost", socket.gethostname(), *more, *([address] if address else [])}
     return frozenset(name.strip().lower().rstrip(".") for name in names if name.strip())
 
@@ -35,7 +37,7 @@ def own_names(address: str | None, more: Iterable[str]) -> frozenset[str]:
 def is_own(host: str | None, names: frozenset[str]) -> bool:
     """Whether a request's Host header names this server.
 
-    Any address of numbers does: nobody can have one lead elsewhere than it says.
+    Any IP address does: unlike a DNS name, nobody can make it lead to another machine.
     """
     name = _name(host)
     if name is None:
@@ -48,7 +50,7 @@ def is_own(host: str | None, names: frozenset[str]) -> bool:
 
 
 def is_named(name: str, names: frozenset[str]) -> bool:
-    """Whether a name is among them, or below one that begins with `*.`."""
+    """Whether a name is one of `names`, or below one of them that begins with `*.`."""
     name = name.rstrip(".")
     parents = {f"*.{name[at + 1 :]}" for at, sign in enumerate(name) if sign == "."}
     return bool(names & {ANY, name, *parents})
@@ -58,20 +60,20 @@ def _name(host: str | None) -> str | None:
     """The name in a Host header, without its port; None where it is malformed."""
     try:
         parts = urlsplit(f"//{host or ''}")
-        # To ask for the port checks it.
-        whole = parts.port is None or parts.port >= 0
+        # Reading `port` raises ValueError for a port that is not a number up to 65535.
+        port_is_valid = parts.port is None or parts.port >= 0
     except ValueError:
         return None
-    if not whole or parts.netloc != host or "@" in parts.netloc or not parts.hostname:
+    if not port_is_valid or parts.netloc != host or "@" in parts.netloc or not parts.hostname:
         return None
     return parts.hostname.rstrip(".")
 
 
 def own_sites(names: frozenset[str], origins: Iterable[str], closed: bool) -> frozenset[str]:
-    """The names of the sites whose pages may talk with a server of those `names`: these, and those
-    of `origins`, such as `https://tools.example.com`; all sites where it is not `closed` to others.
+    """The names of the sites whose pages may send requests to a server with these `names`.
 
-    That a server answers under ANY name says nothing of other sites.
+    They are these names (except ANY, which says nothing about other sites), and those of `origins`,
+    such as `https://tools.example.com`. If the server is not `closed` to other sites, all sites.
     """
     if not closed:
         return frozenset({ANY})
@@ -80,8 +82,10 @@ def own_sites(names: frozenset[str], origins: Iterable[str], closed: bool) -> fr
 
 
 def is_own_site(origin: str, host: str, sites: frozenset[str]) -> bool:
-    """Whether a page of that Origin may talk with the server that is asked as `host`: one of the
-    same host and port may, and one of those sites."""
+    """Whether a page of this Origin may send requests to the server, whose Host header is `host`.
+
+    It may if its host and port are the same, or if it is one of `sites`.
+    """
     scheme, _, netloc = origin.partition("://")
     name = _name(netloc)
     if name is None or scheme not in ("http", "https"):
@@ -90,23 +94,24 @@ def is_own_site(origin: str, host: str, sites: frozenset[str]) -> bool:
 
 
 class OwnHosts:
-    """Answers no request, and opens no WebSocket, under a name that is not the server's; and opens
-    no WebSocket for a page of another site.
+    """ASGI middleware that refuses requests under a name that is not the server's.
 
-    Streamlit's `server.allowedHosts` guards its WebSocket alone, and cannot say "any address of
-    numbers", which a server in a network needs. For the page of another site it first asks the
-    internet for the server's own address, while nobody else is answered (`get_external_ip` in
-    net_util.py); so it is shown no Origin but the host's own.
+    It also refuses WebSockets for pages of other sites. Streamlit's `server.allowedHosts` guards
+    only its WebSocket, and cannot allow every IP address, which a server in a network needs.
+
+    For a page of another site, Streamlit first asks the internet for the server's own address, and
+    answers nobody meanwhile (`get_external_ip` in net_util.py). So the Origin of an accepted
+    request is replaced by the host's own.
     """
 
     def __init__(self, app: ASGIApp, names: frozenset[str], sites: frozenset[str]) -> None:
-        """`names` as own_names gives them, `sites` as own_sites does."""
+        """`names` are those that own_names returns, `sites` those that own_sites returns."""
         self._app = app
         self._names = names
         self._sites = sites
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand on what names this server."""
+        """Pass a request to the app if it names this server."""
         answer: ASGIApp = self._app
         if scope["type"] in ("http", "websocket"):
             hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
@@ -121,7 +126,7 @@ class OwnHosts:
         origins = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
         if not all(is_own_site(origin, host, self._sites) for origin in origins):
             return WebSocketClose(1008)
-        others = [each for each in scope["headers"] if each[0] != b"origin"]
+        others = [header for header in scope["headers"] if header[0] != b"origin"]
         own = [(b"origin", f"http://{host}".encode("latin-1"))] if origins else []
         scope["headers"] = [*others, *own]
         return self._app
@@ -130,7 +135,7 @@ class OwnHosts:
 def _refusal(host: str | None) -> PlainTextResponse:
     name = printable(host or "")[:200]
     return PlainTextResponse(
-        f"This is Loupe, and it does not answer as {name!r}. Use its address, or name this host in "
+        f"This is Loupe, and it does not answer as {name!r}. Use its address, or add this name to "
         "LOUPE_HOSTS if it is the server's own.\n",
         status_code=403,
     )

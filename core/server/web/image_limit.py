@@ -1,6 +1,7 @@
-"""Pictures that browsers send by Streamlit's own route, which keeps them in memory: bounded.
+"""Bounds the images that browsers send through Streamlit's own route, which keeps them in memory.
 
-Streamlit bounds one file, and neither how many a session sends nor how many come in at once.
+Streamlit bounds the size of one file, but neither the bytes of a session nor the number of files
+that are received at once.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ MOST_OF_ONE = 256 << 20
 """Bytes of one session: some 50 photographs of a phone."""
 
 MOST_OF_ALL = 1 << 30
-"""Bytes of all sessions."""
+"""Bytes of all sessions together."""
 
 AT_ONCE = 64
-"""Files that come in at once."""
+"""Files that are received at once."""
 
 SILENCE = 30.0
-"""Seconds for which a body may be silent."""
+"""Seconds without a byte after which a body is dropped."""
 
 _FILE = re.compile(r"/_stcore/upload_file/([^/]+)/[^/]+$")
-"""Where Streamlit takes a file in, below the app's base path: the session, then the file."""
+"""Streamlit's route for files, below the app's base path: the session, then the file."""
 
 
-class HeldImages(Protocol):
-    """What sessions have in memory."""
+class ImagesInMemory(Protocol):
+    """The images of sessions in memory."""
 
     def nbytes(self) -> Mapping[str, int]:
         """Bytes of each session that has sent files."""
@@ -40,22 +41,22 @@ class HeldImages(Protocol):
         """Drop the files of sessions whose tab is not connected."""
 
 
-class PictureLimit:
-    """ASGI middleware that refuses a file for which there is no room."""
+class ImageLimit:
+    """ASGI middleware that refuses a file if there is no room for it in memory."""
 
     def __init__(
         self,
         app: ASGIApp,
-        held: HeldImages,
+        images: ImagesInMemory,
         *,
         most_of_one: int = MOST_OF_ONE,
         most_of_all: int = MOST_OF_ALL,
         at_once: int = AT_ONCE,
         silence: float = SILENCE,
     ) -> None:
-        """The bounds are bytes, files and seconds."""
+        """`most_of_one` and `most_of_all` are bytes, `at_once` files, `silence` seconds."""
         self._app = app
-        self._held = held
+        self._images = images
         self._most_of_one = most_of_one
         self._most_of_all = most_of_all
         self._at_once = at_once
@@ -64,12 +65,12 @@ class PictureLimit:
         self._numbers = itertools.count()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand on what is no file, and a file for which there is room."""
-        found = _FILE.search(scope["path"]) if scope["type"] == "http" else None
-        if found is None or scope["method"] != "PUT":
+        """Pass on a file if there is room for it, and every other request."""
+        match = _FILE.search(scope["path"]) if scope["type"] == "http" else None
+        if match is None or scope["method"] != "PUT":
             await self._app(scope, receive, send)
             return
-        session, length = found[1], dict(scope["headers"]).get(b"content-length", b"")
+        session, length = match[1], dict(scope["headers"]).get(b"content-length", b"")
         nbytes = int(length) if re.fullmatch(rb"[0-9]{1,18}", length) else None
         if nbytes is None:
             await _refused(411, "The request lacks the file's size.")(scope, receive, send)
@@ -87,19 +88,20 @@ class PictureLimit:
 
     def _refusal(self, session: str, nbytes: int) -> PlainTextResponse | None:
         if len(self._coming) >= self._at_once:
-            return _refused(503, "Too many files come in at once. Try again.")
-        own, everybody = self._taken(session)
+            return _refused(503, "Too many files are being received. Try again.")
+        own, everybody = self._bytes_taken(session)
         if everybody + nbytes > self._most_of_all:
-            self._held.forget_absent()
-            own, everybody = self._taken(session)
+            self._images.forget_absent()
+            own, everybody = self._bytes_taken(session)
         if own + nbytes > self._most_of_one or everybody + nbytes > self._most_of_all:
             return _refused(413, "There is no room for more files. Remove some of yours.")
         return None
 
-    def _taken(self, session: str) -> tuple[int, int]:
-        """Bytes that the session, and that all have in memory or on their way."""
-        taken = [*self._held.nbytes().items(), *self._coming.values()]
-        return sum(size for one, size in taken if one == session), sum(size for _, size in taken)
+    def _bytes_taken(self, session: str) -> tuple[int, int]:
+        """Bytes in memory or being received: those of the session, and those of all."""
+        files = [*self._images.nbytes().items(), *self._coming.values()]
+        own = sum(nbytes for owner, nbytes in files if owner == session)
+        return own, sum(nbytes for _, nbytes in files)
 
     def _while_heard(self, receive: Receive) -> Receive:
         async def heard() -> Message:

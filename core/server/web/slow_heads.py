@@ -1,6 +1,6 @@
-"""Connections that send no whole request head: each is bounded in time, and all in number.
+"""Bounds connections that do not complete a request head: each in time, and all in number.
 
-uvicorn waits for a head as long as its sender likes, and each connection holds a descriptor.
+uvicorn waits for a request head without a limit, and each connection takes a file descriptor.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ HEAD_WITHIN = 20.0
 """Seconds from a connection's start, or a head's first byte, to its last."""
 
 MAX_WAITING = 256
-"""Connections that may wait for their head at once; the one that waits longest goes first."""
+"""Connections that may wait for their head at once; beyond that, the one that waited longest is
+closed."""
 
 
 class HeadLimit:
-    """Put before one of uvicorn's protocol classes, closes connections whose head does not come.
+    """A mixin for uvicorn's protocol classes that closes connections whose head does not come.
 
-    Of uvicorn it knows `transport`, and `cycle`, the request being answered.
+    Of uvicorn's attributes it uses `transport`, and `cycle`, the request that is being answered.
     """
 
     head_within = HEAD_WITHIN
@@ -33,14 +34,14 @@ class HeadLimit:
         cls._waiting = {}
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        """A client is here."""
+        """Start the time limit for the first head."""
         super().connection_made(transport)  # type: ignore[misc]
         self._wait()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came: of a head, of a body, or both."""
+        """Start or end the time limit; the bytes may be of a head, of a body, or of both."""
         super().data_received(data)  # type: ignore[misc]
-        # A WebSocket has a protocol of its own.
+        # After the upgrade to a WebSocket, another protocol object has the transport.
         handed_on = id(self.transport.get_protocol()) != id(self)
         if handed_on or (self.cycle is not None and not self.cycle.response_complete):
             self._stop_waiting()
@@ -48,7 +49,7 @@ class HeadLimit:
             self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client is gone."""
+        """End the time limit."""
         self._stop_waiting()
         super().connection_lost(exc)  # type: ignore[misc]
 
@@ -71,10 +72,10 @@ class HeadLimit:
 
 
 def limit_heads() -> None:
-    """Have every server that starts in this process bound its heads.
+    """Apply HeadLimit to every server that starts in this process.
 
-    Streamlit makes uvicorn's configuration, and says nothing of the protocol: uvicorn then takes
-    the class of this name.
+    Streamlit makes uvicorn's configuration and sets no protocol; uvicorn then takes the class
+    `AutoHTTPProtocol`, which is replaced here.
     """
     from uvicorn.protocols.http import auto
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.server.files import BESIDE, SUFFIXES, set_reference
+from core.server.files import SET_SUFFIXES, SUFFIXES, set_reference
 from core.server.web import KEPT_FOR_RELOAD
 from pages.components.resources import store, transfers
 from pages.components.session import is_here, session_id
@@ -33,7 +33,7 @@ def upload(slot: str) -> str | None:
             "address": transfers().upload_address(token),
             "keptFor": KEPT_FOR_RELOAD,
             "suffixes": list(SUFFIXES),
-            "beside": list(BESIDE),
+            "beside": list(SET_SUFFIXES),
             "hint": HINT,
             "largest": store().largest_file,
             "free": store().free(),

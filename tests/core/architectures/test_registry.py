@@ -283,7 +283,7 @@ def test_the_owners_model_has_its_real_state_dicts_signature(own: str, name: str
     ("name", "told"),
     [
         ("breaks", "cannot be built: the moon is full"),
-        ("gives_a_number", r"gives a int, not a torch\.nn\.Module"),
+        ("gives_a_number", r"returns a int, not a torch\.nn\.Module"),
     ],
 )
 def test_what_is_wrong_with_the_owners_function_is_told(own: str, name: str, told: str) -> None:

@@ -116,19 +116,19 @@ def test_a_saved_object_without_tensors_is_told_by_what_it_holds(
 ) -> None:
     torch.save(value, tmp_path / "m.pth", _use_new_zipfile_serialization=zipped)
     error = refusal(tmp_path / "m.pth")
-    assert "holds no tensor" in error.problem
+    assert "contains no tensor" in error.problem
     assert told in error.problem
 
 
 def test_safetensors_without_tensors_are_not_called_torch_saves_work(tmp_path: Path) -> None:
     safetensors.torch.save_file({}, tmp_path / "m.safetensors")
     error = refusal(tmp_path / "m.safetensors")
-    assert "holds no tensor" in error.problem
+    assert "contains no tensor" in error.problem
     assert "torch.save" not in error.problem
 
 
 def test_a_folder_and_a_missing_file_are_told_apart(tmp_path: Path) -> None:
-    assert "has no checkpoint in it" in refusal(tmp_path).problem
+    assert "contains no checkpoint" in refusal(tmp_path).problem
     assert "no file" in refusal(tmp_path / "gone.pth").problem
     (tmp_path / "file").write_bytes(b"x")
     assert "no file" in refusal(tmp_path / "file" / "below.pth").problem

@@ -125,7 +125,7 @@ def test_views_strides_scalars_and_empties_are_the_tensors_they_show(
     save(saved, tmp_path / "views.pth")
     checkpoint = open_checkpoint(tmp_path / "views.pth")
     assert_same_tensors(checkpoint, torch.load(tmp_path / "views.pth"))
-    assert "2 tensors hold no element." in checkpoint.notes
+    assert "2 tensors have no elements." in checkpoint.notes
 
 
 def test_the_legacy_streams_own_views_of_storages_are_read(tmp_path: Path) -> None:
@@ -322,7 +322,7 @@ def test_a_sparse_tensor_with_more_elements_than_any_has_is_refused(tmp_path: Pa
     edited(tmp_path / "small.pth", tmp_path / "huge.pth", [
         (b"KMKN\x86", b"\x8a\x08" + b"\xff" * 7 + b"\x0f" + b"\x8a\x08" + b"\xff" * 7 + b"\x0f\x86")
     ])  # fmt: skip
-    with pytest.raises(CheckpointError, match="more elements than any can have"):
+    with pytest.raises(CheckpointError, match="more elements than any tensor can have"):
         open_checkpoint(tmp_path / "huge.pth")
 
 
@@ -488,7 +488,7 @@ def test_an_uninitialized_parameter_is_there_and_empty(tmp_path: Path) -> None:
     assert list(checkpoint.state_dict()) == ["w", "b", "x"]
     assert checkpoint.state_dict()["w"].shape == (0,)
     assert checkpoint.state_dict()["w"].requires_grad
-    assert any("2 tensors hold no element" in note for note in checkpoint.notes)
+    assert any("2 tensors have no elements" in note for note in checkpoint.notes)
 
 
 class Rebuilt:

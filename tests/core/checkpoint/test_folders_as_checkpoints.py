@@ -124,7 +124,7 @@ def test_weights_beside_the_checkpoint_are_told(tmp_path: Path) -> None:
     save_file(trained.state_dict(), tmp_path / "consolidated.safetensors")
     assert_weights(tmp_path, "", trained.state_dict())
     notes = open_checkpoint(tmp_path).notes
-    assert "Files beside the checkpoint were left out: consolidated.safetensors." in notes
+    assert "Files next to the checkpoint were left out: consolidated.safetensors." in notes
 
 
 def test_accelerates_sharded_state_has_its_model_and_its_optimizer(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_distributed_files_without_their_metadata_say_what_is_missing(tmp_path: 
 
 
 def test_an_empty_folder_is_said_to_hold_none(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="no checkpoint in it"):
+    with pytest.raises(SourceError, match="contains no checkpoint"):
         open_checkpoint(tmp_path)
 
 

@@ -140,10 +140,10 @@ watched_open.main("call: REDUCE (zip)")
         ("call: REDUCE (legacy)", "pickle 4 of 5: x"),
         ("call: object in a set (zip)", "data.pkl: x.<os.system>"),
         ("call: the result is dropped (zip)", "data.pkl"),
-        ("call: load from bytes (zip)", "data.pkl, in bytes of it"),
-        ("call: numpy scalar of objects (legacy)", "pickle 4 of 5, in bytes of it"),
-        ("hidden: behind data.pkl", "the pickle in data.pkl, behind its end"),
-        ("hidden: behind the stream", "the stream, behind its end"),
+        ("call: load from bytes (zip)", "data.pkl, inside its bytes"),
+        ("call: numpy scalar of objects (legacy)", "pickle 4 of 5, inside its bytes"),
+        ("hidden: behind data.pkl", "the pickle in data.pkl, after its end"),
+        ("hidden: behind the stream", "the stream, after its end"),
         ("hidden: extra.pkl, compressed", "extra.pkl"),
         ("hidden: serialization_id", ".data/serialization_id"),
         ("hidden: pickle 3 of the stream", "pickle 3 of 5"),
@@ -168,7 +168,7 @@ def test_it_is_told_where_a_dangerous_name_stands(
         ("hidden: behind the stream", "follow the end of the stream"),
         ("hidden: extra.pkl", "another pickle, extra.pkl, which torch.load does not read"),
         ("hidden: in another folder", "another pickle, n/data.pkl"),
-        ("call: load from bytes (zip)", "Bytes in data.pkl are a pickle of their own"),
+        ("call: load from bytes (zip)", "A byte string in data.pkl is itself a pickle"),
     ],
 )
 def test_a_note_tells_of_pickles_that_torch_leaves_alone(

@@ -49,7 +49,7 @@ def test_a_state_dict_opens_as_pickle_loads_it(tmp_path: Path, protocol: int) ->
     same(checkpoint.state_dict(), expected)
     assert checkpoint.state_dict().versions["1"] == 2
     assert any("pickle.dump" in note for note in checkpoint.notes)
-    assert not any("pickle of their own" in note for note in checkpoint.notes)
+    assert not any("is itself a pickle" in note for note in checkpoint.notes)
 
 
 def test_views_and_every_plain_dtype_open(tmp_path: Path) -> None:
@@ -137,7 +137,9 @@ def test_paddles_parameters_are_arrays_beside_their_names(tmp_path: Path) -> Non
 def held_bytes(checkpoint: Checkpoint) -> int:
     """The bytes of the tensors that are in memory, and not in the file."""
     return sum(
-        record.nbytes for record in checkpoint.records() if type(record.source).__name__ == "Held"
+        record.nbytes
+        for record in checkpoint.records()
+        if type(record.source).__name__ == "InMemory"
     )
 
 

@@ -119,7 +119,7 @@ def test_inspect_takes_a_folder_and_the_index_of_shards(tmp_path: Path) -> None:
         assert told["verification"]["records"] == len(tensors)
     assert f"in {shards + 1} files" in loupe("inspect", folder).stdout
     index.unlink()
-    assert "note: There is no index beside the shards" in loupe("inspect", folder).stdout
+    assert "note: There is no index with the shards" in loupe("inspect", folder).stdout
 
 
 def test_inspect_asks_which_of_a_folders_checkpoints_is_meant(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def test_a_quantized_tensor_is_measured_as_its_scales_give_it(saved, name):
     assert found.min == pytest.approx(float(meant.min()), rel=1e-6)
     assert found.std == pytest.approx(float(meant.double().std()), rel=1e-6)
     assert sum(histogram(entry).counts) == meant.numel()
-    assert "as .dequantize() gives them" in numbers_note(entry)
+    assert "as .dequantize() computes them" in numbers_note(entry)
 
 
 def test_integers_of_half_a_byte_are_measured_as_their_scales_give_them(saved):
@@ -173,13 +173,13 @@ def test_of_a_sparse_tensor_the_values_in_the_file_are_measured(saved, name):
     values = ODD[name].values()
     found = statistics(entry)
     assert (found.count, found.mean) == (values.numel(), float(values.mean()))
-    assert f"the {values.numel()} values that the file holds" in numbers_note(entry)
+    assert f"the {values.numel()} values that the file contains" in numbers_note(entry)
 
 
 def test_of_a_nested_tensor_the_buffer_is_measured(saved):
     entry = saved(ODD["nested"])
     assert statistics(entry).count == 18
-    assert "2 rows of unequal shapes" in numbers_note(entry)
+    assert "2 rows of different shapes" in numbers_note(entry)
 
 
 @pytest.mark.filterwarnings("ignore:.*experimental")

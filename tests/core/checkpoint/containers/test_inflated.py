@@ -6,7 +6,7 @@ import zlib
 import pytest
 
 from core.checkpoint.containers.inflated import CHUNK, Inflated
-from core.checkpoint.containers.sources import Held
+from core.checkpoint.containers.sources import InMemory
 from core.errors import CheckpointError
 
 CONTENT = random.Random(0).randbytes(3 * CHUNK) + bytes(5 * CHUNK)
@@ -18,7 +18,7 @@ def packed(content: bytes = CONTENT) -> bytes:
 
 
 def inflated(data: bytes, size: int = len(CONTENT)) -> Inflated:
-    return Inflated(Held(b"head" + data), 4, size, "m")
+    return Inflated(InMemory(b"head" + data), 4, size, "m")
 
 
 def test_it_reads_forwards_backwards_and_over_gaps() -> None:

@@ -39,7 +39,7 @@ def opened(tmp_path: Path, header: str, payload: int = 8) -> Checkpoint:
     ],
 )
 def test_a_name_that_stands_twice_is_refused_wherever_it_is(tmp_path: Path, header: str) -> None:
-    with pytest.raises(CheckpointError, match="no sound JSON"):
+    with pytest.raises(CheckpointError, match="not valid JSON"):
         opened(tmp_path, header)
 
 

@@ -315,7 +315,7 @@ def test_lying_metadata_is_refused_in_a_sentence(tmp_path: Path) -> None:
         refused(message)
     twice = type(tensor)(tensor.properties, torch.Size([6, 4]), [tensor.chunks[0]] * 2)
     rewrite(tmp_path, {"state_dict_metadata": {name: twice}})
-    refused("over one another")
+    refused("overlap")
     rewrite(tmp_path, {"state_dict_metadata": described, "storage_data": {}})
     refused("does not say where")
     places = {
@@ -334,11 +334,11 @@ def test_lying_metadata_is_refused_in_a_sentence(tmp_path: Path) -> None:
         for index, info in sound.storage_data.items()
     }
     rewrite(tmp_path, {"storage_data": shifted})
-    refused(r"In __0_0\.distcp, where .* should lie")
+    refused(r"In __0_0\.distcp, which should contain")
     rewrite(tmp_path, {"storage_data": {"a": 1}})
-    refused("something else")
+    refused("should be a Metadata")
     (tmp_path / ".metadata").write_bytes(b"\x80\x04]\x94.")
-    refused("something else")
+    refused("should be a Metadata")
     (tmp_path / ".metadata").write_bytes(b"nothing")
     refused("damaged")
 
@@ -354,7 +354,7 @@ def test_chunks_that_lie_over_one_another_are_refused(tmp_path: Path) -> None:
     rewrite(tmp_path, {
         "state_dict_metadata": dict.fromkeys(keys, described), "storage_data": places
     })  # fmt: skip
-    with at_most(calls=1_000_000), pytest.raises(CheckpointError, match="lie over one another"):
+    with at_most(calls=1_000_000), pytest.raises(CheckpointError, match="overlap"):
         open_checkpoint(tmp_path)
 
 
@@ -401,7 +401,7 @@ def test_pieces_in_a_grid_must_cover_the_whole_once(
         expected = torch.arange(4.0).reshape(2, 2).repeat_interleave(2, 0).repeat_interleave(3, 1)
         assert torch.equal(read_tensor(open_checkpoint(tmp_path).state_dict()["w"]), expected)
         return
-    with pytest.raises(CheckpointError, match=r"over one another|beyond"):
+    with pytest.raises(CheckpointError, match=r"overlap|beyond"):
         open_checkpoint(tmp_path)
 
 
@@ -422,5 +422,5 @@ def test_odd_paths_in_the_planners_data_hurt_nobody(tmp_path: Path, path: object
 def test_two_entries_at_one_path_are_never_mixed(tmp_path: Path) -> None:
     dcp.save({"a": torch.zeros(2), "b": torch.ones(2)}, checkpoint_id=tmp_path)
     rewrite(tmp_path, {"planner_data": {"a": ("w",), "b": ("w",)}})
-    with pytest.raises(CheckpointError, match="lies where another"):
+    with pytest.raises(CheckpointError, match="same path as another"):
         open_checkpoint(tmp_path)

@@ -25,7 +25,9 @@ from streamlit.web.server.starlette.starlette_gzip_middleware import SelectiveGZ
 from core.errors import StoreError
 from core.server.files.store import Store
 from core.server.files.upload_sets import set_manifest, set_reference
-from core.server.web.transfer import BODIES, MAX_SLICE, Transfers, routes
+from core.server.web.file_routes import routes
+from core.server.web.transfers import BODIES, Transfers
+from core.server.web.uploads import MAX_SLICE
 
 DATA = bytes(range(256)) * 40
 DIGEST = hashlib.sha256(DATA).hexdigest()
