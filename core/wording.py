@@ -24,8 +24,10 @@ def size(nbytes: float) -> str:
 
 
 def share(part: float) -> str:
-    """A share between 0 and 1: 98.2%; 100% is all, and what is less is told as less."""
-    return "100%" if part == 1 else f"{min(part, 0.999):.1%}"
+    """A share between 0 and 1: 98.2%; 100% only for all of it, 0% only for none."""
+    if 0 < part < 0.001:
+        return "under 0.1%"
+    return f"{part:.0%}" if part in {0, 1} else f"{min(part, 0.999):.1%}"
 
 
 def parameters(number: int) -> str:
@@ -59,9 +61,18 @@ def _three_digits(number: float) -> str:
     return f"{number:.{2 if number < 9.995 else 1 if number < 99.95 else 0}f}"
 
 
+PLURALS = {"matrix": "matrices"}
+"""Plurals that do not end in `s` alone."""
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things: `1 key`, `11 689 keys`, `2 matrices`."""
+    return f"{count(number)} {noun if number == 1 else PLURALS.get(noun, f'{noun}s')}"
+
+
 def tensors(number: int) -> str:
     """`1 tensor`, `122 tensors`."""
-    return f"{count(number)} tensor" if number == 1 else f"{count(number)} tensors"
+    return counted(number, "tensor")
 
 
 def all_tensors(number: int) -> str:

@@ -21,6 +21,7 @@ from core.architectures.registry import (
 )
 from core.architectures.tensor_spec import Signature, TensorSpec
 from core.errors import ArchitectureError
+from core.wording import count
 
 if TYPE_CHECKING:
     from torch import nn
@@ -122,7 +123,7 @@ def _build(architecture: Architecture) -> nn.Module:
         least, most = least_of(architecture, name), most_of(name)
         if not least <= value <= most:
             raise ArchitectureError(
-                f"{name} is {value}, which no model has.", f"Choose {least} to {most:,}."
+                f"{name} is {value}, which no model has.", f"Choose {least} to {count(most)}."
             )
     make = _maker(architecture)
     options = {

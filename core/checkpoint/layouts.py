@@ -13,6 +13,7 @@ from core.checkpoint.entries import (
     Sparse,
     TensorEntry,
 )
+from core.wording import count
 
 STRIDED = "strided"
 """The layout of an ordinary tensor."""
@@ -30,7 +31,7 @@ def layout(entry: TensorEntry) -> str:
         case Nested():
             return "nested"
         case Pieces(pieces):
-            return f"{len(pieces):,} piece{'s' if len(pieces) != 1 else ''}"
+            return f"{count(len(pieces))} piece{'s' if len(pieces) != 1 else ''}"
         case Derived():
             return "computed"
 
@@ -116,13 +117,14 @@ def numbers_note(entry: TensorEntry) -> str | None:
             stored = stored_values(entry).numel
             rest = max(0, entry.numel - stored)
             return (
-                f"A {name} tensor: the statistics are of the {stored:,} values that the file "
-                f"contains; the other {rest:,} elements are zeros that are not stored."
+                f"A {name} tensor: the statistics are of the {count(stored)} values that the file "
+                f"contains; the other {count(rest)} elements are zeros that are not stored."
             )
         case Nested(sizes):
             rows = sizes.shape[0] if sizes.shape else 0
             return (
-                f"A nested tensor: the statistics are of the buffer that contains its {rows:,} "
+                "A nested tensor: the statistics are of the buffer that contains its "
+                f"{count(rows)} "
                 "rows of different shapes."
             )
         case _:

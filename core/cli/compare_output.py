@@ -14,6 +14,7 @@ from core.compare import Comparison, Numbers, PairedBy, Row, Side, State, Tolera
 from core.compare.metadata import MetadataChange, change_words
 from core.compare.texts import comparison_csv, comparison_json, stat_lines
 from core.errors import SourceError
+from core.wording import shape as shape_words
 
 MAX_CHANGES = 20
 """The most changes besides the tensors that are printed without --all."""
@@ -100,7 +101,9 @@ def _table(
         [
             str(row.state),
             _keys(row),
-            _both(_shape(row.a.shape) if row.a else "", _shape(row.b.shape) if row.b else ""),
+            _both(
+                shape_words(row.a.shape) if row.a else "", shape_words(row.b.shape) if row.b else ""
+            ),
             _both(row.a.dtype if row.a else "", row.b.dtype if row.b else ""),
             str(row.evidence),
             _paired(row),
@@ -124,10 +127,6 @@ def _keys(row: Row) -> str:
 
 def _both(a: str, b: str) -> str:
     return f"{a} → {b}" if a and b and a != b else a or b
-
-
-def _shape(sizes: Sequence[int]) -> str:
-    return " × ".join(map(str, sizes)) or "scalar"
 
 
 def _paired(row: Row) -> str:

@@ -11,6 +11,7 @@ from core.checkpoint import Checkpoint, StateDict, Verdict, open_checkpoint
 from core.checkpoint.containers import file_or_set
 from core.cli.options import checkpoint_parent
 from core.cli.output import DIFFERS, FITS, print_columns, print_json, say, watched
+from core.wording import shape
 
 if TYPE_CHECKING:
     from core.cli.options import Commands
@@ -107,7 +108,7 @@ def _print_checkpoint(checkpoint: Checkpoint, state_dict: StateDict) -> None:
     print_columns(
         ("key", "shape", "dtype", "bytes"),
         [
-            (entry.key, " × ".join(map(str, entry.shape)) or "scalar", entry.dtype, entry.nbytes)
+            (entry.key, shape(entry.shape), entry.dtype, entry.nbytes)
             for entry in state_dict.values()
         ],
     )

@@ -31,6 +31,7 @@ from core.checkpoint.pickles import (
 from core.checkpoint.tree import PACKED_PARAMS, ROLES, inline_record
 from core.export.exported import LeftOut
 from core.export.pth_writer import weights_dict
+from core.wording import count
 
 MAX_DEPTH = 64
 """The most levels of nesting, as for tensors (core/checkpoint/tree/discover.py)."""
@@ -270,7 +271,7 @@ class _Walk:
             self.leave(path, f"numpy's dtype {value.code}", "its code")
             return value.code
         if isinstance(value, LongBytes):
-            return self.leave(path, f"{value.source.size:,} bytes")
+            return self.leave(path, f"{count(value.source.size)} bytes")
         return _NOTHING if not self.tensors else self.leave(path, "a tensor outside a mapping")
 
     def array(self, value: InertArray, path: str) -> object:

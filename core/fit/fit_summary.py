@@ -11,6 +11,8 @@ from core.fit.key_match import Match
 from core.fit.proposals import Proposal
 from core.fit.proposals.option_hints import options_sentence
 from core.keys import group_keys
+from core.wording import count
+from core.wording import shape as shape_words
 
 MOST_NAMED = 2
 """Fixes of a proposal that a verdict names; if there are more, it gives their number."""
@@ -41,7 +43,7 @@ class SummarySection:
 
 def verdict(match: Match, proposals: Sequence[Proposal] = ()) -> str:
     """One or two sentences: whether it fits, how many keys match, and which repair gains most."""
-    matched, wanted = _thin(len(match.matched)), _thin(match.total)
+    matched, wanted = count(len(match.matched)), count(match.total)
     if match.fits:
         text = f"Fits: {matched} of {wanted} keys."
         if match.benign:
@@ -51,14 +53,14 @@ def verdict(match: Match, proposals: Sequence[Proposal] = ()) -> str:
     refused = sum(bool(mismatch.reason) for mismatch in match.mismatched)
     if len(match.mismatched) > refused:
         differ = len(match.mismatched) - refused
-        parts.append(f"{_thin(differ)} {'differs' if differ == 1 else 'differ'} in shape")
+        parts.append(f"{count(differ)} {'differs' if differ == 1 else 'differ'} in shape")
     if refused:
         are = "is" if refused == 1 else "are"
-        parts.append(f"{_thin(refused)} {are} quantized, sparse or nested")
+        parts.append(f"{count(refused)} {are} quantized, sparse or nested")
     if match.missing_keys and match.matched:
-        parts.append(f"{_thin(len(match.missing_keys))} missing")
+        parts.append(f"{count(len(match.missing_keys))} missing")
     if match.unexpected_keys and match.matched:
-        parts.append(f"{_thin(len(match.unexpected_keys))} unexpected")
+        parts.append(f"{count(len(match.unexpected_keys))} unexpected")
     text = f"Does not fit: {', '.join(parts)}."
     best = proposals[0] if proposals else None
     if best and best.after > best.before:
@@ -67,7 +69,7 @@ def verdict(match: Match, proposals: Sequence[Proposal] = ()) -> str:
             if len(best.fixes) <= MOST_NAMED
             else f"The repair in {len(best.fixes)} steps"
         )
-        text += f" {words} gives {_thin(best.after)} of {_thin(best.total)}."
+        text += f" {words} gives {count(best.after)} of {count(best.total)}."
     return text
 
 
@@ -83,7 +85,7 @@ def _benign(match: Match) -> str:
     computed = len(match.computed)
     counters = len(match.benign) - computed
     parts = [
-        f"{_thin(number)} {noun}{'' if number == 1 else 's'}{which}"
+        f"{count(number)} {noun}{'' if number == 1 else 's'}{which}"
         for number, noun, which in (
             (counters, "batch counter", ""),
             (computed, "buffer", " that the model computes itself"),
@@ -106,7 +108,7 @@ def sections(
     parameters = {key: spec.numel for key, spec in signature.items() if spec.kind == "parameter"}
     shapes = {
         mismatch.key: mismatch.reason
-        or f"{_shape(mismatch.found)} in the file, {_shape(mismatch.wanted)} wanted"
+        or f"{shape_words(mismatch.found)} in the file, {shape_words(mismatch.wanted)} wanted"
         for mismatch in match.mismatched
     }
     states = (
@@ -127,7 +129,7 @@ def sections(
 def initialised(match: Match, signature: Signature) -> SummarySection:
     """The keys that a partial load leaves as the model initialises them, in the model's order."""
     left = {*match.missing_keys, *(mismatch.key for mismatch in match.mismatched)}
-    shapes = {key: _shape(spec.shape) for key, spec in signature.items()}
+    shapes = {key: shape_words(spec.shape) for key, spec in signature.items()}
     parameters = {key: spec.numel for key, spec in signature.items() if spec.kind == "parameter"}
     return _section("missing", [key for key in signature if key in left], shapes, parameters)
 
@@ -161,12 +163,4 @@ def _section(
 
 
 def _notes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
-    return {key: _shape(shape) for key, shape in shapes.items()}
-
-
-def _shape(shape: Sequence[int]) -> str:
-    return " × ".join(map(str, shape)) or "scalar"
-
-
-def _thin(number: int) -> str:
-    return f"{number:,}".replace(",", "\u2009")
+    return {key: shape_words(shape) for key, shape in shapes.items()}

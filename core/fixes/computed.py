@@ -19,6 +19,7 @@ from core.checkpoint import (
 )
 from core.checkpoint.pickles import row_major
 from core.errors import FixError
+from core.wording import count, size
 
 MAX_BYTES = 8 << 30
 """The most bytes of a tensor that is larger than the tensors it is computed from."""
@@ -45,15 +46,15 @@ def computed(
     steps = 1 + sum(part.form.steps for part in parts if isinstance(part.form, Derived))
     if steps > MAX_OPERATIONS:
         raise FixError(
-            f"`{like.key}` would be computed in {steps:,} operations.",
-            f"{MAX_OPERATIONS:,} is the most: remove steps that undo one another.",
+            f"`{like.key}` would be computed in {count(steps)} operations.",
+            f"{count(MAX_OPERATIONS)} is the most: remove steps that undo one another.",
         )
     dtype = dtype or like.dtype
     nbytes = prod(shape) * ITEMSIZES[dtype]
     if nbytes > max(MAX_BYTES, sum(part.nbytes for part in parts)):
         raise FixError(
-            f"`{like.key}` would take {nbytes / 1e9:,.0f} GB.",
-            f"A tensor may grow to {MAX_BYTES / 1e9:.0f} GB: ask for less.",
+            f"`{like.key}` would take {size(nbytes)}.",
+            f"A tensor may grow to {size(MAX_BYTES)}: ask for less.",
         )
     return replace(
         like,
@@ -72,8 +73,8 @@ def check_growth(state_dict: StateDict, new: Mapping[str, TensorEntry]) -> None:
     grown = sum(entry.nbytes - state_dict[key].nbytes for key, entry in new.items())
     if grown > MAX_GROWTH:
         raise FixError(
-            f"The tensors would take {grown / 1e9:,.0f} GB more than before.",
-            f"{MAX_GROWTH / 1e9:.0f} GB is the most: ask for less, or name them more exactly.",
+            f"The tensors would take {size(grown)} more than before.",
+            f"{size(MAX_GROWTH)} is the most: ask for less, or name them more exactly.",
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.errors import FixError
 from core.fixes.fix import MAX_TEXT, Syntax
 from core.keys import PatternError, TooCostlyError
+from core.wording import count, counted
 
 
 def keys_words(pattern: str, syntax: Syntax) -> str:
@@ -29,19 +30,13 @@ def left_alone(number: int, why: str) -> str:
     return f" {counted(number, 'tensor')} unchanged: {why}." if number else ""
 
 
-def counted(number: int, noun: str) -> str:
-    """The number with its noun, such as `3 keys`."""
-    plural = {"matrix": "matrices"}.get(noun, f"{noun}s")
-    return f"{number:,} {noun if number == 1 else plural}".replace(",", "\u2009")
-
-
 def checked_text(text: str, name: str, required: bool = True) -> str:
     """The text itself. Raises FixError if it is empty and `required`, or longer than MAX_TEXT."""
     if required and not text:
         raise FixError(f"The {name} is empty.", f"Write a {name}, or remove the step.")
     if len(text) > MAX_TEXT:
         raise FixError(
-            f"The {name} is {len(text):,} characters long.", f"{MAX_TEXT:,} is the most."
+            f"The {name} is {count(len(text))} characters long.", f"{count(MAX_TEXT)} is the most."
         )
     return text
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from core.checkpoint import Checkpoint, Source, TensorEntry, parts_bytes
 from core.checkpoint.containers import LocalFile, Within
+from core.wording import size as size_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,9 @@ def storage_note(entry: TensorEntry) -> str | None:
     if kept - used < max(LEAST_WASTE, used):
         return None
     return (
-        f"A view of {_megabytes(used)} into a storage of {_megabytes(kept)}: the file keeps the "
+        f"A view of {size_words(used)} into a storage of {size_words(kept)}: the file keeps the "
         "whole storage. Unless other tensors share it, saving `tensor.clone()` makes the file "
-        f"{_megabytes(kept - used)} smaller."
+        f"{size_words(kept - used)} smaller."
     )
 
 
@@ -82,14 +83,10 @@ def storages_note(sections: Sequence[Section]) -> str | None:
     if kept - used < max(LEAST_WASTE, kept // 10):
         return None
     return (
-        f"The tensors use {_megabytes(used)} of the {_megabytes(kept)} that the file keeps for "
+        f"The tensors use {size_words(used)} of the {size_words(kept)} that the file keeps for "
         "them: some are small views of large storages. An export from the Fit page contains only "
         "what they use."
     )
-
-
-def _megabytes(nbytes: int) -> str:
-    return f"{nbytes / 1e6:.1f} MB" if nbytes >= 100_000 else f"{nbytes / 1e3:.1f} kB"
 
 
 def read_files(checkpoint: Checkpoint) -> Mapping[str, int]:

@@ -11,6 +11,7 @@ from typing import TypeAlias
 from core.checkpoint import Checkpoint, Record
 from core.checkpoint.containers import LocalFile, Within
 from core.errors import CheckpointError
+from core.wording import count, counted
 
 CHUNK = 8 << 20
 """Bytes in memory at once."""
@@ -145,7 +146,8 @@ def verification_summary(result: Verification) -> str:
     if result.damaged:
         are = "is" if len(result.damaged) == 1 else "are"
         return (
-            f"{len(result.damaged):,} of {records} {are} damaged: get the file again from where it "
+            f"{count(len(result.damaged))} of {records} {are} damaged: get the file again "
+            "from where it "
             "came from."
         )
     if not result.checked:
@@ -155,11 +157,11 @@ def verification_summary(result: Verification) -> str:
         )
     if result.checked < result.records:
         return (
-            f"{result.checked:,} of {records} have a checksum, and all of these are correct; the "
-            "others can be read to the last byte."
+            f"{count(result.checked)} of {records} have a checksum, and all of these are "
+            "correct; the others can be read to the last byte."
         )
     return f"All {records} are sound: their bytes have the checksums that were saved."
 
 
-def _records(count: int) -> str:
-    return f"{count:,} records" if count != 1 else "1 record"
+def _records(number: int) -> str:
+    return counted(number, "record")

@@ -8,6 +8,7 @@ from fnmatch import translate
 from core.checkpoint import TensorEntry
 from core.errors import FilterError
 from core.keys.patterns import Patience, PatternError, TooCostlyError, found_in
+from core.wording import count
 
 MAX_TEXT = 1_000
 """Characters in a filter at most."""
@@ -38,7 +39,7 @@ def fitting_keys(text: str, keys: Sequence[str]) -> frozenset[str]:
     text = text.strip()
     if len(text) > MAX_TEXT:
         raise FilterError(
-            f"The filter is {len(text):,} characters long.", f"{MAX_TEXT:,} is the most."
+            f"The filter is {count(len(text))} characters long.", f"{count(MAX_TEXT)} is the most."
         )
     if len(text) > 2 and text.startswith("/") and text.endswith("/"):
         return _search(text[1:-1], keys)

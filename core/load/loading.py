@@ -29,6 +29,7 @@ from core.load.room import Need, require_room, running_out
 from core.load.staging import staging_bytes
 from core.load.switches import SwitchEffect, throw_switches
 from core.tensors import torch_dtype
+from core.wording import count
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
@@ -147,7 +148,7 @@ def load_model(
 def _does_not_fit(architecture: Architecture, match: Match) -> LoadError:
     refused = [mismatch for mismatch in match.mismatched if mismatch.reason]
     if refused:
-        more = f", and so are {len(refused) - 1:,} more" if len(refused) > 1 else ""
+        more = f", and so are {count(len(refused) - 1)} more" if len(refused) > 1 else ""
         return LoadError(
             f"The state_dict does not fit {architecture.title}: {refused[0].key} is "
             f"{refused[0].reason}{more}.",
@@ -159,7 +160,7 @@ def _does_not_fit(architecture: Architecture, match: Match) -> LoadError:
         ("unexpected_keys", len(match.unexpected_keys)),
         ("mismatched shapes", len(match.mismatched)),
     )
-    problems = ", ".join(f"{number:,} {name}" for name, number in counts if number)
+    problems = ", ".join(f"{count(number)} {name}" for name, number in counts if number)
     return LoadError(
         f"The state_dict does not fit {architecture.title}: {problems}.",
         "Repair the keys, or load partially what matches.",

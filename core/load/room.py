@@ -13,6 +13,7 @@ from traceback import clear_frames
 import torch
 
 from core.errors import ArchitectureError, LoadError
+from core.wording import size as size_words
 
 try:
     import resource
@@ -43,10 +44,10 @@ class NoRoom(LoadError):
     def __init__(
         self, device: str, needed: int, free: int | None, ways_out: Sequence[str] = ()
     ) -> None:
-        room = "less is left" if free is None else f"{_gigabytes(free)} are free"
+        room = "less is left" if free is None else f"{size_words(free)} are free"
         ways = ", or ".join(ways_out) or "close what else uses its memory"
         super().__init__(
-            f"The model needs {_gigabytes(needed)} of memory on {device}, where {room}.",
+            f"The model needs {size_words(needed)} of memory on {device}, where {room}.",
             f"{ways[:1].upper()}{ways[1:]}.",
         )
         self.device = device
@@ -59,7 +60,7 @@ class NoRoom(LoadError):
         if not models:
             return self
         which = "the other loaded model" if models == 1 else f"the {models} other loaded models"
-        way = f"close {which} on {self.device}, with {_gigabytes(nbytes)}"
+        way = f"close {which} on {self.device}, with {size_words(nbytes)}"
         return NoRoom(self.device, self.needed, self.free, (*self.ways_out, way))
 
 
@@ -96,11 +97,11 @@ def no_room(need: Need) -> NoRoom:
     ways = []
     free = free_bytes(need.device)
     if need.as_bfloat16 < need.nbytes and _fits_as_bfloat16(need, free):
-        ways.append(f"load it as bfloat16, which takes {_gigabytes(need.as_bfloat16)}")
+        ways.append(f"load it as bfloat16, which takes {size_words(need.as_bfloat16)}")
     for other in need.devices:
         room = free_bytes(other) if other != need.device else None
         if room is not None and room >= need.nbytes:
-            ways.append(f"choose {other}, where {_gigabytes(room)} are free")
+            ways.append(f"choose {other}, where {size_words(room)} are free")
     lacking = free is not None and free < need.nbytes
     return NoRoom(need.device, need.nbytes, free if lacking else None, ways)
 
@@ -207,7 +208,3 @@ def _text(path: Path) -> str:
         return path.read_text()
     except OSError:
         return ""
-
-
-def _gigabytes(nbytes: int) -> str:
-    return f"{nbytes / 1e9:,.2f} GB"

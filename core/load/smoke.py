@@ -12,6 +12,7 @@ from core.errors import LoadError
 from core.inputs import random_inputs
 from core.load.loading import LoadedModel
 from core.load.switches import COMPILED
+from core.wording import shape as shape_words
 
 MOST_PARTS = 6
 """The most parts of an output that are described."""
@@ -37,7 +38,7 @@ def smoke_run(loaded: LoadedModel) -> SmokeRun:
     Raises LoadError.
     """
     inputs = random_inputs(loaded.architecture, loaded.model, loaded.device, loaded.dtype)
-    fed = f"{inputs.what} of {_shape(inputs.shape)}"
+    fed = f"{inputs.what} of {shape_words(inputs.shape)}"
     largest = [0]
     hooks = [
         module.register_forward_hook(lambda _module, taken, given: _note(largest, taken, given))
@@ -103,7 +104,7 @@ def _described(output: object) -> str:
     Equal parts are counted: `12 tensors of 1 × 2 × 128 × 128`.
     """
     if isinstance(output, torch.Tensor):
-        return _shape(tuple(output.shape))
+        return shape_words(tuple(output.shape))
     if isinstance(output, Mapping):
         return ", ".join(f"{name} {_described(part)}" for name, part in output.items())
     if isinstance(output, list | tuple):
@@ -113,7 +114,3 @@ def _described(output: object) -> str:
         more = f" and {len(parts) - MOST_PARTS} more" if len(parts) > MOST_PARTS else ""
         return "; ".join(parts[:MOST_PARTS]) + more
     return f"a {type(output).__name__}"
-
-
-def _shape(sizes: tuple[int, ...]) -> str:
-    return " × ".join(map(str, sizes)) or "scalar"

@@ -16,6 +16,7 @@ from core.errors import ImageError, LoadError
 from core.inputs import Preprocessing, prepare
 from core.load import LoadedModel, forward
 from core.predict.classifiers import HEADLESS, not_a_classifier, require_classifier
+from core.wording import shape as shape_words
 
 BATCH = 8
 """Images in one forward pass: this bounds the memory, and how long a cancel waits."""
@@ -113,7 +114,8 @@ def run(loaded: LoadedModel, inputs: torch.Tensor) -> torch.Tensor:
         ) from error
     except Exception as error:  # a forward pass of another's code: whatever it raises is the cause
         raise LoadError(
-            f"The model does not take an input of shape {_shape(inputs)}: {_first_line(error)}",
+            f"The model does not take an input of shape {shape_words(inputs.shape)}: "
+            f"{_first_line(error)}",
             "Change the size in the preprocessing to what the model was built for; only models "
             "that take a batch of images can be run here.",
         ) from error
@@ -160,16 +162,12 @@ def _main(output: object) -> torch.Tensor | None:
 
 def _describe(output: object) -> str:
     if isinstance(output, torch.Tensor):
-        return f"a tensor of shape {_shape(output)}"
+        return f"a tensor of shape {shape_words(output.shape)}"
     if isinstance(output, Mapping):
         return f"a dict of {', '.join(map(str, output)) or 'nothing'}"
     if isinstance(output, list | tuple) and output:
         return f"a {type(output).__name__} that begins with {_describe(output[0])}"
     return f"a {type(output).__name__}"
-
-
-def _shape(tensor: torch.Tensor) -> str:
-    return " × ".join(map(str, tensor.shape))
 
 
 def _first_line(error: Exception) -> str:

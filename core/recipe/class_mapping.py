@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.wording import count
+
 NAMED = 3
 """The most classes that a sentence names; of more it gives the number."""
 
@@ -26,7 +28,7 @@ class ClassMapping:
     @property
     def sentence(self) -> str:
         """What becomes of the classes."""
-        words = [f"{len(self.kept):,} of {len(self.rows):,} classes keep their rows"]
+        words = [f"{count(len(self.kept))} of {count(len(self.rows))} classes keep their rows"]
         if self.dropped:
             words.append(f"dropped: {_some(self.dropped)}")
         if self.new:
@@ -63,4 +65,4 @@ def _plain(label: str) -> str:
 
 def _some(labels: Sequence[str]) -> str:
     more = len(labels) - NAMED
-    return ", ".join(labels[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
+    return ", ".join(labels[:NAMED]) + (f" and {count(more)} more" if more > 0 else "")

@@ -10,6 +10,7 @@ from core.architectures import LIBRARIES, Architecture
 from core.errors import FixError
 from core.fixes import Recipe
 from core.recipe.json_form import recipe_from_json, recipe_to_json
+from core.wording import count
 
 VERSION = 1
 """The version of the file format, the value of `loupe_recipe`."""
@@ -82,7 +83,8 @@ def _text(value: Mapping[str, object], name: str) -> str | None:
     if text is None or (isinstance(text, str) and len(text) <= MAX_NAME):
         return text
     raise FixError(
-        f"This is not a recipe: its `{name}` is not a text of at most {MAX_NAME:,} characters.",
+        f"This is not a recipe: its `{name}` is not a text of at most {count(MAX_NAME)} "
+        "characters.",
         REMEDY,
     )
 

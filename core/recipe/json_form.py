@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from core.errors import FixError, printable
 from core.fixes import KINDS, Fix, Recipe, Step
+from core.wording import count
 
 Words = dict[str, Any]
 """A step as JSON: texts, numbers, booleans, lists, and an object for a table."""
@@ -46,7 +47,7 @@ def recipe_from_json(value: object) -> Recipe:
         try:
             steps.append(_step_from_json(step))
         except ValueError as error:
-            raise _malformed(f"in step {number:,}, {error}") from error
+            raise _malformed(f"in step {count(number)}, {error}") from error
     return Recipe(tuple(steps))
 
 

@@ -10,6 +10,7 @@ import torch
 from core.checkpoint import Quantized, TensorEntry, stored_values
 from core.errors import CheckpointError, LoupeError
 from core.tensors.reading import chunks, read_tensor
+from core.wording import count
 
 BLOCK = 3 << 13
 """Elements per block: three float64 blocks fit in a core's cache, which makes the work fast.
@@ -74,8 +75,8 @@ def _scales(entry: TensorEntry, form: Quantized) -> tuple[torch.Tensor, torch.Te
         if isinstance(part, TensorEntry):
             if part.numel != wanted:
                 raise CheckpointError(
-                    f"The quantized tensor {entry.key} has {part.numel:,} scales where "
-                    f"{wanted:,} are needed.",
+                    f"The quantized tensor {entry.key} has {count(part.numel)} scales where "
+                    f"{count(wanted)} are needed.",
                     "The file is damaged: get it again from where it came from.",
                 )
             as_tensors.append(read_tensor(part).reshape(-1).to(torch.float64))

@@ -232,7 +232,7 @@ def test_field_21_another_number_of_classes_is_told_with_its_option(tmp_path: Pa
     file = saved(tmp_path, timm.create_model("test_resnet", num_classes=10).state_dict())
     (proposal,) = propose(file, signature_of(model))
     assert proposal.fixes == (DropMismatched(),)
-    assert "10 classes, the model's 1\u2009000: set num_classes=10" in proposal.why
+    assert "10 classes, the model's 1\u202f000: set num_classes=10" in proposal.why
     rest = fixed(file, model, proposal.fixes)
     missing, unexpected = model.load_state_dict(
         {key: read_tensor(entry) for key, entry in rest.items()}, strict=False

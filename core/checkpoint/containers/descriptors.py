@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from core.errors import SourceError
+from core.wording import count
 
 MOST = 8192
 """Files kept open at most, even if the system allows more: each takes about a kilobyte of the
@@ -100,7 +101,7 @@ def opened_in_bounds(open_it: Callable[[], int]) -> int:
         unclosable = sum(owner is None for owner in _open.copy().values())
         if unclosable >= most:
             raise SourceError(
-                f"{unclosable:,} files are open at once, and none of them can be closed.",
+                f"{count(unclosable)} files are open at once, and none of them can be closed.",
                 "Close other checkpoints, or let the server's owner raise its limit of open files.",
             )
     try:

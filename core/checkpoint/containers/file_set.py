@@ -15,6 +15,7 @@ from core.checkpoint.containers.served_file import FOLDER, ServedFile
 from core.checkpoint.containers.sources import LocalFile
 from core.checkpoint.entries import Source
 from core.errors import SourceError, shown
+from core.wording import count
 
 MAX_FILES = 10_000
 """Files in one set; the largest models have some hundred."""
@@ -90,7 +91,7 @@ def files_below(folder: int, name: str, depth: int) -> tuple[tuple[str, bool], .
         raise unreadable(name, error) from error
     if len(paths) > MAX_FILES:
         raise SourceError(
-            f"The folder {name} contains more than {MAX_FILES:,} files.",
+            f"The folder {name} contains more than {count(MAX_FILES)} files.",
             "Choose the folder that contains only the checkpoint.",
         )
     return paths

@@ -26,6 +26,7 @@ from core.checkpoint.containers.tar_container import TarMember
 from core.checkpoint.containers.zip_container import Archive, Member
 from core.checkpoint.entries import Source
 from core.errors import CheckpointError, SourceError
+from core.wording import count
 
 MAX_UNPACKED = 8 << 30
 """Bytes that one archive may unpack to."""
@@ -129,7 +130,7 @@ def files_in_zip(archive: Archive, name: str, unpacking: Unpacking) -> FileSet |
     members = {path: member for path, member in archive.members.items() if _is_wanted(path)}
     if len(members) > MAX_FILES:
         raise CheckpointError(
-            f"The zip contains {len(members):,} files with names like those of checkpoints.",
+            f"The zip contains {count(len(members))} files with names like those of checkpoints.",
             "Unpack it, and open the one that you mean.",
         )
     return _file_set(name, {

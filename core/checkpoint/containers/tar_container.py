@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from core.checkpoint.entries import Source
 from core.errors import CheckpointError
+from core.wording import count
 
 BLOCK = 512
 MAX_MEMBERS = 20_000
@@ -76,7 +77,7 @@ def _walk(source: Source) -> Iterator[TarMember]:
             if kind not in _PASSED_OVER:
                 further = {}
         at = start + -(-size // BLOCK) * BLOCK
-    raise _damaged(f"it has more than {MAX_MEMBERS:,} members")
+    raise _damaged(f"it has more than {count(MAX_MEMBERS)} members")
 
 
 def _checksum_is_right(header: bytes) -> bool:

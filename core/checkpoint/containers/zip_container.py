@@ -18,6 +18,7 @@ from typing import NamedTuple
 from core.checkpoint.containers.inflated import Inflated
 from core.checkpoint.entries import Record, Source, quick_record
 from core.errors import CheckpointError
+from core.wording import count
 
 LOCAL_MAGIC = b"PK\x03\x04"
 _END_MAGIC, _END64_MAGIC, _LOCATOR_MAGIC = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
@@ -191,17 +192,17 @@ def open_archive(source: Source) -> Archive:
     Raises NoDirectory where it has none, and CheckpointError where a member occurs twice, lies
     outside the file, or overlaps another.
     """
-    start, nbytes, count = _directory(source)
+    start, nbytes, number = _directory(source)
     if start + nbytes > source.size:
         raise NoDirectory
     if nbytes > MAX_DIRECTORY:
-        raise _unsound(f"its directory has {nbytes:,} bytes, more than any checkpoint needs")
+        raise _unsound(f"its directory has {count(nbytes)} bytes, more than any checkpoint needs")
     data = source.read(start, nbytes)
     members: dict[str, Member] = {}
     spans: list[tuple[int, int, str]] = []
     unpack_from, new = _CENTRAL.unpack_from, tuple.__new__
     at = 0
-    while at < len(data) and len(members) < count:
+    while at < len(data) and len(members) < number:
         if len(data) - at < _CENTRAL.size:
             raise NoDirectory
         (magic, flags, method, crc32, packed, size, name_length, extra_length, comment_length,
@@ -224,7 +225,7 @@ def open_archive(source: Source) -> Archive:
         # The same as Member(...), without the call of its Python-level __new__.
         members[name] = new(Member, (name, offset, size, crc32, method, flags & 1 == 1))
         spans.append((offset, offset + _LOCAL.size + name_length + packed, name))
-    if len(members) != count:
+    if len(members) != number:
         raise NoDirectory
     _refuse_overlaps(spans)
     return Archive(source, members)

@@ -11,6 +11,7 @@ from core.checkpoint.pickles.inert import InertTensor, InlineStorage, Storage, T
 from core.checkpoint.tree.discover import tensors_in
 from core.checkpoint.tree.tensor_entries import EntryMaker, entry_maker
 from core.errors import CheckpointError
+from core.wording import count
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +79,21 @@ def cut_off(source: Source, state_dicts: Mapping[str, StateDict] | None) -> Chec
         if record.source is source
     }
     needed = sum(record.nbytes for record in records.values())
-    sizes = f"it ends after {source.size:,} bytes"
+    sizes = f"it ends after {count(source.size)} bytes"
     if needed > source.size:
-        sizes += f", and its tensors alone take {needed:,}"
+        sizes += f", and its tensors alone take {count(needed)}"
     complete = tuple(
         entry.key
         for entry in entries
         if all(record.offset + record.nbytes <= record.source.size for record in entry.records)
     )
-    count = f" {len(complete):,} of its {len(entries):,} tensors are whole." if entries else ""
+    whole = (
+        f" {count(len(complete))} of its {count(len(entries))} tensors are whole."
+        if entries
+        else ""
+    )
     return CheckpointError(
-        f"The file is cut off: {sizes}.{count}",
+        f"The file is cut off: {sizes}.{whole}",
         "The download or the copy broke off: get it again, and compare its size.",
         complete,
     )

@@ -12,6 +12,7 @@ from itertools import islice
 
 from core.checkpoint.pickles.global_verdicts import GlobalUse, Verdict
 from core.errors import CheckpointError
+from core.wording import count
 
 HEAD = 4096
 """Bytes at a file's start that are compared with known formats."""
@@ -234,7 +235,7 @@ def not_a_checkpoint(head: bytes, size: int, name: str = "") -> CheckpointError:
     text = _text(head)
     if text is None:
         return CheckpointError(
-            f"The file is not a checkpoint: its {size:,} bytes begin like no format known to "
+            f"The file is not a checkpoint: its {count(size)} bytes begin like no format known to "
             "Loupe.",
             WRONG,
         )
@@ -245,7 +246,9 @@ def _lfs_pointer(head: bytes) -> CheckpointError:
     text = head.decode("utf-8", "replace")
     oid = re.search(r"oid sha256:([0-9a-f]{64})", text)
     size = re.search(r"size (\d+)", text)
-    original = f"The real file has {int(size[1]):,} bytes" if size else "The real file is elsewhere"
+    original = (
+        f"The real file has {count(int(size[1]))} bytes" if size else "The real file is elsewhere"
+    )
     if oid:
         original += quoted(f" and the object id {oid[1]}")
     return CheckpointError(
@@ -302,7 +305,7 @@ def _text_file(text: str, size: int) -> CheckpointError:
     line = " ".join(start.splitlines()[0].split())[:80] if start else ""
     begins = quoted(f", which begins with “{line}”") if line else ""
     return CheckpointError(
-        f"The file is plain text of {size:,} byte{'' if size == 1 else 's'}{begins}.", WRONG
+        f"The file is plain text of {count(size)} byte{'' if size == 1 else 's'}{begins}.", WRONG
     )
 
 
@@ -394,7 +397,7 @@ def plain_pickle(uses: Sequence[GlobalUse]) -> CheckpointError:
     plain = ("torch.storage._load_from_bytes",)
     harmful = [name for name in dangerous if name not in plain]
     if harmful:
-        more = f" and {len(harmful) - 1:,} more" if len(harmful) > 1 else ""
+        more = f" and {count(len(harmful) - 1)} more" if len(harmful) > 1 else ""
         run = quoted(f"{harmful[0][:120]}{more}", "its own code")
         return CheckpointError(
             f"The file is a plain Python pickle that would have run {run} when loaded. Loupe ran "

@@ -26,6 +26,7 @@ from core.checkpoint.pickles.inert import InertDict, InertTensor
 from core.checkpoint.readers.contents import Contents, cut_off
 from core.checkpoint.tree.discover import find_state_dicts
 from core.errors import CheckpointError
+from core.wording import count
 
 MAX_HEADER = 100_000_000
 """Bytes of a header by the format's own limit."""
@@ -79,7 +80,7 @@ def read_safetensors(source: Source) -> Contents:
     if nbytes > source.size - 8:
         raise cut_off(source, None)
     if nbytes > MAX_READ_HEADER:
-        raise _unsound(f"its header has {nbytes:,} bytes, more than any checkpoint needs")
+        raise _unsound(f"its header has {count(nbytes)} bytes, more than any checkpoint needs")
     raw = source.read(8, nbytes)
     if any(raw.count(sign) > most for sign, most in MAX_SIGNS.items()):
         raise _unsound("its header has more parts than any checkpoint's")

@@ -18,6 +18,7 @@ from core.checkpoint.readers.contents import Contents
 from core.checkpoint.tree.discover import tensors_in
 from core.checkpoint.tree.tensor_entries import entry_maker, storage_of
 from core.errors import CheckpointError
+from core.wording import count
 
 MAX_PICKLE = 16 << 20
 MAX_PICKLES = 8
@@ -56,7 +57,7 @@ def read_torch_package(archive: Archive, folder: str) -> Contents:
         raise diagnose.of_another_kind(archive.members, "The file") or _nothing()
     notes = ["The Python code in this package was not read; its weights are here."]
     if len(names) > MAX_PICKLES:
-        notes.append(f"Only the first {MAX_PICKLES} of its {len(names):,} pickles were read.")
+        notes.append(f"Only the first {MAX_PICKLES} of its {count(len(names))} pickles were read.")
     return Contents("package", tree, mentions.judged(tree), entry_maker(record_of), tuple(notes))
 
 

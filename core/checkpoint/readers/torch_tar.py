@@ -29,6 +29,7 @@ from core.checkpoint.pickles.unpickler import (
 from core.checkpoint.readers.contents import Contents
 from core.checkpoint.tree.tensor_entries import entry_maker
 from core.errors import CheckpointError
+from core.wording import count
 
 MEMBERS = frozenset({"storages", "tensors", "pickle"})
 
@@ -60,7 +61,7 @@ def read_torch_tar(source: Source, members: Iterable[TarMember]) -> Contents:
     mentions.record = "pickle"
     pickle = parts["pickle"]
     if pickle.size > MAX_PICKLE:
-        raise _damaged(f"its pickle has {pickle.size:,} bytes")
+        raise _damaged(f"its pickle has {count(pickle.size)} bytes")
     tree = unpickle(pickle.read(0, pickle.size), mentions, objects.persistent).tree
     return Contents(
         "tar",

@@ -18,6 +18,7 @@ from core.checkpoint.pickles.unpickler import Mentions, unpickle
 from core.checkpoint.readers.contents import Contents, entry_of
 from core.checkpoint.tree.discover import tensors_in
 from core.checkpoint.tree.tensor_entries import entry_maker, storage_of
+from core.wording import count
 
 MAX_CONSTANTS = 64 << 20
 MAX_SOURCE = 4 << 20
@@ -61,7 +62,7 @@ def read_torchscript(
     left_out = _keep_state(saved.tree, _state_names(archive, f"{folder}code/"))
     notes = ["The code in this archive was not read; its weights are here."]
     if left_out:
-        more = f" and {len(left_out) - MAX_SHOWN:,} more" if len(left_out) > MAX_SHOWN else ""
+        more = f" and {count(len(left_out) - MAX_SHOWN)} more" if len(left_out) > MAX_SHOWN else ""
         notes.append(
             "Tensors that are neither parameters nor buffers, but other attributes, are left out: "
             f"{', '.join(left_out[:MAX_SHOWN])}{more}."

@@ -27,6 +27,7 @@ from core.checkpoint.sets.distributed import DATA, METADATA, read_distributed
 from core.checkpoint.sets.shards import NumberedPart, numbered, read_indexed, read_numbered
 from core.checkpoint.tree.discover import find_state_dicts
 from core.errors import CheckpointError, SourceError
+from core.wording import count
 
 SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".pth.tar")
 """The endings of files with weights."""
@@ -218,7 +219,8 @@ def _only_one(files: FileSet) -> dict[str, NumberedPart]:
         return _read_parts(FileSet(name, inside))
     if checkpoints:
         raise SourceError(
-            f"{files.name} contains {len(checkpoints):,} checkpoints that are not shards of one: "
+            f"{files.name} contains {count(len(checkpoints))} checkpoints that are not "
+            "shards of one: "
             f"{_some(checkpoints)}.",
             "Choose one of them.",
         )
@@ -283,7 +285,7 @@ def _left_out_notes(here: Mapping[str, File], read: Iterable[Source]) -> Iterato
 
 
 def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    more = f" and {count(len(names) - SHOWN)} more" if len(names) > SHOWN else ""
     return f"{', '.join(names[:SHOWN])}{more}"
 
 

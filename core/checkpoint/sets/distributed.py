@@ -27,6 +27,7 @@ from core.checkpoint.sets.saved_tensor import SavedTensors
 from core.checkpoint.sets.shards import NumberedPart
 from core.checkpoint.tree.tensor_entries import EntryMaker, entry_maker
 from core.errors import CheckpointError
+from core.wording import count
 
 METADATA = ".metadata"
 
@@ -94,7 +95,7 @@ class _Reader:
     def read(self) -> NumberedPart:
         source = self.sources[METADATA]
         if source.size > MAX_METADATA:
-            raise _unsound(f"it has {source.size:,} bytes")
+            raise _unsound(f"it has {count(source.size)} bytes")
         allow(min(sum(_sizes(self.files)) // ALLOWANCE, MAX_ALLOWANCES))
         metadata = unpickle(source.read(0, MAX_METADATA), self.mentions, no_persistent_ids).tree
         state = _fields(metadata, "Metadata")
@@ -147,17 +148,18 @@ class _Reader:
         if not missing and not beyond:
             return
         whole = tuple(sorted(keys - set(beyond)))
-        summary = f"{len(whole):,} of its {len(keys):,} entries are whole."
+        summary = f"{count(len(whole))} of its {count(len(keys))} entries are whole."
         if missing:
             raise CheckpointError(
-                f"The checkpoint lacks {len(missing):,} of its files, such as {missing[0][:200]}. "
+                f"The checkpoint lacks {count(len(missing))} of its files, such as "
+                f"{missing[0][:200]}. "
                 f"{summary}",
                 "Get the missing files, and put them next to the others.",
                 whole,
             )
         name = next(iter(beyond.values())).file
         raise CheckpointError(
-            f"{name[:200]} is cut off: it ends after {sizes[name]:,} bytes. {summary}",
+            f"{name[:200]} is cut off: it ends after {count(sizes[name])} bytes. {summary}",
             "The copy broke off: get the file again, and compare its size.",
             whole,
         )

@@ -20,6 +20,7 @@ from core.checkpoint.pickles.inert import InertDict, InertTensor, Tree
 from core.checkpoint.readers.contents import Contents
 from core.checkpoint.readers.formats import read_contents
 from core.errors import CheckpointError
+from core.wording import count
 
 MAX_INDEX = 64 << 20
 """Bytes of an index; a key takes about a hundred."""
@@ -86,17 +87,18 @@ def read_indexed(files: Mapping[str, File], index: str) -> NumberedPart:
     weight_map, metadata = _index(source, index)
     names = list(dict.fromkeys(weight_map.values()))
     if len(names) > MAX_SHARDS:
-        raise _unsound(index, f"it names {len(names):,} files")
+        raise _unsound(index, f"it names {count(len(names))} files")
     shards = _open({name: files.get(name) for name in names}, len(weight_map))
     items = {shard.name: shard.items for shard in shards}
     lost = [key for key, name in weight_map.items() if key not in items[name]]
     if lost:
-        more = f", and {len(lost) - 1:,} more keys" if len(lost) > 1 else ""
+        more = f", and {count(len(lost) - 1)} more keys" if len(lost) > 1 else ""
         missing = set(lost)
         whole = tuple(key for key in weight_map if key not in missing)
         raise CheckpointError(
             f"{weight_map[lost[0]][:200]} lacks {lost[0][:200]}, which {index} says is in it{more}."
-            f" {len(whole):,} of the {len(weight_map):,} tensors are where the index says.",
+            f" {count(len(whole))} of the {count(len(weight_map))} tensors are where the "
+            "index says.",
             "The index and the shards are from different checkpoints: get them again together.",
             whole,
         )
@@ -106,7 +108,7 @@ def read_indexed(files: Mapping[str, File], index: str) -> NumberedPart:
     notes: tuple[str, ...] = ()
     if unlisted:
         notes = (
-            f"{index} does not list {len(unlisted):,} of the tensors in the shards, such as "
+            f"{index} does not list {count(len(unlisted))} of the tensors in the shards, such as "
             f"{unlisted[0][:200]}: they come last.",
         )
     if metadata:
@@ -138,7 +140,7 @@ def read_numbered(files: Mapping[str, File], member: Numbered) -> NumberedPart:
     twice = [key for key, times in counted.items() if times > 1]
     if twice:
         notes.append(
-            f"{len(twice):,} of the keys are in more than one shard, such as "
+            f"{count(len(twice))} of the keys are in more than one shard, such as "
             f"{twice[0][:200]}: the first was taken. They may be parts of larger tensors."
         )
     return NumberedPart(
@@ -152,7 +154,7 @@ def read_numbered(files: Mapping[str, File], member: Numbered) -> NumberedPart:
 def _index(source: Source, name: str) -> tuple[dict[str, str], dict[str, Tree]]:
     """An index's `weight_map` and `metadata`."""
     if source.size > MAX_INDEX:
-        raise _unsound(name, f"it has {source.size:,} bytes")
+        raise _unsound(name, f"it has {count(source.size)} bytes")
     try:
         document = read_json(source.read(0, MAX_INDEX))
     except ValueError as error:
@@ -162,7 +164,7 @@ def _index(source: Source, name: str) -> tuple[dict[str, str], dict[str, Tree]]:
     if not isinstance(weight_map, dict) or not weight_map:
         raise _unsound(name, "it has no `weight_map`, which says where each tensor is")
     if len(weight_map) > MAX_KEYS:
-        raise _unsound(name, f"it names {len(weight_map):,} keys")
+        raise _unsound(name, f"it names {count(len(weight_map))} keys")
     if not all(isinstance(file, str) for file in weight_map.values()):
         raise _unsound(name, "its `weight_map` contains values that are not names of files")
     metadata = stated.get("metadata")
@@ -203,11 +205,16 @@ def _open(files: Mapping[str, File | None], total: int | None) -> list[_Shard]:
         shards.append(_Shard(name, source, contents, items))
     if not missing and not damaged:
         return shards
-    have = f"{len(whole):,} of the {total:,}" if total is not None else f"{len(whole):,}"
+    have = (
+        f"{count(len(whole))} of the {count(total)}"
+        if total is not None
+        else f"{count(len(whole))}"
+    )
     summary = f"{have} tensors are whole."
     if missing:
         raise CheckpointError(
-            f"{len(missing):,} of the {len(files):,} shards are missing: {_some(missing)}. "
+            f"{count(len(missing))} of the {count(len(files))} shards are missing: "
+            f"{_some(missing)}. "
             f"{summary}",
             "Get the missing files, and put them next to the others.",
             tuple(whole),
@@ -235,7 +242,7 @@ def _add_missing(tree: InertDict, shards: Sequence[_Shard]) -> list[str]:
 def _some(names: Sequence[str]) -> str:
     more = len(names) - SHOWN
     listed = ", ".join(name[:120] for name in names[:SHOWN])
-    return f"{listed} and {more:,} more" if more > 0 else listed
+    return f"{listed} and {count(more)} more" if more > 0 else listed
 
 
 def _unsound(index: str, why: str) -> CheckpointError:

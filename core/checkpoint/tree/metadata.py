@@ -21,6 +21,7 @@ from core.checkpoint.pickles.inert import (
 )
 from core.checkpoint.pickles.numpy_values import array_values
 from core.checkpoint.tree.discover import is_module
+from core.wording import shape
 
 Json: TypeAlias = str | int | float | bool | Sequence["Json"] | Mapping[str, "Json"] | None
 
@@ -148,11 +149,11 @@ class _Writer:
 
     def array(self, value: InertArray, depth: int) -> Json:
         code = value.dtype.code if value.dtype else "unknown"
-        shape = " × ".join(map(str, value.shape)) or "scalar"
+        sizes = shape(value.shape)
         names = code[:1] in ("U", "S", "O")
         values = array_values(value, MAX_NAMES if names else MAX_ITEMS)
         if values is None:
-            return f"numpy array of {code}, {shape}"
+            return f"numpy array of {code}, {sizes}"
         if names:
             texts = self.sequence(values, depth + 1)
             return [] if isinstance(texts, _NoValue) else texts

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from core.checkpoint import TensorEntry
 from core.compare.comparison import Pair, PairedBy
 from core.keys import leaf, words
+from core.wording import count
 
 CONFIDENCE = 0.7
 """Confidence of such a pair. It is a proposal, because only the name and the number of inputs
@@ -26,7 +27,8 @@ def head_pairs(a: Mapping[str, TensorEntry], b: Mapping[str, TensorEntry]) -> li
             b[heads_b[kind]],
             PairedBy.LIKENESS,
             CONFIDENCE,
-            f"a head of {b[heads_b[kind]].shape[0]:,} classes in place of {a[key_a].shape[0]:,}",
+            f"a head of {count(b[heads_b[kind]].shape[0])} classes in place of "
+            f"{count(a[key_a].shape[0])}",
         )
         for kind, key_a in heads_a.items()
         if key_a and heads_b.get(kind) and a[key_a].shape != b[heads_b[kind]].shape

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from core.compare.comparison import Comparison, Row, State
 from core.compare.depth import blocks
 from core.compare.tensor_numbers import Numbers
-from core.wording import small
+from core.wording import count, small
 
 SIGNS: Mapping[State, str] = {
     State.CHANGED: "~",
@@ -42,7 +42,7 @@ def stat_lines(
     width = max((len(block.name) for block, _ in differing), default=0)
     most = max((counted.total() for _, counted in differing), default=0)
     for block, counted in differing:
-        amount = f"{counted.total():,} of {len(block.keys):,}"
+        amount = f"{count(counted.total())} of {count(len(block.keys))}"
         moved = block.whole
         change = f"  relative L2 {small(moved.relative or 0.0)}" if moved.measured else ""
         yield f" {block.name:<{width}} | {amount:>9} {_bar(counted, most)}{change}"
@@ -63,10 +63,10 @@ def _bar(counted: Counter[State], most: int) -> str:
 
 
 def _summary(comparison: Comparison, differing: int, total: int) -> str:
-    amounts = [f"{differing:,} of {total:,} block{'' if total == 1 else 's'} differ"]
+    amounts = [f"{count(differing)} of {count(total)} block{'' if total == 1 else 's'} differ"]
     amounts += [
-        f"{comparison.counts[state]:,} {state}({sign})"
+        f"{count(comparison.counts[state])} {state}({sign})"
         for state, sign in SIGNS.items()
         if comparison.counts[state]
     ]
-    return f" {', '.join([*amounts, f'{comparison.counts[State.SAME]:,} same'])}"
+    return f" {', '.join([*amounts, f'{count(comparison.counts[State.SAME])} same'])}"

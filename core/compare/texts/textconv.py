@@ -19,6 +19,7 @@ from core.checkpoint import (
 )
 from core.checkpoint.tree import Json
 from core.errors import printable
+from core.wording import shape
 
 CHUNK_BYTES = 1 << 20
 """Bytes read at once where a file has no checksum."""
@@ -40,8 +41,8 @@ def text_lines(checkpoint: Checkpoint) -> Iterator[str]:
         yield ""
         yield printable(f"[{path or 'tensors'}]")
         for key, entry in state_dict.items():
-            shape = " × ".join(map(str, entry.shape)) or "scalar"
-            yield printable(f"{key}  {entry.dtype}  {shape}  {content_mark(entry)}")
+            sizes = shape(entry.shape)
+            yield printable(f"{key}  {entry.dtype}  {sizes}  {content_mark(entry)}")
 
 
 def content_mark(entry: TensorEntry) -> str:

@@ -9,6 +9,7 @@ from core.compare.comparison import Row
 from core.compare.verdict.comparison_facts import Facts
 from core.compare.verdict.where import place
 from core.wording import all_tensors, count, listed, tensors
+from core.wording import shape as shape_words
 
 MAX_KEYS = 3
 """Reshaped tensors that are named at most."""
@@ -87,12 +88,8 @@ def _shape(entry: TensorEntry | None) -> tuple[int, ...]:
 
 def _shapes(reshaped: Sequence[Row]) -> str:
     named = [
-        f"{row.key} {_times(_shape(row.a))} → {_times(_shape(row.b))}"
+        f"{row.key} {shape_words(_shape(row.a))} → {shape_words(_shape(row.b))}"
         for row in reshaped[:MAX_KEYS]
     ]
     more = len(reshaped) - MAX_KEYS
     return ", ".join([*named, f"{more} more"] if more > 0 else named)
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " × ".join(str(length) for length in shape) or "scalar"

@@ -16,6 +16,7 @@ from core.fit.align.recipe_from_alignment import alignment_recipe
 from core.fit.key_match import match
 from core.fixes import Recipe
 from core.keys import BATCH_COUNTER
+from core.wording import count
 
 MOST = 100_000
 """The most keys of a side that are aligned."""
@@ -32,7 +33,7 @@ def align(state_dict: StateDict, signature: Signature) -> Alignment:
     likely together. If every key of the architecture matches already, all pairs are equal names.
     """
     if max(len(state_dict), len(signature)) > MOST:
-        why = f"More than {MOST:,} keys are too many to compare.".replace(",", "\u2009")
+        why = f"More than {count(MOST)} keys are too many to compare."
         return Alignment((), tuple(state_dict), tuple(signature), Recipe(), 0.0, why)
     fits = match(state_dict, signature)
     if not fits.missing_keys and not fits.mismatched:
@@ -165,10 +166,12 @@ def _confidence(pairs: Sequence[AlignedPair], signature: Mapping[str, TensorSpec
 
 def _sentence(pairs: Sequence[AlignedPair], left: int, signature: Mapping[str, TensorSpec]) -> str:
     filled = len({pair.wanted for pair in pairs})
-    facts = [f"{filled:,} of {len(signature):,} keys of the model have a tensor in the file"]
+    facts = [
+        f"{count(filled)} of {count(len(signature))} keys of the model have a tensor in the file"
+    ]
     unsure = len({pair.wanted for pair in pairs if pair.ambiguous})
     if unsure:
-        facts.append(f"{unsure:,} could as well be another of the same shape")
+        facts.append(f"{count(unsure)} could as well be another of the same shape")
     if left:
-        facts.append(f"{left:,} of the file {'have' if left > 1 else 'has'} no place")
-    return ("; ".join(facts) + ".").replace(",", "\u2009")
+        facts.append(f"{count(left)} of the file {'have' if left > 1 else 'has'} no place")
+    return "; ".join(facts) + "."

@@ -13,11 +13,12 @@ from core.fit.identify.families import family
 from core.fit.identify.guessing import guesses, worth
 from core.fit.identify.hints import contradicting_name, hinted_at, twins_sentence
 from core.fit.identify.identification import NO_HINTS, Candidate, Hints, Identification
-from core.fit.identify.sentences import evidence, evidence_of_shapes, sentence, thin
+from core.fit.identify.sentences import evidence, evidence_of_shapes, sentence
 from core.fit.identify.solve_options import Solved, solve
 from core.fit.identify.under_other_names import Renamed, renamed
 from core.fit.index.lookup import Lookup
 from core.keys import BATCH_COUNTER, MAX_KEYS, Unwrapped, unwrap
+from core.wording import count
 
 TRIED = 24
 """The most guesses that are solved."""
@@ -76,7 +77,7 @@ def identify(
     summary = sentence(candidates, known, kind, state_dict)
     if len(state_dict) > MAX_KEYS:
         summary += (
-            f" Only the first {thin(MAX_KEYS)} of its {thin(len(state_dict))} keys were used."
+            f" Only the first {count(MAX_KEYS)} of its {count(len(state_dict))} keys were used."
         )
     return Identification(candidates, summary, kind, known)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from core.checkpoint import Quantized, StateDict, TensorEntry
 from core.keys import MAX_LENGTH
+from core.wording import count, counted
 
 ATTENTION = re.compile(
     r"(^|\.)(attn|attention|self_?attn|self_?attention|qkv|q_proj|in_proj_weight|query)(\.|_|$)",
@@ -41,15 +42,11 @@ def family(state_dict: StateDict) -> str:
     if attends and len(matrices) >= len(attends) / 2:
         return _transformer(attends) + more
     if layers:
-        return f"a recurrent network of {_counted(len(layers), 'layer')}{more}"
+        return f"a recurrent network of {counted(len(layers), 'layer')}{more}"
     if 2 * len(kernels) >= len(matrices):
         return _convolutional(entries, [entry.shape for entry in kernels]) + more
-    also = f" and {_counted(len(kernels), 'convolution')}" if kernels else ""
-    return f"a model of {_counted(len(matrices), 'linear layer')}{also}{more}"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+    also = f" and {counted(len(kernels), 'convolution')}" if kernels else ""
+    return f"a model of {counted(len(matrices), 'linear layer')}{also}{more}"
 
 
 def _transformer(attends: Mapping[str, TensorEntry]) -> str:
@@ -57,11 +54,11 @@ def _transformer(attends: Mapping[str, TensorEntry]) -> str:
     paths = {key[: hit.start()] for key in attends if (hit := ATTENTION.search(key))}
     # The narrower side: q, k and v may be one matrix, three times as long, and that transposed.
     widths = Counter(min(entry.shape) for entry in attends.values() if len(entry.shape) == 2)
-    blocks = f" of {len(paths):,} blocks" if len(paths) > 1 else ""
+    blocks = f" of {count(len(paths))} blocks" if len(paths) > 1 else ""
     common = sorted(width for width, count in widths.items() if 4 * count >= len(paths))
     if len(common) > 1 and common[-1] > 2 * common[0]:
-        return f"a transformer{blocks} of widths from {common[0]:,} to {common[-1]:,}"
-    width = f" of width {widths.most_common(1)[0][0]:,}" if widths else ""
+        return f"a transformer{blocks} of widths from {count(common[0])} to {count(common[-1])}"
+    width = f" of width {count(widths.most_common(1)[0][0])}" if widths else ""
     return f"a transformer{blocks}{width}"
 
 
@@ -77,6 +74,6 @@ def _convolutional(keys: Iterable[str], shapes: list[tuple[int, ...]]) -> str:
         kind += "ResNet-like "
     widest = max(shape[0] for shape in shapes)
     return (
-        f"a {kind}convolutional network of {_counted(len(shapes), 'convolution')}, "
-        f"up to {widest:,} channels"
+        f"a {kind}convolutional network of {counted(len(shapes), 'convolution')}, "
+        f"up to {count(widest)} channels"
     )

@@ -15,6 +15,7 @@ from core.fit.proposals.removals import modules_of
 from core.fixes import Drop, Recipe
 from core.keys import HOLDER_WORDS, WRAPPED, Unwrapped, group_keys, starts
 from core.recipe import describe
+from core.wording import count
 
 OPTION_WORDS = {
     "num_classes": ("{} class", "{} classes"),
@@ -51,7 +52,7 @@ def architecture_words(architecture: Architecture) -> str:
             switched.append(SWITCH_WORDS[name][bool(value)])
         else:
             one, more = OPTION_WORDS.get(name, (f"{name} {{}}",) * 2)
-            counted.append((one if value == 1 else more).format(thin(value)))
+            counted.append((one if value == 1 else more).format(count(value)))
     text = f"{architecture.library} {architecture.name}"
     if counted:
         text += f" with {_and(counted)}"
@@ -109,7 +110,7 @@ def _left_out(candidate: Candidate, state_dict: StateDict) -> Iterator[str]:
     ]
     if len(names) > MAX_MODULES:
         more = len(names) - MAX_MODULES + 1
-        names = [*names[: MAX_MODULES - 1], f"{thin(more)} others"]
+        names = [*names[: MAX_MODULES - 1], f"{count(more)} others"]
     if names:
         yield f"{_and(names)} {'is' if len(names) == 1 else 'are'} left out"
 
@@ -132,7 +133,7 @@ def _keys(keys: Sequence[str]) -> str:
     groups = group_keys(keys)
     if len(groups) <= MAX_LINES:
         return _and([f"`{group}`" for group in groups])
-    return f"{thin(len(keys))} keys"
+    return f"{count(len(keys))} keys"
 
 
 def evidence(
@@ -149,7 +150,7 @@ def evidence(
     numbers of architectures that fit as well: with the same recipe, and with their input adapted.
     """
     match = repaired.match
-    facts = [f"{thin(len(match.matched))} of {thin(match.total)} keys match in name and shape."]
+    facts = [f"{count(len(match.matched))} of {count(match.total)} keys match in name and shape."]
     makers = [*_makers(solved, state_dict, unwrapped)]
     holders = [HOLDER_WORDS[part] for part in solved.prefix.split(".") if part in HOLDER_WORDS]
     if makers or holders:
@@ -174,7 +175,7 @@ def _share_left_out(repaired: Repaired, state_dict: StateDict) -> Iterator[str]:
     if repaired.left_out:
         keys = len(repaired.left_out)
         numel = sum(state_dict[key].numel for key in repaired.left_out)
-        number = f"{thin(keys)} {'key' if keys == 1 else 'keys'} of the file"
+        number = f"{count(keys)} {'key' if keys == 1 else 'keys'} of the file"
         share = f"{numel / max(1, state_dict.numel):.1%} of its parameters"
         yield f"{number} {'is' if keys == 1 else 'are'} left out, {share}."
 
@@ -185,7 +186,7 @@ def evidence_of_shapes(
     """Why it is this architecture, for a file with other key names, in sentences."""
     match = renamed.repaired.match
     facts = [
-        f"{thin(len(match.matched))} of {thin(match.total)} keys match in shape.",
+        f"{count(len(match.matched))} of {count(match.total)} keys match in shape.",
         *renamed.why,
     ]
     if renamed.prefix:
@@ -203,7 +204,7 @@ def evidence_of_shapes(
 def _others(others: int, one: str, more: str) -> str:
     if others == 1:
         return f"Another architecture {one}."
-    return f"{thin(others)} other architectures {more}."
+    return f"{count(others)} other architectures {more}."
 
 
 def _makers(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> Iterator[str]:
@@ -223,8 +224,3 @@ def _and(words: Sequence[str]) -> str:
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def thin(number: int) -> str:
-    """The number with thin spaces between its thousands."""
-    return f"{number:,}".replace(",", "\u2009")

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from core.architectures import Signature
 from core.fit.key_match import Match, Mismatch
-from core.fit.proposals.proposal import listed, thin
+from core.fit.proposals.proposal import listed
+from core.wording import count
 
 AUXILIARY = (
     ("AuxLogits.", "aux_logits"),  # torchvision's inception_v3
@@ -41,8 +42,8 @@ def _classes(match: Match, signature: Signature) -> Iterator[str]:
     head = head_of(match.mismatched, signature)
     if head is not None:
         yield (
-            f"The file's head has {thin(head.found[0])} classes, the model's "
-            f"{thin(head.wanted[0])}: set num_classes={head.found[0]} to load the whole head. The "
+            f"The file's head has {count(head.found[0])} classes, the model's "
+            f"{count(head.wanted[0])}: set num_classes={head.found[0]} to load the whole head. The "
             "tensors do not say which row is which class, so no rows are selected."
         )
 

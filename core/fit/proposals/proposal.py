@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from core.fixes import Fix
 from core.recipe import describe
+from core.wording import count, counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +53,14 @@ def title_of(fixes: tuple[Fix, ...]) -> str:
     return "; then ".join((first, *(f"{words[0].lower()}{words[1:]}" for words in others)))
 
 
-def thin(number: int) -> str:
-    """A number with thin spaces between its thousands."""
-    return f"{number:,}".replace(",", "\u2009")
-
-
-def counted(number: int, noun: str) -> str:
-    """A number of things: `1 key`, `320 keys`."""
-    return f"{thin(number)} {noun}{'' if number == 1 else 's'}"
-
-
 def share(part: int, whole: int, noun: str) -> str:
     """A part of a number of things, to begin a sentence: `All 320 keys`, `12 of 320 keys`."""
     if part == whole:
         return f"All {counted(whole, noun)}" if whole > 1 else f"The only {noun}"
-    return f"{thin(part)} of {counted(whole, noun)}"
+    return f"{count(part)} of {counted(whole, noun)}"
 
 
 def listed(keys: list[str], most: int = 3) -> str:
     """A few keys in backticks, and how many more there are."""
     named = ", ".join(f"`{key}`" for key in keys[:most])
-    return named + (f" and {thin(len(keys) - most)} more" if len(keys) > most else "")
+    return named + (f" and {count(len(keys) - most)} more" if len(keys) > most else "")

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from core.architectures import Signature
 from core.checkpoint import StateDict
 from core.fit.key_match import Match, match
-from core.fit.proposals.proposal import Idea, Proposal, counted, thin, title_of
+from core.fit.proposals.proposal import Idea, Proposal, title_of
 from core.fit.proposals.removals import removal_ideas
 from core.fit.proposals.shapes import statistics_idea
 from core.fit.proposals.tried import Score, after, score
 from core.fit.proposals.twins import twin_ideas
 from core.fit.proposals.whole_repairs import fixes_of, gaining_ideas, mostly_matches, whole_repair
 from core.fixes import KeyFix
+from core.wording import count, counted
 
 TWIN_SHARE = 0.5
 """Another set of weights in the file is proposed if it covers this share of what matches now."""
@@ -80,10 +81,10 @@ def _proposal(
     words = title_of(idea.fixes)
     sentence = f"{words[0].lower()}{words[1:]}: "
     if reached > before:
-        sentence += f"{thin(before)} → {thin(reached)} of {thin(then.total)} keys"
+        sentence += f"{count(before)} → {count(reached)} of {count(then.total)} keys"
     else:
         removed = counted(max(0, len(state_dict) - len(repaired)), "key")
-        sentence += f"{removed} removed, {thin(reached)} of {thin(then.total)} keys match"
+        sentence += f"{removed} removed, {count(reached)} of {count(then.total)} keys match"
     return Proposal(
         fixes=idea.fixes,
         before=before,

@@ -9,7 +9,7 @@ from core.architectures import Signature
 from core.checkpoint import StateDict
 from core.fit.key_match import Match, Mismatch
 from core.fit.proposals.option_hints import options_sentence, other_channels, other_positions
-from core.fit.proposals.proposal import Idea, counted, listed
+from core.fit.proposals.proposal import Idea, listed
 from core.fixes import (
     MAX_TEXT,
     AdaptInput,
@@ -20,6 +20,8 @@ from core.fixes import (
     Transpose,
 )
 from core.keys import BATCH_COUNTER, STATISTICS
+from core.wording import counted
+from core.wording import shape as shape_words
 
 MAX_SHAPE = 8
 """The most dimensions of a shape that are written; a file may state any number."""
@@ -135,4 +137,4 @@ def statistics_idea(now: Match, state_dict: StateDict) -> Idea | None:
 
 
 def _shape(shape: tuple[int, ...]) -> str:
-    return " × ".join(map(str, shape[:MAX_SHAPE])) or "scalar"
+    return shape_words(shape[:MAX_SHAPE])

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from core.architectures import Signature
 from core.checkpoint import Quantized, StateDict
-from core.fit.proposals.proposal import Idea, counted
+from core.fit.proposals.proposal import Idea
 from core.fixes import (
     Dequantize,
     Fuse,
@@ -17,6 +17,7 @@ from core.fixes import (
     unscaled_adapters,
 )
 from core.keys import FUSED_LAYERS
+from core.wording import counted
 
 IN_PROJECTION = ("in_proj_weight", "in_proj_bias")
 """torch.nn.MultiheadAttention's parameters for q, k and v, which belong to no layer inside it."""

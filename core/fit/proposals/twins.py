@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from core.architectures import Signature
 from core.checkpoint import StateDict
 from core.fit.proposals.prefixes import MAX_PARTS, glob_of
-from core.fit.proposals.proposal import Idea, counted
+from core.fit.proposals.proposal import Idea
 from core.fixes import MAX_TEXT, Fix, Keep, RenameTable, StripPrefix
 from core.keys import names_average, names_follower, starts
+from core.wording import counted
 
 
 def twin_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:

@@ -8,13 +8,14 @@ from core.architectures import Signature
 from core.checkpoint import StateDict
 from core.fit.align import align
 from core.fit.key_match import Match, match
-from core.fit.proposals.proposal import Idea, counted, listed
+from core.fit.proposals.proposal import Idea, listed
 from core.fit.proposals.removals import removal_ideas
 from core.fit.proposals.renamings import best_renamings
 from core.fit.proposals.shapes import shape_ideas
 from core.fit.proposals.structure import structure_ideas
 from core.fit.proposals.tried import Score, after, score
 from core.fixes import Fix, MergeLora, Recipe, unscaled_adapters
+from core.wording import counted
 
 MAX_ROUNDS = 8
 """The most ideas that are applied one after the other."""

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from core.checkpoint import Filled, StateDict, TensorEntry
 from core.fixes.computed import computed
-from core.fixes.effects import counted
 from core.fixes.fix import Changed, Context, Effect, Fix
 from core.fixes.form import Form
 from core.fixes.script_part import ScriptPart
 from core.keys import BATCH_COUNTER
+from core.wording import counted
 
 if TYPE_CHECKING:
     import torch

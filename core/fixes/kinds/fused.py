@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from core.checkpoint import Derived, Joined, Rows, StateDict, TensorEntry
 from core.errors import FixError
 from core.fixes.computed import checked_dense, computed, is_strided, rebuilt
-from core.fixes.effects import checked_text, counted, effect_sentence
+from core.fixes.effects import checked_text, effect_sentence
 from core.fixes.fix import MAX_CHARACTERS, MAX_KEY, Changed, Context, Effect, Fix
 from core.fixes.form import Form, PartsField, TextField
 from core.fixes.script_part import ScriptPart
+from core.wording import count, counted
 
 if TYPE_CHECKING:
     import torch
@@ -141,7 +142,7 @@ class Fuse(Fix):
             sentence = f"{parts_words} fused into {counted(len(done), 'tensor')}."
         partly = {place for key, place in incomplete.items() if key not in wholes}
         if partly:
-            sentence += f" Of {len(partly):,} more, some parts are missing."
+            sentence += f" Of {count(len(partly))} more, some parts are missing."
         if not done:
             return state_dict, Effect(0, 0, sentence)
         return rebuilt(state_dict, entries, pairs), Effect(len(done), 0, sentence)
@@ -193,7 +194,8 @@ def _check_room(state_dict: StateDict, places: Iterable[Place], names: Sequence[
         ):
             raise FixError(
                 "The split would give too many tensors, or too long keys.",
-                f"{MAX_TENSORS:,} tensors and {MAX_KEY:,} characters of a key are the most.",
+                f"{count(MAX_TENSORS)} tensors and {count(MAX_KEY)} characters of a key "
+                "are the most.",
             )
 
 
@@ -215,7 +217,7 @@ def _cut(entry: TensorEntry, names: Sequence[str], place: Place) -> list[TensorE
     length, rest = divmod(entry.shape[0], len(names))
     if rest:
         raise FixError(
-            f"The {entry.shape[0]:,} rows of `{entry.key}` cannot be split into {len(names)} "
+            f"The {count(entry.shape[0])} rows of `{entry.key}` cannot be split into {len(names)} "
             "equal parts.",
             "Name the fused part of the path more exactly, or another number of parts.",
         )

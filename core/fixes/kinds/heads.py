@@ -16,11 +16,11 @@ from core.fixes.computed import (
     is_floating,
     is_strided,
 )
-from core.fixes.effects import counted
 from core.fixes.fix import Changed, Context, Effect, Fix
 from core.fixes.form import ClassesField, Form, TextField
 from core.fixes.script_part import ScriptPart
 from core.fixes.selection import globbed
+from core.wording import count, counted
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +51,7 @@ class SelectClasses(Fix):
     rows: tuple[int, ...]
 
     def words(self) -> str:
-        return f"Make `{self.pattern}` a head of {len(self.rows):,} classes"
+        return f"Make `{self.pattern}` a head of {count(len(self.rows))} classes"
 
     def apply(self, state_dict: StateDict, context: Context) -> Changed:
         """Select the rows of the head's floating-point tensors; others are unchanged.
@@ -62,7 +62,7 @@ class SelectClasses(Fix):
         if len(self.rows) > MAX_CLASSES or min(self.rows, default=0) < -1:
             raise FixError(
                 "A head's rows are numbers from 0, or −1 for a class that the file does not have.",
-                f"Give at most {MAX_CLASSES:,} of them.",
+                f"Give at most {count(MAX_CLASSES)} of them.",
             )
         keys = globbed(self.pattern, state_dict, context.patience)
         head = [
@@ -76,19 +76,24 @@ class SelectClasses(Fix):
         for entry in head:
             if entry.shape[0] != rows:
                 raise FixError(
-                    f"`{head[0].key}` has {rows:,} rows and `{entry.key}` {entry.shape[0]:,}: they "
+                    f"`{head[0].key}` has {count(rows)} rows and `{entry.key}` "
+                    f"{count(entry.shape[0])}: they "
                     "are not the weight and bias of one head.",
                     "Make the pattern more exact.",
                 )
         if max(self.rows, default=-1) >= rows:
             raise FixError(
-                f"Row {max(self.rows):,} is wanted, and `{head[0].key}` has {rows:,}, from 0.",
+                f"Row {count(max(self.rows))} is wanted, and `{head[0].key}` has "
+                f"{count(rows)}, from 0.",
                 "Choose the classes again: these rows may belong to another file.",
             )
         new = {entry.key: _with_rows(entry, self.rows) for entry in head}
         check_growth(state_dict, new)
         absent = self.rows.count(-1)
-        sentence = f"{len(self.rows) - absent:,} of {rows:,} rows taken in {len(new):,} tensors"
+        sentence = (
+            f"{count(len(self.rows) - absent)} of {count(rows)} rows taken in "
+            f"{count(len(new))} tensors"
+        )
         sentence += f", {counted(absent, 'row')} of zeros added." if absent else "."
         return exchanged(state_dict, new), Effect(len(new), 0, sentence)
 

@@ -14,6 +14,7 @@ from core.fixes.fix import Changed, Context, Effect, Fix
 from core.fixes.form import ANY_PATTERN, Form, WholeField
 from core.fixes.script_part import SHAPES, ScriptPart
 from core.fixes.selection import globbed
+from core.wording import count
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +45,7 @@ class AdaptInput(Fix):
     in_chans: int = 0
 
     def words(self) -> str:
-        to = f"{self.in_chans:,} channels" if self.in_chans else "the wanted channels"
+        to = f"{count(self.in_chans)} channels" if self.in_chans else "the wanted channels"
         return f"Adapt the input convolution {where_words(self.pattern)}to {to}"
 
     def apply(self, state_dict: StateDict, context: Context) -> Changed:
@@ -55,7 +56,8 @@ class AdaptInput(Fix):
         """
         if not 0 <= self.in_chans <= MAX_CHANNELS:
             raise FixError(
-                f"No image has {self.in_chans:,} channels.", f"Choose 1 to {MAX_CHANNELS:,}."
+                f"No image has {count(self.in_chans)} channels.",
+                f"Choose 1 to {count(MAX_CHANNELS)}.",
             )
         shapes = {}
         if not self.in_chans:
@@ -73,12 +75,13 @@ class AdaptInput(Fix):
             new[key] = computed(entry, AdaptedChannels(channels, base), (entry,), shape)
         check_growth(state_dict, new)
         changes = [
-            f"`{key}` adapted from {state_dict[key].shape[1]:,} to {entry.shape[1]:,} channels"
+            f"`{key}` adapted from {count(state_dict[key].shape[1])} to "
+            f"{count(entry.shape[1])} channels"
             for key, entry in new.items()
         ]
         sentence = f"{changes[0]}." if changes else "No input convolution to adapt."
         if len(changes) > 1:
-            sentence = f"{changes[0]}, and {len(changes) - 1:,} more."
+            sentence = f"{changes[0]}, and {count(len(changes) - 1)} more."
         sentence += left_alone(len(plans) - len(new), "they are not plain floats")
         return exchanged(state_dict, new), Effect(len(new), 0, sentence)
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, TypeAlias
 from core.checkpoint import MergedLora, StateDict, TensorEntry
 from core.errors import FixError
 from core.fixes.computed import checked_dense, computed, is_floating, rebuilt
-from core.fixes.effects import counted
 from core.fixes.fix import Changed, Context, Effect, Fix
 from core.fixes.form import Form, RealField
 from core.fixes.script_part import ScriptPart
+from core.wording import count, counted
 
 if TYPE_CHECKING:
     import torch
@@ -79,7 +79,7 @@ class MergeLora(Fix):
         if left:
             raise FixError(
                 f"`{left[0]}` is a part of an adapter that cannot be merged"
-                + (f", and so are {len(left) - 1:,} more." if left[1:] else "."),
+                + (f", and so are {count(len(left) - 1)} more." if left[1:] else "."),
                 "Drop these keys in a step before this one, or merge them with the program that "
                 "trained them.",
             )
@@ -135,7 +135,7 @@ def _sides_assumed(square: list[str]) -> str:
         return ""
     which, their = f"`{square[0]}` is", "its rows are its outputs"
     if square[1:]:
-        which = f"`{square[0]}` and {len(square) - 1:,} more are"
+        which = f"`{square[0]}` and {count(len(square) - 1)} more are"
         their = "their rows are their outputs"
     return f" {which} square, so it is only assumed that {their}."
 

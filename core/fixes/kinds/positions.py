@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from core.checkpoint import ResampledGrid, ResampledTable, StateDict, TensorEntry
 from core.fixes.computed import check_growth, computed, is_floating, rebuilt
-from core.fixes.effects import counted, left_alone, where_words
+from core.fixes.effects import left_alone, where_words
 from core.fixes.fix import Changed, Context, Effect, Fix
 from core.fixes.form import ANY_PATTERN, ChoiceField, Form
 from core.fixes.script_part import SHAPES, ScriptPart
 from core.fixes.selection import globbed
+from core.wording import count, counted
 
 if TYPE_CHECKING:
     import torch
@@ -71,7 +72,9 @@ class ResamplePositions(Fix):
             elif plan == "unknown":
                 unknown.append(key)
             elif plan == "other tokens":
-                rows = f"`{key}` has {entry.shape[-2]:,} positions, the model {goal[-2]:,}"
+                rows = (
+                    f"`{key}` has {count(entry.shape[-2])} positions, the model {count(goal[-2])}"
+                )
                 tokens_note = tokens_note or f" {rows}: one counts a class token or the like."
             elif isinstance(plan, tuple) and not is_floating(entry):
                 others += 1
@@ -118,21 +121,22 @@ def _resampling_words(key: str, plan: tuple[str, tuple[int, int], tuple[int, int
 
 
 def _size(grid: tuple[int, int]) -> str:
-    return f"{grid[0]:,} × {grid[1]:,}"
+    return f"{count(grid[0])} × {count(grid[1])}"
 
 
 def _sentence(example: str, changed: int, dropped: int, unknown: list[str]) -> str:
     sentence = "No position embedding to resample."
     if example:
-        sentence = f"{example}, and {changed - 1:,} more." if changed > 1 else f"{example}."
+        sentence = f"{example}, and {count(changed - 1)} more." if changed > 1 else f"{example}."
     if dropped:
         sentence += (
             f" {counted(dropped, 'buffer')} of another size dropped: the model computes "
             f"{'it' if dropped == 1 else 'them'} itself."
         )
     if unknown:
+        more = f" and {count(len(unknown) - 1)} more" if unknown[1:] else ""
         sentence += (
-            f" `{unknown[0]}`{f' and {len(unknown) - 1:,} more' if unknown[1:] else ''} unchanged: "
+            f" `{unknown[0]}`{more} unchanged: "
             "the positions are not a square grid, so its height and width are unknown."
         )
     return sentence

@@ -16,6 +16,7 @@ from core.fixes.fix import MAX_CHARACTERS, MAX_KEY, Changed, Context, Effect, Fi
 from core.fixes.form import PATTERN, Form, SwitchField, TableField, TextField
 from core.fixes.script_part import ScriptPart, literal, renaming
 from core.keys import Patience, PatternError, ReplacementError, TooCostlyError, replaced
+from core.wording import count
 
 PREFIX = TextField("prefix", "Prefix", "module.")
 
@@ -155,7 +156,7 @@ class RenameTable(KeyFix):
     table: tuple[tuple[str, str], ...]
 
     def words(self) -> str:
-        return f"Rename {len(self.table):,} keys by a table"
+        return f"Rename {count(len(self.table))} keys by a table"
 
     def new_keys(self, keys: Sequence[str], patience: Patience) -> list[str]:
         table = dict(self.table)
@@ -176,16 +177,16 @@ def renamed(state_dict: StateDict, new_names: Sequence[str]) -> Changed:
     characters = sum(map(len, new_names))
     if characters > max(MAX_CHARACTERS, sum(map(len, state_dict))):
         raise FixError(
-            f"All keys together would have {characters:,} characters.",
-            f"{MAX_CHARACTERS:,} is the most: write the fix so that it adds less.",
+            f"All keys together would have {count(characters)} characters.",
+            f"{count(MAX_CHARACTERS)} is the most: write the fix so that it adds less.",
         )
     for key, new in zip(state_dict, new_names, strict=True):
         if not new and key:
             raise FixError(f"Nothing would be left of the key `{key}`.", "Leave a part of it.")
         if len(new) > max(MAX_KEY, len(key)):
             raise FixError(
-                f"The key `{key[:80]}` would have {len(new):,} characters.",
-                f"{MAX_KEY:,} is the most: write the fix so that it does not repeat the key.",
+                f"The key `{key[:80]}` would have {count(len(new))} characters.",
+                f"{count(MAX_KEY)} is the most: write the fix so that it does not repeat the key.",
             )
         if new in taken:
             raise FixError(

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from core.checkpoint import FoldedWeightNorm, StateDict, TensorEntry
 from core.fixes.computed import computed, is_floating, rebuilt
-from core.fixes.effects import counted, left_alone
+from core.fixes.effects import left_alone
 from core.fixes.fix import Changed, Context, Effect, Fix
 from core.fixes.form import ChoiceField, Form
 from core.fixes.kinds.renaming import renamed
 from core.fixes.script_part import ScriptPart
+from core.wording import counted
 
 if TYPE_CHECKING:
     import torch

@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Protocol
 
 from core.errors import StoreError
+from core.wording import count
+from core.wording import size as size_words
 from core.writing import (
     create_locked,
     create_locked_folder,
@@ -168,18 +170,18 @@ class Store:
             return StoreError("The file is empty: it has 0 bytes.", "Choose another file.")
         if max(sizes) > self.largest_file:
             return StoreError(
-                f"The file has {_gigabytes(max(sizes))}, and this server takes files of up to "
-                f"{_gigabytes(self.largest_file)}.",
+                f"The file has {size_words(max(sizes))}, and this server takes files of up to "
+                f"{size_words(self.largest_file)}.",
                 "Put it into a server folder instead, or ask the server's owner.",
             )
-        have = "The file has" if len(sizes) == 1 else f"The {len(sizes):,} files have"
+        have = "The file has" if len(sizes) == 1 else f"The {count(len(sizes))} files have"
         return self._no_room(have, sum(sizes), self.free())
 
     def _no_room(self, have: str, total: int, free: int) -> StoreError | None:
         if total > free:
             return StoreError(
-                f"{have} {_gigabytes(total)}, and {_gigabytes(free)} of this "
-                f"server's {_gigabytes(self.quota)} for uploads are free.",
+                f"{have} {size_words(total)}, and {size_words(free)} of this "
+                f"server's {size_words(self.quota)} for uploads are free.",
                 "Ask the server's owner to make room, or use a server folder.",
             )
         try:
@@ -188,7 +190,7 @@ class Store:
             return _unwritable(error)
         if total > left:
             return StoreError(
-                f"{have} {_gigabytes(total)}, more than this server's disk has free.",
+                f"{have} {size_words(total)}, more than this server's disk has free.",
                 "Ask the server's owner to make room, or use a server folder.",
             )
         return None
@@ -589,10 +591,3 @@ def _disk_use(path: Path) -> int:
                         status = entry.stat(follow_symlinks=False)
                         nbytes += max(status.st_size, status.st_blocks * _BLOCK)
     return nbytes
-
-
-def _gigabytes(nbytes: int) -> str:
-    for unit, divisor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if nbytes >= divisor:
-            return f"{nbytes / divisor:.1f} {unit}"
-    return f"{nbytes} bytes"

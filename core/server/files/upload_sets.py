@@ -18,6 +18,7 @@ from core.checkpoint.sets import is_one_checkpoint, numbered
 from core.errors import SourceError, StoreError, printable
 from core.server.files.folders import SUFFIXES
 from core.server.files.store import Store
+from core.wording import count
 
 KIND = "upload set 1"
 
@@ -43,7 +44,8 @@ def set_refusal(names: Iterable[str]) -> StoreError | None:
     file_names = list(names)
     if len(file_names) > MAX_FILES:
         return StoreError(
-            f"These are {len(file_names):,} files, and at most {MAX_FILES:,} are taken at once.",
+            f"These are {count(len(file_names))} files, and at most {count(MAX_FILES)} "
+            "are taken at once.",
             "Put them into a server folder instead, or ask the server's owner.",
         )
     odd = [name for name in file_names if not _is_name(name)]
@@ -53,7 +55,7 @@ def set_refusal(names: Iterable[str]) -> StoreError | None:
             f"Loupe takes {', '.join((*SUFFIXES, *SET_SUFFIXES))}.",
         )
     if len(set(file_names)) < len(file_names) or not is_one_checkpoint(file_names):
-        more = f" and {len(file_names) - 3:,} more" if len(file_names) > 3 else ""
+        more = f" and {count(len(file_names) - 3)} more" if len(file_names) > 3 else ""
         return StoreError(
             f"These files are not the parts of one checkpoint: {', '.join(file_names[:3])}{more}.",
             "Choose one of them, or all shards of one checkpoint with their index.",
@@ -86,7 +88,7 @@ def find_set(store: Store, sha256: str, name: str) -> FileSet:
         if file_path is None:
             raise _gone(file_name)
         files[file_name] = file_path
-    return FileSet(name or f"{len(files):,} files", files)
+    return FileSet(name or f"{count(len(files))} files", files)
 
 
 def _read(path: Path) -> dict[str, str]:
@@ -132,7 +134,7 @@ def _title(names: Iterable[str]) -> str:
         shard = numbered(name)
         if shard is not None:
             return f"{shard.name}{shard.suffix}"
-    return f"{len(ordered):,} files"
+    return f"{count(len(ordered))} files"
 
 
 def _gone(name: str) -> SourceError:

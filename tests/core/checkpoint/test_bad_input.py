@@ -79,7 +79,7 @@ def test_a_git_lfs_pointer_shows_size_and_id_and_the_command(tmp_path: Path) -> 
     pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize 46830571\n"
     error = refused(tmp_path, pointer.encode())
     assert "Git LFS pointer" in error.problem
-    assert "46,830,571 bytes" in error.problem
+    assert "46\u202f830\u202f571 bytes" in error.problem
     assert oid in error.problem
     assert "git lfs pull" in error.remedy
 

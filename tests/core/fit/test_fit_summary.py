@@ -93,7 +93,7 @@ def test_what_a_partial_load_leaves_out_is_missing_and_mismatched_keys(saved):
 def test_an_option_that_would_suit_the_file_is_named(saved):
     found = match(saved(resnet18().state_dict()), signature(NETWORK))
     assert option_hint(found, signature(NETWORK)).startswith(
-        "The file's head has 1\u2009000 classes, the model's 10: set num_classes=1000"
+        "The file's head has 1\u202f000 classes, the model's 10: set num_classes=1000"
     )
     fit = match(saved(resnet18(num_classes=10).state_dict()), signature(NETWORK))
     assert option_hint(fit, signature(NETWORK)) == ""

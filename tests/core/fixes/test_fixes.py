@@ -215,10 +215,10 @@ def test_a_prefix_of_many_stars_ends_soon_on_a_key_made_against_it() -> None:
         (Drop("[", "regex"), "cannot be used"),
         (Keep(""), "is empty"),
         (StripPrefix(""), "is empty"),
-        (AddPrefix("x" * 1001), "1,001 characters"),
-        (Rename("a", "x" * 1001), "1,001 characters"),
+        (AddPrefix("x" * 1001), "1\u202f001 characters"),
+        (Rename("a", "x" * 1001), "1\u202f001 characters"),
         (RenameTable((("a", ""),)), "Nothing would be left"),
-        (RenameTable((("a", "x" * 5_000),)), "5,000 characters"),
+        (RenameTable((("a", "x" * 5_000),)), "5\u202f000 characters"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_a_remedy(fix: Fix, problem: str) -> None:

@@ -157,7 +157,7 @@ def test_an_allocation_that_fails_all_the_same_is_the_same_sentence() -> None:
         300_000_000,
         'with running_out(Need("cpu", 1 << 40, 1 << 39)): torch.empty(1 << 40)',
     )
-    assert said.startswith("NoRoom The model needs 1,099.51 GB of memory on cpu, where 0.")
+    assert said.startswith("NoRoom The model needs 1.10\u202fTB of memory on cpu, where 0.")
 
 
 def test_what_is_free_on_the_cpu_is_no_more_than_the_kernel_gives() -> None:

@@ -376,4 +376,4 @@ def test_very_many_layers_go_by_their_order_and_say_so() -> None:
 def test_more_keys_than_that_are_left_alone() -> None:
     found = align(entries(many("layers", 100_001)), many("blocks", 3))
     assert not found.pairs
-    assert found.sentence == "More than 100\u2009000 keys are too many to compare."
+    assert found.sentence == "More than 100\u202f000 keys are too many to compare."

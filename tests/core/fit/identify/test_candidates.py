@@ -492,8 +492,10 @@ def test_a_file_of_very_many_keys_is_told_to_be_looked_at_in_part(lookup: Lookup
     late = state_dict_of(strange | {key: spec.shape for key, spec in known.items()})
     found = identify(late, lookup)
     assert not found.known
-    assert found.family.startswith("a ResNet-like convolutional network of 30,020 convolutions")
-    assert found.sentence.endswith(" Only the first 20\u2009000 of its 30\u2009122 keys were used.")
+    assert found.family.startswith(
+        "a ResNet-like convolutional network of 30\u202f020 convolutions"
+    )
+    assert found.sentence.endswith(" Only the first 20\u202f000 of its 30\u202f122 keys were used.")
 
 
 def test_a_key_longer_than_any_path_is_dropped_from_beside_the_network(lookup: Lookup) -> None:
