@@ -61,7 +61,7 @@ def test_a_click_on_a_bar_shows_the_tensors_of_its_block(server, page, weights):
     expect(page.get_by_text("6 of 338 rows")).to_be_visible()
     assert set(rows_of(page)) == {key for key in weights[0] if key.startswith("module.conv1.")}
     page.get_by_role("button", name="Show all").click()
-    expect(page.get_by_text("338 rows. Choose one")).to_be_visible()
+    expect(page.get_by_text("338 rows. Choose a row")).to_be_visible()
 
 
 def test_a_chosen_tensor_is_drawn_beside_its_other(server, page):
@@ -91,7 +91,7 @@ def test_the_report_opens_without_the_server(server, page, tmp_path):
 def test_the_other_tabs_tell_pairs_metadata_and_the_evidence(server, page):
     open_the_pair(server, page)
     page.get_by_role("tab", name="Pairs").click()
-    expect(page.get_by_text("338 by name; none is alone.")).to_be_visible()
+    expect(page.get_by_text("338 by name; no tensor is unpaired.")).to_be_visible()
     page.get_by_role("tab", name="Metadata").click()
     expect(page.get_by_text("B is 38 epochs later")).to_be_visible()
     page.get_by_role("tab", name="Evidence").click()

@@ -171,7 +171,7 @@ def test_a_file_with_another_ending_is_refused_before_the_first_byte(
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.method))
     upload(page, "A", tmp_path / "photo.png")
-    expect(slot(page, "A").get_by_role("alert")).to_contain_text("photo.png has an ending")
+    expect(slot(page, "A").get_by_role("alert")).to_contain_text("photo.png has no file extension")
     assert "PUT" not in requests
 
 

@@ -91,7 +91,7 @@ def test_the_csv_holds_the_charts_numbers(both):
     both.get_by_role("button", name="Use the sample’s images").click()
     expect(both.get_by_text("All images")).to_be_visible()
     with both.expect_download() as download:
-        both.get_by_role("button", name="Download the top 5 as CSV").click()
+        both.get_by_role("button", name="Download top-5 as CSV").click()
     assert re.fullmatch(r"predictions-[0-9a-f]{12}\.csv", download.value.suggested_filename)
     rows = list(csv.DictReader(StringIO(download.value.path().read_text())))
     assert len(rows) == 2 * 5 * len(sample_images())

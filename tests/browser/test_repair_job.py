@@ -73,7 +73,7 @@ def test_on_a_narrow_screen_the_way_to_the_repair_is_not_cut_off(
     page.set_viewport_size({"width": 390, "height": 844})
     fit(server, page, file="root:0/narrow.pth")
     page.get_by_text("Evidence and other candidates").click()
-    expect(page.get_by_text("Other candidates")).to_be_visible()
+    expect(page.get_by_text("Other candidates", exact=True)).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.get_by_role("button", name="Use with its repair").click()
     expect(page.get_by_text(re.compile("^Fits: "))).to_be_visible()

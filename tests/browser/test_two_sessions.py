@@ -32,5 +32,5 @@ def test_the_second_session_gets_the_model_that_the_first_one_loaded(
     expect(second.get_by_text("loaded on this server already")).to_be_visible()
     expect(second.get_by_role("button", name="Load the model")).to_have_count(0)
     second.get_by_role("button", name="Use the loaded model").click()
-    expect(second.get_by_text("Already loaded on cpu, and shared")).to_be_visible()
+    expect(second.get_by_text("Already loaded on cpu and shared")).to_be_visible()
     second.context.close()

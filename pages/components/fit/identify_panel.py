@@ -104,7 +104,7 @@ def _details(key: str, identified: Identification, use: Use) -> None:
 
 
 def _equivalents(key: str, candidate: Candidate, use: Use) -> None:
-    """Draw a choice of the architectures that the file fits as well as the candidate's."""
+    """Draw a choice of the architectures that the file may be for as well."""
     titles = {
         architecture.title: architecture for architecture in (*candidate.also, *candidate.adapted)
     }
@@ -117,7 +117,7 @@ def _equivalents(key: str, candidate: Candidate, use: Use) -> None:
             use(titles[title], candidate.recipe)
 
     st.selectbox(
-        "Use another architecture that fits as well",
+        "Use another candidate",
         list(titles),
         index=None,
         placeholder=f"{count(len(titles))} to choose from",
