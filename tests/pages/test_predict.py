@@ -251,8 +251,8 @@ def test_predictions_of_a_head_that_was_not_loaded_are_called_untrained():
 @pytest.mark.parametrize(
     ("library", "name", "classes", "said"),
     [
-        ("torchvision", "lraspp_mobilenet_v3_large", 3, "gives a class for every pixel"),
-        ("torchvision", "ssdlite320_mobilenet_v3_large", 3, "gives boxes with their classes"),
+        ("torchvision", "lraspp_mobilenet_v3_large", 3, "returns a class for every pixel"),
+        ("torchvision", "ssdlite320_mobilenet_v3_large", 3, "returns boxes with their classes"),
         ("torchvision", "raft_small", None, "takes two images"),
         ("timm", "test_vit", 0, "returns features: it has no head"),
     ],

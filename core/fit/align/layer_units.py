@@ -59,12 +59,6 @@ class Unit:
         """Whether one of its tensors has two or more dimensions longer than 1."""
         return any(len(shape) > 1 for _, shape, _ in self.kind)
 
-    @property
-    def counter(self) -> str | None:
-        """The key of its batch counter, if it has one."""
-        keys = [member.tensors[0].key for member in self.members if member.slot == BATCH_COUNTER]
-        return keys[0] if keys else None
-
 
 def units(tensors: Iterable[Tensor]) -> list[Unit]:
     """The layers, in the order of their first tensors."""
