@@ -26,7 +26,7 @@ from core.wording import count
 if TYPE_CHECKING:
     from torch import nn
 
-    from core.architectures.blueprint import Blueprint, Blueprints
+    from core.architectures.blueprints import Blueprint, Blueprints
     from core.architectures.skeleton import UninitialisedParameters
 
 
@@ -181,7 +181,7 @@ def blueprint(architecture: Architecture) -> Blueprint | None:
 
 @functools.cache
 def _blueprints() -> Blueprints:
-    from core.architectures.blueprint import Blueprints
+    from core.architectures.blueprints import Blueprints
 
     return Blueprints()
 
@@ -191,7 +191,7 @@ def _build_on_meta(architecture: Architecture) -> nn.Module | None:
 
     None where its constructor needs the values of its weights.
     """
-    from core.architectures.blueprint import blueprint_of
+    from core.architectures.blueprints import blueprint_of
     from core.architectures.skeleton import WeightsOnMeta
 
     for _ in range(2):  # the first time, another thread may have drawn the random numbers

@@ -30,6 +30,8 @@ from core.checkpoint.entries import (
     StateDict,
     TensorEntry,
     packed_bytes,
+    quick_entry,
+    quick_record,
 )
 from core.checkpoint.layouts import (
     STRIDED,
@@ -99,6 +101,8 @@ __all__ = [
     "packed_bytes",
     "parts",
     "parts_bytes",
+    "quick_entry",
+    "quick_record",
     "stored_values",
     "ties",
 ]

@@ -5,9 +5,8 @@ from dataclasses import FrozenInstanceError, dataclass, field, replace
 
 import pytest
 
-from core.checkpoint import Record, TensorEntry
+from core.checkpoint import Record, TensorEntry, quick_entry, quick_record
 from core.checkpoint.containers import InMemory
-from core.checkpoint.entries import quick_entry, quick_record
 from core.fast_objects import quick
 
 RECORD = Record("0", 64, 16, 7, InMemory(b""))

@@ -19,7 +19,8 @@ def page() -> None:
     import streamlit as st
 
     from pages.components.shared_job import SharedJob
-    from tests.pages.test_shared_job import WORK
+
+    pass
 
     job: SharedJob[str] = SharedJob("kind", "thing", max_results=4)
     if not job.under_way:

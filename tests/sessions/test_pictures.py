@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from core.server.web.image_limit import MOST_OF_ALL, MOST_OF_ONE
+from core.server.web import MOST_OF_ALL, MOST_OF_ONE
 from tests.browser.driver import Server
 from tests.running import run
 from tests.sessions.client import Session, session

@@ -1,5 +1,6 @@
 """A comparison as text for programs: CSV, JSON, a summary like `git diff --stat`, git's
-textconv."""
+textconv.
+"""
 
 from core.compare.texts.csv_rows import comparison_csv, run_csv
 from core.compare.texts.json_rows import comparison_json

@@ -13,8 +13,9 @@ def test_a_small_view_of_a_huge_storage_is_told_with_what_a_clone_saves(tmp_path
     found = open_checkpoint(tmp_path / "a.pth").state_dict()
     assert stored_bytes(found["view"]) == 4_000_000
     assert storage_note(found["view"]) == (
-        "A view of 4.0 kB into a storage of 4.0 MB: the file keeps the whole storage. Unless other "
-        "tensors share it, saving `tensor.clone()` makes the file 4.0 MB smaller."
+        "A view of 4.00\u202fkB into a storage of 4.00\u202fMB: the file keeps the whole storage. "
+        "Unless other tensors share it, saving `tensor.clone()` makes the file "
+        "4.00\u202fMB smaller."
     )
     assert storage_note(found["whole"]) is None
 
@@ -31,12 +32,12 @@ def test_a_small_sparse_view_of_huge_values_is_told(tmp_path):
     sparse = torch.sparse_coo_tensor([[0, 1, 2]], values, (9,), check_invariants=True)
     torch.save({"w": sparse}, tmp_path / "a.pth")
     entry = open_checkpoint(tmp_path / "a.pth").state_dict()["w"]
-    assert "into a storage of 4.0 MB" in storage_note(entry)
+    assert "into a storage of 4.00\u202fMB" in storage_note(entry)
 
 
 def test_a_file_that_keeps_much_more_than_it_shows_is_told(tmp_path):
     torch.save({"view": torch.zeros(1_000_000)[:1000]}, tmp_path / "a.pth")
     torch.save({"whole": torch.zeros(1_000_000)}, tmp_path / "b.pth")
     note = storages_note(sections(open_checkpoint(tmp_path / "a.pth")))
-    assert note.startswith("The tensors use 4.0 kB of the 4.0 MB that the file keeps")
+    assert note.startswith("The tensors use 4.00\u202fkB of the 4.00\u202fMB that the file keeps")
     assert storages_note(sections(open_checkpoint(tmp_path / "b.pth"))) is None

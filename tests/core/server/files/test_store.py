@@ -249,7 +249,7 @@ def test_uploads_are_bounded_in_number_and_the_silent_make_place(tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("size", "words"),
-    [(0, "0 bytes"), (501, "up to 500 bytes"), (450, "are free")],
+    [(0, "0 bytes"), (501, "up to 500\u202fB"), (450, "are free")],
 )
 def test_what_does_not_fit_is_refused_before_the_first_byte(
     tmp_path: Path, size: int, words: str

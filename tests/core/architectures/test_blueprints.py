@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from benchmarks.plain_outputs import difference
-from core.architectures.blueprint import Blueprint, Blueprints, blueprint_of
+from core.architectures.blueprints import Blueprint, Blueprints, blueprint_of
 from core.architectures.construct import (
     blueprint,
     build,
