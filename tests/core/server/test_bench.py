@@ -34,6 +34,31 @@ def test_a_bench_comes_back_from_its_link() -> None:
         assert bench_from_query(bench_to_query(bench)) == bench
 
 
+OLD_LINK = {
+    "a": "sha256:abababababababababababababababababababababababababababababababab/my model é.pth",
+    "a_arch": "torchvision:resnet18?num_classes=10",
+    "a_channels_last": "1",
+    "a_compiled": "1",
+    "a_device": "cuda:1",
+    "a_dtype": "bfloat16",
+    "a_partial": "1",
+    "a_recipe": "eNqLrlZKy6xQslIqLinKLIgvKEoFcXWUoAwrpdz8lNKcVD2lWh2YypSi_AKQ"
+    "isSSktSiPKBAWrKeFlAgNS8xKSc1RckqLTGnOLU2FgCL1B54",
+    "a_state_dict": "",
+    "b": "sample:final",
+    "b_recipe": "eNqLrlZKy6xQslJKTEmJLyhKBXF0lKAMK6UKPaXaWADhWQvy",
+    "pairing": "eNqrVkpMTk4tKElNUbKKjlYqV9JRiik1MEi1VIqN1VEqSs1KTYbJVQDlKsHC"
+    "xSVFmQVAMaXc_JTSnFQ9oIRSbC0AeZoXGw",
+}
+"""The link of FULL, with a choice of pairs, as it was written before the packages of core had their
+present names: people keep links."""
+
+
+def test_a_link_of_an_older_loupe_opens_the_same_bench() -> None:
+    pairing = Choices((("w", "é"),), (("x", "y"),), ("module.", ""))
+    assert bench_from_query(OLD_LINK) == replace(FULL, pairing=pairing)
+
+
 def test_an_empty_bench_leaves_the_address_clean() -> None:
     assert bench_to_query(Bench()) == {}
 
