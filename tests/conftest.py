@@ -1,10 +1,13 @@
 """What holds for all tests, in each of the processes that pytest-xdist shares them out to."""
 
+import ctypes
 import enum
 import os
 import sys
+from collections.abc import Iterator
 
 import hypothesis
+import pytest
 
 if sys.version_info < (3, 11, 4):
     # These alone write a member of an enum as a call of `getattr`, and tests write what others do.
@@ -22,3 +25,14 @@ if _processes > 1:
     # for every processor. It is read once, when PyTorch is imported.
     _share = max(1, (os.cpu_count() or 1) // _processes)
     os.environ.setdefault("OMP_NUM_THREADS", str(_share))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def freed_memory_goes_back() -> Iterator[None]:
+    """After each file: else a process keeps the gigabytes that a test of large tensors freed, while
+    another needs them."""
+    yield
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's alone
+        if trim is not None:
+            trim(0)
