@@ -10,8 +10,8 @@ from core.load import ModelRequest
 from core.plain_text import plain, plain_sentence
 from core.predict import Prediction, require_classifier
 from pages.components.frame import empty_state, page_header
+from pages.components.predict.image_tray import image_tray
 from pages.components.predict.labels_picker import labels_picker
-from pages.components.predict.picture_tray import image_tray
 from pages.components.predict.prediction_job import Task, predictions
 from pages.components.predict.prediction_results import Answer, result_cards, result_table
 from pages.components.predict.preprocessing_editor import preprocessing_editor, slot_preprocessing

@@ -1,0 +1,1 @@
+"""Parts of the Inspect page: the keys, a tensor, safety, checksums."""

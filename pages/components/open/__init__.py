@@ -1,0 +1,1 @@
+"""Parts of the Open page: uploads, server folders, the card of a checkpoint."""

@@ -1,0 +1,1 @@
+"""Parts of the Predict page: images, preprocessing, labels, the job and its results."""

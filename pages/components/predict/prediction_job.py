@@ -18,7 +18,7 @@ from core.predict import Prediction, predict
 from core.progress import Cancelled, Progress
 from core.server import Job
 from pages.components.job_panel import job_panel
-from pages.components.predict.picture_tray import TrayImage
+from pages.components.predict.image_tray import TrayImage
 from pages.components.resources import jobs, model_pool
 from pages.components.session import session_id
 

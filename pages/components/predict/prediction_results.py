@@ -11,7 +11,7 @@ import streamlit as st
 from core.inputs import Preprocessing
 from core.plain_text import plain, visible
 from core.predict import Labels, Prediction, bars, predictions_csv
-from pages.components.predict.picture_tray import TrayImage
+from pages.components.predict.image_tray import TrayImage
 from pages.components.predict.topk_chart import topk_chart
 
 UNTRAINED = (
