@@ -28,6 +28,15 @@ if _processes > 1:
 
 
 @pytest.fixture(autouse=True, scope="module")
+def main_module_stays() -> Iterator[None]:
+    """Streamlit's AppTest leaves its page as the module `__main__`, which a process that is spawned
+    later in this one would run."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
+
+
+@pytest.fixture(autouse=True, scope="module")
 def freed_memory_goes_back() -> Iterator[None]:
     """After each file: else a process keeps the gigabytes that a test of large tensors freed, while
     another needs them."""

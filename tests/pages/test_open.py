@@ -133,7 +133,7 @@ def test_the_bytes_by_section_and_small_views_are_told(app: AppTest, tmp_path: P
     bars = "".join(html.body for html in app.get("html"))
     assert "<span>model</span> 4.00" in bars
     assert "<span>optimizer</span> 800" in bars
-    assert "4.0 MB that the file keeps" in words(app)
+    assert "4.00\u202fMB that the file keeps" in words(app)
 
 
 def test_a_served_folder_full_of_odd_names_breaks_nothing_and_they_open(

@@ -211,7 +211,7 @@ def test_without_room_the_models_in_use_are_named() -> None:
         with pytest.raises(NoRoom) as caught, pool.get("c", load):
             pass
         assert pool.resident() == ("a", "b")
-    assert caught.value.remedy == "Close the 2 other loaded models on cpu, with 3.00 GB."
+    assert caught.value.remedy == "Close the 2 other loaded models on cpu, with 3.00\u202fGB."
     with pytest.raises(NoRoom) as caught, pool.get("c", load):
         pass
     assert pool.resident() == ()

@@ -16,6 +16,7 @@ from core.checkpoint import open_checkpoint
 from core.errors import LoadError
 from core.load.loading import load_model
 from core.load.room import Need, NoRoom, control_group_bytes, free_bytes, no_room
+from core.wording import size
 
 pytestmark = pytest.mark.slow
 
@@ -65,8 +66,8 @@ def test_a_file_that_claims_more_than_the_machine_has_is_refused_before_memory_i
     assert error.needed == 4 * rows * columns > memory("MemTotal")
     assert error.free is not None
     assert error.free <= memory("MemTotal")
-    assert f"needs {error.needed / 1e9:,.2f} GB of memory on cpu" in error.problem
-    assert f"{error.free / 1e9:,.2f} GB are free" in error.problem
+    assert f"needs {size(error.needed)} of memory on cpu" in error.problem
+    assert f"{size(error.free)} are free" in error.problem
     assert error.remedy == "Close what else uses its memory."
 
 
@@ -120,8 +121,8 @@ def test_a_process_with_a_limit_says_what_is_needed_and_what_is_free(
         400_000_000,
         f"load_model(open_checkpoint(Path({str(path)!r})).state_dict(), architecture)",
     )
-    assert said.startswith("NoRoom The model needs 0.53 GB of memory on cpu, where 0.")
-    assert said.rstrip().endswith(" GB are free. Close what else uses its memory.")
+    assert said.startswith("NoRoom The model needs 531\u202fMB of memory on cpu, where ")
+    assert said.rstrip().endswith("B are free. Close what else uses its memory.")
 
 
 def test_memory_that_runs_out_while_building_is_no_room_once_the_half_built_model_is_gone(
@@ -147,7 +148,7 @@ def test_memory_that_runs_out_while_building_is_no_room_once_the_half_built_mode
         'catalogue(("growing_models:Growing",))[0]',
         tmp_path,
     )
-    assert said.startswith("NoRoom The model needs 0.16 GB of memory on cpu, where ")
+    assert said.startswith("NoRoom The model needs 160\u202fMB of memory on cpu, where ")
     assert "less is left" in said
     assert "enforce fail" not in said
 
@@ -157,7 +158,7 @@ def test_an_allocation_that_fails_all_the_same_is_the_same_sentence() -> None:
         300_000_000,
         'with running_out(Need("cpu", 1 << 40, 1 << 39)): torch.empty(1 << 40)',
     )
-    assert said.startswith("NoRoom The model needs 1.10\u202fTB of memory on cpu, where 0.")
+    assert said.startswith("NoRoom The model needs 1.10\u202fTB of memory on cpu, where ")
 
 
 def test_what_is_free_on_the_cpu_is_no_more_than_the_kernel_gives() -> None:
@@ -199,21 +200,24 @@ def test_a_container_without_a_limit_has_what_the_machine_has(tmp_path: Path) ->
 
 def test_half_precision_that_has_room_is_a_way_out() -> None:
     error = no_room(Need("cpu", 1 << 50, 10**7))
-    assert error.remedy == "Load it as bfloat16, which takes 0.01 GB."
+    assert error.remedy == "Load it as bfloat16, which takes 10.0\u202fMB."
 
 
 def test_another_device_with_room_is_a_way_out() -> None:
     error = no_room(Need("xpu", 1000, 1000, ("cpu", "xpu")))
     assert error.remedy.startswith("Choose cpu, where ")
-    assert error.remedy.endswith(" GB are free.")
+    assert error.remedy.endswith("B are free.")
 
 
 def test_the_models_beside_it_are_named_with_their_bytes() -> None:
-    error = NoRoom("cuda:0", 9 * 10**9, 4 * 10**9, ("load it as bfloat16, which takes 4.50 GB",))
+    error = NoRoom(
+        "cuda:0", 9 * 10**9, 4 * 10**9, ("load it as bfloat16, which takes 4.50\u202fGB",)
+    )
     assert error.with_models_in_use(0, 0) is error
     assert str(error.with_models_in_use(1, 2 * 10**9)) == (
-        "The model needs 9.00 GB of memory on cuda:0, where 4.00 GB are free. Load it as bfloat16, "
-        "which takes 4.50 GB, or close the other loaded model on cuda:0, with 2.00 GB."
+        "The model needs 9.00\u202fGB of memory on cuda:0, where 4.00\u202fGB are free. Load it "
+        "as bfloat16, which takes 4.50\u202fGB, or close the other loaded model on cuda:0, with "
+        "2.00\u202fGB."
     )
     assert "the 3 other loaded models on cuda:0" in error.with_models_in_use(3, 10**9).remedy
     assert isinstance(error, LoadError)
