@@ -321,7 +321,7 @@ def test_a_distributed_checkpoints_files_come_only_in_a_set(served: Served) -> N
         ({NAMES[0]: 0, NAMES[1]: 10}, "0 bytes"),
         ({NAMES[0]: 33 << 20, NAMES[1]: 10}, "takes files of up to"),
         ({f"m-0000{number}-of-00003.bin": 25 << 20 for number in (1, 2, 3)}, "The 3 files have"),
-        ({f"m-{number:05}-of-02000.bin": 1 for number in range(1, 2001)}, "2,000 files"),
+        ({f"m-{number:05}-of-02000.bin": 1 for number in range(1, 2001)}, "2\u202f000 files"),
         ("x" * (1 << 20), "too large"),
     ],
 )  # fmt: skip
