@@ -19,8 +19,7 @@ def page() -> None:
     import streamlit as st
 
     from pages.components.shared_job import SharedJob
-
-    pass
+    from tests.pages.test_shared_job import WORK
 
     job: SharedJob[str] = SharedJob("kind", "thing", max_results=4)
     if not job.under_way:

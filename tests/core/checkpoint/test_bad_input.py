@@ -16,6 +16,7 @@ import torch
 from core.checkpoint import open_checkpoint
 from core.errors import CheckpointError, LoupeError, SourceError
 from core.tensors import read_tensor
+from core.wording import count
 
 
 def refusal(path: Path) -> LoupeError:
@@ -161,7 +162,7 @@ def test_a_truncated_zip_names_exactly_the_tensors_that_are_whole(
         error = refused(tmp_path, path.read_bytes()[:cut], "cut.pth")
         assert isinstance(error, CheckpointError)
         assert "cut off" in error.problem
-        assert f"{cut:,} bytes" in error.problem
+        assert f"{count(cut)} bytes" in error.problem
         assert error.whole == tuple(key for key, end in ends.items() if end <= cut)
 
 
@@ -184,10 +185,10 @@ def test_a_truncated_legacy_stream_tells_expected_and_present_bytes(
     cut = int(len(content) * share)
     error = refused(tmp_path, content[:cut])
     assert isinstance(error, CheckpointError)
-    assert f"{cut:,}" in error.problem
+    assert count(cut) in error.problem
     payload = sum(value.nbytes for value in saved.values())
     if cut < payload:
-        assert f"{payload:,}" in error.problem
+        assert count(payload) in error.problem
     whole = tuple(key for key, value in saved.items() if bytes_end(content, value) <= cut)
     assert error.whole == whole
     assert f"{len(whole)} of its 8" in error.problem

@@ -26,6 +26,7 @@ from core.compare.metadata.metadata_diff import (
     value_words,
 )
 from core.compare.metadata.metadata_summary import metadata_sentence
+from core.wording import count
 from tests.bounds import at_most
 from tests.core.checkpoint.test_training_libraries import Classifier, batches
 from tests.core.training_runs import ConvNet, train
@@ -447,7 +448,7 @@ def test_the_files_own_facts_stand_side_by_side(tmp_path):
     assert facts["state_dicts"].a == "1: model"
     assert facts["state_dicts"].b == "1: the file itself"
     assert facts["Python names"].b == "none"
-    assert facts["Size"].b == f"{(tmp_path / 'b.safetensors').stat().st_size:,}\u202fB"
+    assert facts["Size"].b == f"{count((tmp_path / 'b.safetensors').stat().st_size)}\u202fB"
     assert not facts["Format"].same
     assert file_facts(a, a)[0].same
 
