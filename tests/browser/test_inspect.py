@@ -50,7 +50,7 @@ def test_the_module_tree_and_the_safety_panel_open(server, page, weights):
     page.get_by_role("tab", name="Modules").click()
     expect(page.get_by_test_id("stPlotlyChart").get_by_text("stage4").first).to_be_visible()
     page.get_by_role("tab", name="Safety").click()
-    expect(page.get_by_text("Its pickle names only the constructors of tensors")).to_be_visible()
+    expect(page.get_by_text("Its pickle names only constructors of tensors")).to_be_visible()
 
 
 def test_twenty_thousand_keys_stay_usable(server, page):
@@ -73,7 +73,7 @@ def test_a_quantized_tensor_shows_what_its_scales_give(server, page):
     card(page, "layer.weight")
     largest = float(ODD["per_channel"].dequantize().max())
     expect(page.locator(".tensor-numbers")).to_contain_text(f"{largest:.5g}")
-    expect(page.get_by_text("as .dequantize() gives them")).to_be_visible()
+    expect(page.get_by_text("as .dequantize() computes them")).to_be_visible()
     choose_row(page, 1)
     card(page, "adjacency")
     expect(page.get_by_text("the 6 values that the file holds")).to_be_visible()
