@@ -124,8 +124,7 @@ def numbers_note(entry: TensorEntry) -> str | None:
             rows = sizes.shape[0] if sizes.shape else 0
             return (
                 "A nested tensor: the statistics are of the buffer that contains its "
-                f"{count(rows)} "
-                "rows of different shapes."
+                f"{count(rows)} rows of different shapes."
             )
         case _:
             return None

@@ -248,7 +248,7 @@ def _exported(
 def _document(
     checkpoint: Checkpoint, state_dict: StateDict, repair: Repair, export: Export, output: Path
 ) -> Mapping[str, object]:
-    from core.recipe import RecipeFile, describe, recipe_file_to_json
+    from core.recipe import RecipeFile, recipe_file_to_json
 
     file = RecipeFile(repair.recipe, state_dict.path, repair.architecture)
     return {
@@ -258,7 +258,7 @@ def _document(
         "fits": repair.match.fits if repair.match else None,
         "steps": [
             {
-                "fix": describe(step.fix),
+                "fix": step.fix.words(),
                 "enabled": step.enabled,
                 "changed": effect.changed,
                 "dropped": effect.dropped,
@@ -295,10 +295,9 @@ def _print(
 
 def _print_repair(repair: Repair) -> None:
     from core.fit import verdict
-    from core.recipe import describe
 
     for step, effect in zip(repair.recipe.steps, repair.applied.effects, strict=True):
-        say(f"{describe(step.fix)}: {effect.sentence}")
+        say(f"{step.fix.words()}: {effect.sentence}")
     if repair.architecture is not None and repair.match is not None:
         say(f"{repair.architecture.title}: {verdict(repair.match)}")
     if repair.advice:

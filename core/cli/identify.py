@@ -13,6 +13,7 @@ from core.checkpoint import Checkpoint, StateDict, open_checkpoint
 from core.checkpoint.containers import file_or_set
 from core.cli.options import checkpoint_parent
 from core.cli.output import DIFFERS, FITS, print_columns, print_json, say
+from core.wording import share
 
 if TYPE_CHECKING:
     from core.cli.options import Commands
@@ -167,12 +168,7 @@ def _row(candidate: Candidate) -> tuple[str, ...]:
         "fits" if candidate.fits else "",
         f"{architecture.library}:{architecture.name}",
         " ".join(f"{name}={value}" for name, value in architecture.options) or "-",
-        _share(candidate.coverage_keys),
-        _share(candidate.coverage_parameters),
+        share(candidate.coverage_keys),
+        share(candidate.coverage_parameters),
         recipe_words(candidate.recipe) or "-",
     )
-
-
-def _share(share: float) -> str:
-    """A share in percent, which is 100% only if it is all."""
-    return "100%" if share == 1 else f"{min(share, 0.999):.1%}"

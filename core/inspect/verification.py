@@ -147,8 +147,7 @@ def verification_summary(result: Verification) -> str:
         are = "is" if len(result.damaged) == 1 else "are"
         return (
             f"{count(len(result.damaged))} of {records} {are} damaged: get the file again "
-            "from where it "
-            "came from."
+            "from where it came from."
         )
     if not result.checked:
         return (

@@ -1,4 +1,4 @@
-"""Recipes: fixes in order, applied, tried, described, edited, saved and written as code.
+"""Recipes: fixes in order, applied, tried, edited, saved and written as code.
 
 `apply_recipe` returns the new StateDict, and `try_recipe` also what each step does, or why it
 cannot be applied. A recipe is written and read as JSON (`recipe_to_json`, `recipe_from_json`; with
@@ -9,7 +9,6 @@ write a script of fixes that compute with tensors.
 
 from core.recipe.apply import Applied, apply_recipe
 from core.recipe.class_mapping import rows_for
-from core.recipe.describe import describe
 from core.recipe.edits import moved, switched, with_fix, with_fix_at, with_fixes, without_step
 from core.recipe.file import RecipeFile, recipe_file_from_json, recipe_file_to_json
 from core.recipe.form_texts import (
@@ -35,7 +34,6 @@ __all__ = [
     "Trial",
     "apply_recipe",
     "classes_texts",
-    "describe",
     "in_pickled_object",
     "labels_of",
     "moved",

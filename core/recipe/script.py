@@ -10,7 +10,6 @@ from core.checkpoint.readers import FORMATS
 from core.checkpoint.tree import ROLES
 from core.errors import FixError
 from core.fixes import Recipe, ScriptPart, literal, shapes_unknown
-from core.recipe.describe import describe
 from core.recipe.script_functions import FIND, sources
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def recipe_code(
         reading = _reading(checkpoint_name, state_dict_path, format, tree)
         body = [*reading.lines]
         for fix, part in zip(fixes, parts, strict=True):
-            body += ["", f"# {_comment(describe(fix))}", *part.lines]
+            body += ["", f"# {_comment(fix.words())}", *part.lines]
         helpers = sources(function for part in (reading, *parts) for function in part.functions)
     if architecture is not None:
         body = [

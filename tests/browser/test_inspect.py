@@ -76,7 +76,7 @@ def test_a_quantized_tensor_shows_what_its_scales_give(server, page):
     expect(page.get_by_text("as .dequantize() computes them")).to_be_visible()
     choose_row(page, 1)
     card(page, "adjacency")
-    expect(page.get_by_text("the 6 values that the file holds")).to_be_visible()
+    expect(page.get_by_text("the 6 values that the file contains")).to_be_visible()
 
 
 def test_checksums_are_verified_and_a_flipped_bit_is_named(server, page, weights):

@@ -219,9 +219,8 @@ def _only_one(files: FileSet) -> dict[str, NumberedPart]:
         return _read_parts(FileSet(name, inside))
     if checkpoints:
         raise SourceError(
-            f"{files.name} contains {count(len(checkpoints))} checkpoints that are not "
-            "shards of one: "
-            f"{_some(checkpoints)}.",
+            f"{files.name} contains {count(len(checkpoints))} checkpoints that are not shards of "
+            f"one: {_some(checkpoints)}.",
             "Choose one of them.",
         )
     if any(name.endswith(DATA) for name in files.files):

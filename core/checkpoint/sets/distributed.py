@@ -152,8 +152,7 @@ class _Reader:
         if missing:
             raise CheckpointError(
                 f"The checkpoint lacks {count(len(missing))} of its files, such as "
-                f"{missing[0][:200]}. "
-                f"{summary}",
+                f"{missing[0][:200]}. {summary}",
                 "Get the missing files, and put them next to the others.",
                 whole,
             )

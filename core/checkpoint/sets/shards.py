@@ -205,17 +205,12 @@ def _open(files: Mapping[str, File | None], total: int | None) -> list[_Shard]:
         shards.append(_Shard(name, source, contents, items))
     if not missing and not damaged:
         return shards
-    have = (
-        f"{count(len(whole))} of the {count(total)}"
-        if total is not None
-        else f"{count(len(whole))}"
-    )
-    summary = f"{have} tensors are whole."
+    of_all = f" of the {count(total)}" if total is not None else ""
+    summary = f"{count(len(whole))}{of_all} tensors are whole."
     if missing:
         raise CheckpointError(
             f"{count(len(missing))} of the {count(len(files))} shards are missing: "
-            f"{_some(missing)}. "
-            f"{summary}",
+            f"{_some(missing)}. {summary}",
             "Get the missing files, and put them next to the others.",
             tuple(whole),
         )

@@ -28,7 +28,7 @@ def head_pairs(a: Mapping[str, TensorEntry], b: Mapping[str, TensorEntry]) -> li
             PairedBy.LIKENESS,
             CONFIDENCE,
             f"a head of {count(b[heads_b[kind]].shape[0])} classes in place of "
-            f"{count(a[key_a].shape[0])}",
+            + count(a[key_a].shape[0]),
         )
         for kind, key_a in heads_a.items()
         if key_a and heads_b.get(kind) and a[key_a].shape != b[heads_b[kind]].shape

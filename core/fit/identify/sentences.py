@@ -14,7 +14,6 @@ from core.fit.proposals.prefixes import MAX_PARTS
 from core.fit.proposals.removals import modules_of
 from core.fixes import Drop, Recipe
 from core.keys import HOLDER_WORDS, WRAPPED, Unwrapped, group_keys, starts
-from core.recipe import describe
 from core.wording import count
 
 OPTION_WORDS = {
@@ -64,7 +63,7 @@ def recipe_words(recipe: Recipe) -> str:
     return "; ".join(
         "Drop the other keys" if isinstance(step.fix, Drop) and len(words) > MAX_WORDS else words
         for step in recipe.steps
-        for words in [describe(step.fix)]
+        for words in [step.fix.words()]
     )
 
 

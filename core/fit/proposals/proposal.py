@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.fixes import Fix
-from core.recipe import describe
 from core.wording import count, counted
 
 
@@ -49,7 +48,7 @@ class Proposal:
 
 def title_of(fixes: tuple[Fix, ...]) -> str:
     """The fixes in a few words each: `Strip `module.`; then drop `fc.*``."""
-    first, *others = (describe(fix) for fix in fixes)
+    first, *others = (fix.words() for fix in fixes)
     return "; then ".join((first, *(f"{words[0].lower()}{words[1:]}" for words in others)))
 
 

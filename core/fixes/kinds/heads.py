@@ -77,8 +77,7 @@ class SelectClasses(Fix):
             if entry.shape[0] != rows:
                 raise FixError(
                     f"`{head[0].key}` has {count(rows)} rows and `{entry.key}` "
-                    f"{count(entry.shape[0])}: they "
-                    "are not the weight and bias of one head.",
+                    f"{count(entry.shape[0])}: they are not the weight and bias of one head.",
                     "Make the pattern more exact.",
                 )
         if max(self.rows, default=-1) >= rows:

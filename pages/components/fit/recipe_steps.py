@@ -10,7 +10,7 @@ import streamlit as st
 from core.fixes import Fix, Recipe
 from core.plain_text import markup, plain, plain_sentence, visible
 from core.recipe import Change as KeyChange
-from core.recipe import Outcome, describe, moved, switched, without_step
+from core.recipe import Outcome, moved, switched, without_step
 from core.wording import count
 from pages.components.fit.match_table import STYLE
 
@@ -43,7 +43,7 @@ def _bar(key: str, i: int, recipe: Recipe, change: Change, edit: Edit) -> None:
     st.session_state[switch] = recipe.steps[i].enabled
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         st.checkbox(
-            f"{i + 1:d}. {plain_sentence(describe(recipe.steps[i].fix))}",
+            f"{i + 1:d}. {plain_sentence(recipe.steps[i].fix.words())}",
             key=switch,
             on_change=lambda: change(switched(recipe, i, st.session_state[switch])),
             width="stretch",

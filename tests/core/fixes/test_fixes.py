@@ -39,7 +39,7 @@ from core.fixes import (
     Untie,
     WeightNorm,
 )
-from core.recipe import apply_recipe, describe, recipe_from_json, recipe_to_json
+from core.recipe import apply_recipe, recipe_from_json, recipe_to_json
 
 
 def entry(key: str, shape: tuple[int, ...] = (2,), dtype: str = "float32") -> TensorEntry:
@@ -334,7 +334,7 @@ def test_json_that_is_no_recipe_is_refused(value: object) -> None:
 
 def test_a_fix_is_described_by_what_it_does() -> None:
     assert [
-        describe(fix)
+        fix.words()
         for fix in (
             StripPrefix("module."),
             StripPrefix("module.", anywhere=True),

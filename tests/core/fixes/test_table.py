@@ -14,7 +14,7 @@ from core.architectures import parse_architecture
 from core.checkpoint import StateDict
 from core.fixes import KINDS, Context, Effect, Fix, Recipe, ScriptPart, TextField
 from core.fixes.form import Form
-from core.recipe import NAMES, apply_recipe, describe, recipe_code, recipe_from_json, recipe_to_json
+from core.recipe import NAMES, apply_recipe, recipe_code, recipe_from_json, recipe_to_json
 from tests.core.fixes.files import saved, signature_of
 
 WRITTEN = r"""
@@ -264,7 +264,7 @@ def test_a_recipe_that_was_written_earlier_is_written_so_again() -> None:
 
 
 def test_each_kind_has_the_words_that_it_had() -> None:
-    assert [describe(step.fix) for step in RECIPE.steps] == WORDS
+    assert [step.fix.words() for step in RECIPE.steps] == WORDS
 
 
 @pytest.mark.filterwarnings("ignore:.*quantize.*:UserWarning")

@@ -22,7 +22,7 @@ from core.fit.index import Lookup
 from core.fit.key_match import match
 from core.fixes import Drop, Recipe, StripPrefix
 from core.load import load_model
-from core.recipe import apply_recipe, describe
+from core.recipe import apply_recipe
 from tests.core.fit.identify.files import told
 
 
@@ -323,7 +323,7 @@ def test_a_one_channel_file_of_torchvision_gets_its_input_adapted(
     found = told(lookup, tmp_path / "a.pth", model.state_dict())
     best = found.candidates[0]
     assert best.architecture == Architecture("torchvision", "mobilenet_v2")
-    assert describe(best.recipe.steps[0].fix).startswith("Adapt the input")
+    assert best.recipe.steps[0].fix.words().startswith("Adapt the input")
     wanted = signature(best.architecture)
     state_dict = open_checkpoint(tmp_path / "a.pth").state_dict()
     assert match(apply_recipe(best.recipe, state_dict, wanted).state_dict, wanted).fits
