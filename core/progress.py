@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from typing import TypeAlias
+
+Report: TypeAlias = Callable[[int, int, str], None]
+"""What long work calls with `done` of `total` units and what it is working on: a job's
+`Progress.report`, or another function. What it raises, such as Cancelled, ends the work."""
 
 
 class Cancelled(Exception):

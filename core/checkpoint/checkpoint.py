@@ -167,9 +167,7 @@ def _tensor_records(state_dicts: Mapping[str, StateDict]) -> list[Record]:
     """The records of all tensors, each once."""
     entries = chain.from_iterable(state_dict.values() for state_dict in state_dicts.values())
     records = chain.from_iterable(entry.records for entry in entries)
-    return list(
-        {(id(record.source), record.offset, record.name): record for record in records}.values()
-    )
+    return list({record.place: record for record in records}.values())
 
 
 def _describe(tree: Tree) -> str:

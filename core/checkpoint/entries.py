@@ -90,6 +90,11 @@ class Record:
     source: Source = field(repr=False)
     big_endian: bool = False
 
+    @property
+    def place(self) -> tuple[int, int, str]:
+        """Equal for two records only if they are the same bytes of one open file."""
+        return id(self.source), self.offset, self.name
+
 
 @dataclass(frozen=True, slots=True)
 class Cast:

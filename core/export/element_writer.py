@@ -10,7 +10,8 @@ import torch
 
 from core.checkpoint import Derived, Pieces, Quantized, Record, Source, TensorEntry
 from core.errors import CheckpointError, StoreError
-from core.export.exported import CHUNK, Report
+from core.export.exported import CHUNK
+from core.progress import Report
 from core.tensors import chunks
 
 

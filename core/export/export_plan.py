@@ -126,18 +126,13 @@ def _others(state_dict: StateDict, checkpoint: Checkpoint) -> dict[str, int]:
 
     A record counts once, for the first role that uses it.
     """
-    seen = {
-        (id(record.source), record.offset, record.name)
-        for entry in state_dict.values()
-        for record in entry.records
-    }
+    seen = {record.place for entry in state_dict.values() for record in entry.records}
     by_role: dict[str, int] = {}
     for path, other in checkpoint.state_dicts.items():
         role = checkpoint.roles[path]
         for entry in other.values():
             for record in entry.records:
-                place = id(record.source), record.offset, record.name
-                if place not in seen:
-                    seen.add(place)
+                if record.place not in seen:
+                    seen.add(record.place)
                     by_role[role] = by_role.get(role, 0) + record.nbytes
     return dict(sorted(by_role.items(), key=lambda item: -item[1]))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
-
-Report: TypeAlias = Callable[[int, int, str], None]
-"""Called with the bytes done, all bytes, and a key; what it raises ends the work."""
 
 Format: TypeAlias = Literal["pth", "safetensors"]
 

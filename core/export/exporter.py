@@ -8,9 +8,10 @@ from core.checkpoint import Checkpoint, StateDict
 from core.export.element_writer import Counter
 from core.export.export_check import verify_export
 from core.export.export_plan import planned
-from core.export.exported import Export, Format, Keep, Report
+from core.export.exported import Export, Format, Keep
 from core.export.pth_writer import PthPlan, write_pth
 from core.export.safetensors_writer import write_safetensors
+from core.progress import Report
 from core.writing import onto_disk, whole_file
 
 

@@ -38,9 +38,8 @@ def sections(checkpoint: Checkpoint) -> tuple[Section, ...]:
         new_bytes = 0
         for entry in state_dict.values():
             for record in entry.records:
-                place = (id(record.source), record.offset, record.name)
-                if place not in seen:
-                    seen.add(place)
+                if record.place not in seen:
+                    seen.add(record.place)
                     new_bytes += record.nbytes
         stored[role] = stored.get(role, 0) + new_bytes
     by_role = (Section(role, tensors[role], nbytes[role], stored[role]) for role in tensors)
@@ -53,10 +52,7 @@ LEAST_WASTE = 1 << 20
 
 def stored_bytes(entry: TensorEntry) -> int:
     """Bytes that the file contains for this tensor: its whole records, each counted once."""
-    places = {
-        (id(record.source), record.offset, record.name): record.nbytes for record in entry.records
-    }
-    return sum(places.values())
+    return sum({record.place: record.nbytes for record in entry.records}.values())
 
 
 def storage_note(entry: TensorEntry) -> str | None:

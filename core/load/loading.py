@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,12 +28,11 @@ from core.load.placing import place
 from core.load.room import Need, require_room, running_out
 from core.load.staging import staging_bytes
 from core.load.switches import SwitchEffect, throw_switches
+from core.progress import Report
 from core.tensors import torch_dtype
 from core.wording import count
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
-
-Report = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.architectures import Architecture, signature
 from core.checkpoint import StateDict
 from core.fixes import Recipe
 from core.load.loading import LoadedModel, load_model
+from core.progress import Report
 from core.recipe import apply_recipe
 
 
@@ -34,7 +34,7 @@ class ModelRequest:
 def load_requested(
     request: ModelRequest,
     state_dict: StateDict,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Report | None = None,
 ) -> LoadedModel:
     """Apply the request's recipe to the chosen state_dict, and load the model.
 

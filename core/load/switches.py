@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from core.inputs import RandomInputs
+from core.progress import Report
 
 REPEATS = 5
 """Timed passes after one warm-up; the fastest counts."""
@@ -43,7 +44,7 @@ def throw_switches(
     *,
     channels_last: bool,
     compiled: bool,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Report | None = None,
 ) -> tuple[SwitchEffect, ...]:
     """Throw the switches on the model in place, one after the other, and measure each.
 
@@ -98,7 +99,7 @@ def _undone(back: Callable[[nn.Module], None], model: nn.Module) -> str:
     return ""
 
 
-def _tell(progress: Callable[[int, int, str], None] | None, what: str) -> None:
+def _tell(progress: Report | None, what: str) -> None:
     if progress is not None:
         progress(1, 1, what)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -16,6 +16,7 @@ from core.errors import ImageError, LoadError
 from core.inputs import Preprocessing, prepare
 from core.load import LoadedModel, forward
 from core.predict.classifiers import HEADLESS, not_a_classifier, require_classifier
+from core.progress import Report
 from core.wording import shape as shape_words
 
 BATCH = 8
@@ -47,7 +48,7 @@ def predict(
     images: Iterable[tuple[str, Image.Image]],
     preprocessing: Preprocessing,
     k: int = 5,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Report | None = None,
     *,
     batch: int = BATCH,
 ) -> tuple[Prediction, ...]:

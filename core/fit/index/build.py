@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -25,17 +25,13 @@ from core.fit.index.find import MAY_DIE, index_path, installed_versions
 from core.fit.index.index import Index, IndexedModel, make_index
 from core.fit.index.index_file import save_index
 from core.fit.index.model_json import to_model
-
-__all__ = ["Progress", "build_index"]
+from core.progress import Report
 
 MODEL_SECONDS = 300.0
 """The longest that one model may take; the slowest takes less than a fiftieth of it."""
 
 DIED = "The process that built it ended."
 """Why a model whose process died twice is not in the index."""
-
-Progress = Callable[[int, int, str], None]
-"""Called with the models done, the number of all models, and the name of the last one."""
 
 Failures = tuple[tuple[str, str], ...]
 
@@ -45,7 +41,7 @@ _Answer = tuple[IndexedModel | None, Failures]
 def build_index(
     versions: Mapping[str, str],
     workers: int = 2,
-    progress: Progress | None = None,
+    progress: Report | None = None,
     architectures: Iterable[Architecture] | None = None,
 ) -> Index:
     """An index of these architectures, by default of all of torchvision and timm.
@@ -220,7 +216,7 @@ if __name__ == "__main__":
     main()
 
 
-def make_index_in(folder: Path, workers: int = 2, progress: Progress | None = None) -> Index:
+def make_index_in(folder: Path, workers: int = 2, progress: Report | None = None) -> Index:
     """Build the index of the installed versions and write it to `folder`, for `find_index`.
 
     Takes minutes; what `progress` raises ends it. If the index cannot be written, or lacks models

@@ -15,17 +15,6 @@ import numpy.typing as npt
 
 from core.architectures import Architecture, Signature, TensorSpec
 
-__all__ = [
-    "Index",
-    "IndexedModel",
-    "PackedDifference",
-    "PackedSignature",
-    "Variation",
-    "make_index",
-    "variation",
-    "with_models",
-]
-
 Integers = npt.NDArray[np.int32]
 
 Kind = tuple[str, Literal["parameter", "buffer"]]

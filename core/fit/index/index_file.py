@@ -28,8 +28,6 @@ from core.fit.index.index import (
     integers,
 )
 
-__all__ = ["index_versions", "load_index", "save_index"]
-
 FORMAT = 1
 """The format's number; it is raised when the meaning of an array changes."""
 

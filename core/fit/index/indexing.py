@@ -23,8 +23,6 @@ from core.fit.index.index import IndexedModel, Variation, variation
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["index_model"]
-
 Failure = tuple[str, str]
 """An architecture's key, and why it cannot be built."""
 

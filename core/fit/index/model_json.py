@@ -7,8 +7,6 @@ from typing import Any
 from core.architectures import Architecture, Signature, TensorSpec
 from core.fit.index.index import IndexedModel, Variation
 
-__all__ = ["from_model", "to_model"]
-
 
 def from_model(model: IndexedModel) -> dict[str, Any]:
     """The model as dicts and lists that json.dumps takes."""
