@@ -7,6 +7,9 @@ from collections.abc import Sequence
 THIN = "\u202f"
 """A thin space that no line breaks at."""
 
+PLURALS = {"matrix": "matrices"}
+"""Plurals that do not end in `s` alone."""
+
 
 def count(number: int) -> str:
     """A whole number with thin spaces: 11 689 512."""
@@ -21,13 +24,6 @@ def size(nbytes: float) -> str:
         del units[0]
     digits = f"{nbytes:.0f}" if units[0] == "B" else _three_digits(nbytes)
     return f"{digits}{THIN}{units[0]}"
-
-
-def share(part: float) -> str:
-    """A share between 0 and 1: 98.2%; 100% only for all of it, 0% only for none."""
-    if 0 < part < 0.001:
-        return "under 0.1%"
-    return f"{part:.0%}" if part in {0, 1} else f"{min(part, 0.999):.1%}"
 
 
 def parameters(number: int) -> str:
@@ -57,14 +53,6 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}{THIN}h {whole % 3600 // 60}{THIN}min"
 
 
-def _three_digits(number: float) -> str:
-    return f"{number:.{2 if number < 9.995 else 1 if number < 99.95 else 0}f}"
-
-
-PLURALS = {"matrix": "matrices"}
-"""Plurals that do not end in `s` alone."""
-
-
 def counted(number: int, noun: str) -> str:
     """A number of things: `1 key`, `11 689 keys`, `2 matrices`."""
     return f"{count(number)} {noun if number == 1 else PLURALS.get(noun, f'{noun}s')}"
@@ -91,7 +79,8 @@ def are(number: int) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in percent, which reads 0 % or 100 % only where it is exactly that: 3.2 %, 41 %."""
+    """A share, 0 to 1, in percent, which reads 0 % or 100 % only where it is exactly that: 3.2 %,
+    41 %."""
     if share in {0.0, 1.0}:
         return f"{share:.0%}"[:-1] + f"{THIN}%"
     if share < 0.001:
@@ -112,9 +101,9 @@ def small(number: float) -> str:
 
 def cosine(value: float) -> str:
     """A cosine with two digits, and with more near 1, which it reads only where it is exactly 1."""
-    if abs(value) == 1:
-        return f"{value:.0f}"
     sign = "−" if value < 0 else ""
+    if abs(value) == 1:
+        return f"{sign}1"
     if abs(value) > 0.9999:
         return "over 0.9999" if value > 0 else "under −0.9999"
     if abs(value) < 0.005:
@@ -128,3 +117,7 @@ def listed(names: list[str], most: int = 3) -> str:
     if more > 0:
         return f"{', '.join(named)} and {count(more)} more"
     return f"{', '.join(named[:-1])} and {named[-1]}" if len(named) > 1 else "".join(named)
+
+
+def _three_digits(number: float) -> str:
+    return f"{number:.{2 if number < 9.995 else 1 if number < 99.95 else 0}f}"

@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (path / "recipe.json").write_text(RECIPES[0])
     versions = installed_versions()
     known = [parse_architecture("torchvision:shufflenet_v2_x0_5")]
-    save_index(build_index(versions, 1, None, known), index_path(path, versions))
+    save_index(build_index(versions, 1, architectures=known), index_path(path, versions))
     return path
 
 

@@ -14,6 +14,7 @@ from core.compare import Comparison, Numbers, PairedBy, Row, Side, State, Tolera
 from core.compare.metadata import MetadataChange, change_words
 from core.compare.texts import comparison_csv, comparison_json, stat_lines
 from core.errors import SourceError
+from core.wording import count, percent
 from core.wording import shape as shape_words
 
 MAX_CHANGES = 20
@@ -61,13 +62,14 @@ def print_compared(compared: Compared, *, every: bool = False) -> None:
     if listed:
         print()
         print_columns(*_table(listed, compared.numbers))
-    print(f"\n{_counted(comparison, every=every)}")
+    print()
+    say(_counted(comparison, every=every))
     shown = compared.metadata if every else compared.metadata[:MAX_CHANGES]
     if shown:
         print("\nbesides the tensors")
         print_columns(*_changes(shown))
     if len(shown) < len(compared.metadata):
-        print(f"{len(compared.metadata) - len(shown):,} more changes (--all lists them)")
+        say(f"{count(len(compared.metadata) - len(shown))} more changes (--all lists them)")
     for note in _notes(compared):
         say(f"note: {note}")
 
@@ -81,10 +83,10 @@ def _facts(slot: str, side: Side) -> tuple[str, ...]:
         slot,
         side.name,
         side.format,
-        f"{side.size:,}",
+        count(side.size),
         side.state_dict or "(the file itself)",
-        f"{side.tensors:,}",
-        f"{side.parameters:,}",
+        count(side.tensors),
+        count(side.parameters),
     )
 
 
@@ -135,19 +137,19 @@ def _paired(row: Row) -> str:
     if row.pair.by in (PairedBy.PREFIX, PairedBy.HAND):
         return str(row.pair.by)
     why = f": {row.pair.why}" if row.pair.why else ""
-    return f"{row.pair.by} ({row.pair.confidence:.0%}){why}"
+    return f"{row.pair.by} ({percent(row.pair.confidence)}){why}"
 
 
 def _number_cells(numbers: Numbers | None) -> list[str]:
     if numbers is None:
         return [""] * 4
     cosine = "" if numbers.cosine is None else f"{numbers.cosine:.6f}"
-    share = f"{numbers.changed_share:.1%}"
-    return [f"{numbers.max_abs:.3g}", f"{numbers.relative_l2:.3g}", cosine, share]
+    changed = percent(numbers.changed_share)
+    return [f"{numbers.max_abs:.3g}", f"{numbers.relative_l2:.3g}", cosine, changed]
 
 
 def _counted(comparison: Comparison, *, every: bool) -> str:
-    counts = [f"{count:,} {state}" for state, count in comparison.counts.items() if count]
+    counts = [f"{count(rows)} {state}" for state, rows in comparison.counts.items() if rows]
     hidden = comparison.counts[State.SAME] and not every
     return (", ".join(counts) or "no tensor") + (" (--all lists these too)" if hidden else "")
 

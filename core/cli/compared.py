@@ -8,7 +8,7 @@ from pathlib import Path
 
 from core.checkpoint import Checkpoint, StateDict, open_checkpoint
 from core.checkpoint.containers import file_or_set
-from core.cli.output import watched_progress
+from core.cli.output import watched
 from core.compare import (
     ALLCLOSE,
     BY_ITSELF,
@@ -75,7 +75,7 @@ def compare_opened(
 
     `numbers`: whether to measure what differs; None: if that is quick.
     """
-    with watched_progress("bytes") as progress:
+    with watched("bytes") as progress:
         pairing = pair(a.state_dict, b.state_dict, choices, progress=progress)
         comparison = compare(a.state_dict, b.state_dict, pairing, progress=progress)
     if numbers is None:
@@ -90,7 +90,7 @@ def _numbers(comparison: Comparison, tolerance: Tolerance) -> Mapping[str, Numbe
 
     pairs = measurable(comparison)
     keys = list(pairs)
-    with watched_progress("elements") as progress:
+    with watched("elements") as progress:
         return {
             keys[index]: numbers
             for index, numbers in differences(list(pairs.values()), tolerance, progress=progress)

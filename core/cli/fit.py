@@ -15,6 +15,7 @@ from core.cli.options import (
     repair_parent,
 )
 from core.cli.output import DIFFERS, FITS, print_json, say
+from core.wording import count
 
 if TYPE_CHECKING:
     from core.architectures import Architecture
@@ -124,11 +125,13 @@ def _print_match(match: Match) -> None:
         ("unexpected_keys", match.unexpected_keys),
     ):
         if keys:
-            print(f"\n{title} ({len(keys):,})")
+            print()
+            say(f"{title} ({count(len(keys))})")
             for group in group_keys(keys):
                 say(f"  {group}")
     if match.mismatched:
-        print(f"\nmismatched ({len(match.mismatched):,})")
+        print()
+        say(f"mismatched ({count(len(match.mismatched))})")
         for mismatch in match.mismatched:
             shapes = f"{mismatch.found} in the file, {mismatch.wanted} in the model"
             say(f"  {mismatch.key}: {mismatch.reason or shapes}")

@@ -20,6 +20,7 @@ from core.cli.options import (
 )
 from core.cli.output import DIFFERS, FITS, print_json, say, watched
 from core.errors import FixError, LoupeError
+from core.wording import are, count, counted, tensors
 
 if TYPE_CHECKING:
     from core.architectures import Architecture, Signature
@@ -217,7 +218,7 @@ def _advice(repaired: StateDict) -> str:
     if not adapters:
         return ""
     return (
-        f"{adapters:,} LoRA {'adapter is' if adapters == 1 else 'adapters are'} not merged, since "
+        f"{counted(adapters, 'LoRA adapter')} {are(adapters)} not merged, since "
         "the file has no alpha that states the scale: begin with a recipe such as "
         '[{"fix": "merge_lora", "alpha": 16}].'
     )
@@ -229,17 +230,12 @@ def _exported(
     """Write the file, with progress on stderr if that is a terminal."""
     from core.export import export_state_dict
 
-    with watched("bytes") as tell:
-
-        def report(done: int, total: int, _key: str) -> None:
-            if tell is not None:
-                tell(done, total)
-
+    with watched("bytes") as progress:
         return export_state_dict(
             repaired,
             options.output,
             form,
-            progress=report,
+            progress=progress,
             keep=options.keep,
             checkpoint=checkpoint,
         )
@@ -306,8 +302,8 @@ def _print_repair(repair: Repair) -> None:
 
 def _print_kept(export: Export) -> None:
     besides = f" with {', '.join(export.kept)}" if export.kept else ""
-    say(f"kept: {export.tensors:,} tensors{besides}")
+    say(f"kept: {tensors(export.tensors)}{besides}")
     for left in export.left_out[:MOST_LEFT_OUT]:
         say(f"{'changed' if left.became else 'left out'}: {left.sentence}")
     if len(export.left_out) > MOST_LEFT_OUT:
-        say(f"and {len(export.left_out) - MOST_LEFT_OUT:,} more, which --json lists")
+        say(f"and {count(len(export.left_out) - MOST_LEFT_OUT)} more, which --json lists")

@@ -16,6 +16,7 @@ from core.checkpoint.containers import file_or_set
 from core.cli.options import file_parent
 from core.cli.output import SAME, say
 from core.errors import CheckpointError, LoupeError, printable
+from core.wording import counted
 
 if TYPE_CHECKING:
     from core.cli.options import Commands
@@ -63,7 +64,7 @@ def _text(options: argparse.Namespace) -> int:
         nbytes, checksum = _size_and_crc32(options.file)
         problem = str(error).replace(options.file.name, "the file")
         say(f"not read: {problem}")
-        print(f"{nbytes:,} bytes  crc32:{checksum:08x}")
+        say(f"{counted(nbytes, 'byte')}  crc32:{checksum:08x}")
     return SAME
 
 

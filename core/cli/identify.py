@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from core.checkpoint import Checkpoint, StateDict, open_checkpoint
 from core.checkpoint.containers import file_or_set
 from core.cli.options import checkpoint_parent
-from core.cli.output import DIFFERS, FITS, print_columns, print_json, say
-from core.wording import share
+from core.cli.output import DIFFERS, FITS, print_columns, print_json, say, watched
+from core.wording import count, percent
 
 if TYPE_CHECKING:
     from core.cli.options import Commands
@@ -86,21 +86,9 @@ def _lookup(folder: Path) -> Lookup:
             file=sys.stderr,
             flush=True,
         )
-        try:
-            index = make_index_in(folder, os.cpu_count() or 1, _show_progress)
-        finally:
-            _end_line()
+        with watched("models") as progress:
+            index = make_index_in(folder, os.cpu_count() or 1, progress)
     return Lookup(index)
-
-
-def _show_progress(done: int, total: int, name: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{done:,} of {total:,}  {name}\x1b[K", end="", file=sys.stderr, flush=True)
-
-
-def _end_line() -> None:
-    if sys.stderr.isatty():
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _document(candidate: Candidate, known: bool) -> Mapping[str, object]:
@@ -156,7 +144,7 @@ def _print_evidence(candidate: Candidate) -> None:
     if candidate.also:
         names = ", ".join(other.key for other in candidate.also[:MOST_ALSO])
         more = len(candidate.also) - MOST_ALSO
-        rest = f", and {more:,} more" if more > 0 else ""
+        rest = f", and {count(more)} more" if more > 0 else ""
         say(f"  Other architectures: {names}{rest}")
 
 
@@ -168,7 +156,7 @@ def _row(candidate: Candidate) -> tuple[str, ...]:
         "fits" if candidate.fits else "",
         f"{architecture.library}:{architecture.name}",
         " ".join(f"{name}={value}" for name, value in architecture.options) or "-",
-        share(candidate.coverage_keys),
-        share(candidate.coverage_parameters),
+        percent(candidate.coverage_keys),
+        percent(candidate.coverage_parameters),
         recipe_words(candidate.recipe) or "-",
     )

@@ -11,7 +11,7 @@ from core.checkpoint import Checkpoint, StateDict, Verdict, open_checkpoint
 from core.checkpoint.containers import file_or_set
 from core.cli.options import checkpoint_parent
 from core.cli.output import DIFFERS, FITS, print_columns, print_json, say, watched
-from core.wording import shape
+from core.wording import count, counted, have, shape, tensors
 
 if TYPE_CHECKING:
     from core.cli.options import Commands
@@ -50,19 +50,21 @@ def _verified(checkpoint: Checkpoint) -> Verification:
     """Verify the file, with progress on stderr if that is a terminal."""
     from core.inspect import verify
 
-    with watched("bytes") as tell:
-        return verify(checkpoint, tell)
+    with watched("bytes") as progress:
+        return verify(checkpoint, progress)
 
 
 def _print_verification(verification: Verification) -> None:
     checked, without = verification.checked, verification.records - verification.checked
-    print(f"\nverify: {verification.records:,} records, {verification.nbytes:,} bytes, all read.")
+    nbytes = counted(verification.nbytes, "byte")
+    print()
+    say(f"verify: {counted(verification.records, 'record')}, {nbytes}, all read.")
     if without:
-        which = f"{without:,} of them have" if checked else "This format keeps"
-        print(f"{which} no checksum: a changed bit in them cannot be detected.")
+        which = f"{count(without)} of them {have(without)}" if checked else "This format keeps"
+        say(f"{which} no checksum: a changed bit in them cannot be detected.")
     if checked:
         outcome = "some are wrong." if verification.damaged else "none is wrong."
-        print(f"{checked:,} checksums checked: {outcome}")
+        say(f"{counted(checked, 'checksum')} checked: {outcome}")
     for damage in verification.damaged:
         tensors = ", ".join(damage.keys) or "no tensor"
         say(f"  damaged: {damage.record}, which contains {tensors}. {damage.problem}")
@@ -126,17 +128,18 @@ def _print_checkpoint(checkpoint: Checkpoint, state_dict: StateDict) -> None:
 
 def _facts(checkpoint: Checkpoint, state_dict: StateDict) -> list[tuple[str, str]]:
     title = state_dict.path or "the file itself"
-    in_files = f" in {checkpoint.files:,} files" if checkpoint.files > 1 else ""
+    in_files = f" in {count(checkpoint.files)} files" if checkpoint.files > 1 else ""
     others = [
-        f"{path or '(the file itself)'} ({len(other):,})"
+        f"{path or '(the file itself)'} ({count(len(other))})"
         for path, other in checkpoint.state_dicts.items()
         if other.path != state_dict.path
     ]
+    amounts = f"{tensors(len(state_dict))}, {counted(state_dict.numel, 'parameter')}"
     return [
         ("file", checkpoint.name),
         ("format", checkpoint.format_title),
-        ("size", f"{checkpoint.size:,} bytes{in_files}"),
+        ("size", f"{count(checkpoint.size)} bytes{in_files}"),
         ("torch", checkpoint.torch_version or "unknown"),
-        ("state_dict", f"{title}: {len(state_dict):,} tensors, {state_dict.numel:,} parameters"),
+        ("state_dict", f"{title}: {amounts}"),
         *([("also inside", ", ".join(others))] if others else []),
     ]

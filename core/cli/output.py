@@ -3,68 +3,57 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
 from core.plain_text import MAX_SENTENCE_LENGTH, visible
-from core.progress import Progress
-from core.wording import THIN
+from core.progress import Report, ignore
+from core.wording import THIN, count, percent
 
 SAME = FITS = 0
 DIFFERS = 1
 TROUBLE = 2
 """Exit statuses, the same as diff's."""
 
+THOUSANDS = re.compile(rf"(?<=\d){THIN}(?=\d)")
+"""What separates thousands, as wording.py writes them."""
 
-class _ShownProgress(Progress):
-    """A Progress that also calls a function with (done, total)."""
-
-    def __init__(self, show: Callable[[int, int], None]) -> None:
-        super().__init__()
-        self._show = show
-
-    def report(self, done: int, total: int, what: str = "") -> None:
-        """Report the progress, and show it."""
-        super().report(done, total, what)
-        self._show(done, total)
+PER_SECOND = {"bytes": "MB/s", "elements": "million elements/s"}
+"""How the pace is written, by the unit that is counted."""
 
 
 @contextmanager
-def watched(unit: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A function of (done, total) that shows progress as one line on stderr; None if no terminal.
+def watched(unit: str) -> Iterator[Report]:
+    """A Report that shows progress as one line on stderr, if that is a terminal.
 
-    `unit` is what is counted, such as `bytes`. The line is erased at the end.
+    `unit` is what is counted: bytes and elements are shown with their pace, others, such as models,
+    with the name of the one that the work is at. The line is erased at the end.
     """
     if not sys.stderr.isatty():
-        yield None
+        yield ignore
         return
     started = last = time.monotonic()
 
-    def show(done: int, total: int) -> None:
+    def show(done: int, total: int, what: str) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last >= 0.1 or done == total:
             last = now
-            pace = done / 1e6 / max(now - started, 1e-6)
-            percent = done / total if total else 1
-            million = "MB/s" if unit == "bytes" else f"million {unit}/s"
-            line = f"{done:,} of {total:,} {unit}, {percent:.0%}, {pace:,.0f} {million}"
+            if per_second := PER_SECOND.get(unit):
+                what = f"{count(round(done / 1e6 / max(now - started, 1e-6)))} {per_second}"
+            part = percent(done / total if total else 1)
+            line = f"{count(done)} of {count(total)} {unit}, {part}, {what}"
+            line = _shown(line, MAX_SENTENCE_LENGTH)
             print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
 
     try:
         yield show
     finally:
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-
-
-@contextmanager
-def watched_progress(unit: str) -> Iterator[Progress | None]:
-    """The same as `watched`, for work that takes a Progress."""
-    with watched(unit) as show:
-        yield None if show is None else _ShownProgress(show)
 
 
 def print_json(document: Mapping[str, object] | Sequence[object]) -> None:
@@ -84,8 +73,8 @@ WIDEST_CELL = 200
 def say(line: str, *, to: TextIO | None = None) -> None:
     """Print a line that may contain a file's own texts, to stdout or to `to`.
 
-    It stays one line of bounded length without control characters; thin spaces, which not every
-    terminal shows, become plain ones.
+    It stays one line of bounded length without control characters. Thin spaces, which not every
+    terminal shows, become commas between digits, and else plain spaces.
     """
     print(_shown(line, MAX_SENTENCE_LENGTH), file=to)
 
@@ -101,4 +90,4 @@ def print_columns(header: Sequence[str], rows: Sequence[Sequence[object]]) -> No
 
 
 def _shown(text: str, most: int) -> str:
-    return visible(text, most).replace(THIN, " ")
+    return THOUSANDS.sub(",", visible(text, most)).replace(THIN, " ")

@@ -20,6 +20,7 @@ from core.cli.options import (
     repair_parent,
 )
 from core.cli.output import DIFFERS, FITS, print_json, say
+from core.wording import percent
 
 if TYPE_CHECKING:
     from core.architectures import Architecture
@@ -135,4 +136,4 @@ def _print_predictions(predictions: Sequence[Prediction], tops: Sequence[list[_C
         if prediction.untrained:
             print("  Parts of this model were never loaded: the numbers mean nothing.")
         for entry in top:
-            say(f"  {entry['probability']:7.2%}  {entry['label']}")
+            say(f"  {percent(entry['probability']):>8}  {entry['label']}")

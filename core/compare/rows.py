@@ -29,7 +29,7 @@ from core.compare.pairing.entry_views import cast, castable
 from core.compare.pairing.pair_entries import pair
 from core.compare.pairing.same_content import covers_its_record
 from core.compare.verdict.judgement import change_sentence
-from core.progress import Progress
+from core.progress import Report, ignore
 
 CHUNK_BYTES = 1 << 20
 """Bytes read at once from each file where bytes are compared."""
@@ -40,7 +40,7 @@ def compare(
     b: StateDict,
     pairing: Pairing | None = None,
     *,
-    progress: Progress | None = None,
+    progress: Report = ignore,
 ) -> Comparison:
     """Compare two state_dicts; `pairing` is the result of `pair`, or None to compute it here.
 
@@ -64,8 +64,7 @@ def compare(
             same = True
             for nbytes, alike in _equal_pieces(*reads[paired.key]):
                 same = same and alike
-                if progress is not None:
-                    progress.report(done + nbytes, total, paired.key)
+                progress(done + nbytes, total, paired.key)
                 if not same:
                     break
             done += reads[paired.key][0].nbytes

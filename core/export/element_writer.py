@@ -11,7 +11,7 @@ import torch
 from core.checkpoint import Derived, Pieces, Quantized, Record, Source, TensorEntry
 from core.errors import CheckpointError, StoreError
 from core.export.exported import CHUNK
-from core.progress import Report
+from core.progress import Report, ignore
 from core.tensors import chunks
 
 
@@ -25,7 +25,7 @@ class Writable(Protocol):
 class Counter:
     """Counts the bytes written and read back, and reports them."""
 
-    def __init__(self, total: int, report: Report | None) -> None:
+    def __init__(self, total: int, report: Report = ignore) -> None:
         self.done = 0
         self.total = total
         self.report = report
@@ -33,8 +33,7 @@ class Counter:
     def add(self, nbytes: int, what: str) -> None:
         """Count `nbytes` more. Raises what the report raises."""
         self.done += nbytes
-        if self.report is not None:
-            self.report(min(self.done, self.total), self.total, what)
+        self.report(min(self.done, self.total), self.total, what)
 
 
 def write_elements(entry: TensorEntry, file: Writable, counter: Counter) -> None:

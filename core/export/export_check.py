@@ -19,7 +19,7 @@ def verify_export(path: Path, expected: Expected, counter: Counter | None = None
     It compares keys, shapes, dtypes, and bytes by their CRC-32. Raises StoreError that says what is
     wrong, and what the counter raises.
     """
-    counter = counter or Counter(0, None)
+    counter = counter or Counter(0)
     try:
         checkpoint = open_checkpoint(path)
         _check_tensors(checkpoint, expected)

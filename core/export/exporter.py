@@ -11,7 +11,7 @@ from core.export.export_plan import planned
 from core.export.exported import Export, Format, Keep
 from core.export.pth_writer import PthPlan, write_pth
 from core.export.safetensors_writer import write_safetensors
-from core.progress import Report
+from core.progress import Report, ignore
 from core.writing import onto_disk, whole_file
 
 
@@ -20,7 +20,7 @@ def export_state_dict(
     path: Path,
     format: Format,
     *,
-    progress: Report | None = None,
+    progress: Report = ignore,
     keep: Keep = "weights",
     checkpoint: Checkpoint | None = None,
 ) -> Export:

@@ -11,7 +11,7 @@ from core.fit.key_match import Match
 from core.fit.proposals import Proposal
 from core.fit.proposals.option_hints import options_sentence
 from core.keys import group_keys
-from core.wording import count
+from core.wording import are, count
 from core.wording import shape as shape_words
 
 MOST_NAMED = 2
@@ -55,8 +55,7 @@ def verdict(match: Match, proposals: Sequence[Proposal] = ()) -> str:
         differ = len(match.mismatched) - refused
         parts.append(f"{count(differ)} {'differs' if differ == 1 else 'differ'} in shape")
     if refused:
-        are = "is" if refused == 1 else "are"
-        parts.append(f"{count(refused)} {are} quantized, sparse or nested")
+        parts.append(f"{count(refused)} {are(refused)} quantized, sparse or nested")
     if match.missing_keys and match.matched:
         parts.append(f"{count(len(match.missing_keys))} missing")
     if match.unexpected_keys and match.matched:
@@ -92,8 +91,7 @@ def _benign(match: Match) -> str:
         )
         if number
     ]
-    are = "is" if len(match.benign) == 1 else "are"
-    return f"{' and '.join(parts)} {are} absent, which is harmless."
+    return f"{' and '.join(parts)} {are(len(match.benign))} absent, which is harmless."
 
 
 def sections(

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import zlib
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from core.checkpoint import Checkpoint, Record
 from core.checkpoint.containers import LocalFile, Within
 from core.errors import CheckpointError
-from core.wording import count, counted
+from core.progress import Report, ignore
+from core.wording import are, count, counted
 
 CHUNK = 8 << 20
 """Bytes in memory at once."""
-
-ReadProgress: TypeAlias = Callable[[int, int], None]
-"""Called with (bytes read so far, bytes in all). An exception that it raises ends the work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +46,7 @@ class Verification:
         return not self.damaged
 
 
-def verify(checkpoint: Checkpoint, progress: ReadProgress | None = None) -> Verification:
+def verify(checkpoint: Checkpoint, progress: Report = ignore) -> Verification:
     """Read every record to its last byte, and check those that have a CRC-32.
 
     safetensors and the legacy format before PyTorch 1.6 store no checksums. Their records are only
@@ -71,8 +68,7 @@ def verify(checkpoint: Checkpoint, progress: ReadProgress | None = None) -> Veri
                 chunk = buffer[: min(CHUNK, record.nbytes - at)]
                 record.source.read_into(record.offset + at, chunk)
                 crc32 = zlib.crc32(chunk, crc32)
-                if progress is not None:
-                    progress(done + at + len(chunk), total)
+                progress(done + at + len(chunk), total, names[index])
             problem = _mismatch(record, crc32)
         except CheckpointError as error:
             problem = error.problem
@@ -144,10 +140,9 @@ def verification_summary(result: Verification) -> str:
     """A sentence on how many records are damaged, or how many have a correct checksum."""
     records = _records(result.records)
     if result.damaged:
-        are = "is" if len(result.damaged) == 1 else "are"
         return (
-            f"{count(len(result.damaged))} of {records} {are} damaged: get the file again "
-            "from where it came from."
+            f"{count(len(result.damaged))} of {records} {are(len(result.damaged))} damaged: get "
+            "the file again from where it came from."
         )
     if not result.checked:
         return (

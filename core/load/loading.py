@@ -28,7 +28,7 @@ from core.load.placing import place
 from core.load.room import Need, require_room, running_out
 from core.load.staging import staging_bytes
 from core.load.switches import SwitchEffect, throw_switches
-from core.progress import Report
+from core.progress import Report, ignore
 from core.tensors import torch_dtype
 from core.wording import count
 
@@ -81,7 +81,7 @@ def load_model(
     strict: bool = True,
     channels_last: bool = False,
     compiled: bool = False,
-    progress: Report | None = None,
+    progress: Report = ignore,
 ) -> LoadedModel:
     """Build the architecture and fill it from the file, in eval mode.
 
@@ -223,7 +223,7 @@ class _ByteCounter:
     cancel, and must not be reported as a failure to load.
     """
 
-    def __init__(self, progress: Report | None) -> None:
+    def __init__(self, progress: Report) -> None:
         self.raised: set[int] = set()
         self.done = self.total = 0
         self._progress = progress
@@ -231,8 +231,6 @@ class _ByteCounter:
     def __call__(self, entry: TensorEntry, nbytes: int) -> None:
         """Count `nbytes` bytes of the entry as read."""
         self.done += nbytes
-        if self._progress is None:
-            return
         try:
             self._progress(self.done, self.total, entry.key)
         except Exception as error:

@@ -8,7 +8,7 @@ from core.architectures import Architecture, signature
 from core.checkpoint import StateDict
 from core.fixes import Recipe
 from core.load.loading import LoadedModel, load_model
-from core.progress import Report
+from core.progress import Report, ignore
 from core.recipe import apply_recipe
 
 
@@ -34,7 +34,7 @@ class ModelRequest:
 def load_requested(
     request: ModelRequest,
     state_dict: StateDict,
-    progress: Report | None = None,
+    progress: Report = ignore,
 ) -> LoadedModel:
     """Apply the request's recipe to the chosen state_dict, and load the model.
 

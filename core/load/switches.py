@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from core.inputs import RandomInputs
-from core.progress import Report
+from core.progress import Report, ignore
 
 REPEATS = 5
 """Timed passes after one warm-up; the fastest counts."""
@@ -44,7 +44,7 @@ def throw_switches(
     *,
     channels_last: bool,
     compiled: bool,
-    progress: Report | None = None,
+    progress: Report = ignore,
 ) -> tuple[SwitchEffect, ...]:
     """Throw the switches on the model in place, one after the other, and measure each.
 
@@ -58,7 +58,7 @@ def throw_switches(
     if not switches:
         return ()
     effects: list[SwitchEffect] = []
-    _tell(progress, "Measuring a forward pass")
+    progress(1, 1, "Measuring a forward pass")
     try:
         inputs = make_inputs()
         before = _seconds(model, inputs)
@@ -68,7 +68,7 @@ def throw_switches(
             for switch, _, _ in switches
         )
     for switch, throw, back in switches:
-        _tell(progress, f"Measuring a forward pass with {switch}")
+        progress(1, 1, f"Measuring a forward pass with {switch}")
         trouble = ""
         try:
             throw(model)
@@ -97,11 +97,6 @@ def _undone(back: Callable[[nn.Module], None], model: nn.Module) -> str:
     except _FAILURES as error:
         return f"; not all weights are back in the layout that they had: {_first_line(error)}"
     return ""
-
-
-def _tell(progress: Report | None, what: str) -> None:
-    if progress is not None:
-        progress(1, 1, what)
 
 
 def _to_channels_last(model: nn.Module) -> None:

@@ -16,7 +16,7 @@ from core.errors import ImageError, LoadError
 from core.inputs import Preprocessing, prepare
 from core.load import LoadedModel, forward
 from core.predict.classifiers import HEADLESS, not_a_classifier, require_classifier
-from core.progress import Report
+from core.progress import Report, ignore
 from core.wording import shape as shape_words
 
 BATCH = 8
@@ -48,7 +48,7 @@ def predict(
     images: Iterable[tuple[str, Image.Image]],
     preprocessing: Preprocessing,
     k: int = 5,
-    progress: Report | None = None,
+    progress: Report = ignore,
     *,
     batch: int = BATCH,
 ) -> tuple[Prediction, ...]:
@@ -66,8 +66,7 @@ def predict(
     untrained = bool(untrained_keys(loaded))
     predictions: list[Prediction] = []
     for part in _batches(images, batch):
-        if progress:
-            progress(len(predictions), total, part[0][0])
+        progress(len(predictions), total, part[0][0])
         prepared = [_prepared(image, preprocessing) for _, image in part]
         inputs = [values for values in prepared if isinstance(values, torch.Tensor)]
         started = time.perf_counter()
@@ -78,8 +77,7 @@ def predict(
                 predictions.append(Prediction(name, (), (), 0.0, str(values), untrained))
             else:
                 predictions.append(_prediction(name, next(rows), k, seconds, untrained))
-    if progress:
-        progress(len(predictions), total, "")
+    progress(len(predictions), total, "")
     return tuple(predictions)
 
 

@@ -67,4 +67,4 @@ class IndexKeeper:
         return self._job
 
     def _build(self, progress: Progress) -> Lookup:
-        return Lookup(make_index_in(self._folder, WORKERS, progress.report))
+        return Lookup(make_index_in(self._folder, WORKERS, progress))

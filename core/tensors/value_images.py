@@ -10,7 +10,7 @@ from enum import StrEnum
 import torch
 
 from core.checkpoint import Derived, Nested, Pieces, Quantized, Sparse, TensorEntry
-from core.progress import Progress
+from core.progress import Report, ignore
 from core.tensors.elements import numbers
 from core.tensors.reading import read_tensor
 
@@ -52,7 +52,7 @@ class TensorImage:
     block: tuple[int, int] = (1, 1)
 
 
-def tensor_image(entry: TensorEntry, progress: Progress | None = None) -> TensorImage | None:
+def tensor_image(entry: TensorEntry, progress: Report = ignore) -> TensorImage | None:
     """The image of a tensor; None where there is nothing to see.
 
     That is a scalar, a tensor without elements or bytes, and a sparse or nested one, whose stored
@@ -120,12 +120,11 @@ def _grid(filters: torch.Tensor) -> torch.Tensor:
     return canvas.permute(1, 2, 0).contiguous()
 
 
-def _averaged(entry: TensorEntry, progress: Progress | None) -> TensorImage:
+def _averaged(entry: TensorEntry, progress: Report) -> TensorImage:
     cells = cells_of(entry.shape)
     for piece in numbers(entry):
         cells.add((piece.abs() if piece.is_complex() else piece).to(torch.float64))
-        if progress is not None:
-            progress.report(cells.done, entry.numel, entry.key)
+        progress(cells.done, entry.numel, entry.key)
     return cells.image()
 
 

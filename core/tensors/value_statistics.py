@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from core.checkpoint import Quantized, TensorEntry, stored_values
-from core.progress import Progress
+from core.progress import Report, ignore
 from core.tensors.elements import as_float64, exact_integers, float64_buffer, integer_shift, numbers
 
 HISTOGRAM_BLOCK = 1 << 20
@@ -51,7 +51,7 @@ class Histogram:
     counts: tuple[int, ...]
 
 
-def statistics(entry: TensorEntry, progress: Progress | None = None) -> Statistics:
+def statistics(entry: TensorEntry, progress: Report = ignore) -> Statistics:
     """Read the tensor once and measure it in float64.
 
     Blocks are merged by Chan's formula (Chan, Golub, LeVeque 1979), so that a large mean does not
@@ -64,8 +64,7 @@ def statistics(entry: TensorEntry, progress: Progress | None = None) -> Statisti
     for block in numbers(entry):
         moments.add(block)
         done += block.numel()
-        if progress is not None:
-            progress.report(done, total, entry.key)
+        progress(done, total, entry.key)
     return moments.result(done, "magnitude" if entry.dtype.startswith("complex") else "value")
 
 
@@ -74,7 +73,7 @@ def histogram(
     bins: int = 64,
     *,
     measured: Statistics | None = None,
-    progress: Progress | None = None,
+    progress: Report = ignore,
 ) -> Histogram | None:
     """Count the finite elements in `bins` equal bins from the smallest to the largest.
 
@@ -92,8 +91,7 @@ def histogram(
     for block in numbers(entry, HISTOGRAM_BLOCK):
         counts += torch.histc(_finite(_magnitudes(block, buffer)), bins, low, high)
         done += block.numel()
-        if progress is not None:
-            progress.report(done, total, entry.key)
+        progress(done, total, entry.key)
     edges = torch.linspace(low, high, bins + 1, dtype=torch.float64)
     return Histogram(
         tuple(float(edge) for edge in edges), tuple(int(count) for count in counts.tolist())

@@ -99,6 +99,18 @@ def settled(page: Page) -> None:
     expect(page.locator("[data-testid=stException]")).to_have_count(0)
 
 
+def open_tab(page: Page, name: str) -> None:
+    """Choose a tab by its name, and wait until the run that draws its panel has ended.
+
+    The panel is empty until then, so `settled` alone may look before the run has begun.
+    """
+    tab = page.get_by_role("tab", name=name)
+    tab.click()
+    panel = page.locator(f"[id='{tab.get_attribute('aria-controls')}']")
+    expect(panel.get_by_test_id("stElementContainer").first).to_be_attached(timeout=SETTLED_WITHIN)
+    settled(page)
+
+
 def go(page: Page, name: str) -> None:
     """Choose a page of the top navigation by its name, and wait until it is there."""
     narrow = page.viewport_size is not None and page.viewport_size["width"] < NARROW

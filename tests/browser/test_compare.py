@@ -7,7 +7,7 @@ import torch
 from playwright.sync_api import Page, expect
 
 from core.server import SAMPLES
-from tests.browser.driver import settled
+from tests.browser.driver import open_tab, settled
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +90,11 @@ def test_the_report_opens_without_the_server(server, page, tmp_path):
 
 def test_the_other_tabs_tell_pairs_metadata_and_the_evidence(server, page):
     open_the_pair(server, page)
-    page.get_by_role("tab", name="Pairs").click()
+    open_tab(page, "Pairs")
     expect(page.get_by_text("338 by name; no tensor is unpaired.")).to_be_visible()
-    page.get_by_role("tab", name="Metadata").click()
+    open_tab(page, "Metadata")
     expect(page.get_by_text("B is 38 epochs later")).to_be_visible()
-    page.get_by_role("tab", name="Evidence").click()
+    open_tab(page, "Evidence")
     expect(page.get_by_text("CRC-32 checksums in both files")).to_be_visible()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.driver import SETTLED_WITHIN, Server, go, settled
+from tests.browser.driver import SETTLED_WITHIN, Server, go, open_tab, settled
 from tests.browser.slow_network import SlowNetwork
 
 HOLD_SOCKETS = """
@@ -34,7 +34,7 @@ from pages.components.session import session_id
 
 def endless(progress):
     while True:
-        progress.report(0, 1)
+        progress(0, 1)
         time.sleep(0.01)
 
 if __name__ != "__main__":
@@ -109,14 +109,14 @@ def test_what_a_job_found_stays(server: Server, browser: Browser, page: Page) ->
     torch.save({"w": torch.ones(3)}, server.root / "small.pth")
     page.goto(f"{server.url}/inspector?a=root:0/small.pth")
     settled(page)
-    page.get_by_role("tab", name="Checksums").click()
+    open_tab(page, "Checksums")
     page.get_by_role("button", name="Verify checksums", exact=True).click()
     again = page.get_by_role("button", name="Verify checksums again")
     expect(again).to_be_visible()
     empty_caches(browser, server)
     page.reload()
     settled(page)
-    page.get_by_role("tab", name="Checksums").click()
+    open_tab(page, "Checksums")
     expect(again).to_be_visible()
 
 

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.driver import Server, go, settled
+from tests.browser.driver import Server, go, open_tab, settled
 from tests.browser.hostile_texts import HOST, write_all
 from tests.browser.test_policy import Watch
 
@@ -55,8 +55,7 @@ def assert_text_is_text(page: Page, watch: Watch) -> None:
 
 def tabs(page: Page, names: tuple[str, ...], check: Callable[[], None]) -> None:
     for name in names:
-        page.get_by_role("tab", name=name).click()
-        settled(page)
+        open_tab(page, name)
         check()
 
 

@@ -5,7 +5,7 @@ import torch
 from playwright.sync_api import Page, expect
 from torchvision.models import shufflenet_v2_x0_5
 
-from tests.browser.driver import Server, settled
+from tests.browser.driver import Server, open_tab, settled
 from tests.core.odd_tensors import ODD
 
 
@@ -47,9 +47,9 @@ def test_a_chosen_row_shows_the_tensors_card(server, page, weights):
 def test_the_module_tree_and_the_safety_panel_open(server, page, weights):
     page.goto(f"{server.url}/inspector?a=root:0/weights.pth")
     settled(page)
-    page.get_by_role("tab", name="Modules").click()
+    open_tab(page, "Modules")
     expect(page.get_by_test_id("stPlotlyChart").get_by_text("stage4").first).to_be_visible()
-    page.get_by_role("tab", name="Safety").click()
+    open_tab(page, "Safety")
     expect(page.get_by_text("Its pickle names only constructors of tensors")).to_be_visible()
 
 
@@ -82,7 +82,7 @@ def test_a_quantized_tensor_shows_what_its_scales_give(server, page):
 def test_checksums_are_verified_and_a_flipped_bit_is_named(server, page, weights):
     page.goto(f"{server.url}/inspector?a=root:0/weights.pth")
     settled(page)
-    page.get_by_role("tab", name="Checksums").click()
+    open_tab(page, "Checksums")
     page.get_by_role("button", name="Verify checksums").click()
     expect(page.get_by_text("records are sound")).to_be_visible()
     data = bytearray((server.root / "weights.pth").read_bytes())
@@ -90,7 +90,7 @@ def test_checksums_are_verified_and_a_flipped_bit_is_named(server, page, weights
     (server.root / "flipped.pth").write_bytes(data)
     page.goto(f"{server.url}/inspector?a=root:0/flipped.pth")
     settled(page)
-    page.get_by_role("tab", name="Checksums").click()
+    open_tab(page, "Checksums")
     page.get_by_role("button", name="Verify checksums").click()
     expect(page.get_by_text("is damaged: get the file again")).to_be_visible()
     expect(page.get_by_test_id("glide-cell-1-0")).to_have_text("fc.bias")

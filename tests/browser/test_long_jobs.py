@@ -4,12 +4,12 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.driver import SETTLED_WITHIN, go, settled
+from tests.browser.driver import SETTLED_WITHIN, go, open_tab, settled
 from tests.browser.slow_network import SlowNetwork
 
 
 def verify(page: Page) -> None:
-    page.get_by_role("tab", name="Checksums").click()
+    open_tab(page, "Checksums")
     page.get_by_role("button", name="Verify checksums", exact=True).click()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from playwright.sync_api import ConsoleMessage, Page, Request, expect
 
 from core.server import SAMPLES
-from tests.browser.driver import Server, go, settled
+from tests.browser.driver import Server, go, open_tab, settled
 from tests.browser.sample_job import open_the_sample, whole_job
 
 
@@ -33,16 +33,14 @@ def test_the_whole_sample_job_stays_within_the_policy(server: Server, page: Page
     whole_job(page, server.url, lambda _: None)
     go(page, "Inspect")
     for tab in ("Modules", "Safety", "Checksums"):
-        page.get_by_role("tab", name=tab).click()
-        settled(page)
+        open_tab(page, tab)
     go(page, "Compare")
     for picture in ("By part", "Norm against change"):
         page.get_by_text(picture).click()
         settled(page)
         expect(page.get_by_test_id("stPlotlyChart").first).to_be_visible()
     for tab in ("Pairs", "Metadata", "Evidence"):
-        page.get_by_role("tab", name=tab).click()
-        settled(page)
+        open_tab(page, tab)
     with page.expect_download():
         page.get_by_role("button", name="Report").click()
     go(page, "Fit")

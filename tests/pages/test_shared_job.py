@@ -45,7 +45,7 @@ def release() -> Iterator[threading.Event]:
 
     def work(progress: Progress) -> str:
         while not event.wait(0.01):
-            progress.report(1, 4, "Reading")
+            progress(1, 4, "Reading")
         return "All read"
 
     WORK[:] = [work]

@@ -10,7 +10,7 @@ from core.checkpoint import Checkpoint, StateDict, TensorEntry
 from core.compare.comparison import Pair, PairedBy, Pairing, State
 from core.compare.rows import bytes_to_read, compare
 from core.errors import LoupeError
-from core.wording import all_tensors, count, tensors
+from core.wording import all_tensors, are, count, tensors
 
 MAX_READ = 8 << 20
 """Bytes read from each file where it has no checksums; tensors beyond are not compared."""
@@ -49,7 +49,7 @@ class OtherTensors:
             alone = [(self.only_a, "A"), (self.only_b, "B")]
             return ", ".join(f"{tensors(n)} only in {side}" for n, side in alone if n)
         if self.same == shared:
-            counts = f"{all_tensors(shared)} {'is' if shared == 1 else 'are'} the same"
+            counts = f"{all_tensors(shared)} {are(shared)} the same"
         elif self.unread == shared:
             counts = f"{all_tensors(shared)} not compared: the files have no checksums of them"
         else:

@@ -23,7 +23,7 @@ from core.compare.numbers.partial_sums import PartialSums
 from core.compare.numbers.runs import Runs, is_run, load_kernel, slice_of, suits_kernel
 from core.compare.tensor_numbers import ALLCLOSE, Numbers, Tolerance
 from core.errors import LoupeError
-from core.progress import Progress
+from core.progress import Report, ignore
 
 Pair = tuple[TensorEntry, TensorEntry]
 
@@ -49,7 +49,7 @@ def difference(
     b: TensorEntry,
     tolerance: Tolerance = ALLCLOSE,
     *,
-    progress: Progress | None = None,
+    progress: Report = ignore,
 ) -> Numbers:
     """Measure B against A in float64, for any dtypes; `progress` counts elements.
 
@@ -68,7 +68,7 @@ def differences(
     pairs: Sequence[Pair],
     tolerance: Tolerance = ALLCLOSE,
     *,
-    progress: Progress | None = None,
+    progress: Report = ignore,
     threads: int | None = None,
 ) -> Iterator[tuple[int, Numbers]]:
     """Yield (index of the pair, its numbers) when each is done, in any order.
@@ -91,6 +91,7 @@ def differences(
             rest[work.index] += 1
     sums = [PartialSums()] * len(pairs)
     done, total = 0, sum(a.numel for a, _ in pairs)
+    key = ""
     kernel = load_kernel() if _worth_loading(pairs, total) else None
     with closing(_events(tasks, tolerance, kernel, threads or _cores())) as events:
         for event in events:
@@ -98,8 +99,8 @@ def differences(
                 done += event.numel
                 sums[event.index] += event.part
                 rest[event.index] -= event.ends
-            if progress is not None:
-                progress.report(done, total, pairs[event.index][0].key if event else progress.what)
+                key = pairs[event.index][0].key
+            progress(done, total, key)
             if event is not None and event.ends and not rest[event.index]:
                 yield event.index, sums[event.index].numbers(pairs[event.index][0].numel)
 

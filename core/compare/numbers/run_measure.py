@@ -18,14 +18,14 @@ from core.compare.run.training_run import MAX_CHECKPOINTS, Run, RunRow, RunStep
 from core.compare.tensor_numbers import Numbers
 from core.errors import LoupeError
 from core.keys import STATISTICS
-from core.progress import Progress
+from core.progress import Report, ignore
 
 
 def measure_run(
     state_dicts: Sequence[StateDict],
     names: Sequence[str],
     *,
-    progress: Progress | None = None,
+    progress: Report = ignore,
     so_far: Callable[[Run], None] | None = None,
 ) -> Run:
     """Follow every tensor through two to eight state_dicts in their order; `names` are their
@@ -152,32 +152,21 @@ class _Track:
 class _Shares:
     """Reports several measurements as one progress."""
 
-    def __init__(self, progress: Progress | None, total: int) -> None:
+    def __init__(self, progress: Report, total: int) -> None:
         self._progress = progress
         self._total = total
         self._done = 0
 
-    def next(self, pairs: Sequence[tuple[TensorEntry, TensorEntry]]) -> Progress | None:
-        """The Progress for the next measurement."""
-        if self._progress is None:
-            return None
+    def next(self, pairs: Sequence[tuple[TensorEntry, TensorEntry]]) -> Report:
+        """The Report for the next measurement."""
         before = self._done
         self._done += sum(a.numel for a, _ in pairs)
         self._total = max(self._total, self._done)
-        return _Share(self._progress, before, self._total)
 
+        def report(done: int, _: int, what: str) -> None:
+            self._progress(before + done, self._total, what)
 
-class _Share(Progress):
-    """The progress of one measurement, reported as a part of the whole."""
-
-    def __init__(self, whole: Progress, before: int, total: int) -> None:
-        super().__init__()
-        self._whole, self._before, self._of = whole, before, total
-
-    def report(self, done: int, total: int, what: str = "") -> None:
-        """Report to the whole. Raises Cancelled once somebody has called `cancel`."""
-        super().report(done, total, what)
-        self._whole.report(self._before + done, self._of, what)
+        return report
 
 
 def _tracks(state_dicts: Sequence[StateDict]) -> list[_Track]:

@@ -15,7 +15,7 @@ from core.compare.measurability import comparable
 from core.compare.numbers.block_sums import subtract
 from core.compare.pairing.entry_views import rows
 from core.errors import LoupeError
-from core.progress import Progress
+from core.progress import Report, ignore
 from core.tensors import TensorImage, as_float64, cells_of, float64_buffer, numbers, read_tensor
 
 BINS = 64
@@ -78,7 +78,7 @@ class TensorPair:
     left_out: int
 
 
-def tensor_pair(a: TensorEntry, b: TensorEntry, progress: Progress | None = None) -> TensorPair:
+def tensor_pair(a: TensorEntry, b: TensorEntry, progress: Report = ignore) -> TensorPair:
     """Read both twice, in bounded memory; `progress` counts the elements of both passes.
 
     Of complex numbers and their differences, the magnitudes are used; a quantized tensor is
@@ -98,8 +98,7 @@ def tensor_pair(a: TensorEntry, b: TensorEntry, progress: Progress | None = None
         if cells is not None:
             cells.add(step)
         done += x.numel()
-        if progress is not None:
-            progress.report(done, total, a.key)
+        progress(done, total, a.key)
     histograms = [_Histogram(*ranges.values), _Histogram(*ranges.values), _Histogram(*ranges.steps)]
     channels = _Channels(a, ranges)
     for x, y, step in _blocks(a, b):
@@ -107,8 +106,7 @@ def tensor_pair(a: TensorEntry, b: TensorEntry, progress: Progress | None = None
         for histogram, values in zip(histograms, (x, y, step), strict=True):
             histogram.add(values)
         done += x.numel()
-        if progress is not None:
-            progress.report(done, total, a.key)
+        progress(done, total, a.key)
     changes = channels.changes()
     in_a, in_b, difference = (histogram.counted() for histogram in histograms)
     return TensorPair(
@@ -249,7 +247,7 @@ def _numbers_of(values: torch.Tensor) -> torch.Tensor:
 
 
 def _filters(
-    a: TensorEntry, b: TensorEntry, channels: tuple[float, ...], progress: Progress | None
+    a: TensorEntry, b: TensorEntry, channels: tuple[float, ...], progress: Report
 ) -> Filters | None:
     """The filters of a convolution, those that changed most first."""
     if len(a.shape) != 4 or not channels or not _drawable(a.shape):
@@ -269,9 +267,7 @@ def most_changed(channels: Sequence[float]) -> list[int]:
     )
 
 
-def _mean_filters(
-    entry: TensorEntry, order: Sequence[int], progress: Progress | None
-) -> torch.Tensor:
+def _mean_filters(entry: TensorEntry, order: Sequence[int], progress: Report) -> torch.Tensor:
     """The means of some filters over their input channels, float32 [filters, height, width].
 
     Each filter is read on its own where the tensor is plain; else they are picked from all
@@ -296,8 +292,7 @@ def _mean_filters(
                     left - at : right - at
                 ].to(torch.float64)
         at = stop
-        if progress is not None:
-            progress.report(1, 1, entry.key)
+        progress(1, 1, entry.key)
     return picked.view(len(order), *entry.shape[1:]).mean(1).to(torch.float32)
 
 

@@ -12,7 +12,7 @@ from core.checkpoint import TensorEntry
 from core.compare.comparison import Pair, PairedBy
 from core.compare.pairing.sampled import sampled_numbers
 from core.keys import LEAVES, STRIP, best_assignment, leaf, words
-from core.progress import Progress
+from core.progress import Report, ignore
 
 if TYPE_CHECKING:
     import numpy as np
@@ -155,7 +155,7 @@ def likely_pairs(
     paired: Iterable[tuple[str, str]],
     order: tuple[Sequence[str], Sequence[str]],
     samples: Samples,
-    progress: Progress | None = None,
+    progress: Report = ignore,
 ) -> list[Pair]:
     """Pair tensors of equal shape so that all pairs together are the most likely ones.
 
@@ -185,8 +185,7 @@ def likely_pairs(
             if score > 0
         ]
         done += len(keys_a) + len(keys_b)
-        if progress is not None:
-            progress.report(done, total, keys_a[0])
+        progress(done, total, keys_a[0])
     known += [(pair.a.key, pair.b.key) for pair in pairs]
     places = _places(known, order)
     taken_a, taken_b = {pair.a.key for pair in pairs}, {pair.b.key for pair in pairs}

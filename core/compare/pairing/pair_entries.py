@@ -12,7 +12,7 @@ from core.compare.pairing.pair_fused import fused_pairs
 from core.compare.pairing.pair_heads import head_pairs
 from core.compare.pairing.same_content import content_pairs
 from core.compare.pairing.transposes import seen_transposed, transposed_pairs
-from core.progress import Progress
+from core.progress import Report, ignore
 
 TAKEN = 0.8
 """The smallest confidence of a pair by likeness that is taken; below, it is a proposal."""
@@ -26,7 +26,7 @@ def pair(
     b: Mapping[str, TensorEntry],
     choices: Choices = NO_CHOICES,
     *,
-    progress: Progress | None = None,
+    progress: Report = ignore,
 ) -> Pairing:
     """Pair by hand, by name, by name without a prefix, by content, and by likeness.
 
@@ -61,7 +61,7 @@ def pair(
 
 
 def _by_likeness(
-    left: _Unpaired, order: tuple[list[str], list[str]], progress: Progress | None
+    left: _Unpaired, order: tuple[list[str], list[str]], progress: Report
 ) -> list[Pair]:
     """Take the pairs that are likely enough, up to ROUNDS times, since each makes its neighbours
     more likely; returns the proposals that are left."""

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping
 from core.checkpoint import ITEMSIZES, TensorEntry, arrangement, parts
 from core.compare.comparison import Pair, PairedBy
 from core.compare.pairing.sampled import sampled_bytes
-from core.progress import Progress
+from core.progress import Report, ignore
 
 CERTAIN = 1.0
 """Confidence where the checksums are equal."""
@@ -26,7 +26,7 @@ the bytes of a single number and zero."""
 def content_pairs(
     a: Mapping[str, TensorEntry],
     b: Mapping[str, TensorEntry],
-    progress: Progress | None = None,
+    progress: Report = ignore,
 ) -> list[Pair]:
     """Pair tensors of the same shape, dtype and content; the keys are those of the rows.
 
@@ -44,8 +44,7 @@ def content_pairs(
         marks_b = {key: content_mark(b[key], checked=checked) for key in group_b}
         pairs += _alike(a, b, marks_a, marks_b, checked=checked)
         done += len(members)
-        if progress is not None:
-            progress.report(done, total, group_a[0])
+        progress(done, total, group_a[0])
     return pairs
 
 

@@ -22,7 +22,7 @@ from core.compare.sides import Side
 from core.compare.tensor_numbers import Numbers, Tolerance
 from core.plain_text import MAX_SENTENCE_LENGTH, visible
 from core.theme import ACCENT, FONT, MONOSPACE, SLOT_COLOURS, STATE_COLOURS
-from core.wording import count, parameters, shape, size
+from core.wording import count, parameters, percent, shape, size
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -202,7 +202,7 @@ def _more(row: Row) -> str:
     if row.pair is None or row.pair.by is PairedBy.NAME:
         return row.note
     sure = row.pair.by in (PairedBy.PREFIX, PairedBy.HAND)
-    confidence = "" if sure else f" ({row.pair.confidence:.0%})"
+    confidence = "" if sure else f" ({percent(row.pair.confidence)})"
     why = f": {row.pair.why}" if row.pair.why else ""
     note = f"; {row.note}" if row.note else ""
     return f"paired by {row.pair.by}{confidence}{why}{note}"

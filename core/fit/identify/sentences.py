@@ -14,7 +14,7 @@ from core.fit.proposals.prefixes import MAX_PARTS
 from core.fit.proposals.removals import modules_of
 from core.fixes import Drop, Recipe
 from core.keys import HOLDER_WORDS, WRAPPED, Unwrapped, group_keys, starts
-from core.wording import count
+from core.wording import are, count, have, percent
 
 OPTION_WORDS = {
     "num_classes": ("{} class", "{} classes"),
@@ -78,7 +78,7 @@ def sentence(
     if not known:
         return (
             f"None fits: by its layers this is {family}. The nearest is {title}, with "
-            f"{best.coverage_keys:.0%} of its keys."
+            f"{percent(best.coverage_keys)} of its keys."
         )
     text = f"This is a {title}"
     if best.renamed:
@@ -93,13 +93,13 @@ def sentence(
 def _remaining(candidate: Candidate) -> Iterator[str]:
     if candidate.missing_keys:
         missing = candidate.missing_keys
-        yield f"{_keys(missing)} {'is' if len(missing) == 1 else 'are'} missing"
+        yield f"{_keys(missing)} {are(len(missing))} missing"
     if candidate.mismatched:
         keys = [mismatch.key for mismatch in candidate.mismatched]
-        yield f"{_keys(keys)} {'has' if len(keys) == 1 else 'have'} another shape"
+        yield f"{_keys(keys)} {have(len(keys))} another shape"
     if candidate.unexpected_keys:
         unexpected = candidate.unexpected_keys
-        yield f"{_keys(unexpected)} {'is' if len(unexpected) == 1 else 'are'} unexpected"
+        yield f"{_keys(unexpected)} {are(len(unexpected))} unexpected"
 
 
 def _left_out(candidate: Candidate, state_dict: StateDict) -> Iterator[str]:
@@ -111,7 +111,7 @@ def _left_out(candidate: Candidate, state_dict: StateDict) -> Iterator[str]:
         more = len(names) - MAX_MODULES + 1
         names = [*names[: MAX_MODULES - 1], f"{count(more)} others"]
     if names:
-        yield f"{_and(names)} {'is' if len(names) == 1 else 'are'} left out"
+        yield f"{_and(names)} {are(len(names))} left out"
 
 
 def _modules(left_out: Sequence[str], state_dict: StateDict) -> dict[str, int]:
@@ -175,8 +175,8 @@ def _share_left_out(repaired: Repaired, state_dict: StateDict) -> Iterator[str]:
         keys = len(repaired.left_out)
         numel = sum(state_dict[key].numel for key in repaired.left_out)
         number = f"{count(keys)} {'key' if keys == 1 else 'keys'} of the file"
-        share = f"{numel / max(1, state_dict.numel):.1%} of its parameters"
-        yield f"{number} {'is' if keys == 1 else 'are'} left out, {share}."
+        share = f"{percent(numel / max(1, state_dict.numel))} of its parameters"
+        yield f"{number} {are(keys)} left out, {share}."
 
 
 def evidence_of_shapes(

@@ -25,7 +25,7 @@ from core.fit.index.find import MAY_DIE, index_path, installed_versions
 from core.fit.index.index import Index, IndexedModel, make_index
 from core.fit.index.index_file import save_index
 from core.fit.index.model_json import to_model
-from core.progress import Report
+from core.progress import Report, ignore
 
 MODEL_SECONDS = 300.0
 """The longest that one model may take; the slowest takes less than a fiftieth of it."""
@@ -41,7 +41,7 @@ _Answer = tuple[IndexedModel | None, Failures]
 def build_index(
     versions: Mapping[str, str],
     workers: int = 2,
-    progress: Report | None = None,
+    progress: Report = ignore,
     architectures: Iterable[Architecture] | None = None,
 ) -> Index:
     """An index of these architectures, by default of all of torchvision and timm.
@@ -56,8 +56,7 @@ def build_index(
     try:
         for done, (architecture, answer) in enumerate(_answers(wanted, processes), 1):
             answers[architecture] = answer
-            if progress is not None:
-                progress(done, len(wanted), architecture.name)
+            progress(done, len(wanted), architecture.name)
     finally:
         for process in processes:
             process.close()
@@ -216,7 +215,7 @@ if __name__ == "__main__":
     main()
 
 
-def make_index_in(folder: Path, workers: int = 2, progress: Report | None = None) -> Index:
+def make_index_in(folder: Path, workers: int = 2, progress: Report = ignore) -> Index:
     """Build the index of the installed versions and write it to `folder`, for `find_index`.
 
     Takes minutes; what `progress` raises ends it. If the index cannot be written, or lacks models

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from core.architectures import Signature
 from core.fit.key_match import Match, Mismatch
-from core.fit.proposals.proposal import listed
-from core.wording import count
+from core.fit.proposals.proposal import listed_keys
+from core.wording import are, count
 
 AUXILIARY = (
     ("AuxLogits.", "aux_logits"),  # torchvision's inception_v3
@@ -100,8 +100,8 @@ def _sizes(match: Match) -> Iterator[str]:
         yield f"Or set in_chans={channels[0].found[1]}, if the architecture has that option."
     positions = other_positions(match.mismatched)
     if positions:
-        are = "is" if len(positions) == 1 else "are"
         yield (
-            f"{listed([mismatch.key for mismatch in positions])} {are} for another image size: set "
-            "img_size (timm) or image_size (torchvision) to the file's size to load them unchanged."
+            f"{listed_keys(mismatch.key for mismatch in positions)} {are(len(positions))} for "
+            "another image size: set img_size (timm) or image_size (torchvision) to the file's "
+            "size to load them unchanged."
         )

@@ -9,7 +9,7 @@ from glob import escape
 
 from core.architectures import Signature
 from core.checkpoint import StateDict
-from core.fit.proposals.proposal import Idea, share
+from core.fit.proposals.proposal import Idea, all_or_part
 from core.fixes import AddPrefix, Rename, StripPrefix
 from core.keys import WRAPPERS, WRITERS, starts
 
@@ -53,7 +53,7 @@ def _exchange(old: str, new: str, state_dict: StateDict) -> Idea:
 
 
 def _share(keys: Collection[str], state_dict: StateDict) -> str:
-    return share(len(keys), len(state_dict), "key")
+    return all_or_part(len(keys), len(state_dict), "key")
 
 
 def _written_by(path: str) -> str:

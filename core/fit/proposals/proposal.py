@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from core.fixes import Fix
-from core.wording import count, counted
+from core.wording import count, counted, listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +53,13 @@ def title_of(fixes: tuple[Fix, ...]) -> str:
     return "; then ".join((first, *(f"{words[0].lower()}{words[1:]}" for words in others)))
 
 
-def share(part: int, whole: int, noun: str) -> str:
+def all_or_part(part: int, whole: int, noun: str) -> str:
     """A part of a number of things, to begin a sentence: `All 320 keys`, `12 of 320 keys`."""
     if part == whole:
         return f"All {counted(whole, noun)}" if whole > 1 else f"The only {noun}"
     return f"{count(part)} of {counted(whole, noun)}"
 
 
-def listed(keys: list[str], most: int = 3) -> str:
+def listed_keys(keys: Iterable[str]) -> str:
     """A few keys in backticks, and how many more there are."""
-    named = ", ".join(f"`{key}`" for key in keys[:most])
-    return named + (f" and {count(len(keys) - most)} more" if len(keys) > most else "")
+    return listed([f"`{key}`" for key in keys])

@@ -11,22 +11,22 @@ from core.checkpoint import StateDict
 from core.fit.key_match import Match
 from core.fit.proposals.option_hints import options_sentence
 from core.fit.proposals.prefixes import MAX_PARTS
-from core.fit.proposals.proposal import Idea, listed
+from core.fit.proposals.proposal import Idea, listed_keys
 from core.fixes import MAX_TEXT, Drop, DropMismatched
 from core.keys import starts
+from core.wording import have
 
 
 def removal_ideas(now: Match, state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
     """A DropMismatched if shapes differ, and one Drop of the unexpected keys."""
     shapes = [mismatch.key for mismatch in now.mismatched if mismatch.found != mismatch.wanted]
     if shapes:
-        are = "has" if len(shapes) == 1 else "have"
-        why = f"{listed(shapes)} {are} another shape in the model."
+        why = f"{listed_keys(shapes)} {have(len(shapes))} another shape in the model."
         yield Idea((DropMismatched(),), f"{why} {options_sentence(now, signature)}".strip())
     if now.unexpected_keys:
         fix = drop_of(now.unexpected_keys, state_dict)
         if fix is not None:
-            why = f"The model has no {listed(list(now.unexpected_keys))}."
+            why = f"The model has no {listed_keys(list(now.unexpected_keys))}."
             yield Idea((fix,), f"{why} {options_sentence(now, signature)}".strip())
 
 
@@ -62,7 +62,7 @@ def _as_regex(module: str) -> str:
 def modules_of(keys: Iterable[str], staying: Iterable[str]) -> list[str]:
     """The outermost modules of the keys, as `path.`, that contain no key that stays.
 
-    A key without such a module is listed itself.
+    A key without such a module is listed_keys itself.
     """
     kept = {key[:start] for key in staying for start in starts(key, MAX_PARTS)}
     modules: dict[str, None] = {}

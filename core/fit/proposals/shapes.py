@@ -9,7 +9,7 @@ from core.architectures import Signature
 from core.checkpoint import StateDict
 from core.fit.key_match import Match, Mismatch
 from core.fit.proposals.option_hints import options_sentence, other_channels, other_positions
-from core.fit.proposals.proposal import Idea, listed
+from core.fit.proposals.proposal import Idea, listed_keys
 from core.fixes import (
     MAX_TEXT,
     AdaptInput,
@@ -20,7 +20,7 @@ from core.fixes import (
     Transpose,
 )
 from core.keys import BATCH_COUNTER, STATISTICS
-from core.wording import counted
+from core.wording import are, counted, have
 from core.wording import shape as shape_words
 
 MAX_SHAPE = 8
@@ -49,8 +49,8 @@ def shape_ideas(now: Match, state_dict: StateDict, signature: Signature) -> Iter
         vision = any(mismatch.key.endswith("pos_embedding") for mismatch in positions)
         method: Resampling = "torchvision" if vision else "timm"
         why = (
-            f"{listed([mismatch.key for mismatch in positions])} "
-            f"{'has' if len(positions) == 1 else 'have'} the shape {_shape(positions[0].found)} in "
+            f"{listed_keys(mismatch.key for mismatch in positions)} "
+            f"{have(len(positions))} the shape {_shape(positions[0].found)} in "
             f"the file and {_shape(positions[0].wanted)} in the model, for another image size: "
             f"resampled as {method} does."
         )
@@ -62,7 +62,7 @@ def shape_ideas(now: Match, state_dict: StateDict, signature: Signature) -> Iter
     ]
     if squeezed:
         why = (
-            f"{listed([mismatch.key for mismatch in squeezed])} "
+            f"{listed_keys(mismatch.key for mismatch in squeezed)} "
             f"{'differs' if len(squeezed) == 1 else 'differ'} from the model's in dimensions of 1 "
             f"alone: {_shape(squeezed[0].found)} in the file, {_shape(squeezed[0].wanted)} in the "
             "model."
@@ -95,11 +95,15 @@ def _transposing(
         or (_name(key) in names - straight and len(entry.shape) == 2 and len(set(entry.shape)) == 1)
     ]
     square = [key for key in alike if key not in keys]
-    are = "is" if len(keys) == 1 else "are"
-    why = f"{listed(sorted(keys))} {are} transposed, as GPT-2's Conv1D stores weights."
+    why = (
+        f"{listed_keys(sorted(keys))} {are(len(keys))} transposed, as GPT-2's Conv1D stores "
+        "weights."
+    )
     if square:
-        are = "is" if len(square) == 1 else "are"
-        why += f" {listed(square)} {are} square, and transposed too, by the same names."
+        why += (
+            f" {listed_keys(square)} {are(len(square))} square, and transposed too, by the same "
+            "names."
+        )
     patterns = [f"*{escape(name)}" for name in sorted(names - straight)]
     by_name = tuple(Transpose(pattern) for pattern in patterns)
     one_by_one = tuple(Transpose(escape(key)) for key in alike)
@@ -129,7 +133,7 @@ def statistics_idea(now: Match, state_dict: StateDict) -> Idea | None:
     if not lacking:
         return None
     why = (
-        f"{listed(lacking)} {'is' if len(lacking) == 1 else 'are'} not in the file. The defaults "
+        f"{listed_keys(lacking)} {are(len(lacking))} not in the file. The defaults "
         "were never measured: predictions mean little until data has run through the model in "
         "training mode."
     )

@@ -17,7 +17,7 @@ from core.fixes import (
     unscaled_adapters,
 )
 from core.keys import FUSED_LAYERS
-from core.wording import counted
+from core.wording import are, counted
 
 IN_PROJECTION = ("in_proj_weight", "in_proj_bias")
 """torch.nn.MultiheadAttention's parameters for q, k and v, which belong to no layer inside it."""
@@ -34,7 +34,7 @@ def structure_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Ide
     if normed:
         number = len(normed) // 2
         why = (
-            f"{counted(number, 'weight')} {'is' if number == 1 else 'are'} stored as magnitude and "
+            f"{counted(number, 'weight')} {are(number)} stored as magnitude and "
             "direction, as weight norm does"
         )
         yield Idea((WeightNorm("folded"),), f"{why}; the model has plain weights.")
@@ -46,10 +46,9 @@ def structure_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Ide
         yield Idea((MergeLora(),), why + scale_assumed(unscaled_adapters(state_dict)))
     quantized = [entry.key for entry in state_dict.values() if isinstance(entry.form, Quantized)]
     if quantized:
-        are = "is" if len(quantized) == 1 else "are"
         why = (
-            f"{counted(len(quantized), 'tensor')} {are} quantized, and the model has floats. "
-            "Dequantizing computes floats, without the precision that quantizing lost."
+            f"{counted(len(quantized), 'tensor')} {are(len(quantized))} quantized, and the model "
+            "has floats. Dequantizing computes floats, without the precision that quantizing lost."
         )
         yield Idea((Dequantize(),), why)
     yield from _fused_ideas(in_file, _parts(signature))

@@ -8,14 +8,14 @@ from core.architectures import Signature
 from core.checkpoint import StateDict
 from core.fit.align import align
 from core.fit.key_match import Match, match
-from core.fit.proposals.proposal import Idea, listed
+from core.fit.proposals.proposal import Idea, listed_keys
 from core.fit.proposals.removals import removal_ideas
 from core.fit.proposals.renamings import best_renamings
 from core.fit.proposals.shapes import shape_ideas
 from core.fit.proposals.structure import structure_ideas
 from core.fit.proposals.tried import Score, after, score
 from core.fixes import Fix, MergeLora, Recipe, unscaled_adapters
-from core.wording import counted
+from core.wording import are, counted, percent
 
 MAX_ROUNDS = 8
 """The most ideas that are applied one after the other."""
@@ -187,13 +187,13 @@ def align_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
     if not fixes or alignment.confidence < LEAST_CONFIDENCE or placed < LEAST_SHARE * now.total:
         return
     why = (
-        f"{counted(placed, 'key')} of the model {'is' if placed == 1 else 'are'} found under other "
+        f"{counted(placed, 'key')} of the model {are(placed)} found under other "
         "names, by the order of the layers, their shapes and their names "
-        f"({alignment.confidence:.0%} sure)."
+        f"({percent(alignment.confidence)} sure)."
     )
     if alignment.ambiguous:
         why += (
-            f" Check {listed([pair.key for pair in alignment.ambiguous])}: "
+            f" Check {listed_keys([pair.key for pair in alignment.ambiguous])}: "
             "another pair would be as likely."
         )
     yield Idea(fixes, why, aligned=True, sure=alignment.confidence)

@@ -15,7 +15,7 @@ from core.errors import FilterError
 from core.keys import fitting_keys
 from core.plain_text import plain_sentence, visible
 from core.theme import STATE_COLOURS
-from core.wording import count, shape
+from core.wording import count, percent, shape
 from pages.components.cached import cached
 from pages.components.compare.state_filter import state_filter
 
@@ -227,7 +227,7 @@ def _paired(row: Row) -> str:
     pair = row.pair
     if pair is None or pair.by in (PairedBy.NAME, PairedBy.PREFIX):
         return ""
-    return f"{pair.by}, {pair.confidence:.0%}"
+    return f"{pair.by}, {percent(pair.confidence)}"
 
 
 def _layouts(rows: Sequence[Row]) -> dict[str, list[str]]:

@@ -16,7 +16,7 @@ from core.compare.numbers import (
 )
 from core.errors import LoupeError
 from core.plain_text import MAX_SENTENCE_LENGTH, plain, plain_sentence
-from core.wording import count, shape, size
+from core.wording import count, percent, shape, size
 from pages.components.pressed import pressed
 from pages.components.shared_job import SharedJob
 
@@ -53,7 +53,7 @@ def _description(row: Row) -> str:
     pair = row.pair
     if pair is not None and pair.why:
         why = plain(pair.why, MAX_SENTENCE_LENGTH)
-        facts.append(f"paired by {plain(str(pair.by))} ({pair.confidence:.0%}): {why}")
+        facts.append(f"paired by {plain(str(pair.by))} ({percent(pair.confidence)}): {why}")
     if row.note:
         facts.append(plain_sentence(row.note))
     return " · ".join(facts)

@@ -198,10 +198,10 @@ def _loading(
 
         def load() -> LoadedModel:
             loaded_here.append(request)
-            return load_requested(request, state_dict, progress.report)
+            return load_requested(request, state_dict, progress)
 
         with pool.get(request, load) as loaded:
-            progress.report(1, 1, "Running the model once on a random input")
+            progress(1, 1, "Running the model once on a random input")
             return LoadOutcome(
                 request,
                 not loaded_here,

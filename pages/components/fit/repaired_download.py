@@ -195,7 +195,7 @@ def _export(
                     repaired,
                     path,
                     form,
-                    progress=progress.report,
+                    progress=progress,
                     keep=keep,
                     checkpoint=checkpoint,
                 )

@@ -25,7 +25,7 @@ from core.checkpoint import (
 from core.errors import LoupeError
 from core.inspect import storage_note, stored_bytes
 from core.plain_text import code, markup, plain, plain_sentence
-from core.progress import Progress
+from core.progress import Report, ignore
 from core.tensors import (
     Histogram,
     ImageKind,
@@ -36,7 +36,7 @@ from core.tensors import (
     tensor_image,
 )
 from core.theme import ACCENT, figure_layout
-from core.wording import count, shape, size
+from core.wording import count, percent, shape, size
 from pages.components.cached import cached
 from pages.components.pressed import pressed
 from pages.components.shared_job import SharedJob
@@ -106,7 +106,7 @@ def tensor_card(entry: TensorEntry, identity: str) -> None:
     _storage(entry)
 
 
-def measure(entry: TensorEntry, progress: Progress | None = None) -> Measured:
+def measure(entry: TensorEntry, progress: Report = ignore) -> Measured:
     """Read the tensor once for its statistics, once for its histogram, and once for its image.
 
     Raises LoupeError if its bytes cannot be read, Cancelled if the job is cancelled.
@@ -325,4 +325,4 @@ def _number(value: float | int | None) -> str:
 def _share(part: int, whole: int) -> str:
     if not part:
         return "0"
-    return f"{count(part)} ({part / whole:.1%})" if part / whole >= 0.001 else count(part)
+    return f"{count(part)} ({percent(part / whole)})"

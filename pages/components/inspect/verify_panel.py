@@ -52,8 +52,8 @@ def _promise(checkpoint: Checkpoint) -> str:
 
 
 def _work(checkpoint: Checkpoint, progress: Progress) -> Verification:
-    def report(done: int, total: int) -> None:
-        progress.report(done, total, f"{size(done)} of {size(total)} read")
+    def report(done: int, total: int, _: str) -> None:
+        progress(done, total, f"{size(done)} of {size(total)} read")
 
     return verify(checkpoint, report)
 

@@ -106,11 +106,11 @@ class _Part:
     before: int
     total: int
 
-    def report(self, done: int, _: int, name: str) -> None:
-        self.progress.report(self.before + done, self.total, f"{self.slot}: {name}")
+    def __call__(self, done: int, _: int, name: str) -> None:
+        self.progress(self.before + done, self.total, f"{self.slot}: {name}")
 
     def loading(self, *_: object) -> None:
-        self.progress.report(self.before, self.total, f"{self.slot}: loading the model again")
+        self.progress(self.before, self.total, f"{self.slot}: loading the model again")
 
 
 def _run(
@@ -120,7 +120,7 @@ def _run(
         return load_requested(task.request, task.state_dict, part.loading)
 
     with pool.get(task.request, load) as loaded:
-        return predict(loaded, _decoded(images), task.preprocessing, MAX_CLASSES, part.report)
+        return predict(loaded, _decoded(images), task.preprocessing, MAX_CLASSES, part)
 
 
 def _decoded(images: Sequence[TrayImage]) -> Iterator[tuple[str, Image.Image]]:

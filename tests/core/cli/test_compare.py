@@ -47,7 +47,7 @@ def saved(path: Path, tensors: dict[str, torch.Tensor]) -> Path:
 def test_the_sentence_then_the_tensors_that_differ(pair: tuple[Path, Path]) -> None:
     told = loupe("compare", *pair)
     assert told.returncode == 1, told.stderr
-    assert "from 1 000 to 10 classes" in told.stdout.splitlines()[0]
+    assert "from 1,000 to 10 classes" in told.stdout.splitlines()[0]
     lines = [line for line in told.stdout.splitlines() if re.match("changed|reshaped", line)]
     a, b = (torch.load(path) for path in pair)
     differing = [
@@ -298,7 +298,7 @@ def test_who_watches_sees_how_far_it_is(tmp_path: Path) -> None:
     shown = os.read(leader, 1 << 16).decode()
     os.close(leader)
     assert done.returncode == 0
-    assert "4,194,304 of 4,194,304 bytes, 100%" in shown
+    assert "4,194,304 of 4,194,304 bytes, 100 %" in shown
     assert shown.endswith("\r\x1b[K")
     assert b"\x1b" not in done.stdout
 

@@ -24,7 +24,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with a small index, which is taken where Loupe came with none."""
     folder = tmp_path_factory.mktemp("data")
     versions = installed_versions()
-    index = build_index(versions, 1, None, [parse_architecture(key) for key in KNOWN])
+    index = build_index(versions, 1, architectures=[parse_architecture(key) for key in KNOWN])
     save_index(index, index_path(folder, versions))
     return folder
 
@@ -74,7 +74,7 @@ def test_people_read_a_sentence_a_table_and_the_evidence(
     header = next(line for line in lines if "architecture" in line and "recipe" in line)
     row = lines[lines.index(header) + 1]
     assert row.startswith("fits")
-    for words in ("torchvision:resnet18", "num_classes=10", "100%", "Strip `module.`"):
+    for words in ("torchvision:resnet18", "num_classes=10", "100 %", "Strip `module.`"):
         assert words in row
     assert "Other architectures: timm:resnet18?num_classes=10" in told
 

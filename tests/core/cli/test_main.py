@@ -188,7 +188,7 @@ def test_verify_shows_how_far_it_is_to_who_watches_and_to_nobody_else(training_f
                 check=True,
             )
         watched = os.read(terminal.fileno(), 1 << 16).decode()
-    assert "100%" in watched
+    assert "100 %" in watched
     assert "MB/s" in watched
     assert b"MB/s" not in done.stdout
 

@@ -28,7 +28,7 @@ def written(tmp_path: Path, form: Format) -> tuple[Path, Expected]:
     plan, _ = planned(state_dict, form, "weights", None)
     path = tmp_path / f"out.{form}"
     with path.open("wb") as file:
-        nothing = Counter(0, None)
+        nothing = Counter(0)
         if isinstance(plan, PthPlan):
             return path, write_pth(plan, file, nothing)
         return path, write_safetensors(plan, file, nothing)
@@ -75,7 +75,7 @@ def test_two_tensors_in_each_others_place_are_caught(tmp_path: Path) -> None:
         plan, _ = planned(state_dict, "safetensors", "weights", None)
         assert not isinstance(plan, PthPlan)
         with (tmp_path / f"{name}.safetensors").open("wb") as file:
-            expected.append(write_safetensors(plan, file, Counter(0, None)))
+            expected.append(write_safetensors(plan, file, Counter(0)))
     verify_export(tmp_path / "in.safetensors", expected[0])
     with pytest.raises(StoreError, match="the bytes of a have"):
         verify_export(tmp_path / "other.safetensors", expected[0])
@@ -99,7 +99,7 @@ def test_another_file_than_the_one_that_was_written_is_caught(
     plan, _ = planned(state_dict, "pth", "weights", None)
     assert isinstance(plan, PthPlan)
     with (tmp_path / "out.pth").open("wb") as file:
-        expected = write_pth(plan, file, Counter(0, None))
+        expected = write_pth(plan, file, Counter(0))
     torch.save(other, tmp_path / "archive.pth")
     with pytest.raises(StoreError, match=words):
         verify_export(tmp_path / "archive.pth", expected)
@@ -138,7 +138,7 @@ def test_the_check_can_be_cancelled_and_leaves_nothing(tmp_path: Path, form: For
     def report(done: int, total: int, what: str) -> None:
         if done > total // 2:
             progress.cancel()
-        progress.report(done, total, what)
+        progress(done, total, what)
 
     with pytest.raises(Cancelled):
         export_state_dict(state_dict, tmp_path / "out", form, progress=report)

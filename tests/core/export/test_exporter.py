@@ -289,7 +289,7 @@ def resident_bytes() -> int:
 
 def cancelled(progress: Progress) -> Callable[[int, int, str], None]:
     progress.cancel()
-    return progress.report
+    return progress
 
 
 @pytest.mark.parametrize("form", ["pth", "safetensors"])

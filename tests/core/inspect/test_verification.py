@@ -139,7 +139,7 @@ def test_in_a_folder_of_shards_the_file_is_named(tmp_path: Path) -> None:
 
 def test_progress_counts_bytes_up_to_all(saved: Path) -> None:
     told: list[tuple[int, int]] = []
-    found = verify(open_checkpoint(saved), lambda done, total: told.append((done, total)))
+    found = verify(open_checkpoint(saved), lambda done, total, _: told.append((done, total)))
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert told[-1] == (found.nbytes, found.nbytes)
 
@@ -148,7 +148,7 @@ def test_it_stops_when_it_is_told_to(saved: Path) -> None:
     progress = Progress()
     progress.cancel()
     with pytest.raises(Cancelled):
-        verify(open_checkpoint(saved), progress.report)
+        verify(open_checkpoint(saved), progress)
 
 
 def test_a_file_that_is_written_to_meanwhile_is_trouble(saved: Path) -> None:

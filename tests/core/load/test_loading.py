@@ -211,7 +211,7 @@ def test_a_cancelled_load_stops(whole: StateDict) -> None:
     progress = Progress()
     progress.cancel()
     with pytest.raises(Cancelled):
-        load_model(whole, RESNET, progress=progress.report)
+        load_model(whole, RESNET, progress=progress)
     assert 0 < progress.done < progress.total
 
 

@@ -100,7 +100,7 @@ def test_a_cancel_stops_and_leaves_no_thread_waiting_for_a_buffer(state_dict: St
             [(state_dict["large"], target)],
             staging,
             2,
-            lambda entry, nbytes: progress.report(nbytes, 4000, entry.key),
+            lambda entry, nbytes: progress(nbytes, 4000, entry.key),
         )
     fill_staged([(state_dict["large"], target)], staging, 2)
     assert torch.equal(target, TENSORS["large"])

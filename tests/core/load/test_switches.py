@@ -148,7 +148,7 @@ def test_measuring_can_be_cancelled(architecture: Architecture, state_dict: Stat
     def report(done: int, total: int, what: str) -> None:
         if what.startswith("Measuring"):
             progress.cancel()
-        progress.report(done, total, what)
+        progress(done, total, what)
 
     with pytest.raises(Cancelled):
         load_model(state_dict, architecture, channels_last=True, progress=report)

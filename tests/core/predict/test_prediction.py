@@ -296,7 +296,7 @@ def test_a_cancel_stops_before_the_next_batch(small):
     progress = Progress()
     progress.cancel()
     with pytest.raises(Cancelled):
-        predict(small, photos(2), IMAGENET, progress=progress.report)
+        predict(small, photos(2), IMAGENET, progress=progress)
 
 
 def test_a_size_for_which_nothing_can_be_compiled_is_run_as_it_is(small):

@@ -13,7 +13,7 @@ from tests.running import run
 
 def until_told(progress: Progress) -> None:
     while True:
-        progress.report(0, 1)
+        progress(0, 1)
         threading.Event().wait(0.01)
 
 

@@ -23,7 +23,7 @@ class Gate:
         def wait(progress: Progress) -> str:
             self.began.append(name)
             while not self.open.wait(0.01):
-                progress.report(0, 1, name)
+                progress(0, 1, name)
             return name
 
         return wait
@@ -94,10 +94,10 @@ def test_a_cancel_stops_the_work_at_its_next_report() -> None:
     reached, go = threading.Event(), threading.Event()
 
     def work(progress: Progress) -> None:
-        progress.report(1, 4, "first")
+        progress(1, 4, "first")
         reached.set()
         go.wait(10)
-        progress.report(2, 4, "second")
+        progress(2, 4, "second")
 
     job = Jobs().start(work)
     reached.wait(10)

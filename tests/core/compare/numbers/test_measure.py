@@ -322,9 +322,9 @@ def test_progress_counts_every_element_once_in_small_steps(saved):
     steps = []
 
     class Watched(Progress):
-        def report(self, done, total, what=""):
+        def __call__(self, done, total, what=""):
             steps.append((done, what))
-            super().report(done, total, what)
+            super().__call__(done, total, what)
 
     pair = saved(torch.zeros(100, 1000)), saved(torch.ones(100, 1000))
     view = transposed(pair[0]), saved(torch.zeros(1000, 100))

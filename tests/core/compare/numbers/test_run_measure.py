@@ -307,8 +307,8 @@ def test_other_dtypes_have_numbers_and_sparse_tensors_have_none(saved):
 
 def test_a_cancel_keeps_what_was_measured(settling):
     class Stops(Progress):
-        def report(self, done: int, total: int, what: str = "") -> None:
-            super().report(done, total, what)
+        def __call__(self, done: int, total: int, what: str = "") -> None:
+            super().__call__(done, total, what)
             if done > 0.6 * total:
                 self.cancel()
 
@@ -338,8 +338,8 @@ def test_progress_counts_elements_and_never_goes_back(settling, saved):
             super().__init__()
             self.seen: list[tuple[int, int]] = []
 
-        def report(self, done: int, total: int, what: str = "") -> None:
-            super().report(done, total, what)
+        def __call__(self, done: int, total: int, what: str = "") -> None:
+            super().__call__(done, total, what)
             self.seen.append((done, total))
 
     progress = Notes()

@@ -145,7 +145,7 @@ def test_a_server_that_ends_meanwhile_waits_for_no_model() -> None:
 
 
 def test_an_index_of_nothing_is_empty() -> None:
-    assert len(build_index(VERSIONS, 2, None, ())) == 0
+    assert len(build_index(VERSIONS, 2, architectures=())) == 0
 
 
 def test_two_servers_that_write_at_once_leave_one_whole_index(built, tmp_path: Path) -> None:

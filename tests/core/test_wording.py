@@ -1,0 +1,121 @@
+"""How Loupe writes numbers: never more certain than they are, and never on two lines."""
+
+import pytest
+
+from core.wording import (
+    THIN,
+    all_tensors,
+    cosine,
+    count,
+    counted,
+    duration,
+    listed,
+    parameters,
+    percent,
+    shape,
+    size,
+    small,
+)
+
+
+def spaced(text: str) -> str:
+    """The text with `_` where it has a thin space."""
+    return text.replace(THIN, "_")
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0"), (999, "999"), (1000, "1_000"), (11_689_512, "11_689_512")]
+)
+def test_a_whole_number_is_exact_and_its_thousands_stand_apart(number: int, text: str) -> None:
+    assert spaced(count(number)) == text
+
+
+@pytest.mark.parametrize(
+    ("nbytes", "text"),
+    [
+        (0, "0_B"),
+        (999, "999_B"),
+        (1000, "1.00_kB"),
+        (9_994, "9.99_kB"),
+        (9_996, "10.0_kB"),
+        (99_960, "100_kB"),
+        (999_499, "999_kB"),
+        (999_500, "1.00_MB"),
+        (44_700_000, "44.7_MB"),
+        (5_000_000_000_000_000, "5000_TB"),
+    ],
+)
+def test_a_size_has_three_digits_and_the_next_unit_at_a_thousand(nbytes: int, text: str) -> None:
+    assert spaced(size(nbytes)) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(9_999, "9_999"), (10_000, "10.00_k"), (999_500, "1.00_M"), (11_689_512, "11.69_M")],
+)
+def test_parameters_are_exact_below_ten_thousand(number: int, text: str) -> None:
+    assert spaced(parameters(number)) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.0, "0_%"),
+        (1e-9, "under 0.1_%"),
+        (0.032, "3.2_%"),
+        (0.41, "41_%"),
+        (0.98765, "99_%"),
+        (0.9951, "99.5_%"),
+        (1 - 1e-9, "over 99.9_%"),
+        (1.0, "100_%"),
+        (1 + 1e-9, "over 100_%"),
+        (2.5, "250_%"),
+    ],
+)
+def test_a_share_reads_0_or_100_percent_only_if_it_is_exactly_that(share: float, text: str) -> None:
+    assert spaced(percent(share)) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1.0, "1"),
+        (1 - 1e-12, "over 0.9999"),
+        (0.99, "0.99"),
+        (0.9951, "0.9951"),
+        (0.001, "0.00"),
+        (-0.5, "−0.50"),
+        (-1.0, "−1"),
+    ],
+)
+def test_a_cosine_reads_1_only_if_it_is_exactly_that(value: float, text: str) -> None:
+    assert cosine(value) == text
+
+
+def test_small_numbers_have_two_digits() -> None:
+    assert [small(number) for number in (3.4123e-7, 0.01234, 2.0)] == ["3.4e-7", "0.012", "2"]
+
+
+def test_a_shape_is_its_sizes_and_without_dimensions_a_scalar() -> None:
+    assert shape((64, 3, 7, 7)) == "64 × 3 × 7 × 7"
+    assert shape((0,)) == "0"
+    assert shape(()) == "scalar"
+
+
+def test_a_duration_is_in_the_units_of_a_clock() -> None:
+    assert [spaced(duration(seconds)) for seconds in (0.4, 59.4, 59.6, 125, 4200)] == [
+        *("0_s", "59_s", "1_min 0_s", "2_min 5_s", "1_h 10_min")
+    ]
+
+
+def test_nouns_follow_their_number() -> None:
+    assert [counted(number, "key") for number in (0, 1, 2)] == ["0 keys", "1 key", "2 keys"]
+    assert counted(2, "matrix") == "2 matrices"
+    assert [all_tensors(number) for number in (1, 122)] == ["the one tensor", "all 122 tensors"]
+
+
+def test_a_list_names_three_and_counts_the_rest() -> None:
+    names = ["a", "b", "c", "d"]
+    assert [listed(names[:end]) for end in (0, 1, 2, 3)] == ["", "a", "a and b", "a, b and c"]
+    assert listed(names) == "a, b, c and 1 more"
+    assert spaced(listed(names * 500)) == "a, b, c and 1_997 more"
