@@ -5,6 +5,7 @@ import enum
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -25,6 +26,20 @@ if _processes > 1:
     # for every processor. It is read once, when PyTorch is imported.
     _share = max(1, (os.cpu_count() or 1) // _processes)
     os.environ.setdefault("OMP_NUM_THREADS", str(_share))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where processes share the tests, those that take long go first: in the end no process has
+    nothing left to do while another has just begun with a minute's file."""
+    if _processes > 1:
+        items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    if folder in ("browser", "sessions"):
+        return 0
+    return 1 if item.get_closest_marker("slow") else 2
 
 
 @pytest.fixture(autouse=True, scope="module")

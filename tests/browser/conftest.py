@@ -1,5 +1,6 @@
-"""A real server for each test module, a real Chromium for the session, a fresh page for each."""
+"""A real server and a real Chromium for the session, and a fresh page for each test."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,9 +32,26 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("server"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def server(shared_server: Server) -> Iterator[Server]:
+    """The server of all modules, since a start costs seconds; its served folder is empty at
+    first. What others uploaded and loaded is still there."""
+    yield shared_server
+    shutil.rmtree(shared_server.root)
+    shared_server.root.mkdir()
+
+
+@pytest.fixture(scope="module")
+def fresh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of the module's own, on which no model is loaded yet."""
+    server = Server(tmp_path_factory.mktemp("fresh"))
     yield server
     server.stop()
 

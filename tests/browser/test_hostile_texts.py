@@ -1,6 +1,6 @@
 """Whatever the texts of a file are, no page asks another host, links to it, or falls apart."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
@@ -18,11 +18,10 @@ A = f"a ![n](http:) :red[x] www.{HOST}.pth"
 
 
 @pytest.fixture(scope="module")
-def hostile_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("hostile"))
+def hostile_server(server: Server) -> Server:
+    """The server, with the hostile files in its folder."""
     write_all(server.root)
-    yield server
-    server.stop()
+    return server
 
 
 def link(server: Server, a: str, b: str | None = None, **more: str) -> str:

@@ -28,6 +28,12 @@ def slot(page: Page, name: str) -> Locator:
     return page.locator(f".st-key-slot-{name}")
 
 
+@pytest.fixture(scope="module")
+def server(fresh_server: Server) -> Server:
+    """On the shared server, uploads that other tests broke off wait to be continued."""
+    return fresh_server
+
+
 def upload(page: Page, name: str, *paths: Path) -> None:
     slot(page, name).locator("input[type=file]").set_input_files(paths)
 

@@ -15,6 +15,7 @@ from torchvision.transforms import v2
 from core.fixes import Recipe, Step, StripPrefix
 from core.server import SAMPLES, Bench, SlotState, bench_to_query, sample_images
 from tests.browser.driver import SETTLED_WITHIN, go, settled
+from tests.browser.sample_job import load
 
 expect.set_options(timeout=SETTLED_WITHIN)
 
@@ -46,8 +47,7 @@ def both(server, page: Page) -> Page:
     for name in ("digits_early.pth", "digits_final.pth"):
         page.get_by_test_id("stMain").get_by_text(re.compile(f"[AB] · {name}")).first.click()
         settled(page)
-        page.get_by_role("button", name=re.compile("^(Load|Use) the (loaded )?model")).click()
-        expect(page.get_by_text(re.compile("^(Loaded on|Already loaded)"))).to_be_visible()
+        load(page)
     go(page, "Predict")
     return page
 

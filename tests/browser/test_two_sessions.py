@@ -17,9 +17,9 @@ FINAL = SlotState(
 
 
 def test_the_second_session_gets_the_model_that_the_first_one_loaded(
-    server: Server, page: Page
+    fresh_server: Server, page: Page
 ) -> None:
-    address = f"{server.url}/fitting?{urlencode(bench_to_query(Bench(FINAL)))}"
+    address = f"{fresh_server.url}/fitting?{urlencode(bench_to_query(Bench(FINAL)))}"
     page.goto(address)
     settled(page)
     page.get_by_role("button", name="Load the model").click()
