@@ -115,9 +115,9 @@ def _with_rows(entry: TensorEntry, rows: tuple[int, ...]) -> TensorEntry:
 def select_classes(
     state_dict: dict[str, torch.Tensor], pattern: str, rows: tuple[int, ...]
 ) -> dict[str, torch.Tensor]:
-    """The rows of a head's weight and bias, one for each class."""
-    made = dict(state_dict)
+    """The state_dict with a head of one row for each class: row i is the old row `rows[i]`."""
+    result = dict(state_dict)
     for key, value in state_dict.items():
         if fnmatch.fnmatchcase(key, pattern) and value.dim() and value.is_floating_point():
-            made[key] = chosen_rows(value, rows)
-    return made
+            result[key] = chosen_rows(value, rows)
+    return result
