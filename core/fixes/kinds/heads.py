@@ -51,7 +51,8 @@ class SelectClasses(Fix):
     rows: tuple[int, ...]
 
     def words(self) -> str:
-        return f"Make `{self.pattern}` a head of {count(len(self.rows))} classes"
+        classes = "1 class" if len(self.rows) == 1 else f"{count(len(self.rows))} classes"
+        return f"Make `{self.pattern}` a head of {classes}"
 
     def apply(self, state_dict: StateDict, context: Context) -> Changed:
         """Select the rows of the head's floating-point tensors; others are unchanged.
@@ -91,7 +92,7 @@ class SelectClasses(Fix):
         absent = self.rows.count(-1)
         sentence = (
             f"{count(len(self.rows) - absent)} of {count(rows)} rows taken in "
-            f"{count(len(new))} tensors"
+            f"{counted(len(new), 'tensor')}"
         )
         sentence += f", {counted(absent, 'row')} of zeros added." if absent else "."
         return exchanged(state_dict, new), Effect(len(new), 0, sentence)
