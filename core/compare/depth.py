@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from core.compare.comparison import Comparison, Row, State
 from core.compare.module_kind import ModuleKind, module_kinds
 from core.compare.tensor_numbers import Numbers
+from core.keys import BATCH_COUNTER
 
 MAX_BLOCKS = 150
 """Blocks at most; in a deeper model, several blocks become one."""
@@ -236,7 +237,7 @@ def _moved(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> Moved:
     measured = [
         numbers[row.key]
         for row in differing
-        if row.key in numbers and not row.key.endswith("num_batches_tracked")
+        if row.key in numbers and not row.key.endswith(BATCH_COUNTER)
     ]
     relative: float | None = None
     if measured:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 
-from core.keys import OUTPUT_MODULES, STATISTICS
+from core.keys import ATTENTION, OUTPUT_MODULES, STATISTICS
 
 
 class ModuleKind(StrEnum):
@@ -23,9 +23,9 @@ class ModuleKind(StrEnum):
     OTHER = "other"
 
 
-ATTENTION = re.compile(
-    r"(^|_)(attn|attention|self_attention|selfattention|encdecattention|crossattention|self_attn|cross_attn|xca|mha|qkv|in_proj|[qkv]_proj|"
-    r"c_attn|query|key|value|query_key_value|relative_position\w*|rel_pos\w*|relative_attention_bias)(_|\d|$)"
+IN_ATTENTION = re.compile(
+    rf"(^|_)({ATTENTION}|in_proj|key|value|"
+    r"relative_position\w*|rel_pos\w*|relative_attention_bias)(_|\d|$)"
 )
 EMBEDDING = re.compile(
     r"(^|_)(embed|embedding|embeddings|embeds|wte|wpe|tok_embeddings|pos_embed|cls_token|"
@@ -70,7 +70,7 @@ def _kind(key: str, shape: tuple[int, ...], weights: Mapping[str, tuple[int, ...
         weight = weights.get(module, shape)
         return ModuleKind.CONV if len(weight) >= 4 else ModuleKind.EMBEDDING
     weight = weights.get(module, shape)
-    if any(ATTENTION.search(step) for step in (*steps, leaf.lower())):
+    if any(IN_ATTENTION.search(step) for step in (*steps, leaf.lower())):
         return ModuleKind.NORM if module in weights and len(weight) == 1 else ModuleKind.ATTENTION
     if len(weight) >= 3:
         return ModuleKind.CONV

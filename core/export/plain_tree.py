@@ -32,6 +32,7 @@ from core.checkpoint.tree import PACKED_PARAMS, ROLES, inline_record
 from core.export.exported import LeftOut
 from core.export.pth_writer import weights_dict
 from core.wording import count
+from core.wording import shape as shape_words
 
 MAX_DEPTH = 64
 """The most levels of nesting, as for tensors (core/checkpoint/tree/discover.py)."""
@@ -108,13 +109,13 @@ class _Walk:
         self.done: dict[int, object] = {}
         self.above: set[int] = set()
 
-    def value(self, value: Tree, path: str, rest: str | None, depth: int) -> object:
+    def value(self, value: Tree, path: str, below: str | None, depth: int) -> object:
         """What is kept of the value at `path`.
 
-        `rest` is the path from the value to the weights; None if they are not below it.
+        `below` is the path from the value to the weights; None if they are not below it.
         """
-        if rest is not None and not self.placed:
-            if rest == "" or isinstance(value, Opaque | InertSubclass | InertArray):
+        if below is not None and not self.placed:
+            if below == "" or isinstance(value, Opaque | InertSubclass | InertArray):
                 return self.place(value, path, depth)
         elif id(value) in self.done:
             return self.done[id(value)]
@@ -123,9 +124,9 @@ class _Walk:
                 what = "nested too deeply" if depth >= MAX_DEPTH else "a container of itself"
                 return self.leave(path, what)
             self.above.add(id(value))
-            kept = self.container(value, path, rest, depth)
+            kept = self.container(value, path, below, depth)
             self.above.discard(id(value))
-            if rest is None:
+            if below is None:
                 self.done[id(value)] = kept
             return kept
         return self.plain(value, path)
@@ -136,9 +137,9 @@ class _Walk:
         self.path = path
         others: dict[object, object] = {}
         if isinstance(value, dict):
-            old = self.state_dicts.get(self.state_dict.path, StateDict(()))
+            replaced = self.state_dicts.get(self.state_dict.path, StateDict(()))
             for key, item in value.items():
-                if _belongs(str(key), item, old):
+                if _belongs(str(key), item, replaced):
                     continue
                 if not isinstance(item, InertArray):
                     self.put(others, key, item, path, None, depth)
@@ -159,7 +160,7 @@ class _Walk:
         self,
         value: dict[Key, Tree] | list[Tree] | tuple[Tree, ...] | set[Key] | Opaque,
         path: str,
-        rest: str | None,
+        below: str | None,
         depth: int,
     ) -> object:
         """What is kept of a value that contains others."""
@@ -169,12 +170,12 @@ class _Walk:
             attributes = value.attributes if isinstance(value, InertDict) else None
             copy: dict[object, object] = OrderedDict() if attributes and self.tensors else {}
             for key, item in value.items():
-                self.put(copy, key, item, path, rest, depth)
+                self.put(copy, key, item, path, below, depth)
             if isinstance(copy, OrderedDict):
                 self.attributes(copy, attributes, path, depth)
             return copy if copy or not value else _NOTHING
         items = [
-            self.value(item, _join(path, at), _beyond(rest, at), depth + 1)
+            self.value(item, _join(path, at), _beyond(below, at), depth + 1)
             if not isinstance(item, InertTensor)
             else self.tensor(item, path, at)
             for at, item in enumerate(value)
@@ -194,13 +195,13 @@ class _Walk:
         key: Key,
         item: Tree,
         path: str,
-        rest: str | None,
+        below: str | None,
         depth: int,
     ) -> None:
         """Put what is kept of an item into a mapping."""
-        below = _join(path, key)
+        item_path = _join(path, key)
         if isinstance(key, Opaque | Global):
-            self.leave(below, "a value whose key is an object")
+            self.leave(item_path, "a value whose key is an object")
         elif not self.tensors and str(key).lower() in TRAINING_STATE:
             pass
         elif isinstance(item, InertTensor | InertSubclass | Storage):
@@ -208,7 +209,7 @@ class _Walk:
             if not isinstance(entry, _Nothing):
                 mapping[key] = entry
         else:
-            kept = self.value(item, below, _beyond(rest, key), depth + 1)
+            kept = self.value(item, item_path, _beyond(below, key), depth + 1)
             if not isinstance(kept, _Nothing):
                 mapping[key] = kept
 
@@ -299,17 +300,17 @@ class _Walk:
         return _NOTHING
 
 
-def _belongs(name: str, item: Tree, old: Mapping[str, TensorEntry]) -> bool:
+def _belongs(name: str, item: Tree, replaced: Mapping[str, TensorEntry]) -> bool:
     """Whether an item of a state_dict is one of its tensors, or contains several of them."""
-    if isinstance(item, InertTensor | InertSubclass | Storage) or name in old:
+    if isinstance(item, InertTensor | InertSubclass | Storage) or name in replaced:
         return True
     if isinstance(item, dict):
-        return bool(item) and any(f"{name}.{inner}" in old for inner in item)
+        return bool(item) and any(f"{name}.{inner}" in replaced for inner in item)
     return isinstance(item, tuple) and name.rpartition(".")[2] == PACKED_PARAMS
 
 
 def _array_words(array: InertArray) -> str:
-    return f"a numpy array of {'×'.join(map(str, array.shape)) or 'one value'}"
+    return f"a numpy array of {shape_words(array.shape) if array.shape else 'one value'}"
 
 
 def _array_entry(array: InertArray, path: str) -> TensorEntry | None:
@@ -341,8 +342,8 @@ def _join(path: str, key: object) -> str:
     return (f"{path}.{key}" if path else str(key))[:MAX_PATH]
 
 
-def _beyond(rest: str | None, key: object) -> str | None:
+def _beyond(below: str | None, key: object) -> str | None:
     """The path to the weights after a step to `key`; None if they are not below it."""
-    if rest is None or not f"{rest}.".startswith(f"{key}."):
+    if below is None or not f"{below}.".startswith(f"{key}."):
         return None
-    return rest[len(str(key)) + 1 :]
+    return below[len(str(key)) + 1 :]

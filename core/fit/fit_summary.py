@@ -11,7 +11,7 @@ from core.fit.key_match import Match
 from core.fit.proposals import Proposal
 from core.fit.proposals.option_hints import options_sentence
 from core.keys import group_keys
-from core.wording import are, count
+from core.wording import are, count, counted
 from core.wording import shape as shape_words
 
 MOST_NAMED = 2
@@ -64,11 +64,9 @@ def verdict(match: Match, proposals: Sequence[Proposal] = ()) -> str:
     best = proposals[0] if proposals else None
     if best and best.after > best.before:
         words = (
-            best.title
-            if len(best.fixes) <= MOST_NAMED
-            else f"The repair in {len(best.fixes)} steps"
+            best.title if len(best.fixes) <= MOST_NAMED else f"Repair it in {len(best.fixes)} steps"
         )
-        text += f" {words} gives {count(best.after)} of {count(best.total)}."
+        text += f" {words}, and {count(best.after)} of {count(best.total)} keys match."
     return text
 
 
@@ -84,7 +82,7 @@ def _benign(match: Match) -> str:
     computed = len(match.computed)
     counters = len(match.benign) - computed
     parts = [
-        f"{count(number)} {noun}{'' if number == 1 else 's'}{which}"
+        f"{counted(number, noun)}{which}"
         for number, noun, which in (
             (counters, "batch counter", ""),
             (computed, "buffer", " that the model computes itself"),

@@ -48,6 +48,8 @@ def random_inputs(
         return torch.randn(shape).to(device, torch_dtype(dtype))
 
     match kind:
+        # Detectors take values from 0 to 1, RAFT from −1 to 1 (the presets in
+        # torchvision/transforms/_presets.py).
         case "detection":
             shape: tuple[int, ...] = (size.channels, DETECTION_SIZE, DETECTION_SIZE)
             return RandomInputs(([random(*shape).sigmoid()],), "a list of one random image", shape)
@@ -56,6 +58,7 @@ def random_inputs(
             frames = (random(*shape).tanh(), random(*shape).tanh())
             return RandomInputs(frames, "two random images", shape)
         case "video":
+            # torchvision's video models have no option for other channels than RGB.
             shape = (1, 3, FRAMES, *_video_size(architecture))
             return RandomInputs((random(*shape),), "a random video", shape)
         case _:

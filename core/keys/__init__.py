@@ -1,7 +1,9 @@
 """Keys and what they mean: their parts, groups, wrappers, patterns, and a vocabulary of names.
 
 Texts go in and texts come out. A user's patterns run in a separate process with limits on its time
-and memory. `vocabulary` is the one place that lists what names stand for.
+and memory. `vocabulary` lists what names stand for, if more than one module asks. The names of a
+checkpoint's parts, which core.checkpoint needs below this floor, are ROLES in
+core/checkpoint/tree/discover.py.
 """
 
 from core.keys.assignment import STRIP, best_assignment
@@ -17,6 +19,7 @@ from core.keys.patterns import (
     replaced,
 )
 from core.keys.vocabulary import (
+    ATTENTION,
     BATCH_COUNTER,
     COMPUTED,
     FUSED_LAYERS,
@@ -37,6 +40,7 @@ from core.keys.vocabulary import (
 from core.keys.wrappers import MAX_KEYS, MAX_LENGTH, MAX_STARTS, Unwrapped, unwrap, without_wrappers
 
 __all__ = [
+    "ATTENTION",
     "BATCH_COUNTER",
     "COMPUTED",
     "FUSED_LAYERS",

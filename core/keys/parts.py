@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from core.keys.vocabulary import STATISTICS
+
 SYNONYMS = {
     word: group[0]
     for group in (
@@ -29,7 +31,7 @@ SYNONYMS = {
 """Each word → the first of its group: names by which PyTorch, timm, transformers and TensorFlow
 call the same thing."""
 
-LEAVES = frozenset(("weight", "bias", "running_mean", "running_var", "num_batches_tracked"))
+LEAVES = STATISTICS | {"weight", "bias"}
 """Last parts of a key that say what a tensor is to its module."""
 
 _WORD = re.compile(r"\d+|[^\W\d_]+(?:_[^\W\d_]+)*")

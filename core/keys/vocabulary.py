@@ -41,12 +41,12 @@ OUTPUT_MODULES = frozenset(
         *("head_dist", "aux_head", "cls_head", "output_layer", "qa_outputs", "heads_drop"),
     )
 )
-"""How torchvision, timm and transformers call the module that gives the outputs."""
+"""What torchvision, timm and transformers call the module that gives the outputs."""
 
 
 LAST_LAYERS = OUTPUT_MODULES | {"cls", "fc_out", "linear", "out", "output", "pred", "predictor"}
-"""What the layer that gives the outputs may be called: names that also stand inside of blocks, so
-ask only of a layer that is known to be the last."""
+"""What the layer that gives the outputs may be called: names that layers inside blocks have too, so
+use it only for a layer that is known to be the last."""
 
 
 AVERAGES = frozenset(("average", "averaged", "averager", "averaging", "ema", "shadow", "swa"))
@@ -55,7 +55,8 @@ AVERAGES = frozenset(("average", "averaged", "averager", "averaging", "ema", "sh
 
 FOLLOWERS = frozenset(("momentum", "target", "teacher"))
 """Words for a model that follows another as its average: BYOL's `target_network`, DINO's `teacher`,
-MoCo v3's `momentum_encoder`. MoCo's `encoder_k`, which is two words, is one as well."""
+MoCo v3's `momentum_encoder`. MoCo's `encoder_k` is one too; it is two words, so `names_follower`
+looks for it separately."""
 
 
 OPTIMIZER_STATE = frozenset(
@@ -101,6 +102,15 @@ WRITERS: Mapping[str, str] = {
 WRAPPERS = tuple(WRITERS)
 
 
+ATTENTION = (
+    r"attn|attention|c_attn|self_?attn|self_?attention|cross_?attn|cross_?attention|"
+    r"encdecattention|xca|mha|qkv|[qkv]_proj|in_proj_weight|in_proj_bias|query|query_key_value"
+)
+"""What modules of attention and their projections are called, as alternatives of a regex for a part
+of a path in lower case. Not `key`, `value` and `in_proj`, which name other things too, such as the
+head of an actor-critic and a projection of Mamba."""
+
+
 FUSED_LAYERS = (
     (
         ("qkv", "Wqkv", "c_attn", "query_key_value", "in_proj", "qkv_proj", "to_qkv"),
@@ -128,7 +138,7 @@ FUSED_WORD = re.compile(r"qkv|in_proj|c_attn|query_key_value|gate_up|gate_and_up
 """Words for such a fused module."""
 
 
-STATISTICS = frozenset(("running_mean", "running_var", "num_batches_tracked"))
+STATISTICS = frozenset(("running_mean", "running_var", BATCH_COUNTER))
 """The buffers that BatchNorm updates in train mode (torch/nn/modules/batchnorm.py)."""
 
 

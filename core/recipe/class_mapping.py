@@ -6,10 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.wording import count
-
-NAMED = 3
-"""The most classes that a sentence names; of more it gives the number."""
+from core.wording import count, listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +27,9 @@ class ClassMapping:
         """What becomes of the classes."""
         words = [f"{count(len(self.kept))} of {count(len(self.rows))} classes keep their rows"]
         if self.dropped:
-            words.append(f"dropped: {_some(self.dropped)}")
+            words.append(f"dropped: {listed([*self.dropped])}")
         if self.new:
-            words.append(f"new: {_some(self.new)}")
+            words.append(f"new: {listed([*self.new])}")
         return f"{'; '.join(words)}."
 
 
@@ -61,8 +58,3 @@ def rows_for(old_labels: Sequence[str], new_labels: Sequence[str]) -> ClassMappi
 
 def _plain(label: str) -> str:
     return re.sub(r"[\s_-]+", " ", label).strip().casefold()
-
-
-def _some(labels: Sequence[str]) -> str:
-    more = len(labels) - NAMED
-    return ", ".join(labels[:NAMED]) + (f" and {count(more)} more" if more > 0 else "")

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from core.fixes import Recipe
 
-MOST = 100
-"""The most recipes that are kept in either direction."""
+MAX_UNDO = 100
+"""The most changes that can be undone, and as many that can be redone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +25,16 @@ class History:
         """
         if recipe == self.present:
             return self
-        return History((*self.past, self.present)[-MOST:], recipe)
+        return History((*self.past, self.present)[-MAX_UNDO:], recipe)
 
     def undo(self) -> History:
         """The history one change back; the same one if there is none."""
         if not self.past:
             return self
-        return History(self.past[:-1], self.past[-1], (self.present, *self.future)[:MOST])
+        return History(self.past[:-1], self.past[-1], (self.present, *self.future)[:MAX_UNDO])
 
     def redo(self) -> History:
         """The history with the last undone change again; the same one if there is none."""
         if not self.future:
             return self
-        return History((*self.past, self.present)[-MOST:], self.future[0], self.future[1:])
+        return History((*self.past, self.present)[-MAX_UNDO:], self.future[0], self.future[1:])

@@ -28,6 +28,14 @@ MAX_SHOWN = 40
 MAX_NUMBER = 1 << 53
 """The largest number in JSON: a float represents every integer up to it exactly."""
 
+KIND_WORDS: Mapping[type, str] = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+}
+"""The type of a field that is neither a choice nor a list, in words."""
+
 
 def recipe_to_json(recipe: Recipe) -> list[Words]:
     """The steps as a list of plain dicts; fields at their default are left out."""
@@ -74,9 +82,11 @@ def _is_table(kind: Any) -> bool:
 
 def _step_from_json(value: object) -> Step:
     """Read one step. Raises ValueError that says what is wrong."""
-    name = value.get("fix") if isinstance(value, Mapping) else None
-    if not isinstance(value, Mapping) or not isinstance(name, str):
-        raise ValueError("nothing says which `fix` it is")
+    if not isinstance(value, Mapping):
+        raise ValueError("there is no object with the field `fix`")
+    if "fix" not in value:
+        raise ValueError("the field `fix` is missing")
+    name = _read("fix", value["fix"], str)
     if name not in NAMES:
         known = ", ".join(NAMES)
         raise ValueError(f"`{printable(name[:MAX_SHOWN])}` is not a fix: the fixes are {known}")
@@ -86,9 +96,7 @@ def _step_from_json(value: object) -> Step:
     given = {field: item for field, item in value.items() if field not in ("fix", "enabled")}
     if not needed <= given.keys() <= kinds.keys():
         raise ValueError(f"`{name}` takes {', '.join(kinds) or 'no fields'}")
-    enabled = value.get("enabled", True)
-    if not isinstance(enabled, bool):
-        raise ValueError("`enabled` has a value of the wrong kind")
+    enabled = _read("enabled", value.get("enabled", True), bool)
     fix = kind(**{field: _read(field, item, kinds[field]) for field, item in given.items()})
     return Step(fix, enabled)
 
@@ -107,16 +115,13 @@ def _read(field: str, value: object, kind: Any) -> Any:
         return value
     if get_origin(kind) is tuple:
         return _read_items(field, value, kind)
-    if kind is bool and isinstance(value, bool):
-        return value
-    if not isinstance(value, bool):
-        if kind is float and isinstance(value, int | float) and abs(value) <= MAX_NUMBER:
-            return float(value)
-        if kind is int and isinstance(value, int) and abs(value) <= MAX_NUMBER:
-            return value
-        if kind is str and isinstance(value, str):
-            return value
-    raise ValueError(f"`{field}` has a value of the wrong kind")
+    # In Python, True is a whole number too.
+    right = isinstance(value, int | float if kind is float else kind)
+    if not right or isinstance(value, bool) is not (kind is bool):
+        raise ValueError(f"`{field}` is not {KIND_WORDS[kind]}")
+    if isinstance(value, int | float) and not abs(value) <= MAX_NUMBER:  # nor a NaN
+        raise ValueError(f"`{field}` is not a number of at most {count(MAX_NUMBER)}")
+    return kind(value)
 
 
 def _read_items(field: str, value: object, kind: Any) -> tuple[Any, ...]:
@@ -124,7 +129,8 @@ def _read_items(field: str, value: object, kind: Any) -> tuple[Any, ...]:
     if table and isinstance(value, Mapping) and len(value) <= MAX_ITEMS:
         return tuple((_read(field, old, str), _read(field, new, str)) for old, new in value.items())
     if table or not isinstance(value, list) or len(value) > MAX_ITEMS:
-        raise ValueError(f"`{field}` has a value of the wrong kind")
+        form = "an object" if table else "a list"
+        raise ValueError(f"`{field}` is not {form} of at most {count(MAX_ITEMS)} items")
     return tuple(_read(field, item, get_args(kind)[0]) for item in value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -96,7 +97,8 @@ def in_pickled_object(tree: Tree, path: str) -> bool:
 
 
 def _imports(code: str, architecture: Architecture | None) -> list[str]:
-    plain = [name for name in ("fnmatch", "json", "re") if f"{name}." in code]
+    modules = ("fnmatch", "json", "math", "re")
+    plain = [name for name in modules if re.search(rf"\b{name}\.\w", code)]
     lines = [f"import {name}" for name in plain]
     if plain:
         lines.append("")

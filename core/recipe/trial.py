@@ -13,6 +13,7 @@ from core.errors import FixError
 from core.fixes import Recipe, Step
 from core.keys import Patience
 from core.recipe.apply import apply_recipe
+from core.wording import shape as shape_words
 
 MAX_CHANGES = 1_000
 """The most changes of a step that are listed; all are counted."""
@@ -204,5 +205,5 @@ def _kind(before: Sequence[TensorEntry], after: Sequence[TensorEntry]) -> Change
 
 def _form_words(entries: Sequence[TensorEntry]) -> str:
     """The shapes and dtypes of the entries, each different one once."""
-    words = (f"{' × '.join(map(str, entry.shape)) or 'scalar'} {entry.dtype}" for entry in entries)
+    words = (f"{shape_words(entry.shape)} {entry.dtype}" for entry in entries)
     return ", ".join(dict.fromkeys(words))

@@ -112,8 +112,8 @@ def chosen_rows(tensor: torch.Tensor, rows: tuple[int, ...]) -> torch.Tensor:
 def adapted_channels(weight: torch.Tensor, channels: int, base: int) -> torch.Tensor:
     """A convolution's weight for inputs with other channels, as timm's adapt_input_conv does.
 
-    `base` channels are in the weight: they are summed for one channel, each block of them by itself
-    where there are several; else they are repeated or cut, and scaled to give as much in all.
+    The weight has `base` channels, or several blocks of them. For one channel, each block is
+    summed. Else the channels are repeated or cut, and scaled so that they add up as before.
     """
     wide = weight.double() if weight.dtype == torch.float64 else weight.float()
     if channels == base:
@@ -176,26 +176,28 @@ def resampled_table(
 
     def weights(old: int, new: int) -> torch.Tensor:
         """[new, old]: how much of each old position goes into a new one."""
+        # BEiT's bisection for the ratio of a geometric series whose sum over half the old window is
+        # half the new one. The bounds and 1e-6 are BEiT's and timm's, so that the ratio is theirs.
         low, high, ratio = 1.01, 1.5, 1.255
         while high - low > 1e-6:
             ratio = (low + high) / 2
             reach = (1 - ratio ** (old // 2)) / (1 - ratio)
             low, high = (low, ratio) if reach > new // 2 else (ratio, high)
-        half, step = [], 1.0
+        half, distance = [], 1.0
         for index in range(old // 2):
-            half.append(step)
-            step += ratio ** (index + 1)
-        places = torch.tensor([-place for place in reversed(half)] + [0.0] + half)
-        wanted = torch.arange(new) - new // 2
-        wanted = wanted.to(places.dtype).clamp(places[0], places[-1])
-        right = torch.bucketize(wanted, places).clamp(1 if old > 1 else 0, old - 1)
+            half.append(distance)
+            distance += ratio ** (index + 1)
+        old_places = torch.tensor([-place for place in reversed(half)] + [0.0] + half)
+        new_places = torch.arange(new) - new // 2
+        new_places = new_places.to(old_places.dtype).clamp(old_places[0], old_places[-1])
+        right = torch.bucketize(new_places, old_places).clamp(1 if old > 1 else 0, old - 1)
         left = (right - 1).clamp_min(0)
-        gap = places[right] - places[left]
-        share = torch.where(gap > 0, (wanted - places[left]) / gap, 1.0)
-        found = torch.zeros(new, old)
-        found[torch.arange(new), left] += 1 - share
-        found[torch.arange(new), right] += share
-        return found
+        gap = old_places[right] - old_places[left]
+        share = torch.where(gap > 0, (new_places - old_places[left]) / gap, 1.0)
+        result = torch.zeros(new, old)
+        result[torch.arange(new), left] += 1 - share
+        result[torch.arange(new), right] += share
+        return result
 
     rows, columns = weights(old[0], new[0]), weights(old[1], new[1])
     if table.dim() == 3:
@@ -237,9 +239,11 @@ def dequantized(
     zero_point: torch.Tensor | float,
     axis: int = 0,
 ) -> torch.Tensor:
-    """(integer − zero point) · scale as float32, as Tensor.dequantize computes it: in the dtype of
-    the scales where there are several, which go along `axis`."""
-    along = [-1 if each == axis % integers.dim() else 1 for each in range(integers.dim())]
+    """(integer − zero point) · scale as float32, as Tensor.dequantize computes it.
+
+    Several scales are along `axis`, and it is computed in their dtype.
+    """
+    along = [-1 if dim == axis % integers.dim() else 1 for dim in range(integers.dim())]
     scale = torch.as_tensor(scale, dtype=None if torch.is_tensor(scale) else torch.float32)
     zero_point = torch.as_tensor(zero_point, dtype=scale.dtype)
     if scale.dim():

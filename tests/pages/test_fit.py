@@ -99,7 +99,7 @@ def test_the_files_own_word_is_taken_with_one_click_and_its_classes_are_counted(
     saved({"arch": "resnet18", "state_dict": wrapped(resnet18(num_classes=10))})
     at = fit_page(SlotState(FILE))
     press(at, "Use torchvision resnet18 (num_classes=10)")
-    assert "0 of 122 keys match. Strip `module.` gives 122 of 122." in verdict(at)
+    assert "0 of 122 keys match. Strip `module.`, and 122 of 122 keys match." in verdict(at)
     assert "10 classes, read from the shape" in words(at)
 
 

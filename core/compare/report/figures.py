@@ -12,6 +12,7 @@ from core.compare.comparison import Row
 from core.compare.depth import Block, Moved, PartMap, kinds_of
 from core.compare.module_kind import ModuleKind
 from core.compare.tensor_numbers import Numbers
+from core.keys import BATCH_COUNTER
 from core.theme import KIND_COLOURS, figure_layout
 from core.wording import THIN, count, shape
 
@@ -170,7 +171,7 @@ def scatter_figure(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> go.Fi
         if (measured_row := numbers.get(row.key)) is not None
         and measured_row.norm_a > 0
         and 0 < measured_row.relative_l2 < math.inf
-        and not row.key.endswith("num_batches_tracked")
+        and not row.key.endswith(BATCH_COUNTER)
     ]
     if not drawn:
         return None

@@ -17,7 +17,7 @@ from core.compare.verdict.by_states import recast_words, reshaped_head, states_s
 from core.compare.verdict.change_kinds import SAMPLE, Finding, Kind
 from core.compare.verdict.comparison_facts import Facts, how_many_changed
 from core.compare.verdict.where import place
-from core.keys import LAST_LAYERS, OPTIMIZER_STATE, names_average
+from core.keys import BATCH_COUNTER, LAST_LAYERS, OPTIMIZER_STATE, names_average
 from core.wording import cosine, count, have, listed, percent
 from core.wording import tensors as tensors_
 
@@ -50,7 +50,7 @@ def batch_norm(facts: Facts) -> Finding | None:
 def _batches_counted(facts: Facts) -> int | None:
     """How many more batches BatchNorm counted in B than in A; None where its counters disagree, or
     there are none."""
-    counters = [row for row in facts.shared if row.key.endswith("num_batches_tracked")]
+    counters = [row for row in facts.shared if row.key.endswith(BATCH_COUNTER)]
     same = {row.key for row in facts.same}
     steps = {0 if row.key in same else _step(facts.numbers.get(row.key)) for row in counters}
     return steps.pop() if len(steps) == 1 else None

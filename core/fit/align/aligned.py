@@ -8,20 +8,20 @@ from dataclasses import replace
 from core.architectures import Signature, TensorSpec
 from core.checkpoint import StateDict
 from core.fit.align.alignment import AlignedPair, Alignment
-from core.fit.align.assign import place
-from core.fit.align.confidence import Placed
+from core.fit.align.assign import pair_layers
+from core.fit.align.confidence import LayerPair
 from core.fit.align.evidence import is_sorted
-from core.fit.align.layer_units import Tensor, Unit, UnitMember, joined, single_units, units
+from core.fit.align.layers import Layer, LayerTensor, Tensor, joined, layers_of, single_layers
 from core.fit.align.recipe_from_alignment import alignment_recipe
 from core.fit.key_match import match
 from core.fixes import Recipe
 from core.keys import BATCH_COUNTER
-from core.wording import count
+from core.wording import are, count, counted, have
 
-MOST = 100_000
+MAX_KEYS = 100_000
 """The most keys of a side that are aligned."""
 
-ALONE = 0.8
+SINGLE = 0.8
 """Factor on the confidence of a tensor that is paired without the others of its layer."""
 
 
@@ -32,9 +32,9 @@ def align(state_dict: StateDict, signature: Signature) -> Alignment:
     and by what these words mean elsewhere in the same file; the pairs are those that are the most
     likely together. If every key of the architecture matches already, all pairs are equal names.
     """
-    if max(len(state_dict), len(signature)) > MOST:
-        why = f"More than {count(MOST)} keys are too many to compare."
-        return Alignment((), tuple(state_dict), tuple(signature), Recipe(), 0.0, why)
+    if max(len(state_dict), len(signature)) > MAX_KEYS:
+        why = f"More than {count(MAX_KEYS)} keys are too many to compare."
+        return Alignment((), tuple(state_dict), Recipe(), 0.0, why)
     fits = match(state_dict, signature)
     if not fits.missing_keys and not fits.mismatched:
         own = [AlignedPair(key, key, 1.0, ambiguous=False, why="same name") for key in fits.matched]
@@ -48,16 +48,16 @@ def align(state_dict: StateDict, signature: Signature) -> Alignment:
         for key, spec in signature.items()
     ]
     shuffled = is_sorted([(key, entry.dtype) for key, entry in state_dict.items()])
-    a, b = units(file), units(wanted)
+    a, b = layers_of(file), layers_of(wanted)
     a, b = joined(a, b), joined(b, a)
-    pairs = _pairs(a, b, place(a, b, shuffled=shuffled))
+    pairs = _pairs(a, b, pair_layers(a, b, shuffled=shuffled))
     # What is left: layers of which one side lacks a tensor, such as a bias, so the kinds differ.
     taken, filled = {pair.key for pair in pairs}, {pair.wanted for pair in pairs}
-    a = single_units(_unpaired(file, taken))
-    b = single_units(_unpaired(wanted, filled))
+    a = single_layers(_unpaired(file, taken))
+    b = single_layers(_unpaired(wanted, filled))
     pairs += [
-        replace(pair, confidence=round(pair.confidence * ALONE, 3))
-        for pair in _pairs(a, b, place(a, b, shuffled=shuffled))
+        replace(pair, confidence=round(pair.confidence * SINGLE, 3))
+        for pair in _pairs(a, b, pair_layers(a, b, shuffled=shuffled))
     ]
     return _alignment(pairs, state_dict, signature)
 
@@ -70,30 +70,32 @@ def _unpaired(tensors: Sequence[Tensor], taken: set[str]) -> list[Tensor]:
     ]
 
 
-def _pairs(a: Sequence[Unit], b: Sequence[Unit], placed: Sequence[Placed]) -> list[AlignedPair]:
+def _pairs(
+    a: Sequence[Layer], b: Sequence[Layer], layer_pairs: Sequence[LayerPair]
+) -> list[AlignedPair]:
     # A square matrix does not show whether it is transposed: it is if all others are.
-    turned = {
-        a[layer.row].turned != b[layer.column].turned
-        for layer in placed
-        if _is_oblong(a[layer.row])
+    transposed = {
+        a[pair.row].inputs_first != b[pair.column].inputs_first
+        for pair in layer_pairs
+        if _is_oblong(a[pair.row])
     }
-    square = turned == {True}
+    squares_too = transposed == {True}
     pairs = []
-    for layer in placed:
-        own, other = a[layer.row], b[layer.column]
-        others = {member.slot: member for member in other.members}
+    for pair in layer_pairs:
+        own, other = a[pair.row], b[pair.column]
+        others = {member.leaf: member for member in other.members}
+        differ = own.inputs_first != other.inputs_first or (squares_too and _is_square(own))
         for member in own.members:
-            wanted = others.get(member.slot)
+            wanted = others.get(member.leaf)
             if wanted is None:
                 continue
-            weight = member.slot == "weight" and len(member.tensors[0].shape) == 2
-            turn = weight and (own.turned != other.turned or (square and _is_square(own)))
-            pairs += _member_pairs(member, wanted, layer, transposed=turn)
+            is_matrix = member.leaf == "weight" and len(member.tensors[0].shape) == 2
+            pairs += _member_pairs(member, wanted, pair, transposed=is_matrix and differ)
     return pairs
 
 
 def _member_pairs(
-    own: UnitMember, other: UnitMember, placed: Placed, *, transposed: bool
+    own: LayerTensor, other: LayerTensor, layer_pair: LayerPair, *, transposed: bool
 ) -> list[AlignedPair]:
     """One pair for two tensors; for a fused tensor and its parts, one pair for each part."""
     pairs = []
@@ -103,34 +105,39 @@ def _member_pairs(
         wanted = other.tensors[min(part, len(other.tensors) - 1)]
         shape = key.shape[::-1] if transposed else key.shape
         reshaped = count == 1 and shape != wanted.shape
-        why = placed.why
-        if count > 1:
-            why = f"part {part + 1} of {count}, {why}"
-        if transposed:
-            why = f"{why}, transposed"
-        if reshaped:
-            why = why.replace("same shape", "same shape except for dimensions of 1", 1)
+        reasons = [
+            *([f"part {part + 1} of {count}"] if count > 1 else []),
+            "same shape except for dimensions of 1" if reshaped else "same shape",
+            *layer_pair.reasons,
+            *(["transposed"] if transposed else []),
+        ]
         pairs.append(
             AlignedPair(
-                key.key, wanted.key, placed.confidence, placed.ambiguous, why, transposed, reshaped
+                key.key,
+                wanted.key,
+                layer_pair.confidence,
+                layer_pair.ambiguous,
+                ", ".join(reasons),
+                transposed,
+                reshaped,
             )
         )
     return pairs
 
 
-def _is_oblong(unit: Unit) -> bool:
-    shapes = _matrix_and_bias(unit)
+def _is_oblong(layer: Layer) -> bool:
+    shapes = _matrix_and_bias(layer)
     return bool(shapes) and shapes[0] != shapes[1]
 
 
-def _is_square(unit: Unit) -> bool:
-    shapes = _matrix_and_bias(unit)
+def _is_square(layer: Layer) -> bool:
+    shapes = _matrix_and_bias(layer)
     return bool(shapes) and shapes[0] == shapes[1]
 
 
-def _matrix_and_bias(unit: Unit) -> tuple[int, ...]:
+def _matrix_and_bias(layer: Layer) -> tuple[int, ...]:
     """The shape of the layer's matrix, if the layer has a bias too; else empty."""
-    shapes = {slot: shape for slot, shape, _ in unit.kind}
+    shapes = {word: shape for word, shape, _ in layer.kind}
     weight = shapes.get("weight", ())
     return weight if len(weight) == 2 and "bias" in shapes else ()
 
@@ -140,13 +147,11 @@ def _alignment(
 ) -> Alignment:
     places = {key: at for at, key in enumerate(signature)}
     ordered = tuple(sorted(pairs, key=lambda pair: places[pair.wanted]))
-    taken, filled = {pair.key for pair in ordered}, {pair.wanted for pair in ordered}
+    taken = {pair.key for pair in ordered}
     left = tuple(key for key in state_dict if key not in taken)
-    missing = tuple(key for key in signature if key not in filled)
     alignment = Alignment(
         ordered,
         left,
-        missing,
         Recipe(),
         _confidence(ordered, signature),
         _sentence(ordered, len(left), signature),
@@ -171,7 +176,9 @@ def _sentence(pairs: Sequence[AlignedPair], left: int, signature: Mapping[str, T
     ]
     unsure = len({pair.wanted for pair in pairs if pair.ambiguous})
     if unsure:
-        facts.append(f"{count(unsure)} could as well be another of the same shape")
+        facts.append(
+            f"{count(unsure)} of them {are(unsure)} ambiguous: another tensor would be as likely"
+        )
     if left:
-        facts.append(f"{count(left)} of the file {'have' if left > 1 else 'has'} no place")
+        facts.append(f"{counted(left, 'key')} of the file {have(left)} no counterpart")
     return "; ".join(facts) + "."

@@ -28,15 +28,14 @@ class AlignedPair:
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """The pairs in the architecture's order, and the keys of either side without a pair.
+    """The pairs in the architecture's order, and in `left` the file's keys without a pair.
 
-    `left` are the file's keys, `missing` the architecture's. `confidence`, 0 to 1, is the mean of
-    the pairs' confidences, weighted by the elements of the architecture's tensors.
+    `confidence`, 0 to 1, is the mean of the pairs' confidences, weighted by the elements of the
+    architecture's tensors.
     """
 
     pairs: tuple[AlignedPair, ...]
     left: tuple[str, ...]
-    missing: tuple[str, ...]
     recipe: Recipe
     confidence: float
     sentence: str

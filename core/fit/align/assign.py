@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from core.fit.align.confidence import SURE, AlignmentEvidence, Placed, judged
-from core.fit.align.evidence import at_home, counted_alike, learned, names_alike, order, ranks
-from core.fit.align.layer_units import Kind, Unit
+from core.fit.align.confidence import SURE, AlignmentEvidence, LayerPair, judged
+from core.fit.align.evidence import counted_alike, learned, modules_alike, names_alike, order, ranks
+from core.fit.align.layers import Kind, Layer
 from core.keys import best_assignment
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ LARGE = 6_250_000
 ROUNDS = 3
 """How often words are learned from the sure pairs and then used."""
 
-NAMES, COUNTED, HOME, EXACT = 0.8, 0.6, 4.0, 0.1
+NAMES, COUNTED, MODULES, EXACT = 0.8, 0.6, 4.0, 0.1
 """Weights in the score of a pair: words in common, the same position among as many layers, modules
 that correspond, and shapes equal without squeezing. Order and learned words have the weight 1."""
 
@@ -30,7 +30,7 @@ SORTED = 0.3
 """Weight of the order of sorted names, in a file that lost the order of its layers."""
 
 
-def place(a: Sequence[Unit], b: Sequence[Unit], *, shuffled: bool) -> list[Placed]:
+def pair_layers(a: Sequence[Layer], b: Sequence[Layer], *, shuffled: bool) -> list[LayerPair]:
     """Pair layers of the same kind so that the pairs are the most likely ones together.
 
     `shuffled`: the order of `a` is not the model's, and is ignored.
@@ -43,16 +43,16 @@ def place(a: Sequence[Unit], b: Sequence[Unit], *, shuffled: bool) -> list[Place
     import numpy as np
 
     names = np.float32(NAMES) * names_alike(a, b) + np.float32(COUNTED) * counted_alike(a, b)
-    placed_by = _ranked(a, b, groups) if shuffled else order(a, b, names)
-    scores = placed_by + names + np.float32(EXACT) * _exact(a, b)
+    by_order = _ranked(a, b, groups) if shuffled else order(a, b, names)
+    scores = by_order + names + np.float32(EXACT) * _exact(a, b)
     sure = _sure(scores, groups, alone=shuffled)
     chosen: list[tuple[int, int]] = []
-    words = home = np.zeros_like(names)
+    words = modules = np.zeros_like(names)
     # What is sure teaches what words mean; the words make more pairs sure; and so on.
     for _ in range(ROUNDS):
         words = learned(a, b, sure)
-        home = at_home(a, b, sure)
-        total = scores + words + np.float32(HOME) * home
+        modules = modules_alike(a, b, sure)
+        total = scores + words + np.float32(MODULES) * modules
         pairs = [
             (rows[row], columns[column])
             for rows, columns in groups
@@ -62,15 +62,16 @@ def place(a: Sequence[Unit], b: Sequence[Unit], *, shuffled: bool) -> list[Place
             break
         chosen = pairs
         sure = _sure(total, groups, alone=False, among=chosen)
-    return judged(a, b, groups, chosen, AlignmentEvidence(placed_by, names, words, home, shuffled))
+    evidence = AlignmentEvidence(by_order, names, words, modules, shuffled)
+    return judged(a, b, groups, chosen, evidence)
 
 
-def _groups(a: Sequence[Unit], b: Sequence[Unit]) -> list[tuple[list[int], list[int]]]:
+def _groups(a: Sequence[Layer], b: Sequence[Layer]) -> list[tuple[list[int], list[int]]]:
     """For each kind that both sides have, the indices of its layers on either side."""
     by_kind: dict[Kind, tuple[list[int], list[int]]] = {}
     for side, layers in enumerate((a, b)):
-        for at, unit in enumerate(layers):
-            by_kind.setdefault(unit.kind, ([], []))[side].append(at)
+        for at, layer in enumerate(layers):
+            by_kind.setdefault(layer.kind, ([], []))[side].append(at)
     return [group for group in by_kind.values() if all(group)]
 
 
@@ -78,18 +79,18 @@ def _assigned(scores: Floats) -> list[tuple[int, int]]:
     return best_assignment(lambda start, stop: scores[start:stop], *scores.shape)
 
 
-def _exact(a: Sequence[Unit], b: Sequence[Unit]) -> Floats:
+def _exact(a: Sequence[Layer], b: Sequence[Layer]) -> Floats:
     """1 where two layers have equal shapes, dimensions of 1 included; else 0."""
     import numpy as np
 
-    numbers = {shapes: at for at, shapes in enumerate({unit.exact for unit in (*a, *b)})}
-    own, other = (np.array([numbers[unit.exact] for unit in side], int) for side in (a, b))
+    numbers = {shapes: at for at, shapes in enumerate({layer.exact for layer in (*a, *b)})}
+    own, other = (np.array([numbers[layer.exact] for layer in side], int) for side in (a, b))
     same: Floats = (own[:, None] == other[None, :]).astype(np.float32)
     return same
 
 
 def _ranked(
-    a: Sequence[Unit], b: Sequence[Unit], groups: Sequence[tuple[list[int], list[int]]]
+    a: Sequence[Layer], b: Sequence[Layer], groups: Sequence[tuple[list[int], list[int]]]
 ) -> Floats:
     """The score of two layers' places among their kind when names are sorted: SORTED if equal."""
     import numpy as np
@@ -150,11 +151,11 @@ def _others(scores: Floats) -> Floats:
 
 
 def _by_order(
-    a: Sequence[Unit], b: Sequence[Unit], groups: Sequence[tuple[list[int], list[int]]]
-) -> list[Placed]:
+    a: Sequence[Layer], b: Sequence[Layer], groups: Sequence[tuple[list[int], list[int]]]
+) -> list[LayerPair]:
     """The layers of each kind paired in order, if both sides have equally many."""
     return [
-        Placed(row, column, 0.5, ambiguous=True, why="same shape and order; too many to compare")
+        LayerPair(row, column, 0.5, ambiguous=True, reasons=("same order", "too many to compare"))
         for rows, columns in groups
         if len(rows) == len(columns)
         for row, column in zip(rows, columns, strict=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from core.fit.align.evidence import at_home, learned, same_direction
-from core.fit.align.layer_units import Unit
+from core.fit.align.evidence import learned, modules_alike, same_direction
+from core.fit.align.layers import Layer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,26 +20,40 @@ if TYPE_CHECKING:
 SURE = 0.5
 """How much better than any other a pair must score for words to be learned from it."""
 
-AWAY = 0.6
-"""The difference in `home` that counts: of a pair to the best one of its layer, which makes the
-pair ambiguous, and of two pairs to the same two exchanged, which tells them apart."""
+MODULE_GAP = 0.6
+"""A difference in `modules` that is large enough to decide: a pair that is worse by this than the
+best of its layer is ambiguous; two pairs that are better by this than the same two exchanged are
+distinct."""
 
-TELLS = 0.05
+NAME_GAP = 0.05
 """The least difference in names that tells two pairs apart."""
 
-AGAINST = 0.3
+SWAPPED_NAME_GAP = 0.3
 """How much better the names of two pairs must agree when exchanged, to put the order in doubt."""
 
 PASSES = 4
 """How often words are learned from the pairs that are not in doubt."""
 
-NAMED = 0.3
+MIN_ALIKE = 0.3
 """How alike names must be to be given as a reason."""
 
 SAME_MODULE = 0.8
-"""From this value of `home` on, two layers are in modules that correspond."""
+"""From this value of `modules` on, two layers are in modules that correspond."""
 
-MOST = 0.99
+ALONE, IN_ORDER, BY_NAMES = 0.95, 0.9, 0.09
+"""The confidence of a pair that is the only one of its kind, and of one that is in order; and what
+equal names add to it. Like the next two constants chosen by judgement, not fitted to measurements:
+order counts more than names."""
+
+IN_MODULE, ELSEWHERE, OUT_OF_ORDER_BY_NAMES = 0.8, 0.6, 0.15
+"""The confidence of a pair out of order, in modules that correspond and in others; and what equal
+names add to it."""
+
+ISOLATED = 0.4
+"""The factor on the confidence of a pair if no other layer has one: a file of which little is
+aligned is probably for another model. It rises to 1 with the share of the layers that have one."""
+
+MAX_CONFIDENCE = 0.99
 """The highest confidence: no tensor is read, so nothing is certain."""
 
 DOUBTFUL = 0.5
@@ -47,28 +61,32 @@ DOUBTFUL = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """A pair of layers by their indices: `row` of the file, `column` of the architecture."""
+class LayerPair:
+    """A pair of layers by their indices: `row` of the file, `column` of the architecture.
+
+    `reasons` are those besides the same shape.
+    """
 
     row: int
     column: int
     confidence: float
     ambiguous: bool
-    why: str
+    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class AlignmentEvidence:
     """What speaks for each pair of layers, as matrices of (file's layers × architecture's layers).
 
-    `order` is 0 or less; `names`, `learned` (words) and `home` (modules around) are 0 to about 1.
+    `order` is 0 or less; `names` (words in common), `learned` (words that translate each other) and
+    `modules` (those around the layers that correspond) are 0 to about 1.
     `shuffled`: the order of the file is not the model's.
     """
 
     order: Floats
     names: Floats
     learned: Floats
-    home: Floats
+    modules: Floats
     shuffled: bool
 
     def named(self, pair: tuple[int, int]) -> float:
@@ -91,12 +109,12 @@ class Group:
 
 
 def judged(
-    a: Sequence[Unit],
-    b: Sequence[Unit],
+    a: Sequence[Layer],
+    b: Sequence[Layer],
     groups: Sequence[tuple[list[int], list[int]]],
     chosen: Sequence[tuple[int, int]],
     evidence: AlignmentEvidence,
-) -> list[Placed]:
+) -> list[LayerPair]:
     """The chosen pairs, each with its confidence and whether it is ambiguous."""
     import numpy as np
 
@@ -104,29 +122,29 @@ def judged(
     # learned words; each next one learns them from the pairs that are not in doubt alone.
     kept = [_group(a, b, rows, columns, dict(chosen)) for rows, columns in groups]
     nothing = np.zeros_like(evidence.learned)
-    fair = replace(evidence, learned=nothing, home=nothing)
+    fair = replace(evidence, learned=nothing, modules=nothing)
     doubtful = _doubtful(a, b, kept, fair)
     for _ in range(PASSES):
         clear = [pair for pair in chosen if pair[0] not in doubtful]
-        fair = replace(evidence, learned=learned(a, b, clear), home=at_home(a, b, clear))
+        fair = replace(evidence, learned=learned(a, b, clear), modules=modules_alike(a, b, clear))
         before, doubtful = doubtful, _doubtful(a, b, kept, fair)
         if doubtful == before:
             break
     share = len(chosen) / max(min(len(a), len(b)), 1)
-    placed = []
+    pairs = []
     for (rows, columns), group in zip(groups, kept, strict=True):
-        best = dict(zip(rows, evidence.home[np.ix_(rows, columns)].max(1).tolist(), strict=True))
+        best = dict(zip(rows, evidence.modules[np.ix_(rows, columns)].max(1).tolist(), strict=True))
         alone = len(rows) == len(columns) == 1
         for pair in group.pairs:
-            away = best[pair[0]] - float(evidence.home[pair]) > AWAY
-            ambiguous = away or pair[0] in doubtful
-            placed.append(_placed(pair, fair, alone=alone, ambiguous=ambiguous, share=share))
-    return placed
+            elsewhere = best[pair[0]] - float(evidence.modules[pair]) > MODULE_GAP
+            ambiguous = elsewhere or pair[0] in doubtful
+            pairs.append(_layer_pair(pair, fair, alone=alone, ambiguous=ambiguous, share=share))
+    return pairs
 
 
 def _group(
-    a: Sequence[Unit],
-    b: Sequence[Unit],
+    a: Sequence[Layer],
+    b: Sequence[Layer],
     rows: Sequence[int],
     columns: Sequence[int],
     partner: Mapping[int, int],
@@ -142,10 +160,10 @@ def _group(
 
 
 def _doubtful(
-    a: Sequence[Unit], b: Sequence[Unit], groups: Sequence[Group], evidence: AlignmentEvidence
+    a: Sequence[Layer], b: Sequence[Layer], groups: Sequence[Group], evidence: AlignmentEvidence
 ) -> set[int]:
     """The rows of pairs for which another pair of one of the two layers would be as likely."""
-    kinds = [hash(unit.kind) for unit in a], [hash(unit.kind) for unit in b]
+    kinds = [hash(layer.kind) for layer in a], [hash(layer.kind) for layer in b]
     doubtful: set[int] = set()
     for group in groups:
         doubtful.update(_with_rivals(group, evidence))
@@ -168,8 +186,8 @@ def _with_rivals(group: Group, evidence: AlignmentEvidence) -> set[int]:
     spare, free = np.array(group.spare, int), np.array(group.free, int)
     by_row = np.ones((len(rows), len(free)), bool)
     by_column = np.ones((len(spare), len(rows)), bool)
-    for side in (evidence.order, evidence.names + evidence.learned, evidence.home):
-        own = side[rows, columns] - TELLS
+    for side in (evidence.order, evidence.names + evidence.learned, evidence.modules):
+        own = side[rows, columns] - NAME_GAP
         by_row &= side[np.ix_(rows, free)] > own[:, None]
         by_column &= side[np.ix_(spare, columns)] > own[None, :]
     return set(rows[by_row.any(1) | by_column.any(0)].tolist())
@@ -183,54 +201,53 @@ def _exchangeable(group: Group, evidence: AlignmentEvidence) -> set[int]:
         return set()
     rows, columns = (np.array(side, int) for side in zip(*group.pairs, strict=True))
     lost = []
-    for side in (evidence.names + evidence.learned, evidence.home):
+    for side in (evidence.names + evidence.learned, evidence.modules):
         part = side[np.ix_(rows, columns)]
         own = np.diagonal(part)
         lost.append(own[:, None] + own[None, :] - part - part.T)
-    alike = (lost[0] <= TELLS) & (lost[1] <= AWAY) & ~group.counted
+    alike = (lost[0] <= NAME_GAP) & (lost[1] <= MODULE_GAP) & ~group.counted
     np.fill_diagonal(alike, val=False)
     return set(rows[alike.any(1)].tolist())
 
 
-def _placed(
+def _layer_pair(
     pair: tuple[int, int],
     evidence: AlignmentEvidence,
     *,
     alone: bool,
     ambiguous: bool,
     share: float,
-) -> Placed:
+) -> LayerPair:
     """The pair with its confidence, by shape and order first, then by names.
 
-    `share`, 0 to 1, is of the side with fewer layers: those that have a pair.
+    `share` is the share of the layers that have a pair, on the side with fewer layers.
     """
     in_order = not evidence.shuffled and evidence.order[pair] > -SURE
     alike, learned_words = float(evidence.names[pair]), float(evidence.learned[pair])
-    same_module = float(evidence.home[pair]) >= SAME_MODULE
+    same_module = float(evidence.modules[pair]) >= SAME_MODULE
     named = min(1.0, max(alike, learned_words))
     if alone or in_order:
-        confidence = (0.95 if alone else 0.9) + 0.09 * named
+        confidence = (ALONE if alone else IN_ORDER) + BY_NAMES * named
     else:
-        confidence = (0.8 if same_module else 0.6) + 0.15 * named
+        confidence = (IN_MODULE if same_module else ELSEWHERE) + OUT_OF_ORDER_BY_NAMES * named
     if ambiguous:
         confidence = min(confidence, DOUBTFUL)
-    confidence = min(MOST, confidence) * (0.4 + 0.6 * share)
-    why = [
-        "same shape",
+    confidence = min(MAX_CONFIDENCE, confidence) * (ISOLATED + (1 - ISOLATED) * share)
+    reasons = [
         *(["which no other layer has"] if alone else []),
         *(["same place in the order"] if in_order else []),
         *(["in the same module"] if same_module and not in_order else []),
-        *(["words in common"] if alike >= NAMED else []),
-        *(["named like other pairs"] if learned_words >= NAMED else []),
+        *(["words in common"] if alike >= MIN_ALIKE else []),
+        *(["named like other pairs"] if learned_words >= MIN_ALIKE else []),
     ]
     if ambiguous:
-        why.append("but another would be as likely")
-    return Placed(*pair, round(confidence, 3), ambiguous, ", ".join(why))
+        reasons.append("but another would be as likely")
+    return LayerPair(*pair, round(confidence, 3), ambiguous, tuple(reasons))
 
 
 def _are_distinct(
-    a: Sequence[Unit],
-    b: Sequence[Unit],
+    a: Sequence[Layer],
+    b: Sequence[Layer],
     one: tuple[int, int],
     other: tuple[int, int],
     evidence: AlignmentEvidence,
@@ -239,20 +256,20 @@ def _are_distinct(
     """Whether something says that the two pairs must not be exchanged."""
     straight = evidence.named(one) + evidence.named(other)
     crossed = evidence.named((one[0], other[1])) + evidence.named((other[0], one[1]))
-    if straight > crossed + TELLS:
+    if straight > crossed + NAME_GAP:
         return True
-    straight_home = float(evidence.home[one] + evidence.home[other])
-    crossed_home = float(evidence.home[one[0], other[1]] + evidence.home[other[0], one[1]])
-    if straight_home > crossed_home + AWAY:
+    straight_modules = float(evidence.modules[one] + evidence.modules[other])
+    crossed_modules = float(evidence.modules[one[0], other[1]] + evidence.modules[other[0], one[1]])
+    if straight_modules > crossed_modules + MODULE_GAP:
         return True
-    if crossed > straight + AGAINST:
+    if crossed > straight + SWAPPED_NAME_GAP:
         return False
     return not all(
         _repeats(side, kinds[at], *sorted((one[at], other[at]))) for at, side in enumerate((a, b))
     )
 
 
-def _repeats(side: Sequence[Unit], kinds: Sequence[int], start: int, stop: int) -> bool:
+def _repeats(side: Sequence[Layer], kinds: Sequence[int], start: int, stop: int) -> bool:
     """Whether the layers from `start` to `stop` are one of two equal runs in a row.
 
     A layer without a matrix belongs to the matrix right before it, as a norm to its convolution.

@@ -9,7 +9,7 @@ from itertools import groupby
 from math import log
 from typing import TYPE_CHECKING
 
-from core.fit.align.layer_units import Unit, natural
+from core.fit.align.layers import Layer, natural
 from core.keys import words
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ ORDINALS = {
 further on are names, such as q, k and v."""
 
 
-def order(a: Sequence[Unit], b: Sequence[Unit], names: Floats) -> Floats:
+def order(a: Sequence[Layer], b: Sequence[Layer], names: Floats) -> Floats:
     """What each pair of layers costs the best alignment of the two sequences, 0 to −FORGETS.
 
     0: a best alignment contains the pair. −1: with the pair, one layer less has a partner. The best
@@ -51,9 +51,9 @@ def order(a: Sequence[Unit], b: Sequence[Unit], names: Floats) -> Floats:
     """
     import numpy as np
 
-    kinds = {kind: number for number, kind in enumerate({unit.kind for unit in (*a, *b)})}
-    rows, columns = (np.array([kinds[unit.kind] for unit in side], dtype=int) for side in (a, b))
-    worth = np.array([1 if unit.is_matrix else VECTORS for unit in a], dtype=np.float32)
+    kinds = {kind: number for number, kind in enumerate({layer.kind for layer in (*a, *b)})}
+    rows, columns = (np.array([kinds[layer.kind] for layer in side], dtype=int) for side in (a, b))
+    worth = np.array([1 if layer.is_matrix else VECTORS for layer in a], dtype=np.float32)
     gain = np.where(
         rows[:, None] == columns[None, :],
         worth[:, None] * (1 + np.float32(NAMES_IN_ORDER) * names),
@@ -78,7 +78,7 @@ def _table(gain: Floats) -> Floats:
     return table
 
 
-def names_alike(a: Sequence[Unit], b: Sequence[Unit]) -> Floats:
+def names_alike(a: Sequence[Layer], b: Sequence[Layer]) -> Floats:
     """How many words two names share, 0 to 1; rare words count more than frequent ones."""
     import numpy as np
 
@@ -86,26 +86,26 @@ def names_alike(a: Sequence[Unit], b: Sequence[Unit]) -> Floats:
     counts = Counter(word for side in sides for name in side for word in name)
     total = len(a) + len(b)
     columns = {word: at for at, word in enumerate(counts)}
-    rare = np.array([log(1 + total / count) for count in counts.values()], dtype=np.float32)
+    word_weights = np.array([log(1 + total / count) for count in counts.values()], np.float32)
     matrices = [_incidence(side, columns) for side in sides]
-    weighted = matrices[0].multiply(rare[None, :]).tocsr()
+    weighted = matrices[0].multiply(word_weights[None, :]).tocsr()
     common = np.asarray((weighted @ matrices[1].T).todense(), dtype=np.float32)
-    sums = [np.asarray(matrix @ rare) for matrix in matrices]
+    sums = [np.asarray(matrix @ word_weights) for matrix in matrices]
     alike: Floats = 2 * common / np.maximum(sums[0][:, None] + sums[1][None, :], np.float32(1e-6))
     return alike
 
 
-def _counted_paths(side: Sequence[Unit]) -> list[str]:
+def _counted_paths(side: Sequence[Layer]) -> list[str]:
     """The paths with each number replaced by its rank among the numbers in the same place.
 
     Some count from 1 where others count from 0, and some leave numbers out.
     """
     seen: dict[tuple[str, ...], set[int]] = {}
     places: list[list[tuple[str, tuple[str, ...] | None]]] = []
-    for unit in side:
+    for layer in side:
         before: tuple[str, ...] = ()
         place: list[tuple[str, tuple[str, ...] | None]] = []
-        steps = re.split(r"(\d{1,18})", unit.path)
+        steps = re.split(r"(\d{1,18})", layer.path)
         for at, step in enumerate(steps):
             number = at % 2 == 1
             if number:
@@ -126,23 +126,23 @@ def _counted_paths(side: Sequence[Unit]) -> list[str]:
     ]
 
 
-def learned(a: Sequence[Unit], b: Sequence[Unit], sure: Sequence[tuple[int, int]]) -> Floats:
-    """How far two names are translations of each other by the sure pairs, 0 to about 1.
+def learned(a: Sequence[Layer], b: Sequence[Layer], sure: Sequence[tuple[int, int]]) -> Floats:
+    """How well the words of two names translate each other, 0 to about 1.
 
-    A word of one side means a word of the other as far as both come together in the sure pairs: if
-    `conv_a` always comes with `conv1`, it is expected to again.
+    Translations are learned from the sure pairs: two words translate each other as far as they
+    occur in the same pairs (Dice).
     """
     import numpy as np
     from scipy.sparse import csr_matrix, diags
 
     if not sure:
         return np.zeros((len(a), len(b)), np.float32)
-    left, right = (_matrix([_steps(unit.path) for unit in side]) for side in (a, b))
-    at, count, dice = _together(left, right, sure)
+    left, right = (_matrix([_steps(layer.path) for layer in side]) for side in (a, b))
+    cells, count, dice = _together(left, right, sure)
     # Once is chance, so (count - 1) / count. Many words come together with many others by chance:
     # the square lowers these.
     worth = dice**2 * (count - 1) / count
-    table = csr_matrix((worth, at), shape=(left.shape[1], right.shape[1]))
+    table = csr_matrix((worth, cells), shape=(left.shape[1], right.shape[1]))
     scaled = [
         diags(1 / np.sqrt(np.maximum(np.asarray(side.sum(1)).ravel(), 1))) @ side
         for side in (left, right)
@@ -151,22 +151,24 @@ def learned(a: Sequence[Unit], b: Sequence[Unit], sure: Sequence[tuple[int, int]
     return alike
 
 
-def at_home(a: Sequence[Unit], b: Sequence[Unit], sure: Sequence[tuple[int, int]]) -> Floats:
-    """How far the modules around two layers correspond, 0 to 1, by the sure pairs of matrices.
+def modules_alike(
+    a: Sequence[Layer], b: Sequence[Layer], sure: Sequence[tuple[int, int]]
+) -> Floats:
+    """How well the modules around two layers correspond, 0 to 1, by the sure pairs of matrices.
 
     It is the share of the modules around either layer that have a counterpart around the other.
     """
     import numpy as np
 
-    telling = [pair for pair in sure if a[pair[0]].is_matrix]
-    if not telling:
+    matrix_pairs = [pair for pair in sure if a[pair[0]].is_matrix]
+    if not matrix_pairs:
         return np.zeros((len(a), len(b)), np.float32)
     left, right = (_matrix(_around(side)) for side in (a, b))
-    at, _, dice = _together(left, right, telling)
+    cells, _, dice = _together(left, right, matrix_pairs)
     table = np.zeros((left.shape[1], right.shape[1]), np.float32)
-    table[at] = dice**2
-    there, back = _shared(table, left, right), _shared(table.T, right, left).T
-    share: Floats = np.float32(0.5) * (there + back)
+    table[cells] = dice**2
+    forward, backward = _shared(table, left, right), _shared(table.T, right, left).T
+    share: Floats = np.float32(0.5) * (forward + backward)
     return share
 
 
@@ -183,18 +185,20 @@ def _shared(table: Floats, left: csr_matrix, right: csr_matrix) -> Floats:
         at = right.indptr[:-1] + np.minimum(level, np.maximum(sizes - 1, 0))
         np.maximum(best, table[:, right.indices[at]], out=best)
     layers = np.asarray(left.sum(0), dtype=np.float32).ravel()
-    rare = (np.log(left.shape[0] / layers) + 0.1).astype(np.float32)
-    sums = left @ (rare[:, None] * best)
-    means: Floats = (sums / (left @ rare)[:, None]).astype(np.float32)
+    # 0.1, so that the whole model, which is around every layer, weighs something.
+    weights = (np.log(left.shape[0] / layers) + 0.1).astype(np.float32)
+    sums = left @ (weights[:, None] * best)
+    means: Floats = (sums / (left @ weights)[:, None]).astype(np.float32)
     return means
 
 
 def _together(
     left: csr_matrix, right: csr_matrix, pairs: Sequence[tuple[int, int]]
 ) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], Floats, Floats]:
-    """Which words of the two sides come together in the pairs, how often, and how nearly always.
+    """The (word of one side, word of the other) that occur in the same pairs, as index arrays.
 
-    The last is the coefficient of Dice (1945), 0 to 1.
+    For each of them also in how many pairs, and the coefficient of Dice (1945), 0 to 1, which is 1
+    if neither word occurs in a pair without the other.
     """
     import numpy as np
 
@@ -202,8 +206,8 @@ def _together(
     one, other = left[rows], right[columns]
     counts = (one.T @ other).tocoo()
     often = [np.asarray(side.sum(0), dtype=np.float32).ravel() for side in (one, other)]
-    at = counts.row, counts.col
-    return at, counts.data, 2 * counts.data / (often[0][at[0]] + often[1][at[1]])
+    cells = counts.row, counts.col
+    return cells, counts.data, 2 * counts.data / (often[0][cells[0]] + often[1][cells[1]])
 
 
 def _steps(path: str) -> list[str]:
@@ -212,16 +216,16 @@ def _steps(path: str) -> list[str]:
     return list(dict.fromkeys([*parts, "…" + ".".join(parts[-2:])]))
 
 
-def _around(side: Sequence[Unit]) -> list[list[str]]:
+def _around(side: Sequence[Layer]) -> list[list[str]]:
     """For each layer the paths of the modules that it is in, the model itself first.
 
     A parameter of a module that has layers too is in that module.
     """
-    containers = {unit.path.rpartition(".")[0] for unit in side}
+    containers = {layer.path.rpartition(".")[0] for layer in side}
     paths = []
-    for unit in side:
-        parts = unit.path.split(".")
-        parts = (parts if unit.path in containers else parts[:-1])[:DEEP]
+    for layer in side:
+        parts = layer.path.split(".")
+        parts = (parts if layer.path in containers else parts[:-1])[:DEEP]
         paths.append([".".join(parts[:depth]) for depth in range(len(parts) + 1)])
     return paths
 
@@ -255,7 +259,7 @@ def is_sorted(keys: Sequence[tuple[str, str]]) -> bool:
     )
 
 
-def counted_alike(a: Sequence[Unit], b: Sequence[Unit]) -> Floats:
+def counted_alike(a: Sequence[Layer], b: Sequence[Layer]) -> Floats:
     """1 where two layers have the same place among equally many that differ in their last number.
 
     For example `blocks.0.norm2` and `layer.0.ln_b` are both the second of two norms. Else 0.
@@ -271,9 +275,9 @@ def counted_alike(a: Sequence[Unit], b: Sequence[Unit]) -> Floats:
     return same
 
 
-def _counted(side: Sequence[Unit]) -> list[tuple[int, int]]:
+def _counted(side: Sequence[Layer]) -> list[tuple[int, int]]:
     """For each layer its place among those that differ in the last number, and their number."""
-    patterns = [_pattern(unit.path) for unit in side]
+    patterns = [_pattern(layer.path) for layer in side]
     families: dict[tuple[object, ...], set[int]] = {}
     for texts, numbers in patterns:
         families.setdefault((texts, numbers[:-1]), set()).update(numbers[-1:])
@@ -284,7 +288,7 @@ def _counted(side: Sequence[Unit]) -> list[tuple[int, int]]:
     return places
 
 
-def same_direction(a: Sequence[Unit], b: Sequence[Unit]) -> NDArray[np.bool_]:
+def same_direction(a: Sequence[Layer], b: Sequence[Layer]) -> NDArray[np.bool_]:
     """For each two of the pairs (a[i], b[i]) whether their names count in the same direction.
 
     On either side the two names must differ in numbers alone: `layer1.0`, `layer1.1` and `block1`,
@@ -295,7 +299,7 @@ def same_direction(a: Sequence[Unit], b: Sequence[Unit]) -> NDArray[np.bool_]:
     numbered = np.ones((len(a), len(a)), bool)
     upwards = []
     for side in (a, b):
-        patterns = [_pattern(unit.path) for unit in side]
+        patterns = [_pattern(layer.path) for layer in side]
         texts = {text: at for at, text in enumerate(dict(patterns))}
         ranked = {numbers: at for at, numbers in enumerate(sorted({two for _, two in patterns}))}
         text_ids = np.array([texts[text] for text, _ in patterns])
@@ -323,10 +327,10 @@ def _pattern(path: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
     return tuple(texts), tuple(numbers)
 
 
-def ranks(units: Sequence[Unit]) -> list[int]:
-    """Each unit's place when the names are sorted, with numbers compared as numbers."""
-    in_order = sorted(range(len(units)), key=lambda at: natural(units[at].path))
-    places = [0] * len(units)
+def ranks(layers: Sequence[Layer]) -> list[int]:
+    """Each layer's place when the names are sorted, with numbers compared as numbers."""
+    in_order = sorted(range(len(layers)), key=lambda at: natural(layers[at].path))
+    places = [0] * len(layers)
     for rank, at in enumerate(in_order):
         places[at] = rank
     return places

@@ -13,7 +13,13 @@ from core.fit.identify.families import family
 from core.fit.identify.guessing import guesses, worth
 from core.fit.identify.hints import contradicting_name, hinted_at, twins_sentence
 from core.fit.identify.identification import NO_HINTS, Candidate, Hints, Identification
-from core.fit.identify.sentences import evidence, evidence_of_shapes, sentence
+from core.fit.identify.sentences import (
+    evidence,
+    evidence_of_shapes,
+    saved_words,
+    sentence,
+    under_words,
+)
 from core.fit.identify.solve_options import Solved, solve
 from core.fit.identify.under_other_names import Renamed, renamed
 from core.fit.index.lookup import Lookup
@@ -26,19 +32,19 @@ TRIED = 24
 LEAST_TRIED = 8
 """Guesses that are solved even if they are far behind the best one."""
 
-FAR = 0.2
+SCORE_GAP = 0.2
 """How far behind the best score a guess may be and still be solved."""
 
 NEAR = 0.5
 """The least share of the best score that another candidate needs to be listed."""
 
-ENOUGH = 0.5
+MIN_AGREEMENT = 0.5
 """The least share of the keys of both sides that must agree for a model to count as known."""
 
 WHOLE = 0.9
 """A file with this share of a model's keys contains the model, whatever else it contains."""
 
-LEAST = 0.1
+MIN_COVERAGE = 0.1
 """The least share of its keys that must match for the nearest model to be listed at all."""
 
 MOVED = 0.001
@@ -69,7 +75,7 @@ def identify(
     else:
         ranked = [group for group in groups if group[0].score >= NEAR * groups[0][0].score][:most]
         candidates = tuple(_candidate(group, state_dict, unwrapped, hints) for group in ranked)
-    if candidates and not known and candidates[0].coverage_keys < LEAST:
+    if candidates and not known and candidates[0].coverage_keys < MIN_COVERAGE:
         candidates = ()
     kind = family(state_dict)
     if candidates:
@@ -87,7 +93,7 @@ def _solved(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup) -> list
     solutions: list[Solved] = []
     best = 0.0
     for guess in guesses(state_dict, unwrapped, lookup, TRIED):
-        if len(solutions) >= LEAST_TRIED and guess.worth < best - FAR:
+        if len(solutions) >= LEAST_TRIED and guess.worth < best - SCORE_GAP:
             break
         solved = solve(guess, state_dict, unwrapped, lookup)
         solutions.append(solved)
@@ -102,7 +108,7 @@ def _is_known(solved: Solved) -> bool:
     Either most keys of both sides agree, or the file contains all of the model besides much else.
     """
     whole = WHOLE * sum(not key.endswith(BATCH_COUNTER) for key in solved.wanted)
-    return solved.score >= ENOUGH or (solved.matched >= whole and not solved.misshapen)
+    return solved.score >= MIN_AGREEMENT or (solved.matched >= whole and not solved.misshapen)
 
 
 def _groups(solved: Sequence[Solved]) -> list[list[Solved]]:
@@ -160,11 +166,13 @@ def _candidate(
     for _, (solved, architecture) in ranked[1:]:
         alike = also if solved.adaptable == best.adaptable else adapted
         alike.append(Architecture(architecture.library, architecture.name, solved.options))
-    facts = evidence(
-        best, repaired, state_dict, unwrapped, hinted[key].facts, (len(also), len(adapted))
-    )
+    saved = saved_words(best, state_dict, unwrapped)
+    others = len(also), len(adapted)
+    facts = evidence(repaired, saved, state_dict, hinted[key].facts, others)
     named = Architecture(first.library, first.name, best.options)
-    return _repaired_candidate(named, also, repaired, facts, adapted=tuple(adapted[:MAX_ALSO]))
+    return _repaired_candidate(
+        named, also, repaired, facts, adapted=tuple(adapted[:MAX_ALSO]), saved=saved
+    )
 
 
 def _length_changes(solved: Solved) -> int:
@@ -192,6 +200,7 @@ def _repaired_candidate(
     *,
     adapted: tuple[Architecture, ...] = (),
     renamed: bool = False,
+    saved: str,
 ) -> Candidate:
     """The architecture as a candidate, with the match after the recipe."""
     match = repaired.match
@@ -208,6 +217,7 @@ def _repaired_candidate(
         adapted,
         repaired.left_out,
         renamed,
+        saved,
     )
 
 
@@ -222,7 +232,7 @@ def _under_other_names(
 
     def rank(pair: tuple[Renamed, Architecture]) -> tuple[object, ...]:
         profile, architecture = pair
-        return *profile.place, hinted_at(hints, architecture).rank, _plainness(architecture)
+        return *profile.rank, hinted_at(hints, architecture).rank, _plainness(architecture)
 
     profiles = renamed(state_dict, unwrapped, lookup)
     pairs = [
@@ -242,7 +252,14 @@ def _under_other_names(
             for profile, architecture in group
         ]
         candidates.append(
-            _repaired_candidate(named[0], named[1:], best.repaired, facts, renamed=True)
+            _repaired_candidate(
+                named[0],
+                named[1:],
+                best.repaired,
+                facts,
+                renamed=True,
+                saved=under_words(best.prefix),
+            )
         )
     return candidates
 

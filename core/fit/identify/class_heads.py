@@ -19,7 +19,7 @@ HEADLIKE = re.compile(
 )
 """Words in the path of a head next to a backbone: `head`, `classifier`, the `1` of a Sequential."""
 
-Placed = tuple[str, TensorEntry]
+ShortEntry = tuple[str, TensorEntry]
 """A tensor's path, without the parts that wrappers add, and its entry."""
 
 
@@ -47,7 +47,7 @@ def auxiliary_keys(profile: Profile) -> frozenset[str]:
 
 
 def is_replaced(
-    profile: Profile, sources: Mapping[str, TensorEntry], rest: Sequence[Placed]
+    profile: Profile, sources: Mapping[str, TensorEntry], rest: Sequence[ShortEntry]
 ) -> bool:
     """Whether the tensor under the head's key is a part of another head.
 
@@ -59,7 +59,7 @@ def is_replaced(
 
 
 def other_head(
-    profile: Profile, prefix: str, inside: Sequence[Placed], outside: Sequence[Placed]
+    profile: Profile, prefix: str, inside: Sequence[ShortEntry], outside: Sequence[ShortEntry]
 ) -> dict[str, TensorEntry]:
     """The one layer that can be the missing head, as the model's key → the file's tensor.
 
@@ -76,13 +76,13 @@ def other_head(
     within = _within(weight, inside)
     if within:
         return _layer(head, width, within)
-    siblings: dict[str, list[Placed]] = {}
+    siblings: dict[str, list[ShortEntry]] = {}
     for path, entry in outside:
         siblings.setdefault(_sibling_module(path, prefix), []).append((path, entry))
     wide = [
-        (module, placed)
-        for module, placed in siblings.items()
-        if any(set(width) & set(entry.shape) for _, entry in placed)
+        (module, tensors)
+        for module, tensors in siblings.items()
+        if any(set(width) & set(entry.shape) for _, entry in tensors)
     ]
     if len(wide) != 1 or not HEADLIKE.search(wide[0][0]):
         return {}
@@ -96,22 +96,22 @@ def _sibling_module(path: str, prefix: str) -> str:
     return ".".join(parts[: common + 1])
 
 
-def _within(weight: str, placed: Iterable[Placed]) -> list[Placed]:
+def _within(weight: str, tensors: Iterable[ShortEntry]) -> list[ShortEntry]:
     """The tensors below the outermost module of the head, without batch counters."""
     container, dot, _ = without_wrappers(weight).partition(".")
     return [
         (path, entry)
-        for path, entry in placed
+        for path, entry in tensors
         if dot and path.startswith(container + dot) and not path.endswith(BATCH_COUNTER)
     ]
 
 
 def _layer(
-    head: Mapping[str, str], width: tuple[int, ...], placed: Sequence[Placed]
+    head: Mapping[str, str], width: tuple[int, ...], tensors: Sequence[ShortEntry]
 ) -> dict[str, TensorEntry]:
     """A weight with this many inputs and its bias, if there is nothing else; else empty."""
-    named = {path.rpartition(".")[2]: (path.rpartition(".")[0], entry) for path, entry in placed}
-    if "weight" not in named or len(named) < len(placed) or not named.keys() <= head.keys():
+    named = {path.rpartition(".")[2]: (path.rpartition(".")[0], entry) for path, entry in tensors}
+    if "weight" not in named or len(named) < len(tensors) or not named.keys() <= head.keys():
         return {}
     modules = {module for module, _ in named.values()}
     rows = {entry.shape[:1] for _, entry in named.values()}

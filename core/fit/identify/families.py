@@ -7,15 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from core.checkpoint import Quantized, StateDict, TensorEntry
-from core.keys import MAX_LENGTH
+from core.keys import ATTENTION, MAX_LENGTH, OPTIMIZER_STATE
 from core.wording import count, counted
 
-ATTENTION = re.compile(
-    r"(^|\.)(attn|attention|self_?attn|self_?attention|qkv|q_proj|in_proj_weight|query)(\.|_|$)",
-    re.IGNORECASE,
-)
+ATTENDS = re.compile(rf"(^|\.)({ATTENTION})(\.|_|$)", re.IGNORECASE)
 RECURRENT = re.compile(r"(^|\.)weight_hh_l(\d+)$")
-OPTIMIZER = re.compile(r"(^|\.)(exp_avg|exp_avg_sq|momentum_buffer)$")
 RESIDUAL = re.compile(r"downsample|shortcut|layer\d\.\d+\.conv")
 
 
@@ -28,9 +24,11 @@ def family(state_dict: StateDict) -> str:
     matrices = [entry for entry in entries.values() if len(entry.shape) == 2]
     convolutions = [entry for entry in entries.values() if len(entry.shape) in (3, 4, 5)]
     kernels = [entry for entry in convolutions if entry.key.endswith("weight")]
-    attends = {key: entry for key, entry in entries.items() if ATTENTION.search(key)}
+    attends = {key: entry for key, entry in entries.items() if ATTENDS.search(key)}
     layers = {hit[0] for key in entries if (hit := RECURRENT.search(key))}
-    if any(OPTIMIZER.search(key) for key in entries):
+    # Not any of them: a model may have a buffer that is called `step`.
+    state = sum(key.rpartition(".")[2] in OPTIMIZER_STATE for key in entries)
+    if 2 * state > len(entries):
         return "the state of an optimizer, not a model"
     if not matrices and not kernels:
         return "not a model: it has neither a matrix nor a convolution"
@@ -51,7 +49,7 @@ def family(state_dict: StateDict) -> str:
 
 def _transformer(attends: Mapping[str, TensorEntry]) -> str:
     """The number of blocks, by the paths before `attn` or the like, and the width."""
-    paths = {key[: hit.start()] for key in attends if (hit := ATTENTION.search(key))}
+    paths = {key[: hit.start()] for key in attends if (hit := ATTENDS.search(key))}
     # The narrower side: q, k and v may be one matrix, three times as long, and that transposed.
     widths = Counter(min(entry.shape) for entry in attends.values() if len(entry.shape) == 2)
     blocks = f" of {count(len(paths))} blocks" if len(paths) > 1 else ""

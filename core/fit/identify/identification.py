@@ -36,6 +36,7 @@ class Candidate:
     shares, 0 to 1, of the architecture's keys and parameters that match after the recipe.
     `missing_keys`, `unexpected_keys` and `mismatched` remain after the recipe, and `left_out` are
     the file's keys that the recipe drops. `evidence` are sentences that say why it is a candidate.
+    `saved` says what saved the model or where it is, such as `from DataParallel`; empty if unknown.
     `renamed`: the file has other key names, so the tensors were matched by their shapes.
     """
 
@@ -51,6 +52,7 @@ class Candidate:
     adapted: tuple[Architecture, ...] = ()
     left_out: tuple[str, ...] = ()
     renamed: bool = False
+    saved: str = ""
 
     @property
     def fits(self) -> bool:

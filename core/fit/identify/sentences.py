@@ -14,7 +14,7 @@ from core.fit.proposals.prefixes import MAX_PARTS
 from core.fit.proposals.removals import modules_of
 from core.fixes import Drop, Recipe
 from core.keys import HOLDER_WORDS, WRAPPED, Unwrapped, group_keys, starts
-from core.wording import are, count, have, percent
+from core.wording import are, count, counted, have, listed, percent
 
 OPTION_WORDS = {
     "num_classes": ("{} class", "{} classes"),
@@ -43,7 +43,7 @@ COUNTER = 1
 
 def architecture_words(architecture: Architecture) -> str:
     """An architecture in words: `timm resnet50d with 37 classes and 1 input channel`."""
-    counted, switched = [], []
+    numbered, switched = [], []
     for name, value in architecture.options:
         if name == "num_classes" and value == 0:
             switched.append("without a head")
@@ -51,10 +51,10 @@ def architecture_words(architecture: Architecture) -> str:
             switched.append(SWITCH_WORDS[name][bool(value)])
         else:
             one, more = OPTION_WORDS.get(name, (f"{name} {{}}",) * 2)
-            counted.append((one if value == 1 else more).format(count(value)))
+            numbered.append((one if value == 1 else more).format(count(value)))
     text = f"{architecture.library} {architecture.name}"
-    if counted:
-        text += f" with {_and(counted)}"
+    if numbered:
+        text += f" with {_and(numbered)}"
     return text + "".join(f", {words}" for words in switched)
 
 
@@ -77,15 +77,14 @@ def sentence(
     title = architecture_words(best.architecture)
     if not known:
         return (
-            f"None fits: by its layers this is {family}. The nearest is {title}, with "
+            f"No architecture fits. By its layers this is {family}; the nearest is {title}, with "
             f"{percent(best.coverage_keys)} of its keys."
         )
     text = f"This is a {title}"
     if best.renamed:
         text = f"Under other key names this is {'' if best.fits else 'nearly '}a {title}"
-    saved = [fact for fact in best.evidence if fact.startswith("Saved ")]
-    if saved:
-        text += f", saved {saved[0].removeprefix('Saved ').rstrip('.')}"
+    if best.saved:
+        text += f", saved {best.saved}"
     rest = [*_remaining(best), *_left_out(best, state_dict)]
     return f"{text}; {_and(rest)}." if rest else f"{text}."
 
@@ -132,38 +131,46 @@ def _keys(keys: Sequence[str]) -> str:
     groups = group_keys(keys)
     if len(groups) <= MAX_LINES:
         return _and([f"`{group}`" for group in groups])
-    return f"{count(len(keys))} keys"
+    return counted(len(keys), "key")
+
+
+def saved_words(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> str:
+    """What saved the model, or where it is: `from DataParallel inside a teacher`; may be empty."""
+    makers = [*_makers(solved, state_dict, unwrapped)]
+    holders = [HOLDER_WORDS[part] for part in solved.prefix.split(".") if part in HOLDER_WORDS]
+    if makers or holders:
+        return " ".join([*([f"from {_and(makers)}"] if makers else []), *holders])
+    return under_words(solved.prefix)
+
+
+def under_words(prefix: str) -> str:
+    """Where the model is, by the prefix of its keys: ``under `model.` ``; empty for no prefix."""
+    return f"under `{prefix}`" if prefix else ""
 
 
 def evidence(
-    solved: Solved,
     repaired: Repaired,
+    saved: str,
     state_dict: StateDict,
-    unwrapped: Unwrapped,
     hints: Sequence[str],
     others: tuple[int, int],
 ) -> tuple[str, ...]:
     """Why it is this architecture, in sentences.
 
-    They name the keys that match, the wrappers, what is left out, and the hints. `others` are the
+    They name the keys that match, what saved it, what is left out, and the hints. `others` are the
     numbers of architectures that fit as well: with the same recipe, and with their input adapted.
     """
     match = repaired.match
     facts = [f"{count(len(match.matched))} of {count(match.total)} keys match in name and shape."]
-    makers = [*_makers(solved, state_dict, unwrapped)]
-    holders = [HOLDER_WORDS[part] for part in solved.prefix.split(".") if part in HOLDER_WORDS]
-    if makers or holders:
-        by = f"from {_and(makers)} " if makers else ""
-        facts.append(f"Saved {by}{' '.join(holders)}".rstrip() + ".")
-    elif solved.prefix:
-        facts.append(f"Saved under `{solved.prefix}`.")
+    if saved:
+        facts.append(f"Saved {saved}.")
     facts.extend(_share_left_out(repaired, state_dict))
     facts.extend(hints)
     same, adapted = others
     if same and match.fits:
         facts.append(_others(same, "has the same keys and shapes", "have the same keys and shapes"))
     elif same:
-        facts.append(_others(same, "is as near", "are as near"))
+        facts.append(_others(same, "matches as many keys", "match as many keys"))
     if adapted:
         once = "once the input convolution is adapted"
         facts.append(_others(adapted, f"fits {once}", f"fit {once}"))
@@ -174,9 +181,8 @@ def _share_left_out(repaired: Repaired, state_dict: StateDict) -> Iterator[str]:
     if repaired.left_out:
         keys = len(repaired.left_out)
         numel = sum(state_dict[key].numel for key in repaired.left_out)
-        number = f"{count(keys)} {'key' if keys == 1 else 'keys'} of the file"
         share = f"{percent(numel / max(1, state_dict.numel))} of its parameters"
-        yield f"{number} {are(keys)} left out, {share}."
+        yield f"{counted(keys, 'key')} of the file {are(keys)} left out, {share}."
 
 
 def evidence_of_shapes(
@@ -189,7 +195,7 @@ def evidence_of_shapes(
         *renamed.why,
     ]
     if renamed.prefix:
-        facts.append(f"Saved under `{renamed.prefix}`.")
+        facts.append(f"Saved {under_words(renamed.prefix)}.")
     facts.extend(_share_left_out(renamed.repaired, state_dict))
     facts.extend(hints)
     if others:
@@ -203,7 +209,7 @@ def evidence_of_shapes(
 def _others(others: int, one: str, more: str) -> str:
     if others == 1:
         return f"Another architecture {one}."
-    return f"{count(others)} other architectures {more}."
+    return f"{counted(others, 'other architecture')} {more}."
 
 
 def _makers(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> Iterator[str]:
@@ -220,6 +226,4 @@ def _makers(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> Iter
 
 
 def _and(words: Sequence[str]) -> str:
-    if len(words) < 2:
-        return "".join(words)
-    return f"{', '.join(words[:-1])} and {words[-1]}"
+    return listed([*words], len(words))

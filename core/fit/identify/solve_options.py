@@ -10,7 +10,7 @@ from core.architectures import Signature, TensorSpec
 from core.checkpoint import StateDict, TensorEntry
 from core.fit.identify.class_heads import (
     AUXILIARY,
-    Placed,
+    ShortEntry,
     auxiliary_keys,
     is_replaced,
     other_head,
@@ -105,8 +105,8 @@ def _sources(
     `backbone.layer1…`. A head is also looked for at another path, by `other_head`.
     """
     sources: dict[str, TensorEntry] = {}
-    inside: list[Placed] = []
-    others: list[Placed] = []
+    inside: list[ShortEntry] = []
+    others: list[ShortEntry] = []
     below = 0
     for key, short in unwrapped.keys.items():
         if not short.startswith(prefix):
@@ -148,7 +148,7 @@ def _sources(
 def _apart(
     profile: Profile,
     sources: Mapping[str, TensorEntry],
-    others: Sequence[Placed],
+    others: Sequence[ShortEntry],
     unwrapped: Unwrapped,
 ) -> tuple[set[str], dict[str, TensorEntry]]:
     """The prefixes of copies, and the missing keys' tensors below other prefixes.

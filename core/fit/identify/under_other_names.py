@@ -21,12 +21,13 @@ from core.keys import Unwrapped
 TRIED = 4
 """The most profiles that are solved, those of the most alike shapes."""
 
-FAR = 0.02
-"""How much less alike than the first a profile may be and still be solved, if none fits yet."""
+LIKENESS_GAP = 0.02
+"""How much lower the share of common tensors of a profile may be than that of the first profile, so
+that it is still solved, if none fits yet."""
 
-BEHIND = 0.01
-"""How far behind the best worth a profile may be and still be listed; and how much less alike than
-the first it may be once another fits."""
+WORTH_GAP = 0.01
+"""How much lower than the best the worth of a profile may be, so that it is still listed. Once a
+profile fits, also in place of LIKENESS_GAP."""
 
 FILLED = 0.9
 """The least share of a model's keys that must match."""
@@ -49,7 +50,7 @@ class Renamed:
     worth: float
 
     @property
-    def place(self) -> tuple[float, int]:
+    def rank(self) -> tuple[float, int]:
         """A sort key: the greatest worth first, then the fewest keys that do not match."""
         match = self.repaired.match
         return -self.worth, len(match.missing_keys) + len(match.mismatched)
@@ -66,13 +67,13 @@ def renamed(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup) -> list
     alike = lookup.forms.alike(shapes, TRIED)
     for like in alike:
         fits = any(profile.repaired.match.fits for profile in filled)
-        if like.share < alike[0].share - (BEHIND if fits else FAR):
+        if like.share < alike[0].share - (WORTH_GAP if fits else LIKENESS_GAP):
             break
         solved = _solved(like, state_dict, lookup)
         if solved is not None and _is_filled(solved):
             filled.append(solved)
     best = max((profile.worth for profile in filled), default=0.0)
-    return [profile for profile in filled if profile.worth >= best - BEHIND]
+    return [profile for profile in filled if profile.worth >= best - WORTH_GAP]
 
 
 def _is_filled(solved: Renamed) -> bool:
@@ -138,8 +139,9 @@ def _options(profile: Profile, shapes: Sequence[Shape]) -> dict[str, int]:
 def _value(profile: Profile, option: str, left: Sequence[Shape]) -> tuple[float, bool, int]:
     """An option's value by the shapes, as (share, is the default, value).
 
-    `share`, 0 to 1, is of the dimensions that depend on the option: those that agree on the value.
-    If none gives a value, it is 0 where the tensors that 0 removes are absent, else the default.
+    `share` is the share of the dimensions depending on the option that agree on the value. If none
+    does, the value is 0 if the tensors that only a value above 0 gives are absent, else the
+    default; the share is then 0.
     """
     variations = profile.of_option(option)
     default = variations[0].default

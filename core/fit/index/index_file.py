@@ -1,4 +1,27 @@
-"""An index as one compressed file of arrays, checked when it is read."""
+"""An index as one compressed file of arrays, checked when it is read.
+
+The file is numpy's `.npz`. All arrays but `variations` are 1-D; numbers are in the smallest integer
+dtype that fits them, unless another is named. Key, shape, kind, signature and difference numbers
+count from 0, in the order of the file.
+
+| array | meaning |
+| --- | --- |
+| `header` | uint8, JSON: `format`; `versions` by library; `kinds`, each [dtype, kind]; `failures` |
+| `keys` | uint8, a text of one key in each line |
+| `architectures` | uint8, a text of one `library:name` in each line |
+| `shape_ranks` | the number of dimensions of each shape |
+| `shape_sizes` | int32, the dimensions of all shapes, one after the other |
+| `model_signatures` | the signature number of each architecture |
+| `signature_lengths` | the number of keys of each signature |
+| `signature_keys` | the key numbers of all signatures, each as the step from the one before |
+| `signature_shapes`, `signature_kinds` | the shape and kind numbers of all signatures |
+| `changed_lengths` | the number of keys that each difference gives another shape |
+| `changed_keys`, `changed_shapes` | the numbers of these keys, and of their new shapes |
+| `gone_lengths`, `gone_keys` | the same for the keys that each difference removes |
+| `added_…` | like `signature_…`: what each difference adds |
+| `variation_counts` | the number of variations of each architecture |
+| `variations` | int32, a row for each: number in OPTIONS, default, value, difference number |
+"""
 
 from __future__ import annotations
 

@@ -57,6 +57,10 @@ class Lookup:
     Keys are without wrappers' parts, since models have such parts of their own too. A pair whose
     shape an option may change has ANY in place of the shape. Batch counters are left out, since
     files of any age may lack them.
+
+    `core`[profile, pair] is 1 where a profile always has the pair, `more` where only with an
+    option; `sizes` counts a profile's pairs in `core`. `pairs` numbers (key id, shape id or ANY),
+    `key_ids` keys without wrappers' parts, `shape_ids` shapes.
     """
 
     def __init__(self, index: Index) -> None:
@@ -69,7 +73,7 @@ class Lookup:
         self._members = list(by_contents.values())
         short = [without_wrappers(key) for key in index.keys]
         self.key_ids = {key: number for number, key in enumerate(dict.fromkeys(short))}
-        place = [self.key_ids[key] for key in short]
+        short_id = [self.key_ids[key] for key in short]
         self.shape_ids = {shape: number for number, shape in enumerate(index.shapes)}
         self.pairs: dict[tuple[int, int], int] = {}
         core_rows: list[int] = []
@@ -83,21 +87,14 @@ class Lookup:
             i for i, shape in enumerate(index.shapes) if len(shape) >= 4 and shape[1] == CHANNELS
         }
         for row, members in enumerate(self._members):
-            first = members[0]
-            packed = index.signatures[int(index.signature_ids[first])]
-            loose: set[int] = set()
-            optional: set[int] = set()
-            added: dict[int, int] = {}
-            for variation in index.variations[first]:
-                difference = index.differences[variation.difference]
-                loose.update(difference.changed.tolist())
-                optional.update(difference.gone.tolist())
-                added.update(dict.fromkeys(difference.added.key_ids.tolist(), ANY))
+            packed = index.signatures[int(index.signature_ids[members[0]])]
+            reshaped, optional, added = _changed_by_options(index, members[0])
             for key, shape in zip(packed.key_ids.tolist(), packed.shape_ids.tolist(), strict=True):
                 if key in counters:
                     continue
-                free = key in loose or (shape in images and key in inputs)
-                pair = self.pairs.setdefault((place[key], ANY if free else shape), len(self.pairs))
+                any_shape = key in reshaped or (shape in images and key in inputs)
+                known = short_id[key], ANY if any_shape else shape
+                pair = self.pairs.setdefault(known, len(self.pairs))
                 if key in optional:
                     more_rows.append(row)
                     more_pairs.append(pair)
@@ -108,7 +105,7 @@ class Lookup:
             for key in added:
                 if key not in counters:
                     more_rows.append(row)
-                    more_pairs.append(self.pairs.setdefault((place[key], ANY), len(self.pairs)))
+                    more_pairs.append(self.pairs.setdefault((short_id[key], ANY), len(self.pairs)))
         shape = len(self._members), len(self.pairs)
         self.core = _matrix(core_rows, core_pairs, shape)
         self.more = _matrix(more_rows, more_pairs, shape)
@@ -168,6 +165,20 @@ class Lookup:
 
 CHANNELS = 3
 """Input channels that models have by default."""
+
+
+def _changed_by_options(index: Index, model: int) -> tuple[set[int], set[int], dict[int, None]]:
+    """The numbers of the keys whose shapes an option of a model changes, and of those that an
+    option removes or adds."""
+    reshaped: set[int] = set()
+    gone: set[int] = set()
+    added: dict[int, None] = {}
+    for variation in index.variations[model]:
+        difference = index.differences[variation.difference]
+        reshaped.update(difference.changed.tolist())
+        gone.update(difference.gone.tolist())
+        added.update(dict.fromkeys(difference.added.key_ids.tolist()))
+    return reshaped, gone, added
 
 
 def _matrix(rows: Sequence[int], columns: Sequence[int], shape: tuple[int, int]) -> Matrix:

@@ -19,13 +19,13 @@ Numbers = NDArray[np.integer]
 Counted = tuple[Shape, int, int]
 """A tensor's form, how many of that form it contains, and its length if it is a vector."""
 
-LIKE = 0.8
+MIN_SHAPE_SHARE = 0.8
 """The least share of the forms of a file and a model that both must have."""
 
-LEAST = 6
+MIN_COMMON_MATRICES = 6
 """The least number of matrices that a file and a model must have in common."""
 
-LITTLE = 0.02
+PREFIX_GAIN = 0.02
 """How much larger its share must be for a longer prefix to be taken instead of a shorter one."""
 
 MOST_LENGTH = 1 << 32
@@ -80,7 +80,7 @@ class Forms:
         lengths = np.array([_length(shape) for shape in index.shapes], np.int64)
         self._vectors = np.zeros((len(members), 2), np.int64)
         fixed: list[tuple[int, Numbers]] = []
-        loose: list[tuple[int, Numbers]] = []
+        varying: list[tuple[int, Numbers]] = []
         for row, models in enumerate(members):
             packed = index.signatures[int(index.signature_ids[models[0]])]
             variations = index.variations[models[0]]
@@ -88,7 +88,7 @@ class Forms:
             changed = [array for diff in differences for array in (diff.changed, diff.gone)]
             varied = np.isin(packed.key_ids, np.concatenate([packed.key_ids[:0], *changed]))
             fixed.append((row, packed.shape_ids[~varied]))
-            loose.append((row, packed.shape_ids[varied]))
+            varying.append((row, packed.shape_ids[varied]))
             self._vectors[row] = (
                 lengths[packed.shape_ids[~varied]].sum(),
                 lengths[packed.shape_ids].sum(),
@@ -101,9 +101,9 @@ class Forms:
             size = len(members), len(self._columns)
             return sparse.csc_matrix((times[ids], (rows, column[ids])), shape=size)
 
-        self._fixed, self._loose = counted(fixed), counted(loose)
+        self._fixed, self._varying = counted(fixed), counted(varying)
         self._size, self._more = (
-            np.asarray(counts.sum(1)).ravel() for counts in (self._fixed, self._loose)
+            np.asarray(counts.sum(1)).ravel() for counts in (self._fixed, self._varying)
         )
 
     def alike(self, shapes: Mapping[str, Shape], most: int) -> list[ShapeLikeness]:
@@ -121,9 +121,9 @@ class Forms:
         best: dict[int, ShapeLikeness] = {}
         for prefix in largest[:MOST_PREFIXES]:
             shares = self._shares(below[prefix])
-            for row in np.flatnonzero(shares >= LIKE).tolist():
+            for row in np.flatnonzero(shares >= MIN_SHAPE_SHARE).tolist():
                 share = float(shares[row])
-                if row not in best or share > best[row].share + LITTLE:
+                if row not in best or share > best[row].share + PREFIX_GAIN:
                     best[row] = ShapeLikeness(row, prefix, share)
         return sorted(best.values(), key=lambda likeness: -likeness.share)[:most]
 
@@ -141,22 +141,24 @@ class Forms:
             for plain, count in by_form.items()
             if plain in self._columns
         ]
-        if total < LEAST or not known:
+        if total < MIN_COMMON_MATRICES or not known:
             return np.zeros(len(self._vectors))
         columns, counts = map(np.array, zip(*known, strict=True))
-        fixed, loose = (table[:, columns].toarray() for table in (self._fixed, self._loose))
+        fixed, varying = (table[:, columns].toarray() for table in (self._fixed, self._varying))
         common = np.minimum(fixed, counts[None, :]).sum(1)
-        exact = np.minimum(fixed + loose, counts[None, :]).sum(1)
-        left = np.maximum(total - common - self._more, 0)
+        exact = np.minimum(fixed + varying, counts[None, :]).sum(1)
+        unexplained = np.maximum(total - common - self._more, 0)
         # The mean of two shares: of the tensors that no option changes, where the file's others
         # may be those that an option changes; and of all tensors with every option at its default.
         share = (
-            common / (self._size + left) + exact / np.maximum(self._size + self._more, total)
+            common / (self._size + unexplained) + exact / np.maximum(self._size + self._more, total)
         ) / 2
         fewest, most = self._vectors.T
-        apart = np.maximum(np.maximum(fewest - vectors, vectors - most), 0)
-        share = share * (1 - apart / np.maximum(np.maximum(most, vectors), 1))
-        return np.where(common >= LEAST, share, 0.0)
+        # Vectors have no form: their lengths together must be between those without and with the
+        # tensors that an option changes.
+        vector_gap = np.maximum(np.maximum(fewest - vectors, vectors - most), 0)
+        share = share * (1 - vector_gap / np.maximum(np.maximum(most, vectors), 1))
+        return np.where(common >= MIN_COMMON_MATRICES, share, 0.0)
 
 
 def _length(shape: Shape) -> int:

@@ -97,7 +97,7 @@ def _is_position(key: str) -> bool:
 def _sizes(match: Match) -> Iterator[str]:
     channels = other_channels(match.mismatched)
     if len(channels) == 1:
-        yield f"Or set in_chans={channels[0].found[1]}, if the architecture has that option."
+        yield f"Set in_chans={channels[0].found[1]} instead, if the architecture has that option."
     positions = other_positions(match.mismatched)
     if positions:
         yield (

@@ -27,7 +27,7 @@ def prefix_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
     for parts in _inserted(state_dict, signature):
         fix = StripPrefix(f"{parts}.", anywhere=True)
         inside = [key for key in state_dict if f".{parts}." in f".{key}"]
-        why = f"{_share(inside, state_dict)} contain `{parts}.`{_written_by(parts)}."
+        why = f"{_part_of_keys(inside, state_dict)} contain `{parts}.`{_written_by(parts)}."
         yield Idea((fix,), why)
     own = {part for key in signature for part in key.split(".")}
     parts_found = {part for key in state_dict for part in key.split(".")}
@@ -42,17 +42,18 @@ def prefix_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
 def _exchange(old: str, new: str, state_dict: StateDict) -> Idea:
     begin = [key for key in state_dict if key.startswith(old)]
     if not new:
-        why = f"{_share(begin, state_dict)} begin with `{old}`{_written_by(old)}."
+        why = f"{_part_of_keys(begin, state_dict)} begin with `{old}`{_written_by(old)}."
         wrapped = set(old.rstrip(".").split(".")) <= set(WRAPPERS)
         return Idea((StripPrefix(old),), why, known=wrapped)
     if not old:
         return Idea((AddPrefix(new),), f"The model's keys begin with `{new}`, the file's do not.")
     fix = Rename(f"^{re.escape(old)}", new.replace("\\", r"\\"))
-    why = f"{_share(begin, state_dict)} begin with `{old}`, where the model's begin with `{new}`."
+    part = _part_of_keys(begin, state_dict)
+    why = f"{part} begin with `{old}`, where the model's begin with `{new}`."
     return Idea((fix,), why)
 
 
-def _share(keys: Collection[str], state_dict: StateDict) -> str:
+def _part_of_keys(keys: Collection[str], state_dict: StateDict) -> str:
     return all_or_part(len(keys), len(state_dict), "key")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from glob import escape
 
-from core.architectures import Signature
+from core.architectures import Signature, squeezed
 from core.checkpoint import StateDict
 from core.fit.key_match import Match, Mismatch
 from core.fit.proposals.option_hints import options_sentence, other_channels, other_positions
@@ -55,17 +55,15 @@ def shape_ideas(now: Match, state_dict: StateDict, signature: Signature) -> Iter
             f"resampled as {method} does."
         )
         yield Idea((ResamplePositions(method=method),), why)
-    squeezed = [
-        mismatch
-        for mismatch in mismatched
-        if _without_ones(mismatch.found) == _without_ones(mismatch.wanted)
+    other_ones = [
+        mismatch for mismatch in mismatched if squeezed(mismatch.found) == squeezed(mismatch.wanted)
     ]
-    if squeezed:
+    if other_ones:
         why = (
-            f"{listed_keys(mismatch.key for mismatch in squeezed)} "
-            f"{'differs' if len(squeezed) == 1 else 'differ'} from the model's in dimensions of 1 "
-            f"alone: {_shape(squeezed[0].found)} in the file, {_shape(squeezed[0].wanted)} in the "
-            "model."
+            f"{listed_keys(mismatch.key for mismatch in other_ones)} "
+            f"{'differs' if len(other_ones) == 1 else 'differ'} from the model's in dimensions of "
+            f"1 alone: {_shape(other_ones[0].found)} in the file, {_shape(other_ones[0].wanted)} "
+            "in the model."
         )
         yield Idea((Reshape(),), why)
     transposed = [
@@ -116,10 +114,6 @@ def _transposing(
 def _name(key: str) -> str:
     """The last two parts of a key, such as `.c_proj.weight`, which say what a tensor is for."""
     return "." + ".".join(key.split(".")[-2:])
-
-
-def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(length for length in shape if length != 1)
 
 
 def statistics_idea(now: Match, state_dict: StateDict) -> Idea | None:

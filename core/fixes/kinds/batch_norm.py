@@ -39,7 +39,8 @@ class AddBatchStatistics(Fix):
     def apply(self, state_dict: StateDict, context: Context) -> Changed:
         """Add the missing statistics after the other tensors of their layer.
 
-        Only layers count of which the file has another tensor, or which have nothing else.
+        Only for layers of which the file has another tensor, and for layers that consist of
+        statistics.
         """
         wanted = context.wanted
         missing = missing_statistics(list(state_dict), list(wanted))
@@ -66,13 +67,16 @@ class AddBatchStatistics(Fix):
         return ScriptPart((call,), functions, needs_model=True)
 
 
-def missing_statistics(held: list[str], wanted: list[str]) -> list[str]:
-    """The statistics that are wanted and not there, of layers of which something is there, or
-    which have nothing but statistics."""
+# In scripts: repeats STATISTICS of core/keys/vocabulary.py.
+def missing_statistics(keys: list[str], wanted: list[str]) -> list[str]:
+    """The statistics that the model has and the file lacks.
+
+    Only of layers of which the file has another tensor, and of layers that consist of statistics.
+    """
     names = ("running_mean", "running_var", "num_batches_tracked")
-    modules = {key.rpartition(".")[0] for key in held}
+    modules = {key.rpartition(".")[0] for key in keys}
     others = {key.rpartition(".")[0] for key in wanted if key.rpartition(".")[2] not in names}
-    present = set(held)
+    present = set(keys)
     missing = []
     for key in wanted:
         module, _, name = key.rpartition(".")
@@ -84,17 +88,17 @@ def missing_statistics(held: list[str], wanted: list[str]) -> list[str]:
 def add_batch_statistics(
     state_dict: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """BatchNorm's statistics at their defaults, where they are wanted and not there."""
+    """The state_dict with the BatchNorm statistics that it lacks, at their defaults."""
     missing = missing_statistics(list(state_dict), list(wanted))
     last = {key.rpartition(".")[0]: key for key in state_dict}
     after: dict[str | None, list[str]] = {}
-    for key in missing:
-        after.setdefault(last.get(key.rpartition(".")[0]), []).append(key)
-    made = {}
-    for held in [*state_dict, None]:
-        if held is not None:
-            made[held] = state_dict[held]
-        for key in after.get(held, []):
-            start = torch.ones_like if key.endswith("running_var") else torch.zeros_like
-            made[key] = start(wanted[key])
-    return made
+    for added in missing:
+        after.setdefault(last.get(added.rpartition(".")[0]), []).append(added)
+    result = {}
+    for key in [*state_dict, None]:
+        if key is not None:
+            result[key] = state_dict[key]
+        for added in after.get(key, []):
+            default = torch.ones_like if added.endswith("running_var") else torch.zeros_like
+            result[added] = default(wanted[added])
+    return result

@@ -14,6 +14,7 @@ from core.fixes.fix import MAX_CHARACTERS, MAX_KEY, Changed, Context, Effect, Fi
 from core.fixes.form import Form, PartsField, TextField
 from core.fixes.script_part import ScriptPart
 from core.wording import count, counted
+from core.wording import shape as shape_words
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +23,7 @@ MAX_TENSORS = 200_000
 """The most tensors of a state_dict after a split."""
 
 FIELDS = (
-    TextField("fused", "Fused, as in the keys", "qkv", default="qkv"),
+    TextField("fused", "Name of the fused part", "qkv", default="qkv"),
     PartsField("parts", "Parts, in order", "q, k, v", default="q, k, v"),
 )
 
@@ -142,7 +143,8 @@ class Fuse(Fix):
             sentence = f"{parts_words} fused into {counted(len(done), 'tensor')}."
         partly = {place for key, place in incomplete.items() if key not in wholes}
         if partly:
-            sentence += f" Of {count(len(partly))} more, some parts are missing."
+            places = counted(len(partly), "other place" if done else "place")
+            sentence += f" In {places}, some parts are missing, so the others are unchanged."
         if not done:
             return state_dict, Effect(0, 0, sentence)
         return rebuilt(state_dict, entries, pairs), Effect(len(done), 0, sentence)
@@ -267,40 +269,41 @@ def _joined(key: str, parts: Sequence[TensorEntry]) -> TensorEntry:
 
 
 def _form_words(entry: TensorEntry) -> str:
-    return f"{' × '.join(map(str, entry.shape)) or 'a number'} of {entry.dtype}"
+    return f"{shape_words(entry.shape)} of {entry.dtype}"
 
 
 def split(
     state_dict: dict[str, torch.Tensor], fused: str, parts: tuple[str, ...]
 ) -> dict[str, torch.Tensor]:
-    """Equal parts along the first dimension in the place of the tensors with `fused` in the key."""
-    made = {}
+    """The tensors with `fused` in the key, each split into equal parts along the first
+    dimension."""
+    result = {}
     for key, value in state_dict.items():
         at = f".{key}.".rfind(f".{fused}.")
         if at < 0:
-            made[key] = value
+            result[key] = value
             continue
         pieces = value.chunk(len(parts)) if value.dim() else [value] * len(parts)
         for part, piece in zip(parts, pieces, strict=True):
-            made[key[:at] + part + key[at + len(fused) :]] = piece
-    return made
+            result[key[:at] + part + key[at + len(fused) :]] = piece
+    return result
 
 
 def fuse(
     state_dict: dict[str, torch.Tensor], parts: tuple[str, ...], fused: str
 ) -> dict[str, torch.Tensor]:
-    """Tensors joined along the first dimension, where all parts are there."""
+    """Tensors joined along the first dimension; unchanged if one of the parts is absent."""
     wholes = {}
     for key in state_dict:
         for part in parts:
             at = f".{key}.".rfind(f".{part}.")
-            keys = [key[:at] + each + key[at + len(part) :] for each in parts]
-            if at >= 0 and all(each in state_dict for each in keys):
+            keys = [key[:at] + name + key[at + len(part) :] for name in parts]
+            if at >= 0 and all(part_key in state_dict for part_key in keys):
                 wholes[key] = key[:at] + fused + key[at + len(part) :], keys
-    made = {}
+    result = {}
     for key, value in state_dict.items():
         whole, keys = wholes.get(key, (key, []))
-        values = [state_dict[each] for each in keys]
-        if whole not in made:
-            made[whole] = torch.cat(values) if values and value.dim() else value
-    return made
+        values = [state_dict[part_key] for part_key in keys]
+        if whole not in result:
+            result[whole] = torch.cat(values) if values and value.dim() else value
+    return result

@@ -51,7 +51,8 @@ class SelectClasses(Fix):
     rows: tuple[int, ...]
 
     def words(self) -> str:
-        return f"Make `{self.pattern}` a head of {count(len(self.rows))} classes"
+        classes = "1 class" if len(self.rows) == 1 else f"{count(len(self.rows))} classes"
+        return f"Make `{self.pattern}` a head of {classes}"
 
     def apply(self, state_dict: StateDict, context: Context) -> Changed:
         """Select the rows of the head's floating-point tensors; others are unchanged.
@@ -91,7 +92,7 @@ class SelectClasses(Fix):
         absent = self.rows.count(-1)
         sentence = (
             f"{count(len(self.rows) - absent)} of {count(rows)} rows taken in "
-            f"{count(len(new))} tensors"
+            f"{counted(len(new), 'tensor')}"
         )
         sentence += f", {counted(absent, 'row')} of zeros added." if absent else "."
         return exchanged(state_dict, new), Effect(len(new), 0, sentence)
@@ -115,9 +116,9 @@ def _with_rows(entry: TensorEntry, rows: tuple[int, ...]) -> TensorEntry:
 def select_classes(
     state_dict: dict[str, torch.Tensor], pattern: str, rows: tuple[int, ...]
 ) -> dict[str, torch.Tensor]:
-    """The rows of a head's weight and bias, one for each class."""
-    made = dict(state_dict)
+    """The state_dict with a head of one row for each class: row i is the old row `rows[i]`."""
+    result = dict(state_dict)
     for key, value in state_dict.items():
         if fnmatch.fnmatchcase(key, pattern) and value.dim() and value.is_floating_point():
-            made[key] = chosen_rows(value, rows)
-    return made
+            result[key] = chosen_rows(value, rows)
+    return result

@@ -14,7 +14,7 @@ from core.fixes.fix import Changed, Context, Effect, Fix
 from core.fixes.form import ANY_PATTERN, Form, WholeField
 from core.fixes.script_part import SHAPES, ScriptPart
 from core.fixes.selection import globbed
-from core.wording import count
+from core.wording import count, counted
 
 if TYPE_CHECKING:
     import torch
@@ -36,16 +36,16 @@ class AdaptInput(Fix):
     json_name = "adapt_input"
     form = Form(
         "Adapt the input's channels",
-        "Sums or repeats the input convolution's channels, as timm does; 0 is as many as the "
-        "model has.",
-        (ANY_PATTERN, WholeField("in_chans", "Channels", 1_000_000)),
+        "Sums or repeats the input convolution's channels, as timm does; 0 means the model's "
+        "number.",
+        (ANY_PATTERN, WholeField("in_chans", "Channels", MAX_CHANNELS)),
     )
 
     pattern: str = "*"
     in_chans: int = 0
 
     def words(self) -> str:
-        to = f"{count(self.in_chans)} channels" if self.in_chans else "the wanted channels"
+        to = counted(self.in_chans, "channel") if self.in_chans else "the model's channels"
         return f"Adapt the input convolution {where_words(self.pattern)}to {to}"
 
     def apply(self, state_dict: StateDict, context: Context) -> Changed:
@@ -76,7 +76,7 @@ class AdaptInput(Fix):
         check_growth(state_dict, new)
         changes = [
             f"`{key}` adapted from {count(state_dict[key].shape[1])} to "
-            f"{count(entry.shape[1])} channels"
+            f"{counted(entry.shape[1], 'channel')}"
             for key, entry in new.items()
         ]
         sentence = f"{changes[0]}." if changes else "No input convolution to adapt."
@@ -97,33 +97,35 @@ class AdaptInput(Fix):
 
 
 def input_plans(
-    held: dict[str, tuple[int, ...]],
+    shapes: dict[str, tuple[int, ...]],
     wanted: dict[str, tuple[int, ...]],
     in_chans: int,
     named: bool,
 ) -> dict[str, tuple[int, int]]:
-    """The input convolutions by key: how many channels an image is to have, and now has.
+    """The input convolutions: key → (channels that an image is to have, channels that it has now).
 
-    Without `in_chans` they are the weights that differ from what is `wanted` in their second
-    dimension alone; unless they are `named`, as the first one does, and in few channels. With it,
-    they are those that are named, or the likeliest one: it takes 3 channels, or else few, which
-    grouped convolutions do too, and those lie deeper.
+    With `in_chans`, they are the `named` weights, else the one that most likely takes the image: 3
+    channels before few before many, and outer modules before inner ones. Without, they are the
+    weights whose shape differs from `wanted` in the second dimension alone; if not `named`, only
+    those that differ as the first one does.
     """
     weights = {
         key: shape
-        for key, shape in held.items()
+        for key, shape in shapes.items()
         if 3 <= len(shape) <= 5 and shape[1] and (named or key.rpartition(".")[2] == "weight")
     }
     plans = {}
     if in_chans:
 
         def unlikely(key: str) -> tuple[int, int]:
-            """How much speaks against a weight: its channels, then how deep it lies."""
+            """A sort key: how unusual its channels are for an image, then how deep it lies."""
             channels = weights[key][1]
+            # More than 16 input channels are rarely an image's.
             return (channels != 3) + (channels > 16), key.count(".")
 
         for key in list(weights) if named else sorted(weights, key=unlikely)[:1]:
             channels = weights[key][1]
+            # RGB in blocks of pixels: each block is summed by itself.
             blocks = in_chans == 1 and channels > 3 and channels % 3 == 0
             if channels != in_chans:
                 plans[key] = (1, 3) if blocks else (in_chans, channels)
@@ -135,6 +137,7 @@ def input_plans(
             continue
         change = channels, goal = found[1], shape[1]
         pair = pair or change
+        # Beyond 64 it is a layer's width, not an image's channels.
         if not named and (pair != change or max(change) > 64):
             continue
         # Blocks of 2 × 2, 4 × 4 pixels and so on, as TResNet's stem takes them.
@@ -150,15 +153,15 @@ def adapt_input(
     pattern: str,
     in_chans: int,
 ) -> dict[str, torch.Tensor]:
-    """The input convolutions' weights for images with other channels."""
-    held = {
+    """The state_dict with its input convolutions adapted to images with other channels."""
+    inputs = {
         key: tuple(value.shape)
         for key, value in state_dict.items()
         if fnmatch.fnmatchcase(key, pattern)
     }
     wanted = {key: tuple(shape) for key, shape in shapes.items()}
-    made = dict(state_dict)
-    for key, (channels, base) in input_plans(held, wanted, in_chans, pattern != "*").items():
+    result = dict(state_dict)
+    for key, (channels, base) in input_plans(inputs, wanted, in_chans, pattern != "*").items():
         if state_dict[key].is_floating_point():
-            made[key] = adapted_channels(state_dict[key], channels, base)
-    return made
+            result[key] = adapted_channels(state_dict[key], channels, base)
+    return result

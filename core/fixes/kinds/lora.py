@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -33,7 +34,8 @@ class MergeLora(Fix):
     json_name = "merge_lora"
     form = Form(
         "Merge LoRA adapters",
-        "Adds alpha / r · B A to the base weights; alpha 0 is the file's own, or else r.",
+        "Adds alpha / r · B A to the base weights; 0 takes the file's own alpha, or r if it has "
+        "none.",
         (RealField("alpha", "alpha", 1e6),),
     )
 
@@ -66,7 +68,7 @@ class MergeLora(Fix):
             return state_dict, Effect(0, 0, "No LoRA adapter to merge.")
         merged: dict[str, TensorEntry] = {}
         for key, (others, transposed) in plans.items():
-            parts = [checked_dense(state_dict[each]) for each in (key, *others)]
+            parts = [checked_dense(state_dict[part_key]) for part_key in (key, *others)]
             if not all(map(is_floating, parts[:3])):
                 raise FixError(
                     f"`{key}` and its adapter are not all floating-point numbers.",
@@ -141,7 +143,7 @@ def _sides_assumed(square: list[str]) -> str:
 
 
 def lora_part(key: str) -> str:
-    """Which part of an adapter a key is: `a`, `b`, `alpha`, another name, or empty for none."""
+    """The part of an adapter that a key names: `a`, `b`, `bias` or another; empty for none."""
     parts = key.split(".")
     for part in parts:
         if part in ("lora_A", "lora_down", "lora_embedding_A"):
@@ -156,9 +158,9 @@ def lora_part(key: str) -> str:
 def lora_plans(
     shapes: dict[str, tuple[int, ...]],
 ) -> dict[str, tuple[tuple[str, ...], bool | None]]:
-    """By the key of each adapted weight the keys of A, B and, where the file has it, alpha, and
-    whether B A is transposed, None where nothing tells. Raises ValueError for a form of adapter
-    that is not known."""
+    """Key of an adapted weight → (the keys of A, B and, if the file has it, alpha; whether B A must
+    be transposed, None if the shapes do not show it). Raises ValueError for an unknown kind of
+    adapter."""
     found: dict[str, dict[str, list[str]]] = {}
     for key in shapes:
         kind = lora_part(key)
@@ -173,11 +175,11 @@ def lora_plans(
     }
     plans: dict[str, tuple[tuple[str, ...], bool | None]] = {}
     # Whether a weight has its inputs first, as GPT-2's Conv1D: a bias is as long as the outputs.
-    turns = {}
+    inputs_first = {}
     for key, shape in shapes.items():
         bias = shapes.get(f"{key.removesuffix('weight')}bias", ())
         if len(shape) == 2 and shape[0] != shape[1] and bias in (shape[:1], shape[1:]):
-            turns[key] = bias == shape[1:]
+            inputs_first[key] = bias == shape[1:]
     for module, kinds in found.items():
         start = f"{module}." if module else ""
         flat = module.removeprefix("lora_unet_").removeprefix("lora_te_")
@@ -189,44 +191,41 @@ def lora_plans(
             if len(keys) > 1:
                 raise ValueError(f"`{weight}` has several adapters: `{keys[0]}`, `{keys[1]}`")
         if len(kinds) < 2:
-            raise ValueError(f"`{weight}` has one half of an adapter alone")
+            raise ValueError(f"`{weight}` has only A or only B of an adapter")
         (a,), (b,) = kinds["a"], kinds["b"]
         rank, rows, whole = shapes[a][0], shapes[b][0], shapes[weight]
-        columns, size = 1, 1
-        for length in shapes[a][1:]:
-            columns *= length
-        for length in whole:
-            size *= length
-        plain = size == rows * columns and whole[:1] == (rows,)
-        turned = whole == (columns, rows)
-        through = 1
-        for length in shapes[b][1:]:
-            through *= length
-        if not rank or through != rank or not (plain or turned):
-            raise ValueError(f"`{a}` and `{b}` do not go with the shape of `{weight}`")
+        columns, rank_of_b = math.prod(shapes[a][1:]), math.prod(shapes[b][1:])
+        fits = math.prod(whole) == rows * columns and whole[:1] == (rows,)
+        fits_transposed = whole == (columns, rows)
+        if not rank or rank_of_b != rank or not (fits or fits_transposed):
+            raise ValueError(f"the shapes of `{a}` and `{b}` do not fit that of `{weight}`")
         alpha = f"{start}alpha"
         if any(length != 1 for length in shapes.get(alpha, ())):
-            raise ValueError(f"`{alpha}` is no one number by which to scale an adapter")
+            raise ValueError(f"`{alpha}` is not a single number, so it cannot scale an adapter")
         others = (a, b, alpha) if alpha in shapes else (a, b)
         if "lora_embedding_A" in a.split("."):
-            plans[weight] = others, turned
-        elif plain and turned:
+            plans[weight] = others, fits_transposed
+        elif fits and fits_transposed:
             plans[weight] = others, None
         else:
-            plans[weight] = others, turned
-            turns[weight] = turned
-    # A square weight does not show it: most of the file's others do.
-    across = sum(turns.values())
-    along = len(turns) - across
-    if across != along:
-        for key, (given, known) in plans.items():
-            plans[key] = given, across > along if known is None else known
+            plans[weight] = others, fits_transposed
+            inputs_first[weight] = fits_transposed
+    # A square weight does not show it: it is assumed to be as most of the file's other weights are.
+    inputs_first_count = sum(inputs_first.values())
+    outputs_first_count = len(inputs_first) - inputs_first_count
+    if inputs_first_count != outputs_first_count:
+        mostly_inputs_first = inputs_first_count > outputs_first_count
+        for key, (part_keys, transposed) in plans.items():
+            plans[key] = part_keys, mostly_inputs_first if transposed is None else transposed
     return plans
 
 
 def merged_names(keys: list[str], adapted: list[str]) -> dict[str, str]:
-    """What keys are called once PEFT's wrappers of the `adapted` weights are gone; of a layer that
-    was trained beside the adapters, its own tensors take the place of the original ones."""
+    """Old key → new key without PEFT's wrappers of the `adapted` weights.
+
+    Of a layer that was trained as a whole (modules_to_save), the trained tensors replace the
+    original ones.
+    """
     names = {}
     trained = {key.partition(".modules_to_save.")[0] for key in keys if ".modules_to_save." in key}
     wrapped = all(key.startswith("base_model.model.") for key in keys)
@@ -248,13 +247,13 @@ def merged_names(keys: list[str], adapted: list[str]) -> dict[str, str]:
 
 
 def merge_lora(state_dict: dict[str, torch.Tensor], alpha: float) -> dict[str, torch.Tensor]:
-    """Each adapted weight with its adapter in it, under the name that it has without one."""
+    """The weights with their adapters added, under the keys that they have without adapters."""
     plans = lora_plans({key: tuple(value.shape) for key, value in state_dict.items()})
     merged = dict(state_dict)
     for key, (others, transposed) in plans.items():
-        a, b = (state_dict[each] for each in others[:2])
+        a, b = (state_dict[part_key] for part_key in others[:2])
         own = float(state_dict[others[2]]) if others[2:] else None
         merged[key] = merged_lora(state_dict[key], a, b, alpha or own, bool(transposed))
-        for each in others:
-            del merged[each]
+        for part_key in others:
+            del merged[part_key]
     return {new: merged[key] for key, new in merged_names(list(merged), list(plans)).items()}

@@ -38,7 +38,7 @@ class ResamplePositions(Fix):
     form = Form(
         "Resample position embeddings",
         "Resamples position embeddings and relative position tables to the model's image size.",
-        (ANY_PATTERN, ChoiceField("method", "As which library does", ("timm", "torchvision"))),
+        (ANY_PATTERN, ChoiceField("method", "Resample as", ("timm", "torchvision"))),
     )
 
     pattern: str = "*"
@@ -57,7 +57,7 @@ class ResamplePositions(Fix):
         """
         wanted = context.wanted
         keys = globbed(self.pattern, state_dict, context.patience)
-        tokens = prefix_tokens({key: entry.shape for key, entry in state_dict.items()})
+        prefix = prefix_tokens({key: entry.shape for key, entry in state_dict.items()})
         new: dict[str, TensorEntry] = {}
         dropped: set[str] = set()
         unknown: list[str] = []
@@ -66,7 +66,7 @@ class ResamplePositions(Fix):
             if key not in keys or key not in wanted or entry.shape == wanted[key].shape:
                 continue
             goal = wanted[key].shape
-            plan = position_plan(key, entry.shape, goal, tokens)
+            plan = position_plan(key, entry.shape, goal, prefix)
             if plan == "dropped":
                 dropped.add(key)
             elif plan == "unknown":
@@ -104,13 +104,13 @@ def _resampled(
     plan: tuple[str, tuple[int, int], tuple[int, int], int],
     method: Resampling,
 ) -> TensorEntry:
-    layout, old, new, apart = plan
+    layout, old, new, extra = plan
     if layout == "table":
-        return computed(entry, ResampledTable(old, new, apart), (entry,), shape)
+        return computed(entry, ResampledTable(old, new, extra), (entry,), shape)
     grids: dict[str, Layout] = {
         name: name for name in ("tokens", "channels_last", "channels_first", "heads")
     }
-    operation = ResampledGrid(old, new, apart, grids[layout], method)
+    operation = ResampledGrid(old, new, extra, grids[layout], method)
     return computed(entry, operation, (entry,), shape)
 
 
@@ -143,8 +143,8 @@ def _sentence(example: str, changed: int, dropped: int, unknown: list[str]) -> s
 
 
 def prefix_tokens(shapes: dict[str, tuple[int, ...]]) -> int:
-    """How many tokens that are no places of the image a network has, by its own tensors for them:
-    a class token, a distillation token, registers."""
+    """The number of tokens of a model that stand for no place in the image: a class token, a
+    distillation token, registers. Counted by the tensors that have them."""
     names = ("cls_token", "class_token", "dist_token", "reg_token", "register_tokens")
     lengths = {}
     for key, shape in shapes.items():
@@ -154,88 +154,99 @@ def prefix_tokens(shapes: dict[str, tuple[int, ...]]) -> int:
     return sum(lengths.values())
 
 
+# In scripts: repeats COMPUTED of core/keys/vocabulary.py.
 def position_plan(
-    key: str, held: tuple[int, ...], wanted: tuple[int, ...], tokens: int
+    key: str, shape: tuple[int, ...], wanted: tuple[int, ...], prefix: int
 ) -> tuple[str, tuple[int, int], tuple[int, int], int] | str:
-    """How a tensor of positions comes from its shape to the one that is wanted.
+    """How to resample a tensor of positions from `shape` to `wanted`: (layout, old grid, new grid,
+    rows that stay unchanged).
 
-    A layout, the old and the new grid, and the rows that stay; or `dropped` for what the model
-    computes itself, `unknown` where the grid cannot be told, `other tokens` where beside a grid
-    there are more tokens or fewer than wanted, and empty for any other tensor.
+    A word in place of that: `dropped` if the model computes the tensor itself, `unknown` if the
+    grid's height and width are unknown, `other tokens` if the model has another number of tokens
+    besides the grid, and empty if it is not a tensor of positions.
     """
     name, last = ".".join(key.lower().split(".")[-2:]), key.rpartition(".")[2]
-    if last in ("relative_position_index", "relative_coords_table", "attn_mask", "position_ids"):
-        return "dropped"
-    if last in ("attention_bias_idxs", "rel_pos_index"):
+    computed = ("relative_position_index", "relative_coords_table", "attn_mask")
+    if last in (*computed, "attention_bias_idxs", "rel_pos_index", "position_ids"):
         return "dropped"
     words = name.replace("_", ".").split(".")
     positions = any(word.startswith("pos") for word in words) or last == "attention_biases"
-    if not positions or len(held) != len(wanted) or 0 in held:
+    if not positions or len(shape) != len(wanted) or 0 in shape:
         return ""
 
     def square(number: int) -> int:
-        """The side of a square of so many cells, 0 where there is none."""
-        side = round(max(0, number) ** 0.5)
-        return side if side * side == number else 0
+        """The edge of a square of `number` cells; 0 if it is no square."""
+        edge = round(max(0, number) ** 0.5)
+        return edge if edge * edge == number else 0
 
-    def sides(old: int, new: int, apart: list[int]) -> tuple[int, int, int]:
-        """The two squares, and which of the numbers stands apart of them."""
-        for each in apart:
-            pair = square(old - each), square(new - each)
+    def edges(old: int, new: int, extra_counts: list[int]) -> tuple[int, int, int]:
+        """The edges of the old and the new square, and the number of extra rows; zeros if no count
+        of extra rows gives two squares."""
+        for extra in extra_counts:
+            pair = square(old - extra), square(new - extra)
             if all(pair):
-                return pair[0], pair[1], each
+                return pair[0], pair[1], extra
         return 0, 0, 0
 
     if last == "attention_biases":
-        if len(held) != 2 or held[0] != wanted[0]:
+        if len(shape) != 2 or shape[0] != wanted[0]:
             return ""
-        old, new, apart = sides(held[1], wanted[1], [0])
+        old, new, _ = edges(shape[1], wanted[1], [0])
         return ("heads", (old, old), (new, new), 0) if old else "unknown"
     if "relative_position_bias_table" in name:
-        if len(held) == 3 and held[0] == wanted[0]:
-            return "table", (held[1], held[2]), (wanted[1], wanted[2]), 0
-        if len(held) != 2 or held[1] != wanted[1]:
+        if len(shape) == 3 and shape[0] == wanted[0]:
+            return "table", (shape[1], shape[2]), (wanted[1], wanted[2]), 0
+        if len(shape) != 2 or shape[1] != wanted[1]:
             return ""
-        old, new, apart = sides(held[0], wanted[0], [0, 3, 1, 2])
-        return ("table", (old, old), (new, new), apart) if old else "unknown"
+        # 3: BEiT adds the distances to, from and within its class token.
+        old, new, extra = edges(shape[0], wanted[0], [0, 3, 1, 2])
+        return ("table", (old, old), (new, new), extra) if old else "unknown"
     if "rel_pos" in name or "relative" in name:
         return ""
-    if len(held) == 4 and held[0] == wanted[0] == 1:
+    if len(shape) == 4 and shape[0] == wanted[0] == 1:
+        # Of two possible layouts, the one with more channels.
         ways = [
-            (held[at], layout, (held[first], held[first + 1]), (wanted[first], wanted[first + 1]))
+            (
+                shape[at],
+                layout,
+                (shape[first], shape[first + 1]),
+                (wanted[first], wanted[first + 1]),
+            )
             for at, first, layout in ((3, 1, "channels_last"), (1, 2, "channels_first"))
-            if held[at] == wanted[at]
+            if shape[at] == wanted[at]
         ]
         return (*max(ways)[1:], 0) if ways else ""
-    if len(held) not in (2, 3) or held[:-2] not in ((), (1,)) or held[:-2] != wanted[:-2]:
+    if len(shape) not in (2, 3) or shape[:-2] not in ((), (1,)) or shape[:-2] != wanted[:-2]:
         return ""
-    if held[-1] != wanted[-1] or (len(held) == 2 and "emb" not in name):
+    if shape[-1] != wanted[-1] or (len(shape) == 2 and "emb" not in name):
         return ""
-    old, new, apart = sides(held[-2], wanted[-2], [tokens, 1, 0, *range(2, 9)])
+    # The model's own count first, then a class token, none, then registers.
+    old, new, extra = edges(shape[-2], wanted[-2], [prefix, 1, 0, *range(2, 9)])
     if old:
-        return "tokens", (old, old), (new, new), apart
-    counts = [tokens, 2, 1, 0]
-    grids = [any(square(rows - each) for each in counts) for rows in (held[-2], wanted[-2])]
+        return "tokens", (old, old), (new, new), extra
+    counts = [prefix, 2, 1, 0]
+    grids = [any(square(rows - extra) for extra in counts) for rows in (shape[-2], wanted[-2])]
     return "other tokens" if all(grids) else "unknown"
 
 
 def resample_positions(
     state_dict: dict[str, torch.Tensor], shapes: dict[str, torch.Size], pattern: str, method: str
 ) -> dict[str, torch.Tensor]:
-    """Positions for the wanted sizes; what the model computes itself is left out."""
-    tokens = prefix_tokens({key: tuple(value.shape) for key, value in state_dict.items()})
-    made = dict(state_dict)
+    """Tensors of positions resampled to the model's shapes; those that the model computes itself
+    are dropped if their shapes differ."""
+    prefix = prefix_tokens({key: tuple(value.shape) for key, value in state_dict.items()})
+    result = dict(state_dict)
     for key, value in state_dict.items():
-        held, wanted = tuple(value.shape), tuple(shapes.get(key, value.shape))
-        if held == wanted or not fnmatch.fnmatchcase(key, pattern):
+        shape, wanted = tuple(value.shape), tuple(shapes.get(key, value.shape))
+        if shape == wanted or not fnmatch.fnmatchcase(key, pattern):
             continue
-        plan = position_plan(key, held, wanted, tokens)
+        plan = position_plan(key, shape, wanted, prefix)
         if plan == "dropped":
-            del made[key]
+            del result[key]
         elif isinstance(plan, tuple) and value.is_floating_point():
-            layout, old, new, apart = plan
+            layout, old, new, extra = plan
             if layout == "table":
-                made[key] = resampled_table(value, old, new, apart)
+                result[key] = resampled_table(value, old, new, extra)
             else:
-                made[key] = resampled_grid(value, old, new, apart, layout, method)
-    return made
+                result[key] = resampled_grid(value, old, new, extra, layout, method)
+    return result

@@ -16,7 +16,7 @@ from core.fixes.fix import MAX_CHARACTERS, MAX_KEY, Changed, Context, Effect, Fi
 from core.fixes.form import PATTERN, Form, SwitchField, TableField, TextField
 from core.fixes.script_part import ScriptPart, literal, renaming
 from core.keys import Patience, PatternError, ReplacementError, TooCostlyError, replaced
-from core.wording import count
+from core.wording import count, counted
 
 PREFIX = TextField("prefix", "Prefix", "module.")
 
@@ -156,7 +156,7 @@ class RenameTable(KeyFix):
     table: tuple[tuple[str, str], ...]
 
     def words(self) -> str:
-        return f"Rename {count(len(self.table))} keys by a table"
+        return f"Rename {counted(len(self.table), 'key')} by a table"
 
     def new_keys(self, keys: Sequence[str], patience: Patience) -> list[str]:
         table = dict(self.table)

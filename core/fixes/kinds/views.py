@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from core.architectures import squeezed
 from core.checkpoint import Joined, StateDict, TensorEntry, Transposed, ties
 from core.fixes.computed import checked_dense, computed, exchanged, is_dense, is_strided
 from core.fixes.effects import effect_sentence, keys_words, left_alone, where_words
@@ -83,7 +83,7 @@ class Reshape(Fix):
             if key in keys
             and key in wanted
             and entry.shape != wanted[key].shape
-            and _without_ones(entry.shape) == _without_ones(wanted[key].shape)
+            and squeezed(entry.shape) == squeezed(wanted[key].shape)
         }
         new = {
             key: reshaped(state_dict[key], shape)
@@ -147,30 +147,29 @@ def reshaped(entry: TensorEntry, shape: tuple[int, ...]) -> TensorEntry:
     return replace(entry, shape=shape, stride=tuple(stride))
 
 
-def _without_ones(shape: Sequence[int]) -> list[int]:
-    return [length for length in shape if length != 1]
-
-
+# In scripts: repeats `squeezed` of core/architectures/tensor_spec.py.
 def reshape(
     state_dict: dict[str, torch.Tensor], shapes: dict[str, torch.Size], pattern: str
 ) -> dict[str, torch.Tensor]:
-    """The wanted shapes for the tensors that differ from them in dimensions of 1."""
-    made = dict(state_dict)
+    """The tensors whose shapes differ from the model's in dimensions of 1 alone, in its shapes."""
+    result = dict(state_dict)
     for key, value in state_dict.items():
         shape = shapes.get(key, value.shape)
-        same = [each for each in shape if each != 1] == [each for each in value.shape if each != 1]
-        if same and fnmatch.fnmatchcase(key, pattern):
-            made[key] = value.reshape(shape)
-    return made
+        long, wanted = (
+            [length for length in sizes if length != 1] for sizes in (value.shape, shape)
+        )
+        if long == wanted and fnmatch.fnmatchcase(key, pattern):
+            result[key] = value.reshape(shape)
+    return result
 
 
 def untie(state_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Copies in the place of all but the first of the keys that show the same elements."""
-    seen, made = set(), {}
+    """The state_dict with a copy for each key after the first of those that share a tensor."""
+    seen, result = set(), {}
     for key, value in state_dict.items():
         place = None
         if value.layout == torch.strided and not value.is_quantized and value.numel():
             place = value.data_ptr(), value.shape, value.stride(), value.dtype
-        made[key] = value.clone() if place in seen else value
+        result[key] = value.clone() if place in seen else value
         seen |= {place} - {None}
-    return made
+    return result

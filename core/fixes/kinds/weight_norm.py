@@ -43,7 +43,7 @@ class WeightNorm(Fix):
     form = Form(
         "Weight norm",
         "Folds `weight_g` and `weight_v` into one weight, or renames them.",
-        (ChoiceField("to", "Make it", tuple(WORDS)),),
+        (ChoiceField("to", "Result", tuple(WORDS)),),
     )
 
     to: WeightNormForm = "folded"
@@ -101,8 +101,9 @@ def _names(whole: str, to: WeightNormForm) -> tuple[str, str]:
     return f"{start}0", f"{start}1"
 
 
+# In scripts: repeats PARAMETRIZATIONS.
 def norm_pairs(shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple[str, str]]:
-    """The keys of g and v by the key of their weight, as torch.nn.utils.weight_norm and
+    """Key of a weight → the keys of its g and v, as torch.nn.utils.weight_norm and
     torch.nn.utils.parametrizations.weight_norm name them."""
     pairs = {}
     for g, shape in shapes.items():
@@ -118,8 +119,8 @@ def norm_pairs(shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple[str, str]]
 
 
 def norm_dim(g: tuple[int, ...], v: tuple[int, ...]) -> int | None:
-    """The dimension along which each slice of v has its own g; None where all have one, −1 where
-    the shapes are of no weight norm."""
+    """The dimension along which each slice of v has its own g; None if g is one number, −1 if the
+    shapes are not those of weight norm."""
     if not g:
         return None
     for dim, length in enumerate(v):
@@ -129,26 +130,27 @@ def norm_dim(g: tuple[int, ...], v: tuple[int, ...]) -> int | None:
 
 
 def fold_weight_norm(state_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """One weight in the place of weight norm's two tensors."""
+    """The state_dict with one weight in place of weight norm's two tensors."""
     floats = {key: value for key, value in state_dict.items() if value.is_floating_point()}
     pairs = norm_pairs({key: tuple(value.shape) for key, value in floats.items()})
     wholes = {g: (whole, v) for whole, (g, v) in pairs.items() if whole not in state_dict}
     folded = {v for _, v in wholes.values()}
-    made = {}
+    result = {}
     for key, value in state_dict.items():
         if key in wholes:
             whole, v = wholes[key]
             other = state_dict[v]
-            made[whole] = folded_weight_norm(
+            result[whole] = folded_weight_norm(
                 value, other, norm_dim(tuple(value.shape), tuple(other.shape))
             )
         elif key not in folded:
-            made[key] = value
-    return made
+            result[key] = value
+    return result
 
 
+# In scripts: repeats `_names`.
 def rename_weight_norm(state_dict: dict[str, torch.Tensor], to: str) -> dict[str, torch.Tensor]:
-    """Weight norm's two tensors under the names of a hook, or of a parametrization."""
+    """The state_dict with weight norm's tensors named as by a hook, or by a parametrization."""
     names = {}
     for whole, (g, v) in norm_pairs({key: tuple(x.shape) for key, x in state_dict.items()}).items():
         module, dot, name = whole.rpartition(".")

@@ -29,7 +29,7 @@ def test_the_verdict_names_the_fix_that_helps_most(saved):
     wrapped = saved(torch.nn.DataParallel(resnet18(num_classes=10)).state_dict())
     wanted = signature(NETWORK)
     said = verdict(match(wrapped, wanted), propose(wrapped, wanted))
-    assert said == "Does not fit: 0 of 122 keys match. Strip `module.` gives 122 of 122."
+    assert said == "Does not fit: 0 of 122 keys match. Strip `module.`, and 122 of 122 keys match."
 
 
 def test_the_verdict_on_a_fit_is_short(saved):
@@ -103,7 +103,7 @@ def test_a_repair_of_many_steps_is_told_by_their_number(saved):
     weights = {f"module.{k}": v for k, v in resnet18(num_classes=9).state_dict().items()}
     file = saved({**weights, "module.queue": torch.zeros(1)})
     said = verdict(match(file, signature(NETWORK)), propose(file, signature(NETWORK)))
-    assert said.endswith("The repair in 3 steps gives 120 of 122.")
+    assert said.endswith("Repair it in 3 steps, and 120 of 122 keys match.")
 
 
 def test_what_stands_in_the_way_of_a_load_is_said(saved):

@@ -51,7 +51,7 @@ Rename 2 keys by a table
 Drop what has another shape
 Cast to bfloat16
 Make `head.*` a head of 3 classes
-Adapt the input convolution `conv.*` to 1 channels
+Adapt the input convolution `conv.*` to 1 channel
 Resample position embeddings as torchvision does
 Split `qkv` into `q`, `k`, `v`
 Fuse `wq`, `wk` into `w`
@@ -74,7 +74,7 @@ EFFECTS = """
 0 2 2 keys dropped.
 17 0 17 tensors cast to bfloat16.
 2 0 2 of 2 rows taken in 2 tensors, 1 row of zeros added.
-1 0 `conv.weight` adapted from 3 to 1 channels.
+1 0 `conv.weight` adapted from 3 to 1 channel.
 1 0 `pos_embed` resampled from 4 × 4 to 3 × 3, assumed to be square.
 1 0 1 tensor split into 3 tensors.
 1 0 2 tensors fused into 1 tensor.
@@ -131,7 +131,7 @@ state_dict = {
 # Make `head.*` a head of 3 classes
 state_dict = select_classes(state_dict, 'head.*', (1, -1, 0))
 
-# Adapt the input convolution `conv.*` to 1 channels
+# Adapt the input convolution `conv.*` to 1 channel
 state_dict = adapt_input(state_dict, {}, 'conv.*', 1)
 
 # Resample position embeddings as torchvision does

@@ -5,7 +5,7 @@ from hypothesis import strategies as some
 
 from core.fixes import AddPrefix, Recipe, Step, StripPrefix
 from core.recipe import History
-from core.recipe.history import MOST
+from core.recipe.history import MAX_UNDO
 
 A = Recipe((Step(StripPrefix("a.")),))
 B = Recipe((*A.steps, Step(AddPrefix("b."))))
@@ -38,15 +38,15 @@ def test_a_change_that_changes_nothing_is_no_step_and_loses_no_redo() -> None:
 
 
 def test_a_long_history_forgets_its_beginning() -> None:
-    recipes = [Recipe((Step(AddPrefix(f"{i}.")),)) for i in range(3 * MOST)]
+    recipes = [Recipe((Step(AddPrefix(f"{i}.")),)) for i in range(3 * MAX_UNDO)]
     history = History()
     for recipe in recipes:
         history = history.done(recipe)
     assert history.present == recipes[-1]
-    for _ in range(3 * MOST):
+    for _ in range(3 * MAX_UNDO):
         history = history.undo()
-    assert history.present == recipes[-1 - MOST]
-    assert history.redo().present == recipes[-MOST]
+    assert history.present == recipes[-1 - MAX_UNDO]
+    assert history.redo().present == recipes[-MAX_UNDO]
 
 
 @given(some.lists(some.sampled_from(["undo", "redo", A, B, C]), max_size=30))

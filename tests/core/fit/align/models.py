@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -49,6 +49,12 @@ def filled(model: nn.Module, state_dict: StateDict) -> Alignment:
             new[key] = read_tensor(fixed[key])
     model.load_state_dict(new)
     return found
+
+
+def missing(found: Alignment, wanted: Iterable[str]) -> tuple[str, ...]:
+    """The wanted keys that no tensor of the file is paired with."""
+    paired = {pair.wanted for pair in found.pairs}
+    return tuple(key for key in wanted if key not in paired)
 
 
 def output(model: nn.Module, size: int) -> torch.Tensor:

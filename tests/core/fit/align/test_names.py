@@ -20,7 +20,7 @@ from core.fit.key_match import match
 from core.fixes import Drop, Fuse, Recipe, RenameTable, Split, Transpose
 from core.recipe import apply_recipe
 from core.tensors import read_tensor
-from tests.core.fit.align.models import filled, output, saved, varied
+from tests.core.fit.align.models import filled, missing, output, saved, varied
 from tests.core.plain_torch import signature_of
 
 Tensors = dict[str, torch.Tensor]
@@ -91,7 +91,7 @@ def test_a_resnet_under_other_names_is_the_same_network(
     found = filled(target, state_dict)
     torch.testing.assert_close(output(target, 64), output(resnet, 64))
     assert not found.left
-    assert not found.missing
+    assert not missing(found, target.state_dict())
     assert [type(step.fix) for step in found.recipe.steps] == [RenameTable]
 
 
@@ -260,7 +260,7 @@ def test_equal_layers_whose_names_say_nothing_are_paired_in_order_and_marked(
     )
     assert found.sentence == (
         "4 of 4 keys of the model have a tensor in the file; "
-        "4 could as well be another of the same shape."
+        "4 of them are ambiguous: another tensor would be as likely."
     )
 
 
@@ -295,10 +295,11 @@ def test_q_k_and_v_are_no_numbers_that_count_and_which_is_which_is_doubtful(
 
 def test_one_equal_layer_too_many_makes_them_ambiguous(tmp_path: Path) -> None:
     state_dict = saved(tmp_path, linear("foo", "bar", "qux"))
-    found = align(state_dict, specs(linear("one", "two")))
+    wanted = specs(linear("one", "two"))
+    found = align(state_dict, wanted)
     assert len(found.ambiguous) == 4
     assert len(found.left) == 2
-    assert not found.missing
+    assert not missing(found, wanted)
 
 
 def test_what_stands_where_another_is_to_go_is_dropped(tmp_path: Path) -> None:
@@ -342,7 +343,7 @@ def test_batch_counters_that_an_old_file_lacks_do_not_matter(
     wanted = signature_of(resnet)
     found = align(state_dict, wanted)
     assert match(apply_recipe(found.recipe, state_dict, wanted).state_dict, wanted).fits
-    assert {key.rpartition(".")[2] for key in found.missing} == {"num_batches_tracked"}
+    assert {key.rpartition(".")[2] for key in missing(found, wanted)} == {"num_batches_tracked"}
 
 
 def test_another_network_is_told_by_a_low_confidence(tmp_path: Path, resnet: nn.Module) -> None:
@@ -370,7 +371,7 @@ def test_very_many_layers_go_by_their_order_and_say_so() -> None:
     found = align(entries(many("layers", 20_000)), many("blocks", 20_000))
     assert len(found.ambiguous) == 20_000
     assert {pair.key.split(".")[1] == pair.wanted.split(".")[1] for pair in found.pairs} == {True}
-    assert found.pairs[0].why == "same shape and order; too many to compare"
+    assert found.pairs[0].why == "same shape, same order, too many to compare"
 
 
 def test_more_keys_than_that_are_left_alone() -> None:

@@ -477,8 +477,25 @@ def test_another_set_of_the_same_weights_is_named(lookup: Lookup, tmp_path: Path
             {"0.exp_avg": torch.zeros(4, 4), "0.exp_avg_sq": torch.zeros(4, 4)},
             "the state of an optimizer, not a model",
         ),
+        (
+            {"0.step": torch.zeros(1), "0.square_avg": torch.zeros(4, 4)},
+            "the state of an optimizer, not a model",
+        ),
+        (
+            {"a.weight": torch.zeros(4, 4), "b.weight": torch.zeros(4, 4), "step": torch.zeros(1)},
+            "a model of 2 linear layers",
+        ),
+        (
+            {f"layers.{i}.mha.wq.weight": torch.zeros(8, 8) for i in range(3)},
+            "a transformer of 3 blocks of width 8",
+        ),
+        (
+            {f"layers.{i}.mixer.in_proj.weight": torch.zeros(32, 8) for i in range(3)}
+            | {"value.weight": torch.zeros(1, 8)},
+            "a model of 4 linear layers",
+        ),
     ],
-    ids=["lstm", "linear", "gpt2", "stages", "adam"],
+    ids=["lstm", "linear", "gpt2", "stages", "adam", "rmsprop", "counter", "mha", "mamba"],
 )
 def test_the_family_is_what_the_layers_say(
     lookup: Lookup, tmp_path: Path, tensors: dict[str, torch.Tensor], family: str

@@ -10,6 +10,8 @@ from core.architectures import parse_architecture, signature
 from core.errors import FixError
 from core.fit import match
 from core.fixes import AddBatchStatistics, StripPrefix
+from core.fixes.kinds.batch_norm import missing_statistics
+from core.keys import STATISTICS
 from tests.core.fixes.files import applied, assert_tensors, saved, signature_of, tensors_of
 
 
@@ -38,6 +40,11 @@ def test_field_27_a_whole_network_without_its_statistics_fits_with_them(tmp_path
     assert match(after.state_dict, wanted).fits
     assert [effect.changed for effect in after.effects[1:]] == [168, 0]
     assert after.effects[2].sentence == "No BatchNorm statistic is missing."
+
+
+def test_every_statistic_of_the_vocabulary_is_added() -> None:
+    wanted = sorted(f"bn.{name}" for name in STATISTICS)
+    assert missing_statistics(["bn.weight"], [*wanted, "bn.weight"]) == wanted
 
 
 def test_layers_that_the_file_has_nothing_of_get_none(tmp_path: Path) -> None:

@@ -96,7 +96,9 @@ def test_what_lacks_a_part_stays_and_is_said(tmp_path: Path) -> None:
     tensors = {"a.q.bias": torch.randn(2), "a.v.bias": torch.randn(2), "b.weight": torch.ones(1)}
     after = applied(saved(tmp_path, tensors), BACK)
     assert_tensors(after.state_dict, tensors)
-    assert after.effects[0].sentence == "No key fused. Of 1 more, some parts are missing."
+    assert after.effects[0].sentence == (
+        "No key fused. In 1 place, some parts are missing, so the others are unchanged."
+    )
 
 
 def test_the_modules_versions_go_with_the_keys(tmp_path: Path) -> None:
@@ -135,7 +137,7 @@ def test_steps_that_compute_a_tensor_again_and_again_are_refused(tmp_path: Path)
         (QKV, {"qkv": torch.ones(3), "k": torch.ones(1)}, "get the key `k`"),
         (BACK, {"q": torch.ones(3), "k": torch.ones(3), "v": torch.ones(3).half()}, "float16"),
         (BACK, {"q": torch.ones(3, 2), "k": torch.ones(3), "v": torch.ones(3)}, "3 × 2"),
-        (BACK, {"q": torch.ones(3), "k": torch.ones(()), "v": torch.ones(3)}, "a number of"),
+        (BACK, {"q": torch.ones(3), "k": torch.ones(()), "v": torch.ones(3)}, "scalar of"),
         (Split("qkv", ("q",)), {"qkv": torch.ones(3)}, "at least two parts"),
         (Split("", ("q", "k")), {"qkv": torch.ones(3)}, "name is empty"),
         (Fuse(("q", "q"), "qkv"), {"q": torch.ones(3)}, "at least two parts"),

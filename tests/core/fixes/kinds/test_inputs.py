@@ -8,7 +8,7 @@ from timm.models import adapt_input_conv
 
 from core.architectures import parse_architecture, signature
 from core.errors import FixError
-from core.fixes import AdaptInput, Dequantize
+from core.fixes import AdaptInput, Dequantize, WholeField
 from core.tensors import read_tensor
 from tests.core.fixes.files import applied, assert_tensors, saved, signature_of
 
@@ -24,7 +24,7 @@ def test_field_22_a_network_for_other_channels_takes_the_weights(tmp_path: Path)
     weight = adapt_input_conv(1, tensors["conv1.0.weight"])
     assert_tensors(after.state_dict, {**tensors, "conv1.0.weight": weight})
     assert after.effects[0].changed == 1
-    assert after.effects[0].sentence == "`conv1.0.weight` adapted from 3 to 1 channels."
+    assert after.effects[0].sentence == "`conv1.0.weight` adapted from 3 to 1 channel."
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
@@ -167,6 +167,8 @@ def test_what_cannot_be_adapted_is_a_sentence(tmp_path: Path) -> None:
     for channels in (-1, 10**9):
         with pytest.raises(FixError, match="No image has"):
             applied(given, AdaptInput(in_chans=channels))
+    (most,) = (field.most for field in AdaptInput.form.fields if isinstance(field, WholeField))
+    assert applied(given, AdaptInput(in_chans=most)).state_dict["a.weight"].shape[1] == most
     large = saved(tmp_path, {"a.weight": torch.empty(1).half().expand(1 << 12, 2, 32, 32)})
     with pytest.raises(FixError, match="would take"):
         applied(large, AdaptInput(in_chans=1 << 16))

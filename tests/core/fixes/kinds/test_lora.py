@@ -206,8 +206,8 @@ def without(tensors: Mapping[str, torch.Tensor], part: str) -> dict[str, torch.T
         (without(PEFT, "base_layer"), "adapters alone"),
         ({"lora_te_x.lora_down.weight": A, "lora_te_x.lora_up.weight": B}, "adapters alone"),
         ({**PEFT, "base_model.model.fc.lora_A.other.weight": A}, "several adapters"),
-        (without(PEFT, "lora_B"), "one half of an adapter"),
-        ({**PEFT, "base_model.model.fc.lora_B.default.weight": B[:4]}, "do not go with the shape"),
+        (without(PEFT, "lora_B"), "only A or only B of an adapter"),
+        ({**PEFT, "base_model.model.fc.lora_B.default.weight": B[:4]}, "do not fit that of"),
         ({**PEFT, "base_model.model.fc.lora_B.default.bias": torch.ones(5)}, "cannot be merged"),
         (
             {**PEFT, "base_model.model.fc.lora_magnitude_vector.default.weight": torch.ones(5)},
@@ -215,7 +215,7 @@ def without(tensors: Mapping[str, torch.Tensor], part: str) -> dict[str, torch.T
         ),
         ({"q.weight": W.to(torch.uint8), "q.lora_A": A, "q.lora_B": B}, "not all floating-point"),
         ({"q.weight": W.to_sparse(), "q.lora_A": A, "q.lora_B": B}, "sparse"),
-        ({"q.weight": W, "q.lora_A": A[:0], "q.lora_B": B[:, :0]}, "do not go with the shape"),
+        ({"q.weight": W, "q.lora_A": A[:0], "q.lora_B": B[:, :0]}, "do not fit that of"),
         (
             {
                 "q.weight": W,
@@ -223,7 +223,7 @@ def without(tensors: Mapping[str, torch.Tensor], part: str) -> dict[str, torch.T
                 "q.lora_up.weight": B,
                 "q.alpha": torch.ones(5),
             },
-            "`q.alpha` is no one number",
+            "`q.alpha` is not a single number",
         ),
     ],
 )

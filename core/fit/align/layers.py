@@ -30,24 +30,27 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class UnitMember:
-    """One tensor of a unit, such as its weight; the parts of it if the unit is made of parts."""
+class LayerTensor:
+    """One tensor of a layer, such as its weight; the parts of it if the layer is made of parts.
 
-    slot: str
+    `leaf` is what the last part of the key means: `weight`, `bias` and so on.
+    """
+
+    leaf: str
     tensors: tuple[Tensor, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class Layer:
     """The tensors of one layer, in the order of the file; `path` is the layer's name.
 
-    `turned`: the matrix has its inputs as rows, as the length of its bias shows.
+    `inputs_first`: the matrix has its inputs as rows, as the length of its bias shows.
     """
 
     path: str
-    members: tuple[UnitMember, ...]
+    members: tuple[LayerTensor, ...]
     kind: Kind
-    turned: bool = False
+    inputs_first: bool = False
 
     @property
     def exact(self) -> tuple[Shape, ...]:
@@ -60,24 +63,24 @@ class Unit:
         return any(len(shape) > 1 for _, shape, _ in self.kind)
 
 
-def units(tensors: Iterable[Tensor]) -> list[Unit]:
+def layers_of(tensors: Iterable[Tensor]) -> list[Layer]:
     """The layers, in the order of their first tensors."""
     by_path: dict[str, dict[str, Tensor]] = {}
     for tensor in tensors:
-        path, slot = _split(tensor.key)
-        if slot in by_path.get(path, {}):
+        path, word = _split(tensor.key)
+        if word in by_path.get(path, {}):
             path = tensor.key
-        by_path.setdefault(path, {})[slot] = tensor
+        by_path.setdefault(path, {})[word] = tensor
     return [
-        unit_of(path, [UnitMember(slot, (tensor,)) for slot, tensor in members.items()])
+        layer_of(path, [LayerTensor(word, (tensor,)) for word, tensor in members.items()])
         for path, members in by_path.items()
     ]
 
 
-def single_units(tensors: Iterable[Tensor]) -> list[Unit]:
+def single_layers(tensors: Iterable[Tensor]) -> list[Layer]:
     """Each tensor as a layer of its own."""
     return [
-        unit_of(tensor.key, [UnitMember(_split(tensor.key)[1], (tensor,))]) for tensor in tensors
+        layer_of(tensor.key, [LayerTensor(_split(tensor.key)[1], (tensor,))]) for tensor in tensors
     ]
 
 
@@ -92,57 +95,57 @@ def _split(key: str) -> tuple[str, str]:
     return module, known
 
 
-def unit_of(path: str, members: Sequence[UnitMember]) -> Unit:
+def layer_of(path: str, members: Sequence[LayerTensor]) -> Layer:
     """A layer of these tensors, with its kind."""
-    ordered = sorted(members, key=lambda member: (member.slot not in LEAVES, member.slot))
-    shapes = {member.slot: _fused_shape(member) for member in ordered}
+    ordered = sorted(members, key=lambda member: (member.leaf not in LEAVES, member.leaf))
+    shapes = {member.leaf: _fused_shape(member) for member in ordered}
     weight, bias = shapes.get("weight", ()), shapes.get("bias", ())
     # Old files lack batch counters, so these do not make a kind.
-    seen = [member for member in ordered if member.slot != BATCH_COUNTER or len(ordered) == 1]
-    turned = len(weight) == 2 and len(bias) == 1 and weight[0] != bias[0] == weight[1]
-    if turned:
+    seen = [member for member in ordered if member.leaf != BATCH_COUNTER or len(ordered) == 1]
+    inputs_first = len(weight) == 2 and len(bias) == 1 and weight[0] != bias[0] == weight[1]
+    if inputs_first:
         shapes["weight"] = weight[::-1]
     kind = tuple(
-        (member.slot, squeezed(shapes[member.slot]), member.tensors[0].floating) for member in seen
+        (member.leaf, squeezed(shapes[member.leaf]), member.tensors[0].floating) for member in seen
     )
-    return Unit(path, tuple(ordered), kind, turned)
+    return Layer(path, tuple(ordered), kind, inputs_first)
 
 
-def _fused_shape(member: UnitMember) -> Shape:
+def _fused_shape(member: LayerTensor) -> Shape:
     """The shape of the member's parts joined along the first dimension."""
     shape = member.tensors[0].shape
     return shape if len(member.tensors) == 1 else (shape[0] * len(member.tensors), *shape[1:])
 
 
-def joined(own: Sequence[Unit], others: Sequence[Unit]) -> list[Unit]:
-    """The units, with q, k and v (or gate and up) as one where the other side has them fused."""
-    wanted = {unit.kind for unit in others if FUSED_WORD.search(unit.path.lower())}
-    here, there = (Counter(unit.kind for unit in side) for side in (own, others))
-    families: dict[tuple[tuple[str, ...], str], dict[str, Unit]] = {}
-    for unit in own:
-        parent, _, step = unit.path.rpartition(".")
+def joined(own: Sequence[Layer], others: Sequence[Layer]) -> list[Layer]:
+    """The layers, with q, k and v (or gate and up) as one where the other side has them fused."""
+    wanted = {layer.kind for layer in others if FUSED_WORD.search(layer.path.lower())}
+    here, there = (Counter(layer.kind for layer in side) for side in (own, others))
+    families: dict[tuple[tuple[str, ...], str], dict[str, Layer]] = {}
+    for layer in own:
+        parent, _, step = layer.path.rpartition(".")
         for names in FUSED_AS:
             word = _part(step, names)
-            if word and all(member.tensors[0].shape for member in unit.members):
-                families.setdefault((names, parent), {})[word] = unit
-    at = {unit.path: index for index, unit in enumerate(own)}
-    places: dict[str, Unit | None] = {}
+            if word and all(member.tensors[0].shape for member in layer.members):
+                families.setdefault((names, parent), {})[word] = layer
+    at = {layer.path: index for index, layer in enumerate(own)}
+    places: dict[str, Layer | None] = {}
     for (names, parent), siblings in families.items():
         parts = [siblings[name] for name in names if name in siblings]
         if len(parts) < len(names) or len({(part.kind, part.exact) for part in parts}) > 1:
             continue
-        if parts[0].turned or here[parts[0].kind] <= there[parts[0].kind]:
+        if parts[0].inputs_first or here[parts[0].kind] <= there[parts[0].kind]:
             continue
         members = [
-            UnitMember(slots[0].slot, tuple(slot.tensors[0] for slot in slots))
-            for slots in zip(*(part.members for part in parts), strict=True)
+            LayerTensor(alike[0].leaf, tuple(member.tensors[0] for member in alike))
+            for alike in zip(*(part.members for part in parts), strict=True)
         ]
-        whole = unit_of(f"{parent}.{FUSED_AS[names]}".removeprefix("."), members)
+        whole = layer_of(f"{parent}.{FUSED_AS[names]}".removeprefix("."), members)
         if whole.kind in wanted:
             places.update({part.path: None for part in parts})
             places[min((part.path for part in parts), key=at.__getitem__)] = whole
-    exchanged = [places.get(unit.path, unit) for unit in own]
-    return [unit for unit in exchanged if unit is not None]
+    exchanged = [places.get(layer.path, layer) for layer in own]
+    return [layer for layer in exchanged if layer is not None]
 
 
 def _part(step: str, names: tuple[str, ...]) -> str:
