@@ -395,10 +395,10 @@ def _own_and_rivals(
 def _why(between: float, *, alone: bool, equal: bool) -> str:
     reasons = [
         "same shape",
-        *(["the same elements, which other tensors have too"] if equal else []),
+        *(["same elements, but other tensors have them too"] if equal else []),
     ]
     if alone:
-        reasons.append("no other tensor of that shape is alone")
+        reasons.append("the only unpaired tensors of that shape")
     if between == 1:
         reasons.append("between the same neighbours")
     elif between:

@@ -48,12 +48,12 @@ class Facts:
         return tuple(row for row in self.shared if row.key in keys)
 
     @property
-    def counted_keys(self) -> frozenset[str]:
+    def changed_statistics(self) -> frozenset[str]:
         """The keys of the BatchNorm statistics that changed."""
         return frozenset(row.key for row in self.statistics)
 
     @property
-    def alone(self) -> bool:
+    def all_shared(self) -> bool:
         """Whether every tensor is in both files."""
         return not self.only_a and not self.only_b
 
