@@ -11,6 +11,7 @@ from functools import cache
 from typing import Protocol
 
 from core.errors import LabelsError
+from core.wording import counted
 
 LABEL_KEYS = (
     "classes",
@@ -70,7 +71,8 @@ def choose_labels(
     if uploaded is not None:
         if len(uploaded) != outputs:
             raise LabelsError(
-                f"{uploaded_name} has {len(uploaded)} names, the model has {outputs} outputs.",
+                f"{uploaded_name} has {counted(len(uploaded), 'name')}, the model has "
+                f"{counted(outputs, 'output')}.",
                 "Give a list with one name for each output, in the order of training.",
             )
         return Labels(tuple(uploaded), uploaded_name)

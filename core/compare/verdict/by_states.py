@@ -12,7 +12,7 @@ from core.wording import all_tensors, count, listed, tensors
 from core.wording import shape as shape_words
 
 MAX_KEYS = 3
-"""Reshaped tensors that are named at most."""
+"""The most reshaped tensors that are named."""
 
 
 def states_sentence(facts: Facts) -> str:

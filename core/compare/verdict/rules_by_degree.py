@@ -36,6 +36,10 @@ NEAR_AVERAGE = 0.05
 """Relative L2 up to which an average is called close to the weights that it averages; by
 judgement."""
 
+WORTH_SAYING = 0.05
+"""Share of the changed elements that must have become zero before the sentence says so; by
+judgement."""
+
 NEARLY_ALL = 0.9
 """Share of the parameters from which a change counts as one of the whole model."""
 
@@ -262,11 +266,11 @@ def _new_layers(facts: Facts) -> str:
 
 
 def _zeros(facts: Facts) -> str:
-    """How many more of the changed elements are zero in B, where that is at least 5 %."""
+    """How many more of the changed elements are zero in B, where they are many."""
     measured = [facts.numbers[row.key] for row in facts.weights if row.key in facts.numbers]
     total = sum(n.count for n in measured)
     gained = sum(n.zeros_b - n.zeros_a for n in measured)
-    if gained < 0.05 * total or not total:
+    if gained < WORTH_SAYING * total or not total:
         return ""
     return f"; {percent(gained / total)} more of the changed elements are zero"
 

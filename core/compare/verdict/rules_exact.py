@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 
 from core.checkpoint import Quantized, TensorEntry
 from core.compare.comparison import Evidence, Row
-from core.compare.overall_numbers import Overall, is_floating, is_statistic, together
+from core.compare.overall_numbers import Overall, has_floats, is_statistic, together
 from core.compare.tensor_numbers import Numbers
 from core.compare.verdict.by_states import recast_words, the_rest
 from core.compare.verdict.change_kinds import SAMPLE, Finding, Kind
-from core.compare.verdict.comparison_facts import Facts, equal_after_cast, how_many_changed
+from core.compare.verdict.comparison_facts import Facts, how_many_changed
 from core.compare.verdict.where import place
 from core.wording import all_tensors, are, count, have, listed, percent, small
 from core.wording import tensors as tensors_
@@ -42,6 +42,10 @@ judgement."""
 ROUNDING = 1e-6
 """Factors that differ by less are equal. Sums in float64 are far more exact."""
 
+
+NOT_BY_ROUNDING = 0.2
+"""Relative L2 beyond which a quantized tensor does not come from the floats of the other file; by
+judgement."""
 
 ADAPTERS = ("lora_", "adapter", "hada_w", "lokr_w", "ia3_l")
 """Parts of the keys of adapters (peft/tuners: lora, loha, lokr, ia3)."""
@@ -87,8 +91,8 @@ def _rearranged(facts: Facts) -> str:
         some = facts.renamed[0]
         example = f", such as {some.key_a}, now {some.key_b}"
         ways.append(f"{tensors_(len(facts.renamed))} under another key{example}")
-    turned = [row for row in facts.viewed if "transposed" in _views(row)]
-    cut = [row for row in facts.viewed if "transposed" not in _views(row)]
+    turned = [row for row in facts.viewed if row.pair and row.pair.transposed]
+    cut = [row for row in facts.viewed if row.pair and not row.pair.transposed]
     cut_a = [row for row in cut if row.pair and row.pair.view_a]
     cut_b = [row for row in cut if row.pair and row.pair.view_b]
     if turned:
@@ -107,10 +111,6 @@ def _rearranged(facts: Facts) -> str:
     if rest == 1:
         kept = "; the other tensor keeps its key"
     return f"{first}: {'; '.join(ways)}{kept}."
-
-
-def _views(row: Row) -> str:
-    return f"{row.pair.view_a} {row.pair.view_b}" if row.pair else ""
 
 
 def adapted(facts: Facts) -> Finding | None:
@@ -138,7 +138,7 @@ def another_dtype(facts: Facts) -> Finding | None:
         return None
     if any(_is_quantized(row.a) or _is_quantized(row.b) for row in facts.recast):
         return None
-    equal = [row for row in facts.recast if equal_after_cast(row)]
+    equal = [row for row in facts.recast if row.equal_after_cast]
     if len(equal) < len(facts.recast) and not all(_rounded(facts, row) for row in facts.recast):
         return None
     total, recast = len(facts.shared), len(facts.recast)
@@ -156,7 +156,7 @@ def another_dtype(facts: Facts) -> Finding | None:
 def _rounded(facts: Facts, row: Row) -> bool:
     """Whether a recast row differs by no more than a rounding to the less precise dtype."""
     numbers = facts.numbers.get(row.key)
-    if numbers is None or row.a is None or row.b is None or not is_floating(row):
+    if numbers is None or row.a is None or row.b is None or not has_floats(row):
         return False
     digits = [DIGITS[dtype] for dtype in (row.a.dtype, row.b.dtype) if dtype in DIGITS]
     return bool(digits) and numbers.relative_l2 <= 2.0 ** -min(digits)
@@ -181,7 +181,7 @@ def quantized(facts: Facts) -> Finding | None:
     if off is None or not off.whole:
         first = f"{whose} has quantized tensors where {other} has floats"
         return Kind.QUANTIZED, f"{first}: {of}, to {listed(dtypes)}{_besides(facts, rows)}."
-    if off.relative_l2 > 0.2:
+    if off.relative_l2 > NOT_BY_ROUNDING:
         first = f"{whose} is quantized to {listed(dtypes)}, from weights other than {other}'s"
         if any(is_statistic(row) for row in (*facts.only_a, *facts.only_b)):
             first += " (as when BatchNorm is folded into them)"
@@ -382,7 +382,7 @@ def _all_signs_kept(facts: Facts) -> list[Numbers] | None:
     """The numbers of the changed rows, where all are floats, many, and kept all signs; else
     None."""
     measured = _only_changed(facts)
-    if measured is None or not all(is_floating(row) for row in facts.changed):
+    if measured is None or not all(has_floats(row) for row in facts.changed):
         return None
     if any(n.sign_flips or n.nan_b or n.inf_b or n.zeros_b < n.zeros_a for n in measured):
         return None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from core.wording import count
+from core.wording import count, listed
 
 MAX_PARTS = 4
-"""Modules that are named at most."""
+"""The most modules that are named."""
 
 
 def place(keys: Collection[str], every: Collection[str], inside: str = ", all in") -> str:
@@ -38,9 +38,9 @@ def place(keys: Collection[str], every: Collection[str], inside: str = ", all in
         return (
             f", in all {count(most)} modules"
             if steps == most
-            else (f", in {count(steps)} of {count(most)} modules")
+            else f", in {count(steps)} of {count(most)} modules"
         )
-    named = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
+    named = listed(parts, MAX_PARTS)
     return f": {named}" if all(part in changed for part in parts) else f"{inside} {named}"
 
 

@@ -22,7 +22,7 @@ def loaded(folder: Path, key: str, dtype: str | None = None) -> LoadedModel:
 
 
 @pytest.mark.parametrize(
-    ("key", "fed", "gave"),
+    ("key", "input_words", "output_words"),
     [
         (
             "torchvision:resnet18?num_classes=7",
