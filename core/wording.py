@@ -7,7 +7,12 @@ from collections.abc import Sequence
 THIN = "\u202f"
 """A thin space that no line breaks at."""
 
-PLURALS = {"matrix": "matrices"}
+PLURALS = {
+    "batch": "batches",
+    "entry": "entries",
+    "infinity": "infinities",
+    "matrix": "matrices",
+}
 """Plurals that do not end in `s` alone."""
 
 
@@ -53,9 +58,18 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}{THIN}h {whole % 3600 // 60}{THIN}min"
 
 
+def pass_time(seconds: float) -> str:
+    """The time of a forward pass with three digits: 12.3 ms, 1.52 s."""
+    if seconds < 0.9995:
+        return f"{_three_digits(1000 * seconds)}{THIN}ms"
+    return f"{_three_digits(seconds)}{THIN}s"
+
+
 def counted(number: int, noun: str) -> str:
-    """A number of things: `1 key`, `11 689 keys`, `2 matrices`."""
-    return f"{count(number)} {noun if number == 1 else PLURALS.get(noun, f'{noun}s')}"
+    """A number of things: `1 key`, `11 689 keys`, `2 matrices`, `3 more batches`."""
+    before, space, last = noun.rpartition(" ")
+    plural = before + space + PLURALS.get(last, f"{last}s")
+    return f"{count(number)} {noun if number == 1 else plural}"
 
 
 def tensors(number: int) -> str:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from core.checkpoint.entries import (
     ITEMSIZES,
+    PACKED,
     Derived,
     Nested,
     Pieces,
@@ -34,6 +35,21 @@ def layout(entry: TensorEntry) -> str:
             return f"{count(len(pieces))} piece{'s' if len(pieces) != 1 else ''}"
         case Derived():
             return "computed"
+
+
+def lies_in_order(entry: TensorEntry, *, unchanged: bool = False) -> bool:
+    """Whether the elements lie in the record one after another, in C order and without gaps.
+
+    Integers that are smaller than a byte do not. `unchanged` asks also whether the tensor has no
+    form and its bytes are its values': little-endian, and not read through a transform.
+    """
+    record = entry.record
+    if record is None or not entry.is_contiguous or entry.stored_dtype in PACKED:
+        return False
+    if not unchanged:
+        return True
+    swapped = record.big_endian and ITEMSIZES[entry.stored_dtype] > 1
+    return entry.form is None and not entry.transforms and not swapped
 
 
 def stored_values(entry: TensorEntry) -> TensorEntry:

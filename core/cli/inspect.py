@@ -11,7 +11,7 @@ from core.checkpoint import Checkpoint, StateDict, Verdict, open_checkpoint
 from core.checkpoint.containers import file_or_set
 from core.cli.options import checkpoint_parent
 from core.cli.output import DIFFERS, FITS, print_columns, print_json, say, watched
-from core.wording import count, counted, have, shape, tensors
+from core.wording import are, count, counted, have, shape, tensors
 
 if TYPE_CHECKING:
     from core.cli.options import Commands
@@ -63,8 +63,9 @@ def _print_verification(verification: Verification) -> None:
         which = f"{count(without)} of them {have(without)}" if checked else "This format keeps"
         say(f"{which} no checksum: a changed bit in them cannot be detected.")
     if checked:
-        outcome = "some are wrong." if verification.damaged else "none is wrong."
-        say(f"{counted(checked, 'checksum')} checked: {outcome}")
+        wrong = len(verification.damaged)
+        outcome = f"{count(wrong)} {are(wrong)} wrong" if wrong else "all are correct"
+        say(f"{counted(checked, 'checksum')} checked: {outcome}.")
     for damage in verification.damaged:
         tensors = ", ".join(damage.keys) or "no tensor"
         say(f"  damaged: {damage.record}, which contains {tensors}. {damage.problem}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
@@ -20,7 +19,7 @@ from core.cli.options import (
     repair_parent,
 )
 from core.cli.output import DIFFERS, FITS, print_json, say
-from core.wording import percent
+from core.wording import pass_time, percent
 
 if TYPE_CHECKING:
     from core.architectures import Architecture
@@ -67,10 +66,10 @@ def _predict(options: argparse.Namespace) -> int:
         return DIFFERS
     loaded = load_model(repaired, architecture, device=options.device, strict=not options.partial)
     preprocessing = default_preprocessing(architecture, checkpoint.metadata)
-    predictions = predict(loaded, images, preprocessing, k=sys.maxsize)
-    outputs = max(len(prediction.indices) for prediction in predictions)
+    predictions = predict(loaded, images, preprocessing, k=options.k)
+    outputs = max(prediction.classes for prediction in predictions)
     labels = choose_labels(outputs, checkpoint, own_labels, str(options.labels))
-    tops = [_top(prediction, labels, options.k) for prediction in predictions]
+    tops = [_top(prediction, labels) for prediction in predictions]
     if options.json:
         print_json(_document(architecture, labels, preprocessing, predictions, tops))
     else:
@@ -97,11 +96,11 @@ class _Class(TypedDict):
     probability: float
 
 
-def _top(prediction: Prediction, labels: Labels, k: int) -> list[_Class]:
+def _top(prediction: Prediction, labels: Labels) -> list[_Class]:
     pairs = zip(prediction.indices, prediction.probabilities, strict=True)
     return [
         {"label": labels.names[index], "index": index, "probability": probability}
-        for index, probability in islice(pairs, k)
+        for index, probability in pairs
     ]
 
 
@@ -129,11 +128,13 @@ def _document(
 
 
 def _print_predictions(predictions: Sequence[Prediction], tops: Sequence[list[_Class]]) -> None:
+    from core.predict import UNTRAINED
+
     for prediction, top in zip(predictions, tops, strict=True):
-        say(f"{prediction.name}  ({prediction.seconds * 1000:.0f} ms)")
+        say(f"{prediction.name}  ({pass_time(prediction.seconds)})")
         if prediction.trouble:
             say(f"  {prediction.trouble}")
         if prediction.untrained:
-            print("  Parts of this model were never loaded: the numbers mean nothing.")
+            print(f"  {UNTRAINED}")
         for entry in top:
             say(f"  {percent(entry['probability']):>8}  {entry['label']}")

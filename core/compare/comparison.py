@@ -65,7 +65,8 @@ class Pair:
 
     `key` is unique among the rows. `a` and `b` are compared element by element. Each may be a view
     of a tensor in its file and keeps that tensor's key; `view_a` or `view_b` then says which view,
-    such as `transposed` or `[0:768]`. `confidence` is from 0 to 1, and `why` is the evidence in a
+    such as `transposed` or `[0:768]`, and `transposed` whether it is, or is cut from, a transpose.
+    `confidence` is from 0 to 1, and `why` is the evidence in a
     few words, which a pair by name does not need.
     """
 
@@ -77,6 +78,7 @@ class Pair:
     why: str = ""
     view_a: str = ""
     view_b: str = ""
+    transposed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ class Row:
     `key` is the common key, after the prefixes are stripped. `key_a` and `key_b` are the keys in
     the files, and `a` and `b` the tensors; both are None for the side that lacks the tensor. `pair`
     says how the two were paired. `note` adds a few words, such as `equal after a cast to float16`,
-    and is mostly empty.
+    and is mostly empty. `equal_after_cast` says that a recast tensor is A's, cast to its dtype.
     """
 
     key: str
@@ -133,6 +135,7 @@ class Row:
     b: TensorEntry | None
     pair: Pair | None = None
     note: str = ""
+    equal_after_cast: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +161,6 @@ def stripped(state_dict: Mapping[str, TensorEntry], prefix: str) -> dict[str, Te
     entries: dict[str, TensorEntry] = {}
     for key, entry in state_dict.items():
         short = key.removeprefix(prefix)
-        taken = not short or (short != key and short in state_dict)
-        entries[key if taken else short] = entry
+        collides = not short or (short != key and short in state_dict)
+        entries[key if collides else short] = entry
     return entries

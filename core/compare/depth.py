@@ -14,7 +14,7 @@ from core.compare.tensor_numbers import Numbers
 from core.keys import BATCH_COUNTER
 
 MAX_BLOCKS = 150
-"""Blocks at most; in a deeper model, several blocks become one."""
+"""The most blocks; in a deeper model, several blocks become one."""
 
 FEW_BLOCKS = 50
 """Blocks that are too few for a deep model. Where a shorter path would give fewer, consecutive
@@ -31,7 +31,7 @@ _STEP = re.compile(
     r"\d+|(layer|stage|block|denseblock|denselayer|transition|encoder_layer|decoder_layer)"
     r"_?\d+(-\d+)?|[sb]\d+"
 )
-_ABOVE = frozenset(
+_CONTAINERS = frozenset(
     (
         *("model", "module", "backbone", "encoder", "decoder", "transformer", "trunk_output"),
         *("features", "stages", "stage", "layers", "layer", "blocks", "h", "downs", "ups", "body"),
@@ -39,16 +39,17 @@ _ABOVE = frozenset(
 )
 """Steps of a path that lead to a block. Any other step after a block is inside it."""
 
-_INSIDE = frozenset(("layer",))
-"""Those of _ABOVE that are inside the block after a number, as in T5 (`block.0.layer.1`)."""
+_LAYERS_IN_BLOCKS = frozenset(("layer",))
+"""Those of _CONTAINERS that are inside the block after a number, as in T5 (`block.0.layer.1`)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
-    """Some tensors of a block: how many there are, how many differ, and how far they moved.
+class TensorChange:
+    """How some tensors of a block changed.
 
-    `measured` counts those that differ and have numbers. `relative` is the norm of their difference
-    over their norm in A, with all of them as one vector; it is 0 where all tensors are the same,
+    `tensors` counts them all, `differing` those that differ, and `measured` those that differ and
+    have numbers. `relative` is the norm of the difference over the norm in A (0.1 for 10 %), with
+    all measured ones as one vector; it is 0 where all tensors are the same,
     and None where the differing ones were not measured. `unmeasured` counts the differing tensors
     without numbers, such as reshaped ones, by state.
     """
@@ -71,9 +72,9 @@ class Block:
 
     name: str
     keys: tuple[str, ...]
-    whole: Moved
-    kinds: Mapping[ModuleKind, Moved]
-    parts: Mapping[str, Moved]
+    whole: TensorChange
+    kinds: Mapping[ModuleKind, TensorChange]
+    parts: Mapping[str, TensorChange]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +131,12 @@ def kinds_of(rows: Sequence[Row]) -> dict[str, ModuleKind]:
     )
 
 
-def block_path(steps: Sequence[str], ways: Collection[tuple[str, ...]] = ()) -> int:
+def block_path(steps: Sequence[str], block_lists: Collection[tuple[str, ...]] = ()) -> int:
     """How many steps of a module path lead to its block.
 
     These are the steps that only say where in the model it is (`encoder.layers.3`, `layer4.0`), or
-    those up to the first other step (`encoder.ln`). `ways` are paths that are known to lead to a
-    numbered block. A name that occurs a second time (`layers.8.layers`) is inside the block.
+    those up to the first other step (`encoder.ln`). `block_lists` are those of `_block_lists`. A
+    name that occurs a second time (`layers.8.layers`) is inside the block.
     """
     end, numbered = 0, 0
     for index, step in enumerate(steps):
@@ -143,9 +144,11 @@ def block_path(steps: Sequence[str], ways: Collection[tuple[str, ...]] = ()) -> 
             if end and end == numbered:
                 return end
             end = index + 1
-        elif tuple(steps[: index + 1]) in ways:
+        elif tuple(steps[: index + 1]) in block_lists:
             numbered = index + 2
-        elif step not in _ABOVE or step in steps[:index] or (end and step in _INSIDE):
+        elif (
+            step not in _CONTAINERS or step in steps[:index] or (end and step in _LAYERS_IN_BLOCKS)
+        ):
             return end or index + 1
     return end or len(steps)
 
@@ -154,8 +157,10 @@ def _paths(keys: Sequence[str]) -> list[tuple[str, ...]]:
     """For each key, the steps that lead to its block."""
     modules = [key.split(".")[:-1] for key in keys]
     wrapped = _wrapped(modules)
-    ways = _ways([steps[wrapped:] for steps in modules])
-    paths = [tuple(steps[: wrapped + block_path(steps[wrapped:], ways)]) for steps in modules]
+    block_lists = _block_lists([steps[wrapped:] for steps in modules])
+    paths = [
+        tuple(steps[: wrapped + block_path(steps[wrapped:], block_lists)]) for steps in modules
+    ]
     while len(set(paths)) > MAX_BLOCKS:
         deepest = max(len(path) for path in paths)
         shorter = [path[: deepest - 1] for path in paths]
@@ -165,7 +170,7 @@ def _paths(keys: Sequence[str]) -> list[tuple[str, ...]]:
     return paths
 
 
-def _ways(modules: Sequence[Sequence[str]]) -> set[tuple[str, ...]]:
+def _block_lists(modules: Sequence[Sequence[str]]) -> set[tuple[str, ...]]:
     """The paths of modules with numbered submodules that have submodules themselves, such as
     `bert.encoder.layer`, and all leading parts of these paths."""
     numbers_at: dict[tuple[str, ...], set[str]] = {}
@@ -173,10 +178,10 @@ def _ways(modules: Sequence[Sequence[str]]) -> set[tuple[str, ...]]:
         at = next((at for at, step in enumerate(steps) if _STEP.fullmatch(step)), 0)
         if not steps[at : at + 1] or not steps[at].isdecimal():
             continue
-        way, inside = tuple(steps[:at]), steps[at + 1 :]
+        path, inside = tuple(steps[:at]), steps[at + 1 :]
         has_modules = len(inside) > 1 or (inside and not inside[0].isdecimal())
-        if has_modules and not _ABOVE.issuperset(way):
-            numbers_at.setdefault(way, set()).add(steps[at])
+        if has_modules and not _CONTAINERS.issuperset(path):
+            numbers_at.setdefault(path, set()).add(steps[at])
     lists_of_blocks = [path for path, numbers in numbers_at.items() if len(numbers) >= MIN_REPEATS]
     return {path[:end] for path in lists_of_blocks for end in range(1, len(path) + 1)}
 
@@ -186,12 +191,12 @@ def _names(paths: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
     size = math.ceil(len(paths) / MAX_BLOCKS)
     names: dict[tuple[str, ...], str] = {}
     for start in range(0, len(paths), max(1, size)):
-        run = paths[start : start + size]
-        first, last = run[0], run[-1]
+        joined = paths[start : start + size]
+        first, last = joined[0], joined[-1]
         name = ".".join(first) or "(no module)"
-        if len(run) > 1:
+        if len(joined) > 1:
             name += f"–{last[-1]}" if first[:-1] == last[:-1] else f" … {'.'.join(last)}"
-        names |= dict.fromkeys(run, name)
+        names |= dict.fromkeys(joined, name)
     return names
 
 
@@ -232,7 +237,7 @@ def _block(
     )
 
 
-def _moved(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> Moved:
+def _moved(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> TensorChange:
     differing = [row for row in rows if row.state not in (State.SAME, State.RENAMED)]
     measured = [
         numbers[row.key]
@@ -247,4 +252,4 @@ def _moved(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> Moved:
     elif not differing:
         relative = 0.0
     unmeasured = Counter(row.state for row in differing if row.key not in numbers)
-    return Moved(len(rows), len(differing), len(measured), relative, unmeasured)
+    return TensorChange(len(rows), len(differing), len(measured), relative, unmeasured)

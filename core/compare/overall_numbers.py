@@ -38,7 +38,7 @@ def overall(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> Overall | No
     Weights are the floating-point and the quantized tensors. BatchNorm's statistics count only
     where nothing else was measured, because a variance may be larger than all weights together.
     """
-    floating = [row for row in rows if is_floating(row)]
+    floating = [row for row in rows if has_floats(row)]
     weights = [row for row in floating if not is_statistic(row)]
     if not any(row.key in numbers for row in weights):
         weights = floating
@@ -68,11 +68,11 @@ def together(rows: Iterable[Row], numbers: Mapping[str, Numbers]) -> Overall | N
     )
 
 
-def is_floating(row: Row) -> bool:
-    """Whether both sides have the tensor in the same shape, and it is `floating` in both."""
+def has_floats(row: Row) -> bool:
+    """Whether both sides have the tensor in the same shape, and it `stands_for_floats` in both."""
     if row.a is None or row.b is None or row.a.shape != row.b.shape:
         return False
-    return floating(row.a) and floating(row.b)
+    return stands_for_floats(row.a) and stands_for_floats(row.b)
 
 
 def is_statistic(row: Row) -> bool:
@@ -80,7 +80,7 @@ def is_statistic(row: Row) -> bool:
     return row.key.rpartition(".")[2] in STATISTICS
 
 
-def floating(entry: TensorEntry) -> bool:
+def stands_for_floats(entry: TensorEntry) -> bool:
     """Whether a tensor is floating-point, complex or quantized."""
     dtype = entry.dtype
     return dtype.startswith(("float", "bfloat", "complex")) or isinstance(entry.form, Quantized)

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 
 from core.checkpoint import (
     ITEMSIZES,
-    PACKED,
     STRIDED,
     StateDict,
     TensorEntry,
     arrangement,
+    lies_in_order,
     parts,
     ties,
 )
@@ -30,6 +30,7 @@ from core.compare.pairing.pair_entries import pair
 from core.compare.pairing.same_content import covers_its_record
 from core.compare.verdict.judgement import change_sentence
 from core.progress import Report, ignore
+from core.wording import count, listed
 
 CHUNK_BYTES = 1 << 20
 """Bytes read at once from each file where bytes are compared."""
@@ -80,6 +81,7 @@ def compare(
             paired.b,
             paired,
             _note(paired, state, same=same),
+            equal_after_cast=state is State.RECAST and same,
         )
     rows = _in_order(a, b, pairing, judged)
     counts = Counter(row.state for row in rows)
@@ -144,14 +146,14 @@ def _in_order(a: StateDict, b: StateDict, pairing: Pairing, judged: Mapping[str,
     paired_b = {paired.b.key for paired in pairing.pairs}
     short_a = {entry.key: short for short, entry in stripped(a, pairing.strip_a).items()}
     short_b = {entry.key: short for short, entry in stripped(b, pairing.strip_b).items()}
-    taken = {*judged, *(short for key, short in short_a.items() if key not in of_a)}
+    used = {*judged, *(short for key, short in short_a.items() if key not in of_a)}
     after: dict[str | None, list[Row]] = {}
     last = None
     for key, entry in b.items():
         if key in paired_b:
             last = key
         else:
-            short = short_b[key] if short_b[key] not in taken else f"{short_b[key]} (B)"
+            short = short_b[key] if short_b[key] not in used else f"{short_b[key]} (B)"
             row = Row(short, None, key, State.ONLY_B, Evidence.KEY, None, entry)
             after.setdefault(last, []).append(row)
     rows = after.pop(None, []) if pairing.pairs else []
@@ -245,20 +247,16 @@ def _equal_pieces(a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, bool]]:
     for x, y in zip(parts(a), parts(b), strict=True):
         if x.numel == 0 or not (x.records or y.records):
             continue
-        runs = _plain_run(x) and _plain_run(y) and _same_order(x, y)
-        compared = _equal_runs if runs and x.transforms == y.transforms else _equal_values
+        in_order = lies_in_order(x) and lies_in_order(y) and _same_order(x, y)
+        compared = _equal_bytes if in_order and x.transforms == y.transforms else _equal_values
         nbytes = 0
         for nbytes, alike in compared(x, y):
             yield done + nbytes, alike
         done += nbytes
 
 
-def _plain_run(entry: TensorEntry) -> bool:
-    return entry.record is not None and entry.is_contiguous and entry.stored_dtype not in PACKED
-
-
 def _equal_values(a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, bool]]:
-    import torch  # only here, because checksums and plain runs of bytes need no torch
+    import torch  # only here, because checksums and bytes in the same order need no torch
 
     from core.tensors import blocks
 
@@ -268,21 +266,21 @@ def _equal_values(a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, bool]]:
         yield done, torch.equal(x.view(torch.uint8), y.view(torch.uint8))
 
 
-def _equal_runs(a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, bool]]:
+def _equal_bytes(a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, bool]]:
     assert a.record is not None
     assert b.record is not None
     itemsize = ITEMSIZES[a.stored_dtype]
     nbytes = a.numel * itemsize
     start_a = a.record.offset + a.storage_offset * itemsize
     start_b = b.record.offset + b.storage_offset * itemsize
-    run = min(CHUNK_BYTES, nbytes)
-    buffer_a, buffer_b = bytearray(run), bytearray(run)
-    for at in range(0, nbytes, run):
-        if nbytes - at < run:
+    size = min(CHUNK_BYTES, nbytes)
+    buffer_a, buffer_b = bytearray(size), bytearray(size)
+    for at in range(0, nbytes, size):
+        if nbytes - at < size:
             buffer_a, buffer_b = bytearray(nbytes - at), bytearray(nbytes - at)
         a.record.source.read_into(start_a + at, memoryview(buffer_a))
         b.record.source.read_into(start_b + at, memoryview(buffer_b))
-        yield min(at + run, nbytes), buffer_a == buffer_b
+        yield min(at + size, nbytes), buffer_a == buffer_b
 
 
 def tie_notes(a: StateDict, b: StateDict, pairing: Pairing) -> tuple[str, ...]:
@@ -303,10 +301,9 @@ def tie_notes(a: StateDict, b: StateDict, pairing: Pairing) -> tuple[str, ...]:
 
 
 def _tie_sentence(group: tuple[str, ...], side: str, other: str, there: dict[str, str]) -> str:
-    named = ", ".join(group[:3]) + (f" and {len(group) - 3} more" if len(group) > 3 else "")
+    named = listed(list(group))
     counterparts = sum(key in there for key in group)
     if counterparts == len(group):
         return f"Tied in {side} only: {named} are one tensor there, and separate in {other}."
-    if counterparts:
-        return f"Tied in {side}: {named} are one tensor; {other} has {counterparts} of these keys."
-    return f"Tied in {side}: {named} are one tensor; {other} has none of these keys."
+    some = count(counterparts) if counterparts else "none"
+    return f"Tied in {side}: {named} are one tensor; {other} has {some} of these keys."

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.checkpoint import GlobalUse, Verdict
-
-MAX_NAMES = 3
-"""Globals named in a sentence at most."""
+from core.wording import count, listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ def safety_summary(globals_named: Sequence[GlobalUse], file_format: str) -> Safe
     if dangerous:
         return SafetySummary(
             Verdict.DANGEROUS,
-            f"This file would have run {_names(dangerous)} when loaded with "
+            f"This file would have run {listed(dangerous)} when loaded with "
             "torch.load(weights_only=False): Loupe did not run it.",
             "Loupe read the call as data and did not make it. You can still use the tensors here; "
             "do not load this file with plain torch, and ask where it comes from.",
@@ -44,17 +42,17 @@ def safety_summary(globals_named: Sequence[GlobalUse], file_format: str) -> Safe
     if hidden:
         return SafetySummary(
             Verdict.DANGEROUS,
-            f"This file hides {_names(hidden)} where torch.load does not look: Loupe did not run "
-            "it.",
+            f"This file hides {listed(hidden)} where torch.load does not look: Loupe did "
+            "not run it.",
             "It is in an additional pickle, which torch.load does not read and which does nothing "
             "until something else loads it. Checkpoints have no such pickle: ask where this file "
             "comes from.",
         )
     if inert:
-        kept = "an unknown class" if len(inert) == 1 else f"{len(inert)} unknown classes"
+        kept = "an unknown class" if len(inert) == 1 else f"{count(len(inert))} unknown classes"
         return SafetySummary(
             Verdict.INERT,
-            f"Nothing in this file ran: it names {kept} ({_names(inert)}), kept as inert data.",
+            f"Nothing in this file ran: it names {kept} ({listed(inert)}), kept as inert data.",
             "torch.load(weights_only=False) would import them, and run any code in their modules. "
             "Loupe imports nothing that a file names: it keeps each object's name and state, and "
             "takes the tensors out of it.",
@@ -65,11 +63,3 @@ def safety_summary(globals_named: Sequence[GlobalUse], file_format: str) -> Safe
         "Its pickle names only constructors of tensors and of plain data, and Loupe replaces even "
         "those with its own.",
     )
-
-
-def _names(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
-    more = len(names) - MAX_NAMES
-    if more > 0:
-        return f"{', '.join(names[:MAX_NAMES])} and {more} more"
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

@@ -105,7 +105,7 @@ def _fill_straight(targets: Sequence[Target], readers: int, done: Done) -> None:
                 future.result()
                 for entry, _ in waiting[future]:
                     done(entry, entry.nbytes)
-        except BaseException:
+        except BaseException:  # also a cancel: no further batch is read
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 

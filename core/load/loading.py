@@ -24,7 +24,7 @@ from core.errors import LoadError
 from core.fit import Match, match
 from core.inputs import random_inputs
 from core.load.filling import fill, targets_of, temporary_bytes
-from core.load.placing import place
+from core.load.placing import move_empty
 from core.load.room import Need, require_room, running_out
 from core.load.staging import staging_bytes
 from core.load.switches import SwitchEffect, throw_switches
@@ -102,19 +102,19 @@ def load_model(
         raise _does_not_fit(architecture, matched)
     if not matched.matched and any(mismatch.reason for mismatch in matched.mismatched):
         raise _does_not_fit(architecture, matched)
-    left = (*matched.missing_keys, *(mismatch.key for mismatch in matched.mismatched))
+    unloaded_keys = (*matched.missing_keys, *(mismatch.key for mismatch in matched.mismatched))
     entries = [state_dict[key] for key in matched.matched]
-    shapes = {wanted[key].shape for key in left}
-    need = _need(wanted, entries, shapes, device, dtype)
+    initialised_shapes = {wanted[key].shape for key in unloaded_keys}
+    need = _need(wanted, entries, initialised_shapes, device, dtype)
     require_room(need)
     if device != "cpu":
-        require_room(_need_on_cpu(wanted, entries, shapes))
+        require_room(_need_on_cpu(wanted, entries, initialised_shapes))
     counter = _ByteCounter(progress)
     with running_out(need, counter.raised):
         model, filled, reading = _filled(
             architecture,
             entries,
-            shapes,
+            initialised_shapes,
             device,
             torch_dtype(dtype) if dtype else None,
             counter,
@@ -169,7 +169,7 @@ def _does_not_fit(architecture: Architecture, match: Match) -> LoadError:
 def _need(
     wanted: Signature,
     entries: Sequence[TensorEntry],
-    left: Collection[Shape],
+    initialised_shapes: Collection[Shape],
     device: str,
     dtype: str | None,
 ) -> Need:
@@ -179,32 +179,32 @@ def _need(
     takes temporary memory.
     """
 
-    def most(dtype: str | None) -> int:
+    def peak_bytes(dtype: str | None) -> int:
         nbytes = _bytes_as(wanted.values(), dtype)
         if device != "cpu":
             return nbytes
         temporary = temporary_bytes(
             (entry, _dtype_as(wanted[entry.key], dtype)) for entry in entries
         )
-        initialised = _initialised(wanted, left)
+        initialised = _initialised(wanted, initialised_shapes)
         converted = max((_bytes_as([spec], dtype) for spec in initialised if dtype), default=0)
         return max(nbytes + temporary, _bytes_as(initialised) + converted)
 
-    return Need(device, most(dtype), most("bfloat16"), devices())
+    return Need(device, peak_bytes(dtype), peak_bytes("bfloat16"), devices())
 
 
 def _need_on_cpu(
-    wanted: Signature, entries: Sequence[TensorEntry], left: Collection[Shape]
+    wanted: Signature, entries: Sequence[TensorEntry], initialised_shapes: Collection[Shape]
 ) -> Need:
     """What a model for another device takes on the CPU: initialised tensors, staging buffers."""
-    nbytes = _bytes_as(_initialised(wanted, left)) + staging_bytes(
+    nbytes = _bytes_as(_initialised(wanted, initialised_shapes)) + staging_bytes(
         sum(entry.nbytes for entry in entries)
     )
     return Need("cpu", nbytes, nbytes)
 
 
-def _initialised(wanted: Signature, left: Collection[Shape]) -> list[TensorSpec]:
-    return [spec for spec in wanted.values() if spec.shape in left]
+def _initialised(wanted: Signature, shapes: Collection[Shape]) -> list[TensorSpec]:
+    return [spec for spec in wanted.values() if spec.shape in shapes]
 
 
 def _bytes_as(specs: Iterable[TensorSpec], dtype: str | None = None) -> int:
@@ -233,7 +233,7 @@ class _ByteCounter:
         self.done += nbytes
         try:
             self._progress(self.done, self.total, entry.key)
-        except Exception as error:
+        except Exception as error:  # whatever the caller's own function raises
             self.raised.add(id(error))
             raise
 
@@ -241,16 +241,16 @@ class _ByteCounter:
 def _filled(
     architecture: Architecture,
     entries: Sequence[TensorEntry],
-    left: Collection[Shape],
+    initialised_shapes: Collection[Shape],
     device: str,
     dtype: torch.dtype | None,
     counter: _ByteCounter,
 ) -> tuple[nn.Module, Collection[str], float]:
     """The model with its weights, the keys that the file filled, and the seconds of reading."""
     keys = {entry.key for entry in entries}
-    model = _built(architecture, keys, left)
+    model = _built(architecture, keys, initialised_shapes)
     started = time.perf_counter()
-    place(model, keys, device, dtype)
+    move_empty(model, keys, device, dtype)
     targets, filled = targets_of(model, entries)
     counter.total = sum(entry.nbytes for entry, _ in targets)
     fill(targets, device, counter)
@@ -258,22 +258,22 @@ def _filled(
 
 
 def _built(
-    architecture: Architecture, filled: Collection[str], left: Collection[Shape]
+    architecture: Architecture, filled: Collection[str], initialised_shapes: Collection[Shape]
 ) -> nn.Module:
-    """The model on the CPU, with those tensors initialised whose shape is one of `left`."""
+    """The model on the CPU, with the tensors of `initialised_shapes` initialised."""
     # By shapes rather than keys, since a constructor does not know keys: a few more tensors than
     # are missing get values, and most of a large model still gets none.
-    known = blueprint(architecture)
-    if known is not None and known.serves(filled):
-        return known.model()
-    mode = uninitialised_parameters(left)
+    cached_blueprint = blueprint(architecture)
+    if cached_blueprint is not None and cached_blueprint.serves(filled):
+        return cached_blueprint.model()
+    mode = uninitialised_parameters(initialised_shapes)
     with mode:
         model = build(architecture)
     if mode.vouches_for(model, filled):
         return model
-    whole = Need("cpu", _nbytes(model), _nbytes(model))
+    need = Need("cpu", _nbytes(model), _nbytes(model))
     del mode, model
-    require_room(whole)
+    require_room(need)
     return build(architecture)
 
 

@@ -13,7 +13,7 @@ NOT_ON_APPLES_GPU = (torch.float64, torch.complex128)
 """Dtypes that Metal lacks (getMPSDataType in aten/src/ATen/native/mps/OperationUtils.mm)."""
 
 
-def place(
+def move_empty(
     model: nn.Module, filled: Collection[str], device: str, dtype: torch.dtype | None
 ) -> None:
     """Move the model as `model.to(device, dtype)` does, without copying what a file will fill.

@@ -13,7 +13,7 @@ from core.load.room import NoRoom
 
 
 @dataclass(slots=True)
-class _Place:
+class _Pooled:
     """A loaded model, or one that is being loaded, and how many use it."""
 
     ready: threading.Event = field(default_factory=threading.Event)
@@ -33,7 +33,7 @@ class ModelPool:
         self.max_bytes = max_bytes
         self.max_models = max_models
         self.loads = 0
-        self._places: OrderedDict[Hashable, _Place] = OrderedDict()
+        self._pooled: OrderedDict[Hashable, _Pooled] = OrderedDict()
         self._lock = threading.Lock()
 
     @contextmanager
@@ -44,55 +44,55 @@ class ModelPool:
         here, and the next to ask tries again. NoRoom is raised only if no idle model is left on the
         device, and then reports those in use.
         """
-        place = self._lease(key, load)
+        pooled = self._lease(key, load)
         try:
-            assert place.loaded is not None
-            yield place.loaded
+            assert pooled.loaded is not None
+            yield pooled.loaded
         finally:
             with self._lock:
-                place.leases -= 1
+                pooled.leases -= 1
                 self._evict()
 
     def resident(self) -> tuple[Hashable, ...]:
         """The keys of the loaded models, the least recently used first."""
         with self._lock:
-            return tuple(key for key, place in self._places.items() if place.loaded is not None)
+            return tuple(key for key, pooled in self._pooled.items() if pooled.loaded is not None)
 
     def nbytes(self) -> int:
         """The bytes of all loaded models."""
         with self._lock:
             return self._bytes()
 
-    def _lease(self, key: Hashable, load: Callable[[], LoadedModel]) -> _Place:
+    def _lease(self, key: Hashable, load: Callable[[], LoadedModel]) -> _Pooled:
         while True:
             with self._lock:
-                place = self._places.get(key)
-                mine = place is None
-                if place is None:
-                    place = self._places[key] = _Place()
-                place.leases += 1
-                self._places.move_to_end(key)
+                pooled = self._pooled.get(key)
+                mine = pooled is None
+                if pooled is None:
+                    pooled = self._pooled[key] = _Pooled()
+                pooled.leases += 1
+                self._pooled.move_to_end(key)
             if mine:
-                self._load(key, place, load)
-                return place
-            place.ready.wait()
-            if place.loaded is not None:
-                return place
-            # The thread that loaded it failed and removed the place: try to load it here.
+                self._load(key, pooled, load)
+                return pooled
+            pooled.ready.wait()
+            if pooled.loaded is not None:
+                return pooled
+            # The thread that loaded it failed and removed it: try to load it here.
 
-    def _load(self, key: Hashable, place: _Place, load: Callable[[], LoadedModel]) -> None:
+    def _load(self, key: Hashable, pooled: _Pooled, load: Callable[[], LoadedModel]) -> None:
         try:
             loaded = self._with_room(load)
-        except BaseException:
+        except BaseException:  # whatever it is: the threads that wait for this model must wake
             with self._lock:
-                del self._places[key]
-            place.ready.set()
+                del self._pooled[key]
+            pooled.ready.set()
             raise
         with self._lock:
-            place.loaded = loaded
+            pooled.loaded = loaded
             self.loads += 1
             self._evict()
-        place.ready.set()
+        pooled.ready.set()
 
     def _with_room(self, load: Callable[[], LoadedModel]) -> LoadedModel:
         try:
@@ -113,29 +113,31 @@ class ModelPool:
         with self._lock:
             idle = [
                 key
-                for key, place in self._places.items()
-                if place.loaded is not None and place.loaded.device == device and not place.leases
+                for key, pooled in self._pooled.items()
+                if pooled.loaded is not None
+                and pooled.loaded.device == device
+                and not pooled.leases
             ]
             for key in idle:
-                del self._places[key]
+                del self._pooled[key]
         return len(idle)
 
     def _in_use(self, device: str) -> tuple[int, int]:
         """How many models are on a device, and their bytes."""
         with self._lock:
             sizes = [
-                place.loaded.nbytes
-                for place in self._places.values()
-                if place.loaded is not None and place.loaded.device == device
+                pooled.loaded.nbytes
+                for pooled in self._pooled.values()
+                if pooled.loaded is not None and pooled.loaded.device == device
             ]
         return len(sizes), sum(sizes)
 
     def _evict(self) -> None:
-        for key, place in list(self._places.items()):
-            if len(self._places) <= self.max_models and self._bytes() <= self.max_bytes:
+        for key, pooled in list(self._pooled.items()):
+            if len(self._pooled) <= self.max_models and self._bytes() <= self.max_bytes:
                 return
-            if place.loaded is not None and place.leases == 0:
-                del self._places[key]
+            if pooled.loaded is not None and pooled.leases == 0:
+                del self._pooled[key]
 
     def _bytes(self) -> int:
-        return sum(place.loaded.nbytes for place in self._places.values() if place.loaded)
+        return sum(pooled.loaded.nbytes for pooled in self._pooled.values() if pooled.loaded)

@@ -12,6 +12,7 @@ from core.errors import LoadError
 from core.inputs import random_inputs
 from core.load.loading import LoadedModel
 from core.load.switches import COMPILED
+from core.wording import count, tensors
 from core.wording import shape as shape_words
 
 MOST_PARTS = 6
@@ -20,7 +21,7 @@ MOST_PARTS = 6
 
 @dataclass(frozen=True, slots=True)
 class SmokeRun:
-    """A forward pass: its input (`fed`) and output (`gave`) in words, with their shapes.
+    """A forward pass: its input and output in words, with their shapes.
 
     `peak_bytes` is, on a GPU, the device's own count; on the CPU, the weights plus the largest
     inputs and outputs of a layer.
@@ -28,8 +29,8 @@ class SmokeRun:
 
     seconds: float
     peak_bytes: int
-    fed: str
-    gave: str
+    input_words: str
+    output_words: str
 
 
 def smoke_run(loaded: LoadedModel) -> SmokeRun:
@@ -38,7 +39,7 @@ def smoke_run(loaded: LoadedModel) -> SmokeRun:
     Raises LoadError.
     """
     inputs = random_inputs(loaded.architecture, loaded.model, loaded.device, loaded.dtype)
-    fed = f"{inputs.what} of {shape_words(inputs.shape)}"
+    input_words = f"{inputs.what} of {shape_words(inputs.shape)}"
     largest = [0]
     hooks = [
         module.register_forward_hook(lambda _module, taken, given: _note(largest, taken, given))
@@ -59,23 +60,24 @@ def smoke_run(loaded: LoadedModel) -> SmokeRun:
             torch.cuda.synchronize(loaded.device)
         seconds = time.perf_counter() - started
     except Exception as error:  # a forward pass of another's code: whatever it raises is the cause
-        raise _does_not_run(loaded, fed, error) from error
+        raise _does_not_run(loaded, input_words, error) from error
     finally:
         for hook in hooks:
             hook.remove()
     peak = torch.cuda.max_memory_allocated(loaded.device) if on_gpu else loaded.nbytes + largest[0]
-    return SmokeRun(seconds, peak, fed, _described(output))
+    return SmokeRun(seconds, peak, input_words, _described(output))
 
 
-def _does_not_run(loaded: LoadedModel, fed: str, error: Exception) -> LoadError:
+def _does_not_run(loaded: LoadedModel, input_words: str, error: Exception) -> LoadError:
     cause = (str(error).strip() or type(error).__name__).splitlines()[0]
     if isinstance(error, torch.OutOfMemoryError):
         return LoadError(
-            f"The model is loaded, but {loaded.device} has too little memory to run it on {fed}.",
+            f"The model is loaded, but {loaded.device} has too little memory to run it on "
+            f"{input_words}.",
             "Close other models there, or load it on the CPU.",
         )
     return LoadError(
-        f"The model is loaded, but does not run on {fed}: {cause}",
+        f"The model is loaded, but does not run on {input_words}: {cause}",
         "Set the size of its input on the Predict page."
         if loaded.dtype in ("float32", "float64")
         else "Load it as float32, or set the size of its input on the Predict page.",
@@ -110,7 +112,7 @@ def _described(output: object) -> str:
     if isinstance(output, list | tuple):
         parts = [_described(part) for part in output]
         if len(parts) > 1 and len(set(parts)) == 1:
-            return f"{len(parts)} tensors of {parts[0]}"
-        more = f" and {len(parts) - MOST_PARTS} more" if len(parts) > MOST_PARTS else ""
+            return f"{tensors(len(parts))} of {parts[0]}"
+        more = f" and {count(len(parts) - MOST_PARTS)} more" if len(parts) > MOST_PARTS else ""
         return "; ".join(parts[:MOST_PARTS]) + more
     return f"a {type(output).__name__}"

@@ -117,7 +117,7 @@ def fill_staged(
                     future.result()
                     if done is not None:
                         done(*waiting[future])
-            except BaseException:
+            except BaseException:  # also a cancel: no further piece is read
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
     finally:

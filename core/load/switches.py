@@ -64,7 +64,9 @@ def throw_switches(
         before = _seconds(model, inputs)
     except _FAILURES as error:
         return tuple(
-            SwitchEffect(switch, 0.0, 0.0, 0.0, f"{switch} was left out: {_first_line(error)}")
+            SwitchEffect(
+                switch, 0.0, 0.0, 0.0, _switched_off(switch, "the model does not run", error)
+            )
             for switch, _, _ in switches
         )
     for switch, throw, back in switches:
@@ -77,7 +79,7 @@ def throw_switches(
             preparing = time.perf_counter() - started
             after = _seconds(model, inputs)
         except _FAILURES as error:
-            trouble = f"{switch} was left out, it does not work here: {_first_line(error)}"
+            trouble = _switched_off(switch, "it fails here", error)
         if trouble:  # Outside the except block, where the error keeps the pass's tensors alive.
             effects.append(SwitchEffect(switch, 0.0, 0.0, 0.0, trouble + _undone(back, model)))
         else:
@@ -88,6 +90,10 @@ def throw_switches(
 
 _FAILURES = (Exception,)
 """A forward pass is other people's code, and a compiler's errors have no common type."""
+
+
+def _switched_off(switch: str, reason: str, error: Exception) -> str:
+    return f"{switch} was switched off, because {reason}: {_first_line(error)}"
 
 
 def _undone(back: Callable[[nn.Module], None], model: nn.Module) -> str:

@@ -6,10 +6,11 @@ names their classes. Needs torch.
 
 from core.predict.classifiers import require_classifier
 from core.predict.labels import Labels, choose_labels, labels_in, parse_labels
-from core.predict.prediction import Prediction, predict, untrained_keys
+from core.predict.prediction import UNTRAINED, Prediction, predict, untrained_keys
 from core.predict.prediction_table import Bar, bars, predictions_csv
 
 __all__ = [
+    "UNTRAINED",
     "Bar",
     "Labels",
     "Prediction",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from core.architectures import TIMM, TORCHVISION, Architecture
 from core.errors import LoadError
 
-OTHERS: Mapping[str, str] = {
+OTHER_TASKS: Mapping[str, str] = {
     "detection": "detects objects in an image: it returns boxes with their classes",
     "optical_flow": "takes two images: it returns how each pixel moves from one to the other",
     "segmentation": "returns a class for every pixel (segmentation)",
@@ -23,16 +23,17 @@ def require_classifier(architecture: Architecture) -> None:
 
     The error says what it does instead. What an own model returns is unknown before it runs.
     """
-    does = _other_task(architecture)
-    if does:
-        raise not_a_classifier(architecture, does)
+    task = _other_task(architecture)
+    if task:
+        raise not_a_classifier(architecture, task)
 
 
-def not_a_classifier(architecture: Architecture, does: str) -> LoadError:
-    """The error for an architecture that `does` something else, in words after its title."""
-    remedy = "Open a file that has the head too" if does == HEADLESS else "Choose a classifier"
+def not_a_classifier(architecture: Architecture, task: str) -> LoadError:
+    """The error for an architecture with another task, which completes the sentence "timm
+    resnet50 …"."""
+    remedy = "Open a file that has the head too" if task == HEADLESS else "Choose a classifier"
     return LoadError(
-        f"{architecture.title} {does}.",
+        f"{architecture.title} {task}.",
         f"Charts of the most probable classes are for image classifiers. {remedy}, or use this "
         "model in a program of your own: the Fit page gives a script that loads it.",
     )
@@ -44,7 +45,7 @@ def _other_task(architecture: Architecture) -> str:
         from torchvision.models import get_model_builder
 
         module = get_model_builder(architecture.name).__module__
-        return OTHERS.get(module.removeprefix("torchvision.models.").partition(".")[0], "")
+        return OTHER_TASKS.get(module.removeprefix("torchvision.models.").partition(".")[0], "")
     if architecture.library == TIMM:
         from timm import get_pretrained_cfg
 

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Protocol
 
 from core.errors import LabelsError
+from core.wording import counted
 
 LABEL_KEYS = (
     "classes",
@@ -59,16 +60,19 @@ def choose_labels(
     uploaded: Sequence[str] | None = None,
     uploaded_name: str = "your list",
 ) -> Labels:
-    """The names for a model with that many outputs.
+    """The names for a model with that many outputs; 0 where no image reached the model.
 
     They are the person's own, else the checkpoint's, else ImageNet's for 1,000 outputs, else
     numbers. Raises LabelsError if the person's own list has another length. A checkpoint's list of
     another length is ignored, and `source` says so.
     """
+    if not outputs:
+        return Labels((), "none, because no image reached the model", guessed=True)
     if uploaded is not None:
         if len(uploaded) != outputs:
             raise LabelsError(
-                f"{uploaded_name} has {len(uploaded)} names, the model has {outputs} outputs.",
+                f"{uploaded_name} has {counted(len(uploaded), 'name')}, the model has "
+                f"{counted(outputs, 'output')}.",
                 "Give a list with one name for each output, in the order of training.",
             )
         return Labels(tuple(uploaded), uploaded_name)

@@ -22,6 +22,9 @@ from core.wording import shape as shape_words
 BATCH = 8
 """Images in one forward pass: this bounds the memory, and how long a cancel waits."""
 
+UNTRAINED = "Part of this model keeps its initial values, so its outputs mean nothing."
+"""What a person must know of an `untrained` prediction."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:

@@ -2,6 +2,10 @@
 
 A TensorEntry goes in; a torch.Tensor, chunks of it, statistics, a histogram or an image of its
 values come out. Damage that is found only on reading raises CheckpointError. Needs torch.
+
+There are three ways through the elements of a tensor in C order: `chunks` yields at most so many
+bytes of stored elements at a time; `blocks` yields equally many elements, so that those of two
+tensors correspond; `numbers` does too, with a quantized tensor's scales applied.
 """
 
 from core.tensors.arithmetic import (

@@ -15,16 +15,16 @@ from core.tensors.elements import numbers
 from core.tensors.reading import read_tensor
 
 MAX_FILTERS = 64
-"""Filters in a grid at most; of more, the first ones are shown."""
+"""The most filters in a grid; of more, the first ones are shown."""
 
 MAX_CELLS = 256
-"""Rows and columns of a heat map at most; more are averaged into blocks of equal size."""
+"""The most rows, and the most columns, of a heat map; more are averaged into equal blocks."""
 
 MAX_POINTS = 1024
-"""Points of a line at most."""
+"""The most points of a line."""
 
 READ_LIMIT = 16 << 20
-"""Elements of filters that are read at most. Where too few filters would fit, only their first
+"""The most elements of filters that are read. Where too few filters would fit, only their first
 channel is read."""
 
 

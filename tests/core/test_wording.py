@@ -11,6 +11,7 @@ from core.wording import (
     duration,
     listed,
     parameters,
+    pass_time,
     percent,
     shape,
     size,
@@ -47,6 +48,14 @@ def test_a_whole_number_is_exact_and_its_thousands_stand_apart(number: int, text
 )
 def test_a_size_has_three_digits_and_the_next_unit_at_a_thousand(nbytes: int, text: str) -> None:
     assert spaced(size(nbytes)) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.000_12, "0.12_ms"), (0.0123, "12.3_ms"), (0.9994, "999_ms"), (1.52, "1.52_s")],
+)
+def test_the_time_of_a_forward_pass_has_three_digits(seconds: float, text: str) -> None:
+    assert spaced(pass_time(seconds)) == text
 
 
 @pytest.mark.parametrize(
@@ -111,6 +120,7 @@ def test_a_duration_is_in_the_units_of_a_clock() -> None:
 def test_nouns_follow_their_number() -> None:
     assert [counted(number, "key") for number in (0, 1, 2)] == ["0 keys", "1 key", "2 keys"]
     assert counted(2, "matrix") == "2 matrices"
+    assert counted(2, "more batch") == "2 more batches"
     assert [all_tensors(number) for number in (1, 122)] == ["the one tensor", "all 122 tensors"]
 
 

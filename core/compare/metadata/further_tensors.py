@@ -13,13 +13,13 @@ from core.errors import LoupeError
 from core.wording import all_tensors, are, count, tensors
 
 MAX_READ = 8 << 20
-"""Bytes read from each file where it has no checksums; tensors beyond are not compared."""
+"""The most bytes that are read of each file without checksums; further tensors are not compared."""
 
 MAX_SCALARS = 200
-"""Tensors of one element whose values are read at most; those of equal checksum count as one."""
+"""The most tensors of one element that are read; those of equal checksum count as one."""
 
 MAX_LISTED = 3
-"""Names of scalars that get a sentence at most."""
+"""The most names of scalars that get a sentence."""
 
 
 @dataclass(frozen=True, slots=True)

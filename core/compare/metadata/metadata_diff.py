@@ -13,17 +13,17 @@ from itertools import pairwise
 
 from core.checkpoint.tree import Json
 from core.fast_objects import paused_collector
-from core.wording import count
+from core.wording import count, counted
 
 MAX_DEPTH = 64
 """Levels down to which two trees are compared; what lies deeper counts as one value. Metadata from
 core.checkpoint.tree.metadata is never that deep."""
 
 MAX_WORDS = 80
-"""Characters of a value in a line at most."""
+"""The most characters of a value in a line."""
 
 MAX_ITEMS = 8
-"""Items of a list in a line at most."""
+"""The most items of a list in a line."""
 
 
 class ChangeKind(StrEnum):
@@ -286,11 +286,11 @@ def step_words(before: Json, after: Json) -> str:
 def value_words(value: Json) -> str:
     """A value in a line. A string is quoted only where it could be read as another value."""
     if isinstance(value, Mapping):
-        return "an empty mapping" if not value else _many(len(value), "entry", "entries")
+        return "an empty mapping" if not value else counted(len(value), "entry")
     if _is_list(value):
         assert isinstance(value, Sequence)
         shown = f"[{', '.join(map(value_words, value))}]" if _is_short(value) else ""
-        return shown if 0 < len(shown) <= MAX_WORDS else _many(len(value), "item", "items")
+        return shown if 0 < len(shown) <= MAX_WORDS else counted(len(value), "item")
     if isinstance(value, str):
         short = value if len(value) <= MAX_WORDS else f"{value[: MAX_WORDS - 1]}…"
         quoted = json.dumps(short, ensure_ascii=not short.isprintable())
@@ -302,10 +302,6 @@ def _is_short(value: Sequence[Json]) -> bool:
     return len(value) <= MAX_ITEMS and not any(
         _is_list(item) or isinstance(item, Mapping) for item in value
     )
-
-
-def _many(number: int, one: str, many: str) -> str:
-    return f"{count(number)} {one if number == 1 else many}"
 
 
 def _reads_otherwise(text: str) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from core.checkpoint import Checkpoint
 from core.checkpoint.tree import Json
 from core.compare.metadata.metadata_diff import MetadataChange, change_words, value_words
 from core.compare.metadata.training_state import Named, epoch_of, learning_rates, scores_of, step_of
 from core.errors import printable
-from core.wording import THIN, count, listed
+from core.wording import THIN, count, counted, listed
 
 OPTIONS = frozenset(
     ("hyper_parameters", "hparams", "hyperparameters", "args", "config", "cfg", "opt", "options")
@@ -17,36 +18,51 @@ OPTIONS = frozenset(
 """Where training scripts store their command-line options."""
 
 MAX_NAMED = 3
-"""Changes that are named at most."""
+"""The most changes that are named."""
 
 MAX_NAME = 60
-"""Characters of a name from the file at most."""
+"""The most characters of a name from the file."""
 
 
 def metadata_sentence(a: Checkpoint, b: Checkpoint, changes: Sequence[MetadataChange]) -> str:
     """How B differs from A besides the tensors: how much later it is, and its learning rate,
     results and options. `changes` are all changes of the metadata; every number comes from the
     metadata."""
-    progress = _progress(a.metadata, b.metadata)
+    marks = _common_marks(a.metadata, b.metadata)
+    moved = any(x.value != y.value for x, y, _ in marks)
     clauses = [
         clause
         for clause in (
-            _rates(a.metadata, b.metadata),
-            _scores(a.metadata, b.metadata),
-            _options(changes),
-            _torch(a, b),
-            _optimizer(a, b),
+            _Clause(_rates(a.metadata, b.metadata), named=True),
+            _Clause(_scores(a.metadata, b.metadata), named=True),
+            _Clause(_options(changes), named=True),
+            _Clause(_torch(a, b)),
+            _Clause(_optimizer(a, b)),
         )
-        if clause
+        if clause.text
     ]
     if not clauses and not changes:
         return _nothing(a, b)
-    if not clauses and not progress.startswith("B "):
-        clauses = [_named(changes)]
-    sentence = "; ".join([progress, *clauses] if progress else clauses) + "."
-    if sentence.startswith(("both ", "only ", "written ")):  # not the names that scripts give
-        return sentence[0].upper() + sentence[1:]
-    return sentence
+    if not clauses and not moved:
+        clauses = [_Clause(_named(changes))]
+    if marks:
+        clauses.insert(0, _Clause(_progress(marks)))
+    first = clauses[0].text
+    if not clauses[0].named:
+        first = first[0].upper() + first[1:]
+    return "; ".join([first, *(clause.text for clause in clauses[1:])]) + "."
+
+
+class _Clause(NamedTuple):
+    """A part of the sentence; `named` if it begins with a name that a script gave, which keeps its
+    first letter."""
+
+    text: str
+    named: bool = False
+
+
+_Mark = tuple[Named, Named, str]
+"""A number of both files under the same name, such as the epoch: (A's, B's, its unit)."""
 
 
 def _nothing(a: Checkpoint, b: Checkpoint) -> str:
@@ -57,19 +73,20 @@ def _nothing(a: Checkpoint, b: Checkpoint) -> str:
     return f"Everything besides the tensors is the same{f' ({at})' if at else ''}."
 
 
-def _progress(a: Mapping[str, Json], b: Mapping[str, Json]) -> str:
-    """`B is 10 epochs later (epoch 2 → 12)`; empty where the files state no common epoch or
-    step."""
+def _common_marks(a: Mapping[str, Json], b: Mapping[str, Json]) -> list[_Mark]:
+    """The epoch and the step, where both files state them."""
     marks = [(epoch_of(a), epoch_of(b), "epoch"), (step_of(a), step_of(b), "step")]
-    both = [(x, y, unit) for x, y, unit in marks if x and y and x.name == y.name]
-    if not both:
-        return ""
-    moved = [(x, y, unit) for x, y, unit in both if x.value != y.value]
+    return [(x, y, unit) for x, y, unit in marks if x and y and x.name == y.name]
+
+
+def _progress(marks: Sequence[_Mark]) -> str:
+    """`B is 10 epochs later (epoch 2 → 12)`, or `both are at epoch 2`."""
+    moved = [(x, y, unit) for x, y, unit in marks if x.value != y.value]
     if not moved:
-        return f"both are at {' and '.join(_at(x) for x, _, _ in both)}"
+        return f"both are at {' and '.join(_at(x) for x, _, _ in marks)}"
     (x, y, unit), *_ = moved
     steps = abs(y.value - x.value)
-    far = f"{_amount(steps)} {unit}{'' if steps == 1 else 's'}"
+    far = counted(steps, unit) if isinstance(steps, int) else f"{_amount(steps)} {unit}s"
     where = ", ".join(f"{x.name} {_amount(x.value)} → {_amount(y.value)}" for x, y, _ in moved)
     return f"B is {far} {'later' if y.value > x.value else 'earlier'} ({where})"
 
@@ -139,9 +156,8 @@ def _optimizer(a: Checkpoint, b: Checkpoint) -> str:
 
 def _named(changes: Sequence[MetadataChange]) -> str:
     names = list(dict.fromkeys(_name(change.path) for change in changes))
-    number = len(changes)
-    values = "value differs" if number == 1 else "values differ"
-    return f"{count(number)} {values} besides the tensors: {listed(names)}"
+    differ = "differs" if len(changes) == 1 else "differ"
+    return f"{counted(len(changes), 'value')} {differ} besides the tensors: {listed(names)}"
 
 
 def _name(path: Sequence[str]) -> str:

@@ -32,7 +32,7 @@ MAX_DEPTH = 5
 """Levels down to which an optimizer's `param_groups` are searched."""
 
 MAX_LOOKED = 2_000
-"""Values that are searched for them at most."""
+"""The most values that are searched for them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ changed, zero and non-finite elements, all summed in float64. `tensor_pair` meas
 detail, `measure_run` all checkpoints of a run. Needs torch.
 """
 
+from core.compare.numbers.contiguous import load_kernel
 from core.compare.numbers.measure import differences
 from core.compare.numbers.pair_figures import (
     channel_figure,
@@ -14,7 +15,6 @@ from core.compare.numbers.pair_figures import (
     step_figure,
 )
 from core.compare.numbers.run_measure import measure_run
-from core.compare.numbers.runs import load_kernel
 from core.compare.numbers.tensor_pairs import TensorPair, tensor_pair
 
 __all__ = [

@@ -25,12 +25,12 @@ class BlockSums:
         self.tolerance = tolerance
         self._buffers = [float64_buffer() for _ in range(3)]
 
-    def run(self, a: TensorEntry, b: TensorEntry) -> PartialSums:
+    def whole(self, a: TensorEntry, b: TensorEntry) -> PartialSums:
         """The numbers of all elements of B against A's. Raises SourceError, and as `part` does."""
         return sum((part for _, part in self.parts(a, b)), PartialSums())
 
     def parts(self, a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, PartialSums]]:
-        """Yield (number of elements, their numbers) for each block. Raises as `run` does."""
+        """Yield (number of elements, their numbers) for each block. Raises as `whole` does."""
         for x, y in zip(numbers(a), numbers(b), strict=True):
             yield x.numel(), self.part(x, y)
 

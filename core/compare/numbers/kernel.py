@@ -28,7 +28,7 @@ INFINITE = 0x7FF0000000000000
 """The bits of infinity in float64. As integers, those of all finite positive numbers are
 smaller."""
 
-LEAST, MOST = 2.0**-900, 2.0**1000
+MIN_SQUARES, MAX_SQUARES = 2.0**-900, 2.0**1000
 """Between these, no square that matters under- or overflowed in a sum of squares."""
 
 UNLIKE = 1e6
@@ -123,9 +123,13 @@ def measure(a: Array, b: Array, rtol: float, atol: float, floats: Array, counts:
         flips += flips_
         some_a += some_a_
         some_b += some_b_
-    if largest >= INFINITE or dd > MOST or aa > MOST or bb > MOST:
+    if largest >= INFINITE or dd > MAX_SQUARES or aa > MAX_SQUARES or bb > MAX_SQUARES:
         return False
-    if (changed and dd < LEAST) or (some_a and aa < LEAST) or (some_b and bb < LEAST):
+    if (
+        (changed and dd < MIN_SQUARES)
+        or (some_a and aa < MIN_SQUARES)
+        or (some_b and bb < MIN_SQUARES)
+    ):
         return False
     if some_a and some_b and (aa > UNLIKE * bb or bb > UNLIKE * aa):
         return False

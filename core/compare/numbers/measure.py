@@ -19,8 +19,14 @@ from types import ModuleType
 from core.checkpoint import ITEMSIZES, TensorEntry
 from core.compare.measurability import comparable
 from core.compare.numbers.block_sums import BlockSums
+from core.compare.numbers.contiguous import (
+    KernelMeasure,
+    is_contiguous_record,
+    load_kernel,
+    slice_of,
+    suits_kernel,
+)
 from core.compare.numbers.partial_sums import PartialSums
-from core.compare.numbers.runs import Runs, is_run, load_kernel, slice_of, suits_kernel
 from core.compare.tensor_numbers import ALLCLOSE, Numbers, Tolerance
 from core.errors import LoupeError
 from core.progress import Report, ignore
@@ -31,7 +37,7 @@ TASK = 1 << 21
 """Elements in a task: a few milliseconds of work."""
 
 TASK_PAIRS = 64
-"""Small pairs in a task at most."""
+"""The most small pairs in a task."""
 
 WORTH_BYTES, WORTH_PAIRS = 64 << 20, 1000
 """From either of these on, the compiled loops are faster, though loading them takes 0.3 s, and
@@ -107,12 +113,12 @@ def differences(
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """Elements `start` to `stop` of a pair; all elements where the pair is not two plain `runs`."""
+    """Elements `start` to `stop` of a pair; all of them where the two are not `contiguous`."""
 
     index: int
     a: TensorEntry
     b: TensorEntry
-    runs: bool
+    contiguous: bool
     start: int
     stop: int
 
@@ -148,18 +154,18 @@ def _tasks(pairs: Sequence[Pair]) -> list[list[_Work]]:
     small: list[_Work] = []
     room = 0
     for index, (a, b) in enumerate(pairs):
-        numel, runs = a.numel, is_run(a) and is_run(b)
+        numel, contiguous = a.numel, is_contiguous_record(a) and is_contiguous_record(b)
         if numel > TASK // 4:
-            step = TASK if runs else numel
+            step = TASK if contiguous else numel
             tasks.extend(
-                [_Work(index, a, b, runs, start, min(start + step, numel))]
+                [_Work(index, a, b, contiguous, start, min(start + step, numel))]
                 for start in range(0, numel, step)
             )
             continue
         if not small or room < numel or len(small) == TASK_PAIRS:
             small, room = [], TASK
             tasks.append(small)
-        small.append(_Work(index, a, b, runs, 0, numel))
+        small.append(_Work(index, a, b, contiguous, 0, numel))
         room -= numel
     return tasks
 
@@ -185,7 +191,7 @@ def _events(
                     queue.put(event)
                     if stop.is_set():
                         return
-        except BaseException as error:
+        except BaseException as error:  # raised again in the caller's thread
             queue.put(error)
 
     running = [
@@ -224,20 +230,21 @@ class _Worker:
 
     def __init__(self, tolerance: Tolerance, kernel: ModuleType | None) -> None:
         self._sums = BlockSums(tolerance)
-        self._runs = None if kernel is None else Runs(kernel, self._sums)
+        self._by_kernel = None if kernel is None else KernelMeasure(kernel, self._sums)
 
     def events(self, task: Sequence[_Work]) -> Iterator[_Event]:
         for work in task:
-            if self._runs is not None and work.runs and suits_kernel(work.a, work.b):
-                part = self._runs.part(work.a, work.b, work.start, work.stop)
+            kernel = self._by_kernel
+            if kernel is not None and work.contiguous and suits_kernel(work.a, work.b):
+                part = kernel.part(work.a, work.b, work.start, work.stop)
                 yield _Event(work.index, work.stop - work.start, part, ends=True)
             else:
                 yield from self._by_torch(work)
 
     def _by_torch(self, work: _Work) -> Iterator[_Event]:
         a, b = work.a, work.b
-        if work.runs:
-            a, b = (slice_of(run, work.start, work.stop) for run in (a, b))
+        if work.contiguous:
+            a, b = (slice_of(entry, work.start, work.stop) for entry in (a, b))
         numel, sums = 0, PartialSums()
         for count, part in self._sums.parts(a, b):
             sums += part

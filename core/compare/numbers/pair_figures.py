@@ -8,16 +8,16 @@ import plotly.graph_objects as go
 import torch
 
 from core.compare.numbers.tensor_pairs import Filters, TensorPair, most_changed
-from core.compare.report.figures import GRID, change_axis, change_words
+from core.compare.report.figures import GRID, change_axis, relative_change_text
 from core.tensors import ImageKind, TensorImage
 from core.theme import AMBER, GREY, ROSE_DEEP, SLOT_COLOURS, figure_layout
 from core.wording import count
 
-MOST = 10
+NAMED_CHANNELS = 10
 """Channels that are marked and named as the most changed ones."""
 
 MAX_BARS = 4096
-"""Bars in the figure of channels at most; with more channels, a bar stands for several."""
+"""The most bars in the figure of channels; with more channels, a bar stands for several."""
 
 WIDTH = 700
 """Approximate width of the image of filters, in pixels."""
@@ -103,7 +103,7 @@ def map_figure(image: TensorImage) -> go.Figure:
 
 
 def channel_figure(pair: TensorPair) -> go.Figure | None:
-    """A bar per slice along the first dimension; the MOST most changed are marked and named.
+    """A bar per slice along the first dimension; the most changed NAMED_CHANNELS are marked.
 
     With more than MAX_BARS slices, each bar is the most changed one of several adjacent slices.
     None where no slice has a finite change.
@@ -114,8 +114,8 @@ def channel_figure(pair: TensorPair) -> go.Figure | None:
     per_bar = math.ceil(len(channels) / MAX_BARS)
     starts = range(0, len(channels), per_bar)
     shown = [at + most_changed(channels[at : at + per_bar])[0] for at in starts]
-    order = [at for at in most_changed(channels) if channels[at] > 0][:MOST]
-    most = set(order) if len(channels) > 2 * MOST else set()
+    order = [at for at in most_changed(channels) if channels[at] > 0][:NAMED_CHANNELS]
+    most = set(order) if len(channels) > 2 * NAMED_CHANNELS else set()
     colours = [ROSE_DEEP if at in most else GREY for at in shown]
     changes = [_finite(channels[at]) for at in shown]
     figure = go.Figure(
@@ -149,7 +149,7 @@ def channel_figure(pair: TensorPair) -> go.Figure | None:
 def _change_text(change: float) -> str:
     if math.isnan(change):
         return "nothing finite to compare"
-    return f"changed by {change_words(change)}"
+    return f"changed by {relative_change_text(change)}"
 
 
 def filters_image(filters: Filters) -> tuple[torch.Tensor, str]:

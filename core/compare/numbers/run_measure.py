@@ -10,7 +10,7 @@ from core.checkpoint import StateDict, TensorEntry
 from core.compare.comparison import Pair, PairedBy, Pairing, State, stripped
 from core.compare.measurability import comparable
 from core.compare.numbers.measure import differences
-from core.compare.overall_numbers import floating
+from core.compare.overall_numbers import stands_for_floats
 from core.compare.pairing.common_prefix import prefix_pairing
 from core.compare.rows import bytes_to_read, compare
 from core.compare.run.run_summary import run_sentence
@@ -62,7 +62,7 @@ def measure_run(
         for index, numbers in differences(pairs, progress=shares.next(pairs)):
             track, at = alone[index]
             track.note(at, numbers.norm_a, numbers.nan_a, numbers.inf_a)
-    except BaseException:
+    except BaseException:  # also a cancel: the page keeps what was measured
         if so_far is not None:
             so_far(_run(tracks, names, complete=False))
         raise
@@ -234,16 +234,16 @@ def _judge(tracks: Sequence[_Track], step: int) -> list[_Track]:
 
 
 def _run(tracks: Sequence[_Track], names: Sequence[str], *, complete: bool) -> Run:
-    weights = {track.key for track in tracks if _is_floating(track) and not _is_statistic(track)}
-    weights = weights or {track.key for track in tracks if _is_floating(track)}
+    weights = {track.key for track in tracks if _has_floats(track) and not _is_statistic(track)}
+    weights = weights or {track.key for track in tracks if _has_floats(track)}
     rows = tuple(_row(track, weight=track.key in weights) for track in tracks)
     steps = tuple(_step(tracks, rows, step) for step in range(len(names) - 1))
     sentence = run_sentence(names, rows, steps, complete=complete)
     return Run(tuple(names), rows, steps, sentence, complete)
 
 
-def _is_floating(track: _Track) -> bool:
-    return all(floating(entry) for entry in track.entries if entry is not None)
+def _has_floats(track: _Track) -> bool:
+    return all(stands_for_floats(entry) for entry in track.entries if entry is not None)
 
 
 def _is_statistic(track: _Track) -> bool:

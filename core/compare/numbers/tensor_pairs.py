@@ -22,17 +22,17 @@ BINS = 64
 """Bins of a histogram."""
 
 MAX_CHANNELS = 1 << 18
-"""Slices along the first dimension that are measured one by one at most; enough for the rows of a
+"""The most slices along the first dimension that are measured one by one; enough for the rows of a
 vocabulary."""
 
 MAX_FILTERS = 16
-"""Filters that are drawn at most."""
+"""The most filters that are drawn."""
 
 MAX_KERNEL = 64
-"""Rows and columns of a filter that is drawn at most."""
+"""The most rows, and the most columns, of a filter that is drawn."""
 
 MAX_FILTER = 1 << 20
-"""Elements of a filter that is read at most."""
+"""The most elements of a filter that is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +151,12 @@ class _Ranges:
         self.left_out = 0
 
     def add(self, x: torch.Tensor, y: torch.Tensor, step: torch.Tensor) -> None:
-        finite = _numbers_of(step)
+        finite = _without_nan(step)
         self.left_out += step.numel() - finite.numel()
         if finite.numel():
-            for known, values in ((self.values, x), (self.values, y), (self.steps, finite)):
-                low, high = torch.aminmax(values if values is finite else _numbers_of(values))
-                known[:] = [min(known[0], float(low)), max(known[1], float(high))]
+            for bounds, values in ((self.values, x), (self.values, y), (self.steps, finite)):
+                low, high = torch.aminmax(values if values is finite else _without_nan(values))
+                bounds[:] = [min(bounds[0], float(low)), max(bounds[1], float(high))]
 
 
 class _Channels:
@@ -178,14 +178,14 @@ class _Channels:
         channel = torch.arange(self._at, self._at + step.numel())
         channel = channel.div_(self._inner, rounding_mode="floor") if first < last else channel
         self._at += step.numel()
-        gone = step.isnan()
-        odd = bool(gone.any())
+        is_nan = step.isnan()
+        has_nan = bool(is_nan.any())
         for sums, unit, values in zip(self._squares, self._units, (x, step), strict=True):
-            known = values.nan_to_num(0.0) if odd else values
-            squares = (known if unit == 1 else known / unit).square()
+            without_nan = values.nan_to_num(0.0) if has_nan else values
+            squares = (without_nan if unit == 1 else without_nan / unit).square()
             _add(sums, squares, channel, first, last)
-        if odd:
-            _add(self._missing, gone.to(torch.float64), channel, first, last)
+        if has_nan:
+            _add(self._missing, is_nan.to(torch.float64), channel, first, last)
 
     def changes(self) -> tuple[float, ...]:
         before, moved = self._squares.sqrt()
@@ -222,28 +222,29 @@ class _Histogram:
             most = sys.float_info.max
             low, high = max(low - spread, -most), min(high + spread, most)
         self._low, self._high = low, high
+        # Where high − low overflows float64, everything is divided by four first.
         self._shrunk = 1.0 if math.isfinite(high - low) else 0.25
         self._counts = torch.zeros(BINS, dtype=torch.int64)
 
     def add(self, values: torch.Tensor) -> None:
-        known = _numbers_of(values)
-        if known.numel():
+        without_nan = _without_nan(values)
+        if without_nan.numel():
             low, high = self._low * self._shrunk, self._high * self._shrunk
-            known = known * self._shrunk if self._shrunk < 1 else known
-            at = (known - low).div_(high - low).mul_(BINS).to(torch.int64).clamp_(0, BINS - 1)
+            shrunk = without_nan * self._shrunk if self._shrunk < 1 else without_nan
+            at = (shrunk - low).div_(high - low).mul_(BINS).to(torch.int64).clamp_(0, BINS - 1)
             self._counts += torch.bincount(at, minlength=BINS)
 
     def counted(self) -> Counts | None:
         if not self._low < self._high:
             return None
-        way = torch.linspace(0, 1, BINS + 1, dtype=torch.float64)
-        edges = self._low * (1 - way) + self._high * way
-        return Counts(tuple(edges.tolist()), tuple(self._counts.tolist()))
+        position = torch.linspace(0, 1, BINS + 1, dtype=torch.float64)
+        bin_edges = self._low * (1 - position) + self._high * position
+        return Counts(tuple(bin_edges.tolist()), tuple(self._counts.tolist()))
 
 
-def _numbers_of(values: torch.Tensor) -> torch.Tensor:
-    gone = values.isnan()
-    return values[~gone] if bool(gone.any()) else values
+def _without_nan(values: torch.Tensor) -> torch.Tensor:
+    is_nan = values.isnan()
+    return values[~is_nan] if bool(is_nan.any()) else values
 
 
 def _filters(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from core.compare.comparison import Choices
 
 MAX_CHOICES = 10_000
-"""Pairs in a list that is read from JSON at most."""
+"""The most pairs in a list that is read from JSON."""
 
 
 def accept(choices: Choices, key_a: str, key_b: str) -> Choices:

@@ -10,7 +10,7 @@ from core.checkpoint import TensorEntry
 from core.compare.comparison import stripped
 
 MAX_DEPTH = 4
-"""Parts of a prefix at most: `_orig_mod.module.model.` has three."""
+"""The most parts of a prefix: `_orig_mod.module.model.` has three."""
 
 MAX_CANDIDATES = 6
 """Prefixes tried on each side."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from core.checkpoint import TensorEntry
 from core.compare.comparison import Pair, PairedBy
-from core.compare.pairing.sampled import sampled_numbers
+from core.compare.pairing.sampled import SAMPLED, sampled_numbers
 from core.keys import LEAVES, STRIP, best_assignment, leaf, words
 from core.progress import Report, ignore
 
@@ -27,26 +27,54 @@ SIGNIFICANT = 6.0
 """Fisher z of a correlation (atanh r times the square root of n - 3), in standard deviations, from
 which it is significant: not one in a billion unrelated pairs reaches it by chance."""
 
-ENOUGH = 24
+MIN_SAMPLES = 24
 """The fewest samples from which a correlation is computed."""
 
-LEAST = 0.5
+MIN_CORRELATION = 0.5
 """The smallest correlation that is significant."""
 
 LIKELY = 0.3
 """The smallest confidence of a pair that is reported."""
 
-MOST = 0.95
+MAX_NAME_CONFIDENCE = 0.95
 """The largest confidence from names and order alone."""
 
-EQUAL = 0.97
-"""The largest confidence of two tensors with equal elements, which other tensors have too."""
+UNLIKE_VALUES = 0.75
+"""The largest confidence of two matrices whose values do not correlate."""
+
+# The weights and factors below were chosen by judgement, and so were the bounds above.
+
+BY_WORDS, BY_RANK = 1.2, 0.4
+"""Weights of the common words and of the same rank in a score. Names with the same words have 0.5
+in common (see `names`), so at the same rank they score 1."""
+
+BY_NEIGHBOURS, WORDS_WITH_NEIGHBOURS = 0.5, 0.9
+"""Weights of the same neighbours and of the common words in the other score, which is 0.95 for the
+same words between the same neighbours."""
 
 OTHER_LEAF = 0.25
 """Factor of a score where the names say different things, such as a weight and a bias."""
 
-UNLIKE_VALUES = 0.75
-"""The largest confidence of two matrices whose values do not correlate."""
+CLEAR_MARGIN, WITHOUT_MARGIN = 0.15, 0.6
+"""A score that is this much higher than that of any rival is the confidence. With no margin at all,
+it is multiplied by the second number, and in between by one in between."""
+
+SURE_SCORE, SURE_CONFIDENCE = 0.5, 0.9
+"""A pair between the same neighbours with this score has at least this confidence."""
+
+EQUAL_GAIN = 0.15
+"""What equal sampled elements, which other tensors have too, add to a confidence."""
+
+VALUES_BASE, VALUES_GAIN = 0.6, 0.39
+"""The confidence of a pair by its values is the first plus the second times the correlation: just
+below pair_entries.MIN_CONFIDENCE at MIN_CORRELATION, and at most 0.99."""
+
+CLOSE_RIVAL, WITH_RIVAL = 0.05, 0.75
+"""Where the correlation with another tensor is smaller by less than the first, the confidence is
+multiplied by the second."""
+
+OTHER_LEAF_WITH_VALUES = 0.5
+"""As OTHER_LEAF, where the values correlate."""
 
 _LEAVES = ("", *sorted(LEAVES))
 
@@ -56,7 +84,7 @@ class Likeness:
 
     The methods give rows `start` to `stop` of a score matrix, float32 [rows, tensors of B], so that
     it need not be in memory as a whole. `values` are the sampled numbers of both sides, and
-    `places` the place of each tensor among the paired ones (see _Place).
+    `places` the paired neighbours of each tensor (see _Neighbours).
     """
 
     def __init__(
@@ -64,7 +92,7 @@ class Likeness:
         keys_a: Sequence[str],
         keys_b: Sequence[str],
         values: _Samples | None = None,
-        places: tuple[Sequence[_Place], Sequence[_Place]] | None = None,
+        places: tuple[Sequence[_Neighbours], Sequence[_Neighbours]] | None = None,
     ) -> None:
         import numpy as np
 
@@ -80,7 +108,9 @@ class Likeness:
         )
         self._samples = values or ([None] * self.rows, [None] * self.columns)
         self._values = tuple(_ranked(side) for side in values) if values else None
-        self._places = tuple(np.array(side, dtype=np.int64) for side in places) if places else None
+        self._neighbours = (
+            tuple(np.array(side, dtype=np.int64) for side in places) if places else None
+        )
 
     def names(self, start: int, stop: int) -> Floats:
         """A score by common words and by rank among the tensors of this shape, or by common words
@@ -91,12 +121,13 @@ class Likeness:
         (a, sizes_a), (b, sizes_b) = self._words
         common = np.asarray((a[start:stop] @ b.T).todense(), dtype=np.float32)
         common /= np.maximum(sizes_a[start:stop, None] + sizes_b[None, :], np.float32(1e-9))
-        far = np.abs(self._ranks[0][start:stop, None] - self._ranks[1][None, :])
-        far *= np.float32(max(self.rows - 1, self.columns - 1, 1))
-        scores: Floats = np.float32(1.2) * common + np.float32(0.4) / (1 + far)
-        if self._places is not None:
+        distance = np.abs(self._ranks[0][start:stop, None] - self._ranks[1][None, :])
+        distance *= np.float32(max(self.rows - 1, self.columns - 1, 1))
+        scores: Floats = np.float32(BY_WORDS) * common + np.float32(BY_RANK) / (1 + distance)
+        if self._neighbours is not None:
             by_neighbours = (
-                np.float32(0.5) * self.neighbours(start, stop) + np.float32(0.9) * common
+                np.float32(BY_NEIGHBOURS) * self.neighbours(start, stop)
+                + np.float32(WORDS_WITH_NEIGHBOURS) * common
             )
             np.maximum(scores, by_neighbours, out=scores)
         first, second = self._leaves
@@ -111,9 +142,9 @@ class Likeness:
         import numpy as np
 
         stop = min(stop, self.rows)
-        if self._places is None:
+        if self._neighbours is None:
             return np.zeros((stop - start, self.columns), np.float32)
-        a, b = self._places
+        a, b = self._neighbours
         before = a[start:stop, None, 0] == b[None, :, 0]
         after = a[start:stop, None, 1] == b[None, :, 1]
         scores: Floats = (before.astype(np.float32) + after) / np.float32(2)
@@ -130,8 +161,9 @@ class Likeness:
         if count != count_b:  # one side has no samples
             return np.zeros((stop - start, self.columns), np.float32)
         correlations: Floats = np.clip(a[start:stop] @ b.T, -1, 1)
+        # arctanh(1) is infinite.
         z = np.arctanh(np.minimum(correlations, 1 - 1e-7)) * np.sqrt(max(count - 3, 0))
-        correlations[(z < SIGNIFICANT) | (correlations < LEAST)] = 0
+        correlations[(z < SIGNIFICANT) | (correlations < MIN_CORRELATION)] = 0
         return correlations
 
     def equal(self, row: int, column: int) -> bool:
@@ -187,7 +219,7 @@ def likely_pairs(
         done += len(keys_a) + len(keys_b)
         progress(done, total, keys_a[0])
     known += [(pair.a.key, pair.b.key) for pair in pairs]
-    places = _places(known, order)
+    places = _paired_neighbours(known, order)
     taken_a, taken_b = {pair.a.key for pair in pairs}, {pair.b.key for pair in pairs}
     for keys_a, keys_b in groups:
         left_a = [index for index, key in enumerate(keys_a) if a[key].key not in taken_a]
@@ -229,16 +261,16 @@ def correlation(a: TensorEntry, b: TensorEntry) -> float | None:
     return float(score) if score > 0 else None
 
 
-_Place = tuple[int, int]
+_Neighbours = tuple[int, int]
 """The nearest paired tensor before, and the one after, as integers: the number of the pair in the
 upper 32 bits and the distance in the lower ones, so that one comparison tests both."""
 
 
-def _places(
+def _paired_neighbours(
     paired: Sequence[tuple[str, str]], order: tuple[Sequence[str], Sequence[str]]
-) -> tuple[dict[str, _Place], dict[str, _Place]]:
-    """Key → place, for both sides. Pairs are numbered from 2; 0 and 1 are the beginning and the
-    end."""
+) -> tuple[dict[str, _Neighbours], dict[str, _Neighbours]]:
+    """Key → neighbours, for both sides. Pairs are numbered from 2; 0 and 1 are the beginning and
+    the end."""
     sides = []
     for side, keys in enumerate(order):
         at = {key: index for index, key in enumerate(keys)}
@@ -286,7 +318,7 @@ def _word_matrices(keys_a: Sequence[str], keys_b: Sequence[str]) -> list[tuple[c
         places = [(row, column[word]) for row, key_words in enumerate(side) for word in key_words]
         rows, columns = (
             (np.array(indexes, dtype=int) for indexes in zip(*places, strict=True))
-            if (places)
+            if places
             else (np.zeros(0, int), np.zeros(0, int))
         )
         weights = rare[columns]
@@ -304,13 +336,10 @@ def _ranked(values: Sequence[Floats | None]) -> tuple[Floats, int]:
     """
     import numpy as np
 
-    count = max(
-        (len(sample) for sample in values if sample is not None),
-        default=0,
-    )
+    count = max((len(sample) for sample in values if sample is not None), default=0)
     result = np.zeros((len(values), count), np.float32)
     rows = [row for row, sample in enumerate(values) if sample is not None]
-    if count < ENOUGH or not rows:
+    if count < MIN_SAMPLES or not rows:
         return result, count
     samples = np.array([values[row] for row in rows])
     order = samples.argsort(1)
@@ -325,11 +354,11 @@ def _ranked(values: Sequence[Floats | None]) -> tuple[Floats, int]:
 
 
 def _by_values(a: TensorEntry, b: TensorEntry, key: str, correlation: float, rival: float) -> Pair:
-    confidence = 0.6 + 0.39 * correlation
-    if rival > correlation - 0.05:
-        confidence *= 0.75
+    confidence = VALUES_BASE + VALUES_GAIN * correlation
+    if rival > correlation - CLOSE_RIVAL:
+        confidence *= WITH_RIVAL
     if leaf(a.key) and leaf(b.key) and leaf(a.key) != leaf(b.key):
-        confidence *= 0.5
+        confidence *= OTHER_LEAF_WITH_VALUES
     why = f"same shape, sampled values correlate at {correlation:.2f}"
     return Pair(key, a, b, PairedBy.LIKENESS, round(confidence, 3), why)
 
@@ -351,14 +380,15 @@ def _by_names(
         chosen, own, rivals, between, strict=True
     ):
         margin = max(0.0, score - rival)
-        confidence = score if alone else score * (0.6 + 0.4 * min(1.0, margin / 0.15))
-        confidence = min(confidence, MOST)
-        if same_neighbours == 1 and score >= 0.5:
-            confidence = max(confidence, 0.9)
+        clear = 1.0 if alone else min(1.0, margin / CLEAR_MARGIN)
+        confidence = score * (WITHOUT_MARGIN + (1 - WITHOUT_MARGIN) * clear)
+        confidence = min(confidence, MAX_NAME_CONFIDENCE)
+        if same_neighbours == 1 and score >= SURE_SCORE:
+            confidence = max(confidence, SURE_CONFIDENCE)
         entry_a, entry_b = a[keys_a[row]], b[keys_b[column]]
         equal = likeness.equal(row, column)
         if equal:
-            confidence = min(EQUAL, confidence + 0.15)
+            confidence = min(SAMPLED, confidence + EQUAL_GAIN)
         elif informed_a[row] and informed_b[column] and len(entry_a.shape) > 1:
             confidence = min(confidence, UNLIKE_VALUES)
         if confidence >= LIKELY:
@@ -395,10 +425,10 @@ def _own_and_rivals(
 def _why(between: float, *, alone: bool, equal: bool) -> str:
     reasons = [
         "same shape",
-        *(["the same elements, which other tensors have too"] if equal else []),
+        *(["same elements, but other tensors have them too"] if equal else []),
     ]
     if alone:
-        reasons.append("no other tensor of that shape is alone")
+        reasons.append("the only unpaired tensors of that shape")
     if between == 1:
         reasons.append("between the same neighbours")
     elif between:

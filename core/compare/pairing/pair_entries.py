@@ -14,8 +14,8 @@ from core.compare.pairing.same_content import content_pairs
 from core.compare.pairing.transposes import seen_transposed, transposed_pairs
 from core.progress import Report, ignore
 
-TAKEN = 0.8
-"""The smallest confidence of a pair by likeness that is taken; below, it is a proposal."""
+MIN_CONFIDENCE = 0.8
+"""The smallest confidence of a pair by likeness that becomes a row; below, it is a proposal."""
 
 ROUNDS = 3
 """Rounds of pairing by likeness; each uses the pairs of the one before as neighbours."""
@@ -36,25 +36,25 @@ def pair(
     strip_a, strip_b = _strips(a, b, choices)
     short_a, short_b = stripped(a, strip_a), stripped(b, strip_b)
     left = _Unpaired(short_a, short_b, choices)
-    left.take(_by_hand(a, b, short_a, choices))
-    left.take(_by_name(left))
+    left.add(_by_hand(a, b, short_a, choices))
+    left.add(_by_name(left))
     left.pairs = seen_transposed(left.pairs)
     left.set_ties_aside(a, b)
     if left.a and left.b:
-        left.take(content_pairs(left.a, left.b, progress))
+        left.add(content_pairs(left.a, left.b, progress))
     if left.a and left.b:
-        left.take(transposed_pairs(left.a, left.b))
+        left.add(transposed_pairs(left.a, left.b))
     if left.a and left.b:
-        left.take(fused_pairs(left.a, left.b))
+        left.add(fused_pairs(left.a, left.b))
     proposals = _by_likeness(left, (list(a), list(b)), progress)
     proposals += [candidate for candidate in head_pairs(left.a, left.b) if left.is_open(candidate)]
-    taken_a = {candidate.a.key for candidate in left.pairs}
-    taken_b = {candidate.b.key for candidate in left.pairs}
+    paired_a = {candidate.a.key for candidate in left.pairs}
+    paired_b = {candidate.b.key for candidate in left.pairs}
     return Pairing(
         tuple(left.pairs),
         tuple(proposals),
-        tuple(entry for entry in a.values() if entry.key not in taken_a),
-        tuple(entry for entry in b.values() if entry.key not in taken_b),
+        tuple(entry for entry in a.values() if entry.key not in paired_a),
+        tuple(entry for entry in b.values() if entry.key not in paired_b),
         strip_a,
         strip_b,
     )
@@ -63,7 +63,7 @@ def pair(
 def _by_likeness(
     left: _Unpaired, order: tuple[list[str], list[str]], progress: Report
 ) -> list[Pair]:
-    """Take the pairs that are likely enough, up to ROUNDS times, since each makes its neighbours
+    """Add the pairs that are likely enough, up to ROUNDS times, since each makes its neighbours
     more likely; returns the proposals that are left."""
     samples = Samples()
     candidates: list[Pair] = []
@@ -77,7 +77,7 @@ def _by_likeness(
         ]
         candidates = likely_pairs(left.a, left.b, anchors, order, samples, progress)
         before = len(left.pairs)
-        left.take(candidate for candidate in candidates if candidate.confidence >= TAKEN)
+        left.add(candidate for candidate in candidates if candidate.confidence >= MIN_CONFIDENCE)
         if len(left.pairs) == before:
             break
     return [candidate for candidate in candidates if left.is_open(candidate)]
@@ -95,30 +95,30 @@ class _Unpaired:
         self._row_a = {entry.key: key for key, entry in a.items()}
         self._row_b = {entry.key: key for key, entry in b.items()}
 
-    def take(self, candidates: Iterable[Pair]) -> None:
+    def add(self, candidates: Iterable[Pair]) -> None:
         """Add the pairs whose tensors are both unpaired and not separated by a person.
 
         A tensor may be in several new pairs through different views, such as the parts of a fused
         one.
         """
-        taken_a: set[str] = set()
-        taken_b: set[str] = set()
+        paired_a: set[str] = set()
+        paired_b: set[str] = set()
         for candidate in candidates:
             by_hand = candidate.by in (PairedBy.HAND, PairedBy.NAME, PairedBy.PREFIX)
             if (candidate.a.key, candidate.b.key) in self._apart and not by_hand:
                 continue
             if not self.is_open(candidate):
                 continue
-            if (not candidate.view_a and candidate.a.key in taken_a) or (
-                not candidate.view_b and candidate.b.key in taken_b
+            if (not candidate.view_a and candidate.a.key in paired_a) or (
+                not candidate.view_b and candidate.b.key in paired_b
             ):
                 continue
-            taken_a.add(candidate.a.key)
-            taken_b.add(candidate.b.key)
+            paired_a.add(candidate.a.key)
+            paired_b.add(candidate.b.key)
             self.pairs.append(candidate)
-        for key in taken_a:
+        for key in paired_a:
             self.a.pop(self._row_a[key], None)
-        for key in taken_b:
+        for key in paired_b:
             self.b.pop(self._row_b[key], None)
 
     def is_open(self, candidate: Pair) -> bool:
@@ -140,8 +140,8 @@ class _Unpaired:
         counterpart, and must not be paired with anything else.
         """
         for entries, left, rows, paired in (
-            (a, self.a, self._row_a, {taken.a.key for taken in self.pairs}),
-            (b, self.b, self._row_b, {taken.b.key for taken in self.pairs}),
+            (a, self.a, self._row_a, {pair.a.key for pair in self.pairs}),
+            (b, self.b, self._row_b, {pair.b.key for pair in self.pairs}),
         ):
             for group in ties(entries):
                 if any(key in paired for key in group):

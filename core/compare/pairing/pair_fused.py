@@ -4,20 +4,23 @@ up."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 from core.checkpoint import TensorEntry
 from core.compare.comparison import Pair, PairedBy
 from core.compare.pairing.entry_views import rows, transposed
 from core.compare.pairing.likeness import correlation
 from core.compare.pairing.same_content import content_mark, is_dull
+from core.compare.pairing.sampled import SAMPLED
 from core.keys import FUSED_PARTS, FUSED_WORD, SYNONYMS, numbers
 
 COUNTS = (3, 2)
 """Numbers of equal parts into which a fused tensor is split."""
 
-
-SAMPLED = 0.97
-"""Confidence of parts whose sampled elements are equal."""
+NAMED_AND_ALIKE, NAMED = 0.95, 0.85
+"""The confidence of parts by their names: where a part's values correlate or the tensors are
+vectors, and else. By judgement."""
 
 
 def fused_pairs(a: Mapping[str, TensorEntry], b: Mapping[str, TensorEntry]) -> list[Pair]:
@@ -32,47 +35,59 @@ def fused_pairs(a: Mapping[str, TensorEntry], b: Mapping[str, TensorEntry]) -> l
 def _one_way(
     whole: Mapping[str, TensorEntry], single: Mapping[str, TensorEntry], *, whole_in_a: bool
 ) -> list[Pair]:
-    taken: set[str] = set()
+    used: set[str] = set()
     pairs: list[Pair] = []
     marks = _Marks(single)
     families = _families(single)
     for key, entry in whole.items():
         if entry.form is not None or entry.transforms or not entry.shape or not entry.records:
             continue
-        parts = _by_content(entry, marks, taken)
+        parts = _by_content(entry, marks, used)
         by = PairedBy.CONTENT if parts else PairedBy.LIKENESS
-        parts = parts or _by_names(key, entry, single, families, taken)
-        for part, view_of_whole, view, confidence, why in parts:
-            taken.add(part)
-            separate = single[part]
-            pairs.append(
-                Pair(f"{key} {view}", view_of_whole, separate, by, confidence, why, view_a=view)
+        parts = parts or _by_names(key, entry, single, families, used)
+        for part, cut, confidence, why in parts:
+            used.add(part)
+            separate, view = single[part], cut.view
+            pair = (
+                Pair(f"{key} {view}", cut.entry, separate, by, confidence, why, view_a=view)
                 if whole_in_a
-                else Pair(part, separate, view_of_whole, by, confidence, why, view_b=view)
+                else Pair(part, separate, cut.entry, by, confidence, why, view_b=view)
             )
+            pairs.append(replace(pair, transposed=cut.transposed))
     return pairs
 
 
-_Part = tuple[str, TensorEntry, str, float, str]
-"""(key of the separate tensor, the fused tensor's part, its view in words, confidence, why)."""
+class _Cut(NamedTuple):
+    """A part of a fused tensor, its `view` in words as in Pair, and whether it is cut from the
+    transpose."""
+
+    entry: TensorEntry
+    view: str
+    transposed: bool
 
 
-def _cuts(entry: TensorEntry, lengths: Sequence[int]) -> list[list[tuple[TensorEntry, str]]]:
-    """The tensor, and the transpose of a matrix, split along the first dimension into such lengths.
+_Part = tuple[str, _Cut, float, str]
+"""(key of the separate tensor, the fused tensor's part, confidence, why)."""
 
-    Each split is a list of (part, view in words), as `view_a` in Pair.
-    """
+
+def _cuts(entry: TensorEntry, lengths: Sequence[int]) -> list[list[_Cut]]:
+    """The tensor, and the transpose of a matrix, split along the first dimension into such
+    lengths."""
     cuts = []
-    views = [(entry, "")]
+    sources = [(entry, False)]
     if len(entry.shape) == 2:
-        views.append((transposed(entry), "transposed "))
-    for source, how in views:
+        sources.append((transposed(entry), True))
+    for source, is_transposed in sources:
         if source.shape[0] != sum(lengths):
             continue
         starts = [sum(lengths[:index]) for index in range(len(lengths))]
         cuts.append(
             [
-                (rows(source, start, start + length), f"{how}[{start}:{start + length}]")
+                _Cut(
+                    rows(source, start, start + length),
+                    f"{'transposed ' if is_transposed else ''}[{start}:{start + length}]",
+                    is_transposed,
+                )
                 for start, length in zip(starts, lengths, strict=True)
             ]
         )
@@ -110,17 +125,17 @@ class _Marks:
         return self._key_by_mark[kind].get(_mark(part))
 
 
-def _by_content(entry: TensorEntry, marks: _Marks, taken: set[str]) -> list[_Part]:
+def _by_content(entry: TensorEntry, marks: _Marks, used: set[str]) -> list[_Part]:
     for count in COUNTS:
         for length in {entry.shape[0], entry.shape[-1]}:
             if length % count or not marks.may_hold(entry, length, length // count):
                 continue
             for cut in _cuts(entry, [length // count] * count):
-                names = [name for part, _ in cut if (name := marks.find(part)) is not None]
-                if len(names) == count == len(set(names) - taken):
+                names = [name for part in cut if (name := marks.find(part.entry)) is not None]
+                if len(names) == count == len(set(names) - used):
                     return [
-                        (name, part, view, SAMPLED, f"equal to {view} of {entry.key}")
-                        for name, (part, view) in zip(names, cut, strict=True)
+                        (name, part, SAMPLED, f"equal to {part.view} of {entry.key}")
+                        for name, part in zip(names, cut, strict=True)
                     ]
     return []
 
@@ -167,7 +182,7 @@ def _by_names(
     entry: TensorEntry,
     single: Mapping[str, TensorEntry],
     families: Mapping[tuple[str, ...], list[dict[str, str]]],
-    taken: set[str],
+    used: set[str],
 ) -> list[_Part]:
     """The siblings whose shapes fit the parts and whose paths have the same numbers."""
     if not FUSED_WORD.search(key.lower()):
@@ -176,20 +191,20 @@ def _by_names(
     for names, members in families.items():
         for siblings in members:
             keys = [siblings[name] for name in names]
-            if any(sibling in taken for sibling in keys) or not keys[0].endswith(leaf):
+            if any(sibling in used for sibling in keys) or not keys[0].endswith(leaf):
                 continue
             if numbers(_above(keys[0])) != numbers(_above(key)):
                 continue
             lengths = [single[sibling].shape[0] for sibling in keys if single[sibling].shape]
             for cut in _cuts(entry, lengths) if len(lengths) == len(keys) else []:
                 if any(
-                    part.shape != single[sibling].shape
-                    for (part, _), sibling in zip(cut, keys, strict=True)
+                    part.entry.shape != single[sibling].shape
+                    for part, sibling in zip(cut, keys, strict=True)
                 ):
                     continue
                 correlations = [
-                    correlation(part, single[sibling])
-                    for (part, _), sibling in zip(cut, keys, strict=True)
+                    correlation(part.entry, single[sibling])
+                    for part, sibling in zip(cut, keys, strict=True)
                 ]
                 is_certain = (
                     any(sibling is not None for sibling in correlations) or len(entry.shape) == 1
@@ -200,10 +215,9 @@ def _by_names(
                     (
                         sibling,
                         part,
-                        view,
-                        0.95 if is_certain else 0.85,
-                        f"{view} of {entry.key}, by its name",
+                        NAMED_AND_ALIKE if is_certain else NAMED,
+                        f"{part.view} of {entry.key}, by its name",
                     )
-                    for sibling, (part, view) in zip(keys, cut, strict=True)
+                    for sibling, part in zip(keys, cut, strict=True)
                 ]
     return []

@@ -6,19 +6,16 @@ from collections.abc import Hashable, Mapping
 
 from core.checkpoint import ITEMSIZES, TensorEntry, arrangement, parts
 from core.compare.comparison import Pair, PairedBy
-from core.compare.pairing.sampled import sampled_bytes
+from core.compare.pairing.sampled import SAMPLED, sampled_bytes
 from core.progress import Report, ignore
 
 CERTAIN = 1.0
 """Confidence where the checksums are equal."""
 
-SAMPLED = 0.97
-"""Confidence where a few elements are equal; all bytes are compared later."""
-
-TELLING = 16
+MIN_ELEMENTS = 16
 """Elements from which a tensor's content distinguishes it from others."""
 
-DULL = 3
+MAX_UNIFORM_BYTES = 3
 """Distinct bytes among the sampled elements up to which the content distinguishes nothing: such are
 the bytes of a single number and zero."""
 
@@ -80,7 +77,7 @@ def _groups(
     by_kind: dict[Hashable, tuple[list[str], list[str]]] = {}
     for side, entries in enumerate((a, b)):
         for key, entry in entries.items():
-            if entry.numel >= TELLING and entry.records:
+            if entry.numel >= MIN_ELEMENTS and entry.records:
                 by_kind.setdefault((entry.shape, entry.dtype), ([], []))[side].append(key)
     return [group for group in by_kind.values() if all(group)]
 
@@ -127,4 +124,4 @@ def is_dull(entry: TensorEntry) -> bool:
     """Whether the sampled elements have so few distinct bytes that many tensors could have them,
     such as zeros and ones. Raises SourceError."""
     sample = sampled_bytes(entry)
-    return sample is not None and len(set(sample)) <= DULL
+    return sample is not None and len(set(sample)) <= MAX_UNIFORM_BYTES

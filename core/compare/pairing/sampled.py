@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+SAMPLED = 0.97
+"""The confidence of a pair whose sampled elements are equal; all bytes are compared later."""
+
 RUNS = 4
 RUN = 32
 """RUNS runs of RUN elements are read of a tensor with more elements than that: the first ones, the

@@ -10,16 +10,11 @@ from core.compare.comparison import Pair, PairedBy
 from core.compare.pairing.entry_views import transposed
 from core.compare.pairing.likeness import correlation
 from core.compare.pairing.same_content import covers_its_record, is_dull
-from core.compare.pairing.sampled import sampled_bytes
-
-VIEW = "transposed"
+from core.compare.pairing.sampled import SAMPLED, sampled_bytes
 
 PROBES = 12
 """Square matrices, or matrices of one shape, that are tested without success before the others are
 skipped: a conversion transposes many of them, or none."""
-
-SAMPLED = 0.97
-"""Confidence where the sampled elements are equal after the transpose."""
 
 
 def seen_transposed(pairs: Sequence[Pair]) -> list[Pair]:
@@ -67,9 +62,8 @@ def transposed_pairs(a: Mapping[str, TensorEntry], b: Mapping[str, TensorEntry])
         misses[entry.shape] = 0 if keys else misses.get(entry.shape, 0) + 1
         if len(keys) == 1:
             why = "equal to its transpose in the sampled elements"
-            pairs.append(
-                Pair(key, transpose, b[keys[0]], PairedBy.CONTENT, SAMPLED, why, view_a=VIEW)
-            )
+            pair = Pair(key, entry, b[keys[0]], PairedBy.CONTENT, SAMPLED)
+            pairs.append(_with_transpose(pair, transpose, why))
     return pairs
 
 
@@ -96,12 +90,15 @@ def _as_transpose(pair: Pair, *, exactly: bool = False) -> Pair:
     if mark == sampled_bytes(pair.b) and (
         pair.a.shape != pair.b.shape or mark != sampled_bytes(pair.a)
     ):
-        return replace(pair, a=transpose, view_a=VIEW, why="equal to its transpose")
+        return _with_transpose(pair, transpose, "equal to its transpose")
     if exactly:
         return pair
     agreement = correlation(transpose, pair.b)
     if agreement is None:
         return pair
-    return replace(
-        pair, a=transpose, view_a=VIEW, why=f"correlates with its transpose at {agreement:.2f}"
-    )
+    why = f"correlates with its transpose at {agreement:.2f}"
+    return _with_transpose(pair, transpose, why)
+
+
+def _with_transpose(pair: Pair, transpose: TensorEntry, why: str) -> Pair:
+    return replace(pair, a=transpose, view_a="transposed", transposed=True, why=why)

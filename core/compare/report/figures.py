@@ -9,7 +9,7 @@ from html import escape
 import plotly.graph_objects as go
 
 from core.compare.comparison import Row
-from core.compare.depth import Block, Moved, PartMap, kinds_of
+from core.compare.depth import Block, PartMap, TensorChange, kinds_of
 from core.compare.module_kind import ModuleKind
 from core.compare.tensor_numbers import Numbers
 from core.keys import BATCH_COUNTER
@@ -20,7 +20,7 @@ WIDE = 100.0
 """Ratio of the largest to the smallest change beyond which an axis is logarithmic."""
 
 POINTS = 2_000
-"""Points that are drawn at most: those of the tensors that changed most. As SVG, which is all that
+"""The most points that are drawn: those of the tensors that changed most. As SVG, which is all that
 the server's Content Security Policy allows, 20,000 take a browser seconds."""
 
 MOST_LEVEL, SLANT = 10, 40
@@ -130,7 +130,7 @@ def part_figure(shared: PartMap) -> go.Figure:
             (
                 shared.blocks[column],
                 escape(shared.blocks[column]),
-                change_words(shared.values[line][column]),
+                relative_change_text(shared.values[line][column]),
             )
             for column, line in there
         ],
@@ -198,7 +198,7 @@ def scatter_figure(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> go.Fi
                         row.key,
                         escape(row.key),
                         shape(row.a.shape) if row.a else "",
-                        change_words(measured_row.relative_l2),
+                        relative_change_text(measured_row.relative_l2),
                     )
                     for row, measured_row in own
                 ],
@@ -261,7 +261,7 @@ def _room_for(labels: Sequence[str], *, slanted: bool) -> dict[str, float]:
     }
 
 
-def _hover_text(moved: Moved) -> str:
+def _hover_text(moved: TensorChange) -> str:
     amount = f"{count(moved.differing)} of {count(moved.tensors)} tensors differ"
     if not moved.differing:
         return f"all {count(moved.tensors)} tensors are the same"
@@ -269,12 +269,15 @@ def _hover_text(moved: Moved) -> str:
     amount += f"<br>not measured: {unmeasured}" if unmeasured else ""
     if moved.relative is None:
         return amount
-    change = change_words(moved.relative)
+    change = relative_change_text(moved.relative)
     return f"changed by {change} over the {count(moved.measured)} measured<br>{amount}"
 
 
-def change_words(value: float | None) -> str:
-    """A relative change in percent, for a hover text."""
+def relative_change_text(value: float | None) -> str:
+    """A relative change in percent with three digits, for a hover text or a logarithmic axis.
+
+    Not `wording.percent`: below 0.1 %, where most of an axis may lie, it has no digits.
+    """
     if value is None:
         return "not measured"
     return "from zero" if math.isinf(value) else f"{100 * value:.3g}{THIN}%"
@@ -326,5 +329,5 @@ def _log_ticks(values: Sequence[float | None], floor: int) -> dict[str, object]:
     ticks = list(range(floor, top + 1))
     return {
         "tickvals": ticks,
-        "ticktext": ["same", *(change_words(10.0**tick) for tick in ticks[1:])],
+        "ticktext": ["same", *(relative_change_text(10.0**tick) for tick in ticks[1:])],
     }

@@ -9,7 +9,7 @@ from html import escape
 
 import plotly.graph_objects as go
 
-from core.compare.report.figures import GRID, axis_name, change_axis, change_words
+from core.compare.report.figures import GRID, axis_name, change_axis, relative_change_text
 from core.compare.run.training_run import Run, RunRow
 from core.theme import ACCENT, AMBER, RED, figure_layout
 from core.wording import count
@@ -39,8 +39,8 @@ def run_figure(run: Run) -> go.Figure | None:
     cross begins with the checkpoint's index.
     """
     moves = [step.relative_l2 for step in run.steps]
-    odd = [(at, rows) for at in range(len(run.names)) if (rows := _odd(run, at))]
-    if not odd and all(move is None for move in moves):
+    not_finite = [(at, rows) for at in range(len(run.names)) if (rows := _not_finite_rows(run, at))]
+    if not not_finite and all(move is None for move in moves):
         return None
     ticks = list(range(len(run.names)))
     figure = go.Figure()
@@ -51,22 +51,24 @@ def run_figure(run: Run) -> go.Figure | None:
         width=0.5,
         marker={"color": ACCENT, "line": {"width": 0}},
         customdata=[
-            (at + 1, escape(run.names[at]), escape(run.names[at + 1]), change_words(move))
+            (at + 1, escape(run.names[at]), escape(run.names[at + 1]), relative_change_text(move))
             for at, move in enumerate(moves)
         ],
         hovertemplate="<b>%{customdata[1]} → %{customdata[2]}</b><br>weights changed by "
         "%{customdata[3]}<extra></extra>",
     )
     figure.add_scatter(
-        x=[at for at, _ in odd],
-        y=[0.06] * len(odd),
+        x=[at for at, _ in not_finite],
+        y=[0.06] * len(not_finite),
         yaxis="y2",
         mode="markers+text",
         name="NaN or infinity",
-        text=[_word(rows, at) for at, rows in odd],
+        text=[_word(rows, at) for at, rows in not_finite],
         textposition="top center",
         marker={"color": RED, "symbol": "x", "size": 10},
-        customdata=[(at, escape(run.names[at]), _hover_text(run, rows, at)) for at, rows in odd],
+        customdata=[
+            (at, escape(run.names[at]), _hover_text(run, rows, at)) for at, rows in not_finite
+        ],
         hovertemplate="<b>%{customdata[1]}</b><br>%{customdata[2]}<extra></extra>",
     )
     figure_layout(figure).update_layout(
@@ -98,7 +100,7 @@ def row_figure(run: Run, row: RunRow) -> go.Figure:
         name="change to it",
         yaxis="y2",
         marker={"color": AMBER, "opacity": 0.55, "line": {"width": 0}},
-        customdata=[change_words(change) for change in row.changes],
+        customdata=[relative_change_text(change) for change in row.changes],
         hovertemplate="changed by %{customdata}<extra></extra>",
     )
     figure.add_scatter(
@@ -137,7 +139,7 @@ def _known(values: Sequence[float | None]) -> tuple[float, ...]:
     return tuple(value for value in values if value is not None and math.isfinite(value))
 
 
-def _odd(run: Run, at: int) -> list[RunRow]:
+def _not_finite_rows(run: Run, at: int) -> list[RunRow]:
     """The tensors that contain NaN in a checkpoint, or infinities that are not those of a mask."""
     return [row for row in run.rows if (row.nans[at] or row.infs[at]) and not row.lasting]
 

@@ -12,7 +12,7 @@ from core.wording import all_tensors, are, count, percent, tensors
 STEADY = 1.5
 """Largest step over smallest, up to which all steps are about equal."""
 
-FAR = 3.0
+TREND = 3.0
 """First step over last, from which a run settles; last over first, from which its steps grow."""
 
 BACK = 1.25
@@ -134,9 +134,9 @@ def _course(names: Sequence[str], moves: Sequence[float]) -> str:
     if not _differ(low, high):
         return f"In every step the weights changed by {percent(low)}"
     after = list(pairwise(moves))
-    if first >= FAR * last and all(y <= BACK * x for x, y in after) and _differ(first, last):
+    if first >= TREND * last and all(y <= BACK * x for x, y in after) and _differ(first, last):
         return f"The run settles: the change per step fell from {percent(first)} to {percent(last)}"
-    if last >= FAR * first and all(x <= BACK * y for x, y in after) and _differ(first, last):
+    if last >= TREND * first and all(x <= BACK * y for x, y in after) and _differ(first, last):
         return (
             f"The run does not settle: the change per step grew from {percent(first)} to "
             f"{percent(last)}"

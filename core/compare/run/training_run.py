@@ -84,4 +84,4 @@ class Run:
 
 
 MAX_CHECKPOINTS = 8
-"""Checkpoints of one run at most."""
+"""The most checkpoints of one run."""

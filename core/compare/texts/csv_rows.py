@@ -52,23 +52,23 @@ def comparison_csv(rows: Iterable[Row], numbers: Mapping[str, Numbers]) -> str:
         entry = row.a or row.b
         writer.writerow(
             [
-                plain_text(row.key),
+                without_formula(row.key),
                 row.state,
                 row.evidence,
-                plain_text(row.key_a or ""),
-                plain_text(row.key_b or ""),
+                without_formula(row.key_a or ""),
+                without_formula(row.key_b or ""),
                 *(_shape(entry_of_side) for entry_of_side in (row.a, row.b)),
                 *(entry_of_side.dtype if entry_of_side else "" for entry_of_side in (row.a, row.b)),
                 entry.numel if entry else "",
                 *_pair(row.pair),
-                plain_text(row.note),
+                without_formula(row.note),
                 *_numbers(numbers.get(row.key)),
             ]
         )
     return out.getvalue()
 
 
-def plain_text(text: str) -> str:
+def without_formula(text: str) -> str:
     """The text, with a leading apostrophe where a spreadsheet would run it as a formula.
 
     Keys come from untrusted files (OWASP, CSV injection).
@@ -83,7 +83,7 @@ def _shape(entry: TensorEntry | None) -> str:
 def _pair(pair: Pair | None) -> list[float | str]:
     if pair is None:
         return [""] * 5
-    return [pair.by, pair.confidence, *map(plain_text, (pair.why, pair.view_a, pair.view_b))]
+    return [pair.by, pair.confidence, *map(without_formula, (pair.why, pair.view_a, pair.view_b))]
 
 
 def _numbers(numbers: Numbers | None) -> list[float | int | str]:
@@ -117,8 +117,8 @@ def run_csv(run: Run) -> str:
     norms = [f"norm in {name}" for name in run.names]
     writer.writerow(["key", *norms, *(f"change to {name}" for name in run.names[1:]), "first_nan"])
     for row in run.rows:
-        first = "" if row.first_nan is None else plain_text(run.names[row.first_nan])
-        writer.writerow([plain_text(row.key), *map(_cell, (*row.norms, *row.changes)), first])
+        first = "" if row.first_nan is None else without_formula(run.names[row.first_nan])
+        writer.writerow([without_formula(row.key), *map(_cell, (*row.norms, *row.changes)), first])
     totals = [_cell(step.relative_l2) for step in run.steps]
     writer.writerow(["(all weights)", *[""] * len(run.names), *totals, ""])
     return out.getvalue()

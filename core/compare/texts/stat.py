@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from core.compare.comparison import Comparison, Row, State
 from core.compare.depth import blocks
 from core.compare.tensor_numbers import Numbers
-from core.wording import count, small
+from core.wording import count, counted, small
 
 SIGNS: Mapping[State, str] = {
     State.CHANGED: "~",
@@ -21,7 +21,7 @@ SIGNS: Mapping[State, str] = {
 """State → its sign in a bar; tensors that are the same are not in it."""
 
 BAR = 40
-"""Signs in the longest bar at most."""
+"""The most signs in a bar."""
 
 
 def stat_lines(
@@ -31,21 +31,21 @@ def stat_lines(
 
     A line has the number of tensors that differ, of how many, and a bar of SIGNS, in which each
     state has at least one sign. With `numbers` it also has the relative L2 of the block (see
-    Moved).
+    TensorChange).
     """
     rows = {row.key: row for row in comparison.rows}
     all_blocks = blocks(comparison, numbers or {})
     counts = [_differing(rows[key] for key in block.keys) for block in all_blocks]
     differing = [
-        (block, counted) for block, counted in zip(all_blocks, counts, strict=True) if counted
+        (block, states) for block, states in zip(all_blocks, counts, strict=True) if states
     ]
     width = max((len(block.name) for block, _ in differing), default=0)
-    most = max((counted.total() for _, counted in differing), default=0)
-    for block, counted in differing:
-        amount = f"{count(counted.total())} of {count(len(block.keys))}"
+    most = max((states.total() for _, states in differing), default=0)
+    for block, states in differing:
+        amount = f"{count(states.total())} of {count(len(block.keys))}"
         moved = block.whole
         change = f"  relative L2 {small(moved.relative or 0.0)}" if moved.measured else ""
-        yield f" {block.name:<{width}} | {amount:>9} {_bar(counted, most)}{change}"
+        yield f" {block.name:<{width}} | {amount:>9} {_bar(states, most)}{change}"
     yield _summary(comparison, len(differing), len(all_blocks))
 
 
@@ -53,17 +53,17 @@ def _differing(rows: Iterable[Row]) -> Counter[State]:
     return Counter(row.state for row in rows if row.state in SIGNS)
 
 
-def _bar(counted: Counter[State], most: int) -> str:
+def _bar(states: Counter[State], most: int) -> str:
     scale = min(1.0, BAR / most)
     return "".join(
-        sign * max(1, round(counted[state] * scale))
+        sign * max(1, round(states[state] * scale))
         for state, sign in SIGNS.items()
-        if counted[state]
+        if states[state]
     )
 
 
 def _summary(comparison: Comparison, differing: int, total: int) -> str:
-    amounts = [f"{count(differing)} of {count(total)} block{'' if total == 1 else 's'} differ"]
+    amounts = [f"{count(differing)} of {counted(total, 'block')} differ"]
     amounts += [
         f"{count(comparison.counts[state])} {state}({sign})"
         for state, sign in SIGNS.items()

@@ -9,12 +9,12 @@ from zlib import crc32
 
 from core.checkpoint import (
     ITEMSIZES,
-    PACKED,
     STRIDED,
     Checkpoint,
     TensorEntry,
     arrangement,
     layout,
+    lies_in_order,
     parts,
 )
 from core.checkpoint.tree import Json
@@ -42,10 +42,10 @@ def text_lines(checkpoint: Checkpoint) -> Iterator[str]:
         yield printable(f"[{path or 'tensors'}]")
         for key, entry in state_dict.items():
             sizes = shape(entry.shape)
-            yield printable(f"{key}  {entry.dtype}  {sizes}  {content_mark(entry)}")
+            yield printable(f"{key}  {entry.dtype}  {sizes}  {checksum_text(entry)}")
 
 
-def content_mark(entry: TensorEntry) -> str:
+def checksum_text(entry: TensorEntry) -> str:
     """`crc32:0123abcd` over the elements in C order, little-endian, for every format.
 
     A quantized, sparse or nested tensor also has its layout in front, one checksum for all its
@@ -84,21 +84,14 @@ def _is_its_record(entry: TensorEntry) -> bool:
     return (
         entry.record is not None
         and entry.record.crc32 is not None
-        and _is_run(entry)
+        and lies_in_order(entry, unchanged=True)
         and entry.numel * ITEMSIZES[entry.dtype] == entry.record.nbytes
     )
 
 
-def _is_run(entry: TensorEntry) -> bool:
-    """Whether the elements lie in the record unchanged, one after another."""
-    if entry.record is None or entry.record.big_endian or entry.transforms:
-        return False
-    return entry.form is None and entry.dtype not in PACKED and entry.is_contiguous
-
-
 def _bytes(entry: TensorEntry) -> Iterator[memoryview]:
     """The elements' bytes, in pieces; each is valid until the next one is requested."""
-    if not _is_run(entry):
+    if not lies_in_order(entry, unchanged=True):
         yield from _values(entry)
         return
     assert entry.record is not None
@@ -112,7 +105,7 @@ def _bytes(entry: TensorEntry) -> Iterator[memoryview]:
 
 
 def _values(entry: TensorEntry) -> Iterator[memoryview]:
-    import torch  # only here, because plain runs of bytes need no torch
+    import torch  # only here, because unchanged bytes need no torch
 
     from core.tensors import blocks
 

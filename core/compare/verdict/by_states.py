@@ -12,7 +12,7 @@ from core.wording import all_tensors, count, listed, tensors
 from core.wording import shape as shape_words
 
 MAX_KEYS = 3
-"""Reshaped tensors that are named at most."""
+"""The most reshaped tensors that are named."""
 
 
 def states_sentence(facts: Facts) -> str:
@@ -22,14 +22,14 @@ def states_sentence(facts: Facts) -> str:
     differing = facts.differing
     changed, recast, reshaped = facts.changed, facts.recast, facts.reshaped
     head = reshaped_head(facts)
-    if len(changed) == total and facts.alone:
+    if len(changed) == total and facts.all_shared:
         return (
             f"Same names and shapes, {'every tensor' if total > 1 else 'the one tensor'} changed."
         )
-    if len(recast) == total and facts.alone:
+    if len(recast) == total and facts.all_shared:
         return f"Same names and shapes, {all_tensors(total)} {recast_words(recast)}."
     every = [row.key for row in facts.rows]
-    common = " in common" if not facts.alone else ""
+    common = " in common" if not facts.all_shared else ""
     first = f"B differs from A in {count(len(differing))} of {tensors(total)}{common}"
     if len(differing) == total:
         first = f"B differs from A in {all_tensors(total)}{common}"

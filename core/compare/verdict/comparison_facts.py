@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from core.compare.comparison import PairedBy, Row, State
-from core.compare.overall_numbers import Overall, is_floating, is_statistic, overall
+from core.compare.overall_numbers import Overall, has_floats, is_statistic, overall
 from core.compare.tensor_numbers import Numbers
 from core.wording import count
 from core.wording import tensors as tensors_
@@ -48,12 +48,12 @@ class Facts:
         return tuple(row for row in self.shared if row.key in keys)
 
     @property
-    def counted_keys(self) -> frozenset[str]:
+    def changed_statistics(self) -> frozenset[str]:
         """The keys of the BatchNorm statistics that changed."""
         return frozenset(row.key for row in self.statistics)
 
     @property
-    def alone(self) -> bool:
+    def all_shared(self) -> bool:
         """Whether every tensor is in both files."""
         return not self.only_a and not self.only_b
 
@@ -64,11 +64,11 @@ class Facts:
         Vectors are left out because most are initialized to ones or zeros, so that those of
         unrelated models are alike too.
         """
-        weights = [row for row in self.shared if is_floating(row) and not is_statistic(row)]
+        weights = [row for row in self.shared if has_floats(row) and not is_statistic(row)]
         return tuple(row for row in weights if row.a is not None and len(row.a.shape) > 1)
 
 
-def facts(
+def sort_rows(
     rows: Sequence[Row], numbers: Mapping[str, Numbers], path_a: str = "", path_b: str = ""
 ) -> Facts:
     """Sort the rows into groups; `numbers` are by row key.
@@ -93,7 +93,7 @@ def facts(
         changed=tuple(changed),
         recast=tuple(recast),
         reshaped=tuple(r for r in shared if r.state is State.RESHAPED and r.key not in viewed_keys),
-        weights=tuple(r for r in (*changed, *recast) if is_floating(r) and not is_statistic(r)),
+        weights=tuple(r for r in (*changed, *recast) if has_floats(r) and not is_statistic(r)),
         statistics=tuple(row for row in changed if is_statistic(row)),
         only_a=tuple(row for row in rows if row.b is None),
         only_b=tuple(row for row in rows if row.a is None),
@@ -103,11 +103,6 @@ def facts(
 
 
 _SAME = (State.SAME, State.RENAMED)
-
-
-def equal_after_cast(row: Row) -> bool:
-    """Whether a recast row's note says that a cast makes the two tensors equal."""
-    return any(part.startswith("equal after a cast") for part in row.note.split("; "))
 
 
 def _is_view(row: Row) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from core.compare.comparison import Row
 from core.compare.tensor_numbers import Numbers
 from core.compare.verdict.change_kinds import ComparisonVerdict, Finding, Kind
-from core.compare.verdict.comparison_facts import Facts, facts
+from core.compare.verdict.comparison_facts import Facts, sort_rows
 from core.compare.verdict.rules_by_degree import (
     averaged,
     batch_norm,
@@ -31,7 +31,7 @@ from core.compare.verdict.rules_exact import (
     scaled,
 )
 from core.compare.verdict.where import place
-from core.wording import count, tensors
+from core.wording import count, counted, tensors
 
 
 def verdict(
@@ -47,60 +47,65 @@ def verdict(
     only says how many tensors differ, and where. The paths are those of the two state_dicts in
     their files: a name such as `model_ema` shows an average of weights, which no number does.
     """
-    known = facts(rows, numbers or {}, path_a, path_b)
+    facts = sort_rows(rows, numbers or {}, path_a, path_b)
     if not rows:
         return ComparisonVerdict(Kind.EMPTY, "Neither A nor B contains a tensor.")
-    if not known.shared:
+    if not facts.shared:
         return ComparisonVerdict(
             Kind.DISJOINT,
-            f"A and B have no key in common: {tensors(len(known.only_a))} only in A, "
-            f"{tensors(len(known.only_b))} only in B.",
+            f"A and B have no key in common: {tensors(len(facts.only_a))} only in A, "
+            f"{tensors(len(facts.only_b))} only in B.",
         )
-    main = _main(known)
-    odd = _not_finite(known)
-    first = [odd, main] if odd else [main]
-    alone = [finding for side in "AB" if (finding := _only(known, side, main))]
-    if len(first) + len(alone) > 3:
-        alone = [(alone[-1][0], "; ".join(text.removesuffix(".") for _, text in alone) + ".")]
-    kinds = [kind for kind, _ in first]
-    kinds += [kind for kind, _ in alone if kind not in (*kinds, Kind.CHANGED)]
-    sentence = " ".join(text for _, text in (*first, *alone))
-    return ComparisonVerdict(kinds[0], sentence, tuple(kinds[1:]), known.overall)
+    main_finding = _main_finding(facts)
+    not_finite = _not_finite(facts)
+    leading = [not_finite, main_finding] if not_finite else [main_finding]
+    one_sided = [finding for side in "AB" if (finding := _one_sided(facts, side, main_finding))]
+    if len(leading) + len(one_sided) > 3:
+        joined = "; ".join(text.removesuffix(".") for _, text in one_sided) + "."
+        one_sided = [(one_sided[-1][0], joined)]
+    kinds = [kind for kind, _ in leading]
+    kinds += [kind for kind, _ in one_sided if kind not in (*kinds, Kind.CHANGED)]
+    sentence = " ".join(text for _, text in (*leading, *one_sided))
+    return ComparisonVerdict(kinds[0], sentence, tuple(kinds[1:]), facts.overall)
 
 
-def _main(known: Facts) -> Finding:
+def _main_finding(facts: Facts) -> Finding:
     for rule in RULES:
-        finding = rule(known)
+        finding = rule(facts)
         if finding:
             return finding
-    return changed(known)
+    return changed(facts)
 
 
-def _not_finite(known: Facts) -> Finding | None:
+def _not_finite(facts: Facts) -> Finding | None:
     """The NaN and infinities in B that are not in A."""
-    nan = {key: n.nan_b - n.nan_both for key, n in known.numbers.items()}
-    inf = {key: n.inf_b for key, n in known.numbers.items() if not n.inf_a}
-    hit = [row.key for row in known.shared if nan.get(row.key, 0) > 0 or inf.get(row.key, 0) > 0]
-    if not hit:
+    nan = {key: n.nan_b - n.nan_both for key, n in facts.numbers.items()}
+    inf = {key: n.inf_b for key, n in facts.numbers.items() if not n.inf_a}
+    affected_keys = [
+        row.key for row in facts.shared if nan.get(row.key, 0) > 0 or inf.get(row.key, 0) > 0
+    ]
+    if not affected_keys:
         return None
-    nans, infs = (sum(counts.get(key, 0) for key in hit) for counts in (nan, inf))
-    what = [f"{count(nans)} NaN"] if nans else []
+    nans, infs = (sum(counts.get(key, 0) for key in affected_keys) for counts in (nan, inf))
+    amounts = [f"{count(nans)} NaN"] if nans else []
     if infs:
-        what.append(f"{count(infs)} {'infinity' if infs == 1 else 'infinities'}")
-    where = f"in {tensors(len(hit))}, first in {hit[0]}" if len(hit) > 1 else f"in {hit[0]}"
-    least = "" if known.complete else "at least "
-    if not known.complete and len(hit) > 1:
-        where = f"in {tensors(len(hit))}, such as {hit[0]}"
-    return Kind.NOT_FINITE, f"B contains {least}{' and '.join(what)} that A does not, {where}."
+        amounts.append(counted(infs, "infinity"))
+    where = f"in {affected_keys[0]}"
+    if len(affected_keys) > 1:
+        example = "first in" if facts.complete else "such as"
+        where = f"in {tensors(len(affected_keys))}, {example} {affected_keys[0]}"
+    at_least = "" if facts.complete else "at least "
+    words = f"{at_least}{' and '.join(amounts)}"
+    return Kind.NOT_FINITE, f"B contains {words} that A does not, {where}."
 
 
-def _only(known: Facts, side: str, main: Finding) -> Finding | None:
+def _one_sided(facts: Facts, side: str, main_finding: Finding) -> Finding | None:
     """The tensors of one side only, and what they are where all their keys say so."""
-    own = known.only_b if side == "B" else known.only_a
+    own = facts.only_b if side == "B" else facts.only_a
     keys = [row.key for row in own]
-    if not keys or _is_mentioned(known, side, own, main):
+    if not keys or _is_mentioned(facts, side, own, main_finding):
         return None
-    where = place(keys, [row.key for row in known.rows])
+    where = place(keys, [row.key for row in facts.rows])
     for singular, plural, kind, is_such in PARTS:
         if all(is_such(key) for key in keys):
             noun = f"{count(len(keys))} {singular if len(keys) == 1 else plural}"
@@ -108,14 +113,14 @@ def _only(known: Facts, side: str, main: Finding) -> Finding | None:
     return Kind.CHANGED, f"{tensors(len(keys))} only in {side}{where}."
 
 
-def _is_mentioned(known: Facts, side: str, own: Sequence[Row], main: Finding) -> bool:
+def _is_mentioned(facts: Facts, side: str, own: Sequence[Row], main_finding: Finding) -> bool:
     """Whether the main sentence already speaks of the tensors of one side only."""
-    kind, text = main
+    kind, text = main_finding
     if side == "B" and kind is Kind.ADAPTED:
         return True
     if kind is Kind.PRUNED and "masks" in text:
         return True
-    proof = averaged(known, side)
+    proof = averaged(facts, side)
     return kind is Kind.AVERAGED and proof in text and proof == f"it contains {own[0].key}"
 
 

@@ -18,7 +18,7 @@ from core.compare.verdict.change_kinds import SAMPLE, Finding, Kind
 from core.compare.verdict.comparison_facts import Facts, how_many_changed
 from core.compare.verdict.where import place
 from core.keys import BATCH_COUNTER, LAST_LAYERS, OPTIMIZER_STATE, names_average
-from core.wording import cosine, count, have, listed, percent
+from core.wording import cosine, count, counted, have, listed, percent
 from core.wording import tensors as tensors_
 
 UNRELATED = 0.2
@@ -30,7 +30,15 @@ RELATED = 0.7
 is a change by 77 % of the norm: sqrt(2 − 2 · 0.7)."""
 
 CLOSE = 0.01
-"""Relative L2 up to which weights are called close, whatever changed them."""
+"""Relative L2 up to which weights are called close, whatever changed them; by judgement."""
+
+NEAR_AVERAGE = 0.05
+"""Relative L2 up to which an average is called close to the weights that it averages; by
+judgement."""
+
+WORTH_SAYING = 0.05
+"""Share of the changed elements that must have become zero before the sentence says so; by
+judgement."""
 
 NEARLY_ALL = 0.9
 """Share of the parameters from which a change counts as one of the whole model."""
@@ -59,8 +67,7 @@ def _batches_counted(facts: Facts) -> int | None:
 def _more_batches(step: int | None) -> str:
     if not step:
         return ""
-    amount = f"{count(abs(step))} {'more' if step > 0 else 'fewer'}"
-    return f"; BatchNorm counted {amount} {'batch' if abs(step) == 1 else 'batches'}"
+    return f"; BatchNorm counted {counted(abs(step), 'more batch' if step > 0 else 'fewer batch')}"
 
 
 def _step(numbers: Numbers | None) -> int | None:
@@ -89,7 +96,7 @@ def optimizer(facts: Facts) -> Finding | None:
 
 def head_only(facts: Facts) -> Finding | None:
     """Only the last layer differs, and perhaps BatchNorm's statistics."""
-    statistics = facts.counted_keys
+    statistics = facts.changed_statistics
     touched = [row for row in facts.differing if row.key not in statistics]
     matrices = [row for row in facts.shared if row.a is not None and len(row.a.shape) > 1]
     if not facts.complete or facts.recast or not touched or len(matrices) < 2:
@@ -112,7 +119,7 @@ def head_only(facts: Facts) -> Finding | None:
         )
     keys = listed([row.key for row in touched])
     moved = together(touched, facts.numbers)
-    assert moved is not None
+    assert moved is not None  # facts.complete: every changed row has numbers
     how = f"{keys} changed{_amount(moved, facts)}"
     if moved.cosine is None or moved.cosine < RELATED:
         return Kind.HEAD, f"B is A with a different {name}: {how}{also}{the_rest(facts)}."
@@ -128,8 +135,8 @@ def unrelated(facts: Facts) -> Finding | None:
         return None
     first = (
         "Unrelated weights"
-        if facts.reshaped or not facts.alone
-        else ("Same shapes, unrelated weights")
+        if facts.reshaped or not facts.all_shared
+        else "Same shapes, unrelated weights"
     )
     return Kind.UNRELATED, (
         f"{first}: the cosine of the weights is {cosine(moved.cosine)} (B's norm is "
@@ -148,7 +155,7 @@ def moved_throughout(facts: Facts) -> Finding | None:
         return Kind.FAR, f"B is far from A: {how}."
     for side, other, proof in (("B", "A", averaged(facts, "B")), ("A", "B", averaged(facts, "A"))):
         if proof:
-            near = f", close to {other}" if moved.relative_l2 <= 0.05 else ""
+            near = f", close to {other}" if moved.relative_l2 <= NEAR_AVERAGE else ""
             return Kind.AVERAGED, f"{side} is an average over steps ({proof}){near}: {how}."
     batches = _batches_counted(facts)
     how += _more_batches(batches)
@@ -159,9 +166,12 @@ def moved_throughout(facts: Facts) -> Finding | None:
         )
     if batches and batches > 0:
         return Kind.TRAINED, f"B is A trained further: {how}."
-    if moved.relative_l2 <= CLOSE or batches is not None:
-        close = "close to A throughout" if moved.relative_l2 <= CLOSE else "near A throughout"
-        return Kind.CLOSE, f"B is {close}: {how}."
+    if moved.relative_l2 <= CLOSE:
+        return Kind.CLOSE, f"B is close to A throughout: {how}."
+    if batches is not None:
+        # BatchNorm counted no further batch, so it is not plain training; what else it is, no
+        # number shows.
+        return Kind.CLOSE, f"B is A changed throughout: {how}."
     return Kind.TRAINED, f"B is A trained further: {how}."
 
 
@@ -198,10 +208,10 @@ def moved_in_part(facts: Facts) -> Finding | None:
     every = [row.key for row in facts.rows]
     all_statistics = [row for row in facts.shared if is_statistic(row)]
     all_changed = bool(all_statistics) and len(facts.statistics) == len(all_statistics)
-    left_out = facts.counted_keys if all_changed else frozenset()
+    left_out = facts.changed_statistics if all_changed else frozenset()
     named = [row for row in facts.differing if row.key not in left_out]
     moved = facts.overall
-    assert moved is not None
+    assert moved is not None  # `body` is not: some weights have numbers
     also = "; all BatchNorm statistics changed too" if all_changed else ""
     return Kind.FINE_TUNED, (
         f"B is A fine-tuned: {count(len(named))} of {tensors_(len(facts.shared))} changed"
@@ -256,11 +266,11 @@ def _new_layers(facts: Facts) -> str:
 
 
 def _zeros(facts: Facts) -> str:
-    """How many more of the changed elements are zero in B, where that is at least 5 %."""
+    """How many more of the changed elements are zero in B, where they are many."""
     measured = [facts.numbers[row.key] for row in facts.weights if row.key in facts.numbers]
     total = sum(n.count for n in measured)
     gained = sum(n.zeros_b - n.zeros_a for n in measured)
-    if gained < 0.05 * total or not total:
+    if gained < WORTH_SAYING * total or not total:
         return ""
     return f"; {percent(gained / total)} more of the changed elements are zero"
 

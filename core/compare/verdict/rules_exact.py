@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 
 from core.checkpoint import Quantized, TensorEntry
 from core.compare.comparison import Evidence, Row
-from core.compare.overall_numbers import is_floating, is_statistic, together
+from core.compare.overall_numbers import Overall, has_floats, is_statistic, together
 from core.compare.tensor_numbers import Numbers
 from core.compare.verdict.by_states import recast_words, the_rest
 from core.compare.verdict.change_kinds import SAMPLE, Finding, Kind
-from core.compare.verdict.comparison_facts import Facts, equal_after_cast, how_many_changed
+from core.compare.verdict.comparison_facts import Facts, how_many_changed
 from core.compare.verdict.where import place
 from core.wording import all_tensors, are, count, have, listed, percent, small
 from core.wording import tensors as tensors_
@@ -28,6 +28,25 @@ DIGITS: Mapping[str, int] = {
 most 2^-p of itself (IEEE 754; the float8 dtypes: arXiv 2209.05433)."""
 
 
+SCALED_REMAINDER = 0.003
+"""The most that may remain of a tensor after the scaling is undone, over its norm: more than what
+rounding to bfloat16 leaves, which is at most 2^-8/√3 = 0.0023 (see `rounded`)."""
+
+UNEXPLAINED = 0.05
+"""The most of a tensor's change that scaling may leave unexplained; by judgement."""
+
+SAME_FACTOR = 0.01
+"""How far a tensor's factor may be from the common one, as a share of the common change; by
+judgement."""
+
+ROUNDING = 1e-6
+"""Factors that differ by less are equal. Sums in float64 are far more exact."""
+
+
+NOT_BY_ROUNDING = 0.2
+"""Relative L2 beyond which a quantized tensor does not come from the floats of the other file; by
+judgement."""
+
 ADAPTERS = ("lora_", "adapter", "hada_w", "lokr_w", "ia3_l")
 """Parts of the keys of adapters (peft/tuners: lora, loha, lokr, ia3)."""
 
@@ -42,7 +61,7 @@ def all_the_same(facts: Facts) -> Finding | None:
         how = "the same names, shapes and dtypes; some of them have no data"
     if facts.renamed or facts.viewed:
         return Kind.REARRANGED, _rearranged(facts)
-    if facts.alone:
+    if facts.all_shared:
         wrapped = _wrapped(facts.shared)
         return Kind.IDENTICAL, f"Identical: {all_tensors(total)} {have(total)} {how}{wrapped}."
     common = all_tensors(total)
@@ -72,8 +91,8 @@ def _rearranged(facts: Facts) -> str:
         some = facts.renamed[0]
         example = f", such as {some.key_a}, now {some.key_b}"
         ways.append(f"{tensors_(len(facts.renamed))} under another key{example}")
-    turned = [row for row in facts.viewed if "transposed" in _views(row)]
-    cut = [row for row in facts.viewed if "transposed" not in _views(row)]
+    turned = [row for row in facts.viewed if row.pair and row.pair.transposed]
+    cut = [row for row in facts.viewed if row.pair and not row.pair.transposed]
     cut_a = [row for row in cut if row.pair and row.pair.view_a]
     cut_b = [row for row in cut if row.pair and row.pair.view_b]
     if turned:
@@ -85,20 +104,13 @@ def _rearranged(facts: Facts) -> str:
         split = len({row.key_a for row in cut_a})
         ways.append(f"{tensors_(split)} of A split into {count(len(cut_a))} of B")
     only_renamed = bool(facts.renamed) and not facts.viewed
-    first = (
-        "The same weights, renamed" if only_renamed else "The same weights, laid out differently"
-    )
+    whose = "The same weights" + ("" if facts.all_shared else " in all that both have")
+    first = f"{whose}, {'renamed' if only_renamed else 'laid out differently'}"
     rest = len(facts.same) - len(facts.renamed) - len(facts.viewed)
     kept = f"; the other {tensors_(rest)} keep their keys" if rest > 1 else ""
     if rest == 1:
         kept = "; the other tensor keeps its key"
-    if not facts.alone:
-        first = first.replace("The same weights", "The same weights in all that both have")
     return f"{first}: {'; '.join(ways)}{kept}."
-
-
-def _views(row: Row) -> str:
-    return f"{row.pair.view_a} {row.pair.view_b}" if row.pair else ""
 
 
 def adapted(facts: Facts) -> Finding | None:
@@ -126,12 +138,12 @@ def another_dtype(facts: Facts) -> Finding | None:
         return None
     if any(_is_quantized(row.a) or _is_quantized(row.b) for row in facts.recast):
         return None
-    equal = [row for row in facts.recast if equal_after_cast(row)]
+    equal = [row for row in facts.recast if row.equal_after_cast]
     if len(equal) < len(facts.recast) and not all(_rounded(facts, row) for row in facts.recast):
         return None
     total, recast = len(facts.shared), len(facts.recast)
     which = all_tensors(total) if recast == total else f"{count(recast)} of {tensors_(total)}"
-    which += "" if facts.alone else " in common"
+    which += "" if facts.all_shared else " in common"
     how = "equal after a cast" if len(equal) == recast else "equal up to rounding"
     off = together(facts.recast, facts.numbers) if facts.complete else None
     lost = f" (rounded by {percent(off.relative_l2)} overall)" if off and off.changed else ""
@@ -144,7 +156,7 @@ def another_dtype(facts: Facts) -> Finding | None:
 def _rounded(facts: Facts, row: Row) -> bool:
     """Whether a recast row differs by no more than a rounding to the less precise dtype."""
     numbers = facts.numbers.get(row.key)
-    if numbers is None or row.a is None or row.b is None or not is_floating(row):
+    if numbers is None or row.a is None or row.b is None or not has_floats(row):
         return False
     digits = [DIGITS[dtype] for dtype in (row.a.dtype, row.b.dtype) if dtype in DIGITS]
     return bool(digits) and numbers.relative_l2 <= 2.0 ** -min(digits)
@@ -169,7 +181,7 @@ def quantized(facts: Facts) -> Finding | None:
     if off is None or not off.whole:
         first = f"{whose} has quantized tensors where {other} has floats"
         return Kind.QUANTIZED, f"{first}: {of}, to {listed(dtypes)}{_besides(facts, rows)}."
-    if off.relative_l2 > 0.2:
+    if off.relative_l2 > NOT_BY_ROUNDING:
         first = f"{whose} is quantized to {listed(dtypes)}, from weights other than {other}'s"
         if any(is_statistic(row) for row in (*facts.only_a, *facts.only_b)):
             first += " (as when BatchNorm is folded into them)"
@@ -242,13 +254,13 @@ def pruned(facts: Facts) -> Finding | None:
         return None
     share = percent(sum(n.changed for n in measured) / sum(n.count for n in measured))
     many = len(measured)
-    where = place([row.key for row in facts.changed], [row.key for row in facts.rows])
+    where = place([row.key for row in facts.changed], [row.key for row in facts.rows], " in")
     if many == 1:
         of = f"of {facts.changed[0].key}"
     elif many == len(facts.shared):
         of = f"of {all_tensors(many)}"
     else:
-        of = f"of {tensors_(many)}{where.replace(', all in', ' in')}"
+        of = f"of {tensors_(many)}{where}"
     same = len(facts.same)
     rest = (
         f"; the other {tensors_(same)} {are(same)} the same"
@@ -297,20 +309,19 @@ def scaled(facts: Facts) -> Finding | None:
         return None
     if not any(n.count > 1 for n in measured):
         return None
-    moved = together(facts.changed, facts.numbers)
-    assert moved is not None
+    moved = _all_together(facts)
     factor = (moved.cosine or 0.0) * moved.norm_ratio
     for n in measured:
         own = (n.cosine or 0.0) * n.norm_b / n.norm_a
         residual = max(0.0, n.relative_l2**2 - (own - 1) ** 2)
-        if math.sqrt(residual) > min(0.003 * abs(own), 0.05 * abs(own - 1)):
+        if math.sqrt(residual) > min(SCALED_REMAINDER * abs(own), UNEXPLAINED * abs(own - 1)):
             return None
-        if abs(own - factor) > max(0.01 * abs(factor - 1), 1e-6):
+        if abs(own - factor) > max(SAME_FACTOR * abs(factor - 1), ROUNDING):
             return None
     of = f"{count(len(measured))} of {tensors_(len(facts.shared))}"
     if len(measured) == len(facts.shared):
         of = all_tensors(len(measured))
-    if abs(factor + 1) < 1e-6:
+    if abs(factor + 1) < ROUNDING:
         return Kind.SCALED, f"B is A with every sign flipped in {of}{the_rest(facts)}."
     times = f"{factor:.4g}".replace("-", "−")
     return (
@@ -330,10 +341,10 @@ def rounded(facts: Facts) -> Finding | None:
     measured = _all_signs_kept(facts)
     if measured is None:
         return None
-    moved = together(facts.changed, facts.numbers)
-    assert moved is not None
+    moved = _all_together(facts)
     for dtype in ("bfloat16", "float16"):
         most = 2.0 ** -DIGITS[dtype]
+        # By judgement: 10 % beyond both bounds, and up to 2 % of the numbers exact in the dtype.
         if all(n.relative_l2 <= most for n in measured) and all(
             0.9 * most / math.sqrt(12) <= n.relative_l2 <= 1.1 * most / math.sqrt(3)
             and n.changed >= 0.98 * (n.count - n.zeros_a)
@@ -353,9 +364,10 @@ def fake_quantized(facts: Facts) -> Finding | None:
     measured = _all_signs_kept(facts)
     if measured is None:
         return None
-    moved = together(facts.changed, facts.numbers)
-    assert moved is not None
+    moved = _all_together(facts)
     gained = sum(n.zeros_b - n.zeros_a for n in measured)
+    # By judgement: a grid this coarse zeroes some weights and moves nearly all of them, but by less
+    # than 30 % of their norm.
     enough = 0.002 * moved.count <= gained <= 0.5 * moved.changed
     if not enough or moved.relative_l2 > 0.3 or moved.changed < 0.9 * moved.count:
         return None
@@ -370,11 +382,18 @@ def _all_signs_kept(facts: Facts) -> list[Numbers] | None:
     """The numbers of the changed rows, where all are floats, many, and kept all signs; else
     None."""
     measured = _only_changed(facts)
-    if measured is None or not all(is_floating(row) for row in facts.changed):
+    if measured is None or not all(has_floats(row) for row in facts.changed):
         return None
     if any(n.sign_flips or n.nan_b or n.inf_b or n.zeros_b < n.zeros_a for n in measured):
         return None
     return measured if sum(n.count for n in measured) >= 4 * SAMPLE else None
+
+
+def _all_together(facts: Facts) -> Overall:
+    """The changed tensors as one vector, where `_only_changed`: then each of them has numbers."""
+    moved = together(facts.changed, facts.numbers)
+    assert moved is not None
+    return moved
 
 
 def _only_changed(facts: Facts) -> list[Numbers] | None:

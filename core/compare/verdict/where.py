@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from core.wording import count
+from core.wording import count, listed
 
 MAX_PARTS = 4
-"""Modules that are named at most."""
+"""The most modules that are named."""
 
 
-def place(keys: Collection[str], every: Collection[str]) -> str:
+def place(keys: Collection[str], every: Collection[str], inside: str = ", all in") -> str:
     """The end of a clause that says where `keys` are among `every` key of the model.
 
     At most MAX_PARTS modules are named, each as deep as possible; else their number is given.
+    `inside` are the words before the names of modules.
     """
     if len(keys) == len(every):
         return ""
@@ -37,10 +38,10 @@ def place(keys: Collection[str], every: Collection[str]) -> str:
         return (
             f", in all {count(most)} modules"
             if steps == most
-            else (f", in {count(steps)} of {count(most)} modules")
+            else f", in {count(steps)} of {count(most)} modules"
         )
-    named = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
-    return f": {named}" if all(part in changed for part in parts) else f", all in {named}"
+    named = listed(parts, MAX_PARTS)
+    return f": {named}" if all(part in changed for part in parts) else f"{inside} {named}"
 
 
 def _is_changed_throughout(part: str, changed: Collection[str], total: Collection[str]) -> bool:

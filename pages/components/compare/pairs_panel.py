@@ -82,7 +82,7 @@ def _prefixes(pairing: Pairing) -> None:
 def _table(rows: tuple[Decision, ...], identity: str) -> None:
     frame = pd.DataFrame(
         {
-            "taken": [row.taken for row in rows],
+            "taken": [row.paired for row in rows],
             "a": [_key_text(row.key_a, row.view_a) for row in rows],
             "b": [_key_text(row.key_b, row.view_b) for row in rows],
             "by": [row.by or "rejected" for row in rows],
@@ -115,8 +115,8 @@ def _table(rows: tuple[Decision, ...], identity: str) -> None:
     )
     chosen = workspace().bench.pairing
     for row, taken in zip(rows, edited["taken"], strict=True):
-        if bool(taken) != row.taken:
-            chosen = decide(chosen, row, taken=bool(taken))
+        if bool(taken) != row.paired:
+            chosen = decide(chosen, row, paired=bool(taken))
     if chosen != workspace().bench.pairing:
         workspace().decide(chosen)
         st.rerun()

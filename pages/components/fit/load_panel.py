@@ -23,10 +23,10 @@ from core.load import (
     smoke_run,
 )
 from core.plain_text import plain, plain_sentence
-from core.predict import untrained_keys
+from core.predict import UNTRAINED, untrained_keys
 from core.progress import Cancelled, Progress
 from core.server import Job
-from core.wording import count, size
+from core.wording import count, pass_time, size
 from pages.components.fit.match_table import lines_table
 from pages.components.job_panel import job_panel
 from pages.components.resources import jobs, model_pool
@@ -125,8 +125,7 @@ def partial_notice(section: SummarySection, wanted: int) -> None:
         st.caption("The file contains every key of the model: a partial load leaves nothing out.")
         return
     st.warning(
-        f"{count(section.keys)} of {count(wanted)} keys keep their random initial values. The "
-        "model’s outputs mean nothing until these keys are trained.",
+        f"{count(section.keys)} of {count(wanted)} keys will not be loaded. {UNTRAINED}",
         icon=":material/warning:",
     )
     lines_table(section.lines)
@@ -217,10 +216,6 @@ def _loading(
     return work
 
 
-def _time(seconds: float) -> str:
-    return f"{seconds:.2f}\u202fs" if seconds >= 1 else f"{1000 * seconds:.0f}\u202fms"
-
-
 def _smoke(loaded: LoadedModel) -> SmokeRun | LoadError:
     try:
         return smoke_run(loaded)
@@ -233,7 +228,7 @@ def _show(outcome: LoadOutcome) -> None:
     sentence = (
         f"Already loaded on {device} and shared: nothing was read again."
         if outcome.shared
-        else f"Loaded on {device} in {_time(outcome.seconds)}{_rate(outcome)}."
+        else f"Loaded on {device} in {pass_time(outcome.seconds)}{_rate(outcome)}."
     )
     initial = (
         f" {count(outcome.initialised)} keys keep their initial values."
@@ -250,8 +245,8 @@ def _show(outcome: LoadOutcome) -> None:
         st.warning(plain_sentence(str(smoke)), icon=":material/warning:")
     else:
         st.markdown(
-            f"Smoke run: {plain(smoke.fed)} gave {plain(smoke.gave)} in "
-            f"{_time(smoke.seconds)}, with {size(smoke.peak_bytes)} of memory."
+            f"Trial pass on {plain(smoke.input_words)}: {pass_time(smoke.seconds)}, "
+            f"{size(smoke.peak_bytes)} of memory, output {plain(smoke.output_words)}."
         )
 
 
@@ -265,5 +260,6 @@ def _show_effect(effect: SwitchEffect) -> None:
     if effect.trouble:
         st.warning(plain_sentence(effect.trouble), icon=":material/warning:")
         return
-    first = f" (first pass: {_time(effect.preparing)})" if effect.preparing >= 1 else ""
-    st.markdown(f"{plain(effect.switch)}: {_time(effect.before)} → {_time(effect.after)}{first}")
+    first = f" (first pass: {pass_time(effect.preparing)})" if effect.preparing >= 1 else ""
+    times = f"{pass_time(effect.before)} → {pass_time(effect.after)}"
+    st.markdown(f"{plain(effect.switch)}: {times}{first}")

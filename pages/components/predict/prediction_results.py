@@ -10,14 +10,10 @@ import streamlit as st
 
 from core.inputs import Preprocessing
 from core.plain_text import plain, visible
-from core.predict import Labels, Prediction, bars, predictions_csv
+from core.predict import UNTRAINED, Labels, Prediction, bars, predictions_csv
+from core.wording import pass_time
 from pages.components.predict.image_tray import TrayImage
 from pages.components.predict.topk_chart import topk_chart
-
-UNTRAINED = (
-    "Untrained: part of this model keeps its initial values, so these probabilities mean nothing. "
-    "Fit lists the keys."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +31,10 @@ def result_cards(images: Sequence[TrayImage], answers: Mapping[str, Answer], k: 
     """Draw a card per image, with each slot's k most probable classes next to the image."""
     for slot, answer in answers.items():
         if any(prediction.untrained for prediction in answer.predictions):
-            st.warning(f"**{slot}** · {plain(answer.file)}. {UNTRAINED}", icon=":material/warning:")
+            st.warning(
+                f"**{slot}** · {plain(answer.file)}. {UNTRAINED} Fit lists the keys.",
+                icon=":material/warning:",
+            )
         height, width = answer.preprocessing.crop
         st.caption(
             f"**{slot}** · Input: {height:d} × {width:d} px, {plain(answer.preprocessing.source)}. "
@@ -77,7 +76,7 @@ def _card(image: TrayImage, number: int, answers: Mapping[str, Answer], k: int) 
     for column, (slot, prediction) in zip(columns, predictions.items(), strict=True):
         with column:
             flag = " · untrained" if prediction.untrained else ""
-            time = f"{1000 * prediction.seconds:.1f}\u202fms"
+            time = pass_time(prediction.seconds)
             st.caption(f"**{slot}** · {plain(answers[slot].file)} · {time}{flag}")
             if prediction.trouble:
                 st.error(plain(prediction.trouble), icon=":material/error:")

@@ -27,7 +27,7 @@ def topk_chart(bars: Sequence[Bar], slot: str, key: str) -> None:
     """Draw the bars in their order, each with its label above it and its value at its end. The
     scale and the slot's colour are the same in every chart."""
     figure = topk_figure(bars, slot)
-    spoken = ", ".join(f"{bar.label} {percent(bar.probability)}" for bar in bars)
+    spoken = ", ".join(f"{bar.label} {probability_text(bar.probability)}" for bar in bars)
     config = {"displayModeBar": False}
     st.html(STYLE)
     st.plotly_chart(figure, key=key, alt=f"{slot}: {spoken}", config=config)
@@ -74,7 +74,11 @@ def topk_figure(bars: Sequence[Bar], slot: str) -> go.Figure:
             x=0, y=top, text=text, xanchor="left", yanchor="top", align="left", showarrow=False
         )
         figure.add_annotation(
-            x=101.5, y=centre, text=percent(bar.probability), xanchor="left", showarrow=False
+            x=101.5,
+            y=centre,
+            text=probability_text(bar.probability),
+            xanchor="left",
+            showarrow=False,
         )
     return figure_layout(figure).update_layout(
         height=height + 4,
@@ -87,6 +91,6 @@ def topk_figure(bars: Sequence[Bar], slot: str) -> go.Figure:
     )
 
 
-def percent(probability: float | None) -> str:
+def probability_text(probability: float | None) -> str:
     """A probability in percent, `0.9972` → `99.72 %`; a dash for None."""
     return "–" if probability is None else f"{100 * probability:.2f}\u202f%"

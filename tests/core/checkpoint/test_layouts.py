@@ -1,12 +1,20 @@
 """What a tensor is beside strided elements, in words and in parts."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from core.checkpoint import open_checkpoint
-from core.checkpoint.layouts import layout, numbers_note, parts, parts_bytes, stored_values
+from core.checkpoint import Cast, open_checkpoint
+from core.checkpoint.layouts import (
+    layout,
+    lies_in_order,
+    numbers_note,
+    parts,
+    parts_bytes,
+    stored_values,
+)
 from tests.core.odd_tensors import ODD, in_pieces
 
 LAYOUTS = {
@@ -42,3 +50,21 @@ def test_an_ordinary_tensor_and_one_in_pieces_need_no_word_on_their_numbers(
     assert [part.shape for part in parts(whole)] == [(3, 4), (3, 4)]
     assert parts_bytes(whole) == whole.nbytes == 96
     assert numbers_note(whole) is numbers_note(found["top"]) is None
+
+
+def test_elements_lie_in_order_where_their_bytes_can_be_read_as_they_follow_one_another(
+    tmp_path: Path,
+) -> None:
+    wide = torch.arange(12.0).view(3, 4)
+    torch.save({"plain": wide.clone(), "turned": wide.t(), "part": wide[1:]}, tmp_path / "a.pth")
+    found = open_checkpoint(tmp_path / "a.pth").state_dict()
+    assert [lies_in_order(found[key]) for key in ("plain", "turned", "part")] == [True, False, True]
+    plain = found["plain"]
+    assert plain.record is not None
+    swapped = replace(plain, record=replace(plain.record, big_endian=True))
+    cast = replace(plain, transforms=(Cast("float16", "float32"),))
+    for entry in (swapped, cast):
+        assert lies_in_order(entry)
+        assert not lies_in_order(entry, unchanged=True)
+    assert lies_in_order(plain, unchanged=True)
+    assert not lies_in_order(replace(plain, record=None))

@@ -147,7 +147,7 @@ def test_verify_reads_every_byte_and_exits_1_where_one_was_changed(
 ) -> None:
     sound = loupe("inspect", training_file, "--verify")
     assert sound.returncode == 0
-    assert "checksums checked: none is wrong." in sound.stdout
+    assert "checksums checked: all are correct." in sound.stdout
     assert sound.stderr == ""
     content = bytearray(training_file.read_bytes())
     content[len(content) // 2] ^= 1
@@ -157,6 +157,7 @@ def test_verify_reads_every_byte_and_exits_1_where_one_was_changed(
     assert told.returncode == 1
     (line,) = (line for line in told.stdout.splitlines() if "damaged:" in line)
     assert "which contains state_dict.module.layer4" in line
+    assert "checksums checked: 1 is wrong." in told.stdout
     (found,) = json.loads(loupe("inspect", damaged, "--verify", "--json").stdout)["verification"][
         "damaged"
     ]
@@ -244,6 +245,21 @@ def test_predict_on_the_sample_reads_the_digits(tmp_path: Path) -> None:
     assert len(images) == len(sample_images())
     right = sum(f"digit_{image['top'][0]['index']}_" in image["name"] for image in images)
     assert right >= len(images) - 1
+
+
+def test_predict_takes_a_list_of_names_for_a_model_whose_output_is_not_a_number(
+    tmp_path: Path,
+) -> None:
+    weights = resnet18(num_classes=3).state_dict()
+    weights["fc.weight"][1, 1] = float("nan")
+    torch.save(weights, tmp_path / "nan.pth")
+    (tmp_path / "names.txt").write_text("ant\nbee\ncat\n")
+    done = loupe(
+        *("predict", tmp_path / "nan.pth", "--arch", "resnet18", "--num-classes", 3),
+        *("--labels", tmp_path / "names.txt", sample_images()[0]),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "not a number (NaN)" in done.stdout
 
 
 def test_predict_refuses_a_checkpoint_that_does_not_fit(training_file: Path) -> None:

@@ -192,7 +192,7 @@ def test_another_dtype_is_converted_to_and_said(whole: StateDict, plain: nn.Modu
         "The file's float32 tensors were converted to bfloat16.",
         "bfloat16 is slow on most CPUs; float32 is the usual choice there.",
     )
-    assert smoke_run(loaded).gave == "1 × 1000"
+    assert smoke_run(loaded).output_words == "1 × 1000"
 
 
 def test_the_bytes_are_those_of_parameters_and_buffers(whole: StateDict) -> None:
@@ -282,8 +282,8 @@ def test_a_smoke_run_tells_shapes_time_and_memory(tmp_path: Path, key: str, shap
     tensors = build(architecture).state_dict()
     loaded = load_model(saved(tmp_path / "model.pth", tensors), architecture)
     run = smoke_run(loaded)
-    assert run.fed == f"a random image of {shape}"
-    assert run.gave == "1 × 7"
+    assert run.input_words == f"a random image of {shape}"
+    assert run.output_words == "1 × 7"
     assert run.seconds > 0
     assert run.peak_bytes > loaded.nbytes
     assert not any(module._forward_hooks for module in loaded.model.modules())

@@ -22,7 +22,7 @@ def loaded(folder: Path, key: str, dtype: str | None = None) -> LoadedModel:
 
 
 @pytest.mark.parametrize(
-    ("key", "fed", "gave"),
+    ("key", "input_words", "output_words"),
     [
         (
             "torchvision:resnet18?num_classes=7",
@@ -62,11 +62,11 @@ def loaded(folder: Path, key: str, dtype: str | None = None) -> LoadedModel:
     ],
 )
 def test_a_smoke_run_tells_what_went_in_and_what_came_out(
-    tmp_path: Path, key: str, fed: str, gave: str
+    tmp_path: Path, key: str, input_words: str, output_words: str
 ) -> None:
     model = loaded(tmp_path, key)
     run = smoke_run(model)
-    assert (run.fed, run.gave) == (fed, gave)
+    assert (run.input_words, run.output_words) == (input_words, output_words)
     assert run.seconds > 0
     assert run.peak_bytes > model.nbytes
     assert not any(module._forward_hooks for module in model.model.modules())
@@ -74,9 +74,9 @@ def test_a_smoke_run_tells_what_went_in_and_what_came_out(
 
 def test_a_detector_gets_a_list_of_pictures_and_gives_boxes(tmp_path: Path) -> None:
     run = smoke_run(loaded(tmp_path, "torchvision:ssdlite320_mobilenet_v3_large?num_classes=3"))
-    assert run.fed == "a list of one random image of 3 × 320 × 320"
+    assert run.input_words == "a list of one random image of 3 × 320 × 320"
     for name in ("boxes", "scores", "labels"):
-        assert name in run.gave
+        assert name in run.output_words
 
 
 def test_a_smoke_run_that_fails_says_why(tmp_path: Path) -> None:

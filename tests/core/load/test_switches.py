@@ -129,7 +129,7 @@ def test_where_there_is_no_compiler_the_plain_model_stays_and_says_why(
         check=True,
     )
     said = done.stdout.strip()
-    assert said.startswith("True torch.compile was left out, it does not work here: ")
+    assert said.startswith("True torch.compile was switched off, because it fails here: ")
     assert "\n" not in said
 
 
@@ -138,7 +138,9 @@ def test_a_model_that_does_not_run_is_left_as_it_is_and_says_so() -> None:
     inputs = RandomInputs((torch.randn(1, 1, 8, 8),), "an image", (1, 1, 8, 8))
     effects = throw_switches(model, lambda: inputs, channels_last=True, compiled=True)
     assert [effect.switch for effect in effects] == ["channels_last", "torch.compile"]
-    assert all("was left out: " in effect.trouble for effect in effects)
+    assert all(
+        "was switched off, because the model does not run: " in effect.trouble for effect in effects
+    )
     assert model.weight.is_contiguous()
 
 
@@ -179,7 +181,7 @@ def test_memory_that_is_too_short_for_the_way_back_is_said_and_loses_no_weight()
     inputs = RandomInputs((images,), "an image", (1, 3, 8, 8))
     with NoMemoryForTheWayBack():
         (effect,) = throw_switches(model, lambda: inputs, channels_last=True, compiled=False)
-    assert effect.trouble.startswith("channels_last was left out, it does not work here: ")
+    assert effect.trouble.startswith("channels_last was switched off, because it fails here: ")
     assert effect.trouble.endswith(
         "; not all weights are back in the layout that they had: out of memory"
     )

@@ -149,3 +149,8 @@ def test_a_number_of_more_digits_than_python_reads_is_no_index():
     with pytest.raises(LabelsError):
         parse_labels(f'{{"{long}": "cat"}}'.encode(), "names.json")
     assert labels_in(checkpoint(names={long: "cat"})) is None
+
+
+def test_where_no_image_reached_the_model_a_list_of_any_length_is_accepted():
+    labels = choose_labels(0, checkpoint(classes=["cat", "dog"]), PETS)
+    assert (labels.names, labels.source) == ((), "none, because no image reached the model")

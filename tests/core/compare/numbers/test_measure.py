@@ -19,7 +19,7 @@ from hypothesis import strategies as some
 from benchmarks.peak_memory import peak, reset_peak
 from core.checkpoint import open_checkpoint
 from core.compare.measurability import comparable
-from core.compare.numbers import measure, runs
+from core.compare.numbers import contiguous, measure
 from core.compare.numbers.measure import difference, differences
 from core.compare.pairing.entry_views import cast, rows, transposed
 from core.compare.tensor_numbers import ALLCLOSE, Tolerance
@@ -33,7 +33,7 @@ def way(request, monkeypatch):
     """Both ways for every size, in chunks that small tensors are cut into."""
     monkeypatch.setattr(measure, "WORTH_BYTES", 0)
     monkeypatch.setattr(measure, "TASK", 3000)
-    monkeypatch.setattr(runs, "CHUNK", 4000)
+    monkeypatch.setattr(contiguous, "CHUNK", 4000)
     if request.param == "torch":
         monkeypatch.setattr(measure, "load_kernel", lambda: None)
     return request.param

@@ -31,19 +31,19 @@ def test_a_pair_by_hand_is_listed_and_can_be_taken_away_and_left_open(files):
         (one.a.key, one.b.key, one.by) for one in paired.pairs
     }
     (listed,) = (one for one in decisions(paired, chosen) if one.key_a == "gone")
-    assert listed.taken
-    away = decide(chosen, listed, taken=False)
+    assert listed.paired
+    away = decide(chosen, listed, paired=False)
     assert away.rejected == (("gone", "come"),)
     rest = decisions(pair(*files, away), away)
     (kept,) = (one for one in rest if one.key_a == "gone")
-    assert not kept.taken
-    assert decide(away, kept, taken=True) == NO_CHOICES
+    assert not kept.paired
+    assert decide(away, kept, paired=True) == NO_CHOICES
 
 
 def test_what_was_rejected_stays_in_sight(files):
     chosen = reject(NO_CHOICES, "old", "new")
     paired = pair(*files, chosen)
     assert "old" in {entry.key for entry in paired.only_a}
-    assert [(one.key_a, one.key_b, one.taken) for one in decisions(paired, chosen)] == [
+    assert [(one.key_a, one.key_b, one.paired) for one in decisions(paired, chosen)] == [
         ("old", "new", False)
     ]

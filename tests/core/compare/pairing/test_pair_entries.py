@@ -15,7 +15,7 @@ from torchvision.models import efficientnet_b0, resnet18, vgg11_bn, vit_b_32
 from core.checkpoint import open_checkpoint
 from core.compare.comparison import NO_CHOICES, Choices, PairedBy, State
 from core.compare.pairing.choices import accept, reject
-from core.compare.pairing.pair_entries import TAKEN, pair
+from core.compare.pairing.pair_entries import MIN_CONFIDENCE, pair
 from core.compare.rows import compare
 from core.progress import Cancelled, Progress
 
@@ -104,7 +104,7 @@ def test_renamed_and_trained_further_they_are_found_by_their_values_and_neighbou
     assert {one.by for one in found.pairs} == {PairedBy.LIKENESS}
     assert len(found.pairs) >= 110
     assert all(rename(key_a) == key_b for key_a, key_b in pairs_of(found).items())
-    assert all(TAKEN <= one.confidence < 1 and one.why for one in found.pairs)
+    assert all(MIN_CONFIDENCE <= one.confidence < 1 and one.why for one in found.pairs)
     convolution = next(one for one in found.pairs if one.a.key == "layer2.0.conv1.weight")
     assert "correlate" in convolution.why
 

@@ -147,7 +147,11 @@ def test_joined_and_transposed_tensors_are_the_same_weights(saved):
         b,
         Pair("q", a["q"], views.rows(b["qk"], 0, 4), PairedBy.CONTENT, view_b="[0:4]"),
         Pair("k", a["k"], views.rows(b["qk"], 4, 8), PairedBy.CONTENT, view_b="[4:8]"),
-        Pair("out", a["out"], views.transposed(b["out"]), PairedBy.NAME, view_b="transposed"),
+        Pair(
+            *("out", a["out"], views.transposed(b["out"]), PairedBy.NAME),
+            view_b="transposed",
+            transposed=True,
+        ),
     )
     assert found.sentence == (
         "The same weights, laid out differently: 1 tensor transposed; 2 tensors of A joined into 1 "

@@ -1,4 +1,4 @@
-"""The numbers of plain runs of elements, read and measured chunk by chunk by the kernel."""
+"""The numbers of tensors whose elements lie one after another, by the kernel, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.checkpoint import ITEMSIZES, TensorEntry
+from core.checkpoint import ITEMSIZES, TensorEntry, lies_in_order
 from core.checkpoint.containers import Descriptor, file_of
 from core.compare.numbers.block_sums import BlockSums
 from core.compare.numbers.partial_sums import PartialSums
@@ -57,29 +57,30 @@ def load_kernel() -> ModuleType | None:
     return kernel
 
 
-def is_run(entry: TensorEntry) -> bool:
-    """Whether the elements lie in the record in the tensor's order, without gaps."""
-    return entry.record is not None and entry.form is None and entry.is_contiguous
+def is_contiguous_record(entry: TensorEntry) -> bool:
+    """Whether a part of the elements is a part of the record's bytes (see `slice_of`)."""
+    return entry.form is None and lies_in_order(entry)
 
 
 def suits_kernel(a: TensorEntry, b: TensorEntry) -> bool:
-    """Whether the kernel can measure these two runs: it can read both from their files unchanged,
-    and converts both to the same float dtype."""
+    """Whether the kernel can measure these two contiguous tensors: it can read both from their
+    files unchanged, and converts both to the same float dtype."""
     if a.dtype not in KINDS or b.dtype not in KINDS or KINDS[a.dtype][1] != KINDS[b.dtype][1]:
         return False
     return _stands_in_a_file(a) and _stands_in_a_file(b)
 
 
 def _stands_in_a_file(entry: TensorEntry) -> bool:
-    record, itemsize = entry.record, ITEMSIZES[entry.dtype]
-    if record is None or entry.transforms or (record.big_endian and itemsize > 1):
+    record = entry.record
+    if record is None or not lies_in_order(entry, unchanged=True):
         return False
-    end = record.offset + (entry.storage_offset + entry.numel) * itemsize
+    end = record.offset + (entry.storage_offset + entry.numel) * ITEMSIZES[entry.dtype]
     return end <= record.source.size and file_of(record.source, record.offset) is not None
 
 
-class Runs:
-    """Measures runs with the kernel, in buffers that are reused. Each thread needs its own."""
+class KernelMeasure:
+    """Measures contiguous tensors with the kernel, in buffers that are reused. Each thread needs
+    its own."""
 
     def __init__(self, kernel: ModuleType, sums: BlockSums) -> None:
         self._kernel = kernel
@@ -91,7 +92,7 @@ class Runs:
         self._counts = np.zeros(5, np.int64)
 
     def part(self, a: TensorEntry, b: TensorEntry, start: int, stop: int) -> PartialSums:
-        """The numbers of elements `start` to `stop` of a run of A and one of B, where
+        """The numbers of elements `start` to `stop` of B's tensor against A's, where
         `suits_kernel`. Chunks that the kernel refuses are measured by torch. Raises SourceError."""
         tolerance = self._sums.tolerance
         self._floats[:] = 0
@@ -112,7 +113,8 @@ class Runs:
             at += done
             if at < stop:
                 numel = min(CHUNK // ITEMSIZES[KINDS[a.dtype][1]], stop - at)
-                by_torch += self._sums.run(slice_of(a, at, at + numel), slice_of(b, at, at + numel))
+                part_a, part_b = (slice_of(entry, at, at + numel) for entry in (a, b))
+                by_torch += self._sums.whole(part_a, part_b)
                 at += numel
         for entry in (a, b):
             assert entry.record is not None
@@ -180,10 +182,10 @@ def _opened(entry: TensorEntry) -> tuple[Descriptor, int]:
     return file.opened(), offset
 
 
-def slice_of(run: TensorEntry, start: int, stop: int) -> TensorEntry:
-    """Elements `start` to `stop` of a run, as a 1-D tensor."""
-    offset = run.storage_offset + start
-    return replace(run, shape=(stop - start,), stride=(1,), storage_offset=offset)
+def slice_of(entry: TensorEntry, start: int, stop: int) -> TensorEntry:
+    """Elements `start` to `stop` of a contiguous tensor, as a 1-D tensor."""
+    offset = entry.storage_offset + start
+    return replace(entry, shape=(stop - start,), stride=(1,), storage_offset=offset)
 
 
 @cache
