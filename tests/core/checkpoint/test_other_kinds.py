@@ -99,6 +99,13 @@ def test_a_file_that_another_library_wrote_is_named(tmp_path: Path, kind: str) -
     assert len(str(raised.value)) < 500
 
 
+def test_a_pickle_that_nothing_makes_a_checkpoint_of_is_not_to_be_trusted(tmp_path: Path) -> None:
+    pd.DataFrame({"a": [1]}).to_pickle(tmp_path / "table.pkl")
+    with pytest.raises(CheckpointError) as raised:
+        open_checkpoint(tmp_path / "table.pkl")
+    assert raised.value.remedy == "Choose a file that torch.save or safetensors wrote."
+
+
 HEADS: Mapping[str, bytes] = {
     "GGUF file": b"GGUF\x03\x00\x00\x00" + bytes(64),
     "GGML file": b"lmgg\x01\x00\x00\x00" + bytes(64),
