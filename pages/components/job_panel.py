@@ -28,9 +28,9 @@ def job_panel(key: str, job: Job[T]) -> T | None:
     if session_id() not in job.watchers:
         raise Cancelled
     until = job.started + PATIENCE
-    while job.running and time.monotonic() < until:
+    while job.unfinished and time.monotonic() < until:
         time.sleep(0.02)
-    if job.running:
+    if job.unfinished:
         _watch(key, job)
         return None
     return job.result()
@@ -38,7 +38,7 @@ def job_panel(key: str, job: Job[T]) -> T | None:
 
 @st.fragment(run_every=0.4)
 def _watch(key: str, job: Job[T]) -> None:
-    if not job.running or session_id() not in job.watchers:
+    if not job.unfinished or session_id() not in job.watchers:
         st.rerun()
     left, right = st.columns([6, 1], vertical_alignment="bottom")
     with left:

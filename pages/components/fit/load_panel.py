@@ -143,7 +143,7 @@ def load_button(
     resident = request in model_pool().resident()
     started: tuple[ModelRequest, Job[LoadOutcome]] | None = st.session_state.get(f"{key}-job")
     job = started[1] if started and started[0] == request else None
-    if job is None or not (job.running or resident):
+    if job is None or not (job.unfinished or resident):
         _button(key, request, state_dict, obstacle, resident)
     if job is None:
         return None
@@ -186,7 +186,7 @@ def _start(key: str, request: ModelRequest, state_dict: StateDict) -> None:
     job = jobs().start(work, session_id())
     st.session_state[f"{key}-job"] = request, job
     until = time.monotonic() + PATIENCE
-    while job.running and time.monotonic() < until:
+    while job.unfinished and time.monotonic() < until:
         time.sleep(0.01)
 
 

@@ -77,7 +77,7 @@ def _forget() -> None:
 
 def _wait(job: Job[Mapping[str, Outcome]]) -> None:
     until = time.monotonic() + PATIENCE
-    while job.running and time.monotonic() < until:
+    while job.unfinished and time.monotonic() < until:
         time.sleep(0.02)
 
 
