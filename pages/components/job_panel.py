@@ -10,7 +10,7 @@ import streamlit as st
 from core.plain_text import plain_sentence
 from core.progress import Cancelled
 from core.server import Job
-from core.wording import count, duration
+from core.wording import counted, duration
 from pages.components.session import session_id
 
 T = TypeVar("T")
@@ -61,10 +61,10 @@ def _progress_text(job: Job[T]) -> str:
     if before is not None:
         if not before:
             return "Waiting: your job is next"
-        return f"Waiting: {count(before)} {'job' if before == 1 else 'jobs'} before yours"
+        return f"Waiting: {counted(before, 'job')} before yours"
     activity = job.progress.what or "Working"
-    left = job.seconds_left
+    seconds = job.seconds_left
     # In its first second a job has done too little to estimate the rest from.
-    if left is None or time.monotonic() - job.started < 1:
+    if seconds is None or time.monotonic() - job.started < 1:
         return activity
-    return f"{activity}, about {duration(left)} left"
+    return f"{activity}, about {duration(seconds)} left"

@@ -50,10 +50,3 @@ def test_one_may_ask_for_another_while_it_is_made() -> None:
     first = Once(lambda: 2)
     second = Once(lambda: first() + 1)
     assert second() == 3
-
-
-def test_what_is_cleared_is_made_anew() -> None:
-    thing = Once(object)
-    before = thing()
-    thing.clear()
-    assert thing() is not before
