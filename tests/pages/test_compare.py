@@ -155,7 +155,7 @@ def test_renamed_tensors_stand_in_one_row_with_their_evidence(compare):
     assert rows_of(app) == {
         f"layer{index}.weight → stage{index}.weight": "renamed" for index in range(4)
     }
-    assert set(table(app)["paired"]) == {"content, 100%"}
+    assert set(table(app)["paired"]) == {"content, 100\u202f%"}
 
 
 def test_two_tensors_are_paired_by_hand_and_the_link_keeps_it(compare):
