@@ -14,11 +14,11 @@ GIVEN = ("w", "float32", (4,), (1,), 0, RECORD, True, "cuda:0", "w")
 
 
 def test_it_is_of_the_class_itself_and_equal_to_one_made_plainly():
-    made = make_entry(*GIVEN)
-    assert type(made) is TensorEntry
-    assert made == TensorEntry(*GIVEN)
-    assert hash(made) == hash(TensorEntry(*GIVEN))
-    assert repr(made) == repr(TensorEntry(*GIVEN))
+    entry = make_entry(*GIVEN)
+    assert type(entry) is TensorEntry
+    assert entry == TensorEntry(*GIVEN)
+    assert hash(entry) == hash(TensorEntry(*GIVEN))
+    assert repr(entry) == repr(TensorEntry(*GIVEN))
 
 
 def test_defaults_and_names_are_the_class_s():
@@ -32,10 +32,10 @@ def test_it_cannot_be_changed():
 
 
 def test_it_can_be_replaced_and_pickled():
-    made = make_entry(*GIVEN)
-    assert replace(made, key="v").key == "v"
-    assert made.key == "w"
-    alone = replace(made, record=None)
+    entry = make_entry(*GIVEN)
+    assert replace(entry, key="v").key == "v"
+    assert entry.key == "w"
+    alone = replace(entry, record=None)
     assert pickle.loads(pickle.dumps(alone)) == alone
 
 
@@ -56,6 +56,6 @@ def test_a_class_that_does_more_than_fill_its_fields_is_refused():
     class Filled:
         numbers: list[int] = field(default_factory=list)
 
-    for one in (Checked, Filled):
+    for frozen in (Checked, Filled):
         with pytest.raises(TypeError, match="more than fill"):
-            fast_constructor(one)
+            fast_constructor(frozen)

@@ -8,26 +8,26 @@ from core.server.once import Once
 
 
 def test_it_is_made_once_however_many_ask_at_the_same_time() -> None:
-    made: list[int] = []
+    calls: list[int] = []
     ready = threading.Barrier(8)
 
     @Once
     def thing() -> object:
-        made.append(1)
+        calls.append(1)
         return object()
 
     def ask() -> None:
         ready.wait(10)
-        found.append(thing())
+        things.append(thing())
 
-    found: list[object] = []
+    things: list[object] = []
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(made) == 1
-    assert len(set(map(id, found))) == 1
+    assert len(calls) == 1
+    assert len(set(map(id, things))) == 1
 
 
 def test_what_could_not_be_made_is_tried_again() -> None:
