@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from core.checkpoint.containers.inflated import RAW_DEFLATE, Inflated
+from core.checkpoint.containers.window import WINDOW, Window
 from core.checkpoint.entries import Record, Source, make_record
 from core.errors import CheckpointError
 from core.wording import count
@@ -45,9 +46,6 @@ MAX_COMMENT = 0xFFFF
 MAX_DIRECTORY = 32 << 20
 """The most bytes of a central directory: those of 400,000 tensors."""
 
-WINDOW = 16 << 10
-"""Bytes that are read at once around members' local headers."""
-
 ALIGNMENT_SEARCH = 64
 """Bytes after a member's data within which the next local header begins: between them lies at most
 a data descriptor."""
@@ -74,8 +72,7 @@ class Archive:
     def __init__(self, source: Source, members: Mapping[str, Member]) -> None:
         self.source = source
         self.members = members
-        self._window = b""
-        self._window_start = 0
+        self._window = Window(source)
         self._offsets: list[int] = []
 
     def record(self, name: str) -> Record:
@@ -115,20 +112,15 @@ class Archive:
         name, start, nbytes, _, method, _ = member
         stored_name = name.encode()
         length = _LOCAL.size + len(stored_name)
-        at = start - self._window_start
-        if at < 0 or at + length > len(self._window):
-            # The headers of small tensors lie close together, so one read serves many.
-            near = WINDOW if nbytes < WINDOW // 4 else 0
-            self._window = self.source.read(start, max(near, length))
-            self._window_start, at = start, 0
-        window = self._window
-        if len(window) - at < length:
+        # The headers of small tensors lie close together, so one read serves many.
+        header = self._window.read(start, length, more=nbytes < WINDOW // 4)
+        if len(header) < length:
             raise _damaged(name)
-        name_length, extra_length = _LOCAL_LENGTHS.unpack_from(window, at)
+        name_length, extra_length = _LOCAL_LENGTHS.unpack_from(header)
         if (
-            not window.startswith(LOCAL_MAGIC, at)
+            not header.startswith(LOCAL_MAGIC)
             or name_length != len(stored_name)
-            or not window.startswith(stored_name, at + _LOCAL.size)
+            or not header.endswith(stored_name)
         ):
             raise _damaged(name)
         offset: int = start + length + extra_length
