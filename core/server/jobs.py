@@ -80,6 +80,10 @@ class Job(Generic[T]):
         """Remove a watcher; the job is cancelled if it has no other."""
         self._jobs.leave(self, watcher)
 
+    def wait(self, seconds: float) -> None:
+        """Wait for the work to end, but no longer than so many seconds."""
+        self._ended.wait(seconds)
+
     def result(self) -> T:
         """Wait for the work to end, and return its result.
 
@@ -263,8 +267,8 @@ class Jobs:
             for job in jobs:
                 self.cancel(job)
         until = time.monotonic() + patience
-        while any(job.unfinished for job in jobs) and time.monotonic() < until:
-            time.sleep(0.02)
+        for job in jobs:
+            job.wait(until - time.monotonic())
 
     def _next_round(self, watcher: str) -> int:
         next_round = max(self._round, self._last_rounds.get(watcher, -1) + 1)

@@ -27,9 +27,7 @@ def job_panel(key: str, job: Job[T]) -> T | None:
     """
     if session_id() not in job.watchers:
         raise Cancelled
-    until = job.started + PATIENCE
-    while job.unfinished and time.monotonic() < until:
-        time.sleep(0.02)
+    job.wait(job.started + PATIENCE - time.monotonic())
     if job.unfinished:
         _watch(key, job)
         return None

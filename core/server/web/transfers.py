@@ -162,7 +162,7 @@ class Transfers:
         self.prefix = f"/{base}{PREFIX}" if base else PREFIX
         self._intakes: OrderedDict[str, Intake] = OrderedDict()
         self._exports: dict[str, OfferedExport] = {}
-        self._keys: dict[str, str] = {}
+        self._keys: dict[str, str] = {}  # the token of each upload that the browser has named
         self._bodies: set[Body] = set()
         self._lock = threading.RLock()
 
@@ -173,7 +173,8 @@ class Transfers:
             self._intakes[token] = Intake()
             while len(self._intakes) > self._most_tokens:
                 idle = (token for token, intake in self._intakes.items() if not intake.under_way)
-                self._close(next(idle, next(iter(self._intakes))))
+                oldest = next(iter(self._intakes))
+                self._close(next(idle, oldest))
         return token
 
     def intake(self, token: str) -> Intake | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -185,9 +184,7 @@ def _start(key: str, request: ModelRequest, state_dict: StateDict) -> None:
     work = _loading(model_pool(), request, state_dict)
     job = jobs().start(work, session_id())
     st.session_state[f"{key}-job"] = request, job
-    until = time.monotonic() + PATIENCE
-    while job.unfinished and time.monotonic() < until:
-        time.sleep(0.01)
+    job.wait(PATIENCE)
 
 
 def _loading(

@@ -46,6 +46,15 @@ def test_a_job_hands_over_its_result() -> None:
     assert not job.unfinished
 
 
+def test_who_waits_for_a_job_goes_on_at_its_end_or_when_the_patience_ends(gate: Gate) -> None:
+    job = Jobs().start(gate.work("slow"))
+    job.wait(0.01)
+    assert job.unfinished
+    gate.open.set()
+    job.wait(60)
+    assert not job.unfinished
+
+
 def test_a_sentence_that_the_work_raises_comes_out_of_result_each_time() -> None:
     def work(progress: Progress) -> None:
         raise SourceError("The file is gone.", "Open it again.")
