@@ -20,6 +20,7 @@ PAGES = (
     ("pages/fit.py", "Fit", ":material/handyman:", "fitting"),
     ("pages/predict.py", "Predict", ":material/bar_chart:", "prediction"),
 )
+"""Each page's file, title, icon and URL path; the page without a path is the first."""
 
 STREAMLIT_INDEX = Path(st.__file__).parent / "static" / "index.html"
 

@@ -20,7 +20,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def quick(frozen: Callable[P, T]) -> Callable[P, T]:
+def fast_constructor(frozen: Callable[P, T]) -> Callable[P, T]:
     """A faster constructor of a frozen dataclass with slots, with the same parameters and result.
 
     Fields may have defaults. Raises TypeError where the class has a default factory or a

@@ -108,8 +108,8 @@ def _send_to_fit(files: dict[str, str]) -> None:
 
 def _task(slot: str, request: ModelRequest, checkpoint: Checkpoint) -> Task:
     st.markdown(f"**{slot}** · {plain(checkpoint.name)}")
-    known = slot_preprocessing(request.architecture, checkpoint.identity, checkpoint)
-    preprocessing = preprocessing_editor(f"fed-{slot}", known)
+    default = slot_preprocessing(request.architecture, checkpoint.identity, checkpoint)
+    preprocessing = preprocessing_editor(f"fed-{slot}", default)
     return Task(slot, request, checkpoint.state_dicts[request.state_dict], preprocessing)
 
 

@@ -29,9 +29,9 @@ from core.checkpoint.entries import (
     Sparse,
     StateDict,
     TensorEntry,
+    make_entry,
+    make_record,
     packed_bytes,
-    quick_entry,
-    quick_record,
 )
 from core.checkpoint.layouts import (
     STRIDED,
@@ -98,13 +98,13 @@ __all__ = [
     "arrangement",
     "layout",
     "lies_in_order",
+    "make_entry",
+    "make_record",
     "numbers_note",
     "open_checkpoint",
     "packed_bytes",
     "parts",
     "parts_bytes",
-    "quick_entry",
-    "quick_record",
     "stored_values",
     "ties",
 ]

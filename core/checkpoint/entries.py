@@ -8,7 +8,7 @@ from math import prod
 from typing import Protocol, TypeAlias
 
 from core.checkpoint.operations import Operation
-from core.fast_objects import quick
+from core.fast_objects import fast_constructor
 
 ITEMSIZES: Mapping[str, int] = {
     "float64": 8,
@@ -56,6 +56,11 @@ NUMBERLESS: frozenset[str] = frozenset(
     )
 )
 """Dtypes whose elements torch stores, but cannot convert to numbers."""
+
+
+def is_float_dtype(dtype: str) -> bool:
+    """Whether a dtype is one of real floating-point numbers, such as `bfloat16`."""
+    return dtype.startswith(("float", "bfloat"))
 
 
 class Source(Protocol):
@@ -308,9 +313,9 @@ def packed_bytes(dtype: str, shape: tuple[int, ...]) -> int:
     return -(-prod(shape) // PACKED[dtype])
 
 
-quick_record = quick(Record)
-quick_entry = quick(TensorEntry)
-"""Fast constructors for the readers, which make one record and one entry for each tensor."""
+make_record = fast_constructor(Record)
+make_entry = fast_constructor(TensorEntry)
+"""The constructors for readers, which make a record and an entry for each tensor of a file."""
 
 
 class StateDict(Mapping[str, TensorEntry]):

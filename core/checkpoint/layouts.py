@@ -14,7 +14,7 @@ from core.checkpoint.entries import (
     Sparse,
     TensorEntry,
 )
-from core.wording import count
+from core.wording import count, counted
 
 STRIDED = "strided"
 """The layout of an ordinary tensor."""
@@ -32,7 +32,7 @@ def layout(entry: TensorEntry) -> str:
         case Nested():
             return "nested"
         case Pieces(pieces):
-            return f"{count(len(pieces))} piece{'s' if len(pieces) != 1 else ''}"
+            return counted(len(pieces), "piece")
         case Derived():
             return "computed"
 

@@ -47,6 +47,7 @@ def write_elements(entry: TensorEntry, file: Writable, counter: Counter) -> None
 def refuse_without_scales(entry: TensorEntry) -> None:
     """Raise StoreError for quantized integers whose scales are unknown."""
     quantized = entry.dtype.startswith(("qint", "quint"))
+    # A transform, such as a cast, gives other numbers than those that the scales are for.
     if quantized != isinstance(entry.form, Quantized) or (quantized and entry.transforms):
         raise StoreError(
             f"{entry.key} is quantized, and its scales cannot be written.",
@@ -70,18 +71,18 @@ def checked(entry: TensorEntry) -> TensorEntry:
     record = entry.record
     if record is None or record.crc32 is None:
         return entry
-    source = _Summed(record, record.crc32, entry.origin or entry.key)
+    source = _CheckedSource(record, record.crc32, entry.origin or entry.key)
     return replace(entry, record=replace(record, source=source))
 
 
-class _Summed:
+class _CheckedSource:
     """A record's source that computes the CRC-32 of what is read of the record in order."""
 
     def __init__(self, record: Record, crc32: int, key: str) -> None:
         """`crc32` is the saved checksum, and `key` the tensor's key for the error."""
         self._source: Source = record.source
         self._begin, self._end = record.offset, record.offset + record.nbytes
-        self._wanted = crc32
+        self._saved_crc32 = crc32
         self._key = key
         self._at = self._begin
         self._crc32 = 0
@@ -106,13 +107,13 @@ class _Summed:
         if offset == self._begin:
             self._at, self._crc32 = offset, 0
         if offset != self._at:
-            return
+            return  # read in another order: the sum cannot be computed
         self._at += len(buffer)
         self._crc32 = zlib.crc32(buffer, self._crc32)
-        if self._at == self._end and self._crc32 != self._wanted:
+        if self._at == self._end and self._crc32 != self._saved_crc32:
             raise CheckpointError(
                 f"The tensor {self._key} is damaged in the input file: its bytes have the CRC-32 "
-                f"{self._crc32:08x}, and {self._wanted:08x} was saved.",
+                f"{self._crc32:08x}, and {self._saved_crc32:08x} was saved.",
                 "Get the file again from where it came from; `loupe inspect --verify` lists all "
                 "damaged tensors.",
             )

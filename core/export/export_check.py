@@ -35,13 +35,13 @@ def _check_tensors(checkpoint: Checkpoint, expected: Expected) -> None:
     state_dict = checkpoint.state_dicts.get(expected.path)
     if state_dict is None:
         raise _wrong("its state_dict is not where it was written")
-    keys, wanted = list(state_dict), list(expected.tensors)
-    if keys != wanted and (expected.ordered or sorted(keys) != sorted(wanted)):
+    keys, expected_keys = list(state_dict), list(expected.tensors)
+    if keys != expected_keys and (expected.ordered or sorted(keys) != sorted(expected_keys)):
         raise _wrong("its keys differ from those that were written")
     for key, entry in state_dict.items():
         names = tuple(record.name for record in entry.records)
-        now = ExpectedTensor(entry.dtype, entry.shape, layout(entry), names)
-        if now != expected.tensors[key]:
+        written = ExpectedTensor(entry.dtype, entry.shape, layout(entry), names)
+        if written != expected.tensors[key]:
             raise _wrong(f"the tensor {key} has another shape, dtype or place")
 
 

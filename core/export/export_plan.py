@@ -14,7 +14,7 @@ from core.export.safetensors_writer import SafetensorsPlan, plan_safetensors
 from core.wording import size
 
 
-def planned(
+def plan_export(
     state_dict: StateDict, format: Format, keep: Keep, checkpoint: Checkpoint | None
 ) -> tuple[PthPlan | SafetensorsPlan, KeptData]:
     """The plan of a file, and what it contains besides the weights.
@@ -110,7 +110,7 @@ def export_sizes(
     refused: dict[Keep, StoreError] = {}
     for keep in keeps:
         try:
-            plan, kept = planned(state_dict, format, keep, checkpoint)
+            plan, kept = plan_export(state_dict, format, keep, checkpoint)
         except StoreError as error:
             refused[keep] = error
         else:

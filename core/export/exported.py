@@ -12,9 +12,10 @@ Keep: TypeAlias = Literal["weights", "metadata", "all"]
 """The weights alone; the weights and the plain data; or all that the file contains."""
 
 KEEPS: tuple[Keep, ...] = ("weights", "metadata", "all")
+"""Every choice, from the smallest file to the largest."""
 
 CHUNK = 4 << 20
-"""Bytes that are in memory at once."""
+"""The most bytes of elements that are in memory at once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from core.checkpoint import Checkpoint, StateDict
 from core.export.element_writer import Counter
 from core.export.export_check import verify_export
-from core.export.export_plan import planned
+from core.export.export_plan import plan_export
 from core.export.exported import Export, Format, Keep
 from core.export.pth_writer import PthPlan, write_pth
 from core.export.safetensors_writer import write_safetensors
@@ -41,7 +41,7 @@ def export_state_dict(
     what was written; SourceError and CheckpointError if the source cannot be read; ValueError if
     `keep` needs a checkpoint and there is none.
     """
-    plan, kept = planned(state_dict, format, keep, checkpoint)
+    plan, kept = plan_export(state_dict, format, keep, checkpoint)
     counter = Counter(2 * plan.payload, progress)
     with whole_file(path) as (file, partial):
         if isinstance(plan, PthPlan):

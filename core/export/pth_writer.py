@@ -34,6 +34,7 @@ ALIGNMENT = 64
 """Storages begin at a multiple of it in torch.save's zip (caffe2/serialize/inline_container.h)."""
 
 FOLDER = "archive"
+"""The folder in the zip; torch.save names it after the file, and torch.load accepts any name."""
 
 LEGACY_CLASSES: Mapping[str, str] = {
     dtype: name.removeprefix("torch.")
@@ -69,9 +70,9 @@ class PthPlan:
         at = directory = 0
         for name, nbytes in self._members():
             extra = len(_padding(at, name, nbytes))
-            at += 30 + len(name) + _wide(nbytes) + extra + nbytes
-            directory += 46 + len(name) + extra
-        return at + directory + 22
+            at += LOCAL_HEADER + len(name) + _wide(nbytes) + extra + nbytes
+            directory += DIRECTORY_ENTRY + len(name) + extra
+        return at + directory + END_RECORD
 
     def _members(self) -> Iterator[tuple[str, int]]:
         yield f"{FOLDER}/data.pkl", len(self.pickled)
@@ -83,6 +84,12 @@ class PthPlan:
 
 BYTE_ORDER = b"little"
 VERSION = b"3\n"
+"""The contents of two members, as torch.save writes them (kMinProducedFileFormatVersion in
+caffe2/serialize/versions.h)."""
+
+LOCAL_HEADER, DIRECTORY_ENTRY, END_RECORD = 30, 46, 22
+"""Bytes of a zip's structures without names and extra fields (APPNOTE.TXT, 4.3.7, 4.3.12,
+4.3.16)."""
 
 
 def plan_pth(tree: object, state_dict: StateDict, path: str) -> PthPlan:
@@ -154,7 +161,7 @@ class _Storage:
         """A contiguous storage for the elements of a strided entry."""
         self.key = key
         self.dtype = entry.dtype
-        packed = entry.dtype in PACKED
+        packed = entry.dtype in PACKED  # torch counts the bytes of such a storage, not the elements
         self.numel = packed_bytes(entry.dtype, entry.shape) if packed else entry.numel
         self.whole = entry
         self.entry = _bytes_of(entry, self.numel) if packed else entry
@@ -195,7 +202,7 @@ class _Storages:
 
     def of(self, entry: TensorEntry) -> _Storage:
         """The storage of a strided entry's elements."""
-        place: object = id(entry)
+        place: object = id(entry)  # a tensor without bytes shares them with no other
         if entry.record is not None and entry.numel:
             place = (
                 id(entry.record.source),
@@ -243,9 +250,8 @@ class _Pickler(pickle.Pickler):
                 if isinstance(scale, TensorEntry) and isinstance(zero_point, TensorEntry):
                     quantizer = (*quantizer, axis)
                     parts = entry, scale, zero_point
-                place = self.storages.of(entry), 0, shape, stride
-                rest = quantizer, False, hooks
-                return (torch._utils._rebuild_qtensor, (*place, *rest)), parts
+                arguments = self.storages.of(entry), 0, shape, stride, quantizer, False, hooks
+                return (torch._utils._rebuild_qtensor, arguments), parts
             case Sparse(name, (*indices, _), is_coalesced):
                 flag = (is_coalesced,) if name == "sparse_coo" else ()
                 stored = *indices, stored_values(entry)
@@ -273,7 +279,8 @@ def _aligned(archive: zipfile.ZipFile, name: str, nbytes: int) -> zipfile.ZipInf
 
 
 def _padding(at: int, name: str, nbytes: int) -> bytes:
-    padding = -(at + 30 + len(name) + _wide(nbytes) + 4) % ALIGNMENT
+    """The extra field of a member whose local header is at `at`: torch's own, `FB` and Zs."""
+    padding = -(at + LOCAL_HEADER + len(name) + _wide(nbytes) + 4) % ALIGNMENT
     return b"FB" + padding.to_bytes(2, "little") + b"Z" * padding
 
 

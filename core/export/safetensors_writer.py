@@ -68,7 +68,7 @@ def plan_safetensors(state_dict: StateDict, texts: Mapping[str, str]) -> Safeten
         }
         end += entry.nbytes
     text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
+    text += b" " * (-len(text) % 8)  # so that the first tensor begins at a multiple of 8
     return SafetensorsPlan(len(text).to_bytes(8, "little") + text, tuple(entries))
 
 
@@ -86,9 +86,9 @@ def write_safetensors(plan: SafetensorsPlan, file: BinaryIO, counter: Counter) -
     file.write(plan.head)
     records: dict[str, int] = {}
     for entry in plan.entries:
-        summed = _Summed(file)
-        write_elements(entry, summed, counter)
-        records[entry.key] = summed.crc32
+        summing = _SummingFile(file)
+        write_elements(entry, summing, counter)
+        records[entry.key] = summing.crc32
     tensors = {
         entry.key: ExpectedTensor(entry.dtype, entry.shape, STRIDED, (entry.key,))
         for entry in plan.entries
@@ -96,7 +96,7 @@ def write_safetensors(plan: SafetensorsPlan, file: BinaryIO, counter: Counter) -
     return Expected("", tensors, records, ordered=False)
 
 
-class _Summed:
+class _SummingFile:
     """A file that computes the CRC-32 of what is written to it."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -117,6 +117,7 @@ def _shape(entry: TensorEntry) -> list[int]:
 
 
 def _refuse_layout(entry: TensorEntry) -> None:
+    """Raise StoreError for a tensor that is no array of plain elements."""
     match entry.form:
         case Quantized():
             what, remedy = "quantized, and safetensors has no scales", "dequantize the model"

@@ -14,11 +14,12 @@ from core.errors import FixError
 from core.fixes import Recipe
 from core.recipe import recipe_from_json, recipe_to_json
 
-LONGEST_IN_A_LINK = 1_000
-"""Characters of a name in a link; browsers and proxies cut URLs off at about 8,000."""
+MAX_NAME = 1_000
+"""The most characters of a name in a link; browsers and proxies cut URLs off at about 8,000."""
 
 MAX_UNPACKED = 1 << 20
-"""Bytes that a recipe, or the choices, in a link may unpack to: enough for thousands of keys."""
+"""The most bytes that a recipe, or the choices, in a link may unpack to: enough for thousands of
+keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +93,9 @@ def _to_texts(state: SlotState) -> dict[str, str]:
 
 
 def _fits_a_link(text: str) -> bool:
-    """Whether a URL can contain the text: a name in a file may contain lone surrogates, or be
-    longer than any server accepts."""
-    return len(text) <= LONGEST_IN_A_LINK and text.isprintable()
+    """Whether a URL can contain a name from a file, which may be too long or contain lone
+    surrogates."""
+    return len(text) <= MAX_NAME and text.isprintable()
 
 
 def _from_query(query: Mapping[str, str], slot: str) -> SlotState:
@@ -135,4 +136,5 @@ def _pack(value: object) -> str:
 
 def _unpack(packed: str) -> object:
     raw = base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4))
+    # A text that is cut off at the limit is no JSON, so that a link cannot fill the memory.
     return json.loads(zlib.decompressobj().decompress(raw, MAX_UNPACKED))

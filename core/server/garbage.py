@@ -66,15 +66,15 @@ class IdleCollector:
             self._worked = time.monotonic()
 
     def _collect(self) -> None:
-        latest = None
-        took = 0.0
+        deadline = None  # when garbage is collected although there is still work
+        seconds = 0.0  # what the last collection took
         while not self._stopped.wait(self._quiet):
             worked, now = self._worked, time.monotonic()
             if worked is None:
                 continue
-            latest = latest or worked + max(self._longest, took / SHARE)
-            if now < min(worked + self._quiet, latest):
+            deadline = deadline or worked + max(self._longest, seconds / SHARE)
+            if now < min(worked + self._quiet, deadline):
                 continue
-            self._worked, latest = None, None
+            self._worked, deadline = None, None
             gc.collect()
-            took = time.monotonic() - now
+            seconds = time.monotonic() - now

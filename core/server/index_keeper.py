@@ -50,7 +50,7 @@ class IndexKeeper:
                     self._job = self._jobs.start(self._build)
                 else:
                     self._lookup = Lookup(index)
-            if self._job is not None and not self._job.running:
+            if self._job is not None and not self._job.unfinished:
                 job, self._job = self._job, None
                 try:
                     self._lookup = job.result()

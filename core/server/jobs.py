@@ -36,7 +36,8 @@ class Job(Generic[T]):
     """One piece of work that is waiting, running or ended. `Jobs` makes it.
 
     `watchers` are the sessions that want its result; the server's own work has none. `started` is
-    the time of the request, and from its start on the time of its start, on the monotonic clock.
+    when it began, or while it waits, when it was asked for, on the monotonic clock. `round` orders
+    the waiting jobs (see Jobs).
     """
 
     def __init__(self, jobs: Jobs, work: Callable[[Progress], T], watchers: set[str]) -> None:
@@ -54,8 +55,8 @@ class Job(Generic[T]):
         self._error: BaseException | None = None
 
     @property
-    def running(self) -> bool:
-        """Whether the work is running or waiting, and has not ended."""
+    def unfinished(self) -> bool:
+        """Whether the work is waiting or running."""
         return not self._ended.is_set()
 
     @property
@@ -79,6 +80,10 @@ class Job(Generic[T]):
         """Remove a watcher; the job is cancelled if it has no other."""
         self._jobs.leave(self, watcher)
 
+    def wait(self, seconds: float) -> None:
+        """Wait for the work to end, but no longer than so many seconds."""
+        self._ended.wait(seconds)
+
     def result(self) -> T:
         """Wait for the work to end, and return its result.
 
@@ -95,6 +100,7 @@ class Job(Generic[T]):
         """Do the work in this thread; never raises."""
         work, self.started = self._work, time.monotonic()
         try:
+            # `_end` forgets the work, if it was given up before this thread began.
             if work is None or self.progress.cancelled:
                 raise Cancelled
             self._end(None, work(self.progress))
@@ -176,9 +182,9 @@ class Jobs:
         which is returned.
         """
         with self._lock:
-            running = self.join(key, watcher)
-            if running is not None:
-                return running
+            joined = self.join(key, watcher)
+            if joined is not None:
+                return joined
             job = Job(self, work, set() if watcher is None else {watcher})
             if key is not None:
                 self._by_key[key] = job
@@ -207,7 +213,7 @@ class Jobs:
         """Whether a job with this `key` is waiting or running, and not cancelled."""
         with self._lock:
             job = self._by_key.get(key)
-            return job is not None and job.running and not job.progress.cancelled
+            return job is not None and job.unfinished and not job.progress.cancelled
 
     def before(self, job: Job[Any]) -> int | None:
         """The number of waiting jobs before `job` at present; None where it is not waiting."""
@@ -261,8 +267,8 @@ class Jobs:
             for job in jobs:
                 self.cancel(job)
         until = time.monotonic() + patience
-        while any(job.running for job in jobs) and time.monotonic() < until:
-            time.sleep(0.02)
+        for job in jobs:
+            job.wait(until - time.monotonic())
 
     def _next_round(self, watcher: str) -> int:
         next_round = max(self._round, self._last_rounds.get(watcher, -1) + 1)
@@ -279,7 +285,9 @@ class Jobs:
         for job in self._order():
             busy = [running.watchers for running in self._running if running.watchers]
             free = self._workers - len(busy)
+            # A job of several people counts for the one who has the fewest running.
             own = min(sum(watcher in watchers for watchers in busy) for watcher in job.watchers)
+            # The last free thread is for a person without a running job (see WORKERS).
             if own < self._share and free >= (1 if own == 0 else 2):
                 self._waiting.remove(job)
                 self._round = max(self._round, job.round)

@@ -21,19 +21,12 @@ class Once(Generic[T]):
     def __init__(self, make: Callable[[], T]) -> None:
         self.__doc__ = make.__doc__
         self._make = make
-        self._values: list[T] = []
+        self._values: list[T] = []  # empty until it is made: None may be the object itself
 
     def __call__(self) -> T:
         """The object, which the first call makes."""
-        values = self._values
-        if not values:
+        if not self._values:
             with _making:
-                values = self._values
-                if not values:
-                    values.append(self._make())
-        return values[0]
-
-    def clear(self) -> None:
-        """Forget the object; the next call makes a new one."""
-        with _making:
-            self._values = []
+                if not self._values:  # another thread may have made it meanwhile
+                    self._values.append(self._make())
+        return self._values[0]

@@ -10,7 +10,7 @@ from core.compare.run import MAX_CHECKPOINTS, natural
 from core.errors import SourceError
 from core.server.files.folders import FolderEntry, holds_checkpoint, list_folder
 
-MAX_FOLDERS = 100
+MAX_TESTED = 100
 """Entries of a folder after which no more subfolders are tested for being one checkpoint."""
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ def run_files(root: Path, folder: str = "") -> tuple[tuple[FolderEntry, ...], tu
     folders: list[str] = []
     for entry in list_folder(root, folder):
         if not entry.is_folder or (
-            len(files) + len(folders) < MAX_FOLDERS and _is_checkpoint(root, entry.path)
+            len(files) + len(folders) < MAX_TESTED and _is_checkpoint(root, entry.path)
         ):
             files.append(entry)
         else:

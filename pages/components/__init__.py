@@ -1,5 +1,6 @@
-"""Parts of pages: those that several pages share lie here, the others in a folder for each page.
+"""Parts of pages: those of several pages are here, those of one page in its folder.
 
-A file holds one part, and is called like the function that draws it: pages import it by file. What
-a part shows is computed in core, where a test reaches it without a browser.
+Where a file has one part, the file and the function that draws it have the same name; the other
+files have what parts share, such as `session.py`. Pages import parts by file. What a part shows is
+computed in core, where tests reach it without a browser.
 """

@@ -10,7 +10,7 @@ import streamlit as st
 from core.plain_text import plain_sentence
 from core.progress import Cancelled
 from core.server import Job
-from core.wording import count, duration
+from core.wording import counted, duration
 from pages.components.session import session_id
 
 T = TypeVar("T")
@@ -27,10 +27,8 @@ def job_panel(key: str, job: Job[T]) -> T | None:
     """
     if session_id() not in job.watchers:
         raise Cancelled
-    until = job.started + PATIENCE
-    while job.running and time.monotonic() < until:
-        time.sleep(0.02)
-    if job.running:
+    job.wait(job.started + PATIENCE - time.monotonic())
+    if job.unfinished:
         _watch(key, job)
         return None
     return job.result()
@@ -38,7 +36,7 @@ def job_panel(key: str, job: Job[T]) -> T | None:
 
 @st.fragment(run_every=0.4)
 def _watch(key: str, job: Job[T]) -> None:
-    if not job.running or session_id() not in job.watchers:
+    if not job.unfinished or session_id() not in job.watchers:
         st.rerun()
     left, right = st.columns([6, 1], vertical_alignment="bottom")
     with left:
@@ -61,10 +59,10 @@ def _progress_text(job: Job[T]) -> str:
     if before is not None:
         if not before:
             return "Waiting: your job is next"
-        return f"Waiting: {count(before)} {'job' if before == 1 else 'jobs'} before yours"
+        return f"Waiting: {counted(before, 'job')} before yours"
     activity = job.progress.what or "Working"
-    left = job.seconds_left
+    seconds = job.seconds_left
     # In its first second a job has done too little to estimate the rest from.
-    if left is None or time.monotonic() - job.started < 1:
+    if seconds is None or time.monotonic() - job.started < 1:
         return activity
-    return f"{activity}, about {duration(left)} left"
+    return f"{activity}, about {duration(seconds)} left"

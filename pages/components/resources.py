@@ -25,6 +25,7 @@ OPEN_CHECKPOINTS = 64
 tensors."""
 
 _LOCATED = "loupe-files-seen"
+"""The key of the session's state under which this run's references are, with their files."""
 
 
 @Once
@@ -80,23 +81,12 @@ def results(kind: str, max_results: int) -> NewestResults[Any]:
     return _results().setdefault(kind, NewestResults(max_results))
 
 
-def reset_resources() -> None:
-    """Forget all shared objects, as if the server had just started; the configuration is read
-    again."""
-    for resource in (settings, store, transfers, jobs, model_pool, index_keeper, numbers_cache):
-        resource.clear()
-    _results.clear()
-    recheck_files()
-    st.cache_resource.clear()
-    st.cache_data.clear()
-
-
 def open_file(reference: str) -> Checkpoint:
     """Open the checkpoint behind a reference, or return it if it is open already.
 
-    It is opened again if one of its files was written to. A run checks that once per reference,
-    because the fingerprint of a folder of a thousand files takes some 30 ms. Raises SourceError,
-    CheckpointError.
+    It is opened again if one of its files was written to. Each run of the page's script checks that
+    once for each reference, because the fingerprint of a folder of a thousand files takes some
+    30 ms. Raises SourceError, CheckpointError.
     """
     located_files: dict[str, tuple[str, LocatedFile]] = st.session_state.setdefault(_LOCATED, {})
     if reference not in located_files:
@@ -106,7 +96,7 @@ def open_file(reference: str) -> Checkpoint:
 
 
 def recheck_files() -> None:
-    """Have `open_file` check the files for changes again; called at the start of each run."""
+    """Let `open_file` check the files for changes again: each run of the script begins with it."""
     st.session_state.pop(_LOCATED, None)
 
 

@@ -34,8 +34,8 @@ class SharedJob(Generic[T]):
         self._key = kind, identity
         self._identity = identity
         self._results: NewestResults[T] = results(kind, max_results)
-        self.slot = f"{kind}-job-{sha256(ascii(identity).encode()).hexdigest()[:16]}"
-        """A name for this session's widgets and state."""
+        self.widget_key = f"{kind}-job-{sha256(ascii(identity).encode()).hexdigest()[:16]}"
+        """The start of the keys of this session's widgets and state."""
 
     @property
     def result(self) -> T | None:
@@ -50,7 +50,7 @@ class SharedJob(Generic[T]):
     def under_way(self) -> bool:
         """Whether there is a job to `watch`: one of this session, or one of another session that
         this session has not stopped watching."""
-        if self.slot in st.session_state:
+        if self.widget_key in st.session_state:
             return True
         return self._ended is None and jobs().under_way(self._key)
 
@@ -77,32 +77,32 @@ class SharedJob(Generic[T]):
             self.keep(result)
             return result
 
-        st.session_state.pop(f"{self.slot}-ended", None)
-        st.session_state[self.slot] = jobs().start(work_and_keep, session_id(), self._key)
+        st.session_state.pop(f"{self.widget_key}-ended", None)
+        st.session_state[self.widget_key] = jobs().start(work_and_keep, session_id(), self._key)
 
     def watch(self) -> T | None:
         """Draw the job's progress bar. Returns its result once it is done, None until then.
 
         If the job is cancelled or fails, the page runs again and sees it as `stopped` or `failed`.
         """
-        if self.slot not in st.session_state:
+        if self.widget_key not in st.session_state:
             joined: Job[T] | None = jobs().join(self._key, session_id())
             if joined is None:  # it ended since `under_way` was read
                 st.rerun()
-            st.session_state[self.slot] = joined
-        job: Job[T] = st.session_state[self.slot]
+            st.session_state[self.widget_key] = joined
+        job: Job[T] = st.session_state[self.widget_key]
         try:
-            result = job_panel(self.slot, job)
+            result = job_panel(self.widget_key, job)
         except (Cancelled, LoupeError) as error:
-            del st.session_state[self.slot]
-            st.session_state[f"{self.slot}-ended"] = error
+            del st.session_state[self.widget_key]
+            st.session_state[f"{self.widget_key}-ended"] = error
             st.rerun()
         if result is not None:
-            del st.session_state[self.slot]
+            del st.session_state[self.widget_key]
         return result
 
     @property
     def _ended(self) -> Cancelled | LoupeError | None:
         """What ended the last job without a result, as far as this session watched it."""
-        error: Cancelled | LoupeError | None = st.session_state.get(f"{self.slot}-ended")
+        error: Cancelled | LoupeError | None = st.session_state.get(f"{self.widget_key}-ended")
         return error

@@ -5,43 +5,43 @@ from dataclasses import FrozenInstanceError, dataclass, field, replace
 
 import pytest
 
-from core.checkpoint import Record, TensorEntry, quick_entry, quick_record
+from core.checkpoint import Record, TensorEntry, make_entry, make_record
 from core.checkpoint.containers import InMemory
-from core.fast_objects import quick
+from core.fast_objects import fast_constructor
 
 RECORD = Record("0", 64, 16, 7, InMemory(b""))
 GIVEN = ("w", "float32", (4,), (1,), 0, RECORD, True, "cuda:0", "w")
 
 
 def test_it_is_of_the_class_itself_and_equal_to_one_made_plainly():
-    made = quick_entry(*GIVEN)
-    assert type(made) is TensorEntry
-    assert made == TensorEntry(*GIVEN)
-    assert hash(made) == hash(TensorEntry(*GIVEN))
-    assert repr(made) == repr(TensorEntry(*GIVEN))
+    entry = make_entry(*GIVEN)
+    assert type(entry) is TensorEntry
+    assert entry == TensorEntry(*GIVEN)
+    assert hash(entry) == hash(TensorEntry(*GIVEN))
+    assert repr(entry) == repr(TensorEntry(*GIVEN))
 
 
 def test_defaults_and_names_are_the_class_s():
-    assert quick_record("0", 64, nbytes=16, crc32=7, source=RECORD.source) == RECORD
-    assert quick_entry("w", "float32", (), (), 0, None).transforms == ()
+    assert make_record("0", 64, nbytes=16, crc32=7, source=RECORD.source) == RECORD
+    assert make_entry("w", "float32", (), (), 0, None).transforms == ()
 
 
 def test_it_cannot_be_changed():
     with pytest.raises(FrozenInstanceError):
-        quick_entry(*GIVEN).key = "other"
+        make_entry(*GIVEN).key = "other"
 
 
 def test_it_can_be_replaced_and_pickled():
-    made = quick_entry(*GIVEN)
-    assert replace(made, key="v").key == "v"
-    assert made.key == "w"
-    alone = replace(made, record=None)
+    entry = make_entry(*GIVEN)
+    assert replace(entry, key="v").key == "v"
+    assert entry.key == "w"
+    alone = replace(entry, record=None)
     assert pickle.loads(pickle.dumps(alone)) == alone
 
 
 def test_wrong_arguments_are_refused_as_by_the_class():
     with pytest.raises(TypeError):
-        quick_record("0")
+        make_record("0")
 
 
 def test_a_class_that_does_more_than_fill_its_fields_is_refused():
@@ -56,6 +56,6 @@ def test_a_class_that_does_more_than_fill_its_fields_is_refused():
     class Filled:
         numbers: list[int] = field(default_factory=list)
 
-    for one in (Checked, Filled):
+    for frozen in (Checked, Filled):
         with pytest.raises(TypeError, match="more than fill"):
-            quick(one)
+            fast_constructor(frozen)

@@ -33,7 +33,9 @@ NAMED = frozenset({"help", "label", "caption", "show_spinner"})
 MARKDOWN, HTML = frozenset({"plain", "plain_sentence", "code"}), frozenset({"markup"})
 """The functions of core.plain_text for either."""
 
-NUMBERS = frozenset({"count", "size", "share", "parameters", "shape", "duration", "len", "percent"})
+NUMBERS = frozenset(
+    ("count", "duration", "len", "parameters", "percent", "shape", "size", "tensors")
+)
 """Functions that write numbers, whatever they are given."""
 
 SLOT = "slot"

@@ -33,6 +33,6 @@ def test_emptied_caches_end_no_upload_of_a_session_that_is_here(
             thread.join()
     intake = transfers().intake(token)
     assert intake is not None
-    assert (intake.ended is None) == here
+    assert (intake.disconnected_at is None) == here
     assert app.run().code[0].value == token
-    assert intake.ended is None
+    assert intake.disconnected_at is None

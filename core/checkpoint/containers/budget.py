@@ -1,4 +1,4 @@
-"""The limits of work for reading one checkpoint, however many pickles and files it consists of."""
+"""The limits for reading one checkpoint, however many pickles and files it consists of."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ run, and 20 if its opcodes are read one by one. Without it, short opcodes could 
 STEPS = 1_200_000
 """Objects of a file's tree that are searched for tensors. An object that several others contain
 counts each time, and slow steps count more than once."""
+
+MAX_DIMENSIONS = 64
+"""The most dimensions of a tensor or an array. numpy's arrays have at most 64 (NPY_MAXDIMS in
+numpy/ndarraytypes.h). torch makes tensors of more, but cannot reduce them along chosen dimensions
+(dim_bitset_size in ATen/WrapDimUtilsMulti.h)."""
 
 
 @dataclass(slots=True)

@@ -20,9 +20,9 @@ from typing import Protocol
 from core.errors import SourceError
 from core.wording import count
 
-MOST = 8192
-"""Files kept open at most, even if the system allows more: each takes about a kilobyte of the
-kernel's memory."""
+MAX_OPEN_FILES = 8192
+"""The most files that are kept open, even if the system allows more: each takes about a kilobyte
+of the kernel's memory."""
 
 SHARE = 2
 """One in so many of the files that the system allows may be a checkpoint's; the others are for
@@ -87,7 +87,9 @@ def most_open_files() -> int:
     A file that a thread reads from while room is made stays open besides.
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MOST if soft == resource.RLIM_INFINITY else min(MOST, soft // SHARE)
+    if soft == resource.RLIM_INFINITY:
+        return MAX_OPEN_FILES
+    return min(MAX_OPEN_FILES, soft // SHARE)
 
 
 def opened_in_bounds(open_it: Callable[[], int]) -> int:
@@ -97,7 +99,7 @@ def opened_in_bounds(open_it: Callable[[], int]) -> int:
     """
     most = most_open_files()
     if open_files() >= most:
-        _make_room(most - max(1, most // 8))
+        _make_room(most - max(1, most // 8))  # for several files, so that not each one searches
         unclosable = sum(owner is None for owner in _open.copy().values())
         if unclosable >= most:
             raise SourceError(
@@ -109,6 +111,7 @@ def opened_in_bounds(open_it: Callable[[], int]) -> int:
     except OSError as error:
         if error.errno not in (errno.EMFILE, errno.ENFILE):
             raise
+    # Something else in this process, or on this machine, has used up the limit.
     _make_room(open_files() // 2)
     return open_it()
 

@@ -10,7 +10,7 @@ from core.errors import CheckpointError
 CHUNK = 1 << 16
 """Compressed bytes that are read at once."""
 
-_RAW = -15
+RAW_DEFLATE = -zlib.MAX_WBITS
 """Deflate without a header of zlib's own (APPNOTE.TXT, 4.4.5, method 8)."""
 
 
@@ -27,7 +27,7 @@ class Inflated:
         self._rewind()
 
     def _rewind(self) -> None:
-        self._unpacker = zlib.decompressobj(_RAW)
+        self._unpacker = zlib.decompressobj(RAW_DEFLATE)
         self._next = self._start
         self._at = 0
 
@@ -67,7 +67,7 @@ class Inflated:
             self._at += len(piece)
             if piece:
                 return piece
-            if not packed:
+            if not packed:  # the source has no more bytes
                 break
         raise self._unsound()
 

@@ -21,6 +21,7 @@ from typing import NamedTuple, Protocol
 
 from core.checkpoint.containers.descriptors import Descriptor, opened_in_bounds
 from core.checkpoint.containers.file_set import INDEX, FileSet
+from core.checkpoint.containers.inflated import RAW_DEFLATE
 from core.checkpoint.containers.sources import Within
 from core.checkpoint.containers.tar_container import TarMember
 from core.checkpoint.containers.zip_container import Archive, Member
@@ -29,13 +30,14 @@ from core.errors import CheckpointError, SourceError
 from core.wording import count
 
 MAX_UNPACKED = 8 << 30
-"""Bytes that one archive may unpack to."""
+"""The most bytes that one archive may unpack to."""
 
 MAX_RATIO = 20
 """The largest ratio of unpacked to compressed bytes, beyond FREE_UNPACKED: weights hardly shrink
 when they are compressed."""
 
 FREE_UNPACKED = 64 << 20
+"""Bytes that a file may unpack to whatever its ratio."""
 
 FREE_STREAMS = 1_000
 MIN_STREAM = 4 << 10
@@ -43,14 +45,27 @@ MIN_STREAM = 4 << 10
 unpack to MIN_STREAM bytes on average."""
 
 MAX_FILES = 10_000
-"""Files in one zip with the names of checkpoints."""
+"""The most files in one zip with the names of checkpoints."""
 
 PIECE = 1 << 20
+"""The most unpacked bytes that are in memory at once."""
+
 PACKED_PIECE = 64 << 10
+"""Compressed bytes that are read at once."""
+
 XZ_MEMORY = 128 << 20
+"""Bytes that xz may use to unpack; its strongest preset, `xz -9`, needs 64 MiB."""
 
 WEIGHTS = (".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".tar", ".pt2", ".distcp")
+"""The endings of an archive's members that contain tensors."""
+
 INDEX_FILES = (INDEX, ".metadata", "model_index.json")
+"""The ends of the names of those that say how several files make up one checkpoint: the index of
+shards, torch.distributed.checkpoint's, diffusers'."""
+
+
+GZIP = 16 + zlib.MAX_WBITS
+"""Deflate with gzip's header (zlib.h, inflateInit2)."""
 
 
 class _Decompressor(Protocol):
@@ -72,7 +87,7 @@ class Compression(NamedTuple):
 
 
 COMPRESSIONS: Mapping[bytes, Compression] = {
-    b"\x1f\x8b\x08": Compression("gzip", lambda: _Inflate(31), (zlib.error,)),
+    b"\x1f\x8b\x08": Compression("gzip", lambda: _Inflate(GZIP), (zlib.error,)),
     b"BZh": Compression("bzip2", bz2.BZ2Decompressor, (OSError, EOFError)),
     b"\xfd7zXZ\x00": Compression(
         "xz", lambda: lzma.LZMADecompressor(memlimit=XZ_MEMORY), (lzma.LZMAError, EOFError)
@@ -80,9 +95,11 @@ COMPRESSIONS: Mapping[bytes, Compression] = {
 }
 """The compressions by a file's first bytes."""
 
-SHORTEST_HEAD = max(map(len, COMPRESSIONS))
+HEAD = max(map(len, COMPRESSIONS))
+"""Bytes by which every compression can be recognised."""
 
-DEFLATE = Compression("zip", lambda: _Inflate(-15), (zlib.error,))
+DEFLATE = Compression("zip", lambda: _Inflate(RAW_DEFLATE), (zlib.error,))
+"""The compression of a zip's members; it has no first bytes of its own."""
 
 
 @dataclass(slots=True)
@@ -127,7 +144,7 @@ def files_in_zip(archive: Archive, name: str, unpacking: Unpacking) -> FileSet |
 
     Raises CheckpointError where one is encrypted, or compressed by an unusual method.
     """
-    members = {path: member for path, member in archive.members.items() if _is_wanted(path)}
+    members = {path: member for path, member in archive.members.items() if _is_of_checkpoint(path)}
     if len(members) > MAX_FILES:
         raise CheckpointError(
             f"The zip contains {count(len(members))} files with names like those of checkpoints.",
@@ -140,23 +157,24 @@ def files_in_zip(archive: Archive, name: str, unpacking: Unpacking) -> FileSet |
 
 def files_in_tar(source: Source, members: list[TarMember], name: str) -> FileSet | None:
     """The checkpoint's files in a tar, without its outer folder; None where it has none."""
-    files = [member for member in members if _is_wanted(member.name)]
+    files = [member for member in members if _is_of_checkpoint(member.name)]
     return _file_set(
         name, {member.name: Within(source, member.offset, member.size) for member in files}
     )
 
 
-def _is_wanted(name: str) -> bool:
+def _is_of_checkpoint(name: str) -> bool:
     base = name.rpartition("/")[2]
+    # macOS puts a file `._NAME` with metadata beside each file NAME in an archive.
     return not base.startswith("._") and name.endswith((*WEIGHTS, *INDEX_FILES))
 
 
 def _file_set(name: str, sources: Mapping[str, Source]) -> FileSet | None:
+    """The sources by their paths below the innermost folder that contains all of them."""
     if not any(member.endswith(WEIGHTS) for member in sources):
         return None
-    folder = os.path.commonpath([f"/{member}" for member in sources]).rpartition("/")[0]
-    if len(sources) > 1:
-        folder = os.path.commonpath([os.path.dirname(f"/{member}") for member in sources])
+    # os.path.commonpath refuses a mixture of absolute and relative paths, so all get a slash.
+    folder = os.path.commonpath([os.path.dirname(f"/{member}") for member in sources])
     return FileSet(
         name,
         {f"/{member}".removeprefix(folder).lstrip("/"): part for member, part in sources.items()},
@@ -227,8 +245,7 @@ class _Unpacked:
 
     def read(self, offset: int, nbytes: int) -> bytes:
         """The bytes from `offset`, as many as there are up to `nbytes`."""
-        wanted = max(0, min(nbytes, self.size - offset))
-        buffer = bytearray(wanted)
+        buffer = bytearray(max(0, min(nbytes, self.size - offset)))
         self.read_into(offset, memoryview(buffer))
         return bytes(buffer)
 
@@ -261,11 +278,11 @@ class _Unpacked:
             if nbytes + len(piece) > min(room, max(FREE_UNPACKED, MAX_RATIO * read)):
                 raise self._too_large()
             crc32 = zlib.crc32(piece, crc32)
-            rest = memoryview(piece)
-            while rest:
-                written = os.pwrite(file, rest, start + nbytes)
+            unwritten = memoryview(piece)
+            while unwritten:
+                written = os.pwrite(file, unwritten, start + nbytes)
                 nbytes += written
-                rest = rest[written:]
+                unwritten = unwritten[written:]
         self._unpacking.room -= nbytes
         if self._size is not None and nbytes != self._size:
             raise self._cut_off()
@@ -283,7 +300,7 @@ class _Unpacked:
             if decompressor.eof:
                 # A gzip, bzip2 or xz file may consist of several streams, one after another.
                 data = decompressor.unused_data
-                if len(data) < SHORTEST_HEAD:
+                if len(data) < HEAD:
                     data += self._packed.read(at, PACKED_PIECE)
                     at = min(at + PACKED_PIECE, self._packed.size)
                 if compression_of(data) is not self._compression:
@@ -306,6 +323,7 @@ class _Unpacked:
                 yield piece, at
 
     def _free(self) -> int:
+        """Bytes that may be unpacked: half of the free ones, since others use the disk too."""
         folder = self._unpacking.folder or Path(tempfile.gettempdir())
         return shutil.disk_usage(folder).free // 2
 
@@ -331,14 +349,15 @@ class _Unpacked:
 class _Inflate:
     """zlib with the interface of bz2 and lzma, which keep their unconsumed input themselves."""
 
-    def __init__(self, window: int) -> None:
-        self._inner = zlib.decompressobj(window)
-        self._rest = b""
+    def __init__(self, wbits: int) -> None:
+        """`wbits` is zlib's name for the kind of header and the size of the window."""
+        self._inner = zlib.decompressobj(wbits)
+        self._unconsumed = b""
 
     def decompress(self, data: bytes, max_length: int = 0, /) -> bytes:
         """The next unpacked bytes, `max_length` at most."""
-        piece = self._inner.decompress(self._rest + data, max_length)
-        self._rest = self._inner.unconsumed_tail
+        piece = self._inner.decompress(self._unconsumed + data, max_length)
+        self._unconsumed = self._inner.unconsumed_tail
         return piece
 
     @property
@@ -349,7 +368,7 @@ class _Inflate:
     @property
     def needs_input(self) -> bool:
         """Whether all input so far was consumed."""
-        return not self._rest
+        return not self._unconsumed
 
     @property
     def unused_data(self) -> bytes:

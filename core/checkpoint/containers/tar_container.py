@@ -15,13 +15,22 @@ from core.errors import CheckpointError
 from core.wording import count
 
 BLOCK = 512
-MAX_MEMBERS = 20_000
-MAX_EXTENSION = 64 << 10
-"""Bytes of a long name, or of a member's pax records."""
+"""Bytes of a header; members begin at multiples of it (POSIX.1-1988)."""
 
-_FILES = b"0\0007"
-_PASSED_OVER = b"g"
+MAX_MEMBERS = 20_000
+"""The most members of one archive, folders and links included."""
+
+MAX_EXTENSION = 64 << 10
+"""The most bytes of a long name, or of a member's pax records."""
+
+_FILES = frozenset((b"0", b"\0", b"7"))
+"""The types of regular files: today's, the one before POSIX, and a contiguous one."""
+
+_GLOBAL = b"g"
+"""The type of records on the whole archive (POSIX.1-2001), which git archive writes."""
+
 _RECORD = re.compile(rb"\d{1,5} (path|size)=([^\n]*)\n")
+"""The pax records that matter here: a name or a size that a header is too small for."""
 
 
 class TarMember(NamedTuple):
@@ -47,7 +56,7 @@ def tar_members(source: Source) -> list[TarMember]:
 
 def _walk(source: Source) -> Iterator[TarMember]:
     at = 0
-    further: dict[bytes, bytes] = {}
+    extended: dict[bytes, bytes] = {}  # what types L and x say about the next member
     for _ in range(MAX_MEMBERS):
         header = source.read(at, BLOCK)
         if len(header) < BLOCK or header.count(0) == BLOCK:
@@ -56,9 +65,9 @@ def _walk(source: Source) -> Iterator[TarMember]:
             raise _damaged("a header in it is damaged")
         size = _number(header[124:136])
         kind = header[156:157]
-        name = further.get(b"path") or _name(header)
-        if b"size" in further:
-            size = _decimal(further[b"size"])
+        name = extended.get(b"path") or _name(header)
+        if b"size" in extended:
+            size = _decimal(extended[b"size"])
         start = at + BLOCK
         if size > source.size - start:
             raise CheckpointError(
@@ -70,18 +79,19 @@ def _walk(source: Source) -> Iterator[TarMember]:
                 raise _damaged("a name in it is far too long")
             data = source.read(start, size)
             records = {b"path": data.rstrip(b"\0")} if kind == b"L" else dict(_RECORD.findall(data))
-            further |= records
+            extended |= records
         else:
-            if kind in _FILES and kind:
+            if kind in _FILES:
                 yield TarMember(_text(name), start, size)
-            if kind not in _PASSED_OVER:
-                further = {}
+            if kind != _GLOBAL:
+                extended = {}
         at = start + -(-size // BLOCK) * BLOCK
     raise _damaged(f"it has more than {count(MAX_MEMBERS)} members")
 
 
 def _checksum_is_right(header: bytes) -> bool:
     stored = header[148:156].strip(b"\0 ")
+    # The checksum is computed as if its own eight bytes were spaces (0x20).
     if not re.fullmatch(rb"[0-7]{1,8}", stored):
         return False
     return int(stored, 8) == sum(header) - sum(header[148:156]) + 8 * 0x20

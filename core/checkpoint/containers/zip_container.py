@@ -15,31 +15,36 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from core.checkpoint.containers.inflated import Inflated
-from core.checkpoint.entries import Record, Source, quick_record
+from core.checkpoint.containers.inflated import RAW_DEFLATE, Inflated
+from core.checkpoint.containers.window import WINDOW, Window
+from core.checkpoint.entries import Record, Source, make_record
 from core.errors import CheckpointError
 from core.wording import count
 
 LOCAL_MAGIC = b"PK\x03\x04"
+"""The first bytes of a local header, and so of a zip that is not empty."""
+
 _END_MAGIC, _END64_MAGIC, _LOCATOR_MAGIC = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 _CENTRAL = struct.Struct("<4s4x2H4x3L3H8xL")
 """The used fields of a directory entry: magic, flags, method, CRC-32, compressed and unpacked size,
 the lengths of its name, extra field and comment, and the offset of its local header."""
 
 _LOCAL = struct.Struct("<4s5H3L2H")
+"""A local header; its last two fields are the lengths of the name and the extra field."""
+
 _LOCAL_LENGTHS = struct.Struct("<26x2H")
-"""The lengths of the name and the extra field in a local header."""
+"""Those two lengths alone."""
 
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR = struct.Struct("<4sLQL")
+"""The end record, that of zip64, and the record before the end that says where that one is."""
 
 MAX_COMMENT = 0xFFFF
-MAX_DIRECTORY = 32 << 20
-"""Bytes of a central directory: 400,000 tensors' worth."""
+"""The most bytes of the comment after the end record: its length has 16 bits."""
 
-WINDOW = 16 << 10
-"""Bytes that are read at once around members' local headers."""
+MAX_DIRECTORY = 32 << 20
+"""The most bytes of a central directory: those of 400,000 tensors."""
 
 ALIGNMENT_SEARCH = 64
 """Bytes after a member's data within which the next local header begins: between them lies at most
@@ -67,8 +72,7 @@ class Archive:
     def __init__(self, source: Source, members: Mapping[str, Member]) -> None:
         self.source = source
         self.members = members
-        self._window = b""
-        self._window_start = 0
+        self._window = Window(source)
         self._offsets: list[int] = []
 
     def record(self, name: str) -> Record:
@@ -89,7 +93,7 @@ class Archive:
         offset = self._data_offset(member)
         # torch.serialization.set_crc32_options(False) writes zeros instead of checksums.
         crc32 = member.crc32 if member.crc32 or member.nbytes == 0 else None
-        return quick_record(name, offset, member.nbytes, crc32, self.source)
+        return make_record(name, offset, member.nbytes, crc32, self.source)
 
     def every_record(self) -> Iterator[Record]:
         """The record of each member; a deflated one's is of its unpacked bytes.
@@ -108,20 +112,15 @@ class Archive:
         name, start, nbytes, _, method, _ = member
         stored_name = name.encode()
         length = _LOCAL.size + len(stored_name)
-        at = start - self._window_start
-        if at < 0 or at + length > len(self._window):
-            # The headers of small tensors lie close together, so one read serves many.
-            near = WINDOW if nbytes < WINDOW // 4 else 0
-            self._window = self.source.read(start, max(near, length))
-            self._window_start, at = start, 0
-        window = self._window
-        if len(window) - at < length:
+        # The headers of small tensors lie close together, so one read serves many.
+        header = self._window.read(start, length, more=nbytes < WINDOW // 4)
+        if len(header) < length:
             raise _damaged(name)
-        name_length, extra_length = _LOCAL_LENGTHS.unpack_from(window, at)
+        name_length, extra_length = _LOCAL_LENGTHS.unpack_from(header)
         if (
-            not window.startswith(LOCAL_MAGIC, at)
+            not header.startswith(LOCAL_MAGIC)
             or name_length != len(stored_name)
-            or not window.startswith(stored_name, at + _LOCAL.size)
+            or not header.endswith(stored_name)
         ):
             raise _damaged(name)
         offset: int = start + length + extra_length
@@ -161,8 +160,9 @@ class Archive:
             if member.method == 0 and not member.encrypted:
                 return self.source.read(offset, min(limit, member.nbytes))
             if member.method == zlib.DEFLATED and not member.encrypted:
+                # A stream's first bytes may be its table of codes, and unpack to nothing.
                 packed = self.source.read(offset, max(limit, 64))
-                return zlib.decompressobj(-15).decompress(packed, limit)
+                return zlib.decompressobj(RAW_DEFLATE).decompress(packed, limit)
         except (CheckpointError, zlib.error):
             pass
         return b""
@@ -212,6 +212,7 @@ def open_archive(source: Source) -> Archive:
         at += _CENTRAL.size
         name = data[at : at + name_length].decode("utf-8", "replace")
         at += name_length
+        # 0xFFFFFFFF stands for a number of more than 32 bits, which is in the extra field.
         if packed == 0xFFFFFFFF or size == 0xFFFFFFFF or offset == 0xFFFFFFFF:
             extra = data[at : at + extra_length]
             size, packed, offset = _wide(extra, size, packed, offset)
@@ -248,6 +249,7 @@ def _unsound(why: str) -> CheckpointError:
 
 def _directory(source: Source) -> tuple[int, int, int]:
     """The central directory's offset, its bytes, and its number of members."""
+    # Without a comment, which torch.save never writes, the end record is the file's end.
     tail_start = max(0, source.size - _END.size)
     tail = source.read(tail_start, _END.size)
     if not tail.startswith(_END_MAGIC):

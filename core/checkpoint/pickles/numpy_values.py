@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from math import prod
 
+from core.checkpoint.containers.budget import MAX_DIMENSIONS
 from core.checkpoint.pickles.inert import (
     InertArray,
     InertDtype,
@@ -16,8 +17,6 @@ from core.checkpoint.pickles.inert import (
     Opaque,
     Tree,
 )
-
-MAX_DIMENSIONS = 64
 
 MAX_READ = 1 << 20
 """Bytes that are read for the values of an array that stayed in the file."""

@@ -11,7 +11,8 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from core.checkpoint.entries import ITEMSIZES
+from core.checkpoint.containers.budget import MAX_DIMENSIONS
+from core.checkpoint.entries import ITEMSIZES, is_float_dtype
 from core.checkpoint.pickles.inert import (
     Global,
     InertArray,
@@ -65,6 +66,7 @@ SPARSE_PARTS: Mapping[str, tuple[str, ...]] = {
 """The parts of a tensor of each sparse layout, in torch's order and by torch's names."""
 
 LAYOUTS = frozenset(f"torch.{name}" for name in (*SPARSE_PARTS, "strided", "jagged", "_mkldnn"))
+"""The layouts that a pickle may name (torch.layout)."""
 
 QUANTIZATION_SCHEMES = frozenset(
     f"torch.per_{name}"
@@ -73,8 +75,7 @@ QUANTIZATION_SCHEMES = frozenset(
         "channel_affine_float_qparams",
     )
 )
-
-MAX_DIMENSIONS = 64
+"""torch's quantization schemes by the names in a pickle (torch.qscheme)."""
 
 
 def rebuild_tensor(
@@ -135,7 +136,7 @@ def rebuild_quantized(
             zeros = _channels(zero_points, "float32" if floats else "int64")
             if not channels.shape == zeros.shape == (tensor.shape[axis],):
                 raise ValueError("a quantized tensor with too few scales")
-            if zeros.dtype.startswith("float"):
+            if is_float_dtype(zeros.dtype):
                 # torch writes `per_channel_affine` for this scheme too; only the dtype differs.
                 name = "per_channel_affine_float_qparams"
             tensor.form = InertQuantized(name, channels, zeros, axis)

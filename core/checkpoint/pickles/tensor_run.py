@@ -51,13 +51,13 @@ _UINT32 = struct.Struct("<I")
 MAX_CACHED = 10_000
 """Numbers that are cached by their opcodes: a file has few different offsets and shapes."""
 
-
-_LATEST = 4096
+_SEARCHED = 4096
+"""Bytes at a pickle's end that are searched for a run."""
 
 
 def ends_in_runs(data: bytes) -> bool:
     """Whether the last bytes contain a tensor's run, so that the pickle probably goes on."""
-    return _LONG.search(data, max(0, len(data) - _LATEST)) is not None
+    return _LONG.search(data, max(0, len(data) - _SEARCHED)) is not None
 
 
 class TensorRuns:
@@ -83,6 +83,8 @@ class TensorRuns:
         runs = 0
         gets: tuple[bytes, ...] = ()
         short = len(memo) < 256
+        # If it is unknown which entries are fetched, any put may matter, and `_write_memo` writes
+        # only the memo's first 256.
         if fetched is None and not short:
             return None
         match = (_SHORT if short else _LONG).match
@@ -105,17 +107,19 @@ class TensorRuns:
                 or len(shape) != len(strides)
             ):
                 break
+            # The tensors of a file fetch the same five objects, so these are looked up once.
             if gets != (rebuild, hooks, kind, storage_class, location):
                 gets = (rebuild, hooks, kind, storage_class, location)
                 operands = [memo.get(self.indices[get]) for get in gets]
                 if not _calls(operands[0], rebuild_tensor) or not _calls(operands[1], ordered_dict):
                     break
-                if None in operands:
+                if None in operands:  # also an entry that is None: the opcodes, one by one, decide
                     break
                 _, _, kind_text, class_, device = operands
             puts = (
                 put_key, put_name, put_id, put_size, put_stride, put_hooks, put_args, put_tensor,
             )  # fmt: skip
+            # Most files fetch none of these again, so that nothing needs to be written.
             writes_memo = disjoint is None or not disjoint(puts)
             if writes_memo and not self._apart(gets, puts):
                 break
@@ -138,7 +142,7 @@ class TensorRuns:
                 args = (storage, first[0], shape, strides, requires_grad, attributes)
                 objects = (tensor_key, text, identifier, shape, strides, attributes, args, tensor)
                 _write_memo(memo, fetched, puts, objects)
-                gets = ()
+                gets = ()  # the memo has changed, and perhaps the objects that are fetched
             pushed.append(tensor)
             at = run.end()
             runs += 1

@@ -40,7 +40,7 @@ MAX_DIGITS = 4000
 MAX_LONG = 2048
 """Bytes of a number that is written as bytes."""
 
-LEAST = 100
+MIN_OPERATIONS = 100
 """Opcodes that every pickle counts for, however short: starting to read one takes time too."""
 
 ROUND = 20_000
@@ -178,7 +178,7 @@ def unpickle(
     except (TypeError, ValueError, OverflowError) as error:
         raise _broken(str(error)) from error
     finally:
-        work.operations -= max(LEAST, min(loop.spent, end - start))
+        work.operations -= max(MIN_OPERATIONS, min(loop.spent, end - start))
         work.objects = loop.room
 
 

@@ -82,18 +82,16 @@ def cut_off(source: Source, state_dicts: Mapping[str, StateDict] | None) -> Chec
     sizes = f"it ends after {count(source.size)} bytes"
     if needed > source.size:
         sizes += f", and its tensors alone take {count(needed)}"
-    complete = tuple(
+    whole = tuple(
         entry.key
         for entry in entries
         if all(record.offset + record.nbytes <= record.source.size for record in entry.records)
     )
-    whole = (
-        f" {count(len(complete))} of its {count(len(entries))} tensors are whole."
-        if entries
-        else ""
+    summary = (
+        f" {count(len(whole))} of its {count(len(entries))} tensors are whole." if entries else ""
     )
     return CheckpointError(
-        f"The file is cut off: {sizes}.{whole}",
+        f"The file is cut off: {sizes}.{summary}",
         "The download or the copy broke off: get it again, and compare its size.",
-        complete,
+        whole,
     )

@@ -12,7 +12,7 @@ from itertools import islice
 
 from core.checkpoint.pickles.global_verdicts import GlobalUse, Verdict
 from core.errors import CheckpointError
-from core.wording import count
+from core.wording import count, counted
 
 HEAD = 4096
 """Bytes at a file's start that are compared with known formats."""
@@ -22,6 +22,7 @@ MAX_NAME = 300
 """Names of files in an archive, and characters of each, that are compared."""
 
 LFS_MAGIC = b"version https://git-lfs.github.com/spec/"
+"""The start of a file that stands for a large one in a Git repository (Git LFS, docs/spec.md)."""
 
 ELSEWHERE = "Loupe reads PyTorch's files: convert it with the library that wrote it."
 JAX = "Loupe reads PyTorch's files: load it with JAX, and save its arrays as safetensors."
@@ -163,24 +164,28 @@ PICKLES: Mapping[str, tuple[str, str]] = {
     "sklearn.": ("a pickled scikit-learn model", "load it with scikit-learn"),
     "xgboost.": ("a pickled XGBoost model", "load it with XGBoost"),
     "lightgbm.": ("a pickled LightGBM model", "load it with LightGBM"),
-    "pandas.": ("a pickled pandas table", "choose a checkpoint file"),
+    "pandas.": ("a pickled pandas table", ""),
     "paddle.": ("a pickled PaddlePaddle model", "load it with PaddlePaddle"),
     "jax": ("a pickled JAX object", "load it with JAX"),
     "torch.storage._load_from_bytes": (
         "a plain Python pickle of tensors, which pickle.dump wrote and not torch.save",
-        "load it with pickle in the program that wrote it, and save what you get with torch.save",
+        "load it with pickle in the program that wrote it, save what you get with torch.save, and "
+        "open that file",
     ),
     "numpy": (
         "a plain Python pickle of numpy arrays",
-        "load it with pickle in the program that wrote it, and save tensors with torch.save",
+        "load it with pickle in the program that wrote it, save tensors with torch.save, and open "
+        "that file",
     ),
 }
-"""The kind of a plain pickle, and what to do, by the start of a global that it names."""
+"""The kind of a plain pickle, and what to do if one trusts it, by the start of a global that it
+names; empty if nothing in it can become a checkpoint."""
 
 READ = ("torch.storage._load_from_bytes", "numpy")
 """Those of PICKLES that Loupe reads, if they contain tensors or arrays under keys."""
 
-WRONG = "Choose a file that torch.save or safetensors wrote."
+NOT_SAVED = "Choose a file that torch.save or safetensors wrote."
+"""What to do about a file that is nothing of the kind."""
 
 _quotes: ContextVar[bool] = ContextVar("quotes", default=True)
 
@@ -237,7 +242,7 @@ def not_a_checkpoint(head: bytes, size: int, name: str = "") -> CheckpointError:
         return CheckpointError(
             f"The file is not a checkpoint: its {count(size)} bytes begin like no format known to "
             "Loupe.",
-            WRONG,
+            NOT_SAVED,
         )
     return _text_file(text, size)
 
@@ -304,9 +309,7 @@ def _text_file(text: str, size: int) -> CheckpointError:
         )
     line = " ".join(start.splitlines()[0].split())[:80] if start else ""
     begins = quoted(f", which begins with “{line}”") if line else ""
-    return CheckpointError(
-        f"The file is plain text of {count(size)} byte{'' if size == 1 else 's'}{begins}.", WRONG
-    )
+    return CheckpointError(f"The file is plain text of {counted(size, 'byte')}{begins}.", NOT_SAVED)
 
 
 def _xml(text: str) -> CheckpointError:
@@ -322,7 +325,7 @@ def _xml(text: str) -> CheckpointError:
         return CheckpointError(
             "The file is an OpenVINO model, not a PyTorch checkpoint.", ELSEWHERE
         )
-    return CheckpointError("The file is XML text, not a checkpoint.", WRONG)
+    return CheckpointError("The file is XML text, not a checkpoint.", NOT_SAVED)
 
 
 def _json_message(text: str) -> str:
@@ -394,8 +397,8 @@ def _library(uses: Sequence[GlobalUse]) -> str | None:
 def plain_pickle(uses: Sequence[GlobalUse]) -> CheckpointError:
     """The error for a pickle that pickle.dump wrote, not torch.save, from its globals."""
     dangerous = [use.name for use in uses if use.verdict is Verdict.DANGEROUS]
-    plain = ("torch.storage._load_from_bytes",)
-    harmful = [name for name in dangerous if name not in plain]
+    # Every tensor that pickle.dump wrote names this one, and Loupe has its own counterpart of it.
+    harmful = [name for name in dangerous if name != "torch.storage._load_from_bytes"]
     if harmful:
         more = f" and {count(len(harmful) - 1)} more" if len(harmful) > 1 else ""
         run = quoted(f"{harmful[0][:120]}{more}", "its own code")
@@ -407,9 +410,8 @@ def plain_pickle(uses: Sequence[GlobalUse]) -> CheckpointError:
     for start, (kind, remedy) in PICKLES.items():
         if any(use.name.startswith(start) for use in uses):
             return CheckpointError(
-                f"The file is {kind}.", f"If you trust it, {remedy}: Loupe reads what that writes."
-                if "save" in remedy else f"If you trust it, {remedy}."
-            )  # fmt: skip
+                f"The file is {kind}.", f"If you trust it, {remedy}." if remedy else NOT_SAVED
+            )
     return CheckpointError(
         "The file is a plain Python pickle, not a checkpoint that torch.save wrote.",
         "Save it again with torch.save, from the program that wrote it.",

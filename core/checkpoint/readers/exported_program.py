@@ -16,6 +16,7 @@ from functools import partial
 from typing import NamedTuple
 
 from core.checkpoint.containers.bounded_json import read_json
+from core.checkpoint.containers.budget import MAX_DIMENSIONS
 from core.checkpoint.containers.sources import Within
 from core.checkpoint.containers.zip_container import Archive, NoDirectory, open_archive, zip_records
 from core.checkpoint.entries import Record, Source
@@ -27,14 +28,20 @@ from core.checkpoint.tree.tensor_entries import EntryMaker, entry_maker
 from core.errors import CheckpointError
 
 FORMAT = "archive_format"
+"""The member that every archive has since PyTorch 2.8 (ARCHIVE_FORMAT_PATH)."""
+
 OLD_WEIGHTS = "serialized_state_dict.pt"
 OLD_CONSTANTS = "serialized_constants.pt"
+"""The members with the weights and the constants before PyTorch 2.8."""
 
 COMPILED = "data/aotinductor/"
+"""The folder of compiled models (AOTINDUCTOR_DIR)."""
 
 MAX_CONFIG = 64 << 20
+"""The most bytes of a config; a tensor takes some 300."""
+
 MAX_TENSORS = 500_000
-MAX_RANK = 64
+"""The most tensors of a config."""
 
 SCALAR_TYPES: Mapping[int, str] = {
     1: "uint8",
@@ -88,14 +95,14 @@ def read_exported_program(archive: Archive, folder: str) -> Contents:
     for name in (OLD_WEIGHTS, OLD_CONSTANTS):
         if f"{folder}{name}" in archive.members:
             part = "state_dict" if name == OLD_WEIGHTS else "constants"
-            tree[part] = reader.saved(f"{folder}{name}")
+            tree[part] = reader.read_saved(f"{folder}{name}")
     for member in archive.members:
         match = _CONFIGS.fullmatch(member.removeprefix(folder))
         if match is not None:
             part = "state_dict" if match[1] == "weights" else "constants"
             if match[2] != "model":
                 part = f"{part} of {match[2]}"
-            tree[part] = reader.described(member, f"{folder}data/{match[1]}/")
+            tree[part] = reader.read_config(member, f"{folder}data/{match[1]}/")
     if not tree and any(f"{folder}{COMPILED}" in name for name in archive.members):
         raise CheckpointError(
             "The file is an AOTInductor package: machine code that torch.export's compiler made, "
@@ -113,6 +120,8 @@ def read_exported_program(archive: Archive, folder: str) -> Contents:
 
 
 class _Reader:
+    """Reads one archive; `globals` and `parts` are what its pickles name, and their trees."""
+
     def __init__(self, archive: Archive, folder: str) -> None:
         self.archive = archive
         self.globals: list[GlobalUse] = []
@@ -124,14 +133,16 @@ class _Reader:
         record = self.archive.record(member)
         return replace(record, big_endian=True) if self.big_endian else record
 
-    def described(self, config: str, folder: str) -> InertDict:
+    def read_config(self, config: str, folder: str) -> InertDict:
         """The tensors of a config, whose members are in `folder`."""
         tensors = InertDict()
         for name, weight in _weights(self.archive.read(config, MAX_CONFIG), config):
             member = folder + weight.member
             tensors[name] = (
-                self.saved(member) if weight.pickled else self.tensor(member, weight.meta)
+                self.read_saved(member) if weight.pickled else self.tensor(member, weight.meta)
             )
+        # First, because the last maker of a tensor counts: those that torch.save wrote are in
+        # `tensors` too, and their own makers come later in the list.
         self.parts.insert(0, (tensors, entry_maker(lambda storage: self.record(storage.key))))
         return tensors
 
@@ -151,7 +162,7 @@ class _Reader:
         requires_grad = facts.get("requires_grad") is True
         return InertTensor(storage, dtype, shape, stride, offset, requires_grad)
 
-    def saved(self, member: str) -> Tree:
+    def read_saved(self, member: str) -> Tree:
         """The object in a member that torch.save wrote."""
         record = self.archive.record(member)
         part: Source = Within(self.archive.source, record.offset, record.nbytes)
@@ -185,7 +196,7 @@ def _weights(data: bytes, config: str) -> Iterator[tuple[str, _Weight]]:
 
 def _numbers(values: object) -> tuple[int, ...]:
     """A config's sizes, each of which is written as {"as_int": 3}."""
-    if not isinstance(values, list) or len(values) > MAX_RANK:
+    if not isinstance(values, list) or len(values) > MAX_DIMENSIONS:
         raise _unsound("a tensor in it has an impossible shape")
     sizes = [value.get("as_int") if isinstance(value, dict) else None for value in values]
     numbers = tuple(number for number in sizes if type(number) is int and 0 <= number < 1 << 62)

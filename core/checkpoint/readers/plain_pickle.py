@@ -34,12 +34,13 @@ from core.checkpoint.tree.tensor_entries import entry_maker
 from core.errors import CheckpointError
 
 LOAD_FROM_BYTES = "torch.storage._load_from_bytes"
+"""The global by which a plain pickle loads the storage of a tensor."""
 
 MAX_STREAMS = 4 << 20
 """Bytes of all streams in one pickle without their elements; each takes some 300."""
 
 MAX_OLD = 16 << 20
-"""Bytes of a pickle of protocol 0 or 1, whose first byte is that of many other files too."""
+"""The most bytes of a pickle of protocol 0 or 1, whose first byte many other files have too."""
 
 OLD = b"(c]})ISVNLFXUTKMJG"
 """The first bytes of such pickles."""
@@ -50,6 +51,7 @@ PADDLE_NAMES = "StructuredToParameterName@@"
 NOTE = "pickle.dump wrote this file, not torch.save, and torch.load does not load it."
 
 _RECORD = "the pickle"
+"""Where the globals of such a file are, in words."""
 
 
 def may_be_pickle(head: bytes, size: int) -> bool:
@@ -137,17 +139,18 @@ class _Storages:
             self._mentions.add(use.name, use.uses)
         storage = contents.tree
         if not isinstance(storage, Storage):
-            self._take(source.size)
+            self._spend(source.size)
             return None
         tensor = InertTensor(storage, storage.dtype, (storage.numel,), (1,), 0)
         record = contents.entry("storage", tensor).record
         assert record is not None
-        self._take(source.size - record.nbytes)
+        self._spend(source.size - record.nbytes)
         key = str(len(self._records))
         self._records[key] = replace(record, name=key)
         return replace(storage, key=key)
 
-    def _take(self, nbytes: int) -> None:
+    def _spend(self, nbytes: int) -> None:
+        """Take bytes off MAX_STREAMS. Raises CheckpointError where it is used up."""
         self._room -= nbytes
         if self._room < 0:
             raise CheckpointError(
@@ -163,8 +166,8 @@ class _Storages:
         """The byte strings that begin like pickles and are not storages, the first few."""
         storages = {number for number, (_, storage) in self._streams.items() if storage}
         yield from (data for data in strings if id(data) not in storages)
-        left = (run for run in runs if id(run) not in storages)
-        pickles = (run for run in left if begins_like_pickle(run.read(0, 2)))
+        others = (run for run in runs if id(run) not in storages)
+        pickles = (run for run in others if begins_like_pickle(run.read(0, 2)))
         yield from (run.read(0, MAX_HIDDEN) for run in islice(pickles, MAX_INNER))
 
 

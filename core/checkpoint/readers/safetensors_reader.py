@@ -14,13 +14,14 @@ from math import prod
 from operator import attrgetter
 from typing import TypeAlias
 
+from core.checkpoint.containers.budget import MAX_DIMENSIONS
 from core.checkpoint.entries import (
     ITEMSIZES,
     Record,
     Source,
     TensorEntry,
-    quick_entry,
-    quick_record,
+    make_entry,
+    make_record,
 )
 from core.checkpoint.pickles.inert import InertDict, InertTensor
 from core.checkpoint.readers.contents import Contents, cut_off
@@ -38,7 +39,6 @@ MAX_SIGNS: Mapping[bytes, int] = {b"[": 700_000, b"{": 350_000, b":": 700_000, b
 """How often these characters may occur in a header, because each takes memory when it is parsed. A
 tensor has two, one, four and some seven of them."""
 
-MAX_RANK = 64
 MAX_NUMBER = 1 << 62
 """The limit of a dimension's length, and of an offset in bytes."""
 
@@ -103,10 +103,10 @@ def read_safetensors(source: Source) -> Contents:
         if last - first != needed:
             raise _unsound(f"{name[:200]} has more or fewer bytes than its shape and dtype need")
         tree[name] = InertTensor(None, dtype, lengths, stride, 0)
-        records[name] = quick_record(name, start + first, needed, None, source)
+        records[name] = make_record(name, start + first, needed, None, source)
 
     def entry(key: str, tensor: InertTensor) -> TensorEntry:
-        return quick_entry(
+        return make_entry(
             key, tensor.dtype, tensor.shape, tensor.stride, 0, records[key], origin=key
         )
 
@@ -177,7 +177,7 @@ def _layout(name: str, code: str, shape: list[int]) -> _Layout:
             f"The tensor {name[:200]} has the dtype {code[:40]}, which Loupe does not read.",
             "Save the file again with a dtype that PyTorch has.",
         )
-    if len(shape) > MAX_RANK or not all(0 <= length < MAX_NUMBER for length in shape):
+    if len(shape) > MAX_DIMENSIONS or not all(0 <= length < MAX_NUMBER for length in shape):
         raise _unsound(f"{name[:200]} has an impossible shape or offset")
     if code == "F4":
         # The format counts elements, torch's float4_e2m1fn_x2 bytes with two elements each.

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from core.checkpoint.containers.budget import work_left
 from core.checkpoint.containers.window import WINDOW, Window
-from core.checkpoint.entries import ITEMSIZES, Record, Source, quick_record
+from core.checkpoint.entries import ITEMSIZES, Record, Source, make_record
 from core.checkpoint.pickles.hidden import MAX_HIDDEN, HiddenPickles
 from core.checkpoint.pickles.inert import Storage, Tree
 from core.checkpoint.pickles.tensor_run import ends_in_runs
@@ -34,16 +34,19 @@ MAGIC_WITHIN = 11
 inside another pickle."""
 
 PROTOCOL = 1001
+"""The protocol version that every torch.save has written (torch/serialization.py)."""
 
 FIRST_READ = 1 << 17
-MAX_PICKLES = 64 << 20
-"""Bytes of the five pickles together."""
+"""Bytes that are read first, because the length of the pickles is unknown."""
 
-FEW = 1000
-"""Opcodes of each of the first three pickles; torch writes some twenty."""
+MAX_PICKLES = 64 << 20
+"""The most bytes of the five pickles together."""
+
+MAX_OPERATIONS = 1000
+"""The most opcodes of each of the first three pickles; torch writes some twenty."""
 
 MAX_KEY_OPERATIONS = 2_000_000
-"""Opcodes of the pickle of the storages' keys; each key takes two or three."""
+"""The most opcodes of the pickle of the storages' keys; each key takes two or three."""
 
 _COUNT = struct.Struct("<q")
 
@@ -65,6 +68,7 @@ def read_torch_legacy(source: Source) -> Contents:
     while True:
         data = source.read(0, nbytes)
         if len(data) == nbytes < MAX_PICKLES and ends_in_runs(data):
+            # The object's pickle goes on: reading what is there would be in vain.
             nbytes *= 4
             continue
         try:
@@ -75,6 +79,7 @@ def read_torch_legacy(source: Source) -> Contents:
             if nbytes >= MAX_PICKLES:
                 raise
             nbytes *= 8
+            # The pickles are read again from their start, and count once.
             work.operations, work.objects = before.operations, before.objects
 
 
@@ -93,11 +98,11 @@ def _read(source: Source, data: bytes) -> Contents:
             numels[storage.key] = storage.offset + storage.numel
         return storage
 
-    magic = unpickle(data, mentions, no_persistent_ids, 0, FEW)
+    magic = unpickle(data, mentions, no_persistent_ids, 0, MAX_OPERATIONS)
     mentions.record = "pickle 2 of 5"
-    protocol = unpickle(data, mentions, no_persistent_ids, magic.end, FEW)
+    protocol = unpickle(data, mentions, no_persistent_ids, magic.end, MAX_OPERATIONS)
     mentions.record = "pickle 3 of 5"
-    system = unpickle(data, mentions, no_persistent_ids, protocol.end, FEW)
+    system = unpickle(data, mentions, no_persistent_ids, protocol.end, MAX_OPERATIONS)
     if magic.tree != MAGIC or protocol.tree != PROTOCOL:
         raise CheckpointError(
             "The file begins like a torch.save stream, but its version is unknown.",
@@ -157,7 +162,7 @@ def _records(
                 "The file is damaged: get it again from where it came from.",
             )
         nbytes = numel * ITEMSIZES[dtypes.get(key, "uint8")]
-        records[key] = quick_record(key, at, nbytes, None, source)
+        records[key] = make_record(key, at, nbytes, None, source)
         at += nbytes
     return records, at
 

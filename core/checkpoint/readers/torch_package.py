@@ -21,10 +21,13 @@ from core.errors import CheckpointError
 from core.wording import count
 
 MAX_PICKLE = 16 << 20
+"""The most bytes of one pickle."""
+
 MAX_PICKLES = 8
 """Pickles of one archive that are read: the first ones."""
 
 _EXTERN = ".data/extern_modules"
+"""The member that every package has: the modules that it imports from outside."""
 
 
 def package_folder(archive: Archive) -> str | None:

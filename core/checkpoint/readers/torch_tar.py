@@ -14,6 +14,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 
+from core.checkpoint.containers.budget import MAX_DIMENSIONS
 from core.checkpoint.containers.sources import Within
 from core.checkpoint.containers.tar_container import TarMember
 from core.checkpoint.entries import ITEMSIZES, Record, Source
@@ -34,11 +35,14 @@ from core.wording import count
 MEMBERS = frozenset({"storages", "tensors", "pickle"})
 
 MAX_PICKLE = 64 << 20
-MAX_OBJECTS = 50_000
-"""Storages, views or tensors of one file."""
+"""The most bytes of one pickle, as in a zip (torch_zip.py)."""
 
-MAX_RANK = 64
+MAX_OBJECTS = 50_000
+"""The most storages, views or tensors of one file."""
+
 FIRST_READ = 4096
+"""Bytes that are read first of a pickle of unknown length. That of a storage or tensor has some
+60."""
 
 
 def is_torch_tar(members: Iterable[TarMember]) -> bool:
@@ -73,7 +77,10 @@ def read_torch_tar(source: Source, members: Iterable[TarMember]) -> Contents:
 
 
 class _Objects:
-    """The storages and tensors of the archive by their keys."""
+    """The storages and tensors of the archive by their keys.
+
+    `records` are those of the storages; `known` has the storages, their views and the tensors.
+    """
 
     def __init__(self, mentions: Mentions) -> None:
         self.mentions = mentions
@@ -93,9 +100,9 @@ class _Objects:
         return self.known[key]
 
     def read_storages(self, part: Within) -> None:
-        count, at = self.count(part)
-        for _ in range(count):
-            pickled = self.pickle(part, at)
+        number, at = self.read_count(part)
+        for _ in range(number):
+            pickled = self.read_pickle(part, at)
             if not isinstance(pickled.tree, tuple) or len(pickled.tree) != 3:
                 raise _damaged("a storage in it has no description")
             key, location, kind = pickled.tree
@@ -111,7 +118,7 @@ class _Objects:
             self.records[storage.key] = Record(storage.key, start, nbytes, None, part)
             self.known[_key(key)] = storage
             at = start + nbytes
-        views = self.pickle(part, at).tree
+        views = self.read_pickle(part, at).tree
         if not isinstance(views, list) or len(views) > MAX_OBJECTS:
             raise _damaged("it has no list of views")
         for view in views:
@@ -135,15 +142,16 @@ class _Objects:
         )
 
     def read_tensors(self, part: Within) -> None:
-        count, at = self.count(part)
-        for _ in range(count):
-            pickled = self.pickle(part, at)
+        number, at = self.read_count(part)
+        for _ in range(number):
+            pickled = self.read_pickle(part, at)
             if not isinstance(pickled.tree, tuple) or len(pickled.tree) != 3:
                 raise _damaged("a tensor in it has no description")
             key, storage_key, _ = pickled.tree
             storage = self.known.get(_key(storage_key))
+            # torch reads 4 of the 8 bytes, and ignores the others (torch/serialization.py).
             rank = _numbers(part, pickled.end, 1)[0] & 0xFFFFFFFF
-            if not isinstance(storage, Storage) or rank > MAX_RANK:
+            if not isinstance(storage, Storage) or rank > MAX_DIMENSIONS:
                 raise _damaged("a tensor in it has no storage")
             numbers = _numbers(part, pickled.end + 8, 2 * rank + 1)
             if any(not 0 <= number < 1 << 62 for number in numbers):
@@ -153,14 +161,15 @@ class _Objects:
             )
             at = pickled.end + 8 * (2 * rank + 2)
 
-    def count(self, part: Within) -> tuple[int, int]:
-        pickled = self.pickle(part, 0)
-        count = pickled.tree
-        if type(count) is not int or not 0 <= count <= min(MAX_OBJECTS, part.size):
+    def read_count(self, part: Within) -> tuple[int, int]:
+        """The number of objects in a member, and the offset of the first."""
+        pickled = self.read_pickle(part, 0)
+        number = pickled.tree
+        if type(number) is not int or not 0 <= number <= min(MAX_OBJECTS, part.size):
             raise _damaged("a count in it is not possible")
-        return count, pickled.end
+        return number, pickled.end
 
-    def pickle(self, part: Within, at: int) -> Unpickled:
+    def read_pickle(self, part: Within, at: int) -> Unpickled:
         """The pickle at an offset of a member; its `end` is an offset of the member too."""
         nbytes = FIRST_READ
         while True:
@@ -175,11 +184,11 @@ class _Objects:
                 return Unpickled(pickled.tree, at + pickled.end)
 
 
-def _numbers(part: Within, at: int, count: int) -> tuple[int, ...]:
-    data = part.read(at, 8 * count)
-    if len(data) < 8 * count:
+def _numbers(part: Within, at: int, length: int) -> tuple[int, ...]:
+    data = part.read(at, 8 * length)
+    if len(data) < 8 * length:
         raise _damaged("it ends too early")
-    return struct.unpack(f"<{count}q", data)
+    return struct.unpack(f"<{length}q", data)
 
 
 def _key(value: Tree) -> int:

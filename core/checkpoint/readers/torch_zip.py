@@ -25,13 +25,16 @@ from core.checkpoint.tree.tensor_entries import entry_maker, storage_bytes, stor
 from core.errors import CheckpointError
 
 MAX_PICKLE = 64 << 20
-"""Bytes of data.pkl; a hundred tensors take 10 KB."""
+"""The most bytes of data.pkl; a hundred tensors take 10 KB."""
+
+FIRST_READ = 1 << 20
+"""Bytes that are read first of a pickle of unknown length, in a file that is cut off."""
 
 OPENING = 800
 """Opcodes that opening an archive counts as: some formats have one archive for each tensor."""
 
 MAX_OTHERS = 64
-"""Members besides data.pkl and the storages that are searched for pickles."""
+"""The most members besides data.pkl and the storages that are searched for pickles."""
 
 PICKLE_ENDINGS = (".pkl", ".pickle", ".joblib", ".dat", ".data")
 """The endings of pickles' names."""
@@ -121,7 +124,7 @@ def truncated_zip(source: Source) -> CheckpointError:
 
 def _pickle_at(source: Source, start: int) -> Unpickled:
     """Read a pickle of unknown length, without reading the whole file."""
-    nbytes = 1 << 20
+    nbytes = FIRST_READ
     while True:
         try:
             return unpickle(source.read(start, nbytes), Mentions(), storage_of)

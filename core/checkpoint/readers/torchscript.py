@@ -18,29 +18,35 @@ from core.checkpoint.pickles.unpickler import Mentions, unpickle
 from core.checkpoint.readers.contents import Contents, entry_of
 from core.checkpoint.tree.discover import tensors_in
 from core.checkpoint.tree.tensor_entries import entry_maker, storage_of
-from core.wording import count
+from core.wording import listed
 
 MAX_CONSTANTS = 64 << 20
+"""The most bytes of constants.pkl, as of data.pkl."""
+
 MAX_SOURCE = 4 << 20
-"""Bytes of source that are searched for classes."""
+"""The most bytes of source that are searched for classes."""
 
 MAX_FILES = 4_000
+"""The most files of source that are searched."""
 
-MAX_SHOWN = 3
 MAX_PATH = 1024
+"""The most characters of a path to a packed object, as in tree/discover.py."""
+
 MAX_NESTING = 3
 MAX_ITEMS = 16
 """Levels of a packed object that are searched for tensors, and items of each list."""
 
-PACKED = (
+PACKED_NOTE = (
     "Its quantized layers keep their weights packed: they are listed as a separate part, not in "
     "the state_dict."
 )
 
-_CLASS = re.compile(
+_MODULE_CLASS = re.compile(
     rb"^class (\w+)\(Module\):\n  __parameters__ = \[(.*?)\]\n  __buffers__ = \[(.*?)\]\n",
     re.MULTILINE,
 )
+"""The head of a module's class as torch.jit.save prints it: its name, parameters and buffers."""
+
 _TEXT = re.compile(rb'"([^"\n]*)"')
 
 
@@ -62,15 +68,16 @@ def read_torchscript(
     left_out = _keep_state(saved.tree, _state_names(archive, f"{folder}code/"))
     notes = ["The code in this archive was not read; its weights are here."]
     if left_out:
-        more = f" and {count(len(left_out) - MAX_SHOWN)} more" if len(left_out) > MAX_SHOWN else ""
         notes.append(
             "Tensors that are neither parameters nor buffers, but other attributes, are left out: "
-            f"{', '.join(left_out[:MAX_SHOWN])}{more}."
+            f"{listed(left_out)}."
         )
     data = archive.read(f"{folder}constants.pkl", MAX_CONSTANTS)
-    listed = unpickle(data, Mentions("constants.pkl"), storage_of).tree
+    saved_constants = unpickle(data, Mentions("constants.pkl"), storage_of).tree
     constants = InertDict()
-    for index, constant in enumerate(listed if isinstance(listed, tuple | list) else ()):
+    for index, constant in enumerate(
+        saved_constants if isinstance(saved_constants, tuple | list) else ()
+    ):
         if isinstance(constant, InertTensor):
             constants[f"c{index}"] = constant
     tree = saved.tree
@@ -81,7 +88,7 @@ def read_torchscript(
             tree["model"] = saved.tree
         if packed:
             tree["packed_params"] = packed
-            notes.append(PACKED)
+            notes.append(PACKED_NOTE)
         if constants:
             tree["constants"] = constants
     described = entry_maker(lambda storage: record_of(f"{folder}constants/{storage.key}"))
@@ -134,7 +141,7 @@ def _state_names(archive: Archive, code: str) -> dict[str, frozenset[str]]:
         source = archive.peek(archive.members[name], room)
         room -= len(source)
         module = name.removeprefix(code).removesuffix(".py").replace("/", ".")
-        for class_name, parameters, buffers in _CLASS.findall(source):
+        for class_name, parameters, buffers in _MODULE_CLASS.findall(source):
             names = _TEXT.findall(parameters) + _TEXT.findall(buffers)
             names_by_class[f"{module}.{class_name.decode()}"] = frozenset(
                 name.decode("utf-8", "replace") for name in names

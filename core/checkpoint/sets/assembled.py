@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -27,7 +27,7 @@ from core.checkpoint.sets.distributed import DATA, METADATA, read_distributed
 from core.checkpoint.sets.shards import NumberedPart, numbered, read_indexed, read_numbered
 from core.checkpoint.tree.discover import find_state_dicts
 from core.errors import CheckpointError, SourceError
-from core.wording import count
+from core.wording import count, listed
 
 SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".pth.tar")
 """The endings of files with weights."""
@@ -53,8 +53,8 @@ STATES = re.compile(
 )
 """Files next to a checkpoint that contain random states and the like, which Loupe does not read."""
 
-SHOWN = 5
-"""Files that a sentence names at most."""
+MAX_NAMED = 5
+"""The most files that a sentence names."""
 
 COMPONENTS = "model_index.json"
 """The file in which diffusers lists the components of a pipeline."""
@@ -220,7 +220,7 @@ def _only_one(files: FileSet) -> dict[str, NumberedPart]:
     if checkpoints:
         raise SourceError(
             f"{files.name} contains {count(len(checkpoints))} checkpoints that are not shards of "
-            f"one: {_some(checkpoints)}.",
+            f"one: {listed(checkpoints, MAX_NAMED)}.",
             "Choose one of them.",
         )
     if any(name.endswith(DATA) for name in files.files):
@@ -272,20 +272,13 @@ def _left_out_notes(here: Mapping[str, File], read: Iterable[Source]) -> Iterato
     sources = tuple(read)
     inside = {id(source) for source in sources}
     paths = {source.path for source in sources if isinstance(source, LocalFile)}
-    left = [
-        name for name, file in here.items() if file not in paths and id(file) not in inside
-    ]  # fmt: skip
-    states = [name for name in left if STATES.fullmatch(name)]
-    others = [name for name in left if name.endswith(SUFFIXES) and name not in states]
+    not_read = [name for name, file in here.items() if file not in paths and id(file) not in inside]
+    states = [name for name in not_read if STATES.fullmatch(name)]
+    others = [name for name in not_read if name.endswith(SUFFIXES) and name not in states]
     if states:
-        yield f"Files with random states and the like were left out: {_some(states)}."
+        yield f"Files with random states and the like were left out: {listed(states, MAX_NAMED)}."
     if others:
-        yield f"Files next to the checkpoint were left out: {_some(others)}."
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {count(len(names) - SHOWN)} more" if len(names) > SHOWN else ""
-    return f"{', '.join(names[:SHOWN])}{more}"
+        yield f"Files next to the checkpoint were left out: {listed(others, MAX_NAMED)}."
 
 
 def _assembled(parts: Mapping[str, NumberedPart], here: Mapping[str, File]) -> Assembled:

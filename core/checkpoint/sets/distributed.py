@@ -13,7 +13,7 @@ from itertools import chain
 from math import prod
 from pathlib import Path
 
-from core.checkpoint.containers.budget import allow, spend
+from core.checkpoint.containers.budget import MAX_DIMENSIONS, allow, spend
 from core.checkpoint.containers.file_set import File, opened
 from core.checkpoint.containers.served_file import ServedFile
 from core.checkpoint.containers.sources import Within
@@ -30,14 +30,13 @@ from core.errors import CheckpointError
 from core.wording import count
 
 METADATA = ".metadata"
+"""The file that says which tensors there are, and where their chunks are."""
 
 MAX_METADATA = 128 << 20
 """Bytes of `.metadata`; a chunk takes some 300."""
 
 MAX_PATH = 32
 """Levels of a nested state_dict."""
-
-MAX_DIMENSIONS = 64
 
 MAX_SPLIT = 6
 """Dimensions along which one tensor may be split: device meshes have at most as many."""
@@ -52,8 +51,10 @@ ALLOWANCE = 1 << 30
 """Bytes of data for which reading `.metadata` gets the budget of one more file."""
 
 MAX_ALLOWANCES = 16
+"""The most further budgets: those of 16 GiB of data."""
 
 Offsets = tuple[int, ...]
+"""A position, or a length, along each dimension, in elements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,13 @@ def read_distributed(files: Mapping[str, File]) -> NumberedPart:
 
 
 class _Reader:
+    """Reads one checkpoint.
+
+    `places` are the chunks that `saved` read as single tensors, `contents` the other archives.
+    `parts` are the trees of objects that are no tensors. `entries` has the tensors of `.metadata`
+    and their entries by the tensors' ids.
+    """
+
     def __init__(self, files: Mapping[str, File]) -> None:
         self.files = files
         self.sources: dict[str, Source] = {METADATA: opened(files[METADATA], METADATA)}
@@ -244,11 +252,11 @@ class _Reader:
         return contents
 
     def entry_of(self) -> EntryMaker:
-        simple = entry_of(self.parts)
+        entry_of_object = entry_of(self.parts)
 
         def entry(key: str, tensor: InertTensor) -> TensorEntry:
             pair = self.entries.get(id(tensor))
-            return replace(pair[1], key=key, origin=key) if pair else simple(key, tensor)
+            return replace(pair[1], key=key, origin=key) if pair else entry_of_object(key, tensor)
 
         return entry
 
@@ -341,16 +349,16 @@ def _check_cover(key: str, size: Offsets, pieces: Sequence[Piece]) -> None:
     ]
     if len(split) > MAX_SPLIT:
         raise _unsound(f"{key[:200]} is split along {len(split)} dimensions")
-    spend(len(filled) << len(split))
+    spend(len(filled) << len(split))  # each piece has as many corners as 2 to the power of these
     # Give the corners of each box alternating signs. If boxes tile a larger box, their corners
     # cancel out, except for those of the larger box.
-    left = _corners([0] * len(split), [size[axis] for axis in split])
+    signs = _corners([0] * len(split), [size[axis] for axis in split])
     for piece in filled:
         start = [piece.offsets[axis] for axis in split]
         stop = [piece.offsets[axis] + piece.entry.shape[axis] for axis in split]
         for corner, sign in _corners(start, stop).items():
-            left[corner] = left.get(corner, 0) - sign
-    if filled and any(left.values()):
+            signs[corner] = signs.get(corner, 0) - sign
+    if filled and any(signs.values()):
         raise _unsound(f"two pieces of {key[:200]} overlap")
 
 

@@ -26,13 +26,13 @@ OPENING = 120
 """Opcodes that reading a piece counts as."""
 
 MAX_MEMBERS = 16
-"""Members of a tensor's zip; torch.save writes seven."""
+"""The most members of a tensor's zip; torch.save writes seven."""
 
 MAX_PICKLE = 4 << 10
-"""Bytes of a tensor's pickle; a tensor of four dimensions takes 200."""
+"""The most bytes of a tensor's pickle; a tensor of four dimensions takes 200."""
 
 MAX_KNOWN = 4096
-"""Pickles that are cached, because the next piece may have an equal one."""
+"""The most different pickles that are cached, because the next piece may have an equal one."""
 
 SMALL = 32 << 10
 """Bytes up to which a piece is read as a whole."""
@@ -46,7 +46,7 @@ class SavedTensors:
 
     def __init__(self) -> None:
         self._known: dict[bytes, InertTensor | None] = {}
-        self._names: dict[bytes, Mentions] = {}
+        self._mentions: dict[bytes, Mentions] = {}
         self._times: Counter[bytes] = Counter()
 
     def read(self, part: Within) -> tuple[InertTensor, Record] | None:
@@ -65,7 +65,7 @@ class SavedTensors:
     def globals(self) -> Iterator[GlobalUse]:
         """The globals that the pickles of all tensors name."""
         for pickle, times in self._times.items():
-            for use in self._names[pickle].judged():
+            for use in self._mentions[pickle].judged():
                 yield replace(use, uses=use.uses * times)
 
     def _read(self, archive: Archive, part: Within) -> tuple[InertTensor, Record] | None:
@@ -91,6 +91,7 @@ class SavedTensors:
                 return None
         in_part = archive.record(stored)
         self._times[pickle] += 1
+        # The source is the whole file, so that the record can be read without the part.
         record = Record(
             stored,
             part.start + in_part.offset,
@@ -98,6 +99,7 @@ class SavedTensors:
             in_part.crc32,
             part.whole,
         )
+        # Pieces with equal pickles share the cached tensor, but each is a tensor of its own.
         own = Storage(storage.key, storage.dtype, storage.location, storage.numel)
         return (
             InertTensor(
@@ -111,8 +113,8 @@ class SavedTensors:
         """The tensor in a pickle of one plain tensor; None for any other pickle."""
         if pickle in self._known:
             return self._known[pickle]
-        names = Mentions("data.pkl")
-        read = unpickle(pickle, names, storage_of)
+        mentions = Mentions("data.pkl")
+        read = unpickle(pickle, mentions, storage_of)
         tree = read.tree
         plain = (
             isinstance(tree, InertTensor)
@@ -123,8 +125,8 @@ class SavedTensors:
         )
         tensor = tree if plain and isinstance(tree, InertTensor) else None
         if len(self._known) >= MAX_KNOWN:
-            return None
-        self._known[pickle], self._names[pickle] = tensor, names
+            return None  # `globals` needs the mentions of every pickle that is read here
+        self._known[pickle], self._mentions[pickle] = tensor, mentions
         return tensor
 
 

@@ -20,16 +20,16 @@ from core.checkpoint.pickles.inert import InertDict, InertTensor, Tree
 from core.checkpoint.readers.contents import Contents
 from core.checkpoint.readers.formats import read_contents
 from core.errors import CheckpointError
-from core.wording import count
+from core.wording import count, listed
 
 MAX_INDEX = 64 << 20
 """Bytes of an index; a key takes about a hundred."""
 
 MAX_KEYS = 500_000
-MAX_SHARDS = 4_096
+"""The most keys of an index."""
 
-SHOWN = 3
-"""Files that a sentence names at most."""
+MAX_SHARDS = 4_096
+"""The most files of one set; the largest models have some hundred."""
 
 METADATA = "__metadata__"
 """The key of safetensors' metadata, under which the index's metadata is added."""
@@ -90,14 +90,13 @@ def read_indexed(files: Mapping[str, File], index: str) -> NumberedPart:
         raise _unsound(index, f"it names {count(len(names))} files")
     shards = _open({name: files.get(name) for name in names}, len(weight_map))
     items = {shard.name: shard.items for shard in shards}
-    lost = [key for key, name in weight_map.items() if key not in items[name]]
-    if lost:
-        more = f", and {count(len(lost) - 1)} more keys" if len(lost) > 1 else ""
-        missing = set(lost)
-        whole = tuple(key for key in weight_map if key not in missing)
+    missing = [key for key, name in weight_map.items() if key not in items[name]]
+    if missing:
+        more = f", and {count(len(missing) - 1)} more keys" if len(missing) > 1 else ""
+        whole = tuple(key for key, name in weight_map.items() if key in items[name])
         raise CheckpointError(
-            f"{weight_map[lost[0]][:200]} lacks {lost[0][:200]}, which {index} says is in it{more}."
-            f" {count(len(whole))} of the {count(len(weight_map))} tensors are where the "
+            f"{weight_map[missing[0]][:200]} lacks {missing[0][:200]}, which {index} says is in "
+            f"it{more}. {count(len(whole))} of the {count(len(weight_map))} tensors are where the "
             "index says.",
             "The index and the shards are from different checkpoints: get them again together.",
             whole,
@@ -168,15 +167,17 @@ def _index(source: Source, name: str) -> tuple[dict[str, str], dict[str, Tree]]:
     if not all(isinstance(file, str) for file in weight_map.values()):
         raise _unsound(name, "its `weight_map` contains values that are not names of files")
     metadata = stated.get("metadata")
-    facts = metadata if isinstance(metadata, dict) else {}
+    values = metadata if isinstance(metadata, dict) else {}
     return weight_map, {
-        key: value for key, value in facts.items() if isinstance(value, str | int | float)
+        key: value for key, value in values.items() if isinstance(value, str | int | float)
     }
 
 
 def _open(files: Mapping[str, File | None], total: int | None) -> list[_Shard]:
-    """Open the shards. Raises CheckpointError, with the `whole` tensors, where some are missing or
-    damaged; `total` is the number of tensors in all, where it is known."""
+    """Open the shards; `total` is the number of their tensors, None where it is unknown.
+
+    Raises CheckpointError, with the `whole` tensors, where shards are missing or damaged.
+    """
     shards: list[_Shard] = []
     whole: list[str] = []
     missing = [name for name, path in files.items() if path is None]
@@ -210,12 +211,12 @@ def _open(files: Mapping[str, File | None], total: int | None) -> list[_Shard]:
     if missing:
         raise CheckpointError(
             f"{count(len(missing))} of the {count(len(files))} shards are missing: "
-            f"{_some(missing)}. {summary}",
+            f"{listed([name[:120] for name in missing])}. {summary}",
             "Get the missing files, and put them next to the others.",
             tuple(whole),
         )
-    name, trouble = next(iter(damaged.items()))
-    raise CheckpointError(f"In {name}: {trouble.problem} {summary}", trouble.remedy, tuple(whole))
+    name, first = next(iter(damaged.items()))
+    raise CheckpointError(f"In {name}: {first.problem} {summary}", first.remedy, tuple(whole))
 
 
 def _tensors(shard: _Shard) -> list[str]:
@@ -232,12 +233,6 @@ def _add_missing(tree: InertDict, shards: Sequence[_Shard]) -> list[str]:
                 if isinstance(item, InertTensor):
                     added.append(key)
     return added
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - SHOWN
-    listed = ", ".join(name[:120] for name in names[:SHOWN])
-    return f"{listed} and {count(more)} more" if more > 0 else listed
 
 
 def _unsound(index: str, why: str) -> CheckpointError:

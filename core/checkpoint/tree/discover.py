@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from core.checkpoint.containers.budget import work_left
-from core.checkpoint.entries import StateDict
+from core.checkpoint.entries import StateDict, is_float_dtype
 from core.checkpoint.pickles.inert import (
     CONTAINER_TYPES,
     InertArray,
@@ -102,6 +102,8 @@ def role(path: str, state_dict: StateDict) -> str:
     """The role of a state_dict by the names in its path: `model`, `ema`, `optimizer`, `other`."""
     if not path:
         return "model"
+    # Whole names, where names_average in core/keys/vocabulary.py looks for words in them. The role
+    # decides what is opened first, and weights wrongly called an EMA would come second.
     roles = [ROLES[part.lower()] for part in path.split(".") if part.lower() in ROLES]
     for strong in ("optimizer", "ema"):
         if strong in roles:
@@ -127,7 +129,7 @@ def best_path(roles: Mapping[str, str], state_dicts: Mapping[str, StateDict]) ->
 
 
 def _weights(state_dict: StateDict) -> int:
-    return sum(entry.dtype.startswith(("float", "bfloat")) for entry in state_dict.values())
+    return sum(is_float_dtype(entry.dtype) for entry in state_dict.values())
 
 
 def is_module(value: Tree) -> bool:

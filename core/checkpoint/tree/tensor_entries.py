@@ -18,8 +18,8 @@ from core.checkpoint.entries import (
     Resolve,
     Sparse,
     TensorEntry,
+    make_entry,
     packed_bytes,
-    quick_entry,
 )
 from core.checkpoint.pickles.inert import (
     Global,
@@ -42,8 +42,10 @@ MAX_EXPANSION = 64
 with stride 0. Beyond it, a tensor of more than MAX_EXPANDED bytes is refused."""
 
 MAX_EXPANDED = 1 << 30
+"""Bytes that an expanded tensor may have whatever its ratio."""
 
 EntryMaker = Callable[[str, InertTensor], TensorEntry]
+"""Makes the entry of a tensor under a key."""
 
 
 def storage_of(identifier: Tree) -> Storage:
@@ -100,7 +102,7 @@ def entry_maker(record_of: Callable[[Storage], Record]) -> EntryMaker:
             record = record_of(storage) if inline is None else inline_record(inline)
             offset += storage.offset
             _check(key, tensor, offset, record)
-        return quick_entry(
+        return make_entry(
             key,
             tensor.dtype,
             tensor.shape,

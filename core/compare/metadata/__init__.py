@@ -6,16 +6,19 @@ Two Checkpoints go in; trees of MetadataChanges, facts about the files and a sum
 from core.compare.metadata.file_fact import file_facts
 from core.compare.metadata.further_tensors import OtherTensors, other_tensors
 from core.compare.metadata.metadata_diff import (
+    ChangeKind,
     MetadataChange,
     Node,
     change_words,
     changes_in,
     metadata_changes,
     metadata_tree,
+    value_words,
 )
 from core.compare.metadata.metadata_summary import metadata_sentence
 
 __all__ = [
+    "ChangeKind",
     "MetadataChange",
     "Node",
     "OtherTensors",
@@ -26,4 +29,5 @@ __all__ = [
     "metadata_sentence",
     "metadata_tree",
     "other_tensors",
+    "value_words",
 ]

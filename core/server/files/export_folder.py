@@ -10,7 +10,7 @@ from core.errors import StoreError, printable
 from core.server.files.store import Store
 
 MAX_NAME = 200
-"""Bytes of a file's name; most file systems allow 255."""
+"""The most bytes of a file's name; most file systems allow 255."""
 
 
 def export_path(store: Store, words: str, suffix: str) -> Path:

@@ -42,7 +42,7 @@ PARTS = (METADATA, COMPONENTS, LATEST)
 """Files that are read only together with others of the same checkpoint."""
 
 MAX_ENTRIES = 5_000
-"""Entries that are read of one folder."""
+"""The most entries that are read of one folder."""
 
 LAST_DATE = datetime(2200, 1, 1, tzinfo=UTC).timestamp()
 """A file may be given any date, but later ones overflow in libraries that a table goes through:

@@ -69,7 +69,7 @@ class StoredFile:
 
 
 class UploadGone(StoreError):
-    """The upload was dropped to make room, or was abandoned; it must start again."""
+    """The upload was dropped to make room, or abandoned; the browser starts it again."""
 
 
 class Store:
@@ -87,10 +87,10 @@ class Store:
         self._exports = root / "exports"
         self._lock = threading.Lock()
         self._uploads: set[Upload] = set()
-        self._reserved = 0
-        self._counted = 0
-        self._exported = 0
-        self._changes = 0
+        self._reserved = 0  # bytes for exports that are being written
+        self._counted = 0  # bytes on the disk, without exports and active uploads
+        self._exported = 0  # bytes of exports on the disk
+        self._changes = 0  # how often `_counted` changed, by which `_count` sees that it is late
         try:
             for folder in (self._files, self._partial, self._exports):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ class Store:
         """
         for path in _entries(self._partial):
             if path.name.endswith(WHOLE):
-                self._take_in_left(path)
+                self._store_complete_set(path)
             else:
                 remove_unlocked(path)
         oldest = time.time() - EXPORT_KEPT_FOR
@@ -185,10 +185,10 @@ class Store:
                 "Ask the server's owner to make room, or use a server folder.",
             )
         try:
-            left = shutil.disk_usage(self._files).free
+            on_disk = shutil.disk_usage(self._files).free
         except OSError as error:
             return _unwritable(error)
-        if total > left:
+        if total > on_disk:
             return StoreError(
                 f"{have} {size_words(total)}, more than this server's disk has free.",
                 "Ask the server's owner to make room, or use a server folder.",
@@ -251,25 +251,25 @@ class Store:
                 self._reserved -= nbytes
                 self._exported = _disk_use(self._exports)
 
-    def keep(self, upload: Upload, path: Path, sha256: str) -> StoredFile:
+    def store_file(self, upload: Upload, path: Path, sha256: str) -> StoredFile:
         """Store a finished partial file; equal contents are stored once.
 
         When this returns, the file and its name are on the disk. Raises OSError.
         """
         return self._move(upload, path, self._files / sha256)
 
-    def set_aside(self, upload: Upload, path: Path, folder: Path, sha256: str) -> StoredFile:
+    def add_part_file(self, upload: Upload, path: Path, folder: Path, sha256: str) -> StoredFile:
         """Move a finished partial file to the other parts of its set. Raises OSError."""
         return self._move(upload, path, folder / sha256)
 
     def _move(self, upload: Upload, path: Path, final: Path) -> StoredFile:
         with self._lock:
             self._uploads.discard(upload)
-            self._change(_adopt(path, final))
+            self._change(_rename_into_store(path, final))
         folder_onto_disk(final.parent)
         return StoredFile(final.name, final, final.stat().st_size)
 
-    def add_to_parts(self, folder: Path, data: bytes) -> None:
+    def add_manifest(self, folder: Path, data: bytes) -> None:
         """Write a set's manifest into the folder of its parts; it needs no room in the quota.
 
         It is on the disk when this returns. Raises OSError.
@@ -283,7 +283,7 @@ class Store:
             self._change(_disk_use(path))
         folder_onto_disk(folder)
 
-    def take_in(self, folder: Path) -> dict[str, StoredFile]:
+    def store_folder(self, folder: Path) -> dict[str, StoredFile]:
         """Store all files of a folder, and remove the folder; the stored files by their SHA-256.
 
         Raises OSError.
@@ -293,7 +293,7 @@ class Store:
             for path in _entries(folder):
                 nbytes = _disk_use(path)
                 final = self._files / path.name
-                self._change(_adopt(path, final) - nbytes)
+                self._change(_rename_into_store(path, final) - nbytes)
                 stored[path.name] = StoredFile(path.name, final, final.stat().st_size)
         folder_onto_disk(self._files)
         folder.rmdir()
@@ -311,20 +311,21 @@ class Store:
             self._change(-_disk_use(folder))
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _take_in_left(self, folder: Path) -> None:
+    def _store_complete_set(self, folder: Path) -> None:
+        """Store a set whose parts had all arrived when its server died; another server's stays."""
         descriptor = take_unlocked(folder)
         if descriptor is None:
             return
         try:
             # The sweep of another server on the same folder may have stored it meanwhile.
             with suppress(OSError):
-                self.take_in(folder)
+                self.store_folder(folder)
         finally:
             os.close(descriptor)
 
     def _used(self) -> int:
-        under_way = sum(upload.received for upload in self._uploads)
-        return self._counted + self._exported + under_way
+        received = sum(upload.received for upload in self._uploads)
+        return self._counted + self._exported + received
 
     def _free(self) -> int:
         """Bytes of the quota that are neither used nor expected.
@@ -345,12 +346,12 @@ class Store:
         """
         with self._lock:
             changes = self._changes
-            ours = {upload.path for upload in self._uploads}
+            active = {upload.path for upload in self._uploads}
         exported = _disk_use(self._exports)
         nbytes = _disk_use(self._files)
-        nbytes += sum(_disk_use(path) for path in _entries(self._partial) if path not in ours)
+        nbytes += sum(_disk_use(path) for path in _entries(self._partial) if path not in active)
         with self._lock:
-            if changes == self._changes and ours == {upload.path for upload in self._uploads}:
+            if changes == self._changes and active == {upload.path for upload in self._uploads}:
                 self._counted, self._exported = nbytes, exported
 
     def _make_room(self, nbytes: int, uploads: int) -> None:
@@ -362,12 +363,13 @@ class Store:
                 self._exported -= _disk_use(export)
                 export.unlink(missing_ok=True)
         with self._lock:
-            waiting = sorted(self._uploads, key=lambda upload: upload.touched)
-        for upload in waiting:
+            by_silence = sorted(self._uploads, key=lambda upload: upload.last_byte_at)
+        for upload in by_silence:
             with self._lock:
-                many = len(self._uploads) + uploads > MAX_UPLOADS
-                if not upload.is_silent or (self._free() >= nbytes and not many):
+                too_many = len(self._uploads) + uploads > MAX_UPLOADS
+                if not upload.is_silent or (self._free() >= nbytes and not too_many):
                     break
+            # Outside of the store's lock, which `abandon` takes inside of the upload's.
             upload.abandon()
 
     def _idle_exports(self) -> list[Path]:
@@ -387,7 +389,7 @@ class Upload:
     def __init__(self, store: Store, path: Path, size: int) -> None:
         self.size = size
         self.received = 0
-        self.touched = time.monotonic()
+        self.last_byte_at = time.monotonic()
         self.path = path
         self._store = store
         self._lock = threading.Lock()
@@ -419,7 +421,7 @@ class Upload:
                 raise _unwritable(error) from error
             self._digest.update(data)
             self.received += len(data)
-            self.touched = time.monotonic()
+            self.last_byte_at = time.monotonic()
             return True
 
     @property
@@ -430,7 +432,7 @@ class Upload:
     @property
     def is_silent(self) -> bool:
         """Whether no byte came for so long that it may be dropped to make room."""
-        return time.monotonic() - self.touched > SILENT_AFTER
+        return time.monotonic() - self.last_byte_at > SILENT_AFTER
 
     @property
     def gone(self) -> bool:
@@ -451,8 +453,8 @@ class Upload:
                 os.fsync(self._file.fileno())
                 digest = self._digest.hexdigest()
                 if parts is None:
-                    return self._store.keep(self, self.path, digest)
-                return self._store.set_aside(self, self.path, parts.folder, digest)
+                    return self._store.store_file(self, self.path, digest)
+                return self._store.add_part_file(self, self.path, parts.folder, digest)
             except OSError as error:
                 raise _unwritable(error) from error
             finally:
@@ -484,37 +486,37 @@ class Parts:
         self._lock_descriptor: int | None = create_locked_folder(folder)
 
     @property
-    def here(self) -> bool:
-        """Whether the parts are still in their folder, neither stored nor abandoned."""
+    def is_pending(self) -> bool:
+        """Whether the parts are still in their folder: neither stored nor abandoned."""
         return self._lock_descriptor is not None
 
-    def keep(self, manifest: bytes) -> dict[str, StoredFile]:
+    def store_set(self, manifest: bytes) -> dict[str, StoredFile]:
         """Store all parts and the manifest; the stored files by their SHA-256.
 
-        They are on the disk when this returns. Raises StoreError; while they are `here`, it can be
+        They are on the disk when this returns. Raises StoreError; while they are pending, it can be
         tried again.
         """
         complete = self.folder.with_name(f"{self.folder.name}{WHOLE}")
         try:
-            self._store.add_to_parts(self.folder, manifest)
+            self._store.add_manifest(self.folder, manifest)
             self.folder.rename(complete)
         except OSError as error:
             raise _unwritable(error) from error
         try:
             folder_onto_disk(complete.parent)
-            return self._store.take_in(complete)
+            return self._store.store_folder(complete)
         except OSError as error:
             raise _unwritable(error) from error
         finally:
-            self.let_go()
+            self.release_lock()
 
     def abandon(self) -> None:
         """Delete the parts."""
         if self._lock_descriptor is not None:
             self._store.drop_parts(self.folder)
-            self.let_go()
+            self.release_lock()
 
-    def let_go(self) -> None:
+    def release_lock(self) -> None:
         """Release the lock, as the end of the process does."""
         if self._lock_descriptor is not None:
             os.close(self._lock_descriptor)
@@ -532,7 +534,7 @@ def _unwritable(error: OSError) -> StoreError:
     )
 
 
-def _adopt(path: Path, final: Path) -> int:
+def _rename_into_store(path: Path, final: Path) -> int:
     """Rename a complete file to `final`, or remove it if `final` has the same contents.
 
     Returns the bytes that the disk gained, not counting those of `path` before.
@@ -574,9 +576,9 @@ def _disk_use(path: Path) -> int:
     At least the files' sizes, because a file system may allocate blocks later; 0 for what is gone.
     """
     nbytes = 0
-    waiting = [os.fspath(path)]
-    while waiting:
-        entry_path = waiting.pop()
+    paths = [os.fspath(path)]
+    while paths:
+        entry_path = paths.pop()
         with suppress(OSError):
             status = os.lstat(entry_path)
             if not os.path.isdir(entry_path) or os.path.islink(entry_path):
@@ -585,7 +587,7 @@ def _disk_use(path: Path) -> int:
             with os.scandir(entry_path) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
+                        paths.append(entry.path)
                         continue
                     with suppress(OSError):
                         status = entry.stat(follow_symlinks=False)

@@ -18,22 +18,22 @@ from core.checkpoint.sets import is_one_checkpoint, numbered
 from core.errors import SourceError, StoreError, printable
 from core.server.files.folders import SUFFIXES
 from core.server.files.store import Store
-from core.wording import count
+from core.wording import count, listed
 
 KIND = "upload set 1"
+"""What a manifest says it is; the number would change with its form."""
 
 SET_SUFFIXES = (".metadata", ".distcp")
 """The endings of files that are accepted only in a set (torch.distributed.checkpoint)."""
 
 MAX_FILES = 1_000
-"""Files of one set."""
+"""The most files of one set."""
 
 MAX_NAME = 200
-"""Characters of a file's name."""
+"""The most characters of a file's name."""
 
 MAX_MANIFEST = 1 << 20
-"""Bytes of a manifest."""
-
+"""The most bytes of a manifest."""
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 """Lone surrogates, which JSON can contain but UTF-8 cannot."""
@@ -48,16 +48,15 @@ def set_refusal(names: Iterable[str]) -> StoreError | None:
             "are taken at once.",
             "Put them into a server folder instead, or ask the server's owner.",
         )
-    odd = [name for name in file_names if not _is_name(name)]
-    if odd:
+    refused = [name for name in file_names if not _is_name(name)]
+    if refused:
         return StoreError(
-            f"{printable(odd[0][:MAX_NAME]) or 'A file'} has an ending that no checkpoint has.",
+            f"{printable(refused[0][:MAX_NAME]) or 'A file'} has an ending that no checkpoint has.",
             f"Loupe takes {', '.join((*SUFFIXES, *SET_SUFFIXES))}.",
         )
     if len(set(file_names)) < len(file_names) or not is_one_checkpoint(file_names):
-        more = f" and {count(len(file_names) - 3)} more" if len(file_names) > 3 else ""
         return StoreError(
-            f"These files are not the parts of one checkpoint: {', '.join(file_names[:3])}{more}.",
+            f"These files are not the parts of one checkpoint: {listed(file_names)}.",
             "Choose one of them, or all shards of one checkpoint with their index.",
         )
     return None
@@ -116,6 +115,7 @@ def _read(path: Path) -> dict[str, str]:
 
 
 def _is_name(name: str) -> bool:
+    """Whether a file of a set may have this name: one without folders, of a checkpoint's ending."""
     return (
         0 < len(name) <= MAX_NAME
         and not _SURROGATES.search(name)

@@ -16,13 +16,13 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_OF_ONE = 256 << 20
-"""Bytes of one session: some 50 photographs of a phone."""
+"""The most bytes of one session: some 50 photographs of a phone."""
 
 MOST_OF_ALL = 1 << 30
-"""Bytes of all sessions together."""
+"""The most bytes of all sessions together."""
 
 AT_ONCE = 64
-"""Files that are received at once."""
+"""The most files that are received at once."""
 
 SILENCE = 30.0
 """Seconds without a byte after which a body is dropped."""
@@ -61,7 +61,7 @@ class ImageLimit:
         self._most_of_all = most_of_all
         self._at_once = at_once
         self._silence = silence
-        self._coming: dict[int, tuple[str, int]] = {}
+        self._receiving: dict[int, tuple[str, int]] = {}
         self._numbers = itertools.count()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,37 +80,39 @@ class ImageLimit:
             await refusal(scope, receive, send)
             return
         number = next(self._numbers)
-        self._coming[number] = session, nbytes
+        self._receiving[number] = session, nbytes
         try:
-            await self._app(scope, self._while_heard(receive), send)
+            await self._app(scope, self._until_silent(receive), send)
         finally:
-            del self._coming[number]
+            del self._receiving[number]
 
     def _refusal(self, session: str, nbytes: int) -> PlainTextResponse | None:
-        if len(self._coming) >= self._at_once:
+        if len(self._receiving) >= self._at_once:
             return _refused(503, "Too many files are being received. Try again.")
-        own, everybody = self._bytes_taken(session)
-        if everybody + nbytes > self._most_of_all:
+        own, total = self._bytes_taken(session)
+        if total + nbytes > self._most_of_all:
             self._images.forget_absent()
-            own, everybody = self._bytes_taken(session)
-        if own + nbytes > self._most_of_one or everybody + nbytes > self._most_of_all:
+            own, total = self._bytes_taken(session)
+        if own + nbytes > self._most_of_one or total + nbytes > self._most_of_all:
             return _refused(413, "There is no room for more files. Remove some of yours.")
         return None
 
     def _bytes_taken(self, session: str) -> tuple[int, int]:
         """Bytes in memory or being received: those of the session, and those of all."""
-        files = [*self._images.nbytes().items(), *self._coming.values()]
+        files = [*self._images.nbytes().items(), *self._receiving.values()]
         own = sum(nbytes for owner, nbytes in files if owner == session)
         return own, sum(nbytes for _, nbytes in files)
 
-    def _while_heard(self, receive: Receive) -> Receive:
-        async def heard() -> Message:
+    def _until_silent(self, receive: Receive) -> Receive:
+        """`receive`, with the end of the connection in place of a long silence."""
+
+        async def receive_in_time() -> Message:
             try:
                 return await asyncio.wait_for(receive(), self._silence)
             except TimeoutError:
                 return {"type": "http.disconnect"}
 
-        return heard
+        return receive_in_time
 
 
 def _refused(status: int, sentence: str) -> PlainTextResponse:

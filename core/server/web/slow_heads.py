@@ -12,8 +12,8 @@ HEAD_WITHIN = 20.0
 """Seconds from a connection's start, or a head's first byte, to its last."""
 
 MAX_WAITING = 256
-"""Connections that may wait for their head at once; beyond that, the one that waited longest is
-closed."""
+"""The most connections that may wait for their head at once; beyond that, the one that waited
+longest is closed."""
 
 
 class HeadLimit:

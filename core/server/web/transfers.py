@@ -26,8 +26,8 @@ from core.errors import StoreError
 from core.server.files.store import ABANDONED_AFTER, Parts, Store, StoredFile, Upload
 
 BODIES = 128
-"""Request bodies that are read at once. With `uploads.PIECE` bytes and the server's own buffers for
-each, they take some 50 MB."""
+"""The most request bodies that are read at once. With `uploads.PIECE` bytes and the server's own
+buffers for each, they take some 50 MB."""
 
 BODY_SILENCE = 30.0
 """Seconds without a byte after which a request's body is dropped."""
@@ -42,28 +42,29 @@ KEPT_FOR_RELOAD = 900.0
 """Seconds for which an upload waits until the reloaded page chooses the same file again."""
 
 PREFIX = "/loupe"
+"""The start of the URL paths of Loupe's own routes; none of Streamlit's begins so."""
 
 TOKENS = 10_000
-"""Tokens that are remembered. Beyond that, those used longest ago are dropped, first those without
-an upload."""
+"""The most tokens that are remembered. Beyond that, those used longest ago are dropped, first those
+without an upload."""
 
 
 @dataclass(slots=True, eq=False)
 class Body:
     """A request's body that is being read. It belongs to the server's event loop.
 
-    `silence` is the number of seconds that it may be silent; `touched` is when a byte last came, on
-    the loop's clock.
+    `silence` is the number of seconds that it may be silent; `last_byte_at` is when a byte last
+    came, on the loop's clock.
     """
 
     limit: asyncio.Timeout
     silence: float
-    touched: float
+    last_byte_at: float
 
-    def heard(self) -> None:
+    def note_bytes(self) -> None:
         """Note that bytes came, and restart the time limit."""
-        self.touched = asyncio.get_running_loop().time()
-        self.limit.reschedule(self.touched + self.silence)
+        self.last_byte_at = asyncio.get_running_loop().time()
+        self.limit.reschedule(self.last_byte_at + self.silence)
 
     def drop(self) -> None:
         """End its reading: the reader gets a TimeoutError."""
@@ -81,9 +82,9 @@ class Intake:
     - `finished` are the stored files by name, once all of them have arrived.
     - `cancelled` is the id of the last upload that was cancelled; slices of it may still arrive.
     - `body` is the slice that is being read; a newer slice replaces it.
-    - `key` is the browser's name for the upload.
-    - `heard` is when a byte last came, and `ended` when the session was disconnected (None while it
-      is connected), both on the monotonic clock.
+    - `key` is the browser's name for the upload, by which it continues after a reload.
+    - `last_byte_at` is when a byte last came, and `disconnected_at` when the session was
+      disconnected (None while it is connected), both on the monotonic clock.
     """
 
     upload: Upload | None = None
@@ -95,8 +96,8 @@ class Intake:
     cancelled: str = ""
     body: Body | None = None
     key: str = ""
-    heard: float = field(default_factory=time.monotonic)
-    ended: float | None = None
+    last_byte_at: float = field(default_factory=time.monotonic)
+    disconnected_at: float | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -117,7 +118,7 @@ class Intake:
             self.upload.abandon()
             self.upload = None
 
-    def sends(self, files: Mapping[str, int]) -> bool:
+    def is_sending(self, files: Mapping[str, int]) -> bool:
         """Whether these files, by name and size, are the ones that are being sent."""
         if self.announced is not None:
             return self.announced == files
@@ -161,7 +162,7 @@ class Transfers:
         self.prefix = f"/{base}{PREFIX}" if base else PREFIX
         self._intakes: OrderedDict[str, Intake] = OrderedDict()
         self._exports: dict[str, OfferedExport] = {}
-        self._keys: dict[str, str] = {}
+        self._keys: dict[str, str] = {}  # the token of each upload that the browser has named
         self._bodies: set[Body] = set()
         self._lock = threading.RLock()
 
@@ -172,7 +173,8 @@ class Transfers:
             self._intakes[token] = Intake()
             while len(self._intakes) > self._most_tokens:
                 idle = (token for token, intake in self._intakes.items() if not intake.under_way)
-                self._close(next(idle, next(iter(self._intakes))))
+                oldest = next(iter(self._intakes))
+                self._close(next(idle, oldest))
         return token
 
     def intake(self, token: str) -> Intake | None:
@@ -191,13 +193,13 @@ class Transfers:
         """Note that the session was disconnected: unless it returns, `sweep` drops the token."""
         intake = self._intakes.get(token)
         if intake is not None:
-            intake.ended = time.monotonic()
+            intake.disconnected_at = time.monotonic()
 
     def session_is_back(self, token: str) -> None:
         """Note that the session is connected again."""
         intake = self._intakes.get(token)
         if intake is not None:
-            intake.ended, intake.heard = None, time.monotonic()
+            intake.disconnected_at, intake.last_byte_at = None, time.monotonic()
 
     def sweep(
         self,
@@ -215,31 +217,33 @@ class Transfers:
         with self._lock:
             for token, intake in list(self._intakes.items()):
                 patience = reload if intake.key and intake.under_way else absence
-                if intake.ended is not None and now - intake.ended > patience:
+                if intake.disconnected_at is not None and now - intake.disconnected_at > patience:
                     self._close(token)
-                elif intake.under_way and now - intake.heard > silence:
-                    self.give_up(intake)
+                elif intake.under_way and now - intake.last_byte_at > silence:
+                    self.abandon(intake)
 
-    def give_up(self, intake: Intake) -> None:
+    def abandon(self, intake: Intake) -> None:
         """Delete the file that is being sent, and what arrived of an incomplete set."""
         intake.abandon_upload()
         if intake.parts is not None:
             intake.parts.abandon()
         intake.announced, intake.parts, intake.arrived = None, None, {}
 
-    def go_on(self, token: str, intake: Intake, key: str, files: Mapping[str, int]) -> bool:
+    def continue_upload(
+        self, token: str, intake: Intake, key: str, files: Mapping[str, int]
+    ) -> bool:
         """Continue an upload of these files, by name and size, that the browser names by `key`.
 
-        False where nothing of it arrived. The token takes over what another token of the same page
-        has sent.
+        The token takes over what arrived under the token of the page before the reload. False where
+        nothing did.
         """
         with self._lock:
-            other = self.sending(key)
-            if other is None or not other.under_way or not other.sends(files):
-                self.name_sending(token, intake, key)
+            other = self.intake_of_key(key)
+            if other is None or not other.under_way or not other.is_sending(files):
+                self.set_key(token, intake, key)
                 return False
             if other is not intake:
-                self.give_up(intake)
+                self.abandon(intake)
                 intake.upload, intake.name = other.upload, other.name
                 intake.announced, intake.parts = other.announced, other.parts
                 intake.arrived = other.arrived
@@ -249,15 +253,15 @@ class Transfers:
                     other.body.drop()
                     other.body = None
             intake.finished = None
-            self.name_sending(token, intake, key)
+            self.set_key(token, intake, key)
             return True
 
-    def sending(self, key: str) -> Intake | None:
+    def intake_of_key(self, key: str) -> Intake | None:
         """The uploads that the browser names by `key`, or None."""
         with self._lock:
             return self._intakes.get(self._keys.get(key, ""))
 
-    def name_sending(self, token: str, intake: Intake, key: str) -> None:
+    def set_key(self, token: str, intake: Intake, key: str) -> None:
         """Set the browser's name for a token's upload; an empty `key` removes it."""
         with self._lock:
             if self._keys.get(intake.key) == token:
@@ -288,8 +292,8 @@ class Transfers:
         """
         now = asyncio.get_running_loop().time()
         if len(self._bodies) >= self._most_bodies:
-            silent = min(self._bodies, key=lambda body: body.touched)
-            if now - silent.touched < PUSHED_OUT_AFTER:
+            silent = min(self._bodies, key=lambda body: body.last_byte_at)
+            if now - silent.last_byte_at < PUSHED_OUT_AFTER:
                 raise ServerBusy(
                     f"{self._most_bodies} uploads are being received, as many as this server "
                     "takes at once.",
@@ -307,5 +311,5 @@ class Transfers:
 
     def _close(self, token: str) -> None:
         intake = self._intakes.pop(token)
-        self.name_sending(token, intake, "")
-        self.give_up(intake)
+        self.set_key(token, intake, "")
+        self.abandon(intake)

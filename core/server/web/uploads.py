@@ -23,13 +23,13 @@ from core.server.files.upload_sets import set_manifest, set_refusal
 from core.server.web.transfers import Body, Intake, Transfers
 
 MAX_SLICE = 16 << 20
-"""Bytes of one request at most."""
+"""The most bytes of one request."""
 
 PIECE = 256 << 10
 """Bytes of a slice that are collected in memory before they are written to the disk."""
 
 MAX_ANNOUNCEMENT = 1 << 20
-"""Bytes of the list of files that make up one checkpoint."""
+"""The most bytes of the list of files that make up one checkpoint."""
 
 
 class MalformedRequest(StoreError):
@@ -60,14 +60,14 @@ async def announce(transfers: Transfers, request: Request) -> Response:
         raise refusal
     token = request.path_params["token"]
     # A file of the page before the reload may be finishing now: the lock waits until it has.
-    async with _locked(intake, transfers.sending(key) or intake):
-        intake.heard = time.monotonic()
-        if transfers.go_on(token, intake, key, files):
+    async with _locked(intake, transfers.intake_of_key(key) or intake):
+        intake.last_byte_at = time.monotonic()
+        if transfers.continue_upload(token, intake, key, files):
             return await _continued(transfers, intake, files)
         refusal = transfers.store.refusal(*files.values())
         if refusal is not None:
             raise refusal
-        transfers.give_up(intake)
+        transfers.abandon(intake)
         intake.finished = None
         intake.announced = None if alone else files
         return JSONResponse({"files": len(files), "received": {}})
@@ -90,8 +90,8 @@ async def send(transfers: Transfers, request: Request) -> Response:
         async with intake.lock:
             if intake.cancelled and request.query_params.get("id") == intake.cancelled:
                 return _received(0)
-            intake.ended, intake.heard = None, time.monotonic()
-            if offset == 0:
+            intake.disconnected_at, intake.last_byte_at = None, time.monotonic()
+            if offset == 0:  # a new file, or the same one from its start
                 _begin(transfers, intake, name, size)
             upload = intake.upload
             if upload is None or upload.gone or upload.size != size or intake.name != name:
@@ -122,8 +122,8 @@ async def cancel(transfers: Transfers, request: Request) -> Response:
         if intake.body is not None:
             intake.body.drop()
             intake.body = None
-        transfers.name_sending(request.path_params["token"], intake, "")
-        transfers.give_up(intake)
+        transfers.set_key(request.path_params["token"], intake, "")
+        transfers.abandon(intake)
     return JSONResponse({"received": 0})
 
 
@@ -173,7 +173,7 @@ def _announced_files(body: bytes) -> dict[str, int]:
 async def _whole_body(request: Request, body: Body) -> bytes:
     data = bytearray()
     async for chunk in request.stream():
-        body.heard()
+        body.note_bytes()
         data += chunk
         if len(data) > MAX_ANNOUNCEMENT:
             raise StoreError("The list of files is too large.", "Choose fewer files.")
@@ -185,16 +185,16 @@ async def _write_slice(
 ) -> Response:
     """Write a slice's bytes as they come, in threads, so that other sessions are not delayed."""
     start = at = upload.received
-    waiting = bytearray()
+    unwritten = bytearray()
 
     async def write() -> bool:
-        """Write the waiting bytes; False where a newer slice replaced this one."""
+        """Write the unwritten bytes; False where a newer slice replaced this one."""
         nonlocal at
         async with intake.lock:
             if intake.body is not body:
                 return False
-            data = bytes(waiting)
-            waiting.clear()
+            data = bytes(unwritten)
+            unwritten.clear()
             if not await asyncio.to_thread(upload.write, data, at):
                 return False
             at += len(data)
@@ -202,17 +202,17 @@ async def _write_slice(
 
     try:
         async for chunk in request.stream():
-            body.heard()
-            waiting += chunk
-            if at + len(waiting) - start > MAX_SLICE:
+            body.note_bytes()
+            unwritten += chunk
+            if at + len(unwritten) - start > MAX_SLICE:
                 raise StoreError("A slice of the upload is too large.", "Reload the page.")
-            if len(waiting) >= PIECE and not await write():
+            if len(unwritten) >= PIECE and not await write():
                 return _received(upload.received)
     except ClientDisconnect:
         # What came is kept, so that the upload continues there.
         await write()
         raise
-    body.limit.reschedule(None)
+    body.limit.reschedule(None)  # all has come: only the disk can be slow now
     if not await write():
         return _received(upload.received)
     if not upload.complete:
@@ -249,10 +249,10 @@ async def _finish_set(transfers: Transfers, intake: Intake) -> None:
         return
     files = {name: file.sha256 for name, file in intake.arrived.items()}
     try:
-        stored = await asyncio.to_thread(parts.keep, set_manifest(files))
+        stored = await asyncio.to_thread(parts.store_set, set_manifest(files))
     except StoreError:
-        if not parts.here:
-            transfers.give_up(intake)
+        if not parts.is_pending:
+            transfers.abandon(intake)
         raise
     intake.finished = {name: stored[digest] for name, digest in files.items()}
     intake.announced, intake.parts, intake.arrived = None, None, {}
@@ -284,7 +284,7 @@ def _is_size(value: object) -> bool:
 def _begin(transfers: Transfers, intake: Intake, name: str, size: int) -> None:
     intake.abandon_upload()
     if intake.announced is None or intake.announced.get(name) != size:
-        transfers.give_up(intake)
+        transfers.abandon(intake)
     intake.finished = None
     intake.upload = transfers.store.begin(size)
     intake.name = name

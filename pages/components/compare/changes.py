@@ -10,7 +10,7 @@ import streamlit as st
 from core.compare import Block, Comparison, Numbers, PartMap, blocks, part_map
 from core.compare.report import depth_figure, part_figure, scatter_figure
 from core.plain_text import plain
-from core.wording import count
+from core.wording import tensors
 from pages.components.cached import cached
 from pages.components.compare.comparison_table import comparison_table
 from pages.components.compare.pair_card import pair_card
@@ -66,11 +66,12 @@ def _charts(
     if not points:
         st.caption("Click a bar, a cell or a point to show only its tensors below.")
         return None
+    # The figures put the name of the block or the tensor first into a point's customdata.
     name = str(points[0]["customdata"][0])
     keys = [name] if chosen == SCATTER else _keys_of(model_blocks, name)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(
-            f"**{plain(name)}**, {count(len(keys))} {'tensor' if len(keys) == 1 else 'tensors'}",
+            f"**{plain(name)}**, {tensors(len(keys))}",
             width="content",
         )
         st.button(

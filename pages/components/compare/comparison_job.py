@@ -50,7 +50,7 @@ def _retry_pressed(job: SharedJob[Comparison]) -> bool:
     job.draw_failure()
     if job.stopped:
         st.info("The comparison was cancelled.", icon=":material/info:")
-    return pressed("Compare again", type="primary", key=f"{job.slot}-start")
+    return pressed("Compare again", type="primary", key=f"{job.widget_key}-start")
 
 
 @cached(16, show_spinner="Pairing the tensors of A and B")

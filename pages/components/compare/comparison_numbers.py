@@ -31,18 +31,18 @@ def comparison_numbers(comparison: Comparison, identity: str) -> Mapping[str, Nu
     rows = _measurable(identity, comparison)
     numbers = job.result
     if numbers is None:
-        known = numbers_cache().known(list(rows.values()), tolerance)
+        cached_numbers = numbers_cache().known(list(rows.values()), tolerance)
         keys = list(rows)
-        numbers = {keys[index]: of_pair for index, of_pair in known.items()}
+        numbers = {keys[index]: of_pair for index, of_pair in cached_numbers.items()}
         job.keep(numbers)
     under_way = job.under_way
-    left = {key: pair for key, pair in rows.items() if key not in numbers}
-    if left and not under_way:
-        nbytes = sum(entry.nbytes for pair in left.values() for entry in pair)
+    unmeasured = {key: pair for key, pair in rows.items() if key not in numbers}
+    if unmeasured and not under_way:
+        nbytes = sum(entry.nbytes for pair in unmeasured.values() for entry in pair)
         job.draw_failure()
         automatic = nbytes <= BY_ITSELF and not job.stopped and not job.failed
-        if automatic or _measure_pressed(len(left), nbytes, job.slot):
-            job.start(_measuring(left, numbers, tolerance))
+        if automatic or _measure_pressed(len(unmeasured), nbytes, job.widget_key):
+            job.start(_measuring(unmeasured, numbers, tolerance))
             if not automatic:
                 st.rerun()  # without the button
             under_way = True
@@ -99,14 +99,14 @@ def tolerance_popover(numbers: Mapping[str, Numbers]) -> None:
             )
 
 
-def _measure_pressed(tensors: int, nbytes: int, slot: str) -> bool:
+def _measure_pressed(tensors: int, nbytes: int, widget_key: str) -> bool:
     return pressed(
         f"Measure the {count(tensors)} that differ",
         help="Computes the largest difference, the relative L2, the cosine and more of each "
         f"tensor. Reads {size(nbytes)}.",
         icon=":material/functions:",
         type="primary",
-        key=f"{slot}-start",
+        key=f"{widget_key}-start",
     )
 
 

@@ -20,6 +20,8 @@ from pages.components.cached import cached
 from pages.components.compare.state_filter import state_filter
 
 HEIGHT, FEW = 388, 10
+"""The height of a long table in pixels, and the most rows of one that is as high as its rows."""
+
 COLUMNS = {
     "state": st.column_config.MultiselectColumn(
         "State",
@@ -60,7 +62,7 @@ COLUMNS = {
     "flips": st.column_config.NumberColumn(
         "Sign flips", format="percent", help="The share of elements whose sign differs"
     ),
-    "odd": st.column_config.TextColumn(
+    "not_finite": st.column_config.TextColumn(
         "NaN, Inf", help="The number of elements left out of the numbers, A → B"
     ),
     "paired": st.column_config.TextColumn(
@@ -255,7 +257,7 @@ def _number_columns(numbers: Sequence[Numbers | None]) -> pd.DataFrame:
     }
     frame = pd.DataFrame(columns, dtype=float)
     not_finite = [_not_finite(n) if n else "" for n in numbers]
-    return frame.assign(odd=not_finite) if any(not_finite) else frame
+    return frame.assign(not_finite=not_finite) if any(not_finite) else frame
 
 
 def _not_finite(numbers: Numbers) -> str:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.checkpoint import Checkpoint, StateDict
 from core.compare.metadata import (
+    ChangeKind,
     MetadataChange,
     Node,
     OtherTensors,
@@ -17,9 +18,10 @@ from core.compare.metadata import (
     metadata_sentence,
     metadata_tree,
     other_tensors,
+    value_words,
 )
 from core.plain_text import MAX_SENTENCE_LENGTH, markup, plain
-from core.wording import count
+from core.wording import count, counted
 from pages.components.cached import cached
 
 MAX_LINES = 400
@@ -87,14 +89,18 @@ def _lines(node: Node, depth: int) -> Iterator[str]:
             )
             continue
         same = f", {count(child.unchanged)} the same" if child.unchanged else ""
-        counts = f"{count(child.changes)} change{'s' if child.changes != 1 else ''}{same}"
+        counts = f"{markup(counted(child.changes, 'change'))}{same}"
         yield f'<div {margin} class="group"><code>{name}</code> <small>{counts}</small></div>'
         yield from _lines(child, depth + 1)
 
 
 def _words(change: MetadataChange) -> str:
     # The style sheet marks what is added and removed by a sign in front of the line.
-    return change_words(change).removeprefix("added: ").removeprefix("removed: ")
+    if change.kind is ChangeKind.ADDED:
+        return value_words(change.after)
+    if change.kind is ChangeKind.REMOVED:
+        return value_words(change.before)
+    return change_words(change)
 
 
 def _facts(a: Checkpoint, b: Checkpoint) -> None:

@@ -101,7 +101,7 @@ def _pair_or_job(row: Row, identity: str) -> TensorPair | None:
             return pair
         job.draw_failure()
         label = f"Draw the charts (reads {size(a.nbytes + b.nbytes)} twice)"
-        if not pressed(label, type="primary", key=f"{job.slot}-start"):
+        if not pressed(label, type="primary", key=f"{job.widget_key}-start"):
             return None
         job.start(lambda progress: tensor_pair(a, b, progress))
         st.rerun()

@@ -15,6 +15,7 @@ from core.wording import count
 from pages.components.workspace import workspace
 
 HEIGHT, FEW = 460, 11
+"""The height of a long table in pixels, and the most rows of one that is as high as its rows."""
 
 
 def pairs_panel(pairing: Pairing, identity: str) -> None:

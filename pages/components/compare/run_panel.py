@@ -19,7 +19,7 @@ from core.keys import fitting_keys
 from core.plain_text import MAX_SENTENCE_LENGTH, plain, plain_sentence, visible
 from core.server import SAMPLES, evenly, run_files
 from core.server.files import locate, path_of_link
-from core.wording import size
+from core.wording import count, size
 from pages.components.pressed import pressed
 from pages.components.resources import open_file, settings, store
 from pages.components.shared_job import SharedJob
@@ -28,8 +28,11 @@ AUTOMATIC = 512 << 20
 """Bytes of all checkpoints up to which the run is measured without a click."""
 
 HEIGHT, FEW = 480, 12
+"""The height of a long table in pixels, and the most rows of one that is as high as its rows."""
+
 SAMPLE = "The sample's two epochs"
 NAMED = "Named on the command line"
+"""The sources of a run besides server folders, as the choice shows them."""
 
 
 def run_panel() -> None:
@@ -87,12 +90,12 @@ def _root_name(root: Path) -> str:
 
 
 def _in_folder(root: int) -> list[str]:
-    slot = f"run-folder-{root}"
-    folder: str = st.session_state.get(slot, "")
+    state_key = f"run-folder-{root}"
+    folder: str = st.session_state.get(state_key, "")
     try:
         files, folders = run_files(settings().roots[root], folder)
     except SourceError as error:
-        st.session_state[slot] = ""
+        st.session_state[state_key] = ""
         st.error(plain_sentence(str(error)), icon=":material/error:")
         return []
     targets = [*([".."] if folder else []), *folders]
@@ -104,10 +107,10 @@ def _in_folder(root: int) -> list[str]:
             index=None,
             format_func=lambda path: path if path == ".." else _folder_name(path),
             placeholder=shown(path_of_link(folder)) or "Choose a folder",
-            key=f"{slot}-into-{folder}",
+            key=f"{state_key}-into-{folder}",
         )
         if target:
-            st.session_state[slot] = folder.rpartition("/")[0] if target == ".." else target
+            st.session_state[state_key] = folder.rpartition("/")[0] if target == ".." else target
             st.rerun()
     paths = {entry.path: entry for entry in files}
     chosen = files_column.multiselect(
@@ -116,7 +119,7 @@ def _in_folder(root: int) -> list[str]:
         default=evenly(list(paths)),
         format_func=lambda path: paths[path].name,
         max_selections=MAX_CHECKPOINTS,
-        key=f"{slot}-files-{folder}",
+        key=f"{state_key}-files-{folder}",
         placeholder="No checkpoint in this folder"
         if not paths
         else "Choose checkpoints of one run",
@@ -157,7 +160,7 @@ def _measured(identity: str, state_dicts: Sequence[StateDict], names: Sequence[s
         if not automatic and not pressed(
             f"Measure the run (reads up to {size(2 * nbytes)})",
             type="primary",
-            key=f"{job.slot}-start",
+            key=f"{job.widget_key}-start",
         ):
             return so_far
         job.start(
@@ -186,7 +189,7 @@ def _run(run: Run, identity: str) -> None:
         label_visibility="collapsed",
     )
     only_broken = bool(broken) and only.toggle(
-        f"Only the {len(broken)} with NaN or Inf", key="run-odd"
+        f"Only the {count(len(broken))} with NaN or Inf", key="run-odd"
     )
     try:
         matching = fitting_keys(text or "", [row.key for row in run.rows])

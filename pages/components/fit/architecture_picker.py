@@ -46,9 +46,9 @@ def architecture_picker(
 
     `choose` is called with the new architecture, or None, before the page is drawn again.
     """
-    known = _known()
+    architectures = _architectures()
     box = f"{key}-architecture"
-    names = {_name(architecture): architecture for architecture in known}
+    names = {_name(architecture): architecture for architecture in architectures}
     st.session_state[box] = _name(current) if current else None
 
     def on_change() -> None:
@@ -69,18 +69,19 @@ def architecture_picker(
         if current is not None:
             for option in options_of(current):
                 _option(key, current, option, choose)
-    stated = stated_architecture(checkpoint.metadata, known)
+    stated = stated_architecture(checkpoint.metadata, architectures)
     if stated and (current is None or current.name != stated.architecture.name):
         _stated(key, stated, state_dict, choose)
     elif current is not None:
         _classes(key, current, checkpoint, state_dict, choose)
 
 
-def _known() -> tuple[Architecture, ...]:
-    known, errors = known_architectures()
+def _architectures() -> tuple[Architecture, ...]:
+    """Every architecture; the errors of the owner's modules are drawn."""
+    architectures, errors = known_architectures()
     for error in errors:
         st.error(plain_sentence(str(error)), icon=":material/error:")
-    return known
+    return architectures
 
 
 def _name(architecture: Architecture) -> str:

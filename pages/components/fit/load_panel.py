@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -142,7 +141,7 @@ def load_button(
     resident = request in model_pool().resident()
     started: tuple[ModelRequest, Job[LoadOutcome]] | None = st.session_state.get(f"{key}-job")
     job = started[1] if started and started[0] == request else None
-    if job is None or not (job.running or resident):
+    if job is None or not (job.unfinished or resident):
         _button(key, request, state_dict, obstacle, resident)
     if job is None:
         return None
@@ -184,9 +183,7 @@ def _start(key: str, request: ModelRequest, state_dict: StateDict) -> None:
     work = _loading(model_pool(), request, state_dict)
     job = jobs().start(work, session_id())
     st.session_state[f"{key}-job"] = request, job
-    until = time.monotonic() + PATIENCE
-    while job.running and time.monotonic() < until:
-        time.sleep(0.01)
+    job.wait(PATIENCE)
 
 
 def _loading(

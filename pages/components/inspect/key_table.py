@@ -13,6 +13,8 @@ from core.wording import count, shape, size
 from pages.components.cached import cached
 
 HEIGHT, FEW = 560, 15
+"""The height of a long table in pixels, and the most rows of one that is as high as its rows."""
+
 NARROW_KEY = st.column_config.TextColumn("Key", width=188)
 """The narrower column of keys, for a table that has a column of layouts too."""
 
@@ -33,7 +35,7 @@ def key_table(state_dict: StateDict, identity: str) -> TensorEntry | None:
 
     `identity` distinguishes this state_dict of this file from all others.
     """
-    search, kinds = st.columns([3, 2], vertical_alignment="bottom")
+    search, pills = st.columns([3, 2], vertical_alignment="bottom")
     text = search.text_input(
         "Search keys",
         type="search",
@@ -44,7 +46,7 @@ def key_table(state_dict: StateDict, identity: str) -> TensorEntry | None:
     dtypes = sorted({entry.dtype for entry in state_dict.values()})
     chosen: list[str] = []
     if len(dtypes) > 1:
-        chosen = kinds.pills("Dtypes", dtypes, selection_mode="multi", key="inspect-dtypes")
+        chosen = pills.pills("Dtypes", dtypes, selection_mode="multi", key="inspect-dtypes")
     try:
         entries, frame, largest = _frame(identity, text or "", tuple(chosen), state_dict)
     except FilterError as error:

@@ -36,7 +36,7 @@ from core.tensors import (
     tensor_image,
 )
 from core.theme import ACCENT, figure_layout
-from core.wording import count, percent, shape, size
+from core.wording import count, listed, percent, shape, size
 from pages.components.cached import cached
 from pages.components.pressed import pressed
 from pages.components.shared_job import SharedJob
@@ -137,7 +137,7 @@ def _measured_or_job(entry: TensorEntry, identity: str) -> Measured | None:
             return measured
         job.draw_failure()
         st.caption("Statistics, histogram and image of this large tensor need all of its bytes.")
-        if not pressed(f"Read {size(entry.nbytes)}", key=f"{job.slot}-start", type="primary"):
+        if not pressed(f"Read {size(entry.nbytes)}", key=f"{job.widget_key}-start", type="primary"):
             return None
         job.start(lambda progress: measure(entry, progress))
         st.rerun()
@@ -278,8 +278,7 @@ def _storage(entry: TensorEntry) -> None:
 
 def _record_names(records: tuple[Record, ...]) -> str:
     names = list(dict.fromkeys(record.name for record in records))
-    more = f" and {count(len(names) - MAX_NAMES)} more" if len(names) > MAX_NAMES else ""
-    return (", ".join(names[:MAX_NAMES]) or "none") + more
+    return listed(names, MAX_NAMES) or "none"
 
 
 def _form(entry: TensorEntry) -> dict[str, str]:

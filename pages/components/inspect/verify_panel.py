@@ -27,7 +27,7 @@ def verify_panel(checkpoint: Checkpoint) -> None:
         return
     job.draw_failure()
     label = "Verify checksums again" if result else "Verify checksums"
-    if pressed(label, key=f"{job.slot}-start", type="secondary" if result else "primary"):
+    if pressed(label, key=f"{job.widget_key}-start", type="secondary" if result else "primary"):
         job.start(lambda progress: _work(checkpoint, progress))
         st.rerun()
 

@@ -62,10 +62,10 @@ def checkpoint_card(slot: str, checkpoint: Checkpoint) -> Callable[[], None]:
 
 def _dtypes(state_dict: StateDict) -> None:
     """Draw each dtype's share of the bytes as one bar."""
-    nbytes: Counter[str] = Counter()
+    by_dtype: Counter[str] = Counter()
     for entry in state_dict.values():
-        nbytes[entry.dtype] += entry.nbytes
-    _bar([(dtype, share, dtype_colour(dtype)) for dtype, share in nbytes.most_common()], "code")
+        by_dtype[entry.dtype] += entry.nbytes
+    _bar([(dtype, nbytes, dtype_colour(dtype)) for dtype, nbytes in by_dtype.most_common()], "code")
 
 
 @cached(64)
@@ -88,13 +88,13 @@ def _files(checkpoint: Checkpoint) -> None:
 def _bar(shares: list[tuple[str, int, str]], tag: str) -> None:
     """Draw shares of (name, bytes, colour) as one bar, with a legend below; each name is wrapped in
     the HTML element `tag`."""
-    total = sum(share for _, share, _ in shares) or 1
+    total = sum(nbytes for _, nbytes, _ in shares) or 1
     segments, legend = [], []
-    for name, share, colour in shares:
-        segments.append(f'<i style="flex:{share / total:.4f};background:{markup(colour)}"></i>')
+    for name, nbytes, colour in shares:
+        segments.append(f'<i style="flex:{nbytes / total:.4f};background:{markup(colour)}"></i>')
         legend.append(
             f'<span class="loupe-key"><b style="background:{markup(colour)}"></b>'
-            f"<{markup(tag)}>{markup(name)}</{markup(tag)}> {size(share)}</span>"
+            f"<{markup(tag)}>{markup(name)}</{markup(tag)}> {size(nbytes)}</span>"
         )
     st.html(
         "<style>.loupe-bar{display:flex;height:8px;border-radius:4px;overflow:hidden;gap:1px}"

@@ -12,6 +12,7 @@ from pages.components.pressed import pressed
 from pages.components.resources import settings
 
 HEIGHT = 260
+"""The most pixels of the list's height."""
 
 
 def folder_browser(slot: str) -> str | None:
@@ -70,7 +71,7 @@ def folder_browser(slot: str) -> str | None:
             "changed": st.column_config.DatetimeColumn("Modified", format="YYYY-MM-DD HH:mm"),
         },
         hide_index=True,
-        height=min(HEIGHT, 38 + 35 * len(entries)),
+        height=min(HEIGHT, 38 + 35 * len(entries)),  # st.dataframe's header and rows
         key=f"entries-{slot}-{root}-{folder}",
         on_select="rerun",
         selection_mode="single-cell",

@@ -19,7 +19,7 @@ def labels_picker(key: str, outputs: int, checkpoint: Checkpoint) -> Labels:
     try:
         name, names = own or ("", None)
         labels = choose_labels(outputs, checkpoint, names, name)
-    except LabelsError as error:
+    except LabelsError as error:  # the user's list is of another length
         st.error(plain(str(error)), icon=":material/error:")
         labels = choose_labels(outputs, checkpoint)
     st.caption(f"Class names: {plain(labels.source)}.")

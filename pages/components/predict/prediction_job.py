@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -60,7 +59,7 @@ def predictions(tasks: Sequence[Task], images: Sequence[TrayImage]) -> Mapping[s
             started[1].cancel()
         job = jobs().start(_work(model_pool(), tuple(tasks), tuple(images)), session_id())
         started = st.session_state["prediction-job"] = wanted, job
-        _wait(job)
+        job.wait(PATIENCE)
     try:
         return job_panel("prediction-job", started[1])
     except Cancelled:
@@ -73,12 +72,6 @@ def predictions(tasks: Sequence[Task], images: Sequence[TrayImage]) -> Mapping[s
 
 def _forget() -> None:
     st.session_state.pop("prediction-job", None)
-
-
-def _wait(job: Job[Mapping[str, Outcome]]) -> None:
-    until = time.monotonic() + PATIENCE
-    while job.running and time.monotonic() < until:
-        time.sleep(0.02)
 
 
 def _work(

@@ -32,35 +32,35 @@ def slot_preprocessing(
     return default_preprocessing(architecture, _checkpoint.metadata)
 
 
-def preprocessing_editor(key: str, known: Preprocessing) -> Preprocessing:
-    """Draw the values of `known` in fields. Returns them as the user has changed them."""
-    fields_key = f"{key}-{sha256(repr(known).encode()).hexdigest()[:12]}"
-    # Fields with new keys start from `known`: a new round undoes the changes.
+def preprocessing_editor(key: str, default: Preprocessing) -> Preprocessing:
+    """Draw the values of `default` in fields. Returns them as the user has changed them."""
+    fields_key = f"{key}-{sha256(repr(default).encode()).hexdigest()[:12]}"
+    # Fields with new keys start from `default`: a new round undoes the changes.
     round_key = f"{fields_key}-again"
     round_ = st.session_state.get(round_key, 0)
-    edited = _fields(f"{fields_key}-{round_}", known)
-    changed = edited != known
-    sentence = f"From {known.source}." if not known.guessed else f"{known.source.capitalize()}."
+    edited = _fields(f"{fields_key}-{round_}", default)
+    changed = edited != default
+    sentence = f"{default.source.capitalize()}." if default.guessed else f"From {default.source}."
     st.caption(plain(f"Changed by you. {sentence}" if changed else sentence))
     if changed:
         st.button(
             "Undo my changes", key=f"{fields_key}-undo", on_click=_undo, args=(round_key, round_)
         )
-    return replace(edited, source="changed by hand", guessed=False) if changed else known
+    return replace(edited, source="changed by hand", guessed=False) if changed else default
 
 
 def _undo(round_key: str, round_: int) -> None:
     st.session_state[round_key] = round_ + 1
 
 
-def _fields(key: str, known: Preprocessing) -> Preprocessing:
+def _fields(key: str, default: Preprocessing) -> Preprocessing:
     with st.container(horizontal=True, gap="small"):
-        resize = _pair("Resize to", known.resize, f"{key}-resize")
-        crop = _pair("Crop to", known.crop, f"{key}-crop")
+        resize = _pair("Resize to", default.resize, f"{key}-resize")
+        crop = _pair("Crop to", default.crop, f"{key}-crop")
         fit = st.selectbox(
             "Proportions",
             list(FITS),
-            index=list(FITS).index(known.fit),
+            index=list(FITS).index(default.fit),
             format_func=FITS.__getitem__,
             key=f"{key}-fit",
             persist_state="session",
@@ -69,22 +69,22 @@ def _fields(key: str, known: Preprocessing) -> Preprocessing:
         interpolation = st.selectbox(
             "Interpolation",
             INTERPOLATIONS,
-            index=INTERPOLATIONS.index(known.interpolation),
+            index=INTERPOLATIONS.index(default.interpolation),
             key=f"{key}-interpolation",
             persist_state="session",
             width=140,
         )
     with st.container(horizontal=True, gap="small"):
-        mean = _values("Mean", known.mean, f"{key}-mean", smallest=-10)
-        std = _values("Std", known.std, f"{key}-std", smallest=0.0001)
+        mean = _values("Mean", default.mean, f"{key}-mean", smallest=-10)
+        std = _values("Std", default.std, f"{key}-std", smallest=0.0001)
     return replace(
-        known, resize=resize, crop=crop, fit=fit, interpolation=interpolation, mean=mean, std=std
+        default, resize=resize, crop=crop, fit=fit, interpolation=interpolation, mean=mean, std=std
     )
 
 
-def _pair(label: str, known: tuple[int, int], key: str) -> tuple[int, int]:
+def _pair(label: str, default: tuple[int, int], key: str) -> tuple[int, int]:
     """Draw one field if height and width are equal, else two. Returns (height, width) in pixels."""
-    names = (f"{label} (px)",) if known[0] == known[1] else (f"{label}, height", "width (px)")
+    names = (f"{label} (px)",) if default[0] == default[1] else (f"{label}, height", "width (px)")
     values = [
         int(
             st.number_input(
@@ -97,19 +97,19 @@ def _pair(label: str, known: tuple[int, int], key: str) -> tuple[int, int]:
                 width=140,
             )
         )
-        for name, edge in zip(names, known, strict=False)
+        for name, edge in zip(names, default, strict=False)  # one name if both edges are equal
     ]
     return values[0], values[-1]
 
 
-def _values(label: str, known: tuple[float, ...], key: str, smallest: float) -> tuple[float, ...]:
-    """Draw a text field with one number per channel. Returns `known` if the text is no such list.
+def _values(label: str, default: tuple[float, ...], key: str, smallest: float) -> tuple[float, ...]:
+    """Draw a text field with one number per channel. Returns `default` if the text is no such list.
 
     The numbers are for pixel values from 0 to 1.
     """
     text = st.text_input(
         f"{plain(label)} per channel (0 to 1)",
-        ", ".join(f"{value:g}" for value in known),
+        ", ".join(f"{value:g}" for value in default),
         key=key,
         persist_state="session",
         width=220,
@@ -118,14 +118,15 @@ def _values(label: str, known: tuple[float, ...], key: str, smallest: float) -> 
         values = tuple(float(part) for part in text.replace(",", " ").split())
     except ValueError:
         values = ()
-    if len(values) != len(known) or not all(smallest <= value <= 10 for value in values):
+    if len(values) != len(default) or not all(smallest <= value <= 10 for value in values):
         st.error(
-            f"{plain(label)} needs {len(known)} numbers from {smallest:g} to 10, such as {EXAMPLE}."
+            f"{plain(label)} needs {len(default)} numbers from {smallest:g} to 10, such as "
+            f"{EXAMPLE}."
         )
-        return known
-    # The field shows fewer digits than the library states: unchanged text must give back `known`.
-    shown = tuple(float(f"{value:g}") for value in known)
-    return known if values == shown else values
+        return default
+    # The field shows fewer digits than the library states: unchanged text must give back `default`.
+    shown = tuple(float(f"{value:g}") for value in default)
+    return default if values == shown else values
 
 
 EXAMPLE = "0.485, 0.456, 0.406"

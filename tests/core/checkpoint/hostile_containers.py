@@ -493,11 +493,13 @@ def zips() -> dict[str, Callable[[], bytes]]:
             + n
             for n in (b"m/%d" % i for i in range(count))
         )
-        told = min(count, 0xFFFF)
+        number = min(count, 0xFFFF)
         return (
             body
             + entries
-            + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, told, told, len(entries), len(body), 0)
+            + struct.pack(
+                "<4s4H2LH", b"PK\x05\x06", 0, 0, number, number, len(entries), len(body), 0
+            )
         )
 
     def many(count: int) -> bytes:
@@ -607,9 +609,9 @@ def zips() -> dict[str, Callable[[], bytes]]:
         "sizes beyond the file": patched(first + 20, struct.pack("<2L", 1 << 30, 1 << 30)),
         "names beyond the directory": patched(directory + 28, b"\xff\xff"),
         "extra field beyond the member": patched(local + 28, b"\xff\xff"),
-        "too many members told": patched(end + 8, struct.pack("<2H", 60_000, 60_000)),
-        "too few members told": patched(end + 8, struct.pack("<2H", 1, 1)),
-        "no members told": patched(end + 8, struct.pack("<2H", 0, 0)),
+        "too many members stated": patched(end + 8, struct.pack("<2H", 60_000, 60_000)),
+        "too few members stated": patched(end + 8, struct.pack("<2H", 1, 1)),
+        "no members stated": patched(end + 8, struct.pack("<2H", 0, 0)),
         "directory elsewhere": patched(end + 16, struct.pack("<L", 0)),
         "directory of nothing": patched(end + 12, struct.pack("<L", 0)),
         "directory larger than the file": patched(end + 12, struct.pack("<L", 1 << 31)),
@@ -655,8 +657,8 @@ def zips() -> dict[str, Callable[[], bytes]]:
 def safetensors() -> dict[str, Callable[[], bytes]]:
     """Headers that lie."""
 
-    def raw(header: bytes, payload: int = 16, told: int | None = None) -> Callable[[], bytes]:
-        length = len(header) if told is None else told
+    def raw(header: bytes, payload: int = 16, stated: int | None = None) -> Callable[[], bytes]:
+        length = len(header) if stated is None else stated
         return lambda: struct.pack("<Q", length) + header + bytes(payload)
 
     def of(**tensors: object) -> Callable[[], bytes]:
@@ -666,10 +668,10 @@ def safetensors() -> dict[str, Callable[[], bytes]]:
         return {"dtype": dtype, "shape": shape, "data_offsets": [first, last]}
 
     return {
-        "header beyond the file": raw(b'{"a":1}', told=99_000_000),
-        "header beyond reason": raw(b'{"a":1}', told=1 << 63),
-        "header of 2**64 - 1": raw(b'{"a":1}', told=(1 << 64) - 1),
-        "header of nothing": raw(b"{}", told=0),
+        "header beyond the file": raw(b'{"a":1}', stated=99_000_000),
+        "header beyond reason": raw(b'{"a":1}', stated=1 << 63),
+        "header of 2**64 - 1": raw(b'{"a":1}', stated=(1 << 64) - 1),
+        "header of nothing": raw(b"{}", stated=0),
         "header of brackets": _later(lambda: b'{"a":[' + b"[]," * 9_000_000 + b"[]]}"),
         "header of few brackets": _later(lambda: b'{"a":[' + b"[]," * 700_000 + b"[]]}"),
         "header of numbers": _later(lambda: b'{"a":[' + b"1," * 14_000_000 + b"1]}"),

@@ -108,17 +108,17 @@ def test_a_plain_pickle_is_called_one(tmp_path: Path, protocol: int, value: obje
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "words"),
     [({"lr": 0.1, "epochs": 3}, "lr, epochs"), ({}, "empty dictionary"), ([1, 2], "list")],
     ids=["options", "empty", "list"],
 )
 def test_a_saved_object_without_tensors_is_told_by_what_it_holds(
-    tmp_path: Path, value: object, told: str, zipped: bool
+    tmp_path: Path, value: object, words: str, zipped: bool
 ) -> None:
     torch.save(value, tmp_path / "m.pth", _use_new_zipfile_serialization=zipped)
     error = refusal(tmp_path / "m.pth")
     assert "contains no tensor" in error.problem
-    assert told in error.problem
+    assert words in error.problem
 
 
 def test_safetensors_without_tensors_are_not_called_torch_saves_work(tmp_path: Path) -> None:

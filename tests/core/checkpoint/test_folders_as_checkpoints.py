@@ -164,7 +164,7 @@ def test_a_folder_of_checkpoint_folders_opens_the_only_one(tmp_path: Path, steps
     if steps == 1:
         assert_weights(tmp_path, "model", {"w": torch.ones(2)})
         return
-    with pytest.raises(SourceError, match=r"2 checkpoints .*: checkpoint-000, checkpoint-100"):
+    with pytest.raises(SourceError, match=r"2 checkpoints .*: checkpoint-000 and checkpoint-100"):
         open_checkpoint(tmp_path)
 
 

@@ -40,11 +40,11 @@ LONGEST_SENTENCE = 700
 WEIGHTS = {f"layer{i}.weight": torch.full((4, i + 1), float(i)) for i in range(4)}
 HOSTILE = hostile_files()
 
-Told = Mapping[str, object]
+Report = Mapping[str, object]
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Told]:
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Report]:
     """What became of each file, and what opening it did."""
     folder = tmp_path_factory.mktemp("hostile")
     result = subprocess.run(
@@ -64,26 +64,26 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Told]:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_file_opens_inertly_or_is_refused_in_a_sentence(
-    told: Mapping[str, Told], name: str
+    reports: Mapping[str, Report], name: str
 ) -> None:
-    hostile, found = HOSTILE[name], told[name]
-    assert "crash" not in found
-    assert found["events"] == []
-    assert found["modules"] == []
-    assert found["files"] == []
-    assert float(str(found["seconds"])) <= ENDLESS
-    assert not found["too many calls"]
-    assert int(str(found["grown"])) <= GROWTH
+    hostile, report = HOSTILE[name], reports[name]
+    assert "crash" not in report
+    assert report["events"] == []
+    assert report["modules"] == []
+    assert report["files"] == []
+    assert float(str(report["seconds"])) <= ENDLESS
+    assert not report["too many calls"]
+    assert int(str(report["grown"])) <= GROWTH
     if hostile.opens is not None:
-        assert found["opened"] is hostile.opens
-    if found["opened"]:
-        _names_what_is_dangerous(found, hostile)
+        assert report["opened"] is hostile.opens
+    if report["opened"]:
+        _names_what_is_dangerous(report, hostile)
     else:
-        _speaks_plainly(str(found["problem"]), str(found["remedy"]))
+        _speaks_plainly(str(report["problem"]), str(report["remedy"]))
 
 
-def _names_what_is_dangerous(found: Told, hostile: Hostile) -> None:
-    verdicts, where = found["globals"], found["where"]
+def _names_what_is_dangerous(report: Report, hostile: Hostile) -> None:
+    verdicts, where = report["globals"], report["where"]
     assert isinstance(verdicts, dict)
     assert isinstance(where, dict)
     for name in hostile.dangerous:
@@ -126,12 +126,12 @@ watched_open.main("call: REDUCE (zip)")
         text=True,
         check=True,
     )
-    found = json.loads(result.stdout)
-    seen = {event for event, _ in found["events"]}
+    report = json.loads(result.stdout)
+    seen = {event for event, _ in report["events"]}
     assert seen >= {"os.system", "subprocess.Popen", "import", "exec", "open"}
-    assert CANARY_MODULE in found["modules"]
-    assert CANARY in found["files"]
-    assert found["grown"] > 200 << 20
+    assert CANARY_MODULE in report["modules"]
+    assert CANARY in report["files"]
+    assert report["grown"] > 200 << 20
 
 
 @pytest.mark.parametrize(
@@ -155,9 +155,9 @@ watched_open.main("call: REDUCE (zip)")
     ],
 )
 def test_it_is_told_where_a_dangerous_name_stands(
-    told: Mapping[str, Told], name: str, place: str
+    reports: Mapping[str, Report], name: str, place: str
 ) -> None:
-    where = told[name]["where"]
+    where = reports[name]["where"]
     assert isinstance(where, dict)
     assert where["os.system"] == place
 
@@ -173,9 +173,9 @@ def test_it_is_told_where_a_dangerous_name_stands(
     ],
 )
 def test_a_note_tells_of_pickles_that_torch_leaves_alone(
-    told: Mapping[str, Told], name: str, words: str
+    reports: Mapping[str, Report], name: str, words: str
 ) -> None:
-    notes = told[name]["notes"]
+    notes = reports[name]["notes"]
     assert isinstance(notes, list)
     assert any(words in note for note in notes)
 

@@ -89,14 +89,21 @@ WRITERS: Mapping[str, tuple[Callable[[Path], object], str]] = {
 @pytest.mark.parametrize("kind", WRITERS)
 def test_a_file_that_another_library_wrote_is_named(tmp_path: Path, kind: str) -> None:
     """Failure modes 12 and 37."""
-    write, told = WRITERS[kind]
+    write, words = WRITERS[kind]
     path = tmp_path / "model.pth"
     write(path)
-    with pytest.raises(CheckpointError, match=told) as raised:
+    with pytest.raises(CheckpointError, match=words) as raised:
         open_checkpoint(path)
     assert raised.value.remedy
     assert "weights_only" not in str(raised.value)
     assert len(str(raised.value)) < 500
+
+
+def test_a_pickle_that_nothing_makes_a_checkpoint_of_is_not_to_be_trusted(tmp_path: Path) -> None:
+    pd.DataFrame({"a": [1]}).to_pickle(tmp_path / "table.pkl")
+    with pytest.raises(CheckpointError) as raised:
+        open_checkpoint(tmp_path / "table.pkl")
+    assert raised.value.remedy == "Choose a file that torch.save or safetensors wrote."
 
 
 HEADS: Mapping[str, bytes] = {
@@ -138,11 +145,11 @@ HEADS: Mapping[str, bytes] = {
 """How files of libraries that are not here begin, by what a person is told."""
 
 
-@pytest.mark.parametrize("told", HEADS)
-def test_a_file_is_named_by_how_it_begins(tmp_path: Path, told: str) -> None:
+@pytest.mark.parametrize("words", HEADS)
+def test_a_file_is_named_by_how_it_begins(tmp_path: Path, words: str) -> None:
     """Failure modes 13, 14 and 37."""
-    (tmp_path / "model.pth").write_bytes(HEADS[told])
-    with pytest.raises(CheckpointError, match=told) as raised:
+    (tmp_path / "model.pth").write_bytes(HEADS[words])
+    with pytest.raises(CheckpointError, match=words) as raised:
         open_checkpoint(tmp_path / "model.pth")
     assert raised.value.remedy
     assert "weights_only" not in str(raised.value)
@@ -170,10 +177,10 @@ MEMBERS: Mapping[str, tuple[str, ...]] = {
 """What lies in archives and folders of other libraries."""
 
 
-@pytest.mark.parametrize("told", MEMBERS)
-def test_an_archive_or_folder_is_named_by_what_lies_in_it(tmp_path: Path, told: str) -> None:
+@pytest.mark.parametrize("words", MEMBERS)
+def test_an_archive_or_folder_is_named_by_what_lies_in_it(tmp_path: Path, words: str) -> None:
     folder = tmp_path / "folder"
-    for name in MEMBERS[told]:
+    for name in MEMBERS[words]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"some bytes")
     for path in (
@@ -181,7 +188,7 @@ def test_an_archive_or_folder_is_named_by_what_lies_in_it(tmp_path: Path, told: 
         Path(shutil.make_archive(str(tmp_path / "packed"), "zip", folder)),
         Path(shutil.make_archive(str(tmp_path / "packed"), "tar", folder)),
     ):
-        with pytest.raises(CheckpointError, match=told) as raised:
+        with pytest.raises(CheckpointError, match=words) as raised:
             open_checkpoint(path)
         assert raised.value.remedy
 

@@ -131,7 +131,7 @@ def test_several_checkpoints_in_an_archive_are_listed(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
         for epoch in range(3):
             archive.writestr(f"epoch{epoch}.pth", saved("zip"))
-    with pytest.raises(SourceError, match=r"epoch0\.pth, epoch1\.pth, epoch2\.pth"):
+    with pytest.raises(SourceError, match=r"epoch0\.pth, epoch1\.pth and epoch2\.pth"):
         open_checkpoint(tmp_path / "all.zip")
 
 

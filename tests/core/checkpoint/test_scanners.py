@@ -50,8 +50,8 @@ def verdict(name: str) -> Verdict:
 def picklescan_calls_dangerous(name: str) -> bool:
     parts = name.split(".")
     splits = {(".".join(parts[:end]), ".".join(parts[end:])) for end in range(1, len(parts))}
-    found = _build_scan_result_from_raw_globals(splits, "name")
-    return any(one.safety is SafetyLevel.Dangerous for one in found.globals)
+    scan = _build_scan_result_from_raw_globals(splits, "name")
+    return any(use.safety is SafetyLevel.Dangerous for use in scan.globals)
 
 
 def fickling_calls_dangerous(name: str) -> bool:
@@ -110,11 +110,11 @@ def test_each_dangerous_name_has_a_reason_that_makes_a_sentence() -> None:
 def picklescan_finds(data: bytes) -> set[str]:
     """What it calls dangerous in a file; none where it cannot read the file."""
     try:
-        found = scan_bytes(io.BytesIO(data), "file", ".pth")
+        scan = scan_bytes(io.BytesIO(data), "file", ".pth")
     except Exception:  # whatever it raises, it has found nothing
         return set()
-    dangerous = [one for one in found.globals if one.safety is SafetyLevel.Dangerous]
-    return {f"{one.module}.{one.name}" for one in dangerous if "unknown" not in one.module}
+    dangerous = [use for use in scan.globals if use.safety is SafetyLevel.Dangerous]
+    return {f"{use.module}.{use.name}" for use in dangerous if "unknown" not in use.module}
 
 
 def fickling_finds(data: bytes) -> set[str]:
@@ -123,10 +123,10 @@ def fickling_finds(data: bytes) -> set[str]:
         archive = zipfile.ZipFile(io.BytesIO(data))
         member = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
         pickled = Pickled.load(archive.read(member))
-        imports = [one for one in pickled.properties.imports if isinstance(one, ast.ImportFrom)]
+        imports = [node for node in pickled.properties.imports if isinstance(node, ast.ImportFrom)]
     except (zipfile.BadZipFile, StopIteration, ValueError, LookupError, ResourceExhaustionError):
         return set()
-    names = {f"{node.module}.{one.name}" for node in imports for one in node.names}
+    names = {f"{node.module}.{alias.name}" for node in imports for alias in node.names}
     return {name for name in names if fickling_calls_dangerous(name)}
 
 
@@ -157,9 +157,9 @@ def test_what_a_scanner_finds_in_a_hostile_file_is_told_and_not_plain(
 
 
 def assert_not_plain(checkpoint: Checkpoint, names: set[str]) -> None:
-    told = {use.name: use.verdict for use in checkpoint.globals}
-    assert names <= told.keys()
-    assert [name for name in names if told[name] is Verdict.PLAIN] == []
+    verdicts = {use.name: use.verdict for use in checkpoint.globals}
+    assert names <= verdicts.keys()
+    assert [name for name in names if verdicts[name] is Verdict.PLAIN] == []
 
 
 def state_dict() -> object:

@@ -410,9 +410,9 @@ def test_an_object_of_an_unknown_class_stays_inert_data(tmp_path: Path) -> None:
     torch.save({"state_dict": {"w": torch.ones(1)}, "config": config}, tmp_path / "omega.ckpt")
     checkpoint = open_checkpoint(tmp_path / "omega.ckpt")
     assert list(checkpoint.state_dict()) == ["w"]
-    told = str(checkpoint.metadata["config"])
-    assert "omegaconf.dictconfig.DictConfig" in told
-    assert "18" in told
+    shown = str(checkpoint.metadata["config"])
+    assert "omegaconf.dictconfig.DictConfig" in shown
+    assert "18" in shown
 
 
 @both_formats

@@ -55,16 +55,16 @@ def main(words: str) -> None:
             print(json.dumps({"name": name, **_watched(path, hostile, events)}), flush=True)
 
 
-def _write(path: Path, made: bytes | Mapping[str, bytes]) -> None:
+def _write(path: Path, contents: bytes | Mapping[str, bytes]) -> None:
     if path.is_dir():
         shutil.rmtree(path)
     elif path.exists():
         path.unlink()
-    if isinstance(made, bytes):
-        path.write_bytes(made)
+    if isinstance(contents, bytes):
+        path.write_bytes(contents)
         return
     path.mkdir()
-    for name, content in made.items():
+    for name, content in contents.items():
         (path / name).write_bytes(content)
 
 
@@ -76,11 +76,11 @@ def _watched(path: Path, hostile: Hostile, events: list[tuple[str, str]]) -> dic
     with _limited_memory():
         started = time.process_time()
         events.clear()
-        told = _outcome(path)
+        outcome = _outcome(path)
         seen = list(events)
         seconds = time.process_time() - started
     return {
-        **told,
+        **outcome,
         "seconds": round(seconds, 3),
         "too many calls": seconds > SECONDS and too_many_calls(lambda: _outcome(path)),
         "grown": peak() - before,

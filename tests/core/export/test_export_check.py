@@ -11,7 +11,7 @@ from core.checkpoint import open_checkpoint
 from core.errors import StoreError
 from core.export import export_state_dict, verify_export
 from core.export.element_writer import Counter
-from core.export.export_plan import planned
+from core.export.export_plan import plan_export
 from core.export.exported import Expected, Format
 from core.export.pth_writer import PthPlan, write_pth
 from core.export.safetensors_writer import write_safetensors
@@ -25,7 +25,7 @@ def written(tmp_path: Path, form: Format) -> tuple[Path, Expected]:
     torch.manual_seed(0)
     torch.save(squeezenet1_1(num_classes=3).state_dict(), tmp_path / "in.pth")
     state_dict = open_checkpoint(tmp_path / "in.pth").state_dict()
-    plan, _ = planned(state_dict, form, "weights", None)
+    plan, _ = plan_export(state_dict, form, "weights", None)
     path = tmp_path / f"out.{form}"
     with path.open("wb") as file:
         nothing = Counter(0)
@@ -72,7 +72,7 @@ def test_two_tensors_in_each_others_place_are_caught(tmp_path: Path) -> None:
     expected = []
     for name in ("in", "other"):
         state_dict = open_checkpoint(tmp_path / f"{name}.pth").state_dict()
-        plan, _ = planned(state_dict, "safetensors", "weights", None)
+        plan, _ = plan_export(state_dict, "safetensors", "weights", None)
         assert not isinstance(plan, PthPlan)
         with (tmp_path / f"{name}.safetensors").open("wb") as file:
             expected.append(write_safetensors(plan, file, Counter(0)))
@@ -96,7 +96,7 @@ def test_another_file_than_the_one_that_was_written_is_caught(
 ) -> None:
     torch.save({"a": torch.ones(4), "b": torch.ones(2)}, tmp_path / "in.pth")
     state_dict = open_checkpoint(tmp_path / "in.pth").state_dict()
-    plan, _ = planned(state_dict, "pth", "weights", None)
+    plan, _ = plan_export(state_dict, "pth", "weights", None)
     assert isinstance(plan, PthPlan)
     with (tmp_path / "out.pth").open("wb") as file:
         expected = write_pth(plan, file, Counter(0))

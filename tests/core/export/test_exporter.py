@@ -75,9 +75,9 @@ def assert_equal_bits(
     assert actual.keys() == expected.keys()
     assert not ordered or list(actual) == list(expected)
     for key, tensor in expected.items():
-        found = actual[key]
-        assert (found.dtype, found.shape) == (tensor.dtype, tensor.shape), key
-        assert torch.equal(as_bytes(found), as_bytes(tensor)), key
+        loaded = actual[key]
+        assert (loaded.dtype, loaded.shape) == (tensor.dtype, tensor.shape), key
+        assert torch.equal(as_bytes(loaded), as_bytes(tensor)), key
 
 
 def as_bytes(tensor: torch.Tensor) -> torch.Tensor:
@@ -198,9 +198,9 @@ def test_half_byte_floats_go_into_a_safetensors_as_they_are(tmp_path: Path) -> N
     tensors = {"w": values.view(torch.float4_e2m1fn_x2), "scale": torch.ones(3)}
     state_dict = saved(tmp_path / "in.pth", tensors)
     export_state_dict(state_dict, tmp_path / "out.safetensors", "safetensors")
-    found = load_file(tmp_path / "out.safetensors")["w"]
-    assert (found.dtype, found.shape) == (torch.float4_e2m1fn_x2, (3, 8))
-    assert torch.equal(found.view(torch.uint8), values)
+    loaded = load_file(tmp_path / "out.safetensors")["w"]
+    assert (loaded.dtype, loaded.shape) == (torch.float4_e2m1fn_x2, (3, 8))
+    assert torch.equal(loaded.view(torch.uint8), values)
 
 
 def test_a_small_view_of_a_large_storage_takes_its_own_bytes_only(tmp_path: Path) -> None:
@@ -346,15 +346,15 @@ def test_quantized_sparse_and_nested_tensors_stay_what_they_are_in_a_pth(
 ) -> None:
     state_dict = saved(tmp_path / "in.pth", {"w": ODD[name], "dense": torch.ones(2)})
     export_state_dict(state_dict, tmp_path / "out.pth", "pth")
-    found = torch.load(tmp_path / "out.pth", weights_only=False)["w"]
-    assert (found.layout, found.dtype) == (ODD[name].layout, ODD[name].dtype)
+    loaded = torch.load(tmp_path / "out.pth", weights_only=False)["w"]
+    assert (loaded.layout, loaded.dtype) == (ODD[name].layout, ODD[name].dtype)
     if name == "nested":
-        assert all(map(torch.equal, found.unbind(), ODD[name].unbind()))
+        assert all(map(torch.equal, loaded.unbind(), ODD[name].unbind()))
     elif ODD[name].is_quantized:
-        assert torch.equal(found, ODD[name])
-        assert torch.equal(found.dequantize(), ODD[name].dequantize())
+        assert torch.equal(loaded, ODD[name])
+        assert torch.equal(loaded.dequantize(), ODD[name].dequantize())
     else:
-        assert torch.equal(found.to_dense(), ODD[name].to_dense())
+        assert torch.equal(loaded.to_dense(), ODD[name].to_dense())
     again = compare(state_dict, open_checkpoint(tmp_path / "out.pth").state_dict())
     assert again.counts[State.SAME] == 2
 
@@ -364,9 +364,9 @@ def test_integers_of_half_a_byte_are_written_as_they_are(tmp_path: Path) -> None
     packed = torch.quantize_per_channel(torch.rand(3, 5), scales, points, 0, torch.quint4x2)
     state_dict = saved(tmp_path / "in.pth", {"w": packed})
     export_state_dict(state_dict, tmp_path / "out.pth", "pth")
-    found = torch.load(tmp_path / "out.pth", weights_only=False)["w"]
-    assert torch.equal(found.int_repr(), packed.int_repr())
-    assert torch.equal(found.dequantize(), packed.dequantize())
+    loaded = torch.load(tmp_path / "out.pth", weights_only=False)["w"]
+    assert torch.equal(loaded.int_repr(), packed.int_repr())
+    assert torch.equal(loaded.dequantize(), packed.dequantize())
 
 
 @pytest.mark.parametrize(
@@ -415,8 +415,8 @@ def test_a_cast_reaches_the_values_of_a_sparse_tensor(tmp_path: Path) -> None:
     state_dict = saved(tmp_path / "in.pth", {"w": ODD["csr"]})
     fixed = apply_recipe(Recipe((Step(CastDtype("float16")),)), state_dict).state_dict
     export_state_dict(fixed, tmp_path / "out.pth", "pth")
-    found = torch.load(tmp_path / "out.pth", weights_only=False)["w"]
-    assert torch.equal(found.to_dense(), ODD["csr"].half().to_dense())
+    loaded = torch.load(tmp_path / "out.pth", weights_only=False)["w"]
+    assert torch.equal(loaded.to_dense(), ODD["csr"].half().to_dense())
 
 
 @pytest.mark.parametrize("form", ["pth", "safetensors"])

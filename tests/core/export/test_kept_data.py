@@ -113,9 +113,9 @@ def test_the_metadata_is_the_plain_data_without_tensors_and_training_state(
 ) -> None:
     path, saved = training
     done = exported(path, tmp_path / "out.pth", "metadata")
-    found = torch.load(tmp_path / "out.pth", weights_only=True)
+    loaded = torch.load(tmp_path / "out.pth", weights_only=True)
     assert same(
-        found,
+        loaded,
         {
             "state_dict": stripped(saved["state_dict"]),
             "epoch": 7,
@@ -150,8 +150,8 @@ def test_the_metadata_in_safetensors_are_texts_and_json(
     assert texts["dtype"] == "torch.float16"
     assert "optimizer" not in texts
     weights = stripped(saved["state_dict"])
-    found = load_file(tmp_path / "out.safetensors")
-    assert all(torch.equal(found[key], weights[key]) for key in weights)
+    loaded = load_file(tmp_path / "out.safetensors")
+    assert all(torch.equal(loaded[key], weights[key]) for key in weights)
 
 
 def test_all_is_the_whole_tree_with_the_repaired_weights_in_their_place(
@@ -159,19 +159,19 @@ def test_all_is_the_whole_tree_with_the_repaired_weights_in_their_place(
 ) -> None:
     path, saved = training
     done = exported(path, tmp_path / "out.pth", "all")
-    found = torch.load(tmp_path / "out.pth", weights_only=True)
-    assert list(found) == [name for name in saved if name != "trainer"]
+    loaded = torch.load(tmp_path / "out.pth", weights_only=True)
+    assert list(loaded) == [name for name in saved if name != "trainer"]
     for name in ("epoch", "optimizer", "lr_schedulers", "classes", "mean", "flags", "ema", "dtype"):
-        assert same(found[name], saved[name]), name
-    assert same(found["state_dict"], stripped(saved["state_dict"]))
-    assert torch.equal(found["scores"], torch.from_numpy(saved["scores"]))
+        assert same(loaded[name], saved[name]), name
+    assert same(loaded["state_dict"], stripped(saved["state_dict"]))
+    assert torch.equal(loaded["scores"], torch.from_numpy(saved["scores"]))
     assert {one.path: one.became for one in done.left_out} == {
         "trainer": "",
         "args": "a dictionary",
         "scores": "a tensor",
     }
-    shared = found["ema"]["module.0.bias"]
-    assert shared.data_ptr() == found["state_dict"]["0.bias"].data_ptr()
+    shared = loaded["ema"]["module.0.bias"]
+    assert shared.data_ptr() == loaded["state_dict"]["0.bias"].data_ptr()
 
 
 @pytest.mark.parametrize("place", [None, "model"])
@@ -181,9 +181,9 @@ def test_a_numpy_array_among_the_weights_becomes_no_weight(
     weights = {"module.w": torch.ones(2), "mean": np.array([[0.5, 0.25]]), "best": np.float32(2)}
     torch.save(weights if place is None else {place: weights}, tmp_path / "in.pth")
     done = exported(tmp_path / "in.pth", tmp_path / "out.pth", "all")
-    found = torch.load(tmp_path / "out.pth", weights_only=True)
-    found = found if place is None else found[place]
-    assert same(dict(found), {"w": torch.ones(2), "mean": [[0.5, 0.25]], "best": 2.0})
+    loaded = torch.load(tmp_path / "out.pth", weights_only=True)
+    loaded = loaded if place is None else loaded[place]
+    assert same(dict(loaded), {"w": torch.ones(2), "mean": [[0.5, 0.25]], "best": 2.0})
     assert [one.became for one in done.left_out] == ["a list"]
 
 
@@ -192,11 +192,11 @@ def test_a_training_goes_on_from_an_export_of_all(
 ) -> None:
     path, _ = training
     exported(path, tmp_path / "out.pth", "all")
-    found = torch.load(tmp_path / "out.pth", weights_only=True)
+    loaded = torch.load(tmp_path / "out.pth", weights_only=True)
     model = torch.nn.Sequential(torch.nn.Linear(20, 30), torch.nn.BatchNorm1d(30))
-    model.load_state_dict(found["state_dict"])
+    model.load_state_dict(loaded["state_dict"])
     optimizer = torch.optim.Adam(model.parameters())
-    optimizer.load_state_dict(found["optimizer"])
+    optimizer.load_state_dict(loaded["optimizer"])
     assert optimizer.param_groups[0]["lr"] == 0.01
     assert int(optimizer.state[model[0].weight]["step"]) == 1
 
@@ -239,9 +239,9 @@ def test_of_pickled_models_the_weights_are_kept_and_the_classes_named(tmp_path: 
     model, ema = NoState(), NoState()
     torch.save({"model": model, "ema": ema, "epoch": 2}, tmp_path / "in.pth")
     done = exported(tmp_path / "in.pth", tmp_path / "out.pth", "all")
-    found = torch.load(tmp_path / "out.pth", weights_only=True)
+    loaded = torch.load(tmp_path / "out.pth", weights_only=True)
     weights = {"model": dict(model.state_dict()), "ema": dict(ema.state_dict())}
-    assert same(found, {**weights, "epoch": 2})
+    assert same(loaded, {**weights, "epoch": 2})
     assert [(one.path, one.became) for one in done.left_out] == [
         ("model", "its weights alone"),
         ("ema", "its weights alone"),
@@ -254,8 +254,8 @@ def test_a_bare_state_dict_is_exported_by_every_choice(tmp_path: Path, keep: Kee
     weights = squeezenet1_1(num_classes=2).state_dict()
     torch.save(weights, tmp_path / "in.pth")
     done = exported(tmp_path / "in.pth", tmp_path / "out.pth", keep)
-    found = torch.load(tmp_path / "out.pth", weights_only=True)
-    assert same(dict(found["state_dict"] if keep == "metadata" else found), dict(weights))
+    loaded = torch.load(tmp_path / "out.pth", weights_only=True)
+    assert same(dict(loaded["state_dict"] if keep == "metadata" else loaded), dict(weights))
     assert done.left_out == ()
 
 
@@ -264,9 +264,9 @@ def test_the_texts_of_a_safetensors_go_with_it_into_either_format(tmp_path: Path
     save_file(weights, tmp_path / "in.safetensors", {"format": "pt", "note": "ü", "epoch": "3"})
     for keep in ("metadata", "all"):
         exported(tmp_path / "in.safetensors", tmp_path / "out.pth", keep)
-        found = torch.load(tmp_path / "out.pth", weights_only=True)
-        assert same(dict(found.pop("state_dict")), weights)
-        assert found == {"note": "ü", "epoch": "3"}
+        loaded = torch.load(tmp_path / "out.pth", weights_only=True)
+        assert same(dict(loaded.pop("state_dict")), weights)
+        assert loaded == {"note": "ü", "epoch": "3"}
     exported(tmp_path / "in.safetensors", tmp_path / "out.safetensors", "metadata")
     with safe_open(tmp_path / "out.safetensors", "pt") as file:
         assert file.metadata() == {"format": "pt", "note": "ü", "epoch": "3"}

@@ -82,7 +82,7 @@ def test_nobody_waits_for_an_index_that_has_to_be_built(
         assert asked == [None, None, None]
         job = keeper.job
         assert job is not None
-        assert job.running
+        assert job.unfinished
     finally:
         go.set()
     job.result()

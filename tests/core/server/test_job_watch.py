@@ -42,6 +42,6 @@ def test_a_server_that_ends_leaves_no_job_behind() -> None:
 
     job = jobs.start(until_told, "ada")
     run(serve())
-    assert not job.running
+    assert not job.unfinished
     with pytest.raises(Cancelled):
         job.result()

@@ -43,7 +43,16 @@ def begun(job: Job[str]) -> bool:
 def test_a_job_hands_over_its_result() -> None:
     job = Jobs().start(lambda progress: 6 * 7)
     assert job.result() == 42
-    assert not job.running
+    assert not job.unfinished
+
+
+def test_who_waits_for_a_job_goes_on_at_its_end_or_when_the_patience_ends(gate: Gate) -> None:
+    job = Jobs().start(gate.work("slow"))
+    job.wait(0.01)
+    assert job.unfinished
+    gate.open.set()
+    job.wait(60)
+    assert not job.unfinished
 
 
 def test_a_sentence_that_the_work_raises_comes_out_of_result_each_time() -> None:
@@ -70,7 +79,7 @@ def test_whatever_ends_a_job_is_a_sentence_and_its_traceback_is_in_the_log(
         job = jobs.start(work_of_others, "somebody", "key")
         with pytest.raises(JobError) as raised:
             job.result()
-    assert not job.running
+    assert not job.unfinished
     assert raised.value.remedy
     assert "work_of_others" in caplog.text
     assert jobs.start(lambda progress: "well", "somebody", "key").result() == "well"
@@ -101,7 +110,7 @@ def test_a_cancel_stops_the_work_at_its_next_report() -> None:
 
     job = Jobs().start(work)
     reached.wait(10)
-    assert (job.progress.fraction, job.progress.what, job.running) == (0.25, "first", True)
+    assert (job.progress.fraction, job.progress.what, job.unfinished) == (0.25, "first", True)
     assert job.seconds_left is not None
     job.cancel()
     go.set()
@@ -114,7 +123,7 @@ def test_a_cancelled_job_that_waits_ends_at_once_and_never_begins(gate: Gate) ->
     jobs.start(gate.work("first"), "ada")
     waiting = jobs.start(gate.work("second"), "ada")
     waiting.cancel()
-    assert not waiting.running
+    assert not waiting.unfinished
     with pytest.raises(Cancelled):
         waiting.result()
     gate.open.set()
@@ -214,7 +223,7 @@ def test_a_job_is_given_up_once_nobody_has_been_there_for_a_while(gate: Gate) ->
     own = jobs.start(gate.work("index"))
     here.remove("ada")
     jobs.sweep(absence=3600)
-    assert left.running
+    assert left.unfinished
     jobs.sweep(absence=0)
     with pytest.raises(Cancelled):
         left.result()
@@ -238,11 +247,11 @@ def test_work_that_never_comes_to_its_next_report_keeps_no_thread_from_others(ga
     jobs = Jobs(1)
     stuck = jobs.start(lambda progress: gate.open.wait(), "ada", "key")
     jobs.sweep(grace=0)
-    assert stuck.running
+    assert stuck.unfinished
     waiting = jobs.start(lambda progress: "served", "bob")
     stuck.cancel()
     jobs.sweep(grace=3600)
-    assert stuck.running
+    assert stuck.unfinished
     jobs.sweep(grace=0)
     with pytest.raises(Cancelled):
         stuck.result()
@@ -258,5 +267,5 @@ def test_a_server_that_ends_cancels_what_runs_and_what_waits(gate: Gate) -> None
     all_jobs = [jobs.start(gate.work(name), name) for name in ("ada", "bob")]
     all_jobs.append(jobs.start(gate.work("index")))
     jobs.stop(patience=30)
-    assert not any(job.running for job in all_jobs)
+    assert not any(job.unfinished for job in all_jobs)
     assert "bob" not in gate.began

@@ -8,26 +8,26 @@ from core.server.once import Once
 
 
 def test_it_is_made_once_however_many_ask_at_the_same_time() -> None:
-    made: list[int] = []
+    calls: list[int] = []
     ready = threading.Barrier(8)
 
     @Once
     def thing() -> object:
-        made.append(1)
+        calls.append(1)
         return object()
 
     def ask() -> None:
         ready.wait(10)
-        found.append(thing())
+        things.append(thing())
 
-    found: list[object] = []
+    things: list[object] = []
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(made) == 1
-    assert len(set(map(id, found))) == 1
+    assert len(calls) == 1
+    assert len(set(map(id, things))) == 1
 
 
 def test_what_could_not_be_made_is_tried_again() -> None:
@@ -50,10 +50,3 @@ def test_one_may_ask_for_another_while_it_is_made() -> None:
     first = Once(lambda: 2)
     second = Once(lambda: first() + 1)
     assert second() == 3
-
-
-def test_what_is_cleared_is_made_anew() -> None:
-    thing = Once(object)
-    before = thing()
-    thing.clear()
-    assert thing() is not before

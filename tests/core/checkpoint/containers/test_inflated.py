@@ -32,7 +32,7 @@ def test_it_reads_forwards_backwards_and_over_gaps() -> None:
 @pytest.mark.parametrize(
     "data",
     [packed()[: CHUNK // 2], b"", packed(CONTENT[:CHUNK]), b"\xff" * 100],
-    ids=["cut off", "empty", "shorter than told", "no stream"],
+    ids=["cut off", "empty", "shorter than stated", "no stream"],
 )
 def test_an_unsound_stream_is_refused(data: bytes) -> None:
     with pytest.raises(CheckpointError, match="cannot be unpacked"):

@@ -146,8 +146,8 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         for rank in range(2)
     ]
-    told = [rank.communicate(timeout=300)[1].decode() for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0, 0], told
+    errors = [rank.communicate(timeout=300)[1].decode() for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0], errors
     return folder / "saved"
 
 

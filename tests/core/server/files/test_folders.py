@@ -111,9 +111,9 @@ def shards(folder: Path) -> None:
 def test_a_folder_of_shards_and_its_index_stand_for_all_files(root: Path) -> None:
     shards(root / "model")
     for path in ("model", "model/model.safetensors.index.json"):
-        found = find_inside(root, path)
-        assert isinstance(found, FileSet)
-        assert len(open_checkpoint(found).state_dict()) == 6
+        served = find_inside(root, path)
+        assert isinstance(served, FileSet)
+        assert len(open_checkpoint(served).state_dict()) == 6
     assert find_inside(root, "a.pth") == ServedFile(root.resolve(), (root / "a.pth").resolve())
 
 
@@ -134,9 +134,9 @@ def test_links_that_lead_outside_are_no_part_of_a_folder(root: Path, tmp_path: P
     (root / "model").mkdir()
     for path in (tmp_path / "secret").iterdir():
         (root / "model" / path.name).symlink_to(path)
-    found = find_inside(root, "model")
-    assert isinstance(found, FileSet)
-    assert found.files == {}
+    served = find_inside(root, "model")
+    assert isinstance(served, FileSet)
+    assert served.files == {}
     (root / "elsewhere").symlink_to(tmp_path / "secret")
     for path in ("elsewhere", "elsewhere/model.safetensors.index.json", "model/config.json"):
         with pytest.raises(SourceError):
@@ -166,14 +166,14 @@ def test_a_file_with_an_odd_name_is_listed_and_opens_by_the_text_of_its_path(
 ) -> None:
     (root / "sub").mkdir()
     torch.save({"w": torch.ones(3)}, root / "saved")
-    odd = os.path.join(os.fsencode(root), b"sub", ODD[kind])
-    os.rename(root / "saved", odd)
+    renamed = os.path.join(os.fsencode(root), b"sub", ODD[kind])
+    os.rename(root / "saved", renamed)
     (entry,) = list_folder(root, "sub")
     for text in (entry.name, entry.path):
         assert text.encode().decode() == text
         assert text.isprintable()
-    found = find_inside(root, entry.path)
-    checkpoint = open_checkpoint(found)
+    served = find_inside(root, entry.path)
+    checkpoint = open_checkpoint(served)
     assert checkpoint.name == entry.name
     assert len(checkpoint.state_dict()) == 1
 
@@ -225,18 +225,18 @@ def test_one_entry_s_trouble_is_that_entry_s(root: Path) -> None:
     for name in ("loop.pth", "one.pth", "deep", "device.pth", "pipe.pth", "socket.pth", "long.pth"):
         with pytest.raises(SourceError):
             find_inside(root, f"odd/{name}")
-    found = find_inside(root, "odd")
-    assert isinstance(found, FileSet)
-    assert set(found.files) == {"late.pth", "sound.pth"}
+    served = find_inside(root, "odd")
+    assert isinstance(served, FileSet)
+    assert set(served.files) == {"late.pth", "sound.pth"}
     assert holds_checkpoint(root, "odd")  # by its names
 
 
 def test_a_pipe_that_takes_a_file_s_place_is_refused_and_not_waited_for(root: Path) -> None:
-    found = find_inside(root, "a.pth")
+    served = find_inside(root, "a.pth")
     (root / "a.pth").unlink()
     os.mkfifo(root / "a.pth")
     with pytest.raises(SourceError, match="not a regular file"):
-        open_checkpoint(found)
+        open_checkpoint(served)
 
 
 def test_entries_that_vanish_while_they_are_listed_break_nothing(root: Path) -> None:
@@ -275,9 +275,9 @@ def test_what_is_not_listed_does_not_open_by_a_link(root: Path, path: str) -> No
 def test_an_index_names_only_files_that_are_listed(root: Path, shard: str) -> None:
     (root / ".env").write_text("PASSWORD=hunter2")
     (root / "m.safetensors.index.json").write_text(f'{{"weight_map": {{"w": "{shard}"}}}}')
-    found = find_inside(root, "m.safetensors.index.json")
+    served = find_inside(root, "m.safetensors.index.json")
     with pytest.raises(CheckpointError, match="shards are missing"):
-        open_checkpoint(found)
+        open_checkpoint(served)
 
 
 def test_a_file_that_a_link_outside_takes_the_place_of_is_never_read(
@@ -306,22 +306,25 @@ def test_a_file_that_a_link_outside_takes_the_place_of_is_never_read(
     swapper.start()
     read, refused = [], 0
     names: set[str] = set()
-    held: list[LocalFile] = []
+    opened_files: list[LocalFile] = []
     try:
         while len(read) < 300 or refused < 300:
-            for path, found in zip(("m.pth", "runs/m.pth"), checked, strict=True):
-                for find in (lambda found=found: found, lambda path=path: find_inside(root, path)):
+            for path, served in zip(("m.pth", "runs/m.pth"), checked, strict=True):
+                for find in (
+                    lambda served=served: served,
+                    lambda path=path: find_inside(root, path),
+                ):
                     try:
                         file = LocalFile(find())
                         read.append(file.read(0, 6))
-                        held.append(file)
+                        opened_files.append(file)
                     except SourceError:
                         refused += 1
             try:
                 names |= {entry.name for entry in list_folder(root, "runs")}
             except SourceError:
                 refused += 1
-            for file in held[-3:]:  # and so is one that is opened again
+            for file in opened_files[-3:]:  # and so is one that is opened again
                 file.let_go()
                 try:
                     read.append(file.read(0, 6))
@@ -349,8 +352,8 @@ def test_a_link_that_takes_a_file_s_place_after_the_check_opens_nothing(
     (root / "a.pth").symlink_to(tmp_path / "outside.pth")
     (root / "runs").rename(root / "aside")
     (root / "runs").symlink_to(tmp_path / "elsewhere")
-    for found in (file, below):
+    for served in (file, below):
         with pytest.raises(SourceError):
-            LocalFile(found)
+            LocalFile(served)
     with pytest.raises(SourceError, match="changed"):
         opened.read(0, 6)

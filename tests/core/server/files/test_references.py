@@ -33,24 +33,24 @@ def test_an_upload_is_found_by_its_content_under_its_name(tmp_path: Path, store:
     upload = store.begin(3)
     upload.write(b"abc")
     kept = upload.finish()
-    found = locate(f"sha256:{kept.sha256}/my.pth", Settings(tmp_path), store)
-    assert (found.path, found.name) == (kept.path, "my.pth")
-    assert found.identity == f"sha256:{kept.sha256}"
+    located = locate(f"sha256:{kept.sha256}/my.pth", Settings(tmp_path), store)
+    assert (located.path, located.name) == (kept.path, "my.pth")
+    assert located.identity == f"sha256:{kept.sha256}"
 
 
 def test_a_file_of_a_root_and_of_the_command_line_is_found(tmp_path: Path, store: Store) -> None:
     (tmp_path / "m.pth").write_bytes(b"x")
     settings = Settings(tmp_path, roots=(tmp_path,), bench=(tmp_path / "m.pth",))
-    found = locate("root:0/m.pth", settings, store)
-    assert found.path == ServedFile(tmp_path.resolve(), (tmp_path / "m.pth").resolve())
-    assert found.files == ((tmp_path / "m.pth").resolve(),)
+    located = locate("root:0/m.pth", settings, store)
+    assert located.path == ServedFile(tmp_path.resolve(), (tmp_path / "m.pth").resolve())
+    assert located.files == ((tmp_path / "m.pth").resolve(),)
     assert locate("bench:0", settings, store).name == "m.pth"
 
 
 def test_the_samples_open(tmp_path: Path, store: Store) -> None:
     for name in ("early", "final"):
-        found = locate(f"sample:{name}", Settings(tmp_path), store)
-        assert open_checkpoint(found.path).metadata["arch"] == "shufflenet_v2_x0_5"
+        located = locate(f"sample:{name}", Settings(tmp_path), store)
+        assert open_checkpoint(located.path).metadata["arch"] == "shufflenet_v2_x0_5"
 
 
 @pytest.mark.parametrize(
@@ -81,19 +81,19 @@ def test_a_folder_of_shards_is_found_as_one_checkpoint(
     tensors = sharded(tmp_path / "runs" / "model")
     index = tmp_path / "runs" / "model" / "model.safetensors.index.json"
     settings = Settings(tmp_path, roots=(tmp_path,), bench=(index.parent, index))
-    found = locate(reference, settings, store)
-    assert isinstance(found.path, FileSet)
-    assert found.name in {"model", index.name}
-    checkpoint = open_checkpoint(found.path, name=found.name, identity=found.identity)
+    located = locate(reference, settings, store)
+    assert isinstance(located.path, FileSet)
+    assert located.name in {"model", index.name}
+    checkpoint = open_checkpoint(located.path, name=located.name, identity=located.identity)
     assert set(checkpoint.state_dict()) == set(tensors)
-    assert set(found.files) >= set(index.parent.glob("*.safetensors"))
+    assert set(located.files) >= set(index.parent.glob("*.safetensors"))
 
 
 def test_the_root_itself_may_be_the_checkpoint(tmp_path: Path, store: Store) -> None:
     sharded(tmp_path / "model")
-    found = locate("root:0/", Settings(tmp_path, roots=(tmp_path / "model",)), store)
-    assert found.name == "model"
-    assert len(open_checkpoint(found.path).state_dict()) == 6
+    located = locate("root:0/", Settings(tmp_path, roots=(tmp_path / "model",)), store)
+    assert located.name == "model"
+    assert len(open_checkpoint(located.path).state_dict()) == 6
 
 
 def stored(store: Store, data: bytes) -> str:
@@ -126,9 +126,9 @@ def test_several_uploads_are_found_as_one_checkpoint(tmp_path: Path, roomy: Stor
     reference = keep_set(roomy, uploaded(roomy, tmp_path / "model"))
     assert reference.startswith("set:")
     assert reference.endswith("/model.safetensors")
-    found = locate(reference, Settings(tmp_path), roomy)
-    assert found.identity == reference.partition("/")[0]
-    checkpoint = open_checkpoint(found.path, name=found.name, identity=found.identity)
+    located = locate(reference, Settings(tmp_path), roomy)
+    assert located.identity == reference.partition("/")[0]
+    checkpoint = open_checkpoint(located.path, name=located.name, identity=located.identity)
     assert set(checkpoint.state_dict()) == set(tensors)
     assert checkpoint.name == "model.safetensors"
     for key, tensor in tensors.items():
@@ -145,8 +145,8 @@ def test_trouble_with_an_upload_of_a_set_tells_its_own_name(tmp_path: Path, room
     sharded(tmp_path / "model")
     shard = next((tmp_path / "model").glob("*-00002-of-*"))
     files = uploaded(roomy, tmp_path / "model")
-    found = locate(keep_set(roomy, files), Settings(tmp_path), roomy)
-    state_dict = open_checkpoint(found.path).state_dict()
+    located = locate(keep_set(roomy, files), Settings(tmp_path), roomy)
+    state_dict = open_checkpoint(located.path).state_dict()
     inside = next(iter(open_checkpoint(shard).state_dict()))
     path = roomy.find(files[shard.name])
     assert path is not None
@@ -155,7 +155,7 @@ def test_trouble_with_an_upload_of_a_set_tells_its_own_name(tmp_path: Path, room
     with pytest.raises(SourceError, match=f"^{shard.name} changed while it was open"):
         read_tensor(state_dict[inside])
     with pytest.raises(CheckpointError, match=f"^In {shard.name}: .* cut off"):
-        open_checkpoint(found.path)
+        open_checkpoint(located.path)
     path.unlink()
     with pytest.raises(SourceError, match=f"^{shard.name} is not on this server any more"):
         locate(keep_set(roomy, files), Settings(tmp_path), roomy)
@@ -239,9 +239,9 @@ def test_an_error_quotes_a_file_that_was_uploaded_and_none_of_a_server_folder(
     settings = Settings(tmp_path, roots=(tmp_path / "served",))
     said = {}
     for reference in ("root:0/m.pth", f"sha256:{stored(roomy, SECRETS[kind])}/m.pth"):
-        found = locate(reference, settings, roomy)
+        located = locate(reference, settings, roomy)
         with pytest.raises(CheckpointError) as raised:
-            open_checkpoint(found.path, name=found.name, quotes=found.quotes)
+            open_checkpoint(located.path, name=located.name, quotes=located.quotes)
         said[reference[:4]] = str(raised.value)
     words = ("hunter2", "0a0a")
     assert not any(word in said["root"] for word in words)
@@ -251,9 +251,9 @@ def test_an_error_quotes_a_file_that_was_uploaded_and_none_of_a_server_folder(
 def test_an_odd_name_of_a_server_folder_is_told_as_text(tmp_path: Path, store: Store) -> None:
     name = "caf\udce9\n.pth"
     torch.save({"w": torch.ones(2)}, tmp_path / name)
-    found = locate("root:0//caf%E9%0A.pth", Settings(tmp_path, roots=(tmp_path,)), store)
-    assert found.name == "caf\\xe9\\n.pth"
-    assert open_checkpoint(found.path, name=found.name).name == found.name
+    located = locate("root:0//caf%E9%0A.pth", Settings(tmp_path, roots=(tmp_path,)), store)
+    assert located.name == "caf\\xe9\\n.pth"
+    assert open_checkpoint(located.path, name=located.name).name == located.name
 
 
 def test_a_fingerprint_is_another_once_a_file_was_written_to(tmp_path: Path, store: Store) -> None:

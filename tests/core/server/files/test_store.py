@@ -132,7 +132,7 @@ def test_the_parts_of_a_set_are_files_of_the_store_once_all_are_there(tmp_path: 
     parts, arrived = in_parts(store, b"first", b"second")
     assert [store.find(file.sha256) is None for file in arrived] == [False, True]
     assert store.used() == 3 * BLOCK
-    kept = parts.keep(b"manifest")
+    kept = parts.store_set(b"manifest")
     digests = [hashlib.sha256(data).hexdigest() for data in (b"first", b"second", b"manifest")]
     assert set(kept) == set(digests)
     assert {path.name for path in everything(tmp_path)} == set(digests)
@@ -145,7 +145,7 @@ def test_a_set_whose_server_died_once_it_was_whole_is_taken_in(tmp_path: Path) -
     parts.folder.rename(parts.folder.with_name("left.whole"))
     store.sweep()
     assert store.find(arrived[0].sha256) is None
-    parts.let_go()
+    parts.release_lock()
     store.sweep()
     assert {path.name for path in everything(tmp_path)} == {file.sha256 for file in arrived}
     assert list((tmp_path / "partial").iterdir()) == []
@@ -218,7 +218,7 @@ def test_counting_survives_files_that_vanish_meanwhile(tmp_path: Path) -> None:
 
 
 def silent(upload: Upload) -> None:
-    upload.touched -= SILENT_AFTER + 1
+    upload.last_byte_at -= SILENT_AFTER + 1
 
 
 def test_a_silent_upload_makes_room_and_an_active_one_does_not(tmp_path: Path) -> None:

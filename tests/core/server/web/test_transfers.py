@@ -315,7 +315,7 @@ def test_a_distributed_checkpoints_files_come_only_in_a_set(served: Served) -> N
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ({"a.pth": 10, "b.pth": 10}, "not the parts of one checkpoint: a.pth, b.pth"),
+        ({"a.pth": 10, "b.pth": 10}, "not the parts of one checkpoint: a.pth and b.pth"),
         ({"a.exe": 10, "m.bin.index.json": 10}, "ending"),
         ({"../m.bin.index.json": 10, "a.bin": 1}, "ending"),
         ({NAMES[0]: 0, NAMES[1]: 10}, "0 bytes"),
