@@ -16,6 +16,7 @@ from core.checkpoint import (
     Sparse,
     StateDict,
     TensorEntry,
+    is_float_dtype,
 )
 from core.checkpoint.pickles import row_major
 from core.errors import FixError
@@ -92,7 +93,7 @@ def is_dense(entry: TensorEntry) -> bool:
 
 def is_floating(entry: TensorEntry) -> bool:
     """Whether the entry is dense, of a floating-point dtype that torch computes with."""
-    floats = entry.dtype.startswith(("float", "bfloat")) and entry.dtype not in NUMBERLESS
+    floats = is_float_dtype(entry.dtype) and entry.dtype not in NUMBERLESS
     return floats and is_dense(entry)
 
 

@@ -19,7 +19,7 @@ from core.architectures import (
     signature,
     uninitialised_parameters,
 )
-from core.checkpoint import ITEMSIZES, StateDict, TensorEntry
+from core.checkpoint import ITEMSIZES, StateDict, TensorEntry, is_float_dtype
 from core.errors import LoadError
 from core.fit import Match, match
 from core.inputs import random_inputs
@@ -213,7 +213,7 @@ def _bytes_as(specs: Iterable[TensorSpec], dtype: str | None = None) -> int:
 
 
 def _dtype_as(spec: TensorSpec, dtype: str | None) -> str:
-    return dtype if dtype and "float" in spec.dtype else spec.dtype
+    return dtype if dtype and is_float_dtype(spec.dtype) else spec.dtype
 
 
 class _ByteCounter:
@@ -293,7 +293,7 @@ def _nbytes(model: nn.Module) -> int:
 def _notes(
     entries: Sequence[TensorEntry], filled: Collection[str], dtype: str, device: str
 ) -> Iterator[str]:
-    stored = {entry.dtype for entry in entries if "float" in entry.dtype}
+    stored = {entry.dtype for entry in entries if is_float_dtype(entry.dtype)}
     others = sorted(stored - {dtype})
     if others:
         yield f"The file's {', '.join(others)} tensors were converted to {dtype}."

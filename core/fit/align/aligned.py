@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from core.architectures import Signature, TensorSpec
-from core.checkpoint import StateDict
+from core.checkpoint import StateDict, is_float_dtype
 from core.fit.align.alignment import AlignedPair, Alignment
 from core.fit.align.assign import pair_layers
 from core.fit.align.confidence import LayerPair
@@ -40,12 +40,10 @@ def align(state_dict: StateDict, signature: Signature) -> Alignment:
         own = [AlignedPair(key, key, 1.0, ambiguous=False, why="same name") for key in fits.matched]
         return _alignment(own, state_dict, signature)
     file = [
-        Tensor(key, entry.shape, entry.dtype.startswith(("float", "bfloat")))
-        for key, entry in state_dict.items()
+        Tensor(key, entry.shape, is_float_dtype(entry.dtype)) for key, entry in state_dict.items()
     ]
     wanted = [
-        Tensor(key, spec.shape, spec.dtype.startswith(("float", "bfloat")))
-        for key, spec in signature.items()
+        Tensor(key, spec.shape, is_float_dtype(spec.dtype)) for key, spec in signature.items()
     ]
     shuffled = is_sorted([(key, entry.dtype) for key, entry in state_dict.items()])
     a, b = layers_of(file), layers_of(wanted)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from core.checkpoint import NUMBERLESS, Cast, Dequantized, Quantized, StateDict, TensorEntry
+from core.checkpoint import (
+    NUMBERLESS,
+    Cast,
+    Dequantized,
+    Quantized,
+    StateDict,
+    TensorEntry,
+    is_float_dtype,
+)
 from core.errors import FixError
 from core.fixes.computed import computed, exchanged
 from core.fixes.effects import effect_sentence, left_alone
@@ -43,7 +51,7 @@ class CastDtype(Fix):
         entries = [_with_dtype(entry, self.dtype) for entry in state_dict.values()]
         changed = sum(entry.dtype != state_dict[entry.key].dtype for entry in entries)
         sentence = effect_sentence(changed, f"cast to {self.dtype}", "tensor")
-        packed = sum(_is_float(entry) and entry.dtype in NUMBERLESS for entry in entries)
+        packed = sum(is_float_dtype(entry.dtype) and entry.dtype in NUMBERLESS for entry in entries)
         sentence += left_alone(packed, "PyTorch cannot convert their dtype")
         cast = StateDict(entries, state_dict.path, state_dict.versions)
         return cast, Effect(changed, 0, sentence)
@@ -53,12 +61,8 @@ class CastDtype(Fix):
         return ScriptPart(exchanging(cast))
 
 
-def _is_float(entry: TensorEntry) -> bool:
-    return entry.dtype.startswith(("float", "bfloat"))
-
-
 def _with_dtype(entry: TensorEntry, dtype: str) -> TensorEntry:
-    if entry.dtype == dtype or entry.dtype in NUMBERLESS or not _is_float(entry):
+    if entry.dtype == dtype or entry.dtype in NUMBERLESS or not is_float_dtype(entry.dtype):
         return entry
     cast = Cast(entry.dtype, dtype)
     return replace(entry, dtype=dtype, transforms=(*entry.transforms, cast))
