@@ -29,8 +29,6 @@ from core.checkpoint.entries import (
     Sparse,
     StateDict,
     TensorEntry,
-    make_entry,
-    make_record,
     packed_bytes,
 )
 from core.checkpoint.layouts import (
@@ -96,8 +94,6 @@ __all__ = [
     "Verdict",
     "arrangement",
     "layout",
-    "make_entry",
-    "make_record",
     "numbers_note",
     "open_checkpoint",
     "packed_bytes",
