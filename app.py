@@ -23,6 +23,7 @@ PAGES = (
 """Each page's file, title, icon and URL path; the page without a path is the first."""
 
 STREAMLIT_INDEX = Path(st.__file__).parent / "static" / "index.html"
+"""The HTML that Streamlit serves for every page."""
 
 ICON = Path(__file__).parent / "pages" / "components" / "icon.png"
 

@@ -30,8 +30,6 @@ from core.checkpoint.entries import (
     StateDict,
     TensorEntry,
     is_float_dtype,
-    make_entry,
-    make_record,
     packed_bytes,
 )
 from core.checkpoint.layouts import (
@@ -100,8 +98,6 @@ __all__ = [
     "is_float_dtype",
     "layout",
     "lies_in_order",
-    "make_entry",
-    "make_record",
     "numbers_note",
     "open_checkpoint",
     "packed_bytes",

@@ -114,6 +114,7 @@ def _metadata(
 
 
 _CONTAINERS = (dict, list, tuple, set)
+"""The types of values that contain others."""
 
 
 class _Room:

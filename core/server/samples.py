@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[2] / "samples"
+"""The folder `samples` of the repository."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from pages.components.resources import open_file, settings
 SLOTS = ("A", "B")
 
 _KEY = "loupe-bench"
+"""The key of the session's state under which its Bench is."""
 
 
 class Workspace:

@@ -5,9 +5,11 @@ from dataclasses import FrozenInstanceError, dataclass, field, replace
 
 import pytest
 
-from core.checkpoint import Record, TensorEntry, make_entry, make_record
+from core.checkpoint import Record, TensorEntry
 from core.checkpoint.containers import InMemory
 from core.fast_objects import fast_constructor
+
+make_record, make_entry = fast_constructor(Record), fast_constructor(TensorEntry)
 
 RECORD = Record("0", 64, 16, 7, InMemory(b""))
 GIVEN = ("w", "float32", (4,), (1,), 0, RECORD, True, "cuda:0", "w")

@@ -18,6 +18,7 @@ MAX_PICKLES = 100
 """Pickles that are read in one run of bytes, one after another."""
 
 MAX_NOTES = 8
+"""The most notes on a file's hidden pickles."""
 
 READ_BY_OTHERS = frozenset(
     {

@@ -47,14 +47,18 @@ _COUNTED = {
 """The opcodes whose argument begins with its own length, and the bytes of that length."""
 
 _BYTES = frozenset(b"CB\x8e\x96")
+"""SHORT_BINBYTES, BINBYTES, BINBYTES8 and BYTEARRAY8."""
+
 _OLD_BYTES = frozenset(b"UT")
 """SHORT_BINSTRING and BINSTRING, the strings of Python 2: at the end of a numpy array's state they
 are its bytes."""
 
 MAX_LINE = 8192
+"""The most bytes of a line of text, as names and numbers of protocol 0 are written."""
 
-_PUT = rb"(?:\x94|q.|r....|p\d{1,10}\n)?"
+_PUT = rb"(?:\x94|q.|r....|p\d{1,10}\n)?"  # MEMOIZE, BINPUT, LONG_BINPUT, PUT
 _ARRAY_ENDS = re.compile(_PUT + b"t" + _PUT + b"b", re.DOTALL)
+"""TUPLE and BUILD after the last item of an array's state."""
 
 _STOP = 0x2E
 _PERSISTENT = b"J%bQ"

@@ -209,6 +209,7 @@ _MICROSECONDS: Mapping[str, int] = {
     "ms": 1_000,
     "us": 1,
 }
+"""numpy's units of time that are whole microseconds, Python's smallest unit."""
 
 
 def _date(dtype: InertDtype, raw: bytes) -> str:

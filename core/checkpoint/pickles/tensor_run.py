@@ -23,9 +23,10 @@ OBJECTS = 8
 MAX_RUNS = 1000
 """Runs that are read in one call: Python's pickler writes as many before a SETITEMS."""
 
-_GET = rb"(h.|j....)"
-_NUMBER = rb"(?:K.|M..|J....)"
+_GET = rb"(h.|j....)"  # BINGET, LONG_BINGET
+_NUMBER = rb"(?:K.|M..|J....)"  # BININT1, BININT2, BININT
 _NUMBERS = rb"(\)|%(n)b\x85|%(n)b{2}\x86|%(n)b{3}\x87|\(%(n)b{4,8}t)" % {b"n": _NUMBER}
+"""A tuple of up to eight numbers: EMPTY_TUPLE, TUPLE1 to TUPLE3, or MARK and TUPLE."""
 
 
 def _run(put: bytes) -> re.Pattern[bytes]:
@@ -83,8 +84,7 @@ class TensorRuns:
         runs = 0
         gets: tuple[bytes, ...] = ()
         short = len(memo) < 256
-        # If it is unknown which entries are fetched, any put may matter, and `_write_memo` writes
-        # only the memo's first 256.
+        # `fetched` is not computed before the pickle's first LONG_BINPUT, which is read by itself.
         if fetched is None and not short:
             return None
         match = (_SHORT if short else _LONG).match
@@ -119,7 +119,7 @@ class TensorRuns:
             puts = (
                 put_key, put_name, put_id, put_size, put_stride, put_hooks, put_args, put_tensor,
             )  # fmt: skip
-            # Most files fetch none of these again, so that nothing needs to be written.
+            # torch's pickles fetch hardly any of these again, so that nothing needs to be written.
             writes_memo = disjoint is None or not disjoint(puts)
             if writes_memo and not self._apart(gets, puts):
                 break

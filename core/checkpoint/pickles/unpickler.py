@@ -615,11 +615,17 @@ class _Loop:
 
 
 _LONG_BINGET = re.compile(rb"j(?=(.{4}))", re.DOTALL)
+"""Every `j` with the four bytes after it, which may contain a `j` themselves."""
+
 _ONE_BYTE_INDICES = frozenset(_UINT32.pack(index) for index in range(256))
+"""The indices that BINGET can fetch, all of which count as fetched."""
+
 _GET = re.compile(rb"g(\d{1,10})\n")
 
 
 class _Every:
+    """Stands for the set of all indices."""
+
     def __contains__(self, _index: object) -> bool:
         return True
 

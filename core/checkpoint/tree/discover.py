@@ -453,6 +453,7 @@ TENSORS = (InertTensor, InertSubclass, Storage)
 """The types of values that are replaced by one tensor or more."""
 
 _KINDS = CONTAINER_TYPES | {InertTensor, Storage}
+"""The types of values that are visited in a search for tensors."""
 
 
 def _is_optimizers_state(path: str) -> bool:

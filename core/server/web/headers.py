@@ -23,6 +23,7 @@ SAME_FOR_ALL = {
 the bench, which no other site should learn."""
 
 _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+"""A script in the page itself, with its text."""
 
 
 def content_policy(page: str) -> str:

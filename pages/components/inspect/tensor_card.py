@@ -46,6 +46,7 @@ WITHOUT_JOB = 32 << 20
 bar."""
 
 IMAGE_WIDTH = 380
+"""The width in pixels up to which an image of filters is enlarged."""
 
 MAX_NAMES = 4
 """The most records that are named; of the others only the number is shown."""
