@@ -107,6 +107,17 @@ def percent(share: float) -> str:
     return f"{100 * share:.{1 if near else 0}f}{THIN}%"
 
 
+PERCENT_CELL = f"%.3g{THIN}%%"
+"""How a table's column writes what `in_percent` returns (sprintf)."""
+
+
+def in_percent(share: float) -> float:
+    """A share in percent with three digits, for a table that sorts by it: a part is never 0 or 100,
+    however near."""
+    rounded = float(f"{100 * share:.3g}")
+    return min(rounded, 99.9) if share < 1 else rounded
+
+
 def small(number: float) -> str:
     """A number of any size with two digits: 3.4e-7, 0.012, 2."""
     digits, _, power = f"{number:.2g}".partition("e")

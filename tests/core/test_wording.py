@@ -9,6 +9,7 @@ from core.wording import (
     count,
     counted,
     duration,
+    in_percent,
     listed,
     parameters,
     pass_time,
@@ -99,6 +100,11 @@ def test_a_share_reads_0_or_100_percent_only_if_it_is_exactly_that(share: float,
 )
 def test_a_cosine_reads_1_only_if_it_is_exactly_that(value: float, text: str) -> None:
     assert cosine(value) == text
+
+
+def test_a_table_reads_0_or_100_percent_only_if_it_is_exactly_that() -> None:
+    shares = (0, 1e-9, 0.123456, 1 - 1e-9, 1, 2.5)
+    assert [in_percent(share) for share in shares] == [0, 1e-7, 12.3, 99.9, 100, 250]
 
 
 def test_small_numbers_have_two_digits() -> None:

@@ -15,7 +15,7 @@ from core.errors import FilterError
 from core.keys import fitting_keys
 from core.plain_text import plain_sentence, visible
 from core.theme import STATE_COLOURS
-from core.wording import count, percent, shape
+from core.wording import PERCENT_CELL, count, in_percent, percent, shape
 from pages.components.cached import cached
 from pages.components.compare.state_filter import state_filter
 
@@ -54,13 +54,13 @@ COLUMNS = {
         help="The cosine of the angle between A and B; 1 is the same direction",
     ),
     "elements": st.column_config.NumberColumn(
-        "Elements changed", format="percent", help="The share of elements whose value differs"
+        "Elements changed", format=PERCENT_CELL, help="The share of elements whose value differs"
     ),
     "outside": st.column_config.NumberColumn(
-        "Not close", format="percent", help="The share of elements outside the tolerance"
+        "Not close", format=PERCENT_CELL, help="The share of elements outside the tolerance"
     ),
     "flips": st.column_config.NumberColumn(
-        "Sign flips", format="percent", help="The share of elements whose sign differs"
+        "Sign flips", format=PERCENT_CELL, help="The share of elements whose sign differs"
     ),
     "not_finite": st.column_config.TextColumn(
         "NaN, Inf", help="The number of elements left out of the numbers, A → B"
@@ -245,15 +245,19 @@ def _change(row: Row, text: Callable[[TensorEntry], str]) -> str:
     return texts[0] if len(set(texts)) == 1 else " → ".join(texts)
 
 
+def _of_all(elements: int, numbers: Numbers) -> float | None:
+    return in_percent(elements / numbers.count) if numbers.count else None
+
+
 def _number_columns(numbers: Sequence[Numbers | None]) -> pd.DataFrame:
     columns = {
         "max": [n.max_abs if n else None for n in numbers],
         "l2": [n.relative_l2 if n else None for n in numbers],
         "cosine": [n.cosine if n else None for n in numbers],
         "mean": [n.mean_abs if n else None for n in numbers],
-        "elements": [n.changed_share if n else None for n in numbers],
-        "outside": [n.outside / n.count if n and n.count else None for n in numbers],
-        "flips": [n.sign_flips / n.count if n and n.count else None for n in numbers],
+        "elements": [in_percent(n.changed_share) if n else None for n in numbers],
+        "outside": [_of_all(n.outside, n) if n else None for n in numbers],
+        "flips": [_of_all(n.sign_flips, n) if n else None for n in numbers],
     }
     frame = pd.DataFrame(columns, dtype=float)
     not_finite = [_not_finite(n) if n else "" for n in numbers]

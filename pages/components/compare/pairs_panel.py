@@ -11,7 +11,7 @@ import streamlit as st
 from core.compare import NO_CHOICES, PairedBy, Pairing
 from core.compare.pairing import Decision, accept, decide, decisions
 from core.plain_text import code, plain, visible
-from core.wording import count
+from core.wording import PERCENT_CELL, count, in_percent
 from pages.components.workspace import workspace
 
 HEIGHT, FEW = 460, 11
@@ -87,7 +87,7 @@ def _table(rows: tuple[Decision, ...], identity: str) -> None:
             "a": [_key_text(row.key_a, row.view_a) for row in rows],
             "b": [_key_text(row.key_b, row.view_b) for row in rows],
             "by": [row.by or "rejected" for row in rows],
-            "confidence": [row.confidence for row in rows],
+            "confidence": [in_percent(row.confidence) for row in rows],
             "why": [visible(row.why) for row in rows],
         }
     )
@@ -109,7 +109,7 @@ def _table(rows: tuple[Decision, ...], identity: str) -> None:
             "b": st.column_config.TextColumn("Key in B", width=330),
             "by": st.column_config.TextColumn("Paired by", width=80),
             "confidence": st.column_config.ProgressColumn(
-                "Confidence", format="percent", min_value=0, max_value=1, width=110
+                "Confidence", format=PERCENT_CELL, min_value=0, max_value=100, width=110
             ),
             "why": st.column_config.TextColumn("Evidence", width=340),
         },

@@ -19,7 +19,7 @@ from core.keys import fitting_keys
 from core.plain_text import MAX_SENTENCE_LENGTH, plain, plain_sentence, visible
 from core.server import SAMPLES, evenly, run_files
 from core.server.files import locate, path_of_link
-from core.wording import count, size
+from core.wording import PERCENT_CELL, count, in_percent, size
 from pages.components.pressed import pressed
 from pages.components.resources import open_file, settings, store
 from pages.components.shared_job import SharedJob
@@ -223,7 +223,7 @@ def _table(run: Run, rows: Sequence[RunRow], view: str) -> RunRow | None:
             "key": [visible(row.key) for row in rows],
             "norms": [list(lines[row.key].norms) for row in rows],
             "changes": [list(lines[row.key].changes) for row in rows],
-            "last": [row.changes[-1] for row in rows],
+            "last": [_in_percent(row.changes[-1]) for row in rows],
             "nan": [run.names[row.first_nan] if row.first_nan is not None else "" for row in rows],
         }
     )
@@ -240,7 +240,7 @@ def _table(run: Run, rows: Sequence[RunRow], view: str) -> RunRow | None:
             "changes": st.column_config.BarChartColumn(
                 "Change", width=200, y_min=0, help="Relative L2 from each checkpoint to the next"
             ),
-            "last": st.column_config.NumberColumn("Last change", format="percent"),
+            "last": st.column_config.NumberColumn("Last change", format=PERCENT_CELL),
             "nan": st.column_config.TextColumn("First NaN or Inf"),
         },
         on_select="rerun",
@@ -250,3 +250,7 @@ def _table(run: Run, rows: Sequence[RunRow], view: str) -> RunRow | None:
     )
     selected = event.selection.rows
     return rows[selected[0]] if selected and selected[0] < len(rows) else None
+
+
+def _in_percent(share: float | None) -> float | None:
+    return None if share is None else in_percent(share)

@@ -9,7 +9,7 @@ from core.checkpoint import StateDict, TensorEntry, layout
 from core.errors import FilterError
 from core.keys import filter_entries
 from core.plain_text import plain_sentence, visible
-from core.wording import count, shape, size
+from core.wording import PERCENT_CELL, count, in_percent, shape, size
 from pages.components.cached import cached
 
 HEIGHT, FEW = 560, 15
@@ -61,7 +61,7 @@ def key_table(state_dict: StateDict, identity: str) -> TensorEntry | None:
         )
     share = st.column_config.ProgressColumn(
         "Share",
-        format="percent",
+        format=PERCENT_CELL,
         min_value=0,
         max_value=largest,
         width=115,
@@ -90,12 +90,13 @@ def key_table(state_dict: StateDict, identity: str) -> TensorEntry | None:
 def _frame(
     identity: str, text: str, dtypes: tuple[str, ...], _state_dict: StateDict
 ) -> tuple[list[TensorEntry], pd.DataFrame, float]:
-    """The matching entries, their table, and the largest share of the parameters.
+    """The matching entries, their table, and the largest share of the parameters in percent.
 
     Sessions share the result, so it is never changed.
     """
     entries = filter_entries(_state_dict, text, dtypes)
     total = _state_dict.numel or 1
+    shares = [in_percent(entry.numel / total) for entry in entries]
     frame = pd.DataFrame(
         {
             "key": [visible(entry.key) for entry in entries],
@@ -103,11 +104,11 @@ def _frame(
             "dtype": [visible(entry.dtype) for entry in entries],
             **_layouts(_state_dict, entries),
             "parameters": [entry.numel for entry in entries],
-            "share": [entry.numel / total for entry in entries],
+            "share": shares,
             "bytes": [entry.nbytes for entry in entries],
         }
     )
-    return entries, frame, max((entry.numel / total for entry in entries), default=1) or 1
+    return entries, frame, max(shares, default=0) or 100
 
 
 def _layouts(state_dict: StateDict, entries: list[TensorEntry]) -> dict[str, list[str]]:
