@@ -107,7 +107,7 @@ def test_a_share_of_the_network_is_the_whole_only_where_nothing_is_missing(saved
     model = resnet18().state_dict()
     saved({key: value for key, value in model.items() if key != "bn1.weight"})
     at = fit_page(SlotState(FILE, None, RESNET))
-    assert "<b>99.9%</b> of the model’s" in diff(at)
+    assert "<b>over 99.9\u202f%</b> of the model’s" in diff(at)
 
 
 def test_of_a_file_that_fits_none_the_page_says_so_and_lets_choose(saved):
