@@ -80,7 +80,7 @@ class Intake:
     - `announced` has the files that make up one checkpoint, by name, with their sizes; None where a
       file is sent alone. Those that have `arrived` are in `parts`.
     - `finished` are the stored files by name, once all of them have arrived.
-    - `cancelled` is the id of the last upload that was cancelled; slices of it may still arrive.
+    - `cancelled_id` is the id of the last upload that was cancelled; slices of it may still come.
     - `body` is the slice that is being read; a newer slice replaces it.
     - `key` is the browser's name for the upload, by which it continues after a reload.
     - `last_byte_at` is when a byte last came, and `disconnected_at` when the session was
@@ -93,7 +93,7 @@ class Intake:
     parts: Parts | None = None
     arrived: dict[str, StoredFile] = field(default_factory=dict)
     finished: Mapping[str, StoredFile] | None = None
-    cancelled: str = ""
+    cancelled_id: str = ""
     body: Body | None = None
     key: str = ""
     last_byte_at: float = field(default_factory=time.monotonic)

@@ -88,7 +88,7 @@ async def send(transfers: Transfers, request: Request) -> Response:
         raise StoreError("A slice of the upload is too large.", "Reload the page.")
     async with transfers.reading() as body:
         async with intake.lock:
-            if intake.cancelled and request.query_params.get("id") == intake.cancelled:
+            if intake.cancelled_id and request.query_params.get("id") == intake.cancelled_id:
                 return _received(0)
             intake.disconnected_at, intake.last_byte_at = None, time.monotonic()
             if offset == 0:  # a new file, or the same one from its start
@@ -118,7 +118,7 @@ async def cancel(transfers: Transfers, request: Request) -> Response:
     """Delete what arrived of an upload; the query has its `id`. The answer is {"received": 0}."""
     intake = _allowed(transfers, request)
     async with intake.lock:
-        intake.cancelled = request.query_params.get("id", "")
+        intake.cancelled_id = request.query_params.get("id", "")
         if intake.body is not None:
             intake.body.drop()
             intake.body = None
