@@ -34,7 +34,10 @@ MARKDOWN, HTML = frozenset({"plain", "plain_sentence", "code"}), frozenset({"mar
 """The functions of core.plain_text for either."""
 
 NUMBERS = frozenset(
-    ("count", "duration", "len", "parameters", "percent", "shape", "size", "tensors")
+    (
+        *("count", "duration", "in_percent", "len", "parameters", "pass_time", "percent"),
+        *("shape", "size", "tensors"),
+    )
 )
 """Functions that write numbers, whatever they are given."""
 
