@@ -126,7 +126,7 @@ def test_several_files_that_are_no_one_checkpoint_are_refused_before_the_first_b
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.method))
     upload(page, "A", *files)
-    expect(slot(page, "A").get_by_role("alert")).to_contain_text("early.pth, late.pth")
+    expect(slot(page, "A").get_by_role("alert")).to_contain_text("early.pth and late.pth")
     assert "PUT" not in requests
     upload(page, "A", files[0])
     expect(slot(page, "A").get_by_test_id("stMetric").first).to_contain_text("1")

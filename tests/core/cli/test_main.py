@@ -127,7 +127,7 @@ def test_inspect_asks_which_of_a_folders_checkpoints_is_meant(tmp_path: Path) ->
         torch.save({"w": torch.ones(1)}, tmp_path / f"epoch{epoch}.pth")
     ended = loupe("inspect", tmp_path)
     assert ended.returncode == 2
-    assert "epoch1.pth, epoch2.pth. Choose one of them." in ended.stderr
+    assert "epoch1.pth and epoch2.pth. Choose one of them." in ended.stderr
 
 
 def test_inspect_imports_no_torch(training_file: Path) -> None:
