@@ -1,11 +1,12 @@
 """A real server and a real Chromium for the session, and a fresh page for each test."""
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, expect, sync_playwright
 
 from tests.browser.chromium import FLAGS, find_chromium
 from tests.browser.driver import SETTLED_WITHIN, Server
@@ -56,9 +57,27 @@ def fresh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.stop()
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+@pytest.fixture(scope="session")
+def profile(browser: Browser) -> Iterator[BrowserContext]:
+    """What the pages of all tests share: the cache that has Streamlit's scripts, compiled."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     context.set_default_timeout(SETTLED_WITHIN)
-    yield context.new_page()
+    yield context
     context.close()
+
+
+@pytest.fixture
+def page(profile: BrowserContext) -> Iterator[Page]:
+    """A page without cookies or storage; those that a test opens beside it are closed with it."""
+    page = profile.new_page()
+    yield page
+    for opened in profile.pages:
+        forget_storage(opened)
+        opened.close()
+    profile.set_offline(False)
+    profile.clear_cookies()
+
+
+def forget_storage(page: Page) -> None:
+    with contextlib.suppress(Error):  # a page that has crashed, or has no origin
+        page.evaluate("localStorage.clear(); sessionStorage.clear()")

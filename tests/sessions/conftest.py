@@ -1,4 +1,4 @@
-"""A real server for each test module."""
+"""A real server for all of these tests, since a start costs seconds."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from tests.sessions.server_process import wait_until_idle
 __all__ = ["pytest_runtest_makereport"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("server"))
     wait_until_idle(server)
