@@ -28,12 +28,6 @@ def slot(page: Page, name: str) -> Locator:
     return page.locator(f".st-key-slot-{name}")
 
 
-@pytest.fixture(scope="module")
-def server(fresh_server: Server) -> Server:
-    """On the shared server, uploads that other tests broke off wait to be continued."""
-    return fresh_server
-
-
 def upload(page: Page, name: str, *paths: Path) -> None:
     slot(page, name).locator("input[type=file]").set_input_files(paths)
 
@@ -45,16 +39,24 @@ def wait_until_drawn(table: Locator) -> None:
         before = now
 
 
-def assert_nothing_half_written(server: Server) -> None:
-    """A slice that was on its way when its upload ended may take the server a moment."""
-    deadline = time.monotonic() + 60
-    while left := list((server.data / "partial").iterdir()):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.1)
+@pytest.fixture
+def nothing_half_written(server: Server) -> Callable[[], None]:
+    """Fails where this test left a part of an upload; other tests' wait to be continued."""
+    folder = server.data / "partial"
+    before = set(folder.iterdir())
+
+    def check() -> None:
+        # A slice that was on its way when its upload ended may take the server a moment.
+        deadline = time.monotonic() + 60
+        while left := set(folder.iterdir()) - before:
+            assert time.monotonic() < deadline, left
+            time.sleep(0.1)
+
+    return check
 
 
 def test_an_upload_goes_to_the_disk_and_its_card_appears(
-    server: Server, page: Page, resnet_file: Path
+    server: Server, page: Page, resnet_file: Path, nothing_half_written: Callable[[], None]
 ) -> None:
     page.goto(server.url)
     settled(page)
@@ -65,7 +67,7 @@ def test_an_upload_goes_to_the_disk_and_its_card_appears(
     expect(card).to_contain_text("PyTorch zip")
     digest = hashlib.sha256(resnet_file.read_bytes()).hexdigest()
     assert (server.data / "files" / digest).stat().st_size == resnet_file.stat().st_size
-    assert_nothing_half_written(server)
+    nothing_half_written()
 
 
 def two_shards(folder: Path) -> dict[str, torch.Tensor]:
@@ -78,7 +80,7 @@ def two_shards(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_the_shards_of_a_model_and_their_index_are_uploaded_as_one_checkpoint(
-    server: Server, page: Page, tmp_path: Path
+    server: Server, page: Page, tmp_path: Path, nothing_half_written: Callable[[], None]
 ) -> None:
     weights = two_shards(tmp_path / "model")
     files = sorted((tmp_path / "model").iterdir())
@@ -95,11 +97,11 @@ def test_the_shards_of_a_model_and_their_index_are_uploaded_as_one_checkpoint(
     page.reload()
     settled(page)
     expect(card.get_by_test_id("stMetric").first).to_contain_text(str(len(weights)))
-    assert_nothing_half_written(server)
+    nothing_half_written()
 
 
 def test_several_files_tell_which_one_is_on_its_way(
-    server: Server, page: Page, tmp_path: Path
+    server: Server, page: Page, tmp_path: Path, nothing_half_written: Callable[[], None]
 ) -> None:
     files = []
     for number in (1, 2):
@@ -112,7 +114,7 @@ def test_several_files_tell_which_one_is_on_its_way(
     expect(slot(page, "A").get_by_text("model-00001-of-00002.bin (1 of 2 files)")).to_be_visible()
     slot(page, "A").get_by_role("button", name="Cancel").click()
     expect(slot(page, "A").get_by_role("button", name="Choose files")).to_be_visible()
-    assert_nothing_half_written(server)
+    nothing_half_written()
 
 
 def test_several_files_that_are_no_one_checkpoint_are_refused_before_the_first_byte(
@@ -152,7 +154,11 @@ def test_a_reload_and_a_second_person_find_the_bench_by_the_link(
 
 
 def test_a_cancelled_upload_vanishes_and_the_slot_takes_the_next(
-    server: Server, page: Page, tmp_path: Path, resnet_file: Path
+    server: Server,
+    page: Page,
+    tmp_path: Path,
+    resnet_file: Path,
+    nothing_half_written: Callable[[], None],
 ) -> None:
     large = tmp_path / "large.pth"
     with large.open("wb") as file:
@@ -165,7 +171,7 @@ def test_a_cancelled_upload_vanishes_and_the_slot_takes_the_next(
     expect(slot(page, "A").get_by_role("button", name="Choose files")).to_be_visible()
     upload(page, "A", resnet_file)
     expect(slot(page, "A").get_by_test_id("stMetric").first).to_contain_text("122")
-    assert_nothing_half_written(server)
+    nothing_half_written()
 
 
 def test_a_file_with_another_ending_is_refused_before_the_first_byte(

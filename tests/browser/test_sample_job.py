@@ -28,10 +28,10 @@ def plain_torch_probabilities(name: str) -> dict[str, torch.Tensor]:
 
 
 def test_the_samples_job_ends_in_the_charts_that_plain_torch_gives(
-    fresh_server: Server, page: Page
+    server: Server, page: Page
 ) -> None:
     seen: list[str] = []
-    whole_job(page, fresh_server.url, seen.append)
+    whole_job(page, server.url, seen.append)
     assert seen == ["welcome", "open", "inspect", "compare", "fit-start", "fit", "predict"]
     charts = page.get_by_test_id("stPlotlyChart")
     expect(charts).to_have_count(2 * len(sample_images()))
