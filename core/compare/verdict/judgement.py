@@ -28,6 +28,7 @@ from core.compare.verdict.rules_exact import (
     pruned,
     quantized,
     rounded,
+    same_where_finite,
     scaled,
 )
 from core.compare.verdict.where import place
@@ -165,6 +166,7 @@ RULES: tuple[Callable[[Facts], Finding | None], ...] = (
     batch_norm,
     another_dtype,
     numerically_same,
+    same_where_finite,
     scaled,
     rounded,
     fake_quantized,

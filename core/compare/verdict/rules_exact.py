@@ -244,6 +244,20 @@ def numerically_same(facts: Facts) -> Finding | None:
     )
 
 
+def same_where_finite(facts: Facts) -> Finding | None:
+    """The elements that are finite in both are equal; those of the rest differ."""
+    measured = _only_changed(facts)
+    if measured is None or any(n.max_abs for n in measured):
+        return None
+    of = f"{count(len(measured))} of {tensors_(len(facts.shared))}"
+    if len(measured) == len(facts.shared):
+        of = all_tensors(len(measured))
+    return Kind.CHANGED, (
+        f"B differs from A only in elements that are NaN or infinite in one of them, in {of}"
+        f"{the_rest(facts)}."
+    )
+
+
 def pruned(facts: Facts) -> Finding | None:
     """Elements were set to zero, and no other element changed."""
     masked = _masked(facts)
@@ -307,6 +321,9 @@ def scaled(facts: Facts) -> Finding | None:
     measured = _only_changed(facts)
     if measured is None or not all(n.norm_a and n.norm_b for n in measured):
         return None
+    # What is NaN or infinite in one of them alone was not multiplied by any number.
+    if not all(n.nan_a == n.nan_b == n.nan_both and not (n.inf_a or n.inf_b) for n in measured):
+        return None
     if not any(n.count > 1 for n in measured):
         return None
     moved = _all_together(facts)
@@ -336,7 +353,8 @@ def rounded(facts: Facts) -> Finding | None:
     Rounding to p bits changes a number by up to 2^-p of itself, evenly distributed. Over many
     numbers that is 2^-p/√3 of the norm where all are just above a power of two, and half of that
     where all are just below one. Rounding flips no sign and changes nearly every number, unlike
-    training.
+    training; and its mean change is at most half of the largest, unlike that of a constant that was
+    added.
     """
     measured = _all_signs_kept(facts)
     if measured is None:
@@ -348,6 +366,7 @@ def rounded(facts: Facts) -> Finding | None:
         if all(n.relative_l2 <= most for n in measured) and all(
             0.9 * most / math.sqrt(12) <= n.relative_l2 <= 1.1 * most / math.sqrt(3)
             and n.changed >= 0.98 * (n.count - n.zeros_a)
+            and n.mean_abs <= 0.55 * n.max_abs
             for n in measured
             if n.count >= SAMPLE
         ):
@@ -384,7 +403,9 @@ def _all_signs_kept(facts: Facts) -> list[Numbers] | None:
     measured = _only_changed(facts)
     if measured is None or not all(has_floats(row) for row in facts.changed):
         return None
-    if any(n.sign_flips or n.nan_b or n.inf_b or n.zeros_b < n.zeros_a for n in measured):
+    if any(n.nan_a or n.nan_b or n.inf_a or n.inf_b for n in measured):
+        return None
+    if any(n.sign_flips or n.zeros_b < n.zeros_a for n in measured):
         return None
     return measured if sum(n.count for n in measured) >= 4 * SAMPLE else None
 

@@ -354,6 +354,27 @@ def test_scaled_weights_are_told_with_their_factor(told, factor):
     assert found.sentence == f"B is A scaled: all 31 tensors are A's times {times}."
 
 
+@pytest.mark.parametrize(("value", "name"), [("nan", "2 NaN"), ("inf", "2 infinities")])
+def test_what_only_one_of_them_has_finite_is_no_scaling(told, value, name):
+    a = runs.trained("transformer").state_dict()
+    b = {key: tensor.clone() for key, tensor in a.items()}
+    a["norm.weight"][:2] = value
+    rest = "in 1 of 31 tensors; the other 30 tensors are the same."
+    only_there = (
+        f"B differs from A only in elements that are NaN or infinite in one of them, {rest}"
+    )
+    assert told(a, b).sentence == only_there
+    assert told(b, a).sentence == f"B contains {name} that A does not, in norm.weight. {only_there}"
+
+
+def test_a_constant_that_was_added_is_no_rounding(told):
+    torch.manual_seed(0)
+    a = {"weight": torch.rand(64, 64) + 0.5}
+    b = {"weight": a["weight"] + 2**-10}
+    assert told(a, b).kind is not Kind.ROUNDED
+    assert told(a, {"weight": a["weight"].bfloat16().float()}).kind is Kind.ROUNDED
+
+
 def test_turned_signs_are_told(told):
     a = runs.trained("transformer").state_dict()
     found = told(a, {key: -value for key, value in a.items()})
