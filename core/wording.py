@@ -9,6 +9,7 @@ THIN = "\u202f"
 
 PLURALS = {
     "batch": "batches",
+    "class": "classes",
     "entry": "entries",
     "infinity": "infinities",
     "matrix": "matrices",

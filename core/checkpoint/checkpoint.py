@@ -173,7 +173,8 @@ def _tensor_records(state_dicts: Mapping[str, StateDict]) -> list[Record]:
 def _describe(tree: Tree) -> str:
     if isinstance(tree, dict):
         names = ", ".join(str(key)[:40] for key in list(tree)[:5])
-        return f"a dictionary with the keys {names}" if names else "an empty dictionary"
+        keys = "key" if len(tree) == 1 else "keys"
+        return f"a dictionary with the {keys} {names}" if names else "an empty dictionary"
     if isinstance(tree, Opaque):
         return f"an object of the class {tree.name}"
     return "a list" if isinstance(tree, list | tuple) else f"a value of type {type(tree).__name__}"

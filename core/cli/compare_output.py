@@ -151,7 +151,7 @@ def _number_cells(numbers: Numbers | None) -> list[str]:
 def _counted(comparison: Comparison, *, every: bool) -> str:
     counts = [f"{count(rows)} {state}" for state, rows in comparison.counts.items() if rows]
     hidden = comparison.counts[State.SAME] and not every
-    return (", ".join(counts) or "no tensor") + (" (--all lists these too)" if hidden else "")
+    return (", ".join(counts) or "no tensor") + (" (--all lists the same too)" if hidden else "")
 
 
 def _notes(compared: Compared) -> Iterable[str]:

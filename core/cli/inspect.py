@@ -61,10 +61,10 @@ def _print_verification(verification: Verification) -> None:
     say(f"verify: {counted(verification.records, 'record')}, {nbytes}, all read.")
     if without:
         which = f"{count(without)} of them {have(without)}" if checked else "This format keeps"
-        say(f"{which} no checksum: a changed bit in them cannot be detected.")
+        say(f"{which} no checksum, so a changed bit there cannot be detected.")
     if checked:
         wrong = len(verification.damaged)
-        outcome = f"{count(wrong)} {are(wrong)} wrong" if wrong else "all are correct"
+        outcome = f"{count(wrong)} {are(wrong)} wrong" if wrong else "none is wrong"
         say(f"{counted(checked, 'checksum')} checked: {outcome}.")
     for damage in verification.damaged:
         tensors = ", ".join(damage.keys) or "no tensor"

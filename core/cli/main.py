@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,9 @@ from core.errors import LoupeError, SourceError, shown
 
 MOST_FILES = 8
 """The most checkpoints that the app is started with: those of one run."""
+
+INTERRUPTED = 128 + signal.SIGINT
+"""The exit status of a command that Ctrl-C ended, as a shell gives it."""
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
 
@@ -49,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"loupe: {error}", to=sys.stderr)
         return TROUBLE
     except KeyboardInterrupt:
-        return 130
+        say("loupe: stopped.", to=sys.stderr)
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader of stdout is gone. Python would fail once more when it flushes at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -274,7 +274,7 @@ def pruned(facts: Facts) -> Finding | None:
     elif many == len(facts.shared):
         of = f"of {all_tensors(many)}"
     else:
-        of = f"of {tensors_(many)}{where}"
+        of = f"of {tensors_(many)}{where}{',' if where.startswith(',') else ''}"
     same = len(facts.same)
     rest = (
         f"; the other {tensors_(same)} {are(same)} the same"

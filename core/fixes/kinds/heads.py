@@ -51,8 +51,7 @@ class SelectClasses(Fix):
     rows: tuple[int, ...]
 
     def words(self) -> str:
-        classes = "1 class" if len(self.rows) == 1 else f"{count(len(self.rows))} classes"
-        return f"Make `{self.pattern}` a head of {classes}"
+        return f"Make `{self.pattern}` a head of {counted(len(self.rows), 'class')}"
 
     def apply(self, state_dict: StateDict, context: Context) -> Changed:
         """Select the rows of the head's floating-point tensors; others are unchanged.

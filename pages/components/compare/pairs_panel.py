@@ -29,10 +29,12 @@ def pairs_panel(pairing: Pairing, identity: str) -> None:
     if rows:
         _table(rows, identity)
     else:
-        st.caption(
-            "No tensors were paired by content or likeness: none of the tensors that are left "
-            "looks like one of the other file."
+        unlike = (
+            ": no unpaired tensor looks like one of the other file"
+            if pairing.only_a and pairing.only_b
+            else ""
         )
+        st.caption(f"No tensors were paired by content or likeness{unlike}.")
     _by_hand(pairing, identity)
     if workspace().bench.pairing != NO_CHOICES:
         st.button(
@@ -59,7 +61,7 @@ def _summary(pairing: Pairing) -> str:
         if pairing.only_a or pairing.only_b
         else "no tensor is unpaired"
     )
-    return f"Paired {', '.join(paired) or 'nothing'}; {unpaired}."
+    return f"Tensors paired: {', '.join(paired) or 'none'}; {unpaired}."
 
 
 def _prefixes(pairing: Pairing) -> None:

@@ -55,7 +55,7 @@ def test_the_sentence_then_the_tensors_that_differ(pair: tuple[Path, Path]) -> N
     ]
     assert [line.split()[1] for line in lines] == differing
     assert "1000 × 512 → 10 × 512" in told.stdout
-    assert "--all lists these too" in told.stdout
+    assert "--all lists the same too" in told.stdout
     every = loupe("compare", *pair, "--all").stdout.splitlines()
     assert sum(line.startswith("same ") for line in every) == len(a) - len(differing)
 

@@ -33,7 +33,7 @@ def test_help_names_every_command_and_each_has_its_own() -> None:
     assert helped.returncode == 0
     assert helped.stdout.startswith("usage: loupe [FILE ...] [--port PORT] [--address ADDRESS]\n")
     commands = re.findall(r"^    ([a-z-]+)  ", helped.stdout, re.MULTILINE)
-    assert len(commands) == 8
+    assert {"inspect", "identify", "fit", "fix", "predict", "compare"} <= set(commands)
     for command in commands:
         own = loupe(command, "--help")
         assert own.returncode == 0
@@ -147,7 +147,7 @@ def test_verify_reads_every_byte_and_exits_1_where_one_was_changed(
 ) -> None:
     sound = loupe("inspect", training_file, "--verify")
     assert sound.returncode == 0
-    assert "checksums checked: all are correct." in sound.stdout
+    assert "checksums checked: none is wrong." in sound.stdout
     assert sound.stderr == ""
     content = bytearray(training_file.read_bytes())
     content[len(content) // 2] ^= 1

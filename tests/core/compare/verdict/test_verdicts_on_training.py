@@ -358,7 +358,7 @@ def test_scaled_weights_are_told_with_their_factor(told, factor):
 def test_what_only_one_of_them_has_finite_is_no_scaling(told, value, name):
     a = runs.trained("transformer").state_dict()
     b = {key: tensor.clone() for key, tensor in a.items()}
-    a["norm.weight"][:2] = value
+    a["norm.weight"][:2] = float(value)
     rest = "in 1 of 31 tensors; the other 30 tensors are the same."
     only_there = (
         f"B differs from A only in elements that are NaN or infinite in one of them, {rest}"
