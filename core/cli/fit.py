@@ -86,7 +86,7 @@ def _document(
         "missing_keys": match.missing_keys,
         "unexpected_keys": match.unexpected_keys,
         "mismatched": [
-            {"key": mismatch.key, "found": mismatch.found, "wanted": mismatch.wanted}
+            {"key": mismatch.key, "found": mismatch.file_shape, "wanted": mismatch.model_shape}
             for mismatch in match.mismatched
         ],
         "proposals": [
@@ -133,5 +133,4 @@ def _print_match(match: Match) -> None:
         print()
         say(f"mismatched ({count(len(match.mismatched))})")
         for mismatch in match.mismatched:
-            shapes = f"{mismatch.found} in the file, {mismatch.wanted} in the model"
-            say(f"  {mismatch.key}: {mismatch.reason or shapes}")
+            say(f"  {mismatch.key}: {mismatch.words}")

@@ -114,8 +114,8 @@ def _document(candidate: Candidate, known: bool) -> Mapping[str, object]:
         "mismatched": [
             {
                 "key": mismatch.key,
-                "found": mismatch.found,
-                "wanted": mismatch.wanted,
+                "found": mismatch.file_shape,
+                "wanted": mismatch.model_shape,
                 "reason": mismatch.reason,
             }
             for mismatch in candidate.mismatched

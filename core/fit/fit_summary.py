@@ -102,11 +102,7 @@ def sections(
     in_file = {key: entry.shape for key, entry in state_dict.items()}
     wanted = {key: spec.shape for key, spec in signature.items()}
     parameters = {key: spec.numel for key, spec in signature.items() if spec.kind == "parameter"}
-    shapes = {
-        mismatch.key: mismatch.reason
-        or f"{shape_words(mismatch.found)} in the file, {shape_words(mismatch.wanted)} wanted"
-        for mismatch in match.mismatched
-    }
+    shapes = {mismatch.key: mismatch.words for mismatch in match.mismatched}
     states = (
         _section("mismatched", tuple(shapes), shapes, parameters),
         _section("missing", match.missing_keys, _notes(wanted), parameters),

@@ -9,20 +9,26 @@ from dataclasses import dataclass
 from core.architectures import Signature, TensorSpec
 from core.checkpoint import Nested, Quantized, Sparse, StateDict, TensorEntry
 from core.keys import BATCH_COUNTER, COMPUTED
+from core.wording import shape as shape_words
 
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
     """A key of both sides that cannot be loaded.
 
-    `found` is the file's shape and `wanted` the architecture's. If these are not the obstacle,
-    `reason` says what is.
+    If the shapes are not the obstacle, `reason` says what is.
     """
 
     key: str
-    found: tuple[int, ...]
-    wanted: tuple[int, ...]
+    file_shape: tuple[int, ...]
+    model_shape: tuple[int, ...]
     reason: str = ""
+
+    @property
+    def words(self) -> str:
+        """What differs: `10 × 512 in the file, 1000 × 512 in the model`, or the reason."""
+        file_shape, model_shape = shape_words(self.file_shape), shape_words(self.model_shape)
+        return self.reason or f"{file_shape} in the file, {model_shape} in the model"
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,9 +125,9 @@ def test_the_diff_opens_to_single_keys_and_shapes(
     fit(server, page, architecture="torchvision:resnet18", recipe=STRIP)
     head = page.get_by_text("fc.{weight,bias}")
     expect(head).to_be_visible()
-    expect(page.get_by_text("10 × 512 in the file, 1000 × 512 wanted")).to_be_hidden()
+    expect(page.get_by_text("10 × 512 in the file, 1000 × 512 in the model")).to_be_hidden()
     head.click()
-    expect(page.get_by_text("10 × 512 in the file, 1000 × 512 wanted")).to_be_visible()
+    expect(page.get_by_text("10 × 512 in the file, 1000 × 512 in the model")).to_be_visible()
 
 
 def test_a_reload_finds_the_architecture_and_the_recipe_again(

@@ -111,7 +111,7 @@ def test_a_chosen_architecture_gets_the_heads_number_of_classes(saved):
     assert verdict(at) == "Fits: 122 of 122 keys."
     at.number_input(key="fit-A-option-num_classes").set_value(9).run()
     assert "120 of 122 keys match, 2 differ in shape" in verdict(at)
-    assert "7 × 512 in the file, 9 × 512 wanted" in diff(at)
+    assert "7 × 512 in the file, 9 × 512 in the model" in diff(at)
     press(at, "Set 7 classes, as in the file's last layer")
     assert verdict(at) == "Fits: 122 of 122 keys."
 
@@ -120,7 +120,7 @@ def test_a_timm_model_takes_other_input_channels_too(saved):
     saved({"conv1.weight": torch.zeros(64, 1, 7, 7)})
     at = fit_page(SlotState(FILE, None, "timm:resnet18"))
     assert "conv1.weight" in diff(at)
-    assert "64 × 1 × 7 × 7 in the file, 64 × 3 × 7 × 7 wanted" in diff(at)
+    assert "64 × 1 × 7 × 7 in the file, 64 × 3 × 7 × 7 in the model" in diff(at)
     at.number_input(key="fit-A-option-in_chans").set_value(1).run()
     assert "1 of 122 keys match" in verdict(at)
 

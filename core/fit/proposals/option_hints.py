@@ -42,9 +42,9 @@ def _classes(match: Match, signature: Signature) -> Iterator[str]:
     head = head_of(match.mismatched, signature)
     if head is not None:
         yield (
-            f"The file's head has {count(head.found[0])} classes, the model's "
-            f"{count(head.wanted[0])}: set num_classes={head.found[0]} to load the whole head. The "
-            "tensors do not say which row is which class, so no rows are selected."
+            f"The file's head has {count(head.file_shape[0])} classes, the model's "
+            f"{count(head.model_shape[0])}: set num_classes={head.file_shape[0]} to load the whole "
+            "head. The tensors do not say which row is which class, so no rows are selected."
         )
 
 
@@ -52,8 +52,8 @@ def head_of(mismatched: Sequence[Mismatch], signature: Signature) -> Mismatch | 
     """The mismatch of the last layer's weight, if it differs in the number of rows alone."""
     last = last_weight(signature)
     for mismatch in mismatched:
-        if mismatch.key == last and not mismatch.reason and mismatch.found[:1]:
-            return mismatch if mismatch.found[1:] == mismatch.wanted[1:] else None
+        if mismatch.key == last and not mismatch.reason and mismatch.file_shape[:1]:
+            return mismatch if mismatch.file_shape[1:] == mismatch.model_shape[1:] else None
     return None
 
 
@@ -75,9 +75,10 @@ def other_channels(mismatched: Sequence[Mismatch]) -> list[Mismatch]:
         if not mismatch.reason
         and mismatch.key.endswith("weight")
         and not _is_position(mismatch.key)
-        and len(mismatch.found) == len(mismatch.wanted) > 2
-        and mismatch.found[1] != mismatch.wanted[1]
-        and (mismatch.found[0], mismatch.found[2:]) == (mismatch.wanted[0], mismatch.wanted[2:])
+        and len(mismatch.file_shape) == len(mismatch.model_shape) > 2
+        and mismatch.file_shape[1] != mismatch.model_shape[1]
+        and (mismatch.file_shape[0], mismatch.file_shape[2:])
+        == (mismatch.model_shape[0], mismatch.model_shape[2:])
     ]
 
 
@@ -86,7 +87,7 @@ def other_positions(mismatched: Sequence[Mismatch]) -> list[Mismatch]:
     return [
         mismatch
         for mismatch in mismatched
-        if not mismatch.reason and mismatch.found and _is_position(mismatch.key)
+        if not mismatch.reason and mismatch.file_shape and _is_position(mismatch.key)
     ]
 
 
@@ -97,7 +98,8 @@ def _is_position(key: str) -> bool:
 def _sizes(match: Match) -> Iterator[str]:
     channels = other_channels(match.mismatched)
     if len(channels) == 1:
-        yield f"Set in_chans={channels[0].found[1]} instead, if the architecture has that option."
+        number = channels[0].file_shape[1]
+        yield f"Set in_chans={number} instead, if the architecture has that option."
     positions = other_positions(match.mismatched)
     if positions:
         yield (

@@ -19,7 +19,9 @@ from core.wording import have
 
 def removal_ideas(now: Match, state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
     """A DropMismatched if shapes differ, and one Drop of the unexpected keys."""
-    shapes = [mismatch.key for mismatch in now.mismatched if mismatch.found != mismatch.wanted]
+    shapes = [
+        mismatch.key for mismatch in now.mismatched if mismatch.file_shape != mismatch.model_shape
+    ]
     if shapes:
         why = f"{listed_keys(shapes)} {have(len(shapes))} another shape in the model."
         yield Idea((DropMismatched(),), f"{why} {options_sentence(now, signature)}".strip())

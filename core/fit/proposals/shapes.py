@@ -38,8 +38,8 @@ def shape_ideas(now: Match, state_dict: StateDict, signature: Signature) -> Iter
         first = channels[0]
         pattern = escape(first.key) if len(channels) == 1 else "*"
         why = (
-            f"`{first.key}` takes {counted(first.found[1], 'channel')}, the model's "
-            f"{counted(first.wanted[1], 'channel')}: its filters are summed or "
+            f"`{first.key}` takes {counted(first.file_shape[1], 'channel')}, the model's "
+            f"{counted(first.model_shape[1], 'channel')}: its filters are summed or "
             "repeated, as timm does."
         )
         yield Idea((AdaptInput(pattern),), f"{why} {options_sentence(now, signature)}".strip())
@@ -50,26 +50,28 @@ def shape_ideas(now: Match, state_dict: StateDict, signature: Signature) -> Iter
         method: Resampling = "torchvision" if vision else "timm"
         why = (
             f"{listed_keys(mismatch.key for mismatch in positions)} "
-            f"{have(len(positions))} the shape {_shape(positions[0].found)} in "
-            f"the file and {_shape(positions[0].wanted)} in the model, for another image size: "
-            f"resampled as {method} does."
+            f"{have(len(positions))} the shape {_shape(positions[0].file_shape)} in "
+            f"the file and {_shape(positions[0].model_shape)} in the model, for another image "
+            f"size: resampled as {method} does."
         )
         yield Idea((ResamplePositions(method=method),), why)
     other_ones = [
-        mismatch for mismatch in mismatched if squeezed(mismatch.found) == squeezed(mismatch.wanted)
+        mismatch
+        for mismatch in mismatched
+        if squeezed(mismatch.file_shape) == squeezed(mismatch.model_shape)
     ]
     if other_ones:
         why = (
             f"{listed_keys(mismatch.key for mismatch in other_ones)} "
             f"{'differs' if len(other_ones) == 1 else 'differ'} from the model's in dimensions of "
-            f"1 alone: {_shape(other_ones[0].found)} in the file, {_shape(other_ones[0].wanted)} "
-            "in the model."
+            f"1 alone: {_shape(other_ones[0].file_shape)} in the file, "
+            f"{_shape(other_ones[0].model_shape)} in the model."
         )
         yield Idea((Reshape(),), why)
     transposed = [
         mismatch
         for mismatch in mismatched
-        if len(mismatch.found) == 2 and mismatch.found == mismatch.wanted[::-1]
+        if len(mismatch.file_shape) == 2 and mismatch.file_shape == mismatch.model_shape[::-1]
     ]
     if transposed:
         yield from _transposing(transposed, state_dict, signature)

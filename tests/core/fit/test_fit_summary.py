@@ -71,8 +71,8 @@ def test_a_head_of_another_size_is_told_with_both_shapes(saved):
     diff = sections(match(found, signature(NETWORK)), found, signature(NETWORK))
     assert (diff[0].state, diff[0].keys, diff[0].parameters) == ("mismatched", 2, 5130)
     assert diff[0].lines[0].notes == (
-        "1000 × 512 in the file, 10 × 512 wanted",
-        "1000 in the file, 10 wanted",
+        "1000 × 512 in the file, 10 × 512 in the model",
+        "1000 in the file, 10 in the model",
     )
 
 
