@@ -230,13 +230,12 @@ def numerically_same(facts: Facts) -> Finding | None:
     measured = _only_changed(facts)
     if measured is None or not all(n.close for n in measured):
         return None
-    of = f"{count(len(measured))} of {tensors_(len(facts.shared))}"
     if not any(n.changed for n in measured):
+        of = f"{count(len(measured))} of {tensors_(len(facts.shared))}"
         return Kind.NUMERICALLY_SAME, (
             f"Numerically the same: {of} {have(len(measured))} different bytes for the same values."
         )
-    if len(measured) == len(facts.shared):
-        of = all_tensors(len(measured))
+    of = _of_shared(measured, facts)
     largest = max(n.max_abs for n in measured)
     return Kind.NUMERICALLY_SAME, (
         f"Numerically the same: {of} {'differs' if len(measured) == 1 else 'differ'}, each element "
@@ -249,9 +248,7 @@ def same_where_finite(facts: Facts) -> Finding | None:
     measured = _only_changed(facts)
     if measured is None or any(n.max_abs for n in measured):
         return None
-    of = f"{count(len(measured))} of {tensors_(len(facts.shared))}"
-    if len(measured) == len(facts.shared):
-        of = all_tensors(len(measured))
+    of = _of_shared(measured, facts)
     return Kind.CHANGED, (
         f"B differs from A only in elements that are NaN or infinite in one of them, in {of}"
         f"{the_rest(facts)}."
@@ -335,9 +332,7 @@ def scaled(facts: Facts) -> Finding | None:
             return None
         if abs(own - factor) > max(SAME_FACTOR * abs(factor - 1), ROUNDING):
             return None
-    of = f"{count(len(measured))} of {tensors_(len(facts.shared))}"
-    if len(measured) == len(facts.shared):
-        of = all_tensors(len(measured))
+    of = _of_shared(measured, facts)
     if abs(factor + 1) < ROUNDING:
         return Kind.SCALED, f"B is A with every sign flipped in {of}{the_rest(facts)}."
     times = f"{factor:.4g}".replace("-", "−")
@@ -408,6 +403,13 @@ def _all_signs_kept(facts: Facts) -> list[Numbers] | None:
     if any(n.sign_flips or n.zeros_b < n.zeros_a for n in measured):
         return None
     return measured if sum(n.count for n in measured) >= 4 * SAMPLE else None
+
+
+def _of_shared(measured: Sequence[Numbers], facts: Facts) -> str:
+    """`3 of 122 tensors`, or `all 122 tensors`."""
+    if len(measured) == len(facts.shared):
+        return all_tensors(len(measured))
+    return f"{count(len(measured))} of {tensors_(len(facts.shared))}"
 
 
 def _all_together(facts: Facts) -> Overall:
