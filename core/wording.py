@@ -108,6 +108,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.{1 if near else 0}f}{THIN}%"
 
 
+def probability_text(probability: float | None) -> str:
+    """A class's probability, whose near ones must differ: 61.91 %; a dash for None."""
+    return "–" if probability is None else f"{100 * probability:.2f}{THIN}%"
+
+
 PERCENT_CELL = f"%.3g{THIN}%%"
 """How a table's column writes what `in_percent` returns (sprintf)."""
 

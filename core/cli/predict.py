@@ -19,7 +19,7 @@ from core.cli.options import (
     repair_parent,
 )
 from core.cli.output import DIFFERS, FITS, print_json, say
-from core.wording import pass_time, percent
+from core.wording import pass_time, probability_text
 
 if TYPE_CHECKING:
     from core.architectures import Architecture
@@ -137,4 +137,4 @@ def _print_predictions(predictions: Sequence[Prediction], tops: Sequence[list[_C
         if prediction.untrained:
             print(f"  {UNTRAINED}")
         for entry in top:
-            say(f"  {percent(entry['probability']):>8}  {entry['label']}")
+            say(f"  {probability_text(entry['probability']):>8}  {entry['label']}")

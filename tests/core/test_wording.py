@@ -14,6 +14,7 @@ from core.wording import (
     parameters,
     pass_time,
     percent,
+    probability_text,
     shape,
     size,
     small,
@@ -105,6 +106,12 @@ def test_a_cosine_reads_1_only_if_it_is_exactly_that(value: float, text: str) ->
 def test_a_table_reads_0_or_100_percent_only_if_it_is_exactly_that() -> None:
     shares = (0, 1e-9, 0.123456, 1 - 1e-9, 1, 2.5)
     assert [in_percent(share) for share in shares] == [0, 1e-7, 12.3, 99.9, 100, 250]
+
+
+def test_probabilities_keep_two_digits_so_that_near_ones_differ() -> None:
+    assert [spaced(probability_text(value)) for value in (0.6191, 0.6188, 0.0)] == [
+        *("61.91_%", "61.88_%", "0.00_%")
+    ]
 
 
 def test_small_numbers_have_two_digits() -> None:

@@ -11,6 +11,7 @@ import streamlit as st
 
 from core.predict import Bar
 from core.theme import SLOT_COLOURS, figure_layout
+from core.wording import probability_text
 
 LETTERS, LINE, BAR, GAP = 44, 20, 12, 12
 """The characters per line of a label on the narrowest screen; and the pixels of a line, of a bar
@@ -89,8 +90,3 @@ def topk_figure(bars: Sequence[Bar], slot: str) -> go.Figure:
         xaxis={"range": [0, 124], "visible": False, "fixedrange": True},
         yaxis={"range": [height, 0], "visible": False, "fixedrange": True},
     )
-
-
-def probability_text(probability: float | None) -> str:
-    """A probability in percent, `0.9972` → `99.72 %`; a dash for None."""
-    return "–" if probability is None else f"{100 * probability:.2f}\u202f%"
