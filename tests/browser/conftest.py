@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, Page, expect, sync_playwright
 
 from tests.browser.chromium import FLAGS, find_chromium
-from tests.browser.driver import SETTLED_WITHIN, Server
+from tests.browser.driver import SETTLED_WITHIN, Server, new_context, running
 from tests.browser.failures import pytest_runtest_makereport
 
 __all__ = ["pytest_runtest_makereport"]
@@ -35,9 +35,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("server"))
-    yield server
-    server.stop()
+    with running(tmp_path_factory.mktemp("server")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -52,16 +51,14 @@ def server(shared_server: Server) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def fresh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of the module's own, on which no model is loaded yet."""
-    server = Server(tmp_path_factory.mktemp("fresh"))
-    yield server
-    server.stop()
+    with running(tmp_path_factory.mktemp("fresh")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def profile(browser: Browser) -> Iterator[BrowserContext]:
     """What the pages of all tests share: the cache that has Streamlit's scripts, compiled."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    context.set_default_timeout(SETTLED_WITHIN)
+    context = new_context(browser)
     yield context
     context.close()
 

@@ -8,12 +8,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Self
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 REPOSITORY = Path(__file__).parents[2]
 STARTED_WITHIN = ENDED_WITHIN = 120
@@ -89,6 +90,23 @@ class Server:
         self.running.remove(self)
         self.process.terminate()
         self.process.wait(timeout=ENDED_WITHIN)
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Server]:
+    """A server that is ended at the end."""
+    server = Server(folder)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def new_context(browser: Browser) -> BrowserContext:
+    """What pages share that know nothing of all others: cookies, storage, cache."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context.set_default_timeout(SETTLED_WITHIN)
+    return context
 
 
 def settled(page: Page) -> None:

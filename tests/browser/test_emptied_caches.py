@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.driver import SETTLED_WITHIN, Server, go, open_tab, settled
+from tests.browser.driver import Server, go, new_context, open_tab, settled
 from tests.browser.slow_network import SlowNetwork
 
 HOLD_SOCKETS = """
@@ -55,9 +55,7 @@ else:
 
 
 def new_page(browser: Browser) -> Page:
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    context.set_default_timeout(SETTLED_WITHIN)
-    return context.new_page()
+    return new_context(browser).new_page()
 
 
 def empty_caches(browser: Browser, server: Server) -> None:

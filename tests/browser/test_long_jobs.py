@@ -4,7 +4,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.driver import SETTLED_WITHIN, go, open_tab, settled
+from tests.browser.driver import go, new_context, open_tab, settled
 from tests.browser.slow_network import SlowNetwork
 
 
@@ -26,8 +26,7 @@ def test_one_persons_long_work_waits_while_another_is_served_and_ends_with_the_s
     verify(page)
     expect(page.get_by_text("Waiting: your job is next")).to_be_visible()
 
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    context.set_default_timeout(SETTLED_WITHIN)
+    context = new_context(browser)
     other = context.new_page()
     other.goto(slow.address("inspector", "other"))
     settled(other)
