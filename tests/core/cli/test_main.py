@@ -33,7 +33,9 @@ def test_help_names_every_command_and_each_has_its_own() -> None:
     assert helped.returncode == 0
     assert helped.stdout.startswith("usage: loupe [FILE ...] [--port PORT] [--address ADDRESS]\n")
     commands = re.findall(r"^    ([a-z-]+)  ", helped.stdout, re.MULTILINE)
-    assert {"inspect", "identify", "fit", "fix", "predict", "compare"} <= set(commands)
+    assert commands == [
+        *("inspect", "identify", "fit", "fix", "predict", "compare", "text", "git-diff")
+    ]
     for command in commands:
         own = loupe(command, "--help")
         assert own.returncode == 0
