@@ -7,7 +7,7 @@ import streamlit as st
 from core.architectures import Architecture
 from core.checkpoint import Checkpoint, StateDict
 from core.errors import ArchitectureError
-from core.fit import initialised, obstacle, verdict
+from core.fit import fit_verdict, initialised, obstacle
 from core.fixes import Recipe
 from core.plain_text import plain_sentence
 from pages.components.fit.architecture_picker import architecture_picker, as_in_a
@@ -51,7 +51,7 @@ def main() -> None:
     except ArchitectureError as error:
         st.error(plain_sentence(str(error)), icon=":material/error:")
         return
-    st.subheader(plain_sentence(verdict(fitted.match, fitted.proposals)), anchor=False)
+    st.subheader(plain_sentence(fit_verdict(fitted.match, fitted.proposals)), anchor=False)
     coverage_bar(fitted.sections, fitted.match.coverage_parameters)
     actions, keys = st.columns([5, 7], gap="large")
     with keys:

@@ -37,8 +37,11 @@ LOOSE = 6
 MOST_FILES = 14
 """Python files of a folder: a fifteenth asks for a room of its own."""
 
-DOORS = {"compare", "fit", "fix", "inspect", "predict"}
-"""Commands of core/cli, called like the pages and packages that they lead to."""
+DOORS = {"compare", "fit", "identify", "inspect", "open", "predict"}
+"""Commands of core/cli and pages, called like the packages that they lead to."""
+
+ROLES = {"add_parser", "main"}
+"""Functions that each command, or each page and process, has under the same name."""
 
 
 def test_core_is_packages_and_a_few_loose_files() -> None:
@@ -95,17 +98,23 @@ def test_a_light_face_imports_no_torch(room: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
-def test_no_two_modules_of_core_and_no_two_public_classes_have_one_name() -> None:
-    modules, classes = defaultdict(set), defaultdict(set)
+def test_one_name_means_one_thing() -> None:
+    """A module, a package, a public class or a public function. A package may have a module of
+    its own name, for what it is called after."""
+    places = defaultdict(set)
     for path in _sources("core", "pages"):
-        if path.name != "__init__.py":
-            modules[path.stem].add(str(path.relative_to(ROOT)))
-        for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                classes[node.name].add(str(path.relative_to(ROOT)))
-    assert not {name: found for name, found in classes.items() if len(found) > 1}
+        name = path.parent.name if path.name == "__init__.py" else path.stem
+        places[name].add(path.parent if path.parent.name == name else path)
     assert not {
-        name: found for name, found in modules.items() if len(found) > 1 and name not in DOORS
+        name: found for name, found in places.items() if len(found) > 1 and name not in DOORS
+    }
+    objects = defaultdict(set)
+    for path in _sources("core", "pages"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
+                objects[node.name].add(str(path.relative_to(ROOT)))
+    assert not {
+        name: found for name, found in objects.items() if len(found) > 1 and name not in ROLES
     }
 
 

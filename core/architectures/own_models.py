@@ -11,7 +11,7 @@ from types import ModuleType
 from core.errors import ArchitectureError
 
 
-def own_names(text: str) -> list[str]:
+def own_model_names(text: str) -> list[str]:
     """The models that one item of LOUPE_MODELS names, each as `module.function`.
 
     `text` is `module:function`, or `module` for all its public functions and `nn.Module` classes.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from core.architectures.own_models import own_function, own_names
+from core.architectures.own_models import own_function, own_model_names
 from core.errors import ArchitectureError
 
 TORCHVISION, TIMM, OWN = "torchvision", "timm", "own"
@@ -85,7 +85,7 @@ def own_architectures(
     own: list[Architecture] = []
     for owner_model in owner_models:
         try:
-            own.extend(Architecture(OWN, name) for name in own_names(owner_model))
+            own.extend(Architecture(OWN, name) for name in own_model_names(owner_model))
         except ArchitectureError as error:
             if trouble is None:
                 raise

@@ -24,7 +24,7 @@ from core.checkpoint.sets.assembled import read_file_set
 from core.checkpoint.sets.shards import numbered
 from core.checkpoint.tensor_notes import notes_on
 from core.checkpoint.tree.discover import best_path, find_state_dicts, role
-from core.checkpoint.tree.metadata import Json, metadata_of, torch_version
+from core.checkpoint.tree.metadata_json import Json, metadata_of, torch_version
 from core.errors import CheckpointError
 from core.fast_objects import paused_collector
 

@@ -110,11 +110,11 @@ def _add_forms(parser: argparse.ArgumentParser) -> None:
 
 def _compare(options: argparse.Namespace) -> int:
     from core.cli.compare_output import show
-    from core.cli.compared import compare_opened, opened
+    from core.cli.compared import compare_opened, open_side
     from core.compare import ALLCLOSE, alike
 
-    a = opened(options.a, options.state_dict)
-    b = opened(options.b, options.state_dict_b or options.state_dict)
+    a = open_side(options.a, options.state_dict)
+    b = open_side(options.b, options.state_dict_b or options.state_dict)
     tolerance = _tolerance(options)
     numbers = _numbers_wanted(options, tolerance)
     compared = compare_opened(a, b, _choices(options.pair, a, b), tolerance, numbers=numbers)

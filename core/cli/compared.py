@@ -51,7 +51,7 @@ class Compared:
     metadata: tuple[MetadataChange, ...]
 
 
-def opened(path: Path, state_dict: str | None = None) -> Opened:
+def open_side(path: Path, state_dict: str | None = None) -> Opened:
     """Open what a path names: a file, a folder, an index, or the null device, which is empty.
 
     `state_dict` is the path of the state_dict to compare, None for the best. Raises LoupeError.

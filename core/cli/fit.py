@@ -106,9 +106,9 @@ def _document(
 def _print(
     architecture: Architecture, match: Match, proposals: Sequence[Proposal], hint: str
 ) -> None:
-    from core.fit import verdict
+    from core.fit import fit_verdict
 
-    say(f"{architecture.title}: {verdict(match)}")
+    say(f"{architecture.title}: {fit_verdict(match)}")
     _print_match(match)
     for proposal in proposals:
         say(f"repair: {proposal.sentence}")

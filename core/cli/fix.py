@@ -290,12 +290,12 @@ def _print(
 
 
 def _print_repair(repair: Repair) -> None:
-    from core.fit import verdict
+    from core.fit import fit_verdict
 
     for step, effect in zip(repair.recipe.steps, repair.applied.effects, strict=True):
         say(f"{step.fix.words()}: {effect.sentence}")
     if repair.architecture is not None and repair.match is not None:
-        say(f"{repair.architecture.title}: {verdict(repair.match)}")
+        say(f"{repair.architecture.title}: {fit_verdict(repair.match)}")
     if repair.advice:
         say(repair.advice)
 

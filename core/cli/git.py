@@ -100,10 +100,10 @@ def _git_diff(options: argparse.Namespace) -> int:
 
 def _print_comparison(old: Path, new: Path) -> None:
     from core.cli.compare_output import print_compared
-    from core.cli.compared import compare_opened, opened
+    from core.cli.compared import compare_opened, open_side
     from core.compare import Choices
 
     try:
-        print_compared(compare_opened(opened(old), opened(new), Choices(), numbers=False))
+        print_compared(compare_opened(open_side(old), open_side(new), Choices(), numbers=False))
     except LoupeError as error:
         say(f"not compared: {error}")

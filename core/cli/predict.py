@@ -81,10 +81,10 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _print_refusal(checkpoint: Checkpoint, architecture: Architecture, match: Match) -> None:
-    from core.fit import verdict
+    from core.fit import fit_verdict
 
     say(
-        f"loupe: {checkpoint.name}, {architecture.title}: {verdict(match)} "
+        f"loupe: {checkpoint.name}, {architecture.title}: {fit_verdict(match)} "
         "`loupe fit` shows what to repair; --partial loads what matches.",
         to=sys.stderr,
     )

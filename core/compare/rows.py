@@ -258,10 +258,10 @@ def _equal_pieces(a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, bool]]:
 def _equal_values(a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, bool]]:
     import torch  # only here, because checksums and bytes in the same order need no torch
 
-    from core.tensors import blocks
+    from core.tensors import element_blocks
 
     done = 0
-    for x, y in zip(blocks(a), blocks(b), strict=True):
+    for x, y in zip(element_blocks(a), element_blocks(b), strict=True):
         done += x.numel() * x.element_size()
         yield done, torch.equal(x.view(torch.uint8), y.view(torch.uint8))
 

@@ -1,8 +1,8 @@
 """Which architecture a state_dict is for, and what makes it fit.
 
 `match` takes a StateDict and a signature, and returns a Match: missing_keys, unexpected_keys and
-mismatches. `verdict` and `sections` put it into words. Of the packages inside, `identify` finds the
-architecture among all that the `index` knows, `align` pairs keys whose names differ, and
+mismatches. `fit_verdict` and `key_sections` put it into words. Of the packages inside, `identify`
+finds the architecture among all that the `index` knows, `align` pairs keys whose names differ, and
 `proposals` finds fixes and tries each of them.
 """
 
@@ -16,11 +16,11 @@ from core.fit.architecture_options import (
 from core.fit.fit_summary import (
     Line,
     SummarySection,
+    fit_verdict,
     initialised,
+    key_sections,
     obstacle,
     option_hint,
-    sections,
-    verdict,
 )
 from core.fit.key_match import Match, match
 
@@ -29,14 +29,14 @@ __all__ = [
     "Match",
     "SummarySection",
     "classes_in",
+    "fit_verdict",
     "initialised",
+    "key_sections",
     "match",
     "obstacle",
     "option_hint",
     "other_classes",
     "propose_num_classes",
-    "sections",
-    "verdict",
     "with_classes",
     "with_option",
 ]

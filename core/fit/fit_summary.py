@@ -41,7 +41,7 @@ class SummarySection:
     lines: tuple[Line, ...]
 
 
-def verdict(match: Match, proposals: Sequence[Proposal] = ()) -> str:
+def fit_verdict(match: Match, proposals: Sequence[Proposal] = ()) -> str:
     """One or two sentences: whether it fits, how many keys match, and which repair gains most."""
     matched, wanted = count(len(match.matched)), count(match.total)
     if match.fits:
@@ -92,7 +92,7 @@ def _benign(match: Match) -> str:
     return f"{' and '.join(parts)} {are(len(match.benign))} absent, which is harmless."
 
 
-def sections(
+def key_sections(
     match: Match, state_dict: StateDict, signature: Signature
 ) -> tuple[SummarySection, ...]:
     """The keys as lines by state, the states that need attention first; empty states left out.

@@ -6,9 +6,9 @@ same in plain PyTorch (`script`), and which fields its form has (`form`). `KINDS
 A `Recipe` is a list of fixes; core.recipe applies, writes and reads recipes.
 """
 
+from core.fixes.base import MAX_KEY, MAX_TEXT, Context, Effect, Fix, Recipe, Step, shapes_unknown
 from core.fixes.computed import computed
 from core.fixes.effects import checked_text
-from core.fixes.fix import MAX_KEY, MAX_TEXT, Context, Effect, Fix, Recipe, Step, shapes_unknown
 from core.fixes.form import (
     ChoiceField,
     ClassesField,
@@ -25,7 +25,7 @@ from core.fixes.kinds.dtypes import CastDtype, Dequantize
 from core.fixes.kinds.filtering import Drop, DropMismatched, Keep, kept
 from core.fixes.kinds.fused import Fuse, Split
 from core.fixes.kinds.heads import SelectClasses
-from core.fixes.kinds.inputs import AdaptInput
+from core.fixes.kinds.input_channels import AdaptInput
 from core.fixes.kinds.lora import MergeLora, scale_assumed, unscaled_adapters
 from core.fixes.kinds.positions import ResamplePositions, Resampling
 from core.fixes.kinds.renaming import AddPrefix, KeyFix, Rename, RenameTable, StripPrefix, renamed

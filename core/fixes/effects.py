@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.errors import FixError
-from core.fixes.fix import MAX_TEXT, Syntax
+from core.fixes.base import MAX_TEXT, Syntax
 from core.keys import PatternError, TooCostlyError
 from core.wording import count, counted
 

@@ -6,8 +6,8 @@ import re
 from fnmatch import translate
 
 from core.checkpoint import StateDict
+from core.fixes.base import Syntax
 from core.fixes.effects import checked_text, unusable
-from core.fixes.fix import Syntax
 from core.keys import Patience, PatternError, found_in
 
 _PLAIN = re.compile(r"(\*?)((?:[^*?\[\]]|\[[*?\[]\])*)(\*?)", re.DOTALL)

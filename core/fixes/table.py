@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from core.fixes.fix import Fix
+from core.fixes.base import Fix
 from core.fixes.kinds import (
     batch_norm,
     dtypes,
     filtering,
     fused,
     heads,
-    inputs,
+    input_channels,
     lora,
     positions,
     renaming,
@@ -27,7 +27,7 @@ KINDS: tuple[type[Fix], ...] = (
     filtering.DropMismatched,
     dtypes.CastDtype,
     heads.SelectClasses,
-    inputs.AdaptInput,
+    input_channels.AdaptInput,
     positions.ResamplePositions,
     fused.Split,
     fused.Fuse,

@@ -9,7 +9,7 @@ core/checkpoint/tree/discover.py.
 from core.keys.assignment import STRIP, best_assignment
 from core.keys.filter import filter_entries, fitting_keys
 from core.keys.groups import group_keys
-from core.keys.parts import LEAVES, SYNONYMS, leaf, numbers, starts, words
+from core.keys.parts import LEAVES, SYNONYMS, leaf, natural_order, numbers_in, starts, words
 from core.keys.patterns import (
     Patience,
     PatternError,
@@ -74,7 +74,8 @@ __all__ = [
     "leaf",
     "names_average",
     "names_follower",
-    "numbers",
+    "natural_order",
+    "numbers_in",
     "replaced",
     "starts",
     "unwrap",

@@ -71,6 +71,13 @@ def leaf(key: str) -> str:
     return named if named in LEAVES else ""
 
 
-def numbers(key: str) -> tuple[int, ...]:
+def numbers_in(key: str) -> tuple[int, ...]:
     """The numbers in a key, in order: `layers.3.fc2` → 3, 2."""
     return tuple(int(number) for number in re.findall(r"\d{1,9}", key))
+
+
+def natural_order(name: str) -> tuple[tuple[str, int, str], ...]:
+    """A sort key for names that compares the numbers in them: `epoch_9` before `epoch_10`."""
+    parts = re.findall(r"([^0-9]*)([0-9]*)", name.lower())
+    digits = [(text, number.lstrip("0")) for text, number in parts]
+    return (*((text, len(number), number) for text, number in digits), (name, 0, ""))

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from core.compare.run import MAX_CHECKPOINTS, natural
+from core.compare.run import MAX_CHECKPOINTS
 from core.errors import SourceError
+from core.keys import natural_order
 from core.server.files.folders import FolderEntry, holds_checkpoint, list_folder
 
 MAX_TESTED = 100
@@ -31,7 +32,7 @@ def run_files(root: Path, folder: str = "") -> tuple[tuple[FolderEntry, ...], tu
             files.append(entry)
         else:
             folders.append(entry.path)
-    return tuple(sorted(files, key=lambda entry: natural(entry.name))), tuple(folders)
+    return tuple(sorted(files, key=lambda entry: natural_order(entry.name))), tuple(folders)
 
 
 def evenly(items: Sequence[T], most: int = MAX_CHECKPOINTS) -> list[T]:

@@ -4,8 +4,8 @@ A TensorEntry goes in; a torch.Tensor, chunks of it, statistics, a histogram or 
 values come out. Damage that is found only on reading raises CheckpointError. Needs torch.
 
 There are three ways through the elements of a tensor in C order: `chunks` yields at most so many
-bytes of stored elements at a time; `blocks` yields equally many elements, so that those of two
-tensors correspond; `numbers` does too, with a quantized tensor's scales applied.
+bytes of stored elements at a time; `element_blocks` yields equally many elements, so that those of
+two tensors correspond; `number_blocks` does too, with a quantized tensor's scales applied.
 """
 
 from core.tensors.arithmetic import (
@@ -16,7 +16,13 @@ from core.tensors.arithmetic import (
     resampled_grid,
     resampled_table,
 )
-from core.tensors.elements import as_float64, blocks, exact_integers, float64_buffer, numbers
+from core.tensors.elements import (
+    as_float64,
+    element_blocks,
+    exact_integers,
+    float64_buffer,
+    number_blocks,
+)
 from core.tensors.reading import (
     CONVERT_BYTES,
     chunks,
@@ -36,16 +42,16 @@ __all__ = [
     "TensorImage",
     "adapted_channels",
     "as_float64",
-    "blocks",
     "cells_of",
     "chosen_rows",
     "chunks",
+    "element_blocks",
     "exact_integers",
     "float64_buffer",
     "folded_weight_norm",
     "histogram",
     "merged_lora",
-    "numbers",
+    "number_blocks",
     "read_tensor",
     "read_tensor_into",
     "read_tensors_into",

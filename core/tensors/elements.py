@@ -24,7 +24,7 @@ CHUNK_BYTES = BLOCK * 32
 """Bytes read at once: a whole number of blocks for every size of element."""
 
 
-def blocks(entry: TensorEntry, size: int = BLOCK) -> Iterator[torch.Tensor]:
+def element_blocks(entry: TensorEntry, size: int = BLOCK) -> Iterator[torch.Tensor]:
     """The elements in logical (C) order as 1-D tensors of the entry's own dtype.
 
     Each has `size` elements, and the last one has the rest. So the blocks of two entries with
@@ -42,20 +42,20 @@ def blocks(entry: TensorEntry, size: int = BLOCK) -> Iterator[torch.Tensor]:
         yield rest
 
 
-def numbers(entry: TensorEntry, size: int = BLOCK) -> Iterator[torch.Tensor]:
-    """As `blocks`, but with the numbers that the elements stand for.
+def number_blocks(entry: TensorEntry, size: int = BLOCK) -> Iterator[torch.Tensor]:
+    """As `element_blocks`, but with the numbers that the elements stand for.
 
     A quantized tensor is dequantized to float32; of a sparse or nested tensor, the stored values
-    are yielded. Raises as `blocks` does, and CheckpointError where the scales do not fit the
-    tensor.
+    are yielded. Raises as `element_blocks` does, and CheckpointError where the scales do not fit
+    the tensor.
     """
     stored = stored_values(entry)
     if not isinstance(stored.form, Quantized) or stored.transforms:
-        yield from blocks(stored, size)
+        yield from element_blocks(stored, size)
         return
     scale, zero_point, inner = _scales(stored, stored.form)
     at = 0
-    for block in blocks(stored, size):
+    for block in element_blocks(stored, size):
         slices = torch.arange(at, at + block.numel()).div_(inner, rounding_mode="floor")
         channel = slices.remainder_(scale.numel())
         at += block.numel()

@@ -11,7 +11,7 @@ import torch
 
 from core.checkpoint import Derived, Nested, Pieces, Quantized, Sparse, TensorEntry
 from core.progress import Report, ignore
-from core.tensors.elements import numbers
+from core.tensors.elements import number_blocks
 from core.tensors.reading import read_tensor
 
 MAX_FILTERS = 64
@@ -122,7 +122,7 @@ def _grid(filters: torch.Tensor) -> torch.Tensor:
 
 def _averaged(entry: TensorEntry, progress: Report) -> TensorImage:
     cells = cells_of(entry.shape)
-    for piece in numbers(entry):
+    for piece in number_blocks(entry):
         cells.add((piece.abs() if piece.is_complex() else piece).to(torch.float64))
         progress(cells.done, entry.numel, entry.key)
     return cells.image()

@@ -9,7 +9,13 @@ import torch
 
 from core.checkpoint import Quantized, TensorEntry, stored_values
 from core.progress import Report, ignore
-from core.tensors.elements import as_float64, exact_integers, float64_buffer, integer_shift, numbers
+from core.tensors.elements import (
+    as_float64,
+    exact_integers,
+    float64_buffer,
+    integer_shift,
+    number_blocks,
+)
 
 HISTOGRAM_BLOCK = 1 << 20
 """Elements counted at once. torch.histc splits even small blocks among threads, so they are
@@ -61,7 +67,7 @@ def statistics(entry: TensorEntry, progress: Report = ignore) -> Statistics:
     """
     moments = _Moments()
     done, total = 0, stored_values(entry).numel
-    for block in numbers(entry):
+    for block in number_blocks(entry):
         moments.add(block)
         done += block.numel()
         progress(done, total, entry.key)
@@ -88,7 +94,7 @@ def histogram(
     counts = torch.zeros(bins, dtype=torch.float64)
     buffer = float64_buffer(HISTOGRAM_BLOCK)
     done, total = 0, stored_values(entry).numel
-    for block in numbers(entry, HISTOGRAM_BLOCK):
+    for block in number_blocks(entry, HISTOGRAM_BLOCK):
         counts += torch.histc(_finite(_magnitudes(block, buffer)), bins, low, high)
         done += block.numel()
         progress(done, total, entry.key)

@@ -16,7 +16,7 @@ from torchvision.models import densenet121, googlenet, shufflenet_v2_x0_5
 
 from core.checkpoint import StateDict, open_checkpoint
 from core.export import export_state_dict
-from core.fit import match, option_hint, verdict
+from core.fit import fit_verdict, match, option_hint
 from core.fit.proposals import Proposal, best_repair, propose
 from core.fixes import (
     AdaptInput,
@@ -349,7 +349,7 @@ def test_field_27_absent_batch_counters_need_no_fix(tmp_path: Path) -> None:
     file = saved(tmp_path, weights)
     assert propose(file, signature_of(model)) == ()
     assert best_repair(file, signature_of(model)) == Recipe()
-    assert "batch counters are absent, which is harmless" in verdict(
+    assert "batch counters are absent, which is harmless" in fit_verdict(
         match(file, signature_of(model))
     )
 

@@ -43,7 +43,7 @@ def default_dict(_factory: Tree = None, *pairs: Tree) -> InertDict:
     return ordered_dict(*pairs)
 
 
-def size(value: Tree = ()) -> tuple[Tree, ...]:
+def torch_size(value: Tree = ()) -> tuple[Tree, ...]:
     """`torch.Size` and `tuple`."""
     if not isinstance(value, list | tuple):
         raise TypeError("not a sequence")
@@ -52,12 +52,12 @@ def size(value: Tree = ()) -> tuple[Tree, ...]:
 
 def make_list(value: Tree = ()) -> list[Tree]:
     """`list`."""
-    return list(size(value))
+    return list(torch_size(value))
 
 
 def make_set(value: Tree = ()) -> set[str | int | bool | Opaque | Global | None]:
     """`set` and `frozenset`."""
-    return {dict_key(item) for item in size(value)}
+    return {dict_key(item) for item in torch_size(value)}
 
 
 def make_complex(real: Tree, imaginary: Tree = 0) -> complex:
@@ -116,7 +116,7 @@ def dict_key(value: Tree, depth: int = 2) -> str | int | bool | Opaque | Global 
 
 _BUILTINS: Mapping[str, Callable[..., Tree]] = {
     "dict": ordered_dict,
-    "tuple": size,
+    "tuple": torch_size,
     "list": make_list,
     "set": make_set,
     "frozenset": make_set,
@@ -138,7 +138,7 @@ CONSTRUCTORS: Mapping[str, Callable[..., Tree]] = {
         for name, function in (("scalar", numpy_scalar), ("_reconstruct", numpy_array))
     },
     **{f"numpy.{core}.numeric._frombuffer": array_from_buffer for core in ("core", "_core")},
-    "torch.Size": size,
+    "torch.Size": torch_size,
     "torch.device": device,
     "collections.OrderedDict": ordered_dict,
     "collections.Counter": ordered_dict,

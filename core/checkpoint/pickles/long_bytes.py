@@ -82,7 +82,7 @@ class Shortened(NamedTuple):
         return Opaque("persistent id")
 
 
-def shortened(source: Source) -> Shortened:
+def without_long_bytes(source: Source) -> Shortened:
     """Copy a pickle, from the source's beginning to STOP, without its long byte strings.
 
     Raises PickleError where the bytes are not opcodes, and PickleEndsEarly where the source ends

@@ -280,7 +280,7 @@ def _attributes(state: Tree) -> Tree:
     return merged
 
 
-def layout(name: Tree) -> Global:
+def layout_named(name: Tree) -> Global:
     """`torch.serialization._get_layout`, which returns a layout by its name."""
     if not isinstance(name, str) or name not in LAYOUTS:
         raise ValueError("an unknown layout")
@@ -395,7 +395,7 @@ TENSOR_REBUILDS: Mapping[str, Callable[..., Tree]] = {
     **_REBUILDS,
     "torch._tensor._rebuild_from_type": rebuild_from_type,
     "torch._tensor._rebuild_from_type_v2": rebuild_from_type,
-    "torch.serialization._get_layout": layout,
+    "torch.serialization._get_layout": layout_named,
     "torch.nn.parameter.Parameter": rebuild_parameter,
     "torch.nn.parameter.UninitializedParameter": rebuild_uninitialized,
     "torch.nn.parameter.UninitializedBuffer": rebuild_uninitialized,

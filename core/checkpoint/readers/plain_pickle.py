@@ -16,7 +16,7 @@ from core.checkpoint.entries import Record, Source
 from core.checkpoint.pickles.constructors import CONSTRUCTORS
 from core.checkpoint.pickles.hidden import MAX_HIDDEN, HiddenPickles
 from core.checkpoint.pickles.inert import InertTensor, LongBytes, Storage, Tree
-from core.checkpoint.pickles.long_bytes import shortened
+from core.checkpoint.pickles.long_bytes import without_long_bytes
 from core.checkpoint.pickles.unpickler import (
     MAX_INNER,
     Mentions,
@@ -68,7 +68,7 @@ def read_plain_pickle(source: Source) -> Contents | None:
     mentions = Mentions(_RECORD)
     storages = _Storages(mentions)
     try:
-        short = shortened(source)
+        short = without_long_bytes(source)
         if not certain and short.end < source.size:
             return None
         constructors = {**CONSTRUCTORS, LOAD_FROM_BYTES: storages.load}

@@ -5,7 +5,7 @@ optimizer), and the metadata as JSON come out.
 """
 
 from core.checkpoint.tree.discover import PACKED_PARAMS, ROLES, find_state_dicts
-from core.checkpoint.tree.metadata import Json
+from core.checkpoint.tree.metadata_json import Json
 from core.checkpoint.tree.tensor_entries import entry_maker, inline_record, storage_of
 
 __all__ = [

@@ -17,7 +17,7 @@ from core.wording import count, counted
 
 MAX_DEPTH = 64
 """Levels down to which two trees are compared; what lies deeper counts as one value. Metadata from
-core.checkpoint.tree.metadata is never that deep."""
+core.checkpoint.tree.metadata_json is never that deep."""
 
 MAX_WORDS = 80
 """The most characters of a value in a line."""

@@ -10,7 +10,7 @@ import torch
 from core.checkpoint import TensorEntry
 from core.compare.numbers.partial_sums import PartialSums
 from core.compare.tensor_numbers import Tolerance
-from core.tensors import as_float64, exact_integers, float64_buffer, numbers
+from core.tensors import as_float64, exact_integers, float64_buffer, number_blocks
 
 TRUSTED = 1e-140, 1e150
 """Between these, the root of a sum of squares is exact enough; outside, squares under- or
@@ -31,7 +31,7 @@ class BlockSums:
 
     def parts(self, a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, PartialSums]]:
         """Yield (number of elements, their numbers) for each block. Raises as `whole` does."""
-        for x, y in zip(numbers(a), numbers(b), strict=True):
+        for x, y in zip(number_blocks(a), number_blocks(b), strict=True):
             yield x.numel(), self.part(x, y)
 
     def part(self, x: torch.Tensor, y: torch.Tensor) -> PartialSums:

@@ -16,7 +16,14 @@ from core.compare.numbers.block_sums import subtract
 from core.compare.pairing.entry_views import rows
 from core.errors import LoupeError
 from core.progress import Report, ignore
-from core.tensors import TensorImage, as_float64, cells_of, float64_buffer, numbers, read_tensor
+from core.tensors import (
+    TensorImage,
+    as_float64,
+    cells_of,
+    float64_buffer,
+    number_blocks,
+    read_tensor,
+)
 
 BINS = 64
 """Bins of a histogram."""
@@ -128,7 +135,7 @@ def _blocks(
     They are valid until the next ones are requested.
     """
     buffers = [float64_buffer() for _ in range(3)]
-    for x, y in zip(numbers(a), numbers(b), strict=True):
+    for x, y in zip(number_blocks(a), number_blocks(b), strict=True):
         if x.is_complex() or y.is_complex():
             first, second = x.to(torch.complex128), y.to(torch.complex128)
             values = first.abs(), second.abs(), (second - first).abs()
@@ -284,7 +291,7 @@ def _mean_filters(entry: TensorEntry, order: Sequence[int], progress: Report) ->
     inner = entry.numel // entry.shape[0]
     picked = torch.empty(len(order), inner, dtype=torch.float64)
     at = 0
-    for block in numbers(entry):
+    for block in number_blocks(entry):
         stop = at + block.numel()
         for line, index in enumerate(order):
             left, right = max(at, index * inner), min(stop, (index + 1) * inner)

@@ -13,7 +13,7 @@ from core.compare.pairing.entry_views import rows, transposed
 from core.compare.pairing.likeness import correlation
 from core.compare.pairing.same_content import content_mark, is_dull
 from core.compare.pairing.sampled import SAMPLED
-from core.keys import FUSED_PARTS, FUSED_WORD, SYNONYMS, numbers
+from core.keys import FUSED_PARTS, FUSED_WORD, SYNONYMS, numbers_in
 
 COUNTS = (3, 2)
 """Numbers of equal parts into which a fused tensor is split."""
@@ -193,7 +193,7 @@ def _by_names(
             keys = [siblings[name] for name in names]
             if any(sibling in used for sibling in keys) or not keys[0].endswith(leaf):
                 continue
-            if numbers(_above(keys[0])) != numbers(_above(key)):
+            if numbers_in(_above(keys[0])) != numbers_in(_above(key)):
                 continue
             lengths = [single[sibling].shape[0] for sibling in keys if single[sibling].shape]
             for cut in _cuts(entry, lengths) if len(lengths) == len(keys) else []:

@@ -4,7 +4,7 @@ Checkpoints go in; their order by epoch or step, and a summary in words, come ou
 `numbers.measure_run` measures a Run.
 """
 
-from core.compare.run.run_order import in_order, labels, natural
+from core.compare.run.run_order import in_order, labels
 from core.compare.run.training_run import MAX_CHECKPOINTS, Run, RunRow
 
-__all__ = ["MAX_CHECKPOINTS", "Run", "RunRow", "in_order", "labels", "natural"]
+__all__ = ["MAX_CHECKPOINTS", "Run", "RunRow", "in_order", "labels"]

@@ -11,6 +11,7 @@ from typing import TypeVar
 from core.checkpoint import Checkpoint
 from core.checkpoint.tree import Json
 from core.compare.metadata.training_state import Named, epoch_of, step_of
+from core.keys import natural_order
 from core.wording import count
 
 _NOTED = re.compile(r"(epoch|global_step|step|iteration|iter)[=_-]?([0-9]{1,18})(?![0-9])", re.I)
@@ -47,13 +48,6 @@ def labels(checkpoints: Sequence[Checkpoint]) -> tuple[str, ...]:
     return tuple(unique)
 
 
-def natural(name: str) -> tuple[tuple[str, int, str], ...]:
-    """A key that sorts names by the numbers in them: `epoch_9` before `epoch_10`."""
-    parts = re.findall(r"([^0-9]*)([0-9]*)", name.lower())
-    digits = [(text, number.lstrip("0")) for text, number in parts]
-    return (*((text, len(number), number) for text, number in digits), (name, 0, ""))
-
-
 @dataclass(frozen=True, slots=True)
 class _Order:
     """`indices` are the given checkpoints in the run's order; `labels` are in the given order."""
@@ -78,7 +72,7 @@ def _order(checkpoints: Sequence[Checkpoint]) -> _Order:
     evidence = "by their names"
     if len({re.sub("[0-9]+", "0", name) for name in names}) == 1 < len(set(names)):
         evidence = "by the numbers in their names"
-    return _Order(_sorted([natural(name) for name in names]), evidence, tuple(names))
+    return _Order(_sorted([natural_order(name) for name in names]), evidence, tuple(names))
 
 
 def _all(

@@ -107,9 +107,9 @@ def _bytes(entry: TensorEntry) -> Iterator[memoryview]:
 def _values(entry: TensorEntry) -> Iterator[memoryview]:
     import torch  # only here, because unchanged bytes need no torch
 
-    from core.tensors import blocks
+    from core.tensors import element_blocks
 
-    for block in blocks(entry):
+    for block in element_blocks(entry):
         yield block.contiguous().view(torch.uint8).numpy().data
 
 

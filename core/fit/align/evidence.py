@@ -9,8 +9,8 @@ from itertools import groupby
 from math import log
 from typing import TYPE_CHECKING
 
-from core.fit.align.layers import Layer, natural
-from core.keys import words
+from core.fit.align.layers import Layer
+from core.keys import natural_order, words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -329,7 +329,7 @@ def _pattern(path: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
 
 def ranks(layers: Sequence[Layer]) -> list[int]:
     """Each layer's place when the names are sorted, with numbers compared as numbers."""
-    in_order = sorted(range(len(layers)), key=lambda at: natural(layers[at].path))
+    in_order = sorted(range(len(layers)), key=lambda at: natural_order(layers[at].path))
     places = [0] * len(layers)
     for rank, at in enumerate(in_order):
         places[at] = rank

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -155,12 +154,3 @@ def _part(step: str, names: tuple[str, ...]) -> str:
         return named
     common = words(step) & set(names)
     return next(iter(common)) if len(common) == 1 else ""
-
-
-def natural(path: str) -> tuple[tuple[int, str], ...]:
-    """A sort key for a path that compares numbers as numbers."""
-    return tuple(
-        (int(part[:18]), "") if part.isdecimal() else (-1, part)
-        for part in re.split(r"(\d+)|[._]", path)
-        if part
-    )

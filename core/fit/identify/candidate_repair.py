@@ -102,7 +102,7 @@ def _renaming(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> It
     wanted = {entry.key: key for key, entry in solved.sources.items()}
     front = _front(wanted)
     if front is not None:
-        yield from stripped(front, state_dict)
+        yield from prefix_fixes(front, state_dict)
         return
     parts = [f"{part}." for part in unwrapped.parts if any(f"{part}." in key for key in wanted)]
     now = {key: unwrapped.keys.get(key, key) if parts else key for key in state_dict}
@@ -111,7 +111,7 @@ def _renaming(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> It
         yield StripPrefix(part, anywhere=True)
     front = _front(short)
     if front is not None:
-        yield from stripped(front, now.values())
+        yield from prefix_fixes(front, now.values())
         return
     prefix = solved.prefix
     if prefix:
@@ -130,7 +130,7 @@ def _front(wanted: Mapping[str, str]) -> str | None:
     return next(iter(fronts)) if len(fronts) == 1 else None
 
 
-def stripped(front: str, keys: Iterable[str]) -> Iterator[Fix]:
+def prefix_fixes(front: str, keys: Iterable[str]) -> Iterator[Fix]:
     """The fixes that keep the keys that begin with `front`, and strip it from them."""
     if not front:
         return

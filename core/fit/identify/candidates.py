@@ -21,7 +21,7 @@ from core.fit.identify.sentences import (
     under_words,
 )
 from core.fit.identify.solve_options import Solved, solve
-from core.fit.identify.under_other_names import Renamed, renamed
+from core.fit.identify.under_other_names import Renamed, under_other_names
 from core.fit.index.lookup import Lookup
 from core.keys import BATCH_COUNTER, MAX_KEYS, Unwrapped, unwrap
 from core.wording import count
@@ -234,7 +234,7 @@ def _under_other_names(
         profile, architecture = pair
         return *profile.rank, hinted_at(hints, architecture).rank, _plainness(architecture)
 
-    profiles = renamed(state_dict, unwrapped, lookup)
+    profiles = under_other_names(state_dict, unwrapped, lookup)
     pairs = [
         (profile, architecture)
         for profile in profiles

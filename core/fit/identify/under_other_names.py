@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from core.architectures import Shape, squeezed
 from core.checkpoint import StateDict
-from core.fit.identify.candidate_repair import Repaired, applied, stripped
+from core.fit.identify.candidate_repair import Repaired, applied, prefix_fixes
 from core.fit.identify.solve_options import with_options
 from core.fit.index.index import Variation
 from core.fit.index.lookup import Lookup, Profile
@@ -56,7 +56,7 @@ class Renamed:
         return -self.worth, len(match.missing_keys) + len(match.mismatched)
 
 
-def renamed(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup) -> list[Renamed]:
+def under_other_names(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup) -> list[Renamed]:
     """The profiles whose tensors the file has under whatever keys, in no order.
 
     The profiles are found by their shapes, and each tensor's key by an alignment. Nearly every key
@@ -85,7 +85,7 @@ def _is_filled(solved: Renamed) -> bool:
 def _solved(like: ShapeLikeness, state_dict: StateDict, lookup: Lookup) -> Renamed | None:
     """The profile with its options and recipe; None if the recipe cannot be applied."""
     profile = lookup.profile(like.row)
-    strip = tuple(stripped(like.prefix, state_dict))
+    strip = tuple(prefix_fixes(like.prefix, state_dict))
     result = applied(strip, state_dict, profile.signature)
     if result is None:
         return None

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.checkpoint import Filled, StateDict, TensorEntry
+from core.fixes.base import Changed, Context, Effect, Fix
 from core.fixes.computed import computed
-from core.fixes.fix import Changed, Context, Effect, Fix
 from core.fixes.form import Form
 from core.fixes.script_part import ScriptPart
 from core.keys import BATCH_COUNTER

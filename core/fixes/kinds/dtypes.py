@@ -15,9 +15,9 @@ from core.checkpoint import (
     is_float_dtype,
 )
 from core.errors import FixError
+from core.fixes.base import Changed, Context, Effect, Fix
 from core.fixes.computed import computed, exchanged
 from core.fixes.effects import effect_sentence, left_alone
-from core.fixes.fix import Changed, Context, Effect, Fix
 from core.fixes.form import ChoiceField, Form
 from core.fixes.script_part import ScriptPart, exchanging
 

@@ -6,9 +6,9 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 from core.checkpoint import StateDict
+from core.fixes.base import Changed, Context, Effect, Fix, Syntax
 from core.fixes.computed import rebuilt
 from core.fixes.effects import effect_sentence, keys_words
-from core.fixes.fix import Changed, Context, Effect, Fix, Syntax
 from core.fixes.form import PATTERN, SYNTAX, Form
 from core.fixes.script_part import SHAPES, ScriptPart, choosing, matches
 from core.fixes.selection import matching

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from core.checkpoint import Derived, Joined, Rows, StateDict, TensorEntry
 from core.errors import FixError
+from core.fixes.base import MAX_CHARACTERS, MAX_KEY, Changed, Context, Effect, Fix
 from core.fixes.computed import checked_dense, computed, is_strided, rebuilt
 from core.fixes.effects import checked_text, effect_sentence
-from core.fixes.fix import MAX_CHARACTERS, MAX_KEY, Changed, Context, Effect, Fix
 from core.fixes.form import Form, PartsField, TextField
 from core.fixes.script_part import ScriptPart
 from core.wording import count, counted

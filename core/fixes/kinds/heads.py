@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from core.checkpoint import ChosenRows, StateDict, TensorEntry
 from core.errors import FixError
+from core.fixes.base import Changed, Context, Effect, Fix
 from core.fixes.computed import (
     check_growth,
     checked_dense,
@@ -16,7 +17,6 @@ from core.fixes.computed import (
     is_floating,
     is_strided,
 )
-from core.fixes.fix import Changed, Context, Effect, Fix
 from core.fixes.form import ClassesField, Form, TextField
 from core.fixes.script_part import ScriptPart
 from core.fixes.selection import globbed

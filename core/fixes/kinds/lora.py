@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from core.checkpoint import MergedLora, StateDict, TensorEntry
 from core.errors import FixError
+from core.fixes.base import Changed, Context, Effect, Fix
 from core.fixes.computed import checked_dense, computed, is_floating, rebuilt
-from core.fixes.fix import Changed, Context, Effect, Fix
 from core.fixes.form import Form, RealField
 from core.fixes.script_part import ScriptPart
 from core.wording import count, counted

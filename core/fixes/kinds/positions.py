@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from core.checkpoint import ResampledGrid, ResampledTable, StateDict, TensorEntry
+from core.fixes.base import Changed, Context, Effect, Fix
 from core.fixes.computed import check_growth, computed, is_floating, rebuilt
 from core.fixes.effects import left_alone, where_words
-from core.fixes.fix import Changed, Context, Effect, Fix
 from core.fixes.form import ANY_PATTERN, ChoiceField, Form
 from core.fixes.script_part import SHAPES, ScriptPart
 from core.fixes.selection import globbed

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from core.checkpoint import StateDict
 from core.errors import FixError
+from core.fixes.base import MAX_CHARACTERS, MAX_KEY, Changed, Context, Effect, Fix
 from core.fixes.computed import rebuilt
 from core.fixes.effects import checked_text, effect_sentence, unusable
-from core.fixes.fix import MAX_CHARACTERS, MAX_KEY, Changed, Context, Effect, Fix
 from core.fixes.form import PATTERN, Form, SwitchField, TableField, TextField
 from core.fixes.script_part import ScriptPart, literal, renaming
 from core.keys import Patience, PatternError, ReplacementError, TooCostlyError, replaced

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from core.architectures import squeezed
 from core.checkpoint import Joined, StateDict, TensorEntry, Transposed, ties
+from core.fixes.base import Changed, Context, Effect, Fix, Syntax
 from core.fixes.computed import checked_dense, computed, exchanged, is_dense, is_strided
 from core.fixes.effects import effect_sentence, keys_words, left_alone, where_words
-from core.fixes.fix import Changed, Context, Effect, Fix, Syntax
 from core.fixes.form import ANY_PATTERN, PATTERN, SYNTAX, Form
 from core.fixes.script_part import SHAPES, ScriptPart, exchanging, matches
 from core.fixes.selection import globbed, matching
@@ -43,7 +43,7 @@ class Transpose(Fix):
         """
         keys = matching(self.pattern, self.syntax, state_dict, context.patience)
         new = {
-            key: transposed(checked_dense(entry))
+            key: transposed_dense(checked_dense(entry))
             for key, entry in state_dict.items()
             if key in keys and len(entry.shape) == 2
         }
@@ -126,7 +126,7 @@ class Untie(Fix):
         return ScriptPart(("state_dict = untie(state_dict)",), (untie,))
 
 
-def transposed(entry: TensorEntry) -> TensorEntry:
+def transposed_dense(entry: TensorEntry) -> TensorEntry:
     """A dense matrix transposed; a strided one keeps its bytes."""
     if not is_strided(entry):
         return computed(entry, Transposed(), (entry,), entry.shape[::-1])

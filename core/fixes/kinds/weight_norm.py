@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from core.checkpoint import FoldedWeightNorm, StateDict, TensorEntry
+from core.fixes.base import Changed, Context, Effect, Fix
 from core.fixes.computed import computed, is_floating, rebuilt
 from core.fixes.effects import left_alone
-from core.fixes.fix import Changed, Context, Effect, Fix
 from core.fixes.form import ChoiceField, Form
 from core.fixes.kinds.renaming import renamed
 from core.fixes.script_part import ScriptPart

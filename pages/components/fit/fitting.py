@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from core.architectures import Architecture, Signature, signature
 from core.checkpoint import StateDict
-from core.fit import Match, SummarySection, match, sections
+from core.fit import Match, SummarySection, key_sections, match
 from core.fit.proposals import Proposal, propose
 from core.fixes import Recipe
 from core.recipe import Trial, recipe_to_json, try_recipe
@@ -58,6 +58,6 @@ def _fitting(
         wanted,
         trial,
         matched,
-        sections(matched, trial.state_dict, wanted),
+        key_sections(matched, trial.state_dict, wanted),
         propose(trial.state_dict, wanted),
     )

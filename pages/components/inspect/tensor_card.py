@@ -107,7 +107,7 @@ def tensor_card(entry: TensorEntry, identity: str) -> None:
     _storage(entry)
 
 
-def measure(entry: TensorEntry, progress: Report = ignore) -> Measured:
+def measure_values(entry: TensorEntry, progress: Report = ignore) -> Measured:
     """Read the tensor once for its statistics, once for its histogram, and once for its image.
 
     Raises LoupeError if its bytes cannot be read, Cancelled if the job is cancelled.
@@ -119,7 +119,7 @@ def measure(entry: TensorEntry, progress: Report = ignore) -> Measured:
 
 @cached(128)
 def _measured(identity: str, key: str, _entry: TensorEntry) -> Measured:
-    return measure(_entry)
+    return measure_values(_entry)
 
 
 def _measured_or_job(entry: TensorEntry, identity: str) -> Measured | None:
@@ -140,7 +140,7 @@ def _measured_or_job(entry: TensorEntry, identity: str) -> Measured | None:
         st.caption("Statistics, histogram and image of this large tensor need all of its bytes.")
         if not pressed(f"Read {size(entry.nbytes)}", key=f"{job.widget_key}-start", type="primary"):
             return None
-        job.start(lambda progress: measure(entry, progress))
+        job.start(lambda progress: measure_values(entry, progress))
         st.rerun()
     return job.watch()
 

@@ -12,7 +12,7 @@ from torchvision.models import resnet18
 
 from core.architectures import Signature, TensorSpec
 from core.checkpoint import StateDict, TensorEntry, open_checkpoint
-from core.fit.fit_summary import verdict
+from core.fit.fit_summary import fit_verdict
 from core.fit.key_match import Mismatch, match
 from core.fit.proposals import propose
 from core.fixes import DropMismatched
@@ -52,7 +52,9 @@ def test_field_29_what_is_no_dense_tensor_of_floats_is_mismatched_with_its_reaso
     assert found.matched == ("b",)
     (mismatch,) = found.mismatched
     assert mismatch.reason.startswith(words)
-    assert verdict(found) == ("Does not fit: 1 of 2 keys match, 1 is quantized, sparse or nested.")
+    assert (
+        fit_verdict(found) == "Does not fit: 1 of 2 keys match, 1 is quantized, sparse or nested."
+    )
     assert not [each for each in propose(state_dict, wanted) if DropMismatched() in each.fixes]
 
 

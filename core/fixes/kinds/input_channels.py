@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from core.checkpoint import AdaptedChannels, StateDict
 from core.errors import FixError
+from core.fixes.base import Changed, Context, Effect, Fix
 from core.fixes.computed import check_growth, checked_dense, computed, exchanged, is_floating
 from core.fixes.effects import left_alone, where_words
-from core.fixes.fix import Changed, Context, Effect, Fix
 from core.fixes.form import ANY_PATTERN, Form, WholeField
 from core.fixes.script_part import SHAPES, ScriptPart
 from core.fixes.selection import globbed
