@@ -11,8 +11,8 @@ run: .venv/.installed  ## set up what is missing, then start the app
 	@$(BIN)/streamlit run app.py --server.address $(ADDRESS) --server.port $(PORT) --server.headless true
 
 # A process for each core, though no more than most machines have memory for. A file's tests run in
-# one process; those that take long go first (tests/conftest.py). On a busy machine PyTorch's threads would spin for seconds
-# while they wait for each other (app.py).
+# one process; those that take long go first (tests/conftest.py). On a busy machine PyTorch's threads
+# would spin for seconds while they wait for each other (app.py).
 PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest \
 	--numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 

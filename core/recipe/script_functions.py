@@ -21,13 +21,13 @@ def find(value, path):
 
 def tensors_in(value):
     """The tensors of a dict or a list, and of an optimizer's dicts under numbers."""
-    found = {}
+    tensors = {}
     for key, item in value.items() if isinstance(value, dict) else enumerate(value):
         if isinstance(item, torch.Tensor):
-            found[str(key)] = item
+            tensors[str(key)] = item
         elif isinstance(key, int) and isinstance(item, dict):
-            found.update((f"{key}.{name}", x) for name, x in item.items() if torch.is_tensor(x))
-    return found
+            tensors.update((f"{key}.{name}", x) for name, x in item.items() if torch.is_tensor(x))
+    return tensors
 '''
 """Reads a state_dict that is not in plain dicts with texts as keys."""
 

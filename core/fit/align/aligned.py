@@ -146,13 +146,13 @@ def _alignment(
     places = {key: at for at, key in enumerate(signature)}
     ordered = tuple(sorted(pairs, key=lambda pair: places[pair.wanted]))
     taken = {pair.key for pair in ordered}
-    left = tuple(key for key in state_dict if key not in taken)
+    unpaired = tuple(key for key in state_dict if key not in taken)
     alignment = Alignment(
         ordered,
-        left,
+        unpaired,
         Recipe(),
         _confidence(ordered, signature),
-        _sentence(ordered, len(left), signature),
+        _sentence(ordered, len(unpaired), signature),
     )
     return replace(alignment, recipe=alignment_recipe(alignment))
 
@@ -167,7 +167,9 @@ def _confidence(pairs: Sequence[AlignedPair], signature: Mapping[str, TensorSpec
     return round(sure / total, 3) if total else 0.0
 
 
-def _sentence(pairs: Sequence[AlignedPair], left: int, signature: Mapping[str, TensorSpec]) -> str:
+def _sentence(
+    pairs: Sequence[AlignedPair], unpaired: int, signature: Mapping[str, TensorSpec]
+) -> str:
     filled = len({pair.wanted for pair in pairs})
     facts = [
         f"{count(filled)} of {count(len(signature))} keys of the model have a tensor in the file"
@@ -177,6 +179,6 @@ def _sentence(pairs: Sequence[AlignedPair], left: int, signature: Mapping[str, T
         facts.append(
             f"{count(unsure)} of them {are(unsure)} ambiguous: another tensor would be as likely"
         )
-    if left:
-        facts.append(f"{counted(left, 'key')} of the file {have(left)} no counterpart")
+    if unpaired:
+        facts.append(f"{counted(unpaired, 'key')} of the file {have(unpaired)} no counterpart")
     return "; ".join(facts) + "."

@@ -28,14 +28,14 @@ class AlignedPair:
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """The pairs in the architecture's order, and in `left` the file's keys without a pair.
+    """The pairs in the architecture's order, and in `unpaired` the file's keys without one.
 
     `confidence`, 0 to 1, is the mean of the pairs' confidences, weighted by the elements of the
     architecture's tensors.
     """
 
     pairs: tuple[AlignedPair, ...]
-    left: tuple[str, ...]
+    unpaired: tuple[str, ...]
     recipe: Recipe
     confidence: float
     sentence: str

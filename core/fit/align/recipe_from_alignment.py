@@ -16,7 +16,10 @@ def alignment_recipe(alignment: Alignment, least: float = 0.0) -> Recipe:
     them apart, and split if the architecture does.
     """
     pairs = [pair for pair in alignment.pairs if pair.confidence >= least]
-    others = [*alignment.left, *(pair.key for pair in alignment.pairs if pair.confidence < least)]
+    others = [
+        *alignment.unpaired,
+        *(pair.key for pair in alignment.pairs if pair.confidence < least),
+    ]
     keys = [pair.key for pair in pairs]
     fixes: list[Fix] = []
     turned = list(dict.fromkeys(pair.key for pair in pairs if pair.transposed))

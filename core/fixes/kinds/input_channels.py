@@ -132,10 +132,10 @@ def input_plans(
         return plans
     pair = None
     for key, shape in wanted.items():
-        found = weights.get(key, shape)
-        if found == shape or (shape[:1], shape[2:]) != (found[:1], found[2:]):
+        stored = weights.get(key, shape)
+        if stored == shape or (shape[:1], shape[2:]) != (stored[:1], stored[2:]):
             continue
-        change = channels, goal = found[1], shape[1]
+        change = channels, goal = stored[1], shape[1]
         pair = pair or change
         # Beyond 64 it is a layer's width, not an image's channels.
         if not named and (pair != change or max(change) > 64):

@@ -161,13 +161,13 @@ def lora_plans(
     """Key of an adapted weight → (the keys of A, B and, if the file has it, alpha; whether B A must
     be transposed, None if the shapes do not show it). Raises ValueError for an unknown kind of
     adapter."""
-    found: dict[str, dict[str, list[str]]] = {}
+    adapters: dict[str, dict[str, list[str]]] = {}
     for key in shapes:
         kind = lora_part(key)
         if kind in ("a", "b"):
             parts = key.split(".")
             at = next(index for index, part in enumerate(parts) if lora_part(part))
-            found.setdefault(".".join(parts[:at]), {}).setdefault(kind, []).append(key)
+            adapters.setdefault(".".join(parts[:at]), {}).setdefault(kind, []).append(key)
     by_words = {
         key.removesuffix(".weight").replace(".", "_"): key
         for key in shapes
@@ -180,7 +180,7 @@ def lora_plans(
         bias = shapes.get(f"{key.removesuffix('weight')}bias", ())
         if len(shape) == 2 and shape[0] != shape[1] and bias in (shape[:1], shape[1:]):
             inputs_first[key] = bias == shape[1:]
-    for module, kinds in found.items():
+    for module, kinds in adapters.items():
         start = f"{module}." if module else ""
         flat = module.removeprefix("lora_unet_").removeprefix("lora_te_")
         names = [f"{start}base_layer.weight", f"{start}weight", by_words.get(flat, "")]

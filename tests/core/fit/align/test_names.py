@@ -90,7 +90,7 @@ def test_a_resnet_under_other_names_is_the_same_network(
     target = varied(resnet18(num_classes=7), seed=1)
     found = filled(target, state_dict)
     torch.testing.assert_close(output(target, 64), output(resnet, 64))
-    assert not found.left
+    assert not found.unpaired
     assert not missing(found, target.state_dict())
     assert [type(step.fix) for step in found.recipe.steps] == [RenameTable]
 
@@ -298,7 +298,7 @@ def test_one_equal_layer_too_many_makes_them_ambiguous(tmp_path: Path) -> None:
     wanted = specs(linear("one", "two"))
     found = align(state_dict, wanted)
     assert len(found.ambiguous) == 4
-    assert len(found.left) == 2
+    assert len(found.unpaired) == 2
     assert not missing(found, wanted)
 
 
@@ -308,7 +308,7 @@ def test_what_stands_where_another_is_to_go_is_dropped(tmp_path: Path) -> None:
     )
     wanted = {"head.weight": TensorSpec((4, 3), "float32", "parameter")}
     found = align(state_dict, wanted)
-    assert found.left == ("head.weight",)
+    assert found.unpaired == ("head.weight",)
     assert [type(fix) for fix in fixes(found.recipe)] == [Drop, RenameTable]
     assert_holds(
         apply_recipe(found.recipe, state_dict).state_dict, {"head.weight": torch.ones(4, 3)}
