@@ -108,11 +108,14 @@ def _print(
 ) -> None:
     from core.fit import verdict
 
-    say(f"{architecture.title}: {verdict(match)}")
+    say(verdict(match, architecture=architecture))
     _print_match(match)
+    if proposals or hint:
+        print()
     for proposal in proposals:
         say(f"repair: {proposal.sentence}")
-        say(f"        {proposal.why}")
+        # A reason may end with the hint, which is printed once, below.
+        say(f"        {proposal.why.replace(f' {hint}', '')}")
     if hint:
         say(f"option: {hint}")
 
