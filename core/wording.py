@@ -96,9 +96,13 @@ def are(number: int) -> str:
     return "is" if number == 1 else "are"
 
 
-def percent(share: float) -> str:
+def percent(share: float, *, decimal: bool = False) -> str:
     """A share, 0 to 1, in percent, which reads 0 % or 100 % only where it is exactly that: 3.2 %,
-    41 %."""
+    41 %.
+
+    With `decimal`, every share below 100 % has one: 98.4 %. It is for shares that stand side by
+    side, where near ones must differ.
+    """
     if share in {0.0, 1.0}:
         return f"{share:.0%}"[:-1] + f"{THIN}%"
     if share < 0.001:
@@ -107,7 +111,7 @@ def percent(share: float) -> str:
         return f"over 99.9{THIN}%"
     if 1 < share < 1.001:
         return f"over 100{THIN}%"
-    near = share < 0.0995 or 0.99 < share < 1.01
+    near = share < 0.0995 or 0.99 < share < 1.01 or (decimal and share < 1)
     return f"{100 * share:.{1 if near else 0}f}{THIN}%"
 
 
@@ -127,11 +131,6 @@ def in_percent(share: float) -> float:
     if share < 1:
         return min(float(f"{percents:.3g}"), 99.9)
     return max(round(percents, 1), 100.1) if 1 < share < 1.01 else float(f"{percents:.3g}")
-
-
-def percent_cell(share: float) -> str:
-    """A share as a cell of a table, with three digits so that near ones differ: 98.4 %."""
-    return f"{small(in_percent(share), 4)}{THIN}%"
 
 
 def small(number: float, digits: int = 2) -> str:

@@ -14,7 +14,7 @@ from core.compare import Comparison, Numbers, PairedBy, Row, Side, State, Tolera
 from core.compare.metadata import MetadataChange, change_words
 from core.compare.texts import comparison_csv, comparison_json, stat_lines
 from core.errors import SourceError
-from core.wording import cosine, count, percent, percent_cell, place_in_file, small
+from core.wording import cosine, count, percent, place_in_file, small
 from core.wording import shape as shape_words
 
 MAX_CHANGES = 20
@@ -147,7 +147,7 @@ def _number_cells(numbers: Numbers | None) -> list[str]:
         small(numbers.max_abs, 3),
         small(numbers.relative_l2, 3),
         "" if numbers.cosine is None else cosine(numbers.cosine),
-        percent_cell(numbers.changed_share),
+        percent(numbers.changed_share, decimal=True),
     ]
 
 

@@ -13,7 +13,7 @@ from core.checkpoint import Checkpoint, StateDict, open_checkpoint
 from core.checkpoint.containers import file_or_set
 from core.cli.options import checkpoint_parent
 from core.cli.output import DIFFERS, FITS, print_columns, print_json, say, watched
-from core.wording import count, percent_cell
+from core.wording import count, percent
 
 if TYPE_CHECKING:
     from core.cli.options import Commands
@@ -156,7 +156,7 @@ def _row(candidate: Candidate) -> tuple[str, ...]:
         "fits" if candidate.fits else "",
         f"{architecture.library}:{architecture.name}",
         " ".join(f"{name}={value}" for name, value in architecture.options) or "-",
-        percent_cell(candidate.coverage_keys),
-        percent_cell(candidate.coverage_parameters),
+        percent(candidate.coverage_keys, decimal=True),
+        percent(candidate.coverage_parameters, decimal=True),
         recipe_words(candidate.recipe) or "-",
     )

@@ -14,7 +14,6 @@ from core.wording import (
     parameters,
     pass_time,
     percent,
-    percent_cell,
     place_in_file,
     probability_text,
     shape,
@@ -115,13 +114,13 @@ def test_a_cosine_reads_1_only_if_it_is_exactly_that(value: float, text: str) ->
 def test_a_table_reads_0_or_100_percent_only_if_it_is_exactly_that() -> None:
     shares = (0, 1e-9, 0.123456, 1 - 1e-9, 1, 1.0004, 1.004, 2.5)
     assert [in_percent(share) for share in shares] == [0, 1e-7, 12.3, 99.9, 100, 100.1, 100.4, 250]
-    assert [spaced(percent_cell(share)) for share in (0, 1e-9, 1 - 1e-9, 1, 1.0004)] == [
-        *("0_%", "1e-7_%", "99.9_%", "100_%", "100.1_%")
+
+
+def test_shares_side_by_side_have_a_decimal_so_that_near_ones_differ() -> None:
+    shares = (0, 1e-9, 0.5, 0.9818, 0.9842, 1 - 1e-9, 1, 2.5)
+    assert [spaced(percent(share, decimal=True)) for share in shares] == [
+        *("0_%", "under 0.1_%", "50.0_%", "98.2_%", "98.4_%", "over 99.9_%", "100_%", "250_%")
     ]
-
-
-def test_a_table_tells_near_shares_apart() -> None:
-    assert [spaced(percent_cell(share)) for share in (0.9818, 0.9842)] == ["98.2_%", "98.4_%"]
 
 
 def test_probabilities_keep_two_digits_so_that_near_ones_differ() -> None:

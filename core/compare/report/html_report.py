@@ -27,7 +27,6 @@ from core.wording import (
     count,
     parameters,
     percent,
-    percent_cell,
     place_in_file,
     shape,
     size,
@@ -227,7 +226,7 @@ def _numbers(numbers: Numbers | None) -> list[Cell]:
         _number("max |Δ|", numbers.max_abs, _three_digits),
         _number("mean |Δ|", numbers.mean_abs, _three_digits),
         _number("cosine", angle, cosine),
-        _number("changed", numbers.changed_share, percent_cell),
+        _number("changed", numbers.changed_share, _one_decimal),
     ]
 
 
@@ -240,6 +239,10 @@ def _number(title: str, value: float, words: Callable[[float], str]) -> Cell:
 
 def _three_digits(value: float) -> str:
     return small(value, 3)
+
+
+def _one_decimal(share: float) -> str:
+    return percent(share, decimal=True)
 
 
 def _meanings(

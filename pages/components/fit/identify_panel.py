@@ -12,7 +12,7 @@ from core.errors import LoupeError
 from core.fit.identify import Candidate, Identification, architecture_words, recipe_words
 from core.fixes import Recipe
 from core.plain_text import plain_sentence
-from core.wording import count, percent_cell
+from core.wording import count, percent
 from pages.components.identified import identification
 from pages.components.resources import index_keeper
 
@@ -128,7 +128,7 @@ def _equivalents(key: str, candidate: Candidate, use: Use) -> None:
 
 def _line(candidate: Candidate) -> str:
     words = plain_sentence(architecture_words(candidate.architecture))
-    coverage = f"{percent_cell(candidate.coverage_keys)} of its keys"
+    coverage = f"{percent(candidate.coverage_keys, decimal=True)} of its keys"
     more = f", {count(len(candidate.also))} more like it" if candidate.also else ""
     return f"**{words}**: {coverage}{more}{_steps(candidate.recipe)}"
 

@@ -9,7 +9,7 @@ import streamlit as st
 from core.fit import Line, SummarySection
 from core.plain_text import MAX_LENGTH, markup, visible
 from core.theme import STATE_COLOURS
-from core.wording import count, parameters, percent_cell
+from core.wording import count, parameters, percent
 
 WORDS = {
     "matched": ("Matched", "same key and shape"),
@@ -72,7 +72,7 @@ def coverage_bar(sections: Sequence[SummarySection], coverage: float) -> None:
         for state in ("matched", "missing", "unexpected", "mismatched", "benign")
         if state != "benign" or state in keys
     )
-    covered = percent_cell(coverage)
+    covered = percent(coverage, decimal=True)
     st.html(
         f'{STYLE}<div class="fit-bar" role="img" aria-label="{covered} of the parameters">'
         f'{pieces}</div><div class="fit-counts">{counts}'

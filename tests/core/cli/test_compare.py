@@ -74,7 +74,7 @@ def test_the_table_writes_numbers_as_the_sentence_does(tmp_path: Path) -> None:
     }
     told = {key: [cell.strip() for cell in row if cell.strip()] for key, row in cells.items()}
     assert told == {
-        "near": ["1", "1.58e-5", "over 0.9999", "0.025 %"],
+        "near": ["1", "1.58e-5", "over 0.9999", "under 0.1 %"],
         "turned": ["1.5", "1.5", "−1", "100 %"],
         "far": ["4.51e3", "4.51e3", "1", "100 %"],
     }
