@@ -115,7 +115,8 @@ def _print(
     for proposal in proposals:
         say(f"repair: {proposal.sentence}")
         # A reason may end with the hint, which is printed once, below.
-        say(f"        {proposal.why.replace(f' {hint}', '')}")
+        why = proposal.why.replace(f" {hint}", "") if hint else proposal.why
+        say(f"        {why}")
     if hint:
         say(f"option: {hint}")
 

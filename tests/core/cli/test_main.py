@@ -230,7 +230,8 @@ def test_verify_shows_how_far_it_is_to_who_watches_and_to_nobody_else(
 def test_fit_exits_1_with_the_repair_and_0_once_it_is_taken(training_file: Path) -> None:
     before = loupe("fit", training_file, "--arch", "resnet18", "--num-classes", 10)
     assert before.returncode == 1
-    assert "module." in before.stdout
+    assert "repair: strip `module.`: 0 → 122 of 122 keys\n" in before.stdout
+    assert "        All 122 keys begin with `module.`" in before.stdout
     after = loupe(
         *("fit", training_file, "--arch", "resnet18", "--num-classes", 10),
         *("--strip-prefix", "module.", "--json"),
