@@ -53,6 +53,10 @@ KIND_COLOURS: Mapping[str, str] = {
 }
 """One colour per kind of module (core/compare/module_kind.py), in every chart."""
 
+SEPARATORS = ".\u202f"
+"""A figure's signs before decimals and between thousands: a point, and wording.count's thin
+space."""
+
 DTYPE_COLOURS: Mapping[str, str] = {
     "float32": "#4C84D8",
     "float64": "#2F5FAF",
@@ -72,7 +76,7 @@ def dtype_colour(dtype: str) -> str:
 
 
 def figure_layout(figure: go.Figure) -> go.Figure:
-    """Apply Loupe's font, margins and transparent background to a plotly figure.
+    """Apply Loupe's font, separators, margins and transparent background to a plotly figure.
 
     Text colours are left out, so that they follow the light or dark theme in the browser. Returns
     the same figure, for chaining.
@@ -85,5 +89,6 @@ def figure_layout(figure: go.Figure) -> go.Figure:
         plot_bgcolor="rgba(0,0,0,0)",
         bargap=0.25,
         showlegend=False,
+        separators=SEPARATORS,
         modebar={"remove": ["lasso2d", "select2d", "autoScale2d"]},
     )

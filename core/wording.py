@@ -50,8 +50,9 @@ def shape(sizes: Sequence[int]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A stretch of time as a person says it: 8 s, 2 min 5 s, 1 h 10 min."""
-    whole = round(seconds)
+    """A stretch of time as a person says it: 8 s, 2 min 5 s, 1 h 10 min; never 0 s for a part of
+    a second."""
+    whole = max(1, round(seconds)) if seconds else 0
     if whole < 60:
         return f"{whole}{THIN}s"
     if whole < 3600:
@@ -61,6 +62,8 @@ def duration(seconds: float) -> str:
 
 def pass_time(seconds: float) -> str:
     """The time of a forward pass with three digits: 12.3 ms, 1.52 s."""
+    if 0 < seconds < 1e-5:
+        return f"under 0.01{THIN}ms"
     if seconds < 0.9995:
         return f"{_three_digits(1000 * seconds)}{THIN}ms"
     return f"{_three_digits(seconds)}{THIN}s"
@@ -93,9 +96,13 @@ def are(number: int) -> str:
     return "is" if number == 1 else "are"
 
 
-def percent(share: float) -> str:
+def percent(share: float, *, decimal: bool = False) -> str:
     """A share, 0 to 1, in percent, which reads 0 % or 100 % only where it is exactly that: 3.2 %,
-    41 %."""
+    41 %.
+
+    With `decimal`, every share below 100 % has one: 98.4 %. It is for shares that stand side by
+    side, where near ones must differ.
+    """
     if share in {0.0, 1.0}:
         return f"{share:.0%}"[:-1] + f"{THIN}%"
     if share < 0.001:
@@ -104,7 +111,7 @@ def percent(share: float) -> str:
         return f"over 99.9{THIN}%"
     if 1 < share < 1.001:
         return f"over 100{THIN}%"
-    near = share < 0.0995 or 0.99 < share < 1.01
+    near = share < 0.0995 or 0.99 < share < 1.01 or (decimal and share < 1)
     return f"{100 * share:.{1 if near else 0}f}{THIN}%"
 
 
@@ -113,21 +120,23 @@ def probability_text(probability: float | None) -> str:
     return "–" if probability is None else f"{100 * probability:.2f}{THIN}%"
 
 
-PERCENT_CELL = f"%.3g{THIN}%%"
+PERCENT_CELL = f"%.4g{THIN}%%"
 """How a table's column writes what `in_percent` returns (sprintf)."""
 
 
 def in_percent(share: float) -> float:
     """A share in percent with three digits, for a table that sorts by it: a part is never 0 or 100,
-    however near."""
-    rounded = float(f"{100 * share:.3g}")
-    return min(rounded, 99.9) if share < 1 else rounded
+    however near, nor is what is more than all; that has a fourth digit, as in 100.4."""
+    percents = 100 * share
+    if share < 1:
+        return min(float(f"{percents:.3g}"), 99.9)
+    return max(round(percents, 1), 100.1) if 1 < share < 1.01 else float(f"{percents:.3g}")
 
 
-def small(number: float) -> str:
-    """A number of any size with two digits: 3.4e-7, 0.012, 2."""
-    digits, _, power = f"{number:.2g}".partition("e")
-    return f"{digits}e{int(power)}" if power else digits
+def small(number: float, digits: int = 2) -> str:
+    """A number of any size with so many digits: 3.4e-7, 0.012, 2."""
+    significand, _, power = f"{number:.{digits}g}".partition("e")
+    return f"{significand}e{int(power)}" if power else significand
 
 
 def cosine(value: float) -> str:
@@ -140,6 +149,11 @@ def cosine(value: float) -> str:
     if abs(value) < 0.005:
         return "0.00"
     return f"{sign}{abs(value):.{4 if abs(value) > 0.99 else 2}f}"
+
+
+def place_in_file(path: str) -> str:
+    """A state_dict's path in its file; the file itself for an empty one."""
+    return path or "the file itself"
 
 
 def listed(names: list[str], most: int = 3) -> str:

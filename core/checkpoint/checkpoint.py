@@ -27,6 +27,7 @@ from core.checkpoint.tree.discover import best_path, find_state_dicts, role
 from core.checkpoint.tree.metadata_json import Json, metadata_of, torch_version
 from core.errors import CheckpointError
 from core.fast_objects import paused_collector
+from core.wording import place_in_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Checkpoint:
         """The state_dict at `path`, or the best one; raises CheckpointError for an unknown path."""
         state_dict = self.state_dicts.get(self.best if path is None else path)
         if state_dict is None:
-            paths = ", ".join(known_path or "(the file itself)" for known_path in self.state_dicts)
+            paths = ", ".join(map(place_in_file, self.state_dicts))
             raise CheckpointError(
                 f"{self.name} has no state_dict at {path!r}.", f"It has: {paths}."
             )

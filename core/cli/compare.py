@@ -57,7 +57,8 @@ def _add_sides(parser: argparse.ArgumentParser) -> None:
             name,
             type=Path,
             metavar=name.upper(),
-            help="a checkpoint, its folder, its shards' index, or /dev/null for no tensors",
+            help="a checkpoint, its folder, the .index.json of its shards, or /dev/null for no "
+            "tensors",
         )
     parser.add_argument(
         "--state-dict", metavar="PATH", help="the state_dict in both files (default: the best ones)"

@@ -14,7 +14,7 @@ from core.compare import Comparison, Numbers, PairedBy, Row, Side, State, Tolera
 from core.compare.metadata import MetadataChange, change_words
 from core.compare.texts import comparison_csv, comparison_json, stat_lines
 from core.errors import SourceError
-from core.wording import count, percent
+from core.wording import cosine, count, percent, place_in_file, small
 from core.wording import shape as shape_words
 
 MAX_CHANGES = 20
@@ -84,7 +84,7 @@ def _facts(slot: str, side: Side) -> tuple[str, ...]:
         side.name,
         side.format,
         count(side.size),
-        side.state_dict or "(the file itself)",
+        place_in_file(side.state_dict),
         count(side.tensors),
         count(side.parameters),
     )
@@ -143,26 +143,31 @@ def _paired(row: Row) -> str:
 def _number_cells(numbers: Numbers | None) -> list[str]:
     if numbers is None:
         return [""] * 4
-    cosine = "" if numbers.cosine is None else f"{numbers.cosine:.6f}"
-    changed = percent(numbers.changed_share)
-    return [f"{numbers.max_abs:.3g}", f"{numbers.relative_l2:.3g}", cosine, changed]
+    return [
+        small(numbers.max_abs, 3),
+        small(numbers.relative_l2, 3),
+        "" if numbers.cosine is None else cosine(numbers.cosine),
+        percent(numbers.changed_share, decimal=True),
+    ]
 
 
 def _counted(comparison: Comparison, *, every: bool) -> str:
     counts = [f"{count(rows)} {state}" for state, rows in comparison.counts.items() if rows]
     hidden = comparison.counts[State.SAME] and not every
-    return (", ".join(counts) or "no tensor") + (" (--all lists the same too)" if hidden else "")
+    return (", ".join(counts) or "no tensor") + (
+        " (--all also lists what is the same)" if hidden else ""
+    )
 
 
 def _notes(compared: Compared) -> Iterable[str]:
     pairing = compared.comparison.pairing
     for name, prefix in (("A", pairing.strip_a), ("B", pairing.strip_b)):
         if prefix:
-            yield f"The keys of {name} pair without their prefix {prefix}: the names differ."
+            yield f"The keys of {name} pair without their prefix `{prefix}`: the names differ."
     yield from compared.comparison.notes
     for name, side in (("A", compared.a.side), ("B", compared.b.side)):
         if side.others:
-            others = ", ".join(path or "(the file itself)" for path in side.others)
+            others = ", ".join(map(place_in_file, side.others))
             yield f"{name} contains other state_dicts, which were not compared: {others}."
         yield from (f"{name}: {note}" for note in side.notes)
 

@@ -108,11 +108,15 @@ def _print(
 ) -> None:
     from core.fit import fit_verdict
 
-    say(f"{architecture.title}: {fit_verdict(match)}")
+    say(fit_verdict(match, architecture=architecture))
     _print_match(match)
+    if proposals or hint:
+        print()
     for proposal in proposals:
         say(f"repair: {proposal.sentence}")
-        say(f"        {proposal.why}")
+        # A reason may end with the hint, which is printed once, below.
+        why = proposal.why.replace(f" {hint}", "") if hint else proposal.why
+        say(f"        {why}")
     if hint:
         say(f"option: {hint}")
 

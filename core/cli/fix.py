@@ -286,7 +286,7 @@ def _print(
     _print_kept(export)
     sizes = export_sizes(repair.applied.state_dict, form, checkpoint, (export.keep,))
     say(sizes.sentence(export.keep))
-    say(f"verified: {output} was read back, and every byte is as it was written")
+    say(f"verified: {output} was read back, and every byte is as it was written.")
 
 
 def _print_repair(repair: Repair) -> None:
@@ -295,7 +295,7 @@ def _print_repair(repair: Repair) -> None:
     for step, effect in zip(repair.recipe.steps, repair.applied.effects, strict=True):
         say(f"{step.fix.words()}: {effect.sentence}")
     if repair.architecture is not None and repair.match is not None:
-        say(f"{repair.architecture.title}: {fit_verdict(repair.match)}")
+        say(fit_verdict(repair.match, architecture=repair.architecture))
     if repair.advice:
         say(repair.advice)
 

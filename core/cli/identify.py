@@ -156,7 +156,7 @@ def _row(candidate: Candidate) -> tuple[str, ...]:
         "fits" if candidate.fits else "",
         f"{architecture.library}:{architecture.name}",
         " ".join(f"{name}={value}" for name, value in architecture.options) or "-",
-        percent(candidate.coverage_keys),
-        percent(candidate.coverage_parameters),
+        percent(candidate.coverage_keys, decimal=True),
+        percent(candidate.coverage_parameters, decimal=True),
         recipe_words(candidate.recipe) or "-",
     )

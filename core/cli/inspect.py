@@ -11,7 +11,7 @@ from core.checkpoint import Checkpoint, StateDict, Verdict, open_checkpoint
 from core.checkpoint.containers import file_or_set
 from core.cli.options import checkpoint_parent
 from core.cli.output import DIFFERS, FITS, print_columns, print_json, say, watched
-from core.wording import are, count, counted, have, shape, tensors
+from core.wording import are, count, counted, have, place_in_file, shape, tensors
 
 if TYPE_CHECKING:
     from core.cli.options import Commands
@@ -111,7 +111,7 @@ def _print_checkpoint(checkpoint: Checkpoint, state_dict: StateDict) -> None:
     print_columns(
         ("key", "shape", "dtype", "bytes"),
         [
-            (entry.key, shape(entry.shape), entry.dtype, entry.nbytes)
+            (entry.key, shape(entry.shape), entry.dtype, count(entry.nbytes))
             for entry in state_dict.values()
         ],
     )
@@ -128,10 +128,10 @@ def _print_checkpoint(checkpoint: Checkpoint, state_dict: StateDict) -> None:
 
 
 def _facts(checkpoint: Checkpoint, state_dict: StateDict) -> list[tuple[str, str]]:
-    title = state_dict.path or "the file itself"
+    title = place_in_file(state_dict.path)
     in_files = f" in {count(checkpoint.files)} files" if checkpoint.files > 1 else ""
     others = [
-        f"{path or '(the file itself)'} ({count(len(other))})"
+        f"{place_in_file(path)} ({count(len(other))})"
         for path, other in checkpoint.state_dicts.items()
         if other.path != state_dict.path
     ]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
     """The object to which each command adds its parser."""
 
-CHECKPOINT_HELP = "a checkpoint, its folder, or its shards' index"
+CHECKPOINT_HELP = "a checkpoint, its folder, or the .index.json of its shards"
 
 
 def file_parent() -> argparse.ArgumentParser:
@@ -51,7 +51,12 @@ def architecture_parent(*, required: bool) -> argparse.ArgumentParser:
         metavar="NAME",
         help="resnet18, timm:resnet50d, torchvision:vit_b_16, own:module.function",
     )
-    parent.add_argument("--num-classes", type=int, metavar="N")
+    parent.add_argument(
+        "--num-classes",
+        type=int,
+        metavar="N",
+        help="classes of the head (default: the architecture's)",
+    )
     parent.add_argument("--in-chans", type=int, metavar="N", help="input channels (timm)")
     return parent
 
@@ -60,7 +65,11 @@ def repair_parent() -> argparse.ArgumentParser:
     """The options `--strip-prefix` and `--drop`."""
     parent = argparse.ArgumentParser(add_help=False)
     parent.add_argument(
-        "--strip-prefix", action="append", default=[], metavar="P", help="remove it; repeatable"
+        "--strip-prefix",
+        action="append",
+        default=[],
+        metavar="P",
+        help="strip P from the keys; repeatable",
     )
     parent.add_argument(
         "--drop", action="append", default=[], metavar="GLOB", help="drop these keys; repeatable"

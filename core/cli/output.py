@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import time
@@ -31,7 +32,8 @@ def watched(unit: str) -> Iterator[Report]:
     """A Report that shows progress as one line on stderr, if that is a terminal.
 
     `unit` is what is counted: bytes and elements are shown with their pace, others, such as models,
-    with the name of the one that the work is at. The line is erased at the end.
+    with the name of the one that the work is at. The line is no wider than the terminal, since `\r`
+    would leave what has wrapped; it is erased at the end.
     """
     if not sys.stderr.isatty():
         yield ignore
@@ -47,13 +49,21 @@ def watched(unit: str) -> Iterator[Report]:
                 what = f"{count(round(done / 1e6 / max(now - started, 1e-6)))} {per_second}"
             part = percent(done / total if total else 1)
             line = f"{count(done)} of {count(total)} {unit}, {part}, {what}"
-            line = _shown(line, MAX_SENTENCE_LENGTH)
+            line = _shown(line, MAX_SENTENCE_LENGTH)[: _columns() - 1]
             print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
 
     try:
         yield show
     finally:
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _columns() -> int:
+    """The width of the terminal that stderr is; of one that does not say it, 80."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except OSError:
+        return 80
 
 
 def print_json(document: Mapping[str, object] | Sequence[object]) -> None:

@@ -37,7 +37,7 @@ def add_parser(commands: Commands) -> None:
         help="the model's top-k classes for images",
         description="The model's top-k classes for images.",
     )
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="an image file")
     parser.add_argument("-k", type=int, default=5, help="how many classes to print (5)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda:0, ... (cpu)")
     parser.add_argument("--labels", type=Path, help="class names as txt, json or csv")
@@ -83,8 +83,9 @@ def _predict(options: argparse.Namespace) -> int:
 def _print_refusal(checkpoint: Checkpoint, architecture: Architecture, match: Match) -> None:
     from core.fit import fit_verdict
 
+    said = fit_verdict(match, architecture=architecture)
     say(
-        f"loupe: {checkpoint.name}, {architecture.title}: {fit_verdict(match)} "
+        f"loupe: {checkpoint.name} {said[0].lower()}{said[1:]} "
         "`loupe fit` shows what to repair; --partial loads what matches.",
         to=sys.stderr,
     )

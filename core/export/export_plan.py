@@ -88,7 +88,8 @@ class ExportSizes:
         stripped = [
             f"{size(nbytes)} of {ROLES[role]}" for role, nbytes in self.others.items() if nbytes
         ]
-        sizes = f"{size(self.source)} → {size(self.choices[keep].nbytes)}."
+        before, after = size(self.source), size(self.choices[keep].nbytes)
+        sizes = f"{after}, as before." if before == after else f"{before} → {after}."
         if keep == "all" or not stripped:
             return sizes
         *others, last = stripped

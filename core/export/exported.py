@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from core.wording import place_in_file
+
 Format: TypeAlias = Literal["pth", "safetensors"]
 
 Keep: TypeAlias = Literal["weights", "metadata", "all"]
@@ -33,7 +35,7 @@ class LeftOut:
     @property
     def sentence(self) -> str:
         """The value in words: `args: an argparse.Namespace, kept as a dictionary`."""
-        return f"{self.path or '(the file itself)'}: {self.what}" + (
+        return f"{place_in_file(self.path)}: {self.what}" + (
             f", kept as {self.became}" if self.became else ""
         )
 

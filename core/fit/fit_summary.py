@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from core.architectures import Signature
+from core.architectures import Architecture, Signature
 from core.checkpoint import StateDict
 from core.fit.key_match import Match
 from core.fit.proposals import Proposal
@@ -41,11 +41,17 @@ class SummarySection:
     lines: tuple[Line, ...]
 
 
-def fit_verdict(match: Match, proposals: Sequence[Proposal] = ()) -> str:
-    """One or two sentences: whether it fits, how many keys match, and which repair gains most."""
+def fit_verdict(
+    match: Match, proposals: Sequence[Proposal] = (), architecture: Architecture | None = None
+) -> str:
+    """One or two sentences: whether it fits, how many keys match, and which repair gains most.
+
+    The architecture is named where it is given: `Fits torchvision resnet18: 122 of 122 keys.`
+    """
+    to = f" {architecture.title}" if architecture else ""
     matched, wanted = count(len(match.matched)), count(match.total)
     if match.fits:
-        text = f"Fits: {matched} of {wanted} keys."
+        text = f"Fits{to}: {matched} of {wanted} keys."
         if match.benign:
             text += f" {_benign(match)}"
         return text
@@ -60,7 +66,7 @@ def fit_verdict(match: Match, proposals: Sequence[Proposal] = ()) -> str:
         parts.append(f"{count(len(match.missing_keys))} missing")
     if match.unexpected_keys and match.matched:
         parts.append(f"{count(len(match.unexpected_keys))} unexpected")
-    text = f"Does not fit: {', '.join(parts)}."
+    text = f"Does not fit{to}: {', '.join(parts)}."
     best = proposals[0] if proposals else None
     if best and best.after > best.before:
         words = (

@@ -89,7 +89,7 @@ def choose_labels(
         source = "guessed: ImageNet's names, as there are 1,000 outputs"
         return Labels(imagenet_labels(), source + ignored, guessed=True)
     numbers = tuple(f"class {index}" for index in range(outputs))
-    return Labels(numbers, "no names known: numbers" + ignored, guessed=True)
+    return Labels(numbers, "numbers, since no names are known" + ignored, guessed=True)
 
 
 @cache

@@ -14,6 +14,7 @@ from core.wording import (
     parameters,
     pass_time,
     percent,
+    place_in_file,
     probability_text,
     shape,
     size,
@@ -54,7 +55,14 @@ def test_a_size_has_three_digits_and_the_next_unit_at_a_thousand(nbytes: int, te
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.000_12, "0.12_ms"), (0.0123, "12.3_ms"), (0.9994, "999_ms"), (1.52, "1.52_s")],
+    [
+        (0, "0.00_ms"),
+        (1e-6, "under 0.01_ms"),
+        (0.000_12, "0.12_ms"),
+        (0.0123, "12.3_ms"),
+        (0.9994, "999_ms"),
+        (1.52, "1.52_s"),
+    ],
 )
 def test_the_time_of_a_forward_pass_has_three_digits(seconds: float, text: str) -> None:
     assert spaced(pass_time(seconds)) == text
@@ -104,8 +112,15 @@ def test_a_cosine_reads_1_only_if_it_is_exactly_that(value: float, text: str) ->
 
 
 def test_a_table_reads_0_or_100_percent_only_if_it_is_exactly_that() -> None:
-    shares = (0, 1e-9, 0.123456, 1 - 1e-9, 1, 2.5)
-    assert [in_percent(share) for share in shares] == [0, 1e-7, 12.3, 99.9, 100, 250]
+    shares = (0, 1e-9, 0.123456, 1 - 1e-9, 1, 1.0004, 1.004, 2.5)
+    assert [in_percent(share) for share in shares] == [0, 1e-7, 12.3, 99.9, 100, 100.1, 100.4, 250]
+
+
+def test_shares_side_by_side_have_a_decimal_so_that_near_ones_differ() -> None:
+    shares = (0, 1e-9, 0.5, 0.9818, 0.9842, 1 - 1e-9, 1, 2.5)
+    assert [spaced(percent(share, decimal=True)) for share in shares] == [
+        *("0_%", "under 0.1_%", "50.0_%", "98.2_%", "98.4_%", "over 99.9_%", "100_%", "250_%")
+    ]
 
 
 def test_probabilities_keep_two_digits_so_that_near_ones_differ() -> None:
@@ -116,6 +131,7 @@ def test_probabilities_keep_two_digits_so_that_near_ones_differ() -> None:
 
 def test_small_numbers_have_two_digits() -> None:
     assert [small(number) for number in (3.4123e-7, 0.01234, 2.0)] == ["3.4e-7", "0.012", "2"]
+    assert [small(number, 3) for number in (4512.3, 511, 0.0)] == ["4.51e3", "511", "0"]
 
 
 def test_a_shape_is_its_sizes_and_without_dimensions_a_scalar() -> None:
@@ -125,8 +141,8 @@ def test_a_shape_is_its_sizes_and_without_dimensions_a_scalar() -> None:
 
 
 def test_a_duration_is_in_the_units_of_a_clock() -> None:
-    assert [spaced(duration(seconds)) for seconds in (0.4, 59.4, 59.6, 125, 4200)] == [
-        *("0_s", "59_s", "1_min 0_s", "2_min 5_s", "1_h 10_min")
+    assert [spaced(duration(seconds)) for seconds in (0, 0.4, 59.4, 59.6, 125, 4200)] == [
+        *("0_s", "1_s", "59_s", "1_min 0_s", "2_min 5_s", "1_h 10_min")
     ]
 
 
@@ -135,6 +151,10 @@ def test_nouns_follow_their_number() -> None:
     assert counted(2, "matrix") == "2 matrices"
     assert counted(2, "more batch") == "2 more batches"
     assert [all_tensors(number) for number in (1, 122)] == ["the one tensor", "all 122 tensors"]
+
+
+def test_a_state_dict_without_a_path_is_the_file_itself() -> None:
+    assert [place_in_file(path) for path in ("", "model.ema")] == ["the file itself", "model.ema"]
 
 
 def test_a_list_names_three_and_counts_the_rest() -> None:

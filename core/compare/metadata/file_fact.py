@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from core.checkpoint import Checkpoint, Verdict
 from core.errors import printable
-from core.wording import THIN, count, listed
+from core.wording import THIN, count, listed, place_in_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def file_facts(a: Checkpoint, b: Checkpoint) -> tuple[FileFact, ...]:
 
 
 def _state_dicts(checkpoint: Checkpoint) -> str:
-    paths = [printable(path[:60]) or "the file itself" for path in checkpoint.state_dicts]
+    paths = [place_in_file(printable(path[:60])) for path in checkpoint.state_dicts]
     return f"{count(len(paths))}: {listed(paths)}"
 
 
@@ -55,10 +55,10 @@ def _globals(checkpoint: Checkpoint) -> str:
         for verdict in Verdict
     }
     amounts = [
-        f"{count(len(names))} {verdict}"
+        f"{verdict}: {count(len(names))}"
         for verdict, names in names_by_verdict.items()
         if names and verdict is not Verdict.DANGEROUS
     ]
     if names := names_by_verdict[Verdict.DANGEROUS]:
-        amounts.append(f"{count(len(names))} {Verdict.DANGEROUS} ({printable(listed(names))})")
-    return ", ".join(amounts) or "none"
+        amounts.append(f"{Verdict.DANGEROUS}: {count(len(names))} ({printable(listed(names))})")
+    return "; ".join(amounts) or "none"

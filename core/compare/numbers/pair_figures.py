@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import torch
 
 from core.compare.numbers.tensor_pairs import Filters, TensorPair, most_changed
-from core.compare.report.figures import GRID, change_axis, relative_change_text
+from core.compare.report.figures import GRID, change_axis, change_value, relative_change_text
 from core.tensors import ImageKind, TensorImage
 from core.theme import AMBER, GREY, ROSE_DEEP, SLOT_COLOURS, figure_layout
 from core.wording import count
@@ -117,7 +117,7 @@ def channel_figure(pair: TensorPair) -> go.Figure | None:
     order = [at for at in most_changed(channels) if channels[at] > 0][:NAMED_CHANNELS]
     most = set(order) if len(channels) > 2 * NAMED_CHANNELS else set()
     colours = [ROSE_DEEP if at in most else GREY for at in shown]
-    changes = [_finite(channels[at]) for at in shown]
+    changes = [change_value(channels[at]) for at in shown]
     figure = go.Figure(
         go.Bar(
             x=shown,
@@ -199,10 +199,6 @@ def filters_image(filters: Filters) -> tuple[torch.Tensor, str]:
 def _stairs(edges: tuple[float, ...]) -> list[float]:
     """Each edge twice, for the step from one count to the next."""
     return [edge for edge in edges for _ in range(2)]
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _with_axes(figure: go.Figure, x: str, y: str) -> go.Figure:

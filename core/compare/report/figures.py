@@ -14,7 +14,7 @@ from core.compare.module_kind import ModuleKind
 from core.compare.tensor_numbers import Numbers
 from core.keys import BATCH_COUNTER
 from core.theme import KIND_COLOURS, figure_layout
-from core.wording import THIN, count, shape
+from core.wording import THIN, count, shape, small
 
 WIDE = 100.0
 """Ratio of the largest to the smallest change beyond which an axis is logarithmic."""
@@ -25,6 +25,9 @@ the server's Content Security Policy allows, 20,000 take a browser seconds."""
 
 MOST_LEVEL, SLANT = 10, 40
 """Names below an axis up to which they are level; more are slanted by SLANT degrees."""
+
+PERCENT_TICKS: Mapping[str, str] = {"tickformat": "~g", "ticksuffix": f"{THIN}%"}
+"""How an axis writes what `change_value` returns: as the texts do, `20 %` with a thin space."""
 
 GRID = "rgba(125,132,140,.25)"
 """Visible on a light and on a dark background."""
@@ -52,7 +55,7 @@ def depth_figure(blocks: Sequence[Block]) -> go.Figure | None:
             continue
         figure.add_bar(
             x=[names[block.name] for block, _ in shown],
-            y=[_finite(moved.relative) for _, moved in shown],
+            y=[change_value(moved.relative) for _, moved in shown],
             name=str(kind),
             marker={"color": KIND_COLOURS[kind], "line": {"width": 0}},
             visible="legendonly" if kind is ModuleKind.STATISTICS and values else True,
@@ -89,7 +92,7 @@ def part_figure(shared: PartMap) -> go.Figure:
 
     A cell's customdata begins with the block's name.
     """
-    values = [_finite(value) for row in shared.values for value in row]
+    values = [change_value(value) for row in shared.values for value in row]
     wide = _is_wide([value for value in values if value])
     floor = _floor(values) if wide else None
     columns, lines = (
@@ -100,7 +103,7 @@ def part_figure(shared: PartMap) -> go.Figure:
         go.Heatmap(
             x=columns,
             y=lines,
-            z=[[_colour(value, floor) for value in row] for row in shared.values],
+            z=[[_colour(change_value(value), floor) for value in row] for row in shared.values],
             hoverinfo="skip",
             hoverongaps=False,
             xgap=1,
@@ -109,7 +112,7 @@ def part_figure(shared: PartMap) -> go.Figure:
             colorbar={
                 "thickness": 10,
                 "title": {"text": "change", "side": "right"},
-                **({"tickformat": ".1%"} if floor is None else _log_ticks(values, floor)),
+                **(PERCENT_TICKS if floor is None else _log_ticks(values, floor)),
             },
         )
     )
@@ -189,7 +192,7 @@ def scatter_figure(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> go.Fi
             # Not Scattergl: it compiles code from strings, which the server's policy forbids.
             go.Scatter(
                 x=[measured_row.norm_a for _, measured_row in own],
-                y=[measured_row.relative_l2 for _, measured_row in own],
+                y=[change_value(measured_row.relative_l2) for _, measured_row in own],
                 mode="markers",
                 name=str(kind),
                 marker={"color": KIND_COLOURS[kind], "size": 8, "opacity": 0.8},
@@ -218,7 +221,7 @@ def scatter_figure(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> go.Fi
         yaxis={
             **axis,
             "title": "relative change (L2)",
-            "tickformat": "~%",
+            **PERCENT_TICKS,
             "dtick": _log_step(changes),
         },
         dragmode=False,
@@ -280,11 +283,12 @@ def relative_change_text(value: float | None) -> str:
     """
     if value is None:
         return "not measured"
-    return "from zero" if math.isinf(value) else f"{100 * value:.3g}{THIN}%"
+    return "from zero" if math.isinf(value) else f"{small(100 * value, 3)}{THIN}%"
 
 
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+def change_value(change: float | None) -> float | None:
+    """A relative change as the axes draw it, in percent; None where it is unknown or infinite."""
+    return 100 * change if change is not None and math.isfinite(change) else None
 
 
 def _log_step(values: Sequence[float]) -> float | str:
@@ -300,16 +304,18 @@ def _is_wide(values: Sequence[float]) -> bool:
 
 
 def change_axis(values: Sequence[float]) -> dict[str, object]:
-    """The axis for relative changes: logarithmic where their range is wide, else from zero."""
+    """The axis for relative changes in percent: logarithmic where their range is wide, else from
+    zero."""
     axis: dict[str, object] = {
         "title": "relative change (L2)",
         "automargin": True,
         "gridcolor": GRID,
         "zeroline": False,
+        **PERCENT_TICKS,
     }
     if _is_wide(values):
-        return axis | {"type": "log", "tickformat": "~%", "dtick": 1}
-    return axis | {"tickformat": "~%", "rangemode": "tozero"}
+        return axis | {"type": "log", "dtick": 1}
+    return axis | {"rangemode": "tozero"}
 
 
 def _floor(values: Sequence[float | None]) -> int:
@@ -318,10 +324,9 @@ def _floor(values: Sequence[float | None]) -> int:
 
 
 def _colour(value: float | None, floor: int | None) -> float | None:
-    finite = _finite(value)
-    if finite is None or floor is None:
-        return finite
-    return math.log10(finite) if finite > 0 else float(floor)
+    if value is None or floor is None:
+        return value
+    return math.log10(value) if value > 0 else float(floor)
 
 
 def _log_ticks(values: Sequence[float | None], floor: int) -> dict[str, object]:
@@ -329,5 +334,5 @@ def _log_ticks(values: Sequence[float | None], floor: int) -> dict[str, object]:
     ticks = list(range(floor, top + 1))
     return {
         "tickvals": ticks,
-        "ticktext": ["same", *(relative_change_text(10.0**tick) for tick in ticks[1:])],
+        "ticktext": ["same", *(relative_change_text(10.0 ** (tick - 2)) for tick in ticks[1:])],
     }

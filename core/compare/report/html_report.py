@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -22,7 +22,16 @@ from core.compare.sides import Side
 from core.compare.tensor_numbers import Numbers, Tolerance
 from core.plain_text import MAX_SENTENCE_LENGTH, visible
 from core.theme import ACCENT, FONT, MONOSPACE, SLOT_COLOURS, STATE_COLOURS
-from core.wording import count, parameters, percent, shape, size
+from core.wording import (
+    cosine,
+    count,
+    parameters,
+    percent,
+    place_in_file,
+    shape,
+    size,
+    small,
+)
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -159,7 +168,7 @@ def _facts(side: Side) -> dict[str, str]:
     if side.files:
         in_files = f" in {count(side.files)} files" if side.files > 1 else ""
         facts["Size"] = size(side.size) + in_files
-        facts["state_dict"] = side.state_dict or "the file itself"
+        facts["state_dict"] = place_in_file(side.state_dict)
     facts["Tensors"] = count(side.tensors)
     facts["Parameters"] = parameters(side.parameters)
     if side.torch_version:
@@ -211,21 +220,29 @@ def _more(row: Row) -> str:
 def _numbers(numbers: Numbers | None) -> list[Cell]:
     if numbers is None:
         return [NO_NUMBER] * len(NUMBERS)
-    cosine = math.nan if numbers.cosine is None else numbers.cosine
+    angle = math.nan if numbers.cosine is None else numbers.cosine
     return [
-        _number("rel. L2", numbers.relative_l2, ".3g"),
-        _number("max |Δ|", numbers.max_abs, ".3g"),
-        _number("mean |Δ|", numbers.mean_abs, ".3g"),
-        _number("cosine", cosine, ".6f"),
-        _number("changed", numbers.changed_share, ".1%"),
+        _number("rel. L2", numbers.relative_l2, _three_digits),
+        _number("max |Δ|", numbers.max_abs, _three_digits),
+        _number("mean |Δ|", numbers.mean_abs, _three_digits),
+        _number("cosine", angle, cosine),
+        _number("changed", numbers.changed_share, _one_decimal),
     ]
 
 
-def _number(title: str, value: float, form: str) -> Cell:
+def _number(title: str, value: float, words: Callable[[float], str]) -> Cell:
     """The cell of a number. JavaScript reads infinity only as `Infinity`."""
     if math.isnan(value):
         return NO_NUMBER
-    return title, repr(value).replace("inf", "Infinity"), format(value, form)
+    return title, repr(value).replace("inf", "Infinity"), words(value)
+
+
+def _three_digits(value: float) -> str:
+    return small(value, 3)
+
+
+def _one_decimal(share: float) -> str:
+    return percent(share, decimal=True)
 
 
 def _meanings(

@@ -9,7 +9,13 @@ from html import escape
 
 import plotly.graph_objects as go
 
-from core.compare.report.figures import GRID, axis_name, change_axis, relative_change_text
+from core.compare.report.figures import (
+    GRID,
+    axis_name,
+    change_axis,
+    change_value,
+    relative_change_text,
+)
 from core.compare.run.training_run import Run, RunRow
 from core.theme import ACCENT, AMBER, RED, figure_layout
 from core.wording import count
@@ -46,7 +52,7 @@ def run_figure(run: Run) -> go.Figure | None:
     figure = go.Figure()
     figure.add_bar(
         x=ticks[1:],
-        y=[move if move is not None and math.isfinite(move) else None for move in moves],
+        y=[change_value(move) for move in moves],
         name="change per step",
         width=0.5,
         marker={"color": ACCENT, "line": {"width": 0}},
@@ -96,7 +102,7 @@ def row_figure(run: Run, row: RunRow) -> go.Figure:
     figure = go.Figure()
     figure.add_bar(
         x=list(range(1, len(names))),
-        y=[None if change is None or math.isinf(change) else change for change in row.changes],
+        y=[change_value(change) for change in row.changes],
         name="change to it",
         yaxis="y2",
         marker={"color": AMBER, "opacity": 0.55, "line": {"width": 0}},

@@ -83,8 +83,8 @@ def _proposal(
     if reached > before:
         sentence += f"{count(before)} → {count(reached)} of {count(then.total)} keys"
     else:
-        removed = counted(max(0, len(state_dict) - len(repaired)), "key")
-        sentence += f"{removed} removed, {count(reached)} of {count(then.total)} keys match"
+        dropped = counted(max(0, len(state_dict) - len(repaired)), "key")
+        sentence += f"{dropped} dropped, {count(reached)} of {count(then.total)} keys match"
     return Proposal(
         fixes=idea.fixes,
         before=before,

@@ -21,7 +21,7 @@ from core.compare.metadata import (
     value_words,
 )
 from core.plain_text import MAX_SENTENCE_LENGTH, markup, plain
-from core.wording import count, counted
+from core.wording import count, counted, place_in_file
 from pages.components.cached import cached
 
 MAX_LINES = 400
@@ -122,5 +122,5 @@ def _others(others: tuple[OtherTensors, ...]) -> None:
     st.markdown("**Other tensors**")
     for other in others:
         words = "; ".join([other.sentence, *other.scalars])
-        path = other.path or "the file itself"
+        path = place_in_file(other.path)
         st.markdown(f"{plain(path)}: {plain(words, MAX_SENTENCE_LENGTH)}.")

@@ -128,7 +128,7 @@ def _equivalents(key: str, candidate: Candidate, use: Use) -> None:
 
 def _line(candidate: Candidate) -> str:
     words = plain_sentence(architecture_words(candidate.architecture))
-    coverage = f"{percent(candidate.coverage_keys)} of its keys"
+    coverage = f"{percent(candidate.coverage_keys, decimal=True)} of its keys"
     more = f", {count(len(candidate.also))} more like it" if candidate.also else ""
     return f"**{words}**: {coverage}{more}{_steps(candidate.recipe)}"
 

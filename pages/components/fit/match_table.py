@@ -72,7 +72,7 @@ def coverage_bar(sections: Sequence[SummarySection], coverage: float) -> None:
         for state in ("matched", "missing", "unexpected", "mismatched", "benign")
         if state != "benign" or state in keys
     )
-    covered = percent(coverage)
+    covered = percent(coverage, decimal=True)
     st.html(
         f'{STYLE}<div class="fit-bar" role="img" aria-label="{covered} of the parameters">'
         f'{pieces}</div><div class="fit-counts">{counts}'

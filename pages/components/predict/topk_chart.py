@@ -11,7 +11,7 @@ import streamlit as st
 
 from core.predict import Bar
 from core.theme import SLOT_COLOURS, figure_layout
-from core.wording import probability_text
+from core.wording import THIN, probability_text
 
 LETTERS, LINE, BAR, GAP = 44, 20, 12, 12
 """The characters per line of a label on the narrowest screen; and the pixels of a line, of a bar
@@ -64,7 +64,7 @@ def topk_figure(bars: Sequence[Bar], slot: str) -> go.Figure:
                 orientation="h",
                 marker={"color": SLOT_COLOURS[slot], "line_width": 0},
                 customdata=[escape(bar.label, quote=False) for bar in bars],
-                hovertemplate="%{customdata}<br>%{x:.4f} %<extra></extra>",
+                hovertemplate=f"%{{customdata}}<br>%{{x:.4f}}{THIN}%<extra></extra>",
             ),
         ]
     )

@@ -55,9 +55,38 @@ def test_the_sentence_then_the_tensors_that_differ(pair: tuple[Path, Path]) -> N
     ]
     assert [line.split()[1] for line in lines] == differing
     assert "1000 × 512 → 10 × 512" in told.stdout
-    assert "--all lists the same too" in told.stdout
+    assert "(--all also lists what is the same)" in told.stdout
     every = loupe("compare", *pair, "--all").stdout.splitlines()
     assert sum(line.startswith("same ") for line in every) == len(a) - len(differing)
+
+
+def test_the_table_writes_numbers_as_the_sentence_does(tmp_path: Path) -> None:
+    a = {"near": torch.full((4000,), 1000.0), "turned": torch.ones(4), "far": torch.ones(4)}
+    b = {**a, "turned": -0.5 * a["turned"], "far": 4512.3 * a["far"]}
+    b["near"] = a["near"] + torch.eye(1, 4000)[0]
+    torch.save(a, tmp_path / "a.pth")
+    torch.save(b, tmp_path / "b.pth")
+    lines = loupe("compare", tmp_path / "a.pth", tmp_path / "b.pth").stdout.splitlines()
+    cells = {
+        line.split()[1]: line.split("checksum")[1].split("  ")
+        for line in lines
+        if "checksum" in line
+    }
+    told = {key: [cell.strip() for cell in row if cell.strip()] for key, row in cells.items()}
+    assert told == {
+        "near": ["1", "1.58e-5", "over 0.9999", "under 0.1 %"],
+        "turned": ["1.5", "1.5", "−1", "100 %"],
+        "far": ["4.51e3", "4.51e3", "1", "100 %"],
+    }
+
+
+def test_a_prefix_that_ends_in_a_dot_is_quoted(tmp_path: Path) -> None:
+    for prefix in ("module.", "net."):
+        torch.save({f"{prefix}{key}": torch.ones(2) for key in "ab"}, tmp_path / f"{prefix}pth")
+    told = loupe("compare", tmp_path / "module.pth", tmp_path / "net.pth").stdout
+    assert "under keys that begin with `module.` in A and `net.` in B." in told
+    assert "note: The keys of A pair without their prefix `module.`: the names differ." in told
+    assert re.search(r"\(torch\.save, since 1\.6\) +[\d,]+ +the file itself +2 ", told)
 
 
 def test_what_is_small_is_measured_without_being_asked_for(pair: tuple[Path, Path]) -> None:

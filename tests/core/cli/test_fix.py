@@ -67,7 +67,7 @@ def test_a_list_of_steps_is_applied_to_another_format(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"Strip `module.`: {len(weights)} keys renamed."
     assert lines[1].startswith("Cast to float16: ")
-    assert lines[-1] == f"verified: {out} was read back, and every byte is as it was written"
+    assert lines[-1] == f"verified: {out} was read back, and every byte is as it was written."
     sizes = next(line for line in lines if "→" in line)
     assert sizes.startswith(f"Strips {sum(v.nbytes for v in weights.values()) / 1e6:.2f} MB of opt")
 

@@ -6,6 +6,7 @@ import pty
 import re
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -102,7 +103,9 @@ def test_inspect_reads_well_without_json(training_file: Path) -> None:
     told = loupe("inspect", training_file)
     assert told.returncode == 0
     assert "module.layer1.0.conv1.weight" in told.stdout
-    assert "64 × 64 × 3 × 3" in told.stdout
+    assert re.search(
+        r"module\.layer1\.0\.conv1\.weight +64 × 64 × 3 × 3 +float32 +147,456\n", told.stdout
+    )
 
 
 def test_inspect_takes_a_folder_and_the_index_of_shards(tmp_path: Path) -> None:
@@ -144,6 +147,26 @@ def test_inspect_imports_no_torch(training_file: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize(
+    "module", ["argparse", "core.cli.commands", "core.checkpoint", "core.cli.git"]
+)
+def test_ctrl_c_while_python_imports_the_commands_is_a_line(module: str) -> None:
+    script = (
+        "import os, signal, sys\n"
+        "class CtrlC:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == sys.argv[1]:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, CtrlC())\n"
+        "from core.cli import main\n"
+        "sys.exit(main(['--help']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, module], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "loupe: stopped.\n")
+
+
 def test_verify_reads_every_byte_and_exits_1_where_one_was_changed(
     training_file: Path, tmp_path: Path
 ) -> None:
@@ -180,8 +203,12 @@ def test_verify_says_of_a_format_without_checksums_what_cannot_be_seen(tmp_path:
     assert "cut off" in told.stderr
 
 
-def test_verify_shows_how_far_it_is_to_who_watches_and_to_nobody_else(training_file: Path) -> None:
+@pytest.mark.parametrize("columns", [80, 24])
+def test_verify_shows_how_far_it_is_to_who_watches_and_to_nobody_else(
+    training_file: Path, columns: int
+) -> None:
     ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, columns))
     with os.fdopen(ours, "rb") as terminal:
         with os.fdopen(theirs, "wb") as stderr:
             done = subprocess.run(
@@ -191,15 +218,20 @@ def test_verify_shows_how_far_it_is_to_who_watches_and_to_nobody_else(training_f
                 check=True,
             )
         watched = os.read(terminal.fileno(), 1 << 16).decode()
-    assert "100 %" in watched
-    assert "MB/s" in watched
-    assert b"MB/s" not in done.stdout
+    lines = re.findall(r"\r([^\r\x1b]+)", watched)
+    assert lines
+    assert max(map(len, lines)) < columns
+    if columns == 80:
+        assert "100 %" in lines[-1]
+        assert "MB/s" in lines[-1]
+    assert b" of " not in done.stdout
 
 
 def test_fit_exits_1_with_the_repair_and_0_once_it_is_taken(training_file: Path) -> None:
     before = loupe("fit", training_file, "--arch", "resnet18", "--num-classes", 10)
     assert before.returncode == 1
-    assert "module." in before.stdout
+    assert "repair: strip `module.`: 0 → 122 of 122 keys\n" in before.stdout
+    assert "        All 122 keys begin with `module.`" in before.stdout
     after = loupe(
         *("fit", training_file, "--arch", "resnet18", "--num-classes", 10),
         *("--strip-prefix", "module.", "--json"),
@@ -209,6 +241,22 @@ def test_fit_exits_1_with_the_repair_and_0_once_it_is_taken(training_file: Path)
     assert told["fits"] is True
     assert told["matched"] == len(resnet18().state_dict())
     assert told["missing_keys"] == told["unexpected_keys"] == told["mismatched"] == []
+
+
+def test_fit_gives_each_repair_its_reason_and_the_option_once(training_file: Path) -> None:
+    given = ("--arch", "resnet18", "--strip-prefix", "module.")
+    assert loupe("fit", training_file, *given).stdout.splitlines() == [
+        "Does not fit torchvision resnet18: 120 of 122 keys match, 2 differ in shape.",
+        "",
+        "mismatched (2)",
+        "  fc.weight: 10 × 512 in the file, 1000 × 512 in the model",
+        "  fc.bias: 10 in the file, 1000 in the model",
+        "",
+        "repair: drop what has another shape: 2 keys dropped, 120 of 122 keys match",
+        "        `fc.weight` and `fc.bias` have another shape in the model.",
+        "option: The file's head has 10 classes, the model's 1,000: set num_classes=10 to load the "
+        "whole head. The tensors do not say which row is which class, so no rows are selected.",
+    ]
 
 
 def test_predict_gives_the_probabilities_of_plain_torch(tmp_path: Path) -> None:
@@ -268,7 +316,7 @@ def test_predict_refuses_a_checkpoint_that_does_not_fit(training_file: Path) -> 
     picture = sample_images()[0]
     done = loupe("predict", training_file, "--arch", "resnet18", picture)
     assert done.returncode == 1
-    assert "Does not fit: 0 of 122 keys" in done.stderr
+    assert "run.pth does not fit torchvision resnet18: 0 of 122 keys" in done.stderr
     assert "Traceback" not in done.stderr
 
 

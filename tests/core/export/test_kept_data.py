@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from core.errors import StoreError
 from core.export import KEEPS, Export, Keep, export_sizes, export_state_dict
 from core.fixes import CastDtype, Recipe, Step, StripPrefix
 from core.recipe import apply_recipe
+from core.wording import size
 
 STRIP = Recipe((Step(StripPrefix("module.")),))
 
@@ -350,3 +352,5 @@ def test_the_sentence_says_what_is_stripped_and_what_is_saved(
     assert sentence.startswith("Strips 5.54 kB of optimizer state and 2.89 kB of EMA weights: ")
     assert sentence.endswith(" kB.")
     assert "Strips" not in sizes.sentence("all")
+    once_more = replace(sizes, source=sizes.choices["all"].nbytes + 1)
+    assert once_more.sentence("all") == f"{size(once_more.source)}, as before."

@@ -35,6 +35,8 @@ def test_the_verdict_names_the_fix_that_helps_most(saved):
 def test_the_verdict_on_a_fit_is_short(saved):
     fit = match(saved(resnet18(num_classes=10).state_dict()), signature(NETWORK))
     assert fit_verdict(fit) == "Fits: 122 of 122 keys."
+    named = "Fits torchvision resnet18 (num_classes=10): 122 of 122 keys."
+    assert fit_verdict(fit, architecture=NETWORK) == named
     assert obstacle(fit, (), strict=True) is None
 
 

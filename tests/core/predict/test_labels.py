@@ -79,7 +79,10 @@ def test_a_list_of_another_length_is_refused_with_both_numbers():
 def test_a_checkpoints_list_of_another_length_is_passed_over_and_told():
     labels = choose_labels(5, checkpoint(classes=list(PETS)))
     assert labels.names == ("class 0", "class 1", "class 2", "class 3", "class 4")
-    assert "classes has 3 names" in labels.source
+    assert labels.source == (
+        "numbers, since no names are known; "
+        "the checkpoint's classes has 3 names, the model 5 outputs"
+    )
     assert labels.guessed
 
 

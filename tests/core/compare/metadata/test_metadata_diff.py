@@ -447,6 +447,7 @@ def test_the_files_own_facts_stand_side_by_side(tmp_path):
     assert (facts["PyTorch"].a, facts["PyTorch"].b) == ("1.13.1", "unknown")
     assert facts["state_dicts"].a == "1: model"
     assert facts["state_dicts"].b == "1: the file itself"
+    assert facts["Python names"].a == "plain data: 3"
     assert facts["Python names"].b == "none"
     assert facts["Size"].b == f"{count((tmp_path / 'b.safetensors').stat().st_size)}\u202fB"
     assert not facts["Format"].same

@@ -134,7 +134,7 @@ def test_the_figures_show_what_was_found(entries):
     assert list(in_a.x[1:-1:2]) == list(found.a.edges[:-1])
     assert list(step_figure(found).data[0].y) == list(found.difference.counts)
     (bars,) = channel_figure(found).data
-    assert list(bars.y) == list(found.channels)
+    assert list(bars.y) == [100 * change for change in found.channels]
     marked = [index for index, colour in enumerate(bars.marker.color) if colour != "#7D858C"]
     assert set(marked) == set(np.argsort(found.channels)[-10:])
     (heat,) = map_figure(found.map).data
@@ -163,7 +163,8 @@ def test_the_rows_of_a_vocabulary_are_measured_and_its_ten_most_changed_named(en
     figure = channel_figure(found)
     (bars,) = figure.data
     assert len(bars.x) == 3000
-    assert all(bars.y[at] == max(found.channels[3 * at : 3 * at + 3]) for at in range(3000))
+    most = [100 * max(found.channels[3 * at : 3 * at + 3]) for at in range(3000)]
+    assert list(bars.y) == most
     named = figure.layout.annotations[0].text.removeprefix("Most changed: ").split(", ")
     most = norms.argsort(descending=True)[:10].tolist()
     assert [int(name.replace("\u202f", "")) for name in named] == most

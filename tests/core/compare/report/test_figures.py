@@ -10,9 +10,15 @@ from core.compare.depth import blocks, part_map
 from core.compare.measurability import measurable
 from core.compare.module_kind import ModuleKind
 from core.compare.numbers.measure import differences
-from core.compare.report.figures import POINTS, depth_figure, part_figure, scatter_figure
+from core.compare.report.figures import (
+    POINTS,
+    depth_figure,
+    part_figure,
+    relative_change_text,
+    scatter_figure,
+)
 from core.compare.rows import compare
-from core.wording import count
+from core.wording import count, percent
 
 
 def compared(folder, a, b):
@@ -44,7 +50,7 @@ def test_the_bars_are_the_blocks_changes_in_the_networks_order(transformer):
     (bars,) = figure.data
     assert bars.name == "linear"
     assert list(bars.x) == ["0", "1", "2", "3"]
-    assert list(bars.y) == pytest.approx([1, 0.1, 0.01, 0.001], rel=1e-4)
+    assert list(bars.y) == pytest.approx([100, 10, 1, 0.1], rel=1e-4)
     assert [custom[0] for custom in bars.customdata] == [block.name for block in found]
     assert list(figure.layout.xaxis.categoryarray) == list(bars.x)
     assert figure.layout.yaxis.type == "log"
@@ -66,14 +72,20 @@ def test_the_map_has_a_cell_a_block_and_part(transformer):
     cells, points = part_figure(found).data
     assert list(cells.x) == ["0", "1", "2", "3"]
     row = list(cells.y).index("linear1")
-    assert list(cells.z[row]) == pytest.approx([0, -1, -2, -3], abs=1e-3)
+    assert list(cells.z[row]) == pytest.approx([2, 1, 0, -1], abs=1e-3)
     clicked = dict(zip(zip(points.x, points.y, strict=True), points.customdata, strict=True))
     assert clicked["2", "linear1"][0] == "layers.2"
     assert len(clicked) == len(found.blocks) * len(found.parts)
     same = list(cells.y).index("norm1")
     assert len(set(cells.z[same])) == 1
     assert cells.z[same][0] < min(cells.z[row])
-    assert cells.colorbar.ticktext[0] == "same"
+    assert list(cells.colorbar.ticktext) == [
+        "same",
+        "0.1\u202f%",
+        "1\u202f%",
+        "10\u202f%",
+        "100\u202f%",
+    ]
 
 
 def test_the_points_are_the_measured_tensors(transformer):
@@ -86,7 +98,7 @@ def test_the_points_are_the_measured_tensors(transformer):
     }
     assert points.keys() == numbers.keys()
     for key, (norm, change) in points.items():
-        assert (norm, change) == (numbers[key].norm_a, numbers[key].relative_l2)
+        assert (norm, change) == (numbers[key].norm_a, 100 * numbers[key].relative_l2)
     assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
 
 
@@ -145,7 +157,18 @@ def test_the_points_axes_always_have_a_tick(tmp_path, far, step):
     figure = scatter_figure(comparison.rows, numbers)
     assert figure.layout.xaxis.dtick == step
     assert figure.layout.yaxis.dtick == "D2"
-    assert figure.layout.yaxis.tickformat == "~%"
+    assert (figure.layout.yaxis.tickformat, figure.layout.yaxis.ticksuffix) == ("~g", "\u202f%")
+
+
+def test_figures_write_numbers_as_the_texts_beside_them(tmp_path):
+    a = {"fc.weight": torch.ones(2), "head.weight": torch.ones(2)}
+    b = {"fc.weight": torch.ones(2) * 1.2, "head.weight": torch.ones(2) * 1.1}
+    layout = depth_figure(blocks(*compared(tmp_path, a, b))).layout
+    assert (layout.yaxis.tickformat, layout.yaxis.ticksuffix) == ("~g", percent(0.2)[2:])
+    assert f"1{layout.separators[1]}000" == count(1000)
+    assert [relative_change_text(change) for change in (0.2, 1e-9, 45)] == [
+        *("20\u202f%", "1e-7\u202f%", "4.5e3\u202f%")
+    ]
 
 
 def test_a_bar_says_which_tensors_have_no_numbers(tmp_path):

@@ -36,7 +36,7 @@ def test_a_bar_stands_over_the_checkpoint_to_which_its_step_leads(measured):
     figure = run_figure(measured(*of(3.0, 6.0, 6.0)))
     bars, marks = figure.data
     assert list(bars.x) == [1, 2]
-    assert list(bars.y) == pytest.approx([3 / 5, 0])
+    assert list(bars.y) == pytest.approx([60, 0])
     assert list(figure.layout.xaxis.ticktext) == ["epoch_0.pth", "epoch_1.pth", "epoch_2.pth"]
     assert list(bars.customdata[0][:3]) == [1, "epoch_0.pth", "epoch_1.pth"]
     assert len(marks.x) == 0
@@ -101,4 +101,4 @@ def test_one_tensors_course_is_its_norms_and_the_changes_to_them(measured):
     changes, norms = row_figure(run, run.rows[1]).data
     assert list(norms.y) == [3, 6, None]
     assert list(changes.x) == [1, 2]
-    assert list(changes.y) == [1, None]
+    assert list(changes.y) == [100, None]

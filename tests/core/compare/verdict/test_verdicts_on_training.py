@@ -367,12 +367,15 @@ def test_what_only_one_of_them_has_finite_is_no_scaling(told, value, name):
     assert told(b, a).sentence == f"B contains {name} that A does not, in norm.weight. {only_there}"
 
 
-def test_a_constant_that_was_added_is_no_rounding(told):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_is_as_large_as_a_rounding_is_none_until_the_elements_show_it(told, dtype):
     torch.manual_seed(0)
-    a = {"weight": torch.rand(64, 64) + 0.5}
-    b = {"weight": a["weight"] + 2**-10}
-    assert told(a, b).kind is not Kind.ROUNDED
-    assert told(a, {"weight": a["weight"].bfloat16().float()}).kind is Kind.ROUNDED
+    weight = (torch.rand(64, 64) + 0.5).to(dtype)
+    noise = (2 * torch.rand_like(weight) - 1) * 2**-8
+    for other in (weight + 2**-10, weight * (1 + noise), weight + noise / 2):
+        assert told({"weight": weight}, {"weight": other}).kind is not Kind.ROUNDED
+    rounded = {"weight": weight.bfloat16().to(dtype)}
+    assert told({"weight": weight}, rounded).kind is Kind.ROUNDED
 
 
 def test_turned_signs_are_told(told):
@@ -413,7 +416,7 @@ def test_a_wrapper_changes_nothing(told, network):
     model = runs.trained(network)
     found = told(model.state_dict(), nn.DataParallel(model).state_dict())
     assert found.kind is Kind.IDENTICAL
-    assert found.sentence.endswith("the same bytes, under keys that begin with module. in B.")
+    assert found.sentence.endswith("the same bytes, under keys that begin with `module.` in B.")
 
 
 def test_the_optimizer_is_not_called_weights(told):

@@ -158,7 +158,7 @@ def test_field_3_a_head_of_another_shape_can_be_dropped() -> None:
     (proposal,) = propose(file_of(resnet18(num_classes=10).state_dict()), WANTED)
     assert proposal.fixes == (DropMismatched(),)
     assert proposal.sentence == (
-        "drop what has another shape: 2 keys removed, 120 of 122 keys match"
+        "drop what has another shape: 2 keys dropped, 120 of 122 keys match"
     )
 
 
