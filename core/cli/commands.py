@@ -34,7 +34,7 @@ eight files are a run on the Compare page.
 """
 
 
-def run(given: Sequence[str]) -> int:
+def dispatch(given: Sequence[str]) -> int:
     """Run the command of these arguments; returns the exit status."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A character that stdout's encoding lacks is printed as an escape, not an error.

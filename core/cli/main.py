@@ -16,9 +16,9 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     try:
-        from core.cli.commands import run
+        from core.cli.commands import dispatch
 
-        return run(sys.argv[1:] if arguments is None else arguments)
+        return dispatch(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:
         print("loupe: stopped.", file=sys.stderr)
         return INTERRUPTED

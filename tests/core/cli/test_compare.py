@@ -18,7 +18,7 @@ from huggingface_hub import save_torch_state_dict
 from torchvision.models import resnet18
 
 from core.compare import ALLCLOSE
-from tests.core.cli.test_main import loupe
+from tests.core.cli.process import loupe
 
 pytestmark = pytest.mark.slow
 

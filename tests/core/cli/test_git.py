@@ -11,7 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from tests.core.cli.test_main import loupe
+from tests.core.cli.process import loupe
 
 pytestmark = pytest.mark.slow
 

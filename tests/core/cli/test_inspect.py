@@ -1,0 +1,160 @@
+"""`loupe inspect`, run as a user runs it: a process, its output, its exit status."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from huggingface_hub import save_torch_state_dict
+
+from tests.core.cli.process import LOUPE, loupe
+
+pytestmark = pytest.mark.slow
+
+
+def test_inspect_json_lists_the_best_state_dict_in_file_order(training_file: Path) -> None:
+    told = json.loads(loupe("inspect", training_file, "--json").stdout)
+    state_dict = torch.load(training_file)["state_dict"]
+    assert told["format"] == "zip"
+    assert told["tensors"] == [
+        {
+            "key": key,
+            "shape": list(tensor.shape),
+            "dtype": str(tensor.dtype).removeprefix("torch."),
+            "nbytes": tensor.nbytes,
+        }
+        for key, tensor in state_dict.items()
+    ]
+    assert told["state_dicts"] == [{"path": "state_dict", "tensors": len(state_dict)}]
+    named = {use["name"]: use for use in told["globals"]}
+    assert named["collections.OrderedDict"]["verdict"] == "plain data"
+    assert named["collections.OrderedDict"]["where"] == "data.pkl"
+    assert all(use["reason"] and use["uses"] for use in told["globals"])
+    assert told["metadata"] == {"epoch": 7, "note": "ü"}
+
+
+def test_inspect_takes_another_state_dict_by_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "two.pth"
+    raw, ema = {"w": torch.zeros(2)}, {"w": torch.ones(2), "b": torch.ones(1)}
+    torch.save({"model": raw, "model_ema": ema}, path)
+    told = json.loads(loupe("inspect", path, "--state-dict", "model_ema", "--json").stdout)
+    assert [tensor["key"] for tensor in told["tensors"]] == ["w", "b"]
+    wrong = loupe("inspect", path, "--state-dict", "nothing")
+    assert wrong.returncode == 2
+    assert "nothing" in wrong.stderr
+    assert "model_ema" in wrong.stderr
+
+
+def test_inspect_reads_well_without_json(training_file: Path) -> None:
+    told = loupe("inspect", training_file)
+    assert told.returncode == 0
+    assert "module.layer1.0.conv1.weight" in told.stdout
+    assert re.search(
+        r"module\.layer1\.0\.conv1\.weight +64 × 64 × 3 × 3 +float32 +147,456\n", told.stdout
+    )
+
+
+def test_inspect_takes_a_folder_and_the_index_of_shards(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    tensors = {f"w{number}": torch.full((8,), float(number)) for number in range(6)}
+    save_torch_state_dict(tensors, folder, max_shard_size=70)
+    shards = len(list(folder.glob("*-of-*")))
+    index = folder / "model.safetensors.index.json"
+    for given in (folder, index):
+        told = json.loads(loupe("inspect", given, "--json", "--verify").stdout)
+        assert told["format"] == "safetensors shards"
+        assert [tensor["key"] for tensor in told["tensors"]] == list(tensors)
+        assert told["files"] == shards + 1
+        assert told["notes"] == []
+        assert told["verification"]["records"] == len(tensors)
+    assert f"in {shards + 1} files" in loupe("inspect", folder).stdout
+    index.unlink()
+    assert "note: There is no index with the shards" in loupe("inspect", folder).stdout
+
+
+def test_inspect_asks_which_of_a_folders_checkpoints_is_meant(tmp_path: Path) -> None:
+    for epoch in (1, 2):
+        torch.save({"w": torch.ones(1)}, tmp_path / f"epoch{epoch}.pth")
+    ended = loupe("inspect", tmp_path)
+    assert ended.returncode == 2
+    assert "epoch1.pth and epoch2.pth. Choose one of them." in ended.stderr
+
+
+def test_inspect_imports_no_torch(training_file: Path) -> None:
+    script = (
+        "import sys; from core.cli import main; main(['inspect', sys.argv[1], '--json']);"
+        "heavy = {'torch', 'numpy', 'streamlit', 'core.compare'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, training_file], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_verify_reads_every_byte_and_exits_1_where_one_was_changed(
+    training_file: Path, tmp_path: Path
+) -> None:
+    sound = loupe("inspect", training_file, "--verify")
+    assert sound.returncode == 0
+    assert "checksums checked: none is wrong." in sound.stdout
+    assert sound.stderr == ""
+    content = bytearray(training_file.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged = tmp_path / "damaged.pth"
+    damaged.write_bytes(content)
+    told = loupe("inspect", damaged, "--verify")
+    assert told.returncode == 1
+    (line,) = (line for line in told.stdout.splitlines() if "damaged:" in line)
+    assert "which contains state_dict.module.layer4" in line
+    assert "checksums checked: 1 is wrong." in told.stdout
+    (found,) = json.loads(loupe("inspect", damaged, "--verify", "--json").stdout)["verification"][
+        "damaged"
+    ]
+    assert found["record"] in line
+    assert found["keys"][0].startswith("state_dict.module.layer4")
+    assert loupe("inspect", damaged).returncode == 0
+
+
+def test_verify_says_of_a_format_without_checksums_what_cannot_be_seen(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    safetensors.torch.save_file({"w": torch.ones(3)}, path)
+    told = loupe("inspect", path, "--verify")
+    assert told.returncode == 0
+    assert "This format keeps no checksum" in told.stdout
+    path.write_bytes(path.read_bytes()[:-4])
+    told = loupe("inspect", path, "--verify")
+    assert (told.returncode, told.stdout) == (2, "")
+    assert "cut off" in told.stderr
+
+
+@pytest.mark.parametrize("columns", [80, 24])
+def test_verify_shows_how_far_it_is_to_who_watches_and_to_nobody_else(
+    training_file: Path, columns: int
+) -> None:
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, columns))
+    with os.fdopen(ours, "rb") as terminal:
+        with os.fdopen(theirs, "wb") as stderr:
+            done = subprocess.run(
+                [LOUPE, "inspect", training_file, "--verify"],
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                check=True,
+            )
+        watched = os.read(terminal.fileno(), 1 << 16).decode()
+    lines = re.findall(r"\r([^\r\x1b]+)", watched)
+    assert lines
+    assert max(map(len, lines)) < columns
+    if columns == 80:
+        assert "100 %" in lines[-1]
+        assert "MB/s" in lines[-1]
+    assert b" of " not in done.stdout
