@@ -2,10 +2,8 @@
 
 import io
 import pickle
-import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -16,6 +14,7 @@ from core.checkpoint import Checkpoint, StateDict, Verdict, open_checkpoint
 from core.errors import CheckpointError
 from core.tensors import read_tensor
 from tests.bounds import at_most
+from tests.core.checkpoint.pickles.python2 import python2_dumps
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -108,22 +107,9 @@ def test_named_numpy_arrays_are_tensors(tmp_path: Path, protocol: int) -> None:
     assert checkpoint.metadata["__author__"] == "somebody"
 
 
-class Python2(pickle._Pickler):  # type: ignore[name-defined]
-    """Writes bytes as Python 2 wrote them, as the models of detectron2's zoo are."""
-
-    def save_bytes(self, value: bytes) -> None:
-        self.write(b"T" + struct.pack("<i", len(value)) + value)
-        self.memoize(value)
-
-    dispatch: ClassVar[dict[type, Any]] = {**pickle._Pickler.dispatch, bytes: save_bytes}  # type: ignore[attr-defined]
-
-
 def test_arrays_that_python_2_pickled_keep_every_byte(tmp_path: Path) -> None:
     saved = {"blobs": {**ARRAYS, "accents": np.frombuffer("é ü".encode() * 4, np.uint8)}}
-    file = io.BytesIO()
-    Python2(file, 2).dump(saved)
-    (tmp_path / "model.pkl").write_bytes(file.getvalue())
-    assert pickle.loads(file.getvalue(), encoding="latin1").keys() == {"blobs"}
+    (tmp_path / "model.pkl").write_bytes(python2_dumps(saved, 2))
     found = open_checkpoint(tmp_path / "model.pkl").state_dict("blobs")
     same_arrays(found, saved["blobs"])
 
