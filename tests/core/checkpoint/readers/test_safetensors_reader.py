@@ -26,7 +26,7 @@ def opened(tmp_path: Path, header: str, payload: int = 8) -> Checkpoint:
 @pytest.mark.parametrize(
     ("header", "words"),
     [
-        ("[1, 2]", "its header is not a JSON object"),
+        ("{1: 2}", "its header is not valid JSON"),
         ('{"a":null}', "the description of a is not a JSON object"),
         (f'{{"a":{ONE},"b":{ONE}}}', "overlaps another tensor"),
         (f'{{"b":{OTHER}}}', "b follows a hole"),
