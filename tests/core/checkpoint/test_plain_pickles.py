@@ -212,6 +212,12 @@ def test_a_pickle_that_is_cut_off_is_said(tmp_path: Path, share: float) -> None:
         open_checkpoint(path)
 
 
+def test_a_name_that_is_longer_than_any_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.pkl").write_bytes(b"\x80\x02c" + b"a" * 9000 + b"\nb\n.")
+    with pytest.raises(CheckpointError, match="a line in it is far too long"):
+        open_checkpoint(tmp_path / "m.pkl")
+
+
 def test_lengths_beyond_the_file_are_refused(tmp_path: Path) -> None:
     (tmp_path / "m.pkl").write_bytes(b"\x80\x04\x8e" + b"\xff" * 8 + b"abc.")
     with pytest.raises(CheckpointError, match="cut off"):

@@ -1,6 +1,7 @@
 """Each kind of value beside the weights is kept as plain data, or left out and reported."""
 
 import pickle
+import warnings
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -91,6 +92,20 @@ def test_a_tensor_of_a_class_with_several_inner_tensors_is_left_out(tmp_path: Pa
     loaded, left_out = kept(tmp_path, {"ema": {"a": pair, "b": torch.zeros(1)}})
     assert same(loaded, {"ema": {"b": torch.zeros(1)}})
     assert left_out == {"ema.a": (f"a {Pair.__module__}.Pair", "")}
+
+
+def test_tensors_in_a_list_are_kept_as_those_in_a_dict_are(tmp_path: Path) -> None:
+    with warnings.catch_warnings(action="ignore"):
+        typed = torch.arange(3.0).storage()
+    tensors = [torch.ones(1), typed, Pair(torch.ones(2), None)]
+    pair = Pair(torch.ones(2), torch.ones(1))
+    loaded, left_out = kept(tmp_path, {"parts": [*tensors, pair], "by name": {"typed": typed}})
+    assert same(loaded["parts"][:3], [torch.ones(1), torch.arange(3.0), torch.ones(2)])
+    assert loaded["parts"][3] is None
+    assert same(loaded["by name"], {"typed": torch.arange(3.0)})
+    assert left_out == {"parts.3": (f"a {Pair.__module__}.Pair", "")}
+    metadata, left_out = kept(tmp_path, {"parts": [*tensors, pair, "x"]}, "metadata")
+    assert (metadata, left_out) == ({"parts": ["x"]}, {})
 
 
 def test_only_the_versions_among_a_dicts_attributes_are_kept(tmp_path: Path) -> None:

@@ -205,7 +205,7 @@ DAMAGE = {
     ],
     "it ends too early": [
         (STORAGES, ONE + TENSOR + NUMBERS[:20]),
-        (ONE + FLOATS[:40], NONE),
+        (ONE + FLOATS[:20], NONE),
         (ONE + FLOATS[:-24] + struct.pack("<i", 4), NONE),
     ],
     "a count in it is not possible": [(pickle.dumps("1", 2), NONE), (pickle.dumps(-1, 2), NONE)],
