@@ -175,9 +175,9 @@ class _Walk:
                 self.attributes(copy, attributes, path, depth)
             return copy if copy or not value else _NOTHING
         items = [
-            self.value(item, _join(path, at), _beyond(below, at), depth + 1)
-            if not isinstance(item, InertTensor)
-            else self.tensor(item, path, at)
+            self.tensor(item, path, at)
+            if isinstance(item, InertTensor | InertSubclass | Storage)
+            else self.value(item, _join(path, at), _beyond(below, at), depth + 1)
             for at, item in enumerate(value)
         ]
         kept = [item for item in items if not isinstance(item, _Nothing)]

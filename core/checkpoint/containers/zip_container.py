@@ -277,19 +277,22 @@ def _directory(source: Source) -> tuple[int, int, int]:
 
 
 def _wide(extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, int]:
-    """The sizes and the offset, those that do not fit 32 bits taken from the zip64 extra field."""
+    """The sizes and the offset, those that do not fit 32 bits taken from the zip64 extra field.
+
+    Raises CheckpointError where the field is too short.
+    """
     at = 0
     while at + 4 <= len(extra):
         kind, length = struct.unpack_from("<2H", extra, at)
         at += 4
         if kind == 1:
-            numbers = list(struct.unpack_from(f"<{length // 8}Q", extra, at))
             try:
+                numbers = list(struct.unpack_from(f"<{length // 8}Q", extra, at))
                 size = numbers.pop(0) if size == 0xFFFFFFFF else size
                 packed = numbers.pop(0) if packed == 0xFFFFFFFF else packed
                 offset = numbers.pop(0) if offset == 0xFFFFFFFF else offset
-            except IndexError:
-                raise NoDirectory from None
+            except (struct.error, IndexError):
+                raise _unsound("a 64-bit number in its directory is missing") from None
             break
         at += length
     return size, packed, offset

@@ -56,10 +56,15 @@ are its bytes."""
 MAX_LINE = 8192
 """The most bytes of a line of text, as names and numbers of protocol 0 are written."""
 
+MAX_QUOTED = 16 << 20
+"""The most bytes of a line that is a string of Python 2. In protocol 0, the bytes of a numpy array
+are one; a file of that protocol is not longer (MAX_OLD in plain_pickle.py)."""
+
 _PUT = rb"(?:\x94|q.|r....|p\d{1,10}\n)?"  # MEMOIZE, BINPUT, LONG_BINPUT, PUT
 _ARRAY_ENDS = re.compile(_PUT + b"t" + _PUT + b"b", re.DOTALL)
 """TUPLE and BUILD after the last item of an array's state."""
 
+_STRING = 0x53
 _STOP = 0x2E
 _PERSISTENT = b"J%bQ"
 """BININT and BINPERSID."""
@@ -126,9 +131,13 @@ def _argument(window: Window, at: int, head: bytes) -> tuple[int, int]:
     lines = _LINES.get(op, 0)
     stop = at + 1
     for _ in range(lines):
-        line = window.read(stop, MAX_LINE, more=True)
+        most = MAX_LINE
+        line = window.read(stop, most, more=True)
+        while op == _STRING and b"\n" not in line and len(line) == most < MAX_QUOTED:
+            most *= 8
+            line = window.read(stop, most, more=False)
         length = line.find(b"\n") + 1
-        if not length and len(line) < MAX_LINE:
+        if not length and len(line) < most:
             raise PickleEndsEarly(*_sentences("it ends too early"))
         if not length:
             raise _broken("a line in it is far too long")

@@ -116,7 +116,7 @@ def numpy_scalar(dtype: Tree, data: Tree = None) -> Tree:
     """`numpy.core.multiarray.scalar`, as a Python value."""
     if not isinstance(dtype, InertDtype):
         raise TypeError("a scalar without a dtype")
-    raw = _bytes(data)
+    raw = _bytes(data, _itemsize(dtype))
     if raw is None:
         raise TypeError("a scalar without bytes")
     values = _values(dtype, raw, 1)
@@ -135,7 +135,8 @@ def build_array(array: InertArray, state: Tree) -> None:
     if not isinstance(state, tuple) or len(state) != 5:
         raise TypeError("an array in it has no state")
     _, shape, dtype, fortran, data = state
-    if isinstance(dtype, Opaque):
+    if isinstance(dtype, Opaque):  # of another library, such as ml_dtypes.bfloat16
+        array.shape = _lengths(shape)
         return
     _fill(array, shape, dtype, bool(fortran), data)
 
@@ -148,22 +149,42 @@ def array_from_buffer(data: Tree, dtype: Tree, shape: Tree, order: Tree, *_axes:
 
 
 def _fill(array: InertArray, shape: Tree, dtype: Tree, fortran: bool, data: Tree) -> None:
-    if not isinstance(shape, list | tuple) or not isinstance(dtype, InertDtype):
+    if not isinstance(dtype, InertDtype):
+        raise TypeError("an array in it has no dtype")
+    array.dtype, array.shape, array.fortran = dtype, _lengths(shape), fortran
+    nbytes = _itemsize(dtype) * prod(array.shape)
+    array.data = data if isinstance(data, LongBytes) else _bytes(data, nbytes)
+    array.objects = data if isinstance(data, list) else None
+
+
+def _lengths(shape: Tree) -> tuple[int, ...]:
+    """The lengths in a shape; raises TypeError and ValueError where it is none."""
+    if not isinstance(shape, list | tuple):
         raise TypeError("an array in it has no shape")
     if len(shape) > MAX_DIMENSIONS:
         raise ValueError("an array with too many dimensions")
     lengths = [length for length in shape if type(length) is int and 0 <= length < 1 << 62]
     if len(lengths) != len(shape):
         raise TypeError("an array in it has no shape")
-    array.dtype, array.shape, array.fortran = dtype, tuple(lengths), fortran
-    array.data = data if isinstance(data, LongBytes) else _bytes(data)
-    array.objects = data if isinstance(data, list) else None
+    return tuple(lengths)
 
 
-def _bytes(data: Tree) -> bytes | None:
-    """The bytes of an array, which Python 2 wrote as text."""
+def _itemsize(dtype: InertDtype) -> int:
+    """The bytes of one value, by the dtype's code; 0 where the code does not say."""
+    digits = dtype.code[1:]
+    number = int(digits) if digits.isdecimal() and len(digits) < 10 else 0
+    return 4 * number if dtype.code.startswith("U") else number
+
+
+def _bytes(data: Tree, nbytes: int) -> bytes | None:
+    """The bytes of values, which Python 2 wrote as a string, and which are `nbytes` long.
+
+    The unpickler reads such a string as UTF-8 where it can, else as Latin-1. Of a string with
+    accents, the number of bytes says which of the two it was.
+    """
     if isinstance(data, str):
-        return data.encode("latin-1")
+        utf8 = data.encode("utf-8", "surrogatepass")
+        return utf8 if len(utf8) == nbytes else data.encode("latin-1")
     return data if isinstance(data, bytes) else None
 
 

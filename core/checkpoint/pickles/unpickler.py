@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import struct
-from codecs import raw_unicode_escape_decode
+from codecs import escape_decode, raw_unicode_escape_decode
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -478,8 +478,9 @@ class _Loop:
                 text, at = self.line(at, _raw_text)
                 stack.append(text)
             elif op == 0x53:  # STRING
-                text, at = self.line(at)
-                stack.append(text[1:-1] if text[:1] in ("'", '"') else text)
+                end = self.line_end(at)
+                stack.append(_text(self.note_inner(_unquoted(data[at:end]))))
+                at = end + 1
             elif op == 0x50:  # PERSID
                 text, at = self.line(at)
                 stack.append(persistent(text))
@@ -523,11 +524,15 @@ class _Loop:
         return raw
 
     def line(self, at: int, decode: Callable[[bytes], str] = bytes.decode) -> tuple[str, int]:
+        end = self.line_end(at)
+        return decode(self.data[at:end]), end + 1
+
+    def line_end(self, at: int) -> int:
         end = self.data.find(b"\n", at)
         if end < 0:
             raise _early()
         self.take(2 + (end - at >> 4))
-        return decode(self.data[at:end]), end + 1
+        return end
 
     def take(self, room: int) -> None:
         """Take objects off the budget: a few opcodes could copy far more than the file contains."""
@@ -659,6 +664,18 @@ def _text(raw: bytes) -> str:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
         return raw.decode("latin-1")
+
+
+_QUOTED = re.compile(rb"""(['"])(?:[^\\]|\\(?:[\\'"nrt]|x[0-9a-f]{2}))*+(?<=.\1)""", re.DOTALL)
+"""A string as Python 2 writes it in protocol 0: its repr."""
+
+
+def _unquoted(line: bytes) -> bytes:
+    """The bytes of STRING, whose line is a repr."""
+    if not _QUOTED.fullmatch(line):
+        raise ValueError("a text in it is not between quotes")
+    raw, _ = escape_decode(line[1:-1])
+    return raw
 
 
 def _raw_text(raw: bytes) -> str:

@@ -108,7 +108,7 @@ class _Reader:
         metadata = unpickle(source.read(0, MAX_METADATA), self.mentions, no_persistent_ids).tree
         state = _fields(metadata, "Metadata")
         described, planned = state.get("state_dict_metadata"), state.get("planner_data")
-        if not isinstance(described, dict) or not described:
+        if not isinstance(described, dict):
             raise _unsound("it describes no tensor")
         places = _places(state.get("storage_data"))
         self.refuse_missing({str(key) for key in described}, places)

@@ -425,7 +425,7 @@ def _own_and_rivals(
 def _why(between: float, *, alone: bool, equal: bool) -> str:
     reasons = [
         "same shape",
-        *(["same elements, but other tensors have them too"] if equal else []),
+        *(["same elements, but other tensors may have them too"] if equal else []),
     ]
     if alone:
         reasons.append("the only unpaired tensors of that shape")

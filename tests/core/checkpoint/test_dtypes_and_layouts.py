@@ -316,6 +316,28 @@ def test_of_a_cut_file_a_tensor_is_whole_where_all_its_parts_are(
         assert cut.value.whole == ("a",)
 
 
+@pytest.mark.parametrize("kind", ["quantized", "nested"])
+def test_of_a_cut_file_a_tensor_is_whole_once_its_last_part_is(tmp_path: Path, kind: str) -> None:
+    if kind == "quantized":
+        scales = torch.tensor([0.1, 0.2, 0.3])
+        tensor = torch.quantize_per_channel(torch.randn(3, 50), scales, scales, 0, torch.quint8)
+        part = tensor.q_per_channel_scales()
+    else:
+        tensor = torch.nested.nested_tensor([torch.randn(20, 3), torch.randn(41, 3)])
+        part = tensor._nested_tensor_size()
+    saved = {"a": torch.randn(50), "w": tensor, "z": torch.randn(50)}
+    torch.save(saved, tmp_path / "whole.pth")
+    data = (tmp_path / "whole.pth").read_bytes()
+    for end, whole in (
+        (data.index(part.numpy().tobytes()) + 4, ("a",)),
+        (data.index(saved["z"].numpy().tobytes()) + 4, ("a", "w")),
+    ):
+        (tmp_path / "cut.pth").write_bytes(data[:end])
+        with pytest.raises(CheckpointError, match="cut off") as cut:
+            open_checkpoint(tmp_path / "cut.pth")
+        assert cut.value.whole == whole
+
+
 def test_a_sparse_tensor_with_more_elements_than_any_has_is_refused(tmp_path: Path) -> None:
     small = torch.sparse_coo_tensor(torch.tensor([[0], [0]]), torch.ones(1), (77, 78))
     torch.save({"w": small}, tmp_path / "small.pth")

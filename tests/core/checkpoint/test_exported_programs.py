@@ -137,3 +137,31 @@ def test_a_compiled_package_is_named(tmp_path: Path) -> None:
         archive.writestr("m/data/aotinductor/model/c1.wrapper.so", b"\x7fELF")
     with pytest.raises(CheckpointError, match="AOTInductor package"):
         open_checkpoint(tmp_path / "m.pt2")
+
+
+def test_the_programs_of_one_package_are_state_dicts_by_their_names(tmp_path: Path) -> None:
+    from torch.export.pt2_archive._package import package_pt2
+
+    models = {"model": nn.Linear(2, 3), "draft": nn.Linear(2, 1)}
+    example = (torch.ones(1, 2),)
+    programs = {name: torch.export.export(model, example) for name, model in models.items()}
+    package_pt2(tmp_path / "two.pt2", exported_programs=programs)
+    checkpoint = open_checkpoint(tmp_path / "two.pt2")
+    for path, name in (("state_dict", "model"), ("state_dict of draft", "draft")):
+        found = checkpoint.state_dict(path)
+        for key, tensor in models[name].state_dict().items():
+            assert torch.equal(read_tensor(found[key]), tensor), (name, key)
+
+
+def test_a_description_of_no_weights_is_said(path: Path) -> None:
+    for document, words in (
+        ({"config": []}, "names no weights"),
+        ([], "names no weights"),
+        ({"config": {"w": 1}}, "it states no member for w"),
+        ({"config": {"w": {"path_name": 1}}}, "it states no member for w"),
+    ):
+        with zipfile.ZipFile(path.with_name("odd.pt2"), "w") as archive:
+            archive.writestr("m/archive_format", "pt2")
+            archive.writestr("m/data/weights/model_weights_config.json", json.dumps(document))
+        with pytest.raises(CheckpointError, match=words):
+            open_checkpoint(path.with_name("odd.pt2"))

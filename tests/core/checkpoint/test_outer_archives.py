@@ -142,6 +142,17 @@ def test_an_archive_within_an_archive_is_named(tmp_path: Path) -> None:
         open_checkpoint(tmp_path / "outer.zip")
 
 
+def test_a_checkpoint_in_a_zip_in_a_zip_is_named_with_the_zip(tmp_path: Path) -> None:
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("weights/m.pth", saved("zip"))
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as archive:
+        archive.writestr("download.pth", inner.getvalue())
+    with pytest.raises(CheckpointError, match=r"In download\.pth: .*weights/m\.pth") as raised:
+        open_checkpoint(tmp_path / "outer.zip")
+    assert raised.value.remedy == "Unpack it, and open the checkpoint inside."
+
+
 @pytest.mark.parametrize("packer", PACKERS)
 @pytest.mark.parametrize("share", [0.3, 0.9])
 def test_a_packed_file_that_is_cut_off_is_said(tmp_path: Path, packer: str, share: float) -> None:

@@ -2,10 +2,8 @@
 
 import io
 import pickle
-import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -16,6 +14,7 @@ from core.checkpoint import Checkpoint, StateDict, Verdict, open_checkpoint
 from core.errors import CheckpointError
 from core.tensors import read_tensor
 from tests.bounds import at_most
+from tests.core.checkpoint.pickles.python2 import python2_dumps
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -108,22 +107,9 @@ def test_named_numpy_arrays_are_tensors(tmp_path: Path, protocol: int) -> None:
     assert checkpoint.metadata["__author__"] == "somebody"
 
 
-class Python2(pickle._Pickler):  # type: ignore[name-defined]
-    """Writes bytes as Python 2 wrote them, as the models of detectron2's zoo are."""
-
-    def save_bytes(self, value: bytes) -> None:
-        self.write(b"T" + struct.pack("<i", len(value)) + value)
-        self.memoize(value)
-
-    dispatch: ClassVar[dict[type, Any]] = {**pickle._Pickler.dispatch, bytes: save_bytes}  # type: ignore[attr-defined]
-
-
 def test_arrays_that_python_2_pickled_keep_every_byte(tmp_path: Path) -> None:
     saved = {"blobs": {**ARRAYS, "accents": np.frombuffer("é ü".encode() * 4, np.uint8)}}
-    file = io.BytesIO()
-    Python2(file, 2).dump(saved)
-    (tmp_path / "model.pkl").write_bytes(file.getvalue())
-    assert pickle.loads(file.getvalue(), encoding="latin1").keys() == {"blobs"}
+    (tmp_path / "model.pkl").write_bytes(python2_dumps(saved, 2))
     found = open_checkpoint(tmp_path / "model.pkl").state_dict("blobs")
     same_arrays(found, saved["blobs"])
 
@@ -224,6 +210,12 @@ def test_a_pickle_that_is_cut_off_is_said(tmp_path: Path, share: float) -> None:
     path.write_bytes(data[: int(len(data) * share)])
     with pytest.raises(CheckpointError, match="cut off"):
         open_checkpoint(path)
+
+
+def test_a_name_that_is_longer_than_any_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.pkl").write_bytes(b"\x80\x02c" + b"a" * 9000 + b"\nb\n.")
+    with pytest.raises(CheckpointError, match="a line in it is far too long"):
+        open_checkpoint(tmp_path / "m.pkl")
 
 
 def test_lengths_beyond_the_file_are_refused(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from core.checkpoint.pickles.inert import InertTensor, Opaque, Tree
 from core.checkpoint.tree.tensor_entries import storage_of
 from core.errors import CheckpointError
 from core.tensors import read_tensor
+from tests.core.checkpoint.same_tensors import assert_same_tensors
 
 
 def many_tensors() -> dict[str, torch.Tensor]:
@@ -94,6 +95,24 @@ def test_protocols_with_and_without_runs_give_the_same_tensors(
             assert (entry.shape, entry.stride) == (tuple(tensor.shape), tensor.stride())
             assert entry.requires_grad is tensor.requires_grad
         assert with_runs.storage_offset == without.storage_offset
+
+
+def test_tensors_behind_hundreds_of_other_objects_are_read(tmp_path: Path) -> None:
+    """The memo's indices of torch's own functions have four bytes then."""
+    saved = many_tensors()
+    torch.save({"log": [[step] for step in range(300)], "model": saved}, tmp_path / "m.pth")
+    assert_same_tensors(open_checkpoint(tmp_path / "m.pth"), saved)
+
+
+def test_lengths_of_more_than_four_bytes_are_read_in_a_run(tmp_path: Path) -> None:
+    saved = {f"w{i}": torch.zeros(i % 3 + 1) for i in range(100)} | {
+        "long": torch.empty(1 << 33, 0)
+    }
+    torch.save({**saved, "after": torch.ones(2)}, tmp_path / "m.pth")
+    found = open_checkpoint(tmp_path / "m.pth").state_dict()
+    assert list(found) == [*saved, "after"]
+    assert found["long"].shape == (1 << 33, 0)
+    assert torch.equal(read_tensor(found["after"]), torch.ones(2))
 
 
 def test_runs_are_recognised_in_what_torch_save_writes() -> None:

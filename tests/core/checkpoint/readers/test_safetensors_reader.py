@@ -24,6 +24,39 @@ def opened(tmp_path: Path, header: str, payload: int = 8) -> Checkpoint:
 
 
 @pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("{1: 2}", "its header is not valid JSON"),
+        ('{"a":null}', "the description of a is not a JSON object"),
+        (f'{{"a":{ONE},"b":{ONE}}}', "overlaps another tensor"),
+        (f'{{"b":{OTHER}}}', "b follows a hole"),
+        (f'{{"a":{ONE}}}', "bytes after the last tensor belong to none"),
+        (
+            '{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}',
+            "a has more or fewer bytes than its shape and dtype need",
+        ),
+        ('{"a":{"dtype":"X8","shape":[8],"data_offsets":[0,8]}}', "X8"),
+        (f'{{"a":{ONE},"b":{OTHER},"c":"' + "[" * 1_500_000 + '"}', "its header has more parts"),
+    ],
+    ids=lambda value: value[:30],
+)
+def test_what_is_wrong_in_a_header_is_said(tmp_path: Path, header: str, words: str) -> None:
+    with pytest.raises(CheckpointError, match=words):
+        opened(tmp_path, header)
+    with pytest.raises(safetensors.SafetensorError):
+        safetensors.torch.load_file(tmp_path / "m.safetensors")
+
+
+def test_a_header_that_is_longer_than_any_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    nbytes = (32 << 20) + 1
+    with (tmp_path / "m.safetensors").open("wb") as file:
+        file.write(struct.pack("<Q", nbytes) + b"{")
+        file.truncate(8 + nbytes)
+    with pytest.raises(CheckpointError, match=r"its header has 33.554.433 bytes"):
+        open_checkpoint(tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize(
     "header",
     [
         f'{{"a":{ONE},"a":{OTHER}}}',

@@ -1,12 +1,15 @@
 """Folders of torch.distributed.checkpoint open as the one checkpoint that they are."""
 
+import copy
 import io
 import os
 import pickle
+import re
 import subprocess
 import sys
 import warnings
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import IO, Any
 
@@ -341,6 +344,141 @@ def test_lying_metadata_is_refused_in_a_sentence(tmp_path: Path) -> None:
     refused("should be a Metadata")
     (tmp_path / ".metadata").write_bytes(b"nothing")
     refused("damaged")
+
+
+def test_a_checkpoint_of_nothing_is_empty_and_not_damaged(tmp_path: Path) -> None:
+    dcp.save({}, checkpoint_id=tmp_path)
+    with pytest.raises(CheckpointError, match="no tensor: only an empty dictionary"):
+        open_checkpoint(tmp_path)
+
+
+def test_a_conjugate_view_is_resolved_as_torch_resolves_it(tmp_path: Path) -> None:
+    numbers = torch.randn(3, dtype=torch.complex64)
+    dcp.save({"conj": numbers.conj(), "plain": numbers}, checkpoint_id=tmp_path / "saved")
+    dcp_to_torch_save(tmp_path / "saved", tmp_path / "converted.pth")
+    converted = torch.load(tmp_path / "converted.pth", weights_only=True)
+    expected = {key: tensor.resolve_conj() for key, tensor in converted.items()}
+    assert_same_tensors(open_checkpoint(tmp_path / "saved"), expected)
+
+
+@pytest.mark.parametrize("needed", [True, False])
+def test_a_link_to_a_file_that_is_gone_is_a_missing_file(tmp_path: Path, needed: bool) -> None:
+    dcp.save({"w": torch.ones(2)}, checkpoint_id=tmp_path)
+    name = "__0_0.distcp" if needed else "__1_0.distcp"
+    (tmp_path / name).unlink(missing_ok=True)
+    (tmp_path / name).symlink_to(tmp_path / "gone")
+    if not needed:
+        assert_same_tensors(open_checkpoint(tmp_path), {"w": torch.ones(2)})
+        return
+    with pytest.raises(CheckpointError, match=r"lacks 1 of its files, such as __0_0\.distcp"):
+        open_checkpoint(tmp_path)
+
+
+def test_a_dict_whose_numbers_are_no_positions_stays_a_dict(tmp_path: Path) -> None:
+    dcp.save({"w": torch.ones(1), "at": {"b": 2.5}}, checkpoint_id=tmp_path)
+    planned = metadata_of(tmp_path).planner_data
+    rewrite(tmp_path, {"planner_data": {**planned, "at.b": ("at", 3)}})
+    assert open_checkpoint(tmp_path).metadata == {"at": {"3": 2.5}}
+
+
+def test_a_description_that_is_larger_than_any_is_refused_before_it_is_read(
+    tmp_path: Path,
+) -> None:
+    dcp.save({"w": torch.ones(1)}, checkpoint_id=tmp_path)
+    with (tmp_path / ".metadata").open("r+b") as file:
+        file.truncate((128 << 20) + 1)
+    with pytest.raises(CheckpointError, match=r"unsound: it has 134.217.729 bytes"):
+        open_checkpoint(tmp_path)
+
+
+def changed(value: Any, **fields: object) -> Any:
+    """A copy of one of torch's dataclasses, whose values it does not check."""
+    copied = copy.copy(value)
+    for name, field in fields.items():
+        object.__setattr__(copied, name, field)
+    return copied
+
+
+def unsound(sound: Metadata) -> dict[str, list[dict[str, object]]]:
+    """Metadata that contradicts itself or the file, by the words that say so."""
+    tensor: Any = sound.state_dict_metadata["a"]
+    chunk = tensor.chunks[0]
+    places = {index.fqn: (index, place) for index, place in sound.storage_data.items()}
+    index, place = places["a"]
+
+    def described(**fields: object) -> dict[str, object]:
+        return {"state_dict_metadata": {"a": changed(tensor, **fields)}}
+
+    def stored(info: Any = place, at: Any = index) -> dict[str, object]:
+        return {"state_dict_metadata": {"a": tensor}, "storage_data": {at: info}}
+
+    two = {index: place, MetadataIndex("a", torch.Size([2])): places["b"][1]}
+    return {
+        "it describes no tensor": [{"state_dict_metadata": None}],
+        "a has no chunks": [described(chunks=[]), described(chunks=None)],
+        "the shape of a differs from the one in __0_0.distcp": [
+            described(chunks=[changed(chunk, sizes=torch.Size([1, 2]))])
+        ],
+        "the pieces of a have different dtypes": [
+            {
+                **described(
+                    size=torch.Size([4]),
+                    chunks=[chunk, changed(chunk, offsets=torch.Size([2]))],
+                ),
+                "storage_data": two,
+            }
+        ],
+        "a has a piece of another rank": [described(size=torch.Size([1, 2]))],
+        "a size in it is not a list of lengths": [
+            described(size="2"),
+            described(size=torch.Size([1] * 100)),
+        ],
+        "a size in it is impossible": [described(size=(-2,)), described(size=(2.0,))],
+        "it does not say where the tensors are": [{"storage_data": None}],
+        "it does not say where step is": [
+            {"storage_data": dict([places["a"], places["b"]])}
+        ],
+        "a chunk in it has no key or no file": [
+            stored(at=changed(index, fqn=None)),
+            stored(changed(place, relative_path=None)),
+        ],
+        "a has an impossible offset or length": [
+            stored(changed(place, offset=-1)),
+            stored(changed(place, length=2.5)),
+        ],
+        "__0_0.distcp contains no tensor for a": [stored(places["step"][1])],
+    }  # fmt: skip
+
+
+def test_metadata_that_contradicts_itself_is_said(tmp_path: Path) -> None:
+    state = {"a": torch.ones(2), "b": torch.ones(2).half(), "step": 3}
+    dcp.save(state, checkpoint_id=tmp_path)
+    sound = metadata_of(tmp_path)
+    for words, changes in unsound(sound).items():
+        for change in changes:
+            rewrite(tmp_path, vars(sound) | change)
+            with pytest.raises(CheckpointError, match=re.escape(f"unsound: {words}")):
+                open_checkpoint(tmp_path)
+
+
+def test_a_tensor_that_is_split_along_more_dimensions_than_any_is_refused(
+    tmp_path: Path,
+) -> None:
+    corners = list(product(range(2), repeat=7))
+    dcp.save({str(at): torch.ones([1] * 7) for at in range(len(corners))}, checkpoint_id=tmp_path)
+    sound = metadata_of(tmp_path)
+    size = torch.Size([1] * 7)
+    chunks = [ChunkStorageMetadata(torch.Size(corner), size) for corner in corners]
+    properties = sound.state_dict_metadata["0"].properties  # type: ignore[union-attr]
+    whole = TensorStorageMetadata(properties, torch.Size([2] * 7), chunks)
+    places = zip(chunks, sound.storage_data.values(), strict=True)
+    rewrite(tmp_path, {
+        "state_dict_metadata": {"w": whole},
+        "planner_data": None,
+        "storage_data": {MetadataIndex("w", chunk.offsets): place for chunk, place in places},
+    })  # fmt: skip
+    with pytest.raises(CheckpointError, match="w is split along 7 dimensions"):
+        open_checkpoint(tmp_path)
 
 
 def test_chunks_that_lie_over_one_another_are_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from core.checkpoint import open_checkpoint
+from core.checkpoint import Checkpoint, open_checkpoint
 from core.compare.measurability import measurable
 from core.compare.metadata.metadata_diff import metadata_changes
 from core.compare.numbers.measure import differences
@@ -92,3 +92,54 @@ def test_the_policy_names_the_very_scripts_of_the_page(tmp_path: Path) -> None:
     assert "'unsafe-inline'" not in report.policy.partition("script-src")[2].partition(";")[0]
     assert all("data" in json.loads(figure) and "<" not in figure for figure in figures)
     assert len(figures) >= 2
+
+
+def texts_of(a: Checkpoint, b: Checkpoint, *, measured: bool) -> list[str]:
+    """All texts of the report on two files, with or without numbers."""
+    comparison = compare(a.state_dict(), b.state_dict())
+    pairs = measurable(comparison) if measured else {}
+    keys = list(pairs)
+    report = report_html(
+        comparison,
+        *(side(file, file.state_dict()) for file in (a, b)),
+        sentence="",
+        numbers={keys[index]: found for index, found in differences(list(pairs.values()))},
+    )
+    reader = Reader()
+    reader.feed("".join(report))
+    return [text.strip() for text in reader.texts if text.strip()]
+
+
+def test_it_says_by_what_two_tensors_were_paired(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    weights = {"layer.weight": torch.randn(3, 4), "layer.bias": torch.randn(3)}
+    torch.save({**weights, "old.scale": torch.arange(7.0)}, tmp_path / "a.pth")
+    prefixed = {f"module.{key}": value for key, value in weights.items()}
+    torch.save({**prefixed, "module.renamed.gain": torch.arange(7.0)}, tmp_path / "b.pth")
+    files = [open_checkpoint(tmp_path / name) for name in ("a.pth", "b.pth")]
+    texts = texts_of(*files, measured=False)
+    assert texts.count("paired by prefix") == 2
+    (likeness,) = (text for text in texts if text.startswith("paired by likeness"))
+    assert re.match(r"paired by likeness \(\d\d.%\): same shape, same elements, but", likeness)
+    # Few elements prove nothing, also where no other tensor has them.
+    assert "other tensors may have them too" in likeness
+
+
+def test_it_has_no_figures_and_no_numbers_where_none_were_measured(tmp_path: Path) -> None:
+    torch.save({"w": torch.ones(2, 3)}, tmp_path / "a.pth")
+    torch.save({"w": torch.zeros(2, 3)}, tmp_path / "b.pth")
+    files = [open_checkpoint(tmp_path / name) for name in ("a.pth", "b.pth")]
+    drawn = {"Relative L2", "Relative change by depth"}
+    assert not drawn & set(texts_of(*files, measured=False))
+    assert drawn <= set(texts_of(*files, measured=True))
+
+
+def test_a_number_that_is_none_is_left_empty(tmp_path: Path) -> None:
+    """Zeros have no direction, and a tensor that is only in one file has no difference."""
+    torch.save({"w": torch.ones(2, 3), "only": torch.ones(4)}, tmp_path / "a.pth")
+    torch.save({"w": torch.zeros(2, 3)}, tmp_path / "b.pth")
+    files = [open_checkpoint(tmp_path / name) for name in ("a.pth", "b.pth")]
+    texts = texts_of(*files, measured=True)
+    rows = texts[texts.index("w") :]
+    assert rows[:9] == ["w", "2 × 3", "float32", "6", "1", "1", "1", "100.0%", "checksum"]
+    assert rows[9:15] == ["only in A", "only", "4", "float32", "4", "key"]
