@@ -49,13 +49,6 @@ def server(shared_server: Server) -> Iterator[Server]:
     shared_server.root.mkdir()
 
 
-@pytest.fixture(scope="module")
-def fresh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of the module's own, on which no model is loaded yet."""
-    with running(tmp_path_factory.mktemp("fresh")) as server:
-        yield server
-
-
 @dataclass(frozen=True, slots=True)
 class Profile:
     """What the pages of all tests share: Streamlit's scripts, loaded and compiled.
