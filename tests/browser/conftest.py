@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -48,31 +49,39 @@ def server(shared_server: Server) -> Iterator[Server]:
     shared_server.root.mkdir()
 
 
-@pytest.fixture(scope="module")
-def fresh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of the module's own, on which no model is loaded yet."""
-    with running(tmp_path_factory.mktemp("fresh")) as server:
-        yield server
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What the pages of all tests share: Streamlit's scripts, loaded and compiled.
+
+    The compiled scripts are in the process that draws the pages, which ends with its last page. So
+    `kept_open` is an empty page of the servers' site.
+    """
+
+    context: BrowserContext
+    kept_open: Page
 
 
 @pytest.fixture(scope="session")
-def profile(browser: Browser) -> Iterator[BrowserContext]:
-    """What the pages of all tests share: the cache that has Streamlit's scripts, compiled."""
+def profile(browser: Browser) -> Iterator[Profile]:
     context = new_context(browser)
-    yield context
+    kept_open = context.new_page()
+    kept_open.route("**", lambda route: route.fulfill(body=""))
+    kept_open.goto("http://127.0.0.1/")
+    yield Profile(context, kept_open)
     context.close()
 
 
 @pytest.fixture
-def page(profile: BrowserContext) -> Iterator[Page]:
+def page(profile: Profile) -> Iterator[Page]:
     """A page without cookies or storage; those that a test opens beside it are closed with it."""
-    page = profile.new_page()
+    page = profile.context.new_page()
     yield page
-    for opened in profile.pages:
-        forget_storage(opened)
-        opened.close()
-    profile.set_offline(False)
-    profile.clear_cookies()
+    for opened in profile.context.pages:
+        if opened != profile.kept_open:
+            forget_storage(opened)
+            opened.close()
+    profile.context.set_offline(False)
+    profile.context.clear_cookies()
 
 
 def forget_storage(page: Page) -> None:

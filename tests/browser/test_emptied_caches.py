@@ -8,7 +8,6 @@ import torch
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.driver import Server, go, new_context, open_tab, settled
-from tests.browser.slow_network import SlowNetwork
 
 HOLD_SOCKETS = """
 window.sockets = [];
@@ -81,26 +80,6 @@ def test_a_page_that_was_open_before_uploads_as_before(
     expect(page.get_by_text("mine.pth").first).to_be_visible()
     expect(page.get_by_text("does not know the server")).to_have_count(0)
     expect(page.get_by_test_id("stMetricValue").first).to_have_text("1")
-
-
-def test_anothers_job_goes_on_and_its_result_arrives(
-    browser: Browser, page: Page, tmp_path: Path
-) -> None:
-    slow = SlowNetwork(tmp_path)
-    try:
-        page.goto(slow.address("fitting", "a"))
-        settled(page)
-        slow.load(page)
-        empty_caches(browser, slow.server)
-        expect(page.get_by_role("button", name="Cancel")).to_be_visible()
-        slow.gate.touch()
-        expect(page.get_by_text("Loaded on cpu in ")).to_be_visible()
-        empty_caches(browser, slow.server)
-        page.reload()
-        settled(page)
-        expect(page.get_by_text("loaded on this server already")).to_be_visible()
-    finally:
-        slow.server.stop()
 
 
 def test_what_a_job_found_stays(server: Server, browser: Browser, page: Page) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 import torch
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -157,45 +157,44 @@ def test_shards_go_on_where_they_were_after_a_reload(
     assert partial(server) <= before
 
 
-def test_of_a_killed_app_what_was_acknowledged_stays_and_nothing_half_made(
-    tmp_path: Path, page: Page, large: Path
-) -> None:
-    server = Server(tmp_path)
-    try:
-        small = tmp_path / "small.pth"
-        torch.save({"w": torch.arange(100)}, small)
-        page.goto(server.url)
-        settled(page)
-        upload(page, "A", small)
-        expect(slot(page, "A").get_by_test_id("stMetric").first).to_contain_text("1")
-        settled(page)
-        stop_after(page, 2 * SLICE)
-        upload(page, "B", large)
-        expect(slot(page, "B").get_by_text("49 % of")).to_be_visible()
-        assert list((server.data / "partial").iterdir())
-        server.kill_and_restart()
-        assert list((server.data / "partial").iterdir()) == []
-        [kept] = (server.data / "files").iterdir()
-        assert kept.name == hashlib.sha256(small.read_bytes()).hexdigest()
-        page.unroute_all()
-        page.reload()
-        settled(page)
-        expect(slot(page, "A").get_by_test_id("stMetric").first).to_contain_text("1")
-        upload(page, "B", large)
-        expect(slot(page, "B").get_by_test_id("stMetric").first).to_contain_text("1")
-    finally:
-        server.stop()
-
-
 @pytest.fixture(scope="module")
-def based(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("based"), base_path="/team/loupe")
+def owned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server whose owner gave it a base path and names, and that a test may kill."""
+    names = {"LOUPE_HOSTS": "loupe.example, *.team.example"}
+    server = Server(tmp_path_factory.mktemp("owned"), names, base_path="/team/loupe")
     yield server
     server.stop()
 
 
+def test_of_a_killed_app_what_was_acknowledged_stays_and_nothing_half_made(
+    owned: Server, page: Page, large: Path, tmp_path: Path
+) -> None:
+    small = tmp_path / "small.pth"
+    torch.save({"w": torch.arange(100)}, small)
+    page.goto(f"{owned.url}/")
+    settled(page)
+    upload(page, "A", small)
+    expect(slot(page, "A").get_by_test_id("stMetric").first).to_contain_text("1")
+    settled(page)
+    before = set((owned.data / "files").iterdir())
+    assert hashlib.sha256(small.read_bytes()).hexdigest() in {path.name for path in before}
+    stop_after(page, 2 * SLICE)
+    upload(page, "B", large)
+    expect(slot(page, "B").get_by_text("49 % of")).to_be_visible()
+    assert partial(owned)
+    owned.kill_and_restart()
+    assert partial(owned) == set()
+    assert set((owned.data / "files").iterdir()) == before
+    page.unroute_all()
+    page.reload()
+    settled(page)
+    expect(slot(page, "A").get_by_test_id("stMetric").first).to_contain_text("1")
+    upload(page, "B", large)
+    expect(slot(page, "B").get_by_test_id("stMetric").first).to_contain_text("1")
+
+
 def test_under_a_base_path_uploads_type_faces_and_exports_work(
-    based: Server, page: Page, large: Path
+    owned: Server, page: Page, large: Path
 ) -> None:
     outside: list[str] = []
     fonts: list[tuple[str, int]] = []
@@ -208,15 +207,15 @@ def test_under_a_base_path_uploads_type_faces_and_exports_work(
             fonts.append((path, status))
 
     page.on("response", lambda response: note(response.url, response.status))
-    page.goto(f"{based.url}/")
+    page.goto(f"{owned.url}/")
     settled(page)
     upload(page, "A", large)
     expect(slot(page, "A").get_by_test_id("stMetric").first).to_contain_text("1")
     page.evaluate("document.fonts.ready")
     assert ("/team/loupe/loupe/fonts/inter-latin-variable.woff2", 200) in fonts
-    (based.root / "large.pth").write_bytes(large.read_bytes())
+    (owned.root / "large.pth").write_bytes(large.read_bytes())
     bench = Bench(SlotState(file="root:0/large.pth", architecture="torchvision:resnet18"))
-    page.goto(f"{based.url}/fitting?{urlencode(bench_to_query(bench))}")
+    page.goto(f"{owned.url}/fitting?{urlencode(bench_to_query(bench))}")
     settled(page)
     page.get_by_role("button", name=".safetensors").last.click()
     link = page.get_by_role("link", name=re.compile("^Download "))
@@ -232,7 +231,7 @@ def websocket(server: Server, host: str, origin: str | None = None) -> int:
     """The status with which a WebSocket under those headers is answered."""
     straight = socket.create_connection(("127.0.0.1", server.port))
     try:
-        with connect(f"ws://{host}/_stcore/stream", sock=straight, origin=origin):
+        with connect(f"ws://{host}{server.base_path}/_stcore/stream", sock=straight, origin=origin):
             return 101
     except InvalidStatus as error:
         return error.response.status_code
@@ -274,12 +273,8 @@ def test_a_host_name_that_is_not_ours_gets_a_sentence(server: Server, path: str)
     connection.close()
 
 
-def test_a_name_that_the_owner_gave_gets_a_websocket(tmp_path: Path, browser: Browser) -> None:
-    server = Server(tmp_path, {"LOUPE_HOSTS": "loupe.example, *.team.example"})
-    try:
-        assert websocket(server, "loupe.example") == 101
-        assert websocket(server, "a.team.example:443") == 101
-        assert websocket(server, "evil.example") == 403
-        assert websocket(server, "127.0.0.1:8501", "https://loupe.example") == 101
-    finally:
-        server.stop()
+def test_a_name_that_the_owner_gave_gets_a_websocket(owned: Server) -> None:
+    assert websocket(owned, "loupe.example") == 101
+    assert websocket(owned, "a.team.example:443") == 101
+    assert websocket(owned, "evil.example") == 403
+    assert websocket(owned, "127.0.0.1:8501", "https://loupe.example") == 101

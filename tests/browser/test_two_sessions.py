@@ -2,24 +2,21 @@
 
 from urllib.parse import urlencode
 
+import torch
 from playwright.sync_api import Page, expect
+from torchvision.models import shufflenet_v2_x0_5
 
-from core.fixes import Recipe, Step, StripPrefix
 from core.server import Bench, SlotState, bench_to_query
 from tests.browser.driver import Server, settled
 
-FINAL = SlotState(
-    "sample:final",
-    None,
-    "torchvision:shufflenet_v2_x0_5?num_classes=10",
-    Recipe((Step(StripPrefix("module.")),)),
-)
-
 
 def test_the_second_session_gets_the_model_that_the_first_one_loaded(
-    fresh_server: Server, page: Page
+    server: Server, page: Page
 ) -> None:
-    address = f"{fresh_server.url}/fitting?{urlencode(bench_to_query(Bench(FINAL)))}"
+    # New weights, which no test before has loaded.
+    torch.save(shufflenet_v2_x0_5().state_dict(), server.root / "new.pth")
+    bench = Bench(SlotState("root:0/new.pth", None, "torchvision:shufflenet_v2_x0_5"))
+    address = f"{server.url}/fitting?{urlencode(bench_to_query(bench))}"
     page.goto(address)
     settled(page)
     page.get_by_role("button", name="Load the model").click()

@@ -7,7 +7,7 @@ shapes, and a signature is stored as numbers into these tables. Nothing here imp
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar, overload
 
 import numpy as np
@@ -100,6 +100,11 @@ class Index:
     differences: tuple[PackedDifference, ...]
     variations: tuple[tuple[PackedVariation, ...], ...]
     failures: tuple[tuple[str, str], ...] = ()
+    _specs: dict[int, TensorSpec] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """By the numbers of a shape and a kind. The signatures have 600,000 tensors, but few specs:
+    shared, these take no time and no memory, and the garbage collector need not look at them."""
 
     def __len__(self) -> int:
         """How many architectures there are."""
@@ -138,15 +143,13 @@ class _Models(Sequence[IndexedModel]):
 
 
 def _unpack(index: Index, packed: PackedSignature) -> Signature:
-    keys, shapes, kinds = index.keys, index.shapes, index.kinds
+    keys, specs = index.keys, index._specs
+    spec_ids = (packed.shape_ids * len(index.kinds) + packed.kind_ids).tolist()
+    for spec in set(spec_ids).difference(specs):
+        shape, kind = divmod(spec, len(index.kinds))
+        specs[spec] = TensorSpec(index.shapes[shape], *index.kinds[kind])
     return {
-        keys[key]: TensorSpec(shapes[shape], *kinds[kind])
-        for key, shape, kind in zip(
-            packed.key_ids.tolist(),
-            packed.shape_ids.tolist(),
-            packed.kind_ids.tolist(),
-            strict=True,
-        )
+        keys[key]: specs[spec] for key, spec in zip(packed.key_ids.tolist(), spec_ids, strict=True)
     }
 
 

@@ -74,6 +74,7 @@ class Lookup:
         short = [without_wrappers(key) for key in index.keys]
         self.key_ids = {key: number for number, key in enumerate(dict.fromkeys(short))}
         short_id = [self.key_ids[key] for key in short]
+        self._short = dict(zip(index.keys, short, strict=True))
         self.shape_ids = {shape: number for number, shape in enumerate(index.shapes)}
         self.pairs: dict[tuple[int, int], int] = {}
         core_rows: list[int] = []
@@ -159,7 +160,7 @@ class Lookup:
             },
             inputs,
             optional,
-            {without_wrappers(key): key for key in (*optional, *model.signature)},
+            {self._short[key]: key for key in (*optional, *model.signature)},
         )
 
 
