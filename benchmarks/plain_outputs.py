@@ -5,8 +5,10 @@ Shared by the tests of core/load on torchvision and timm, and `benchmarks/load.p
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import torch
 from torch import nn
@@ -20,11 +22,13 @@ from core.load import load_model
 def difference(architecture: Architecture, path: Path) -> str:
     """Save a model of random weights at `path` and load it as torch does and as Loupe does: what
     is not equal, in the tensors or in the outputs; empty where all is."""
-    plain = with_own_statistics(build(architecture))
+    with copied_random_numbers():
+        plain = with_own_statistics(build(architecture))
     torch.save(plain.state_dict(), path)
     loaded = load_model(open_checkpoint(path).state_dict(), architecture).model
+    loaded_tensors = everything(loaded)
     for name, wanted in everything(plain).items():
-        found = everything(loaded).get(name)
+        found = loaded_tensors.get(name)
         if found is None or found.dtype != wanted.dtype or not torch.equal(found, wanted):
             return name
     inputs = small_inputs(architecture, plain)
@@ -39,6 +43,45 @@ def difference(architecture: Architecture, path: Path) -> str:
         if not torch.equal(one, other):
             return f"output {position}"
     return ""
+
+
+DRAWN = 1_000_003
+"""Random numbers that initialising copies. A prime: no row of a weight repeats an earlier one."""
+
+
+@contextmanager
+def copied_random_numbers() -> Iterator[None]:
+    """Within it, tensors are filled with random numbers that were drawn once, each from another
+    place. Constructors fill most weights twice, as a layer's and then as the network's, and drawing
+    all these numbers takes several times as long as copying them."""
+    uniform, normal = torch.rand(DRAWN), torch.randn(DRAWN)
+    place = 0
+
+    def fill(tensor: torch.Tensor, numbers: torch.Tensor, scale: float, shift: float) -> None:
+        nonlocal place
+        flat, done = tensor.view(-1), 0
+        while done < flat.numel():
+            piece = numbers[place : place + flat.numel() - done]
+            torch.add(shift, piece, alpha=scale, out=flat[done : done + piece.numel()])
+            done, place = done + piece.numel(), (place + piece.numel()) % DRAWN
+
+    def uniform_(
+        tensor: torch.Tensor, least: float = 0, most: float = 1, generator: object = None
+    ) -> torch.Tensor:
+        fill(tensor, uniform, most - least, least)
+        return tensor
+
+    def normal_(
+        tensor: torch.Tensor, mean: float = 0, std: float = 1, generator: object = None
+    ) -> torch.Tensor:
+        fill(tensor, normal, std, mean)
+        return tensor
+
+    with (
+        mock.patch.object(torch.Tensor, "uniform_", uniform_),
+        mock.patch.object(torch.Tensor, "normal_", normal_),
+    ):
+        yield
 
 
 def with_own_statistics(model: nn.Module) -> nn.Module:
@@ -95,14 +138,21 @@ def small_inputs(architecture: Architecture, model: nn.Module) -> tuple[object, 
     return (torch.randn(1, 3, *2 * (edge.get(name, 64),)),)
 
 
+BOXES = 20
+"""Places that a detector of two stages looks at closer: by default 1000, and masks for 100."""
+
+
 def eager_detector(model: nn.Module) -> nn.Module:
-    """A detector that looks at small pictures and tells all its boxes, however improbable."""
+    """A detector that looks at small pictures and reports a few boxes, however improbable."""
     transform = getattr(model, "transform", None)
     if transform is not None and hasattr(transform, "min_size") and transform.fixed_size is None:
         transform.min_size, transform.max_size = (96,), 128
     for part in (model, getattr(model, "roi_heads", None)):
         if hasattr(part, "score_thresh"):
             part.score_thresh = 0.0
+    if hasattr(model, "rpn"):
+        model.rpn._post_nms_top_n["testing"] = BOXES
+        model.roi_heads.detections_per_img = BOXES
     return model
 
 

@@ -19,7 +19,7 @@ ENDED_WITHIN = 300.0
 """Seconds after which a child counts as one that never ends."""
 
 _children = get_context("forkserver")
-_children.set_forkserver_preload(["numba", "PIL.Image", "timm", "torchvision.models"])
+_children.set_forkserver_preload(["tests.preloaded"])
 
 
 def run_command(

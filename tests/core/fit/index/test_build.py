@@ -24,6 +24,12 @@ VERSIONS = {"timm": "1.0"}
 
 NAMES = ("torchvision:resnet18", "timm:test_vit", "timm:test_resnet", "torchvision:raft_small")
 
+# Processes that index these import torchvision alone, in a second less than timm.
+SMALL, OTHER_SMALL = "torchvision:squeezenet1_1", "torchvision:resnet18"
+
+LARGE = "torchvision:efficientnet_v2_l"
+"""Takes long enough to be still in work when something happens to its process."""
+
 NOWHERE = Architecture("timm", "test_nowhere")
 
 
@@ -72,7 +78,7 @@ def test_progress_counts_every_model_by_name(built) -> None:
 
 
 def test_a_model_whose_process_is_killed_is_built_by_another() -> None:
-    wanted = architectures("timm:test_vit", "timm:eva_giant_patch14_224", "timm:test_resnet")
+    wanted = architectures(SMALL, LARGE, OTHER_SMALL)
 
     def kill(done: int, _total: int, _name: str) -> None:
         if done == 1:
@@ -107,7 +113,7 @@ def killing() -> Iterator[None]:
 def test_where_no_process_lives_there_is_no_index_and_a_later_try_makes_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = architectures("timm:test_vit", "timm:test_resnet")
+    wanted = architectures(SMALL, OTHER_SMALL)
     monkeypatch.setattr("core.fit.index.build.catalogue", lambda: wanted)
     with killing(), pytest.raises(IndexFileError, match="ended before they were done, 2 times"):
         make_index_in(tmp_path, 1)
@@ -127,21 +133,24 @@ def test_what_progress_raises_ends_the_work_and_its_processes() -> None:
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        build_index(VERSIONS, 2, cancel, architectures(*NAMES, "timm:vit_giant_patch14_224"))
+        build_index(VERSIONS, 2, cancel, architectures(SMALL, OTHER_SMALL, *[LARGE] * 20))
     assert len(done) == 1
     assert not our_builders()
 
 
 def test_a_server_that_ends_meanwhile_waits_for_no_model() -> None:
     script = (
-        "import threading\n"
+        "import sys, threading\n"
+        "from core.architectures import Architecture\n"
         "from core.fit.index.build import build_index\n"
         "begun = threading.Event()\n"
-        "build = lambda: build_index({}, 1, lambda *_: begun.set())\n"
+        "models = [Architecture('torchvision', name) for name in sys.argv[1:]]\n"
+        "build = lambda: build_index({}, 1, lambda *_: begun.set(), models)\n"
         "threading.Thread(target=build, daemon=True).start()\n"
         "begun.wait()\n"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+    names = [architecture.name for architecture in architectures(SMALL, *[LARGE] * 1000)]
+    subprocess.run([sys.executable, "-c", script, *names], check=True, timeout=120)
 
 
 def test_an_index_of_nothing_is_empty() -> None:
