@@ -47,6 +47,8 @@ def test_a_file_of_the_app_may_be_named_like_a_command() -> None:
 def test_ctrl_c_while_python_imports_the_commands_is_a_line(module: str) -> None:
     script = (
         "import os, signal, sys\n"
+        # A shell has what it starts in the background ignore Ctrl-C, and so may this test's.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "class CtrlC:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         "        if name == sys.argv[1]:\n"

@@ -141,5 +141,5 @@ def test_a_number_that_is_none_is_left_empty(tmp_path: Path) -> None:
     files = [open_checkpoint(tmp_path / name) for name in ("a.pth", "b.pth")]
     texts = texts_of(*files, measured=True)
     rows = texts[texts.index("w") :]
-    assert rows[:9] == ["w", "2 × 3", "float32", "6", "1", "1", "1", "100.0%", "checksum"]
+    assert rows[:9] == ["w", "2 × 3", "float32", "6", "1", "1", "1", f"100{THIN}%", "checksum"]
     assert rows[9:15] == ["only in A", "only", "4", "float32", "4", "key"]
