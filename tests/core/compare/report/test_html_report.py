@@ -17,6 +17,7 @@ from core.compare.report import report_html
 from core.compare.rows import compare
 from core.compare.sides import side
 from core.compare.tensor_numbers import ALLCLOSE
+from core.wording import percent
 
 TAME = ("one.weight", "two.weight", "three.weight", "four.weight")
 HOSTILE = (
@@ -141,5 +142,5 @@ def test_a_number_that_is_none_is_left_empty(tmp_path: Path) -> None:
     files = [open_checkpoint(tmp_path / name) for name in ("a.pth", "b.pth")]
     texts = texts_of(*files, measured=True)
     rows = texts[texts.index("w") :]
-    assert rows[:9] == ["w", "2 × 3", "float32", "6", "1", "1", "1", f"100{THIN}%", "checksum"]
+    assert rows[:9] == ["w", "2 × 3", "float32", "6", "1", "1", "1", percent(1), "checksum"]
     assert rows[9:15] == ["only in A", "only", "4", "float32", "4", "key"]
