@@ -93,8 +93,10 @@ def serving(
     # With the middleware that Streamlit puts around it.
     packing = Middleware(SelectiveGZipMiddleware, minimum_size=500, compresslevel=9)
     SERVER.apps.append(Starlette(routes=routes(transfers, fonts, sites), middleware=[packing]))
-    yield Served(transfers, SERVER.port)
-    SERVER.apps.pop()
+    try:
+        yield Served(transfers, SERVER.port)
+    finally:
+        SERVER.apps.pop()
 
 
 @pytest.fixture
