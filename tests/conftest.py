@@ -6,9 +6,13 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from tests.browser.driver import Server
 
 if sys.version_info < (3, 11, 4):
     # These alone write a member of an enum as a call of `getattr`, and tests write what others do.
@@ -49,6 +53,15 @@ def main_module_stays() -> Iterator[None]:
     main = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = main
+
+
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Server]":
+    """A real server for the tests of sessions and of the browser, since a start costs seconds."""
+    from tests.browser.driver import running  # which imports the browser's driver
+
+    with running(tmp_path_factory.mktemp("server")) as server:
+        yield server
 
 
 @pytest.fixture(autouse=True, scope="module")

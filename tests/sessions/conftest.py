@@ -1,18 +1,14 @@
-"""A real server for all of these tests, since a start costs seconds."""
-
-from collections.abc import Iterator
+"""A real server for these tests: the one that the browser's tests have, too."""
 
 import pytest
 
-from tests.browser.driver import Server, running
+from tests.browser.driver import Server
 from tests.browser.failures import pytest_runtest_makereport
-from tests.sessions.server_process import wait_until_idle
 
 __all__ = ["pytest_runtest_makereport"]
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("server")) as server:
-        wait_until_idle(server)
-        yield server
+@pytest.fixture
+def server(shared_server: Server) -> Server:
+    """What others uploaded and loaded is still there."""
+    return shared_server

@@ -3,18 +3,33 @@
 import asyncio
 import io
 import time
+from collections.abc import Iterator
 
 import pytest
 import torch
 
 from core.server import SAMPLES
-from tests.browser.driver import Server
+from tests.browser.driver import Server, running
 from tests.running import run
 from tests.sessions.client import push_out, session
-from tests.sessions.server_process import active_sessions, descriptors, settled_descriptors
+from tests.sessions.server_process import (
+    active_sessions,
+    descriptors,
+    settled_descriptors,
+    wait_until_idle,
+)
 from tests.sessions.whole_job import whole_job
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One that nobody else has been to, so that what is open and logged is these people's."""
+    with running(tmp_path_factory.mktemp("server")) as server:
+        wait_until_idle(server)
+        yield server
+
 
 GONE_WITHIN = 60.0
 """Seconds after which what is still there counts as never let go of."""

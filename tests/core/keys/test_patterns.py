@@ -80,7 +80,7 @@ def cpu_seconds(act: Callable[[], object]) -> float:
 @pytest.fixture
 def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """So little time that what is seen of the bound is not the machine's business."""
-    monkeypatch.setattr(Patience.__init__, "__defaults__", (0.4,))
+    monkeypatch.setattr(Patience.__init__, "__defaults__", (0.1,))
 
 
 @pytest.mark.usefixtures("_little_patience")
@@ -120,7 +120,8 @@ def test_a_filter_that_never_ends_is_refused_in_a_sentence() -> None:
 @pytest.mark.usefixtures("_little_patience")
 @pytest.mark.parametrize("apply", [apply_recipe, try_recipe])
 def test_all_steps_of_a_recipe_share_one_time(apply: Callable[..., object]) -> None:
-    recipe = Recipe((Step(Keep(COSTLY["a repeat in a repeat"], "regex")),) * 20)
+    # So many that a time for each would be far beyond the bound.
+    recipe = Recipe((Step(Keep(COSTLY["a repeat in a repeat"], "regex")),) * 300)
 
     def act() -> None:
         with contextlib.suppress(FixError):
@@ -143,7 +144,8 @@ def test_other_threads_run_while_a_pattern_does() -> None:
     assert turns > 10
 
 
-def test_a_pattern_that_fills_the_memory_is_refused() -> None:
+def test_a_pattern_that_fills_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.keys.patterns.MAX_MEMORY", 128 << 20)  # which is filled sooner
     key = "a" * 4000
     with pytest.raises(FixError, match="too much memory"):
         apply_recipe(Recipe((Step(Rename("(?=(.*))", r"\1" * 400)),)), state_dict(key))

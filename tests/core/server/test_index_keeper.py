@@ -90,7 +90,10 @@ def test_nobody_waits_for_an_index_that_has_to_be_built(
     assert keeper.lookup() is not None
 
 
-def test_a_folder_that_cannot_be_written_costs_this_server_nothing(elsewhere: Path) -> None:
+def test_a_folder_that_cannot_be_written_costs_this_server_nothing(
+    elsewhere: Path, small: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.fit.index.build.build_index", lambda *_: small)
     elsewhere.write_text("a file where the folder should be")
     keeper = IndexKeeper(elsewhere, Jobs(1))
     assert keeper.lookup() is None

@@ -1,19 +1,12 @@
 """Answers leave the server at once."""
 
-import json
 import os
 import socket
-import subprocess
-import sys
-import urllib.request
 from pathlib import Path
-from typing import IO
 
 import pytest
 
 from core.server.web.connections import answer_at_once
-
-REPOSITORY = Path(__file__).parents[4]
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/dev/fd"), reason="needs /dev/fd")
 
@@ -54,57 +47,3 @@ def test_what_is_no_listening_tcp_socket_is_left_alone(tmp_path: Path) -> None:
         assert other.recv(20) == b"still open"
         kept.write("still open")
         kept.close()
-
-
-WATCHED = """
-import json, socket, sys
-from streamlit.web import cli
-
-# Serves the app as `streamlit run` does, and prints of each connection whether it sends at once.
-accept = socket.socket.accept
-
-def watched(self):
-    connection, address = accept(self)
-    at_once = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-    print(json.dumps({"at once": bool(at_once)}), flush=True)
-    return connection, address
-
-socket.socket.accept = watched
-sys.argv = ["streamlit", "run", "app.py", "--server.address", "127.0.0.1", "--server.port",
-            sys.argv[1], "--server.headless", "true"]
-cli.main()
-"""
-
-
-def test_the_real_server_sends_at_once(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-c", WATCHED, str(port)],
-        cwd=REPOSITORY,
-        env=os.environ | {"LOUPE_DATA": str(tmp_path)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        # The address is printed once the socket listens; whoever connects before the app is up
-        # waits in the socket's queue, and is not asked about here.
-        wait_for(process.stdout, "http://")
-        ask_for_health(port)
-        wait_for(process.stdout, "at once")
-        ask_for_health(port)
-        assert json.loads(wait_for(process.stdout, "at once")) == {"at once": True}
-    finally:
-        process.kill()
-        process.wait()
-
-
-def wait_for(lines: IO[str], text: str) -> str:
-    return next(line for line in lines if text in line)
-
-
-def ask_for_health(port: int) -> None:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=60):
-        pass

@@ -21,6 +21,7 @@ from websockets.sync.client import connect
 from core.server.web.slow_heads import HeadLimit, limit_heads
 
 WITHIN = 0.3
+LONGER = 1.5 * WITHIN
 
 
 class Quick(HeadLimit, AutoHTTPProtocol):  # type: ignore[misc, valid-type]
@@ -28,9 +29,13 @@ class Quick(HeadLimit, AutoHTTPProtocol):  # type: ignore[misc, valid-type]
     max_waiting = 5
 
 
-async def slow(request: Request) -> PlainTextResponse:
+async def length(request: Request) -> PlainTextResponse:
+    return PlainTextResponse(f"{len(await request.body())}")
+
+
+async def slow_length(request: Request) -> PlainTextResponse:
     body = await request.body()
-    await asyncio.sleep(3 * WITHIN)
+    await asyncio.sleep(LONGER)
     return PlainTextResponse(f"{len(body)}")
 
 
@@ -41,7 +46,13 @@ async def echo(websocket: WebSocket) -> None:
 
 @contextmanager
 def serving(protocol: type[asyncio.Protocol]) -> Iterator[int]:
-    app = Starlette(routes=[Route("/", slow, methods=["PUT"]), WebSocketRoute("/ws", echo)])
+    app = Starlette(
+        routes=[
+            Route("/", length, methods=["PUT"]),
+            Route("/slow", slow_length, methods=["PUT"]),
+            WebSocketRoute("/ws", echo),
+        ]
+    )
     config = uvicorn.Config(app, port=0, log_level="error", http=protocol)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
@@ -53,7 +64,7 @@ def serving(protocol: type[asyncio.Protocol]) -> Iterator[int]:
     thread.join()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     with serving(Quick) as port:
         yield port
@@ -97,10 +108,10 @@ def test_nor_the_second_of_a_connection(port: int) -> None:
 def test_a_whole_request_takes_the_time_it_needs(port: int) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     for _ in range(2):
-        connection.putrequest("PUT", "/")
+        connection.putrequest("PUT", "/slow")
         connection.putheader("Content-Length", "4")
         connection.endheaders(b"ab")
-        time.sleep(2 * WITHIN)
+        time.sleep(LONGER)
         connection.send(b"cd")
         assert connection.getresponse().read() == b"4"
     connection.close()
@@ -108,7 +119,7 @@ def test_a_whole_request_takes_the_time_it_needs(port: int) -> None:
 
 def test_a_websocket_stays(port: int) -> None:
     with connect(f"ws://127.0.0.1:{port}/ws") as websocket:
-        time.sleep(2 * WITHIN)
+        time.sleep(LONGER)
         websocket.send("still here")
         assert websocket.recv() == "still here"
 

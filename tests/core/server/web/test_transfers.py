@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 from streamlit.web.server.starlette.starlette_gzip_middleware import SelectiveGZipMiddleware
 
 from core.errors import StoreError
@@ -56,21 +57,46 @@ class Served:
         return status, json.loads(answer)
 
 
+class Innermost:
+    """The app of one server for all of these tests, since a server takes a moment to end: whatever
+    is asked goes to the innermost `serving`."""
+
+    def __init__(self) -> None:
+        self.apps: list[ASGIApp] = []
+        self.port = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.apps[-1](scope, receive, send)
+
+
+SERVER = Innermost()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_server() -> Iterator[None]:
+    config = uvicorn.Config(SERVER, port=0, log_level="error", lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    SERVER.port = server.servers[0].sockets[0].getsockname()[1]
+    yield
+    server.should_exit = True
+    thread.join()
+
+
 @contextmanager
 def serving(
     transfers: Transfers, fonts: Path, sites: frozenset[str] = frozenset()
 ) -> Iterator[Served]:
     # With the middleware that Streamlit puts around it.
     packing = Middleware(SelectiveGZipMiddleware, minimum_size=500, compresslevel=9)
-    app = Starlette(routes=routes(transfers, fonts, sites), middleware=[packing])
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield Served(transfers, server.servers[0].sockets[0].getsockname()[1])
-    server.should_exit = True
-    thread.join()
+    SERVER.apps.append(Starlette(routes=routes(transfers, fonts, sites), middleware=[packing]))
+    try:
+        yield Served(transfers, SERVER.port)
+    finally:
+        SERVER.apps.pop()
 
 
 @pytest.fixture
@@ -491,8 +517,9 @@ def test_of_a_hundred_bodies_with_one_token_one_is_read(served: Served) -> None:
 
 
 def test_silent_bodies_of_many_tokens_make_place_for_one_that_is_active(
-    served: Served, tmp_path: Path
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("core.server.web.transfers.PUSHED_OUT_AFTER", 0.2)
     few = Transfers(served.transfers.store, bodies=3)
     with serving(few, tmp_path) as other:
         connections = [stalled(other, few.open_intake(), DATA[:100]) for _ in range(3)]
