@@ -61,8 +61,8 @@ for room in sys.argv[1:]:
         failures[room] = str(error)
 print(json.dumps(failures))
 """
-"""Imports each room in one process and prints what failed. An import that fails leaves no module
-of its kind behind, so that each room that needs it fails too."""
+"""Imports each room in one process and prints what failed. A module whose import fails does not
+stay in sys.modules, so that each room that needs it fails too."""
 
 ROLES = {"add_parser", "main"}
 """Functions that each command, or each page and process, has under the same name."""
