@@ -1,15 +1,14 @@
 """The commands of docs/repairing.md run in their order, and say what the page says they say."""
 
 import json
-import os
 import re
 import shlex
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from core.architectures import parse_architecture
+from core.cli import main
 from core.fit.index import build_index, index_path, installed_versions, save_index
 from core.recipe import NAMES, recipe_file_from_json
 
@@ -35,22 +34,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("command", "output"), COMMANDS, ids=[one for one, _ in COMMANDS])
 def test_a_command_of_the_page_says_what_the_page_shows(
-    folder: Path, command: str, output: str
+    folder: Path,
+    command: str,
+    output: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     loupe, *words = shlex.split(command)
-    done = subprocess.run(
-        [REPOSITORY / ".venv" / "bin" / loupe, *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "LOUPE_DATA": str(folder)},
-    )
-    assert done.returncode == 0, done.stderr
+    assert loupe == "loupe"
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("LOUPE_DATA", str(folder))
+    status = main(words)
+    said = capfd.readouterr()
+    assert status == 0, said.err
     shown = [line.split() for line in output.splitlines()]
     assert shown
-    said = [line.split() for line in done.stdout.splitlines()]
-    assert [line for line in said if line in shown] == shown
+    lines = [line.split() for line in said.out.splitlines()]
+    assert [line for line in lines if line in shown] == shown
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -64,17 +64,13 @@ def test_the_steps_that_the_page_names_exist() -> None:
     assert {"resample_positions", "drop_mismatched"} <= fixes
 
 
-def test_the_fields_that_the_page_names_are_those_of_the_json(folder: Path) -> None:
-    command = [REPOSITORY / ".venv/bin/loupe", "identify", "samples/digits_final.pth", "--json"]
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "LOUPE_DATA": str(folder)},
-    )
+def test_the_fields_that_the_page_names_are_those_of_the_json(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("LOUPE_DATA", str(folder))
+    assert main(["identify", "samples/digits_final.pth", "--json"]) == 0
     table = PAGE.partition("| field |")[2].partition("\n\n")[0]
     fields = re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)))
     assert fields
-    assert set(fields) == set(json.loads(done.stdout)[0])
+    assert set(fields) == set(json.loads(capsys.readouterr().out)[0])

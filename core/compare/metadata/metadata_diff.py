@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
+from types import NoneType
 
 from core.checkpoint.tree import Json
 from core.fast_objects import paused_collector
@@ -24,6 +25,11 @@ MAX_WORDS = 80
 
 MAX_ITEMS = 8
 """The most items of a list in a line."""
+
+
+LEAF = (str, int, float, NoneType)
+"""JSON's values that are neither mappings nor lists. That a value is one of these is known several
+times sooner than that it is no Mapping and no Sequence, and most are."""
 
 
 class ChangeKind(StrEnum):
@@ -95,9 +101,8 @@ def changes_in(node: Node) -> Iterator[MetadataChange]:
 
 def _node(name: str, path: tuple[str, ...], a: Json, b: Json) -> Node | None:
     """The node of a value that both have; None where nothing differs."""
-    if len(path) < MAX_DEPTH and (
-        (isinstance(a, Mapping) and isinstance(b, Mapping)) or (_is_list(a) and _is_list(b))
-    ):
+    leaves = isinstance(a, LEAF) or isinstance(b, LEAF) or len(path) >= MAX_DEPTH
+    if not leaves and isinstance(a, Mapping) == isinstance(b, Mapping):
         return _below(name, path, a, b)
     if _equal(a, b):
         return None
@@ -178,9 +183,7 @@ def _aligned(a: Sequence[Json], b: Sequence[Json]) -> Iterator[_Places]:
     """Pairs (index in A, index in B) of corresponding items; None where one list lacks the item."""
     every = [*a, *b]
     texts = any(isinstance(item, str) for item in every)
-    if any(_is_list(item) or isinstance(item, Mapping) for item in every) or (
-        len(a) == len(b) and not texts
-    ):
+    if any(not isinstance(item, LEAF) for item in every) or (len(a) == len(b) and not texts):
         yield from _by_number(0, len(a), 0, len(b))
         return
     marks_a, marks_b = [_mark(item) for item in a], [_mark(item) for item in b]

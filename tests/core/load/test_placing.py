@@ -1,6 +1,7 @@
 """A model in another dtype is what plain PyTorch's `.to` makes of it, buffers that no file holds
 included, without its weights' being there twice."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import core.load
 import core.load.room
 from benchmarks.peak_memory import peak, reset_peak
 from benchmarks.plain_outputs import everything
-from core.architectures import Architecture, build, catalogue, parse_architecture
+from core.architectures import Architecture, build, catalogue, parse_architecture, signature
 from core.checkpoint import StateDict, open_checkpoint
 from core.errors import LoadError
 from core.load.loading import load_model
@@ -70,10 +71,9 @@ def saved(folder: Path, model: nn.Module) -> StateDict:
     return open_checkpoint(folder / "model.pth").state_dict()
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
-@pytest.mark.parametrize(
-    "key",
-    [
+@pytest.fixture(
+    scope="module",
+    params=[
         "timm:eva02_tiny_patch14_224?img_size=56",
         "timm:vit_base_patch16_rope_224?img_size=64",
         "timm:vit_small_patch16_dinov3?img_size=64",
@@ -81,13 +81,24 @@ def saved(folder: Path, model: nn.Module) -> StateDict:
         "torchvision:resnet18?num_classes=3",
     ],
 )
-def test_every_tensor_and_buffer_is_as_after_to(tmp_path: Path, key: str, dtype: str) -> None:
-    architecture = parse_architecture(key)
+def built(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Architecture, nn.Module, StateDict]:
+    """An architecture, a model of it, and the model's weights in a file: for all dtypes."""
+    architecture = parse_architecture(request.param)
     torch.manual_seed(0)
-    wanted = build(architecture)
-    state_dict = saved(tmp_path, wanted)
+    model = build(architecture)
+    return architecture, model, saved(tmp_path_factory.mktemp("built"), model)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
+def test_every_tensor_and_buffer_is_as_after_to(
+    built: tuple[Architecture, nn.Module, StateDict], dtype: str
+) -> None:
+    architecture, model, state_dict = built
     found = everything(load_model(state_dict, architecture, dtype=dtype).model)
-    for name, tensor in everything(wanted.to(getattr(torch, dtype))).items():
+    wanted = copy.deepcopy(model).to(getattr(torch, dtype))
+    for name, tensor in everything(wanted).items():
         assert found[name].dtype == tensor.dtype, name
         assert torch.equal(found[name], tensor), name
 
@@ -144,8 +155,8 @@ def test_half_precision_takes_the_memory_that_is_asked_for(
     """What the file lacks is initialised in float32 first: here, most of the network."""
     architecture = parse_architecture("torchvision:vgg11")
     tensors = {
-        key: tensor
-        for key, tensor in build(architecture).state_dict().items()
+        key: torch.zeros(spec.shape)
+        for key, spec in signature(architecture).items()
         if key not in missing
     }
     torch.save(tensors, tmp_path / "model.pth")

@@ -375,6 +375,7 @@ def test_views_parts_and_casts_are_measured_as_what_they_show(saved):
     assert_told(difference(rows(x, 3, 203), rows(x, 1, 201)), a[3:203], a[1:201])
 
 
+@pytest.mark.parametrize("way", ["compiled"], indirect=True)  # it is undone: both would be the same
 def test_a_large_pair_takes_little_memory(saved, monkeypatch):
     monkeypatch.undo()
     a, b = (saved(torch.full((60_000_000,), value)) for value in (0.0, 1.0))
@@ -386,6 +387,7 @@ def test_a_large_pair_takes_little_memory(saved, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("way", ["torch"], indirect=True)  # a process of its own has its own way
 def test_without_numba_the_numbers_are_the_same(saved, tmp_path):
     a, b = saved(torch.ones(8)), saved(torch.zeros(8))
     program = """

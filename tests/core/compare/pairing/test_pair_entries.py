@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from torchvision.models import efficientnet_b0, resnet18, vgg11_bn, vit_b_32
+from torchvision.models import VisionTransformer, efficientnet_b0, resnet18, vgg11_bn
 
 from core.checkpoint import open_checkpoint
 from core.compare.comparison import NO_CHOICES, Choices, PairedBy, State
@@ -175,7 +175,8 @@ def split(tensors):
 @pytest.fixture(scope="module")
 def transformer():
     torch.manual_seed(0)
-    return vit_b_32(image_size=64, num_classes=10).state_dict()
+    small = VisionTransformer(64, 32, 12, num_heads=6, hidden_dim=384, mlp_dim=1536, num_classes=10)
+    return small.state_dict()
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.02])
@@ -190,7 +191,7 @@ def test_a_transformer_in_another_librarys_names_pairs_whole(transformer, saved,
 
 def test_a_renamed_head_of_another_size_is_proposed_and_can_be_taken(transformer, saved):
     other = renamed(transformer, to_timm)
-    other |= {"head.weight": torch.zeros(5, 768), "head.bias": torch.zeros(5)}
+    other |= {"head.weight": torch.zeros(5, 384), "head.bias": torch.zeros(5)}
     a, b = saved(transformer), saved(other)
     found = pair(a, b)
     proposed = {(one.a.key, one.b.key) for one in found.proposals}
@@ -220,7 +221,7 @@ def test_fused_attention_stands_beside_its_parts(transformer, saved, noise, turn
     assert len({one.key for one in found.pairs}) == len(found.pairs)
     assert len(shown) == 12 * 6
     whole = "encoder.layers.encoder_layer_3.self_attention.in_proj_weight"
-    assert shown["blocks.3.attn.k_proj.weight"] == (whole, "[768:1536]")
+    assert shown["blocks.3.attn.k_proj.weight"] == (whole, "[384:768]")
     assert (found.only_a, found.only_b) == ((), ())
     by = {one.by for one in found.pairs if one.view_a or one.view_b}
     assert by == ({PairedBy.LIKENESS} if noise else {PairedBy.CONTENT, PairedBy.LIKENESS})

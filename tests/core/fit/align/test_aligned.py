@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from torch import nn
 from torchvision.models import get_model
 
 from tests.core.fit.align.models import filled, missing, output, saved, varied
@@ -41,20 +40,18 @@ def test_timms_weights_and_torchvisions_fill_each_others_network(
     tmp_path: Path, in_timm: str, in_torchvision: str, size: int, options: dict[str, float]
 ) -> None:
     own = {"init_weights": False} if in_torchvision == "inception_v3" else {}
+    torch.manual_seed(0)
+    timms = varied(timm.create_model(in_timm, **options), 0)
+    torchvisions = varied(get_model(in_torchvision, **own), 1)
 
-    def of_timm(seed: int) -> nn.Module:
-        torch.manual_seed(seed)
-        return varied(timm.create_model(in_timm, **options), seed)
-
-    def of_torchvision(seed: int) -> nn.Module:
-        torch.manual_seed(seed)
-        return varied(get_model(in_torchvision, **own), seed)
-
-    for there, here in ((of_timm, of_torchvision), (of_torchvision, of_timm)):
-        source, target = there(0), here(1)
-        expected = output(source, size)
-        assert not torch.allclose(output(target, size), expected, rtol=0, atol=1e-2)
-        found = filled(target, saved(tmp_path, source.state_dict()))
+    before = {key: tensor.clone() for key, tensor in torchvisions.state_dict().items()}
+    answers = output(timms, size), output(torchvisions, size)
+    assert not torch.allclose(*answers, rtol=0, atol=1e-2)
+    for target, tensors, expected in (
+        (torchvisions, timms.state_dict(), answers[0]),
+        (timms, before, answers[1]),
+    ):
+        found = filled(target, saved(tmp_path, tensors))
         torch.testing.assert_close(output(target, size), expected, rtol=1e-4, atol=1e-4)
         assert not found.ambiguous
         left = missing(found, target.state_dict())
