@@ -47,35 +47,50 @@ def server(shared_server: Server) -> Iterator[Server]:
 class Profile:
     """What the pages of all tests share: Streamlit's scripts, loaded and compiled.
 
-    The compiled scripts are in the process that draws the pages, which ends with its last page. So
-    `kept_open` is an empty page of the servers' site.
+    The compiled scripts are in the process that draws the pages of a site, which ends with the last
+    of them. So `empty` has a page of each site that is to be kept.
     """
 
     context: BrowserContext
-    kept_open: Page
+    empty: list[Page]
+
+    @contextlib.contextmanager
+    def kept_open(self, url: str) -> Iterator[None]:
+        """With an empty page of this site, whatever its address would show."""
+        page = self.context.new_page()
+        page.route("**", lambda route: route.fulfill(body=""))
+        page.goto(url)
+        self.empty.append(page)
+        yield
+        self.empty.remove(page)
+        page.close()
 
 
 @pytest.fixture(scope="session")
 def profile(browser: Browser) -> Iterator[Profile]:
-    context = new_context(browser)
-    kept_open = context.new_page()
-    kept_open.route("**", lambda route: route.fulfill(body=""))
-    kept_open.goto("http://127.0.0.1/")
-    yield Profile(context, kept_open)
-    context.close()
+    profile = Profile(new_context(browser), [])
+    with profile.kept_open("http://127.0.0.1/"):
+        yield profile
+    profile.context.close()
 
 
-@pytest.fixture
-def page(profile: Profile) -> Iterator[Page]:
-    """A page without cookies or storage; those that a test opens beside it are closed with it."""
+@contextlib.contextmanager
+def fresh_page(profile: Profile) -> Iterator[Page]:
+    """A page without cookies or storage; those that are opened beside it are closed with it."""
     page = profile.context.new_page()
     yield page
     for opened in profile.context.pages:
-        if opened != profile.kept_open:
+        if opened not in profile.empty:
             forget_storage(opened)
             opened.close()
     profile.context.set_offline(False)
     profile.context.clear_cookies()
+
+
+@pytest.fixture
+def page(profile: Profile) -> Iterator[Page]:
+    with fresh_page(profile) as page:
+        yield page
 
 
 def forget_storage(page: Page) -> None:

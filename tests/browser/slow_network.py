@@ -30,13 +30,18 @@ class SlowNetwork:
     """A server that knows it, with the checkpoints a.pth and b.pth for it and others beside."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.gate = folder / "gate"
         (folder / "slow_networks.py").write_text(MODULE.format(gate=str(self.gate)))
-        environ = {"LOUPE_MODELS": "slow_networks:Slow", "PYTHONPATH": str(folder)}
-        self.server = Server(folder / "server", environ)
+        self.start()
         for name in ("a", "b", "other", "another"):
             weights = {"head.weight": torch.rand(2, 3), "head.bias": torch.rand(2)}
             torch.save(weights, self.server.root / f"{name}.pth")
+
+    def start(self) -> None:
+        """Start the server, also if a test has ended the one before."""
+        environ = {"LOUPE_MODELS": "slow_networks:Slow", "PYTHONPATH": str(self.folder)}
+        self.server = Server(self.folder / "server", environ)
 
     def address(self, page: str, a: str, b: str | None = None) -> str:
         """A page of the app with these files on the bench, for the slow network."""

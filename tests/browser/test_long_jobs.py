@@ -21,8 +21,10 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlowNetwork]:
 
 @pytest.fixture
 def slow(network: SlowNetwork) -> SlowNetwork:
-    """The network, whose passes wait; the last test ends its server."""
+    """The network, whose passes wait, on a server that runs."""
     network.gate.unlink(missing_ok=True)
+    if network.server not in Server.running:
+        network.start()
     return network
 
 

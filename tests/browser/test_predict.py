@@ -14,7 +14,8 @@ from torchvision.transforms import v2
 
 from core.fixes import Recipe, Step, StripPrefix
 from core.server import SAMPLES, Bench, SlotState, bench_to_query, sample_images
-from tests.browser.driver import SETTLED_WITHIN, go, settled
+from tests.browser.conftest import Profile, fresh_page
+from tests.browser.driver import SETTLED_WITHIN, Server, settled
 from tests.browser.sample_job import load
 
 expect.set_options(timeout=SETTLED_WITHIN)
@@ -39,16 +40,25 @@ def plain_torch(name, image):
     return dict(zip(checkpoint["classes"], probabilities, strict=True))
 
 
-@pytest.fixture
-def both(server, page: Page) -> Page:
-    """A session on Predict with the sample's two epochs loaded."""
-    page.goto(f"{server.url}/fitting?{urlencode(bench_to_query(Bench(EARLY, FINAL)))}")
-    settled(page)
-    for name in ("digits_early.pth", "digits_final.pth"):
-        page.get_by_test_id("stMain").get_by_text(re.compile(f"[AB] · {name}")).first.click()
+@pytest.fixture(scope="module")
+def bench(server: Server, profile: Profile) -> str:
+    """The query of a link to the sample's two epochs, once the server has loaded their models."""
+    query = urlencode(bench_to_query(Bench(EARLY, FINAL)))
+    with fresh_page(profile) as page:
+        page.goto(f"{server.url}/fitting?{query}")
         settled(page)
-        load(page)
-    go(page, "Predict")
+        for name in ("digits_early.pth", "digits_final.pth"):
+            page.get_by_test_id("stMain").get_by_text(re.compile(f"[AB] · {name}")).first.click()
+            settled(page)
+            load(page)
+    return query
+
+
+@pytest.fixture
+def both(server: Server, bench: str, page: Page) -> Page:
+    """A session on Predict with the sample's two epochs loaded."""
+    page.goto(f"{server.url}/prediction?{bench}")
+    settled(page)
     return page
 
 
@@ -79,8 +89,8 @@ def test_both_epochs_read_the_samples_pictures_side_by_side(both):
 def test_the_charts_words_follow_the_theme_when_it_is_switched(both):
     both.get_by_role("button", name="Use the sample’s images").click()
     word = both.get_by_test_id("stPlotlyChart").first.locator(".annotation-text").first
-    expect(word).to_be_visible()
-    light = word.evaluate("word => getComputedStyle(word).fill")
+    light = both.get_by_test_id("stMain").evaluate("page => getComputedStyle(page).color")
+    expect(word).to_have_css("fill", light)
     both.emulate_media(color_scheme="dark")
     expect(word).not_to_have_css("fill", light)
     both.emulate_media(color_scheme="light")

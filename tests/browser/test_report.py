@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from core.checkpoint import open_checkpoint
 from core.compare import compare, measurable, side
 from core.compare.metadata import metadata_changes
 from core.compare.numbers import differences
 from core.compare.report import report_html
+from tests.browser.conftest import Profile
 
 HOSTILE = ("<script>alert(1)</script>", "</script><img src=x onerror=alert(2)>", "a'\"&<b>.weight")
 
@@ -57,24 +58,29 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def disk_kept_open(profile: Profile) -> Iterator[None]:
+    """Keeps what the report's scripts were compiled to from test to test."""
+    with profile.kept_open("file:///"):
+        yield
+
+
 @pytest.fixture(params=[(1440, "light"), (390, "dark")], ids=["wide", "narrow"])
 def opened(
-    browser: Browser, report: Path, request: pytest.FixtureRequest
-) -> Iterator[tuple[Page, list[str]]]:
+    disk_kept_open: None, page: Page, report: Path, request: pytest.FixtureRequest
+) -> tuple[Page, list[str]]:
     """The page, and what went wrong on it: dialogs, errors, requests."""
     width, scheme = request.param
-    context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True
-    )
-    page = context.new_page()
+    page.context.set_offline(True)
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=scheme)
     trouble: list[str] = []
     page.on("dialog", lambda dialog: (trouble.append(dialog.message), dialog.dismiss()))
     page.on("pageerror", lambda error: trouble.append(str(error)))
     page.on("console", lambda told: trouble.append(told.text) if told.type == "error" else None)
     page.on("request", lambda asked: trouble.append(asked.url))
     page.goto(report.as_uri())
-    yield page, trouble
-    context.close()
+    return page, trouble
 
 
 def shown_keys(page: Page) -> list[str]:
@@ -162,7 +168,7 @@ def test_the_ink_of_figures_follows_the_ground(opened: tuple[Page, list[str]]) -
         expect(page.locator(".figure .xtick text").first).to_have_css("fill", body)
 
 
-def test_five_thousand_rows_stay_usable(browser: Browser, tmp_path: Path) -> None:
+def test_five_thousand_rows_stay_usable(page: Page, tmp_path: Path) -> None:
     names = [f"blocks.{index // 10}.part{index % 10}.weight" for index in range(5000)]
     torch.save(dict.fromkeys(names, torch.ones(4)), tmp_path / "a.pth")
     torch.save({name: torch.zeros(4) for name in names}, tmp_path / "b.pth")
@@ -174,7 +180,6 @@ def test_five_thousand_rows_stay_usable(browser: Browser, tmp_path: Path) -> Non
     path = tmp_path / "report.html"
     path.write_text("".join(pieces))
     assert path.stat().st_size < 5_000_000
-    page = browser.new_page(viewport={"width": 1440, "height": 900})
     page.goto(path.as_uri())
     expect(page.locator("#shown")).to_have_text("5\u202f000 of 5\u202f000 tensors shown")
     taken = page.evaluate(
@@ -186,4 +191,3 @@ def test_five_thousand_rows_stay_usable(browser: Browser, tmp_path: Path) -> Non
         }"""
     )
     assert taken < 2000
-    page.close()
