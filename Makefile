@@ -13,9 +13,11 @@ run: .venv/.installed  ## set up what is missing, then start the app
 # A process for each core, though no more than most machines have memory for. A file's tests run in
 # one process; those that take long go first (tests/conftest.py). On a busy machine PyTorch's threads
 # would spin for seconds while they wait for each other (app.py). Hundreds of tests start a Python,
-# which would compile Loupe's modules each time if the environment forbade to keep them.
+# which would compile Loupe's modules each time if the environment forbade to keep them. Twenty
+# failures are enough: each may have waited three minutes for what never came (tests/waiting.py).
 PYTEST := OMP_WAIT_POLICY=PASSIVE PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest \
-	--numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+	--numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder \
+	--maxfail 20
 
 test: .venv/.installed-for-tests  ## set up what is missing, then run every test
 	@$(BIN)/python -m tests.browser.chromium

@@ -13,10 +13,9 @@ from collections.abc import Mapping, Sequence
 from multiprocessing import get_context
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+from tests.waiting import PATIENCE
 
-ENDED_WITHIN = 300.0
-"""Seconds after which a child counts as one that never ends."""
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 _children = get_context("forkserver")
 _children.set_forkserver_preload(["tests.preloaded"])
@@ -45,10 +44,10 @@ def _run(
             target=_run_here, args=(words, dict(environ), folder, modules, outputs)
         )
         child.start()
-        child.join(ENDED_WITHIN)
+        child.join(PATIENCE)
         if child.exitcode is None:
             child.kill()
-            raise subprocess.TimeoutExpired(list(words), ENDED_WITHIN)
+            raise subprocess.TimeoutExpired(list(words), PATIENCE)
         out, err = (path.read_text(encoding="utf-8") for path in outputs)
     return subprocess.CompletedProcess(list(words), child.exitcode, out, err)
 

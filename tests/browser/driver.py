@@ -16,9 +16,12 @@ from typing import ClassVar, Self
 
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from tests.waiting import PATIENCE
+
 REPOSITORY = Path(__file__).parents[2]
-STARTED_WITHIN = ENDED_WITHIN = 120
-SETTLED_WITHIN = 60_000
+SETTLED_WITHIN = 1000 * PATIENCE
+"""In milliseconds, as Playwright counts."""
+
 NARROW = 700
 """Pixels below which Streamlit puts the navigation into a drawer."""
 
@@ -60,7 +63,7 @@ class Server:
                 stdout=log,
                 stderr=log,
             )
-        deadline = time.monotonic() + STARTED_WITHIN
+        deadline = time.monotonic() + PATIENCE
         while not self._healthy():
             if process.poll() is not None or time.monotonic() > deadline:
                 process.kill()
@@ -82,14 +85,14 @@ class Server:
     def kill_and_restart(self) -> None:
         """End the server without a word to it, and start another on the same data folder."""
         self.process.kill()
-        self.process.wait(timeout=ENDED_WITHIN)
+        self.process.wait(timeout=PATIENCE)
         self.process = self._start()
 
     def stop(self) -> None:
         """End the server."""
         self.running.remove(self)
         self.process.terminate()
-        self.process.wait(timeout=ENDED_WITHIN)
+        self.process.wait(timeout=PATIENCE)
 
 
 @contextmanager

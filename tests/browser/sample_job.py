@@ -43,7 +43,7 @@ def fit_and_load(page: Page, slot: str) -> None:
 def predict_the_samples_pictures(page: Page) -> None:
     """On the Predict page: show both models the sample's pictures."""
     page.get_by_role("button", name="sample").first.click()
-    expect(page.get_by_test_id("stPlotlyChart").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_test_id("stPlotlyChart").first).to_be_visible()
     settled(page)
 
 

@@ -1,6 +1,5 @@
 """Any browser may ask Streamlit to empty its caches: nobody loses anything by it."""
 
-import time
 import urllib.request
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import torch
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.driver import Server, go, new_context, open_tab, settled
+from tests.waiting import PATIENCE, wait_until
 
 HOLD_SOCKETS = """
 window.sockets = [];
@@ -20,7 +20,6 @@ EMPTY_CACHES = "window.sockets.at(-1).send(new Uint8Array([0x28, 0x01]))"
 """BackMsg of streamlit/proto: field 5, clear_cache, is true."""
 
 WATCHED = """
-import time
 from contextlib import asynccontextmanager
 
 import streamlit as st
@@ -105,7 +104,7 @@ def test_a_job_goes_on_until_its_tab_is_closed_whatever_is_emptied(
     server = Server(tmp_path, app=tmp_path / "small.py")
 
     def going() -> bool:
-        with urllib.request.urlopen(f"{server.url}/going", timeout=60) as answer:
+        with urllib.request.urlopen(f"{server.url}/going", timeout=PATIENCE) as answer:
             return answer.read() == b"True"
 
     try:
@@ -122,9 +121,6 @@ def test_a_job_goes_on_until_its_tab_is_closed_whatever_is_emptied(
         expect(tab.get_by_role("heading", name="Going")).to_be_visible()
         assert going()
         tab.context.close()
-        deadline = time.monotonic() + 60
-        while going():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: not going())
     finally:
         server.stop()

@@ -19,6 +19,7 @@ from websockets.sync.client import connect
 from core.server import Bench, SlotState, bench_to_query
 from tests.browser.driver import Server, settled
 from tests.browser.test_open import slot, upload
+from tests.waiting import PATIENCE
 
 SLICE = 8 << 20
 """Bytes that the browser sends at once."""
@@ -265,7 +266,7 @@ def test_a_page_of_another_site_gets_no_websocket_and_asks_the_server_nothing(
     "path", ["/", "/_stcore/health", "/loupe/fonts/inter-latin-variable.woff2"]
 )
 def test_a_host_name_that_is_not_ours_gets_a_sentence(server: Server, path: str) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
     connection.request("GET", path, headers={"Host": "evil.example"})
     response = connection.getresponse()
     assert response.status == 403

@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import re
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 from torchvision.models import resnet18
 
 from tests.browser.driver import Server, go, settled
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +47,7 @@ def nothing_half_written(server: Server) -> Callable[[], None]:
 
     def check() -> None:
         # A slice that was on its way when its upload ended may take the server a moment.
-        deadline = time.monotonic() + 60
-        while left := set(folder.iterdir()) - before:
-            assert time.monotonic() < deadline, left
-            time.sleep(0.1)
+        wait_until(lambda: not set(folder.iterdir()) - before)
 
     return check
 

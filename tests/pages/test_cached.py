@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.compare import Choices
 from core.server import Bench, SlotState, bench_to_query
+from tests.waiting import PATIENCE
 
 REPOSITORY = Path(__file__).parents[2]
 HALF = "half \ud83d of a name"
@@ -34,7 +35,7 @@ def app(tmp_path, monkeypatch) -> AppTest:
         SlotState("root:0/b.pth"),
         Choices((accepted,), strip=(HALF, "")),
     )
-    app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60)
+    app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=PATIENCE)
     for name, text in bench_to_query(bench).items():
         app.query_params[name] = text
     return app
@@ -60,7 +61,9 @@ def test_halves_of_characters_in_a_key_break_no_tensor_s_card(tmp_path) -> None:
         tensor_card(entry, "a file")
 
     torch.save({HALF: torch.eye(8)}, tmp_path / "a.pth")
-    app = AppTest.from_function(card, args=(str(tmp_path / "a.pth"),), default_timeout=60).run()
+    app = AppTest.from_function(
+        card, args=(str(tmp_path / "a.pth"),), default_timeout=PATIENCE
+    ).run()
     assert not app.exception
     assert app.get("plotly_chart")
 

@@ -1,7 +1,6 @@
 """The Compare page, as a person reads it."""
 
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from tests.core.odd_tensors import ODD
+from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,7 @@ def compare(tmp_path, monkeypatch) -> Callable[..., AppTest]:
     monkeypatch.setenv("LOUPE_ROOTS", str(tmp_path))
 
     def opened(*values: object, tab: str = "Tensors", **options) -> AppTest:
-        app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60)
+        app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=PATIENCE)
         for slot, value in zip("ab", values, strict=False):
             torch.save(value, tmp_path / f"{slot}.pth", **options)
             app.query_params[slot] = f"root:0/{slot}.pth"
@@ -98,10 +98,7 @@ def test_a_wrapping_prefix_pairs_by_itself(compare):
 
 def measured(app: AppTest) -> AppTest:
     """The page once its numbers are there."""
-    deadline = time.monotonic() + 60
-    while "max" not in table(app) and time.monotonic() < deadline:
-        time.sleep(0.1)
-        app.run()
+    wait_until(lambda: "max" in table(app.run()))
     return app
 
 
@@ -195,10 +192,7 @@ def test_a_run_of_several_says_where_the_nan_came_in(compare, tmp_path):
         torch.save({"state_dict": weights, "epoch": epoch}, tmp_path / f"epoch{epoch}.pth")
     app = compare()
     app.segmented_control(key="compare-mode").set_value("Training run").run()
-    deadline = time.monotonic() + 60
-    while not app.dataframe and time.monotonic() < deadline:
-        time.sleep(0.1)
-        app.run()
+    wait_until(lambda: app.run().dataframe)
     assert not app.exception
     assert "epoch 3" in sentence(app)
     assert "layer1.weight" in sentence(app)
@@ -215,10 +209,7 @@ def test_the_files_named_at_the_start_are_a_run(compare, tmp_path, monkeypatch):
     app = compare()
     app.segmented_control(key="compare-mode").set_value("Training run").run()
     app.selectbox(key="run-place").select("Named on the command line").run()
-    deadline = time.monotonic() + 60
-    while not app.dataframe and time.monotonic() < deadline:
-        time.sleep(0.1)
-        app.run()
+    wait_until(lambda: app.run().dataframe)
     assert not app.exception
     assert "epoch_2.pth" in app.caption[1].value.replace("\\", "")
     assert list(table(app).set_index("key")["last"]) == [50] * 4
@@ -242,10 +233,7 @@ def test_names_of_a_run_and_a_sentence_of_many_values_are_not_cut(compare, tmp_p
         torch.save({key: value * (epoch + 1) for key, value in WEIGHTS.items()}, tmp_path / name)
     app = compare()
     app.segmented_control(key="compare-mode").set_value("Training run").run()
-    deadline = time.monotonic() + 60
-    while not app.dataframe and time.monotonic() < deadline:
-        time.sleep(0.1)
-        app.run()
+    wait_until(lambda: app.run().dataframe)
     assert ", ".join(names) in app.caption[1].value.replace("\\", "")
 
     options = [

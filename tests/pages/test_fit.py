@@ -1,7 +1,6 @@
 """Fit, page by page run: the diff, the fixes, the load, and what a person takes away."""
 
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from torchvision.models import resnet18, shufflenet_v2_x0_5
 from core.fixes import Recipe, Rename, Step, StripPrefix
 from core.server import Bench, SlotState, bench_from_query, bench_to_query
 from pages.components.resources import model_pool
+from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +42,7 @@ def wrapped(model):
 
 def fit_page(*slots):
     """The Fit page of a session with these slots on its bench."""
-    at = AppTest.from_file(str(APP), default_timeout=60)
+    at = AppTest.from_file(str(APP), default_timeout=PATIENCE)
     for name, value in bench_to_query(Bench(*slots)).items():
         at.query_params[name] = value
     at.run()
@@ -80,10 +80,7 @@ def press(at, label):
 
 def load(at, label):
     press(at, label)
-    until = time.monotonic() + 60
-    while not at.success and not at.error and time.monotonic() < until:
-        time.sleep(0.05)
-        at.run()
+    wait_until(lambda: at.run() and (at.success or at.error))
     assert not at.exception
     return at
 

@@ -50,6 +50,7 @@ from tests.pages.test_fit import (  # noqa: F401  # the fixtures hold for this m
     words,
     wrapped,
 )
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -318,7 +319,7 @@ def test_what_an_export_keeps_is_chosen_with_its_size(saved):
 
 def test_the_open_page_says_what_a_file_is(saved):
     saved(wrapped(resnet18(num_classes=5)))
-    at = AppTest.from_file(str(APP), default_timeout=60)
+    at = AppTest.from_file(str(APP), default_timeout=PATIENCE)
     for name, value in bench_to_query(Bench(SlotState(FILE))).items():
         at.query_params[name] = value
     at.run()

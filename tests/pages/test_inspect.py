@@ -1,7 +1,6 @@
 """The Inspect page, as a person reads it."""
 
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from core.checkpoint import TensorEntry, open_checkpoint
 from core.wording import parameters, size
 from tests.core.odd_tensors import ODD, in_pieces
+from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +30,7 @@ def inspect(tmp_path, monkeypatch) -> Callable[[object], AppTest]:
     monkeypatch.setenv("LOUPE_ROOTS", str(tmp_path))
 
     def opened(value: object = None) -> AppTest:
-        app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60)
+        app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=PATIENCE)
         if value is not None:
             torch.save(value, tmp_path / "file.pth")
         if (tmp_path / "file.pth").exists():
@@ -114,7 +114,7 @@ def card_of(entry: TensorEntry) -> AppTest:
 
         tensor_card(entry, "one file")
 
-    app = AppTest.from_function(script, args=(entry,), default_timeout=60).run()
+    app = AppTest.from_function(script, args=(entry,), default_timeout=PATIENCE).run()
     assert not app.exception
     return app
 
@@ -151,11 +151,7 @@ def checksums(app: AppTest) -> AppTest:
     app.session_state["inspect-tab"] = "Checksums"
     app.run()
     app.button(key=next(b.key for b in app.button if b.label == "Verify checksums")).click().run()
-    for _ in range(50):
-        if app.success or app.error:
-            break
-        time.sleep(0.1)
-        app.run()
+    wait_until(lambda: app.run() and (app.success or app.error))
     assert not app.exception
     return app
 

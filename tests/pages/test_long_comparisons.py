@@ -2,12 +2,13 @@
 
 import json
 import struct
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
+
+from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +47,7 @@ def compare(tmp_path, monkeypatch) -> Iterator[Callable[..., AppTest]]:
     apps = []
 
     def opened(*offsets: int) -> AppTest:
-        app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60)
+        app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=PATIENCE)
         apps.append(app)
         for slot, value in (("a", 0.0), ("b", 1.0)):
             write_sparse(tmp_path / f"{slot}.safetensors", value, *offsets)
@@ -70,10 +71,7 @@ def press(app: AppTest, text: str) -> None:
 def stop(app: AppTest) -> None:
     if "Cancel" in labels(app):
         press(app, "Cancel")
-    deadline = time.monotonic() + 60
-    while "Cancel" in labels(app):
-        assert time.monotonic() < deadline
-        app.run()
+    wait_until(lambda: "Cancel" not in labels(app.run()))
 
 
 def assert_begun(app: AppTest, text: str) -> None:

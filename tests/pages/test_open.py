@@ -9,6 +9,7 @@ from huggingface_hub import save_torch_state_dict
 from streamlit.testing.v1 import AppTest
 
 from core.server import bench_from_query, paths_setting
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +20,7 @@ REPOSITORY = Path(__file__).parents[2]
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     monkeypatch.setenv("LOUPE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("LOUPE_ROOTS", str(tmp_path))
-    return AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60)
+    return AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=PATIENCE)
 
 
 def words(app: AppTest) -> str:

@@ -18,6 +18,7 @@ from core.load import ModelRequest, load_requested
 from core.progress import Cancelled
 from core.server import SAMPLES, Bench, SlotState, bench_to_query, sample_images
 from pages.components.resources import jobs, model_pool, open_file
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +60,7 @@ def load(state):
 
 def predict_page(*slots):
     """The Predict page of a session with these slots on its bench."""
-    at = AppTest.from_file(str(APP), default_timeout=60)
+    at = AppTest.from_file(str(APP), default_timeout=PATIENCE)
     for name, value in bench_to_query(Bench(*slots)).items():
         at.query_params[name] = value
     at.run()

@@ -2,6 +2,8 @@
 
 from streamlit.testing.v1 import AppTest
 
+from tests.waiting import PATIENCE
+
 
 def page() -> None:
     import streamlit as st
@@ -19,7 +21,7 @@ def page() -> None:
 
 
 def test_a_click_counts_though_the_run_before_it_ends_meanwhile() -> None:
-    app = AppTest.from_function(page, default_timeout=60).run()
+    app = AppTest.from_function(page, default_timeout=PATIENCE).run()
     assert not app.exception
     app.button[0].click().run()
     assert [text.value for text in app.markdown] == []
@@ -28,7 +30,7 @@ def test_a_click_counts_though_the_run_before_it_ends_meanwhile() -> None:
 
 
 def test_a_click_counts_once() -> None:
-    app = AppTest.from_function(page, default_timeout=60).run()
+    app = AppTest.from_function(page, default_timeout=PATIENCE).run()
     app.button(key="sure").click().run()
     app.run()
     assert [text.value for text in app.markdown] == []

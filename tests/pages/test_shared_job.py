@@ -1,7 +1,6 @@
 """A job that sessions share: seen by all, kept for later, and begun again when somebody asks."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -10,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.progress import Progress
 from pages.components.resources import jobs
+from tests.waiting import PATIENCE, wait_until
 
 WORK: list[Callable[[Progress], str]] = []
 """What the page's next job does."""
@@ -54,7 +54,7 @@ def release() -> Iterator[threading.Event]:
 
 
 def opened() -> AppTest:
-    return AppTest.from_function(page, default_timeout=60).run()
+    return AppTest.from_function(page, default_timeout=PATIENCE).run()
 
 
 def started() -> AppTest:
@@ -65,10 +65,7 @@ def started() -> AppTest:
 
 def until(app: AppTest, seen: Callable[[AppTest], bool]) -> None:
     """Run the page as its timer does."""
-    deadline = time.monotonic() + 60
-    while not seen(app.run()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: seen(app.run()))
 
 
 def success(app: AppTest) -> list[str]:
@@ -96,8 +93,7 @@ def test_a_result_is_kept_where_nobody_looked_and_the_caches_are_emptied(
 ) -> None:
     started()
     release.set()
-    while jobs().under_way(("kind", "thing")):
-        time.sleep(0.01)
+    wait_until(lambda: not jobs().under_way(("kind", "thing")))
     st.cache_resource.clear()
     assert success(opened()) == ["All read"]
 

@@ -8,6 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.components.open import upload
 from pages.components.resources import transfers
+from tests.waiting import PATIENCE
 
 
 def page() -> None:
@@ -25,7 +26,7 @@ def test_emptied_caches_end_no_upload_of_a_session_that_is_here(
     monkeypatch.setenv("LOUPE_DATA", str(tmp_path))
     monkeypatch.setattr(upload, "SETTLED", 0.0)
     monkeypatch.setattr(upload, "is_here", lambda session: here)
-    app = AppTest.from_function(page, default_timeout=60).run()
+    app = AppTest.from_function(page, default_timeout=PATIENCE).run()
     token = app.code[0].value
     st.cache_resource.clear()
     for thread in threading.enumerate():

@@ -24,9 +24,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.sessions.screen import Drawn, Screen
-
-ANSWERED_WITHIN = 120.0
-"""Seconds after which a run counts as one that never ends."""
+from tests.waiting import PATIENCE
 
 SLICE = 8 << 20
 """Bytes of one slice of an upload, as in the upload widget."""
@@ -113,7 +111,7 @@ class Session:
 
     async def until(self, there: Callable[[Screen], bool]) -> None:
         """Run the fragments that ask for it, such as a job's progress, until `there`."""
-        async with asyncio.timeout(ANSWERED_WITHIN):
+        async with asyncio.timeout(PATIENCE):
             while not there(self.screen):
                 if not self.screen.reruns:
                     raise LookupError(f"It will never be there. Errors: {self.errors}")
@@ -167,7 +165,7 @@ class Session:
         started = time.perf_counter()
         await self._connection.send(BackMsg(rerun_script=state).SerializeToString())
         first, frames, nbytes, over = 0.0, 0, 0, False
-        async with asyncio.timeout(ANSWERED_WITHIN):
+        async with asyncio.timeout(PATIENCE):
             while not over:
                 frame = await self._connection.recv(decode=False)
                 frames, nbytes = frames + 1, nbytes + len(frame)
@@ -218,7 +216,7 @@ async def _tab(url: str, cookie: str) -> AsyncIterator[Session]:
         additional_headers={"Cookie": cookie},
         compression=None,
         max_size=None,
-        open_timeout=ANSWERED_WITHIN,
+        open_timeout=PATIENCE,
         ping_interval=None,
         proxy=None,
     ) as connection:
@@ -227,16 +225,16 @@ async def _tab(url: str, cookie: str) -> AsyncIterator[Session]:
 
 def _cookie(url: str) -> str:
     """The cookies that the server gives a browser which asks whether it is there."""
-    with urllib.request.urlopen(f"{url}/_stcore/host-config", timeout=ANSWERED_WITHIN):
+    with urllib.request.urlopen(f"{url}/_stcore/host-config", timeout=PATIENCE):
         pass
-    with urllib.request.urlopen(f"{url}/_stcore/health", timeout=ANSWERED_WITHIN) as answer:
+    with urllib.request.urlopen(f"{url}/_stcore/health", timeout=PATIENCE) as answer:
         given = answer.headers.get_all("Set-Cookie") or []
     return "; ".join(cookie.partition(";")[0] for cookie in given)
 
 
 def _body(request: urllib.request.Request) -> bytes:
     try:
-        with urllib.request.urlopen(request, timeout=ANSWERED_WITHIN) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             body: bytes = answer.read()
     except urllib.error.HTTPError as refused:
         raise LookupError(f"{refused.code}: {refused.read().decode()}") from refused

@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -19,6 +18,7 @@ from tests.sessions.server_process import (
     wait_until_idle,
 )
 from tests.sessions.whole_job import whole_job
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -29,10 +29,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with running(tmp_path_factory.mktemp("server")) as server:
         wait_until_idle(server)
         yield server
-
-
-GONE_WITHIN = 60.0
-"""Seconds after which what is still there counts as never let go of."""
 
 
 def own_checkpoint(number: int) -> bytes:
@@ -78,15 +74,9 @@ def test_twenty_sessions_in_a_row_leave_nothing_open(server: Server) -> None:
     run(push_out(server.url))
     left_alone(server)
     # A session that is not let go of keeps the three descriptors of its event loop open.
-    until = time.monotonic() + GONE_WITHIN
-    while descriptors(process) > before and time.monotonic() < until:
-        time.sleep(0.1)
-    assert descriptors(process) <= before
+    wait_until(lambda: descriptors(process) <= before)
 
 
 def left_alone(server: Server) -> None:
     """Wait until the server knows that nobody is connected."""
-    until = time.monotonic() + GONE_WITHIN
-    while active_sessions(server.url) and time.monotonic() < until:
-        time.sleep(0.1)
-    assert active_sessions(server.url) == 0
+    wait_until(lambda: active_sessions(server.url) == 0)

@@ -12,6 +12,7 @@ from core.server.web import MOST_OF_ALL, MOST_OF_ONE
 from tests.browser.driver import Server
 from tests.running import run
 from tests.sessions.client import Session, session
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +24,7 @@ def put(url: str, person: Session, nbytes: int) -> int:
     cookie = person._cookie
     token = dict(part.partition("=")[::2] for part in cookie.split("; "))["_streamlit_xsrf"]
     head = b'--X\r\nContent-Disposition: form-data; name="f"; filename="a.png"\r\n\r\n'
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE)
     connection.request(
         "PUT",
         f"/_stcore/upload_file/{person.screen.session}/{uuid.uuid4()}",
@@ -65,7 +66,7 @@ def test_the_pictures_of_closed_tabs_make_room_for_those_of_open_ones(server: Se
 
 def test_a_file_of_unknown_size_is_refused(server: Server) -> None:
     address = urlsplit(server.url)
-    with socket.create_connection((address.hostname, address.port), timeout=60) as straight:
+    with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as straight:
         head = f"PUT /_stcore/upload_file/a/b HTTP/1.1\r\nHost: {address.netloc}\r\n"
         straight.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
         assert straight.recv(100).startswith(b"HTTP/1.1 411")

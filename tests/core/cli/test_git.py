@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 
 from tests.core.cli.process import loupe
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +39,7 @@ class Repository:
         own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
         own |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "PATH": path}
         done = subprocess.run(
-            ["git", *arguments], cwd=self.folder, text=True, check=False, timeout=120,
+            ["git", *arguments], cwd=self.folder, text=True, check=False, timeout=PATIENCE,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             env=own,
         )  # fmt: skip

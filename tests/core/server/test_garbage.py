@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 
 from core.server.garbage import IdleCollector, keep_what_is_loaded
-
-ENOUGH = 60.0
-"""Seconds after which something is taken for never coming."""
+from tests.waiting import PATIENCE, wait_until
 
 
 class Knot:
@@ -51,17 +49,14 @@ def collector(request: pytest.FixtureRequest, by_hand: None) -> Iterator[IdleCol
 def test_what_work_left_goes_once_there_is_no_more() -> None:
     gone = old_knot()
     gc.collect(0)  # as Python does where objects are made
-    deadline = time.monotonic() + ENOUGH
-    while gone() is not None and time.monotonic() < deadline:
-        time.sleep(0.001)
-    assert gone() is None
+    wait_until(lambda: gone() is None)
 
 
 @pytest.mark.parametrize("collector", [(0.01, 0.0)], indirect=True)
 @pytest.mark.usefixtures("collector")
 def test_it_goes_though_work_never_ends() -> None:
     gone = old_knot()
-    deadline = time.monotonic() + ENOUGH
+    deadline = time.monotonic() + PATIENCE
     while gone() is not None and time.monotonic() < deadline:
         gc.collect(0)
     assert gone() is None

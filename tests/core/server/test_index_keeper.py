@@ -1,7 +1,6 @@
 """A server's index: there at once where Loupe came with it, built once beside it where not."""
 
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from core.fit.index import (
 )
 from core.server.index_keeper import IndexKeeper
 from core.server.jobs import Jobs
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -96,11 +96,9 @@ def test_a_folder_that_cannot_be_written_costs_this_server_nothing(
     monkeypatch.setattr("core.fit.index.build.build_index", lambda *_: small)
     elsewhere.write_text("a file where the folder should be")
     keeper = IndexKeeper(elsewhere, Jobs(1))
-    assert keeper.lookup() is None
-    job = keeper.job
-    assert job is not None
-    built = job.result()
-    assert keeper.lookup() is built
+    wait_until(keeper.lookup)
+    assert keeper.lookup() is keeper.lookup()
+    assert elsewhere.read_text() == "a file where the folder should be"
 
 
 def test_a_building_that_fails_is_a_sentence_to_all_and_tried_again_later(
@@ -130,6 +128,5 @@ def test_a_building_that_fails_is_a_sentence_to_all_and_tried_again_later(
             keeper.lookup()
         assert keeper.job is None
     keeper.retry_after = 0
-    while keeper.lookup() is None:
-        time.sleep(0.01)
+    wait_until(keeper.lookup)
     assert len(tries) == 2

@@ -14,6 +14,8 @@ from typing import IO
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 REPOSITORY = Path(__file__).parents[3]
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/dev/fd"), reason="needs /dev/fd")
@@ -86,7 +88,7 @@ def wait_for(lines: IO[str], text: str) -> str:
 
 
 def ask_for_health(port: int) -> None:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=60):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=PATIENCE):
         pass
 
 

@@ -21,6 +21,7 @@ from core.checkpoint.containers.sources import LocalFile
 from core.compare.numbers import differences
 from core.errors import SourceError
 from core.tensors import read_tensor
+from tests.waiting import PATIENCE
 
 REPOSITORY = Path(__file__).parents[4]
 
@@ -80,7 +81,7 @@ def test_checkpoints_of_900_and_300_files_stay_usable_and_leave_room(tmp_path: P
     large, small = sharded(tmp_path / "a", 900), sharded(tmp_path / "b", 300, 2.0)
     done = subprocess.run(
         [sys.executable, "-c", AT_THE_LIMIT, str(large), str(small)],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False,
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert (done.stdout, done.returncode) == ("usable\n", 0), done.stderr
 
@@ -96,7 +97,7 @@ def test_the_soft_limit_is_raised_to_the_hard_one(tmp_path: Path) -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", script],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False,
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert done.stdout == "(2000, 2000)\n", done.stderr
     raise_limit()

@@ -33,6 +33,7 @@ from core.inspect import verify
 from core.tensors import chunks, read_tensor
 from tests.bounds import at_most
 from tests.core.checkpoint.same_tensors import assert_same_tensors
+from tests.waiting import PATIENCE
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:torch.distributed is disabled"),
@@ -149,7 +150,7 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         for rank in range(2)
     ]
-    errors = [rank.communicate(timeout=300)[1].decode() for rank in ranks]
+    errors = [rank.communicate(timeout=PATIENCE)[1].decode() for rank in ranks]
     assert [rank.returncode for rank in ranks] == [0, 0], errors
     return folder / "saved"
 

@@ -17,6 +17,7 @@ from core.errors import IndexFileError
 from core.fit.index.build import build_index, make_index_in
 from core.fit.index.index_file import load_index, save_index
 from tests.core.fit.index.test_index import assert_same_models, indexed
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -150,7 +151,7 @@ def test_a_server_that_ends_meanwhile_waits_for_no_model() -> None:
         "begun.wait()\n"
     )
     names = [architecture.name for architecture in architectures(SMALL, *[LARGE] * 1000)]
-    subprocess.run([sys.executable, "-c", script, *names], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", script, *names], check=True, timeout=PATIENCE)
 
 
 def test_an_index_of_nothing_is_empty() -> None:

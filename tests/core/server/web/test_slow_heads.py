@@ -19,6 +19,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from websockets.sync.client import connect
 
 from core.server.web.slow_heads import HeadLimit, limit_heads
+from tests.waiting import PATIENCE, wait_until
 
 WITHIN = 0.3
 LONGER = 1.5 * WITHIN
@@ -57,8 +58,7 @@ def serving(protocol: type[asyncio.Protocol]) -> Iterator[int]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
-    while not server.started:
-        time.sleep(0.01)
+    wait_until(lambda: server.started)
     yield server.servers[0].sockets[0].getsockname()[1]
     server.should_exit = True
     thread.join()
@@ -72,7 +72,7 @@ def port() -> Iterator[int]:
 
 def is_closed(connection: socket.socket) -> bool:
     """Waits for it."""
-    connection.settimeout(60)
+    connection.settimeout(PATIENCE)
     return connection.recv(100) == b""
 
 
@@ -106,7 +106,7 @@ def test_nor_the_second_of_a_connection(port: int) -> None:
 
 
 def test_a_whole_request_takes_the_time_it_needs(port: int) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     for _ in range(2):
         connection.putrequest("PUT", "/slow")
         connection.putheader("Content-Length", "4")
@@ -134,7 +134,7 @@ def test_of_many_that_wait_the_longest_goes_first() -> None:
             assert is_closed(connection)
         for connection in waiting[3:]:
             connection.sendall(b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
-            connection.settimeout(60)
+            connection.settimeout(PATIENCE)
             assert connection.recv(1000).startswith(b"HTTP/1.1 200")
             connection.close()
 

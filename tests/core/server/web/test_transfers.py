@@ -6,7 +6,6 @@ import json
 import shutil
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from core.server.files.upload_sets import set_manifest, set_reference
 from core.server.web.file_routes import routes
 from core.server.web.transfers import BODIES, Transfers
 from core.server.web.uploads import MAX_SLICE
+from tests.waiting import PATIENCE, wait_until
 
 DATA = bytes(range(256)) * 40
 DIGEST = hashlib.sha256(DATA).hexdigest()
@@ -42,7 +42,7 @@ class Served:
     def ask(
         self, method: str, path: str, body: bytes | None = None, **headers: str
     ) -> tuple[int, bytes, dict[str, str]]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         connection.request(method, path, body, headers)
         response = connection.getresponse()
         found = response.status, response.read(), dict(response.getheaders())
@@ -78,8 +78,7 @@ def _one_server() -> Iterator[None]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
-    while not server.started:
-        time.sleep(0.01)
+    wait_until(lambda: server.started)
     SERVER.port = server.servers[0].sockets[0].getsockname()[1]
     yield
     server.should_exit = True
@@ -484,7 +483,7 @@ def stalled(served: Served, token: str, sent: bytes, size: int = len(DATA)) -> s
     """A connection that stops in the middle of a slice."""
     query = urlencode({"name": "m.pth", "size": size, "offset": 0})
     request = f"PUT /loupe/uploads/{token}?{query} HTTP/1.1\r\nHost: x\r\n"
-    connection = socket.create_connection(("127.0.0.1", served.port), timeout=60)
+    connection = socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE)
     connection.sendall(f"{request}Content-Length: {size}\r\n\r\n".encode() + sent)
     return connection
 
@@ -524,10 +523,7 @@ def test_silent_bodies_of_many_tokens_make_place_for_one_that_is_active(
     with serving(few, tmp_path) as other:
         connections = [stalled(other, few.open_intake(), DATA[:100]) for _ in range(3)]
         token = few.open_intake()
-        deadline = time.monotonic() + 60
-        while other.put(token, 0, DATA)[0] == 503:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: other.put(token, 0, DATA)[0] != 503)
         intake = few.intake(token)
         assert intake is not None
         assert intake.finished is not None
@@ -539,9 +535,7 @@ def test_silent_bodies_of_many_tokens_make_place_for_one_that_is_active(
 def test_a_slice_that_is_cut_off_is_kept_as_far_as_it_came(served: Served) -> None:
     token = served.transfers.open_intake()
     stalled(served, token, DATA[:5000]).close()
-    deadline = time.monotonic() + 60
-    while served.put(token, 9000, DATA[9000:])[1] != {"received": 5000}:
-        assert time.monotonic() < deadline
+    wait_until(lambda: served.put(token, 9000, DATA[9000:])[1] == {"received": 5000})
     assert served.put(token, 5000, DATA[5000:])[1]["sha256"] == DIGEST
 
 
@@ -694,11 +688,9 @@ def test_a_page_reloaded_while_a_part_is_finished_goes_on_after_it(served: Serve
     reload = threading.Thread(target=lambda: answers.append(sending(served, after, sizes)))
     with served.transfers.store._lock:  # so that the part cannot be finished yet
         last.start()
-        while not upload.complete:
-            time.sleep(0.01)
+        wait_until(lambda: upload.complete)
         reload.start()
-        while not (answers or intake.lock._waiters):
-            time.sleep(0.01)
+        wait_until(lambda: answers or intake.lock._waiters)
     last.join()
     reload.join()
     assert answers == [(200, {"files": 2, "received": {first: len(DATA)}})]
