@@ -60,7 +60,7 @@ def test_an_upload_goes_to_the_disk_and_its_card_appears(
     upload(page, "A", resnet_file)
     card = slot(page, "A")
     expect(card.get_by_test_id("stMetric")).to_contain_text(["122", "11.70", "46.8"])
-    expect(card.get_by_text("resnet18 (1).pth")).to_be_visible()
+    expect(card.get_by_role("heading")).to_contain_text("resnet18 (1).pth")
     expect(card).to_contain_text("PyTorch zip")
     digest = hashlib.sha256(resnet_file.read_bytes()).hexdigest()
     assert (server.data / "files" / digest).stat().st_size == resnet_file.stat().st_size
@@ -182,6 +182,34 @@ def test_a_file_with_another_ending_is_refused_before_the_first_byte(
     upload(page, "A", tmp_path / "photo.png")
     expect(slot(page, "A").get_by_role("alert")).to_contain_text("photo.png has no file extension")
     assert "PUT" not in requests
+
+
+CHOSEN_AT_ONCE = """
+const attachShadow = Element.prototype.attachShadow
+Element.prototype.attachShadow = function (options) {
+  const root = attachShadow.call(this, options)
+  const observer = new MutationObserver(() => {
+    const input = root.querySelector("input[type=file]")
+    if (!input) return
+    observer.disconnect()
+    const chosen = new DataTransfer()
+    chosen.items.add(new File(["x"], "photo.png"))
+    input.files = chosen.files
+    input.dispatchEvent(new Event("change"))
+  })
+  observer.observe(root, { childList: true, subtree: true })
+  return root
+}
+"""
+"""Chooses a file as soon as the upload widget is on the page: its script comes after that."""
+
+
+def test_a_file_that_is_chosen_before_the_widgets_script_has_come_is_taken(
+    server: Server, page: Page
+) -> None:
+    page.add_init_script(CHOSEN_AT_ONCE)
+    page.goto(server.url)
+    expect(slot(page, "A").get_by_role("alert")).to_contain_text("photo.png has no file extension")
 
 
 def write_truncated(path: Path) -> None:

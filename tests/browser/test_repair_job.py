@@ -94,5 +94,5 @@ def test_on_a_narrow_screen_the_way_to_the_repair_is_not_cut_off(
     )
     settled(page)
     page.get_by_role("button", name="Add to the recipe").click()
-    expect(page.get_by_text("2 keys renamed.")).to_be_visible()
+    expect(page.get_by_text("2 keys renamed.", exact=True)).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

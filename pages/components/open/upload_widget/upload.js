@@ -316,4 +316,6 @@ export default function (component) {
     drop.classList.remove("over")
     begin([...event.dataTransfer.files])
   }
+  // What was chosen before this script was there.
+  begin([...input.files])
 }
