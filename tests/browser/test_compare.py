@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 
 from core.server import SAMPLES
 from tests.browser.driver import open_tab, settled
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +55,16 @@ def test_the_sample_pair_is_measured_filtered_and_downloaded(server, page, weigh
 
 def test_a_click_on_a_bar_shows_the_tensors_of_its_block(server, page, weights):
     open_the_pair(server, page)
-    bar = page.locator(".barlayer .point").first.bounding_box()
-    page.mouse.click(bar["x"] + bar["width"] / 2, bar["y"] + 20)
+
+    def answers_the_mouse():
+        bar = page.locator(".barlayer .point").first.bounding_box()
+        page.mouse.move(bar["x"] + bar["width"] / 2 - 2, bar["y"] + 20)
+        page.mouse.move(bar["x"] + bar["width"] / 2, bar["y"] + 20)
+        return page.locator(".hoverlayer .hovertext").count()
+
+    wait_until(answers_the_mouse)
+    page.mouse.down()
+    page.mouse.up()
     expect(page.get_by_text("module.conv1", exact=True)).to_be_visible()
     settled(page)
     expect(page.get_by_text("6 of 338 rows")).to_be_visible()

@@ -20,6 +20,7 @@ EMPTY_CACHES = "window.sockets.at(-1).send(new Uint8Array([0x28, 0x01]))"
 """BackMsg of streamlit/proto: field 5, clear_cache, is true."""
 
 WATCHED = """
+import time
 from contextlib import asynccontextmanager
 
 import streamlit as st
