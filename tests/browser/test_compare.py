@@ -65,7 +65,7 @@ def test_a_click_on_a_bar_shows_the_tensors_of_its_block(server, page, weights):
     wait_until(answers_the_mouse)
     page.mouse.down()
     page.mouse.up()
-    expect(page.get_by_text("module.conv1", exact=True)).to_be_visible()
+    expect(page.get_by_role("strong").filter(has_text="module.conv1")).to_be_visible()
     settled(page)
     expect(page.get_by_text("6 of 338 rows")).to_be_visible()
     assert set(rows_of(page)) == {key for key in weights[0] if key.startswith("module.conv1.")}
