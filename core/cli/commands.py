@@ -36,6 +36,9 @@ eight files are a run on the Compare page.
 
 def dispatch(given: Sequence[str]) -> int:
     """Run the command of these arguments; returns the exit status."""
+    # Python has None for what is closed from the start (`>&-`): what is written there is lost.
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A character that stdout's encoding lacks is printed as an escape, not an error.
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -25,7 +25,7 @@ CHUNK_BYTES = BLOCK * 32
 
 
 def element_blocks(entry: TensorEntry, size: int = BLOCK) -> Iterator[torch.Tensor]:
-    """The elements in logical (C) order as 1-D tensors of the entry's own dtype.
+    """The elements in logical (C) order as contiguous 1-D tensors of the entry's own dtype.
 
     Each has `size` elements, and the last one has the rest. So the blocks of two entries with
     equally many elements correspond to each other. A block is valid until the next one is
@@ -33,7 +33,9 @@ def element_blocks(entry: TensorEntry, size: int = BLOCK) -> Iterator[torch.Tens
     """
     rest: torch.Tensor | None = None
     for chunk in chunks(entry, max(CHUNK_BYTES, 16 * size)):
-        piece = chunk if rest is None else torch.cat((rest, chunk))
+        # An expanded tensor has elements at a distance of 0, which torch views as no other dtype.
+        elements = chunk.contiguous()
+        piece = elements if rest is None else torch.cat((rest, elements))
         whole = piece.numel() - piece.numel() % size
         for start in range(0, whole, size):
             yield piece[start : start + size]

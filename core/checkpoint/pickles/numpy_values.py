@@ -108,8 +108,9 @@ def build_dtype(dtype: InertDtype, state: Tree) -> None:
         return
     dtype.big_endian = state[1] == ">"
     match state:
-        case (*_, (_, (bytes() as unit, int() as count, _, _))) if len(state) == 9:
-            dtype.unit = ("" if count == 1 else f"{count} ") + unit.decode("latin-1")[:20]
+        case (*_, (_, (bytes() | str() as unit, int() as count, _, _))) if len(state) == 9:
+            name = unit if isinstance(unit, str) else unit.decode("latin-1")
+            dtype.unit = ("" if count == 1 else f"{count} ") + name[:20]
 
 
 def numpy_scalar(dtype: Tree, data: Tree = None) -> Tree:

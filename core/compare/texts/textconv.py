@@ -110,7 +110,7 @@ def _values(entry: TensorEntry) -> Iterator[memoryview]:
     from core.tensors import element_blocks
 
     for block in element_blocks(entry):
-        yield block.contiguous().view(torch.uint8).numpy().data
+        yield block.view(torch.uint8).numpy().data
 
 
 def _leaves(value: Json, name: str) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.core.cli.process import loupe
+from tests.core.cli.process import LOUPE, loupe
 
 pytestmark = pytest.mark.slow
 
@@ -143,3 +143,13 @@ def test_hostile_texts_reach_no_terminal_raw_nor_in_full(
         said = ended.stdout + ended.stderr
         assert len(said) < 20_000, arguments
         assert not set(said) & {"\x1b", "\x07", "\u202e"}, arguments
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_command_whose_output_nobody_takes_ends_as_any_other(
+    training_file: Path, closed: str
+) -> None:
+    for options in ("", "--json", "--verify"):
+        command = f'"{LOUPE}" inspect "{training_file}" {options} {closed}'
+        done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")

@@ -412,3 +412,10 @@ def test_a_meta_tensor_and_one_in_pieces_differ(saved):
     meta = saved({"w": torch.ones(6, 4, device="meta")})
     assert compare(pieces, meta).rows[0].state is State.CHANGED
     assert compare(meta, meta).rows[0].evidence is Evidence.NO_BYTES
+
+
+def test_tensors_that_repeat_one_element_are_compared(saved):
+    a, b = (saved({"mean": torch.tensor([value]).expand(300)}) for value in (1.2, 1.5))
+    assert [row.state for row in compare(a, b).rows] == [State.CHANGED]
+    same = saved({"mean": torch.full((300,), 1.2)})
+    assert [row.state for row in compare(a, same).rows] == [State.SAME]

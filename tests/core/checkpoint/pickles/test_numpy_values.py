@@ -61,6 +61,15 @@ def test_the_arrays_beside_the_tensors_of_python_2_are_what_torch_loads(
     }
 
 
+@pytest.mark.parametrize("protocol", [1, 2])  # with protocol 0, torch.load fails too
+def test_the_dates_of_python_2_have_their_unit(tmp_path: Path, protocol: int) -> None:
+    path = tmp_path / "python2.pth"
+    days = np.array(["2020-01-01", "1999-12-31"], "M8[D]")
+    saved = {"w": torch.ones(1), "days": days}
+    torch.save(saved, path, pickle_module=Python2Module, pickle_protocol=protocol)
+    assert open_checkpoint(path).metadata["days"] == ["2020-01-01", "1999-12-31"]
+
+
 def test_dates_are_text_however_far_they_are(tmp_path: Path) -> None:
     dates = {
         "day": np.datetime64("2020-05-01"),

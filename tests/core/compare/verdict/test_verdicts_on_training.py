@@ -378,6 +378,30 @@ def test_what_is_as_large_as_a_rounding_is_none_until_the_elements_show_it(told,
     assert told({"weight": weight}, rounded).kind is Kind.ROUNDED
 
 
+def test_a_rounding_is_shown_by_elements_from_all_over_a_tensor(told):
+    torch.manual_seed(0)
+    weight = torch.rand(500, 200) + 0.5
+    noise = (2 * torch.rand_like(weight) - 1) * 2**-8
+    begun = weight * (1 + noise)
+    begun[:200] = weight[:200].bfloat16().float()
+    assert told({"weight": weight}, {"weight": begun}).kind is not Kind.ROUNDED
+    padded = torch.cat((torch.zeros(200, 200), weight[200:]))
+    assert told({"weight": padded}, {"weight": padded * (1 + noise)}).kind is not Kind.ROUNDED
+
+
+@pytest.mark.filterwarnings("error:Casting complex values")
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex32])
+def test_of_complex_numbers_both_parts_are_rounded(told, dtype):
+    torch.manual_seed(0)
+    parts = 4 * torch.randn(64, 64, 2)
+    weight = torch.view_as_complex(parts).to(dtype)
+    rounded = torch.view_as_complex(parts.bfloat16().float()).to(dtype)
+    nudged = (torch.view_as_complex(parts) + 2e-3j).to(dtype)
+    found = told({"weight": weight}, {"weight": rounded})
+    assert (found.kind is Kind.ROUNDED) == (dtype == torch.complex64)
+    assert told({"weight": weight}, {"weight": nudged}).kind is not Kind.ROUNDED
+
+
 def test_turned_signs_are_told(told):
     a = runs.trained("transformer").state_dict()
     found = told(a, {key: -value for key, value in a.items()})
