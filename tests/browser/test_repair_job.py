@@ -92,6 +92,7 @@ def test_on_a_narrow_screen_the_way_to_the_repair_is_not_cut_off(
             "buffer": json.dumps(names).encode(),
         }
     )
+    expect(page.locator("td").filter(has_text="stem.weight")).to_be_attached()
     settled(page)
     page.get_by_role("button", name="Add to the recipe").click()
     expect(page.get_by_text("2 keys renamed.", exact=True)).to_be_visible()
