@@ -3,7 +3,6 @@
 import asyncio
 import http.client
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,8 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from websockets.sync.client import connect
 
 from core.server.web.slow_heads import HeadLimit, limit_heads
-from tests.waiting import PATIENCE, wait_until
+from tests.core.server.web.served_app import served
+from tests.waiting import PATIENCE
 
 WITHIN = 0.3
 LONGER = 1.5 * WITHIN
@@ -55,13 +55,8 @@ def serving(protocol: type[asyncio.Protocol]) -> Iterator[int]:
         ]
     )
     config = uvicorn.Config(app, port=0, log_level="error", http=protocol)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    wait_until(lambda: server.started)
-    yield server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
-    thread.join()
+    with served(config) as port:
+        yield port
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,7 @@ from core.server.files.upload_sets import set_manifest, set_reference
 from core.server.web.file_routes import routes
 from core.server.web.transfers import BODIES, Transfers
 from core.server.web.uploads import MAX_SLICE
+from tests.core.server.web import served_app
 from tests.waiting import PATIENCE, wait_until
 
 DATA = bytes(range(256)) * 40
@@ -75,14 +76,8 @@ SERVER = Innermost()
 @pytest.fixture(autouse=True, scope="module")
 def _one_server() -> Iterator[None]:
     config = uvicorn.Config(SERVER, port=0, log_level="error", lifespan="off")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    wait_until(lambda: server.started)
-    SERVER.port = server.servers[0].sockets[0].getsockname()[1]
-    yield
-    server.should_exit = True
-    thread.join()
+    with served_app.served(config) as SERVER.port:
+        yield
 
 
 @contextmanager
