@@ -51,7 +51,7 @@ def main() -> None:
     except ArchitectureError as error:
         st.error(plain_sentence(str(error)), icon=":material/error:")
         return
-    st.subheader(plain_sentence(fit_verdict(fitted.match, fitted.proposals)), anchor=False)
+    st.subheader(plain_sentence(fit_verdict(fitted.fit, fitted.proposals)), anchor=False)
     coverage_bar(fitted.sections, fitted.match.coverage_parameters)
     actions, keys = st.columns([5, 7], gap="large")
     with keys:

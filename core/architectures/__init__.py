@@ -34,7 +34,13 @@ from core.architectures.registry import (
     parse_architecture,
 )
 from core.architectures.stated import Stated, library_in, names_in, spellings, stated_architecture
-from core.architectures.tensor_spec import Shape, Signature, TensorSpec, squeezed
+from core.architectures.tensor_spec import (
+    Shape,
+    Signature,
+    TensorSpec,
+    matrix_form,
+    squeezed,
+)
 
 __all__ = [
     "LIBRARIES",
@@ -57,6 +63,7 @@ __all__ = [
     "catalogue",
     "least_of",
     "library_in",
+    "matrix_form",
     "most_of",
     "names_in",
     "options_of",

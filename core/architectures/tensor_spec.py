@@ -31,3 +31,20 @@ Signature: TypeAlias = Mapping[str, TensorSpec]
 def squeezed(shape: Shape) -> Shape:
     """The shape without its dimensions of 1."""
     return tuple(length for length in shape if length != 1)
+
+
+def matrix_form(shape: Shape) -> tuple[Shape, int]:
+    """A matrix's shape without what libraries differ in, and how many of that form it contains.
+
+    Dimensions of 1 are left out, and rows and columns are sorted by length. Two or three squares in
+    one matrix, as q, k and v often are, count as two or three. A vector's form is empty, 0 times.
+    """
+    plain = squeezed(shape)
+    if len(plain) < 2:
+        return (), 0
+    if len(plain) > 2:
+        return plain, 1
+    small, large = sorted(plain)
+    if small and large in (2 * small, 3 * small):
+        return (small, small), large // small
+    return (small, large), 1

@@ -20,7 +20,7 @@ from core.wording import count
 if TYPE_CHECKING:
     from core.architectures import Architecture
     from core.cli.options import Commands
-    from core.fit import Match
+    from core.fit import Fit, Match
     from core.fit.proposals import Proposal
     from core.fixes import Recipe
 
@@ -42,30 +42,30 @@ def _fit(options: argparse.Namespace) -> int:
     from core.fit.proposals import propose
 
     checkpoint = open_checkpoint(file_or_set(options.file))
-    architecture, repaired, match = repaired_match(checkpoint, options)
+    architecture, repaired, fit = repaired_fit(checkpoint, options)
     wanted = signature(architecture)
     proposals = propose(repaired, wanted)
-    hint = option_hint(match, wanted)
+    hint = option_hint(fit.match, wanted)
     if options.json:
-        print_json(_document(architecture, match, proposals, hint))
+        print_json(_document(architecture, fit, proposals, hint))
     else:
-        _print(architecture, match, proposals, hint)
-    return FITS if match.fits else DIFFERS
+        _print(architecture, fit, proposals, hint)
+    return FITS if fit.fits else DIFFERS
 
 
-def repaired_match(
+def repaired_fit(
     checkpoint: Checkpoint, options: argparse.Namespace
-) -> tuple[Architecture, StateDict, Match]:
-    """The architecture, the chosen state_dict after the options' fixes, and their match."""
+) -> tuple[Architecture, StateDict, Fit]:
+    """The architecture, the chosen state_dict after the options' fixes, and how it fits."""
     from core.architectures import signature
-    from core.fit import match
+    from core.fit import fit_of
     from core.recipe import apply_recipe
 
     architecture = architecture_of(options)
     wanted = signature(architecture)
     chosen = checkpoint.state_dict(options.state_dict)
     repaired = apply_recipe(_recipe(options), chosen, wanted).state_dict
-    return architecture, repaired, match(repaired, wanted)
+    return architecture, repaired, fit_of(chosen, repaired, wanted)
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:
@@ -76,11 +76,13 @@ def _recipe(options: argparse.Namespace) -> Recipe:
 
 
 def _document(
-    architecture: Architecture, match: Match, proposals: Sequence[Proposal], hint: str
+    architecture: Architecture, fit: Fit, proposals: Sequence[Proposal], hint: str
 ) -> Mapping[str, object]:
+    match = fit.match
     return {
         "architecture": architecture.key,
-        "fits": match.fits,
+        "fits": fit.fits,
+        "doubts": [doubt.sentence for doubt in fit.doubts],
         "coverage": {"keys": match.coverage_keys, "parameters": match.coverage_parameters},
         "matched": len(match.matched),
         "missing_keys": match.missing_keys,
@@ -104,12 +106,15 @@ def _document(
 
 
 def _print(
-    architecture: Architecture, match: Match, proposals: Sequence[Proposal], hint: str
+    architecture: Architecture,
+    fit: Fit,
+    proposals: Sequence[Proposal],
+    hint: str,
 ) -> None:
     from core.fit import fit_verdict
 
-    say(fit_verdict(match, architecture=architecture))
-    _print_match(match)
+    say(fit_verdict(fit, architecture=architecture))
+    _print_match(fit.match)
     if proposals or hint:
         print()
     for proposal in proposals:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,13 +20,13 @@ from core.cli.options import (
 )
 from core.cli.output import DIFFERS, FITS, print_json, say, watched
 from core.errors import FixError, LoupeError
-from core.wording import are, count, counted, tensors
+from core.wording import are, count, counted, listed, tensors
 
 if TYPE_CHECKING:
     from core.architectures import Architecture, Signature
     from core.cli.options import Commands
     from core.export import Export, Format
-    from core.fit import Match
+    from core.fit import Fit
     from core.fixes import Recipe
     from core.recipe import Applied, RecipeFile
 
@@ -63,14 +63,21 @@ MOST_LEFT_OUT = 20
 class Repair:
     """A recipe, the state_dict after it, and the architecture it is for, None if none is named.
 
-    `advice` says what --best left for a person to decide.
+    `advice` says what --best left for a person to decide, and `unsure` are the file's keys that it
+    paired though another pair would be as likely.
     """
 
     recipe: Recipe
     applied: Applied
     architecture: Architecture | None
-    match: Match | None
+    fit: Fit | None
     advice: str = ""
+    unsure: tuple[str, ...] = ()
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether the written file fits; None if no architecture is named."""
+        return None if self.fit is None else self.fit.fits and not self.unsure
 
 
 def add_parser(commands: Commands) -> None:
@@ -123,7 +130,7 @@ def _fix(options: argparse.Namespace) -> int:
         print_json(_document(checkpoint, state_dict, repair, export, options.output))
     else:
         _print(checkpoint, repair, export, options.output, form)
-    return FITS if repair.match is None or repair.match.fits else DIFFERS
+    return DIFFERS if repair.fits is False else FITS
 
 
 def _format(output: Path) -> Format:
@@ -171,7 +178,7 @@ def _repaired(
     checkpoint: Checkpoint, state_dict: StateDict, file: RecipeFile, options: argparse.Namespace
 ) -> Repair:
     from core.architectures import signature
-    from core.fit import match
+    from core.fit import fit_of
     from core.fixes import Recipe
     from core.recipe import apply_recipe
 
@@ -180,21 +187,23 @@ def _repaired(
     wanted: Signature | None = None
     if architecture is not None:
         wanted = signature(architecture)
+    unsure: tuple[str, ...] = ()
     if options.best:
         before = apply_recipe(recipe, state_dict, wanted).state_dict
-        architecture, best = _best(checkpoint, before, architecture)
+        architecture, best, unsure = _best(checkpoint, before, architecture)
         recipe = Recipe((*recipe.steps, *best.steps))
         wanted = signature(architecture)
     applied = apply_recipe(recipe, state_dict, wanted)
-    fit = None if wanted is None else match(applied.state_dict, wanted)
-    advice = _advice(applied.state_dict) if options.best else ""
-    return Repair(recipe, applied, architecture, fit, advice)
+    fit = None if wanted is None else fit_of(state_dict, applied.state_dict, wanted)
+    advice = _advice(applied.state_dict, unsure) if options.best else ""
+    return Repair(recipe, applied, architecture, fit, advice, unsure)
 
 
 def _best(
     checkpoint: Checkpoint, state_dict: StateDict, architecture: Architecture | None
-) -> tuple[Architecture, Recipe]:
-    """The architecture, identified if none is given, and the recipe that fits it best."""
+) -> tuple[Architecture, Recipe, tuple[str, ...]]:
+    """The architecture, identified if none is given, the recipe that fits it best, and the keys
+    that are ambiguous."""
     from core.architectures import signature
     from core.cli.identify import identified
     from core.fit.proposals import before_made_up, best_repair
@@ -207,21 +216,29 @@ def _best(
         architecture = best.architecture
         if best.fits:
             wanted = signature(architecture)
-            return architecture, before_made_up(best.recipe, state_dict, wanted)
-    return architecture, best_repair(state_dict, signature(architecture))
+            return architecture, before_made_up(best.recipe, state_dict, wanted), ()
+    best_of_all = best_repair(state_dict, signature(architecture))
+    return architecture, best_of_all.recipe, best_of_all.unsure
 
 
-def _advice(repaired: StateDict) -> str:
+def _advice(repaired: StateDict, unsure: Sequence[str]) -> str:
     from core.fixes import unscaled_adapters
 
+    parts = []
+    if unsure:
+        parts.append(
+            f"{counted(len(unsure), 'tensor')} could as well be another one of the model: "
+            f"{listed([f'`{key}`' for key in unsure])}. Check them in the recipe that --json "
+            "prints, save it, and apply it with --recipe."
+        )
     adapters = unscaled_adapters(repaired)
-    if not adapters:
-        return ""
-    return (
-        f"{counted(adapters, 'LoRA adapter')} {are(adapters)} not merged, since "
-        "the file has no alpha that states the scale: begin with a recipe such as "
-        '[{"fix": "merge_lora", "alpha": 16}].'
-    )
+    if adapters:
+        parts.append(
+            f"{counted(adapters, 'LoRA adapter')} {are(adapters)} not merged, since "
+            "the file has no alpha that states the scale: begin with a recipe such as "
+            '[{"fix": "merge_lora", "alpha": 16}].'
+        )
+    return " ".join(parts)
 
 
 def _exported(
@@ -251,7 +268,9 @@ def _document(
         "output": str(output),
         "state_dict": state_dict.path,
         "architecture": repair.architecture.key if repair.architecture else None,
-        "fits": repair.match.fits if repair.match else None,
+        "fits": repair.fits,
+        "doubts": [doubt.sentence for doubt in repair.fit.doubts] if repair.fit else [],
+        "ambiguous": repair.unsure,
         "steps": [
             {
                 "fix": step.fix.words(),
@@ -294,8 +313,8 @@ def _print_repair(repair: Repair) -> None:
 
     for step, effect in zip(repair.recipe.steps, repair.applied.effects, strict=True):
         say(f"{step.fix.words()}: {effect.sentence}")
-    if repair.architecture is not None and repair.match is not None:
-        say(fit_verdict(repair.match, architecture=repair.architecture))
+    if repair.architecture is not None and repair.fit is not None:
+        say(fit_verdict(repair.fit, unsure=repair.unsure, architecture=repair.architecture))
     if repair.advice:
         say(repair.advice)
 

@@ -121,6 +121,8 @@ def _document(candidate: Candidate, known: bool) -> Mapping[str, object]:
             for mismatch in candidate.mismatched
         ],
         "left_out": candidate.left_out,
+        "doubts": [doubt.sentence for doubt in candidate.doubts],
+        "ambiguous": candidate.unsure,
         "evidence": candidate.evidence,
     }
 

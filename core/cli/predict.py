@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from core.checkpoint import Checkpoint, open_checkpoint
 from core.checkpoint.containers import file_or_set
-from core.cli.fit import repaired_match
+from core.cli.fit import repaired_fit
 from core.cli.options import (
     architecture_of,
     architecture_parent,
@@ -24,7 +24,7 @@ from core.wording import pass_time, probability_text
 if TYPE_CHECKING:
     from core.architectures import Architecture
     from core.cli.options import Commands
-    from core.fit import Match
+    from core.fit import Fit
     from core.inputs import Preprocessing
     from core.predict import Labels, Prediction
 
@@ -60,9 +60,9 @@ def _predict(options: argparse.Namespace) -> int:
     if options.labels:
         own_labels = parse_labels(read_file(options.labels), options.labels.name)
     require_classifier(architecture_of(options))
-    architecture, repaired, match = repaired_match(checkpoint, options)
-    if not (match.fits or options.partial):
-        _print_refusal(checkpoint, architecture, match)
+    architecture, repaired, fit = repaired_fit(checkpoint, options)
+    if not (fit.fits or options.partial):
+        _print_refusal(checkpoint, architecture, fit)
         return DIFFERS
     loaded = load_model(repaired, architecture, device=options.device, strict=not options.partial)
     preprocessing = default_preprocessing(architecture, checkpoint.metadata)
@@ -80,10 +80,10 @@ def _predict(options: argparse.Namespace) -> int:
     return FITS
 
 
-def _print_refusal(checkpoint: Checkpoint, architecture: Architecture, match: Match) -> None:
+def _print_refusal(checkpoint: Checkpoint, architecture: Architecture, fit: Fit) -> None:
     from core.fit import fit_verdict
 
-    said = fit_verdict(match, architecture=architecture)
+    said = fit_verdict(fit, architecture=architecture)
     say(
         f"loupe: {checkpoint.name} {said[0].lower()}{said[1:]} "
         "`loupe fit` shows what to repair; --partial loads what matches.",

@@ -1,9 +1,10 @@
 """Which architecture a state_dict is for, and what makes it fit.
 
 `match` takes a StateDict and a signature, and returns a Match: missing_keys, unexpected_keys and
-mismatches. `fit_verdict` and `key_sections` put it into words. Of the packages inside, `identify`
-finds the architecture among all that the `index` knows, `align` pairs keys whose names differ, and
-`proposals` finds fixes and tries each of them.
+mismatches. `fit_of` also asks whether the tensors are those of one whole network: its Fit says what
+speaks against that. `fit_verdict` and `key_sections` put it into words. Of the packages inside,
+`identify` finds the architecture among all that the `index` knows, `align` pairs keys whose names
+differ, and `proposals` finds fixes and tries each of them.
 """
 
 from core.fit.architecture_options import (
@@ -22,13 +23,17 @@ from core.fit.fit_summary import (
     obstacle,
     option_hint,
 )
+from core.fit.fitness import Doubt, Fit, fit_of
 from core.fit.key_match import Match, match
 
 __all__ = [
+    "Doubt",
+    "Fit",
     "Line",
     "Match",
     "SummarySection",
     "classes_in",
+    "fit_of",
     "fit_verdict",
     "initialised",
     "key_sections",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.architectures import Architecture, Signature
 from core.checkpoint import StateDict
+from core.fit.fitness import Fit
 from core.fit.key_match import Match
 from core.fit.proposals import Proposal
 from core.fit.proposals.option_hints import options_sentence
@@ -42,19 +43,30 @@ class SummarySection:
 
 
 def fit_verdict(
-    match: Match, proposals: Sequence[Proposal] = (), architecture: Architecture | None = None
+    fit: Fit,
+    proposals: Sequence[Proposal] = (),
+    *,
+    architecture: Architecture | None = None,
+    unsure: Sequence[str] = (),
 ) -> str:
-    """One or two sentences: whether it fits, how many keys match, and which repair gains most.
+    """A few sentences: whether it fits, how many keys match, and what of the file is left out or
+    which repair gains most.
 
-    The architecture is named where it is given: `Fits torchvision resnet18: 122 of 122 keys.`
+    `unsure` are the file's keys that a recipe pairs although another pair would be as likely. The
+    architecture is named where it is given: `Fits torchvision resnet18: 122 of 122 keys.`
     """
+    match = fit.match
     to = f" {architecture.title}" if architecture else ""
     matched, wanted = count(len(match.matched)), count(match.total)
     if match.fits:
         text = f"Fits{to}: {matched} of {wanted} keys."
+        if fit.doubts or unsure:
+            every = f"{matched} of {wanted} keys match"
+            why = " ".join([*(doubt.sentence for doubt in fit.doubts), *_unsure(unsure)])
+            text = f"Does not fit{to}, though {every}: {why[:1].lower()}{why[1:]}"
         if match.benign:
             text += f" {_benign(match)}"
-        return text
+        return f"{text} {fit.left_out[:1].upper()}{fit.left_out[1:]}." if fit.left_out else text
     parts = [f"{matched} of {wanted} keys match"]
     refused = sum(bool(mismatch.reason) for mismatch in match.mismatched)
     if len(match.mismatched) > refused:
@@ -82,6 +94,11 @@ def option_hint(match: Match, signature: Signature) -> str:
     Empty if the state_dict fits, or if no option would help.
     """
     return "" if match.fits else options_sentence(match, signature)
+
+
+def _unsure(keys: Sequence[str]) -> Iterator[str]:
+    if keys:
+        yield f"{counted(len(keys), 'pair')} of tensors {are(len(keys))} ambiguous."
 
 
 def _benign(match: Match) -> str:

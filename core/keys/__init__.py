@@ -9,7 +9,16 @@ core/checkpoint/tree/discover.py.
 from core.keys.assignment import STRIP, best_assignment
 from core.keys.filter import filter_entries, fitting_keys
 from core.keys.groups import group_keys
-from core.keys.parts import LEAVES, SYNONYMS, leaf, natural_order, numbers_in, starts, words
+from core.keys.parts import (
+    LEAVES,
+    SYNONYMS,
+    common_prefix,
+    leaf,
+    natural_order,
+    numbers_in,
+    starts,
+    words,
+)
 from core.keys.patterns import (
     Patience,
     PatternError,
@@ -27,13 +36,14 @@ from core.keys.vocabulary import (
     FUSED_WORD,
     HOLDER_WORDS,
     LAST_LAYERS,
+    OPPOSITES,
     OPTIMIZER_STATE,
     OUTPUT_MODULES,
-    PREFERRED,
     STATISTICS,
     WRAPPED,
     WRAPPERS,
     WRITERS,
+    copy_preference,
     names_average,
     names_follower,
 )
@@ -52,9 +62,9 @@ __all__ = [
     "MAX_KEYS",
     "MAX_LENGTH",
     "MAX_STARTS",
+    "OPPOSITES",
     "OPTIMIZER_STATE",
     "OUTPUT_MODULES",
-    "PREFERRED",
     "STATISTICS",
     "STRIP",
     "SYNONYMS",
@@ -67,6 +77,8 @@ __all__ = [
     "TooCostlyError",
     "Unwrapped",
     "best_assignment",
+    "common_prefix",
+    "copy_preference",
     "filter_entries",
     "fitting_keys",
     "found_in",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from core.keys.vocabulary import STATISTICS
 
@@ -43,6 +44,15 @@ def starts(key: str, most: int) -> list[int]:
     while len(begins) < most and (dot := key.find(".", begins[-1])) >= 0:
         begins.append(dot + 1)
     return begins
+
+
+def common_prefix(keys: Collection[str]) -> str:
+    """The longest prefix, up to a dot, that all keys begin with; empty if there is none."""
+    if not keys:
+        return ""
+    first, last = min(keys), max(keys)
+    begins = (first[:start] for start in reversed(starts(first, len(first))))
+    return next((begin for begin in begins if last.startswith(begin)), "")
 
 
 def words(key: str) -> frozenset[str]:

@@ -68,9 +68,9 @@ OPTIMIZER_STATE = frozenset(
 """The tensors that torch.optim keeps for a parameter."""
 
 
-PREFERRED = ("encoder_q", "teacher", "model", "student")
+PREFERRED = ("encoder_q", "base_encoder", "online_encoder", "teacher", "model", "student")
 """Where several parts of a file contain the same model, the one that is used after training: MoCo's
-query encoder, DINO's teacher."""
+query encoder, BYOL's online network, DINO's teacher."""
 
 
 HOLDER_WORDS = {
@@ -138,6 +138,25 @@ FUSED_WORD = re.compile(r"qkv|in_proj|c_attn|query_key_value|gate_up|gate_and_up
 """Words for such a fused module."""
 
 
+OPPOSITES = (
+    frozenset(("q", "k", "v", "o")),
+    frozenset(("gate", "up", "down")),
+    frozenset(("encoder", "decoder")),
+    frozenset(("student", "teacher")),
+    frozenset(("online", "target", "momentum")),
+    frozenset(("left", "right")),
+    frozenset(("forward", "backward")),
+    frozenset(("real", "imag")),
+    frozenset(("mu", "mean", "logvar", "var", "std")),
+    frozenset(("src", "tgt")),
+    frozenset(("row", "col")),
+    frozenset(("rgb", "flow")),
+    frozenset(("actor", "critic")),
+)
+"""Words that exclude one another in the names of two layers, however equal the shapes are. `q`
+stands for its synonyms too, such as `query`."""
+
+
 STATISTICS = frozenset(("running_mean", "running_var", BATCH_COUNTER))
 """The buffers that BatchNorm updates in train mode (torch/nn/modules/batchnorm.py)."""
 
@@ -150,6 +169,18 @@ def names_average(path: str) -> bool:
 def names_follower(path: str) -> bool:
     """Whether a word of the path is one of FOLLOWERS, or a part of it begins with `encoder_k`."""
     return not FOLLOWERS.isdisjoint(_words(path)) or "encoder_k" in path.lower()
+
+
+def copy_preference(prefix: str) -> tuple[bool, int, int]:
+    """A sort key for the prefixes of several copies of a network: the one to use comes first.
+
+    Weights come before an average of them, since a training goes on from the weights; a teacher,
+    which is what is used after such a training, comes before its student; then PREFERRED.
+    """
+    words = {*_words(prefix), *prefix.lower().split(".")}
+    slow = (names_average(prefix) or names_follower(prefix)) and "teacher" not in words
+    known = [place for place, name in enumerate(PREFERRED) if name in words]
+    return slow, min(known, default=len(PREFERRED)), prefix.count(".")
 
 
 def _words(path: str) -> list[str]:

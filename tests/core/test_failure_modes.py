@@ -16,7 +16,7 @@ from torchvision.models import densenet121, googlenet, shufflenet_v2_x0_5
 
 from core.checkpoint import StateDict, open_checkpoint
 from core.export import export_state_dict
-from core.fit import fit_verdict, match, option_hint
+from core.fit import fit_of, fit_verdict, match, option_hint
 from core.fit.proposals import Proposal, best_repair, propose
 from core.fixes import (
     AdaptInput,
@@ -77,7 +77,7 @@ def fixed(file: StateDict, model: nn.Module, fixes: tuple[Fix, ...]) -> StateDic
 
 
 def repaired(file: StateDict, model: nn.Module) -> StateDict:
-    recipe = best_repair(file, signature_of(model))
+    recipe = best_repair(file, signature_of(model)).recipe
     return apply_recipe(recipe, file, signature_of(model)).state_dict
 
 
@@ -348,9 +348,9 @@ def test_field_27_absent_batch_counters_need_no_fix(tmp_path: Path) -> None:
     weights = {k: v for k, v in model.state_dict().items() if "num_batches_tracked" not in k}
     file = saved(tmp_path, weights)
     assert propose(file, signature_of(model)) == ()
-    assert best_repair(file, signature_of(model)) == Recipe()
+    assert best_repair(file, signature_of(model)).recipe == Recipe()
     assert "batch counters are absent, which is harmless" in fit_verdict(
-        match(file, signature_of(model))
+        fit_of(file, file, signature_of(model))
     )
 
 
@@ -358,7 +358,7 @@ def test_field_27_absent_statistics_are_offered_and_never_taken_unasked(tmp_path
     model = small()
     weights = {k: v for k, v in model.state_dict().items() if ".running_" not in k}
     file = saved(tmp_path, {key: v for key, v in weights.items() if "num_batches" not in key})
-    assert best_repair(file, signature_of(model)) == Recipe()
+    assert best_repair(file, signature_of(model)).recipe == Recipe()
     proposal = proposal_of(file, model, AddBatchStatistics)
     assert "were never measured" in proposal.why
     loaded = filled(small(), fixed(file, model, proposal.fixes))
@@ -444,7 +444,7 @@ def test_queries_keys_and_values_in_one_or_in_three_load(fused: bool, tmp_path: 
     trained = nn.Sequential(*(Attention(fused=fused) for _ in range(3)))
     model = nn.Sequential(*(Attention(fused=not fused) for _ in range(3)))
     file = saved(tmp_path, renamed(trained, lambda key: f"module.{key}"))
-    recipe = best_repair(file, signature_of(model))
+    recipe = best_repair(file, signature_of(model)).recipe
     assert any(isinstance(step.fix, Split if fused else Fuse) for step in recipe.steps)
     assert_same_outputs(filled(model, repaired(file, model)), trained, 2, 5, 12)
 
@@ -482,7 +482,7 @@ def test_field_29_quantized_weights_are_computed_back_where_a_float_model_wants_
     weights = dict(model.state_dict())
     weights["0.weight"] = torch.quantize_per_tensor(weights["0.weight"], 0.02, 3, torch.qint8)
     file = saved(tmp_path, renamed_tensors(weights, "module."))
-    recipe = best_repair(file, signature_of(model))
+    recipe = best_repair(file, signature_of(model)).recipe
     assert {step.fix for step in recipe.steps} == {StripPrefix("module."), Dequantize()}
     loaded = filled(nn.Sequential(nn.Linear(6, 9), nn.Linear(9, 4)), repaired(file, model))
     assert torch.equal(loaded[0].weight, weights["0.weight"].dequantize())

@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from core.fit.align.confidence import SURE, AlignmentEvidence, LayerPair, judged
-from core.fit.align.evidence import counted_alike, learned, modules_alike, names_alike, order, ranks
+from core.fit.align.evidence import (
+    counted_alike,
+    learned,
+    modules_alike,
+    names_alike,
+    opposed_roles,
+    order,
+    ranks,
+    telling_words,
+)
 from core.fit.align.layers import Kind, Layer
 from core.keys import best_assignment
 
@@ -26,6 +35,10 @@ NAMES, COUNTED, MODULES, EXACT = 0.8, 0.6, 4.0, 0.1
 """Weights in the score of a pair: words in common, the same position among as many layers, modules
 that correspond, and shapes equal without squeezing. Order and learned words have the weight 1."""
 
+TELLING, OPPOSED = 1.2, 100.0
+"""What speaks against a pair: a word that tells layers of its kind apart is in one name alone, and
+that counts more than the order does; or the names exclude one another, such as q and k."""
+
 SORTED = 0.3
 """Weight of the order of sorted names, in a file that lost the order of its layers."""
 
@@ -43,8 +56,11 @@ def pair_layers(a: Sequence[Layer], b: Sequence[Layer], *, shuffled: bool) -> li
     import numpy as np
 
     names = np.float32(NAMES) * names_alike(a, b) + np.float32(COUNTED) * counted_alike(a, b)
-    by_order = _ranked(a, b, groups) if shuffled else order(a, b, names)
+    opposed = opposed_roles(a, b)
+    by_order = _ranked(a, b, groups) if shuffled else order(a, b, names, opposed)
     scores = by_order + names + np.float32(EXACT) * _exact(a, b)
+    scores -= np.float32(TELLING) * telling_words(a, b, groups)
+    scores[opposed] -= np.float32(OPPOSED)
     sure = _sure(scores, groups, alone=shuffled)
     chosen: list[tuple[int, int]] = []
     words = modules = np.zeros_like(names)
@@ -57,6 +73,7 @@ def pair_layers(a: Sequence[Layer], b: Sequence[Layer], *, shuffled: bool) -> li
             (rows[row], columns[column])
             for rows, columns in groups
             for row, column in _assigned(total[np.ix_(rows, columns)])
+            if not opposed[rows[row], columns[column]]
         ]
         if pairs == chosen:
             break

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from math import log
 from typing import TYPE_CHECKING
 
 from core.fit.align.layers import Layer
-from core.keys import natural_order, words
+from core.keys import OPPOSITES, natural_order, words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,12 +42,14 @@ ORDINALS = {
 further on are names, such as q, k and v."""
 
 
-def order(a: Sequence[Layer], b: Sequence[Layer], names: Floats) -> Floats:
+def order(
+    a: Sequence[Layer], b: Sequence[Layer], names: Floats, opposed: NDArray[np.bool_]
+) -> Floats:
     """What each pair of layers costs the best alignment of the two sequences, 0 to −FORGETS.
 
     0: a best alignment contains the pair. −1: with the pair, one layer less has a partner. The best
     alignment through a pair is the best one before it and the best one after it (Hirschberg 1975);
-    gaps cost nothing, so a row of the table is a running maximum.
+    gaps cost nothing, so a row of the table is a running maximum. It has no pair that is `opposed`.
     """
     import numpy as np
 
@@ -55,7 +57,7 @@ def order(a: Sequence[Layer], b: Sequence[Layer], names: Floats) -> Floats:
     rows, columns = (np.array([kinds[layer.kind] for layer in side], dtype=int) for side in (a, b))
     worth = np.array([1 if layer.is_matrix else VECTORS for layer in a], dtype=np.float32)
     gain = np.where(
-        rows[:, None] == columns[None, :],
+        (rows[:, None] == columns[None, :]) & ~opposed,
         worth[:, None] * (1 + np.float32(NAMES_IN_ORDER) * names),
         np.float32(0),
     )
@@ -93,6 +95,60 @@ def names_alike(a: Sequence[Layer], b: Sequence[Layer]) -> Floats:
     sums = [np.asarray(matrix @ word_weights) for matrix in matrices]
     alike: Floats = 2 * common / np.maximum(sums[0][:, None] + sums[1][None, :], np.float32(1e-6))
     return alike
+
+
+def opposed_roles(a: Sequence[Layer], b: Sequence[Layer]) -> NDArray[np.bool_]:
+    """Whether the names of two layers exclude one another: `k_proj` is no `q`, however alike.
+
+    Of several such words in a path the last one counts: it is nearest to the layer.
+    """
+    import numpy as np
+
+    opposed = np.zeros((len(a), len(b)), bool)
+    for family in OPPOSITES:
+        numbers = {word: number for number, word in enumerate(sorted(family))}
+        own, other = (
+            np.array([_last_role(layer.path, numbers) for layer in side], int) for side in (a, b)
+        )
+        known = (own[:, None] >= 0) & (other[None, :] >= 0)
+        opposed |= known & (own[:, None] != other[None, :])
+    return opposed
+
+
+def _last_role(path: str, numbers: Mapping[str, int]) -> int:
+    for step in reversed(re.split(r"[./]", path)):
+        found = [numbers[word] for word in words(step) if word in numbers]
+        if found:
+            return found[0] if len(found) == 1 else -1
+    return -1
+
+
+def telling_words(
+    a: Sequence[Layer], b: Sequence[Layer], groups: Sequence[tuple[list[int], list[int]]]
+) -> Floats:
+    """1 where a word that tells layers of one kind apart is in one of the two names alone; else 0.
+
+    Such a word is in the names of some layers of the kind, and of equally many on both sides.
+    """
+    import numpy as np
+
+    against = np.zeros((len(a), len(b)), np.float32)
+    sides = [[words(layer.path) for layer in side] for side in (a, b)]
+    for rows, columns in groups:
+        own, other = (
+            Counter(word for at in members for word in side[at] if "#" not in word)
+            for side, members in zip(sides, (rows, columns), strict=True)
+        )
+        for word, times in own.items():
+            if other[word] != times or not times < min(len(rows), len(columns)):
+                continue
+            has, wants = (
+                np.array([word in side[at] for at in members])
+                for side, members in zip(sides, (rows, columns), strict=True)
+            )
+            part = np.ix_(rows, columns)
+            against[part] = np.maximum(against[part], has[:, None] != wants[None, :])
+    return against
 
 
 def _counted_paths(side: Sequence[Layer]) -> list[str]:

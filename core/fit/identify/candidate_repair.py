@@ -9,13 +9,14 @@ from glob import escape
 
 from core.architectures import Signature
 from core.checkpoint import StateDict
+from core.fit.fitness import Fit, fit_of
 from core.fit.identify.solve_options import Solved
 from core.fit.key_match import Match, match
 from core.fit.proposals.option_hints import other_positions
 from core.fit.proposals.prefixes import glob_of
 from core.fit.proposals.removals import drop_of
 from core.fit.proposals.tried import after
-from core.fit.proposals.whole_repairs import mostly_matches
+from core.fit.proposals.whole_repairs import best_repair, mostly_matches
 from core.fixes import (
     AdaptInput,
     Drop,
@@ -34,11 +35,27 @@ MAX_DROPPED = 400
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """A recipe, the match after it, and the file's keys that it leaves out."""
+    """A recipe, the fit after it, and the file's keys that it leaves out.
+
+    `unsure` are the file's keys for which another pair would be as likely, and `why` are sentences
+    on how the tensors were matched, if more than prefixes differ.
+    """
 
     recipe: Recipe
-    match: Match
+    fit: Fit
     left_out: tuple[str, ...]
+    unsure: tuple[str, ...] = ()
+    why: tuple[str, ...] = ()
+
+    @property
+    def match(self) -> Match:
+        """The keys that match after the recipe."""
+        return self.fit.match
+
+    @property
+    def fits(self) -> bool:
+        """Whether all keys match, and nothing is in doubt."""
+        return self.fit.fits and not self.unsure
 
 
 def repair(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> Repaired:
@@ -66,9 +83,22 @@ def repair(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> Repai
             fixes.append(drop)
             left_out += tuple(repaired[key].origin or key for key in extra)
             gone = frozenset(extra)
-            kept = StateDict(entry for key, entry in repaired.items() if key not in gone)
-            matched = match(kept, wanted)
-    return Repaired(Recipe.of(fixes), matched, left_out)
+            repaired = StateDict(entry for key, entry in repaired.items() if key not in gone)
+    return Repaired(Recipe.of(fixes), fit_of(state_dict, repaired, wanted), left_out)
+
+
+def whole_repaired(state_dict: StateDict, wanted: Signature) -> Repaired | None:
+    """The same by every repair that is known for a model, whatever the file's names.
+
+    None if the repair cannot be applied, or changes nothing.
+    """
+    best = best_repair(state_dict, wanted)
+    result = applied([step.fix for step in best.recipe.steps], state_dict, wanted)
+    if result is None or not best.recipe.steps:
+        return None
+    repaired, left_out = result
+    fit = fit_of(state_dict, repaired, wanted)
+    return Repaired(best.recipe, fit, left_out, best.unsure, best.why)
 
 
 RESAMPLE = ResamplePositions()

@@ -8,7 +8,10 @@ from dataclasses import replace
 from core.architectures import LIBRARIES, Architecture
 from core.checkpoint import StateDict
 from core.fast_objects import paused_collector
-from core.fit.identify.candidate_repair import Repaired, repair
+from core.fit.architecture_options import propose_num_classes
+from core.fit.copies import copies_of, copies_sentence
+from core.fit.identify.candidate_repair import Repaired, repair, whole_repaired
+from core.fit.identify.class_heads import CLASSES
 from core.fit.identify.families import family
 from core.fit.identify.guessing import guesses, worth
 from core.fit.identify.hints import contradicting_name, hinted_at, twins_sentence
@@ -20,7 +23,7 @@ from core.fit.identify.sentences import (
     sentence,
     under_words,
 )
-from core.fit.identify.solve_options import Solved, solve
+from core.fit.identify.solve_options import Solved, solve, with_options
 from core.fit.identify.under_other_names import Renamed, under_other_names
 from core.fit.index.lookup import Lookup
 from core.keys import BATCH_COUNTER, MAX_KEYS, Unwrapped, unwrap
@@ -50,6 +53,9 @@ MIN_COVERAGE = 0.1
 MOVED = 0.001
 """What a head at another path costs: of two equal models, the one with its own names wins."""
 
+MOST_MENDED = 8
+"""The most groups that become candidates, and may need a search for their repair."""
+
 MAX_ALSO = 200
 """The most other architectures that a candidate lists."""
 
@@ -73,8 +79,8 @@ def identify(
     if others:
         candidates, known = tuple(others[:most]), True
     else:
-        ranked = [group for group in groups if group[0].score >= NEAR * groups[0][0].score][:most]
-        candidates = tuple(_candidate(group, state_dict, unwrapped, hints) for group in ranked)
+        candidates = _by_names(groups, state_dict, unwrapped, hints)[:most]
+        known = known or (bool(candidates) and candidates[0].fits)
     if candidates and not known and candidates[0].coverage_keys < MIN_COVERAGE:
         candidates = ()
     kind = family(state_dict)
@@ -139,10 +145,46 @@ def _groups(solved: Sequence[Solved]) -> list[list[Solved]]:
     ]
 
 
+def _by_names(
+    groups: Sequence[Sequence[Solved]], state_dict: StateDict, unwrapped: Unwrapped, hints: Hints
+) -> tuple[Candidate, ...]:
+    """The groups as candidates: those that fit first, and of these the one that uses the most.
+
+    A group whose options and prefix do not make it fit gets every repair that is known for its
+    model, until one fits.
+    """
+    candidates: list[Candidate] = []
+    for group in groups[:MOST_MENDED]:
+        if group[0].score < NEAR * groups[0][0].score:
+            break
+        whole = any(each.fits and not _leaves_out_much(each, state_dict) for each in candidates)
+        candidates.append(_candidate(group, state_dict, unwrapped, hints, mend=not whole))
+    return tuple(
+        sorted(
+            candidates,
+            key=lambda each: not each.fits or _leaves_out_much(each, state_dict),
+        )
+    )
+
+
+def _leaves_out_much(candidate: Candidate, state_dict: StateDict) -> bool:
+    """Whether most of a file's parameters are no part of a model that fits."""
+    left_out = sum(state_dict[key].numel for key in candidate.left_out)
+    return 2 * left_out > state_dict.numel
+
+
 def _candidate(
-    group: Sequence[Solved], state_dict: StateDict, unwrapped: Unwrapped, hints: Hints
+    group: Sequence[Solved],
+    state_dict: StateDict,
+    unwrapped: Unwrapped,
+    hints: Hints,
+    *,
+    mend: bool,
 ) -> Candidate:
-    """The group as one candidate, named by the hints, else by what explains it most simply."""
+    """The group as one candidate, named by the hints, else by what explains it most simply.
+
+    `mend`: if it does not fit, every known repair is tried.
+    """
     by_key = {
         architecture.key: (solved, architecture)
         for solved in group
@@ -161,6 +203,9 @@ def _candidate(
     )
     key, (best, first) = ranked[0]
     repaired = repair(best, state_dict, unwrapped)
+    options = best.options
+    if mend and not repaired.fits:
+        options, repaired = _mended(best, state_dict, repaired)
     also: list[Architecture] = []
     adapted: list[Architecture] = []
     for _, (solved, architecture) in ranked[1:]:
@@ -168,11 +213,39 @@ def _candidate(
         alike.append(Architecture(architecture.library, architecture.name, solved.options))
     saved = saved_words(best, state_dict, unwrapped)
     others = len(also), len(adapted)
+    copies = ""
+    if repaired.fits:
+        copies = copies_sentence(copies_of(state_dict, best.wanted), best.prefix)
     facts = evidence(repaired, saved, state_dict, hinted[key].facts, others)
-    named = Architecture(first.library, first.name, best.options)
+    facts += (copies,) if copies else ()
+    named = Architecture(first.library, first.name, options)
     return _repaired_candidate(
         named, also, repaired, facts, adapted=tuple(adapted[:MAX_ALSO]), saved=saved
     )
+
+
+def _mended(
+    best: Solved, state_dict: StateDict, repaired: Repaired
+) -> tuple[tuple[tuple[str, int], ...], Repaired]:
+    """The options and the repair after every known repair, if that fits better than before."""
+    options = dict(best.options)
+    wanted = best.wanted
+    default = best.profile.of_option(CLASSES)
+    classes = propose_num_classes(state_dict, best.profile.signature) if default else None
+    if classes and default[0].default and classes != options.get(CLASSES, default[0].default):
+        options[CLASSES] = classes
+        wanted = with_options(best.profile, options)
+    whole = whole_repaired(state_dict, wanted)
+    if whole is None or _unlike(whole) >= _unlike(repaired):
+        return best.options, repaired
+    return tuple(sorted(options.items())), whole
+
+
+def _unlike(repaired: Repaired) -> tuple[bool, int]:
+    """A sort key: what fits first, then the fewest keys of either side that do not match."""
+    match = repaired.match
+    differ = len(match.missing_keys) + len(match.mismatched) + len(match.unexpected_keys)
+    return not repaired.fits, differ + len(repaired.fit.doubts)
 
 
 def _length_changes(solved: Solved) -> int:
@@ -218,6 +291,8 @@ def _repaired_candidate(
         repaired.left_out,
         renamed,
         saved,
+        repaired.fit.doubts,
+        repaired.unsure,
     )
 
 

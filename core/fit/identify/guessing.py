@@ -11,7 +11,7 @@ from scipy import sparse
 
 from core.checkpoint import StateDict
 from core.fit.index.lookup import ANY, Lookup
-from core.keys import BATCH_COUNTER, MAX_STARTS, PREFERRED, Unwrapped, names_average, names_follower
+from core.keys import BATCH_COUNTER, MAX_STARTS, Unwrapped, copy_preference
 
 Shares = TypeVar("Shares", float, np.ndarray[tuple[int], np.dtype[np.float64]])
 
@@ -99,11 +99,6 @@ def worth(score: Shares, part: Shares) -> Shares:
     return score * part
 
 
-def _order(guess: Guess) -> tuple[float, bool, int]:
-    """A sort key: the best first, weights before an average of them, then the preferred prefix."""
-    parts = guess.prefix.split(".")
-    average = names_average(guess.prefix) or (
-        names_follower(guess.prefix) and "teacher" not in parts
-    )
-    known = [place for place, name in enumerate(PREFERRED) if name in parts]
-    return -guess.worth, average, min(known, default=len(PREFERRED))
+def _order(guess: Guess) -> tuple[object, ...]:
+    """A sort key: the best first, then the copy that is used after training."""
+    return -guess.worth, *copy_preference(guess.prefix)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.architectures import Architecture
+from core.fit.fitness import Doubt
 from core.fit.key_match import Mismatch
 from core.fixes import Recipe
 
@@ -37,7 +38,9 @@ class Candidate:
     `missing_keys`, `unexpected_keys` and `mismatched` remain after the recipe, and `left_out` are
     the file's keys that the recipe drops. `evidence` are sentences that say why it is a candidate.
     `saved` says what saved the model or where it is, such as `from DataParallel`; empty if unknown.
-    `renamed`: the file has other key names, so the tensors were matched by their shapes.
+    `renamed`: the file has other key names, so the tensors were matched by their shapes. `doubts`
+    say why it is no fit although all keys match; `unsure` are the file's keys for which another
+    pair would be as likely.
     """
 
     architecture: Architecture
@@ -53,11 +56,14 @@ class Candidate:
     left_out: tuple[str, ...] = ()
     renamed: bool = False
     saved: str = ""
+    doubts: tuple[Doubt, ...] = ()
+    unsure: tuple[str, ...] = ()
 
     @property
     def fits(self) -> bool:
-        """Whether no key is missing, unexpected or mismatched after the recipe."""
-        return not (self.missing_keys or self.unexpected_keys or self.mismatched)
+        """Whether all keys match after the recipe, and nothing is in doubt."""
+        differ = self.missing_keys or self.unexpected_keys or self.mismatched
+        return not (differ or self.doubts or self.unsure)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from core.fit.identify.candidate_repair import Repaired
 from core.fit.identify.identification import Candidate
 from core.fit.identify.solve_options import Solved
 from core.fit.identify.under_other_names import Renamed
-from core.fit.proposals.prefixes import MAX_PARTS
-from core.fit.proposals.removals import modules_of
+from core.fit.left_out import left_out_words
+from core.fit.proposals.proposal import listed_keys
 from core.fixes import Drop, Recipe
-from core.keys import HOLDER_WORDS, WRAPPED, Unwrapped, group_keys, starts
+from core.keys import HOLDER_WORDS, WRAPPED, Unwrapped, group_keys
 from core.wording import are, count, counted, have, listed, percent
 
 OPTION_WORDS = {
@@ -31,14 +31,8 @@ SWITCH_WORDS = {
 MAX_LINES = 2
 """The most groups of keys that the sentence names; of more it gives their number."""
 
-MAX_MODULES = 3
-"""The most modules that the sentence names."""
-
 MAX_WORDS = 60
 """The most characters of a step that is written out."""
-
-COUNTER = 1
-"""Elements of a counter, such as `n_averaged`: leaving it out is not worth a word."""
 
 
 def architecture_words(architecture: Architecture) -> str:
@@ -80,12 +74,12 @@ def sentence(
             f"No architecture fits. By its layers this is {family}; the nearest is {title}, with "
             f"{percent(best.coverage_keys)} of its keys."
         )
-    text = f"This is a {title}"
+    text = f"This is a {title}" if best.fits else f"The nearest is a {title}"
     if best.renamed:
-        text = f"Under other key names this is {'' if best.fits else 'nearly '}a {title}"
+        text = f"Under other key names {text[:1].lower()}{text[1:]}"
     if best.saved:
         text += f", saved {best.saved}"
-    rest = [*_remaining(best), *_left_out(best, state_dict)]
+    rest = [*_remaining(best), *filter(None, [left_out_words(best.left_out, state_dict)])]
     return f"{text}; {_and(rest)}." if rest else f"{text}."
 
 
@@ -99,32 +93,13 @@ def _remaining(candidate: Candidate) -> Iterator[str]:
     if candidate.unexpected_keys:
         unexpected = candidate.unexpected_keys
         yield f"{_keys(unexpected)} {are(len(unexpected))} unexpected"
-
-
-def _left_out(candidate: Candidate, state_dict: StateDict) -> Iterator[str]:
-    """The modules of the file that the recipe leaves out, without those that only count."""
-    names = [
-        name for name, numel in _modules(candidate.left_out, state_dict).items() if numel > COUNTER
-    ]
-    if len(names) > MAX_MODULES:
-        more = len(names) - MAX_MODULES + 1
-        names = [*names[: MAX_MODULES - 1], f"{count(more)} others"]
-    if names:
-        yield f"{_and(names)} {are(len(names))} left out"
-
-
-def _modules(left_out: Sequence[str], state_dict: StateDict) -> dict[str, int]:
-    """The outermost modules that are left out whole, in backticks, each with its elements."""
-    gone = frozenset(left_out)
-    modules = modules_of(left_out, (key for key in state_dict if key not in gone))
-    sizes = dict.fromkeys(modules, 0)
-    for key in left_out:
-        fronts = (key[:start] for start in starts(key, MAX_PARTS))
-        sizes[next((front for front in fronts if front in sizes), key)] += state_dict[key].numel
-    return {
-        f"`{module}*`" if module.endswith(".") else f"`{module}`": numel
-        for module, numel in sizes.items()
-    }
+    for doubt in candidate.doubts:
+        yield doubt.sentence[0].lower() + doubt.sentence[1:-1]
+    if candidate.unsure:
+        yield (
+            f"{counted(len(candidate.unsure), 'pair')} of tensors {are(len(candidate.unsure))} "
+            f"ambiguous: check {listed_keys(candidate.unsure)}"
+        )
 
 
 def _keys(keys: Sequence[str]) -> str:
@@ -161,7 +136,9 @@ def evidence(
     numbers of architectures that fit as well: with the same recipe, and with their input adapted.
     """
     match = repaired.match
-    facts = [f"{count(len(match.matched))} of {count(match.total)} keys match in name and shape."]
+    keys = f"{count(len(match.matched))} of {count(match.total)} keys"
+    facts = [f"{keys} match {'after the repair' if repaired.why else 'in name and shape'}."]
+    facts.extend(repaired.why)
     if saved:
         facts.append(f"Saved {saved}.")
     facts.extend(_share_left_out(repaired, state_dict))
@@ -192,7 +169,7 @@ def evidence_of_shapes(
     match = renamed.repaired.match
     facts = [
         f"{count(len(match.matched))} of {count(match.total)} keys match in shape.",
-        *renamed.why,
+        *renamed.repaired.why,
     ]
     if renamed.prefix:
         facts.append(f"Saved {under_words(renamed.prefix)}.")

@@ -6,14 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.architectures import Shape, squeezed
+from core.architectures import Shape, matrix_form, squeezed
 from core.checkpoint import StateDict
+from core.fit.copies import copies_of, copies_sentence
+from core.fit.fitness import fit_of
 from core.fit.identify.candidate_repair import Repaired, applied, prefix_fixes
 from core.fit.identify.solve_options import with_options
 from core.fit.index.index import Variation
 from core.fit.index.lookup import Lookup, Profile
-from core.fit.index.shape_forms import ShapeLikeness, form
-from core.fit.key_match import match
+from core.fit.index.shape_forms import ShapeLikeness
 from core.fit.proposals.whole_repairs import fixes_of, gaining_ideas, whole_repair
 from core.fixes import Recipe
 from core.keys import Unwrapped
@@ -37,23 +38,23 @@ FILLED = 0.9
 class Renamed:
     """A profile that a recipe fills from the file.
 
-    `options` are those that are not at their default, and `why` are sentences that say how the
-    tensors were matched. `worth`, 0 to 1, is a product: how alike the shapes are, the shares that
-    are filled of the model and used of the file, and the confidence of the alignment.
+    `options` are those that are not at their default. `worth`, 0 to 1, is a product: how alike the
+    shapes are, the shares that are filled of the model and used of the file, and the confidence of
+    the alignment.
     """
 
     profile: Profile
     prefix: str
     options: tuple[tuple[str, int], ...]
     repaired: Repaired
-    why: tuple[str, ...]
     worth: float
 
     @property
-    def rank(self) -> tuple[float, int]:
-        """A sort key: the greatest worth first, then the fewest keys that do not match."""
+    def rank(self) -> tuple[bool, float, int]:
+        """A sort key: what fits first, then the greatest worth, then the fewest keys that do not
+        match."""
         match = self.repaired.match
-        return -self.worth, len(match.missing_keys) + len(match.mismatched)
+        return not self.repaired.fits, -self.worth, len(match.missing_keys) + len(match.mismatched)
 
 
 def under_other_names(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup) -> list[Renamed]:
@@ -66,7 +67,7 @@ def under_other_names(state_dict: StateDict, unwrapped: Unwrapped, lookup: Looku
     filled: list[Renamed] = []
     alike = lookup.forms.alike(shapes, TRIED)
     for like in alike:
-        fits = any(profile.repaired.match.fits for profile in filled)
+        fits = any(profile.repaired.fits for profile in filled)
         if like.share < alike[0].share - (WORTH_GAP if fits else LIKENESS_GAP):
             break
         solved = _solved(like, state_dict, lookup)
@@ -97,17 +98,24 @@ def _solved(like: ShapeLikeness, state_dict: StateDict, lookup: Lookup) -> Renam
     if result is None:
         return None
     repaired, dropped = result
-    matched = match(repaired, wanted)
+    fit = fit_of(state_dict, repaired, wanted)
+    copies = ""
+    if fit.fits:
+        copies = copies_sentence(copies_of(state_dict, wanted), like.prefix)
     kept = min(1.0, repaired.numel / max(1, below.numel))
     sure = min((idea.sure for idea in ideas), default=1.0)
-    why = tuple(idea.why for idea in ideas if idea.aligned)
     return Renamed(
         profile,
         like.prefix,
         tuple(sorted(options.items())),
-        Repaired(Recipe.of((*strip, *fixes_of(ideas))), matched, outside + dropped),
-        why,
-        round(like.share * matched.coverage_parameters * kept * sure, 3),
+        Repaired(
+            Recipe.of((*strip, *fixes_of(ideas))),
+            fit,
+            outside + dropped,
+            tuple(key for idea in ideas for key in idea.unsure),
+            tuple(filter(None, (*(idea.why for idea in ideas if idea.aligned), copies))),
+        ),
+        round(like.share * fit.match.coverage_parameters * kept * sure, 3),
     )
 
 
@@ -148,7 +156,7 @@ def _value(profile: Profile, option: str, left: Sequence[Shape]) -> tuple[float,
     by_key: dict[bool, Counter[int]] = {True: Counter(), False: Counter()}
     for (key, axis), rule in profile.laws[option].items():
         wanted = profile.spec(key).shape
-        is_matrix = form(wanted)[1] > 0
+        is_matrix = matrix_form(wanted)[1] > 0
         lengths = {_length(wanted, axis, shape) for shape in left}
         if rule.dimension(default) in lengths:
             by_key[is_matrix][default] += 1
@@ -195,7 +203,7 @@ def _left(profile: Profile, shapes: Sequence[Shape]) -> list[Shape]:
 
 def _parts(shape: Shape) -> dict[Shape, int]:
     """A matrix as its form and how many of that form it contains; a vector as its shape, once."""
-    part, times = form(shape)
+    part, times = matrix_form(shape)
     return {part: times} if times else {squeezed(shape): 1}
 
 

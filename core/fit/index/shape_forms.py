@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from core.architectures import Shape, squeezed
+from core.architectures import Shape, matrix_form
 from core.fit.index.index import Index
-from core.keys import BATCH_COUNTER, MAX_STARTS, starts
+from core.keys import BATCH_COUNTER, MAX_STARTS, copy_preference, starts
 
 Numbers = NDArray[np.integer]
 
@@ -47,23 +47,6 @@ class ShapeLikeness:
     share: float
 
 
-def form(shape: Shape) -> tuple[Shape, int]:
-    """A matrix's shape without what libraries differ in, and how many of that form it contains.
-
-    Dimensions of 1 are left out, and rows and columns are sorted by length. Two or three squares in
-    one matrix, as q, k and v often are, count as two or three. A vector's form is empty, 0 times.
-    """
-    plain = squeezed(shape)
-    if len(plain) < 2:
-        return (), 0
-    if len(plain) > 2:
-        return plain, 1
-    small, large = sorted(plain)
-    if small and large in (2 * small, 3 * small):
-        return (small, small), large // small
-    return (small, large), 1
-
-
 class Forms:
     """How many tensors of each form the profiles of an index have, and the length of their vectors.
 
@@ -72,7 +55,7 @@ class Forms:
     """
 
     def __init__(self, index: Index, members: Sequence[Sequence[int]]) -> None:
-        plain = [form(shape) for shape in index.shapes]
+        plain = [matrix_form(shape) for shape in index.shapes]
         forms = dict.fromkeys(form_of_shape for form_of_shape, _ in plain)
         self._columns = {form_of_shape: at for at, form_of_shape in enumerate(forms)}
         column = np.array([self._columns[form_of_shape] for form_of_shape, _ in plain], np.int64)
@@ -114,10 +97,10 @@ class Forms:
         below: dict[str, list[Counted]] = {}
         for key, shape in shapes.items():
             if not key.endswith(BATCH_COUNTER):
-                counted = *form(shape), _length(shape)
+                counted = *matrix_form(shape), _length(shape)
                 for start in starts(key, MAX_STARTS):
                     below.setdefault(key[:start], []).append(counted)
-        largest = sorted(below, key=lambda prefix: (-len(below[prefix]), len(prefix)))
+        largest = sorted(below, key=lambda prefix: (-len(below[prefix]), copy_preference(prefix)))
         best: dict[int, ShapeLikeness] = {}
         for prefix in largest[:MOST_PREFIXES]:
             shares = self._shares(below[prefix])
@@ -163,4 +146,4 @@ class Forms:
 
 def _length(shape: Shape) -> int:
     """The length of a vector, at most MOST_LENGTH; 0 for a matrix."""
-    return 0 if form(shape)[1] else min(max(shape, default=0), MOST_LENGTH)
+    return 0 if matrix_form(shape)[1] else min(max(shape, default=0), MOST_LENGTH)

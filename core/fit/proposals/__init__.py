@@ -6,6 +6,6 @@ and why. `best_repair` returns the recipe that brings the state_dict nearest to 
 
 from core.fit.proposals.proposal import Proposal
 from core.fit.proposals.search import propose
-from core.fit.proposals.whole_repairs import before_made_up, best_repair
+from core.fit.proposals.whole_repairs import BestRepair, before_made_up, best_repair
 
-__all__ = ["Proposal", "before_made_up", "best_repair", "propose"]
+__all__ = ["BestRepair", "Proposal", "before_made_up", "best_repair", "propose"]

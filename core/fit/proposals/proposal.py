@@ -14,8 +14,9 @@ class Idea:
     """Fixes that may help together, and a sentence that says what in the file suggests them.
 
     `aligned`: they come from an alignment of the file's tensors with the model's, whose confidence
-    is `sure`, 0 to 1. `known`: the names show what renamed them, as a wrapper's do, so that even a
-    small gain is no accident.
+    is `sure`, 0 to 1. `unsure` are the file's keys for which another pair would be as likely.
+    `known`: the names show what renamed them, as a wrapper's do, so that even a small gain is no
+    accident.
     """
 
     fixes: tuple[Fix, ...]
@@ -23,6 +24,7 @@ class Idea:
     aligned: bool = False
     known: bool = False
     sure: float = 1.0
+    unsure: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 
 from core.architectures import Signature
 from core.checkpoint import StateDict
+from core.fit.copies import AS_MUCH
 from core.fit.proposals.prefixes import MAX_PARTS, glob_of
 from core.fit.proposals.proposal import Idea
 from core.fixes import MAX_TEXT, Fix, Keep, RenameTable, StripPrefix
-from core.keys import names_average, names_follower, starts
+from core.keys import copy_preference, names_average, names_follower, starts
 from core.wording import counted
 
 
@@ -52,7 +53,7 @@ def _keep(prefix: str, others: list[str]) -> Keep:
 def _sets(state_dict: StateDict, signature: Signature) -> Mapping[str, int]:
     """The prefixes below which most of the model's keys are, each with their number.
 
-    The prefix with the most keys is first.
+    The prefix with the most keys is first; of prefixes with about as many, the copy to use.
     """
     below: dict[str, set[str]] = defaultdict(set)
     for key, entry in state_dict.items():
@@ -62,7 +63,14 @@ def _sets(state_dict: StateDict, signature: Signature) -> Mapping[str, int]:
                 below[key[:start]].add(key[start:])
                 break
     full = {prefix: keys for prefix, keys in below.items() if 2 * len(keys) > len(signature)}
-    ranked = sorted(full.items(), key=lambda found: -len(found[1]))
+    most = max(map(len, full.values()), default=0)
+
+    def rank(found: tuple[str, set[str]]) -> tuple[object, ...]:
+        prefix, keys = found
+        fewer = len(keys) < AS_MUCH * most
+        return fewer, *((-len(keys),) if fewer else ()), *copy_preference(prefix)
+
+    ranked = sorted(full.items(), key=rank)
     return {prefix: len(keys) for prefix, keys in ranked}
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from core.architectures import Signature
 from core.checkpoint import StateDict
 from core.fit.align import align
+from core.fit.copies import copies_of, copies_sentence, undotted
 from core.fit.key_match import Match, match
+from core.fit.proposals.prefixes import glob_of
 from core.fit.proposals.proposal import Idea, listed_keys
-from core.fit.proposals.removals import removal_ideas
+from core.fit.proposals.removals import drop_of, removal_ideas
 from core.fit.proposals.renamings import best_renamings
 from core.fit.proposals.shapes import shape_ideas
 from core.fit.proposals.structure import structure_ideas
 from core.fit.proposals.tried import Score, after, score
-from core.fixes import Fix, MergeLora, Recipe, unscaled_adapters
+from core.fixes import Drop, Fix, MergeLora, Recipe, unscaled_adapters
 from core.wording import are, counted, percent
 
 MAX_ROUNDS = 8
@@ -55,7 +58,7 @@ def whole_repair(
     """
     ways = [idea for idea, _ in first[:1]]
     if ways and ways[0].aligned:
-        ways = [*(idea for idea, _ in first[1:2]), *ways]
+        ways = [idea for idea, _ in first[:2]]
     reached = [_way(state_dict, signature, idea) for idea in ways]
     steps = min(reached, key=_way_rank)[0] if reached else ()
     repaired = after(fixes_of(steps), state_dict, signature)
@@ -144,7 +147,19 @@ def _rank(reached: Reached) -> tuple[float, int, int]:
     return -round(then.coverage, 9), then.unexpected, len(idea.fixes)
 
 
-def best_repair(state_dict: StateDict, signature: Signature) -> Recipe:
+@dataclass(frozen=True, slots=True)
+class BestRepair:
+    """A recipe, and for each idea in it a sentence that says what in the file suggests it.
+
+    `unsure` are the file's keys that it pairs although another pair would be as likely.
+    """
+
+    recipe: Recipe
+    why: tuple[str, ...] = ()
+    unsure: tuple[str, ...] = ()
+
+
+def best_repair(state_dict: StateDict, signature: Signature) -> BestRepair:
     """The recipe that brings the state_dict nearest to the signature; empty if nothing helps.
 
     The best fix is applied again and again, until all fits or nothing gains. If most keys match
@@ -153,10 +168,11 @@ def best_repair(state_dict: StateDict, signature: Signature) -> Recipe:
     ends before they are merged. The same input gives the same recipe.
     """
     if match(state_dict, signature).fits:
-        return Recipe()
-    gaining = gaining_ideas(state_dict, signature)
-    steps = whole_repair(state_dict, signature, gaining)
-    return before_made_up(Recipe.of(fixes_of(steps)), state_dict, signature)
+        return BestRepair(Recipe())
+    ideas = whole_repair(state_dict, signature, gaining_ideas(state_dict, signature))
+    recipe = before_made_up(Recipe.of(fixes_of(ideas)), state_dict, signature)
+    why = tuple(idea.why for idea in ideas)
+    return BestRepair(recipe, why, tuple(key for idea in ideas for key in idea.unsure))
 
 
 def before_made_up(recipe: Recipe, state_dict: StateDict, signature: Signature) -> Recipe:
@@ -177,23 +193,47 @@ LEAST_SHARE = 0.5
 
 
 def align_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
-    """The alignment of the file with the model, if it finds a tensor for most of the keys."""
+    """The alignments of the file with the model that find a tensor for most of the keys.
+
+    If the file has the model in several places, there is one for each, the preferred first: the
+    tensors of one copy are never mixed with those of another.
+    """
     now = match(state_dict, signature)
     if not (now.missing_keys and (now.unexpected_keys or now.mismatched)):
         return
+    copies = copies_of(state_dict, signature)
+    spelled = undotted(state_dict)
+    for copy in copies if len(copies) > 1 else (None,):
+        others = tuple(Drop(glob_of(other.prefix)) for other in copies if copy not in (None, other))
+        if spelled:
+            without_dots = drop_of(list(spelled), state_dict)
+            others = (*others, *([without_dots] if without_dots else []))
+        left = after(others, state_dict, signature)
+        if left is not None:
+            why = "" if copy is None else copies_sentence(copies, copy.prefix)
+            yield from _align_idea(left, signature, now.total, others, why)
+
+
+def _align_idea(
+    state_dict: StateDict, signature: Signature, total: int, before: tuple[Fix, ...], first: str
+) -> Iterator[Idea]:
     alignment = align(state_dict, signature)
     fixes = tuple(step.fix for step in alignment.recipe.steps if step.enabled)
     placed = len({pair.wanted for pair in alignment.pairs})
-    if not fixes or alignment.confidence < LEAST_CONFIDENCE or placed < LEAST_SHARE * now.total:
+    if not fixes or alignment.confidence < LEAST_CONFIDENCE or placed < LEAST_SHARE * total:
         return
     why = (
         f"{counted(placed, 'key')} of the model {are(placed)} found under other "
         "names, by the order of the layers, their shapes and their names "
         f"({percent(alignment.confidence)} sure)."
     )
-    if alignment.ambiguous:
-        why += (
-            f" Check {listed_keys([pair.key for pair in alignment.ambiguous])}: "
-            "another pair would be as likely."
-        )
-    yield Idea(fixes, why, aligned=True, sure=alignment.confidence)
+    unsure = tuple(dict.fromkeys(pair.key for pair in alignment.ambiguous))
+    if unsure:
+        why += f" Check {listed_keys(unsure)}: another pair would be as likely."
+    yield Idea(
+        (*before, *fixes),
+        f"{first} {why}".strip(),
+        aligned=True,
+        sure=alignment.confidence,
+        unsure=unsure,
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from core.architectures import Architecture, Signature, signature
 from core.checkpoint import StateDict
-from core.fit import Match, SummarySection, key_sections, match
+from core.fit import Fit, Match, SummarySection, fit_of, key_sections
 from core.fit.proposals import Proposal, propose
 from core.fixes import Recipe
 from core.recipe import Trial, recipe_to_json, try_recipe
@@ -16,14 +16,19 @@ from pages.components.cached import cached
 
 @dataclass(frozen=True, slots=True)
 class Fitting:
-    """A recipe's trial on a state_dict, its match with the architecture's signature, and proposals
-    of further fixes."""
+    """A recipe's trial on a state_dict, its fit to the architecture's signature, and proposals of
+    further fixes."""
 
     signature: Signature
     trial: Trial
-    match: Match
+    fit: Fit
     sections: tuple[SummarySection, ...]
     proposals: tuple[Proposal, ...]
+
+    @property
+    def match(self) -> Match:
+        """The keys that match after the recipe."""
+        return self.fit.match
 
 
 def fitting(
@@ -53,11 +58,11 @@ def _fitting(
 ) -> Fitting:
     wanted = signature(_architecture)
     trial = try_recipe(_recipe, _state_dict, wanted)
-    matched = match(trial.state_dict, wanted)
+    fit = fit_of(_state_dict, trial.state_dict, wanted)
     return Fitting(
         wanted,
         trial,
-        matched,
-        key_sections(matched, trial.state_dict, wanted),
+        fit,
+        key_sections(fit.match, trial.state_dict, wanted),
         propose(trial.state_dict, wanted),
     )

@@ -10,6 +10,7 @@ from torchvision.models import resnet18
 from core.architectures import Architecture, signature
 from core.checkpoint import StateDict, open_checkpoint
 from core.fit.fit_summary import fit_verdict, initialised, key_sections, obstacle, option_hint
+from core.fit.fitness import fit_of
 from core.fit.key_match import match
 from core.fit.proposals import propose
 
@@ -28,16 +29,17 @@ def saved(tmp_path: Path):
 def test_the_verdict_names_the_fix_that_helps_most(saved):
     wrapped = saved(torch.nn.DataParallel(resnet18(num_classes=10)).state_dict())
     wanted = signature(NETWORK)
-    said = fit_verdict(match(wrapped, wanted), propose(wrapped, wanted))
+    said = fit_verdict(fit_of(wrapped, wrapped, wanted), propose(wrapped, wanted))
     assert said == "Does not fit: 0 of 122 keys match. Strip `module.`, and 122 of 122 keys match."
 
 
 def test_the_verdict_on_a_fit_is_short(saved):
-    fit = match(saved(resnet18(num_classes=10).state_dict()), signature(NETWORK))
+    file = saved(resnet18(num_classes=10).state_dict())
+    fit = fit_of(file, file, signature(NETWORK))
     assert fit_verdict(fit) == "Fits: 122 of 122 keys."
     named = "Fits torchvision resnet18 (num_classes=10): 122 of 122 keys."
     assert fit_verdict(fit, architecture=NETWORK) == named
-    assert obstacle(fit, (), strict=True) is None
+    assert obstacle(fit.match, (), strict=True) is None
 
 
 def test_absent_batch_counters_are_harmless_and_a_class_of_their_own(saved):
@@ -45,7 +47,7 @@ def test_absent_batch_counters_are_harmless_and_a_class_of_their_own(saved):
     old = saved({k: v for k, v in weights.items() if not k.endswith("num_batches_tracked")})
     found = match(old, signature(NETWORK))
     harmless = "Fits: 102 of 102 keys. 20 batch counters are absent, which is harmless."
-    assert fit_verdict(found) == harmless
+    assert fit_verdict(fit_of(old, old, signature(NETWORK))) == harmless
     sections = key_sections(found, old, signature(NETWORK))
     states = {section.state: section.keys for section in sections}
     assert states == {"benign": 20, "matched": 102}
@@ -56,13 +58,13 @@ def test_absent_buffers_that_the_network_computes_are_told_apart_from_batch_coun
     weights = model.state_dict()
     wanted = signature(Architecture("timm", "efficientformer_l1", (("num_classes", 3),)))
     computed = saved({k: v for k, v in weights.items() if "attention_bias_idxs" not in k})
-    assert fit_verdict(match(computed, wanted)).endswith(
+    assert fit_verdict(fit_of(computed, computed, wanted)).endswith(
         " 1 buffer that the model computes itself is absent, which is harmless."
     )
     harmless = ("attention_bias_idxs", "num_batches_tracked")
     counters = sum(key.endswith("num_batches_tracked") for key in weights)
     both = saved({k: v for k, v in weights.items() if not k.endswith(harmless)})
-    assert fit_verdict(match(both, wanted)).endswith(
+    assert fit_verdict(fit_of(both, both, wanted)).endswith(
         f" {counters} batch counters and 1 buffer that the model computes itself are absent, "
         "which is harmless."
     )
@@ -104,7 +106,8 @@ def test_an_option_that_would_suit_the_file_is_named(saved):
 def test_a_repair_of_many_steps_is_told_by_their_number(saved):
     weights = {f"module.{k}": v for k, v in resnet18(num_classes=9).state_dict().items()}
     file = saved({**weights, "module.queue": torch.zeros(1)})
-    said = fit_verdict(match(file, signature(NETWORK)), propose(file, signature(NETWORK)))
+    wanted = signature(NETWORK)
+    said = fit_verdict(fit_of(file, file, wanted), propose(file, wanted))
     assert said.endswith("Repair it in 3 steps, and 120 of 122 keys match.")
 
 

@@ -33,7 +33,7 @@ with torch.device("meta"):
 
 
 def repaired(file: StateDict, wanted: Signature) -> StateDict:
-    return apply_recipe(best_repair(file, wanted), file, wanted).state_dict
+    return apply_recipe(best_repair(file, wanted).recipe, file, wanted).state_dict
 
 
 def kinds(recipe: Recipe) -> list[type]:
@@ -46,7 +46,7 @@ def test_every_trouble_at_once_is_repaired_in_steps_that_clear_the_way_last() ->
         trained.conv1 = nn.Conv2d(1, 64, 7, bias=False)
     weights = {f"module.{key}": value for key, value in trained.state_dict().items()}
     file = file_of({**weights, "module.queue": torch.zeros(3), "module.queue_ptr": torch.zeros(1)})
-    recipe = best_repair(file, WANTED)
+    recipe = best_repair(file, WANTED).recipe
     assert kinds(recipe) == [StripPrefix, AdaptInput, DropMismatched, Drop]
     found = match(repaired(file, WANTED), WANTED)
     assert found.missing_keys == ("fc.weight", "fc.bias")
@@ -57,15 +57,15 @@ def test_every_trouble_at_once_is_repaired_in_steps_that_clear_the_way_last() ->
 
 
 def test_what_fits_needs_no_repair() -> None:
-    assert best_repair(file_of(WEIGHTS), WANTED) == Recipe()
+    assert best_repair(file_of(WEIGHTS), WANTED).recipe == Recipe()
 
 
 def test_for_another_network_nothing_is_done() -> None:
     with torch.device("meta"):
         other = timm.create_model("test_vit").state_dict()
-    assert best_repair(file_of(other), WANTED) == Recipe()
-    assert best_repair(StateDict([]), WANTED) == Recipe()
-    assert best_repair(file_of(WEIGHTS), {}) == Recipe()
+    assert best_repair(file_of(other), WANTED).recipe == Recipe()
+    assert best_repair(StateDict([]), WANTED).recipe == Recipe()
+    assert best_repair(file_of(WEIGHTS), {}).recipe == Recipe()
 
 
 def test_names_that_say_nothing_of_each_other_are_aligned() -> None:
@@ -73,7 +73,7 @@ def test_names_that_say_nothing_of_each_other_are_aligned() -> None:
     file = file_of(
         {".".join(words.get(part, part) for part in key.split(".")): v for key, v in SMALL.items()}
     )
-    recipe = best_repair(file, SMALL_WANTED)
+    recipe = best_repair(file, SMALL_WANTED).recipe
     assert RenameTable in kinds(recipe)
     assert match(repaired(file, SMALL_WANTED), SMALL_WANTED).fits
 
@@ -81,13 +81,13 @@ def test_names_that_say_nothing_of_each_other_are_aligned() -> None:
 def test_nothing_is_made_up_for_what_the_file_lacks() -> None:
     weights = {key: value for key, value in WEIGHTS.items() if ".running_" not in key}
     file = file_of({f"module.{key}": value for key, value in weights.items()})
-    assert AddBatchStatistics not in kinds(best_repair(file, WANTED))
+    assert AddBatchStatistics not in kinds(best_repair(file, WANTED).recipe)
 
 
 def test_the_same_file_gets_the_same_recipe_and_it_survives_json() -> None:
     file = file_of({f"net._orig_mod.{key}": value for key, value in reversed(WEIGHTS.items())})
-    recipe = best_repair(file, WANTED)
-    assert all(best_repair(file, WANTED) == recipe for _ in range(3))
+    recipe = best_repair(file, WANTED).recipe
+    assert all(best_repair(file, WANTED).recipe == recipe for _ in range(3))
     assert recipe_from_json(recipe_to_json(recipe)) == recipe
 
 

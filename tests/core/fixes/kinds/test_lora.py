@@ -246,10 +246,10 @@ def test_the_best_repair_merges_only_by_a_scale_that_the_file_states(tmp_path: P
     proposed = propose(file, wanted)[0]
     assert MergeLora() in proposed.fixes
     assert "1 adapter has no alpha in the file: a scale of 1 is assumed; set alpha" in proposed.why
-    assert MergeLora() not in [step.fix for step in best_repair(file, wanted).steps]
+    assert MergeLora() not in [step.fix for step in best_repair(file, wanted).recipe.steps]
 
     scaled = saved(tmp_path, {**PEFT, "base_model.model.fc.alpha": torch.tensor(4.0)})
     assert "alpha" not in propose(scaled, wanted)[0].why
-    steps = [step.fix for step in best_repair(scaled, wanted).steps]
+    steps = [step.fix for step in best_repair(scaled, wanted).recipe.steps]
     merged = applied(scaled, *steps, wanted=wanted).state_dict
     assert_tensors(merged, {**MERGED, "fc.weight": W + 4 / RANK * B @ A})

@@ -1,0 +1,137 @@
+"""Whether a model fits: every key has a tensor, and nothing speaks against them being its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from core.architectures import Signature
+from core.checkpoint import Derived, StateDict, TensorEntry, is_float_dtype
+from core.fit.copies import mixture
+from core.fit.key_match import Match, match
+from core.fit.left_out import left_out_words
+from core.keys import COMPUTED, STATISTICS, common_prefix, group_keys, starts
+from core.wording import are, counted, listed
+
+_HEADS = r"heads?(?!_norm)|fcs?(?!_norm)|classif\w*|logits?|linear|output|out|final"
+
+A_HEAD = re.compile(rf"(?:^|[._])(?:{_HEADS})(?=[._\d]|$)", re.IGNORECASE)
+"""Names of a head, of which a model may have another."""
+
+ANOTHER_PART = re.compile(
+    rf"(?:^|[._])(?:{_HEADS}|cls[._](?:head|score|pred)|proj\w*|predict\w*|prototypes?|queue\w*"
+    r"|decod\w*|necks?|text\w*|aux\w*|mask\w*|bbox\w*|boxes|rpn\w*|roi\w*|seg\w*|loss\w*|criteri\w*"
+    r"|contrast\w*|momentum\w*|ema\w*|averaged?|shadow|teacher\w*|student\w*|centers?|memory|bank"
+    r"|temperature|logit_scale|mean|std|distill\w*|lm|mlm|nsp|pooler|arcface|margin|metric)(?=[._\d]|$)",
+    re.IGNORECASE,
+)
+"""Names of what is beside a network and no part of it: heads, projections, decoders, losses."""
+
+MOST_NAMED = 3
+"""The most groups of keys that a sentence names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A reason why a model with a tensor for every key is still no fit.
+
+    `keys` are the file's keys that it is about.
+    """
+
+    sentence: str
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How a file, after a recipe, fits a model: the match of keys, and the doubts.
+
+    If every key matches, `left_out` says which modules of the file are left out; else it is empty.
+    """
+
+    match: Match
+    doubts: tuple[Doubt, ...] = ()
+    left_out: str = ""
+
+    @property
+    def fits(self) -> bool:
+        """Whether every key matches, and the tensors are one whole network's."""
+        return self.match.fits and not self.doubts
+
+
+def fit_of(state_dict: StateDict, repaired: StateDict, signature: Signature) -> Fit:
+    """How `repaired`, the file's `state_dict` after a recipe, fits a model.
+
+    The doubts are a mixture of two copies of the network, and trained tensors of the network itself
+    that are left out. They are looked for only if every key matches.
+    """
+    matched = match(repaired, signature)
+    if not matched.fits:
+        return Fit(matched)
+    taken = taken_keys(repaired, signature)
+    doubts = (*_mixed(state_dict, taken, signature), *_dropped(state_dict, taken))
+    beside = [key for key in state_dict if key not in taken]
+    return Fit(matched, doubts, left_out_words(beside, state_dict))
+
+
+def taken_keys(repaired: StateDict, signature: Signature) -> dict[str, str]:
+    """The file's keys from which the model's tensors come → the model's key, buffers included."""
+    taken: dict[str, str] = {}
+    for key, entry in repaired.items():
+        if key in signature:
+            taken.update(dict.fromkeys(_origins(entry), key))
+    return taken
+
+
+def _origins(entry: TensorEntry) -> Iterator[str]:
+    if isinstance(entry.form, Derived) and entry.form.parts:
+        for part in entry.form.parts:
+            yield from _origins(part)
+    else:
+        yield entry.origin or entry.key
+
+
+def _mixed(state_dict: StateDict, taken: dict[str, str], signature: Signature) -> Iterator[Doubt]:
+    parameters = [key for key, new in taken.items() if signature[new].kind == "parameter"]
+    mixed = mixture(state_dict, parameters, signature)
+    if mixed is not None:
+        yield Doubt(mixed.sentence, tuple(parameters))
+
+
+def _dropped(state_dict: StateDict, taken: Collection[str]) -> Iterator[Doubt]:
+    keys = inside(state_dict, taken)
+    if keys:
+        groups = [f"`{group}`" for group in group_keys(keys)]
+        yield Doubt(
+            f"{counted(len(keys), 'trained tensor')} of the network itself {are(len(keys))} left "
+            f"out: {listed(groups, MOST_NAMED)}.",
+            keys,
+        )
+
+
+def inside(state_dict: StateDict, taken: Collection[str]) -> tuple[str, ...]:
+    """The keys that are not taken, of trained tensors that are parts of the network itself.
+
+    The network is below the longest prefix that the taken keys have in common, without its head. A
+    tensor there is a part of it if its module has taken tensors too, such as a bias in a block, or
+    if nothing in its name says that it is another part, such as a head or a decoder.
+    """
+    root = common_prefix([key for key in taken if not ANOTHER_PART.search(key)] or list(taken))
+    modules = {key[:start] for key in taken for start in starts(key, len(key))[1:]}
+    inner = []
+    for key, entry in state_dict.items():
+        if key in taken or not key.startswith(root) or not is_float_dtype(entry.dtype):
+            continue
+        name = key.rpartition(".")[2]
+        if name in STATISTICS or name in COMPUTED:
+            continue
+        path = key[len(root) :]
+        own = [key[: len(root) + start] for start in starts(path, len(path))[1:]]
+        deepest = next((module for module in reversed(own) if module in modules), root)
+        beside = (
+            ANOTHER_PART.search(path) if deepest == root else A_HEAD.search(deepest[len(root) :])
+        )
+        if not beside:
+            inner.append(key)
+    return tuple(inner)

@@ -1,0 +1,56 @@
+"""What of a file a model does not get, by the modules that are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core.checkpoint import StateDict
+from core.fit.copies import undotted
+from core.fit.proposals.prefixes import MAX_PARTS
+from core.fit.proposals.removals import modules_of
+from core.keys import common_prefix, starts
+from core.wording import are, count, listed
+
+MAX_MODULES = 3
+"""The most modules that are named."""
+
+COUNTER = 1
+"""Elements of a counter, such as `n_averaged`: leaving it out is not worth a word."""
+
+
+def left_out_words(left_out: Sequence[str], state_dict: StateDict) -> str:
+    """Which modules are left out: `` `neck.*` and 2 others are left out ``; empty if none is."""
+    names = [name for name, numel in _modules(left_out, state_dict).items() if numel > COUNTER]
+    if len(names) > MAX_MODULES:
+        more = len(names) - MAX_MODULES + 1
+        names = [*names[: MAX_MODULES - 1], f"{count(more)} others"]
+    return f"{listed(names, len(names))} {are(len(names))} left out" if names else ""
+
+
+def _modules(left_out: Sequence[str], state_dict: StateDict) -> dict[str, int]:
+    """The outermost modules that are left out whole, in backticks, each with its elements.
+
+    A copy of the network whose names have no dots counts as one.
+    """
+    sizes: dict[str, int] = {}
+    spelled = undotted(state_dict).keys() & set(left_out)
+    if len(spelled) > 1:
+        front = common_prefix(spelled) or _first_word(spelled)
+        numel = sum(state_dict[key].numel for key in spelled)
+        sizes[f"`{front}*` (a copy whose names have no dots)"] = numel
+    rest = [key for key in left_out if key not in spelled]
+    gone = frozenset(left_out)
+    modules = modules_of(rest, (key for key in state_dict if key not in gone))
+    numels = dict.fromkeys(modules, 0)
+    for key in rest:
+        fronts = (key[:start] for start in starts(key, MAX_PARTS))
+        numels[next((front for front in fronts if front in numels), key)] += state_dict[key].numel
+    for module, numel in numels.items():
+        sizes[f"`{module}*`" if module.endswith(".") else f"`{module}`"] = numel
+    return sizes
+
+
+def _first_word(keys: Sequence[str] | frozenset[str] | set[str]) -> str:
+    """What names without dots begin with: `ema_`."""
+    first = min(keys)
+    return first[: first.find("_") + 1]
