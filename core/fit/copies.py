@@ -143,6 +143,18 @@ def undotted(state_dict: StateDict) -> dict[str, str]:
     return spelled
 
 
+def undotted_prefix(spelled: Collection[str], state_dict: StateDict) -> str:
+    """What these keys without dots begin with, and no other key: `ema_`; empty if nothing."""
+    if not spelled:
+        return ""
+    first, last = min(spelled), max(spelled)
+    length = min(len(first), len(last))
+    same = next((at for at in range(length) if first[at] != last[at]), length)
+    prefix = first[: max(first.rfind("_", 0, same), first.rfind(".", 0, same)) + 1]
+    others = (key for key in state_dict if key not in spelled)
+    return "" if any(key.startswith(prefix) for key in others) else prefix
+
+
 def _letters(path: str) -> str:
     return path.replace(".", "").replace("_", "")
 
@@ -192,12 +204,12 @@ def mixture(state_dict: StateDict, taken: Collection[str], signature: Signature)
     spelled = undotted(state_dict)
     without, twins = taken & spelled.keys(), taken & frozenset(spelled.values())
     if without and twins:
-        return Mixture(_front(without), _front(twins), (len(without), len(twins)))
+        names = (
+            undotted_prefix(spelled, state_dict) or min(without),
+            common_prefix(twins) or min(twins),
+        )
+        return Mixture(*names, (len(without), len(twins)))
     return next(_mixed_twins(state_dict, taken), None)
-
-
-def _front(keys: Collection[str]) -> str:
-    return common_prefix(keys) or min(keys)
 
 
 def _mixed_twins(state_dict: StateDict, taken: Collection[str]) -> Iterator[Mixture]:
@@ -223,7 +235,7 @@ def _mixed_twins(state_dict: StateDict, taken: Collection[str]) -> Iterator[Mixt
         for (one, first), (other, second) in combinations(
             sorted(zip(parts, is_taken, strict=True)), 2
         ):
-            if first or second:
+            if one != other and (first or second):
                 tally[one, other][2 if first and second else int(second)] += 1
     for (one, other), (only_one, only_other, both) in tally.items():
         if min(only_one, only_other) > both:

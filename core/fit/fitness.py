@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
@@ -27,6 +28,12 @@ ANOTHER_PART = re.compile(
     re.IGNORECASE,
 )
 """Names of what is beside a network and no part of it: heads, projections, decoders, losses."""
+
+COMMON = 0.5
+"""The share of the taken keys that have a part which is one copy's name; buffers may lack it."""
+
+MAX_PARTS = 32
+"""The most parts of a path that are looked at; a file may have any number."""
 
 MOST_NAMED = 3
 """The most groups of keys that a sentence names."""
@@ -118,16 +125,17 @@ def inside(state_dict: StateDict, taken: Collection[str]) -> tuple[str, ...]:
     if nothing in its name says that it is another part, such as a head or a decoder.
     """
     root = common_prefix([key for key in taken if not ANOTHER_PART.search(key)] or list(taken))
-    modules = {key[:start] for key in taken for start in starts(key, len(key))[1:]}
+    common = _common_parts(taken)
+    modules = {key[:start] for key in taken for start in starts(key, MAX_PARTS)[1:]}
     inner = []
     for key, entry in state_dict.items():
         if key in taken or not key.startswith(root) or not is_float_dtype(entry.dtype):
             continue
         name = key.rpartition(".")[2]
-        if name in STATISTICS or name in COMPUTED:
+        if name in STATISTICS or name in COMPUTED or _is_of_a_copy(key, taken, common):
             continue
         path = key[len(root) :]
-        own = [key[: len(root) + start] for start in starts(path, len(path))[1:]]
+        own = [key[: len(root) + start] for start in starts(path, MAX_PARTS)[1:]]
         deepest = next((module for module in reversed(own) if module in modules), root)
         beside = (
             ANOTHER_PART.search(path) if deepest == root else A_HEAD.search(deepest[len(root) :])
@@ -135,3 +143,22 @@ def inside(state_dict: StateDict, taken: Collection[str]) -> tuple[str, ...]:
         if not beside:
             inner.append(key)
     return tuple(inner)
+
+
+def _common_parts(taken: Collection[str]) -> list[str]:
+    """The parts of paths that nearly all taken keys have, such as `ema`, and no number."""
+    counts = Counter(part for key in taken for part in {*key.split(".")[:MAX_PARTS]})
+    least = COMMON * len(taken)
+    return [part for part, times in counts.items() if times >= least and not part.isdecimal()]
+
+
+def _is_of_a_copy(key: str, taken: Collection[str], common: Collection[str]) -> bool:
+    """Whether the key, with one part exchanged for one that nearly all taken keys have, is taken:
+    then it is of another copy of the network."""
+    parts = key.split(".")
+    return any(
+        ".".join((*parts[:at], other, *parts[at + 1 :])) in taken
+        for at in range(min(len(parts) - 1, MAX_PARTS))
+        for other in common
+        if parts[at] != other
+    )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.checkpoint import StateDict
-from core.fit.copies import undotted
+from core.fit.copies import undotted, undotted_prefix
 from core.fit.proposals.prefixes import MAX_PARTS
 from core.fit.proposals.removals import modules_of
-from core.keys import common_prefix, starts
+from core.keys import starts
 from core.wording import are, count, listed
 
 MAX_MODULES = 3
@@ -35,9 +35,9 @@ def _modules(left_out: Sequence[str], state_dict: StateDict) -> dict[str, int]:
     sizes: dict[str, int] = {}
     spelled = undotted(state_dict).keys() & set(left_out)
     if len(spelled) > 1:
-        front = common_prefix(spelled) or _first_word(spelled)
+        prefix = undotted_prefix(spelled, state_dict)
         numel = sum(state_dict[key].numel for key in spelled)
-        sizes[f"`{front}*` (a copy whose names have no dots)"] = numel
+        sizes[f"a copy whose names have no dots{f', `{prefix}*`' if prefix else ''}"] = numel
     rest = [key for key in left_out if key not in spelled]
     gone = frozenset(left_out)
     modules = modules_of(rest, (key for key in state_dict if key not in gone))
@@ -48,9 +48,3 @@ def _modules(left_out: Sequence[str], state_dict: StateDict) -> dict[str, int]:
     for module, numel in numels.items():
         sizes[f"`{module}*`" if module.endswith(".") else f"`{module}`"] = numel
     return sizes
-
-
-def _first_word(keys: Sequence[str] | frozenset[str] | set[str]) -> str:
-    """What names without dots begin with: `ema_`."""
-    first = min(keys)
-    return first[: first.find("_") + 1]

@@ -51,8 +51,9 @@ def common_prefix(keys: Collection[str]) -> str:
     if not keys:
         return ""
     first, last = min(keys), max(keys)
-    begins = (first[:start] for start in reversed(starts(first, len(first))))
-    return next((begin for begin in begins if last.startswith(begin)), "")
+    length = min(len(first), len(last))
+    same = next((at for at in range(length) if first[at] != last[at]), length)
+    return first[: first.rfind(".", 0, same) + 1]
 
 
 def words(key: str) -> frozenset[str]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from core.architectures import Signature
 from core.checkpoint import StateDict
 from core.fit.align import align
-from core.fit.copies import copies_of, copies_sentence, undotted
+from core.fit.copies import copies_of, copies_sentence, undotted, undotted_prefix
 from core.fit.key_match import Match, match
 from core.fit.proposals.prefixes import glob_of
 from core.fit.proposals.proposal import Idea, listed_keys
-from core.fit.proposals.removals import drop_of, removal_ideas
+from core.fit.proposals.removals import removal_ideas
 from core.fit.proposals.renamings import best_renamings
 from core.fit.proposals.shapes import shape_ideas
 from core.fit.proposals.structure import structure_ideas
@@ -205,9 +205,8 @@ def align_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
     spelled = undotted(state_dict)
     for copy in copies if len(copies) > 1 else (None,):
         others = tuple(Drop(glob_of(other.prefix)) for other in copies if copy not in (None, other))
-        if spelled:
-            without_dots = drop_of(list(spelled), state_dict)
-            others = (*others, *([without_dots] if without_dots else []))
+        without_dots = undotted_prefix(spelled, state_dict)
+        others = (*others, *([Drop(glob_of(without_dots))] if without_dots else []))
         left = after(others, state_dict, signature)
         if left is not None:
             why = "" if copy is None else copies_sentence(copies, copy.prefix)

@@ -13,11 +13,11 @@ from torch import nn
 from torchvision.models import googlenet, resnet18
 
 from core.architectures import parse_architecture, signature
+from core.architectures.tensor_spec import matrix_form
 from core.checkpoint import open_checkpoint
 from core.fit.identify import identify
 from core.fit.index import Lookup
 from core.fit.index.index import make_index
-from core.fit.index.shape_forms import form
 from core.load import load_model
 from core.recipe import apply_recipe
 from core.tensors import read_tensor
@@ -283,7 +283,7 @@ def test_what_has_the_blocks_of_a_network_but_not_its_input_is_none(
 def test_the_form_of_a_tensor_is_what_libraries_agree_in(
     shape: tuple[int, ...], expected: tuple[tuple[int, ...], int]
 ) -> None:
-    assert form(shape) == expected
+    assert matrix_form(shape) == expected
 
 
 def test_shapes_of_any_length_are_looked_at(lookup: Lookup, tmp_path: Path) -> None:

@@ -1,0 +1,212 @@
+"""What is a fit, and what is none although every key of the model has a tensor."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from torch import Tensor
+from torchvision.models import resnet18
+
+from core.architectures import Architecture, Signature, signature
+from core.checkpoint import StateDict, open_checkpoint
+from core.fit import Fit, fit_of, fit_verdict
+from core.fit.proposals import best_repair
+from core.fixes import Drop, Keep, Recipe, RenameTable, StripPrefix
+from core.recipe import apply_recipe
+
+Weights = dict[str, Tensor]
+Saved = Callable[[Weights], StateDict]
+
+RESNET = signature(Architecture("torchvision", "resnet18"))
+VIT = signature(Architecture("timm", "vit_tiny_patch16_224", (("num_classes", 0),)))
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Saved:
+    def save(weights: Weights) -> StateDict:
+        torch.save(weights, tmp_path / "file.pth")
+        return open_checkpoint(tmp_path / "file.pth").state_dict()
+
+    return save
+
+
+def trained(seed: int) -> Weights:
+    torch.manual_seed(seed)
+    return resnet18().state_dict()
+
+
+def vit() -> Weights:
+    return timm.create_model("vit_tiny_patch16_224", num_classes=0).state_dict()
+
+
+def prefixed(prefix: str, weights: Weights) -> Weights:
+    return {prefix + key: value for key, value in weights.items()}
+
+
+DETECTRON = (
+    (r"layer(\d)", lambda hit: f"res{int(hit[1]) + 1}"),
+    (r"bn(\d)", lambda hit: f"conv{hit[1]}.norm"),
+    (r"downsample\.0", lambda _: "shortcut"),
+    (r"downsample\.1", lambda _: "shortcut.norm"),
+)
+
+
+def detectrons(weights: Weights) -> Weights:
+    """ResNet under Detectron2's names."""
+
+    def renamed(key: str) -> str:
+        for pattern, name in DETECTRON:
+            key = re.sub(pattern, name, key)
+        return key
+
+    return {renamed(key): value for key, value in weights.items()}
+
+
+def after(file: StateDict, recipe: Recipe, wanted: Signature) -> Fit:
+    return fit_of(file, apply_recipe(recipe, file, wanted).state_dict, wanted)
+
+
+def origins(file: StateDict, wanted: Signature) -> set[str]:
+    repaired = apply_recipe(best_repair(file, wanted).recipe, file, wanted).state_dict
+    return {entry.origin.split(".")[0] for key, entry in repaired.items() if key in wanted}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "taken"),
+    [
+        ("student", "teacher", "teacher"),
+        ("online_encoder", "target_encoder", "online_encoder"),
+        ("encoder_q", "encoder_k", "encoder_q"),
+        ("base_encoder", "momentum_encoder", "base_encoder"),
+        ("model", "model_ema", "model"),
+        ("netA", "netB", "netA"),
+    ],
+)
+@pytest.mark.parametrize("named", [dict, detectrons])
+def test_a_repair_stays_within_one_of_two_copies(
+    saved: Saved, one: str, other: str, taken: str, named: Callable[[Weights], Weights]
+) -> None:
+    copies = prefixed(f"{one}.", named(trained(1))) | prefixed(f"{other}.", named(trained(2)))
+    file = saved(copies)
+    assert origins(file, RESNET) == {taken}
+    assert after(file, best_repair(file, RESNET).recipe, RESNET).fits
+
+
+def test_copies_without_dots_are_no_part_of_the_network(saved: Saved) -> None:
+    weights = prefixed("backbone.", detectrons(trained(1)))
+    copy = {f"ema_{key.replace('.', '_')}": value for key, value in weights.items()}
+    file = saved(weights | copy)
+    assert origins(file, RESNET) == {"backbone"}
+
+
+@pytest.mark.parametrize("place", ["{copy}.{key}", "net.{copy}.{key}"])
+def test_a_mixture_of_two_copies_is_no_fit_whoever_made_the_recipe(
+    saved: Saved, place: str
+) -> None:
+    copies = {
+        place.format(copy=copy, key=key): value
+        for copy in ("student", "teacher")
+        for key, value in trained(1).items()
+    }
+    file = saved(copies)
+    table = tuple(
+        (place.format(copy="student" if at % 2 else "teacher", key=key), key)
+        for at, key in enumerate(RESNET)
+    )
+    mixed = after(
+        file, Recipe.of((RenameTable(table), Drop("*student*"), Drop("*teacher*"))), RESNET
+    )
+    assert mixed.match.fits
+    assert not mixed.fits
+    assert "two copies of one network" in mixed.doubts[0].sentence
+    assert fit_verdict(mixed).startswith("Does not fit, though 122 of 122 keys match: ")
+
+
+def test_a_mixture_inside_blocks_is_no_fit(saved: Saved) -> None:
+    weights = trained(1)
+    both = {
+        f"{key.rpartition('.')[0]}.{copy}.{key.rpartition('.')[2]}": value
+        for key, value in weights.items()
+        for copy in ("raw", "smooth")
+    }
+    file = saved(both)
+    table = tuple(
+        (f"{key.rpartition('.')[0]}.{'raw' if at % 3 else 'smooth'}.{key.rpartition('.')[2]}", key)
+        for at, key in enumerate(RESNET)
+    )
+    rest = Drop(r"\.(?:raw|smooth)\.", "regex")
+    assert not after(file, Recipe.of((RenameTable(table), rest)), RESNET).fits
+    whole = tuple((old.replace("smooth", "raw"), new) for old, new in table)
+    assert after(file, Recipe.of((RenameTable(whole), rest)), RESNET).fits
+
+
+def test_an_average_without_buffers_takes_them_from_the_weights_and_fits(saved: Saved) -> None:
+    buffers = {key for key, spec in RESNET.items() if spec.kind == "buffer"}
+    average = {key: value for key, value in trained(2).items() if key not in buffers}
+    file = saved(prefixed("model.", trained(1)) | prefixed("ema.", average))
+    table = tuple((f"{'model' if key in buffers else 'ema'}.{key}", key) for key in RESNET)
+    fit = after(file, Recipe.of((RenameTable(table), Drop("model.*"))), RESNET)
+    assert not fit.doubts
+    assert fit.fits
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "blocks.0.attn.q_bias",
+        "blocks.3.ls1.gamma",
+        "blocks.12.norm1.weight",
+        "dist_token",
+        "reg_token",
+        "fc_norm.weight",
+        "patch_embed.norm.weight",
+        "norm_pre.bias",
+    ],
+)
+def test_what_leaves_out_a_part_of_the_network_is_no_fit(saved: Saved, key: str) -> None:
+    file = saved(vit() | {key: torch.ones(192)})
+    dropped = after(file, Recipe.of((Drop(key),)), VIT)
+    assert dropped.match.fits
+    assert not dropped.fits
+    assert dropped.doubts[0].keys == (key,)
+    assert f"`{key}`" in fit_verdict(dropped)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "head.weight",
+        "classifier.0.weight",
+        "decoder.blocks.0.attn.qkv.weight",
+        "decoder_pos_embed",
+        "mask_token",
+        "projector.0.weight",
+        "predictor.3.bias",
+        "prototypes.weight",
+        "queue",
+        "text_encoder.embed.weight",
+        "AuxLogits.fc.weight",
+        "neck.lateral.weight",
+    ],
+)
+def test_another_part_may_be_left_out_and_is_named(saved: Saved, key: str) -> None:
+    file = saved(vit() | {key: torch.ones(3, 192)})
+    dropped = after(file, Recipe.of((Drop(key),)), VIT)
+    assert dropped.fits
+    assert key.split(".", maxsplit=1)[0] in fit_verdict(dropped)
+
+
+def test_what_is_beside_the_network_may_be_left_out_whatever_its_name(saved: Saved) -> None:
+    file = saved(prefixed("backbone.", vit()) | {"adapter.weight": torch.ones(3, 12)})
+    recipe = Recipe.of((Keep("backbone.*"), StripPrefix("backbone.")))
+    fit = after(file, recipe, VIT)
+    assert fit.fits
+    assert fit_verdict(fit) == f"Fits: {len(VIT)} of {len(VIT)} keys. `adapter.*` is left out."
+
+
+def test_statistics_and_counters_that_are_left_out_raise_no_doubt(saved: Saved) -> None:
+    file = saved(vit() | {"blocks.0.attn.relative_position_index": torch.ones(4)})
+    assert after(file, Recipe.of((Drop("*_index"),)), VIT).fits
