@@ -23,7 +23,7 @@ from core.fixes.form import (
 from core.fixes.kinds.batch_norm import AddBatchStatistics
 from core.fixes.kinds.dtypes import CastDtype, Dequantize
 from core.fixes.kinds.filtering import Drop, DropMismatched, Keep, kept
-from core.fixes.kinds.fused import Fuse, Split
+from core.fixes.kinds.fused import ZEROS, Fuse, Split
 from core.fixes.kinds.heads import SelectClasses
 from core.fixes.kinds.input_channels import AdaptInput
 from core.fixes.kinds.lora import MergeLora, scale_assumed, unscaled_adapters
@@ -38,6 +38,7 @@ __all__ = [
     "KINDS",
     "MAX_KEY",
     "MAX_TEXT",
+    "ZEROS",
     "AdaptInput",
     "AddBatchStatistics",
     "AddPrefix",
