@@ -20,7 +20,7 @@ from core.fixes.form import (
     TextField,
     WholeField,
 )
-from core.fixes.kinds.batch_norm import AddBatchStatistics
+from core.fixes.kinds.batch_norm import FOLDED_VARIANCE, AddBatchStatistics
 from core.fixes.kinds.dtypes import CastDtype, Dequantize
 from core.fixes.kinds.filtering import Drop, DropMismatched, Keep, kept
 from core.fixes.kinds.fused import ZEROS, Fuse, Split
@@ -35,6 +35,7 @@ from core.fixes.script_part import Function, ScriptPart, literal
 from core.fixes.table import KINDS
 
 __all__ = [
+    "FOLDED_VARIANCE",
     "KINDS",
     "MAX_KEY",
     "MAX_TEXT",
