@@ -10,8 +10,8 @@ from core.fit.align import align
 from core.fit.key_match import Match, match
 from core.fit.proposals.proposal import Idea, listed_keys
 from core.fit.proposals.removals import removal_ideas
-from core.fit.proposals.renamings import best_renamings
-from core.fit.proposals.shapes import shape_ideas
+from core.fit.proposals.renamings import best_renamings, moves_batch_norms
+from core.fit.proposals.shapes import folded_ideas, shape_ideas
 from core.fit.proposals.structure import structure_ideas
 from core.fit.proposals.tried import Score, after, score
 from core.fixes import Fix, MergeLora, Recipe, unscaled_adapters
@@ -104,6 +104,7 @@ def _quick_ideas(state_dict: StateDict, signature: Signature) -> list[Reached]:
     now = match(state_dict, signature)
     reached = _gaining(best_renamings(state_dict, signature), state_dict, signature)
     reached += _gaining(shape_ideas(now, state_dict, signature), state_dict, signature)
+    reached += _gaining(folded_ideas(now, state_dict), state_dict, signature)
     for idea in structure_ideas(state_dict, signature):
         gained = _gaining([idea], state_dict, signature)
         reached += gained or _gaining(
@@ -185,6 +186,8 @@ def align_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
     fixes = tuple(step.fix for step in alignment.recipe.steps if step.enabled)
     placed = len({pair.wanted for pair in alignment.pairs})
     if not fixes or alignment.confidence < LEAST_CONFIDENCE or placed < LEAST_SHARE * now.total:
+        return
+    if moves_batch_norms({pair.key: pair.wanted for pair in alignment.pairs}, signature):
         return
     why = (
         f"{counted(placed, 'key')} of the model {are(placed)} found under other "
