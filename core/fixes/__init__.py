@@ -26,7 +26,7 @@ from core.fixes.kinds.filtering import Drop, DropMismatched, Keep, kept
 from core.fixes.kinds.fused import ZEROS, Fuse, Split
 from core.fixes.kinds.heads import SelectClasses
 from core.fixes.kinds.input_channels import AdaptInput
-from core.fixes.kinds.lora import MergeLora, scale_assumed, unscaled_adapters
+from core.fixes.kinds.lora import MergeLora, adapter_keys, scale_assumed, unscaled_adapters
 from core.fixes.kinds.positions import ResamplePositions, Resampling
 from core.fixes.kinds.renaming import AddPrefix, KeyFix, Rename, RenameTable, StripPrefix, renamed
 from core.fixes.kinds.views import Reshape, Transpose, Untie
@@ -78,6 +78,7 @@ __all__ = [
     "Untie",
     "WeightNorm",
     "WholeField",
+    "adapter_keys",
     "checked_text",
     "computed",
     "kept",

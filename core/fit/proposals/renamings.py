@@ -9,6 +9,7 @@ from itertools import chain
 from core.architectures import Signature
 from core.checkpoint import StateDict
 from core.fit.key_match import match
+from core.fit.proposals.adapters import trained_module_ideas, uses_untrained
 from core.fit.proposals.prefixes import prefix_ideas
 from core.fit.proposals.proposal import Idea
 from core.fit.proposals.tried import matched_after, names_after
@@ -33,6 +34,8 @@ def best_renamings(state_dict: StateDict, signature: Signature) -> list[Idea]:
         if names is None:
             continue
         matched = matched_after(names, state_dict, signature)
+        if uses_untrained(matched, state_dict):
+            continue
         if _is_worthwhile(len(matched) - before, before, len(signature), idea.known):
             seen.setdefault(matched, idea)
     ranked = sorted(seen.items(), key=lambda found: -len(found[0]))
@@ -47,6 +50,7 @@ def _ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
     yield from chain(
         twin_ideas(state_dict, signature),
         dotless_ideas(state_dict, signature),
+        trained_module_ideas(state_dict),
         prefix_ideas(state_dict, signature),
         known_ideas(state_dict, signature),
     )

@@ -41,10 +41,9 @@ def structure_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Ide
         yield Idea((WeightNorm("folded"),), f"{why}; the model has plain weights.")
         yield Idea((WeightNorm("parametrized"),), f"{why} under its old names.")
         yield Idea((WeightNorm("hooked"),), f"{why} under its new names.")
-    adapters = [key for key in state_dict if not in_file.isdisjoint(LORA) and _is_lora(key)]
-    if adapters:
-        why = f"{counted(len(adapters), 'key')} belong to LoRA adapters, which change base weights."
-        yield Idea((MergeLora(),), why + scale_assumed(unscaled_adapters(state_dict)))
+    merging = merging_idea(state_dict)
+    if merging is not None:
+        yield merging
     quantized = [entry.key for entry in state_dict.values() if isinstance(entry.form, Quantized)]
     if quantized:
         why = (
@@ -54,6 +53,15 @@ def structure_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Ide
         yield Idea((Dequantize(),), why)
     yield from _fused_ideas(in_file, _parts(signature))
     yield from _unbiased_key_ideas(state_dict, signature)
+
+
+def merging_idea(state_dict: StateDict) -> Idea | None:
+    """Merge the LoRA adapters; None if there are none."""
+    adapters = sum(map(_is_lora, state_dict))
+    if not adapters:
+        return None
+    why = f"{counted(adapters, 'key')} belong to LoRA adapters, which change base weights."
+    return Idea((MergeLora(),), why + scale_assumed(unscaled_adapters(state_dict)))
 
 
 def _parts(keys: StateDict | Signature) -> frozenset[str]:

@@ -8,13 +8,14 @@ from core.architectures import Signature
 from core.checkpoint import StateDict
 from core.fit.align import align
 from core.fit.key_match import Match, match
+from core.fit.proposals.adapters import uses_untrained
 from core.fit.proposals.proposal import Idea, listed_keys
 from core.fit.proposals.removals import removal_ideas
 from core.fit.proposals.renamings import best_renamings, moves_batch_norms
 from core.fit.proposals.shapes import folded_ideas, shape_ideas
-from core.fit.proposals.structure import structure_ideas
+from core.fit.proposals.structure import merging_idea, structure_ideas
 from core.fit.proposals.tried import Score, after, score
-from core.fixes import Fix, MergeLora, Recipe, unscaled_adapters
+from core.fixes import Fix, MergeLora, Recipe, adapter_keys, unscaled_adapters
 from core.wording import are, counted, percent
 
 MAX_ROUNDS = 8
@@ -68,9 +69,18 @@ def fixes_of(ideas: Sequence[Idea]) -> tuple[Fix, ...]:
 
 
 def clearing(state_dict: StateDict, signature: Signature) -> tuple[Idea, ...]:
-    """The removals of what does not match, if most of the model does."""
+    """The removals of what does not match, if most of the model does.
+
+    Adapters are merged first: without them the weights are those before they were trained.
+    """
     now = match(state_dict, signature)
-    return tuple(removal_ideas(now, state_dict, signature)) if mostly_matches(now) else ()
+    if not mostly_matches(now):
+        return ()
+    merging = merging_idea(state_dict)
+    if merging is None:
+        return tuple(removal_ideas(now, state_dict, signature))
+    merged = after(merging.fixes, state_dict, signature)
+    return () if merged is None else (merging, *clearing(merged, signature))
 
 
 def mostly_matches(match: Match) -> bool:
@@ -150,14 +160,30 @@ def best_repair(state_dict: StateDict, signature: Signature) -> Recipe:
 
     The best fix is applied again and again, until all fits or nothing gains. If most keys match
     then, unexpected and mismatched keys are dropped in steps of their own. Nothing is made up: a
-    person chooses defaults for what the file lacks, and if LoRA adapters have no alpha, the recipe
-    ends before they are merged. The same input gives the same recipe.
+    person chooses defaults for what the file lacks, and if LoRA adapters have no alpha, they and
+    the layers that they adapt stay as they are. The same input gives the same recipe.
     """
     if match(state_dict, signature).fits:
         return Recipe()
+    if unscaled_adapters(state_dict):
+        return _beside_adapters(state_dict, signature)
     gaining = gaining_ideas(state_dict, signature)
     steps = whole_repair(state_dict, signature, gaining)
     return before_made_up(Recipe.of(fixes_of(steps)), state_dict, signature)
+
+
+def _beside_adapters(state_dict: StateDict, signature: Signature) -> Recipe:
+    """The repair of the layers that no adapter changes, as far as it leaves all adapters whole."""
+    adapted = adapter_keys(state_dict)
+    entries = [entry for key, entry in state_dict.items() if key not in adapted]
+    others = StateDict(entries, state_dict.path, state_dict.versions)
+    fixes: list[Fix] = []
+    for step in best_repair(others, signature).steps:
+        changed = after((*fixes, step.fix), state_dict, signature)
+        if changed is None or unscaled_adapters(changed) < unscaled_adapters(state_dict):
+            break
+        fixes.append(step.fix)
+    return Recipe.of(fixes)
 
 
 def before_made_up(recipe: Recipe, state_dict: StateDict, signature: Signature) -> Recipe:
@@ -187,7 +213,8 @@ def align_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
     placed = len({pair.wanted for pair in alignment.pairs})
     if not fixes or alignment.confidence < LEAST_CONFIDENCE or placed < LEAST_SHARE * now.total:
         return
-    if moves_batch_norms({pair.key: pair.wanted for pair in alignment.pairs}, signature):
+    names = {pair.key: pair.wanted for pair in alignment.pairs}
+    if moves_batch_norms(names, signature) or uses_untrained(names, state_dict):
         return
     why = (
         f"{counted(placed, 'key')} of the model {are(placed)} found under other "
