@@ -20,13 +20,13 @@ from core.fixes.form import (
     TextField,
     WholeField,
 )
-from core.fixes.kinds.batch_norm import AddBatchStatistics
+from core.fixes.kinds.batch_norm import FOLDED_VARIANCE, AddBatchStatistics
 from core.fixes.kinds.dtypes import CastDtype, Dequantize
 from core.fixes.kinds.filtering import Drop, DropMismatched, Keep, kept
-from core.fixes.kinds.fused import Fuse, Split
+from core.fixes.kinds.fused import ZEROS, Fuse, Split
 from core.fixes.kinds.heads import SelectClasses
 from core.fixes.kinds.input_channels import AdaptInput
-from core.fixes.kinds.lora import MergeLora, scale_assumed, unscaled_adapters
+from core.fixes.kinds.lora import MergeLora, adapter_keys, scale_assumed, unscaled_adapters
 from core.fixes.kinds.positions import ResamplePositions, Resampling
 from core.fixes.kinds.renaming import AddPrefix, KeyFix, Rename, RenameTable, StripPrefix, renamed
 from core.fixes.kinds.views import Reshape, Transpose, Untie
@@ -35,9 +35,11 @@ from core.fixes.script_part import Function, ScriptPart, literal
 from core.fixes.table import KINDS
 
 __all__ = [
+    "FOLDED_VARIANCE",
     "KINDS",
     "MAX_KEY",
     "MAX_TEXT",
+    "ZEROS",
     "AdaptInput",
     "AddBatchStatistics",
     "AddPrefix",
@@ -76,6 +78,7 @@ __all__ = [
     "Untie",
     "WeightNorm",
     "WholeField",
+    "adapter_keys",
     "checked_text",
     "computed",
     "kept",

@@ -49,11 +49,12 @@ class WholeField:
 
 @dataclass(frozen=True, slots=True)
 class RealField:
-    """A number from 0, the default, to `most`."""
+    """A number from 0 to `most`."""
 
     name: str
     label: str
     most: float
+    default: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ core/checkpoint/tree/discover.py.
 """
 
 from core.keys.assignment import STRIP, best_assignment
+from core.keys.dotless import batch_norm_scales, dotted, folded_scales, is_caffe2
 from core.keys.filter import filter_entries, fitting_keys
 from core.keys.groups import group_keys
 from core.keys.parts import (
@@ -76,13 +77,17 @@ __all__ = [
     "ReplacementError",
     "TooCostlyError",
     "Unwrapped",
+    "batch_norm_scales",
     "best_assignment",
     "common_prefix",
     "copy_preference",
+    "dotted",
     "filter_entries",
     "fitting_keys",
+    "folded_scales",
     "found_in",
     "group_keys",
+    "is_caffe2",
     "leaf",
     "names_average",
     "names_follower",

@@ -13,9 +13,9 @@ from core.fit.align.confidence import LayerPair
 from core.fit.align.evidence import is_sorted
 from core.fit.align.layers import Layer, LayerTensor, Tensor, joined, layers_of, single_layers
 from core.fit.align.recipe_from_alignment import alignment_recipe
-from core.fit.key_match import match
-from core.fixes import Recipe
-from core.keys import BATCH_COUNTER
+from core.fit.key_match import Match, match
+from core.fixes import Recipe, RenameTable
+from core.keys import BATCH_COUNTER, STATISTICS, dotted
 from core.wording import are, count, counted, have
 
 MAX_KEYS = 100_000
@@ -31,19 +31,53 @@ def align(state_dict: StateDict, signature: Signature) -> Alignment:
     Layers of the same shapes are paired by their order on both sides, by the words in their names,
     and by what these words mean elsewhere in the same file; the pairs are those that are the most
     likely together. If every key of the architecture matches already, all pairs are equal names.
+    Keys without dots are read with dots between their parts.
     """
+    names = dotted(state_dict)
+    if not names or _is_filled(match(state_dict, signature)):
+        return _aligned(state_dict, signature)
+    entries = [entry.under(names[key]) for key, entry in state_dict.items()]
+    found = _aligned(StateDict(entries, state_dict.path, state_dict.versions), signature)
+    own = {name: key for key, name in names.items()}
+    return replace(
+        found,
+        pairs=tuple(replace(pair, key=own[pair.key]) for pair in found.pairs),
+        unpaired=tuple(own[key] for key in found.unpaired),
+        recipe=_after_renaming(names, found.recipe),
+    )
+
+
+def _is_filled(now: Match) -> bool:
+    return not now.missing_keys and not now.mismatched
+
+
+def _after_renaming(names: Mapping[str, str], recipe: Recipe) -> Recipe:
+    """The recipe after a renaming of all keys; both as one table if that is all that changes."""
+    first, *others = [step.fix for step in recipe.steps] or [RenameTable(())]
+    if not isinstance(first, RenameTable):
+        return Recipe.of((RenameTable(tuple(names.items())), first, *others))
+    further = dict(first.table)
+    table = tuple((key, further.get(name, name)) for key, name in names.items())
+    return Recipe.of((RenameTable(table), *others))
+
+
+def _aligned(state_dict: StateDict, signature: Signature) -> Alignment:
     if max(len(state_dict), len(signature)) > MAX_KEYS:
         why = f"More than {count(MAX_KEYS)} keys are too many to compare."
         return Alignment((), tuple(state_dict), Recipe(), 0.0, why)
     fits = match(state_dict, signature)
-    if not fits.missing_keys and not fits.mismatched:
+    if _is_filled(fits):
         own = [AlignedPair(key, key, 1.0, ambiguous=False, why="same name") for key in fits.matched]
         return _alignment(own, state_dict, signature)
     file = [
         Tensor(key, entry.shape, is_float_dtype(entry.dtype)) for key, entry in state_dict.items()
     ]
+    # A file without any statistics has BatchNorms all the same, of a weight and a bias.
+    without = STATISTICS if STATISTICS.isdisjoint(map(_leaf, state_dict)) else frozenset[str]()
     wanted = [
-        Tensor(key, spec.shape, is_float_dtype(spec.dtype)) for key, spec in signature.items()
+        Tensor(key, spec.shape, is_float_dtype(spec.dtype))
+        for key, spec in signature.items()
+        if _leaf(key) not in without
     ]
     shuffled = is_sorted([(key, entry.dtype) for key, entry in state_dict.items()])
     a, b = layers_of(file), layers_of(wanted)
@@ -60,11 +94,15 @@ def align(state_dict: StateDict, signature: Signature) -> Alignment:
     return _alignment(pairs, state_dict, signature)
 
 
+def _leaf(key: str) -> str:
+    return key.rpartition(".")[2]
+
+
 def _unpaired(tensors: Sequence[Tensor], taken: set[str]) -> list[Tensor]:
     return [
         tensor
         for tensor in tensors
-        if tensor.key not in taken and tensor.key.rpartition(".")[2] != BATCH_COUNTER
+        if tensor.key not in taken and _leaf(tensor.key) != BATCH_COUNTER
     ]
 
 

@@ -26,6 +26,7 @@ from core.fixes import (
     RenameTable,
     ResamplePositions,
     StripPrefix,
+    adapter_keys,
 )
 from core.keys import Unwrapped
 
@@ -77,7 +78,9 @@ def repair(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> Repai
             fixes, result, matched = [*fixes, RESAMPLE], (sized[0], result[1]), after_it
     repaired, left_out = result
     extra = matched.unexpected_keys
-    if extra and len(extra) <= MAX_DROPPED and mostly_matches(matched):
+    # Adapters change the weights, so that a model without them is not the file's.
+    droppable = 0 < len(extra) <= MAX_DROPPED and adapter_keys(repaired).isdisjoint(extra)
+    if droppable and mostly_matches(matched):
         drop = drop_of(extra, repaired)
         if drop is not None:
             fixes.append(drop)

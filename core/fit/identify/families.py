@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from core.checkpoint import Quantized, StateDict, TensorEntry
-from core.keys import ATTENTION, MAX_LENGTH, OPTIMIZER_STATE
+from core.keys import ATTENTION, MAX_LENGTH, OPTIMIZER_STATE, dotted
 from core.wording import count, counted
 
 ATTENDS = re.compile(rf"(^|\.)({ATTENTION})(\.|_|$)", re.IGNORECASE)
@@ -20,10 +20,15 @@ def family(state_dict: StateDict) -> str:
 
     Of a very long key only the last MAX_LENGTH characters are used.
     """
-    entries = {entry.key[-MAX_LENGTH:]: entry for entry in state_dict.values()}
+    names = dotted(state_dict)
+    entries = {names.get(key, key)[-MAX_LENGTH:]: entry for key, entry in state_dict.items()}
     matrices = [entry for entry in entries.values() if len(entry.shape) == 2]
-    convolutions = [entry for entry in entries.values() if len(entry.shape) in (3, 4, 5)]
-    kernels = [entry for entry in convolutions if entry.key.endswith("weight")]
+    weights = [entry for key, entry in entries.items() if key.endswith("weight")]
+    kernels = [entry for entry in weights if len(entry.shape) in (3, 4, 5)]
+    if not weights:  # Then the shapes alone say it: a table of positions has one row.
+        kernels = [
+            entry for entry in entries.values() if len(entry.shape) in (4, 5) and entry.shape[0] > 1
+        ]
     attends = {key: entry for key, entry in entries.items() if ATTENDS.search(key)}
     layers = {hit[0] for key in entries if (hit := RECURRENT.search(key))}
     # Not any of them: a model may have a buffer that is called `step`.

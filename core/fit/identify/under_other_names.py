@@ -15,9 +15,10 @@ from core.fit.identify.solve_options import with_options
 from core.fit.index.index import Variation
 from core.fit.index.lookup import Lookup, Profile
 from core.fit.index.shape_forms import ShapeLikeness
+from core.fit.proposals.proposal import Idea
 from core.fit.proposals.whole_repairs import fixes_of, gaining_ideas, whole_repair
-from core.fixes import Recipe
-from core.keys import Unwrapped
+from core.fixes import AddBatchStatistics, Recipe, RenameTable
+from core.keys import Unwrapped, folded_scales
 
 TRIED = 4
 """The most profiles that are solved, those of the most alike shapes."""
@@ -64,6 +65,8 @@ def under_other_names(state_dict: StateDict, unwrapped: Unwrapped, lookup: Looku
     of the model must get a tensor, and so must the layer that takes the image.
     """
     shapes = {key: state_dict[key].shape for key in unwrapped.keys}
+    for key in folded_scales(shapes):  # A model has the statistics of a folded BatchNorm too.
+        shapes |= {f"{key}_{statistic}": shapes[key] for statistic in ("mean", "var")}
     filled: list[Renamed] = []
     alike = lookup.forms.alike(shapes, TRIED)
     for like in alike:
@@ -102,6 +105,7 @@ def _solved(like: ShapeLikeness, state_dict: StateDict, lookup: Lookup) -> Renam
     copies = ""
     if fit.fits:
         copies = copies_sentence(copies_of(state_dict, wanted), like.prefix)
+    why = tuple(idea.why for idea in ideas if idea.aligned or _is_named(idea))
     kept = min(1.0, repaired.numel / max(1, below.numel))
     sure = min((idea.sure for idea in ideas), default=1.0)
     return Renamed(
@@ -113,10 +117,19 @@ def _solved(like: ShapeLikeness, state_dict: StateDict, lookup: Lookup) -> Renam
             fit,
             outside + dropped,
             tuple(key for idea in ideas for key in idea.unsure),
-            tuple(filter(None, (*(idea.why for idea in ideas if idea.aligned), copies))),
+            tuple(
+                filter(
+                    None, (*(idea.why for idea in ideas if idea.aligned or _is_named(idea)), copies)
+                )
+            ),
         ),
         round(like.share * fit.match.coverage_parameters * kept * sure, 3),
     )
+
+
+def _is_named(idea: Idea) -> bool:
+    """Whether names alone say what the idea does, which a person should know."""
+    return any(isinstance(fix, RenameTable | AddBatchStatistics) for fix in idea.fixes)
 
 
 def _options(profile: Profile, shapes: Sequence[Shape]) -> dict[str, int]:

@@ -12,7 +12,7 @@ from core.fit.key_match import Match
 from core.fit.proposals.option_hints import options_sentence
 from core.fit.proposals.prefixes import MAX_PARTS
 from core.fit.proposals.proposal import Idea, listed_keys
-from core.fixes import MAX_TEXT, Drop, DropMismatched
+from core.fixes import MAX_TEXT, Drop, DropMismatched, adapter_keys
 from core.keys import starts
 from core.wording import have
 
@@ -29,6 +29,8 @@ def removal_ideas(now: Match, state_dict: StateDict, signature: Signature) -> It
         fix = drop_of(now.unexpected_keys, state_dict)
         if fix is not None:
             why = f"The model has no {listed_keys(list(now.unexpected_keys))}."
+            if not adapter_keys(state_dict).isdisjoint(now.unexpected_keys):
+                why += " Without its LoRA adapters, the model is what it was before their training."
             yield Idea((fix,), f"{why} {options_sentence(now, signature)}".strip())
 
 

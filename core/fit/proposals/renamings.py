@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from itertools import chain
 
 from core.architectures import Signature
 from core.checkpoint import StateDict
 from core.fit.key_match import match
+from core.fit.proposals.adapters import trained_module_ideas, uses_untrained
 from core.fit.proposals.prefixes import prefix_ideas
 from core.fit.proposals.proposal import Idea
 from core.fit.proposals.tried import matched_after, names_after
 from core.fit.proposals.twins import twin_ideas
-from core.fixes import Rename
+from core.fixes import Rename, RenameTable
+from core.keys import batch_norm_scales, dotted, is_caffe2
 
 MAX_SHOWN = 4
 """The most renamings that are proposed."""
@@ -31,6 +34,8 @@ def best_renamings(state_dict: StateDict, signature: Signature) -> list[Idea]:
         if names is None:
             continue
         matched = matched_after(names, state_dict, signature)
+        if uses_untrained(matched, state_dict):
+            continue
         if _is_worthwhile(len(matched) - before, before, len(signature), idea.known):
             seen.setdefault(matched, idea)
     ranked = sorted(seen.items(), key=lambda found: -len(found[0]))
@@ -44,6 +49,8 @@ def _ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
     """Ideas that choose one of several sets of weights first, so that they win over the others."""
     yield from chain(
         twin_ideas(state_dict, signature),
+        dotless_ideas(state_dict, signature),
+        trained_module_ideas(state_dict),
         prefix_ideas(state_dict, signature),
         known_ideas(state_dict, signature),
     )
@@ -82,6 +89,42 @@ KNOWN = (
     ),
 )
 """Renamings between known conventions, each with a sentence that says whose they are."""
+
+
+def dotless_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
+    """Keys without dots as the model writes them, with dots between their parts."""
+    names = dotted(state_dict)
+    if not names:
+        return
+    exact = Counter(key.replace(".", joint) for key in signature for joint in "_/")
+    table = dict(names)
+    for key in signature:
+        for joint in "_/":
+            own = key.replace(".", joint)
+            if own in table and exact[own] == 1:
+                table[own] = key
+    example = next((key for key, name in table.items() if name in signature), None)
+    if example is None or moves_batch_norms(table, signature):
+        return
+    why = f"The file's keys have no dots: `{example}` is the model's `{table[example]}`."
+    if any(map(is_caffe2, state_dict)):
+        why += (
+            " They are a ResNet's in Caffe2, where most have the stride of a block in its first "
+            "convolution, branch2a; torchvision's and timm's have it in the second one."
+        )
+    yield Idea((RenameTable(tuple(table.items())),), why, known=True)
+
+
+def moves_batch_norms(names: Mapping[str, str], signature: Signature) -> bool:
+    """Whether the names put a BatchNorm of Caffe2 where the model has a norm without statistics.
+
+    A GroupNorm has a weight and a bias of the same shapes, and timm calls it `bn` too.
+    """
+    targets = [names[key] for key in batch_norm_scales(names)]
+    return any(
+        name in signature and f"{name.removesuffix('weight')}running_mean" not in signature
+        for name in targets
+    )
 
 
 def known_ideas(_state_dict: StateDict, _signature: Signature) -> Iterator[Idea]:

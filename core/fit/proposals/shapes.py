@@ -11,6 +11,7 @@ from core.fit.key_match import Match, Mismatch
 from core.fit.proposals.option_hints import options_sentence, other_channels, other_positions
 from core.fit.proposals.proposal import Idea, listed_keys
 from core.fixes import (
+    FOLDED_VARIANCE,
     MAX_TEXT,
     AdaptInput,
     AddBatchStatistics,
@@ -19,7 +20,7 @@ from core.fixes import (
     Reshape,
     Transpose,
 )
-from core.keys import BATCH_COUNTER, STATISTICS
+from core.keys import BATCH_COUNTER, STATISTICS, folded_scales
 from core.wording import are, counted, have
 from core.wording import shape as shape_words
 
@@ -119,7 +120,12 @@ def _name(key: str) -> str:
 
 
 def statistics_idea(now: Match, state_dict: StateDict) -> Idea | None:
-    """Default statistics for BatchNorm layers that are in the file without their statistics."""
+    """Default statistics for BatchNorm layers that are in the file without their statistics.
+
+    None for folded ones, which have no statistics to measure.
+    """
+    if next(folded_ideas(now, state_dict), None) is not None:
+        return None
     lacking = [
         key
         for key in now.missing_keys
@@ -134,6 +140,29 @@ def statistics_idea(now: Match, state_dict: StateDict) -> Idea | None:
         "training mode."
     )
     return Idea((AddBatchStatistics(),), why)
+
+
+def folded_ideas(now: Match, state_dict: StateDict) -> Iterator[Idea]:
+    """The statistics that change nothing, where names show that all BatchNorms were folded."""
+    lacking = {
+        key.rpartition(".")[0] for key in now.missing_keys if key.rpartition(".")[2] in STATISTICS
+    }
+    if not lacking:
+        return
+    scales = folded_scales([entry.origin or entry.key for entry in state_dict.values()])
+    for module in lacking if scales else ():
+        weight = state_dict.get(f"{module}.weight")
+        if weight is None or (weight.origin or weight.key) not in scales:
+            return
+    if scales:
+        why = (
+            f"{listed_keys(sorted(scales))} {are(len(scales))} the scale of a BatchNorm whose "
+            "statistics were folded into it and its bias: Detectron calls an AffineChannel so. "
+            "With a mean of 0 "
+            f"and a variance of {FOLDED_VARIANCE}, BatchNorm's default eps of 1e-5 makes the "
+            "divisor 1, and the scale and the bias alone count."
+        )
+        yield Idea((AddBatchStatistics(FOLDED_VARIANCE),), why)
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -8,6 +8,7 @@ from core.architectures import Signature
 from core.checkpoint import Quantized, StateDict
 from core.fit.proposals.proposal import Idea
 from core.fixes import (
+    ZEROS,
     Dequantize,
     Fuse,
     MergeLora,
@@ -16,7 +17,7 @@ from core.fixes import (
     scale_assumed,
     unscaled_adapters,
 )
-from core.keys import FUSED_LAYERS
+from core.keys import FUSED_LAYERS, leaf, words
 from core.wording import are, counted
 
 IN_PROJECTION = ("in_proj_weight", "in_proj_bias")
@@ -40,10 +41,9 @@ def structure_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Ide
         yield Idea((WeightNorm("folded"),), f"{why}; the model has plain weights.")
         yield Idea((WeightNorm("parametrized"),), f"{why} under its old names.")
         yield Idea((WeightNorm("hooked"),), f"{why} under its new names.")
-    adapters = [key for key in state_dict if not in_file.isdisjoint(LORA) and _is_lora(key)]
-    if adapters:
-        why = f"{counted(len(adapters), 'key')} belong to LoRA adapters, which change base weights."
-        yield Idea((MergeLora(),), why + scale_assumed(unscaled_adapters(state_dict)))
+    merging = merging_idea(state_dict)
+    if merging is not None:
+        yield merging
     quantized = [entry.key for entry in state_dict.values() if isinstance(entry.form, Quantized)]
     if quantized:
         why = (
@@ -52,6 +52,16 @@ def structure_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Ide
         )
         yield Idea((Dequantize(),), why)
     yield from _fused_ideas(in_file, _parts(signature))
+    yield from _unbiased_key_ideas(state_dict, signature)
+
+
+def merging_idea(state_dict: StateDict) -> Idea | None:
+    """Merge the LoRA adapters; None if there are none."""
+    adapters = sum(map(_is_lora, state_dict))
+    if not adapters:
+        return None
+    why = f"{counted(adapters, 'key')} belong to LoRA adapters, which change base weights."
+    return Idea((MergeLora(),), why + scale_assumed(unscaled_adapters(state_dict)))
 
 
 def _parts(keys: StateDict | Signature) -> frozenset[str]:
@@ -79,6 +89,45 @@ def _fused_ideas(in_file: frozenset[str], wanted: frozenset[str]) -> Iterator[Id
                 if wholes[0] == "qkv" and in_file.issuperset(IN_PROJECTION[:1]):
                     splits = tuple(Split(name, _with(parts, name)) for name in IN_PROJECTION)
                     yield Idea(splits, _splitting_why(IN_PROJECTION[0], parts))
+
+
+def _unbiased_key_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
+    """Fuse q, k and v where q and v have a bias and k has none, as in BEiT, EVA and Whisper."""
+    biased = _modules_with_key_bias(state_dict)
+    wanted = _parts(signature)
+    wholes, choices = FUSED_LAYERS[0]
+    for q, k, v in choices:
+        of_module = not q.endswith("_bias")
+        q_bias, v_bias = (f"{part}.bias" if of_module else part for part in (q, v))
+        modules = [f".{key}"[: -len(q_bias)] for key in state_dict if _ends(key, q_bias)]
+        paired = any(f"{module}{v_bias}"[1:] in state_dict for module in modules)
+        if wanted.issuperset((q, v)) or not paired or not biased.isdisjoint(modules):
+            continue
+        fused = [(f"{whole}.weight", f"{whole}.bias") for whole in wholes]
+        for weight, bias in (*fused, IN_PROJECTION):
+            if any(_ends(key, bias) for key in signature):
+                weights = (Fuse(_with((q, k, v), "weight"), weight),) if of_module else ()
+                why = (
+                    f"The file has `{q_bias}` and `{v_bias}` but no bias for k, where the model "
+                    f"has one `{bias}`: zeros in the place of k's bias compute the same as none."
+                )
+                yield Idea((*weights, Fuse((q_bias, ZEROS, v_bias), bias)), why)
+
+
+def _ends(key: str, path: str) -> bool:
+    return f".{key}".endswith(f".{path}")
+
+
+def _modules_with_key_bias(state_dict: StateDict) -> frozenset[str]:
+    """The paths, each with a dot before and after it, of modules that have a bias for k."""
+    modules = set()
+    for key in state_dict:
+        steps = f".{key}".split(".")
+        for at in (-1, -2):
+            names = words(".".join(steps[at:]))
+            if leaf(key) == "bias" and "k" in names and "norm" not in names:
+                modules.add(".".join((*steps[:at], "")))
+    return frozenset(modules)
 
 
 def _with(parts: Sequence[str], name: str) -> tuple[str, ...]:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.architectures import Signature
 from core.checkpoint import StateDict
 from core.fit.align import align
 from core.fit.copies import copies_of, copies_sentence, undotted, undotted_prefix
 from core.fit.key_match import Match, match
+from core.fit.proposals.adapters import uses_untrained
 from core.fit.proposals.prefixes import glob_of
 from core.fit.proposals.proposal import Idea, listed_keys
 from core.fit.proposals.removals import removal_ideas
-from core.fit.proposals.renamings import best_renamings
-from core.fit.proposals.shapes import shape_ideas
-from core.fit.proposals.structure import structure_ideas
+from core.fit.proposals.renamings import best_renamings, moves_batch_norms
+from core.fit.proposals.shapes import folded_ideas, shape_ideas
+from core.fit.proposals.structure import merging_idea, structure_ideas
 from core.fit.proposals.tried import Score, after, score
-from core.fixes import Drop, Fix, MergeLora, Recipe, unscaled_adapters
+from core.fixes import Drop, Fix, MergeLora, Recipe, adapter_keys, unscaled_adapters
 from core.wording import are, counted, percent
 
 MAX_ROUNDS = 8
@@ -71,9 +72,18 @@ def fixes_of(ideas: Sequence[Idea]) -> tuple[Fix, ...]:
 
 
 def clearing(state_dict: StateDict, signature: Signature) -> tuple[Idea, ...]:
-    """The removals of what does not match, if most of the model does."""
+    """The removals of what does not match, if most of the model does.
+
+    Adapters are merged first: without them the weights are those before they were trained.
+    """
     now = match(state_dict, signature)
-    return tuple(removal_ideas(now, state_dict, signature)) if mostly_matches(now) else ()
+    if not mostly_matches(now):
+        return ()
+    merging = merging_idea(state_dict)
+    if merging is None:
+        return tuple(removal_ideas(now, state_dict, signature))
+    merged = after(merging.fixes, state_dict, signature)
+    return () if merged is None else (merging, *clearing(merged, signature))
 
 
 def mostly_matches(match: Match) -> bool:
@@ -107,6 +117,7 @@ def _quick_ideas(state_dict: StateDict, signature: Signature) -> list[Reached]:
     now = match(state_dict, signature)
     reached = _gaining(best_renamings(state_dict, signature), state_dict, signature)
     reached += _gaining(shape_ideas(now, state_dict, signature), state_dict, signature)
+    reached += _gaining(folded_ideas(now, state_dict), state_dict, signature)
     for idea in structure_ideas(state_dict, signature):
         gained = _gaining([idea], state_dict, signature)
         reached += gained or _gaining(
@@ -164,15 +175,32 @@ def best_repair(state_dict: StateDict, signature: Signature) -> BestRepair:
 
     The best fix is applied again and again, until all fits or nothing gains. If most keys match
     then, unexpected and mismatched keys are dropped in steps of their own. Nothing is made up: a
-    person chooses defaults for what the file lacks, and if LoRA adapters have no alpha, the recipe
-    ends before they are merged. The same input gives the same recipe.
+    person chooses defaults for what the file lacks, and if LoRA adapters have no alpha, they and
+    the layers that they adapt stay as they are. The same input gives the same recipe.
     """
     if match(state_dict, signature).fits:
         return BestRepair(Recipe())
+    if unscaled_adapters(state_dict):
+        return _beside_adapters(state_dict, signature)
     ideas = whole_repair(state_dict, signature, gaining_ideas(state_dict, signature))
     recipe = before_made_up(Recipe.of(fixes_of(ideas)), state_dict, signature)
     why = tuple(idea.why for idea in ideas)
     return BestRepair(recipe, why, tuple(key for idea in ideas for key in idea.unsure))
+
+
+def _beside_adapters(state_dict: StateDict, signature: Signature) -> BestRepair:
+    """The repair of the layers that no adapter changes, as far as it leaves all adapters whole."""
+    adapted = adapter_keys(state_dict)
+    entries = [entry for key, entry in state_dict.items() if key not in adapted]
+    others = StateDict(entries, state_dict.path, state_dict.versions)
+    fixes: list[Fix] = []
+    best = best_repair(others, signature)
+    for step in best.recipe.steps:
+        changed = after((*fixes, step.fix), state_dict, signature)
+        if changed is None or unscaled_adapters(changed) < unscaled_adapters(state_dict):
+            break
+        fixes.append(step.fix)
+    return replace(best, recipe=Recipe.of(fixes))
 
 
 def before_made_up(recipe: Recipe, state_dict: StateDict, signature: Signature) -> Recipe:
@@ -220,6 +248,9 @@ def _align_idea(
     fixes = tuple(step.fix for step in alignment.recipe.steps if step.enabled)
     placed = len({pair.wanted for pair in alignment.pairs})
     if not fixes or alignment.confidence < LEAST_CONFIDENCE or placed < LEAST_SHARE * total:
+        return
+    names = {pair.key: pair.wanted for pair in alignment.pairs}
+    if moves_batch_norms(names, signature) or uses_untrained(names, state_dict):
         return
     why = (
         f"{counted(placed, 'key')} of the model {are(placed)} found under other "

@@ -6,42 +6,57 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.checkpoint import Filled, StateDict, TensorEntry
+from core.errors import FixError
 from core.fixes.base import Changed, Context, Effect, Fix
 from core.fixes.computed import computed
-from core.fixes.form import Form
+from core.fixes.form import Form, RealField
 from core.fixes.script_part import ScriptPart
-from core.keys import BATCH_COUNTER
 from core.wording import counted
 
 if TYPE_CHECKING:
     import torch
 
-DEFAULTS = {"running_mean": 0.0, "running_var": 1.0, BATCH_COUNTER: 0.0}
-"""The values that _NormBase.reset_running_stats sets (torch/nn/modules/batchnorm.py)."""
+VARIANCE = 1.0
+"""The variance that _NormBase.reset_running_stats sets (torch/nn/modules/batchnorm.py); it sets
+the mean and the counter to 0."""
+
+FOLDED_VARIANCE = 1.0 - 1e-5
+"""The variance with which a BatchNorm of torch's default eps, 1e-5, divides by 1, so that its
+weight and bias alone count. Detectron2's FrozenBatchNorm2d has it too
+(detectron2/layers/batch_norm.py)."""
 
 
 @dataclass(frozen=True, slots=True)
 class AddBatchStatistics(Fix):
-    """Add the BatchNorm statistics that the signature has and the file lacks, at their defaults.
+    """Add the BatchNorm statistics that the signature has and the file lacks.
 
-    The defaults are 0 for `running_mean`, 1 for `running_var`, 0 for `num_batches_tracked`.
+    `running_mean` and `num_batches_tracked` are 0, and every `running_var` is `variance`.
     """
 
     json_name = "add_batch_statistics"
     form = Form(
         "Add BatchNorm's default statistics",
-        "Mean 0, variance 1, counter 0, where the model has them and the file has none.",
+        "Mean 0, variance 1, counter 0, where the model has them and the file has none. Where the "
+        f"statistics were folded into the weights, the variance is 1 − eps: {FOLDED_VARIANCE} for "
+        "torch's eps.",
+        (RealField("variance", "Variance", 1e6, VARIANCE),),
     )
 
+    variance: float = VARIANCE
+
     def words(self) -> str:
-        return "Add BatchNorm's default statistics"
+        if self.variance == VARIANCE:
+            return "Add BatchNorm's default statistics"
+        return f"Add BatchNorm's statistics with variance {self.variance}"
 
     def apply(self, state_dict: StateDict, context: Context) -> Changed:
         """Add the missing statistics after the other tensors of their layer.
 
         Only for layers of which the file has another tensor, and for layers that consist of
-        statistics.
+        statistics. Raises FixError if the variance is below 0.
         """
+        if self.variance < 0:
+            raise FixError(f"{self.variance} is no variance.", "It is 0 or more.")
         wanted = context.wanted
         missing = missing_statistics(list(state_dict), list(wanted))
         after: dict[str | None, list[TensorEntry]] = {}
@@ -49,20 +64,25 @@ class AddBatchStatistics(Fix):
         for key in missing:
             spec = wanted[key]
             empty = TensorEntry(key, spec.dtype, (), (), 0, None)
-            entry = computed(empty, Filled(DEFAULTS[key.rpartition(".")[2]]), (), spec.shape)
+            value = self.variance if key.endswith("running_var") else 0.0
+            entry = computed(empty, Filled(value), (), spec.shape)
             after.setdefault(last.get(key.rpartition(".")[0]), []).append(entry)
         entries: list[TensorEntry] = []
         for key, entry in state_dict.items():
             entries += [entry, *after.get(key, ())]
         entries += after.get(None, ())
         sentence = f"{counted(len(missing), 'statistic')} of BatchNorm added at their defaults."
+        if self.variance != VARIANCE:
+            statistics = counted(len(missing), "statistic")
+            sentence = f"{statistics} of BatchNorm added: mean 0, variance {self.variance}."
         if not missing:
             sentence = "No BatchNorm statistic is missing."
         added = StateDict(entries, state_dict.path, state_dict.versions) if missing else state_dict
         return added, Effect(len(missing), 0, sentence)
 
     def script(self) -> ScriptPart:
-        call = "state_dict = add_batch_statistics(state_dict, model.state_dict())"
+        variance = "" if self.variance == VARIANCE else f", {self.variance!r}"
+        call = f"state_dict = add_batch_statistics(state_dict, model.state_dict(){variance})"
         functions = missing_statistics, add_batch_statistics
         return ScriptPart((call,), functions, needs_model=True)
 
@@ -86,9 +106,9 @@ def missing_statistics(keys: list[str], wanted: list[str]) -> list[str]:
 
 
 def add_batch_statistics(
-    state_dict: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]
+    state_dict: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor], variance: float = 1.0
 ) -> dict[str, torch.Tensor]:
-    """The state_dict with the BatchNorm statistics that it lacks, at their defaults."""
+    """The state_dict with the BatchNorm statistics that it lacks: mean 0, and this variance."""
     missing = missing_statistics(list(state_dict), list(wanted))
     last = {key.rpartition(".")[0]: key for key in state_dict}
     after: dict[str | None, list[str]] = {}
@@ -99,6 +119,6 @@ def add_batch_statistics(
         if key is not None:
             result[key] = state_dict[key]
         for added in after.get(key, []):
-            default = torch.ones_like if added.endswith("running_var") else torch.zeros_like
-            result[added] = default(wanted[added])
+            value = variance if added.endswith("running_var") else 0
+            result[added] = torch.full_like(wanted[added], value)
     return result

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from core.checkpoint import Derived, Joined, Rows, StateDict, TensorEntry
+from core.checkpoint import Derived, Filled, Joined, Rows, StateDict, TensorEntry
 from core.errors import FixError
 from core.fixes.base import MAX_CHARACTERS, MAX_KEY, Changed, Context, Effect, Fix
 from core.fixes.computed import checked_dense, computed, is_strided, rebuilt
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 MAX_TENSORS = 200_000
 """The most tensors of a state_dict after a split."""
+
+ZEROS = "(zeros)"
+"""A part of Fuse that no tensor has: zeros, as many as each other part has. Text in parentheses is
+never an attribute's name in Python, so no module's path contains it; `0` is one of Sequential's."""
 
 FIELDS = (
     TextField("fused", "Name of the fused part", "qkv", default="qkv"),
@@ -57,6 +61,8 @@ class Split(Fix):
         """
         fused = checked_text(self.fused, "name")
         names = _checked_names(self.parts)
+        if ZEROS in names:
+            raise FixError(f"`{ZEROS}` can be fused, but not split off.", "Name every part.")
         places = {key: place for key in state_dict if (place := place_of(fused, key))}
         cut = len(places)
         _check_room(state_dict, places.values(), names)
@@ -85,13 +91,14 @@ class Split(Fix):
 class Fuse(Fix):
     """Join tensors along their first dimension: `q`, `k` and `v` into `qkv`.
 
-    Each of `parts` is one or several whole parts of the path in the keys.
+    Each of `parts` is one or several whole parts of the path in the keys, or ZEROS.
     """
 
     json_name = "fuse"
     form = Form(
         "Fuse tensors",
-        "Joins `q`, `k` and `v` into `qkv`, or the like, along the first dimension.",
+        "Joins `q`, `k` and `v` into `qkv`, or the like, along the first dimension. "
+        f"The part `{ZEROS}` stands for a bias that the file lacks.",
         FIELDS,
     )
 
@@ -106,18 +113,20 @@ class Fuse(Fix):
 
         The fused tensor is in the place of its first part, and has its origin. If a part is absent,
         the others are unchanged, and the effect says so. Raises FixError if the parts' shapes or
-        dtypes do not allow it, or the new key exists already.
+        dtypes do not allow it, if ZEROS would stand for anything but a bias, or if the new key
+        exists already.
         """
         names = _checked_names(self.parts)
+        named = [name for name in names if name != ZEROS]
         fused = checked_text(self.fused, "name")
         wholes: dict[str, tuple[Place, list[str]]] = {}
         incomplete: dict[str, Place] = {}
         for key in state_dict:
-            for name in names:
+            for name in named:
                 place = place_of(name, key)
                 if place is None:
                     continue
-                keys = [place.of(part) for part in names]
+                keys = [place.of(part) for part in named]
                 if all(part in state_dict for part in keys):
                     wholes[key] = place, keys
                 else:
@@ -133,14 +142,16 @@ class Fuse(Fix):
             place, keys = wholes[key]
             if place not in done:
                 done.add(place)
-                parts = [checked_dense(state_dict[part]) for part in keys]
+                present = {name: checked_dense(state_dict[place.of(name)]) for name in named}
+                parts = [present.get(name) or _zeros(list(present.values())) for name in names]
                 entries.append(_joined(place.of(fused), parts))
                 pairs += [(part, place.of(fused)) for part in keys]
         _check_apart(entries)
         sentence = effect_sentence(0, "fused")
         if done:
-            parts_words = counted(len(done) * len(names), "tensor")
-            sentence = f"{parts_words} fused into {counted(len(done), 'tensor')}."
+            parts_words = counted(len(done) * len(named), "tensor")
+            zeros = " and zeros" if len(named) < len(names) else ""
+            sentence = f"{parts_words}{zeros} fused into {counted(len(done), 'tensor')}."
         partly = {place for key, place in incomplete.items() if key not in wholes}
         if partly:
             places = counted(len(partly), "other place" if done else "place")
@@ -155,7 +166,7 @@ class Fuse(Fix):
 
 
 def _listed(parts: Sequence[str]) -> str:
-    return ", ".join(f"`{part}`" for part in parts)
+    return ", ".join("zeros" if part == ZEROS else f"`{part}`" for part in parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +188,8 @@ def place_of(name: str, key: str) -> Place | None:
 
 
 def _checked_names(names: Sequence[str]) -> tuple[str, ...]:
-    if len(names) < 2 or len(set(names)) < len(names):
+    named = [name for name in names if name != ZEROS]
+    if len(names) < 2 or not named or len(set(named)) < len(named):
         raise FixError("A fused tensor has at least two parts of different names.", "Name them.")
     return tuple(checked_text(name, "name of a part") for name in names)
 
@@ -268,6 +280,22 @@ def _joined(key: str, parts: Sequence[TensorEntry]) -> TensorEntry:
     return computed(first, Joined(), tuple(parts), shape).under(key)
 
 
+def _zeros(others: Sequence[TensorEntry]) -> TensorEntry:
+    """A bias of zeros beside the other parts. Raises FixError if these are not biases alike.
+
+    A matrix of zeros would be a layer that computes nothing, which no model leaves out.
+    """
+    first = others[0]
+    for part in others:
+        if len(part.shape) != 1 or part.shape != first.shape:
+            raise FixError(
+                f"Zeros can stand for a bias alone, one as long as the other parts: "
+                f"`{part.key}` is {_form_words(part)}.",
+                "Name the parts more exactly, such as `q.bias`.",
+            )
+    return computed(first, Filled(0.0), (), first.shape)
+
+
 def _form_words(entry: TensorEntry) -> str:
     return f"{shape_words(entry.shape)} of {entry.dtype}"
 
@@ -292,18 +320,23 @@ def split(
 def fuse(
     state_dict: dict[str, torch.Tensor], parts: tuple[str, ...], fused: str
 ) -> dict[str, torch.Tensor]:
-    """Tensors joined along the first dimension; unchanged if one of the parts is absent."""
+    """Tensors joined along the first dimension; unchanged if one of the parts is absent.
+
+    The part `(zeros)` is no tensor's: it stands for zeros, as many as each other part has.
+    """
+    named = [part for part in parts if part != "(zeros)"]
     wholes = {}
     for key in state_dict:
-        for part in parts:
+        for part in named:
             at = f".{key}.".rfind(f".{part}.")
-            keys = [key[:at] + name + key[at + len(part) :] for name in parts]
-            if at >= 0 and all(part_key in state_dict for part_key in keys):
-                wholes[key] = key[:at] + fused + key[at + len(part) :], keys
+            after = key[at + len(part) :]
+            keys = [key[:at] + name + after if name in named else "" for name in parts]
+            if at >= 0 and all(part_key in state_dict for part_key in keys if part_key):
+                wholes[key] = key[:at] + fused + after, keys
     result = {}
     for key, value in state_dict.items():
         whole, keys = wholes.get(key, (key, []))
-        values = [state_dict[part_key] for part_key in keys]
+        values = [state_dict[name] if name else torch.zeros_like(value) for name in keys]
         if whole not in result:
             result[whole] = torch.cat(values) if values and value.dim() else value
     return result

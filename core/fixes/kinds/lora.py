@@ -116,6 +116,21 @@ def unscaled_adapters(state_dict: StateDict) -> int:
         return 0
 
 
+def adapter_keys(state_dict: StateDict) -> frozenset[str]:
+    """The keys of LoRA adapters, and of the base layers that peft keeps inside them."""
+    try:
+        plans = lora_plans({key: entry.shape for key, entry in state_dict.items()})
+    except ValueError:
+        plans = {}
+    bases = {weight.removesuffix("weight") for weight in plans if ".base_layer." in f".{weight}"}
+    parts = {part for others, _ in plans.values() for part in others}
+    return frozenset(
+        key
+        for key in state_dict
+        if lora_part(key) or key in parts or f"{key.rpartition('.')[0]}." in bases
+    )
+
+
 def _unscaled(plans: Plans) -> int:
     return sum(len(others) < 3 for others, _ in plans.values())
 

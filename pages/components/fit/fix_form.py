@@ -134,8 +134,8 @@ def _widget(field: Field, key: str) -> None:
         case WholeField(_, label, most):
             _set_default(key, 0)
             st.number_input(plain(label), min_value=0, max_value=most, key=key)
-        case RealField(_, label, most):
-            _set_default(key, 0.0)
+        case RealField(_, label, most, default):
+            _set_default(key, default)
             st.number_input(
                 plain(label), min_value=0.0, max_value=most, step=1.0, format="%g", key=key
             )

@@ -193,7 +193,9 @@ def test_adapters_without_an_alpha_are_not_merged_unless_a_recipe_gives_one(
     assert main(given) == 1
     said = capsys.readouterr().out
     assert "1 LoRA adapter is not merged, since the file has no alpha that states the scale" in said
-    assert any("lora_A" in key for key in torch.load(out))
+    left = torch.load(out)
+    assert any("lora_A" in key for key in left)
+    assert torch.equal(left["features.3.expand3x3.weight"], weights["features.3.expand3x3.weight"])
 
     recipe = recipe_of(tmp_path, [{"fix": "merge_lora", "alpha": 16}])
     assert main([*given, "--recipe", str(recipe), "--force"]) == 0
@@ -201,6 +203,23 @@ def test_adapters_without_an_alpha_are_not_merged_unless_a_recipe_gives_one(
     merged = torch.load(out)["features.3.squeeze.weight"]
     change = torch.einsum("orij,ruij->ouij", b, a) * 16 / 2
     torch.testing.assert_close(merged, base + change)
+
+
+def test_adapters_without_an_alpha_are_not_dropped_where_the_weights_fit(
+    tmp_path: Path, weights: dict[str, torch.Tensor], capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = weights["features.3.squeeze.weight"]
+    a, b = torch.randn(2, base.shape[1], 1, 1), torch.randn(base.shape[0], 2, 1, 1)
+    layer = "features.3.squeeze"
+    adapters = {f"{layer}.lora_A.weight": a, f"{layer}.lora_B.weight": b}
+    torch.save({**weights, **adapters}, tmp_path / "in.pth")
+    for arch in (["--arch", ARCH], []):
+        given = ["fix", str(tmp_path / "in.pth"), str(tmp_path / "out.pth"), "--best", "--force"]
+        assert main([*given, *arch]) == 1
+        said = capsys.readouterr().out
+        assert "2 unexpected" in said
+        assert "1 LoRA adapter is not merged" in said
+        assert adapters.keys() <= torch.load(tmp_path / "out.pth").keys()
 
 
 def test_a_file_that_is_there_is_replaced_only_where_that_is_asked_for(

@@ -8,7 +8,8 @@ from torch import nn
 
 from core.checkpoint import open_checkpoint
 from core.errors import FixError
-from core.fixes import CastDtype, Fuse, SelectClasses, Split
+from core.fixes import ZEROS, CastDtype, Fuse, Recipe, SelectClasses, Split
+from core.recipe import recipe_code, recipe_from_json, recipe_to_json
 from core.tensors import read_tensor
 from tests.core.fixes.files import applied, assert_tensors, saved
 
@@ -111,6 +112,44 @@ def test_the_modules_versions_go_with_the_keys(tmp_path: Path) -> None:
     assert applied(parts, BACK).state_dict.versions["qkv.1"] == 2
 
 
+UNBIASED_KEY = Fuse(("q_bias", ZEROS, "v_bias"), "qkv.bias")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_part_that_the_file_lacks_may_be_zeros(tmp_path: Path, dtype: torch.dtype) -> None:
+    weight, q, v = torch.randn(12, 4, dtype=dtype), *torch.randn(2, 4, dtype=dtype)
+    tensors = {"0.attn.qkv.weight": weight, "0.attn.q_bias": q, "0.attn.v_bias": v}
+    wanted = {
+        "0.attn.qkv.weight": weight,
+        "0.attn.qkv.bias": torch.cat((q, torch.zeros(4, dtype=dtype), v)),
+    }
+    given = saved(tmp_path, tensors)
+    after = applied(given, UNBIASED_KEY)
+    assert_tensors(after.state_dict, wanted)
+    assert after.effects[0].sentence == "2 tensors and zeros fused into 1 tensor."
+    assert UNBIASED_KEY.words() == "Fuse `q_bias`, zeros, `v_bias` into `qkv.bias`"
+    apart = applied(given, UNBIASED_KEY, Split("qkv.bias", ("q.bias", "k.bias", "v.bias")))
+    assert torch.equal(read_tensor(apart.state_dict["0.attn.k.bias"]), torch.zeros(4, dtype=dtype))
+
+
+def test_a_part_that_is_called_0_is_a_tensor_and_zeros_have_their_own_word(tmp_path: Path) -> None:
+    tensors = {"q.0": torch.ones(2), "q.1": torch.ones(2) * 2}
+    wanted = {"q.both": torch.tensor([1.0, 1.0, 2.0, 2.0])}
+    assert_tensors(applied(saved(tmp_path, tensors), Fuse(("0", "1"), "both")).state_dict, wanted)
+    words = [{"fix": "fuse", "parts": ["q_bias", "(zeros)", "v_bias"], "fused": "qkv.bias"}]
+    assert recipe_to_json(Recipe.of([UNBIASED_KEY])) == words
+    assert recipe_from_json(words) == Recipe.of([UNBIASED_KEY])
+
+
+def test_the_script_joins_zeros_as_the_fix_does(tmp_path: Path) -> None:
+    tensors = {"a.q_bias": torch.randn(3), "b": torch.ones(1), "a.v_bias": torch.randn(3)}
+    given = saved(tmp_path, tensors)
+    code = recipe_code("file.pth", "", Recipe.of([UNBIASED_KEY]))
+    scope: dict[str, dict[str, torch.Tensor]] = {}
+    exec(code.replace('"file.pth"', repr(str(tmp_path / "file.pth"))), scope)
+    assert_tensors(applied(given, UNBIASED_KEY).state_dict, scope["state_dict"])
+
+
 @pytest.mark.slow
 def test_parts_that_are_split_again_and_again_do_not_fill_the_memory(tmp_path: Path) -> None:
     given = saved(tmp_path, {"q": torch.tensor(1.0), "w.q": torch.empty(0, 3)})
@@ -142,6 +181,15 @@ def test_steps_that_compute_a_tensor_again_and_again_are_refused(tmp_path: Path)
         (Split("", ("q", "k")), {"qkv": torch.ones(3)}, "name is empty"),
         (Fuse(("q", "q"), "qkv"), {"q": torch.ones(3)}, "at least two parts"),
         (QKV, {"qkv": torch.ones(3, 3).to_sparse()}, "sparse"),
+        (Fuse(("q", ZEROS), "qk"), {"q": torch.ones(3, 3)}, "a bias alone.*`q` is 3 × 3"),
+        (Fuse(("q", ZEROS), "qk"), {"q": torch.ones(())}, "a bias alone"),
+        (
+            Fuse(("q", ZEROS, "v"), "qkv"),
+            {"q": torch.ones(3), "v": torch.ones(2)},
+            "as long as the other parts: `v` is 2",
+        ),
+        (Fuse((ZEROS, ZEROS), "qk"), {"q": torch.ones(3)}, "at least two parts"),
+        (Split("qk", ("q", ZEROS)), {"qk": torch.ones(4)}, "fused, but not split off"),
     ],
 )
 def test_what_cannot_be_cut_or_joined_is_a_sentence(

@@ -1,0 +1,85 @@
+"""Files whose keys have no dots: what they are, and what of them is counted."""
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from torch import nn
+from torchvision.models import resnet18, resnet50
+
+from core.architectures import parse_architecture, signature
+from core.checkpoint import open_checkpoint
+from core.fit.identify import identify
+from core.fit.identify.families import family
+from core.fit.index import Lookup
+from core.fit.key_match import match
+from core.fit.proposals import best_repair
+from core.fixes import FOLDED_VARIANCE, AddBatchStatistics
+from core.recipe import apply_recipe
+from tests.core.fit.identify.files import told
+from tests.core.fit.proposals.test_dotless_names import caffe2_names
+from tests.core.plain_torch import file_of
+
+
+def meta(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {key.replace(".", "_"): value for key, value in model.state_dict().items()}
+
+
+@pytest.mark.slow
+def test_a_resnet_of_caffe2_is_known_with_its_statistics_folded(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    found = told(lookup, tmp_path / "model.pth", caffe2_names(resnet50(num_classes=5)))
+    assert found.sentence == "Under other key names this is a torchvision resnet50 with 5 classes."
+    best = found.candidates[0]
+    assert best.fits
+    assert AddBatchStatistics(FOLDED_VARIANCE) in [step.fix for step in best.recipe.steps]
+    evidence = " ".join(best.evidence)
+    assert "the stride of a block in its first convolution" in evidence
+    assert "Detectron calls an AffineChannel so" in evidence
+
+
+@pytest.mark.slow
+def test_with_statistics_beside_its_norms_it_does_not_fit(lookup: Lookup, tmp_path: Path) -> None:
+    tensors = caffe2_names(resnet50(num_classes=5)) | {"res_conv1_bn_rm": torch.zeros(64)}
+    found = told(lookup, tmp_path / "model.pth", tensors)
+    assert not any(candidate.fits for candidate in found.candidates)
+
+
+@pytest.mark.slow
+def test_group_norms_and_batch_norms_of_the_same_shapes_are_told_apart(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    batch = caffe2_names(timm.create_model("resnet50_gn", num_classes=5))
+    group = {key.replace("_bn_", "_gn_"): value for key, value in batch.items()}
+    found = told(lookup, tmp_path / "model.pth", group)
+    assert found.sentence == "Under other key names this is a timm resnet50_gn with 5 classes."
+    assert found.candidates[0].fits
+    wanted = signature(parse_architecture("timm:resnet50_gn?num_classes=5"))
+    file = file_of(batch)
+    repaired = apply_recipe(best_repair(file, wanted).recipe, file, wanted).state_dict
+    assert not match(repaired, wanted).matched
+
+
+@pytest.mark.slow
+def test_a_resnet_with_underscores_for_dots_is_known(lookup: Lookup) -> None:
+    with torch.device("meta"):
+        found = identify(file_of(meta(resnet18(num_classes=5))), lookup)
+    assert found.sentence == "Under other key names this is a torchvision resnet18 with 5 classes."
+    assert found.candidates[0].fits
+
+
+def test_the_guess_of_a_family_counts_convolutions_of_any_name(tmp_path: Path) -> None:
+    path = tmp_path / "model.pth"
+    torch.save(caffe2_names(resnet50()), path)
+    assert family(open_checkpoint(path).state_dict()) == (
+        "a ResNet-like convolutional network of 53 convolutions, up to 2\u202f048 channels"
+    )
+    kernels = {f"layer_{at}_w": torch.zeros(8, 8, 3, 3) for at in range(6)}
+    assert family(file_of({**kernels, "positions": torch.zeros(1, 8, 5, 5)})) == (
+        "a convolutional network of 6 convolutions, up to 8 channels"
+    )
+    with torch.device("meta"):
+        vit = file_of(meta(timm.create_model("test_vit")))
+    assert family(vit).startswith("a transformer")
