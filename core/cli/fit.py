@@ -13,6 +13,7 @@ from core.cli.options import (
     architecture_parent,
     checkpoint_parent,
     repair_parent,
+    wanted_signature,
 )
 from core.cli.output import DIFFERS, FITS, print_json, say
 from core.wording import count
@@ -37,13 +38,12 @@ def add_parser(commands: Commands) -> None:
 
 
 def _fit(options: argparse.Namespace) -> int:
-    from core.architectures import signature
     from core.fit import option_hint
     from core.fit.proposals import propose
 
     checkpoint = open_checkpoint(file_or_set(options.file))
     architecture, repaired, match = repaired_match(checkpoint, options)
-    wanted = signature(architecture)
+    wanted = wanted_signature(architecture)
     proposals = propose(repaired, wanted)
     hint = option_hint(match, wanted)
     if options.json:
@@ -57,12 +57,11 @@ def repaired_match(
     checkpoint: Checkpoint, options: argparse.Namespace
 ) -> tuple[Architecture, StateDict, Match]:
     """The architecture, the chosen state_dict after the options' fixes, and their match."""
-    from core.architectures import signature
     from core.fit import match
     from core.recipe import apply_recipe
 
     architecture = architecture_of(options)
-    wanted = signature(architecture)
+    wanted = wanted_signature(architecture)
     chosen = checkpoint.state_dict(options.state_dict)
     repaired = apply_recipe(_recipe(options), chosen, wanted).state_dict
     return architecture, repaired, match(repaired, wanted)

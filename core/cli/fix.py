@@ -17,6 +17,7 @@ from core.cli.options import (
     architecture_parent,
     json_parent,
     read_file,
+    wanted_signature,
 )
 from core.cli.output import DIFFERS, FITS, print_json, say, watched
 from core.errors import FixError, LoupeError
@@ -170,7 +171,6 @@ def _recipe_file(path: Path | None) -> RecipeFile:
 def _repaired(
     checkpoint: Checkpoint, state_dict: StateDict, file: RecipeFile, options: argparse.Namespace
 ) -> Repair:
-    from core.architectures import signature
     from core.fit import match
     from core.fixes import Recipe
     from core.recipe import apply_recipe
@@ -179,12 +179,12 @@ def _repaired(
     recipe = file.recipe
     wanted: Signature | None = None
     if architecture is not None:
-        wanted = signature(architecture)
+        wanted = wanted_signature(architecture)
     if options.best:
         before = apply_recipe(recipe, state_dict, wanted).state_dict
         architecture, best = _best(checkpoint, before, architecture)
         recipe = Recipe((*recipe.steps, *best.steps))
-        wanted = signature(architecture)
+        wanted = wanted_signature(architecture)
     applied = apply_recipe(recipe, state_dict, wanted)
     fit = None if wanted is None else match(applied.state_dict, wanted)
     advice = _advice(applied.state_dict) if options.best else ""
@@ -195,7 +195,6 @@ def _best(
     checkpoint: Checkpoint, state_dict: StateDict, architecture: Architecture | None
 ) -> tuple[Architecture, Recipe]:
     """The architecture, identified if none is given, and the recipe that fits it best."""
-    from core.architectures import signature
     from core.cli.identify import identified
     from core.fit.proposals import before_made_up, best_repair
 
@@ -206,9 +205,9 @@ def _best(
         best = identification.candidates[0]
         architecture = best.architecture
         if best.fits:
-            wanted = signature(architecture)
+            wanted = wanted_signature(architecture)
             return architecture, before_made_up(best.recipe, state_dict, wanted)
-    return architecture, best_repair(state_dict, signature(architecture))
+    return architecture, best_repair(state_dict, wanted_signature(architecture))
 
 
 def _advice(repaired: StateDict) -> str:
