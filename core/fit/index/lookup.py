@@ -19,7 +19,7 @@ from core.keys import BATCH_COUNTER, without_wrappers
 ANY = -1
 """In place of the number of a shape: an option may change the shape."""
 
-COUNTS_AT_ONCE = 1 << 22
+COUNTS_AT_ONCE = 1 << 20
 """Pairs and counts that `Lookup.agreements` has in memory at a time: a file may have 20,000 keys
 below as many prefixes."""
 
@@ -73,7 +73,7 @@ class Lookup:
     files of any age may lack them.
 
     `sizes` counts the pairs that a profile has with every option. `key_ids` numbers keys without
-    wrappers' parts, and `shape_ids` shapes. All is arrays, made in a twentieth of a second: a
+    wrappers' parts, and `shape_ids` shapes. All is arrays, made in a tenth of a second: a
     command makes a lookup for one file.
     """
 

@@ -31,7 +31,7 @@ def index() -> Index:
     return make_index({}, models)
 
 
-@pytest.mark.parametrize("at_once", [1, 100, 1 << 22])
+@pytest.mark.parametrize("at_once", [1, 100, 1 << 20])
 def test_agreements_are_counted_one_by_one(
     index: Index, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
