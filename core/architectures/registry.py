@@ -6,9 +6,10 @@ import difflib
 import functools
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 
 from core.architectures.own_models import own_function, own_model_names
 from core.errors import ArchitectureError
@@ -94,10 +95,13 @@ def own_architectures(
     return tuple(own)
 
 
-def parse_architecture(text: str) -> Architecture:
+def parse_architecture(
+    text: str, names: Mapping[str, Collection[str]] = MappingProxyType({})
+) -> Architecture:
     """Parse a key, or a name without a library: torchvision's is preferred to timm's.
 
-    Raises ArchitectureError where the text is not a key, or no architecture has that name.
+    `names` are those of the libraries, where they are known without their import, which takes
+    seconds. Raises ArchitectureError where the text is not a key, or no architecture has that name.
     """
     match = re.fullmatch(r"(?:(\w+):)?([\w.]+)(?:\?([\w=&]*))?", text.strip())
     if match is None:
@@ -111,7 +115,11 @@ def parse_architecture(text: str) -> Architecture:
             f"{library!r} is not a library of architectures.",
             f"The libraries are {', '.join(LIBRARIES)}.",
         )
-    for candidate in (library,) if library else (TORCHVISION, TIMM, OWN):
+    libraries = (library,) if library else (TORCHVISION, TIMM, OWN)
+    for candidate in libraries:
+        if name in names.get(candidate, ()):
+            return Architecture(candidate, name, options)
+    for candidate in libraries:
         if name in _names(candidate):
             return Architecture(candidate, name, options)
     raise _unknown(name, library)

@@ -13,6 +13,7 @@ from core.cli.options import (
     architecture_parent,
     checkpoint_parent,
     repair_parent,
+    wanted_signature,
 )
 from core.cli.output import DIFFERS, FITS, print_json, say
 from core.wording import count
@@ -37,13 +38,12 @@ def add_parser(commands: Commands) -> None:
 
 
 def _fit(options: argparse.Namespace) -> int:
-    from core.architectures import signature
     from core.fit import option_hint
     from core.fit.proposals import propose
 
     checkpoint = open_checkpoint(file_or_set(options.file))
     architecture, repaired, fit = repaired_fit(checkpoint, options)
-    wanted = signature(architecture)
+    wanted = wanted_signature(architecture)
     proposals = propose(repaired, wanted)
     hint = option_hint(fit.match, wanted)
     if options.json:
@@ -57,12 +57,11 @@ def repaired_fit(
     checkpoint: Checkpoint, options: argparse.Namespace
 ) -> tuple[Architecture, StateDict, Fit]:
     """The architecture, the chosen state_dict after the options' fixes, and how it fits."""
-    from core.architectures import signature
     from core.fit import fit_of
     from core.recipe import apply_recipe
 
     architecture = architecture_of(options)
-    wanted = signature(architecture)
+    wanted = wanted_signature(architecture)
     chosen = checkpoint.state_dict(options.state_dict)
     repaired = apply_recipe(_recipe(options), chosen, wanted).state_dict
     return architecture, repaired, fit_of(chosen, repaired, wanted)

@@ -17,6 +17,7 @@ from core.cli.options import (
     architecture_parent,
     json_parent,
     read_file,
+    wanted_signature,
 )
 from core.cli.output import DIFFERS, FITS, print_json, say, watched
 from core.errors import FixError, LoupeError
@@ -177,7 +178,6 @@ def _recipe_file(path: Path | None) -> RecipeFile:
 def _repaired(
     checkpoint: Checkpoint, state_dict: StateDict, file: RecipeFile, options: argparse.Namespace
 ) -> Repair:
-    from core.architectures import signature
     from core.fit import fit_of
     from core.fixes import Recipe
     from core.recipe import apply_recipe
@@ -186,13 +186,13 @@ def _repaired(
     recipe = file.recipe
     wanted: Signature | None = None
     if architecture is not None:
-        wanted = signature(architecture)
+        wanted = wanted_signature(architecture)
     unsure: tuple[str, ...] = ()
     if options.best:
         before = apply_recipe(recipe, state_dict, wanted).state_dict
         architecture, best, unsure = _best(checkpoint, before, architecture)
         recipe = Recipe((*recipe.steps, *best.steps))
-        wanted = signature(architecture)
+        wanted = wanted_signature(architecture)
     applied = apply_recipe(recipe, state_dict, wanted)
     fit = None if wanted is None else fit_of(state_dict, applied.state_dict, wanted)
     advice = _advice(applied.state_dict, unsure) if options.best else ""
@@ -204,7 +204,6 @@ def _best(
 ) -> tuple[Architecture, Recipe, tuple[str, ...]]:
     """The architecture, identified if none is given, the recipe that fits it best, and the keys
     that are ambiguous."""
-    from core.architectures import signature
     from core.cli.identify import identified
     from core.fit.proposals import before_made_up, best_repair
 
@@ -215,9 +214,9 @@ def _best(
         best = identification.candidates[0]
         architecture = best.architecture
         if best.fits:
-            wanted = signature(architecture)
+            wanted = wanted_signature(architecture)
             return architecture, before_made_up(best.recipe, state_dict, wanted), ()
-    best_of_all = best_repair(state_dict, signature(architecture))
+    best_of_all = best_repair(state_dict, wanted_signature(architecture))
     return architecture, best_of_all.recipe, best_of_all.unsure
 
 

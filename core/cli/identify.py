@@ -6,12 +6,11 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.checkpoint import Checkpoint, StateDict, open_checkpoint
 from core.checkpoint.containers import file_or_set
-from core.cli.options import checkpoint_parent
+from core.cli.options import checkpoint_parent, data_folder, installed_index
 from core.cli.output import DIFFERS, FITS, print_columns, print_json, say, watched
 from core.wording import count, percent
 
@@ -69,16 +68,15 @@ def identified(checkpoint: Checkpoint, state_dict: StateDict, most: int = 1) -> 
     If there is no index, it is built first, with a message on stderr. Raises IndexFileError.
     """
     from core.fit.identify import hints_of, identify
-    from core.server import read_settings
 
     hints = hints_of(checkpoint, state_dict)
-    return identify(state_dict, _lookup(read_settings(os.environ).data), hints, most)
+    return identify(state_dict, _lookup(), hints, most)
 
 
-def _lookup(folder: Path) -> Lookup:
-    from core.fit.index import Lookup, find_index, installed_versions, make_index_in
+def _lookup() -> Lookup:
+    from core.fit.index import Lookup, installed_versions, make_index_in
 
-    index = find_index(folder)
+    index = installed_index()
     if index is None:
         versions = [f"{name} {version}" for name, version in installed_versions().items()]
         print(
@@ -87,7 +85,7 @@ def _lookup(folder: Path) -> Lookup:
             flush=True,
         )
         with watched("models") as progress:
-            index = make_index_in(folder, os.cpu_count() or 1, progress)
+            index = make_index_in(data_folder(), os.cpu_count() or 1, progress)
     return Lookup(index)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING
 from core.errors import SourceError
 
 if TYPE_CHECKING:
-    from core.architectures import Architecture
+    from core.architectures import Architecture, Signature
+    from core.fit.index import Index
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
     """The object to which each command adds its parser."""
@@ -83,17 +85,55 @@ def architecture_of(options: argparse.Namespace) -> Architecture:
     Raises ArchitectureError, and SettingsError for an own model.
     """
     from core.architectures import OWN, catalogue, parse_architecture
+    from core.fit.index import known_names
 
     if options.arch.startswith(f"{OWN}:"):
         from core.server import read_settings
 
         catalogue(read_settings(os.environ).models)
-    architecture = parse_architecture(options.arch)
+    index = installed_index()
+    architecture = parse_architecture(options.arch, known_names(index) if index else {})
     given = {"num_classes": options.num_classes, "in_chans": options.in_chans}
     chosen = dict(architecture.options) | {
         name: value for name, value in given.items() if value is not None
     }
     return replace(architecture, options=tuple(sorted(chosen.items())))
+
+
+def wanted_signature(architecture: Architecture) -> Signature:
+    """The architecture's signature: by the index where it is known there, else by a build.
+
+    A build imports the architecture's library, which takes seconds. Raises ArchitectureError.
+    """
+    from core.architectures import signature
+    from core.fit.index import known_signature
+
+    index = installed_index()
+    known = None if index is None else known_signature(index, architecture)
+    return signature(architecture) if known is None else known
+
+
+def installed_index() -> Index | None:
+    """The index of the installed versions; None if it must be built first.
+
+    The server's settings say where an index that was built is. Loupe's own needs no settings.
+    """
+    shipped = _index_in(None)
+    return _index_in(data_folder()) if shipped is None else shipped
+
+
+@functools.cache
+def _index_in(folder: Path | None) -> Index | None:
+    from core.fit.index import find_index
+
+    return find_index(folder)
+
+
+def data_folder() -> Path:
+    """The data folder of the settings. Raises SettingsError."""
+    from core.server import read_settings  # it imports what a server needs, for a tenth of a second
+
+    return read_settings(os.environ).data
 
 
 def read_file(path: Path, most: int = -1) -> bytes:

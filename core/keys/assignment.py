@@ -31,10 +31,15 @@ def best_assignment(
     SciPy's `linear_sum_assignment`; beyond, it is the pairs that are each other's best.
     """
     import numpy as np
-    from scipy.optimize import linear_sum_assignment
 
     if max(rows, columns) <= LARGE:
-        chosen = linear_sum_assignment(scores(0, rows), maximize=True)
+        every = scores(0, rows)
+        obvious = _obvious(every)
+        if obvious is not None:
+            return obvious
+        from scipy.optimize import linear_sum_assignment  # imported where needed: it takes 0.2 s
+
+        chosen = linear_sum_assignment(every, maximize=True)
         return [(int(row), int(column)) for row, column in zip(*chosen, strict=True)]
     best_in_row = np.empty(rows, int)
     best_in_column = np.full(columns, -np.inf), np.zeros(columns, int)
@@ -49,3 +54,30 @@ def best_assignment(
         for row, column in enumerate(best_in_row)
         if best_in_column[1][column] == row
     ]
+
+
+def _obvious(scores: Floats) -> list[tuple[int, int]] | None:
+    """The best score of each row, or of each column, where these are in different columns or rows.
+
+    No other assignment reaches their sum. None where neither holds, or two scores tie.
+    """
+    by_row = _best_of_rows(scores)
+    if by_row is not None:
+        return list(enumerate(by_row))
+    by_column = _best_of_rows(scores.T)
+    if by_column is not None:
+        return sorted(zip(by_column, range(len(by_column)), strict=True))
+    return None
+
+
+def _best_of_rows(scores: Floats) -> list[int] | None:
+    import numpy as np
+
+    if not 0 < scores.shape[0] <= scores.shape[1]:
+        return None
+    best = scores.argmax(1)
+    ties = (scores == scores.max(1)[:, None]).sum(1)
+    if (ties != 1).any() or len(np.unique(best)) < len(best):
+        return None
+    columns: list[int] = best.tolist()
+    return columns

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from scipy import sparse
 
 from core.checkpoint import StateDict
-from core.fit.index.lookup import ANY, Lookup
+from core.fit.index.lookup import ANY, Agreements, Lookup
+from core.fit.index.profile_entries import Numbers
 from core.keys import BATCH_COUNTER, MAX_STARTS, Unwrapped, copy_preference
 
 Shares = TypeVar("Shares", float, np.ndarray[tuple[int], np.dtype[np.float64]])
@@ -35,8 +35,8 @@ def guesses(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup, most: i
     """
     prefixes: dict[str, int] = {}
     below: list[int] = []
-    rows: list[int] = []
-    columns: list[int] = []
+    pairs: list[int] = []
+    places: list[int] = []
     for key, short in unwrapped.keys.items():
         if key.endswith(BATCH_COUNTER):
             continue
@@ -50,39 +50,32 @@ def guesses(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup, most: i
             if known is None:
                 continue
             for shape_id in (shape, ANY):
-                pair = None if shape_id is None else lookup.pairs.get((known, shape_id))
-                if pair is not None:
-                    rows.append(pair)
-                    columns.append(number)
-    if not rows:
+                if shape_id is not None:
+                    pairs.append(lookup.pair(known, shape_id))
+                    places.append(number)
+    agreements = lookup.agreements(pairs, places)
+    if not len(agreements.rows):
         return []
-    # One sparse product scores all profiles below all prefixes: (profiles × pairs) @ (pairs ×
-    # prefixes) counts the pairs of key and shape that both have.
-    pairs, places = np.unique(np.array(rows), return_inverse=True)
-    file = sparse.csr_matrix(
-        (np.ones(len(rows), np.int32), (places, columns)), shape=(len(pairs), len(prefixes))
-    )
-    core = (lookup.core[:, pairs] @ file).tocoo()
-    more = (lookup.more[:, pairs] @ file).tocsr()
-    return _ranked(core, more, lookup, np.array(below), list(prefixes), most)
+    return _ranked(agreements, lookup.sizes, np.array(below), list(prefixes), most)
 
 
 def _ranked(
-    core: sparse.coo_matrix,
-    more: sparse.csr_matrix,
-    lookup: Lookup,
-    below: np.ndarray[tuple[int], np.dtype[np.int64]],
+    agreements: Agreements,
+    sizes: Numbers,
+    below: Numbers,
     prefixes: Sequence[str],
     most: int,
 ) -> list[Guess]:
-    matched = core.data + np.asarray(more[core.row, core.col]).ravel()
-    missing = lookup.sizes[core.row] - core.data
-    either = lookup.sizes[core.row] + below[core.col] - core.data + missing
+    """The guesses of the best agreements; `below` counts the file's keys below each prefix."""
+    rows, places = agreements.rows, agreements.places
+    matched = agreements.always + agreements.optional
+    missing = sizes[rows] - agreements.always
+    either = sizes[rows] + below[places] - agreements.always + missing
     worths = worth(matched / np.maximum(either, 1), matched / matched.max())
     likely = np.argsort(-worths, kind="stable")[: most * MAX_STARTS]
     by_row: dict[int, Guess] = {}
     for at in likely.tolist():
-        guess = Guess(int(core.row[at]), prefixes[core.col[at]], float(worths[at]))
+        guess = Guess(int(rows[at]), prefixes[places[at]], float(worths[at]))
         other = by_row.get(guess.row)
         if other is None or _order(guess) < _order(other):
             by_row[guess.row] = guess

@@ -14,13 +14,13 @@ SHIPPED = Path(__file__).with_name("index.npz")
 """The index that comes with Loupe, of the versions in requirements.lock."""
 
 
-def find_index(folder: Path) -> Index | None:
-    """The index of the installed versions: Loupe's own, else the one in `folder`, else None.
+def find_index(folder: Path | None = None) -> Index | None:
+    """The index of the installed versions: Loupe's own, else one in `folder` if given, else None.
 
     It never builds an index; a damaged file is ignored.
     """
     versions = installed_versions()
-    for path in (SHIPPED, index_path(folder, versions)):
+    for path in (SHIPPED, *([index_path(folder, versions)] if folder else [])):
         try:
             if index_versions(path) == versions:
                 return load_index(path)

@@ -6,22 +6,22 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-from scipy import sparse
 
-from core.architectures import Architecture, Signature, TensorSpec
+from core.architectures import Architecture, Shape, Signature, TensorSpec
 from core.fit.index.index import Index, Variation
 from core.fit.index.option_laws import Law, laws
+from core.fit.index.profile_entries import Mask, Numbers, members_of_runs, profile_entries
 from core.fit.index.shape_forms import Forms
 from core.keys import BATCH_COUNTER, without_wrappers
 
-Matrix = Any
-"""A SciPy sparse matrix; SciPy has no type stubs."""
-
 ANY = -1
 """In place of the number of a shape: an option may change the shape."""
+
+COUNTS_AT_ONCE = 1 << 20
+"""Pairs and counts that `Lookup.agreements` has in memory at a time: a file may have 20,000 keys
+below as many prefixes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,20 @@ class Profile:
         return self.signature.get(key) or self.optional[key]
 
 
+@dataclass(frozen=True, slots=True)
+class Agreements:
+    """How many of a file's pairs below a prefix a profile has.
+
+    Entry i: the profile `rows[i]` always has `always[i]` of the pairs at `places[i]`, more than 0,
+    and with some option `optional[i]` more.
+    """
+
+    rows: Numbers
+    places: Numbers
+    always: Numbers
+    optional: Numbers
+
+
 class Lookup:
     """The profiles of an index, and for each pair (key, shape) the profiles that have it.
 
@@ -58,9 +72,9 @@ class Lookup:
     shape an option may change has ANY in place of the shape. Batch counters are left out, since
     files of any age may lack them.
 
-    `core`[profile, pair] is 1 where a profile always has the pair, `more` where only with an
-    option; `sizes` counts a profile's pairs in `core`. `pairs` numbers (key id, shape id or ANY),
-    `key_ids` keys without wrappers' parts, `shape_ids` shapes.
+    `sizes` counts the pairs that a profile has with every option. `key_ids` numbers keys without
+    wrappers' parts, and `shape_ids` shapes. All is arrays, made in a tenth of a second: a
+    command makes a lookup for one file.
     """
 
     def __init__(self, index: Index) -> None:
@@ -73,43 +87,10 @@ class Lookup:
         self._members = list(by_contents.values())
         short = [without_wrappers(key) for key in index.keys]
         self.key_ids = {key: number for number, key in enumerate(dict.fromkeys(short))}
-        short_id = [self.key_ids[key] for key in short]
-        self._short = dict(zip(index.keys, short, strict=True))
         self.shape_ids = {shape: number for number, shape in enumerate(index.shapes)}
-        self.pairs: dict[tuple[int, int], int] = {}
-        core_rows: list[int] = []
-        core_pairs: list[int] = []
-        more_rows: list[int] = []
-        more_pairs: list[int] = []
-        self.sizes = np.zeros(len(self._members), np.int64)
-        counters = {i for i, key in enumerate(index.keys) if key.endswith(BATCH_COUNTER)}
-        inputs = {i for i, key in enumerate(index.keys) if key.endswith("weight")}
-        images = {
-            i for i, shape in enumerate(index.shapes) if len(shape) >= 4 and shape[1] == CHANNELS
-        }
-        for row, members in enumerate(self._members):
-            packed = index.signatures[int(index.signature_ids[members[0]])]
-            reshaped, optional, added = _changed_by_options(index, members[0])
-            for key, shape in zip(packed.key_ids.tolist(), packed.shape_ids.tolist(), strict=True):
-                if key in counters:
-                    continue
-                any_shape = key in reshaped or (shape in images and key in inputs)
-                known = short_id[key], ANY if any_shape else shape
-                pair = self.pairs.setdefault(known, len(self.pairs))
-                if key in optional:
-                    more_rows.append(row)
-                    more_pairs.append(pair)
-                else:
-                    core_rows.append(row)
-                    core_pairs.append(pair)
-                    self.sizes[row] += 1
-            for key in added:
-                if key not in counters:
-                    more_rows.append(row)
-                    more_pairs.append(self.pairs.setdefault((short_id[key], ANY), len(self.pairs)))
-        shape = len(self._members), len(self.pairs)
-        self.core = _matrix(core_rows, core_pairs, shape)
-        self.more = _matrix(more_rows, more_pairs, shape)
+        self._entries = profile_entries(index, [members[0] for members in self._members])
+        self._pairs = _Pairs(self, short)
+        self.sizes = self._pairs.sizes
         self._profiles: dict[int, Profile] = {}
 
     def __len__(self) -> int:
@@ -118,7 +99,15 @@ class Lookup:
     @cached_property
     def forms(self) -> Forms:
         """The forms of the profiles, counted at the first use."""
-        return Forms(self.index, self._members)
+        return Forms(self.index.shapes, self._entries, len(self))
+
+    def pair(self, key: int, shape: int) -> int:
+        """The number of a pair, of the numbers of a key and a shape, or ANY."""
+        return key * (len(self.shape_ids) + 1) + shape + 1
+
+    def agreements(self, pairs: Sequence[int], places: Sequence[int]) -> Agreements:
+        """How many of the pairs at each place each profile has; `pairs[i]` is at `places[i]`."""
+        return self._pairs.agreements(np.array(pairs, np.int64), np.array(places, np.int64))
 
     def warm(self, pause: float = 0.0) -> None:
         """Decode every profile now, so that the first lookups need not.
@@ -160,7 +149,7 @@ class Lookup:
             },
             inputs,
             optional,
-            {self._short[key]: key for key in (*optional, *model.signature)},
+            {without_wrappers(key): key for key in (*optional, *model.signature)},
         )
 
 
@@ -168,20 +157,73 @@ CHANNELS = 3
 """Input channels that models have by default."""
 
 
-def _changed_by_options(index: Index, model: int) -> tuple[set[int], set[int], dict[int, None]]:
-    """The numbers of the keys whose shapes an option of a model changes, and of those that an
-    option removes or adds."""
-    reshaped: set[int] = set()
-    gone: set[int] = set()
-    added: dict[int, None] = {}
-    for variation in index.variations[model]:
-        difference = index.differences[variation.difference]
-        reshaped.update(difference.changed.tolist())
-        gone.update(difference.gone.tolist())
-        added.update(dict.fromkeys(difference.added.key_ids.tolist()))
-    return reshaped, gone, added
+class _Pairs:
+    """Which profiles have which pairs; each entry is one pair of one profile."""
+
+    def __init__(self, lookup: Lookup, short: Sequence[str]) -> None:
+        """`short` are the index's keys without wrappers' parts."""
+        index, entries = lookup.index, lookup._entries
+        counter = np.array([key.endswith(BATCH_COUNTER) for key in index.keys], np.bool_)
+        weight = np.array([key.endswith("weight") for key in index.keys], np.bool_)
+        image = np.array([_takes_image(shape) for shape in index.shapes], np.bool_)
+        short_ids = np.array([lookup.key_ids[key] for key in short], np.int32)
+        any_shape = entries.reshaped | (image[entries.shapes] & weight[entries.keys])
+        keys = np.concatenate([entries.keys, entries.added_keys])
+        counts = ~counter[keys]
+        added = np.full(len(entries.added_keys), ANY)
+        self._profiles = len(lookup)
+        self._rows = np.concatenate([entries.rows, entries.added_rows])[counts]
+        self._keys = short_ids[keys][counts]
+        self._shapes = np.concatenate([np.where(any_shape, ANY, entries.shapes), added])[counts]
+        self._always = np.concatenate([~entries.optional, added != ANY])[counts]
+        self._width = len(lookup.shape_ids) + 1
+        self._key_count = len(lookup.key_ids)
+        self.sizes = np.bincount(self._rows[self._always], minlength=self._profiles)
+
+    def agreements(self, pairs: Numbers, places: Numbers) -> Agreements:
+        """As `Lookup.agreements`."""
+        known, numbers = np.unique(pairs, return_inverse=True)
+        rows, always, starts = self._holders(known)
+        lengths = np.diff(starts)[numbers]
+        order = np.argsort(places, kind="stable")
+        order = order[lengths[order] > 0]
+        lengths, numbers = lengths[order], numbers[order]
+        places, place = np.unique(places[order], return_inverse=True)
+        sizes = np.bincount(place, lengths, len(places)) + self._profiles
+        parts = np.cumsum(sizes) // COUNTS_AT_ONCE
+        found: list[tuple[Numbers, ...]] = []
+        for part in np.unique(parts):
+            first, end = np.searchsorted(parts, (part, part + 1))
+            here = slice(*np.searchsorted(place, (first, end)))
+            held = members_of_runs(starts[numbers[here]], lengths[here])
+            cells = np.repeat(place[here] - first, lengths[here]) * self._profiles + rows[held]
+            size = int(end - first) * self._profiles
+            in_core, in_more = (
+                np.bincount(cells[chosen], minlength=size)
+                for chosen in (always[held], ~always[held])
+            )
+            some = np.flatnonzero(in_core)
+            at, row = np.divmod(some, self._profiles)
+            found.append((row, places[first + at], in_core[some], in_more[some]))
+        nothing = (np.zeros(0, np.int64),) * 4
+        return Agreements(*map(np.concatenate, zip(nothing, *found, strict=True)))
+
+    def _holders(self, pairs: Numbers) -> tuple[Numbers, Mask, Numbers]:
+        """The profiles that have each of these pairs, which are sorted: their rows, and whether
+        they always have it; those of pair i are from `starts[i]` to `starts[i + 1]`."""
+        wanted = np.zeros(self._key_count, np.bool_)
+        wanted[pairs // self._width] = True
+        at = np.flatnonzero(wanted[self._keys])
+        own = self._keys[at].astype(np.int64) * self._width + self._shapes[at] + 1
+        number = np.searchsorted(pairs, own)
+        known = number < len(pairs)
+        known[known] = pairs[number[known]] == own[known]
+        at, number = at[known], number[known]
+        order = np.argsort(number, kind="stable")
+        at, number = at[order], number[order]
+        starts = np.searchsorted(number, np.arange(len(pairs) + 1))
+        return self._rows[at], self._always[at], starts
 
 
-def _matrix(rows: Sequence[int], columns: Sequence[int], shape: tuple[int, int]) -> Matrix:
-    ones = np.ones(len(rows), np.int32)
-    return sparse.csc_matrix((ones, (rows, columns)), shape=shape)
+def _takes_image(shape: Shape) -> bool:
+    return len(shape) >= 4 and shape[1] == CHANNELS

@@ -8,13 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from core.architectures import Shape, matrix_form
-from core.fit.index.index import Index
+from core.fit.index.profile_entries import Mask, Numbers, ProfileEntries, members_of_runs
 from core.keys import BATCH_COUNTER, MAX_STARTS, copy_preference, starts
-
-Numbers = NDArray[np.integer]
 
 Counted = tuple[Shape, int, int]
 """A tensor's form, how many of that form it contains, and its length if it is a vector."""
@@ -50,44 +47,29 @@ class ShapeLikeness:
 class Forms:
     """How many tensors of each form the profiles of an index have, and the length of their vectors.
 
-    `members` are the models of each profile; the first stands for all. Tensors that an option
-    changes are counted apart, since they may have another form in a file.
+    Tensors that an option changes are counted apart, since they may have another form in a file.
     """
 
-    def __init__(self, index: Index, members: Sequence[Sequence[int]]) -> None:
-        plain = [matrix_form(shape) for shape in index.shapes]
+    def __init__(self, shapes: Sequence[Shape], entries: ProfileEntries, profiles: int) -> None:
+        """`shapes` are those of the index, and `entries` those of its profiles."""
+        plain = [matrix_form(shape) for shape in shapes]
         forms = dict.fromkeys(form_of_shape for form_of_shape, _ in plain)
         self._columns = {form_of_shape: at for at, form_of_shape in enumerate(forms)}
         column = np.array([self._columns[form_of_shape] for form_of_shape, _ in plain], np.int64)
         times = np.array([count for _, count in plain], np.int64)
-        lengths = np.array([_length(shape) for shape in index.shapes], np.int64)
-        self._vectors = np.zeros((len(members), 2), np.int64)
-        fixed: list[tuple[int, Numbers]] = []
-        varying: list[tuple[int, Numbers]] = []
-        for row, models in enumerate(members):
-            packed = index.signatures[int(index.signature_ids[models[0]])]
-            variations = index.variations[models[0]]
-            differences = [index.differences[variation.difference] for variation in variations]
-            changed = [array for diff in differences for array in (diff.changed, diff.gone)]
-            varied = np.isin(packed.key_ids, np.concatenate([packed.key_ids[:0], *changed]))
-            fixed.append((row, packed.shape_ids[~varied]))
-            varying.append((row, packed.shape_ids[varied]))
-            self._vectors[row] = (
-                lengths[packed.shape_ids[~varied]].sum(),
-                lengths[packed.shape_ids].sum(),
-            )
+        lengths = np.array([_length(shape) for shape in shapes], np.int64)
+        varied = entries.reshaped | entries.optional
 
-        def counted(shapes: Sequence[tuple[int, Numbers]]) -> sparse.csc_matrix:
-            nothing = np.zeros(0, np.int64)
-            rows = np.concatenate([nothing, *(np.full(len(ids), row) for row, ids in shapes)])
-            ids = np.concatenate([nothing, *(ids for _, ids in shapes)])
-            size = len(members), len(self._columns)
-            return sparse.csc_matrix((times[ids], (rows, column[ids])), shape=size)
+        def counted(chosen: Mask) -> _FormCounts:
+            ids = entries.shapes[chosen]
+            size = profiles, len(forms)
+            return _FormCounts(entries.rows[chosen], column[ids], times[ids], size)
 
-        self._fixed, self._varying = counted(fixed), counted(varying)
-        self._size, self._more = (
-            np.asarray(counts.sum(1)).ravel() for counts in (self._fixed, self._varying)
-        )
+        self._fixed, self._varying = counted(~varied), counted(varied)
+        self._size, self._more = self._fixed.sums, self._varying.sums
+        own = lengths[entries.shapes]
+        fewest = np.bincount(entries.rows, np.where(varied, 0, own), profiles)
+        self._vectors = np.stack([fewest, np.bincount(entries.rows, own, profiles)], axis=1)
 
     def alike(self, shapes: Mapping[str, Shape], most: int) -> list[ShapeLikeness]:
         """The profiles most alike to the shapes of a file's keys, each with its best prefix.
@@ -127,7 +109,7 @@ class Forms:
         if total < MIN_COMMON_MATRICES or not known:
             return np.zeros(len(self._vectors))
         columns, counts = map(np.array, zip(*known, strict=True))
-        fixed, varying = (table[:, columns].toarray() for table in (self._fixed, self._varying))
+        fixed, varying = (table.columns(columns) for table in (self._fixed, self._varying))
         common = np.minimum(fixed, counts[None, :]).sum(1)
         exact = np.minimum(fixed + varying, counts[None, :]).sum(1)
         unexplained = np.maximum(total - common - self._more, 0)
@@ -142,6 +124,31 @@ class Forms:
         vector_gap = np.maximum(np.maximum(fewest - vectors, vectors - most), 0)
         share = share * (1 - vector_gap / np.maximum(np.maximum(most, vectors), 1))
         return np.where(common >= MIN_COMMON_MATRICES, share, 0.0)
+
+
+class _FormCounts:
+    """A table of how many tensors of each form (a column) each profile (a row) has.
+
+    Nearly all of its counts are 0: they are stored column by column without these.
+    """
+
+    def __init__(
+        self, rows: Numbers, columns: Numbers, times: Numbers, size: tuple[int, int]
+    ) -> None:
+        """Entry i counts `times[i]` for its row and column."""
+        order = np.argsort(columns, kind="stable")
+        self._rows, self._times = rows[order], times[order]
+        self._starts = np.searchsorted(columns[order], np.arange(size[1] + 1))
+        self.sums = np.bincount(rows, times, size[0])
+
+    def columns(self, numbers: Numbers) -> NDArray[np.float64]:
+        """The counts of these columns, a row for each profile."""
+        starts = self._starts[numbers]
+        lengths = self._starts[numbers + 1] - starts
+        at = members_of_runs(starts, lengths)
+        cells = self._rows[at] * len(numbers) + np.repeat(np.arange(len(numbers)), lengths)
+        counts = np.bincount(cells, self._times[at], len(self.sums) * len(numbers))
+        return counts.reshape(-1, len(numbers)).astype(np.float64, copy=False)
 
 
 def _length(shape: Shape) -> int:

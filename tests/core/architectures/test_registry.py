@@ -216,6 +216,13 @@ def test_a_bare_name_is_torchvisions_before_timms() -> None:
     )
 
 
+def test_names_that_are_given_are_looked_up_first() -> None:
+    names = {"torchvision": ["resnet18"], "timm": ["resnet18", "later"]}
+    assert parse_architecture("resnet18", names) == Architecture("torchvision", "resnet18")
+    assert parse_architecture("later", names) == Architecture("timm", "later")
+    assert parse_architecture("resnet50d", names) == Architecture("timm", "resnet50d")
+
+
 @pytest.mark.parametrize("text", ["resnet81", "torchvision:resnet81", "torchvision:resnet18d"])
 def test_an_unknown_name_names_the_nearest(text: str) -> None:
     with pytest.raises(ArchitectureError, match="resnet18") as caught:

@@ -1,11 +1,14 @@
 """`loupe fit`, run as a user runs it: a process, its output, its exit status."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from torchvision.models import resnet18
 
+from core.fit.index import find_index
 from tests.core.cli.process import loupe
 
 pytestmark = pytest.mark.slow
@@ -41,3 +44,17 @@ def test_fit_gives_each_repair_its_reason_and_the_option_once(training_file: Pat
         "option: The file's head has 10 classes, the model's 1,000: set num_classes=10 to load the "
         "whole head. The tensors do not say which row is which class, so no rows are selected.",
     ]
+
+
+def test_a_known_architecture_is_fitted_without_its_library(training_file: Path) -> None:
+    """The imports would take most of the time."""
+    if find_index() is None:
+        pytest.skip("Loupe comes with the index of other versions of torchvision and timm")
+    for command in (["identify"], ["fit", "--arch", "resnet18", "--num-classes", "10"]):
+        program = (
+            "import sys; from core.cli import main; main(sys.argv[1:]);"
+            "sys.exit(bool({'torch', 'torchvision', 'timm', 'streamlit'} & {*sys.modules}))"
+        )
+        words = [sys.executable, "-c", program, *command, str(training_file)]
+        done = subprocess.run(words, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
