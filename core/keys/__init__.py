@@ -30,12 +30,14 @@ from core.keys.vocabulary import (
     OPTIMIZER_STATE,
     OUTPUT_MODULES,
     PREFERRED,
+    PROJECTIONS,
     STATISTICS,
     WRAPPED,
     WRAPPERS,
     WRITERS,
     names_average,
     names_follower,
+    names_projection,
 )
 from core.keys.wrappers import MAX_KEYS, MAX_LENGTH, MAX_STARTS, Unwrapped, unwrap, without_wrappers
 
@@ -55,6 +57,7 @@ __all__ = [
     "OPTIMIZER_STATE",
     "OUTPUT_MODULES",
     "PREFERRED",
+    "PROJECTIONS",
     "STATISTICS",
     "STRIP",
     "SYNONYMS",
@@ -74,6 +77,7 @@ __all__ = [
     "leaf",
     "names_average",
     "names_follower",
+    "names_projection",
     "natural_order",
     "numbers_in",
     "replaced",

@@ -9,6 +9,7 @@ from core.architectures import LIBRARIES, Architecture
 from core.checkpoint import StateDict
 from core.fast_objects import paused_collector
 from core.fit.identify.candidate_repair import Repaired, repair
+from core.fit.identify.class_heads import own_head
 from core.fit.identify.families import family
 from core.fit.identify.guessing import guesses, worth
 from core.fit.identify.hints import contradicting_name, hinted_at, twins_sentence
@@ -16,6 +17,7 @@ from core.fit.identify.identification import NO_HINTS, Candidate, Hints, Identif
 from core.fit.identify.sentences import (
     evidence,
     evidence_of_shapes,
+    left_out_heads_words,
     saved_words,
     sentence,
     under_words,
@@ -168,7 +170,11 @@ def _candidate(
         alike.append(Architecture(architecture.library, architecture.name, solved.options))
     saved = saved_words(best, state_dict, unwrapped)
     others = len(also), len(adapted)
-    facts = evidence(repaired, saved, state_dict, hinted[key].facts, others)
+    head = best.sources.get(own_head(best.profile).get("weight", ""))
+    heads = left_out_heads_words(
+        best.profile, None if head is None else head.key, repaired.left_out, state_dict
+    )
+    facts = evidence(repaired, saved, state_dict, hinted[key].facts, others, [*heads])
     named = Architecture(first.library, first.name, best.options)
     return _repaired_candidate(
         named, also, repaired, facts, adapted=tuple(adapted[:MAX_ALSO]), saved=saved

@@ -16,7 +16,7 @@ from core.fit.index.shape_forms import ShapeLikeness, form
 from core.fit.key_match import match
 from core.fit.proposals.whole_repairs import fixes_of, gaining_ideas, whole_repair
 from core.fixes import Recipe
-from core.keys import Unwrapped
+from core.keys import Unwrapped, names_projection
 
 TRIED = 4
 """The most profiles that are solved, those of the most alike shapes."""
@@ -90,7 +90,8 @@ def _solved(like: ShapeLikeness, state_dict: StateDict, lookup: Lookup) -> Renam
     if result is None:
         return None
     below, outside = result
-    options = _options(profile, [entry.shape for entry in below.values()])
+    shapes = [entry.shape for key, entry in below.items() if not names_projection(key)]
+    options = _options(profile, shapes)
     wanted = with_options(profile, options)
     ideas = whole_repair(below, wanted, gaining_ideas(below, wanted))
     result = applied(fixes_of(ideas), below, wanted)
