@@ -8,7 +8,14 @@ from functools import lru_cache
 
 from core.architectures import Signature
 from core.checkpoint import Derived, Joined, StateDict, TensorEntry
-from core.keys import BATCH_COUNTER, FUSED_LAYERS, OUTPUT_MODULES, leaf, names_projection
+from core.keys import (
+    BATCH_COUNTER,
+    FUSED_LAYERS,
+    OUTPUT_MODULES,
+    leaf,
+    names_projection,
+    without_wrappers,
+)
 
 _FUSED_NAMES = frozenset(
     name for wholes, parts in FUSED_LAYERS for names in (wholes, *parts) for name in names
@@ -101,7 +108,11 @@ def _origins(entry: TensorEntry) -> Iterator[str]:
 
 @lru_cache(maxsize=1 << 14)
 def layer_path(key: str) -> str:
-    """The layer that a key's tensor belongs to: `attn.in_proj` for `attn.in_proj_weight`."""
+    """The layer that a key's tensor belongs to: `attn.in_proj` for `module.attn.in_proj_weight`.
+
+    The parts that wrappers add are left out.
+    """
+    key = without_wrappers(key)
     for inside in _INSIDE:
         if inside in key:
             return key.partition(inside)[0]
