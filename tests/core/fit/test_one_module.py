@@ -57,6 +57,17 @@ def two_half_heads_renamed() -> dict[str, Tensor]:
     return tensors | {"head_a.weight": torch.ones(10, 512), "head_b.bias": torch.ones(10)}
 
 
+def two_half_heads_of_one_name() -> dict[str, Tensor]:
+    tensors = {f"backbone.{key}": value for key, value in resnet().items() if "fc" not in key}
+    return tensors | {"a.fc.weight": torch.ones(10, 512), "b.fc.bias": torch.ones(10)}
+
+
+def bias_apart() -> dict[str, Tensor]:
+    tensors = {f"backbone.{key}": value for key, value in resnet().items()}
+    tensors["head.fc.bias"] = tensors.pop("backbone.fc.bias")
+    return tensors
+
+
 def bias_of_another_norm() -> dict[str, Tensor]:
     tensors = resnet()
     tensors["layer1.0.bnx.bias"] = tensors.pop("layer1.0.bn1.bias")
@@ -68,6 +79,8 @@ TORN = [
     weight_of_another_head,
     two_half_heads_beside,
     two_half_heads_renamed,
+    two_half_heads_of_one_name,
+    bias_apart,
     bias_of_another_norm,
 ]
 
