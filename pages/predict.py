@@ -110,7 +110,7 @@ def _task(slot: str, request: ModelRequest, checkpoint: Checkpoint) -> Task:
     st.markdown(f"**{slot}** · {plain(checkpoint.name)}")
     default = slot_preprocessing(request.architecture, checkpoint.identity, checkpoint)
     preprocessing = preprocessing_editor(f"fed-{slot}", default)
-    return Task(slot, request, checkpoint.state_dicts[request.state_dict], preprocessing)
+    return Task(slot, request, checkpoint.state_dict(request.state_dict), preprocessing)
 
 
 def _answer(checkpoint: Checkpoint, outcome: tuple[Prediction, ...], task: Task) -> Answer:

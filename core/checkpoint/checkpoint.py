@@ -23,7 +23,8 @@ from core.checkpoint.readers.formats import FORMATS, look_into
 from core.checkpoint.sets.assembled import read_file_set
 from core.checkpoint.sets.shards import numbered
 from core.checkpoint.tensor_notes import notes_on
-from core.checkpoint.tree.discover import best_path, find_state_dicts, role
+from core.checkpoint.tree.discover import best_path, find_networks, role
+from core.checkpoint.tree.joined_parts import JoinedParts
 from core.checkpoint.tree.metadata_json import Json, metadata_of, torch_version
 from core.errors import CheckpointError
 from core.fast_objects import paused_collector
@@ -37,8 +38,12 @@ class Checkpoint:
     - `size` is the number of its bytes; `identity` is equal for equal contents.
     - `tree` is the whole object tree as inert data.
     - `state_dicts` has those found in the tree, by their path (`""` where the tree itself is one),
-      in file order, at least one. `best` is the path of the one that is most likely meant; `roles`
-      says of each whether it is a model's, an EMA's, an optimizer's or another.
+      in file order, at least one: each tensor of the file is in one of them.
+    - `joined` has the networks that the file has in several of these, by the path of the dict
+      around them.
+    - `choices` are both together, by path: all that a person may choose. `best` is the path of the
+      one that is most likely meant; `roles` says of each whether it is a model's, an EMA's, an
+      optimizer's or another.
     - `metadata` is everything besides tensors, as JSON values.
     - `notes` are sentences on what is unusual, `files` is the number of files that were read.
     - `records()` returns every run of bytes that the file names, also of no tensor, in any order.
@@ -58,6 +63,7 @@ class Checkpoint:
     torch_version: str | None
     notes: tuple[str, ...] = ()
     files: int = 1
+    joined: Mapping[str, JoinedParts] = field(default_factory=dict)
     records: Callable[[], Iterable[Record]] = field(default=tuple, repr=False, compare=False)
 
     @property
@@ -65,15 +71,32 @@ class Checkpoint:
         """The format as people read it, from FORMATS."""
         return FORMATS[self.format]
 
+    @property
+    def choices(self) -> Mapping[str, StateDict]:
+        """The state_dicts and the joined ones; a joined one also has what lies at its own path."""
+        return _choices(self.state_dicts, self.joined)
+
+    def parts(self, path: str) -> tuple[str, ...]:
+        """The paths in `state_dicts` of the tensors that the choice at `path` has."""
+        joined = self.joined.get(path)
+        return (path,) if joined is None else (path, *joined.parts)
+
     def state_dict(self, path: str | None = None) -> StateDict:
         """The state_dict at `path`, or the best one; raises CheckpointError for an unknown path."""
-        state_dict = self.state_dicts.get(self.best if path is None else path)
+        choices = self.choices
+        state_dict = choices.get(self.best if path is None else path)
         if state_dict is None:
-            paths = ", ".join(map(place_in_file, self.state_dicts))
+            paths = ", ".join(map(place_in_file, choices))
             raise CheckpointError(
                 f"{self.name} has no state_dict at {path!r}.", f"It has: {paths}."
             )
         return state_dict
+
+
+def _choices(
+    state_dicts: Mapping[str, StateDict], joined: Mapping[str, JoinedParts]
+) -> Mapping[str, StateDict]:
+    return {**state_dicts, **{path: network.state_dict for path, network in joined.items()}}
 
 
 @paused_collector()
@@ -142,10 +165,11 @@ def _alone(name: str) -> tuple[str, ...]:
 
 
 def _checkpoint(contents: Contents, name: str, size: int, identity: str) -> Checkpoint:
-    state_dicts = find_state_dicts(contents.tree, contents.entry)
+    state_dicts, joined = find_networks(contents.tree, contents.entry)
     if not state_dicts:
         raise diagnose.no_tensors(_describe(contents.tree))
-    roles = {path: role(path, state_dicts[path]) for path in state_dicts}
+    choices = _choices(state_dicts, joined)
+    roles = {path: role(path, state_dict) for path, state_dict in choices.items()}
     metadata = metadata_of(contents.tree)
     return Checkpoint(
         name=name,
@@ -154,12 +178,13 @@ def _checkpoint(contents: Contents, name: str, size: int, identity: str) -> Chec
         format=contents.format,
         tree=contents.tree,
         state_dicts=state_dicts,
-        best=best_path(roles, state_dicts),
+        best=best_path(roles, choices),
         roles=roles,
         metadata=metadata,
         globals=contents.globals,
         torch_version=torch_version(metadata),
         notes=(*contents.notes, *notes_on(contents, state_dicts)),
+        joined=joined,
         records=contents.records or partial(_tensor_records, state_dicts),
     )
 

@@ -88,6 +88,10 @@ def _document(checkpoint: Checkpoint, state_dict: StateDict) -> Mapping[str, obj
         "state_dicts": [
             {"path": path, "tensors": len(other)} for path, other in checkpoint.state_dicts.items()
         ],
+        "joined": [
+            {"path": path, "tensors": len(network.state_dict), "parts": network.parts}
+            for path, network in checkpoint.joined.items()
+        ],
         "globals": [
             {
                 "name": use.name,
@@ -129,11 +133,13 @@ def _print_checkpoint(checkpoint: Checkpoint, state_dict: StateDict) -> None:
 
 def _facts(checkpoint: Checkpoint, state_dict: StateDict) -> list[tuple[str, str]]:
     title = place_in_file(state_dict.path)
+    joined = checkpoint.joined.get(state_dict.path)
+    parts = checkpoint.parts(state_dict.path)
     in_files = f" in {count(checkpoint.files)} files" if checkpoint.files > 1 else ""
     others = [
         f"{place_in_file(path)} ({count(len(other))})"
-        for path, other in checkpoint.state_dicts.items()
-        if other.path != state_dict.path
+        for path, other in checkpoint.choices.items()
+        if path not in parts
     ]
     amounts = f"{tensors(len(state_dict))}, {counted(state_dict.numel, 'parameter')}"
     return [
@@ -142,5 +148,6 @@ def _facts(checkpoint: Checkpoint, state_dict: StateDict) -> list[tuple[str, str
         ("size", f"{count(checkpoint.size)} bytes{in_files}"),
         ("torch", checkpoint.torch_version or "unknown"),
         ("state_dict", f"{title}: {amounts}"),
+        *([("joined from", ", ".join(map(place_in_file, joined.parts)))] if joined else []),
         *([("also inside", ", ".join(others))] if others else []),
     ]

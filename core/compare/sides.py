@@ -42,7 +42,9 @@ def side(checkpoint: Checkpoint, state_dict: StateDict) -> Side:
         state_dict=state_dict.path,
         tensors=len(state_dict),
         parameters=state_dict.numel,
-        others=tuple(path for path in checkpoint.state_dicts if path != state_dict.path),
+        others=tuple(
+            path for path in checkpoint.state_dicts if path not in checkpoint.parts(state_dict.path)
+        ),
         notes=checkpoint.notes,
     )
 

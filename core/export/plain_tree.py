@@ -102,6 +102,8 @@ class _Walk:
     def __init__(self, checkpoint: Checkpoint, state_dict: StateDict, *, tensors: bool) -> None:
         self.state_dicts = checkpoint.state_dicts
         self.state_dict = state_dict
+        self.replaced = checkpoint.choices.get(state_dict.path, StateDict(()))
+        self.parts = checkpoint.parts(state_dict.path)
         self.tensors = tensors
         self.path = ""
         self.placed = False
@@ -137,9 +139,8 @@ class _Walk:
         self.path = path
         others: dict[object, object] = {}
         if isinstance(value, dict):
-            replaced = self.state_dicts.get(self.state_dict.path, StateDict(()))
             for key, item in value.items():
-                if _belongs(str(key), item, replaced):
+                if _belongs(str(key), item, self.replaced) or _join(path, key) in self.parts:
                     continue
                 if not isinstance(item, InertArray):
                     self.put(others, key, item, path, None, depth)

@@ -25,23 +25,29 @@ from core.fit.fit_summary import (
 )
 from core.fit.fitness import Doubt, Fit, fit_of
 from core.fit.key_match import Match, match
+from core.fit.left_out_heads import LeftOutHead, left_out_heads
+from core.fit.one_module import TornLayer, torn_layers
 
 __all__ = [
     "Doubt",
     "Fit",
+    "LeftOutHead",
     "Line",
     "Match",
     "SummarySection",
+    "TornLayer",
     "classes_in",
     "fit_of",
     "fit_verdict",
     "initialised",
     "key_sections",
+    "left_out_heads",
     "match",
     "obstacle",
     "option_hint",
     "other_classes",
     "propose_num_classes",
+    "torn_layers",
     "with_classes",
     "with_option",
 ]

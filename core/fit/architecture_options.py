@@ -17,8 +17,18 @@ if TYPE_CHECKING:
 
 from dataclasses import replace
 
-from core.architectures import MAX_OPTION, OTHER_CLASSES, TIMM, Architecture, options_of, signature
+from core.architectures import (
+    MAX_OPTION,
+    OTHER_CLASSES,
+    TIMM,
+    Architecture,
+    Shape,
+    options_of,
+    signature,
+    squeezed,
+)
 from core.errors import ArchitectureError
+from core.keys import names_projection
 
 
 def with_option(architecture: Architecture, option: str, value: int | None) -> Architecture:
@@ -103,16 +113,17 @@ def propose_num_classes(
     """How many classes the file's head has, or None if it has no head.
 
     The head is the architecture's last layer, looked up by its key, then by its key after the best
-    renaming. Else it is the file's last layer, if that is linear or a 1 × 1 convolution.
-    Raises ArchitectureError.
+    renaming. Else it is the file's last layer, projections of self-supervised training left aside,
+    if it takes as many inputs as the architecture's. Raises ArchitectureError.
     """
     wanted = _signature(architecture)
     head = last_weight(wanted)
-    if head is not None:
-        entry = state_dict.get(head) or _entry_after_renaming(head, state_dict, wanted)
-        if entry is not None and len(entry.shape) == len(wanted[head].shape):
-            return entry.shape[0]
-    return _rows_of_last_layer(state_dict)
+    if head is None:
+        return None
+    entry = state_dict.get(head) or _entry_after_renaming(head, state_dict, wanted)
+    if entry is not None and len(entry.shape) == len(wanted[head].shape):
+        return entry.shape[0]
+    return _rows_of_last_layer(state_dict, wanted[head].shape)
 
 
 def _signature(architecture: Architecture | Signature) -> Signature:
@@ -133,10 +144,13 @@ def _entry_after_renaming(
     return None
 
 
-def _rows_of_last_layer(state_dict: StateDict) -> int | None:
-    """Rows of the last weight; None for a norm's, or a convolution's with a larger kernel."""
-    weights = [entry for key, entry in state_dict.items() if key.endswith("weight")]
-    if not weights:
-        return None
-    shape = weights[-1].shape
-    return shape[0] if len(shape) >= 2 and set(shape[2:]) <= {1} else None
+def _rows_of_last_layer(state_dict: StateDict, head: Shape) -> int | None:
+    """Rows of the last weight; None if it is not a matrix with the inputs of the head."""
+    weights = [
+        entry
+        for key, entry in state_dict.items()
+        if key.endswith("weight") and not names_projection(key)
+    ]
+    shape = weights[-1].shape if weights else ()
+    alike = len(shape) >= 2 and squeezed(shape[1:]) == squeezed(head[1:])
+    return shape[0] if alike else None

@@ -12,6 +12,7 @@ from core.checkpoint import Derived, StateDict, TensorEntry, is_float_dtype
 from core.fit.copies import mixture
 from core.fit.key_match import Match, match
 from core.fit.left_out import left_out_words
+from core.fit.one_module import torn_layers
 from core.keys import COMPUTED, STATISTICS, common_prefix, group_keys, starts
 from core.wording import are, counted, listed
 
@@ -43,7 +44,7 @@ MOST_NAMED = 3
 class Doubt:
     """A reason why a model with a tensor for every key is still no fit.
 
-    `keys` are the file's keys that it is about.
+    `keys` are the keys or modules of the file that it is about.
     """
 
     sentence: str
@@ -70,14 +71,19 @@ class Fit:
 def fit_of(state_dict: StateDict, repaired: StateDict, signature: Signature) -> Fit:
     """How `repaired`, the file's `state_dict` after a recipe, fits a model.
 
-    The doubts are a mixture of two copies of the network, and trained tensors of the network itself
-    that are left out. They are looked for only if every key matches.
+    The doubts are a mixture of two copies of the network, a layer with tensors of several layers,
+    and trained tensors of the network itself that are left out. They are looked for only if every
+    key matches.
     """
     matched = match(repaired, signature)
     if not matched.fits:
         return Fit(matched)
     taken = taken_keys(repaired, signature)
-    doubts = (*_mixed(state_dict, taken, signature), *_dropped(state_dict, taken))
+    doubts = (
+        *_mixed(state_dict, taken, signature),
+        *_torn(repaired, signature),
+        *_dropped(state_dict, taken),
+    )
     beside = [key for key in state_dict if key not in taken]
     return Fit(matched, doubts, left_out_words(beside, state_dict))
 
@@ -87,14 +93,15 @@ def taken_keys(repaired: StateDict, signature: Signature) -> dict[str, str]:
     taken: dict[str, str] = {}
     for key, entry in repaired.items():
         if key in signature:
-            taken.update(dict.fromkeys(_origins(entry), key))
+            taken.update(dict.fromkeys(_all_origins(entry), key))
     return taken
 
 
-def _origins(entry: TensorEntry) -> Iterator[str]:
-    if isinstance(entry.form, Derived) and entry.form.parts:
+def _all_origins(entry: TensorEntry) -> Iterator[str]:
+    """The keys in the file that an entry is computed from, scales and adapters included."""
+    if isinstance(entry.form, Derived):
         for part in entry.form.parts:
-            yield from _origins(part)
+            yield from _all_origins(part)
     else:
         yield entry.origin or entry.key
 
@@ -104,6 +111,11 @@ def _mixed(state_dict: StateDict, taken: dict[str, str], signature: Signature) -
     mixed = mixture(state_dict, parameters, signature)
     if mixed is not None:
         yield Doubt(mixed.sentence, tuple(parameters))
+
+
+def _torn(repaired: StateDict, signature: Signature) -> Iterator[Doubt]:
+    for torn in torn_layers(repaired, signature)[:MOST_NAMED]:
+        yield Doubt(torn.sentence, torn.modules)
 
 
 def _dropped(state_dict: StateDict, taken: Collection[str]) -> Iterator[Doubt]:

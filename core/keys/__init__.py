@@ -40,6 +40,7 @@ from core.keys.vocabulary import (
     OPPOSITES,
     OPTIMIZER_STATE,
     OUTPUT_MODULES,
+    PROJECTIONS,
     STATISTICS,
     WRAPPED,
     WRAPPERS,
@@ -47,6 +48,7 @@ from core.keys.vocabulary import (
     copy_preference,
     names_average,
     names_follower,
+    names_projection,
 )
 from core.keys.wrappers import MAX_KEYS, MAX_LENGTH, MAX_STARTS, Unwrapped, unwrap, without_wrappers
 
@@ -66,6 +68,7 @@ __all__ = [
     "OPPOSITES",
     "OPTIMIZER_STATE",
     "OUTPUT_MODULES",
+    "PROJECTIONS",
     "STATISTICS",
     "STRIP",
     "SYNONYMS",
@@ -91,6 +94,7 @@ __all__ = [
     "leaf",
     "names_average",
     "names_follower",
+    "names_projection",
     "natural_order",
     "numbers_in",
     "replaced",

@@ -59,6 +59,17 @@ MoCo v3's `momentum_encoder`. MoCo's `encoder_k` is one too; it is two words, so
 looks for it separately."""
 
 
+PROJECTIONS = frozenset(
+    (
+        *("projector", "projectors", "projection_head", "projection_mlp", "proj_head"),
+        *("prototypes", "contrast_head", "contrastive_head", "dino_head", "ibot_head"),
+    )
+)
+"""What self-supervised trainings call the layers after a network that only their loss uses: SwAV's
+`projection_head` and `prototypes`, BYOL's and solo-learn's `projector`. Their outputs are no
+classes. Not `projection` alone, which names layers of attention and of patch embeddings too."""
+
+
 OPTIMIZER_STATE = frozenset(
     (
         *("acc_delta", "exp_avg", "exp_avg_sq", "exp_inf", "grad_avg", "max_exp_avg_sq"),
@@ -181,6 +192,15 @@ def copy_preference(prefix: str) -> tuple[bool, int, int]:
     slow = (names_average(prefix) or names_follower(prefix)) and "teacher" not in words
     known = [place for place, name in enumerate(PREFERRED) if name in words]
     return slow, min(known, default=len(PREFERRED)), prefix.count(".")
+
+
+def names_projection(path: str) -> bool:
+    """Whether a part of the path is one of PROJECTIONS, or a copy such as `momentum_projector`."""
+    return any(
+        part in PROJECTIONS
+        or (part.partition("_")[2] in PROJECTIONS and names_follower(part.partition("_")[0]))
+        for part in path.lower().split(".")
+    )
 
 
 def _words(path: str) -> list[str]:

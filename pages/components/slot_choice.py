@@ -19,7 +19,7 @@ def state_dict_choice(slot: str) -> StateDict | None:
     checkpoint = bench.checkpoint(slot)
     if checkpoint is None:
         return None
-    paths = list(checkpoint.state_dicts)
+    paths = list(checkpoint.choices)
     wanted = bench.slot(slot).state_dict
     current = wanted if wanted is not None and wanted in paths else checkpoint.best
     if len(paths) > 1:
@@ -37,7 +37,7 @@ def state_dict_choice(slot: str) -> StateDict | None:
 
 
 def _title(checkpoint: Checkpoint, path: str) -> str:
-    tensors = count(len(checkpoint.state_dicts[path]))
+    tensors = count(len(checkpoint.choices[path]))
     role = checkpoint.roles.get(path, "other")
     suffix = "" if role in {"other", path} else f", {role}"
     return f"{visible(path) or 'the whole file'} ({tensors} tensors{suffix})"

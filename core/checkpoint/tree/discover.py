@@ -23,6 +23,7 @@ from core.checkpoint.pickles.inert import (
     inside,
 )
 from core.checkpoint.pickles.numpy_values import array_tensor
+from core.checkpoint.tree.joined_parts import JoinedParts, join_parts, names_part
 from core.checkpoint.tree.tensor_entries import EntryMaker
 from core.errors import CheckpointError
 
@@ -90,12 +91,24 @@ def find_state_dicts(tree: Tree, entry: EntryMaker) -> dict[str, StateDict]:
     it: a single one gets its key, several get `key.attribute`. Raises CheckpointError where a
     tensor is damaged, or the nesting exceeds the budget of work.
     """
+    return _walked(tree, entry).found
+
+
+def find_networks(
+    tree: Tree, entry: EntryMaker
+) -> tuple[dict[str, StateDict], dict[str, JoinedParts]]:
+    """Every state_dict as `find_state_dicts` returns them, and the networks that have several."""
+    walk = _walked(tree, entry)
+    return walk.found, join_parts(walk.beside, walk.found)
+
+
+def _walked(tree: Tree, entry: EntryMaker) -> _Walk:
     walk = _Walk(entry)
     walk.visit(tree, "", ())
     if walk.saw_arrays and not walk.found:
         walk = _Walk(entry, take_arrays=True)
         walk.visit(tree, "", ())
-    return walk.found
+    return walk
 
 
 def role(path: str, state_dict: StateDict) -> str:
@@ -226,7 +239,8 @@ class _Walk:
     """One search for state_dicts through a tree, with its limits.
 
     `barren` has the ids of values in which no tensor was found, so that a shared one is searched
-    once.
+    once. `beside` has the paths of state_dicts that are side by side in a dict under names of a
+    network's parts, by the path of the dict.
     """
 
     def __init__(self, entry: EntryMaker, *, take_arrays: bool = False) -> None:
@@ -234,6 +248,7 @@ class _Walk:
         self.take_arrays = take_arrays
         self.saw_arrays = False
         self.found: dict[str, StateDict] = {}
+        self.beside: dict[str, list[str]] = {}
         self.classes: dict[str, str] = {}
         self.work = work_left()
         self.barren: set[int] = set()
@@ -283,6 +298,8 @@ class _Walk:
                 continue
             if len(below) > MAX_PATH or self.visit(item, below, above):
                 fruitful = True
+            if isinstance(value, dict) and below in self.found and names_part(key):
+                self.beside.setdefault(path, []).append(below)
         return fruitful
 
     def expanded(self, children: Mapping[str, Tree]) -> dict[str, InertTensor]:

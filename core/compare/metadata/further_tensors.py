@@ -72,12 +72,13 @@ def other_tensors(
     few scalars are read. Raises SourceError where the bytes are gone.
     """
     path_a, path_b = chosen or (a.best, b.best)
+    compared_a, compared_b = a.parts(path_a), b.parts(path_b)
     others = []
     left = MAX_READ
     scalars = MAX_SCALARS
     for path in dict.fromkeys((*a.state_dicts, *b.state_dicts)):
         in_a, in_b = a.state_dicts.get(path), b.state_dicts.get(path)
-        if (path == path_a or in_a is None) and (path == path_b or in_b is None):
+        if (path in compared_a or in_a is None) and (path in compared_b or in_b is None):
             continue
         role = (a if in_a is not None else b).roles[path]
         if in_a is None or in_b is None:

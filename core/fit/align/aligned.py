@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from core.fit.align.evidence import is_sorted
 from core.fit.align.layers import Layer, LayerTensor, Tensor, joined, layers_of, single_layers
 from core.fit.align.recipe_from_alignment import alignment_recipe
 from core.fit.key_match import Match, match
+from core.fit.one_module import filled_by_projection, layer_path, torn_by_names
 from core.fixes import Recipe, RenameTable
 from core.keys import BATCH_COUNTER, STATISTICS, dotted
 from core.wording import are, count, counted, have
@@ -91,7 +93,31 @@ def _aligned(state_dict: StateDict, signature: Signature) -> Alignment:
         replace(pair, confidence=round(pair.confidence * SINGLE, 3))
         for pair in _pairs(a, b, pair_layers(a, b, shuffled=shuffled))
     ]
-    return _alignment(pairs, state_dict, signature)
+    return _alignment(_sound(pairs), state_dict, signature)
+
+
+def _sound(pairs: Sequence[AlignedPair]) -> list[AlignedPair]:
+    """The pairs without those that would fill a layer from several, or a head by a projection.
+
+    If more than half of a layer's tensors are from one module, that module's pairs stay.
+    """
+    by_layer: dict[str, list[AlignedPair]] = {}
+    for pair in pairs:
+        by_layer.setdefault(layer_path(pair.wanted), []).append(pair)
+    kept = []
+    for of_layer in by_layer.values():
+        sources = {pair.wanted: pair.key for pair in of_layer}
+        if filled_by_projection(sources):
+            continue
+        if len(sources) == len(of_layer) and torn_by_names(sources):
+            numbers = Counter(layer_path(pair.key) for pair in of_layer)
+            most, number = numbers.most_common(1)[0]
+            if 2 * number <= len(of_layer):
+                continue
+            kept += [pair for pair in of_layer if layer_path(pair.key) == most]
+        else:
+            kept += of_layer
+    return kept
 
 
 def _leaf(key: str) -> str:

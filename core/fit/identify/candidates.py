@@ -11,7 +11,7 @@ from core.fast_objects import paused_collector
 from core.fit.architecture_options import propose_num_classes
 from core.fit.copies import copies_of, copies_sentence
 from core.fit.identify.candidate_repair import Repaired, repair, whole_repaired
-from core.fit.identify.class_heads import CLASSES
+from core.fit.identify.class_heads import CLASSES, own_head
 from core.fit.identify.families import family
 from core.fit.identify.guessing import guesses, worth
 from core.fit.identify.hints import contradicting_name, hinted_at, twins_sentence
@@ -19,6 +19,7 @@ from core.fit.identify.identification import NO_HINTS, Candidate, Hints, Identif
 from core.fit.identify.sentences import (
     evidence,
     evidence_of_shapes,
+    left_out_heads_words,
     saved_words,
     sentence,
     under_words,
@@ -216,8 +217,12 @@ def _candidate(
     copies = ""
     if repaired.fits:
         copies = copies_sentence(copies_of(state_dict, best.wanted), best.prefix)
-    facts = evidence(repaired, saved, state_dict, hinted[key].facts, others)
-    facts += (copies,) if copies else ()
+    head = best.sources.get(own_head(best.profile).get("weight", ""))
+    heads = left_out_heads_words(
+        best.profile, None if head is None else head.key, repaired.left_out, state_dict
+    )
+    more = [*heads, *([copies] if copies else [])]
+    facts = evidence(repaired, saved, state_dict, hinted[key].facts, others, more)
     named = Architecture(first.library, first.name, options)
     return _repaired_candidate(
         named, also, repaired, facts, adapted=tuple(adapted[:MAX_ALSO]), saved=saved

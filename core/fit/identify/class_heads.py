@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from core.checkpoint import TensorEntry
 from core.fit.index.lookup import Profile
-from core.keys import BATCH_COUNTER, without_wrappers
+from core.fit.left_out_heads import HEADLIKE
+from core.keys import BATCH_COUNTER, names_projection, without_wrappers
 
 CLASSES = "num_classes"
 
 AUXILIARY = "aux_"
 """Prefix of the options for auxiliary heads: torchvision's `aux_logits` and `aux_loss`."""
-
-HEADLIKE = re.compile(
-    r"(?:^|[._])(?:heads?|fc|classif\w*|cls|linear|logits?|output|out|final|\d+)(?=[._\d]|$)"
-)
-"""Words in the path of a head next to a backbone: `head`, `classifier`, the `1` of a Sequential."""
 
 ShortEntry = tuple[str, TensorEntry]
 """A tensor's path, without the parts that wrappers add, and its entry."""
@@ -64,9 +59,10 @@ def other_head(
     """The one layer that can be the missing head, as the model's key → the file's tensor.
 
     The layer takes as many inputs as the head. It is alone in the head's module, as `fc.1.weight`
-    for `fc.weight`, or alone in a module next to the model with a name that heads have. `inside`
-    are the unknown tensors below the prefix, `outside` those that are not below it. If a norm or
-    another layer is in the same module, the model is another one, and the result is empty.
+    for `fc.weight`, or alone in a module next to the model with a name that heads have; projections
+    of self-supervised training do not count. `inside` are the unknown tensors below the prefix,
+    `outside` those that are not below it. If a norm or another layer is in the same module, the
+    model is another one, and the result is empty.
     """
     head = own_head(profile)
     weight = head.get("weight")
@@ -82,7 +78,8 @@ def other_head(
     wide = [
         (module, tensors)
         for module, tensors in siblings.items()
-        if any(set(width) & set(entry.shape) for _, entry in tensors)
+        if not names_projection(module)
+        and any(set(width) & set(entry.shape) for _, entry in tensors)
     ]
     if len(wide) != 1 or not HEADLIKE.search(wide[0][0]):
         return {}

@@ -34,7 +34,7 @@ def hints_of(checkpoint: Checkpoint, state_dict: StateDict) -> Hints:
     shapes = _shapes(state_dict)
     twins = tuple(
         path
-        for path, other in islice(checkpoint.state_dicts.items(), MAX_TWINS)
+        for path, other in islice(checkpoint.choices.items(), MAX_TWINS)
         if path != state_dict.path and len(other) == len(state_dict) and _shapes(other) == shapes
     )
     return Hints(named, (outermost,) if outermost else (), checkpoint.name, twins)

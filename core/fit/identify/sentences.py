@@ -7,10 +7,13 @@ from collections.abc import Iterator, Sequence
 from core.architectures import Architecture
 from core.checkpoint import StateDict
 from core.fit.identify.candidate_repair import Repaired
+from core.fit.identify.class_heads import own_head
 from core.fit.identify.identification import Candidate
 from core.fit.identify.solve_options import Solved
 from core.fit.identify.under_other_names import Renamed
+from core.fit.index.lookup import Profile
 from core.fit.left_out import left_out_words
+from core.fit.left_out_heads import left_out_heads
 from core.fit.proposals.proposal import listed_keys
 from core.fixes import Drop, Recipe
 from core.keys import HOLDER_WORDS, WRAPPED, Unwrapped, group_keys
@@ -129,11 +132,13 @@ def evidence(
     state_dict: StateDict,
     hints: Sequence[str],
     others: tuple[int, int],
+    heads: Sequence[str],
 ) -> tuple[str, ...]:
     """Why it is this architecture, in sentences.
 
-    They name the keys that match, what saved it, what is left out, and the hints. `others` are the
-    numbers of architectures that fit as well: with the same recipe, and with their input adapted.
+    They name the keys that match, what saved it, what is left out, and the hints. `heads` are
+    sentences on heads that are left out. `others` are the numbers of architectures that fit as
+    well: with the same recipe, and with their input adapted.
     """
     match = repaired.match
     keys = f"{count(len(match.matched))} of {count(match.total)} keys"
@@ -142,6 +147,7 @@ def evidence(
     if saved:
         facts.append(f"Saved {saved}.")
     facts.extend(_share_left_out(repaired, state_dict))
+    facts.extend(heads)
     facts.extend(hints)
     same, adapted = others
     if same and match.fits:
@@ -152,6 +158,20 @@ def evidence(
         once = "once the input convolution is adapted"
         facts.append(_others(adapted, f"fits {once}", f"fit {once}"))
     return tuple(facts)
+
+
+def left_out_heads_words(
+    profile: Profile, own: str | None, left_out: Sequence[str], state_dict: StateDict
+) -> Iterator[str]:
+    """A sentence on each head that is left out; `own` is the key of the head's weight that is not.
+
+    None where the model has no head.
+    """
+    weight = own_head(profile).get("weight")
+    if weight is not None and left_out:
+        features = profile.spec(weight).shape[1]
+        for head in left_out_heads(state_dict, left_out, features):
+            yield head.sentence(None if own is None else own.removesuffix(".weight"))
 
 
 def _share_left_out(repaired: Repaired, state_dict: StateDict) -> Iterator[str]:
@@ -174,6 +194,13 @@ def evidence_of_shapes(
     if renamed.prefix:
         facts.append(f"Saved {under_words(renamed.prefix)}.")
     facts.extend(_share_left_out(renamed.repaired, state_dict))
+    own = own_head(renamed.profile).get("weight")
+    has_head = own in renamed.repaired.match.matched
+    facts.extend(
+        left_out_heads_words(
+            renamed.profile, own if has_head else None, renamed.repaired.left_out, state_dict
+        )
+    )
     facts.extend(hints)
     if others:
         facts.append(_others(others, "has the same tensors", "have the same tensors"))

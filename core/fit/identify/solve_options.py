@@ -19,7 +19,8 @@ from core.fit.identify.class_heads import (
 from core.fit.identify.guessing import Guess
 from core.fit.index.index import Variation
 from core.fit.index.lookup import Lookup, Profile
-from core.keys import BATCH_COUNTER, Unwrapped, without_wrappers
+from core.fit.one_module import layer_path
+from core.keys import BATCH_COUNTER, Unwrapped, leaf, without_wrappers
 
 MOST_APART = 256
 """If more keys than this are missing below a model's prefix, no other prefix is searched for them.
@@ -154,7 +155,7 @@ def _apart(
     """The prefixes of copies, and the missing keys' tensors below other prefixes.
 
     A copy is another set of the same weights, such as an average. Of a layer, either all tensors
-    that are there are taken, or none.
+    that are there are taken, or none; and none if the layer has tensors from another place.
     """
     copies: set[str] = set()
     likely: list[tuple[str, int, str, TensorEntry]] = []
@@ -173,11 +174,14 @@ def _apart(
         if not any(front in copies for front in fronts):
             layers.setdefault((short[:start], own.rpartition(".")[0]), {})[own] = entry
     apart: dict[str, TensorEntry] = {}
+    filled = {layer_path(own) for own in sources if leaf(own)}
     for tensors in layers.values():
-        if all(
+        own_layers = {layer_path(own) for own in tensors if leaf(own)}
+        if filled.isdisjoint(own_layers) and all(
             own not in apart and _alike(entry, profile.spec(own)) for own, entry in tensors.items()
         ):
             apart |= tensors
+            filled |= own_layers
     return copies, apart
 
 

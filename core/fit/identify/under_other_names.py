@@ -18,7 +18,7 @@ from core.fit.index.shape_forms import ShapeLikeness
 from core.fit.proposals.proposal import Idea
 from core.fit.proposals.whole_repairs import fixes_of, gaining_ideas, whole_repair
 from core.fixes import AddBatchStatistics, Recipe, RenameTable
-from core.keys import Unwrapped, folded_scales
+from core.keys import Unwrapped, folded_scales, names_projection
 
 TRIED = 4
 """The most profiles that are solved, those of the most alike shapes."""
@@ -94,7 +94,8 @@ def _solved(like: ShapeLikeness, state_dict: StateDict, lookup: Lookup) -> Renam
     if result is None:
         return None
     below, outside = result
-    options = _options(profile, [entry.shape for entry in below.values()])
+    shapes = [entry.shape for key, entry in below.items() if not names_projection(key)]
+    options = _options(profile, shapes)
     wanted = with_options(profile, options)
     ideas = whole_repair(below, wanted, gaining_ideas(below, wanted))
     result = applied(fixes_of(ideas), below, wanted)
@@ -117,11 +118,7 @@ def _solved(like: ShapeLikeness, state_dict: StateDict, lookup: Lookup) -> Renam
             fit,
             outside + dropped,
             tuple(key for idea in ideas for key in idea.unsure),
-            tuple(
-                filter(
-                    None, (*(idea.why for idea in ideas if idea.aligned or _is_named(idea)), copies)
-                )
-            ),
+            (*why, *([copies] if copies else [])),
         ),
         round(like.share * fit.match.coverage_parameters * kept * sure, 3),
     )

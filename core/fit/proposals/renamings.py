@@ -9,6 +9,7 @@ from itertools import chain
 from core.architectures import Signature
 from core.checkpoint import StateDict
 from core.fit.key_match import match
+from core.fit.one_module import filled_by_projection, torn_by_names
 from core.fit.proposals.adapters import trained_module_ideas, uses_untrained
 from core.fit.proposals.prefixes import prefix_ideas
 from core.fit.proposals.proposal import Idea
@@ -24,7 +25,8 @@ MAX_SHOWN = 4
 def best_renamings(state_dict: StateDict, signature: Signature) -> list[Idea]:
     """The renamings after which the most keys match, the best first.
 
-    Of renamings that make the same keys match, only the first is listed. Empty if none gains more
+    Of renamings that make the same keys match, only the first is listed. None fills a layer of the
+    model from several layers of the file, or its head from a projection. Empty if none gains more
     than an accident would.
     """
     before = len(match(state_dict, signature).matched)
@@ -34,7 +36,10 @@ def best_renamings(state_dict: StateDict, signature: Signature) -> list[Idea]:
         if names is None:
             continue
         matched = matched_after(names, state_dict, signature)
-        if uses_untrained(matched, state_dict):
+        sources = {names[key]: key for key in matched}
+        if uses_untrained(matched, state_dict) or torn_by_names(sources):
+            continue
+        if filled_by_projection(sources):
             continue
         if _is_worthwhile(len(matched) - before, before, len(signature), idea.known):
             seen.setdefault(matched, idea)

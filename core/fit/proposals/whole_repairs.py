@@ -10,6 +10,7 @@ from core.checkpoint import StateDict
 from core.fit.align import align
 from core.fit.copies import copies_of, copies_sentence, undotted, undotted_prefix
 from core.fit.key_match import Match, match
+from core.fit.one_module import filled_by_projection, origins, torn_layers
 from core.fit.proposals.adapters import uses_untrained
 from core.fit.proposals.prefixes import glob_of
 from core.fit.proposals.proposal import Idea, listed_keys
@@ -140,10 +141,19 @@ def _gaining(
     reached = []
     for idea in ideas:
         changed = after(idea.fixes, state_dict, signature)
-        then = None if changed is None else score(changed, signature)
-        if then is not None and then.coverage > before + LEAST_GAIN:
+        if changed is None:
+            continue
+        then = score(changed, signature)
+        if then.coverage > before + LEAST_GAIN and _is_sound(changed, signature):
             reached.append((idea, then))
     return reached
+
+
+def _is_sound(state_dict: StateDict, signature: Signature) -> bool:
+    """Whether each layer has its tensors from one layer of the file, and no head a projection's."""
+    return not torn_layers(state_dict, signature) and not filled_by_projection(
+        origins(state_dict, signature)
+    )
 
 
 def _way_rank(way: tuple[tuple[Idea, ...], Score]) -> tuple[float, int, bool, int]:

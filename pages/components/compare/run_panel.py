@@ -138,7 +138,7 @@ def _opened(reference: str) -> Checkpoint:
 
 def _counterpart(checkpoint: Checkpoint, first: Checkpoint) -> StateDict:
     """The state_dict at the path of the first checkpoint's best one, else the file's own best."""
-    path = first.best if first.best in checkpoint.state_dicts else None
+    path = first.best if first.best in checkpoint.choices else None
     return checkpoint.state_dict(path)
 
 

@@ -42,7 +42,7 @@ def fixes_panel(
         change(file.recipe)
         if file.architecture is not None:
             workspace().update(slot, architecture=file.architecture.key)
-        if file.state_dict in checkpoint.state_dicts:
+        if file.state_dict in checkpoint.choices:
             workspace().update(slot, state_dict=file.state_dict)
 
     def edit(index: int, fix: Fix) -> None:

@@ -33,6 +33,7 @@ def test_inspect_json_lists_the_best_state_dict_in_file_order(training_file: Pat
         for key, tensor in state_dict.items()
     ]
     assert told["state_dicts"] == [{"path": "state_dict", "tensors": len(state_dict)}]
+    assert told["joined"] == []
     named = {use["name"]: use for use in told["globals"]}
     assert named["collections.OrderedDict"]["verdict"] == "plain data"
     assert named["collections.OrderedDict"]["where"] == "data.pkl"
@@ -50,6 +51,18 @@ def test_inspect_takes_another_state_dict_by_its_path(tmp_path: Path) -> None:
     assert wrong.returncode == 2
     assert "nothing" in wrong.stderr
     assert "model_ema" in wrong.stderr
+
+
+def test_inspect_says_what_a_network_was_joined_from(tmp_path: Path) -> None:
+    path = tmp_path / "parts.pth"
+    torch.save({"backbone": {"w": torch.zeros(2)}, "head": {"w": torch.ones(1)}}, path)
+    told = loupe("inspect", path).stdout
+    assert "joined from  backbone, head\n" in told
+    assert "also inside" not in told
+    document = json.loads(loupe("inspect", path, "--json").stdout)
+    assert document["joined"] == [{"path": "", "tensors": 2, "parts": ["backbone", "head"]}]
+    head = json.loads(loupe("inspect", path, "--state-dict", "head", "--json").stdout)
+    assert [tensor["key"] for tensor in head["tensors"]] == ["w"]
 
 
 def test_inspect_reads_well_without_json(training_file: Path) -> None:

@@ -71,3 +71,31 @@ def test_a_detectors_or_a_segmenters_classes_are_told_from_its_boxes_and_anchors
 def test_a_file_of_another_network_has_no_classes_for_a_detector(saved):
     detector = Architecture("torchvision", "ssdlite320_mobilenet_v3_large")
     assert classes_in(saved(resnet18().state_dict()), detector) is None
+
+
+def parts(**modules: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return dict(torch.nn.ModuleDict(modules).state_dict())
+
+
+def headless() -> torch.nn.Module:
+    model = resnet18()
+    model.fc = torch.nn.Identity()
+    return model
+
+
+def test_the_rows_of_a_projection_are_no_classes(saved):
+    linear = torch.nn.Linear
+    swav = parts(backbone=headless(), projection_head=linear(512, 128), prototypes=linear(128, 30))
+    assert classes_in(saved(swav), RESNET) is None
+    assert classes_in(saved(parts(backbone=headless(), projector=linear(512, 30))), RESNET) is None
+
+
+def test_a_classifier_before_a_projection_has_the_classes(saved):
+    linear = torch.nn.Linear
+    file = parts(backbone=headless(), classifier=linear(512, 7), projector=linear(512, 30))
+    assert classes_in(saved(file), RESNET) == 7
+
+
+def test_a_last_layer_of_other_inputs_has_no_classes_for_the_model(saved):
+    mlp = torch.nn.Sequential(torch.nn.Linear(512, 64), torch.nn.Linear(64, 7))
+    assert classes_in(saved(parts(backbone=headless(), decoder=mlp)), RESNET) is None

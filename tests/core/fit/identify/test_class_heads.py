@@ -181,3 +181,24 @@ def test_a_layer_before_the_head_is_not_taken_for_the_head_of_a_smaller_network(
     best = identify(state_dict_of(shapes), lookup).candidates[0]
     assert best.architecture.key == "timm:convnext_large_mlp?num_classes=0"
     assert best.fits
+
+
+def test_a_head_that_was_trained_beside_imagenets_is_named(lookup: Lookup, tmp_path: Path) -> None:
+    model = nn.Module()
+    model.model = torchvision.models.resnet18()
+    model.classifier = nn.Sequential(nn.Linear(512, 64), nn.BatchNorm1d(64), nn.Linear(64, 156))
+    best = told(lookup, tmp_path / "a.pth", model.state_dict()).candidates[0]
+    assert best.architecture == parse_architecture("torchvision:resnet18")
+    assert (
+        "`classifier.*` is left out: it can make 156 outputs of the 512 features. If it is the "
+        "head that was trained, `model.fc` predicts other classes."
+    ) in best.evidence
+
+
+def test_a_classifier_beside_a_projection_is_the_head(lookup: Lookup, tmp_path: Path) -> None:
+    model = Classifier(nn.Linear(512, 7), "classifier")
+    model.projector = nn.Sequential(nn.Linear(512, 64), nn.ReLU(), nn.Linear(64, 32))
+    best = told(lookup, tmp_path / "a.pth", model.state_dict()).candidates[0]
+    assert best.architecture == parse_architecture("torchvision:resnet18?num_classes=7")
+    assert best.fits
+    assert any("whose 32 outputs are no classes" in fact for fact in best.evidence)

@@ -1,0 +1,99 @@
+"""Joins the state_dicts of one network's parts: a trunk in one dict, its head in the next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from core.checkpoint.entries import StateDict, TensorEntry, is_float_dtype
+
+Fact = TypeVar("Fact")
+
+TRUNKS = frozenset(
+    (
+        *("trunk", "backbone", "encoder", "features", "feature_extractor", "extractor"),
+        *("featurizer", "body", "stem", "base", "base_model", "base_network", "image_encoder"),
+    )
+)
+"""What training scripts call the part of a network that takes the input."""
+
+HEADS = frozenset(
+    (
+        *("head", "heads", "classifier", "classifiers", "cls_head", "fc", "linear", "decoder"),
+        *("neck", "projector", "projection_head", "predictor", "aux_classifier", "bbox_head"),
+    )
+)
+"""What they call the parts that take the trunk's features.
+
+Neither set has the name of a whole network (`model`, `generator`), of a copy (`encoder_k`,
+`target_encoder`), or of an optimizer: these are no parts of the network next to them.
+"""
+
+ENDINGS = ("_state_dict", "_state", "_weights", "_params")
+"""What may follow such a name, as in `encoder_state_dict`."""
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedParts:
+    """One network whose state_dict a file has in parts.
+
+    `parts` are the paths of these parts' state_dicts. `state_dict` has the tensors of all of them,
+    under the keys that one dict would have: `trunk.conv1.weight`, `head.weight`. Its path is that
+    of the dict that contains the parts; tensors that lie in that dict itself are in it too.
+    """
+
+    state_dict: StateDict
+    parts: tuple[str, ...]
+
+
+def join_parts(
+    beside: Mapping[str, Sequence[str]], state_dicts: Mapping[str, StateDict]
+) -> dict[str, JoinedParts]:
+    """The networks that a file has in parts, by the path of the dict that contains the parts.
+
+    `beside` has the paths of state_dicts that are side by side in one dict, by the path of that
+    dict. They are parts of one network if one is named as a trunk and another as a head.
+    """
+    joined = {}
+    for above, paths in beside.items():
+        parts = [path for path in paths if _has_weights(state_dicts[path])]
+        names = {_plain(path[len(above) :].removeprefix(".")) for path in parts}
+        if not names.isdisjoint(TRUNKS) and not names.isdisjoint(HEADS):
+            joined[above] = _joined(above, parts, state_dicts)
+    return joined
+
+
+def names_part(name: str) -> bool:
+    """Whether a name in a dict is one of a network's parts."""
+    return _plain(name) in TRUNKS | HEADS
+
+
+def _plain(name: str) -> str:
+    """A name in lower case, without an ending such as `_state_dict`."""
+    name = name.lower()
+    for ending in ENDINGS:
+        name = name.removesuffix(ending)
+    return name
+
+
+def _has_weights(state_dict: StateDict) -> bool:
+    return any(is_float_dtype(entry.dtype) for entry in state_dict.values())
+
+
+def _joined(above: str, paths: Sequence[str], state_dicts: Mapping[str, StateDict]) -> JoinedParts:
+    own = state_dicts.get(above, StateDict((), above))
+    entries: list[TensorEntry] = list(own.values())
+    versions, classes = dict(own.versions), dict(own.classes)
+    for path in paths:
+        name, part = path[len(above) :].removeprefix("."), state_dicts[path]
+        for key, entry in part.items():
+            entries.append(replace(entry, key=f"{name}.{key}", origin=f"{name}.{key}"))
+        versions.update(_below(name, part.versions))
+        classes.update(_below(name, part.classes))
+    return JoinedParts(StateDict(entries, above, versions, classes), tuple(paths))
+
+
+def _below(name: str, facts: Mapping[str, Fact]) -> dict[str, Fact]:
+    """Facts on a part's modules, by the modules' paths in the whole network."""
+    return {f"{name}.{module}" if module else name: fact for module, fact in facts.items()}
