@@ -25,14 +25,30 @@ def proof_sentences(proof: Proof) -> tuple[str, ...]:
 
 def _verdict(proof: Proof) -> str:
     if not proof.proved:
-        return "The proof failed."
-    if proof.compared.verdict == "same outputs":
-        source = proof.source.title if proof.source else ""
-        return f"Proved: it loads with the right values, and its outputs are those of {source}."
+        return f"The proof failed: {_failure(proof)}."
+    if proof.source is not None and proof.compared.verdict == "same outputs":
+        return (
+            "Proved: it loads with the right values, and gives the outputs of "
+            f"{proof.source.title} on {proof.inputs}."
+        )
     return (
         "Proved: it loads with the right values. Not proved: that its outputs are those of the "
         "model that was trained."
     )
+
+
+def _failure(proof: Proof) -> str:
+    """Which step failed."""
+    if proof.values is None:
+        return "it does not load"
+    if proof.values.differing:
+        return "not every value is the right one"
+    if proof.trouble:
+        return "it does not run"
+    if proof.not_finite:
+        return "its outputs are not finite"
+    source = proof.source.title if proof.source else "the source"
+    return f"its outputs are not those of {source}"
 
 
 def _steps(proof: Proof) -> Iterator[str]:
@@ -64,8 +80,7 @@ def _values(values: ValueCheck) -> Iterator[str]:
             f"the file and the recipe give: {keys}."
         )
     else:
-        whole = "The one tensor holds" if total == 1 else f"All {tensors(total)} hold"
-        yield f"{whole} exactly, bit by bit, what the file and the recipe give{_origins(values)}."
+        yield f"Bit by bit, {_origins(values)}."
     if values.by_model:
         number = len(values.by_model)
         keys = listed(list(values.by_model), MOST_NAMED)
@@ -73,18 +88,16 @@ def _values(values: ValueCheck) -> Iterator[str]:
 
 
 def _origins(values: ValueCheck) -> str:
-    """Where the values come from: `: 60 as they are in the file, 2 computed by the recipe`."""
+    """Where the values come from: `60 tensors are those of the file, and 2 tensors are what the
+    recipe computes`."""
     parts = []
-    if values.from_file:
-        parts.append(f"{count(len(values.from_file))} as in the file")
-    if values.computed:
-        parts.append(f"{count(len(values.computed))} computed by the recipe")
-    converted = (
-        f" ({count(len(values.converted))} converted to the model's dtype by loading)"
-        if values.converted
-        else ""
-    )
-    return f": {', '.join(parts)}{converted}" if parts else ""
+    if number := len(values.from_file):
+        converted = len(values.converted)
+        dtype = f" ({count(converted)} in the model's dtype)" if converted else ""
+        parts.append(f"{tensors(number)} {are(number)} as in the file{dtype}")
+    if number := len(values.computed):
+        parts.append(f"{tensors(number)} {are(number)} what the recipe computes")
+    return ", and ".join(parts) or "no tensor was to be loaded"
 
 
 def _outputs(proof: Proof) -> str:
@@ -130,7 +143,7 @@ def _measured(compared: Compared) -> str:
         return measured
     images = counted(compared.images, "image")
     if compared.agreeing == compared.images:
-        return f"{measured}, and the most probable class is the same for all {images}"
+        return f"{measured}, and the most probable class is the same for each of the {images}"
     return (
         f"{measured}, and the most probable class is the same for {count(compared.agreeing)} of "
         f"{images}"
@@ -141,12 +154,13 @@ def proof_facts(proof: Proof) -> Sequence[tuple[str, str]]:
     """The measured numbers, as rows of (what, value)."""
     facts: list[tuple[str, str]] = []
     if proof.values is not None:
-        facts += [
-            ("Loaded as in the file", tensors(len(proof.values.from_file))),
-            ("Loaded as computed by the recipe", tensors(len(proof.values.computed))),
-            ("Set by the model itself", tensors(len(proof.values.by_model))),
-            ("With other values than they should have", tensors(len(proof.values.differing))),
-        ]
+        numbers = {
+            "As in the file": proof.values.from_file,
+            "Computed by the recipe": proof.values.computed,
+            "Set by the model itself": proof.values.by_model,
+            "With other values": proof.values.differing,
+        }
+        facts += [(name, tensors(len(keys))) for name, keys in numbers.items() if keys]
     if proof.inputs:
         finite = proof.elements - proof.not_finite
         facts.append(("Finite outputs", f"{count(finite)} of {count(proof.elements)}"))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from core.architectures import Architecture, signature
-from core.checkpoint import Derived, StateDict, TensorEntry
+from core.checkpoint import StateDict, TensorEntry
 from core.errors import FixError
 from core.fit import match
 from core.fit.identify import Candidate, Hints, Identification, hinted_at
-from core.fixes import Drop, Keep, Recipe, StripPrefix
+from core.fixes import CastDtype, Drop, Keep, Recipe, StripPrefix
 from core.keys import BATCH_COUNTER, COMPUTED
-from core.predict.proof.values import source_key, used_keys
+from core.predict.proof.values import used_keys
 from core.recipe import apply_recipe
 from core.wording import counted, listed
 
@@ -59,13 +59,14 @@ def find_sources(
             continue
         own = apply_recipe(candidate.recipe, original, signature(candidate.architecture)).state_dict
         if used <= _used(own):
+            own = _cast_alike(own, recipe)
             return _sources_of(candidate, own, original, repaired, architecture, hints)
     # A model that is in no library, such as one of the server's owner, may have these names too.
     own = _in_own_names(recipe, original)
     if match(own, signature(architecture)).fits:
         if _same_tensors(own, repaired):
             return Sources((), own, reason=_own_names(original, repaired, ()))
-        return Sources((architecture,), _rounded(own, repaired))
+        return Sources((architecture,), _cast_alike(own, recipe))
     return Sources((), original, reason=_unknown(identification))
 
 
@@ -83,11 +84,11 @@ def _sources_of(
     likeliest = tuple(other for other in alike if hinted_at(hints, other).rank == hinted.rank)
     is_alike = match(own, signature(architecture)).fits
     if not is_alike or (hinted.facts and not hinted_at(hints, architecture).facts):
-        return Sources(likeliest[:MOST_TRIED], _rounded(own, repaired), likeliest)
+        return Sources(likeliest[:MOST_TRIED], own, likeliest)
     if _same_tensors(own, repaired):
         others = tuple(other for other in alike if other != architecture)
         return Sources((), own, alike, _own_names(original, repaired, others))
-    return Sources((architecture,), _rounded(own, repaired))
+    return Sources((architecture,), own)
 
 
 def _keeps_names(recipe: Recipe) -> bool:
@@ -101,6 +102,15 @@ def _in_own_names(recipe: Recipe, original: StateDict) -> StateDict:
         return apply_recipe(Recipe(steps), original).state_dict
     except FixError:
         return original
+
+
+def _cast_alike(own: StateDict, recipe: Recipe) -> StateDict:
+    """The source's tensors, cast as the recipe casts the target's.
+
+    A cast changes every output a little, which would hide what else differs.
+    """
+    steps = tuple(step for step in recipe.steps if isinstance(step.fix, CastDtype))
+    return apply_recipe(Recipe(steps), own).state_dict
 
 
 def _used(state_dict: StateDict) -> frozenset[str]:
@@ -119,24 +129,6 @@ def _same_tensors(own: StateDict, repaired: StateDict) -> bool:
         key in own and _without_dtype(entry) == _without_dtype(own[key])
         for key, entry in repaired.items()
     )
-
-
-def _rounded(own: StateDict, repaired: StateDict) -> StateDict:
-    """The source's tensors in the dtypes to which the recipe casts them.
-
-    So a cast, which changes every output a little, hides no other difference.
-    """
-    cast = {
-        source_key(entry): entry
-        for entry in repaired.values()
-        if not isinstance(entry.form, Derived)
-    }
-    entries = []
-    for key, entry in own.items():
-        other = cast.get(source_key(entry), entry)
-        same = _without_dtype(other) == _without_dtype(entry)
-        entries.append(other.under(key) if same else entry)
-    return StateDict(entries, own.path, own.versions)
 
 
 def _without_dtype(entry: TensorEntry) -> TensorEntry:

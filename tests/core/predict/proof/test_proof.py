@@ -109,7 +109,7 @@ def test_another_librarys_network_gives_the_same_outputs(proved, in_timms_names:
     assert proof.source == parse_architecture("timm:mobilenetv2_100?num_classes=10")
     assert proof.compared.difference <= proof.compared.tolerance
     assert len(proof.values.from_file) == len(in_timms_names)
-    assert "its outputs are those of timm mobilenetv2_100 (num_classes=10)" in text(proof)
+    assert "gives the outputs of timm mobilenetv2_100 (num_classes=10) on 2 random" in text(proof)
 
 
 def test_the_way_back_gives_the_same_outputs(proved, in_timms_names: Weights) -> None:
@@ -126,7 +126,7 @@ def test_a_cast_hides_no_difference_and_makes_none(proved, in_timms_names: Weigh
     proof = proved(in_timms_names, key, CastDtype("float16"), best=True)
     assert proof.compared.verdict == "same outputs"
     assert proof.values.computed
-    assert "computed by the recipe" in text(proof)
+    assert "are what the recipe computes." in text(proof)
 
 
 def test_the_same_names_with_another_arithmetic_give_other_outputs(proved) -> None:
@@ -155,7 +155,7 @@ def test_two_layers_in_each_others_place_give_other_outputs(proved, residual: We
     assert proof.compared.difference > proof.compared.tolerance
     assert not proof.values.differing
     assert not proof.proved
-    assert text(proof).startswith("The proof failed.")
+    assert text(proof).startswith("The proof failed: its outputs are not those of torchvision res")
 
 
 def test_a_model_without_layers_that_the_file_has_gives_other_outputs(proved) -> None:
