@@ -36,7 +36,8 @@ class Proof:
     `match` is None if the model was not loaded. `inputs` are those of the forward pass in words,
     `elements` and `not_finite` the numbers of its outputs. `source` is the model with whose outputs
     they were compared, None if they were not; `alike` are the architectures that have the source's
-    keys and shapes. `trouble` is a sentence on what failed to load or to run.
+    keys and shapes, and `named_by` are sentences on where the file names it. `trouble` is a
+    sentence on what failed to load or to run.
     """
 
     architecture: Architecture
@@ -47,6 +48,7 @@ class Proof:
     not_finite: int = 0
     source: Architecture | None = None
     alike: tuple[Architecture, ...] = ()
+    named_by: tuple[str, ...] = ()
     compared: Compared = NOT_COMPARED
     trouble: str = ""
 
@@ -114,7 +116,9 @@ def prove(
     tried = _tried(sources, target.inputs, target.outputs, progress)
     # The file does not say which of the sources was trained: the first that agrees is taken.
     source, compared = next((each for each in tried if each[1].verdict == "same outputs"), tried[0])
-    return replace(proof, source=source, alike=sources.alike, compared=compared)
+    return replace(
+        proof, source=source, alike=sources.alike, named_by=sources.named_by, compared=compared
+    )
 
 
 def _run_target(

@@ -73,7 +73,7 @@ def _values(values: ValueCheck) -> Iterator[str]:
     held = len(values.from_file) + len(values.computed)
     total = held + len(values.differing)
     if values.differing:
-        keys = listed(list(values.differing), MOST_NAMED)
+        keys = _keys(values.differing)
         number = len(values.differing)
         yield (
             f"{count(number)} of {tensors(total)} {have(number)} other values in the model than "
@@ -83,8 +83,12 @@ def _values(values: ValueCheck) -> Iterator[str]:
         yield f"Bit by bit, {_origins(values)}."
     if values.by_model:
         number = len(values.by_model)
-        keys = listed(list(values.by_model), MOST_NAMED)
+        keys = _keys(values.by_model)
         yield f"The model's own code set {tensors(number)} that {are(number)} not loaded: {keys}."
+
+
+def _keys(keys: Sequence[str]) -> str:
+    return listed([f"`{key}`" for key in keys], MOST_NAMED)
 
 
 def _origins(values: ValueCheck) -> str:
@@ -107,7 +111,7 @@ def _outputs(proof: Proof) -> str:
     if not proof.not_finite:
         return f"{ran}: all {count(proof.elements)} numbers of its output are finite."
     named = proof.values.not_finite if proof.values else ()
-    where = f" NaN or infinite weights: {listed(list(named), MOST_NAMED)}." if named else ""
+    where = f" NaN or infinite weights: {_keys(named)}." if named else ""
     return (
         f"{ran}: {count(proof.not_finite)} of {count(proof.elements)} numbers of its output are "
         f"NaN or infinite.{where}"
@@ -126,6 +130,7 @@ def _comparison(proof: Proof) -> Iterator[str]:
         yield f"{built}. On the same input {_measured(compared)}, but {compared.reason}."
     else:
         yield f"The source model {source} was not compared: {compared.reason}."
+    yield from proof.named_by
     if compared.tolerance is not None:
         yield f"{ROUNDING}: here {small(compared.tolerance)}."
     others = [other.title for other in proof.alike if other != proof.source]

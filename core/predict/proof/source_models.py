@@ -29,13 +29,14 @@ class Sources:
     """The models that a file may have been saved from, and the file's tensors under their keys.
 
     `architectures` are in the order in which to try them; `alike` are all that have the same keys
-    and shapes, and of which the file does not say which one it is. If there is none to try,
-    `reason` says why.
+    and shapes, and of which the file does not say which one it is. `named_by` are
+    sentences on where the file names them. If there is none to try, `reason` says why.
     """
 
     architectures: tuple[Architecture, ...]
     state_dict: StateDict
     alike: tuple[Architecture, ...] = ()
+    named_by: tuple[str, ...] = ()
     reason: str = ""
 
 
@@ -84,10 +85,10 @@ def _sources_of(
     likeliest = tuple(other for other in alike if hinted_at(hints, other).rank == hinted.rank)
     is_alike = match(own, signature(architecture)).fits
     if not is_alike or (hinted.facts and not hinted_at(hints, architecture).facts):
-        return Sources(likeliest[:MOST_TRIED], own, likeliest)
+        return Sources(likeliest[:MOST_TRIED], own, likeliest, hinted.facts)
     if _same_tensors(own, repaired):
         others = tuple(other for other in alike if other != architecture)
-        return Sources((), own, alike, _own_names(original, repaired, others))
+        return Sources((), own, alike, reason=_own_names(original, repaired, others))
     return Sources((architecture,), own)
 
 

@@ -11,7 +11,7 @@ from core.architectures import Architecture
 from core.checkpoint import Checkpoint, StateDict
 from core.fit.identify import hints_of
 from core.fixes import Recipe
-from core.plain_text import MAX_SENTENCE_LENGTH, plain, plain_sentence
+from core.plain_text import plain, plain_sentence
 from core.predict.proof import Proof, proof_facts, proof_sentences, prove
 from core.progress import Progress
 from core.recipe import recipe_to_json
@@ -88,5 +88,5 @@ def _result(proof: Proof) -> None:
         st.success(plain_sentence(verdict), icon=":material/verified:")
     else:
         st.info(plain_sentence(verdict), icon=":material/info:")
-    st.markdown("\n".join(f"- {plain(step, MAX_SENTENCE_LENGTH)}" for step in steps))
+    st.markdown("\n".join(f"- {plain_sentence(step)}" for step in steps))
     st.table({plain(name): plain(value) for name, value in proof_facts(proof)}, border="horizontal")

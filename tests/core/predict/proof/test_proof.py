@@ -171,6 +171,7 @@ def test_the_model_that_the_file_names_is_the_source(proved, residual: Weights) 
     proof = proved(residual, key, name="torchvision_resnet18.pth")
     assert proof.source == parse_architecture("torchvision:resnet18?num_classes=10")
     assert proof.compared.verdict == "other outputs"
+    assert "The file is called `torchvision_resnet18.pth`." in text(proof)
     assert "maxpool.1.filt" in proof.values.by_model
 
 
@@ -189,7 +190,7 @@ def test_a_weight_that_is_not_a_number_is_named(proved, residual: Weights) -> No
     assert not proof.proved
     assert not proof.values.differing
     assert proof.not_finite == proof.elements == 20
-    assert "NaN or infinite weights: conv1.weight." in text(proof)
+    assert "NaN or infinite weights: `conv1.weight`." in text(proof)
 
 
 def test_a_value_that_is_not_the_files_is_found(proved, residual: Weights) -> None:
