@@ -85,20 +85,20 @@ def _does_not_run(loaded: LoadedModel, input_words: str, error: Exception) -> Lo
 
 
 def _note(largest: list[int], taken: object, given: object) -> None:
-    nbytes = sum(tensor.nbytes for part in (taken, given) for tensor in tensors_in(part))
+    nbytes = sum(tensor.nbytes for part in (taken, given) for tensor in output_tensors(part))
     largest[0] = max(largest[0], nbytes)
 
 
-def tensors_in(value: object) -> Iterator[torch.Tensor]:
-    """The tensors in what a model takes or gives: a tensor, or dicts and lists of such."""
+def output_tensors(value: object) -> Iterator[torch.Tensor]:
+    """The tensors in an output, or in an input: a tensor, or dicts and lists of such."""
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, Mapping):
         for part in value.values():
-            yield from tensors_in(part)
+            yield from output_tensors(part)
     elif isinstance(value, list | tuple):
         for part in value:
-            yield from tensors_in(part)
+            yield from output_tensors(part)
 
 
 def _described(output: object) -> str:

@@ -7,14 +7,14 @@ built too. It returns a Proof; `proof_sentences`, `proof_facts` and `proof_json`
 Needs torch.
 """
 
-from core.predict.proof.outputs import TOLERANCE, Compared
+from core.predict.proof.outputs import TOLERANCE, OutputComparison
 from core.predict.proof.proof import Proof, prove
 from core.predict.proof.proof_words import proof_facts, proof_json, proof_sentences
 from core.predict.proof.values import ValueCheck
 
 __all__ = [
     "TOLERANCE",
-    "Compared",
+    "OutputComparison",
     "Proof",
     "ValueCheck",
     "proof_facts",

@@ -9,7 +9,7 @@ import torch
 
 from core.errors import LoadError
 from core.inputs import RandomInputs
-from core.load import LoadedModel, tensors_in
+from core.load import LoadedModel, output_tensors
 from core.predict.prediction import logits_of
 
 SEED = 0
@@ -59,7 +59,7 @@ class Outputs:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class OutputComparison:
     """What comparing the outputs of two models says.
 
     `difference` is the largest absolute difference of two elements, and `tolerance` what counts as
@@ -86,7 +86,7 @@ def run_seeded(loaded: LoadedModel, inputs: RandomInputs) -> Outputs:
             f"{loaded.architecture.title} does not run on {inputs.what}: {cause}",
             "Run it in a program of your own.",
         ) from error
-    return Outputs(tuple(tensors_in(output)), _scores(output))
+    return Outputs(tuple(output_tensors(output)), _scores(output))
 
 
 def _scores(output: object) -> torch.Tensor | None:
@@ -97,14 +97,14 @@ def _scores(output: object) -> torch.Tensor | None:
     return scores if scores.shape[1] > 1 else None
 
 
-def compare_outputs(source: Outputs, target: Outputs) -> Compared:
+def compare_outputs(source: Outputs, target: Outputs) -> OutputComparison:
     """Whether the outputs of two models on the same inputs are the same but for rounding."""
     if source.shapes != target.shapes:
-        return Compared("not compared", "their outputs have other shapes")
+        return OutputComparison("not compared", "their outputs have other shapes")
     if not source.numel:
-        return Compared("not compared", "their outputs are empty")
+        return OutputComparison("not compared", "their outputs are empty")
     if source.not_finite or target.not_finite:
-        return Compared("not compared", "their outputs are not all finite numbers")
+        return OutputComparison("not compared", "their outputs are not all finite numbers")
     pairs = [(a.double(), b.double()) for a, b in zip(source.tensors, target.tensors, strict=True)]
     pairs = [(a, b) for a, b in pairs if a.numel()]
     # Each tensor has its own scale: a small one must not hide behind the rounding of a large one.
@@ -114,9 +114,9 @@ def compare_outputs(source: Outputs, target: Outputs) -> Compared:
     if source.scores is not None and target.scores is not None:
         agreeing = int((source.scores.argmax(1) == target.scores.argmax(1)).sum())
     if difference > tolerance:
-        return Compared("other outputs", "", difference, tolerance, agreeing, IMAGES)
+        return OutputComparison("other outputs", "", difference, tolerance, agreeing, IMAGES)
     if not any(_depends_on_the_image(tensor) for tensor, _ in pairs):
-        return Compared(
+        return OutputComparison(
             "not compared",
             "the outputs hardly depend on the image, so this says little",
             difference,
@@ -124,7 +124,7 @@ def compare_outputs(source: Outputs, target: Outputs) -> Compared:
             agreeing,
             IMAGES,
         )
-    return Compared("same outputs", "", difference, tolerance, agreeing, IMAGES)
+    return OutputComparison("same outputs", "", difference, tolerance, agreeing, IMAGES)
 
 
 def _difference(a: torch.Tensor, b: torch.Tensor) -> float:

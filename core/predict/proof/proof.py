@@ -16,7 +16,7 @@ from core.load import load_model
 from core.predict.proof.outputs import (
     IMAGES,
     SEED,
-    Compared,
+    OutputComparison,
     Outputs,
     compare_outputs,
     run_seeded,
@@ -26,7 +26,7 @@ from core.predict.proof.values import ValueCheck, check_values
 from core.progress import Report, ignore
 from core.wording import shape as shape_words
 
-NOT_COMPARED = Compared("not compared")
+NOT_COMPARED = OutputComparison("not compared")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Proof:
     source: Architecture | None = None
     alike: tuple[Architecture, ...] = ()
     named_by: tuple[str, ...] = ()
-    compared: Compared = NOT_COMPARED
+    compared: OutputComparison = NOT_COMPARED
     trouble: str = ""
 
     @property
@@ -111,7 +111,7 @@ def prove(
         original, repaired, architecture, recipe, identification, hints or Hints()
     )
     if not sources.architectures:
-        compared = Compared("not compared", sources.reason)
+        compared = OutputComparison("not compared", sources.reason)
         return replace(proof, alike=sources.alike, compared=compared)
     tried = _tried(sources, target.inputs, target.outputs, progress)
     # The file does not say which of the sources was trained: the first that agrees is taken.
@@ -146,7 +146,7 @@ def _run_target(
 
 def _tried(
     sources: Sources, inputs: RandomInputs, outputs: Outputs, progress: Report
-) -> list[tuple[Architecture, Compared]]:
+) -> list[tuple[Architecture, OutputComparison]]:
     """The sources with what comparing them says, up to the first with the same outputs."""
     tried = []
     for architecture in sources.architectures:
@@ -164,13 +164,13 @@ def _compared(
     inputs: RandomInputs,
     outputs: Outputs,
     progress: Report,
-) -> Compared:
+) -> OutputComparison:
     try:
         loaded = load_model(state_dict, architecture, progress=progress)
         progress(1, 1, f"Running {architecture.title}")
         return compare_outputs(run_seeded(loaded, inputs), outputs)
     except (ArchitectureError, LoadError) as error:
-        return Compared("not compared", error.problem.rstrip("."))
+        return OutputComparison("not compared", error.problem.rstrip("."))
 
 
 def _words(inputs: RandomInputs) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from core.predict.proof.outputs import SEED, TOLERANCE, Compared
+from core.predict.proof.outputs import SEED, TOLERANCE, OutputComparison
 from core.predict.proof.proof import Proof
 from core.predict.proof.values import ValueCheck
 from core.wording import are, count, counted, have, listed, small, tensors
@@ -141,7 +141,7 @@ def _comparison(proof: Proof) -> Iterator[str]:
         )
 
 
-def _measured(compared: Compared) -> str:
+def _measured(compared: OutputComparison) -> str:
     difference = "" if compared.difference is None else small(compared.difference)
     measured = f"the largest difference is {difference}"
     if compared.agreeing is None:

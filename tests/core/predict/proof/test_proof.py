@@ -13,8 +13,7 @@ from torchvision.models import mobilenet_v2, resnet18
 from core.architectures import parse_architecture, signature
 from core.checkpoint import open_checkpoint
 from core.fit.identify import hints_of, identify
-from core.fit.index import Lookup
-from core.fit.index.find import find_index
+from core.fit.index import Lookup, find_index
 from core.fit.proposals import best_repair
 from core.fixes import CastDtype, Drop, Fix, Recipe, RenameTable
 from core.predict.proof import Proof, proof_json, proof_sentences, prove
