@@ -16,6 +16,7 @@ from pages.components.fit.fixes_panel import fixes_panel
 from pages.components.fit.identify_panel import identify_panel
 from pages.components.fit.load_panel import load_button, load_choices, partial_notice
 from pages.components.fit.match_table import coverage_bar, match_table
+from pages.components.fit.proof_panel import proof_panel
 from pages.components.fit.recipe_bar import remember
 from pages.components.fit.repaired_download import recipe_as_code, repaired_download
 from pages.components.frame import empty_state, page_header
@@ -61,6 +62,10 @@ def main() -> None:
         fixes_panel(slot, checkpoint, state_dict, architecture, fitted)
         _load(slot, state_dict, fitted)
         if not fitted.trial.failed:
+            if fitted.match.fits:
+                st.markdown("#### Proof")
+                repaired = fitted.trial.state_dict
+                proof_panel(checkpoint, state_dict, repaired, recipe, architecture)
             _export(slot, checkpoint, state_dict, architecture, fitted)
 
 

@@ -29,6 +29,7 @@ NEED_TORCH = {
     "core.inputs",
     "core.load",
     "core.predict",
+    "core.predict.proof",
     "core.tensors",
 }
 """Rooms whose faces import torch; those that `loupe inspect` and `loupe compare` need do not."""

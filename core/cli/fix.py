@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from core.cli.options import Commands
     from core.export import Export, Format
     from core.fit import Fit
+    from core.fit.identify import Identification
     from core.fixes import Recipe
+    from core.predict.proof import Proof
     from core.recipe import Applied, RecipeFile
 
 DESCRIPTION = """\
@@ -41,7 +43,7 @@ A recipe is the JSON file that the Fit page saves, or a list of steps:
 
 EPILOG = """\
 exit status: 0; 1 if --arch or the recipe names an architecture and the written file does not fit
-it; 2 on an error, and then nothing is written.
+it, or if --prove fails; 2 on an error, and then nothing is written.
 """
 
 FORMATS: Mapping[str, Format] = {
@@ -58,6 +60,9 @@ MAX_RECIPE = 64 << 20
 
 MOST_LEFT_OUT = 20
 """The most values that are printed as left out; --json lists all."""
+
+CANDIDATES = 5
+"""The candidates among which --prove looks for the model that the file is from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +118,19 @@ def add_parser(commands: Commands) -> None:
         help="the weights alone (the default); with epoch, options and other plain data; or all, "
         "optimizer included (.pth only)",
     )
+    parser.add_argument(
+        "--prove",
+        action="store_true",
+        help="load OUT into the architecture, check each value, run the model, and compare its "
+        "outputs with those of the model that IN is from, if Loupe can build that too",
+    )
     parser.add_argument("--force", action="store_true", help="replace OUT if it exists")
     parser.set_defaults(run=_fix)
 
 
 def _fix(options: argparse.Namespace) -> int:
+    from core.cli.identify import identified
+
     form = _format(options.output)
     files = file_or_set(options.input)
     _refuse_overwriting(files, options.input, options.output, force=options.force)
@@ -126,12 +139,25 @@ def _fix(options: argparse.Namespace) -> int:
     path = recipe_file.state_dict if options.state_dict is None else options.state_dict
     state_dict = checkpoint.state_dict(path)
     repair = _repaired(checkpoint, state_dict, recipe_file, options)
+    if options.prove and repair.architecture is None:
+        raise LoupeError(
+            "--prove builds a model, and no architecture is named.",
+            "Name it with --arch, or have it identified with --best.",
+        )
+    # Before anything is written, since it raises if there is no index and none can be built.
+    identification = identified(checkpoint, state_dict, CANDIDATES) if options.prove else None
     export = _exported(repair.applied.state_dict, options, form, checkpoint)
+    proof = None
+    if identification is not None:
+        written = open_checkpoint(options.output).state_dict(export.path)
+        proof = _proof(checkpoint, state_dict, repair, written, identification)
     if options.json:
-        print_json(_document(checkpoint, state_dict, repair, export, options.output))
+        print_json(_document(checkpoint, state_dict, repair, export, options.output, proof))
     else:
         _print(checkpoint, repair, export, options.output, form)
-    return DIFFERS if repair.fits is False else FITS
+        _print_proof(proof)
+    fits = repair.fits is not False and (proof is None or proof.proved)
+    return FITS if fits else DIFFERS
 
 
 def _format(output: Path) -> Format:
@@ -257,8 +283,38 @@ def _exported(
         )
 
 
+def _proof(
+    checkpoint: Checkpoint,
+    state_dict: StateDict,
+    repair: Repair,
+    written: StateDict,
+    identification: Identification,
+) -> Proof:
+    """Prove what was written, with progress on stderr."""
+    from core.fit.identify import hints_of
+    from core.predict.proof import prove
+
+    assert repair.architecture is not None
+    with watched("bytes") as progress:
+        return prove(
+            state_dict,
+            repair.applied.state_dict,
+            repair.architecture,
+            repair.recipe,
+            written=written,
+            identification=identification,
+            hints=hints_of(checkpoint, state_dict),
+            progress=progress,
+        )
+
+
 def _document(
-    checkpoint: Checkpoint, state_dict: StateDict, repair: Repair, export: Export, output: Path
+    checkpoint: Checkpoint,
+    state_dict: StateDict,
+    repair: Repair,
+    export: Export,
+    output: Path,
+    proof: Proof | None,
 ) -> Mapping[str, object]:
     from core.recipe import RecipeFile, recipe_file_to_json
 
@@ -292,6 +348,7 @@ def _document(
         "bytes_before": checkpoint.size,
         "bytes_after": export.nbytes,
         "verified": True,
+        "proof": _proof_json(proof),
     }
 
 
@@ -305,6 +362,22 @@ def _print(
     sizes = export_sizes(repair.applied.state_dict, form, checkpoint, (export.keep,))
     say(sizes.sentence(export.keep))
     say(f"verified: {output} was read back, and every byte is as it was written.")
+
+
+def _proof_json(proof: Proof | None) -> Mapping[str, object] | None:
+    if proof is None:  # torch, which a proof needs, is then not imported either
+        return None
+    from core.predict.proof import proof_json
+
+    return proof_json(proof)
+
+
+def _print_proof(proof: Proof | None) -> None:
+    if proof is not None:
+        from core.predict.proof import proof_sentences
+
+        for sentence in proof_sentences(proof):
+            say(sentence)
 
 
 def _print_repair(repair: Repair) -> None:

@@ -44,11 +44,12 @@ class LeftOut:
 class Export:
     """A file that was written, opened again and verified.
 
-    `kept` are the names of what it contains besides the weights; `left_out` are the values that
-    could not be written, or only in another form.
+    `path` is the state_dict's place in the file. `kept` are the names of what it contains besides
+    the weights; `left_out` are the values that could not be written, or only in another form.
     """
 
     keep: Keep
+    path: str
     nbytes: int
     tensors: int
     kept: tuple[str, ...]

@@ -51,4 +51,4 @@ def export_state_dict(
         onto_disk(file)
         nbytes = file.tell()
         verify_export(partial, expected, counter)
-    return Export(keep, nbytes, len(state_dict), kept.names, kept.left_out)
+    return Export(keep, expected.path, nbytes, len(state_dict), kept.names, kept.left_out)

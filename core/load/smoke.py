@@ -85,19 +85,20 @@ def _does_not_run(loaded: LoadedModel, input_words: str, error: Exception) -> Lo
 
 
 def _note(largest: list[int], taken: object, given: object) -> None:
-    nbytes = sum(tensor.nbytes for part in (taken, given) for tensor in _tensors(part))
+    nbytes = sum(tensor.nbytes for part in (taken, given) for tensor in output_tensors(part))
     largest[0] = max(largest[0], nbytes)
 
 
-def _tensors(value: object) -> Iterator[torch.Tensor]:
+def output_tensors(value: object) -> Iterator[torch.Tensor]:
+    """The tensors in an output, or in an input: a tensor, or dicts and lists of such."""
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, Mapping):
         for part in value.values():
-            yield from _tensors(part)
+            yield from output_tensors(part)
     elif isinstance(value, list | tuple):
         for part in value:
-            yield from _tensors(part)
+            yield from output_tensors(part)
 
 
 def _described(output: object) -> str:

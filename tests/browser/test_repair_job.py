@@ -9,7 +9,9 @@ import pytest
 import timm
 import torch
 from playwright.sync_api import Page, expect
+from torchvision.models import resnet18
 
+from core.fixes import Recipe, RenameTable
 from core.server import Bench, SlotState, bench_to_query
 from tests.browser.driver import Server, go, settled
 
@@ -97,3 +99,26 @@ def test_on_a_narrow_screen_the_way_to_the_repair_is_not_cut_off(
     page.get_by_role("button", name="Add to the recipe").click()
     expect(page.get_by_text("2 keys renamed.", exact=True)).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_recipe_is_proved_or_not_and_each_recipe_has_its_own_proof(
+    server: Server, page: Page
+) -> None:
+    torch.manual_seed(0)
+    torch.save(resnet18(num_classes=10).state_dict(), server.root / "own.pth")
+    first, second = (f"layer1.0.conv{number}.weight" for number in (1, 2))
+    swapped = Recipe.of([RenameTable(((first, second), (second, first)))])
+    chosen = "torchvision:resnet18?num_classes=10"
+    fit(server, page, file="root:0/own.pth", architecture=chosen, recipe=swapped)
+    page.get_by_role("button", name="Prove", exact=True).click()
+    failed = page.get_by_text("The proof failed: its outputs are not those of torchvision resnet18")
+    expect(failed).to_be_visible()
+    expect(page.get_by_text("Largest difference", exact=True)).to_be_visible()
+    settled(page)
+    page.locator(".st-key-fit-A-switch-0 label").first.click()
+    expect(failed).to_have_count(0)
+    settled(page)
+    page.get_by_role("button", name="Prove", exact=True).click()
+    expect(page.get_by_text("Proved: it loads with the right values.")).to_be_visible()
+    expect(page.get_by_text("The file has the target's own key names")).to_be_visible()
+    expect(page.get_by_role("button", name="Prove again")).to_be_visible()

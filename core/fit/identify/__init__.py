@@ -6,14 +6,16 @@ that says whether the best one is known to fit.
 """
 
 from core.fit.identify.candidates import identify
-from core.fit.identify.hints import hints_of
-from core.fit.identify.identification import Candidate, Identification
+from core.fit.identify.hints import hinted_at, hints_of
+from core.fit.identify.identification import Candidate, Hints, Identification
 from core.fit.identify.sentences import architecture_words, recipe_words
 
 __all__ = [
     "Candidate",
+    "Hints",
     "Identification",
     "architecture_words",
+    "hinted_at",
     "hints_of",
     "identify",
     "recipe_words",

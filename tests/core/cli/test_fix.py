@@ -382,3 +382,53 @@ def test_a_class_of_the_file_is_named_where_it_is_left_out_and_never_runs(tmp_pa
     assert "left out: evil: " in done.stdout
     assert not ran.exists()
     assert set(torch.load(tmp_path / "out.pth", weights_only=True)) == {"model"}
+
+
+SWAP = [
+    {
+        "fix": "rename_table",
+        "table": {
+            "layer1.0.conv1.weight": "layer1.0.conv2.weight",
+            "layer1.0.conv2.weight": "layer1.0.conv1.weight",
+        },
+    }
+]
+
+
+def test_what_was_written_is_proved_on_request(
+    tmp_path: Path, training_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.safetensors"
+    arguments = ["fix", str(training_file), str(out), "--best", "--prove"]
+    assert main([*arguments, "--arch", "resnet18", "--num-classes", "10"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    at = lines.index(f"verified: {out} was read back, and every byte is as it was written.")
+    assert lines[at + 1].startswith("Proved: it loads with the right values.")
+    assert any("was built and loaded strictly: 122 tensors." in line for line in lines)
+    assert any("The file has the target's own key names" in line for line in lines)
+
+
+def test_a_proof_that_fails_is_status_1(
+    tmp_path: Path, training_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = recipe_of(tmp_path, [*STRIP, *SWAP])
+    arguments = ["fix", str(training_file), str(tmp_path / "out.pth"), "--recipe", str(recipe)]
+    arguments += ["--arch", "resnet18", "--num-classes", "10", "--keep", "metadata"]
+    assert main([*arguments, "--json"]) == 0
+    assert told(capsys)["proof"] is None
+    assert main([*arguments, "--prove", "--json", "--force"]) == 1
+    document = told(capsys)
+    assert document["fits"] is True
+    proof = document["proof"]
+    assert (proof["proved"], proof["verdict"]) == (False, "other outputs")
+    assert proof["difference"] > proof["tolerance"]
+    assert len(proof["values"]["from_file"]) == 122
+    assert proof["sentences"][0].startswith("The proof failed: its outputs are not those of")
+
+
+def test_a_proof_needs_an_architecture(
+    tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fix", str(run), str(tmp_path / "out.pth"), "--prove"]) == 2
+    assert "--prove builds a model, and no architecture is named." in capsys.readouterr().err
+    assert not (tmp_path / "out.pth").exists()
