@@ -17,11 +17,19 @@ if TYPE_CHECKING:
 
 from dataclasses import replace
 
-from core.architectures import MAX_OPTION, OTHER_CLASSES, TIMM, Architecture, options_of, signature
+from core.architectures import (
+    MAX_OPTION,
+    OTHER_CLASSES,
+    TIMM,
+    Architecture,
+    Value,
+    options_of,
+    signature,
+)
 from core.errors import ArchitectureError
 
 
-def with_option(architecture: Architecture, option: str, value: int | None) -> Architecture:
+def with_option(architecture: Architecture, option: str, value: Value | None) -> Architecture:
     """The architecture with one option set; None leaves the option at its default."""
     options = {name: old for name, old in architecture.options if name != option}
     if value is not None:
