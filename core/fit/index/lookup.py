@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from core.architectures import Architecture, Signature, TensorSpec
+from core.architectures import SIMPLE, TABLE, Architecture, Signature, TensorSpec
 from core.fit.index.index import Index, Variation
 from core.fit.index.option_laws import Law, laws
 from core.fit.index.shape_forms import Forms
@@ -156,6 +156,8 @@ class Lookup:
             model.variations,
             {
                 option: laws(model.signature, [v for v in model.variations if v.option == option])
+                if TABLE[option].kind == "size" or option in SIMPLE
+                else {}
                 for option in {v.option for v in model.variations}
             },
             inputs,
@@ -170,14 +172,18 @@ CHANNELS = 3
 
 def _changed_by_options(index: Index, model: int) -> tuple[set[int], set[int], dict[int, None]]:
     """The numbers of the keys whose shapes an option of a model changes, and of those that an
-    option removes or adds."""
+    option removes or adds.
+
+    What an option of structure removes counts as if no option did: most files have it.
+    """
     reshaped: set[int] = set()
     gone: set[int] = set()
     added: dict[int, None] = {}
     for variation in index.variations[model]:
         difference = index.differences[variation.difference]
         reshaped.update(difference.changed.tolist())
-        gone.update(difference.gone.tolist())
+        if variation.option in SIMPLE:
+            gone.update(difference.gone.tolist())
         added.update(dict.fromkeys(difference.added.key_ids.tolist()))
     return reshaped, gone, added
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from core.architectures import Shape, squeezed
+from core.architectures import SIMPLE, Shape, squeezed
 from core.fit.index.index import Index
 from core.keys import BATCH_COUNTER, MAX_STARTS, starts
 
@@ -84,7 +84,11 @@ class Forms:
         for row, models in enumerate(members):
             packed = index.signatures[int(index.signature_ids[models[0]])]
             variations = index.variations[models[0]]
-            differences = [index.differences[variation.difference] for variation in variations]
+            differences = [
+                index.differences[variation.difference]
+                for variation in variations
+                if variation.option in SIMPLE
+            ]
             changed = [array for diff in differences for array in (diff.changed, diff.gone)]
             varied = np.isin(packed.key_ids, np.concatenate([packed.key_ids[:0], *changed]))
             fixed.append((row, packed.shape_ids[~varied]))
