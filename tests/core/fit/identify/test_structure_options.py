@@ -8,9 +8,11 @@ import torch
 
 from core.architectures import parse_architecture, signature
 from core.checkpoint import open_checkpoint
+from core.fit import match
 from core.fit.identify import Candidate
 from core.fit.index import Lookup
 from core.fit.proposals import best_repair
+from core.fit.proposals.option_hints import options_sentence
 from core.load import load_model
 from core.recipe import apply_recipe
 from tests.core.fit.identify.files import told
@@ -119,3 +121,12 @@ def test_the_norm_after_pooling_is_never_renamed_to_the_one_before(
     repaired = apply_recipe(best_repair(file, wanted), file, wanted).state_dict
     norm = "norm.weight" if other == "token" else "fc_norm.weight"
     assert norm not in repaired
+
+
+def test_a_norm_after_pooling_is_answered_with_the_option(tmp_path: Path) -> None:
+    torch.save(timm.create_model("test_vit", global_pool="avg").state_dict(), tmp_path / "a.pth")
+    file = open_checkpoint(tmp_path / "a.pth").state_dict()
+    wanted = signature(parse_architecture("timm:test_vit"))
+    assert "set global_pool=avg" in options_sentence(match(file, wanted), wanted)
+    wanted = signature(parse_architecture("timm:test_vit?global_pool=avg"))
+    assert "global_pool" not in options_sentence(match(file, wanted), wanted)
