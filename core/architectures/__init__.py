@@ -3,8 +3,9 @@
 A name such as `timm:resnet50d?num_classes=10` goes in and an `Architecture` comes out; `catalogue`
 lists those of torchvision, timm and the server's owner. `signature` gives the keys, shapes and
 dtypes of the model's state_dict, without allocating its weights; `build` gives a module. A name
-that is unknown and an architecture that cannot be built raise ArchitectureError. Importing this
-package imports neither torch nor a library of models: the functions do, when they are called.
+that is unknown, an option that the architecture does not take, and an architecture that cannot be
+built raise ArchitectureError. Importing this package imports neither torch nor a library of models:
+the functions do, when they are called.
 """
 
 from core.architectures.construct import (
@@ -16,19 +17,16 @@ from core.architectures.construct import (
     signature_of,
     uninitialised_parameters,
 )
+from core.architectures.options import MAX_OPTION, OPTIONS, SIMPLE, TABLE, Option, Options, Value
 from core.architectures.registry import (
     LIBRARIES,
-    MAX_OPTION,
-    OPTIONS,
     OTHER_CLASSES,
     OWN,
-    SWITCHES,
     TIMM,
     TORCHVISION,
     Architecture,
     catalogue,
-    least_of,
-    most_of,
+    option_of,
     options_of,
     own_architectures,
     parse_architecture,
@@ -48,24 +46,27 @@ __all__ = [
     "OPTIONS",
     "OTHER_CLASSES",
     "OWN",
-    "SWITCHES",
+    "SIMPLE",
+    "TABLE",
     "TIMM",
     "TORCHVISION",
     "Architecture",
+    "Option",
+    "Options",
     "Shape",
     "Signature",
     "Stated",
     "TensorSpec",
+    "Value",
     "blueprint",
     "build",
     "build_uninitialised",
     "build_without_weights",
     "catalogue",
-    "least_of",
     "library_in",
     "matrix_form",
-    "most_of",
     "names_in",
+    "option_of",
     "options_of",
     "own_architectures",
     "parse_architecture",

@@ -9,19 +9,17 @@ from collections.abc import Callable, Collection
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from core.architectures.options import TABLE
 from core.architectures.own_models import own_function
 from core.architectures.registry import (
     OWN,
-    SWITCHES,
     TORCHVISION,
     Architecture,
+    check_options,
     known_name,
-    least_of,
-    most_of,
 )
 from core.architectures.tensor_spec import Signature, TensorSpec
 from core.errors import ArchitectureError
-from core.wording import count
 
 if TYPE_CHECKING:
     from torch import nn
@@ -119,16 +117,9 @@ def uninitialised_parameters(
 def _build(architecture: Architecture) -> nn.Module:
     from torch import nn
 
-    for name, value in architecture.options:
-        least, most = least_of(architecture, name), most_of(name)
-        if not least <= value <= most:
-            raise ArchitectureError(
-                f"{name} is {value}, which no model has.", f"Choose {least} to {count(most)}."
-            )
+    check_options(architecture)
     make = _maker(architecture)
-    options = {
-        name: bool(value) if name in SWITCHES else value for name, value in architecture.options
-    }
+    options = {name: TABLE[name].argument(value) for name, value in architecture.options}
     try:
         model = make(**options)
     except ArchitectureError:
@@ -162,7 +153,7 @@ def _maker(architecture: Architecture) -> Callable[..., object]:
         return functools.partial(make, **dict.fromkeys(weights), **initialised)
     import timm
 
-    return functools.partial(timm.create_model, name, pretrained=False)
+    return functools.partial(timm.create_model, architecture.tagged_name, pretrained=False)
 
 
 def blueprint(architecture: Architecture) -> Blueprint | None:

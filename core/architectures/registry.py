@@ -7,24 +7,25 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
 
+from core.architectures.options import (
+    OPTIONS,
+    SIMPLE,
+    TABLE,
+    Option,
+    Options,
+    check_value,
+    parse_options,
+    timm_arguments,
+)
 from core.architectures.own_models import own_function, own_model_names
 from core.errors import ArchitectureError
 
 TORCHVISION, TIMM, OWN = "torchvision", "timm", "own"
 LIBRARIES = (TORCHVISION, TIMM, OWN)
-
-OPTIONS = ("num_classes", "in_chans", "img_size", "image_size", "aux_logits", "aux_loss")
-"""The options that a person may set, by the names of the libraries' own arguments."""
-
-SWITCHES = ("aux_logits", "aux_loss")
-"""The options that are true or false; written as numbers, 1 and 0."""
-
-
-MAX_OPTION = 1_000_000
 
 OTHER_CLASSES = 37
 """A number of classes that no model has by default, and that divides none of its widths. Built with
@@ -35,24 +36,37 @@ it, a second model differs from the default one only in the rows that stand for 
 class Architecture:
     """A named definition of a model: its library, its name there, and its non-default options.
 
-    A model of the server's owner has the library `own` and the name `module.function`.
+    A model of the server's owner has the library `own` and the name `module.function`. `tag` is
+    that of weights of a timm model, as in `vit_base_patch16_224.mae`: their configuration sets the
+    classes, the pooling and the image size where no option does.
     """
 
     library: str
     name: str
-    options: tuple[tuple[str, int], ...] = ()
+    options: Options = ()
+    tag: str = ""
+
+    @property
+    def tagged_name(self) -> str:
+        """The name as the library's own functions take it, with the tag."""
+        return f"{self.name}.{self.tag}" if self.tag else self.name
 
     @property
     def key(self) -> str:
         """The whole as one text: `torchvision:resnet18?num_classes=10`."""
         options = "&".join(f"{name}={value}" for name, value in self.options)
-        return f"{self.library}:{self.name}" + (f"?{options}" if options else "")
+        return f"{self.library}:{self.tagged_name}" + (f"?{options}" if options else "")
 
     @property
     def title(self) -> str:
         """The same as people read it: `torchvision resnet18 (num_classes=10)`."""
         options = ", ".join(f"{name}={value}" for name, value in self.options)
-        return f"{self.library} {self.name}" + (f" ({options})" if options else "")
+        return f"{self.library} {self.tagged_name}" + (f" ({options})" if options else "")
+
+    def size(self, option: str) -> int | None:
+        """The value of an option that is a number; None where it is left at its default."""
+        value = dict(self.options).get(option)
+        return value if isinstance(value, int) else None
 
 
 _owned: set[str] = set()
@@ -101,33 +115,56 @@ def parse_architecture(
     """Parse a key, or a name without a library: torchvision's is preferred to timm's.
 
     `names` are those of the libraries, where they are known without their import, which takes
-    seconds. Raises ArchitectureError where the text is not a key, or no architecture has that name.
+    seconds. Raises ArchitectureError where the text is not a key, no architecture has that name, or
+    the architecture does not take one of the options.
     """
-    match = re.fullmatch(r"(?:(\w+):)?([\w.]+)(?:\?([\w=&]*))?", text.strip())
+    match = re.fullmatch(r"(?:(\w+):)?([\w.]+)(?:\?(.*))?", text.strip())
     if match is None:
         raise ArchitectureError(
             f"{text[:120]!r} is not the name of an architecture.",
             "Write it like resnet18, timm:resnet50d or torchvision:vit_b_16.",
         )
-    library, name, options = match[1], match[2], _options(match[3] or "")
+    library, name = match[1], match[2]
     if library not in (None, *LIBRARIES):
         raise ArchitectureError(
             f"{library!r} is not a library of architectures.",
             f"The libraries are {', '.join(LIBRARIES)}.",
         )
+    architecture = _named(library, name, names)
+    if not match[3]:
+        return architecture
+    taken = {name: option_of(architecture, name) for name in options_of(architecture)}
+    return replace(architecture, options=parse_options(match[3], architecture.title, taken))
+
+
+def _named(library: str | None, name: str, names: Mapping[str, Collection[str]]) -> Architecture:
     libraries = (library,) if library else (TORCHVISION, TIMM, OWN)
     for candidate in libraries:
         if name in names.get(candidate, ()):
-            return Architecture(candidate, name, options)
+            return Architecture(candidate, name)
     for candidate in libraries:
         if name in _names(candidate):
-            return Architecture(candidate, name, options)
+            return Architecture(candidate, name)
+    plain, dot, tag = name.partition(".")
+    if dot and library in (None, TIMM) and plain in _names(TIMM):
+        return Architecture(TIMM, plain, tag=_known_tag(plain, tag))
     raise _unknown(name, library)
 
 
-def _options(text: str) -> tuple[tuple[str, int], ...]:
-    pairs = re.findall(r"(\w+)=(\d{1,7})(?=&|$)", text)
-    return tuple(sorted((name, int(value)) for name, value in pairs if name in OPTIONS))
+def _known_tag(name: str, tag: str) -> str:
+    """The tag, once checked. Raises ArchitectureError where timm's model has no such weights."""
+    from timm.models import get_arch_pretrained_cfgs
+
+    tags = [known.partition(".")[2] for known in get_arch_pretrained_cfgs(name)]
+    if tag in tags:
+        return tag
+    known = [each for each in tags if each]
+    near = difflib.get_close_matches(tag, known, n=3, cutoff=0.5)
+    raise ArchitectureError(
+        f"timm {name} has no weights with the tag {tag[:80]!r}: "
+        + (f"its tags are {', '.join(known)}." if known else "it has no tags."),
+        f"Did you mean {' or '.join(near)}?" if near else "Leave the tag out, or choose another.",
+    )
 
 
 def _names(library: str) -> frozenset[str]:
@@ -165,18 +202,24 @@ def options_of(architecture: Architecture) -> tuple[str, ...]:
     if architecture.library == TIMM:
         return _timm_options(architecture.name)
     parameters = inspect.signature(own_function(known_name(OWN, architecture.name))).parameters
-    return tuple(name for name in OPTIONS if name in parameters)
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return SIMPLE  # what it passes its keyword arguments on to is not known
+    return tuple(name for name in SIMPLE if name in parameters)
 
 
-def least_of(architecture: Architecture, option: str) -> int:
-    """The option's smallest value; for timm, `num_classes=0` means a model without a head."""
-    headless = option == "num_classes" and architecture.library == TIMM
-    return 0 if headless or option in SWITCHES else 1
+def option_of(architecture: Architecture, name: str) -> Option:
+    """The option with the values that it can have in this architecture.
+
+    For timm, `num_classes=0` means a model without a head.
+    """
+    headless = name == "num_classes" and architecture.library == TIMM
+    return replace(TABLE[name], least=0) if headless else TABLE[name]
 
 
-def most_of(option: str) -> int:
-    """The option's largest value."""
-    return 1 if option in SWITCHES else MAX_OPTION
+def check_options(architecture: Architecture) -> None:
+    """Raise ArchitectureError if an option has a value that no model has."""
+    for name, value in architecture.options:
+        check_value(option_of(architecture, name), value)
 
 
 @functools.cache
@@ -198,16 +241,11 @@ def _vision_options(name: str) -> tuple[str, ...]:
 
 @functools.cache
 def _timm_options(name: str) -> tuple[str, ...]:
-    """The options of timm's models; `img_size` where a class in the model's own file takes it."""
+    """The options of timm's models: the arguments of the model's class."""
     import timm
 
-    module = inspect.getmodule(timm.model_entrypoint(known_name(TIMM, name)))
-    sized = any(
-        {"img_size", "num_classes"} <= set(inspect.signature(value.__init__).parameters)
-        for value in vars(module).values()
-        if inspect.isclass(value)
-    )
-    return ("num_classes", "in_chans", *(("img_size",) if sized else ()))
+    arguments = timm_arguments(timm.model_entrypoint(known_name(TIMM, name)))
+    return tuple(option for option in OPTIONS if option in arguments)
 
 
 def known_name(library: str, name: str) -> str:

@@ -97,7 +97,8 @@ def architecture_of(options: argparse.Namespace) -> Architecture:
     chosen = dict(architecture.options) | {
         name: value for name, value in given.items() if value is not None
     }
-    return replace(architecture, options=tuple(sorted(chosen.items())))
+    wanted = replace(architecture, options=tuple(sorted(chosen.items())))
+    return parse_architecture(wanted.key)  # which refuses an option that it does not take
 
 
 def wanted_signature(architecture: Architecture) -> Signature:

@@ -23,6 +23,7 @@ from core.architectures import (
     TIMM,
     Architecture,
     Shape,
+    Value,
     options_of,
     signature,
     squeezed,
@@ -31,7 +32,7 @@ from core.errors import ArchitectureError
 from core.keys import names_projection
 
 
-def with_option(architecture: Architecture, option: str, value: int | None) -> Architecture:
+def with_option(architecture: Architecture, option: str, value: Value | None) -> Architecture:
     """The architecture with one option set; None leaves the option at its default."""
     options = {name: old for name, old in architecture.options if name != option}
     if value is not None:

@@ -130,11 +130,10 @@ def default_preprocessing(
     if architecture.library == "torchvision":
         default = _torchvision(architecture, known)
     elif architecture.library == "timm":
-        default = _timm(architecture.name)
+        default = _timm(architecture.tagged_name)
     else:
         default = IMAGENET
-    options = dict(architecture.options)
-    size = options.get("img_size") or options.get("image_size")
+    size = architecture.size("img_size") or architecture.size("image_size")
     default = _of_size(default, size) if size else default
     stated = stated_preprocessing(metadata, default) if metadata else None
     return with_channels(stated or default, input_channels(architecture))
@@ -227,7 +226,7 @@ def input_channels(architecture: Architecture) -> int:
 
     An own model has those of its first convolution, or 3 if it has none. Raises ArchitectureError.
     """
-    asked = dict(architecture.options).get("in_chans")
+    asked = architecture.size("in_chans")
     if asked:
         return asked
     if architecture.library == "torchvision":
@@ -235,7 +234,7 @@ def input_channels(architecture: Architecture) -> int:
     if architecture.library == "timm":
         from timm import get_pretrained_cfg
 
-        known = get_pretrained_cfg(architecture.name)
+        known = get_pretrained_cfg(architecture.tagged_name)
         return int(known.input_size[0]) if known else 3
     return next(
         (

@@ -49,7 +49,7 @@ def _other_task(architecture: Architecture) -> str:
     if architecture.library == TIMM:
         from timm import get_pretrained_cfg
 
-        known = get_pretrained_cfg(architecture.name)
+        known = get_pretrained_cfg(architecture.tagged_name)
         classes = dict(architecture.options).get("num_classes", known.num_classes if known else 1)
         return "" if classes else HEADLESS
     return ""

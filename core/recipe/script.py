@@ -186,8 +186,8 @@ def _is_plain(path: str, tree: Tree) -> bool:
 
 
 def _building(architecture: Architecture) -> list[str]:
-    options = "".join(f", {name}={value}" for name, value in architecture.options)
-    name = literal(architecture.name)
+    options = "".join(f", {name}={value!r}" for name, value in architecture.options)
+    name = literal(architecture.tagged_name)
     if architecture.library == "torchvision":
         return [f"model = get_model({name}, weights=None{options})"]
     if architecture.library == "timm":

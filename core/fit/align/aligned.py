@@ -153,7 +153,18 @@ def _pairs(
                 continue
             is_matrix = member.leaf == "weight" and len(member.tensors[0].shape) == 2
             pairs += _member_pairs(member, wanted, pair, transposed=is_matrix and differ)
-    return pairs
+    return [pair for pair in pairs if not _pools_otherwise(pair)]
+
+
+POOLED_BY = frozenset(("norm", "fc_norm"))
+"""timm's last norm before the tokens are pooled, and the one after it. One renamed to the other
+loads, and the model then pools other tokens (timm/models/vision_transformer.py)."""
+
+
+def _pools_otherwise(pair: AlignedPair) -> bool:
+    return {
+        key.rpartition(".")[0].rpartition(".")[2] for key in (pair.key, pair.wanted)
+    } == POOLED_BY
 
 
 def _member_pairs(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from core.architectures import LIBRARIES, Architecture
+from core.architectures import LIBRARIES, Architecture, Options
 from core.checkpoint import StateDict
 from core.fast_objects import paused_collector
 from core.fit.architecture_options import propose_num_classes
@@ -229,9 +229,7 @@ def _candidate(
     )
 
 
-def _mended(
-    best: Solved, state_dict: StateDict, repaired: Repaired
-) -> tuple[tuple[tuple[str, int], ...], Repaired]:
+def _mended(best: Solved, state_dict: StateDict, repaired: Repaired) -> tuple[Options, Repaired]:
     """The options and the repair after every known repair, if that fits better than before."""
     options = dict(best.options)
     wanted = best.wanted

@@ -46,10 +46,12 @@ def architecture_words(architecture: Architecture) -> str:
             switched.append("without a head")
         elif name in SWITCH_WORDS:
             switched.append(SWITCH_WORDS[name][bool(value)])
-        else:
-            one, more = OPTION_WORDS.get(name, (f"{name} {{}}",) * 2)
+        elif name in OPTION_WORDS and isinstance(value, int):
+            one, more = OPTION_WORDS[name]
             numbered.append((one if value == 1 else more).format(count(value)))
-    text = f"{architecture.library} {architecture.name}"
+        else:
+            switched.append(f"{name}={value}")
+    text = f"{architecture.library} {architecture.tagged_name}"
     if numbered:
         text += f" with {_and(numbered)}"
     return text + "".join(f", {words}" for words in switched)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from core.architectures import Signature, TensorSpec
+from core.architectures import SIMPLE, TABLE, Options, Signature, TensorSpec, Value
 from core.checkpoint import StateDict, TensorEntry
 from core.fit.identify.class_heads import (
     AUXILIARY,
@@ -19,6 +19,7 @@ from core.fit.identify.class_heads import (
 from core.fit.identify.guessing import Guess
 from core.fit.index.index import Variation
 from core.fit.index.lookup import Lookup, Profile
+from core.fit.index.option_laws import Law
 from core.fit.one_module import layer_path
 from core.keys import BATCH_COUNTER, Unwrapped, leaf, without_wrappers
 
@@ -41,7 +42,7 @@ class Solved:
 
     profile: Profile
     prefix: str
-    options: tuple[tuple[str, int], ...]
+    options: Options
     wanted: Signature
     sources: Mapping[str, TensorEntry]
     misshapen: tuple[str, ...]
@@ -55,7 +56,7 @@ def solve(guess: Guess, state_dict: StateDict, unwrapped: Unwrapped, lookup: Loo
     """The profile of a guess, with the options that fit the file's shapes."""
     profile = lookup.profile(guess.row)
     sources, below = _sources(profile, guess.prefix, state_dict, unwrapped)
-    options = dict(_options(profile, sources))
+    options = _options(profile, sources, _strange_modules(profile, guess.prefix, unwrapped))
     for option in _other_auxiliary(profile, with_options(profile, options), sources):
         options.pop(option, None)
         if profile.of_option(option)[0].default:
@@ -90,6 +91,12 @@ def solve(guess: Guess, state_dict: StateDict, unwrapped: Unwrapped, lookup: Loo
         len(matched) / max(1, len(counted) + max(0, below - used) + missing + len(wrong)),
         len(matched),
     )
+
+
+def _strange_modules(profile: Profile, prefix: str, unwrapped: Unwrapped) -> frozenset[str]:
+    """The modules of the keys below the prefix that the profile does not know."""
+    paths = (short[len(prefix) :] for short in unwrapped.keys.values() if short.startswith(prefix))
+    return frozenset(path.rpartition(".")[0] for path in paths if path not in profile.short)
 
 
 def _is_moved(own: str, entry: TensorEntry, unwrapped: Unwrapped) -> bool:
@@ -194,35 +201,152 @@ def _but_channels(tensor: TensorEntry | TensorSpec) -> tuple[int, ...]:
     return tensor.shape[:1] + tensor.shape[2:]
 
 
-def _options(profile: Profile, sources: Mapping[str, TensorEntry]) -> Iterator[tuple[str, int]]:
-    """The options that are not at their default, each solved from the tensors' shapes."""
-    for option in dict.fromkeys(variation.option for variation in profile.variations):
+def _options(
+    profile: Profile, sources: Mapping[str, TensorEntry], strange: Collection[str]
+) -> dict[str, Value]:
+    """The options that are not at their default, each solved from the tensors' keys and shapes.
+
+    `strange` are the modules of tensors below the prefix that the profile does not know. Options
+    of structure come first: a length that depends on several options says one once the others are
+    known.
+    """
+    names = dict.fromkeys(variation.option for variation in profile.variations)
+    options: dict[str, Value] = {}
+    for option in sorted(names, key=lambda name: (name in SIMPLE, TABLE[name].kind != "size")):
         variations = profile.of_option(option)
-        default = variations[0].default
-        value = _by_presence(option, variations, sources)
-        if value is None:
-            value = _by_shapes(profile, option, sources)
-        if value != default:
-            yield option, value
+        if option in SIMPLE:
+            value = _by_presence(option, variations, sources)
+        elif option == "no_embed_class" and options.get("class_token") == 0:
+            continue  # the length is that of a model without a class token, which is known
+        else:
+            value = _by_structure(profile, variations, sources, strange, options)
+        if value is None and (option in SIMPLE or TABLE[option].kind == "size"):
+            value = _by_shapes(profile, option, sources, options)
+        if value not in (None, variations[0].default):
+            options[option] = value
+    if options.get("class_token") == 0 and not _pools_patches(profile, options):
+        del options["class_token"]
+    return options
 
 
-def _by_shapes(profile: Profile, option: str, sources: Mapping[str, TensorEntry]) -> int:
+def _pools_patches(profile: Profile, options: Mapping[str, Value]) -> bool:
+    """Whether the model pools the patch tokens: without, timm builds none that has no class token.
+
+    A model that pools the class token by default has no variation to it.
+    """
+    pools = {variation.value for variation in profile.of_option("global_pool")}
+    return options.get("global_pool", "avg" if "token" in pools else "token") != "token"
+
+
+def _by_structure(
+    profile: Profile,
+    variations: Sequence[Variation],
+    sources: Mapping[str, TensorEntry],
+    strange: Collection[str],
+    others: Mapping[str, Value],
+) -> Value | None:
+    """The value of the variation that the file shows; None if it shows none.
+
+    Of several, the one that adds most, and whose tensors have most of the file's shapes.
+    """
+
+    def alike(variation: Variation) -> tuple[int, int]:
+        added = variation.added.items()
+        return len(added), sum(sources[key].shape == spec.shape for key, spec in added)
+
+    shown = [each for each in variations if _shows(profile, each, sources, strange, others)]
+    return max(shown, key=alike).value if shown else None
+
+
+def _shows(
+    profile: Profile,
+    variation: Variation,
+    sources: Mapping[str, TensorEntry],
+    strange: Collection[str],
+    others: Mapping[str, Value],
+) -> bool:
+    """Whether the file has what the variation adds, and nothing that it removes.
+
+    Where it adds nothing, changed lengths must agree; or tensors of several modules are gone, and
+    no other tensors are in their place. One that is missing alone may be lost from the file.
+    """
+    if any(key in sources for key in variation.gone):
+        return False
+    if variation.added:
+        # How many tokens there are is a law's to say.
+        sized = TABLE[variation.option].kind == "size"
+        return not sized and all(key in sources for key in variation.added)
+    reshaped = [key for key in variation.shapes if key in sources]
+    if reshaped:
+        known = {} if variation.option == "no_embed_class" else others
+        return all(_is_reshaped(profile, variation, key, sources, known) for key in reshaped)
+    modules = {key.rpartition(".")[0] for key in variation.gone}
+    places = {module.rpartition(".")[0] for module in modules}
+    return len(modules) > 1 and not variation.shapes and places.isdisjoint(strange)
+
+
+def _is_reshaped(
+    profile: Profile,
+    variation: Variation,
+    key: str,
+    sources: Mapping[str, TensorEntry],
+    others: Mapping[str, Value],
+) -> bool:
+    """Whether the tensor has the variation's shape instead of the profile's, at any image size.
+
+    What the other options add to a length is subtracted.
+    """
+    lengths, base = sources[key].shape, profile.spec(key).shape
+    shape = variation.shapes[key]
+    if not len(lengths) == len(base) == len(shape):
+        return False
+    for axis, (length, before, after) in enumerate(zip(lengths, base, shape, strict=True)):
+        found = length - _more(profile, others, key, axis)
+        rules = (profile.laws.get(option, {}).get((key, axis)) for option in IMAGE)
+        grid = next(filter(None, rules), None)
+        patches = before != after and _is_grid(grid, found - after + before)
+        if found != after and not patches:
+            return False
+    return True
+
+
+def _is_grid(law: Law | None, length: int) -> bool:
+    return law is not None and law.option(length) is not None
+
+
+IMAGE = ("img_size", "image_size")
+"""The options of the image's size, on which the number of patches depends."""
+
+
+def _by_shapes(
+    profile: Profile,
+    option: str,
+    sources: Mapping[str, TensorEntry],
+    others: Mapping[str, Value],
+) -> Value:
     """The option's value by the lengths of the dimensions that depend on it.
 
     Each dimension votes for a value by its law; the default takes the vote if it gives the same
-    length. If the option has no laws, it is the value of a variation whose shapes the file has.
+    length. `others` are the options that are known: what they add to a length is subtracted. If the
+    option has no laws, it is the value of a variation whose shapes the file has.
     """
     default = profile.of_option(option)[0].default
+    grids = {place for name in IMAGE for place in profile.laws.get(name, ())}
     ruled = [
         (key, axis, rule)
         for (key, axis), rule in profile.laws[option].items()
-        if key in sources and axis < len(sources[key].shape)
+        if key in sources
+        and axis < len(sources[key].shape)
+        and (option in SIMPLE or (key, axis) not in grids)
     ]
     auxiliary = auxiliary_keys(profile)
     main = [(key, axis, rule) for key, axis, rule in ruled if key not in auxiliary]
-    lengths = [(rule, sources[key].shape[axis]) for key, axis, rule in main or ruled]
+    lengths = [
+        (rule, sources[key].shape[axis] - _more(profile, others, key, axis))
+        for key, axis, rule in main or ruled
+    ]
     votes = Counter(
-        default if rule.dimension(default) == length else number
+        default if isinstance(default, int) and rule.dimension(default) == length else number
         for rule, length in lengths
         if (number := rule.option(length)) is not None
     )
@@ -238,6 +362,19 @@ def _by_shapes(profile: Profile, option: str, sources: Mapping[str, TensorEntry]
     )
 
 
+def _more(profile: Profile, options: Mapping[str, Value], key: str, axis: int) -> int:
+    """What the options add to one length of the profile."""
+    spec = profile.signature.get(key)
+    if spec is None:
+        return 0
+    shapes = (_changes(profile, option, options).get(key) for option in options)
+    return sum(
+        shape[axis] - spec.shape[axis]
+        for shape in shapes
+        if shape is not None and len(shape) == len(spec.shape)
+    )
+
+
 def _has(sources: Mapping[str, TensorEntry], shapes: Mapping[str, tuple[int, ...]]) -> bool:
     """Whether the file has some of these keys, and all of them in these shapes."""
     agree = [sources[key].shape == shape for key, shape in shapes.items() if key in sources]
@@ -246,7 +383,7 @@ def _has(sources: Mapping[str, TensorEntry], shapes: Mapping[str, tuple[int, ...
 
 def _by_presence(
     option: str, variations: tuple[Variation, ...], sources: Mapping[str, TensorEntry]
-) -> int | None:
+) -> Value | None:
     """The option's value by the tensors that it removes or adds; None if these do not decide."""
     for variation in variations:
         if variation.value == 0 and variation.gone:
@@ -274,42 +411,82 @@ def _other_auxiliary(
     )
 
 
-def with_options(profile: Profile, options: Mapping[str, int]) -> Signature:
+def with_options(profile: Profile, options: Mapping[str, Value]) -> Signature:
     """The profile's signature with options, by its variations where they have the value, else by
-    the laws of the dimensions."""
+    the laws of the dimensions. A length that several options change is changed by each of them."""
     return _with_classes(profile, _with_variations(profile, options), options)
 
 
-def _with_variations(profile: Profile, options: Mapping[str, int]) -> Signature:
+def _with_variations(profile: Profile, options: Mapping[str, Value]) -> Signature:
     wanted: dict[str, TensorSpec] = dict(profile.signature)
     for option, value in options.items():
-        variations = profile.of_option(option)
-        exact = next((known for known in variations if known.value == value), None)
-        near = exact or next((known for known in variations if known.value), variations[0])
+        near = _near(profile, option, value)
         for key in near.gone:
             wanted.pop(key, None)
         wanted.update(near.added)
-        for key, shape in near.shapes.items():
+        for key, shape in _changes(profile, option, options).items():
             if key in wanted:
-                wanted[key] = _of_shape(wanted[key], shape)
-        if exact is None:
-            for (key, axis), rule in profile.laws[option].items():
-                if key in wanted and axis < len(wanted[key].shape):
-                    before = wanted[key].shape
-                    after = (*before[:axis], rule.dimension(value), *before[axis + 1 :])
-                    wanted[key] = _of_shape(wanted[key], after)
+                before = near.added.get(key) or profile.signature.get(key)
+                wanted[key] = _of_shape(wanted[key], _changed(wanted[key], before, shape))
     return wanted
 
 
+def _near(profile: Profile, option: str, value: Value) -> Variation:
+    """The variation with this value, else one that has what the option adds."""
+    variations = profile.of_option(option)
+    exact = (known for known in variations if known.value == value)
+    return next(exact, None) or next((each for each in variations if each.value), variations[0])
+
+
+def _changes(
+    profile: Profile, option: str, options: Mapping[str, Value]
+) -> dict[str, tuple[int, ...]]:
+    """The shapes that one of the options changes, given the others.
+
+    Position embeddings that leave out the tokens before the patches do not depend on them.
+    """
+    shapes = _shapes(profile, option, options[option])
+    if option in TOKENS and options.get("no_embed_class") == 1:
+        without = _shapes(profile, "no_embed_class", 1)
+        return {key: shape for key, shape in shapes.items() if key not in without}
+    return shapes
+
+
+TOKENS = ("class_token", "reg_tokens", "num_reg_tokens")
+"""The options of the tokens before the patches."""
+
+
+def _shapes(profile: Profile, option: str, value: Value) -> dict[str, tuple[int, ...]]:
+    """The shapes that the option alone changes, with this value."""
+    near = _near(profile, option, value)
+    shapes = dict(near.shapes)
+    if near.value != value and isinstance(value, int):
+        for (key, axis), rule in profile.laws[option].items():
+            spec = near.added.get(key) or profile.signature.get(key)
+            if spec is not None and axis < len(spec.shape):
+                before = shapes.get(key, spec.shape)
+                shapes[key] = (*before[:axis], rule.dimension(value), *before[axis + 1 :])
+    return shapes
+
+
+def _changed(now: TensorSpec, before: TensorSpec | None, after: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape now, changed as from `before` to `after`."""
+    if before is None or not len(now.shape) == len(before.shape) == len(after):
+        return after
+    return tuple(
+        length + new - old for length, old, new in zip(now.shape, before.shape, after, strict=True)
+    )
+
+
 def _with_classes(
-    profile: Profile, wanted: Signature, options: Mapping[str, int]
+    profile: Profile, wanted: Signature, options: Mapping[str, Value]
 ) -> dict[str, TensorSpec]:
     """The signature with `num_classes` rows in a head that another option adds.
 
     The variation of that option was built with the default number of classes.
     """
     classes = options.get("num_classes")
-    if not classes:
+    if not isinstance(classes, int) or not classes:
         return dict(wanted)
     default = profile.of_option("num_classes")[0].default
     added = {
@@ -335,12 +512,13 @@ def _as_in_the_file(
     profile: Profile,
     wanted: Signature,
     sources: Mapping[str, TensorEntry],
-    options: Mapping[str, int],
+    options: Mapping[str, Value],
 ) -> Signature:
     """The signature, with the file's shapes for keys that depend on an option by no known law."""
     lawless = {
         key
         for option in options
+        if option in SIMPLE
         for variation in profile.of_option(option)
         for key in variation.shapes
         if not any(key == ruled for ruled, _ in profile.laws[option])

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.architectures import Shape, matrix_form, squeezed
+from core.architectures import SIMPLE, Options, Shape, Value, matrix_form, squeezed
 from core.checkpoint import StateDict
 from core.fit.copies import copies_of, copies_sentence
 from core.fit.fitness import fit_of
@@ -46,7 +46,7 @@ class Renamed:
 
     profile: Profile
     prefix: str
-    options: tuple[tuple[str, int], ...]
+    options: Options
     repaired: Repaired
     worth: float
 
@@ -134,10 +134,11 @@ def _options(profile: Profile, shapes: Sequence[Shape]) -> dict[str, int]:
 
     A dimension that depends on an option gives its value, if the rest of its shape is in the file.
     The option whose dimensions agree best is solved first. The shapes that gave its value are then
-    used up: they give no other option's.
+    used up: they give no other option's. Options of structure are left at their default: shapes
+    under other names do not prove them.
     """
     left = _left(profile, shapes)
-    open_options = set(profile.laws)
+    open_options = set(profile.laws).intersection(SIMPLE)
     solved: dict[str, int] = {}
     while open_options:
         values = {option: _value(profile, option, left) for option in sorted(open_options)}
@@ -162,7 +163,7 @@ def _value(profile: Profile, option: str, left: Sequence[Shape]) -> tuple[float,
     default; the share is then 0.
     """
     variations = profile.of_option(option)
-    default = variations[0].default
+    default = _number(variations[0].default)
     by_key: dict[bool, Counter[int]] = {True: Counter(), False: Counter()}
     for (key, axis), rule in profile.laws[option].items():
         wanted = profile.spec(key).shape
@@ -186,6 +187,11 @@ def _value(profile: Profile, option: str, left: Sequence[Shape]) -> tuple[float,
     return share, value == default, value
 
 
+def _number(value: Value) -> int:
+    """The value of a simple option, all of which are numbers."""
+    return value if isinstance(value, int) else 0
+
+
 def _lacks(profile: Profile, variation: Variation, left: Sequence[Shape]) -> bool:
     """Whether most tensors that a variation removes are not among the shapes."""
     present = sum((Counter(_parts(shape)) for shape in left), Counter[Shape]())
@@ -196,7 +202,12 @@ def _lacks(profile: Profile, variation: Variation, left: Sequence[Shape]) -> boo
 
 def _left(profile: Profile, shapes: Sequence[Shape]) -> list[Shape]:
     """The shapes without those of the model's tensors that no option changes."""
-    varied = {key for known in profile.variations for key in (*known.shapes, *known.gone)}
+    varied = {
+        key
+        for known in profile.variations
+        if known.option in SIMPLE
+        for key in (*known.shapes, *known.gone)
+    }
     fixed: Counter[Shape] = Counter()
     for key, spec in profile.signature.items():
         if key not in varied:

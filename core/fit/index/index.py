@@ -13,7 +13,7 @@ from typing import Generic, Literal, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-from core.architectures import Architecture, Signature, TensorSpec
+from core.architectures import Architecture, Signature, TensorSpec, Value
 
 Integers = npt.NDArray[np.int32]
 
@@ -26,13 +26,14 @@ class Variation:
     """How a model's signature changes with the value of one option, by a second build.
 
     `default` is the option's value in the model's own signature, `value` that in the second build;
-    booleans are 1 or 0. `shapes` are the second build's shapes of the keys whose shapes differ,
-    `gone` the keys that only the model's own signature has, `added` those that only the second has.
+    booleans are 1 or 0, and the default of a word is "", since the model need not say it. `shapes`
+    are the second build's shapes of the keys whose shapes differ, `gone` the keys that only the
+    model's own signature has, `added` those that only the second has.
     """
 
     option: str
-    default: int
-    value: int
+    default: Value
+    value: Value
     shapes: Mapping[str, tuple[int, ...]]
     gone: tuple[str, ...]
     added: Mapping[str, TensorSpec]
@@ -75,8 +76,8 @@ class PackedVariation:
     """A Variation whose changes are `differences[difference]` of its index."""
 
     option: str
-    default: int
-    value: int
+    default: Value
+    value: Value
     difference: int
 
 
@@ -167,7 +168,7 @@ def _variation(index: Index, packed: PackedVariation) -> Variation:
 
 
 def variation(
-    option: str, default: int, value: int, base: Signature, other: Signature
+    option: str, default: Value, value: Value, base: Signature, other: Signature
 ) -> Variation:
     """How `other`, the signature with `option` at `value`, differs from `base`.
 

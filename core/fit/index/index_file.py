@@ -4,6 +4,9 @@ The file is numpy's `.npz`. All arrays but `variations` are 1-D; numbers are in 
 dtype that fits them, unless another is named. Key, shape, kind, signature and difference numbers
 count from 0, in the order of the file.
 
+A word is written as its number in the option's words, counted from 1; 0 is a default that is not
+known.
+
 | array | meaning |
 | --- | --- |
 | `header` | uint8, JSON: `format`; `versions` by library; `kinds`, each [dtype, kind]; `failures` |
@@ -39,7 +42,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from core.architectures import LIBRARIES, OPTIONS, Architecture
+from core.architectures import LIBRARIES, OPTIONS, TABLE, Architecture, Value
 from core.errors import IndexFileError
 from core.fit.index.index import (
     Index,
@@ -51,7 +54,7 @@ from core.fit.index.index import (
     integers,
 )
 
-FORMAT = 1
+FORMAT = 2
 """The format's number; it is raised when the meaning of an array changes."""
 
 LARGEST = 256 << 20
@@ -137,7 +140,12 @@ def _arrays(index: Index) -> Arrays:
         "failures": index.failures,
     }
     variations = [
-        (OPTIONS.index(each.option), each.default, each.value, each.difference)
+        (
+            OPTIONS.index(each.option),
+            _number(each.option, each.default),
+            _number(each.option, each.value),
+            each.difference,
+        )
         for variations in index.variations
         for each in variations
     ]
@@ -207,7 +215,15 @@ def _index(header: Mapping[str, Any], arrays: Arrays) -> Index:
     differences = _differences(arrays, tables)
     architectures = tuple(_architecture(line) for line in _lines(arrays["architectures"]))
     rows = _numbers(arrays["variations"].reshape(-1), 0, 1 << 31).reshape(-1, 4).tolist()
-    variations = [PackedVariation(OPTIONS[option], *rest) for option, *rest in rows]
+    variations = [
+        PackedVariation(
+            OPTIONS[option],
+            _value(OPTIONS[option], default),
+            _value(OPTIONS[option], value),
+            difference,
+        )
+        for option, default, value, difference in rows
+    ]
     if not all(each.difference < len(differences) for each in variations):
         raise ValueError("a variation of no difference")
     index = Index(
@@ -227,6 +243,18 @@ def _index(header: Mapping[str, Any], arrays: Arrays) -> Index:
     if not len(index.variations) == len(index.signature_ids) == len(architectures):
         raise ValueError("not one signature for each architecture")
     return index
+
+
+def _number(option: str, value: Value) -> int:
+    """The value as the file's number."""
+    if isinstance(value, int):
+        return value
+    return ("", *TABLE[option].words).index(value)
+
+
+def _value(option: str, number: int) -> Value:
+    words = TABLE[option].words
+    return ("", *words)[number] if words else number
 
 
 def _packed(name: str, arrays: Arrays, tables: tuple[int, int, int]) -> tuple[PackedSignature, ...]:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from core.architectures import (
     OTHER_CLASSES,
-    SWITCHES,
+    SIMPLE,
+    TABLE,
     TIMM,
     Architecture,
     Signature,
+    Value,
     build_without_weights,
     options_of,
     signature_of,
+)
+from core.architectures import (
+    signature as signature_with,
 )
 from core.errors import ArchitectureError
 from core.fit.index.index import IndexedModel, Variation, variation
@@ -37,7 +42,7 @@ def index_model(architecture: Architecture) -> tuple[IndexedModel, tuple[Failure
     signature = signature_of(model)
     variations: list[Variation] = []
     failures: list[Failure] = []
-    for option in options_of(architecture):
+    for option in filter(SIMPLE.__contains__, options_of(architecture)):
         for value in _values(architecture, option, model):
             other = replace(architecture, options=((option, value),))
             try:
@@ -52,7 +57,70 @@ def index_model(architecture: Architecture) -> tuple[IndexedModel, tuple[Failure
                 failures.append((other.key, f"What {option} is by default is not known."))
                 continue
             variations.append(variation(option, default, value, signature, changed))
+    variations.extend(_of_structure(architecture, signature))
     return IndexedModel(architecture, signature, tuple(variations)), tuple(failures)
+
+
+STRUCTURE: Mapping[str, tuple[Value, ...]] = {
+    "global_pool": ("avg", "token", "map"),
+    "class_token": (0, 1),
+    "reg_tokens": (0, OTHER_CLASSES),
+    "num_reg_tokens": (0, OTHER_CLASSES),
+    "no_embed_class": (0, 1),
+    "qkv_bias": (0, 1),
+    "qk_norm": (0, 1),
+    "pre_norm": (0, 1),
+    "init_values": (1, 0),
+    "stem_type": ("deep", "deep_tiered"),
+    "avg_down": (0, 1),
+    "use_grn": (0, 1),
+}
+"""The options of structure by which a model is built a second time, each with its values.
+
+Left out are those that a file never proves: what a missing tensor alone would show (`final_norm`,
+`pos_embed`), what gives the same keys as another option (`fc_norm`), and what changes no key. A
+layer scale is tried at 1 first, since some models have one at 0 too.
+"""
+
+POOLED = ("global_pool", "avg")
+"""Without its class token timm builds a model only if that pools the other tokens."""
+
+
+def _of_structure(architecture: Architecture, signature: Signature) -> Iterator[Variation]:
+    """The variations by the options of structure; what timm cannot build so is left out."""
+    taken = options_of(architecture)
+    for option, values in STRUCTURE.items():
+        if option not in taken or (option == "global_pool" and "class_token" not in taken):
+            continue
+        for value in values:
+            base, changed = signature, _built(architecture, (option, value))
+            if changed is None and (option, value) == ("class_token", 0):
+                base = _built(architecture, POOLED) or signature
+                changed = _built(architecture, (option, value), POOLED)
+            if changed is None or changed == base:
+                continue
+            default = _structure_default(option, value, signature)
+            yield variation(option, default, value, base, changed)
+            if TABLE[option].kind in ("switch", "scale"):
+                break  # the other value is the default
+
+
+def _built(architecture: Architecture, *options: tuple[str, Value]) -> Signature | None:
+    try:
+        # A fifth of the time that `build_without_weights` takes, which initialises on meta.
+        return signature_with(replace(architecture, options=tuple(sorted(options))))
+    except ArchitectureError:
+        return None
+
+
+def _structure_default(option: str, value: Value, signature: Signature) -> Value:
+    """The option's value in the model's own signature, "" for a word."""
+    if isinstance(value, str):
+        return ""
+    if TABLE[option].kind == "size":
+        registers = signature.get("reg_token")
+        return registers.shape[1] if registers else 0
+    return 1 - value
 
 
 def _values(architecture: Architecture, option: str, model: nn.Module) -> Iterator[int]:
@@ -63,7 +131,7 @@ def _values(architecture: Architecture, option: str, model: nn.Module) -> Iterat
             yield 0
     elif option == "in_chans":
         yield 1
-    elif option in SWITCHES:
+    elif TABLE[option].kind == "switch":
         yield from (0, 1)
     else:
         size = _size(model)
@@ -105,7 +173,7 @@ def _default(
     other: Signature,
 ) -> int | None:
     """The option's value in the model's own signature; None if it is unknown."""
-    if option in SWITCHES:
+    if TABLE[option].kind == "switch":
         return 1 - value
     if option == "num_classes":
         stated = getattr(model, "num_classes", None)

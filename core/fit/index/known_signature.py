@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from core.architectures import OTHER_CLASSES, Signature, TensorSpec, least_of, most_of
+from core.architectures import OTHER_CLASSES, Signature, TensorSpec, Value, option_of
 from core.fit.index.index import Index, IndexedModel, Variation
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def known_signature(index: Index, architecture: Architecture) -> Signature | Non
     that differs at the same multiple of their classes. All else is left to a build: other options,
     several of them, and values that add keys, whose places the index does not say.
     """
-    if architecture.options and len(architecture.options) > 1:
+    if len(architecture.options) > 1 or architecture.tag:
         return None
     plain = (architecture.library, architecture.name)
     for number, other in enumerate(index.architectures):
@@ -46,8 +46,8 @@ def known_names(index: Index) -> Mapping[str, frozenset[str]]:
     }
 
 
-def _with_option(model: IndexedModel, option: str, value: int) -> Signature | None:
-    if not least_of(model.architecture, option) <= value <= most_of(option):
+def _with_option(model: IndexedModel, option: str, value: Value) -> Signature | None:
+    if not option_of(model.architecture, option).is_value(value):
         return None
     variations = [each for each in model.variations if each.option == option]
     for variation in variations:
@@ -55,6 +55,8 @@ def _with_option(model: IndexedModel, option: str, value: int) -> Signature | No
             continue
         if variation.value == value:
             return _reshaped(model.signature, variation, variation.shapes)
+        if not isinstance(value, int):
+            continue
         if option == "num_classes" and variation.value == OTHER_CLASSES and value > 0:
             shapes = _shapes_of_classes(model.signature, variation, value)
             return None if shapes is None else _reshaped(model.signature, variation, shapes)
@@ -80,7 +82,10 @@ def _shapes_of_classes(
 
     `variation` is a build with OTHER_CLASSES, and `signature` one with its default.
     """
-    if variation.gone or variation.default <= 0:
+    other_classes, default = variation.value, variation.default
+    if variation.gone or not (isinstance(default, int) and isinstance(other_classes, int)):
+        return None
+    if default <= 0:
         return None
     shapes: dict[str, tuple[int, ...]] = {}
     for key, other in variation.shapes.items():
@@ -89,10 +94,10 @@ def _shapes_of_classes(
             return None
         lengths: list[int] = []
         for length, changed in zip(shape, other, strict=True):
-            times, rest = divmod(changed, variation.value)
+            times, rest = divmod(changed, other_classes)
             if length == changed:
                 lengths.append(length)
-            elif rest == 0 and times * variation.default == length:
+            elif rest == 0 and times * default == length:
                 lengths.append(times * classes)
             else:
                 return None

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from core.architectures import Architecture, Shape, Signature, TensorSpec
+from core.architectures import SIMPLE, TABLE, Architecture, Shape, Signature, TensorSpec
 from core.fit.index.index import Index, Variation
 from core.fit.index.option_laws import Law, laws
 from core.fit.index.profile_entries import Mask, Numbers, members_of_runs, profile_entries
@@ -145,6 +145,8 @@ class Lookup:
             model.variations,
             {
                 option: laws(model.signature, [v for v in model.variations if v.option == option])
+                if TABLE[option].kind == "size" or option in SIMPLE
+                else {}
                 for option in {v.option for v in model.variations}
             },
             inputs,

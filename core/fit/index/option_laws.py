@@ -94,10 +94,13 @@ def laws(base: Signature, variations: Iterable[Variation]) -> dict[tuple[str, in
     """The laws of one option, by its variations: (key, axis) → law.
 
     Each variation gives a point (option, dimension). The shapes in `base` are a point too, unless
-    the default is 0, which means another thing than a size.
+    the default is 0 classes, which means another thing than a size. Switches and words have no law.
     """
     points_of: dict[tuple[str, int], list[tuple[int, int]]] = {}
     for variation in variations:
+        default, value = variation.default, variation.value
+        if isinstance(default, str) or isinstance(value, str):
+            continue
         known: Mapping[str, Shape] = {
             **variation.shapes,
             **{key: spec.shape for key, spec in variation.added.items()},
@@ -112,11 +115,11 @@ def laws(base: Signature, variations: Iterable[Variation]) -> dict[tuple[str, in
                 points = points_of.setdefault((key, axis), [])
                 if (
                     spec is not None
-                    and variation.default
-                    and (variation.default, spec.shape[axis]) not in points
+                    and (default or variation.option != "num_classes")
+                    and (default, spec.shape[axis]) not in points
                 ):
-                    points.append((variation.default, spec.shape[axis]))
-                points.append((variation.value, length))
+                    points.append((default, spec.shape[axis]))
+                points.append((value, length))
     solved = {
         place: law(sorted(set(points))) or _multiple(points) for place, points in points_of.items()
     }

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.architectures import SIMPLE
 from core.fit.index.index import Index, Integers
 
 Numbers = NDArray[np.integer[Any]]
@@ -19,8 +20,10 @@ Mask = NDArray[np.bool_]
 class ProfileEntries:
     """Entry i is a tensor of the profile `rows[i]`: its key and shape as numbers of the index.
 
-    `reshaped` and `optional` say whether an option changes the tensor's shape, and whether one
-    removes the tensor. `added_rows` and `added_keys` are the keys that options add to profiles.
+    `reshaped` says whether an option changes the tensor's shape. `optional` says whether an option
+    of everyday use removes the tensor, and `varied` whether one removes or changes it: what an
+    option of structure removes counts as if no option did, since most files have it. `added_rows`
+    and `added_keys` are the keys that options add to profiles.
     """
 
     rows: Numbers
@@ -28,6 +31,7 @@ class ProfileEntries:
     shapes: Integers
     reshaped: Mask
     optional: Mask
+    varied: Mask
     added_rows: Numbers
     added_keys: Numbers
 
@@ -35,12 +39,19 @@ class ProfileEntries:
 def profile_entries(index: Index, models: Sequence[int]) -> ProfileEntries:
     """The entries of these models of an index; row i is `models[i]`."""
     signatures = [index.signatures[int(index.signature_ids[model])] for model in models]
-    reshaped, optional = _Marks(len(index.keys)), _Marks(len(index.keys))
+    reshaped, optional, varied = (_Marks(len(index.keys)) for _ in range(3))
     added: list[tuple[int, int]] = []
     for row, (model, signature) in enumerate(zip(models, signatures, strict=True)):
         differences = [index.differences[each.difference] for each in index.variations[model]]
         reshaped.add(signature.key_ids, [each.changed for each in differences])
-        optional.add(signature.key_ids, [each.gone for each in differences])
+        simple = [
+            index.differences[each.difference]
+            for each in index.variations[model]
+            if each.option in SIMPLE
+        ]
+        gone = [each.gone for each in simple]
+        optional.add(signature.key_ids, gone)
+        varied.add(signature.key_ids, [*gone, *(each.changed for each in simple)])
         keys = [key for each in differences for key in each.added.key_ids.tolist()]
         added.extend((row, key) for key in dict.fromkeys(keys))
     lengths = [len(signature.key_ids) for signature in signatures]
@@ -51,6 +62,7 @@ def profile_entries(index: Index, models: Sequence[int]) -> ProfileEntries:
         _joined([signature.shape_ids for signature in signatures]),
         reshaped.joined(),
         optional.joined(),
+        varied.joined(),
         added_rows,
         added_keys,
     )

@@ -58,7 +58,7 @@ class Forms:
         column = np.array([self._columns[form_of_shape] for form_of_shape, _ in plain], np.int64)
         times = np.array([count for _, count in plain], np.int64)
         lengths = np.array([_length(shape) for shape in shapes], np.int64)
-        varied = entries.reshaped | entries.optional
+        varied = entries.varied
 
         def counted(chosen: Mask) -> _FormCounts:
             ids = entries.shapes[chosen]

@@ -23,7 +23,9 @@ POSITIONS = ("pos_embed", "position_embed", "relative_position", "positional_emb
 
 def options_sentence(match: Match, signature: Signature) -> str:
     """Which options to set instead, in sentences; empty if none would help."""
-    return " ".join((*_auxiliary(match), *_classes(match, signature), *_sizes(match)))
+    return " ".join(
+        (*_auxiliary(match), *_classes(match, signature), *_sizes(match), *_pooling(match))
+    )
 
 
 def _auxiliary(match: Match) -> Iterator[str]:
@@ -36,6 +38,27 @@ def _auxiliary(match: Match) -> Iterator[str]:
         )
         for option in options:
             yield f"Set {option}={value} {what} them."
+
+
+def _pooling(match: Match) -> Iterator[str]:
+    """timm's norm after pooling where the model has the one before it, or the reverse."""
+    unexpected, missing = (
+        {key.removesuffix(NORM) for key in keys if key.endswith(NORM)}
+        for keys in (match.unexpected_keys, match.missing_keys)
+    )
+    for own, wanted, value, what in (
+        ("fc_", "", "avg", "the patch tokens instead of the class token"),
+        ("", "fc_", "token", "the class token instead of the patch tokens"),
+    ):
+        if own in unexpected and wanted in missing:
+            yield (
+                f"The file has `{own}norm` where the model has `{wanted}norm`: set "
+                f"global_pool={value}, if the architecture has that option, which pools {what}. "
+                "That is another function under almost the same keys, so no key is renamed."
+            )
+
+
+NORM = "norm.weight"
 
 
 def _classes(match: Match, signature: Signature) -> Iterator[str]:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 import streamlit as st
 
 from core.architectures import (
+    SIMPLE,
     Architecture,
+    Option,
     Stated,
-    least_of,
-    most_of,
+    option_of,
     options_of,
     stated_architecture,
 )
@@ -67,8 +68,7 @@ def architecture_picker(
             width="stretch",
         )
         if current is not None:
-            for option in options_of(current):
-                _option(key, current, option, choose)
+            _options(key, current, choose)
     stated = stated_architecture(checkpoint.metadata, architectures)
     if stated and (current is None or current.name != stated.architecture.name):
         _stated(key, stated, state_dict, choose)
@@ -88,19 +88,50 @@ def _name(architecture: Architecture) -> str:
     return f"{architecture.library} {architecture.name}"
 
 
-def _option(key: str, current: Architecture, option: str, choose: Choose) -> None:
-    field = f"{key}-option-{option}"
-    st.session_state[field] = dict(current.options).get(option)
-    st.number_input(
-        plain(OPTIONS.get(option, option)),
-        min_value=least_of(current, option),
-        max_value=most_of(option),
-        value=None,
-        placeholder="default",
-        key=field,
-        on_change=lambda: choose(with_option(current, option, st.session_state[field])),
-        width=150,
-    )
+def _options(key: str, current: Architecture, choose: Choose) -> None:
+    """Draw the simple options and those that are set; the others are in a popover."""
+    chosen = dict(current.options)
+    more = []
+    for name in options_of(current):
+        if name in SIMPLE or name in chosen:
+            _option(key, current, option_of(current, name), choose)
+        else:
+            more.append(name)
+    if more:
+        with st.popover("More options"):
+            for name in more:
+                _option(key, current, option_of(current, name), choose)
+
+
+def _option(key: str, current: Architecture, option: Option, choose: Choose) -> None:
+    field = f"{key}-option-{option.name}"
+    st.session_state[field] = dict(current.options).get(option.name)
+    label = plain(OPTIONS.get(option.name, option.name))
+
+    def on_change() -> None:
+        choose(with_option(current, option.name, st.session_state[field]))
+
+    if option.kind == "word" or (option.most == 1 and option.name not in SIMPLE):
+        st.selectbox(
+            label,
+            option.words or (0, 1),
+            index=None,
+            placeholder="default",
+            key=field,
+            on_change=on_change,
+            width=150,
+        )
+    else:
+        st.number_input(
+            label,
+            min_value=option.least,
+            max_value=option.most,
+            value=None,
+            placeholder="default",
+            key=field,
+            on_change=on_change,
+            width=150,
+        )
 
 
 def _stated(key: str, stated: Stated, state_dict: StateDict, choose: Choose) -> None:

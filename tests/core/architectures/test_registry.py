@@ -14,8 +14,7 @@ from core.architectures.construct import build, build_uninitialised, signature
 from core.architectures.registry import (
     Architecture,
     catalogue,
-    least_of,
-    most_of,
+    option_of,
     options_of,
     own_architectures,
     parse_architecture,
@@ -126,7 +125,7 @@ def test_options_change_the_head_and_the_first_layer() -> None:
     changed = {key for key in plain if plain[key] != other[key]}
     assert {"fc.weight", "fc.bias"} < changed
     assert len(changed) == 3
-    assert options_of(Architecture("timm", "test_resnet")) == ("num_classes", "in_chans")
+    assert options_of(Architecture("timm", "test_resnet"))[:2] == ("num_classes", "in_chans")
     assert options_of(Architecture("torchvision", "resnet18")) == ("num_classes",)
 
 
@@ -137,7 +136,8 @@ def test_options_change_the_head_and_the_first_layer() -> None:
         ("torchvision:deeplabv3_resnet50", ("num_classes", "aux_loss")),
         ("torchvision:googlenet", ("num_classes", "aux_logits")),
         ("torchvision:vit_b_16", ("num_classes", "image_size")),
-        ("timm:vit_tiny_patch16_224", ("num_classes", "in_chans", "img_size")),
+        ("timm:efficientnet_b0", ("num_classes", "in_chans", "global_pool")),
+        ("timm:mixer_b16_224", ("num_classes", "in_chans", "img_size", "global_pool")),
     ],
 )
 def test_every_architecture_says_which_options_it_takes(name: str, options: tuple[str]) -> None:
@@ -159,11 +159,82 @@ def test_options_switch_auxiliary_heads_and_take_a_head_away() -> None:
 
 def test_the_bounds_of_an_option_are_what_a_model_can_be_built_with() -> None:
     resnet, vit = Architecture("torchvision", "resnet18"), Architecture("timm", "test_vit")
-    assert (least_of(resnet, "num_classes"), least_of(vit, "num_classes")) == (1, 0)
-    assert (least_of(vit, "in_chans"), most_of("in_chans")) == (1, 1_000_000)
-    assert (least_of(resnet, "aux_loss"), most_of("aux_loss")) == (0, 1)
+    assert option_of(resnet, "num_classes").least == 1
+    assert option_of(vit, "num_classes").least == 0
+    assert (option_of(vit, "in_chans").least, option_of(vit, "in_chans").most) == (1, 1_000_000)
+    assert (option_of(resnet, "aux_loss").least, option_of(resnet, "aux_loss").most) == (0, 1)
     with pytest.raises(ArchitectureError, match="aux_logits is 2"):
         signature(parse_architecture("googlenet?aux_logits=2"))
+    with pytest.raises(ArchitectureError, match="num_classes is 0"):
+        signature(Architecture("torchvision", "resnet18", (("num_classes", 0),)))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("timm:test_vit?bogus=3", ("takes no option 'bogus'", "it takes num_classes, in_chans")),
+        ("timm:test_vit?clas_token=0", ("'clas_token'", "Did you mean class_token")),
+        ("resnet18?in_chans=1", ("torchvision resnet18 takes no option 'in_chans'",)),
+        ("torchvision:raft_small?num_classes=3", ("it takes none",)),
+        ("resnet18?num_classes", ("num_classes of torchvision resnet18 has no value",)),
+        ("resnet18?num_classes=", ("has no value",)),
+        ("resnet18?num_classes=x", ("num_classes is x", "Choose 1 to")),
+        ("resnet18?num_classes=3&num_classes=4", ("given twice",)),
+        ("resnet18?num_classes=3&", ("takes no option ''",)),
+        ("timm:test_vit?num_classes=12345678", ("num_classes is 12345678",)),
+        ("timm:test_vit?global_pool=nn.Linear", ("global_pool is nn.Linear", "Choose avg")),
+        ("timm:test_vit?class_token=2", ("class_token is 2",)),
+        ("timm:test_vit?" + "&".join(["num_classes=1"] * 500), ("longer than",)),
+        ("timm:vit_base_patch16_224.mea", ("no weights with the tag 'mea'", "Did you mean mae?")),
+        ("timm:davit_huge.x", ("it has no tags",)),
+        ("torchvision:resnet18.a1_in1k", ("No architecture is called 'resnet18.a1_in1k'",)),
+    ],
+)
+def test_what_an_architecture_does_not_take_is_refused_in_words(
+    text: str, words: tuple[str, ...]
+) -> None:
+    with pytest.raises(ArchitectureError) as error:
+        parse_architecture(text)
+    assert all(each in str(error.value) for each in words)
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments"),
+    [
+        ("global_pool=avg&num_classes=7", {"global_pool": "avg", "num_classes": 7}),
+        ("class_token=0&global_pool=avg", {"class_token": False, "global_pool": "avg"}),
+        ("reg_tokens=3", {"reg_tokens": 3}),
+        ("qkv_bias=false", {"qkv_bias": False}),
+        ("init_values=1", {"init_values": 1e-5}),
+        ("qk_norm=1&pre_norm=1", {"qk_norm": True, "pre_norm": True}),
+    ],
+)
+def test_options_of_structure_build_what_timm_builds(
+    options: str, arguments: dict[str, object]
+) -> None:
+    architecture = parse_architecture(f"timm:test_vit?{options}")
+    assert parse_architecture(architecture.key) == architecture
+    assert_same(signature(architecture), signature_of(timm.create_model("test_vit", **arguments)))
+
+
+def test_the_stem_of_a_resnet_is_an_option() -> None:
+    text = "timm:test_resnet?avg_down=0&stem_type=deep&stem_width=16"
+    model = timm.create_model("test_resnet", avg_down=False, stem_type="deep", stem_width=16)
+    assert_same(signature(parse_architecture(text)), signature_of(model))
+
+
+def test_a_tag_is_taken_as_timm_takes_it() -> None:
+    architecture = parse_architecture("timm:vit_base_patch16_224.mae")
+    assert architecture == Architecture("timm", "vit_base_patch16_224", tag="mae")
+    assert (architecture.key, architecture.title) == (
+        "timm:vit_base_patch16_224.mae",
+        "timm vit_base_patch16_224.mae",
+    )
+    assert "head.weight" not in signature(architecture)
+    assert parse_architecture("vit_base_patch16_224.mae") == architecture
+    classes = parse_architecture("timm:vit_base_patch16_224.mae?num_classes=5")
+    assert signature(classes)["head.weight"].shape == (5, 768)
+    assert parse_architecture(classes.key) == classes
 
 
 @pytest.mark.parametrize(

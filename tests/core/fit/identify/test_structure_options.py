@@ -1,0 +1,132 @@
+"""Options of structure, such as timm's pooling: solved where the file shows them."""
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+
+from core.architectures import parse_architecture, signature
+from core.checkpoint import open_checkpoint
+from core.fit import match
+from core.fit.identify import Candidate
+from core.fit.index import Lookup
+from core.fit.proposals import best_repair
+from core.fit.proposals.option_hints import options_sentence
+from core.load import load_model
+from core.recipe import apply_recipe
+from tests.core.fit.identify.files import told
+
+
+def best(lookup: Lookup, path: Path, state_dict: dict[str, torch.Tensor]) -> Candidate:
+    return told(lookup, path, state_dict).candidates[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "key"),
+    [
+        ("vit_tiny_patch16_224", {}, "timm:vit_tiny_patch16_224"),
+        (
+            "vit_tiny_patch16_224",
+            {"global_pool": "avg", "num_classes": 9},
+            "timm:vit_tiny_patch16_224?global_pool=avg&num_classes=9",
+        ),
+        (
+            "vit_tiny_patch16_224",
+            {"global_pool": "avg", "class_token": False, "img_size": 96},
+            "timm:vit_tiny_patch16_224?class_token=0&global_pool=avg&img_size=96",
+        ),
+        (
+            "vit_tiny_patch16_224",
+            {"reg_tokens": 8, "img_size": 128, "in_chans": 1},
+            "timm:vit_tiny_patch16_224?img_size=128&in_chans=1&reg_tokens=8",
+        ),
+        (
+            "vit_tiny_patch16_224",
+            {"qkv_bias": False, "num_classes": 0},
+            "timm:vit_tiny_patch16_224?num_classes=0&qkv_bias=0",
+        ),
+        ("vit_tiny_patch16_224", {"qk_norm": True}, "timm:vit_tiny_patch16_224?qk_norm=1"),
+        (
+            "vit_tiny_patch16_224",
+            {"init_values": 1e-5},
+            "timm:vit_tiny_patch16_224?init_values=1",
+        ),
+        (
+            "vit_tiny_patch16_224",
+            {"global_pool": "map"},
+            "timm:vit_tiny_patch16_224?global_pool=map",
+        ),
+        (
+            "eva02_tiny_patch14_224",
+            {"global_pool": "token", "num_classes": 4},
+            "timm:eva02_tiny_patch14_224?global_pool=token&num_classes=4",
+        ),
+        ("resnet14t", {"avg_down": False}, "timm:resnet14t?avg_down=0"),
+    ],
+)
+def test_a_file_shows_the_options_that_change_its_keys(
+    lookup: Lookup, tmp_path: Path, name: str, arguments: dict[str, object], key: str
+) -> None:
+    model = timm.create_model(name, **arguments).state_dict()
+    found = best(lookup, tmp_path / "a.pth", model)
+    assert found.architecture.key == key
+    assert found.fits
+    wanted = signature(found.architecture)
+    assert {key: spec.shape for key, spec in wanted.items()} == {
+        key: tuple(value.shape) for key, value in model.items()
+    }
+
+
+def test_a_model_that_pools_the_patches_gives_the_same_numbers(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    model = timm.create_model("vit_tiny_patch16_224", global_pool="avg", num_classes=7).eval()
+    found = best(lookup, tmp_path / "a.pth", model.state_dict())
+    file = open_checkpoint(tmp_path / "a.pth").state_dict()
+    loaded = load_model(apply_recipe(found.recipe, file).state_dict, found.architecture).model
+    images = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.equal(loaded(images), model(images))
+
+
+def test_what_is_missing_alone_is_lost_and_proves_no_option(lookup: Lookup, tmp_path: Path) -> None:
+    for lost in (("norm.weight", "norm.bias"), ("pos_embed",), ("cls_token",)):
+        model = timm.create_model("vit_tiny_patch16_224").state_dict()
+        for key in lost:
+            del model[key]
+        found = best(lookup, tmp_path / "a.pth", model)
+        assert set(found.missing_keys) == set(lost)
+        assert not found.fits
+
+
+def test_biases_under_other_names_are_not_a_model_without_biases(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    model = timm.create_model("vit_tiny_patch16_224").state_dict()
+    for key in [key for key in model if key.endswith("qkv.bias")]:
+        bias = model.pop(key)
+        model[key.replace("qkv.bias", "q_bias")] = bias[:192].clone()
+        model[key.replace("qkv.bias", "v_bias")] = bias[384:].clone()
+    assert "qkv_bias" not in dict(best(lookup, tmp_path / "a.pth", model).architecture.options)
+
+
+@pytest.mark.parametrize(("own", "other"), [("avg", "token"), ("token", "avg")])
+def test_the_norm_after_pooling_is_never_renamed_to_the_one_before(
+    tmp_path: Path, own: str, other: str
+) -> None:
+    torch.save(timm.create_model("test_vit", global_pool=own).state_dict(), tmp_path / "a.pth")
+    file = open_checkpoint(tmp_path / "a.pth").state_dict()
+    wanted = signature(parse_architecture(f"timm:test_vit?global_pool={other}"))
+    repaired = apply_recipe(best_repair(file, wanted), file, wanted).state_dict
+    norm = "norm.weight" if other == "token" else "fc_norm.weight"
+    assert norm not in repaired
+
+
+def test_a_norm_after_pooling_is_answered_with_the_option(tmp_path: Path) -> None:
+    torch.save(timm.create_model("test_vit", global_pool="avg").state_dict(), tmp_path / "a.pth")
+    file = open_checkpoint(tmp_path / "a.pth").state_dict()
+    wanted = signature(parse_architecture("timm:test_vit"))
+    assert "set global_pool=avg" in options_sentence(match(file, wanted), wanted)
+    wanted = signature(parse_architecture("timm:test_vit?global_pool=avg"))
+    assert "global_pool" not in options_sentence(match(file, wanted), wanted)
