@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from core.architectures import Shape, Signature, matrix_form
-from core.checkpoint import StateDict
+from core.checkpoint import StateDict, is_float_dtype
 from core.keys import (
     MAX_STARTS,
+    STATISTICS,
     common_prefix,
     copy_preference,
     names_average,
@@ -215,28 +216,45 @@ def mixture(state_dict: StateDict, taken: Collection[str], signature: Signature)
 def _mixed_twins(state_dict: StateDict, taken: Collection[str]) -> Iterator[Mixture]:
     """Copies below one part of a path, wherever it is: `block.online.conv`, `block.ema.conv`.
 
-    Two parts are such copies if a recipe takes one tensor of each two that differ in the parts
-    alone. Siblings that a model has side by side, such as q and k, are both taken.
+    Below two such parts are mostly tensors of the same names and shapes, and of these a recipe
+    takes one of each two. Siblings that a model has side by side, such as q and k, are both taken.
     """
+    trained = [
+        (key, entry.shape)
+        for key, entry in state_dict.items()
+        if entry.shape and is_float_dtype(entry.dtype) and _leaf(key) not in STATISTICS
+    ]
     at_place: dict[tuple[str, str, Shape], list[str]] = defaultdict(list)
-    for key, entry in state_dict.items():
-        parts = key.split(".")[:MAX_STARTS]
-        for at, part in enumerate(parts):
+    for key, shape in trained:
+        parts = key.split(".", MAX_STARTS)
+        for at, part in enumerate(parts[:-1]):
             if not part.isdecimal():
                 around = ".".join(parts[:at]), ".".join(parts[at + 1 :])
-                at_place[*around, entry.shape].append(part)
-    tally: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
+                at_place[*around, shape].append(part)
+    shared: Counter[tuple[str, str]] = Counter()
+    both: Counter[tuple[str, str]] = Counter()
+    places: dict[tuple[str, str], set[str]] = defaultdict(set)
     for (before, after, _), parts in at_place.items():
-        if not 1 < len(parts) <= MAX_TWINS:
-            continue
-        is_taken = [".".join(filter(None, (before, part, after))) in taken for part in parts]
-        if not any(is_taken):
-            continue
-        for (one, first), (other, second) in combinations(
-            sorted(zip(parts, is_taken, strict=True)), 2
-        ):
-            if one != other and (first or second):
-                tally[one, other][2 if first and second else int(second)] += 1
-    for (one, other), (only_one, only_other, both) in tally.items():
-        if min(only_one, only_other) > both:
-            yield Mixture(one, other, (only_one, only_other))
+        if 1 < len(parts) <= MAX_TWINS:
+            is_taken = {part: _path(before, part, after) in taken for part in sorted({*parts})}
+            for pair in combinations(is_taken, 2):
+                places[pair].add(before)
+                shared[pair] += 1
+                both[pair] += is_taken[pair[0]] and is_taken[pair[1]]
+    all_below = Counter(key[:start] for key, _ in trained for start in starts(key, MAX_STARTS))
+    below = Counter(key[:start] for key in taken for start in starts(key, MAX_STARTS))
+    for pair, befores in places.items():
+        own = [
+            [sum(counts[f"{_path(before, part)}."] for before in befores) for part in pair]
+            for counts in (below, all_below)
+        ]
+        if min(own[0]) > 2 * both[pair] and 2 * shared[pair] >= min(own[1]):
+            yield Mixture(f"{pair[0]}.", f"{pair[1]}.", (own[0][0], own[0][1]))
+
+
+def _leaf(key: str) -> str:
+    return key.rpartition(".")[2]
+
+
+def _path(*parts: str) -> str:
+    return ".".join(filter(None, parts))

@@ -133,28 +133,36 @@ def inside(state_dict: StateDict, taken: Collection[str]) -> tuple[str, ...]:
     """The keys that are not taken, of trained tensors that are parts of the network itself.
 
     The network is below the longest prefix that the taken keys have in common, without its head. A
-    tensor there is a part of it if its module has taken tensors too, such as a bias in a block, or
-    if nothing in its name says that it is another part, such as a head or a decoder.
+    tensor is a part of it if its module has taken tensors too, such as a bias in a block, or if it
+    is below that prefix and nothing in its name says that it is another part, such as a decoder.
     """
     root = common_prefix([key for key in taken if not ANOTHER_PART.search(key)] or list(taken))
     common = _common_parts(taken)
+    # A head may lack all of its matrices, as a model of features does, and still have a norm.
+    matrices = {
+        key[:start]
+        for key in taken
+        if len(state_dict[key].shape) > 1
+        for start in starts(key, MAX_PARTS)[1:]
+    }
     modules = {key[:start] for key in taken for start in starts(key, MAX_PARTS)[1:]}
-    inner = []
-    for key, entry in state_dict.items():
-        if key in taken or not key.startswith(root) or not is_float_dtype(entry.dtype):
-            continue
-        name = key.rpartition(".")[2]
-        if name in STATISTICS or name in COMPUTED or _is_of_a_copy(key, taken, common):
-            continue
-        path = key[len(root) :]
-        own = [key[: len(root) + start] for start in starts(path, MAX_PARTS)[1:]]
-        deepest = next((module for module in reversed(own) if module in modules), root)
-        beside = (
-            ANOTHER_PART.search(path) if deepest == root else A_HEAD.search(deepest[len(root) :])
-        )
-        if not beside:
-            inner.append(key)
-    return tuple(inner)
+
+    def is_beside(key: str) -> bool:
+        own = (key[:start] for start in reversed(starts(key, MAX_PARTS)))
+        deepest = next((module for module in own if module in modules), "")
+        if not root.startswith(deepest):
+            return deepest not in matrices and A_HEAD.search(deepest) is not None
+        return not key.startswith(root) or ANOTHER_PART.search(key[len(root) :]) is not None
+
+    return tuple(
+        key
+        for key, entry in state_dict.items()
+        if key not in taken
+        and is_float_dtype(entry.dtype)
+        and not {key.rpartition(".")[2]} & (STATISTICS | COMPUTED)
+        and not is_beside(key)
+        and not _is_of_a_copy(key, taken, common)
+    )
 
 
 def _common_parts(taken: Collection[str]) -> list[str]:
@@ -167,10 +175,10 @@ def _common_parts(taken: Collection[str]) -> list[str]:
 def _is_of_a_copy(key: str, taken: Collection[str], common: Collection[str]) -> bool:
     """Whether the key, with one part exchanged for one that nearly all taken keys have, is taken:
     then it is of another copy of the network."""
-    parts = key.split(".")
+    parts = key.split(".", MAX_PARTS)
     return any(
         ".".join((*parts[:at], other, *parts[at + 1 :])) in taken
-        for at in range(min(len(parts) - 1, MAX_PARTS))
+        for at in range(len(parts) - 1)
         for other in common
         if parts[at] != other
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from core.architectures import Shape
 from core.checkpoint import StateDict, TensorEntry
-from core.keys import names_follower, names_projection
+from core.keys import MAX_STARTS, names_follower, names_projection, starts
 from core.wording import count, counted
 
 HEADLIKE = re.compile(
@@ -108,6 +108,8 @@ def _modules(state_dict: StateDict, gone: set[str]) -> dict[str, dict[str, Tenso
 
 
 def _fronts(key: str) -> Sequence[str]:
-    """The modules around a tensor, the outermost first: `a`, `a.b` of `a.b.weight`."""
-    parts = key.split(".")[:-1]
-    return [".".join(parts[: at + 1]) for at in range(len(parts))]
+    """The modules around a tensor, the outermost first: `a`, `a.b` of `a.b.weight`.
+
+    Of a path of very many parts, only the first.
+    """
+    return [key[: start - 1] for start in starts(key, MAX_STARTS)[1:]]

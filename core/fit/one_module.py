@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,6 +12,7 @@ from core.keys import (
     BATCH_COUNTER,
     FUSED_LAYERS,
     OUTPUT_MODULES,
+    STATISTICS,
     leaf,
     names_projection,
     without_wrappers,
@@ -88,15 +89,31 @@ def origins(state_dict: StateDict, signature: Signature) -> dict[str, str]:
 
 def _torn(sources: Mapping[str, tuple[str, ...]]) -> tuple[TornLayer, ...]:
     layers: dict[str, dict[frozenset[str], None]] = {}
+    statistics: list[tuple[str, frozenset[str]]] = []
     for key, own in sources.items():
         if own and leaf(key) and not key.endswith(BATCH_COUNTER):
             modules = frozenset(map(layer_path, own))
-            layers.setdefault(layer_path(key), {})[modules] = None
+            if key.rpartition(".")[2] in STATISTICS:
+                statistics.append((layer_path(key), modules))
+            else:
+                layers.setdefault(layer_path(key), {})[modules] = None
+    # An average over training may have no buffers: then the statistics are those of the weights.
+    for layer, modules in statistics:
+        of = layers.setdefault(layer, {})
+        others = [path for known in of for path in known]
+        if not all(_is_of_another_copy(path, others) for path in modules):
+            of[modules] = None
     return tuple(
         TornLayer(layer, tuple(dict.fromkeys(path for modules in of for path in sorted(modules))))
         for layer, of in layers.items()
         if len(of) > 1 and not _is_fused(frozenset[str]().union(*of), of)
     )
+
+
+def _is_of_another_copy(path: str, others: Collection[str]) -> bool:
+    """Whether a module is the same layer of another copy of the network: `model.bn1`, `ema.bn1`."""
+    ends = {other.partition(".")[2] for other in others}
+    return path.partition(".")[2] in ends - {""}
 
 
 def _is_fused(paths: frozenset[str], of: Mapping[frozenset[str], None]) -> bool:

@@ -87,8 +87,9 @@ def names_alike(a: Sequence[Layer], b: Sequence[Layer]) -> Floats:
     sides = [[words(path) for path in _counted_paths(side)] for side in (a, b)]
     counts = Counter(word for side in sides for name in side for word in name)
     total = len(a) + len(b)
-    columns = {word: at for at, word in enumerate(counts)}
-    word_weights = np.array([log(1 + total / count) for count in counts.values()], np.float32)
+    # Sorted, so that sums of floats, and with them ties, do not hang on the order of a set.
+    columns = {word: at for at, word in enumerate(sorted(counts))}
+    word_weights = np.array([log(1 + total / counts[word]) for word in columns], np.float32)
     matrices = [_incidence(side, columns) for side in sides]
     weighted = matrices[0].multiply(word_weights[None, :]).tocsr()
     common = np.asarray((weighted @ matrices[1].T).todense(), dtype=np.float32)

@@ -57,6 +57,10 @@ MOVED = 0.001
 MOST_MENDED = 8
 """The most groups that become candidates, and may need a search for their repair."""
 
+USES_MOST = 0.9
+"""A candidate that fits stands above one that does not if it uses this share of the parameters that
+any candidate uses: a backbone fits, but a network of which a layer is missing may explain more."""
+
 MAX_ALSO = 200
 """The most other architectures that a candidate lists."""
 
@@ -158,20 +162,22 @@ def _by_names(
     for group in groups[:MOST_MENDED]:
         if group[0].score < NEAR * groups[0][0].score:
             break
-        whole = any(each.fits and not _leaves_out_much(each, state_dict) for each in candidates)
-        candidates.append(_candidate(group, state_dict, unwrapped, hints, mend=not whole))
-    return tuple(
-        sorted(
-            candidates,
-            key=lambda each: not each.fits or _leaves_out_much(each, state_dict),
-        )
-    )
+        first = _fits_best(candidates, state_dict)
+        candidates.append(_candidate(group, state_dict, unwrapped, hints, mend=not any(first)))
+    ranked = zip(_fits_best(candidates, state_dict), candidates, strict=True)
+    return tuple(candidate for _, candidate in sorted(ranked, key=lambda pair: not pair[0]))
 
 
-def _leaves_out_much(candidate: Candidate, state_dict: StateDict) -> bool:
-    """Whether most of a file's parameters are no part of a model that fits."""
-    left_out = sum(state_dict[key].numel for key in candidate.left_out)
-    return 2 * left_out > state_dict.numel
+def _fits_best(candidates: Sequence[Candidate], state_dict: StateDict) -> list[bool]:
+    """For each candidate whether it fits and uses about as much of the file as any other one."""
+    used = [
+        state_dict.numel - sum(state_dict[key].numel for key in candidate.left_out)
+        for candidate in candidates
+    ]
+    least = USES_MOST * max(used, default=0)
+    return [
+        candidate.fits and own >= least for candidate, own in zip(candidates, used, strict=True)
+    ]
 
 
 def _candidate(
@@ -212,7 +218,8 @@ def _candidate(
     for _, (solved, architecture) in ranked[1:]:
         alike = also if solved.adaptable == best.adaptable else adapted
         alike.append(Architecture(architecture.library, architecture.name, solved.options))
-    saved = saved_words(best, state_dict, unwrapped)
+    own = not {entry.key for entry in best.sources.values()}.intersection(repaired.left_out)
+    saved = saved_words(best, state_dict, unwrapped) if own else ""
     others = len(also), len(adapted)
     copies = ""
     if repaired.fits:
@@ -239,7 +246,7 @@ def _mended(best: Solved, state_dict: StateDict, repaired: Repaired) -> tuple[Op
         options[CLASSES] = classes
         wanted = with_options(best.profile, options)
     whole = whole_repaired(state_dict, wanted)
-    if whole is None or _unlike(whole) >= _unlike(repaired):
+    if whole is None or _unlike(whole) >= _unlike(repaired) or whole.fit.doubts:
         return best.options, repaired
     return tuple(sorted(options.items())), whole
 
@@ -248,7 +255,7 @@ def _unlike(repaired: Repaired) -> tuple[bool, int]:
     """A sort key: what fits first, then the fewest keys of either side that do not match."""
     match = repaired.match
     differ = len(match.missing_keys) + len(match.mismatched) + len(match.unexpected_keys)
-    return not repaired.fits, differ + len(repaired.fit.doubts)
+    return not repaired.fits, differ
 
 
 def _length_changes(solved: Solved) -> int:

@@ -90,7 +90,7 @@ def test_no_repair_joins_the_halves_of_two_layers(
     lookup: Lookup, tmp_path: Path, tensors: Callable[[], dict[str, Tensor]]
 ) -> None:
     state_dict = saved(tmp_path / "a.pth", tensors())
-    recipes = [(best_repair(state_dict, TEN), TEN), (align(state_dict, TEN).recipe, TEN)]
+    recipes = [(best_repair(state_dict, TEN).recipe, TEN), (align(state_dict, TEN).recipe, TEN)]
     recipes += [(Recipe.of(each.fixes), TEN) for each in propose(state_dict, TEN)]
     recipes += [
         (candidate.recipe, signature(candidate.architecture))
@@ -118,7 +118,7 @@ def test_a_layer_under_another_name_is_whole(tmp_path: Path) -> None:
     tensors = resnet()
     renamed = {f"module.{key.replace('fc.', 'head.1.')}": value for key, value in tensors.items()}
     state_dict = saved(tmp_path / "a.pth", renamed)
-    repaired = apply_recipe(best_repair(state_dict, TEN), state_dict, TEN).state_dict
+    repaired = apply_recipe(best_repair(state_dict, TEN).recipe, state_dict, TEN).state_dict
     assert match(repaired, TEN).fits
     assert not torn_layers(repaired, TEN)
 
@@ -153,7 +153,7 @@ def test_a_projection_is_never_a_head(lookup: Lookup, tmp_path: Path, name: str)
     tensors = {f"enc.{key}": value for key, value in resnet().items() if "fc" not in key}
     tensors |= {f"{name}.weight": torch.ones(10, 512), f"{name}.bias": torch.ones(10)}
     state_dict = saved(tmp_path / "a.pth", tensors)
-    repaired = apply_recipe(best_repair(state_dict, TEN), state_dict, TEN).state_dict
+    repaired = apply_recipe(best_repair(state_dict, TEN).recipe, state_dict, TEN).state_dict
     assert match(repaired, TEN).missing_keys == ("fc.weight", "fc.bias")
     best = identify(state_dict, lookup).candidates[0]
     assert dict(best.architecture.options) == {"num_classes": 0}

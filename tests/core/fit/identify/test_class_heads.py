@@ -111,7 +111,7 @@ def test_a_trained_head_is_kept_wherever_it_stands(
             lambda: efficientnet(
                 nn.Sequential(nn.Dropout(), nn.Linear(1280, 512), nn.ReLU(), nn.Linear(512, 7))
             ),
-            "This is a torchvision efficientnet_b0; `classifier.1.{weight,bias}` have another "
+            "The nearest is a torchvision efficientnet_b0; `classifier.1.{weight,bias}` have another "
             "shape and `classifier.3.*` is left out.",
         ),
         (

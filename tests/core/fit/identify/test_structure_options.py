@@ -118,7 +118,7 @@ def test_the_norm_after_pooling_is_never_renamed_to_the_one_before(
     torch.save(timm.create_model("test_vit", global_pool=own).state_dict(), tmp_path / "a.pth")
     file = open_checkpoint(tmp_path / "a.pth").state_dict()
     wanted = signature(parse_architecture(f"timm:test_vit?global_pool={other}"))
-    repaired = apply_recipe(best_repair(file, wanted), file, wanted).state_dict
+    repaired = apply_recipe(best_repair(file, wanted).recipe, file, wanted).state_dict
     norm = "norm.weight" if other == "token" else "fc_norm.weight"
     assert norm not in repaired
 
