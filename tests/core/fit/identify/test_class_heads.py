@@ -111,8 +111,8 @@ def test_a_trained_head_is_kept_wherever_it_stands(
             lambda: efficientnet(
                 nn.Sequential(nn.Dropout(), nn.Linear(1280, 512), nn.ReLU(), nn.Linear(512, 7))
             ),
-            "The nearest is a torchvision efficientnet_b0; `classifier.1.{weight,bias}` have another "
-            "shape and `classifier.3.*` is left out.",
+            "The nearest is a torchvision efficientnet_b0; `classifier.1.{weight,bias}` have "
+            "another shape and `classifier.3.*` is left out.",
         ),
         (
             lambda: Classifier(nn.ModuleDict({"a": nn.Linear(512, 7), "b": nn.Linear(512, 2)})),
