@@ -17,7 +17,15 @@ from core.architectures.construct import (
     signature_of,
     uninitialised_parameters,
 )
-from core.architectures.options import MAX_OPTION, OPTIONS, SIMPLE, TABLE, Option, Options, Value
+from core.architectures.option_table import (
+    MAX_OPTION,
+    OPTIONS,
+    SIMPLE,
+    TABLE,
+    Option,
+    Options,
+    Value,
+)
 from core.architectures.registry import (
     LIBRARIES,
     OTHER_CLASSES,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from core.architectures.options import TABLE
+from core.architectures.option_table import TABLE
 from core.architectures.own_models import own_function
 from core.architectures.registry import (
     OWN,

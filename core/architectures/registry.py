@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
 
-from core.architectures.options import (
+from core.architectures.option_table import (
     OPTIONS,
     SIMPLE,
     TABLE,

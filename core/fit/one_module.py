@@ -14,6 +14,8 @@ from core.keys import (
     OUTPUT_MODULES,
     STATISTICS,
     leaf,
+    names_average,
+    names_follower,
     names_projection,
     without_wrappers,
 )
@@ -111,9 +113,10 @@ def _torn(sources: Mapping[str, tuple[str, ...]]) -> tuple[TornLayer, ...]:
 
 
 def _is_of_another_copy(path: str, others: Collection[str]) -> bool:
-    """Whether a module is the same layer of another copy of the network: `model.bn1`, `ema.bn1`."""
-    ends = {other.partition(".")[2] for other in others}
-    return path.partition(".")[2] in ends - {""}
+    """Whether a module is a layer of the weights of which the others are an average."""
+    ends = {other.partition(".")[2] for other in others} - {""}
+    averages = all(names_average(other) or names_follower(other) for other in others)
+    return path.partition(".")[2] in ends or (bool(others) and averages)
 
 
 def _is_fused(paths: frozenset[str], of: Mapping[frozenset[str], None]) -> bool:

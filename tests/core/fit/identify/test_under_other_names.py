@@ -12,8 +12,7 @@ import transformers
 from torch import nn
 from torchvision.models import googlenet, resnet18
 
-from core.architectures import parse_architecture, signature
-from core.architectures.tensor_spec import matrix_form
+from core.architectures import matrix_form, parse_architecture, signature
 from core.checkpoint import open_checkpoint
 from core.fit.identify import identify
 from core.fit.index import Lookup

@@ -79,7 +79,7 @@ def proved(tmp_path: Path, lookup: Lookup):
         original, architecture = checkpoint.state_dict(), parse_architecture(key)
         recipe = Recipe.of(fixes)
         if best:
-            found = best_repair(original, signature(architecture))
+            found = best_repair(original, signature(architecture)).recipe
             recipe = Recipe((*found.steps, *recipe.steps))
         if written is not None:
             torch.save(written, tmp_path / "written.pth")
