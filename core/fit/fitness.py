@@ -119,7 +119,7 @@ def _torn(repaired: StateDict, signature: Signature) -> Iterator[Doubt]:
 
 
 def _dropped(state_dict: StateDict, taken: Collection[str]) -> Iterator[Doubt]:
-    keys = inside(state_dict, taken)
+    keys = _dropped_parts(state_dict, taken)
     if keys:
         groups = [f"`{group}`" for group in group_keys(keys)]
         yield Doubt(
@@ -129,7 +129,7 @@ def _dropped(state_dict: StateDict, taken: Collection[str]) -> Iterator[Doubt]:
         )
 
 
-def inside(state_dict: StateDict, taken: Collection[str]) -> tuple[str, ...]:
+def _dropped_parts(state_dict: StateDict, taken: Collection[str]) -> tuple[str, ...]:
     """The keys that are not taken, of trained tensors that are parts of the network itself.
 
     The network is below the longest prefix that the taken keys have in common, without its head. A
