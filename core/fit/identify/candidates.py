@@ -16,6 +16,7 @@ from core.fit.identify.families import family
 from core.fit.identify.guessing import guesses, worth
 from core.fit.identify.hints import contradicting_name, hinted_at, twins_sentence
 from core.fit.identify.identification import NO_HINTS, Candidate, Hints, Identification
+from core.fit.identify.relatives import relative_sentence
 from core.fit.identify.sentences import (
     evidence,
     evidence_of_shapes,
@@ -232,8 +233,23 @@ def _candidate(
     facts = evidence(repaired, saved, state_dict, hinted[key].facts, others, more)
     named = Architecture(first.library, first.name, options)
     return _repaired_candidate(
-        named, also, repaired, facts, adapted=tuple(adapted[:MAX_ALSO]), saved=saved
+        named,
+        also,
+        repaired,
+        facts,
+        adapted=tuple(adapted[:MAX_ALSO]),
+        saved=saved,
+        relative="" if repaired.fits else _relative(best, state_dict, unwrapped),
     )
+
+
+def _relative(best: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> str:
+    below = {
+        short.removeprefix(best.prefix): state_dict[key].shape
+        for key, short in unwrapped.keys.items()
+        if short.startswith(best.prefix)
+    }
+    return relative_sentence(below, best.wanted)
 
 
 def _mended(best: Solved, state_dict: StateDict, repaired: Repaired) -> tuple[Options, Repaired]:
@@ -284,6 +300,7 @@ def _repaired_candidate(
     adapted: tuple[Architecture, ...] = (),
     renamed: bool = False,
     saved: str,
+    relative: str = "",
 ) -> Candidate:
     """The architecture as a candidate, with the match after the recipe."""
     match = repaired.match
@@ -303,6 +320,7 @@ def _repaired_candidate(
         saved,
         repaired.fit.doubts,
         repaired.unsure,
+        relative,
     )
 
 

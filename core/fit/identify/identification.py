@@ -40,7 +40,7 @@ class Candidate:
     `saved` says what saved the model or where it is, such as `from DataParallel`; empty if unknown.
     `renamed`: the file has other key names, so the tensors were matched by their shapes. `doubts`
     say why it is no fit although all keys match; `unsure` are the file's keys for which another
-    pair would be as likely.
+    pair would be as likely. `relative` says that the file is a deeper or wider network, if it is.
     """
 
     architecture: Architecture
@@ -58,6 +58,7 @@ class Candidate:
     saved: str = ""
     doubts: tuple[Doubt, ...] = ()
     unsure: tuple[str, ...] = ()
+    relative: str = ""
 
     @property
     def fits(self) -> bool:

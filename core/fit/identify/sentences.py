@@ -34,6 +34,9 @@ SWITCH_WORDS = {
 MAX_LINES = 2
 """The most groups of keys that the sentence names; of more it gives their number."""
 
+MAX_ALIKE = 2
+"""The most architectures of the same layers that the sentence names besides the first."""
+
 MAX_WORDS = 60
 """The most characters of a step that is written out."""
 
@@ -77,15 +80,25 @@ def sentence(
     if not known:
         return (
             f"No architecture fits. By its layers this is {family}; the nearest is {title}, with "
-            f"{percent(best.coverage_keys)} of its keys."
+            f"{percent(best.coverage_keys)} of its keys. {best.relative}".rstrip()
         )
     text = f"This is a {title}" if best.fits else f"The nearest is a {title}"
+    if best.renamed and best.fits:
+        text += _or_others(candidates[1:])
     if best.renamed:
         text = f"Under other key names {text[:1].lower()}{text[1:]}"
     if best.saved:
         text += f", saved {best.saved}"
     rest = [*_remaining(best), *filter(None, [left_out_words(best.left_out, state_dict)])]
-    return f"{text}; {_and(rest)}." if rest else f"{text}."
+    text = f"{text}; {_and(rest)}." if rest else f"{text}."
+    return f"{text} {best.relative}".rstrip()
+
+
+def _or_others(candidates: Sequence[Candidate]) -> str:
+    """The other architectures whose layers a file has under other names: nothing tells which."""
+    titles = [architecture_words(each.architecture) for each in candidates if each.fits]
+    more = f" or {count(len(titles) - MAX_ALIKE)} others" if len(titles) > MAX_ALIKE else ""
+    return "".join(f" or a {title}" for title in titles[:MAX_ALIKE]) + more
 
 
 def _remaining(candidate: Candidate) -> Iterator[str]:

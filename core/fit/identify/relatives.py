@@ -1,0 +1,82 @@
+"""Whether a file is a deeper, shallower, wider or narrower network than the nearest known one."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from core.architectures import Shape, Signature
+from core.keys import MAX_STARTS
+from core.wording import count
+
+LEAST_SHARE = 0.5
+"""The least share of the model's keys that the file has too, whatever their shapes, to be told as
+one of the same family."""
+
+LEAST_WIDTHS = 4
+"""So many tensors may differ in a dimension for another reason, such as a head's classes."""
+
+MOST_NAMED = 2
+"""The most modules that a sentence names."""
+
+
+def relative_sentence(shapes: Mapping[str, Shape], wanted: Signature) -> str:
+    """How the file's network differs in size from a model of its family; empty if it does not.
+
+    `shapes` are those of the file by the model's names. Deeper: every numbered module of the model,
+    such as `blocks`, has at least as many members in the file. Wider: every dimension that differs
+    is larger in the file.
+    """
+    common = [key for key in wanted if key in shapes]
+    if len(common) < LEAST_SHARE * len(wanted):
+        return ""
+    words = [_depth(shapes, wanted), _width(shapes, wanted, common)]
+    told = [word for word in words if word]
+    return f"The file is a {' and '.join(told)} network of the same family." if told else ""
+
+
+def _depth(shapes: Mapping[str, Shape], wanted: Signature) -> str:
+    own, other = _members(shapes), _members(wanted)
+    numbers = [
+        (module, len(own[module]), len(members))
+        for module, members in other.items()
+        if module in own and len(own[module]) != len(members)
+    ]
+    more = {file > model for _, file, model in numbers}
+    if len(more) != 1:
+        return ""
+    places = [
+        f"{count(file)} in `{module}`, not {count(model)}"
+        for module, file, model in numbers[:MOST_NAMED]
+    ]
+    return f"{'deeper' if more.pop() else 'shallower'} ({', '.join(places)})"
+
+
+def _members(keys: Iterable[str]) -> dict[str, set[str]]:
+    """The numbers below each module: `blocks.0.attn.qkv.weight` → blocks: 0."""
+    members: dict[str, set[str]] = defaultdict(set)
+    for key in keys:
+        parts = key.split(".", MAX_STARTS)
+        for at, part in enumerate(parts[:-1]):
+            if at and part.isdecimal():
+                members[".".join(parts[:at])].add(part)
+                break
+    return members
+
+
+def _width(shapes: Mapping[str, Shape], wanted: Signature, common: Iterable[str]) -> str:
+    differ = [
+        (key, own, other)
+        for key in common
+        if len(shapes[key]) == len(wanted[key].shape)
+        for own, other in zip(shapes[key], wanted[key].shape, strict=True)
+        if own != other
+    ]
+    larger = {own > other for _, own, other in differ}
+    # A head of other classes, or an input of other channels, is no other width.
+    if len(larger) != 1 or len({key for key, _, _ in differ}) <= LEAST_WIDTHS:
+        return ""
+    key, own, other = differ[0]
+    return (
+        f"{'wider' if larger.pop() else 'narrower'} ({count(own)} in `{key}`, not {count(other)})"
+    )

@@ -1,0 +1,61 @@
+"""A file that is a deeper, shallower, wider or narrower network than any known one."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+from torchvision.models.resnet import Bottleneck, ResNet
+
+from core.architectures import Architecture, signature
+from core.fit.identify.relatives import relative_sentence
+from core.fit.index import Lookup
+from tests.core.fit.identify.files import told
+
+
+def vit(**sizes: int) -> nn.Module:
+    with torch.device("meta"):
+        return VisionTransformer(
+            **{"embed_dim": 192, "depth": 12, "num_heads": 3, **sizes}, num_classes=10
+        )
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (lambda: vit(depth=15), "deeper (15 in `blocks`, not 12)"),
+        (lambda: vit(depth=9), "shallower (9 in `blocks`, not 12)"),
+        (lambda: ResNet(Bottleneck, [3, 4, 9, 3]), "deeper (9 in `layer3`, not 6)"),
+    ],
+)
+def test_another_depth_is_told_as_such(
+    lookup: Lookup, tmp_path: Path, model: Callable[[], nn.Module], words: str
+) -> None:
+    weights = {key: torch.empty(value.shape) for key, value in model().state_dict().items()}
+    found = told(lookup, tmp_path / "a.pth", weights)
+    assert not found.candidates[0].fits
+    assert "This is" not in found.sentence
+    assert f"The file is a {words}" in found.sentence
+
+
+def test_another_width_is_told_as_such() -> None:
+    tiny, small = (
+        signature(Architecture("timm", f"vit_{size}_patch16_224")) for size in ("tiny", "small")
+    )
+    said = relative_sentence({key: spec.shape for key, spec in small.items()}, tiny)
+    assert said.startswith("The file is a wider (384 in `cls_token`, not 192) network")
+    said = relative_sentence({key: spec.shape for key, spec in tiny.items()}, small)
+    assert said.startswith("The file is a narrower (192 in `cls_token`, not 384) network")
+
+
+def test_a_known_network_with_another_head_is_of_no_other_size(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    weights = timm.create_model("resnet18", num_classes=12).state_dict()
+    weights["fc.bias"] = torch.zeros(13)
+    found = told(lookup, tmp_path / "a.pth", weights)
+    assert not found.candidates[0].fits
+    assert "family" not in found.sentence
