@@ -85,7 +85,7 @@ def architecture_of(options: argparse.Namespace) -> Architecture:
     Raises ArchitectureError, and SettingsError for an own model.
     """
     from core.architectures import OWN, catalogue, parse_architecture
-    from core.fit.index import known_names
+    from core.fit.index import known_names, known_signature
 
     if options.arch.startswith(f"{OWN}:"):
         from core.server import read_settings
@@ -98,6 +98,8 @@ def architecture_of(options: argparse.Namespace) -> Architecture:
         name: value for name, value in given.items() if value is not None
     }
     wanted = replace(architecture, options=tuple(sorted(chosen.items())))
+    if index is not None and known_signature(index, wanted) is not None:
+        return wanted
     return parse_architecture(wanted.key)  # which refuses an option that it does not take
 
 
