@@ -13,6 +13,7 @@ from core.fit.copies import mixture
 from core.fit.key_match import Match, match
 from core.fit.left_out import left_out_words
 from core.fit.one_module import torn_layers
+from core.fit.one_tree import torn_tree
 from core.keys import COMPUTED, STATISTICS, common_prefix, group_keys, starts
 from core.wording import are, counted, listed
 
@@ -84,7 +85,8 @@ def fit_of(state_dict: StateDict, repaired: StateDict, signature: Signature) -> 
         *_torn(repaired, signature),
         *_dropped(state_dict, taken),
     )
-    beside = [key for key in state_dict if key not in taken]
+    named = {key for doubt in doubts for key in doubt.keys}
+    beside = [key for key in state_dict if key not in taken and key not in named]
     return Fit(matched, doubts, left_out_words(beside, state_dict))
 
 
@@ -107,10 +109,11 @@ def _all_origins(entry: TensorEntry) -> Iterator[str]:
 
 
 def _mixed(state_dict: StateDict, taken: dict[str, str], signature: Signature) -> Iterator[Doubt]:
-    parameters = [key for key, new in taken.items() if signature[new].kind == "parameter"]
+    parameters = {key: new for key, new in taken.items() if signature[new].kind == "parameter"}
     mixed = mixture(state_dict, parameters, signature)
-    if mixed is not None:
-        yield Doubt(mixed.sentence, tuple(parameters))
+    torn = torn_tree(parameters) if mixed is None else mixed.sentence
+    if torn:
+        yield Doubt(torn, tuple(parameters))
 
 
 def _torn(repaired: StateDict, signature: Signature) -> Iterator[Doubt]:

@@ -66,7 +66,8 @@ def left_out_heads(
     found = (
         _head(module, weights, features, followed=followed)
         for module, weights in _modules(state_dict, gone).items()
-        if (HEADLIKE.search(module) or names_projection(module)) and not names_follower(module)
+        if (HEADLIKE.search(_last(module)) or names_projection(module))
+        and not names_follower(module)
     )
     return tuple(head for head in found if head is not None)
 
@@ -105,6 +106,10 @@ def _modules(state_dict: StateDict, gone: set[str]) -> dict[str, dict[str, Tenso
         if key in gone and module is not None:
             modules.setdefault(module, {})[key] = state_dict[key]
     return modules
+
+
+def _last(module: str) -> str:
+    return module.rpartition(".")[2]
 
 
 def _fronts(key: str) -> Sequence[str]:

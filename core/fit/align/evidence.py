@@ -113,7 +113,32 @@ def opposed_roles(a: Sequence[Layer], b: Sequence[Layer]) -> NDArray[np.bool_]:
         )
         known = (own[:, None] >= 0) & (other[None, :] >= 0)
         opposed |= known & (own[:, None] != other[None, :])
-    return opposed
+    (own, says), (other, tells) = (
+        map(np.array, zip(*_norm_roles(side), strict=True)) for side in (a, b)
+    )
+    known = (own[:, None] >= 0) & (other[None, :] >= 0) & (says[:, None] | tells[None, :])
+    return opposed | (known & (own[:, None] != other[None, :]))
+
+
+def _norm_roles(side: Sequence[Layer]) -> list[tuple[int, bool]]:
+    """For each layer whether it is a transformer block's norm before the attention (0), before the
+    MLP (1) or neither (−1), and whether words say so, and not just a number."""
+    return [_norm_role(layer.path.rpartition(".")[2]) for layer in side]
+
+
+def _norm_role(step: str) -> tuple[int, bool]:
+    named = words(step) | words(step.replace("_", "."))
+    if "norm" not in named and not {"ln", "layernorm"} & named:
+        return -1, False
+    after = bool({"post", "after"} & named)
+    if "attn" in named:
+        return int(after), True
+    if "mlp" in named or "ff" in named:
+        return 1, True
+    if {"before", "pre", "input"} & named or after:
+        return int(after), False
+    number = re.search(r"(\d)$", step)
+    return (int(number[1]) - 1, False) if number and number[1] in "12" else (-1, False)
 
 
 def _last_role(path: str, numbers: Mapping[str, int]) -> int:

@@ -89,7 +89,9 @@ def sentence(
         text = f"Under other key names {text[:1].lower()}{text[1:]}"
     if best.saved:
         text += f", saved {best.saved}"
-    rest = [*_remaining(best), *filter(None, [left_out_words(best.left_out, state_dict)])]
+    doubted = {key for doubt in best.doubts for key in doubt.keys}
+    beside = [key for key in best.left_out if key not in doubted]
+    rest = [*_remaining(best), *filter(None, [left_out_words(beside, state_dict)])]
     text = f"{text}; {_and(rest)}." if rest else f"{text}."
     return f"{text} {best.relative}".rstrip()
 

@@ -281,6 +281,9 @@ def _shows(
         known = {} if variation.option == "no_embed_class" else others
         return all(_is_reshaped(profile, variation, key, sources, known) for key in reshaped)
     modules = {key.rpartition(".")[0] for key in variation.gone}
+    kept = {key for key in profile.signature if key.rpartition(".")[0] in modules}
+    if not (kept - {*variation.gone}) <= sources.keys():
+        return False  # the whole layer is missing, so the file may have it under another name
     places = {module.rpartition(".")[0] for module in modules}
     return len(modules) > 1 and not variation.shapes and places.isdisjoint(strange)
 

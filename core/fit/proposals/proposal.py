@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from core.fixes import Fix
+from core.fixes import Drop, Fix
 from core.wording import count, counted, listed
+
+MAX_WORDS = 300
+"""The most characters of a Drop that are written out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,11 @@ class Proposal:
 
 def title_of(fixes: tuple[Fix, ...]) -> str:
     """The fixes in a few words each: `Strip `module.`; then drop `fc.*``."""
-    first, *others = (fix.words() for fix in fixes)
+    first, *others = (
+        words if len(words) <= MAX_WORDS else "Drop other keys" if isinstance(fix, Drop) else words
+        for fix in fixes
+        for words in [fix.words()]
+    )
     return "; then ".join((first, *(f"{words[0].lower()}{words[1:]}" for words in others)))
 
 

@@ -210,3 +210,65 @@ def test_what_is_beside_the_network_may_be_left_out_whatever_its_name(saved: Sav
 def test_statistics_and_counters_that_are_left_out_raise_no_doubt(saved: Saved) -> None:
     file = saved(vit() | {"blocks.0.attn.relative_position_index": torch.ones(4)})
     assert after(file, Recipe.of((Drop("*_index"),)), VIT).fits
+
+
+def halves(one: str, other: str, splits: Callable[[int, str], bool]) -> Weights:
+    """A network of which one part of the keys is under a name and the rest under another."""
+    return {
+        (one if splits(at, key) else other) + key: value
+        for at, (key, value) in enumerate(vit().items())
+    }
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "splits"),
+    [
+        ("student.", "teacher.", lambda at, _: at < 80),
+        ("encoder_q.", "encoder_k.", lambda _, key: "blocks.11" not in key),
+        ("ema_model.", "model.", lambda at, _: at < 80),
+        ("encoder.", "decoder.", lambda _, key: "blocks.11" not in key),
+        ("left.", "right.", lambda at, _: at % 2 == 0),
+        ("a/", "b/", lambda at, _: at < 80),
+    ],
+)
+def test_two_copies_of_which_neither_is_whole_are_no_fit(
+    saved: Saved, one: str, other: str, splits: Callable[[int, str], bool]
+) -> None:
+    file = saved(halves(one, other, splits))
+    found = best_repair(file, VIT)
+    assert not after(file, found.recipe, VIT).fits
+
+
+def test_a_recipe_that_joins_two_copies_is_no_fit(saved: Saved) -> None:
+    file = saved(halves("student.", "teacher.", lambda at, _: at < 80))
+    joined = after(file, Recipe.of((StripPrefix("student."), StripPrefix("teacher."))), VIT)
+    assert joined.match.fits
+    assert not joined.fits
+    assert "`student.blocks.` and `teacher.blocks.`" in fit_verdict(joined) or "average" in (
+        fit_verdict(joined)
+    )
+
+
+def test_blocks_in_numbered_chunks_are_one_tree(saved: Saved) -> None:
+    chunked = {
+        re.sub(r"^blocks\.(\d+)", lambda hit: f"blocks.{int(hit[1]) // 6}.{hit[1]}", key): value
+        for key, value in vit().items()
+    }
+    file = saved(chunked)
+    assert after(file, best_repair(file, VIT).recipe, VIT).fits
+
+
+def test_a_norm_is_paired_by_what_its_name_says_it_is_before(saved: Saved) -> None:
+    model = vit()
+    names = {"norm1": "ln_attn", "norm2": "ln_mlp"}
+    first = {
+        key.replace("norm2", "ln_mlp"): value for key, value in model.items() if "norm2" in key
+    }
+    others = {
+        re.sub("norm[12]", lambda hit: names[hit[0]], key): value for key, value in model.items()
+    }
+    file = saved(first | others)
+    repaired = apply_recipe(best_repair(file, VIT).recipe, file, VIT).state_dict
+    assert {key: entry.origin for key, entry in repaired.items() if ".norm" in key} == {
+        key: re.sub("norm[12]", lambda hit: names[hit[0]], key) for key in VIT if ".norm" in key
+    }
