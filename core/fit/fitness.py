@@ -136,8 +136,10 @@ def _half_transposed(
     """Square matrices that stay as they are while all others are transposed: shapes cannot tell."""
     others = 0
     straight: list[str] = []
-    for key in signature:
-        entry = repaired[key]
+    for key, spec in signature.items():
+        entry = repaired.get(key) if len(spec.shape) == 2 else None
+        if entry is None:
+            continue
         own = state_dict.get(entry.origin or entry.key)
         if own is None or len(entry.shape) != 2 or len(own.shape) != 2:
             continue
