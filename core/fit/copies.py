@@ -248,7 +248,8 @@ def _mixed_twins(state_dict: StateDict, taken: Collection[str]) -> Iterator[Mixt
             [sum(counts[f"{_path(before, part)}."] for before in befores) for part in pair]
             for counts in (below, all_below)
         ]
-        if min(own[0]) > 2 * both[pair] and 2 * shared[pair] >= min(own[1]):
+        # Half of a convolution and its norm is alike: each has a bias of the same shape.
+        if min(own[0]) > 2 * both[pair] and 2 * shared[pair] > min(own[1]):
             yield Mixture(f"{pair[0]}.", f"{pair[1]}.", (own[0][0], own[0][1]))
 
 

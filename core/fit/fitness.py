@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from core.architectures import Signature
 from core.checkpoint import Derived, StateDict, TensorEntry, is_float_dtype
+from core.fit.around_head import BESIDE, head_neighbours
 from core.fit.copies import mixture
+from core.fit.fused_order import other_orders
 from core.fit.key_match import Match, match
 from core.fit.left_out import left_out_words
 from core.fit.one_module import torn_layers
 from core.fit.one_tree import torn_tree
 from core.keys import COMPUTED, STATISTICS, common_prefix, group_keys, starts
-from core.wording import are, counted, listed
+from core.wording import are, counted, have, listed
 
 _HEADS = r"heads?(?!_norm)|fcs?(?!_norm)|classif\w*|logits?|linear|output|out|final"
 
@@ -23,10 +25,7 @@ A_HEAD = re.compile(rf"(?:^|[._])(?:{_HEADS})(?=[._\d]|$)", re.IGNORECASE)
 """Names of a head, of which a model may have another."""
 
 ANOTHER_PART = re.compile(
-    rf"(?:^|[._])(?:{_HEADS}|cls[._](?:head|score|pred)|proj\w*|predict\w*|prototypes?|queue\w*"
-    r"|decod\w*|necks?|text\w*|aux\w*|mask\w*|bbox\w*|boxes|rpn\w*|roi\w*|seg\w*|loss\w*|criteri\w*"
-    r"|contrast\w*|momentum\w*|ema\w*|averaged?|shadow|teacher\w*|student\w*|centers?|memory|bank"
-    r"|temperature|logit_scale|mean|std|distill\w*|lm|mlm|nsp|pooler|arcface|margin|metric)(?=[._\d]|$)",
+    rf"(?:^|[._])(?:{_HEADS}|cls[._](?:head|score|pred)|necks?|{BESIDE})(?=[._\d]|$)",
     re.IGNORECASE,
 )
 """Names of what is beside a network and no part of it: heads, projections, decoders, losses."""
@@ -73,8 +72,9 @@ def fit_of(state_dict: StateDict, repaired: StateDict, signature: Signature) -> 
     """How `repaired`, the file's `state_dict` after a recipe, fits a model.
 
     The doubts are a mixture of two copies of the network, a layer with tensors of several layers,
-    and trained tensors of the network itself that are left out. They are looked for only if every
-    key matches.
+    a fused layer with its parts in another order, matrices that were not transposed as the others
+    were, norms of another kind, and trained tensors of the network itself, or next to its head,
+    that are left out. They are looked for only if every key matches.
     """
     matched = match(repaired, signature)
     if not matched.fits:
@@ -83,7 +83,10 @@ def fit_of(state_dict: StateDict, repaired: StateDict, signature: Signature) -> 
     doubts = (
         *_mixed(state_dict, taken, signature),
         *_torn(repaired, signature),
-        *_dropped(state_dict, taken),
+        *_reordered(taken),
+        *_half_transposed(state_dict, repaired, signature),
+        *_other_norms(state_dict, taken),
+        *_left_out(state_dict, taken, signature),
     )
     named = {key for doubt in doubts for key in doubt.keys}
     beside = [key for key in state_dict if key not in taken and key not in named]
@@ -121,7 +124,61 @@ def _torn(repaired: StateDict, signature: Signature) -> Iterator[Doubt]:
         yield Doubt(torn.sentence, torn.modules)
 
 
-def _dropped(state_dict: StateDict, taken: Collection[str]) -> Iterator[Doubt]:
+def _reordered(taken: Mapping[str, str]) -> Iterator[Doubt]:
+    orders = [*other_orders(taken)]
+    for own, new in orders[:1]:
+        yield Doubt(
+            f"`{own}` names its parts in another order than the model's `{new}`.",
+            tuple(key for key, _ in orders),
+        )
+
+
+def _half_transposed(
+    state_dict: StateDict, repaired: StateDict, signature: Signature
+) -> Iterator[Doubt]:
+    """Square matrices that stay as they are while all others are transposed: shapes cannot tell."""
+    others = 0
+    straight: list[str] = []
+    for key, spec in signature.items():
+        entry = repaired.get(key) if len(spec.shape) == 2 else None
+        if entry is None:
+            continue
+        own = state_dict.get(entry.origin or entry.key)
+        if own is None or len(entry.shape) != 2 or len(own.shape) != 2:
+            continue
+        if entry.shape[0] != entry.shape[1]:
+            others += 1
+            if own.shape != entry.shape[::-1]:
+                return
+        elif entry.form is own.form and entry.stride == own.stride:
+            straight.append(own.key)
+    if others and straight:
+        yield Doubt(
+            f"All matrices are transposed but the square ones, such as `{straight[0]}`.",
+            tuple(straight),
+        )
+
+
+def _other_norms(state_dict: StateDict, taken: Mapping[str, str]) -> Iterator[Doubt]:
+    """Statistics that are left out of a BatchNorm of which the weight is taken."""
+    keys = tuple(
+        key
+        for key in state_dict
+        if key not in taken
+        and key.endswith(".running_var")
+        and f"{key.rpartition('.')[0]}.weight" in taken
+    )
+    if keys:
+        yield Doubt(
+            f"{counted(len(keys), 'norm')} of the file {are(len(keys))} BatchNorm with statistics, "
+            f"such as `{keys[0]}`, and the model's {have(len(keys))} none.",
+            keys,
+        )
+
+
+def _left_out(
+    state_dict: StateDict, taken: Mapping[str, str], signature: Signature
+) -> Iterator[Doubt]:
     keys = _dropped_parts(state_dict, taken)
     if keys:
         groups = [f"`{group}`" for group in group_keys(keys)]
@@ -129,6 +186,16 @@ def _dropped(state_dict: StateDict, taken: Collection[str]) -> Iterator[Doubt]:
             f"{counted(len(keys), 'trained tensor')} of the network itself {are(len(keys))} left "
             f"out: {listed(groups, MOST_NAMED)}.",
             keys,
+        )
+    common = _common_parts(taken)
+    left = [
+        key
+        for key in state_dict
+        if key not in taken and key not in keys and not _is_of_a_copy(key, taken, common)
+    ]
+    for neighbour in head_neighbours(state_dict, taken, signature, left):
+        yield Doubt(
+            neighbour.sentence, tuple(key for key in left if key.startswith(neighbour.module))
         )
 
 

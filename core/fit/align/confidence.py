@@ -186,7 +186,10 @@ def _with_rivals(group: Group, evidence: AlignmentEvidence) -> set[int]:
     spare, free = np.array(group.spare, int), np.array(group.free, int)
     by_row = np.ones((len(rows), len(free)), bool)
     by_column = np.ones((len(spare), len(rows)), bool)
-    for side in (evidence.order, evidence.names + evidence.learned, evidence.modules):
+    sides = [evidence.names + evidence.learned, evidence.modules]
+    if not evidence.shuffled:  # Else the order is that of the names, which says nothing.
+        sides.append(evidence.order)
+    for side in sides:
         own = side[rows, columns] - NAME_GAP
         by_row &= side[np.ix_(rows, free)] > own[:, None]
         by_column &= side[np.ix_(spare, columns)] > own[None, :]

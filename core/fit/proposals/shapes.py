@@ -87,23 +87,27 @@ def _transposing(
     straight = {
         _name(key)
         for key, entry in state_dict.items()
-        if key in signature and entry.shape == signature[key].shape and len(set(entry.shape)) == 2
+        if key in signature
+        and entry.shape == signature[key].shape
+        and len(entry.shape) == len(set(entry.shape)) == 2
     }
-    alike = [
+    squares = [
         key
         for key, entry in state_dict.items()
-        if key in keys
-        or (_name(key) in names - straight and len(entry.shape) == 2 and len(set(entry.shape)) == 1)
+        if key in signature and len(entry.shape) == 2 and len(set(entry.shape)) == 1
     ]
-    square = [key for key in alike if key not in keys]
+    # Where no matrix is the model's way round, the square ones are not either.
+    square = [key for key in squares if not straight or _name(key) in names - straight]
+    names |= {_name(key) for key in square}
+    alike = [key for key in state_dict if key in keys or key in square]
     why = (
         f"{listed_keys(sorted(keys))} {are(len(keys))} transposed, as GPT-2's Conv1D stores "
         "weights."
     )
     if square:
         why += (
-            f" {listed_keys(square)} {are(len(square))} square, and transposed too, by the same "
-            "names."
+            f" {listed_keys(square)} {are(len(square))} square, and transposed too, as the "
+            "others are."
         )
     patterns = [f"*{escape(name)}" for name in sorted(names - straight)]
     by_name = tuple(Transpose(pattern) for pattern in patterns)

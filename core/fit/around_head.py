@@ -1,0 +1,86 @@
+"""Layers that a file has next to a model's head, and that the model does not get."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from core.architectures import Signature
+from core.checkpoint import StateDict
+from core.fit.proposals.removals import modules_of
+from core.keys import OUTPUT_MODULES, names_projection
+
+BESIDE = (
+    r"proj\w*|predict\w*|prototypes?|queue\w*|decod\w*|text\w*|aux\w*|mask\w*|bbox\w*|boxes|rpn\w*"
+    r"|roi\w*|seg\w*|loss\w*|criteri\w*|contrast\w*|momentum\w*|ema\w*|averaged?|shadow|teacher\w*"
+    r"|student\w*|centers?|memory|bank|temperature|logit_scale|mean|std|distill\w*|lm|mlm|nsp"
+    r"|pooler|arcface|margin|metric"
+)
+"""Names of what is beside a network and its classifier, as alternatives of a regex."""
+
+_BESIDE = re.compile(rf"(?:^|[._])(?:{BESIDE})(?=[._\d]|$)", re.IGNORECASE)
+
+MAX_LAYERS = 4
+"""The most matrices of a module that is looked at: one of more is another network."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadNeighbour:
+    """A module that is left out, such as `bottleneck.*`, and stands before the head or after it.
+
+    `head` is the layer of the file that the model's head is from.
+    """
+
+    module: str
+    head: str
+    after: bool
+
+    @property
+    def sentence(self) -> str:
+        """What the module may do in the network."""
+        place = (
+            f"may take the outputs of `{self.head}`"
+            if self.after
+            else f"may stand between the network and its head `{self.head}`"
+        )
+        return f"`{self.module}*` {place}."
+
+
+def head_neighbours(
+    state_dict: StateDict, taken: Mapping[str, str], signature: Signature, left: Collection[str]
+) -> Iterator[HeadNeighbour]:
+    """The modules among the `left` keys that lead from the head's inputs to themselves, such as a
+    norm or a layer as wide as the features, and those that take as many inputs as it has outputs.
+
+    The shapes say that much. So a head without them would get inputs that it was not trained for.
+    `taken` maps keys of the file to the model's. Projections, decoders and the like are no such
+    modules, by their names.
+    """
+    weights = [
+        (own, new)
+        for own, new in taken.items()
+        if len(signature[new].shape) == 2 and not OUTPUT_MODULES.isdisjoint(new.split("."))
+    ]
+    if not weights:
+        return
+    own, new = weights[-1]
+    outputs, features = signature[new].shape
+    for module in modules_of(left, taken) if left else ():
+        if not module.endswith(".") or _BESIDE.search(module) or names_projection(module):
+            continue
+        shapes = [
+            state_dict[key].shape
+            for key in left
+            if key.startswith(module) and key.endswith(".weight")
+        ]
+        matrices = [shape for shape in shapes if len(shape) != 1]
+        if len(matrices) > MAX_LAYERS or any(len(shape) != 2 for shape in matrices):
+            continue
+        norm = not matrices and (features,) in shapes
+        given, wanted = ({shape[at] for shape in matrices} for at in (0, 1))
+        head = own.removesuffix(".weight")
+        if norm or (features in given and features in wanted):
+            yield HeadNeighbour(module, head, after=False)
+        elif outputs in wanted - given:
+            yield HeadNeighbour(module, head, after=True)
