@@ -30,6 +30,18 @@ ANOTHER_PART = re.compile(
 )
 """Names of what is beside a network and no part of it: heads, projections, decoders, losses."""
 
+OF_THE_NETWORK = re.compile(
+    r"adapter|prompt|side|gate|deep|norm|lora|gamma|scale|bias(?![a-z])|token(?!iz)|embed",
+    re.IGNORECASE,
+)
+"""Words for what changes a network from beside its layers: such a part is no other part, unless it
+begins like one, as `decoder_embed` and `mask_token` do."""
+
+BEGINS_ANOTHER = re.compile(
+    r"(?:decod|text(?!_prompt)|mask_token|logit_|ema|momentum|teacher|student|shadow|averaged?[._]|head\.)",
+    re.IGNORECASE,
+)
+
 COMMON = 0.5
 """The share of the taken keys that have a part which is one copy's name; buffers may lack it."""
 
@@ -222,7 +234,7 @@ def _dropped_parts(state_dict: StateDict, taken: Collection[str]) -> tuple[str, 
         deepest = next((module for module in own if module in modules), "")
         if not root.startswith(deepest):
             return deepest not in matrices and A_HEAD.search(deepest) is not None
-        return not key.startswith(root) or ANOTHER_PART.search(key[len(root) :]) is not None
+        return not key.startswith(root) or _names_another_part(key[len(root) :])
 
     return tuple(
         key
@@ -233,6 +245,14 @@ def _dropped_parts(state_dict: StateDict, taken: Collection[str]) -> tuple[str, 
         and not is_beside(key)
         and not _is_of_a_copy(key, taken, common)
     )
+
+
+def _names_another_part(path: str) -> bool:
+    """Whether the outermost name of a path is that of a head, a decoder or the like."""
+    outermost = path.partition(".")[0]
+    if BEGINS_ANOTHER.match(path):
+        return True
+    return ANOTHER_PART.search(outermost) is not None and not OF_THE_NETWORK.search(outermost)
 
 
 def _common_parts(taken: Collection[str]) -> list[str]:

@@ -182,16 +182,17 @@ def names_follower(path: str) -> bool:
     return not FOLLOWERS.isdisjoint(_words(path)) or "encoder_k" in path.lower()
 
 
-def copy_preference(prefix: str) -> tuple[bool, int, int]:
+def copy_preference(prefix: str) -> tuple[bool, bool, int, int]:
     """A sort key for the prefixes of several copies of a network: the one to use comes first.
 
     Weights come before an average of them, since a training goes on from the weights; a teacher,
-    which is what is used after such a training, comes before its student; then PREFERRED.
+    which is what is used after such a training, comes before its student; an encoder before a
+    decoder; then PREFERRED.
     """
     words = {*_words(prefix), *prefix.lower().split(".")}
     slow = (names_average(prefix) or names_follower(prefix)) and "teacher" not in words
     known = [place for place, name in enumerate(PREFERRED) if name in words]
-    return slow, min(known, default=len(PREFERRED)), prefix.count(".")
+    return slow, "decoder" in words, min(known, default=len(PREFERRED)), prefix.count(".")
 
 
 def names_projection(path: str) -> bool:

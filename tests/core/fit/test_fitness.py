@@ -164,6 +164,11 @@ def test_an_average_without_buffers_takes_them_from_the_weights_and_fits(saved: 
         "fc_norm.weight",
         "patch_embed.norm.weight",
         "norm_pre.bias",
+        "adapters.0.proj.weight",
+        "side_proj.3.weight",
+        "text_prompts.0",
+        "deep_head_tokens",
+        "norm_head.weight",
     ],
 )
 def test_what_leaves_out_a_part_of_the_network_is_no_fit(saved: Saved, key: str) -> None:
@@ -190,6 +195,7 @@ def test_what_leaves_out_a_part_of_the_network_is_no_fit(saved: Saved, key: str)
         "text_encoder.embed.weight",
         "AuxLogits.fc.weight",
         "neck.lateral.weight",
+        "logit_scale",
     ],
 )
 def test_another_part_may_be_left_out_and_is_named(saved: Saved, key: str) -> None:

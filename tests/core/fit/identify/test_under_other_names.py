@@ -62,7 +62,8 @@ def classifier(name: str, **options: object) -> nn.Module:
         ),
         (
             lambda: classifier("MobileNetV2"),
-            "Under other key names this is a torchvision mobilenet_v2 with 7 classes.",
+            "Under other key names this is a torchvision mobilenet_v2 with 7 classes or a timm "
+            "mobilenetv2_100 with 7 classes.",
         ),
         (
             lambda: classifier("MobileViT"),
