@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.architectures import Architecture
+from core.fit.arithmetic import Relation
 from core.fit.fitness import Doubt
 from core.fit.key_match import Mismatch
 from core.fixes import Recipe
@@ -40,7 +41,9 @@ class Candidate:
     `saved` says what saved the model or where it is, such as `from DataParallel`; empty if unknown.
     `renamed`: the file has other key names, so the tensors were matched by their shapes. `doubts`
     say why it is no fit although all keys match; `unsure` are the file's keys for which another
-    pair would be as likely.
+    pair would be as likely. `relations` say of each of `also` whether it computes the same, and
+    `stated` whether the file says that it is for none of those that do not. `unlike` is a sentence
+    if the code that saved the file computes something else than the architecture; else empty.
     """
 
     architecture: Architecture
@@ -58,6 +61,9 @@ class Candidate:
     saved: str = ""
     doubts: tuple[Doubt, ...] = ()
     unsure: tuple[str, ...] = ()
+    relations: tuple[Relation, ...] = ()
+    stated: bool = False
+    unlike: str = ""
 
     @property
     def fits(self) -> bool:

@@ -8,6 +8,7 @@ from core.architectures import Architecture
 from core.checkpoint import StateDict
 from core.fit.identify.candidate_repair import Repaired
 from core.fit.identify.class_heads import own_head
+from core.fit.identify.equivalents import Related, equivalents_words, other_arithmetic_words
 from core.fit.identify.identification import Candidate
 from core.fit.identify.solve_options import Solved
 from core.fit.identify.under_other_names import Renamed
@@ -85,7 +86,13 @@ def sentence(
     if best.saved:
         text += f", saved {best.saved}"
     rest = [*_remaining(best), *filter(None, [left_out_words(best.left_out, state_dict)])]
-    return f"{text}; {_and(rest)}." if rest else f"{text}."
+    text = f"{text}; {_and(rest)}." if rest else f"{text}."
+    return " ".join(filter(None, [text, best.unlike or _other_arithmetic(best)]))
+
+
+def _other_arithmetic(best: Candidate) -> str:
+    related = [*zip(best.also, best.relations, strict=True)]
+    return other_arithmetic_words(related, best.stated) if best.fits else ""
 
 
 def _remaining(candidate: Candidate) -> Iterator[str]:
@@ -133,14 +140,15 @@ def evidence(
     saved: str,
     state_dict: StateDict,
     hints: Sequence[str],
-    others: tuple[int, int],
+    also: Sequence[Related],
+    adapted: int,
     heads: Sequence[str],
 ) -> tuple[str, ...]:
     """Why it is this architecture, in sentences.
 
     They name the keys that match, what saved it, what is left out, and the hints. `heads` are
-    sentences on heads that are left out. `others` are the numbers of architectures that fit as
-    well: with the same recipe, and with their input adapted.
+    sentences on heads that are left out. `also` are the architectures that fit as well with the
+    same recipe, and `adapted` is the number of those that do with their input adapted.
     """
     match = repaired.match
     keys = f"{count(len(match.matched))} of {count(match.total)} keys"
@@ -151,11 +159,11 @@ def evidence(
     facts.extend(_share_left_out(repaired, state_dict))
     facts.extend(heads)
     facts.extend(hints)
-    same, adapted = others
-    if same and match.fits:
-        facts.append(_others(same, "has the same keys and shapes", "have the same keys and shapes"))
-    elif same:
-        facts.append(_others(same, "matches as many keys", "match as many keys"))
+    if match.fits:
+        has = "has the same keys and shapes", "have the same keys and shapes"
+    else:
+        has = "matches as many keys", "match as many keys"
+    facts.extend(equivalents_words(also, has))
     if adapted:
         once = "once the input convolution is adapted"
         facts.append(_others(adapted, f"fits {once}", f"fit {once}"))
@@ -185,7 +193,7 @@ def _share_left_out(repaired: Repaired, state_dict: StateDict) -> Iterator[str]:
 
 
 def evidence_of_shapes(
-    renamed: Renamed, state_dict: StateDict, hints: Sequence[str], others: int
+    renamed: Renamed, state_dict: StateDict, hints: Sequence[str], also: Sequence[Related]
 ) -> tuple[str, ...]:
     """Why it is this architecture, for a file with other key names, in sentences."""
     match = renamed.repaired.match
@@ -204,8 +212,7 @@ def evidence_of_shapes(
         )
     )
     facts.extend(hints)
-    if others:
-        facts.append(_others(others, "has the same tensors", "have the same tensors"))
+    facts.extend(equivalents_words(also, ("has the same tensors", "have the same tensors")))
     facts.append(
         "Models of the same shapes can still differ: check it with an image that you know."
     )
