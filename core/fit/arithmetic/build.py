@@ -25,7 +25,7 @@ from core.fit.index import find_index, installed_versions
 from core.inputs import default_preprocessing
 from core.progress import Report, ignore
 
-LARGEST = 120_000_000
+LARGEST = 75_000_000
 """The most parameters of a model that is run; ViT-Large has 304 million."""
 
 
@@ -82,7 +82,6 @@ def _preprocessing(architecture: Architecture) -> Mapping[str, str]:
         "size": " × ".join(map(str, expected.crop)),
         "mean": _numbers(expected.mean),
         "std": _numbers(expected.std),
-        "interpolation": expected.interpolation,
     }
 
 

@@ -10,7 +10,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -103,26 +103,41 @@ def differences(facts: Facts | None, other: Facts | None) -> Relation:
 def relation(architecture: Architecture, other: Architecture) -> Relation:
     """How `other` differs from `architecture`, by the facts of the installed libraries.
 
-    The facts are those of the models without options. Options of the classes, of the image and of
-    auxiliary heads leave the arithmetic as it is; of models with other options it is not known.
+    The facts are those of the models without options. Options of the classes, of the channels and
+    of auxiliary heads leave the arithmetic as it is; of models with options of structure it is not
+    known.
     """
-    structure = [name for name, _ in (*architecture.options, *other.options) if name not in SIMPLE]
-    if structure:
+    options = {name for name, _ in (*architecture.options, *other.options)}
+    if not options.issubset(SIMPLE):
         return Relation(Arithmetic.UNKNOWN)
     known = known_facts()
-    return differences(known.get(_plain(architecture)), known.get(_plain(other)))
+    compared = differences(known.get(_plain(architecture)), known.get(_plain(other)))
+    if options.intersection(IMAGE_SIZE) and not compared.differences:
+        # Windows may depend on the image's size: two models differ at their own sizes alone.
+        same = compared.arithmetic is Arithmetic.SAME
+        return compared if same else replace(compared, arithmetic=Arithmetic.UNKNOWN)
+    return compared
+
+
+IMAGE_SIZE = ("img_size", "image_size")
+"""The options that set the size of the image."""
 
 
 def _plain(architecture: Architecture) -> str:
     return f"{architecture.library}:{architecture.name}"
 
 
+OF_DOWNSAMPLING = ("stride", "pooling")
+"""Kinds of facts that follow from another kind of downsampling, and need not be named besides."""
+
+
 def _unlike(facts: Mapping[str, str], other: Mapping[str, str]) -> tuple[str, ...]:
     """The facts of `other` that are not those of `facts`, in words."""
+    told = facts.get("downsampling") != other.get("downsampling")
     return tuple(
         f"{kind}{'' if kind.endswith('=') else ' '}{other[kind]}"
         for kind in other
-        if other[kind] != facts.get(kind)
+        if other[kind] != facts.get(kind) and not (told and kind in OF_DOWNSAMPLING)
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -20,7 +21,7 @@ OTHER = 1e-7
 """Outputs that differ by more are other outputs: one eps of 1e-5 in place of 1e-6 changes them by
 1e-6. Between the two nothing is said."""
 
-EDGES = (64, 95)
+EDGES: tuple[int, ...] = (64, 95)
 """The edges in pixels of the images. Padding SAME is the usual one for some sizes, and a pooling
 that rounds up is the usual one for others: so there is an even and an odd edge."""
 
@@ -28,16 +29,20 @@ that rounds up is the usual one for others: so there is an even and an odd edge.
 def numbers_of_outputs(architectures: Sequence[Architecture]) -> list[int | None]:
     """For architectures of one signature a number each: equal where their outputs are the same.
 
-    None where that cannot be measured: the model takes no random image, its outputs are all equal
-    or not finite, or they nearly agree with those of another.
+    None where that cannot be measured: the model takes no random image, or only one of another size
+    than those before it; its outputs are all equal or not finite; or they nearly agree with those
+    of another.
     """
-    seen: list[torch.Tensor] = []
+    seen: list[Outputs] = []
     numbers: list[int | None] = []
     for architecture in architectures:
         outputs = outputs_of(architecture)
-        distances = [math.inf if outputs is None else _distance(outputs, each) for each in seen]
+        if outputs is None or any(outputs.edges != each.edges for each in seen):
+            numbers.append(None)  # of images of other sizes, other outputs say nothing
+            continue
+        distances = [_distance(outputs.values, each.values) for each in seen]
         near = [number for number, distance in enumerate(distances) if distance < SAME]
-        if outputs is None or any(SAME <= distance <= OTHER for distance in distances):
+        if any(SAME <= distance <= OTHER for distance in distances):
             numbers.append(None)
         elif near:
             numbers.append(near[0])
@@ -47,19 +52,29 @@ def numbers_of_outputs(architectures: Sequence[Architecture]) -> list[int | None
     return numbers
 
 
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """A model's outputs as one float64 vector, for images of these edges in pixels."""
+
+    values: torch.Tensor
+    edges: tuple[int, ...]
+
+
 @torch.inference_mode()
-def outputs_of(architecture: Architecture) -> torch.Tensor | None:
-    """All outputs for weights that depend on the keys alone, in float64; None if there are none."""
+def outputs_of(architecture: Architecture) -> Outputs | None:
+    """All outputs for weights that depend on the keys alone; None if it cannot be run so."""
     try:
         model = build_uninitialised(architecture).double()
         _fill(model)
-        inputs = random_inputs(architecture, model, "cpu", "float64", seed=0).arguments
-        outputs = [*_at_small_sizes(model, inputs)] or [*_tensors(model(*inputs))]
+        inputs = random_inputs(architecture, model, "cpu", "float64", seed=0)
+        edges, outputs = EDGES, _at_small_sizes(model, inputs.arguments)
+        if not outputs:
+            edges, outputs = inputs.shape[-2:], [*_tensors(model(*inputs.arguments))]
     except Exception:  # a library's own code: a model that cannot be run is not measured
         return None
     joined = torch.cat([each.double().flatten() for each in outputs])
     usable = bool(joined.isfinite().all()) and float(joined.std()) > 0
-    return joined if usable else None
+    return Outputs(joined, edges) if usable else None
 
 
 def _at_small_sizes(model: nn.Module, inputs: Sequence[object]) -> list[torch.Tensor]:

@@ -134,11 +134,17 @@ def named_facts(model: nn.Module) -> Mapping[str, str]:
         )
         for kind, values in counted.items()
     }
-    blurs = any("Blur" in type(module).__name__ for module in model.modules())
-    downsampling = "through blur pooling" if blurs else "without blur pooling"
-    if blurs:
-        texts.pop("stride", None)  # the convolutions before a blur have none for that reason
-    return {**texts, "downsampling": downsampling, **_of_root(model)}
+    return {**texts, "downsampling": _downsampling(model), **_of_root(model)}
+
+
+def _downsampling(model: nn.Module) -> str:
+    """How the model makes maps smaller; timm calls a layer of its own for that `aa`."""
+    if any("Blur" in type(module).__name__ for module in model.modules()):
+        return "through blur pooling"
+    for path, module in model.named_modules():
+        if path.endswith(".aa") and isinstance(module, nn.AvgPool2d):
+            return "through average pooling"
+    return "by the stride of convolutions or pooling"
 
 
 COUNTED = ("stride", "dilation")

@@ -27,7 +27,7 @@ from core.fit.identify.sentences import (
     under_words,
 )
 from core.fit.identify.solve_options import Solved, solve, with_options
-from core.fit.identify.source_names import Source, is_same, is_unlike, source_of
+from core.fit.identify.source_names import Source, computes, source_of, unlike_source
 from core.fit.identify.under_other_names import Renamed, under_other_names
 from core.fit.index.lookup import Lookup
 from core.keys import BATCH_COUNTER, MAX_KEYS, Unwrapped, unwrap
@@ -246,7 +246,7 @@ def _candidate(
         adapted=tuple(adapted[:MAX_ALSO]),
         saved=saved,
         stated=_states(*spoken, related),
-        unlike=_unlike_source(source, named),
+        unlike=unlike_source(source, named),
     )
 
 
@@ -294,19 +294,12 @@ def _spoken_for(hints: Hints, source: Source | None, architecture: Architecture)
     hinted = hinted_at(hints, architecture)
     if source is None:
         return hinted
-    key = _plain_key(architecture)
     facts = (*hinted.facts, source.sentence)
-    return Hinted((*hinted.rank, int(not is_same(source, key))), facts)
+    return Hinted((*hinted.rank, int(not computes(source, architecture))), facts)
 
 
 def _plain_key(architecture: Architecture) -> str:
     return f"{architecture.library}:{architecture.name}"
-
-
-def _unlike_source(source: Source | None, architecture: Architecture) -> str:
-    """A sentence if the code that saved the file computes something else; empty if not."""
-    unlike = source is not None and is_unlike(source, _plain_key(architecture))
-    return source.sentence if source is not None and unlike else ""
 
 
 def _related(named: Architecture, also: Sequence[Architecture]) -> list[Related]:
@@ -372,10 +365,12 @@ def _under_other_names(
 
     def rank(pair: tuple[Renamed, Architecture]) -> tuple[object, ...]:
         profile, architecture = pair
+        misfit, *others = profile.rank
         spoken = _spoken_for(hints, source, architecture)
-        return *profile.rank, spoken.rank, _plainness(architecture)
+        meant = computes(source, architecture)
+        return misfit, not meant, *others, spoken.rank, _plainness(architecture)
 
-    profiles = under_other_names(state_dict, unwrapped, lookup)
+    profiles = under_other_names(state_dict, unwrapped, lookup, source)
     pairs = [
         (profile, architecture)
         for profile in profiles
@@ -403,7 +398,7 @@ def _under_other_names(
                 renamed=True,
                 saved=under_words(best.prefix),
                 stated=_states(spoken, others, related),
-                unlike=_unlike_source(source, named[0]),
+                unlike=unlike_source(source, named[0]),
             )
         )
     return candidates

@@ -60,13 +60,13 @@ def relation_words(relation: Relation) -> str:
     """A relation as a label: `other arithmetic: padding SAME, BatchNorm eps 0.001`."""
     match relation.arithmetic:
         case Arithmetic.SAME:
-            text = "the same arithmetic"
+            images = _images(relation)
+            return f"the same arithmetic, {images}" if images else "the same arithmetic"
         case Arithmetic.OTHER:
-            text = "other arithmetic"
+            names = _differences(relation)
+            return f"other arithmetic: {names}" if names else "other arithmetic"
         case Arithmetic.UNKNOWN:
             return "arithmetic not compared"
-    details = _differences(relation) or ", ".join(relation.preprocessing)
-    return f"{text}: {details}" if details else text
 
 
 def _names(related: Sequence[Related]) -> str:
@@ -76,9 +76,15 @@ def _names(related: Sequence[Related]) -> str:
 
 
 def _with_details(architecture: Architecture, relation: Relation) -> str:
-    images = ", ".join(relation.preprocessing)
-    details = _differences(relation) or (f"its images: {images}" if images else "")
+    same = relation.arithmetic is Arithmetic.SAME
+    details = _images(relation) if same else _differences(relation)
     return f"{_name(architecture)} ({details})" if details else _name(architecture)
+
+
+def _images(relation: Relation) -> str:
+    """What the default weights of the other one expect of an image, where that differs."""
+    images = ", ".join(relation.preprocessing)
+    return f"its weights take images of {images}" if images else ""
 
 
 def _differences(relation: Relation) -> str:

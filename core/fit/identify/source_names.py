@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from core.architectures import Architecture
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -57,11 +59,15 @@ def source_of(keys: Iterable[str]) -> Source | None:
     return None
 
 
-def is_same(source: Source, key: str) -> bool:
-    """Whether an architecture, by its `library:name`, computes what the source's code does."""
-    return re.fullmatch(source.same, key) is not None
+def computes(source: Source | None, architecture: Architecture) -> bool:
+    """Whether an architecture computes what the source's code does, as far as that is known."""
+    return source is not None and _is(source.same, architecture)
 
 
-def is_unlike(source: Source, key: str) -> bool:
-    """Whether an architecture, by its `library:name`, computes something else than the source."""
-    return re.fullmatch(source.unlike, key) is not None
+def unlike_source(source: Source | None, architecture: Architecture) -> str:
+    """A sentence if the source's code computes something else; empty if that is not known."""
+    return source.sentence if source is not None and _is(source.unlike, architecture) else ""
+
+
+def _is(pattern: str, architecture: Architecture) -> bool:
+    return re.fullmatch(pattern, f"{architecture.library}:{architecture.name}") is not None

@@ -82,7 +82,8 @@ def test_the_sentence_names_the_other_arithmetic_where_nothing_in_the_file_says_
         "Nothing in the file says which."
     )
     evidence = " ".join(found.candidates[0].evidence)
-    assert "timm tf_efficientnet_b0 (padding SAME, BatchNorm eps 0.001) has the same" in evidence
+    assert "timm tf_efficientnet_b0 (padding SAME, BatchNorm eps 0.001)" in evidence
+    assert "have the same keys and shapes and compute something else." in evidence
     stated = told(lookup, tmp_path / "b.pth", {"state_dict": weights, "arch": "tf_efficientnet_b0"})
     assert stated.sentence == "This is a timm tf_efficientnet_b0 with 7 classes."
 
