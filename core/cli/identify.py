@@ -12,7 +12,7 @@ from core.checkpoint import Checkpoint, StateDict, open_checkpoint
 from core.checkpoint.containers import file_or_set
 from core.cli.options import checkpoint_parent, data_folder, installed_index
 from core.cli.output import DIFFERS, FITS, print_columns, print_json, say, watched
-from core.wording import count, percent
+from core.wording import percent
 
 if TYPE_CHECKING:
     from core.cli.options import Commands
@@ -29,9 +29,6 @@ If Loupe has no index of the installed versions yet, it builds one first; that t
 EPILOG = """\
 exit status: 0 if the file fits the best candidate, 1 if it does not, 2 on an error.
 """
-
-MOST_ALSO = 3
-"""The most other architectures of a candidate that are printed; --json lists all."""
 
 
 def add_parser(commands: Commands) -> None:
@@ -98,6 +95,16 @@ def _document(candidate: Candidate, known: bool) -> Mapping[str, object]:
         "key": candidate.architecture.key,
         "options": dict(candidate.architecture.options),
         "also": [other.key for other in candidate.also],
+        "arithmetic": [
+            {
+                "key": other.key,
+                "arithmetic": compared.arithmetic.value,
+                "differences": compared.differences,
+                "preprocessing": compared.preprocessing,
+            }
+            for other, compared in zip(candidate.also, candidate.relations, strict=True)
+        ],
+        "stated": candidate.stated,
         "adapted": [other.key for other in candidate.adapted],
         "recipe": recipe_to_json(candidate.recipe),
         "coverage": {
@@ -141,11 +148,6 @@ def _print(identification: Identification) -> None:
 def _print_evidence(candidate: Candidate) -> None:
     for fact in candidate.evidence:
         say(f"  {fact}")
-    if candidate.also:
-        names = ", ".join(other.key for other in candidate.also[:MOST_ALSO])
-        more = len(candidate.also) - MOST_ALSO
-        rest = f", and {count(more)} more" if more > 0 else ""
-        say(f"  Other architectures: {names}{rest}")
 
 
 def _row(candidate: Candidate) -> tuple[str, ...]:

@@ -117,7 +117,8 @@ def opposed_roles(a: Sequence[Layer], b: Sequence[Layer]) -> NDArray[np.bool_]:
         map(np.array, zip(*_norm_roles(side), strict=True)) for side in (a, b)
     )
     known = (own[:, None] >= 0) & (other[None, :] >= 0) & (says[:, None] | tells[None, :])
-    return opposed | (known & (own[:, None] != other[None, :]))
+    both: NDArray[np.bool_] = opposed | (known & (own[:, None] != other[None, :]))
+    return both
 
 
 def _norm_roles(side: Sequence[Layer]) -> list[tuple[int, bool]]:

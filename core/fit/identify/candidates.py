@@ -9,12 +9,14 @@ from core.architectures import LIBRARIES, Architecture, Options
 from core.checkpoint import StateDict
 from core.fast_objects import paused_collector
 from core.fit.architecture_options import propose_num_classes
+from core.fit.arithmetic import Arithmetic, relation
 from core.fit.copies import copies_of, copies_sentence
 from core.fit.identify.candidate_repair import Repaired, repair, whole_repaired
 from core.fit.identify.class_heads import CLASSES, own_head
+from core.fit.identify.equivalents import Related
 from core.fit.identify.families import family
 from core.fit.identify.guessing import guesses, worth
-from core.fit.identify.hints import contradicting_name, hinted_at, twins_sentence
+from core.fit.identify.hints import Hinted, contradicting_name, hinted_at, twins_sentence
 from core.fit.identify.identification import NO_HINTS, Candidate, Hints, Identification
 from core.fit.identify.relatives import relative_sentence
 from core.fit.identify.sentences import (
@@ -26,6 +28,7 @@ from core.fit.identify.sentences import (
     under_words,
 )
 from core.fit.identify.solve_options import Solved, solve, with_options
+from core.fit.identify.source_names import Source, computes, source_of, unlike_source
 from core.fit.identify.under_other_names import Renamed, under_other_names
 from core.fit.index.lookup import Lookup
 from core.keys import BATCH_COUNTER, MAX_KEYS, Unwrapped, unwrap
@@ -198,7 +201,10 @@ def _candidate(
         for solved in group
         for architecture in solved.profile.architectures
     }
-    hinted = {key: hinted_at(hints, architecture) for key, (_, architecture) in by_key.items()}
+    source = source_of(state_dict)
+    hinted = {
+        key: _spoken_for(hints, source, architecture) for key, (_, architecture) in by_key.items()
+    }
     ranked = sorted(
         by_key.items(),
         key=lambda item: (
@@ -219,9 +225,10 @@ def _candidate(
     for _, (solved, architecture) in ranked[1:]:
         alike = also if solved.adaptable == best.adaptable else adapted
         alike.append(Architecture(architecture.library, architecture.name, solved.options))
+    named = Architecture(first.library, first.name, options)
+    spoken = hinted[key], [hinted[_plain_key(other)] for other in also]
     own = not {entry.key for entry in best.sources.values()}.intersection(repaired.left_out)
     saved = saved_words(best, state_dict, unwrapped) if own else ""
-    others = len(also), len(adapted)
     copies = ""
     if repaired.fits:
         copies = copies_sentence(copies_of(state_dict, best.wanted), best.prefix)
@@ -230,16 +237,18 @@ def _candidate(
         best.profile, None if head is None else head.key, repaired.left_out, state_dict
     )
     more = [*heads, *([copies] if copies else [])]
-    facts = evidence(repaired, saved, state_dict, hinted[key].facts, others, more)
-    named = Architecture(first.library, first.name, options)
+    related = _related(named, also)
+    facts = evidence(repaired, saved, state_dict, hinted[key].facts, related, len(adapted), more)
     return _repaired_candidate(
         named,
-        also,
+        related,
         repaired,
         facts,
         adapted=tuple(adapted[:MAX_ALSO]),
         saved=saved,
         relative="" if repaired.fits else _relative(best, state_dict, unwrapped),
+        stated=_states(*spoken, related),
+        unlike=unlike_source(source, named),
     )
 
 
@@ -291,22 +300,51 @@ def _length_changes(solved: Solved) -> int:
     )
 
 
+def _spoken_for(hints: Hints, source: Source | None, architecture: Architecture) -> Hinted:
+    """What the hints, and then the names of the file's keys, say for an architecture."""
+    hinted = hinted_at(hints, architecture)
+    if source is None:
+        return hinted
+    facts = (*hinted.facts, source.sentence)
+    return Hinted((*hinted.rank, int(not computes(source, architecture))), facts)
+
+
+def _plain_key(architecture: Architecture) -> str:
+    return f"{architecture.library}:{architecture.name}"
+
+
+def _related(named: Architecture, also: Sequence[Architecture]) -> list[Related]:
+    """Each other architecture with what it computes, compared with the best one."""
+    return [(other, relation(named, other)) for other in also[:MAX_ALSO]]
+
+
+def _states(best: Hinted, others: Sequence[Hinted], related: Sequence[Related]) -> bool:
+    """Whether the file speaks for the best architecture, and less for each of other arithmetic."""
+    return all(
+        best.rank < other.rank
+        for other, (_, compared) in zip(others, related, strict=False)
+        if compared.arithmetic is not Arithmetic.SAME
+    )
+
+
 def _repaired_candidate(
     architecture: Architecture,
-    also: Sequence[Architecture],
+    also: Sequence[Related],
     repaired: Repaired,
     facts: tuple[str, ...],
     *,
     adapted: tuple[Architecture, ...] = (),
     renamed: bool = False,
     saved: str,
+    stated: bool,
+    unlike: str,
     relative: str = "",
 ) -> Candidate:
     """The architecture as a candidate, with the match after the recipe."""
     match = repaired.match
     return Candidate(
         architecture,
-        tuple(also[:MAX_ALSO]),
+        tuple(other for other, _ in also),
         repaired.recipe,
         match.coverage_keys,
         match.coverage_parameters,
@@ -321,6 +359,9 @@ def _repaired_candidate(
         repaired.fit.doubts,
         repaired.unsure,
         relative,
+        tuple(compared for _, compared in also),
+        stated,
+        unlike,
     )
 
 
@@ -333,11 +374,16 @@ def _under_other_names(
     the plainest name.
     """
 
+    source = source_of(state_dict)
+
     def rank(pair: tuple[Renamed, Architecture]) -> tuple[object, ...]:
         profile, architecture = pair
-        return *profile.rank, hinted_at(hints, architecture).rank, _plainness(architecture)
+        misfit, *others = profile.rank
+        spoken = _spoken_for(hints, source, architecture)
+        meant = computes(source, architecture)
+        return misfit, not meant, *others, spoken.rank, _plainness(architecture)
 
-    profiles = under_other_names(state_dict, unwrapped, lookup)
+    profiles = under_other_names(state_dict, unwrapped, lookup, source)
     pairs = [
         (profile, architecture)
         for profile in profiles
@@ -348,20 +394,24 @@ def _under_other_names(
         groups.setdefault(pair[0].repaired, []).append(pair)
     candidates = []
     for group in groups.values():
-        best, first = group[0]
-        facts = evidence_of_shapes(best, state_dict, hinted_at(hints, first).facts, len(group) - 1)
+        best, _ = group[0]
+        spoken, *others = [_spoken_for(hints, source, each) for _, each in group]
         named = [
             Architecture(architecture.library, architecture.name, profile.options)
             for profile, architecture in group
         ]
+        related = _related(named[0], named[1:])
+        facts = evidence_of_shapes(best, state_dict, spoken.facts, related)
         candidates.append(
             _repaired_candidate(
                 named[0],
-                named[1:],
+                related,
                 best.repaired,
                 facts,
                 renamed=True,
                 saved=under_words(best.prefix),
+                stated=_states(spoken, others, related),
+                unlike=unlike_source(source, named[0]),
             )
         )
     return candidates

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.architectures import Architecture
+from core.fit.arithmetic import Relation
 from core.fit.fitness import Doubt
 from core.fit.key_match import Mismatch
 from core.fixes import Recipe
@@ -41,6 +42,9 @@ class Candidate:
     `renamed`: the file has other key names, so the tensors were matched by their shapes. `doubts`
     say why it is no fit although all keys match; `unsure` are the file's keys for which another
     pair would be as likely. `relative` says that the file is a deeper or wider network, if it is.
+    `relations` say of each of `also` whether it computes the same, and `stated` whether the file
+    says that it is for none of those that do not. `unlike` is a sentence if the code that saved the
+    file computes something else than the architecture; else empty.
     """
 
     architecture: Architecture
@@ -59,6 +63,9 @@ class Candidate:
     doubts: tuple[Doubt, ...] = ()
     unsure: tuple[str, ...] = ()
     relative: str = ""
+    relations: tuple[Relation, ...] = ()
+    stated: bool = False
+    unlike: str = ""
 
     @property
     def fits(self) -> bool:

@@ -8,6 +8,7 @@ from core.architectures import Architecture
 from core.checkpoint import StateDict
 from core.fit.identify.candidate_repair import Repaired
 from core.fit.identify.class_heads import own_head
+from core.fit.identify.equivalents import Related, equivalents_words, other_arithmetic_words
 from core.fit.identify.identification import Candidate
 from core.fit.identify.solve_options import Solved
 from core.fit.identify.under_other_names import Renamed
@@ -93,7 +94,8 @@ def sentence(
     beside = [key for key in best.left_out if key not in doubted]
     rest = [*_remaining(best), *filter(None, [left_out_words(beside, state_dict)])]
     text = f"{text}; {_and(rest)}." if rest else f"{text}."
-    return f"{text} {best.relative}".rstrip()
+    more = best.relative, best.unlike or _other_arithmetic(best)
+    return " ".join(filter(None, [text, *more]))
 
 
 def _or_others(candidates: Sequence[Candidate]) -> str:
@@ -101,6 +103,11 @@ def _or_others(candidates: Sequence[Candidate]) -> str:
     titles = [architecture_words(each.architecture) for each in candidates if each.fits]
     more = f" or {count(len(titles) - MAX_ALIKE)} others" if len(titles) > MAX_ALIKE else ""
     return "".join(f" or a {title}" for title in titles[:MAX_ALIKE]) + more
+
+
+def _other_arithmetic(best: Candidate) -> str:
+    related = [*zip(best.also, best.relations, strict=True)]
+    return other_arithmetic_words(related, best.stated) if best.fits else ""
 
 
 def _remaining(candidate: Candidate) -> Iterator[str]:
@@ -148,14 +155,15 @@ def evidence(
     saved: str,
     state_dict: StateDict,
     hints: Sequence[str],
-    others: tuple[int, int],
+    also: Sequence[Related],
+    adapted: int,
     heads: Sequence[str],
 ) -> tuple[str, ...]:
     """Why it is this architecture, in sentences.
 
     They name the keys that match, what saved it, what is left out, and the hints. `heads` are
-    sentences on heads that are left out. `others` are the numbers of architectures that fit as
-    well: with the same recipe, and with their input adapted.
+    sentences on heads that are left out. `also` are the architectures that fit as well with the
+    same recipe, and `adapted` is the number of those that do with their input adapted.
     """
     match = repaired.match
     keys = f"{count(len(match.matched))} of {count(match.total)} keys"
@@ -166,11 +174,11 @@ def evidence(
     facts.extend(_share_left_out(repaired, state_dict))
     facts.extend(heads)
     facts.extend(hints)
-    same, adapted = others
-    if same and match.fits:
-        facts.append(_others(same, "has the same keys and shapes", "have the same keys and shapes"))
-    elif same:
-        facts.append(_others(same, "matches as many keys", "match as many keys"))
+    if match.fits:
+        has = "has the same keys and shapes", "have the same keys and shapes"
+    else:
+        has = "matches as many keys", "match as many keys"
+    facts.extend(equivalents_words(also, has))
     if adapted:
         once = "once the input convolution is adapted"
         facts.append(_others(adapted, f"fits {once}", f"fit {once}"))
@@ -200,7 +208,7 @@ def _share_left_out(repaired: Repaired, state_dict: StateDict) -> Iterator[str]:
 
 
 def evidence_of_shapes(
-    renamed: Renamed, state_dict: StateDict, hints: Sequence[str], others: int
+    renamed: Renamed, state_dict: StateDict, hints: Sequence[str], also: Sequence[Related]
 ) -> tuple[str, ...]:
     """Why it is this architecture, for a file with other key names, in sentences."""
     match = renamed.repaired.match
@@ -219,8 +227,7 @@ def evidence_of_shapes(
         )
     )
     facts.extend(hints)
-    if others:
-        facts.append(_others(others, "has the same tensors", "have the same tensors"))
+    facts.extend(equivalents_words(also, ("has the same tensors", "have the same tensors")))
     facts.append(
         "Models of the same shapes can still differ: check it with an image that you know."
     )

@@ -12,6 +12,7 @@ from core.fit.copies import copies_of, copies_sentence
 from core.fit.fitness import fit_of
 from core.fit.identify.candidate_repair import Repaired, applied, prefix_fixes
 from core.fit.identify.solve_options import with_options
+from core.fit.identify.source_names import Source, computes
 from core.fit.index.index import Variation
 from core.fit.index.lookup import Lookup, Profile
 from core.fit.index.shape_forms import ShapeLikeness
@@ -58,8 +59,13 @@ class Renamed:
         return not self.repaired.fits, -self.worth, len(match.missing_keys) + len(match.mismatched)
 
 
-def under_other_names(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup) -> list[Renamed]:
+def under_other_names(
+    state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup, source: Source | None
+) -> list[Renamed]:
     """The profiles whose tensors the file has under whatever keys, in no order.
+
+    `source` is the code that is known by the file's keys: a profile that computes what it does is
+    listed whatever its worth if it fits.
 
     The profiles are found by their shapes, and each tensor's key by an alignment. Nearly every key
     of the model must get a tensor, and so must the layer that takes the image.
@@ -77,7 +83,15 @@ def under_other_names(state_dict: StateDict, unwrapped: Unwrapped, lookup: Looku
         if solved is not None and _is_filled(solved):
             filled.append(solved)
     best = max((profile.worth for profile in filled), default=0.0)
-    return [profile for profile in filled if profile.worth >= best - WORTH_GAP]
+    return [
+        profile
+        for profile in filled
+        if profile.worth >= best - WORTH_GAP
+        or (
+            profile.repaired.fits
+            and any(computes(source, a) for a in profile.profile.architectures)
+        )
+    ]
 
 
 def _is_filled(solved: Renamed) -> bool:

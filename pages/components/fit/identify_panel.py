@@ -9,7 +9,13 @@ import streamlit as st
 from core.architectures import Architecture
 from core.checkpoint import Checkpoint, StateDict
 from core.errors import LoupeError
-from core.fit.identify import Candidate, Identification, architecture_words, recipe_words
+from core.fit.identify import (
+    Candidate,
+    Identification,
+    architecture_words,
+    recipe_words,
+    relation_words,
+)
 from core.fixes import Recipe
 from core.plain_text import plain_sentence
 from core.wording import count, percent
@@ -108,6 +114,10 @@ def _equivalents(key: str, candidate: Candidate, use: Use) -> None:
     titles = {
         architecture.title: architecture for architecture in (*candidate.also, *candidate.adapted)
     }
+    labels = {
+        architecture.title: f"{architecture.title}: {relation_words(relation)}"
+        for architecture, relation in zip(candidate.also, candidate.relations, strict=True)
+    }
     box = f"{key}-namesake"
 
     def on_change() -> None:
@@ -120,6 +130,7 @@ def _equivalents(key: str, candidate: Candidate, use: Use) -> None:
         "Use another candidate",
         list(titles),
         index=None,
+        format_func=lambda title: labels.get(title, title),
         placeholder=f"{count(len(titles))} to choose from",
         key=box,
         on_change=on_change,

@@ -58,6 +58,8 @@ def test_json_tells_the_architecture_its_options_and_the_recipe_that_makes_it_fi
     assert best["options"] == {"num_classes": 10}
     assert best["key"] == "torchvision:resnet18?num_classes=10"
     assert "timm:resnet18?num_classes=10" in best["also"]
+    assert [each["key"] for each in best["arithmetic"]] == best["also"]
+    assert {each["arithmetic"] for each in best["arithmetic"]} <= {"same", "other", "unknown"}
     assert best["coverage"] == {"keys": 1.0, "parameters": 1.0}
     assert best["fits"] is True
     repaired = apply_recipe(recipe_from_json(best["recipe"]), open_checkpoint(run).state_dict())
@@ -76,7 +78,8 @@ def test_people_read_a_sentence_a_table_and_the_evidence(
     assert row.startswith("fits")
     for words in ("torchvision:resnet18", "num_classes=10", "100 %", "Strip `module.`"):
         assert words in row
-    assert "Other architectures: timm:resnet18?num_classes=10" in told
+    assert "timm resnet18" in told
+    assert "the same keys and shapes" in told
 
 
 def test_a_damaged_fit_is_told_as_less_than_all_and_is_status_1(

@@ -1,0 +1,16 @@
+"""What architectures of the same tensors compute: the same, or something else by which settings.
+
+Two architectures go in, and a Relation comes out, by facts of the installed versions that
+`python -m core.fit.arithmetic.build` writes. Reading them imports no torch.
+"""
+
+from core.fit.arithmetic.facts import (
+    Arithmetic,
+    Facts,
+    Relation,
+    differences,
+    known_facts,
+    relation,
+)
+
+__all__ = ["Arithmetic", "Facts", "Relation", "differences", "known_facts", "relation"]

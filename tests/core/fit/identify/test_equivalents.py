@@ -1,0 +1,111 @@
+"""A file whose tensors several networks take is told with what each of them computes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+import torchvision
+
+from core.fit.arithmetic import Arithmetic, known_facts
+from core.fit.index import Lookup
+from tests.core.fit.identify.files import told
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not known_facts(), reason="other versions than the facts'"),
+]
+
+
+def under_their_own_names(key: str) -> str:
+    """A key of timm's EfficientNet as efficientnet_pytorch names it; blocks count through."""
+    key = re.sub(r"^conv_stem\.", "_conv_stem.", key)
+    key = re.sub(r"^conv_head\.", "_conv_head.", key)
+    key = re.sub(r"^bn1\.", "_bn0.", key)
+    key = re.sub(r"^bn2\.", "_bn1.", key)
+    return re.sub(r"^classifier\.", "_fc.", key)
+
+
+def efficientnet_pytorch_names(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The model's tensors under the key names of efficientnet_pytorch."""
+    renamed: dict[str, torch.Tensor] = {}
+    numbers: dict[str, int] = {}
+    for key, value in model.state_dict().items():
+        found = re.match(r"blocks\.(\d+\.\d+)\.(.*)", key)
+        if found is None:
+            renamed[under_their_own_names(key)] = value
+            continue
+        place, rest = found.groups()
+        number = numbers.setdefault(place, len(numbers))
+        parts = {
+            "conv_pw": "_expand_conv",
+            "bn1": "_bn0",
+            "conv_dw": "_depthwise_conv",
+            "bn2": "_bn1",
+            "se.conv_reduce": "_se_reduce",
+            "se.conv_expand": "_se_expand",
+            "conv_pwl": "_project_conv",
+            "bn3": "_bn2",
+        }
+        if place.startswith("0."):  # its block has no expansion
+            parts |= {"bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"}
+        layer, _, tensor = rest.rpartition(".")
+        renamed[f"_blocks.{number}.{parts[layer]}.{tensor}"] = value
+    return renamed
+
+
+def test_efficientnet_pytorchs_names_say_which_arithmetic_is_meant(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    weights = efficientnet_pytorch_names(timm.create_model("tf_efficientnet_b0", num_classes=7))
+    found = told(lookup, tmp_path / "a.pth", weights)
+    best = found.candidates[0]
+    assert best.architecture.key == "timm:tf_efficientnet_b0?num_classes=7"
+    assert "efficientnet_pytorch" in " ".join(best.evidence)
+    assert best.stated
+    relations = dict(zip([each.name for each in best.also], best.relations, strict=True))
+    assert relations["efficientnet_b0"].arithmetic is Arithmetic.OTHER
+    assert "something else" not in found.sentence
+
+
+def test_the_sentence_names_the_other_arithmetic_where_nothing_in_the_file_says_which(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    weights = timm.create_model("efficientnet_b0", num_classes=7).state_dict()
+    found = told(lookup, tmp_path / "a.pth", weights)
+    assert found.sentence == (
+        "This is a timm efficientnet_b0 with 7 classes. timm tf_efficientnet_b0 takes the same "
+        "tensors and computes something else: padding SAME, BatchNorm eps 0.001; so does 1 more. "
+        "Nothing in the file says which."
+    )
+    evidence = " ".join(found.candidates[0].evidence)
+    assert "timm tf_efficientnet_b0 (padding SAME, BatchNorm eps 0.001)" in evidence
+    assert "have the same keys and shapes and compute something else." in evidence
+    stated = told(lookup, tmp_path / "b.pth", {"state_dict": weights, "arch": "tf_efficientnet_b0"})
+    assert stated.sentence == "This is a timm tf_efficientnet_b0 with 7 classes."
+
+
+def test_those_that_compute_the_same_are_named_as_such(lookup: Lookup, tmp_path: Path) -> None:
+    found = told(lookup, tmp_path / "a.pth", torchvision.models.resnet18().state_dict())
+    best = found.candidates[0]
+    relations = dict(zip([each.key for each in best.also], best.relations, strict=True))
+    assert relations["timm:resnet18"].arithmetic is Arithmetic.SAME
+    assert relations["timm:resnetblur18"].arithmetic is Arithmetic.OTHER
+    assert any("compute" in fact and "timm resnet18" in fact for fact in best.evidence)
+
+
+def test_moco_v3s_small_transformer_is_told_to_have_other_heads(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    body = timm.create_model("vit_small_patch16_224", num_classes=0).state_dict()
+    weights = {
+        f"module.{encoder}.{key}": value
+        for encoder in ("base_encoder", "momentum_encoder")
+        for key, value in body.items()
+    }
+    weights["module.predictor.0.weight"] = torch.zeros(8, 8)
+    found = told(lookup, tmp_path / "a.pth", {"state_dict": weights})
+    assert found.sentence.endswith("with 6 heads the same tensors compute something else.")
