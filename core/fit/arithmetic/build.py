@@ -25,7 +25,7 @@ from core.fit.index import find_index, installed_versions
 from core.inputs import default_preprocessing
 from core.progress import Report, ignore
 
-LARGEST = 75_000_000
+LARGEST = 110_000_000
 """The most parameters of a model that is run; ViT-Large has 304 million."""
 
 

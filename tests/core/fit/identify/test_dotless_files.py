@@ -31,7 +31,9 @@ def test_a_resnet_of_caffe2_is_known_with_its_statistics_folded(
     lookup: Lookup, tmp_path: Path
 ) -> None:
     found = told(lookup, tmp_path / "model.pth", caffe2_names(resnet50(num_classes=5)))
-    assert found.sentence == "Under other key names this is a torchvision resnet50 with 5 classes."
+    assert found.sentence.startswith(
+        "Under other key names this is a torchvision resnet50 with 5 classes."
+    )
     best = found.candidates[0]
     assert best.fits
     assert AddBatchStatistics(FOLDED_VARIANCE) in [step.fix for step in best.recipe.steps]
@@ -66,7 +68,9 @@ def test_group_norms_and_batch_norms_of_the_same_shapes_are_told_apart(
 def test_a_resnet_with_underscores_for_dots_is_known(lookup: Lookup) -> None:
     with torch.device("meta"):
         found = identify(file_of(meta(resnet18(num_classes=5))), lookup)
-    assert found.sentence == "Under other key names this is a torchvision resnet18 with 5 classes."
+    assert found.sentence.startswith(
+        "Under other key names this is a torchvision resnet18 with 5 classes."
+    )
     assert found.candidates[0].fits
 
 
