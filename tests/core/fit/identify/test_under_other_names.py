@@ -238,7 +238,7 @@ def test_other_peoples_layouts_are_told_and_every_tensor_finds_its_place(
     torch.save(layout(tensors), tmp_path / "a.pth")
     state_dict = open_checkpoint(tmp_path / "a.pth").state_dict()
     found = identify(state_dict, lookup)
-    assert found.sentence == f"Under other key names this is a {sentence}"
+    assert found.sentence.startswith(f"Under other key names this is a {sentence}")
     best = found.candidates[0]
     wanted = signature(best.architecture)
     repaired = apply_recipe(best.recipe, state_dict, wanted).state_dict
