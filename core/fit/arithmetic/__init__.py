@@ -1,7 +1,7 @@
 """What architectures of the same tensors compute: the same, or something else by which settings.
 
 Two architectures go in, and a Relation comes out, by facts of the installed versions that
-`python -m core.fit.arithmetic.build` writes. Reading them imports no torch.
+`python -m core.fit.arithmetic.record` writes. Reading them imports no torch.
 """
 
 from core.fit.arithmetic.facts import (

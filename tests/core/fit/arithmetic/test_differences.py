@@ -11,9 +11,9 @@ from torch import nn
 
 from core.architectures import parse_architecture
 from core.fit.arithmetic import Arithmetic, Facts, differences, known_facts, relation
-from core.fit.arithmetic.build import build_facts
 from core.fit.arithmetic.facts import SHIPPED, load_facts, save_facts
 from core.fit.arithmetic.of_model import configuration, named_facts, root_class
+from core.fit.arithmetic.record import build_facts
 from core.fit.index import installed_versions
 
 pytestmark = pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Writes the facts of arithmetic of the installed versions: `python -m core.fit.arithmetic.build`.
+"""Writes the facts of arithmetic of the installed versions: `python -m core.fit.arithmetic.record`.
 
 It builds every architecture of the index once without weights. Those that share their signature
 with others are also run, with the same weights each. It takes minutes.
@@ -19,7 +19,7 @@ from pathlib import Path
 from core.architectures import Architecture, build_without_weights, signature_of
 from core.errors import LoupeError
 from core.fit.arithmetic.facts import SHIPPED, Facts, save_facts
-from core.fit.arithmetic.measure import numbers_of_outputs
+from core.fit.arithmetic.measured_outputs import numbers_of_outputs
 from core.fit.arithmetic.of_model import DIGITS, configuration, named_facts, root_class
 from core.fit.index import find_index, installed_versions
 from core.inputs import default_preprocessing
@@ -91,7 +91,7 @@ def _numbers(values: Sequence[float]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the facts of every architecture of the installed versions' index."""
-    parser = argparse.ArgumentParser(prog="python -m core.fit.arithmetic.build")
+    parser = argparse.ArgumentParser(prog="python -m core.fit.arithmetic.record")
     parser.add_argument("--output", type=Path, default=SHIPPED, help="where to write them")
     chosen = parser.parse_args(arguments)
     index = find_index()

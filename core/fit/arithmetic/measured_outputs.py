@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from core.architectures import Architecture, build_uninitialised
-from core.inputs.random_input import random_inputs
+from core.inputs import random_inputs
 
 SAME = 1e-9
 """Outputs that differ by less, relative to their greatest value, are the same but for rounding:
