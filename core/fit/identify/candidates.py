@@ -9,7 +9,6 @@ from core.architectures import LIBRARIES, Architecture, Options
 from core.checkpoint import StateDict
 from core.fast_objects import paused_collector
 from core.fit.architecture_options import propose_num_classes
-from core.fit.arithmetic import Arithmetic, relation
 from core.fit.copies import copies_of, copies_sentence
 from core.fit.identify.candidate_repair import Repaired, repair, whole_repaired
 from core.fit.identify.class_heads import CLASSES, own_head
@@ -31,6 +30,7 @@ from core.fit.identify.solve_options import Solved, solve, with_options
 from core.fit.identify.source_names import Source, computes, source_of, unlike_source
 from core.fit.identify.under_other_names import Renamed, under_other_names
 from core.fit.index.lookup import Lookup
+from core.fit.lookalikes import Arithmetic, relation
 from core.keys import BATCH_COUNTER, MAX_KEYS, Unwrapped, unwrap
 from core.wording import count
 

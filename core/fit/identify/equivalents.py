@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from core.architectures import Architecture
-from core.fit.arithmetic import Arithmetic, Relation
+from core.fit.lookalikes import Arithmetic, Relation
 from core.wording import count, listed
 
 Related = tuple[Architecture, Relation]

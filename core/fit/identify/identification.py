@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.architectures import Architecture
-from core.fit.arithmetic import Relation
 from core.fit.fitness import Doubt
 from core.fit.key_match import Mismatch
+from core.fit.lookalikes import Relation
 from core.fixes import Recipe
 
 

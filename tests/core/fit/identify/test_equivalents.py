@@ -10,8 +10,8 @@ import timm
 import torch
 import torchvision
 
-from core.fit.arithmetic import Arithmetic, known_facts
 from core.fit.index import Lookup
+from core.fit.lookalikes import Arithmetic, known_facts
 from tests.core.fit.identify.files import told
 
 pytestmark = [

@@ -1,6 +1,6 @@
 """What changes an architecture's outputs but no key and no shape, and how two architectures differ.
 
-The facts come from a file that `core.fit.arithmetic.record` writes. Nothing here imports torch.
+The facts come from a file that `core.fit.lookalikes.record` writes. Nothing here imports torch.
 """
 
 from __future__ import annotations

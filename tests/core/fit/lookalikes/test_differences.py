@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from core.architectures import parse_architecture
-from core.fit.arithmetic import Arithmetic, Facts, differences, known_facts, relation
-from core.fit.arithmetic.facts import SHIPPED, load_facts, save_facts
-from core.fit.arithmetic.of_model import configuration, named_facts, root_class
-from core.fit.arithmetic.record import build_facts
 from core.fit.index import installed_versions
+from core.fit.lookalikes import Arithmetic, Facts, differences, known_facts, relation
+from core.fit.lookalikes.facts import SHIPPED, load_facts, save_facts
+from core.fit.lookalikes.of_model import configuration, named_facts, root_class
+from core.fit.lookalikes.record import build_facts
 
 pytestmark = pytest.mark.slow
 

@@ -1,4 +1,4 @@
-"""Writes the facts of arithmetic of the installed versions: `python -m core.fit.arithmetic.record`.
+"""Writes the facts of arithmetic of the installed versions: `python -m core.fit.lookalikes.record`.
 
 It builds every architecture of the index once without weights. Those that share their signature
 with others are also run, with the same weights each. It takes minutes.
@@ -18,10 +18,10 @@ from pathlib import Path
 
 from core.architectures import Architecture, build_without_weights, signature_of
 from core.errors import LoupeError
-from core.fit.arithmetic.facts import SHIPPED, Facts, save_facts
-from core.fit.arithmetic.measured_outputs import numbers_of_outputs
-from core.fit.arithmetic.of_model import DIGITS, configuration, named_facts, root_class
 from core.fit.index import find_index, installed_versions
+from core.fit.lookalikes.facts import SHIPPED, Facts, save_facts
+from core.fit.lookalikes.measured_outputs import numbers_of_outputs
+from core.fit.lookalikes.of_model import DIGITS, configuration, named_facts, root_class
 from core.inputs import default_preprocessing
 from core.progress import Report, ignore
 
@@ -91,7 +91,7 @@ def _numbers(values: Sequence[float]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the facts of every architecture of the installed versions' index."""
-    parser = argparse.ArgumentParser(prog="python -m core.fit.arithmetic.record")
+    parser = argparse.ArgumentParser(prog="python -m core.fit.lookalikes.record")
     parser.add_argument("--output", type=Path, default=SHIPPED, help="where to write them")
     chosen = parser.parse_args(arguments)
     index = find_index()
