@@ -27,7 +27,7 @@ from core.fit.identify.sentences import (
     under_words,
 )
 from core.fit.identify.solve_options import Solved, solve, with_options
-from core.fit.identify.source_names import Source, computes, source_of, unlike_source
+from core.fit.identify.source_names import KeyStyle, computes, key_style, unlike_source
 from core.fit.identify.under_other_names import Renamed, under_other_names
 from core.fit.index.lookup import Lookup
 from core.fit.lookalikes import Arithmetic, relation
@@ -201,7 +201,7 @@ def _candidate(
         for solved in group
         for architecture in solved.profile.architectures
     }
-    source = source_of(state_dict)
+    source = key_style(state_dict)
     hinted = {
         key: _spoken_for(hints, source, architecture) for key, (_, architecture) in by_key.items()
     }
@@ -300,7 +300,7 @@ def _length_changes(solved: Solved) -> int:
     )
 
 
-def _spoken_for(hints: Hints, source: Source | None, architecture: Architecture) -> Hinted:
+def _spoken_for(hints: Hints, source: KeyStyle | None, architecture: Architecture) -> Hinted:
     """What the hints, and then the names of the file's keys, say for an architecture."""
     hinted = hinted_at(hints, architecture)
     if source is None:
@@ -374,7 +374,7 @@ def _under_other_names(
     the plainest name.
     """
 
-    source = source_of(state_dict)
+    source = key_style(state_dict)
 
     def rank(pair: tuple[Renamed, Architecture]) -> tuple[object, ...]:
         profile, architecture = pair

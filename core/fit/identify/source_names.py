@@ -10,7 +10,7 @@ from core.architectures import Architecture
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class KeyStyle:
     """Code whose state_dicts have all of `keys`, below one prefix or none.
 
     `same` matches the `library:name` of the architectures that compute what it computes, and
@@ -24,14 +24,14 @@ class Source:
 
 
 SOURCES = (
-    Source(
+    KeyStyle(
         ("_conv_stem.weight", "_bn0.weight", "_blocks.0._depthwise_conv.weight"),
         r"timm:tf_efficientnet_b\d",
         r"(timm|torchvision):efficientnet_b\d",
         "Its key names are those of efficientnet_pytorch, which computes what timm's "
         "tf_efficientnet does: padding SAME, BatchNorm eps 0.001.",
     ),
-    Source(
+    KeyStyle(
         (
             "base_encoder.cls_token",
             "momentum_encoder.cls_token",
@@ -47,7 +47,7 @@ SOURCES = (
 facebookresearch/moco-v3, vits.py (vit_small, num_heads=12)."""
 
 
-def source_of(keys: Iterable[str]) -> Source | None:
+def key_style(keys: Iterable[str]) -> KeyStyle | None:
     """The code that is known by these key names, if there is one."""
     names = frozenset(keys)
     for source in SOURCES:
@@ -59,12 +59,12 @@ def source_of(keys: Iterable[str]) -> Source | None:
     return None
 
 
-def computes(source: Source | None, architecture: Architecture) -> bool:
+def computes(source: KeyStyle | None, architecture: Architecture) -> bool:
     """Whether an architecture computes what the source's code does, as far as that is known."""
     return source is not None and _is(source.same, architecture)
 
 
-def unlike_source(source: Source | None, architecture: Architecture) -> str:
+def unlike_source(source: KeyStyle | None, architecture: Architecture) -> str:
     """A sentence if the source's code computes something else; empty if that is not known."""
     return source.sentence if source is not None and _is(source.unlike, architecture) else ""
 

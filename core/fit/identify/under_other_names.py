@@ -12,7 +12,7 @@ from core.fit.copies import copies_of, copies_sentence
 from core.fit.fitness import fit_of
 from core.fit.identify.candidate_repair import Repaired, applied, prefix_fixes
 from core.fit.identify.solve_options import with_options
-from core.fit.identify.source_names import Source, computes
+from core.fit.identify.source_names import KeyStyle, computes
 from core.fit.index.index import Variation
 from core.fit.index.lookup import Lookup, Profile
 from core.fit.index.shape_forms import ShapeLikeness
@@ -60,7 +60,7 @@ class Renamed:
 
 
 def under_other_names(
-    state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup, source: Source | None
+    state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup, source: KeyStyle | None
 ) -> list[Renamed]:
     """The profiles whose tensors the file has under whatever keys, in no order.
 

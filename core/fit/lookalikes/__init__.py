@@ -6,11 +6,11 @@ Two architectures go in, and a Relation comes out, by facts of the installed ver
 
 from core.fit.lookalikes.facts import (
     Arithmetic,
-    Facts,
+    ArithmeticFacts,
     Relation,
-    differences,
+    compare_facts,
     known_facts,
     relation,
 )
 
-__all__ = ["Arithmetic", "Facts", "Relation", "differences", "known_facts", "relation"]
+__all__ = ["Arithmetic", "ArithmeticFacts", "Relation", "compare_facts", "known_facts", "relation"]

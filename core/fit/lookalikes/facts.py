@@ -29,7 +29,7 @@ LARGEST = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ArithmeticFacts:
     """The arithmetic of one architecture without options.
 
     `named` are facts by their kind, such as `BatchNorm eps` → `0.001`, or `global_pool=` → `avg`
@@ -78,7 +78,7 @@ PROOFS = (
 be a module in one model and a function in another one, which has no such fact."""
 
 
-def differences(facts: Facts | None, other: Facts | None) -> Relation:
+def compare_facts(facts: ArithmeticFacts | None, other: ArithmeticFacts | None) -> Relation:
     """How the architecture of `other` differs from that of `facts`; None is not known."""
     if facts is None or other is None:
         return Relation(Arithmetic.UNKNOWN)
@@ -111,7 +111,7 @@ def relation(architecture: Architecture, other: Architecture) -> Relation:
     if not options.issubset(SIMPLE):
         return Relation(Arithmetic.UNKNOWN)
     known = known_facts()
-    compared = differences(known.get(_plain(architecture)), known.get(_plain(other)))
+    compared = compare_facts(known.get(_plain(architecture)), known.get(_plain(other)))
     if options.intersection(IMAGE_SIZE) and not compared.differences:
         # Windows may depend on the image's size: two models differ at their own sizes alone.
         same = compared.arithmetic is Arithmetic.SAME
@@ -142,7 +142,7 @@ def _unlike(facts: Mapping[str, str], other: Mapping[str, str]) -> tuple[str, ..
 
 
 @functools.cache
-def known_facts() -> Mapping[str, Facts]:
+def known_facts() -> Mapping[str, ArithmeticFacts]:
     """The facts of the architectures of the installed libraries, by `library:name`.
 
     Empty if there are none of these versions; a damaged file is ignored. It is read at the first
@@ -154,7 +154,7 @@ def known_facts() -> Mapping[str, Facts]:
         return {}
 
 
-def load_facts(path: Path, versions: Mapping[str, str]) -> Mapping[str, Facts]:
+def load_facts(path: Path, versions: Mapping[str, str]) -> Mapping[str, ArithmeticFacts]:
     """The facts in a file, by `library:name`; empty if they are of other versions.
 
     For a damaged file it raises what gzip and json raise, KeyError or TypeError.
@@ -169,7 +169,9 @@ def load_facts(path: Path, versions: Mapping[str, str]) -> Mapping[str, Facts]:
     return {key: _facts(written) for key, written in document["architectures"].items()}
 
 
-def save_facts(facts: Mapping[str, Facts], versions: Mapping[str, str], path: Path) -> None:
+def save_facts(
+    facts: Mapping[str, ArithmeticFacts], versions: Mapping[str, str], path: Path
+) -> None:
     """Write facts by `library:name`, as `load_facts` reads them; equal facts give equal bytes."""
     document = {
         "format": FORMAT,
@@ -180,7 +182,7 @@ def save_facts(facts: Mapping[str, Facts], versions: Mapping[str, str], path: Pa
     path.write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
-def _written(facts: Facts) -> list[Any]:
+def _written(facts: ArithmeticFacts) -> list[Any]:
     return [
         dict(facts.named),
         dict(facts.preprocessing),
@@ -190,8 +192,8 @@ def _written(facts: Facts) -> list[Any]:
     ]
 
 
-def _facts(written: Any) -> Facts:
+def _facts(written: Any) -> ArithmeticFacts:
     named, preprocessing, root, configuration, measured = written
-    return Facts(
+    return ArithmeticFacts(
         named, preprocessing, root, configuration, None if measured is None else tuple(measured)
     )

@@ -33,7 +33,7 @@ def numbers_of_outputs(architectures: Sequence[Architecture]) -> list[int | None
     than those before it; its outputs are all equal or not finite; or they nearly agree with those
     of another.
     """
-    seen: list[Outputs] = []
+    seen: list[SeededOutputs] = []
     numbers: list[int | None] = []
     for architecture in architectures:
         outputs = outputs_of(architecture)
@@ -53,7 +53,7 @@ def numbers_of_outputs(architectures: Sequence[Architecture]) -> list[int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Outputs:
+class SeededOutputs:
     """A model's outputs as one float64 vector, for images of these edges in pixels."""
 
     values: torch.Tensor
@@ -61,7 +61,7 @@ class Outputs:
 
 
 @torch.inference_mode()
-def outputs_of(architecture: Architecture) -> Outputs | None:
+def outputs_of(architecture: Architecture) -> SeededOutputs | None:
     """All outputs for weights that depend on the keys alone; None if it cannot be run so."""
     try:
         model = build_uninitialised(architecture).double()
@@ -74,7 +74,7 @@ def outputs_of(architecture: Architecture) -> Outputs | None:
         return None
     joined = torch.cat([each.double().flatten() for each in outputs])
     usable = bool(joined.isfinite().all()) and float(joined.std()) > 0
-    return Outputs(joined, edges) if usable else None
+    return SeededOutputs(joined, edges) if usable else None
 
 
 def _at_small_sizes(model: nn.Module, inputs: Sequence[object]) -> list[torch.Tensor]:

@@ -121,7 +121,7 @@ def root_class(model: nn.Module) -> str:
 
 
 def named_facts(model: nn.Module) -> Mapping[str, str]:
-    """Facts in words by their kind: `BatchNorm eps` → `0.001`, `padding` → `SAME`."""
+    """ArithmeticFacts in words by their kind: `BatchNorm eps` → `0.001`, `padding` → `SAME`."""
     counted: dict[str, Counter[str]] = {}
     for module in model.modules():
         if not _is_idle(module):

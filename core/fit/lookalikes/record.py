@@ -19,7 +19,7 @@ from pathlib import Path
 from core.architectures import Architecture, build_without_weights, signature_of
 from core.errors import LoupeError
 from core.fit.index import find_index, installed_versions
-from core.fit.lookalikes.facts import SHIPPED, Facts, save_facts
+from core.fit.lookalikes.facts import SHIPPED, ArithmeticFacts, save_facts
 from core.fit.lookalikes.measured_outputs import numbers_of_outputs
 from core.fit.lookalikes.of_model import DIGITS, configuration, named_facts, root_class
 from core.inputs import default_preprocessing
@@ -31,10 +31,10 @@ LARGEST = 110_000_000
 
 def build_facts(
     architectures: Iterable[Architecture], progress: Report = ignore
-) -> Mapping[str, Facts]:
+) -> Mapping[str, ArithmeticFacts]:
     """The facts of these architectures by `library:name`; one that cannot be built is left out."""
     wanted = tuple(architectures)
-    facts: dict[str, Facts] = {}
+    facts: dict[str, ArithmeticFacts] = {}
     alike: defaultdict[str, list[Architecture]] = defaultdict(list)
     for done, architecture in enumerate(wanted, 1):
         try:
@@ -60,14 +60,14 @@ def build_facts(
     return facts
 
 
-def _built(architecture: Architecture) -> tuple[Facts, str, bool]:
+def _built(architecture: Architecture) -> tuple[ArithmeticFacts, str, bool]:
     """The facts, a digest of the signature, and whether the model is small enough to be run."""
     model = build_without_weights(architecture).eval()
     signature = signature_of(model)
     text = json.dumps([(key, spec.shape, spec.dtype) for key, spec in sorted(signature.items())])
     digest = hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
     small = sum(parameter.numel() for parameter in model.parameters()) <= LARGEST
-    facts = Facts(
+    facts = ArithmeticFacts(
         named_facts(model), _preprocessing(architecture), root_class(model), configuration(model)
     )
     return facts, digest, small

@@ -11,7 +11,7 @@ from torch import nn
 
 from core.architectures import parse_architecture
 from core.fit.index import installed_versions
-from core.fit.lookalikes import Arithmetic, Facts, differences, known_facts, relation
+from core.fit.lookalikes import Arithmetic, ArithmeticFacts, compare_facts, known_facts, relation
 from core.fit.lookalikes.facts import SHIPPED, load_facts, save_facts
 from core.fit.lookalikes.of_model import configuration, named_facts, root_class
 from core.fit.lookalikes.record import build_facts
@@ -23,9 +23,9 @@ needs_the_facts = pytest.mark.skipif(
 )
 
 
-def facts_of(model: nn.Module) -> Facts:
+def facts_of(model: nn.Module) -> ArithmeticFacts:
     """A model's facts, without a measurement."""
-    return Facts(named_facts(model), {}, root_class(model), configuration(model))
+    return ArithmeticFacts(named_facts(model), {}, root_class(model), configuration(model))
 
 
 def same_outputs(one: nn.Module, other: nn.Module, edge: int) -> bool:
@@ -53,7 +53,7 @@ def test_the_differences_by_name_are_empty_only_where_outputs_are_equal(
     one: str, other: str, edge: int
 ) -> None:
     models = [timm.create_model(name) for name in (one, other)]
-    compared = differences(*map(facts_of, models))
+    compared = compare_facts(*map(facts_of, models))
     same = same_outputs(*models, edge)
     assert (compared.arithmetic is Arithmetic.SAME) == same
     assert bool(compared.differences) != same
@@ -63,7 +63,7 @@ def test_other_numbers_of_heads_take_the_same_tensors_and_compute_something_else
     six, twelve = (
         timm.create_model("vit_small_patch16_224", depth=1, num_heads=heads) for heads in (6, 12)
     )
-    compared = differences(facts_of(six), facts_of(twelve))
+    compared = compare_facts(facts_of(six), facts_of(twelve))
     assert (compared.arithmetic, compared.differences) == (Arithmetic.OTHER, ("heads 12",))
     assert not same_outputs(six, twelve, 224)
 
@@ -72,8 +72,8 @@ def test_models_of_one_signature_are_run_with_the_same_weights() -> None:
     keys = ("torchvision:resnet18", "timm:resnet18", "timm:resnetblur18")
     facts = build_facts(map(parse_architecture, keys))
     plain = facts[keys[0]]
-    assert differences(plain, facts[keys[1]]).arithmetic is Arithmetic.SAME
-    blurred = differences(plain, facts[keys[2]])
+    assert compare_facts(plain, facts[keys[1]]).arithmetic is Arithmetic.SAME
+    blurred = compare_facts(plain, facts[keys[2]])
     assert blurred.arithmetic is Arithmetic.OTHER
     assert blurred.differences == ("downsampling through blur pooling",)
 
@@ -111,11 +111,11 @@ def test_what_the_facts_do_not_say_is_unknown() -> None:
     vit = parse_architecture("timm:vit_small_patch16_224")
     pooled = parse_architecture("timm:deit_small_patch16_224?global_pool=avg")
     assert relation(vit, pooled).arithmetic is Arithmetic.UNKNOWN
-    assert differences(None, known_facts()[vit.key]).arithmetic is Arithmetic.UNKNOWN
+    assert compare_facts(None, known_facts()[vit.key]).arithmetic is Arithmetic.UNKNOWN
 
 
 def test_facts_are_read_as_written_and_only_for_their_versions(tmp_path: Path) -> None:
-    facts = {"timm:a": Facts({"heads": "6"}, {"mean": "0.5"}, "A", "0f", ("1e", 2))}
+    facts = {"timm:a": ArithmeticFacts({"heads": "6"}, {"mean": "0.5"}, "A", "0f", ("1e", 2))}
     save_facts(facts, {"timm": "1"}, tmp_path / "facts.gz")
     assert load_facts(tmp_path / "facts.gz", {"timm": "1"}) == facts
     assert load_facts(tmp_path / "facts.gz", {"timm": "2"}) == {}
