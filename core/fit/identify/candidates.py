@@ -227,7 +227,7 @@ def _candidate(
         alike.append(Architecture(architecture.library, architecture.name, solved.options))
     named = Architecture(first.library, first.name, options)
     spoken = hinted[key], [hinted[_plain_key(other)] for other in also]
-    own = not {entry.key for entry in best.sources.values()}.intersection(repaired.left_out)
+    own = not repaired.why  # else the repair may take the tensors from elsewhere
     saved = saved_words(best, state_dict, unwrapped) if own else ""
     copies = ""
     if repaired.fits:
