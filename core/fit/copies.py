@@ -19,8 +19,7 @@ from core.keys import (
     STATISTICS,
     common_prefix,
     copy_preference,
-    names_average,
-    names_follower,
+    names_slow_copy,
     starts,
 )
 from core.wording import count, counted, listed
@@ -108,7 +107,7 @@ def _reason(prefix: str) -> str:
     """Why a copy is taken or what its name says: an average, a teacher."""
     if "teacher" in prefix:
         return ", which follows the student as its average and is used after training"
-    if names_average(prefix) or names_follower(prefix):
+    if names_slow_copy(prefix):
         return ", which reads like an average over training (EMA)"
     return ""
 
@@ -120,7 +119,7 @@ def undotted(state_dict: StateDict) -> dict[str, str]:
     `ema_backbone_conv1_weight` (mmcv's EMAHook) or `model_ema.layer10conv1weight` (LitEma) for
     `backbone.conv1.weight` and `layer1.0.conv1.weight`.
     """
-    averages = [key for key in state_dict if _is_average(key)]
+    averages = [key for key in state_dict if names_slow_copy(key)]
     if not averages:
         return {}
     plain: dict[str, list[str]] = defaultdict(list)
@@ -136,7 +135,7 @@ def undotted(state_dict: StateDict) -> dict[str, str]:
             other
             for start in _steps(name)
             for other in plain.get(_letters(name[start:]), ())
-            if other != key and state_dict[other].shape == shape and not _is_average(other)
+            if other != key and state_dict[other].shape == shape and not names_slow_copy(other)
         )
         twin = next(twins, None)
         if twin is not None:
@@ -146,12 +145,7 @@ def undotted(state_dict: StateDict) -> dict[str, str]:
 
 def undotted_prefix(spelled: Collection[str], state_dict: StateDict) -> str:
     """What these keys without dots begin with, and no other key: `ema_`; empty if nothing."""
-    if not spelled:
-        return ""
-    first, last = min(spelled), max(spelled)
-    length = min(len(first), len(last))
-    same = next((at for at in range(length) if first[at] != last[at]), length)
-    prefix = first[: max(first.rfind("_", 0, same), first.rfind(".", 0, same)) + 1]
+    prefix = common_prefix(spelled, "._")
     others = (key for key in state_dict if key not in spelled)
     return "" if any(key.startswith(prefix) for key in others) else prefix
 
@@ -163,10 +157,6 @@ def _letters(path: str) -> str:
 def _steps(name: str) -> list[int]:
     """Where the words of a name that are joined by `_` begin."""
     return [0, *(hit.end() for hit in re.finditer("_", name))][:MAX_STARTS]
-
-
-def _is_average(key: str) -> bool:
-    return names_average(key) or names_follower(key)
 
 
 @dataclass(frozen=True, slots=True)

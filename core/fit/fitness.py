@@ -41,6 +41,7 @@ BEGINS_ANOTHER = re.compile(
     r"(?:decod|text(?!_prompt)|mask_token|logit_|ema|momentum|teacher|student|shadow|averaged?[._]|head\.)",
     re.IGNORECASE,
 )
+"""What the names of decoders, copies and the like begin with, whatever else is in them."""
 
 COMMON = 0.5
 """The share of the taken keys that have a part which is one copy's name; buffers may lack it."""
@@ -191,7 +192,9 @@ def _other_norms(state_dict: StateDict, taken: Mapping[str, str]) -> Iterator[Do
 def _left_out(
     state_dict: StateDict, taken: Mapping[str, str], signature: Signature
 ) -> Iterator[Doubt]:
-    keys = _dropped_parts(state_dict, taken)
+    common = _common_parts(taken)
+    left = [key for key in state_dict if key not in taken and not _is_of_a_copy(key, taken, common)]
+    keys = _dropped_parts(state_dict, taken, left)
     if keys:
         groups = [f"`{group}`" for group in group_keys(keys)]
         yield Doubt(
@@ -199,27 +202,24 @@ def _left_out(
             f"out: {listed(groups, MOST_NAMED)}.",
             keys,
         )
-    common = _common_parts(taken)
-    left = [
-        key
-        for key in state_dict
-        if key not in taken and key not in keys and not _is_of_a_copy(key, taken, common)
-    ]
-    for neighbour in head_neighbours(state_dict, taken, signature, left):
+    dropped = frozenset(keys)
+    others = [key for key in left if key not in dropped]
+    for neighbour in head_neighbours(state_dict, taken, signature, others):
         yield Doubt(
-            neighbour.sentence, tuple(key for key in left if key.startswith(neighbour.module))
+            neighbour.sentence, tuple(key for key in others if key.startswith(neighbour.module))
         )
 
 
-def _dropped_parts(state_dict: StateDict, taken: Collection[str]) -> tuple[str, ...]:
-    """The keys that are not taken, of trained tensors that are parts of the network itself.
+def _dropped_parts(
+    state_dict: StateDict, taken: Collection[str], left: Collection[str]
+) -> tuple[str, ...]:
+    """Those of the `left` keys whose tensors are trained and parts of the network itself.
 
     The network is below the longest prefix that the taken keys have in common, without its head. A
     tensor is a part of it if its module has taken tensors too, such as a bias in a block, or if it
     is below that prefix and nothing in its name says that it is another part, such as a decoder.
     """
     root = common_prefix([key for key in taken if not ANOTHER_PART.search(key)] or list(taken))
-    common = _common_parts(taken)
     # A head may lack all of its matrices, as a model of features does, and still have a norm.
     matrices = {
         key[:start]
@@ -238,12 +238,10 @@ def _dropped_parts(state_dict: StateDict, taken: Collection[str]) -> tuple[str, 
 
     return tuple(
         key
-        for key, entry in state_dict.items()
-        if key not in taken
-        and is_float_dtype(entry.dtype)
+        for key in left
+        if is_float_dtype(state_dict[key].dtype)
         and not {key.rpartition(".")[2]} & (STATISTICS | COMPUTED)
         and not is_beside(key)
-        and not _is_of_a_copy(key, taken, common)
     )
 
 

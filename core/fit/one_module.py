@@ -14,9 +14,8 @@ from core.keys import (
     OUTPUT_MODULES,
     STATISTICS,
     leaf,
-    names_average,
-    names_follower,
     names_projection,
+    names_slow_copy,
     without_wrappers,
 )
 
@@ -115,7 +114,7 @@ def _torn(sources: Mapping[str, tuple[str, ...]]) -> tuple[TornLayer, ...]:
 def _is_of_another_copy(path: str, others: Collection[str]) -> bool:
     """Whether a module is a layer of the weights of which the others are an average."""
     ends = {other.partition(".")[2] for other in others} - {""}
-    averages = all(names_average(other) or names_follower(other) for other in others)
+    averages = all(map(names_slow_copy, others))
     return path.partition(".")[2] in ends or (bool(others) and averages)
 
 

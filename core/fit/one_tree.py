@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 
-from core.keys import names_average, names_follower, without_wrappers
+from core.keys import names_slow_copy, without_wrappers
 from core.wording import count, counted, listed
 
 
@@ -17,7 +17,7 @@ def torn_tree(taken: Mapping[str, str]) -> str:
     `blocks.0` and `blocks.1`, come from below one prefix; a head may come from elsewhere. And no
     tensor comes from an average over training unless all do. Empty if nothing is torn.
     """
-    followers = [key for key in taken if names_average(key) or names_follower(key)]
+    followers = [key for key in taken if names_slow_copy(key)]
     if 0 < len(followers) < len(taken):
         return (
             f"{counted(len(followers), 'tensor')}, such as `{followers[0]}`, would be taken from "

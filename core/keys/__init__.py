@@ -49,6 +49,7 @@ from core.keys.vocabulary import (
     names_average,
     names_follower,
     names_projection,
+    names_slow_copy,
 )
 from core.keys.wrappers import MAX_KEYS, MAX_LENGTH, MAX_STARTS, Unwrapped, unwrap, without_wrappers
 
@@ -95,6 +96,7 @@ __all__ = [
     "names_average",
     "names_follower",
     "names_projection",
+    "names_slow_copy",
     "natural_order",
     "numbers_in",
     "replaced",

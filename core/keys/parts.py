@@ -46,14 +46,14 @@ def starts(key: str, most: int) -> list[int]:
     return begins
 
 
-def common_prefix(keys: Collection[str]) -> str:
-    """The longest prefix, up to a dot, that all keys begin with; empty if there is none."""
+def common_prefix(keys: Collection[str], ends: str = ".") -> str:
+    """The longest prefix, up to one of `ends`, that all keys begin with; empty if there is none."""
     if not keys:
         return ""
     first, last = min(keys), max(keys)
     length = min(len(first), len(last))
     same = next((at for at in range(length) if first[at] != last[at]), length)
-    return first[: first.rfind(".", 0, same) + 1]
+    return first[: max(first.rfind(end, 0, same) for end in ends) + 1]
 
 
 def words(key: str) -> frozenset[str]:

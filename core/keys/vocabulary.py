@@ -182,6 +182,11 @@ def names_follower(path: str) -> bool:
     return not FOLLOWERS.isdisjoint(_words(path)) or "encoder_k" in path.lower()
 
 
+def names_slow_copy(path: str) -> bool:
+    """Whether the path names weights that follow others: an average of them, or a follower."""
+    return names_average(path) or names_follower(path)
+
+
 def copy_preference(prefix: str) -> tuple[bool, bool, int, int]:
     """A sort key for the prefixes of several copies of a network: the one to use comes first.
 
@@ -190,7 +195,7 @@ def copy_preference(prefix: str) -> tuple[bool, bool, int, int]:
     decoder; then PREFERRED.
     """
     words = {*_words(prefix), *prefix.lower().split(".")}
-    slow = (names_average(prefix) or names_follower(prefix)) and "teacher" not in words
+    slow = names_slow_copy(prefix) and "teacher" not in words
     known = [place for place, name in enumerate(PREFERRED) if name in words]
     return slow, "decoder" in words, min(known, default=len(PREFERRED)), prefix.count(".")
 

@@ -12,7 +12,7 @@ from core.fit.copies import AS_MUCH
 from core.fit.proposals.prefixes import MAX_PARTS, glob_of
 from core.fit.proposals.proposal import Idea
 from core.fixes import MAX_TEXT, Fix, Keep, RenameTable, StripPrefix
-from core.keys import copy_preference, names_average, names_follower, starts
+from core.keys import copy_preference, names_slow_copy, starts
 from core.wording import counted
 
 
@@ -38,7 +38,7 @@ def twin_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
 
 
 def _average(prefix: str) -> str:
-    if not (names_average(prefix) or names_follower(prefix)):
+    if not names_slow_copy(prefix):
         return ""
     return f"; `{prefix}` reads like the average over training (EMA), often the better one"
 

@@ -6,7 +6,7 @@ import pytest
 
 from core.architectures import Architecture, catalogue, parse_architecture, signature
 from core.errors import ArchitectureError
-from core.fit.index.find import find_index
+from core.fit.index import Lookup
 from core.fit.index.index import Index, IndexedModel, Variation, make_index
 from core.fit.index.known_signature import known_names, known_signature
 
@@ -16,12 +16,9 @@ STEP = 113
 """Every so many architectures are built: the index has about 1,500."""
 
 
-@pytest.fixture(scope="module")
-def index() -> Index:
-    found = find_index()
-    if found is None:
-        pytest.skip("Loupe comes with the index of other versions of torchvision and timm")
-    return found
+@pytest.fixture
+def index(lookup: Lookup) -> Index:
+    return lookup.index
 
 
 @pytest.mark.parametrize("options", [(), (("num_classes", 10),), (("num_classes", 0),)])

@@ -13,7 +13,7 @@ from torchvision.models import mobilenet_v2, resnet18
 from core.architectures import parse_architecture, signature
 from core.checkpoint import open_checkpoint
 from core.fit.identify import hints_of, identify
-from core.fit.index import Lookup, find_index
+from core.fit.index import Lookup
 from core.fit.proposals import best_repair
 from core.fixes import CastDtype, Drop, Fix, Recipe, RenameTable
 from core.predict.proof import Proof, proof_json, proof_sentences, prove
@@ -26,14 +26,6 @@ SWAPPED = RenameTable(
         ("layer1.0.conv2.weight", "layer1.0.conv1.weight"),
     )
 )
-
-
-@pytest.fixture(scope="module")
-def lookup(tmp_path_factory: pytest.TempPathFactory) -> Lookup:
-    index = find_index(tmp_path_factory.mktemp("data"))
-    if index is None:
-        pytest.skip("Loupe comes with the index of other versions of torchvision and timm")
-    return Lookup(index)
 
 
 def alive(model: torch.nn.Module) -> Weights:

@@ -2,8 +2,7 @@
 
 import pytest
 
-from core.fit.index import Lookup
-from core.fit.index.find import find_index
+from core.fit.index import Lookup, find_index
 
 
 @pytest.fixture(scope="package")
