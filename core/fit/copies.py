@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from core.architectures import Shape, Signature, matrix_form
@@ -17,8 +17,10 @@ from core.checkpoint import StateDict, is_float_dtype
 from core.keys import (
     MAX_STARTS,
     STATISTICS,
+    Unwrapped,
     common_prefix,
     copy_preference,
+    follows_others,
     names_slow_copy,
     starts,
 )
@@ -61,12 +63,27 @@ def copies_of(state_dict: StateDict, signature: Signature) -> tuple[Copy, ...]:
     spelled = undotted(state_dict)
     shapes = {key: entry.shape for key, entry in state_dict.items() if key not in spelled}
     prefixes = _whole_prefixes(shapes, [spec.shape for spec in signature.values()])
-    copies = [Copy(prefix, sum(key.startswith(prefix) for key in shapes)) for prefix in prefixes]
+    keys = keys_by_place(shapes, prefixes)
+    copies = [Copy(prefix, keys[prefix]) for prefix in prefixes]
     return tuple(sorted(copies, key=lambda copy: copy_preference(copy.prefix)))
 
 
+def keys_by_place(keys: Iterable[str], places: Iterable[str]) -> Counter[str]:
+    """For each prefix, how many of the keys are below it and below no longer one of them."""
+    known = frozenset(places)
+    owners = (
+        next((key[:at] for at in reversed(starts(key, MAX_STARTS)) if key[:at] in known), None)
+        for key in keys
+    )
+    return Counter(owner for owner in owners if owner is not None)
+
+
 def _whole_prefixes(shapes: Mapping[str, Shape], wanted: Iterable[Shape]) -> list[str]:
-    """The deepest prefixes that have nearly all tensors that the file and the model share."""
+    """The prefixes that have nearly all tensors that the file and the model share.
+
+    Of prefixes inside one another it is the deepest, and another one if it has as much beside it,
+    as the weights at the top of a file do that has their average below `ema.`.
+    """
     model = Counter[Shape]()
     for form, times in map(matrix_form, wanted):
         if times:
@@ -81,26 +98,34 @@ def _whole_prefixes(shapes: Mapping[str, Shape], wanted: Iterable[Shape]) -> lis
                 below[key[:start]][form] += times
     whole = (below[""] & model).total()
     least = max(AS_MUCH * whole, LEAST * model.total())
-    enough = [prefix for prefix, forms in below.items() if (forms & model).total() >= least]
-    return [
-        prefix
-        for prefix in enough
-        if not any(other != prefix and other.startswith(prefix) for other in enough)
-    ]
+    whole_prefixes: list[str] = []
+    inside: dict[str, Counter[Shape]] = defaultdict(Counter)
+    for prefix in sorted(below, key=len, reverse=True):
+        beside = below[prefix] - inside[prefix]
+        if (beside & model).total() >= least:
+            whole_prefixes.append(prefix)
+            for start in starts(prefix, MAX_STARTS):
+                inside[prefix[:start]] += beside
+    return whole_prefixes
 
 
-def copies_sentence(copies: Sequence[Copy], taken: str) -> str:
-    """Which places there are, which one is taken, and how to take another; empty for one place."""
-    first = next((copy for copy in copies if copy.prefix == taken), None)
+def copies_sentence(copies: Sequence[Copy], taken: Iterable[str]) -> str:
+    """Which places there are, from which one keys are taken, and how to take another.
+
+    Empty for one place, or if nothing is taken from any.
+    """
+    used = keys_by_place(taken, [copy.prefix for copy in copies])
+    first = next((copy for copy in copies if used[copy.prefix]), None)
     if first is None or len(copies) < 2:
         return ""
     places = listed([f"{copy.words} ({counted(copy.keys, 'key')})" for copy in copies])
-    others = listed([f"`{copy.prefix}*`" for copy in copies if copy is not first and copy.prefix])
-    text = (
+    others = listed([f"`{copy.prefix}*`" for copy in copies if copy is not first])
+    # What is beside all copies, such as a head that they share, stays if one of them is dropped.
+    step = f"drop `{first.prefix}*`" if first.prefix else f"keep only {others}"
+    return (
         f"The file has this network in {len(copies)} places, {places}: the one {first.words} is "
-        f"taken{_reason(first.prefix)}."
+        f"taken{_reason(first.prefix)}. To use another, {step} first."
     )
-    return f"{text} To use another, keep only {others} first." if others else text
 
 
 def _reason(prefix: str) -> str:
@@ -110,6 +135,40 @@ def _reason(prefix: str) -> str:
     if names_slow_copy(prefix):
         return ", which reads like an average over training (EMA)"
     return ""
+
+
+def without_averages(unwrapped: Unwrapped, state_dict: StateDict) -> Unwrapped:
+    """The keys without those of an average of which the file has the weights too.
+
+    Below the average's prefix, such as `ema.`, are nearly all the paths and shapes of keys outside
+    it.
+    """
+    tails: dict[str, dict[tuple[str, Shape], str]] = defaultdict(dict)
+    weights: list[tuple[str, str]] = []
+    for key, short in unwrapped.keys.items():
+        begins = unwrapped.starts[short]
+        at = next((at for at in begins[1:] if follows_others(short[:at])), None)
+        if at is None:
+            weights.append((key, short))
+        else:
+            tails[short[:at]][short[at:], state_dict[key].shape] = key
+    wanted = {tail for below in tails.values() for tail in below}
+    found = {
+        tail
+        for key, short in (weights if wanted else ())
+        for at in unwrapped.starts[short]
+        if (tail := (short[at:], state_dict[key].shape)) in wanted
+    }
+    averages = {
+        key
+        for below in tails.values()
+        if len(below.keys() & found) >= AS_MUCH * len(below)
+        for key in below.values()
+    }
+    if not averages:
+        return unwrapped
+    keys = {key: short for key, short in unwrapped.keys.items() if key not in averages}
+    return replace(unwrapped, keys=keys)
 
 
 def undotted(state_dict: StateDict) -> dict[str, str]:
@@ -174,23 +233,27 @@ class Mixture:
     def sentence(self) -> str:
         """What is mixed, in a sentence."""
         ours, theirs = map(count, self.counts)
+        one, other = (
+            f"from `{name}`" if name else "without a prefix" for name in (self.one, self.other)
+        )
         return (
-            f"{ours} tensors are taken from `{self.one}` and {theirs} from `{self.other}`, two "
-            "copies of one network: that is a mixture of two trainings."
+            f"{ours} tensors are taken {one} and {theirs} {other}, two copies of one network: "
+            "that is a mixture of two trainings."
         )
 
 
-def mixture(state_dict: StateDict, taken: Collection[str], signature: Signature) -> Mixture | None:
+def mixture(
+    state_dict: StateDict, taken: Collection[str], copies: Iterable[Copy]
+) -> Mixture | None:
     """The two copies from which a recipe takes tensors, if it does not stay within one.
 
-    `taken` are the keys of the file from which the model's parameters come.
+    `taken` are the keys of the file from which the model's parameters come, `copies` the places
+    where the file has the model.
     """
     taken = frozenset(taken)
-    places = [copy.prefix for copy in copies_of(state_dict, signature)]
-    found = [(prefix, sum(key.startswith(prefix) for key in taken)) for prefix in places]
-    used = sorted(((number, prefix) for prefix, number in found if number), reverse=True)
+    used = keys_by_place(taken, [copy.prefix for copy in copies]).most_common(2)
     if len(used) > 1:
-        (first, one), (second, other) = used[:2]
+        (one, first), (other, second) = used
         return Mixture(one, other, (first, second))
     spelled = undotted(state_dict)
     without, twins = taken & spelled.keys(), taken & frozenset(spelled.values())

@@ -49,8 +49,8 @@ def fit_verdict(
     architecture: Architecture | None = None,
     unsure: Sequence[str] = (),
 ) -> str:
-    """A few sentences: whether it fits, how many keys match, and what of the file is left out or
-    which repair gains most.
+    """A few sentences: whether it fits, how many keys match, what of the file is left out, which of
+    several copies is taken, or which repair gains most.
 
     `unsure` are the file's keys that a recipe pairs although another pair would be as likely. The
     architecture is named where it is given: `Fits torchvision resnet18: 122 of 122 keys.`
@@ -66,7 +66,8 @@ def fit_verdict(
             text = f"Does not fit{to}, though {every}: {why[:1].lower()}{why[1:]}"
         if match.benign:
             text += f" {_benign(match)}"
-        return f"{text} {fit.left_out[:1].upper()}{fit.left_out[1:]}." if fit.left_out else text
+        left_out = f"{fit.left_out[:1].upper()}{fit.left_out[1:]}." if fit.left_out else ""
+        return " ".join(filter(None, (text, left_out, fit.copies)))
     parts = [f"{matched} of {wanted} keys match"]
     refused = sum(bool(mismatch.reason) for mismatch in match.mismatched)
     if len(match.mismatched) > refused:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.architectures import Signature
 from core.checkpoint import Derived, StateDict, TensorEntry, is_float_dtype
 from core.fit.around_head import BESIDE, head_neighbours
-from core.fit.copies import mixture
+from core.fit.copies import Copy, copies_of, copies_sentence, mixture
 from core.fit.fused_order import other_orders
 from core.fit.key_match import Match, match
 from core.fit.left_out import left_out_words
@@ -68,12 +68,14 @@ class Doubt:
 class Fit:
     """How a file, after a recipe, fits a model: the match of keys, and the doubts.
 
-    If every key matches, `left_out` says which modules of the file are left out; else it is empty.
+    If every key matches, `left_out` says which modules of the file are left out, and `copies` which
+    of several copies of the network is taken; else they are empty.
     """
 
     match: Match
     doubts: tuple[Doubt, ...] = ()
     left_out: str = ""
+    copies: str = ""
 
     @property
     def fits(self) -> bool:
@@ -93,8 +95,10 @@ def fit_of(state_dict: StateDict, repaired: StateDict, signature: Signature) -> 
     if not matched.fits:
         return Fit(matched)
     taken = taken_keys(repaired, signature)
+    parameters = {key: new for key, new in taken.items() if signature[new].kind == "parameter"}
+    copies = copies_of(state_dict, signature)
     doubts = (
-        *_mixed(state_dict, taken, signature),
+        *_mixed(state_dict, parameters, copies),
         *_torn(repaired, signature),
         *_reordered(taken),
         *_half_transposed(state_dict, repaired, signature),
@@ -103,7 +107,8 @@ def fit_of(state_dict: StateDict, repaired: StateDict, signature: Signature) -> 
     )
     named = {key for doubt in doubts for key in doubt.keys}
     beside = [key for key in state_dict if key not in taken and key not in named]
-    return Fit(matched, doubts, left_out_words(beside, state_dict))
+    told = "" if doubts else copies_sentence(copies, parameters)
+    return Fit(matched, doubts, left_out_words(beside, state_dict), told)
 
 
 def taken_keys(repaired: StateDict, signature: Signature) -> dict[str, str]:
@@ -124,12 +129,13 @@ def _all_origins(entry: TensorEntry) -> Iterator[str]:
         yield entry.origin or entry.key
 
 
-def _mixed(state_dict: StateDict, taken: dict[str, str], signature: Signature) -> Iterator[Doubt]:
-    parameters = {key: new for key, new in taken.items() if signature[new].kind == "parameter"}
-    mixed = mixture(state_dict, parameters, signature)
-    torn = torn_tree(parameters) if mixed is None else mixed.sentence
+def _mixed(
+    state_dict: StateDict, taken: Mapping[str, str], copies: Sequence[Copy]
+) -> Iterator[Doubt]:
+    mixed = mixture(state_dict, taken, copies)
+    torn = torn_tree(taken) if mixed is None else mixed.sentence
     if torn:
-        yield Doubt(torn, tuple(parameters))
+        yield Doubt(torn, tuple(taken))
 
 
 def _torn(repaired: StateDict, signature: Signature) -> Iterator[Doubt]:

@@ -187,6 +187,11 @@ def names_slow_copy(path: str) -> bool:
     return names_average(path) or names_follower(path)
 
 
+def follows_others(path: str) -> bool:
+    """Whether the path names a slow copy that is not the one to use, as a teacher is."""
+    return names_slow_copy(path) and "teacher" not in _words(path)
+
+
 def copy_preference(prefix: str) -> tuple[bool, bool, int, int]:
     """A sort key for the prefixes of several copies of a network: the one to use comes first.
 
@@ -195,9 +200,13 @@ def copy_preference(prefix: str) -> tuple[bool, bool, int, int]:
     decoder; then PREFERRED.
     """
     words = {*_words(prefix), *prefix.lower().split(".")}
-    slow = names_slow_copy(prefix) and "teacher" not in words
     known = [place for place, name in enumerate(PREFERRED) if name in words]
-    return slow, "decoder" in words, min(known, default=len(PREFERRED)), prefix.count(".")
+    return (
+        follows_others(prefix),
+        "decoder" in words,
+        min(known, default=len(PREFERRED)),
+        prefix.count("."),
+    )
 
 
 def names_projection(path: str) -> bool:

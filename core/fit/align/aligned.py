@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -156,15 +157,18 @@ def _pairs(
     return [pair for pair in pairs if not _pools_otherwise(pair)]
 
 
-POOLED_BY = frozenset(("norm", "fc_norm"))
-"""timm's last norm before the tokens are pooled, and the one after it. One renamed to the other
-loads, and the model then pools other tokens (timm/models/vision_transformer.py)."""
+POOLED_NORM = re.compile(r"(?:fc|gap|(?:avg_?)?pool(?:ed|ing|er)?)_?(?:norm|ln|layernorm)")
+"""Names of a norm of pooled tokens, such as timm's `fc_norm`. Renamed to the `norm` that a model
+has before it pools, it loads, and the model then pools otherwise
+(timm/models/vision_transformer.py)."""
 
 
 def _pools_otherwise(pair: AlignedPair) -> bool:
-    return {
-        key.rpartition(".")[0].rpartition(".")[2] for key in (pair.key, pair.wanted)
-    } == POOLED_BY
+    pooled = [
+        POOLED_NORM.fullmatch(key.rpartition(".")[0].rpartition(".")[2]) is not None
+        for key in (pair.key, pair.wanted)
+    ]
+    return pooled[0] != pooled[1]
 
 
 def _member_pairs(

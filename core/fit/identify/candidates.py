@@ -9,7 +9,7 @@ from core.architectures import LIBRARIES, Architecture, Options
 from core.checkpoint import StateDict
 from core.fast_objects import paused_collector
 from core.fit.architecture_options import propose_num_classes
-from core.fit.copies import copies_of, copies_sentence
+from core.fit.copies import without_averages
 from core.fit.identify.candidate_repair import Repaired, repair, whole_repaired
 from core.fit.identify.class_heads import CLASSES, own_head
 from core.fit.identify.equivalents import Related
@@ -80,7 +80,7 @@ def identify(
     the file's keys, the candidates are those that have its shapes under other keys; if there are
     none either, they are the nearest ones, and `known` is False.
     """
-    unwrapped = unwrap(state_dict)
+    unwrapped = without_averages(unwrap(state_dict), state_dict)
     solved = _solved(state_dict, unwrapped, lookup)
     groups = _groups(solved)
     known = bool(groups) and _is_known(groups[0][0])
@@ -229,13 +229,11 @@ def _candidate(
     spoken = hinted[key], [hinted[_plain_key(other)] for other in also]
     own = not repaired.why  # else the repair may take the tensors from elsewhere
     saved = saved_words(best, state_dict, unwrapped) if own else ""
-    copies = ""
-    if repaired.fits:
-        copies = copies_sentence(copies_of(state_dict, best.wanted), best.prefix)
     head = best.sources.get(own_head(best.profile).get("weight", ""))
     heads = left_out_heads_words(
         best.profile, None if head is None else head.key, repaired.left_out, state_dict
     )
+    copies = repaired.fit.copies
     more = [*heads, *([copies] if copies else [])]
     related = _related(named, also)
     facts = evidence(repaired, saved, state_dict, hinted[key].facts, related, len(adapted), more)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from core.architectures import SIMPLE, Options, Shape, Value, matrix_form, squeezed
 from core.checkpoint import StateDict
-from core.fit.copies import copies_of, copies_sentence
 from core.fit.fitness import fit_of
 from core.fit.identify.candidate_repair import Repaired, applied, prefix_fixes
 from core.fit.identify.solve_options import with_options
@@ -117,9 +116,6 @@ def _solved(like: ShapeLikeness, state_dict: StateDict, lookup: Lookup) -> Renam
         return None
     repaired, dropped = result
     fit = fit_of(state_dict, repaired, wanted)
-    copies = ""
-    if fit.fits:
-        copies = copies_sentence(copies_of(state_dict, wanted), like.prefix)
     why = tuple(idea.why for idea in ideas if idea.aligned or _is_named(idea))
     kept = min(1.0, repaired.numel / max(1, below.numel))
     sure = min((idea.sure for idea in ideas), default=1.0)
@@ -132,7 +128,7 @@ def _solved(like: ShapeLikeness, state_dict: StateDict, lookup: Lookup) -> Renam
             fit,
             outside + dropped,
             tuple(key for idea in ideas for key in idea.unsure),
-            (*why, *([copies] if copies else [])),
+            why if any(fit.copies in each for each in (*why, "")) else (*why, fit.copies),
         ),
         round(like.share * fit.match.coverage_parameters * kept * sure, 3),
     )

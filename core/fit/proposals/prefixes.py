@@ -11,7 +11,7 @@ from core.architectures import Signature
 from core.checkpoint import StateDict
 from core.fit.proposals.proposal import Idea, all_or_part
 from core.fixes import AddPrefix, Rename, StripPrefix
-from core.keys import WRAPPERS, WRITERS, starts
+from core.keys import WRAPPERS, WRITERS, copy_preference, names_slow_copy, starts
 
 MAX_VOTED = 12
 """The most prefixes that are tried, those with the most votes."""
@@ -69,7 +69,8 @@ def voted_prefixes(state_dict: StateDict, signature: Signature) -> list[tuple[st
     """Pairs of (prefix in the file, prefix in the model), those with the most votes first.
 
     Each key of the file looks for the model's keys of the same shape with which it shares the
-    longest ending, cut at a dot. It votes for what is before that ending on both sides. Two pairs
+    longest ending, cut at a dot. It votes for what is before that ending on both sides. Of as many
+    votes for several copies of the network, those for the copy to use come first. Two pairs
     that share a side and have equal votes are both left out: an alignment decides between them.
     """
     wanted: dict[tuple[str, tuple[int, ...]], list[str]] = defaultdict(list)
@@ -83,10 +84,16 @@ def voted_prefixes(state_dict: StateDict, signature: Signature) -> list[tuple[st
             if prefixes:
                 votes.update((key[:start], prefix) for prefix in prefixes[:MAX_VOTED])
                 break
-    votes.pop(("", ""), None)
+    beside = votes.pop(("", ""), 0)
     torn = _torn({pair: number for pair, number in votes.items() if all(pair)})
     clear = Counter({pair: number for pair, number in votes.items() if pair not in torn})
-    return [pair for pair, _ in clear.most_common(MAX_VOTED)]
+
+    def rank(vote: tuple[tuple[str, str], int]) -> tuple[object, ...]:
+        (prefix, _), number = vote
+        # What is beside all copies, such as a head, was trained with the weights.
+        return -number, bool(beside) and names_slow_copy(prefix), *copy_preference(prefix)
+
+    return [pair for pair, _ in sorted(clear.items(), key=rank)[:MAX_VOTED]]
 
 
 def _torn(votes: Mapping[tuple[str, str], int]) -> frozenset[tuple[str, str]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from core.architectures import Signature
 from core.checkpoint import StateDict
 from core.fit.align import align
-from core.fit.copies import copies_of, copies_sentence, undotted, undotted_prefix
+from core.fit.copies import Copy, copies_of, copies_sentence, undotted, undotted_prefix
 from core.fit.key_match import Match, match
 from core.fit.one_module import filled_by_projection, origins, torn_layers
 from core.fit.proposals.adapters import uses_untrained
@@ -19,7 +19,7 @@ from core.fit.proposals.renamings import best_renamings, moves_batch_norms
 from core.fit.proposals.shapes import folded_ideas, shape_ideas
 from core.fit.proposals.structure import merging_idea, structure_ideas
 from core.fit.proposals.tried import Score, after, score
-from core.fixes import Drop, Fix, MergeLora, Recipe, adapter_keys, unscaled_adapters
+from core.fixes import Drop, Fix, Keep, MergeLora, Recipe, adapter_keys, unscaled_adapters
 from core.wording import are, counted, percent
 
 MAX_ROUNDS = 8
@@ -226,6 +226,9 @@ def before_made_up(recipe: Recipe, state_dict: StateDict, signature: Signature) 
 LEAST_CONFIDENCE = 0.5
 """The least confidence of an alignment that is proposed."""
 
+MOST_COPIES = 4
+"""The most copies of a network that are aligned with a model, the preferred ones."""
+
 LEAST_SHARE = 0.5
 """The least share of the model's keys for which a proposed alignment has a tensor."""
 
@@ -241,14 +244,22 @@ def align_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
         return
     copies = copies_of(state_dict, signature)
     spelled = undotted(state_dict)
-    for copy in copies if len(copies) > 1 else (None,):
-        others = tuple(Drop(glob_of(other.prefix)) for other in copies if copy not in (None, other))
+    for copy in copies[:MOST_COPIES] if len(copies) > 1 else (None,):
+        others: tuple[Fix, ...] = () if copy is None else _only(copy, copies)
         without_dots = undotted_prefix(spelled, state_dict)
         others = (*others, *([Drop(glob_of(without_dots))] if without_dots else []))
         left = after(others, state_dict, signature)
         if left is not None:
-            why = "" if copy is None else copies_sentence(copies, copy.prefix)
+            why = "" if copy is None else copies_sentence(copies, [copy.prefix])
             yield from _align_idea(left, signature, now.total, others, why)
+
+
+def _only(copy: Copy, copies: Sequence[Copy]) -> tuple[Fix, ...]:
+    """The fixes that leave out the other copies; what is beside all of them stays."""
+    others = [other.prefix for other in copies if other is not copy]
+    if any(copy.prefix.startswith(prefix) for prefix in others):
+        return (Keep(glob_of(copy.prefix)),)
+    return tuple(Drop(glob_of(prefix)) for prefix in others)
 
 
 def _align_idea(
