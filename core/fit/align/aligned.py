@@ -75,15 +75,17 @@ def _aligned(state_dict: StateDict, signature: Signature) -> Alignment:
     file = [
         Tensor(key, entry.shape, is_float_dtype(entry.dtype)) for key, entry in state_dict.items()
     ]
+    a = layers_of(file)
     # A file without any statistics has BatchNorms all the same, of a weight and a bias.
-    without = STATISTICS if STATISTICS.isdisjoint(map(_leaf, state_dict)) else frozenset[str]()
+    has_none = STATISTICS.isdisjoint(member.leaf for layer in a for member in layer.members)
+    without = STATISTICS if has_none else frozenset[str]()
     wanted = [
         Tensor(key, spec.shape, is_float_dtype(spec.dtype))
         for key, spec in signature.items()
         if _leaf(key) not in without
     ]
     shuffled = is_sorted([(key, entry.dtype) for key, entry in state_dict.items()])
-    a, b = layers_of(file), layers_of(wanted)
+    b = layers_of(wanted)
     a, b = joined(a, b), joined(b, a)
     pairs = _pairs(a, b, pair_layers(a, b, shuffled=shuffled))
     # What is left: layers of which one side lacks a tensor, such as a bias, so the kinds differ.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -12,6 +12,17 @@ from core.keys import BATCH_COUNTER, FUSED_PARTS, FUSED_WORD, LEAVES, SYNONYMS, 
 
 Kind: TypeAlias = tuple[tuple[str, Shape, bool], ...]
 """For each tensor its leaf word, its shape without dimensions of 1, and whether it is of floats."""
+
+NORM_LEAVES = {
+    "scale": "weight",
+    "offset": "bias",
+    "shift": "bias",
+    "mean": "running_mean",
+    "var": "running_var",
+    "variance": "running_var",
+}
+"""Names of a norm's tensors in Flax, Haiku and the like. Alone they may mean something else, so
+they count only where a module has them together."""
 
 FUSED_AS: Mapping[tuple[str, ...], str] = dict(
     zip(FUSED_PARTS, ("qkv", "gate_up", "gate_up"), strict=True)
@@ -65,8 +76,10 @@ class Layer:
 def layers_of(tensors: Iterable[Tensor]) -> list[Layer]:
     """The layers, in the order of their first tensors."""
     by_path: dict[str, dict[str, Tensor]] = {}
+    tensors = [*tensors]
+    norms = _norms(tensor.key for tensor in tensors)
     for tensor in tensors:
-        path, word = _split(tensor.key)
+        path, word = norms.get(tensor.key) or _split(tensor.key)
         if word in by_path.get(path, {}):
             path = tensor.key
         by_path.setdefault(path, {})[word] = tensor
@@ -81,6 +94,27 @@ def single_layers(tensors: Iterable[Tensor]) -> list[Layer]:
     return [
         layer_of(tensor.key, [LayerTensor(_split(tensor.key)[1], (tensor,))]) for tensor in tensors
     ]
+
+
+def _norms(keys: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """The keys of norms that are named as NORM_LEAVES has it, each with its path and leaf word."""
+    modules: dict[str, dict[str, str]] = defaultdict(dict)
+    for key in keys:
+        module, _, last = key.rpartition(".")
+        modules[module][last] = NORM_LEAVES.get(last, leaf(key))
+    return {
+        f"{module}.{last}": (module, word)
+        for module, names in modules.items()
+        if module and {"mean", "scale"} & names.keys() and {*names.values()} in _WHOLE_NORMS
+        for last, word in names.items()
+    }
+
+
+_WHOLE_NORMS = (
+    {"weight", "bias"},
+    {"weight", "bias", "running_mean", "running_var"},
+    {"bias", "running_mean", "running_var"},
+)
 
 
 def _split(key: str) -> tuple[str, str]:

@@ -67,6 +67,35 @@ def resnet() -> nn.Module:
     return varied(resnet18(num_classes=7))
 
 
+NORMS = {
+    "Keras": ("gamma", "beta", "moving_mean", "moving_variance"),
+    "Flax": ("scale", "bias", "mean", "var"),
+    "Haiku": ("scale", "offset", "mean", "variance"),
+}
+"""What libraries call a BatchNorm's weight, bias, mean and variance."""
+
+
+@pytest.mark.parametrize("library", NORMS)
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (1, 0, 3, 2)])
+def test_norms_under_the_names_of_other_libraries_are_the_same(
+    tmp_path: Path, resnet: nn.Module, library: str, order: tuple[int, ...]
+) -> None:
+    names = dict(
+        zip(("weight", "bias", "running_mean", "running_var"), NORMS[library], strict=True)
+    )
+    own = resnet.state_dict()
+    tensors: Tensors = {}
+    for module in dict.fromkeys(key.rpartition(".")[0] for key in own):
+        if f"{module}.running_var" not in own:
+            tensors.update({key: own[key] for key in own if key.rpartition(".")[0] == module})
+            continue
+        for leaf in [[*names][at] for at in order]:
+            tensors[f"{module}.{names[leaf]}"] = own[f"{module}.{leaf}"]
+    model = resnet18(num_classes=7)
+    filled(model, saved(tmp_path, tensors))
+    assert torch.equal(output(model.eval(), 32), output(resnet, 32))
+
+
 @pytest.mark.parametrize("prefix", ["", "module.net."])
 @pytest.mark.parametrize("named", [own_name, hugging_face_name])
 @pytest.mark.parametrize("sorted_by_name", [False, True])
