@@ -1,6 +1,9 @@
-"""Predict: the most probable classes of an image, by the model in A next to the model in B."""
+"""Predict: the most probable classes of an image, by the model in A next to the model in B, or next
+to another architecture that takes A's tensors."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import streamlit as st
 
@@ -12,6 +15,7 @@ from core.predict import Prediction, require_classifier
 from pages.components.frame import empty_state, page_header
 from pages.components.predict.image_tray import image_tray
 from pages.components.predict.labels_picker import labels_picker
+from pages.components.predict.lookalike_picker import lookalike_picker
 from pages.components.predict.prediction_job import Task, predictions
 from pages.components.predict.prediction_results import Answer, result_cards, result_table
 from pages.components.predict.preprocessing_editor import preprocessing_editor, slot_preprocessing
@@ -40,13 +44,18 @@ def main() -> None:
     if not loaded:
         return
     images = image_tray()
+    files = {slot: opened[slot] for slot in loaded}
+    if len(loaded) == 1:
+        for name, request in _lookalike(*next(iter(loaded.items()))).items():
+            files[name] = next(iter(files.values()))
+            loaded[name] = request
     settings = st.expander("Preprocessing and labels")
     with settings:
         columns = dict(zip(loaded, st.columns(len(loaded), gap="large"), strict=True))
     tasks = []
-    for slot, request in loaded.items():
-        with columns[slot]:
-            tasks.append(_task(slot, request, opened[slot]))
+    for name, request in loaded.items():
+        with columns[name]:
+            tasks.append(_task(name, request, files[name]))
     if not images:
         st.caption("Add images, or use the sample’s, to see what the model predicts for them.")
         return
@@ -60,7 +69,7 @@ def main() -> None:
             st.error(f"{slot}: {plain(str(outcome))}", icon=":material/error:")
         else:
             with columns[slot]:
-                answers[slot] = _answer(opened[slot], outcome, task)
+                answers[slot] = _answer(files[slot], outcome, task)
     if answers:
         k = st.slider("Top-k classes", 1, 20, 5, key="k", persist_state="session", width=280)
         result_cards(images, answers, k)
@@ -80,6 +89,14 @@ def _loaded(slot: str) -> ModelRequest | None:
     if request in model_pool().resident():
         loaded_models.add(request)
     return request if request in loaded_models else None
+
+
+def _lookalike(slot: str, request: ModelRequest) -> dict[str, ModelRequest]:
+    """The slot's file as another architecture that takes its tensors, if one is chosen, by name."""
+    other = lookalike_picker(slot, request.architecture)
+    if other is None:
+        return {}
+    return {f"{slot} as {other.name}": replace(request, architecture=other)}
 
 
 def _classifies(slot: str, request: ModelRequest, checkpoint: Checkpoint) -> bool:

@@ -13,8 +13,11 @@ from torchvision.models import shufflenet_v2_x0_5
 from torchvision.transforms import v2
 
 from core.architectures import Architecture, build, parse_architecture
+from core.fit.index import find_index
 from core.fixes import Drop, Recipe, Step, StripPrefix
+from core.inputs import default_preprocessing
 from core.load import ModelRequest, load_requested
+from core.predict import predict
 from core.progress import Cancelled
 from core.server import SAMPLES, Bench, SlotState, bench_to_query, sample_images
 from pages.components.resources import jobs, model_pool, open_file
@@ -67,6 +70,13 @@ def predict_page(*slots):
     at.switch_page("pages/predict.py").run()
     assert not at.exception
     return at
+
+
+def predicted(at):
+    """The page once its job is done, however long that takes."""
+    at.session_state["prediction-job"][1].result()
+    at.run()
+    assert not at.exception
 
 
 def texts(at):
@@ -277,6 +287,38 @@ def test_a_network_that_is_no_classifier_is_told_with_what_it_gives(
     assert not at.exception
     assert said in at.info[0].value.replace("\\", "")
     assert len(charts(at)) == len(sample_images())
+
+
+def test_a_file_runs_beside_another_architecture_that_takes_its_tensors(tmp_path):
+    if find_index(tmp_path) is None:
+        pytest.skip("Loupe comes with the index of other versions of torchvision and timm")
+    own = Architecture("torchvision", "resnet18", (("num_classes", 4),))
+    torch.manual_seed(0)
+    torch.save(build(own).state_dict(), tmp_path / "root" / "own.pth")
+    state = SlotState("root:0/own.pth", architecture=own.key)
+    load(state)
+    at = predict_page(state)
+    at.button(key="pictures-sample").click().run()
+    predicted(at)
+    alone = charts(at)
+    (picker,) = [each for each in at.selectbox if each.key == "lookalike-A"]
+    (blurred,) = [option for option in picker.options if "resnetblur18" in option]
+    assert "downsampling through blur pooling" in blurred
+    picker.select(blurred).run()
+    predicted(at)
+    both = charts(at)
+    assert both[0::2] == alone
+    assert all(one != other for one, other in zip(both[0::2], both[1::2], strict=True))
+    assert "A and A as resnetblur18 agree on the most probable class of" in texts(at)
+    other = Architecture("timm", "resnetblur18", own.options)
+    checkpoint = open_file(state.file)
+    request = ModelRequest(checkpoint.identity, "", Recipe(), other)
+    assert [each.architecture for each in model_pool().resident()].count(other) == 1
+    image = Image.open(sample_images()[0]).convert("RGB")
+    with model_pool().get(request, lambda: load_requested(request, checkpoint.state_dict())) as it:
+        fed = default_preprocessing(other, checkpoint.metadata)
+        (told,) = predict(it, [("one", image)], fed, 4)
+    assert [*both[1].values()] == [f"{100 * each:.2f}\u202f%" for each in told.probabilities]
 
 
 def test_a_long_run_shows_its_progress_can_be_cancelled_and_run_again():

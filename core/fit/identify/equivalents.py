@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from core.architectures import Architecture
-from core.fit.lookalikes import Arithmetic, Relation
+from core.fit.index import Index, same_tensors
+from core.fit.lookalikes import Arithmetic, Relation, relation
 from core.wording import count, listed
 
 Related = tuple[Architecture, Relation]
@@ -24,6 +25,16 @@ ENDS = {
         "; whether they compute the same is not known",
     ),
 }
+
+
+def other_arithmetic(architecture: Architecture, index: Index) -> tuple[Related, ...]:
+    """The architectures that take the tensors of this one and compute something else.
+
+    They have its options. Empty if the index does not know the signature with these options.
+    """
+    alike = same_tensors(index, architecture)
+    related = [(other, relation(architecture, other)) for other in alike]
+    return tuple(pair for pair in related if pair[1].arithmetic is Arithmetic.OTHER)
 
 
 def equivalents_words(related: Sequence[Related], has: tuple[str, str]) -> Iterator[str]:

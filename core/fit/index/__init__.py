@@ -9,7 +9,7 @@ from core.fit.index.find import SHIPPED, find_index, index_path, installed_versi
 from core.fit.index.index import Index, IndexedModel, Variation, make_index
 from core.fit.index.index_file import save_index
 from core.fit.index.indexing import index_model
-from core.fit.index.known_signature import known_names, known_signature
+from core.fit.index.known_signature import known_names, known_signature, same_tensors
 from core.fit.index.lookup import Lookup
 
 __all__ = [
@@ -27,5 +27,6 @@ __all__ = [
     "known_signature",
     "make_index",
     "make_index_in",
+    "same_tensors",
     "save_index",
 ]

@@ -6,6 +6,7 @@ To build a model, its library must be imported, which takes seconds.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from core.architectures import OTHER_CLASSES, Signature, TensorSpec, Value, option_of
@@ -33,6 +34,33 @@ def known_signature(index: Index, architecture: Architecture) -> Signature | Non
                 return model.signature
             return _with_option(model, *architecture.options[0])
     return None
+
+
+def same_tensors(index: Index, architecture: Architecture) -> tuple[Architecture, ...]:
+    """The other architectures with the signature of this one, each with the options of this one.
+
+    Empty where the index does not know the signature with these options.
+    """
+    own = known_signature(index, architecture)
+    plain = (architecture.library, architecture.name)
+    keys = {
+        frozenset(index.signatures[number].key_ids.tolist())
+        for other, number in zip(index.architectures, index.signature_ids.tolist(), strict=True)
+        if (other.library, other.name) == plain
+    }
+    alike = {
+        number
+        for number, packed in enumerate(index.signatures)
+        if frozenset(packed.key_ids.tolist()) in keys
+    }
+    others = [
+        replace(other, options=architecture.options)
+        for other, number in zip(index.architectures, index.signature_ids.tolist(), strict=True)
+        if number in alike and (other.library, other.name) != plain
+    ]
+    return tuple(
+        other for other in others if own is not None and known_signature(index, other) == own
+    )
 
 
 def known_names(index: Index) -> Mapping[str, frozenset[str]]:

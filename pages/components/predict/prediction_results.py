@@ -41,7 +41,7 @@ def result_cards(images: Sequence[TrayImage], answers: Mapping[str, Answer], k: 
             f"Class names: {plain(answer.labels.source)}."
         )
     if len(answers) == 2:
-        st.markdown(f"A and B {_agreement(answers)}.")
+        st.markdown(f"{' and '.join(map(plain, answers))} {_agreement(answers)}.")
     for number, image in enumerate(images):
         with st.container(border=True):
             _card(image, number, answers, k)

@@ -34,6 +34,12 @@ def topk_chart(bars: Sequence[Bar], slot: str, key: str) -> None:
     st.plotly_chart(figure, key=key, alt=f"{slot}: {spoken}", config=config)
 
 
+def _colour(slot: str) -> str:
+    """The slot's colour; of `A as …`, which is drawn beside A alone, the other slot's."""
+    other = {"A": "B", "B": "A"}
+    return SLOT_COLOURS.get(slot) or SLOT_COLOURS[other[slot.partition(" ")[0]]]
+
+
 def topk_figure(bars: Sequence[Bar], slot: str) -> go.Figure:
     """The figure of the bars; the label of the most probable class is bold.
 
@@ -62,7 +68,7 @@ def topk_figure(bars: Sequence[Bar], slot: str) -> go.Figure:
                 y=centres,
                 width=BAR,
                 orientation="h",
-                marker={"color": SLOT_COLOURS[slot], "line_width": 0},
+                marker={"color": _colour(slot), "line_width": 0},
                 customdata=[escape(bar.label, quote=False) for bar in bars],
                 hovertemplate=f"%{{customdata}}<br>%{{x:.4f}}{THIN}%<extra></extra>",
             ),
