@@ -21,7 +21,7 @@ from core.cli.options import (
 )
 from core.cli.output import DIFFERS, FITS, print_json, say, watched
 from core.errors import FixError, LoupeError
-from core.wording import are, count, counted, listed, tensors
+from core.wording import count, counted, listed, tensors
 
 if TYPE_CHECKING:
     from core.architectures import Architecture, Signature
@@ -247,7 +247,7 @@ def _best(
 
 
 def _advice(repaired: StateDict, unsure: Sequence[str]) -> str:
-    from core.fixes import unscaled_adapters
+    from core.fixes import unscaled_sentence
 
     parts = []
     if unsure:
@@ -256,13 +256,10 @@ def _advice(repaired: StateDict, unsure: Sequence[str]) -> str:
             f"{listed([f'`{key}`' for key in unsure])}. Check them in the recipe that --json "
             "prints, save it, and apply it with --recipe."
         )
-    adapters = unscaled_adapters(repaired)
+    adapters = unscaled_sentence(repaired)
     if adapters:
-        parts.append(
-            f"{counted(adapters, 'LoRA adapter')} {are(adapters)} not merged, since "
-            "the file has no alpha that states the scale: begin with a recipe such as "
-            '[{"fix": "merge_lora", "alpha": 16}].'
-        )
+        example = '[{"fix": "merge_lora", "alpha": 16}]'
+        parts.append(f"{adapters[:-1]}: begin with a recipe such as {example}.")
     return " ".join(parts)
 
 

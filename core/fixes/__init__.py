@@ -26,7 +26,14 @@ from core.fixes.kinds.filtering import Drop, DropMismatched, Keep, kept
 from core.fixes.kinds.fused import ZEROS, Fuse, Split
 from core.fixes.kinds.heads import SelectClasses
 from core.fixes.kinds.input_channels import AdaptInput
-from core.fixes.kinds.lora import MergeLora, adapter_keys, scale_assumed, unscaled_adapters
+from core.fixes.kinds.lora import (
+    MergeLora,
+    adapter_keys,
+    adapters_alone,
+    scale_assumed,
+    unscaled_adapters,
+    unscaled_sentence,
+)
 from core.fixes.kinds.positions import ResamplePositions, Resampling
 from core.fixes.kinds.renaming import AddPrefix, KeyFix, Rename, RenameTable, StripPrefix, renamed
 from core.fixes.kinds.views import Reshape, Transpose, Untie
@@ -79,6 +86,7 @@ __all__ = [
     "WeightNorm",
     "WholeField",
     "adapter_keys",
+    "adapters_alone",
     "checked_text",
     "computed",
     "kept",
@@ -87,4 +95,5 @@ __all__ = [
     "scale_assumed",
     "shapes_unknown",
     "unscaled_adapters",
+    "unscaled_sentence",
 ]

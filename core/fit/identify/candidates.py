@@ -31,6 +31,7 @@ from core.fit.identify.source_names import KeyStyle, computes, key_style, unlike
 from core.fit.identify.under_other_names import Renamed, under_other_names
 from core.fit.index.lookup import Lookup
 from core.fit.lookalikes import Arithmetic, relation
+from core.fixes import unscaled_sentence
 from core.keys import BATCH_COUNTER, MAX_KEYS, Unwrapped, unwrap
 from core.wording import count
 
@@ -96,6 +97,8 @@ def identify(
     if candidates:
         candidates = (_with_hints(candidates[0], hints, lookup), *candidates[1:])
     summary = sentence(candidates, known, kind, state_dict)
+    if candidates and not candidates[0].fits:
+        summary = f"{summary} {unscaled_sentence(state_dict)}".rstrip()
     if len(state_dict) > MAX_KEYS:
         summary += (
             f" Only the first {count(MAX_KEYS)} of its {count(len(state_dict))} keys were used."

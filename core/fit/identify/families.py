@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from core.checkpoint import Quantized, StateDict, TensorEntry
+from core.fixes import adapters_alone
 from core.keys import ATTENTION, MAX_LENGTH, OPTIMIZER_STATE, dotted
 from core.wording import count, counted
 
@@ -20,6 +21,10 @@ def family(state_dict: StateDict) -> str:
 
     Of a very long key only the last MAX_LENGTH characters are used.
     """
+    adapted = adapters_alone(state_dict)
+    if adapted:
+        of = counted(adapted, "layer")
+        return f"a set of LoRA adapters for {of}, without the weights that they change"
     names = dotted(state_dict)
     entries = {names.get(key, key)[-MAX_LENGTH:]: entry for key, entry in state_dict.items()}
     matrices = [entry for entry in entries.values() if len(entry.shape) == 2]

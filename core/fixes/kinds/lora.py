@@ -12,7 +12,7 @@ from core.fixes.base import Changed, Context, Effect, Fix
 from core.fixes.computed import checked_dense, computed, is_floating, rebuilt
 from core.fixes.form import Form, RealField
 from core.fixes.script_part import ScriptPart
-from core.wording import count, counted
+from core.wording import are, count, counted
 
 if TYPE_CHECKING:
     import torch
@@ -114,6 +114,30 @@ def unscaled_adapters(state_dict: StateDict) -> int:
         return _unscaled(lora_plans({key: entry.shape for key, entry in state_dict.items()}))
     except ValueError:
         return 0
+
+
+def adapters_alone(state_dict: StateDict) -> int:
+    """How many layers the adapters of a file are for that has none of these layers' weights; else
+    0."""
+    modules = {key.partition(".lora_")[0] for key in state_dict if lora_part(key) in ("a", "b")}
+    if not modules:
+        return 0
+    try:
+        plans = lora_plans({key: entry.shape for key, entry in state_dict.items()})
+    except ValueError:
+        return 0
+    return 0 if plans else len(modules)
+
+
+def unscaled_sentence(state_dict: StateDict) -> str:
+    """That adapters could be merged, but for their scale; empty where there are none."""
+    adapters = unscaled_adapters(state_dict)
+    if not adapters:
+        return ""
+    return (
+        f"{counted(adapters, 'LoRA adapter')} {are(adapters)} not merged, since the file has no "
+        "alpha that states the scale."
+    )
 
 
 def adapter_keys(state_dict: StateDict) -> frozenset[str]:

@@ -5,6 +5,7 @@ import random
 from argparse import Namespace
 from pathlib import Path
 
+import peft
 import pytest
 import timm
 import torch
@@ -452,6 +453,18 @@ def test_another_set_of_the_same_weights_is_named(lookup: Lookup, tmp_path: Path
     )
 
 
+def test_adapters_without_an_alpha_are_named_where_they_keep_a_network_from_fitting(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    config = peft.LoraConfig(r=4, target_modules=["qkv"])
+    adapted = peft.get_peft_model(timm.create_model("vit_tiny_patch16_224"), config)
+    found = told(lookup, tmp_path / "a.pth", adapted.state_dict())
+    assert found.sentence.startswith("The nearest is a timm vit_tiny_patch16_224")
+    assert found.sentence.endswith(
+        "12 LoRA adapters are not merged, since the file has no alpha that states the scale."
+    )
+
+
 @pytest.mark.parametrize(
     ("tensors", "family"),
     [
@@ -492,12 +505,20 @@ def test_another_set_of_the_same_weights_is_named(lookup: Lookup, tmp_path: Path
             "a transformer of 3 blocks of width 8",
         ),
         (
+            {
+                f"blocks.{i}.qkv.lora_{part}.default.weight": torch.zeros(4, 4)
+                for part in "AB"
+                for i in range(3)
+            },
+            "a set of LoRA adapters for 3 layers, without the weights that they change",
+        ),
+        (
             {f"layers.{i}.mixer.in_proj.weight": torch.zeros(32, 8) for i in range(3)}
             | {"value.weight": torch.zeros(1, 8)},
             "a model of 4 linear layers",
         ),
     ],
-    ids=["lstm", "linear", "gpt2", "stages", "adam", "rmsprop", "counter", "mha", "mamba"],
+    ids=["lstm", "linear", "gpt2", "stages", "adam", "rmsprop", "counter", "mha", "lora", "mamba"],
 )
 def test_the_family_is_what_the_layers_say(
     lookup: Lookup, tmp_path: Path, tensors: dict[str, torch.Tensor], family: str
