@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 
 from core.keys.vocabulary import STATISTICS
 
@@ -56,6 +57,7 @@ def common_prefix(keys: Collection[str], ends: str = ".") -> str:
     return first[: max(first.rfind(end, 0, same) for end in ends) + 1]
 
 
+@lru_cache(maxsize=1 << 14)
 def words(key: str) -> frozenset[str]:
     """The words of a key. A number becomes a word such as `0#3`: the key's first number is 3."""
     key_words = set()
