@@ -5,7 +5,7 @@ import http.client
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from urllib.parse import urlencode, urlsplit
@@ -53,15 +53,25 @@ def offsets(page: Page) -> list[int]:
     return found
 
 
-def stop_after(page: Page, nbytes: int) -> None:
-    """Let no slice through that begins later, so that an upload stays under way."""
+def stop_after(page: Page, nbytes: int) -> Callable[[], None]:
+    """Let no slice through that begins later, so that an upload stays under way.
+
+    Returns what lets all through again. A route is not removed while a page loads: of the requests
+    that Playwright holds at that moment some never end.
+    """
+    opened = False
 
     def gate(route: Route) -> None:
         offset = re.search(r"[?&]offset=(\d+)", route.request.url)
-        if offset is None or int(offset[1]) < nbytes:
+        if opened or offset is None or int(offset[1]) < nbytes:
             route.continue_()
 
+    def open_gate() -> None:
+        nonlocal opened
+        opened = True
+
     page.route("**/loupe/uploads/**", gate)
+    return open_gate
 
 
 def test_an_upload_goes_on_where_it_was_after_a_reload(
@@ -70,11 +80,11 @@ def test_an_upload_goes_on_where_it_was_after_a_reload(
     before = partial(server)
     page.goto(server.url)
     settled(page)
-    stop_after(page, 2 * SLICE)
+    go_on = stop_after(page, 2 * SLICE)
     upload(page, "A", large)
     expect(slot(page, "A").get_by_text("49 % of")).to_be_visible()
     page.reload()
-    page.unroute_all()
+    go_on()
     settled(page)
     hint = slot(page, "A").get_by_text("large.pth stopped at 49 %. Choose it again")
     expect(hint).to_be_visible()
@@ -95,11 +105,11 @@ def test_a_file_that_changed_meanwhile_begins_anew(
     changed.write_bytes(large.read_bytes())
     page.goto(server.url)
     settled(page)
-    stop_after(page, 2 * SLICE)
+    go_on = stop_after(page, 2 * SLICE)
     upload(page, "A", changed)
     expect(slot(page, "A").get_by_text("49 % of")).to_be_visible()
     page.reload()
-    page.unroute_all()
+    go_on()
     settled(page)
     status = changed.stat()
     with changed.open("r+b") as file:
@@ -140,11 +150,11 @@ def test_shards_go_on_where_they_were_after_a_reload(
     before = partial(server)
     page.goto(server.url)
     settled(page)
-    stop_after(page, SLICE)
+    go_on = stop_after(page, SLICE)
     upload(page, "A", *files)
     expect(slot(page, "A").get_by_text("25 % of")).to_be_visible()
     page.reload()
-    page.unroute_all()
+    go_on()
     settled(page)
     hint = slot(page, "A").get_by_text("and 1 more stopped at 25 %. Choose it again")
     expect(hint).to_be_visible()
@@ -179,14 +189,14 @@ def test_of_a_killed_app_what_was_acknowledged_stays_and_nothing_half_made(
     settled(page)
     before = set((owned.data / "files").iterdir())
     assert hashlib.sha256(small.read_bytes()).hexdigest() in {path.name for path in before}
-    stop_after(page, 2 * SLICE)
+    go_on = stop_after(page, 2 * SLICE)
     upload(page, "B", large)
     expect(slot(page, "B").get_by_text("49 % of")).to_be_visible()
     assert partial(owned)
     owned.kill_and_restart()
     assert partial(owned) == set()
     assert set((owned.data / "files").iterdir()) == before
-    page.unroute_all()
+    go_on()
     page.reload()
     settled(page)
     expect(slot(page, "A").get_by_test_id("stMetric").first).to_contain_text("1")
