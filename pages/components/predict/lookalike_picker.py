@@ -6,10 +6,9 @@ import streamlit as st
 
 from core.architectures import Architecture
 from core.errors import LoupeError
-from core.fit.identify import other_arithmetic, relation_words
+from core.fit.identify import other_arithmetic
 from core.fit.index import Lookup
 from core.fit.lookalikes import Relation
-from core.plain_text import plain
 from pages.components.cached import cached
 from pages.components.resources import index_keeper
 
@@ -28,14 +27,16 @@ def lookalike_picker(slot: str, architecture: Architecture) -> Architecture | No
     if not related:
         return None
     words = {
-        other: f"{other.library} {other.name} ({relation_words(relation)})"
+        other: ": ".join(
+            filter(None, (f"{other.library} {other.name}", ", ".join(relation.differences)))
+        )
         for other, relation in related
     }
     return st.selectbox(
         f"Compare {slot} on these images with",
         list(words),
         index=None,
-        format_func=lambda other: plain(words[other]),
+        format_func=words.__getitem__,
         placeholder=f"an architecture that takes the same tensors ({len(words)})",
         help="The keys and shapes fit these architectures too, and they compute something else. "
         "Run both on an image that you know: the right one recognises it.",
