@@ -39,7 +39,7 @@ def lookalike_picker(slot: str, architecture: Architecture) -> Architecture | No
         format_func=words.__getitem__,
         placeholder=f"an architecture that takes the same tensors ({len(words)})",
         help="The keys and shapes fit these architectures too, and they compute something else. "
-        "Run both on an image that you know: the right one recognises it.",
+        "Run both on an image that you know, and see which one recognises it.",
         key=f"lookalike-{slot}",
         persist_state="session",
     )
