@@ -62,7 +62,8 @@ def copies_of(state_dict: StateDict, signature: Signature) -> tuple[Copy, ...]:
     """
     spelled = undotted(state_dict)
     shapes = {key: entry.shape for key, entry in state_dict.items() if key not in spelled}
-    prefixes = _whole_prefixes(shapes, [spec.shape for spec in signature.values()])
+    whole = _whole_prefixes(shapes, [spec.shape for spec in signature.values()])
+    prefixes = _without_common_end(whole)
     keys = keys_by_place(shapes, prefixes)
     copies = [Copy(prefix, keys[prefix]) for prefix in prefixes]
     return tuple(sorted(copies, key=lambda copy: copy_preference(copy.prefix)))
@@ -71,15 +72,17 @@ def copies_of(state_dict: StateDict, signature: Signature) -> tuple[Copy, ...]:
 def keys_by_place(keys: Iterable[str], places: Iterable[str]) -> Counter[str]:
     """For each prefix, how many of the keys are below it and below no longer one of them."""
     known = frozenset(places)
-    owners = (
-        next((key[:at] for at in reversed(starts(key, MAX_STARTS)) if key[:at] in known), None)
-        for key in keys
-    )
+    owners = (owning_place(key, known) for key in keys)
     return Counter(owner for owner in owners if owner is not None)
 
 
+def owning_place(key: str, places: Collection[str]) -> str | None:
+    """The longest of the prefixes that a key is below; None if it is below none."""
+    return next((key[:at] for at in reversed(starts(key, MAX_STARTS)) if key[:at] in places), None)
+
+
 def _whole_prefixes(shapes: Mapping[str, Shape], wanted: Iterable[Shape]) -> list[str]:
-    """The prefixes that have nearly all tensors that the file and the model share.
+    """The prefixes that have nearly all tensors that the file and the model share, in its order.
 
     Of prefixes inside one another it is the deepest, and another one if it has as much beside it,
     as the weights at the top of a file do that has their average below `ema.`.
@@ -106,7 +109,23 @@ def _whole_prefixes(shapes: Mapping[str, Shape], wanted: Iterable[Shape]) -> lis
             whole_prefixes.append(prefix)
             for start in starts(prefix, MAX_STARTS):
                 inside[prefix[:start]] += beside
-    return whole_prefixes
+    order = {prefix: at for at, prefix in enumerate(below)}
+    return sorted(whole_prefixes, key=order.__getitem__)
+
+
+def _without_common_end(prefixes: Sequence[str]) -> list[str]:
+    """Several prefixes without the modules that all of them end with.
+
+    The blocks below `student.blocks.` and `teacher.blocks.` are nearly all of a network, but what
+    is beside them, such as an embedding, is of the same copy.
+    """
+    if len(prefixes) < 2:
+        return list(prefixes)
+    paths = [prefix.split(".")[:-1] for prefix in prefixes]
+    same = 0
+    while all(len(path) > same for path in paths) and len({path[-1 - same] for path in paths}) == 1:
+        same += 1
+    return ["".join(f"{part}." for part in path[: len(path) - same]) for path in paths]
 
 
 def copies_sentence(copies: Sequence[Copy], taken: Iterable[str]) -> str:
@@ -137,12 +156,41 @@ def _reason(prefix: str) -> str:
     return ""
 
 
-def without_averages(unwrapped: Unwrapped, state_dict: StateDict) -> Unwrapped:
-    """The keys without those of an average of which the file has the weights too.
+def without_other_copies(unwrapped: Unwrapped, state_dict: StateDict) -> Unwrapped:
+    """The keys without those of a copy of which the file has the network to use too.
 
-    Below the average's prefix, such as `ema.`, are nearly all the paths and shapes of keys outside
-    it.
+    Left out are an average, below whose prefix, such as `ema.`, are nearly all the paths and shapes
+    of keys outside it, or whose names spell the paths of the weights without dots; and a copy below
+    any prefix, such as `best.`, of the network that is at the top of the file.
     """
+    others = {
+        *_averages(unwrapped, state_dict),
+        *_copies_of_the_top(unwrapped, state_dict),
+        *undotted(state_dict),
+    }
+    if others.isdisjoint(unwrapped.keys):
+        return unwrapped
+    keys = {key: short for key, short in unwrapped.keys.items() if key not in others}
+    return replace(unwrapped, keys=keys)
+
+
+def _copies_of_the_top(unwrapped: Unwrapped, state_dict: StateDict) -> Iterator[str]:
+    """The keys below prefixes under which is most of what is at the top, and nothing more."""
+    top = {(short, state_dict[key].shape) for key, short in unwrapped.keys.items()}
+    below: dict[str, list[str]] = defaultdict(list)
+    shared: Counter[str] = Counter()
+    for key, short in unwrapped.keys.items():
+        for at in unwrapped.starts[short][1:]:
+            below[short[:at]].append(key)
+            shared[short[:at]] += (short[at:], state_dict[key].shape) in top
+    for prefix, keys in below.items():
+        again = shared[prefix] == len(keys) >= LEAST * (len(top) - len(keys))
+        if again and copy_preference("") < copy_preference(prefix):
+            yield from keys
+
+
+def _averages(unwrapped: Unwrapped, state_dict: StateDict) -> Iterator[str]:
+    """The keys below prefixes of averages, whose paths and shapes are nearly all outside too."""
     tails: dict[str, dict[tuple[str, Shape], str]] = defaultdict(dict)
     weights: list[tuple[str, str]] = []
     for key, short in unwrapped.keys.items():
@@ -159,16 +207,9 @@ def without_averages(unwrapped: Unwrapped, state_dict: StateDict) -> Unwrapped:
         for at in unwrapped.starts[short]
         if (tail := (short[at:], state_dict[key].shape)) in wanted
     }
-    averages = {
-        key
-        for below in tails.values()
-        if len(below.keys() & found) >= AS_MUCH * len(below)
-        for key in below.values()
-    }
-    if not averages:
-        return unwrapped
-    keys = {key: short for key, short in unwrapped.keys.items() if key not in averages}
-    return replace(unwrapped, keys=keys)
+    for below in tails.values():
+        if len(below.keys() & found) >= AS_MUCH * len(below):
+            yield from below.values()
 
 
 def undotted(state_dict: StateDict) -> dict[str, str]:

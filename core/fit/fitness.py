@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from core.architectures import Signature
+from core.architectures import Shape, Signature
 from core.checkpoint import Derived, StateDict, TensorEntry, is_float_dtype
 from core.fit.around_head import BESIDE, head_neighbours
-from core.fit.copies import Copy, copies_of, copies_sentence, mixture
+from core.fit.copies import (
+    Copy,
+    copies_of,
+    copies_sentence,
+    keys_by_place,
+    mixture,
+    owning_place,
+)
 from core.fit.fused_order import other_orders
 from core.fit.key_match import Match, match
 from core.fit.left_out import left_out_words
@@ -42,9 +49,6 @@ BEGINS_ANOTHER = re.compile(
     re.IGNORECASE,
 )
 """What the names of decoders, copies and the like begin with, whatever else is in them."""
-
-COMMON = 0.5
-"""The share of the taken keys that have a part which is one copy's name; buffers may lack it."""
 
 MAX_PARTS = 32
 """The most parts of a path that are looked at; a file may have any number."""
@@ -103,7 +107,7 @@ def fit_of(state_dict: StateDict, repaired: StateDict, signature: Signature) -> 
         *_reordered(taken),
         *_half_transposed(state_dict, repaired, signature),
         *_other_norms(state_dict, taken),
-        *_left_out(state_dict, taken, signature),
+        *_left_out(state_dict, taken, signature, copies),
     )
     named = {key for doubt in doubts for key in doubt.keys}
     beside = [key for key in state_dict if key not in taken and key not in named]
@@ -196,10 +200,18 @@ def _other_norms(state_dict: StateDict, taken: Mapping[str, str]) -> Iterator[Do
 
 
 def _left_out(
-    state_dict: StateDict, taken: Mapping[str, str], signature: Signature
+    state_dict: StateDict,
+    taken: Mapping[str, str],
+    signature: Signature,
+    copies: Sequence[Copy],
 ) -> Iterator[Doubt]:
     common = _common_parts(taken)
-    left = [key for key in state_dict if key not in taken and not _is_of_a_copy(key, taken, common)]
+    others = _other_copies(state_dict, taken, copies)
+    left = [
+        key
+        for key in state_dict
+        if key not in taken and key not in others and not _is_of_a_copy(key, taken, common)
+    ]
     keys = _dropped_parts(state_dict, taken, left)
     if keys:
         groups = [f"`{group}`" for group in group_keys(keys)]
@@ -209,11 +221,39 @@ def _left_out(
             keys,
         )
     dropped = frozenset(keys)
-    others = [key for key in left if key not in dropped]
-    for neighbour in head_neighbours(state_dict, taken, signature, others):
+    beside = [key for key in left if key not in dropped]
+    for neighbour in head_neighbours(state_dict, taken, signature, beside):
         yield Doubt(
-            neighbour.sentence, tuple(key for key in others if key.startswith(neighbour.module))
+            neighbour.sentence, tuple(key for key in beside if key.startswith(neighbour.module))
         )
+
+
+def _other_copies(
+    state_dict: StateDict, taken: Collection[str], copies: Sequence[Copy]
+) -> frozenset[str]:
+    """The keys below copies of which none is taken, and which have all shapes that are taken but a
+    head's. A place of the blocks alone is no copy: it may be more layers of the network."""
+    places = [copy.prefix for copy in copies]
+    used = keys_by_place(taken, places)
+    below: dict[str, list[str]] = defaultdict(list)
+    for key in state_dict if used else ():
+        place = owning_place(key, places)
+        if place is not None and place not in used:
+            below[place].append(key)
+    wanted = _trained_shapes([key for key in taken if not A_HEAD.search(key)], state_dict)
+    return frozenset(
+        key
+        for keys in below.values()
+        if wanted <= _trained_shapes(keys, state_dict)
+        for key in keys
+    )
+
+
+def _trained_shapes(keys: Collection[str], state_dict: StateDict) -> Counter[Shape]:
+    """How often the keys have each shape, without statistics and what is computed."""
+    return Counter(
+        state_dict[key].shape for key in keys if key.rpartition(".")[2] not in STATISTICS | COMPUTED
+    )
 
 
 def _dropped_parts(
@@ -260,14 +300,19 @@ def _names_another_part(path: str) -> bool:
 
 
 def _common_parts(taken: Collection[str]) -> list[str]:
-    """The parts of paths that nearly all taken keys have, such as `ema`, and no number."""
-    counts = Counter(part for key in taken for part in {*key.split(".")[:MAX_PARTS]})
-    least = COMMON * len(taken)
-    return [part for part, times in counts.items() if times >= least and not part.isdecimal()]
+    """The parts of paths that all taken keys have but a head's, such as `ema`, and no number.
+
+    Buffers may lack them. What nearly all have may be a list of blocks, of which a network can have
+    another one of the same shapes.
+    """
+    trained = [key for key in taken if key.rpartition(".")[2] not in STATISTICS | COMPUTED]
+    body = [key for key in trained if not A_HEAD.search(key)] or trained
+    common = set[str].intersection(*({*key.split(".")[:MAX_PARTS]} for key in body))
+    return sorted(part for part in common if not part.isdecimal())
 
 
 def _is_of_a_copy(key: str, taken: Collection[str], common: Collection[str]) -> bool:
-    """Whether the key, with one part exchanged for one that nearly all taken keys have, is taken:
+    """Whether the key, with one part exchanged for one that all taken keys have, is taken:
     then it is of another copy of the network."""
     parts = key.split(".", MAX_PARTS)
     return any(

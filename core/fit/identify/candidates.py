@@ -9,7 +9,7 @@ from core.architectures import LIBRARIES, Architecture, Options
 from core.checkpoint import StateDict
 from core.fast_objects import paused_collector
 from core.fit.architecture_options import propose_num_classes
-from core.fit.copies import without_averages
+from core.fit.copies import without_other_copies
 from core.fit.identify.candidate_repair import Repaired, repair, whole_repaired
 from core.fit.identify.class_heads import CLASSES, own_head
 from core.fit.identify.equivalents import Related
@@ -81,7 +81,7 @@ def identify(
     the file's keys, the candidates are those that have its shapes under other keys; if there are
     none either, they are the nearest ones, and `known` is False.
     """
-    unwrapped = without_averages(unwrap(state_dict), state_dict)
+    unwrapped = without_other_copies(unwrap(state_dict), state_dict)
     solved = _solved(state_dict, unwrapped, lookup)
     groups = _groups(solved)
     known = bool(groups) and _is_known(groups[0][0])

@@ -52,11 +52,27 @@ def drop_of(keys: Sequence[str], state_dict: StateDict) -> Drop | None:
         return _checked(Drop(escape(module) + ("*" if module.endswith(".") else "")))
     else:
         pattern = f"^(?:{'|'.join(_as_regex(module) for module in modules)})"
+        if len(pattern) > MAX_TEXT:
+            pattern = f"^(?:{'|'.join(_by_first_word(modules, staying))})"
     return _checked(Drop(pattern, "regex"))
 
 
 def _checked(fix: Drop) -> Drop | None:
     return fix if len(fix.pattern) <= MAX_TEXT else None
+
+
+def _by_first_word(modules: Sequence[str], staying: Sequence[str]) -> Iterator[str]:
+    """Regexes for modules and keys, of which keys such as `ema_layer1_0_weight`, whose names have
+    no dots, are one regex for all that begin with their first word, if no key that stays does."""
+    kept = {key.partition("_")[0] for key in staying if "_" in key}
+    seen: set[str] = set()
+    for module in modules:
+        word, underscore, _ = module.partition("_")
+        if module.endswith(".") or not underscore or "." in word or word in kept:
+            yield _as_regex(module)
+        elif word not in seen:
+            seen.add(word)
+            yield re.escape(f"{word}_")
 
 
 def _as_regex(module: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -259,7 +260,9 @@ def _only(copy: Copy, copies: Sequence[Copy]) -> tuple[Fix, ...]:
     others = [other.prefix for other in copies if other is not copy]
     if any(copy.prefix.startswith(prefix) for prefix in others):
         return (Keep(glob_of(copy.prefix)),)
-    return tuple(Drop(glob_of(prefix)) for prefix in others)
+    if len(others) == 1:
+        return (Drop(glob_of(others[0])),)
+    return (Drop(f"^(?:{'|'.join(map(re.escape, others))})", "regex"),)
 
 
 def _align_idea(

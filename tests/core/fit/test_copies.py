@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from torch import Tensor
 from torchvision.models import resnet18
@@ -11,6 +12,7 @@ from torchvision.models import resnet18
 from core.architectures import Architecture, signature
 from core.checkpoint import StateDict, open_checkpoint
 from core.fit import Fit, fit_of, fit_verdict
+from core.fit.copies import copies_of
 from core.fit.identify import identify
 from core.fit.index import Lookup
 from core.fit.proposals import best_repair
@@ -21,10 +23,6 @@ Weights = dict[str, Tensor]
 Saved = Callable[[Weights], StateDict]
 
 RESNET = signature(Architecture("torchvision", "resnet18"))
-ROOT_FIRST = (
-    "The file has this network in 2 places, without a prefix (122 keys) and under `ema.` "
-    "(122 keys): the one without a prefix is taken. To use another, keep only `ema.*` first."
-)
 
 
 @pytest.fixture
@@ -56,6 +54,14 @@ def other_names(weights: Weights) -> Weights:
     return {renamed(key): value for key, value in weights.items()}
 
 
+def at_the_top(other: str) -> str:
+    return (
+        f"The file has this network in 2 places, without a prefix (122 keys) and under `{other}` "
+        "(122 keys): the one without a prefix is taken. To use another, keep only "
+        f"`{other}*` first."
+    )
+
+
 def repaired(file: StateDict, recipe: Recipe) -> tuple[Fit, set[str]]:
     """The fit after a recipe, and the first parts of the keys that the tensors are from."""
     after = apply_recipe(recipe, file, RESNET).state_dict
@@ -64,19 +70,99 @@ def repaired(file: StateDict, recipe: Recipe) -> tuple[Fit, set[str]]:
 
 
 @pytest.mark.parametrize("named", [dict, other_names])
-@pytest.mark.parametrize("average_first", [False, True])
-def test_identify_and_fix_take_the_weights_at_the_top_and_not_their_average(
-    saved: Saved, lookup: Lookup, named: Callable[[Weights], Weights], average_first: bool
+@pytest.mark.parametrize("other", ["ema.", "best."])
+@pytest.mark.parametrize("other_first", [False, True])
+def test_identify_and_fix_take_the_network_at_the_top_and_not_its_copy(
+    saved: Saved,
+    lookup: Lookup,
+    named: Callable[[Weights], Weights],
+    other: str,
+    other_first: bool,
 ) -> None:
-    weights, average = named(trained(1)), prefixed("ema.", named(trained(2)))
-    file = saved(average | weights if average_first else weights | average)
+    weights, copy = named(trained(1)), prefixed(other, named(trained(2)))
+    file = saved(copy | weights if other_first else weights | copy)
     best = identify(file, lookup).candidates[0]
     for recipe in (best.recipe, best_repair(file, RESNET).recipe):
         fit, firsts = repaired(file, recipe)
         assert fit.fits
-        assert "ema" not in firsts
-        assert fit_verdict(fit) == f"Fits: 122 of 122 keys. `ema.*` is left out. {ROOT_FIRST}"
-    assert " ".join(best.evidence).count(ROOT_FIRST) == 1
+        assert other.rstrip(".") not in firsts
+        told = at_the_top(other)
+        assert fit_verdict(fit) == f"Fits: 122 of 122 keys. `{other}*` is left out. {told}"
+        assert " ".join(best.evidence).count(told) == 1
+
+
+@pytest.mark.parametrize("named", [dict, other_names])
+@pytest.mark.parametrize("prefixes", [("G.", "G_ema.", "best."), ("netBB.", "netA.", "netCCC.")])
+def test_of_three_copies_identify_and_fix_take_the_first(
+    saved: Saved, lookup: Lookup, named: Callable[[Weights], Weights], prefixes: tuple[str, ...]
+) -> None:
+    copies = [prefixed(prefix, named(trained(at))) for at, prefix in enumerate(prefixes)]
+    file = saved(copies[0] | copies[1] | copies[2])
+    first = prefixes[0].rstrip(".")
+    for recipe in (
+        identify(file, lookup).candidates[0].recipe,
+        best_repair(file, RESNET).recipe,
+    ):
+        fit, firsts = repaired(file, recipe)
+        assert fit.fits
+        assert firsts == {first}
+
+
+@pytest.mark.parametrize("place", ["", "backbone."])
+def test_a_copy_whose_names_have_no_dots_is_left_out(
+    saved: Saved, lookup: Lookup, place: str
+) -> None:
+    weights = prefixed(place, trained(1))
+    average = {f"ema_{key.replace('.', '_')}": value for key, value in weights.items()}
+    file = saved(weights | average)
+    for recipe in (
+        identify(file, lookup).candidates[0].recipe,
+        best_repair(file, RESNET).recipe,
+    ):
+        fit, firsts = repaired(file, recipe)
+        assert fit.fits
+        assert not any(first.startswith("ema_") for first in firsts)
+        assert "a copy whose names have no dots" in fit.left_out
+
+
+def test_a_copy_without_a_head_beside_the_network_is_left_out(saved: Saved) -> None:
+    body = {key: value for key, value in trained(2).items() if not key.startswith("fc.")}
+    file = saved(trained(1) | prefixed("target.", body))
+    fit, firsts = repaired(file, best_repair(file, RESNET).recipe)
+    assert fit.fits
+    assert "target" not in firsts
+    assert fit.left_out == "`target.*` is left out"
+
+
+@pytest.mark.parametrize("name", ["blocks2.", "temporal_blocks.", "temporal.blocks."])
+def test_more_blocks_of_the_same_shapes_are_no_copy(saved: Saved, name: str) -> None:
+    vit = signature(Architecture("timm", "test_vit"))
+    torch.manual_seed(1)
+    weights = timm.create_model("test_vit").state_dict()
+    more = {
+        key.replace("blocks.", name): value
+        for key, value in weights.items()
+        if key.startswith("blocks.")
+    }
+    file = saved(weights | more)
+    fit = fit_of(file, apply_recipe(best_repair(file, vit).recipe, file).state_dict, vit)
+    assert fit.match.fits
+    assert "of the network itself are left out" in fit.doubts[0].sentence
+
+
+def test_what_is_beside_the_blocks_of_a_copy_is_of_the_same_copy(saved: Saved) -> None:
+    vit = signature(Architecture("timm", "test_vit"))
+    torch.manual_seed(1)
+    weights = timm.create_model("test_vit").state_dict()
+    file = saved(weights | prefixed("target.", weights))
+    places = [copy.prefix for copy in copies_of(file, vit)]
+    assert places == ["", "target."]
+    fit = fit_of(
+        file,
+        apply_recipe(best_repair(file, vit).recipe, file).state_dict,
+        vit,
+    )
+    assert fit.fits
 
 
 def test_a_mixture_of_the_top_and_an_average_is_no_fit(saved: Saved) -> None:
