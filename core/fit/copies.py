@@ -64,6 +64,10 @@ def copies_of(state_dict: StateDict, signature: Signature) -> tuple[Copy, ...]:
     shapes = {key: entry.shape for key, entry in state_dict.items() if key not in spelled}
     whole = _whole_prefixes(shapes, [spec.shape for spec in signature.values()])
     prefixes = _without_common_end(whole)
+    if len(prefixes) < 2:
+        return tuple(
+            Copy(prefix, sum(key.startswith(prefix) for key in shapes)) for prefix in prefixes
+        )
     keys = keys_by_place(shapes, prefixes)
     copies = [Copy(prefix, keys[prefix]) for prefix in prefixes]
     return tuple(sorted(copies, key=lambda copy: copy_preference(copy.prefix)))
@@ -72,6 +76,8 @@ def copies_of(state_dict: StateDict, signature: Signature) -> tuple[Copy, ...]:
 def keys_by_place(keys: Iterable[str], places: Iterable[str]) -> Counter[str]:
     """For each prefix, how many of the keys are below it and below no longer one of them."""
     known = frozenset(places)
+    if not known:
+        return Counter()
     owners = (owning_place(key, known) for key in keys)
     return Counter(owner for owner in owners if owner is not None)
 
@@ -133,9 +139,11 @@ def copies_sentence(copies: Sequence[Copy], taken: Iterable[str]) -> str:
 
     Empty for one place, or if nothing is taken from any.
     """
+    if len(copies) < 2:
+        return ""
     used = keys_by_place(taken, [copy.prefix for copy in copies])
     first = next((copy for copy in copies if used[copy.prefix]), None)
-    if first is None or len(copies) < 2:
+    if first is None:
         return ""
     places = listed([f"{copy.words} ({counted(copy.keys, 'key')})" for copy in copies])
     others = listed([f"`{copy.prefix}*`" for copy in copies if copy is not first])
@@ -176,16 +184,18 @@ def without_other_copies(unwrapped: Unwrapped, state_dict: StateDict) -> Unwrapp
 
 def _copies_of_the_top(unwrapped: Unwrapped, state_dict: StateDict) -> Iterator[str]:
     """The keys below prefixes under which is most of what is at the top, and nothing more."""
-    top = {(short, state_dict[key].shape) for key, short in unwrapped.keys.items()}
-    below: dict[str, list[str]] = defaultdict(list)
-    shared: Counter[str] = Counter()
-    for key, short in unwrapped.keys.items():
-        for at in unwrapped.starts[short][1:]:
-            below[short[:at]].append(key)
-            shared[short[:at]] += (short[at:], state_dict[key].shape) in top
-    for prefix, keys in below.items():
-        again = shared[prefix] == len(keys) >= LEAST * (len(top) - len(keys))
-        if again and copy_preference("") < copy_preference(prefix):
+    top = {short: state_dict[key].shape for key, short in unwrapped.keys.items()}
+    shared = Counter(
+        short[:at]
+        for key, short in unwrapped.keys.items()
+        for at in unwrapped.starts[short][1:]
+        if top.get(short[at:]) == state_dict[key].shape
+    )
+    for prefix, number in shared.items():
+        if not number >= LEAST * (len(top) - number):
+            continue
+        keys = [key for key, short in unwrapped.keys.items() if short.startswith(prefix)]
+        if len(keys) == number and copy_preference("") < copy_preference(prefix):
             yield from keys
 
 
@@ -195,7 +205,8 @@ def _averages(unwrapped: Unwrapped, state_dict: StateDict) -> Iterator[str]:
     weights: list[tuple[str, str]] = []
     for key, short in unwrapped.keys.items():
         begins = unwrapped.starts[short]
-        at = next((at for at in begins[1:] if follows_others(short[:at])), None)
+        named = names_slow_copy(short)
+        at = next((at for at in begins[1:] if named and follows_others(short[:at])), None)
         if at is None:
             weights.append((key, short))
         else:
@@ -292,7 +303,8 @@ def mixture(
     where the file has the model.
     """
     taken = frozenset(taken)
-    used = keys_by_place(taken, [copy.prefix for copy in copies]).most_common(2)
+    places = [copy.prefix for copy in copies]
+    used = keys_by_place(taken, places).most_common(2) if len(places) > 1 else []
     if len(used) > 1:
         (one, first), (other, second) = used
         return Mixture(one, other, (first, second))
@@ -335,6 +347,8 @@ def _mixed_twins(state_dict: StateDict, taken: Collection[str]) -> Iterator[Mixt
                 places[pair].add(before)
                 shared[pair] += 1
                 both[pair] += is_taken[pair[0]] and is_taken[pair[1]]
+    if not shared:
+        return
     all_below = Counter(key[:start] for key, _ in trained for start in starts(key, MAX_STARTS))
     below = Counter(key[:start] for key in taken for start in starts(key, MAX_STARTS))
     for pair, befores in places.items():

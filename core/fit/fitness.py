@@ -233,6 +233,8 @@ def _other_copies(
 ) -> frozenset[str]:
     """The keys below copies of which none is taken, and which have all shapes that are taken but a
     head's. A place of the blocks alone is no copy: it may be more layers of the network."""
+    if len(copies) < 2:
+        return frozenset()
     places = [copy.prefix for copy in copies]
     used = keys_by_place(taken, places)
     below: dict[str, list[str]] = defaultdict(list)

@@ -39,12 +39,13 @@ LEAVES = STATISTICS | {"weight", "bias"}
 _WORD = re.compile(r"\d+|[^\W\d_]+(?:_[^\W\d_]+)*")
 
 
-def starts(key: str, most: int) -> list[int]:
+@lru_cache(maxsize=1 << 15)
+def starts(key: str, most: int) -> tuple[int, ...]:
     """Where the first `most` parts of a dotted path begin, as indexes into the key."""
     begins = [0]
     while len(begins) < most and (dot := key.find(".", begins[-1])) >= 0:
         begins.append(dot + 1)
-    return begins
+    return tuple(begins)
 
 
 def common_prefix(keys: Collection[str], ends: str = ".") -> str:

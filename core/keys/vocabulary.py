@@ -172,14 +172,19 @@ STATISTICS = frozenset(("running_mean", "running_var", BATCH_COUNTER))
 """The buffers that BatchNorm updates in train mode (torch/nn/modules/batchnorm.py)."""
 
 
+# Searched in every key of a file: one search is quicker than the words of the key.
+_AVERAGE = re.compile(rf"(?<![a-z])(?:{'|'.join(sorted(AVERAGES))})(?![a-z])")
+_FOLLOWER = re.compile(rf"(?<![a-z])(?:{'|'.join(sorted(FOLLOWERS))})(?![a-z])|encoder_k")
+
+
 def names_average(path: str) -> bool:
     """Whether a word of the path of a state_dict, or of a key's beginning, is one of AVERAGES."""
-    return not AVERAGES.isdisjoint(_words(path))
+    return _AVERAGE.search(path.lower()) is not None
 
 
 def names_follower(path: str) -> bool:
     """Whether a word of the path is one of FOLLOWERS, or a part of it begins with `encoder_k`."""
-    return not FOLLOWERS.isdisjoint(_words(path)) or "encoder_k" in path.lower()
+    return _FOLLOWER.search(path.lower()) is not None
 
 
 def names_slow_copy(path: str) -> bool:
