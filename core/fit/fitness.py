@@ -18,7 +18,7 @@ from core.fit.copies import (
     mixture,
     owning_place,
 )
-from core.fit.fused_order import other_orders
+from core.fit.fused_order import other_orders, unknown_orders
 from core.fit.key_match import Match, match
 from core.fit.left_out import left_out_words
 from core.fit.one_module import torn_layers
@@ -91,9 +91,9 @@ def fit_of(state_dict: StateDict, repaired: StateDict, signature: Signature) -> 
     """How `repaired`, the file's `state_dict` after a recipe, fits a model.
 
     The doubts are a mixture of two copies of the network, a layer with tensors of several layers,
-    a fused layer with its parts in another order, matrices that were not transposed as the others
-    were, norms of another kind, and trained tensors of the network itself, or next to its head,
-    that are left out. They are looked for only if every key matches.
+    a fused layer with its parts in another or an unknown order, matrices that were not transposed
+    as the others were, norms of another kind, and trained tensors of the network itself, or next to
+    its head, that are left out. They are looked for only if every key matches.
     """
     matched = match(repaired, signature)
     if not matched.fits:
@@ -153,6 +153,13 @@ def _reordered(taken: Mapping[str, str]) -> Iterator[Doubt]:
         yield Doubt(
             f"`{own}` names its parts in another order than the model's `{new}`.",
             tuple(key for key, _ in orders),
+        )
+    unknown = [*unknown_orders(taken)]
+    for own, new in unknown[:1]:
+        yield Doubt(
+            f"Nothing says whether `{own}` has its parts head by head, as Megatron's, or one after "
+            f"the other, as the model's `{new}`.",
+            tuple(key for key, _ in unknown),
         )
 
 

@@ -13,6 +13,9 @@ _ORDER = re.compile(
 _USUAL = {"kqv": "qkv", "kv": "kv", "aegptu": "gate_up"}
 """The letters that such a name has → the usual order, for a model whose name spells none."""
 
+_BY_HEAD = "query_key_value"
+"""A name that code of both orders has: each head's q, k and v together, or all of each."""
+
 
 def other_orders(taken: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """The keys of a file, each with the model's, whose names say another order: `kqv` for `qkv`.
@@ -29,6 +32,18 @@ def other_orders(taken: Mapping[str, str]) -> Iterator[tuple[str, str]]:
                 wanted = _USUAL.get(letters, order)
             if order != wanted:
                 yield own, new
+
+
+def unknown_orders(taken: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The keys of a file, each with the model's, of fused layers whose order no name says.
+
+    `query_key_value` is Megatron's, GPT-NeoX's and BLOOM's name, where each head has its q, k and v
+    together (`_split_heads` in transformers' modeling_bloom.py); CogVLM's and ChatGLM's layers of
+    this name have all of q, then k, then v, as timm's `qkv`. The shapes are the same.
+    """
+    for own, new in taken.items():
+        if _BY_HEAD in own.lower() and _BY_HEAD not in new.lower():
+            yield own, new
 
 
 def _order(key: str) -> str:

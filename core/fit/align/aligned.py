@@ -12,7 +12,7 @@ from core.checkpoint import StateDict, is_float_dtype
 from core.fit.align.alignment import AlignedPair, Alignment
 from core.fit.align.assign import pair_layers
 from core.fit.align.confidence import LayerPair
-from core.fit.align.evidence import is_sorted
+from core.fit.align.evidence import is_jumbled, is_sorted
 from core.fit.align.layers import Layer, LayerTensor, Tensor, joined, layers_of, single_layers
 from core.fit.align.recipe_from_alignment import alignment_recipe
 from core.fit.key_match import Match, match
@@ -84,7 +84,8 @@ def _aligned(state_dict: StateDict, signature: Signature) -> Alignment:
         for key, spec in signature.items()
         if _leaf(key) not in without
     ]
-    shuffled = is_sorted([(key, entry.dtype) for key, entry in state_dict.items()])
+    in_file = [(key, entry.dtype) for key, entry in state_dict.items()]
+    shuffled = is_sorted(in_file) or is_jumbled(a)
     b = layers_of(wanted)
     a, b = joined(a, b), joined(b, a)
     pairs = _pairs(a, b, pair_layers(a, b, shuffled=shuffled))

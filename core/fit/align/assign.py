@@ -79,7 +79,7 @@ def pair_layers(a: Sequence[Layer], b: Sequence[Layer], *, shuffled: bool) -> li
             break
         chosen = pairs
         sure = _sure(total, groups, alone=False, among=chosen)
-    evidence = AlignmentEvidence(by_order, names, words, modules, shuffled)
+    evidence = AlignmentEvidence(by_order, names, words, modules, opposed, shuffled)
     return judged(a, b, groups, chosen, evidence)
 
 

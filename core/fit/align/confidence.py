@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from core.fit.align.evidence import learned, modules_alike, same_direction
+from core.fit.align.evidence import against_numbers, learned, modules_alike, same_direction
 from core.fit.align.layers import Layer
 
 if TYPE_CHECKING:
@@ -80,13 +80,14 @@ class AlignmentEvidence:
 
     `order` is 0 or less; `names` (words in common), `learned` (words that translate each other) and
     `modules` (those around the layers that correspond) are 0 to about 1.
-    `shuffled`: the order of the file is not the model's.
+    `opposed`: the names exclude one another. `shuffled`: the order of the file is not the model's.
     """
 
     order: Floats
     names: Floats
     learned: Floats
     modules: Floats
+    opposed: Flags
     shuffled: bool
 
     def named(self, pair: tuple[int, int]) -> float:
@@ -99,13 +100,14 @@ class Group:
     """The chosen pairs of one kind, and the layers of that kind without a pair.
 
     `spare` are the file's layers, `free` the architecture's. `counted` says for each two pairs
-    whether their names count in the same direction.
+    whether their names count in the same direction, and `against` whether in opposite ones.
     """
 
     pairs: list[tuple[int, int]]
     spare: list[int]
     free: list[int]
     counted: Flags
+    against: Flags
 
 
 def judged(
@@ -151,11 +153,13 @@ def _group(
 ) -> Group:
     pairs = [(row, partner[row]) for row in rows if row in partner]
     filled = {column for _, column in pairs}
+    sides = [a[row] for row, _ in pairs], [b[column] for _, column in pairs]
     return Group(
         pairs,
         [row for row in rows if row not in partner],
         [column for column in columns if column not in filled],
-        same_direction([a[row] for row, _ in pairs], [b[column] for _, column in pairs]),
+        same_direction(*sides),
+        against_numbers(*sides),
     )
 
 
@@ -167,6 +171,8 @@ def _doubtful(
     doubtful: set[int] = set()
     for group in groups:
         doubtful.update(_with_rivals(group, evidence))
+        # The order, or other words, exchange what the numbers in the names tell apart.
+        doubtful.update(row for at, (row, _) in enumerate(group.pairs) if group.against[at].any())
         if evidence.shuffled:
             doubtful.update(_exchangeable(group, evidence))
             continue
@@ -184,8 +190,8 @@ def _with_rivals(group: Group, evidence: AlignmentEvidence) -> set[int]:
         return set()
     rows, columns = (np.array(side, int) for side in zip(*group.pairs, strict=True))
     spare, free = np.array(group.spare, int), np.array(group.free, int)
-    by_row = np.ones((len(rows), len(free)), bool)
-    by_column = np.ones((len(spare), len(rows)), bool)
+    by_row = ~evidence.opposed[np.ix_(rows, free)]
+    by_column = ~evidence.opposed[np.ix_(spare, columns)]
     sides = [evidence.names + evidence.learned, evidence.modules]
     if not evidence.shuffled:  # Else the order is that of the names, which says nothing.
         sides.append(evidence.order)
@@ -208,7 +214,9 @@ def _exchangeable(group: Group, evidence: AlignmentEvidence) -> set[int]:
         part = side[np.ix_(rows, columns)]
         own = np.diagonal(part)
         lost.append(own[:, None] + own[None, :] - part - part.T)
-    alike = (lost[0] <= NAME_GAP) & (lost[1] <= MODULE_GAP) & ~group.counted
+    excluded = evidence.opposed[np.ix_(rows, columns)]
+    alike = (lost[0] <= NAME_GAP) & (lost[1] <= MODULE_GAP)
+    alike &= ~(group.counted | excluded | excluded.T)
     np.fill_diagonal(alike, val=False)
     return set(rows[alike.any(1)].tolist())
 
@@ -257,6 +265,8 @@ def _are_distinct(
     kinds: tuple[Sequence[int], Sequence[int]],
 ) -> bool:
     """Whether something says that the two pairs must not be exchanged."""
+    if evidence.opposed[one[0], other[1]] or evidence.opposed[other[0], one[1]]:
+        return True
     straight = evidence.named(one) + evidence.named(other)
     crossed = evidence.named((one[0], other[1])) + evidence.named((other[0], one[1]))
     if straight > crossed + NAME_GAP:

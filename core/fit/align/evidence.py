@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from math import log
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,10 @@ VECTORS = 0.6
 
 FORGETS = 1.0
 """The most that the order speaks against a pair: a model may list its shortcut first or last."""
+
+JUMBLED = 0.25
+"""The share of steps against the direction of a count from which on an order is random; a random
+one has about a half, and names that are sorted as strings have a tenth: 1, 10, 11, 2."""
 
 ORDINALS = {
     word: number
@@ -342,6 +346,24 @@ def is_sorted(keys: Sequence[tuple[str, str]]) -> bool:
     )
 
 
+def is_jumbled(layers: Sequence[Layer]) -> bool:
+    """Whether the numbers in the names go up and down at random: the order is not the model's.
+
+    A training script that walks a set, or merges shards as they come, writes such a file. In a
+    model's own order the layers whose names differ in numbers alone count up, or all down.
+    """
+    families: dict[tuple[str, ...], list[tuple[int, ...]]] = {}
+    for layer in layers:
+        texts, numbers = _pattern(layer.path)
+        families.setdefault(texts, []).append(numbers)
+    steps = against = 0
+    for family in families.values():
+        ups = sum(one < other for one, other in pairwise(family))
+        steps += len(family) - 1
+        against += min(ups, len(family) - 1 - ups)
+    return against > JUMBLED * steps
+
+
 def counted_alike(a: Sequence[Layer], b: Sequence[Layer]) -> Floats:
     """1 where two layers have the same place among equally many that differ in their last number.
 
@@ -377,6 +399,39 @@ def same_direction(a: Sequence[Layer], b: Sequence[Layer]) -> NDArray[np.bool_]:
     On either side the two names must differ in numbers alone: `layer1.0`, `layer1.1` and `block1`,
     `block2`.
     """
+    numbered, upwards = _directions(a, b)
+    same: NDArray[np.bool_] = numbered & (upwards[0] == upwards[1])
+    return same
+
+
+def against_numbers(a: Sequence[Layer], b: Sequence[Layer]) -> NDArray[np.bool_]:
+    """For each two of the pairs (a[i], b[i]) whether one side counts up and the other one down.
+
+    On either side the two names must differ in one number alone: names that nest two numbers the
+    other way round count in no common direction.
+    """
+    import numpy as np
+
+    numbered, upwards = _directions(a, b)
+    for side in (a, b):
+        numbers = [_pattern(layer.path)[1] for layer in side]
+        table = np.full((len(side), max(map(len, numbers), default=0)), -1)
+        for row, own in zip(table, numbers, strict=True):
+            row[: len(own)] = own
+        differences = sum(
+            (column[:, None] != column[None, :] for column in table.T),
+            np.zeros((len(side), len(side)), int),
+        )
+        numbered &= differences == 1
+    against: NDArray[np.bool_] = numbered & (upwards[0] != upwards[1])
+    return against
+
+
+def _directions(
+    a: Sequence[Layer], b: Sequence[Layer]
+) -> tuple[NDArray[np.bool_], list[NDArray[np.bool_]]]:
+    """For each two of the pairs whether their names differ in numbers alone, on both sides; and for
+    each side whether they count up."""
     import numpy as np
 
     numbered = np.ones((len(a), len(a)), bool)
@@ -385,12 +440,11 @@ def same_direction(a: Sequence[Layer], b: Sequence[Layer]) -> NDArray[np.bool_]:
         patterns = [_pattern(layer.path) for layer in side]
         texts = {text: at for at, text in enumerate(dict(patterns))}
         ranked = {numbers: at for at, numbers in enumerate(sorted({two for _, two in patterns}))}
-        text_ids = np.array([texts[text] for text, _ in patterns])
-        rank = np.array([ranked[numbers] for _, numbers in patterns])
+        text_ids = np.array([texts[text] for text, _ in patterns], int)
+        rank = np.array([ranked[numbers] for _, numbers in patterns], int)
         numbered &= (text_ids[:, None] == text_ids[None, :]) & (rank[:, None] != rank[None, :])
         upwards.append(rank[:, None] < rank[None, :])
-    same: NDArray[np.bool_] = numbered & (upwards[0] == upwards[1])
-    return same
+    return numbered, upwards
 
 
 def _pattern(path: str) -> tuple[tuple[str, ...], tuple[int, ...]]:

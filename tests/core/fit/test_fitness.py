@@ -278,3 +278,15 @@ def test_a_norm_is_paired_by_what_its_name_says_it_is_before(saved: Saved) -> No
     assert {key: entry.origin for key, entry in repaired.items() if ".norm" in key} == {
         key: re.sub("norm[12]", lambda hit: names[hit[0]], key) for key in VIT if ".norm" in key
     }
+
+
+def test_a_fused_layer_that_may_have_its_parts_head_by_head_is_no_fit(saved: Saved) -> None:
+    """Megatron's `query_key_value` has the q, k and v of each head together, CogVLM's has not."""
+    weights = {key.replace("qkv", "query_key_value"): value for key, value in vit().items()}
+    file = saved(weights)
+    (doubt,) = after(file, best_repair(file, VIT).recipe, VIT).doubts
+    assert doubt.sentence == (
+        "Nothing says whether `blocks.0.attn.query_key_value.weight` has its parts head by head, "
+        "as Megatron's, or one after the other, as the model's `blocks.0.attn.qkv.weight`."
+    )
+    assert len(doubt.keys) == 2 * 12

@@ -1,5 +1,6 @@
 """Names of other people's: a user's own, Hugging Face's, shifted indices, parts apart."""
 
+import random
 import re
 from collections.abc import Callable, Mapping
 from itertools import pairwise
@@ -320,6 +321,62 @@ def test_q_k_and_v_are_no_numbers_that_count_and_which_is_which_is_doubtful(
     found = align(state_dict, specs(network("q", "k", "v")))
     assert {pair.key for pair in found.ambiguous} == {key for key in tensors if "proj" in key}
     assert all(pair.confidence <= 0.5 for pair in found.ambiguous)
+
+
+def transformer(block: str, norm1: str, norm2: str, fc1: str, fc2: str) -> Tensors:
+    """Twelve equal blocks of two norms and two layers of other shapes; no two tensors are equal."""
+    dice = torch.Generator().manual_seed(0)
+    shapes = {
+        f"{norm1}.weight": (8,), f"{norm1}.bias": (8,),
+        f"{norm2}.weight": (8,), f"{norm2}.bias": (8,),
+        f"{fc1}.weight": (32, 8), f"{fc1}.bias": (32,),
+        f"{fc2}.weight": (8, 32), f"{fc2}.bias": (8,),
+    }  # fmt: skip
+    return {
+        f"{block}.{number}.{name}": torch.randn(shape, generator=dice)
+        for number in range(12)
+        for name, shape in shapes.items()
+    }
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_file_in_random_order_goes_by_the_numbers_in_its_names(tmp_path: Path, seed: int) -> None:
+    names = ("layers", "layernorm_before", "layernorm_after", "up", "down")
+    tensors = list(transformer(*names).items())
+    random.Random(seed).shuffle(tensors)
+    model = transformer("blocks", "norm1", "norm2", "fc1", "fc2")
+    found = align(saved(tmp_path, dict(tensors)), specs(model))
+    assert not found.ambiguous
+    taken = {pair.wanted: dict(tensors)[pair.key] for pair in found.pairs}
+    assert all(torch.equal(taken[key], model[key]) for key in model)
+
+
+def test_blocks_whose_order_is_not_that_of_their_numbers_are_ambiguous(tmp_path: Path) -> None:
+    """Shards that were merged the wrong way round, say: the order tells one thing, the numbers
+    tell another."""
+    tensors = linear(*(f"net.{number}.lin" for number in (4, 5, 6, 7, 0, 1, 2, 3)))
+    found = align(
+        saved(tmp_path, tensors), specs(linear(*(f"blocks.{number}.fc" for number in range(8))))
+    )
+    own = {pair.key: pair.wanted for pair in found.pairs if not pair.ambiguous}
+    assert all(
+        wanted == key.replace("net", "blocks").replace("lin", "fc") for key, wanted in own.items()
+    )
+
+
+def test_norms_whose_names_exclude_an_exchange_are_not_ambiguous_in_a_sorted_file(
+    tmp_path: Path,
+) -> None:
+    """Llama's `input_layernorm`: that the other one is `post_attention_layernorm` tells it."""
+    names = ("layers", "input_layernorm", "post_attention_layernorm", "up", "down")
+    tensors = transformer(*names)
+    save_file(tensors, tmp_path / "model.safetensors")
+    state_dict = open_checkpoint(tmp_path / "model.safetensors").state_dict()
+    model = transformer("blocks", "norm1", "norm2", "fc1", "fc2")
+    found = align(state_dict, specs(model))
+    assert not found.ambiguous
+    assert all(torch.equal(tensors[pair.key], model[pair.wanted]) for pair in found.pairs)
+    assert not missing(found, model)
 
 
 def test_one_equal_layer_too_many_makes_them_ambiguous(tmp_path: Path) -> None:
