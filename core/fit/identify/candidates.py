@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import prod
 
-from core.architectures import LIBRARIES, Architecture, Options
+from core.architectures import LIBRARIES, Architecture, Options, Shape, matrix_form
 from core.checkpoint import StateDict
 from core.fast_objects import paused_collector
 from core.fit.architecture_options import propose_num_classes
@@ -32,7 +33,7 @@ from core.fit.identify.under_other_names import Renamed, under_other_names
 from core.fit.index.lookup import Lookup
 from core.fit.lookalikes import Arithmetic, relation
 from core.fixes import unscaled_sentence
-from core.keys import BATCH_COUNTER, MAX_KEYS, Unwrapped, unwrap
+from core.keys import BATCH_COUNTER, MAX_KEYS, STATISTICS, Unwrapped, leaf, unwrap
 from core.wording import count
 
 TRIED = 24
@@ -163,14 +164,17 @@ def _by_names(
     """The groups as candidates: those that fit first, and of these the one that uses the most.
 
     A group whose options and prefix do not make it fit gets every repair that is known for its
-    model, until one fits.
+    model, until one fits, or has all that the file has for it.
     """
     candidates: list[Candidate] = []
+    explained = False
     for group in groups[:MOST_MENDED]:
         if group[0].score < NEAR * groups[0][0].score:
             break
         first = _fits_best(candidates, state_dict)
-        candidates.append(_candidate(group, state_dict, unwrapped, hints, mend=not any(first)))
+        explained = explained or _has_all_in_place(group[0], state_dict, unwrapped)
+        mend = not explained and not any(first)
+        candidates.append(_candidate(group, state_dict, unwrapped, hints, mend=mend))
     ranked = zip(_fits_best(candidates, state_dict), candidates, strict=True)
     return tuple(candidate for _, candidate in sorted(ranked, key=lambda pair: not pair[0]))
 
@@ -260,6 +264,31 @@ def _relative(best: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> str:
         if short.startswith(best.prefix)
     }
     return relative_sentence(below, best.wanted)
+
+
+def _has_all_in_place(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> bool:
+    """Whether no key beside those in place could fill a missing key: then it is not in the file.
+
+    Statistics can be made up of what is there, so they are no sign.
+    """
+    placed = {entry.key for entry in solved.sources.values()}
+    missing = [
+        spec.shape
+        for key, spec in solved.wanted.items()
+        if key not in solved.sources and leaf(key) not in STATISTICS
+    ]
+    own = {state_dict[key].shape for key in unwrapped.keys if key not in placed}
+    wanted = {*missing}
+    return bool(wanted) and not any(_could_fill(one, other) for one in own for other in wanted)
+
+
+def _could_fill(own: Shape, wanted: Shape) -> bool:
+    """Whether a tensor of one shape could become one of another, whole, as a part or of parts."""
+    form, other = matrix_form(own)[0], matrix_form(wanted)[0]
+    if form or other:
+        return form == other
+    small, large = sorted((prod(own), prod(wanted)))
+    return small > 1 and large % small == 0
 
 
 def _mended(best: Solved, state_dict: StateDict, repaired: Repaired) -> tuple[Options, Repaired]:
