@@ -139,17 +139,21 @@ class _Reader(pickle.Unpickler):
 
     def __init__(self, modules: bytes, tensors: Sequence[_Weights | torch.Tensor]) -> None:
         super().__init__(io.BytesIO(modules))
-        self._tensors = tensors
+
+        # No method: the memo holds what `find_class` gives and all that is made, and the collector
+        # of Python 3.11.2, which is Debian 12's, does not see a cycle through it: every model that
+        # was made would stay in memory.
+        def new_tensor(number: int) -> torch.Tensor:
+            tensor = tensors[number]
+            return tensor.tensor() if isinstance(tensor, _Weights) else tensor.clone()
+
+        self._new_tensor = new_tensor
 
     def find_class(self, module: str, name: str) -> Any:
         """A class of a module, which was imported when the model was built."""
         if (module, name) == (__name__, _tensor.__name__):
             return self._new_tensor
         return super().find_class(module, name)
-
-    def _new_tensor(self, number: int) -> torch.Tensor:
-        tensor = self._tensors[number]
-        return tensor.tensor() if isinstance(tensor, _Weights) else tensor.clone()
 
 
 def _tensor(number: int) -> torch.Tensor:

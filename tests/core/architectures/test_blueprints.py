@@ -1,5 +1,7 @@
 """A model that is made again without its constructor is the one that the constructor makes."""
 
+import gc
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -243,3 +245,15 @@ def test_blueprints_are_bounded_and_the_least_recently_used_goes() -> None:
         known.put(f"none {number}", None)
     assert sum(f"none {number}" in known for number in range(10_000)) <= 4 * one.nbytes // 1024 + 4
     assert "a" not in known
+
+
+def test_a_model_is_freed_as_soon_as_nobody_has_it_any_more() -> None:
+    made = blueprint_for("torchvision:shufflenet_v2_x0_5")
+    made.model()  # what is made once, such as the classes' own caches
+    gc.collect()
+    gc.disable()  # not every Python's collector frees what a pickle's reader holds
+    try:
+        model = weakref.ref(made.model())
+        assert model() is None
+    finally:
+        gc.enable()
