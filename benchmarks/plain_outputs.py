@@ -15,7 +15,7 @@ from torch import nn
 
 from core.architectures import TORCHVISION, Architecture, build
 from core.checkpoint import open_checkpoint
-from core.inputs import random_inputs
+from core.inputs import output_tensors, random_inputs
 from core.load import load_model
 
 
@@ -33,7 +33,9 @@ def difference(architecture: Architecture, path: Path) -> str:
             return name
     inputs = small_inputs(architecture, plain)
     with torch.inference_mode():
-        pairs = [(list(tensors(eager_detector(model)(*inputs)))) for model in (plain, loaded)]
+        pairs = [
+            (list(output_tensors(eager_detector(model)(*inputs)))) for model in (plain, loaded)
+        ]
     wanted, found = pairs
     if not wanted or len(wanted) != len(found):
         return f"{len(found)} outputs instead of {len(wanted)}"
@@ -154,11 +156,3 @@ def eager_detector(model: nn.Module) -> nn.Module:
         model.rpn._post_nms_top_n["testing"] = BOXES
         model.roi_heads.detections_per_img = BOXES
     return model
-
-
-def tensors(value: object) -> Iterator[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, Mapping | list | tuple):
-        for part in value.values() if isinstance(value, Mapping) else value:
-            yield from tensors(part)

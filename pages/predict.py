@@ -44,18 +44,19 @@ def main() -> None:
     if not loaded:
         return
     images = image_tray()
-    files = {slot: opened[slot] for slot in loaded}
     if len(loaded) == 1:
-        for name, request in _lookalike(*next(iter(loaded.items()))).items():
-            files[name] = next(iter(files.values()))
-            loaded[name] = request
+        ((slot, request),) = loaded.items()
+        other = lookalike_picker(slot, request.architecture)
+        if other is not None:
+            name = f"{slot} as {other.name}"
+            opened[name], loaded[name] = opened[slot], replace(request, architecture=other)
     settings = st.expander("Preprocessing and labels")
     with settings:
         columns = dict(zip(loaded, st.columns(len(loaded), gap="large"), strict=True))
     tasks = []
     for name, request in loaded.items():
         with columns[name]:
-            tasks.append(_task(name, request, files[name]))
+            tasks.append(_task(name, request, opened[name]))
     if not images:
         st.caption("Add images, or use the sample’s, to see what the model predicts for them.")
         return
@@ -69,7 +70,7 @@ def main() -> None:
             st.error(f"{slot}: {plain(str(outcome))}", icon=":material/error:")
         else:
             with columns[slot]:
-                answers[slot] = _answer(files[slot], outcome, task)
+                answers[slot] = _answer(opened[slot], outcome, task)
     if answers:
         k = st.slider("Top-k classes", 1, 20, 5, key="k", persist_state="session", width=280)
         result_cards(images, answers, k)
@@ -89,14 +90,6 @@ def _loaded(slot: str) -> ModelRequest | None:
     if request in model_pool().resident():
         loaded_models.add(request)
     return request if request in loaded_models else None
-
-
-def _lookalike(slot: str, request: ModelRequest) -> dict[str, ModelRequest]:
-    """The slot's file as another architecture that takes its tensors, if one is chosen, by name."""
-    other = lookalike_picker(slot, request.architecture)
-    if other is None:
-        return {}
-    return {f"{slot} as {other.name}": replace(request, architecture=other)}
 
 
 def _classifies(slot: str, request: ModelRequest, checkpoint: Checkpoint) -> bool:

@@ -58,6 +58,11 @@ class Architecture:
         return f"{self.library}:{self.tagged_name}" + (f"?{options}" if options else "")
 
     @property
+    def plain_key(self) -> str:
+        """Its library and name alone: `torchvision:resnet18`."""
+        return f"{self.library}:{self.name}"
+
+    @property
     def title(self) -> str:
         """The same as people read it: `torchvision resnet18 (num_classes=10)`."""
         options = ", ".join(f"{name}={value}" for name, value in self.options)

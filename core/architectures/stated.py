@@ -35,7 +35,7 @@ def stated_architecture(
     by_name: dict[str, Architecture] = {}
     for architecture in catalogue:
         by_name.setdefault(architecture.name, architecture)
-        by_name.setdefault(f"{architecture.library}:{architecture.name}", architecture)
+        by_name.setdefault(architecture.plain_key, architecture)
     for _, where, text in names_in(metadata):
         for spelling in spellings(text):
             if spelling in by_name:

@@ -247,7 +247,7 @@ def _best(
 
 
 def _advice(repaired: StateDict, unsure: Sequence[str]) -> str:
-    from core.fixes import unscaled_sentence
+    from core.fixes import unscaled_words
 
     parts = []
     if unsure:
@@ -256,10 +256,10 @@ def _advice(repaired: StateDict, unsure: Sequence[str]) -> str:
             f"{listed([f'`{key}`' for key in unsure])}. Check them in the recipe that --json "
             "prints, save it, and apply it with --recipe."
         )
-    adapters = unscaled_sentence(repaired)
+    adapters = unscaled_words(repaired)
     if adapters:
         example = '[{"fix": "merge_lora", "alpha": 16}]'
-        parts.append(f"{adapters[:-1]}: begin with a recipe such as {example}.")
+        parts.append(f"{adapters}: begin with a recipe such as {example}.")
     return " ".join(parts)
 
 

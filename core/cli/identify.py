@@ -156,7 +156,7 @@ def _row(candidate: Candidate) -> tuple[str, ...]:
     architecture = candidate.architecture
     return (
         "fits" if candidate.fits else "",
-        f"{architecture.library}:{architecture.name}",
+        architecture.plain_key,
         " ".join(f"{name}={value}" for name, value in architecture.options) or "-",
         percent(candidate.coverage_keys, decimal=True),
         percent(candidate.coverage_parameters, decimal=True),

@@ -57,17 +57,15 @@ def copies_of(state_dict: StateDict, signature: Signature) -> tuple[Copy, ...]:
     """The places where a file has a model's tensors, the one to use first.
 
     A place is below one prefix, and has nearly as many tensors of the model's shapes as the whole
-    file has; their names may differ from the model's. One place means that nothing need be chosen;
-    empty, that no single place has most of the model.
+    file has; their names may differ from the model's. Empty if there are fewer than two: then
+    nothing need be chosen.
     """
     spelled = undotted(state_dict)
     shapes = {key: entry.shape for key, entry in state_dict.items() if key not in spelled}
     whole = _whole_prefixes(shapes, [spec.shape for spec in signature.values()])
     prefixes = _without_common_end(whole)
     if len(prefixes) < 2:
-        return tuple(
-            Copy(prefix, sum(key.startswith(prefix) for key in shapes)) for prefix in prefixes
-        )
+        return ()
     keys = keys_by_place(shapes, prefixes)
     copies = [Copy(prefix, keys[prefix]) for prefix in prefixes]
     return tuple(sorted(copies, key=lambda copy: copy_preference(copy.prefix)))
@@ -137,10 +135,8 @@ def _without_common_end(prefixes: Sequence[str]) -> list[str]:
 def copies_sentence(copies: Sequence[Copy], taken: Iterable[str]) -> str:
     """Which places there are, from which one keys are taken, and how to take another.
 
-    Empty for one place, or if nothing is taken from any.
+    Empty if nothing is taken from any.
     """
-    if len(copies) < 2:
-        return ""
     used = keys_by_place(taken, [copy.prefix for copy in copies])
     first = next((copy for copy in copies if used[copy.prefix]), None)
     if first is None:
@@ -303,8 +299,7 @@ def mixture(
     where the file has the model.
     """
     taken = frozenset(taken)
-    places = [copy.prefix for copy in copies]
-    used = keys_by_place(taken, places).most_common(2) if len(places) > 1 else []
+    used = keys_by_place(taken, [copy.prefix for copy in copies]).most_common(2)
     if len(used) > 1:
         (one, first), (other, second) = used
         return Mixture(one, other, (first, second))

@@ -240,12 +240,12 @@ def _other_copies(
 ) -> frozenset[str]:
     """The keys below copies of which none is taken, and which have all shapes that are taken but a
     head's. A place of the blocks alone is no copy: it may be more layers of the network."""
-    if len(copies) < 2:
-        return frozenset()
     places = [copy.prefix for copy in copies]
     used = keys_by_place(taken, places)
+    if not used:
+        return frozenset()
     below: dict[str, list[str]] = defaultdict(list)
-    for key in state_dict if used else ():
+    for key in state_dict:
         place = owning_place(key, places)
         if place is not None and place not in used:
             below[place].append(key)

@@ -32,7 +32,7 @@ from core.fixes.kinds.lora import (
     adapters_alone,
     scale_assumed,
     unscaled_adapters,
-    unscaled_sentence,
+    unscaled_words,
 )
 from core.fixes.kinds.positions import ResamplePositions, Resampling
 from core.fixes.kinds.renaming import AddPrefix, KeyFix, Rename, RenameTable, StripPrefix, renamed
@@ -95,5 +95,5 @@ __all__ = [
     "scale_assumed",
     "shapes_unknown",
     "unscaled_adapters",
-    "unscaled_sentence",
+    "unscaled_words",
 ]

@@ -14,7 +14,7 @@ from core.inputs.preprocessing import (
     default_preprocessing,
     prepare,
 )
-from core.inputs.random_input import RandomInputs, random_inputs
+from core.inputs.random_input import RandomInputs, output_tensors, random_inputs
 
 __all__ = [
     "IMAGENET",
@@ -25,6 +25,7 @@ __all__ = [
     "RandomInputs",
     "decode_image",
     "default_preprocessing",
+    "output_tensors",
     "prepare",
     "random_inputs",
 ]

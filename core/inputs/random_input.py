@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -97,3 +98,15 @@ def _video_size(architecture: Architecture) -> tuple[int, int]:
     recipe = get_model_weights(architecture.name).DEFAULT.transforms()
     height, width = recipe.crop_size
     return int(height), int(width)
+
+
+def output_tensors(value: object) -> Iterator[torch.Tensor]:
+    """The tensors in an output, or in an input: a tensor, or dicts and lists of such."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from output_tensors(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from output_tensors(part)

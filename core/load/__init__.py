@@ -7,7 +7,7 @@ raises LoadError or NoRoom. ModelPool keeps the models that a server's sessions 
 from core.load.loading import DTYPES, LoadedModel, devices, load_model
 from core.load.model_request import ModelRequest, load_requested
 from core.load.pool import ModelPool
-from core.load.smoke import SmokeRun, output_tensors, smoke_run
+from core.load.smoke import SmokeRun, smoke_run
 from core.load.switches import SwitchEffect, forward
 
 __all__ = [
@@ -21,6 +21,5 @@ __all__ = [
     "forward",
     "load_model",
     "load_requested",
-    "output_tensors",
     "smoke_run",
 ]

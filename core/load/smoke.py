@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 
 from core.errors import LoadError
-from core.inputs import random_inputs
+from core.inputs import output_tensors, random_inputs
 from core.load.loading import LoadedModel
 from core.load.switches import COMPILED
 from core.wording import count, tensors
@@ -87,18 +87,6 @@ def _does_not_run(loaded: LoadedModel, input_words: str, error: Exception) -> Lo
 def _note(largest: list[int], taken: object, given: object) -> None:
     nbytes = sum(tensor.nbytes for part in (taken, given) for tensor in output_tensors(part))
     largest[0] = max(largest[0], nbytes)
-
-
-def output_tensors(value: object) -> Iterator[torch.Tensor]:
-    """The tensors in an output, or in an input: a tensor, or dicts and lists of such."""
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            yield from output_tensors(part)
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from output_tensors(part)
 
 
 def _described(output: object) -> str:

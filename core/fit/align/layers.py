@@ -22,7 +22,14 @@ NORM_LEAVES = {
     "variance": "running_var",
 }
 """Names of a norm's tensors in Flax, Haiku and the like. Alone they may mean something else, so
-they count only where a module has them together."""
+they count only where a module has those of WHOLE_NORMS together."""
+
+WHOLE_NORMS = (
+    {"weight", "bias"},
+    {"weight", "bias", "running_mean", "running_var"},
+    {"bias", "running_mean", "running_var"},
+)
+"""What a norm has."""
 
 FUSED_AS: Mapping[tuple[str, ...], str] = dict(
     zip(FUSED_PARTS, ("qkv", "gate_up", "gate_up"), strict=True)
@@ -105,16 +112,9 @@ def _norms(keys: Iterable[str]) -> dict[str, tuple[str, str]]:
     return {
         f"{module}.{last}": (module, word)
         for module, names in modules.items()
-        if module and {"mean", "scale"} & names.keys() and {*names.values()} in _WHOLE_NORMS
+        if module and {"mean", "scale"} & names.keys() and {*names.values()} in WHOLE_NORMS
         for last, word in names.items()
     }
-
-
-_WHOLE_NORMS = (
-    {"weight", "bias"},
-    {"weight", "bias", "running_mean", "running_var"},
-    {"bias", "running_mean", "running_var"},
-)
 
 
 def _split(key: str) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from core.fit.architecture_options import propose_num_classes
 from core.fit.copies import without_other_copies
 from core.fit.identify.candidate_repair import Repaired, repair, whole_repaired
 from core.fit.identify.class_heads import CLASSES, own_head
-from core.fit.identify.equivalents import Related
+from core.fit.identify.equivalents import Related, related_to
 from core.fit.identify.families import family
 from core.fit.identify.guessing import guesses, worth
 from core.fit.identify.hints import Hinted, contradicting_name, hinted_at, twins_sentence
@@ -31,8 +31,8 @@ from core.fit.identify.solve_options import Solved, solve, with_options
 from core.fit.identify.source_names import KeyStyle, computes, key_style, unlike_source
 from core.fit.identify.under_other_names import Renamed, under_other_names
 from core.fit.index.lookup import Lookup
-from core.fit.lookalikes import Arithmetic, relation
-from core.fixes import unscaled_sentence
+from core.fit.lookalikes import Arithmetic
+from core.fixes import unscaled_words
 from core.keys import BATCH_COUNTER, MAX_KEYS, STATISTICS, Unwrapped, leaf, unwrap
 from core.wording import count
 
@@ -98,8 +98,9 @@ def identify(
     if candidates:
         candidates = (_with_hints(candidates[0], hints, lookup), *candidates[1:])
     summary = sentence(candidates, known, kind, state_dict)
-    if candidates and not candidates[0].fits:
-        summary = f"{summary} {unscaled_sentence(state_dict)}".rstrip()
+    adapters = unscaled_words(state_dict) if candidates and not candidates[0].fits else ""
+    if adapters:
+        summary += f" {adapters}."
     if len(state_dict) > MAX_KEYS:
         summary += (
             f" Only the first {count(MAX_KEYS)} of its {count(len(state_dict))} keys were used."
@@ -233,7 +234,7 @@ def _candidate(
         alike = also if solved.adaptable == best.adaptable else adapted
         alike.append(Architecture(architecture.library, architecture.name, solved.options))
     named = Architecture(first.library, first.name, options)
-    spoken = hinted[key], [hinted[_plain_key(other)] for other in also]
+    spoken = hinted[key], [hinted[other.plain_key] for other in also]
     own = not repaired.why  # else the repair may take the tensors from elsewhere
     saved = saved_words(best, state_dict, unwrapped) if own else ""
     head = best.sources.get(own_head(best.profile).get("weight", ""))
@@ -242,7 +243,7 @@ def _candidate(
     )
     copies = repaired.fit.copies
     more = [*heads, *([copies] if copies else [])]
-    related = _related(named, also)
+    related = related_to(named, also[:MAX_ALSO])
     facts = evidence(repaired, saved, state_dict, hinted[key].facts, related, len(adapted), more)
     return _repaired_candidate(
         named,
@@ -339,15 +340,6 @@ def _spoken_for(hints: Hints, source: KeyStyle | None, architecture: Architectur
     return Hinted((*hinted.rank, int(not computes(source, architecture))), facts)
 
 
-def _plain_key(architecture: Architecture) -> str:
-    return f"{architecture.library}:{architecture.name}"
-
-
-def _related(named: Architecture, also: Sequence[Architecture]) -> list[Related]:
-    """Each other architecture with what it computes, compared with the best one."""
-    return [(other, relation(named, other)) for other in also[:MAX_ALSO]]
-
-
 def _states(best: Hinted, others: Sequence[Hinted], related: Sequence[Related]) -> bool:
     """Whether the file speaks for the best architecture, and less for each of other arithmetic."""
     return all(
@@ -430,7 +422,7 @@ def _under_other_names(
             Architecture(architecture.library, architecture.name, profile.options)
             for profile, architecture in group
         ]
-        related = _related(named[0], named[1:])
+        related = related_to(named[0], named[1 : MAX_ALSO + 1])
         facts = evidence_of_shapes(best, state_dict, spoken.facts, related)
         candidates.append(
             _repaired_candidate(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from core.architectures import Architecture
 from core.fit.index import Index, same_tensors
@@ -27,13 +27,17 @@ ENDS = {
 }
 
 
+def related_to(architecture: Architecture, others: Iterable[Architecture]) -> list[Related]:
+    """Each of the others with what it computes, compared with the architecture."""
+    return [(other, relation(architecture, other)) for other in others]
+
+
 def other_arithmetic(architecture: Architecture, index: Index) -> tuple[Related, ...]:
     """The architectures that take the tensors of this one and compute something else.
 
     They have its options. Empty if the index does not know the signature with these options.
     """
-    alike = same_tensors(index, architecture)
-    related = [(other, relation(architecture, other)) for other in alike]
+    related = related_to(architecture, same_tensors(index, architecture))
     return tuple(pair for pair in related if pair[1].arithmetic is Arithmetic.OTHER)
 
 

@@ -70,4 +70,4 @@ def unlike_source(source: KeyStyle | None, architecture: Architecture) -> str:
 
 
 def _is(pattern: str, architecture: Architecture) -> bool:
-    return re.fullmatch(pattern, f"{architecture.library}:{architecture.name}") is not None
+    return re.fullmatch(pattern, architecture.plain_key) is not None

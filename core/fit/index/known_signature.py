@@ -9,7 +9,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from core.architectures import OTHER_CLASSES, Signature, TensorSpec, Value, option_of
+from core.architectures import (
+    OTHER_CLASSES,
+    Architecture,
+    Signature,
+    TensorSpec,
+    Value,
+    option_of,
+)
 from core.fit.index.index import Index, IndexedModel, Variation
 
 if TYPE_CHECKING:
@@ -42,24 +49,16 @@ def same_tensors(index: Index, architecture: Architecture) -> tuple[Architecture
     Empty where the index does not know the signature with these options.
     """
     own = known_signature(index, architecture)
-    plain = (architecture.library, architecture.name)
-    keys = {
-        frozenset(index.signatures[number].key_ids.tolist())
-        for other, number in zip(index.architectures, index.signature_ids.tolist(), strict=True)
-        if (other.library, other.name) == plain
-    }
-    alike = {
-        number
-        for number, packed in enumerate(index.signatures)
-        if frozenset(packed.key_ids.tolist()) in keys
-    }
-    others = [
+    plain = known_signature(index, Architecture(architecture.library, architecture.name))
+    if own is None or plain is None:
+        return ()
+    as_many = (
         replace(other, options=architecture.options)
         for other, number in zip(index.architectures, index.signature_ids.tolist(), strict=True)
-        if number in alike and (other.library, other.name) != plain
-    ]
+        if len(index.signatures[number].key_ids) == len(plain)
+    )
     return tuple(
-        other for other in others if own is not None and known_signature(index, other) == own
+        other for other in as_many if other != architecture and known_signature(index, other) == own
     )
 
 

@@ -111,7 +111,7 @@ def relation(architecture: Architecture, other: Architecture) -> Relation:
     if not options.issubset(SIMPLE):
         return Relation(Arithmetic.UNKNOWN)
     known = known_facts()
-    compared = compare_facts(known.get(_plain(architecture)), known.get(_plain(other)))
+    compared = compare_facts(known.get(architecture.plain_key), known.get(other.plain_key))
     if options.intersection(IMAGE_SIZE) and not compared.differences:
         # Windows may depend on the image's size: two models differ at their own sizes alone.
         same = compared.arithmetic is Arithmetic.SAME
@@ -121,10 +121,6 @@ def relation(architecture: Architecture, other: Architecture) -> Relation:
 
 IMAGE_SIZE = ("img_size", "image_size")
 """The options that set the size of the image."""
-
-
-def _plain(architecture: Architecture) -> str:
-    return f"{architecture.library}:{architecture.name}"
 
 
 OF_DOWNSAMPLING = ("stride", "pooling")

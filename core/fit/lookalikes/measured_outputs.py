@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from core.architectures import Architecture, build_uninitialised
-from core.inputs import random_inputs
+from core.inputs import output_tensors, random_inputs
 
 SAME = 1e-9
 """Outputs that differ by less, relative to their greatest value, are the same but for rounding:
@@ -69,7 +69,7 @@ def outputs_of(architecture: Architecture) -> SeededOutputs | None:
         inputs = random_inputs(architecture, model, "cpu", "float64", seed=0)
         edges, outputs = EDGES, _at_small_sizes(model, inputs.arguments)
         if not outputs:
-            edges, outputs = inputs.shape[-2:], [*_tensors(model(*inputs.arguments))]
+            edges, outputs = inputs.shape[-2:], [*output_tensors(model(*inputs.arguments))]
     except Exception:  # a library's own code: a model that cannot be run is not measured
         return None
     joined = torch.cat([each.double().flatten() for each in outputs])
@@ -87,7 +87,7 @@ def _at_small_sizes(model: nn.Module, inputs: Sequence[object]) -> list[torch.Te
         return [
             tensor
             for shape in shapes
-            for tensor in _tensors(model(torch.randn(shape, generator=generator).double()))
+            for tensor in output_tensors(model(torch.randn(shape, generator=generator).double()))
         ]
     except Exception:  # a library's own code refuses a size in its own way
         return []
@@ -97,17 +97,6 @@ def _distance(outputs: torch.Tensor, other: torch.Tensor) -> float:
     if outputs.shape != other.shape:
         return math.inf
     return float((outputs - other).abs().max() / other.abs().max())
-
-
-def _tensors(output: object) -> Iterator[torch.Tensor]:
-    if isinstance(output, torch.Tensor):
-        yield output
-    elif isinstance(output, dict):
-        for each in output.values():
-            yield from _tensors(each)
-    elif isinstance(output, (list, tuple)):
-        for each in output:
-            yield from _tensors(each)
 
 
 def _fill(model: nn.Module) -> None:

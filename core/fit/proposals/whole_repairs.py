@@ -245,7 +245,7 @@ def align_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
         return
     copies = copies_of(state_dict, signature)
     spelled = undotted(state_dict)
-    for copy in copies[:MOST_COPIES] if len(copies) > 1 else (None,):
+    for copy in copies[:MOST_COPIES] or (None,):
         others: tuple[Fix, ...] = () if copy is None else _only(copy, copies)
         without_dots = undotted_prefix(spelled, state_dict)
         others = (*others, *([Drop(glob_of(without_dots))] if without_dots else []))

@@ -129,14 +129,14 @@ def adapters_alone(state_dict: StateDict) -> int:
     return 0 if plans else len(modules)
 
 
-def unscaled_sentence(state_dict: StateDict) -> str:
-    """That adapters could be merged, but for their scale; empty where there are none."""
+def unscaled_words(state_dict: StateDict) -> str:
+    """That adapters could be merged, but for their scale, as a clause; empty if there are none."""
     adapters = unscaled_adapters(state_dict)
     if not adapters:
         return ""
     return (
         f"{counted(adapters, 'LoRA adapter')} {are(adapters)} not merged, since the file has no "
-        "alpha that states the scale."
+        "alpha that states the scale"
     )
 
 

@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias
 import torch
 
 from core.errors import LoadError
-from core.inputs import RandomInputs
-from core.load import LoadedModel, output_tensors
+from core.inputs import RandomInputs, output_tensors
+from core.load import LoadedModel
 from core.predict.prediction import logits_of
 
 SEED = 0

@@ -1,25 +1,13 @@
 """The options of an architecture, and the number of classes that a file has."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from torchvision.models import resnet18
 
 from core.architectures import Architecture, build_uninitialised, parse_architecture
-from core.checkpoint import StateDict, open_checkpoint
 from core.fit.architecture_options import classes_in, other_classes, with_classes, with_option
 
 RESNET = Architecture("torchvision", "resnet18")
-
-
-@pytest.fixture
-def saved(tmp_path: Path):
-    def save(state_dict: object) -> StateDict:
-        torch.save(state_dict, tmp_path / "saved.pth")
-        return open_checkpoint(tmp_path / "saved.pth").state_dict()
-
-    return save
 
 
 def test_an_option_is_set_replaced_and_left_to_its_default():

@@ -1,16 +1,13 @@
 """A network that is several times in a file: one copy is taken, everywhere the same, and told."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import timm
 import torch
-from torch import Tensor
-from torchvision.models import resnet18
 
 from core.architectures import Architecture, signature
-from core.checkpoint import StateDict, open_checkpoint
+from core.checkpoint import StateDict
 from core.fit import Fit, fit_of, fit_verdict
 from core.fit.copies import copies_of
 from core.fit.identify import identify
@@ -18,40 +15,24 @@ from core.fit.index import Lookup
 from core.fit.proposals import best_repair
 from core.fixes import Keep, Recipe, RenameTable, StripPrefix
 from core.recipe import apply_recipe
+from tests.core.fit.renamed_networks import Weights, prefixed, renamed, resnet
 
-Weights = dict[str, Tensor]
 Saved = Callable[[Weights], StateDict]
 
 RESNET = signature(Architecture("torchvision", "resnet18"))
 
 
-@pytest.fixture
-def saved(tmp_path: Path) -> Saved:
-    def save(weights: Weights) -> StateDict:
-        torch.save(weights, tmp_path / "file.pth")
-        return open_checkpoint(tmp_path / "file.pth").state_dict()
-
-    return save
-
-
-def trained(seed: int) -> Weights:
-    torch.manual_seed(seed)
-    return resnet18().state_dict()
-
-
-def prefixed(prefix: str, weights: Weights) -> Weights:
-    return {prefix + key: value for key, value in weights.items()}
+OTHER_NAMES = (
+    ("layer", "stage"),
+    ("conv", "c"),
+    ("bn", "n"),
+    ("downsample", "short"),
+    ("fc", "head"),
+)
 
 
 def other_names(weights: Weights) -> Weights:
-    words = {"layer": "stage", "conv": "c", "bn": "n", "downsample": "short", "fc": "head"}
-
-    def renamed(key: str) -> str:
-        for word, other in words.items():
-            key = key.replace(word, other)
-        return key
-
-    return {renamed(key): value for key, value in weights.items()}
+    return renamed(weights, *OTHER_NAMES)
 
 
 def at_the_top(other: str) -> str:
@@ -79,7 +60,7 @@ def test_identify_and_fix_take_the_network_at_the_top_and_not_its_copy(
     other: str,
     other_first: bool,
 ) -> None:
-    weights, copy = named(trained(1)), prefixed(other, named(trained(2)))
+    weights, copy = named(resnet(1)), prefixed(other, named(resnet(2)))
     file = saved(copy | weights if other_first else weights | copy)
     best = identify(file, lookup).candidates[0]
     for recipe in (best.recipe, best_repair(file, RESNET).recipe):
@@ -96,7 +77,7 @@ def test_identify_and_fix_take_the_network_at_the_top_and_not_its_copy(
 def test_of_three_copies_identify_and_fix_take_the_first(
     saved: Saved, lookup: Lookup, named: Callable[[Weights], Weights], prefixes: tuple[str, ...]
 ) -> None:
-    copies = [prefixed(prefix, named(trained(at))) for at, prefix in enumerate(prefixes)]
+    copies = [prefixed(prefix, named(resnet(at))) for at, prefix in enumerate(prefixes)]
     file = saved(copies[0] | copies[1] | copies[2])
     first = prefixes[0].rstrip(".")
     for recipe in (
@@ -112,7 +93,7 @@ def test_of_three_copies_identify_and_fix_take_the_first(
 def test_a_copy_whose_names_have_no_dots_is_left_out(
     saved: Saved, lookup: Lookup, place: str
 ) -> None:
-    weights = prefixed(place, trained(1))
+    weights = prefixed(place, resnet(1))
     average = {f"ema_{key.replace('.', '_')}": value for key, value in weights.items()}
     file = saved(weights | average)
     for recipe in (
@@ -126,8 +107,8 @@ def test_a_copy_whose_names_have_no_dots_is_left_out(
 
 
 def test_a_copy_without_a_head_beside_the_network_is_left_out(saved: Saved) -> None:
-    body = {key: value for key, value in trained(2).items() if not key.startswith("fc.")}
-    file = saved(trained(1) | prefixed("target.", body))
+    body = {key: value for key, value in resnet(2).items() if not key.startswith("fc.")}
+    file = saved(resnet(1) | prefixed("target.", body))
     fit, firsts = repaired(file, best_repair(file, RESNET).recipe)
     assert fit.fits
     assert "target" not in firsts
@@ -166,7 +147,7 @@ def test_what_is_beside_the_blocks_of_a_copy_is_of_the_same_copy(saved: Saved) -
 
 
 def test_a_mixture_of_the_top_and_an_average_is_no_fit(saved: Saved) -> None:
-    weights, average = trained(1), prefixed("ema.", trained(2))
+    weights, average = resnet(1), prefixed("ema.", resnet(2))
     file = saved(weights | average)
     table = [(f"ema.{key}" if at % 2 else key, f"new.{key}") for at, key in enumerate(RESNET)]
     recipe = Recipe.of((RenameTable(tuple(table)), Keep("new.*"), StripPrefix("new.")))
@@ -177,8 +158,8 @@ def test_a_mixture_of_the_top_and_an_average_is_no_fit(saved: Saved) -> None:
 
 
 def test_a_head_that_two_copies_share_goes_with_the_weights(saved: Saved, lookup: Lookup) -> None:
-    body = {key: value for key, value in trained(1).items() if not key.startswith("fc.")}
-    head = {key: value for key, value in trained(1).items() if key.startswith("fc.")}
+    body = {key: value for key, value in resnet(1).items() if not key.startswith("fc.")}
+    head = {key: value for key, value in resnet(1).items() if key.startswith("fc.")}
     file = saved(prefixed("teacher.", body) | prefixed("student.", body) | head)
     for recipe in (
         identify(file, lookup).candidates[0].recipe,

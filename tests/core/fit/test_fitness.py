@@ -2,67 +2,33 @@
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-import timm
 import torch
-from torch import Tensor
-from torchvision.models import resnet18
 
 from core.architectures import Architecture, Signature, signature
-from core.checkpoint import StateDict, open_checkpoint
+from core.checkpoint import StateDict
 from core.fit import Fit, fit_of, fit_verdict
 from core.fit.proposals import best_repair
 from core.fixes import Drop, Keep, Recipe, RenameTable, StripPrefix
 from core.recipe import apply_recipe
+from tests.core.fit.renamed_networks import (
+    DETECTRON2,
+    Weights,
+    prefixed,
+    renamed,
+    resnet,
+    vit,
+)
 
-Weights = dict[str, Tensor]
 Saved = Callable[[Weights], StateDict]
 
 RESNET = signature(Architecture("torchvision", "resnet18"))
 VIT = signature(Architecture("timm", "vit_tiny_patch16_224", (("num_classes", 0),)))
 
 
-@pytest.fixture
-def saved(tmp_path: Path) -> Saved:
-    def save(weights: Weights) -> StateDict:
-        torch.save(weights, tmp_path / "file.pth")
-        return open_checkpoint(tmp_path / "file.pth").state_dict()
-
-    return save
-
-
-def trained(seed: int) -> Weights:
-    torch.manual_seed(seed)
-    return resnet18().state_dict()
-
-
-def vit() -> Weights:
-    return timm.create_model("vit_tiny_patch16_224", num_classes=0).state_dict()
-
-
-def prefixed(prefix: str, weights: Weights) -> Weights:
-    return {prefix + key: value for key, value in weights.items()}
-
-
-DETECTRON = (
-    (r"layer(\d)", lambda hit: f"res{int(hit[1]) + 1}"),
-    (r"bn(\d)", lambda hit: f"conv{hit[1]}.norm"),
-    (r"downsample\.0", lambda _: "shortcut"),
-    (r"downsample\.1", lambda _: "shortcut.norm"),
-)
-
-
 def detectrons(weights: Weights) -> Weights:
-    """ResNet under Detectron2's names."""
-
-    def renamed(key: str) -> str:
-        for pattern, name in DETECTRON:
-            key = re.sub(pattern, name, key)
-        return key
-
-    return {renamed(key): value for key, value in weights.items()}
+    return renamed(weights, *DETECTRON2)
 
 
 def after(file: StateDict, recipe: Recipe, wanted: Signature) -> Fit:
@@ -89,14 +55,14 @@ def origins(file: StateDict, wanted: Signature) -> set[str]:
 def test_a_repair_stays_within_one_of_two_copies(
     saved: Saved, one: str, other: str, taken: str, named: Callable[[Weights], Weights]
 ) -> None:
-    copies = prefixed(f"{one}.", named(trained(1))) | prefixed(f"{other}.", named(trained(2)))
+    copies = prefixed(f"{one}.", named(resnet(1))) | prefixed(f"{other}.", named(resnet(2)))
     file = saved(copies)
     assert origins(file, RESNET) == {taken}
     assert after(file, best_repair(file, RESNET).recipe, RESNET).fits
 
 
 def test_copies_without_dots_are_no_part_of_the_network(saved: Saved) -> None:
-    weights = prefixed("backbone.", detectrons(trained(1)))
+    weights = prefixed("backbone.", detectrons(resnet(1)))
     copy = {f"ema_{key.replace('.', '_')}": value for key, value in weights.items()}
     file = saved(weights | copy)
     assert origins(file, RESNET) == {"backbone"}
@@ -109,7 +75,7 @@ def test_a_mixture_of_two_copies_is_no_fit_whoever_made_the_recipe(
     copies = {
         place.format(copy=copy, key=key): value
         for copy in ("student", "teacher")
-        for key, value in trained(1).items()
+        for key, value in resnet(1).items()
     }
     file = saved(copies)
     table = tuple(
@@ -126,7 +92,7 @@ def test_a_mixture_of_two_copies_is_no_fit_whoever_made_the_recipe(
 
 
 def test_a_mixture_inside_blocks_is_no_fit(saved: Saved) -> None:
-    weights = trained(1)
+    weights = resnet(1)
     both = {
         f"{key.rpartition('.')[0]}.{copy}.{key.rpartition('.')[2]}": value
         for key, value in weights.items()
@@ -145,8 +111,8 @@ def test_a_mixture_inside_blocks_is_no_fit(saved: Saved) -> None:
 
 def test_an_average_without_buffers_takes_them_from_the_weights_and_fits(saved: Saved) -> None:
     buffers = {key for key, spec in RESNET.items() if spec.kind == "buffer"}
-    average = {key: value for key, value in trained(2).items() if key not in buffers}
-    file = saved(prefixed("model.", trained(1)) | prefixed("ema.", average))
+    average = {key: value for key, value in resnet(2).items() if key not in buffers}
+    file = saved(prefixed("model.", resnet(1)) | prefixed("ema.", average))
     table = tuple((f"{'model' if key in buffers else 'ema'}.{key}", key) for key in RESNET)
     fit = after(file, Recipe.of((RenameTable(table), Drop("model.*"))), RESNET)
     assert not fit.doubts
@@ -172,7 +138,7 @@ def test_an_average_without_buffers_takes_them_from_the_weights_and_fits(saved: 
     ],
 )
 def test_what_leaves_out_a_part_of_the_network_is_no_fit(saved: Saved, key: str) -> None:
-    file = saved(vit() | {key: torch.ones(192)})
+    file = saved(vit(num_classes=0) | {key: torch.ones(192)})
     dropped = after(file, Recipe.of((Drop(key),)), VIT)
     assert dropped.match.fits
     assert not dropped.fits
@@ -199,14 +165,14 @@ def test_what_leaves_out_a_part_of_the_network_is_no_fit(saved: Saved, key: str)
     ],
 )
 def test_another_part_may_be_left_out_and_is_named(saved: Saved, key: str) -> None:
-    file = saved(vit() | {key: torch.ones(3, 192)})
+    file = saved(vit(num_classes=0) | {key: torch.ones(3, 192)})
     dropped = after(file, Recipe.of((Drop(key),)), VIT)
     assert dropped.fits
     assert key.split(".", maxsplit=1)[0] in fit_verdict(dropped)
 
 
 def test_what_is_beside_the_network_may_be_left_out_whatever_its_name(saved: Saved) -> None:
-    file = saved(prefixed("backbone.", vit()) | {"adapter.weight": torch.ones(3, 12)})
+    file = saved(prefixed("backbone.", vit(num_classes=0)) | {"adapter.weight": torch.ones(3, 12)})
     recipe = Recipe.of((Keep("backbone.*"), StripPrefix("backbone.")))
     fit = after(file, recipe, VIT)
     assert fit.fits
@@ -214,7 +180,7 @@ def test_what_is_beside_the_network_may_be_left_out_whatever_its_name(saved: Sav
 
 
 def test_statistics_and_counters_that_are_left_out_raise_no_doubt(saved: Saved) -> None:
-    file = saved(vit() | {"blocks.0.attn.relative_position_index": torch.ones(4)})
+    file = saved(vit(num_classes=0) | {"blocks.0.attn.relative_position_index": torch.ones(4)})
     assert after(file, Recipe.of((Drop("*_index"),)), VIT).fits
 
 
@@ -222,7 +188,7 @@ def halves(one: str, other: str, splits: Callable[[int, str], bool]) -> Weights:
     """A network of which one part of the keys is under a name and the rest under another."""
     return {
         (one if splits(at, key) else other) + key: value
-        for at, (key, value) in enumerate(vit().items())
+        for at, (key, value) in enumerate(vit(num_classes=0).items())
     }
 
 
@@ -258,14 +224,14 @@ def test_a_recipe_that_joins_two_copies_is_no_fit(saved: Saved) -> None:
 def test_blocks_in_numbered_chunks_are_one_tree(saved: Saved) -> None:
     chunked = {
         re.sub(r"^blocks\.(\d+)", lambda hit: f"blocks.{int(hit[1]) // 6}.{hit[1]}", key): value
-        for key, value in vit().items()
+        for key, value in vit(num_classes=0).items()
     }
     file = saved(chunked)
     assert after(file, best_repair(file, VIT).recipe, VIT).fits
 
 
 def test_a_norm_is_paired_by_what_its_name_says_it_is_before(saved: Saved) -> None:
-    model = vit()
+    model = vit(num_classes=0)
     names = {"norm1": "ln_attn", "norm2": "ln_mlp"}
     first = {
         key.replace("norm2", "ln_mlp"): value for key, value in model.items() if "norm2" in key
@@ -282,7 +248,9 @@ def test_a_norm_is_paired_by_what_its_name_says_it_is_before(saved: Saved) -> No
 
 def test_a_fused_layer_that_may_have_its_parts_head_by_head_is_no_fit(saved: Saved) -> None:
     """Megatron's `query_key_value` has the q, k and v of each head together, CogVLM's has not."""
-    weights = {key.replace("qkv", "query_key_value"): value for key, value in vit().items()}
+    weights = {
+        key.replace("qkv", "query_key_value"): value for key, value in vit(num_classes=0).items()
+    }
     file = saved(weights)
     (doubt,) = after(file, best_repair(file, VIT).recipe, VIT).doubts
     assert doubt.sentence == (

@@ -29,7 +29,7 @@ from tests.core.fit.identify.files import told
 
 def names(found: Identification) -> set[str]:
     best = found.candidates[0]
-    return {f"{each.library}:{each.name}" for each in (best.architecture, *best.also)}
+    return {each.plain_key for each in (best.architecture, *best.also)}
 
 
 def test_a_moco_encoder_without_a_head_is_told_with_the_repair_that_loads_it(
