@@ -9,6 +9,7 @@ from core.errors import LoupeError
 from core.fit.identify import other_arithmetic
 from core.fit.index import Lookup
 from core.fit.lookalikes import Relation
+from core.plain_text import plain
 from pages.components.cached import cached
 from pages.components.resources import index_keeper
 
@@ -26,13 +27,12 @@ def lookalike_picker(slot: str, architecture: Architecture) -> Architecture | No
     related = _related(architecture, lookup) if lookup is not None else ()
     if not related:
         return None
+    differences = {other: ", ".join(relation.differences) for other, relation in related}
     words = {
-        other: ": ".join(
-            filter(None, (f"{other.library} {other.name}", ", ".join(relation.differences)))
-        )
-        for other, relation in related
+        other: ": ".join(filter(None, (f"{other.library} {other.name}", differences[other])))
+        for other in differences
     }
-    return st.selectbox(
+    chosen = st.selectbox(
         f"Compare {slot} on these images with",
         list(words),
         index=None,
@@ -43,6 +43,9 @@ def lookalike_picker(slot: str, architecture: Architecture) -> Architecture | No
         key=f"lookalike-{slot}",
         persist_state="session",
     )
+    if chosen is not None and differences[chosen]:  # a narrow screen cuts off the field's text
+        st.caption(f"{plain(chosen.name)} computes something else: {plain(differences[chosen])}.")
+    return chosen
 
 
 @cached(64)
