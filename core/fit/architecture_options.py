@@ -29,7 +29,7 @@ from core.architectures import (
     squeezed,
 )
 from core.errors import ArchitectureError
-from core.keys import names_projection
+from core.keys import names_projected_outputs
 
 
 def with_option(architecture: Architecture, option: str, value: Value | None) -> Architecture:
@@ -114,7 +114,7 @@ def propose_num_classes(
     """How many classes the file's head has, or None if it has no head.
 
     The head is the architecture's last layer, looked up by its key, then by its key after the best
-    renaming. Else it is the file's last layer, projections of self-supervised training left aside,
+    renaming. Else it is the file's last layer, projections left aside,
     if it takes as many inputs as the architecture's. Raises ArchitectureError.
     """
     wanted = _signature(architecture)
@@ -150,7 +150,7 @@ def _rows_of_last_layer(state_dict: StateDict, head: Shape) -> int | None:
     weights = [
         entry
         for key, entry in state_dict.items()
-        if key.endswith("weight") and not names_projection(key)
+        if key.endswith("weight") and not names_projected_outputs(key)
     ]
     shape = weights[-1].shape if weights else ()
     alike = len(shape) >= 2 and squeezed(shape[1:]) == squeezed(head[1:])

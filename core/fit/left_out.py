@@ -6,9 +6,7 @@ from collections.abc import Sequence
 
 from core.checkpoint import StateDict
 from core.fit.copies import undotted, undotted_prefix
-from core.fit.proposals.prefixes import MAX_PARTS
 from core.fit.proposals.removals import modules_of
-from core.keys import starts
 from core.wording import are, count, listed
 
 MAX_MODULES = 3
@@ -32,6 +30,8 @@ def _modules(left_out: Sequence[str], state_dict: StateDict) -> dict[str, int]:
 
     A copy of the network whose names have no dots counts as one.
     """
+    if not left_out:
+        return {}
     sizes: dict[str, int] = {}
     spelled = undotted(state_dict).keys() & set(left_out)
     if len(spelled) > 1:
@@ -40,11 +40,7 @@ def _modules(left_out: Sequence[str], state_dict: StateDict) -> dict[str, int]:
         sizes[f"a copy whose names have no dots{f', `{prefix}*`' if prefix else ''}"] = numel
     rest = [key for key in left_out if key not in spelled]
     gone = frozenset(left_out)
-    modules = modules_of(rest, (key for key in state_dict if key not in gone))
-    numels = dict.fromkeys(modules, 0)
-    for key in rest:
-        fronts = (key[:start] for start in starts(key, MAX_PARTS))
-        numels[next((front for front in fronts if front in numels), key)] += state_dict[key].numel
-    for module, numel in numels.items():
-        sizes[f"`{module}*`" if module.endswith(".") else f"`{module}`"] = numel
+    for module, keys in modules_of(rest, (key for key in state_dict if key not in gone)).items():
+        name = f"`{module}*`" if module.endswith(".") else f"`{module}`"
+        sizes[name] = sum(state_dict[key].numel for key in keys)
     return sizes

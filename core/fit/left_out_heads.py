@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from core.architectures import Shape
-from core.checkpoint import StateDict, TensorEntry
-from core.keys import MAX_STARTS, names_follower, names_projection, starts
+from core.checkpoint import StateDict
+from core.fit.proposals.removals import modules_of
+from core.keys import names_follower, names_projected_outputs
 from core.wording import count, counted
 
 HEADLIKE = re.compile(
@@ -23,8 +24,7 @@ class LeftOutHead:
 
     `module` is the outermost module that has nothing else, such as `classifier`. Its first matrix
     has as many inputs as the network has `features`, each further one as many as the one before has
-    outputs, and the last one has `outputs` rows. `projection`: it is one of a self-supervised
-    training, whose outputs are no classes.
+    outputs, and the last one has `outputs` rows. `projection`: its outputs are no classes.
     """
 
     module: str
@@ -37,10 +37,7 @@ class LeftOutHead:
         outputs = counted(self.outputs, "output")
         left_out = f"`{self.module}.*` is left out"
         if self.projection:
-            return (
-                f"{left_out}: it reads like a projection of self-supervised training, whose "
-                f"{outputs} are no classes."
-            )
+            return f"{left_out}: it reads like a projection, whose {outputs} are no classes."
         predicts = (
             "what is left of the network gives features, but no classes"
             if own is None
@@ -61,22 +58,22 @@ def left_out_heads(
     `features` to the outputs. A copy that follows another module, such as `momentum_classifier`,
     does not. No tensor is read.
     """
-    gone = set(left_out)
-    followed = any(map(names_follower, state_dict))
-    found = (
-        _head(module, weights, features, followed=followed)
-        for module, weights in _modules(state_dict, gone).items()
-        if (HEADLIKE.search(_last(module)) or names_projection(module))
-        and not names_follower(module)
-    )
-    return tuple(head for head in found if head is not None)
+    gone = frozenset(left_out)
+    left = [key for key in state_dict if key in gone]
+    heads = []
+    for module, keys in modules_of(left, (key for key in state_dict if key not in gone)).items():
+        path = module.removesuffix(".")
+        named = HEADLIKE.search(_last(path)) or names_projected_outputs(path)
+        if module != path and named and not names_follower(path):
+            heads.append(_head(path, [state_dict[key].shape for key in keys], features, state_dict))
+    return tuple(head for head in heads if head is not None)
 
 
 def _head(
-    module: str, weights: Mapping[str, TensorEntry], features: int, *, followed: bool
+    module: str, shapes: Sequence[Shape], features: int, state_dict: StateDict
 ) -> LeftOutHead | None:
     """The module as a head; None if its matrices are no chain from the features."""
-    matrices = [*_matrices(entry.shape for entry in weights.values())]
+    matrices = [*_matrices(shapes)]
     width = features
     for inputs, outputs in matrices:
         if inputs != width:
@@ -86,7 +83,9 @@ def _head(
         return None
     # Beside a copy that follows it, as in MoCo and DINO, a head of several layers is a projection
     # whatever its name.
-    projection = names_projection(module) or (followed and len(matrices) > 1)
+    projection = names_projected_outputs(module) or (
+        len(matrices) > 1 and any(map(names_follower, state_dict))
+    )
     return LeftOutHead(module, features, width, projection)
 
 
@@ -97,24 +96,5 @@ def _matrices(shapes: Iterable[Shape]) -> Iterator[tuple[int, int]]:
             yield (shape[1] if set(shape[2:]) <= {1} else 0), shape[0]
 
 
-def _modules(state_dict: StateDict, gone: set[str]) -> dict[str, dict[str, TensorEntry]]:
-    """The outermost modules whose keys are all among the gone ones, each with its tensors."""
-    staying = {front for key in state_dict if key not in gone for front in _fronts(key)}
-    modules: dict[str, dict[str, TensorEntry]] = {}
-    for key in state_dict:
-        module = next((front for front in _fronts(key) if front not in staying), None)
-        if key in gone and module is not None:
-            modules.setdefault(module, {})[key] = state_dict[key]
-    return modules
-
-
 def _last(module: str) -> str:
     return module.rpartition(".")[2]
-
-
-def _fronts(key: str) -> Sequence[str]:
-    """The modules around a tensor, the outermost first: `a`, `a.b` of `a.b.weight`.
-
-    Of a path of very many parts, only the first.
-    """
-    return [key[: start - 1] for start in starts(key, MAX_STARTS)[1:]]

@@ -14,7 +14,7 @@ from core.keys import (
     OUTPUT_MODULES,
     STATISTICS,
     leaf,
-    names_projection,
+    names_projected_outputs,
     names_slow_copy,
     without_wrappers,
 )
@@ -61,11 +61,11 @@ def torn_by_names(sources: Mapping[str, str]) -> frozenset[str]:
 def filled_by_projection(sources: Mapping[str, str]) -> bool:
     """Whether a renaming gives a projection of the file to a model's head.
 
-    A projection of self-supervised training can have the shape of a head, but its outputs are no
-    classes. `sources` maps keys of the model to keys of the file.
+    A projection can have the shape of a head, but its outputs are no classes. `sources` maps keys
+    of the model to keys of the file.
     """
     return any(
-        names_projection(own) and not names_projection(key)
+        names_projected_outputs(own) and not names_projected_outputs(key)
         for key, own in sources.items()
         if not OUTPUT_MODULES.isdisjoint(key.split("."))
     )

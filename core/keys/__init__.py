@@ -49,6 +49,7 @@ from core.keys.vocabulary import (
     follows_others,
     names_average,
     names_follower,
+    names_projected_outputs,
     names_projection,
     names_slow_copy,
 )
@@ -97,6 +98,7 @@ __all__ = [
     "leaf",
     "names_average",
     "names_follower",
+    "names_projected_outputs",
     "names_projection",
     "names_slow_copy",
     "natural_order",

@@ -36,6 +36,8 @@ call the same thing."""
 LEAVES = STATISTICS | {"weight", "bias"}
 """Last parts of a key that say what a tensor is to its module."""
 
+_LONGEST_FIRST = sorted(LEAVES, key=len, reverse=True)
+
 _WORD = re.compile(r"\d+|[^\W\d_]+(?:_[^\W\d_]+)*")
 
 
@@ -75,10 +77,11 @@ def words(key: str) -> frozenset[str]:
     return frozenset(key_words)
 
 
+@lru_cache(maxsize=1 << 14)
 def leaf(key: str) -> str:
     """What the tensor is to its module, such as `weight`; empty where the key does not say."""
     last = key.rpartition(".")[2].lower()
-    for known in sorted(LEAVES, key=len, reverse=True):
+    for known in _LONGEST_FIRST:
         if last == known or last.endswith(f"_{known}"):
             return known
     named = SYNONYMS.get(last, last)

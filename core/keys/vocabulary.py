@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 WRAPPED: Mapping[str, str] = {
     "module": "DataParallel",  # and DistributedDataParallel, AveragedModel
@@ -177,6 +178,9 @@ _AVERAGE = re.compile(rf"(?<![a-z])(?:{'|'.join(sorted(AVERAGES))})(?![a-z])")
 _FOLLOWER = re.compile(rf"(?<![a-z])(?:{'|'.join(sorted(FOLLOWERS))})(?![a-z])|encoder_k")
 
 
+_PROJECTED = re.compile(r"(?:(?!visual_)\w+_)?proj(?:ection)?s?(?:_(?:head|layer|mlp|out))?\d*")
+
+
 def names_average(path: str) -> bool:
     """Whether a word of the path of a state_dict, or of a key's beginning, is one of AVERAGES."""
     return _AVERAGE.search(path.lower()) is not None
@@ -187,6 +191,7 @@ def names_follower(path: str) -> bool:
     return _FOLLOWER.search(path.lower()) is not None
 
 
+@lru_cache(maxsize=1 << 14)
 def names_slow_copy(path: str) -> bool:
     """Whether the path names weights that follow others: an average of them, or a follower."""
     return names_average(path) or names_follower(path)
@@ -221,6 +226,17 @@ def names_projection(path: str) -> bool:
         or (part.partition("_")[2] in PROJECTIONS and names_follower(part.partition("_")[0]))
         for part in path.lower().split(".")
     )
+
+
+def names_projected_outputs(path: str) -> bool:
+    """Whether a part of a last layer's path says that its outputs are a projection, no classes.
+
+    `projection` and `proj_out` count too, but not CLIP's `visual_projection`, of which timm makes a
+    head. Use it only for a layer that is known to be the last: layers of attention and of patch
+    embeddings have these names too.
+    """
+    parts = path.lower().split(".")
+    return names_projection(path) or any(map(_PROJECTED.fullmatch, parts))
 
 
 def _words(path: str) -> list[str]:

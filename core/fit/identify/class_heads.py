@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from core.checkpoint import TensorEntry
 from core.fit.index.lookup import Profile
 from core.fit.left_out_heads import HEADLIKE
-from core.keys import BATCH_COUNTER, names_projection, without_wrappers
+from core.keys import BATCH_COUNTER, names_projected_outputs, without_wrappers
 
 CLASSES = "num_classes"
 
@@ -60,7 +60,7 @@ def other_head(
 
     The layer takes as many inputs as the head. It is alone in the head's module, as `fc.1.weight`
     for `fc.weight`, or alone in a module next to the model with a name that heads have; projections
-    of self-supervised training do not count. `inside` are the unknown tensors below the prefix,
+    do not count. `inside` are the unknown tensors below the prefix,
     `outside` those that are not below it. If a norm or another layer is in the same module, the
     model is another one, and the result is empty.
     """
@@ -78,7 +78,7 @@ def other_head(
     wide = [
         (module, tensors)
         for module, tensors in siblings.items()
-        if not names_projection(module)
+        if not names_projected_outputs(module)
         and any(set(width) & set(entry.shape) for _, entry in tensors)
     ]
     if len(wide) != 1 or not HEADLIKE.search(wide[0][0]):

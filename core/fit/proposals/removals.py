@@ -61,7 +61,7 @@ def _checked(fix: Drop) -> Drop | None:
     return fix if len(fix.pattern) <= MAX_TEXT else None
 
 
-def _by_first_word(modules: Sequence[str], staying: Sequence[str]) -> Iterator[str]:
+def _by_first_word(modules: Iterable[str], staying: Sequence[str]) -> Iterator[str]:
     """Regexes for modules and keys, of which keys such as `ema_layer1_0_weight`, whose names have
     no dots, are one regex for all that begin with their first word, if no key that stays does."""
     kept = {key.partition("_")[0] for key in staying if "_" in key}
@@ -79,14 +79,14 @@ def _as_regex(module: str) -> str:
     return re.escape(module) + ("" if module.endswith(".") else "$")
 
 
-def modules_of(keys: Iterable[str], staying: Iterable[str]) -> list[str]:
-    """The outermost modules of the keys, as `path.`, that contain no key that stays.
+def modules_of(keys: Iterable[str], staying: Iterable[str]) -> dict[str, list[str]]:
+    """The outermost modules of the keys, as `path.`, that contain no key that stays → their keys.
 
-    A key without such a module is listed_keys itself.
+    A key without such a module stands for itself.
     """
     kept = {key[:start] for key in staying for start in starts(key, MAX_PARTS)}
-    modules: dict[str, None] = {}
+    modules: dict[str, list[str]] = {}
     for key in keys:
-        inner = [key[:start] for start in starts(key, MAX_PARTS)[1:] if key[:start] not in kept]
-        modules[inner[0] if inner else key] = None
-    return list(modules)
+        inner = (key[:start] for start in starts(key, MAX_PARTS)[1:] if key[:start] not in kept)
+        modules.setdefault(next(inner, key), []).append(key)
+    return modules

@@ -75,7 +75,9 @@ def test_the_rows_of_a_projection_are_no_classes(saved):
     linear = torch.nn.Linear
     swav = parts(backbone=headless(), projection_head=linear(512, 128), prototypes=linear(128, 30))
     assert classes_in(saved(swav), RESNET) is None
-    assert classes_in(saved(parts(backbone=headless(), projector=linear(512, 30))), RESNET) is None
+    for name in ("projector", "projection", "image_projection", "proj"):
+        file = parts(backbone=headless(), **{name: linear(512, 30)})
+        assert classes_in(saved(file), RESNET) is None
 
 
 def test_a_classifier_before_a_projection_has_the_classes(saved):

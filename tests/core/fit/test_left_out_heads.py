@@ -43,8 +43,7 @@ def test_a_projection_has_no_classes(tmp_path: Path) -> None:
     (head,) = heads(tmp_path / "a.pth", projector=mlp(8, 16, 5))
     assert head.projection
     assert head.sentence(None) == (
-        "`projector.*` is left out: it reads like a projection of self-supervised training, whose "
-        "5 outputs are no classes."
+        "`projector.*` is left out: it reads like a projection, whose 5 outputs are no classes."
     )
 
 

@@ -148,7 +148,10 @@ def test_biases_of_parts_beside_a_fused_weight_are_whole(tmp_path: Path) -> None
     assert not torn_layers(repaired, repaired)  # type: ignore[arg-type]  # its keys alone
 
 
-@pytest.mark.parametrize("name", ["projector", "prototypes", "momentum_projector"])
+@pytest.mark.parametrize(
+    "name",
+    ["projector", "prototypes", "momentum_projector", "projection", "img_proj", "proj_out"],
+)
 def test_a_projection_is_never_a_head(lookup: Lookup, tmp_path: Path, name: str) -> None:
     tensors = {f"enc.{key}": value for key, value in resnet().items() if "fc" not in key}
     tensors |= {f"{name}.weight": torch.ones(10, 512), f"{name}.bias": torch.ones(10)}
