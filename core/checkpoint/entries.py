@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from dataclasses import dataclass, field
 from math import prod
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar, overload
 
 from core.checkpoint.operations import Operation
 from core.fast_objects import fast_constructor
+
+_Default = TypeVar("_Default")
 
 ITEMSIZES: Mapping[str, int] = {
     "float64": 8,
@@ -351,7 +353,19 @@ class StateDict(Mapping[str, TensorEntry]):
     def __len__(self) -> int:
         return len(self._entries)
 
-    # These return dict's views: those of Mapping would look up each entry by its key.
+    # These are dict's own: those of Mapping would look up each entry by its key, and raise and
+    # catch a KeyError for each that is not there.
+    def __contains__(self, key: object) -> bool:
+        return key in self._entries
+
+    @overload
+    def get(self, key: str, default: None = None, /) -> TensorEntry | None: ...
+    @overload
+    def get(self, key: str, default: TensorEntry | _Default, /) -> TensorEntry | _Default: ...
+    def get(self, key: str, default: object = None, /) -> object:
+        """The entry of a key; the default if there is none."""
+        return self._entries.get(key, default)
+
     def keys(self) -> KeysView[str]:
         """The keys, in order."""
         return self._entries.keys()

@@ -15,6 +15,7 @@ from itertools import combinations
 from core.architectures import Shape, Signature, matrix_form
 from core.checkpoint import StateDict, is_float_dtype
 from core.keys import (
+    LEAVES,
     MAX_STARTS,
     STATISTICS,
     Unwrapped,
@@ -88,8 +89,9 @@ def owning_place(key: str, places: Collection[str]) -> str | None:
 def _whole_prefixes(shapes: Mapping[str, Shape], wanted: Iterable[Shape]) -> list[str]:
     """The prefixes that have nearly all tensors that the file and the model share, in its order.
 
-    Of prefixes inside one another it is the deepest, and another one if it has as much beside it,
-    as the weights at the top of a file do that has their average below `ema.`.
+    Empty if the file has too few of these tensors for two such prefixes. Of prefixes inside one
+    another it is the deepest, and another one if it has as much beside it, as the weights at the
+    top of a file do that has their average below `ema.`.
     """
     model = Counter[Shape]()
     for form, times in map(matrix_form, wanted):
@@ -97,14 +99,19 @@ def _whole_prefixes(shapes: Mapping[str, Shape], wanted: Iterable[Shape]) -> lis
             model[form] += times
     if model.total() < MIN_MATRICES:
         return []
+    forms = {key: matrix_form(shape) for key, shape in shapes.items()}
+    shared = Counter[Shape]()
+    for form, times in forms.values():
+        if form in model:
+            shared[form] += times
+    least = max(AS_MUCH * (shared & model).total(), LEAST * model.total())
+    if shared.total() < 2 * least:
+        return []
     below: dict[str, Counter[Shape]] = defaultdict(Counter)
-    for key, shape in shapes.items():
-        form, times = matrix_form(shape)
+    for key, (form, times) in forms.items():
         if form in model:
             for start in starts(key, MAX_STARTS):
                 below[key[:start]][form] += times
-    whole = (below[""] & model).total()
-    least = max(AS_MUCH * whole, LEAST * model.total())
     whole_prefixes: list[str] = []
     inside: dict[str, Counter[Shape]] = defaultdict(Counter)
     for prefix in sorted(below, key=len, reverse=True):
@@ -197,6 +204,8 @@ def _copies_of_the_top(unwrapped: Unwrapped, state_dict: StateDict) -> Iterator[
 
 def _averages(unwrapped: Unwrapped, state_dict: StateDict) -> Iterator[str]:
     """The keys below prefixes of averages, whose paths and shapes are nearly all outside too."""
+    if not any(map(names_slow_copy, unwrapped.keys.values())):
+        return
     tails: dict[str, dict[tuple[str, Shape], str]] = defaultdict(dict)
     weights: list[tuple[str, str]] = []
     for key, short in unwrapped.keys.items():
@@ -226,11 +235,14 @@ def undotted(state_dict: StateDict) -> dict[str, str]:
     `ema_backbone_conv1_weight` (mmcv's EMAHook) or `model_ema.layer10conv1weight` (LitEma) for
     `backbone.conv1.weight` and `layer1.0.conv1.weight`.
     """
-    averages = [key for key in state_dict if names_slow_copy(key)]
+    averages = [key for key in state_dict if names_slow_copy(key) and _leaf(key) not in LEAVES]
     if not averages:
         return {}
+    shapes = {state_dict[key].shape for key in averages}
     plain: dict[str, list[str]] = defaultdict(list)
-    for key in state_dict:
+    for key, entry in state_dict.items():
+        if entry.shape not in shapes or names_slow_copy(key):
+            continue
         for start in starts(key, MAX_STARTS):
             if "." in key[start:]:
                 plain[_letters(key[start:])].append(key)
@@ -242,7 +254,7 @@ def undotted(state_dict: StateDict) -> dict[str, str]:
             other
             for start in _steps(name)
             for other in plain.get(_letters(name[start:]), ())
-            if other != key and state_dict[other].shape == shape and not names_slow_copy(other)
+            if state_dict[other].shape == shape
         )
         twin = next(twins, None)
         if twin is not None:
@@ -325,6 +337,8 @@ def _mixed_twins(state_dict: StateDict, taken: Collection[str]) -> Iterator[Mixt
         for key, entry in state_dict.items()
         if entry.shape and is_float_dtype(entry.dtype) and _leaf(key) not in STATISTICS
     ]
+    if all(key in taken for key, _ in trained):
+        return
     at_place: dict[tuple[str, str, Shape], list[str]] = defaultdict(list)
     for key, shape in trained:
         parts = key.split(".", MAX_STARTS)

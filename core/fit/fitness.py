@@ -212,13 +212,12 @@ def _left_out(
     signature: Signature,
     copies: Sequence[Copy],
 ) -> Iterator[Doubt]:
+    left = [key for key in state_dict if key not in taken]
+    if not left:
+        return
     common = _common_parts(taken)
     others = _other_copies(state_dict, taken, copies)
-    left = [
-        key
-        for key in state_dict
-        if key not in taken and key not in others and not _is_of_a_copy(key, taken, common)
-    ]
+    left = [key for key in left if key not in others and not _is_of_a_copy(key, taken, common)]
     keys = _dropped_parts(state_dict, taken, left)
     if keys:
         groups = [f"`{group}`" for group in group_keys(keys)]

@@ -71,12 +71,12 @@ def match(state_dict: StateDict, signature: Signature) -> Match:
     Floating dtypes may differ, since loading converts them. A quantized, sparse or nested tensor
     does not match: `load_state_dict` cannot copy it into a dense tensor of floats.
     """
-    # Sorted once, so that each missing key finds its layer's other keys by bisection.
     matched: list[str] = []
     missing: list[str] = []
     benign: list[str] = []
     mismatched: list[Mismatch] = []
-    sorted_keys = sorted(state_dict)
+    # Sorted once, so that each missing key finds its layer's other keys by bisection.
+    sorted_keys = sorted(state_dict) if signature.keys() - state_dict.keys() else []
     for key, spec in signature.items():
         entry = state_dict.get(key)
         if entry is None:

@@ -27,7 +27,7 @@ from core.fit.identify.sentences import (
     sentence,
     under_words,
 )
-from core.fit.identify.solve_options import Solved, solve, with_options
+from core.fit.identify.solve_options import AtPrefix, Solved, at_prefix, solve, with_options
 from core.fit.identify.source_names import KeyStyle, computes, key_style, unlike_source
 from core.fit.identify.under_other_names import Renamed, under_other_names
 from core.fit.index.lookup import Lookup
@@ -111,11 +111,14 @@ def identify(
 def _solved(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup) -> list[Solved]:
     """The guesses solved, the best first, until the rest is far behind the best score."""
     solutions: list[Solved] = []
+    places: dict[str, AtPrefix] = {}
     best = 0.0
     for guess in guesses(state_dict, unwrapped, lookup, TRIED):
         if len(solutions) >= LEAST_TRIED and guess.worth < best - SCORE_GAP:
             break
-        solved = solve(guess, state_dict, unwrapped, lookup)
+        if guess.prefix not in places:
+            places[guess.prefix] = at_prefix(guess.prefix, state_dict, unwrapped)
+        solved = solve(lookup.profile(guess.row), places[guess.prefix], unwrapped)
         solutions.append(solved)
         # A guess counts each shape that an option may change as right: its worth is an upper bound.
         best = max(best, min(guess.worth, solved.score))
@@ -176,7 +179,11 @@ def _by_names(
         explained = explained or _has_all_in_place(group[0], state_dict, unwrapped)
         mend = not explained and not any(first)
         candidates.append(_candidate(group, state_dict, unwrapped, hints, mend=mend))
-    ranked = zip(_fits_best(candidates, state_dict), candidates, strict=True)
+    fit_best = _fits_best(candidates, state_dict)
+    if candidates and not candidates[0].fits and not any(fit_best):
+        relative = _relative(groups[0][0], state_dict, unwrapped)
+        candidates[0] = replace(candidates[0], relative=relative)
+    ranked = zip(fit_best, candidates, strict=True)
     return tuple(candidate for _, candidate in sorted(ranked, key=lambda pair: not pair[0]))
 
 
@@ -252,7 +259,6 @@ def _candidate(
         facts,
         adapted=tuple(adapted[:MAX_ALSO]),
         saved=saved,
-        relative="" if repaired.fits else _relative(best, state_dict, unwrapped),
         stated=_states(*spoken, related),
         unlike=unlike_source(source, named),
     )
@@ -360,7 +366,6 @@ def _repaired_candidate(
     saved: str,
     stated: bool,
     unlike: str,
-    relative: str = "",
 ) -> Candidate:
     """The architecture as a candidate, with the match after the recipe."""
     match = repaired.match
@@ -380,10 +385,9 @@ def _repaired_candidate(
         saved,
         repaired.fit.doubts,
         repaired.unsure,
-        relative,
-        tuple(compared for _, compared in also),
-        stated,
-        unlike,
+        relations=tuple(compared for _, compared in also),
+        stated=stated,
+        unlike=unlike,
     )
 
 

@@ -41,10 +41,10 @@ class Candidate:
     `saved` says what saved the model or where it is, such as `from DataParallel`; empty if unknown.
     `renamed`: the file has other key names, so the tensors were matched by their shapes. `doubts`
     say why it is no fit although all keys match; `unsure` are the file's keys for which another
-    pair would be as likely. `relative` says that the file is a deeper or wider network, if it is.
-    `relations` say of each of `also` whether it computes the same, and `stated` whether the file
-    says that it is for none of those that do not. `unlike` is a sentence if the code that saved the
-    file computes something else than the architecture; else empty.
+    pair would be as likely. `relative` says of the first candidate that the file is a deeper or
+    wider network, if it is. `relations` say of each of `also` whether it computes the same, and
+    `stated` whether the file says that it is for none of those that do not. `unlike` is a sentence
+    if the code that saved the file computes something else than the architecture; else empty.
     """
 
     architecture: Architecture

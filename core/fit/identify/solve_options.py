@@ -16,9 +16,8 @@ from core.fit.identify.class_heads import (
     other_head,
     own_head,
 )
-from core.fit.identify.guessing import Guess
 from core.fit.index.index import Variation
-from core.fit.index.lookup import Lookup, Profile
+from core.fit.index.lookup import Profile
 from core.fit.index.option_laws import Law
 from core.fit.one_module import layer_path
 from core.keys import BATCH_COUNTER, Unwrapped, leaf, without_wrappers
@@ -52,11 +51,32 @@ class Solved:
     matched: int
 
 
-def solve(guess: Guess, state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup) -> Solved:
-    """The profile of a guess, with the options that fit the file's shapes."""
-    profile = lookup.profile(guess.row)
-    sources, below = _sources(profile, guess.prefix, state_dict, unwrapped)
-    options = _options(profile, sources, _strange_modules(profile, guess.prefix, unwrapped))
+@dataclass(frozen=True, slots=True)
+class AtPrefix:
+    """The file's tensors `below` a prefix, by their paths from there, and the `others`."""
+
+    prefix: str
+    below: tuple[ShortEntry, ...]
+    others: tuple[ShortEntry, ...]
+
+
+def at_prefix(prefix: str, state_dict: StateDict, unwrapped: Unwrapped) -> AtPrefix:
+    """The place below a prefix of the unwrapped keys."""
+    below: list[ShortEntry] = []
+    others: list[ShortEntry] = []
+    for key, short in unwrapped.keys.items():
+        if short.startswith(prefix):
+            below.append((short[len(prefix) :], state_dict[key]))
+        else:
+            others.append((short, state_dict[key]))
+    return AtPrefix(prefix, tuple(below), tuple(others))
+
+
+def solve(profile: Profile, place: AtPrefix, unwrapped: Unwrapped) -> Solved:
+    """The profile, with the options that fit the shapes of the tensors below a prefix."""
+    sources, unknown, below = _sources(profile, place, unwrapped)
+    strange = frozenset(path.rpartition(".")[0] for path, _ in unknown)
+    options = _options(profile, sources, strange)
     for option in _other_auxiliary(profile, with_options(profile, options), sources):
         options.pop(option, None)
         if profile.of_option(option)[0].default:
@@ -77,7 +97,7 @@ def solve(guess: Guess, state_dict: StateDict, unwrapped: Unwrapped, lookup: Loo
     used = sum(key in wanted for key in sources if not key.endswith(BATCH_COUNTER))
     return Solved(
         profile,
-        guess.prefix,
+        place.prefix,
         tuple(sorted(options.items())),
         wanted,
         {key: entry for key, entry in sources.items() if key in wanted},
@@ -93,64 +113,53 @@ def solve(guess: Guess, state_dict: StateDict, unwrapped: Unwrapped, lookup: Loo
     )
 
 
-def _strange_modules(profile: Profile, prefix: str, unwrapped: Unwrapped) -> frozenset[str]:
-    """The modules of the keys below the prefix that the profile does not know."""
-    paths = (short[len(prefix) :] for short in unwrapped.keys.values() if short.startswith(prefix))
-    return frozenset(path.rpartition(".")[0] for path in paths if path not in profile.short)
-
-
 def _is_moved(own: str, entry: TensorEntry, unwrapped: Unwrapped) -> bool:
     return not f".{unwrapped.keys[entry.key]}".endswith(f".{without_wrappers(own)}")
 
 
 def _sources(
-    profile: Profile, prefix: str, state_dict: StateDict, unwrapped: Unwrapped
-) -> tuple[dict[str, TensorEntry], int]:
-    """The file's tensor for each key of the profile, and how many tensors are below the prefix.
+    profile: Profile, place: AtPrefix, unwrapped: Unwrapped
+) -> tuple[dict[str, TensorEntry], list[ShortEntry], int]:
+    """The file's tensor for each key of the profile, those below the prefix that have no such key,
+    and how many are below the prefix.
 
     Keys that an option adds are keys too; batch counters do not count. A key that is missing below
     the prefix is looked up at the same path below another one, as `head.fc.weight` next to
     `backbone.layer1…`. A head is also looked for at another path, by `other_head`.
     """
     sources: dict[str, TensorEntry] = {}
-    inside: list[ShortEntry] = []
-    others: list[ShortEntry] = []
-    below = 0
-    for key, short in unwrapped.keys.items():
-        if not short.startswith(prefix):
-            others.append((short, state_dict[key]))
-            continue
-        below += not short.endswith(BATCH_COUNTER)
-        path = short[len(prefix) :]
+    unknown: list[ShortEntry] = []
+    for path, entry in place.below:
         own = profile.short.get(path)
         if own is None:
-            inside.append((path, state_dict[key]))
+            unknown.append((path, entry))
         else:
-            sources[own] = state_dict[key]
+            sources[own] = entry
+    below = sum(not path.endswith(BATCH_COUNTER) for path, _ in place.below)
     head = own_head(profile)
-    if is_replaced(profile, sources, inside):
+    if is_replaced(profile, sources, unknown):
         sources = {key: entry for key, entry in sources.items() if key not in head.values()}
-        return sources, below
+        return sources, unknown, below
     lacking = sum(
         own not in sources and not own.endswith(BATCH_COUNTER) for own in profile.short.values()
     )
     if not 0 < lacking <= MOST_APART:
-        return sources, below
-    copies, apart = _apart(profile, sources, others, unwrapped)
+        return sources, unknown, below
+    copies, apart = _apart(profile, sources, place.others, unwrapped)
     if not any(key in sources or key in apart for key in head.values()):
         taken = {entry.key for entry in apart.values()}
         alone = [
             (path, entry)
-            for path, entry in others
+            for path, entry in place.others
             if entry.key not in taken
             and not any(path[:start] in copies for start in unwrapped.starts[path])
         ]
-        apart |= other_head(profile, prefix, inside, alone)
-    outside = {entry.key for _, entry in others}
+        apart |= other_head(profile, place.prefix, unknown, alone)
+    outside = {entry.key for _, entry in place.others}
     below += sum(
         entry.key in outside and not own.endswith(BATCH_COUNTER) for own, entry in apart.items()
     )
-    return sources | apart, below
+    return sources | apart, unknown, below
 
 
 def _apart(

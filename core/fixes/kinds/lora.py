@@ -119,7 +119,8 @@ def unscaled_adapters(state_dict: StateDict) -> int:
 def adapters_alone(state_dict: StateDict) -> int:
     """How many layers the adapters of a file are for that has none of these layers' weights; else
     0."""
-    modules = {key.partition(".lora_")[0] for key in state_dict if lora_part(key) in ("a", "b")}
+    named = [key for key in state_dict if ".lora_" in f".{key}"]
+    modules = {key.partition(".lora_")[0] for key in named if lora_part(key) in ("a", "b")}
     if not modules:
         return 0
     try:
@@ -142,6 +143,8 @@ def unscaled_words(state_dict: StateDict) -> str:
 
 def adapter_keys(state_dict: StateDict) -> frozenset[str]:
     """The keys of LoRA adapters, and of the base layers that peft keeps inside them."""
+    if not any(".lora_" in f".{key}" for key in state_dict):
+        return frozenset()
     try:
         plans = lora_plans({key: entry.shape for key, entry in state_dict.items()})
     except ValueError:
