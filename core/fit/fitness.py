@@ -37,15 +37,19 @@ ANOTHER_PART = re.compile(
 )
 """Names of what is beside a network and no part of it: heads, projections, decoders, losses."""
 
+OF_PRETRAINING = frozenset(("mask_token",))
+"""Tensors that stand for hidden parts of an image while a network is pretrained, and for none when
+it is used, wherever they are: DINOv2's and BEiT's."""
+
 OF_THE_NETWORK = re.compile(
     r"adapter|prompt|side|gate|deep|norm|lora|gamma|scale|bias(?![a-z])|token(?!iz)|embed",
     re.IGNORECASE,
 )
 """Words for what changes a network from beside its layers: such a part is no other part, unless it
-begins like one, as `decoder_embed` and `mask_token` do."""
+begins like one, as `decoder_embed` does."""
 
 BEGINS_ANOTHER = re.compile(
-    r"(?:decod|text(?!_prompt)|mask_token|logit_|ema|momentum|teacher|student|shadow|averaged?[._]|head\.)",
+    r"(?:decod|text(?!_prompt)|logit_|ema|momentum|teacher|student|shadow|averaged?[._]|head\.)",
     re.IGNORECASE,
 )
 """What the names of decoders, copies and the like begin with, whatever else is in them."""
@@ -294,7 +298,7 @@ def _dropped_parts(
         key
         for key in left
         if is_float_dtype(state_dict[key].dtype)
-        and not {key.rpartition(".")[2]} & (STATISTICS | COMPUTED)
+        and not {key.rpartition(".")[2]} & (STATISTICS | COMPUTED | OF_PRETRAINING)
         and not is_beside(key)
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from core.architectures import Signature, TensorSpec
-from core.checkpoint import StateDict, is_float_dtype
+from core.checkpoint import Derived, StateDict, is_float_dtype
 from core.fit.align.alignment import AlignedPair, Alignment
 from core.fit.align.assign import pair_layers
 from core.fit.align.confidence import LayerPair
@@ -84,7 +84,12 @@ def _aligned(state_dict: StateDict, signature: Signature) -> Alignment:
         for key, spec in signature.items()
         if _leaf(key) not in without
     ]
-    in_file = [(key, entry.dtype) for key, entry in state_dict.items()]
+    # By the names in the file: a repair renames, and puts what it fused where it likes.
+    in_file = [
+        (entry.origin or entry.key, entry.dtype)
+        for entry in state_dict.values()
+        if not isinstance(entry.form, Derived)
+    ]
     shuffled = is_sorted(in_file) or is_jumbled(a)
     b = layers_of(wanted)
     a, b = joined(a, b), joined(b, a)
@@ -160,18 +165,21 @@ def _pairs(
     return [pair for pair in pairs if not _pools_otherwise(pair)]
 
 
-POOLED_NORM = re.compile(r"(?:fc|gap|(?:avg_?)?pool(?:ed|ing|er)?)_?(?:norm|ln|layernorm)")
-"""Names of a norm of pooled tokens, such as timm's `fc_norm`. Renamed to the `norm` that a model
-has before it pools, it loads, and the model then pools otherwise
+POOLED_NORM = re.compile(
+    r"(?:^|\.)(?:(?:fc|gap|(?:avg_?)?pool(?:ed|ing|er)?)_?|pooler\.)(?:norm|ln|layernorm)$"
+)
+"""Names of a norm of pooled tokens, such as timm's `fc_norm` and BEiT's `pooler.layernorm`. Renamed
+to the `norm` that a model has before it pools, it loads, and the model then pools otherwise
 (timm/models/vision_transformer.py)."""
+
+HEAD_NORM = re.compile(r"(?:^|\.)head\.norm$")
+"""Names of a norm in a head: some models have it before they pool, and some after that."""
 
 
 def _pools_otherwise(pair: AlignedPair) -> bool:
-    pooled = [
-        POOLED_NORM.fullmatch(key.rpartition(".")[0].rpartition(".")[2]) is not None
-        for key in (pair.key, pair.wanted)
-    ]
-    return pooled[0] != pooled[1]
+    modules = [key.rpartition(".")[0] for key in (pair.key, pair.wanted)]
+    pooled = [POOLED_NORM.search(module) is not None for module in modules]
+    return pooled[0] != pooled[1] and not any(map(HEAD_NORM.search, modules))
 
 
 def _member_pairs(

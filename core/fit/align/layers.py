@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from core.architectures import Shape, squeezed
-from core.keys import BATCH_COUNTER, FUSED_PARTS, FUSED_WORD, LEAVES, SYNONYMS, leaf, words
+from core.keys import (
+    BATCH_COUNTER,
+    FUSED_PARTS,
+    FUSED_WORD,
+    LEAVES,
+    MAX_STARTS,
+    SYNONYMS,
+    leaf,
+    starts,
+    words,
+)
 
 Kind: TypeAlias = tuple[tuple[str, Shape, bool], ...]
 """For each tensor its leaf word, its shape without dimensions of 1, and whether it is of floats."""
@@ -81,12 +91,22 @@ class Layer:
 
 
 def layers_of(tensors: Iterable[Tensor]) -> list[Layer]:
-    """The layers, in the order of their first tensors."""
+    """The layers, in the order of their first tensors.
+
+    A tensor that is alone in its module, such as `ls1.gamma` or `layer_scale1.lambda1`, is named by
+    the module: what it is called there says nothing more.
+    """
     by_path: dict[str, dict[str, Tensor]] = {}
     tensors = [*tensors]
     norms = _norms(tensor.key for tensor in tensors)
+    below = Counter(
+        tensor.key[:start] for tensor in tensors for start in starts(tensor.key, MAX_STARTS)[1:]
+    )
     for tensor in tensors:
         path, word = norms.get(tensor.key) or _split(tensor.key)
+        module, dot, _ = path.rpartition(".")
+        if path == tensor.key and below[module + dot] == 1:
+            path = module
         if word in by_path.get(path, {}):
             path = tensor.key
         by_path.setdefault(path, {})[word] = tensor

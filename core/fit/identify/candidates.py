@@ -171,6 +171,7 @@ def _by_names(
     model, until one fits, or has all that the file has for it.
     """
     candidates: list[Candidate] = []
+    source = key_style(state_dict)
     explained = False
     for group in groups[:MOST_MENDED]:
         if group[0].score < NEAR * groups[0][0].score:
@@ -178,7 +179,7 @@ def _by_names(
         first = _fits_best(candidates, state_dict)
         explained = explained or _has_all_in_place(group[0], state_dict, unwrapped)
         mend = not explained and not any(first)
-        candidates.append(_candidate(group, state_dict, unwrapped, hints, mend=mend))
+        candidates.append(_candidate(group, state_dict, unwrapped, hints, source, mend=mend))
     fit_best = _fits_best(candidates, state_dict)
     if candidates and not candidates[0].fits and not any(fit_best):
         relative = _relative(groups[0][0], state_dict, unwrapped)
@@ -204,6 +205,7 @@ def _candidate(
     state_dict: StateDict,
     unwrapped: Unwrapped,
     hints: Hints,
+    source: KeyStyle | None,
     *,
     mend: bool,
 ) -> Candidate:
@@ -216,7 +218,6 @@ def _candidate(
         for solved in group
         for architecture in solved.profile.architectures
     }
-    source = key_style(state_dict)
     hinted = {
         key: _spoken_for(hints, source, architecture) for key, (_, architecture) in by_key.items()
     }

@@ -85,7 +85,7 @@ def sentence(
         )
     text = f"This is a {title}" if best.fits else f"The nearest is a {title}"
     if best.renamed and best.fits:
-        text += _or_others(candidates[1:])
+        text += _or_others(candidates)
     if best.renamed:
         text = f"Under other key names {text[:1].lower()}{text[1:]}"
     if best.saved:
@@ -94,20 +94,38 @@ def sentence(
     beside = [key for key in best.left_out if key not in doubted]
     rest = [*_remaining(best), *filter(None, [left_out_words(beside, state_dict)])]
     text = f"{text}; {_and(rest)}." if rest else f"{text}."
-    more = best.relative, best.unlike or _other_arithmetic(best)
+    more = best.relative, best.unlike or _other_arithmetic(candidates)
     return " ".join(filter(None, [text, *more]))
 
 
 def _or_others(candidates: Sequence[Candidate]) -> str:
-    """The other architectures whose layers a file has under other names: nothing tells which."""
-    titles = [architecture_words(each.architecture) for each in candidates if each.fits]
+    """The other architectures whose layers a file has under other names: nothing tells which.
+
+    One that computes something else than the code whose names these are is no other one, unless the
+    best candidate is so too.
+    """
+    best, *others = candidates
+    titles = [
+        architecture_words(each.architecture)
+        for each in others
+        if each.fits and (best.unlike or not each.unlike)
+    ]
     more = f" or {count(len(titles) - MAX_ALIKE)} others" if len(titles) > MAX_ALIKE else ""
     return "".join(f" or a {title}" for title in titles[:MAX_ALIKE]) + more
 
 
-def _other_arithmetic(best: Candidate) -> str:
-    related = [*zip(best.also, best.relations, strict=True)]
-    return other_arithmetic_words(related, best.stated) if best.fits else ""
+def _other_arithmetic(candidates: Sequence[Candidate]) -> str:
+    """What computes something else with the tensors of the best candidate.
+
+    Under other key names, each candidate that fits is one that the sentence names.
+    """
+    best = candidates[0]
+    told = [each for each in candidates if each.fits] if best.renamed else [best]
+    words = (
+        other_arithmetic_words([*zip(each.also, each.relations, strict=True)], each.stated)
+        for each in told
+    )
+    return next(filter(None, words), "") if best.fits else ""
 
 
 def _remaining(candidate: Candidate) -> Iterator[str]:

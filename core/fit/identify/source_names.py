@@ -42,9 +42,63 @@ SOURCES = (
         "Its key names are those of MoCo v3, whose own ViT-S has 12 heads where timm's has 6: with "
         "6 heads the same tensors compute something else.",
     ),
+    KeyStyle(
+        (
+            "embeddings.convolution.weight",
+            "encoder.blocks.0.depthwise_conv.depthwise_conv.weight",
+            "encoder.top_conv.weight",
+        ),
+        r"timm:tf_efficientnet_b\d",
+        r"(timm|torchvision):efficientnet_b\d",
+        "Its key names are those of transformers' EfficientNet, which computes what timm's "
+        "tf_efficientnet does: padding SAME, BatchNorm eps 0.001.",
+    ),
+    KeyStyle(
+        ("conv_stem.first_conv.convolution.weight", "conv_1x1.convolution.weight"),
+        r"",
+        r"timm:mobilenetv2_.*|torchvision:(quantized_)?mobilenet_v2",
+        "Its key names are those of transformers' MobileNetV2, which computes something else "
+        "unless it was configured otherwise: padding SAME, BatchNorm eps 0.001.",
+    ),
+    KeyStyle(
+        (
+            "conv_stem.convolution.weight",
+            "layer.0.convolution.weight",
+            "layer.25.convolution.weight",
+        ),
+        r"",
+        r"timm:mobilenetv1_.*",
+        "Its key names are those of transformers' MobileNetV1, which computes something else "
+        "unless it was configured otherwise: padding SAME, BatchNorm eps 0.001.",
+    ),
+    *(
+        KeyStyle(
+            keys,
+            r"",
+            r"timm:poolformer_.*",
+            "Its key names are those of PoolFormer's own code or of transformers', which norm the "
+            "features before they pool them, where timm pools first: the same tensors compute "
+            "something else.",
+        )
+        for keys in (
+            ("network.0.0.norm1.weight", "network.0.0.layer_scale_1"),
+            ("encoder.block.0.0.before_norm.weight", "encoder.block.0.0.layer_scale_1"),
+        )
+    ),
+    KeyStyle(
+        (
+            "encoder.network.0.blocks.0.layer_scale",
+            "encoder.network.0.blocks.0.point_wise_conv1.weight",
+        ),
+        r"",
+        r"timm:swiftformer_.*",
+        "Its key names are those of transformers' SwiftFormer, whose attention takes a softmax "
+        "where timm's normalizes: the same tensors compute something else.",
+    ),
 )
-"""efficientnet_pytorch/utils.py (Conv2dStaticSamePadding, batch_norm_epsilon of 1e-3) and
-facebookresearch/moco-v3, vits.py (vit_small, num_heads=12)."""
+"""efficientnet_pytorch/utils.py (Conv2dStaticSamePadding, batch_norm_epsilon of 1e-3),
+facebookresearch/moco-v3, vits.py (vit_small, num_heads=12), sail-sg/poolformer,
+models/poolformer.py (forward), and the modeling_*.py of transformers 5.23."""
 
 
 def key_style(keys: Iterable[str]) -> KeyStyle | None:
@@ -52,7 +106,8 @@ def key_style(keys: Iterable[str]) -> KeyStyle | None:
     names = frozenset(keys)
     for source in SOURCES:
         first, *rest = source.keys
-        ends = [key for key in names if key == first or key.endswith(f".{first}")]
+        below = f".{first}"
+        ends = [key for key in names if key == first or key.endswith(below)]
         prefixes = [key.removesuffix(first) for key in ends]
         if any(all(prefix + key in names for key in rest) for prefix in prefixes):
             return source

@@ -78,6 +78,10 @@ PROOFS = (
 be a module in one model and a function in another one, which has no such fact."""
 
 
+OF_ONE_CLASS = ("activation", "global_pool=")
+"""Kinds of facts that are proofs too between models of one class: its code uses them alike."""
+
+
 def compare_facts(facts: ArithmeticFacts | None, other: ArithmeticFacts | None) -> Relation:
     """How the architecture of `other` differs from that of `facts`; None is not known."""
     if facts is None or other is None:
@@ -94,7 +98,8 @@ def compare_facts(facts: ArithmeticFacts | None, other: ArithmeticFacts | None) 
     if facts.configuration == other.configuration:
         return Relation(Arithmetic.SAME, (), preprocessing)
     # Without a measurement, other code is no proof of other outputs: only a setting that is one is.
-    proved = any(facts.named.get(kind, "") != other.named.get(kind, "") for kind in PROOFS)
+    kinds = (*PROOFS, *(OF_ONE_CLASS if facts.root == other.root else ()))
+    proved = any(facts.named.get(kind, "") != other.named.get(kind, "") for kind in kinds)
     if proved and names:
         return Relation(Arithmetic.OTHER, names, preprocessing)
     return Relation(Arithmetic.UNKNOWN, (), preprocessing)

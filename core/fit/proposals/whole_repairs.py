@@ -20,7 +20,17 @@ from core.fit.proposals.renamings import best_renamings, moves_batch_norms
 from core.fit.proposals.shapes import folded_ideas, shape_ideas
 from core.fit.proposals.structure import merging_idea, structure_ideas
 from core.fit.proposals.tried import Score, after, score
-from core.fixes import Drop, Fix, Keep, MergeLora, Recipe, adapter_keys, unscaled_adapters
+from core.fixes import (
+    Drop,
+    Fix,
+    Fuse,
+    Keep,
+    MergeLora,
+    Recipe,
+    Split,
+    adapter_keys,
+    unscaled_adapters,
+)
 from core.wording import are, counted, percent
 
 MAX_ROUNDS = 8
@@ -46,6 +56,8 @@ def gaining_ideas(state_dict: StateDict, signature: Signature) -> list[Reached]:
     best = max((then.coverage for _, then in ideas), default=0.0)
     if not any(then.keys == 1 for _, then in ideas):
         aligned = _gaining(align_ideas(state_dict, signature), state_dict, signature)
+        if not any(then.keys == 1 for _, then in aligned):
+            aligned += _gaining(_fused_and_aligned(state_dict, signature), state_dict, signature)
         ideas += [(idea, then) for idea, then in aligned if then.coverage > best + LEAST_GAIN]
     return sorted(ideas, key=_rank)
 
@@ -253,6 +265,17 @@ def align_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
         if left is not None:
             why = "" if copy is None else copies_sentence(copies, [copy.prefix])
             yield from _align_idea(left, signature, now.total, others, why)
+
+
+def _fused_and_aligned(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
+    """Alignments after layers are fused or split, which matches nothing under the file's names."""
+    for idea in structure_ideas(state_dict, signature):
+        changed = None
+        if all(isinstance(fix, Fuse | Split) for fix in idea.fixes):
+            changed = after(idea.fixes, state_dict, signature)
+        for aligned in () if changed is None else align_ideas(changed, signature):
+            fixes = (*idea.fixes, *aligned.fixes)
+            yield replace(aligned, fixes=fixes, why=f"{idea.why} {aligned.why}")
 
 
 def _only(copy: Copy, copies: Sequence[Copy]) -> tuple[Fix, ...]:

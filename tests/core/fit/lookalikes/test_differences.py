@@ -59,13 +59,21 @@ def test_the_differences_by_name_are_empty_only_where_outputs_are_equal(
     assert bool(compared.differences) != same
 
 
-def test_other_numbers_of_heads_take_the_same_tensors_and_compute_something_else() -> None:
-    six, twelve = (
-        timm.create_model("vit_small_patch16_224", depth=1, num_heads=heads) for heads in (6, 12)
-    )
-    compared = compare_facts(facts_of(six), facts_of(twelve))
-    assert (compared.arithmetic, compared.differences) == (Arithmetic.OTHER, ("heads 12",))
-    assert not same_outputs(six, twelve, 224)
+@pytest.mark.parametrize(
+    ("name", "option", "named"),
+    [
+        ("vit_small_patch16_224", {"num_heads": 12}, "heads 12"),
+        ("vit_tiny_patch16_224", {"act_layer": "quick_gelu"}, "activation QuickGELU"),
+        ("vit_small_patch16_dinov3_qkvb", {"global_pool": "token"}, "global_pool=token"),
+    ],
+)
+def test_settings_of_one_class_that_change_the_outputs_are_differences(
+    name: str, option: dict[str, object], named: str
+) -> None:
+    plain, other = (timm.create_model(name, depth=1, **more) for more in ({}, option))
+    compared = compare_facts(facts_of(plain), facts_of(other))
+    assert (compared.arithmetic, compared.differences) == (Arithmetic.OTHER, (named,))
+    assert not same_outputs(plain, other, 224)
 
 
 def test_models_of_one_signature_are_run_with_the_same_weights() -> None:
