@@ -83,11 +83,12 @@ def sentence(
             f"No architecture fits. By its layers this is {family}; the nearest is {title}, with "
             f"{percent(best.coverage_keys)} of its keys. {best.relative}".rstrip()
         )
-    text = f"This is a {title}" if best.fits else f"The nearest is a {title}"
-    if best.renamed and best.fits:
-        text += _or_others(candidates)
-    if best.renamed:
-        text = f"Under other key names {text[:1].lower()}{text[1:]}"
+    if best.fits and best.renamed:
+        # Names alone say which code it is: shapes do not show a stride or a kind of pooling.
+        text = f"this has the tensors of a {title}{_or_others(candidates)}"
+    else:
+        text = f"{'this' if best.fits else 'the nearest'} is a {title}"
+    text = f"Under other key names {text}" if best.renamed else f"{text[0].upper()}{text[1:]}"
     if best.saved:
         text += f", saved {best.saved}"
     doubted = {key for doubt in best.doubts for key in doubt.keys}
@@ -111,7 +112,7 @@ def _or_others(candidates: Sequence[Candidate]) -> str:
         if each.fits and (best.unlike or not each.unlike)
     ]
     more = f" or {count(len(titles) - MAX_ALIKE)} others" if len(titles) > MAX_ALIKE else ""
-    return "".join(f" or a {title}" for title in titles[:MAX_ALIKE]) + more
+    return "".join(f" or of a {title}" for title in titles[:MAX_ALIKE]) + more
 
 
 def _other_arithmetic(candidates: Sequence[Candidate]) -> str:

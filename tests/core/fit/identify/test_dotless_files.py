@@ -32,7 +32,7 @@ def test_a_resnet_of_caffe2_is_known_with_its_statistics_folded(
 ) -> None:
     found = told(lookup, tmp_path / "model.pth", caffe2_names(resnet50(num_classes=5)))
     assert found.sentence.startswith(
-        "Under other key names this is a torchvision resnet50 with 5 classes."
+        "Under other key names this has the tensors of a torchvision resnet50 with 5 classes."
     )
     best = found.candidates[0]
     assert best.fits
@@ -56,7 +56,10 @@ def test_group_norms_and_batch_norms_of_the_same_shapes_are_told_apart(
     batch = caffe2_names(timm.create_model("resnet50_gn", num_classes=5))
     group = {key.replace("_bn_", "_gn_"): value for key, value in batch.items()}
     found = told(lookup, tmp_path / "model.pth", group)
-    assert found.sentence == "Under other key names this is a timm resnet50_gn with 5 classes."
+    assert (
+        found.sentence
+        == "Under other key names this has the tensors of a timm resnet50_gn with 5 classes."
+    )
     assert found.candidates[0].fits
     wanted = signature(parse_architecture("timm:resnet50_gn?num_classes=5"))
     file = file_of(batch)
@@ -69,7 +72,7 @@ def test_a_resnet_with_underscores_for_dots_is_known(lookup: Lookup) -> None:
     with torch.device("meta"):
         found = identify(file_of(meta(resnet18(num_classes=5))), lookup)
     assert found.sentence.startswith(
-        "Under other key names this is a torchvision resnet18 with 5 classes."
+        "Under other key names this has the tensors of a torchvision resnet18 with 5 classes."
     )
     assert found.candidates[0].fits
 

@@ -25,6 +25,8 @@ from tests.core.fit.identify.files import told
 
 pytestmark = pytest.mark.slow
 
+HAS = "Under other key names this has the tensors of"
+
 TINY = {
     "hidden_size": 192,
     "num_hidden_layers": 12,
@@ -44,11 +46,11 @@ def classifier(name: str, **options: object) -> nn.Module:
     [
         (
             lambda: classifier("ViT", **TINY),
-            "Under other key names this is a timm vit_tiny_patch16_224 with 7 classes.",
+            f"{HAS} a timm vit_tiny_patch16_224 with 7 classes.",
         ),
         (
             lambda: classifier("ViT", **TINY, image_size=64, num_channels=1),
-            "Under other key names this is a timm vit_tiny_patch16_224 with images of 64\u202fpx, "
+            f"{HAS} a timm vit_tiny_patch16_224 with images of 64\u202fpx, "
             "1 input channel and 7 classes.",
         ),
         (
@@ -58,20 +60,22 @@ def classifier(name: str, **options: object) -> nn.Module:
                 depths=[2, 2, 2, 2],
                 layer_type="basic",
             ),
-            "Under other key names this is a torchvision resnet18 with 7 classes.",
+            f"{HAS} a torchvision resnet18 with 7 classes.",
         ),
         (
             lambda: classifier("MobileNetV2"),
-            "Under other key names this is a torchvision mobilenet_v2 with 7 classes or a timm "
-            "mobilenetv2_100 with 7 classes.",
+            f"{HAS} a torchvision mobilenet_v2 with 7 classes or of a timm "
+            "mobilenetv2_100 with 7 classes. Its key names are those of transformers' MobileNetV2, "
+            "which computes something else unless it was configured otherwise: padding SAME, "
+            "BatchNorm eps 0.001.",
         ),
         (
             lambda: classifier("MobileViT"),
-            "Under other key names this is a timm mobilevit_s with 7 classes.",
+            f"{HAS} a timm mobilevit_s with 7 classes.",
         ),
         (
             lambda: classifier("Swin"),
-            "Under other key names this is a timm swin_tiny_patch4_window7_224 with 7 classes.",
+            f"{HAS} a timm swin_tiny_patch4_window7_224 with 7 classes.",
         ),
     ],
     ids=["vit", "small_grey_vit", "resnet", "mobilenet", "mobilevit", "swin"],
@@ -107,7 +111,7 @@ def test_an_encoder_beside_its_decoder_is_found_under_its_prefix(
     found = told(lookup, tmp_path / "a.pth", model.state_dict())
     best = found.candidates[0]
     assert found.sentence == (
-        "Under other key names this is a timm vit_tiny_patch16_224, without a head, saved under "
+        f"{HAS} a timm vit_tiny_patch16_224, without a head, saved under "
         "`vit.`; `decoder.*` is left out."
     )
     repaired = apply_recipe(best.recipe, open_checkpoint(tmp_path / "a.pth").state_dict())
@@ -238,7 +242,7 @@ def test_other_peoples_layouts_are_told_and_every_tensor_finds_its_place(
     torch.save(layout(tensors), tmp_path / "a.pth")
     state_dict = open_checkpoint(tmp_path / "a.pth").state_dict()
     found = identify(state_dict, lookup)
-    assert found.sentence.startswith(f"Under other key names this is a {sentence}")
+    assert found.sentence.startswith(f"{HAS} a {sentence}")
     best = found.candidates[0]
     wanted = signature(best.architecture)
     repaired = apply_recipe(best.recipe, state_dict, wanted).state_dict
