@@ -13,7 +13,15 @@ from core.fit.align.alignment import AlignedPair, Alignment
 from core.fit.align.assign import pair_layers
 from core.fit.align.confidence import LayerPair
 from core.fit.align.evidence import is_jumbled, is_sorted
-from core.fit.align.layers import Layer, LayerTensor, Tensor, joined, layers_of, single_layers
+from core.fit.align.layers import (
+    Layer,
+    LayerTensor,
+    Tensor,
+    joined,
+    layers_of,
+    single_layers,
+    with_units,
+)
 from core.fit.align.recipe_from_alignment import alignment_recipe
 from core.fit.key_match import Match, match
 from core.fit.one_module import filled_by_projection, layer_path, torn_by_names
@@ -91,7 +99,9 @@ def _aligned(state_dict: StateDict, signature: Signature) -> Alignment:
         if not isinstance(entry.form, Derived)
     ]
     shuffled = is_sorted(in_file) or is_jumbled(a)
-    b = layers_of(wanted)
+    b = with_units(layers_of(wanted))
+    if not shuffled:
+        a = with_units(a)
     a, b = joined(a, b), joined(b, a)
     pairs = _pairs(a, b, pair_layers(a, b, shuffled=shuffled))
     # What is left: layers of which one side lacks a tensor, such as a bias, so the kinds differ.

@@ -306,14 +306,16 @@ def _steps(path: str) -> list[str]:
 def _around(side: Sequence[Layer]) -> list[list[str]]:
     """For each layer the paths of the modules that it is in, the model itself first.
 
-    A parameter of a module that has layers too is in that module.
+    A parameter of a module that has layers too is in that module, and a norm is in its unit.
     """
     containers = {layer.path.rpartition(".")[0] for layer in side}
     paths = []
     for layer in side:
         parts = layer.path.split(".")
         parts = (parts if layer.path in containers else parts[:-1])[:DEEP]
-        paths.append([".".join(parts[:depth]) for depth in range(len(parts) + 1)])
+        modules = [".".join(parts[:depth]) for depth in range(len(parts) + 1)]
+        own_unit = layer.unit and layer.unit not in modules
+        paths.append([*modules, layer.unit] if own_unit else modules)
     return paths
 
 

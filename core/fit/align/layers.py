@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TypeAlias
 
 from core.architectures import Shape, squeezed
@@ -71,13 +72,16 @@ class LayerTensor:
 class Layer:
     """The tensors of one layer, in the order of the file; `path` is the layer's name.
 
-    `inputs_first`: the matrix has its inputs as rows, as the length of its bias shows.
+    `inputs_first`: the matrix has its inputs as rows, as the length of its bias shows. `unit` is
+    the path of the convolution that a norm follows, for both of them; empty for others, or if the
+    order of the layers is not known.
     """
 
     path: str
     members: tuple[LayerTensor, ...]
     kind: Kind
     inputs_first: bool = False
+    unit: str = ""
 
     @property
     def exact(self) -> tuple[Shape, ...]:
@@ -114,6 +118,34 @@ def layers_of(tensors: Iterable[Tensor]) -> list[Layer]:
         layer_of(path, [LayerTensor(word, (tensor,)) for word, tensor in members.items()])
         for path, members in by_path.items()
     ]
+
+
+def with_units(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers, which are in the model's order, each norm as one unit with what it follows.
+
+    It follows a convolution beside it, or several of a module without norms, in a module that
+    begins with a matrix: where a norm is first, as in a transformer's block, it precedes its layer.
+    """
+    first: dict[str, Layer] = {}
+    norms: Counter[str] = Counter()
+    for layer in layers:
+        for start in starts(layer.path, MAX_STARTS):
+            first.setdefault(layer.path[:start], layer)
+            norms[layer.path[:start]] += not layer.is_matrix
+    units: dict[str, str] = {}
+    for before, layer in pairwise(layers):
+        module = layer.path[: layer.path.rfind(".") + 1]
+        if layer.is_matrix or not before.is_matrix or not before.path.startswith(module):
+            continue
+        unit = module + before.path[len(module) :].partition(".")[0]
+        if first[module].is_matrix and not norms[f"{unit}."]:
+            units[layer.path] = unit
+    followed = {*units.values()}
+    for layer in layers:
+        fronts = (layer.path[: start - 1] for start in starts(layer.path, MAX_STARTS)[1:])
+        own = next((front for front in (*fronts, layer.path) if front in followed), "")
+        units.setdefault(layer.path, own)
+    return [replace(layer, unit=units[layer.path]) for layer in layers]
 
 
 def single_layers(tensors: Iterable[Tensor]) -> list[Layer]:
