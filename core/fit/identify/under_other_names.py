@@ -41,7 +41,8 @@ class Renamed:
 
     `options` are those that are not at their default. `worth`, 0 to 1, is a product: how alike the
     shapes are, the shares that are filled of the model and used of the file, and the confidence of
-    the alignment.
+    the alignment. `used` is the share, 0 to 1, of the file's elements that the recipe does not
+    leave out.
     """
 
     profile: Profile
@@ -49,13 +50,16 @@ class Renamed:
     options: Options
     repaired: Repaired
     worth: float
+    used: float
 
     @property
-    def rank(self) -> tuple[bool, float, int]:
-        """A sort key: what fits first, then the greatest worth, then the fewest keys that do not
-        match."""
+    def rank(self) -> tuple[bool, float, float, int]:
+        """A sort key: what fits first, and of that what uses the most of the file; then the
+        greatest worth, then the fewest keys that do not match."""
         match = self.repaired.match
-        return not self.repaired.fits, -self.worth, len(match.missing_keys) + len(match.mismatched)
+        differ = len(match.missing_keys) + len(match.mismatched)
+        used = self.used if self.repaired.fits else 0.0
+        return not self.repaired.fits, -used, -self.worth, differ
 
 
 def under_other_names(
@@ -117,6 +121,7 @@ def _solved(like: ShapeLikeness, state_dict: StateDict, lookup: Lookup) -> Renam
     repaired, dropped = result
     fit = fit_of(state_dict, repaired, wanted)
     why = tuple(idea.why for idea in ideas if idea.aligned or _is_named(idea))
+    left_out = outside + dropped
     kept = min(1.0, repaired.numel / max(1, below.numel))
     sure = min((idea.sure for idea in ideas), default=1.0)
     return Renamed(
@@ -126,11 +131,12 @@ def _solved(like: ShapeLikeness, state_dict: StateDict, lookup: Lookup) -> Renam
         Repaired(
             Recipe.of((*strip, *fixes_of(ideas))),
             fit,
-            outside + dropped,
+            left_out,
             tuple(key for idea in ideas for key in idea.unsure),
             why if any(fit.copies in each for each in (*why, "")) else (*why, fit.copies),
         ),
         round(like.share * fit.match.coverage_parameters * kept * sure, 3),
+        1 - sum(state_dict[key].numel for key in left_out) / max(1, state_dict.numel),
     )
 
 

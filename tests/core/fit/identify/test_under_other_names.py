@@ -183,6 +183,27 @@ def sequential(tensors: Tensors) -> Tensors:
     return nn.Sequential(body, head).state_dict()
 
 
+def pytorchcvs(tensors: Tensors) -> Tensors:
+    """As pytorchcv names a ResNet: a network that has no head has all of `features.` too."""
+    names = (
+        (r"^conv1\.0\.", "features.init_block.conv1.conv."),
+        (r"^conv1\.1\.", "features.init_block.conv1.bn."),
+        (r"^conv1\.3\.", "features.init_block.conv2.conv."),
+        (r"^conv1\.4\.", "features.init_block.conv2.bn."),
+        (r"^conv1\.6\.", "features.init_block.conv3.conv."),
+        (r"^bn1\.", "features.init_block.conv3.bn."),
+        (r"^layer(\d)\.(\d)\.(conv|bn)(\d)\.", r"features.stage\1.unit\2.body.conv\4.\3."),
+        (r"^layer(\d)\.(\d)\.downsample\.0\.", r"features.stage\1.unit\2.identity_block.conv."),
+        (r"^layer(\d)\.(\d)\.downsample\.1\.", r"features.stage\1.unit\2.identity_block.bn."),
+        (r"^fc\.", "output."),
+    )
+    renamed = {}
+    for key, tensor in tensors.items():
+        pattern, new = next(pair for pair in names if re.search(pair[0], key))
+        renamed[re.sub(pattern, new, key)] = tensor
+    return renamed
+
+
 def mmpretrains(tensors: Tensors) -> Tensors:
     """timm's ViT as mmpretrain has it."""
     names = {
@@ -226,6 +247,7 @@ def chunked(tensors: Tensors) -> Tensors:
             sequential,
             "timm resnet18, without a head, saved under `0.`; `1.*` is left out.",
         ),
+        ("resnet50c", pytorchcvs, "timm resnet50c or of a timm resnet50d"),
         ("vit_tiny_patch16_224", mmpretrains, "timm vit_tiny_patch16_224."),
         ("vit_tiny_patch16_224", chunked, "timm vit_tiny_patch16_224, without a head."),
     ],
