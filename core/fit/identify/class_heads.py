@@ -59,10 +59,10 @@ def other_head(
     """The one layer that can be the missing head, as the model's key → the file's tensor.
 
     The layer takes as many inputs as the head. It is alone in the head's module, as `fc.1.weight`
-    for `fc.weight`, or alone in a module next to the model with a name that heads have; projections
-    do not count. `inside` are the unknown tensors below the prefix,
-    `outside` those that are not below it. If a norm or another layer is in the same module, the
-    model is another one, and the result is empty.
+    for `fc.weight`, or alone in a module of its own, beside the model's modules or next to the
+    model, with a name that heads have; projections do not count. `inside` are the unknown tensors
+    below the prefix, `outside` those that are not below it. If a norm or another layer is in the
+    same module, the model is another one, and the result is empty.
     """
     head = own_head(profile)
     weight = head.get("weight")
@@ -73,6 +73,11 @@ def other_head(
     if within:
         return _layer(head, width, within)
     siblings: dict[str, list[ShortEntry]] = {}
+    own = {key.partition(".")[0] for key in profile.short}
+    for path, entry in inside:
+        module, dot, _ = path.partition(".")
+        if dot and module not in own:
+            siblings.setdefault(prefix + module, []).append((path, entry))
     for path, entry in outside:
         siblings.setdefault(_sibling_module(path, prefix), []).append((path, entry))
     wide = [

@@ -38,6 +38,13 @@ def resnet(head: nn.Module) -> nn.Module:
     return with_head("fc", head, torchvision.models.resnet18)
 
 
+def beside_its_modules(head: nn.Module) -> nn.Module:
+    """As pretrainedmodels writes it."""
+    model = with_head("last_linear", head, torchvision.models.resnet18)
+    del model.fc
+    return model
+
+
 def efficientnet(head: nn.Module) -> nn.Module:
     return with_head("classifier", head, torchvision.models.efficientnet_b0)
 
@@ -54,6 +61,11 @@ def efficientnet(head: nn.Module) -> nn.Module:
             lambda: nn.DataParallel(resnet(nn.Sequential(nn.Dropout(), nn.Linear(512, 7)))),
             "torchvision:resnet18?num_classes=7",
             "module.fc.1",
+        ),
+        (
+            lambda: beside_its_modules(nn.Linear(512, 7)),
+            "torchvision:resnet18?num_classes=7",
+            "last_linear",
         ),
         (
             lambda: efficientnet(nn.Linear(1280, 7)),
