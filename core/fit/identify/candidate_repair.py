@@ -147,7 +147,9 @@ def _renaming(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> It
         yield from prefix_fixes(front, now.values())
         return
     prefix = solved.prefix
-    if prefix:
+    if all(key.startswith(prefix) for key in short):
+        yield from prefix_fixes(prefix, now.values())
+    elif prefix:
         yield StripPrefix(prefix)
     after = {key.removeprefix(prefix): new for key, new in short.items()}
     table = tuple((key, new) for key, new in after.items() if key != new)

@@ -60,8 +60,11 @@ MIN_COVERAGE = 0.1
 MOVED = 0.001
 """What a head at another path costs: of two equal models, the one with its own names wins."""
 
-MOST_MENDED = 8
-"""The most groups that become candidates, and may need a search for their repair."""
+MOST_GROUPS = 8
+"""The most groups that become candidates."""
+
+MOST_MENDED = 4
+"""The most of them that get a search for their repair, which may take a second each."""
 
 USES_MOST = 0.9
 """A candidate that fits stands above one that does not if it uses this share of the parameters that
@@ -173,12 +176,12 @@ def _by_names(
     candidates: list[Candidate] = []
     source = key_style(state_dict)
     explained = False
-    for group in groups[:MOST_MENDED]:
+    for at, group in enumerate(groups[:MOST_GROUPS]):
         if group[0].score < NEAR * groups[0][0].score:
             break
         first = _fits_best(candidates, state_dict)
         explained = explained or _has_all_in_place(group[0], state_dict, unwrapped)
-        mend = not explained and not any(first)
+        mend = at < MOST_MENDED and not explained and not any(first)
         candidates.append(_candidate(group, state_dict, unwrapped, hints, source, mend=mend))
     fit_best = _fits_best(candidates, state_dict)
     if candidates and not candidates[0].fits and not any(fit_best):

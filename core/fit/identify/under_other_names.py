@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.architectures import SIMPLE, Options, Shape, Value, matrix_form, squeezed
 from core.checkpoint import StateDict
@@ -41,8 +41,7 @@ class Renamed:
 
     `options` are those that are not at their default. `worth`, 0 to 1, is a product: how alike the
     shapes are, the shares that are filled of the model and used of the file, and the confidence of
-    the alignment. `used` is the share, 0 to 1, of the file's elements that the recipe does not
-    leave out.
+    the alignment. `partial`: another profile fits too, and leaves out less, such as a head.
     """
 
     profile: Profile
@@ -50,16 +49,15 @@ class Renamed:
     options: Options
     repaired: Repaired
     worth: float
-    used: float
+    partial: bool = False
 
     @property
-    def rank(self) -> tuple[bool, float, float, int]:
-        """A sort key: what fits first, and of that what uses the most of the file; then the
-        greatest worth, then the fewest keys that do not match."""
+    def rank(self) -> tuple[bool, bool, float, int]:
+        """A sort key: what fits first, and last of that what is partial; then the greatest worth,
+        then the fewest keys that do not match."""
         match = self.repaired.match
         differ = len(match.missing_keys) + len(match.mismatched)
-        used = self.used if self.repaired.fits else 0.0
-        return not self.repaired.fits, -used, -self.worth, differ
+        return not self.repaired.fits, self.partial, -self.worth, differ
 
 
 def under_other_names(
@@ -86,8 +84,9 @@ def under_other_names(
         if solved is not None and _is_filled(solved):
             filled.append(solved)
     best = max((profile.worth for profile in filled), default=0.0)
+    least = [frozenset(each.repaired.left_out) for each in filled if each.repaired.fits]
     return [
-        profile
+        replace(profile, partial=any(left < {*profile.repaired.left_out} for left in least))
         for profile in filled
         if profile.worth >= best - WORTH_GAP
         or (
@@ -121,7 +120,6 @@ def _solved(like: ShapeLikeness, state_dict: StateDict, lookup: Lookup) -> Renam
     repaired, dropped = result
     fit = fit_of(state_dict, repaired, wanted)
     why = tuple(idea.why for idea in ideas if idea.aligned or _is_named(idea))
-    left_out = outside + dropped
     kept = min(1.0, repaired.numel / max(1, below.numel))
     sure = min((idea.sure for idea in ideas), default=1.0)
     return Renamed(
@@ -131,12 +129,11 @@ def _solved(like: ShapeLikeness, state_dict: StateDict, lookup: Lookup) -> Renam
         Repaired(
             Recipe.of((*strip, *fixes_of(ideas))),
             fit,
-            left_out,
+            outside + dropped,
             tuple(key for idea in ideas for key in idea.unsure),
             why if any(fit.copies in each for each in (*why, "")) else (*why, fit.copies),
         ),
         round(like.share * fit.match.coverage_parameters * kept * sure, 3),
-        1 - sum(state_dict[key].numel for key in left_out) / max(1, state_dict.numel),
     )
 
 

@@ -88,7 +88,15 @@ def efficientnet(head: nn.Module) -> nn.Module:
             "classifier.1",
         ),
     ],
-    ids=["sequential", "parallel", "linear", "beside", "own", "own sequential"],
+    ids=[
+        "sequential",
+        "parallel",
+        "beside its modules",
+        "linear",
+        "beside",
+        "own",
+        "own sequential",
+    ],
 )
 def test_a_trained_head_is_kept_wherever_it_stands(
     lookup: Lookup,
