@@ -215,7 +215,8 @@ def _exchangeable(group: Group, evidence: AlignmentEvidence) -> set[int]:
         own = np.diagonal(part)
         lost.append(own[:, None] + own[None, :] - part - part.T)
     excluded = evidence.opposed[np.ix_(rows, columns)]
-    alike = (lost[0] <= NAME_GAP) & (lost[1] <= MODULE_GAP)
+    # Where the modules speak for an exchange, names that speak against it may only be numbered so.
+    alike = ((lost[0] <= NAME_GAP) & (lost[1] <= MODULE_GAP)) | (lost[1] < -MODULE_GAP)
     alike &= ~(group.counted | excluded | excluded.T)
     np.fill_diagonal(alike, val=False)
     return set(rows[alike.any(1)].tolist())

@@ -25,7 +25,7 @@ from core.keys import BATCH_COUNTER, Unwrapped, leaf, without_wrappers
 MOST_APART = 256
 """If more keys than this are missing below a model's prefix, no other prefix is searched for them.
 
-Batch counters do not count."""
+Batch counters do not count, nor do keys that only an option adds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +140,12 @@ def _sources(
     if is_replaced(profile, sources, unknown):
         sources = {key: entry for key, entry in sources.items() if key not in head.values()}
         return sources, unknown, below
-    lacking = sum(
-        own not in sources and not own.endswith(BATCH_COUNTER) for own in profile.short.values()
-    )
-    if not 0 < lacking <= MOST_APART:
+    lacking = [
+        own
+        for own in profile.short.values()
+        if own not in sources and not own.endswith(BATCH_COUNTER)
+    ]
+    if not lacking or sum(own in profile.signature for own in lacking) > MOST_APART:
         return sources, unknown, below
     copies, apart = _apart(profile, sources, place.others, unwrapped)
     if not any(key in sources or key in apart for key in head.values()):

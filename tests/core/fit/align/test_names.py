@@ -379,6 +379,46 @@ def test_norms_whose_names_exclude_an_exchange_are_not_ambiguous_in_a_sorted_fil
     assert not missing(found, model)
 
 
+UNITS = {
+    "conv_pw": "exp_conv.conv",
+    "bn1": "exp_conv.bn",
+    "conv_dw": "conv1.conv",
+    "bn2": "conv1.bn",
+    "conv_pwl": "conv2.conv",
+    "bn3": "conv2.bn",
+}
+"""The layers of an inverted residual of timm, and how pytorchcv names them: each norm is in one
+module with its convolution, and the numbers are others."""
+
+
+def unit_name(key: str) -> str:
+    """timm's EfficientNets and MixNets as pytorchcv has them."""
+    block = re.match(r"blocks\.(\d)\.(\d)\.(\w+)\.(.+)", key)
+    if block is None:
+        return f"features.{key}"
+    stage, number, layer, rest = block.groups()
+    units = UNITS
+    if stage == "0":  # its block has no expansion
+        units = dict(zip(("conv_dw", "bn1", "conv_pw", "bn2"), [*UNITS.values()][2:], strict=True))
+    return f"features.stage{stage}.unit{int(number) + 1}.{units.get(layer, layer)}.{rest}"
+
+
+@pytest.mark.parametrize("name", ["mixnet_s", "mnasnet_100", "mobilenetv2_100"])
+def test_a_norm_stays_with_its_convolution_in_a_file_that_is_sorted(
+    tmp_path: Path, name: str
+) -> None:
+    model = varied(timm.create_model(name))
+    right = {unit_name(key): key for key in model.state_dict()}
+    assert len(right) == len(model.state_dict())
+    save_file(
+        {own: model.state_dict()[key] for own, key in right.items()}, tmp_path / "a.safetensors"
+    )
+    state_dict = open_checkpoint(tmp_path / "a.safetensors").state_dict()
+    found = align(state_dict, signature_of(model))
+    assert len(found.pairs) > 0.9 * len(right)
+    assert all(pair.ambiguous or right[pair.key] == pair.wanted for pair in found.pairs)
+
+
 def test_one_equal_layer_too_many_makes_them_ambiguous(tmp_path: Path) -> None:
     state_dict = saved(tmp_path, linear("foo", "bar", "qux"))
     wanted = specs(linear("one", "two"))
