@@ -10,7 +10,7 @@ import torchvision
 from torch import nn
 
 from benchmarks.identify_corpus import state_dict_of
-from core.architectures import parse_architecture
+from core.architectures import parse_architecture, signature
 from core.checkpoint import open_checkpoint
 from core.fit.identify import identify
 from core.fit.index import Lookup
@@ -222,3 +222,43 @@ def test_a_classifier_beside_a_projection_is_the_head(lookup: Lookup, tmp_path: 
     assert best.architecture == parse_architecture("torchvision:resnet18?num_classes=7")
     assert best.fits
     assert any("whose 32 outputs are no classes" in fact for fact in best.evidence)
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("torchvision:convnext_tiny", "classifier.2."),
+        ("torchvision:vgg11", "classifier.6."),
+        ("timm:beit3_giant_patch14_224", "head."),
+    ],
+)
+def test_a_backbone_and_its_head_apart_are_one_network(
+    lookup: Lookup, name: str, head: str
+) -> None:
+    wanted = signature(parse_architecture(name))
+    file = state_dict_of(
+        {
+            f"{'head' if key.startswith(head) else 'backbone'}.{key}": spec.shape
+            for key, spec in wanted.items()
+        }
+    )
+    best = identify(file, lookup).candidates[0]
+    assert best.architecture.key == name
+    assert best.fits
+    assert not best.left_out
+
+
+def test_a_head_of_another_name_beside_an_average_of_many_tensors_is_kept(lookup: Lookup) -> None:
+    wanted = signature(parse_architecture("torchvision:resnet152"))
+    shapes = {key.replace("fc.", "last_linear."): spec.shape for key, spec in wanted.items()}
+    file = state_dict_of(
+        {
+            f"{place}.{key}": shape
+            for place in ("model", "model_ema")
+            for key, shape in shapes.items()
+        }
+    )
+    best = identify(file, lookup).candidates[0]
+    assert best.architecture.key == "torchvision:resnet152"
+    assert best.fits
+    assert all(key.startswith("model_ema.") for key in best.left_out)
