@@ -27,7 +27,7 @@ from core.keys import (
 )
 from core.wording import count, counted, listed
 
-AS_MUCH = 0.9
+AS_MUCH = 0.8
 """A prefix below which a file has this share of the tensors of a model that it has in all is a
 place of the model: what it lacks there is a head, which may be elsewhere."""
 

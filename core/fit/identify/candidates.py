@@ -318,10 +318,11 @@ def _mended(best: Solved, state_dict: StateDict, repaired: Repaired) -> tuple[Op
 
 
 def _unlike(repaired: Repaired) -> tuple[bool, int]:
-    """A sort key: what fits first, then the fewest keys of either side that do not match surely."""
+    """A sort key: what fits first, then the fewest keys of either side that do not match; of an
+    ambiguous pair both do not."""
     match = repaired.match
     differ = len(match.missing_keys) + len(match.mismatched) + len(match.unexpected_keys)
-    return not repaired.fits, differ + len(repaired.unsure)
+    return not repaired.fits, differ + 2 * len(repaired.unsure)
 
 
 def _length_changes(solved: Solved) -> int:
