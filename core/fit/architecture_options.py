@@ -114,8 +114,8 @@ def propose_num_classes(
     """How many classes the file's head has, or None if it has no head.
 
     The head is the architecture's last layer, looked up by its key, then by its key after the best
-    renaming. Else it is the file's last layer, projections left aside,
-    if it takes as many inputs as the architecture's. Raises ArchitectureError.
+    renaming. Else it is the file's last layer, projections left aside, if it takes as many inputs
+    as the architecture's. Raises ArchitectureError.
     """
     wanted = _signature(architecture)
     head = last_weight(wanted)

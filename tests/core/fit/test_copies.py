@@ -1,11 +1,13 @@
 """A network that is several times in a file: one copy is taken, everywhere the same, and told."""
 
+import random
 from collections.abc import Callable
 
 import pytest
 import timm
 import torch
 
+from benchmarks.identify_corpus import state_dict_of
 from core.architectures import Architecture, signature
 from core.checkpoint import StateDict
 from core.fit import Fit, fit_of, fit_verdict
@@ -171,3 +173,27 @@ def test_a_head_that_two_copies_share_goes_with_the_weights(saved: Saved, lookup
         assert "the one under `student.` is taken. To use another, drop `student.*` first." in (
             fit.copies
         )
+
+
+@pytest.mark.parametrize(
+    ("name", "seed"), [("starnet_s050", 5), ("starnet_s050", 6), ("seresnext26t_32x4d", 7)]
+)
+def test_the_gaps_of_a_copy_are_not_filled_from_another(
+    lookup: Lookup, name: str, seed: int
+) -> None:
+    chance = random.Random(seed)
+    wanted = signature(Architecture("timm", name))
+    file = state_dict_of(
+        {
+            f"{place}.backbone.{key}": spec.shape
+            for place in ("student", "teacher")
+            for key, spec in wanted.items()
+            if chance.random() > 0.1
+        }
+    )
+    best = identify(file, lookup).candidates[0]
+    assert best.architecture.name == name
+    after = apply_recipe(best.recipe, file, wanted).state_dict
+    assert len(after) < len(wanted)
+    places = {entry.origin.removesuffix(f".{key}") for key, entry in after.items()}
+    assert places in ({"student.backbone"}, {"teacher.backbone"})
