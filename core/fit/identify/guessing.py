@@ -15,6 +15,9 @@ from core.keys import BATCH_COUNTER, MAX_STARTS, Unwrapped, copy_preference
 
 Shares = TypeVar("Shares", float, np.ndarray[tuple[int], np.dtype[np.float64]])
 
+PLAINEST = 2
+"""The guesses that follow the best ones because they have the most keys without an option."""
+
 
 @dataclass(frozen=True, slots=True)
 class Guess:
@@ -26,12 +29,13 @@ class Guess:
 
 
 def guesses(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup, most: int) -> list[Guess]:
-    """The profiles and prefixes that agree best with the file, the best first, at most `most`.
+    """The profiles and prefixes that agree best with the file, the best first, about `most`.
 
     For every prefix of the file's keys at once, it counts the keys below the prefix that a model
     has with the same shape, relative to all keys that either of them has. Keys of the model that
     are missing in the file count twice: a whole model with something next to it is likelier than a
-    part of another. Batch counters do not count.
+    part of another. Batch counters do not count. The last ones, PLAINEST at most, have the most of
+    these keys without an option.
     """
     prefixes: dict[str, int] = {}
     below: list[int] = []
@@ -74,12 +78,18 @@ def _ranked(
     worths = worth(matched / np.maximum(either, 1), matched / matched.max())
     likely = np.argsort(-worths, kind="stable")[: most * MAX_STARTS]
     by_row: dict[int, Guess] = {}
+    plain: dict[Guess, int] = {}
     for at in likely.tolist():
         guess = Guess(int(rows[at]), prefixes[places[at]], float(worths[at]))
+        plain[guess] = int(agreements.plain[at])
         other = by_row.get(guess.row)
         if other is None or _order(guess) < _order(other):
             by_row[guess.row] = guess
-    return sorted(by_row.values(), key=lambda guess: -guess.worth)[:most]
+    ranked = sorted(by_row.values(), key=lambda guess: -guess.worth)
+    # What an option may add or remove counts for a guess where it is there, and not against it
+    # where it is missing: many are then worth more than the one that has it without an option.
+    plainest = sorted(ranked[most:], key=lambda guess: -plain[guess])[:PLAINEST]
+    return [*ranked[:most], *plainest]
 
 
 def worth(score: Shares, part: Shares) -> Shares:

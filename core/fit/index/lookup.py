@@ -12,7 +12,7 @@ import numpy as np
 from core.architectures import SIMPLE, TABLE, Architecture, Shape, Signature, TensorSpec
 from core.fit.index.index import Index, Variation
 from core.fit.index.option_laws import Law, laws
-from core.fit.index.profile_entries import Mask, Numbers, members_of_runs, profile_entries
+from core.fit.index.profile_entries import Numbers, members_of_runs, profile_entries
 from core.fit.index.shape_forms import Forms
 from core.keys import BATCH_COUNTER, without_wrappers
 
@@ -56,13 +56,14 @@ class Agreements:
     """How many of a file's pairs below a prefix a profile has.
 
     Entry i: the profile `rows[i]` always has `always[i]` of the pairs at `places[i]`, more than 0,
-    and with some option `optional[i]` more.
+    and with some option `optional[i]` more. Without any option it has `plain[i]` of them.
     """
 
     rows: Numbers
     places: Numbers
     always: Numbers
     optional: Numbers
+    plain: Numbers
 
 
 class Lookup:
@@ -178,6 +179,7 @@ class _Pairs:
         self._keys = short_ids[keys][counts]
         self._shapes = np.concatenate([np.where(any_shape, ANY, entries.shapes), added])[counts]
         self._always = np.concatenate([~entries.optional, added != ANY])[counts]
+        self._plain = np.concatenate([entries.keys >= 0, added != ANY])[counts]
         self._width = len(lookup.shape_ids) + 1
         self._key_count = len(lookup.key_ids)
         self.sizes = np.bincount(self._rows[self._always], minlength=self._profiles)
@@ -185,7 +187,8 @@ class _Pairs:
     def agreements(self, pairs: Numbers, places: Numbers) -> Agreements:
         """As `Lookup.agreements`."""
         known, numbers = np.unique(pairs, return_inverse=True)
-        rows, always, starts = self._holders(known)
+        holders, starts = self._holders(known)
+        rows, always, plain = self._rows[holders], self._always[holders], self._plain[holders]
         lengths = np.diff(starts)[numbers]
         order = np.argsort(places, kind="stable")
         order = order[lengths[order] > 0]
@@ -200,19 +203,20 @@ class _Pairs:
             held = members_of_runs(starts[numbers[here]], lengths[here])
             cells = np.repeat(place[here] - first, lengths[here]) * self._profiles + rows[held]
             size = int(end - first) * self._profiles
-            in_core, in_more = (
+            in_core, in_more, in_plain = (
                 np.bincount(cells[chosen], minlength=size)
-                for chosen in (always[held], ~always[held])
+                for chosen in (always[held], ~always[held], plain[held])
             )
             some = np.flatnonzero(in_core)
             at, row = np.divmod(some, self._profiles)
-            found.append((row, places[first + at], in_core[some], in_more[some]))
-        nothing = (np.zeros(0, np.int64),) * 4
+            counts = (each[some] for each in (in_core, in_more, in_plain))
+            found.append((row, places[first + at], *counts))
+        nothing = (np.zeros(0, np.int64),) * 5
         return Agreements(*map(np.concatenate, zip(nothing, *found, strict=True)))
 
-    def _holders(self, pairs: Numbers) -> tuple[Numbers, Mask, Numbers]:
-        """The profiles that have each of these pairs, which are sorted: their rows, and whether
-        they always have it; those of pair i are from `starts[i]` to `starts[i + 1]`."""
+    def _holders(self, pairs: Numbers) -> tuple[Numbers, Numbers]:
+        """The entries of each of these pairs, which are sorted: those of pair i are from
+        `starts[i]` to `starts[i + 1]`."""
         wanted = np.zeros(self._key_count, np.bool_)
         wanted[pairs // self._width] = True
         at = np.flatnonzero(wanted[self._keys])
@@ -224,7 +228,7 @@ class _Pairs:
         order = np.argsort(number, kind="stable")
         at, number = at[order], number[order]
         starts = np.searchsorted(number, np.arange(len(pairs) + 1))
-        return self._rows[at], self._always[at], starts
+        return at, starts
 
 
 def _takes_image(shape: Shape) -> bool:

@@ -569,3 +569,17 @@ def test_a_long_pattern_of_what_is_dropped_is_not_told_in_a_line() -> None:
     one = Recipe.of((StripPrefix("module."), Drop("fc.*")))
     assert recipe_words(one) == "Strip `module.`; Drop `fc.*`"
     assert recipe_words(Recipe.of((Drop("^(?:a|b)$" * 20, "regex"),))) == "Drop the other keys"
+
+
+@pytest.mark.parametrize("name", ["deit3_base_patch16_224", "vit_base_patch14_reg4_dinov2"])
+def test_a_network_that_lacks_some_of_its_layer_scale_is_still_that_network(
+    lookup: Lookup, name: str
+) -> None:
+    wanted = signature(Architecture("timm", name))
+    gone = {
+        key for block in (0, 1, 4, 8) for key in wanted if key.startswith(f"blocks.{block}.ls1.")
+    }
+    file = state_dict_of({key: spec.shape for key, spec in wanted.items() if key not in gone})
+    best = identify(file, lookup).candidates[0]
+    assert best.architecture.name == name
+    assert set(best.missing_keys) == gone
