@@ -84,9 +84,15 @@ def renamed(model: IndexedModel) -> dict[str, str]:
 
     def other(word: str) -> str:
         known = word.isdecimal() or word in LEAVES
-        return word if known else words.setdefault(word, f"w{len(words)}")
+        return word if known else words.setdefault(word, _word(len(words)))
 
     return {key: ".".join(map(other, key.split("."))) for key in model.signature}
+
+
+def _word(number: int) -> str:
+    """A word of no meaning: a number in it would say that the layers of two words count up."""
+    digits = f"{number:04}"
+    return "z" + "".join("bdgklmprtv"[int(digit)] for digit in digits)
 
 
 def out_of_place(
