@@ -179,7 +179,7 @@ class _Pairs:
         self._keys = short_ids[keys][counts]
         self._shapes = np.concatenate([np.where(any_shape, ANY, entries.shapes), added])[counts]
         self._always = np.concatenate([~entries.optional, added != ANY])[counts]
-        self._plain = np.concatenate([entries.keys >= 0, added != ANY])[counts]
+        self._plain = (np.arange(len(keys)) < len(entries.keys))[counts]
         self._width = len(lookup.shape_ids) + 1
         self._key_count = len(lookup.key_ids)
         self.sizes = np.bincount(self._rows[self._always], minlength=self._profiles)

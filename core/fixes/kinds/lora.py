@@ -119,8 +119,7 @@ def unscaled_adapters(state_dict: StateDict) -> int:
 def adapters_alone(state_dict: StateDict) -> int:
     """How many layers the adapters of a file are for that has none of these layers' weights; else
     0."""
-    named = [key for key in state_dict if ".lora_" in f".{key}"]
-    modules = {key.partition(".lora_")[0] for key in named if lora_part(key) in ("a", "b")}
+    modules = {key.partition(".lora_")[0] for key in state_dict if lora_part(key) in ("a", "b")}
     if not modules:
         return 0
     try:
@@ -143,8 +142,6 @@ def unscaled_words(state_dict: StateDict) -> str:
 
 def adapter_keys(state_dict: StateDict) -> frozenset[str]:
     """The keys of LoRA adapters, and of the base layers that peft keeps inside them."""
-    if not any(".lora_" in f".{key}" for key in state_dict):
-        return frozenset()
     try:
         plans = lora_plans({key: entry.shape for key, entry in state_dict.items()})
     except ValueError:
@@ -186,6 +183,8 @@ def _sides_assumed(square: list[str]) -> str:
 
 def lora_part(key: str) -> str:
     """The part of an adapter that a key names: `a`, `b`, `bias` or another; empty for none."""
+    if "lora_" not in key:
+        return ""
     parts = key.split(".")
     for part in parts:
         if part in ("lora_A", "lora_down", "lora_embedding_A"):
@@ -210,6 +209,8 @@ def lora_plans(
             parts = key.split(".")
             at = next(index for index, part in enumerate(parts) if lora_part(part))
             adapters.setdefault(".".join(parts[:at]), {}).setdefault(kind, []).append(key)
+    if not adapters:
+        return {}
     by_words = {
         key.removesuffix(".weight").replace(".", "_"): key
         for key in shapes

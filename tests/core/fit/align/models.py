@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from core.checkpoint import StateDict, open_checkpoint
 from core.fit.align import Alignment, align
+from core.fixes import Recipe
 from core.recipe import apply_recipe
 from core.tensors import read_tensor
 from tests.core.plain_torch import signature_of
@@ -37,18 +39,28 @@ def saved(folder: Path, tensors: Mapping[str, torch.Tensor]) -> StateDict:
     return open_checkpoint(folder / "weights.pth").state_dict()
 
 
+def saved_by_name(folder: Path, tensors: Mapping[str, torch.Tensor]) -> StateDict:
+    """As it comes from the Hugging Face hub: safetensors keeps no order of a network."""
+    apart = {key: value.clone() for key, value in tensors.items()}
+    save_file(apart, folder / "model.safetensors")
+    return open_checkpoint(folder / "model.safetensors").state_dict()
+
+
 def filled(model: nn.Module, state_dict: StateDict) -> Alignment:
-    """The model with the file's tensors in their places by the alignment's recipe; what the file
-    lacks stays as it was."""
-    signature = signature_of(model)
-    found = align(state_dict, signature)
-    fixed = apply_recipe(found.recipe, state_dict, signature).state_dict
+    """The model with the file's tensors in their places by the alignment's recipe."""
+    found = align(state_dict, signature_of(model))
+    fill(model, found.recipe, state_dict)
+    return found
+
+
+def fill(model: nn.Module, recipe: Recipe, state_dict: StateDict) -> None:
+    """Give the model the file's tensors by a recipe; what the file lacks stays as it was."""
+    fixed = apply_recipe(recipe, state_dict, signature_of(model)).state_dict
     new = model.state_dict()  # with the modules' versions, of which MNASNet's loading asks
     for key in new:
         if key in fixed:
             new[key] = read_tensor(fixed[key])
     model.load_state_dict(new)
-    return found
 
 
 def missing(found: Alignment, wanted: Iterable[str]) -> tuple[str, ...]:

@@ -9,13 +9,11 @@ import pytest
 import timm
 import torch
 import transformers
-from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import get_model
 
-from core.checkpoint import StateDict, open_checkpoint
 from core.fit.align import align
-from tests.core.fit.align.models import filled, missing, output, saved, varied
+from tests.core.fit.align.models import filled, missing, output, saved, saved_by_name, varied
 from tests.core.plain_torch import signature_of
 
 pytestmark = pytest.mark.slow
@@ -165,13 +163,6 @@ def told_apart(model: nn.Module) -> nn.Module:
     return varied(model)
 
 
-def sorted_file(folder: Path, model: nn.Module) -> StateDict:
-    """As it comes from the Hugging Face hub: safetensors keeps no order of a network."""
-    tensors = {key: value.clone() for key, value in model.state_dict().items()}
-    save_file(tensors, folder / "model.safetensors")
-    return open_checkpoint(folder / "model.safetensors").state_dict()
-
-
 @pytest.mark.parametrize("sorted_by_name", [False, True])
 @pytest.mark.parametrize("name", PAIRS)
 def test_a_network_of_transformers_is_the_same_one_here(
@@ -188,9 +179,8 @@ def test_a_network_of_transformers_is_the_same_one_here(
     if pair.missing:
         with torch.no_grad():
             target.get_parameter(pair.missing[0]).zero_()
-    state_dict = (
-        sorted_file(tmp_path, source) if sorted_by_name else saved(tmp_path, source.state_dict())
-    )
+    save = saved_by_name if sorted_by_name else saved
+    state_dict = save(tmp_path, source.state_dict())
     found = filled(target, state_dict)
     left = missing(found, target.state_dict())
     computed = [key for key in left if not key.endswith("relative_position_index")]

@@ -9,19 +9,18 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import resnet18
 
 from core.architectures import Signature, TensorSpec
-from core.checkpoint import StateDict, TensorEntry, open_checkpoint
+from core.checkpoint import StateDict, TensorEntry
 from core.fit.align import Alignment, align
 from core.fit.align.recipe_from_alignment import alignment_recipe
 from core.fit.key_match import match
 from core.fixes import Drop, Fuse, Recipe, RenameTable, Split, Transpose
 from core.recipe import apply_recipe
 from core.tensors import read_tensor
-from tests.core.fit.align.models import filled, missing, output, saved, varied
+from tests.core.fit.align.models import filled, missing, output, saved, saved_by_name, varied
 from tests.core.plain_torch import signature_of
 
 Tensors = dict[str, torch.Tensor]
@@ -111,11 +110,7 @@ def test_a_resnet_under_other_names_is_the_same_network(
     assert len(tensors) == 122
     if named is hugging_face_name:
         tensors = shortcut_first(tensors)
-    if sorted_by_name:  # safetensors keeps no order
-        save_file(tensors, tmp_path / "model.safetensors")
-        state_dict = open_checkpoint(tmp_path / "model.safetensors").state_dict()
-    else:
-        state_dict = saved(tmp_path, tensors)
+    state_dict = (saved_by_name if sorted_by_name else saved)(tmp_path, tensors)
     torch.manual_seed(6)
     target = varied(resnet18(num_classes=7), seed=1)
     found = filled(target, state_dict)
@@ -174,11 +169,7 @@ def test_q_k_and_v_apart_are_fused_into_timms_qkv(tmp_path: Path, sorted_by_name
     source, target = small_vit(0), small_vit(1)
     tensors = as_hugging_face_vit(source.state_dict())
     assert tensors["vit.encoder.layer.11.attention.attention.key.weight"].shape == (48, 48)
-    if sorted_by_name:
-        save_file(tensors, tmp_path / "model.safetensors")
-        state_dict = open_checkpoint(tmp_path / "model.safetensors").state_dict()
-    else:
-        state_dict = saved(tmp_path, tensors)
+    state_dict = (saved_by_name if sorted_by_name else saved)(tmp_path, tensors)
     found = filled(target, state_dict)
     torch.testing.assert_close(output(target, 32), output(source, 32))
     assert found.recipe.steps[0].fix == Fuse(("query", "key", "value"), "qkv")
@@ -313,11 +304,7 @@ def test_q_k_and_v_are_no_numbers_that_count_and_which_is_which_is_doubtful(
         return made
 
     tensors = network("proj1", "proj2", "proj3")
-    if sorted_by_name:
-        save_file(tensors, tmp_path / "model.safetensors")
-        state_dict = open_checkpoint(tmp_path / "model.safetensors").state_dict()
-    else:
-        state_dict = saved(tmp_path, tensors)
+    state_dict = (saved_by_name if sorted_by_name else saved)(tmp_path, tensors)
     found = align(state_dict, specs(network("q", "k", "v")))
     assert {pair.key for pair in found.ambiguous} == {key for key in tensors if "proj" in key}
     assert all(pair.confidence <= 0.5 for pair in found.ambiguous)
@@ -370,8 +357,7 @@ def test_norms_whose_names_exclude_an_exchange_are_not_ambiguous_in_a_sorted_fil
     """Llama's `input_layernorm`: that the other one is `post_attention_layernorm` tells it."""
     names = ("layers", "input_layernorm", "post_attention_layernorm", "up", "down")
     tensors = transformer(*names)
-    save_file(tensors, tmp_path / "model.safetensors")
-    state_dict = open_checkpoint(tmp_path / "model.safetensors").state_dict()
+    state_dict = saved_by_name(tmp_path, tensors)
     model = transformer("blocks", "norm1", "norm2", "fc1", "fc2")
     found = align(state_dict, specs(model))
     assert not found.ambiguous
@@ -410,10 +396,8 @@ def test_a_norm_stays_with_its_convolution_in_a_file_that_is_sorted(
     model = varied(timm.create_model(name))
     right = {unit_name(key): key for key in model.state_dict()}
     assert len(right) == len(model.state_dict())
-    save_file(
-        {own: model.state_dict()[key] for own, key in right.items()}, tmp_path / "a.safetensors"
-    )
-    state_dict = open_checkpoint(tmp_path / "a.safetensors").state_dict()
+    tensors = model.state_dict()
+    state_dict = saved_by_name(tmp_path, {own: tensors[key] for own, key in right.items()})
     found = align(state_dict, signature_of(model))
     assert len(found.pairs) > 0.9 * len(right)
     assert all(pair.ambiguous or right[pair.key] == pair.wanted for pair in found.pairs)

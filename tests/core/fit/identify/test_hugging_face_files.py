@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,27 +10,23 @@ import pytest
 import timm
 import torch
 import transformers
-from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import get_model
 
 from core.architectures import Architecture
-from core.checkpoint import StateDict, open_checkpoint
+from core.checkpoint import StateDict
 from core.fit.identify import identify
 from core.fit.index import Lookup
 from core.fit.lookalikes import Arithmetic, known_facts
 from core.fixes import Recipe
 from core.recipe import apply_recipe
-from core.tensors import read_tensor
-from tests.core.fit.align.models import varied
-from tests.core.plain_torch import signature_of
+from tests.core.fit.align.models import fill, saved, saved_by_name, varied
+from tests.core.fit.identify.files import classifier
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not known_facts(), reason="other versions than the index's"),
 ]
-
-SEVEN = {"num_labels": 7}
 
 
 @dataclass(frozen=True)
@@ -44,80 +40,36 @@ class Case:
 
 SAME = {
     "swinv2": Case(
-        lambda: transformers.Swinv2ForImageClassification(
-            transformers.Swinv2Config(image_size=256, window_size=8, **SEVEN)
-        ),
+        lambda: classifier("Swinv2", image_size=256, window_size=8),
         "timm:swinv2_tiny_window8_256?num_classes=7",
         size=256,
     ),
-    "pvt_v2": Case(
-        lambda: transformers.PvtV2ForImageClassification(transformers.PvtV2Config(**SEVEN)),
-        "timm:pvt_v2_b0?num_classes=7",
-    ),
+    "pvt_v2": Case(lambda: classifier("PvtV2"), "timm:pvt_v2_b0?num_classes=7"),
     "data2vec": Case(
-        lambda: transformers.Data2VecVisionForImageClassification(
-            transformers.Data2VecVisionConfig(
-                use_relative_position_bias=True, layer_norm_eps=1e-6, **SEVEN
-            )
-        ),
+        lambda: classifier("Data2VecVision", use_relative_position_bias=True, layer_norm_eps=1e-6),
         "timm:beit_base_patch16_224?num_classes=7",
     ),
 }
 """What is the same network in timm, where its attention is fused."""
 
 EFFICIENTNET = Case(
-    lambda: transformers.EfficientNetForImageClassification(
-        transformers.EfficientNetConfig(
-            width_coefficient=1.0,
-            depth_coefficient=1.0,
-            hidden_dim=1280,
-            image_size=224,
-            **SEVEN,
-        )
+    lambda: classifier(
+        "EfficientNet",
+        width_coefficient=1.0,
+        depth_coefficient=1.0,
+        hidden_dim=1280,
+        image_size=224,
     ),
     "timm:tf_efficientnet_b0?num_classes=7",
 )
 
 OTHER = {
-    "mobilenet_v1": Case(
-        lambda: transformers.MobileNetV1ForImageClassification(
-            transformers.MobileNetV1Config(**SEVEN)
-        ),
-        "timm:mobilenetv1_100?num_classes=7",
-    ),
-    "mobilenet_v2": Case(
-        lambda: transformers.MobileNetV2ForImageClassification(
-            transformers.MobileNetV2Config(**SEVEN)
-        ),
-        "torchvision:mobilenet_v2?num_classes=7",
-    ),
-    "poolformer": Case(
-        lambda: transformers.PoolFormerForImageClassification(
-            transformers.PoolFormerConfig(**SEVEN)
-        ),
-        "timm:poolformer_s12?num_classes=7",
-    ),
-    "swiftformer": Case(
-        lambda: transformers.SwiftFormerForImageClassification(
-            transformers.SwiftFormerConfig(**SEVEN)
-        ),
-        "timm:swiftformer_xs?num_classes=7",
-    ),
+    "MobileNetV1": "timm:mobilenetv1_100?num_classes=7",
+    "MobileNetV2": "torchvision:mobilenet_v2?num_classes=7",
+    "PoolFormer": "timm:poolformer_s12?num_classes=7",
+    "SwiftFormer": "timm:swiftformer_xs?num_classes=7",
 }
 """What has the tensors of a network of timm or torchvision, and computes something else."""
-
-
-def in_order(model: nn.Module, folder: Path) -> StateDict:
-    torch.save(model.state_dict(), folder / "weights.pth")
-    return open_checkpoint(folder / "weights.pth").state_dict()
-
-
-def by_name(model: nn.Module, folder: Path) -> StateDict:
-    save_file(
-        {key: value.clone() for key, value in model.state_dict().items()},
-        folder / "weights.safetensors",
-    )
-    return open_checkpoint(folder / "weights.safetensors").state_dict()
 
 
 def difference(
@@ -126,10 +78,7 @@ def difference(
     """How far the outputs of the repaired file are from the source's, relative to these."""
     create = timm.create_model if architecture.library == "timm" else get_model
     target = create(architecture.name, **dict(architecture.options))
-    repaired = apply_recipe(recipe, file, signature_of(target)).state_dict
-    target.load_state_dict(
-        target.state_dict() | {key: read_tensor(entry) for key, entry in repaired.items()}
-    )
+    fill(target, recipe, file)
     image = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         expected = source(pixel_values=image).logits
@@ -137,15 +86,18 @@ def difference(
     return float((given - expected).norm() / expected.norm())
 
 
-@pytest.mark.parametrize("write", [in_order, by_name])
+@pytest.mark.parametrize("save", [saved, saved_by_name])
 @pytest.mark.parametrize("name", SAME)
 def test_what_is_the_same_network_gives_the_same_outputs(
-    lookup: Lookup, tmp_path: Path, name: str, write: Callable[[nn.Module, Path], StateDict]
+    lookup: Lookup,
+    tmp_path: Path,
+    name: str,
+    save: Callable[[Path, Mapping[str, torch.Tensor]], StateDict],
 ) -> None:
     case = SAME[name]
     torch.manual_seed(0)
-    source = varied(case.theirs())
-    file = write(source, tmp_path)
+    source = case.theirs()
+    file = save(tmp_path, source.state_dict())
     best = identify(file, lookup).candidates[0]
     assert best.fits
     assert best.architecture.key == case.key
@@ -156,8 +108,8 @@ def test_names_that_say_which_arithmetic_leave_no_other_architecture(
     lookup: Lookup, tmp_path: Path
 ) -> None:
     torch.manual_seed(0)
-    source = varied(EFFICIENTNET.theirs())
-    file = in_order(source, tmp_path)
+    source = EFFICIENTNET.theirs()
+    file = saved(tmp_path, source.state_dict())
     found = identify(file, lookup)
     best = found.candidates[0]
     assert best.architecture.key == EFFICIENTNET.key
@@ -170,14 +122,13 @@ def test_names_that_say_which_arithmetic_leave_no_other_architecture(
 def test_code_of_another_arithmetic_is_known_by_its_key_names(
     lookup: Lookup, tmp_path: Path, name: str
 ) -> None:
-    case = OTHER[name]
     torch.manual_seed(0)
-    source = varied(case.theirs())
-    file = in_order(source, tmp_path)
+    source = classifier(name)
+    file = saved(tmp_path, source.state_dict())
     found = identify(file, lookup)
     best = found.candidates[0]
-    assert best.architecture.key == case.key
-    assert difference(source, best.architecture, best.recipe, file, case.size) > 1e-4
+    assert best.architecture.key == OTHER[name]
+    assert difference(source, best.architecture, best.recipe, file, 224) > 1e-4
     assert best.unlike
     assert best.unlike in found.sentence
 
@@ -188,7 +139,8 @@ def test_a_mask_token_is_no_part_of_the_network(lookup: Lookup, tmp_path: Path) 
     )
     source = varied(transformers.Dinov2Model(config))
     assert "embeddings.mask_token" in source.state_dict()
-    for file in (in_order(source, tmp_path), by_name(source, tmp_path)):
+    for save in (saved, saved_by_name):
+        file = save(tmp_path, source.state_dict())
         best = identify(file, lookup).candidates[0]
         assert best.fits
         assert best.architecture.key == "timm:vit_small_patch14_dinov2"
@@ -209,8 +161,7 @@ def test_the_quick_gelu_of_clip_is_told_of_a_file_without_a_head(
     weights = {
         key: torch.zeros_like(value, device="cpu") for key, value in model.state_dict().items()
     }
-    torch.save(weights, tmp_path / "clip.pth")
-    found = identify(open_checkpoint(tmp_path / "clip.pth").state_dict(), lookup)
+    found = identify(saved(tmp_path, weights), lookup)
     best = found.candidates[0]
     assert best.architecture.name == "vit_base_patch32_clip_224"
     relations = dict(zip([each.name for each in best.also], best.relations, strict=True))

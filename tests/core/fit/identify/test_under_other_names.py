@@ -21,7 +21,7 @@ from core.load import load_model
 from core.recipe import apply_recipe
 from core.tensors import read_tensor
 from tests.core.fit.align.models import varied
-from tests.core.fit.identify.files import told
+from tests.core.fit.identify.files import classifier, told
 
 pytestmark = pytest.mark.slow
 
@@ -34,11 +34,6 @@ TINY = {
     "intermediate_size": 768,
 }
 """The size of timm's tiny vision transformers."""
-
-
-def classifier(name: str, **options: object) -> nn.Module:
-    config = getattr(transformers, f"{name}Config")(num_labels=7, **options)
-    return varied(getattr(transformers, f"{name}ForImageClassification")(config))
 
 
 @pytest.mark.parametrize(
