@@ -4,9 +4,11 @@ timm, in every wrapping, with every change.
     python benchmarks/identify.py [--every 1] [--seed 0] [--all-pairs] [--shown 20] [--build]
 
 Each model is taken in each wrapping with a change drawn by chance, and with each change in a
-wrapping drawn by chance; `--all-pairs` takes every wrapping with every change. A case is right
+wrapping drawn by chance; `--all-pairs` takes every wrapping with every change. Then it is taken
+under changed names, and with layers inside that are not its own. A case is right
 where the model is in the first group of candidates, and the candidate's recipe brings the file to
-exactly the model's keys and shapes. One that lacks tensors is undecidable where all that the file
+exactly the model's keys and shapes; with layers that are not its own, where none that fits leaves
+anything out. One that lacks tensors is undecidable where all that the file
 has left is the first candidate's too, in name and shape: nothing in it tells the two apart. These
 count as wrong under `of all`, and are left out under `of the decidable`. The first figure counts
 the wrong ones that are called a fit, of which none is allowed. Times are those of one warm call.
@@ -128,15 +130,22 @@ def pairs_for(chance: random.Random, all_pairs: bool) -> list[tuple[str, str]]:
 
 
 def is_right(case: Case, found: Identification) -> bool:
-    """Whether the model is in the first group, and its recipe brings the file to the model."""
+    """Whether the model is in the first group, and its recipe brings the file to the model.
+
+    Under other names the sentence names all groups that fit, and the model may be in any. Of a file
+    that does not fit the model: whether no recipe leaves out what does not fit.
+    """
     if not found.candidates:
-        return False
+        return case.fits is False
     best = found.candidates[0]
-    return is_of(best, case.model) and is_repaired(case, best)
+    if case.fits is False:
+        return not (best.fits and best.left_out)
+    named = [best, *(one for one in found.candidates[1:] if best.renamed and one.fits)]
+    return any(is_of(one, case.model) and is_repaired(case, one) for one in named)
 
 
 def is_repaired(case: Case, best: Candidate) -> bool:
-    if case.whole and not best.fits:
+    if case.fits and not best.fits:
         return False
     shapes = repaired_shapes(case, best)
     if shapes is None or shapes.keys() != case.kept.keys():
@@ -162,7 +171,7 @@ def repaired_shapes(case: Case, best: Candidate) -> Shapes | None:
 
 def is_clear(case: Case, found: Identification) -> bool:
     """Whether something in the file tells it from the first candidate."""
-    if case.whole or not found.candidates:
+    if case.fits is not None or not found.candidates:
         return True
     best = found.candidates[0]
     shapes = repaired_shapes(case, best)

@@ -25,7 +25,9 @@ CLASSES = 37
 class Case:
     """A state_dict, what it is of, and what should be found below its wrapping.
 
-    `kept` are the model's own keys with the file's shapes; `whole` says that nothing is missing.
+    `kept` are the model's own keys with the file's shapes. `fits` says whether the file must fit:
+    None where it may be wholly another model's, and False where it has tensors inside the network
+    that the model lacks.
     """
 
     model: IndexedModel
@@ -33,7 +35,7 @@ class Case:
     change: str
     state_dict: StateDict
     kept: Shapes
-    whole: bool
+    fits: bool | None
 
 
 def index_here() -> Index:
@@ -153,9 +155,24 @@ def _extra_keys(_: IndexedModel, shapes: Shapes, __: random.Random) -> Changed:
     return shapes | extra
 
 
+def _another_option(model: IndexedModel, shapes: Shapes, chance: random.Random) -> Changed:
+    """An option other than the sizes of head, input and image, such as the pooling of a ViT.
+
+    Most models pool the class token, and cannot be built without it where no other option changes.
+    """
+    apart = {"num_classes", "in_chans", "img_size", "image_size", "class_token"}
+    others = [each for each in model.variations if each.option not in apart]
+    return _varied(shapes, chance.choice(others)) if others else None
+
+
 def _missing(_: IndexedModel, shapes: Shapes, chance: random.Random) -> Changed:
     gone = set(chance.sample(list(shapes), len(shapes) // 10))
     return {key: shape for key, shape in shapes.items() if key not in gone}
+
+
+def _block_less(_: IndexedModel, shapes: Shapes, __: random.Random) -> Changed:
+    block = _last_block(shapes)
+    return block and {key: shape for key, shape in shapes.items() if not key.startswith(block)}
 
 
 def _as_it_is(_: IndexedModel, shapes: Shapes, __: random.Random) -> Changed:
@@ -171,8 +188,140 @@ CHANGES: dict[str, Change] = {
     "other image size": _other_size,
     "half precision": _as_it_is,
     "extra keys": _extra_keys,
+    "another option": _another_option,
     "10 % missing keys": _missing,
+    "a block less": _block_less,
 }
+
+OPEN = "another option", "no head", "10 % missing keys", "a block less"
+"""The changes after which a file may be wholly another model's."""
+
+
+def _biases_of_q_and_v(_: IndexedModel, shapes: Shapes) -> Changed:
+    """EVA's and MAE's: no bias for k."""
+    changed: Shapes = {}
+    for key, shape in shapes.items():
+        start, found, _ = key.partition("qkv.bias")
+        if found and start in _of_thirds(shapes):
+            third = shape[0] // 3
+            changed |= {f"{start}q_bias": (third,), f"{start}v_bias": (third,)}
+        else:
+            changed[key] = shape
+    return changed if len(changed) > len(shapes) else None
+
+
+def _k_q_v_apart(_: IndexedModel, shapes: Shapes) -> Changed:
+    changed: Shapes = {}
+    for key, shape in shapes.items():
+        start, _, leaf = key.rpartition("qkv.")
+        if leaf in ("weight", "bias") and start in _of_thirds(shapes):
+            third = (shape[0] // 3, *shape[1:])
+            changed |= {f"{start}{part}_proj.{leaf}": third for part in "kqv"}
+        else:
+            changed[key] = shape
+    return changed if len(changed) > len(shapes) else None
+
+
+def _of_thirds(shapes: Shapes) -> set[str]:
+    """Where there is a `qkv` of three equal parts."""
+    found = ((key, shape) for key, shape in shapes.items() if key.endswith(".qkv.weight"))
+    return {
+        key.removesuffix("qkv.weight")
+        for key, shape in found
+        if len(shape) == 2 and shape[0] == 3 * shape[1]
+    }
+
+
+def _renamed_head(model: IndexedModel, shapes: Shapes) -> Changed:
+    head = _one_layer(model)
+    return head and {key.replace(head, "fc_new."): shape for key, shape in shapes.items()}
+
+
+def _head_in_another_dict(model: IndexedModel, shapes: Shapes) -> Changed:
+    head = _one_layer(model)
+    return head and {
+        f"heads.0.clf.0.{key.removeprefix(head)}"
+        if key.startswith(head)
+        else f"trunk._feature_blocks.{key}": shape
+        for key, shape in shapes.items()
+    }
+
+
+def _average_without_dots(_: IndexedModel, shapes: Shapes) -> Changed:
+    """mmcv's: the average's names have underscores in place of dots, beside a detector's parts."""
+    average = {f"ema_backbone_{key.replace('.', '_')}": shape for key, shape in shapes.items()}
+    own = {f"backbone.{key}": shape for key, shape in shapes.items()}
+    return own | {"bbox_head.conv_cls.weight": (720, 256, 3, 3)} | average
+
+
+def _no_dots(_: IndexedModel, shapes: Shapes) -> Changed:
+    changed = {key.replace(".", "_"): shape for key, shape in shapes.items()}
+    return changed if len(changed) == len(shapes) else None
+
+
+NAMINGS: dict[str, Callable[[IndexedModel, Shapes], Changed]] = {
+    "biases of q and v alone": _biases_of_q_and_v,
+    "k, q and v apart": _k_q_v_apart,
+    "head under another name": _renamed_head,
+    "head in another dict": _head_in_another_dict,
+    "average without dots": _average_without_dots,
+    "names without dots": _no_dots,
+}
+"""Changes of names after which the file must fit as before, with its own recipe."""
+
+
+def _block_more(_: IndexedModel, shapes: Shapes) -> Changed:
+    block = _last_block(shapes)
+    if block is None:
+        return None
+    *path, number = block.removesuffix(".").split(".")
+    another = ".".join([*path, str(int(number) + 1), ""])
+    copied = {
+        key.replace(block, another, 1): shape
+        for key, shape in shapes.items()
+        if key.startswith(block)
+    }
+    return shapes | copied
+
+
+def _adapters(_: IndexedModel, shapes: Shapes) -> Changed:
+    """A layer of one's own in every numbered block."""
+    blocks = {block for key in shapes if (block := _block(key))}
+    return shapes | {f"{block}adapter.weight": (64, 64) for block in blocks} if blocks else None
+
+
+FOREIGN: dict[str, Callable[[IndexedModel, Shapes], Changed]] = {
+    "a block more": _block_more,
+    "layers of one's own in the blocks": _adapters,
+}
+"""Changes after which the model fits no more: a recipe that drops what was added is wrong."""
+
+
+def _one_layer(model: IndexedModel) -> str | None:
+    """The path of the head, with a dot, if it is one layer."""
+    layers = {key.rpartition(".")[0] for key in head_of(model)}
+    return f"{layers.pop()}." if len(layers) == 1 else None
+
+
+def _block(key: str) -> str:
+    """The path of the first numbered module around a tensor, with a dot; empty if there is none."""
+    path = key.split(".")[:-1]
+    number = next((at for at, part in enumerate(path) if part.isdecimal()), None)
+    return "" if number is None else ".".join([*path[: number + 1], ""])
+
+
+def _last_block(shapes: Shapes) -> str | None:
+    """The last numbered module of the longest list of such."""
+    lists: dict[str, set[int]] = {}
+    for key in shapes:
+        if block := _block(key):
+            *path, number = block.removesuffix(".").split(".")
+            lists.setdefault(".".join(path), set()).add(int(number))
+    if not lists:
+        return None
+    longest = max(lists, key=lambda path: len(lists[path]))
+    start = f"{longest}." if longest else ""
+    return f"{start}{max(lists[longest])}."
 
 
 def _prefixed(prefix: str) -> Callable[[IndexedModel, Shapes], Shapes]:
@@ -258,7 +407,10 @@ WRAPPINGS: dict[str, Callable[[IndexedModel, Shapes], Shapes]] = {
 def cases(
     model: IndexedModel, pairs: list[tuple[str, str]], chance: random.Random
 ) -> Iterator[Case]:
-    """The model in these wrappings with these changes, those that it has no place for left out."""
+    """The model in these wrappings with these changes, those that it has no place for left out.
+
+    Then, bare, with each change of names, and with what is not its own.
+    """
     shapes: Shapes = {key: spec.shape for key, spec in model.signature.items()}
     for wrapping, change in pairs:
         changed = CHANGES[change](model, shapes, chance)
@@ -276,5 +428,10 @@ def cases(
             change,
             state_dict_of(WRAPPINGS[wrapping](model, changed), dtype),
             kept,
-            change not in ("10 % missing keys", "no head"),
+            None if change in OPEN else True,
         )
+    for fits, changes in ((True, NAMINGS), (False, FOREIGN)):
+        for name, make in changes.items():
+            changed = make(model, shapes)
+            if changed is not None:
+                yield Case(model, "bare", name, state_dict_of(changed), shapes, fits)

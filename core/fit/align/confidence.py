@@ -179,7 +179,13 @@ def _doubtful(
         for at, (one, other) in enumerate(pairwise(group.pairs)):
             if not (group.counted[at, at + 1] or _are_distinct(a, b, one, other, evidence, kinds)):
                 doubtful.update((one[0], other[0]))
-    return doubtful
+    pairs = (pair for group in groups for pair in group.pairs)
+    return doubtful - {row for row, column in pairs if _same_name(a[row], b[column])}
+
+
+def _same_name(one: Layer, other: Layer) -> bool:
+    """Whether two names are one, written with and without dots."""
+    return one.path.replace("_", ".").lower() == other.path.replace("_", ".").lower()
 
 
 def _with_rivals(group: Group, evidence: AlignmentEvidence) -> set[int]:

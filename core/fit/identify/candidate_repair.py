@@ -1,4 +1,7 @@
-"""The fixes that make a file fit a candidate, the match after them, and the keys left out."""
+"""The fixes that make a file fit a candidate, the match after them, and the keys left out.
+
+And which candidates are worth the search for such a repair.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from glob import escape
+from math import prod
 
-from core.architectures import Signature
+from core.architectures import Options, Shape, Signature, matrix_form
 from core.checkpoint import StateDict
+from core.fit.architecture_options import propose_num_classes
 from core.fit.fitness import Fit, fit_of
-from core.fit.identify.solve_options import Solved
+from core.fit.identify.class_heads import CLASSES
+from core.fit.identify.solve_options import Solved, with_options
 from core.fit.key_match import Match, match
+from core.fit.one_module import layer_path
 from core.fit.proposals.option_hints import other_positions
 from core.fit.proposals.prefixes import glob_of
 from core.fit.proposals.removals import drop_of
@@ -28,7 +35,10 @@ from core.fixes import (
     StripPrefix,
     adapter_keys,
 )
-from core.keys import Unwrapped
+from core.keys import STATISTICS, Unwrapped, leaf
+
+MOST_MENDED = 4
+"""The most solutions that get a search for their repair, which may take a second each."""
 
 MAX_DROPPED = 400
 """The most unexpected keys that a recipe drops; more are left in, and reported."""
@@ -102,6 +112,92 @@ def whole_repaired(state_dict: StateDict, wanted: Signature) -> Repaired | None:
     repaired, left_out = result
     fit = fit_of(state_dict, repaired, wanted)
     return Repaired(best.recipe, fit, left_out, best.unsure, best.why)
+
+
+def mended(best: Solved, state_dict: StateDict, repaired: Repaired) -> tuple[Options, Repaired]:
+    """The options and the repair after every known repair, if that fits better than before."""
+    options = dict(best.options)
+    wanted = best.wanted
+    default = best.profile.of_option(CLASSES)
+    classes = propose_num_classes(state_dict, best.profile.signature) if default else None
+    if classes and default[0].default and classes != options.get(CLASSES, default[0].default):
+        options[CLASSES] = classes
+        wanted = with_options(best.profile, options)
+    whole = whole_repaired(state_dict, wanted)
+    if whole is None or _unlike(whole) >= _unlike(repaired) or whole.fit.doubts:
+        return best.options, repaired
+    return tuple(sorted(options.items())), whole
+
+
+def _unlike(repaired: Repaired) -> tuple[bool, int]:
+    """A sort key: what fits first, then the fewest keys of either side that do not match; of an
+    ambiguous pair both do not."""
+    match = repaired.match
+    differ = len(match.missing_keys) + len(match.mismatched) + len(match.unexpected_keys)
+    return not repaired.fits, differ + 2 * len(repaired.unsure)
+
+
+def most_promising(
+    solutions: Sequence[Solved], state_dict: StateDict, unwrapped: Unwrapped
+) -> frozenset[int]:
+    """The places of the MOST_MENDED solutions, the best first, that a repair is likeliest to mend.
+
+    None that promises no more than a better one whose missing keys are nowhere in the file.
+    """
+    promises: dict[int, float] = {}
+    found = 0.0
+    for at, solved in enumerate(solutions):
+        placed = {entry.key for entry in solved.sources.values()}
+        extra = {key: short for key, short in unwrapped.keys.items() if key not in placed}
+        if _has_all_in_place(solved, extra, state_dict):
+            found = max(found, solved.matched / (len(solved.wanted) + len(extra)))
+        elif (promise := _promise(solved, extra.values())) > found:
+            promises[at] = promise
+    return frozenset(sorted(promises, key=lambda at: -promises[at])[:MOST_MENDED])
+
+
+def _promise(solved: Solved, extra: Iterable[str]) -> float:
+    """The share of the keys of both sides that may match after a repair; `extra` have no place yet.
+
+    A repair mostly takes tensors from beside where they are missing: `attn.qkv.bias` is in
+    `attn.q_bias` and `attn.v_bias`. So a key that is missing or extra may match if the module
+    around its layer has keys of both kinds.
+    """
+    prefix = solved.prefix
+    missing = [_around(key) for key in solved.wanted if key not in solved.sources]
+    others = [_around(key[len(prefix) :]) for key in extra if key.startswith(prefix)]
+    both = {*missing} & {*others}
+    hopeful = sum(module in both for module in missing)
+    lonely = sum(module not in both for module in others)
+    return (solved.matched + hopeful) / (len(solved.wanted) + lonely)
+
+
+def _around(key: str) -> str:
+    return layer_path(key).rpartition(".")[0]
+
+
+def _has_all_in_place(solved: Solved, extra: Iterable[str], state_dict: StateDict) -> bool:
+    """Whether none of the `extra` keys could fill a missing key: then it is not in the file.
+
+    Statistics can be made up of what is there, so they are no sign.
+    """
+    missing = [
+        spec.shape
+        for key, spec in solved.wanted.items()
+        if key not in solved.sources and leaf(key) not in STATISTICS
+    ]
+    own = {state_dict[key].shape for key in extra}
+    wanted = {*missing}
+    return bool(wanted) and not any(_could_fill(one, other) for one in own for other in wanted)
+
+
+def _could_fill(own: Shape, wanted: Shape) -> bool:
+    """Whether a tensor of one shape could become one of another, whole, as a part or of parts."""
+    form, other = matrix_form(own)[0], matrix_form(wanted)[0]
+    if form or other:
+        return form == other
+    small, large = sorted((prod(own), prod(wanted)))
+    return small > 1 and large % small == 0
 
 
 RESAMPLE = ResamplePositions()

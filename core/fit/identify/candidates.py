@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from math import prod
 
-from core.architectures import LIBRARIES, Architecture, Options, Shape, matrix_form
+from core.architectures import LIBRARIES, Architecture
 from core.checkpoint import StateDict
 from core.fast_objects import paused_collector
-from core.fit.architecture_options import propose_num_classes
 from core.fit.copies import without_other_copies
-from core.fit.identify.candidate_repair import Repaired, repair, whole_repaired
-from core.fit.identify.class_heads import CLASSES, own_head
+from core.fit.identify.candidate_repair import Repaired, mended, most_promising, repair
+from core.fit.identify.class_heads import own_head
 from core.fit.identify.equivalents import Related, related_to
 from core.fit.identify.families import family
 from core.fit.identify.guessing import guesses, worth
@@ -27,13 +25,13 @@ from core.fit.identify.sentences import (
     sentence,
     under_words,
 )
-from core.fit.identify.solve_options import AtPrefix, Solved, at_prefix, solve, with_options
+from core.fit.identify.solve_options import AtPrefix, Solved, at_prefix, solve
 from core.fit.identify.source_names import KeyStyle, computes, key_style, unlike_source
 from core.fit.identify.under_other_names import Renamed, under_other_names
 from core.fit.index.lookup import Lookup
 from core.fit.lookalikes import Arithmetic
 from core.fixes import unscaled_words
-from core.keys import BATCH_COUNTER, MAX_KEYS, STATISTICS, Unwrapped, leaf, unwrap
+from core.keys import BATCH_COUNTER, MAX_KEYS, Unwrapped, unwrap
 from core.wording import count
 
 TRIED = 24
@@ -62,9 +60,6 @@ MOVED = 0.001
 
 MOST_GROUPS = 8
 """The most groups that become candidates."""
-
-MOST_MENDED = 4
-"""The most of them that get a search for their repair, which may take a second each."""
 
 USES_MOST = 0.9
 """A candidate that fits stands above one that does not if it uses this share of the parameters that
@@ -175,13 +170,10 @@ def _by_names(
     """
     candidates: list[Candidate] = []
     source = key_style(state_dict)
-    explained = False
-    for at, group in enumerate(groups[:MOST_GROUPS]):
-        if group[0].score < NEAR * groups[0][0].score:
-            break
-        first = _fits_best(candidates, state_dict)
-        explained = explained or _has_all_in_place(group[0], state_dict, unwrapped)
-        mend = at < MOST_MENDED and not explained and not any(first)
+    near = [group for group in groups[:MOST_GROUPS] if group[0].score >= NEAR * groups[0][0].score]
+    promising = most_promising([group[0] for group in near], state_dict, unwrapped)
+    for at, group in enumerate(near):
+        mend = at in promising and not any(_fits_best(candidates, state_dict))
         candidates.append(_candidate(group, state_dict, unwrapped, hints, source, mend=mend))
     fit_best = _fits_best(candidates, state_dict)
     if candidates and not candidates[0].fits and not any(fit_best):
@@ -238,7 +230,7 @@ def _candidate(
     repaired = repair(best, state_dict, unwrapped)
     options = best.options
     if mend and not repaired.fits:
-        options, repaired = _mended(best, state_dict, repaired)
+        options, repaired = mended(best, state_dict, repaired)
     also: list[Architecture] = []
     adapted: list[Architecture] = []
     for _, (solved, architecture) in ranked[1:]:
@@ -275,54 +267,6 @@ def _relative(best: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> str:
         if short.startswith(best.prefix)
     }
     return relative_sentence(below, best.wanted)
-
-
-def _has_all_in_place(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> bool:
-    """Whether no key beside those in place could fill a missing key: then it is not in the file.
-
-    Statistics can be made up of what is there, so they are no sign.
-    """
-    placed = {entry.key for entry in solved.sources.values()}
-    missing = [
-        spec.shape
-        for key, spec in solved.wanted.items()
-        if key not in solved.sources and leaf(key) not in STATISTICS
-    ]
-    own = {state_dict[key].shape for key in unwrapped.keys if key not in placed}
-    wanted = {*missing}
-    return bool(wanted) and not any(_could_fill(one, other) for one in own for other in wanted)
-
-
-def _could_fill(own: Shape, wanted: Shape) -> bool:
-    """Whether a tensor of one shape could become one of another, whole, as a part or of parts."""
-    form, other = matrix_form(own)[0], matrix_form(wanted)[0]
-    if form or other:
-        return form == other
-    small, large = sorted((prod(own), prod(wanted)))
-    return small > 1 and large % small == 0
-
-
-def _mended(best: Solved, state_dict: StateDict, repaired: Repaired) -> tuple[Options, Repaired]:
-    """The options and the repair after every known repair, if that fits better than before."""
-    options = dict(best.options)
-    wanted = best.wanted
-    default = best.profile.of_option(CLASSES)
-    classes = propose_num_classes(state_dict, best.profile.signature) if default else None
-    if classes and default[0].default and classes != options.get(CLASSES, default[0].default):
-        options[CLASSES] = classes
-        wanted = with_options(best.profile, options)
-    whole = whole_repaired(state_dict, wanted)
-    if whole is None or _unlike(whole) >= _unlike(repaired) or whole.fit.doubts:
-        return best.options, repaired
-    return tuple(sorted(options.items())), whole
-
-
-def _unlike(repaired: Repaired) -> tuple[bool, int]:
-    """A sort key: what fits first, then the fewest keys of either side that do not match; of an
-    ambiguous pair both do not."""
-    match = repaired.match
-    differ = len(match.missing_keys) + len(match.mismatched) + len(match.unexpected_keys)
-    return not repaired.fits, differ + 2 * len(repaired.unsure)
 
 
 def _length_changes(solved: Solved) -> int:

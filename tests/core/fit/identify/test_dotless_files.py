@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torchvision.models import resnet18, resnet50
 
+from benchmarks.identify_corpus import state_dict_of
 from core.architectures import parse_architecture, signature
 from core.checkpoint import open_checkpoint
 from core.fit.identify import identify
@@ -75,6 +76,20 @@ def test_a_resnet_with_underscores_for_dots_is_known(lookup: Lookup) -> None:
         "Under other key names this has the tensors of a torchvision resnet18 with 5 classes."
     )
     assert found.candidates[0].fits
+
+
+@pytest.mark.slow
+def test_the_same_name_without_dots_tells_tables_of_rows_from_tables_of_columns(
+    lookup: Lookup,
+) -> None:
+    wanted = signature(parse_architecture("timm:samvit_base_patch16"))
+    shapes = {key.replace(".", "_"): spec.shape for key, spec in wanted.items()}
+    file = state_dict_of(shapes)
+    (best, *_) = identify(file, lookup).candidates
+    assert best.fits
+    repaired = apply_recipe(best.recipe, file, wanted).state_dict
+    for key, entry in repaired.items():
+        assert (entry.origin or key) == key.replace(".", "_")
 
 
 def test_the_guess_of_a_family_counts_convolutions_of_any_name(tmp_path: Path) -> None:

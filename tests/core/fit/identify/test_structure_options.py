@@ -15,6 +15,7 @@ from core.fit.proposals import best_repair
 from core.fit.proposals.option_hints import options_sentence
 from core.load import load_model
 from core.recipe import apply_recipe
+from core.tensors import read_tensor
 from tests.core.fit.identify.files import told
 
 
@@ -100,15 +101,26 @@ def test_what_is_missing_alone_is_lost_and_proves_no_option(lookup: Lookup, tmp_
         assert not found.fits
 
 
-def test_biases_under_other_names_are_not_a_model_without_biases(
-    lookup: Lookup, tmp_path: Path
+@pytest.mark.parametrize(
+    "name", ["vit_tiny_patch16_224", "vit_base_patch16_224", "deit3_small_patch16_224"]
+)
+def test_biases_of_q_and_v_are_fused_with_zeros_for_k(
+    lookup: Lookup, tmp_path: Path, name: str
 ) -> None:
-    model = timm.create_model("vit_tiny_patch16_224").state_dict()
+    model = timm.create_model(name, num_classes=10).state_dict()
+    width = model["blocks.0.norm1.weight"].numel()
     for key in [key for key in model if key.endswith("qkv.bias")]:
-        bias = model.pop(key)
-        model[key.replace("qkv.bias", "q_bias")] = bias[:192].clone()
-        model[key.replace("qkv.bias", "v_bias")] = bias[384:].clone()
-    assert "qkv_bias" not in dict(best(lookup, tmp_path / "a.pth", model).architecture.options)
+        bias = model.pop(key).normal_()
+        model[key.replace("qkv.bias", "q_bias")] = bias[:width].clone()
+        model[key.replace("qkv.bias", "v_bias")] = bias[2 * width :].clone()
+    found = best(lookup, tmp_path / "a.pth", model)
+    assert found.architecture.key == f"timm:{name}?num_classes=10"
+    assert found.fits
+    assert not found.left_out
+    repaired = apply_recipe(found.recipe, open_checkpoint(tmp_path / "a.pth").state_dict())
+    fused = read_tensor(repaired.state_dict["blocks.0.attn.qkv.bias"])
+    q, v = (model[f"blocks.0.attn.{one}_bias"] for one in "qv")
+    assert torch.equal(fused, torch.cat([q, torch.zeros(width), v]))
 
 
 @pytest.mark.parametrize(("own", "other"), [("avg", "token"), ("token", "avg")])
