@@ -21,6 +21,7 @@ from core.fit.identify.sentences import (
     evidence,
     evidence_of_shapes,
     left_out_heads_words,
+    moved_head_words,
     saved_words,
     sentence,
     under_words,
@@ -244,8 +245,8 @@ def _candidate(
     heads = left_out_heads_words(
         best.profile, None if head is None else head.key, repaired.left_out, state_dict
     )
-    copies = repaired.fit.copies
-    more = [*heads, *([copies] if copies else [])]
+    moved = moved_head_words(best) if own else ""
+    more = [*filter(None, [moved, *heads, repaired.fit.copies])]
     related = related_to(named, also[:MAX_ALSO])
     facts = evidence(repaired, saved, state_dict, hinted[key].facts, related, len(adapted), more)
     return _repaired_candidate(

@@ -218,6 +218,15 @@ def left_out_heads_words(
             yield head.sentence(None if own is None else own.removesuffix(".weight"))
 
 
+def moved_head_words(solved: Solved) -> str:
+    """Which of the file's layers is taken as the head; empty if it has the head's own path."""
+    weight = own_head(solved.profile).get("weight", "")
+    if not solved.moved or weight not in solved.sources:
+        return ""
+    layer = solved.sources[weight].key.rpartition(".")[0]
+    return f"`{layer}.*` is taken as the head, `{weight.rpartition('.')[0]}`."
+
+
 def _share_left_out(repaired: Repaired, state_dict: StateDict) -> Iterator[str]:
     if repaired.left_out:
         keys = len(repaired.left_out)

@@ -110,6 +110,8 @@ def test_a_trained_head_is_kept_wherever_it_stands(
     assert best.architecture == parse_architecture(architecture)
     assert best.fits
     assert not best.left_out
+    own = "classifier.1" if best.architecture.name == "efficientnet_b0" else "fc"
+    assert f"`{head}.*` is taken as the head, `{own}`." in best.evidence
     repaired = apply_recipe(best.recipe, open_checkpoint(tmp_path / "a.pth").state_dict())
     loaded = list(load_model(repaired.state_dict, best.architecture).model.state_dict().values())
     assert torch.equal(loaded[-2], model.state_dict()[f"{head}.weight"])
