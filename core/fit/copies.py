@@ -154,15 +154,15 @@ def copies_sentence(copies: Sequence[Copy], taken: Iterable[str]) -> str:
     step = f"drop `{first.prefix}*`" if first.prefix else f"keep only {others}"
     return (
         f"The file has this network in {len(copies)} places, {places}: the one {first.words} is "
-        f"taken{_reason(first.prefix)}. To use another, {step} first."
+        f"taken{copy_words(first.prefix)}. To use another, {step} first."
     )
 
 
-def _reason(prefix: str) -> str:
-    """Why a copy is taken or what its name says: an average, a teacher."""
-    if "teacher" in prefix:
+def copy_words(path: str) -> str:
+    """Why a copy is taken or what its path says: an average, a teacher. It begins with a comma."""
+    if "teacher" in path:
         return ", which follows the student as its average and is used after training"
-    if names_slow_copy(prefix):
+    if names_slow_copy(path):
         return ", which reads like an average over training (EMA)"
     return ""
 

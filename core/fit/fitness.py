@@ -21,6 +21,7 @@ from core.fit.copies import (
 from core.fit.fused_order import other_orders, unknown_orders
 from core.fit.key_match import Match, match
 from core.fit.left_out import left_out_words
+from core.fit.matrix_layout import square_layouts
 from core.fit.one_module import torn_layers
 from core.fit.one_tree import torn_tree
 from core.keys import COMPUTED, STATISTICS, common_prefix, group_keys, starts
@@ -96,8 +97,9 @@ def fit_of(state_dict: StateDict, repaired: StateDict, signature: Signature) -> 
 
     The doubts are a mixture of two copies of the network, a layer with tensors of several layers,
     a fused layer with its parts in another or an unknown order, matrices that were not transposed
-    as the others were, norms of another kind, and trained tensors of the network itself, or next to
-    its head, that are left out. They are looked for only if every key matches.
+    as the others were or have columns in another order, norms of another kind, and trained tensors
+    of the network itself, or next to its head, that are left out. They are looked for only if every
+    key matches.
     """
     matched = match(repaired, signature)
     if not matched.fits:
@@ -110,6 +112,7 @@ def fit_of(state_dict: StateDict, repaired: StateDict, signature: Signature) -> 
         *_torn(repaired, signature),
         *_reordered(taken),
         *_half_transposed(state_dict, repaired, signature),
+        *_other_columns(taken),
         *_other_norms(state_dict, taken),
         *_left_out(state_dict, taken, signature, copies),
     )
@@ -170,27 +173,53 @@ def _reordered(taken: Mapping[str, str]) -> Iterator[Doubt]:
 def _half_transposed(
     state_dict: StateDict, repaired: StateDict, signature: Signature
 ) -> Iterator[Doubt]:
-    """Square matrices that stay as they are while all others are transposed: shapes cannot tell."""
-    others = 0
-    straight: list[str] = []
+    """Square matrices that are not transposed as those around them are: shapes cannot tell."""
+    oblong: dict[str, bool] = {}
+    squares: dict[str, bool] = {}
     for key, spec in signature.items():
-        entry = repaired.get(key) if len(spec.shape) == 2 else None
-        if entry is None:
+        if len(spec.shape) != 2 or not key.endswith("weight") or key not in repaired:
             continue
-        own = state_dict.get(entry.origin or entry.key)
-        if own is None or len(entry.shape) != 2 or len(own.shape) != 2:
-            continue
-        if entry.shape[0] != entry.shape[1]:
-            others += 1
-            if own.shape != entry.shape[::-1]:
-                return
-        elif entry.form is own.form and entry.stride == own.stride:
-            straight.append(own.key)
-    if others and straight:
+        for entry in _matrices(repaired[key]):
+            own = state_dict.get(entry.origin or entry.key)
+            if own is None or len(own.shape) != 2 or min(own.shape) < 2 or own.form is not None:
+                continue
+            turned = (entry.stride[0] < entry.stride[1]) != (own.stride[0] < own.stride[1])
+            (squares if own.shape[0] == own.shape[1] else oblong)[own.key] = turned
+    if not any((*oblong.values(), *squares.values())):
+        return
+    layouts = square_layouts(oblong, squares)
+    wrong = [key for key, turned in squares.items() if layouts[key] is not turned]
+    if wrong:
         yield Doubt(
-            f"All matrices are transposed but the square ones, such as `{straight[0]}`.",
-            tuple(straight),
+            f"Other matrices are transposed, and square ones, such as `{wrong[0]}`, are not as "
+            "those around them: nothing else says which way round they are.",
+            tuple(wrong),
         )
+
+
+def _other_columns(taken: Mapping[str, str]) -> Iterator[Doubt]:
+    """mmpretrain's Swin: it merges patches by nn.Unfold, whose columns are in another order.
+
+    PatchMerging of mmpretrain/models/utils/embed.py has them channel by channel; timm and
+    torchvision have one of the four neighbours after the other.
+    """
+    if any(".w_msa." in key for key in taken):
+        keys = tuple(key for key in taken if key.endswith(".downsample.reduction.weight"))
+        if keys:
+            yield Doubt(
+                f"`{keys[0]}` is mmpretrain's: its columns, and the values of a norm before it, "
+                "are in another order than the model's.",
+                keys,
+            )
+
+
+def _matrices(entry: TensorEntry) -> Iterator[TensorEntry]:
+    """The strided matrices that an entry is, or is computed from."""
+    if isinstance(entry.form, Derived):
+        for part in entry.form.parts:
+            yield from _matrices(part)
+    elif entry.form is None and len(entry.shape) == 2 and min(entry.shape) > 1:
+        yield entry
 
 
 def _other_norms(state_dict: StateDict, taken: Mapping[str, str]) -> Iterator[Doubt]:

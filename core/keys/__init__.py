@@ -13,6 +13,7 @@ from core.keys.groups import group_keys
 from core.keys.parts import (
     LEAVES,
     SYNONYMS,
+    block_of,
     common_prefix,
     leaf,
     natural_order,
@@ -85,6 +86,7 @@ __all__ = [
     "Unwrapped",
     "batch_norm_scales",
     "best_assignment",
+    "block_of",
     "common_prefix",
     "copy_preference",
     "dotted",

@@ -13,8 +13,8 @@ SYNONYMS = {
     for group in (
         ("weight", "gamma", "kernel", "w"),
         ("bias", "beta", "b"),
-        ("running_mean", "moving_mean"),
-        ("running_var", "moving_variance", "moving_var"),
+        ("running_mean", "moving_mean", "_mean"),
+        ("running_var", "moving_variance", "moving_var", "_variance"),
         ("norm", "bn", "ln", "gn", "layernorm", "batchnorm", "layer_norm", "rmsnorm"),
         ("attn", "attention", "self_attn", "self_attention", "mha", "selfattention"),
         ("head", "fc", "classifier", "heads", "last_linear", "lm_head", "output_layer"),
@@ -86,6 +86,13 @@ def leaf(key: str) -> str:
             return known
     named = SYNONYMS.get(last, last)
     return named if named in LEAVES else ""
+
+
+def block_of(key: str) -> str:
+    """The path of the outermost numbered module that a tensor is in; empty if there is none."""
+    path = key.split(".")[:-1]
+    number = next((at for at, part in enumerate(path) if part.isdecimal()), None)
+    return "" if number is None else ".".join(path[: number + 1])
 
 
 def numbers_in(key: str) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from core.checkpoint.containers.budget import work_left
@@ -128,7 +129,8 @@ def best_path(roles: Mapping[str, str], state_dicts: Mapping[str, StateDict]) ->
     """The path of the state_dict that is most likely meant: of the best role, the largest.
 
     Tensors directly in the tree's top level are not preferred to a state_dict with as many weights:
-    they are a random state, for example, or features.
+    they are a random state, for example, or features. A teacher is preferred to its student: after
+    such a training it is what is used.
     """
     first = min(roles.values(), key=RANKS.index)
     candidates = [path for path in state_dicts if roles[path] == first]
@@ -136,9 +138,15 @@ def best_path(roles: Mapping[str, str], state_dicts: Mapping[str, StateDict]) ->
     loose = weights.pop("", 0)
     if weights and max(weights.values()) >= loose:
         candidates = list(weights)
-    if len(candidates) == 1:
-        return candidates[0]
-    return max(candidates, key=lambda path: state_dicts[path].numel)
+    best = max(candidates, key=lambda path: state_dicts[path].numel)
+    teacher = ".".join("teacher" if part == "student" else part for part in best.split("."))
+    if teacher in state_dicts and not _shapes(state_dicts[teacher]) - _shapes(state_dicts[best]):
+        return teacher
+    return best
+
+
+def _shapes(state_dict: StateDict) -> Counter[tuple[int, ...]]:
+    return Counter(entry.shape for entry in state_dict.values())
 
 
 def _weights(state_dict: StateDict) -> int:

@@ -24,6 +24,7 @@ from core.fit.align.layers import (
 )
 from core.fit.align.recipe_from_alignment import alignment_recipe
 from core.fit.key_match import Match, match
+from core.fit.matrix_layout import square_layouts
 from core.fit.one_module import filled_by_projection, layer_path, torn_by_names
 from core.fixes import Recipe, RenameTable
 from core.keys import BATCH_COUNTER, STATISTICS, dotted
@@ -154,18 +155,18 @@ def _unpaired(tensors: Sequence[Tensor], taken: set[str]) -> list[Tensor]:
 def _pairs(
     a: Sequence[Layer], b: Sequence[Layer], layer_pairs: Sequence[LayerPair]
 ) -> list[AlignedPair]:
-    # A square matrix does not show whether it is transposed: it is if all others are.
-    transposed = {
-        a[pair.row].inputs_first != b[pair.column].inputs_first
+    turned = {
+        a[pair.row].path: a[pair.row].inputs_first != b[pair.column].inputs_first
         for pair in layer_pairs
         if _is_oblong(a[pair.row])
     }
-    squares_too = transposed == {True}
+    squares = [a[pair.row].path for pair in layer_pairs if _is_square(a[pair.row])]
+    turned_squares = {path for path, turn in square_layouts(turned, squares).items() if turn}
     pairs = []
     for pair in layer_pairs:
         own, other = a[pair.row], b[pair.column]
         others = {member.leaf: member for member in other.members}
-        differ = own.inputs_first != other.inputs_first or (squares_too and _is_square(own))
+        differ = own.inputs_first != other.inputs_first or own.path in turned_squares
         for member in own.members:
             wanted = others.get(member.leaf)
             if wanted is None:
@@ -234,8 +235,8 @@ def _is_square(layer: Layer) -> bool:
 
 
 def _matrix_and_bias(layer: Layer) -> tuple[int, ...]:
-    """The shape of the layer's matrix, if the layer has a bias too; else empty."""
-    shapes = {word: shape for word, shape, _ in layer.kind}
+    """The shape of the layer's matrix, or of one of its parts, if it has a bias too; else empty."""
+    shapes = {member.leaf: member.tensors[0].shape for member in layer.members}
     weight = shapes.get("weight", ())
     return weight if len(weight) == 2 and "bias" in shapes else ()
 

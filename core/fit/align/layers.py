@@ -137,8 +137,11 @@ def with_units(layers: Sequence[Layer]) -> list[Layer]:
         module = layer.path[: layer.path.rfind(".") + 1]
         if layer.is_matrix or not before.is_matrix or not before.path.startswith(module):
             continue
-        unit = module + before.path[len(module) :].partition(".")[0]
-        if first[module].is_matrix and not norms[f"{unit}."]:
+        unit, inside, _ = before.path[len(module) :].partition(".")
+        unit = module + unit
+        # What is deeper than MAX_STARTS modules was not counted.
+        counted = module in first and (not inside or f"{unit}." in first)
+        if counted and first[module].is_matrix and not norms[f"{unit}."]:
             units[layer.path] = unit
     followed = {*units.values()}
     for layer in layers:

@@ -18,7 +18,6 @@ from core.fit.fitness import Fit, fit_of
 from core.fit.identify.class_heads import CLASSES
 from core.fit.identify.solve_options import Solved, with_options
 from core.fit.key_match import Match, match
-from core.fit.one_module import layer_path
 from core.fit.proposals.option_hints import other_positions
 from core.fit.proposals.prefixes import glob_of
 from core.fit.proposals.removals import drop_of
@@ -35,7 +34,7 @@ from core.fixes import (
     StripPrefix,
     adapter_keys,
 )
-from core.keys import STATISTICS, Unwrapped, leaf
+from core.keys import STATISTICS, Unwrapped, block_of, leaf
 
 MOST_MENDED = 4
 """The most solutions that get a search for their repair, which may take a second each."""
@@ -159,21 +158,17 @@ def most_promising(
 def _promise(solved: Solved, extra: Iterable[str]) -> float:
     """The share of the keys of both sides that may match after a repair; `extra` have no place yet.
 
-    A repair mostly takes tensors from beside where they are missing: `attn.qkv.bias` is in
-    `attn.q_bias` and `attn.v_bias`. So a key that is missing or extra may match if the module
-    around its layer has keys of both kinds.
+    A repair mostly takes tensors from beside where they are missing: `blocks.0.attn.qkv.bias` is in
+    `blocks.0.attn.q_bias` and `blocks.0.attn.v_bias`. So a key that is missing or extra may match
+    if its block has keys of both kinds.
     """
     prefix = solved.prefix
-    missing = [_around(key) for key in solved.wanted if key not in solved.sources]
-    others = [_around(key[len(prefix) :]) for key in extra if key.startswith(prefix)]
+    missing = [block_of(key) for key in solved.wanted if key not in solved.sources]
+    others = [block_of(key[len(prefix) :]) for key in extra if key.startswith(prefix)]
     both = {*missing} & {*others}
-    hopeful = sum(module in both for module in missing)
-    lonely = sum(module not in both for module in others)
+    hopeful = sum(block in both for block in missing)
+    lonely = sum(block not in both for block in others)
     return (solved.matched + hopeful) / (len(solved.wanted) + lonely)
-
-
-def _around(key: str) -> str:
-    return layer_path(key).rpartition(".")[0]
 
 
 def _has_all_in_place(solved: Solved, extra: Iterable[str], state_dict: StateDict) -> bool:

@@ -85,12 +85,15 @@ def identify(
     solved = _solved(state_dict, unwrapped, lookup)
     groups = _groups(solved)
     known = bool(groups) and _is_known(groups[0][0])
-    others = [] if known else _under_other_names(state_dict, unwrapped, lookup, hints)
-    if others:
-        candidates, known = tuple(others[:most]), True
-    else:
-        candidates = _by_names(groups, state_dict, unwrapped, hints)[:most]
-        known = known or (bool(candidates) and candidates[0].fits)
+    candidates = _by_names(groups, state_dict, unwrapped, hints)[:most] if known else ()
+    # Layers that a network lacks may be another network's under other names: SE beside a ResNet.
+    if not known or (candidates and candidates[0].doubts):
+        others = _under_other_names(state_dict, unwrapped, lookup, hints)
+        if others and (not known or others[0].fits):
+            candidates, known = tuple(others[:most]), True
+        elif not known:
+            candidates = _by_names(groups, state_dict, unwrapped, hints)[:most]
+            known = bool(candidates) and candidates[0].fits
     if candidates and not known and candidates[0].coverage_keys < MIN_COVERAGE:
         candidates = ()
     kind = family(state_dict)

@@ -11,6 +11,7 @@ from itertools import islice
 
 from core.architectures import Architecture, Shape, library_in, names_in, spellings
 from core.checkpoint import Checkpoint, StateDict
+from core.fit.copies import copy_words
 from core.fit.identify.identification import Hints
 
 MIN_LETTERS = 4
@@ -35,13 +36,14 @@ def hints_of(checkpoint: Checkpoint, state_dict: StateDict) -> Hints:
     twins = tuple(
         path
         for path, other in islice(checkpoint.choices.items(), MAX_TWINS)
-        if path != state_dict.path and len(other) == len(state_dict) and _shapes(other) == shapes
+        if path != state_dict.path and _shapes(other) == shapes
     )
-    return Hints(named, (outermost,) if outermost else (), checkpoint.name, twins)
+    return Hints(named, (outermost,) if outermost else (), checkpoint.name, twins, state_dict.path)
 
 
 def _shapes(state_dict: StateDict) -> Counter[Shape]:
-    return Counter(entry.shape for entry in state_dict.values())
+    """How many tensors have each shape; an average may lack the counters, which have none."""
+    return Counter(entry.shape for entry in state_dict.values() if entry.shape)
 
 
 def twins_sentence(hints: Hints) -> Iterator[str]:
@@ -49,6 +51,8 @@ def twins_sentence(hints: Hints) -> Iterator[str]:
     if hints.twins:
         paths = ", ".join(f"`{path}`" for path in hints.twins)
         yield f"The file also contains tensors of the same shapes in {paths}: choose which to use."
+        if why := copy_words(hints.path):
+            yield f"`{hints.path}` is taken{why}."
 
 
 @dataclass(frozen=True, slots=True)

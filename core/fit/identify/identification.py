@@ -17,13 +17,15 @@ class Hints:
 
     `names` are pairs of a place in the metadata and the name there: (`arch`, `resnet50d`).
     `classes` are the qualified names of a pickled model's classes. `twins` are the paths of the
-    file's other state_dicts with tensors of the same shapes, such as an average.
+    file's other state_dicts with tensors of the same shapes, such as an average, and `path` is that
+    of its own.
     """
 
     names: tuple[tuple[str, str], ...] = ()
     classes: tuple[str, ...] = ()
     file_name: str = ""
     twins: tuple[str, ...] = ()
+    path: str = ""
 
 
 NO_HINTS = Hints()

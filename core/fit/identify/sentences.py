@@ -16,7 +16,7 @@ from core.fit.index.lookup import Profile
 from core.fit.left_out import left_out_words
 from core.fit.left_out_heads import left_out_heads
 from core.fit.proposals.proposal import listed_keys
-from core.fixes import Drop, Recipe
+from core.fixes import Drop, Recipe, ResamplePositions
 from core.keys import HOLDER_WORDS, WRAPPED, Unwrapped, group_keys
 from core.wording import are, count, counted, have, listed, percent
 
@@ -94,6 +94,10 @@ def sentence(
     doubted = {key for doubt in best.doubts for key in doubt.keys}
     beside = [key for key in best.left_out if key not in doubted]
     rest = [*_remaining(best), *filter(None, [left_out_words(beside, state_dict)])]
+    if best.fits and any(isinstance(step.fix, ResamplePositions) for step in best.recipe.steps):
+        rest.append(
+            "its positions have another size and are resampled, which changes what it computes"
+        )
     text = f"{text}; {_and(rest)}." if rest else f"{text}."
     more = best.relative, best.unlike or _other_arithmetic(candidates)
     return " ".join(filter(None, [text, *more]))

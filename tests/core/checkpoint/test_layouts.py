@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from core.checkpoint import Cast, open_checkpoint
 from core.checkpoint.layouts import (
@@ -68,3 +69,16 @@ def test_elements_lie_in_order_where_their_bytes_can_be_read_as_they_follow_one_
         assert not lies_in_order(entry, unchanged=True)
     assert lies_in_order(plain, unchanged=True)
     assert not lies_in_order(replace(plain, record=None))
+
+
+def test_a_teacher_is_opened_rather_than_its_student(tmp_path: Path) -> None:
+    def parts() -> dict[str, torch.Tensor]:
+        return nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2)).state_dict()
+
+    student = parts() | {"predictor.weight": torch.ones(2, 2)}
+    torch.save({"student": student, "teacher": parts()}, tmp_path / "a.pth")
+    assert open_checkpoint(tmp_path / "a.pth").best == "teacher"
+    # One of another make is what the student learned from, and not its average.
+    large = nn.Linear(9, 9).state_dict()
+    torch.save({"student": student, "teacher": large}, tmp_path / "b.pth")
+    assert open_checkpoint(tmp_path / "b.pth").best == "student"

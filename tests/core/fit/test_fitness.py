@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
+import timm
 import torch
 
 from core.architectures import Architecture, Signature, signature
@@ -258,3 +259,22 @@ def test_a_fused_layer_that_may_have_its_parts_head_by_head_is_no_fit(saved: Sav
         "as Megatron's, or one after the other, as the model's `blocks.0.attn.qkv.weight`."
     )
     assert len(doubt.keys) == 2 * 12
+
+
+@pytest.mark.slow
+def test_columns_in_mmpretrains_order_do_not_fit(saved: Saved) -> None:
+    own = timm.create_model("swin_tiny_patch4_window7_224", num_classes=0)
+    names = (
+        (r"^layers\.", "backbone.stages."),
+        (r"\.attn\.", ".attn.w_msa."),
+        (r"\.mlp\.fc1\.", ".ffn.layers.0.0."),
+        (r"\.mlp\.fc2\.", ".ffn.layers.1."),
+    )
+    file = saved(renamed(own.state_dict(), *names))
+    wanted = signature(Architecture("timm", "swin_tiny_patch4_window7_224", (("num_classes", 0),)))
+    fit = after(file, best_repair(file, wanted).recipe, wanted)
+    assert fit.match.fits
+    assert [doubt.sentence for doubt in fit.doubts] == [
+        "`backbone.stages.1.downsample.reduction.weight` is mmpretrain's: its columns, and the "
+        "values of a norm before it, are in another order than the model's."
+    ]

@@ -588,11 +588,65 @@ def test_square_matrices_are_transposed_with_all_others(tmp_path: Path) -> None:
     fit = fit_of(file, apply_recipe(recipe, file, wanted).state_dict, wanted)
     assert fit.match.fits
     assert [doubt.sentence for doubt in fit.doubts] == [
-        "All matrices are transposed but the square ones, such as `blocks.0.attn.proj.weight`."
+        "Other matrices are transposed, and square ones, such as `blocks.0.attn.proj.weight`, are "
+        "not as those around them: nothing else says which way round they are."
     ]
     after, fits, _ = repaired(file, wanted)
     assert fits
     assert_equal(after, trained(model), wanted)
+
+
+def turned(weights: Weights, pattern: str) -> Weights:
+    """The matrices of these names stored the other way round."""
+    return {
+        key: value.T.contiguous() if value.ndim == 2 and re.search(pattern, key) else value
+        for key, value in weights.items()
+    }
+
+
+def gpt2_with_a_head() -> Weights:
+    """Its Conv1D turns every matrix of the blocks; its head is a Linear."""
+    names = (
+        (r"^blocks\.", "h."),
+        (r"attn\.qkv\.", "attn.c_attn."),
+        (r"attn\.proj\.", "attn.c_proj."),
+        (r"mlp\.fc1\.", "mlp.c_fc."),
+        (r"mlp\.fc2\.", "mlp.c_proj."),
+    )
+    return renamed(turned(vit(), r"^blocks\."), *names)
+
+
+def all_turned_and_apart() -> Weights:
+    """q, k and v are square each, and stored the other way round as all others are."""
+    parts: Weights = {}
+    for key, value in vit().items():
+        start, found, name = key.partition("qkv.")
+        if found:
+            names = (f"{start}{part}.{name}" for part in ("query", "key", "value"))
+            parts.update(zip(names, value.clone().chunk(3), strict=True))
+        else:
+            parts[key] = value
+    return turned(renamed(parts, (r"^blocks\.", "layers.")), "weight$")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("made", [gpt2_with_a_head, all_turned_and_apart])
+def test_square_matrices_are_as_those_of_their_block(
+    tmp_path: Path, made: Callable[[], Weights]
+) -> None:
+    file, wanted = opened(tmp_path, "pth", made()), signature(parse_architecture(VIT))
+    after, fits, _ = repaired(file, wanted)
+    assert fits
+    assert_equal(after, vit(), wanted)
+
+
+def test_square_matrices_among_others_of_both_ways_are_in_doubt(tmp_path: Path) -> None:
+    both = turned(vit(), r"^blocks\.\d+\.mlp\.fc1\.")
+    file, wanted = opened(tmp_path, "pth", both), signature(parse_architecture(VIT))
+    _, fits, fit = repaired(file, wanted)
+    assert fit.match.fits
+    assert not fits
+    assert "nothing else says which way round they are" in fit.doubts[0].sentence
 
 
 def test_a_convolution_and_its_norm_are_no_two_copies(tmp_path: Path) -> None:

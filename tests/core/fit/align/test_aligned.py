@@ -58,3 +58,15 @@ def test_timms_weights_and_torchvisions_fill_each_others_network(
         assert {key.rpartition(".")[2] for key in left if "Aux" not in key} <= {
             "relative_position_index"
         }
+
+
+def test_a_network_deep_within_wrappers_is_aligned(tmp_path: Path) -> None:
+    model = varied(get_model("resnet18", num_classes=7))
+    path = "".join(f"wrapped{letter}." for letter in "abcdefghijklmnopq")
+    tensors = {
+        path + key.replace("layer", "step"): value for key, value in model.state_dict().items()
+    }
+    target = varied(get_model("resnet18", num_classes=7), seed=1)
+    found = filled(target, saved(tmp_path, tensors))
+    torch.testing.assert_close(output(target, 64), output(model, 64))
+    assert not missing(found, target.state_dict())

@@ -448,8 +448,14 @@ def test_another_set_of_the_same_weights_is_named(lookup: Lookup, tmp_path: Path
     teacher = torchvision.models.resnet18().state_dict()
     both = {"student": student, "teacher": teacher, "head": nn.Linear(2, 2).state_dict()}
     found = told(lookup, tmp_path / "a.pth", both)
+    assert found.candidates[0].evidence[-2:] == (
+        "The file also contains tensors of the same shapes in `student`: choose which to use.",
+        "`teacher` is taken, which follows the student as its average and is used after training.",
+    )
+    counters = {key: value for key, value in teacher.items() if not key.endswith("tracked")}
+    found = told(lookup, tmp_path / "b.pth", {"model": teacher, "model_ema": counters})
     assert found.candidates[0].evidence[-1] == (
-        "The file also contains tensors of the same shapes in `teacher`: choose which to use."
+        "The file also contains tensors of the same shapes in `model_ema`: choose which to use."
     )
 
 

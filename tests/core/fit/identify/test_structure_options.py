@@ -17,6 +17,7 @@ from core.load import load_model
 from core.recipe import apply_recipe
 from core.tensors import read_tensor
 from tests.core.fit.identify.files import told
+from tests.core.fit.renamed_networks import renamed
 
 
 def best(lookup: Lookup, path: Path, state_dict: dict[str, torch.Tensor]) -> Candidate:
@@ -142,3 +143,29 @@ def test_a_norm_after_pooling_is_answered_with_the_option(tmp_path: Path) -> Non
     assert "set global_pool=avg" in options_sentence(match(file, wanted), wanted)
     wanted = signature(parse_architecture("timm:test_vit?global_pool=avg"))
     assert "global_pool" not in options_sentence(match(file, wanted), wanted)
+
+
+@pytest.mark.slow
+def test_resampled_positions_are_said_to_change_what_is_computed(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    options = {"img_size": 256, "window_size": 8}
+    model = timm.create_model("swin_tiny_patch4_window7_224", **options).state_dict()
+    assert told(lookup, tmp_path / "a.pth", model).sentence.startswith(
+        "This is a timm swin_tiny_patch4_window7_224; its positions have another size and are "
+        "resampled, which changes what it computes."
+    )
+
+
+@pytest.mark.slow
+def test_layers_that_a_network_lacks_may_be_anothers_under_other_names(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    """mmpretrain's SE-ResNet is a ResNet with layers of other names than timm's."""
+    own = timm.create_model("seresnet50").state_dict()
+    names = (r"\.se\.fc(\d)\.", r".se_layer.conv\1.conv."), (r"^(?!fc\.)", "backbone.")
+    theirs = renamed(own, *names)
+    found = best(lookup, tmp_path / "a.pth", theirs)
+    assert found.architecture.key == "timm:seresnet50"
+    assert found.fits
+    assert not found.left_out
