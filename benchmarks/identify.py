@@ -5,13 +5,13 @@ timm, in every wrapping, with every change.
 
 Each model is taken in each wrapping with a change drawn by chance, and with each change in a
 wrapping drawn by chance; `--all-pairs` takes every wrapping with every change. Then it is taken
-under changed names, and with layers inside that are not its own. A case is right
-where the model is in the first group of candidates, and the candidate's recipe brings the file to
-exactly the model's keys and shapes; with layers that are not its own, where none that fits leaves
-anything out. One that lacks tensors is undecidable where all that the file
-has left is the first candidate's too, in name and shape: nothing in it tells the two apart. These
-count as wrong under `of all`, and are left out under `of the decidable`. The first figure counts
-the wrong ones that are called a fit, of which none is allowed. Times are those of one warm call.
+under changed names, and with layers inside that are not its own. A case is right where the model is
+in the first group of candidates, and the candidate's recipe brings the file to exactly the model's
+keys and shapes; with layers that are not its own, where none that fits leaves anything out. One is
+undecidable where all that the file has is the first candidate's too: nothing in it tells the two
+apart. These count as wrong under `of all`, and are left out under `of the decidable`. The first
+figure counts the wrong ones that are called a fit, of which none is allowed. Times are those of one
+warm call.
 `--build` also builds an index of the models that are taken, on every core.
 """
 
@@ -170,12 +170,22 @@ def repaired_shapes(case: Case, best: Candidate) -> Shapes | None:
 
 
 def is_clear(case: Case, found: Identification) -> bool:
-    """Whether something in the file tells it from the first candidate."""
-    if case.fits is not None or not found.candidates:
+    """Whether something in the file tells it from the first candidate.
+
+    Nothing does if that takes the file as it is, or, with tensors missing, has a place of its shape
+    for all that is left: gernet_l without its last stage is gernet_m.
+    """
+    if not found.candidates:
         return True
     best = found.candidates[0]
+    if best.fits and not best.recipe.steps:
+        return False
+    if case.fits is not None or best.mismatched or best.unexpected_keys:
+        return True
     shapes = repaired_shapes(case, best)
-    return bool(best.mismatched or best.unexpected_keys) or shapes != case.kept
+    if best.fits and shapes is not None:
+        return sorted(shapes.values()) != sorted(case.kept.values())
+    return shapes != case.kept
 
 
 HEADINGS = f"{'cases':>8}{'undecidable':>13}{'right of all':>14}{'of the decidable':>18}"
