@@ -185,6 +185,14 @@ def _half_transposed(
                 continue
             turned = (entry.stride[0] < entry.stride[1]) != (own.stride[0] < own.stride[1])
             (squares if own.shape[0] == own.shape[1] else oblong)[own.key] = turned
+    straight = [key for key, turned in squares.items() if not turned]
+    if straight and any(key.endswith("._variance") for key in state_dict):
+        yield Doubt(
+            f"`{straight[0]}` is square, and Paddle, whose names the file has, stores matrices "
+            "transposed: the shape does not show it.",
+            tuple(straight),
+        )
+        return
     if not any((*oblong.values(), *squares.values())):
         return
     layouts = square_layouts(oblong, squares)

@@ -278,3 +278,24 @@ def test_columns_in_mmpretrains_order_do_not_fit(saved: Saved) -> None:
         "`backbone.stages.1.downsample.reduction.weight` is mmpretrain's: its columns, and the "
         "values of a norm before it, are in another order than the model's."
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("classes", "fits"), [(7, True), (512, False)])
+def test_a_square_matrix_of_paddle_is_in_doubt(saved: Saved, classes: int, fits: bool) -> None:
+    own = resnet(classes=classes)
+    names = (r"running_mean$", "_mean"), (r"running_var$", "_variance")
+    theirs = {
+        key: value.T.contiguous() if key == "fc.weight" else value
+        for key, value in renamed(own, *names).items()
+        if not key.endswith("num_batches_tracked")
+    }
+    wanted = signature(Architecture("torchvision", "resnet18", (("num_classes", classes),)))
+    file = saved(theirs)
+    fit = after(file, best_repair(file, wanted).recipe, wanted)
+    assert fit.match.fits
+    assert fit.fits is fits
+    if not fits:
+        assert "Paddle, whose names the file has, stores matrices transposed" in (
+            fit.doubts[0].sentence
+        )
