@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from core.checkpoint import StateDict, TensorEntry
 from core.fit.identify import Candidate
 from core.fit.index import Index, IndexedModel, Variation, find_index
+from core.keys import block_of
 from core.server import read_settings
 
 Shapes = dict[str, tuple[int, ...]]
@@ -171,8 +172,11 @@ def _missing(_: IndexedModel, shapes: Shapes, chance: random.Random) -> Changed:
 
 
 def _block_less(_: IndexedModel, shapes: Shapes, __: random.Random) -> Changed:
-    block = _last_block(shapes)
-    return block and {key: shape for key, shape in shapes.items() if not key.startswith(block)}
+    last = _last_block(shapes)
+    if last is None:
+        return None
+    path, number = last
+    return {key: shape for key, shape in shapes.items() if not key.startswith(f"{path}{number}.")}
 
 
 def _as_it_is(_: IndexedModel, shapes: Shapes, __: random.Random) -> Changed:
@@ -200,9 +204,10 @@ OPEN = "another option", "no head", "10 % missing keys", "a block less"
 def _biases_of_q_and_v(_: IndexedModel, shapes: Shapes) -> Changed:
     """EVA's and MAE's: no bias for k."""
     changed: Shapes = {}
+    places = _of_thirds(shapes)
     for key, shape in shapes.items():
         start, found, _ = key.partition("qkv.bias")
-        if found and start in _of_thirds(shapes):
+        if found and start in places:
             third = shape[0] // 3
             changed |= {f"{start}q_bias": (third,), f"{start}v_bias": (third,)}
         else:
@@ -212,9 +217,10 @@ def _biases_of_q_and_v(_: IndexedModel, shapes: Shapes) -> Changed:
 
 def _k_q_v_apart(_: IndexedModel, shapes: Shapes) -> Changed:
     changed: Shapes = {}
+    places = _of_thirds(shapes)
     for key, shape in shapes.items():
         start, _, leaf = key.rpartition("qkv.")
-        if leaf in ("weight", "bias") and start in _of_thirds(shapes):
+        if leaf in ("weight", "bias") and start in places:
             third = (shape[0] // 3, *shape[1:])
             changed |= {f"{start}{part}_proj.{leaf}": third for part in "kqv"}
         else:
@@ -271,23 +277,22 @@ NAMINGS: dict[str, Callable[[IndexedModel, Shapes], Changed]] = {
 
 
 def _block_more(_: IndexedModel, shapes: Shapes) -> Changed:
-    block = _last_block(shapes)
-    if block is None:
+    last = _last_block(shapes)
+    if last is None:
         return None
-    *path, number = block.removesuffix(".").split(".")
-    another = ".".join([*path, str(int(number) + 1), ""])
-    copied = {
-        key.replace(block, another, 1): shape
+    path, number = last
+    block = f"{path}{number}."
+    return shapes | {
+        f"{path}{number + 1}.{key.removeprefix(block)}": shape
         for key, shape in shapes.items()
         if key.startswith(block)
     }
-    return shapes | copied
 
 
 def _adapters(_: IndexedModel, shapes: Shapes) -> Changed:
     """A layer of one's own in every numbered block."""
-    blocks = {block for key in shapes if (block := _block(key))}
-    return shapes | {f"{block}adapter.weight": (64, 64) for block in blocks} if blocks else None
+    blocks = dict.fromkeys(filter(None, map(block_of, shapes)))
+    return shapes | {f"{block}.adapter.weight": (64, 64) for block in blocks} if blocks else None
 
 
 FOREIGN: dict[str, Callable[[IndexedModel, Shapes], Changed]] = {
@@ -303,25 +308,16 @@ def _one_layer(model: IndexedModel) -> str | None:
     return f"{layers.pop()}." if len(layers) == 1 else None
 
 
-def _block(key: str) -> str:
-    """The path of the first numbered module around a tensor, with a dot; empty if there is none."""
-    path = key.split(".")[:-1]
-    number = next((at for at, part in enumerate(path) if part.isdecimal()), None)
-    return "" if number is None else ".".join([*path[: number + 1], ""])
-
-
-def _last_block(shapes: Shapes) -> str | None:
-    """The last numbered module of the longest list of such."""
+def _last_block(shapes: Shapes) -> tuple[str, int] | None:
+    """The path of the longest list of numbered modules, with a dot, and the last number in it."""
     lists: dict[str, set[int]] = {}
-    for key in shapes:
-        if block := _block(key):
-            *path, number = block.removesuffix(".").split(".")
-            lists.setdefault(".".join(path), set()).add(int(number))
+    for block in filter(None, map(block_of, shapes)):
+        path, dot, number = block.rpartition(".")
+        lists.setdefault(path + dot, set()).add(int(number))
     if not lists:
         return None
     longest = max(lists, key=lambda path: len(lists[path]))
-    start = f"{longest}." if longest else ""
-    return f"{start}{max(lists[longest])}."
+    return longest, max(lists[longest])
 
 
 def _prefixed(prefix: str) -> Callable[[IndexedModel, Shapes], Shapes]:

@@ -173,18 +173,9 @@ def _reordered(taken: Mapping[str, str]) -> Iterator[Doubt]:
 def _half_transposed(
     state_dict: StateDict, repaired: StateDict, signature: Signature
 ) -> Iterator[Doubt]:
-    """Square matrices that are not transposed as those around them are: shapes cannot tell."""
-    oblong: dict[str, bool] = {}
-    squares: dict[str, bool] = {}
-    for key, spec in signature.items():
-        if len(spec.shape) != 2 or not key.endswith("weight") or key not in repaired:
-            continue
-        for entry in _matrices(repaired[key]):
-            own = state_dict.get(entry.origin or entry.key)
-            if own is None or len(own.shape) != 2 or min(own.shape) < 2 or own.form is not None:
-                continue
-            turned = (entry.stride[0] < entry.stride[1]) != (own.stride[0] < own.stride[1])
-            (squares if own.shape[0] == own.shape[1] else oblong)[own.key] = turned
+    """Square matrices that are not transposed as those around them are, or as the library that
+    wrote the file stores them: shapes cannot tell."""
+    oblong, squares = _turned(state_dict, repaired, signature)
     straight = [key for key, turned in squares.items() if not turned]
     if straight and any(key.endswith("._variance") for key in state_dict):
         yield Doubt(
@@ -205,6 +196,33 @@ def _half_transposed(
         )
 
 
+def _turned(
+    state_dict: StateDict, repaired: StateDict, signature: Signature
+) -> tuple[dict[str, bool], dict[str, bool]]:
+    """Whether the recipe transposes each of the file's matrices: of oblong ones, of square ones."""
+    oblong: dict[str, bool] = {}
+    squares: dict[str, bool] = {}
+    for key, spec in signature.items():
+        if len(spec.shape) != 2 or not key.endswith("weight") or key not in repaired:
+            continue
+        for entry in _matrices(repaired[key]):
+            own = state_dict.get(entry.origin or entry.key)
+            if own is None or len(own.shape) != 2 or min(own.shape) < 2 or own.form is not None:
+                continue
+            turned = (entry.stride[0] < entry.stride[1]) != (own.stride[0] < own.stride[1])
+            (squares if own.shape[0] == own.shape[1] else oblong)[own.key] = turned
+    return oblong, squares
+
+
+def _matrices(entry: TensorEntry) -> Iterator[TensorEntry]:
+    """The strided matrices that an entry is, or is computed from."""
+    if isinstance(entry.form, Derived):
+        for part in entry.form.parts:
+            yield from _matrices(part)
+    elif entry.form is None and len(entry.shape) == 2 and min(entry.shape) > 1:
+        yield entry
+
+
 def _other_columns(taken: Mapping[str, str]) -> Iterator[Doubt]:
     """mmpretrain's Swin: it merges patches by nn.Unfold, whose columns are in another order.
 
@@ -219,15 +237,6 @@ def _other_columns(taken: Mapping[str, str]) -> Iterator[Doubt]:
                 "are in another order than the model's.",
                 keys,
             )
-
-
-def _matrices(entry: TensorEntry) -> Iterator[TensorEntry]:
-    """The strided matrices that an entry is, or is computed from."""
-    if isinstance(entry.form, Derived):
-        for part in entry.form.parts:
-            yield from _matrices(part)
-    elif entry.form is None and len(entry.shape) == 2 and min(entry.shape) > 1:
-        yield entry
 
 
 def _other_norms(state_dict: StateDict, taken: Mapping[str, str]) -> Iterator[Doubt]:

@@ -39,6 +39,7 @@ from core.fixes import (
 )
 from core.recipe import apply_recipe
 from core.tensors import read_tensor
+from tests.core.fit.renamed_networks import turned
 from tests.core.plain_torch import signature_of
 
 Tensors = Mapping[str, torch.Tensor]
@@ -494,11 +495,7 @@ def test_matrices_with_rows_and_columns_exchanged_load_square_ones_too(tmp_path:
     )
     square = nn.ModuleDict({"proj": nn.Linear(6, 6)})
     model["2"] = square
-    exchanged = {
-        key: value.T.contiguous() if value.ndim == 2 else value
-        for key, value in model.state_dict().items()
-    }
-    file = saved(tmp_path, exchanged)
+    file = saved(tmp_path, turned(model.state_dict()))
     proposal = proposal_of(file, model, Transpose)
     assert "`2.proj.weight` is square" in proposal.why
     for key, entry in fixed(file, model, proposal.fixes).items():

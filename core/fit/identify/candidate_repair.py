@@ -139,9 +139,10 @@ def _unlike(repaired: Repaired) -> tuple[bool, int]:
 def most_promising(
     solutions: Sequence[Solved], state_dict: StateDict, unwrapped: Unwrapped
 ) -> frozenset[int]:
-    """The places of the MOST_MENDED solutions, the best first, that a repair is likeliest to mend.
+    """The places of the solutions that a repair is likeliest to mend, MOST_MENDED at most.
 
-    None that promises no more than a better one whose missing keys are nowhere in the file.
+    `solutions` come the best first. One that promises no more than a better one whose missing keys
+    are nowhere in the file is none of them.
     """
     promises: dict[int, float] = {}
     found = 0.0

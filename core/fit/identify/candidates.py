@@ -85,15 +85,15 @@ def identify(
     solved = _solved(state_dict, unwrapped, lookup)
     groups = _groups(solved)
     known = bool(groups) and _is_known(groups[0][0])
-    candidates = _by_names(groups, state_dict, unwrapped, hints)[:most] if known else ()
+    named = _by_names(groups, state_dict, unwrapped, hints) if known else ()
     # Layers that a network lacks may be another network's under other names: SE beside a ResNet.
-    if not known or (candidates and candidates[0].doubts):
-        others = _under_other_names(state_dict, unwrapped, lookup, hints)
-        if others and (not known or others[0].fits):
-            candidates, known = tuple(others[:most]), True
-        elif not known:
-            candidates = _by_names(groups, state_dict, unwrapped, hints)[:most]
-            known = bool(candidates) and candidates[0].fits
+    in_doubt = not known or any(candidate.doubts for candidate in named[:1])
+    others = _under_other_names(state_dict, unwrapped, lookup, hints) if in_doubt else []
+    if others and (not known or others[0].fits):
+        candidates, known = tuple(others[:most]), True
+    else:
+        candidates = (named or _by_names(groups, state_dict, unwrapped, hints))[:most]
+        known = known or (bool(candidates) and candidates[0].fits)
     if candidates and not known and candidates[0].coverage_keys < MIN_COVERAGE:
         candidates = ()
     kind = family(state_dict)

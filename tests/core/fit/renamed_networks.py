@@ -85,6 +85,27 @@ def without(weights: Mapping[str, Tensor], pattern: str) -> Weights:
     return {key: value for key, value in weights.items() if not re.search(pattern, key)}
 
 
+def turned(weights: Mapping[str, Tensor], pattern: str = "") -> Weights:
+    """The matrices whose keys have the pattern with rows and columns exchanged, as Conv1D's."""
+    return {
+        key: value.T.contiguous() if value.ndim == 2 and re.search(pattern, key) else value
+        for key, value in weights.items()
+    }
+
+
+def own_biases(weights: Mapping[str, Tensor]) -> Weights:
+    """The weights as BEiT and EVA write them: q_bias and v_bias beside qkv.weight."""
+    new: Weights = {}
+    for key, value in weights.items():
+        if key.endswith("qkv.bias"):
+            q, _, v = value.chunk(3)
+            start = key.removesuffix("qkv.bias")
+            new |= {f"{start}q_bias": q.clone(), f"{start}v_bias": v.clone()}
+        else:
+            new[key] = value
+    return new
+
+
 def linear(path: str, outputs: int, inputs: int) -> Weights:
     return prefixed(f"{path}.", trained(nn.Linear(inputs, outputs), outputs))
 

@@ -19,7 +19,9 @@ from tests.core.fit.renamed_networks import (
     prefixed,
     renamed,
     resnet,
+    turned,
     vit,
+    without,
 )
 
 Saved = Callable[[Weights], StateDict]
@@ -285,11 +287,7 @@ def test_columns_in_mmpretrains_order_do_not_fit(saved: Saved) -> None:
 def test_a_square_matrix_of_paddle_is_in_doubt(saved: Saved, classes: int, fits: bool) -> None:
     own = resnet(classes=classes)
     names = (r"running_mean$", "_mean"), (r"running_var$", "_variance")
-    theirs = {
-        key: value.T.contiguous() if key == "fc.weight" else value
-        for key, value in renamed(own, *names).items()
-        if not key.endswith("num_batches_tracked")
-    }
+    theirs = turned(without(renamed(own, *names), "num_batches_tracked$"))
     wanted = signature(Architecture("torchvision", "resnet18", (("num_classes", classes),)))
     file = saved(theirs)
     fit = after(file, best_repair(file, wanted).recipe, wanted)

@@ -37,6 +37,7 @@ from tests.core.fit.renamed_networks import (
     renamed,
     resnet,
     trained,
+    turned,
     vit,
     without,
 )
@@ -260,10 +261,7 @@ def head_called_new() -> tuple[Weights, str, Weights]:
 
 def transposed() -> tuple[Weights, str, Weights]:
     weights = vit(num_classes=0)
-    turned = {
-        key: value.T.contiguous() if value.ndim == 2 else value for key, value in weights.items()
-    }
-    return turned, f"{VIT}?num_classes=0", weights
+    return turned(weights), f"{VIT}?num_classes=0", weights
 
 
 RENAMED = [
@@ -579,11 +577,7 @@ def test_a_batch_norm_is_no_group_norm(tmp_path: Path) -> None:
 
 def test_square_matrices_are_transposed_with_all_others(tmp_path: Path) -> None:
     model = timm.create_model("test_vit", num_classes=0)
-    turned = {
-        key: value.T.contiguous() if value.ndim == 2 else value
-        for key, value in trained(model).items()
-    }
-    file, wanted = opened(tmp_path, "pth", turned), signature_of(model)
+    file, wanted = opened(tmp_path, "pth", turned(trained(model))), signature_of(model)
     recipe = Recipe.of([Transpose(f"*.{name}.weight") for name in ("fc1", "fc2", "qkv")])
     fit = fit_of(file, apply_recipe(recipe, file, wanted).state_dict, wanted)
     assert fit.match.fits
@@ -594,14 +588,6 @@ def test_square_matrices_are_transposed_with_all_others(tmp_path: Path) -> None:
     after, fits, _ = repaired(file, wanted)
     assert fits
     assert_equal(after, trained(model), wanted)
-
-
-def turned(weights: Weights, pattern: str) -> Weights:
-    """The matrices of these names stored the other way round."""
-    return {
-        key: value.T.contiguous() if value.ndim == 2 and re.search(pattern, key) else value
-        for key, value in weights.items()
-    }
 
 
 def gpt2_with_a_head() -> Weights:
@@ -618,15 +604,7 @@ def gpt2_with_a_head() -> Weights:
 
 def all_turned_and_apart() -> Weights:
     """q, k and v are square each, and stored the other way round as all others are."""
-    parts: Weights = {}
-    for key, value in vit().items():
-        start, found, name = key.partition("qkv.")
-        if found:
-            names = (f"{start}{part}.{name}" for part in ("query", "key", "value"))
-            parts.update(zip(names, value.clone().chunk(3), strict=True))
-        else:
-            parts[key] = value
-    return turned(renamed(parts, (r"^blocks\.", "layers.")), "weight$")
+    return turned(apart(vit(), ("query", "key", "value"), "qkv"), "weight$")
 
 
 @pytest.mark.slow

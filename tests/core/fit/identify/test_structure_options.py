@@ -17,7 +17,7 @@ from core.load import load_model
 from core.recipe import apply_recipe
 from core.tensors import read_tensor
 from tests.core.fit.identify.files import told
-from tests.core.fit.renamed_networks import renamed
+from tests.core.fit.renamed_networks import own_biases, renamed, trained
 
 
 def best(lookup: Lookup, path: Path, state_dict: dict[str, torch.Tensor]) -> Candidate:
@@ -108,12 +108,7 @@ def test_what_is_missing_alone_is_lost_and_proves_no_option(lookup: Lookup, tmp_
 def test_biases_of_q_and_v_are_fused_with_zeros_for_k(
     lookup: Lookup, tmp_path: Path, name: str
 ) -> None:
-    model = timm.create_model(name, num_classes=10).state_dict()
-    width = model["blocks.0.norm1.weight"].numel()
-    for key in [key for key in model if key.endswith("qkv.bias")]:
-        bias = model.pop(key).normal_()
-        model[key.replace("qkv.bias", "q_bias")] = bias[:width].clone()
-        model[key.replace("qkv.bias", "v_bias")] = bias[2 * width :].clone()
+    model = own_biases(trained(timm.create_model(name, num_classes=10)))
     found = best(lookup, tmp_path / "a.pth", model)
     assert found.architecture.key == f"timm:{name}?num_classes=10"
     assert found.fits
@@ -121,7 +116,7 @@ def test_biases_of_q_and_v_are_fused_with_zeros_for_k(
     repaired = apply_recipe(found.recipe, open_checkpoint(tmp_path / "a.pth").state_dict())
     fused = read_tensor(repaired.state_dict["blocks.0.attn.qkv.bias"])
     q, v = (model[f"blocks.0.attn.{one}_bias"] for one in "qv")
-    assert torch.equal(fused, torch.cat([q, torch.zeros(width), v]))
+    assert torch.equal(fused, torch.cat([q, torch.zeros_like(q), v]))
 
 
 @pytest.mark.parametrize(("own", "other"), [("avg", "token"), ("token", "avg")])

@@ -14,6 +14,7 @@ from core.fixes import ZEROS, Fuse
 from core.recipe import apply_recipe
 from core.tensors import read_tensor
 from tests.core.fit.align.models import saved
+from tests.core.fit.renamed_networks import own_biases
 from tests.core.plain_torch import file_of, signature_of
 
 Tensors = dict[str, torch.Tensor]
@@ -30,19 +31,6 @@ def vit() -> nn.Module:
         if key.endswith("qkv.bias"):
             tensor.chunk(3)[1].zero_()
     return model
-
-
-def own_biases(model: nn.Module) -> Tensors:
-    """The weights as BEiT and EVA write them: q_bias and v_bias beside qkv.weight."""
-    tensors: Tensors = {}
-    for key, value in model.state_dict().items():
-        if key.endswith("qkv.bias"):
-            q, _, v = value.chunk(3)
-            start = key.removesuffix("qkv.bias")
-            tensors |= {f"{start}q_bias": q.clone(), f"{start}v_bias": v.clone()}
-        else:
-            tensors[key] = value
-    return tensors
 
 
 def apart(model: nn.Module, names: tuple[str, str, str]) -> Tensors:
@@ -72,12 +60,12 @@ def assert_repaired(folder: Path, tensors: Tensors, model: nn.Module) -> None:
 def test_biases_of_q_and_v_alone_are_fused_with_zeros(
     tmp_path: Path, vit: nn.Module, prefix: str
 ) -> None:
-    tensors = {f"{prefix}{key}": value for key, value in own_biases(vit).items()}
+    tensors = {f"{prefix}{key}": value for key, value in own_biases(vit.state_dict()).items()}
     assert_repaired(tmp_path, tensors, vit)
 
 
 def test_the_proposal_says_what_the_zeros_are_for(vit: nn.Module) -> None:
-    (best, *_) = propose(file_of(own_biases(vit)), signature_of(vit))
+    (best, *_) = propose(file_of(own_biases(vit.state_dict())), signature_of(vit))
     assert best.title == "Fuse `q_bias`, zeros, `v_bias` into `qkv.bias`"
     assert best.why == (
         "The file has `q_bias` and `v_bias` but no bias for k, where the model has one "
@@ -97,7 +85,7 @@ def test_three_projections_of_which_k_has_no_bias_are_fused(
 
 
 def test_where_the_file_has_a_bias_for_k_no_zeros_take_its_place(vit: nn.Module) -> None:
-    tensors = own_biases(vit)
+    tensors = own_biases(vit.state_dict())
     width = tensors["blocks.0.attn.q_bias"].shape
     for name in ("k_bias", "key_bias", "k.bias"):
         file = file_of({**tensors, f"blocks.0.attn.{name}": torch.ones(width)})
