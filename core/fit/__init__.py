@@ -25,7 +25,7 @@ from core.fit.fit_summary import (
 )
 from core.fit.fitness import Doubt, Fit, fit_of
 from core.fit.key_match import Match, match
-from core.fit.left_out_heads import LeftOutHead, left_out_heads
+from core.fit.left_out_heads import LeftOutHead, left_out_heads, left_out_heads_words
 from core.fit.one_module import TornLayer, torn_layers
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "initialised",
     "key_sections",
     "left_out_heads",
+    "left_out_heads_words",
     "match",
     "obstacle",
     "option_hint",

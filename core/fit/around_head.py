@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from core.architectures import Signature
 from core.checkpoint import StateDict
 from core.fit.proposals.removals import modules_of
-from core.keys import OUTPUT_MODULES, names_projection
-
-BESIDE = (
-    r"proj\w*|predict\w*|prototypes?|queue\w*|decod\w*|text\w*|aux\w*|mask\w*|bbox\w*|boxes|rpn\w*"
-    r"|roi\w*|seg\w*|loss\w*|criteri\w*|contrast\w*|momentum\w*|ema\w*|averaged?|shadow|teacher\w*"
-    r"|student\w*|centers?|memory|bank|temperature|logit_scale|mean|std|distill\w*|lm|mlm|nsp"
-    r"|pooler|arcface|margin|metric"
-)
-"""Names of what is beside a network and its classifier, as alternatives of a regex."""
-
-_BESIDE = re.compile(rf"(?:^|[._])(?:{BESIDE})(?=[._\d]|$)", re.IGNORECASE)
+from core.keys import OUTPUT_MODULES, names_beside_head, names_projection
 
 MAX_LAYERS = 4
 """The most matrices of a module that is looked at: one of more is another network."""
@@ -57,17 +46,12 @@ def head_neighbours(
     `taken` maps keys of the file to the model's. Projections, decoders and the like are no such
     modules, by their names.
     """
-    weights = [
-        (own, new)
-        for own, new in taken.items()
-        if len(signature[new].shape) == 2 and not OUTPUT_MODULES.isdisjoint(new.split("."))
-    ]
-    if not weights:
+    own = output_weight(taken, signature)
+    if own is None:
         return
-    own, new = weights[-1]
-    outputs, features = signature[new].shape
+    outputs, features = signature[taken[own]].shape
     for module in modules_of(left, taken) if left else ():
-        if not module.endswith(".") or _BESIDE.search(module) or names_projection(module):
+        if not module.endswith(".") or names_beside_head(module) or names_projection(module):
             continue
         shapes = [
             state_dict[key].shape
@@ -84,3 +68,14 @@ def head_neighbours(
             yield HeadNeighbour(module, head, after=False)
         elif outputs in wanted - given:
             yield HeadNeighbour(module, head, after=True)
+
+
+def output_weight(taken: Mapping[str, str], signature: Signature) -> str | None:
+    """The key in the file of the matrix that gives the model's outputs; None without a head."""
+    origins = {new: own for own, new in taken.items()}
+    weights = [
+        key
+        for key, spec in signature.items()
+        if len(spec.shape) == 2 and not OUTPUT_MODULES.isdisjoint(key.split("."))
+    ]
+    return origins.get(weights[-1]) if weights else None

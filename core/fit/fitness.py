@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.architectures import Shape, Signature
 from core.checkpoint import Derived, StateDict, TensorEntry, is_float_dtype
-from core.fit.around_head import BESIDE, head_neighbours
+from core.fit.around_head import head_neighbours, output_weight
 from core.fit.copies import (
     Copy,
     copies_of,
@@ -21,39 +20,24 @@ from core.fit.copies import (
 from core.fit.fused_order import other_orders, unknown_orders
 from core.fit.key_match import Match, match
 from core.fit.left_out import left_out_words
+from core.fit.left_out_heads import LeftOutHead, left_out_heads, left_out_heads_words
 from core.fit.matrix_layout import square_layouts
 from core.fit.one_module import torn_layers
-from core.fit.one_tree import torn_tree
-from core.keys import COMPUTED, STATISTICS, common_prefix, group_keys, starts
-from core.wording import are, counted, have, listed
-
-_HEADS = r"heads?(?!_norm)|fcs?(?!_norm)|classif\w*|logits?|linear|output|out|final"
-
-A_HEAD = re.compile(rf"(?:^|[._])(?:{_HEADS})(?=[._\d]|$)", re.IGNORECASE)
-"""Names of a head, of which a model may have another."""
-
-ANOTHER_PART = re.compile(
-    rf"(?:^|[._])(?:{_HEADS}|cls[._](?:head|score|pred)|necks?|{BESIDE})(?=[._\d]|$)",
-    re.IGNORECASE,
+from core.fit.one_tree import of_another_tree, torn_tree
+from core.keys import (
+    COMPUTED,
+    STATISTICS,
+    group_keys,
+    names_another_part,
+    names_head,
+    network_prefix,
+    starts,
 )
-"""Names of what is beside a network and no part of it: heads, projections, decoders, losses."""
+from core.wording import are, counted, have, listed
 
 OF_PRETRAINING = frozenset(("mask_token",))
 """Tensors that stand for hidden parts of an image while a network is pretrained, and for none when
 it is used, wherever they are: DINOv2's and BEiT's."""
-
-OF_THE_NETWORK = re.compile(
-    r"adapter|prompt|side|gate|deep|norm|lora|gamma|scale|bias(?![a-z])|token(?!iz)|embed",
-    re.IGNORECASE,
-)
-"""Words for what changes a network from beside its layers: such a part is no other part, unless it
-begins like one, as `decoder_embed` does."""
-
-BEGINS_ANOTHER = re.compile(
-    r"(?:decod|text(?!_prompt)|logit_|ema|momentum|teacher|student|shadow|averaged?[._]|head\.)",
-    re.IGNORECASE,
-)
-"""What the names of decoders, copies and the like begin with, whatever else is in them."""
 
 MAX_PARTS = 32
 """The most parts of a path that are looked at; a file may have any number."""
@@ -77,13 +61,15 @@ class Doubt:
 class Fit:
     """How a file, after a recipe, fits a model: the match of keys, and the doubts.
 
-    If every key matches, `left_out` says which modules of the file are left out, and `copies` which
-    of several copies of the network is taken; else they are empty.
+    If every key matches, `left_out` says which modules of the file are left out, `heads` has
+    sentences on those that may be the head that was trained, and `copies` says which of
+    several copies of the network is taken; else they are empty.
     """
 
     match: Match
     doubts: tuple[Doubt, ...] = ()
     left_out: str = ""
+    heads: tuple[str, ...] = ()
     copies: str = ""
 
     @property
@@ -95,7 +81,8 @@ class Fit:
 def fit_of(state_dict: StateDict, repaired: StateDict, signature: Signature) -> Fit:
     """How `repaired`, the file's `state_dict` after a recipe, fits a model.
 
-    The doubts are a mixture of two copies of the network, a layer with tensors of several layers,
+    The doubts are a mixture of two copies of the network or of one and a part of another beside
+    it, a layer with tensors of several layers,
     a fused layer with its parts in another or an unknown order, matrices that were not transposed
     as the others were or have columns in another order, norms of another kind, and trained tensors
     of the network itself, or next to its head, that are left out. They are looked for only if every
@@ -114,12 +101,42 @@ def fit_of(state_dict: StateDict, repaired: StateDict, signature: Signature) -> 
         *_half_transposed(state_dict, repaired, signature),
         *_other_columns(taken),
         *_other_norms(state_dict, taken),
-        *_left_out(state_dict, taken, signature, copies),
+        *_left_out(state_dict, taken, parameters, signature, copies),
     )
     named = {key for doubt in doubts for key in doubt.keys}
-    beside = [key for key in state_dict if key not in taken and key not in named]
-    told = "" if doubts else copies_sentence(copies, parameters)
-    return Fit(matched, doubts, left_out_words(beside, state_dict), told)
+    layers = {layer for key in named if (layer := key.rpartition(".")[0])}
+    beside = [
+        key
+        for key in state_dict
+        if key not in taken and key not in named and key.rpartition(".")[0] not in layers
+    ]
+    heads, own = _left_out_heads(state_dict, taken, signature, beside)
+    told = tuple(f"{head.module}." for head in heads)
+    beside = [key for key in beside if not key.startswith(told)]
+    return Fit(
+        matched,
+        doubts,
+        left_out_words(beside, state_dict),
+        tuple(left_out_heads_words(heads, own)),
+        "" if doubts else copies_sentence(copies, parameters),
+    )
+
+
+def _left_out_heads(
+    state_dict: StateDict, taken: Mapping[str, str], signature: Signature, left: Sequence[str]
+) -> tuple[tuple[LeftOutHead, ...], str | None]:
+    """The modules that are left out and can be a head, and the head that the model gets instead.
+
+    A model without a head has features as wide as its last norm, or the last layer's bias.
+    """
+    weight = output_weight(taken, signature)
+    if weight is not None:
+        features = signature[taken[weight]].shape[1]
+    else:
+        widths = [spec.shape[0] for spec in signature.values() if len(spec.shape) == 1]
+        features = widths[-1] if widths else 0
+    heads = left_out_heads(state_dict, left, features) if left and features else ()
+    return heads, None if weight is None else weight.removesuffix(".weight")
 
 
 def taken_keys(repaired: StateDict, signature: Signature) -> dict[str, str]:
@@ -259,6 +276,7 @@ def _other_norms(state_dict: StateDict, taken: Mapping[str, str]) -> Iterator[Do
 def _left_out(
     state_dict: StateDict,
     taken: Mapping[str, str],
+    parameters: Collection[str],
     signature: Signature,
     copies: Sequence[Copy],
 ) -> Iterator[Doubt]:
@@ -267,7 +285,11 @@ def _left_out(
         return
     common = _common_parts(taken)
     others = _other_copies(state_dict, taken, copies)
-    left = [key for key in left if key not in others and not _is_of_a_copy(key, taken, common)]
+    left = [key for key in left if key not in others]
+    sentence, keys = of_another_tree(state_dict, parameters, left)
+    if sentence:
+        yield Doubt(sentence, keys)
+    left = [key for key in left if not _is_of_a_copy(key, taken, common)]
     keys = _dropped_parts(state_dict, taken, left)
     if keys:
         groups = [f"`{group}`" for group in group_keys(keys)]
@@ -298,7 +320,7 @@ def _other_copies(
         place = owning_place(key, places)
         if place is not None and place not in used:
             below[place].append(key)
-    wanted = _trained_shapes([key for key in taken if not A_HEAD.search(key)], state_dict)
+    wanted = _trained_shapes([key for key in taken if not names_head(key)], state_dict)
     return frozenset(
         key
         for keys in below.values()
@@ -323,7 +345,7 @@ def _dropped_parts(
     tensor is a part of it if its module has taken tensors too, such as a bias in a block, or if it
     is below that prefix and nothing in its name says that it is another part, such as a decoder.
     """
-    root = common_prefix([key for key in taken if not ANOTHER_PART.search(key)] or list(taken))
+    root = network_prefix(taken)
     # A head may lack all of its matrices, as a model of features does, and still have a norm.
     matrices = {
         key[:start]
@@ -337,8 +359,8 @@ def _dropped_parts(
         own = (key[:start] for start in reversed(starts(key, MAX_PARTS)))
         deepest = next((module for module in own if module in modules), "")
         if not root.startswith(deepest):
-            return deepest not in matrices and A_HEAD.search(deepest) is not None
-        return not key.startswith(root) or _names_another_part(key[len(root) :])
+            return deepest not in matrices and names_head(deepest)
+        return not key.startswith(root) or names_another_part(key[len(root) :])
 
     return tuple(
         key
@@ -349,14 +371,6 @@ def _dropped_parts(
     )
 
 
-def _names_another_part(path: str) -> bool:
-    """Whether the outermost name of a path is that of a head, a decoder or the like."""
-    outermost = path.partition(".")[0]
-    if BEGINS_ANOTHER.match(path):
-        return True
-    return ANOTHER_PART.search(outermost) is not None and not OF_THE_NETWORK.search(outermost)
-
-
 def _common_parts(taken: Collection[str]) -> list[str]:
     """The parts of paths that all taken keys have but a head's, such as `ema`, and no number.
 
@@ -364,7 +378,7 @@ def _common_parts(taken: Collection[str]) -> list[str]:
     another one of the same shapes.
     """
     trained = [key for key in taken if key.rpartition(".")[2] not in STATISTICS | COMPUTED]
-    body = [key for key in trained if not A_HEAD.search(key)] or trained
+    body = [key for key in trained if not names_head(key)] or trained
     common = set[str].intersection(*({*key.split(".")[:MAX_PARTS]} for key in body))
     return sorted(part for part in common if not part.isdecimal())
 

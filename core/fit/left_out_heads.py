@@ -10,7 +10,7 @@ from core.architectures import Shape
 from core.checkpoint import StateDict
 from core.fit.proposals.removals import modules_of
 from core.keys import names_follower, names_projected_outputs
-from core.wording import count, counted
+from core.wording import are, counted, listed
 
 HEADLIKE = re.compile(
     r"(?:^|[._])(?:heads?|fc|classif\w*|cls|linear|logits?|output|out|final|\d+)(?=[._\d]|$)"
@@ -18,35 +18,22 @@ HEADLIKE = re.compile(
 """Words in the path of a head next to a backbone: `head`, `classifier`, the `1` of a Sequential."""
 
 
+MOST_NAMED = 3
+"""The most heads that a sentence names."""
+
+
 @dataclass(frozen=True, slots=True)
 class LeftOutHead:
     """Layers of a file that can be the head of a network, and that the model does not get.
 
     `module` is the outermost module that has nothing else, such as `classifier`. Its first matrix
-    has as many inputs as the network has `features`, each further one as many as the one before has
+    has as many inputs as the network has features, each further one as many as the one before has
     outputs, and the last one has `outputs` rows. `projection`: its outputs are no classes.
     """
 
     module: str
-    features: int
     outputs: int
     projection: bool
-
-    def sentence(self, own: str | None) -> str:
-        """What is left out, where `own` is the head that the model gets; None if it has none."""
-        outputs = counted(self.outputs, "output")
-        left_out = f"`{self.module}.*` is left out"
-        if self.projection:
-            return f"{left_out}: it reads like a projection, whose {outputs} are no classes."
-        predicts = (
-            "what is left of the network gives features, but no classes"
-            if own is None
-            else f"`{own}` predicts other classes"
-        )
-        return (
-            f"{left_out}: it can make {outputs} of the {count(self.features)} features. If it is "
-            f"the head that was trained, {predicts}."
-        )
 
 
 def left_out_heads(
@@ -69,6 +56,33 @@ def left_out_heads(
     return tuple(head for head in heads if head is not None)
 
 
+def left_out_heads_words(heads: Sequence[LeftOutHead], own: str | None) -> Iterator[str]:
+    """What heads are left out, and what that means where `own` is the head that the model gets.
+
+    One sentence on those of classes, and one on projections; `own` is None if the model has none.
+    """
+    classifiers = [head for head in heads if not head.projection]
+    if classifiers:
+        one = len(classifiers) == 1
+        if own is None:
+            can = f"can be {'the head' if one else 'heads'}"
+            then = "what is left of the network gives features, but no classes"
+        else:
+            can = f"{'' if one else 'one of them '}can be the head that was trained"
+            then = f"then `{own}` predicts other classes"
+        yield f"{_left_out(classifiers)} and {can}: {then}."
+    projections = [head for head in heads if head.projection]
+    if projections:
+        one = len(projections) == 1
+        reads = "it reads like a projection" if one else "they read like projections"
+        yield f"{_left_out(projections)}: {reads}, whose outputs are no classes."
+
+
+def _left_out(heads: Sequence[LeftOutHead]) -> str:
+    names = [f"`{head.module}.*` ({counted(head.outputs, 'output')})" for head in heads]
+    return f"{listed(names, MOST_NAMED)} {are(len(names))} left out"
+
+
 def _head(
     module: str, shapes: Sequence[Shape], features: int, state_dict: StateDict
 ) -> LeftOutHead | None:
@@ -86,7 +100,7 @@ def _head(
     projection = names_projected_outputs(module) or (
         len(matrices) > 1 and any(map(names_follower, state_dict))
     )
-    return LeftOutHead(module, features, width, projection)
+    return LeftOutHead(module, width, projection)
 
 
 def _matrices(shapes: Iterable[Shape]) -> Iterator[tuple[int, int]]:

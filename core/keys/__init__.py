@@ -7,6 +7,7 @@ core/checkpoint/tree/discover.py.
 """
 
 from core.keys.assignment import STRIP, best_assignment
+from core.keys.beside import names_another_part, names_beside_head, names_head, network_prefix
 from core.keys.dotless import batch_norm_scales, dotted, folded_scales, is_caffe2
 from core.keys.filter import filter_entries, fitting_keys
 from core.keys.groups import group_keys
@@ -98,12 +99,16 @@ __all__ = [
     "group_keys",
     "is_caffe2",
     "leaf",
+    "names_another_part",
     "names_average",
+    "names_beside_head",
     "names_follower",
+    "names_head",
     "names_projected_outputs",
     "names_projection",
     "names_slow_copy",
     "natural_order",
+    "network_prefix",
     "numbers_in",
     "replaced",
     "starts",

@@ -20,8 +20,8 @@ from core.fit.identify.relatives import relative_sentence
 from core.fit.identify.sentences import (
     evidence,
     evidence_of_shapes,
-    left_out_heads_words,
     moved_head_words,
+    other_heads_words,
     saved_words,
     sentence,
     under_words,
@@ -245,7 +245,7 @@ def _candidate(
     own = not repaired.why  # else the repair may take the tensors from elsewhere
     saved = saved_words(best, state_dict, unwrapped) if own else ""
     head = best.sources.get(own_head(best.profile).get("weight", ""))
-    heads = left_out_heads_words(
+    heads = other_heads_words(
         best.profile, None if head is None else head.key, repaired.left_out, state_dict
     )
     moved = moved_head_words(best) if own else ""

@@ -14,7 +14,7 @@ from core.fit.identify.solve_options import Solved
 from core.fit.identify.under_other_names import Renamed
 from core.fit.index.lookup import Profile
 from core.fit.left_out import left_out_words
-from core.fit.left_out_heads import left_out_heads
+from core.fit.left_out_heads import left_out_heads, left_out_heads_words
 from core.fit.proposals.proposal import listed_keys
 from core.fixes import Drop, Recipe, ResamplePositions
 from core.keys import HOLDER_WORDS, WRAPPED, Unwrapped, group_keys
@@ -208,18 +208,18 @@ def evidence(
     return tuple(facts)
 
 
-def left_out_heads_words(
+def other_heads_words(
     profile: Profile, own: str | None, left_out: Sequence[str], state_dict: StateDict
 ) -> Iterator[str]:
-    """A sentence on each head that is left out; `own` is the key of the head's weight that is not.
+    """Which heads are left out; `own` is the key of the head's weight that is not.
 
     None where the model has no head.
     """
     weight = own_head(profile).get("weight")
     if weight is not None and left_out:
         features = profile.spec(weight).shape[1]
-        for head in left_out_heads(state_dict, left_out, features):
-            yield head.sentence(None if own is None else own.removesuffix(".weight"))
+        heads = left_out_heads(state_dict, left_out, features)
+        yield from left_out_heads_words(heads, None if own is None else own.removesuffix(".weight"))
 
 
 def moved_head_words(solved: Solved) -> str:
@@ -254,7 +254,7 @@ def evidence_of_shapes(
     own = own_head(renamed.profile).get("weight")
     has_head = own in renamed.repaired.match.matched
     facts.extend(
-        left_out_heads_words(
+        other_heads_words(
             renamed.profile, own if has_head else None, renamed.repaired.left_out, state_dict
         )
     )

@@ -10,7 +10,7 @@ from glob import escape
 from core.architectures import Signature
 from core.checkpoint import StateDict
 from core.fit.proposals.proposal import Idea, all_or_part
-from core.fixes import AddPrefix, Rename, StripPrefix
+from core.fixes import AddPrefix, Keep, Rename, StripPrefix
 from core.keys import WRAPPERS, WRITERS, copy_preference, names_slow_copy, starts
 
 MAX_VOTED = 12
@@ -44,6 +44,11 @@ def _exchange(old: str, new: str, state_dict: StateDict) -> Idea:
     if not new:
         why = f"{_part_of_keys(begin, state_dict)} begin with `{old}`{_written_by(old)}."
         wrapped = set(old.rstrip(".").split(".")) <= set(WRAPPERS)
+        taken = {key.removeprefix(old) for key in begin}
+        if not taken.isdisjoint(state_dict):
+            # What has the names of the network's own layers is of another one: a head too.
+            why += " Other keys that would get the same names are beside them."
+            return Idea((Keep(glob_of(old)), StripPrefix(old)), why)
         return Idea((StripPrefix(old),), why, known=wrapped)
     if not old:
         return Idea((AddPrefix(new),), f"The model's keys begin with `{new}`, the file's do not.")

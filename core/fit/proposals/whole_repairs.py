@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from core.architectures import Signature
+from core.architectures import Signature, matrix_form
 from core.checkpoint import StateDict
-from core.fit.align import align
+from core.fit.align import Alignment, align
 from core.fit.copies import Copy, copies_of, copies_sentence, undotted, undotted_prefix
 from core.fit.key_match import Match, match
 from core.fit.one_module import filled_by_projection, origins, torn_layers
@@ -31,6 +32,7 @@ from core.fixes import (
     adapter_keys,
     unscaled_adapters,
 )
+from core.keys import MAX_STARTS, starts
 from core.wording import are, counted, percent
 
 MAX_ROUNDS = 8
@@ -288,10 +290,42 @@ def _only(copy: Copy, copies: Sequence[Copy]) -> tuple[Fix, ...]:
     return (Drop(f"^(?:{'|'.join(map(re.escape, others))})", "regex"),)
 
 
+def _within_one_prefix(
+    alignment: Alignment, state_dict: StateDict, signature: Signature
+) -> tuple[Keep, Alignment] | None:
+    """An alignment with what is below the network's prefix alone, if that fills as much as all.
+
+    A layer beside a network may have the name of one inside it: an old head and the one after it.
+    None if the alignment takes nothing from beside the prefix, or needs it.
+    """
+    keys = [pair.key for pair in alignment.pairs]
+    shapes = Counter(matrix_form(state_dict[key].shape)[0] for key in keys)
+    below = Counter(key[:start] for key in keys for start in starts(key, MAX_STARTS)[1:])
+    for prefix, number in sorted(below.items(), key=lambda item: -len(item[0])):
+        if number == len(keys):
+            break
+        own = Counter(
+            matrix_form(entry.shape)[0]
+            for key, entry in state_dict.items()
+            if key.startswith(prefix)
+        )
+        if shapes <= own:
+            keep = Keep(glob_of(prefix))
+            kept = after((keep,), state_dict, signature)
+            inside = None if kept is None else align(kept, signature)
+            if inside is not None and len(inside.pairs) == len(keys):
+                return keep, inside
+    return None
+
+
 def _align_idea(
     state_dict: StateDict, signature: Signature, total: int, before: tuple[Fix, ...], first: str
 ) -> Iterator[Idea]:
     alignment = align(state_dict, signature)
+    within = _within_one_prefix(alignment, state_dict, signature)
+    if within is not None:
+        keep, alignment = within
+        before = (*before, keep)
     fixes = tuple(step.fix for step in alignment.recipe.steps if step.enabled)
     placed = len({pair.wanted for pair in alignment.pairs})
     if not fixes or alignment.confidence < LEAST_CONFIDENCE or placed < LEAST_SHARE * total:

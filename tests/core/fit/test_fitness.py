@@ -15,6 +15,7 @@ from core.fixes import Drop, Keep, Recipe, RenameTable, StripPrefix
 from core.recipe import apply_recipe
 from tests.core.fit.renamed_networks import (
     DETECTRON2,
+    HUGGING_FACE,
     Weights,
     prefixed,
     renamed,
@@ -297,3 +298,60 @@ def test_a_square_matrix_of_paddle_is_in_doubt(saved: Saved, classes: int, fits:
         assert "Paddle, whose names the file has, stores matrices transposed" in (
             fit.doubts[0].sentence
         )
+
+
+@pytest.mark.parametrize("named", [dict, detectrons])
+@pytest.mark.parametrize("place", ["", "branch."])
+def test_the_head_of_a_branch_is_not_joined_to_the_network_beside_it(
+    saved: Saved, place: str, named: Callable[[Weights], Weights]
+) -> None:
+    own = resnet(2)
+    branch = {key: value for key, value in own.items() if key.startswith("layer4")}
+    head = {key: value for key, value in own.items() if key.startswith("fc")}
+    trunk = prefixed("backbone.", named(without(resnet(1), "fc.")))
+    file = saved(trunk | prefixed(place, named(branch)) | head)
+    fit = after(file, best_repair(file, RESNET).recipe, RESNET)
+    assert not fit.fits
+    assert fit.doubts[0].sentence.startswith(f"`fc` may belong to `{place}")
+    without_head = signature(Architecture("timm", "resnet18", (("num_classes", 0),)))
+    own = best_repair(file, without_head).recipe
+    assert after(file, own, without_head).fits
+    assert origins(file, without_head) == {"backbone"}
+
+
+@pytest.mark.parametrize("classes", [0, 5])
+def test_a_norm_from_beside_a_network_that_has_its_own_is_no_fit(
+    saved: Saved, classes: int
+) -> None:
+    trunk = timm.create_model("convnext_atto", num_classes=0).state_dict()
+    outer = {f"head.norm.{key}": torch.randn(320) for key in ("weight", "bias")}
+    head = {"head.fc.weight": torch.randn(5, 320), "head.fc.bias": torch.randn(5)}
+    file = saved(prefixed("backbone.", trunk) | outer | head)
+    wanted = signature(Architecture("timm", "convnext_atto", (("num_classes", classes),)))
+    best = after(file, best_repair(file, wanted).recipe, wanted)
+    assert best.fits == (classes == 0)  # all of `backbone.*` is one network without a head
+    table = tuple((f"backbone.{key}", key) for key in wanted if not key.startswith("head."))
+    rest = Drop("backbone.*"), *([] if classes else [Drop("head.fc.*")])
+    mixed = after(file, Recipe.of((RenameTable(table), *rest)), wanted)
+    assert mixed.match.fits
+    assert not mixed.fits
+    assert "`backbone.head.norm.*`" in mixed.doubts[0].sentence
+
+
+@pytest.mark.parametrize("named", [dict, detectrons])
+@pytest.mark.parametrize("head", ["fc", "classifier"])
+def test_a_network_below_a_prefix_is_taken_whole_though_a_layer_is_beside_it(
+    saved: Saved, named: Callable[[Weights], Weights], head: str
+) -> None:
+    beside = {f"{head}.weight": torch.randn(1000, 512), f"{head}.bias": torch.randn(1000)}
+    file = saved(prefixed("backbone.", named(resnet(1))) | beside)
+    assert origins(file, RESNET) == {"backbone"}
+    assert after(file, best_repair(file, RESNET).recipe, RESNET).fits
+
+
+def test_a_norm_beside_a_network_with_its_own_is_left_out(saved: Saved) -> None:
+    trunk = renamed(without(vit(num_classes=7), "head."), *HUGGING_FACE)
+    beside = {"norm.weight": torch.randn(192), "norm.bias": torch.randn(192)}
+    file = saved(prefixed("backbone.", trunk) | beside)
+    assert origins(file, VIT) == {"backbone"}
+    assert after(file, best_repair(file, VIT).recipe, VIT).fits

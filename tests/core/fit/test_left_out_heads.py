@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from core.checkpoint import StateDict, open_checkpoint
-from core.fit import LeftOutHead, left_out_heads
+from core.fit import LeftOutHead, left_out_heads, left_out_heads_words
 
 
 def saved(path: Path, modules: Mapping[str, nn.Module]) -> StateDict:
@@ -29,22 +29,33 @@ def mlp(*widths: int) -> nn.Module:
 
 def test_a_head_of_two_layers_ends_in_the_rows_of_the_last(tmp_path: Path) -> None:
     (head,) = heads(tmp_path / "a.pth", classifier=mlp(8, 6, 3))
-    assert head == LeftOutHead("classifier", 8, 3, projection=False)
-    assert head.sentence("model.fc") == (
-        "`classifier.*` is left out: it can make 3 outputs of the 8 features. If it is the head "
-        "that was trained, `model.fc` predicts other classes."
-    )
-    assert head.sentence(None).endswith(
-        "what is left of the network gives features, but no classes."
-    )
+    assert head == LeftOutHead("classifier", 3, projection=False)
+    assert [*left_out_heads_words([head], "model.fc")] == [
+        "`classifier.*` (3 outputs) is left out and can be the head that was trained: then "
+        "`model.fc` predicts other classes."
+    ]
+    assert [*left_out_heads_words([head], None)] == [
+        "`classifier.*` (3 outputs) is left out and can be the head: what is left of the network "
+        "gives features, but no classes."
+    ]
+
+
+def test_many_heads_are_one_sentence(tmp_path: Path) -> None:
+    many = heads(tmp_path / "a.pth", **{f"head_{task}": nn.Linear(8, task) for task in range(2, 7)})
+    assert [*left_out_heads_words(many, "fc")] == [
+        "`head_2.*` (2 outputs), `head_3.*` (3 outputs), `head_4.*` (4 outputs) and 2 more are "
+        "left out and one of them can be the head that was trained: then `fc` predicts other "
+        "classes."
+    ]
 
 
 def test_a_projection_has_no_classes(tmp_path: Path) -> None:
     (head,) = heads(tmp_path / "a.pth", projector=mlp(8, 16, 5))
     assert head.projection
-    assert head.sentence(None) == (
-        "`projector.*` is left out: it reads like a projection, whose 5 outputs are no classes."
-    )
+    assert [*left_out_heads_words([head], None)] == [
+        "`projector.*` (5 outputs) is left out: it reads like a projection, whose outputs are no "
+        "classes."
+    ]
 
 
 def test_a_deep_head_of_a_network_that_a_copy_follows_is_a_projection(tmp_path: Path) -> None:

@@ -212,8 +212,8 @@ def test_a_head_that_was_trained_beside_imagenets_is_named(lookup: Lookup, tmp_p
     best = told(lookup, tmp_path / "a.pth", model.state_dict()).candidates[0]
     assert best.architecture == parse_architecture("torchvision:resnet18")
     assert (
-        "`classifier.*` is left out: it can make 156 outputs of the 512 features. If it is the "
-        "head that was trained, `model.fc` predicts other classes."
+        "`classifier.*` (156 outputs) is left out and can be the head that was trained: then "
+        "`model.fc` predicts other classes."
     ) in best.evidence
 
 
@@ -223,7 +223,7 @@ def test_a_classifier_beside_a_projection_is_the_head(lookup: Lookup, tmp_path: 
     best = told(lookup, tmp_path / "a.pth", model.state_dict()).candidates[0]
     assert best.architecture == parse_architecture("torchvision:resnet18?num_classes=7")
     assert best.fits
-    assert any("whose 32 outputs are no classes" in fact for fact in best.evidence)
+    assert any("`projector.*` (32 outputs) is left out: it reads" in fact for fact in best.evidence)
 
 
 @pytest.mark.parametrize(
