@@ -8,6 +8,7 @@ from core.architectures import Architecture
 from core.checkpoint import Checkpoint, StateDict
 from core.errors import ArchitectureError
 from core.fit import fit_verdict, initialised, obstacle
+from core.fit.identify import remarks
 from core.fixes import Recipe
 from core.plain_text import plain_sentence
 from pages.components.fit.architecture_picker import architecture_picker, as_in_a
@@ -53,6 +54,9 @@ def main() -> None:
         st.error(plain_sentence(str(error)), icon=":material/error:")
         return
     st.subheader(plain_sentence(fit_verdict(fitted.fit, fitted.proposals)), anchor=False)
+    if fitted.match.fits:
+        for sentence in remarks(checkpoint, state_dict, architecture):
+            st.markdown(plain_sentence(sentence))
     coverage_bar(fitted.sections, fitted.match.coverage_parameters)
     actions, keys = st.columns([5, 7], gap="large")
     with keys:

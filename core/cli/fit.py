@@ -39,17 +39,20 @@ def add_parser(commands: Commands) -> None:
 
 def _fit(options: argparse.Namespace) -> int:
     from core.fit import option_hint
+    from core.fit.identify import remarks
     from core.fit.proposals import propose
 
     checkpoint = open_checkpoint(file_or_set(options.file))
     architecture, repaired, fit = repaired_fit(checkpoint, options)
+    chosen = checkpoint.state_dict(options.state_dict)
+    said = remarks(checkpoint, chosen, architecture) if fit.match.fits else ()
     wanted = wanted_signature(architecture)
     proposals = propose(repaired, wanted)
     hint = option_hint(fit.match, wanted)
     if options.json:
-        print_json(_document(architecture, fit, proposals, hint))
+        print_json(_document(architecture, fit, said, proposals, hint))
     else:
-        _print(architecture, fit, proposals, hint)
+        _print(architecture, fit, said, proposals, hint)
     return FITS if fit.fits else DIFFERS
 
 
@@ -75,13 +78,18 @@ def _recipe(options: argparse.Namespace) -> Recipe:
 
 
 def _document(
-    architecture: Architecture, fit: Fit, proposals: Sequence[Proposal], hint: str
+    architecture: Architecture,
+    fit: Fit,
+    said: Sequence[str],
+    proposals: Sequence[Proposal],
+    hint: str,
 ) -> Mapping[str, object]:
     match = fit.match
     return {
         "architecture": architecture.key,
         "fits": fit.fits,
         "doubts": [doubt.sentence for doubt in fit.doubts],
+        "remarks": said,
         "coverage": {"keys": match.coverage_keys, "parameters": match.coverage_parameters},
         "matched": len(match.matched),
         "missing_keys": match.missing_keys,
@@ -107,12 +115,13 @@ def _document(
 def _print(
     architecture: Architecture,
     fit: Fit,
+    said: Sequence[str],
     proposals: Sequence[Proposal],
     hint: str,
 ) -> None:
     from core.fit import fit_verdict
 
-    say(fit_verdict(fit, architecture=architecture))
+    say(" ".join((fit_verdict(fit, architecture=architecture), *said)))
     _print_match(fit.match)
     if proposals or hint:
         print()

@@ -70,7 +70,7 @@ class Repair:
     """A recipe, the state_dict after it, and the architecture it is for, None if none is named.
 
     `advice` says what --best left for a person to decide, and `unsure` are the file's keys that it
-    paired though another pair would be as likely.
+    paired though another pair would be as likely. `remarks` say what a fit does not show.
     """
 
     recipe: Recipe
@@ -79,6 +79,7 @@ class Repair:
     fit: Fit | None
     advice: str = ""
     unsure: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def fits(self) -> bool | None:
@@ -205,6 +206,7 @@ def _repaired(
     checkpoint: Checkpoint, state_dict: StateDict, file: RecipeFile, options: argparse.Namespace
 ) -> Repair:
     from core.fit import fit_of
+    from core.fit.identify import remarks
     from core.fixes import Recipe
     from core.recipe import apply_recipe
 
@@ -222,7 +224,12 @@ def _repaired(
     applied = apply_recipe(recipe, state_dict, wanted)
     fit = None if wanted is None else fit_of(state_dict, applied.state_dict, wanted)
     advice = _advice(applied.state_dict, unsure) if options.best else ""
-    return Repair(recipe, applied, architecture, fit, advice, unsure)
+    said = (
+        remarks(checkpoint, state_dict, architecture)
+        if architecture is not None and fit is not None and fit.match.fits
+        else ()
+    )
+    return Repair(recipe, applied, architecture, fit, advice, unsure, said)
 
 
 def _best(
@@ -323,6 +330,7 @@ def _document(
         "fits": repair.fits,
         "doubts": [doubt.sentence for doubt in repair.fit.doubts] if repair.fit else [],
         "ambiguous": repair.unsure,
+        "remarks": repair.remarks,
         "steps": [
             {
                 "fix": step.fix.words(),
@@ -383,7 +391,8 @@ def _print_repair(repair: Repair) -> None:
     for step, effect in zip(repair.recipe.steps, repair.applied.effects, strict=True):
         say(f"{step.fix.words()}: {effect.sentence}")
     if repair.architecture is not None and repair.fit is not None:
-        say(fit_verdict(repair.fit, unsure=repair.unsure, architecture=repair.architecture))
+        verdict = fit_verdict(repair.fit, unsure=repair.unsure, architecture=repair.architecture)
+        say(" ".join((verdict, *repair.remarks)))
     if repair.advice:
         say(repair.advice)
 

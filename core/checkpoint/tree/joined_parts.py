@@ -26,9 +26,12 @@ HEADS = frozenset(
 )
 """What they call the parts that take the trunk's features.
 
-Neither set has the name of a whole network (`model`, `generator`), of a copy (`encoder_k`,
+Neither set has the name of one of several networks (`generator`), of a copy (`encoder_k`,
 `target_encoder`), or of an optimizer: these are no parts of the network next to them.
 """
+
+WHOLES = frozenset(("model", "net", "network", "module", "state_dict", "weights", "params"))
+"""What they call a network, whose head may be beside it all the same, if that was trained apart."""
 
 ENDINGS = ("_state_dict", "_state", "_weights", "_params")
 """What may follow such a name, as in `encoder_state_dict`."""
@@ -53,20 +56,33 @@ def join_parts(
     """The networks that a file has in parts, by the path of the dict that contains the parts.
 
     `beside` has the paths of state_dicts that are side by side in one dict, by the path of that
-    dict. They are parts of one network if one is named as a trunk and another as a head.
+    dict. They are parts of one network if one is named as a trunk and another as a head, or if one
+    is named as a network and the others, which have fewer elements together, as heads.
     """
     joined = {}
     for above, paths in beside.items():
-        parts = [path for path in paths if _has_weights(state_dicts[path])]
-        names = {_plain(path[len(above) :].removeprefix(".")) for path in parts}
-        if not names.isdisjoint(TRUNKS) and not names.isdisjoint(HEADS):
+        names = {
+            path: _plain(path[len(above) :].removeprefix("."))
+            for path in paths
+            if _has_weights(state_dicts[path])
+        }
+        trunks, wholes, heads = (
+            [path for path, name in names.items() if name in known]
+            for known in (TRUNKS, WHOLES, HEADS)
+        )
+        if trunks and heads:
+            parts = [path for path in names if path not in wholes]
             joined[above] = _joined(above, parts, state_dicts)
+        elif len(wholes) == 1 and heads:
+            size = sum(state_dicts[path].numel for path in heads)
+            if size < state_dicts[wholes[0]].numel:
+                joined[above] = _joined(above, [*names], state_dicts)
     return joined
 
 
 def names_part(name: str) -> bool:
     """Whether a name in a dict is one of a network's parts."""
-    return _plain(name) in TRUNKS | HEADS
+    return _plain(name) in TRUNKS | WHOLES | HEADS
 
 
 def _plain(name: str) -> str:

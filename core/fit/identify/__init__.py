@@ -7,7 +7,7 @@ that says whether the best one is known to fit.
 
 from core.fit.identify.candidates import identify
 from core.fit.identify.equivalents import other_arithmetic, relation_words
-from core.fit.identify.hints import hinted_at, hints_of
+from core.fit.identify.hints import hinted_at, hints_of, remarks
 from core.fit.identify.identification import Candidate, Hints, Identification
 from core.fit.identify.sentences import architecture_words, recipe_words
 
@@ -22,4 +22,5 @@ __all__ = [
     "other_arithmetic",
     "recipe_words",
     "relation_words",
+    "remarks",
 ]

@@ -13,6 +13,8 @@ from core.architectures import Architecture, Shape, library_in, names_in, spelli
 from core.checkpoint import Checkpoint, StateDict
 from core.fit.copies import copy_words
 from core.fit.identify.identification import Hints
+from core.fit.identify.source_names import key_style, unlike_source
+from core.keys import COMPUTED, STATISTICS
 
 MIN_LETTERS = 4
 """Shorter names of architectures may be in a file's name by chance."""
@@ -36,14 +38,29 @@ def hints_of(checkpoint: Checkpoint, state_dict: StateDict) -> Hints:
     twins = tuple(
         path
         for path, other in islice(checkpoint.choices.items(), MAX_TWINS)
-        if path != state_dict.path and _shapes(other) == shapes
+        if path != state_dict.path
+        and checkpoint.roles[path] != "optimizer"
+        and _shapes(other) == shapes
     )
     return Hints(named, (outermost,) if outermost else (), checkpoint.name, twins, state_dict.path)
 
 
 def _shapes(state_dict: StateDict) -> Counter[Shape]:
-    """How many tensors have each shape; an average may lack the counters, which have none."""
-    return Counter(entry.shape for entry in state_dict.values() if entry.shape)
+    """How many tensors have each shape, without buffers: an average may be of parameters alone."""
+    return Counter(
+        entry.shape
+        for key, entry in state_dict.items()
+        if entry.shape and key.rpartition(".")[2] not in STATISTICS | COMPUTED
+    )
+
+
+def remarks(
+    checkpoint: Checkpoint, state_dict: StateDict, architecture: Architecture
+) -> tuple[str, ...]:
+    """What a fit does not show, in sentences: that the code whose key names a state_dict has
+    computes something else than the architecture, and where the file has other copies."""
+    unlike = unlike_source(key_style(state_dict), architecture)
+    return *filter(None, [unlike]), *twins_sentence(hints_of(checkpoint, state_dict))
 
 
 def twins_sentence(hints: Hints) -> Iterator[str]:

@@ -58,6 +58,11 @@ def test_the_parts_stay_what_they_are(tmp_path: Path) -> None:
         ("feature_extractor", "classifier"),
         ("encoder_state_dict", "decoder_state_dict"),
         ("Backbone", "neck"),
+        ("model", "head"),
+        ("state_dict", "fc"),
+        ("state_dict", "classifier_state"),
+        ("model_state_dict", "classifier_state_dict"),
+        ("net", "linear"),
     ],
 )
 def test_names_of_parts(tmp_path: Path, names: tuple[str, str]) -> None:
@@ -75,6 +80,8 @@ def test_names_of_parts(tmp_path: Path, names: tuple[str, str]) -> None:
         {"encoder": trunk(), "encoder_k": trunk()},
         {"backbone": trunk(), "optimizer": {"state": {0: {"step": torch.ones(1)}}}},
         {"head": head(), "classifier": head()},
+        {"model": trunk(), "state_dict": trunk(), "head": head()},
+        {"model": head(), "decoder": trunk()},
         {"backbone": trunk(), "heads": {"labels": torch.arange(3)}},
     ],
     ids="-".join,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 from huggingface_hub import save_torch_state_dict
 from safetensors import safe_open
@@ -18,6 +19,7 @@ from core.architectures import parse_architecture
 from core.cli import main
 from core.fixes import CastDtype, Recipe, Step, StripPrefix
 from core.recipe import RecipeFile, recipe_file_to_json, recipe_to_json
+from tests.core.fit.renamed_networks import efficientnet_pytorch_names
 
 ARCH = "torchvision:squeezenet1_1?num_classes=4"
 STRIP = [{"fix": "strip_prefix", "prefix": "module."}]
@@ -432,3 +434,20 @@ def test_a_proof_needs_an_architecture(
     assert main(["fix", str(run), str(tmp_path / "out.pth"), "--prove"]) == 2
     assert "--prove builds a model, and no architecture is named." in capsys.readouterr().err
     assert not (tmp_path / "out.pth").exists()
+
+
+def test_another_copy_in_the_file_and_other_arithmetic_are_told(
+    tmp_path: Path, weights: dict[str, torch.Tensor], capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"model": weights, "ema": {"shadow": weights}}, tmp_path / "both.pth")
+    said = "The file also contains tensors of the same shapes in `ema.shadow`: choose which to use."
+    for command in (["fit"], ["fix"]):
+        output = [str(tmp_path / "b.safetensors")] if command == ["fix"] else []
+        assert main([*command, str(tmp_path / "both.pth"), *output, "--arch", ARCH]) == 0
+        assert said in capsys.readouterr().out
+    keys = efficientnet_pytorch_names(timm.create_model("efficientnet_b0").state_dict())
+    torch.save(keys, tmp_path / "b0.pth")
+    arch = ["--best", "--arch", "timm:efficientnet_b0"]
+    assert main(["fix", str(tmp_path / "b0.pth"), str(tmp_path / "c.pth"), *arch, "--json"]) == 0
+    (remark,) = told(capsys)["remarks"]
+    assert "what timm's tf_efficientnet does: padding SAME" in remark

@@ -126,3 +126,40 @@ def apart(weights: Mapping[str, Tensor], names: tuple[str, str, str], order: str
         else:
             new[key] = value
     return renamed(new, *HUGGING_FACE)
+
+
+def _under_their_own_names(key: str) -> str:
+    """A key of timm's EfficientNet as efficientnet_pytorch names it; blocks count through."""
+    key = re.sub(r"^conv_stem\.", "_conv_stem.", key)
+    key = re.sub(r"^conv_head\.", "_conv_head.", key)
+    key = re.sub(r"^bn1\.", "_bn0.", key)
+    key = re.sub(r"^bn2\.", "_bn1.", key)
+    return re.sub(r"^classifier\.", "_fc.", key)
+
+
+def efficientnet_pytorch_names(weights: Mapping[str, Tensor]) -> Weights:
+    """The tensors of timm's EfficientNet under the key names of efficientnet_pytorch."""
+    theirs: Weights = {}
+    numbers: dict[str, int] = {}
+    for key, value in weights.items():
+        found = re.match(r"blocks\.(\d+\.\d+)\.(.*)", key)
+        if found is None:
+            theirs[_under_their_own_names(key)] = value
+            continue
+        place, rest = found.groups()
+        number = numbers.setdefault(place, len(numbers))
+        parts = {
+            "conv_pw": "_expand_conv",
+            "bn1": "_bn0",
+            "conv_dw": "_depthwise_conv",
+            "bn2": "_bn1",
+            "se.conv_reduce": "_se_reduce",
+            "se.conv_expand": "_se_expand",
+            "conv_pwl": "_project_conv",
+            "bn3": "_bn2",
+        }
+        if place.startswith("0."):  # its block has no expansion
+            parts |= {"bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"}
+        layer, _, tensor = rest.rpartition(".")
+        theirs[f"_blocks.{number}.{parts[layer]}.{tensor}"] = value
+    return theirs

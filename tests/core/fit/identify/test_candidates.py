@@ -457,6 +457,14 @@ def test_another_set_of_the_same_weights_is_named(lookup: Lookup, tmp_path: Path
     assert found.candidates[0].evidence[-1] == (
         "The file also contains tensors of the same shapes in `model_ema`: choose which to use."
     )
+    parameters = dict(torchvision.models.resnet18().named_parameters())
+    momentum = {number: {"momentum_buffer": value} for number, value in enumerate(teacher.values())}
+    optimizer = {"state": {key: momentum[key] for key in range(len(parameters))}}
+    value = {"model": teacher, "ema": {"shadow": parameters}, "optimizer": optimizer}
+    found = told(lookup, tmp_path / "c.pth", value)
+    assert found.candidates[0].evidence[-1] == (
+        "The file also contains tensors of the same shapes in `ema.shadow`: choose which to use."
+    )
 
 
 def test_adapters_without_an_alpha_are_named_where_they_keep_a_network_from_fitting(

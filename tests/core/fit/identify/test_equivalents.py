@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import torchvision
 from core.fit.index import Lookup
 from core.fit.lookalikes import Arithmetic, known_facts
 from tests.core.fit.identify.files import told
+from tests.core.fit.renamed_networks import efficientnet_pytorch_names
 
 pytestmark = [
     pytest.mark.slow,
@@ -20,47 +20,12 @@ pytestmark = [
 ]
 
 
-def under_their_own_names(key: str) -> str:
-    """A key of timm's EfficientNet as efficientnet_pytorch names it; blocks count through."""
-    key = re.sub(r"^conv_stem\.", "_conv_stem.", key)
-    key = re.sub(r"^conv_head\.", "_conv_head.", key)
-    key = re.sub(r"^bn1\.", "_bn0.", key)
-    key = re.sub(r"^bn2\.", "_bn1.", key)
-    return re.sub(r"^classifier\.", "_fc.", key)
-
-
-def efficientnet_pytorch_names(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """The model's tensors under the key names of efficientnet_pytorch."""
-    renamed: dict[str, torch.Tensor] = {}
-    numbers: dict[str, int] = {}
-    for key, value in model.state_dict().items():
-        found = re.match(r"blocks\.(\d+\.\d+)\.(.*)", key)
-        if found is None:
-            renamed[under_their_own_names(key)] = value
-            continue
-        place, rest = found.groups()
-        number = numbers.setdefault(place, len(numbers))
-        parts = {
-            "conv_pw": "_expand_conv",
-            "bn1": "_bn0",
-            "conv_dw": "_depthwise_conv",
-            "bn2": "_bn1",
-            "se.conv_reduce": "_se_reduce",
-            "se.conv_expand": "_se_expand",
-            "conv_pwl": "_project_conv",
-            "bn3": "_bn2",
-        }
-        if place.startswith("0."):  # its block has no expansion
-            parts |= {"bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"}
-        layer, _, tensor = rest.rpartition(".")
-        renamed[f"_blocks.{number}.{parts[layer]}.{tensor}"] = value
-    return renamed
-
-
 def test_efficientnet_pytorchs_names_say_which_arithmetic_is_meant(
     lookup: Lookup, tmp_path: Path
 ) -> None:
-    weights = efficientnet_pytorch_names(timm.create_model("tf_efficientnet_b0", num_classes=7))
+    weights = efficientnet_pytorch_names(
+        timm.create_model("tf_efficientnet_b0", num_classes=7).state_dict()
+    )
     found = told(lookup, tmp_path / "a.pth", weights)
     best = found.candidates[0]
     assert best.architecture.key == "timm:tf_efficientnet_b0?num_classes=7"
