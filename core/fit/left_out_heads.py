@@ -18,6 +18,11 @@ HEADLIKE = re.compile(
 """Words in the path of a head next to a backbone: `head`, `classifier`, the `1` of a Sequential."""
 
 
+MARGIN = re.compile(
+    r"(?:arc|cos|sphere)_?face|(?:arc_?|add_?|large_?)?margin(?:_?product)?|metric(?:_fc)?"
+)
+"""Words for the classifier of a loss with a margin, such as ArcFace: its rows are classes too."""
+
 MOST_NAMED = 3
 """The most heads that a sentence names."""
 
@@ -50,7 +55,8 @@ def left_out_heads(
     heads = []
     for module, keys in modules_of(left, (key for key in state_dict if key not in gone)).items():
         path = module.removesuffix(".")
-        named = HEADLIKE.search(_last(path)) or names_projected_outputs(path)
+        last = _last(path)
+        named = HEADLIKE.search(last) or MARGIN.fullmatch(last) or names_projected_outputs(path)
         if module != path and named and not names_follower(path):
             heads.append(_head(path, [state_dict[key].shape for key in keys], features, state_dict))
     return tuple(head for head in heads if head is not None)

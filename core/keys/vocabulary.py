@@ -178,7 +178,10 @@ _AVERAGE = re.compile(rf"(?<![a-z])(?:{'|'.join(sorted(AVERAGES))})(?![a-z])")
 _FOLLOWER = re.compile(rf"(?<![a-z])(?:{'|'.join(sorted(FOLLOWERS))})(?![a-z])|encoder_k")
 
 
-_PROJECTED = re.compile(r"(?:(?!visual_)\w+_)?proj(?:ection)?s?(?:_(?:head|layer|mlp|out))?\d*")
+_PROJECTED = re.compile(
+    r"(?:(?!visual_)\w+_)?proj(?:ection)?s?(?:_(?:head|layer|mlp|out))?\d*"
+    r"|emb(?:ed(?:ding)?)?s?(?:_(?:head|layer|fc))?"
+)
 
 
 def names_average(path: str) -> bool:
@@ -231,8 +234,8 @@ def names_projection(path: str) -> bool:
 def names_projected_outputs(path: str) -> bool:
     """Whether a part of a last layer's path says that its outputs are a projection, no classes.
 
-    `projection` and `proj_out` count too, but not CLIP's `visual_projection`, of which timm makes a
-    head. Use it only for a layer that is known to be the last: layers of attention and of patch
+    `projection`, `proj_out` and `embedding` count too, but not CLIP's `visual_projection`, of which
+    timm makes a head. Use it only for a layer that is known to be the last: layers of attention and of patch
     embeddings have these names too.
     """
     parts = path.lower().split(".")

@@ -226,6 +226,20 @@ def test_a_classifier_beside_a_projection_is_the_head(lookup: Lookup, tmp_path: 
     assert any("`projector.*` (32 outputs) is left out: it reads" in fact for fact in best.evidence)
 
 
+def test_an_embedding_is_no_head_and_the_margin_loss_is_named(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    model = torchvision.models.resnet18()
+    model.fc = nn.Identity()
+    model.embedding = nn.Linear(512, 512)
+    model.margin = nn.Linear(512, 7, bias=False)
+    best = told(lookup, tmp_path / "a.pth", model.state_dict()).candidates[0]
+    assert best.architecture == parse_architecture("timm:resnet18?num_classes=0")
+    evidence = " ".join(best.evidence)
+    assert "`margin.*` (7 outputs) is left out and can be the head" in evidence
+    assert "`embedding.*` (512 outputs) is left out: it reads like a projection" in evidence
+
+
 @pytest.mark.parametrize(
     ("name", "head"),
     [
