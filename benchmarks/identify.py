@@ -7,7 +7,8 @@ Each model is taken in each wrapping with a change drawn by chance, and with eac
 wrapping drawn by chance; `--all-pairs` takes every wrapping with every change. Then it is taken
 under changed names, and with layers inside that are not its own. A case is right where the model is
 in the first group of candidates, and the candidate's recipe brings the file to exactly the model's
-keys and shapes; with layers that are not its own, where none that fits leaves anything out. One is
+keys and shapes; with layers that are not its own, where none that fits leaves anything out; with
+layers of another network beside it, where none that fits takes one of those. One is
 undecidable where all that the file has is the first candidate's too: nothing in it tells the two
 apart. These count as wrong under `of all`, and are left out under `of the decidable`. The first
 figure counts the wrong ones that are called a fit, of which none is allowed. Times are those of one
@@ -140,6 +141,8 @@ def is_right(case: Case, found: Identification) -> bool:
     best = found.candidates[0]
     if case.fits is False:
         return not (best.fits and best.left_out)
+    if case.place and case.fits is None:
+        return not best.fits or is_in_place(case, best)
     named = [best, *(one for one in found.candidates[1:] if best.renamed and one.fits)]
     return any(is_of(one, case.model) and is_repaired(case, one) for one in named)
 
@@ -150,6 +153,8 @@ def is_repaired(case: Case, best: Candidate) -> bool:
     shapes = repaired_shapes(case, best)
     if shapes is None or shapes.keys() != case.kept.keys():
         return False
+    if not is_in_place(case, best):
+        return False
     reshaped = any(
         isinstance(step.fix, AdaptInput | ResamplePositions) for step in best.recipe.steps
     )
@@ -158,6 +163,12 @@ def is_repaired(case: Case, best: Candidate) -> bool:
         shapes[key] == shape or (reshaped and key in own and shapes[key] == own[key].shape)
         for key, shape in case.kept.items()
     )
+
+
+def is_in_place(case: Case, best: Candidate) -> bool:
+    """Whether all that the recipe takes is below the case's place."""
+    repaired = apply_recipe(best.recipe, case.state_dict, case.model.signature).state_dict
+    return all((entry.origin or entry.key).startswith(case.place) for entry in repaired.values())
 
 
 def repaired_shapes(case: Case, best: Candidate) -> Shapes | None:

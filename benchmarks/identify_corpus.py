@@ -28,7 +28,7 @@ class Case:
 
     `kept` are the model's own keys with the file's shapes. `fits` says whether the file must fit:
     None where it may be wholly another model's, and False where it has tensors inside the network
-    that the model lacks.
+    that the model lacks. Below `place` is all that a recipe may take that makes it fit.
     """
 
     model: IndexedModel
@@ -37,6 +37,7 @@ class Case:
     state_dict: StateDict
     kept: Shapes
     fits: bool | None
+    place: str = ""
 
 
 def index_here() -> Index:
@@ -295,6 +296,63 @@ def _adapters(_: IndexedModel, shapes: Shapes) -> Changed:
     return shapes | {f"{block}.adapter.weight": (64, 64) for block in blocks} if blocks else None
 
 
+BACKBONE = "backbone."
+
+
+def _head_beside(model: IndexedModel, shapes: Shapes) -> Changed:
+    """A network with its own head, and the one that was trained on its features."""
+    width = _features(model, shapes)
+    return width and _below_backbone(shapes) | _linear("classifier.", CLASSES, width)
+
+
+def _norm_and_head_beside(model: IndexedModel, shapes: Shapes) -> Changed:
+    """A network without its head, and a norm and a head under the names that timm's ViTs have."""
+    width = _features(model, shapes)
+    norm: Shapes = {"norm.weight": (width,), "norm.bias": (width,)}
+    trunk = _below_backbone(_without_head(model, shapes))
+    return width and trunk | norm | _linear("head.", CLASSES, width)
+
+
+def _branch_beside(model: IndexedModel, shapes: Shapes) -> Changed:
+    """A network without its head, and beside it its last block once more, with the head."""
+    last = _last_block(shapes)
+    if last is None or not _features(model, shapes):
+        return None
+    block = "{}{}.".format(*last)
+    head = head_of(model)
+    branch = {key: shape for key, shape in shapes.items() if key.startswith(block) or key in head}
+    return _below_backbone(_without_head(model, shapes)) | branch
+
+
+BESIDE: dict[str, tuple[bool | None, Callable[[IndexedModel, Shapes], Changed]]] = {
+    "another head beside": (True, _head_beside),
+    "a norm and a head beside": (None, _norm_and_head_beside),
+    "a block and the head beside": (None, _branch_beside),
+}
+"""Whether the model must fit below `backbone.`, and what is beside that, of which no recipe that
+fits takes anything."""
+
+
+def _below_backbone(shapes: Shapes) -> Shapes:
+    return {BACKBONE + key: shape for key, shape in shapes.items()}
+
+
+def _without_head(model: IndexedModel, shapes: Shapes) -> Shapes:
+    head = head_of(model)
+    return {key: shape for key, shape in shapes.items() if key not in head}
+
+
+def _features(model: IndexedModel, shapes: Shapes) -> int:
+    """How many inputs the head has if it is one linear layer; else 0."""
+    head = _one_layer(model)
+    weight = shapes.get(f"{head}weight", ()) if head else ()
+    return weight[1] if len(weight) == 2 else 0
+
+
+def _linear(path: str, outputs: int, inputs: int) -> Shapes:
+    return {f"{path}weight": (outputs, inputs), f"{path}bias": (outputs,)}
+
+
 FOREIGN: dict[str, Callable[[IndexedModel, Shapes], Changed]] = {
     "a block more": _block_more,
     "layers of one's own in the blocks": _adapters,
@@ -405,7 +463,7 @@ def cases(
 ) -> Iterator[Case]:
     """The model in these wrappings with these changes, those that it has no place for left out.
 
-    Then, bare, with each change of names, and with what is not its own.
+    Then, bare, with each change of names, and with what is not its own, inside and beside.
     """
     shapes: Shapes = {key: spec.shape for key, spec in model.signature.items()}
     for wrapping, change in pairs:
@@ -431,3 +489,7 @@ def cases(
             changed = make(model, shapes)
             if changed is not None:
                 yield Case(model, "bare", name, state_dict_of(changed), shapes, fits)
+    for name, (fits, beside) in BESIDE.items():
+        changed = beside(model, shapes)
+        if changed:
+            yield Case(model, "bare", name, state_dict_of(changed), shapes, fits, BACKBONE)
