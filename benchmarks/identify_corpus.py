@@ -302,15 +302,19 @@ BACKBONE = "backbone."
 def _head_beside(model: IndexedModel, shapes: Shapes) -> Changed:
     """A network with its own head, and the one that was trained on its features."""
     width = _features(model, shapes)
-    return width and _below_backbone(shapes) | _linear("classifier.", CLASSES, width)
+    if not width or shapes[f"{_one_layer(model)}weight"][0] == width:
+        return None  # the new head may be one on the old one's outputs
+    return _below_backbone(shapes) | _linear("classifier.", CLASSES, width)
 
 
 def _norm_and_head_beside(model: IndexedModel, shapes: Shapes) -> Changed:
     """A network without its head, and a norm and a head under the names that timm's ViTs have."""
     width = _features(model, shapes)
+    if not width:
+        return None
     norm: Shapes = {"norm.weight": (width,), "norm.bias": (width,)}
     trunk = _below_backbone(_without_head(model, shapes))
-    return width and trunk | norm | _linear("head.", CLASSES, width)
+    return trunk | norm | _linear("head.", CLASSES, width)
 
 
 def _branch_beside(model: IndexedModel, shapes: Shapes) -> Changed:
@@ -491,5 +495,5 @@ def cases(
                 yield Case(model, "bare", name, state_dict_of(changed), shapes, fits)
     for name, (fits, beside) in BESIDE.items():
         changed = beside(model, shapes)
-        if changed:
+        if changed is not None:
             yield Case(model, "bare", name, state_dict_of(changed), shapes, fits, BACKBONE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,7 +70,8 @@ class Repair:
     """A recipe, the state_dict after it, and the architecture it is for, None if none is named.
 
     `advice` says what --best left for a person to decide, and `unsure` are the file's keys that it
-    paired though another pair would be as likely. `remarks` say what a fit does not show.
+    paired though another pair would be as likely. `remarks` say what a fit does not show, and
+    `identified` what the file seems to be, if no architecture was named.
     """
 
     recipe: Recipe
@@ -80,6 +81,7 @@ class Repair:
     advice: str = ""
     unsure: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    identified: str = ""
 
     @property
     def fits(self) -> bool | None:
@@ -215,42 +217,59 @@ def _repaired(
     wanted: Signature | None = None
     if architecture is not None:
         wanted = wanted_signature(architecture)
-    unsure: tuple[str, ...] = ()
+    best = None
     if options.best:
         before = apply_recipe(recipe, state_dict, wanted).state_dict
-        architecture, best, unsure = _best(checkpoint, before, architecture)
-        recipe = Recipe((*recipe.steps, *best.steps))
+        best = _best(checkpoint, before, architecture)
+        architecture = best.architecture
+        recipe = Recipe((*recipe.steps, *best.recipe.steps))
         wanted = wanted_signature(architecture)
     applied = apply_recipe(recipe, state_dict, wanted)
     fit = None if wanted is None else fit_of(state_dict, applied.state_dict, wanted)
-    advice = _advice(applied.state_dict, unsure) if options.best else ""
     said = (
         remarks(checkpoint, state_dict, architecture)
         if architecture is not None and fit is not None and fit.match.fits
         else ()
     )
-    return Repair(recipe, applied, architecture, fit, advice, unsure, said)
+    repair = Repair(recipe, applied, architecture, fit, remarks=said)
+    if best is None:
+        return repair
+    advice = _advice(applied.state_dict, best.unsure)
+    return replace(repair, advice=advice, unsure=best.unsure, identified=best.identified)
 
 
-def _best(
-    checkpoint: Checkpoint, state_dict: StateDict, architecture: Architecture | None
-) -> tuple[Architecture, Recipe, tuple[str, ...]]:
-    """The architecture, identified if none is given, the recipe that fits it best, and the keys
-    that are ambiguous."""
+@dataclass(frozen=True, slots=True)
+class Best:
+    """An architecture, the recipe that fits it best, and the file's keys that are ambiguous.
+
+    `identified` says what the file seems to be, if the architecture was not given.
+    """
+
+    architecture: Architecture
+    recipe: Recipe
+    unsure: tuple[str, ...] = ()
+    identified: str = ""
+
+
+def _best(checkpoint: Checkpoint, state_dict: StateDict, architecture: Architecture | None) -> Best:
+    """The best repair, for the architecture that is identified if none is given."""
     from core.cli.identify import identified
     from core.fit.proposals import before_made_up, best_repair
 
+    sentence = ""
     if architecture is None:
         identification = identified(checkpoint, state_dict)
+        sentence = identification.sentence
         if not identification.known:
-            raise LoupeError(identification.sentence, "Name the architecture with --arch.")
+            raise LoupeError(sentence, "Name the architecture with --arch.")
         best = identification.candidates[0]
         architecture = best.architecture
         if best.fits:
             wanted = wanted_signature(architecture)
-            return architecture, before_made_up(best.recipe, state_dict, wanted), ()
+            recipe = before_made_up(best.recipe, state_dict, wanted)
+            return Best(architecture, recipe, identified=sentence)
     best_of_all = best_repair(state_dict, wanted_signature(architecture))
-    return architecture, best_of_all.recipe, best_of_all.unsure
+    return Best(architecture, best_of_all.recipe, best_of_all.unsure, sentence)
 
 
 def _advice(repaired: StateDict, unsure: Sequence[str]) -> str:
@@ -327,6 +346,7 @@ def _document(
         "output": str(output),
         "state_dict": state_dict.path,
         "architecture": repair.architecture.key if repair.architecture else None,
+        "identified": repair.identified or None,
         "fits": repair.fits,
         "doubts": [doubt.sentence for doubt in repair.fit.doubts] if repair.fit else [],
         "ambiguous": repair.unsure,
@@ -388,6 +408,8 @@ def _print_proof(proof: Proof | None) -> None:
 def _print_repair(repair: Repair) -> None:
     from core.fit import fit_verdict
 
+    if repair.identified:
+        say(repair.identified)
     for step, effect in zip(repair.recipe.steps, repair.applied.effects, strict=True):
         say(f"{step.fix.words()}: {effect.sentence}")
     if repair.architecture is not None and repair.fit is not None:

@@ -235,8 +235,8 @@ def names_projected_outputs(path: str) -> bool:
     """Whether a part of a last layer's path says that its outputs are a projection, no classes.
 
     `projection`, `proj_out` and `embedding` count too, but not CLIP's `visual_projection`, of which
-    timm makes a head. Use it only for a layer that is known to be the last: layers of attention and of patch
-    embeddings have these names too.
+    timm makes a head. Use it only for a layer that is known to be the last: layers of attention and
+    of patch embeddings have these names too.
     """
     parts = path.lower().split(".")
     return names_projection(path) or any(map(_PROJECTED.fullmatch, parts))

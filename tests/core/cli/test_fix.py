@@ -445,6 +445,9 @@ def test_another_copy_in_the_file_and_other_arithmetic_are_told(
         output = [str(tmp_path / "b.safetensors")] if command == ["fix"] else []
         assert main([*command, str(tmp_path / "both.pth"), *output, "--arch", ARCH]) == 0
         assert said in capsys.readouterr().out
+    output = str(tmp_path / "d.pth")
+    assert main(["fix", str(tmp_path / "both.pth"), output, "--best"]) == 0
+    assert capsys.readouterr().out.startswith("This is a torchvision squeezenet1_1 with 4 classes")
     keys = efficientnet_pytorch_names(timm.create_model("efficientnet_b0").state_dict())
     torch.save(keys, tmp_path / "b0.pth")
     arch = ["--best", "--arch", "timm:efficientnet_b0"]
