@@ -32,7 +32,9 @@ from core.keys.patterns import (
 from core.keys.vocabulary import (
     ATTENTION,
     BATCH_COUNTER,
+    BIASES_APART,
     COMPUTED,
+    FUSED_BESIDE_Q,
     FUSED_LAYERS,
     FUSED_PARTS,
     FUSED_WORD,
@@ -59,7 +61,9 @@ from core.keys.wrappers import MAX_KEYS, MAX_LENGTH, MAX_STARTS, Unwrapped, unwr
 __all__ = [
     "ATTENTION",
     "BATCH_COUNTER",
+    "BIASES_APART",
     "COMPUTED",
+    "FUSED_BESIDE_Q",
     "FUSED_LAYERS",
     "FUSED_PARTS",
     "FUSED_WORD",
