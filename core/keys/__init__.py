@@ -7,7 +7,14 @@ core/checkpoint/tree/discover.py.
 """
 
 from core.keys.assignment import STRIP, best_assignment
-from core.keys.dotless import batch_norm_scales, dotted, folded_scales, is_caffe2
+from core.keys.dotless import (
+    MOMENTUM,
+    batch_norm_scales,
+    dotted,
+    folded_scales,
+    is_caffe2,
+    momentum_blobs,
+)
 from core.keys.filter import filter_entries, fitting_keys
 from core.keys.groups import group_keys
 from core.keys.parts import (
@@ -73,6 +80,7 @@ __all__ = [
     "MAX_KEYS",
     "MAX_LENGTH",
     "MAX_STARTS",
+    "MOMENTUM",
     "OPPOSITES",
     "OPTIMIZER_STATE",
     "OUTPUT_MODULES",
@@ -102,6 +110,7 @@ __all__ = [
     "group_keys",
     "is_caffe2",
     "leaf",
+    "momentum_blobs",
     "names_average",
     "names_follower",
     "names_projected_outputs",
