@@ -10,6 +10,8 @@ from core.architectures import Signature
 from core.checkpoint import Derived, Joined, StateDict, TensorEntry
 from core.keys import (
     BATCH_COUNTER,
+    BIASES_APART,
+    FUSED_BESIDE_Q,
     FUSED_LAYERS,
     OUTPUT_MODULES,
     STATISTICS,
@@ -19,8 +21,8 @@ from core.keys import (
     without_wrappers,
 )
 
-_FUSED_NAMES = frozenset(
-    name for wholes, parts in FUSED_LAYERS for names in (wholes, *parts) for name in names
+_FUSED_NAMES = frozenset(BIASES_APART).union(
+    *FUSED_BESIDE_Q, *(names for wholes, parts in FUSED_LAYERS for names in (wholes, *parts))
 )
 """What fused layers and their parts are called: of these, a layer may have tensors of several."""
 

@@ -8,7 +8,14 @@ core/checkpoint/tree/discover.py.
 
 from core.keys.assignment import STRIP, best_assignment
 from core.keys.beside import names_another_part, names_beside_head, names_head, network_prefix
-from core.keys.dotless import batch_norm_scales, dotted, folded_scales, is_caffe2
+from core.keys.dotless import (
+    MOMENTUM,
+    batch_norm_scales,
+    dotted,
+    folded_scales,
+    is_caffe2,
+    momentum_blobs,
+)
 from core.keys.filter import filter_entries, fitting_keys
 from core.keys.groups import group_keys
 from core.keys.parts import (
@@ -33,7 +40,9 @@ from core.keys.patterns import (
 from core.keys.vocabulary import (
     ATTENTION,
     BATCH_COUNTER,
+    BIASES_APART,
     COMPUTED,
+    FUSED_BESIDE_Q,
     FUSED_LAYERS,
     FUSED_PARTS,
     FUSED_WORD,
@@ -60,7 +69,9 @@ from core.keys.wrappers import MAX_KEYS, MAX_LENGTH, MAX_STARTS, Unwrapped, unwr
 __all__ = [
     "ATTENTION",
     "BATCH_COUNTER",
+    "BIASES_APART",
     "COMPUTED",
+    "FUSED_BESIDE_Q",
     "FUSED_LAYERS",
     "FUSED_PARTS",
     "FUSED_WORD",
@@ -70,6 +81,7 @@ __all__ = [
     "MAX_KEYS",
     "MAX_LENGTH",
     "MAX_STARTS",
+    "MOMENTUM",
     "OPPOSITES",
     "OPTIMIZER_STATE",
     "OUTPUT_MODULES",
@@ -99,6 +111,7 @@ __all__ = [
     "group_keys",
     "is_caffe2",
     "leaf",
+    "momentum_blobs",
     "names_another_part",
     "names_average",
     "names_beside_head",

@@ -25,6 +25,19 @@ CAFFE2 = re.compile(
 shortcut, 2a to 2c are the convolutions, `bn_s` is the scale and `bn_b` the bias of a BatchNorm,
 `gn_s` and `gn_b` those of a GroupNorm, which timm calls `bn` too."""
 
+GPU_SCOPE = re.compile(r"gpu_\d{1,3}/")
+"""What Caffe2 writes before the blobs of one GPU (`NameScope` in caffe2/python/scope.py, which
+Detectron opens for each GPU)."""
+
+MXNET_GROUP = re.compile(r"(?:arg|aux):")
+"""What MXNet writes before parameters and before statistics (`save_checkpoint` in
+python/mxnet/model.py)."""
+
+MOMENTUM = "_momentum"
+"""The end of the names of the blobs in which Caffe2's SGD keeps the momentum of a parameter
+(`MomentumSgdOptimizer` in caffe2/python/optimizer.py). Detectron2 drops them
+(detectron2/checkpoint/detection_checkpoint.py)."""
+
 RECURRENT = re.compile(r"(?:^|_)((?:weight|bias)_(?:ih|hh|hr)(?:_l\d+)?(?:_reverse)?)$")
 """A parameter of torch.nn.LSTM, GRU or RNN, or of one of their cells."""
 
@@ -38,19 +51,26 @@ def dotted(keys: Collection[str]) -> Mapping[str, str]:
     """Each key with dots between its parts, where no key has one and `_` or `/` joins the parts.
 
     Empty for keys with dots, for keys of few parts, and where two keys would become one. A ResNet's
-    names in Caffe2 become torchvision's.
+    names in Caffe2 become torchvision's. Caffe2's name of a GPU and MXNet's groups are left out.
     """
     if any("." in key or len(key) > MAX_LENGTH for key in keys) or len(keys) > MAX_KEYS:
         return {}
-    spell = _by_slashes if any("/" in key for key in keys) else _by_underscores
-    names = {key: spell(key) for key in keys}
+    bare = _bare(keys)
+    spell = _by_slashes if any("/" in key for key in bare.values()) else _by_underscores
+    names = {key: spell(own) for key, own in bare.items()}
     deep = sum(name.count(".") > 1 for name in names.values())
     return names if 2 * deep >= len(names) > 0 and len({*names.values()}) == len(names) else {}
 
 
 def is_caffe2(key: str) -> bool:
-    """Whether the key is that of a ResNet's block in Caffe2."""
-    return key.startswith("res") and "_branch" in key and CAFFE2.fullmatch(key) is not None
+    """Whether the key is that of a ResNet's block in Caffe2, below the name of a GPU or not."""
+    return "_branch" in key and CAFFE2.fullmatch(GPU_SCOPE.sub("", key, count=1)) is not None
+
+
+def momentum_blobs(keys: Collection[str]) -> frozenset[str]:
+    """The keys of the momentum that Caffe2's SGD keeps beside the weights of a ResNet."""
+    momenta = frozenset(key for key in keys if key.endswith(MOMENTUM))
+    return momenta if momenta and any(map(is_caffe2, keys)) else frozenset()
 
 
 def folded_scales(keys: Collection[str]) -> frozenset[str]:
@@ -70,6 +90,16 @@ def batch_norm_scales(keys: Collection[str]) -> frozenset[str]:
     if not any(map(is_caffe2, keys)):
         return frozenset()
     return frozenset(key for key in keys if key.endswith("bn_s") and SCALE.search(key))
+
+
+def _bare(keys: Collection[str]) -> dict[str, str]:
+    """The keys without what comes before the names of all of them: one GPU, or MXNet's groups."""
+    if all(map(MXNET_GROUP.match, keys)):
+        return {key: key.partition(":")[2] for key in keys}
+    scope = GPU_SCOPE.match(next(iter(keys), ""))
+    if scope is None or not all(key.startswith(scope[0]) for key in keys):
+        return {key: key for key in keys}
+    return {key: key.removeprefix(scope[0]) for key in keys}
 
 
 def _by_slashes(key: str) -> str:

@@ -22,9 +22,9 @@ SYNONYMS = {
         ("downsample", "shortcut", "skip", "identity"),
         ("mlp", "ffn", "feed_forward", "feedforward", "intermediate"),
         ("embed", "embedding", "embeddings", "wte", "embed_tokens", "word_embeddings"),
-        ("q", "query", "q_proj", "wq"),
-        ("k", "key", "k_proj", "wk"),
-        ("v", "value", "v_proj", "wv"),
+        ("q", "query", "queries", "q_proj", "wq"),
+        ("k", "key", "keys", "k_proj", "wk"),
+        ("v", "value", "values", "v_proj", "wv"),
         ("o", "out_proj", "o_proj", "wo"),
         ("conv", "conv2d", "convolution"),
     )

@@ -133,13 +133,23 @@ FUSED_LAYERS = (
             ("to_q", "to_k", "to_v"),
             ("wq", "wk", "wv"),
             ("q_lin", "k_lin", "v_lin"),
-            ("q_bias", "k_bias", "v_bias"),
+            ("queries", "keys", "values"),
         ),
     ),
     (("kv", "to_kv", "kv_proj"), (("k", "v"), ("key", "value"), ("k_proj", "v_proj"))),
     (("w12", "gate_up_proj"), (("w1", "w2"), ("gate_proj", "up_proj"))),
 )
 """Names of a fused layer, and the names of the layers that it fuses, in its order."""
+
+
+BIASES_APART = ("q_bias", "k_bias", "v_bias")
+"""Parameters beside a fused layer of q, k and v that are its bias, in its order. BEiT's k has
+none."""
+
+
+FUSED_BESIDE_Q = (("to_q", "to_kv"), ("q", "kv"), ("q_proj", "kv_proj"))
+"""Names of the layer of q and of the one that fuses k and v, as in lucidrains' vit-pytorch and PVT.
+Not `key_value`, of which Megatron has each head's k and v together."""
 
 
 FUSED_PARTS = (("q", "k", "v"), ("gate_proj", "up_proj"), ("w1", "w3"))

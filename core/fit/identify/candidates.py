@@ -32,7 +32,7 @@ from core.fit.identify.under_other_names import Renamed, under_other_names
 from core.fit.index.lookup import Lookup
 from core.fit.lookalikes import Arithmetic
 from core.fixes import unscaled_words
-from core.keys import BATCH_COUNTER, MAX_KEYS, Unwrapped, unwrap
+from core.keys import BATCH_COUNTER, MAX_KEYS, Unwrapped, momentum_blobs, unwrap
 from core.wording import count
 
 TRIED = 24
@@ -81,7 +81,7 @@ def identify(
     the file's keys, the candidates are those that have its shapes under other keys; if there are
     none either, they are the nearest ones, and `known` is False.
     """
-    unwrapped = without_other_copies(unwrap(state_dict), state_dict)
+    unwrapped = without_other_copies(_without_momentum(unwrap(state_dict)), state_dict)
     solved = _solved(state_dict, unwrapped, lookup)
     groups = _groups(solved)
     known = bool(groups) and _is_known(groups[0][0])
@@ -108,6 +108,15 @@ def identify(
             f" Only the first {count(MAX_KEYS)} of its {count(len(state_dict))} keys were used."
         )
     return Identification(candidates, summary, kind, known)
+
+
+def _without_momentum(unwrapped: Unwrapped) -> Unwrapped:
+    """The keys without an optimizer's momentum, whose shapes say nothing on the network's."""
+    momenta = momentum_blobs(unwrapped.keys)
+    if not momenta:
+        return unwrapped
+    keys = {key: short for key, short in unwrapped.keys.items() if key not in momenta}
+    return replace(unwrapped, keys=keys)
 
 
 def _solved(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup) -> list[Solved]:

@@ -110,8 +110,7 @@ def _solved(like: ShapeLikeness, state_dict: StateDict, lookup: Lookup) -> Renam
     if result is None:
         return None
     below, outside = result
-    shapes = [entry.shape for key, entry in below.items() if not names_projection(key)]
-    options = _options(profile, shapes)
+    options = _options(profile, _shapes_as_of_torch(below))
     wanted = with_options(profile, options)
     ideas = whole_repair(below, wanted, gaining_ideas(below, wanted))
     result = applied(fixes_of(ideas), below, wanted)
@@ -135,6 +134,27 @@ def _solved(like: ShapeLikeness, state_dict: StateDict, lookup: Lookup) -> Renam
         ),
         round(like.share * fit.match.coverage_parameters * kept * sure, 3),
     )
+
+
+def _shapes_as_of_torch(state_dict: StateDict) -> list[Shape]:
+    """The shapes of the tensors, of a matrix as torch's Linear has it, with its outputs as rows.
+
+    Paddle and TensorFlow have them as columns, which the length of the bias shows. A projection is
+    left out: its outputs are no classes.
+    """
+    shapes = []
+    for key, entry in state_dict.items():
+        if names_projection(key):
+            continue
+        bias = state_dict.get(f"{key.removesuffix('weight')}bias")
+        outputs = bias.shape if bias is not None and key.endswith("weight") else ()
+        turned = (
+            len(entry.shape) == 2
+            and entry.shape[0] != entry.shape[1]
+            and (entry.shape[1:] == outputs)
+        )
+        shapes.append(entry.shape[::-1] if turned else entry.shape)
+    return shapes
 
 
 def _is_named(idea: Idea) -> bool:

@@ -12,11 +12,12 @@ from core.fit.key_match import match
 from core.fit.one_module import filled_by_projection, torn_by_names
 from core.fit.proposals.adapters import trained_module_ideas, uses_untrained
 from core.fit.proposals.prefixes import prefix_ideas
-from core.fit.proposals.proposal import Idea
+from core.fit.proposals.proposal import Idea, listed_keys
 from core.fit.proposals.tried import matched_after, names_after
 from core.fit.proposals.twins import twin_ideas
-from core.fixes import Rename, RenameTable
-from core.keys import batch_norm_scales, dotted, is_caffe2
+from core.fixes import Drop, Fix, Rename, RenameTable
+from core.keys import MOMENTUM, batch_norm_scales, dotted, is_caffe2, momentum_blobs
+from core.wording import are
 
 MAX_SHOWN = 4
 """The most renamings that are proposed."""
@@ -97,8 +98,12 @@ KNOWN = (
 
 
 def dotless_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
-    """Keys without dots as the model writes them, with dots between their parts."""
-    names = dotted(state_dict)
+    """Keys without dots as the model writes them, with dots between their parts.
+
+    The momentum of an optimizer is dropped first.
+    """
+    momenta = momentum_blobs(state_dict)
+    names = dotted([key for key in state_dict if key not in momenta])
     if not names:
         return
     exact = Counter(key.replace(".", joint) for key in signature for joint in "_/")
@@ -117,7 +122,14 @@ def dotless_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]
             " They are a ResNet's in Caffe2, where most have the stride of a block in its first "
             "convolution, branch2a; torchvision's and timm's have it in the second one."
         )
-    yield Idea((RenameTable(tuple(table.items())),), why, known=True)
+    dropping: tuple[Fix, ...] = ()
+    if momenta:
+        dropping = (Drop(f"*{MOMENTUM}"),)
+        why += (
+            f" {listed_keys(sorted(momenta))} {are(len(momenta))} left out: Caffe2's SGD keeps the "
+            "momentum of a weight so, which is the state of an optimizer."
+        )
+    yield Idea((*dropping, RenameTable(tuple(table.items()))), why, known=True)
 
 
 def moves_batch_norms(names: Mapping[str, str], signature: Signature) -> bool:

@@ -17,7 +17,7 @@ from core.fixes import (
     scale_assumed,
     unscaled_adapters,
 )
-from core.keys import FUSED_LAYERS, leaf, words
+from core.keys import BIASES_APART, FUSED_BESIDE_Q, FUSED_LAYERS, leaf, words
 from core.wording import are, counted
 
 IN_PROJECTION = ("in_proj_weight", "in_proj_bias")
@@ -51,7 +51,10 @@ def structure_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Ide
             "has floats. Dequantizing computes floats, without the precision that quantizing lost."
         )
         yield Idea((Dequantize(),), why)
-    yield from _fused_ideas(in_file, _parts(signature))
+    wanted = _parts(signature)
+    yield from _fused_ideas(in_file, wanted)
+    yield from _fused_beside_q_ideas(in_file, wanted)
+    yield from _bias_ideas(in_file, signature)
     yield from _unbiased_key_ideas(state_dict, signature)
 
 
@@ -75,13 +78,7 @@ def _is_lora(key: str) -> bool:
 def _fused_ideas(in_file: frozenset[str], wanted: frozenset[str]) -> Iterator[Idea]:
     for wholes, choices in FUSED_LAYERS:
         for parts in choices:
-            if in_file.issuperset(parts) and not wanted.issuperset(parts):
-                for whole in wholes:
-                    if whole in wanted:
-                        yield Idea((Fuse(parts, whole),), _fusing_why(parts, whole))
-                if wholes[0] == "qkv" and wanted.issuperset(IN_PROJECTION[:1]):
-                    fuses = tuple(Fuse(_with(parts, name), name) for name in IN_PROJECTION)
-                    yield Idea(fuses, _fusing_why(parts, IN_PROJECTION[0]))
+            yield from _fusing_ideas(parts, wholes, in_file, wanted)
             if wanted.issuperset(parts) and not in_file.issuperset(parts):
                 for whole in wholes:
                     if whole in in_file:
@@ -91,20 +88,58 @@ def _fused_ideas(in_file: frozenset[str], wanted: frozenset[str]) -> Iterator[Id
                     yield Idea(splits, _splitting_why(IN_PROJECTION[0], parts))
 
 
+def _fused_beside_q_ideas(in_file: frozenset[str], wanted: frozenset[str]) -> Iterator[Idea]:
+    """Fuse q with k and v, which are one layer in the file. The other way round, no cut into equal
+    parts would do."""
+    wholes, _ = FUSED_LAYERS[0]
+    for parts in FUSED_BESIDE_Q:
+        yield from _fusing_ideas(parts, wholes, in_file, wanted)
+
+
+def _fusing_ideas(
+    parts: tuple[str, ...], wholes: Sequence[str], in_file: frozenset[str], wanted: frozenset[str]
+) -> Iterator[Idea]:
+    if not in_file.issuperset(parts) or wanted.issuperset(parts):
+        return
+    for whole in wholes:
+        if whole in wanted:
+            yield Idea((Fuse(parts, whole),), _fusing_why(parts, whole))
+    if wholes[0] == "qkv" and wanted.issuperset(IN_PROJECTION[:1]):
+        fuses = tuple(Fuse(_with(parts, name), name) for name in IN_PROJECTION)
+        yield Idea(fuses, _fusing_why(parts, IN_PROJECTION[0]))
+
+
+def _bias_ideas(in_file: frozenset[str], signature: Signature) -> Iterator[Idea]:
+    """Fuse the biases of q, k and v that are beside a fused weight."""
+    if in_file.issuperset(BIASES_APART):
+        for _, bias in _fused_parameters():
+            if any(_ends(key, bias) for key in signature):
+                yield Idea((Fuse(BIASES_APART, bias),), _fusing_why(BIASES_APART, bias))
+
+
+def _fused_parameters() -> Iterator[tuple[str, str]]:
+    """The ends of the keys of a fused layer of q, k and v: of its weight and of its bias."""
+    wholes, _ = FUSED_LAYERS[0]
+    yield from ((f"{whole}.weight", f"{whole}.bias") for whole in wholes)
+    yield IN_PROJECTION
+
+
 def _unbiased_key_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
     """Fuse q, k and v where q and v have a bias and k has none, as in BEiT, EVA and Whisper."""
     biased = _modules_with_key_bias(state_dict)
     wanted = _parts(signature)
-    wholes, choices = FUSED_LAYERS[0]
-    for q, k, v in choices:
+    _, choices = FUSED_LAYERS[0]
+    for q, k, v in (*choices, BIASES_APART):
         of_module = not q.endswith("_bias")
         q_bias, v_bias = (f"{part}.bias" if of_module else part for part in (q, v))
         modules = [f".{key}"[: -len(q_bias)] for key in state_dict if _ends(key, q_bias)]
         paired = any(f"{module}{v_bias}"[1:] in state_dict for module in modules)
         if wanted.issuperset((q, v)) or not paired or not biased.isdisjoint(modules):
             continue
-        fused = [(f"{whole}.weight", f"{whole}.bias") for whole in wholes]
-        for weight, bias in (*fused, IN_PROJECTION):
+        for weight, bias in _fused_parameters():
+            # A fused bias is of another block, whose k has one: then zeros would be made up.
+            if any(_ends(key, bias) for key in state_dict):
+                continue
             if any(_ends(key, bias) for key in signature):
                 weights = (Fuse(_with((q, k, v), "weight"), weight),) if of_module else ()
                 why = (

@@ -32,7 +32,7 @@ from core.fixes import (
     adapter_keys,
     unscaled_adapters,
 )
-from core.keys import MAX_STARTS, starts
+from core.keys import MAX_STARTS, MOMENTUM, momentum_blobs, starts
 from core.wording import are, counted, percent
 
 MAX_ROUNDS = 8
@@ -252,7 +252,8 @@ def align_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
     """The alignments of the file with the model that find a tensor for most of the keys.
 
     If the file has the model in several places, there is one for each, the preferred first: the
-    tensors of one copy are never mixed with those of another.
+    tensors of one copy are never mixed with those of another. An optimizer's momentum has the
+    shapes of weights, and takes the place of none.
     """
     now = match(state_dict, signature)
     if not (now.missing_keys and (now.unexpected_keys or now.mismatched)):
@@ -263,6 +264,7 @@ def align_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
         others: tuple[Fix, ...] = () if copy is None else _only(copy, copies)
         without_dots = undotted_prefix(spelled, state_dict)
         others = (*others, *([Drop(glob_of(without_dots))] if without_dots else []))
+        others = (*others, *([Drop(f"*{MOMENTUM}")] if momentum_blobs(state_dict) else []))
         left = after(others, state_dict, signature)
         if left is not None:
             why = "" if copy is None else copies_sentence(copies, [copy.prefix])

@@ -3,7 +3,7 @@
 import pytest
 from torchvision.models import resnet18
 
-from core.keys import dotted, folded_scales, is_caffe2
+from core.keys import dotted, folded_scales, is_caffe2, momentum_blobs
 
 CAFFE2 = {
     "conv1_w": "conv1.weight",
@@ -73,3 +73,31 @@ def test_a_scale_is_folded_where_its_bias_is_beside_it_and_no_statistics_are_any
         assert not folded_scales([*folded, statistic])
     assert not folded_scales(["bn1.weight", "bn1.bias"])
     assert not folded_scales(["x_bn_s", "x_bn_b"])
+
+
+def test_the_name_of_one_gpu_before_all_of_caffe2_s_blobs_is_left_out() -> None:
+    keys = ["gpu_0/conv1_w", "gpu_0/res2_0_branch2a_w", "gpu_0/res4_22_branch2c_bn_s"]
+    assert [*dotted(keys).values()] == ["conv1.weight", *map(CAFFE2.get, [k[6:] for k in keys[1:]])]
+    assert is_caffe2("gpu_0/res2_0_branch2a_w")
+    assert not is_caffe2("gpu_0/gpu_1/res2_0_branch2a_w")
+    for other in ("gpu_1/res2_0_branch2a_w", "res2_0_branch2a_w"):
+        assert "layer1.0.conv1.weight" not in dotted([*keys, other]).values()
+
+
+def test_mxnet_s_groups_of_parameters_and_statistics_are_left_out() -> None:
+    keys = ["arg:stage1_unit1_conv1_weight", "arg:stage1_unit1_bn1_gamma"]
+    assert dotted([*keys, "aux:stage1_unit1_bn1_moving_mean"]) == {
+        "arg:stage1_unit1_conv1_weight": "stage1.unit1.conv1.weight",
+        "arg:stage1_unit1_bn1_gamma": "stage1.unit1.bn1.gamma",
+        "aux:stage1_unit1_bn1_moving_mean": "stage1.unit1.bn1.moving_mean",
+    }
+    assert dotted([*keys, "aux:stage1_unit1_bn1_gamma"]) == {}
+    assert dotted([*keys, "stage1_unit1_bn1_beta"])[keys[0]].startswith("arg:")
+
+
+def test_caffe2_s_momentum_is_known_by_the_blocks_of_a_resnet_beside_it() -> None:
+    assert momentum_blobs(["conv1_w", "conv1_w_momentum", "res2_0_branch2a_w"]) == {
+        "conv1_w_momentum"
+    }
+    assert not momentum_blobs(["conv1_w", "conv1_w_momentum"])
+    assert not momentum_blobs(["conv1_w", "res2_0_branch2a_w"])

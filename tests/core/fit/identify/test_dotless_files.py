@@ -18,8 +18,10 @@ from core.fit.key_match import match
 from core.fit.proposals import best_repair
 from core.fixes import FOLDED_VARIANCE, AddBatchStatistics
 from core.recipe import apply_recipe
+from core.tensors import read_tensor
 from tests.core.fit.identify.files import told
-from tests.core.fit.proposals.test_dotless_names import caffe2_names
+from tests.core.fit.proposals.test_dotless_names import caffe2_names, with_momentum
+from tests.core.fit.renamed_networks import Weights, resnet
 from tests.core.plain_torch import file_of
 
 
@@ -41,6 +43,79 @@ def test_a_resnet_of_caffe2_is_known_with_its_statistics_folded(
     evidence = " ".join(best.evidence)
     assert "the stride of a block in its first convolution" in evidence
     assert "Detectron calls an AffineChannel so" in evidence
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scope", ["", "gpu_0/"])
+def test_the_momentum_beside_its_weights_is_named_as_left_out(
+    lookup: Lookup, tmp_path: Path, scope: str
+) -> None:
+    tensors = {f"{scope}{key}": value for key, value in caffe2_names(resnet50()).items()}
+    found = told(lookup, tmp_path / "model.pth", with_momentum(tensors))
+    best = found.candidates[0]
+    assert best.fits
+    assert best.architecture.key == "torchvision:resnet50"
+    assert {*best.left_out} == {f"{key}_momentum" for key in tensors}
+    assert f"`{scope}conv1_w_momentum`" in found.sentence
+    assert "keeps the momentum of a weight so" in " ".join(best.evidence)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", ["res2_0_branch2a_w", "pred_w", "res3_2_branch2c_bn_s"])
+def test_momentum_takes_no_place_of_a_weight_that_was_lost(
+    lookup: Lookup, tmp_path: Path, lost: str
+) -> None:
+    tensors = with_momentum(caffe2_names(resnet50()))
+    del tensors[lost]
+    found = told(lookup, tmp_path / "model.pth", tensors)
+    assert not any(candidate.fits for candidate in found.candidates)
+
+
+def mxnet_names(weights: Weights) -> Weights:
+    """A ResNet as MXNet saves one (symbols/resnet-v1.py of its example/image-classification)."""
+    leaves = {
+        "weight": "arg:{}_gamma",
+        "bias": "arg:{}_beta",
+        "running_mean": "aux:{}_moving_mean",
+        "running_var": "aux:{}_moving_var",
+    }
+    tensors: Weights = {}
+    for key, value in weights.items():
+        path, _, leaf = key.rpartition(".")
+        stage, _, rest = path.partition(".")
+        module = {"conv1": "conv0", "bn1": "bn0", "fc": "fc1"}.get(stage)
+        if module is None:
+            block, _, layer = rest.partition(".")
+            own = {"downsample.0": "conv1sc", "downsample.1": "sc"}.get(layer, layer)
+            module = f"stage{stage[-1]}_unit{int(block) + 1}_{own}"
+        is_norm = "bn" in module or module.endswith("_sc")
+        if leaf in leaves:
+            tensors[(leaves[leaf] if is_norm else f"arg:{{}}_{leaf}").format(module)] = value
+    return tensors
+
+
+@pytest.mark.slow
+def test_a_resnet_of_mxnet_is_known(lookup: Lookup, tmp_path: Path) -> None:
+    weights = resnet(classes=5)
+    path = tmp_path / "model.pth"
+    best = told(lookup, path, mxnet_names(weights)).candidates[0]
+    assert best.fits
+    assert best.architecture.key == "torchvision:resnet18?num_classes=5"
+    file, wanted = open_checkpoint(path).state_dict(), signature(best.architecture)
+    repaired = apply_recipe(best.recipe, file, wanted).state_dict
+    for key, value in weights.items():
+        if not key.endswith("num_batches_tracked"):
+            assert torch.equal(read_tensor(repaired[key]), value), key
+
+
+@pytest.mark.slow
+def test_a_resnet_of_mxnet_whose_statistics_were_not_saved_does_not_fit(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    tensors = mxnet_names(resnet(classes=5))
+    parameters = {key: value for key, value in tensors.items() if key.startswith("arg:")}
+    found = told(lookup, tmp_path / "model.pth", parameters)
+    assert not any(candidate.fits for candidate in found.candidates)
 
 
 @pytest.mark.slow

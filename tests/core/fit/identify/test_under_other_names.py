@@ -22,6 +22,7 @@ from core.recipe import apply_recipe
 from core.tensors import read_tensor
 from tests.core.fit.align.models import varied
 from tests.core.fit.identify.files import classifier, told
+from tests.core.fit.renamed_networks import linear, renamed, resnet, turned, without
 
 pytestmark = pytest.mark.slow
 
@@ -284,6 +285,28 @@ def test_what_has_the_blocks_of_a_network_but_not_its_input_is_none(
     found = told(lookup, tmp_path / "a.pth", build().state_dict())
     assert not found.known
     assert not any(candidate.renamed for candidate in found.candidates)
+
+
+PADDLE = (r"running_mean$", "_mean"), (r"running_var$", "_variance")
+
+
+def test_the_classes_of_a_head_that_paddle_stores_transposed_are_counted(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    own = without(resnet(classes=5), "num_batches_tracked$")
+    best = told(lookup, tmp_path / "a.pth", turned(renamed(own, *PADDLE))).candidates[0]
+    assert best.fits
+    assert best.architecture.key == "torchvision:resnet18?num_classes=5"
+    file, wanted = open_checkpoint(tmp_path / "a.pth").state_dict(), signature(best.architecture)
+    repaired = apply_recipe(best.recipe, file, wanted).state_dict
+    assert all(torch.equal(read_tensor(repaired[key]), value) for key, value in own.items())
+
+
+def test_a_layer_of_few_inputs_is_not_turned_into_a_head(lookup: Lookup, tmp_path: Path) -> None:
+    own = without(resnet(classes=5), "num_batches_tracked$|^fc")
+    tensors = {**renamed(own, *PADDLE), **linear("fc", 512, 5)}
+    best = told(lookup, tmp_path / "a.pth", tensors).candidates[0]
+    assert "fc.weight" in best.left_out or not best.fits
 
 
 @pytest.mark.parametrize(

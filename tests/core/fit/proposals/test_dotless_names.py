@@ -10,7 +10,7 @@ from torchvision.models.resnet import Bottleneck, ResNet
 
 from core.fit.key_match import match
 from core.fit.proposals import best_repair, propose
-from core.fixes import FOLDED_VARIANCE, AddBatchStatistics, RenameTable
+from core.fixes import FOLDED_VARIANCE, AddBatchStatistics, Drop, RenameTable
 from core.recipe import apply_recipe
 from core.tensors import read_tensor
 from tests.core.fit.align.models import output, saved, varied
@@ -100,3 +100,46 @@ def test_a_norm_that_the_names_do_not_call_folded_leaves_all_to_a_person() -> No
     assert not any(
         isinstance(step.fix, AddBatchStatistics) for step in best_repair(file, wanted).recipe.steps
     )
+
+
+def with_momentum(tensors: Tensors) -> Tensors:
+    """Caffe2's weights, each followed by the momentum that its SGD keeps."""
+    return {
+        name: value
+        for key, weight in tensors.items()
+        for name, value in ((key, weight), (f"{key}_momentum", torch.rand_like(weight)))
+    }
+
+
+@pytest.mark.parametrize("scope", ["", "gpu_0/"])
+def test_the_momentum_of_caffe2_s_sgd_is_left_out_and_said_to_be(
+    tmp_path: Path, scope: str
+) -> None:
+    model = varied(small_resnet())
+    tensors = {f"{scope}{key}": value for key, value in caffe2_names(model).items()}
+    file, wanted = saved(tmp_path, with_momentum(tensors)), signature_of(model)
+    best = best_repair(file, wanted)
+    assert best.recipe.steps[0].fix == Drop("*_momentum")
+    assert "keeps the momentum of a weight so" in best.why[0]
+    repaired = apply_recipe(best.recipe, file, wanted).state_dict
+    assert match(repaired, wanted).fits
+    for key, value in model.named_parameters():
+        assert torch.equal(read_tensor(repaired[key]), value), key
+
+
+def test_a_weight_of_which_the_momentum_alone_is_there_is_missing() -> None:
+    model = small_resnet()
+    tensors = with_momentum(caffe2_names(model))
+    del tensors["res2_0_branch2a_w"]
+    file, wanted = file_of(tensors), signature_of(model)
+    repaired = apply_recipe(best_repair(file, wanted).recipe, file, wanted).state_dict
+    assert not match(repaired, wanted).fits
+
+
+def test_the_blobs_of_two_gpus_are_not_taken_for_one_network() -> None:
+    model = small_resnet()
+    blobs = caffe2_names(model)
+    tensors = {f"gpu_{gpu}/{key}": value for key, value in blobs.items() for gpu in (0, 1)}
+    file, wanted = file_of(tensors), signature_of(model)
+    repaired = apply_recipe(best_repair(file, wanted).recipe, file, wanted).state_dict
+    assert not match(repaired, wanted).fits
