@@ -192,6 +192,12 @@ def test_the_bounds_of_an_option_are_what_a_model_can_be_built_with() -> None:
         ("timm:test_vit?num_classes=1e1", ("num_classes is 1e1",)),
         ("timm:test_vit?" + "&".join(["num_classes=1"] * 500), ("longer than",)),
         ("timm:vit_base_patch16_224.mea", ("no weights with the tag 'mea'", "Did you mean mae?")),
+        # timm builds no model by this deprecated name either: the tag that it stands for is gone.
+        ("timm:vit_base_patch16_224_sam", ("no weights with the tag 'sam'",)),
+        (
+            "torchvision:tf_efficientnet_b0_ns",
+            ("No architecture is called 'tf_efficientnet_b0_ns'",),
+        ),
         ("timm:davit_huge.x", ("it has no tags",)),
         ("torchvision:resnet18.a1_in1k", ("No architecture is called 'resnet18.a1_in1k'",)),
     ],
@@ -255,6 +261,26 @@ def test_a_tag_is_taken_as_timm_takes_it() -> None:
     classes = parse_architecture("timm:vit_base_patch16_224.mae?num_classes=5")
     assert signature(classes)["head.weight"].shape == (5, 768)
     assert parse_architecture(classes.key) == classes
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("timm:tf_efficientnet_b0_ns", "timm tf_efficientnet_b0.ns_jft_in1k"),
+        ("vit_tiny_patch16_224_in21k", "timm vit_tiny_patch16_224.augreg_in21k"),
+        ("timm:mnasnet_b1?num_classes=3", "timm mnasnet_100 (num_classes=3)"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Mapping deprecated")
+def test_a_deprecated_name_of_timm_is_taken_and_titled_by_its_current_one(
+    name: str, title: str
+) -> None:
+    architecture = parse_architecture(name)
+    assert architecture.title == title
+    assert parse_architecture(architecture.key) == architecture
+    plain, _, options = name.removeprefix("timm:").partition("?")
+    arguments = {"num_classes": 3} if options else {}
+    assert_same(signature(architecture), signature_of(timm.create_model(plain, **arguments)))
 
 
 @pytest.mark.parametrize(
