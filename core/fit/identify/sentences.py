@@ -38,6 +38,9 @@ MAX_LINES = 2
 MAX_ALIKE = 2
 """The most architectures of the same layers that the sentence names besides the first."""
 
+MAX_HEADS = 3
+"""The most heads that are left out of which each has a sentence."""
+
 MAX_WORDS = 60
 """The most characters of a step that is written out."""
 
@@ -91,6 +94,16 @@ def sentence(
     text = f"Under other key names {text}" if best.renamed else f"{text[0].upper()}{text[1:]}"
     if best.saved:
         text += f", saved {best.saved}"
+    text = f"{'; '.join([text, *_clauses(best, state_dict)])}."
+    more = best.relative, best.unlike or _other_arithmetic(candidates)
+    return " ".join(filter(None, [text, *more]))
+
+
+def _clauses(best: Candidate, state_dict: StateDict) -> Iterator[str]:
+    """What does not match and what is left out.
+
+    A doubt is a clause of its own: it may end in a list, which another one would continue.
+    """
     doubted = {key for doubt in best.doubts for key in doubt.keys}
     beside = [key for key in best.left_out if key not in doubted]
     rest = [*_remaining(best), *filter(None, [left_out_words(beside, state_dict)])]
@@ -98,9 +111,10 @@ def sentence(
         rest.append(
             "its positions have another size and are resampled, which changes what it computes"
         )
-    text = f"{text}; {_and(rest)}." if rest else f"{text}."
-    more = best.relative, best.unlike or _other_arithmetic(candidates)
-    return " ".join(filter(None, [text, *more]))
+    for doubt in best.doubts:
+        yield doubt.sentence[0].lower() + doubt.sentence[1:-1]
+    if rest:
+        yield _and(rest)
 
 
 def _or_others(candidates: Sequence[Candidate]) -> str:
@@ -143,8 +157,6 @@ def _remaining(candidate: Candidate) -> Iterator[str]:
     if candidate.unexpected_keys:
         unexpected = candidate.unexpected_keys
         yield f"{_keys(unexpected)} {are(len(unexpected))} unexpected"
-    for doubt in candidate.doubts:
-        yield doubt.sentence[0].lower() + doubt.sentence[1:-1]
     if candidate.unsure:
         yield (
             f"{counted(len(candidate.unsure), 'pair')} of tensors {are(len(candidate.unsure))} "
@@ -211,15 +223,19 @@ def evidence(
 def left_out_heads_words(
     profile: Profile, own: str | None, left_out: Sequence[str], state_dict: StateDict
 ) -> Iterator[str]:
-    """A sentence on each head that is left out; `own` is the key of the head's weight that is not.
+    """A sentence on each head that is left out, and one on how many more there are.
 
-    None where the model has no head.
+    `own` is the key of the head's weight that is not left out; None where the model has no head.
     """
     weight = own_head(profile).get("weight")
     if weight is not None and left_out:
         features = profile.spec(weight).shape[1]
-        for head in left_out_heads(state_dict, left_out, features):
+        heads = left_out_heads(state_dict, left_out, features)
+        for head in heads[:MAX_HEADS]:
             yield head.sentence(None if own is None else own.removesuffix(".weight"))
+        more = len(heads) - MAX_HEADS
+        if more > 0:
+            yield f"{counted(more, 'more module')} that can be a head {are(more)} left out."
 
 
 def moved_head_words(solved: Solved) -> str:

@@ -264,3 +264,18 @@ def test_a_head_of_another_name_beside_an_average_of_many_tensors_is_kept(lookup
     assert best.architecture.key == "torchvision:resnet152"
     assert best.fits
     assert all(key.startswith("model_ema.") for key in best.left_out)
+
+
+def test_of_many_heads_that_are_left_out_three_are_named_and_the_rest_counted(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    weights = torchvision.models.resnet18().state_dict()
+    for number in range(12):
+        weights[f"head_{number}.weight"] = torch.randn(5 + number, 512)
+        weights[f"head_{number}.bias"] = torch.randn(5 + number)
+    facts = told(lookup, tmp_path / "a.pth", weights).candidates[0].evidence
+    heads = [fact for fact in facts if "head" in fact]
+    assert [fact.partition(":")[0] for fact in heads[:-1]] == [
+        f"`head_{number}.*` is left out" for number in range(3)
+    ]
+    assert heads[-1] == "9 more modules that can be a head are left out."
