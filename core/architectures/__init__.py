@@ -44,6 +44,7 @@ from core.architectures.tensor_spec import (
     Shape,
     Signature,
     TensorSpec,
+    input_weights,
     matrix_form,
     squeezed,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "build_uninitialised",
     "build_without_weights",
     "catalogue",
+    "input_weights",
     "library_in",
     "matrix_form",
     "names_in",

@@ -13,8 +13,8 @@ from typing import Any, Literal, TypeGuard
 from core.errors import ArchitectureError
 from core.wording import count
 
-Value = int | str
-"""An option's value: a size, 1 or 0 for a switch, or one of the option's words."""
+Value = int | float | str
+"""An option's value: a size, 1 or 0 for a switch, a number for a scale, or one of its words."""
 
 Options = tuple[tuple[str, Value], ...]
 """Options by name, each with its value."""
@@ -26,9 +26,10 @@ MAX_OPTION = 1_000_000
 class Option:
     """An option by the name of the library's own argument.
 
-    A `size` is a number from `least` to `most`. A `switch` is true or false, a `scale` the first
-    value of a layer scale, which a file's tensors replace: both are written as 1 and 0. A `word` is
-    one of `words`, and nothing else.
+    A `size` is a whole number from `least` to `most`. A `switch` is true or false, written as 1 and
+    0. A `scale` is the first value of a layer scale, any number in the bounds, such as 1e-05; a
+    file's tensors replace it, so 1 stands for all that give a model the scale. A `word` is one of
+    `words`, and nothing else.
     """
 
     name: str
@@ -41,6 +42,8 @@ class Option:
         """Whether the option can have this value."""
         if self.kind == "word":
             return value in self.words
+        if self.kind == "scale":
+            return isinstance(value, int | float) and self.least <= value <= self.most
         return isinstance(value, int) and self.least <= value <= self.most
 
     def argument(self, value: Value) -> object:
@@ -55,7 +58,7 @@ def _switch(name: str) -> Option:
 
 
 def _scale(name: str) -> Option:
-    return Option(name, "scale", least=0, most=1)
+    return Option(name, "scale", least=0)
 
 
 SIMPLE = ("num_classes", "in_chans", "img_size", "image_size", "aux_logits", "aux_loss")
@@ -122,6 +125,9 @@ MOST_TEXT = 1000
 
 _BOOLEANS = {"true": 1, "false": 0}
 
+_DECIMAL = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
+"""A number as Python writes one, with neither a sign nor the words `inf` and `nan`."""
+
 
 def parse_options(text: str, title: str, taken: Mapping[str, Option]) -> Options:
     """The options of a key's part after `?`, sorted by their names.
@@ -158,12 +164,21 @@ def parse_options(text: str, title: str, taken: Mapping[str, Option]) -> Options
 def _value(option: Option, written: str) -> Value:
     if option.kind != "word" and re.fullmatch(r"[0-9]{1,7}", written):
         return int(written)
+    if option.kind == "scale" and _DECIMAL.fullmatch(written):
+        number = float(written)
+        return int(number) if number.is_integer() else number  # 1.0 and 1 are one value
     return _BOOLEANS.get(written.lower(), written) if option.kind == "switch" else written
 
 
 def check_value(option: Option, value: Value) -> None:
     """Raise ArchitectureError if the option cannot have this value."""
     if not option.is_value(value):
+        if option.kind == "scale":
+            raise ArchitectureError(
+                f"{option.name} is {str(value)[:80]}, but the first value of a layer scale is a "
+                f"number from {option.least} to {count(option.most)}.",
+                "Choose one, such as 1e-05.",
+            )
         words = ", ".join(option.words) or f"{option.least} to {count(option.most)}"
         raise ArchitectureError(
             f"{option.name} is {str(value)[:80]}, which no model has.", f"Choose {words}."

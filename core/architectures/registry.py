@@ -119,6 +119,8 @@ def parse_architecture(
 ) -> Architecture:
     """Parse a key, or a name without a library: torchvision's is preferred to timm's.
 
+    A deprecated name of timm gives the architecture under its current name.
+
     `names` are those of the libraries, where they are known without their import, which takes
     seconds. Raises ArchitectureError where the text is not a key, no architecture has that name, or
     the architecture does not take one of the options.
@@ -150,10 +152,23 @@ def _named(library: str | None, name: str, names: Mapping[str, Collection[str]])
     for candidate in libraries:
         if name in _names(candidate):
             return Architecture(candidate, name)
+    if TIMM in libraries:
+        name = _current_name(name)
     plain, dot, tag = name.partition(".")
-    if dot and library in (None, TIMM) and plain in _names(TIMM):
-        return Architecture(TIMM, plain, tag=_known_tag(plain, tag))
+    if TIMM in libraries and plain in _names(TIMM):
+        return Architecture(TIMM, plain, tag=_known_tag(plain, tag) if dot else "")
     raise _unknown(name, library)
+
+
+def _current_name(name: str) -> str:
+    """The name that timm has for a deprecated one, with a tag or without; any other name as it is.
+
+    `tf_efficientnet_b0_ns` → `tf_efficientnet_b0.ns_jft_in1k`. timm lists no deprecated name, but
+    builds it, with a warning.
+    """
+    from timm.models import get_deprecated_models
+
+    return get_deprecated_models().get(name) or name
 
 
 def _known_tag(name: str, tag: str) -> str:

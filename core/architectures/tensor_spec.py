@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
@@ -26,6 +27,35 @@ class TensorSpec:
 
 Signature: TypeAlias = Mapping[str, TensorSpec]
 """The keys of a model's state_dict in its own order, each with the tensor that it must have."""
+
+
+def input_weights(signature: Signature) -> tuple[str, ...]:
+    """The keys of the weights of the convolutions that take the image; empty if there is none.
+
+    A model's first convolution takes the image. So do those in its module that follow it directly
+    and take as many channels, as in RepVGG's stem, and those of its name in another module, as in
+    CrossViT's second branch.
+    """
+    kernels = [
+        (key, spec.shape[1])
+        for key, spec in signature.items()
+        if key.endswith("weight") and spec.kind == "parameter" and len(spec.shape) > 2
+    ]
+    if not kernels:
+        return ()
+    first, channels = kernels[0]
+    module, name = first.partition(".")[0], _unnumbered(first)
+    alike = [key for key, own in kernels if own == channels and _unnumbered(key) == name]
+    for key, own in kernels:
+        if own != channels or key.partition(".")[0] != module:
+            break
+        alike.append(key)
+    return tuple(dict.fromkeys(alike))
+
+
+def _unnumbered(key: str) -> str:
+    """A key's path in its outermost module, without numbers: `0.weight` → `#.weight`."""
+    return re.sub(r"[0-9]+", "#", key.partition(".")[2] or key)
 
 
 def squeezed(shape: Shape) -> Shape:

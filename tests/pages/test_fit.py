@@ -318,6 +318,7 @@ def test_tied_weights_are_named_where_the_file_is_exported(saved):
         "torchvision:googlenet?aux_logits=0",
         "torchvision:resnet18?img_size=64",
         "timm:test_vit?num_classes=0",
+        "timm:test_vit?init_values=1e-05",
     ],
 )
 def test_a_link_with_any_value_of_an_option_draws_the_page(saved, architecture):

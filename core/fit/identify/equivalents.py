@@ -27,6 +27,10 @@ ENDS = {
 }
 
 
+UNEXPLAINED = "its outputs differ, and which setting makes them differ is not known"
+"""Of an architecture whose outputs were measured to differ, for a reason without a name."""
+
+
 def related_to(architecture: Architecture, others: Iterable[Architecture]) -> list[Related]:
     """Each of the others with what it computes, compared with the architecture."""
     return [(other, relation(architecture, other)) for other in others]
@@ -65,7 +69,7 @@ def other_arithmetic_words(related: Sequence[Related], stated: bool) -> str:
     (architecture, relation), *more = others
     differences = _differences(relation)
     text = f"{_name(architecture)} takes the same tensors and computes something else"
-    text += f": {differences}" if differences else ""
+    text += f": {differences or UNEXPLAINED}"
     if more:
         text += f"; so {'does' if len(more) == 1 else 'do'} {count(len(more))} more"
     return f"{text}. Nothing in the file says which."
@@ -93,6 +97,8 @@ def _names(related: Sequence[Related]) -> str:
 def _with_details(architecture: Architecture, relation: Relation) -> str:
     same = relation.arithmetic is Arithmetic.SAME
     details = _images(relation) if same else _differences(relation)
+    if relation.arithmetic is Arithmetic.OTHER:
+        details = details or UNEXPLAINED
     return f"{_name(architecture)} ({details})" if details else _name(architecture)
 
 

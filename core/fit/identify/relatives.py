@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from core.architectures import Shape, Signature
+from core.fit.proposals.option_hints import last_weight
 from core.keys import MAX_STARTS
-from core.wording import count
+from core.wording import count, listed
 
 LEAST_SHARE = 0.5
 """The least share of the model's keys that the file has too, whatever their shapes, to be told as
@@ -24,8 +26,8 @@ def relative_sentence(shapes: Mapping[str, Shape], wanted: Signature) -> str:
     """How the file's network differs in size from a model of its family; empty if it does not.
 
     `shapes` are those of the file by the model's names. Deeper: every numbered module of the model,
-    such as `blocks`, has at least as many members in the file. Wider: every dimension that differs
-    is larger in the file.
+    such as `blocks`, has at least as many members in the file, or the file has a stage more than
+    `layer4`. Wider: every dimension that differs is larger in the file.
     """
     common = [key for key in wanted if key in shapes]
     if len(common) < LEAST_SHARE * len(wanted):
@@ -42,14 +44,57 @@ def _depth(shapes: Mapping[str, Shape], wanted: Signature) -> str:
         for module, members in other.items()
         if module in own and len(own[module]) != len(members)
     ]
-    more = {file > model for _, file, model in numbers}
-    if len(more) != 1:
-        return ""
     places = [
         f"{count(file)} in `{module}`, not {count(model)}"
         for module, file, model in numbers[:MOST_NAMED]
     ]
+    more = {file > model for _, file, model in numbers}
+    added, lacking = _other_stages(shapes, wanted)
+    for stages, word in ((added, "with"), (lacking, "without")):
+        if stages:
+            more.add(stages is added)
+            places.append(f"{word} {listed([f'`{stage}`' for stage in stages])}")
+    if len(more) != 1:
+        return ""
     return f"{'deeper' if more.pop() else 'shallower'} ({', '.join(places)})"
+
+
+STAGE = re.compile(r"(.*[^0-9])([0-9]{1,4})", re.DOTALL)
+"""The name of a numbered stage: `layer4`, `denseblock2`."""
+
+
+def _other_stages(shapes: Mapping[str, Shape], wanted: Signature) -> tuple[list[str], list[str]]:
+    """The stages that the file has after the model's last one, and those of the model's that it
+    ends before.
+
+    None of the latter if the file's head takes what the model's last stage gives: then they are
+    lost from the file.
+    """
+    own, other = _stages(shapes), _stages(wanted)
+    added, lacking = [], []
+    for name, numbers in other.items():
+        file = own.get(name, set())
+        if file and min(file) == min(numbers):
+            added += [f"{name}{number}" for number in sorted(file) if number > max(numbers)]
+            lacking += [f"{name}{number}" for number in sorted(numbers) if number > max(file)]
+    head = last_weight(wanted)
+    if head is not None and head in shapes and shapes[head][1:] == wanted[head].shape[1:]:
+        lacking = []
+    return added, lacking
+
+
+def _stages(keys: Iterable[str]) -> dict[str, set[int]]:
+    """The numbers of the outermost stages by their name: `layer4.0.conv1.weight` → layer: 4.
+
+    A stage contains layers: `conv1.weight` is of none.
+    """
+    stages: dict[str, set[int]] = defaultdict(set)
+    for key in keys:
+        first, *below = key.split(".", MAX_STARTS)
+        stage = STAGE.fullmatch(first)
+        if stage and len(below) > 1:
+            stages[stage[1]].add(int(stage[2]))
+    return stages
 
 
 def _members(keys: Iterable[str]) -> dict[str, set[str]]:

@@ -91,6 +91,16 @@ def sentence(
     text = f"Under other key names {text}" if best.renamed else f"{text[0].upper()}{text[1:]}"
     if best.saved:
         text += f", saved {best.saved}"
+    text = f"{'; '.join([text, *_clauses(best, state_dict)])}."
+    more = best.relative, best.unlike or _other_arithmetic(candidates)
+    return " ".join(filter(None, [text, *more]))
+
+
+def _clauses(best: Candidate, state_dict: StateDict) -> Iterator[str]:
+    """What does not match and what is left out.
+
+    A doubt is a clause of its own: it may end in a list, which another one would continue.
+    """
     doubted = {key for doubt in best.doubts for key in doubt.keys}
     beside = [key for key in best.left_out if key not in doubted]
     rest = [*_remaining(best), *filter(None, [left_out_words(beside, state_dict)])]
@@ -98,9 +108,10 @@ def sentence(
         rest.append(
             "its positions have another size and are resampled, which changes what it computes"
         )
-    text = f"{text}; {_and(rest)}." if rest else f"{text}."
-    more = best.relative, best.unlike or _other_arithmetic(candidates)
-    return " ".join(filter(None, [text, *more]))
+    for doubt in best.doubts:
+        yield doubt.sentence[0].lower() + doubt.sentence[1:-1]
+    if rest:
+        yield _and(rest)
 
 
 def _or_others(candidates: Sequence[Candidate]) -> str:
@@ -143,8 +154,6 @@ def _remaining(candidate: Candidate) -> Iterator[str]:
     if candidate.unexpected_keys:
         unexpected = candidate.unexpected_keys
         yield f"{_keys(unexpected)} {are(len(unexpected))} unexpected"
-    for doubt in candidate.doubts:
-        yield doubt.sentence[0].lower() + doubt.sentence[1:-1]
     if candidate.unsure:
         yield (
             f"{counted(len(candidate.unsure), 'pair')} of tensors {are(len(candidate.unsure))} "
@@ -213,7 +222,7 @@ def other_heads_words(
 ) -> Iterator[str]:
     """Which heads are left out; `own` is the key of the head's weight that is not.
 
-    None where the model has no head.
+    `own` is the key of the head's weight that is not left out; None where the model has no head.
     """
     weight = own_head(profile).get("weight")
     if weight is not None and left_out:

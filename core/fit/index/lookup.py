@@ -9,7 +9,15 @@ from functools import cached_property
 
 import numpy as np
 
-from core.architectures import SIMPLE, TABLE, Architecture, Shape, Signature, TensorSpec
+from core.architectures import (
+    SIMPLE,
+    TABLE,
+    Architecture,
+    Shape,
+    Signature,
+    TensorSpec,
+    input_weights,
+)
 from core.fit.index.index import Index, Variation
 from core.fit.index.option_laws import Law, laws
 from core.fit.index.profile_entries import Numbers, members_of_runs, profile_entries
@@ -135,11 +143,6 @@ class Lookup:
         }
         for variation in model.variations:
             optional.update(variation.added)
-        inputs = tuple(
-            key
-            for key, spec in model.signature.items()
-            if key.endswith("weight") and len(spec.shape) >= 4 and spec.shape[1] == CHANNELS
-        )
         return Profile(
             tuple(self.index.architectures[number] for number in members),
             model.signature,
@@ -150,7 +153,7 @@ class Lookup:
                 else {}
                 for option in {v.option for v in model.variations}
             },
-            inputs,
+            input_weights(model.signature),
             optional,
             {without_wrappers(key): key for key in (*optional, *model.signature)},
         )

@@ -99,7 +99,7 @@ def laws(base: Signature, variations: Iterable[Variation]) -> dict[tuple[str, in
     points_of: dict[tuple[str, int], list[tuple[int, int]]] = {}
     for variation in variations:
         default, value = variation.default, variation.value
-        if isinstance(default, str) or isinstance(value, str):
+        if not (isinstance(default, int) and isinstance(value, int)):
             continue
         known: Mapping[str, Shape] = {
             **variation.shapes,

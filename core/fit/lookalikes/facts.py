@@ -9,7 +9,7 @@ import functools
 import gzip
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -89,11 +89,12 @@ def compare_facts(facts: ArithmeticFacts | None, other: ArithmeticFacts | None) 
     preprocessing = _unlike(facts.preprocessing, other.preprocessing)
     names = _unlike(facts.named, other.named)
     if facts.root != other.root:
-        common = [kind for kind in PROOFS if kind in facts.named and kind in other.named]
-        names = _unlike(*({kind: each.named[kind] for kind in common} for each in (facts, other)))
+        names = _unlike_in(PROOFS, facts, other)
     if facts.measured and other.measured and facts.measured[0] == other.measured[0]:
         if facts.measured == other.measured:
             return Relation(Arithmetic.SAME, (), preprocessing)
+        # The outputs differ for some reason: a setting that alone is no proof is the likeliest one.
+        names = names or _unlike_in(OF_ONE_CLASS, facts, other)
         return Relation(Arithmetic.OTHER, names, preprocessing)
     if facts.configuration == other.configuration:
         return Relation(Arithmetic.SAME, (), preprocessing)
@@ -130,6 +131,14 @@ IMAGE_SIZE = ("img_size", "image_size")
 
 OF_DOWNSAMPLING = ("stride", "pooling")
 """Kinds of facts that follow from another kind of downsampling, and need not be named besides."""
+
+
+def _unlike_in(
+    kinds: Sequence[str], facts: ArithmeticFacts, other: ArithmeticFacts
+) -> tuple[str, ...]:
+    """The facts of `other` of these kinds that both have, and that differ, in words."""
+    common = [kind for kind in kinds if kind in facts.named and kind in other.named]
+    return _unlike(*({kind: each.named[kind] for kind in common} for each in (facts, other)))
 
 
 def _unlike(facts: Mapping[str, str], other: Mapping[str, str]) -> tuple[str, ...]:

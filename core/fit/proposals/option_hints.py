@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from core.architectures import Signature
+from core.architectures import Signature, input_weights
 from core.fit.key_match import Match, Mismatch
 from core.fit.proposals.proposal import listed_keys
 from core.wording import are, count
@@ -24,7 +24,12 @@ POSITIONS = ("pos_embed", "position_embed", "relative_position", "positional_emb
 def options_sentence(match: Match, signature: Signature) -> str:
     """Which options to set instead, in sentences; empty if none would help."""
     return " ".join(
-        (*_auxiliary(match), *_classes(match, signature), *_sizes(match), *_pooling(match))
+        (
+            *_auxiliary(match),
+            *_classes(match, signature),
+            *_sizes(match, signature),
+            *_pooling(match),
+        )
     )
 
 
@@ -90,15 +95,15 @@ def last_weight(signature: Signature) -> str | None:
     return next(weights, None)
 
 
-def other_channels(mismatched: Sequence[Mismatch]) -> list[Mismatch]:
-    """The mismatches of convolutions that differ in their number of input channels alone."""
+def other_channels(mismatched: Sequence[Mismatch], signature: Signature) -> list[Mismatch]:
+    """The mismatches of convolutions that take the image and differ in its channels alone."""
+    inputs = input_weights(signature)
     return [
         mismatch
         for mismatch in mismatched
         if not mismatch.reason
-        and mismatch.key.endswith("weight")
-        and not _is_position(mismatch.key)
-        and len(mismatch.file_shape) == len(mismatch.model_shape) > 2
+        and mismatch.key in inputs
+        and len(mismatch.file_shape) == len(mismatch.model_shape)
         and mismatch.file_shape[1] != mismatch.model_shape[1]
         and (mismatch.file_shape[0], mismatch.file_shape[2:])
         == (mismatch.model_shape[0], mismatch.model_shape[2:])
@@ -118,8 +123,8 @@ def _is_position(key: str) -> bool:
     return any(name in key for name in POSITIONS)
 
 
-def _sizes(match: Match) -> Iterator[str]:
-    channels = other_channels(match.mismatched)
+def _sizes(match: Match, signature: Signature) -> Iterator[str]:
+    channels = other_channels(match.mismatched, signature)
     if len(channels) == 1:
         number = channels[0].file_shape[1]
         yield f"Set in_chans={number} instead, if the architecture has that option."

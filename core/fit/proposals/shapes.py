@@ -34,16 +34,17 @@ MAX_FIXES = 8
 def shape_ideas(now: Match, state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
     """Ideas that change shapes into the model's, without dropping a tensor."""
     mismatched = [mismatch for mismatch in now.mismatched if not mismatch.reason]
-    channels = other_channels(mismatched)
+    channels = other_channels(mismatched, signature)
     if channels:
         first = channels[0]
-        pattern = escape(first.key) if len(channels) == 1 else "*"
         why = (
             f"`{first.key}` takes {counted(first.file_shape[1], 'channel')}, the model's "
             f"{counted(first.model_shape[1], 'channel')}: its filters are summed or "
             "repeated, as timm does."
         )
-        yield Idea((AdaptInput(pattern),), f"{why} {options_sentence(now, signature)}".strip())
+        # One by one: the pattern `*` would adapt layers of another width too.
+        fixes = tuple(AdaptInput(escape(mismatch.key)) for mismatch in channels[:MAX_FIXES])
+        yield Idea(fixes, f"{why} {options_sentence(now, signature)}".strip())
     positions = other_positions(mismatched)
     if positions:
         # torchvision's ViT names it `encoder.pos_embedding`, timm's models `pos_embed`.

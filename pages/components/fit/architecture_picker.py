@@ -11,6 +11,7 @@ from core.architectures import (
     Architecture,
     Option,
     Stated,
+    Value,
     option_of,
     options_of,
     stated_architecture,
@@ -111,10 +112,14 @@ def _option(key: str, current: Architecture, option: Option, choose: Choose) -> 
     def on_change() -> None:
         choose(with_option(current, option.name, st.session_state[field]))
 
-    if option.kind == "word" or (option.most == 1 and option.name not in SIMPLE):
+    if option.kind in ("word", "scale") or (option.most == 1 and option.name not in SIMPLE):
+        choices: tuple[Value, ...] = option.words or (0, 1)
+        set_to: Value | None = st.session_state[field]
+        if set_to is not None and set_to not in choices:  # a scale, which a link may set freely
+            choices = (*choices, set_to)
         st.selectbox(
             label,
-            option.words or (0, 1),
+            choices,
             index=None,
             placeholder="default",
             key=field,

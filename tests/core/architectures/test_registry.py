@@ -184,8 +184,20 @@ def test_the_bounds_of_an_option_are_what_a_model_can_be_built_with() -> None:
         ("timm:test_vit?num_classes=12345678", ("num_classes is 12345678",)),
         ("timm:test_vit?global_pool=nn.Linear", ("global_pool is nn.Linear", "Choose avg")),
         ("timm:test_vit?class_token=2", ("class_token is 2",)),
+        ("timm:test_vit?init_values=abc", ("init_values is abc", "a number from 0 to")),
+        ("timm:test_vit?init_values=-1", ("init_values is -1", "such as 1e-05")),
+        ("timm:test_vit?init_values=nan", ("init_values is nan",)),
+        ("timm:test_vit?init_values=1e9", ("init_values is 1000000000",)),
+        ("timm:test_convnext?ls_init_value=none", ("ls_init_value is none",)),
+        ("timm:test_vit?num_classes=1e1", ("num_classes is 1e1",)),
         ("timm:test_vit?" + "&".join(["num_classes=1"] * 500), ("longer than",)),
         ("timm:vit_base_patch16_224.mea", ("no weights with the tag 'mea'", "Did you mean mae?")),
+        # timm builds no model by this deprecated name either: the tag that it stands for is gone.
+        ("timm:vit_base_patch16_224_sam", ("no weights with the tag 'sam'",)),
+        (
+            "torchvision:tf_efficientnet_b0_ns",
+            ("No architecture is called 'tf_efficientnet_b0_ns'",),
+        ),
         ("timm:davit_huge.x", ("it has no tags",)),
         ("torchvision:resnet18.a1_in1k", ("No architecture is called 'resnet18.a1_in1k'",)),
     ],
@@ -206,6 +218,9 @@ def test_what_an_architecture_does_not_take_is_refused_in_words(
         ("reg_tokens=3", {"reg_tokens": 3}),
         ("qkv_bias=false", {"qkv_bias": False}),
         ("init_values=1", {"init_values": 1e-5}),
+        ("init_values=1e-5", {"init_values": 1e-5}),
+        ("init_values=0.1", {"init_values": 0.1}),
+        ("init_values=0.0", {"init_values": 0.0}),
         ("qk_norm=1&pre_norm=1", {"qk_norm": True, "pre_norm": True}),
     ],
 )
@@ -215,6 +230,17 @@ def test_options_of_structure_build_what_timm_builds(
     architecture = parse_architecture(f"timm:test_vit?{options}")
     assert parse_architecture(architecture.key) == architecture
     assert_same(signature(architecture), signature_of(timm.create_model("test_vit", **arguments)))
+
+
+@pytest.mark.parametrize(
+    ("written", "key"), [("1e-5", "1e-05"), ("1E-05", "1e-05"), ("1.0", "1"), (".1", "0.1")]
+)
+def test_the_first_value_of_a_layer_scale_is_what_timm_is_given(written: str, key: str) -> None:
+    architecture = parse_architecture(f"timm:test_vit?init_values={written}")
+    assert architecture.key == f"timm:test_vit?init_values={key}"
+    assert parse_architecture(architecture.key) == architecture
+    scale = build(architecture).state_dict()["blocks.0.ls1.gamma"]
+    assert torch.equal(scale, torch.full_like(scale, float(written)))
 
 
 def test_the_stem_of_a_resnet_is_an_option() -> None:
@@ -235,6 +261,26 @@ def test_a_tag_is_taken_as_timm_takes_it() -> None:
     classes = parse_architecture("timm:vit_base_patch16_224.mae?num_classes=5")
     assert signature(classes)["head.weight"].shape == (5, 768)
     assert parse_architecture(classes.key) == classes
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("timm:tf_efficientnet_b0_ns", "timm tf_efficientnet_b0.ns_jft_in1k"),
+        ("vit_tiny_patch16_224_in21k", "timm vit_tiny_patch16_224.augreg_in21k"),
+        ("timm:mnasnet_b1?num_classes=3", "timm mnasnet_100 (num_classes=3)"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Mapping deprecated")
+def test_a_deprecated_name_of_timm_is_taken_and_titled_by_its_current_one(
+    name: str, title: str
+) -> None:
+    architecture = parse_architecture(name)
+    assert architecture.title == title
+    assert parse_architecture(architecture.key) == architecture
+    plain, _, options = name.removeprefix("timm:").partition("?")
+    arguments = {"num_classes": 3} if options else {}
+    assert_same(signature(architecture), signature_of(timm.create_model(plain, **arguments)))
 
 
 @pytest.mark.parametrize(

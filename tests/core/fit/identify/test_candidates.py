@@ -421,6 +421,18 @@ def test_a_whole_network_is_told_beside_much_else(lookup: Lookup, tmp_path: Path
     )
 
 
+def test_a_doubt_and_what_is_left_out_besides_are_two_clauses(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    weights = torchvision.models.resnet18().state_dict()
+    weights |= {"extra.weight": torch.randn(7, 3), "other": torch.randn(4)}
+    weights |= {f"decoder.{number}.weight": torch.randn(5, 512) for number in range(3)}
+    assert told(lookup, tmp_path / "a.pth", weights).sentence.startswith(
+        "The nearest is a torchvision resnet18; 2 trained tensors of the network itself are left "
+        "out: `extra.weight` and `other`; `decoder.*` is left out."
+    )
+
+
 def test_what_has_two_tensors_of_a_network_is_not_called_near_it(
     lookup: Lookup, tmp_path: Path
 ) -> None:

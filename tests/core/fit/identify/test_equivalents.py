@@ -62,6 +62,30 @@ def test_those_that_compute_the_same_are_named_as_such(lookup: Lookup, tmp_path:
     assert any("compute" in fact and "timm resnet18" in fact for fact in best.evidence)
 
 
+def test_an_activation_is_named_where_it_alone_makes_the_outputs_differ(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    """torchvision puts ReLU in the place of ReLU6 in the networks that can be quantized."""
+    weights = torchvision.models.quantization.mobilenet_v2(quantize=False).state_dict()
+    found = told(lookup, tmp_path / "a.pth", weights)
+    assert found.sentence == (
+        "This is a torchvision mobilenet_v2. torchvision quantized_mobilenet_v2 takes the same "
+        "tensors and computes something else: activation ReLU. Nothing in the file says which."
+    )
+
+
+def test_outputs_that_differ_for_an_unknown_reason_are_said_to(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    weights = timm.create_model("swinv2_tiny_window8_256").state_dict()
+    found = told(lookup, tmp_path / "a.pth", weights)
+    assert (
+        "computes something else: its outputs differ, and which setting makes them differ is not "
+        "known. Nothing in the file says which."
+    ) in found.sentence
+    assert "which setting makes them differ is not known)" in " ".join(found.candidates[0].evidence)
+
+
 def test_moco_v3s_small_transformer_is_told_to_have_other_heads(
     lookup: Lookup, tmp_path: Path
 ) -> None:

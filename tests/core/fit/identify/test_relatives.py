@@ -8,6 +8,7 @@ import timm
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
+from torchvision.models import resnet18
 from torchvision.models.resnet import Bottleneck, ResNet
 
 from core.architectures import Architecture, signature
@@ -23,12 +24,20 @@ def vit(**sizes: int) -> nn.Module:
         )
 
 
+def without_its_last_stage(features: int) -> nn.Module:
+    model = resnet18()
+    del model.layer4
+    model.fc = nn.Linear(features, 1000)
+    return model
+
+
 @pytest.mark.parametrize(
     ("model", "words"),
     [
         (lambda: vit(depth=15), "deeper (15 in `blocks`, not 12)"),
         (lambda: vit(depth=9), "shallower (9 in `blocks`, not 12)"),
         (lambda: ResNet(Bottleneck, [3, 4, 9, 3]), "deeper (9 in `layer3`, not 6)"),
+        (lambda: without_its_last_stage(256), "shallower (without `layer4`)"),
     ],
 )
 def test_another_depth_is_told_as_such(
@@ -39,6 +48,15 @@ def test_another_depth_is_told_as_such(
     assert not found.candidates[0].fits
     assert "This is" not in found.sentence
     assert f"The file is a {words}" in found.sentence
+
+
+def test_a_stage_whose_features_the_head_takes_is_lost_and_makes_no_other_depth(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    weights = without_its_last_stage(512).state_dict()
+    found = told(lookup, tmp_path / "a.pth", weights)
+    assert "30 keys are missing" in found.sentence
+    assert "family" not in found.sentence
 
 
 def test_another_width_is_told_as_such() -> None:

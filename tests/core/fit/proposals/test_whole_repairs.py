@@ -5,7 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from torch import nn
-from torchvision.models import resnet18
+from torchvision.models import resnet18, resnet50
+from torchvision.models.resnet import Bottleneck, ResNet
 
 from core.architectures import Signature, TensorSpec
 from core.checkpoint import StateDict
@@ -54,6 +55,27 @@ def test_every_trouble_at_once_is_repaired_in_steps_that_clear_the_way_last() ->
     first, *_ = propose(file, WANTED)
     assert [step.fix for step in recipe.steps] == list(first.fixes)
     assert (first.before, first.after) == (0, 120)
+
+
+def test_a_layer_of_another_width_is_no_input_convolution() -> None:
+    with torch.device("meta"):
+        narrow = ResNet(Bottleneck, [3, 4, 6, 3], width_per_group=32).state_dict()
+        wanted = signature_of(resnet50())
+    assert AdaptInput not in kinds(best_repair(file_of(narrow), wanted).recipe)
+    assert all(AdaptInput not in map(type, each.fixes) for each in propose(file_of(narrow), wanted))
+
+    one = {**WEIGHTS, "layer3.0.conv2.weight": torch.empty(256, 128, 3, 3, device="meta")}
+    assert not match(repaired(file_of(one), WANTED), WANTED).fits
+
+
+def test_each_convolution_that_takes_the_image_is_adapted_and_no_other() -> None:
+    with torch.device("meta"):
+        weights = timm.create_model("repvgg_a0", in_chans=1).state_dict()
+        wanted = signature_of(timm.create_model("repvgg_a0"))
+    weights["stages.0.0.conv_kxk.conv.weight"] = torch.empty(48, 24, 3, 3, device="meta")
+    recipe = best_repair(file_of(weights), wanted).recipe
+    adapted = [step.fix.pattern for step in recipe.steps if isinstance(step.fix, AdaptInput)]
+    assert adapted == ["stem.conv_kxk.conv.weight", "stem.conv_1x1.conv.weight"]
 
 
 def test_what_fits_needs_no_repair() -> None:
