@@ -104,14 +104,21 @@ models/poolformer.py (forward), and the modeling_*.py of transformers 5.23."""
 def key_style(keys: Iterable[str]) -> KeyStyle | None:
     """The code that is known by these key names, if there is one."""
     names = frozenset(keys)
+    by_end: dict[str, list[str]] = {_end(source.keys[0]): [] for source in SOURCES}
+    for key in names:
+        by_end.get(_end(key), []).append(key)
     for source in SOURCES:
         first, *rest = source.keys
-        below = f".{first}"
-        ends = [key for key in names if key == first or key.endswith(below)]
+        ends = [key for key in by_end[_end(first)] if f".{key}".endswith(f".{first}")]
         prefixes = [key.removesuffix(first) for key in ends]
         if any(all(prefix + key in names for key in rest) for prefix in prefixes):
             return source
     return None
+
+
+def _end(key: str) -> str:
+    """The last two parts of a key."""
+    return ".".join(key.rsplit(".", 2)[-2:])
 
 
 def computes(source: KeyStyle | None, architecture: Architecture) -> bool:

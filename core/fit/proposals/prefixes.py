@@ -47,7 +47,7 @@ def _exchange(old: str, new: str, state_dict: StateDict) -> Idea:
         taken = {key.removeprefix(old) for key in begin}
         if not taken.isdisjoint(state_dict):
             # What has the names of the network's own layers is of another one: a head too.
-            why += " Other keys that would get the same names are beside them."
+            why += " Other keys have these names without it: they are left out."
             return Idea((Keep(glob_of(old)), StripPrefix(old)), why)
         return Idea((StripPrefix(old),), why, known=wrapped)
     if not old:

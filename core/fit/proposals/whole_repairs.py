@@ -306,6 +306,8 @@ def _within_one_prefix(
     for prefix, number in sorted(below.items(), key=lambda item: -len(item[0])):
         if number == len(keys):
             break
+        if number < LEAST_SHARE * len(keys):
+            continue
         own = Counter(
             matrix_form(entry.shape)[0]
             for key, entry in state_dict.items()
