@@ -31,6 +31,7 @@ from core.fit.identify.source_names import KeyStyle, computes, key_style, unlike
 from core.fit.identify.under_other_names import Renamed, under_other_names
 from core.fit.index.lookup import Lookup
 from core.fit.lookalikes import Arithmetic
+from core.fit.proposals.option_hints import lost_or_left_off
 from core.fixes import unscaled_words
 from core.keys import BATCH_COUNTER, MAX_KEYS, Unwrapped, momentum_blobs, unwrap
 from core.wording import count
@@ -266,7 +267,8 @@ def _candidate(
         best.profile, None if head is None else head.key, repaired.left_out, state_dict
     )
     moved = moved_head_words(best) if own else ""
-    more = [*filter(None, [moved, *heads, repaired.fit.copies])]
+    hint = lost_or_left_off(repaired.match)
+    more = [*filter(None, [moved, *heads, repaired.fit.copies, *hint])]
     related = related_to(named, also[:MAX_ALSO])
     facts = evidence(repaired, saved, state_dict, hinted[key].facts, related, len(adapted), more)
     return _repaired_candidate(

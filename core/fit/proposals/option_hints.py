@@ -29,6 +29,7 @@ def options_sentence(match: Match, signature: Signature) -> str:
             *_classes(match, signature),
             *_sizes(match, signature),
             *_pooling(match),
+            *lost_or_left_off(match),
         )
     )
 
@@ -64,6 +65,26 @@ def _pooling(match: Match) -> Iterator[str]:
 
 
 NORM = "norm.weight"
+
+
+IN_A_VIT = "blocks.0.norm1.weight"
+"""A key of timm's ViTs, and of none of its Swins."""
+
+
+def lost_or_left_off(match: Match) -> Iterator[str]:
+    """The options by which timm's ViTs lack a tensor that the file lacks too: it may be lost."""
+    if IN_A_VIT not in match.matched:
+        return
+    pooled = any(key.endswith(NORM) for key in match.unexpected_keys)
+    for key, what, option in (
+        (NORM, "a norm after its last block", "final_norm=0"),
+        ("pos_embed", "`pos_embed`", "pos_embed=none"),
+    ):
+        if key in match.missing_keys and not (key == NORM and pooled):
+            yield (
+                f"If the model was trained without {what}, set {option}, if the architecture has "
+                "that option: nothing in the file says whether it is lost."
+            )
 
 
 def _classes(match: Match, signature: Signature) -> Iterator[str]:

@@ -164,3 +164,18 @@ def test_layers_that_a_network_lacks_may_be_anothers_under_other_names(
     assert found.architecture.key == "timm:seresnet50"
     assert found.fits
     assert not found.left_out
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [({"final_norm": False}, "set final_norm=0"), ({"pos_embed": "none"}, "set pos_embed=none")],
+)
+def test_what_may_be_lost_or_left_off_is_said_and_fits_with_the_option(
+    lookup: Lookup, tmp_path: Path, options: dict[str, object], hint: str
+) -> None:
+    model = timm.create_model("vit_tiny_patch16_224", num_classes=7, **options)
+    best = told(lookup, tmp_path / "a.pth", model.state_dict()).candidates[0]
+    assert not best.fits
+    assert hint in " ".join(best.evidence)
+    own = f"{best.architecture.key}&{hint.removeprefix('set ')}"
+    assert set(signature(parse_architecture(own))) == set(model.state_dict())
