@@ -86,7 +86,7 @@ def find_state_dicts(tree: Tree, entry: EntryMaker) -> dict[str, StateDict]:
     - a dict or list that contains tensors;
     - a pickled model, whose parameters and buffers are in the order of `Module.state_dict`;
     - an optimizer's `state`, whose keys become `0.exp_avg`;
-    - in a file without tensors, a dict of numpy arrays.
+    - in a file without tensors, a dict of numpy arrays, which may have texts and numbers beside them.
 
     A tensor subclass without elements of its own, such as DTensor, is replaced by the tensors in
     it: a single one gets its key, several get `key.attribute`. Raises CheckpointError where a
@@ -491,15 +491,21 @@ def _is_packed(key: str, value: Tree) -> bool:
 
 
 def _from_arrays(value: Tree) -> dict[str, InertTensor]:
-    """The numpy arrays of a dict as tensors; empty where it contains anything else."""
+    """The numpy arrays of a dict as tensors; empty where it has anything else but plain values,
+    such as the learning rate that a Caffe2 pickle has among its blobs."""
     if not isinstance(value, dict):
         return {}
     arrays = {str(key): item for key, item in value.items() if isinstance(item, InertArray)}
+    plain = sum(isinstance(item, PLAIN) for item in value.values())
     try:
         tensors = {key: array_tensor(item) for key, item in arrays.items()}
     except ValueError:
         return {}
-    return tensors if len(tensors) == len(value) else {}
+    return tensors if len(tensors) + plain == len(value) else {}
+
+
+PLAIN = (str, bytes, int, float, type(None))
+"""Values that say something of a file's arrays and contain none."""
 
 
 def _length(value: Tree) -> int:

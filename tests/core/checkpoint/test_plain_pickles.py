@@ -238,3 +238,10 @@ def test_whatever_byte_is_wrong_it_opens_or_is_refused(tmp_path: Path) -> None:
                 read_tensor(entry)
         except CheckpointError:
             continue
+
+
+def test_arrays_open_though_texts_and_numbers_are_beside_them(tmp_path: Path) -> None:
+    """As in Caffe2's pickles of blobs."""
+    arrays = {key: value.numpy() for key, value in model().state_dict().items()}
+    value = {"lr": 0.1, "step": 3, **arrays, "config": "a", "note": None}
+    same(open_checkpoint(dumped(tmp_path, value)).state_dict(), model().state_dict())
