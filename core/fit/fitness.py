@@ -17,6 +17,7 @@ from core.fit.copies import (
     mixture,
     owning_place,
 )
+from core.fit.foreign_tensors import foreign_tensor
 from core.fit.fused_order import other_orders, unknown_orders
 from core.fit.key_match import Match, match
 from core.fit.left_out import left_out_words
@@ -96,6 +97,7 @@ def fit_of(state_dict: StateDict, repaired: StateDict, signature: Signature) -> 
     copies = copies_of(state_dict, signature)
     doubts = (
         *_mixed(state_dict, parameters, copies),
+        *_foreign(parameters),
         *_torn(repaired, signature),
         *_reordered(taken),
         *_half_transposed(state_dict, repaired, signature),
@@ -164,6 +166,12 @@ def _mixed(
     torn = torn_tree(taken) if mixed is None else mixed.sentence
     if torn:
         yield Doubt(torn, tuple(taken))
+
+
+def _foreign(taken: Mapping[str, str]) -> Iterator[Doubt]:
+    sentence = foreign_tensor(taken)
+    if sentence:
+        yield Doubt(sentence, ())
 
 
 def _torn(repaired: StateDict, signature: Signature) -> Iterator[Doubt]:

@@ -7,7 +7,13 @@ core/checkpoint/tree/discover.py.
 """
 
 from core.keys.assignment import STRIP, best_assignment
-from core.keys.beside import names_another_part, names_beside_head, names_head, network_prefix
+from core.keys.beside import (
+    begins_beside,
+    names_another_part,
+    names_beside_head,
+    names_head,
+    network_prefix,
+)
 from core.keys.dotless import (
     MOMENTUM,
     batch_norm_scales,
@@ -98,6 +104,7 @@ __all__ = [
     "TooCostlyError",
     "Unwrapped",
     "batch_norm_scales",
+    "begins_beside",
     "best_assignment",
     "block_of",
     "common_prefix",

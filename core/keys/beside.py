@@ -50,6 +50,14 @@ def names_beside_head(path: str) -> bool:
     return _BESIDE_A_HEAD.search(path) is not None
 
 
+def begins_beside(path: str) -> bool:
+    """Whether the outermost name of a path is that of a decoder, a loss, a copy or the like."""
+    outermost = path.partition(".")[0]
+    if _BEGINS_ANOTHER.match(path) and not names_head(outermost):
+        return True
+    return names_beside_head(outermost) and not _OF_THE_NETWORK.search(outermost)
+
+
 def network_prefix(keys: Iterable[str]) -> str:
     """The longest prefix that the keys of a network have in common, but for those of its head."""
     keys = list(keys)

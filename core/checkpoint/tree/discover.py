@@ -86,7 +86,7 @@ def find_state_dicts(tree: Tree, entry: EntryMaker) -> dict[str, StateDict]:
     - a dict or list that contains tensors;
     - a pickled model, whose parameters and buffers are in the order of `Module.state_dict`;
     - an optimizer's `state`, whose keys become `0.exp_avg`;
-    - in a file without tensors, a dict of numpy arrays, which may have texts and numbers beside them.
+    - in a file without tensors, a dict of numpy arrays, also with texts and numbers beside them.
 
     A tensor subclass without elements of its own, such as DTensor, is replaced by the tensors in
     it: a single one gets its key, several get `key.attribute`. Raises CheckpointError where a

@@ -355,3 +355,90 @@ def test_a_norm_beside_a_network_with_its_own_is_left_out(saved: Saved) -> None:
     file = saved(prefixed("backbone.", trunk) | beside)
     assert origins(file, VIT) == {"backbone"}
     assert after(file, best_repair(file, VIT).recipe, VIT).fits
+
+
+def is_filled_and_no_fit(file: StateDict, wanted: Signature) -> str:
+    """The first doubt of the best repair, which finds a tensor for every key and is no fit."""
+    fit = after(file, best_repair(file, wanted).recipe, wanted)
+    assert fit.match.fits
+    assert not fit.fits
+    return fit.doubts[0].sentence
+
+
+@pytest.mark.parametrize("place", ["decoder.", "cls_layers.", "extra.layers."])
+@pytest.mark.parametrize("own", [10, 6])
+@pytest.mark.parametrize("names", [(), HUGGING_FACE])
+def test_blocks_of_another_part_do_not_fill_a_network(
+    saved: Saved, names: tuple[tuple[str, str], ...], own: int, place: str
+) -> None:
+    """As a masked autoencoder's decoder, or a second tower."""
+    encoder, other = vit(1, depth=own, num_classes=0), vit(2, depth=12 - own, num_classes=0)
+    blocks = {key: value for key, value in other.items() if key.startswith("blocks.")}
+    file = saved(
+        prefixed("encoder.", renamed(encoder, *names)) | prefixed(place, renamed(blocks, *names))
+    )
+    assert "may be another part's" in is_filled_and_no_fit(file, VIT)
+
+
+@pytest.mark.parametrize("other", ["decoder.block.", "neck.block.", "branch."])
+@pytest.mark.parametrize("prefix", ["", "backbone."])
+def test_a_missing_block_is_not_filled_from_beside(saved: Saved, prefix: str, other: str) -> None:
+    theirs = {
+        f"{other}{key.removeprefix('layer4.1.')}": value
+        for key, value in resnet(2).items()
+        if key.startswith("layer4.1.")
+    }
+    file = saved(prefixed(prefix, without(resnet(1), "layer4.1.")) | theirs)
+    assert f"`{other}" in is_filled_and_no_fit(file, RESNET)
+
+
+@pytest.mark.parametrize(
+    ("lost", "own", "other"),
+    [
+        ("cls_token", "", "decoder.cls_token"),
+        ("cls_token", "backbone.", "prompt.token"),
+        ("pos_embed", "encoder.", "decoder.pos_embed"),
+    ],
+)
+def test_a_missing_token_is_not_taken_from_another_part(
+    saved: Saved, lost: str, own: str, other: str
+) -> None:
+    weights = vit(num_classes=0)
+    file = saved(prefixed(own, without(weights, lost)) | {other: weights[lost]})
+    assert f"`{other}`" in is_filled_and_no_fit(file, VIT)
+
+
+@pytest.mark.parametrize("named", [dict, detectrons])
+def test_a_missing_layer_is_not_filled_from_an_auxiliary_part(
+    saved: Saved, named: Callable[[Weights], Weights]
+) -> None:
+    lost = "layer4.0.downsample."
+    aux = {
+        key.replace(f"{lost}0", "aux.proj").replace(f"{lost}1", "aux.bn"): value
+        for key, value in resnet(2).items()
+        if key.startswith(lost)
+    }
+    file = saved(named(without(resnet(1), lost)) | aux)
+    assert "`aux." in is_filled_and_no_fit(file, RESNET)
+
+
+def test_a_head_is_not_joined_over_layers_that_may_feed_it(saved: Saved) -> None:
+    lstm = {
+        f"lstm.{key}": torch.randn(shape)
+        for key, shape in (("weight_ih_l0", (2048, 512)), ("weight_hh_l0", (2048, 512)))
+    }
+    fusion = {"fusion.weight": torch.randn(512, 1024), "fusion.bias": torch.randn(512)}
+    attention = {
+        f"nl.{key}.weight": torch.randn(*shape, 1, 1)
+        for key, shape in (("theta", (256, 512)), ("out", (512, 256)))
+    }
+    trunk, head = without(resnet(1), "fc."), {"fc.weight": resnet(1)["fc.weight"]}
+    head |= {"fc.bias": resnet(1)["fc.bias"]}
+    for between in (lstm, fusion, attention):
+        module = next(iter(between)).partition(".")[0]
+        file = saved(prefixed("cnn.", trunk) | between | head)
+        sentence = is_filled_and_no_fit(file, RESNET)
+        assert sentence == f"`{module}.*` may stand between the network and its head `fc`."
+    beside = {"rot_head.weight": torch.randn(4, 512), "rot_head.bias": torch.randn(4)}
+    file = saved(prefixed("cnn.", trunk) | beside | head)
+    assert after(file, best_repair(file, RESNET).recipe, RESNET).fits
