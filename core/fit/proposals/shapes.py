@@ -110,7 +110,10 @@ def _transposing(
             f" {listed_keys(square)} {are(len(square))} square, and transposed too, as the "
             "others are."
         )
-    patterns = [f"*{escape(name)}" for name in sorted(names - straight)]
+    named = sorted(names - straight)
+    inside = [name for name in named if any(key.endswith(name) for key in alike)]
+    outermost = [key for key in alike if f".{key}" in named]  # `*.head.weight` is no `head.weight`
+    patterns = [*(f"*{escape(name)}" for name in inside), *map(escape, outermost)]
     by_name = tuple(Transpose(pattern) for pattern in patterns)
     one_by_one = tuple(Transpose(escape(key)) for key in alike)
     for fixes in (by_name, one_by_one):

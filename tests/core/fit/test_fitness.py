@@ -442,3 +442,10 @@ def test_a_head_is_not_joined_over_layers_that_may_feed_it(saved: Saved) -> None
     beside = {"rot_head.weight": torch.randn(4, 512), "rot_head.bias": torch.randn(4)}
     file = saved(prefixed("cnn.", trunk) | beside | head)
     assert after(file, best_repair(file, RESNET).recipe, RESNET).fits
+
+
+def test_the_outermost_layers_are_transposed_with_those_inside(saved: Saved) -> None:
+    """As Paddle stores them, under timm's own names."""
+    wanted = signature(Architecture("timm", "vit_tiny_patch16_224", (("num_classes", 7),)))
+    file = saved(turned(vit(num_classes=7)))
+    assert after(file, best_repair(file, wanted).recipe, wanted).fits
