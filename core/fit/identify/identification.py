@@ -17,14 +17,15 @@ class Hints:
 
     `names` are pairs of a place in the metadata and the name there: (`arch`, `resnet50d`).
     `classes` are the qualified names of a pickled model's classes. `twins` are the paths of the
-    file's other state_dicts with tensors of the same shapes, such as an average, and `path` is that
-    of its own.
+    file's other state_dicts with tensors of the same shapes, such as an average, `near_twins` those
+    of nearly the same, such as a copy without the head, and `path` is that of its own.
     """
 
     names: tuple[tuple[str, str], ...] = ()
     classes: tuple[str, ...] = ()
     file_name: str = ""
     twins: tuple[str, ...] = ()
+    near_twins: tuple[str, ...] = ()
     path: str = ""
 
 
