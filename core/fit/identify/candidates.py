@@ -360,6 +360,7 @@ def _repaired_candidate(
         relations=tuple(compared for _, compared in also),
         stated=stated,
         unlike=unlike,
+        input_channels=repaired.input_channels,
     )
 
 

@@ -48,6 +48,8 @@ class Candidate:
     wider network, if it is. `relations` say of each of `also` whether it computes the same, and
     `stated` whether the file says that it is for none of those that do not. `unlike` is a sentence
     if the code that saved the file computes something else than the architecture; else empty.
+    `input_channels` are those of the file's input convolutions and of the model's, where the recipe
+    adapts them.
     """
 
     architecture: Architecture
@@ -69,6 +71,7 @@ class Candidate:
     relations: tuple[Relation, ...] = ()
     stated: bool = False
     unlike: str = ""
+    input_channels: tuple[tuple[int, int], ...] = ()
 
     @property
     def fits(self) -> bool:

@@ -104,14 +104,20 @@ def _clauses(best: Candidate, state_dict: StateDict) -> Iterator[str]:
     doubted = {key for doubt in best.doubts for key in doubt.keys}
     beside = [key for key in best.left_out if key not in doubted]
     rest = [*_remaining(best), *filter(None, [left_out_words(beside, state_dict)])]
-    if best.fits and any(isinstance(step.fix, ResamplePositions) for step in best.recipe.steps):
-        rest.append(
-            "its positions have another size and are resampled, which changes what it computes"
-        )
+    if best.fits and (changes := [*_changes(best)]):
+        rest.append(f"{_and(changes)}, which changes what it computes")
     for doubt in best.doubts:
         yield doubt.sentence[0].lower() + doubt.sentence[1:-1]
     if rest:
         yield _and(rest)
+
+
+def _changes(best: Candidate) -> Iterator[str]:
+    """What the recipe changes in the network's numbers, so that it computes something else."""
+    for before, after in best.input_channels:
+        yield f"its input is adapted from {count(before)} to {counted(after, 'channel')}"
+    if any(isinstance(step.fix, ResamplePositions) for step in best.recipe.steps):
+        yield "its positions have another size and are resampled"
 
 
 def _or_others(candidates: Sequence[Candidate]) -> str:
@@ -199,7 +205,8 @@ def evidence(
     """
     match = repaired.match
     keys = f"{count(len(match.matched))} of {count(match.total)} keys"
-    facts = [f"{keys} match {'after the repair' if repaired.why else 'in name and shape'}."]
+    mended = repaired.why or repaired.input_channels
+    facts = [f"{keys} match {'after the repair' if mended else 'in name and shape'}."]
     facts.extend(repaired.why)
     if saved:
         facts.append(f"Saved {saved}.")
