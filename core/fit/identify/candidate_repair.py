@@ -25,12 +25,17 @@ from core.fit.proposals.tried import after
 from core.fit.proposals.whole_repairs import best_repair, mostly_matches
 from core.fixes import (
     AdaptInput,
+    AddBatchStatistics,
+    AddPrefix,
+    CastDtype,
     Drop,
+    DropMismatched,
     Fix,
     Keep,
     Recipe,
     RenameTable,
     ResamplePositions,
+    SelectClasses,
     StripPrefix,
     adapter_keys,
 )
@@ -41,6 +46,21 @@ MOST_MENDED = 4
 
 MAX_DROPPED = 400
 """The most unexpected keys that a recipe drops; more are left in, and reported."""
+
+
+OWN_NAMES = (
+    AdaptInput,
+    AddBatchStatistics,
+    AddPrefix,
+    CastDtype,
+    Drop,
+    DropMismatched,
+    Keep,
+    ResamplePositions,
+    SelectClasses,
+    StripPrefix,
+)
+"""The fixes after which the tensors still have the names that the file gives them, but a prefix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +88,11 @@ class Repaired:
     def fits(self) -> bool:
         """Whether all keys match, and nothing is in doubt."""
         return self.fit.fits and not self.unsure
+
+    @property
+    def renames(self) -> bool:
+        """Whether the file has other names than the model: the recipe renames or joins tensors."""
+        return not all(isinstance(step.fix, OWN_NAMES) for step in self.recipe.steps)
 
 
 def repair(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> Repaired:

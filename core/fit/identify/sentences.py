@@ -258,10 +258,12 @@ def _share_left_out(repaired: Repaired, state_dict: StateDict) -> Iterator[str]:
 def evidence_of_shapes(
     renamed: Renamed, state_dict: StateDict, hints: Sequence[str], also: Sequence[Related]
 ) -> tuple[str, ...]:
-    """Why it is this architecture, for a file with other key names, in sentences."""
+    """Why it is this architecture, for a file whose tensors were matched by shape, in sentences."""
     match = renamed.repaired.match
+    renames = renamed.repaired.renames
+    alike = "shape" if renames else "name and shape"
     facts = [
-        f"{count(len(match.matched))} of {count(match.total)} keys match in shape.",
+        f"{count(len(match.matched))} of {count(match.total)} keys match in {alike}.",
         *renamed.repaired.why,
     ]
     if renamed.prefix:
@@ -275,10 +277,12 @@ def evidence_of_shapes(
         )
     )
     facts.extend(hints)
-    facts.extend(equivalents_words(also, ("has the same tensors", "have the same tensors")))
-    facts.append(
-        "Models of the same shapes can still differ: check it with an image that you know."
-    )
+    same = "the same tensors" if renames else "the same keys and shapes"
+    facts.extend(equivalents_words(also, (f"has {same}", f"have {same}")))
+    if renames:
+        facts.append(
+            "Models of the same shapes can still differ: check it with an image that you know."
+        )
     return tuple(facts)
 
 
