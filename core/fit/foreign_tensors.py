@@ -56,7 +56,7 @@ def _in_other_parts(taken: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for own, key in taken.items():
         if _may_be_beside(key):
             continue
-        path = _below(root, own)
+        path = _below(root, own) if "." in own else own.replace("_", ".")
         if begins_beside(path) and not begins_beside(key):
             yield own, key
         elif own_named and not _ends_with(own, key):
@@ -73,7 +73,7 @@ def _in_other_blocks(taken: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """
     blocks: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for own, key in taken.items():
-        if block := block_of(key):
+        if (block := block_of(key)) and not _may_be_beside(key):
             blocks[block][key[len(block) :]].append(own)
     kinds: dict[object, list[str]] = defaultdict(list)
     for block, tails in blocks.items():
@@ -96,7 +96,9 @@ def _may_be_beside(key: str) -> bool:
 
 
 def _ends_with(own: str, key: str) -> bool:
-    return own == key or own.endswith(f".{key}")
+    """Whether the path ends with the key, with dots or without."""
+    own, key = (re.sub(r"[/.]", "_", path) for path in (own, key))
+    return own == key or own.endswith(f"_{key}")
 
 
 def _below(root: str, own: str) -> str:

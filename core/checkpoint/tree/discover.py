@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from core.checkpoint.containers.budget import work_left
-from core.checkpoint.entries import StateDict, is_float_dtype
+from core.checkpoint.entries import StateDict, TensorEntry, is_float_dtype
 from core.checkpoint.pickles.inert import (
     CONTAINER_TYPES,
     InertArray,
@@ -77,6 +77,10 @@ ROLES: Mapping[str, str] = {
 RANKS = ("model", "ema", "other", "optimizer")
 """The roles in the order in which a state_dict is preferred as the model, the best first."""
 
+ALIKE = 0.8
+"""The share of the larger one's shapes that a student and its teacher have in common: one of them
+may be without its head. One of another make is what the student learned from."""
+
 
 def find_state_dicts(tree: Tree, entry: EntryMaker) -> dict[str, StateDict]:
     """Every state_dict in the tree by its path (`""` for the tree itself), in file order.
@@ -86,7 +90,8 @@ def find_state_dicts(tree: Tree, entry: EntryMaker) -> dict[str, StateDict]:
     - a dict or list that contains tensors;
     - a pickled model, whose parameters and buffers are in the order of `Module.state_dict`;
     - an optimizer's `state`, whose keys become `0.exp_avg`;
-    - in a file without tensors, a dict of numpy arrays, also with texts and numbers beside them.
+    - in a file without tensors, a dict of numpy arrays, which may have texts and numbers beside
+      them.
 
     A tensor subclass without elements of its own, such as DTensor, is replaced by the tensors in
     it: a single one gets its key, several get `key.attribute`. Raises CheckpointError where a
@@ -129,8 +134,8 @@ def best_path(roles: Mapping[str, str], state_dicts: Mapping[str, StateDict]) ->
     """The path of the state_dict that is most likely meant: of the best role, the largest.
 
     Tensors directly in the tree's top level are not preferred to a state_dict with as many weights:
-    they are a random state, for example, or features. A teacher is preferred to its student: after
-    such a training it is what is used.
+    they are a random state, for example, or features. A teacher is preferred to its student,
+    whichever of the two has a head: after such a training it is what is used.
     """
     first = min(roles.values(), key=RANKS.index)
     candidates = [path for path in state_dicts if roles[path] == first]
@@ -140,13 +145,25 @@ def best_path(roles: Mapping[str, str], state_dicts: Mapping[str, StateDict]) ->
         candidates = list(weights)
     best = max(candidates, key=lambda path: state_dicts[path].numel)
     teacher = ".".join("teacher" if part == "student" else part for part in best.split("."))
-    if teacher in state_dicts and not _shapes(state_dicts[teacher]) - _shapes(state_dicts[best]):
+    if teacher in state_dicts and _are_alike(state_dicts[teacher], state_dicts[best]):
         return teacher
     return best
 
 
-def _shapes(state_dict: StateDict) -> Counter[tuple[int, ...]]:
-    return Counter(entry.shape for entry in state_dict.values())
+def _are_alike(teacher: StateDict, student: StateDict) -> bool:
+    """Whether a teacher is of its student's make: all that it has is, or nearly all of both."""
+    if not _shapes(teacher.values()) - _shapes(student.values()):
+        return True
+    # A teacher may be of parameters alone, so vectors, among them statistics, do not count.
+    one, other = (
+        _shapes(entry for entry in each.values() if len(entry.shape) > 1)
+        for each in (teacher, student)
+    )
+    return 0 < max(one.total(), other.total()) * ALIKE <= (one & other).total()
+
+
+def _shapes(entries: Iterable[TensorEntry]) -> Counter[tuple[int, ...]]:
+    return Counter(entry.shape for entry in entries)
 
 
 def _weights(state_dict: StateDict) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -30,6 +31,20 @@ Neither set has the name of one of several networks (`generator`), of a copy (`e
 `target_encoder`), or of an optimizer: these are no parts of the network next to them.
 """
 
+ONE_OF_SEVERAL = re.compile(r".*_(?:head|classifier|fc)")
+"""The name of one of several heads: `age_head`."""
+
+NUMBER = re.compile(r"_?[0-9]+$")
+"""What may follow a head's name if there are several: `classifier2`, `head_1`."""
+
+COPIES = frozenset(
+    (
+        *("ema", "avg", "average", "averaged", "swa", "teacher", "student", "target", "momentum"),
+        *("best", "last", "old"),
+    )
+)
+"""Words of a name that tell a copy: `ema_head` is no second head, but the first one's average."""
+
 WHOLES = frozenset(("model", "net", "network", "module", "state_dict", "weights", "params"))
 """What they call a network, whose head may be beside it all the same, if that was trained apart."""
 
@@ -57,7 +72,8 @@ def join_parts(
 
     `beside` has the paths of state_dicts that are side by side in one dict, by the path of that
     dict. They are parts of one network if one is named as a trunk and another as a head, or if one
-    is named as a network and the others, which have fewer elements together, as heads.
+    is named as a network and the others, which have fewer elements together, as heads. A name that
+    only looks like one of several heads counts as a head if all such have fewer elements together.
     """
     joined = {}
     for above, paths in beside.items():
@@ -66,23 +82,41 @@ def join_parts(
             for path in paths
             if _has_weights(state_dicts[path])
         }
-        trunks, wholes, heads = (
-            [path for path, name in names.items() if name in known]
-            for known in (TRUNKS, WHOLES, HEADS)
+        trunks, wholes, heads, named = (
+            [path for path, name in names.items() if is_part(name)]
+            for is_part in (TRUNKS.__contains__, WHOLES.__contains__, _names_head, _one_of_several)
         )
+        if _size(named, state_dicts) >= _size(trunks or wholes, state_dicts):
+            names = {path: name for path, name in names.items() if path not in named}
+            heads = [path for path in heads if path not in named]
         if trunks and heads:
             parts = [path for path in names if path not in wholes]
             joined[above] = _joined(above, parts, state_dicts)
-        elif len(wholes) == 1 and heads:
-            size = sum(state_dicts[path].numel for path in heads)
-            if size < state_dicts[wholes[0]].numel:
-                joined[above] = _joined(above, [*names], state_dicts)
+        elif len(wholes) == 1 and heads and _size(heads, state_dicts) < _size(wholes, state_dicts):
+            joined[above] = _joined(above, [*names], state_dicts)
     return joined
 
 
 def names_part(name: str) -> bool:
     """Whether a name in a dict is one of a network's parts."""
-    return _plain(name) in TRUNKS | WHOLES | HEADS
+    plain = _plain(name)
+    return plain in TRUNKS | WHOLES or _names_head(plain)
+
+
+def _names_head(plain: str) -> bool:
+    return plain in HEADS or _one_of_several(plain)
+
+
+def _one_of_several(plain: str) -> bool:
+    """Whether a name looks like that of one of several heads."""
+    if plain in HEADS or not COPIES.isdisjoint(plain.split("_")):
+        return False
+    name = NUMBER.sub("", plain)
+    return name in HEADS or ONE_OF_SEVERAL.fullmatch(name) is not None
+
+
+def _size(paths: Sequence[str], state_dicts: Mapping[str, StateDict]) -> int:
+    return sum(state_dicts[path].numel for path in paths)
 
 
 def _plain(name: str) -> str:

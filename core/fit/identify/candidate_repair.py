@@ -12,7 +12,7 @@ from glob import escape
 from math import prod
 
 from core.architectures import Options, Shape, Signature, matrix_form
-from core.checkpoint import StateDict
+from core.checkpoint import AdaptedChannels, Derived, StateDict
 from core.fit.architecture_options import propose_num_classes
 from core.fit.fitness import Fit, fit_of
 from core.fit.identify.class_heads import CLASSES
@@ -25,12 +25,17 @@ from core.fit.proposals.tried import after
 from core.fit.proposals.whole_repairs import best_repair, mostly_matches
 from core.fixes import (
     AdaptInput,
+    AddBatchStatistics,
+    AddPrefix,
+    CastDtype,
     Drop,
+    DropMismatched,
     Fix,
     Keep,
     Recipe,
     RenameTable,
     ResamplePositions,
+    SelectClasses,
     StripPrefix,
     adapter_keys,
 )
@@ -43,12 +48,28 @@ MAX_DROPPED = 400
 """The most unexpected keys that a recipe drops; more are left in, and reported."""
 
 
+OWN_NAMES = (
+    AdaptInput,
+    AddBatchStatistics,
+    AddPrefix,
+    CastDtype,
+    Drop,
+    DropMismatched,
+    Keep,
+    ResamplePositions,
+    SelectClasses,
+    StripPrefix,
+)
+"""The fixes after which the tensors still have the names that the file gives them, but a prefix."""
+
+
 @dataclass(frozen=True, slots=True)
 class Repaired:
     """A recipe, the fit after it, and the file's keys that it leaves out.
 
     `unsure` are the file's keys for which another pair would be as likely, and `why` are sentences
-    on how the tensors were matched, if more than prefixes differ.
+    on how the tensors were matched, if more than prefixes differ. `input_channels` are those of the
+    file's input convolutions and of the model's, where the recipe adapts them.
     """
 
     recipe: Recipe
@@ -56,6 +77,7 @@ class Repaired:
     left_out: tuple[str, ...]
     unsure: tuple[str, ...] = ()
     why: tuple[str, ...] = ()
+    input_channels: tuple[tuple[int, int], ...] = ()
 
     @property
     def match(self) -> Match:
@@ -66,6 +88,11 @@ class Repaired:
     def fits(self) -> bool:
         """Whether all keys match, and nothing is in doubt."""
         return self.fit.fits and not self.unsure
+
+    @property
+    def renames(self) -> bool:
+        """Whether the file has other names than the model: the recipe renames or joins tensors."""
+        return not all(isinstance(step.fix, OWN_NAMES) for step in self.recipe.steps)
 
 
 def repair(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> Repaired:
@@ -96,7 +123,10 @@ def repair(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> Repai
             left_out += tuple(repaired[key].origin or key for key in extra)
             gone = frozenset(extra)
             repaired = StateDict(entry for key, entry in repaired.items() if key not in gone)
-    return Repaired(Recipe.of(fixes), fit_of(state_dict, repaired, wanted), left_out)
+    fit = fit_of(state_dict, repaired, wanted)
+    return Repaired(
+        Recipe.of(fixes), fit, left_out, input_channels=adapted_input_channels(repaired)
+    )
 
 
 def whole_repaired(state_dict: StateDict, wanted: Signature) -> Repaired | None:
@@ -110,7 +140,18 @@ def whole_repaired(state_dict: StateDict, wanted: Signature) -> Repaired | None:
         return None
     repaired, left_out = result
     fit = fit_of(state_dict, repaired, wanted)
-    return Repaired(best.recipe, fit, left_out, best.unsure, best.why)
+    channels = adapted_input_channels(repaired)
+    return Repaired(best.recipe, fit, left_out, best.unsure, best.why, channels)
+
+
+def adapted_input_channels(repaired: StateDict) -> tuple[tuple[int, int], ...]:
+    """The channels before and after each adaptation of an input convolution, each pair once."""
+    pairs = (
+        (entry.form.parts[0].shape[1], entry.shape[1])
+        for entry in repaired.values()
+        if isinstance(entry.form, Derived) and isinstance(entry.form.operation, AdaptedChannels)
+    )
+    return tuple(dict.fromkeys(pairs))
 
 
 def mended(best: Solved, state_dict: StateDict, repaired: Repaired) -> tuple[Options, Repaired]:

@@ -360,6 +360,7 @@ def _repaired_candidate(
         relations=tuple(compared for _, compared in also),
         stated=stated,
         unlike=unlike,
+        input_channels=repaired.input_channels,
     )
 
 
@@ -376,10 +377,12 @@ def _under_other_names(
 
     def rank(pair: tuple[Renamed, Architecture]) -> tuple[object, ...]:
         profile, architecture = pair
-        misfit, *others = profile.rank
+        misfit, partial, *others = profile.rank
         spoken = _spoken_for(hints, source, architecture)
         meant = computes(source, architecture)
-        return misfit, not meant, *others, spoken.rank, _plainness(architecture)
+        other_names = profile.repaired.renames
+        place = misfit, not meant, partial, other_names, *others
+        return *place, spoken.rank, _plainness(architecture)
 
     profiles = under_other_names(state_dict, unwrapped, lookup, source)
     pairs = [
@@ -406,7 +409,7 @@ def _under_other_names(
                 related,
                 best.repaired,
                 facts,
-                renamed=True,
+                renamed=best.repaired.renames,
                 saved=under_words(best.prefix),
                 stated=_states(spoken, others, related),
                 unlike=unlike_source(source, named[0]),

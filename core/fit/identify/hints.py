@@ -25,6 +25,10 @@ MAX_NAMES = 20
 MAX_TWINS = 16
 """The most state_dicts of the file that are compared with the chosen one."""
 
+NEARLY = 0.8
+"""The share of the larger one's trained tensors that two state_dicts of nearly the same shapes have
+in common: one of them may be without its head."""
+
 MAX_TEXT = 300
 """The most characters of a name in the metadata that are read."""
 
@@ -34,15 +38,28 @@ def hints_of(checkpoint: Checkpoint, state_dict: StateDict) -> Hints:
     names = names_in(checkpoint.metadata)[:MAX_NAMES]
     named = tuple((where, text[:MAX_TEXT]) for _, where, text in names)
     outermost = state_dict.classes.get("")
-    shapes = _shapes(state_dict)
-    twins = tuple(
-        path
-        for path, other in islice(checkpoint.choices.items(), MAX_TWINS)
-        if path != state_dict.path
-        and checkpoint.roles[path] != "optimizer"
-        and _shapes(other) == shapes
-    )
-    return Hints(named, (outermost,) if outermost else (), checkpoint.name, twins, state_dict.path)
+    twins, near_twins = _twins(checkpoint, state_dict)
+    classes = (outermost,) if outermost else ()
+    return Hints(named, classes, checkpoint.name, twins, near_twins, state_dict.path)
+
+
+def _twins(
+    checkpoint: Checkpoint, state_dict: StateDict
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The paths of the other state_dicts of the same shapes, and of those of nearly the same."""
+    shapes, own = _shapes(state_dict), state_dict.path
+    twins, near_twins = [], []
+    for path, other in islice(checkpoint.choices.items(), MAX_TWINS):
+        # A part of the network, or one that it is a part of, is no other copy.
+        one_network = path in checkpoint.parts(own) or own in checkpoint.parts(path)
+        if one_network or checkpoint.roles[path] == "optimizer":
+            continue
+        others = _shapes(other)
+        if others == shapes:
+            twins.append(path)
+        elif (others & shapes).total() >= NEARLY * max(others.total(), shapes.total()):
+            near_twins.append(path)
+    return tuple(twins), tuple(near_twins)
 
 
 def _shapes(state_dict: StateDict) -> Counter[Shape]:
@@ -64,12 +81,15 @@ def remarks(
 
 
 def twins_sentence(hints: Hints) -> Iterator[str]:
-    """A sentence on the file's other state_dicts of the same shapes, if there are any."""
-    if hints.twins:
-        paths = ", ".join(f"`{path}`" for path in hints.twins)
-        yield f"The file also contains tensors of the same shapes in {paths}: choose which to use."
-        if why := copy_words(hints.path):
-            yield f"`{hints.path}` is taken{why}."
+    """Sentences on the file's other state_dicts of the same or nearly the same shapes, if any."""
+    for alike, twins in (("the same", hints.twins), ("nearly the same", hints.near_twins)):
+        if twins:
+            paths = ", ".join(f"`{path}`" if path else "its top level" for path in twins)
+            yield (
+                f"The file also contains tensors of {alike} shapes in {paths}: choose which to use."
+            )
+    if (hints.twins or hints.near_twins) and (why := copy_words(hints.path)):
+        yield f"`{hints.path}` is taken{why}."
 
 
 @dataclass(frozen=True, slots=True)

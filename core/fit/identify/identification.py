@@ -17,14 +17,15 @@ class Hints:
 
     `names` are pairs of a place in the metadata and the name there: (`arch`, `resnet50d`).
     `classes` are the qualified names of a pickled model's classes. `twins` are the paths of the
-    file's other state_dicts with tensors of the same shapes, such as an average, and `path` is that
-    of its own.
+    file's other state_dicts with tensors of the same shapes, such as an average, `near_twins` those
+    of nearly the same, such as a copy without the head, and `path` is that of its own.
     """
 
     names: tuple[tuple[str, str], ...] = ()
     classes: tuple[str, ...] = ()
     file_name: str = ""
     twins: tuple[str, ...] = ()
+    near_twins: tuple[str, ...] = ()
     path: str = ""
 
 
@@ -47,6 +48,8 @@ class Candidate:
     wider network, if it is. `relations` say of each of `also` whether it computes the same, and
     `stated` whether the file says that it is for none of those that do not. `unlike` is a sentence
     if the code that saved the file computes something else than the architecture; else empty.
+    `input_channels` are those of the file's input convolutions and of the model's, where the recipe
+    adapts them.
     """
 
     architecture: Architecture
@@ -68,6 +71,7 @@ class Candidate:
     relations: tuple[Relation, ...] = ()
     stated: bool = False
     unlike: str = ""
+    input_channels: tuple[tuple[int, int], ...] = ()
 
     @property
     def fits(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from core.architectures import Shape, Signature
 from core.fit.proposals.option_hints import last_weight
@@ -18,6 +18,10 @@ one of the same family."""
 LEAST_WIDTHS = 4
 """So many tensors may differ in a dimension for another reason, such as a head's classes."""
 
+WIDE_SHARE = 0.5
+"""The least share of the matrices and kernels in common that have other widths: of a network with
+one other layer, such as its stem, the rest is as wide as the model's."""
+
 MOST_NAMED = 2
 """The most modules that a sentence names."""
 
@@ -27,7 +31,8 @@ def relative_sentence(shapes: Mapping[str, Shape], wanted: Signature) -> str:
 
     `shapes` are those of the file by the model's names. Deeper: every numbered module of the model,
     such as `blocks`, has at least as many members in the file, or the file has a stage more than
-    `layer4`. Wider: every dimension that differs is larger in the file.
+    `layer4`. Shallower: it has fewer, and lacks only the last ones. Wider: most layers differ in a
+    dimension, and every one that differs is larger in the file.
     """
     common = [key for key in wanted if key in shapes]
     if len(common) < LEAST_SHARE * len(wanted):
@@ -39,6 +44,8 @@ def relative_sentence(shapes: Mapping[str, Shape], wanted: Signature) -> str:
 
 def _depth(shapes: Mapping[str, Shape], wanted: Signature) -> str:
     own, other = _members(shapes), _members(wanted)
+    if any(_has_a_gap(own[module], members) for module, members in other.items() if module in own):
+        return ""
     numbers = [
         (module, len(own[module]), len(members))
         for module, members in other.items()
@@ -59,6 +66,14 @@ def _depth(shapes: Mapping[str, Shape], wanted: Signature) -> str:
     return f"{'deeper' if more.pop() else 'shallower'} ({', '.join(places)})"
 
 
+def _has_a_gap(file: set[str], model: set[str]) -> bool:
+    """Whether the file has fewer members than the model, and others than the model's first ones:
+    then some are lost from it."""
+    # By length and then as text, numbers are in their order, and one of any length can be compared.
+    first = sorted(model, key=lambda number: (len(number), number))[: len(file)]
+    return len(file) < len(model) and file != {*first}
+
+
 STAGE = re.compile(r"(.*[^0-9])([0-9]{1,4})", re.DOTALL)
 """The name of a numbered stage: `layer4`, `denseblock2`."""
 
@@ -67,8 +82,8 @@ def _other_stages(shapes: Mapping[str, Shape], wanted: Signature) -> tuple[list[
     """The stages that the file has after the model's last one, and those of the model's that it
     ends before.
 
-    None of the latter if the file's head takes what the model's last stage gives: then they are
-    lost from the file.
+    None of the latter if the file's head takes what the model's last stage gives, or one before is
+    lacking: then they are lost from the file.
     """
     own, other = _stages(shapes), _stages(wanted)
     added, lacking = [], []
@@ -76,7 +91,8 @@ def _other_stages(shapes: Mapping[str, Shape], wanted: Signature) -> tuple[list[
         file = own.get(name, set())
         if file and min(file) == min(numbers):
             added += [f"{name}{number}" for number in sorted(file) if number > max(numbers)]
-            lacking += [f"{name}{number}" for number in sorted(numbers) if number > max(file)]
+            if numbers - file == {number for number in numbers if number > max(file)}:
+                lacking += [f"{name}{number}" for number in sorted(numbers - file)]
     head = last_weight(wanted)
     if head is not None and head in shapes and shapes[head][1:] == wanted[head].shape[1:]:
         lacking = []
@@ -109,7 +125,7 @@ def _members(keys: Iterable[str]) -> dict[str, set[str]]:
     return members
 
 
-def _width(shapes: Mapping[str, Shape], wanted: Signature, common: Iterable[str]) -> str:
+def _width(shapes: Mapping[str, Shape], wanted: Signature, common: Sequence[str]) -> str:
     differ = [
         (key, own, other)
         for key in common
@@ -119,7 +135,11 @@ def _width(shapes: Mapping[str, Shape], wanted: Signature, common: Iterable[str]
     ]
     larger = {own > other for _, own, other in differ}
     # A head of other classes, or an input of other channels, is no other width.
-    if len(larger) != 1 or len({key for key, _, _ in differ}) <= LEAST_WIDTHS:
+    keys = {key for key, _, _ in differ}
+    if len(larger) != 1 or len(keys) <= LEAST_WIDTHS:
+        return ""
+    layers = [key for key in common if len(wanted[key].shape) > 1]
+    if len(keys.intersection(layers)) < WIDE_SHARE * len(layers):
         return ""
     key, own, other = differ[0]
     return (

@@ -104,14 +104,20 @@ def _clauses(best: Candidate, state_dict: StateDict) -> Iterator[str]:
     doubted = {key for doubt in best.doubts for key in doubt.keys}
     beside = [key for key in best.left_out if key not in doubted]
     rest = [*_remaining(best), *filter(None, [left_out_words(beside, state_dict)])]
-    if best.fits and any(isinstance(step.fix, ResamplePositions) for step in best.recipe.steps):
-        rest.append(
-            "its positions have another size and are resampled, which changes what it computes"
-        )
+    if best.fits and (changes := [*_changes(best)]):
+        rest.append(f"{_and(changes)}, which changes what it computes")
     for doubt in best.doubts:
         yield doubt.sentence[0].lower() + doubt.sentence[1:-1]
     if rest:
         yield _and(rest)
+
+
+def _changes(best: Candidate) -> Iterator[str]:
+    """What the recipe changes in the network's numbers, so that it computes something else."""
+    for before, after in best.input_channels:
+        yield f"its input is adapted from {count(before)} to {counted(after, 'channel')}"
+    if any(isinstance(step.fix, ResamplePositions) for step in best.recipe.steps):
+        yield "its positions have another size and are resampled"
 
 
 def _or_others(candidates: Sequence[Candidate]) -> str:
@@ -199,7 +205,8 @@ def evidence(
     """
     match = repaired.match
     keys = f"{count(len(match.matched))} of {count(match.total)} keys"
-    facts = [f"{keys} match {'after the repair' if repaired.why else 'in name and shape'}."]
+    mended = repaired.why or repaired.input_channels
+    facts = [f"{keys} match {'after the repair' if mended else 'in name and shape'}."]
     facts.extend(repaired.why)
     if saved:
         facts.append(f"Saved {saved}.")
@@ -251,10 +258,12 @@ def _share_left_out(repaired: Repaired, state_dict: StateDict) -> Iterator[str]:
 def evidence_of_shapes(
     renamed: Renamed, state_dict: StateDict, hints: Sequence[str], also: Sequence[Related]
 ) -> tuple[str, ...]:
-    """Why it is this architecture, for a file with other key names, in sentences."""
+    """Why it is this architecture, for a file whose tensors were matched by shape, in sentences."""
     match = renamed.repaired.match
+    renames = renamed.repaired.renames
+    alike = "shape" if renames else "name and shape"
     facts = [
-        f"{count(len(match.matched))} of {count(match.total)} keys match in shape.",
+        f"{count(len(match.matched))} of {count(match.total)} keys match in {alike}.",
         *renamed.repaired.why,
     ]
     if renamed.prefix:
@@ -268,10 +277,12 @@ def evidence_of_shapes(
         )
     )
     facts.extend(hints)
-    facts.extend(equivalents_words(also, ("has the same tensors", "have the same tensors")))
-    facts.append(
-        "Models of the same shapes can still differ: check it with an image that you know."
-    )
+    same = "the same tensors" if renames else "the same keys and shapes"
+    facts.extend(equivalents_words(also, (f"has {same}", f"have {same}")))
+    if renames:
+        facts.append(
+            "Models of the same shapes can still differ: check it with an image that you know."
+        )
     return tuple(facts)
 
 

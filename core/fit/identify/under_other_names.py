@@ -9,7 +9,12 @@ from dataclasses import dataclass, replace
 from core.architectures import SIMPLE, Options, Shape, Value, matrix_form, squeezed
 from core.checkpoint import StateDict
 from core.fit.fitness import fit_of
-from core.fit.identify.candidate_repair import Repaired, applied, prefix_fixes
+from core.fit.identify.candidate_repair import (
+    Repaired,
+    adapted_input_channels,
+    applied,
+    prefix_fixes,
+)
 from core.fit.identify.solve_options import with_options
 from core.fit.identify.source_names import KeyStyle, computes
 from core.fit.index.index import Variation
@@ -131,6 +136,7 @@ def _solved(like: ShapeLikeness, state_dict: StateDict, lookup: Lookup) -> Renam
             outside + dropped,
             tuple(key for idea in ideas for key in idea.unsure),
             why if any(fit.copies in each for each in (*why, "")) else (*why, fit.copies),
+            adapted_input_channels(repaired),
         ),
         round(like.share * fit.match.coverage_parameters * kept * sure, 3),
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torchvision.models import resnet18, resnet34
 
 from core.checkpoint import Cast, open_checkpoint
 from core.checkpoint.layouts import (
@@ -82,3 +83,21 @@ def test_a_teacher_is_opened_rather_than_its_student(tmp_path: Path) -> None:
     large = nn.Linear(9, 9).state_dict()
     torch.save({"student": student, "teacher": large}, tmp_path / "b.pth")
     assert open_checkpoint(tmp_path / "b.pth").best == "student"
+
+
+@pytest.mark.parametrize("headless", ["student", "teacher"])
+def test_a_teacher_is_opened_whichever_of_the_two_has_the_head(
+    tmp_path: Path, headless: str
+) -> None:
+    whole = resnet18(num_classes=7)
+    trunk = {key: value for key, value in whole.state_dict().items() if not key.startswith("fc.")}
+    parameters = dict(whole.named_parameters())
+    pair = {"student": whole.state_dict(), "teacher": parameters, headless: trunk}
+    torch.save(pair, tmp_path / "a.pth")
+    assert open_checkpoint(tmp_path / "a.pth").best == "teacher"
+
+
+def test_a_teacher_with_more_layers_is_what_the_student_learned_from(tmp_path: Path) -> None:
+    pair = {"student": resnet18().state_dict(), "teacher": resnet34().state_dict()}
+    torch.save(pair, tmp_path / "a.pth")
+    assert open_checkpoint(tmp_path / "a.pth").best == "student"

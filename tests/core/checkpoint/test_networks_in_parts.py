@@ -63,6 +63,10 @@ def test_the_parts_stay_what_they_are(tmp_path: Path) -> None:
         ("state_dict", "classifier_state"),
         ("model_state_dict", "classifier_state_dict"),
         ("net", "linear"),
+        ("model", "age_head"),
+        ("net", "color_classifier"),
+        ("backbone", "fc_2"),
+        ("backbone", "cls_fc_state_dict"),
     ],
 )
 def test_names_of_parts(tmp_path: Path, names: tuple[str, str]) -> None:
@@ -83,6 +87,11 @@ def test_names_of_parts(tmp_path: Path, names: tuple[str, str]) -> None:
         {"model": trunk(), "state_dict": trunk(), "head": head()},
         {"model": head(), "decoder": trunk()},
         {"backbone": trunk(), "heads": {"labels": torch.arange(3)}},
+        {"model": trunk(), "ema_head": head()},
+        {"model": trunk(), "head_ema": head()},
+        {"model": trunk(), "model2": head()},
+        {"model": head(), "seg_head": trunk()},
+        {"encoder": head(), "decoder1": head(), "decoder2": head()},
     ],
     ids="-".join,
 )
@@ -90,6 +99,18 @@ def test_networks_that_are_not_one_are_never_joined(
     tmp_path: Path, value: Mapping[str, object]
 ) -> None:
     assert not opened(tmp_path / "a.pth", value).joined
+
+
+@pytest.mark.parametrize("heads", [("age_head", "gender_head"), ("classifier1", "classifier2")])
+def test_several_heads_beside_a_network_are_all_its_parts(
+    tmp_path: Path, heads: tuple[str, str]
+) -> None:
+    large = nn.Sequential(nn.Linear(9, 9), nn.Linear(9, 3)).state_dict()
+    checkpoint = opened(tmp_path / "a.pth", {"model": large, **{name: head() for name in heads}})
+    assert list(checkpoint.state_dict()) == [
+        *(f"model.{key}" for key in large),
+        *(f"{name}.{key}" for name in heads for key in head()),
+    ]
 
 
 def test_the_average_of_a_network_in_parts_is_joined_by_itself(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from benchmarks.identify import corpus, is_clear, is_right
 from benchmarks.identify_corpus import state_dict_of
 from core.architectures import Architecture, signature
 from core.checkpoint import open_checkpoint
-from core.fit.identify import Identification, identify
+from core.fit.identify import Identification, hints_of, identify
 from core.fit.identify.sentences import recipe_words
 from core.fit.index import Lookup
 from core.fit.key_match import match
@@ -477,6 +477,36 @@ def test_another_set_of_the_same_weights_is_named(lookup: Lookup, tmp_path: Path
     assert found.candidates[0].evidence[-1] == (
         "The file also contains tensors of the same shapes in `ema.shadow`: choose which to use."
     )
+
+
+def test_another_set_of_nearly_the_same_weights_is_named(lookup: Lookup, tmp_path: Path) -> None:
+    whole = torchvision.models.resnet18(num_classes=7).state_dict()
+    trunk = {key: value for key, value in whole.items() if not key.startswith("fc.")}
+    other = nn.Linear(9, 9).state_dict()
+    nearly = "The file also contains tensors of nearly the same shapes in"
+    found = told(lookup, tmp_path / "a.pth", {"student": trunk, "teacher": whole, "other": other})
+    assert found.candidates[0].evidence[-2:] == (
+        f"{nearly} `student`: choose which to use.",
+        "`teacher` is taken, which follows the student as its average and is used after training.",
+    )
+    value = {"netG": trunk, "netD": whole, "netG_ema": trunk}
+    torch.save(value, tmp_path / "b.pth")
+    checkpoint = open_checkpoint(tmp_path / "b.pth")
+    found = identify(chosen := checkpoint.state_dict("netG"), lookup, hints_of(checkpoint, chosen))
+    assert found.candidates[0].evidence[-2:] == (
+        "The file also contains tensors of the same shapes in `netG_ema`: choose which to use.",
+        f"{nearly} `netD`: choose which to use.",
+    )
+
+
+@pytest.mark.parametrize("path", ["", "backbone"])
+def test_the_parts_of_a_network_are_no_copies_of_it(tmp_path: Path, path: str) -> None:
+    whole = torchvision.models.resnet18(num_classes=7).state_dict()
+    head = {key[3:]: whole.pop(key) for key in ("fc.weight", "fc.bias")}
+    torch.save({"backbone": whole, "head": head}, tmp_path / "a.pth")
+    checkpoint = open_checkpoint(tmp_path / "a.pth")
+    hints = hints_of(checkpoint, checkpoint.state_dict(path))
+    assert hints.twins == hints.near_twins == ()
 
 
 def test_adapters_without_an_alpha_are_named_where_they_keep_a_network_from_fitting(

@@ -69,6 +69,62 @@ def test_another_width_is_told_as_such() -> None:
     assert said.startswith("The file is a narrower (192 in `cls_token`, not 384) network")
 
 
+def with_a_stem_of(channels: int) -> nn.Module:
+    model = resnet18(num_classes=10)
+    model.conv1 = nn.Conv2d(3, channels, 7, bias=False)
+    model.bn1 = nn.BatchNorm2d(channels)
+    model.layer1[0].conv1 = nn.Conv2d(channels, 64, 3, bias=False)
+    return model
+
+
+def with_one_inner_width_of(channels: int) -> nn.Module:
+    model = resnet18(num_classes=10)
+    block = model.layer3[1]
+    block.conv1, block.bn1 = nn.Conv2d(256, channels, 3, bias=False), nn.BatchNorm2d(channels)
+    block.conv2 = nn.Conv2d(channels, 256, 3, bias=False)
+    return model
+
+
+def with_multi_query_attention() -> nn.Module:
+    model = vit()
+    for block in model.blocks:
+        block.attn.qkv = nn.Linear(192, 192 + 2 * 64)
+    return model
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: with_a_stem_of(48),
+        lambda: with_one_inner_width_of(300),
+        with_multi_query_attention,
+    ],
+    ids=["stem", "one_inner_width", "multi_query"],
+)
+def test_a_few_layers_of_another_width_make_no_network_of_another_width(
+    lookup: Lookup, tmp_path: Path, build: Callable[[], nn.Module]
+) -> None:
+    weights = {key: torch.empty(value.shape) for key, value in build().state_dict().items()}
+    found = told(lookup, tmp_path / "a.pth", weights)
+    assert "have another shape" in found.sentence
+    assert "family" not in found.sentence
+
+
+@pytest.mark.parametrize("lost", ["blocks.5.", "blocks.0.", "layer2.", "layer3.0."])
+def test_blocks_lost_from_the_midst_make_no_shallower_network(
+    lookup: Lookup, tmp_path: Path, lost: str
+) -> None:
+    model = vit() if "blocks" in lost else resnet18()
+    weights = {
+        key: torch.empty(value.shape)
+        for key, value in model.state_dict().items()
+        if not key.startswith(lost)
+    }
+    found = told(lookup, tmp_path / "a.pth", weights)
+    assert "missing" in found.sentence
+    assert "family" not in found.sentence
+
+
 def test_a_known_network_with_another_head_is_of_no_other_size(
     lookup: Lookup, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from torchvision.models import squeezenet1_1
 
 from core.architectures import parse_architecture, signature
 from core.checkpoint import open_checkpoint
@@ -150,6 +151,30 @@ def test_resampled_positions_are_said_to_change_what_is_computed(
         "This is a timm swin_tiny_patch4_window7_224; its positions have another size and are "
         "resampled, which changes what it computes."
     )
+
+
+@pytest.mark.parametrize(("own", "words"), [(13, "13 to 3 channels"), (1, "1 to 3 channels")])
+def test_an_adapted_input_is_said_to_change_what_is_computed(
+    lookup: Lookup, tmp_path: Path, own: int, words: str
+) -> None:
+    weights = squeezenet1_1(num_classes=3).state_dict()
+    weights["features.0.weight"] = torch.randn(64, own, 3, 3)
+    under = {f"net.{key}": value for key, value in weights.items()} | {"gate": torch.randn(2, 5)}
+    found = told(lookup, tmp_path / "a.pth", under)
+    assert found.sentence.startswith(
+        "This is a torchvision squeezenet1_1 with 3 classes, saved under `net.`; `gate` is left "
+        f"out and its input is adapted from {words}, which changes what it computes."
+    )
+    assert found.candidates[0].evidence[0] == "52 of 52 keys match after the repair."
+
+
+def test_other_channels_that_timm_takes_as_an_option_need_no_adapting(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    model = timm.create_model("mobilenetv3_small_050", num_classes=3, in_chans=13)
+    found = told(lookup, tmp_path / "a.pth", model.state_dict())
+    assert "13 input channels" in found.sentence
+    assert "adapted" not in found.sentence
 
 
 @pytest.mark.slow

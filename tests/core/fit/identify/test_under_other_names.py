@@ -22,7 +22,7 @@ from core.recipe import apply_recipe
 from core.tensors import read_tensor
 from tests.core.fit.align.models import varied
 from tests.core.fit.identify.files import classifier, told
-from tests.core.fit.renamed_networks import linear, renamed, resnet, turned, without
+from tests.core.fit.renamed_networks import linear, prefixed, renamed, resnet, turned, without
 
 pytestmark = pytest.mark.slow
 
@@ -95,6 +95,29 @@ def test_networks_of_transformers_are_told_by_their_shapes_and_give_the_same(
     with torch.inference_mode():
         expected = model.eval()(pixel_values=image).logits
         torch.testing.assert_close(here(image), expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        linear("gcn", 512, 512),
+        {"cbam.fc1.weight": torch.randn(32, 512), "cbam.fc2.weight": torch.randn(512, 32)},
+    ],
+    ids=["gcn", "cbam"],
+)
+def test_what_is_under_its_own_names_beside_another_layer_is_not_under_other_names(
+    lookup: Lookup, tmp_path: Path, beside: dict[str, torch.Tensor]
+) -> None:
+    trunk = prefixed("net.", without(resnet(), "fc"))
+    found = told(lookup, tmp_path / "a.pth", trunk | beside | linear("fc", 7, 512))
+    assert found.sentence.startswith(
+        "This is a timm resnet18, without a head, saved under `net.`; "
+        f"`{next(iter(beside)).split('.')[0]}.*` and `fc.*` are left out."
+    )
+    best = found.candidates[0]
+    assert not best.renamed
+    assert best.evidence[0] == "120 of 120 keys match in name and shape."
+    assert "Models of the same shapes" not in " ".join(best.evidence)
 
 
 def test_an_encoder_beside_its_decoder_is_found_under_its_prefix(
