@@ -69,7 +69,8 @@ def _in_other_parts(taken: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 def _in_other_blocks(taken: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """The keys of blocks that are below another path than those of most blocks of their kind.
 
-    Blocks of one kind have the same layers: the first block of a ResNet's stage is another kind.
+    Blocks of one kind are in one list and have the same layers: the first block of a ResNet's stage
+    is of another kind than the others.
     """
     blocks: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for own, key in taken.items():
@@ -77,7 +78,7 @@ def _in_other_blocks(taken: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             blocks[block][key[len(block) :]].append(own)
     kinds: dict[object, list[str]] = defaultdict(list)
     for block, tails in blocks.items():
-        kinds[_unnumbered(block), frozenset(tails)].append(block)
+        kinds[block.rpartition(".")[0], frozenset(tails)].append(block)
     for alike in kinds.values():
         if len(alike) < LEAST_BLOCKS:
             continue

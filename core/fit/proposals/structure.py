@@ -137,8 +137,8 @@ def _unbiased_key_ideas(state_dict: StateDict, signature: Signature) -> Iterator
         if wanted.issuperset((q, v)) or not paired or not biased.isdisjoint(modules):
             continue
         for weight, bias in _fused_parameters():
-            # A fused bias is of another block, whose k has one: then zeros would be made up.
-            if any(_ends(key, bias) for key in state_dict):
+            # If k has a bias in another block, zeros would be made up.
+            if _has_fused_key_bias(state_dict, weight, bias):
                 continue
             if any(_ends(key, bias) for key in signature):
                 weights = (Fuse(_with((q, k, v), "weight"), weight),) if of_module else ()
@@ -147,6 +147,17 @@ def _unbiased_key_ideas(state_dict: StateDict, signature: Signature) -> Iterator
                     f"has one `{bias}`: zeros in the place of k's bias compute the same as none."
                 )
                 yield Idea((*weights, Fuse((q_bias, ZEROS, v_bias), bias)), why)
+
+
+def _has_fused_key_bias(state_dict: StateDict, weight: str, bias: str) -> bool:
+    """Whether a fused bias is as long as q, k and v of its module together: GC ViT's other blocks
+    fuse k and v alone."""
+    return any(
+        fused is not None and entry.shape == (3 * fused.shape[-1],)
+        for key, entry in state_dict.items()
+        if _ends(key, bias)
+        for fused in [state_dict.get(f"{key.removesuffix(bias)}{weight}")]
+    )
 
 
 def _ends(key: str, path: str) -> bool:
