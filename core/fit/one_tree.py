@@ -98,16 +98,17 @@ def of_another_tree(
         for start in starts(key, MAX_STARTS)
         if root + key[start:] in taken and state_dict[root + key[start:]].shape == shape
     }
-    for key, own in twins.items():
-        place = key[: len(key) - len(own) + len(root)]
-        block = own[len(root) :].partition(".")[0]
-        layer = beside[0].rpartition(".")[0]
-        return (
-            f"`{layer}` may belong to `{place}{block}.*`, which is left out, and not to "
-            f"`{root}{block}.*`, which is taken.",
-            tuple(twins),
-        )
-    return "", ()
+    if not twins:
+        return "", ()
+    key, own = next(iter(twins.items()))
+    place = key[: len(key) - len(own) + len(root)]
+    block = own[len(root) :].partition(".")[0]
+    layer = beside[0].rpartition(".")[0]
+    return (
+        f"`{layer}` may belong to `{place}{block}.*`, which is left out, and not to "
+        f"`{root}{block}.*`, which is taken.",
+        tuple(twins),
+    )
 
 
 def _replaced(key: str, state_dict: StateDict, gone: Collection[str], root: str) -> Iterator[str]:
