@@ -112,8 +112,9 @@ def _below(root: str, own: str) -> str:
 
 
 def _places(keys: Iterable[str]) -> frozenset[str]:
-    return frozenset(map(_unnumbered, keys))
+    """The lists that blocks are in, as `encoder.layer.#`; a key in none stands for itself.
 
-
-def _unnumbered(path: str) -> str:
-    return _NUMBERS.sub("#", path)
+    What is below may differ: an adapter puts `base_layer` into the layers that it adapts.
+    """
+    paths = [_NUMBERS.sub("#", key).split(".") for key in keys]
+    return frozenset(".".join(path[: path.index("#")] if "#" in path else path) for path in paths)

@@ -48,9 +48,6 @@ SCORE_GAP = 0.2
 NEAR = 0.5
 """The least share of the best score that another candidate needs to be listed."""
 
-CLOSE = 0.9
-"""The least share of the best score that one needs beside a candidate that fits."""
-
 MIN_AGREEMENT = 0.5
 """The least share of the keys of both sides that must agree for a model to count as known."""
 
@@ -129,9 +126,6 @@ def _solved(state_dict: StateDict, unwrapped: Unwrapped, lookup: Lookup) -> list
     places: dict[str, AtPrefix] = {}
     best = 0.0
     for guess in guesses(state_dict, unwrapped, lookup, TRIED):
-        # Beside one with which all keys of both sides agree, only a close one is of interest.
-        if best >= 1 and guess.worth < CLOSE:
-            break
         if len(solutions) >= LEAST_TRIED and guess.worth < best - SCORE_GAP:
             break
         if guess.prefix not in places:
@@ -193,8 +187,6 @@ def _by_names(
     near = [group for group in groups[:MOST_GROUPS] if group[0].score >= NEAR * groups[0][0].score]
     promising = most_promising([group[0] for group in near], state_dict, unwrapped)
     for at, group in enumerate(near):
-        if group[0].score < CLOSE * near[0][0].score and any(_fits_best(candidates, state_dict)):
-            break
         mend = at in promising and not any(_fits_best(candidates, state_dict))
         candidates.append(_candidate(group, state_dict, unwrapped, hints, source, mend=mend))
     fit_best = _fits_best(candidates, state_dict)

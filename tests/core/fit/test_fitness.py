@@ -449,3 +449,9 @@ def test_the_outermost_layers_are_transposed_with_those_inside(saved: Saved) -> 
     wanted = signature(Architecture("timm", "vit_tiny_patch16_224", (("num_classes", 7),)))
     file = saved(turned(vit(num_classes=7)))
     assert after(file, best_repair(file, wanted).recipe, wanted).fits
+
+
+def test_a_block_with_an_adapter_in_it_is_of_the_network(saved: Saved) -> None:
+    """PEFT puts `base_layer` into the paths of the layers that it adapts."""
+    file = saved(renamed(vit(num_classes=0), (r"^blocks\.3\.attn\.qkv", r"\g<0>.base_layer")))
+    assert after(file, best_repair(file, VIT).recipe, VIT).fits
