@@ -122,10 +122,7 @@ def _another_head(model: IndexedModel, shapes: Shapes, _: random.Random) -> Chan
 
 def _no_head(model: IndexedModel, shapes: Shapes, _: random.Random) -> Changed:
     none = _varied(shapes, _variation(model, "num_classes", 0))
-    head = head_of(model)
-    if none is None and head:
-        none = {key: shape for key, shape in shapes.items() if key not in head}
-    return none
+    return _without_head(model, shapes) if none is None and head_of(model) else none
 
 
 def _no_counters(_: IndexedModel, shapes: Shapes, __: random.Random) -> Changed:

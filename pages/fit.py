@@ -8,11 +8,10 @@ from core.architectures import Architecture
 from core.checkpoint import Checkpoint, StateDict
 from core.errors import ArchitectureError
 from core.fit import fit_verdict, initialised, obstacle
-from core.fit.identify import remarks
 from core.fixes import Recipe
 from core.plain_text import plain_sentence
 from pages.components.fit.architecture_picker import architecture_picker, as_in_a
-from pages.components.fit.fitting import Fitting, fitting
+from pages.components.fit.fitting import Fitting, fitting, remarks_on
 from pages.components.fit.fixes_panel import fixes_panel
 from pages.components.fit.identify_panel import identify_panel
 from pages.components.fit.load_panel import load_button, load_choices, partial_notice
@@ -55,7 +54,7 @@ def main() -> None:
         return
     st.subheader(plain_sentence(fit_verdict(fitted.fit, fitted.proposals)), anchor=False)
     if fitted.match.fits:
-        for sentence in remarks(checkpoint, state_dict, architecture):
+        for sentence in remarks_on(checkpoint, state_dict, architecture):
             st.markdown(plain_sentence(sentence))
     coverage_bar(fitted.sections, fitted.match.coverage_parameters)
     actions, keys = st.columns([5, 7], gap="large")

@@ -59,6 +59,7 @@ from core.checkpoint.operations import (
 from core.checkpoint.pickles.global_verdicts import GlobalUse, Verdict
 from core.checkpoint.readers.formats import FORMATS
 from core.checkpoint.tied import ties
+from core.checkpoint.tree import nearly_alike
 
 __all__ = [
     "FORMATS",
@@ -98,6 +99,7 @@ __all__ = [
     "is_float_dtype",
     "layout",
     "lies_in_order",
+    "nearly_alike",
     "numbers_note",
     "open_checkpoint",
     "packed_bytes",

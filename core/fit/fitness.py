@@ -82,12 +82,12 @@ class Fit:
 def fit_of(state_dict: StateDict, repaired: StateDict, signature: Signature) -> Fit:
     """How `repaired`, the file's `state_dict` after a recipe, fits a model.
 
-    The doubts are a mixture of two copies of the network or of one and a part of another beside
-    it, a layer with tensors of several layers,
-    a fused layer with its parts in another or an unknown order, matrices that were not transposed
-    as the others were or have columns in another order, norms of another kind, and trained tensors
-    of the network itself, or next to its head, that are left out. They are looked for only if every
-    key matches.
+    The doubts are a mixture of two copies of the network, or of one and a part of another beside
+    it, a tensor of another part, such as a decoder, a layer with tensors of several layers, a fused
+    layer with its parts in another or an unknown order, matrices that were not transposed as the
+    others were or have columns in another order, norms of another kind, and trained tensors of the
+    network itself, or next to its head, that are left out. They are looked for only if every key
+    matches.
     """
     matched = match(repaired, signature)
     if not matched.fits:

@@ -98,7 +98,7 @@ def _may_be_beside(key: str) -> bool:
 
 def _ends_with(own: str, key: str) -> bool:
     """Whether the path ends with the key, with dots or without."""
-    own, key = (re.sub(r"[/.]", "_", path) for path in (own, key))
+    own, key = (path.replace("/", "_").replace(".", "_") for path in (own, key))
     return own == key or own.endswith(f"_{key}")
 
 

@@ -72,13 +72,15 @@ class Fix(ABC):
     """One change of a state_dict. Each kind of fix is a frozen dataclass that inherits from it.
 
     `json_name` is the kind's name in a recipe's JSON, and `form` describes its form on the Fit
-    page. The dataclass's fields are texts, numbers, booleans, Literals of texts, and tuples of
-    these: core/recipe/json_form.py reads and writes them by their annotations. A kind says all that
-    is particular to it; core/fixes/table.py lists the kinds.
+    page. `keeps_names`: after it the tensors have the names that the file gives them, but a prefix.
+    The dataclass's fields are texts, numbers, booleans, Literals of texts, and tuples of these:
+    core/recipe/json_form.py reads and writes them by their annotations. A kind says all that is
+    particular to it; core/fixes/table.py lists the kinds.
     """
 
     json_name: ClassVar[str]
     form: ClassVar[Form]
+    keeps_names: ClassVar[bool] = False
 
     @abstractmethod
     def words(self) -> str:

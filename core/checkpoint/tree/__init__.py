@@ -4,7 +4,7 @@ The tree of inert values goes in; state_dicts by their path, each with its role 
 optimizer), and the metadata as JSON come out.
 """
 
-from core.checkpoint.tree.discover import PACKED_PARAMS, ROLES, find_state_dicts
+from core.checkpoint.tree.discover import PACKED_PARAMS, ROLES, find_state_dicts, nearly_alike
 from core.checkpoint.tree.metadata_json import Json
 from core.checkpoint.tree.tensor_entries import entry_maker, inline_record, storage_of
 
@@ -15,5 +15,6 @@ __all__ = [
     "entry_maker",
     "find_state_dicts",
     "inline_record",
+    "nearly_alike",
     "storage_of",
 ]

@@ -77,9 +77,9 @@ ROLES: Mapping[str, str] = {
 RANKS = ("model", "ema", "other", "optimizer")
 """The roles in the order in which a state_dict is preferred as the model, the best first."""
 
-ALIKE = 0.8
-"""The share of the larger one's shapes that a student and its teacher have in common: one of them
-may be without its head. One of another make is what the student learned from."""
+NEARLY = 0.8
+"""The share of the larger one's tensors that two copies of a network have in common: one may be
+without its head. A teacher of another make is what its student learned from."""
 
 
 def find_state_dicts(tree: Tree, entry: EntryMaker) -> dict[str, StateDict]:
@@ -159,7 +159,12 @@ def _are_alike(teacher: StateDict, student: StateDict) -> bool:
         _shapes(entry for entry in each.values() if len(entry.shape) > 1)
         for each in (teacher, student)
     )
-    return 0 < max(one.total(), other.total()) * ALIKE <= (one & other).total()
+    return nearly_alike(one, other)
+
+
+def nearly_alike(one: Counter[tuple[int, ...]], other: Counter[tuple[int, ...]]) -> bool:
+    """Whether two networks, of which each shape is counted, have nearly the same shapes."""
+    return 0 < max(one.total(), other.total()) * NEARLY <= (one & other).total()
 
 
 def _shapes(entries: Iterable[TensorEntry]) -> Counter[tuple[int, ...]]:

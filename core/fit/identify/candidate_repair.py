@@ -25,17 +25,12 @@ from core.fit.proposals.tried import after
 from core.fit.proposals.whole_repairs import best_repair, mostly_matches
 from core.fixes import (
     AdaptInput,
-    AddBatchStatistics,
-    AddPrefix,
-    CastDtype,
     Drop,
-    DropMismatched,
     Fix,
     Keep,
     Recipe,
     RenameTable,
     ResamplePositions,
-    SelectClasses,
     StripPrefix,
     adapter_keys,
 )
@@ -46,21 +41,6 @@ MOST_MENDED = 4
 
 MAX_DROPPED = 400
 """The most unexpected keys that a recipe drops; more are left in, and reported."""
-
-
-OWN_NAMES = (
-    AdaptInput,
-    AddBatchStatistics,
-    AddPrefix,
-    CastDtype,
-    Drop,
-    DropMismatched,
-    Keep,
-    ResamplePositions,
-    SelectClasses,
-    StripPrefix,
-)
-"""The fixes after which the tensors still have the names that the file gives them, but a prefix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +72,7 @@ class Repaired:
     @property
     def renames(self) -> bool:
         """Whether the file has other names than the model: the recipe renames or joins tensors."""
-        return not all(isinstance(step.fix, OWN_NAMES) for step in self.recipe.steps)
+        return not all(step.fix.keeps_names for step in self.recipe.steps)
 
 
 def repair(solved: Solved, state_dict: StateDict, unwrapped: Unwrapped) -> Repaired:

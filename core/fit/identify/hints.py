@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from core.architectures import Architecture, Shape, library_in, names_in, spellings
-from core.checkpoint import Checkpoint, StateDict
+from core.checkpoint import Checkpoint, StateDict, nearly_alike
 from core.fit.copies import copy_words
 from core.fit.identify.identification import Hints
 from core.fit.identify.source_names import key_style, unlike_source
@@ -24,10 +24,6 @@ MAX_NAMES = 20
 
 MAX_TWINS = 16
 """The most state_dicts of the file that are compared with the chosen one."""
-
-NEARLY = 0.8
-"""The share of the larger one's trained tensors that two state_dicts of nearly the same shapes have
-in common: one of them may be without its head."""
 
 MAX_TEXT = 300
 """The most characters of a name in the metadata that are read."""
@@ -57,7 +53,7 @@ def _twins(
         others = _shapes(other)
         if others == shapes:
             twins.append(path)
-        elif (others & shapes).total() >= NEARLY * max(others.total(), shapes.total()):
+        elif nearly_alike(others, shapes):
             near_twins.append(path)
     return tuple(twins), tuple(near_twins)
 

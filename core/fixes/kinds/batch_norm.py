@@ -34,6 +34,7 @@ class AddBatchStatistics(Fix):
     """
 
     json_name = "add_batch_statistics"
+    keeps_names = True
     form = Form(
         "Add BatchNorm's default statistics",
         "Mean 0, variance 1, counter 0, where the model has them and the file has none. Where the "

@@ -33,6 +33,7 @@ class CastDtype(Fix):
     """Cast floating-point tensors to another dtype when they are read."""
 
     json_name = "cast_dtype"
+    keeps_names = True
     form = Form(
         "Cast to a dtype",
         "Changes floating-point tensors when they are read.",

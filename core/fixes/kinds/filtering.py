@@ -19,6 +19,7 @@ class Keep(Fix):
     """Drop every key that does not match."""
 
     json_name = "keep"
+    keeps_names = True
     form = Form("Keep only", "Keeps the keys that match, drops all others.", (PATTERN, SYNTAX))
 
     pattern: str
@@ -39,6 +40,7 @@ class Drop(Fix):
     """Drop every key that matches."""
 
     json_name = "drop"
+    keeps_names = True
     form = Form("Drop", "Drops the keys that match.", (PATTERN, SYNTAX))
 
     pattern: str
@@ -60,6 +62,7 @@ class DropMismatched(Fix):
     """Drop the tensors whose shape differs from the signature's."""
 
     json_name = "drop_mismatched"
+    keeps_names = True
     form = Form(
         "Drop what has another shape",
         "Drops tensors whose shape differs from the model's, so that the rest can be loaded.",

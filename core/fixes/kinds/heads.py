@@ -40,6 +40,7 @@ class SelectClasses(Fix):
     """
 
     json_name = "select_classes"
+    keeps_names = True
     form = Form(
         "Choose the head's classes",
         "Makes a row for each wanted class: the file's own where a name is in both lists, zeros "

@@ -34,6 +34,7 @@ class AdaptInput(Fix):
     """
 
     json_name = "adapt_input"
+    keeps_names = True
     form = Form(
         "Adapt the input's channels",
         "Sums or repeats the input convolution's channels, as timm does; 0 means the model's "

@@ -35,6 +35,7 @@ class ResamplePositions(Fix):
     """
 
     json_name = "resample_positions"
+    keeps_names = True
     form = Form(
         "Resample position embeddings",
         "Resamples position embeddings and relative position tables to the model's image size.",

@@ -52,6 +52,7 @@ class StripPrefix(KeyFix):
     """
 
     json_name = "strip_prefix"
+    keeps_names = True
     form = Form(
         "Strip a prefix",
         "Removes `module.` or the like from the keys; `*` matches any text inside one part.",
@@ -87,6 +88,7 @@ class AddPrefix(KeyFix):
     """Put `prefix` in front of every key."""
 
     json_name = "add_prefix"
+    keeps_names = True
     form = Form("Add a prefix", "Puts text in front of every key.", (PREFIX,))
 
     prefix: str

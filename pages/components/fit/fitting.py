@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass
 
 from core.architectures import Architecture, Signature, signature
-from core.checkpoint import StateDict
+from core.checkpoint import Checkpoint, StateDict
 from core.fit import Fit, Match, SummarySection, fit_of, key_sections
+from core.fit.identify import remarks
 from core.fit.proposals import Proposal, propose
 from core.fixes import Recipe
 from core.recipe import Trial, recipe_to_json, try_recipe
@@ -44,6 +45,27 @@ def fitting(
     return _fitting(
         identity, state_dict.path, recipe_json, architecture.key, state_dict, recipe, architecture
     )
+
+
+def remarks_on(
+    checkpoint: Checkpoint, state_dict: StateDict, architecture: Architecture
+) -> tuple[str, ...]:
+    """What a fit does not show, in sentences; found once for all sessions."""
+    return _remarks(
+        checkpoint.identity, state_dict.path, architecture.key, checkpoint, state_dict, architecture
+    )
+
+
+@cached(64)
+def _remarks(
+    identity: str,
+    path: str,
+    key: str,
+    _checkpoint: Checkpoint,
+    _state_dict: StateDict,
+    _architecture: Architecture,
+) -> tuple[str, ...]:
+    return remarks(_checkpoint, _state_dict, _architecture)
 
 
 @cached(64)
