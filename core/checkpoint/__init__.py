@@ -58,6 +58,7 @@ from core.checkpoint.operations import (
 )
 from core.checkpoint.pickles.global_verdicts import GlobalUse, Verdict
 from core.checkpoint.readers.formats import FORMATS
+from core.checkpoint.sampled_elements import sampled_bytes, sampled_numbers
 from core.checkpoint.tied import ties
 from core.checkpoint.tree import nearly_alike
 
@@ -105,6 +106,8 @@ __all__ = [
     "packed_bytes",
     "parts",
     "parts_bytes",
+    "sampled_bytes",
+    "sampled_numbers",
     "stored_values",
     "ties",
 ]

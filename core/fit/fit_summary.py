@@ -67,7 +67,7 @@ def fit_verdict(
         if match.benign:
             text += f" {_benign(match)}"
         left_out = f"{fit.left_out[:1].upper()}{fit.left_out[1:]}." if fit.left_out else ""
-        return " ".join(filter(None, (text, left_out, *fit.heads, fit.copies)))
+        return " ".join(filter(None, (text, left_out, *fit.heads, fit.copies, fit.by_values)))
     parts = [f"{matched} of {wanted} keys match"]
     refused = sum(bool(mismatch.reason) for mismatch in match.mismatched)
     if len(match.mismatched) > refused:

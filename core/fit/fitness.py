@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from core.architectures import Shape, Signature
 from core.checkpoint import Derived, StateDict, TensorEntry, is_float_dtype
+from core.fit.align import norms_by_values
 from core.fit.around_head import head_neighbours, output_weight
 from core.fit.copies import (
     Copy,
@@ -27,6 +28,7 @@ from core.fit.one_module import torn_layers
 from core.fit.one_tree import of_another_tree, torn_tree
 from core.keys import (
     COMPUTED,
+    LEAVES,
     STATISTICS,
     group_keys,
     names_another_part,
@@ -64,7 +66,8 @@ class Fit:
 
     If every key matches, `left_out` says which modules of the file are left out, `heads` has
     sentences on those that may be the head that was trained, and `copies` says which of
-    several copies of the network is taken; else they are empty.
+    several copies of the network is taken; `by_values` says which tensors of norms are told apart
+    by their values alone. Else they are empty.
     """
 
     match: Match
@@ -72,6 +75,7 @@ class Fit:
     left_out: str = ""
     heads: tuple[str, ...] = ()
     copies: str = ""
+    by_values: str = ""
 
     @property
     def fits(self) -> bool:
@@ -85,7 +89,8 @@ def fit_of(state_dict: StateDict, repaired: StateDict, signature: Signature) -> 
     The doubts are a mixture of two copies of the network, or of one and a part of another beside
     it, a tensor of another part, such as a decoder, a layer with tensors of several layers, a fused
     layer with its parts in another or an unknown order, matrices that were not transposed as the
-    others were or have columns in another order, norms of another kind, and trained tensors of the
+    others were or have columns in another order, norms of another kind or with their tensors
+    exchanged, and trained tensors of the
     network itself, or next to its head, that are left out. They are looked for only if every key
     matches.
     """
@@ -95,6 +100,7 @@ def fit_of(state_dict: StateDict, repaired: StateDict, signature: Signature) -> 
     taken = taken_keys(repaired, signature)
     parameters = {key: new for key, new in taken.items() if signature[new].kind == "parameter"}
     copies = copies_of(state_dict, signature)
+    norms = _norms_by_values(state_dict, taken, signature)
     doubts = (
         *_mixed(state_dict, parameters, copies),
         *_foreign(parameters),
@@ -103,6 +109,7 @@ def fit_of(state_dict: StateDict, repaired: StateDict, signature: Signature) -> 
         *_half_transposed(state_dict, repaired, signature),
         *_other_columns(taken),
         *_other_norms(state_dict, taken),
+        *_exchanged_in_norms(norms),
         *_left_out(state_dict, taken, parameters, signature, copies),
     )
     named = {key for doubt in doubts for key in doubt.keys}
@@ -121,6 +128,7 @@ def fit_of(state_dict: StateDict, repaired: StateDict, signature: Signature) -> 
         left_out_words(beside, state_dict),
         tuple(left_out_heads_words(heads, own)),
         "" if doubts else copies_sentence(copies, parameters),
+        "" if doubts else _by_values(norms),
     )
 
 
@@ -279,6 +287,47 @@ def _other_norms(state_dict: StateDict, taken: Mapping[str, str]) -> Iterator[Do
             f"such as `{keys[0]}`, and the model's {have(len(keys))} none.",
             keys,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _NormTensor:
+    """A tensor of a norm with a name that says nothing: what its values say that it is (its own
+    name if they say nothing), and what the model takes it for."""
+
+    key: str
+    is_a: str
+    taken_as: str
+
+
+def _norms_by_values(
+    state_dict: StateDict, taken: Mapping[str, str], signature: Signature
+) -> list[_NormTensor]:
+    return [
+        _NormTensor(key, word, taken_as)
+        for key, (_, word) in norms_by_values(state_dict, signature).items()
+        if key in taken and (taken_as := taken[key].rpartition(".")[2]) in LEAVES
+    ]
+
+
+def _exchanged_in_norms(norms: Sequence[_NormTensor]) -> Iterator[Doubt]:
+    wrong = [tensor for tensor in norms if tensor.is_a != tensor.taken_as]
+    if wrong:
+        first = wrong[0]
+        why = (
+            f"its values are those of a {first.is_a}"
+            if first.is_a in LEAVES
+            else "neither its name nor its values say so"
+        )
+        yield Doubt(
+            f"`{first.key}` is taken as a norm's {first.taken_as}, and {why}.",
+            tuple(tensor.key for tensor in wrong),
+        )
+
+
+def _by_values(norms: Sequence[_NormTensor]) -> str:
+    told = {tensor.key.rpartition(".")[2]: tensor.taken_as for tensor in norms}
+    pairs = [f"`{name}` is the {word}" for name, word in told.items()]
+    return f"In norms, by their values, {listed(pairs, len(pairs))}." if pairs else ""
 
 
 def _left_out(

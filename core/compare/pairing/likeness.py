@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import log
 from typing import TYPE_CHECKING
 
-from core.checkpoint import TensorEntry
+from core.checkpoint import TensorEntry, sampled_numbers
 from core.compare.comparison import Pair, PairedBy
-from core.compare.pairing.sampled import SAMPLED, sampled_numbers
+from core.compare.pairing.same_content import SAMPLED
 from core.keys import LEAVES, STRIP, best_assignment, leaf, words
 from core.progress import Report, ignore
 

@@ -11,8 +11,7 @@ from core.checkpoint import TensorEntry
 from core.compare.comparison import Pair, PairedBy
 from core.compare.pairing.entry_views import rows, transposed
 from core.compare.pairing.likeness import correlation
-from core.compare.pairing.same_content import content_mark, is_dull
-from core.compare.pairing.sampled import SAMPLED
+from core.compare.pairing.same_content import SAMPLED, content_mark, is_dull
 from core.keys import FUSED_PARTS, FUSED_WORD, SYNONYMS, numbers_in
 
 COUNTS = (3, 2)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 
-from core.checkpoint import ITEMSIZES, TensorEntry, arrangement, parts
+from core.checkpoint import ITEMSIZES, TensorEntry, arrangement, parts, sampled_bytes
 from core.compare.comparison import Pair, PairedBy
-from core.compare.pairing.sampled import SAMPLED, sampled_bytes
 from core.progress import Report, ignore
 
 CERTAIN = 1.0
 """Confidence where the checksums are equal."""
+
+SAMPLED = 0.97
+"""The confidence of a pair whose sampled elements are equal; all bytes are compared later."""
 
 MIN_ELEMENTS = 16
 """Elements from which a tensor's content distinguishes it from others."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from core.checkpoint import TensorEntry
+from core.checkpoint import TensorEntry, sampled_bytes
 from core.compare.comparison import Pair, PairedBy
 from core.compare.pairing.entry_views import transposed
 from core.compare.pairing.likeness import correlation
-from core.compare.pairing.same_content import covers_its_record, is_dull
-from core.compare.pairing.sampled import SAMPLED, sampled_bytes
+from core.compare.pairing.same_content import SAMPLED, covers_its_record, is_dull
 
 PROBES = 12
 """Square matrices, or matrices of one shape, that are tested without success before the others are

@@ -22,6 +22,7 @@ from core.fit.align.layers import (
     single_layers,
     with_units,
 )
+from core.fit.align.norm_values import norms_by_values
 from core.fit.align.recipe_from_alignment import alignment_recipe
 from core.fit.key_match import Match, match
 from core.fit.matrix_layout import square_layouts
@@ -81,8 +82,10 @@ def _aligned(state_dict: StateDict, signature: Signature) -> Alignment:
     if _is_filled(fits):
         own = [AlignedPair(key, key, 1.0, ambiguous=False, why="same name") for key in fits.matched]
         return _alignment(own, state_dict, signature)
+    norms = norms_by_values(state_dict, signature)
     file = [
-        Tensor(key, entry.shape, is_float_dtype(entry.dtype)) for key, entry in state_dict.items()
+        Tensor(key, entry.shape, is_float_dtype(entry.dtype), norms.get(key))
+        for key, entry in state_dict.items()
     ]
     a = layers_of(file)
     # A file without any statistics has BatchNorms all the same, of a weight and a bias.

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import TypeAlias
 
 from core.architectures import Shape, squeezed
+from core.fit.align.norm_values import NORM_LEAVES
 from core.keys import (
     BATCH_COUNTER,
     FUSED_PARTS,
@@ -23,17 +24,6 @@ from core.keys import (
 
 Kind: TypeAlias = tuple[tuple[str, Shape, bool], ...]
 """For each tensor its leaf word, its shape without dimensions of 1, and whether it is of floats."""
-
-NORM_LEAVES = {
-    "scale": "weight",
-    "offset": "bias",
-    "shift": "bias",
-    "mean": "running_mean",
-    "var": "running_var",
-    "variance": "running_var",
-}
-"""Names of a norm's tensors in Flax, Haiku and the like. Alone they may mean something else, so
-they count only where a module has those of WHOLE_NORMS together."""
 
 WHOLE_NORMS = (
     {"weight", "bias"},
@@ -50,11 +40,15 @@ FUSED_AS: Mapping[tuple[str, ...], str] = dict(
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """What an alignment uses of a tensor, of the file or of the architecture."""
+    """What an alignment uses of a tensor, of the file or of the architecture.
+
+    `place` is the path of its layer and its leaf word where more than the key says so.
+    """
 
     key: str
     shape: Shape
     floating: bool
+    place: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +101,7 @@ def layers_of(tensors: Iterable[Tensor]) -> list[Layer]:
         tensor.key[:start] for tensor in tensors for start in starts(tensor.key, MAX_STARTS)[1:]
     )
     for tensor in tensors:
-        path, word = norms.get(tensor.key) or _split(tensor.key)
+        path, word = norms.get(tensor.key) or tensor.place or _split(tensor.key)
         module, dot, _ = path.rpartition(".")
         if path == tensor.key and below[module + dot] == 1:
             path = module
@@ -154,7 +148,8 @@ def with_units(layers: Sequence[Layer]) -> list[Layer]:
 def single_layers(tensors: Iterable[Tensor]) -> list[Layer]:
     """Each tensor as a layer of its own."""
     return [
-        layer_of(tensor.key, [LayerTensor(_split(tensor.key)[1], (tensor,))]) for tensor in tensors
+        layer_of(tensor.key, [LayerTensor((tensor.place or _split(tensor.key))[1], (tensor,))])
+        for tensor in tensors
     ]
 
 
@@ -167,7 +162,9 @@ def _norms(keys: Iterable[str]) -> dict[str, tuple[str, str]]:
     return {
         f"{module}.{last}": (module, word)
         for module, names in modules.items()
-        if module and {"mean", "scale"} & names.keys() and {*names.values()} in WHOLE_NORMS
+        if module
+        and {"mean", "scale"} & names.keys()
+        and {*names.values()} - {BATCH_COUNTER} in WHOLE_NORMS
         for last, word in names.items()
     }
 

@@ -260,7 +260,7 @@ def _candidate(
     )
     moved = moved_head_words(best) if own else ""
     hint = lost_or_left_off(repaired.match)
-    more = [*filter(None, [moved, *heads, repaired.fit.copies, *hint])]
+    more = [*filter(None, [moved, *heads, repaired.fit.copies, repaired.fit.by_values, *hint])]
     related = related_to(named, also[:MAX_ALSO])
     facts = evidence(repaired, saved, state_dict, hinted[key].facts, related, len(adapted), more)
     return _repaired_candidate(

@@ -135,11 +135,16 @@ def _solved(like: ShapeLikeness, state_dict: StateDict, lookup: Lookup) -> Renam
             fit,
             outside + dropped,
             tuple(key for idea in ideas for key in idea.unsure),
-            why if any(fit.copies in each for each in (*why, "")) else (*why, fit.copies),
+            _with(why, fit.copies, fit.by_values),
             adapted_input_channels(repaired),
         ),
         round(like.share * fit.match.coverage_parameters * kept * sure, 3),
     )
+
+
+def _with(why: tuple[str, ...], *more: str) -> tuple[str, ...]:
+    """The reasons, and those sentences that none of them has yet."""
+    return (*why, *(each for each in more if not any(each in told for told in (*why, ""))))
 
 
 def _shapes_as_of_torch(state_dict: StateDict) -> list[Shape]:

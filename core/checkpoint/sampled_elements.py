@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.checkpoint import ITEMSIZES, PACKED, TensorEntry
+from core.checkpoint.entries import ITEMSIZES, PACKED, TensorEntry
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-SAMPLED = 0.97
-"""The confidence of a pair whose sampled elements are equal; all bytes are compared later."""
 
 RUNS = 4
 RUN = 32
