@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from core.architectures import Shape, Signature
 from core.checkpoint import Derived, StateDict, TensorEntry, is_float_dtype
 from core.fit.align import norms_by_values
-from core.fit.around_head import head_neighbours, output_weight
 from core.fit.copies import (
     Copy,
     copies_of,
@@ -24,6 +23,7 @@ from core.fit.key_match import Match, match
 from core.fit.left_out import left_out_words
 from core.fit.left_out_heads import LeftOutHead, left_out_heads, left_out_heads_words
 from core.fit.matrix_layout import square_layouts
+from core.fit.neighbours import neighbours, output_weight
 from core.fit.one_module import torn_layers
 from core.fit.one_tree import of_another_tree, torn_tree
 from core.keys import (
@@ -33,6 +33,7 @@ from core.keys import (
     group_keys,
     names_another_part,
     names_head,
+    names_slow_copy,
     network_prefix,
     starts,
 )
@@ -342,8 +343,11 @@ def _left_out(
         return
     common = _common_parts(taken)
     others = _other_copies(state_dict, taken, copies)
+    # A head beside a student and its teacher is of both; beside two networks it may take both.
+    slow = any(map(names_slow_copy, parameters))
+    rivals = [key for key in left if not (slow and key in others)]
     left = [key for key in left if key not in others]
-    sentence, keys = of_another_tree(state_dict, parameters, left)
+    sentence, keys = of_another_tree(state_dict, parameters, rivals)
     if sentence:
         yield Doubt(sentence, keys)
     left = [key for key in left if not _is_of_a_copy(key, taken, common)]
@@ -357,7 +361,7 @@ def _left_out(
         )
     dropped = frozenset(keys)
     beside = [key for key in left if key not in dropped]
-    for neighbour in head_neighbours(state_dict, taken, signature, beside):
+    for neighbour in neighbours(state_dict, taken, signature, beside):
         yield Doubt(
             neighbour.sentence, tuple(key for key in beside if key.startswith(neighbour.module))
         )

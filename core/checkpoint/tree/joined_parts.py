@@ -23,6 +23,7 @@ HEADS = frozenset(
     (
         *("head", "heads", "classifier", "classifiers", "cls_head", "fc", "linear", "decoder"),
         *("neck", "projector", "projection_head", "predictor", "aux_classifier", "bbox_head"),
+        *("arcface", "cosface", "margin", "metric_fc"),
     )
 )
 """What they call the parts that take the trunk's features.

@@ -185,7 +185,8 @@ def telling_words(
 def _counted_paths(side: Sequence[Layer]) -> list[str]:
     """The paths with each number replaced by its rank among the numbers in the same place.
 
-    Some count from 1 where others count from 0, and some leave numbers out.
+    Some count from 1 where others count from 0, and some leave numbers out. The `2` of `ln2` beside
+    `norm` is the second one all the same.
     """
     seen: dict[tuple[str, ...], set[int]] = {}
     places: list[list[tuple[str, tuple[str, ...] | None]]] = []
@@ -202,7 +203,10 @@ def _counted_paths(side: Sequence[Layer]) -> list[str]:
             before = (*before, step)
         places.append(place)
     ranked = {
-        around: {number: rank for rank, number in enumerate(sorted(numbers))}
+        around: {
+            number: 1 if len(numbers) == 1 and number == 2 and not around[-1] else rank
+            for rank, number in enumerate(sorted(numbers))
+        }
         for around, numbers in seen.items()
     }
     return [
@@ -338,10 +342,13 @@ def _incidence(side: Sequence[Iterable[str]], columns: dict[str, int]) -> csr_ma
 
 
 def is_sorted(keys: Sequence[tuple[str, str]]) -> bool:
-    """Whether (key, dtype) pairs are sorted by dtype and then by key.
+    """Whether (key, dtype) pairs are sorted by key, or by dtype and then by key.
 
-    safetensors writes them so (`prepare` in its tensor.rs): then their order is not the model's.
+    safetensors writes them by dtype (`prepare` in its tensor.rs), and a script may sort them: then
+    their order is not the model's.
     """
+    if all(one < other for (one, _), (other, _) in pairwise(keys)):
+        return True
     runs = [[key for key, _ in run] for _, run in groupby(keys, key=lambda item: item[1])]
     return len(runs) == len({dtype for _, dtype in keys}) and all(
         run == sorted(run) for run in runs
@@ -369,7 +376,9 @@ def is_jumbled(layers: Sequence[Layer]) -> bool:
 def counted_alike(a: Sequence[Layer], b: Sequence[Layer]) -> Floats:
     """1 where two layers have the same place among equally many that differ in their last number.
 
-    For example `blocks.0.norm2` and `layer.0.ln_b` are both the second of two norms. Else 0.
+    For example `blocks.0.norm2` and `layer.0.ln_b` are both the second of two norms. Else 0. In
+    paths of the same depth that number is in the same part: `layer1.1.input_conv` is of the second
+    block, and `layer1.0.conv2` is the second of its block.
     """
     import numpy as np
 
@@ -378,8 +387,22 @@ def counted_alike(a: Sequence[Layer], b: Sequence[Layer]) -> Floats:
     rows, columns = (
         np.array([numbers.get(place, -1) for place in side], int) for side in (own, other)
     )
-    same: Floats = ((rows[:, None] == columns[None, :]) & (rows[:, None] >= 0)).astype(np.float32)
+    alike = (rows[:, None] == columns[None, :]) & (rows[:, None] >= 0)
+    (depths, parts), (other_depths, other_parts) = (
+        np.array([_numbered_part(layer.path) for layer in side], int).T for side in (a, b)
+    )
+    elsewhere = (depths[:, None] == other_depths[None, :]) & (
+        parts[:, None] != other_parts[None, :]
+    )
+    same: Floats = (alike & ~elsewhere).astype(np.float32)
     return same
+
+
+def _numbered_part(path: str) -> tuple[int, int]:
+    """How many parts a path has, and which of them is the last with a number; −1 if none has."""
+    parts = path.split(".")
+    numbered = (at for at in reversed(range(len(parts))) if "#" in _pattern(parts[at])[0])
+    return len(parts), next(numbered, -1)
 
 
 def _counted(side: Sequence[Layer]) -> list[tuple[int, int]]:
