@@ -180,8 +180,9 @@ def check_value(option: Option, value: Value) -> None:
                 "Choose one, such as 1e-05.",
             )
         words = ", ".join(option.words) or f"{option.least} to {count(option.most)}"
+        apart = " Put & between two options." if "," in str(value) else ""
         raise ArchitectureError(
-            f"{option.name} is {str(value)[:80]}, which no model has.", f"Choose {words}."
+            f"{option.name} is {str(value)[:80]}, which no model has.", f"Choose {words}.{apart}"
         )
 
 

@@ -22,6 +22,7 @@ from core.keys import (
     common_prefix,
     copy_preference,
     follows_others,
+    names_optimizer_state,
     names_slow_copy,
     starts,
 )
@@ -64,7 +65,9 @@ def copies_of(state_dict: StateDict, signature: Signature) -> tuple[Copy, ...]:
     spelled = undotted(state_dict)
     shapes = {key: entry.shape for key, entry in state_dict.items() if key not in spelled}
     whole = _whole_prefixes(shapes, [spec.shape for spec in signature.values()])
-    prefixes = _without_common_end(whole)
+    prefixes = [
+        prefix for prefix in _without_common_end(whole) if not names_optimizer_state(prefix)
+    ]
     if len(prefixes) < 2:
         return ()
     keys = keys_by_place(shapes, prefixes)

@@ -80,6 +80,10 @@ OPTIMIZER_STATE = frozenset(
 """The tensors that torch.optim keeps for a parameter."""
 
 
+GRADIENTS = frozenset(("grad", "grads", "gradient", "gradients", "fisher", "importance"))
+"""What training scripts call the gradients of the weights, and what they compute of these."""
+
+
 PREFERRED = ("encoder_q", "base_encoder", "online_encoder", "teacher", "model", "student")
 """Where several parts of a file contain the same model, the one that is used after training: MoCo's
 query encoder, BYOL's online network, DINO's teacher."""
@@ -213,6 +217,11 @@ def names_slow_copy(path: str) -> bool:
 def follows_others(path: str) -> bool:
     """Whether the path names a slow copy that is not the one to use, as a teacher is."""
     return names_slow_copy(path) and "teacher" not in _words(path)
+
+
+def names_optimizer_state(prefix: str) -> bool:
+    """Whether a path names gradients, or what an optimizer keeps, which are no weights."""
+    return not (OPTIMIZER_STATE | GRADIENTS).isdisjoint(prefix.lower().split("."))
 
 
 def copy_preference(prefix: str) -> tuple[bool, bool, int, int]:

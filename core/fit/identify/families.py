@@ -13,6 +13,10 @@ from core.wording import count, counted
 
 ATTENDS = re.compile(rf"(^|\.)({ATTENTION})(\.|_|$)", re.IGNORECASE)
 RECURRENT = re.compile(r"(^|\.)weight_hh_l(\d+)$")
+WEIGHT = re.compile(r"weight(?:_orig|_v|_mu|\.original1?)?$")
+"""Ends of the keys of weights, also of those that spectral norm, weight norm, pruning or a Bayesian
+layer computes from others."""
+
 RESIDUAL = re.compile(r"downsample|shortcut|layer\d\.\d+\.conv")
 
 
@@ -28,7 +32,7 @@ def family(state_dict: StateDict) -> str:
     names = dotted(state_dict)
     entries = {names.get(key, key)[-MAX_LENGTH:]: entry for key, entry in state_dict.items()}
     matrices = [entry for entry in entries.values() if len(entry.shape) == 2]
-    weights = [entry for key, entry in entries.items() if key.endswith("weight")]
+    weights = [entry for key, entry in entries.items() if WEIGHT.search(key)]
     kernels = [entry for entry in weights if len(entry.shape) in (3, 4, 5)]
     if not weights:  # Then the shapes alone say it: a table of positions has one row.
         kernels = [

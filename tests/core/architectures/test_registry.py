@@ -180,6 +180,7 @@ def test_the_bounds_of_an_option_are_what_a_model_can_be_built_with() -> None:
         ("resnet18?num_classes=", ("has no value",)),
         ("resnet18?num_classes=x", ("num_classes is x", "Choose 1 to")),
         ("resnet18?num_classes=3&num_classes=4", ("given twice",)),
+        ("resnet18?num_classes=7,foo=1", ("num_classes is 7,foo=1", "Put & between two options.")),
         ("resnet18?num_classes=3&", ("takes no option ''",)),
         ("timm:test_vit?num_classes=12345678", ("num_classes is 12345678",)),
         ("timm:test_vit?global_pool=nn.Linear", ("global_pool is nn.Linear", "Choose avg")),

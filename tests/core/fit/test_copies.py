@@ -197,3 +197,14 @@ def test_the_gaps_of_a_copy_are_not_filled_from_another(
     assert len(after) < len(wanted)
     places = {entry.origin.removesuffix(f".{key}") for key, entry in after.items()}
     assert places in ({"student.backbone"}, {"teacher.backbone"})
+
+
+@pytest.mark.parametrize("place", ["grads", "optimizer.exp_avg", "fisher"])
+def test_gradients_and_what_an_optimizer_keeps_are_no_copy(saved: Saved, place: str) -> None:
+    weights = resnet()
+    gradients = {
+        f"{place}.{key}": torch.randn_like(value)
+        for key, value in weights.items()
+        if "running" not in key and "batches" not in key
+    }
+    assert copies_of(saved(gradients | prefixed("params.", weights)), RESNET) == ()
