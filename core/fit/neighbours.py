@@ -38,7 +38,7 @@ TAKES_EMBEDDINGS = re.compile(
 
 CHANGES_FEATURES = re.compile(
     r"(?:^|[._])(?:att(?:n|ention)?|gates?|gating|pool(?:ing)?|emb(?:ed)?(?:ding)?s?|film|scale"
-    r"|shift|alpha|beta|gamma|modul\w*|adapt\w*|fusion|fuse|mix\w*|quer(?:y|ies)|keys?|values?)"
+    r"|shift|alpha|beta|gamma|modulat\w*|adapt\w*|fusion|fuse|mix\w*|quer(?:y|ies)|keys?|values?)"
     r"(?=[._\d]|$)",
     re.IGNORECASE,
 )
@@ -92,7 +92,8 @@ def neighbours(
             layer = _Head(head[:-1], outputs, features, beside)
             yield from _around_head(module, shapes, layer, named=named)
         if not named:
-            yield from _around_network(module, matrices or shapes, root, channels)
+            followed = own is None or beside  # then what follows may be its head, or before that
+            yield from _around_network(module, matrices or shapes, root, channels, followed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +133,16 @@ def _around_head(
 
 
 def _around_network(
-    module: str, shapes: Mapping[str, Shape], root: str, channels: int | None
+    module: str, shapes: Mapping[str, Shape], root: str, channels: int | None, followed: bool
 ) -> Iterator[Neighbour]:
-    """A module that may be before the whole network, or beside it in a Sequential."""
+    """A module that may be before the whole network, or beside it in a Sequential.
+
+    `channels` are those of the image; `followed`: a head may follow the network.
+    """
     own, other = (re.fullmatch(r"(|.*[^s.]\.)(\d+)\.", path) for path in (root, module))
     if own and other and own[1] == other[1]:
+        if followed and int(other[2]) > int(own[2]):
+            return
         place = "before" if int(other[2]) < int(own[2]) else "after"
         yield Neighbour(module, f"be computed {place} `{root}*`, since it stands {place} it")
     elif channels is not None and module.startswith(root[:-1].rpartition(".")[0]):
