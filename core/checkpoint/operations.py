@@ -99,6 +99,11 @@ class FoldedWeightNorm:
 
 
 @dataclass(frozen=True, slots=True)
+class Masked:
+    """The product of the first part and the mask, the second part, of the same shape."""
+
+
+@dataclass(frozen=True, slots=True)
 class MergedLora:
     """A merged LoRA: W + alpha / r · B A of the parts W, A, B and, where the file has it, alpha.
 
@@ -133,6 +138,7 @@ Operation: TypeAlias = (
     | ResampledGrid
     | ResampledTable
     | FoldedWeightNorm
+    | Masked
     | MergedLora
     | Dequantized
 )

@@ -35,6 +35,7 @@ from core.fixes.kinds.lora import (
     unscaled_words,
 )
 from core.fixes.kinds.positions import ResamplePositions, Resampling
+from core.fixes.kinds.pruning import ApplyMasks
 from core.fixes.kinds.renaming import AddPrefix, KeyFix, Rename, RenameTable, StripPrefix, renamed
 from core.fixes.kinds.views import Reshape, Transpose, Untie
 from core.fixes.kinds.weight_norm import WeightNorm
@@ -50,6 +51,7 @@ __all__ = [
     "AdaptInput",
     "AddBatchStatistics",
     "AddPrefix",
+    "ApplyMasks",
     "CastDtype",
     "ChoiceField",
     "ClassesField",

@@ -150,3 +150,21 @@ def _parent(path: str) -> str:
 
 def _leaf(path: str) -> str:
     return path.rpartition(".")[2]
+
+
+def with_products(
+    state_dict: StateDict, products: Mapping[str, tuple[TensorEntry, str]]
+) -> StateDict:
+    """The state_dict with each product in the place of its first part, and without its second.
+
+    `products` maps the key of a first part to the product and the key of the second part.
+    """
+    gone = {second for _, second in products.values()}
+    kept = {
+        key: products[key][0] if key in products else entry
+        for key, entry in state_dict.items()
+        if key not in gone
+    }
+    names = [(key, entry.key) for key, entry in kept.items()]
+    names += [(second, product.key) for product, second in products.values()]
+    return rebuilt(state_dict, list(kept.values()), names)

@@ -18,6 +18,7 @@ from core.checkpoint import (
     Filled,
     FoldedWeightNorm,
     Joined,
+    Masked,
     MergedLora,
     Operation,
     ResampledGrid,
@@ -90,6 +91,8 @@ def _computed(operation: Operation, parts: Sequence[torch.Tensor]) -> torch.Tens
             return resampled_table(first, old, new, extra)
         case FoldedWeightNorm(dim):
             return folded_weight_norm(first, parts[1], dim)
+        case Masked():
+            return masked(first, parts[1])
         case MergedLora(alpha, transposed):
             own = float(parts[3]) if len(parts) > 3 else None
             return merged_lora(first, parts[1], parts[2], alpha or own, transposed)
@@ -217,6 +220,11 @@ def folded_weight_norm(g: torch.Tensor, v: torch.Tensor, dim: int | None) -> tor
         norm = wide.movedim(dim, 0).flatten(1).norm(dim=1).reshape(g.shape)
     folded: torch.Tensor = wide * (g.to(wide.dtype) / norm)
     return folded.to(v.dtype)
+
+
+def masked(original: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The original times its mask, in the original's dtype (torch.nn.utils.prune)."""
+    return mask.to(original.dtype) * original
 
 
 def merged_lora(

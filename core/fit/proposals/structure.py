@@ -9,6 +9,7 @@ from core.checkpoint import Quantized, StateDict
 from core.fit.proposals.proposal import Idea
 from core.fixes import (
     ZEROS,
+    ApplyMasks,
     Dequantize,
     Fuse,
     MergeLora,
@@ -29,7 +30,7 @@ NORMED = ("weight_g", "weight_v", "original0", "original1")
 
 
 def structure_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Idea]:
-    """Fuse or split, fold or rename weight norm, merge adapters, dequantize."""
+    """Fuse or split, fold or rename weight norm, apply masks, merge adapters, dequantize."""
     in_file = _parts(state_dict)
     normed = [key for key in state_dict if key.rpartition(".")[2] in NORMED]
     if normed:
@@ -41,6 +42,14 @@ def structure_ideas(state_dict: StateDict, signature: Signature) -> Iterator[Ide
         yield Idea((WeightNorm("folded"),), f"{why}; the model has plain weights.")
         yield Idea((WeightNorm("parametrized"),), f"{why} under its old names.")
         yield Idea((WeightNorm("hooked"),), f"{why} under its new names.")
+    masks = [
+        key for key in state_dict if key.endswith("_mask") and f"{key[:-5]}_orig" in state_dict
+    ]
+    if masks:
+        why = (
+            f"{counted(len(masks), 'tensor')} {are(len(masks))} stored with a mask, as pruning does"
+        )
+        yield Idea((ApplyMasks(),), f"{why}; the model has their products.")
     merging = merging_idea(state_dict)
     if merging is not None:
         yield merging

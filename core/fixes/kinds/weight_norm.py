@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from core.checkpoint import FoldedWeightNorm, StateDict, TensorEntry
 from core.fixes.base import Changed, Context, Effect, Fix
-from core.fixes.computed import computed, is_floating, rebuilt
+from core.fixes.computed import computed, is_floating, with_products
 from core.fixes.effects import left_alone
 from core.fixes.form import ChoiceField, Form
 from core.fixes.kinds.renaming import renamed
@@ -64,23 +64,19 @@ class WeightNorm(Fix):
                 for old, key in zip((g, v), _names(whole, self.to), strict=True)
             }
             return renamed(state_dict, [new.get(key, key) for key in state_dict])
-        folded: dict[str, TensorEntry] = {}
+        folded: dict[str, tuple[TensorEntry, str]] = {}
         for whole, (g, v) in pairs.items():
             parts = state_dict[g], state_dict[v]
             if all(map(is_floating, parts)) and whole not in state_dict:
                 dim = norm_dim(parts[0].shape, parts[1].shape)
                 like = parts[1].under(whole)
-                folded[g] = computed(like, FoldedWeightNorm(dim), parts, parts[1].shape)
-        gone = {pairs[entry.key][1] for entry in folded.values()}
-        kept = {key: folded.get(key, entry) for key, entry in state_dict.items() if key not in gone}
-        names = [(key, entry.key) for key, entry in kept.items()]
-        names += [(pairs[entry.key][1], entry.key) for entry in folded.values()]
+                folded[g] = computed(like, FoldedWeightNorm(dim), parts, parts[1].shape), v
         sentence = "No weight norm to fold."
         if pairs:
             sentence = f"{counted(len(folded), 'weight')} folded."
             why = "they are not floats, or their weight exists already"
             sentence += left_alone(2 * (len(pairs) - len(folded)), why)
-        return rebuilt(state_dict, list(kept.values()), names), Effect(len(folded), 0, sentence)
+        return with_products(state_dict, folded), Effect(len(folded), 0, sentence)
 
     def script(self) -> ScriptPart:
         if self.to != "folded":

@@ -34,6 +34,7 @@ WRITTEN = r"""
 {"fix": "transpose", "pattern": "head.weight"}
 {"fix": "reshape"}
 {"fix": "weight_norm", "to": "parametrized"}
+{"fix": "apply_masks"}
 {"fix": "add_batch_statistics"}
 {"fix": "merge_lora", "alpha": 16.0}
 {"fix": "dequantize"}
@@ -58,6 +59,7 @@ Fuse `wq`, `wk` into `w`
 Transpose `head.weight`
 Add or remove dimensions of 1
 Rename weight norm to `parametrizations`
+Apply the pruning masks
 Add BatchNorm's default statistics
 Merge the LoRA adapters with alpha 16
 Dequantize
@@ -81,6 +83,7 @@ EFFECTS = """
 1 0 1 matrix transposed.
 1 0 1 key reshaped.
 2 0 2 keys renamed.
+0 0 No pruning mask to apply.
 2 0 2 statistics of BatchNorm added at their defaults.
 1 0 1 adapter merged into the weights.
 1 0 1 tensor dequantized.
@@ -157,6 +160,9 @@ state_dict = reshape(state_dict, shapes, '*')
 # Rename weight norm to `parametrizations`
 state_dict = rename_weight_norm(state_dict, 'parametrized')
 
+# Apply the pruning masks
+state_dict = apply_masks(state_dict)
+
 # Add BatchNorm's default statistics
 state_dict = add_batch_statistics(state_dict, model.state_dict())
 
@@ -193,6 +199,9 @@ FUNCTIONS = [
     "norm_dim",
     "norm_pairs",
     "rename_weight_norm",
+    "mask_pairs",
+    "masked",
+    "apply_masks",
     "missing_statistics",
     "add_batch_statistics",
     "lora_part",

@@ -13,6 +13,7 @@ from core.errors import FixError
 from core.fixes import (
     AdaptInput,
     AddPrefix,
+    ApplyMasks,
     CastDtype,
     Dequantize,
     Fix,
@@ -41,6 +42,7 @@ FIXES: some.SearchStrategy[Fix] = some.one_of(
             Split("q", ("a", "b")),
             Transpose("*"),
             WeightNorm(),
+            ApplyMasks(),
             WeightNorm("hooked"),
             WeightNorm("parametrized"),
             MergeLora(),

@@ -25,6 +25,7 @@ from core.fixes import (
     AdaptInput,
     AddBatchStatistics,
     AddPrefix,
+    ApplyMasks,
     CastDtype,
     Dequantize,
     Drop,
@@ -300,6 +301,17 @@ NORMED = {
     "b.parametrizations.weight.original0": torch.randn(()),
     "b.parametrizations.weight.original1": torch.randn(3, 2).half(),
 }
+PRUNED = {
+    "a.weight_orig": torch.randn(3, 2).half(),
+    "a.weight_mask": torch.ones(3, 2).tril(),
+    "a.bias_orig": torch.randn(3),
+    "a.bias_mask": torch.tensor([True, False, True]),
+    "b.weight_orig": torch.ones(3, dtype=torch.long),
+    "b.weight_mask": torch.ones(3),
+    "c.weight_orig": torch.randn(3),
+    "c.weight_mask": torch.ones(3),
+    "c.weight": torch.zeros(3),
+}
 UNFOLDABLE = {
     "a.weight_g": torch.ones(3, 1, dtype=torch.long),
     "a.weight_v": torch.randn(3, 2),
@@ -337,6 +349,7 @@ def without_a_model() -> list[tuple[dict[str, torch.Tensor], Recipe]]:
         (UNFOLDABLE, of(WeightNorm())),
         (NORMED, of(WeightNorm("hooked"))),
         (NORMED, of(WeightNorm("parametrized"))),
+        (PRUNED, of(ApplyMasks())),
         (LORA, of(MergeLora())),
         (LORA, of(MergeLora(16))),
         (
