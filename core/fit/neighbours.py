@@ -11,7 +11,6 @@ from core.checkpoint import StateDict, is_float_dtype
 from core.fit.proposals.removals import modules_of
 from core.keys import (
     OUTPUT_MODULES,
-    STATISTICS,
     leaf,
     names_beside_head,
     names_projection,
@@ -92,8 +91,8 @@ def neighbours(
             layer = _Head(head[:-1], outputs, features, beside)
             yield from _around_head(module, shapes, layer, named=named)
         if not named:
-            followed = own is None or beside  # then what follows may be its head, or before that
-            yield from _around_network(module, matrices or shapes, root, channels, followed)
+            place = _Place(root, channels, ends=own is not None and not beside)
+            yield from _around_network(module, matrices or shapes, place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,35 +131,44 @@ def _around_head(
         yield Neighbour(module, f"take the outputs of `{head.name}`")
 
 
-def _around_network(
-    module: str, shapes: Mapping[str, Shape], root: str, channels: int | None, followed: bool
-) -> Iterator[Neighbour]:
-    """A module that may be before the whole network, or beside it in a Sequential.
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the file has the network: below `prefix`, and with an image of so many `channels`.
 
-    `channels` are those of the image; `followed`: a head may follow the network.
+    `ends`: its head is in it. Else what follows the network may be its head, or before that.
     """
-    own, other = (re.fullmatch(r"(|.*[^s.]\.)(\d+)\.", path) for path in (root, module))
+
+    prefix: str
+    channels: int | None
+    ends: bool
+
+
+def _around_network(
+    module: str, shapes: Mapping[str, Shape], network: _Place
+) -> Iterator[Neighbour]:
+    """A module that may be before the whole network, or beside it in a Sequential."""
+    prefix = network.prefix
+    own, other = (re.fullmatch(r"(|.*[^s.]\.)(\d+)\.", path) for path in (prefix, module))
     if own and other and own[1] == other[1]:
-        if followed and int(other[2]) > int(own[2]):
-            return
-        place = "before" if int(other[2]) < int(own[2]) else "after"
-        yield Neighbour(module, f"be computed {place} `{root}*`, since it stands {place} it")
-    elif channels is not None and module.startswith(root[:-1].rpartition(".")[0]):
-        small = all(
-            shape[0] == channels and (len(shape) < 2 or shape[1] <= MAX_PLANES)
-            for shape in shapes.values()
-        )
-        if small and all(len(shape) in (1, 4) for shape in shapes.values()):
+        side = "before" if int(other[2]) < int(own[2]) else "after"
+        if side == "before" or network.ends:
+            yield Neighbour(module, f"be computed {side} `{prefix}*`, since it stands {side} it")
+    elif module.startswith(prefix[:-1].rpartition(".")[0]):
+        forms = {len(shape) for shape in shapes.values()}
+        small = all(shape[1:2] <= (MAX_PLANES,) for shape in shapes.values())
+        if (
+            forms <= {1, 4}
+            and {shape[0] for shape in shapes.values()} == {network.channels}
+            and small
+        ):
             yield Neighbour(module, "change the image before the network gets it")
 
 
 def _shapes(module: str, left: Iterable[str], state_dict: StateDict) -> dict[str, Shape]:
     """The shapes of the weights of a module, or of the tensor that `module` names."""
-    keys = [key for key in left if key == module or key.startswith(module)]
-    if not module.endswith("."):
-        keys = [module] if module not in STATISTICS else []
-    else:
-        keys = [key for key in keys if _is_weight(key)]
+    keys = [module]
+    if module.endswith("."):
+        keys = [key for key in left if key.startswith(module) and _is_weight(key)]
     return {
         key: state_dict[key].shape
         for key in keys
