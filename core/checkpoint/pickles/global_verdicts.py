@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,11 +14,17 @@ from core.checkpoint.pickles.known_globals import (
     DETOURS,
     HARMLESS_MODULES,
     HARMLESS_NAMES,
+    METHODS,
+    MIXED_MODULES,
     PLAIN_NAMES,
 )
 
 MAX_MODULE_PARTS = 8
 """Parts of a dotted name that are compared; no module in the tables has more."""
+
+
+CLASS_NAME = re.compile(r"_*[A-Z]\w*[a-z]\w*")
+"""How classes are named, and hardly any function (PEP 8)."""
 
 
 class Verdict(StrEnum):
@@ -64,7 +71,8 @@ def _verdict(name: str, known: bool) -> tuple[Verdict, str]:
         return Verdict.DANGEROUS, f"It {danger}. Loupe did not import or call it."
     return (
         Verdict.INERT,
-        "A class or function unknown to Loupe. It was not imported: its contents are kept as data.",
+        "A class or function unknown to Loupe: what it would do is not known. It was not imported, "
+        "and its contents are kept as data.",
     )
 
 
@@ -72,12 +80,18 @@ def _danger(name: str) -> str | None:
     if name in DANGEROUS_NAMES:
         return DANGEROUS_NAMES[name]
     parts = name.split(".")
+    if parts[-1] in METHODS:
+        return METHODS[parts[-1]]
     for end in range(min(len(parts), MAX_MODULE_PARTS), 0, -1):
         module = ".".join(parts[:end])
         if module in HARMLESS_MODULES:
             break
         if module in DANGEROUS_MODULES:
             return DANGEROUS_MODULES[module]
+        if module in MIXED_MODULES:
+            if not CLASS_NAME.fullmatch(parts[-1]):
+                return MIXED_MODULES[module]
+            break
     if any(part.startswith("__") and part.endswith("__") for part in parts[1:]):
         return "reaches the internals of an object"
     if any(part.lstrip("_") in DETOURS or part in DETOURS for part in parts[1:]):

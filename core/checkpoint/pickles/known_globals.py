@@ -24,14 +24,37 @@ DANGEROUS_MODULES: Mapping[str, str] = {
     "platform": "starts other programs to learn about the machine",
     "uuid": "starts other programs to learn about the machine",
     "test.support": "starts other programs",
-    "unittest": "runs Python source and replaces functions of the process",
     "atexit": "calls any function when the process ends",
     "commands": "starts other programs",
+    "pipes": "runs shell commands",
+    "_interpreters": "runs Python source in another interpreter",
+    "_xxsubinterpreters": "runs Python source in another interpreter",
+    "interpreters": "runs Python source in another interpreter",
+    "concurrent.interpreters": "runs Python source in another interpreter",
+    "concurrent.futures.process": "starts processes",
+    "concurrent.futures.thread": "starts threads",
+    "_testcapi": "reaches into the running interpreter",
+    "_testinternalcapi": "reaches into the running interpreter",
+    "cgitb": "replaces how the process handles errors, and writes files",
+    "modulefinder": "imports and so runs any module",
+    "zipapp": "writes programs",
+    "mailcap": "runs shell commands",
+    "mailbox": "reads and writes files",
+    "readline": "reads and writes files",
+    "tkinter": "runs Tcl, which can start programs",
+    "_tkinter": "runs Tcl, which can start programs",
+    "turtle": "runs Tcl, which can start programs",
+    "antigravity": "starts a browser",
+    "wsgiref": "opens network connections",
+    "_posixshmem": "reaches the memory of other processes",
+    "_wmi": "asks Windows about the machine",
+    "_overlapped": "opens network connections",
+    "winreg": "changes the settings of Windows",
+    "_winreg": "changes the settings of Windows",
+    "msilib": "writes installers of programs",
     "popen2": "starts other programs",
     "pty": "starts a shell",
     "multiprocessing": "starts processes",
-    "concurrent": "starts threads and processes",
-    "threading": "starts threads",
     "_thread": "starts threads",
     "asyncio": "starts programs and connections",
     "signal": "interferes with the process",
@@ -53,7 +76,6 @@ DANGEROUS_MODULES: Mapping[str, str] = {
     "py_compile": "compiles Python files",
     "rlcompleter": "runs Python source",
     "numexpr": "runs Python source",
-    "sympy": "runs Python source",
     "timeit": "runs Python source",
     "cProfile": "runs Python source",
     "profile": "runs Python source",
@@ -73,11 +95,12 @@ DANGEROUS_MODULES: Mapping[str, str] = {
     "_socket": "opens network connections",
     "socketserver": "opens network connections",
     "ssl": "opens network connections",
-    "http": "opens network connections",
+    "http.client": "opens network connections",
+    "http.server": "opens network connections",
     "httplib": "opens network connections",
-    "urllib": "opens network connections",
+    "urllib.request": "opens network connections",
     "urllib2": "opens network connections",
-    "requests": "opens network connections",
+    "requests.api": "opens network connections",
     "aiohttp": "opens network connections",
     "httpx": "opens network connections",
     "ftplib": "opens network connections",
@@ -92,8 +115,6 @@ DANGEROUS_MODULES: Mapping[str, str] = {
     "select": "waits on files and network connections",
     "selectors": "waits on files and network connections",
     "paramiko": "opens network connections and runs commands",
-    "fsspec": "opens files and network connections",
-    "huggingface_hub": "downloads and uploads files",
     "gdown": "downloads files",
     "wget": "downloads files",
     "xmlrpc": "opens network connections",
@@ -118,11 +139,8 @@ DANGEROUS_MODULES: Mapping[str, str] = {
     "pickletools": "handles other pickles",
     "dill": "unpickles functions and code",
     "cloudpickle": "unpickles functions and code",
-    "joblib": "unpickles other data, which can run code",
     "jsonpickle": "makes objects of any class",
-    "yaml": "makes objects of any class",
     "marshal": "makes code objects",
-    "inspect": "reaches into running code",
     "gc": "reaches any object of the process",
     "types": "makes functions out of code objects",
     "operator": "calls any attribute or method of an object",
@@ -135,30 +153,19 @@ DANGEROUS_MODULES: Mapping[str, str] = {
     "distutils": "starts other programs",
     "setuptools": "starts other programs",
     "site": "runs start-up files",
-    "logging": "its configuration can call any function",
+    "logging.config": "calls any function that a configuration names",
+    "logging.handlers": "writes files and opens network connections",
     "torch.hub": "downloads and runs code",
-    "torch.jit": "runs compiled code",
-    "torch.serialization": "loads another file, which can run code",
-    "torch.package": "imports code out of a file",
-    "torch.utils.cpp_extension": "compiles and loads machine code",
-    "torch.ops": "loads machine code",
-    "torch.distributed": "opens network connections",
     "torch.multiprocessing": "starts processes",
-    "torch._dynamo": "runs compiled code",
-    "torch._inductor": "runs compiled code",
-    "torch.utils._config_module": "unpickles other data, which can run code",
-    "torch.utils.bottleneck": "runs Python source",
-    "torch.utils.collect_env": "starts other programs",
-    "torch.utils.data.datapipes.utils.decoder": "unpickles other data, which can run code",
-    "torch.utils.model_zoo": "downloads files",
-    "torch.classes": "loads machine code",
-    "torchvision.io": "reads and writes files",
-    "torch.fx": "makes modules out of source code",
+    "torch.multiprocessing.reductions": "reaches the memory of other processes",
+    "torchvision.datasets.utils": "downloads and unpacks files",
+    "numpy.lib.npyio": "reads and writes files",
+    "numpy.lib._npyio_impl": "reads and writes files",
+    "numpy.lib.format": "reads and writes files",
     "numpy.testing": "runs Python source",
     "numpy.f2py": "compiles and loads machine code",
     "numpy.distutils": "starts other programs",
     "numpy.ctypeslib": "calls any machine code",
-    "pandas.io": "reads files and other pickles",
     "IPython": "runs commands",
     "fickling": "reaches into a scanner that looks for such files",
     "picklescan": "reaches into a scanner that looks for such files",
@@ -170,6 +177,40 @@ DANGEROUS_MODULES: Mapping[str, str] = {
 }
 """Modules from which a checkpoint needs no name, with what calling them does. Their submodules are
 included."""
+
+MIXED_MODULES: Mapping[str, str] = {
+    "concurrent": "starts threads and processes",
+    "threading": "starts threads",
+    "unittest": "runs Python source and replaces functions of the process",
+    "logging": "writes files and calls functions, where its configuration says so",
+    "inspect": "reaches into running code",
+    "joblib": "unpickles other data, which can run code",
+    "yaml": "makes objects of any class",
+    "sympy": "runs text as Python source",
+    "requests": "opens network connections",
+    "http": "opens network connections",
+    "urllib": "opens network connections",
+    "fsspec": "opens files and network connections",
+    "huggingface_hub": "downloads and uploads files",
+    "torch.jit": "runs compiled code",
+    "torch.serialization": "loads another file, which can run code",
+    "torch.package": "imports code out of a file",
+    "torch.distributed": "opens network connections",
+    "torch._dynamo": "runs compiled code",
+    "torch._inductor": "runs compiled code",
+    "torch.utils._config_module": "unpickles other data, which can run code",
+    "torch.utils.bottleneck": "runs Python source",
+    "torch.utils.collect_env": "starts other programs",
+    "torch.utils.cpp_extension": "compiles and loads machine code",
+    "torch.utils.data.datapipes.utils.decoder": "unpickles other data, which can run code",
+    "torch.utils.model_zoo": "downloads files",
+    "torchvision.io": "reads and writes files",
+    "torch.fx": "makes modules out of source code",
+    "pandas.io": "reads files and other pickles",
+}
+"""Modules whose functions do such things, and whose classes are mostly data: `torch.distributed`
+has `init_process_group`, and the layout of a DeviceMesh. A class in them, by the style of its name
+(PEP 8), is unknown like any other unless it is listed."""
 
 DETOURS = frozenset(
     {"os", "posix", "nt", "sys", "subprocess", "builtins", "__builtin__", "importlib", "shutil",
@@ -204,13 +245,82 @@ DANGEROUS_NAMES: Mapping[str, str] = {
             "map": "calls any function",
             "filter": "calls any function",
             "reduce": "calls any function",
-            "type": "makes classes",
             "super": "reaches into classes",
             "memoryview": "reaches raw memory",
             "exit": "ends the process",
             "quit": "ends the process",
             "help": "starts a pager",
         }.items()
+    },
+    **dict.fromkeys(
+        (
+            *("codecs.open", "gzip.open", "gzip.GzipFile", "bz2.open", "bz2.BZ2File"),
+            *("lzma.open", "lzma.LZMAFile", "tokenize.open", "fsspec.LocalFileOpener"),
+            "fsspec.implementations.local.LocalFileOpener",
+        ),
+        "opens files",
+    ),
+    **dict.fromkeys(
+        ("tabnanny.check", "netrc.netrc", "xml.etree.ElementTree.parse", "pyclbr.readmodule"),
+        "reads files",
+    ),
+    **dict.fromkeys(
+        (
+            *("pandas.ExcelFile", "pandas.ExcelWriter", "pandas.HDFStore"),
+            *("pandas.io.excel._base.ExcelFile", "pandas.io.excel._base.ExcelWriter"),
+            "pandas.io.pytables.HDFStore",
+        ),
+        "reads and writes files",
+    ),
+    **dict.fromkeys(
+        (
+            *("_thread.start_new_thread", "_thread.start_new", "threading.Thread"),
+            *("threading.Timer", "_thread.start_joinable_thread"),
+        ),
+        "starts threads",
+    ),
+    "_thread.interrupt_main": "interferes with the process",
+    "_sitebuiltins.Quitter": "ends the process",
+    "logging.FileHandler": "writes files",
+    "unittest.TestProgram": "runs Python source",
+    "unittest.main.TestProgram": "runs Python source",
+    **{
+        f"{module}.{name}": "opens network connections"
+        for module in ("requests", "requests.sessions")
+        for name in ("Session", "session")
+    },
+    **{
+        f"{module}.{name}": "opens network connections"
+        for module in ("torch.distributed", "torch._C._distributed_c10d")
+        for name in ("TCPStore", "FileStore")
+    },
+    **dict.fromkeys(
+        ("torch.ops.load_library", "torch.classes.load_library", "torch._ops.load_library"),
+        "loads machine code",
+    ),
+    **dict.fromkeys(
+        ("torch.package.PackageImporter", "torch.package.package_importer.PackageImporter"),
+        "imports code out of a file",
+    ),
+    **dict.fromkeys(
+        ("torch.package.PackageExporter", "torch.package.package_exporter.PackageExporter"),
+        "writes files",
+    ),
+    **dict.fromkeys(
+        ("torch.jit.CompilationUnit", "torch._C.CompilationUnit"), "compiles and runs source"
+    ),
+    **dict.fromkeys(
+        ("torch.utils.benchmark.Timer", "torch.utils.benchmark.utils.timer.Timer"),
+        "runs Python source",
+    ),
+    **{
+        f"{module}.attrgetter": "fetches any attribute of what it is called with, a step of many "
+        "attacks"
+        for module in ("operator", "_operator")
+    },
+    **{
+        f"{module}.itemgetter": "fetches any item of what it is called with, a step of some attacks"
+        for module in ("operator", "_operator")
     },
     "torch.load": "loads another file, which can run code",
     "torch.save": "writes files",
@@ -263,18 +373,69 @@ PLAIN_NAMES: Mapping[str, str] = {
 checkpoints in torch."""
 
 HARMLESS_NAMES: Mapping[str, str] = {
-    "__builtin__.unicode": "Python 2's text",
-    "__builtin__.long": "Python 2's whole number",
+    "__builtin__.unicode": "the type of texts, under its name in Python 2",
+    "__builtin__.long": "the type of whole numbers, under its name in Python 2",
+    "builtins.type": "the type of classes, or that of a value",
+    "__builtin__.type": "the type of classes, or that of a value",
     "types.SimpleNamespace": "a set of named values",
     "types.MappingProxyType": "a dictionary",
-    "uuid.UUID": "an identifier",
-    "uuid.SafeUUID": "a mark of an identifier",
+    "types.GenericAlias": "a type with the types of its items, such as list[int]",
+    "types.UnionType": "a choice of types, such as int | None",
+    "types.NoneType": "the type of None",
+    "types.EllipsisType": "the type of an ellipsis",
+    "types.NotImplementedType": "the type of NotImplemented",
+    "uuid.UUID": "a unique identifier, one number",
+    "uuid.SafeUUID": "a part of a unique identifier: how it was made",
     "io.BytesIO": "bytes",
     "_io.BytesIO": "bytes",
     "io.StringIO": "text",
     "_io.StringIO": "text",
-    "logging.getLogger": "the name of a log",
-    "logging.Logger": "the name of a log",
+    "logging.getLogger": "a log, fetched by its name",
+    "logging.Logger": "a log, with its name, level and handlers",
+    **{
+        f"inspect.{name}": "a part of a function's signature"
+        for name in ("Signature", "Parameter", "_ParameterKind", "_empty", "BoundArguments")
+    },
+    **{
+        f"joblib.numpy_pickle{suffix}.{name}": "where joblib has written an array"
+        for suffix in ("", "_compat")
+        for name in ("NumpyArrayWrapper", "NDArrayWrapper", "ZNDArrayWrapper")
+    },
+    **{
+        f"numpy.random._pickle.{name}": "the state of a random generator, as numpy writes it"
+        for name in ("__randomstate_ctor", "__generator_ctor", "__bit_generator_ctor")
+    },
+    **dict.fromkeys(
+        (
+            *("http.HTTPStatus", "http.HTTPMethod", "signal.Signals", "signal.Handlers"),
+            *("socket.AddressFamily", "socket.SocketKind", "ssl.Purpose", "ssl.TLSVersion"),
+            *("ssl.VerifyMode", "ssl.VerifyFlags", "ssl.Options"),
+        ),
+        "one of a list of named numbers (an Enum)",
+    ),
+    **dict.fromkeys(
+        (
+            *("threading.Lock", "threading.RLock", "_thread.RLock", "_thread.lock"),
+            *("_thread.LockType", "_thread.allocate_lock"),
+        ),
+        "a lock, with which threads wait for one another",
+    ),
+    "torch.fx.immutable_collections.immutable_dict": "a dictionary that does not change",
+    "torch.fx.immutable_collections.immutable_list": "a list that does not change",
+    "platform.uname_result": "the name and version of a machine",
+    "sys.version_info": "a version of Python",
+    "os.stat_result": "a file's size and dates",
+    "zipfile.ZipInfo": "an entry of an archive's directory",
+    "tarfile.TarInfo": "an entry of an archive's directory",
+    **{
+        f"{module}.{name}": "an arithmetic operator or a comparison"
+        for module in ("operator", "_operator")
+        for name in (
+            *("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "neg", "pos"),
+            *("abs", "invert", "and_", "or_", "xor", "lshift", "rshift", "not_", "truth"),
+            *("eq", "ne", "lt", "le", "gt", "ge", "is_", "is_not"),
+        )
+    },
     "functools.partial": "a class or function with some of its arguments, as whole models keep "
     "those of their layers; which one is listed by itself",
     **{
@@ -291,12 +452,21 @@ HARMLESS_NAMES: Mapping[str, str] = {
 """Names of plain data in modules that also contain dangerous names. Their verdict is inert, not
 plain, because scanners that judge by the module report them as dangerous."""
 
+METHODS: Mapping[str, str] = {
+    "from_pretrained": "downloads files, and loads others",
+    "load_state_dict_from_url": "downloads files, and loads others",
+    "download_url": "downloads files",
+}
+"""Functions that are dangerous in whatever module or class they are, by their own name."""
+
 HARMLESS_MODULES = frozenset(
     {
         "torch.distributed.tensor",
         "torch.distributed._tensor",
         "torch.distributed._shard",
         "torch.distributed.device_mesh",
+        "torch.distributed._mesh_layout",
+        "torch.distributed._pycute",
         "torch.distributed.checkpoint.metadata",
         "torch.distributed.fsdp",
     }

@@ -8,6 +8,7 @@ import types
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,14 @@ from picklescan.scanner import (
 from core.checkpoint import Checkpoint, open_checkpoint
 from core.checkpoint.pickles.constructors import CONSTRUCTORS, MENTIONED
 from core.checkpoint.pickles.global_verdicts import Verdict
-from core.checkpoint.pickles.known_globals import DANGEROUS_MODULES, DANGEROUS_NAMES, PLAIN_NAMES
+from core.checkpoint.pickles.known_globals import (
+    DANGEROUS_MODULES,
+    DANGEROUS_NAMES,
+    HARMLESS_NAMES,
+    METHODS,
+    MIXED_MODULES,
+    PLAIN_NAMES,
+)
 from core.checkpoint.pickles.unpickler import Mentions
 from core.errors import LoupeError
 from tests.core.checkpoint.hostile_files import hostile_files
@@ -101,9 +109,51 @@ def test_what_is_plain_no_scanner_calls_dangerous(name: str) -> None:
     assert not fickling_calls_dangerous(name)
 
 
-def test_each_dangerous_name_has_a_reason_that_makes_a_sentence() -> None:
-    for reason in (*DANGEROUS_MODULES.values(), *DANGEROUS_NAMES.values()):
-        assert reason.split()[0].rstrip(",").endswith("s")
+VERBS = frozenset(
+    [
+        "asks",
+        "calls",
+        "changes",
+        "compiles",
+        "copies",
+        "downloads",
+        "ends",
+        "fetches",
+        "handles",
+        "imports",
+        "installs",
+        "interferes",
+        "is",
+        "lists",
+        "loads",
+        "makes",
+        "maps",
+        "opens",
+        "prepares",
+        "reaches",
+        "reads",
+        "removes",
+        "replaces",
+        "runs",
+        "sends",
+        "starts",
+        "unpickles",
+        "waits",
+        "writes",
+    ]
+)
+NOUNS = frozenset(["a", "an", "any", "how", "one", "the", "where"])
+"""How a noun begins, with "It is" before it."""
+
+
+def test_each_reason_makes_a_sentence_with_the_word_before_it() -> None:
+    tables = (DANGEROUS_MODULES, MIXED_MODULES, DANGEROUS_NAMES, METHODS)
+    for reason in chain.from_iterable(table.values() for table in tables):
+        assert reason.split()[0] in VERBS
+        assert not reason.endswith(".")
+    for reason in (*PLAIN_NAMES.values(), *HARMLESS_NAMES.values()):
+        first = reason.split()[0]
+        assert first in NOUNS or reason in {"bytes", "text"}
         assert not reason.endswith(".")
 
 
