@@ -8,7 +8,8 @@ CheckpointError with a sentence that says why.
 
 A file passes through these packages: `containers` finds its records, `pickles` reads its objects as
 inert data, `readers` know the formats, `sets` join the files of one checkpoint, and `tree` finds
-the state_dicts among the objects.
+the state_dicts among the objects. Where a file does not open, `refusals` put what it would have run
+before what is wrong with it.
 """
 
 from core.checkpoint.checkpoint import Checkpoint, open_checkpoint

@@ -8,27 +8,35 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from traceback import clear_frames
 
 from core.checkpoint.containers.budget import bounded_work
-from core.checkpoint.containers.file_set import FileSet, folder_files
-from core.checkpoint.containers.packed import Unpacking
+from core.checkpoint.containers.file_set import FileSet, folder_files, opened
+from core.checkpoint.containers.packed import WEIGHTS, Unpacking
 from core.checkpoint.containers.served_file import ServedFile
 from core.checkpoint.containers.sources import LocalFile
-from core.checkpoint.entries import Record, StateDict
+from core.checkpoint.entries import Record, Source, StateDict
 from core.checkpoint.pickles.global_verdicts import GlobalUse
 from core.checkpoint.pickles.inert import Opaque, Tree
+from core.checkpoint.pickles.ledger import kept_names
+from core.checkpoint.pickles.repeated_parts import repeats_endlessly
 from core.checkpoint.readers import diagnose
 from core.checkpoint.readers.contents import Contents
 from core.checkpoint.readers.formats import FORMATS, look_into
+from core.checkpoint.readers.torch_zip import PICKLE_ENDINGS
+from core.checkpoint.refusals import danger_first
 from core.checkpoint.sets.assembled import read_file_set
 from core.checkpoint.sets.shards import numbered
 from core.checkpoint.tensor_notes import notes_on
 from core.checkpoint.tree.discover import best_path, find_networks, role
 from core.checkpoint.tree.joined_parts import JoinedParts
 from core.checkpoint.tree.metadata_json import Json, metadata_of, torch_version
-from core.errors import CheckpointError
+from core.errors import CheckpointError, SourceError
 from core.fast_objects import paused_collector
 from core.wording import place_in_file
+
+MAX_SEARCHED = 64
+"""Files of a set that are searched for pickles where the set is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +125,36 @@ def open_checkpoint(
     for a file that is not a checkpoint, or a damaged one, and SourceError for a file that cannot be
     read. Without `quotes`, the error for a file that is not a checkpoint quotes none of its bytes.
     """
-    with diagnose.quoting(quotes):
-        return _open(path, name, identity, scratch)
+    if isinstance(path, Path) and os.path.isdir(path):
+        path = folder_files(path)
+    with diagnose.quoting(quotes), kept_names() as ledger:
+        try:
+            return _open(path, name, identity, scratch)
+        except (CheckpointError, SourceError) as error:
+            # What was read so far would stay in memory beside what is looked at now.
+            _let_go(error)
+            refusal = danger_first(error, ledger, partial(_sources, path, name))
+            if refusal is error:
+                raise
+            raise refusal from error
+
+
+def _let_go(error: BaseException) -> None:
+    """Clear the local variables in the traceback of an error, and in those of its causes."""
+    cleared: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in cleared:  # an error may be its own cause
+        clear_frames(cause.__traceback__)
+        cleared.append(cause)
+        cause = cause.__cause__ or cause.__context__
+
+
+def _sources(path: Path | ServedFile | FileSet, name: str | None) -> Mapping[str, Source]:
+    """The files that may be pickles, opened once more. Raises SourceError."""
+    if not isinstance(path, FileSet):
+        return {"": LocalFile(path, name=name)}
+    names = [file for file in path.files if file.endswith((*PICKLE_ENDINGS, *WEIGHTS))]
+    return {file: opened(path.files[file], file) for file in names[:MAX_SEARCHED]}
 
 
 def _open(
@@ -127,8 +163,6 @@ def _open(
     identity: str | None,
     scratch: Path | None,
 ) -> Checkpoint:
-    if isinstance(path, Path) and os.path.isdir(path):
-        path = folder_files(path)
     if isinstance(path, FileSet):
         files = path
         assembled = read_file_set(files)
@@ -167,6 +201,8 @@ def _alone(name: str) -> tuple[str, ...]:
 def _checkpoint(contents: Contents, name: str, size: int, identity: str) -> Checkpoint:
     state_dicts, joined = find_networks(contents.tree, contents.entry)
     if not state_dicts:
+        if repeats_endlessly(contents.tree):
+            raise diagnose.repeated_parts()
         raise diagnose.no_tensors(_describe(contents.tree))
     choices = _choices(state_dicts, joined)
     roles = {path: role(path, state_dict) for path, state_dict in choices.items()}

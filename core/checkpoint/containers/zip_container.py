@@ -303,12 +303,19 @@ def local_data(source: Source, offset: int) -> tuple[str, int] | None:
 
     For archives whose directory is missing.
     """
+    member = local_member(source, offset)
+    return None if member is None else member[:2]
+
+
+def local_member(source: Source, offset: int) -> tuple[str, int, bool] | None:
+    """As `local_data`, and whether the member is deflated."""
     raw = source.read(offset, _LOCAL.size)
     if len(raw) < _LOCAL.size or not raw.startswith(LOCAL_MAGIC):
         return None
     header = _LOCAL.unpack(raw)
     name = source.read(offset + _LOCAL.size, header[9])
-    return name.decode("utf-8", "replace"), offset + _LOCAL.size + header[9] + header[10]
+    start = offset + _LOCAL.size + header[9] + header[10]
+    return name.decode("utf-8", "replace"), start, header[3] == zlib.DEFLATED
 
 
 def next_local(source: Source, after: int) -> int | None:

@@ -7,8 +7,10 @@ from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import groupby
 
 from core.checkpoint.pickles.known_globals import (
+    AS_DATA,
     DANGEROUS_MODULES,
     DANGEROUS_NAMES,
     DETOURS,
@@ -17,6 +19,7 @@ from core.checkpoint.pickles.known_globals import (
     METHODS,
     MIXED_MODULES,
     PLAIN_NAMES,
+    TYPE,
 )
 
 MAX_MODULE_PARTS = 8
@@ -25,6 +28,13 @@ MAX_MODULE_PARTS = 8
 
 CLASS_NAME = re.compile(r"_*[A-Z]\w*[a-z]\w*")
 """How classes are named, and hardly any function (PEP 8)."""
+
+
+_ATTRIBUTES = {
+    module: frozenset(name.removeprefix(f"{module}.") for name in names)
+    for module, names in groupby(sorted(DANGEROUS_NAMES), lambda name: name.partition(".")[0])
+}
+"""The dangerous names by their outermost module."""
 
 
 class Verdict(StrEnum):
@@ -53,8 +63,19 @@ class GlobalUse:
     hidden: bool = False
 
 
-def judge(name: str, uses: int, *, known: bool) -> GlobalUse:
-    """The verdict on a global; `known` says that Loupe rebuilds it itself, as it does a dict."""
+def judge(name: str, uses: int, *, known: bool, loose: bool | None = None) -> GlobalUse:
+    """The verdict on a global.
+
+    `known` says that Loupe rebuilds it itself, as it does a dict. `loose` says of a function in
+    AS_DATA that it is also used in another way than the table says, and of `type` that it makes
+    classes; None where its uses are not known.
+    """
+    if name in AS_DATA and loose is False:
+        reason = f"It {AS_DATA[name]}. Loupe did not import or call it."
+        return GlobalUse(name, Verdict.INERT, reason, uses)
+    if name in TYPE and loose:
+        reason = "It makes classes. Loupe did not import or call it."
+        return GlobalUse(name, Verdict.DANGEROUS, reason, uses)
     verdict, reason = _verdict(name, known)
     return GlobalUse(name, verdict, reason, uses)
 
@@ -92,11 +113,15 @@ def _danger(name: str) -> str | None:
             if not CLASS_NAME.fullmatch(parts[-1]):
                 return MIXED_MODULES[module]
             break
-    if any(part.startswith("__") and part.endswith("__") for part in parts[1:]):
+    inner = parts[1:]
+    private = "_" in name
+    if private and any(part.startswith("__") and part.endswith("__") for part in inner):
         return "reaches the internals of an object"
-    if any(part.lstrip("_") in DETOURS or part in DETOURS for part in parts[1:]):
+    if not DETOURS.isdisjoint(inner) or (
+        private and not DETOURS.isdisjoint(part.lstrip("_") for part in inner)
+    ):
         return "reaches a module that runs code, through another that imported it"
-    if any(f"{parts[0]}.{part}" in DANGEROUS_NAMES for part in parts[1:]):
+    if not _ATTRIBUTES.get(parts[0], frozenset()).isdisjoint(inner):
         return "reaches a function that runs code, through another module"
     return None
 

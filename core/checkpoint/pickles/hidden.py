@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from core.checkpoint.pickles.inert import Opaque, Tree
+from core.checkpoint.pickles.ledger import Ledger
 from core.checkpoint.pickles.unpickler import Mentions, PickleError, begins_like_pickle, unpickle
 
 MAX_HIDDEN = 1 << 20
@@ -83,7 +84,7 @@ class HiddenPickles:
         for _ in range(MAX_PICKLES):
             if at >= len(data):
                 break
-            names = Mentions(record)
+            names = Mentions(record, Ledger())
             inner: tuple[bytes, ...] = ()
             try:
                 read = unpickle(data, names, _any_persistent_id, at)

@@ -220,6 +220,22 @@ DETOURS = frozenset(
 """Modules that are dangerous also as an attribute of another module, which imported them:
 `torch.os.system`, or `random._os.system` as in many modules of the standard library."""
 
+GETATTR = ("builtins.getattr", "__builtin__.getattr")
+TYPE = ("builtins.type", "__builtin__.type")
+LOAD_FROM_BYTES = "torch.storage._load_from_bytes"
+
+AS_DATA: Mapping[str, str] = {
+    **dict.fromkeys(
+        GETATTR,
+        "fetches a member of a class by its name, as Python 3.11.0 to 3.11.3 pickle that of an "
+        "Enum; the class is listed by itself, and nothing calls the member",
+    ),
+    LOAD_FROM_BYTES: "loads the bytes of a tensor, as pickle.dump writes them: a stream of "
+    "torch.save inside the pickle, which Loupe reads with its own functions",
+}
+"""Dangerous functions that honest files use in one way, with what that use does. They are dangerous
+only in a file that uses them in any other way."""
+
 DANGEROUS_NAMES: Mapping[str, str] = {
     **{
         f"{module}.{name}": reason
@@ -326,7 +342,7 @@ DANGEROUS_NAMES: Mapping[str, str] = {
     "torch.save": "writes files",
     "torch.from_file": "maps files into memory",
     "torch.compile": "runs compiled code",
-    "torch.storage._load_from_bytes": "unpickles other data, which can run code",
+    LOAD_FROM_BYTES: "unpickles other data, which can run code",
     "numpy.load": "loads another file, which can run code",
     "numpy.save": "writes files",
     "numpy.savez": "writes files",
@@ -375,8 +391,7 @@ checkpoints in torch."""
 HARMLESS_NAMES: Mapping[str, str] = {
     "__builtin__.unicode": "the type of texts, under its name in Python 2",
     "__builtin__.long": "the type of whole numbers, under its name in Python 2",
-    "builtins.type": "the type of classes, or that of a value",
-    "__builtin__.type": "the type of classes, or that of a value",
+    **dict.fromkeys(TYPE, "the type of classes, or that of a value"),
     "types.SimpleNamespace": "a set of named values",
     "types.MappingProxyType": "a dictionary",
     "types.GenericAlias": "a type with the types of its items, such as list[int]",

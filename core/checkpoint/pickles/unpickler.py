@@ -20,7 +20,7 @@ from itertools import chain, islice, repeat
 from core.checkpoint.containers.budget import OPERATIONS, work_left
 from core.checkpoint.pickles.constructors import CONSTRUCTORS, MENTIONED, dict_key, ordered_dict
 from core.checkpoint.pickles.first_uses import first_paths
-from core.checkpoint.pickles.global_verdicts import GlobalUse, Verdict, judge
+from core.checkpoint.pickles.global_verdicts import CLASS_NAME, GlobalUse, Verdict, judge
 from core.checkpoint.pickles.inert import (
     Global,
     InertArray,
@@ -30,6 +30,8 @@ from core.checkpoint.pickles.inert import (
     Storage,
     Tree,
 )
+from core.checkpoint.pickles.known_globals import AS_DATA, GETATTR, TYPE
+from core.checkpoint.pickles.ledger import Ledger, current_ledger
 from core.checkpoint.pickles.numpy_values import build_array, build_dtype
 from core.checkpoint.pickles.tensor_run import OBJECTS, TensorRuns
 from core.errors import CheckpointError, printable
@@ -83,12 +85,17 @@ class Mentions:
     """The globals that one or more pickles name, with their counts.
 
     `record` is the name of the pickle that is being read, and `hidden` says that torch.load does
-    not read it.
+    not read it. `called` are those that it calls, of which Loupe calls none. The current Ledger
+    gets them all too, or that which is given.
     """
 
-    def __init__(self, record: str = "") -> None:
+    def __init__(self, record: str = "", ledger: Ledger | None = None) -> None:
         self.record = record
         self.hidden = False
+        self.called: set[str] = set()
+        self._ledger = current_ledger() if ledger is None else ledger
+        self._loose: Counter[str] = Counter()
+        self._unused = ""
         self._uses: Counter[str] = Counter()
         self._first: dict[str, str] = {}
         self._read: set[str] = set()
@@ -99,8 +106,38 @@ class Mentions:
             raise _broken("it names more classes than any checkpoint does")
         self._uses[name] += uses
         self._first.setdefault(name, self.record)
-        if not self.hidden:
+        if name in AS_DATA:
+            self.loosen(name, uses)
+        if self.hidden:
+            self._ledger.hidden.setdefault(name)
+        else:
+            self._ledger.read.setdefault(name)
             self._read.add(name)
+
+    def loosen(self, name: str, uses: int = 1) -> None:
+        """Count uses of a function in AS_DATA, or of `type`, that are not known to be data.
+
+        Each use counts at first; `accept` takes it back.
+        """
+        self._loose[name] += uses
+        self._ledger.loose[name] += uses
+        self._unused = name
+
+    def accept(self, name: str) -> None:
+        """Take back a use that `loosen` counted: it turned out as AS_DATA says."""
+        self.loosen(name, -1)
+        self._unused = ""
+
+    def call(self, name: str) -> None:
+        """Note that a global is called."""
+        self.called.add(name)
+        if name == self._unused:
+            self._unused = ""
+
+    def forget_unused(self) -> None:
+        """Take back the last use, if the pickle broke before it said what the function is for."""
+        if self._unused:
+            self.accept(self._unused)
 
     def add_hidden(self, other: Mentions, *, complete: bool) -> bool:
         """Add the globals of a pickle that torch.load does not read; whether there were any.
@@ -114,6 +151,7 @@ class Mentions:
         ]
         for name in names:
             self.add(name, other._uses[name])
+            self.loosen(name, other._loose[name] - (other._uses[name] if name in AS_DATA else 0))
         return bool(names)
 
     def judged(self, tree: Tree = None) -> tuple[GlobalUse, ...]:
@@ -135,7 +173,12 @@ class Mentions:
 
     def _judged(self) -> list[GlobalUse]:
         return [
-            judge(name, count, known=name in CONSTRUCTORS or name in MENTIONED)
+            judge(
+                name,
+                count,
+                known=name in CONSTRUCTORS or name in MENTIONED,
+                loose=self._loose[name] > 0,
+            )
             for name, count in self._uses.items()
         ]
 
@@ -166,7 +209,11 @@ def unpickle(
     loop = _Loop(data, mentions, persistent, start, operations, constructors, work.objects)
     end = len(data)
     try:
-        unpickled = loop.run()
+        try:
+            unpickled = loop.run()
+        except Exception:
+            mentions.forget_unused()
+            raise
         end = unpickled.end
         return unpickled
     except (struct.error, IndexError) as error:
@@ -224,13 +271,14 @@ class _Loop:
         self.spent = 0
         self.room = room
         self.inner: list[bytes] = []
+        self.members: dict[str, str] = {}
 
     def run(self) -> Unpickled:  # one branch for each opcode, the frequent ones first
         data, call, persistent = self.data, self.call, self.persistent
         uint32 = _UINT32.unpack_from
         stack: list[Tree] = []
         aside: list[list[Tree]] = []
-        memo: dict[int, Tree] = {}
+        memo: dict[int, Tree] = self.new_memo()
         fetched: Container[bytes] | None = None
         may_fetch: Container[bytes] = ()
         counted = written = 0
@@ -344,6 +392,8 @@ class _Loop:
                     raise ValueError(f"its protocol is {data[at]}, and the newest is 5")
                 at += 1
             elif op == 0x2E:  # STOP
+                if not stack:
+                    raise ValueError("it ends without an object")
                 return Unpickled(stack.pop(), at, tuple(self.inner))
             elif op == 0x30:  # POP: an object, or a mark where it is on top
                 if stack:
@@ -353,6 +403,7 @@ class _Loop:
             elif op == 0x31:  # POP_MARK
                 stack = aside.pop()
             elif op == 0x32:  # DUP
+                self.count_use(stack[-1])
                 stack.append(stack[-1])
             elif op == 0x4E:  # NONE
                 stack.append(None)
@@ -425,10 +476,10 @@ class _Loop:
                 stack.append(self.name(package, attribute))
             elif op == 0x81:  # NEWOBJ
                 args = stack.pop()
-                stack[-1] = call(stack[-1], args)
+                stack[-1] = call(stack[-1], args, new=True)
             elif op == 0x92:  # NEWOBJ_EX
                 keywords, args = stack.pop(), stack.pop()
-                value = call(stack.pop(), args)
+                value = call(stack.pop(), args, new=True)
                 if isinstance(value, Opaque) and isinstance(keywords, dict):
                     self.take(len(keywords))
                     value.items.update(keywords)
@@ -550,7 +601,66 @@ class _Loop:
     def makes_dict(self, function: Tree) -> bool:
         return type(function) is Global and self.constructors.get(function.name) is ordered_dict
 
-    def call(self, function: Tree, args: Tree) -> Tree:
+    def new_memo(self) -> dict[int, Tree]:
+        """The memo; one that counts takes longer, and few pickles need it."""
+        names = {name.rpartition(".")[2].encode() for name in AS_DATA}
+        if any(self.data.find(name, self.start) >= 0 for name in names):
+            return _CountingMemo(self.count_use)
+        return {}
+
+    def count_use(self, value: Tree) -> None:
+        """Count that a function in AS_DATA is put on the stack again."""
+        if type(value) is Global and value.name in AS_DATA:
+            self.mentions.loosen(value.name)
+
+    def member(self, getattr_name: str, args: tuple[Tree, ...]) -> Global | None:
+        """The attribute that a call of `getattr` fetches; None unless it may be an Enum's member.
+
+        It is named as protocol 4 would name it, `module.Class.MEMBER`, and judged by that name.
+        """
+        if len(args) != 2:
+            return None
+        owner, attribute = args
+        if type(owner) is not Global or type(attribute) is not str or owner.name in self.members:
+            return None
+        if not attribute.isidentifier() or attribute.startswith("_") or len(attribute) > MAX_NAME:
+            return None
+        name = f"{owner.name}.{attribute}"
+        for judged in (owner.name, name):
+            known = judged in CONSTRUCTORS or judged in MENTIONED
+            if judge(judged, 1, known=known).verdict is not Verdict.INERT:
+                return None
+        self.mentions.accept(getattr_name)
+        self.members[name] = getattr_name
+        return Global(name)
+
+    def count_call(self, function: Tree, args: tuple[Tree, ...], *, new: bool) -> None:
+        """Count a call of what `getattr` or `type` gave, and a call of `type` that makes a class.
+
+        A pickle of protocol 2 names a class inside another by `getattr` too. Making its instance,
+        or fetching a member by its number, is data.
+        """
+        if isinstance(function, Opaque):
+            if function.name in TYPE:
+                self.mentions.loosen(function.name)
+            return
+        if not isinstance(function, Global):
+            return
+        self.mentions.call(function.name)
+        if function.name in TYPE and len(args) != 1:
+            self.mentions.loosen(function.name)
+        getattr_name = self.members.get(function.name)
+        if getattr_name is not None:
+            is_class = CLASS_NAME.fullmatch(function.name.rpartition(".")[2])
+            if not is_class or not (new or (len(args) == 1 and type(args[0]) is int)):
+                self.mentions.loosen(getattr_name)
+
+    def count_change(self, value: Tree) -> None:
+        """Count that what `getattr` gave is changed."""
+        if type(value) is Global and value.name in self.members:
+            self.mentions.loosen(self.members[value.name])
+
+    def call(self, function: Tree, args: Tree, *, new: bool = False) -> Tree:
         if not isinstance(args, tuple):
             args = (args,)
         constructor = self.constructors.get(function.name) if type(function) is Global else None
@@ -566,6 +676,11 @@ class _Loop:
             except (TypeError, ValueError, struct.error, OverflowError):
                 pass
         self.take(4)
+        if type(function) is Global and function.name in GETATTR:
+            member = self.member(function.name, args)
+            if member is not None:
+                return member
+        self.count_call(function, args, new=new)
         if isinstance(function, Global):
             return Opaque(function.name, args)
         if isinstance(function, Opaque):
@@ -578,6 +693,7 @@ class _Loop:
         if isinstance(into, Opaque):
             into = into.items
         if not isinstance(into, dict):
+            self.count_change(into)
             return
         self.take(1 + len(items) // 2)
         for position in range(0, len(items), 2):
@@ -592,6 +708,8 @@ class _Loop:
             into.extend(items)
         elif isinstance(into, set):
             into.update(map(dict_key, items))
+        else:
+            self.count_change(into)
 
     def build(self, into: Tree, state: Tree) -> None:
         """BUILD: Python's runs __setstate__ or fills __dict__; this one only stores the state."""
@@ -617,6 +735,21 @@ class _Loop:
             build_array(into, state)
         elif isinstance(into, InertDtype):
             build_dtype(into, state)
+        else:
+            self.count_change(into)
+
+
+class _CountingMemo(dict[int, "Tree"]):
+    """A memo that tells `count` of each object that is fetched."""
+
+    def __init__(self, count: Callable[[Tree], None]) -> None:
+        super().__init__()
+        self._count = count
+
+    def __getitem__(self, index: int) -> Tree:
+        value = super().__getitem__(index)
+        self._count(value)
+        return value
 
 
 _LONG_BINGET = re.compile(rb"j(?=(.{4}))", re.DOTALL)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import islice
 
-from core.checkpoint.pickles.global_verdicts import GlobalUse, Verdict
+from core.checkpoint.pickles.global_verdicts import GlobalUse
 from core.errors import CheckpointError
 from core.wording import count, counted
 
@@ -396,17 +396,6 @@ def _library(uses: Sequence[GlobalUse]) -> str | None:
 
 def plain_pickle(uses: Sequence[GlobalUse]) -> CheckpointError:
     """The error for a pickle that pickle.dump wrote, not torch.save, from its globals."""
-    dangerous = [use.name for use in uses if use.verdict is Verdict.DANGEROUS]
-    # Every tensor that pickle.dump wrote names this one, and Loupe has its own counterpart of it.
-    harmful = [name for name in dangerous if name != "torch.storage._load_from_bytes"]
-    if harmful:
-        more = f" and {count(len(harmful) - 1)} more" if len(harmful) > 1 else ""
-        run = quoted(f"{harmful[0][:120]}{more}", "its own code")
-        return CheckpointError(
-            f"The file is a plain Python pickle that would have run {run} when loaded. Loupe ran "
-            "none of it.",
-            "Do not load it: ask whoever gave it to you for the weights as safetensors.",
-        )
     for start, (kind, remedy) in PICKLES.items():
         if any(use.name.startswith(start) for use in uses):
             return CheckpointError(
@@ -415,6 +404,24 @@ def plain_pickle(uses: Sequence[GlobalUse]) -> CheckpointError:
     return CheckpointError(
         "The file is a plain Python pickle, not a checkpoint that torch.save wrote.",
         "Save it again with torch.save, from the program that wrote it.",
+    )
+
+
+def empty_pickle(size: int) -> CheckpointError:
+    """The error for a pickle that ends before its first object."""
+    return CheckpointError(
+        f"The file is an empty pickle: it ends after {counted(size, 'byte')}, without an object.",
+        NOT_SAVED,
+    )
+
+
+def repeated_parts() -> CheckpointError:
+    """The error for a pickle without tensors whose parts repeat one another endlessly."""
+    return CheckpointError(
+        "The file contains no tensor, but parts that repeat one another: written out, they would "
+        "have more than a billion values. It was made to fill the memory of a program that copies "
+        "or prints them.",
+        "Do not load it: get the weights from a source you trust.",
     )
 
 

@@ -6,7 +6,8 @@ The storage of a tensor is a byte string in it that `torch.storage._load_from_by
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -15,8 +16,11 @@ from core.checkpoint.containers.sources import InMemory, Within
 from core.checkpoint.entries import Record, Source
 from core.checkpoint.pickles.constructors import CONSTRUCTORS
 from core.checkpoint.pickles.hidden import MAX_HIDDEN, HiddenPickles
-from core.checkpoint.pickles.inert import InertTensor, LongBytes, Storage, Tree
+from core.checkpoint.pickles.inert import InertTensor, LongBytes, Opaque, Storage, Tree
+from core.checkpoint.pickles.known_globals import LOAD_FROM_BYTES
+from core.checkpoint.pickles.ledger import Ledger, current_ledger
 from core.checkpoint.pickles.long_bytes import without_long_bytes
+from core.checkpoint.pickles.repeated_parts import repeats_endlessly
 from core.checkpoint.pickles.unpickler import (
     MAX_INNER,
     Mentions,
@@ -28,13 +32,10 @@ from core.checkpoint.pickles.unpickler import (
 )
 from core.checkpoint.readers import diagnose
 from core.checkpoint.readers.contents import Contents, cut_off
-from core.checkpoint.readers.torch_legacy import is_legacy, read_torch_legacy
+from core.checkpoint.readers.torch_legacy import PICKLES_IN_STREAM, is_legacy, read_torch_legacy
 from core.checkpoint.tree.discover import find_state_dicts
 from core.checkpoint.tree.tensor_entries import entry_maker
 from core.errors import CheckpointError
-
-LOAD_FROM_BYTES = "torch.storage._load_from_bytes"
-"""The global by which a plain pickle loads the storage of a tensor."""
 
 MAX_STREAMS = 4 << 20
 """Bytes of all streams in one pickle without their elements; each takes some 300."""
@@ -44,6 +45,12 @@ MAX_OLD = 16 << 20
 
 OLD = b"(c]})ISVNLFXUTKMJG"
 """The first bytes of such pickles."""
+
+EMPTY = re.compile(rb"(?:\x80[\0-\5])?(?:\x95.{8})?\.", re.DOTALL)
+"""STOP, after nothing but PROTO and FRAME."""
+
+MAX_EMPTY = 12
+"""The most bytes of such a pickle."""
 
 PADDLE_NAMES = "StructuredToParameterName@@"
 """A key in PaddlePaddle's .pdparams that is not an array (paddle/framework/io.py)."""
@@ -56,7 +63,11 @@ _RECORD = "the pickle"
 
 def may_be_pickle(head: bytes, size: int) -> bool:
     """Whether a file may be a pickle, by its first bytes; from protocol 2 on, they are certain."""
-    return begins_like_pickle(head) or (head[:1] != b"" and head[0] in OLD and size <= MAX_OLD)
+    return (
+        begins_like_pickle(head)
+        or head == b"."
+        or (head[:1] != b"" and head[0] in OLD and size <= MAX_OLD)
+    )
 
 
 def read_plain_pickle(source: Source) -> Contents | None:
@@ -64,8 +75,13 @@ def read_plain_pickle(source: Source) -> Contents | None:
 
     Raises CheckpointError for a damaged pickle, or one without tensors or arrays, and SourceError.
     """
-    certain = begins_like_pickle(source.read(0, 2))
-    mentions = Mentions(_RECORD)
+    start = source.read(0, MAX_EMPTY)
+    if source.size <= MAX_EMPTY and EMPTY.fullmatch(start):
+        raise diagnose.empty_pickle(source.size)
+    certain = begins_like_pickle(start)
+    # Text may look like a pickle for a while: its names count once the pickle is known to be one.
+    names = Ledger()
+    mentions = Mentions(_RECORD, current_ledger() if certain else names)
     storages = _Storages(mentions)
     try:
         short = without_long_bytes(source)
@@ -78,6 +94,7 @@ def read_plain_pickle(source: Source) -> Contents | None:
         if refusal is None:
             return None
         raise refusal from error
+    current_ledger().add(names)
     hidden = HiddenPickles(mentions)
     hidden.look_inside(storages.other_pickles(read.inner, short.runs), _RECORD)
     if short.end < source.size:
@@ -87,7 +104,11 @@ def read_plain_pickle(source: Source) -> Contents | None:
         tree.pop(PADDLE_NAMES, None)
     uses = mentions.judged(tree)
     entry = entry_maker(storages.record_of)
-    if diagnose.is_of_another_library(uses) or not find_state_dicts(tree, entry):
+    if diagnose.is_of_another_library(uses):
+        raise diagnose.plain_pickle(uses)
+    if not find_state_dicts(tree, entry):
+        if repeats_endlessly(tree):
+            raise diagnose.repeated_parts()
         raise diagnose.plain_pickle(uses)
     return Contents("pickle", tree, uses, entry, (NOTE, *hidden.notes))
 
@@ -98,13 +119,33 @@ def _refuse(
     """The error for a pickle that cannot be read to its end; None where it is likely not one."""
     with suppress(PickleError):
         # joblib writes raw arrays between the opcodes; the globals before the first one show it.
-        unpickle(source.read(0, MAX_HIDDEN), mentions, no_persistent_ids)
+        data, streams = source.read(0, MAX_HIDDEN), names_in_streams(mentions)
+        unpickle(data, mentions, no_persistent_ids, constructors=streams)
     uses = mentions.judged()
     if diagnose.is_of_another_library(uses):
         return diagnose.plain_pickle(uses)
     if not certain:
         return None
     return cut_off(source, None) if isinstance(error, PickleEndsEarly) else error
+
+
+def names_in_streams(mentions: Mentions) -> Mapping[str, Callable[..., Tree]]:
+    """Constructors for a pickle that may break: of each storage's stream, only its names are read.
+
+    `mentions` gets the names.
+    """
+
+    def look(data: Tree) -> Tree:
+        if not isinstance(data, bytes) or not is_legacy(data[:64]):
+            raise TypeError("no stream of torch.save")
+        mentions.accept(LOAD_FROM_BYTES)
+        at = 0
+        with suppress(PickleError):
+            for _ in range(PICKLES_IN_STREAM):
+                at = unpickle(data, mentions, no_persistent_ids, at).end
+        return Opaque("stream")
+
+    return {**CONSTRUCTORS, LOAD_FROM_BYTES: look}
 
 
 class _Storages:
@@ -123,6 +164,9 @@ class _Storages:
         storage.
         """
         source = data.source if isinstance(data, LongBytes) else data
+        if is_legacy(_source(source).read(0, 64)):
+            # Whatever is in it is read here, and its names are among the mentions.
+            self._mentions.accept(LOAD_FROM_BYTES)
         if id(source) not in self._streams:
             # The object is kept too, so that no later object gets the same id.
             self._streams[id(source)] = source, self._read(_source(source))

@@ -33,6 +33,8 @@ MAGIC_WITHIN = 11
 """Bytes that may precede it: PROTO, and FRAME with its length. Further on, it belongs to a stream
 inside another pickle."""
 
+PICKLES_IN_STREAM = 5
+
 PROTOCOL = 1001
 """The protocol version that every torch.save has written (torch/serialization.py)."""
 

@@ -14,6 +14,7 @@ from functools import partial
 from core.checkpoint.containers.zip_container import Archive, zip_records
 from core.checkpoint.entries import Record
 from core.checkpoint.pickles.inert import InertDict, InertTensor, Opaque, Tree, inside
+from core.checkpoint.pickles.ledger import Ledger
 from core.checkpoint.pickles.unpickler import Mentions, unpickle
 from core.checkpoint.readers.contents import Contents, entry_of
 from core.checkpoint.tree.discover import tensors_in
@@ -73,7 +74,7 @@ def read_torchscript(
             f"{listed(left_out)}."
         )
     data = archive.read(f"{folder}constants.pkl", MAX_CONSTANTS)
-    saved_constants = unpickle(data, Mentions("constants.pkl"), storage_of).tree
+    saved_constants = unpickle(data, Mentions("constants.pkl", Ledger()), storage_of).tree
     constants = InertDict()
     for index, constant in enumerate(
         saved_constants if isinstance(saved_constants, tuple | list) else ()
