@@ -21,7 +21,7 @@ from pages.components.compare.metadata_panel import metadata_panel
 from pages.components.compare.pairs_panel import pairs_panel
 from pages.components.compare.report_download import report_download
 from pages.components.compare.run_panel import run_panel
-from pages.components.frame import empty_state, page_header
+from pages.components.frame import danger_notice, empty_state, page_header
 from pages.components.slot_choice import state_dict_choice
 from pages.components.workspace import workspace
 
@@ -58,6 +58,8 @@ def main() -> None:
         a = state_dict_choice("A")
     with right:
         b = state_dict_choice("B")
+    for checkpoint in (checkpoint_a, checkpoint_b):
+        danger_notice(checkpoint)
     if a is None or b is None:
         return
     _compare(checkpoint_a, checkpoint_b, a, b)

@@ -19,7 +19,7 @@ from pages.components.fit.match_table import coverage_bar, match_table
 from pages.components.fit.proof_panel import proof_panel
 from pages.components.fit.recipe_bar import remember
 from pages.components.fit.repaired_download import recipe_as_code, repaired_download
-from pages.components.frame import empty_state, page_header
+from pages.components.frame import danger_notice, empty_state, page_header
 from pages.components.pressed import pressed
 from pages.components.slot_choice import slot_switch, state_dict_choice
 from pages.components.slot_model import slot_architecture, slot_request
@@ -41,6 +41,7 @@ def main() -> None:
         return
     with choices:
         state_dict = state_dict_choice(slot)
+    danger_notice(checkpoint)
     if state_dict is None:
         return
     architecture = _architecture(slot, checkpoint, state_dict)

@@ -12,7 +12,7 @@ from core.errors import LoupeError
 from core.load import ModelRequest
 from core.plain_text import plain, plain_sentence
 from core.predict import Prediction, require_classifier
-from pages.components.frame import empty_state, page_header
+from pages.components.frame import danger_notice, empty_state, page_header
 from pages.components.predict.image_tray import image_tray
 from pages.components.predict.labels_picker import labels_picker
 from pages.components.predict.lookalike_picker import lookalike_picker
@@ -34,6 +34,8 @@ def main() -> None:
             "probable classes, or to compare two models on the same image.",
         )
         return
+    for checkpoint in opened.values():
+        danger_notice(checkpoint)
     loaded = {slot: request for slot in opened if (request := _loaded(slot))}
     _send_to_fit({slot: file.name for slot, file in opened.items() if slot not in loaded})
     loaded = {

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.cli.output import DIFFERS, SAME
+from core.cli.output import DIFFERS, SAME, warn_of
 from core.errors import LoupeError, printable
 
 if TYPE_CHECKING:
@@ -116,6 +116,9 @@ def _compare(options: argparse.Namespace) -> int:
 
     a = open_side(options.a, options.state_dict)
     b = open_side(options.b, options.state_dict_b or options.state_dict)
+    for side in (a, b):
+        if side.checkpoint is not None:
+            warn_of(side.checkpoint, aside=options.json or options.csv)
     tolerance = _tolerance(options)
     numbers = _numbers_wanted(options, tolerance)
     compared = compare_opened(a, b, _choices(options.pair, a, b), tolerance, numbers=numbers)

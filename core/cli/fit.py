@@ -15,7 +15,7 @@ from core.cli.options import (
     repair_parent,
     wanted_signature,
 )
-from core.cli.output import DIFFERS, FITS, print_json, say
+from core.cli.output import DIFFERS, FITS, print_json, say, warn_of
 from core.wording import count
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def _fit(options: argparse.Namespace) -> int:
     from core.fit.proposals import propose
 
     checkpoint = open_checkpoint(file_or_set(options.file))
+    warn_of(checkpoint, aside=options.json)
     architecture, repaired, fit = repaired_fit(checkpoint, options)
     chosen = checkpoint.state_dict(options.state_dict)
     said = remarks(checkpoint, chosen, architecture) if fit.match.fits else ()

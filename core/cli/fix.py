@@ -19,7 +19,7 @@ from core.cli.options import (
     read_file,
     wanted_signature,
 )
-from core.cli.output import DIFFERS, FITS, print_json, say, watched
+from core.cli.output import DIFFERS, FITS, print_json, say, warn_of, watched
 from core.errors import FixError, LoupeError
 from core.wording import count, counted, listed, tensors
 
@@ -139,6 +139,7 @@ def _fix(options: argparse.Namespace) -> int:
     _refuse_overwriting(files, options.input, options.output, force=options.force)
     recipe_file = _recipe_file(options.recipe)
     checkpoint = open_checkpoint(files)
+    warn_of(checkpoint, aside=options.json)
     path = recipe_file.state_dict if options.state_dict is None else options.state_dict
     state_dict = checkpoint.state_dict(path)
     repair = _repaired(checkpoint, state_dict, recipe_file, options)

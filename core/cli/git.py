@@ -14,7 +14,7 @@ from zlib import crc32
 from core.checkpoint import open_checkpoint
 from core.checkpoint.containers import file_or_set
 from core.cli.options import file_parent
-from core.cli.output import SAME, say
+from core.cli.output import SAME, say, warn_of
 from core.errors import CheckpointError, LoupeError, printable
 from core.wording import counted
 
@@ -104,6 +104,10 @@ def _print_comparison(old: Path, new: Path) -> None:
     from core.compare import Choices
 
     try:
-        print_compared(compare_opened(open_side(old), open_side(new), Choices(), numbers=False))
+        a, b = open_side(old), open_side(new)
+        for side in (a, b):
+            if side.checkpoint is not None:
+                warn_of(side.checkpoint, aside=False)
+        print_compared(compare_opened(a, b, Choices(), numbers=False))
     except LoupeError as error:
         say(f"not compared: {error}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from core.checkpoint import Checkpoint, StateDict, open_checkpoint
 from core.checkpoint.containers import file_or_set
 from core.cli.options import checkpoint_parent, data_folder, installed_index
-from core.cli.output import DIFFERS, FITS, print_columns, print_json, say, watched
+from core.cli.output import DIFFERS, FITS, print_columns, print_json, say, warn_of, watched
 from core.wording import percent
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def _identify(options: argparse.Namespace) -> int:
     if options.n < 1:
         options.error("-n is how many candidates to print: at least 1")
     checkpoint = open_checkpoint(file_or_set(options.file))
+    warn_of(checkpoint, aside=options.json)
     state_dict = checkpoint.state_dict(options.state_dict)
     identification = identified(checkpoint, state_dict, options.n)
     candidates = identification.candidates

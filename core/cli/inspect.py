@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from core.checkpoint import Checkpoint, StateDict, Verdict, open_checkpoint
 from core.checkpoint.containers import file_or_set
 from core.cli.options import checkpoint_parent
-from core.cli.output import DIFFERS, FITS, print_columns, print_json, say, watched
+from core.cli.output import DIFFERS, FITS, print_columns, print_json, say, warn_of, watched
 from core.wording import are, count, counted, have, place_in_file, shape, tensors
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def add_parser(commands: Commands) -> None:
 
 def _inspect(options: argparse.Namespace) -> int:
     checkpoint = open_checkpoint(file_or_set(options.file))
+    warn_of(checkpoint, aside=options.json)
     state_dict = checkpoint.state_dict(options.state_dict)
     if not options.json:
         _print_checkpoint(checkpoint, state_dict)

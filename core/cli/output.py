@@ -9,11 +9,14 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from core.plain_text import MAX_SENTENCE_LENGTH, visible
 from core.progress import Report, ignore
 from core.wording import THIN, count, percent
+
+if TYPE_CHECKING:
+    from core.checkpoint import Checkpoint
 
 SAME = FITS = 0
 DIFFERS = 1
@@ -74,6 +77,18 @@ def print_json(document: Mapping[str, object] | Sequence[object]) -> None:
     except UnicodeEncodeError:  # A file's keys may also contain half characters (surrogates).
         text = json.dumps(document)
     print(text)
+
+
+def warn_of(checkpoint: Checkpoint, *, aside: bool) -> None:
+    """Print first what an opened file would have run elsewhere, if that is anything.
+
+    The line goes to stdout, or to stderr if stdout is a document for programs (`aside`).
+    """
+    from core.inspect import danger_sentence
+
+    sentence = danger_sentence(checkpoint)
+    if sentence:
+        say(f"danger: {sentence}", to=sys.stderr if aside else None)
 
 
 WIDEST_CELL = 200

@@ -18,7 +18,7 @@ from core.cli.options import (
     read_file,
     repair_parent,
 )
-from core.cli.output import DIFFERS, FITS, print_json, say
+from core.cli.output import DIFFERS, FITS, print_json, say, warn_of
 from core.wording import pass_time, probability_text
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def _predict(options: argparse.Namespace) -> int:
     from core.predict import choose_labels, parse_labels, predict, require_classifier
 
     checkpoint = open_checkpoint(file_or_set(options.file))
+    warn_of(checkpoint, aside=options.json)
     images = [(image.name, decode_image(read_file(image), image.name)) for image in options.images]
     own_labels = None
     if options.labels:

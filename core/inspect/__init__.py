@@ -5,7 +5,7 @@ checksum that the format stores.
 """
 
 from core.inspect.modules import ModuleNode, module_tree
-from core.inspect.safety import safety_summary
+from core.inspect.safety import danger_sentence, safety_summary
 from core.inspect.storage import (
     Section,
     read_files,
@@ -20,6 +20,7 @@ __all__ = [
     "ModuleNode",
     "Section",
     "Verification",
+    "danger_sentence",
     "module_tree",
     "read_files",
     "safety_summary",

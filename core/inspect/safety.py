@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.checkpoint import GlobalUse, Verdict
+from core.checkpoint import Checkpoint, GlobalUse, Verdict
 from core.wording import count, listed
 
 
@@ -26,36 +26,41 @@ def safety_summary(globals_named: Sequence[GlobalUse], file_format: str) -> Safe
             "Nothing in this file can run.",
             "A safetensors file contains no pickle, only a table of contents and bytes.",
         )
-    dangerous = [
-        use.name for use in globals_named if use.verdict is Verdict.DANGEROUS and not use.hidden
-    ]
-    hidden = [use.name for use in globals_named if use.verdict is Verdict.DANGEROUS and use.hidden]
-    inert = [use.name for use in globals_named if use.verdict is Verdict.INERT]
-    if dangerous:
+    danger = _danger(globals_named)
+    inert = [use for use in globals_named if use.verdict is Verdict.INERT]
+    unknown = [use.name for use in inert if not use.is_known]
+    if danger and not _is_hidden(globals_named):
         return SafetySummary(
             Verdict.DANGEROUS,
-            f"This file would have run {listed(dangerous)} when loaded with "
-            "torch.load(weights_only=False): Loupe did not run it.",
+            f"This file {danger}",
             "Loupe read the call as data and did not make it. You can still use the tensors here; "
             "do not load this file with plain torch, and ask where it comes from.",
         )
-    if hidden:
+    if danger:
         return SafetySummary(
             Verdict.DANGEROUS,
-            f"This file hides {listed(hidden)} where torch.load does not look: Loupe did "
-            "not run it.",
+            f"This file {danger}",
             "It is in an additional pickle, which torch.load does not read and which does nothing "
             "until something else loads it. Checkpoints have no such pickle: ask where this file "
             "comes from.",
         )
-    if inert:
-        kept = "an unknown class" if len(inert) == 1 else f"{count(len(inert))} unknown classes"
+    if unknown:
+        kept = "an unknown class" if len(unknown) == 1 else f"{count(len(unknown))} unknown classes"
         return SafetySummary(
             Verdict.INERT,
-            f"Nothing in this file ran: it names {kept} ({listed(inert)}), kept as inert data.",
+            f"This file names {kept} ({listed(unknown)}): what loading would run is not known. "
+            "Here nothing ran.",
             "torch.load(weights_only=False) would import them, and run any code in their modules. "
             "Loupe imports nothing that a file names: it keeps each object's name and state, and "
             "takes the tensors out of it.",
+        )
+    if inert:
+        return SafetySummary(
+            Verdict.INERT,
+            f"This file names {listed([use.name for use in inert])} beside its tensors: known "
+            "data, kept as names and values. Nothing ran.",
+            "Programs that judge by the module of a name may report it, because that module also "
+            "has functions that run something. Loupe imports nothing that a file names.",
         )
     return SafetySummary(
         Verdict.PLAIN,
@@ -63,3 +68,29 @@ def safety_summary(globals_named: Sequence[GlobalUse], file_format: str) -> Safe
         "Its pickle names only constructors of tensors and of plain data, and Loupe replaces even "
         "those with its own.",
     )
+
+
+def danger_sentence(checkpoint: Checkpoint) -> str:
+    """A sentence on what an opened file would have run elsewhere; empty if that is nothing."""
+    danger = _danger(checkpoint.globals)
+    return f"{checkpoint.name} {danger}" if danger else ""
+
+
+def _danger(globals_named: Sequence[GlobalUse]) -> str:
+    """What a file would have run, as the end of a sentence; empty if that is nothing."""
+    dangerous = [use for use in globals_named if use.verdict is Verdict.DANGEROUS]
+    if not dangerous:
+        return ""
+    if _is_hidden(globals_named):
+        hidden = listed([use.name for use in dangerous])
+        return f"hides {hidden} where torch.load does not look: Loupe did not run it."
+    run = listed([use.name for use in dangerous if not use.hidden])
+    return (
+        f"would have run {run} when loaded with torch.load(weights_only=False): Loupe did not run "
+        "it."
+    )
+
+
+def _is_hidden(globals_named: Sequence[GlobalUse]) -> bool:
+    """Whether all dangerous globals are in pickles that torch.load does not read."""
+    return all(use.hidden for use in globals_named if use.verdict is Verdict.DANGEROUS)

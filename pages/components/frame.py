@@ -1,11 +1,14 @@
-"""What every page has: its title, the open files, and a way to begin while no file is open."""
+"""What every page has: its title, the open files, what they would have run elsewhere, and a way to
+begin while no file is open."""
 
 from __future__ import annotations
 
 import streamlit as st
 
+from core.checkpoint import Checkpoint
 from core.errors import LoupeError
-from core.plain_text import code, plain
+from core.inspect import danger_sentence
+from core.plain_text import code, plain, plain_sentence
 from core.wording import size
 from pages.components.workspace import SLOTS, workspace
 
@@ -25,6 +28,13 @@ def page_header(title: str, lead: str) -> None:
         if files:
             with st.container(width="content", key="loupe-files"):
                 st.markdown(" &emsp; ".join(files))
+
+
+def danger_notice(checkpoint: Checkpoint) -> None:
+    """Draw what an open file would have run elsewhere; nothing if it would have run nothing."""
+    sentence = danger_sentence(checkpoint)
+    if sentence:
+        st.error(plain_sentence(sentence), icon=":material/gpp_bad:")
 
 
 _STYLE = """<style>

@@ -245,3 +245,14 @@ def test_names_of_a_run_and_a_sentence_of_many_values_are_not_cut(compare, tmp_p
     said = next(each.value for each in app.markdown if "an option of many words" in each.value)
     assert len(said) > 300
     assert "left out" not in said
+
+
+class Command:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("echo never",)
+
+
+def test_what_a_file_would_have_run_stands_above_the_comparison(compare):
+    app = compare(WEIGHTS, {**WEIGHTS, "x": Command()})
+    (notice,) = app.error
+    assert "b.pth would have run posix.system" in notice.value.replace("\\", "")

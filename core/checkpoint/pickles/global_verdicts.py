@@ -37,6 +37,13 @@ _ATTRIBUTES = {
 """The dangerous names by their outermost module."""
 
 
+UNKNOWN = (
+    "A class or function unknown to Loupe: what it would do is not known. It was not imported, and "
+    "its contents are kept as data."
+)
+"""The reason for the verdict on a name in none of the tables."""
+
+
 class Verdict(StrEnum):
     """Loupe's verdict on a global."""
 
@@ -61,6 +68,11 @@ class GlobalUse:
     uses: int
     where: str = ""
     hidden: bool = False
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is in one of Loupe's tables, so that what it would do is known."""
+        return self.reason != UNKNOWN
 
 
 def judge(name: str, uses: int, *, known: bool, loose: bool | None = None) -> GlobalUse:
@@ -90,11 +102,7 @@ def _verdict(name: str, known: bool) -> tuple[Verdict, str]:
     danger = _danger(name) or next(filter(None, map(_danger, _python3_names(name))), None)
     if danger:
         return Verdict.DANGEROUS, f"It {danger}. Loupe did not import or call it."
-    return (
-        Verdict.INERT,
-        "A class or function unknown to Loupe: what it would do is not known. It was not imported, "
-        "and its contents are kept as data.",
-    )
+    return Verdict.INERT, UNKNOWN
 
 
 def _danger(name: str) -> str | None:

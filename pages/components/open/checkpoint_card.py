@@ -13,6 +13,7 @@ from core.plain_text import MAX_SENTENCE_LENGTH, markup, plain, plain_sentence, 
 from core.theme import ACCENT, AMBER, GREY, VIOLET, dtype_colour
 from core.wording import count, parameters, size
 from pages.components.cached import cached
+from pages.components.frame import danger_notice
 from pages.components.identified import identified_as
 from pages.components.slot_choice import state_dict_choice
 
@@ -25,6 +26,7 @@ def checkpoint_card(slot: str, checkpoint: Checkpoint) -> Callable[[], None]:
     Returns a function that fills this place. Call it when the rest of the page is drawn, because
     the first identification of a file may take a moment.
     """
+    danger_notice(checkpoint)
     state_dict = state_dict_choice(slot)
     if state_dict is None:
         return lambda: None

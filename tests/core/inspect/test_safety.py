@@ -1,8 +1,10 @@
 """What a file could have run, in one sentence."""
 
 import argparse
+import logging
 import os
 import pickle
+import uuid
 import zipfile
 
 import pytest
@@ -51,6 +53,14 @@ def test_an_unknown_class_is_named_and_kept_inert(summary_of):
     found = summary_of({"w": torch.ones(2), "model": Payload(Payload, len)})
     assert found.worst is not Verdict.PLAIN
     assert "Payload" in found.sentence
+    assert "is not known" in found.sentence
+
+
+def test_known_data_is_not_told_as_unknown(summary_of):
+    found = summary_of({"w": torch.ones(2), "id": uuid.UUID(int=1), "log": logging.getLogger("a")})
+    assert found.worst is Verdict.INERT
+    assert "unknown" not in found.sentence
+    assert "uuid.UUID" in found.sentence
 
 
 def test_known_data_classes_are_no_reason_for_alarm(summary_of):

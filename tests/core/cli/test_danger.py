@@ -1,0 +1,69 @@
+"""Each command says first what a file would have run elsewhere, whatever else it answers."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.core.cli.process import loupe
+
+
+class Command:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("echo never",)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "m.pth"
+    torch.save({"w": torch.ones(2, 2), "x": Command()}, path)
+    return path
+
+
+COMMANDS = {
+    "inspect": ["inspect", "FILE"],
+    "identify": ["identify", "FILE"],
+    "fit": ["fit", "FILE", "--arch", "resnet18"],
+    "fix": ["fix", "FILE", "OUT"],
+    "compare": ["compare", "FILE", "FILE"],
+    "compare --stat": ["compare", "FILE", "FILE", "--stat"],
+    "predict": ["predict", "FILE", "IMAGE", "--arch", "resnet18"],
+}
+IMAGE = next((Path(__file__).parents[3] / "samples" / "images").iterdir())
+
+
+def arguments(command: str, file: Path) -> list[str]:
+    places = {"FILE": file, "OUT": file.with_name("out.safetensors"), "IMAGE": IMAGE}
+    return [str(places.get(word, word)) for word in COMMANDS[command]]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_on_a_file_with_tensors(file: Path, command: str) -> None:
+    result = loupe(*arguments(command, file))
+    first = result.stdout.splitlines()[0]
+    assert first.startswith(f"danger: m.pth would have run {os.name}.system when loaded")
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_on_a_file_without_tensors(file: Path, command: str) -> None:
+    torch.save(Command(), file)
+    result = loupe(*arguments(command, file))
+    assert result.returncode == 2
+    told = f"loupe: The file would have run {os.name}.system when loaded."
+    assert result.stderr.splitlines()[-1].startswith(told)
+
+
+@pytest.mark.parametrize("command", ["inspect", "identify", "compare"])
+def test_a_document_stays_a_document(file: Path, command: str) -> None:
+    result = loupe(*arguments(command, file), "--json")
+    json.loads(result.stdout)
+    assert result.stderr.startswith(f"danger: m.pth would have run {os.name}.system")
+
+
+def test_a_plain_file_is_no_danger(file: Path) -> None:
+    torch.save({"w": torch.ones(2, 2)}, file)
+    result = loupe("inspect", file)
+    assert "danger" not in result.stdout + result.stderr
