@@ -338,6 +338,13 @@ DANGEROUS_NAMES: Mapping[str, str] = {
         f"{module}.itemgetter": "fetches any item of what it is called with, a step of some attacks"
         for module in ("operator", "_operator")
     },
+    **{
+        f"torch.fx.graph_module.{name}": "runs Python source that is in the file"
+        for name in (
+            *("reduce_graph_module", "reduce_package_graph_module"),
+            "reduce_deploy_graph_module",
+        )
+    },
     "torch.load": "loads another file, which can run code",
     "torch.save": "writes files",
     "torch.from_file": "maps files into memory",

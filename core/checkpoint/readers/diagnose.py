@@ -12,7 +12,7 @@ from itertools import islice
 
 from core.checkpoint.pickles.global_verdicts import GlobalUse
 from core.errors import CheckpointError
-from core.wording import count, counted
+from core.wording import count, counted, listed
 
 HEAD = 4096
 """Bytes at a file's start that are compared with known formats."""
@@ -20,6 +20,9 @@ HEAD = 4096
 MAX_NAMES = 1_000
 MAX_NAME = 300
 """Names of files in an archive, and characters of each, that are compared."""
+
+MAX_SHOWN = 100
+"""Characters of a global's name in a sentence."""
 
 LFS_MAGIC = b"version https://git-lfs.github.com/spec/"
 """The start of a file that stands for a large one in a Git repository (Git LFS, docs/spec.md)."""
@@ -401,8 +404,13 @@ def plain_pickle(uses: Sequence[GlobalUse]) -> CheckpointError:
             return CheckpointError(
                 f"The file is {kind}.", f"If you trust it, {remedy}." if remedy else NOT_SAVED
             )
+    unknown = [use.name[:MAX_SHOWN] for use in uses if not use.is_known]
+    names = quoted(
+        f" It names {listed(unknown)}, unknown to Loupe: what that would run is not known."
+    )
     return CheckpointError(
-        "The file is a plain Python pickle, not a checkpoint that torch.save wrote.",
+        "The file is a plain Python pickle, not a checkpoint that torch.save wrote."
+        + (names if unknown else ""),
         "Save it again with torch.save, from the program that wrote it.",
     )
 

@@ -252,6 +252,12 @@ def test_an_empty_pickle_is_told_as_that(tmp_path: Path, data: bytes) -> None:
     assert "ends without an object" in refusal(tmp_path, zip_file(data)).problem
 
 
+def test_what_is_not_known_is_said_to_be_not_known(tmp_path: Path) -> None:
+    problem = refusal(tmp_path, b"\x80\x02" + call(b"cevil_mod\nrun\n") + b".").problem
+    assert "It names evil_mod.run, unknown to Loupe" in problem
+    assert "Loupe ran none" not in problem
+
+
 def test_a_call_in_a_stream_inside_of_a_broken_pickle_is_told(tmp_path: Path) -> None:
     stream = legacy_file(b"\x80\x02" + TOUCH + b".")
     loads = b"ctorch.storage\n_load_from_bytes\nB" + struct.pack("<I", len(stream)) + stream
