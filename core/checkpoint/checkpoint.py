@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from traceback import clear_frames
 
 from core.checkpoint.containers.budget import bounded_work
 from core.checkpoint.containers.file_set import FileSet, folder_files, opened
@@ -140,11 +139,14 @@ def open_checkpoint(
 
 
 def _let_go(error: BaseException) -> None:
-    """Clear the local variables in the traceback of an error, and in those of its causes."""
+    """Drop the tracebacks of an error and of its causes, which keep all that the reader made.
+
+    The error goes on from here; what it says, and its causes, stay.
+    """
     cleared: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in cleared:  # an error may be its own cause
-        clear_frames(cause.__traceback__)
+        cause.__traceback__ = None
         cleared.append(cause)
         cause = cause.__cause__ or cause.__context__
 
