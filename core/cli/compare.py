@@ -21,14 +21,17 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 What changed from checkpoint A to checkpoint B: a sentence, then the tensors that differ.
 
-It compares keys, shapes, dtypes and the checksums that torch.save keeps; if a file has none, its
-bytes are read. How far the tensors differ is measured too, if that takes less than 512 MB to read.
---numbers always measures; --no-numbers never does, so that the answer comes at once.
+It compares keys, shapes, dtypes and bytes. In files with more than 64 MB of tensors, the checksums
+that torch.save keeps stand for the bytes: what is equal is then "the same by checksum", unread.
+--verify reads all of both files, and reports what is damaged. How far the tensors differ is
+measured too, if that takes less than 512 MB to read. --numbers always measures and reads;
+--no-numbers never measures, so that the answer comes at once.
 """
 
 EPILOG = """\
 exit status: 0 if both contain the same tensors under the same keys, 1 if anything differs (the same
-weights under other keys, or in another dtype, differ), 2 on an error. With --rtol or --atol,
+weights under other keys, or in another dtype, differ) or was found to be damaged, 2 on an error.
+Tensors that are the same by checksum count as the same; --verify reads them. With --rtol or --atol,
 tensors count as the same if all their elements are within that tolerance, whatever their dtypes;
 with --ignore-names, whatever their keys. Changes besides the tensors (epoch, options) are reported
 and do not count.
@@ -46,6 +49,7 @@ def add_parser(commands: Commands) -> None:
     )
     _add_sides(parser)
     _add_measures(parser)
+    _add_reading(parser)
     _add_pairing(parser)
     _add_forms(parser)
     parser.set_defaults(run=_compare)
@@ -81,6 +85,14 @@ def _add_measures(parser: argparse.ArgumentParser) -> None:
             help=f"elements are the same if |a - b| ≤ atol + rtol · |b| (default: {default} if "
             "only the other is given)",
         )
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="read all of both files: compare the bytes, and check the files' checksums",
+    )
 
 
 def _add_pairing(parser: argparse.ArgumentParser) -> None:
@@ -121,9 +133,12 @@ def _compare(options: argparse.Namespace) -> int:
             warn_of(side.checkpoint, aside=options.json or options.csv)
     tolerance = _tolerance(options)
     numbers = _numbers_wanted(options, tolerance)
-    compared = compare_opened(a, b, _choices(options.pair, a, b), tolerance, numbers=numbers)
+    choices = _choices(options.pair, a, b)
+    compared = compare_opened(a, b, choices, tolerance, numbers=numbers, verify=options.verify)
     close = compared.numbers if tolerance is not None else None
-    same = alike(compared.comparison.rows, close, ignore_names=options.ignore_names)
+    same = compared.sound and alike(
+        compared.comparison.rows, close, ignore_names=options.ignore_names
+    )
     measured = ALLCLOSE if compared.numbers is not None else None
     show(compared, options, tolerance or measured, same=same)
     return SAME if same else DIFFERS

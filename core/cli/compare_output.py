@@ -6,15 +6,16 @@ import argparse
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 from core.cli.compared import Compared
-from core.cli.output import print_columns, print_json, say
+from core.cli.output import print_columns, print_json, print_verification, say
 from core.compare import Comparison, Numbers, PairedBy, Row, Side, State, Tolerance
 from core.compare.metadata import MetadataChange, change_words
-from core.compare.texts import comparison_csv, comparison_json, stat_lines
+from core.compare.texts import comparison_csv, comparison_json, same_words, stat_lines
 from core.errors import SourceError
-from core.wording import cosine, count, percent, place_in_file, small
+from core.wording import are, cosine, count, percent, place_in_file, small, tensors
 from core.wording import shape as shape_words
 
 MAX_CHANGES = 20
@@ -35,16 +36,19 @@ def show(
             sentence=compared.sentence, same=same, numbers=numbers, tolerance=tolerance,
             metadata=compared.metadata,
         )  # fmt: skip
-        print_json(document)
+        verified = {side: asdict(result) for side, result in (compared.verifications or {}).items()}
+        print_json({**document, "verification": verified} if verified else document)
     elif options.csv:
         print(comparison_csv(_listed(comparison, every=options.all), numbers or {}), end="")
     elif options.stat:
         for line in stat_lines(comparison, numbers):
             say(line)
+        _print_verifications(compared)
     elif options.html is not None:
         _write_report(compared, tolerance, options.html)
         say(compared.sentence)
         print(f"The report is in {options.html}.")
+        _print_verifications(compared)
     else:
         print_compared(compared, every=options.all)
 
@@ -72,6 +76,13 @@ def print_compared(compared: Compared, *, every: bool = False) -> None:
         say(f"{count(len(compared.metadata) - len(shown))} more changes (--all lists them)")
     for note in _notes(compared):
         say(f"note: {note}")
+    _print_verifications(compared)
+
+
+def _print_verifications(compared: Compared) -> None:
+    for side, verification in (compared.verifications or {}).items():
+        print()
+        print_verification(verification, side)
 
 
 def _changes(changes: Sequence[MetadataChange]) -> tuple[tuple[str, str], list[tuple[str, str]]]:
@@ -91,7 +102,7 @@ def _facts(slot: str, side: Side) -> tuple[str, ...]:
 
 
 def _listed(comparison: Comparison, *, every: bool) -> list[Row]:
-    return [row for row in comparison.rows if every or row.state is not State.SAME]
+    return [row for row in comparison.rows if every or row.state is not State.SAME or row.damaged]
 
 
 def _table(
@@ -152,7 +163,11 @@ def _number_cells(numbers: Numbers | None) -> list[str]:
 
 
 def _counted(comparison: Comparison, *, every: bool) -> str:
-    counts = [f"{count(rows)} {state}" for state, rows in comparison.counts.items() if rows]
+    counts = [
+        same_words(comparison) if state is State.SAME else f"{count(rows)} {state}"
+        for state, rows in comparison.counts.items()
+        if rows
+    ]
     hidden = comparison.counts[State.SAME] and not every
     return (", ".join(counts) or "no tensor") + (
         " (--all also lists what is the same)" if hidden else ""
@@ -165,6 +180,12 @@ def _notes(compared: Compared) -> Iterable[str]:
         if prefix:
             yield f"The keys of {name} pair without their prefix `{prefix}`: the names differ."
     yield from compared.comparison.notes
+    unread = sum(row.by_checksum for row in compared.comparison.rows)
+    if unread:
+        yield (
+            f"No byte was read of the {tensors(unread)} that {are(unread)} the same by checksum. "
+            "`loupe compare --verify` reads and compares them."
+        )
     for name, side in (("A", compared.a.side), ("B", compared.b.side)):
         if side.others:
             others = ", ".join(map(place_in_file, side.others))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from core.checkpoint import Checkpoint, StateDict, open_checkpoint
 from core.checkpoint.containers import file_or_set
-from core.cli.output import watched
+from core.cli.output import verified, watched
 from core.compare import (
     ALLCLOSE,
     BY_ITSELF,
@@ -21,12 +21,15 @@ from core.compare import (
     bytes_to_measure,
     compare,
     is_nothing,
+    is_read_by_itself,
     measurable,
     side,
+    with_damage,
 )
 from core.compare.metadata import MetadataChange, metadata_changes
 from core.compare.pairing import pair
 from core.compare.verdict import verdict
+from core.inspect import RecordChecks, Verification
 from core.wording import tensors
 
 
@@ -41,7 +44,10 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Both sides and their comparison; `numbers` is None if they were not measured."""
+    """Both sides and their comparison; `numbers` is None if they were not measured.
+
+    `verifications` are by side, "A" and "B"; None if that was not asked for.
+    """
 
     a: Opened
     b: Opened
@@ -49,6 +55,12 @@ class Compared:
     numbers: Mapping[str, Numbers] | None
     sentence: str
     metadata: tuple[MetadataChange, ...]
+    verifications: Mapping[str, Verification] | None = None
+
+    @property
+    def sound(self) -> bool:
+        """Whether no file was found to be damaged by its verification."""
+        return all(verification.sound for verification in (self.verifications or {}).values())
 
 
 def open_side(path: Path, state_dict: str | None = None) -> Opened:
@@ -70,31 +82,50 @@ def compare_opened(
     tolerance: Tolerance | None = None,
     *,
     numbers: bool | None = None,
+    verify: bool = False,
 ) -> Compared:
     """Compare the two sides, with progress on stderr if that is a terminal.
 
-    `numbers`: whether to measure what differs; None: if that is quick.
+    `numbers`: whether to measure what differs; None: if that is quick. Checksums are trusted where
+    a file is large, unless its numbers or `verify` are asked for; `verify` reads all of both files.
     """
+    checks = RecordChecks()
+    verifications = None
+    if verify:
+        sides = {"A": a.checkpoint, "B": b.checkpoint}
+        verifications = {
+            name: verified(checkpoint, checks) for name, checkpoint in sides.items() if checkpoint
+        }
+    read = verify or numbers or is_read_by_itself(a.state_dict, b.state_dict)
     with watched("bytes") as progress:
         pairing = pair(a.state_dict, b.state_dict, choices, progress=progress)
-        comparison = compare(a.state_dict, b.state_dict, pairing, progress=progress)
+        comparison = compare(
+            a.state_dict,
+            b.state_dict,
+            pairing,
+            checks=checks if read else None,
+            progress=progress,
+        )
     if numbers is None:
         numbers = 0 < bytes_to_measure(comparison) <= BY_ITSELF
-    measured = _numbers(comparison, tolerance or ALLCLOSE) if numbers else None
+    measured = None
+    if numbers:
+        measured = _numbers(comparison, tolerance or ALLCLOSE, checks)
+        comparison = with_damage(comparison, measured)
     sentence = _sentence(a, b, comparison, measured)
-    return Compared(a, b, comparison, measured, sentence, _metadata(a, b))
+    return Compared(a, b, comparison, measured, sentence, _metadata(a, b), verifications)
 
 
-def _numbers(comparison: Comparison, tolerance: Tolerance) -> Mapping[str, Numbers]:
+def _numbers(
+    comparison: Comparison, tolerance: Tolerance, checks: RecordChecks
+) -> Mapping[str, Numbers]:
     from core.compare.numbers import differences
 
     pairs = measurable(comparison)
     keys = list(pairs)
     with watched("elements") as progress:
-        return {
-            keys[index]: numbers
-            for index, numbers in differences(list(pairs.values()), tolerance, progress=progress)
-        }
+        measured = differences(list(pairs.values()), tolerance, checks=checks, progress=progress)
+        return {keys[index]: numbers for index, numbers in measured}
 
 
 def _sentence(

@@ -10,12 +10,20 @@ from typing import TYPE_CHECKING
 from core.checkpoint import Checkpoint, StateDict, Verdict, open_checkpoint
 from core.checkpoint.containers import file_or_set
 from core.cli.options import checkpoint_parent
-from core.cli.output import DIFFERS, FITS, print_columns, print_json, say, warn_of, watched
-from core.wording import are, count, counted, have, place_in_file, shape, tensors
+from core.cli.output import (
+    DIFFERS,
+    FITS,
+    print_columns,
+    print_json,
+    print_verification,
+    say,
+    verified,
+    warn_of,
+)
+from core.wording import count, counted, place_in_file, shape, tensors
 
 if TYPE_CHECKING:
     from core.cli.options import Commands
-    from core.inspect import Verification
 
 
 def add_parser(commands: Commands) -> None:
@@ -38,40 +46,14 @@ def _inspect(options: argparse.Namespace) -> int:
     state_dict = checkpoint.state_dict(options.state_dict)
     if not options.json:
         _print_checkpoint(checkpoint, state_dict)
-    verification = _verified(checkpoint) if options.verify else None
+    verification = verified(checkpoint) if options.verify else None
     if options.json:
         checked = {"verification": asdict(verification)} if verification else {}
         print_json({**_document(checkpoint, state_dict), **checked})
     elif verification:
-        _print_verification(verification)
+        print()
+        print_verification(verification)
     return FITS if verification is None or verification.sound else DIFFERS
-
-
-def _verified(checkpoint: Checkpoint) -> Verification:
-    """Verify the file, with progress on stderr if that is a terminal."""
-    from core.inspect import verify
-
-    with watched("bytes") as progress:
-        return verify(checkpoint, progress)
-
-
-def _print_verification(verification: Verification) -> None:
-    checked, without = verification.checked, verification.records - verification.checked
-    nbytes = counted(verification.nbytes, "byte")
-    print()
-    say(f"verify: {counted(verification.records, 'record')}, {nbytes}, all read.")
-    if without:
-        which = f"{count(without)} of them {have(without)}" if checked else "This format keeps"
-        say(f"{which} no checksum, so a changed bit there cannot be detected.")
-    if checked:
-        wrong = len(verification.damaged)
-        outcome = f"{count(wrong)} {are(wrong)} wrong" if wrong else "none is wrong"
-        say(f"{counted(checked, 'checksum')} checked: {outcome}.")
-    for damage in verification.damaged:
-        tensors = ", ".join(damage.keys) or "no tensor"
-        say(f"  damaged: {damage.record}, which contains {tensors}. {damage.problem}")
-    if verification.damaged:
-        print("Get the file again from where it came from, and check it again.")
 
 
 def _document(checkpoint: Checkpoint, state_dict: StateDict) -> Mapping[str, object]:

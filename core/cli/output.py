@@ -1,4 +1,4 @@
-"""Prints what all commands print in the same way: lines, tables, JSON, progress."""
+"""Prints what all commands print in the same way: lines, tables, JSON, progress, verifications."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, TextIO
 
 from core.plain_text import MAX_SENTENCE_LENGTH, visible
 from core.progress import Report, ignore
-from core.wording import THIN, count, percent
+from core.wording import THIN, are, count, counted, have, percent
+
+if TYPE_CHECKING:
+    from core.checkpoint import Checkpoint
+    from core.inspect import RecordChecks, Verification
 
 if TYPE_CHECKING:
     from core.checkpoint import Checkpoint
@@ -116,3 +120,30 @@ def print_columns(header: Sequence[str], rows: Sequence[Sequence[object]]) -> No
 
 def _shown(text: str, most: int) -> str:
     return THOUSANDS.sub(",", visible(text, most)).replace(THIN, " ")
+
+
+def verified(checkpoint: Checkpoint, checks: RecordChecks | None = None) -> Verification:
+    """Verify the file, with progress on stderr if that is a terminal; `checks` as for `verify`."""
+    from core.inspect import verify
+
+    with watched("bytes") as progress:
+        return verify(checkpoint, progress, checks)
+
+
+def print_verification(verification: Verification, of: str = "") -> None:
+    """Print how much was read and which records are damaged; `of` names the file."""
+    checked, without = verification.checked, verification.records - verification.checked
+    nbytes = counted(verification.nbytes, "byte")
+    say(f"verify{of and ' '}{of}: {counted(verification.records, 'record')}, {nbytes}, all read.")
+    if without:
+        which = f"{count(without)} of them {have(without)}" if checked else "This format keeps"
+        say(f"{which} no checksum, so a changed bit there cannot be detected.")
+    if checked:
+        wrong = len(verification.damaged)
+        outcome = f"{count(wrong)} {are(wrong)} wrong" if wrong else "none is wrong"
+        say(f"{counted(checked, 'checksum')} checked: {outcome}.")
+    for damage in verification.damaged:
+        tensors = ", ".join(damage.keys) or "no tensor"
+        say(f"  damaged: {damage.record}, which contains {tensors}. {damage.problem}")
+    if verification.damaged:
+        print("Get the file again from where it came from, and check it again.")

@@ -17,8 +17,16 @@ from core.compare.comparison import (
     Row,
     State,
 )
+from core.compare.damage import with_damage
 from core.compare.depth import Block, PartMap, blocks, part_map
-from core.compare.measurability import BY_ITSELF, bytes_to_measure, comparable, measurable
+from core.compare.measurability import (
+    BY_ITSELF,
+    READ_BY_ITSELF,
+    bytes_to_measure,
+    comparable,
+    is_read_by_itself,
+    measurable,
+)
 from core.compare.numbers_cache import NumbersCache
 from core.compare.rows import bytes_to_read, compare
 from core.compare.same_weights import alike
@@ -31,6 +39,7 @@ __all__ = [
     "EVIDENCE",
     "NOTHING",
     "NO_CHOICES",
+    "READ_BY_ITSELF",
     "Block",
     "Choices",
     "Comparison",
@@ -50,7 +59,9 @@ __all__ = [
     "comparable",
     "compare",
     "is_nothing",
+    "is_read_by_itself",
     "measurable",
     "part_map",
     "side",
+    "with_damage",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from core.checkpoint import TensorEntry
@@ -42,7 +42,9 @@ EVIDENCE: Mapping[Evidence, str] = {
     "different ways; no element was read.",
     Evidence.RECORD: "Both point at the same bytes of the same file.",
     Evidence.CHECKSUM: "The CRC-32 checksums in both files were compared; no byte of the tensors "
-    "was read. Two different tensors have the same checksum once in four billion cases.",
+    "was read. Different checksums are those of different tensors. Equal ones show that equal "
+    "tensors were saved: bytes that were overwritten since are not seen, and neither is a tensor "
+    "that was made to have the checksum of another.",
     Evidence.BYTES: "The bytes of both were read and compared.",
     Evidence.NO_BYTES: "A tensor on the meta device, which has a shape but no data.",
 }
@@ -124,6 +126,8 @@ class Row:
     the files, and `a` and `b` the tensors; both are None for the side that lacks the tensor. `pair`
     says how the two were paired. `note` adds a few words, such as `equal after a cast to float16`,
     and is mostly empty. `equal_after_cast` says that a recast tensor is A's, cast to its dtype.
+    `damaged` are the sides, "A" or "B", whose bytes were read and do not have the checksum that was
+    saved; the note says so too.
     """
 
     key: str
@@ -136,6 +140,25 @@ class Row:
     pair: Pair | None = None
     note: str = ""
     equal_after_cast: bool = False
+    damaged: tuple[str, ...] = ()
+
+    @property
+    def by_checksum(self) -> bool:
+        """Whether the two count as the same because of their checksums alone."""
+        return self.evidence is Evidence.CHECKSUM and self.state is not State.CHANGED
+
+    def with_damage(self, sides: tuple[str, ...]) -> Row:
+        """The row with these sides damaged, besides those that are known to be."""
+        damaged = tuple(side for side in ("A", "B") if side in sides or side in self.damaged)
+        if damaged == self.damaged:
+            return self
+        note = self.note.removesuffix(_damage_note(self.damaged)).removesuffix("; ")
+        words = "; ".join(part for part in (note, _damage_note(damaged)) if part)
+        return replace(self, damaged=damaged, note=words)
+
+
+def _damage_note(sides: tuple[str, ...]) -> str:
+    return f"damaged in {' and '.join(sides)}: the stored checksum does not hold" if sides else ""
 
 
 @dataclass(frozen=True, slots=True)

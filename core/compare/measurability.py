@@ -1,15 +1,38 @@
-"""Which rows of a comparison can be measured."""
+"""What of a comparison is read without a request, and which of its rows can be measured."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from core.checkpoint import NUMBERLESS, Nested, Sparse, TensorEntry
+from core.checkpoint import NUMBERLESS, Nested, Sparse, StateDict, TensorEntry
 from core.compare.comparison import Comparison, State
 
 BY_ITSELF = 512 << 20
 """Bytes of both files up to which rows are measured without a request: that takes about a
 second."""
+
+
+READ_BY_ITSELF = 64 << 20
+"""Bytes of a state_dict up to which its tensors are read and compared where their checksums would
+do: that takes some hundredths of a second."""
+
+
+def is_read_by_itself(*state_dicts: StateDict) -> bool:
+    """Whether the tensors of each state_dict are so few bytes that they are read without a request.
+
+    A storage that tensors share counts once, and as a whole.
+    """
+    return all(
+        sum(
+            {
+                record.place: record.nbytes
+                for entry in tensors.values()
+                for record in entry.records
+            }.values()
+        )
+        <= READ_BY_ITSELF
+        for tensors in state_dicts
+    )
 
 
 def comparable(a: TensorEntry | None, b: TensorEntry | None) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from core.checkpoint import (
     ITEMSIZES,
@@ -29,6 +31,7 @@ from core.compare.pairing.entry_views import cast, castable
 from core.compare.pairing.pair_entries import pair
 from core.compare.pairing.same_content import covers_its_record
 from core.compare.verdict.judgement import change_sentence
+from core.inspect import RecordChecks
 from core.progress import Report, ignore
 from core.wording import count, listed
 
@@ -41,16 +44,23 @@ def compare(
     b: StateDict,
     pairing: Pairing | None = None,
     *,
+    checks: RecordChecks | None = None,
     progress: Report = ignore,
 ) -> Comparison:
     """Compare two state_dicts; `pairing` is the result of `pair`, or None to compute it here.
 
-    Where both files have a checksum of a tensor, it is not read. Other tensors are, and so are
-    those of different dtypes, to see whether a cast makes them equal. `progress` counts the bytes
-    of A that are read. Raises SourceError where the bytes are gone, and Cancelled.
+    Without `checks`, a tensor of which both files have a checksum is not read: equal checksums make
+    two tensors the same, with Evidence.CHECKSUM. With them, the bytes are compared instead, and the
+    checksums of all tensors of both state_dicts are checked. Tensors without checksums are read in
+    any case, and so are those of different dtypes, to see whether a cast makes them equal.
+    `progress` counts the bytes of A that are compared. Raises SourceError where the bytes are gone,
+    and Cancelled.
     """
     pairing = pairing or pair(a, b, progress=progress)
-    judged_pairs = [(paired, *_judge(paired.a, paired.b)) for paired in pairing.pairs]
+    trusted = checks is None
+    judged_pairs = [
+        (paired, *_judge(paired.a, paired.b, trusted=trusted)) for paired in pairing.pairs
+    ]
     reads = {
         paired.key: both
         for paired, state, evidence in judged_pairs
@@ -63,7 +73,7 @@ def compare(
         same = known is State.SAME
         if paired.key in reads:
             same = True
-            for nbytes, alike in _equal_pieces(*reads[paired.key]):
+            for nbytes, alike in _equal_pieces(*reads[paired.key], checks):
                 same = same and alike
                 progress(done + nbytes, total, paired.key)
                 if not same:
@@ -84,6 +94,8 @@ def compare(
             equal_after_cast=state is State.RECAST and same,
         )
     rows = _in_order(a, b, pairing, judged)
+    if checks is not None:
+        rows = [_checked(row, checks, partial(progress, done, total, row.key)) for row in rows]
     counts = Counter(row.state for row in rows)
     return Comparison(
         tuple(rows),
@@ -94,12 +106,26 @@ def compare(
     )
 
 
-def bytes_to_read(pairing: Pairing) -> int:
-    """The bytes that a comparison reads at most of A, and as many of B; 0 where it reads none."""
+def bytes_to_read(pairing: Pairing, *, trusted: bool = True) -> int:
+    """The bytes that a comparison reads at most of A, and as many of B; 0 where it reads none.
+
+    `trusted` says that equal checksums are trusted, as `compare` does without `checks`.
+    """
     return sum(
         both[0].nbytes
         for paired in pairing.pairs
-        if (both := _to_compare(paired, *_judge(paired.a, paired.b))) is not None
+        if (both := _to_compare(paired, *_judge(paired.a, paired.b, trusted=trusted))) is not None
+    )
+
+
+def _checked(row: Row, checks: RecordChecks, progress: Callable[[], None]) -> Row:
+    """The row with the damage that its tensors have by their checksums."""
+    return row.with_damage(
+        tuple(
+            side
+            for side, entry in (("A", row.a), ("B", row.b))
+            if entry is not None and checks.is_damaged(entry, lambda _: progress())
+        )
     )
 
 
@@ -167,9 +193,16 @@ def _in_order(a: StateDict, b: StateDict, pairing: Pairing, judged: Mapping[str,
     return rows
 
 
-def _judge(a: TensorEntry, b: TensorEntry) -> tuple[State, Evidence]:
+def _judge(a: TensorEntry, b: TensorEntry, *, trusted: bool) -> tuple[State, Evidence]:
     """State and evidence without reading. Where the evidence is BYTES, the state is not decided
-    yet."""
+    yet; where checksums are not `trusted`, it is so in place of CHECKSUM."""
+    state, evidence = _judge_unread(a, b)
+    if evidence is Evidence.CHECKSUM and not trusted:
+        return State.CHANGED, Evidence.BYTES
+    return state, evidence
+
+
+def _judge_unread(a: TensorEntry, b: TensorEntry) -> tuple[State, Evidence]:
     if a.form is None and b.form is None:
         return _judge_strided(a, b)
     if a.shape != b.shape:
@@ -238,7 +271,9 @@ def _same_order(a: TensorEntry, b: TensorEntry) -> bool:
     return ITEMSIZES[a.stored_dtype] == 1 or a.record.big_endian == b.record.big_endian
 
 
-def _equal_pieces(a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, bool]]:
+def _equal_pieces(
+    a: TensorEntry, b: TensorEntry, checks: RecordChecks | None
+) -> Iterator[tuple[int, bool]]:
     """Yield (bytes compared so far, whether the latest piece is equal)."""
     if arrangement(a) != arrangement(b):  # the same tensor, split into different pieces
         yield from _equal_values(a, b)
@@ -248,9 +283,9 @@ def _equal_pieces(a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, bool]]:
         if x.numel == 0 or not (x.records or y.records):
             continue
         in_order = lies_in_order(x) and lies_in_order(y) and _same_order(x, y)
-        compared = _equal_bytes if in_order and x.transforms == y.transforms else _equal_values
+        by_bytes = in_order and x.transforms == y.transforms
         nbytes = 0
-        for nbytes, alike in compared(x, y):
+        for nbytes, alike in _equal_bytes(x, y, checks) if by_bytes else _equal_values(x, y):
             yield done + nbytes, alike
         done += nbytes
 
@@ -266,7 +301,11 @@ def _equal_values(a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, bool]]:
         yield done, torch.equal(x.view(torch.uint8), y.view(torch.uint8))
 
 
-def _equal_bytes(a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, bool]]:
+def _equal_bytes(
+    a: TensorEntry, b: TensorEntry, checks: RecordChecks | None
+) -> Iterator[tuple[int, bool]]:
+    """As `_equal_pieces`, for equally many elements in C order. Where all are equal, `checks` are
+    given the checksum of these bytes, so that they are not read again for it."""
     assert a.record is not None
     assert b.record is not None
     itemsize = ITEMSIZES[a.stored_dtype]
@@ -275,12 +314,19 @@ def _equal_bytes(a: TensorEntry, b: TensorEntry) -> Iterator[tuple[int, bool]]:
     start_b = b.record.offset + b.storage_offset * itemsize
     size = min(CHUNK_BYTES, nbytes)
     buffer_a, buffer_b = bytearray(size), bytearray(size)
+    crc32, equal = 0, True
     for at in range(0, nbytes, size):
         if nbytes - at < size:
             buffer_a, buffer_b = bytearray(nbytes - at), bytearray(nbytes - at)
         a.record.source.read_into(start_a + at, memoryview(buffer_a))
         b.record.source.read_into(start_b + at, memoryview(buffer_b))
-        yield min(at + size, nbytes), buffer_a == buffer_b
+        equal = equal and buffer_a == buffer_b
+        if checks is not None:
+            crc32 = zlib.crc32(buffer_a, crc32)
+        yield min(at + size, nbytes), equal
+    for entry, record in ((a, a.record), (b, b.record)):
+        if checks is not None and equal and covers_its_record(entry):
+            checks.note(record, crc32)
 
 
 def tie_notes(a: StateDict, b: StateDict, pairing: Pairing) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ def alike(
 ) -> bool:
     """Whether A and B contain the same tensors under the same keys, and no others.
 
+    Tensors that are the same by checksum count as the same; damaged ones never do.
     `close` are numbers by row key, measured with a tolerance: with them, a changed or recast tensor
     counts as the same where every element is within the tolerance. With `ignore_names`, keys may
     differ.
@@ -24,7 +25,7 @@ def alike(
 
 
 def _alike(row: Row, close: Mapping[str, Numbers], *, ignore_names: bool) -> bool:
-    if row.key_a != row.key_b and not ignore_names:
+    if row.damaged or (row.key_a != row.key_b and not ignore_names):
         return False
     match row.state:
         case State.SAME:

@@ -31,6 +31,8 @@ class Numbers:
     side and negative on the other; `zeros_a` and `zeros_b` the zeros; `nan_a` to `inf_b` those that
     are not finite; `nan_both` those that are NaN in both. For `changed` and `outside`, a NaN equals
     a NaN and an infinity equals itself. Complex numbers have no sign flips.
+
+    `damaged` are the sides, "A" or "B", whose checksum was found not to hold when they were read.
     """
 
     count: int
@@ -51,6 +53,7 @@ class Numbers:
     nan_both: int
     inf_a: int
     inf_b: int
+    damaged: tuple[str, ...] = ()
 
     @property
     def changed_share(self) -> float:

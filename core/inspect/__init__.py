@@ -5,6 +5,7 @@ checksum that the format stores.
 """
 
 from core.inspect.modules import ModuleNode, module_tree
+from core.inspect.record_checks import RecordChecks
 from core.inspect.safety import danger_sentence, safety_summary
 from core.inspect.storage import (
     Section,
@@ -18,6 +19,7 @@ from core.inspect.verification import Verification, verification_summary, verify
 
 __all__ = [
     "ModuleNode",
+    "RecordChecks",
     "Section",
     "Verification",
     "danger_sentence",

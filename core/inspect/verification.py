@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import zlib
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from core.checkpoint import Checkpoint, Record
 from core.checkpoint.containers import LocalFile, Within
-from core.errors import CheckpointError
+from core.inspect.record_checks import RecordChecks
 from core.progress import Report, ignore
 from core.wording import are, count, counted
-
-CHUNK = 8 << 20
-"""Bytes in memory at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,32 +43,25 @@ class Verification:
         return not self.damaged
 
 
-def verify(checkpoint: Checkpoint, progress: Report = ignore) -> Verification:
+def verify(
+    checkpoint: Checkpoint, progress: Report = ignore, checks: RecordChecks | None = None
+) -> Verification:
     """Read every record to its last byte, and check those that have a CRC-32.
 
     safetensors and the legacy format before PyTorch 1.6 store no checksums. Their records are only
-    read, which finds bytes that the disk cannot return, but no changed bit. Raises SourceError
-    where a file cannot be read or has changed meanwhile, CheckpointError where the table of
-    contents is invalid, and whatever `progress` raises.
+    read, which finds bytes that the disk cannot return, but no changed bit. What `checks` knows is
+    not read again, and what is found is added to it. Raises SourceError where a file cannot be read
+    or has changed meanwhile, CheckpointError where the table of contents is invalid, and whatever
+    `progress` raises.
     """
     records = list(checkpoint.records())
     total = sum(record.nbytes for record in records)
     names = _names(records)
-    largest = max((record.nbytes for record in records), default=0)
-    buffer = memoryview(bytearray(min(CHUNK, largest)))
+    checks = checks or RecordChecks()
     done = 0
     damaged: list[tuple[int, str]] = []
     for index, record in enumerate(records):
-        try:
-            crc32 = 0
-            for at in range(0, record.nbytes, CHUNK):
-                chunk = buffer[: min(CHUNK, record.nbytes - at)]
-                record.source.read_into(record.offset + at, chunk)
-                crc32 = zlib.crc32(chunk, crc32)
-                progress(done + at + len(chunk), total, names[index])
-            problem = _mismatch(record, crc32)
-        except CheckpointError as error:
-            problem = error.problem
+        problem = checks.problem(record, partial(_report, progress, done, total, names[index]))
         done += record.nbytes
         if problem is not None:
             damaged.append((index, problem))
@@ -88,10 +78,8 @@ def verify(checkpoint: Checkpoint, progress: Report = ignore) -> Verification:
     )
 
 
-def _mismatch(record: Record, crc32: int) -> str | None:
-    if record.crc32 is None or record.crc32 == crc32:
-        return None
-    return f"Its bytes have the CRC-32 {crc32:08x}, and {record.crc32:08x} was saved."
+def _report(progress: Report, done: int, total: int, name: str, nbytes: int) -> None:
+    progress(done + nbytes, total, name)
 
 
 class _TensorPlaces:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from queue import Empty, SimpleQueue
 from types import ModuleType
 
@@ -29,6 +30,7 @@ from core.compare.numbers.contiguous import (
 from core.compare.numbers.partial_sums import PartialSums
 from core.compare.tensor_numbers import ALLCLOSE, Numbers, Tolerance
 from core.errors import LoupeError
+from core.inspect import RecordChecks
 from core.progress import Report, ignore
 
 Pair = tuple[TensorEntry, TensorEntry]
@@ -74,11 +76,13 @@ def differences(
     pairs: Sequence[Pair],
     tolerance: Tolerance = ALLCLOSE,
     *,
+    checks: RecordChecks | None = None,
     progress: Report = ignore,
     threads: int | None = None,
 ) -> Iterator[tuple[int, Numbers]]:
     """Yield (index of the pair, its numbers) when each is done, in any order.
 
+    With `checks`, the checksums of both tensors are checked too, unless they were before.
     `threads` share the work, by default one per core that this process may use. Each takes a few
     megabytes of memory for tensors of any size. A cancel stops them all; what was yielded stays
     valid. Raises as `difference` does.
@@ -99,16 +103,21 @@ def differences(
     done, total = 0, sum(a.numel for a, _ in pairs)
     key = ""
     kernel = load_kernel() if _worth_loading(pairs, total) else None
-    with closing(_events(tasks, tolerance, kernel, threads or _cores())) as events:
+    damaged: dict[int, tuple[str, ...]] = {}
+    make_worker = partial(_Worker, tolerance, kernel, checks)
+    with closing(_events(tasks, make_worker, threads or _cores())) as events:
         for event in events:
             if event is not None:
                 done += event.numel
                 sums[event.index] += event.part
                 rest[event.index] -= event.ends
+                if event.damaged:
+                    damaged[event.index] = event.damaged
                 key = pairs[event.index][0].key
             progress(done, total, key)
             if event is not None and event.ends and not rest[event.index]:
-                yield event.index, sums[event.index].numbers(pairs[event.index][0].numel)
+                numbers = sums[event.index].numbers(pairs[event.index][0].numel)
+                yield event.index, replace(numbers, damaged=damaged.get(event.index, ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +134,16 @@ class _Work:
 
 @dataclass(frozen=True, slots=True)
 class _Event:
-    """The numbers of `numel` elements of a pair; `ends` where they are the last ones of a _Work."""
+    """The numbers of `numel` elements of a pair; `ends` where they are the last ones of a _Work.
+
+    `damaged` are the sides of the pair whose checksum does not hold, if this event is on that.
+    """
 
     index: int
     numel: int
     part: PartialSums
     ends: bool
+    damaged: tuple[str, ...] = ()
 
 
 def _worth_loading(pairs: Sequence[Pair], numel: int) -> bool:
@@ -171,26 +184,33 @@ def _tasks(pairs: Sequence[Pair]) -> list[list[_Work]]:
 
 
 def _events(
-    tasks: Sequence[Sequence[_Work]], tolerance: Tolerance, kernel: ModuleType | None, threads: int
+    tasks: Sequence[Sequence[_Work]],
+    make_worker: Callable[[threading.Event], _Worker],
+    threads: int,
 ) -> Generator[_Event | None, None, None]:
-    """The events from all threads, and a None from time to time while there are none."""
+    """The events from all threads, and a None from time to time while there are none.
+
+    Each thread makes its own worker, which ends with _Stopped once the event that it gets is set.
+    """
+    stop = threading.Event()
     if min(threads, len(tasks)) < 2:
-        worker = _Worker(tolerance, kernel)
+        worker = make_worker(stop)
         for task in tasks:
             yield from worker.events(task)
         return
     left = deque(tasks)
     queue: SimpleQueue[_Event | BaseException | None] = SimpleQueue()
-    stop = threading.Event()
 
     def work() -> None:
         try:
-            worker = _Worker(tolerance, kernel)
+            worker = make_worker(stop)
             while (task := _next(left)) is not None:
                 for event in worker.events(task):
                     queue.put(event)
                     if stop.is_set():
                         return
+        except _Stopped:
+            return
         except BaseException as error:  # raised again in the caller's thread
             queue.put(error)
 
@@ -225,21 +245,49 @@ def _next(left: deque[Sequence[_Work]]) -> Sequence[_Work] | None:
         return None
 
 
+class _Stopped(Exception):
+    """Nobody waits for the work any more."""
+
+
 class _Worker:
     """Measures tasks; each thread has its own, with its buffers."""
 
-    def __init__(self, tolerance: Tolerance, kernel: ModuleType | None) -> None:
+    def __init__(
+        self,
+        tolerance: Tolerance,
+        kernel: ModuleType | None,
+        checks: RecordChecks | None,
+        stop: threading.Event,
+    ) -> None:
+        self._checks = checks
+        self._stop = stop
         self._sums = BlockSums(tolerance)
         self._by_kernel = None if kernel is None else KernelMeasure(kernel, self._sums)
 
     def events(self, task: Sequence[_Work]) -> Iterator[_Event]:
         for work in task:
+            if work.start == 0 and (damaged := self._damaged(work)):
+                yield _Event(work.index, 0, PartialSums(), ends=False, damaged=damaged)
             kernel = self._by_kernel
             if kernel is not None and work.contiguous and suits_kernel(work.a, work.b):
                 part = kernel.part(work.a, work.b, work.start, work.stop)
                 yield _Event(work.index, work.stop - work.start, part, ends=True)
             else:
                 yield from self._by_torch(work)
+
+    def _damaged(self, work: _Work) -> tuple[str, ...]:
+        """The sides whose checksum does not hold."""
+        if self._checks is None:
+            return ()
+        sides = {"A": work.a, "B": work.b}
+        checks = self._checks
+        return tuple(
+            side for side, entry in sides.items() if checks.is_damaged(entry, self._end_if_stopped)
+        )
+
+    def _end_if_stopped(self, _: int) -> None:
+        if self._stop.is_set():
+            raise _Stopped
 
     def _by_torch(self, work: _Work) -> Iterator[_Event]:
         a, b = work.a, work.b

@@ -61,6 +61,7 @@ def _row(row: Row, numbers: Numbers | None) -> dict[str, object]:
         "b": _tensor(row.key_b, row.b),
         "pair": None,
         "note": row.note,
+        "damaged": row.damaged,
         "numbers": None if numbers is None else _numbers(numbers),
     }
     if row.pair is not None:
@@ -82,6 +83,7 @@ def _tensor(key: str | None, entry: TensorEntry | None) -> dict[str, object] | N
 
 def _numbers(numbers: Numbers) -> dict[str, object]:
     values = {**asdict(numbers), "changed_share": numbers.changed_share, "close": numbers.close}
+    del values["damaged"]  # the row says so
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in values.items()

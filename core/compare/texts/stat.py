@@ -31,7 +31,7 @@ def stat_lines(
 
     A line has the number of tensors that differ, of how many, and a bar of SIGNS, in which each
     state has at least one sign. With `numbers` it also has the relative L2 of the block (see
-    TensorChange).
+    TensorChange). A line for each damaged tensor follows the blocks.
     """
     rows = {row.key: row for row in comparison.rows}
     all_blocks = blocks(comparison, numbers or {})
@@ -46,6 +46,9 @@ def stat_lines(
         moved = block.whole
         change = f"  relative L2 {small(moved.relative or 0.0)}" if moved.measured else ""
         yield f" {block.name:<{width}} | {amount:>9} {_bar(states, most)}{change}"
+    for row in comparison.rows:
+        if row.damaged:
+            yield f" {row.key}: {row.note}"
     yield _summary(comparison, len(differing), len(all_blocks))
 
 
@@ -69,4 +72,11 @@ def _summary(comparison: Comparison, differing: int, total: int) -> str:
         for state, sign in SIGNS.items()
         if comparison.counts[state]
     ]
-    return f" {', '.join([*amounts, f'{count(comparison.counts[State.SAME])} same'])}"
+    return f" {', '.join([*amounts, same_words(comparison)])}"
+
+
+def same_words(comparison: Comparison) -> str:
+    """`5 same`, or `5 same (3 by checksum)` where the bytes of some were not read."""
+    unread = sum(row.by_checksum for row in comparison.rows if row.state is State.SAME)
+    how = f" ({count(unread)} by checksum)" if unread else ""
+    return f"{count(comparison.counts[State.SAME])} same{how}"

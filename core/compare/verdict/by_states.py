@@ -71,8 +71,8 @@ def the_rest(facts: Facts) -> str:
     """The end of a sentence, on the tensors that are the same; empty where there are none."""
     same = len(facts.same)
     if same == 1:
-        return "; the other tensor is the same"
-    return f"; the other {tensors(same)} are the same" if same else ""
+        return f"; the other tensor is {facts.the_same}"
+    return f"; the other {tensors(same)} are {facts.the_same}" if same else ""
 
 
 def recast_words(recast: Sequence[Row]) -> str:

@@ -14,6 +14,7 @@ class Kind(StrEnum):
     EMPTY = "no tensors"
     DISJOINT = "nothing in common"
     IDENTICAL = "identical"
+    SAME_BY_CHECKSUM = "the same by checksum"
     SAME_IN_COMMON = "the same in what both have"
     REARRANGED = "the same under other keys or in another layout"
     RECAST = "the same in another dtype"
@@ -33,6 +34,7 @@ class Kind(StrEnum):
     FAR = "far away"
     UNRELATED = "unrelated"
     OPTIMIZER = "another optimizer state"
+    DAMAGED = "damaged"
     NOT_FINITE = "NaN or infinities that A does not contain"
     CHANGED = "changed"
 

@@ -48,6 +48,17 @@ class Facts:
         return tuple(row for row in self.shared if row.key in keys)
 
     @property
+    def by_checksum(self) -> int:
+        """How many of the same rows were not read, because their checksums are equal."""
+        return sum(row.by_checksum for row in self.same)
+
+    @property
+    def the_same(self) -> str:
+        """`the same`, or `the same by checksum` where that is how some of the same rows are
+        known."""
+        return "the same by checksum" if self.by_checksum else "the same"
+
+    @property
     def changed_statistics(self) -> frozenset[str]:
         """The keys of the BatchNorm statistics that changed."""
         return frozenset(row.key for row in self.statistics)

@@ -51,15 +51,9 @@ def verdict(
     facts = sort_rows(rows, numbers or {}, path_a, path_b)
     if not rows:
         return ComparisonVerdict(Kind.EMPTY, "Neither A nor B contains a tensor.")
-    if not facts.shared:
-        return ComparisonVerdict(
-            Kind.DISJOINT,
-            f"A and B have no key in common: {tensors(len(facts.only_a))} only in A, "
-            f"{tensors(len(facts.only_b))} only in B.",
-        )
     main_finding = _main_finding(facts)
-    not_finite = _not_finite(facts)
-    leading = [not_finite, main_finding] if not_finite else [main_finding]
+    findings = (_damaged(facts), _not_finite(facts), main_finding)
+    leading = [finding for finding in findings if finding is not None]
     one_sided = [finding for side in "AB" if (finding := _one_sided(facts, side, main_finding))]
     if len(leading) + len(one_sided) > 3:
         joined = "; ".join(text.removesuffix(".") for _, text in one_sided) + "."
@@ -71,11 +65,32 @@ def verdict(
 
 
 def _main_finding(facts: Facts) -> Finding:
+    if not facts.shared:
+        return Kind.DISJOINT, (
+            f"A and B have no key in common: {tensors(len(facts.only_a))} only in A, "
+            f"{tensors(len(facts.only_b))} only in B."
+        )
     for rule in RULES:
         finding = rule(facts)
         if finding:
             return finding
     return changed(facts)
+
+
+def _damaged(facts: Facts) -> Finding | None:
+    """The tensors whose bytes do not have the checksum that was saved."""
+    rows = [row for row in facts.rows if row.damaged]
+    if not rows:
+        return None
+    sides = " and ".join(side for side in "AB" if any(side in row.damaged for row in rows))
+    if len(rows) == 1:
+        of = f"the stored checksum of {rows[0].key} in {sides} does not hold"
+    else:
+        of = (
+            f"the stored checksums of {tensors(len(rows))} in {sides} do not hold, such as that of "
+            f"{rows[0].key}"
+        )
+    return Kind.DAMAGED, f"Damaged: {of}."
 
 
 def _not_finite(facts: Facts) -> Finding | None:
@@ -119,7 +134,7 @@ def _is_mentioned(facts: Facts, side: str, own: Sequence[Row], main_finding: Fin
     kind, text = main_finding
     if side == "B" and kind is Kind.ADAPTED:
         return True
-    if kind is Kind.PRUNED and "masks" in text:
+    if kind is Kind.DISJOINT or (kind is Kind.PRUNED and "masks" in text):
         return True
     proof = averaged(facts, side)
     return kind is Kind.AVERAGED and proof in text and proof == f"it contains {own[0].key}"

@@ -53,23 +53,36 @@ ADAPTERS = ("lora_", "adapter", "hada_w", "lokr_w", "ia3_l")
 
 
 def all_the_same(facts: Facts) -> Finding | None:
-    """No element differs: identical, or the same under other keys, transposed, split or joined."""
+    """No element differs: identical, or the same by checksum, under other keys, transposed, split
+    or joined."""
     if facts.differing:
         return None
     total = len(facts.shared)
-    how = "the same bytes"
-    if any(row.evidence is Evidence.NO_BYTES for row in facts.shared):
-        how = "the same names, shapes and dtypes; some of them have no data"
     if facts.renamed or facts.viewed:
         return Kind.REARRANGED, _rearranged(facts)
     if facts.all_shared:
+        kind = Kind.SAME_BY_CHECKSUM if facts.by_checksum else Kind.IDENTICAL
+        first = "Same by checksum" if facts.by_checksum else "Identical"
         wrapped = _wrapped(facts.shared)
-        return Kind.IDENTICAL, f"Identical: {all_tensors(total)} {have(total)} {how}{wrapped}."
+        return kind, f"{first}: {all_tensors(total)} {have(total)} {_how_same(facts, wrapped)}."
     common = all_tensors(total)
     return (
         Kind.SAME_IN_COMMON,
-        f"{common[:1].upper()}{common[1:]} in common {have(total)} {how}.",
+        f"{common[:1].upper()}{common[1:]} in common {have(total)} {_how_same(facts)}.",
     )
+
+
+def _how_same(facts: Facts, wrapped: str = "") -> str:
+    """What the shared tensors have in common, with the prefixes that `wrapped` names."""
+    if facts.by_checksum == len(facts.shared):
+        checksums, them = ("checksum", "it") if facts.by_checksum == 1 else ("checksums", "them")
+        return f"the same stored {checksums}{wrapped}; no byte of {them} was read"
+    how = "the same bytes"
+    if any(row.evidence is Evidence.NO_BYTES for row in facts.shared):
+        how = "the same names, shapes and dtypes; some of them have no data"
+    if facts.by_checksum:
+        how += f", {count(facts.by_checksum)} of them by their stored checksums alone"
+    return f"{how}{wrapped}"
 
 
 def _wrapped(rows: Sequence[Row]) -> str:
@@ -106,7 +119,8 @@ def _rearranged(facts: Facts) -> str:
         split = len({row.key_a for row in cut_a})
         ways.append(f"{tensors_(split)} of A split into {count(len(cut_a))} of B")
     only_renamed = bool(facts.renamed) and not facts.viewed
-    whose = "The same weights" + ("" if facts.all_shared else " in all that both have")
+    whose = "The same weights" + (" by checksum" if facts.by_checksum else "")
+    whose += "" if facts.all_shared else " in all that both have"
     first = f"{whose}, {'renamed' if only_renamed else 'laid out differently'}"
     rest = len(facts.same) - len(facts.renamed) - len(facts.viewed)
     kept = f"; the other {tensors_(rest)} keep their keys" if rest > 1 else ""
@@ -125,7 +139,7 @@ def adapted(facts: Facts) -> Finding | None:
     total = len(facts.shared)
     return Kind.ADAPTED, (
         f"B is A with {name}: {tensors_(len(keys))} only in B{where}; {all_tensors(total)} in "
-        f"common {are(total)} the same."
+        f"common {are(total)} {facts.the_same}."
     )
 
 
@@ -216,7 +230,7 @@ def _partly_quantized(facts: Facts) -> Finding | None:
         dtypes = sorted({entry.dtype for row in own_quantized if (entry := row.a or row.b)})
         named = listed([row.key.partition("._packed_params")[0] for row in own_quantized])
         total = len(facts.shared)
-        rest = f"{all_tensors(total)} in common {are(total)} the same"
+        rest = f"{all_tensors(total)} in common {are(total)} {facts.the_same}"
         if facts.differing:
             rest = f"{count(len(facts.differing))} of {tensors_(total)} in common changed"
         return Kind.QUANTIZED, f"{whose} is quantized to {listed(dtypes)} in {named}; {rest}."
@@ -276,7 +290,7 @@ def pruned(facts: Facts) -> Finding | None:
         of = f"of {tensors_(many)}{where}{',' if where.startswith(',') else ''}"
     same = len(facts.same)
     rest = (
-        f"; the other {tensors_(same)} {are(same)} the same"
+        f"; the other {tensors_(same)} {are(same)} {facts.the_same}"
         if same
         else ", and no other element changed"
     )
@@ -304,7 +318,7 @@ def _masked(facts: Facts) -> Finding | None:
         return None
     first = "B is A with pruning masks" if not facts.only_a else "B has pruning masks"
     kept = sum(_unmasked(row.key_b) not in masks for row in facts.shared)
-    rest = f"; the other {tensors_(kept)} {are(kept)} the same" if kept else ""
+    rest = f"; the other {tensors_(kept)} {are(kept)} {facts.the_same}" if kept else ""
     what = f"{count(len(masks))} weights ({listed(masks)}) are each"
     if len(masks) == 1:
         what = f"{masks[0]} is"

@@ -17,8 +17,9 @@ import torch
 from huggingface_hub import save_torch_state_dict
 from torchvision.models import resnet18
 
-from core.compare import ALLCLOSE
+from core.compare import ALLCLOSE, READ_BY_ITSELF
 from tests.core.cli.process import loupe
+from tests.core.compare.damaged_files import overwritten
 
 pytestmark = pytest.mark.slow
 
@@ -68,9 +69,9 @@ def test_the_table_writes_numbers_as_the_sentence_does(tmp_path: Path) -> None:
     torch.save(b, tmp_path / "b.pth")
     lines = loupe("compare", tmp_path / "a.pth", tmp_path / "b.pth").stdout.splitlines()
     cells = {
-        line.split()[1]: line.split("checksum")[1].split("  ")
+        line.split()[1]: line.split(" bytes ")[1].split("  ")
         for line in lines
-        if "checksum" in line
+        if line.startswith("changed")
     }
     told = {key: [cell.strip() for cell in row if cell.strip()] for key, row in cells.items()}
     assert told == {
@@ -105,6 +106,87 @@ def test_without_numbers_torch_is_not_imported(pair: tuple[Path, Path]) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.fixture(scope="module")
+def overwritten_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A small file, and a copy with four bytes of layer3.weight overwritten in place."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("overwritten")
+    a = saved(folder / "a.pth", {f"layer{i}.weight": torch.randn(16, 16) for i in range(6)})
+    return a, overwritten(a, folder / "b.pth", "data/3")
+
+
+DAMAGED = "Damaged: the stored checksum of layer3.weight in B does not hold. B differs from A in 1 "
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--numbers",), ("--no-numbers",), ("--verify",), ("--rtol", "0")]
+)
+def test_overwritten_bytes_are_told_by_tensor(
+    overwritten_pair: tuple[Path, Path], options: tuple[str, ...]
+) -> None:
+    told = loupe("compare", *overwritten_pair, *options)
+    assert told.returncode == 1
+    assert told.stdout.startswith(DAMAGED)
+    assert "damaged in B: the stored checksum does not hold" in told.stdout
+    assert "dentical" not in told.stdout
+
+
+def test_every_form_of_output_tells_the_damaged_tensor(
+    overwritten_pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    document = json.loads(loupe("compare", *overwritten_pair, "--json").stdout)
+    assert document["sentence"].startswith(DAMAGED)
+    assert {row["key"]: row["damaged"] for row in document["rows"] if row["damaged"]} == {
+        "layer3.weight": ["B"]
+    }
+    (line,) = csv.DictReader(io.StringIO(loupe("compare", *overwritten_pair, "--csv").stdout))
+    note = "damaged in B: the stored checksum does not hold"
+    assert (line["key"], line["evidence"], line["note"]) == ("layer3.weight", "bytes", note)
+    assert f"layer3.weight: {note}" in loupe("compare", *overwritten_pair, "--stat").stdout
+    report = tmp_path / "report.html"
+    loupe("compare", *overwritten_pair, "--html", report)
+    assert DAMAGED.strip() in report.read_text()
+    assert note in report.read_text()
+
+
+def test_verify_reads_what_is_no_tensor_too(
+    overwritten_pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    a, _ = overwritten_pair
+    b = overwritten(a, tmp_path / "b.pth", ".data/serialization_id", at=0)
+    assert loupe("compare", a, b).returncode == 0
+    told = loupe("compare", a, b, "--verify")
+    assert told.returncode == 1
+    assert told.stdout.startswith("Identical: all 6 tensors have the same bytes.")
+    assert "verify A: 12 records, 6,745 bytes, all read.\n12 checksums checked: none is wrong." in (
+        told.stdout
+    )
+    assert ".data/serialization_id, which contains no tensor. Its bytes have" in told.stdout
+    document = json.loads(loupe("compare", a, b, "--verify", "--json").stdout)
+    assert document["verification"]["A"]["damaged"] == []
+    assert len(document["verification"]["B"]["damaged"]) == 1
+    assert document["same"] is False
+
+
+def test_large_files_are_the_same_by_checksum_until_they_are_read(tmp_path: Path) -> None:
+    large = {"w": torch.zeros(READ_BY_ITSELF // 4), "v": torch.ones(READ_BY_ITSELF // 4)}
+    a = saved(tmp_path / "a.pth", large)
+    b = overwritten(a, tmp_path / "b.pth", "data/1")
+    for command in ("compare", "git-diff"):
+        git = ("m.pth", a, "0" * 40, "100644", b, "1" * 40, "100644")
+        told = loupe(command, *(git if command == "git-diff" else (a, b)))
+        assert told.returncode == 0
+        assert "Same by checksum: all 2 tensors have the same stored checksums; no byte" in (
+            told.stdout
+        )
+        assert "2 same (2 by checksum)" in told.stdout
+        assert "`loupe compare --verify` reads and compares them." in told.stdout
+        assert "dentical" not in told.stdout
+    read = loupe("compare", a, b, "--verify", "--no-numbers")
+    assert read.returncode == 1
+    assert read.stdout.startswith("Damaged: the stored checksum of v in B does not hold.")
+
+
 def test_help_says_the_tolerances_that_are_taken() -> None:
     helped = " ".join(loupe("compare", "--help").stdout.split())
     for default in (ALLCLOSE.rtol, ALLCLOSE.atol):
@@ -123,7 +205,7 @@ def test_json_is_one_document_with_the_numbers_of_plain_torch(pair: tuple[Path, 
     rows = {row["key"]: row for row in document["rows"]}
     assert rows["fc.weight"]["numbers"] is None
     row = rows["layer4.1.conv2.weight"]
-    assert (row["state"], row["evidence"]) == ("changed", "checksum")
+    assert (row["state"], row["evidence"]) == ("changed", "bytes")
     assert row["pair"]["by"] == "name"
     x, y = (one["layer4.1.conv2.weight"].double() for one in (a, b))
     assert math.isclose(row["numbers"]["max_abs"], float((y - x).abs().max()), rel_tol=1e-9)

@@ -12,6 +12,7 @@ from core.checkpoint import StateDict, open_checkpoint
 from core.compare.comparison import Choices, Evidence, State
 from core.compare.pairing.pair_entries import pair
 from core.compare.rows import bytes_to_read, compare
+from core.inspect import RecordChecks
 from core.progress import Cancelled, Progress
 from tests.core.odd_tensors import ODD, in_pieces, turn_round
 
@@ -78,10 +79,19 @@ def test_files_of_different_formats_are_compared_by_their_bytes(weights, saved):
     assert found.sentence == "B differs from A in 1 of 122 tensors: fc.bias."
 
 
-def test_equal_files_are_said_to_be_identical(weights, saved):
-    found = compare(saved(weights), saved(weights))
-    assert found.sentence == "Identical: all 122 tensors have the same bytes."
-    assert bytes_to_read(pair(saved(weights), saved(weights))) == 0
+def test_equal_files_are_the_same_by_checksum_until_they_are_read(weights, saved):
+    a, b = saved(weights), saved(weights)
+    unread = compare(a, b)
+    assert unread.sentence == (
+        "Same by checksum: all 122 tensors have the same stored checksums; no byte of them was "
+        "read."
+    )
+    assert {row.evidence for row in unread.rows} == {Evidence.CHECKSUM}
+    assert bytes_to_read(pair(a, b)) == 0
+    read = compare(a, b, checks=RecordChecks())
+    assert read.sentence == "Identical: all 122 tensors have the same bytes."
+    assert {row.evidence for row in read.rows} == {Evidence.BYTES}
+    assert bytes_to_read(pair(a, b), trusted=False) == a.nbytes
 
 
 def test_one_file_against_itself_reads_nothing(weights, saved):
@@ -115,7 +125,7 @@ def test_a_head_of_another_size_is_reshaped_and_told_in_classes(weights, saved):
     assert states == {"fc.weight": State.RESHAPED, "fc.bias": State.RESHAPED}
     assert found.sentence == (
         "B is A with a different head, from 1\u202f000 to 10 classes: fc.weight and fc.bias have "
-        "another shape; the other 120 tensors are the same."
+        "another shape; the other 120 tensors are the same by checksum."
     )
 
 
@@ -178,8 +188,8 @@ def test_tensors_of_one_side_only_stand_where_their_file_has_them(saved):
     ]
     assert found.rows[0].key_a is None
     assert found.sentence == (
-        "The one tensor in common has the same bytes. 1 tensor only in A: last. "
-        "2 tensors only in B: new and added."
+        "The one tensor in common has the same stored checksum; no byte of it was read. "
+        "1 tensor only in A: last. 2 tensors only in B: new and added."
     )
 
 
@@ -304,7 +314,7 @@ LEGACY = {"_use_new_zipfile_serialization": False}
 @pytest.mark.parametrize("options", [{}, LEGACY], ids=["checksums", "bytes"])
 def test_tensors_of_every_layout_equal_themselves(saved, options):
     kept = {key: tensor for key, tensor in ODD.items() if key != "nested" or not options}
-    found = compare(saved(kept, **options), saved(kept, **options))
+    found = compare(saved(kept, **options), saved(kept, **options), checks=RecordChecks())
     assert found.sentence == f"Identical: all {len(kept)} tensors have the same bytes."
 
 

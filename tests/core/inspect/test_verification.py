@@ -12,7 +12,8 @@ import torch
 
 from core.checkpoint import Checkpoint, open_checkpoint
 from core.errors import SourceError
-from core.inspect.verification import CHUNK, verify
+from core.inspect.record_checks import CHUNK
+from core.inspect.verification import verify
 from core.progress import Cancelled, Progress
 
 

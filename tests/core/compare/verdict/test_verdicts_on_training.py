@@ -16,6 +16,7 @@ from core.compare.numbers.measure import differences
 from core.compare.rows import compare
 from core.compare.verdict.change_kinds import ComparisonVerdict, Kind
 from core.compare.verdict.judgement import verdict
+from core.inspect import RecordChecks
 from tests.core import training_runs as runs
 
 pytestmark = pytest.mark.slow
@@ -32,7 +33,7 @@ def told(tmp_path):
         for side, weights in (("a", a), ("b", b)):
             torch.save(weights, tmp_path / f"{side}.pth")
             entries.append(open_checkpoint(tmp_path / f"{side}.pth").state_dict())
-        rows = compare(*entries).rows
+        rows = compare(*entries, checks=RecordChecks()).rows
         moved = [
             row
             for row in rows
