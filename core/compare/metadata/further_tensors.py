@@ -7,16 +7,17 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.checkpoint import Checkpoint, StateDict, TensorEntry
-from core.compare.comparison import Pair, PairedBy, Pairing, State
+from core.compare.comparison import Pair, PairedBy, Pairing, Row, State
 from core.compare.rows import bytes_to_read, compare
 from core.errors import LoupeError
-from core.wording import all_tensors, are, count, tensors
+from core.inspect import RecordChecks, stored_bytes
+from core.wording import all_tensors, are, count, listed, tensors
 
 MAX_READ = 8 << 20
-"""The most bytes that are read of each file without checksums; further tensors are not compared."""
+"""The most bytes that are read of each file; of further tensors, only checksums are compared."""
 
-MAX_SCALARS = 200
-"""The most tensors of one element that are read; those of equal checksum count as one."""
+MAX_SCALARS = 2000
+"""The most tensors of one element whose values are read, which takes 0.1 s."""
 
 MAX_LISTED = 3
 """The most names of scalars that get a sentence."""
@@ -26,8 +27,10 @@ MAX_LISTED = 3
 class OtherTensors:
     """A state_dict besides the compared one, at a `path` in A, in B or in both.
 
-    `same`, `changed`, `only_a` and `only_b` count tensors by their keys. `unread` counts those that
-    were not compared, because they have no checksum and are too large to read. `scalars` are
+    `same`, `changed`, `only_a` and `only_b` count tensors by their keys. `by_checksum` counts those
+    of `same` whose bytes were not read, and `unread` those that were not compared, because they
+    have no checksum and are too large to read. `damaged` are the keys of the tensors whose checksum
+    does not hold, among those that were read. `scalars` are
     sentences on the tensors of one element that changed, such as `step 100 → 250 in all 62
     parameters`.
     """
@@ -40,6 +43,8 @@ class OtherTensors:
     only_b: int = 0
     unread: int = 0
     scalars: tuple[str, ...] = ()
+    by_checksum: int = 0
+    damaged: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -50,15 +55,21 @@ class OtherTensors:
             return ", ".join(f"{tensors(n)} only in {side}" for n, side in alone if n)
         if self.same == shared:
             counts = f"{all_tensors(shared)} {are(shared)} the same"
+            if self.by_checksum:
+                counts += " by checksum"
         elif self.unread == shared:
             counts = f"{all_tensors(shared)} not compared: the files have no checksums of them"
         else:
             counts = f"{count(self.changed)} of {tensors(shared)} changed"
+            if self.by_checksum:
+                counts += f", {count(self.by_checksum)} the same by checksum"
             if self.unread:
                 counts += f", {count(self.unread)} not compared"
         for number, side in ((self.only_a, "A"), (self.only_b, "B")):
             if number:
                 counts += f", {count(number)} only in {side}"
+        if self.damaged:
+            counts += f"; damaged, by their stored checksums: {listed(list(self.damaged))}"
         return counts
 
 
@@ -67,9 +78,9 @@ def other_tensors(
 ) -> tuple[OtherTensors, ...]:
     """Every state_dict except the `chosen` ones of A and of B (None: the best ones), in A's order.
 
-    State_dicts are paired by path, and their tensors by key. Checksums decide which tensors
-    changed. Where there are none, at most MAX_READ bytes are read from each file; besides these, a
-    few scalars are read. Raises SourceError where the bytes are gone.
+    State_dicts are paired by path, and their tensors by key. At most MAX_READ bytes are read from
+    each file to compare tensors; checksums decide which of the others changed. Besides these, some
+    scalars are read. Raises SourceError where the bytes are gone.
     """
     path_a, path_b = chosen or (a.best, b.best)
     compared_a, compared_b = a.parts(path_a), b.parts(path_b)
@@ -84,8 +95,10 @@ def other_tensors(
         if in_a is None or in_b is None:
             others.append(OtherTensors(path, role, only_a=len(in_a or ()), only_b=len(in_b or ())))
             continue
-        pairs, unread, left = _affordable(in_a, in_b, left)
-        changed = _changed(in_a, in_b, pairs)
+        read, trusted, unread, left = _affordable(in_a, in_b, left)
+        rows = [*_compared(read, RecordChecks()), *_compared(trusted, None)]
+        changed = [row.pair for row in rows if row.pair and row.state is not State.SAME]
+        pairs = [*read, *trusted]
         sentences, scalars = _scalars(changed, pairs, role, scalars)
         shared = len(pairs) + unread
         others.append(
@@ -98,37 +111,35 @@ def other_tensors(
                 only_b=len(in_b) - shared,
                 unread=unread,
                 scalars=sentences,
+                by_checksum=sum(row.by_checksum for row in rows),
+                damaged=tuple(row.key for row in rows if row.damaged),
             )
         )
     return tuple(others)
 
 
-def _affordable(a: StateDict, b: StateDict, left: int) -> tuple[list[Pair], int, int]:
-    """The pairs by key to compare, how many others are not compared, and the bytes still
-    allowed."""
-    pairs, unread = [], 0
+def _affordable(a: StateDict, b: StateDict, left: int) -> tuple[list[Pair], list[Pair], int, int]:
+    """The pairs by key to read, those to compare by checksum, how many others are not compared,
+    and the bytes still allowed."""
+    read, trusted, unread = [], [], 0
     for key, entry in a.items():
         if key not in b:
             continue
         pair = Pair(key, entry, b[key], PairedBy.NAME)
-        nbytes = bytes_to_read(Pairing((pair,), (), (), ()))
-        if nbytes > left:
-            unread += 1
-        else:
+        nbytes = max(stored_bytes(pair.a), stored_bytes(pair.b))
+        if nbytes <= left:
             left -= nbytes
-            pairs.append(pair)
-    return pairs, unread, left
+            read.append(pair)
+        elif not bytes_to_read(Pairing((pair,), (), (), ())):
+            trusted.append(pair)
+        else:
+            unread += 1
+    return read, trusted, unread, left
 
 
-def _changed(a: StateDict, b: StateDict, pairs: Sequence[Pair]) -> list[Pair]:
-    if not pairs:
-        return []
-    in_a, in_b = (
-        StateDict((getattr(pair, side) for pair in pairs), state_dict.path)
-        for side, state_dict in (("a", a), ("b", b))
-    )
-    rows = compare(in_a, in_b, Pairing(tuple(pairs), (), (), ())).rows
-    return [row.pair for row in rows if row.pair is not None and row.state is not State.SAME]
+def _compared(pairs: Sequence[Pair], checks: RecordChecks | None) -> tuple[Row, ...]:
+    in_a, in_b = (StateDict(getattr(pair, side) for pair in pairs) for side in ("a", "b"))
+    return compare(in_a, in_b, Pairing(tuple(pairs), (), (), ()), checks=checks).rows
 
 
 def _scalars(
@@ -206,14 +217,11 @@ def _values(entries: Iterable[TensorEntry], left: int) -> tuple[Mapping[Hashable
 
 
 def _mark(entry: TensorEntry) -> Hashable:
-    """Equal for scalars with the same checksum and layout, which have the same value."""
+    """Equal for scalars that are the same element of one file."""
     record = entry.record
-    if record is None or record.crc32 is None or entry.form is not None:
+    if record is None or entry.form is not None:
         return id(entry)
-    return (
-        *(record.crc32, record.nbytes, record.big_endian),
-        *(entry.dtype, entry.storage_offset, entry.transforms),
-    )
+    return record.place, entry.dtype, entry.storage_offset, entry.transforms
 
 
 def _last(key: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from core.checkpoint import StateDict, TensorEntry
 from core.compare.comparison import Pair, PairedBy, Pairing, State, stripped
-from core.compare.measurability import comparable
+from core.compare.measurability import comparable, is_read_by_itself
 from core.compare.numbers.measure import differences
 from core.compare.overall_numbers import stands_for_floats
 from core.compare.pairing.common_prefix import prefix_pairing
@@ -17,6 +17,7 @@ from core.compare.run.run_summary import run_sentence
 from core.compare.run.training_run import MAX_CHECKPOINTS, Run, RunRow, RunStep
 from core.compare.tensor_numbers import Numbers
 from core.errors import LoupeError
+from core.inspect import RecordChecks
 from core.keys import STATISTICS
 from core.progress import Report, ignore
 
@@ -32,9 +33,10 @@ def measure_run(
     labels.
 
     Tensors are paired by key, without prefixes that only some files have, such as `module.`.
-    Tensors with equal checksums are read once, for their norm; all others twice, in bounded memory.
-    `progress` counts elements. `so_far` is called with the incomplete Run after each step, and
-    before an error or a cancel ends the work; what is not measured yet is None in it.
+    Of large checkpoints, tensors with equal checksums are read once, for their norm; all others
+    twice, in bounded memory. The checksum of what is read is checked. `progress` counts elements.
+    `so_far` is called with the incomplete Run after each step, and before an error or a cancel ends
+    the work; what is not measured yet is None in it.
 
     Raises LoupeError for fewer or more state_dicts, SourceError where the bytes are gone, and
     Cancelled.
@@ -46,22 +48,25 @@ def measure_run(
         )
     tracks = _tracks(state_dicts)
     steps = range(len(state_dicts) - 1)
-    asked = [_judge(tracks, step) for step in steps]
+    checks = RecordChecks()
+    trusted = not is_read_by_itself(*state_dicts)
+    asked = [_judge(tracks, step, trusted=trusted) for step in steps]
     once = [track.entry(at) for track in tracks for at in track.never_asked()]
     total = sum(track.entry(step).numel for step in steps for track in asked[step])
     shares = _Shares(progress, total + sum(entry.numel for entry in once))
     try:
         for step in steps:
             pairs = [(track.entry(step), track.entry(step + 1)) for track in asked[step]]
-            for index, numbers in differences(pairs, progress=shares.next(pairs)):
+            for index, numbers in differences(pairs, checks=checks, progress=shares.next(pairs)):
                 asked[step][index].take(step, numbers)
             if so_far is not None:
                 so_far(_run(tracks, names, complete=False))
         alone = [(track, at) for track in tracks for at in track.unmeasured()]
         pairs = [(track.entry(at), track.entry(at)) for track, at in alone]
-        for index, numbers in differences(pairs, progress=shares.next(pairs)):
+        for index, numbers in differences(pairs, checks=checks, progress=shares.next(pairs)):
             track, at = alone[index]
             track.note(at, numbers.norm_a, numbers.nan_a, numbers.inf_a)
+            track.damaged |= {at} if numbers.damaged else set()
     except BaseException:  # also a cancel: the page keeps what was measured
         if so_far is not None:
             so_far(_run(tracks, names, complete=False))
@@ -71,10 +76,16 @@ def measure_run(
 
 @dataclass(slots=True)
 class _Track:
-    """What is known about one tensor while the run is measured."""
+    """What is known about one tensor while the run is measured.
+
+    `damaged` are the checkpoints in which its checksum does not hold, and `by_checksum` the steps
+    in which it is the same by checksum.
+    """
 
     key: str
     entries: list[TensorEntry | None]
+    damaged: set[int] = field(default_factory=set)
+    by_checksum: set[int] = field(default_factory=set)
     asked: list[bool] = field(init=False)
     same: list[bool | None] = field(init=False)
     moved: list[Numbers | None] = field(init=False)
@@ -102,6 +113,7 @@ class _Track:
         """
         self.moved[step] = numbers
         self.same[step] = numbers.changed == 0
+        self.damaged |= {step + "AB".index(side) for side in numbers.damaged}
         not_finite = numbers.nan_a + numbers.inf_a + numbers.nan_b + numbers.inf_b
         self.note(step, None if not_finite else numbers.norm_a, numbers.nan_a, numbers.inf_a)
         self.note(step + 1, None if not_finite else numbers.norm_b, numbers.nan_b, numbers.inf_b)
@@ -207,23 +219,28 @@ def _aligned(state_dicts: Sequence[StateDict]) -> list[Mapping[str, TensorEntry]
     return aligned
 
 
-def _judge(tracks: Sequence[_Track], step: int) -> list[_Track]:
-    """Store which tensors have equal checksums; returns the tracks that must be measured."""
+def _judge(tracks: Sequence[_Track], step: int, *, trusted: bool) -> list[_Track]:
+    """Store which tensors are the same without reading them, for which equal checksums count where
+    they are `trusted`; returns the tracks that must be measured."""
     by_key = {track.key: track for track in tracks}
     pairs = [
         Pair(track.key, a, b, PairedBy.NAME)
         for track in tracks
         if (a := track.entries[step]) is not None and (b := track.entries[step + 1]) is not None
     ]
-    by_checksum = [pair for pair in pairs if not bytes_to_read(Pairing((pair,), (), (), ()))]
-    of_a, of_b = (
-        StateDict(pair.a for pair in by_checksum),
-        StateDict(pair.b for pair in by_checksum),
-    )
-    for row in (
-        compare(of_a, of_b, Pairing(tuple(by_checksum), (), (), ())).rows if by_checksum else ()
-    ):
-        by_key[row.key].same[step] = row.state is State.SAME
+    unread = [
+        pair
+        for pair in pairs
+        if not bytes_to_read(
+            Pairing((pair,), (), (), ()), trusted=trusted or not comparable(pair.a, pair.b)
+        )
+    ]
+    of_a, of_b = StateDict(pair.a for pair in unread), StateDict(pair.b for pair in unread)
+    for row in compare(of_a, of_b, Pairing(tuple(unread), (), (), ())).rows:
+        track = by_key[row.key]
+        track.same[step] = row.state is State.SAME
+        if row.by_checksum:
+            track.by_checksum.add(step)
     measured = []
     for pair in pairs:
         track = by_key[pair.key]
@@ -262,6 +279,7 @@ def _row(track: _Track, *, weight: bool) -> RunRow:
         infs=tuple(track.infs),
         first_nan=not_finite.index(True) if True in not_finite else None,
         weight=weight,
+        damaged=tuple(sorted(track.damaged)),
     )
 
 
@@ -284,6 +302,7 @@ def _step(tracks: Sequence[_Track], rows: Sequence[RunRow], step: int) -> RunSte
         shared=there.count((True, True)),
         new=there.count((False, True)),
         gone=there.count((True, False)),
+        by_checksum=sum(step in track.by_checksum for track in tracks),
     )
 
 

@@ -8,8 +8,9 @@ from core.checkpoint import ITEMSIZES, TensorEntry, arrangement, parts, sampled_
 from core.compare.comparison import Pair, PairedBy
 from core.progress import Report, ignore
 
-CERTAIN = 1.0
-"""Confidence where the checksums are equal."""
+BY_CHECKSUM = 0.99
+"""The confidence of a pair whose checksums are equal: checksums can be forged, and bytes that were
+overwritten since do not change them."""
 
 SAMPLED = 0.97
 """The confidence of a pair whose sampled elements are equal; all bytes are compared later."""
@@ -49,6 +50,8 @@ def content_pairs(
 
 def content_mark(entry: TensorEntry, *, checked: bool) -> Hashable | None:
     """Equal for equal tensors: made from their checksums (`checked`) or a few of their elements.
+
+    Different tensors may have equal marks too; the comparison of a pair decides.
 
     None where a part of the tensor has neither.
     """
@@ -114,9 +117,11 @@ def _alike(
         for key, mark in marks.items():
             if mark is not None:
                 by_mark.setdefault(mark, []).append(key)
-    certain, how = (CERTAIN, "same checksum") if checked else (SAMPLED, "sampled elements equal")
+    confidence, how = SAMPLED, "sampled elements equal"
+    if checked:
+        confidence, how = BY_CHECKSUM, "same checksum"
     return [
-        Pair(keys[0], a[keys[0]], b[of_b[mark][0]], PairedBy.CONTENT, certain, how)
+        Pair(keys[0], a[keys[0]], b[of_b[mark][0]], PairedBy.CONTENT, confidence, how)
         for mark, keys in of_a.items()
         if len(keys) == len(of_b.get(mark, ())) == 1 and not is_dull(a[keys[0]])
     ]

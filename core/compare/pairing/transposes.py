@@ -71,6 +71,7 @@ def _is_matrix(entry: TensorEntry) -> bool:
 
 
 def _same_checksum(pair: Pair) -> bool:
+    """Whether the two are the same by checksum as they are, so that no transpose is looked for."""
     a, b = pair.a.record, pair.b.record
     if a is None or b is None or a.crc32 is None or not covers_its_record(pair.a):
         return False

@@ -35,8 +35,22 @@ def run_sentence(
     broken = _broken(names, rows, steps)
     if not complete:
         return f"So far: {broken}." if broken else "The measurement is not complete yet."
-    parts = [broken or _moved(names, steps), _others(rows)]
+    parts = [_damaged(names, rows), broken or _moved(names, steps), _others(rows)]
     return " ".join(f"{part}." for part in parts if part)
+
+
+def _damaged(names: Sequence[str], rows: Sequence[RunRow]) -> str:
+    """Which tensor does not have the checksum that was saved; empty where none was found."""
+    damaged = [row for row in rows if row.damaged]
+    if not damaged:
+        return ""
+    first = f"{damaged[0].key} in {names[damaged[0].damaged[0]]}"
+    if len(damaged) == len(damaged[0].damaged) == 1:
+        return f"Damaged: the stored checksum of {first} does not hold"
+    return (
+        f"Damaged: the stored checksums of {tensors(len(damaged))} do not hold, such as that of "
+        f"{first}"
+    )
 
 
 def _broken(names: Sequence[str], rows: Sequence[RunRow], steps: Sequence[RunStep]) -> str:
@@ -86,12 +100,19 @@ def _pace(steps: Sequence[RunStep]) -> str:
 def _moved(names: Sequence[str], steps: Sequence[RunStep]) -> str:
     if all(step.still for step in steps):
         every = "both" if len(names) == 2 else f"all {count(len(names))}"
+        if any(step.by_checksum for step in steps):
+            return (
+                f"The same by checksum: {every} checkpoints have the same stored checksums, and "
+                "not all of their bytes were compared"
+            )
         return f"Nothing changed: {every} checkpoints contain the same values"
     end = len(steps)
     while steps[end - 1].still:
         end -= 1
     if end < len(steps):
         sentence = f"Nothing changed from {names[end]} on"
+        if any(step.by_checksum for step in steps[end:]):
+            sentence += ", by checksum"
         pace = _pace(steps[:end])
         if end == 1 and pace:
             return f"{sentence}; the step before changed the weights by {percent(_move(steps[0]))}"

@@ -16,7 +16,8 @@ class RunRow:
     the next: 0 where all values are equal, None where the shapes differ or a norm is None, and inf
     from all zeros to anything else. `nans` and `infs` count elements, None where unknown, and
     `first_nan` is the index of the first checkpoint with either. `weight` says that the tensor
-    counts in RunStep.relative_l2.
+    counts in RunStep.relative_l2. `damaged` are the indexes of the checkpoints in which its stored
+    checksum was found not to hold.
     """
 
     key: str
@@ -27,6 +28,7 @@ class RunRow:
     infs: tuple[int | None, ...]
     first_nan: int | None
     weight: bool
+    damaged: tuple[int, ...] = ()
 
     @property
     def lasting(self) -> bool:
@@ -52,7 +54,8 @@ class RunStep:
     `relative_l2` is the norm of the change over the norm before it, of all weights that both have
     as one vector; None where one of them is not finite or not measured. Weights are the
     floating-point and quantized tensors without BatchNorm's statistics. `shared` tensors are in
-    both; `same` of them have equal values, `changed` have not, and the others were not compared.
+    both; `same` of them have equal values, `changed` have not, and the others were not compared. Of
+    the `same`, `by_checksum` were not read: their checksums are equal.
     `new` tensors are only in the second checkpoint, `gone` ones only in the first.
     """
 
@@ -62,6 +65,7 @@ class RunStep:
     shared: int
     new: int
     gone: int
+    by_checksum: int = 0
 
     @property
     def still(self) -> bool:

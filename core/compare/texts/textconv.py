@@ -22,16 +22,16 @@ from core.errors import printable
 from core.wording import shape
 
 CHUNK_BYTES = 1 << 20
-"""Bytes read at once where a file has no checksum."""
+"""Bytes read at once."""
 
 
 def text_lines(checkpoint: Checkpoint) -> Iterator[str]:
     """A line for the format and one for each value of the metadata; then for each state_dict its
     path in brackets and a line per tensor: key, dtype, shape, CRC-32 of its elements.
 
-    There is no file name and no date, so that equal contents give equal lines. The checksum is the
-    file's own where it covers exactly that tensor; else the elements are read, in bounded memory.
-    So a tensor has the same checksum in every format. Raises SourceError where the bytes are gone.
+    There is no file name and no date, so that equal contents give equal lines. All elements are
+    read, in bounded memory: the file's own checksums do not change where bytes are overwritten, and
+    not every format has them. Raises SourceError where the bytes are gone.
     """
     yield f"format: {checkpoint.format_title}"
     for key, value_at_top in checkpoint.metadata.items():
@@ -49,28 +49,26 @@ def checksum_text(entry: TensorEntry) -> str:
     """`crc32:0123abcd` over the elements in C order, little-endian, for every format.
 
     A quantized, sparse or nested tensor also has its layout in front, one checksum for all its
-    parts, and one for its parameters. A tensor on the meta device has `no data`. Raises SourceError
-    where the bytes are gone.
+    parts, and one for its parameters. A tensor on the meta device has `no data`. Where the file
+    stores another checksum of exactly this tensor, it follows as damage. Raises SourceError where
+    the bytes are gone.
     """
     stored_parts = parts(entry)
     if entry.numel and not any(part.records for part in stored_parts):
         return "no data"
     kind = layout(entry)
-    marks = [f"crc32:{_crc32(stored_parts):08x}"]
+    checksum = _crc32(stored_parts)
+    marks = [f"crc32:{checksum:08x}"]
     if kind != STRIDED:
         marks.insert(0, kind)
         words = [str(word) for word in arrangement(entry)[1:] if word is not None]
         marks.append(f"{crc32(' '.join(words).encode()):08x}")
+    if (stored := _stored_crc32(entry)) not in (None, checksum):
+        marks.append(f"damaged, crc32:{stored:08x} is stored")
     return " ".join(marks)
 
 
 def _crc32(stored_parts: tuple[TensorEntry, ...]) -> int:
-    if (
-        len(stored_parts) == 1
-        and stored_parts[0].record is not None
-        and _is_its_record(stored_parts[0])
-    ):
-        return stored_parts[0].record.crc32 or 0
     checksum = 0
     for part in stored_parts:
         if part.numel and part.records:
@@ -79,14 +77,12 @@ def _crc32(stored_parts: tuple[TensorEntry, ...]) -> int:
     return checksum
 
 
-def _is_its_record(entry: TensorEntry) -> bool:
-    """Whether the record's checksum covers exactly the tensor's elements in C order."""
-    return (
-        entry.record is not None
-        and entry.record.crc32 is not None
-        and lies_in_order(entry, unchanged=True)
-        and entry.numel * ITEMSIZES[entry.dtype] == entry.record.nbytes
-    )
+def _stored_crc32(entry: TensorEntry) -> int | None:
+    """The checksum that the file has of exactly the tensor's elements in C order; or None."""
+    record = entry.record
+    if record is None or not lies_in_order(entry, unchanged=True):
+        return None
+    return record.crc32 if entry.numel * ITEMSIZES[entry.dtype] == record.nbytes else None
 
 
 def _bytes(entry: TensorEntry) -> Iterator[memoryview]:

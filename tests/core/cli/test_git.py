@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 
 from tests.core.cli.process import loupe
+from tests.core.compare.damaged_files import overwritten
 from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
@@ -166,6 +167,17 @@ def test_one_tensor_has_one_checksum_in_every_format(tmp_path: Path) -> None:
     assert sorted(told[0]) == sorted(told[1]) == sorted(told[2])
     assert len(told[0]) == len(viewed)
     assert " = " not in loupe("text", tmp_path / "a.pth").stdout
+
+
+def test_the_text_changes_with_bytes_that_were_overwritten(tmp_path: Path) -> None:
+    """The directory of the zip, and so the stored checksum, stays as it was."""
+    torch.save({"w": torch.randn(40), "v": torch.randn(40)}, tmp_path / "a.pth")
+    overwritten(tmp_path / "a.pth", tmp_path / "b.pth", "data/1")
+    a, b = (loupe("text", tmp_path / name).stdout.splitlines() for name in ("a.pth", "b.pth"))
+    assert [x for x in a if x not in b] == a[-1:]
+    assert b[:-1] == a[:-1]
+    stored = a[-1].rpartition(" ")[2]
+    assert b[-1].endswith(f" damaged, {stored} is stored")
 
 
 def test_the_text_says_nothing_of_where_or_when(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The state_dicts besides the compared one are compared too, and counted in a sentence."""
 
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 
 from core.checkpoint import open_checkpoint
 from core.compare.metadata.further_tensors import OtherTensors, other_tensors
+from tests.core.compare.damaged_files import forged, overwritten
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -52,6 +54,35 @@ def test_what_is_too_large_to_read_is_said_to_be_not_compared(tmp_path: Path) ->
     beside = averages(tmp_path, {"x": large, "y": ONES}, {"x": large, "y": ZEROS}, zipped=False)
     assert beside.sentence == "1 of 2 tensors changed, 1 not compared"
     assert averages(tmp_path, {"x": large}, {"x": large}).same == 1
+
+
+def test_what_is_too_large_to_read_is_the_same_by_checksum(tmp_path: Path) -> None:
+    large = torch.zeros((8 << 20) // 4 + 1)
+    alone = averages(tmp_path, {"x": large}, {"x": large})
+    assert alone.sentence == "the one tensor is the same by checksum"
+    beside = averages(tmp_path, {"x": large, "y": ONES}, {"x": large, "y": ZEROS})
+    assert beside.sentence == "1 of 2 tensors changed, 1 the same by checksum"
+
+
+def test_a_checksum_that_does_not_hold_is_told_by_tensor(tmp_path: Path) -> None:
+    file = {"model": {"w": torch.ones(3)}, "ema": {"x": torch.ones(40), "y": torch.ones(40)}}
+    torch.save(file, tmp_path / "a")
+    overwritten(tmp_path / "a", tmp_path / "b", "data/2")
+    (found,) = other_tensors(open_checkpoint(tmp_path / "a"), open_checkpoint(tmp_path / "b"))
+    assert found.sentence == "1 of 2 tensors changed; damaged, by their stored checksums: y"
+
+
+def test_a_scalar_with_a_forged_checksum_is_read(tmp_path: Path) -> None:
+    """Two pairs of numbers with the same checksums: each is said with its own values."""
+    value = torch.tensor([2.5], dtype=torch.float64)
+    raw = torch.tensor([7.5], dtype=torch.float64).numpy().tobytes()
+    other = torch.frombuffer(
+        bytearray(forged(raw, 0, zlib.crc32(value.numpy().tobytes()))), dtype=torch.float64
+    )
+    a = {"x.step": value, "y.step": other}
+    b = {"x.step": value + 1, "y.step": value + 1}
+    (sentence,) = averages(tmp_path, a, b).scalars
+    assert sentence == f"step 2.5 to {float(other):.6g} → 3.5 in all 2 tensors"
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["checksums", "none"])

@@ -15,6 +15,7 @@ from torch import nn
 
 from benchmarks.peak_memory import peak, reset_peak
 from core.checkpoint import StateDict, open_checkpoint
+from core.compare import measurability
 from core.compare.numbers import run_measure as run_module
 from core.compare.numbers.run_measure import measure_run
 from core.compare.run.run_summary import run_sentence
@@ -22,6 +23,7 @@ from core.compare.run.training_run import Run, RunRow, RunStep
 from core.compare.texts.csv_rows import run_csv
 from core.errors import LoupeError
 from core.progress import Cancelled, Progress
+from tests.core.compare.damaged_files import overwritten
 from tests.core.training_runs import ConvNet, digits
 
 THIN = "\u202f"
@@ -215,7 +217,10 @@ def test_files_that_stop_changing_say_from_where(saved):
     )
 
 
-def test_tensors_with_the_same_checksum_are_read_once_for_their_norm(saved, monkeypatch):
+def test_of_large_files_tensors_with_the_same_checksum_are_read_once_for_their_norm(
+    saved, monkeypatch
+):
+    monkeypatch.setattr(measurability, "READ_BY_ITSELF", 0)
     asked = []
     real = run_module.differences
 
@@ -231,7 +236,27 @@ def test_tensors_with_the_same_checksum_are_read_once_for_their_norm(saved, monk
     assert rows(run)["frozen"].changes == (0.0,) * 3
     steps = [math.sqrt(4 * 4**at) / math.hypot(math.sqrt(30), 2 * 2**at) for at in range(3)]
     assert [step.relative_l2 for step in run.steps] == pytest.approx(steps)
-    assert [(step.same, step.changed) for step in run.steps] == [(1, 1)] * 3
+    assert [(step.same, step.by_checksum, step.changed) for step in run.steps] == [(1, 1, 1)] * 3
+    assert saved({"frozen": frozen}, {"frozen": frozen}).sentence == (
+        "The same by checksum: both checkpoints have the same stored checksums, and not all of "
+        "their bytes were compared."
+    )
+
+
+@pytest.mark.parametrize("read_by_itself", [0, measurability.READ_BY_ITSELF])
+def test_a_checksum_that_does_not_hold_is_told_by_tensor(tmp_path, monkeypatch, read_by_itself):
+    monkeypatch.setattr(measurability, "READ_BY_ITSELF", read_by_itself)
+    paths = [tmp_path / f"{at}.pth" for at in range(3)]
+    for at, path in enumerate(paths):
+        torch.save({"w": torch.full((40,), float(at)), "frozen": torch.ones(40)}, path)
+    worse = overwritten(paths[2], tmp_path / "worse.pth", "data/0")
+    assert measured([*paths[:2], worse]).sentence.startswith(
+        "Damaged: the stored checksum of w in worse.pth does not hold. "
+    )
+    frozen = overwritten(paths[1], tmp_path / "frozen.pth", "data/1")
+    run = measured([paths[0], frozen])
+    assert (run.steps[0].same, run.steps[0].by_checksum) == ((0, 0) if read_by_itself else (1, 1))
+    assert run.sentence.startswith("Damaged: ") == bool(read_by_itself)
 
 
 def test_eight_files_are_followed_and_nine_are_refused(tmp_path):
@@ -352,7 +377,7 @@ def test_progress_counts_elements_and_never_goes_back(settling, saved):
     progress = Notes()
     frozen = {"frozen": torch.ones(1000)}
     saved(*({**frozen, "w": torch.full((4,), float(at))} for at in range(3)), progress=progress)
-    assert progress.seen[-1] == (1008, 1008)
+    assert progress.seen[-1] == (2008, 2008)
 
 
 def test_the_csv_has_a_line_a_tensor_and_no_formula(saved):

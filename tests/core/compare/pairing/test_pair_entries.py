@@ -86,7 +86,7 @@ def test_renamed_tensors_are_found_by_their_content(networks, saved, suffix):
     assert all(in_other_words(key_a) == key_b for key_a, key_b in pairs_of(found).items())
     assert len(found.pairs) >= 110
     certain = {one.confidence for one in found.pairs if one.by is PairedBy.CONTENT}
-    assert certain == ({1.0} if suffix == ".pth" else {0.97})
+    assert certain == ({0.99} if suffix == ".pth" else {0.97})
 
 
 def nameless(weights):
