@@ -24,7 +24,7 @@ WITHOUT_NAMES = {"core.fixes.kinds"}
 """Rooms into which only their own package goes: core.fixes hands on what others need."""
 
 NEED_TORCH = {
-    "core.compare.numbers",
+    "core.compare.one_pair",
     "core.export",
     "core.inputs",
     "core.load",

@@ -1,31 +1,13 @@
 """How far the values of paired tensors are apart, measured block by block.
 
 Pairs of tensors go in; Numbers come out for each: norms, relative L2, cosine, and counts of
-changed, zero and non-finite elements, all summed in float64. `tensor_pair` measures one pair in
-detail, `measure_run` all checkpoints of a run. Needs torch.
+changed, zero and non-finite elements, all summed in float64. `measure_run` measures all checkpoints
+of a run. The sums need numpy alone; torch is imported only for tensors that numpy cannot read, and
+Numba only where there is so much to sum that compiled loops are worth it.
 """
 
 from core.compare.numbers.contiguous import load_kernel
 from core.compare.numbers.measure import differences
-from core.compare.numbers.pair_figures import (
-    channel_figure,
-    filters_image,
-    histogram_figure,
-    map_figure,
-    step_figure,
-)
 from core.compare.numbers.run_measure import measure_run
-from core.compare.numbers.tensor_pairs import TensorPair, tensor_pair
 
-__all__ = [
-    "TensorPair",
-    "channel_figure",
-    "differences",
-    "filters_image",
-    "histogram_figure",
-    "load_kernel",
-    "map_figure",
-    "measure_run",
-    "step_figure",
-    "tensor_pair",
-]
+__all__ = ["differences", "load_kernel", "measure_run"]

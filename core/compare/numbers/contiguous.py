@@ -9,14 +9,13 @@ from math import sqrt
 from types import ModuleType
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from core.checkpoint import ITEMSIZES, TensorEntry, lies_in_order
 from core.checkpoint.containers import Descriptor, file_of
 from core.compare.numbers.block_sums import BlockSums
+from core.compare.numbers.float_blocks import numbers_of
 from core.compare.numbers.partial_sums import PartialSums
-from core.tensors import torch_dtype
 
 CHUNK = 1 << 18
 """Bytes of floats per side and chunk. Together with the bytes that they are converted from, they
@@ -41,6 +40,9 @@ KINDS = {
 their values exactly."""
 
 
+KERNEL = "core.compare.numbers.kernel"
+"""The module of the compiled loops."""
+
 NOTHING = PartialSums()
 """The sums over no element."""
 
@@ -52,7 +54,7 @@ def load_kernel() -> ModuleType | None:
     except ImportError:
         return None
     except Exception:  # Numba's own code may raise anything; the next comparison tries again
-        logging.getLogger("loupe").exception("Numba cannot be imported: torch does its work")
+        logging.getLogger("loupe").exception("Numba cannot be imported: numpy does its work")
         return None
     return kernel
 
@@ -93,11 +95,11 @@ class KernelMeasure:
 
     def part(self, a: TensorEntry, b: TensorEntry, start: int, stop: int) -> PartialSums:
         """The numbers of elements `start` to `stop` of B's tensor against A's, where
-        `suits_kernel`. Chunks that the kernel refuses are measured by torch. Raises SourceError."""
+        `suits_kernel`. Chunks that the kernel refuses are measured by numpy. Raises SourceError."""
         tolerance = self._sums.tolerance
         self._floats[:] = 0
         self._counts[:] = 0
-        at, by_torch, measured = start, NOTHING, 0
+        at, by_numpy, measured = start, NOTHING, 0
         files = _opened(a), _opened(b)  # a descriptor stays open as long as it is referenced
         while at < stop:
             done = self._streamed(
@@ -114,16 +116,16 @@ class KernelMeasure:
             if at < stop:
                 numel = min(CHUNK // ITEMSIZES[KINDS[a.dtype][1]], stop - at)
                 part_a, part_b = (slice_of(entry, at, at + numel) for entry in (a, b))
-                by_torch += self._sums.whole(part_a, part_b)
+                by_numpy += self._sums.whole(part_a, part_b)
                 at += numel
         for entry in (a, b):
             assert entry.record is not None
             entry.record.source.read_into(entry.record.offset, memoryview(b""))
         by_kernel = self._gathered(measured)
-        return by_kernel if by_torch is NOTHING else by_kernel + by_torch
+        return by_kernel if by_numpy is NOTHING else by_kernel + by_numpy
 
     def _streamed(self, *given: object) -> int:
-        """Call the kernel's `stream`; 0 where it cannot be compiled, so that torch does the work.
+        """Call the kernel's `stream`; 0 where it cannot be compiled, so that numpy does the work.
 
         The compiled code is stored on disk, where it may be damaged, or the disk may be full. So
         after the first error it is deleted and compiled again.
@@ -191,6 +193,4 @@ def slice_of(entry: TensorEntry, start: int, stop: int) -> TensorEntry:
 @cache
 def _table(dtype: str) -> NDArray[np.float32]:
     """float32 [256]: the number that each value of a byte stands for."""
-    every = torch.arange(256, dtype=torch.uint8).view(torch_dtype(dtype))
-    table: NDArray[np.float32] = every.to(torch.float32).numpy()
-    return table
+    return numbers_of(np.arange(256, dtype=np.uint8), dtype).values.astype(np.float32)

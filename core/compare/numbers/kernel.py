@@ -1,6 +1,6 @@
 """The sums over a chunk of two tensors in one loop, compiled by Numba when it is first called.
 
-Importing this raises ImportError where Numba is not installed; torch then does all the work. The
+Importing this raises ImportError where Numba is not installed; numpy then does all the work. The
 loops are written so that LLVM vectorizes them: they have no branch, take the maximum of floats by
 their bits, and read arrays from end to end.
 """

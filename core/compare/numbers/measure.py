@@ -8,6 +8,7 @@ Python's lock.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -21,6 +22,7 @@ from core.checkpoint import ITEMSIZES, TensorEntry
 from core.compare.measurability import comparable
 from core.compare.numbers.block_sums import BlockSums
 from core.compare.numbers.contiguous import (
+    KERNEL,
     KernelMeasure,
     is_contiguous_record,
     load_kernel,
@@ -41,12 +43,15 @@ TASK = 1 << 21
 TASK_PAIRS = 64
 """The most small pairs in a task."""
 
-WORTH_BYTES, WORTH_PAIRS = 64 << 20, 1000
-"""From either of these on, the compiled loops are faster, though loading them takes 0.3 s, and
-compiling them for the first time on a machine takes 2 s."""
+WORTH_BYTES, WORTH_PAIRS = 256 << 20, 1000
+"""From either of these on, the compiled loops are faster than numpy, though loading them takes a
+second of CPU time, and compiling them for the first time on a machine takes 2 s."""
+
+WORTH_BYTES_LOADED = 64 << 20
+"""The same where they are loaded, as in a server."""
 
 REPORT = 1 << 19
-"""Elements after which the slower path through torch reports its progress."""
+"""Elements after which the slower path through numpy reports its progress."""
 
 PATIENCE = 0.1
 """Seconds after which a cancel is noticed while no thread reports anything."""
@@ -149,10 +154,11 @@ class _Event:
 def _worth_loading(pairs: Sequence[Pair], numel: int) -> bool:
     if len(pairs) >= WORTH_PAIRS:
         return True
+    loaded = KERNEL in sys.modules
+    worth = min(WORTH_BYTES, WORTH_BYTES_LOADED) if loaded else WORTH_BYTES
     return (
-        numel * 16 >= WORTH_BYTES
-        and sum(entry.numel * ITEMSIZES[entry.dtype] for pair in pairs for entry in pair)
-        >= WORTH_BYTES
+        numel * 16 >= worth
+        and sum(entry.numel * ITEMSIZES[entry.dtype] for pair in pairs for entry in pair) >= worth
     )
 
 
@@ -273,7 +279,7 @@ class _Worker:
                 part = kernel.part(work.a, work.b, work.start, work.stop)
                 yield _Event(work.index, work.stop - work.start, part, ends=True)
             else:
-                yield from self._by_torch(work)
+                yield from self._by_numpy(work)
 
     def _damaged(self, work: _Work) -> tuple[str, ...]:
         """The sides whose checksum does not hold."""
@@ -289,7 +295,7 @@ class _Worker:
         if self._stop.is_set():
             raise _Stopped
 
-    def _by_torch(self, work: _Work) -> Iterator[_Event]:
+    def _by_numpy(self, work: _Work) -> Iterator[_Event]:
         a, b = work.a, work.b
         if work.contiguous:
             a, b = (slice_of(entry, work.start, work.stop) for entry in (a, b))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core.compare import Numbers, Row, comparable
-from core.compare.numbers import (
+from core.compare.one_pair import (
     TensorPair,
     channel_figure,
     filters_image,

@@ -97,13 +97,34 @@ def test_what_is_small_is_measured_without_being_asked_for(pair: tuple[Path, Pat
     assert "relative L2" not in loupe("compare", *pair, "--no-numbers").stdout
 
 
-def test_without_numbers_torch_is_not_imported(pair: tuple[Path, Path]) -> None:
+def imported(*arguments: object) -> set[str]:
+    """Which of the libraries that take long to import `loupe compare` imports."""
     program = (
-        "import sys; from core.cli import main; main(['compare', '--no-numbers', *sys.argv[1:]]);"
-        "sys.exit('torch' in sys.modules or 'plotly' in sys.modules)"
+        "import sys; from core.cli import main; main(['compare', *sys.argv[1:]]);"
+        "print({'torch', 'numba', 'plotly'} & {*sys.modules}, file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", program, *pair], capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return set(re.findall(r"'(\w+)'", done.stderr))
+
+
+def test_without_numbers_torch_is_not_imported(pair: tuple[Path, Path]) -> None:
+    assert imported(*pair, "--no-numbers") == set()
+
+
+@pytest.mark.parametrize("options", [(), ("--numbers",), ("--verify",), ("--stat",)])
+def test_small_files_are_measured_without_torch_and_numba(
+    overwritten_pair: tuple[Path, Path], tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    assert imported(*overwritten_pair, *options) == set()
+    dtypes = ["float16", "bfloat16", "float8_e4m3fn", "complex64", "int64", "bool"]
+    a, b = (
+        {name: values.to(getattr(torch, name)) for name in dtypes}
+        for values in (torch.zeros(9, 4), torch.ones(9, 4))
+    )
+    sides = saved(tmp_path / "a.pth", a), saved(tmp_path / "b.pth", b)
+    assert imported(*sides, *options) == set()
+    assert loupe("compare", *sides, "--numbers").stdout.count("changed") >= len(dtypes)
 
 
 @pytest.fixture(scope="module")

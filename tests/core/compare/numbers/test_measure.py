@@ -1,6 +1,6 @@
 """The numbers of B against A equal those that numpy and torch give for the loaded tensors.
 
-Each promise holds by the compiled loops, as well as by torch alone where there is no Numba.
+Each promise holds by the compiled loops, as well as by numpy alone where there is no Numba.
 """
 
 import itertools
@@ -28,13 +28,13 @@ from core.progress import Cancelled, Progress
 from tests.core.odd_tensors import ODD
 
 
-@pytest.fixture(params=["compiled", "torch"], autouse=True)
+@pytest.fixture(params=["compiled", "numpy"], autouse=True)
 def way(request, monkeypatch):
     """Both ways for every size, in chunks that small tensors are cut into."""
     monkeypatch.setattr(measure, "WORTH_BYTES", 0)
     monkeypatch.setattr(measure, "TASK", 3000)
     monkeypatch.setattr(contiguous, "CHUNK", 4000)
-    if request.param == "torch":
+    if request.param == "numpy":
         monkeypatch.setattr(measure, "load_kernel", lambda: None)
     return request.param
 

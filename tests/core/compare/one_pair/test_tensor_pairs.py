@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from core.checkpoint import open_checkpoint
-from core.compare.numbers.pair_figures import (
+from core.compare.one_pair.pair_figures import (
     channel_figure,
     filters_image,
     histogram_figure,
     map_figure,
     step_figure,
 )
-from core.compare.numbers.tensor_pairs import BINS, MAX_FILTERS, tensor_pair
+from core.compare.one_pair.tensor_pairs import BINS, MAX_FILTERS, tensor_pair
 from core.errors import LoupeError
 from core.progress import Cancelled, Progress
 from tests.core.odd_tensors import ODD

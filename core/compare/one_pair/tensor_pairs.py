@@ -12,15 +12,14 @@ import torch
 
 from core.checkpoint import TensorEntry
 from core.compare.measurability import comparable
-from core.compare.numbers.block_sums import subtract
+from core.compare.numbers.block_sums import sizes, subtract
+from core.compare.numbers.float_blocks import block_pairs
 from core.compare.pairing.entry_views import rows
 from core.errors import LoupeError
 from core.progress import Report, ignore
 from core.tensors import (
     TensorImage,
-    as_float64,
     cells_of,
-    float64_buffer,
     number_blocks,
     read_tensor,
 )
@@ -134,19 +133,16 @@ def _blocks(
 
     They are valid until the next ones are requested.
     """
-    buffers = [float64_buffer() for _ in range(3)]
-    for x, y in zip(number_blocks(a), number_blocks(b), strict=True):
-        if x.is_complex() or y.is_complex():
-            first, second = x.to(torch.complex128), y.to(torch.complex128)
-            values = first.abs(), second.abs(), (second - first).abs()
-        else:
-            first, second = as_float64(x, buffers[0]), as_float64(y, buffers[1])
-            values = first, second, subtract(x, y, first, second, buffers[2])
+    for x, y in block_pairs(a, b):
+        arrays = [x.values, y.values, subtract(x, y)]
+        if x.values.size > x.numel:
+            arrays = [sizes(array, x.numel) for array in arrays]
+        values = [torch.from_numpy(array) for array in arrays]
         if not all(math.isfinite(float(array.sum())) for array in values):
             not_finite = ~torch.stack(values).isfinite().all(0)
             for array in values:
                 array[not_finite] = math.nan
-        yield values
+        yield values[0], values[1], values[2]
 
 
 class _Ranges:

@@ -7,7 +7,7 @@ import math
 import plotly.graph_objects as go
 import torch
 
-from core.compare.numbers.tensor_pairs import Filters, TensorPair, most_changed
+from core.compare.one_pair.tensor_pairs import Filters, TensorPair, most_changed
 from core.compare.report.figures import GRID, change_axis, change_value, relative_change_text
 from core.tensors import ImageKind, TensorImage
 from core.theme import AMBER, GREY, ROSE_DEEP, SLOT_COLOURS, figure_layout
