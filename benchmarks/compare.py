@@ -37,6 +37,7 @@ from benchmarks.peak_memory import peak, reset_peak
 from core.checkpoint import open_checkpoint
 from core.compare import Numbers, State, comparable, compare
 from core.compare.numbers import differences
+from core.inspect import RecordChecks
 
 MB = 1_000_000
 Measured = tuple[float, int]
@@ -111,18 +112,28 @@ def write_pair(folder: Path, nbytes: int, tensors: int) -> tuple[Path, Path]:
 
 
 def changed(a: Path, b: Path, repeats: int) -> None:
-    """Which tensors changed: open both and compare, against torch.equal on mmapped pairs."""
+    """Which tensors changed: open both and compare, against torch.equal on mmapped pairs.
+
+    Once by the checksums, and once by the bytes, all of which are hashed too.
+    """
 
     def loupe() -> list[str]:
         found = compare(open_checkpoint(a).state_dict(), open_checkpoint(b).state_dict())
+        return [row.key for row in found.rows if row.state is State.CHANGED]
+
+    def read() -> list[str]:
+        sides = (open_checkpoint(path).state_dict() for path in (a, b))
+        found = compare(*sides, checks=RecordChecks())
         return [row.key for row in found.rows if row.state is State.CHANGED]
 
     def plain() -> list[str]:
         x, y = (torch.load(path, mmap=True, weights_only=True) for path in (a, b))
         return [key for key in x if not torch.equal(x[key], y[key])]
 
-    assert loupe() == plain()
-    report("which tensors changed, files opened", measure(loupe, repeats), measure(plain, repeats))
+    assert loupe() == read() == plain()
+    theirs = measure(plain, repeats)
+    report("which changed, checksums trusted", measure(loupe, repeats), theirs)
+    report("which changed, bytes read and hashed", measure(read, repeats), theirs)
 
 
 def numbers(a: Path, b: Path, repeats: int) -> None:
@@ -139,6 +150,11 @@ def numbers(a: Path, b: Path, repeats: int) -> None:
     ours = measure(loupe, repeats + 1)
     loaded = [torch.load(path, weights_only=True) for path in (a, b)]
 
+    def checked() -> list[Numbers]:
+        return [found for _, found in differences(pairs, checks=RecordChecks())]
+
+    hashed = measure(checked, repeats)
+
     def plain() -> list[tuple[float, ...]]:
         return [naive(loaded[0][key], loaded[1][key]) for key in loaded[0]]
 
@@ -148,7 +164,9 @@ def numbers(a: Path, b: Path, repeats: int) -> None:
             math.isclose(x, y, rel_tol=1e-3, abs_tol=1e-6)
             for x, y in zip(told, wanted, strict=False)
         ), (told, wanted)
-    report("full numbers, torch's load not counted", ours, measure(plain, repeats))
+    theirs = measure(plain, repeats)
+    report("full numbers, torch's load not counted", ours, theirs)
+    report("full numbers, both files hashed too", hashed, theirs)
 
 
 def naive(a: torch.Tensor, b: torch.Tensor) -> tuple[float, ...]:

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import streamlit as st
 
 from core.checkpoint import Checkpoint, StateDict
-from core.compare import EVIDENCE, Comparison, Numbers
+from core.compare import EVIDENCE, Comparison, Numbers, with_damage
 from core.compare.verdict import verdict
 from core.plain_text import MAX_SENTENCE_LENGTH, plain, plain_sentence
 from pages.components.cached import cached
 from pages.components.compare.changes import changes
-from pages.components.compare.comparison_job import comparison_job
+from pages.components.compare.comparison_job import comparison_job, read_offer
 from pages.components.compare.comparison_numbers import (
     chosen_tolerance,
     comparison_numbers,
@@ -70,18 +70,22 @@ def _compare(
 ) -> None:
     choices = workspace().bench.pairing
     files = f"{checkpoint_a.identity}:{a.path!a}|{checkpoint_b.identity}:{b.path!a}"
-    identity = f"{files}|{choices}"
-    comparison = comparison_job(files, choices, a, b)
-    if comparison is None:
+    compared = comparison_job(files, choices, a, b)
+    if compared is None:
         return
+    comparison, identity = compared
     heading, tools = st.columns([5, 2], vertical_alignment="top")
     numbers = comparison_numbers(comparison, identity)
+    offered = identity
+    if any(of_pair.damaged for of_pair in numbers.values()):
+        comparison, identity = with_damage(comparison, numbers), f"{identity}|damaged"
     numbers_id = numbers_identity(numbers)
     sentence = _sentence(identity, numbers_id, a.path, b.path, comparison, numbers)
     with heading:
         st.subheader(plain_sentence(sentence), anchor=False)
         for note in comparison.notes:
             st.caption(plain(note, MAX_SENTENCE_LENGTH))
+        read_offer(offered, comparison, a, b)
     with tools, st.container(horizontal=True, horizontal_alignment="right"):
         tolerance_popover(numbers)
         report_download(

@@ -1,6 +1,6 @@
 """`loupe compare A B`: what changed between two checkpoints, in the terminal or in a file.
 
-It imports torch only to measure numbers, or to compare the elements of two tensors.
+It imports torch only for elements that numpy cannot read, and Numba only to measure large files.
 """
 
 from __future__ import annotations

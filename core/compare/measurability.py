@@ -20,19 +20,18 @@ do: that takes some hundredths of a second."""
 def is_read_by_itself(*state_dicts: StateDict) -> bool:
     """Whether the tensors of each state_dict are so few bytes that they are read without a request.
 
-    A storage that tensors share counts once, and as a whole.
+    Both are few: the elements of all keys, which are more than the file has where tensors share
+    them, and the file's records, of which a view uses only a part.
     """
     return all(
-        sum(
-            {
-                record.place: record.nbytes
-                for entry in tensors.values()
-                for record in entry.records
-            }.values()
-        )
-        <= READ_BY_ITSELF
+        tensors.nbytes <= READ_BY_ITSELF and _record_bytes(tensors) <= READ_BY_ITSELF
         for tensors in state_dicts
     )
+
+
+def _record_bytes(tensors: StateDict) -> int:
+    records = (record for entry in tensors.values() for record in entry.records)
+    return sum({record.place: record.nbytes for record in records}.values())
 
 
 def comparable(a: TensorEntry | None, b: TensorEntry | None) -> bool:

@@ -8,6 +8,8 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
+from core.compare import measurability
+from tests.core.compare.damaged_files import overwritten
 from tests.core.odd_tensors import ODD
 from tests.waiting import PATIENCE, wait_until
 
@@ -19,15 +21,22 @@ LEGACY = {"_use_new_zipfile_serialization": False}
 
 @pytest.fixture
 def compare(tmp_path, monkeypatch) -> Callable[..., AppTest]:
-    """Save the objects as torch does, and open the page on them."""
+    """Save the objects as torch does, and open the page on them.
+
+    `spoil` is a member of B's zip in which bytes are overwritten in place.
+    """
     monkeypatch.setenv("LOUPE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("LOUPE_ROOTS", str(tmp_path))
 
-    def opened(*values: object, tab: str = "Tensors", **options) -> AppTest:
+    def opened(*values: object, tab: str = "Tensors", spoil: str = "", **options) -> AppTest:
         app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=PATIENCE)
         for slot, value in zip("ab", values, strict=False):
             torch.save(value, tmp_path / f"{slot}.pth", **options)
             app.query_params[slot] = f"root:0/{slot}.pth"
+        if spoil:
+            overwritten(tmp_path / "b.pth", tmp_path / "b.pth.new", spoil).replace(
+                tmp_path / "b.pth"
+            )
         app.run()
         return shown(app.switch_page("pages/compare.py"), tab)
 
@@ -82,7 +91,38 @@ def test_the_sentence_the_counts_and_the_rows_agree(compare):
     assert ONE_CHANGED in sentence(app)
     assert list(table(app)["key"]) == list(WEIGHTS)
     assert list(table(app)["state"].str[0]) == ["same", "same", "same", "changed"]
+    assert set(table(app)["evidence"]) == {"bytes"}
+
+
+def test_what_was_overwritten_in_place_is_told_by_tensor(compare, tmp_path):
+    app = compare(WEIGHTS, WEIGHTS, spoil="data/3")
+    assert sentence(app).startswith(
+        "Damaged: the stored checksum of layer3.weight in B does not hold. "
+    )
+    row = table(app).set_index("key").loc["layer3.weight"]
+    assert row["note"] == "damaged in B: the stored checksum does not hold"
+
+
+def test_large_files_are_the_same_by_checksum_until_somebody_asks_for_the_bytes(
+    compare, monkeypatch
+):
+    monkeypatch.setattr(measurability, "READ_BY_ITSELF", 0)
+    app = compare(WEIGHTS, WEIGHTS, spoil="data/3")
+    assert sentence(app) == (
+        "Same by checksum: all 4 tensors have the same stored checksums; no byte of them was read."
+    )
     assert set(table(app)["evidence"]) == {"checksum"}
+    button(app, "Read and compare the 4 that are the same by checksum").click().run()
+    wait_until(lambda: "Damaged" in sentence(app.run()))
+    assert not app.exception
+    assert set(table(app)["evidence"]) == {"bytes"}
+    assert not [each for each in app.button if "Read and compare" in each.label]
+
+
+def test_a_changed_tensor_of_large_files_is_checked_when_it_is_measured(compare, monkeypatch):
+    monkeypatch.setattr(measurability, "READ_BY_ITSELF", 0)
+    app = measured(compare(WEIGHTS, TUNED, spoil="data/3"))
+    assert sentence(app).startswith("Damaged: the stored checksum of layer3.weight in B does ")
 
 
 def test_a_text_narrows_the_rows(compare):
@@ -135,7 +175,7 @@ def test_another_layout_is_told_and_quantized_weights_have_numbers(compare):
     app = compare(before, {"q": doubled, "s": torch.eye(6), "w": torch.ones(2)})
     assert not app.exception
     assert list(table(app)["layout"]) == ["quantized", "sparse_coo → strided", "strided"]
-    assert list(table(app)["evidence"]) == ["layout", "layout", "checksum"]
+    assert list(table(app)["evidence"]) == ["layout", "layout", "bytes"]
     measured(app)
     far = (doubled.dequantize() - ODD["per_tensor"].dequantize()).abs().max()
     assert table(app)["max"][0] == pytest.approx(float(far), rel=1e-6)
@@ -152,7 +192,7 @@ def test_renamed_tensors_stand_in_one_row_with_their_evidence(compare):
     assert rows_of(app) == {
         f"layer{index}.weight → stage{index}.weight": "renamed" for index in range(4)
     }
-    assert set(table(app)["paired"]) == {"content, 100\u202f%"}
+    assert set(table(app)["paired"]) == {"content, 99\u202f%"}
 
 
 def test_two_tensors_are_paired_by_hand_and_the_link_keeps_it(compare):

@@ -9,6 +9,7 @@ import streamlit as st
 from core.checkpoint import TensorEntry
 from core.compare import ALLCLOSE, BY_ITSELF, Comparison, Numbers, Tolerance, measurable
 from core.compare.numbers import differences
+from core.inspect import RecordChecks
 from core.plain_text import plain
 from core.progress import Progress
 from core.wording import count, size
@@ -118,7 +119,10 @@ def _measuring(
     def work(progress: Progress) -> dict[str, Numbers]:
         """Fill in the numbers one by one, so that a cancelled job keeps what it has measured."""
         keys, cache = list(pairs), numbers_cache()
-        for index, of_pair in differences(list(pairs.values()), tolerance, progress=progress):
+        measured = differences(
+            list(pairs.values()), tolerance, checks=RecordChecks(), progress=progress
+        )
+        for index, of_pair in measured:
             numbers[keys[index]] = of_pair
             cache.put(pairs[keys[index]], tolerance, of_pair)
         return numbers
