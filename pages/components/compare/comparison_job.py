@@ -9,7 +9,7 @@ from core.checkpoint import StateDict
 from core.compare import Choices, Comparison, Pairing, bytes_to_read, compare, is_read_by_itself
 from core.compare.pairing import pair
 from core.inspect import RecordChecks
-from core.wording import count, size
+from core.wording import size, tensors
 from pages.components.cached import cached
 from pages.components.pressed import pressed
 from pages.components.shared_job import SharedJob
@@ -67,7 +67,7 @@ def read_offer(identity: str, comparison: Comparison, a: StateDict, b: StateDict
     if not job.under_way:
         job.draw_failure()
         if not pressed(
-            f"Read and compare the {count(unread)} that are the same by checksum",
+            f"Read and compare {tensors(unread)}",
             help=f"Reads {size(a.nbytes)} of A and {size(b.nbytes)} of B, compares the bytes, and "
             "checks the stored checksums.",
             icon=":material/fact_check:",
