@@ -32,7 +32,10 @@ from core.checkpoint.tree.joined_parts import JoinedParts
 from core.checkpoint.tree.metadata_json import Json, metadata_of, torch_version
 from core.errors import CheckpointError, SourceError
 from core.fast_objects import paused_collector
-from core.wording import place_in_file
+from core.wording import listed, place_in_file
+
+MAX_MEMBERS = 5
+"""The most files of an archive that a note names."""
 
 MAX_SEARCHED = 64
 """Files of a set that are searched for pickles where the set is refused."""
@@ -89,10 +92,17 @@ class Checkpoint:
         return (path,) if joined is None else (path, *joined.parts)
 
     def state_dict(self, path: str | None = None) -> StateDict:
-        """The state_dict at `path`, or the best one; raises CheckpointError for an unknown path."""
+        """The state_dict at `path`, or the best one.
+
+        Where none is at `path` but some are below it, as those of a file in an archive are, it is
+        the best of these. Raises CheckpointError for an unknown path.
+        """
         choices = self.choices
         state_dict = choices.get(self.best if path is None else path)
         if state_dict is None:
+            below = {at: choices[at] for at in choices if at.startswith(f"{path}.")}
+            if path and below:
+                return below[best_path({at: self.roles[at] for at in below}, below)]
             paths = ", ".join(map(place_in_file, choices))
             raise CheckpointError(
                 f"{self.name} has no state_dict at {path!r}.", f"It has: {paths}."
@@ -171,12 +181,19 @@ def _open(
         checkpoint = _checkpoint(
             assembled.contents, name or files.name, assembled.size, identity or assembled.identity
         )
-        return replace(checkpoint, files=assembled.files)
+        return replace(checkpoint, files=len(assembled.files))
     source = LocalFile(path, identity, name)
     contents = look_into(source, source.name, Unpacking(scratch))
     if isinstance(contents, FileSet):
-        packed = read_file_set(contents).contents
-        note = f"The checkpoint is packed in {contents.name}."
+        assembled = read_file_set(contents)
+        packed = assembled.contents
+        members = [f"{contents.within}{member}" for member in assembled.files]
+        note = f"The checkpoint is packed in {contents.name}, as {listed(members, MAX_MEMBERS)}."
+        if packed.format == "archive":
+            note = (
+                f"{contents.name} contains several checkpoints: "
+                f"{listed(members, MAX_MEMBERS)}. Each is under its name."
+            )
         return _checkpoint(
             replace(packed, notes=(note, *packed.notes)), contents.name, source.size,
             source.identity,

@@ -36,12 +36,14 @@ class FileSet:
     """Files by their relative paths, with `/`, as the checkpoint's own index names them.
 
     `name` is the name of the whole on screen. With `index`, the name of an index in `files`, only
-    the files that it names are read.
+    the files that it names are read. `within` is the folder in an archive that contains all files,
+    with its slash; None for files that are in no archive.
     """
 
     name: str
     files: Mapping[str, File]
     index: str | None = None
+    within: str | None = None
 
 
 _INDEX = re.compile(r"(.+?)(\.\w+)\.index(\.[\w-]+)?\.json")
@@ -71,13 +73,20 @@ def folder_files(folder: Path, depth: int = MAX_DEPTH) -> FileSet:
     Subfolders that cannot be read are left out too. Raises SourceError where the folder itself
     cannot be read, or contains more than MAX_FILES files.
     """
-    name = shown(folder.name)
+    name = shown(_name_of(folder))
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
     except OSError as error:
         raise unreadable(name, error) from error
     paths = files_below(descriptor, name, depth)
     return FileSet(name, {shown(within): folder / within for within, _ in paths})
+
+
+def _name_of(folder: Path) -> str:
+    """The folder's own name, also where the path is `.` or ends in `..`; `/` has no other."""
+    if folder.name not in {"", ".."}:
+        return folder.name
+    return os.path.basename(os.path.realpath(folder)) or str(folder)
 
 
 def files_below(folder: int, name: str, depth: int) -> tuple[tuple[str, bool], ...]:

@@ -178,6 +178,7 @@ def _file_set(name: str, sources: Mapping[str, Source]) -> FileSet | None:
     return FileSet(
         name,
         {f"/{member}".removeprefix(folder).lstrip("/"): part for member, part in sources.items()},
+        within=f"{folder.lstrip('/')}/".lstrip("/"),
     )
 
 

@@ -41,6 +41,7 @@ FORMATS: Mapping[str, str] = {
     "safetensors shards": "safetensors shards (several files of one state_dict)",
     "distributed": "distributed checkpoint (torch.distributed.checkpoint)",
     "parts": "a folder of one checkpoint's parts",
+    "archive": "an archive of several checkpoints",
 }
 """The formats that Loupe reads, each with its name on screen."""
 

@@ -9,28 +9,27 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
 
+from core.checkpoint.containers.bounded_json import read_json
 from core.checkpoint.containers.file_set import File, FileSet, opened, unsharded_name
 from core.checkpoint.containers.sources import LocalFile
 from core.checkpoint.entries import Record, Source
 from core.checkpoint.pickles.global_verdicts import GlobalUse
-from core.checkpoint.pickles.inert import InertDict
+from core.checkpoint.pickles.inert import InertDict, Tree
 from core.checkpoint.readers import diagnose
 from core.checkpoint.readers.contents import Contents, entry_of
 from core.checkpoint.readers.formats import read_contents
 from core.checkpoint.sets.distributed import DATA, METADATA, read_distributed
 from core.checkpoint.sets.shards import NumberedPart, numbered, read_indexed, read_numbered
+from core.checkpoint.sets.unread_files import SUFFIXES, is_pointer, unread_notes
 from core.checkpoint.tree.discover import find_state_dicts
 from core.errors import CheckpointError, SourceError
 from core.wording import count, listed
-
-SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".pth.tar")
-"""The endings of files with weights."""
 
 VARIANT = r"\.(?:fp16|bf16|fp32|ema|non_ema)"
 """The variants that diffusers and transformers add to the names of weights."""
@@ -47,17 +46,21 @@ PARTS: Mapping[str, str] = {
 """The names, without ending, that training libraries give to the files of one checkpoint, and the
 part that each is; also accelerate's folders of sharded weights (accelerate/utils/fsdp_utils.py)."""
 
-STATES = re.compile(
-    r"(?:random_states_\d+\.pkl|rng_state(?:_\d+)?\.pth|sampler(?:_\d+)?\.bin"
-    r"|dl_state_dict(?:_\d+)?\.bin|custom_checkpoint_\d+\.pkl)"
-)
-"""Files next to a checkpoint that contain random states and the like, which Loupe does not read."""
-
 MAX_NAMED = 5
 """The most files that a sentence names."""
 
+MAX_CHECKPOINTS = 64
+"""The most checkpoints in one archive that are opened together; a reinforcement learning archive
+has three."""
+
 COMPONENTS = "model_index.json"
 """The file in which diffusers lists the components of a pipeline."""
+
+MAX_COMPONENTS = 1 << 20
+"""Bytes of that file; a component takes some fifty."""
+
+MAIN_COMPONENTS = ("unet", "transformer", "prior")
+"""The components that diffusers trains, before those that serve them, such as `vae`."""
 
 MODEL_STATES = "_model_states.pt"
 """The end of the names of DeepSpeed's model files (deepspeed/runtime/engine.py)."""
@@ -68,7 +71,7 @@ LATEST = "latest"
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """A set of files that was read: its contents, and the number of its bytes and files.
+    """A set of files that was read: its contents, the number of its bytes, and its files' names.
 
     `identity` is equal for equal contents.
     """
@@ -76,7 +79,7 @@ class Assembled:
     contents: Contents
     size: int
     identity: str
-    files: int
+    files: tuple[str, ...]
 
 
 def read_file_set(files: FileSet) -> Assembled:
@@ -85,10 +88,10 @@ def read_file_set(files: FileSet) -> Assembled:
     Raises CheckpointError for a damaged set, and SourceError for a set that contains no checkpoint
     or several, and for files that cannot be read.
     """
-    here = _in_folder(files.files, "")
     if files.index is not None:
-        return _assembled({"": read_indexed(here, files.index)}, {})
-    return _assembled(_read_parts(files), here)
+        here = _in_folder(files.files, "")
+        return _assembled({"": read_indexed(here, files.index)}, files)
+    return _assembled(_read_parts(files), files)
 
 
 def is_one_checkpoint(names: Iterable[str]) -> bool:
@@ -113,22 +116,66 @@ def _read_parts(files: FileSet) -> dict[str, NumberedPart]:
     here = _in_folder(files.files, "")
     if METADATA in here:
         return {"": read_distributed(here)}
-    parts = {name: read() for name, read in _parts(here).items()}
-    for folder in sorted({name.partition("/")[0] for name in files.files if "/" in name}):
+    readers = _parts(here)
+    components = _components(here)
+    folders = {name.partition("/")[0] for name in files.files if "/" in name}
+    order = [*MAIN_COMPONENTS, *sorted(components), *sorted(folders)]
+    for folder in sorted(folders, key=order.index):
         inside = _in_folder(files.files, folder)
         part = _part(folder)
         if part is not None and METADATA in inside:
-            parts.setdefault(part, _unwrapped(read_distributed(inside)))
-        elif COMPONENTS in here and "model" in (components := _parts(inside)):
-            parts[folder] = components["model"]()
-    if parts:
-        return parts
+            readers.setdefault(part, partial(_read_unwrapped, inside))
+        elif COMPONENTS in here:
+            model = _parts(inside).get("model")
+            if model is not None:
+                readers[folder] = model
+    if readers:
+        return _read_those_that_can_be(readers, needed=components | {"model"})
     partitioned = _partitioned(files)
     return _only_one(files) if partitioned is None else {"": partitioned}
 
 
-def _unwrapped(part: NumberedPart) -> NumberedPart:
-    """The part without the dict that accelerate puts around it: `{"model": state_dict}`."""
+def _components(here: Mapping[str, File]) -> frozenset[str]:
+    """The names of the components that diffusers' index lists; none where it cannot be read."""
+    if COMPONENTS not in here:
+        return frozenset()
+    try:
+        index = read_json(opened(here[COMPONENTS], COMPONENTS).read(0, MAX_COMPONENTS))
+    except ValueError:
+        return frozenset()
+    return frozenset(index) if isinstance(index, dict) else frozenset()
+
+
+def _read_those_that_can_be(
+    readers: Mapping[str, Callable[[], NumberedPart]], needed: Collection[str] = ()
+) -> dict[str, NumberedPart]:
+    """The parts, read; a note says which cannot be, and why.
+
+    Raises CheckpointError where a needed part cannot be read, or none can.
+    """
+    parts: dict[str, NumberedPart] = {}
+    errors: dict[str, CheckpointError] = {}
+    for name, read in readers.items():
+        try:
+            parts[name] = read()
+        except CheckpointError as error:
+            if name in needed:
+                raise
+            errors[name] = error
+    if not parts:
+        raise next(iter(errors.values()))
+    first = next(iter(parts))
+    notes = tuple(
+        f"{name[:200]} was left out, since it cannot be read. {error.problem} {error.remedy}"
+        for name, error in errors.items()
+    )
+    parts[first] = replace(parts[first], notes=(*parts[first].notes, *notes))
+    return parts
+
+
+def _read_unwrapped(files: Mapping[str, File]) -> NumberedPart:
+    """A distributed part without the dict that accelerate puts around it: `{"model": …}`."""
+    part = read_distributed(files)
     tree = part.tree
     if isinstance(tree, dict) and len(tree) == 1:
         (inner,) = tree.values()
@@ -148,11 +195,12 @@ def _in_folder(files: Mapping[str, File], folder: str) -> dict[str, File]:
 def _parts(here: Mapping[str, File]) -> dict[str, Callable[[], NumberedPart]]:
     """The parts of a folder by their names, each with a function that reads it.
 
-    Where a part exists in several forms, the first by `_rank` is taken.
+    Where a part exists in several forms, the first by `_rank` is taken, but one that was downloaded
+    before one of which there is only Git LFS's pointer.
     """
     readers: dict[str, Callable[[], NumberedPart]] = {}
     indexed = {whole for whole in map(unsharded_name, here) if whole is not None}
-    for name in sorted(here, key=_rank):
+    for name in sorted(here, key=lambda name: (is_pointer(here[name], name), *_rank(name))):
         shard, unsharded = numbered(name), unsharded_name(name)
         if unsharded is not None:
             stem = unsharded.rpartition(".")[0]
@@ -207,21 +255,16 @@ def _only_one(files: FileSet) -> dict[str, NumberedPart]:
         raise other
     checkpoints = _checkpoints(files)
     if len(checkpoints) == 1:
-        name = checkpoints[0]
-        if name in files.files:
-            return {"": _read_file(name, files.files[name])}
-        below = f"{name}/"
-        inside = {
-            path.removeprefix(below): file
-            for path, file in files.files.items()
-            if path.startswith(below)
-        }
-        return _read_parts(FileSet(name, inside))
+        return _one_of(files, checkpoints[0])
+    if files.within is not None and 1 < len(checkpoints) <= MAX_CHECKPOINTS:
+        return _read_those_that_can_be({
+            name: partial(_read_one_of, files, name) for name in checkpoints
+        })  # fmt: skip
     if checkpoints:
         raise SourceError(
             f"{files.name} contains {count(len(checkpoints))} checkpoints that are not shards of "
             f"one: {listed(checkpoints, MAX_NAMED)}.",
-            "Choose one of them.",
+            "Choose one of them." if files.within is None else "Unpack it, and open one of them.",
         )
     if any(name.endswith(DATA) for name in files.files):
         raise SourceError(
@@ -234,6 +277,39 @@ def _only_one(files: FileSet) -> dict[str, NumberedPart]:
         f"{files.name} contains no checkpoint.",
         "Choose a checkpoint file, or the folder that contains its shards.",
     )
+
+
+def _one_of(files: FileSet, name: str) -> dict[str, NumberedPart]:
+    """The parts of the checkpoint at a path of the set: those of a subfolder, or a single file."""
+    if name in files.files:
+        return {"": _read_file(name, files.files[name])}
+    below = f"{name}/"
+    inside = {
+        path.removeprefix(below): file
+        for path, file in files.files.items()
+        if path.startswith(below)
+    }
+    return _read_parts(FileSet(name, inside, within=files.within))
+
+
+def _read_one_of(files: FileSet, name: str) -> NumberedPart:
+    """The checkpoint at a path of the set, as one part."""
+    parts = _one_of(files, name)
+    return NumberedPart(
+        _tree(parts),
+        tuple(chain.from_iterable(part.contents for part in parts.values())),
+        tuple(chain.from_iterable(part.sources for part in parts.values())),
+        tuple(chain.from_iterable(part.notes for part in parts.values())),
+    )
+
+
+def _tree(parts: Mapping[str, NumberedPart]) -> Tree:
+    """The tree of the only part, or a dict with those of all."""
+    if len(parts) == 1:
+        return next(iter(parts.values())).tree
+    tree = InertDict()
+    tree.update({name: part.tree for name, part in parts.items()})
+    return tree
 
 
 def _checkpoints(files: FileSet) -> list[str]:
@@ -267,33 +343,16 @@ def _read_file(name: str, file: File) -> NumberedPart:
     return NumberedPart(contents.tree, (contents,), (source,), contents.notes)
 
 
-def _left_out_notes(here: Mapping[str, File], read: Iterable[Source]) -> Iterator[str]:
-    """The notes on files in the folder that look like parts of the checkpoint but were not read."""
-    sources = tuple(read)
-    inside = {id(source) for source in sources}
-    paths = {source.path for source in sources if isinstance(source, LocalFile)}
-    not_read = [name for name, file in here.items() if file not in paths and id(file) not in inside]
-    states = [name for name in not_read if STATES.fullmatch(name)]
-    others = [name for name in not_read if name.endswith(SUFFIXES) and name not in states]
-    if states:
-        yield f"Files with random states and the like were left out: {listed(states, MAX_NAMED)}."
-    if others:
-        yield f"Files next to the checkpoint were left out: {listed(others, MAX_NAMED)}."
-
-
-def _assembled(parts: Mapping[str, NumberedPart], here: Mapping[str, File]) -> Assembled:
+def _assembled(parts: Mapping[str, NumberedPart], files: FileSet) -> Assembled:
     contents = tuple(chain.from_iterable(part.contents for part in parts.values()))
     sources = tuple(chain.from_iterable(part.sources for part in parts.values()))
     for source in sources:
         if isinstance(source, LocalFile):
             source.refuse_change()
-    tree = next(iter(parts.values())).tree
-    if len(parts) > 1:
-        tree = InertDict()
-        tree.update({name: part.tree for name, part in parts.items()})
+    names = _names_of(sources, files.files)
     formats = {item.format for item in contents}
     if len(parts) > 1:
-        kind = "parts"
+        kind = "parts" if files.within is None else "archive"
     elif len(contents) == 1:
         kind = contents[0].format
     else:
@@ -302,19 +361,27 @@ def _assembled(parts: Mapping[str, NumberedPart], here: Mapping[str, File]) -> A
     return Assembled(
         Contents(
             format=kind,
-            tree=tree,
+            tree=_tree(parts),
             globals=_merged(chain.from_iterable(item.globals for item in contents)),
             entry=entry_of((item.tree, item.entry) for item in contents),
             notes=(
                 *dict.fromkeys(chain.from_iterable(part.notes for part in parts.values())),
-                *_left_out_notes(here, sources),
+                *(unread_notes(files.files, names) if files.index is None else ()),
             ),
             records=lambda: chain.from_iterable(map(_records, contents)),
         ),
         sum(source.size for source in sources),
         f"set:{digest.hexdigest()}",
-        len(sources),
+        names,
     )
+
+
+def _names_of(sources: Iterable[Source], files: Mapping[str, File]) -> tuple[str, ...]:
+    """The names of the files that the sources are of, in the order of the files."""
+    opened_sources = tuple(sources)
+    inside = {id(source) for source in opened_sources}
+    paths = {source.path for source in opened_sources if isinstance(source, LocalFile)}
+    return tuple(name for name, file in files.items() if file in paths or id(file) in inside)
 
 
 def _records(contents: Contents) -> Iterable[Record]:

@@ -201,3 +201,96 @@ def test_deepspeeds_partitioned_checkpoint_names_its_converter(tmp_path: Path) -
         assert checkpoint.state_dict()["w"].shape == (0,)
         assert any("zero_to_fp32.py" in note for note in checkpoint.notes)
         assert any("no element" in note for note in checkpoint.notes)
+
+
+POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 12345\n"
+"""What a repository has in place of a large file that was not downloaded."""
+
+
+def notes_of(path: Path) -> str:
+    return " ".join(open_checkpoint(path).notes)
+
+
+def test_subfolders_with_further_weights_are_named(tmp_path: Path) -> None:
+    weights = {"w": torch.ones(2)}
+    for name in ("ema", "checkpoint-5", "2_Dense"):
+        (tmp_path / name).mkdir()
+        save_file(weights, tmp_path / name / "model.safetensors")
+    torch.save({}, tmp_path / "checkpoint-5" / "optimizer.pt")
+    save_file(weights, tmp_path / "model.safetensors")
+    (tmp_path / "1_Pooling").mkdir()
+    (tmp_path / "1_Pooling" / "config.json").write_text("{}")
+    assert_weights(tmp_path, "", weights)
+    assert (
+        "Folders with further weights were left out: 2_Dense/ (1 file), checkpoint-5/ (2 files) "
+        "and ema/ (1 file). Open each by itself."
+    ) in notes_of(tmp_path)
+
+
+def test_a_subfolder_with_a_distributed_checkpoint_is_named(tmp_path: Path) -> None:
+    save_file({"w": torch.ones(2)}, tmp_path / "model.safetensors")
+    dcp.save({"w": torch.ones(2)}, checkpoint_id=tmp_path / "dcp" / "step-1")
+    assert "left out: dcp/ (1 file)" in notes_of(tmp_path)
+
+
+def test_what_deepspeed_writes_beside_the_opened_file_is_named(tmp_path: Path) -> None:
+    for step in ("global_step5", "global_step40"):
+        (tmp_path / step).mkdir()
+        torch.save({"module": {"w": torch.ones(2)}}, tmp_path / step / "mp_rank_00_model_states.pt")
+        torch.save(
+            {"optimizer_state_dict": {"m": torch.ones(2)}},
+            tmp_path / step / "zero_pp_rank_0_mp_rank_00_optim_states.pt",
+        )
+    notes = notes_of(tmp_path)
+    assert "left out: global_step40/zero_pp_rank_0_mp_rank_00_optim_states.pt." in notes
+    assert "Folders with further weights were left out: global_step5/ (2 files)." in notes
+
+
+def test_a_pipelines_own_components_come_before_other_folders(
+    tmp_path: Path,
+) -> None:
+    index = {"_class_name": "P", "vae": ["diffusers", "V"], "unet": ["diffusers", "U"]}
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    for part in ("2_Dense", "unet", "vae"):
+        (tmp_path / part).mkdir()
+        save_file({"w": torch.ones(2)}, tmp_path / part / "model.safetensors")
+    checkpoint = open_checkpoint(tmp_path)
+    assert list(checkpoint.state_dicts) == ["unet", "vae", "2_Dense"]
+    assert checkpoint.best == "unet"
+
+
+def test_an_lfs_pointer_beside_the_real_model_is_called_one(tmp_path: Path) -> None:
+    save_file({"w": torch.ones(2)}, tmp_path / "model.safetensors")
+    (tmp_path / "pytorch_model.bin").write_text(POINTER)
+    assert_weights(tmp_path, "", {"w": torch.ones(2)})
+    assert (
+        "Git LFS pointers next to the checkpoint were left out, since the files themselves were "
+        "not downloaded: pytorch_model.bin."
+    ) in notes_of(tmp_path)
+
+
+def test_the_file_that_was_downloaded_is_read_and_not_the_pointer(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_text(POINTER)
+    torch.save({"w": torch.ones(2)}, tmp_path / "pytorch_model.bin")
+    assert_weights(tmp_path, "", {"w": torch.ones(2)})
+    assert "not downloaded: model.safetensors." in notes_of(tmp_path)
+
+
+def test_an_optimizer_that_was_not_downloaded_leaves_the_model_readable(tmp_path: Path) -> None:
+    save_file({"w": torch.ones(2)}, tmp_path / "model.safetensors")
+    (tmp_path / "optimizer.bin").write_text(POINTER)
+    assert_weights(tmp_path, None, {"w": torch.ones(2)})
+    notes = notes_of(tmp_path)
+    assert "optimizer was left out, since it cannot be read." in notes
+    assert "Git LFS pointer" in notes
+    assert "git lfs pull" in notes
+
+
+@pytest.mark.parametrize("name", [".", "./", "sub/..", "sub/../."])
+def test_a_folder_named_by_dots_is_shown_by_its_own_name(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run7" / "sub").mkdir(parents=True)
+    torch.save({"w": torch.ones(2)}, tmp_path / "run7" / "m.pth")
+    monkeypatch.chdir(tmp_path / "run7")
+    assert open_checkpoint(Path(name)).name == "run7"

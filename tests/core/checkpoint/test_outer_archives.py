@@ -127,12 +127,82 @@ def test_shards_in_an_archive_are_one_checkpoint(tmp_path: Path, packing: str) -
         assert torch.equal(read_tensor(checkpoint.state_dict()[key]), tensor)
 
 
-def test_several_checkpoints_in_an_archive_are_listed(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
-        for epoch in range(3):
-            archive.writestr(f"epoch{epoch}.pth", saved("zip"))
-    with pytest.raises(SourceError, match=r"epoch0\.pth, epoch1\.pth and epoch2\.pth"):
-        open_checkpoint(tmp_path / "all.zip")
+@pytest.mark.parametrize("packing", ["zip", "deflated", "tar.gz"])
+def test_several_checkpoints_in_an_archive_open_under_their_names(
+    tmp_path: Path, packing: str
+) -> None:
+    path = tmp_path / f"all.{packing}"
+    names = [f"run/epoch{epoch}.pth" for epoch in range(3)]
+    pack(path, packing, {name: saved("zip") for name in names})
+    checkpoint = open_checkpoint(path)
+    assert list(checkpoint.state_dicts) == ["epoch0.pth", "epoch1.pth", "epoch2.pth"]
+    for key, tensor in weights().items():
+        assert torch.equal(read_tensor(checkpoint.state_dict("epoch1.pth")[key]), tensor)
+    assert any(
+        "run/epoch0.pth, run/epoch1.pth and run/epoch2.pth" in note for note in checkpoint.notes
+    )
+    assert checkpoint.format_title == "an archive of several checkpoints"
+
+
+def pack(path: Path, packing: str, files: Mapping[str, bytes]) -> None:
+    """Write the files into a zip or a tar."""
+    if packing == "tar.gz":
+        with tarfile.open(path, "w:gz") as archive:
+            for name, data in files.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+        return
+    method = zipfile.ZIP_DEFLATED if packing == "deflated" else zipfile.ZIP_STORED
+    with zipfile.ZipFile(path, "w", method) as zipped:
+        for name, data in files.items():
+            zipped.writestr(name, data)
+
+
+def test_an_archive_of_reinforcement_learning_opens_its_policy(tmp_path: Path) -> None:
+    """The members are those that stable-baselines3 writes (common/save_util.py)."""
+    policy = torch.nn.Sequential(torch.nn.Linear(4, 64), torch.nn.Linear(64, 2))
+    adam = torch.optim.Adam(policy.parameters())
+    policy(torch.ones(1, 4)).sum().backward()
+    adam.step()
+    values = {
+        "policy.pth": policy.state_dict(),
+        "policy.optimizer.pth": adam.state_dict(),
+        "pytorch_variables.pth": None,
+    }
+    files = {"data": b"{}", "_stable_baselines3_version": b"2.3.0"}
+    for name, value in values.items():
+        buffer = io.BytesIO()
+        torch.save(value, buffer)
+        files[name] = buffer.getvalue()
+    pack(tmp_path / "agent.zip", "zip", files)
+    checkpoint = open_checkpoint(tmp_path / "agent.zip")
+    assert checkpoint.best == "policy.pth"
+    assert list(checkpoint.state_dict()) == list(policy.state_dict())
+    assert checkpoint.roles["policy.optimizer.pth.state"] == "optimizer"
+    assert checkpoint.state_dict("policy.optimizer.pth").path == "policy.optimizer.pth.state"
+
+
+def test_a_member_that_cannot_be_read_leaves_the_others_readable(tmp_path: Path) -> None:
+    pack(tmp_path / "m.zip", "zip", {"a.pth": saved("zip"), "b.pth": b"<html>no</html>"})
+    assert_opens(tmp_path / "m.zip")
+    notes = open_checkpoint(tmp_path / "m.zip").notes
+    assert any("b.pth was left out, since it cannot be read." in note for note in notes)
+
+
+@pytest.mark.parametrize("packing", ["zip", "tar.gz"])
+def test_the_packed_member_and_those_left_out_are_named(tmp_path: Path, packing: str) -> None:
+    path = tmp_path / f"release.{packing}"
+    pack(path, packing, {"run/inner.pth": saved("zip"), "run/README.md": b"weights"})
+    assert f"The checkpoint is packed in {path.name}, as run/inner.pth." in (
+        open_checkpoint(path).notes
+    )
+    others = {"ema.pth": saved("zip"), "sub/x.pth": saved("zip")}
+    pack(path, packing, {"pytorch_model.bin": saved("zip"), **others})
+    notes = " ".join(open_checkpoint(path).notes)
+    assert f"packed in {path.name}, as pytorch_model.bin." in notes
+    assert "Files next to the checkpoint were left out: ema.pth." in notes
+    assert "left out: sub/ (1 file)" in notes
 
 
 def test_an_archive_within_an_archive_is_named(tmp_path: Path) -> None:
