@@ -25,7 +25,7 @@ from core.checkpoint.readers.formats import FORMATS, look_into
 from core.checkpoint.readers.torch_zip import PICKLE_ENDINGS
 from core.checkpoint.refusals import danger_first
 from core.checkpoint.sets.assembled import read_file_set
-from core.checkpoint.sets.shards import numbered
+from core.checkpoint.sets.lone_piece import piece_notes
 from core.checkpoint.tensor_notes import notes_on
 from core.checkpoint.tree.discover import best_path, find_networks, role
 from core.checkpoint.tree.joined_parts import JoinedParts
@@ -199,21 +199,10 @@ def _open(
             source.identity,
         )  # fmt: skip
     return _checkpoint(
-        replace(contents, notes=(*contents.notes, *_alone(source.name))),
+        replace(contents, notes=(*contents.notes, *piece_notes(source.name, contents.tree))),
         source.name,
         source.size,
         source.identity,
-    )
-
-
-def _alone(name: str) -> tuple[str, ...]:
-    """The note on a shard that was opened without the other shards."""
-    shard = numbered(name)
-    if shard is None or shard.of == 1:
-        return ()
-    return (
-        f"This is shard {shard.number} of {shard.of}: open the folder that contains them all, or "
-        "all of them together, to see the whole checkpoint.",
     )
 
 

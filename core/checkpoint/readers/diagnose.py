@@ -433,6 +433,24 @@ def repeated_parts() -> CheckpointError:
     )
 
 
+def lone_chunks(name: str) -> CheckpointError:
+    """The error for a data file of torch.distributed.checkpoint that was opened by itself."""
+    return CheckpointError(
+        f"{name} is one of the data files of a distributed checkpoint. What is where in them is "
+        "said in a file .metadata.",
+        "Open the folder that contains .metadata and all data files.",
+    )
+
+
+def lone_metadata() -> CheckpointError:
+    """The error for the `.metadata` of torch.distributed.checkpoint that was opened by itself."""
+    return CheckpointError(
+        "The file is the .metadata of a distributed checkpoint: it says where the tensors are, "
+        "but contains none.",
+        "Open the folder that contains it and the .distcp files.",
+    )
+
+
 def no_tensors(description: str) -> CheckpointError:
     """The error for a valid file without a tensor; `description` says what it contains."""
     return CheckpointError(

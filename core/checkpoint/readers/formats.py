@@ -46,6 +46,11 @@ FORMATS: Mapping[str, str] = {
 """The formats that Loupe reads, each with its name on screen."""
 
 
+CHUNKS = ".distcp"
+"""The ending of the files in which torch.distributed.checkpoint writes one tensor behind another
+(torch/distributed/checkpoint/filesystem.py, DEFAULT_SUFFIX)."""
+
+
 def read_contents(source: Source) -> Contents:
     """The contents of a file that is not an archive of checkpoints.
 
@@ -72,6 +77,8 @@ def look_into(source: Source, name: str, unpacking: Unpacking | None) -> Content
     if is_legacy(head):
         return read_torch_legacy(source)
     if head.startswith((LOCAL_MAGIC, b"PK\x05\x06")):
+        if name.endswith(CHUNKS):
+            raise diagnose.lone_chunks(name)
         return _look_into_zip(source, name, unpacking)
     if is_safetensors(head):
         return read_safetensors(source)

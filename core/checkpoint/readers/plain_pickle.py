@@ -55,6 +55,9 @@ MAX_EMPTY = 12
 PADDLE_NAMES = "StructuredToParameterName@@"
 """A key in PaddlePaddle's .pdparams that is not an array (paddle/framework/io.py)."""
 
+DISTRIBUTED = ".distributed.checkpoint.metadata.Metadata"
+"""The end of the name of the class that `.metadata` contains one object of."""
+
 NOTE = "pickle.dump wrote this file, not torch.save, and torch.load does not load it."
 
 _RECORD = "the pickle"
@@ -104,6 +107,8 @@ def read_plain_pickle(source: Source) -> Contents | None:
         tree.pop(PADDLE_NAMES, None)
     uses = mentions.judged(tree)
     entry = entry_maker(storages.record_of)
+    if isinstance(tree, Opaque) and tree.name.endswith(DISTRIBUTED):
+        raise diagnose.lone_metadata()
     if diagnose.is_of_another_library(uses):
         raise diagnose.plain_pickle(uses)
     if not find_state_dicts(tree, entry):

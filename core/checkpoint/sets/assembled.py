@@ -25,7 +25,14 @@ from core.checkpoint.readers import diagnose
 from core.checkpoint.readers.contents import Contents, entry_of
 from core.checkpoint.readers.formats import read_contents
 from core.checkpoint.sets.distributed import DATA, METADATA, read_distributed
-from core.checkpoint.sets.shards import NumberedPart, numbered, read_indexed, read_numbered
+from core.checkpoint.sets.rank_files import is_rank_file
+from core.checkpoint.sets.shards import (
+    NumberedPart,
+    numbered,
+    read_indexed,
+    read_numbered,
+    read_ranks,
+)
 from core.checkpoint.sets.unread_files import SUFFIXES, is_pointer, unread_notes
 from core.checkpoint.tree.discover import find_state_dicts
 from core.errors import CheckpointError, SourceError
@@ -107,7 +114,10 @@ def is_one_checkpoint(names: Iterable[str]) -> bool:
         or COMPONENTS in here
         or bool(shards)
         or len(_parts(here)) > 1
-        or any(name.endswith(MODEL_STATES) or unsharded_name(name) for name in here)
+        or any(
+            name.endswith(MODEL_STATES) or unsharded_name(name) or is_rank_file(name)
+            for name in here
+        )
     )
 
 
@@ -205,6 +215,9 @@ def _parts(here: Mapping[str, File]) -> dict[str, Callable[[], NumberedPart]]:
         if unsharded is not None:
             stem = unsharded.rpartition(".")[0]
             readers.setdefault(_part(stem) or stem, partial(read_indexed, here, name))
+        elif is_rank_file(name):
+            ranks = sorted(filter(is_rank_file, here))
+            readers.setdefault("model", partial(read_ranks, here, ranks))
         elif shard is not None and name.endswith(SUFFIXES):
             if f"{shard.name}{shard.suffix}" not in indexed:
                 part = _part(shard.name) or shard.name

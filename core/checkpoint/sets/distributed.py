@@ -7,10 +7,9 @@ at which torch.save wrote it. `planner_data` has the path of each flat key in th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
-from math import prod
 from pathlib import Path
 
 from core.checkpoint.containers.budget import MAX_DIMENSIONS, allow, spend
@@ -18,11 +17,12 @@ from core.checkpoint.containers.file_set import File, opened
 from core.checkpoint.containers.served_file import ServedFile
 from core.checkpoint.containers.sources import Within
 from core.checkpoint.containers.zip_container import zip_records
-from core.checkpoint.entries import Piece, Pieces, Record, Source, TensorEntry
+from core.checkpoint.entries import Piece, Record, Source, TensorEntry
 from core.checkpoint.pickles.inert import InertDict, InertTensor, Opaque, Tree
 from core.checkpoint.pickles.unpickler import Mentions, no_persistent_ids, unpickle
 from core.checkpoint.readers.contents import Contents, entry_of
-from core.checkpoint.readers.formats import read_contents
+from core.checkpoint.readers.formats import CHUNKS, read_contents
+from core.checkpoint.sets.joined_pieces import Chunk, Offsets, check_cover, joined_chunks
 from core.checkpoint.sets.saved_tensor import SavedTensors
 from core.checkpoint.sets.shards import NumberedPart
 from core.checkpoint.tree.tensor_entries import EntryMaker, entry_maker
@@ -38,13 +38,10 @@ MAX_METADATA = 128 << 20
 MAX_PATH = 32
 """Levels of a nested state_dict."""
 
-MAX_SPLIT = 6
-"""Dimensions along which one tensor may be split: device meshes have at most as many."""
-
 CHUNK = 8
 """Opcodes that checking a chunk counts as."""
 
-DATA = ".distcp"
+DATA = CHUNKS
 """The ending of the files that contain the chunks."""
 
 ALLOWANCE = 1 << 30
@@ -52,9 +49,6 @@ ALLOWANCE = 1 << 30
 
 MAX_ALLOWANCES = 16
 """The most further budgets: those of 16 GiB of data."""
-
-Offsets = tuple[int, ...]
-"""A position, or a length, along each dimension, in elements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +58,6 @@ class _Place:
     file: str
     offset: int
     length: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    """A chunk that was read: the piece of the whole tensor, and the tensor in the chunk's tree."""
-
-    piece: Piece
-    tensor: InertTensor
 
 
 def read_distributed(files: Mapping[str, File]) -> NumberedPart:
@@ -204,11 +190,13 @@ class _Reader:
                 raise _unsound(
                     f"the shape of {key[:200]} differs from the one in {place.file[:200]}"
                 )
-            read_chunks.append(_Chunk(Piece(offsets, entry), tensor))
+            read_chunks.append(Chunk(Piece(offsets, entry), tensor))
         if len({chunk.tensor.dtype for chunk in read_chunks}) != 1:
             raise _unsound(f"the pieces of {key[:200]} have different dtypes")
-        _check_cover(key, size, [chunk.piece for chunk in read_chunks])
-        return self.joined(key, size, read_chunks)
+        check_cover(key, size, [chunk.piece for chunk in read_chunks], _unsound)
+        tensor, entry = joined_chunks(key, size, read_chunks)
+        self.entries[id(tensor)] = tensor, entry
+        return tensor
 
     def tensor(self, key: str, place: _Place) -> tuple[InertTensor, TensorEntry]:
         """The tensor at a place, and its entry."""
@@ -221,21 +209,6 @@ class _Reader:
         if not isinstance(contents.tree, InertTensor):
             raise _unsound(f"{place.file[:200]} contains no tensor for {key[:200]}")
         return contents.tree, contents.entry(key, contents.tree)
-
-    def joined(self, key: str, size: Offsets, chunks: Sequence[_Chunk]) -> InertTensor:
-        """The whole tensor: its only piece, or a stand-in whose entry has the pieces."""
-        filled = [chunk for chunk in chunks if chunk.piece.entry.numel] or chunks[:1]
-        if len(filled) == 1 and filled[0].tensor.shape == size:
-            tensor, entry = filled[0].tensor, filled[0].piece.entry
-        else:
-            stride = tuple(prod(size[position + 1 :]) for position in range(len(size)))
-            tensor = InertTensor(None, filled[0].tensor.dtype, size, stride, 0)
-            pieces = Pieces(tuple(chunk.piece for chunk in filled))
-            entry = TensorEntry(
-                key, tensor.dtype, size, stride, 0, None, origin=key, form=pieces
-            )  # fmt: skip
-        self.entries[id(tensor)] = tensor, entry
-        return tensor
 
     def part(self, place: _Place) -> Within:
         return Within(self.sources[place.file], place.offset, place.length)
@@ -328,50 +301,6 @@ def _refuse_overlaps(places: Iterable[_Place]) -> None:
         if place.file == before.file and place.offset < before.offset + before.length:
             raise _unsound(f"two chunks in {place.file[:200]} overlap")
         before = place
-
-
-def _check_cover(key: str, size: Offsets, pieces: Sequence[Piece]) -> None:
-    """Raise CheckpointError unless the pieces cover the tensor without holes and overlaps."""
-    for piece in pieces:
-        shape = piece.entry.shape
-        if len(piece.offsets) != len(size) or len(shape) != len(size):
-            raise _unsound(f"{key[:200]} has a piece of another rank")
-        reach = zip(piece.offsets, shape, size, strict=True)
-        if any(offset + length > extent for offset, length, extent in reach):
-            raise _unsound(f"a piece of {key[:200]} reaches beyond it")
-    filled = [piece for piece in pieces if piece.entry.numel]
-    if sum(piece.entry.numel for piece in filled) != prod(size):
-        raise _unsound(f"the pieces of {key[:200]} have more or fewer elements than it has")
-    split = [
-        axis
-        for axis, length in enumerate(size)
-        if any(piece.entry.shape[axis] != length for piece in filled)
-    ]
-    if len(split) > MAX_SPLIT:
-        raise _unsound(f"{key[:200]} is split along {len(split)} dimensions")
-    spend(len(filled) << len(split))  # each piece has as many corners as 2 to the power of these
-    # Give the corners of each box alternating signs. If boxes tile a larger box, their corners
-    # cancel out, except for those of the larger box.
-    signs = _corners([0] * len(split), [size[axis] for axis in split])
-    for piece in filled:
-        start = [piece.offsets[axis] for axis in split]
-        stop = [piece.offsets[axis] + piece.entry.shape[axis] for axis in split]
-        for corner, sign in _corners(start, stop).items():
-            signs[corner] = signs.get(corner, 0) - sign
-    if filled and any(signs.values()):
-        raise _unsound(f"two pieces of {key[:200]} overlap")
-
-
-def _corners(start: Sequence[int], stop: Sequence[int]) -> dict[Offsets, int]:
-    """The corners of a box that is not empty, each with the sign 1 or −1."""
-    corners: dict[Offsets, int] = {(): 1}
-    for first, last in zip(start, stop, strict=True):
-        corners = {
-            (*corner, at): sign * side
-            for corner, sign in corners.items()
-            for at, side in ((first, 1), (last, -1))
-        }
-    return corners
 
 
 def _put(tree: InertDict, path: Tree, key: str, item: Tree) -> None:

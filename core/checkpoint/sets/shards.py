@@ -19,6 +19,7 @@ from core.checkpoint.entries import Source
 from core.checkpoint.pickles.inert import InertDict, InertTensor, Tree
 from core.checkpoint.readers.contents import Contents
 from core.checkpoint.readers.formats import read_contents
+from core.checkpoint.sets.rank_files import HEADER_TEXTS, has_sharding, join_ranks
 from core.errors import CheckpointError
 from core.wording import count, listed
 
@@ -30,9 +31,6 @@ MAX_KEYS = 500_000
 
 MAX_SHARDS = 4_096
 """The most files of one set; the largest models have some hundred."""
-
-METADATA = "__metadata__"
-"""The key of safetensors' metadata, under which the index's metadata is added."""
 
 _NUMBERED = re.compile(r"(.+?)-(\d{5,6})-of-(\d{5,6})(\.\w+)")
 
@@ -111,11 +109,11 @@ def read_indexed(files: Mapping[str, File], index: str) -> NumberedPart:
             f"{unlisted[0][:200]}: they come last.",
         )
     if metadata:
-        texts = tree.get(METADATA)
+        texts = tree.get(HEADER_TEXTS)
         merged = InertDict()
         merged.update(texts if isinstance(texts, dict) else {})
         merged.update(metadata)
-        tree[METADATA] = merged
+        tree[HEADER_TEXTS] = merged
     return NumberedPart(
         tree,
         tuple(shard.contents for shard in shards),
@@ -132,6 +130,8 @@ def read_numbered(files: Mapping[str, File], member: Numbered) -> NumberedPart:
     """
     names = [member.sibling(number) for number in range(1, member.of + 1)]
     shards = _open({name: files.get(name) for name in names}, None)
+    if any(has_sharding(shard.contents.tree) for shard in shards):
+        return _of_ranks(shards)
     tree = InertDict()
     _add_missing(tree, shards)
     notes = ["There is no index with the shards: they were joined in the order of their numbers."]
@@ -148,6 +148,24 @@ def read_numbered(files: Mapping[str, File], member: Numbered) -> NumberedPart:
         tuple(shard.source for shard in shards),
         tuple(notes),
     )
+
+
+def read_ranks(files: Mapping[str, File], names: Sequence[str]) -> NumberedPart:
+    """Read the files of several ranks, each with its pieces of the same tensors.
+
+    `names` are those among the `files`. Raises CheckpointError, SourceError.
+    """
+    if len(names) > MAX_SHARDS:
+        raise CheckpointError(
+            f"There are {count(len(names))} files of ranks, more than any checkpoint has.",
+            "Choose the folder that contains only the checkpoint.",
+        )
+    return _of_ranks(_open({name: files[name] for name in names}, None))
+
+
+def _of_ranks(shards: Sequence[_Shard]) -> NumberedPart:
+    contents = join_ranks([shard.contents for shard in shards])
+    return NumberedPart(contents.tree, (contents,), tuple(shard.source for shard in shards))
 
 
 def _index(source: Source, name: str) -> tuple[dict[str, str], dict[str, Tree]]:

@@ -10,14 +10,12 @@ from core.checkpoint.containers.file_set import File
 from core.checkpoint.containers.served_file import ServedFile
 from core.checkpoint.containers.sources import LocalFile
 from core.checkpoint.readers.diagnose import LFS_MAGIC
+from core.checkpoint.readers.formats import CHUNKS
 from core.errors import SourceError
 from core.wording import counted, listed
 
 SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".pth.tar")
 """The endings of files with weights."""
-
-CHUNKS = ".distcp"
-"""The ending of the files of a distributed checkpoint, of which a subfolder may have one too."""
 
 STATES = re.compile(
     r"(?:random_states_\d+\.pkl|rng_state(?:_\d+)?\.pth|sampler(?:_\d+)?\.bin"

@@ -2,6 +2,7 @@
 
 import copy
 import io
+import json
 import os
 import pickle
 import re
@@ -16,6 +17,7 @@ from typing import IO, Any
 import pytest
 import torch
 import torch.distributed.checkpoint as dcp
+from safetensors.torch import save_file
 from torch import nn
 from torch.distributed.checkpoint._extension import StreamTransformExtension
 from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
@@ -107,6 +109,7 @@ def test_its_own_classes_are_no_danger(tmp_path: Path) -> None:
 TWO_RANKS = """
 import os, sys, time, torch, torch.distributed as dist, torch.distributed.checkpoint as dcp
 from pathlib import Path
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
 from torch.distributed.checkpoint.state_dict import get_state_dict
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Shard, Replicate, distribute_tensor
@@ -122,6 +125,7 @@ state = {
     "plain": torch.ones(3, dtype=torch.bfloat16),
 }
 dcp.save({"model": state, "step": 5}, checkpoint_id=folder + "/saved")
+dcp.save(state, storage_writer=HuggingFaceStorageWriter(folder + "/hf", save_distributed=True))
 torch.manual_seed(0)
 model = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Linear(5, 1))
 fully_shard(model, mesh=mesh)
@@ -168,6 +172,73 @@ def test_the_pieces_of_several_ranks_are_one_tensor(two_ranks: Path, key: str) -
         read = [piece.clone() for piece in chunks(entry, nbytes)]
         assert max(piece.numel() for piece in read) * 4 <= max(nbytes, 4)
         assert torch.equal(torch.cat(read), whole.reshape(-1))
+
+
+def test_the_safetensors_files_of_several_ranks_are_one_checkpoint(two_ranks: Path) -> None:
+    whole = torch.arange(42, dtype=torch.float32).reshape(7, 6)
+    checkpoint = open_checkpoint(two_ranks.parent / "hf")
+    assert checkpoint.format == "safetensors shards"
+    assert checkpoint.files == 2
+    state_dict = checkpoint.state_dict()
+    assert set(state_dict) == {"rows", "columns", "copied", "plain"}
+    assert isinstance(state_dict["rows"].form, Pieces)
+    for key in ("rows", "columns", "copied"):
+        assert torch.equal(read_tensor(state_dict[key]), whole), key
+    assert torch.equal(read_tensor(state_dict["plain"]), torch.ones(3, dtype=torch.bfloat16))
+    assert verify(checkpoint).sound
+
+
+def test_one_ranks_safetensors_file_says_that_it_is_one(two_ranks: Path, tmp_path: Path) -> None:
+    first, second = sorted((two_ranks.parent / "hf").glob("*.safetensors"))
+    for name in (first.name, "renamed.safetensors"):
+        path = tmp_path / name
+        path.write_bytes(first.read_bytes())
+        (note,) = open_checkpoint(path).notes
+        assert "wrote this file for one rank" in note
+        assert "open the folder that contains the files of all ranks" in note
+        path.unlink()
+    (tmp_path / second.name).write_bytes(second.read_bytes())
+    with pytest.raises(CheckpointError, match="do not make up whole tensors") as raised:
+        open_checkpoint(tmp_path)
+    assert raised.value.remedy == "Get the files of all ranks, and put them next to the others."
+
+
+def test_pieces_in_numbered_shards_are_joined_and_not_taken_for_the_whole(tmp_path: Path) -> None:
+    for number in (1, 2):
+        sharding = json.dumps({"w": {"saved_offsets": [2 * number - 2, 0]}})
+        save_file(
+            {"w": torch.full((2, 4), float(number))},
+            tmp_path / f"model-0000{number}-of-00002.safetensors",
+            metadata={"DCP_SHARDING_INFO": sharding},
+        )
+    checkpoint = open_checkpoint(tmp_path)
+    assert checkpoint.notes == ()
+    expected = torch.tensor([1.0, 1, 2, 2]).repeat_interleave(4).reshape(4, 4)
+    assert torch.equal(read_tensor(checkpoint.state_dict()["w"]), expected)
+
+
+@pytest.mark.parametrize(
+    "sharding",
+    ["[", "[]", '{"w": {}}', '{"w": {"saved_offsets": [-1, 0]}}', '{"w": {"saved_offsets": [0]}}'],
+)
+def test_a_rank_that_says_nonsense_on_its_pieces_is_refused(tmp_path: Path, sharding: str) -> None:
+    save_file(
+        {"w": torch.ones(2, 4)},
+        tmp_path / "shard-00001-model-00001-of-00001.safetensors",
+        metadata={"DCP_SHARDING_INFO": sharding},
+    )
+    with pytest.raises(CheckpointError, match="do not make up whole tensors"):
+        open_checkpoint(tmp_path)
+
+
+def test_a_lone_file_of_a_distributed_checkpoint_says_what_to_open(tmp_path: Path) -> None:
+    dcp.save({"a": torch.ones(4, 4), "b": torch.ones(2)}, checkpoint_id=tmp_path)
+    with pytest.raises(CheckpointError, match="one of the data files of a distributed") as raised:
+        open_checkpoint(tmp_path / "__0_0.distcp")
+    assert raised.value.remedy == "Open the folder that contains .metadata and all data files."
+    with pytest.raises(CheckpointError, match=r"is the \.metadata of a distributed") as raised:
+        open_checkpoint(tmp_path / ".metadata")
+    assert raised.value.remedy == "Open the folder that contains it and the .distcp files."
 
 
 def test_a_fully_sharded_model_and_its_optimizer_are_whole(two_ranks: Path, tmp_path: Path) -> None:
