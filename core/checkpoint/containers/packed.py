@@ -151,7 +151,7 @@ def files_in_zip(archive: Archive, name: str, unpacking: Unpacking) -> FileSet |
             "Unpack it, and open the one that you mean.",
         )
     return _file_set(name, {
-        path: _in_zip(archive, member, unpacking) for path, member in members.items()
+        path: unpacked_member(archive, unpacking, member) for path, member in members.items()
     })  # fmt: skip
 
 
@@ -182,7 +182,11 @@ def _file_set(name: str, sources: Mapping[str, Source]) -> FileSet | None:
     )
 
 
-def _in_zip(archive: Archive, member: Member, unpacking: Unpacking) -> Source:
+def unpacked_member(archive: Archive, unpacking: Unpacking, member: Member) -> Source:
+    """A zip's member as a source, which is unpacked at the first read if it is compressed.
+
+    Raises CheckpointError where it is encrypted, or compressed by an unusual method.
+    """
     if member.encrypted:
         raise CheckpointError(
             f"The zip is encrypted: {member.name[:200]} cannot be read.",

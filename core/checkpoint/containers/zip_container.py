@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 import zlib
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from core.checkpoint.containers.inflated import RAW_DEFLATE, Inflated
@@ -67,11 +67,16 @@ class Member(NamedTuple):
 
 
 class Archive:
-    """A zip's members by name, in the order of its directory."""
+    """A zip's members by name, in the order of its directory.
+
+    `unpack` makes a source of a deflated member's unpacked bytes; None where that is not wanted.
+    """
 
     def __init__(self, source: Source, members: Mapping[str, Member]) -> None:
         self.source = source
         self.members = members
+        self.unpack: Callable[[Member], Source] | None = None
+        self._unpacked: dict[str, Source] = {}
         self._window = Window(source)
         self._offsets: list[int] = []
 
@@ -83,6 +88,10 @@ class Archive:
                 f"The archive refers to {name[:200]}, which it does not contain.",
                 "The file is damaged: get it again from where it came from.",
             )
+        if member.method == zlib.DEFLATED and not member.encrypted and self.unpack is not None:
+            if name not in self._unpacked:
+                self._unpacked[name] = self.unpack(member)
+            return make_record(name, 0, member.nbytes, member.crc32, self._unpacked[name])
         if member.method != 0 or member.encrypted:
             how = "encrypted" if member.encrypted else "compressed"
             raise CheckpointError(
@@ -101,11 +110,16 @@ class Archive:
         Raises CheckpointError.
         """
         for name, member in self.members.items():
-            if member.method == zlib.DEFLATED and not member.encrypted:
+            if self.unpack is None and member.method == zlib.DEFLATED and not member.encrypted:
                 packed = Inflated(self.source, self._data_offset(member), member.nbytes, name)
                 yield Record(name, 0, member.nbytes, member.crc32, packed)
             else:
                 yield self.record(name)
+
+    @property
+    def is_deflated(self) -> bool:
+        """Whether a member is compressed, as none is that torch.save wrote."""
+        return any(member.method == zlib.DEFLATED for member in self.members.values())
 
     def _data_offset(self, member: Member) -> int:
         """The offset of a member's bytes, by its local header; raises CheckpointError."""
@@ -151,7 +165,7 @@ class Archive:
                 "any checkpoint needs.",
                 "The file was made to fill the memory: get it from a source you trust.",
             )
-        return self.source.read(record.offset, record.nbytes)
+        return record.source.read(record.offset, record.nbytes)
 
     def peek(self, member: Member, limit: int) -> bytes:
         """A member's first bytes, unpacked; empty where it cannot be read."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from core.checkpoint.containers.file_set import FileSet
 from core.checkpoint.containers.packed import (
@@ -13,6 +14,7 @@ from core.checkpoint.containers.packed import (
     files_in_tar,
     files_in_zip,
     unpacked,
+    unpacked_member,
 )
 from core.checkpoint.containers.tar_container import is_tar, tar_members
 from core.checkpoint.containers.zip_container import LOCAL_MAGIC, NoDirectory, open_archive
@@ -25,7 +27,12 @@ from core.checkpoint.readers.safetensors_reader import is_safetensors, read_safe
 from core.checkpoint.readers.torch_legacy import is_legacy, read_torch_legacy
 from core.checkpoint.readers.torch_package import package_folder, read_torch_package
 from core.checkpoint.readers.torch_tar import is_torch_tar, read_torch_tar
-from core.checkpoint.readers.torch_zip import read_torch_zip, torch_folder, truncated_zip
+from core.checkpoint.readers.torch_zip import (
+    only_torch_folder,
+    read_torch_zip,
+    torch_folder,
+    truncated_zip,
+)
 from core.errors import CheckpointError
 
 FORMATS: Mapping[str, str] = {
@@ -45,6 +52,8 @@ FORMATS: Mapping[str, str] = {
 }
 """The formats that Loupe reads, each with its name on screen."""
 
+
+DEEPER = "The checkpoint is in the folder {} of the zip, where torch.load does not look for it."
 
 CHUNKS = ".distcp"
 """The ending of the files in which torch.distributed.checkpoint writes one tensor behind another
@@ -98,6 +107,8 @@ def _look_into_zip(source: Source, name: str, unpacking: Unpacking | None) -> Co
         archive = open_archive(source)
     except NoDirectory:
         raise truncated_zip(source) from None
+    if unpacking is not None and archive.is_deflated:
+        archive.unpack = partial(unpacked_member, archive, unpacking)
     program = export_folder(archive)
     if program is not None:
         return read_exported_program(archive, program)
@@ -107,6 +118,10 @@ def _look_into_zip(source: Source, name: str, unpacking: Unpacking | None) -> Co
     package = package_folder(archive)
     if package is not None:
         return read_torch_package(archive, package)
+    deeper = only_torch_folder(archive.members)
+    if deeper is not None:
+        contents = read_torch_zip(archive, deeper)
+        return replace(contents, notes=(DEEPER.format(deeper[:-1]), *contents.notes))
     other = diagnose.of_another_kind(archive.members, "The file")
     if other is not None:
         raise other

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -40,6 +41,12 @@ PICKLE_ENDINGS = (".pkl", ".pickle", ".joblib", ".dat", ".data")
 """The endings of pickles' names."""
 
 
+PICKLE = re.compile(r"(?:.*/)?data\.pkl", re.DOTALL)
+"""The path of the pickle of torch.save."""
+
+REPACKED = "Somebody packed this zip again: torch.save compresses nothing."
+
+
 def torch_folder(archive: Archive) -> str | None:
     """The folder of data.pkl in a zip, with its slash; None for another kind of zip."""
     for name in archive.members:
@@ -47,6 +54,15 @@ def torch_folder(archive: Archive) -> str | None:
         if last == "data.pkl" and "/" not in folder:
             return f"{folder}/" if folder else ""
     return None
+
+
+def only_torch_folder(names: Collection[str]) -> str | None:
+    """The folder of the only data.pkl, at any depth, by the names of files; None for any other.
+
+    It is deeper than torch.save puts it where somebody unpacked a checkpoint and packed the folder.
+    """
+    folders = [name.removesuffix("data.pkl") for name in names if PICKLE.fullmatch(name)]
+    return folders[0] if len(folders) == 1 and f"{folders[0]}version" in names else None
 
 
 def read_torch_zip(archive: Archive, folder: str) -> Contents:
@@ -78,8 +94,11 @@ def read_torch_zip(archive: Archive, folder: str) -> Contents:
         tree=read.tree,
         globals=mentions.judged(read.tree),
         entry=entry_maker(record_of),
-        notes=hidden.notes,
-        records=partial(zip_records, archive.source),
+        notes=(*((REPACKED,) if archive.is_deflated else ()), *hidden.notes),
+        # Deflated members are unpacked once, and their records are those of the tensors.
+        records=archive.every_record
+        if archive.is_deflated
+        else partial(zip_records, archive.source),
     )
     if is_torchscript(archive, folder):
         return read_torchscript(archive, folder, contents, member)

@@ -33,6 +33,7 @@ from core.checkpoint.sets.shards import (
     read_numbered,
     read_ranks,
 )
+from core.checkpoint.sets.unpacked_zip import unpacked_zip
 from core.checkpoint.sets.unread_files import SUFFIXES, is_pointer, unread_notes
 from core.checkpoint.tree.discover import find_state_dicts
 from core.errors import CheckpointError, SourceError
@@ -263,6 +264,9 @@ def _partitioned(files: FileSet) -> NumberedPart | None:
 
 def _only_one(files: FileSet) -> dict[str, NumberedPart]:
     """The only checkpoint in a folder. Raises SourceError where there is none, or several."""
+    unpacked = unpacked_zip(files.files)
+    if unpacked is not None:
+        return {"": unpacked}
     other = diagnose.of_another_kind(files.files, f"The folder {files.name}")
     if other is not None:
         raise other

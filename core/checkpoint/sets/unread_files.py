@@ -6,9 +6,8 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from core.checkpoint.containers.file_set import File
+from core.checkpoint.containers.file_set import File, source_of
 from core.checkpoint.containers.served_file import ServedFile
-from core.checkpoint.containers.sources import LocalFile
 from core.checkpoint.readers.diagnose import LFS_MAGIC
 from core.checkpoint.readers.formats import CHUNKS
 from core.errors import SourceError
@@ -80,7 +79,6 @@ def is_pointer(file: File, name: str) -> bool:
         nbytes = file.stat().st_size if isinstance(file, Path | ServedFile) else file.size
         if nbytes > MAX_POINTER:
             return False
-        source = LocalFile(file, name=name) if isinstance(file, Path | ServedFile) else file
-        return source.read(0, len(LFS_MAGIC)) == LFS_MAGIC
+        return source_of(file, name).read(0, len(LFS_MAGIC)) == LFS_MAGIC
     except (OSError, SourceError):
         return False  # where the file is needed, opening it reports the error

@@ -25,6 +25,7 @@ from core.checkpoint.containers.sources import LocalFile
 from core.checkpoint.readers.formats import look_into
 from core.checkpoint.sets.assembled import read_file_set
 from core.errors import CheckpointError, LoupeError, SourceError
+from core.inspect import verify
 from core.tensors import read_tensor
 from core.wording import count
 from tests.bounds import at_most
@@ -416,3 +417,74 @@ def test_a_deflated_member_that_the_directory_puts_behind_the_file_is_refused(
     (tmp_path / "m.zip").write_bytes(data)
     with pytest.raises(CheckpointError, match="lies outside"):
         open_checkpoint(tmp_path / "m.zip")
+
+
+def repacked(path: Path, method: int, below: str = "", kind: str = "zip") -> None:
+    """A file of torch.save, whose members somebody packed again."""
+    with (
+        zipfile.ZipFile(io.BytesIO(saved(kind))) as original,
+        zipfile.ZipFile(path, "w", method) as archive,
+    ):
+        for name in original.namelist():
+            archive.writestr(below + name, original.read(name))
+
+
+def test_a_zip_that_was_packed_again_with_compression_opens_as_torch_opens_it(
+    tmp_path: Path,
+) -> None:
+    path, scratch = tmp_path / "m.pth", tmp_path / "scratch"
+    scratch.mkdir()
+    repacked(path, zipfile.ZIP_DEFLATED)
+    assert set(torch.load(path)) == set(weights())
+    assert_opens(path, scratch)
+    checkpoint = open_checkpoint(path)
+    assert any("Somebody packed this zip again" in note for note in checkpoint.notes)
+    result = verify(checkpoint)
+    assert result.sound
+    assert result.checked >= len(weights())
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_deflated_storage_whose_checksum_is_another_is_named(tmp_path: Path) -> None:
+    repacked(tmp_path / "m.pth", zipfile.ZIP_DEFLATED)
+    data = bytearray((tmp_path / "m.pth").read_bytes())
+    name = data.rfind(b"archive/data/0")
+    data[name - 46 + 16] ^= 1  # the CRC-32 in the directory's entry
+    (tmp_path / "m.pth").write_bytes(data)
+    (damage,) = verify(open_checkpoint(tmp_path / "m.pth")).damaged
+    assert damage.keys == ("conv.weight",)
+
+
+def test_a_deflated_storage_that_unpacks_to_far_more_is_refused(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    torch.save({"w": torch.zeros(30 << 20)}, buffer)
+    with (
+        zipfile.ZipFile(buffer) as original,
+        zipfile.ZipFile(tmp_path / "m.pth", "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for name in original.namelist():
+            archive.writestr(name, original.read(name))
+    entry = open_checkpoint(tmp_path / "m.pth").state_dict()["w"]
+    with pytest.raises(CheckpointError, match="unpacks to more"):
+        read_tensor(entry)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_checkpoint_one_folder_deeper_in_its_zip_opens(tmp_path: Path, method: int) -> None:
+    repacked(tmp_path / "m.zip", method, "outer/")
+    assert_opens(tmp_path / "m.zip")
+    notes = open_checkpoint(tmp_path / "m.zip").notes
+    assert any("in the folder outer/archive of the zip" in note for note in notes)
+
+
+@pytest.mark.parametrize("depth", ["", "archive"])
+def test_a_checkpoint_that_was_unpacked_into_a_folder_opens(tmp_path: Path, depth: str) -> None:
+    with zipfile.ZipFile(io.BytesIO(saved("zip"))) as archive:
+        archive.extractall(tmp_path)
+    assert_opens(tmp_path / depth)
+    checkpoint = open_checkpoint(tmp_path / depth)
+    assert any("zip of torch.save that was unpacked" in note for note in checkpoint.notes)
+    assert verify(checkpoint).sound
+    (tmp_path / "archive" / "data" / "0").unlink()
+    with pytest.raises(CheckpointError, match="does not contain"):
+        open_checkpoint(tmp_path / depth)
