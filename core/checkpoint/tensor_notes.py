@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from core.checkpoint.entries import Nested, Quantized, Sparse, StateDict, TensorEntry
 from core.checkpoint.readers.contents import Contents
+from core.checkpoint.torchao_tensors import torchao_notes
 from core.checkpoint.tree.discover import parts_of_larger
 from core.wording import are, count, have, tensors
 
@@ -25,6 +26,7 @@ def notes_on(contents: Contents, state_dicts: Mapping[str, StateDict]) -> list[s
             f"{_are(schemes.total())} quantized ({_listed(schemes)}): a float model cannot take "
             "their integers."
         )
+    notes += torchao_notes(contents.tree)
     if layouts:
         notes.append(
             f"{_are(layouts.total())} sparse ({_listed(layouts)}): only some of the "

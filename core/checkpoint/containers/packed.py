@@ -1,4 +1,4 @@
-"""Checkpoints inside an archive or a compressed file: gzip, bzip2, xz, zip or tar.
+"""Checkpoints inside an archive or a compressed file: gzip, zlib, bzip2, xz, zip or tar.
 
 A member that is stored uncompressed is read in place. A compressed one is unpacked at the first
 read, into a temporary file without a name, which is deleted with the checkpoint. All members of one
@@ -88,6 +88,10 @@ class Compression(NamedTuple):
 
 COMPRESSIONS: Mapping[bytes, Compression] = {
     b"\x1f\x8b\x08": Compression("gzip", lambda: _Inflate(GZIP), (zlib.error,)),
+    **dict.fromkeys(
+        (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda"),
+        Compression("zlib", lambda: _Inflate(zlib.MAX_WBITS), (zlib.error,)),
+    ),
     b"BZh": Compression("bzip2", bz2.BZ2Decompressor, (OSError, EOFError)),
     b"\xfd7zXZ\x00": Compression(
         "xz", lambda: lzma.LZMADecompressor(memlimit=XZ_MEMORY), (lzma.LZMAError, EOFError)
