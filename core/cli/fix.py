@@ -21,12 +21,12 @@ from core.cli.options import (
 )
 from core.cli.output import DIFFERS, FITS, print_json, say, warn_of, watched
 from core.errors import FixError, LoupeError
-from core.wording import count, counted, listed, tensors
+from core.wording import counted, listed, tensors
 
 if TYPE_CHECKING:
     from core.architectures import Architecture, Signature
     from core.cli.options import Commands
-    from core.export import Export, Format
+    from core.export import Export, Format, LeftOut
     from core.fit import Fit
     from core.fit.identify import Identification
     from core.fixes import Recipe
@@ -59,7 +59,7 @@ MAX_RECIPE = 64 << 20
 """The most bytes of a recipe's file."""
 
 MOST_LEFT_OUT = 20
-"""The most values that are printed as left out; --json lists all."""
+"""The most values, or parts, that are printed as left out or dropped; --json lists all."""
 
 CANDIDATES = 5
 """The candidates among which --prove looks for the model that the file is from."""
@@ -340,6 +340,7 @@ def _document(
     output: Path,
     proof: Proof | None,
 ) -> Mapping[str, object]:
+    from core.export import dropped_parts
     from core.recipe import RecipeFile, recipe_file_to_json
 
     file = RecipeFile(repair.recipe, state_dict.path, repair.architecture)
@@ -367,9 +368,15 @@ def _document(
         "keep": export.keep,
         "kept": export.kept,
         "left_out": [
-            {"path": left.path, "what": left.what, "became": left.became}
+            {
+                "path": left.path,
+                "what": left.what,
+                "became": left.became,
+                "values": left.values,
+            }
             for left in export.left_out
         ],
+        "dropped": dropped_parts(checkpoint, state_dict.path, export.keep),
         "tensors": export.tensors,
         "bytes_before": checkpoint.size,
         "bytes_after": export.nbytes,
@@ -384,7 +391,7 @@ def _print(
     from core.export import export_sizes
 
     _print_repair(repair)
-    _print_kept(export)
+    _print_kept(checkpoint, repair.applied.state_dict.path, export)
     sizes = export_sizes(repair.applied.state_dict, form, checkpoint, (export.keep,))
     say(sizes.sentence(export.keep))
     say(f"verified: {output} was read back, and every byte is as it was written.")
@@ -420,10 +427,18 @@ def _print_repair(repair: Repair) -> None:
         say(repair.advice)
 
 
-def _print_kept(export: Export) -> None:
+def _print_kept(checkpoint: Checkpoint, path: str, export: Export) -> None:
+    from core.export import by_part, dropped_parts
+
     besides = f" with {', '.join(export.kept)}" if export.kept else ""
     say(f"kept: {tensors(export.tensors)}{besides}")
-    for left in export.left_out[:MOST_LEFT_OUT]:
+    dropped = dropped_parts(checkpoint, path, export.keep)
+    if dropped:
+        say(f"dropped: {listed(dropped, MOST_LEFT_OUT)}")
+    left_out: Sequence[LeftOut] = export.left_out
+    if len(left_out) > MOST_LEFT_OUT:
+        left_out = by_part(left_out)
+    for left in left_out[:MOST_LEFT_OUT]:
         say(f"{'changed' if left.became else 'left out'}: {left.sentence}")
-    if len(export.left_out) > MOST_LEFT_OUT:
-        say(f"and {count(len(export.left_out) - MOST_LEFT_OUT)} more, which --json lists")
+    if len(left_out) > MOST_LEFT_OUT:
+        say(f"and {counted(len(left_out) - MOST_LEFT_OUT, 'more part')}, which --json lists")

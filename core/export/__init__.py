@@ -5,9 +5,10 @@ It returns an Export that says what the file contains and what was left out. `ex
 the size beforehand, and `verify_export` compares the file with what was to be written. Needs torch.
 """
 
+from core.export.dropped_parts import dropped_parts
 from core.export.export_check import verify_export
 from core.export.export_plan import ExportSizes, export_sizes
-from core.export.exported import KEEPS, Export, Format, Keep, LeftOut
+from core.export.exported import KEEPS, Export, Format, Keep, LeftOut, by_part
 from core.export.exporter import export_state_dict
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "Format",
     "Keep",
     "LeftOut",
+    "by_part",
+    "dropped_parts",
     "export_sizes",
     "export_state_dict",
     "verify_export",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from core.wording import place_in_file
+from core.wording import counted, place_in_file
 
 Format: TypeAlias = Literal["pth", "safetensors"]
 
@@ -25,19 +25,40 @@ class LeftOut:
     """A value of the source that the export does not contain as it was.
 
     `path` is its place in the source, `what` says what it is, and `became` in which other form it
-    was kept, if it was.
+    was kept, if it was. It stands for so many `values` of one part.
     """
 
     path: str
     what: str
     became: str = ""
+    values: int = 1
 
     @property
     def sentence(self) -> str:
         """The value in words: `args: an argparse.Namespace, kept as a dictionary`."""
-        return f"{place_in_file(self.path)}: {self.what}" + (
-            f", kept as {self.became}" if self.became else ""
-        )
+        more = f", and {counted(self.values - 1, 'more value')}" if self.values > 1 else ""
+        became = f", kept as {self.became}" if self.became else ""
+        return f"{place_in_file(self.path)}: {self.what}{became}{more}"
+
+
+def by_part(left_out: Sequence[LeftOut]) -> list[LeftOut]:
+    """The values, of which those in one part of the tree are one, with their number.
+
+    Its sentence is `cfg: 30 values, such as cfg.k0: an object of the class Cfg`.
+    """
+    parts: dict[tuple[str, str], list[LeftOut]] = {}
+    for left in left_out:
+        parts.setdefault((left.path.partition(".")[0], left.became), []).append(left)
+    return [
+        values[0] if len(values) == 1 else _together(part, values)
+        for (part, _), values in parts.items()
+    ]
+
+
+def _together(part: str, values: Sequence[LeftOut]) -> LeftOut:
+    first, number = values[0], sum(left.values for left in values)
+    what = f"{counted(number, 'value')}, such as {place_in_file(first.path)}: {first.what}"
+    return LeftOut(part, what, first.became)
 
 
 @dataclass(frozen=True, slots=True)

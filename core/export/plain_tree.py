@@ -5,9 +5,9 @@ An object of a class that is not plain data is never written: it is left out and
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -31,7 +31,7 @@ from core.checkpoint.pickles import (
 from core.checkpoint.tree import PACKED_PARAMS, ROLES, inline_record
 from core.export.exported import LeftOut
 from core.export.pth_writer import weights_dict
-from core.wording import count
+from core.wording import count, counted
 from core.wording import shape as shape_words
 
 MAX_DEPTH = 64
@@ -47,7 +47,7 @@ MAX_PATH = 2_000
 """The most characters of a path in the tree."""
 
 MAX_REPORTED = 1_000
-"""The most values that are reported as left out; only a hostile file has more."""
+"""The most values that are reported one by one; those beyond are counted by part."""
 
 TRAINING_STATE = frozenset(
     (
@@ -86,7 +86,7 @@ def written_tree(checkpoint: Checkpoint, state_dict: StateDict, *, tensors: bool
     walk = _Walk(checkpoint, state_dict, tensors=tensors)
     tree = walk.value(checkpoint.tree, "", state_dict.path, 0)
     plain = None if isinstance(tree, _Nothing) else tree
-    return Written(plain, walk.path, tuple(walk.left_out))
+    return Written(plain, walk.path, walk.all_left_out())
 
 
 class _Nothing:
@@ -108,6 +108,7 @@ class _Walk:
         self.path = ""
         self.placed = False
         self.left_out: list[LeftOut] = []
+        self.unreported = Counter[tuple[str, str]]()
         self.done: dict[int, object] = {}
         self.above: set[int] = set()
 
@@ -298,7 +299,21 @@ class _Walk:
         """Report a value that is not kept as it was; `became` is its other form, if any."""
         if len(self.left_out) < MAX_REPORTED:
             self.left_out.append(LeftOut(path, what, became))
+        else:
+            self.unreported[path.partition(".")[0], became] += 1
         return _NOTHING
+
+    def all_left_out(self) -> tuple[LeftOut, ...]:
+        """What was reported; the last of each part stands for those that were not, too."""
+        left_out = list(self.left_out)
+        last = {(left.path.partition(".")[0], left.became): at for at, left in enumerate(left_out)}
+        for (part, became), number in self.unreported.items():
+            at = last.get((part, became))
+            if at is None:
+                left_out.append(LeftOut(part, counted(number, "value"), became))
+            else:
+                left_out[at] = replace(left_out[at], values=1 + number)
+        return tuple(left_out)
 
 
 def _belongs(name: str, item: Tree, replaced: Mapping[str, TensorEntry]) -> bool:

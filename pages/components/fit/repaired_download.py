@@ -16,6 +16,7 @@ from core.export import (
     Format,
     Keep,
     LeftOut,
+    by_part,
     export_sizes,
     export_state_dict,
 )
@@ -26,7 +27,7 @@ from core.recipe import in_pickled_object, recipe_code, recipe_to_json
 from core.server import Job
 from core.server.files import export_name, export_path
 from core.server.web import Transfers
-from core.wording import count, size
+from core.wording import count, counted, size
 from pages.components.cached import cached
 from pages.components.job_panel import job_panel
 from pages.components.resources import jobs, transfers
@@ -134,8 +135,12 @@ def _link(exported: Exported) -> None:
         f"Download {name}</a> ({size(exported.nbytes)}, verified by reading it again)"
     )
     if exported.left_out:
+        sentences = [plain(part.sentence) for part in by_part(exported.left_out)]
+        more = len(sentences) - NAMED
         st.caption(
-            "Left out: " + "; ".join(plain(part.sentence) for part in exported.left_out[:NAMED])
+            "Left out: "
+            + "; ".join(sentences[:NAMED])
+            + (f"; and {counted(more, 'more part')}" if more > 0 else "")
         )
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -454,3 +455,34 @@ def test_another_copy_in_the_file_and_other_arithmetic_are_told(
     assert main(["fix", str(tmp_path / "b0.pth"), str(tmp_path / "c.pth"), *arch, "--json"]) == 0
     (remark,) = told(capsys)["remarks"]
     assert "what timm's tf_efficientnet does: padding SAME" in remark
+
+
+def test_what_is_dropped_is_named_by_part_with_its_count(
+    tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fix", str(run), str(tmp_path / "weights.pth")]) == 0
+    number = len(torch.load(run)["model"])
+    dropped = f"dropped: optimizer.state ({number} tensors), epoch and note\n"
+    assert dropped in capsys.readouterr().out
+    assert main(["fix", str(run), str(tmp_path / "data.pth"), "--keep", "metadata"]) == 0
+    assert f"dropped: optimizer.state ({number} tensors)\n" in capsys.readouterr().out
+    assert main(["fix", str(run), str(tmp_path / "all.pth"), "--keep", "all", "--json"]) == 0
+    assert told(capsys)["dropped"] == []
+
+
+@pytest.mark.parametrize("values", [30, 1500])
+def test_many_values_that_are_left_out_are_one_line_for_each_part(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], values: int
+) -> None:
+    strange = {f"k{number}": np.array([1 + 2j]) for number in range(values)}
+    saved = {"model": {"w": torch.ones(2)}, "cfg": strange, "one": np.array([2j])}
+    torch.save(saved, tmp_path / "in.pth")
+    command = ["fix", str(tmp_path / "in.pth"), str(tmp_path / "out.pth"), "--keep", "metadata"]
+    assert main(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    said = [line for line in lines if line.startswith(("changed", "left out"))]
+    one = "changed: one: a numpy array of 1, kept as a list"
+    assert said == [
+        f"changed: cfg: {values:,} values, such as cfg.k0: a numpy array of 1, kept as a list",
+        one if values == 30 else "changed: one: 1 value, kept as a list",
+    ]
