@@ -133,8 +133,9 @@ def numbers_note(entry: TensorEntry) -> str | None:
             stored = stored_values(entry).numel
             rest = max(0, entry.numel - stored)
             return (
-                f"A {name} tensor: the statistics are of the {count(stored)} values that the file "
-                f"contains; the other {count(rest)} elements are zeros that are not stored."
+                f"A {name} tensor: the statistics are of the {counted(stored, 'value')} that the "
+                f"file contains; the other {counted(rest, 'element')} "
+                f"{'is zero and' if rest == 1 else 'are zeros that are'} not stored."
             )
         case Nested(sizes):
             rows = sizes.shape[0] if sizes.shape else 0

@@ -21,7 +21,7 @@ from core.checkpoint.readers.contents import Contents
 from core.checkpoint.readers.formats import read_contents
 from core.checkpoint.sets.rank_files import HEADER_TEXTS, has_sharding, join_ranks
 from core.errors import CheckpointError
-from core.wording import count, listed
+from core.wording import are, count, counted, listed, tensors
 
 MAX_INDEX = 64 << 20
 """Bytes of an index; a key takes about a hundred."""
@@ -90,7 +90,7 @@ def read_indexed(files: Mapping[str, File], index: str) -> NumberedPart:
     items = {shard.name: shard.items for shard in shards}
     missing = [key for key, name in weight_map.items() if key not in items[name]]
     if missing:
-        more = f", and {count(len(missing) - 1)} more keys" if len(missing) > 1 else ""
+        more = f", and {counted(len(missing) - 1, 'more key')}" if len(missing) > 1 else ""
         whole = tuple(key for key, name in weight_map.items() if key in items[name])
         raise CheckpointError(
             f"{weight_map[missing[0]][:200]} lacks {missing[0][:200]}, which {index} says is in "
@@ -106,7 +106,7 @@ def read_indexed(files: Mapping[str, File], index: str) -> NumberedPart:
     if unlisted:
         notes = (
             f"{index} does not list {count(len(unlisted))} of the tensors in the shards, such as "
-            f"{unlisted[0][:200]}: they come last.",
+            f"{unlisted[0][:200]}: {'it comes' if len(unlisted) == 1 else 'they come'} last.",
         )
     if metadata:
         texts = tree.get(HEADER_TEXTS)
@@ -139,7 +139,7 @@ def read_numbered(files: Mapping[str, File], member: Numbered) -> NumberedPart:
     twice = [key for key, times in counted.items() if times > 1]
     if twice:
         notes.append(
-            f"{count(len(twice))} of the keys are in more than one shard, such as "
+            f"{count(len(twice))} of the keys {are(len(twice))} in more than one shard, such as "
             f"{twice[0][:200]}: the first was taken. They may be parts of larger tensors."
         )
     return NumberedPart(
@@ -224,8 +224,12 @@ def _open(files: Mapping[str, File | None], total: int | None) -> list[_Shard]:
         shards.append(_Shard(name, source, contents, items))
     if not missing and not damaged:
         return shards
-    of_all = f" of the {count(total)}" if total is not None else ""
-    summary = f"{count(len(whole))}{of_all} tensors are whole."
+    number = len(whole)
+    summary = (
+        f"{tensors(number)} {are(number)} whole."
+        if total is None
+        else f"{count(number)} of the {count(total)} tensors are whole."
+    )
     if missing:
         raise CheckpointError(
             f"{count(len(missing))} of the {count(len(files))} shards are missing: "

@@ -72,7 +72,8 @@ def merging_idea(state_dict: StateDict) -> Idea | None:
     adapters = sum(map(_is_lora, state_dict))
     if not adapters:
         return None
-    why = f"{counted(adapters, 'key')} belong to LoRA adapters, which change base weights."
+    belong = "belongs" if adapters == 1 else "belong"
+    why = f"{counted(adapters, 'key')} {belong} to LoRA adapters, which change base weights."
     return Idea((MergeLora(),), why + scale_assumed(unscaled_adapters(state_dict)))
 
 

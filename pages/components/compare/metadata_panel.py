@@ -21,7 +21,7 @@ from core.compare.metadata import (
     value_words,
 )
 from core.plain_text import MAX_SENTENCE_LENGTH, markup, plain
-from core.wording import count, counted, place_in_file
+from core.wording import are, count, counted, place_in_file
 from pages.components.cached import cached
 
 MAX_LINES = 400
@@ -61,7 +61,8 @@ def _changes(tree: Node) -> None:
     lines = list(_lines(tree, 0))
     st.html(STYLE + f'<div class="changes">{"".join(lines[:MAX_LINES])}</div>')
     if len(lines) > MAX_LINES:
-        st.caption(f"{count(len(lines) - MAX_LINES)} more lines are not shown.")
+        more = len(lines) - MAX_LINES
+        st.caption(f"{counted(more, 'more line')} {are(more)} not shown.")
 
 
 STYLE = """<style>

@@ -16,7 +16,7 @@ from core.compare.one_pair import (
 )
 from core.errors import LoupeError
 from core.plain_text import MAX_SENTENCE_LENGTH, plain, plain_sentence
-from core.wording import count, percent, shape, size
+from core.wording import are, count, counted, percent, shape, size
 from pages.components.pressed import pressed
 from pages.components.shared_job import SharedJob
 
@@ -110,7 +110,8 @@ def _pair_or_job(row: Row, identity: str) -> TensorPair | None:
 
 def _charts(pair: TensorPair) -> None:
     if pair.left_out:
-        st.caption(f"{count(pair.left_out)} elements that are NaN or infinite are left out.")
+        elements = counted(pair.left_out, "NaN or infinite element")
+        st.caption(f"{elements} {are(pair.left_out)} left out.")
     figures = [
         ("Values of A and B", histogram_figure(pair)),
         ("Difference, B − A", step_figure(pair)),

@@ -9,7 +9,7 @@ from core.architectures import Signature
 from core.checkpoint import StateDict
 from core.fit.align import Alignment, align
 from core.plain_text import visible
-from core.wording import count
+from core.wording import are, counted
 from pages.components.cached import cached
 
 
@@ -27,8 +27,8 @@ def alignment_table(key: str, identity: str, state_dict: StateDict, signature: S
         ambiguous = len(alignment.ambiguous)
         if ambiguous:
             st.warning(
-                f"{count(ambiguous)} pairs are ambiguous: their shapes repeat, and the names do "
-                "not distinguish them.",
+                f"{counted(ambiguous, 'pair')} {are(ambiguous)} ambiguous: shapes repeat, and the "
+                "names do not distinguish the tensors.",
                 icon=":material/help:",
             )
         pairs = sorted(alignment.pairs, key=lambda pair: (not pair.ambiguous, pair.confidence))

@@ -36,7 +36,7 @@ from core.tensors import (
     tensor_image,
 )
 from core.theme import ACCENT, figure_layout
-from core.wording import count, listed, percent, shape, size
+from core.wording import count, counted, listed, percent, shape, size
 from pages.components.cached import cached
 from pages.components.pressed import pressed
 from pages.components.shared_job import SharedJob
@@ -169,8 +169,8 @@ def _statistics_table(numbers: Statistics) -> None:
         st.caption("Complex numbers, measured by their magnitude.")
     if numbers.nan or numbers.inf:
         st.warning(
-            f"{count(numbers.nan)} NaN and {count(numbers.inf)} infinite elements are left out of "
-            "min, max, mean and std.",
+            f"Left out of min, max, mean and std: {count(numbers.nan)} NaN and "
+            f"{counted(numbers.inf, 'infinite element')}.",
             icon=":material/error:",
         )
 
