@@ -10,15 +10,27 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from core.checkpoint.containers import raise_limit
-from core.cli import compare, fit, fix, git, identify, inspect, predict
 from core.cli.output import TROUBLE, say
 from core.errors import LoupeError, SourceError, shown
+
+COMMANDS: Mapping[str, str] = {
+    "inspect": "inspect",
+    "identify": "identify",
+    "fit": "fit",
+    "fix": "fix",
+    "predict": "predict",
+    "compare": "compare",
+    "text": "git",
+    "git-diff": "git",
+}
+"""The commands, each with the module in this package that adds its parser. Only the module of the
+command that runs is imported: those of all take as long as opening a small file."""
 
 MOST_FILES = 8
 """The most checkpoints that the app is started with: those of one run."""
@@ -80,9 +92,10 @@ def _parsed(given: Sequence[str]) -> argparse.Namespace:
         parents=[app],
     )
     commands = loupe.add_subparsers(prog="loupe", title="commands", metavar="COMMAND")
-    for module in (inspect, identify, fit, fix, predict, compare, git):
-        module.add_parser(commands)
-    if given and given[0] in commands.choices:
+    is_command = bool(given) and given[0] in COMMANDS
+    for module in dict.fromkeys([COMMANDS[given[0]]] if is_command else COMMANDS.values()):
+        import_module(f"core.cli.{module}").add_parser(commands)
+    if is_command:
         # Not by the tree's parse_args: its errors begin with `loupe:`, not with the command.
         return commands.choices[given[0]].parse_args(given[1:])
     # A file of any name may follow an option, so the app's parser knows no commands.
@@ -107,6 +120,8 @@ def _start_app(options: argparse.Namespace) -> int:
         from core.server import paths_setting
 
         environ["LOUPE_BENCH"] = paths_setting(map(Path.absolute, options.files))
+    import subprocess
+
     print(f"Loupe is starting at http://{options.address}:{options.port}", flush=True)
     return subprocess.call(
         [
