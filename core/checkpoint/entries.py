@@ -394,8 +394,11 @@ class StateDict(Mapping[str, TensorEntry]):
     def _totals(self) -> tuple[int, int]:
         """Elements and bytes, summed once: every page reads them, and the entries never change."""
         if self._added is None:
-            self._added = (
-                sum(entry.numel for entry in self.values()),
-                sum(entry.nbytes for entry in self.values()),
-            )
+            elements = nbytes = 0
+            for entry in self.values():
+                numel = prod(entry.shape)
+                elements += numel
+                # The bytes of most entries, without computing the number of elements again.
+                nbytes += numel * ITEMSIZES[entry.dtype] if entry.form is None else entry.nbytes
+            self._added = elements, nbytes
         return self._added

@@ -18,15 +18,15 @@ def notes_on(contents: Contents, state_dicts: Mapping[str, StateDict]) -> list[s
     """The notes on a file's unusual tensors, each a sentence."""
     entries = [entry for state_dict in state_dicts.values() for entry in state_dict.values()]
     schemes, layouts, nested = _forms(entries)
-    empty = sum(0 in entry.shape for entry in entries)
-    meta = sum(entry.record is None and not entry.records for entry in entries)
+    empty = len([entry for entry in entries if 0 in entry.shape])
+    meta = len([entry for entry in entries if entry.record is None and not entry.records])
     notes = []
     if schemes:
         notes.append(
             f"{_are(schemes.total())} quantized ({_listed(schemes)}): a float model cannot take "
             "their integers."
         )
-    notes += torchao_notes(contents.tree)
+    notes += torchao_notes(contents.tree, contents.globals)
     if layouts:
         notes.append(
             f"{_are(layouts.total())} sparse ({_listed(layouts)}): only some of the "

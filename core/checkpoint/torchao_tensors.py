@@ -9,9 +9,10 @@ with a JSON list and, under each of these names, a JSON object whose `_type` is 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from core.checkpoint.containers.bounded_json import read_json
+from core.checkpoint.pickles.global_verdicts import GlobalUse
 from core.checkpoint.pickles.inert import InertSubclass, InertTensor, Tree, inside
 from core.wording import count, tensors
 
@@ -27,9 +28,14 @@ PLAIN = frozenset(("Tensor", "Parameter"))
 """The types of tensors that were written as they are."""
 
 
-def torchao_notes(tree: Tree) -> list[str]:
-    """The note on tensors that torchao quantized; none where there are none."""
-    classes = _flattened(tree) or _subclasses(tree)
+def torchao_notes(tree: Tree, uses: Sequence[GlobalUse]) -> list[str]:
+    """The note on tensors that torchao quantized; none where there are none.
+
+    `uses` are the globals of the file: the tree is searched only where they name a torchao class.
+    """
+    classes = _flattened(tree)
+    if any(use.name.startswith(PACKAGE) for use in uses):
+        classes += _subclasses(tree)
     if not classes:
         return []
     number = classes.total()

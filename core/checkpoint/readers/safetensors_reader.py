@@ -151,16 +151,16 @@ def _facts(name: str, facts: object) -> tuple[str, list[int], int, int]:
     if type(facts) is not dict:
         raise _unsound(f"the description of {name[:200]} is not a JSON object")
     code, shape, offsets = facts.get("dtype"), facts.get("shape"), facts.get("data_offsets")
-    if (
-        type(shape) is not list
-        or type(offsets) is not list
-        or len(offsets) != 2
-        or not _INT.issuperset(map(type, shape))
-        or not _INT.issuperset(map(type, offsets))
-        or not 0 <= offsets[0] <= offsets[1] < MAX_NUMBER
-    ):
-        raise _unsound(f"{name[:200]} has an impossible shape or offset")
-    return str(code), shape, offsets[0], offsets[1]
+    if type(shape) is list and type(offsets) is list and len(offsets) == 2:
+        first, last = offsets
+        if (
+            type(first) is int
+            and type(last) is int
+            and 0 <= first <= last < MAX_NUMBER
+            and _INT.issuperset(map(type, shape))
+        ):
+            return str(code), shape, first, last
+    raise _unsound(f"{name[:200]} has an impossible shape or offset")
 
 
 _INT = frozenset({int})

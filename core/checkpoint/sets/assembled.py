@@ -369,7 +369,7 @@ def _assembled(parts: Mapping[str, NumberedPart], files: FileSet) -> Assembled:
     names = _names_of(sources, files.files)
     formats = {item.format for item in contents}
     if len(parts) > 1:
-        kind = "parts" if files.within is None else "archive"
+        kind = "archive" if _are_several(files, parts) else "parts"
     elif len(contents) == 1:
         kind = contents[0].format
     else:
@@ -391,6 +391,13 @@ def _assembled(parts: Mapping[str, NumberedPart], files: FileSet) -> Assembled:
         f"set:{digest.hexdigest()}",
         names,
     )
+
+
+def _are_several(files: FileSet, parts: Collection[str]) -> bool:
+    """Whether the parts are checkpoints of their own, side by side in one archive."""
+    if files.within is None or COMPONENTS in files.files:
+        return False
+    return set(parts) <= set(_checkpoints(files))
 
 
 def _names_of(sources: Iterable[Source], files: Mapping[str, File]) -> tuple[str, ...]:

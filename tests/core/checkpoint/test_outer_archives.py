@@ -488,3 +488,14 @@ def test_a_checkpoint_that_was_unpacked_into_a_folder_opens(tmp_path: Path, dept
     (tmp_path / "archive" / "data" / "0").unlink()
     with pytest.raises(CheckpointError, match="does not contain"):
         open_checkpoint(tmp_path / depth)
+
+
+def test_the_parts_of_one_checkpoint_in_a_zip_are_no_several_checkpoints(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "run.zip", "w") as archive:
+        for name in ("model.safetensors", "optimizer.pt"):
+            kind = "safetensors" if name.endswith("safetensors") else "zip"
+            archive.writestr(f"checkpoint-5/{name}", saved(kind))
+    checkpoint = open_checkpoint(tmp_path / "run.zip")
+    assert checkpoint.format == "parts"
+    assert list(checkpoint.state_dicts) == ["model", "optimizer"]
+    assert "as checkpoint-5/model.safetensors and checkpoint-5/optimizer.pt" in checkpoint.notes[0]
