@@ -11,6 +11,7 @@ import bz2
 import lzma
 import os
 import shutil
+import tempfile
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -126,8 +127,6 @@ class Unpacking:
         return self._file
 
     def _make(self) -> int:
-        import tempfile  # here, since it takes 4 ms and most files are not packed
-
         with tempfile.TemporaryFile(dir=self.folder) as file:
             return os.dup(file.fileno())
 
@@ -334,8 +333,6 @@ class _Unpacked:
 
     def _free(self) -> int:
         """Bytes that may be unpacked: half of the free ones, since others use the disk too."""
-        import tempfile
-
         folder = self._unpacking.folder or Path(tempfile.gettempdir())
         return shutil.disk_usage(folder).free // 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -281,9 +282,7 @@ def _text_file(text: str, size: int) -> CheckpointError:
         return _xml(start)
     if lower.startswith(("<!doctype html", "<html", "<head", "<!--")) or "<html" in lower:
         title = re.search(r"<title[^>]*>(.*?)</title>", text, re.DOTALL | re.IGNORECASE)
-        from html import unescape  # its table of entities takes 2 ms, and few files are a web page
-
-        words = " ".join(unescape(title[1]).split())[:120] if title else ""
+        words = " ".join(html.unescape(title[1]).split())[:120] if title else ""
         called = quoted(f" titled “{words}”") if words else ""
         return CheckpointError(
             f"The file is a web page{called}, not a checkpoint: the download failed.",
