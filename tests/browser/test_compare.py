@@ -115,7 +115,7 @@ def test_the_other_tabs_tell_pairs_metadata_and_the_evidence(server, page):
     open_tab(page, "Metadata")
     expect(page.get_by_text("B is 38 epochs later")).to_be_visible()
     open_tab(page, "Evidence")
-    expect(page.get_by_text("CRC-32 checksums in both files")).to_be_visible()
+    expect(page.get_by_text("The bytes of both were read and compared.")).to_be_visible()
 
 
 def test_a_run_of_several_is_drawn_with_its_steps(server, page):
