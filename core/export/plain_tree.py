@@ -6,7 +6,7 @@ An object of a class that is not plain data is never written: it is left out and
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,9 +22,11 @@ from core.checkpoint.pickles import (
     InlineStorage,
     Key,
     LongBytes,
+    Names,
     Opaque,
     Storage,
     Tree,
+    UnusualKey,
     array_tensor,
     array_values,
 )
@@ -140,22 +142,25 @@ class _Walk:
         self.path = path
         others: dict[object, object] = {}
         if isinstance(value, dict):
+            names = Names(value)
             for key, item in value.items():
-                if _belongs(str(key), item, self.replaced) or _join(path, key) in self.parts:
+                name = names.name(key)
+                if _belongs(name, item, self.replaced) or _join(path, name) in self.parts:
                     continue
                 if not isinstance(item, InertArray):
-                    self.put(others, key, item, path, None, depth)
+                    self.put(others, key, name, item, path, None, depth)
                     continue
-                numbers = self.numbers(item, _join(path, key))  # as a tensor it would be a weight
-                if not isinstance(numbers, _Nothing):
-                    others[key] = numbers
+                numbers = self.numbers(item, _join(path, name))  # as a tensor it would be a weight
+                plain = _plain_key(key)
+                if not isinstance(numbers, _Nothing) and not isinstance(plain, _Nothing):
+                    others[plain] = numbers
         elif self.tensors and isinstance(value, Opaque):
             self.leave(path, f"an object of the class {value.name}", "its weights alone")
         if not self.tensors:
             return others or _NOTHING
-        for name in [name for name in others if name in self.state_dict]:
-            self.leave(_join(path, name), "a value with a repaired tensor's key")
-            del others[name]
+        for taken in [key for key in others if key in self.state_dict]:
+            self.leave(_join(path, taken), "a value with a repaired tensor's key")
+            del others[taken]
         return weights_dict(self.state_dict, others)
 
     def container(
@@ -171,13 +176,16 @@ class _Walk:
         if isinstance(value, dict):
             attributes = value.attributes if isinstance(value, InertDict) else None
             copy: dict[object, object] = OrderedDict() if attributes and self.tensors else {}
+            names = Names(value)
             for key, item in value.items():
-                self.put(copy, key, item, path, below, depth)
+                self.put(copy, key, names.name(key), item, path, below, depth)
             if isinstance(copy, OrderedDict):
                 self.attributes(copy, attributes, path, depth)
             return copy if copy or not value else _NOTHING
+        if isinstance(value, set):
+            return self.members(value, path)
         items = [
-            self.tensor(item, path, at)
+            self.tensor(item, path, str(at))
             if isinstance(item, InertTensor | InertSubclass | Storage)
             else self.value(item, _join(path, at), _beyond(below, at), depth + 1)
             for at, item in enumerate(value)
@@ -185,35 +193,43 @@ class _Walk:
         kept = [item for item in items if not isinstance(item, _Nothing)]
         if items and not kept:
             return _NOTHING
-        if self.tensors and not isinstance(value, set):  # The other items keep their positions.
+        if self.tensors:  # The other items keep their positions.
             kept = [None if isinstance(item, _Nothing) else item for item in items]
-        if isinstance(value, set):
-            return set(kept)
         return tuple(kept) if isinstance(value, tuple) else kept
+
+    def members(self, value: set[Key], path: str) -> object:
+        """What is kept of a set."""
+        plain = {_plain_key(key) for key in value}
+        if _NOTHING in plain:
+            self.leave(path, "a set with objects in it")
+        kept = plain - {_NOTHING}
+        return kept if kept or not value else _NOTHING
 
     def put(
         self,
         mapping: dict[object, object],
         key: Key,
+        name: str,
         item: Tree,
         path: str,
         below: str | None,
         depth: int,
     ) -> None:
-        """Put what is kept of an item into a mapping."""
-        item_path = _join(path, key)
-        if isinstance(key, Opaque | Global):
+        """Put what is kept of an item into a mapping; `name` is its key's in paths."""
+        item_path = _join(path, name)
+        plain = _plain_key(key)
+        if isinstance(plain, _Nothing):
             self.leave(item_path, "a value whose key is an object")
-        elif not self.tensors and str(key).lower() in TRAINING_STATE:
+        elif not self.tensors and name.lower() in TRAINING_STATE:
             pass
         elif isinstance(item, InertTensor | InertSubclass | Storage):
-            entry = self.tensor(item, path, key)
+            entry = self.tensor(item, path, name)
             if not isinstance(entry, _Nothing):
-                mapping[key] = entry
+                mapping[plain] = entry
         else:
-            kept = self.value(item, item_path, _beyond(below, key), depth + 1)
+            kept = self.value(item, item_path, _beyond(below, name), depth + 1)
             if not isinstance(kept, _Nothing):
-                mapping[key] = kept
+                mapping[plain] = kept
 
     def attributes(
         self, mapping: OrderedDict[object, object], attributes: Tree, path: str, depth: int
@@ -224,12 +240,12 @@ class _Walk:
             if isinstance(kept, dict):
                 mapping._metadata = kept  # type: ignore[attr-defined]  # an OrderedDict
 
-    def tensor(self, tensor: Tree, path: str, key: Key) -> object:
+    def tensor(self, tensor: Tree, path: str, key: str) -> object:
         """The entry of a tensor in the state_dict that it is a part of."""
         if not self.tensors:
             return _NOTHING
         above, _, group = path.rpartition(".")
-        entry = self.entry(path, str(key)) or self.entry(above, f"{group}.{key}")
+        entry = self.entry(path, key) or self.entry(above, f"{group}.{key}")
         if entry is not None:
             return entry
         what = "a tensor outside a mapping"
@@ -314,6 +330,18 @@ class _Walk:
             else:
                 left_out[at] = replace(left_out[at], values=1 + number)
         return tuple(left_out)
+
+
+def _plain_key(key: Key) -> Hashable | _Nothing:
+    """A key as Python has it; _NOTHING for an object, or a tuple that has one in it."""
+    if isinstance(key, Opaque | Global):
+        return _NOTHING
+    if not isinstance(key, UnusualKey):
+        return key
+    value = key.value
+    if isinstance(value, tuple) and all(map(_is_plain, value)):
+        return value
+    return value if isinstance(value, bytes | complex | int) else _NOTHING
 
 
 def _belongs(name: str, item: Tree, replaced: Mapping[str, TensorEntry]) -> bool:

@@ -19,8 +19,10 @@ from core.checkpoint.pickles.inert import (
     Opaque,
     Storage,
     Tree,
+    UnusualKey,
     inside,
 )
+from core.checkpoint.pickles.key_names import Names
 from core.checkpoint.pickles.numpy_values import array_tensor, array_values
 from core.checkpoint.pickles.tensor_rebuilds import STORAGE_DTYPES, row_major
 from core.checkpoint.pickles.unpickler import Mentions, unpickle
@@ -38,9 +40,11 @@ __all__ = [
     "Key",
     "LongBytes",
     "Mentions",
+    "Names",
     "Opaque",
     "Storage",
     "Tree",
+    "UnusualKey",
     "array_tensor",
     "array_values",
     "inside",

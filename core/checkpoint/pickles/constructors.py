@@ -10,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from core.checkpoint.entries import ITEMSIZES
-from core.checkpoint.pickles.inert import Global, InertDict, Opaque, Tree
+from core.checkpoint.pickles.inert import (
+    Global,
+    InertArray,
+    InertDict,
+    Key,
+    Opaque,
+    Tree,
+    UnusualKey,
+)
 from core.checkpoint.pickles.numpy_values import (
     array_from_buffer,
     numpy_array,
@@ -55,7 +63,7 @@ def make_list(value: Tree = ()) -> list[Tree]:
     return list(torch_size(value))
 
 
-def make_set(value: Tree = ()) -> set[str | int | bool | Opaque | Global | None]:
+def make_set(value: Tree = ()) -> set[Key]:
     """`set` and `frozenset`."""
     return {dict_key(item) for item in torch_size(value)}
 
@@ -90,28 +98,18 @@ def device(kind: Tree, index: Tree = None) -> str:
     return kind if index is None else f"{kind}:{index}"
 
 
-def dict_key(value: Tree, depth: int = 2) -> str | int | bool | Opaque | Global | None:
+def dict_key(value: Tree) -> Key:
     """The value as a dict key that is cheap to make and to hash, even if a hostile file chose it.
 
-    Huge integers, floats, bytes and tuples become text; tuples inside tuples only down to `depth`.
+    Raises TypeError for what Python cannot hash either.
     """
-    if isinstance(value, int):
-        return value if -(1 << 60) < value < 1 << 60 else hex(value)
-    if value is None or isinstance(value, str | Opaque | Global):
+    if value is None or isinstance(value, str | float | Opaque | Global):
         return value
-    if isinstance(value, float | complex):
-        return repr(value)
-    if isinstance(value, bytes):
-        return repr(value[:200])
-    if isinstance(value, tuple) and len(value) <= 16:
-        if depth == 0:
-            return "(…)"
-        parts = (
-            repr(item[:400]) if isinstance(item, str) else str(dict_key(item, depth - 1))
-            for item in value
-        )
-        return f"({', '.join(parts)})"[:400]
-    raise TypeError("a key in it has a type that keys never have")
+    if isinstance(value, int) and -(1 << 60) < value < 1 << 60:
+        return value
+    if isinstance(value, list | dict | InertArray):
+        raise TypeError("a key in it has a type that keys never have")
+    return UnusualKey(value)
 
 
 _BUILTINS: Mapping[str, Callable[..., Tree]] = {

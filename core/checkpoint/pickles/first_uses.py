@@ -13,8 +13,10 @@ from core.checkpoint.pickles.inert import (
     Key,
     Opaque,
     Tree,
+    UnusualKey,
     inside,
 )
+from core.checkpoint.pickles.key_names import key_text
 from core.errors import printable
 
 MAX_STEPS = 300_000
@@ -47,12 +49,7 @@ def first_paths(tree: Tree, names: Iterable[str]) -> dict[str, str]:
         if isinstance(value, Global | Opaque) and value.name in remaining:
             remaining.discard(value.name)
             paths[value.name] = _path(step)
-        kind = type(value)
-        if (
-            (kind in CONTAINER_TYPES or kind is set)
-            and len(levels) < MAX_DEPTH
-            and id(value) not in visited
-        ):
+        if type(value) in CONTAINER_TYPES and len(levels) < MAX_DEPTH and id(value) not in visited:
             visited.add(id(value))
             levels.append((_children(value), step))
     return paths
@@ -64,21 +61,26 @@ _END = Opaque("no more children")
 def _children(value: Tree) -> Iterator[tuple[Key, Tree]]:
     """The children of a value, including keys that are classes and the attributes of a dict."""
     if isinstance(value, set):
-        return ((key, key) for key in value)
+        # A member is its own key: an object there says more than its number.
+        return ((key, _unwrapped(key)) for key in value)
     keys = value.items if isinstance(value, Opaque) else value if isinstance(value, dict) else ()
     attributes = value.attributes if isinstance(value, InertDict) else None
     return chain(
         inside(value),
-        ((key, key) for key in keys if isinstance(key, Global | Opaque)),
+        ((key, _unwrapped(key)) for key in keys if isinstance(key, Global | Opaque | UnusualKey)),
         () if attributes is None else [("attributes", attributes)],
     )
+
+
+def _unwrapped(key: Key) -> Tree:
+    return key.value if isinstance(key, UnusualKey) else key
 
 
 def _path(step: _Step) -> str:
     parts: list[str] = []
     while step is not None:
         above, key = step
-        parts.append(printable(str(key)[:MAX_PATH]))
+        parts.append(printable(key_text(key)[:MAX_PATH]))
         step = above
     path = ".".join(reversed(parts))
     return path if len(path) <= MAX_PATH else f"{path[: MAX_PATH // 2]}…{path[-MAX_PATH // 2 :]}"

@@ -185,25 +185,38 @@ class InertArray:
     objects: list[Tree] | None = None
 
 
-Key: TypeAlias = Union[str, int, bool, "Opaque", "Global", None]
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class UnusualKey:
+    """A dict key, or a member of a set, that Python hashes by what it contains: a tuple, a tensor.
+
+    It is hashed by its identity instead. The `value` may be nested without end, or chosen so that
+    all keys have one hash.
+    """
+
+    value: Tree
+
+
+Key: TypeAlias = Union[str, int, float, bool, "Opaque", "Global", "UnusualKey", None]
 Tree: TypeAlias = Union[
     bool, int, float, complex, str, bytes, "list[Tree]", "tuple[Tree, ...]", "dict[Key, Tree]",
     "set[Key]", Global, Opaque, Storage, InertTensor, InertSubclass, InertDtype, InertArray,
-    LongBytes, None,
+    UnusualKey, LongBytes, None,
 ]  # fmt: skip
 """Any value that a pickle is read as."""
 
 
-CONTAINER_TYPES = frozenset({dict, InertDict, list, tuple, Opaque, InertSubclass, InertArray})
+CONTAINER_TYPES = frozenset({dict, InertDict, list, tuple, set, Opaque, InertSubclass, InertArray})
 """The types of values that have children, each with a key that a path can name."""
 
 
 def inside(value: Tree) -> Iterable[tuple[Key, Tree]]:
-    """The children of a mapping, a list or an object, each with its key in a path."""
+    """The children of a mapping, a list, a set or an object, each with its key in a path."""
     if isinstance(value, dict):
         return value.items()
     if isinstance(value, list | tuple):
         return enumerate(value)
+    if isinstance(value, set):
+        return enumerate(key.value if isinstance(key, UnusualKey) else key for key in value)
     if isinstance(value, InertSubclass):
         return inside(value.state)
     if isinstance(value, InertArray):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple, TypeGuard
 
 from core.checkpoint.containers.budget import work_left
 from core.checkpoint.entries import StateDict, TensorEntry, is_float_dtype
@@ -21,18 +22,23 @@ from core.checkpoint.pickles.inert import (
     Opaque,
     Storage,
     Tree,
+    UnusualKey,
     inside,
 )
+from core.checkpoint.pickles.key_names import Names, key_text, named
 from core.checkpoint.pickles.numpy_values import array_tensor
 from core.checkpoint.tree.joined_parts import JoinedParts, join_parts, names_part
 from core.checkpoint.tree.tensor_entries import EntryMaker
 from core.errors import CheckpointError
 
-MAX_DEPTH = 64
-"""Levels of the tree that are searched for tensors."""
-
 MAX_PATH = 1024
-"""Characters of a path in the tree; what is below a longer one is not searched."""
+"""Characters of a path in the tree. A longer one is shown without its middle."""
+
+MAX_DEPTH = 64
+"""Levels of values in a tensor's subclass that are searched for the tensors that it consists of."""
+
+MAX_ALIASES = 256
+"""State_dicts that are listed once more, at another path to the same object."""
 
 ROLES: Mapping[str, str] = {
     "state_dict": "model",
@@ -87,15 +93,18 @@ def find_state_dicts(tree: Tree, entry: EntryMaker) -> dict[str, StateDict]:
 
     A state_dict is one of these:
 
-    - a dict or list that contains tensors;
+    - a dict, list or set that contains tensors;
+    - a list of pairs of a name and a tensor, as `list(model.named_parameters())`;
     - a pickled model, whose parameters and buffers are in the order of `Module.state_dict`;
     - an optimizer's `state`, whose keys become `0.exp_avg`;
-    - in a file without tensors, a dict of numpy arrays, which may have texts and numbers beside
-      them.
+    - a dict of numpy arrays, which may have texts and numbers beside them, if the file has no
+      weights as tensors but an optimizer's, or if the dict's name is a model's.
 
-    A tensor subclass without elements of its own, such as DTensor, is replaced by the tensors in
-    it: a single one gets its key, several get `key.attribute`. Raises CheckpointError where a
-    tensor is damaged, or the nesting exceeds the budget of work.
+    An object is searched once, at the first path to it. A state_dict that another path of dicts and
+    lists leads to is listed there too. A tensor subclass without elements of its own, such as
+    DTensor, is replaced by the tensors in it: a single one gets its key, several get
+    `key.attribute`. Raises CheckpointError where a tensor is damaged, or where the same objects
+    have more names than the budget of work allows.
     """
     return _walked(tree, entry).found
 
@@ -110,10 +119,8 @@ def find_networks(
 
 def _walked(tree: Tree, entry: EntryMaker) -> _Walk:
     walk = _Walk(entry)
-    walk.visit(tree, "", ())
-    if walk.saw_arrays and not walk.found:
-        walk = _Walk(entry, take_arrays=True)
-        walk.visit(tree, "", ())
+    walk.search(tree)
+    walk.take_arrays()
     return walk
 
 
@@ -177,14 +184,34 @@ def _weights(state_dict: StateDict) -> int:
 
 def is_module(value: Tree) -> bool:
     """Whether a value is a pickled torch.nn.Module, or a TorchScript one."""
-    if not isinstance(value, Opaque):
-        return False
+    return isinstance(value, Opaque) and module_state(value) is not None
+
+
+def module_state(value: Opaque) -> dict[Key, Tree] | None:
+    """The state of a pickled module; None for another object.
+
+    It may be an argument of a call instead: `reduce_graph_module` of torch.fx is called with the
+    state of a traced module and its source, and a persistent class (StyleGAN's
+    torch_utils/persistence.py) with a dict that has it as `state`.
+    """
+    state = value.state
     if value.name.startswith("__torch__."):
-        return isinstance(value.state, dict)
+        return state if isinstance(state, dict) else None
+    if _is_modules_state(state):
+        return state
+    for argument in value.args:
+        within = argument.get("state") if isinstance(argument, dict) else None
+        for candidate in (argument, within):
+            if _is_modules_state(candidate):
+                return candidate
+    return None
+
+
+def _is_modules_state(value: Tree) -> TypeGuard[dict[Key, Tree]]:
     return (
-        isinstance(value.state, dict)
-        and isinstance(value.state.get("_parameters"), dict)
-        and isinstance(value.state.get("_modules"), dict)
+        isinstance(value, dict)
+        and isinstance(value.get("_parameters"), dict)
+        and isinstance(value.get("_modules"), dict)
     )
 
 
@@ -265,72 +292,181 @@ PACKED_PARAMS = "_packed_params"
 state_dict too (torch/ao/nn/quantized/modules/linear.py, LinearPackedParams)."""
 
 
-class _Walk:
-    """One search for state_dicts through a tree, with its limits.
+class _Place(NamedTuple):
+    """Where a value lies: its name in the value above, and that one's place; None for the tree.
 
-    `barren` has the ids of values in which no tensor was found, so that a shared one is searched
-    once. `beside` has the paths of state_dicts that are side by side in a dict under names of a
+    `value` is the value there, `depth` the number of names that lead to it. `plain` says that these
+    are in dicts, lists and tuples alone.
+    """
+
+    above: _Place | None
+    name: str
+    value: Tree
+    plain: bool
+    depth: int
+
+    def path(self) -> str:
+        """The names from the tree to the value, joined by dots."""
+        names: list[str] = []
+        place: _Place | None = self
+        while place is not None and place.above is not None:
+            names.append(place.name)
+            place = place.above
+        return ".".join(reversed(names))
+
+
+class _Walk:
+    """One search for state_dicts through a tree.
+
+    Each object is searched once, so that the search ends after as many steps as the tree has
+    values. `beside` has the paths of state_dicts that are side by side in a dict under names of a
     network's parts, by the path of the dict.
     """
 
-    def __init__(self, entry: EntryMaker, *, take_arrays: bool = False) -> None:
+    def __init__(self, entry: EntryMaker) -> None:
         self.entry = entry
-        self.take_arrays = take_arrays
-        self.saw_arrays = False
         self.found: dict[str, StateDict] = {}
         self.beside: dict[str, list[str]] = {}
-        self.classes: dict[str, str] = {}
         self.work = work_left()
-        self.barren: set[int] = set()
+        self._part_of: dict[str, str] = {}
+        self._names = Names()
+        self._order: list[str] = []
+        self._first: dict[int, tuple[_Place, int]] = {}
+        self._fruitful: set[int] = set()
+        self._aliases = 0
+        self._with_arrays: list[_Place] = []
 
-    def visit(self, value: Tree, path: str, above: tuple[int, ...]) -> bool:
-        """Search a value for state_dicts; False where it can contain none, under any path.
+    def search(self, tree: Tree) -> None:
+        """Find the state_dicts in a tree, in the order of the file."""
+        rest = [_Place(None, "", tree, True, 0)]
+        while rest:
+            place = rest.pop()
+            number = id(place.value)
+            first = self._first.get(number)
+            if first is None:
+                self._first[number] = place, len(self._order)
+                rest.extend(reversed(self._visit(place)))
+            elif place.plain and number in self._fruitful:
+                self._list_again(place, *first)
 
-        `above` has the ids of the values around it, so that a cycle ends.
+    def take_arrays(self) -> None:
+        """Take dicts of numpy arrays as state_dicts where they are a model's weights.
+
+        Arrays beside a model's tensors are a replay buffer, for example, or a log.
         """
-        if isinstance(value, TENSORS):
-            if not path:
-                self.add(path, dict(self.tensors("tensor", value, ())))
-            return True
-        if is_module(value):
-            self.classes = {}
-            self.add(path, dict(self.module(value, "", ())), classes=self.classes)
-            return True
-        if type(value) is InertArray:
-            self.saw_arrays = True
-        number = id(value)
-        if number in self.barren:
-            return False
-        if number in above or len(above) >= MAX_DEPTH:
-            return True
-        fruitful = self.visit_inside(value, path, (*above, number))
-        if not fruitful:
-            self.barren.add(number)
-        return fruitful
+        weights = any(
+            _weights(state_dict) and role(path, state_dict) != "optimizer"
+            for path, state_dict in self.found.items()
+        )
+        for place in self._with_arrays:
+            own_role = role(self._path(place), StateDict(())) if weights else "model"
+            if own_role in ("model", "ema") and (not weights or place.above is not None):
+                self._add(place, _from_arrays(place.value), place.value)
 
-    def visit_inside(self, value: Tree, path: str, above: tuple[int, ...]) -> bool:
+    def _visit(self, place: _Place) -> list[_Place]:
+        """Add the state_dict that a value is, if it is one; the places in it to be searched."""
+        value = place.value
+        if isinstance(value, TENSORS):
+            if place.above is None:
+                self._add(place, dict(self.tensors("tensor", value, ())))
+            return []
+        if isinstance(value, Opaque) and module_state(value) is not None:
+            classes: dict[str, str] = {}
+            self._add(place, _keyed(self.module(value, classes)), classes=classes)
+            return []
+        if parameters := _named_parameters(value):
+            self._add(place, _keyed(self._all_tensors(parameters)))
+            return []
         children = _children(value)
         tensors = {key: item for key, item in children.items() if type(item) is InertTensor}
-        inner = len(tensors) < len(children) and self.expanded(children)
-        tensors = inner or tensors
-        if self.take_arrays and not tensors:
-            tensors = _from_arrays(value)
-        self.count(2 + (_length(value) >> 4) + len(children) - len(tensors))
-        grouped = self.grouped(value, path)
-        if tensors or grouped:
-            self.add(path, grouped or tensors, value)
-        if grouped or (len(tensors) == len(children) and not inner):
-            return bool(children)
-        fruitful = bool(tensors)
-        for key, item in children.items():
-            below = f"{path}.{key}" if path else key
-            if type(item) is InertTensor or (inner and _is_packed(key, item)):
-                continue
-            if len(below) > MAX_PATH or self.visit(item, below, above):
-                fruitful = True
-            if isinstance(value, dict) and below in self.found and names_part(key):
-                self.beside.setdefault(path, []).append(below)
-        return fruitful
+        expanded = self.expanded(children) if len(tensors) < len(children) else {}
+        grouped = self.grouped(value, place)
+        if grouped or expanded or tensors:
+            self._add(place, grouped or expanded or tensors, value)
+        elif isinstance(value, dict) and any(type(item) is InertArray for item in value.values()):
+            self._with_arrays.append(place)
+        if grouped:
+            return []
+        plain = place.plain and isinstance(value, dict | list | tuple)
+        return [
+            _Place(place, key, item, plain, place.depth + 1)
+            for key, item in children.items()
+            if not isinstance(item, TENSORS)
+            and not (expanded and _is_packed(key, item))
+            and not (type(item) is InertArray and item.objects is None)
+        ]
+
+    def _list_again(self, place: _Place, first: _Place, since: int) -> None:
+        """List the state_dicts at and below the first path to an object at another one too."""
+        path, prefix = self._path(place), self._path(first)
+        above = place.above
+        while above is not None:
+            if above is first:
+                return  # the object contains itself
+            above = above.above
+        for known in self._order[since:]:
+            rest = known[len(prefix) :]
+            if not known.startswith(prefix) or (rest and not rest.startswith(".")):
+                break
+            if self._aliases == MAX_ALIASES:
+                break
+            self._aliases += 1
+            state_dict = self.found[known]
+            name = self._listed(path + rest)
+            self.found[name] = StateDict(
+                state_dict.values(), name, state_dict.versions, state_dict.classes
+            )
+            if not rest:
+                self._note_part(place, name)
+            elif known in self._part_of:
+                self._set_beside(path + self._part_of[known][len(prefix) :], name)
+
+    def _add(
+        self,
+        place: _Place,
+        tensors: Mapping[str, InertTensor],
+        value: Tree = None,
+        classes: Mapping[str, str] | None = None,
+    ) -> None:
+        """Add the state_dict at a place; `value` is the object with torch's `_metadata`."""
+        if not tensors:
+            return
+        # An entry takes the memory of many steps, and a file may contain the same tensors in many
+        # dicts.
+        versions = _versions(value)
+        self.count(10 + 3 * len(tensors) + len(versions))
+        make = self.entry
+        entries = [make(key, tensor) for key, tensor in tensors.items()]
+        path = self._listed(self._path(place))
+        self.found[path] = StateDict(entries, path, versions, classes)
+        self._note_part(place, path)
+        above: _Place | None = place
+        while above is not None and id(above.value) not in self._fruitful:
+            self._fruitful.add(id(above.value))
+            above = above.above
+
+    def _path(self, place: _Place) -> str:
+        self.count(1 + (place.depth >> 2))  # it takes that long to go up to the tree
+        return place.path()
+
+    def _listed(self, path: str) -> str:
+        """The path itself, or another name where it is too long or taken."""
+        if len(path) > MAX_PATH:
+            path = f"{path[: MAX_PATH // 2]}…{path[-MAX_PATH // 2 :]}"
+        name = self._names.name(path)
+        self._order.append(name)
+        return name
+
+    def _note_part(self, place: _Place, path: str) -> None:
+        """Note a state_dict that a dict has under the name of a network's part."""
+        above = place.above
+        if above is not None and isinstance(above.value, dict) and names_part(place.name):
+            self._set_beside(self._path(above), path)
+
+    def _set_beside(self, dict_path: str, path: str) -> None:
+        if path.startswith(dict_path):  # of a path that is too long, the middle is missing
+            self.beside.setdefault(dict_path, []).append(path)
+            self._part_of[path] = dict_path
 
     def expanded(self, children: Mapping[str, Tree]) -> dict[str, InertTensor]:
         """The tensors of a mapping that has subclasses, bare storages or packed parameters.
@@ -342,12 +478,12 @@ class _Walk:
             for key, item in children.items()
         ):
             return {}
-        return {
-            key: tensor
+        return _keyed(
+            pair
             for name, item in children.items()
             if isinstance(item, TENSORS) or _is_packed(name, item)
-            for key, tensor in self.tensors(name, item, ())
-        }
+            for pair in self.tensors(name, item, ())
+        )
 
     def tensors(
         self, key: str, value: Tree, above: tuple[int, ...]
@@ -357,7 +493,7 @@ class _Walk:
             yield key, value
         elif isinstance(value, Storage):
             yield key, _bare(value)
-        elif id(value) not in above and len(above) < MAX_DEPTH and len(key) <= MAX_PATH:
+        elif id(value) not in above and len(above) < MAX_DEPTH:
             children = _children(value)
             if is_dtensor(value):
                 children = {name: item for name, item in children.items() if name == LOCAL_TENSOR}
@@ -376,49 +512,75 @@ class _Walk:
                 shape, stride = value.shape, value.stride
                 yield key, InertTensor(None, value.dtype, shape, stride, 0, value.requires_grad)
 
-    def grouped(self, value: Tree, path: str) -> dict[str, InertTensor]:
+    def _all_tensors(self, pairs: Iterable[tuple[str, Tree]]) -> Iterator[tuple[str, InertTensor]]:
+        for name, value in pairs:
+            yield from self.tensors(name, value, ())
+
+    def grouped(self, value: Tree, place: _Place) -> dict[str, InertTensor]:
         """The tensors of an optimizer's `state`, with keys such as `0.exp_avg`; else empty.
 
-        Its dicts of tensors are under numbers, or under the names of the parameters, as
-        torch/distributed/checkpoint/state_dict.py saves it.
+        Its dicts of tensors are under numbers, under the names of the parameters, as
+        torch/distributed/checkpoint/state_dict.py saves it, or under the parameters themselves in
+        an optimizer that was pickled whole. These get the numbers that its state_dict would have.
         """
         if not isinstance(value, dict) or not value:
             return {}
         if not all(isinstance(item, dict) for item in value.values()):
             return {}
-        if not all(type(key) is int for key in value) and not _is_optimizers_state(path):
+        groups: Iterable[tuple[object, Tree]]
+        if all(_is_parameter(key) for key in value):
+            groups = enumerate(value.values())
+        elif all(type(key) is int for key in value):
+            groups = value.items()
+        elif place.name == "state" and _is_optimizers(self._path(place)):
+            groups = named(value.items()).items()
+        else:
             return {}
         self.count(sum(len(item) for item in value.values() if isinstance(item, dict)))
-        return {
-            key: tensor
-            for index, group in value.items()
+        return _keyed(
+            pair
+            for index, group in groups
             if isinstance(group, dict)
-            for name, item in group.items()
+            for name, item in named(group.items()).items()
             if isinstance(item, TENSORS)
-            for key, tensor in self.tensors(f"{index}.{name}", item, ())
-        }
+            for pair in self.tensors(f"{index}.{name}", item, ())
+        )
 
-    def module(
-        self, value: Tree, prefix: str, above: tuple[int, ...]
-    ) -> Iterator[tuple[str, InertTensor]]:
+    def module(self, root: Opaque, classes: dict[str, str]) -> Iterator[tuple[str, InertTensor]]:
         """A module's parameters, its buffers, then those of its submodules.
 
-        This is the order of `state_dict` (torch/nn/modules/module.py).
+        This is the order of `state_dict` (torch/nn/modules/module.py). A module that several
+        others share is listed under each of its names, as there; but once if modules contain
+        themselves, of which there is no state_dict. `classes` gets the class of each module.
         """
-        if id(value) in above or len(above) >= MAX_DEPTH or len(prefix) > MAX_PATH:
-            return
-        if not isinstance(value, Opaque):
-            return
-        self.classes[prefix[:-1]] = value.name
-        if not is_module(value):
-            yield from self.unusual(value, prefix, above)
-            return
-        assert isinstance(value.state, dict)
-        state = value.state
-        below = (*above, id(value))
-        if value.name.startswith("__torch__."):
-            yield from self.scripted(state, prefix, below)
-            return
+        once = _contains_itself(root)
+        visited: set[int] = set()
+        rest: list[tuple[str, Tree]] = [("", root)]
+        while rest:
+            key, value = rest.pop()
+            if isinstance(value, InertTensor):
+                yield key, value
+            if not isinstance(value, Opaque) or id(value) in visited:
+                continue
+            if once:
+                visited.add(id(value))
+            self.count(1 + (len(key) >> 6))
+            classes[key] = value.name
+            prefix = f"{key}." if key else ""
+            state = module_state(value)
+            if state is None:
+                yield from self.unusual(value, key, prefix)
+                continue
+            if not value.name.startswith("__torch__."):
+                yield from self._own_tensors(state, prefix)
+            below = _submodules(value)
+            self.count(len(below))
+            rest.extend((f"{prefix}{name}", item) for name, item in reversed(below))
+
+    def _own_tensors(
+        self, state: Mapping[Key, Tree], prefix: str
+    ) -> Iterator[tuple[str, InertTensor]]:
+        """The parameters and buffers of one module."""
         skipped = state.get("_non_persistent_buffers_set")
         for group in ("_parameters", "_buffers"):
             members = state.get(group)
@@ -429,57 +591,22 @@ class _Walk:
                 if not isinstance(tensor, TENSORS):
                     continue
                 if group == "_parameters" or not isinstance(skipped, set) or name not in skipped:
-                    yield from self.tensors(f"{prefix}{name}", tensor, ())
+                    yield from self.tensors(f"{prefix}{key_text(name)}", tensor, ())
         if PACKED_PARAMS in state:
             packed = state[PACKED_PARAMS]
             if isinstance(packed, Opaque) and isinstance(packed.state, tuple) and packed.state:
                 packed = packed.state[0]
-            yield from self.tensors(f"{prefix}{PACKED_PARAMS}", packed, below)
-        modules = state.get("_modules")
-        if isinstance(modules, dict):
-            self.count(len(modules) + 1)
-            for name, inner in modules.items():
-                yield from self.module(inner, f"{prefix}{name}.", below)
+            yield from self.tensors(f"{prefix}{PACKED_PARAMS}", packed, ())
 
-    def unusual(
-        self, value: Opaque, prefix: str, above: tuple[int, ...]
-    ) -> Iterator[tuple[str, InertTensor]]:
+    def unusual(self, value: Opaque, key: str, prefix: str) -> Iterator[tuple[str, InertTensor]]:
         """The tensors of a module with its own `__getstate__` or `__reduce__`."""
         state = value.state
         if not isinstance(state, tuple) or len(state) != len(CONVOLUTION):
-            yield from self.tensors(prefix[:-1], value, above)
+            yield from self.tensors(key, value, ())
             return
         for name, item in zip(CONVOLUTION, state, strict=True):
             if isinstance(item, InertTensor):
                 yield f"{prefix}{name}", item
-
-    def scripted(
-        self, state: Mapping[Key, Tree], prefix: str, above: tuple[int, ...]
-    ) -> Iterator[tuple[str, InertTensor]]:
-        """The tensors of a TorchScript module, whose attributes and submodules are in one dict."""
-        self.count(len(state) + 1)
-        for name, item in state.items():
-            if isinstance(item, InertTensor):
-                yield f"{prefix}{name}", item
-            elif is_module(item):
-                yield from self.module(item, f"{prefix}{name}.", above)
-
-    def add(
-        self,
-        path: str,
-        tensors: Mapping[str, InertTensor],
-        value: Tree = None,
-        classes: Mapping[str, str] | None = None,
-    ) -> None:
-        """Add the state_dict at a path; `value` is the object with torch's `_metadata`."""
-        if tensors:
-            # An entry takes the memory of many steps, and a file may contain the same tensors at
-            # many paths.
-            versions = _versions(value)
-            self.count(10 + 3 * len(tensors) + len(versions))
-            make = self.entry
-            entries = [make(key, tensor) for key, tensor in tensors.items()]
-            self.found[path] = StateDict(entries, path, versions, classes)
 
     def count(self, steps: int) -> None:
         self.work.steps -= steps
@@ -491,9 +618,70 @@ class _Walk:
             )
 
 
+def _submodules(value: Opaque) -> list[tuple[str, Tree]]:
+    """The submodules of a module by their names; of a TorchScript one, its tensors among them."""
+    state = module_state(value) or {}
+    if value.name.startswith("__torch__."):
+        # The attributes and submodules of a TorchScript module are in one dict.
+        members = [
+            (name, item)
+            for name, item in state.items()
+            if isinstance(item, InertTensor) or is_module(item)
+        ]
+    else:
+        modules = state.get("_modules")
+        members = list(modules.items()) if isinstance(modules, dict) else []
+    return [(key_text(name), item) for name, item in members]
+
+
+def _contains_itself(root: Opaque) -> bool:
+    """Whether a module is a submodule of itself, or one in it is."""
+    entered, left = {id(root)}, set[int]()
+    above = [(id(root), iter(_submodules(root)))]
+    while above:
+        number, members = above[-1]
+        _, member = next(members, ("", None))
+        if member is None:
+            left.add(number)
+            above.pop()
+        elif isinstance(member, Opaque):
+            if id(member) not in entered:
+                entered.add(id(member))
+                above.append((id(member), iter(_submodules(member))))
+            elif id(member) not in left:
+                return True
+    return False
+
+
+def _named_parameters(value: Tree) -> list[tuple[str, Tree]]:
+    """The pairs of a list of names and tensors, as `named_parameters` gives; else empty."""
+    if not isinstance(value, list | tuple):
+        return []
+    pairs: list[tuple[str, Tree]] = []
+    for item in value:
+        if not isinstance(item, list | tuple) or len(item) != 2:
+            return []
+        name, tensor = item
+        if not isinstance(name, str) or not isinstance(tensor, TENSORS):
+            return []
+        pairs.append((name, tensor))
+    return pairs
+
+
+def _keyed(pairs: Iterable[tuple[str, InertTensor]]) -> dict[str, InertTensor]:
+    """Tensors by their keys; a key that another tensor has too gets a number."""
+    listed = list(pairs)
+    keyed = dict(listed)
+    if len(keyed) == len(listed):
+        return keyed
+    names = Names()
+    return {names.name(key): tensor for key, tensor in listed}
+
+
 def _children(value: Tree) -> dict[str, Tree]:
     """The children of a value that are tensors or may contain some, by their keys in a path."""
-    return {str(key): item for key, item in inside(value) if type(item) in _KINDS}
+    children = ((key, item) for key, item in inside(value) if type(item) in _KINDS)
+    return named(children, value if isinstance(value, dict) else ())
 
 
 TENSORS = (InertTensor, InertSubclass, Storage)
@@ -503,9 +691,14 @@ _KINDS = CONTAINER_TYPES | {InertTensor, Storage}
 """The types of values that are visited in a search for tensors."""
 
 
-def _is_optimizers_state(path: str) -> bool:
-    *above, last = path.split(".")
-    return last == "state" and any(ROLES.get(part.lower()) == "optimizer" for part in above)
+def _is_parameter(key: Key) -> bool:
+    return isinstance(key, UnusualKey) and isinstance(key.value, TENSORS)
+
+
+def _is_optimizers(path: str) -> bool:
+    """Whether a path leads to something in an optimizer."""
+    *above, _ = path.split(".")
+    return any(ROLES.get(part.lower()) == "optimizer" for part in above)
 
 
 def _is_packed(key: str, value: Tree) -> bool:
@@ -517,10 +710,14 @@ def _from_arrays(value: Tree) -> dict[str, InertTensor]:
     such as the learning rate that a Caffe2 pickle has among its blobs."""
     if not isinstance(value, dict):
         return {}
-    arrays = {str(key): item for key, item in value.items() if isinstance(item, InertArray)}
+    arrays = named(
+        ((key, item) for key, item in value.items() if isinstance(item, InertArray)), value
+    )
     plain = sum(isinstance(item, PLAIN) for item in value.values())
     try:
-        tensors = {key: array_tensor(item) for key, item in arrays.items()}
+        tensors = {
+            key: array_tensor(item) for key, item in arrays.items() if isinstance(item, InertArray)
+        }
     except ValueError:
         return {}
     return tensors if len(tensors) + plain == len(value) else {}

@@ -18,10 +18,12 @@ from core.checkpoint.pickles.inert import (
     Opaque,
     Storage,
     Tree,
+    UnusualKey,
 )
+from core.checkpoint.pickles.key_names import Names, key_text
 from core.checkpoint.pickles.numpy_values import array_values
 from core.checkpoint.tree.discover import is_module
-from core.wording import shape
+from core.wording import count, shape
 
 Json: TypeAlias = str | int | float | bool | Sequence["Json"] | Mapping[str, "Json"] | None
 
@@ -37,6 +39,9 @@ MAX_TEXT = 20_000
 
 MAX_CHARACTERS = 10_000_000
 """Characters that are shown of one file."""
+
+MAX_BITS = 16_384
+"""Bits of a number that is shown in full."""
 
 MAX_NAMES = 5_000
 """Texts that are shown of one list; most often they are the names of classes."""
@@ -78,9 +83,14 @@ class _Writer:
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, int):
-            return value if -(1 << 63) <= value < 1 << 64 else hex(value)[:MAX_TEXT]
+            if -(1 << 63) <= value < 1 << 64:
+                return value
+            bits = value.bit_length()
+            return hex(value) if bits <= MAX_BITS else f"a number of {count(bits)} bits"
         if isinstance(value, float):
             return value if math.isfinite(value) else str(value)
+        if isinstance(value, UnusualKey):
+            value = key_text(value)
         if isinstance(value, str):
             self.characters += min(len(value), MAX_TEXT)
             if self.characters > MAX_CHARACTERS:
@@ -92,7 +102,8 @@ class _Writer:
         if isinstance(value, list | tuple):
             return self.sequence(value, depth)
         if isinstance(value, set):
-            return self.sequence(list(islice(value, MAX_NAMES + 1)), depth)
+            # Its order is by chance, so that two openings of a file would differ.
+            return self.sequence(sorted(islice(value, MAX_NAMES + 1), key=_rank), depth)
         if isinstance(value, Opaque):
             return self.opaque(value, depth)
         if isinstance(value, InertArray):
@@ -101,6 +112,7 @@ class _Writer:
 
     def mapping(self, items: Mapping[Key, Tree], depth: int) -> Json | _NoValue:
         written: dict[str, Json] = {}
+        names = Names(items)
         for key, item in items.items():
             if self.nodes > MAX_NODES:
                 written["…"] = "there is more"
@@ -110,7 +122,7 @@ class _Writer:
                 continue
             written_item = self.write(item, depth + 1)
             if not isinstance(written_item, _NoValue):
-                written[str(key)[:MAX_KEY]] = written_item
+                written[names.name(key, MAX_KEY)] = written_item
         return written if written or not items else _NO_VALUE
 
     def sequence(self, items: Sequence[Tree], depth: int) -> Json | _NoValue:
@@ -131,12 +143,13 @@ class _Writer:
         if is_module(value):
             return written
         state = value.state if isinstance(value.state, dict) else {}
+        names = Names()
         for key, item in chain(state.items(), value.items.items()):
             if self.nodes > MAX_NODES:
                 break
             written_item = self.write(item, depth + 1)
             if not isinstance(written_item, _NoValue):
-                written[str(key)[:MAX_KEY]] = written_item
+                written[names.name(key, MAX_KEY)] = written_item
         for name, items in (("args", value.args), ("items", value.elements)):
             written_item = self.sequence(items, depth + 1) if items else _NO_VALUE
             if not isinstance(written_item, _NoValue):
@@ -159,6 +172,13 @@ class _Writer:
             return [] if isinstance(texts, _NoValue) else texts
         written = [self.write(item, depth + 1) for item in values]
         return [item for item in written if not isinstance(item, _NoValue)]
+
+
+def _rank(member: Tree) -> tuple[bool, float, str]:
+    """The place of a set's member among the others: numbers by their value, then texts."""
+    if isinstance(member, int | float):
+        return False, member, ""
+    return True, 0, key_text(member) if isinstance(member, str | UnusualKey) else str(member)
 
 
 def _words(value: Global | InertDtype | LongBytes | complex | bytes) -> str:

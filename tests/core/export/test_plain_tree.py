@@ -12,7 +12,9 @@ import pytest
 import torch
 from torch import nn
 
+from core.checkpoint import open_checkpoint
 from core.export import Keep
+from core.export.plain_tree import written_tree
 from tests.core.checkpoint.test_dtypes_and_layouts import Pair
 from tests.core.export.test_kept_data import NoState, Trainer, exported, same
 
@@ -157,3 +159,17 @@ def test_long_bytes_in_a_plain_pickle_are_left_out_with_their_size(tmp_path: Pat
     loaded, left_out = reloaded(tmp_path, tmp_path / "in.pkl", "metadata")
     assert loaded == {"short": b"x"}
     assert left_out == {"log": ("9\u202f000 bytes", "")}
+
+
+def test_keys_that_are_not_text_stay_what_they_are(tmp_path: Path) -> None:
+    by = {1: "a", "1": "b", 1.5: "c", (1, "x"): "d", b"k": "e", None: "f"}
+    weights = {1: torch.ones(1), "1": torch.ones(2)}
+    torch.save({"model": weights, "by": by, "seen": {(1, 2)}}, tmp_path / "m.pth")
+    checkpoint = open_checkpoint(tmp_path / "m.pth")
+    written = written_tree(checkpoint, checkpoint.state_dict("model"), tensors=True).tree
+    assert isinstance(written, dict)
+    assert written["by"] == by
+    assert written["seen"] == {(1, 2)}
+    assert {key: entry.shape for key, entry in written["model"].items()} == {
+        "1 (int)": (1,), "1": (2,),
+    }  # fmt: skip

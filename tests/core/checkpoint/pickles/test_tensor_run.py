@@ -13,6 +13,7 @@ from torch import nn
 from core.checkpoint import open_checkpoint
 from core.checkpoint.pickles import unpickler
 from core.checkpoint.pickles.inert import InertTensor, Opaque, Tree
+from core.checkpoint.pickles.key_names import key_text
 from core.checkpoint.tree.tensor_entries import storage_of
 from core.errors import CheckpointError
 from core.tensors import read_tensor
@@ -46,7 +47,7 @@ def described(value: Tree, seen: dict[int, int]) -> object:
             return "again", seen[id(value)]
         seen[id(value)] = len(seen)
     if isinstance(value, dict):
-        return [(str(key), described(item, seen)) for key, item in value.items()]
+        return [(key_text(key), described(item, seen)) for key, item in value.items()]
     if isinstance(value, list | tuple):
         return type(value).__name__, [described(item, seen) for item in value]
     if isinstance(value, Opaque):
