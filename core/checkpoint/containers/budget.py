@@ -10,21 +10,44 @@ from dataclasses import dataclass
 from core.errors import CheckpointError
 
 OPERATIONS = 4_000_000
-"""Opcodes in all of a file's pickles. A tensor's run (`tensor_run.py`) counts as one; read one by
-one, a tensor takes 30."""
+"""Opcodes in all of a file's pickles, besides one for each of their bytes. A tensor's run
+(`tensor_run.py`) counts as one; read one by one, a tensor takes 30."""
 
-OBJECTS = 2_300_000
-"""Objects of about 64 bytes that a file's pickles may make, copies included. A tensor takes 8 in a
-run, and 20 if its opcodes are read one by one. Without it, short opcodes could fill the memory."""
+OBJECTS = 1_500_000
+"""Objects of about 64 bytes that a file's pickles may make besides those that their bytes allow,
+copies included. A tensor takes 8 in a run, and 20 if its opcodes are read one by one. Without it,
+short opcodes could fill the memory."""
+
+BYTES_PER_OBJECT = 3
+"""A pickle may make one more object for so many of its bytes: a small whole number takes as many,
+a fraction 9 and a word of a vocabulary some 20."""
 
 STEPS = 1_200_000
-"""Objects of a file's tree that are searched for tensors. An object that several others contain
-counts each time, and slow steps count more than once."""
+"""Steps of the search for tensors in a file's tree, besides those that the bytes of its pickles
+allow. Each entry of a state_dict takes several, and one that has many names counts each time."""
+
+BYTES_PER_STEP = 12
+"""A file may take one more step for so many bytes of its pickles; a tensor takes some 100."""
+
+MAX_GROWTH = 40 << 20
+"""Bytes of a file's pickles that allow more opcodes, objects and steps."""
 
 MAX_DIMENSIONS = 64
 """The most dimensions of a tensor or an array. numpy's arrays have at most 64 (NPY_MAXDIMS in
 numpy/ndarraytypes.h). torch makes tensors of more, but cannot reduce them along chosen dimensions
 (dim_bitset_size in ATen/WrapDimUtilsMulti.h)."""
+
+
+class MoreThanLoupeReads(CheckpointError):
+    """A file goes beyond a limit of Loupe's own. It may be sound."""
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        """`what` says which limit, in words that follow a colon."""
+        super().__init__(
+            f"The file has more than Loupe reads: {what}; the file may be sound.",
+            remedy
+            or "Save the weights alone, with torch.save(model.state_dict(), ...), and open that.",
+        )
 
 
 @dataclass(slots=True)
@@ -34,7 +57,18 @@ class Work:
     operations: int = OPERATIONS
     objects: int = OBJECTS
     steps: int = STEPS
+    growth: int = MAX_GROWTH
     files: int = 0
+
+    def grow(self, nbytes: int) -> int:
+        """Count bytes of a file's descriptions, and allow the steps for them.
+
+        Returns how many of the bytes are within MAX_GROWTH.
+        """
+        counted = min(nbytes, self.growth)
+        self.growth -= counted
+        self.steps += counted // BYTES_PER_STEP
+        return counted
 
 
 _work: ContextVar[Work | None] = ContextVar("work", default=None)
@@ -59,14 +93,11 @@ def work_left() -> Work:
 
 
 def spend(operations: int) -> None:
-    """Take opcodes off the budget. Raises CheckpointError where it is used up."""
+    """Take opcodes off the budget. Raises MoreThanLoupeReads where it is used up."""
     work = work_left()
     work.operations -= operations
     if work.operations < 0:
-        raise CheckpointError(
-            "The file has more parts than a checkpoint of its size.",
-            "It was made to keep a reader busy: get it from a source you trust.",
-        )
+        raise MoreThanLoupeReads("its parts take too many steps to be put together")
 
 
 def another_file() -> None:

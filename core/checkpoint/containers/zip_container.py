@@ -15,11 +15,12 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
+from core.checkpoint.containers.budget import MoreThanLoupeReads
 from core.checkpoint.containers.inflated import RAW_DEFLATE, Inflated
 from core.checkpoint.containers.window import WINDOW, Window
 from core.checkpoint.entries import Record, Source, make_record
 from core.errors import CheckpointError
-from core.wording import count
+from core.wording import size as size_words
 
 LOCAL_MAGIC = b"PK\x03\x04"
 """The first bytes of a local header, and so of a zip that is not empty."""
@@ -157,14 +158,13 @@ class Archive:
         return start, stop
 
     def read(self, name: str, limit: int) -> bytes:
-        """A small member's bytes; raises CheckpointError where it has more than `limit`."""
+        """A small member's bytes.
+
+        Raises CheckpointError, MoreThanLoupeReads where it has more than `limit`.
+        """
         record = self.record(name)
         if record.nbytes > limit:
-            raise CheckpointError(
-                f"The archive's member {name[:200]} has {record.nbytes} bytes, far more than "
-                "any checkpoint needs.",
-                "The file was made to fill the memory: get it from a source you trust.",
-            )
+            raise MoreThanLoupeReads(f"its member {name[:200]} has {size_words(record.nbytes)}")
         return record.source.read(record.offset, record.nbytes)
 
     def peek(self, member: Member, limit: int) -> bytes:
@@ -210,7 +210,7 @@ def open_archive(source: Source) -> Archive:
     if start + nbytes > source.size:
         raise NoDirectory
     if nbytes > MAX_DIRECTORY:
-        raise _unsound(f"its directory has {count(nbytes)} bytes, more than any checkpoint needs")
+        raise MoreThanLoupeReads(f"its directory has {size_words(nbytes)}")
     data = source.read(start, nbytes)
     members: dict[str, Member] = {}
     spans: list[tuple[int, int, str]] = []

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from core.checkpoint.containers.latin1_text import Latin1Text
 from core.checkpoint.entries import ITEMSIZES
 from core.checkpoint.pickles.inert import (
     Global,
     InertArray,
     InertDict,
     Key,
+    LongBytes,
     Opaque,
     Tree,
     UnusualKey,
@@ -75,8 +77,10 @@ def make_complex(real: Tree, imaginary: Tree = 0) -> complex:
     return complex(real, imaginary)
 
 
-def encode(text: Tree, encoding: Tree = "utf-8") -> bytes:
+def encode(text: Tree, encoding: Tree = "utf-8") -> bytes | LongBytes:
     """`_codecs.encode`, with which pickles of protocol 2 write bytes."""
+    if isinstance(text, LongBytes) and encoding in ("latin1", "latin-1"):
+        return LongBytes(Latin1Text(text.source))
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1", "utf-8"):
         raise TypeError("not text to encode")
     return text.encode(encoding)

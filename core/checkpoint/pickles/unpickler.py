@@ -17,7 +17,13 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, islice, repeat
 
-from core.checkpoint.containers.budget import OPERATIONS, work_left
+from core.checkpoint.containers.budget import (
+    BYTES_PER_OBJECT,
+    MAX_GROWTH,
+    OPERATIONS,
+    MoreThanLoupeReads,
+    work_left,
+)
 from core.checkpoint.pickles.constructors import CONSTRUCTORS, MENTIONED, dict_key, ordered_dict
 from core.checkpoint.pickles.first_uses import first_paths
 from core.checkpoint.pickles.global_verdicts import CLASS_NAME, GlobalUse, Verdict, judge
@@ -35,12 +41,10 @@ from core.checkpoint.pickles.ledger import Ledger, current_ledger
 from core.checkpoint.pickles.numpy_values import build_array, build_dtype
 from core.checkpoint.pickles.tensor_run import OBJECTS, TensorRuns
 from core.errors import CheckpointError, printable
+from core.wording import count as count_words
 
 MAX_DIGITS = 4000
 """Digits of a number that is written as text; Python itself refuses more than 4,300."""
-
-MAX_LONG = 2048
-"""Bytes of a number that is written as bytes."""
 
 MIN_OPERATIONS = 100
 """Opcodes that every pickle counts for, however short: starting to read one takes time too."""
@@ -67,6 +71,10 @@ class PickleError(CheckpointError):
 
 class PickleEndsEarly(PickleError):
     """The bytes end before the pickle does."""
+
+
+class PickleTooLarge(MoreThanLoupeReads, PickleError):
+    """The pickle goes beyond a limit of Loupe's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +109,9 @@ class Mentions:
         self._read: set[str] = set()
 
     def add(self, name: str, uses: int = 1) -> None:
-        """Count uses of a global. Raises PickleError beyond MAX_MENTIONS different ones."""
+        """Count uses of a global. Raises PickleTooLarge beyond MAX_MENTIONS different ones."""
         if name not in self._uses and len(self._uses) >= MAX_MENTIONS:
-            raise _broken("it names more classes than any checkpoint does")
+            raise PickleTooLarge(f"it names more than {count_words(MAX_MENTIONS)} classes")
         self._uses[name] += uses
         self._first.setdefault(name, self.record)
         if name in AS_DATA:
@@ -195,18 +203,21 @@ def unpickle(
     mentions: Mentions,
     persistent: Callable[[Tree], Tree],
     start: int = 0,
-    operations: int = OPERATIONS,
+    operations: int = OPERATIONS + MAX_GROWTH,
     constructors: Mapping[str, Callable[..., Tree]] = CONSTRUCTORS,
 ) -> Unpickled:
     """Read the pickle that begins at `start`, with at most so many opcodes (`operations`).
 
     `persistent` resolves its persistent ids; `constructors` are the globals that it may call.
     `mentions` gets the globals that it names. Its work comes off the current budget. Raises
-    PickleError where the data is not a valid pickle, is cut off, or exceeds the budget.
+    PickleError where the data is not a valid pickle or is cut off, and PickleTooLarge where it
+    exceeds the budget.
     """
     work = work_left()
-    operations = min(operations, work.operations)
-    loop = _Loop(data, mentions, persistent, start, operations, constructors, work.objects)
+    before, most = work.objects, min(len(data) - start, work.growth)
+    operations = min(operations, work.operations + most)
+    room = before + most // BYTES_PER_OBJECT
+    loop = _Loop(data, mentions, persistent, start, operations, constructors, room)
     end = len(data)
     try:
         try:
@@ -225,8 +236,9 @@ def unpickle(
     except (TypeError, ValueError, OverflowError) as error:
         raise _broken(str(error)) from error
     finally:
-        work.operations -= max(MIN_OPERATIONS, min(loop.spent, end - start))
-        work.objects = loop.room
+        counted = work.grow(end - start)
+        work.operations -= max(0, max(MIN_OPERATIONS, min(loop.spent, end - start)) - counted)
+        work.objects -= max(0, room - loop.room - counted // BYTES_PER_OBJECT)
 
 
 def _early() -> PickleEndsEarly:
@@ -269,7 +281,7 @@ class _Loop:
         self.constructors = constructors
         self.globals: dict[str, Global] = {}
         self.spent = 0
-        self.room = room
+        self.room = self.objects = room
         self.inner: list[bytes] = []
         self.members: dict[str, str] = {}
 
@@ -418,8 +430,8 @@ class _Loop:
                 at = end
             elif op == 0x8B:  # LONG4
                 length = _INT32.unpack_from(data, at)[0]
-                if not 0 <= length <= MAX_LONG:
-                    raise ValueError("a number in it is far too long")
+                if length < 0:
+                    raise ValueError("a length in it is negative")
                 self.take(1 + (length >> 6))
                 end = at + 4 + length
                 stack.append(int.from_bytes(self.slice(at + 4, end), "little", signed=True))
@@ -542,7 +554,7 @@ class _Loop:
                 stack.append(self.name("copyreg extension", str(code)))
             else:
                 raise ValueError(f"byte {at - 1} is not an opcode")
-        raise ValueError("it has more opcodes than any checkpoint's")
+        raise PickleTooLarge(f"a pickle in it has more than {count_words(self.operations)} opcodes")
 
     def rounds(self) -> Iterator[Iterable[None]]:
         """Rounds of opcodes that may be read; between two, the budget of objects is checked."""
@@ -589,12 +601,14 @@ class _Loop:
         """Take objects off the budget: a few opcodes could copy far more than the file contains."""
         self.room -= room
         if self.room < 0:
-            raise ValueError("it makes more objects than any checkpoint contains")
+            raise PickleTooLarge(
+                f"its pickle makes more than {count_words(self.objects)} objects, copies included"
+            )
 
     def name(self, module: str, name: str) -> Global:
         qualified = f"{module}.{name}"
         if len(qualified) > MAX_NAME:
-            raise ValueError("a class in it has a name that is far too long")
+            raise PickleTooLarge(f"a class in it has a name of more than {MAX_NAME} characters")
         self.mentions.add(qualified)
         return self.globals.setdefault(qualified, Global(qualified))
 
@@ -818,7 +832,7 @@ def _raw_text(raw: bytes) -> str:
 
 def _integer(text: str) -> int:
     if len(text) > MAX_DIGITS:
-        raise ValueError("a number in it is far too long")
+        raise PickleTooLarge(f"a number in it has more than {count_words(MAX_DIGITS)} digits")
     try:
         return int(text)
     except ValueError:

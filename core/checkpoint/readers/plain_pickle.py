@@ -26,6 +26,7 @@ from core.checkpoint.pickles.unpickler import (
     Mentions,
     PickleEndsEarly,
     PickleError,
+    PickleTooLarge,
     begins_like_pickle,
     no_persistent_ids,
     unpickle,
@@ -36,6 +37,7 @@ from core.checkpoint.readers.torch_legacy import PICKLES_IN_STREAM, is_legacy, r
 from core.checkpoint.tree.discover import find_state_dicts
 from core.checkpoint.tree.tensor_entries import entry_maker
 from core.errors import CheckpointError
+from core.wording import size
 
 MAX_STREAMS = 4 << 20
 """Bytes of all streams in one pickle without their elements; each takes some 300."""
@@ -91,7 +93,8 @@ def read_plain_pickle(source: Source) -> Contents | None:
         if not certain and short.end < source.size:
             return None
         constructors = {**CONSTRUCTORS, LOAD_FROM_BYTES: storages.load}
-        read = unpickle(short.data, mentions, short.stand_in, constructors=constructors)
+        resolve = short.resolver(no_persistent_ids)
+        read = unpickle(short.data, mentions, resolve, constructors=constructors)
     except PickleError as error:
         refusal = _refuse(source, error, mentions, certain=certain)
         if refusal is None:
@@ -199,11 +202,11 @@ class _Storages:
         return replace(storage, key=key)
 
     def _spend(self, nbytes: int) -> None:
-        """Take bytes off MAX_STREAMS. Raises CheckpointError where it is used up."""
+        """Take bytes off MAX_STREAMS. Raises PickleTooLarge where it is used up."""
         self._room -= nbytes
         if self._room < 0:
-            raise CheckpointError(
-                "The pickle contains more streams of torch.save than any checkpoint does.",
+            raise PickleTooLarge(
+                f"streams of torch.save with more than {size(MAX_STREAMS)} besides their elements",
                 "Load it with pickle, if you trust it, and save what you get with torch.save.",
             )
 

@@ -14,7 +14,7 @@ from math import prod
 from operator import attrgetter
 from typing import TypeAlias
 
-from core.checkpoint.containers.budget import MAX_DIMENSIONS
+from core.checkpoint.containers.budget import MAX_DIMENSIONS, MoreThanLoupeReads, work_left
 from core.checkpoint.entries import (
     ITEMSIZES,
     Record,
@@ -27,17 +27,17 @@ from core.checkpoint.pickles.inert import InertDict, InertTensor
 from core.checkpoint.readers.contents import Contents, cut_off
 from core.checkpoint.tree.discover import find_state_dicts
 from core.errors import CheckpointError
-from core.wording import count
+from core.wording import size
 
 MAX_HEADER = 100_000_000
 """Bytes of a header by the format's own limit."""
 
-MAX_READ_HEADER = 32 << 20
-"""Bytes of a header that Loupe reads: enough for 300,000 tensors."""
-
 MAX_SIGNS: Mapping[bytes, int] = {b"[": 700_000, b"{": 350_000, b":": 700_000, b",": 2_000_000}
-"""How often these characters may occur in a header, because each takes memory when it is parsed. A
-tensor has two, one, four and some seven of them."""
+"""How often these characters may occur in a header, besides BYTES_PER_SIGN, because each takes
+memory when it is parsed. A tensor has two, one, four and some seven of them."""
+
+BYTES_PER_SIGN: Mapping[bytes, int] = {b"[": 25, b"{": 50, b":": 14, b",": 8}
+"""The bytes of a header that allow one more of them; a tensor's description takes 60 and more."""
 
 MAX_NUMBER = 1 << 62
 """The limit of a dimension's length, and of an offset in bytes."""
@@ -79,11 +79,14 @@ def read_safetensors(source: Source) -> Contents:
     nbytes = struct.unpack("<Q", source.read(0, 8))[0]
     if nbytes > source.size - 8:
         raise cut_off(source, None)
-    if nbytes > MAX_READ_HEADER:
-        raise _unsound(f"its header has {count(nbytes)} bytes, more than any checkpoint needs")
     raw = source.read(8, nbytes)
-    if any(raw.count(sign) > most for sign, most in MAX_SIGNS.items()):
-        raise _unsound("its header has more parts than any checkpoint's")
+    for sign, most in MAX_SIGNS.items():
+        if raw.count(sign) > most + nbytes // BYTES_PER_SIGN[sign]:
+            raise MoreThanLoupeReads(
+                f"its header of {size(nbytes)} has more parts than so many tensors need",
+                "Save it in several files, each with a part of the tensors.",
+            )
+    work_left().grow(nbytes)
     header = _header(raw)
     tree = InertDict()
     metadata = header.pop("__metadata__", None)

@@ -14,10 +14,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from core.checkpoint.containers.budget import work_left
+from core.checkpoint.containers.sources import Within
 from core.checkpoint.containers.window import WINDOW, Window
 from core.checkpoint.entries import ITEMSIZES, Record, Source, make_record
 from core.checkpoint.pickles.hidden import MAX_HIDDEN, HiddenPickles
 from core.checkpoint.pickles.inert import Storage, Tree
+from core.checkpoint.pickles.long_bytes import unpickle_in_place
 from core.checkpoint.pickles.tensor_run import ends_in_runs
 from core.checkpoint.pickles.unpickler import Mentions, PickleEndsEarly, no_persistent_ids, unpickle
 from core.checkpoint.readers.contents import Contents, cut_off
@@ -41,8 +43,12 @@ PROTOCOL = 1001
 FIRST_READ = 1 << 17
 """Bytes that are read first, because the length of the pickles is unknown."""
 
-MAX_PICKLES = 64 << 20
-"""The most bytes of the five pickles together."""
+MAX_PICKLES = 16 << 20
+"""The most bytes of the five pickles together that are read at once. Where they are longer, the
+long byte strings of the object's pickle stay in the file."""
+
+MAX_KEYS = 64 << 20
+"""The most bytes of the pickle of the storages' keys; each takes some ten."""
 
 MAX_OPERATIONS = 1000
 """The most opcodes of each of the first three pickles; torch writes some twenty."""
@@ -71,21 +77,22 @@ def read_torch_legacy(source: Source) -> Contents:
         data = source.read(0, nbytes)
         if len(data) == nbytes < MAX_PICKLES and ends_in_runs(data):
             # The object's pickle goes on: reading what is there would be in vain.
-            nbytes *= 4
+            nbytes = min(4 * nbytes, MAX_PICKLES)
             continue
+        long = nbytes >= MAX_PICKLES
         try:
-            return _read(source, data)
+            return _read(source, data, long=long)
         except PickleEndsEarly:
-            if len(data) == source.size:
+            if len(data) == source.size or long:
                 raise cut_off(source, None) from None
-            if nbytes >= MAX_PICKLES:
-                raise
-            nbytes *= 8
+            nbytes = min(8 * nbytes, MAX_PICKLES)
             # The pickles are read again from their start, and count once.
             work.operations, work.objects = before.operations, before.objects
+            work.steps, work.growth = before.steps, before.growth
 
 
-def _read(source: Source, data: bytes) -> Contents:
+def _read(source: Source, data: bytes, *, long: bool) -> Contents:
+    """Read a stream that begins with `data`; if `long`, the object's pickle may reach beyond."""
     mentions = Mentions("pickle 1 of 5")
     roots: dict[str, str] = {}
     numels: dict[str, int] = {}
@@ -111,15 +118,22 @@ def _read(source: Source, data: bytes) -> Contents:
             "Load it with the PyTorch that wrote it, and save it again with a newer one.",
         )
     mentions.record = "pickle 4 of 5"
-    main = unpickle(data, mentions, persistent, system.end)
+    if long:
+        rest = Within(source, system.end, source.size - system.end)
+        main = unpickle_in_place(rest, mentions, persistent)
+        keys_at = system.end + main.end
+        data, start = source.read(keys_at, MAX_KEYS), 0
+    else:
+        main = unpickle(data, mentions, persistent, system.end)
+        keys_at = start = main.end
     mentions.record = "pickle 5 of 5"
-    keys = unpickle(data, mentions, no_persistent_ids, main.end, MAX_KEY_OPERATIONS)
+    keys = unpickle(data, mentions, no_persistent_ids, start, MAX_KEY_OPERATIONS)
     if not isinstance(keys.tree, list) or not all(isinstance(key, str | int) for key in keys.tree):
         raise CheckpointError(
             "The stream has no list of its storages.",
             "It is damaged: get it again from where it came from.",
         )
-    records, end = _records(source, keys.tree, keys.end, roots, numels)
+    records, end = _records(source, keys.tree, keys_at + keys.end - start, roots, numels)
     hidden = HiddenPickles(mentions)
     for number, read in enumerate((magic, protocol, system, main, keys), 1):
         hidden.look_inside(read.inner, f"pickle {number} of 5")

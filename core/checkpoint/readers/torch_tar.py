@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 
-from core.checkpoint.containers.budget import MAX_DIMENSIONS
+from core.checkpoint.containers.budget import MAX_DIMENSIONS, MoreThanLoupeReads
 from core.checkpoint.containers.sources import Within
 from core.checkpoint.containers.tar_container import TarMember
 from core.checkpoint.entries import ITEMSIZES, Record, Source
@@ -30,7 +30,7 @@ from core.checkpoint.pickles.unpickler import (
 from core.checkpoint.readers.contents import Contents
 from core.checkpoint.tree.tensor_entries import entry_maker
 from core.errors import CheckpointError
-from core.wording import count
+from core.wording import count, size
 
 MEMBERS = frozenset({"storages", "tensors", "pickle"})
 
@@ -65,7 +65,7 @@ def read_torch_tar(source: Source, members: Iterable[TarMember]) -> Contents:
     mentions.record = "pickle"
     pickle = parts["pickle"]
     if pickle.size > MAX_PICKLE:
-        raise _damaged(f"its pickle has {count(pickle.size)} bytes")
+        raise MoreThanLoupeReads(f"its pickle has {size(pickle.size)}")
     tree = unpickle(pickle.read(0, pickle.size), mentions, objects.persistent).tree
     return Contents(
         "tar",
@@ -119,8 +119,10 @@ class _Objects:
             self.known[_key(key)] = storage
             at = start + nbytes
         views = self.read_pickle(part, at).tree
-        if not isinstance(views, list) or len(views) > MAX_OBJECTS:
+        if not isinstance(views, list):
             raise _damaged("it has no list of views")
+        if len(views) > MAX_OBJECTS:
+            raise _too_many(len(views))
         for view in views:
             self.add_view(view)
 
@@ -165,8 +167,10 @@ class _Objects:
         """The number of objects in a member, and the offset of the first."""
         pickled = self.read_pickle(part, 0)
         number = pickled.tree
-        if type(number) is not int or not 0 <= number <= min(MAX_OBJECTS, part.size):
+        if type(number) is not int or not 0 <= number <= part.size:
             raise _damaged("a count in it is not possible")
+        if number > MAX_OBJECTS:
+            raise _too_many(number)
         return number, pickled.end
 
     def read_pickle(self, part: Within, at: int) -> Unpickled:
@@ -197,6 +201,10 @@ def _key(value: Tree) -> int:
     if type(value) is not int:
         raise _damaged("an object in it has no key")
     return value
+
+
+def _too_many(number: int) -> CheckpointError:
+    return MoreThanLoupeReads(f"it has {count(number)} storages, views or tensors")
 
 
 def _damaged(why: str) -> CheckpointError:

@@ -8,10 +8,12 @@ from dataclasses import replace
 from functools import partial
 
 from core.checkpoint.containers.budget import work_left
+from core.checkpoint.containers.sources import Within
 from core.checkpoint.containers.zip_container import Archive, local_data, next_local, zip_records
 from core.checkpoint.entries import Record, Source
 from core.checkpoint.pickles.hidden import MAX_HIDDEN, HiddenPickles
 from core.checkpoint.pickles.inert import Storage, Tree
+from core.checkpoint.pickles.long_bytes import unpickle_in_place
 from core.checkpoint.pickles.unpickler import (
     Mentions,
     PickleEndsEarly,
@@ -25,8 +27,9 @@ from core.checkpoint.tree.discover import find_state_dicts, tensors_in
 from core.checkpoint.tree.tensor_entries import entry_maker, storage_bytes, storage_of
 from core.errors import CheckpointError
 
-MAX_PICKLE = 64 << 20
-"""The most bytes of data.pkl; a hundred tensors take 10 KB."""
+MAX_PICKLE = 16 << 20
+"""The most bytes of data.pkl that are read at once; a hundred tensors take 10 KB. In a longer one,
+long byte strings stay in the file."""
 
 FIRST_READ = 1 << 20
 """Bytes that are read first of a pickle of unknown length, in a file that is cut off."""
@@ -71,11 +74,19 @@ def read_torch_zip(archive: Archive, folder: str) -> Contents:
     big_endian = order in archive.members and archive.read(order, 16) == b"big"
     work_left().operations -= OPENING
     mentions = Mentions("data.pkl")
-    data = archive.read(f"{folder}data.pkl", MAX_PICKLE)
-    read = unpickle(data, mentions, storage_of)
+    pickle = archive.record(f"{folder}data.pkl")
+    if pickle.nbytes > MAX_PICKLE:
+        within = Within(archive.source, pickle.offset, pickle.nbytes)
+        read = unpickle_in_place(within, mentions, storage_of)
+    else:
+        data = archive.source.read(pickle.offset, pickle.nbytes)
+        read = unpickle(data, mentions, storage_of)
     hidden = HiddenPickles(mentions)
     hidden.look_inside(read.inner, "data.pkl")
-    hidden.look_after(data[read.end : read.end + MAX_HIDDEN], "the pickle in data.pkl")
+    after = min(pickle.nbytes - read.end, MAX_HIDDEN)
+    hidden.look_after(
+        archive.source.read(pickle.offset + read.end, after), "the pickle in data.pkl"
+    )
     _look_at_other_pickles(archive, folder, hidden)
     records: dict[str, Record] = {}
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeGuard
 
-from core.checkpoint.containers.budget import work_left
+from core.checkpoint.containers.budget import MoreThanLoupeReads, work_left
 from core.checkpoint.entries import StateDict, TensorEntry, is_float_dtype
 from core.checkpoint.pickles.inert import (
     CONTAINER_TYPES,
@@ -29,7 +29,6 @@ from core.checkpoint.pickles.key_names import Names, key_text, named
 from core.checkpoint.pickles.numpy_values import array_tensor
 from core.checkpoint.tree.joined_parts import JoinedParts, join_parts, names_part
 from core.checkpoint.tree.tensor_entries import EntryMaker
-from core.errors import CheckpointError
 
 MAX_PATH = 1024
 """Characters of a path in the tree. A longer one is shown without its middle."""
@@ -377,6 +376,8 @@ class _Walk:
         if parameters := _named_parameters(value):
             self._add(place, _keyed(self._all_tensors(parameters)))
             return []
+        if isinstance(value, Opaque):
+            self.count(_length(value) >> 4)  # many objects may share one state
         children = _children(value)
         tensors = {key: item for key, item in children.items() if type(item) is InertTensor}
         expanded = self.expanded(children) if len(tensors) < len(children) else {}
@@ -611,11 +612,7 @@ class _Walk:
     def count(self, steps: int) -> None:
         self.work.steps -= steps
         if self.work.steps < 0:
-            raise CheckpointError(
-                "The file contains more objects, or the same ones at more paths, than any "
-                "checkpoint does.",
-                "It was made to keep a reader busy: get it from a source you trust.",
-            )
+            raise MoreThanLoupeReads("the same objects have too many names")
 
 
 def _submodules(value: Opaque) -> list[tuple[str, Tree]]:
@@ -713,7 +710,7 @@ def _from_arrays(value: Tree) -> dict[str, InertTensor]:
     arrays = named(
         ((key, item) for key, item in value.items() if isinstance(item, InertArray)), value
     )
-    plain = sum(isinstance(item, PLAIN) for item in value.values())
+    plain = sum(map(_is_plain, value.values()))
     try:
         tensors = {
             key: array_tensor(item) for key, item in arrays.items() if isinstance(item, InertArray)
@@ -725,6 +722,14 @@ def _from_arrays(value: Tree) -> dict[str, InertTensor]:
 
 PLAIN = (str, bytes, int, float, type(None))
 """Values that say something of a file's arrays and contain none."""
+
+
+def _is_plain(value: Tree) -> bool:
+    """Whether a value is plain, or a list or a dict of plain ones, such as a vocabulary."""
+    if isinstance(value, list | tuple | dict):
+        items = value.values() if isinstance(value, dict) else value
+        return all(isinstance(item, PLAIN) for item in items)
+    return isinstance(value, PLAIN)
 
 
 def _length(value: Tree) -> int:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from math import prod
 
+from core.checkpoint.containers.budget import MoreThanLoupeReads
 from core.checkpoint.containers.sources import InMemory
 from core.checkpoint.entries import (
     ITEMSIZES,
@@ -36,6 +37,7 @@ from core.checkpoint.pickles.inert import (
 )
 from core.checkpoint.pickles.tensor_rebuilds import STORAGE_DTYPES, row_major
 from core.errors import CheckpointError
+from core.wording import size
 
 MAX_EXPANSION = 64
 """The largest ratio of a tensor's bytes to those of its storage: torch's `expand` repeats elements
@@ -145,10 +147,9 @@ def _check(key: str, tensor: InertTensor, offset: int, record: Record) -> None:
         )
     expanded = numel * itemsize
     if expanded > MAX_EXPANSION * record.nbytes and expanded > MAX_EXPANDED:
-        raise CheckpointError(
-            f"The tensor {key[:200]} would expand {record.nbytes} bytes to {expanded}.",
-            "The file was made to fill the memory, or contains an expanded tensor: save it again "
-            "after calling .contiguous() on its tensors.",
+        raise MoreThanLoupeReads(
+            f"the tensor {key[:200]} expands {size(record.nbytes)} to {size(expanded)}",
+            "Save it again after calling .contiguous() on its tensors, or without this one.",
         )
 
 

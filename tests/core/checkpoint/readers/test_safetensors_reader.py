@@ -36,7 +36,10 @@ def opened(tmp_path: Path, header: str, payload: int = 8) -> Checkpoint:
             "a has more or fewer bytes than its shape and dtype need",
         ),
         ('{"a":{"dtype":"X8","shape":[8],"data_offsets":[0,8]}}', "X8"),
-        (f'{{"a":{ONE},"b":{OTHER},"c":"' + "[" * 1_500_000 + '"}', "its header has more parts"),
+        (
+            f'{{"a":{ONE},"b":{OTHER},"c":"' + "[" * 1_500_000 + '"}',
+            "Loupe reads: its header of 1.50.MB has more parts than so many tensors need",
+        ),
     ],
     ids=lambda value: value[:30],
 )
@@ -47,12 +50,14 @@ def test_what_is_wrong_in_a_header_is_said(tmp_path: Path, header: str, words: s
         safetensors.torch.load_file(tmp_path / "m.safetensors")
 
 
-def test_a_header_that_is_longer_than_any_is_refused_before_it_is_read(tmp_path: Path) -> None:
-    nbytes = (32 << 20) + 1
+def test_a_header_beyond_the_format_s_own_limit_is_refused_before_it_is_read(
+    tmp_path: Path,
+) -> None:
+    nbytes = 100_000_001
     with (tmp_path / "m.safetensors").open("wb") as file:
         file.write(struct.pack("<Q", nbytes) + b"{")
         file.truncate(8 + nbytes)
-    with pytest.raises(CheckpointError, match=r"its header has 33.554.433 bytes"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint"):
         open_checkpoint(tmp_path / "m.safetensors")
 
 
