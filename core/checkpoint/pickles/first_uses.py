@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, islice
 from typing import TypeAlias
 
 from core.checkpoint.pickles.inert import (
@@ -36,26 +36,34 @@ def first_paths(tree: Tree, names: Iterable[str]) -> dict[str, str]:
     """
     remaining, paths = set(names), dict[str, str]()
     visited: set[int] = set()
-    levels: list[tuple[Iterator[tuple[Key, Tree]], _Step]] = [(iter([("", tree)]), None)]
-    for _ in range(MAX_STEPS):
-        if not levels or not remaining:
-            break
-        values, above = levels[-1]
-        key, value = next(values, (None, _END))
-        if value is _END:
-            levels.pop()
-            continue
-        step = (above, key) if len(levels) > 1 else None
+    rest: list[tuple[Tree, _Step, int]] = [(tree, None, 0)]
+    steps = 0
+    while rest and remaining and steps < MAX_STEPS:
+        value, step, depth = rest.pop()
         if isinstance(value, Global | Opaque) and value.name in remaining:
             remaining.discard(value.name)
             paths[value.name] = _path(step)
-        if type(value) in CONTAINER_TYPES and len(levels) < MAX_DEPTH and id(value) not in visited:
-            visited.add(id(value))
-            levels.append((_children(value), step))
+        if type(value) is Global or depth == MAX_DEPTH or id(value) in visited:
+            continue
+        visited.add(id(value))
+        # Most values of a tree are numbers and texts, which are passed over at once.
+        children = islice(_children(value), MAX_STEPS - steps)
+        below = [
+            (item, (step, key), depth + 1) for key, item in children if type(item) in _SEARCHED
+        ]
+        steps += 1 + _length(value)
+        rest.extend(reversed(below))
     return paths
 
 
-_END = Opaque("no more children")
+_SEARCHED = CONTAINER_TYPES | {Global}
+
+
+def _length(value: Tree) -> int:
+    """The number of a value's children, its dict's keys included, without walking through them."""
+    if isinstance(value, Opaque):
+        return _length(value.state) + len(value.items) + len(value.elements)
+    return len(value) if isinstance(value, dict | list | tuple | set) else 0
 
 
 def _children(value: Tree) -> Iterator[tuple[Key, Tree]]:
@@ -64,12 +72,15 @@ def _children(value: Tree) -> Iterator[tuple[Key, Tree]]:
         # A member is its own key: an object there says more than its number.
         return ((key, _unwrapped(key)) for key in value)
     keys = value.items if isinstance(value, Opaque) else value if isinstance(value, dict) else ()
+    odd = [(key, _unwrapped(key)) for key in keys if type(key) in _ODD_KEYS]
     attributes = value.attributes if isinstance(value, InertDict) else None
-    return chain(
-        inside(value),
-        ((key, _unwrapped(key)) for key in keys if isinstance(key, Global | Opaque | UnusualKey)),
-        () if attributes is None else [("attributes", attributes)],
-    )
+    if attributes is not None:
+        odd.append(("attributes", attributes))
+    return chain(inside(value), odd) if odd else iter(inside(value))
+
+
+_ODD_KEYS = frozenset({Global, Opaque, UnusualKey})
+"""The types of keys that a name may be in."""
 
 
 def _unwrapped(key: Key) -> Tree:

@@ -378,6 +378,8 @@ class _Walk:
             return []
         if isinstance(value, Opaque):
             self.count(_length(value) >> 4)  # many objects may share one state
+        # Before each container in it gets a name and a place, which take more memory than it does.
+        self.count(2 * sum(type(item) in CONTAINER_TYPES for _, item in inside(value)))
         children = _children(value)
         tensors = {key: item for key, item in children.items() if type(item) is InertTensor}
         expanded = self.expanded(children) if len(tensors) < len(children) else {}
@@ -612,7 +614,7 @@ class _Walk:
     def count(self, steps: int) -> None:
         self.work.steps -= steps
         if self.work.steps < 0:
-            raise MoreThanLoupeReads("the same objects have too many names")
+            raise MoreThanLoupeReads("a search for tensors in it takes too many steps")
 
 
 def _submodules(value: Opaque) -> list[tuple[str, Tree]]:
