@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, islice, repeat
+from traceback import clear_frames
 
 from core.checkpoint.containers.budget import (
     BYTES_PER_OBJECT,
@@ -227,6 +228,9 @@ def unpickle(
             raise
         end = unpickled.end
         return unpickled
+    except PickleTooLarge as error:
+        clear_frames(error.__traceback__)  # the error would keep all objects that were made
+        raise
     except (struct.error, IndexError) as error:
         raise _early() from error
     except KeyError as error:

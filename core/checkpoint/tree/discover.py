@@ -377,7 +377,7 @@ class _Walk:
             self._add(place, _keyed(self._all_tensors(parameters)))
             return []
         if isinstance(value, Opaque):
-            self.count(_length(value) >> 4)  # many objects may share one state
+            self.count(_length(value) >> 2)  # many objects may share one state
         # Before each container in it gets a name and a place, which take more memory than it does.
         self.count(2 * sum(type(item) in CONTAINER_TYPES for _, item in inside(value)))
         children = _children(value)
