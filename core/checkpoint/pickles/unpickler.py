@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, islice, repeat
-from traceback import clear_frames
 
 from core.checkpoint.containers.budget import (
     BYTES_PER_OBJECT,
@@ -229,8 +228,8 @@ def unpickle(
         end = unpickled.end
         return unpickled
     except PickleTooLarge as error:
-        clear_frames(error.__traceback__)  # the error would keep all objects that were made
-        raise
+        # The error's traceback would keep all objects that were made.
+        raise error.with_traceback(None)  # noqa: B904 - it is the same error
     except (struct.error, IndexError) as error:
         raise _early() from error
     except KeyError as error:

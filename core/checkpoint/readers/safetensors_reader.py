@@ -32,11 +32,11 @@ from core.wording import size
 MAX_HEADER = 100_000_000
 """Bytes of a header by the format's own limit."""
 
-MAX_SIGNS: Mapping[bytes, int] = {b"[": 700_000, b"{": 350_000, b":": 700_000, b",": 2_000_000}
+MAX_SIGNS: Mapping[bytes, int] = {b"[": 700_000, b"{": 350_000, b":": 300_000, b",": 2_000_000}
 """How often these characters may occur in a header, besides BYTES_PER_SIGN, because each takes
 memory when it is parsed. A tensor has two, one, four and some seven of them."""
 
-BYTES_PER_SIGN: Mapping[bytes, int] = {b"[": 25, b"{": 50, b":": 14, b",": 8}
+BYTES_PER_SIGN: Mapping[bytes, int] = {b"[": 25, b"{": 50, b":": 30, b",": 8}
 """The bytes of a header that allow one more of them; a tensor's description takes 60 and more."""
 
 MAX_NUMBER = 1 << 62
