@@ -92,7 +92,7 @@ def find_state_dicts(tree: Tree, entry: EntryMaker) -> dict[str, StateDict]:
 
     A state_dict is one of these:
 
-    - a dict, list or set that contains tensors;
+    - a dict, list or set that contains tensors, in a dict also with numpy arrays among them;
     - a list of pairs of a name and a tensor, as `list(model.named_parameters())`;
     - a pickled model, whose parameters and buffers are in the order of `Module.state_dict`;
     - an optimizer's `state`, whose keys become `0.exp_avg`;
@@ -383,6 +383,8 @@ class _Walk:
         children = _children(value)
         tensors = {key: item for key, item in children.items() if type(item) is InertTensor}
         expanded = self.expanded(children) if len(tensors) < len(children) else {}
+        if tensors and isinstance(value, dict) and len(tensors) < len(children):
+            tensors = _with_arrays(value, tensors)
         grouped = self.grouped(value, place)
         if grouped or expanded or tensors:
             self._add(place, grouped or expanded or tensors, value)
@@ -720,6 +722,16 @@ def _from_arrays(value: Tree) -> dict[str, InertTensor]:
     except ValueError:
         return {}
     return tensors if len(tensors) + plain == len(value) else {}
+
+
+def _with_arrays(value: dict[Key, Tree], tensors: dict[str, InertTensor]) -> dict[str, InertTensor]:
+    """A dict's tensors, and the arrays among them where it has nothing else but plain values."""
+    rest = {key: item for key, item in value.items() if type(item) is not InertTensor}
+    arrays = _from_arrays(rest)
+    if not arrays:
+        return tensors
+    both = {**tensors, **arrays}
+    return {name: both[name] for name in named(value.items()) if name in both}
 
 
 PLAIN = (str, bytes, int, float, type(None))
