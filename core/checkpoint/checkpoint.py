@@ -28,6 +28,7 @@ from core.checkpoint.sets.assembled import read_file_set
 from core.checkpoint.sets.lone_piece import piece_notes
 from core.checkpoint.tensor_notes import notes_on
 from core.checkpoint.tree.discover import best_path, find_networks, role
+from core.checkpoint.tree.inner_files import inner_files
 from core.checkpoint.tree.joined_parts import JoinedParts
 from core.checkpoint.tree.metadata_json import Json, metadata_of, torch_version
 from core.errors import CheckpointError, SourceError
@@ -211,7 +212,7 @@ def _checkpoint(contents: Contents, name: str, size: int, identity: str) -> Chec
     if not state_dicts:
         if repeats_endlessly(contents.tree):
             raise diagnose.repeated_parts()
-        raise diagnose.no_tensors(_describe(contents.tree))
+        raise diagnose.no_tensors(_describe(contents.tree), inner_files(contents.tree))
     choices = _choices(state_dicts, joined)
     roles = {path: role(path, state_dict) for path, state_dict in choices.items()}
     metadata = metadata_of(contents.tree)
@@ -227,7 +228,11 @@ def _checkpoint(contents: Contents, name: str, size: int, identity: str) -> Chec
         metadata=metadata,
         globals=contents.globals,
         torch_version=torch_version(metadata),
-        notes=(*contents.notes, *notes_on(contents, state_dicts)),
+        notes=(
+            *contents.notes,
+            *notes_on(contents, state_dicts),
+            *inner_files(contents.tree),
+        ),
         joined=joined,
         records=contents.records or partial(_tensor_records, state_dicts),
     )

@@ -451,9 +451,13 @@ def lone_metadata() -> CheckpointError:
     )
 
 
-def no_tensors(description: str) -> CheckpointError:
-    """The error for a valid file without a tensor; `description` says what it contains."""
+def no_tensors(description: str, inner: Sequence[str] = ()) -> CheckpointError:
+    """The error for a valid file without a tensor; `description` says what it contains.
+
+    `inner` are sentences on the files in its byte strings.
+    """
     return CheckpointError(
         f"The file can be read, but contains no tensor{quoted(f': only {description}')}.",
-        "Choose the file with the weights; this one may contain options or a training log.",
+        quoted(" ".join(inner))
+        or "Choose the file with the weights; this one may contain options or a training log.",
     )

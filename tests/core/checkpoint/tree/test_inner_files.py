@@ -1,0 +1,64 @@
+"""Weights in the byte strings of a pickle are told, since Loupe does not list their tensors."""
+
+import io
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save as safetensors
+
+from core.checkpoint import open_checkpoint
+from core.errors import CheckpointError
+
+WEIGHTS = {"w": torch.arange(3.0)}
+
+
+def saved(*, zipped: bool) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(WEIGHTS, buffer, _use_new_zipfile_serialization=zipped)
+    return buffer.getvalue()
+
+
+INNER = [
+    pytest.param(saved(zipped=True), "a zip archive, which torch.save writes", id="zip"),
+    pytest.param(saved(zipped=False), "a file of torch.save before torch 1.6", id="stream"),
+    pytest.param(safetensors(WEIGHTS), "a safetensors file", id="safetensors"),
+]
+
+
+@pytest.mark.parametrize(("inner", "kind"), INNER)
+def test_weights_in_bytes_beside_tensors_are_told(tmp_path: Path, inner: bytes, kind: str) -> None:
+    torch.save({"model": WEIGHTS, "actors": [{"blob": inner}]}, tmp_path / "a.pth")
+    notes = open_checkpoint(tmp_path / "a.pth").notes
+    told = [note for note in notes if f"begin like {kind}" in note]
+    assert len(told) == 1
+    assert "`actors.0.blob`" in told[0]
+    assert told[0].endswith("write them to a file of their own, and open that.")
+
+
+@pytest.mark.parametrize(("inner", "kind"), INNER)
+def test_weights_in_bytes_alone_are_told_in_the_refusal(
+    tmp_path: Path, inner: bytes, kind: str
+) -> None:
+    torch.save({"blob": io.BytesIO(inner), "epoch": 3}, tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match="contains no tensor") as refused:
+        open_checkpoint(tmp_path / "a.pth")
+    assert f"begin like {kind}" in refused.value.remedy
+
+
+def test_long_bytes_that_stay_in_the_file_are_told(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    torch.save({"w": torch.zeros(6_000_000)}, buffer)
+    torch.save({"model": WEIGHTS, "blob": buffer.getvalue()}, tmp_path / "a.pth", pickle_protocol=4)
+    assert any(
+        "`blob` begin like a zip" in note for note in open_checkpoint(tmp_path / "a.pth").notes
+    )
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"PK", b"{}", bytes(40), b"\x10" + bytes(7) + b'{"', pickle.dumps(3)]
+)
+def test_other_bytes_are_no_file(tmp_path: Path, value: bytes) -> None:
+    torch.save({"model": WEIGHTS, "value": value}, tmp_path / "a.pth")
+    assert not any("begin like" in note for note in open_checkpoint(tmp_path / "a.pth").notes)
