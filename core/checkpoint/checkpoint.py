@@ -18,7 +18,6 @@ from core.checkpoint.entries import Record, Source, StateDict
 from core.checkpoint.pickles.global_verdicts import GlobalUse
 from core.checkpoint.pickles.inert import Opaque, Tree
 from core.checkpoint.pickles.ledger import kept_names
-from core.checkpoint.pickles.repeated_parts import repeats_endlessly
 from core.checkpoint.readers import diagnose
 from core.checkpoint.readers.contents import Contents
 from core.checkpoint.readers.formats import FORMATS, look_into
@@ -31,6 +30,7 @@ from core.checkpoint.tree.discover import best_path, find_networks, role
 from core.checkpoint.tree.inner_files import inner_files
 from core.checkpoint.tree.joined_parts import JoinedParts
 from core.checkpoint.tree.metadata_json import Json, metadata_of, torch_version
+from core.checkpoint.tree.repeated_parts import repeats_endlessly
 from core.errors import CheckpointError, SourceError
 from core.fast_objects import paused_collector
 from core.wording import listed, place_in_file

@@ -20,7 +20,6 @@ from core.checkpoint.pickles.inert import InertTensor, LongBytes, Opaque, Storag
 from core.checkpoint.pickles.known_globals import LOAD_FROM_BYTES
 from core.checkpoint.pickles.ledger import Ledger, current_ledger
 from core.checkpoint.pickles.long_bytes import without_long_bytes
-from core.checkpoint.pickles.repeated_parts import repeats_endlessly
 from core.checkpoint.pickles.unpickler import (
     MAX_INNER,
     Mentions,
@@ -35,6 +34,7 @@ from core.checkpoint.readers import diagnose
 from core.checkpoint.readers.contents import Contents, cut_off
 from core.checkpoint.readers.torch_legacy import PICKLES_IN_STREAM, is_legacy, read_torch_legacy
 from core.checkpoint.tree.discover import find_state_dicts
+from core.checkpoint.tree.repeated_parts import repeats_endlessly
 from core.checkpoint.tree.tensor_entries import entry_maker
 from core.errors import CheckpointError
 from core.wording import size
