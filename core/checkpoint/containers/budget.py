@@ -10,17 +10,20 @@ from dataclasses import dataclass
 from core.errors import CheckpointError
 
 OPERATIONS = 4_000_000
-"""Opcodes in all of a file's pickles, besides one for each of their bytes. A tensor's run
+"""Opcodes in all of a file's pickles, besides those that their bytes allow. A tensor's run
 (`tensor_run.py`) counts as one; read one by one, a tensor takes 30."""
+
+BYTES_PER_OPERATION = 2
+"""A pickle may have one more opcode for so many of its bytes: few opcodes are a single byte."""
 
 OBJECTS = 1_500_000
 """Objects of about 64 bytes that a file's pickles may make besides those that their bytes allow,
 copies included. A tensor takes 8 in a run, and 20 if its opcodes are read one by one. Without it,
 short opcodes could fill the memory."""
 
-BYTES_PER_OBJECT = 3
-"""A pickle may make one more object for so many of its bytes: a small whole number takes as many,
-a fraction 9 and a word of a vocabulary some 20."""
+BYTES_PER_OBJECT = 6
+"""A pickle may make one more object for so many of its bytes: a fraction takes 9, and a word of a
+vocabulary some 20."""
 
 STEPS = 1_200_000
 """Steps of the search for tensors in a file's tree, besides those that the bytes of its pickles

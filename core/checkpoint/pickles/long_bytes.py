@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import NamedTuple
 
-from core.checkpoint.containers.budget import work_left
+from core.checkpoint.containers.budget import BYTES_PER_OPERATION, work_left
 from core.checkpoint.containers.sources import Within
 from core.checkpoint.containers.window import Window
 from core.checkpoint.entries import Source
@@ -142,12 +142,13 @@ def without_long_bytes(source: Source) -> Shortened:
     pieces: list[bytes] = []
     runs: list[Within] = []
     fixed, work = _FIXED, work_left()
-    most = work.operations + min(source.size, work.growth)
+    most = work.operations + min(source.size, work.growth) // BYTES_PER_OPERATION
     at = copied = short = opcodes = 0
-    data, start = b"", 0  # the bytes around `at`, and where they begin
+    data, start, end = b"", 0, 0  # the bytes around `at`, where they begin and where they end
     while True:
-        if at - start >= len(data):
+        if at >= end:
             data, start = source.read(at, AHEAD), at
+            end = start + len(data)
             if not data:
                 raise PickleEndsEarly(*_sentences("it ends too early"))
         op = data[at - start]

@@ -19,6 +19,7 @@ from itertools import chain, islice, repeat
 
 from core.checkpoint.containers.budget import (
     BYTES_PER_OBJECT,
+    BYTES_PER_OPERATION,
     MAX_GROWTH,
     OPERATIONS,
     MoreThanLoupeReads,
@@ -215,7 +216,7 @@ def unpickle(
     """
     work = work_left()
     before, most = work.objects, min(len(data) - start, work.growth)
-    operations = min(operations, work.operations + most)
+    operations = min(operations, work.operations + most // BYTES_PER_OPERATION)
     room = before + most // BYTES_PER_OBJECT
     loop = _Loop(data, mentions, persistent, start, operations, constructors, room)
     end = len(data)
@@ -240,7 +241,8 @@ def unpickle(
         raise _broken(str(error)) from error
     finally:
         counted = work.grow(end - start)
-        work.operations -= max(0, max(MIN_OPERATIONS, min(loop.spent, end - start)) - counted)
+        spent = max(MIN_OPERATIONS, min(loop.spent, end - start))
+        work.operations -= max(0, spent - counted // BYTES_PER_OPERATION)
         work.objects -= max(0, room - loop.room - counted // BYTES_PER_OBJECT)
 
 

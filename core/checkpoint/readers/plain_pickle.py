@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 
+from core.checkpoint.containers.latin1_text import Latin1Text
 from core.checkpoint.containers.sources import InMemory, Within
 from core.checkpoint.entries import Record, Source
 from core.checkpoint.pickles.constructors import CONSTRUCTORS
@@ -226,6 +227,6 @@ class _Storages:
 def _source(data: Tree | Source) -> Source:
     if isinstance(data, bytes):
         return InMemory(data)
-    if isinstance(data, Within):
+    if isinstance(data, Within | Latin1Text):
         return data
     raise TypeError("an argument that is not bytes")

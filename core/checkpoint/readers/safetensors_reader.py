@@ -36,7 +36,7 @@ MAX_SIGNS: Mapping[bytes, int] = {b"[": 700_000, b"{": 350_000, b":": 300_000, b
 """How often these characters may occur in a header, besides BYTES_PER_SIGN, because each takes
 memory when it is parsed. A tensor has two, one, four and some seven of them."""
 
-BYTES_PER_SIGN: Mapping[bytes, int] = {b"[": 25, b"{": 50, b":": 30, b",": 8}
+BYTES_PER_SIGN: Mapping[bytes, int] = {b"[": 25, b"{": 50, b":": 24, b",": 8}
 """The bytes of a header that allow one more of them; a tensor's description takes 60 and more."""
 
 MAX_NUMBER = 1 << 62

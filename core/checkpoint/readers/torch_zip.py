@@ -76,17 +76,15 @@ def read_torch_zip(archive: Archive, folder: str) -> Contents:
     mentions = Mentions("data.pkl")
     pickle = archive.record(f"{folder}data.pkl")
     if pickle.nbytes > MAX_PICKLE:
-        within = Within(archive.source, pickle.offset, pickle.nbytes)
+        within = Within(pickle.source, pickle.offset, pickle.nbytes)
         read = unpickle_in_place(within, mentions, storage_of)
     else:
-        data = archive.source.read(pickle.offset, pickle.nbytes)
+        data = pickle.source.read(pickle.offset, pickle.nbytes)
         read = unpickle(data, mentions, storage_of)
     hidden = HiddenPickles(mentions)
     hidden.look_inside(read.inner, "data.pkl")
     after = min(pickle.nbytes - read.end, MAX_HIDDEN)
-    hidden.look_after(
-        archive.source.read(pickle.offset + read.end, after), "the pickle in data.pkl"
-    )
+    hidden.look_after(pickle.source.read(pickle.offset + read.end, after), "the pickle in data.pkl")
     _look_at_other_pickles(archive, folder, hidden)
     records: dict[str, Record] = {}
 

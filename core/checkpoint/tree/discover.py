@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeGuard
 
 from core.checkpoint.containers.budget import MoreThanLoupeReads, work_left
-from core.checkpoint.entries import StateDict, TensorEntry, is_float_dtype
+from core.checkpoint.entries import ITEMSIZES, StateDict, TensorEntry, is_float_dtype
 from core.checkpoint.pickles.inert import (
     CONTAINER_TYPES,
     InertArray,
@@ -18,6 +18,7 @@ from core.checkpoint.pickles.inert import (
     InertSparse,
     InertSubclass,
     InertTensor,
+    InlineStorage,
     Key,
     Opaque,
     Storage,
@@ -730,8 +731,20 @@ def _with_arrays(value: dict[Key, Tree], tensors: dict[str, InertTensor]) -> dic
     arrays = _from_arrays(rest)
     if not arrays:
         return tensors
+    if not all(_is_whole(tensor) for tensor in arrays.values()):
+        return tensors  # a damaged array is no reason to refuse the tensors beside it
     both = {**tensors, **arrays}
     return {name: both[name] for name in named(value.items()) if name in both}
+
+
+def _is_whole(tensor: InertTensor) -> bool:
+    """Whether the pickle has all bytes of a tensor that was an array."""
+    storage = tensor.storage
+    if not isinstance(storage, InlineStorage):
+        return False
+    data = storage.data
+    nbytes = len(data) if isinstance(data, bytes) else data.source.size
+    return nbytes >= storage.numel * ITEMSIZES[storage.dtype]
 
 
 PLAIN = (str, bytes, int, float, type(None))
