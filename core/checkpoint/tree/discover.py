@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeGuard
 
 from core.checkpoint.containers.budget import MoreThanLoupeReads, work_left
-from core.checkpoint.entries import ITEMSIZES, StateDict, TensorEntry, is_float_dtype
+from core.checkpoint.entries import StateDict, TensorEntry, is_float_dtype
 from core.checkpoint.pickles.inert import (
     CONTAINER_TYPES,
     InertArray,
@@ -18,7 +18,6 @@ from core.checkpoint.pickles.inert import (
     InertSparse,
     InertSubclass,
     InertTensor,
-    InlineStorage,
     Key,
     Opaque,
     Storage,
@@ -93,7 +92,7 @@ def find_state_dicts(tree: Tree, entry: EntryMaker) -> dict[str, StateDict]:
 
     A state_dict is one of these:
 
-    - a dict, list or set that contains tensors, in a dict also with numpy arrays among them;
+    - a dict, list or set that contains tensors;
     - a list of pairs of a name and a tensor, as `list(model.named_parameters())`;
     - a pickled model, whose parameters and buffers are in the order of `Module.state_dict`;
     - an optimizer's `state`, whose keys become `0.exp_avg`;
@@ -384,8 +383,6 @@ class _Walk:
         children = _children(value)
         tensors = {key: item for key, item in children.items() if type(item) is InertTensor}
         expanded = self.expanded(children) if len(tensors) < len(children) else {}
-        if tensors and isinstance(value, dict) and len(tensors) < len(children):
-            tensors = _with_arrays(value, tensors)
         grouped = self.grouped(value, place)
         if grouped or expanded or tensors:
             self._add(place, grouped or expanded or tensors, value)
@@ -723,28 +720,6 @@ def _from_arrays(value: Tree) -> dict[str, InertTensor]:
     except ValueError:
         return {}
     return tensors if len(tensors) + plain == len(value) else {}
-
-
-def _with_arrays(value: dict[Key, Tree], tensors: dict[str, InertTensor]) -> dict[str, InertTensor]:
-    """A dict's tensors, and the arrays among them where it has nothing else but plain values."""
-    rest = {key: item for key, item in value.items() if type(item) is not InertTensor}
-    arrays = _from_arrays(rest)
-    if not arrays:
-        return tensors
-    if not all(_is_whole(tensor) for tensor in arrays.values()):
-        return tensors  # a damaged array is no reason to refuse the tensors beside it
-    both = {**tensors, **arrays}
-    return {name: both[name] for name in named(value.items()) if name in both}
-
-
-def _is_whole(tensor: InertTensor) -> bool:
-    """Whether the pickle has all bytes of a tensor that was an array."""
-    storage = tensor.storage
-    if not isinstance(storage, InlineStorage):
-        return False
-    data = storage.data
-    nbytes = len(data) if isinstance(data, bytes) else data.source.size
-    return nbytes >= storage.numel * ITEMSIZES[storage.dtype]
 
 
 PLAIN = (str, bytes, int, float, type(None))

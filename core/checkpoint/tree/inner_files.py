@@ -18,7 +18,7 @@ STREAM = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 MOST_NAMED = 8
 """The most byte strings that are told."""
 
-MAX_CONTAINERS = 200_000
+MAX_CONTAINERS = 20_000
 """Dicts, lists and objects that are searched; byte strings beyond these are not told."""
 
 HEAD = 32

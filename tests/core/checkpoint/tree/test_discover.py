@@ -12,7 +12,6 @@ from torchvision.models import resnet18
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from core.checkpoint import open_checkpoint
-from core.tensors import read_tensor
 from tests.bounds import at_most
 from tests.core.checkpoint.same_tensors import Save, assert_same_tensors, both_formats
 
@@ -165,25 +164,6 @@ def test_a_model_of_arrays_is_the_state_dict_beside_tensors(
     checkpoint = open_checkpoint(tmp_path / "m.pth")
     assert checkpoint.best == "model"
     assert_same_tensors(checkpoint, {key: torch.from_numpy(ARRAYS[key]) for key in ARRAYS})
-
-
-def test_arrays_among_the_tensors_of_a_dict_are_tensors_too(tmp_path: Path) -> None:
-    weights = {
-        "a": torch.ones(2),
-        "b": np.arange(3.0),
-        "epoch": 7,
-        1: torch.zeros(1),
-        "1": np.ones(4),
-    }
-    torch.save(weights, tmp_path / "a.pth")
-    found = open_checkpoint(tmp_path / "a.pth").state_dict()
-    assert {key: entry.shape for key, entry in found.items()} == {
-        "a": (2,),
-        "b": (3,),
-        "1 (int)": (1,),
-        "1": (4,),
-    }
-    assert torch.equal(read_tensor(found["b"]), torch.arange(3.0, dtype=torch.float64))
 
 
 def test_a_buffer_of_arrays_beside_a_model_is_none(tmp_path: Path) -> None:
