@@ -15,6 +15,7 @@ from core.checkpoint.containers.packed import WEIGHTS, Unpacking
 from core.checkpoint.containers.served_file import ServedFile
 from core.checkpoint.containers.sources import LocalFile
 from core.checkpoint.entries import Record, Source, StateDict
+from core.checkpoint.inner_files import inner_files
 from core.checkpoint.pickles.global_verdicts import GlobalUse
 from core.checkpoint.pickles.inert import Opaque, Tree
 from core.checkpoint.pickles.ledger import kept_names
@@ -27,7 +28,6 @@ from core.checkpoint.sets.assembled import read_file_set
 from core.checkpoint.sets.lone_piece import piece_notes
 from core.checkpoint.tensor_notes import notes_on
 from core.checkpoint.tree.discover import best_path, find_networks, role
-from core.checkpoint.tree.inner_files import inner_files
 from core.checkpoint.tree.joined_parts import JoinedParts
 from core.checkpoint.tree.metadata_json import Json, metadata_of, torch_version
 from core.checkpoint.tree.repeated_parts import repeats_endlessly

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from core.checkpoint import Checkpoint
     from core.inspect import RecordChecks, Verification
 
-if TYPE_CHECKING:
-    from core.checkpoint import Checkpoint
-
 SAME = FITS = 0
 DIFFERS = 1
 TROUBLE = 2

@@ -91,9 +91,8 @@ def fit_of(state_dict: StateDict, repaired: StateDict, signature: Signature) -> 
     it, a tensor of another part, such as a decoder, a layer with tensors of several layers, a fused
     layer with its parts in another or an unknown order, matrices that were not transposed as the
     others were or have columns in another order, norms of another kind or with their tensors
-    exchanged, and trained tensors of the
-    network itself, or next to its head, that are left out. They are looked for only if every key
-    matches.
+    exchanged, and trained tensors of the network itself, or next to its head, that are left out.
+    They are looked for only if every key matches.
     """
     matched = match(repaired, signature)
     if not matched.fits:

@@ -80,8 +80,8 @@ def neighbours(
     if own is not None and beside and CHANGES_FEATURES.search(own):
         yield Neighbour(head, "weigh features, and give no classes")
     channels = next((spec.shape[1] for spec in signature.values() if len(spec.shape) > 3), None)
-    for module in modules_of(left, taken):
-        shapes = _shapes(module, left, state_dict)
+    for module, keys in modules_of(left, taken).items():
+        shapes = _shapes(module, keys, state_dict)
         matrices = {key: shape for key, shape in shapes.items() if len(shape) != 1}
         if not shapes or len(matrices) > MAX_LAYERS or OF_CLASSES.search(module):
             continue
@@ -164,15 +164,14 @@ def _around_network(
             yield Neighbour(module, "change the image before the network gets it")
 
 
-def _shapes(module: str, left: Iterable[str], state_dict: StateDict) -> dict[str, Shape]:
-    """The shapes of the weights of a module, or of the tensor that `module` names."""
-    keys = [module]
-    if module.endswith("."):
-        keys = [key for key in left if key.startswith(module) and _is_weight(key)]
+def _shapes(module: str, keys: Iterable[str], state_dict: StateDict) -> dict[str, Shape]:
+    """The shapes of the weights among a module's keys, or of the tensor that `module` names."""
     return {
         key: state_dict[key].shape
         for key in keys
-        if state_dict[key].shape and is_float_dtype(state_dict[key].dtype)
+        if (key == module or _is_weight(key))
+        and state_dict[key].shape
+        and is_float_dtype(state_dict[key].dtype)
     }
 
 

@@ -26,7 +26,8 @@ MAX_DEPTH = 200
 MAX_PATH = 200
 """Characters of a path."""
 
-_Step: TypeAlias = "tuple[_Step, Key] | None"
+Step: TypeAlias = "tuple[Step, Key] | None"
+"""A key and the step above it, from a value up to the tree; None for the tree."""
 
 
 def first_paths(tree: Tree, names: Iterable[str]) -> dict[str, str]:
@@ -36,13 +37,13 @@ def first_paths(tree: Tree, names: Iterable[str]) -> dict[str, str]:
     """
     remaining, paths = set(names), dict[str, str]()
     visited: set[int] = set()
-    rest: list[tuple[Tree, _Step, int]] = [(tree, None, 0)]
+    rest: list[tuple[Tree, Step, int]] = [(tree, None, 0)]
     steps = 0
     while rest and remaining and steps < MAX_STEPS:
         value, step, depth = rest.pop()
         if isinstance(value, Global | Opaque) and value.name in remaining:
             remaining.discard(value.name)
-            paths[value.name] = _path(step)
+            paths[value.name] = path_of(step)
         if type(value) is Global or depth == MAX_DEPTH or id(value) in visited:
             continue
         visited.add(id(value))
@@ -87,7 +88,8 @@ def _unwrapped(key: Key) -> Tree:
     return key.value if isinstance(key, UnusualKey) else key
 
 
-def _path(step: _Step) -> str:
+def path_of(step: Step) -> str:
+    """The path that steps lead along, printable; the middle of a long one is left out."""
     parts: list[str] = []
     while step is not None:
         above, key = step

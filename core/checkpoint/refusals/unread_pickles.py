@@ -52,8 +52,6 @@ NUMPY_MAGIC = b"\x93NUMPY"
 _HEAD = 12
 """Bytes of a numpy file before its description (numpy/lib/format.py)."""
 
-_ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
-
 _LINES = re.compile(rb"[ci]([\w.]{1,100})\n([\w.]{1,100})\n")
 """GLOBAL and INST."""
 
@@ -133,8 +131,6 @@ def _unpacked(data: bytes) -> bytes:
         short = data[6:7] == b"\x01"
         length = int.from_bytes(data[8:10] if short else data[8:_HEAD], "little")
         return data[(10 if short else _HEAD) + length :]
-    if data.startswith(_ZLIB):
-        return _inflated(data, zlib.MAX_WBITS)
     compression = compression_of(data)
     if compression is None:
         return data

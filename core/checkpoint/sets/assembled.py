@@ -34,7 +34,7 @@ from core.checkpoint.sets.shards import (
     read_ranks,
 )
 from core.checkpoint.sets.unpacked_zip import unpacked_zip
-from core.checkpoint.sets.unread_files import SUFFIXES, is_pointer, unread_notes
+from core.checkpoint.sets.unread_files import MAX_NAMED, SUFFIXES, is_pointer, unread_notes
 from core.checkpoint.tree.discover import find_state_dicts
 from core.errors import CheckpointError, SourceError
 from core.wording import count, listed
@@ -53,9 +53,6 @@ PARTS: Mapping[str, str] = {
 }
 """The names, without ending, that training libraries give to the files of one checkpoint, and the
 part that each is; also accelerate's folders of sharded weights (accelerate/utils/fsdp_utils.py)."""
-
-MAX_NAMED = 5
-"""The most files that a sentence names."""
 
 MAX_CHECKPOINTS = 64
 """The most checkpoints in one archive that are opened together; a reinforcement learning archive

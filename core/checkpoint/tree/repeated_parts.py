@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from core.checkpoint.pickles.inert import CONTAINER_TYPES, Tree, inside
 
 ENDLESS = 1_000_000_000
-"""Values of a tree written out, from which on it counts as made to fill the memory. A tree has at
-most some 2,000,000 objects that differ (OBJECTS in budget.py)."""
+"""Values of a tree written out, from which on it counts as made to fill the memory. The
+objects of a tree that differ are far fewer (OBJECTS and BYTES_PER_OBJECT in budget.py)."""
 
 MAX_CONTAINERS = 200_000
 """Containers that are counted; a tree with more is not judged."""

@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from core.checkpoint.containers.zip_container import LOCAL_MAGIC
+from core.checkpoint.pickles.first_uses import Step, path_of
 from core.checkpoint.pickles.inert import CONTAINER_TYPES, LongBytes, Tree, inside
-from core.checkpoint.pickles.key_names import key_text
+from core.checkpoint.readers.torch_legacy import is_legacy
 from core.wording import size
-
-STREAM = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""What torch.save wrote first before torch 1.6 (`_legacy_save` in torch/serialization.py)."""
 
 MOST_NAMED = 8
 """The most byte strings that are told."""
@@ -28,38 +26,34 @@ HEAD = 32
 def inner_files(tree: Tree) -> list[str]:
     """A sentence on each byte string that begins as a file of weights does, the first few."""
     found = []
-    for path, value in _byte_strings(tree):
+    for step, value in _byte_strings(tree):
         head, nbytes = _head(value)
         kind = _kind(head, nbytes)
         if kind:
             found.append(
-                f"The {size(nbytes)} of bytes under `{path}` begin like {kind}: write them to a "
-                "file of their own, and open that."
+                f"The {size(nbytes)} of bytes under `{path_of(step)}` begin like {kind}: write "
+                "them to a file of their own, and open that."
             )
             if len(found) == MOST_NAMED:
                 break
     return found
 
 
-def _byte_strings(tree: Tree) -> Iterator[tuple[str, bytes | LongBytes]]:
+def _byte_strings(tree: Tree) -> Iterator[tuple[Step, bytes | LongBytes]]:
     searched: set[int] = set()
-    rest: list[tuple[str, Tree]] = [("", tree)]
+    rest: list[tuple[Step, Tree]] = [(None, tree)]
     while rest and len(searched) < MAX_CONTAINERS:
-        path, value = rest.pop()
+        step, value = rest.pop()
         if id(value) in searched:
             continue
         searched.add(id(value))
-        below: list[tuple[str, Tree]] = []
+        below: list[tuple[Step, Tree]] = []
         for key, item in inside(value):
             if type(item) is bytes or type(item) is LongBytes:
-                yield _joined(path, key_text(key)), item
+                yield (step, key), item
             elif type(item) in CONTAINER_TYPES:
-                below.append((_joined(path, key_text(key)), item))
+                below.append(((step, key), item))
         rest.extend(reversed(below))
-
-
-def _joined(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
 
 
 def _head(value: bytes | LongBytes) -> tuple[bytes, int]:
@@ -73,7 +67,7 @@ def _kind(head: bytes, nbytes: int) -> str:
     """What file begins so; empty if no format of weights does."""
     if head.startswith(LOCAL_MAGIC):
         return "a zip archive, which torch.save writes"
-    if head.startswith(STREAM):
+    if is_legacy(head):
         return "a file of torch.save before torch 1.6"
     header = int.from_bytes(head[:8], "little")
     if head[8:10] == b'{"' and 2 <= header <= nbytes - 8:

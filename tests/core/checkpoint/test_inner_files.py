@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,18 @@ def test_long_bytes_that_stay_in_the_file_are_told(tmp_path: Path) -> None:
 def test_other_bytes_are_no_file(tmp_path: Path, value: bytes) -> None:
     torch.save({"model": WEIGHTS, "value": value}, tmp_path / "a.pth")
     assert not any("begin like" in note for note in open_checkpoint(tmp_path / "a.pth").notes)
+
+
+def test_long_keys_around_one_another_are_not_written_out(tmp_path: Path) -> None:
+    key = "x" * 100_000
+    nested: dict[str, object] = {"blob": saved(zipped=True)}
+    for _ in range(200):
+        nested = {key: nested}
+    torch.save({"model": WEIGHTS, "nested": nested}, tmp_path / "a.pth")
+    tracemalloc.start()
+    try:
+        notes = open_checkpoint(tmp_path / "a.pth").notes
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
+    assert [len(note) < 400 for note in notes if "begin like a zip" in note] == [True]
