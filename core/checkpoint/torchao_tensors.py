@@ -10,10 +10,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import TypeGuard
 
 from core.checkpoint.containers.bounded_json import read_json
 from core.checkpoint.pickles.global_verdicts import GlobalUse
-from core.checkpoint.pickles.inert import InertSubclass, InertTensor, Tree, inside
+from core.checkpoint.pickles.inert import (
+    InertSubclass,
+    InertTensor,
+    Tree,
+    each_once,
+    values_inside,
+)
 from core.wording import count, tensors
 
 PACKAGE = "torchao."
@@ -52,35 +59,20 @@ def _subclasses(tree: Tree) -> Counter[str]:
 
     One with a single part only wraps a plain tensor. What is inside a tensor is part of it.
     """
-    classes = Counter[str]()
-    visited: set[int] = set()
-    rest = [tree]
-    while rest:
-        value = rest.pop()
-        if id(value) in visited:
-            continue
-        visited.add(id(value))
-        if isinstance(value, InertSubclass) and value.name.startswith(PACKAGE):
-            if _parts(value) > 1:
-                classes[value.name.rpartition(".")[2]] += 1
-        else:
-            rest.extend(item for _, item in inside(value))
-    return classes
+    return Counter(
+        value.name.rpartition(".")[2]
+        for value in each_once(tree, lambda value: () if _is_own(value) else values_inside(value))
+        if _is_own(value) and _parts(value) > 1
+    )
+
+
+def _is_own(value: Tree) -> TypeGuard[InertSubclass]:
+    return isinstance(value, InertSubclass) and value.name.startswith(PACKAGE)
 
 
 def _parts(value: InertSubclass) -> int:
     """The number of tensors inside a tensor."""
-    found = 0
-    visited: set[int] = set()
-    rest: list[Tree] = [value.state]
-    while rest:
-        item = rest.pop()
-        if id(item) in visited:
-            continue
-        visited.add(id(item))
-        found += isinstance(item, InertTensor)
-        rest.extend(inner for _, inner in inside(item))
-    return found
+    return sum(isinstance(item, InertTensor) for item in each_once(value.state))
 
 
 def _flattened(tree: Tree) -> Counter[str]:

@@ -5,7 +5,7 @@ None of them is an instance of a class that the file names.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TypeAlias, Union
@@ -230,3 +230,25 @@ def inside(value: Tree) -> Iterable[tuple[Key, Tree]]:
         state = (("state", value.state),)
     args = (("args", value.args),) if value.args else ()
     return chain(state, value.items.items(), enumerate(value.elements), args)
+
+
+def values_inside(value: Tree) -> Iterable[Tree]:
+    """The children of a value without their keys."""
+    return (item for _, item in inside(value))
+
+
+def each_once(
+    tree: Tree, below: Callable[[Tree], Iterable[Tree]] = values_inside
+) -> Iterator[Tree]:
+    """Every value in a tree, each object once.
+
+    `below` returns the values in one that are searched too; it is called after that was yielded.
+    """
+    visited: set[int] = set()
+    rest = [tree]
+    while rest:
+        value = rest.pop()
+        if id(value) not in visited:
+            visited.add(id(value))
+            yield value
+            rest.extend(below(value))

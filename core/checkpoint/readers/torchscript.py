@@ -13,7 +13,7 @@ from functools import partial
 
 from core.checkpoint.containers.zip_container import Archive, zip_records
 from core.checkpoint.entries import Record
-from core.checkpoint.pickles.inert import InertDict, InertTensor, Opaque, Tree, inside
+from core.checkpoint.pickles.inert import InertDict, InertTensor, Opaque, Tree, each_once
 from core.checkpoint.pickles.ledger import Ledger
 from core.checkpoint.pickles.unpickler import Mentions, unpickle
 from core.checkpoint.readers.contents import Contents, entry_of
@@ -155,13 +155,7 @@ def _state_names(archive: Archive, code: str) -> dict[str, frozenset[str]]:
 def _keep_state(tree: Tree, names: Mapping[str, frozenset[str]]) -> list[str]:
     """Remove the tensors from the modules that are not state; the removed names."""
     left_out: list[str] = []
-    visited: set[int] = set()
-    rest = [tree]
-    while rest:
-        value = rest.pop()
-        if id(value) in visited:
-            continue
-        visited.add(id(value))
+    for value in each_once(tree):
         if isinstance(value, Opaque) and value.name in names and isinstance(value.state, dict):
             state = names[value.name]
             others = [
@@ -172,5 +166,4 @@ def _keep_state(tree: Tree, names: Mapping[str, frozenset[str]]) -> list[str]:
             for key in others:
                 del value.state[key]
             left_out += map(str, others)
-        rest.extend(item for _, item in inside(value))
     return left_out

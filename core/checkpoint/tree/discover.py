@@ -23,6 +23,7 @@ from core.checkpoint.pickles.inert import (
     Storage,
     Tree,
     UnusualKey,
+    each_once,
     inside,
 )
 from core.checkpoint.pickles.key_names import Names, key_text, named
@@ -216,24 +217,16 @@ def _is_modules_state(value: Tree) -> TypeGuard[dict[Key, Tree]]:
 
 def parts_of_larger(tree: Tree) -> int:
     """The number of DTensors in the tree that contain only one rank's part of their tensor."""
-    visited: set[int] = set()
-    rest, count = [tree], 0
-    while rest:
-        value = rest.pop()
-        if id(value) in visited:
-            continue
-        visited.add(id(value))
-        children = _children(value)
-        if is_dtensor(value):
-            local = children.get(LOCAL_TENSOR)
-            assert isinstance(value, InertSubclass)
-            count += isinstance(local, InertTensor) and local.shape != value.shape
-        else:
-            rest.extend(children.values())
-    return count
+    values = each_once(tree, lambda value: () if is_dtensor(value) else _children(value).values())
+    return sum(
+        isinstance(local := _children(value).get(LOCAL_TENSOR), InertTensor)
+        and local.shape != value.shape
+        for value in values
+        if is_dtensor(value)
+    )
 
 
-def is_dtensor(value: Tree) -> bool:
+def is_dtensor(value: Tree) -> TypeGuard[InertSubclass]:
     """Whether a value is a DTensor; its class has been in several modules of torch.distributed."""
     return isinstance(value, InertSubclass) and value.name.rpartition(".")[2] == "DTensor"
 
@@ -243,20 +236,17 @@ def tensors_in(tree: Tree) -> Iterator[InertTensor]:
 
     A storage that was saved by itself counts as a tensor of one dimension.
     """
-    visited: set[int] = set()
-    rest = [tree]
-    while rest:
-        value = rest.pop()
-        if id(value) in visited:
-            continue
-        visited.add(id(value))
+    for value in each_once(tree, _searched_for_tensors):
         if isinstance(value, InertTensor):
             yield value
-            rest.extend(_parts(value.form))
         elif isinstance(value, Storage):
             yield _bare(value)
-        else:
-            rest.extend(_children(value).values())
+
+
+def _searched_for_tensors(value: Tree) -> Iterable[Tree]:
+    if isinstance(value, InertTensor):
+        return _parts(value.form)
+    return () if isinstance(value, Storage) else _children(value).values()
 
 
 def _parts(form: InertForm | None) -> list[Tree]:
