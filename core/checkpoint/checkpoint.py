@@ -231,7 +231,7 @@ def _checkpoint(contents: Contents, name: str, size: int, identity: str) -> Chec
         notes=(
             *contents.notes,
             *notes_on(contents, state_dicts),
-            *inner_files(contents.tree),
+            *(inner_files(contents.tree) if contents.byte_strings else ()),
         ),
         joined=joined,
         records=contents.records or partial(_tensor_records, state_dicts),

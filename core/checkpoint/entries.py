@@ -60,9 +60,12 @@ NUMBERLESS: frozenset[str] = frozenset(
 """Dtypes whose elements torch stores, but cannot convert to numbers."""
 
 
+_FLOATS = frozenset(name for name in ITEMSIZES if name.startswith(("float", "bfloat")))
+
+
 def is_float_dtype(dtype: str) -> bool:
     """Whether a dtype is one of real floating-point numbers, such as `bfloat16`."""
-    return dtype.startswith(("float", "bfloat"))
+    return dtype in _FLOATS
 
 
 class Source(Protocol):

@@ -46,11 +46,8 @@ class Opaque:
 class InertDict(dict["Key", "Tree"]):
     """A dict that may have attributes, as a state_dict's OrderedDict has `_metadata`."""
 
-    __slots__ = ("attributes",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.attributes: Tree = None
+    # No __init__ sets it: a pickled model has a dozen of these for each module.
+    attributes: Tree = None
 
 
 @dataclass(slots=True)

@@ -25,7 +25,7 @@ from core.checkpoint.containers.budget import (
     MoreThanLoupeReads,
     work_left,
 )
-from core.checkpoint.pickles.constructors import CONSTRUCTORS, MENTIONED, dict_key, ordered_dict
+from core.checkpoint.pickles.constructors import CONSTRUCTORS, MENTIONED, dict_key
 from core.checkpoint.pickles.first_uses import first_paths
 from core.checkpoint.pickles.global_verdicts import CLASS_NAME, GlobalUse, Verdict, judge
 from core.checkpoint.pickles.inert import (
@@ -40,7 +40,7 @@ from core.checkpoint.pickles.inert import (
 from core.checkpoint.pickles.known_globals import AS_DATA, GETATTR, TYPE
 from core.checkpoint.pickles.ledger import Ledger, current_ledger
 from core.checkpoint.pickles.numpy_values import build_array, build_dtype
-from core.checkpoint.pickles.tensor_run import OBJECTS, TensorRuns
+from core.checkpoint.pickles.tensor_run import TensorRuns
 from core.errors import CheckpointError, printable
 from core.wording import count as count_words
 
@@ -58,6 +58,9 @@ MAX_FETCHED = 600_000
 
 MAX_NAME = 512
 """Characters of a qualified name."""
+
+BYTE_STRING = 32
+"""Bytes of the shortest byte string in which a file may be; a number of numpy takes up to 16."""
 
 MAX_INNER = 16
 """Byte strings inside a pickle that are themselves read as pickles."""
@@ -82,12 +85,14 @@ class PickleTooLarge(MoreThanLoupeReads, PickleError):
 class Unpickled:
     """The object in a pickle; `end` is the offset in the data at which the pickle ended.
 
-    `inner` has the first few of its byte strings that begin like pickles themselves.
+    `inner` has the first few of its byte strings that begin like pickles themselves; `byte_strings`
+    says whether it has any of BYTE_STRING or more bytes.
     """
 
     tree: Tree
     end: int
     inner: tuple[bytes, ...] = ()
+    byte_strings: bool = True
 
 
 class Mentions:
@@ -288,6 +293,7 @@ class _Loop:
         self.spent = 0
         self.room = self.objects = room
         self.inner: list[bytes] = []
+        self.byte_strings = False
         self.members: dict[str, str] = {}
 
     def run(self) -> Unpickled:  # one branch for each opcode, the frequent ones first
@@ -318,20 +324,29 @@ class _Loop:
                 memo[data[at]] = stack[-1]
                 at += 1
             elif op == 0x68:  # BINGET
-                batch = runs.read(at - 1, memo, fetched) if data[at + 1] == 0x28 else None
-                if batch is None:
-                    value = memo[data[at]]
-                    at += 1
-                    if data[at] == 0x29 and data[at + 1] == 0x52 and self.makes_dict(value):
-                        # EMPTY_TUPLE, REDUCE: the hooks of a module are ten empty OrderedDicts.
-                        self.room -= 1
-                        value = InertDict()
-                        at += 2
-                    stack.append(value)
-                else:
-                    pushed, count, at = batch
-                    self.take(OBJECTS * count)
+                batch = dicts = None
+                # What follows tells whether a tensor's run may begin here: MARK, or a fetched
+                # function, or two, and MARK. EMPTY_TUPLE after one is a call without arguments.
+                after = data[at + 1]
+                if after == 0x68:
+                    after = data[at + 3]
+                    if after == 0x68:
+                        after = data[at + 5]
+                    elif after == 0x29:
+                        dicts = runs.read_dicts(at - 1, memo, fetched)
+                if after == 0x28:
+                    batch = runs.read(at - 1, memo, fetched)
+                if batch is not None:
+                    pushed, objects, at = batch
+                    self.take(objects)
                     stack += pushed
+                elif dicts is not None:
+                    pushed, at = dicts
+                    self.room -= len(pushed) // 2
+                    stack += pushed
+                else:
+                    stack.append(memo[data[at]])
+                    at += 1
             elif op == 0x4B:  # BININT1
                 stack.append(data[at])
                 at += 1
@@ -366,13 +381,18 @@ class _Loop:
             elif op == 0x89:  # NEWFALSE
                 stack.append(False)
             elif op == 0x6A:  # LONG_BINGET
-                batch = runs.read(at - 1, memo, fetched) if data[at + 4] == 0x28 else None
+                after = data[at + 4]
+                if after == 0x68:
+                    after = data[at + 6]
+                    if after == 0x68:
+                        after = data[at + 8]
+                batch = runs.read(at - 1, memo, fetched) if after == 0x28 else None
                 if batch is None:
                     stack.append(memo[uint32(data, at)[0]])
                     at += 4
                 else:
-                    pushed, count, at = batch
-                    self.take(OBJECTS * count)
+                    pushed, objects, at = batch
+                    self.take(objects)
                     stack += pushed
             elif op == 0x4D:  # BININT2
                 self.room -= 1
@@ -411,7 +431,7 @@ class _Loop:
             elif op == 0x2E:  # STOP
                 if not stack:
                     raise ValueError("it ends without an object")
-                return Unpickled(stack.pop(), at, tuple(self.inner))
+                return Unpickled(stack.pop(), at, tuple(self.inner), self.byte_strings)
             elif op == 0x30:  # POP: an object, or a mark where it is on top
                 if stack:
                     stack.pop()
@@ -442,10 +462,10 @@ class _Loop:
                 stack.append(int.from_bytes(self.slice(at + 4, end), "little", signed=True))
                 at = end
             elif op == 0x7D:  # EMPTY_DICT
-                self.take(3)
+                self.room -= 3
                 stack.append(InertDict())
             elif op == 0x5D:  # EMPTY_LIST
-                self.take(1)
+                self.room -= 1
                 stack.append([])
             elif op == 0x8F:  # EMPTY_SET
                 self.take(4)
@@ -574,19 +594,23 @@ class _Loop:
             raise _early()
         return self.data[start:end]
 
+    # Texts and bytes take their room without a look at the budget: they repeat nothing, and so grow
+    # no faster than the data. It is looked at after each round of opcodes.
+
     def content(self, start: int, end: int) -> bytes:
-        self.take(1 + (end - start >> 6))
+        self.room -= 1 + (end - start >> 6)
         return self.note_inner(self.slice(start, end))
 
     def text(self, start: int, end: int) -> str:
-        self.take(1 + (end - start >> 6))
+        self.room -= 1 + (end - start >> 6)
         text = self.slice(start, end).decode("utf-8", "surrogatepass")
         if not text.isascii():
-            self.take(end - start >> 4)
+            self.room -= end - start >> 4
         return text
 
     def note_inner(self, raw: bytes) -> bytes:
         """Note bytes that begin like a pickle: a function that the file calls may load them."""
+        self.byte_strings = self.byte_strings or len(raw) >= BYTE_STRING
         if len(self.inner) < MAX_INNER and begins_like_pickle(raw):
             self.inner.append(raw)
         return raw
@@ -616,9 +640,6 @@ class _Loop:
             raise PickleTooLarge(f"a class in it has a name of more than {MAX_NAME} characters")
         self.mentions.add(qualified)
         return self.globals.setdefault(qualified, Global(qualified))
-
-    def makes_dict(self, function: Tree) -> bool:
-        return type(function) is Global and self.constructors.get(function.name) is ordered_dict
 
     def new_memo(self) -> dict[int, Tree]:
         """The memo; one that counts takes longer, and few pickles need it."""
@@ -714,10 +735,9 @@ class _Loop:
         if not isinstance(into, dict):
             self.count_change(into)
             return
-        self.take(1 + len(items) // 2)
-        for position in range(0, len(items), 2):
-            key = items[position]
-            into[key if type(key) is str else dict_key(key)] = items[position + 1]
+        self.room -= 1 + len(items) // 2
+        keys = [key if type(key) is str else dict_key(key) for key in items[::2]]
+        into.update(zip(keys, items[1::2], strict=True))
 
     def extend(self, into: Tree, items: list[Tree]) -> None:
         self.take(2 + (len(items) >> 3))

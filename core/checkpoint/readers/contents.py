@@ -20,6 +20,7 @@ class Contents:
 
     `entry` makes a TensorEntry of a tensor, and `notes` are sentences on what is unusual. `records`
     returns every record of the file, also of no tensor; None where only tensors have records.
+    `byte_strings` is False where the tree has none of 32 bytes or more, as most have not.
     """
 
     format: str
@@ -28,6 +29,7 @@ class Contents:
     entry: EntryMaker
     notes: tuple[str, ...] = ()
     records: Callable[[], Iterable[Record]] | None = field(default=None, repr=False, compare=False)
+    byte_strings: bool = True
 
 
 def entry_of(parts: Iterable[tuple[Tree, EntryMaker]]) -> EntryMaker:

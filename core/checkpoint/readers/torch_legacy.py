@@ -146,6 +146,7 @@ def _read(source: Source, data: bytes, *, long: bool) -> Contents:
         entry_maker(_record_of(records)),
         notes=hidden.notes,
         records=records.values,
+        byte_strings=main.byte_strings,
     )
     if end > source.size:
         raise cut_off(source, find_state_dicts(main.tree, contents.entry))

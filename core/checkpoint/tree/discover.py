@@ -146,11 +146,14 @@ def best_path(roles: Mapping[str, str], state_dicts: Mapping[str, StateDict]) ->
     """
     first = min(roles.values(), key=RANKS.index)
     candidates = [path for path in state_dicts if roles[path] == first]
-    weights = {path: _weights(state_dicts[path]) for path in candidates}
-    loose = weights.pop("", 0)
-    if weights and max(weights.values()) >= loose:
-        candidates = list(weights)
+    nested = [path for path in candidates if path]
+    if len(nested) < len(candidates) and nested:
+        loose = _weights(state_dicts[""])
+        if max(_weights(state_dicts[path]) for path in nested) >= loose:
+            candidates = nested
     best = max(candidates, key=lambda path: state_dicts[path].numel)
+    if "student" not in best.split("."):
+        return best
     teacher = ".".join("teacher" if part == "student" else part for part in best.split("."))
     if teacher in state_dicts and _are_alike(state_dicts[teacher], state_dicts[best]):
         return teacher

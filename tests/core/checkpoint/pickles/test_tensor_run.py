@@ -12,8 +12,9 @@ from torch import nn
 
 from core.checkpoint import open_checkpoint
 from core.checkpoint.pickles import unpickler
-from core.checkpoint.pickles.inert import InertTensor, Opaque, Tree
+from core.checkpoint.pickles.inert import InertDict, InertTensor, Opaque, Tree
 from core.checkpoint.pickles.key_names import key_text
+from core.checkpoint.pickles.tensor_run import OBJECTS
 from core.checkpoint.tree.tensor_entries import storage_of
 from core.errors import CheckpointError
 from core.tensors import read_tensor
@@ -31,6 +32,18 @@ def many_tensors() -> dict[str, torch.Tensor]:
     learnt = {f"learnt{i}": nn.Parameter(torch.randn(300, 2)) for i in range(20)}
     frozen = {"frozen": nn.Parameter(torch.ones(2).half(), requires_grad=False)}
     return {**plain, **views, **shapes, **shared, **learnt, **frozen}
+
+
+class Branches(nn.Module):
+    """Parameters, frozen and shared ones, buffers, and submodules with hooks of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(2), requires_grad=False)
+        self.tied = nn.Parameter(torch.ones(3))
+        self.again = self.tied
+        self.layers = nn.Sequential(*[nn.BatchNorm1d(2), nn.Linear(2, 3), nn.Identity()] * 4)
+        self.register_parameter("none", None)
 
 
 def pickled(value: object) -> bytes:
@@ -68,6 +81,9 @@ class NoRuns(unpickler.TensorRuns):
     """The same pickle, read opcode by opcode."""
 
     def read(self, *_place: object) -> None:  # type: ignore[override]
+        return None
+
+    def read_dicts(self, *_place: object) -> None:  # type: ignore[override]
         return None
 
 
@@ -129,20 +145,47 @@ def test_runs_are_recognised_in_what_torch_save_writes() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(unpickler, "TensorRuns", Counting)
         outcome(data)
-    assert sum(taken) == 198
+    assert sum(taken) == 198 * OBJECTS
+
+
+def test_the_runs_of_a_pickled_model_are_recognised() -> None:
+    data = pickled(nn.Sequential(*(nn.Linear(2, 3) for _ in range(20))))
+    taken = []
+
+    class Counting(unpickler.TensorRuns):
+        def read(self, *place: object) -> tuple[list[Tree], int, int] | None:
+            found = super().read(*place)  # type: ignore[arg-type]
+            taken.extend(found[0] if found else ())
+            return found
+
+        def read_dicts(self, *place: object) -> tuple[list[Tree], int] | None:
+            found = super().read_dicts(*place)  # type: ignore[arg-type]
+            taken.extend(found[0] if found else ())
+            return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unpickler, "TensorRuns", Counting)
+        outcome(data)
+    # All but those of the first modules, which are in the memo's first 256 places.
+    assert sum(isinstance(value, InertTensor) for value in taken) >= 2 * 15
+    assert sum(isinstance(value, InertDict) for value in taken) >= 10 * 15
 
 
 def test_whole_and_mutated_pickles_read_the_same_both_ways(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    sound = [pickled(many_tensors()), pickled({"m": nn.Sequential(*[nn.Linear(2, 3)] * 3)})]
+    modules = nn.ModuleList(Branches() for _ in range(4))
+    optimizer = torch.optim.Adam(modules.parameters())
+    sum(parameter.sum() for parameter in modules.parameters() if parameter.requires_grad).backward()
+    optimizer.step()
+    sound = [pickled(value) for value in (many_tensors(), modules, optimizer.state_dict())]
     for data in sound:
         at_one_go, singly = both_ways(data, monkeypatch)
         assert at_one_go == singly
         assert not isinstance(at_one_go, str)
     chance = random.Random(0)
-    for _ in range(400):
-        mutant = bytearray(sound[0])
+    for _ in range(800):
+        mutant = bytearray(chance.choice(sound))
         for _ in range(chance.randrange(1, 4)):
             at = chance.randrange(len(mutant) // 4, len(mutant))
             mutant[at] = chance.choice(b"(.02RQbchjr}])tsuKMJN\x85\x86\x87\x88\x89\x8aX\x00\xff")
