@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeGuard
 
 from core.checkpoint.containers.bounded_json import read_json
+from core.checkpoint.containers.budget import MoreThanLoupeReads
 from core.checkpoint.pickles.global_verdicts import GlobalUse
 from core.checkpoint.pickles.inert import (
     InertSubclass,
@@ -96,6 +97,6 @@ def _type(text: Tree) -> str:
 
 def _json(text: Tree) -> object:
     try:
-        return read_json(text.encode()) if isinstance(text, str) else None
-    except ValueError:
+        return read_json(text.encode(), "a header") if isinstance(text, str) else None
+    except (ValueError, MoreThanLoupeReads):
         return None

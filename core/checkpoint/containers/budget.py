@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from core.errors import CheckpointError
+from core.wording import count
 
 OPERATIONS = 4_000_000
 """Opcodes in all of a file's pickles, besides those that their bytes allow. A tensor's run
@@ -50,6 +51,15 @@ class MoreThanLoupeReads(CheckpointError):
             f"The file has more than Loupe reads: {what}; the file may be sound.",
             remedy
             or "Save the weights alone, with torch.save(model.state_dict(), ...), and open that.",
+        )
+
+
+def check_dimensions(number: int, name: str = "a tensor in it") -> None:
+    """Raise MoreThanLoupeReads for a tensor of more than MAX_DIMENSIONS."""
+    if number > MAX_DIMENSIONS:
+        raise MoreThanLoupeReads(
+            f"{name[:200]} has more than {MAX_DIMENSIONS} dimensions",
+            "Save it again with fewer dimensions, or without this tensor.",
         )
 
 
@@ -100,7 +110,9 @@ def spend(operations: int) -> None:
     work = work_left()
     work.operations -= operations
     if work.operations < 0:
-        raise MoreThanLoupeReads("its parts take too many steps to be put together")
+        raise MoreThanLoupeReads(
+            f"its parts take more than {count(OPERATIONS)} steps to be put together"
+        )
 
 
 def another_file() -> None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from core.checkpoint.containers.budget import MoreThanLoupeReads
 from core.checkpoint.containers.descriptors import Descriptor, opened_in_bounds
 from core.checkpoint.containers.file_set import INDEX, FileSet
 from core.checkpoint.containers.inflated import RAW_DEFLATE
@@ -28,6 +29,7 @@ from core.checkpoint.containers.zip_container import Archive, Member
 from core.checkpoint.entries import Source
 from core.errors import CheckpointError, SourceError
 from core.wording import count
+from core.wording import size as size_words
 
 MAX_UNPACKED = 8 << 30
 """The most bytes that one archive may unpack to."""
@@ -150,8 +152,9 @@ def files_in_zip(archive: Archive, name: str, unpacking: Unpacking) -> FileSet |
     """
     members = {path: member for path, member in archive.members.items() if _is_of_checkpoint(path)}
     if len(members) > MAX_FILES:
-        raise CheckpointError(
-            f"The zip contains {count(len(members))} files with names like those of checkpoints.",
+        raise MoreThanLoupeReads(
+            f"it contains {count(len(members))} files with names like those of checkpoints, more "
+            f"than {count(MAX_FILES)}",
             "Unpack it, and open the one that you mean.",
         )
     return _file_set(name, {
@@ -337,8 +340,9 @@ class _Unpacked:
         return shutil.disk_usage(folder).free // 2
 
     def _too_large(self) -> CheckpointError:
-        return CheckpointError(
-            f"The {self._compression.name} file unpacks to more than Loupe unpacks by itself.",
+        most = f"{size_words(MAX_UNPACKED)}, or to {MAX_RATIO} times its size"
+        return MoreThanLoupeReads(
+            f"the {self._compression.name} file unpacks to more than {most}",
             "Unpack it, and open what is inside.",
         )
 

@@ -10,9 +10,11 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from core.checkpoint.containers.budget import MoreThanLoupeReads
 from core.checkpoint.entries import Source
 from core.errors import CheckpointError
 from core.wording import count
+from core.wording import size as size_words
 
 BLOCK = 512
 """Bytes of a header; members begin at multiples of it (POSIX.1-1988)."""
@@ -22,6 +24,9 @@ MAX_MEMBERS = 20_000
 
 MAX_EXTENSION = 64 << 10
 """The most bytes of a long name, or of a member's pax records."""
+
+UNPACK = "Unpack it, and open what is inside."
+"""What to do about an archive that goes beyond a limit."""
 
 _FILES = frozenset((b"0", b"\0", b"7"))
 """The types of regular files: today's, the one before POSIX, and a contiguous one."""
@@ -76,7 +81,9 @@ def _walk(source: Source) -> Iterator[TarMember]:
             )
         if kind in (b"L", b"x"):
             if size > MAX_EXTENSION:
-                raise _damaged("a name in it is far too long")
+                raise MoreThanLoupeReads(
+                    f"a name in it has more than {size_words(MAX_EXTENSION)}", UNPACK
+                )
             data = source.read(start, size)
             records = {b"path": data.rstrip(b"\0")} if kind == b"L" else dict(_RECORD.findall(data))
             extended |= records
@@ -86,7 +93,7 @@ def _walk(source: Source) -> Iterator[TarMember]:
             if kind != _GLOBAL:
                 extended = {}
         at = start + -(-size // BLOCK) * BLOCK
-    raise _damaged(f"it has more than {count(MAX_MEMBERS)} members")
+    raise MoreThanLoupeReads(f"it has more than {count(MAX_MEMBERS)} members", UNPACK)
 
 
 def _checksum_is_right(header: bytes) -> bool:

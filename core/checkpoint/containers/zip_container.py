@@ -164,7 +164,7 @@ class Archive:
         """
         record = self.record(name)
         if record.nbytes > limit:
-            raise MoreThanLoupeReads(f"its member {name[:200]} has {size_words(record.nbytes)}")
+            raise MoreThanLoupeReads(f"its member {name[:200]} has more than {size_words(limit)}")
         return record.source.read(record.offset, record.nbytes)
 
     def peek(self, member: Member, limit: int) -> bytes:
@@ -210,7 +210,7 @@ def open_archive(source: Source) -> Archive:
     if start + nbytes > source.size:
         raise NoDirectory
     if nbytes > MAX_DIRECTORY:
-        raise MoreThanLoupeReads(f"its directory has {size_words(nbytes)}")
+        raise MoreThanLoupeReads(f"its directory has more than {size_words(MAX_DIRECTORY)}")
     data = source.read(start, nbytes)
     members: dict[str, Member] = {}
     spans: list[tuple[int, int, str]] = []

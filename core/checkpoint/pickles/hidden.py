@@ -10,7 +10,8 @@ from collections.abc import Iterable
 
 from core.checkpoint.pickles.inert import Opaque, Tree
 from core.checkpoint.pickles.ledger import Ledger
-from core.checkpoint.pickles.unpickler import Mentions, PickleError, begins_like_pickle, unpickle
+from core.checkpoint.pickles.unpickler import Mentions, begins_like_pickle, unpickle
+from core.errors import CheckpointError
 
 MAX_HIDDEN = 1 << 20
 """Bytes that are read of all hidden pickles of a file together."""
@@ -90,7 +91,7 @@ class HiddenPickles:
                 read = unpickle(data, names, _any_persistent_id, at)
                 self._room -= read.end - at
                 at, inner, complete = read.end, read.inner, True
-            except PickleError:
+            except CheckpointError:
                 self._room -= len(data) - at
                 at, complete = len(data), False
             any_names = self._mentions.add_hidden(names, complete=complete)

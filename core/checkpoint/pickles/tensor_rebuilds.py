@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from core.checkpoint.containers.budget import MAX_DIMENSIONS
+from core.checkpoint.containers.budget import check_dimensions
 from core.checkpoint.entries import ITEMSIZES, is_float_dtype
 from core.checkpoint.pickles.inert import (
     Global,
@@ -305,8 +305,9 @@ def _tensor(
 ) -> InertTensor:
     if type(size) is not tuple or type(stride) is not tuple or len(size) != len(stride):
         raise TypeError("a tensor without a shape")
-    if len(size) > MAX_DIMENSIONS or type(storage_offset) is not int:
-        raise ValueError("a tensor with too many dimensions")
+    check_dimensions(len(size))
+    if type(storage_offset) is not int:
+        raise TypeError("a tensor without an offset")
     for number in (*size, *stride, storage_offset):
         if type(number) is not int or not 0 <= number < 1 << 62:
             raise ValueError("a tensor with an impossible size")

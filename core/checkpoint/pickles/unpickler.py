@@ -233,7 +233,7 @@ def unpickle(
             raise
         end = unpickled.end
         return unpickled
-    except PickleTooLarge as error:
+    except MoreThanLoupeReads as error:
         # The error's traceback would keep all objects that were made.
         raise error.with_traceback(None)  # noqa: B904 - it is the same error
     except (struct.error, IndexError) as error:

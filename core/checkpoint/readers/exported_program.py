@@ -16,7 +16,7 @@ from functools import partial
 from typing import NamedTuple
 
 from core.checkpoint.containers.bounded_json import read_json
-from core.checkpoint.containers.budget import MAX_DIMENSIONS
+from core.checkpoint.containers.budget import MoreThanLoupeReads, check_dimensions
 from core.checkpoint.containers.sources import Within
 from core.checkpoint.containers.zip_container import Archive, NoDirectory, open_archive, zip_records
 from core.checkpoint.entries import Record, Source
@@ -26,6 +26,7 @@ from core.checkpoint.readers.contents import Contents, entry_of
 from core.checkpoint.readers.torch_zip import read_torch_zip, torch_folder
 from core.checkpoint.tree.tensor_entries import EntryMaker, entry_maker
 from core.errors import CheckpointError
+from core.wording import count
 
 FORMAT = "archive_format"
 """The member that every archive has since PyTorch 2.8 (ARCHIVE_FORMAT_PATH)."""
@@ -181,12 +182,14 @@ class _Reader:
 
 def _weights(data: bytes, config: str) -> Iterator[tuple[str, _Weight]]:
     try:
-        document = read_json(data)
+        document = read_json(data, config)
     except ValueError as error:
         raise _unsound(f"{config[:200]} is not valid JSON") from error
     weights = document.get("config") if isinstance(document, dict) else None
-    if not isinstance(weights, dict) or len(weights) > MAX_TENSORS:
+    if not isinstance(weights, dict):
         raise _unsound(f"{config[:200]} names no weights")
+    if len(weights) > MAX_TENSORS:
+        raise MoreThanLoupeReads(f"{config[:200]} names more than {count(MAX_TENSORS)} tensors")
     for name, facts in weights.items():
         member = facts.get("path_name") if isinstance(facts, dict) else None
         if not isinstance(facts, dict) or not isinstance(member, str):
@@ -196,8 +199,9 @@ def _weights(data: bytes, config: str) -> Iterator[tuple[str, _Weight]]:
 
 def _numbers(values: object) -> tuple[int, ...]:
     """A config's sizes, each of which is written as {"as_int": 3}."""
-    if not isinstance(values, list) or len(values) > MAX_DIMENSIONS:
+    if not isinstance(values, list):
         raise _unsound("a tensor in it has an impossible shape")
+    check_dimensions(len(values))
     sizes = [value.get("as_int") if isinstance(value, dict) else None for value in values]
     numbers = tuple(number for number in sizes if type(number) is int and 0 <= number < 1 << 62)
     if len(numbers) != len(sizes):

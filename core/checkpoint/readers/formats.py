@@ -22,7 +22,7 @@ from core.checkpoint.entries import Source
 from core.checkpoint.readers import diagnose
 from core.checkpoint.readers.contents import Contents
 from core.checkpoint.readers.exported_program import export_folder, read_exported_program
-from core.checkpoint.readers.plain_pickle import may_be_pickle, read_plain_pickle
+from core.checkpoint.readers.plain_pickle import may_be_pickle, read_plain_pickle, refuse_long_old
 from core.checkpoint.readers.safetensors_reader import is_safetensors, read_safetensors
 from core.checkpoint.readers.torch_legacy import is_legacy, read_torch_legacy
 from core.checkpoint.readers.torch_package import package_folder, read_torch_package
@@ -99,6 +99,7 @@ def look_into(source: Source, name: str, unpacking: Unpacking | None) -> Content
     plain = read_plain_pickle(source) if may_be_pickle(head, source.size) else None
     if plain is not None:
         return plain
+    refuse_long_old(source)
     raise diagnose.not_a_checkpoint(head, source.size, name)
 
 

@@ -76,6 +76,28 @@ def may_be_pickle(head: bytes, size: int) -> bool:
     )
 
 
+def refuse_long_old(source: Source) -> None:
+    """Raise PickleTooLarge for a pickle of protocol 0 or 1 that has more than MAX_OLD bytes.
+
+    It is one if its start consists of opcodes that name classes, and if it ends like one.
+    """
+    if source.size <= MAX_OLD or source.read(0, 1) not in OLD:
+        return
+    mentions = Mentions(_RECORD, Ledger())
+    try:
+        unpickle(source.read(0, MAX_HIDDEN), mentions, no_persistent_ids)
+    except PickleEndsEarly:
+        names = [use.name for use in mentions.judged()]
+        words = [word for name in names for word in name.split(".")]
+        if words and all(map(str.isidentifier, words)) and source.read(source.size - 1, 1) == b".":
+            raise PickleTooLarge(
+                f"it is a pickle of protocol 0 or 1 with more than {size(MAX_OLD)}",
+                "Load it with pickle, if you trust it, and save what you get with torch.save.",
+            ) from None
+    except CheckpointError:
+        pass
+
+
 def read_plain_pickle(source: Source) -> Contents | None:
     """The contents of a plain pickle of tensors or arrays; None where the file is not a pickle.
 
@@ -126,7 +148,7 @@ def _refuse(
     source: Source, error: PickleError, mentions: Mentions, *, certain: bool
 ) -> CheckpointError | None:
     """The error for a pickle that cannot be read to its end; None where it is likely not one."""
-    with suppress(PickleError):
+    with suppress(CheckpointError):
         # joblib writes raw arrays between the opcodes; the globals before the first one show it.
         data, streams = source.read(0, MAX_HIDDEN), names_in_streams(mentions)
         unpickle(data, mentions, no_persistent_ids, constructors=streams)
@@ -149,7 +171,7 @@ def names_in_streams(mentions: Mentions) -> Mapping[str, Callable[..., Tree]]:
             raise TypeError("no stream of torch.save")
         mentions.accept(LOAD_FROM_BYTES)
         at = 0
-        with suppress(PickleError):
+        with suppress(CheckpointError):
             for _ in range(PICKLES_IN_STREAM):
                 at = unpickle(data, mentions, no_persistent_ids, at).end
         return Opaque("stream")

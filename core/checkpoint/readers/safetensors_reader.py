@@ -14,7 +14,7 @@ from math import prod
 from operator import attrgetter
 from typing import TypeAlias
 
-from core.checkpoint.containers.budget import MAX_DIMENSIONS, MoreThanLoupeReads, work_left
+from core.checkpoint.containers.budget import MoreThanLoupeReads, check_dimensions, work_left
 from core.checkpoint.entries import (
     ITEMSIZES,
     Record,
@@ -179,7 +179,8 @@ def _layout(name: str, code: str, shape: list[int]) -> _Layout:
             f"The tensor {name[:200]} has the dtype {code[:40]}, which Loupe does not read.",
             "Save the file again with a dtype that PyTorch has.",
         )
-    if len(shape) > MAX_DIMENSIONS or not all(0 <= length < MAX_NUMBER for length in shape):
+    check_dimensions(len(shape), name)
+    if not all(0 <= length < MAX_NUMBER for length in shape):
         raise _unsound(f"{name[:200]} has an impossible shape or offset")
     if code == "F4":
         # The format counts elements, torch's float4_e2m1fn_x2 bytes with two elements each.

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from core.checkpoint.containers.budget import work_left
+from core.checkpoint.containers.budget import MoreThanLoupeReads, work_left
 from core.checkpoint.containers.sources import Within
 from core.checkpoint.containers.window import WINDOW, Window
 from core.checkpoint.entries import ITEMSIZES, Record, Source, make_record
@@ -26,6 +26,7 @@ from core.checkpoint.readers.contents import Contents, cut_off
 from core.checkpoint.tree.discover import find_state_dicts
 from core.checkpoint.tree.tensor_entries import entry_maker, storage_of
 from core.errors import CheckpointError
+from core.wording import size
 
 MAGIC = 0x1950A86A20F9469CFC6C
 MAGIC_BYTES = (b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", b"L119547037146038801333356L\n.")
@@ -127,7 +128,14 @@ def _read(source: Source, data: bytes, *, long: bool) -> Contents:
         main = unpickle(data, mentions, persistent, system.end)
         keys_at = start = main.end
     mentions.record = "pickle 5 of 5"
-    keys = unpickle(data, mentions, no_persistent_ids, start, MAX_KEY_OPERATIONS)
+    try:
+        keys = unpickle(data, mentions, no_persistent_ids, start, MAX_KEY_OPERATIONS)
+    except PickleEndsEarly:
+        if long and keys_at + MAX_KEYS < source.size:
+            raise MoreThanLoupeReads(
+                f"the list of its storages has more than {size(MAX_KEYS)}"
+            ) from None
+        raise
     if not isinstance(keys.tree, list) or not all(isinstance(key, str | int) for key in keys.tree):
         raise CheckpointError(
             "The stream has no list of its storages.",

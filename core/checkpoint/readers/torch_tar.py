@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 
-from core.checkpoint.containers.budget import MAX_DIMENSIONS, MoreThanLoupeReads
+from core.checkpoint.containers.budget import MoreThanLoupeReads, check_dimensions
 from core.checkpoint.containers.sources import Within
 from core.checkpoint.containers.tar_container import TarMember
 from core.checkpoint.entries import ITEMSIZES, Record, Source
@@ -65,7 +65,7 @@ def read_torch_tar(source: Source, members: Iterable[TarMember]) -> Contents:
     mentions.record = "pickle"
     pickle = parts["pickle"]
     if pickle.size > MAX_PICKLE:
-        raise MoreThanLoupeReads(f"its pickle has {size(pickle.size)}")
+        raise _too_long()
     tree = unpickle(pickle.read(0, pickle.size), mentions, objects.persistent).tree
     return Contents(
         "tar",
@@ -122,7 +122,7 @@ class _Objects:
         if not isinstance(views, list):
             raise _damaged("it has no list of views")
         if len(views) > MAX_OBJECTS:
-            raise _too_many(len(views))
+            raise _too_many()
         for view in views:
             self.add_view(view)
 
@@ -153,8 +153,9 @@ class _Objects:
             storage = self.known.get(_key(storage_key))
             # torch reads 4 of the 8 bytes, and ignores the others (torch/serialization.py).
             rank = _numbers(part, pickled.end, 1)[0] & 0xFFFFFFFF
-            if not isinstance(storage, Storage) or rank > MAX_DIMENSIONS:
+            if not isinstance(storage, Storage):
                 raise _damaged("a tensor in it has no storage")
+            check_dimensions(rank)
             numbers = _numbers(part, pickled.end + 8, 2 * rank + 1)
             if any(not 0 <= number < 1 << 62 for number in numbers):
                 raise _damaged("a tensor in it has an impossible size")
@@ -170,7 +171,7 @@ class _Objects:
         if type(number) is not int or not 0 <= number <= part.size:
             raise _damaged("a count in it is not possible")
         if number > MAX_OBJECTS:
-            raise _too_many(number)
+            raise _too_many()
         return number, pickled.end
 
     def read_pickle(self, part: Within, at: int) -> Unpickled:
@@ -181,8 +182,10 @@ class _Objects:
             try:
                 pickled = unpickle(data, self.mentions, no_persistent_ids)
             except PickleEndsEarly:
-                if nbytes >= MAX_PICKLE or len(data) < nbytes:
+                if len(data) < nbytes:
                     raise
+                if nbytes >= MAX_PICKLE:
+                    raise _too_long() from None
                 nbytes *= 16
             else:
                 return Unpickled(pickled.tree, at + pickled.end)
@@ -203,8 +206,12 @@ def _key(value: Tree) -> int:
     return value
 
 
-def _too_many(number: int) -> CheckpointError:
-    return MoreThanLoupeReads(f"it has {count(number)} storages, views or tensors")
+def _too_many() -> CheckpointError:
+    return MoreThanLoupeReads(f"it has more than {count(MAX_OBJECTS)} storages, views or tensors")
+
+
+def _too_long() -> CheckpointError:
+    return MoreThanLoupeReads(f"a pickle in it has more than {size(MAX_PICKLE)}")
 
 
 def _damaged(why: str) -> CheckpointError:

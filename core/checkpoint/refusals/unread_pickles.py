@@ -27,13 +27,12 @@ from core.checkpoint.pickles.known_globals import AS_DATA
 from core.checkpoint.pickles.ledger import Ledger
 from core.checkpoint.pickles.unpickler import (
     Mentions,
-    PickleError,
     begins_like_pickle,
     no_persistent_ids,
     unpickle,
 )
 from core.checkpoint.readers.plain_pickle import names_in_streams
-from core.errors import LoupeError, printable
+from core.errors import CheckpointError, LoupeError, printable
 
 MAX_READ = 1 << 20
 """Bytes that are read of each place."""
@@ -165,7 +164,7 @@ def _look(data: bytes, place: str) -> Found:
             read = unpickle(
                 data, mentions, no_persistent_ids, at, MAX_OPERATIONS, names_in_streams(mentions)
             )
-        except PickleError:
+        except CheckpointError:
             break
         at = read.end
     names = _dangerous(mentions)

@@ -16,6 +16,7 @@ from itertools import chain
 from pathlib import Path
 
 from core.checkpoint.containers.bounded_json import read_json
+from core.checkpoint.containers.budget import MoreThanLoupeReads
 from core.checkpoint.containers.file_set import File, FileSet, opened, unsharded_name
 from core.checkpoint.containers.sources import LocalFile
 from core.checkpoint.entries import Record, Source
@@ -148,8 +149,8 @@ def _components(here: Mapping[str, File]) -> frozenset[str]:
     if COMPONENTS not in here:
         return frozenset()
     try:
-        index = read_json(opened(here[COMPONENTS], COMPONENTS).read(0, MAX_COMPONENTS))
-    except ValueError:
+        index = read_json(opened(here[COMPONENTS], COMPONENTS).read(0, MAX_COMPONENTS), COMPONENTS)
+    except (ValueError, MoreThanLoupeReads):
         return frozenset()
     return frozenset(index) if isinstance(index, dict) else frozenset()
 

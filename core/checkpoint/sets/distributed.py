@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from core.checkpoint.containers.budget import MAX_DIMENSIONS, allow, spend
+from core.checkpoint.containers.budget import MoreThanLoupeReads, allow, check_dimensions, spend
 from core.checkpoint.containers.file_set import File, opened
 from core.checkpoint.containers.served_file import ServedFile
 from core.checkpoint.containers.sources import Within
@@ -27,13 +27,16 @@ from core.checkpoint.sets.saved_tensor import SavedTensors
 from core.checkpoint.sets.shards import NumberedPart
 from core.checkpoint.tree.tensor_entries import EntryMaker, entry_maker
 from core.errors import CheckpointError
-from core.wording import count
+from core.wording import count, size
 
 METADATA = ".metadata"
 """The file that says which tensors there are, and where their chunks are."""
 
 MAX_METADATA = 128 << 20
 """Bytes of `.metadata`; a chunk takes some 300."""
+
+REMEDY = "Load it with torch.distributed.checkpoint, and save the weights alone with torch.save."
+"""What to do about a checkpoint that goes beyond a limit."""
 
 MAX_PATH = 32
 """Levels of a nested state_dict."""
@@ -89,7 +92,7 @@ class _Reader:
     def read(self) -> NumberedPart:
         source = self.sources[METADATA]
         if source.size > MAX_METADATA:
-            raise _unsound(f"it has {count(source.size)} bytes")
+            raise MoreThanLoupeReads(f"{METADATA} has more than {size(MAX_METADATA)}", REMEDY)
         allow(min(sum(_sizes(self.files)) // ALLOWANCE, MAX_ALLOWANCES))
         metadata = unpickle(source.read(0, MAX_METADATA), self.mentions, no_persistent_ids).tree
         state = _fields(metadata, "Metadata")
@@ -284,8 +287,9 @@ def _fields(value: Tree, name: str) -> Mapping[Tree, Tree]:
 
 
 def _offsets(value: Tree) -> Offsets:
-    if not isinstance(value, tuple | list) or len(value) > MAX_DIMENSIONS:
+    if not isinstance(value, tuple | list):
         raise _unsound("a size in it is not a list of lengths")
+    check_dimensions(len(value))
     if not all(type(number) is int and 0 <= number < 1 << 62 for number in value):
         raise _unsound("a size in it is impossible")
     return tuple(value)  # type: ignore[arg-type]  # each was just seen to be an int

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from core.checkpoint.containers.budget import spend
+from core.checkpoint.containers.budget import MoreThanLoupeReads, spend
 from core.checkpoint.entries import Piece, Pieces, TensorEntry
 from core.checkpoint.pickles.inert import InertTensor
 from core.checkpoint.pickles.tensor_rebuilds import row_major
@@ -60,7 +60,7 @@ def check_cover(
         if any(piece.entry.shape[axis] != length for piece in filled)
     ]
     if len(split) > MAX_SPLIT:
-        raise unsound(f"{key[:200]} is split along {len(split)} dimensions")
+        raise MoreThanLoupeReads(f"{key[:200]} is split along more than {MAX_SPLIT} dimensions")
     spend(len(filled) << len(split))  # each piece has as many corners as 2 to the power of these
     # Give the corners of each box alternating signs. If boxes tile a larger box, their corners
     # cancel out, except for those of the larger box.

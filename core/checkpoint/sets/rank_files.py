@@ -96,7 +96,7 @@ def _starts(tree: Tree) -> Mapping[str, Offsets]:
     if not has_sharding(tree):
         return {}
     try:
-        stated = read_json(str(tree[HEADER_TEXTS][SHARDING]).encode())  # type: ignore[index,call-overload]
+        stated = read_json(str(tree[HEADER_TEXTS][SHARDING]).encode(), SHARDING)  # type: ignore[index,call-overload]
     except ValueError as error:
         raise _unsound(f"its {SHARDING} is not valid JSON") from error
     if not isinstance(stated, dict):

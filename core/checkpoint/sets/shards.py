@@ -14,6 +14,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from core.checkpoint.containers.bounded_json import read_json
+from core.checkpoint.containers.budget import MoreThanLoupeReads
 from core.checkpoint.containers.file_set import File, opened
 from core.checkpoint.entries import Source
 from core.checkpoint.pickles.inert import InertDict, InertTensor, Tree
@@ -21,7 +22,7 @@ from core.checkpoint.readers.contents import Contents
 from core.checkpoint.readers.formats import read_contents
 from core.checkpoint.sets.rank_files import HEADER_TEXTS, has_sharding, join_ranks
 from core.errors import CheckpointError
-from core.wording import are, count, counted, listed, tensors
+from core.wording import are, count, counted, listed, size, tensors
 
 MAX_INDEX = 64 << 20
 """Bytes of an index; a key takes about a hundred."""
@@ -31,6 +32,9 @@ MAX_KEYS = 500_000
 
 MAX_SHARDS = 4_096
 """The most files of one set; the largest models have some hundred."""
+
+REMEDY = "Open its shards one by one, or save it in fewer and larger ones."
+"""What to do about an index that goes beyond a limit."""
 
 _NUMBERED = re.compile(r"(.+?)-(\d{5,6})-of-(\d{5,6})(\.\w+)")
 
@@ -85,7 +89,7 @@ def read_indexed(files: Mapping[str, File], index: str) -> NumberedPart:
     weight_map, metadata = _index(source, index)
     names = list(dict.fromkeys(weight_map.values()))
     if len(names) > MAX_SHARDS:
-        raise _unsound(index, f"it names {count(len(names))} files")
+        raise MoreThanLoupeReads(f"{index} names more than {count(MAX_SHARDS)} files", REMEDY)
     shards = _open({name: files.get(name) for name in names}, len(weight_map))
     items = {shard.name: shard.items for shard in shards}
     missing = [key for key, name in weight_map.items() if key not in items[name]]
@@ -156,8 +160,8 @@ def read_ranks(files: Mapping[str, File], names: Sequence[str]) -> NumberedPart:
     `names` are those among the `files`. Raises CheckpointError, SourceError.
     """
     if len(names) > MAX_SHARDS:
-        raise CheckpointError(
-            f"There are {count(len(names))} files of ranks, more than any checkpoint has.",
+        raise MoreThanLoupeReads(
+            f"it has more than {count(MAX_SHARDS)} files of ranks",
             "Choose the folder that contains only the checkpoint.",
         )
     return _of_ranks(_open({name: files[name] for name in names}, None))
@@ -171,9 +175,9 @@ def _of_ranks(shards: Sequence[_Shard]) -> NumberedPart:
 def _index(source: Source, name: str) -> tuple[dict[str, str], dict[str, Tree]]:
     """An index's `weight_map` and `metadata`."""
     if source.size > MAX_INDEX:
-        raise _unsound(name, f"it has {count(source.size)} bytes")
+        raise MoreThanLoupeReads(f"{name} has more than {size(MAX_INDEX)}", REMEDY)
     try:
-        document = read_json(source.read(0, MAX_INDEX))
+        document = read_json(source.read(0, MAX_INDEX), name)
     except ValueError as error:
         raise _unsound(name, "it is not valid JSON") from error
     stated = document if isinstance(document, dict) else {}
@@ -181,7 +185,7 @@ def _index(source: Source, name: str) -> tuple[dict[str, str], dict[str, Tree]]:
     if not isinstance(weight_map, dict) or not weight_map:
         raise _unsound(name, "it has no `weight_map`, which says where each tensor is")
     if len(weight_map) > MAX_KEYS:
-        raise _unsound(name, f"it names {count(len(weight_map))} keys")
+        raise MoreThanLoupeReads(f"{name} names more than {count(MAX_KEYS)} keys", REMEDY)
     if not all(isinstance(file, str) for file in weight_map.values()):
         raise _unsound(name, "its `weight_map` contains values that are not names of files")
     metadata = stated.get("metadata")

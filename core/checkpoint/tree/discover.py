@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeGuard
 
-from core.checkpoint.containers.budget import MoreThanLoupeReads, work_left
+from core.checkpoint.containers.budget import STEPS, MoreThanLoupeReads, work_left
 from core.checkpoint.entries import StateDict, TensorEntry, is_float_dtype
 from core.checkpoint.pickles.inert import (
     CONTAINER_TYPES,
@@ -30,6 +30,7 @@ from core.checkpoint.pickles.key_names import Names, key_text, named
 from core.checkpoint.pickles.numpy_values import array_tensor
 from core.checkpoint.tree.joined_parts import JoinedParts, join_parts, names_part
 from core.checkpoint.tree.tensor_entries import EntryMaker
+from core.wording import count
 
 MAX_PATH = 1024
 """Characters of a path in the tree. A longer one is shown without its middle."""
@@ -607,7 +608,9 @@ class _Walk:
     def count(self, steps: int) -> None:
         self.work.steps -= steps
         if self.work.steps < 0:
-            raise MoreThanLoupeReads("a search for tensors in it takes too many steps")
+            raise MoreThanLoupeReads(
+                f"a search for tensors in it takes more than {count(STEPS)} steps"
+            )
 
 
 def _submodules(value: Opaque) -> list[tuple[str, Tree]]:

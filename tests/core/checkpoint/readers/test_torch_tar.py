@@ -241,7 +241,8 @@ def test_an_object_that_is_larger_than_any_is_refused_before_it_is_read(tmp_path
         file.write(member.tobuf())
         file.truncate(at + 512 + (65 << 20))
     with pytest.raises(
-        CheckpointError, match=r"Loupe reads: its pickle has 67.1.MB; the file may be sound"
+        CheckpointError,
+        match=r"Loupe reads: a pickle in it has more than 67.1.MB; the file may be sound",
     ):
         open_checkpoint(path)
 

@@ -461,7 +461,7 @@ def test_a_description_that_is_larger_than_any_is_refused_before_it_is_read(
     dcp.save({"w": torch.ones(1)}, checkpoint_id=tmp_path)
     with (tmp_path / ".metadata").open("r+b") as file:
         file.truncate((128 << 20) + 1)
-    with pytest.raises(CheckpointError, match=r"unsound: it has 134.217.729 bytes"):
+    with pytest.raises(CheckpointError, match=r"Loupe reads: .metadata has more than 134.MB"):
         open_checkpoint(tmp_path)
 
 
@@ -503,10 +503,7 @@ def unsound(sound: Metadata) -> dict[str, list[dict[str, object]]]:
             }
         ],
         "a has a piece of another rank": [described(size=torch.Size([1, 2]))],
-        "a size in it is not a list of lengths": [
-            described(size="2"),
-            described(size=torch.Size([1] * 100)),
-        ],
+        "a size in it is not a list of lengths": [described(size="2")],
         "a size in it is impossible": [described(size=(-2,)), described(size=(2.0,))],
         "it does not say where the tensors are": [{"storage_data": None}],
         "it does not say where step is": [
@@ -551,7 +548,7 @@ def test_a_tensor_that_is_split_along_more_dimensions_than_any_is_refused(
         "planner_data": None,
         "storage_data": {MetadataIndex("w", chunk.offsets): place for chunk, place in places},
     })  # fmt: skip
-    with pytest.raises(CheckpointError, match="w is split along 7 dimensions"):
+    with pytest.raises(CheckpointError, match="w is split along more than 6 dimensions"):
         open_checkpoint(tmp_path)
 
 
@@ -578,7 +575,7 @@ def test_a_million_mentions_of_one_chunk_are_refused(tmp_path: Path) -> None:
     rewrite(tmp_path, {"state_dict_metadata": {"w": often}})
     with (
         at_most(calls=3_000_000),
-        pytest.raises(CheckpointError, match="too many steps to be put together"),
+        pytest.raises(CheckpointError, match=r"more than 4.000.000 steps to be put together"),
     ):
         open_checkpoint(tmp_path)
 
