@@ -22,6 +22,7 @@ from core.checkpoint.pickles import (
     InlineStorage,
     Key,
     LongBytes,
+    LongNumber,
     Names,
     Opaque,
     Storage,
@@ -279,6 +280,8 @@ class _Walk:
         if isinstance(value, int):
             short = value.bit_length() <= MAX_BITS
             return value if short else self.leave(path, "a number with too many digits")
+        if isinstance(value, LongNumber):
+            return self.leave(path, "a number with too many digits")
         if isinstance(value, InertArray):
             return self.array(value, path)
         if isinstance(value, Global):

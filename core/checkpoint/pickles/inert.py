@@ -182,6 +182,19 @@ class InertArray:
     objects: list[Tree] | None = None
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class LongNumber:
+    """A whole number with more digits than Python reads; `shown` has the first and the last ones.
+
+    Python's own limit (sys.set_int_max_str_digits) is there because the time grows with the square.
+    """
+
+    shown: str
+
+    def __str__(self) -> str:
+        return self.shown
+
+
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class UnusualKey:
     """A dict key, or a member of a set, that Python hashes by what it contains: a tuple, a tensor.
@@ -197,7 +210,7 @@ Key: TypeAlias = Union[str, int, float, bool, "Opaque", "Global", "UnusualKey", 
 Tree: TypeAlias = Union[
     bool, int, float, complex, str, bytes, "list[Tree]", "tuple[Tree, ...]", "dict[Key, Tree]",
     "set[Key]", Global, Opaque, Storage, InertTensor, InertSubclass, InertDtype, InertArray,
-    UnusualKey, LongBytes, None,
+    UnusualKey, LongBytes, LongNumber, None,
 ]  # fmt: skip
 """Any value that a pickle is read as."""
 

@@ -72,10 +72,10 @@ _OLD_BYTES = frozenset(b"UT")
 are its bytes."""
 
 MAX_LINE = 8192
-"""The most bytes of a line of text, as names and numbers of protocol 0 are written."""
+"""The most bytes of another line of text, as names are written."""
 
 MAX_QUOTED = 16 << 20
-"""The most bytes of a line that is a string of Python 2. In protocol 0, the bytes of a numpy array
+"""The most bytes of a line that is a text or a number. In protocol 0, the bytes of a numpy array
 are one; a file of that protocol is not longer (MAX_OLD in plain_pickle.py)."""
 
 _PUT = rb"(?:\x94|q.|r....|p\d{1,10}\n)?"  # MEMOIZE, BINPUT, LONG_BINPUT, PUT
@@ -90,7 +90,8 @@ _ENCODED = re.compile(
     _PUT + rb"(?:h.|j....|X\x06\0\0\0latin1" + _PUT + rb")\x86" + _PUT + b"R", re.DOTALL
 )
 
-_STRING = 0x53
+_LONG_LINES = b"ILSV"
+"""INT, LONG, STRING and UNICODE, whose lines may be long."""
 _STOP = 0x2E
 _PERSISTENT = b"J%bQ"
 """BININT and BINPERSID."""
@@ -187,7 +188,7 @@ def _argument(window: Window, at: int, head: bytes) -> tuple[int, int]:
     for _ in range(lines):
         most = MAX_LINE
         line = window.read(stop, most, more=True)
-        while op == _STRING and b"\n" not in line and len(line) == most < MAX_QUOTED:
+        while op in _LONG_LINES and b"\n" not in line and len(line) == most < MAX_QUOTED:
             most *= 8
             line = window.read(stop, most, more=False)
         length = line.find(b"\n") + 1

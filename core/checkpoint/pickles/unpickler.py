@@ -33,6 +33,7 @@ from core.checkpoint.pickles.inert import (
     InertArray,
     InertDict,
     InertDtype,
+    LongNumber,
     Opaque,
     Storage,
     Tree,
@@ -46,6 +47,9 @@ from core.wording import count as count_words
 
 MAX_DIGITS = 4000
 """Digits of a number that is written as text; Python itself refuses more than 4,300."""
+
+SHOWN = 12
+"""Digits at each end of a longer number that are shown of it."""
 
 MIN_OPERATIONS = 100
 """Opcodes that every pickle counts for, however short: starting to read one takes time too."""
@@ -555,10 +559,10 @@ class _Loop:
                     stack.append(memo[_integer(text)])
             elif op == 0x49:  # INT
                 text, at = self.line(at)
-                stack.append({"00": False, "01": True}.get(text, _integer(text)))
+                stack.append({"00": False, "01": True}.get(text, _whole_number(text)))
             elif op == 0x4C:  # LONG
                 text, at = self.line(at)
-                stack.append(_integer(text.removesuffix("L")))
+                stack.append(_whole_number(text.removesuffix("L")))
             elif op == 0x46:  # FLOAT
                 text, at = self.line(at)
                 stack.append(_float(text))
@@ -855,6 +859,9 @@ def _raw_text(raw: bytes) -> str:
     return raw_unicode_escape_decode(raw)[0]
 
 
+_DIGITS = re.compile("-?[0-9]+")
+
+
 def _integer(text: str) -> int:
     if len(text) > MAX_DIGITS:
         raise PickleTooLarge(f"a number in it has more than {count_words(MAX_DIGITS)} digits")
@@ -862,6 +869,15 @@ def _integer(text: str) -> int:
         return int(text)
     except ValueError:
         raise ValueError("a text in it is not a number") from None
+
+
+def _whole_number(text: str) -> Tree:
+    if len(text) <= MAX_DIGITS:
+        return _integer(text)
+    if not _DIGITS.fullmatch(text):
+        raise ValueError("a text in it is not a number")
+    digits = count_words(len(text.lstrip("-")))
+    return LongNumber(f"{text[:SHOWN]}…{text[-SHOWN:]} (a number of {digits} digits)")
 
 
 def _float(text: str) -> float:

@@ -19,6 +19,7 @@ from core.checkpoint.pickles.inert import (
     InertSubclass,
     InertTensor,
     Key,
+    LongNumber,
     Opaque,
     Storage,
     Tree,
@@ -718,7 +719,7 @@ def _from_arrays(value: Tree) -> dict[str, InertTensor]:
     return tensors if len(tensors) + plain == len(value) else {}
 
 
-PLAIN = (str, bytes, int, float, type(None))
+PLAIN = (str, bytes, int, float, LongNumber, type(None))
 """Values that say something of a file's arrays and contain none."""
 
 

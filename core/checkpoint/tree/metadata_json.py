@@ -15,6 +15,7 @@ from core.checkpoint.pickles.inert import (
     InertTensor,
     Key,
     LongBytes,
+    LongNumber,
     Opaque,
     Storage,
     Tree,
@@ -181,7 +182,7 @@ def _rank(member: Tree) -> tuple[bool, float, str]:
     return True, 0, key_text(member) if isinstance(member, str | UnusualKey) else str(member)
 
 
-def _words(value: Global | InertDtype | LongBytes | complex | bytes) -> str:
+def _words(value: Global | InertDtype | LongBytes | LongNumber | complex | bytes) -> str:
     if isinstance(value, Global):
         return value.name
     if isinstance(value, InertDtype):

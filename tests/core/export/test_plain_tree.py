@@ -15,6 +15,7 @@ from torch import nn
 from core.checkpoint import open_checkpoint
 from core.export import Keep
 from core.export.plain_tree import written_tree
+from tests.core.checkpoint.files_by_hand import with_tensor, zip_file
 from tests.core.checkpoint.test_dtypes_and_layouts import Pair
 from tests.core.export.test_kept_data import NoState, Trainer, exported, same
 
@@ -87,6 +88,15 @@ def test_what_is_no_plain_value_is_left_out(tmp_path: Path, keep: Keep) -> None:
         "records": ("a numpy array of 2", ""),
         "seed": ("a number with too many digits", ""),
     }
+
+
+def test_a_number_that_was_not_read_whole_is_left_out(tmp_path: Path) -> None:
+    number = b"L" + b"9" * 5_000 + b"L\n"
+    (tmp_path / "m.pth").write_bytes(zip_file(with_tensor(number)))
+    done = exported(tmp_path / "m.pth", tmp_path / "out.pth", "all")
+    assert [(one.path, one.what) for one in done.left_out] == [
+        ("x", "a number with too many digits")
+    ]
 
 
 def test_a_tensor_of_a_class_with_several_inner_tensors_is_left_out(tmp_path: Path) -> None:

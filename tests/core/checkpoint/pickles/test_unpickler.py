@@ -9,6 +9,8 @@ import torch
 
 from core.checkpoint import Verdict, open_checkpoint
 from core.errors import CheckpointError
+from core.wording import count
+from tests.bounds import at_most
 from tests.core.checkpoint.files_by_hand import call, text, with_tensor, zip_file
 from tests.core.checkpoint.pickles.python2 import python2_dumps
 from tests.core.checkpoint.same_tensors import assert_same_tensors
@@ -58,7 +60,8 @@ def test_a_pickle_inside_of_a_text_of_python_2_is_looked_into(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (b"L" + b"9" * 5000 + b"L\n", "Loupe reads: a number in it has more than 4.000 digits"),
+        (b"Np" + b"9" * 5000 + b"\n", "Loupe reads: a number in it has more than 4.000 digits"),
+        (b"L" + b"9" * 5000 + b"x\n", "a text in it is not a number"),
         (b"Inot a number\n", "a text in it is not a number"),
         (b"Fnot a number\n", "a text in it is not a number"),
         (b"T\xff\xff\xff\xff", "a length in it is negative"),
@@ -77,6 +80,31 @@ def test_what_python_refuses_or_no_checkpoint_contains_is_said(
     (tmp_path / "m.pth").write_bytes(zip_file(with_tensor(value)))
     with pytest.raises(CheckpointError, match=words):
         open_checkpoint(tmp_path / "m.pth")
+
+
+@pytest.mark.parametrize("protocol", [0, 1])
+@pytest.mark.parametrize("sign", ["", "-"])
+@pytest.mark.parametrize("digits", [5_000, 2_000_000])
+def test_a_number_of_more_digits_than_python_reads_is_shown_by_its_ends(
+    tmp_path: Path, protocol: int, sign: str, digits: int
+) -> None:
+    """Python writes one of up to 4,300 digits, and of any number where its own limit is off."""
+    written = f"{sign}123456789012{'7' * (digits - 24)}098765432109"
+    raw = pickle.dumps({"w": np.ones(2), "seed": 1 << 70, "text": "x" * 20_000}, protocol)
+    raw = raw.replace(b"L1180591620717411303424L", f"L{written}L".encode())
+    (tmp_path / "m.pkl").write_bytes(raw)
+    with at_most(calls=20_000):
+        metadata = open_checkpoint(tmp_path / "m.pkl").metadata
+    assert metadata["text"] == "x" * 20_000
+    assert metadata["seed"] == (f"{written[:12]}…098765432109 (a number of {count(digits)} digits)")
+
+
+def test_a_long_number_may_be_a_key(tmp_path: Path) -> None:
+    number = b"L" + b"9" * 5_000 + b"L\n"
+    (tmp_path / "m.pth").write_bytes(zip_file(with_tensor(b"}" + number + text("a") + b"s")))
+    checkpoint = open_checkpoint(tmp_path / "m.pth")
+    (key,) = checkpoint.metadata["x"]  # type: ignore[misc, union-attr]
+    assert key.startswith("999999999999…999999999999 (a number of 5")
 
 
 @pytest.mark.parametrize("text_in_it", ["j" * 700_000, "g1\n" * 700_000], ids=["j", "g"])
