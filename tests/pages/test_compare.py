@@ -296,3 +296,17 @@ def test_what_a_file_would_have_run_stands_above_the_comparison(compare):
     app = compare(WEIGHTS, {**WEIGHTS, "x": Command()})
     (notice,) = app.error
     assert "b.pth would have run posix.system" in notice.value.replace("\\", "")
+
+
+def test_what_a_checkpoint_of_a_run_would_have_run_stands_above_the_run(
+    compare, tmp_path, monkeypatch
+):
+    for step in range(3):
+        odd = {"x": Command()} if step == 1 else {}
+        torch.save({**WEIGHTS, **odd}, tmp_path / f"epoch_{step}.pth")
+    monkeypatch.setenv("LOUPE_BENCH", os.pathsep.join(map(str, sorted(tmp_path.glob("epoch_*")))))
+    app = compare()
+    app.segmented_control(key="compare-mode").set_value("Training run").run()
+    app.selectbox(key="run-place").select("Named on the command line").run()
+    (notice,) = app.error
+    assert "epoch_1.pth would have run posix.system" in notice.value.replace("\\", "")

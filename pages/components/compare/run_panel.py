@@ -20,6 +20,7 @@ from core.plain_text import MAX_SENTENCE_LENGTH, plain, plain_sentence, visible
 from core.server import SAMPLES, evenly, run_files
 from core.server.files import locate, path_of_link
 from core.wording import PERCENT_CELL, count, in_percent, size
+from pages.components.frame import danger_notice
 from pages.components.pressed import pressed
 from pages.components.resources import open_file, settings, store
 from pages.components.shared_job import SharedJob
@@ -49,6 +50,8 @@ def run_panel() -> None:
     except LoupeError as error:
         st.error(plain_sentence(str(error)), icon=":material/error:")
         return
+    for checkpoint in checkpoints:
+        danger_notice(checkpoint)
     identity = "|".join(
         f"{c.identity}:{s.path!a}" for c, s in zip(checkpoints, state_dicts, strict=True)
     )
