@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from core.checkpoint.entries import Source
 from core.checkpoint.pickles.constructors import CONSTRUCTORS, MENTIONED
-from core.checkpoint.pickles.global_verdicts import Verdict, judge
+from core.checkpoint.pickles.global_verdicts import GlobalUse, Verdict, judge
 from core.checkpoint.pickles.ledger import Ledger
 from core.checkpoint.readers.diagnose import quoted
 from core.checkpoint.refusals.unread_pickles import Found, look_for_pickles
@@ -34,6 +34,29 @@ def danger_first(
         return error
     whole = error.whole if isinstance(error, CheckpointError) else ()
     return CheckpointError(f"{sentence} Loupe ran none of it. {error.problem}", REMEDY, whole)
+
+
+def dangers_in_part(
+    name: str, ledger: Ledger, sources: Callable[[], Mapping[str, Source]]
+) -> tuple[str, tuple[GlobalUse, ...]]:
+    """What a part of a checkpoint that cannot be read would have run, as `danger_first` looks.
+
+    Returns the sentence, empty if it would have run nothing, and the uses of the dangerous names.
+    """
+    found: Found | None
+    if run := _dangerous(ledger, ledger.read):
+        found = Found(run, name)
+    elif hidden := _dangerous(ledger, ledger.hidden):
+        found = Found(hidden, name, runs=False)
+    else:
+        found = next(filter(None, map(look_for_pickles, sources().values())), None)
+    if found is None:
+        return "", ()
+    uses = (judge(use, 1, known=False) for use in found.names)
+    return (
+        f"{_sentence_of(replace(found, place=name))} Loupe ran none of it.",
+        tuple(replace(use, where=name, hidden=not found.runs) for use in uses),
+    )
 
 
 def _sentence(ledger: Ledger) -> str:

@@ -22,9 +22,11 @@ from core.checkpoint.containers.sources import LocalFile
 from core.checkpoint.entries import Record, Source
 from core.checkpoint.pickles.global_verdicts import GlobalUse
 from core.checkpoint.pickles.inert import InertDict, Tree
+from core.checkpoint.pickles.ledger import Ledger, current_ledger, kept_names
 from core.checkpoint.readers import diagnose
 from core.checkpoint.readers.contents import Contents, entry_of
 from core.checkpoint.readers.formats import read_contents
+from core.checkpoint.refusals import dangers_in_part
 from core.checkpoint.sets.distributed import DATA, METADATA, read_distributed
 from core.checkpoint.sets.rank_files import is_rank_file
 from core.checkpoint.sets.shards import (
@@ -139,7 +141,7 @@ def _read_parts(files: FileSet) -> dict[str, NumberedPart]:
             if model is not None:
                 readers[folder] = model
     if readers:
-        return _read_those_that_can_be(readers, needed=components | {"model"})
+        return _read_those_that_can_be(readers, {}, needed=components | {"model"})
     partitioned = _partitioned(files)
     return _only_one(files) if partitioned is None else {"": partitioned}
 
@@ -156,30 +158,50 @@ def _components(here: Mapping[str, File]) -> frozenset[str]:
 
 
 def _read_those_that_can_be(
-    readers: Mapping[str, Callable[[], NumberedPart]], needed: Collection[str] = ()
+    readers: Mapping[str, Callable[[], NumberedPart]],
+    files: Mapping[str, File],
+    needed: Collection[str] = (),
 ) -> dict[str, NumberedPart]:
     """The parts, read; a note says which cannot be, and why.
 
-    Raises CheckpointError where a needed part cannot be read, or none can.
+    What one of these would have run is among the globals of the first part that can be read.
+    `files` may have the file of a part under its name. Raises CheckpointError where a needed part
+    cannot be read, or none can.
     """
     parts: dict[str, NumberedPart] = {}
     errors: dict[str, CheckpointError] = {}
+    ledgers: dict[str, Ledger] = {}
     for name, read in readers.items():
         try:
-            parts[name] = read()
+            with kept_names() as ledgers[name]:
+                parts[name] = read()
         except CheckpointError as error:
             if name in needed:
                 raise
             errors[name] = error
+        finally:
+            current_ledger().add(ledgers[name])
     if not parts:
         raise next(iter(errors.values()))
     first = next(iter(parts))
-    notes = tuple(
-        f"{name[:200]} was left out, since it cannot be read. {error.problem} {error.remedy}"
-        for name, error in errors.items()
-    )
-    parts[first] = replace(parts[first], notes=(*parts[first].notes, *notes))
+    part, notes = parts[first], list(parts[first].notes)
+    for name, refusal in errors.items():
+        file = {name: files[name]} if name in files else {}
+        danger, uses = dangers_in_part(name, ledgers[name], partial(_opened, file))
+        notes.append(
+            f"{danger} {name[:200]} was left out, since it cannot be read. {refusal.problem} "
+            f"{refusal.remedy}".lstrip()
+        )
+        if uses:
+            contents, *others = part.contents
+            with_uses = replace(contents, globals=(*contents.globals, *uses))
+            part = replace(part, contents=(with_uses, *others))
+    parts[first] = replace(part, notes=tuple(notes))
     return parts
+
+
+def _opened(files: Mapping[str, File]) -> dict[str, Source]:
+    return {name: opened(file, name) for name, file in files.items()}
 
 
 def _read_unwrapped(files: Mapping[str, File]) -> NumberedPart:
@@ -272,9 +294,8 @@ def _only_one(files: FileSet) -> dict[str, NumberedPart]:
     if len(checkpoints) == 1:
         return _one_of(files, checkpoints[0])
     if files.within is not None and 1 < len(checkpoints) <= MAX_CHECKPOINTS:
-        return _read_those_that_can_be({
-            name: partial(_read_one_of, files, name) for name in checkpoints
-        })  # fmt: skip
+        readers = {name: partial(_read_one_of, files, name) for name in checkpoints}
+        return _read_those_that_can_be(readers, files.files)
     if checkpoints:
         raise SourceError(
             f"{files.name} contains {count(len(checkpoints))} checkpoints that are not shards of "

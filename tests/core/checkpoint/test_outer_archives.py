@@ -25,10 +25,11 @@ from core.checkpoint.containers.sources import LocalFile
 from core.checkpoint.readers.formats import look_into
 from core.checkpoint.sets.assembled import read_file_set
 from core.errors import CheckpointError, LoupeError, SourceError
-from core.inspect import verify
+from core.inspect import danger_sentence, verify
 from core.tensors import read_tensor
 from core.wording import count
 from tests.bounds import at_most
+from tests.core.checkpoint.files_by_hand import TOUCH
 
 PACKERS: Mapping[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
@@ -189,6 +190,29 @@ def test_a_member_that_cannot_be_read_leaves_the_others_readable(tmp_path: Path)
     assert_opens(tmp_path / "m.zip")
     notes = open_checkpoint(tmp_path / "m.zip").notes
     assert any("b.pth was left out, since it cannot be read." in note for note in notes)
+
+
+BROKEN = {
+    "broken behind the call": b"\x80\x02" + TOUCH + b"}X\xff",
+    "not read to the call": b"\x80\x02]" + b"\xff" + b"cos\nsystem\nX\x01\0\0\0a\x85R.",
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+@pytest.mark.parametrize("packing", ["zip", "deflated", "tar.gz"])
+def test_what_an_unreadable_member_would_have_run_comes_first(
+    tmp_path: Path, packing: str, kind: str
+) -> None:
+    path = tmp_path / ("m.tar.gz" if packing == "tar.gz" else "m.zip")
+    pack(path, packing, {"a.pth": saved("zip"), "b.pth": BROKEN[kind], "c.pth": saved("zip")})
+    checkpoint = open_checkpoint(path)
+    if kind == "broken behind the call":
+        assert danger_sentence(checkpoint).startswith(f"{path.name} would have run os.system")
+    else:
+        assert danger_sentence(checkpoint).startswith(f"{path.name} hides os.system")
+    note = next(note for note in checkpoint.notes if "left out" in note)
+    assert note.startswith("Inside, “b.pth” ") or note.startswith("Inside, b.pth ")
+    assert "os.system" in note.partition(" Loupe ran none of it. b.pth was left out")[0]
 
 
 @pytest.mark.parametrize("packing", ["zip", "tar.gz"])
