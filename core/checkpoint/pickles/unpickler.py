@@ -665,11 +665,15 @@ class _Loop:
         if len(args) != 2:
             return None
         owner, attribute = args
-        if type(owner) is not Global or type(attribute) is not str or owner.name in self.members:
+        if type(owner) is not Global or type(attribute) is not str:
+            return None
+        if owner.name in self.members and not _is_class_in_class(owner.name):
             return None
         if not attribute.isidentifier() or attribute.startswith("_") or len(attribute) > MAX_NAME:
             return None
         name = f"{owner.name}.{attribute}"
+        if len(name) > MAX_NAME:
+            return None
         for judged in (owner.name, name):
             known = judged in CONSTRUCTORS or judged in MENTIONED
             if judge(judged, 1, known=known).verdict is not Verdict.INERT:
@@ -682,7 +686,7 @@ class _Loop:
         """Count a call of what `getattr` or `type` gave, and a call of `type` that makes a class.
 
         A pickle of protocol 2 names a class inside another by `getattr` too. Making its instance,
-        or fetching a member by its number, is data.
+        or fetching a member by its value, is data.
         """
         if isinstance(function, Opaque):
             if function.name in TYPE:
@@ -696,7 +700,7 @@ class _Loop:
         getattr_name = self.members.get(function.name)
         if getattr_name is not None:
             is_class = CLASS_NAME.fullmatch(function.name.rpartition(".")[2])
-            if not is_class or not (new or (len(args) == 1 and type(args[0]) is int)):
+            if not is_class or not (new or (len(args) == 1 and _is_members_value(args[0]))):
                 self.mentions.loosen(getattr_name)
 
     def count_change(self, value: Tree) -> None:
@@ -793,6 +797,19 @@ class _CountingMemo(dict[int, "Tree"]):
         value = super().__getitem__(index)
         self._count(value)
         return value
+
+
+def _is_class_in_class(name: str) -> bool:
+    """Whether what `getattr` gave is named as a class inside a class, which may have members."""
+    return all(CLASS_NAME.fullmatch(part) for part in name.split(".")[-2:])
+
+
+_WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+def _is_members_value(value: Tree) -> bool:
+    """Whether a value is one by which an Enum's member is fetched: a number, or one plain word."""
+    return type(value) is int or (type(value) is str and _WORD.fullmatch(value) is not None)
 
 
 _LONG_BINGET = re.compile(rb"j(?=(.{4}))", re.DOTALL)

@@ -3,6 +3,7 @@
 A pickle of protocol 2 names a class inside another in the same way. Every other use is dangerous.
 """
 
+import enum
 import pickle
 from pathlib import Path
 
@@ -27,7 +28,15 @@ def dangerous(tmp_path: Path, value: bytes) -> bool:
     return Verdict.DANGEROUS in verdicts(tmp_path, value).values()
 
 
+CHAIN = GETATTR + INNER + text("Mode") + b"\x86R"
+IN_CHAIN = GETATTR + CHAIN + text("FAST") + b"\x86R"
+
 DATA = {
+    "member of a class inside a class": GETATTR + INNER + text("FAST") + b"\x86R",
+    "member of a class inside two": IN_CHAIN,
+    "members of a class inside a class, by the memo": b"](" + GETATTR + b"q\x01" + INNER
+    + b"q\x02" + text("FAST") + b"\x86Rh\x01h\x02" + text("SLOW") + b"\x86Re",
+    "member by its number, of a class inside two": CHAIN + b"K\x01\x85R",
     "member": MEMBER,
     "member, by Python 2's name": MEMBER.replace(b"builtins", b"__builtin__"),
     "members, by the memo": b"](" + GETATTR + b"q\x01" + MODE + b"q\x02" + text("FAST") + b"\x86R"
@@ -35,6 +44,8 @@ DATA = {
     "members in a list and as keys": b"}" + MEMBER + b"K\x01s",
     "member in protocol 4": call(name("builtins", "getattr"), name("mylib", "Mode"), text("A")),
     "class inside a class": INNER + b")\x81}" + text("a") + b"K\x01sb",
+    "member by its value, a word": INNER + text("fast-1.5") + b"\x85R",
+    "member of a class inside two, by its value": CHAIN + text("fast") + b"\x85R",
     "member by its number": INNER + b"K\x01\x85R",
     "torch's own function": call(
         GETATTR, b"ctorch._C\n_VariableFunctionsClass\n", text("relu")
@@ -55,7 +66,63 @@ OTHER = {
     "changed": MEMBER + b"}" + text("x") + b"K\x01sb",
     "three arguments": GETATTR + MODE + text("FAST") + b"N\x87R",
     "one argument": GETATTR + MODE + b"\x85R",
-    "nested": call(GETATTR, MEMBER, text("b")),
+    "of a member": call(GETATTR, MEMBER, text("b")),
+    "of a member, in capitals": call(GETATTR, MEMBER, text("FAST")),
+    "of a member of a member": call(GETATTR, call(GETATTR, MEMBER, text("Inner")), text("A")),
+    "of an attribute of a module": call(
+        GETATTR, call(GETATTR, b"cmylib\nmodes\n", text("Mode")), text("FAST")
+    ),
+    "dunder in a chain": call(GETATTR, INNER, text("__subclasses__")),
+    "private in a chain": call(GETATTR, INNER, text("_member_map_")),
+    "dotted in a chain": call(GETATTR, INNER, text("a.b")),
+    "os in a chain": call(GETATTR, INNER, text("os")),
+    "system in a chain": call(GETATTR, call(GETATTR, INNER, text("Os")), text("system"))
+    + text("x")
+    + b"\x85R",
+    "chain from a dangerous class": call(
+        GETATTR, call(GETATTR, b"csubprocess\nPopen\n", text("Inner")), text("FAST")
+    ),
+    "chain from a plain class": call(
+        GETATTR, call(GETATTR, b"cbuiltins\nobject\n", text("Inner")), text("FAST")
+    ),
+    "chain that is called": IN_CHAIN + b")R",
+    "chain that is called with a text": IN_CHAIN + COMMAND + b"\x85R",
+    "class in a chain that is called with a text": CHAIN + COMMAND + b"\x85R",
+    "chain that is called by the memo": b"](" + IN_CHAIN + b"q\x07h\x07)Re",
+    "chain that is made by NEWOBJ": IN_CHAIN + b")\x81",
+    "chain that is changed": IN_CHAIN + b"}" + text("x") + b"K\x01sb",
+    "class in a chain that is changed": INNER
+    + b"q\x07}"
+    + text("x")
+    + b"K\x01sb0"
+    + GETATTR
+    + b"h\x07"
+    + text("FAST")
+    + b"\x86R",
+    "chain of an instance": call(GETATTR, INNER + b")\x81", text("FAST")),
+    "chain of a called class": call(GETATTR, INNER + b"K\x01\x85R", text("FAST")),
+    "member by two words": INNER + text("fast; reboot") + b"\x85R",
+    "member by a path": INNER + text("/bin/sh") + b"\x85R",
+    "member by two values": INNER + text("a") + text("b") + b"\x86R",
+    "member by an object": INNER + MODE + b"\x85R",
+    "function by a word": call(GETATTR, MODE, text("run")) + text("fast") + b"\x85R",
+    "function of a class in a class by a word": call(GETATTR, INNER, text("run"))
+    + text("fast")
+    + b"\x85R",
+    "member of a class inside two, in capitals, by a word": IN_CHAIN + text("fast") + b"\x85R",
+    "name without end": MODE
+    + b"".join(
+        b"q\x07" + b"0" + GETATTR + b"h\x07" + text("Inner" * 90) + b"\x86R" for _ in range(3)
+    ),
+    "chain with a default": GETATTR + INNER + text("FAST") + b"N\x87R",
+    "chain whose function comes from elsewhere": b"]("
+    + INNER
+    + b"q\x07"
+    + b"cfunctools\npartial\n("
+    + GETATTR
+    + b"h\x07"
+    + text("FAST")
+    + b"tRe",
     "dunder": call(GETATTR, MODE, text("__subclasses__")),
     "private": call(GETATTR, MODE, text("_member_map_")),
     "dotted": call(GETATTR, MODE, text("a.b")),
@@ -101,3 +168,31 @@ def test_the_bytes_of_a_tensor_in_a_plain_pickle_are_data(tmp_path: Path) -> Non
     (tmp_path / "m.pkl").write_bytes(pickle.dumps({"a": torch.ones(3), "b": torch.ones(4)}))
     uses = open_checkpoint(tmp_path / "m.pkl").globals
     assert not [use for use in uses if use.verdict is Verdict.DANGEROUS]
+
+
+class Outer:
+    class Inner(enum.Enum):
+        FAST = "fast"
+        NUMBER = 1
+
+    class Deeper:
+        class Mode(enum.Enum):
+            SLOW = "slow-1.0"
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("by_getattr", [False, True], ids=["by value", "by name"])
+def test_members_of_enums_inside_classes_are_data(
+    tmp_path: Path, protocol: int, by_getattr: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By value as most versions of Python pickle them, by name as 3.11.0 to 3.11.3 do."""
+    if by_getattr:
+        for kind in (Outer.Inner, Outer.Deeper.Mode):
+            monkeypatch.setattr(
+                kind, "__reduce_ex__", lambda self, _: (getattr, (type(self), self.name))
+            )
+    members = [*Outer.Inner, *Outer.Deeper.Mode]
+    saved = {"w": torch.ones(2), "modes": members}
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps(saved, protocol))
+    uses = open_checkpoint(tmp_path / "m.pkl").globals
+    assert [use.name for use in uses if use.verdict is Verdict.DANGEROUS] == []
