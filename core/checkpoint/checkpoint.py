@@ -15,7 +15,6 @@ from core.checkpoint.containers.packed import WEIGHTS, Unpacking
 from core.checkpoint.containers.served_file import ServedFile
 from core.checkpoint.containers.sources import LocalFile
 from core.checkpoint.entries import Record, Source, StateDict
-from core.checkpoint.inner_files import inner_files
 from core.checkpoint.pickles.global_verdicts import GlobalUse
 from core.checkpoint.pickles.inert import Opaque, Tree
 from core.checkpoint.pickles.ledger import kept_names
@@ -31,6 +30,7 @@ from core.checkpoint.tree.discover import best_path, find_networks, role
 from core.checkpoint.tree.joined_parts import JoinedParts
 from core.checkpoint.tree.metadata_json import Json, metadata_of, torch_version
 from core.checkpoint.tree.repeated_parts import repeats_endlessly
+from core.checkpoint.unlisted import unlisted
 from core.errors import CheckpointError, SourceError
 from core.fast_objects import paused_collector
 from core.wording import listed, place_in_file
@@ -212,7 +212,7 @@ def _checkpoint(contents: Contents, name: str, size: int, identity: str) -> Chec
     if not state_dicts:
         if repeats_endlessly(contents.tree):
             raise diagnose.repeated_parts()
-        raise diagnose.no_tensors(_describe(contents.tree), inner_files(contents.tree))
+        raise diagnose.no_tensors(_describe(contents.tree), unlisted(contents.tree))
     choices = _choices(state_dicts, joined)
     roles = {path: role(path, state_dict) for path, state_dict in choices.items()}
     metadata = metadata_of(contents.tree)
@@ -231,7 +231,7 @@ def _checkpoint(contents: Contents, name: str, size: int, identity: str) -> Chec
         notes=(
             *contents.notes,
             *notes_on(contents, state_dicts),
-            *(inner_files(contents.tree) if contents.byte_strings else ()),
+            *(unlisted(contents.tree) if contents.may_have_unlisted else ()),
         ),
         joined=joined,
         records=contents.records or partial(_tensor_records, state_dicts),

@@ -33,10 +33,12 @@ from core.checkpoint.pickles.inert import (
     InertArray,
     InertDict,
     InertDtype,
+    Key,
     LongNumber,
     Opaque,
     Storage,
     Tree,
+    UnusualKey,
 )
 from core.checkpoint.pickles.known_globals import AS_DATA, GETATTR, TYPE
 from core.checkpoint.pickles.ledger import Ledger, current_ledger
@@ -89,14 +91,15 @@ class PickleTooLarge(MoreThanLoupeReads, PickleError):
 class Unpickled:
     """The object in a pickle; `end` is the offset in the data at which the pickle ended.
 
-    `inner` has the first few of its byte strings that begin like pickles themselves; `byte_strings`
-    says whether it has any of BYTE_STRING or more bytes.
+    `inner` has the first few of its byte strings that begin like pickles themselves.
+    `may_have_unlisted` says whether it has byte strings of BYTE_STRING bytes or more, or unusual
+    keys: weights in them are in no state_dict.
     """
 
     tree: Tree
     end: int
     inner: tuple[bytes, ...] = ()
-    byte_strings: bool = True
+    may_have_unlisted: bool = True
 
 
 class Mentions:
@@ -297,7 +300,7 @@ class _Loop:
         self.spent = 0
         self.room = self.objects = room
         self.inner: list[bytes] = []
-        self.byte_strings = False
+        self.may_have_unlisted = False
         self.members: dict[str, str] = {}
 
     def run(self) -> Unpickled:  # one branch for each opcode, the frequent ones first
@@ -435,7 +438,7 @@ class _Loop:
             elif op == 0x2E:  # STOP
                 if not stack:
                     raise ValueError("it ends without an object")
-                return Unpickled(stack.pop(), at, tuple(self.inner), self.byte_strings)
+                return Unpickled(stack.pop(), at, tuple(self.inner), self.may_have_unlisted)
             elif op == 0x30:  # POP: an object, or a mark where it is on top
                 if stack:
                     stack.pop()
@@ -493,7 +496,7 @@ class _Loop:
             elif op == 0x91:  # FROZENSET
                 self.take(4)
                 items, stack = stack, aside.pop()
-                stack.append({dict_key(item) for item in items})
+                stack.append(set(map(self.key, items)))
             elif op == 0x64:  # DICT
                 self.take(3)
                 items, stack = stack, aside.pop()
@@ -614,7 +617,7 @@ class _Loop:
 
     def note_inner(self, raw: bytes) -> bytes:
         """Note bytes that begin like a pickle: a function that the file calls may load them."""
-        self.byte_strings = self.byte_strings or len(raw) >= BYTE_STRING
+        self.may_have_unlisted = self.may_have_unlisted or len(raw) >= BYTE_STRING
         if len(self.inner) < MAX_INNER and begins_like_pickle(raw):
             self.inner.append(raw)
         return raw
@@ -744,8 +747,14 @@ class _Loop:
             self.count_change(into)
             return
         self.room -= 1 + len(items) // 2
-        keys = [key if type(key) is str else dict_key(key) for key in items[::2]]
+        keys = [key if type(key) is str else self.key(key) for key in items[::2]]
         into.update(zip(keys, items[1::2], strict=True))
+
+    def key(self, key: Tree) -> Key:
+        made = dict_key(key)
+        if type(made) is UnusualKey:
+            self.may_have_unlisted = True
+        return made
 
     def extend(self, into: Tree, items: list[Tree]) -> None:
         self.take(2 + (len(items) >> 3))
@@ -754,7 +763,7 @@ class _Loop:
         elif isinstance(into, list):
             into.extend(items)
         elif isinstance(into, set):
-            into.update(map(dict_key, items))
+            into.update(map(self.key, items))
         else:
             self.count_change(into)
 

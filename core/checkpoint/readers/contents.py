@@ -20,7 +20,8 @@ class Contents:
 
     `entry` makes a TensorEntry of a tensor, and `notes` are sentences on what is unusual. `records`
     returns every record of the file, also of no tensor; None where only tensors have records.
-    `byte_strings` is False where the tree has none of 32 bytes or more, as most have not.
+    `may_have_unlisted` is False where the tree has neither long byte strings nor unusual keys, which
+    may contain weights that are listed nowhere.
     """
 
     format: str
@@ -29,7 +30,7 @@ class Contents:
     entry: EntryMaker
     notes: tuple[str, ...] = ()
     records: Callable[[], Iterable[Record]] | None = field(default=None, repr=False, compare=False)
-    byte_strings: bool = True
+    may_have_unlisted: bool = True
 
 
 def entry_of(parts: Iterable[tuple[Tree, EntryMaker]]) -> EntryMaker:

@@ -118,7 +118,7 @@ def read_safetensors(source: Source) -> Contents:
         raise cut_off(source, find_state_dicts(tree, entry))
     if end < source.size:
         raise _unsound("bytes after the last tensor belong to none")
-    return Contents("safetensors", tree, (), entry, byte_strings=False)
+    return Contents("safetensors", tree, (), entry, may_have_unlisted=False)
 
 
 def _header(raw: bytes) -> dict[str, object]:

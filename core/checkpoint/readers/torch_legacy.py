@@ -154,7 +154,7 @@ def _read(source: Source, data: bytes, *, long: bool) -> Contents:
         entry_maker(_record_of(records)),
         notes=hidden.notes,
         records=records.values,
-        byte_strings=main.byte_strings,
+        may_have_unlisted=main.may_have_unlisted,
     )
     if end > source.size:
         raise cut_off(source, find_state_dicts(main.tree, contents.entry))

@@ -108,7 +108,7 @@ def read_torch_zip(archive: Archive, folder: str) -> Contents:
         records=archive.every_record
         if archive.is_deflated
         else partial(zip_records, archive.source),
-        byte_strings=read.byte_strings,
+        may_have_unlisted=read.may_have_unlisted,
     )
     if is_torchscript(archive, folder):
         return read_torchscript(archive, folder, contents, member)

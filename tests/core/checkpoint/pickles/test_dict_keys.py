@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from core.checkpoint import open_checkpoint
+from core.errors import CheckpointError
 from tests.core.checkpoint.files_by_hand import with_tensor, zip_file
 from tests.core.checkpoint.same_tensors import Save, both_formats
 
@@ -132,4 +133,53 @@ def test_two_openings_show_a_set_alike(tmp_path: Path) -> None:
 def test_what_python_cannot_hash_is_damage(tmp_path: Path) -> None:
     (tmp_path / "m.pth").write_bytes(zip_file(with_tensor(b"}]K\x01s")))
     with pytest.raises(Exception, match="a key in it has a type that keys never have"):
+        open_checkpoint(tmp_path / "m.pth")
+
+
+TENSORS = [torch.full((3,), float(number)) for number in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("saved", "note"),
+    [
+        (
+            {"w": TENSORS[0], "ages": {TENSORS[1]: 1}},
+            "1 tensor is the key of a dictionary and nowhere",
+        ),
+        (
+            {"w": TENSORS[0], "ages": {TENSORS[1]: 1, TENSORS[2]: 2}},
+            "2 tensors are keys of a dictionary",
+        ),
+        ({"w": TENSORS[0], "ages": {(TENSORS[1], "a"): 1}}, "1 tensor is the key"),
+        ({"w": TENSORS[0], "ages": {TENSORS[0]: 1}}, ""),
+        ({"w": TENSORS[0], "known": set(TENSORS)}, ""),
+    ],
+)
+def test_tensors_that_are_only_keys_are_told(
+    tmp_path: Path, saved: dict[str, object], note: str
+) -> None:
+    torch.save(saved, tmp_path / "m.pth")
+    notes = [text for text in open_checkpoint(tmp_path / "m.pth").notes if "dictionary" in text]
+    assert len(notes) == bool(note)
+    assert note in "".join(notes)
+
+
+def test_a_whole_optimizers_state_tells_of_the_parameters_that_it_does_not_list(
+    tmp_path: Path,
+) -> None:
+    model = torch.nn.Linear(2, 3)
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    torch.save(optimizer, tmp_path / "all.pth")
+    assert not [note for note in open_checkpoint(tmp_path / "all.pth").notes if "key" in note]
+    torch.save(optimizer.state, tmp_path / "state.pth")
+    checkpoint = open_checkpoint(tmp_path / "state.pth")
+    assert "0.exp_avg" in checkpoint.state_dict()
+    assert any("2 tensors are keys of a dictionary" in note for note in checkpoint.notes)
+
+
+def test_a_file_whose_tensors_are_all_keys_says_so(tmp_path: Path) -> None:
+    torch.save({"ages": {TENSORS[0]: 1}}, tmp_path / "m.pth")
+    with pytest.raises(CheckpointError, match="1 tensor is the key of a dictionary"):
         open_checkpoint(tmp_path / "m.pth")
