@@ -28,7 +28,7 @@ from core.compare import (
 )
 from core.compare.metadata import MetadataChange, metadata_changes
 from core.compare.pairing import pair
-from core.compare.verdict import verdict
+from core.compare.verdict import damage_sentence, verdict
 from core.inspect import RecordChecks, Verification
 from core.wording import tensors
 
@@ -135,9 +135,9 @@ def _sentence(
     if len(nothing) == 1:
         other = "B" if nothing == ["A"] else "A"
         return (
-            f"{nothing[0]} is {NOTHING.name}, which contains nothing: "
-            f"{tensors(len(comparison.rows))} only in {other}."
-        )
+            f"{damage_sentence(comparison.rows)} {nothing[0]} is {NOTHING.name}, which contains "
+            f"nothing: {tensors(len(comparison.rows))} only in {other}."
+        ).lstrip()
     paths = {"path_a": a.state_dict.path, "path_b": b.state_dict.path}
     return verdict(comparison.rows, numbers, **paths).sentence
 

@@ -4,6 +4,6 @@ Rows and the numbers known so far go in; a kind (identical, recast, pruned, fine
 most three sentences come out. A rule says only what the rows and the numbers prove.
 """
 
-from core.compare.verdict.judgement import verdict
+from core.compare.verdict.judgement import damage_sentence, verdict
 
-__all__ = ["verdict"]
+__all__ = ["damage_sentence", "verdict"]

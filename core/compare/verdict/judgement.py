@@ -78,10 +78,15 @@ def _main_finding(facts: Facts) -> Finding:
 
 
 def _damaged(facts: Facts) -> Finding | None:
-    """The tensors whose bytes do not have the checksum that was saved."""
-    rows = [row for row in facts.rows if row.damaged]
+    sentence = damage_sentence(facts.rows)
+    return (Kind.DAMAGED, sentence) if sentence else None
+
+
+def damage_sentence(all_rows: Sequence[Row]) -> str:
+    """The tensors whose bytes do not have the checksum that was saved; empty without any."""
+    rows = [row for row in all_rows if row.damaged]
     if not rows:
-        return None
+        return ""
     sides = " and ".join(side for side in "AB" if any(side in row.damaged for row in rows))
     if len(rows) == 1:
         of = f"the stored checksum of {rows[0].key} in {sides} does not hold"
@@ -90,7 +95,7 @@ def _damaged(facts: Facts) -> Finding | None:
             f"the stored checksums of {tensors(len(rows))} in {sides} do not hold, such as that of "
             f"{rows[0].key}"
         )
-    return Kind.DAMAGED, f"Damaged: {of}."
+    return f"Damaged: {of}."
 
 
 def _not_finite(facts: Facts) -> Finding | None:

@@ -152,6 +152,21 @@ def test_overwritten_bytes_are_told_by_tensor(
     assert "dentical" not in told.stdout
 
 
+def test_damage_comes_first_where_the_other_side_is_nothing(
+    overwritten_pair: tuple[Path, Path],
+) -> None:
+    damaged = overwritten_pair[1]
+    told = loupe("compare", damaged, os.devnull).stdout
+    assert told.startswith(
+        "Damaged: the stored checksum of layer3.weight in A does not hold. B is /dev/null,"
+    )
+    versions = (os.devnull, ".", ".", damaged, "0" * 40, "100644")
+    of_git = loupe("git-diff", "m.pth", *versions).stdout.splitlines()
+    assert of_git[1].startswith(
+        "Damaged: the stored checksum of layer3.weight in B does not hold. A is /dev/null,"
+    )
+
+
 def test_every_form_of_output_tells_the_damaged_tensor(
     overwritten_pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
