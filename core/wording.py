@@ -96,6 +96,14 @@ def are(number: int) -> str:
     return "is" if number == 1 else "are"
 
 
+def part_of(number: int, total: int, noun: str, of: str = "the") -> str:
+    """Some of so many things at the start of a sentence, with the verb for them: `1 of the 3 shards
+    is`, `The one shard is`, `The one shard is not` for none of one."""
+    if total == 1:
+        return f"{of.capitalize()} one {noun} is{'' if number else ' not'}"
+    return f"{count(number)} of {of} {counted(total, noun)} {are(number)}"
+
+
 def percent(share: float, *, decimal: bool = False) -> str:
     """A share, 0 to 1, in percent, which reads 0 % or 100 % only where it is exactly that: 3.2 %,
     41 %.

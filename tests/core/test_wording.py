@@ -12,6 +12,7 @@ from core.wording import (
     in_percent,
     listed,
     parameters,
+    part_of,
     pass_time,
     percent,
     place_in_file,
@@ -162,3 +163,11 @@ def test_a_list_names_three_and_counts_the_rest() -> None:
     assert [listed(names[:end]) for end in (0, 1, 2, 3)] == ["", "a", "a and b", "a, b and c"]
     assert listed(names) == "a, b, c and 1 more"
     assert spaced(listed(names * 500)) == "a, b, c and 1_997 more"
+
+
+def test_a_part_of_one_thing_is_no_plural() -> None:
+    assert part_of(1, 3, "shard") == "1 of the 3 shards is"
+    assert part_of(2, 3, "entry", "its") == "2 of its 3 entries are"
+    assert part_of(0, 3, "shard") == "0 of the 3 shards are"
+    assert part_of(1, 1, "shard") == "The one shard is"
+    assert part_of(0, 1, "entry", "its") == "Its one entry is not"

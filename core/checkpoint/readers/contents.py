@@ -11,7 +11,7 @@ from core.checkpoint.pickles.inert import InertTensor, InlineStorage, Storage, T
 from core.checkpoint.tree.discover import tensors_in
 from core.checkpoint.tree.tensor_entries import EntryMaker, entry_maker
 from core.errors import CheckpointError
-from core.wording import count
+from core.wording import count, part_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +90,7 @@ def cut_off(source: Source, state_dicts: Mapping[str, StateDict] | None) -> Chec
         for entry in entries
         if all(record.offset + record.nbytes <= record.source.size for record in entry.records)
     )
-    summary = (
-        f" {count(len(whole))} of its {count(len(entries))} tensors are whole." if entries else ""
-    )
+    summary = f" {part_of(len(whole), len(entries), 'tensor', 'its')} whole." if entries else ""
     return CheckpointError(
         f"The file is cut off: {sizes}.{summary}",
         "The download or the copy broke off: get it again, and compare its size.",

@@ -27,7 +27,7 @@ from core.checkpoint.sets.saved_tensor import SavedTensors
 from core.checkpoint.sets.shards import NumberedPart
 from core.checkpoint.tree.tensor_entries import EntryMaker, entry_maker
 from core.errors import CheckpointError
-from core.wording import count, size
+from core.wording import count, part_of, size
 
 METADATA = ".metadata"
 """The file that says which tensors there are, and where their chunks are."""
@@ -145,7 +145,7 @@ class _Reader:
         if not missing and not beyond:
             return
         whole = tuple(sorted(keys - set(beyond)))
-        summary = f"{count(len(whole))} of its {count(len(keys))} entries are whole."
+        summary = f"{part_of(len(whole), len(keys), 'entry', 'its')} whole."
         if missing:
             raise CheckpointError(
                 f"The checkpoint lacks {count(len(missing))} of its files, such as "

@@ -22,7 +22,7 @@ from core.checkpoint.readers.contents import Contents
 from core.checkpoint.readers.formats import read_contents
 from core.checkpoint.sets.rank_files import HEADER_TEXTS, has_sharding, join_ranks
 from core.errors import CheckpointError
-from core.wording import are, count, counted, listed, size, tensors
+from core.wording import are, count, counted, listed, part_of, size, tensors
 
 MAX_INDEX = 64 << 20
 """Bytes of an index; a key takes about a hundred."""
@@ -98,8 +98,7 @@ def read_indexed(files: Mapping[str, File], index: str) -> NumberedPart:
         whole = tuple(key for key, name in weight_map.items() if key in items[name])
         raise CheckpointError(
             f"{weight_map[missing[0]][:200]} lacks {missing[0][:200]}, which {index} says is in "
-            f"it{more}. {count(len(whole))} of the {count(len(weight_map))} tensors are where the "
-            "index says.",
+            f"it{more}. {part_of(len(whole), len(weight_map), 'tensor')} where the index says.",
             "The index and the shards are from different checkpoints: get them again together.",
             whole,
         )
@@ -232,11 +231,11 @@ def _open(files: Mapping[str, File | None], total: int | None) -> list[_Shard]:
     summary = (
         f"{tensors(number)} {are(number)} whole."
         if total is None
-        else f"{count(number)} of the {count(total)} tensors are whole."
+        else f"{part_of(number, total, 'tensor')} whole."
     )
     if missing:
         raise CheckpointError(
-            f"{count(len(missing))} of the {count(len(files))} shards are missing: "
+            f"{part_of(len(missing), len(files), 'shard')} missing: "
             f"{listed([name[:120] for name in missing])}. {summary}",
             "Get the missing files, and put them next to the others.",
             tuple(whole),

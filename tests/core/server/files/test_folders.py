@@ -276,7 +276,7 @@ def test_an_index_names_only_files_that_are_listed(root: Path, shard: str) -> No
     (root / ".env").write_text("PASSWORD=hunter2")
     (root / "m.safetensors.index.json").write_text(f'{{"weight_map": {{"w": "{shard}"}}}}')
     served = find_inside(root, "m.safetensors.index.json")
-    with pytest.raises(CheckpointError, match="shards are missing"):
+    with pytest.raises(CheckpointError, match="The one shard is missing"):
         open_checkpoint(served)
 
 
