@@ -20,8 +20,8 @@ class Contents:
 
     `entry` makes a TensorEntry of a tensor, and `notes` are sentences on what is unusual. `records`
     returns every record of the file, also of no tensor; None where only tensors have records.
-    `may_have_unlisted` is False where the tree has neither long byte strings nor unusual keys, which
-    may contain weights that are listed nowhere.
+    `may_have_unlisted` is False where the tree has neither long byte strings nor unusual keys:
+    weights in these are listed nowhere.
     """
 
     format: str
