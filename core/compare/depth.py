@@ -9,9 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.compare.comparison import Comparison, Row, State
-from core.compare.module_kind import ModuleKind, module_kinds
 from core.compare.tensor_numbers import Numbers
-from core.keys import BATCH_COUNTER
+from core.keys import BATCH_COUNTER, ModuleKind, module_kinds
 
 MAX_BLOCKS = 150
 """The most blocks; in a deeper model, several blocks become one."""

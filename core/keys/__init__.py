@@ -24,6 +24,7 @@ from core.keys.dotless import (
 )
 from core.keys.filter import filter_entries, fitting_keys
 from core.keys.groups import group_keys
+from core.keys.module_kind import ModuleKind, module_kinds
 from core.keys.parts import (
     LEAVES,
     SYNONYMS,
@@ -99,6 +100,7 @@ __all__ = [
     "WRAPPED",
     "WRAPPERS",
     "WRITERS",
+    "ModuleKind",
     "Patience",
     "PatternError",
     "ReplacementError",
@@ -119,6 +121,7 @@ __all__ = [
     "group_keys",
     "is_caffe2",
     "leaf",
+    "module_kinds",
     "momentum_blobs",
     "names_another_part",
     "names_average",

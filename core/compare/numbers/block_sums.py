@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from core.checkpoint import TensorEntry
-from core.compare.numbers.float_blocks import FloatBlock, Floats, block_pairs
 from core.compare.numbers.partial_sums import PartialSums
 from core.compare.tensor_numbers import Tolerance
+from core.streaming import FloatBlock, Floats, block_pairs
 
 TRUSTED = 1e-140, 1e150
 """Between these, the root of a sum of squares is exact enough; outside, squares under- or

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from functools import cache
 from math import sqrt
 from types import ModuleType
@@ -14,8 +13,8 @@ from numpy.typing import NDArray
 from core.checkpoint import ITEMSIZES, TensorEntry, lies_in_order
 from core.checkpoint.containers import Descriptor, file_of
 from core.compare.numbers.block_sums import BlockSums
-from core.compare.numbers.float_blocks import numbers_of
 from core.compare.numbers.partial_sums import PartialSums
+from core.streaming import numbers_of, slice_of
 
 CHUNK = 1 << 18
 """Bytes of floats per side and chunk. Together with the bytes that they are converted from, they
@@ -57,11 +56,6 @@ def load_kernel() -> ModuleType | None:
         logging.getLogger("loupe").exception("Numba cannot be imported: numpy does its work")
         return None
     return kernel
-
-
-def is_contiguous_record(entry: TensorEntry) -> bool:
-    """Whether a part of the elements is a part of the record's bytes (see `slice_of`)."""
-    return entry.form is None and lies_in_order(entry)
 
 
 def suits_kernel(a: TensorEntry, b: TensorEntry) -> bool:
@@ -182,12 +176,6 @@ def _opened(entry: TensorEntry) -> tuple[Descriptor, int]:
     assert place is not None
     file, offset = place
     return file.opened(), offset
-
-
-def slice_of(entry: TensorEntry, start: int, stop: int) -> TensorEntry:
-    """Elements `start` to `stop` of a contiguous tensor, as a 1-D tensor."""
-    offset = entry.storage_offset + start
-    return replace(entry, shape=(stop - start,), stride=(1,), storage_offset=offset)
 
 
 @cache

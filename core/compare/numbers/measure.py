@@ -7,15 +7,11 @@ Python's lock.
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import partial
-from queue import Empty, SimpleQueue
 from types import ModuleType
 
 from core.checkpoint import ITEMSIZES, TensorEntry
@@ -24,9 +20,7 @@ from core.compare.numbers.block_sums import BlockSums
 from core.compare.numbers.contiguous import (
     KERNEL,
     KernelMeasure,
-    is_contiguous_record,
     load_kernel,
-    slice_of,
     suits_kernel,
 )
 from core.compare.numbers.partial_sums import PartialSums
@@ -34,6 +28,7 @@ from core.compare.tensor_numbers import ALLCLOSE, Numbers, Tolerance
 from core.errors import LoupeError
 from core.inspect import RecordChecks
 from core.progress import Report, ignore
+from core.streaming import Stopped, cores, is_contiguous_record, shared_events, slice_of
 
 Pair = tuple[TensorEntry, TensorEntry]
 
@@ -52,9 +47,6 @@ WORTH_BYTES_LOADED = 64 << 20
 
 REPORT = 1 << 19
 """Elements after which the slower path through numpy reports its progress."""
-
-PATIENCE = 0.1
-"""Seconds after which a cancel is noticed while no thread reports anything."""
 
 
 def difference(
@@ -109,8 +101,11 @@ def differences(
     key = ""
     kernel = load_kernel() if _worth_loading(pairs, total) else None
     damaged: dict[int, tuple[str, ...]] = {}
-    make_worker = partial(_Worker, tolerance, kernel, checks)
-    with closing(_events(tasks, make_worker, threads or _cores())) as events:
+
+    def make_worker(stop: threading.Event) -> Callable[[Sequence[_Work]], Iterator[_Event]]:
+        return _Worker(tolerance, kernel, checks, stop).events
+
+    with closing(shared_events(tasks, make_worker, threads or cores())) as events:
         for event in events:
             if event is not None:
                 done += event.numel
@@ -162,12 +157,6 @@ def _worth_loading(pairs: Sequence[Pair], numel: int) -> bool:
     )
 
 
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _tasks(pairs: Sequence[Pair]) -> list[list[_Work]]:
     tasks: list[list[_Work]] = []
     small: list[_Work] = []
@@ -187,72 +176,6 @@ def _tasks(pairs: Sequence[Pair]) -> list[list[_Work]]:
         small.append(_Work(index, a, b, contiguous, 0, numel))
         room -= numel
     return tasks
-
-
-def _events(
-    tasks: Sequence[Sequence[_Work]],
-    make_worker: Callable[[threading.Event], _Worker],
-    threads: int,
-) -> Generator[_Event | None, None, None]:
-    """The events from all threads, and a None from time to time while there are none.
-
-    Each thread makes its own worker, which ends with _Stopped once the event that it gets is set.
-    """
-    stop = threading.Event()
-    if min(threads, len(tasks)) < 2:
-        worker = make_worker(stop)
-        for task in tasks:
-            yield from worker.events(task)
-        return
-    left = deque(tasks)
-    queue: SimpleQueue[_Event | BaseException | None] = SimpleQueue()
-
-    def work() -> None:
-        try:
-            worker = make_worker(stop)
-            while (task := _next(left)) is not None:
-                for event in worker.events(task):
-                    queue.put(event)
-                    if stop.is_set():
-                        return
-        except _Stopped:
-            return
-        except BaseException as error:  # raised again in the caller's thread
-            queue.put(error)
-
-    running = [
-        threading.Thread(target=work, name="loupe-measure", daemon=True)
-        for _ in range(min(threads, len(tasks)))
-    ]
-    unfinished = sum(map(len, tasks))
-    try:
-        for thread in running:
-            thread.start()
-        while unfinished:
-            try:
-                event = queue.get(timeout=PATIENCE)
-            except Empty:
-                event = None
-            if isinstance(event, BaseException):
-                raise event
-            if event is not None:
-                unfinished -= event.ends
-            yield event
-    finally:
-        stop.set()
-        for thread in running:
-            thread.join()
-
-
-def _next(left: deque[Sequence[_Work]]) -> Sequence[_Work] | None:
-    try:
-        return left.popleft()
-    except IndexError:
-        return None
-
-
-class _Stopped(Exception):
-    """Nobody waits for the work any more."""
 
 
 class _Worker:
@@ -293,7 +216,7 @@ class _Worker:
 
     def _end_if_stopped(self, _: int) -> None:
         if self._stop.is_set():
-            raise _Stopped
+            raise Stopped
 
     def _by_numpy(self, work: _Work) -> Iterator[_Event]:
         a, b = work.a, work.b

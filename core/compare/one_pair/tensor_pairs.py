@@ -13,10 +13,10 @@ import torch
 from core.checkpoint import TensorEntry
 from core.compare.measurability import comparable
 from core.compare.numbers.block_sums import sizes, subtract
-from core.compare.numbers.float_blocks import block_pairs
 from core.compare.pairing.entry_views import rows
 from core.errors import LoupeError
 from core.progress import Report, ignore
+from core.streaming import block_pairs
 from core.tensors import (
     TensorImage,
     cells_of,

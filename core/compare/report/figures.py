@@ -10,9 +10,8 @@ import plotly.graph_objects as go
 
 from core.compare.comparison import Row
 from core.compare.depth import Block, PartMap, TensorChange, kinds_of
-from core.compare.module_kind import ModuleKind
 from core.compare.tensor_numbers import Numbers
-from core.keys import BATCH_COUNTER
+from core.keys import BATCH_COUNTER, ModuleKind
 from core.theme import KIND_COLOURS, figure_layout
 from core.wording import THIN, count, shape, small
 

@@ -11,9 +11,9 @@ from core.checkpoint import open_checkpoint
 from core.compare.comparison import State
 from core.compare.depth import MAX_BLOCKS, blocks, part_map
 from core.compare.measurability import measurable
-from core.compare.module_kind import ModuleKind
 from core.compare.numbers.measure import differences
 from core.compare.rows import compare
+from core.keys import ModuleKind
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,6 @@ import torch
 from core.checkpoint import open_checkpoint
 from core.compare.depth import blocks, part_map
 from core.compare.measurability import measurable
-from core.compare.module_kind import ModuleKind
 from core.compare.numbers.measure import differences
 from core.compare.report.figures import (
     POINTS,
@@ -18,6 +17,7 @@ from core.compare.report.figures import (
     scatter_figure,
 )
 from core.compare.rows import compare
+from core.keys import ModuleKind
 from core.wording import count, percent
 
 

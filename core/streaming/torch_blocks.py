@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from core.checkpoint import TensorEntry
-from core.compare.numbers.float_blocks import FloatBlock
+from core.streaming.float_blocks import FloatBlock
 from core.tensors import as_float64, exact_integers, float64_buffer, number_blocks
 
 

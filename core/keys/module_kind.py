@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 
-from core.keys import ATTENTION, OUTPUT_MODULES, STATISTICS
+from core.keys.vocabulary import ATTENTION, OUTPUT_MODULES, STATISTICS
 
 
 class ModuleKind(StrEnum):

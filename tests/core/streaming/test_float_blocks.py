@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from core.checkpoint import TensorEntry, open_checkpoint
-from core.compare.numbers.float_blocks import (
+from core.compare.numbers import differences
+from core.streaming.float_blocks import (
     BLOCK,
     MAX_SPAN,
     READ_BY_NUMPY,
@@ -16,8 +17,7 @@ from core.compare.numbers.float_blocks import (
     float_blocks,
     is_read_by_numpy,
 )
-from core.compare.numbers.measure import difference
-from core.compare.numbers.torch_blocks import torch_blocks
+from core.streaming.torch_blocks import torch_blocks
 from tests.core.odd_tensors import ODD, turn_round
 
 DTYPES = sorted(READ_BY_NUMPY)
@@ -111,7 +111,7 @@ def test_an_empty_tensor_has_no_block(saved):
 
 def test_complex_numbers_are_measured_against_real_ones(saved):
     x, y = torch.randn(BLOCK + 5), torch.randn(BLOCK + 5, dtype=torch.complex64)
-    found = difference(saved(x), saved(y))
+    ((_, found),) = differences([(saved(x), saved(y))])
     step = (y.to(torch.complex128) - x.to(torch.complex128)).abs()
     assert found.max_abs == pytest.approx(float(step.max()))
     assert found.norm_difference == pytest.approx(float(step.norm()))

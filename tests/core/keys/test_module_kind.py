@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from core.compare.module_kind import STATISTICS, ModuleKind, module_kinds
+from core.keys import STATISTICS, ModuleKind, module_kinds
 
 TORCHVISION = (
     *("alexnet", "vgg11_bn", "resnet18", "densenet121", "inception_v3", "googlenet"),

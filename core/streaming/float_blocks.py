@@ -7,7 +7,7 @@ all sums over small tensors.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -74,7 +74,7 @@ def float_blocks(entry: TensorEntry, size: int = BLOCK) -> Iterator[FloatBlock]:
     """
     if is_read_by_numpy(entry):
         return _by_numpy(entry, size)
-    from core.compare.numbers.torch_blocks import torch_blocks  # it imports torch
+    from core.streaming.torch_blocks import torch_blocks  # it imports torch
 
     return torch_blocks(entry, size)
 
@@ -92,6 +92,17 @@ def is_read_by_numpy(entry: TensorEntry) -> bool:
     if entry.dtype not in READ_BY_NUMPY:
         return False
     return lies_in_order(entry) or _span(entry) * ITEMSIZES[entry.dtype] <= MAX_SPAN
+
+
+def is_contiguous_record(entry: TensorEntry) -> bool:
+    """Whether a part of the elements is a part of the record's bytes (see `slice_of`)."""
+    return entry.form is None and lies_in_order(entry)
+
+
+def slice_of(entry: TensorEntry, start: int, stop: int) -> TensorEntry:
+    """Elements `start` to `stop` of a contiguous tensor, as a 1-D tensor."""
+    offset = entry.storage_offset + start
+    return replace(entry, shape=(stop - start,), stride=(1,), storage_offset=offset)
 
 
 @np.errstate(invalid="ignore")  # a NaN may become another NaN
