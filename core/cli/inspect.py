@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -19,11 +19,13 @@ from core.cli.output import (
     say,
     verified,
     warn_of,
+    watched,
 )
-from core.wording import count, counted, place_in_file, shape, tensors
+from core.wording import count, counted, listed, place_in_file, shape, tensors
 
 if TYPE_CHECKING:
     from core.cli.options import Commands
+    from core.health import CheckResult, Health, Skipped
 
 
 def add_parser(commands: Commands) -> None:
@@ -31,11 +33,17 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "inspect",
         parents=[checkpoint_parent()],
-        help="what is in a checkpoint; --verify checks its checksums",
+        help="what is in a checkpoint; --verify checks its checksums, --health its values",
         description="What is in a checkpoint.",
     )
     parser.add_argument(
         "--verify", action="store_true", help="read every byte and check the file's checksums"
+    )
+    parser.add_argument(
+        "--health",
+        action="store_true",
+        help="read every tensor of the state_dict and list NaN, Inf, zeros, constants, dead output "
+        "channels, extreme values, and variances near 0",
     )
     parser.set_defaults(run=_inspect)
 
@@ -47,13 +55,84 @@ def _inspect(options: argparse.Namespace) -> int:
     if not options.json:
         _print_checkpoint(checkpoint, state_dict)
     verification = verified(checkpoint) if options.verify else None
+    health = _scanned(state_dict) if options.health else None
     if options.json:
         checked = {"verification": asdict(verification)} if verification else {}
-        print_json({**_document(checkpoint, state_dict), **checked})
-    elif verification:
+        values = {"health": _health_document(health)} if health else {}
+        print_json({**_document(checkpoint, state_dict), **checked, **values})
+    else:
+        if verification:
+            print()
+            print_verification(verification)
+        if health:
+            print()
+            _print_health(health)
+    sound = verification is None or verification.sound
+    return FITS if sound and not (health and health.anomalies) else DIFFERS
+
+
+def _scanned(state_dict: StateDict) -> Health:
+    from core.health import scan
+
+    with watched("bytes") as progress:
+        return scan(state_dict, progress)
+
+
+def _print_health(health: Health) -> None:
+    """Print the verdict, a line for each check, the findings, and what was not checked and why."""
+    from core.health import TITLES, health_verdict, result_words
+
+    say(f"health: {health_verdict(health)}.")
+    print_columns(
+        ("check", "found"),
+        [(TITLES[result.check], result_words(result)) for result in health.results],
+    )
+    findings = [
+        (TITLES[result.check], finding.key, finding.words, finding.usual)
+        for result in health.results
+        for finding in result.findings
+    ]
+    if findings:
         print()
-        print_verification(verification)
-    return FITS if verification is None or verification.sound else DIFFERS
+        print_columns(("check", "key", "what", "usual"), findings)
+    _print_skipped("not checked", health.unchecked)
+    _print_skipped("no check is about", health.exempt)
+
+
+def _print_skipped(words: str, skipped: Sequence[Skipped]) -> None:
+    by_reason: dict[str, list[str]] = {}
+    for tensor in skipped:
+        by_reason.setdefault(tensor.reason, []).append(tensor.key)
+    for reason, keys in by_reason.items():
+        say(f"{words}: {tensors(len(keys))} ({listed(keys, 2)}): {reason}")
+
+
+def _health_document(health: Health) -> Mapping[str, object]:
+    from core.health import health_verdict
+
+    return {
+        "verdict": health_verdict(health),
+        "tensors": health.tensors,
+        "checked": health.checked,
+        "nbytes": health.nbytes,
+        "checks": [_check_document(result) for result in health.results],
+        "unchecked": [asdict(tensor) for tensor in health.unchecked],
+        "exempt": [asdict(tensor) for tensor in health.exempt],
+    }
+
+
+def _check_document(result: CheckResult) -> Mapping[str, object]:
+    from core.health import UNITS
+
+    return {
+        "check": result.check.value,
+        "unit": UNITS[result.check],
+        "count": result.count,
+        "of": result.of,
+        "tensors": result.tensors,
+        "anomalies": [asdict(finding) for finding in result.anomalies],
+        "usual": [asdict(finding) for finding in result.usual],
+    }
 
 
 def _document(checkpoint: Checkpoint, state_dict: StateDict) -> Mapping[str, object]:

@@ -171,3 +171,54 @@ def test_verify_shows_how_far_it_is_to_who_watches_and_to_nobody_else(
         assert "100 %" in lines[-1]
         assert "MB/s" in lines[-1]
     assert b" of " not in done.stdout
+
+
+def test_health_of_a_sound_file_is_a_verdict_and_a_line_for_each_check(tmp_path: Path) -> None:
+    path = tmp_path / "sound.pth"
+    torch.manual_seed(0)
+    torch.save({"fc.weight": torch.randn(4, 300), "step": torch.tensor(3)}, path)
+    told = loupe("inspect", path, "--health")
+    assert told.returncode == 0
+    assert "\nhealth: no anomalies.\n" in told.stdout
+    assert re.search(r"\nNaN or Inf +0 of 1,200 values\n", told.stdout)
+    assert re.search(r"\nDead output channels +0 of 4 output channels\n", told.stdout)
+    assert re.search(r"\nrunning_var near 0 +no variance to check\n", told.stdout)
+    assert told.stdout.endswith("no check is about: 1 tensor (step): a single integer\n")
+    assert "health" not in loupe("inspect", path).stdout
+
+
+def test_health_lists_what_it_found_and_what_it_did_not_check(tmp_path: Path) -> None:
+    path = tmp_path / "odd.pth"
+    weight = torch.randn(4, 3)
+    weight[1] = torch.nan
+    tensors = {
+        "w": weight,
+        "packed": torch.zeros(4, 4, dtype=torch.uint8),
+        "n.bias": torch.zeros(3),
+    }
+    torch.save(tensors, path)
+    told = loupe("inspect", path, "--health")
+    assert told.returncode == 1
+    assert "\nhealth: 1 tensor holds NaN.\n" in told.stdout
+    assert re.search(r"\nNaN or Inf +w +3 are NaN, of 12 values\n", told.stdout)
+    assert re.search(r"\nAll-zero tensors +n\.bias +all 3 values are zero +as biases", told.stdout)
+    reason = "integers (uint8), which may be packed weights"
+    assert f"not checked: 1 tensor (packed): {reason}\n" in told.stdout
+    document = json.loads(loupe("inspect", path, "--health", "--json").stdout)["health"]
+    assert document["verdict"] == "1 tensor holds NaN"
+    assert document["unchecked"] == [{"key": "packed", "reason": reason}]
+    not_finite, zero, *_ = document["checks"]
+    assert (not_finite["check"], not_finite["count"], not_finite["of"]) == ("not finite", 3, 15)
+    assert [finding["key"] for finding in not_finite["anomalies"]] == ["w"]
+    assert [finding["key"] for finding in zero["usual"]] == ["n.bias"]
+
+
+def test_health_imports_no_torch_and_reads_the_chosen_state_dict(tmp_path: Path) -> None:
+    path = tmp_path / "two.pth"
+    broken = torch.full((3,), torch.inf).bfloat16()
+    torch.save({"model": {"w": torch.randn(3)}, "model_ema": {"w": broken}}, path)
+    code = "import sys; from core.cli import main; sys.modules['torch'] = None\nsys.exit(main())"
+    for state_dict, status in (("model", 0), ("model_ema", 1)):
+        options = ["inspect", path, "--state-dict", state_dict, "--health"]
+        ended = subprocess.run([sys.executable, "-c", code, *options], check=False)
+        assert ended.returncode == status
