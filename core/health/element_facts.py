@@ -40,10 +40,10 @@ class ElementFacts:
 
     `nan`, `inf` and `extreme` count elements: of complex ones, those with NaN in either part, the
     other ones with an infinity, and the other ones of a magnitude above EXTREME. `largest` is the
-    largest magnitude of a finite number (of a complex one's parts), and `zero` says that all are
-    zero, -0.0 included. `value` is the finite number, or real and imaginary part, that all elements
-    are equal to, else None. `dead` counts output channels that are zero throughout. Of variances,
-    `negative` are below 0 and `near_zero` from 0 to NEAR_ZERO.
+    largest magnitude of a finite number (of a complex one's parts) where some are extreme, and
+    `zero` says that all are zero, -0.0 included. `value` is the finite number, or real and
+    imaginary part, that all elements are equal to, else None. `dead` counts output channels that
+    are zero throughout. Of variances, `negative` are below 0 and `near_zero` from 0 to NEAR_ZERO.
     """
 
     numel: int
@@ -99,7 +99,7 @@ class FactsCollector:
         self._numbers = self._nan = self._inf = self._extreme = 0
         self._largest = 0
         self._first: Bits | None = None
-        self._constant = True
+        self._constant = self._zero = True
         self._negative = self._near_zero = 0
         self._dead: _DeadRows | _DeadColumns | None = None
         if channels is not None:
@@ -110,12 +110,12 @@ class FactsCollector:
         others."""
         if not bits.size:
             return
-        largest = _largest_magnitude(bits, self._bits)
-        if largest >= self._bits.not_finite:
-            largest = self._add_not_finite(bits)
-        elif largest > self._bits.extreme or self._parts > 1:
-            self._extreme += self._count_extreme(bits)
-        self._largest = max(self._largest, largest)
+        # No magnitude is above the bits of all of them together, which one quick step gives. They
+        # are below 2 where all weights are, so that most blocks need no second look.
+        together = int(np.bitwise_or.reduce(bits)) & self._bits.magnitude
+        self._zero = self._zero and together == 0
+        if together > self._bits.extreme or self._parts > 1:
+            self._add_large(bits)
         self._add_constant(bits)
         if self._variances:
             self._add_variances(bits)
@@ -135,15 +135,25 @@ class FactsCollector:
             self._inf,
             self._extreme,
             number_at(self._largest, self._dtype),
-            finite and self._largest == 0,
+            self._zero,
             value,
             0 if self._dead is None else self._dead.number(),
             self._negative,
             self._near_zero,
         )
 
-    def _add_not_finite(self, bits: Bits) -> int:
-        """Count what is not finite; returns the largest finite magnitude."""
+    def _add_large(self, bits: Bits) -> None:
+        """Count what is not finite or extreme among elements that may be either."""
+        largest = _largest_magnitude(bits, self._bits)
+        if largest >= self._bits.not_finite:
+            bits = self._add_not_finite(bits)
+            largest = _largest_magnitude(bits, self._bits) if bits.size else 0
+        if largest > self._bits.extreme or self._parts > 1:
+            self._extreme += self._count_extreme(bits)
+        self._largest = max(self._largest, largest)
+
+    def _add_not_finite(self, bits: Bits) -> Bits:
+        """Count what is not finite; returns the finite elements."""
         magnitudes = bits & bits.dtype.type(self._bits.magnitude)
         finite = magnitudes < self._bits.not_finite
         infinite = np.zeros_like(finite)
@@ -156,11 +166,8 @@ class FactsCollector:
             finite = ~nan & ~infinite
         self._nan += int(np.count_nonzero(nan)) // self._parts
         self._inf += int(np.count_nonzero(infinite)) // self._parts
-        rest = bits[finite]
-        if not rest.size:
-            return 0
-        self._extreme += self._count_extreme(rest)
-        return _largest_magnitude(rest, self._bits)
+        rest: Bits = bits[finite]
+        return rest
 
     def _count_extreme(self, bits: Bits) -> int:
         """How many of some finite elements are above EXTREME."""

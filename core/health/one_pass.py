@@ -36,7 +36,7 @@ MOST_BY_ITSELF = 512 << 20
 """Bytes of a state_dict up to which it is scanned without a request: that takes a few tenths of a
 second once they are in memory."""
 
-CHUNK = 1 << 18
+CHUNK = 1 << 19
 """Bytes that a thread looks at at once: they fit in a core's L2 cache, so that only the file's
 bytes come from memory."""
 
