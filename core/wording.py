@@ -123,6 +123,19 @@ def percent(share: float, *, decimal: bool = False) -> str:
     return f"{100 * share:.{1 if near else 0}f}{THIN}%"
 
 
+def share_text(share: float) -> str:
+    """A share, 0 to 1, in a table's column, where small ones must differ: 55.7 %, 0.2 %, 0.04 %,
+    < 0.01 %; it reads 0 % or 100 % only where it is exactly that."""
+    percents = 100 * share
+    if share in {0.0, 1.0}:
+        return f"{percents:.0f}{THIN}%"
+    if percents < 0.005:
+        return f"<{THIN}0.01{THIN}%"
+    if 99.95 <= percents < 100:
+        return f">{THIN}99.9{THIN}%"
+    return f"{percents:.{2 if percents < 0.095 else 1}f}{THIN}%"
+
+
 def probability_text(probability: float | None) -> str:
     """A class's probability, whose near ones must differ: 61.91 %; a dash for None."""
     return "–" if probability is None else f"{100 * probability:.2f}{THIN}%"

@@ -11,11 +11,21 @@ from pathlib import Path
 
 from core.cli.compared import Compared
 from core.cli.output import print_columns, print_json, print_verification, say
-from core.compare import Comparison, Numbers, PairedBy, Row, Side, State, Tolerance
+from core.compare import (
+    ChangeShares,
+    Comparison,
+    Numbers,
+    PairedBy,
+    Row,
+    Side,
+    State,
+    Tolerance,
+    change_shares,
+)
 from core.compare.metadata import MetadataChange, change_words
 from core.compare.texts import comparison_csv, comparison_json, same_words, stat_lines
 from core.errors import SourceError
-from core.wording import are, cosine, count, percent, place_in_file, small, tensors
+from core.wording import are, cosine, count, percent, place_in_file, share_text, small, tensors
 from core.wording import shape as shape_words
 
 MAX_CHANGES = 20
@@ -39,7 +49,9 @@ def show(
         verified = {side: asdict(result) for side, result in (compared.verifications or {}).items()}
         print_json({**document, "verification": verified} if verified else document)
     elif options.csv:
-        print(comparison_csv(_listed(comparison, every=options.all), numbers or {}), end="")
+        rows = _listed(comparison, every=options.all)
+        shares = change_shares(comparison.rows, numbers).shares if numbers else {}
+        print(comparison_csv(rows, numbers or {}, shares), end="")
     elif options.stat:
         for line in stat_lines(comparison, numbers):
             say(line)
@@ -54,7 +66,10 @@ def show(
 
 
 def print_compared(compared: Compared, *, every: bool = False) -> None:
-    """Print the sentence, both files, the rows that differ (`every`: all rows), and the notes."""
+    """Print the sentence, both files, the rows that differ (`every`: all rows), and the notes.
+
+    Where the rows were measured, those with the largest share of the change come first.
+    """
     comparison = compared.comparison
     say(compared.sentence)
     print()
@@ -65,7 +80,10 @@ def print_compared(compared: Compared, *, every: bool = False) -> None:
     listed = _listed(comparison, every=every)
     if listed:
         print()
-        print_columns(*_table(listed, compared.numbers))
+        shares = change_shares(comparison.rows, compared.numbers) if compared.numbers else None
+        print_columns(
+            *_table(shares.ordered(listed) if shares else listed, compared.numbers, shares)
+        )
     print()
     say(_counted(comparison, every=every))
     shown = compared.metadata if every else compared.metadata[:MAX_CHANGES]
@@ -106,7 +124,7 @@ def _listed(comparison: Comparison, *, every: bool) -> list[Row]:
 
 
 def _table(
-    rows: Sequence[Row], numbers: Mapping[str, Numbers] | None
+    rows: Sequence[Row], numbers: Mapping[str, Numbers] | None, shares: ChangeShares | None
 ) -> tuple[list[str], list[list[str]]]:
     """The header and the rows, without empty columns."""
     header = ["state", "key", "shape", "dtype", "evidence", "pair", "note"]
@@ -124,10 +142,14 @@ def _table(
         ]
         for row in rows
     ]
-    if numbers:
-        header[5:5] = ["max |Δ|", "relative L2", "cosine", "changed"]
+    if numbers and shares:
+        header[5:5] = ["Δ share", "max |Δ|", "relative L2", "cosine", "changed", "sign flips"]
         for row, cells in zip(rows, table, strict=True):
-            cells[5:5] = _number_cells(numbers.get(row.key))
+            share = shares.shares.get(row.key)
+            cells[5:5] = [
+                "" if share is None or row.key not in numbers else share_text(share),
+                *_number_cells(numbers.get(row.key)),
+            ]
     filled = [column for column in range(len(header)) if any(cells[column] for cells in table)]
     return [header[column] for column in filled], [
         [cells[column] for column in filled] for cells in table
@@ -153,12 +175,13 @@ def _paired(row: Row) -> str:
 
 def _number_cells(numbers: Numbers | None) -> list[str]:
     if numbers is None:
-        return [""] * 4
+        return [""] * 5
     return [
         small(numbers.max_abs, 3),
         small(numbers.relative_l2, 3),
         "" if numbers.cosine is None else cosine(numbers.cosine),
         percent(numbers.changed_share, decimal=True),
+        share_text(numbers.sign_flips / numbers.count) if numbers.count else "",
     ]
 
 

@@ -7,6 +7,7 @@ compares what is not a tensor, `run` compares the checkpoints of one training ru
 `report` write the results. This package imports no torch; measuring does.
 """
 
+from core.compare.change_shares import ChangeShares, change_shares
 from core.compare.comparison import (
     EVIDENCE,
     NO_CHOICES,
@@ -18,7 +19,7 @@ from core.compare.comparison import (
     State,
 )
 from core.compare.damage import with_damage
-from core.compare.depth import Block, PartMap, blocks, part_map
+from core.compare.depth import Block, DepthLines, PartMap, blocks, depth_lines, part_map
 from core.compare.measurability import (
     BY_ITSELF,
     READ_BY_ITSELF,
@@ -41,8 +42,10 @@ __all__ = [
     "NO_CHOICES",
     "READ_BY_ITSELF",
     "Block",
+    "ChangeShares",
     "Choices",
     "Comparison",
+    "DepthLines",
     "Numbers",
     "NumbersCache",
     "PairedBy",
@@ -56,8 +59,10 @@ __all__ = [
     "blocks",
     "bytes_to_measure",
     "bytes_to_read",
+    "change_shares",
     "comparable",
     "compare",
+    "depth_lines",
     "is_nothing",
     "is_read_by_itself",
     "measurable",

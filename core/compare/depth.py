@@ -26,6 +26,9 @@ branch of convolutions contains fewer."""
 MIN_BLOCKS = 3
 """Blocks that must have a part in common before it is in the map of parts."""
 
+NOT_WEIGHTS = frozenset((ModuleKind.NORM, ModuleKind.STATISTICS))
+"""Kinds whose tensors change by other amounts than the weights between them."""
+
 _STEP = re.compile(
     r"\d+|(layer|stage|block|denseblock|denselayer|transition|encoder_layer|decoder_layer)"
     r"_?\d+(-\d+)?|[sb]\d+"
@@ -65,15 +68,32 @@ class Block:
     """A block of the model; `keys` are the keys of its rows in the model's order.
 
     In a model with more than MAX_BLOCKS blocks, it may be several consecutive ones, named
-    `layers.0–2`. `whole` is over all its tensors without BatchNorm's statistics. `kinds` is by kind
-    of module, in the order of ModuleKind. `parts` is by path below the block, without statistics.
+    `layers.0–2`. `whole` is over all its tensors without BatchNorm's statistics; of these,
+    `weights` is over all but the norms, and None where there are only norms. `kinds` is by kind of
+    module, in the order of ModuleKind. `parts` is by path below the block, without statistics.
     """
 
     name: str
     keys: tuple[str, ...]
     whole: TensorChange
+    weights: TensorChange | None
     kinds: Mapping[ModuleKind, TensorChange]
     parts: Mapping[str, TensorChange]
+
+
+@dataclass(frozen=True, slots=True)
+class DepthLines:
+    """The relative change by depth as two lines: one of the norms, one of all other weights.
+
+    `weights` and `norms` have a value for each of `blocks`, None where the block has no such
+    tensor, or it was not measured. BatchNorm's statistics are in neither. `kinds` are those of
+    `weights`, in the order of ModuleKind.
+    """
+
+    blocks: tuple[str, ...]
+    weights: tuple[float | None, ...]
+    norms: tuple[float | None, ...]
+    kinds: tuple[ModuleKind, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +121,23 @@ def blocks(comparison: Comparison, numbers: Mapping[str, Numbers]) -> tuple[Bloc
     for row, path in zip(comparison.rows, paths, strict=True):
         by_name.setdefault(names[path], []).append((".".join(path), row))
     return tuple(_block(name, rows, kinds, numbers) for name, rows in by_name.items())
+
+
+def depth_lines(all_blocks: Sequence[Block]) -> DepthLines:
+    """The two lines through the model's blocks; those without weights and norms are left out."""
+    shown = [
+        block for block in all_blocks if block.weights is not None or ModuleKind.NORM in block.kinds
+    ]
+    kinds = {kind for block in shown for kind in block.kinds} - NOT_WEIGHTS
+    return DepthLines(
+        tuple(block.name for block in shown),
+        tuple(None if block.weights is None else block.weights.relative for block in shown),
+        tuple(
+            block.kinds[ModuleKind.NORM].relative if ModuleKind.NORM in block.kinds else None
+            for block in shown
+        ),
+        tuple(kind for kind in ModuleKind if kind in kinds),
+    )
 
 
 def part_map(all_blocks: Sequence[Block]) -> PartMap | None:
@@ -222,6 +259,7 @@ def _block(
     rows = [row for _, row in rows_by_path]
     by_kind = {kind: [row for row in rows if kinds[row.key] is kind] for kind in ModuleKind}
     weights = [row for row in rows if kinds[row.key] is not ModuleKind.STATISTICS]
+    without_norms = [row for row in rows if kinds[row.key] not in NOT_WEIGHTS]
     by_part: dict[str, list[Row]] = {}
     for path, row in rows_by_path:
         if kinds[row.key] is not ModuleKind.STATISTICS:
@@ -231,6 +269,7 @@ def _block(
         name,
         tuple(row.key for row in rows),
         _moved(weights or rows, numbers),
+        _moved(without_norms, numbers) if without_norms else None,
         {kind: _moved(own, numbers) for kind, own in by_kind.items() if own},
         {part: _moved(own, numbers) for part, own in by_part.items()},
     )

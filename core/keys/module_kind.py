@@ -6,8 +6,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from enum import StrEnum
+from math import prod
 
-from core.keys.vocabulary import ATTENTION, OUTPUT_MODULES, STATISTICS
+from core.keys.vocabulary import ATTENTION, BATCH_COUNTER, OUTPUT_MODULES
 
 
 class ModuleKind(StrEnum):
@@ -36,15 +37,24 @@ NORM = re.compile(r"(^|_)(bn|norm|ln|gn|layernorm|batchnorm|groupnorm|rmsnorm|no
 digit or the end."""
 
 
+STATISTIC_PAIRS = (("running_mean", "running_var"), ("moving_mean", "moving_variance"))
+"""What the two statistics of a norm are called in PyTorch, and in weights that came from
+TensorFlow."""
+
+
 def module_kinds(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, ModuleKind]:
     """Key → kind of module; `shapes` are the tensors' shapes, in the order of the state_dict.
 
-    Norms, embeddings and attention are recognized by name; convolutions (three dimensions or more)
-    and linear layers by shape. A bias has the kind of its weight. The head is the last module with
-    a head's name.
+    BatchNorm's statistics are two vectors of one length in one module, and a counter of one
+    integer, with their names. Norms, embeddings and attention are recognized by name; convolutions
+    (three dimensions or more) and linear layers by shape. A bias has the kind of its weight. The
+    head is the last module with a head's name.
     """
     weights = {key.rpartition(".")[0]: shape for key, shape in shapes.items() if _is_weight(key)}
-    kinds = {key: _kind(key, shape, weights) for key, shape in shapes.items()}
+    kinds = {
+        key: ModuleKind.STATISTICS if _is_statistic(key, shapes) else _kind(key, shape, weights)
+        for key, shape in shapes.items()
+    }
     head = _head(shapes, kinds)
     if head:
         kinds |= {
@@ -59,11 +69,19 @@ def _is_weight(key: str) -> bool:
     return key.rpartition(".")[2] in {"weight", "weight_v", "weight_orig", "kernel"}
 
 
+def _is_statistic(key: str, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    module, dot, leaf = key.rpartition(".")
+    if leaf == BATCH_COUNTER:
+        return prod(shapes[key]) == 1
+    return len(shapes[key]) == 1 and any(
+        leaf in pair and all(shapes.get(f"{module}{dot}{name}") == shapes[key] for name in pair)
+        for pair in STATISTIC_PAIRS
+    )
+
+
 def _kind(key: str, shape: tuple[int, ...], weights: Mapping[str, tuple[int, ...]]) -> ModuleKind:
     module, _, leaf = key.rpartition(".")
     steps = [step.lower() for step in module.split(".")]
-    if leaf in STATISTICS:
-        return ModuleKind.STATISTICS
     if NORM.search(steps[-1]):
         return ModuleKind.NORM
     if EMBEDDING.search(leaf.lower()) or any(EMBEDDING.search(step) for step in steps[-2:]):

@@ -40,11 +40,17 @@ COLUMNS = (
     "nan_b",
     "inf_a",
     "inf_b",
+    "change_share",
 )
 
 
-def comparison_csv(rows: Iterable[Row], numbers: Mapping[str, Numbers]) -> str:
-    """The rows below a header (COLUMNS), with `numbers` by row key; shapes read `64x3x7x7`."""
+def comparison_csv(
+    rows: Iterable[Row], numbers: Mapping[str, Numbers], shares: Mapping[str, float] | None = None
+) -> str:
+    """The rows below a header (COLUMNS), with `numbers` by row key; shapes read `64x3x7x7`.
+
+    `shares` are those of the whole change by row key, from 0 to 1 (see ChangeShares).
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -63,6 +69,7 @@ def comparison_csv(rows: Iterable[Row], numbers: Mapping[str, Numbers]) -> str:
                 *_pair(row.pair),
                 without_formula(row.note),
                 *_numbers(numbers.get(row.key)),
+                _cell((shares or {}).get(row.key)),
             ]
         )
     return out.getvalue()

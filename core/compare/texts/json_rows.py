@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from core.checkpoint import TensorEntry
+from core.compare.change_shares import change_shares
 from core.compare.comparison import Comparison, Row
 from core.compare.metadata.metadata_diff import MetadataChange
 from core.compare.sides import Side
@@ -28,8 +29,11 @@ def comparison_json(
 
     It has the `sentence`, `same` (what the exit status says), the facts about both files, `counts`
     by state, every row with its `numbers` (given by row key), the changes besides the tensors, and
-    the notes. JSON has no infinity, so an infinite `relative_l2` is null.
+    the notes. A row's `change_share` is its share of the whole change, null where it has none (see
+    ChangeShares) or nothing was measured. JSON has no infinity, so an infinite `relative_l2` is
+    null.
     """
+    shares = change_shares(comparison.rows, numbers).shares if numbers else {}
     return {
         "sentence": sentence,
         "same": same,
@@ -38,7 +42,9 @@ def comparison_json(
         "counts": {str(state): count for state, count in comparison.counts.items()},
         "tolerance": None if tolerance is None else asdict(tolerance),
         "strip": [comparison.pairing.strip_a, comparison.pairing.strip_b],
-        "rows": [_row(row, (numbers or {}).get(row.key)) for row in comparison.rows],
+        "rows": [
+            _row(row, (numbers or {}).get(row.key), shares.get(row.key)) for row in comparison.rows
+        ],
         "metadata": [
             {
                 "path": change.path,
@@ -52,7 +58,7 @@ def comparison_json(
     }
 
 
-def _row(row: Row, numbers: Numbers | None) -> dict[str, object]:
+def _row(row: Row, numbers: Numbers | None, share: float | None) -> dict[str, object]:
     document: dict[str, object] = {
         "key": row.key,
         "state": str(row.state),
@@ -62,6 +68,7 @@ def _row(row: Row, numbers: Numbers | None) -> dict[str, object]:
         "pair": None,
         "note": row.note,
         "damaged": row.damaged,
+        "change_share": share,
         "numbers": None if numbers is None else _numbers(numbers),
     }
     if row.pair is not None:

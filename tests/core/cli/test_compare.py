@@ -54,7 +54,12 @@ def test_the_sentence_then_the_tensors_that_differ(pair: tuple[Path, Path]) -> N
     differing = [
         key for key in a if a[key].shape != b[key].shape or not torch.equal(a[key], b[key])
     ]
-    assert [line.split()[1] for line in lines] == differing
+    keys = [line.split()[1] for line in lines]
+    assert sorted(keys) == sorted(differing)
+    weights = [key for key in differing if a[key].shape == b[key].shape and "num_" not in key]
+    steps = {key: float((b[key].double() - a[key].double()).norm()) for key in weights}
+    by_share = sorted((key for key in steps if "running" not in key), key=lambda key: -steps[key])
+    assert keys[: len(by_share)] == by_share
     assert "1000 × 512 → 10 × 512" in told.stdout
     assert "(--all also lists what is the same)" in told.stdout
     every = loupe("compare", *pair, "--all").stdout.splitlines()
@@ -75,9 +80,9 @@ def test_the_table_writes_numbers_as_the_sentence_does(tmp_path: Path) -> None:
     }
     told = {key: [cell.strip() for cell in row if cell.strip()] for key, row in cells.items()}
     assert told == {
-        "near": ["1", "1.58e-5", "over 0.9999", "under 0.1 %"],
-        "turned": ["1.5", "1.5", "−1", "100 %"],
-        "far": ["4.51e3", "4.51e3", "1", "100 %"],
+        "near": ["< 0.01 %", "1", "1.58e-5", "over 0.9999", "under 0.1 %", "0 %"],
+        "turned": ["< 0.01 %", "1.5", "1.5", "−1", "100 %", "100 %"],
+        "far": ["> 99.9 %", "4.51e3", "4.51e3", "1", "100 %", "0 %"],
     }
 
 
@@ -248,6 +253,10 @@ def test_json_is_one_document_with_the_numbers_of_plain_torch(pair: tuple[Path, 
     assert math.isclose(row["numbers"]["relative_l2"], float((y - x).norm() / x.norm()))
     share = float((x != y).double().mean())
     assert math.isclose(row["numbers"]["changed_share"], share)
+    assert [row["key"] for row in document["rows"]] == list(a)
+    assert rows["fc.weight"]["change_share"] is None
+    shares = [row["change_share"] for row in rows.values() if row["change_share"] is not None]
+    assert math.isclose(sum(shares), 1)
 
 
 def test_json_has_no_infinity(tmp_path: Path) -> None:
@@ -265,6 +274,7 @@ def test_csv_has_a_line_a_row(pair: tuple[Path, Path]) -> None:
     lines = list(csv.DictReader(io.StringIO(told.stdout)))
     assert {line["state"] for line in lines} == {"changed", "reshaped"}
     assert float(lines[0]["changed_share"]) > 0.9
+    assert math.isclose(sum(float(line["change_share"] or 0) for line in lines), 1)
     every = loupe("compare", *pair, "--csv", "--all").stdout
     assert len(list(csv.DictReader(io.StringIO(every)))) == len(torch.load(pair[0]))
 

@@ -9,7 +9,7 @@ from torchvision.models import resnet18, swin_t, vit_b_32
 
 from core.checkpoint import open_checkpoint
 from core.compare.comparison import State
-from core.compare.depth import MAX_BLOCKS, blocks, part_map
+from core.compare.depth import MAX_BLOCKS, blocks, depth_lines, part_map
 from core.compare.measurability import measurable
 from core.compare.numbers.measure import differences
 from core.compare.rows import compare
@@ -223,3 +223,29 @@ def test_the_states_of_tensors_without_numbers_are_counted(compared):
     (block,) = blocks(*compared(a, b))
     assert block.whole.unmeasured == {State.RESHAPED: 1, State.ONLY_A: 1, State.ONLY_B: 1}
     assert block.whole.relative == pytest.approx(1)
+
+
+def test_the_two_lines_of_depth_are_the_weights_and_the_norms_of_each_block(compared):
+    a = resnet18().state_dict()
+    b = {
+        key: value * 1.5 if "bn" in key else value for key, value in moved(a, "layer", "fc").items()
+    }
+    found = blocks(*compared(a, b))
+    lines = depth_lines(found)
+    assert lines.blocks == tuple(block.name for block in found)
+    assert lines.kinds == (ModuleKind.CONV, ModuleKind.HEAD)
+    for name, weights, norms in zip(lines.blocks, lines.weights, lines.norms, strict=True):
+        own = [key for key in a if key.startswith(f"{name}.")]
+        convs = [key for key in own if "bn" not in key and "downsample.1" not in key]
+        affine = [key for key in own if key not in convs and key.endswith(("weight", "bias"))]
+        for keys, line in ((convs, weights), (affine, norms)):
+            assert line == (pytest.approx(relative(a, b, keys), rel=1e-6) if keys else None)
+
+
+def test_a_blocks_weights_are_one_value_over_all_their_kinds(compared):
+    a = vit_b_32().state_dict()
+    b = moved(a, "encoder.layers.encoder_layer_3.")
+    (block,) = [one for one in blocks(*compared(a, b)) if one.name.endswith("layer_3")]
+    assert {ModuleKind.ATTENTION, ModuleKind.LINEAR, ModuleKind.NORM} <= set(block.kinds)
+    keys = [key for key in a if "encoder_layer_3." in key and "ln_" not in key]
+    assert block.weights.relative == pytest.approx(relative(a, b, keys), rel=1e-6)
