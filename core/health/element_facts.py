@@ -134,7 +134,7 @@ class FactsCollector:
             self._nan,
             self._inf,
             self._extreme,
-            number_at(self._largest, self._dtype),
+            number_at(self._largest, self._dtype) if self._extreme else 0.0,
             self._zero,
             value,
             0 if self._dead is None else self._dead.number(),

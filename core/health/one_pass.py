@@ -29,7 +29,6 @@ from core.streaming import (
     float_blocks,
     is_contiguous_record,
     shared_events,
-    slice_of,
 )
 
 MOST_BY_ITSELF = 512 << 20
@@ -45,6 +44,10 @@ TASK = 16 << 20
 
 TASK_TENSORS = 64
 """The most small tensors in a task."""
+
+WORTH_THREADS = 64 << 20
+"""Bytes from which several threads are faster. Of less, most of the time is Python's, and threads
+would wait for one another."""
 
 REPORT = 4 << 20
 """Bytes after which a task reports its progress."""
@@ -62,16 +65,17 @@ def scan(state_dict: StateDict, progress: Report = ignore, *, threads: int | Non
     Tied tensors are read once and count under each of their keys, as in `StateDict.numel`. A
     quantized tensor is checked with its scales applied. What cannot be read as numbers is in
     Health.unchecked with the reason. `threads` share the work, by default one per core that this
-    process may use; each takes about a megabyte of memory for tensors of any size. `progress`
-    counts bytes. Raises SourceError where the bytes are gone, and whatever `progress` raises, such
-    as Cancelled.
+    process may use where that is worth it; each takes about a megabyte of memory for tensors of any
+    size. `progress` counts bytes. Raises SourceError where the bytes are gone, and whatever
+    `progress` raises, such as Cancelled.
     """
     subjects = subjects_of(state_dict)
     readings = _readings(state_dict, subjects.checked)
     facts = [ElementFacts(0)] * len(readings)
     problems: dict[int, str] = {}
     done, total, key = 0, sum(_nbytes(reading.subject.entry) for reading in readings), ""
-    with closing(shared_events(_tasks(readings), _make_worker, threads or cores())) as events:
+    threads = threads or (cores() if total >= WORTH_THREADS else 1)
+    with closing(shared_events(_tasks(readings), _make_worker, threads)) as events:
         for event in events:
             if event is not None:
                 done += event.nbytes
@@ -230,11 +234,11 @@ class _Worker:
 
     def _bits(self, work: _Work) -> Iterator[tuple[int, Bits, None]]:
         """The elements as they are in the file, chunk by chunk."""
-        entry = slice_of(work.subject.entry, work.start, work.stop)
+        entry = work.subject.entry
         assert entry.record is not None
         itemsize, code = ITEMSIZES[entry.dtype], float_bits(entry.dtype).code
-        at = entry.record.offset + entry.storage_offset * itemsize
-        end = at + entry.numel * itemsize
+        begin = entry.record.offset + entry.storage_offset * itemsize
+        at, end = begin + work.start * itemsize, begin + work.stop * itemsize
         while at < end:
             piece = self._buffer[: min(CHUNK, end - at)]
             entry.record.source.read_into(at, piece.data)
