@@ -17,9 +17,14 @@ Judge = Callable[[Subject, ElementFacts], tuple[int, Finding | None]]
 about it, and the finding, if any."""
 
 
-LAYER_SCALE = re.compile(r"gamma(_?\d+)?|layer_?scale\w*|lambda_?\d*")
-"""The last part of the key of a scale that starts as one small number (CaiT, arXiv 2103.17239; as
-timm, torchvision and transformers name it)."""
+SCALE = re.compile(r"gamma(_?\d+)?|layer_?scale\w*|lambda_?\d*|gain|temperature|logit_scale")
+"""The last part of the key of a learned scale, which starts as one number: LayerScale's (CaiT,
+arXiv 2103.17239), those of normalizer-free networks (arXiv 2102.06171) and of attention (XCiT, Swin
+V2), as timm, torchvision and transformers name them."""
+
+POSITION_BIASES = re.compile(r"relative_position_bias_table|attention_biases|rel_pos\w*")
+"""The last part of the key of attention's biases by position, which start at zero in BEiT, LeViT
+and SAM."""
 
 
 def health_of(subjects: Subjects, facts: Mapping[str, ElementFacts], nbytes: int) -> Health:
@@ -76,8 +81,10 @@ def _usual_zeros(subject: Subject) -> str:
         return "as norm statistics start out"
     if subject.leaf.endswith("bias") and len(subject.entry.shape) == 1:
         return "as biases often start out"
-    if subject.kind is ModuleKind.NORM:
-        return "as the last norm of a residual branch often starts out"
+    if POSITION_BIASES.fullmatch(subject.leaf):
+        return "as biases by position often start out"
+    if subject.kind is ModuleKind.NORM or SCALE.fullmatch(subject.leaf):
+        return "as the last scale of a residual branch often starts out"
     if any(part.startswith(("lora_B", "lora_up")) for part in subject.key.split(".")):
         return "as LoRA's B starts out"
     return ""
@@ -102,8 +109,8 @@ def _usual_constant(subject: Subject, *, ones: bool) -> str:
         return "as norm statistics start out"
     if ones and subject.kind is ModuleKind.NORM:
         return "as norms start out"
-    if LAYER_SCALE.fullmatch(subject.leaf):
-        return "as LayerScale starts out"
+    if SCALE.fullmatch(subject.leaf):
+        return "as learned scales start out"
     return ""
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from torch import nn
 from torch.nn.utils import prune
@@ -81,7 +82,7 @@ def test_zero_initialized_gammas_are_zero_and_not_called_broken(scanned: Scanned
     block = nn.ModuleDict({"conv": nn.Conv2d(4, 4, 3, bias=False), "bn2": nn.BatchNorm2d(4)})
     nn.init.zeros_(block["bn2"].weight)  # type: ignore[arg-type]
     health = scanned({f"layer1.0.{key}": value for key, value in block.state_dict().items()})
-    usual = "as the last norm of a residual branch often starts out"
+    usual = "as the last scale of a residual branch often starts out"
     assert words(health, Check.ZERO)["layer1.0.bn2.weight"] == f"all 4 values are zero, {usual}"
     assert health_verdict(health) == "no anomalies"
 
@@ -245,7 +246,20 @@ def test_constants_that_are_starts_are_usual_and_others_are_not(scanned: Scanned
     assert health_verdict(health) == "2 tensors are constant"
     assert health.result(Check.CONSTANT).of == 4  # one value is no constant
     assert words(health, Check.CONSTANT)["blocks.0.mlp.fc1.weight"] == "all 32 values are 0.02"
-    assert words(health, Check.CONSTANT)["blocks.0.ls1.gamma"].endswith("as LayerScale starts out")
+    assert words(health, Check.CONSTANT)["blocks.0.ls1.gamma"].endswith(
+        "as learned scales start out"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    ["beit_base_patch16_224", "cait_xxs24_224", "efficientnet_b0", "levit_128s", "nfnet_f0"],
+)
+def test_a_new_network_of_timm_has_no_anomalies(scanned: Scanned, name: str) -> None:
+    health = scanned(timm.create_model(name).state_dict())
+    assert health_verdict(health) == "no anomalies"
+    assert health.result(Check.ZERO).usual
 
 
 def test_all_infinite_or_all_nan_is_neither_constant_nor_zero(scanned: Scanned) -> None:
