@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import streamlit as st
 
 from core.checkpoint import Checkpoint, StateDict
-from core.compare import EVIDENCE, Comparison, Numbers, with_damage
-from core.compare.verdict import verdict
+from core.compare import BY_ITSELF, EVIDENCE, Comparison, Numbers, with_damage
+from core.compare.metadata import compare_arrays, found_beside, metadata_changes
+from core.compare.verdict import Beside, verdict
 from core.plain_text import MAX_SENTENCE_LENGTH, plain, plain_sentence
 from pages.components.cached import cached
 from pages.components.compare.changes import changes
@@ -80,7 +81,8 @@ def _compare(
     if any(of_pair.damaged for of_pair in numbers.values()):
         comparison, identity = with_damage(comparison, numbers), f"{identity}|damaged"
     numbers_id = numbers_identity(numbers)
-    sentence = _sentence(identity, numbers_id, a.path, b.path, comparison, numbers)
+    beside = _beside(checkpoint_a.identity, checkpoint_b.identity, checkpoint_a, checkpoint_b)
+    sentence = _sentence(identity, numbers_id, a.path, b.path, beside, comparison, numbers)
     with heading:
         st.subheader(plain_sentence(sentence), anchor=False)
         for note in comparison.notes:
@@ -119,10 +121,18 @@ def _sentence(
     numbers_id: str,
     path_a: str,
     path_b: str,
+    _beside: Beside,
     _comparison: Comparison,
     _numbers: Mapping[str, Numbers],
 ) -> str:
-    return verdict(_comparison.rows, _numbers, path_a=path_a, path_b=path_b).sentence
+    paths = {"path_a": path_a, "path_b": path_b}
+    return verdict(_comparison.rows, _numbers, **paths, beside=_beside).sentence
+
+
+@cached(16)
+def _beside(identity_a: str, identity_b: str, _a: Checkpoint, _b: Checkpoint) -> Beside:
+    arrays, unread = compare_arrays(_a, _b, BY_ITSELF)
+    return found_beside(arrays, unread, metadata_changes(_a.metadata, _b.metadata))
 
 
 def _slot_is_empty(slot: str) -> None:

@@ -62,7 +62,7 @@ from core.checkpoint.pickles.global_verdicts import GlobalUse, Verdict
 from core.checkpoint.readers.formats import FORMATS
 from core.checkpoint.sampled_elements import sampled_bytes, sampled_numbers
 from core.checkpoint.tied import ties
-from core.checkpoint.tree import nearly_alike
+from core.checkpoint.tree import NumpyArray, nearly_alike
 
 __all__ = [
     "FORMATS",
@@ -84,6 +84,7 @@ __all__ = [
     "Masked",
     "MergedLora",
     "Nested",
+    "NumpyArray",
     "Operation",
     "Piece",
     "Pieces",

@@ -29,6 +29,7 @@ from core.checkpoint.tensor_notes import notes_on
 from core.checkpoint.tree.discover import best_path, find_networks, role
 from core.checkpoint.tree.joined_parts import JoinedParts
 from core.checkpoint.tree.metadata_json import Json, metadata_of, torch_version
+from core.checkpoint.tree.numpy_arrays import NumpyArray, array_notes, makes_arrays, numpy_arrays
 from core.checkpoint.tree.repeated_parts import repeats_endlessly
 from core.checkpoint.unlisted import unlisted
 from core.errors import CheckpointError, SourceError
@@ -57,6 +58,7 @@ class Checkpoint:
       optimizer's or another.
     - `metadata` is everything besides tensors, as JSON values.
     - `notes` are sentences on what is unusual, `files` is the number of files that were read.
+    - `arrays()` returns every numpy array that is in no state_dict, in file order.
     - `records()` returns every run of bytes that the file names, also of no tensor, in any order.
       It may read the file, and raise CheckpointError and SourceError.
     """
@@ -75,6 +77,7 @@ class Checkpoint:
     notes: tuple[str, ...] = ()
     files: int = 1
     joined: Mapping[str, JoinedParts] = field(default_factory=dict)
+    arrays: Callable[[], Iterable[NumpyArray]] = field(default=tuple, repr=False, compare=False)
     records: Callable[[], Iterable[Record]] = field(default=tuple, repr=False, compare=False)
 
     @property
@@ -208,7 +211,7 @@ def _open(
 
 
 def _checkpoint(contents: Contents, name: str, size: int, identity: str) -> Checkpoint:
-    state_dicts, joined = find_networks(contents.tree, contents.entry)
+    state_dicts, joined, weights = find_networks(contents.tree, contents.entry)
     if not state_dicts:
         if repeats_endlessly(contents.tree):
             raise diagnose.repeated_parts()
@@ -216,6 +219,7 @@ def _checkpoint(contents: Contents, name: str, size: int, identity: str) -> Chec
     choices = _choices(state_dicts, joined)
     roles = {path: role(path, state_dict) for path, state_dict in choices.items()}
     metadata = metadata_of(contents.tree)
+    arrays = makes_arrays(contents.globals)
     return Checkpoint(
         name=name,
         size=size,
@@ -231,9 +235,11 @@ def _checkpoint(contents: Contents, name: str, size: int, identity: str) -> Chec
         notes=(
             *contents.notes,
             *notes_on(contents, state_dicts),
+            *(array_notes(contents.tree, weights) if arrays else ()),
             *(unlisted(contents.tree) if contents.may_have_unlisted else ()),
         ),
         joined=joined,
+        arrays=partial(numpy_arrays, contents.tree, weights, contents.entry) if arrays else tuple,
         records=contents.records or partial(_tensor_records, state_dicts),
     )
 

@@ -33,8 +33,8 @@ exit status: 0 if both contain the same tensors under the same keys, 1 if anythi
 weights under other keys, or in another dtype, differ) or was found to be damaged, 2 on an error.
 Tensors that are the same by checksum count as the same; --verify reads them. With --rtol or --atol,
 tensors count as the same if all their elements are within that tolerance, whatever their dtypes;
-with --ignore-names, whatever their keys. Changes besides the tensors (epoch, options) are reported
-and do not count.
+with --ignore-names, whatever their keys. Numpy arrays beside the tensors count as tensors do. Other
+changes besides the tensors (epoch, options) are reported and do not count.
 """
 
 
@@ -124,7 +124,7 @@ def _add_forms(parser: argparse.ArgumentParser) -> None:
 def _compare(options: argparse.Namespace) -> int:
     from core.cli.compare_output import show
     from core.cli.compared import compare_opened, open_side
-    from core.compare import ALLCLOSE, alike
+    from core.compare import ALLCLOSE
 
     a = open_side(options.a, options.state_dict)
     b = open_side(options.b, options.state_dict_b or options.state_dict)
@@ -135,10 +135,7 @@ def _compare(options: argparse.Namespace) -> int:
     numbers = _numbers_wanted(options, tolerance)
     choices = _choices(options.pair, a, b)
     compared = compare_opened(a, b, choices, tolerance, numbers=numbers, verify=options.verify)
-    close = compared.numbers if tolerance is not None else None
-    same = compared.sound and alike(
-        compared.comparison.rows, close, ignore_names=options.ignore_names
-    )
+    same = compared.same(tolerated=tolerance is not None, ignore_names=options.ignore_names)
     measured = ALLCLOSE if compared.numbers is not None else None
     show(compared, options, tolerance or measured, same=same)
     return SAME if same else DIFFERS

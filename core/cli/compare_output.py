@@ -44,7 +44,7 @@ def show(
         document = comparison_json(
             comparison, compared.a.side, compared.b.side,
             sentence=compared.sentence, same=same, numbers=numbers, tolerance=tolerance,
-            metadata=compared.metadata,
+            metadata=compared.metadata, beside=compared.beside,
         )  # fmt: skip
         verified = {side: asdict(result) for side, result in (compared.verifications or {}).items()}
         print_json({**document, "verification": verified} if verified else document)

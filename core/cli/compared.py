@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.checkpoint import Checkpoint, StateDict, open_checkpoint
@@ -18,6 +18,7 @@ from core.compare import (
     Numbers,
     Side,
     Tolerance,
+    alike,
     bytes_to_measure,
     compare,
     is_nothing,
@@ -26,11 +27,16 @@ from core.compare import (
     side,
     with_damage,
 )
-from core.compare.metadata import MetadataChange, metadata_changes
+from core.compare.metadata import (
+    MetadataChange,
+    compare_arrays,
+    found_beside,
+    metadata_changes,
+)
 from core.compare.pairing import pair
-from core.compare.verdict import damage_sentence, verdict
+from core.compare.verdict import NOTHING_BESIDE, Beside, damage_sentence, verdict
 from core.inspect import RecordChecks, Verification
-from core.wording import tensors
+from core.wording import listed, tensors
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,8 @@ class Opened:
 class Compared:
     """Both sides and their comparison; `numbers` is None if they were not measured.
 
-    `verifications` are by side, "A" and "B"; None if that was not asked for.
+    `verifications` are by side, "A" and "B"; None if that was not asked for. `beside` is what
+    differs besides the tensors.
     """
 
     a: Opened
@@ -56,6 +63,16 @@ class Compared:
     sentence: str
     metadata: tuple[MetadataChange, ...]
     verifications: Mapping[str, Verification] | None = None
+    beside: Beside = NOTHING_BESIDE
+
+    def same(self, *, tolerated: bool, ignore_names: bool) -> bool:
+        """Whether A and B contain the same tensors and numpy arrays, and nothing is known to be
+        damaged. If `tolerated`, tensors are the same where their numbers are close."""
+        close = self.numbers if tolerated else None
+        rows = self.comparison.rows
+        return (
+            self.sound and self.beside.same_arrays and alike(rows, close, ignore_names=ignore_names)
+        )
 
     @property
     def sound(self) -> bool:
@@ -112,8 +129,11 @@ def compare_opened(
     if numbers:
         measured = _numbers(comparison, tolerance or ALLCLOSE, checks)
         comparison = with_damage(comparison, measured)
-    sentence = _sentence(a, b, comparison, measured)
-    return Compared(a, b, comparison, measured, sentence, _metadata(a, b), verifications)
+    metadata = _metadata(a, b)
+    beside = _beside(a, b, metadata, tolerance)
+    beside = replace(beside, damaged=_damaged_besides(a, b, comparison, verifications or {}))
+    sentence = _sentence(a, b, comparison, measured, beside)
+    return Compared(a, b, comparison, measured, sentence, metadata, verifications, beside)
 
 
 def _numbers(
@@ -128,8 +148,44 @@ def _numbers(
         return {keys[index]: numbers for index, numbers in measured}
 
 
+def _beside(
+    a: Opened, b: Opened, changes: Sequence[MetadataChange], tolerance: Tolerance | None
+) -> Beside:
+    """What differs besides the tensors; nothing if one of the sides is the null device."""
+    if a.checkpoint is None or b.checkpoint is None:
+        return NOTHING_BESIDE
+    with watched("bytes") as progress:
+        arrays, unread = compare_arrays(a.checkpoint, b.checkpoint, progress=progress)
+    close = None if tolerance is None else _numbers(arrays, tolerance, RecordChecks())
+    return found_beside(arrays, unread, changes, close)
+
+
+def _damaged_besides(
+    a: Opened, b: Opened, comparison: Comparison, verifications: Mapping[str, Verification]
+) -> tuple[str, ...]:
+    """The damaged records without a tensor of which the comparison says that it is damaged, by
+    their tensors or else their names."""
+    paths = {"A": a.state_dict.path, "B": b.state_dict.path}
+    told = {
+        (side, f"{paths[side]}.{entry.key}" if paths[side] else entry.key)
+        for row in comparison.rows
+        for side, entry in (("A", row.a), ("B", row.b))
+        if entry is not None and side in row.damaged
+    }
+    return tuple(
+        f"{listed(list(damage.keys)) or damage.record} in {side}"
+        for side, verification in verifications.items()
+        for damage in verification.damaged
+        if not any((side, key) in told for key in damage.keys)
+    )
+
+
 def _sentence(
-    a: Opened, b: Opened, comparison: Comparison, numbers: Mapping[str, Numbers] | None
+    a: Opened,
+    b: Opened,
+    comparison: Comparison,
+    numbers: Mapping[str, Numbers] | None,
+    beside: Beside,
 ) -> str:
     nothing = [name for name, side in (("A", a), ("B", b)) if side.checkpoint is None]
     if len(nothing) == 1:
@@ -139,7 +195,7 @@ def _sentence(
             f"nothing: {tensors(len(comparison.rows))} only in {other}."
         ).lstrip()
     paths = {"path_a": a.state_dict.path, "path_b": b.state_dict.path}
-    return verdict(comparison.rows, numbers, **paths).sentence
+    return verdict(comparison.rows, numbers, **paths, beside=beside).sentence
 
 
 def _metadata(a: Opened, b: Opened) -> tuple[MetadataChange, ...]:

@@ -164,6 +164,15 @@ def _document(checkpoint: Checkpoint, state_dict: StateDict) -> Mapping[str, obj
             }
             for use in checkpoint.globals
         ],
+        "arrays": [
+            {
+                "path": array.path,
+                "shape": array.shape,
+                "dtype": array.dtype,
+                "nbytes": array.entry.nbytes,
+            }
+            for array in checkpoint.arrays()
+        ],
         "metadata": checkpoint.metadata,
         "files": checkpoint.files,
         "notes": checkpoint.notes,

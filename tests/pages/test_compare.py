@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from streamlit.testing.v1 import AppTest
@@ -310,3 +311,12 @@ def test_what_a_checkpoint_of_a_run_would_have_run_stands_above_the_run(
     app.selectbox(key="run-place").select("Named on the command line").run()
     (notice,) = app.error
     assert "epoch_1.pth would have run posix.system" in notice.value.replace("\\", "")
+
+
+def test_an_array_that_differs_stands_in_the_sentence(compare):
+    weights = {"w": torch.ones(3)}
+    a, b = ({**weights, "body": np.full((50, 50), value)} for value in (1.0, 2.0))
+    assert sentence(compare(a, b)) == (
+        "Besides the tensors, the numpy array body differs from A to B. The one tensor has the "
+        "same bytes."
+    )

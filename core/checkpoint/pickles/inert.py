@@ -172,7 +172,8 @@ class InertDtype:
 class InertArray:
     """A numpy array, whose bytes are in C order unless `fortran`.
 
-    `data` is None before BUILD, and for an array of Python objects, which are in `objects`.
+    `data` is None before BUILD, and for an array of Python objects, which are in `objects`; `dtype`
+    is None before BUILD, and where it is another library's, such as ml_dtypes' bfloat16.
     """
 
     dtype: InertDtype | None = None

@@ -138,6 +138,7 @@ def build_array(array: InertArray, state: Tree) -> None:
     _, shape, dtype, fortran, data = state
     if isinstance(dtype, Opaque):  # of another library, such as ml_dtypes.bfloat16
         array.shape = _lengths(shape)
+        array.data = data if isinstance(data, bytes | LongBytes) else None
         return
     _fill(array, shape, dtype, bool(fortran), data)
 

@@ -111,12 +111,19 @@ def find_state_dicts(tree: Tree, entry: EntryMaker) -> dict[str, StateDict]:
     return _walked(tree, entry).found
 
 
-def find_networks(
-    tree: Tree, entry: EntryMaker
-) -> tuple[dict[str, StateDict], dict[str, JoinedParts]]:
-    """Every state_dict as `find_state_dicts` returns them, and the networks that have several."""
+class Networks(NamedTuple):
+    """The state_dicts of a tree as `find_state_dicts` returns them, and the networks that have
+    several. `arrays` are the numpy arrays, by `id`, that are the weights in one of them."""
+
+    state_dicts: dict[str, StateDict]
+    joined: dict[str, JoinedParts]
+    arrays: frozenset[int]
+
+
+def find_networks(tree: Tree, entry: EntryMaker) -> Networks:
+    """Every state_dict in a tree, and the networks that have several."""
     walk = _walked(tree, entry)
-    return walk.found, join_parts(walk.beside, walk.found)
+    return Networks(walk.found, join_parts(walk.beside, walk.found), frozenset(walk.arrays))
 
 
 def _walked(tree: Tree, entry: EntryMaker) -> _Walk:
@@ -329,6 +336,7 @@ class _Walk:
         self._fruitful: set[int] = set()
         self._aliases = 0
         self._with_arrays: list[_Place] = []
+        self.arrays: set[int] = set()
 
     def search(self, tree: Tree) -> None:
         """Find the state_dicts in a tree, in the order of the file."""
@@ -355,7 +363,9 @@ class _Walk:
         for place in self._with_arrays:
             own_role = role(self._path(place), StateDict(())) if weights else "model"
             if own_role in ("model", "ema") and (not weights or place.above is not None):
-                self._add(place, _from_arrays(place.value), place.value)
+                tensors = _from_arrays(place.value)
+                self._add(place, tensors, place.value)
+                self.arrays.update(id(item) for _, item in inside(place.value) if tensors)
 
     def _visit(self, place: _Place) -> list[_Place]:
         """Add the state_dict that a value is, if it is one; the places in it to be searched."""

@@ -1,8 +1,10 @@
-"""What differs besides the model's tensors: metadata, training state, other tensors, the files.
+"""What differs besides the model's tensors: metadata, numpy arrays, training state, other tensors,
+the files.
 
 Two Checkpoints go in; trees of MetadataChanges, facts about the files and a summary come out.
 """
 
+from core.compare.metadata.array_changes import compare_arrays, found_beside
 from core.compare.metadata.file_fact import file_facts
 from core.compare.metadata.further_tensors import OtherTensors, other_tensors
 from core.compare.metadata.metadata_diff import (
@@ -24,7 +26,9 @@ __all__ = [
     "OtherTensors",
     "change_words",
     "changes_in",
+    "compare_arrays",
     "file_facts",
+    "found_beside",
     "metadata_changes",
     "metadata_sentence",
     "metadata_tree",

@@ -12,6 +12,7 @@ from core.compare.comparison import Comparison, Row
 from core.compare.metadata.metadata_diff import MetadataChange
 from core.compare.sides import Side
 from core.compare.tensor_numbers import Numbers, Tolerance
+from core.compare.verdict import NOTHING_BESIDE, Beside
 
 
 def comparison_json(
@@ -24,13 +25,15 @@ def comparison_json(
     numbers: Mapping[str, Numbers] | None = None,
     tolerance: Tolerance | None = None,
     metadata: Sequence[MetadataChange] = (),
+    beside: Beside = NOTHING_BESIDE,
 ) -> dict[str, object]:
     """The JSON document of a comparison.
 
     It has the `sentence`, `same` (what the exit status says), the facts about both files, `counts`
-    by state, every row with its `numbers` (given by row key), the changes besides the tensors, and
-    the notes. A row's `change_share` is its share of the whole change, null where it has none (see
-    ChangeShares) or nothing was measured. JSON has no infinity, so an infinite `relative_l2` is
+    by state, every row with its `numbers` (given by row key), the changes besides the tensors, the
+    numpy arrays that differ, and the notes. A row's `change_share` is its share of the whole
+    change, null where it has none (see ChangeShares) or nothing was measured. JSON has no infinity,
+    so an infinite `relative_l2` is
     null.
     """
     shares = change_shares(comparison.rows, numbers).shares if numbers else {}
@@ -54,6 +57,12 @@ def comparison_json(
             }
             for change in metadata
         ],
+        "arrays": {
+            "changed": beside.arrays,
+            "only_a": beside.arrays_a,
+            "only_b": beside.arrays_b,
+            "unread": beside.unread,
+        },
         "notes": comparison.notes,
     }
 

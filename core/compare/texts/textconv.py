@@ -26,8 +26,9 @@ CHUNK_BYTES = 1 << 20
 
 
 def text_lines(checkpoint: Checkpoint) -> Iterator[str]:
-    """A line for the format and one for each value of the metadata; then for each state_dict its
-    path in brackets and a line per tensor: key, dtype, shape, CRC-32 of its elements.
+    """A line for the format and one for each value of the metadata; then for the numpy arrays that
+    are in no state_dict, and for each state_dict, a title in brackets and a line per array or
+    tensor: key, dtype, shape, CRC-32 of its elements.
 
     There is no file name and no date, so that equal contents give equal lines. All elements are
     read, in bounded memory: the file's own checksums do not change where bytes are overwritten, and
@@ -37,6 +38,13 @@ def text_lines(checkpoint: Checkpoint) -> Iterator[str]:
     for key, value_at_top in checkpoint.metadata.items():
         for name, value in _leaves(value_at_top, key):
             yield printable(f"{name} = {value}")
+    arrays = list(checkpoint.arrays())
+    if arrays:
+        yield ""
+        yield "[numpy arrays]"
+    for array in arrays:
+        sizes = shape(array.shape)
+        yield printable(f"{array.path}  {array.dtype}  {sizes}  {checksum_text(array.entry)}")
     for path, state_dict in checkpoint.state_dicts.items():
         yield ""
         yield printable(f"[{path or 'tensors'}]")

@@ -1,9 +1,10 @@
 """The first sentence of a comparison: what B is relative to A.
 
 Rows and the numbers known so far go in; a kind (identical, recast, pruned, fine-tuned, ...) and at
-most three sentences come out. A rule says only what the rows and the numbers prove.
+most six sentences come out. A rule says only what the rows and the numbers prove.
 """
 
+from core.compare.verdict.beside import NOTHING_BESIDE, Beside
 from core.compare.verdict.judgement import damage_sentence, verdict
 
-__all__ = ["damage_sentence", "verdict"]
+__all__ = ["NOTHING_BESIDE", "Beside", "damage_sentence", "verdict"]

@@ -34,6 +34,7 @@ class Kind(StrEnum):
     FAR = "far away"
     UNRELATED = "unrelated"
     OPTIMIZER = "another optimizer state"
+    ARRAYS = "other numpy arrays"
     DAMAGED = "damaged"
     NOT_FINITE = "NaN or infinities that A does not contain"
     CHANGED = "changed"

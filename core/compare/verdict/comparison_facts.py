@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from core.compare.comparison import PairedBy, Row, State
 from core.compare.overall_numbers import Overall, has_floats, is_statistic, overall
 from core.compare.tensor_numbers import Numbers
+from core.compare.verdict.beside import NOTHING_BESIDE, Beside
 from core.wording import count
 from core.wording import tensors as tensors_
 
@@ -20,7 +21,8 @@ class Facts:
     `recast` or `reshaped`. `renamed` are the rows of `same` that have another key in B; `viewed`
     are those that are transposed, split or joined in B. `weights` are the changed and recast
     floating tensors without BatchNorm's statistics, and `statistics` the changed ones among these.
-    `complete` says that every changed and every recast row has numbers.
+    `complete` says that every changed and every recast row has numbers. `beside` is what is known
+    of the files besides these tensors.
     """
 
     rows: tuple[Row, ...]
@@ -40,6 +42,7 @@ class Facts:
     only_b: tuple[Row, ...]
     complete: bool
     overall: Overall | None
+    beside: Beside = NOTHING_BESIDE
 
     @property
     def differing(self) -> tuple[Row, ...]:
@@ -80,7 +83,11 @@ class Facts:
 
 
 def sort_rows(
-    rows: Sequence[Row], numbers: Mapping[str, Numbers], path_a: str = "", path_b: str = ""
+    rows: Sequence[Row],
+    numbers: Mapping[str, Numbers],
+    path_a: str = "",
+    path_b: str = "",
+    beside: Beside = NOTHING_BESIDE,
 ) -> Facts:
     """Sort the rows into groups; `numbers` are by row key.
 
@@ -110,6 +117,7 @@ def sort_rows(
         only_b=tuple(row for row in rows if row.a is None),
         complete=all(row.key in numbers for row in (*changed, *recast)),
         overall=overall(rows, numbers),
+        beside=beside,
     )
 
 

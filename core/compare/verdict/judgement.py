@@ -1,4 +1,4 @@
-"""What B is relative to A: a kind, and at most three sentences that say why."""
+"""What B is relative to A: a kind, and at most six sentences that say why."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from core.compare.comparison import Row
 from core.compare.tensor_numbers import Numbers
+from core.compare.verdict.beside import NOTHING_BESIDE, Beside, arrays_finding, damage_finding
 from core.compare.verdict.change_kinds import ComparisonVerdict, Finding, Kind
 from core.compare.verdict.comparison_facts import Facts, sort_rows
 from core.compare.verdict.rules_by_degree import (
@@ -41,24 +42,30 @@ def verdict(
     *,
     path_a: str = "",
     path_b: str = "",
+    beside: Beside = NOTHING_BESIDE,
 ) -> ComparisonVerdict:
     """What B is relative to A, as a kind and a sentence that the rows and the numbers prove.
 
     `numbers` are by row key. Until every changed and every recast row has numbers, the sentence
     only says how many tensors differ, and where. The paths are those of the two state_dicts in
     their files: a name such as `model_ema` shows an average of weights, which no number does.
+    `beside` is what is known of the files besides these tensors: "identical" is said only where
+    nothing of it differs.
     """
-    facts = sort_rows(rows, numbers or {}, path_a, path_b)
+    facts = sort_rows(rows, numbers or {}, path_a, path_b, beside)
     if not rows:
         return ComparisonVerdict(Kind.EMPTY, "Neither A nor B contains a tensor.")
     main_finding = _main_finding(facts)
-    findings = (_damaged(facts), _not_finite(facts), main_finding)
+    arrays = arrays_finding(beside)
+    # What differs comes first.
+    findings = (main_finding, arrays) if facts.differing else (arrays, main_finding)
+    findings = (_damaged(facts), damage_finding(beside), _not_finite(facts), *findings)
     leading = [finding for finding in findings if finding is not None]
     one_sided = [finding for side in "AB" if (finding := _one_sided(facts, side, main_finding))]
-    if len(leading) + len(one_sided) > 3:
+    if len(leading) + len(one_sided) > 3 and one_sided:
         joined = "; ".join(text.removesuffix(".") for _, text in one_sided) + "."
         one_sided = [(one_sided[-1][0], joined)]
-    kinds = [kind for kind, _ in leading]
+    kinds = list(dict.fromkeys(kind for kind, _ in leading))
     kinds += [kind for kind, _ in one_sided if kind not in (*kinds, Kind.CHANGED)]
     sentence = " ".join(text for _, text in (*leading, *one_sided))
     return ComparisonVerdict(kinds[0], sentence, tuple(kinds[1:]), facts.overall)

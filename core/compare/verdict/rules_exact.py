@@ -10,6 +10,7 @@ from core.checkpoint import Quantized, TensorEntry
 from core.compare.comparison import Evidence, Row
 from core.compare.overall_numbers import Overall, has_floats, is_statistic, together
 from core.compare.tensor_numbers import Numbers
+from core.compare.verdict.beside import values_clause
 from core.compare.verdict.by_states import recast_words, the_rest
 from core.compare.verdict.change_kinds import SAMPLE, Finding, Kind
 from core.compare.verdict.comparison_facts import Facts, how_many_changed
@@ -63,8 +64,12 @@ def all_the_same(facts: Facts) -> Finding | None:
     if facts.all_shared:
         kind = Kind.SAME_BY_CHECKSUM if facts.by_checksum else Kind.IDENTICAL
         first = "Same by checksum" if facts.by_checksum else "Identical"
-        wrapped = _wrapped(facts.shared)
-        return kind, f"{first}: {all_tensors(total)} {have(total)} {_how_same(facts, wrapped)}."
+        how = f"{have(total)} {_how_same(facts, _wrapped(facts.shared))}"
+        if facts.beside.nothing:
+            return kind, f"{first}: {all_tensors(total)} {how}."
+        # The first word would be taken for one on the whole files.
+        them = "The one tensor" if total == 1 else f"All {tensors_(total)}"
+        return kind, f"{them} {how}{values_clause(facts.beside)}."
     common = all_tensors(total)
     return (
         Kind.SAME_IN_COMMON,

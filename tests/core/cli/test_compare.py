@@ -198,7 +198,10 @@ def test_verify_reads_what_is_no_tensor_too(
     assert loupe("compare", a, b).returncode == 0
     told = loupe("compare", a, b, "--verify")
     assert told.returncode == 1
-    assert told.stdout.startswith("Identical: all 6 tensors have the same bytes.")
+    assert told.stdout.startswith(
+        "Damaged besides the compared tensors: a/.data/serialization_id in B does not have the "
+        "checksum that was saved. All 6 tensors have the same bytes."
+    )
     assert "verify A: 12 records, 6,745 bytes, all read.\n12 checksums checked: none is wrong." in (
         told.stdout
     )

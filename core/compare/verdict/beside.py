@@ -1,0 +1,94 @@
+"""What is known of two files besides the compared tensors, and the sentences on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core.compare.verdict.change_kinds import Finding, Kind
+from core.errors import printable
+from core.wording import counted, listed
+
+MAX_NAME = 60
+"""The most characters of a name from a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What differs besides the compared tensors, by paths in the files.
+
+    `arrays` are the numpy arrays in no state_dict that differ, `arrays_a` and `arrays_b` those of
+    one file only, and `unread` those that were not compared. `values` are those of the metadata
+    that differ. `damaged` are the damaged records without a compared tensor, each with its file:
+    `data.pkl in A`.
+    """
+
+    arrays: tuple[str, ...] = ()
+    arrays_a: tuple[str, ...] = ()
+    arrays_b: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
+
+    @property
+    def same_arrays(self) -> bool:
+        """Whether all arrays of both files were compared and are the same."""
+        return not (self.arrays or self.arrays_a or self.arrays_b or self.unread)
+
+    @property
+    def nothing(self) -> bool:
+        """Whether nothing of the files is known to differ, and no array was left unread."""
+        return self.same_arrays and not self.values and not self.damaged
+
+
+NOTHING_BESIDE = Beside()
+"""Of files that have nothing besides tensors, or where nobody asked."""
+
+
+def damage_finding(beside: Beside) -> Finding | None:
+    """A sentence on damage outside of the compared tensors."""
+    if not beside.damaged:
+        return None
+    names = [_short(name) for name in beside.damaged]
+    do, checksum = ("does", "checksum") if len(names) == 1 else ("do", "checksums")
+    return Kind.DAMAGED, (
+        f"Damaged besides the compared tensors: {listed(names)} {do} not have the {checksum} that "
+        f"{'was' if len(names) == 1 else 'were'} saved."
+    )
+
+
+def arrays_finding(beside: Beside) -> Finding | None:
+    """A sentence on the numpy arrays that are not known to be the same."""
+    clauses = []
+    if beside.arrays:
+        verb = "differs" if len(beside.arrays) == 1 else "differ"
+        clauses.append(f"{_arrays(beside.arrays)} {verb} from A to B")
+    for side, paths in (("A", beside.arrays_a), ("B", beside.arrays_b)):
+        if paths:
+            clauses.append(f"{_arrays(paths)} only in {side}")
+    if beside.unread:
+        verb = "was" if len(beside.unread) == 1 else "were"
+        clauses.append(f"{_arrays(beside.unread)} {verb} not compared")
+    if not clauses:
+        return None
+    return Kind.ARRAYS, f"Besides the tensors, {'; '.join(clauses)}."
+
+
+def values_clause(beside: Beside) -> str:
+    """The end of a sentence that calls the tensors the same, on the values that differ; or
+    empty."""
+    if not beside.values:
+        return ""
+    names = [_short(path) for path in beside.values]
+    return f"; besides them, {listed(names)} {'differs' if len(names) == 1 else 'differ'}"
+
+
+def _arrays(paths: Sequence[str]) -> str:
+    if len(paths) == 1:
+        return f"the numpy array {_short(paths[0])}"
+    return f"{counted(len(paths), 'numpy array')} ({listed([_short(path) for path in paths])})"
+
+
+def _short(path: str) -> str:
+    text = printable(path)
+    return text if len(text) <= MAX_NAME else f"{text[: MAX_NAME - 1]}…"
