@@ -125,7 +125,8 @@ class Row:
     `key` is the common key, after the prefixes are stripped. `key_a` and `key_b` are the keys in
     the files, and `a` and `b` the tensors; both are None for the side that lacks the tensor. `pair`
     says how the two were paired. `note` adds a few words, such as `equal after a cast to float16`,
-    and is mostly empty. `equal_after_cast` says that a recast tensor is A's, cast to its dtype.
+    and is mostly empty. `equal_after_cast` says that a recast tensor is A's, rounded to its dtype;
+    where torch's cast gives it but not the values, `lost` says what was lost.
     `damaged` are the sides, "A" or "B", whose bytes were read and do not have the checksum that was
     saved; the note says so too.
     """
@@ -140,6 +141,7 @@ class Row:
     pair: Pair | None = None
     note: str = ""
     equal_after_cast: bool = False
+    lost: str = ""
     damaged: tuple[str, ...] = ()
 
     @property

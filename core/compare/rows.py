@@ -17,6 +17,7 @@ from core.checkpoint import (
     parts,
     ties,
 )
+from core.compare.casts import UNEQUAL, cast_losses, castable, source_is_a
 from core.compare.comparison import (
     Comparison,
     Evidence,
@@ -27,7 +28,6 @@ from core.compare.comparison import (
     State,
     stripped,
 )
-from core.compare.pairing.entry_views import cast, castable
 from core.compare.pairing.pair_entries import pair
 from core.compare.pairing.same_content import covers_its_record
 from core.compare.verdict.judgement import change_sentence
@@ -70,8 +70,15 @@ def compare(
     done = 0
     judged: dict[str, Row] = {}
     for paired, known, evidence in judged_pairs:
-        same = known is State.SAME
-        if paired.key in reads:
+        same, lost = known is State.SAME, ""
+        if paired.key in reads and known is State.RECAST:
+            for nbytes, lost in cast_losses(paired.a, paired.b):
+                progress(done + nbytes, total, paired.key)
+                if lost:
+                    break
+            same = not lost
+            done += paired.a.nbytes
+        elif paired.key in reads:
             same = True
             for nbytes, alike in _equal_pieces(*reads[paired.key], checks):
                 same = same and alike
@@ -90,8 +97,9 @@ def compare(
             paired.a,
             paired.b,
             paired,
-            _note(paired, state, same=same),
+            _note(paired, state, lost, same=same),
             equal_after_cast=state is State.RECAST and same,
+            lost="" if lost == UNEQUAL else lost,
         )
     rows = _in_order(a, b, pairing, judged)
     if checks is not None:
@@ -132,17 +140,14 @@ def _checked(row: Row, checks: RecordChecks, progress: Callable[[], None]) -> Ro
 def _to_compare(
     paired: Pair, state: State, evidence: Evidence
 ) -> tuple[TensorEntry, TensorEntry] | None:
-    """The two tensors whose bytes must be read, the wider one cast to the narrower dtype; or
-    None."""
+    """The two tensors whose bytes must be read; or None."""
     if evidence is Evidence.BYTES:
         return paired.a, paired.b
     if state is not State.RECAST or not (
         paired.a.numel and castable(paired.a) and castable(paired.b)
     ):
         return None
-    if ITEMSIZES[paired.a.dtype] < ITEMSIZES[paired.b.dtype]:
-        return paired.a, cast(paired.b, paired.a.dtype)
-    return cast(paired.a, paired.b.dtype), paired.b
+    return paired.a, paired.b
 
 
 def _shown_state(paired: Pair, state: State) -> State:
@@ -153,14 +158,15 @@ def _shown_state(paired: Pair, state: State) -> State:
     return State.RENAMED
 
 
-def _note(paired: Pair, state: State, *, same: bool) -> str:
+def _note(paired: Pair, state: State, lost: str, *, same: bool) -> str:
     views = " and ".join(
         f"{view} of {side}" for view, side in ((paired.view_a, "A"), (paired.view_b, "B")) if view
     )
     parts_of_note = [f"compared with {views}"] if views else []
     if state is State.RECAST and castable(paired.a) and castable(paired.b):
-        narrow = min((paired.b, paired.a), key=lambda entry: ITEMSIZES[entry.dtype])
-        parts_of_note.append(f"{'equal' if same else 'not equal'} after a cast to {narrow.dtype}")
+        narrow = paired.b if source_is_a(paired.a, paired.b) else paired.a
+        how = f"{'equal' if same else 'not equal'} after a cast to {narrow.dtype}"
+        parts_of_note.append(how if lost in ("", UNEQUAL) else f"other values: {lost}")
     return "; ".join(parts_of_note)
 
 

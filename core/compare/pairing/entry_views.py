@@ -1,21 +1,10 @@
-"""Views of a tensor: transposed, some of its rows, in another dtype. No byte is read here."""
+"""Views of a tensor: transposed, or some of its rows. No byte is read here."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from core.checkpoint import STRIDED, Cast, TensorEntry, arrangement
-
-
-def cast(entry: TensorEntry, dtype: str) -> TensorEntry:
-    """The tensor in another dtype; torch converts it when it is read."""
-    return replace(entry, dtype=dtype, transforms=(*entry.transforms, Cast(entry.dtype, dtype)))
-
-
-def castable(entry: TensorEntry) -> bool:
-    """Whether a cast of the tensor makes sense: it is dense, has bytes, and is not a bool
-    tensor."""
-    return bool(entry.records) and arrangement(entry)[0] == STRIDED and entry.dtype != "bool"
+from core.checkpoint import TensorEntry
 
 
 def transposed(entry: TensorEntry) -> TensorEntry:

@@ -4,7 +4,7 @@ Rows and the numbers known so far go in; a kind (identical, recast, pruned, fine
 most six sentences come out. A rule says only what the rows and the numbers prove.
 """
 
-from core.compare.verdict.beside import NOTHING_BESIDE, Beside
+from core.compare.verdict.besides_tensors import NOTHING_BESIDE, Beside
 from core.compare.verdict.judgement import damage_sentence, verdict
 
 __all__ = ["NOTHING_BESIDE", "Beside", "damage_sentence", "verdict"]

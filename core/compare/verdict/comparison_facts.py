@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from core.compare.comparison import PairedBy, Row, State
 from core.compare.overall_numbers import Overall, has_floats, is_statistic, overall
 from core.compare.tensor_numbers import Numbers
-from core.compare.verdict.beside import NOTHING_BESIDE, Beside
+from core.compare.verdict.besides_tensors import NOTHING_BESIDE, Beside
 from core.wording import count
 from core.wording import tensors as tensors_
 

@@ -6,7 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from core.compare.comparison import Row
 from core.compare.tensor_numbers import Numbers
-from core.compare.verdict.beside import NOTHING_BESIDE, Beside, arrays_finding, damage_finding
+from core.compare.verdict.besides_tensors import (
+    NOTHING_BESIDE,
+    Beside,
+    arrays_finding,
+    damage_finding,
+)
 from core.compare.verdict.change_kinds import ComparisonVerdict, Finding, Kind
 from core.compare.verdict.comparison_facts import Facts, sort_rows
 from core.compare.verdict.rules_by_degree import (

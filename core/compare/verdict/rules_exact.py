@@ -10,7 +10,7 @@ from core.checkpoint import Quantized, TensorEntry
 from core.compare.comparison import Evidence, Row
 from core.compare.overall_numbers import Overall, has_floats, is_statistic, together
 from core.compare.tensor_numbers import Numbers
-from core.compare.verdict.beside import values_clause
+from core.compare.verdict.besides_tensors import values_clause
 from core.compare.verdict.by_states import recast_words, the_rest
 from core.compare.verdict.change_kinds import SAMPLE, Finding, Kind
 from core.compare.verdict.comparison_facts import Facts, how_many_changed
@@ -159,25 +159,39 @@ def another_dtype(facts: Facts) -> Finding | None:
         return None
     if any(_is_quantized(row.a) or _is_quantized(row.b) for row in facts.recast):
         return None
+    lost = [row for row in facts.recast if row.lost]
+    if lost:
+        return Kind.CHANGED, (
+            f"Recast, and the values changed: {_which(facts)} {recast_words(facts.recast)}; in "
+            f"{listed([row.key for row in lost])}, {lost[0].lost}{the_rest(facts)}."
+        )
     equal = [row for row in facts.recast if row.equal_after_cast]
     if len(equal) < len(facts.recast) and not all(_rounded(facts, row) for row in facts.recast):
         return None
+    how = "equal after a cast" if len(equal) == len(facts.recast) else "equal up to rounding"
+    off = together(facts.recast, facts.numbers) if facts.complete else None
+    off_by = f" (rounded by {percent(off.relative_l2)} overall)" if off and off.changed else ""
+    return Kind.RECAST, (
+        f"The same weights in another dtype: {_which(facts)} {recast_words(facts.recast)}, {how}"
+        f"{off_by}{the_rest(facts)}."
+    )
+
+
+def _which(facts: Facts) -> str:
+    """The recast tensors: `all 3 tensors`, or `3 of 122 tensors in common`."""
     total, recast = len(facts.shared), len(facts.recast)
     which = all_tensors(total) if recast == total else f"{count(recast)} of {tensors_(total)}"
-    which += "" if facts.all_shared else " in common"
-    how = "equal after a cast" if len(equal) == recast else "equal up to rounding"
-    off = together(facts.recast, facts.numbers) if facts.complete else None
-    lost = f" (rounded by {percent(off.relative_l2)} overall)" if off and off.changed else ""
-    return Kind.RECAST, (
-        f"The same weights in another dtype: {which} {recast_words(facts.recast)}, {how}{lost}"
-        f"{the_rest(facts)}."
-    )
+    return which if facts.all_shared else f"{which} in common"
 
 
 def _rounded(facts: Facts, row: Row) -> bool:
     """Whether a recast row differs by no more than a rounding to the less precise dtype."""
     numbers = facts.numbers.get(row.key)
     if numbers is None or row.a is None or row.b is None or not has_floats(row):
+        return False
+    if (numbers.nan_a, numbers.inf_a) != (numbers.nan_b, numbers.inf_b):
+        return False
+    if row.a.dtype.startswith("complex") != row.b.dtype.startswith("complex"):
         return False
     digits = [DIGITS[dtype] for dtype in (row.a.dtype, row.b.dtype) if dtype in DIGITS]
     return bool(digits) and numbers.relative_l2 <= 2.0 ** -min(digits)

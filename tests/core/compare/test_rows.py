@@ -173,7 +173,7 @@ def test_a_cast_to_a_dtype_as_wide_is_checked_in_b_s_dtype(saved):
 
 def test_the_bytes_of_recast_tensors_count_as_to_be_read(saved):
     a, b = saved({"w": torch.randn(50)}), saved({"w": torch.randn(50).half()})
-    assert bytes_to_read(pair(a, b)) == 100
+    assert bytes_to_read(pair(a, b)) == 200
 
 
 def test_tensors_of_one_side_only_stand_where_their_file_has_them(saved):
