@@ -10,7 +10,7 @@ from core.compare.pairing.common_prefix import prefix_pairing
 from core.compare.pairing.likeness import Samples, likely_pairs
 from core.compare.pairing.pair_fused import fused_pairs
 from core.compare.pairing.pair_heads import head_pairs
-from core.compare.pairing.same_content import content_pairs
+from core.compare.pairing.same_content import content_pairs, permuted_pairs
 from core.compare.pairing.transposes import seen_transposed, transposed_pairs
 from core.progress import Report, ignore
 
@@ -30,6 +30,8 @@ def pair(
 ) -> Pairing:
     """Pair by hand, by name, by name without a prefix, by content, and by likeness.
 
+    Tensors that changed places are paired by content, although their names are in both files.
+
     Of tensors that no name pairs, a few elements are read where checksums do not decide. Raises
     SourceError where these bytes are gone, and Cancelled.
     """
@@ -37,7 +39,11 @@ def pair(
     short_a, short_b = stripped(a, strip_a), stripped(b, strip_b)
     left = _Unpaired(short_a, short_b, choices)
     left.add(_by_hand(a, b, short_a, choices))
-    left.add(_by_name(left))
+    named = _by_name(left)
+    permuted = permuted_pairs(named, choices.rejected)
+    elsewhere = {moved.key for moved in permuted}
+    left.add(candidate for candidate in named if candidate.key not in elsewhere)
+    left.add(permuted)
     left.pairs = seen_transposed(left.pairs)
     left.set_ties_aside(a, b)
     if left.a and left.b:

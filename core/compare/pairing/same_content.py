@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping, Sequence
 
 from core.checkpoint import ITEMSIZES, TensorEntry, arrangement, parts, sampled_bytes
 from core.compare.comparison import Pair, PairedBy
@@ -46,6 +46,44 @@ def content_pairs(
         done += len(members)
         progress(done, total, group_a[0])
     return pairs
+
+
+def permuted_pairs(
+    named: Sequence[Pair], apart: Collection[tuple[str, str]], progress: Report = ignore
+) -> list[Pair]:
+    """The pairs by content in place of those of `named` whose contents changed places.
+
+    They are those tensors of A that all have their content in B under a key of one of the others.
+    Where a tensor has the content of another and that one's is gone, the names stay. No pair is in
+    `apart`. Raises as `content_pairs` does.
+    """
+    differing = [pair for pair in named if _have_other_marks(pair)]
+    found = content_pairs(
+        {pair.key: pair.a for pair in differing}, {pair.key: pair.b for pair in differing}, progress
+    )
+    row_of = {pair.b.key: pair.key for pair in differing}
+    moved = {pair.key: pair for pair in found if (pair.a.key, pair.b.key) not in apart}
+    while True:
+        taken = {row_of[pair.b.key] for pair in moved.values()}
+        closed = {
+            key: pair for key, pair in moved.items() if key in taken and row_of[pair.b.key] in moved
+        }
+        if len(closed) == len(moved):
+            return list(moved.values())
+        moved = closed
+
+
+def _have_other_marks(pair: Pair) -> bool:
+    """Whether two tensors of one shape and dtype are known to differ, by checksums or by a few
+    elements."""
+    a, b = pair.a, pair.b
+    if (a.shape, a.dtype) != (b.shape, b.dtype) or a.numel < MIN_ELEMENTS:
+        return False
+    if not (a.records and b.records):
+        return False
+    checked = all(_has_checksum(part) for part in (*parts(a), *parts(b)))
+    marks = [content_mark(entry, checked=checked) for entry in (a, b)]
+    return None not in marks and marks[0] != marks[1]
 
 
 def content_mark(entry: TensorEntry, *, checked: bool) -> Hashable | None:

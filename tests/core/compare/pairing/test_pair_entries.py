@@ -5,6 +5,7 @@ Whatever is taken must be right: a wrong pair is worse than none.
 
 import copy
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from core.compare.comparison import NO_CHOICES, Choices, PairedBy, State
 from core.compare.pairing.choices import accept, reject
 from core.compare.pairing.pair_entries import MIN_CONFIDENCE, pair
 from core.compare.rows import compare
+from core.inspect import RecordChecks
 from core.progress import Cancelled, Progress
 
 pytestmark = pytest.mark.slow
@@ -340,3 +342,34 @@ def test_a_cancel_stops_the_reading_of_samples(networks, saved):
     progress.cancel()
     with pytest.raises(Cancelled):
         pair(saved(weights), saved(renamed(tuned, in_other_words)), progress=progress)
+
+
+@pytest.mark.parametrize("ending", ["pth", "safetensors"])
+def test_tensors_that_changed_places_are_paired_by_content(tmp_path: Path, ending: str) -> None:
+    torch.manual_seed(0)
+    weights = [torch.randn(4, 4) for _ in range(5)]
+    opened = []
+    for name, shift in (("a", 0), ("b", 1)):
+        tensors = {f"l.{index}.w": weights[(index + shift) % 5] for index in range(5)}
+        tensors["same"] = weights[0] + 1
+        path = tmp_path / f"{name}.{ending}"
+        (torch.save if ending == "pth" else save_file)(tensors, path)
+        opened.append(open_checkpoint(path).state_dict())
+    comparison = compare(*opened, checks=RecordChecks())
+    assert comparison.counts[State.RENAMED] == 5
+    assert comparison.counts[State.SAME] == 1
+    assert comparison.sentence == (
+        "The same weights, renamed: 5 tensors under another key, such as l.0.w, now l.4.w; the "
+        "other tensor keeps its key."
+    )
+
+
+def test_a_tensor_that_took_the_place_of_another_keeps_its_name(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    one, other = torch.randn(4, 4), torch.randn(4, 4)
+    torch.save({"x": one, "y": other}, tmp_path / "a.pth")
+    torch.save({"x": other, "y": torch.randn(4, 4)}, tmp_path / "b.pth")
+    state_dicts = [open_checkpoint(tmp_path / f"{name}.pth").state_dict() for name in "ab"]
+    assert [(pair.a.key, pair.b.key) for pair in pair(*state_dicts).pairs] == [
+        ("x", "x"), ("y", "y"),
+    ]  # fmt: skip
