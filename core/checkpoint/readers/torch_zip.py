@@ -48,6 +48,7 @@ PICKLE = re.compile(r"(?:.*/)?data\.pkl", re.DOTALL)
 """The path of the pickle of torch.save."""
 
 REPACKED = "Somebody packed this zip again: torch.save compresses nothing."
+"""The note on a compressed file of torch.save; torch.jit.save compresses its code and pickles."""
 
 
 def torch_folder(archive: Archive) -> str | None:
@@ -103,7 +104,7 @@ def read_torch_zip(archive: Archive, folder: str) -> Contents:
         tree=read.tree,
         globals=mentions.judged(read.tree),
         entry=entry_maker(record_of),
-        notes=(*((REPACKED,) if archive.is_deflated else ()), *hidden.notes),
+        notes=hidden.notes,
         # Deflated members are unpacked once, and their records are those of the tensors.
         records=archive.every_record
         if archive.is_deflated
@@ -112,6 +113,8 @@ def read_torch_zip(archive: Archive, folder: str) -> Contents:
     )
     if is_torchscript(archive, folder):
         return read_torchscript(archive, folder, contents, member)
+    if archive.is_deflated:
+        return replace(contents, notes=(REPACKED, *contents.notes))
     return contents
 
 

@@ -1,6 +1,7 @@
 """TorchScript archives open with the state_dict that torch.jit.load gives, and no code is run."""
 
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,13 @@ def test_keys_order_and_values_are_those_of_torch_jit_load(tmp_path: Path, make:
         assert torch.equal(read_tensor(found[key]), tensor), key
     assert any("code in this archive was not read" in note for note in checkpoint.notes)
     assert not [use for use in checkpoint.globals if use.verdict is Verdict.DANGEROUS]
+
+
+def test_what_torch_jit_save_compresses_is_no_note(tmp_path: Path) -> None:
+    torch.jit.save(scripted(), tmp_path / "model.pt")
+    with zipfile.ZipFile(tmp_path / "model.pt") as archive:
+        assert any(info.compress_type for info in archive.infolist())
+    assert not any("packed" in note for note in open_checkpoint(tmp_path / "model.pt").notes)
 
 
 def test_a_tensor_that_is_only_an_attribute_is_no_state_and_is_named(tmp_path: Path) -> None:
