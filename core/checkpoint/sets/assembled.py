@@ -28,6 +28,7 @@ from core.checkpoint.readers.contents import Contents, entry_of
 from core.checkpoint.readers.formats import read_contents
 from core.checkpoint.refusals import dangers_in_part
 from core.checkpoint.sets.distributed import DATA, METADATA, read_distributed
+from core.checkpoint.sets.lone_piece import are_ranks_of_one_model
 from core.checkpoint.sets.rank_files import is_rank_file
 from core.checkpoint.sets.shards import (
     NumberedPart,
@@ -291,6 +292,14 @@ def _only_one(files: FileSet) -> dict[str, NumberedPart]:
     if other is not None:
         raise other
     checkpoints = _checkpoints(files)
+    if are_ranks_of_one_model(checkpoints):
+        raise SourceError(
+            f"{files.name} contains one model that was split across {count(len(checkpoints))} "
+            f"ranks (tensor parallelism): {listed(checkpoints, MAX_NAMED)}. Each has a part of the "
+            "large tensors, and Loupe does not join them.",
+            "Convert them to one file with the program that wrote them, and open that; or open one "
+            "rank's file to see its parts.",
+        )
     if len(checkpoints) == 1:
         return _one_of(files, checkpoints[0])
     if files.within is not None and 1 < len(checkpoints) <= MAX_CHECKPOINTS:

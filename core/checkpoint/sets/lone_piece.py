@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from core.checkpoint.pickles.inert import Tree
 from core.checkpoint.sets.rank_files import has_sharding, is_rank_file
@@ -42,8 +42,26 @@ deepspeed/runtime/engine.py (_get_ckpt_name, _get_zero_ckpt_name) and runtime/pi
 MODEL_PARALLEL = re.compile(r"mp_rank_(\d+)_model_states\.pt")
 """DeepSpeed's model file of one model-parallel rank."""
 
+SPLIT = (
+    re.compile(r"consolidated\.\d\d\.pth"),
+    re.compile(r"mp_rank_\d\d(?:_\d{3})*/model_(?:optim_)?rng\.pt"),
+)
+"""The files of one model that tensor parallelism split across ranks, as Llama's download and
+megatron/training/checkpointing.py name them."""
+
 WORLD = "mp_world_size"
 """The key under which that file has the number of these ranks."""
+
+
+def are_ranks_of_one_model(names: Collection[str]) -> bool:
+    """Whether several files in one folder are those of one model's ranks, by their names."""
+    folders = {name.partition("mp_rank_")[0].rpartition("/")[0] for name in names}
+    within = [name.removeprefix(f"{folder}/") for folder in folders for name in names]
+    return (
+        len(names) > 1
+        and len(folders) == 1
+        and any(all(pattern.fullmatch(name) for name in within) for pattern in SPLIT)
+    )
 
 
 def piece_notes(name: str, tree: Tree) -> tuple[str, ...]:

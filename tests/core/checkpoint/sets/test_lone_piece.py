@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from core.checkpoint import open_checkpoint
+from core.errors import SourceError
 
 
 @pytest.mark.parametrize(
@@ -53,3 +54,23 @@ def test_a_whole_checkpoint_is_no_piece(
 ) -> None:
     torch.save(contents, tmp_path / name)
     assert open_checkpoint(tmp_path / name).notes == ()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("consolidated.00.pth", "consolidated.01.pth"),
+        ("mp_rank_00/model_optim_rng.pt", "mp_rank_01/model_optim_rng.pt"),
+        ("iter_1/mp_rank_00_000/model_optim_rng.pt", "iter_1/mp_rank_00_001/model_optim_rng.pt"),
+    ],
+)
+def test_a_folder_of_a_models_ranks_is_one_model_in_parts(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        torch.save({"model": {"w": torch.ones(2, 3)}}, tmp_path / name)
+    with pytest.raises(SourceError) as error:
+        open_checkpoint(tmp_path)
+    assert "contains one model that was split across 2 ranks" in error.value.problem
+    assert "Loupe does not join them" in error.value.problem
