@@ -194,9 +194,11 @@ def _open(
         members = [f"{contents.within}{member}" for member in assembled.files]
         note = f"The checkpoint is packed in {contents.name}, as {listed(members, MAX_MEMBERS)}."
         if packed.format == "archive":
+            # By the names that choose them: a folder of shards is one.
+            names = [str(key) for key in packed.tree] if isinstance(packed.tree, dict) else members
             note = (
                 f"{contents.name} contains several checkpoints: "
-                f"{listed(members, MAX_MEMBERS)}. Each is under its name."
+                f"{listed(names, MAX_MEMBERS)}. Each is under its name."
             )
         return _checkpoint(
             replace(packed, notes=(note, *packed.notes)), contents.name, source.size,

@@ -140,9 +140,7 @@ def test_several_checkpoints_in_an_archive_open_under_their_names(
     assert list(checkpoint.state_dicts) == ["epoch0.pth", "epoch1.pth", "epoch2.pth"]
     for key, tensor in weights().items():
         assert torch.equal(read_tensor(checkpoint.state_dict("epoch1.pth")[key]), tensor)
-    assert any(
-        "run/epoch0.pth, run/epoch1.pth and run/epoch2.pth" in note for note in checkpoint.notes
-    )
+    assert any("epoch0.pth, epoch1.pth and epoch2.pth" in note for note in checkpoint.notes)
     assert checkpoint.format_title == "an archive of several checkpoints"
 
 
@@ -523,3 +521,18 @@ def test_the_parts_of_one_checkpoint_in_a_zip_are_no_several_checkpoints(tmp_pat
     assert checkpoint.format == "parts"
     assert list(checkpoint.state_dicts) == ["model", "optimizer"]
     assert "as checkpoint-5/model.safetensors and checkpoint-5/optimizer.pt" in checkpoint.notes[0]
+
+
+def test_an_archive_names_its_checkpoints_by_what_chooses_them(tmp_path: Path) -> None:
+    shards = {"model-00001-of-00002.safetensors": "v", "model-00002-of-00002.safetensors": "w"}
+    with tarfile.open(tmp_path / "m.tar", "w") as archive:
+        torch.save({"w": torch.ones(3)}, tmp_path / "whole.pt")
+        archive.add(tmp_path / "whole.pt", "several/whole.pt")
+        for name, key in shards.items():
+            safetensors.torch.save_file({key: torch.ones(3)}, tmp_path / name)
+            archive.add(tmp_path / name, f"several/sh/{name}")
+    checkpoint = open_checkpoint(tmp_path / "m.tar")
+    assert checkpoint.notes[0] == (
+        "m.tar contains several checkpoints: whole.pt and sh. Each is under its name."
+    )
+    assert all(checkpoint.state_dict(name) for name in ("whole.pt", "sh"))
