@@ -65,7 +65,7 @@ def all_the_same(facts: Facts) -> Finding | None:
         kind = Kind.SAME_BY_CHECKSUM if facts.by_checksum else Kind.IDENTICAL
         first = "Same by checksum" if facts.by_checksum else "Identical"
         how = f"{have(total)} {_how_same(facts, _wrapped(facts.shared))}"
-        if facts.beside.nothing:
+        if facts.beside.nothing and not _have_no_data(facts):
             return kind, f"{first}: {all_tensors(total)} {how}."
         # The first word would be taken for one on the whole files.
         them = "The one tensor" if total == 1 else f"All {tensors_(total)}"
@@ -83,11 +83,16 @@ def _how_same(facts: Facts, wrapped: str = "") -> str:
         checksums, them = ("checksum", "it") if facts.by_checksum == 1 else ("checksums", "them")
         return f"the same stored {checksums}{wrapped}; no byte of {them} was read"
     how = "the same bytes"
-    if any(row.evidence is Evidence.NO_BYTES for row in facts.shared):
+    if _have_no_data(facts):
         how = "the same names, shapes and dtypes; some of them have no data"
     if facts.by_checksum:
         how += f", {count(facts.by_checksum)} of them by their stored checksums alone"
     return f"{how}{wrapped}"
+
+
+def _have_no_data(facts: Facts) -> bool:
+    """Whether some of the tensors have no bytes that could be compared."""
+    return any(row.evidence is Evidence.NO_BYTES for row in facts.shared)
 
 
 def _wrapped(rows: Sequence[Row]) -> str:
@@ -285,7 +290,7 @@ def same_where_finite(facts: Facts) -> Finding | None:
         return None
     of = _of_shared(measured, facts)
     return Kind.CHANGED, (
-        f"B differs from A only in elements that are NaN or infinite in one of them, in {of}"
+        f"B differs from A only in elements that are NaN or infinite in A or in B, in {of}"
         f"{the_rest(facts)}."
     )
 

@@ -1,5 +1,7 @@
 """How the sentence on a comparison reads: its numbers, its limits, what it leaves unsaid."""
 
+import math
+
 import pytest
 import torch
 
@@ -178,3 +180,17 @@ def test_a_single_changed_tensor_is_told_with_its_distance(saved):
     sentence = change_sentence(rows, measured(rows))
     assert sentence.startswith("B differs from A in 1 of 6 tensors: layer1.weight; its weights ")
     assert "moved by 10\u202f% of their norm (relative L2; cosine 0.995" in sentence
+
+
+def test_identical_is_not_said_of_tensors_without_data(saved):
+    weights = saved({"w": torch.empty(3, device="meta"), "v": torch.ones(2)})
+    assert compare(weights, weights).sentence == (
+        "All 2 tensors have the same names, shapes and dtypes; some of them have no data."
+    )
+
+
+def test_an_infinity_that_changed_its_sign_is_infinite_in_both(saved):
+    rows = compare(*(saved({"w": torch.tensor([1.0, end])}) for end in (math.inf, -math.inf))).rows
+    assert verdict(rows, measured(rows)).sentence.startswith(
+        "B differs from A only in elements that are NaN or infinite in A or in B, in "
+    )

@@ -361,9 +361,7 @@ def test_what_only_one_of_them_has_finite_is_no_scaling(told, value, name):
     b = {key: tensor.clone() for key, tensor in a.items()}
     a["norm.weight"][:2] = float(value)
     rest = "in 1 of 31 tensors; the other 30 tensors are the same."
-    only_there = (
-        f"B differs from A only in elements that are NaN or infinite in one of them, {rest}"
-    )
+    only_there = f"B differs from A only in elements that are NaN or infinite in A or in B, {rest}"
     assert told(a, b).sentence == only_there
     assert told(b, a).sentence == f"B contains {name} that A does not, in norm.weight. {only_there}"
 
