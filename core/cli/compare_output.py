@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from core.cli.compared import Compared
-from core.cli.output import print_columns, print_json, print_verification, say
+from core.cli.output import key_cell, print_columns, print_json, print_verification, say
 from core.compare import (
     ChangeShares,
     Comparison,
@@ -157,7 +157,7 @@ def _table(
 
 
 def _keys(row: Row) -> str:
-    return _both(row.key_a or "", row.key_b or "")
+    return _both(key_cell(row.key_a or ""), key_cell(row.key_b or ""))
 
 
 def _both(a: str, b: str) -> str:

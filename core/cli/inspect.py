@@ -13,6 +13,7 @@ from core.cli.options import checkpoint_parent
 from core.cli.output import (
     DIFFERS,
     FITS,
+    key_cell,
     print_columns,
     print_json,
     print_verification,
@@ -186,7 +187,7 @@ def _print_checkpoint(checkpoint: Checkpoint, state_dict: StateDict) -> None:
     print_columns(
         ("key", "shape", "dtype", "bytes"),
         [
-            (entry.key, shape(entry.shape), entry.dtype, count(entry.nbytes))
+            (key_cell(entry.key), shape(entry.shape), entry.dtype, count(entry.nbytes))
             for entry in state_dict.values()
         ],
     )

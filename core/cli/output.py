@@ -115,6 +115,11 @@ def print_columns(header: Sequence[str], rows: Sequence[Sequence[object]]) -> No
         )
 
 
+def key_cell(key: str) -> str:
+    """A key in a table, in quotes where it begins or ends with white space, which nobody sees."""
+    return key if key == key.strip() else f'"{key}"'
+
+
 def _shown(text: str, most: int) -> str:
     return THOUSANDS.sub(",", visible(text, most)).replace(THIN, " ")
 

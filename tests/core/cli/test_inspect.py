@@ -222,3 +222,10 @@ def test_health_imports_no_torch_and_reads_the_chosen_state_dict(tmp_path: Path)
         options = ["inspect", path, "--state-dict", state_dict, "--health"]
         ended = subprocess.run([sys.executable, "-c", code, *options], check=False)
         assert ended.returncode == status
+
+
+def test_keys_that_differ_in_white_space_do_not_print_alike(tmp_path: Path) -> None:
+    torch.save({"w": torch.ones(2), "w ": torch.ones(2), " w": torch.ones(2)}, tmp_path / "m.pt")
+    lines = loupe("inspect", tmp_path / "m.pt").stdout.splitlines()
+    keys = [line.split("  ")[0] for line in lines if line.rstrip().endswith("  8")]
+    assert keys == ["w", '"w "', '" w"']
