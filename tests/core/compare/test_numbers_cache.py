@@ -9,8 +9,9 @@ import torch
 from core.checkpoint import open_checkpoint
 from core.compare.numbers.measure import difference
 from core.compare.numbers_cache import NumbersCache, contents_key
-from core.compare.pairing.entry_views import cast, transposed
+from core.compare.pairing.entry_views import transposed
 from core.compare.tensor_numbers import ALLCLOSE, Tolerance
+from tests.core.compare.views import cast
 from tests.core.odd_tensors import ODD
 
 

@@ -21,10 +21,11 @@ from core.checkpoint import open_checkpoint
 from core.compare.measurability import comparable
 from core.compare.numbers import contiguous, measure
 from core.compare.numbers.measure import difference, differences
-from core.compare.pairing.entry_views import cast, rows, transposed
+from core.compare.pairing.entry_views import rows, transposed
 from core.compare.tensor_numbers import ALLCLOSE, Tolerance
 from core.errors import LoupeError, SourceError
 from core.progress import Cancelled, Progress
+from tests.core.compare.views import cast
 from tests.core.odd_tensors import ODD
 
 
