@@ -44,6 +44,13 @@ UNKNOWN = (
 """The reason for the verdict on a name in none of the tables."""
 
 
+GIVEN = (
+    "It fetches what a class or an object has under a name, and gives it to a class unknown to "
+    "Loupe: whether that calls it is not known. Loupe did not import or call it."
+)
+"""The reason where a function in AS_DATA fetched something for such a class."""
+
+
 class Verdict(StrEnum):
     """Loupe's verdict on a global."""
 
@@ -72,17 +79,22 @@ class GlobalUse:
     @property
     def is_known(self) -> bool:
         """Whether it is in one of Loupe's tables, so that what it would do is known."""
-        return self.reason != UNKNOWN
+        return self.reason not in (UNKNOWN, GIVEN)
 
 
-def judge(name: str, uses: int, *, known: bool, loose: bool | None = None) -> GlobalUse:
+def judge(
+    name: str, uses: int, *, known: bool, loose: bool | None = None, given: bool = False
+) -> GlobalUse:
     """The verdict on a global.
 
     `known` says that Loupe rebuilds it itself, as it does a dict. `loose` says of a function in
     AS_DATA that it is also used in another way than the table says, and of `type` that it makes
-    classes; None where its uses are not known.
+    classes; None where its uses are not known. `given` says that what it gave goes to a class that
+    is unknown, and may call it.
     """
     if name in AS_DATA and loose is False:
+        if given:
+            return GlobalUse(name, Verdict.INERT, GIVEN, uses)
         reason = f"It {AS_DATA[name]}. Loupe did not import or call it."
         return GlobalUse(name, Verdict.INERT, reason, uses)
     if name in TYPE and loose:

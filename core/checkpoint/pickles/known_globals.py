@@ -222,14 +222,31 @@ DETOURS = frozenset(
 
 GETATTR = ("builtins.getattr", "__builtin__.getattr")
 TYPE = ("builtins.type", "__builtin__.type")
+GETITEM = ("operator.getitem", "_operator.getitem")
+UNION = ("builtins.reduce", "__builtin__.reduce", "functools.reduce", "_functools.reduce")
 LOAD_FROM_BYTES = "torch.storage._load_from_bytes"
 
 AS_DATA: Mapping[str, str] = {
     **dict.fromkeys(
         GETATTR,
-        "fetches a member of a class by its name, as Python 3.11.0 to 3.11.3 pickle that of an "
-        "Enum; the class is listed by itself, and nothing calls the member",
+        "fetches what a class or an object has under a name, as pickles write a member of an Enum, "
+        "a class inside a class and a method; that class is listed by itself, and the pickle calls "
+        "no function that was fetched",
     ),
+    **{
+        f"{module}.{name}": f"makes what fetches {what} once something calls it; the pickle only "
+        "stores it"
+        for module in ("operator", "_operator")
+        for name, what in (
+            ("itemgetter", "an item"),
+            ("attrgetter", "an attribute"),
+            ("methodcaller", "a method, and calls it,"),
+        )
+    },
+    **dict.fromkeys(GETITEM, "writes a type with those of its items, such as typing.List[int]"),
+    **dict.fromkeys(UNION, "writes a choice of types, such as int | None"),
+    "fsspec.spec.make_instance": "makes the object with which fsspec reaches the files of the "
+    "machine; it opens none by itself",
     LOAD_FROM_BYTES: "loads the bytes of a tensor, as pickle.dump writes them: a stream of "
     "torch.save inside the pickle, which Loupe reads with its own functions",
 }
@@ -407,6 +424,7 @@ HARMLESS_NAMES: Mapping[str, str] = {
     "types.EllipsisType": "the type of an ellipsis",
     "types.NotImplementedType": "the type of NotImplemented",
     "uuid.UUID": "a unique identifier, one number",
+    "zoneinfo.ZoneInfo": "a time zone, by its name",
     "uuid.SafeUUID": "a part of a unique identifier: how it was made",
     "io.BytesIO": "bytes",
     "_io.BytesIO": "bytes",

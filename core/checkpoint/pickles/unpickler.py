@@ -26,8 +26,9 @@ from core.checkpoint.containers.budget import (
     work_left,
 )
 from core.checkpoint.pickles.constructors import CONSTRUCTORS, MENTIONED, dict_key
+from core.checkpoint.pickles.data_uses import DataUses
 from core.checkpoint.pickles.first_uses import first_paths
-from core.checkpoint.pickles.global_verdicts import CLASS_NAME, GlobalUse, Verdict, judge
+from core.checkpoint.pickles.global_verdicts import GlobalUse, Verdict, judge
 from core.checkpoint.pickles.inert import (
     Global,
     InertArray,
@@ -40,7 +41,7 @@ from core.checkpoint.pickles.inert import (
     Tree,
     UnusualKey,
 )
-from core.checkpoint.pickles.known_globals import AS_DATA, GETATTR, TYPE
+from core.checkpoint.pickles.known_globals import AS_DATA
 from core.checkpoint.pickles.ledger import Ledger, current_ledger
 from core.checkpoint.pickles.numpy_values import build_array, build_dtype
 from core.checkpoint.pickles.tensor_run import TensorRuns
@@ -116,6 +117,7 @@ class Mentions:
         self.called: set[str] = set()
         self._ledger = current_ledger() if ledger is None else ledger
         self._loose: Counter[str] = Counter()
+        self._given: set[str] = set()
         self._unused = ""
         self._uses: Counter[str] = Counter()
         self._first: dict[str, str] = {}
@@ -149,6 +151,10 @@ class Mentions:
         self.loosen(name, -1)
         self._unused = ""
 
+    def give(self, name: str) -> None:
+        """Note that what a function in AS_DATA gave goes to a class that may call it."""
+        self._given.add(name)
+
     def call(self, name: str) -> None:
         """Note that a global is called."""
         self.called.add(name)
@@ -173,6 +179,7 @@ class Mentions:
         for name in names:
             self.add(name, other._uses[name])
             self.loosen(name, other._loose[name] - (other._uses[name] if name in AS_DATA else 0))
+        self._given |= other._given.intersection(names)
         return bool(names)
 
     def judged(self, tree: Tree = None) -> tuple[GlobalUse, ...]:
@@ -199,6 +206,7 @@ class Mentions:
                 count,
                 known=name in CONSTRUCTORS or name in MENTIONED,
                 loose=self._loose[name] > 0,
+                given=name in self._given,
             )
             for name, count in self._uses.items()
         ]
@@ -301,7 +309,7 @@ class _Loop:
         self.room = self.objects = room
         self.inner: list[bytes] = []
         self.may_have_unlisted = False
-        self.members: dict[str, str] = {}
+        self.uses = DataUses(mentions, self.take, counted=self.uses_are_counted())
 
     def run(self) -> Unpickled:  # one branch for each opcode, the frequent ones first
         data, call, persistent = self.data, self.call, self.persistent
@@ -447,7 +455,7 @@ class _Loop:
             elif op == 0x31:  # POP_MARK
                 stack = aside.pop()
             elif op == 0x32:  # DUP
-                self.count_use(stack[-1])
+                self.uses.count_use(stack[-1])
                 stack.append(stack[-1])
             elif op == 0x4E:  # NONE
                 stack.append(None)
@@ -522,8 +530,10 @@ class _Loop:
                 args = stack.pop()
                 stack[-1] = call(stack[-1], args, new=True)
             elif op == 0x92:  # NEWOBJ_EX
-                keywords, args = stack.pop(), stack.pop()
-                value = call(stack.pop(), args, new=True)
+                keywords, args, function = stack.pop(), stack.pop(), stack.pop()
+                if self.uses.kept:
+                    self.uses.give(function, (args, keywords))
+                value = call(function, args, new=True)
                 if isinstance(value, Opaque) and isinstance(keywords, dict):
                     self.take(len(keywords))
                     value.items.update(keywords)
@@ -650,70 +660,22 @@ class _Loop:
 
     def new_memo(self) -> dict[int, Tree]:
         """The memo; one that counts takes longer, and few pickles need it."""
-        names = {name.rpartition(".")[2].encode() for name in AS_DATA}
-        if any(self.data.find(name, self.start) >= 0 for name in names):
-            return _CountingMemo(self.count_use)
-        return {}
+        return _CountingMemo(self.uses.count_use) if self.uses.counted else {}
 
-    def count_use(self, value: Tree) -> None:
-        """Count that a function in AS_DATA is put on the stack again."""
-        if type(value) is Global and value.name in AS_DATA:
-            self.mentions.loosen(value.name)
-
-    def member(self, getattr_name: str, args: tuple[Tree, ...]) -> Global | None:
-        """The attribute that a call of `getattr` fetches; None unless it may be an Enum's member.
-
-        It is named as protocol 4 would name it, `module.Class.MEMBER`, and judged by that name.
-        """
-        if len(args) != 2:
-            return None
-        owner, attribute = args
-        if type(owner) is not Global or type(attribute) is not str:
-            return None
-        if owner.name in self.members and not _is_class_in_class(owner.name):
-            return None
-        if not attribute.isidentifier() or attribute.startswith("_") or len(attribute) > MAX_NAME:
-            return None
-        name = f"{owner.name}.{attribute}"
-        if len(name) > MAX_NAME:
-            return None
-        for judged in (owner.name, name):
-            known = judged in CONSTRUCTORS or judged in MENTIONED
-            if judge(judged, 1, known=known).verdict is not Verdict.INERT:
-                return None
-        self.mentions.accept(getattr_name)
-        self.members[name] = getattr_name
-        return Global(name)
-
-    def count_call(self, function: Tree, args: tuple[Tree, ...], *, new: bool) -> None:
-        """Count a call of what `getattr` or `type` gave, and a call of `type` that makes a class.
-
-        A pickle of protocol 2 names a class inside another by `getattr` too. Making its instance,
-        or fetching a member by its value, is data.
-        """
-        if isinstance(function, Opaque):
-            if function.name in TYPE:
-                self.mentions.loosen(function.name)
-            return
-        if not isinstance(function, Global):
-            return
-        self.mentions.call(function.name)
-        if function.name in TYPE and len(args) != 1:
-            self.mentions.loosen(function.name)
-        getattr_name = self.members.get(function.name)
-        if getattr_name is not None:
-            is_class = CLASS_NAME.fullmatch(function.name.rpartition(".")[2])
-            if not is_class or not (new or (len(args) == 1 and _is_members_value(args[0]))):
-                self.mentions.loosen(getattr_name)
-
-    def count_change(self, value: Tree) -> None:
-        """Count that what `getattr` gave is changed."""
-        if type(value) is Global and value.name in self.members:
-            self.mentions.loosen(self.members[value.name])
+    def uses_are_counted(self) -> bool:
+        """Whether the data contains a name of AS_DATA as a pickler writes it."""
+        return any(
+            self.data.find(written, self.start) >= 0
+            for name, forms in _WRITTEN.items()
+            if self.data.find(name, self.start) >= 0
+            for written in forms
+        )
 
     def call(self, function: Tree, args: Tree, *, new: bool = False) -> Tree:
         if not isinstance(args, tuple):
             args = (args,)
+        if self.uses.kept:
+            self.uses.give(function, args, new=new)
         constructor = self.constructors.get(function.name) if type(function) is Global else None
         if constructor is not None:
             # The constructor may copy its arguments, and the memo can provide them many times.
@@ -727,24 +689,16 @@ class _Loop:
             except (TypeError, ValueError, struct.error, OverflowError):
                 pass
         self.take(4)
-        if type(function) is Global and function.name in GETATTR:
-            member = self.member(function.name, args)
-            if member is not None:
-                return member
-        self.count_call(function, args, new=new)
-        if isinstance(function, Global):
-            return Opaque(function.name, args)
-        if isinstance(function, Opaque):
-            return Opaque(function.name.removesuffix("(…)") + "(…)", args)
-        return Opaque(f"{type(function).__name__} object", args)
+        return self.uses.call(function, args, new=new)
 
     def set_items(self, into: Tree, items: list[Tree]) -> None:
         if len(items) % 2:
             raise ValueError("a key in it has no value")
+        if self.uses.kept:
+            self.uses.change(into)
         if isinstance(into, Opaque):
             into = into.items
         if not isinstance(into, dict):
-            self.count_change(into)
             return
         self.room -= 1 + len(items) // 2
         keys = [key if type(key) is str else self.key(key) for key in items[::2]]
@@ -758,18 +712,20 @@ class _Loop:
 
     def extend(self, into: Tree, items: list[Tree]) -> None:
         self.take(2 + (len(items) >> 3))
+        if self.uses.kept:
+            self.uses.change(into)
         if isinstance(into, Opaque):
             into.elements.extend(items)
         elif isinstance(into, list):
             into.extend(items)
         elif isinstance(into, set):
             into.update(map(self.key, items))
-        else:
-            self.count_change(into)
 
     def build(self, into: Tree, state: Tree) -> None:
         """BUILD: Python's runs __setstate__ or fills __dict__; this one only stores the state."""
         self.take(1)
+        if self.uses.kept:
+            self.uses.store(into, state)
         if isinstance(into, Opaque):
             # (state, slots) is one state in two dicts, and a second BUILD adds to the first.
             if isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], dict):
@@ -791,8 +747,6 @@ class _Loop:
             build_array(into, state)
         elif isinstance(into, InertDtype):
             build_dtype(into, state)
-        else:
-            self.count_change(into)
 
 
 class _CountingMemo(dict[int, "Tree"]):
@@ -808,18 +762,15 @@ class _CountingMemo(dict[int, "Tree"]):
         return value
 
 
-def _is_class_in_class(name: str) -> bool:
-    """Whether what `getattr` gave is named as a class inside a class, which may have members."""
-    return all(CLASS_NAME.fullmatch(part) for part in name.split(".")[-2:])
-
-
-_WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-
-
-def _is_members_value(value: Tree) -> bool:
-    """Whether a value is one by which an Enum's member is fetched: a number, or one plain word."""
-    return type(value) is int or (type(value) is str and _WORD.fullmatch(value) is not None)
-
+_WRITTEN = {
+    name: (
+        b"\n%b\n" % name,
+        b"%c%b" % (len(name), name),
+        b"%c\0\0\0%b" % (len(name), name),
+    )
+    for name in (each.rpartition(".")[2].encode() for each in AS_DATA)
+}
+"""The names in AS_DATA as GLOBAL, SHORT_BINUNICODE and BINUNICODE write them."""
 
 _LONG_BINGET = re.compile(rb"j(?=(.{4}))", re.DOTALL)
 """Every `j` with the four bytes after it, which may contain a `j` themselves."""
