@@ -12,6 +12,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from core.checkpoint.containers.budget import BYTES_PER_OPERATION, work_left
+from core.checkpoint.containers.inner_places import HEAD, may_have_pickles
 from core.checkpoint.containers.sources import Within
 from core.checkpoint.containers.window import Window
 from core.checkpoint.entries import Source
@@ -37,9 +38,6 @@ MAX_SHORT = 256 << 20
 
 LONG_TEXT = 64 << 10
 """The length from which a text that stands for bytes stays in the file."""
-
-MAX_INNER_READ = 1 << 20
-"""Bytes that are read of a byte string that begins like a pickle."""
 
 AHEAD = 1 << 20
 """Bytes of opcodes that are read at once."""
@@ -123,13 +121,11 @@ def unpickle_in_place(
 ) -> Unpickled:
     """Read a long pickle of torch.save from the source's beginning, as `unpickle` does.
 
-    Its long byte strings stay in the source; `inner` has the first bytes of those that begin like
-    pickles.
+    Its long byte strings stay in the source, also those in `inner`.
     """
     short = without_long_bytes(source)
     read = unpickle(short.data, mentions, short.resolver(persistent))
-    pickles = (run for run in short.runs if begins_like_pickle(run.read(0, 2)))
-    inner = (run.read(0, MAX_INNER_READ) for run in islice(pickles, MAX_INNER))
+    inner = islice((run for run in short.runs if may_have_pickles(run.read(0, HEAD))), MAX_INNER)
     return Unpickled(read.tree, short.end, (*read.inner, *inner))
 
 

@@ -25,6 +25,8 @@ from core.checkpoint.containers.budget import (
     MoreThanLoupeReads,
     work_left,
 )
+from core.checkpoint.containers.inner_places import may_have_pickles
+from core.checkpoint.entries import Source
 from core.checkpoint.pickles.constructors import CONSTRUCTORS, MENTIONED, dict_key
 from core.checkpoint.pickles.data_uses import DataUses
 from core.checkpoint.pickles.first_uses import first_paths
@@ -92,14 +94,14 @@ class PickleTooLarge(MoreThanLoupeReads, PickleError):
 class Unpickled:
     """The object in a pickle; `end` is the offset in the data at which the pickle ended.
 
-    `inner` has the first few of its byte strings that begin like pickles themselves.
-    `may_have_unlisted` says whether it has byte strings of BYTE_STRING bytes or more, or unusual
-    keys: weights in them are in no state_dict.
+    `inner` has the first few of its byte strings that begin like pickles themselves, or like files
+    that may contain some. `may_have_unlisted` says whether it has byte strings of BYTE_STRING bytes
+    or more, or unusual keys: weights in them are in no state_dict.
     """
 
     tree: Tree
     end: int
-    inner: tuple[bytes, ...] = ()
+    inner: tuple[bytes | Source, ...] = ()
     may_have_unlisted: bool = True
 
 
@@ -166,15 +168,19 @@ class Mentions:
         if self._unused:
             self.accept(self._unused)
 
-    def add_hidden(self, other: Mentions, *, complete: bool) -> bool:
+    def add_hidden(self, other: Mentions, *, complete: bool, certain: bool = True) -> bool:
         """Add the globals of a pickle that torch.load does not read; whether there were any.
 
         If it was not `complete`, it may not be a pickle at all. Then only dangerous globals count:
-        a loader would run them before it notices that the end is missing.
+        a loader would run them before it notices that the end is missing. If its first byte does
+        not make it `certain` that it is one, only dangerous globals count that it calls.
         """
         self.record, self.hidden = other.record, True
         names = [
-            use.name for use in other._judged() if complete or use.verdict is Verdict.DANGEROUS
+            use.name
+            for use in other._judged()
+            if (complete and certain)
+            or (use.verdict is Verdict.DANGEROUS and (certain or use.name in other.called))
         ]
         for name in names:
             self.add(name, other._uses[name])
@@ -626,9 +632,9 @@ class _Loop:
         return text
 
     def note_inner(self, raw: bytes) -> bytes:
-        """Note bytes that begin like a pickle: a function that the file calls may load them."""
+        """Note bytes that may contain a pickle: a function that the file calls may load them."""
         self.may_have_unlisted = self.may_have_unlisted or len(raw) >= BYTE_STRING
-        if len(self.inner) < MAX_INNER and begins_like_pickle(raw):
+        if len(self.inner) < MAX_INNER and may_have_pickles(raw):
             self.inner.append(raw)
         return raw
 

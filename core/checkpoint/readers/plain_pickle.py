@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 
+from core.checkpoint.containers.inner_places import HEAD, may_have_pickles
 from core.checkpoint.containers.latin1_text import Latin1Text
 from core.checkpoint.containers.sources import InMemory, Within
 from core.checkpoint.entries import Record, Source
@@ -237,13 +238,15 @@ class _Storages:
         """The record of a storage's elements."""
         return self._records[storage.key]
 
-    def other_pickles(self, strings: Iterable[bytes], runs: Iterable[Within]) -> Iterator[bytes]:
-        """The byte strings that begin like pickles and are not storages, the first few."""
+    def other_pickles(
+        self, strings: Iterable[bytes | Source], runs: Iterable[Within]
+    ) -> Iterator[bytes | Source]:
+        """The byte strings that may contain pickles and are not storages, the first few."""
         storages = {number for number, (_, storage) in self._streams.items() if storage}
         yield from (data for data in strings if id(data) not in storages)
         others = (run for run in runs if id(run) not in storages)
-        pickles = (run for run in others if begins_like_pickle(run.read(0, 2)))
-        yield from (run.read(0, MAX_HIDDEN) for run in islice(pickles, MAX_INNER))
+        pickles = (run for run in others if may_have_pickles(run.read(0, HEAD)))
+        yield from islice(pickles, MAX_INNER)
 
 
 def _source(data: Tree | Source) -> Source:

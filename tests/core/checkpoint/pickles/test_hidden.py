@@ -1,0 +1,136 @@
+"""What would run is told wherever it hides in bytes: packed, in an archive, in an old protocol."""
+
+import base64
+import bz2
+import gzip
+import io
+import json
+import lzma
+import os
+import pickle
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.checkpoint import Verdict, open_checkpoint
+from core.inspect import danger_sentence
+
+
+class Command:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("echo never",)
+
+
+def saved(value: object, **options: bool) -> bytes:
+    buffer = io.BytesIO()
+    torch.save({"v": torch.ones(3), "x": value}, buffer, **options)
+    return buffer.getvalue()
+
+
+def zip_with(value: bytes, method: int = zipfile.ZIP_STORED) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        archive.writestr("readme.txt", b"text")
+        archive.writestr("folder/x.pkl", value)
+    return buffer.getvalue()
+
+
+def tar_with(value: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        entry = tarfile.TarInfo("x.pkl")
+        entry.size = len(value)
+        archive.addfile(entry, io.BytesIO(value))
+    return buffer.getvalue()
+
+
+def old(value: object) -> bytes:
+    return pickle.dumps(value, protocol=0)
+
+
+HIDES: dict[str, Callable[[object], bytes]] = {
+    "pickle": pickle.dumps,
+    "pickle of protocol 0": old,
+    "pickle of protocol 1": lambda value: pickle.dumps([value], protocol=1),
+    "zip of torch.save": saved,
+    "stream of torch.save": lambda value: saved(value, _use_new_zipfile_serialization=False),
+    "gzip": lambda value: gzip.compress(pickle.dumps(value)),
+    "zlib": lambda value: zlib.compress(old(value)),
+    "bzip2": lambda value: bz2.compress(pickle.dumps(value)),
+    "xz": lambda value: lzma.compress(pickle.dumps(value)),
+    "gzip of a zip": lambda value: gzip.compress(saved(value)),
+    "zip": lambda value: zip_with(pickle.dumps(value)),
+    "deflated zip": lambda value: zip_with(old(value), zipfile.ZIP_DEFLATED),
+    "zip in a zip": lambda value: zip_with(zip_with(saved(value)), zipfile.ZIP_DEFLATED),
+    "zip without its directory": lambda value: saved(value)[:-400],
+    "tar": lambda value: tar_with(pickle.dumps(value)),
+    "zip in a pickle": lambda value: pickle.dumps({"a": [saved(value)]}),
+    "JSON of stable-baselines3": lambda value: zip_with(
+        json.dumps({"p": {":serialized:": base64.b64encode(pickle.dumps(value)).decode()}}).encode()
+    ),
+}
+HOLDERS: dict[str, Callable[[bytes], object]] = {
+    "bytes": bytes,
+    "bytearray": bytearray,
+    "BytesIO": io.BytesIO,
+    "array": lambda data: np.frombuffer(data, dtype=np.uint8),
+    "objects": lambda data: np.array([data], dtype=object),
+    "list": lambda data: [[data]],
+}
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize("holder", HOLDERS)
+@pytest.mark.parametrize("kind", HIDES)
+def test_a_call_that_hides_in_bytes_is_told_first(
+    tmp_path: Path, kind: str, holder: str, protocol: int
+) -> None:
+    content = {"w": torch.ones(3), "blob": HOLDERS[holder](HIDES[kind](Command()))}
+    torch.save(content, tmp_path / "m.pt", pickle_protocol=protocol)
+    checkpoint = open_checkpoint(tmp_path / "m.pt")
+    told = f"m.pt hides {os.name}.system where torch.load does not look: Loupe did not run it."
+    assert danger_sentence(checkpoint) == told
+    assert any("pickle. Loupe did not load it" in note for note in checkpoint.notes)
+
+
+@pytest.mark.parametrize("kind", HIDES)
+def test_what_is_harmless_in_bytes_is_no_danger(tmp_path: Path, kind: str) -> None:
+    content = {"w": torch.ones(3), "blob": HIDES[kind]({"a": [1, "text"]})}
+    torch.save(content, tmp_path / "m.pt")
+    checkpoint = open_checkpoint(tmp_path / "m.pt")
+    assert all(use.verdict is not Verdict.DANGEROUS for use in checkpoint.globals)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"cos mic rays\nsystem of a down\n", b"import os\nos.system('make')\n",
+        b"cos\nsystem\nare two lines of text.\n", b"(see\ncos\nsystem\n)", b"x\x9c not packed",
+        b"PK\x03\x04 is how a zip begins", b"\x1f\x8b\x08", bytes(range(256)) * 8, b"l" * 5000,
+    ],
+)  # fmt: skip
+def test_other_bytes_are_no_danger(tmp_path: Path, data: bytes) -> None:
+    torch.save({"w": torch.ones(3), "blob": data}, tmp_path / "m.pt", pickle_protocol=4)
+    checkpoint = open_checkpoint(tmp_path / "m.pt")
+    assert danger_sentence(checkpoint) == ""
+
+
+def test_long_bytes_that_stay_in_the_file_are_searched(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    torch.save({"x": Command(), "w": torch.zeros(5_000_000)}, buffer)
+    torch.save({"w": torch.ones(3), "blob": buffer.getvalue()}, tmp_path / "m.pt",
+               pickle_protocol=4)  # fmt: skip
+    assert f"hides {os.name}.system" in danger_sentence(open_checkpoint(tmp_path / "m.pt"))
+
+
+def test_what_was_not_searched_is_said(tmp_path: Path) -> None:
+    blobs = [pickle.dumps([number, "text"]) for number in range(20)]
+    torch.save({"w": torch.ones(3), "blobs": blobs}, tmp_path / "m.pt", pickle_protocol=4)
+    notes = open_checkpoint(tmp_path / "m.pt").notes
+    assert any(note.startswith("Not all byte strings in data.pkl were searched") for note in notes)
