@@ -22,7 +22,7 @@ from core.checkpoint.readers import diagnose
 from core.checkpoint.readers.contents import Contents
 from core.checkpoint.readers.formats import FORMATS, look_into
 from core.checkpoint.readers.torch_zip import PICKLE_ENDINGS
-from core.checkpoint.refusals import danger_first
+from core.checkpoint.refusals import PicklesBeside, danger_first, look_beside, look_into_archive
 from core.checkpoint.sets.assembled import read_file_set
 from core.checkpoint.sets.lone_piece import piece_notes
 from core.checkpoint.tensor_notes import notes_on
@@ -183,14 +183,16 @@ def _open(
         files = path
         assembled = read_file_set(files)
         checkpoint = _checkpoint(
-            assembled.contents, name or files.name, assembled.size, identity or assembled.identity
-        )
+            _with_those_beside(assembled.contents, look_beside(files, assembled.files)),
+            name or files.name, assembled.size, identity or assembled.identity,
+        )  # fmt: skip
         return replace(checkpoint, files=len(assembled.files))
     source = LocalFile(path, identity, name)
     contents = look_into(source, source.name, Unpacking(scratch))
     if isinstance(contents, FileSet):
         assembled = read_file_set(contents)
-        packed = assembled.contents
+        beside = look_beside(contents, assembled.files)
+        packed = _with_those_beside(assembled.contents, beside)
         members = [f"{contents.within}{member}" for member in assembled.files]
         note = f"The checkpoint is packed in {contents.name}, as {listed(members, MAX_MEMBERS)}."
         if packed.format == "archive":
@@ -204,11 +206,24 @@ def _open(
             replace(packed, notes=(note, *packed.notes)), contents.name, source.size,
             source.identity,
         )  # fmt: skip
+    if contents.format == "exported":
+        contents = _with_those_beside(contents, look_into_archive(source, ()))
     return _checkpoint(
         replace(contents, notes=(*contents.notes, *piece_notes(source.name, contents.tree))),
         source.name,
         source.size,
         source.identity,
+    )
+
+
+def _with_those_beside(contents: Contents, beside: PicklesBeside) -> Contents:
+    """The contents with the dangerous globals of files beside them, and notes on these."""
+    named = {use.name for use in contents.globals}
+    others = tuple(use for use in beside.globals if use.name not in named)
+    return replace(
+        contents,
+        globals=(*contents.globals, *others),
+        notes=(*contents.notes, *beside.notes),
     )
 
 

@@ -20,30 +20,18 @@ class SafetySummary:
 
 def safety_summary(globals_named: Sequence[GlobalUse], file_format: str) -> SafetySummary:
     """A sentence on whether the file can run code, and a detail on what Loupe did about it."""
+    dangerous = [use for use in globals_named if use.verdict is Verdict.DANGEROUS]
+    if dangerous:
+        danger = _danger(globals_named, file_format)
+        return SafetySummary(Verdict.DANGEROUS, f"This file {danger}", _advice(dangerous))
     if file_format.startswith("safetensors"):
         return SafetySummary(
             None,
             "Nothing in this file can run.",
             "A safetensors file contains no pickle, only a table of contents and bytes.",
         )
-    danger = _danger(globals_named)
     inert = [use for use in globals_named if use.verdict is Verdict.INERT]
     unknown = [use.name for use in inert if not use.is_known]
-    if danger and not _is_hidden(globals_named):
-        return SafetySummary(
-            Verdict.DANGEROUS,
-            f"This file {danger}",
-            "Loupe read the call as data and did not make it. You can still use the tensors here; "
-            "do not load this file with plain torch, and ask where it comes from.",
-        )
-    if danger:
-        return SafetySummary(
-            Verdict.DANGEROUS,
-            f"This file {danger}",
-            "It is in an additional pickle, which torch.load does not read and which does nothing "
-            "until something else loads it. Checkpoints have no such pickle: ask where this file "
-            "comes from.",
-        )
     if unknown:
         kept = "an unknown class" if len(unknown) == 1 else f"{count(len(unknown))} unknown classes"
         return SafetySummary(
@@ -72,25 +60,47 @@ def safety_summary(globals_named: Sequence[GlobalUse], file_format: str) -> Safe
 
 def danger_sentence(checkpoint: Checkpoint) -> str:
     """A sentence on what an opened file would have run elsewhere; empty if that is nothing."""
-    danger = _danger(checkpoint.globals)
+    danger = _danger(checkpoint.globals, checkpoint.format)
     return f"{checkpoint.name} {danger}" if danger else ""
 
 
-def _danger(globals_named: Sequence[GlobalUse]) -> str:
+_LOADERS = {"package": "torch.package", "pickle": "pickle.load"}
+"""By format, what loads a file and runs its pickles, where that is not torch.load."""
+
+
+def _danger(globals_named: Sequence[GlobalUse], file_format: str) -> str:
     """What a file would have run, as the end of a sentence; empty if that is nothing."""
     dangerous = [use for use in globals_named if use.verdict is Verdict.DANGEROUS]
-    if not dangerous:
-        return ""
-    if _is_hidden(globals_named):
-        hidden = listed([use.name for use in dangerous])
-        return f"hides {hidden} where torch.load does not look: Loupe did not run it."
-    run = listed([use.name for use in dangerous if not use.hidden])
+    run = [use.name for use in dangerous if not use.hidden]
+    hidden = [use.name for use in dangerous if use.hidden and not use.file]
+    beside = [use for use in dangerous if use.file]
+    parts = []
+    if run:
+        loader = _LOADERS.get(file_format, "torch.load(weights_only=False)")
+        parts.append(f"would have run {listed(run)} when loaded with {loader}")
+    elif hidden:
+        parts.append(f"hides {listed(hidden)} where torch.load does not look")
+    if beside:
+        files = listed(list(dict.fromkeys(use.file for use in beside)))
+        names = listed([use.name for use in beside])
+        parts.append(f"contains {files}, which would have run {names} when loaded")
+    return f"{', and '.join(parts)}: Loupe did not run it." if parts else ""
+
+
+def _advice(dangerous: Sequence[GlobalUse]) -> str:
+    """What to do with a file that would have run something."""
+    if not all(use.hidden for use in dangerous):
+        return (
+            "Loupe read the call as data and did not make it. You can still use the tensors here; "
+            "do not load this file with plain torch, and ask where it comes from."
+        )
+    if all(use.file for use in dangerous):
+        return (
+            "It is in another file than the weights. You can use the tensors here; do not load "
+            "that file, and ask where it comes from."
+        )
     return (
-        f"would have run {run} when loaded with torch.load(weights_only=False): Loupe did not run "
-        "it."
+        "It is in an additional pickle, which torch.load does not read and which does nothing "
+        "until something else loads it. Checkpoints have no such pickle: ask where this file "
+        "comes from."
     )
-
-
-def _is_hidden(globals_named: Sequence[GlobalUse]) -> bool:
-    """Whether all dangerous globals are in pickles that torch.load does not read."""
-    return all(use.hidden for use in globals_named if use.verdict is Verdict.DANGEROUS)

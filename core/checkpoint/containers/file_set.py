@@ -37,13 +37,15 @@ class FileSet:
 
     `name` is the name of the whole on screen. With `index`, the name of an index in `files`, only
     the files that it names are read. `within` is the folder in an archive that contains all files,
-    with its slash; None for files that are in no archive.
+    with its slash; None for files that are in no archive. `archive` is that archive, which may have
+    other members too.
     """
 
     name: str
     files: Mapping[str, File]
     index: str | None = None
     within: str | None = None
+    archive: Source | None = None
 
 
 _INDEX = re.compile(r"(.+?)(\.\w+)\.index(\.[\w-]+)?\.json")

@@ -104,7 +104,7 @@ class Search:
             yield name, data
             for match in SERIALIZED.finditer(data):
                 text = match[1].replace(b"\\n", b"")
-                yield _within(name, ":serialized:"), b64decode(text + b"==")
+                yield name, b64decode(text + b"==")
 
     def _read(self, source: Source, name: str) -> bytes:
         data = source.read(0, min(MAX_READ, max(0, self.work)))
@@ -135,34 +135,35 @@ class Search:
         try:
             members = open_archive(source).members.values()
             spans = [
-                (each.offset, each.nbytes)
+                (each.offset, each.nbytes, each.name)
                 for each in members
                 if each.name not in leave_out and not _STORAGE.fullmatch(each.name)
             ]
         except (LoupeError, NoDirectory):
             start = source.read(0, MAX_READ)
             offsets = [match.start() for match in re.finditer(re.escape(LOCAL_MAGIC), start)]
-            spans = [(offset, MAX_READ) for offset in offsets]
-        if len(spans) > MAX_MEMBERS:
-            self.unread.append(name)
-        for offset, nbytes in spans[:MAX_MEMBERS]:
+            spans = [(offset, MAX_READ, "") for offset in offsets]
+        self.unread += [_within(name, other) for _, _, other in spans[MAX_MEMBERS:]]
+        for offset, nbytes, _ in spans[:MAX_MEMBERS]:
             member = local_member(source, offset)
-            if member is None:
+            if member is None or member[1] > source.size:
                 continue
             own, at, deflated = member
             folder, _, last = own.rpartition("/")
             place = name if last == "data.pkl" and "/" not in folder else _within(name, own)
             if not deflated:
-                yield place, Within(source, at, max(0, min(nbytes, source.size - at)))
+                yield place, Within(source, at, min(nbytes, source.size - at))
                 continue
             packed = source.read(at, min(MAX_READ, max(0, self.work)))
             data = _inflated(packed)
             self.work -= len(data)
+            if len(data) < nbytes and may_have_pickles(data):
+                self.unread.append(place)
             yield place, InMemory(data)
 
 
 def _within(name: str, member: str) -> str:
-    return f"{name}, {member}" if name else member
+    return f"{name}/{member}" if name else member
 
 
 def _unpacked(data: bytes) -> bytes:

@@ -157,7 +157,7 @@ def files_in_zip(archive: Archive, name: str, unpacking: Unpacking) -> FileSet |
             f"than {count(MAX_FILES)}",
             "Unpack it, and open the one that you mean.",
         )
-    return _file_set(name, {
+    return _file_set(name, archive.source, {
         path: unpacked_member(archive, unpacking, member) for path, member in members.items()
     })  # fmt: skip
 
@@ -166,7 +166,7 @@ def files_in_tar(source: Source, members: list[TarMember], name: str) -> FileSet
     """The checkpoint's files in a tar, without its outer folder; None where it has none."""
     files = [member for member in members if _is_of_checkpoint(member.name)]
     return _file_set(
-        name, {member.name: Within(source, member.offset, member.size) for member in files}
+        name, source, {member.name: Within(source, member.offset, member.size) for member in files}
     )
 
 
@@ -176,7 +176,7 @@ def _is_of_checkpoint(name: str) -> bool:
     return not base.startswith("._") and name.endswith((*WEIGHTS, *INDEX_FILES))
 
 
-def _file_set(name: str, sources: Mapping[str, Source]) -> FileSet | None:
+def _file_set(name: str, archive: Source, sources: Mapping[str, Source]) -> FileSet | None:
     """The sources by their paths below the innermost folder that contains all of them."""
     if not any(member.endswith(WEIGHTS) for member in sources):
         return None
@@ -186,6 +186,7 @@ def _file_set(name: str, sources: Mapping[str, Source]) -> FileSet | None:
         name,
         {f"/{member}".removeprefix(folder).lstrip("/"): part for member, part in sources.items()},
         within=f"{folder.lstrip('/')}/".lstrip("/"),
+        archive=archive,
     )
 
 

@@ -66,7 +66,8 @@ class GlobalUse:
     `reason` is a sentence on the verdict, `uses` how often the file names it. `where` is its first
     use: the pickle's name in the file and, where the object tree contains it, the path there, as in
     `data.pkl: hyper_parameters.optimizer`. `hidden` says that only pickles that torch.load does not
-    read name it.
+    read name it; `file` names such pickles that are files of their own beside the checkpoint, in a
+    folder or an archive.
     """
 
     name: str
@@ -75,6 +76,7 @@ class GlobalUse:
     uses: int
     where: str = ""
     hidden: bool = False
+    file: str = ""
 
     @property
     def is_known(self) -> bool:

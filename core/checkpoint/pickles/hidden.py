@@ -83,7 +83,7 @@ class HiddenPickles:
 
     def look_at(self, data: bytes, record: str) -> None:
         """Read the first bytes of a record that torch.load does not read."""
-        if self._read(data, record) and record not in READ_BY_OTHERS:
+        if self._look_into(data, record, 3) and record not in READ_BY_OTHERS:
             self._note(
                 f"The file contains another pickle, {record}, which torch.load does not read. "
                 "Loupe did not load it, and lists the globals that it names."

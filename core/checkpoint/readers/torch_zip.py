@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from core.checkpoint.containers.budget import work_left
+from core.checkpoint.containers.inner_places import HEAD, may_have_pickles
 from core.checkpoint.containers.sources import Within
 from core.checkpoint.containers.zip_container import Archive, local_data, next_local, zip_records
 from core.checkpoint.entries import Record, Source
@@ -18,7 +19,6 @@ from core.checkpoint.pickles.unpickler import (
     Mentions,
     PickleEndsEarly,
     Unpickled,
-    begins_like_pickle,
     unpickle,
 )
 from core.checkpoint.readers.contents import Contents, cut_off
@@ -130,7 +130,7 @@ def _look_at_other_pickles(archive: Archive, folder: str, hidden: HiddenPickles)
         name = member.name.removeprefix(folder)
         if member.name == f"{folder}data.pkl" or name.startswith("code/"):
             continue
-        if name.endswith(PICKLE_ENDINGS) or begins_like_pickle(archive.peek(member, 2)):
+        if name.endswith(PICKLE_ENDINGS) or may_have_pickles(archive.peek(member, HEAD)):
             hidden.look_at(archive.peek(member, MAX_HIDDEN), name)
 
 

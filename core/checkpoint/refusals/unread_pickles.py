@@ -69,10 +69,10 @@ def look_for_pickles(source: Source) -> Found | None:
 
 def _looks(source: Source) -> Iterator[Found]:
     for place, data in Search().places(source):
-        yield _look(data, place)
+        yield look_at(data, place)
 
 
-def _look(data: bytes, place: str) -> Found:
+def look_at(data: bytes, place: str) -> Found:
     """What the pickles in some bytes name, and what stands like a name behind the place where the
     first of them breaks.
 
