@@ -7,6 +7,7 @@ is reported in the output, and the exit status stays 0.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -30,8 +31,9 @@ def add_parser(commands: Commands) -> None:
         "text",
         parents=[file_parent()],
         help="a checkpoint as lines of text, for git's textconv",
-        description="A checkpoint as lines of text, equal for equal contents: the metadata, and a "
-        "line for each tensor with its key, dtype, shape and CRC-32. Made for git: "
+        description="A checkpoint as lines of text, equal for equal contents: what it would have "
+        "run elsewhere, the metadata, and a line for each tensor with its key, dtype, shape and "
+        "CRC-32. Made for git: "
         "git config diff.loupe.textconv 'loupe text'",
         epilog="exit status: 0, also for a file that is not a checkpoint, since git would stop its "
         "diff otherwise; 2 if there is nothing to read",
@@ -56,7 +58,10 @@ def _text(options: argparse.Namespace) -> int:
     if is_nothing(options.file):
         return SAME
     try:
-        for line in text_lines(open_checkpoint(file_or_set(options.file))):
+        checkpoint = open_checkpoint(file_or_set(options.file))
+        # The lines have no file name, so that equal contents give equal lines.
+        warn_of(replace(checkpoint, name="The file"), aside=False)
+        for line in text_lines(checkpoint):
             print(line)
     except CheckpointError as error:
         if not options.file.is_file():

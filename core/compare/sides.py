@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.checkpoint import Checkpoint, StateDict
+from core.inspect import danger_sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,8 @@ class Side:
 
     `state_dict` is the path of the compared one (`""`: the file itself), `tensors` and `parameters`
     count what it contains, and `others` are the paths of the state_dicts that are not compared.
-    `files` is 0 where there is no file (see NOTHING).
+    `files` is 0 where there is no file (see NOTHING). `danger` is a sentence on what loading it
+    elsewhere would have run, empty where that is nothing.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Side:
     parameters: int
     others: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    danger: str = ""
 
 
 def side(checkpoint: Checkpoint, state_dict: StateDict) -> Side:
@@ -46,6 +49,7 @@ def side(checkpoint: Checkpoint, state_dict: StateDict) -> Side:
             path for path in checkpoint.state_dicts if path not in checkpoint.parts(state_dict.path)
         ),
         notes=checkpoint.notes,
+        danger=danger_sentence(checkpoint),
     )
 
 

@@ -63,7 +63,26 @@ def test_a_document_stays_a_document(file: Path, command: str) -> None:
     assert result.stderr.startswith(f"danger: m.pth would have run {os.name}.system")
 
 
+def test_a_comparison_s_document_and_report_tell_it(file: Path) -> None:
+    told = f"m.pth would have run {os.name}.system when loaded"
+    document = json.loads(loupe("compare", str(file), str(file), "--json").stdout)
+    assert document["a"]["danger"].startswith(told)
+    assert document["b"]["danger"].startswith(told)
+    report = file.with_name("report.html")
+    loupe("compare", str(file), str(file), "--html", str(report))
+    page = report.read_text()
+    assert told in page[: page.index("<h1>")]
+
+
+def test_the_text_for_git_tells_it_first(file: Path) -> None:
+    first = loupe("text", str(file)).stdout.splitlines()[0]
+    assert first.startswith(f"danger: The file would have run {os.name}.system when loaded")
+
+
 def test_a_plain_file_is_no_danger(file: Path) -> None:
     torch.save({"w": torch.ones(2, 2)}, file)
     result = loupe("inspect", file)
     assert "danger" not in result.stdout + result.stderr
+    assert "danger" not in loupe("text", str(file)).stdout
+    document = json.loads(loupe("compare", str(file), str(file), "--json").stdout)
+    assert document["a"]["danger"] == ""
