@@ -111,9 +111,11 @@ def _verdict(name: str, known: bool) -> tuple[Verdict, str]:
         return Verdict.PLAIN, "Data that Loupe rebuilds with its own functions."
     if name in PLAIN_NAMES:
         return Verdict.PLAIN, f"It is {PLAIN_NAMES[name]}."
-    if name in HARMLESS_NAMES:
-        return Verdict.INERT, f"It is {HARMLESS_NAMES[name]}. It was not imported or called."
-    danger = _danger(name) or next(filter(None, map(_danger, _python3_names(name))), None)
+    today = list(_python3_names(name))
+    harmless = next((each for each in (name, *today) if each in HARMLESS_NAMES), None)
+    if harmless is not None:
+        return Verdict.INERT, f"It is {HARMLESS_NAMES[harmless]}. It was not imported or called."
+    danger = next(filter(None, map(_danger, (name, *today))), None)
     if danger:
         return Verdict.DANGEROUS, f"It {danger}. Loupe did not import or call it."
     return Verdict.INERT, UNKNOWN

@@ -174,6 +174,25 @@ DANGEROUS_MODULES: Mapping[str, str] = {
     "saferpickle": "reaches into a scanner that looks for such files",
     "modelaudit": "reaches into a scanner that looks for such files",
     "bpy": "runs Python source",
+    "simpleeval": "runs Python source",
+    "asteval": "runs Python source",
+    "fcntl": "reaches the files of the process",
+    "termios": "interferes with the terminal",
+    "ptyprocess": "starts other programs",
+    "plumbum": "starts other programs",
+    "boto3": "opens network connections",
+    "urllib3.connectionpool": "opens network connections",
+    "nltk.downloader": "downloads files",
+    "posixfile": "opens files",
+    "imputil": "imports and so runs any module",
+    "ihooks": "imports and so runs any module",
+    "getpass": "waits for input",
+    "csv": "reads and writes files",
+    "safetensors.numpy": "reads and writes files",
+    "safetensors.torch": "reads and writes files",
+    "torch.utils.show_pickle": "loads another file, which can run code",
+    "transformers.dynamic_module_utils": "imports and so runs any file",
+    "statsmodels.iolib.smpickle": "loads another file, which can run code",
 }
 """Modules from which a checkpoint needs no name, with what calling them does. Their submodules are
 included."""
@@ -207,6 +226,29 @@ MIXED_MODULES: Mapping[str, str] = {
     "torchvision.io": "reads and writes files",
     "torch.fx": "makes modules out of source code",
     "pandas.io": "reads files and other pickles",
+    "h5py": "reads and writes files",
+    "scipy.io": "reads and writes files",
+    "onnx": "reads and writes files",
+    "pyarrow.parquet": "reads and writes files",
+    "urllib3": "opens network connections",
+    "keras.models": "loads another file, which can run code",
+    "mlflow": "loads another file, which can run code",
+    "skops.io": "loads another file, which can run code",
+    "torch.cuda._memory_viz": "reads and writes files",
+    "hydra": "calls any function that a configuration names",
+    "numba": "compiles and runs code",
+    "pkg_resources": "imports and so runs any module",
+    "torch.testing._internal": "starts other programs",
+    "transformers.utils.import_utils": "imports and so runs any module",
+    "transformers.utils.hub": "downloads files",
+    "timm.models._hub": "downloads files, and loads others",
+    "timm.models._helpers": "loads another file, which can run code",
+    "timm.models.helpers": "loads another file, which can run code",
+    "lightning.fabric.utilities.cloud_io": "loads another file, which can run code",
+    "pytorch_lightning.utilities.cloud_io": "loads another file, which can run code",
+    "lightning_fabric.utilities.cloud_io": "loads another file, which can run code",
+    "pandas.core.computation": "runs Python source",
+    "sklearn.externals.joblib": "unpickles other data, which can run code",
 }
 """Modules whose functions do such things, and whose classes are mostly data: `torch.distributed`
 has `init_process_group`, and the layout of a DeviceMesh. A class in them, by the style of its name
@@ -363,7 +405,111 @@ DANGEROUS_NAMES: Mapping[str, str] = {
         )
     },
     "torch.load": "loads another file, which can run code",
+    "torch.serialization.save": "writes files",
     "torch.save": "writes files",
+    "torch.jit.save": "writes files",
+    **dict.fromkeys(
+        (
+            "dataclasses._create_fn",
+            "dataclasses.make_dataclass",
+            "attr._make._compile_and_eval",
+            "attr._make._make_method",
+            "typing.ForwardRef._evaluate",
+            "typing.get_type_hints",
+            "six.exec_",
+            "past.builtins.execfile",
+            "streamlit.runtime.scriptrunner.exec_code",
+            "PIL.ImageMath.eval",
+            "PIL.ImageMath.unsafe_eval",
+            "PIL.ImageMath.lambda_eval",
+        ),
+        "runs Python source",
+    ),
+    **dict.fromkeys(
+        ("numpy.ndarray.tofile", "numpy.ndarray.dump", "numpy.tofile", "numpy.savez_compressed"),
+        "writes files",
+    ),
+    **dict.fromkeys(("h5py.File", "h5py._hl.files.File"), "reads and writes files"),
+    **dict.fromkeys(("PIL.Image.open", "PIL.Image.Image.save"), "reads and writes files"),
+    **{
+        f"omegaconf.{module}OmegaConf.{name}": "reads and writes files"
+        for module in ("", "omegaconf.")
+        for name in ("save", "load")
+    },
+    **{
+        f"pathlib.{module}{kind}.{name}": "reads and changes the file system"
+        for module in ("", "_local.")
+        for kind in ("Path", "PosixPath", "WindowsPath")
+        for name in (
+            "unlink",
+            "rmdir",
+            "mkdir",
+            "touch",
+            "open",
+            "write_text",
+            "write_bytes",
+            "read_text",
+            "read_bytes",
+            "rename",
+            "replace",
+            "chmod",
+            "lchmod",
+            "symlink_to",
+            "hardlink_to",
+            "link_to",
+            "glob",
+            "rglob",
+            "iterdir",
+            "walk",
+            "copy",
+            "copy_into",
+            "move",
+            "move_into",
+            "expanduser",
+        )
+    },
+    **{
+        f"pandas.{module}DataFrame.{name}": "runs Python source"
+        for module in ("", "core.frame.")
+        for name in ("query", "eval")
+    },
+    **dict.fromkeys(
+        (
+            "torch._C.import_ir_module",
+            "torch._C.import_ir_module_from_buffer",
+            "torch._C._jit_import",
+            "torch._C._import_ir_module_from_package",
+        ),
+        "runs compiled code",
+    ),
+    **dict.fromkeys(
+        ("itertools.starmap", "contextlib.ExitStack.callback", "contextlib.ExitStack.push"),
+        "calls any function",
+    ),
+    **dict.fromkeys(
+        (
+            "pydantic.v1.utils.import_string",
+            "pydantic._internal._validators.import_string",
+            "pydantic.utils.import_string",
+            "django.utils.module_loading.import_string",
+            "werkzeug.utils.import_string",
+        ),
+        "imports and so runs any module",
+    ),
+    **dict.fromkeys(
+        (
+            "jinja2.Template",
+            "jinja2.environment.Template",
+            "mako.template.Template",
+            "jinja2.environment.Environment.from_string",
+        ),
+        "runs templates, which are like Python source",
+    ),
+    "accelerate.utils.modeling.load_checkpoint_in_model": "loads another file, which can run code",
+    "pandas.DataFrame.to_pickle": "writes files",
+    "pandas.core.frame.DataFrame.to_pickle": "writes files",
+    "git.Repo.clone_from": "starts other programs",
+    "numpy.compat.npy_load_module": "imports and so runs any module",
     "torch.from_file": "maps files into memory",
     "torch.compile": "runs compiled code",
     LOAD_FROM_BYTES: "unpickles other data, which can run code",
@@ -465,6 +611,28 @@ HARMLESS_NAMES: Mapping[str, str] = {
     "platform.uname_result": "the name and version of a machine",
     "sys.version_info": "a version of Python",
     "os.stat_result": "a file's size and dates",
+    "subprocess.CompletedProcess": "the record of a program that ran",
+    **dict.fromkeys(
+        (
+            *("subprocess.CalledProcessError", "subprocess.TimeoutExpired"),
+            *("subprocess.SubprocessError", "urllib.error.URLError", "urllib.error.HTTPError"),
+            *("urllib.error.ContentTooShortError", "socket.timeout", "socket.error"),
+            *("socket.gaierror", "socket.herror", "ssl.SSLError", "ssl.SSLCertVerificationError"),
+            *("http.client.HTTPException", "http.client.RemoteDisconnected", "shutil.Error"),
+            *("http.client.IncompleteRead", "http.client.BadStatusLine", "shutil.SameFileError"),
+            *("pickle.PickleError", "pickle.PicklingError", "pickle.UnpicklingError"),
+            *("_pickle.PickleError", "_pickle.PicklingError", "_pickle.UnpicklingError"),
+            *("zipfile.BadZipFile", "tarfile.TarError", "tarfile.ReadError", "sqlite3.Error"),
+            *("sqlite3.OperationalError", "asyncio.exceptions.CancelledError"),
+            *("asyncio.exceptions.TimeoutError", "asyncio.exceptions.InvalidStateError"),
+            *("multiprocessing.ProcessError", "multiprocessing.context.TimeoutError"),
+            *("multiprocessing.context.ProcessError", "smtplib.SMTPException"),
+            *("concurrent.futures.process.BrokenProcessPool", "io.UnsupportedOperation"),
+            *("concurrent.futures.thread.BrokenThreadPool", "requests.exceptions.HTTPError"),
+            *("requests.exceptions.ConnectionError", "requests.exceptions.Timeout"),
+        ),
+        "an error that was caught and kept",
+    ),
     "zipfile.ZipInfo": "an entry of an archive's directory",
     "tarfile.TarInfo": "an entry of an archive's directory",
     **{
@@ -496,6 +664,9 @@ METHODS: Mapping[str, str] = {
     "from_pretrained": "downloads files, and loads others",
     "load_state_dict_from_url": "downloads files, and loads others",
     "download_url": "downloads files",
+    "load_from_checkpoint": "loads another file, which can run code",
+    "load_library": "loads machine code",
+    "load_op_library": "loads machine code",
 }
 """Functions that are dangerous in whatever module or class they are, by their own name."""
 

@@ -43,6 +43,9 @@ _METHODS_IN_PARTIALS = (("configparser.SectionProxy", "get"), ("ConfigParser.Sec
 
 _RECONSTRUCTORS = ("copyreg._reconstructor", "copy_reg._reconstructor")
 
+_ARRAYS = ("numpy.ndarray", "torch.Tensor", "torch._tensor.Tensor")
+"""Plain classes whose methods are judged by their names."""
+
 _OBJECTS = ("builtins.object", "__builtin__.object")
 
 _CALLED_BY_OPCODES = frozenset({"append", "extend", "add"})
@@ -206,7 +209,7 @@ class DataUses:
         member = f"{owner.name}.{attribute}"
         if member not in CALLED and not _is_new_of(owner.name, attribute):
             methods = METHODS_OF_TYPES.get(owner.name)
-            is_method = methods is not None and attribute in methods
+            is_method = owner.name in _ARRAYS or (methods is not None and attribute in methods)
             if _is_internal(attribute) or not (is_method or _is_inert(owner.name)):
                 return None
             if not _is_inert(member):

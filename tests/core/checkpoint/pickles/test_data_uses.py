@@ -15,6 +15,7 @@ from pathlib import Path
 import fsspec
 import joblib
 import lightning.pytorch as pl
+import numpy as np
 import pytest
 import scipy.interpolate
 import torch
@@ -72,6 +73,7 @@ HONEST: dict[str, Callable[[], object]] = {
     "methods of types": lambda: [str.split, str.lower, "x".lower, dict.get, dict.fromkeys],
     "CountVectorizer": lambda: CountVectorizer(tokenizer=str.split).fit(["a b"]),
     "FunctionTransformer": lambda: FunctionTransformer(str.lower),
+    "methods of arrays": lambda: [np.ndarray.mean, torch.Tensor.add],
     "interp1d": lambda: scipy.interpolate.interp1d([0, 1], [0, 1]),
     "ConfigParser": configparser.ConfigParser,
     "local files": lambda: fsspec.filesystem("file"),
@@ -268,6 +270,7 @@ OTHER_FORMS = {
     "dunder of an object": call(GETATTR, OBJECT, text("__reduce__")),
     "attribute of a list": call(GETATTR, b"]", text("append")),
     "no method of a type": call(GETATTR, name("builtins", "str"), text("mro")),
+    "method that writes": call(GETATTR, name("numpy", "ndarray"), text("tofile")),
     "module of a module": call(GETATTR, OBJECT, text("os")),
     "by a name that hides from a search": b"S'builtins'\nS'get\\x61ttr'\n\x93" + MODE
     + text("A") + b"\x86R",

@@ -142,3 +142,57 @@ def test_what_is_on_no_list_is_not_known(name: str) -> None:
     use = judge(name, 1, known=False)
     assert use.verdict is Verdict.INERT
     assert "is not known" in use.reason
+
+
+RUNS = (
+    "dataclasses._create_fn", "attr._make._compile_and_eval", "pathlib.Path.unlink",
+    "transformers.dynamic_module_utils.get_class_in_module", "pathlib.PosixPath.write_text",
+    "pathlib.Path.touch", "pathlib._local.PosixPath.rmdir", "numpy.ndarray.tofile",
+    "numpy.ndarray.dump", "safetensors.numpy.save_file", "safetensors.torch.save_file",
+    "h5py.File", "PIL.Image.Image.save", "omegaconf.OmegaConf.save",
+    "omegaconf.omegaconf.OmegaConf.load", "torch._ops._Ops.load_library",
+    "hydra.utils.instantiate", "hydra._internal.instantiate._instantiate2.instantiate",
+    "six.exec_", "pandas.DataFrame.query", "pandas.core.frame.DataFrame.eval",
+    "timm.models.helpers.load_checkpoint", "timm.models._helpers.load_state_dict",
+    "lightning.pytorch.LightningModule.load_from_checkpoint", "mylib.Net.load_from_checkpoint",
+    "torch._C.import_ir_module", "itertools.starmap", "jinja2.Template",
+    "pydantic.v1.utils.import_string", "scipy.io.loadmat", "PIL.ImageMath.unsafe_eval",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_what_writes_files_or_runs_source_is_dangerous(name: str) -> None:
+    assert judge(name, 1, known=False).verdict is Verdict.DANGEROUS
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "subprocess.CompletedProcess", "subprocess.CalledProcessError",
+        "commands.CompletedProcess", "commands.CalledProcessError", "urllib2.URLError",
+        "urllib2.HTTPError", "urllib.error.URLError", "zoneinfo.ZoneInfo", "socket.timeout",
+    ],
+)  # fmt: skip
+def test_a_record_of_an_error_is_known_data(name: str) -> None:
+    use = judge(name, 1, known=False)
+    assert use.verdict is Verdict.INERT
+    assert use.is_known
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mylib.save_file", "mylib.io.write_text", "mylib.Net.read", "sh.Model", "dl.Net",
+        "pkg_resources.extern.packaging.version.Version", "omegaconf.dictconfig.DictConfig",
+        "h5py.Empty", "transformers.utils.hub.PushToHubMixin", "onnx.Model",
+        "pathlib.PurePath.stem",
+    ],
+)  # fmt: skip
+def test_what_is_not_known_is_not_called_dangerous(name: str) -> None:
+    assert judge(name, 1, known=False).verdict is Verdict.INERT
+
+
+def test_what_saves_is_not_told_as_what_loads() -> None:
+    for name in ("torch.save", "torch.serialization.save"):
+        assert "writes files" in judge(name, 1, known=False).reason
+    assert "loads another file" in judge("torch.serialization.load", 1, known=False).reason
