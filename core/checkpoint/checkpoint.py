@@ -16,7 +16,7 @@ from core.checkpoint.containers.served_file import ServedFile
 from core.checkpoint.containers.sources import LocalFile
 from core.checkpoint.entries import Record, Source, StateDict
 from core.checkpoint.pickles.global_verdicts import GlobalUse
-from core.checkpoint.pickles.inert import Opaque, Tree
+from core.checkpoint.pickles.inert import LongBytes, Opaque, Tree
 from core.checkpoint.pickles.ledger import kept_names
 from core.checkpoint.readers import diagnose
 from core.checkpoint.readers.contents import Contents
@@ -275,4 +275,6 @@ def _describe(tree: Tree) -> str:
         return f"a dictionary with the {keys} {names}" if names else "an empty dictionary"
     if isinstance(tree, Opaque):
         return f"an object of the class {tree.name}"
+    if isinstance(tree, bytes | LongBytes):
+        return "bytes"
     return "a list" if isinstance(tree, list | tuple) else f"a value of type {type(tree).__name__}"

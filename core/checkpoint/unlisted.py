@@ -45,9 +45,10 @@ def unlisted(tree: Tree) -> list[str]:
             head, nbytes = _head(value)
             kind = _kind(head, nbytes)
             if kind:
+                where = "in it" if step is None else f"under `{path_of(step)}`"
                 files.append(
-                    f"The {size(nbytes)} of bytes under `{path_of(step)}` begin like {kind}: write "
-                    "them to a file of their own, and open that."
+                    f"The {size(nbytes)} of bytes {where} begin like {kind}: write them to a file "
+                    "of their own, and open that."
                 )
     return [*_on_keys(tree, keys), *files]
 
@@ -66,6 +67,8 @@ def _on_keys(tree: Tree, keys: dict[int, Tree]) -> Iterator[str]:
 
 def _candidates(tree: Tree) -> Iterator[tuple[Step, bytes | LongBytes | UnusualKey]]:
     """The byte strings in a tree, and the keys that may contain a tensor."""
+    if isinstance(tree, bytes | LongBytes):
+        yield None, tree
     searched: set[int] = set()
     rest: list[tuple[Step, Tree]] = [(None, tree)]
     while rest and len(searched) < MAX_CONTAINERS:

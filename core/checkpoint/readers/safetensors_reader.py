@@ -8,6 +8,7 @@ no holes between them and do not overlap.
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Mapping
 from math import prod
@@ -42,6 +43,9 @@ BYTES_PER_SIGN: Mapping[bytes, int] = {b"[": 25, b"{": 50, b":": 24, b",": 8}
 MAX_NUMBER = 1 << 62
 """The limit of a dimension's length, and of an offset in bytes."""
 
+_ENDS = re.compile(rb'"data_offsets"\s*:\s*\[\s*\d{1,20}\s*,\s*(\d{1,20})\s*\]')
+"""Where a tensor ends, after the header."""
+
 DTYPES: Mapping[str, str] = {
     "F64": "float64",
     "F32": "float32",
@@ -72,6 +76,19 @@ def is_safetensors(head: bytes) -> bool:
     if len(head) < 9 or head[8:9] != b"{":
         return False
     return int(struct.unpack_from("<Q", head)[0]) <= MAX_HEADER
+
+
+def safetensors_end(source: Source) -> int | None:
+    """Where the last tensor of a file ends by its header, whatever else is wrong with it.
+
+    None for a file that does not begin as one, or ends before that.
+    """
+    if not is_safetensors(source.read(0, 9)):
+        return None
+    nbytes = struct.unpack("<Q", source.read(0, 8))[0]
+    ends = [int(end) for end in _ENDS.findall(source.read(8, nbytes))]
+    end: int = 8 + nbytes + max(ends, default=0)
+    return end if ends and end < source.size else None
 
 
 def read_safetensors(source: Source) -> Contents:

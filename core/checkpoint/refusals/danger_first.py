@@ -10,7 +10,7 @@ from core.checkpoint.pickles.constructors import CONSTRUCTORS, MENTIONED
 from core.checkpoint.pickles.global_verdicts import GlobalUse, Verdict, judge
 from core.checkpoint.pickles.ledger import Ledger
 from core.checkpoint.readers.diagnose import quoted
-from core.checkpoint.refusals.unread_pickles import Found, look_for_pickles
+from core.checkpoint.refusals.unread_pickles import BEHIND_TENSORS, Found, look_for_pickles
 from core.errors import CheckpointError, LoupeError, SourceError
 from core.wording import listed
 
@@ -83,6 +83,8 @@ def _sentence_of(found: Found) -> str:
     names = _names(found.names)
     place = quoted(found.place[:MAX_NAME], "a file in it") if found.place else ""
     if not found.runs:
+        if found.place.endswith(BEHIND_TENSORS):
+            return f"Inside, {place} name {names}: code that runs when it is called."
         where = f"Inside, {place}" if place else "The file"
         return f"{where} names {names}: code that runs when it is called."
     if place:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.checkpoint.containers.budget import bounded_work
 from core.checkpoint.containers.inner_places import Search
 from core.checkpoint.entries import Source
 from core.checkpoint.pickles.global_verdicts import Verdict
+from core.checkpoint.pickles.hidden import MAX_HIDDEN
 from core.checkpoint.pickles.known_globals import AS_DATA
 from core.checkpoint.pickles.ledger import Ledger
 from core.checkpoint.pickles.unpickler import (
@@ -23,6 +24,7 @@ from core.checkpoint.pickles.unpickler import (
     unpickle,
 )
 from core.checkpoint.readers.plain_pickle import names_in_streams
+from core.checkpoint.readers.safetensors_reader import safetensors_end
 from core.errors import CheckpointError, LoupeError, printable
 
 MAX_OPERATIONS = 200_000
@@ -30,6 +32,9 @@ MAX_OPERATIONS = 200_000
 
 MAX_IN_A_ROW = 100
 """Pickles that are read one after another."""
+
+BEHIND_TENSORS = "the bytes after the last tensor"
+"""The place of a pickle that no reader of safetensors comes to."""
 
 _LINES = re.compile(rb"[ci]([\w.]{1,100})\n([\w.]{1,100})\n")
 """GLOBAL and INST."""
@@ -68,6 +73,11 @@ def look_for_pickles(source: Source) -> Found | None:
 
 
 def _looks(source: Source) -> Iterator[Found]:
+    end = safetensors_end(source)
+    if end is not None:
+        found = look_at(source.read(end, MAX_HIDDEN), BEHIND_TENSORS)
+        yield replace(found, runs=False)
+        return
     for place, data in Search().places(source):
         yield look_at(data, place)
 

@@ -48,6 +48,17 @@ def test_weights_in_bytes_alone_are_told_in_the_refusal(
     assert f"begin like {kind}" in refused.value.remedy
 
 
+@pytest.mark.parametrize("wrap", [bytes, bytearray], ids=["bytes", "bytearray"])
+@pytest.mark.parametrize(("inner", "kind"), INNER)
+def test_bytes_that_are_all_of_a_file_are_told(
+    tmp_path: Path, inner: bytes, kind: str, wrap: type[bytes]
+) -> None:
+    torch.save(wrap(inner), tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match="contains no tensor: only bytes") as refused:
+        open_checkpoint(tmp_path / "a.pth")
+    assert f"of bytes in it begin like {kind}" in refused.value.remedy
+
+
 def test_long_bytes_that_stay_in_the_file_are_told(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     torch.save({"w": torch.zeros(6_000_000)}, buffer)

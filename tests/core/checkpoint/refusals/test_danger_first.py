@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save
 
 from core.checkpoint import open_checkpoint
 from core.errors import CheckpointError
@@ -155,6 +156,16 @@ def test_code_at_which_python_does_not_come_is_named(tmp_path: Path, data: bytes
     """Python stops before it too, so that it would not have run."""
     problem = refusal(tmp_path, data).problem
     assert problem.startswith("The file names os.system: code that runs when it is called.")
+
+
+def test_a_pickle_behind_the_tensors_of_safetensors_is_told(tmp_path: Path) -> None:
+    weights = save({"w": torch.ones(3)})
+    for behind in (CALL, OLD, b"\x80\x02}." + CALL):
+        problem = refusal(tmp_path, weights + behind, "m.safetensors").problem
+        told = "Inside, the bytes after the last tensor names os.system"
+        assert problem.startswith(told.replace("names", "name"))
+        assert "bytes after the last tensor belong to none" in problem
+    assert "os.system" not in refusal(tmp_path, weights + b"text", "m.safetensors").problem
 
 
 def test_a_folder_of_pickles(tmp_path: Path) -> None:
