@@ -98,7 +98,10 @@ class DataUses:
                 given = self._call_of_data(function.name, args)
                 if given is not None:
                     return given
-            made = self._call_of_member(function.name, args, new=new)
+            self._mentions.call(function.name)
+            made = None
+            if function.name in self._members or function.name in TYPE:
+                made = self._call_of_member(function.name, args, new=new)
             if made is None:
                 made = Opaque(function.name, args)
                 if function.name == _PARTIAL and self.kept:
@@ -225,7 +228,6 @@ class DataUses:
         A pickle of protocol 2 names a class inside another by `getattr` too. Making its instance,
         or fetching a member by its number, is data.
         """
-        self._mentions.call(name)
         if name in TYPE and len(args) != 1:
             self._mentions.loosen(name)
         source = self._members.get(name)
