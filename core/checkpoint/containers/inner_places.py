@@ -11,6 +11,7 @@ import zlib
 from base64 import b64decode
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from core.checkpoint.containers.inflated import RAW_DEFLATE
 from core.checkpoint.containers.packed import compression_of
@@ -36,6 +37,12 @@ MAX_DEPTH = 4
 
 MAX_WORK = 32 << 20
 """Bytes that one search reads and unpacks."""
+
+PLACE = 4096
+"""Bytes that a place counts as besides those that are read of it: archives may be in each other."""
+
+MEMBER = 64
+"""Bytes that a member in an archive's directory counts as."""
 
 HEAD = 512
 """Bytes by which a place is known to be worth a search: those of a tar's header."""
@@ -87,7 +94,8 @@ class Search:
         `name` is the file's own; the members in `leave_out` are not looked at.
         """
         head = source.read(0, HEAD)
-        if depth > MAX_DEPTH:
+        self.work -= PLACE
+        if depth > MAX_DEPTH or self.work <= 0:
             self.unread.append(name)
         elif head.startswith(LOCAL_MAGIC):
             for member, part in self._members_of_zip(source, name, leave_out):
@@ -119,6 +127,7 @@ class Search:
         self, source: Source, name: str, leave_out: Container[str], depth: int
     ) -> Iterator[tuple[str, bytes]]:
         members = [each for each in tar_members(source) if each.name not in leave_out]
+        self.work -= MEMBER * len(members)
         for member in members[:MAX_MEMBERS]:
             part = Within(source, member.offset, member.size)
             yield from self.places(part, _within(name, member.name), depth=depth + 1)
@@ -134,15 +143,17 @@ class Search:
         """
         try:
             members = open_archive(source).members.values()
+            self.work -= MEMBER * len(members)
             spans = [
                 (each.offset, each.nbytes, each.name)
                 for each in members
                 if each.name not in leave_out and not _STORAGE.fullmatch(each.name)
             ]
         except (LoupeError, NoDirectory):
-            start = source.read(0, MAX_READ)
-            offsets = [match.start() for match in re.finditer(re.escape(LOCAL_MAGIC), start)]
-            spans = [(offset, MAX_READ, "") for offset in offsets]
+            start = source.read(0, min(MAX_READ, max(0, self.work)))
+            self.work -= len(start)
+            matches = islice(re.finditer(re.escape(LOCAL_MAGIC), start), MAX_MEMBERS + 1)
+            spans = [(match.start(), MAX_READ, "") for match in matches]
         self.unread += [_within(name, other) for _, _, other in spans[MAX_MEMBERS:]]
         for offset, nbytes, _ in spans[:MAX_MEMBERS]:
             member = local_member(source, offset)

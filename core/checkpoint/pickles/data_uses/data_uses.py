@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -207,9 +208,13 @@ class DataUses:
             return method
         if isinstance(owner, str):
             owner = Global("builtins.str")
-        if type(owner) is not Global or owner.name in self._members:
+        if type(owner) is not Global:
+            return None
+        if owner.name in self._members and not _is_class_in_class(owner.name):
             return None
         member = f"{owner.name}.{attribute}"
+        if len(member) > MAX_NAME:
+            return None
         if member not in CALLED and not _is_new_of(owner.name, attribute):
             methods = METHODS_OF_TYPES.get(owner.name)
             is_method = owner.name in _ARRAYS or (methods is not None and attribute in methods)
@@ -226,7 +231,7 @@ class DataUses:
         """Count a call of a member, and one of `type` that makes a class.
 
         A pickle of protocol 2 names a class inside another by `getattr` too. Making its instance,
-        or fetching a member by its number, is data.
+        or fetching a member by its value, is data.
         """
         if name in TYPE and len(args) != 1:
             self._mentions.loosen(name)
@@ -238,7 +243,7 @@ class DataUses:
             if form(args):
                 return Opaque(made, args)
         is_class = CLASS_NAME.fullmatch(name.rpartition(".")[2])
-        if not is_class or not (new or (len(args) == 1 and type(args[0]) is int)):
+        if not is_class or not (new or (len(args) == 1 and _is_members_value(args[0]))):
             self._mentions.loosen(source)
         return None
 
@@ -349,6 +354,19 @@ def _is_known(name: str) -> bool:
 
 def _is_inert(name: str) -> bool:
     return judge(name, 1, known=_is_known(name)).verdict is Verdict.INERT
+
+
+def _is_class_in_class(name: str) -> bool:
+    """Whether what `getattr` gave is named as a class inside a class, which may have members."""
+    return all(CLASS_NAME.fullmatch(part) for part in name.split(".")[-2:])
+
+
+_WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+def _is_members_value(value: Tree) -> bool:
+    """Whether a value is one by which an Enum's member is fetched: a number, or one plain word."""
+    return type(value) is int or (type(value) is str and _WORD.fullmatch(value) is not None)
 
 
 def _is_internal(attribute: str) -> bool:
