@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,6 +41,43 @@ background.
 
 Colour is never the only sign: a word or a shape always goes with it.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class StateMark:
+    """How a state is written: a sign that goes with its word, and the colour of both on the light
+    and on the dark ground. Each has a contrast of at least 5 to 1."""
+
+    sign: str
+    light: str
+    dark: str
+
+    @property
+    def colour(self) -> str:
+        """The colour in CSS, which follows the theme when it is switched."""
+        return f"light-dark({self.light}, {self.dark})"
+
+
+_SAME = StateMark("=", "#5F676D", "#9AA3A8")
+_FITS = StateMark("✓", "#1C7740", "#4CC07D")
+_CHANGED = StateMark("~", "#8A5A00", "#DDA52E")
+_OTHER_SHAPE = StateMark("≠", "#6D43C9", "#AE93F5")
+
+STATE_MARKS: Mapping[str, StateMark] = {
+    "same": _SAME,
+    "benign": _SAME,
+    "matched": _FITS,
+    "changed": _CHANGED,
+    "renamed": StateMark("→", "#0A6A93", "#4DB4DD"),
+    "mismatched": _OTHER_SHAPE,
+    "reshaped": _OTHER_SHAPE,
+    "recast": StateMark("⇄", "#8A3F8F", "#D08AD6"),
+    "missing": StateMark("−", "#BF2F2C", "#F0716D"),
+    "unexpected": StateMark("+", "#B0480E", "#EC8F52"),
+    "only in A": StateMark("A", "#0B766C", "#34C3B3"),
+    "only in B": StateMark("B", "#B83375", "#EC7DB2"),
+}
+"""The mark of each state of a key, on every page."""
 
 KIND_COLOURS: Mapping[str, str] = {
     "conv": BLUE,

@@ -24,6 +24,7 @@ from core.keys.dotless import (
 )
 from core.keys.filter import filter_entries, fitting_keys
 from core.keys.groups import group_keys
+from core.keys.module_groups import ModuleGroup, module_groups, open_at_first
 from core.keys.module_kind import ModuleKind, module_kinds
 from core.keys.parts import (
     LEAVES,
@@ -101,6 +102,7 @@ __all__ = [
     "WRAPPERS",
     "WRITERS",
     "ModuleKind",
+    "ModuleGroup",
     "Patience",
     "PatternError",
     "ReplacementError",
@@ -121,6 +123,7 @@ __all__ = [
     "group_keys",
     "is_caffe2",
     "leaf",
+    "module_groups",
     "module_kinds",
     "momentum_blobs",
     "names_another_part",
@@ -135,6 +138,7 @@ __all__ = [
     "natural_order",
     "network_prefix",
     "numbers_in",
+    "open_at_first",
     "replaced",
     "starts",
     "unwrap",

@@ -18,6 +18,7 @@ from core.wording import (
     place_in_file,
     probability_text,
     shape,
+    share_text,
     size,
     small,
 )
