@@ -4,7 +4,7 @@ ADDRESS ?= 127.0.0.1
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 
-.PHONY: run test test-quick check lock screenshots clean
+.PHONY: run test test-quick check lock screenshots table clean
 
 run: .venv/.installed  ## set up what is missing, then start the app
 	@echo "Loupe is starting at http://$(ADDRESS):$(PORT)"
@@ -39,6 +39,11 @@ lock: .venv/.installed-for-tests  ## write the installed set down as the tested 
 screenshots: .venv/.installed-for-tests  ## draw every page, light, dark and narrow, into docs/screenshots
 	@$(BIN)/python -m tests.browser.chromium
 	@$(BIN)/python -m tests.browser.screenshots
+
+# Only who changes the table's sources needs node and npm: the bundle is in the repository.
+TABLE := pages/components/treegrid/widget
+table:  ## bundle the table of keys from its sources
+	@cd $(TABLE) && npm ci --no-audit --no-fund --silent && npm run --silent build
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,102 @@
+// Draws cells. Whatever comes from a file goes in as textContent and is never read as HTML.
+
+const TAIL = 22
+
+export function element(name, className, text) {
+  const made = document.createElement(name)
+  if (className) made.className = className
+  if (text !== undefined) made.textContent = text
+  return made
+}
+
+// A row's cell of a column.
+export function rowCell(model, column, row, showsBars) {
+  if (column.kind === "key") return keyCell(model, column, row)
+  const text = model.text(column, row)
+  const cell = element("div", `cell ${column.kind}`)
+  if (column.kind === "state") drawState(cell, model.table.states[text])
+  else if (column.kind === "bar") drawBar(cell, text, model.value(column, row), column, showsBars)
+  else drawText(cell, text)
+  return cell
+}
+
+// A group's cell of a column; empty where the group has no sum of it.
+export function groupCell(model, column, at, group, isOpen, showsBars) {
+  const cell = element("div", `cell ${column.kind}`)
+  if (column.kind === "key") {
+    cell.append(element("span", `twisty${isOpen ? " open" : ""}`))
+    cell.append(...middleCut(group.title))
+    cell.title = group.title
+    return cell
+  }
+  const sum = group.cells[at]
+  if (!sum) return cell
+  if (column.kind === "state") drawState(cell, model.table.states[sum.text])
+  else if (column.kind === "bar") drawBar(cell, sum.text, sum.value, column, showsBars)
+  else drawText(cell, sum.text)
+  return cell
+}
+
+function keyCell(model, column, row) {
+  const cell = element("div", "cell key")
+  const key = model.key(row)
+  cell.title = key
+  if (column.into === null) {
+    cell.append(...middleCut(model.name(row)))
+  } else {
+    const into = model.columns[column.into]
+    cell.append(...changed(key, model.text(into, row)))
+  }
+  return cell
+}
+
+// The text in two parts: only the first is cut where there is no room, so that both ends stay.
+function middleCut(text) {
+  const at = Math.max(text.length - TAIL, text.lastIndexOf("."))
+  if (text.length <= TAIL) return [element("span", "head", text)]
+  return [element("span", "head", text.slice(0, at)), element("span", "tail", text.slice(at))]
+}
+
+// The old name with what the new one has instead: struck out, and marked as new.
+function changed(old, fresh) {
+  if (!fresh || old === fresh) return middleCut(old)
+  let start = 0
+  while (start < old.length && start < fresh.length && old[start] === fresh[start]) start++
+  start = old.lastIndexOf(".", start - 1) + 1
+  let end = 0
+  const most = Math.min(old.length, fresh.length) - start
+  while (end < most && old[old.length - 1 - end] === fresh[fresh.length - 1 - end]) end++
+  const struck = old.slice(start, old.length - end)
+  const added = fresh.slice(start, fresh.length - end)
+  return [
+    start ? element("span", "rest", old.slice(0, start)) : null,
+    struck ? element("del", "", struck) : null,
+    added ? element("ins", "", added) : null,
+    element("span", "head", old.slice(old.length - end)),
+  ].filter(Boolean)
+}
+
+function drawText(cell, text) {
+  cell.textContent = text
+  cell.title = text
+}
+
+function drawBar(cell, text, value, column, showsBars) {
+  if (showsBars) {
+    const bar = element("span", "bar")
+    const filled = element("span", "filled")
+    filled.style.width = `${100 * Math.min(1, Math.max(0, (value ?? 0) / column.full))}%`
+    bar.append(filled)
+    cell.append(bar)
+  }
+  cell.append(element("span", "amount", text))
+}
+
+function drawState(cell, state) {
+  if (!state) return
+  cell.style.color = state.colour
+  cell.title = state.word
+  const mark = element("span", "mark", state.mark)
+  mark.setAttribute("aria-hidden", "true")
+  cell.append(mark, element("span", "unseen", state.word))
+}
