@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.driver import Server, go, open_tab, settled
 from tests.browser.hostile_texts import HOST, write_all
+from tests.browser.key_table import key_table
 from tests.browser.test_policy import Watch
 
 HIGHEST, WIDEST = 20_000, 1_440
@@ -93,7 +94,7 @@ def test_a_state_dict_of_any_name_can_be_chosen(hostile_server: Server, page: Pa
         page.get_by_test_id("stSelectbox").get_by_role("combobox").click()
         page.get_by_role("option").filter(has_text=name).first.click()
         settled(page)
-        expect(page.get_by_test_id("stDataFrame").first).to_be_visible()
+        expect(key_table(page)).to_be_visible()
         assert_text_is_text(page, watch)
         for other in ("Compare", "Fit", "Predict", "Open", "Inspect"):
             go(page, other)

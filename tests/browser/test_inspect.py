@@ -6,15 +6,8 @@ from playwright.sync_api import Page, expect
 from torchvision.models import shufflenet_v2_x0_5
 
 from tests.browser.driver import Server, open_tab, settled
+from tests.browser.key_table import choose_row, key_table, row_of
 from tests.core.odd_tensors import ODD
-
-
-def choose_row(page: Page, row: int) -> None:
-    """Click the box of a row; the table is a canvas, so by its place."""
-    frame = page.get_by_test_id("stDataFrame").first
-    expect(frame.locator("canvas").first).to_be_visible()
-    place = frame.bounding_box()
-    page.mouse.click(place["x"] + 20, place["y"] + 50 + 33 * row)
 
 
 def card(page: Page, key: str) -> None:
@@ -33,13 +26,13 @@ def weights(server: Server) -> dict[str, torch.Tensor]:
 def test_a_chosen_row_shows_the_tensors_card(server, page, weights):
     page.goto(f"{server.url}/inspector?a=root:0/weights.pth")
     settled(page)
-    choose_row(page, 0)
+    choose_row(page, "conv1.0.weight")
     card(page, "conv1.0.weight")
     numbers = page.locator(".tensor-numbers")
     expect(numbers).to_contain_text(f"{float(weights['conv1.0.weight'].max()):.5g}")
     expect(page.get_by_test_id("stPlotlyChart").first).to_be_visible()
     expect(page.get_by_test_id("stImage")).to_contain_text("24 filters, 3 × 3")
-    choose_row(page, 1)
+    choose_row(page, "conv1.1.weight")
     card(page, "conv1.1.weight")
     expect(page.get_by_test_id("stImage")).to_have_count(0)
 
@@ -58,10 +51,17 @@ def test_twenty_thousand_keys_stay_usable(server, page):
     torch.save(weights, server.root / "many.pth")
     page.goto(f"{server.url}/inspector?a=root:0/many.pth")
     settled(page)
+    expect(key_table(page)).to_have_attribute("aria-rowcount", "1001")
+    key_table(page).focus()
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("End")
+    expect(row_of(page, "blocks.999.mixer.19")).to_be_in_viewport()
+    assert key_table(page).locator("[role=row]").count() < 60
     page.get_by_label("Search keys").fill("/^blocks\\.7\\..*9$/")
     expect(page.get_by_text("2 of 20 000 tensors")).to_be_visible()
     settled(page)
-    choose_row(page, 1)
+    choose_row(page, "blocks.7.mixer.19")
     card(page, "blocks.7.mixer.19")
 
 
@@ -69,12 +69,12 @@ def test_a_quantized_tensor_shows_what_its_scales_give(server, page):
     torch.save({"layer.weight": ODD["per_channel"], "adjacency": ODD["csr"]}, server.root / "q.pth")
     page.goto(f"{server.url}/inspector?a=root:0/q.pth")
     settled(page)
-    choose_row(page, 0)
+    choose_row(page, "layer.weight")
     card(page, "layer.weight")
     largest = float(ODD["per_channel"].dequantize().max())
     expect(page.locator(".tensor-numbers")).to_contain_text(f"{largest:.5g}")
     expect(page.get_by_text("as .dequantize() computes them")).to_be_visible()
-    choose_row(page, 1)
+    choose_row(page, "adjacency")
     card(page, "adjacency")
     expect(page.get_by_text("the 6 values that the file contains")).to_be_visible()
 

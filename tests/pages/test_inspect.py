@@ -9,8 +9,9 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from core.checkpoint import TensorEntry, open_checkpoint
-from core.wording import parameters, size
+from core.wording import parameters, share_text, size
 from tests.core.odd_tensors import ODD, in_pieces
+from tests.pages.shown_table import choose_row, shown_table
 from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.slow
@@ -42,7 +43,7 @@ def inspect(tmp_path, monkeypatch) -> Callable[[object], AppTest]:
 
 
 def keys(app: AppTest) -> list[str]:
-    return list(app.dataframe[0].value["key"])
+    return shown_table(app).keys
 
 
 def test_without_a_file_the_page_teaches_and_offers_the_sample(inspect):
@@ -52,7 +53,7 @@ def test_without_a_file_the_page_teaches_and_offers_the_sample(inspect):
     app.button[0].click().run()
     assert not app.exception
     assert app.metric[0].label == "Tensors"
-    assert len(app.dataframe[0].value) == int(app.metric[0].value)
+    assert len(keys(app)) == int(app.metric[0].value)
 
 
 def test_totals_come_first(inspect):
@@ -92,9 +93,9 @@ def test_a_plain_file_can_run_nothing(inspect):
 
 
 def test_layouts_have_a_column_only_where_one_is_not_strided(inspect):
-    assert "layout" not in inspect({"w": torch.ones(2)}).dataframe[0].value
-    table = inspect({"w": torch.ones(2), **ODD}).dataframe[0].value
-    assert dict(zip(table["key"], table["layout"], strict=True)) == {
+    assert "Layout" not in shown_table(inspect({"w": torch.ones(2)})).columns
+    table = shown_table(inspect({"w": torch.ones(2), **ODD}))
+    assert dict(zip(table.keys, table.columns["Layout"], strict=True)) == {
         "w": "strided",
         "per_tensor": "quantized",
         "per_channel": "quantized",
@@ -106,8 +107,46 @@ def test_layouts_have_a_column_only_where_one_is_not_strided(inspect):
     }
 
 
+def test_rows_are_grouped_by_module_with_sums(inspect):
+    app = inspect(
+        {
+            "conv.weight": torch.zeros(4, 3),
+            "scale": torch.zeros(()),
+            "conv.bias": torch.zeros(4),
+            "head.weight": torch.zeros(2, 4, dtype=torch.half),
+            "head.bias": torch.zeros(2, dtype=torch.half),
+        }
+    )
+    table = shown_table(app)
+    assert keys(app) == ["conv.weight", "conv.bias", "scale", "head.weight", "head.bias"]
+    assert table.sums("Shape") == {"conv": "2 tensors", "head": "2 tensors"}
+    assert table.sums("Parameters") == {"conv": "16", "head": "10"}
+    assert table.sums("Share") == {"conv": share_text(16 / 27), "head": share_text(10 / 27)}
+    assert table.sums("Size") == {"conv": size(64), "head": size(20)}
+    assert [group["open"] for group in table.groups] == [True, True]
+    app.session_state["inspect-by-module"] = None
+    assert keys(app.run()) == ["conv.weight", "scale", "conv.bias", "head.weight", "head.bias"]
+    assert not shown_table(app).groups
+
+
+def test_a_filtered_table_says_what_is_left_and_a_chosen_row_stays_chosen(inspect, tmp_path):
+    app = inspect({"a.w": torch.zeros(2), "a.b": torch.zeros(3), "steps": torch.tensor(3)})
+    name = f"keys-{open_checkpoint(tmp_path / 'file.pth').identity}:''"
+    choose_row(app, name, 1)
+    assert has_card(app, "a.b")
+    app.text_input(key="inspect-search").set_value("steps").run()
+    assert shown_table(app).document["foot"] == f"1 of 3 tensors, 1 parameter, {size(8)}"
+    assert not has_card(app, "a.b")
+    app.text_input(key="inspect-search").set_value("").run()
+    assert has_card(app, "a.b")
+
+
+def has_card(app: AppTest, key: str) -> bool:
+    return any(key in found.value for found in (*app.markdown, *app.subheader))
+
+
 def card_of(entry: TensorEntry) -> AppTest:
-    """The tensor's card alone: AppTest cannot choose a row of the table."""
+    """The tensor's card alone."""
 
     def script(entry):
         from pages.components.inspect.tensor_card import tensor_card
@@ -175,10 +214,8 @@ def test_a_damaged_tensor_is_named(inspect, tmp_path):
 def test_a_tensor_whose_key_holds_half_a_character_can_be_chosen(inspect, tmp_path):
     app = inspect({"half \ud801": torch.arange(6.0)})
     identity = open_checkpoint(tmp_path / "file.pth").identity
-    name = f"keys-{identity}:''--"
-    assert name in app.session_state
-    app.session_state[name] = {"selection": {"rows": [0], "columns": [], "cells": []}}
-    app.run()
+    assert keys(app) == ["half \\ud801"]
+    choose_row(app, f"keys-{identity}:''", 0)
     assert not app.exception
     assert not app.error
-    assert any("half \\ud801" in found.value for found in (*app.markdown, *app.subheader))
+    assert has_card(app, "half \\ud801")

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from collections import Counter
+from collections.abc import Sequence
+from math import prod
+
 import streamlit as st
 
 from core.checkpoint import StateDict, TensorEntry, layout
 from core.errors import FilterError
-from core.keys import filter_entries
-from core.plain_text import plain_sentence, visible
-from core.wording import PERCENT_CELL, count, in_percent, shape, size
+from core.keys import filter_entries, module_groups, open_at_first
+from core.plain_text import plain, plain_sentence
+from core.wording import count, counted, shape, share_text, size, tensors
 from pages.components.cached import cached
+from pages.components.treegrid.table_data import Column, PackedTable, RowGroup, Table, packed
+from pages.components.treegrid.tree_table import tree_table
 
-HEIGHT, FEW = 560, 15
-"""The height of a long table in pixels, and the most rows of one that is as high as its rows."""
+LINES = 20
+"""The most lines before the table scrolls."""
 
-NARROW_KEY = st.column_config.TextColumn("Key", width=188)
-"""The narrower column of keys, for a table that has a column of layouts too."""
-
-COLUMNS = {
-    "key": st.column_config.TextColumn("Key", width=280),
-    "shape": st.column_config.TextColumn("Shape", width=125),
-    "dtype": st.column_config.TextColumn("Dtype", width=75),
-    "layout": st.column_config.TextColumn(
-        "Layout", width=92, help="How the elements are stored, if they are not strided"
-    ),
-    "parameters": st.column_config.NumberColumn("Parameters", format="localized", width=92),
-    "bytes": st.column_config.NumberColumn("Size", format="bytes", width=72),
-}
+BY_MODULE = "By module"
 
 
 def key_table(state_dict: StateDict, identity: str) -> TensorEntry | None:
@@ -35,84 +28,134 @@ def key_table(state_dict: StateDict, identity: str) -> TensorEntry | None:
 
     `identity` distinguishes this state_dict of this file from all others.
     """
-    search, pills = st.columns([3, 2], vertical_alignment="bottom")
-    text = search.text_input(
+    text = st.text_input(
         "Search keys",
         type="search",
         live=True,
         key="inspect-search",
-        placeholder="layer1 conv, *.weight or /regex/",
+        placeholder="Search keys: layer1 conv, *.weight or /regex/",
+        label_visibility="collapsed",
     )
-    dtypes = sorted({entry.dtype for entry in state_dict.values()})
-    chosen: list[str] = []
-    if len(dtypes) > 1:
-        chosen = pills.pills("Dtypes", dtypes, selection_mode="multi", key="inspect-dtypes")
+    with st.container(horizontal=True, horizontal_alignment="distribute"):
+        chosen = _dtype_pills(state_dict)
+        grouped = st.pills(
+            "Order",
+            [BY_MODULE],
+            default=BY_MODULE,
+            key="inspect-by-module",
+            label_visibility="collapsed",
+            width="content",
+        )
     try:
-        entries, frame, largest = _frame(identity, text or "", tuple(chosen), state_dict)
+        table = _packed(identity, text or "", tuple(chosen), bool(grouped), state_dict)
     except FilterError as error:
         st.warning(plain_sentence(str(error)), icon=":material/warning:")
         return None
-    if len(entries) < len(state_dict):
-        parameters = sum(entry.numel for entry in entries)
-        nbytes = sum(entry.nbytes for entry in entries)
-        st.caption(
-            f"{count(len(entries))} of {count(len(state_dict))} tensors, "
-            f"{count(parameters)} parameters, {size(nbytes)}"
-        )
-    share = st.column_config.ProgressColumn(
-        "Share",
-        format=PERCENT_CELL,
-        min_value=0,
-        max_value=largest,
-        width=115,
-        help="The share of all parameters; the longest bar is the largest tensor",
+    row = tree_table(table, f"keys-{identity}")
+    return None if row is None else list(state_dict.values())[row]
+
+
+def _dtype_pills(state_dict: StateDict) -> Sequence[str]:
+    """Draw a pill with a count for each dtype, if there are several. Returns the chosen ones."""
+    counts = Counter(entry.dtype for entry in state_dict.values())
+    if len(counts) < 2:
+        return ()
+    return st.pills(
+        "Dtypes",
+        sorted(counts),
+        selection_mode="multi",
+        format_func=lambda dtype: f"{plain(dtype)} **{count(counts[dtype])}**",
+        key="inspect-dtypes",
+        label_visibility="collapsed",
+        width="content",
     )
-    event = st.dataframe(
-        frame,
-        key=f"keys-{identity}-{text}-{'-'.join(chosen)}",
-        hide_index=True,
-        height=HEIGHT if len(entries) > FEW else "content",
-        column_config={
-            **COLUMNS,
-            **({"key": NARROW_KEY} if "layout" in frame else {}),
-            "share": share,
-        },
-        on_select="rerun",
-        selection_mode="single-row",
-        lazy=False,
-        alt="Tensors of the state_dict",
-    )
-    rows = event.selection.rows
-    return entries[rows[0]] if rows and rows[0] < len(entries) else None
 
 
 @cached(16)
-def _frame(
-    identity: str, text: str, dtypes: tuple[str, ...], _state_dict: StateDict
-) -> tuple[list[TensorEntry], pd.DataFrame, float]:
-    """The matching entries, their table, and the largest share of the parameters in percent.
-
-    Sessions share the result, so it is never changed.
-    """
+def _packed(
+    identity: str, text: str, dtypes: tuple[str, ...], grouped: bool, _state_dict: StateDict
+) -> PackedTable:
+    """The matching tensors as a table. Sessions share the result, so it is never changed."""
     entries = filter_entries(_state_dict, text, dtypes)
-    total = _state_dict.numel or 1
-    shares = [in_percent(entry.numel / total) for entry in entries]
-    frame = pd.DataFrame(
-        {
-            "key": [visible(entry.key) for entry in entries],
-            "shape": [shape(entry.shape) for entry in entries],
-            "dtype": [visible(entry.dtype) for entry in entries],
-            **_layouts(_state_dict, entries),
-            "parameters": [entry.numel for entry in entries],
-            "share": shares,
-            "bytes": [entry.nbytes for entry in entries],
-        }
+    by_key = {entry.key: entry for entry in entries}
+    groups: list[RowGroup] = []
+    ordered: list[tuple[str, TensorEntry]] = []
+    modules = module_groups(by_key) if grouped else ()
+    is_filtered = len(entries) < len(_state_dict)
+    opened = open_at_first(
+        [len(module.keys) for module in modules], LINES if not is_filtered else len(entries) + LINES
     )
-    return entries, frame, max(shares, default=0) or 100
+    for at, module in enumerate(modules):
+        members = [by_key[key] for key in module.keys]
+        prefix = "" if module.path is None else f"{module.path}."
+        parameters = sum(entry.numel for entry in members)
+        cells = {
+            "Shape": tensors(len(members)),
+            "Parameters": parameters,
+            "Share": parameters / (_state_dict.numel or 1),
+            "Size": sum(entry.nbytes for entry in members),
+        }
+        groups.append(RowGroup(module.path, len(members), prefix, cells, at in opened))
+        ordered += [(entry.key.removeprefix(prefix), entry) for entry in members]
+    if not grouped:
+        ordered = [(entry.key, entry) for entry in entries]
+    return packed(
+        Table(
+            "Tensors of the state_dict",
+            _columns(_state_dict, ordered),
+            groups if grouped else None,
+            _numbers(_state_dict, ordered),
+            foot=_foot(_state_dict, entries, sum(group.title is not None for group in groups)),
+            rows=LINES,
+            scope=f"{text} {' '.join(dtypes)}".strip(),
+            file="tensors.csv",
+        )
+    )
 
 
-def _layouts(state_dict: StateDict, entries: list[TensorEntry]) -> dict[str, list[str]]:
-    """The column of layouts, if some tensor of the state_dict is not strided."""
+def _columns(state_dict: StateDict, rows: Sequence[tuple[str, TensorEntry]]) -> list[Column]:
+    total = state_dict.numel or 1
+    shares = [entry.numel / total for _, entry in rows]
+    columns = [
+        Column("Key", "key", [name for name, _ in rows]),
+        Column("Shape", "code", [entry.shape for _, entry in rows], shape, prod, drop=4),
+        Column("Dtype", "muted", [entry.dtype for _, entry in rows], drop=3),
+        Column(
+            "Layout",
+            "muted",
+            [layout(entry) for _, entry in rows],
+            help="How the elements are stored, if they are not strided",
+            drop=2,
+        ),
+        Column("Parameters", "number", [entry.numel for _, entry in rows], count, drop=1),
+        Column(
+            "Share",
+            "bar",
+            shares,
+            share_text,
+            help="The share of all parameters of the state_dict",
+        ),
+        Column("Size", "number", [entry.nbytes for _, entry in rows], size),
+    ]
     if all(entry.form is None for entry in state_dict.values()):
-        return {}
-    return {"layout": [layout(entry) for entry in entries]}
+        return [column for column in columns if column.title != "Layout"]
+    return columns
+
+
+def _numbers(state_dict: StateDict, rows: Sequence[tuple[str, TensorEntry]]) -> list[int] | None:
+    """Each row's place in the state_dict; None where it is the row's place in the table."""
+    places = {key: place for place, key in enumerate(state_dict)}
+    numbers = [places[entry.key] for _, entry in rows]
+    return None if numbers == list(range(len(state_dict))) else numbers
+
+
+def _foot(state_dict: StateDict, entries: Sequence[TensorEntry], modules: int) -> str:
+    if len(entries) == len(state_dict):
+        where = f" in {counted(modules, 'module')}" if modules else ""
+        return f"{tensors(len(entries))}{where}"
+    parameters = sum(entry.numel for entry in entries)
+    nbytes = sum(entry.nbytes for entry in entries)
+    return (
+        f"{count(len(entries))} of {tensors(len(state_dict))}, "
+        f"{counted(parameters, 'parameter')}, {size(nbytes)}"
+    )
