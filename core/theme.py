@@ -79,6 +79,10 @@ STATE_MARKS: Mapping[str, StateMark] = {
 }
 """The mark of each state of a key, on every page."""
 
+CHANGED_FILL = "light-dark(#B97C14, #DDA52E)"
+"""The filling of a bar that says how much has changed, in CSS. It is lighter than the sign's
+colour, since 3 to 1 is contrast enough for a surface."""
+
 KIND_COLOURS: Mapping[str, str] = {
     "conv": BLUE,
     "norm": AMBER,

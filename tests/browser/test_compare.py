@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 
 from core.server import SAMPLES
 from tests.browser.driver import open_tab, settled
+from tests.browser.key_table import choose_row, key_table, row_of, shown_keys
 from tests.waiting import wait_until
 
 CLICK_LOST_AFTER = 20_000
@@ -58,6 +59,25 @@ def test_the_sample_pair_is_measured_filtered_and_downloaded(server, page, weigh
         )
 
 
+def test_what_makes_up_most_of_the_change_comes_first_and_is_chosen(server, page, weights):
+    open_the_pair(server, page)
+    early, final = weights
+    square = {
+        key: float((final[key].double() - early[key].double()).square().sum())
+        for key in early
+        if early[key].is_floating_point() and "running_" not in key
+    }
+    largest = sorted(square, key=square.__getitem__, reverse=True)
+    assert shown_keys(page) == [*largest[:10], "160 more weights", "168 BatchNorm statistics"]
+    first = row_of(page, largest[0])
+    expect(first).to_have_attribute("aria-selected", "true")
+    expect(first).to_contain_text("changed")
+    share = square[largest[0]] / sum(square.values())
+    expect(first).to_contain_text(f"{100 * share:.1f}\u202f%")
+    row_of(page, "168 BatchNorm statistics").click()
+    expect(key_table(page)).to_have_attribute("aria-rowcount", str(1 + 10 + 2 + 168))
+
+
 def test_a_click_on_a_bar_shows_the_tensors_of_its_block(server, page, weights):
     open_the_pair(server, page)
     faded = page.locator('.barlayer .point path[style*="opacity: 0.2"]')
@@ -81,15 +101,14 @@ def test_a_click_on_a_bar_shows_the_tensors_of_its_block(server, page, weights):
     expect(page.get_by_text("6 of 338 rows")).to_be_visible()
     assert set(rows_of(page)) == {key for key in weights[0] if key.startswith("module.conv1.")}
     page.get_by_role("button", name="Show all").click()
-    expect(page.get_by_text("338 rows. Choose a row")).to_be_visible()
+    expect(page.get_by_text("338 rows", exact=True)).to_be_visible()
 
 
 def test_a_chosen_tensor_is_drawn_beside_its_other(server, page):
     open_the_pair(server, page)
-    table = page.get_by_test_id("stDataFrame").first
-    table.scroll_into_view_if_needed()
-    box = table.bounding_box()
-    page.mouse.click(box["x"] + 18, box["y"] + 35 + 18)
+    expect(page.get_by_role("heading", name="module.conv5.0.weight")).to_be_visible()
+    page.get_by_label("Search keys").fill("conv1.0")
+    choose_row(page, "module.conv1.0.weight")
     expect(page.get_by_role("heading", name="module.conv1.0.weight")).to_be_visible()
     expect(page.get_by_text("Values of A and B")).to_be_visible()
     expect(page.get_by_text("Change of each output channel")).to_be_visible()

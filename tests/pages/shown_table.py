@@ -28,6 +28,21 @@ class ShownTable:
         ]
 
     @property
+    def values(self) -> dict[str, list[Any]]:
+        """What each column sorts by, by its title."""
+        return {
+            column["title"]: [
+                (column["values"] or column["texts"])[code] for code in column["codes"]
+            ]
+            for column in self.document["columns"]
+        }
+
+    def row(self, key: str) -> dict[str, Any]:
+        """What the row with this key sorts by in each column."""
+        at = self.keys.index(key)
+        return {title: values[at] for title, values in self.values.items() if values}
+
+    @property
     def groups(self) -> list[dict[str, Any]]:
         """The groups with a line of their own."""
         return [group for group in self.document["groups"] if group["title"] is not None]
@@ -60,5 +75,5 @@ def _read(body: bytes) -> ShownTable:
 def choose_row(app: AppTest, name: str, row: int) -> AppTest:
     """Choose the row with this number, as the browser reports a click on it."""
     state = app.session_state[f"{widget_key(name)}-choice"]
-    state.chosen = row
+    state.chosen, state.is_own = row, True
     return app.run()

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from core.compare import measurability
 from tests.core.compare.damaged_files import overwritten
 from tests.core.odd_tensors import ODD
+from tests.pages.shown_table import ShownTable, shown_table
 from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.slow
@@ -50,8 +51,18 @@ def shown(app: AppTest, tab: str) -> AppTest:
     return app.run()
 
 
-def table(app: AppTest):
-    return app.dataframe[0].value
+def table(app: AppTest) -> ShownTable:
+    return shown_table(app)
+
+
+def states(app: AppTest) -> list[str]:
+    return table(app).columns[""]
+
+
+def with_the_same(app: AppTest) -> AppTest:
+    """The page with the rows of all states."""
+    (pills,) = [group for group in app.button_group if str(group.key).startswith("states-")]
+    return pills.set_value([]).run()
 
 
 def sentence(app: AppTest) -> str:
@@ -77,7 +88,7 @@ def test_without_files_the_page_offers_the_sample_pair(compare):
     button(app, "sample").click().run()
     assert not app.exception
     assert "tensor" in sentence(app)
-    assert set(table(app)["state"].str[0]) >= {"changed"}
+    assert set(states(app)) >= {"changed"}
 
 
 def test_with_one_file_the_page_says_which_slot_is_empty(compare):
@@ -90,9 +101,12 @@ def test_the_sentence_the_counts_and_the_rows_agree(compare):
     app = compare(WEIGHTS, TUNED)
     assert not app.exception
     assert ONE_CHANGED in sentence(app)
-    assert list(table(app)["key"]) == list(WEIGHTS)
-    assert list(table(app)["state"].str[0]) == ["same", "same", "same", "changed"]
-    assert set(table(app)["evidence"]) == {"bytes"}
+    assert table(app).keys == ["layer3.weight"]
+    assert states(app) == ["changed"]
+    app = with_the_same(app)
+    assert table(app).keys == ["layer3.weight", *(f"layer{index}.weight" for index in range(3))]
+    assert states(app) == ["changed", "same", "same", "same"]
+    assert set(table(app).columns["Evidence"]) == {"bytes"}
 
 
 def test_what_was_overwritten_in_place_is_told_by_tensor(compare, tmp_path):
@@ -100,8 +114,8 @@ def test_what_was_overwritten_in_place_is_told_by_tensor(compare, tmp_path):
     assert sentence(app).startswith(
         "Damaged: the stored checksum of layer3.weight in B does not hold. "
     )
-    row = table(app).set_index("key").loc["layer3.weight"]
-    assert row["note"] == "damaged in B: the stored checksum does not hold"
+    row = table(app).row("layer3.weight")
+    assert row["Note"] == "damaged in B: the stored checksum does not hold"
 
 
 def test_large_files_are_the_same_by_checksum_until_somebody_asks_for_the_bytes(
@@ -112,11 +126,11 @@ def test_large_files_are_the_same_by_checksum_until_somebody_asks_for_the_bytes(
     assert sentence(app) == (
         "Same by checksum: all 4 tensors have the same stored checksums; no byte of them was read."
     )
-    assert set(table(app)["evidence"]) == {"checksum"}
+    assert set(table(app).columns["Evidence"]) == {"checksum"}
     button(app, "Read and compare 4 tensors").click().run()
     wait_until(lambda: "Damaged" in sentence(app.run()))
     assert not app.exception
-    assert set(table(app)["evidence"]) == {"bytes"}
+    assert set(table(app).columns["Evidence"]) == {"bytes"}
     assert not [each for each in app.button if "Read and compare" in each.label]
 
 
@@ -127,9 +141,9 @@ def test_a_changed_tensor_of_large_files_is_checked_when_it_is_measured(compare,
 
 
 def test_a_text_narrows_the_rows(compare):
-    app = compare(WEIGHTS, TUNED)
+    app = with_the_same(compare(WEIGHTS, TUNED))
     app.text_input(key="compare-search").set_value("*[12].weight").run()
-    assert list(table(app)["key"]) == ["layer1.weight", "layer2.weight"]
+    assert table(app).keys == ["layer1.weight", "layer2.weight"]
 
 
 def test_a_wrapping_prefix_pairs_by_itself(compare):
@@ -139,32 +153,33 @@ def test_a_wrapping_prefix_pairs_by_itself(compare):
 
 def measured(app: AppTest) -> AppTest:
     """The page once its numbers are there."""
-    wait_until(lambda: "max" in table(app.run()))
+    wait_until(lambda: "Max |Δ|" in table(app.run()).columns)
     return app
 
 
 def test_the_numbers_of_small_files_come_by_themselves(compare):
     app = measured(compare(WEIGHTS, TUNED))
-    row = table(app).set_index("key").loc["layer3.weight"]
+    row = table(app).row("layer3.weight")
     moved = torch.eye(3, 4) / 2
-    assert row["max"] == 0.5
-    assert row["mean"] == pytest.approx(float(moved.mean()))
-    assert row["l2"] == pytest.approx(float(moved.norm() / WEIGHTS["layer3.weight"].norm()))
-    assert row["elements"] == row["outside"] == 25
+    assert row["Δ share"] == 1
+    assert row["Max |Δ|"] == 0.5
+    assert row["Mean |Δ|"] == pytest.approx(float(moved.mean()))
+    assert row["Rel. L2"] == pytest.approx(float(moved.norm() / WEIGHTS["layer3.weight"].norm()))
+    assert row["Changed"] == row["Not close"] == 0.25
 
 
 def test_another_tolerance_calls_less_not_close(compare):
     app = measured(compare(WEIGHTS, TUNED))
     app.number_input(key="compare-atol").set_value(0.5).run()
-    row = table(measured(app)).set_index("key").loc["layer3.weight"]
-    assert (row["elements"], row["outside"]) == (25, 0)
+    row = table(measured(app)).row("layer3.weight")
+    assert (row["Changed"], row["Not close"]) == (0.25, 0)
     assert any("1 of the 1 measured tensors" in one.value for one in app.caption)
 
 
 def test_files_without_checksums_are_compared_by_their_bytes(compare):
     app = compare(WEIGHTS, TUNED, **LEGACY)
     assert ONE_CHANGED in sentence(app)
-    assert set(table(app)["evidence"]) == {"bytes"}
+    assert set(table(app).columns["Evidence"]) == {"bytes"}
     shown(app, "Evidence")
     assert any("bytes of both were read" in found.value for found in app.markdown)
 
@@ -175,15 +190,17 @@ def test_another_layout_is_told_and_quantized_weights_have_numbers(compare):
     doubled = torch._make_per_tensor_quantized_tensor(ODD["per_tensor"].int_repr(), 0.04, 3)
     app = compare(before, {"q": doubled, "s": torch.eye(6), "w": torch.ones(2)})
     assert not app.exception
-    assert list(table(app)["layout"]) == ["quantized", "sparse_coo → strided", "strided"]
-    assert list(table(app)["evidence"]) == ["layout", "layout", "bytes"]
+    app = with_the_same(app)
+    rows = [table(app).row(key) for key in "qsw"]
+    assert [row["Layout"] for row in rows] == ["quantized", "sparse_coo → strided", "strided"]
+    assert [row["Evidence"] for row in rows] == ["layout", "layout", "bytes"]
     measured(app)
     far = (doubled.dequantize() - ODD["per_tensor"].dequantize()).abs().max()
-    assert table(app)["max"][0] == pytest.approx(float(far), rel=1e-6)
+    assert table(app).row("q")["Max |Δ|"] == pytest.approx(float(far), rel=1e-6)
 
 
 def rows_of(app: AppTest) -> dict[str, str]:
-    return dict(zip(table(app)["key"], table(app)["state"].str[0], strict=True))
+    return dict(zip(table(app).keys, states(app), strict=True))
 
 
 def test_renamed_tensors_stand_in_one_row_with_their_evidence(compare):
@@ -193,7 +210,7 @@ def test_renamed_tensors_stand_in_one_row_with_their_evidence(compare):
     assert rows_of(app) == {
         f"layer{index}.weight → stage{index}.weight": "renamed" for index in range(4)
     }
-    assert set(table(app)["paired"]) == {"content, 99\u202f%"}
+    assert set(table(app).columns["Paired"]) == {"content, 99\u202f%"}
 
 
 def test_two_tensors_are_paired_by_hand_and_the_link_keeps_it(compare):
@@ -237,7 +254,7 @@ def test_a_run_of_several_says_where_the_nan_came_in(compare, tmp_path):
     assert not app.exception
     assert "epoch 3" in sentence(app)
     assert "layer1.weight" in sentence(app)
-    found = table(app).set_index("key")
+    found = app.dataframe[0].value.set_index("key")
     assert list(found["nan"]) == ["", "epoch 3", "", ""]
     assert len(found["norms"]["layer0.weight"]) == 4
 
@@ -253,7 +270,7 @@ def test_the_files_named_at_the_start_are_a_run(compare, tmp_path, monkeypatch):
     wait_until(lambda: app.run().dataframe)
     assert not app.exception
     assert "epoch_2.pth" in app.caption[1].value.replace("\\", "")
-    assert list(table(app).set_index("key")["last"]) == [50] * 4
+    assert list(app.dataframe[0].value.set_index("key")["last"]) == [50] * 4
 
 
 def test_what_is_wrong_with_one_file_of_a_run_says_which(compare, tmp_path, monkeypatch):

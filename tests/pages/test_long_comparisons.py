@@ -95,9 +95,6 @@ def test_measuring_that_is_begun_is_not_offered(compare) -> None:
 
 def test_the_pictures_of_a_pair_that_are_begun_are_not_offered(compare) -> None:
     app = compare(*range(FIRST, LAST, NBYTES))
-    key = "rows-" + app.dataframe[0].proto.id.rpartition("-rows-")[2]
-    app.session_state[key] = {"selection": {"rows": [0], "columns": [], "cells": []}}
-    app.run()
     assert_begun(app, "Draw the charts")
 
 

@@ -28,9 +28,12 @@ def changes(
     numbers of them.
     """
     row_keys = _charts(comparison, numbers, identity, numbers_id)
-    row = comparison_table(comparison, numbers, identity, numbers_id, row_keys)
-    if row is not None:
-        pair_card(row, numbers.get(row.key), identity)
+    table, card = st.columns([5, 3], gap="medium")
+    with table:
+        row = comparison_table(comparison, numbers, identity, numbers_id, row_keys)
+    with card:
+        if row is not None:
+            pair_card(row, numbers.get(row.key), identity)
 
 
 def _charts(

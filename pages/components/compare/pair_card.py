@@ -121,14 +121,12 @@ def _charts(pair: TensorPair) -> None:
         ),
         ("Change of each output channel", channel_figure(pair)),
     ]
-    columns = st.columns(2, gap="medium")
     drawn = [(title, figure) for title, figure in figures if figure is not None]
     for index, (title, figure) in enumerate(drawn):
-        with columns[index % 2]:
-            st.caption(plain(title))
-            st.plotly_chart(
-                figure, config={"displayModeBar": False}, alt=title, key=f"pair-figure-{index}"
-            )
+        st.caption(plain(title))
+        st.plotly_chart(
+            figure, config={"displayModeBar": False}, alt=title, key=f"pair-figure-{index}"
+        )
     if pair.filters is not None:
         image, caption = filters_image(pair.filters)
         st.image(image.numpy(), caption=plain(caption), width="content")

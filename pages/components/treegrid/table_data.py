@@ -24,9 +24,9 @@ class Column:
     A row's value is formatted by `text` and sorted by what `sort` makes of it, both once for each
     distinct value. Numbers sort by themselves, other values by their text. In a narrow table, the
     columns with the highest `drop` are left out first; one with 0 stays. `full` is the value of a
-    full bar, `most` the most pixels of the text. A column with a `share` takes that part of the
-    width that is left. Of a key column, `into` is the title of the column that has the new names;
-    what they change is struck out in the old.
+    full bar, `colour` that of its filling, `most` the most pixels of the text. A column with a
+    `share` takes that part of the width that is left. Of a key column, `into` is the title of the
+    column that has the new names; what they change is struck out in the old.
     """
 
     title: str
@@ -37,6 +37,7 @@ class Column:
     help: str = ""
     drop: int = 0
     full: float = 1
+    colour: str = ""
     most: int = 190
     share: int = 0
     into: str = ""
@@ -134,6 +135,7 @@ def _column(column: Column, titles: Sequence[str]) -> dict[str, Any]:
     values = [_sort_value(column, value) for value in codes]
     return look | {
         "full": column.full or 1,
+        "colour": column.colour,
         "texts": [visible(column.text(value)) for value in codes],
         "values": values if any(value is not None for value in values) else None,
         "codes": coded,

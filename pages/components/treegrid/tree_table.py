@@ -26,12 +26,14 @@ class _Choice:
     """The chosen row of a session's table.
 
     The browser takes `told` when `turn` is another than before, and otherwise keeps its own. So
-    what is sent stays the same while a person chooses row after row.
+    what is sent stays the same while a person chooses row after row. `is_own` says that somebody
+    chose it.
     """
 
     chosen: int | None = None
     told: int | None = None
     turn: int = 0
+    is_own: bool = False
 
     def tell(self, row: int | None) -> None:
         self.chosen = self.told = row
@@ -41,13 +43,15 @@ class _Choice:
 def tree_table(table: PackedTable, name: str, first: int | None = None) -> int | None:
     """Draw the table. Returns the number of the chosen row, or None if none is, or is not shown.
 
-    `name` distinguishes the table from all others that a session sees. `first` is chosen when a
-    session sees the table for the first time. A row stays chosen while a filter hides it, and while
+    `name` distinguishes the table from all others that a session sees. `first` is chosen until
+    somebody chooses another. A row stays chosen while a filter hides it, and while
     the person is on another page.
     """
     key = widget_key(name)
-    choice = _choice(key, first)
-    if key not in st.session_state and choice.chosen is not None:
+    choice = _choice(key)
+    if not choice.is_own and choice.chosen != first:
+        choice.tell(first)
+    elif key not in st.session_state and choice.chosen is not None:
         choice.tell(choice.chosen)
     head = {"digest": table.digest, "name": key, "turn": choice.turn, "chosen": choice.told}
     _component()(
@@ -60,7 +64,9 @@ def tree_table(table: PackedTable, name: str, first: int | None = None) -> int |
 
 def choose_row(name: str, row: int | None) -> None:
     """Choose a row of the table from elsewhere on the page, or none."""
-    _choice(widget_key(name), None).tell(row)
+    choice = _choice(widget_key(name))
+    choice.tell(row)
+    choice.is_own = True
 
 
 def widget_key(name: str) -> str:
@@ -69,11 +75,11 @@ def widget_key(name: str) -> str:
     return f"table-{sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 
-def _choice(key: str, first: int | None) -> _Choice:
+def _choice(key: str) -> _Choice:
     state: MutableMapping[Any, Any] = st.session_state
     name = f"{key}-choice"
     if name not in state:
-        state[name] = _Choice(first, first)
+        state[name] = _Choice()
     choice: _Choice = state[name]
     return choice
 
@@ -81,6 +87,7 @@ def _choice(key: str, first: int | None) -> _Choice:
 def _heard(key: str, choice: _Choice) -> None:
     row = st.session_state[key].get("row")
     choice.chosen = row if isinstance(row, int) else None
+    choice.is_own = True
 
 
 def _component() -> st.components.v2.types.ComponentRenderer:

@@ -1,6 +1,7 @@
 // Draws cells. Whatever comes from a file goes in as textContent and is never read as HTML.
 
-const TAIL = 22
+const TAIL = 16
+const SVG = "http://www.w3.org/2000/svg"
 
 export function element(name, className, text) {
   const made = document.createElement(name)
@@ -50,10 +51,28 @@ function keyCell(model, column, row) {
   return cell
 }
 
+// Draws a button as two sheets of paper.
+export function copyButton() {
+  const button = element("button", "copy")
+  button.type = "button"
+  button.tabIndex = -1
+  button.title = "Copy"
+  button.setAttribute("aria-label", "Copy")
+  const drawing = document.createElementNS(SVG, "svg")
+  drawing.setAttribute("viewBox", "0 0 16 16")
+  for (const path of ["M5.5 5.5h8v8h-8z", "M10.5 2.5h-8v8"]) {
+    const line = document.createElementNS(SVG, "path")
+    line.setAttribute("d", path)
+    drawing.append(line)
+  }
+  button.append(drawing)
+  return button
+}
+
 // The text in two parts: only the first is cut where there is no room, so that both ends stay.
 function middleCut(text) {
-  const at = Math.max(text.length - TAIL, text.lastIndexOf("."))
-  if (text.length <= TAIL) return [element("span", "head", text)]
+  const at = text.length - TAIL
+  if (at <= 2) return [element("span", "head", text)]
   return [element("span", "head", text.slice(0, at)), element("span", "tail", text.slice(at))]
 }
 
@@ -85,6 +104,7 @@ function drawBar(cell, text, value, column, showsBars) {
   if (showsBars) {
     const bar = element("span", "bar")
     const filled = element("span", "filled")
+    if (column.colour) filled.style.background = column.colour
     filled.style.width = `${100 * Math.min(1, Math.max(0, (value ?? 0) / column.full))}%`
     bar.append(filled)
     cell.append(bar)

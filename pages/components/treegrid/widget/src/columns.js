@@ -1,17 +1,19 @@
 // Which columns a width has room for, and how wide each is.
 
-const GAP = 12
-const PADDING = 12
-const KEY_LEAST = 168
-const BAR = 44
-const NARROW = 480
+const NARROW = 480 // pixels below which a table has no bars, smaller letters and smaller gaps
+const GAP = { wide: 12, narrow: 8 } // also the padding at both ends, as in the style sheet
 const SIGN = 8 // JetBrains Mono at 12.5 pixels, where the browser rounds advances to whole pixels
+const NARROW_SIGN = 7.2
 const TITLE_SIGN = 6.9 // about that of Inter at 12 pixels
+const ARROW = 14 // beside a sorted column's title
+const KEY = { least: 168, most: 248, narrow: 140 } // the room for keys before columns are left out
+const BAR = 44
 
 export class Columns {
   constructor(model) {
     this.model = model
-    this.widths = model.columns.map((column, at) => widthOf(column, model.groups, at))
+    this.signs = model.columns.map((column, at) => signsOf(column, model.groups, at))
+    this.longest = model.table.names.reduce((most, name) => Math.max(most, name.length), 0)
     this.shown = []
     this.template = ""
     this.bars = true
@@ -34,33 +36,39 @@ export class Columns {
     return changed
   }
 
+  get narrow() {
+    return !this.bars
+  }
+
   least(shown, bars) {
-    const gaps = GAP * (shown.length - 1) + 2 * PADDING
+    const gaps = (bars ? GAP.wide : GAP.narrow) * (shown.length + 1)
     return shown.reduce((sum, at) => sum + this.width(at, bars), gaps)
   }
 
   width(at, bars) {
-    const { kind } = this.model.columns[at]
-    if (kind === "key") return KEY_LEAST
-    return this.widths[at] - (kind === "bar" && !bars ? BAR + GAP : 0)
+    const { kind, most, title } = this.model.columns[at]
+    if (kind === "key" && !bars) return KEY.narrow
+    if (kind === "key") return Math.min(Math.max(this.longest * SIGN + 16, KEY.least), KEY.most)
+    if (kind === "state") return bars ? 16 : 12
+    const text = Math.min(Math.ceil(this.signs[at] * (bars ? SIGN : NARROW_SIGN)) + 2, most)
+    const head = Math.ceil(title.length * TITLE_SIGN) + (bars ? ARROW : 0)
+    return Math.max(text, head) + (kind === "bar" && bars ? BAR + GAP.wide : 0)
   }
 
   track(at, bars) {
     const column = this.model.columns[at]
-    if (column.kind === "key") return `minmax(0, ${column.share}fr)`
     return column.share ? `minmax(0, ${column.share}fr)` : `${this.width(at, bars)}px`
   }
 }
 
-function widthOf(column, groups, at) {
-  if (column.kind === "key") return KEY_LEAST
-  if (column.kind === "state") return 16
-  const inGroups = groups.map((group) => group.cells[at]?.text.length ?? 0)
-  const signs = [...column.texts.map((text) => text.length), ...inGroups].reduce(
-    (most, length) => Math.max(most, length),
-    0,
-  )
-  const text = Math.min(signs * SIGN + 2, column.most)
-  const title = Math.ceil(column.title.length * TITLE_SIGN) + 14
-  return Math.max(text, title) + (column.kind === "bar" ? BAR + GAP : 0)
+// The signs of the column's longest text; a thin space counts half.
+function signsOf(column, groups, at) {
+  const inGroups = groups.map((group) => group.cells[at]?.text ?? "")
+  let most = 0
+  for (const texts of [column.texts, inGroups]) {
+    for (const text of texts) {
+      most = Math.max(most, text.length - (text.split("\u202f").length - 1) / 2)
+    }
+  }
+  return most
 }

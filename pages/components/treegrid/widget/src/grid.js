@@ -7,7 +7,7 @@ import {
   observeElementRect,
 } from "@tanstack/virtual-core"
 
-import { element, groupCell, rowCell } from "./cells.js"
+import { copyButton, element, groupCell, rowCell } from "./cells.js"
 import { Columns } from "./columns.js"
 import { copied } from "./copying.js"
 import { downloadCsv } from "./csv.js"
@@ -191,6 +191,7 @@ export class Grid {
   }
 
   drawHeader() {
+    this.frame.classList.toggle("narrow", this.columns.narrow)
     const { kept: { sort } } = this
     const row = element("div", "row")
     row.setAttribute("role", "row")
@@ -266,24 +267,39 @@ export class Grid {
     if (group) row.setAttribute("aria-expanded", String(this.isOpen(group)))
     for (const at of this.columns.shown) {
       const column = this.model.columns[at]
+      if (group && this.isBehindTitle(at, group)) continue
       const cell = group
         ? groupCell(this.model, column, at, group, this.isOpen(group), this.columns.bars)
         : rowCell(this.model, column, line, this.columns.bars)
       cell.setAttribute("role", "gridcell")
       if (column.kind === "key") {
         cell.classList.toggle("child", isChild)
-        cell.append(this.copyButton())
+        if (group) this.widen(cell, at, group)
+        cell.append(copyButton())
       }
       row.append(cell)
     }
     return row
   }
 
-  copyButton() {
-    const button = element("button", "copy", "Copy")
-    button.type = "button"
-    button.tabIndex = -1
-    return button
+  // A group's title takes the place of the columns after it that say nothing about the group.
+  isBehindTitle(at, group) {
+    const key = this.columns.shown.findIndex((each) => this.model.columns[each].kind === "key")
+    const place = this.columns.shown.indexOf(at)
+    return place > key && place <= key + this.emptyAfter(key, group)
+  }
+
+  emptyAfter(key, group) {
+    const after = this.columns.shown.slice(key + 1)
+    const filled = after.findIndex((at) => group.cells[at])
+    return filled < 0 ? after.length : filled
+  }
+
+  widen(cell, at, group) {
+    const span = 1 + this.emptyAfter(this.columns.shown.indexOf(at), group)
+    if (span === 1) return
+    cell.style.gridColumn = `span ${span}`
+    cell.setAttribute("aria-colspan", String(span))
   }
 
   // What changes without new lines: the chosen and the active row.
@@ -408,7 +424,7 @@ export class Grid {
     this.note.classList.add("fresh")
     if (done) {
       this.note.replaceChildren("✓ Copied ", element("span", "copied", text))
-      this.rows.get(line)?.querySelector(".copy")?.replaceChildren("Copied")
+      this.rows.get(line)?.querySelector(".copy")?.classList.add("done")
     } else {
       this.note.replaceChildren("This browser does not allow copying here.")
     }
@@ -420,6 +436,6 @@ export class Grid {
     clearTimeout(this.noticeEnds)
     this.note.classList.remove("fresh")
     this.note.textContent = this.model.table.foot
-    for (const button of this.body.querySelectorAll(".copy")) button.textContent = "Copy"
+    for (const button of this.body.querySelectorAll(".done")) button.classList.remove("done")
   }
 }
