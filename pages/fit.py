@@ -15,7 +15,8 @@ from pages.components.fit.fitting import Fitting, fitting, remarks_on
 from pages.components.fit.fixes_panel import fixes_panel
 from pages.components.fit.identify_panel import identify_panel
 from pages.components.fit.load_panel import load_button, load_choices, partial_notice
-from pages.components.fit.match_table import coverage_bar, match_table
+from pages.components.fit.matching.match_summary import coverage_bar
+from pages.components.fit.matching.match_table import match_table
 from pages.components.fit.proof_panel import proof_panel
 from pages.components.fit.recipe_bar import remember
 from pages.components.fit.repaired_download import recipe_as_code, repaired_download
@@ -61,7 +62,7 @@ def main() -> None:
     actions, keys = st.columns([5, 7], gap="large")
     with keys:
         st.markdown("#### Keys")
-        match_table(fitted.sections)
+        match_table(fitted, f"{checkpoint.identity}:{state_dict.path!a}:{architecture.key}")
     with actions:
         fixes_panel(slot, checkpoint, state_dict, architecture, fitted)
         _load(slot, state_dict, fitted)

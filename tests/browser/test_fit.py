@@ -15,6 +15,7 @@ from torchvision.models import ResNet18_Weights, resnet18
 from core.fixes import Recipe, Step, StripPrefix
 from core.server import Bench, SlotState, bench_to_query
 from tests.browser.driver import Server, go, settled
+from tests.browser.key_table import key_table, row_of
 
 CLASSES = ["airplane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 RESNET = "torchvision:resnet18?num_classes=10"
@@ -123,11 +124,10 @@ def test_the_diff_opens_to_single_keys_and_shapes(
     server: Server, page: Page, wrapped: Path
 ) -> None:
     fit(server, page, architecture="torchvision:resnet18", recipe=STRIP)
-    head = page.get_by_text("fc.{weight,bias}")
-    expect(head).to_be_visible()
-    expect(page.get_by_text("10 × 512 in the file, 1000 × 512 in the model")).to_be_hidden()
-    head.click()
-    expect(page.get_by_text("10 × 512 in the file, 1000 × 512 in the model")).to_be_visible()
+    expect(row_of(page, "fc.{weight,bias}")).to_contain_text("mismatched")
+    expect(row_of(page, "module.fc.weight")).to_have_count(0)
+    row_of(page, "fc.{weight,bias}").click()
+    expect(row_of(page, "module.fc.weight")).to_contain_text("10 × 512 → 1000 × 512")
 
 
 def test_a_reload_finds_the_architecture_and_the_recipe_again(
@@ -167,6 +167,22 @@ def test_on_a_narrow_screen_nothing_is_cut_off(server: Server, page: Page, wrapp
     fit(server, page, architecture=RESNET)
     expect(page.get_by_role("button", name="Apply")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    for box in page.locator(".fit-diff .row, .fit-counts span").all():
+    for box in (*page.locator(".fit-counts span").all(), key_table(page)):
         place = box.bounding_box()
         assert place is None or place["x"] + place["width"] <= 390
+    assert key_table(page).evaluate("table => table.scrollWidth <= table.clientWidth")
+    assert key_table(page).get_by_role("columnheader").all_inner_texts() == ["", "Key", "Shape"]
+
+
+def test_what_a_fix_strikes_out_of_a_key_is_shown_in_it(
+    server: Server, page: Page, wrapped: Path
+) -> None:
+    fit(server, page, architecture=RESNET)
+    expect(key_table(page).get_by_role("row").filter(has_text="missing").first).to_be_visible()
+    page.get_by_role("button", name="Apply").first.click()
+    expect(page.get_by_text("Fits: 122 of 122 keys.")).to_be_visible()
+    row_of(page, "fc").click()
+    weight = row_of(page, "module.fc.weight")
+    expect(weight.locator("del")).to_have_text("module.")
+    expect(weight).to_contain_text("renamed")
+    expect(row_of(page, "fc")).to_contain_text("matched")

@@ -21,7 +21,7 @@ def comparison_columns(
     """The columns without those in which every cell is empty. `numbers` and `shares` of the whole
     change are by row key; `prefix` is what the keys leave out."""
     return [
-        Column("", "state", [str(row.state) for row in rows], help="Sort by state"),
+        Column("", "state", [str(row.state) for row in rows], hint="Sort by state"),
         Column("Key", "key", [keys_text(row).removeprefix(prefix) for row in rows]),
         *_filled(
             Column(
@@ -32,7 +32,7 @@ def comparison_columns(
                 "Layout",
                 "muted",
                 _layouts(rows),
-                help="How the elements are stored, if they are not strided",
+                hint="How the elements are stored, if they are not strided",
                 drop=10,
             ),
             Column("Parameters", "number", [_numel(row) for row in rows], count, drop=13),
@@ -41,7 +41,7 @@ def comparison_columns(
                 "bar",
                 [shares.get(row.key) for row in rows],
                 _or_dash(share_text),
-                help="The tensor’s share of the whole change of the weights, ‖B − A‖²",
+                hint="The tensor’s share of the whole change of the weights, ‖B − A‖²",
                 full=max(shares.values(), default=1),
                 colour=CHANGED_FILL,
             ),
@@ -50,14 +50,14 @@ def comparison_columns(
                 "Paired",
                 "muted",
                 [_paired(row) for row in rows],
-                help="How tensors of different names were paired, and with what confidence",
+                hint="How tensors of different names were paired, and with what confidence",
                 drop=2,
             ),
             Column(
                 "Evidence",
                 "muted",
                 [str(row.evidence) for row in rows],
-                help="What shows the state",
+                hint="What shows the state",
                 drop=17,
             ),
             Column("Note", "muted", [row.note for row in rows], most=260, drop=1),
@@ -66,71 +66,70 @@ def comparison_columns(
 
 
 def _number_columns(numbers: Sequence[Numbers | None]) -> list[Column]:
-    def column(
-        title: str,
-        value: Callable[[Numbers], float | None],
-        text: Callable[[float], str],
-        help: str,
-        drop: int,
-    ) -> Column:
-        values = [value(n) if n else None for n in numbers]
-        return Column(title, "number", values, _or_dash(text), help=help, drop=drop)
+    def each(value: Callable[[Numbers], float | None]) -> list[float | None]:
+        return [value(n) if n else None for n in numbers]
 
     return [
-        column(
+        Column(
             "Rel. L2",
-            lambda n: n.relative_l2,
-            _relative,
-            "The norm of the difference divided by the norm of A; infinite if A is all zeros",
-            0,
+            "number",
+            each(lambda n: n.relative_l2),
+            _or_dash(_relative),
+            hint="The norm of the difference divided by the norm of A; infinite if A is all zeros",
         ),
-        column(
+        Column(
             "Max |Δ|",
-            lambda n: n.max_abs,
-            _three_digits,
-            "The largest absolute difference of an element, |B − A|",
-            14,
+            "number",
+            each(lambda n: n.max_abs),
+            _or_dash(_three_digits),
+            hint="The largest absolute difference of an element, |B − A|",
+            drop=14,
         ),
-        column(
+        Column(
             "Mean |Δ|",
-            lambda n: n.mean_abs,
-            _three_digits,
-            "The mean absolute difference of an element, |B − A|",
-            15,
+            "number",
+            each(lambda n: n.mean_abs),
+            _or_dash(_three_digits),
+            hint="The mean absolute difference of an element, |B − A|",
+            drop=15,
         ),
-        column(
+        Column(
             "Cosine",
-            lambda n: n.cosine,
-            _cosine,
-            "The cosine of the angle between A and B; 1 is the same direction",
-            7,
+            "number",
+            each(lambda n: n.cosine),
+            _or_dash(_cosine),
+            hint="The cosine of the angle between A and B; 1 is the same direction",
+            drop=7,
         ),
-        column(
+        Column(
             "Changed",
-            lambda n: n.changed_share,
-            share_text,
-            "The share of elements whose value differs",
-            11,
+            "number",
+            each(lambda n: n.changed_share),
+            _or_dash(share_text),
+            hint="The share of elements whose value differs",
+            drop=11,
         ),
-        column(
+        Column(
             "Not close",
-            lambda n: _of_all(n.outside, n),
-            share_text,
-            "The share of elements outside the tolerance",
-            9,
+            "number",
+            each(lambda n: _of_all(n.outside, n)),
+            _or_dash(share_text),
+            hint="The share of elements outside the tolerance",
+            drop=9,
         ),
-        column(
+        Column(
             "Sign flips",
-            lambda n: _of_all(n.sign_flips, n),
-            share_text,
-            "The share of elements whose sign differs",
-            6,
+            "number",
+            each(lambda n: _of_all(n.sign_flips, n)),
+            _or_dash(share_text),
+            hint="The share of elements whose sign differs",
+            drop=6,
         ),
         Column(
             "NaN, Inf",
             "muted",
             [_not_finite(n) if n else "" for n in numbers],
-            help="The number of elements left out of the numbers, A → B",
+            hint="The number of elements left out of the numbers, A → B",
             drop=3,
         ),
     ]

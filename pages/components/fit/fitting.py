@@ -18,8 +18,9 @@ from pages.components.cached import cached
 @dataclass(frozen=True, slots=True)
 class Fitting:
     """A recipe's trial on a state_dict, its fit to the architecture's signature, and proposals of
-    further fixes."""
+    further fixes. `identity` distinguishes it from all others."""
 
+    identity: str
     signature: Signature
     trial: Trial
     fit: Fit
@@ -82,6 +83,7 @@ def _fitting(
     trial = try_recipe(_recipe, _state_dict, wanted)
     fit = fit_of(_state_dict, trial.state_dict, wanted)
     return Fitting(
+        repr((identity, path, recipe_json, key)),
         wanted,
         trial,
         fit,

@@ -26,7 +26,7 @@ from core.predict import UNTRAINED, untrained_keys
 from core.progress import Cancelled, Progress
 from core.server import Job
 from core.wording import count, pass_time, size
-from pages.components.fit.match_table import lines_table
+from pages.components.fit.matching.match_summary import lines_table
 from pages.components.job_panel import job_panel
 from pages.components.resources import jobs, model_pool
 from pages.components.session import session_id

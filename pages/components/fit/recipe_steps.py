@@ -12,7 +12,7 @@ from core.plain_text import markup, plain, plain_sentence, visible
 from core.recipe import Change as KeyChange
 from core.recipe import Outcome, moved, switched, without_step
 from core.wording import count
-from pages.components.fit.match_table import STYLE
+from pages.components.fit.matching.match_summary import STYLE
 
 Change = Callable[[Recipe], None]
 Edit = Callable[[int, Fix], None]

@@ -124,7 +124,7 @@ def _columns(state_dict: StateDict, rows: Sequence[tuple[str, TensorEntry]]) -> 
             "Layout",
             "muted",
             [layout(entry) for _, entry in rows],
-            help="How the elements are stored, if they are not strided",
+            hint="How the elements are stored, if they are not strided",
             drop=2,
         ),
         Column("Parameters", "number", [entry.numel for _, entry in rows], count, drop=1),
@@ -133,7 +133,7 @@ def _columns(state_dict: StateDict, rows: Sequence[tuple[str, TensorEntry]]) -> 
             "bar",
             shares,
             share_text,
-            help="The share of all parameters of the state_dict",
+            hint="The share of all parameters of the state_dict",
         ),
         Column("Size", "number", [entry.nbytes for _, entry in rows], size),
     ]

@@ -22,11 +22,12 @@ class Column:
     """One column of a table: a value for each row, and how it is written.
 
     A row's value is formatted by `text` and sorted by what `sort` makes of it, both once for each
-    distinct value. Numbers sort by themselves, other values by their text. In a narrow table, the
-    columns with the highest `drop` are left out first; one with 0 stays. `full` is the value of a
-    full bar, `colour` that of its filling, `most` the most pixels of the text. A column with a
-    `share` takes that part of the width that is left. Of a key column, `into` is the title of the
-    column that has the new names; what they change is struck out in the old.
+    distinct value. Numbers sort by themselves, other values by their text. `hint` says what the
+    column is. In a narrow table, the columns with the highest `drop` are left out first; one with 0
+    stays. `full` is the value of a full bar, `colour` that of its filling, `most` the most pixels
+    of the text. A column with a `share` takes that part of the width that is left. Of a key column,
+    `into` are the new names of the keys, None for one that keeps its name; what a new name leaves
+    out is struck out in the old.
     """
 
     title: str
@@ -34,13 +35,13 @@ class Column:
     values: Sequence[Hashable]
     text: Callable[[Any], str] = str
     sort: Callable[[Any], float | str | None] | None = None
-    help: str = ""
+    hint: str = ""
     drop: int = 0
     full: float = 1
     colour: str = ""
     most: int = 190
     share: int = 0
-    into: str = ""
+    into: Sequence[str | None] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,8 @@ class RowGroup:
 
     `prefix` is the part of their keys that the line says and the rows leave out. `cells` has what
     the line says in a column, by the column's title: a value as in the rows, such as their sum, or
-    a text. Rows of a group without a title have no line.
+    a text. Rows of a group without a title have no line. What a person opens is remembered by
+    `name`, where two groups have one title.
     """
 
     title: str | None
@@ -57,6 +59,7 @@ class RowGroup:
     prefix: str = ""
     cells: Mapping[str, Any] = field(default_factory=dict)
     open: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,8 @@ class Table:
     Rows without groups stand alone. `foot` is one line below, `rows` the most lines before the
     table scrolls. What a person opens is remembered for each `scope`, such as the text of a search.
     In a table with `clears`, a second click on the chosen row chooses none. `file` is the name
-    under which a button saves the rows as CSV; without one there is no button.
+    under which a button saves the rows as CSV; without one there is no button. Without `chooses`,
+    no row can be chosen.
     """
 
     label: str
@@ -79,6 +83,7 @@ class Table:
     scope: str = ""
     clears: bool = True
     file: str = ""
+    chooses: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,6 @@ def packed(table: Table) -> PackedTable:
     All texts are made visible here, since many come from files.
     """
     keys = next(column for column in table.columns if column.kind == "key")
-    titles = [column.title for column in table.columns]
     groups = [RowGroup(None, len(keys.values))] if table.groups is None else table.groups
     numbers = range(len(keys.values)) if table.numbers is None else table.numbers
     document = {
@@ -108,8 +112,9 @@ def packed(table: Table) -> PackedTable:
         "scope": table.scope,
         "clears": table.clears,
         "file": table.file,
-        "columns": [_column(column, titles) for column in table.columns],
-        "states": _states(table.columns),
+        "chooses": table.chooses,
+        "columns": [_column(column) for column in table.columns],
+        "states": _states(table.columns, groups),
         "names": [visible(str(name)) for name in keys.values],
         "ids": None if table.numbers is None else list(table.numbers),
         "groups": [_group(group, table.columns) for group in groups],
@@ -118,17 +123,17 @@ def packed(table: Table) -> PackedTable:
     return PackedTable(body, sha256(body).hexdigest()[:16], frozenset(numbers))
 
 
-def _column(column: Column, titles: Sequence[str]) -> dict[str, Any]:
+def _column(column: Column) -> dict[str, Any]:
     look = {
         "title": column.title,
         "kind": column.kind,
-        "help": column.help,
+        "hint": column.hint,
         "drop": column.drop,
         "most": column.most,
         "share": column.share or (1 if column.kind == "key" else 0),
     }
     if column.kind == "key":
-        into = titles.index(column.into) if column.into else None
+        into = [None if name is None else visible(name) for name in column.into] or None
         return look | {"into": into, "texts": [], "values": None, "codes": []}
     codes: dict[Hashable, int] = {}
     coded = [codes.setdefault(value, len(codes)) for value in column.values]
@@ -145,6 +150,7 @@ def _column(column: Column, titles: Sequence[str]) -> dict[str, Any]:
 def _group(group: RowGroup, columns: Sequence[Column]) -> dict[str, Any]:
     return {
         "title": None if group.title is None else visible(group.title),
+        "name": visible(group.name or group.title or ""),
         "prefix": visible(group.prefix),
         "count": group.count,
         "open": group.open,
@@ -168,8 +174,13 @@ def _sort_value(column: Column, value: Any) -> float | str | None:
     return order
 
 
-def _states(columns: Sequence[Column]) -> dict[str, dict[str, str]]:
-    words = {str(word) for column in columns if column.kind == "state" for word in column.values}
+def _states(columns: Sequence[Column], groups: Sequence[RowGroup]) -> dict[str, dict[str, str]]:
+    words = {
+        str(word)
+        for column in columns
+        if column.kind == "state"
+        for word in (*column.values, *(group.cells.get(column.title) for group in groups))
+    }
     return {
         word: {"word": word, "mark": mark.sign, "colour": mark.colour}
         for word, mark in STATE_MARKS.items()

@@ -42,12 +42,8 @@ function keyCell(model, column, row) {
   const cell = element("div", "cell key")
   const key = model.key(row)
   cell.title = key
-  if (column.into === null) {
-    cell.append(...middleCut(model.name(row)))
-  } else {
-    const into = model.columns[column.into]
-    cell.append(...changed(key, model.text(into, row)))
-  }
+  const fresh = column.into?.[row] ?? null
+  cell.append(...(fresh === null ? middleCut(model.name(row)) : changed(key, fresh)))
   return cell
 }
 
@@ -78,7 +74,7 @@ function middleCut(text) {
 
 // The old name with what the new one has instead: struck out, and marked as new.
 function changed(old, fresh) {
-  if (!fresh || old === fresh) return middleCut(old)
+  if (old === fresh) return middleCut(old)
   let start = 0
   while (start < old.length && start < fresh.length && old[start] === fresh[start]) start++
   start = old.lastIndexOf(".", start - 1) + 1

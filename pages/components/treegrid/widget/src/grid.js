@@ -113,6 +113,7 @@ export class Grid {
     this.open = this.kept.open.get(table.scope)
     this.active = null
     this.scroller.setAttribute("aria-label", table.label)
+    this.frame.classList.toggle("chooses", table.chooses)
     this.csv.hidden = !table.file || !this.model.size
     this.scroller.style.maxHeight = `${HEIGHT * (table.most + 1)}px`
     this.columns.fit(this.width())
@@ -126,7 +127,7 @@ export class Grid {
     const row = this.model.rowOf(this.chosen)
     if (row < 0) return
     if (!this.model.isLoose(row) && !this.isOpen(this.model.group(row))) {
-      this.open.set(this.model.group(row).title, true)
+      this.open.set(this.model.group(row).name, true)
       this.relist()
     }
     this.active = row
@@ -136,7 +137,7 @@ export class Grid {
 
   // --- lines
 
-  isOpen = (group) => this.open.get(group.title) ?? group.open
+  isOpen = (group) => this.open.get(group.name) ?? group.open
 
   relist() {
     this.lines = this.model.lines(this.isOpen, this.kept.sort)
@@ -162,13 +163,13 @@ export class Grid {
   }
 
   toggle(group, isOpen) {
-    this.open.set(group.title, isOpen)
+    this.open.set(group.name, isOpen)
     this.relist()
   }
 
   openAll() {
     const isOpen = !this.allOpen
-    for (const group of this.model.groups) if (group.title !== null) this.open.set(group.title, isOpen)
+    for (const group of this.model.groups) if (group.title !== null) this.open.set(group.name, isOpen)
     if (this.active !== null && !isGroup(this.active) && !isOpen) this.active = this.parent(this.active)
     this.relist()
   }
@@ -205,7 +206,7 @@ export class Grid {
       cell.setAttribute("aria-sort", down === null ? "none" : down ? "descending" : "ascending")
       const button = element("button", "sort", column.title)
       button.type = "button"
-      button.title = column.help || `Sort by ${column.title || "state"}`
+      button.title = column.hint || `Sort by ${column.title || "state"}`
       if (!column.title) button.setAttribute("aria-label", "State")
       if (down !== null) button.append(element("span", down ? "down" : "up"))
       button.addEventListener("click", () => this.sortBy(at))
@@ -305,9 +306,10 @@ export class Grid {
   // What changes without new lines: the chosen and the active row.
   refresh() {
     if (!this.model) return
+    const { chooses } = this.model.table
     const chosen = this.model.rowOf(this.chosen)
     for (const [line, row] of this.rows) {
-      if (!isGroup(line)) row.setAttribute("aria-selected", String(line === chosen))
+      if (!isGroup(line) && chooses) row.setAttribute("aria-selected", String(line === chosen))
       row.classList.toggle("active", line === this.active)
     }
     const active = this.active === null ? null : this.rows.get(this.active)
@@ -323,6 +325,7 @@ export class Grid {
   // --- choosing
 
   choose(row) {
+    if (!this.model.table.chooses) return
     const id = this.model.idOf(row)
     this.chosen = id === this.chosen && this.model.table.clears ? null : id
     this.refresh()

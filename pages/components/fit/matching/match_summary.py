@@ -1,8 +1,8 @@
-"""The diff between a state_dict and an architecture: a bar, counts, and the keys by module."""
+"""The diff between a state_dict and an architecture: a bar, counts, and the table of keys."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import streamlit as st
 
@@ -18,13 +18,10 @@ WORDS = {
     "mismatched": ("Mismatched", "same key, different shape or layout"),
     "benign": ("Benign", "not in the file; the model computes them or does without them"),
 }
-OPEN = {"missing", "unexpected", "mismatched"}
-"""The sections that are open at first."""
-
 MAX_LINES = 300
 MAX_KEYS = 400
-"""The most lines that a section shows and the most keys that a line shows, so that a table of
-20,000 keys is drawn quickly."""
+"""The most lines that a section shows and the most keys that a line shows, so that 20,000 keys
+are drawn quickly."""
 
 STYLE = """<style>
 .fit-bar{display:flex;height:14px;border-radius:7px;overflow:hidden;
@@ -35,8 +32,6 @@ STYLE = """<style>
 .fit-counts span{white-space:nowrap}
 .fit-dot{display:inline-block;width:.65em;height:.65em;border-radius:50%;margin-right:.45em}
 .fit-diff{font-size:.9rem}
-.fit-diff .state{margin-bottom:.9rem}
-.fit-diff .state>summary{font-size:1rem}
 .fit-diff summary{cursor:pointer;list-style-position:outside;margin-left:1rem}
 .fit-diff summary,.fit-diff .line{padding:.28rem 0;
   border-bottom:1px solid color-mix(in srgb,currentColor 14%,transparent)}
@@ -80,25 +75,9 @@ def coverage_bar(sections: Sequence[SummarySection], coverage: float) -> None:
     )
 
 
-def match_table(sections: Iterable[SummarySection]) -> None:
-    """Draw every key of the model and of the file under its state, grouped by module. A group
-    expands to its keys."""
-    body = "".join(_section(section) for section in sections)
-    st.html(f'{STYLE}<div class="fit-diff">{body}</div>')
-
-
 def lines_table(lines: Sequence[Line]) -> None:
     """Draw groups of keys without a state, such as those that keep their initial values."""
     st.html(f'{STYLE}<div class="fit-diff">{_lines(lines)}</div>')
-
-
-def _section(section: SummarySection) -> str:
-    title, about = WORDS[section.state]
-    return (
-        f'<details class="state"{" open" if section.state in OPEN else ""}><summary>'
-        f"{_dot(section.state)}<b>{count(section.keys)} {markup(title.lower())}</b> "
-        f'<span class="note">{markup(about)}</span></summary>{_lines(section.lines)}</details>'
-    )
 
 
 def _lines(lines: Sequence[Line]) -> str:
