@@ -1,6 +1,7 @@
 // Which columns a width has room for, and how wide each is.
 
 const NARROW = 480 // pixels below which a table has no bars, smaller letters and smaller gaps
+const NARROW_MOST = 2 // columns of a narrow table besides the key and its state
 const GAP = { wide: 12, narrow: 8 } // also the padding at both ends, as in the style sheet
 const SIGN = 8 // JetBrains Mono at 12.5 pixels, where the browser rounds advances to whole pixels
 const NARROW_SIGN = 7.2
@@ -24,7 +25,7 @@ export class Columns {
     const { columns } = this.model
     const bars = width >= NARROW
     let shown = columns.map((_, at) => at)
-    while (this.least(shown, bars) > width) {
+    while (this.least(shown, bars) > width || (!bars && this.told(shown) > NARROW_MOST)) {
       const drops = shown.map((at) => columns[at].drop)
       const most = Math.max(...drops)
       if (most === 0) break
@@ -34,6 +35,11 @@ export class Columns {
     const changed = template !== this.template || bars !== this.bars
     Object.assign(this, { shown, template, bars })
     return changed
+  }
+
+  // How many columns there are besides the key and its state.
+  told(shown) {
+    return shown.filter((at) => !["key", "state"].includes(this.model.columns[at].kind)).length
   }
 
   get narrow() {
