@@ -31,7 +31,6 @@ from core.compare.measurability import (
 from core.compare.numbers_cache import NumbersCache
 from core.compare.rows import bytes_to_read, compare
 from core.compare.same_weights import alike
-from core.compare.share_of_change import by_share_of_change, change_shares, statistics_from
 from core.compare.sides import NOTHING, Side, is_nothing, side
 from core.compare.tensor_numbers import ALLCLOSE, Numbers, Tolerance
 
@@ -58,7 +57,6 @@ __all__ = [
     "Tolerance",
     "alike",
     "blocks",
-    "by_share_of_change",
     "bytes_to_measure",
     "bytes_to_read",
     "change_shares",
@@ -70,6 +68,5 @@ __all__ = [
     "measurable",
     "part_map",
     "side",
-    "statistics_from",
     "with_damage",
 ]

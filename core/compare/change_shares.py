@@ -36,14 +36,14 @@ class ChangeShares:
         return not any(reason in UNKNOWN for reason in self.outside.values())
 
     def ordered(self, rows: Iterable[Row]) -> list[Row]:
-        """The rows by share, the largest first, then those without a share, then BatchNorm's
-        statistics, then the rows that are the same; rows with equal shares stay in their order."""
+        """The rows by share, the largest first, then those without a share, then the rows that are
+        the same, and BatchNorm's statistics last; rows with equal shares stay in their order."""
         return sorted(rows, key=self._place)
 
     def _place(self, row: Row) -> tuple[int, float]:
-        if row.state in SAME:
-            return 3, 0.0
         if row.key in self.statistics:
+            return 3, 0.0
+        if row.state in SAME:
             return 2, 0.0
         share = self.shares.get(row.key)
         return (1, 0.0) if share is None else (0, -share)

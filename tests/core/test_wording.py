@@ -18,7 +18,6 @@ from core.wording import (
     place_in_file,
     probability_text,
     shape,
-    share_text,
     size,
     small,
 )

@@ -8,13 +8,12 @@ from hashlib import sha256
 import streamlit as st
 
 from core.compare import (
+    ChangeShares,
     Comparison,
     Numbers,
     Row,
     State,
-    by_share_of_change,
     change_shares,
-    statistics_from,
 )
 from core.compare.texts import comparison_csv
 from core.errors import FilterError
@@ -71,7 +70,7 @@ def comparison_table(
     place = tree_table(table, f"rows-{identity}", first)
     st.download_button(
         "Download rows as CSV",
-        lambda: comparison_csv(shown, numbers),
+        lambda: comparison_csv(shown, numbers, shares.shares),
         file_name=f"comparison-{sha256(f'{view}|{numbers_id}'.encode()).hexdigest()[:12]}.csv",
         mime="text/csv",
         icon=":material/download:",
@@ -100,7 +99,7 @@ def _view(
 @cached(16)
 def _shares(
     identity: str, numbers_id: str, _comparison: Comparison, _numbers: Mapping[str, Numbers]
-) -> Mapping[str, float]:
+) -> ChangeShares:
     return change_shares(_comparison.rows, _numbers)
 
 
@@ -118,20 +117,20 @@ def _shown(
     _states: Collection[State],
     _text: str,
     _row_keys: Collection[str] | None,
-    _shares: Mapping[str, float],
+    _shares: ChangeShares,
 ) -> Sequence[Row]:
     """The rows of a view, those that make up most of the change first. Sessions share the result,
     so it is never changed."""
     matching = fitting_keys(_text, [row.key for row in _comparison.rows])
     row_keys = None if _row_keys is None else frozenset(_row_keys)
-    rows = (
+    rows = [
         row
         for row in _comparison.rows
         if (not _states or row.state in _states)
         and row.key in matching
         and (row_keys is None or row.key in row_keys)
-    )
-    return by_share_of_change(rows, _shares)
+    ]
+    return _shares.ordered(rows)
 
 
 @cached(16)
@@ -142,7 +141,7 @@ def _packed(
     _comparison: Comparison,
     _rows: Sequence[Row],
     _numbers: Mapping[str, Numbers],
-    _shares: Mapping[str, float],
+    _shares: ChangeShares,
     is_whole: bool,
 ) -> PackedTable:
     """The rows as a table. Sessions share the result, so it is never changed."""
@@ -151,7 +150,7 @@ def _packed(
     return packed(
         Table(
             "Tensors of A and B, with the state of each",
-            comparison_columns(_rows, _numbers, _shares, prefix),
+            comparison_columns(_rows, _numbers, _shares.shares, prefix),
             _groups(_rows, _shares, prefix, is_whole=is_whole),
             [places[row.key] for row in _rows],
             foot=_foot(_rows, _comparison),
@@ -162,16 +161,16 @@ def _packed(
 
 
 def _groups(
-    rows: Sequence[Row], shares: Mapping[str, float], prefix: str, *, is_whole: bool
+    rows: Sequence[Row], shares: ChangeShares, prefix: str, *, is_whole: bool
 ) -> list[RowGroup]:
     """The first weights, the others as a closed group, and BatchNorm's statistics as another; all
     rows as one where they have room, or where they are not the whole comparison."""
     if len(rows) <= LINES or not is_whole:
         return [RowGroup(None, len(rows), prefix)]
-    weights = statistics_from(rows)
+    weights = sum(row.key not in shares.statistics for row in rows)
     first = weights if weights <= FIRST + 2 else FIRST
     others = rows[first:weights]
-    rest = sum(shares.get(row.key, 0.0) for row in others)
+    rest = sum(shares.shares.get(row.key, 0.0) for row in others)
     groups = [
         RowGroup(None, first, prefix),
         RowGroup(
