@@ -112,10 +112,14 @@ if __name__ != "__main__":
         on_script_error=on_script_error,
     )
 else:
+    from pages.components.bench import quick_demo
+    from pages.components.bench.bench_bar import bench_bar
+    from pages.components.frame import BRAND
     from pages.components.resources import recheck_files
     from pages.components.workspace import write_link
 
     st.set_page_config(page_title="Loupe", page_icon=ICON, layout="wide")
+    st.logo(BRAND, size="medium")
     page = st.navigation(
         [
             st.Page(file, title=title, icon=icon, url_path=url_path, default=not url_path)
@@ -125,4 +129,6 @@ else:
     )
     recheck_files()
     write_link()
-    page.run()
+    bench_bar(page.title.lower())
+    if not quick_demo.under_way():
+        page.run()

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.checkpoint import Checkpoint, StateDict
 from core.compare import BY_ITSELF, EVIDENCE, Comparison, Numbers, with_damage
 from core.compare.metadata import compare_arrays, found_beside, metadata_changes
-from core.compare.verdict import Beside, verdict
-from core.plain_text import MAX_SENTENCE_LENGTH, plain, plain_sentence
+from core.compare.verdict import Beside
+from core.compare.verdict import verdict as comparison_verdict
+from core.plain_text import plain
 from pages.components.cached import cached
 from pages.components.compare.changes import changes
 from pages.components.compare.comparison_job import comparison_job, read_offer
@@ -22,52 +24,57 @@ from pages.components.compare.metadata_panel import metadata_panel
 from pages.components.compare.pairs_panel import pairs_panel
 from pages.components.compare.report_download import report_download
 from pages.components.compare.run_panel import run_panel
-from pages.components.frame import danger_notice, empty_state, page_header
-from pages.components.slot_choice import state_dict_choice
+from pages.components.frame import danger_notice, empty_state, heading, verdict
 from pages.components.workspace import workspace
 
 PAIR, RUN = "A and B", "Training run"
 
 
 def main() -> None:
-    page_header("Compare", "See what changed from A to B, down to the last bit.")
-    switch, left, right = st.columns([3, 4, 4], vertical_alignment="bottom")
-    mode = switch.segmented_control(
+    top, tools = heading("compare")
+    mode = tools.segmented_control(
         "Compare",
         [PAIR, RUN],
         required=True,
         default=PAIR,
         key="compare-mode",
         persist_state="session",
+        label_visibility="collapsed",
     )
     if mode == RUN:
-        run_panel()
+        run_panel(top)
         return
     bench = workspace()
     checkpoint_a, checkpoint_b = bench.checkpoint("A"), bench.checkpoint("B")
     if checkpoint_a is None and checkpoint_b is None:
+        with top:
+            verdict("Nothing to compare yet")
         empty_state(
-            "Nothing to compare yet",
             "Open two checkpoints, such as an early and a late epoch, to see which tensors changed "
             "and by how much. The sample is a pair of this kind.",
         )
         return
     if checkpoint_a is None or checkpoint_b is None:
-        _slot_is_empty("A" if checkpoint_a is None else "B")
+        empty = "A" if checkpoint_a is None else "B"
+        with top:
+            verdict(f"{empty} is still empty")
+        _slot_is_empty(empty)
         return
-    with left:
-        a = state_dict_choice("A")
-    with right:
-        b = state_dict_choice("B")
+    a, b = workspace().state_dict("A"), workspace().state_dict("B")
     for checkpoint in (checkpoint_a, checkpoint_b):
         danger_notice(checkpoint)
     if a is None or b is None:
         return
-    _compare(checkpoint_a, checkpoint_b, a, b)
+    _compare(checkpoint_a, checkpoint_b, a, b, top, tools)
 
 
 def _compare(
-    checkpoint_a: Checkpoint, checkpoint_b: Checkpoint, a: StateDict, b: StateDict
+    checkpoint_a: Checkpoint,
+    checkpoint_b: Checkpoint,
+    a: StateDict,
+    b: StateDict,
+    top: DeltaGenerator,
+    tools: DeltaGenerator,
 ) -> None:
     choices = workspace().bench.pairing
     files = f"{checkpoint_a.identity}:{a.path!a}|{checkpoint_b.identity}:{b.path!a}"
@@ -75,7 +82,6 @@ def _compare(
     if compared is None:
         return
     comparison, identity = compared
-    heading, tools = st.columns([5, 2], vertical_alignment="top")
     numbers = comparison_numbers(comparison, identity)
     offered = identity
     if any(of_pair.damaged for of_pair in numbers.values()):
@@ -83,12 +89,10 @@ def _compare(
     numbers_id = numbers_identity(numbers)
     beside = _beside(checkpoint_a.identity, checkpoint_b.identity, checkpoint_a, checkpoint_b)
     sentence = _sentence(identity, numbers_id, a.path, b.path, beside, comparison, numbers)
-    with heading:
-        st.subheader(plain_sentence(sentence), anchor=False)
-        for note in comparison.notes:
-            st.caption(plain(note, MAX_SENTENCE_LENGTH))
+    with top:
+        verdict(sentence, *comparison.notes)
         read_offer(offered, comparison, a, b)
-    with tools, st.container(horizontal=True, horizontal_alignment="right"):
+    with tools:
         tolerance_popover(numbers)
         report_download(
             comparison,
@@ -126,7 +130,7 @@ def _sentence(
     _numbers: Mapping[str, Numbers],
 ) -> str:
     paths = {"path_a": path_a, "path_b": path_b}
-    return verdict(_comparison.rows, _numbers, **paths, beside=_beside).sentence
+    return comparison_verdict(_comparison.rows, _numbers, **paths, beside=_beside).sentence
 
 
 @cached(16)
@@ -137,7 +141,6 @@ def _beside(identity_a: str, identity_b: str, _a: Checkpoint, _b: Checkpoint) ->
 
 def _slot_is_empty(slot: str) -> None:
     empty_state(
-        f"{slot} is still empty",
         f"Open a checkpoint in {slot} to compare the two files tensor by tensor. The sample pair "
         "is an example. It replaces the file that is open now.",
     )

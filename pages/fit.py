@@ -20,7 +20,7 @@ from pages.components.fit.matching.match_table import match_table
 from pages.components.fit.proof_panel import proof_panel
 from pages.components.fit.recipe_bar import remember
 from pages.components.fit.repaired_download import recipe_as_code, repaired_download
-from pages.components.frame import danger_notice, empty_state, page_header
+from pages.components.frame import danger_notice, empty_state, heading, verdict
 from pages.components.pressed import pressed
 from pages.components.slot_choice import slot_switch, state_dict_choice
 from pages.components.slot_model import slot_architecture, slot_request
@@ -28,14 +28,14 @@ from pages.components.workspace import workspace
 
 
 def main() -> None:
-    page_header("Fit", "Identify the architecture, repair the keys, load the model.")
-    choices = st.container(horizontal=True, vertical_alignment="bottom")
+    top, choices = heading("fit")
     with choices:
         slot = slot_switch("fit")
     checkpoint = workspace().checkpoint(slot) if slot else None
     if slot is None or checkpoint is None:
+        with top:
+            verdict("Which architecture does a checkpoint fit?")
         empty_state(
-            "Which architecture does a checkpoint fit?",
             "Open a checkpoint first. Loupe then says which architecture it fits, lists the "
             "matched, missing and unexpected keys, proposes fixes, and loads the model.",
         )
@@ -47,6 +47,8 @@ def main() -> None:
         return
     architecture = _architecture(slot, checkpoint, state_dict)
     if architecture is None:
+        with top:
+            verdict("Which architecture does this checkpoint fit?")
         return
     try:
         recipe = workspace().slot(slot).recipe
@@ -54,7 +56,8 @@ def main() -> None:
     except ArchitectureError as error:
         st.error(plain_sentence(str(error)), icon=":material/error:")
         return
-    st.subheader(plain_sentence(fit_verdict(fitted.fit, fitted.proposals)), anchor=False)
+    with top:
+        verdict(fit_verdict(fitted.fit, fitted.proposals))
     if fitted.match.fits:
         for sentence in remarks_on(checkpoint, state_dict, architecture):
             st.markdown(plain_sentence(sentence))

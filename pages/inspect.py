@@ -5,11 +5,11 @@ import streamlit as st
 
 from core.checkpoint import StateDict
 from core.inspect import ModuleNode, module_tree
-from core.plain_text import markup, visible
+from core.plain_text import markup
 from core.theme import figure_layout
-from core.wording import count, parameters, size
+from core.wording import count, listed, parameters, size, tensors
 from pages.components.cached import cached
-from pages.components.frame import empty_state, page_header
+from pages.components.frame import empty_state, heading, verdict
 from pages.components.inspect.key_table import key_table
 from pages.components.inspect.safety_panel import safety_panel, safety_verdict
 from pages.components.inspect.tensor_card import tensor_card
@@ -19,33 +19,31 @@ from pages.components.workspace import workspace
 
 
 def main() -> None:
-    page_header("Inspect", "See every tensor of a file without loading the model.")
-    left, right = st.columns(2, vertical_alignment="bottom")
-    with left:
+    top, tools = heading("inspect")
+    with tools:
         slot = slot_switch("inspect")
     checkpoint = workspace().checkpoint(slot) if slot else None
     if slot is None or checkpoint is None:
+        with top:
+            verdict("Nothing to inspect yet")
         empty_state(
-            "Nothing to inspect yet",
             "Open a checkpoint to see its keys, shapes and dtypes, the values of each tensor, and "
             "the Python globals that its pickles name. Nothing in the file is executed.",
         )
         return
-    with right:
+    with tools:
         state_dict = state_dict_choice(slot)
     if state_dict is None:
         return
     identity = f"{checkpoint.identity}:{state_dict.path!a}"
-    totals, verdict = st.columns([3, 2], vertical_alignment="center")
-    with totals:
-        _totals(state_dict)
-    with verdict, st.container(horizontal=True, horizontal_alignment="right"):
+    with top:
+        _verdict(state_dict)
         safety_verdict(checkpoint)
-    tensors, modules, safety, checksums = st.tabs(
+    by_key, modules, safety, checksums = st.tabs(
         ["Tensors", "Modules", "Safety", "Checksums"], key="inspect-tab", on_change="rerun"
     )
-    if tensors.open:
-        with tensors:
+    if by_key.open:
+        with by_key:
             _tensors(state_dict, identity)
     if modules.open:
         with modules:
@@ -58,13 +56,13 @@ def main() -> None:
             verify_panel(checkpoint)
 
 
-def _totals(state_dict: StateDict) -> None:
+def _verdict(state_dict: StateDict) -> None:
     dtypes = sorted({entry.dtype for entry in state_dict.values()})
-    with st.container(horizontal=True, gap="large"):
-        st.metric("Tensors", count(len(state_dict)), width="content")
-        st.metric("Parameters", parameters(state_dict.numel), width="content")
-        st.metric("Size", size(state_dict.nbytes), width="content")
-        st.metric("Dtypes", visible(", ".join(dtypes)) or "none", width="content")
+    place = f" in `{state_dict.path}`" if state_dict.path else ""
+    verdict(
+        f"{tensors(len(state_dict))}, {parameters(state_dict.numel)} parameters",
+        f"{size(state_dict.nbytes)}{place}, {listed(dtypes)}." if dtypes else "",
+    )
 
 
 @st.fragment

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 
@@ -10,11 +10,11 @@ from core.errors import CheckpointError, LoupeError
 from core.plain_text import code, plain, plain_sentence, visible
 from core.server import SAMPLES
 from core.wording import count, size
-from pages.components.frame import page_header, sample_button
+from pages.components.frame import heading, verdict
 from pages.components.open.checkpoint_card import checkpoint_card
 from pages.components.open.folder_browser import folder_browser
 from pages.components.open.upload import upload
-from pages.components.pressed import pressed
+from pages.components.open.welcome import no_file_at_hand, what_you_will_see
 from pages.components.resources import store
 from pages.components.workspace import SLOTS, workspace
 
@@ -26,45 +26,63 @@ WHAT_OPENS = (
 )
 
 
+PURPOSE = (
+    "Loupe tells what it is, what keeps it from loading, and repairs it. Reading runs no code from "
+    "the file."
+)
+
+
 def main() -> None:
-    page_header("Open", "Put one checkpoint on the bench, or two to compare them.")
-    empty = all(workspace().slot(slot).file is None for slot in SLOTS)
-    if empty:
-        _welcome()
-    a, b = st.columns(2, gap="large")
-    with a:
-        identify_a = _slot("A", "The checkpoint")
+    top, _ = heading("open")
+    opened = [slot for slot in SLOTS if workspace().slot(slot).file is not None]
+    if opened:
+        with top:
+            headline = st.empty()
+        finish = _opened_files(opened)
+        # Last, because the first identification of a file takes a moment.
+        with headline.container(gap=None):
+            verdict(*_verdict(finish()))
+        return
+    with top:
+        verdict("Open a checkpoint", PURPOSE)
+    a, b = st.columns([8, 5], gap="medium")
+    with a, st.container(key="slot-A"):
+        _choose("A", "Drop the files of one checkpoint here")
     with b:
-        identify_b = _slot("B", "A second checkpoint to compare with (optional)")
-    if not empty:
-        _next_steps()
-    # Last, because the first identification of a file takes a moment: the page is there meanwhile.
-    identify_a()
-    identify_b()
+        with st.container(key="slot-B"):
+            _choose("B", "Drop a second one to compare")
+        no_file_at_hand()
+    what_you_will_see()
 
 
-def _welcome() -> None:
-    with st.container(border=True):
-        st.markdown(
-            "**What is in this checkpoint? How does it differ from another? Which architecture "
-            "does it fit? Does the model work on my image?** Loupe reads the file without running "
-            "a line of code from it, says what keeps it from loading, repairs that, and shows what "
-            "the model predicts."
-        )
-        st.caption(WHAT_OPENS)
-        with st.container(horizontal=True, vertical_alignment="center"):
-            sample_button()
-            st.caption("Two epochs of a small model that classifies handwritten digits.")
+def _opened_files(opened: Sequence[str]) -> Callable[[], list[str]]:
+    """Draw the slots, each of which has a file or a drop zone. Returns a function that draws what
+    was identified, and returns its sentences."""
+    columns = st.columns(2 if len(opened) == len(SLOTS) else [8, 5], gap="medium")
+    order = sorted(SLOTS, key=lambda slot: slot not in opened)
+    finishing = []
+    for slot, column in zip(order, columns, strict=True):
+        with column:
+            finishing.append(_slot(slot))
+    return lambda: [sentence for finish in finishing if (sentence := finish())]
 
 
-def _slot(slot: str, purpose: str) -> Callable[[], None]:
-    """Draw the slot. Returns a function that adds which architecture its file fits."""
+def _verdict(identified: Sequence[str]) -> tuple[str, ...]:
+    """The title and the lines below it."""
+    if not identified:
+        return ("Open a checkpoint", PURPOSE)
+    if len(set(identified)) == 1:
+        return (identified[0],)
+    return ("Two checkpoints are open", *identified)
+
+
+def _slot(slot: str) -> Callable[[], str]:
+    """Draw the slot. Returns a function that adds which architecture its file fits, and returns the
+    sentence on that."""
     state = workspace().slot(slot)
-    with st.container(border=True, key=f"slot-{slot}"):
+    with st.container(border=state.file is not None, key=f"slot-{slot}"):
         if state.file is None:
-            st.markdown(f"#### {slot}")
-            st.caption(plain(purpose))
-            _choose(slot)
+            _choose(slot, "Drop a second one to compare")
             return _nothing
         try:
             checkpoint = workspace().opened(slot)
@@ -93,8 +111,9 @@ def _slot(slot: str, purpose: str) -> Callable[[], None]:
         return identify
 
 
-def _nothing() -> None:
+def _nothing() -> str:
     """Stands for the identification of a slot that has no readable file."""
+    return ""
 
 
 def _open_error(error: LoupeError) -> None:
@@ -104,9 +123,9 @@ def _open_error(error: LoupeError) -> None:
             st.code("\n".join(map(visible, error.whole[:2000])), language=None, height=240)
 
 
-def _choose(slot: str) -> None:
+def _choose(slot: str, title: str = "") -> None:
     """Draw the three ways to put a checkpoint into a slot: upload, server folder and sample."""
-    arrived = upload(slot)
+    arrived = upload(slot, title)
     st.caption(
         f"Uploads: up to {size(store().largest_file)} per file; {size(store().used())} of "
         f"{size(store().quota)} used.",
@@ -128,23 +147,6 @@ def _choose(slot: str) -> None:
     if arrived and arrived != workspace().slot(slot).file:
         workspace().open(slot, arrived)
         st.rerun()
-
-
-def _next_steps() -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if pressed(
-            "Fit to an architecture", key="open-fit", type="primary", icon=":material/handyman:"
-        ):
-            st.switch_page("pages/fit.py")
-        st.page_link("pages/inspect.py", label="Inspect", icon=":material/search:")
-        if all(workspace().slot(slot).file for slot in SLOTS):
-            st.page_link("pages/compare.py", label="Compare", icon=":material/difference:")
-            st.button(
-                "Swap A and B",
-                icon=":material/swap_horiz:",
-                type="tertiary",
-                on_click=workspace().swap,
-            )
 
 
 main()

@@ -11,25 +11,25 @@ from core.checkpoint import Checkpoint
 from core.errors import LoupeError
 from core.load import ModelRequest
 from core.plain_text import plain, plain_sentence
-from core.predict import Prediction, require_classifier
-from pages.components.frame import danger_notice, empty_state, page_header
-from pages.components.predict.image_tray import image_tray
+from core.predict import Prediction, predictions_verdict, require_classifier
+from pages.components.frame import danger_notice, empty_state, heading, verdict
+from pages.components.predict.image_tray import add_images, image_problems, tray_images
 from pages.components.predict.labels_picker import labels_picker
 from pages.components.predict.lookalike_picker import lookalike_picker
 from pages.components.predict.prediction_job import Task, predictions
 from pages.components.predict.prediction_results import Answer, result_cards, result_table
 from pages.components.predict.preprocessing_editor import preprocessing_editor, slot_preprocessing
-from pages.components.resources import model_pool
-from pages.components.slot_model import slot_request
+from pages.components.slot_model import is_loaded, slot_request
 from pages.components.workspace import workspace
 
 
 def main() -> None:
-    page_header("Predict", "See which classes the loaded model predicts for an image.")
+    top, tools = heading("predict")
     opened = {slot: file for slot in ("A", "B") if (file := workspace().checkpoint(slot))}
     if not opened:
+        with top:
+            verdict("No model is loaded yet")
         empty_state(
-            "No model loaded yet",
             "Open a checkpoint and load its model on Fit. Then add images here to see their most "
             "probable classes, or to compare two models on the same image.",
         )
@@ -37,6 +37,9 @@ def main() -> None:
     for checkpoint in opened.values():
         danger_notice(checkpoint)
     loaded = {slot: request for slot in opened if (request := _loaded(slot))}
+    if not loaded:
+        with top:
+            verdict("No model is loaded yet")
     _send_to_fit({slot: file.name for slot, file in opened.items() if slot not in loaded})
     loaded = {
         slot: request
@@ -45,7 +48,8 @@ def main() -> None:
     }
     if not loaded:
         return
-    images = image_tray()
+    images = tray_images()
+    image_problems()
     if len(loaded) == 1:
         ((slot, request),) = loaded.items()
         other = lookalike_picker(slot, request.architecture)
@@ -60,7 +64,9 @@ def main() -> None:
         with columns[name]:
             tasks.append(_task(name, request, opened[name]))
     if not images:
-        st.caption("Add images, or use the sample’s, to see what the model predicts for them.")
+        with top:
+            verdict("No images yet", "Add images, or use the sample’s, to see the predictions.")
+        add_images("page")
         return
     outcomes = predictions(tasks, images)
     if outcomes is None:
@@ -74,24 +80,24 @@ def main() -> None:
             with columns[slot]:
                 answers[slot] = _answer(opened[slot], outcome, task)
     if answers:
-        k = st.slider("Top-k classes", 1, 20, 5, key="k", persist_state="session", width=280)
+        with top:
+            verdict(
+                predictions_verdict(
+                    {slot: (each.predictions, each.labels) for slot, each in answers.items()}
+                )
+            )
+        k = tools.slider("Top-k classes", 1, 20, 5, key="k", persist_state="session", width=200)
         result_cards(images, answers, k)
         result_table(images, answers, k)
 
 
 def _loaded(slot: str) -> ModelRequest | None:
-    """The model that the slot asks for, if it was in the pool at some run of this session.
-
-    A model that the pool has dropped since then is loaded again by the next run.
-    """
+    """The model that the slot asks for, if it is loaded."""
     try:
         request = slot_request(slot)
     except LoupeError:
         return None
-    loaded_models = st.session_state.setdefault("loaded-models", set())
-    if request in model_pool().resident():
-        loaded_models.add(request)
-    return request if request in loaded_models else None
+    return request if request is not None and is_loaded(request) else None
 
 
 def _classifies(slot: str, request: ModelRequest, checkpoint: Checkpoint) -> bool:

@@ -4,6 +4,7 @@
 names their classes. Needs torch.
 """
 
+from core.predict.agreement import predictions_verdict
 from core.predict.classifiers import require_classifier
 from core.predict.labels import Labels, choose_labels, labels_in, parse_labels
 from core.predict.prediction import UNTRAINED, Prediction, predict, untrained_keys
@@ -20,6 +21,7 @@ __all__ = [
     "parse_labels",
     "predict",
     "predictions_csv",
+    "predictions_verdict",
     "require_classifier",
     "untrained_keys",
 ]

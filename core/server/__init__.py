@@ -10,6 +10,15 @@ from core.server.index_keeper import IndexKeeper
 from core.server.job_watch import watched
 from core.server.jobs import Job, Jobs
 from core.server.newest_results import NewestResults
+from core.server.next_step import (
+    EMPTY_SLOT,
+    Action,
+    NextStep,
+    SlotStage,
+    Stage,
+    next_step,
+    slot_stage,
+)
 from core.server.once import Once
 from core.server.preload_steps import preload
 from core.server.run_choice import evenly, run_files
@@ -17,24 +26,31 @@ from core.server.samples import SAMPLES, sample_images
 from core.server.settings import Settings, paths_setting, read_settings
 
 __all__ = [
+    "EMPTY_SLOT",
     "SAMPLES",
+    "Action",
     "Bench",
     "IdleCollector",
     "IndexKeeper",
     "Job",
     "Jobs",
     "NewestResults",
+    "NextStep",
     "Once",
     "Settings",
+    "SlotStage",
     "SlotState",
+    "Stage",
     "bench_from_query",
     "bench_to_query",
     "evenly",
     "keep_what_is_loaded",
+    "next_step",
     "paths_setting",
     "preload",
     "read_settings",
     "run_files",
     "sample_images",
+    "slot_stage",
     "watched",
 ]

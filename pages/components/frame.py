@@ -1,33 +1,40 @@
-"""What every page has: its title, the open files, what they would have run elsewhere, and a way to
+"""What every page has: the verdict on top, what the files would have run elsewhere, and a way to
 begin while no file is open."""
 
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.checkpoint import Checkpoint
-from core.errors import LoupeError
 from core.inspect import danger_sentence
-from core.plain_text import code, plain, plain_sentence
-from core.wording import size
-from pages.components.workspace import SLOTS, workspace
+from core.plain_text import MAX_SENTENCE_LENGTH, plain, plain_sentence
 
 
-def page_header(title: str, lead: str) -> None:
-    """Draw the title, one line on the page's purpose, and the names of the open files."""
+def heading(page: str) -> tuple[DeltaGenerator, DeltaGenerator]:
+    """Draw the top of a page: the place of its verdict, and that of its tools at the right."""
     st.html(_STYLE)
     with st.container(
+        key=f"page-{page}",
         horizontal=True,
-        vertical_alignment="bottom",
+        vertical_alignment="top",
         horizontal_alignment="distribute",
     ):
-        with st.container(width="content", gap=None):
-            st.title(plain(title), anchor=False)
-            st.caption(plain(lead))
-        files = [file for slot in SLOTS if (file := _file_title(slot))]
-        if files:
-            with st.container(width="content", key="loupe-files"):
-                st.markdown(" &emsp; ".join(files))
+        verdict_place = st.container(width="stretch", gap=None)
+        tools = st.container(
+            width="content", horizontal=True, vertical_alignment="bottom", gap="small"
+        )
+    return verdict_place, tools
+
+
+def verdict(sentence: str, *evidence: str) -> None:
+    """Draw what the page finds, as its title, and the evidence in small lines below.
+
+    Both are Loupe's own sentences, with keys in single backticks.
+    """
+    st.title(plain_sentence(sentence), anchor=False)
+    for line in filter(None, evidence):
+        st.caption(plain_sentence(line[:MAX_SENTENCE_LENGTH]))
 
 
 def danger_notice(checkpoint: Checkpoint) -> None:
@@ -37,52 +44,30 @@ def danger_notice(checkpoint: Checkpoint) -> None:
         st.error(plain_sentence(sentence), icon=":material/gpp_bad:")
 
 
-_STYLE = """<style>
-.st-key-loupe-files {position: fixed; top: 0.9rem; right: 9.5rem; z-index: 999991; width: auto;
-  max-width: calc(100vw - 43rem)}
-.st-key-loupe-files p {white-space: nowrap; overflow: hidden; text-overflow: ellipsis}
-@media (max-width: 1100px) {.st-key-loupe-files {position: static; z-index: auto; max-width: 100%}
-  .st-key-loupe-files p {white-space: normal}}
-[data-retained="true"]:has(> .stButton) {display: none}
-</style>"""
-"""On a wide screen the file names are shown in the navigation bar, which does not scroll away.
+BRAND = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" fill="none" stroke="#3F75E6" '
+    'stroke-width="2.4" stroke-linecap="round"><circle cx="10" cy="10" r="7.5"/>'
+    '<path d="M15.6 15.6 21 21M7 8.4h6M7 11.6h4"/></svg>'
+)
+"""The brand mark; the bar's style adds the name, in the font of the page."""
 
-The last rule hides a button as soon as a run leaves it out. Streamlit retains such a button while
-it has the focus, until the next click takes the focus away. The elements below then move, and the
-click misses its target.
+
+_STYLE = """<style>
+[data-retained="true"]:has(> .stButton) {display: none}
+[class*=st-key-page-] {padding-bottom: 0.5rem}
+@media (max-width: 900px) {[class*=st-key-page-] {flex-direction: column}}
+[class*=st-key-page-] h1 {padding: 0.4rem 0 0.25rem; line-height: 1.4}
+[class*=st-key-page-] [data-testid=stHeading] > *,
+[class*=st-key-page-] [data-testid=stCaptionContainer] p {margin-bottom: 0}
+</style>"""
+"""The first rule hides a button as soon as a run leaves it out. Streamlit retains such a button
+while it has the focus, until the next click takes the focus away. The elements below then move, and
+the click misses its target.
 """
 
 
-def _file_title(slot: str) -> str | None:
-    """The slot's file and its size, as Markdown; None while the slot is empty."""
-    if workspace().slot(slot).file is None:
-        return None
-    try:
-        checkpoint = workspace().opened(slot)
-    except LoupeError:
-        return f"**{slot}** :red[cannot be read]"
-    if checkpoint is None:
-        return None
-    return f"**{slot}** {code(checkpoint.name)} {size(checkpoint.size)}"
-
-
-def empty_state(title: str, text: str) -> None:
-    """Say what the page is for and offer the sample."""
+def empty_state(text: str) -> None:
+    """Say what the page is for. The sample is one click away at the top."""
     with st.container(border=True):
-        st.subheader(plain(title), anchor=False)
         st.markdown(plain(text))
-        with st.container(horizontal=True, vertical_alignment="center"):
-            sample_button()
-            st.page_link("pages/open.py", label="Open your own file", icon=":material/folder_open:")
-
-
-def sample_button() -> None:
-    """Draw the button that opens the bundled pair: an early epoch in A, the final one in B."""
-
-    def open_sample() -> None:
-        workspace().open("A", "sample:early")
-        workspace().open("B", "sample:final")
-
-    st.button(
-        "Open the sample pair", type="primary", icon=":material/science:", on_click=open_sample
-    )
+        st.page_link("pages/open.py", label="Open your own file", icon=":material/folder_open:")

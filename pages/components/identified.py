@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
+import streamlit as st
+
 from core.checkpoint import Checkpoint, StateDict
 from core.errors import LoupeError
 from core.fit.identify import Identification, hints_of, identify
 from core.fit.index import Lookup
+from core.wording import count
 from pages.components.cached import cached
 from pages.components.resources import index_keeper
-
-
-def identified_as(checkpoint: Checkpoint, state_dict: StateDict) -> str | None:
-    """The sentence alone; None if no architecture is known to fit, or while the index is built."""
-    try:
-        identified = identification(checkpoint, state_dict)
-    except LoupeError:
-        return None
-    return identified.sentence if identified is not None and identified.known else None
 
 
 def identification(checkpoint: Checkpoint, state_dict: StateDict) -> Identification | None:
@@ -42,3 +36,23 @@ def _identify(
     _lookup: Lookup,
 ) -> Identification:
     return identify(_state_dict, _lookup, hints_of(_checkpoint, _state_dict))
+
+
+@st.fragment(run_every=1.0)
+def index_progress() -> None:
+    """Draw the progress of the index's first build. The rest of the page can be used meanwhile."""
+    try:
+        ready = index_keeper().lookup() is not None
+    except LoupeError:
+        ready = True
+    if ready:
+        st.rerun()
+    job = index_keeper().job
+    if job is not None:
+        progress = job.progress
+        st.progress(
+            progress.fraction,
+            text=f"Indexing the keys of all architectures, once for this server: "
+            f"{count(progress.done)} of {count(progress.total)}. Meanwhile, you can choose an "
+            "architecture on Fit.",
+        )

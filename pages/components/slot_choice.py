@@ -10,8 +10,10 @@ from core.wording import count
 from pages.components.workspace import workspace
 
 
-def state_dict_choice(slot: str) -> StateDict | None:
+def state_dict_choice(slot: str, place: str = "page") -> StateDict | None:
     """Draw a choice if the slot's file contains several state_dicts.
+
+    `place` distinguishes two that are drawn at the same time.
 
     Returns the chosen state_dict, or None if the slot has no file.
     """
@@ -26,9 +28,10 @@ def state_dict_choice(slot: str) -> StateDict | None:
         chosen: str = st.selectbox(
             f"state_dict in {slot}",
             paths,
+            width=240,
             index=paths.index(current),
             format_func=lambda path: _title(checkpoint, path),
-            key=f"state-dict-{slot}-{checkpoint.identity}-{current!a}",
+            key=f"state-dict-{place}-{slot}-{checkpoint.identity}-{current!a}",
         )
         if chosen != current:
             bench.update(slot, state_dict=chosen)

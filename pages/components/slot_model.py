@@ -7,7 +7,7 @@ import streamlit as st
 from core.architectures import OWN, Architecture, catalogue, own_architectures, parse_architecture
 from core.errors import ArchitectureError
 from core.load import ModelRequest
-from pages.components.resources import settings
+from pages.components.resources import model_pool, settings
 from pages.components.workspace import workspace
 
 
@@ -58,3 +58,14 @@ def slot_request(slot: str) -> ModelRequest | None:
         channels_last=state.channels_last,
         compiled=state.compiled,
     )
+
+
+def is_loaded(request: ModelRequest) -> bool:
+    """Whether the model was in the pool at some run of this session.
+
+    A model that the pool has dropped since then is loaded again where it is needed.
+    """
+    loaded_models: set[ModelRequest] = st.session_state.setdefault("loaded-models", set())
+    if request in model_pool().resident():
+        loaded_models.add(request)
+    return request in loaded_models

@@ -96,6 +96,12 @@ def workspace() -> Workspace:
     return Workspace()
 
 
+def open_sample() -> None:
+    """Open the bundled pair: an early epoch in A, the final one in B."""
+    workspace().open("A", "sample:early")
+    workspace().open("B", "sample:final")
+
+
 def write_link() -> None:
     """Write the bench into the page's URL, so that a reload or a shared link restores it."""
     wanted = bench_to_query(workspace().bench)

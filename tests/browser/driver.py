@@ -140,8 +140,8 @@ def go(page: Page, name: str) -> None:
         drawer.click()
     links = page.get_by_test_id("stSidebarNavLink" if narrow else "stTopNavLink")
     links.filter(has_text=re.compile(f"{name}$")).click()
-    expect(page.get_by_role("heading", name=name, level=1)).to_be_visible(timeout=SETTLED_WITHIN)
+    expect(page.locator(f".st-key-page-{name.lower()}")).to_be_visible(timeout=SETTLED_WITHIN)
     settled(page)
     if narrow and not drawer.is_visible():
-        page.get_by_test_id("stSidebarHeader").get_by_role("button").click()
+        page.get_by_role("button", name="Collapse sidebar").click()
         expect(drawer).to_be_visible()

@@ -33,7 +33,7 @@ def fit_and_load(page: Page, slot: str) -> None:
         page.get_by_role("button", name="Use torchvision shufflenet").click()
         expect(page.get_by_text("Does not fit: 0 of")).to_be_visible()
         settled(page)
-        page.get_by_role("button", name="Apply").first.click()
+        page.get_by_role("button", name="Apply", exact=True).first.click()
     expect(page.get_by_text("Fits: 338 of 338 keys.")).to_be_visible()
     settled(page)
     load(page)
@@ -42,7 +42,7 @@ def fit_and_load(page: Page, slot: str) -> None:
 
 def predict_the_samples_pictures(page: Page) -> None:
     """On the Predict page: show both models the sample's pictures."""
-    page.get_by_role("button", name="sample").first.click()
+    page.get_by_role("button", name="Use the sample’s images").click()
     expect(page.get_by_test_id("stPlotlyChart").first).to_be_visible()
     settled(page)
 

@@ -300,4 +300,4 @@ def test_a_link_that_leads_nowhere_is_a_sentence(server: Server, page: Page) -> 
     settled(page)
     expect(slot(page, "A").get_by_role("alert").first).to_contain_text("Upload it again")
     go(page, "Fit")
-    expect(page.get_by_role("button", name="Open the sample pair")).to_be_visible()
+    expect(page.get_by_role("button", name="Open another file")).to_be_visible()

@@ -66,7 +66,7 @@ def with_the_same(app: AppTest) -> AppTest:
 
 
 def sentence(app: AppTest) -> str:
-    return app.subheader[0].value.replace("\\", "")
+    return app.title[0].value.replace("\\", "")
 
 
 def button(app: AppTest, text: str):
@@ -85,7 +85,7 @@ ONE_CHANGED = "last layer trained further: layer3.weight changed"
 def test_without_files_the_page_offers_the_sample_pair(compare):
     app = compare()
     assert sentence(app) == "Nothing to compare yet"
-    button(app, "sample").click().run()
+    app.button(key="next").click().run()
     assert not app.exception
     assert "tensor" in sentence(app)
     assert set(states(app)) >= {"changed"}
@@ -269,7 +269,7 @@ def test_the_files_named_at_the_start_are_a_run(compare, tmp_path, monkeypatch):
     app.selectbox(key="run-place").select("Named on the command line").run()
     wait_until(lambda: app.run().dataframe)
     assert not app.exception
-    assert "epoch_2.pth" in app.caption[1].value.replace("\\", "")
+    assert "epoch_2.pth" in app.caption[0].value.replace("\\", "")
     assert list(app.dataframe[0].value.set_index("key")["last"]) == [50] * 4
 
 
@@ -292,7 +292,7 @@ def test_names_of_a_run_and_a_sentence_of_many_values_are_not_cut(compare, tmp_p
     app = compare()
     app.segmented_control(key="compare-mode").set_value("Training run").run()
     wait_until(lambda: app.run().dataframe)
-    assert ", ".join(names) in app.caption[1].value.replace("\\", "")
+    assert ", ".join(names) in app.caption[0].value.replace("\\", "")
 
     options = [
         {f"{'an option of many words ' * 2}number {index}": "x" * 40 + value for index in range(3)}

@@ -54,11 +54,11 @@ def fit_page(*slots):
 
 
 def verdict(at):
-    return at.subheader[0].value.replace("\\", "")
+    return at.title[0].value.replace("\\", "")
 
 
 def words(at):
-    elements = (*at.markdown, *at.caption, *at.error, *at.warning, *at.success, *at.subheader)
+    elements = (*at.markdown, *at.caption, *at.error, *at.warning, *at.success, *at.title)
     return " ".join(element.value for element in elements).replace("\\", "")
 
 
@@ -98,7 +98,7 @@ def load(at, label):
 def test_without_a_file_the_page_teaches_and_offers_the_sample():
     at = fit_page()
     assert "Open a checkpoint first" in words(at)
-    press(at, "Open the sample pair")
+    at.button(key="next").click().run()
     assert "The file states arch = **shufflenet_v2_x0_5**" in words(at)
 
 
@@ -276,7 +276,7 @@ def test_a_key_that_looks_like_markdown_stays_text(saved):
     saved({f"{evil}.{key}": value for key, value in resnet18().state_dict().items()})
     at = fit_page(SlotState(FILE, None, "torchvision:resnet18"))
     assert "<img" not in diff(at)
-    said = " ".join(element.value for element in (*at.subheader, *at.markdown))
+    said = " ".join(element.value for element in (*at.title, *at.markdown))
     assert "![" not in re.sub(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", "code", said)
 
 

@@ -15,7 +15,7 @@ async def whole_job(person: Session, own: bytes | None = None) -> AsyncIterator[
     none both slots get the sample.
     """
     if own is None:
-        await person.click("Open the sample pair")
+        await person.click("next")
         yield "open the sample"
     else:
         await person.upload("A", "own.pth", own)
@@ -39,7 +39,7 @@ async def whole_job(person: Session, own: bytes | None = None) -> AsyncIterator[
     yield "load the model"
     await person.go("Predict")
     yield "page to Predict"
-    await person.click("pictures-sample")
+    await person.click("pictures-page-sample")
     await person.until(_predicted)
     yield "predict"
 

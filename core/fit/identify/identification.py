@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from core.architectures import Architecture
 from core.fit.fitness import Doubt
 from core.fit.key_match import Mismatch
-from core.fit.lookalikes import Relation
-from core.fixes import Recipe
+from core.fit.lookalikes import Arithmetic, Relation
+from core.fixes import Recipe, ResamplePositions
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,21 @@ class Candidate:
         differ = self.missing_keys or self.unexpected_keys or self.mismatched
         return not (differ or self.doubts or self.unsure)
 
+    @property
+    def is_proved(self) -> bool:
+        """Whether the file proves that it is this architecture, and that it computes the same.
+
+        Shapes alone do not show a stride or a kind of pooling, so the names must be the model's
+        own. No other architecture of the same tensors may compute something else, unless the file
+        says that it is not for that one.
+        """
+        other_code = self.renamed or self.unlike
+        other_numbers = self.input_channels or any(
+            isinstance(step.fix, ResamplePositions) for step in self.recipe.steps
+        )
+        alike = all(relation.arithmetic is Arithmetic.SAME for relation in self.relations)
+        return self.fits and not (other_code or other_numbers) and (self.stated or alike)
+
 
 @dataclass(frozen=True, slots=True)
 class Identification:
@@ -91,3 +106,13 @@ class Identification:
     sentence: str
     family: str
     known: bool
+
+    @property
+    def sure(self) -> Candidate | None:
+        """The first candidate if the file proves it, and no other one fits with as few repairs."""
+        if not self.known or not self.candidates[0].is_proved:
+            return None
+        best, *others = self.candidates
+        steps = len(best.recipe.steps)
+        rivals = [other for other in others if other.fits and len(other.recipe.steps) <= steps]
+        return None if rivals else best

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.checkpoint import Checkpoint, StateDict
 from core.compare.numbers import measure_run
@@ -16,11 +17,11 @@ from core.compare.run import MAX_CHECKPOINTS, Run, RunRow, in_order, labels
 from core.compare.texts import run_csv
 from core.errors import CheckpointError, FilterError, LoupeError, SourceError, shown
 from core.keys import fitting_keys
-from core.plain_text import MAX_SENTENCE_LENGTH, plain, plain_sentence, visible
+from core.plain_text import plain, plain_sentence, visible
 from core.server import SAMPLES, evenly, run_files
 from core.server.files import locate, path_of_link
 from core.wording import PERCENT_CELL, count, in_percent, size
-from pages.components.frame import danger_notice
+from pages.components.frame import danger_notice, verdict
 from pages.components.pressed import pressed
 from pages.components.resources import open_file, settings, store
 from pages.components.shared_job import SharedJob
@@ -36,10 +37,12 @@ NAMED = "Named on the command line"
 """The sources of a run besides server folders, as the choice shows them."""
 
 
-def run_panel() -> None:
-    """Draw the choice of checkpoints, then their run."""
+def run_panel(top: DeltaGenerator) -> None:
+    """Draw the choice of checkpoints, then their run, and its sentence at the `top`."""
     references = _chosen_files()
     if len(references) < 2:
+        with top:
+            verdict("A training run, step by step")
         st.caption("Choose at least two checkpoints of one run, such as one per epoch.")
         return
     try:
@@ -57,8 +60,9 @@ def run_panel() -> None:
     )
     run = _measured(identity, state_dicts, [names[id(checkpoint)] for checkpoint in checkpoints])
     if run is not None:
-        st.subheader(plain(run.sentence, MAX_SENTENCE_LENGTH), anchor=False)
-        st.caption(f"{', '.join(map(plain, run.names))}: ordered {plain(evidence)}.")
+        with top:
+            verdict(run.sentence)
+            st.caption(f"{', '.join(map(plain, run.names))}: ordered {plain(evidence)}.")
         _run(run, identity)
 
 

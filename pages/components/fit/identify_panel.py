@@ -20,7 +20,6 @@ from core.fixes import Recipe
 from core.plain_text import plain_sentence
 from core.wording import count, percent
 from pages.components.identified import identification
-from pages.components.resources import index_keeper
 
 Use = Callable[[Architecture, Recipe], None]
 
@@ -43,7 +42,6 @@ def identify_panel(
         st.caption(plain_sentence(str(error)))
         return
     if identified is None:
-        _index_progress()
         return
     best = identified.candidates[0] if identified.candidates else None
     in_use = best is not None and (current, recipe) == (best.architecture, best.recipe)
@@ -68,26 +66,6 @@ def _label(candidate: Candidate, known: bool) -> str:
     if not known:
         return "Try the closest"
     return "Use with its repair" if candidate.recipe.steps else "Use"
-
-
-@st.fragment(run_every=1.0)
-def _index_progress() -> None:
-    """Draw the progress of the index's first build. The rest of the page can be used meanwhile."""
-    try:
-        ready = index_keeper().lookup() is not None
-    except LoupeError:
-        ready = True
-    if ready:
-        st.rerun()
-    job = index_keeper().job
-    if job is not None:
-        progress = job.progress
-        st.progress(
-            progress.fraction,
-            text=f"Indexing the keys of all architectures, once for this server: "
-            f"{count(progress.done)} of {count(progress.total)}. Meanwhile, you can choose an "
-            "architecture below.",
-        )
 
 
 def _details(key: str, identified: Identification, use: Use) -> None:

@@ -139,8 +139,7 @@ def load_button(
     the model cannot be loaded as it is, or None.
     """
     resident = request in model_pool().resident()
-    started: tuple[ModelRequest, Job[LoadOutcome]] | None = st.session_state.get(f"{key}-job")
-    job = started[1] if started and started[0] == request else None
+    job = load_job(key, request)
     if job is None or not (job.unfinished or resident):
         _button(key, request, state_dict, obstacle, resident)
     if job is None:
@@ -170,7 +169,7 @@ def _button(
         key=f"{key}-load",
         type="secondary" if obstacle else "primary",
         disabled=obstacle is not None,
-        on_click=_start,
+        on_click=start_load,
         args=(key, request, state_dict),
     )
     if obstacle:
@@ -179,7 +178,14 @@ def _button(
         st.caption("This model is loaded on this server already. It is shared, not read again.")
 
 
-def _start(key: str, request: ModelRequest, state_dict: StateDict) -> None:
+def load_job(key: str, request: ModelRequest | None) -> Job[LoadOutcome] | None:
+    """The job that this session started for this model, also after its end; None for another."""
+    started: tuple[ModelRequest, Job[LoadOutcome]] | None = st.session_state.get(f"{key}-job")
+    return started[1] if started and started[0] == request else None
+
+
+def start_load(key: str, request: ModelRequest, state_dict: StateDict) -> None:
+    """Start a job that loads the model; `load_button` with the same key shows it."""
     work = _loading(model_pool(), request, state_dict)
     job = jobs().start(work, session_id())
     st.session_state[f"{key}-job"] = request, job

@@ -8,28 +8,31 @@ from collections.abc import Callable
 import streamlit as st
 
 from core.checkpoint import Checkpoint, StateDict
+from core.errors import LoupeError
 from core.inspect import Section, read_files, sections, storages_note
 from core.plain_text import MAX_SENTENCE_LENGTH, markup, plain, plain_sentence, visible
 from core.theme import ACCENT, AMBER, GREY, VIOLET, dtype_colour
 from core.wording import count, parameters, size
 from pages.components.cached import cached
 from pages.components.frame import danger_notice
-from pages.components.identified import identified_as
+from pages.components.identified import identification
+from pages.components.open.repair_preview import repair_preview, why_sure
 from pages.components.slot_choice import state_dict_choice
 
 ROLE_COLOURS = {"model": ACCENT, "ema": VIOLET, "optimizer": AMBER, "other": GREY}
 
 
-def checkpoint_card(slot: str, checkpoint: Checkpoint) -> Callable[[], None]:
+def checkpoint_card(slot: str, checkpoint: Checkpoint) -> Callable[[], str]:
     """Draw the card of a slot's open file, with an empty place for its architecture.
 
-    Returns a function that fills this place. Call it when the rest of the page is drawn, because
-    the first identification of a file may take a moment.
+    Returns a function that fills this place, and returns the sentence on the architecture, or "".
+    Call it when the rest of the page is drawn, because the first identification of a file may take
+    a moment.
     """
     danger_notice(checkpoint)
     state_dict = state_dict_choice(slot)
     if state_dict is None:
-        return lambda: None
+        return lambda: ""
     with st.container(horizontal=True, gap="medium"):
         st.metric("Tensors", count(len(state_dict)), width="content")
         st.metric("Parameters", parameters(state_dict.numel), width="content")
@@ -55,9 +58,20 @@ def checkpoint_card(slot: str, checkpoint: Checkpoint) -> Callable[[], None]:
         with st.expander(f"Other contents of the file ({entries})"):
             st.json(checkpoint.metadata, expanded=1)
 
-    def identify() -> None:
-        if sentence := identified_as(checkpoint, state_dict):
-            place.markdown(f":material/fingerprint: {plain_sentence(sentence)}")
+    def identify() -> str:
+        try:
+            found = identification(checkpoint, state_dict)
+        except LoupeError:
+            return ""  # Fit says why the index cannot be built
+        if found is None or not found.known:
+            return ""
+        with place.container():
+            if found.sure is not None:
+                repair_preview(slot, checkpoint, state_dict, found.sure)
+                why_sure(found.sure)
+            else:
+                st.markdown(f":material/fingerprint: {plain_sentence(found.sentence)}")
+        return found.sentence
 
     return identify
 

@@ -18,9 +18,9 @@ HINT = ".pth .pt .ckpt .bin .safetensors .pt2, also packed in a .zip, .tar or .g
 _FOLDER = Path(__file__).parent / "upload_widget"
 
 
-def upload(slot: str) -> str | None:
-    """Draw the widget. Returns the reference of the file, or of the files of one checkpoint, that
-    have just arrived; else None.
+def upload(slot: str, title: str = "") -> str | None:
+    """Draw the widget, as a tall drop zone if it has a `title`. Returns the reference of the file,
+    or of the files of one checkpoint, that have just arrived; else None.
 
     What arrived is read from the server's own intake, because the browser is not trusted with it.
     """
@@ -30,6 +30,7 @@ def upload(slot: str) -> str | None:
         data={
             "label": f"Upload a checkpoint into {slot}",
             "slot": slot,
+            "title": title,
             "address": transfers().upload_address(token),
             "keptFor": KEPT_FOR_RELOAD,
             "suffixes": list(SUFFIXES),

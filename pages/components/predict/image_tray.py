@@ -37,10 +37,16 @@ class TrayImage:
     thumbnail: bytes
 
 
-def image_tray() -> tuple[TrayImage, ...]:
-    """Draw the uploader and the buttons below it. Returns the session's images in their order."""
+def tray_images() -> tuple[TrayImage, ...]:
+    """The session's images in their order."""
+    images: tuple[TrayImage, ...] = st.session_state.get(KEY, ())
+    return images
+
+
+def add_images(place: str) -> None:
+    """Draw the uploader and the buttons below it; `place` distinguishes two at the same time."""
     # Each upload gets a new uploader: the old one would keep its files in memory a second time.
-    uploader = f"{KEY}-upload-{st.session_state.get(f'{KEY}-round', 0)}"
+    uploader = f"{KEY}-{place}-upload-{st.session_state.get(f'{KEY}-round', 0)}"
     st.file_uploader(
         "Images",
         ENDINGS,
@@ -51,24 +57,35 @@ def image_tray() -> tuple[TrayImage, ...]:
         args=(uploader,),
         label_visibility="collapsed",
     )
-    images: tuple[TrayImage, ...] = st.session_state.get(KEY, ())
+    images = tray_images()
     with st.container(horizontal=True):
         st.button(
             "Use the sample’s images",
-            key=f"{KEY}-sample",
+            key=f"{KEY}-{place}-sample",
             on_click=_take_samples,
             type="secondary" if images else "primary",
         )
         if images:
-            st.button("Remove all images", key=f"{KEY}-clear", on_click=_clear, type="tertiary")
+            st.button(
+                "Remove all images", key=f"{KEY}-{place}-clear", on_click=_clear, type="tertiary"
+            )
+
+
+def image_problems() -> None:
+    """Draw what is wrong with the files that were not added."""
     for problem in st.session_state.get(f"{KEY}-problems", ()):
         st.error(plain(problem), icon=":material/error:")
-    return images
 
 
 def _take_uploads(uploader: str) -> None:
     _take([(upload.name, upload.getvalue()) for upload in st.session_state[uploader]])
     st.session_state[f"{KEY}-round"] = st.session_state.get(f"{KEY}-round", 0) + 1
+
+
+def take_sample_images() -> None:
+    """Take the sample's images, unless the session has images already."""
+    if not st.session_state.get(KEY):
+        _take_samples()
 
 
 def _take_samples() -> None:

@@ -40,28 +40,9 @@ def result_cards(images: Sequence[TrayImage], answers: Mapping[str, Answer], k: 
             f"**{slot}** · Input: {height:d} × {width:d} px, {plain(answer.preprocessing.source)}. "
             f"Class names: {plain(answer.labels.source)}."
         )
-    if len(answers) == 2:
-        st.markdown(f"{' and '.join(map(plain, answers))} {_agreement(answers)}.")
     for number, image in enumerate(images):
         with st.container(border=True):
             _card(image, number, answers, k)
-
-
-def _agreement(answers: Mapping[str, Answer]) -> str:
-    """On how many images both slots' most probable classes have the same name.
-
-    The names are compared, not the indices, since the two models may order their classes
-    differently.
-    """
-    top_labels = [
-        [
-            answer.labels.names[prediction.indices[0]] if prediction.indices else None
-            for prediction in answer.predictions
-        ]
-        for answer in answers.values()
-    ]
-    same = sum(a is not None and a == b for a, b in zip(*top_labels, strict=True))
-    return f"agree on the most probable class of **{same:d} of {len(top_labels[0])}** images"
 
 
 def _card(image: TrayImage, number: int, answers: Mapping[str, Answer], k: int) -> None:

@@ -224,6 +224,9 @@ export default function (component) {
       : `or drop them here: ${data.hint}. Choose all shards of one model together.`
   }
   hint()
+  find(".title").textContent = data.title
+  find(".title").hidden = !data.title
+  drop.classList.toggle("tall", Boolean(data.title))
   drop.setAttribute("aria-label", data.label)
   input.accept = [...data.suffixes, ...data.beside].join(",")
   if (state.bound) return

@@ -1,0 +1,186 @@
+"""What a person does next: the one main button that every page has at the same place.
+
+Each slot of the bench is in a Stage. From the stages and the page in view follows one NextStep: its
+label, what it does, and the slots that it does it to. Nothing here draws or loads anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from core.fit import Doubt, Fit, Match
+from core.fit.identify import Candidate, Identification
+from core.fixes import Recipe
+from core.wording import counted, listed
+
+
+class Stage(Enum):
+    """How far the file of a slot has come.
+
+    SURE: the identification proves its architecture, which is not chosen yet. SEVERAL: some fit,
+    and nothing proves which. NEAR: the nearest architecture, or the chosen one, fits in part.
+    UNKNOWN: no architecture explains it. FITS: all keys of the chosen architecture match.
+    """
+
+    EMPTY = auto()
+    UNREADABLE = auto()
+    IDENTIFYING = auto()
+    UNKNOWN = auto()
+    SEVERAL = auto()
+    NEAR = auto()
+    SURE = auto()
+    FITS = auto()
+    LOADED = auto()
+
+
+class Action(Enum):
+    """What the button does."""
+
+    OPEN_SAMPLE = auto()
+    WAIT = auto()
+    QUICK_DEMO = auto()
+    APPLY = auto()
+    CHOOSE = auto()
+    REVIEW = auto()
+    LOAD = auto()
+    PREDICT = auto()
+    ADD_IMAGES = auto()
+    OPEN_ANOTHER = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class SlotStage:
+    """The stage of a slot.
+
+    `needs_repair` says that the recipe of its sure architecture has steps, `keys` how many keys do
+    not match, and `classifies` that its model is one whose classes Predict can show.
+    """
+
+    stage: Stage
+    needs_repair: bool = False
+    keys: int = 0
+    classifies: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """The main button: its label, its action and the slots that it acts on."""
+
+    label: str
+    action: Action
+    slots: tuple[str, ...] = ()
+
+
+EMPTY_SLOT = SlotStage(Stage.EMPTY)
+
+SAMPLE = NextStep("Open the sample pair", Action.OPEN_SAMPLE)
+
+BEFORE_LOADING = (Stage.FITS, Stage.SURE)
+
+
+def slot_stage(
+    identified: Identification | None,
+    fit: Fit | None,
+    recipe: Recipe,
+    *,
+    chosen: str | None,
+    resident: bool,
+    classifies: bool,
+) -> SlotStage:
+    """The stage of a slot whose file is open.
+
+    `identified` is None while the index is built, `fit` without a chosen architecture. `recipe` is
+    the slot's own, `chosen` the key of its architecture, and `resident` says that the model that
+    the slot asks for is loaded. `classifies` is that of the chosen or the sure architecture.
+    """
+    if resident:
+        return SlotStage(Stage.LOADED, classifies=classifies)
+    sure = identified.sure if identified is not None else None
+    if fit is not None:
+        if fit.fits:
+            return SlotStage(Stage.FITS, classifies=classifies)
+        if sure is None or recipe.steps or sure.architecture.key != chosen:
+            return SlotStage(Stage.NEAR, keys=_to_review(fit.match, fit.doubts))
+    if identified is None:
+        return SlotStage(Stage.IDENTIFYING)
+    if sure is not None:
+        return SlotStage(Stage.SURE, bool(sure.recipe.steps), classifies=classifies)
+    if not identified.known:
+        return SlotStage(Stage.UNKNOWN)
+    best = identified.candidates[0]
+    if best.fits:
+        return SlotStage(Stage.SEVERAL)
+    return SlotStage(Stage.NEAR, keys=_to_review(best, best.doubts) + len(best.unsure))
+
+
+def _to_review(match: Match | Candidate, doubts: Sequence[Doubt]) -> int:
+    """The number of keys that do not match, or that are in doubt."""
+    differ = len(match.missing_keys) + len(match.unexpected_keys) + len(match.mismatched)
+    return differ + len({key for doubt in doubts for key in doubt.keys})
+
+
+def next_step(page: str, stages: Mapping[str, SlotStage], in_view: str | None = None) -> NextStep:
+    """The main button of a page.
+
+    `page` is `open`, `inspect`, `compare`, `fit` or `predict`, `stages` the stage of each slot, and
+    `in_view` the slot that the page shows. Open, Compare and Predict show both.
+    """
+    opened = [slot for slot in stages if stages[slot].stage is not Stage.EMPTY]
+    if not opened:
+        return SAMPLE
+    if page in ("open", "compare", "predict") or in_view not in opened:
+        slots = [slot for slot in opened if stages[slot].stage is not Stage.UNREADABLE]
+    else:
+        slots = [in_view] if in_view is not None else []
+    if not slots or all(stages[slot].stage is Stage.UNREADABLE for slot in slots):
+        return NextStep("Open another file", Action.OPEN_ANOTHER)
+    return _for_slots(page, {slot: stages[slot] for slot in slots})
+
+
+def _for_slots(page: str, stages: Mapping[str, SlotStage]) -> NextStep:
+    """The button for the slots in view. The slot that is furthest behind in a way that a click can
+    mend comes first; what a person must decide comes last, except where it is all that there is."""
+
+    def those(*wanted: Stage) -> tuple[str, ...]:
+        return tuple(slot for slot in stages if stages[slot].stage in wanted)
+
+    loaded = those(Stage.LOADED)
+    if page == "predict" and any(stages[slot].classifies for slot in loaded):
+        return NextStep("Add images", Action.ADD_IMAGES, loaded)
+    waiting = those(Stage.IDENTIFYING)
+    if len(waiting) == len(stages):
+        return NextStep("Reading…", Action.WAIT, waiting)
+    if sure := those(Stage.SURE):
+        if page == "open":
+            return _quick_demo({slot: stages[slot] for slot in those(*BEFORE_LOADING)})
+        repaired = tuple(slot for slot in sure if stages[slot].needs_repair)
+        if len(repaired) > 1:
+            return NextStep(f"Repair {listed(list(repaired), 2)}", Action.APPLY, sure)
+        if repaired:
+            return NextStep("Apply repair", Action.APPLY, sure)
+        return NextStep(_load_words(stages, sure), Action.LOAD, sure)
+    if fits := those(Stage.FITS):
+        return NextStep(_load_words(stages, fits), Action.LOAD, fits)
+    if loaded and any(stages[slot].classifies for slot in loaded):
+        return NextStep("Predict", Action.PREDICT, loaded)
+    if several := those(Stage.SEVERAL, Stage.UNKNOWN):
+        return NextStep("Choose an architecture", Action.CHOOSE, several[:1])
+    if near := those(Stage.NEAR):
+        keys = counted(stages[near[0]].keys, "key")
+        return NextStep(f"Review {keys}", Action.REVIEW, near[:1])
+    return NextStep("Open another file", Action.OPEN_ANOTHER)
+
+
+def _load_words(stages: Mapping[str, SlotStage], slots: tuple[str, ...]) -> str:
+    return f"Load {listed(list(slots), 2)}" if len(slots) > 1 and len(stages) > 1 else "Load"
+
+
+def _quick_demo(stages: Mapping[str, SlotStage]) -> NextStep:
+    """All that is left to the first prediction in one click; without a classifier, to the model."""
+    steps = ["repair"] if any(stage.needs_repair for stage in stages.values()) else []
+    steps.append("load")
+    if any(stage.classifies for stage in stages.values()):
+        steps.append("predict")
+    return NextStep(listed(steps, len(steps)).capitalize(), Action.QUICK_DEMO, tuple(stages))

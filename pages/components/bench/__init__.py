@@ -1,0 +1,1 @@
+"""The bar below the navigation: the two open files, how far they have come, and the next step."""
