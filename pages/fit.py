@@ -6,10 +6,12 @@ import streamlit as st
 
 from core.architectures import Architecture
 from core.checkpoint import Checkpoint, StateDict
-from core.errors import ArchitectureError
+from core.errors import ArchitectureError, LoupeError
 from core.fit import fit_verdict, initialised, obstacle
+from core.fit.identify import Candidate, architecture_words
 from core.fixes import Recipe
 from core.plain_text import plain_sentence
+from core.wording import counted
 from pages.components.fit.architecture_picker import architecture_picker, as_in_a
 from pages.components.fit.fitting import Fitting, fitting, remarks_on
 from pages.components.fit.fixes_panel import fixes_panel
@@ -21,6 +23,8 @@ from pages.components.fit.proof_panel import proof_panel
 from pages.components.fit.recipe_bar import remember
 from pages.components.fit.repaired_download import recipe_as_code, repaired_download
 from pages.components.frame import danger_notice, empty_state, heading, verdict
+from pages.components.identified import identification
+from pages.components.open.repair_preview import repair_preview, why_sure
 from pages.components.pressed import pressed
 from pages.components.slot_choice import slot_switch, state_dict_choice
 from pages.components.slot_model import slot_architecture, slot_request
@@ -47,8 +51,14 @@ def main() -> None:
         return
     architecture = _architecture(slot, checkpoint, state_dict)
     if architecture is None:
-        with top:
-            verdict("Which architecture does this checkpoint fit?")
+        sure = _sure(checkpoint, state_dict)
+        if sure is None:
+            with top:
+                verdict("Which architecture does this checkpoint fit?")
+        else:
+            with top:
+                verdict(*_proposal(sure))
+            _proposed(slot, checkpoint, state_dict, sure)
         return
     try:
         recipe = workspace().slot(slot).recipe
@@ -75,6 +85,39 @@ def main() -> None:
                 repaired = fitted.trial.state_dict
                 proof_panel(checkpoint, state_dict, repaired, recipe, architecture)
             _export(slot, checkpoint, state_dict, architecture, fitted)
+
+
+def _sure(checkpoint: Checkpoint, state_dict: StateDict) -> Candidate | None:
+    try:
+        identified = identification(checkpoint, state_dict)
+    except LoupeError:
+        return None  # the panel that draws the candidates says why
+    return identified.sure if identified is not None else None
+
+
+def _proposal(sure: Candidate) -> tuple[str, str]:
+    """The title and the line below it while nothing is chosen yet."""
+    name, steps = architecture_words(sure.architecture), len(sure.recipe.steps)
+    if not steps:
+        return f"Fits {name} as it is", "Nothing is loaded until you choose it."
+    repairs = "one repair" if steps == 1 else counted(steps, "repair")
+    return f"Fits {name} after {repairs}", "Nothing is changed until you apply it."
+
+
+def _proposed(slot: str, checkpoint: Checkpoint, state_dict: StateDict, sure: Candidate) -> None:
+    """Draw the fit that the main button would choose, before anything is chosen."""
+    try:
+        fitted = fitting(checkpoint.identity, state_dict, sure.recipe, sure.architecture)
+    except ArchitectureError as error:
+        st.error(plain_sentence(str(error)), icon=":material/error:")
+        return
+    left, right = st.columns([5, 7], gap="large")
+    with left:
+        repair_preview(slot, checkpoint, state_dict, sure, link=False)
+        why_sure(sure)
+    with right:
+        st.markdown("#### Keys, once it is applied")
+        match_table(fitted, f"{checkpoint.identity}:{state_dict.path!a}:proposed")
 
 
 def _architecture(slot: str, checkpoint: Checkpoint, state_dict: StateDict) -> Architecture | None:

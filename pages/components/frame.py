@@ -58,6 +58,7 @@ _STYLE = """<style>
 @media (max-width: 900px) {[class*=st-key-page-] {flex-direction: column}}
 [class*=st-key-page-] h1 {padding: 0.4rem 0 0.25rem; line-height: 1.4}
 [class*=st-key-page-] [data-testid=stHeading] > *,
+[class*=st-key-page-] [data-testid=stCaptionContainer],
 [class*=st-key-page-] [data-testid=stCaptionContainer] p {margin-bottom: 0}
 </style>"""
 """The first rule hides a button as soon as a run leaves it out. Streamlit retains such a button

@@ -67,7 +67,7 @@ def checkpoint_card(slot: str, checkpoint: Checkpoint) -> Callable[[], str]:
             return ""
         with place.container():
             if found.sure is not None:
-                repair_preview(slot, checkpoint, state_dict, found.sure)
+                repair_preview(slot, checkpoint, state_dict, found.sure, link=True)
                 why_sure(found.sure)
             else:
                 st.markdown(f":material/fingerprint: {plain_sentence(found.sentence)}")

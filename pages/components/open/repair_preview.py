@@ -22,9 +22,10 @@ MOST_CHANGES = 8
 
 
 def repair_preview(
-    slot: str, checkpoint: Checkpoint, state_dict: StateDict, sure: Candidate
+    slot: str, checkpoint: Checkpoint, state_dict: StateDict, sure: Candidate, *, link: bool
 ) -> None:
-    """Draw the coverage as saved and repaired, and the first keys that the repair changes."""
+    """Draw the coverage as saved and repaired, and the first keys that the repair changes; with a
+    `link` to all of them on Fit."""
     try:
         before = fitting(checkpoint.identity, state_dict, Recipe(), sure.architecture)
         after = fitting(checkpoint.identity, state_dict, sure.recipe, sure.architecture)
@@ -47,7 +48,7 @@ def repair_preview(
             ):
                 shown = min(MOST_CHANGES, len(changes))
                 st.caption(f"{count(shown)} of {count(total)} changed keys", width="content")
-                if pressed("All keys in Fit", key=f"all-keys-{slot}", type="tertiary"):
+                if link and pressed("All keys in Fit", key=f"all-keys-{slot}", type="tertiary"):
                     st.session_state["fit-slot"] = slot
                     st.switch_page("pages/fit.py")
 
