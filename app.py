@@ -112,10 +112,10 @@ if __name__ != "__main__":
         on_script_error=on_script_error,
     )
 else:
-    from pages.components.bench import quick_demo
-    from pages.components.bench.bench_bar import bench_bar
     from pages.components.frame import BRAND
     from pages.components.resources import recheck_files
+    from pages.components.top_bar import quick_demo
+    from pages.components.top_bar.bench_bar import bench_bar
     from pages.components.workspace import write_link
 
     st.set_page_config(page_title="Loupe", page_icon=ICON, layout="wide")

@@ -8,8 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core.checkpoint import Checkpoint, StateDict
 from core.compare import BY_ITSELF, EVIDENCE, Comparison, Numbers, with_damage
 from core.compare.metadata import compare_arrays, found_beside, metadata_changes
-from core.compare.verdict import Beside
-from core.compare.verdict import verdict as comparison_verdict
+from core.compare.verdict import Beside, verdict
 from core.plain_text import plain
 from pages.components.cached import cached
 from pages.components.compare.changes import changes
@@ -24,7 +23,7 @@ from pages.components.compare.metadata_panel import metadata_panel
 from pages.components.compare.pairs_panel import pairs_panel
 from pages.components.compare.report_download import report_download
 from pages.components.compare.run_panel import run_panel
-from pages.components.frame import danger_notice, empty_state, heading, verdict
+from pages.components.frame import danger_notice, empty_state, heading, page_verdict
 from pages.components.workspace import workspace
 
 PAIR, RUN = "A and B", "Training run"
@@ -48,7 +47,7 @@ def main() -> None:
     checkpoint_a, checkpoint_b = bench.checkpoint("A"), bench.checkpoint("B")
     if checkpoint_a is None and checkpoint_b is None:
         with top:
-            verdict("Nothing to compare yet")
+            page_verdict("Nothing to compare yet")
         empty_state(
             "Open two checkpoints, such as an early and a late epoch, to see which tensors changed "
             "and by how much. The sample is a pair of this kind.",
@@ -57,7 +56,7 @@ def main() -> None:
     if checkpoint_a is None or checkpoint_b is None:
         empty = "A" if checkpoint_a is None else "B"
         with top:
-            verdict(f"{empty} is still empty")
+            page_verdict(f"{empty} is still empty")
         _slot_is_empty(empty)
         return
     a, b = workspace().state_dict("A"), workspace().state_dict("B")
@@ -90,7 +89,7 @@ def _compare(
     beside = _beside(checkpoint_a.identity, checkpoint_b.identity, checkpoint_a, checkpoint_b)
     sentence = _sentence(identity, numbers_id, a.path, b.path, beside, comparison, numbers)
     with top:
-        verdict(sentence, *comparison.notes)
+        page_verdict(sentence, *comparison.notes)
         read_offer(offered, comparison, a, b)
     with tools:
         tolerance_popover(numbers)
@@ -130,7 +129,7 @@ def _sentence(
     _numbers: Mapping[str, Numbers],
 ) -> str:
     paths = {"path_a": path_a, "path_b": path_b}
-    return comparison_verdict(_comparison.rows, _numbers, **paths, beside=_beside).sentence
+    return verdict(_comparison.rows, _numbers, **paths, beside=_beside).sentence
 
 
 @cached(16)

@@ -22,7 +22,7 @@ from pages.components.fit.matching.match_table import match_table
 from pages.components.fit.proof_panel import proof_panel
 from pages.components.fit.recipe_bar import remember
 from pages.components.fit.repaired_download import recipe_as_code, repaired_download
-from pages.components.frame import danger_notice, empty_state, heading, verdict
+from pages.components.frame import danger_notice, empty_state, heading, page_verdict
 from pages.components.identified import identification
 from pages.components.open.repair_preview import repair_preview, why_sure
 from pages.components.pressed import pressed
@@ -38,7 +38,7 @@ def main() -> None:
     checkpoint = workspace().checkpoint(slot) if slot else None
     if slot is None or checkpoint is None:
         with top:
-            verdict("Which architecture does a checkpoint fit?")
+            page_verdict("Which architecture does a checkpoint fit?")
         empty_state(
             "Open a checkpoint first. Loupe then says which architecture it fits, lists the "
             "matched, missing and unexpected keys, proposes fixes, and loads the model.",
@@ -54,10 +54,10 @@ def main() -> None:
         sure = _sure(checkpoint, state_dict)
         if sure is None:
             with top:
-                verdict("Which architecture does this checkpoint fit?")
+                page_verdict("Which architecture does this checkpoint fit?")
         else:
             with top:
-                verdict(*_proposal(sure))
+                page_verdict(*_proposal(sure))
             _proposed(slot, checkpoint, state_dict, sure)
         return
     try:
@@ -67,7 +67,7 @@ def main() -> None:
         st.error(plain_sentence(str(error)), icon=":material/error:")
         return
     with top:
-        verdict(fit_verdict(fitted.fit, fitted.proposals))
+        page_verdict(fit_verdict(fitted.fit, fitted.proposals))
     if fitted.match.fits:
         for sentence in remarks_on(checkpoint, state_dict, architecture):
             st.markdown(plain_sentence(sentence))

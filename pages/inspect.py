@@ -9,7 +9,7 @@ from core.plain_text import markup
 from core.theme import figure_layout
 from core.wording import count, listed, parameters, size, tensors
 from pages.components.cached import cached
-from pages.components.frame import empty_state, heading, verdict
+from pages.components.frame import empty_state, heading, page_verdict
 from pages.components.inspect.key_table import key_table
 from pages.components.inspect.safety_panel import safety_panel, safety_verdict
 from pages.components.inspect.tensor_card import tensor_card
@@ -25,7 +25,7 @@ def main() -> None:
     checkpoint = workspace().checkpoint(slot) if slot else None
     if slot is None or checkpoint is None:
         with top:
-            verdict("Nothing to inspect yet")
+            page_verdict("Nothing to inspect yet")
         empty_state(
             "Open a checkpoint to see its keys, shapes and dtypes, the values of each tensor, and "
             "the Python globals that its pickles name. Nothing in the file is executed.",
@@ -59,7 +59,7 @@ def main() -> None:
 def _verdict(state_dict: StateDict) -> None:
     dtypes = sorted({entry.dtype for entry in state_dict.values()})
     place = f" in `{state_dict.path}`" if state_dict.path else ""
-    verdict(
+    page_verdict(
         f"{tensors(len(state_dict))}, {parameters(state_dict.numel)} parameters",
         f"{size(state_dict.nbytes)}{place}, {listed(dtypes)}." if dtypes else "",
     )

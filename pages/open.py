@@ -10,7 +10,7 @@ from core.errors import CheckpointError, LoupeError
 from core.plain_text import code, plain, plain_sentence, visible
 from core.server import SAMPLES
 from core.wording import count, size
-from pages.components.frame import heading, verdict
+from pages.components.frame import heading, page_verdict
 from pages.components.open.checkpoint_card import checkpoint_card
 from pages.components.open.folder_browser import folder_browser
 from pages.components.open.upload import upload
@@ -41,10 +41,10 @@ def main() -> None:
         finish = _opened_files(opened)
         # Last, because the first identification of a file takes a moment.
         with headline.container(gap=None):
-            verdict(*_verdict(finish()))
+            page_verdict(*_verdict(finish()))
         return
     with top:
-        verdict("Open a checkpoint", PURPOSE)
+        page_verdict("Open a checkpoint", PURPOSE)
     a, b = st.columns([8, 5], gap="medium")
     with a, st.container(key="slot-A"):
         _choose("A", "Drop the files of one checkpoint here")

@@ -12,7 +12,7 @@ from core.errors import LoupeError
 from core.load import ModelRequest
 from core.plain_text import plain, plain_sentence
 from core.predict import Prediction, predictions_verdict, require_classifier
-from pages.components.frame import danger_notice, empty_state, heading, verdict
+from pages.components.frame import danger_notice, empty_state, heading, page_verdict
 from pages.components.predict.image_tray import add_images, image_problems, tray_images
 from pages.components.predict.labels_picker import labels_picker
 from pages.components.predict.lookalike_picker import lookalike_picker
@@ -28,7 +28,7 @@ def main() -> None:
     opened = {slot: file for slot in ("A", "B") if (file := workspace().checkpoint(slot))}
     if not opened:
         with top:
-            verdict("No model is loaded yet")
+            page_verdict("No model is loaded yet")
         empty_state(
             "Open a checkpoint and load its model on Fit. Then add images here to see their most "
             "probable classes, or to compare two models on the same image.",
@@ -39,7 +39,7 @@ def main() -> None:
     loaded = {slot: request for slot in opened if (request := _loaded(slot))}
     if not loaded:
         with top:
-            verdict("No model is loaded yet")
+            page_verdict("No model is loaded yet")
     _send_to_fit({slot: file.name for slot, file in opened.items() if slot not in loaded})
     loaded = {
         slot: request
@@ -65,7 +65,9 @@ def main() -> None:
             tasks.append(_task(name, request, opened[name]))
     if not images:
         with top:
-            verdict("No images yet", "Add images, or use the sample’s, to see the predictions.")
+            page_verdict(
+                "No images yet", "Add images, or use the sample’s, to see the predictions."
+            )
         add_images("page")
         return
     outcomes = predictions(tasks, images)
@@ -81,7 +83,7 @@ def main() -> None:
                 answers[slot] = _answer(opened[slot], outcome, task)
     if answers:
         with top:
-            verdict(
+            page_verdict(
                 predictions_verdict(
                     {slot: (each.predictions, each.labels) for slot, each in answers.items()}
                 )

@@ -125,15 +125,16 @@ def next_step(page: str, stages: Mapping[str, SlotStage], in_view: str | None = 
     """The main button of a page.
 
     `page` is `open`, `inspect`, `compare`, `fit` or `predict`, `stages` the stage of each slot, and
-    `in_view` the slot that the page shows. Open, Compare and Predict show both.
+    `in_view` the slot that Inspect or Fit shows, by default the first that has a file. The other
+    pages show both.
     """
     opened = [slot for slot in stages if stages[slot].stage is not Stage.EMPTY]
     if not opened:
         return SAMPLE
-    if page in ("open", "compare", "predict") or in_view not in opened:
+    if page in ("open", "compare", "predict"):
         slots = [slot for slot in opened if stages[slot].stage is not Stage.UNREADABLE]
     else:
-        slots = [in_view] if in_view is not None else []
+        slots = [in_view if in_view in opened else opened[0]]
     if not slots or all(stages[slot].stage is Stage.UNREADABLE for slot in slots):
         return NextStep("Open another file", Action.OPEN_ANOTHER)
     return _for_slots(page, {slot: stages[slot] for slot in slots})

@@ -27,7 +27,7 @@ def heading(page: str) -> tuple[DeltaGenerator, DeltaGenerator]:
     return verdict_place, tools
 
 
-def verdict(sentence: str, *evidence: str) -> None:
+def page_verdict(sentence: str, *evidence: str) -> None:
     """Draw what the page finds, as its title, and the evidence in small lines below.
 
     Both are Loupe's own sentences, with keys in single backticks.

@@ -21,7 +21,7 @@ from core.plain_text import plain, plain_sentence, visible
 from core.server import SAMPLES, evenly, run_files
 from core.server.files import locate, path_of_link
 from core.wording import PERCENT_CELL, count, in_percent, size
-from pages.components.frame import danger_notice, verdict
+from pages.components.frame import danger_notice, page_verdict
 from pages.components.pressed import pressed
 from pages.components.resources import open_file, settings, store
 from pages.components.shared_job import SharedJob
@@ -42,7 +42,7 @@ def run_panel(top: DeltaGenerator) -> None:
     references = _chosen_files()
     if len(references) < 2:
         with top:
-            verdict("A training run, step by step")
+            page_verdict("A training run, step by step")
         st.caption("Choose at least two checkpoints of one run, such as one per epoch.")
         return
     try:
@@ -61,7 +61,7 @@ def run_panel(top: DeltaGenerator) -> None:
     run = _measured(identity, state_dicts, [names[id(checkpoint)] for checkpoint in checkpoints])
     if run is not None:
         with top:
-            verdict(run.sentence)
+            page_verdict(run.sentence)
             st.caption(f"{', '.join(map(plain, run.names))}: ordered {plain(evidence)}.")
         _run(run, identity)
 

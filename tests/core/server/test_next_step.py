@@ -97,6 +97,11 @@ def test_a_slot_in_view_that_is_empty_leaves_the_other() -> None:
     assert next_step("inspect", stages, "A") == NextStep("Load", Action.LOAD, ("B",))
 
 
+def test_the_first_file_is_in_view_until_another_is_chosen() -> None:
+    stages = {"A": NEEDS_REPAIR, "B": NEEDS_REPAIR}
+    assert next_step("inspect", stages) == NextStep("Apply repair", Action.APPLY, ("A",))
+
+
 def test_a_file_that_cannot_be_read_does_not_hide_what_the_other_needs() -> None:
     stages = {"A": UNREADABLE, "B": NEEDS_REPAIR}
     assert next_step("compare", stages) == NextStep("Apply repair", Action.APPLY, ("B",))

@@ -9,12 +9,12 @@ import streamlit as st
 from core.errors import LoupeError
 from core.plain_text import plain_sentence
 from core.progress import Cancelled
-from pages.components.bench.stages import bench_slots
 from pages.components.fit.load_panel import load_job, start_load
 from pages.components.fit.recipe_bar import remember
 from pages.components.job_panel import job_panel
 from pages.components.predict.image_tray import take_sample_images
 from pages.components.slot_model import slot_request
+from pages.components.top_bar.stages import bench_slots
 from pages.components.workspace import workspace
 
 _KEY = "quick-demo"

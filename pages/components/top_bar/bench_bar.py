@@ -9,12 +9,12 @@ import streamlit as st
 from core.plain_text import code, plain
 from core.server import Action, NextStep, Stage, next_step
 from core.wording import count, parameters, size
-from pages.components.bench import quick_demo
-from pages.components.bench.stages import BenchSlot, bench_slots
 from pages.components.identified import index_progress
 from pages.components.predict.image_tray import add_images
 from pages.components.pressed import pressed
 from pages.components.slot_choice import state_dict_choice
+from pages.components.top_bar import quick_demo
+from pages.components.top_bar.stages import BenchSlot, bench_slots
 from pages.components.workspace import SLOTS, open_sample, workspace
 
 STATES: Mapping[Stage, str] = {
