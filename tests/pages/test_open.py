@@ -31,7 +31,7 @@ def words(app: AppTest) -> str:
 def test_an_empty_bench_teaches_and_offers_the_sample(app: AppTest) -> None:
     app.run()
     assert not app.exception
-    assert "Does the model work on my image" in words(app)
+    assert "What you will see" in words(app)
     assert app.button(key="next").label.startswith("Open the sample pair")
 
 

@@ -11,36 +11,25 @@ CHANGES = (30, 48, 56, 60, 60, 56, 52, 42, 32, 92)
 """Heights of the bars in the picture of Compare, in percent."""
 
 SEEN = (
-    (
-        "inspect",
-        "Inspect",
-        "Where the parameters are, and every tensor’s values.",
-        '<div class="areas"><b>conv5<br>55.7 %</b><b>stage4<br>25.7 %</b><b>stage3</b><b>fc</b>'
-        "</div>",
-    ),
-    (
-        "compare",
-        "Compare",
-        "How much each layer moved from A to B, the most changed first.",
-        '<div class="bars">' + "".join(f'<b style="height:{height}%"></b>' for height in CHANGES)
-        + "</div>",
-    ),
-    (
-        "fit",
-        "Fit",
-        "Which architecture it is, and the repair that makes it load.",
-        '<div class="diff"><code><del>module.</del>conv1.0.weight</code>'
-        "<code><u>✓</u> conv1.0.weight</code><b></b>0 → 338 of 338 keys</div>",
-    ),
-    (
-        "predict",
-        "Predict",
-        "Its top classes on your images, A beside B.",
-        '<div class="top">nine<b style="width:97%"></b>two<b style="width:6%"></b>seven'
-        '<b style="width:3%"></b></div>',
-    ),
-)  # fmt: skip
-"""Each page's file, title, purpose and picture."""
+    ("inspect", "Inspect", "Where the parameters are, and every tensor’s values."),
+    ("compare", "Compare", "How much each layer moved from A to B, the most changed first."),
+    ("fit", "Fit", "Which architecture it is, and the repair that makes it load."),
+    ("predict", "Predict", "Its top classes on your images, A beside B."),
+)
+"""Each page's file, title and purpose."""
+
+PICTURES = {
+    "inspect": '<div class="areas"><b>conv5<br>55.7 %</b><b>stage4<br>25.7 %</b><b>stage3</b>'
+    "<b>fc</b></div>",
+    "compare": '<div class="bars">'
+    + "".join(f'<b style="height:{height}%"></b>' for height in CHANGES)
+    + "</div>",
+    "fit": '<div class="diff"><code><del>module.</del>conv1.0.weight</code>'
+    "<code><u>✓</u> conv1.0.weight</code><b></b>0 → 338 of 338 keys</div>",
+    "predict": '<div class="top">nine<b style="width:97%"></b>two<b style="width:6%"></b>seven'
+    '<b style="width:3%"></b></div>',
+}
+"""What each page shows of the sample, small, as HTML."""
 
 STYLE = """<style>
 [class*=st-key-seen-] .areas, [class*=st-key-seen-] .bars, [class*=st-key-seen-] .diff,
@@ -83,8 +72,8 @@ def what_you_will_see() -> None:
     """Draw a card for each of the other pages, with a link to it."""
     st.html(STYLE)
     st.markdown("**What you will see**")
-    for column, (name, title, purpose, picture) in zip(st.columns(4), SEEN, strict=True):
+    for column, (name, title, purpose) in zip(st.columns(4), SEEN, strict=True):
         with column, st.container(border=True, key=f"seen-{name}"):
             st.page_link(f"pages/{name}.py", label=f"**{plain(title)}**")
-            st.html(picture)
+            st.html(PICTURES[name])
             st.caption(plain(purpose))
