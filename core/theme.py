@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 ACCENT = "#3F75E6"
+TREEMAP = "#7A9BE3"
+"""The one hue of a treemap's modules: a state or a slot has the other colours."""
+
 FONT = "Inter, system-ui, sans-serif"
 MONOSPACE = "'JetBrains Mono', ui-monospace, monospace"
 

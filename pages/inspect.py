@@ -4,17 +4,21 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from core.checkpoint import StateDict
+from core.health import Health, health_verdict
 from core.inspect import ModuleNode, module_tree
 from core.plain_text import markup
-from core.theme import figure_layout
+from core.theme import TREEMAP, figure_layout
 from core.wording import count, listed, parameters, size, tensors
 from pages.components.cached import cached
 from pages.components.frame import empty_state, heading, page_verdict
-from pages.components.inspect.key_table import key_table
+from pages.components.inspect.health_panel import known_health
+from pages.components.inspect.key_table import key_table, table_name
+from pages.components.inspect.overview import overview
 from pages.components.inspect.safety_panel import safety_panel, safety_verdict
 from pages.components.inspect.tensor_card import tensor_card
 from pages.components.inspect.verify_panel import verify_panel
 from pages.components.slot_choice import slot_switch, state_dict_choice
+from pages.components.treegrid.tree_table import choose_row
 from pages.components.workspace import workspace
 
 
@@ -36,15 +40,16 @@ def main() -> None:
     if state_dict is None:
         return
     identity = f"{checkpoint.identity}:{state_dict.path!a}"
+    health = known_health(identity)
     with top:
-        _verdict(state_dict)
+        _verdict(state_dict, health)
         safety_verdict(checkpoint)
     by_key, modules, safety, checksums = st.tabs(
         ["Tensors", "Modules", "Safety", "Checksums"], key="inspect-tab", on_change="rerun"
     )
     if by_key.open:
         with by_key:
-            _tensors(state_dict, identity)
+            _tensors(state_dict, identity, health is not None)
     if modules.open:
         with modules:
             _modules(state_dict, identity)
@@ -56,24 +61,39 @@ def main() -> None:
             verify_panel(checkpoint)
 
 
-def _verdict(state_dict: StateDict) -> None:
+def _verdict(state_dict: StateDict, health: Health | None) -> None:
     dtypes = sorted({entry.dtype for entry in state_dict.values()})
     place = f" in `{state_dict.path}`" if state_dict.path else ""
     page_verdict(
-        f"{tensors(len(state_dict))}, {parameters(state_dict.numel)} parameters",
+        f"{tensors(len(state_dict))}, {parameters(state_dict.numel)} parameters"
+        + (f", {health_verdict(health)}" if health is not None else ""),
         f"{size(state_dict.nbytes)}{place}, {listed(dtypes)}." if dtypes else "",
     )
 
 
 @st.fragment
-def _tensors(state_dict: StateDict, identity: str) -> None:
+def _tensors(state_dict: StateDict, identity: str, told: bool) -> None:
     table, card = st.columns([5, 3], gap="medium")
     with table:
         entry = key_table(state_dict, identity)
     with card:
         if entry is None:
-            st.caption("Choose a row to see the tensor’s statistics, histogram and image.")
+            overview(
+                state_dict,
+                identity,
+                table_name(identity),
+                lambda height: _treemap(state_dict, identity, "overview-tree", height),
+                told=told,
+            )
         else:
+            st.button(
+                "Back to overview",
+                key="inspect-back",
+                icon=":material/arrow_back:",
+                type="tertiary",
+                on_click=choose_row,
+                args=(table_name(identity), None),
+            )
             tensor_card(entry, identity)
 
 
@@ -84,6 +104,11 @@ def _modules(state_dict: StateDict, identity: str) -> None:
         "The area of a module is its number of parameters. Click a module to zoom in, its title "
         "to zoom out." + (" The class names come from the saved model." if has_classes else "")
     )
+    _treemap(state_dict, identity, "module-tree", 500)
+
+
+def _treemap(state_dict: StateDict, identity: str, key: str, height: int) -> None:
+    nodes = _tree(identity, state_dict)
     figure = go.Figure(
         go.Treemap(
             ids=[node.path or "all" for node in nodes],
@@ -108,8 +133,9 @@ def _modules(state_dict: StateDict, identity: str) -> None:
             "%{customdata[2]} tensors, %{customdata[3]}<extra></extra>",
         )
     )
-    figure_layout(figure).update_layout(height=500, margin={"l": 0, "r": 0, "t": 0, "b": 0})
-    st.plotly_chart(figure, key="module-tree", alt="Parameters by module path")
+    figure_layout(figure).update_layout(height=height, margin={"l": 0, "r": 0, "t": 0, "b": 0})
+    figure.update_layout(treemapcolorway=[TREEMAP])
+    st.plotly_chart(figure, key=key, alt="Parameters by module path")
 
 
 def _class(node: ModuleNode) -> str:

@@ -57,7 +57,7 @@ def test_without_a_file_the_page_teaches_and_offers_the_sample(inspect):
 
 def test_totals_come_first(inspect):
     app = inspect({"a.weight": torch.zeros(2000, 3), "a.bias": torch.zeros(5, dtype=torch.half)})
-    assert app.title[0].value == f"2 tensors, {parameters(6005)} parameters"
+    assert app.title[0].value.startswith(f"2 tensors, {parameters(6005)} parameters")
     assert app.caption[0].value == f"{size(24_010)}, float16 and float32."
 
 
@@ -214,3 +214,26 @@ def test_a_tensor_whose_key_holds_half_a_character_can_be_chosen(inspect, tmp_pa
     assert not app.exception
     assert not app.error
     assert has_card(app, "half \\ud801")
+
+
+def test_the_values_of_a_small_file_are_checked_by_itself_and_a_finding_leads_to_its_row(inspect):
+    torch.manual_seed(0)
+    broken = torch.randn(4, 3)
+    broken[1, 2] = torch.nan
+    app = inspect({"sound.weight": torch.randn(4, 3), "broken.weight": broken})
+    wait_until(lambda: "1 tensor holds NaN" in app.run().title[0].value)
+    assert not app.exception
+    (found,) = [button for button in app.button if "broken.weight" in button.label]
+    found.click().run()
+    assert not app.exception
+    assert app.button(key="inspect-back")
+    assert "NaN" in " ".join(str(each.value) for each in (*app.markdown, *app.metric, *app.caption))
+    app.button(key="inspect-back").click().run()
+    assert "Largest tensors" in " ".join(each.value for each in app.markdown)
+
+
+def test_what_was_not_checked_is_in_the_title(inspect):
+    torch.manual_seed(0)
+    app = inspect({"fc.weight": torch.randn(4, 300), "packed": torch.zeros(3, dtype=torch.uint8)})
+    wait_until(lambda: app.run().title[0].value.endswith("no anomalies in 1 tensor, 1 not checked"))
+    assert "Not checked: 1 tensor" in " ".join(each.value for each in app.caption)

@@ -51,8 +51,13 @@ def key_table(state_dict: StateDict, identity: str) -> TensorEntry | None:
     except FilterError as error:
         st.warning(plain_sentence(str(error)), icon=":material/warning:")
         return None
-    row = tree_table(table, f"keys-{identity}")
+    row = tree_table(table, table_name(identity))
     return None if row is None else list(state_dict.values())[row]
+
+
+def table_name(identity: str) -> str:
+    """The name of the table of this state_dict, by which a row can be chosen."""
+    return f"keys-{identity}"
 
 
 def _dtype_pills(state_dict: StateDict) -> Sequence[str]:
