@@ -150,7 +150,7 @@ def test_the_repaired_file_comes_down_with_clean_keys_and_equal_values(
     from safetensors.torch import load_file
 
     fit(server, page, architecture=RESNET, recipe=STRIP)
-    page.get_by_role("button", name=f".{ending}", exact=False).last.click()
+    page.locator(".stButton").get_by_role("button", name=f".{ending}").click()
     with page.expect_download() as download:
         page.get_by_role("link", name=f"Download wrapped-repaired.{ending}").click()
     saved = tmp_path / download.value.suggested_filename
