@@ -99,8 +99,8 @@ OTHER = {
     + b"h\x07"
     + text("FAST")
     + b"\x86R",
-    "chain of an instance": call(GETATTR, INNER + b")\x81", text("FAST")),
-    "chain of a called class": call(GETATTR, INNER + b"K\x01\x85R", text("FAST")),
+    "called attribute of an instance": call(GETATTR, INNER + b")\x81", text("FAST")) + b")R",
+    "called attribute of a member": call(GETATTR, INNER + b"K\x01\x85R", text("FAST")) + b")R",
     "member by two words": INNER + text("fast; reboot") + b"\x85R",
     "member by a path": INNER + text("/bin/sh") + b"\x85R",
     "member by two values": INNER + text("a") + text("b") + b"\x86R",
@@ -149,6 +149,11 @@ def test_a_member_is_data(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", OTHER)
 def test_any_other_use_is_dangerous(tmp_path: Path, kind: str) -> None:
     assert dangerous(tmp_path, OTHER[kind])
+
+
+def test_a_stored_attribute_of_an_instance_is_data_as_a_bound_method_is(tmp_path: Path) -> None:
+    for owner in (INNER + b")\x81", INNER + b"K\x01\x85R"):
+        assert not dangerous(tmp_path, call(GETATTR, owner, text("FAST")))
 
 
 def test_a_member_is_shown_by_its_name(tmp_path: Path) -> None:
