@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import streamlit as st
 
@@ -211,36 +213,32 @@ def _steps(page: str, slots: Mapping[str, BenchSlot], step: NextStep) -> str:
 
 def _main_button(step: NextStep) -> None:
     label = f"{plain(step.label)} :material/arrow_forward:"
-    if step.action is Action.ADD_IMAGES:
-        # A button cannot open the browser's dialog for files; the uploader in a popover can.
-        with st.popover(plain(step.label), key="next", type="primary"):
-            add_images("bar")
-    elif step.action is Action.OPEN_SAMPLE:
-        st.button(label, key="next", type="primary", on_click=open_sample)
-    elif step.action is Action.APPLY:
-        st.button(
-            label,
-            key="next",
-            type="primary",
-            on_click=quick_demo.apply_sure,
-            args=(step.slots,),
-        )
-    elif step.action in (Action.QUICK_DEMO, Action.LOAD):
-        then = "pages/predict.py" if "predict" in step.label else "pages/fit.py"
-        st.button(
-            label,
-            key="next",
-            type="primary",
-            on_click=quick_demo.begin,
-            args=(step.slots, then),
-        )
-    elif step.action is Action.WAIT:
-        st.button(plain(step.label), key="next", type="primary", disabled=True)
-    elif pressed(label, key="next", type="primary"):
-        if step.action is Action.PREDICT:
-            st.switch_page("pages/predict.py")
-        if step.action is Action.OPEN_ANOTHER:
-            st.switch_page("pages/open.py")
-        if step.slots:
-            st.session_state["fit-slot"] = step.slots[0]
-        st.switch_page("pages/fit.py")
+    look: dict[str, Any] = {"key": "next", "type": "primary"}
+    match step.action:
+        case Action.ADD_IMAGES:
+            # A button cannot open the browser's dialog for files; the uploader in a popover can.
+            with st.popover(plain(step.label), **look):
+                add_images("bar")
+        case Action.WAIT:
+            st.button(plain(step.label), disabled=True, **look)
+        case Action.OPEN_SAMPLE:
+            st.button(label, on_click=open_sample, **look)
+        case Action.APPLY:
+            apply = partial(quick_demo.apply_sure, step.slots)
+            st.button(label, on_click=apply, **look)
+        case Action.QUICK_DEMO | Action.LOAD:
+            then = "pages/predict.py" if "predict" in step.label else "pages/fit.py"
+            begin = partial(quick_demo.begin, step.slots, then)
+            st.button(label, on_click=begin, **look)
+        case Action.PREDICT | Action.OPEN_ANOTHER | Action.CHOOSE | Action.REVIEW:
+            if pressed(label, **look):
+                _turn_to_page(step)
+
+
+def _turn_to_page(step: NextStep) -> None:
+    if step.action is Action.PREDICT:
+        st.switch_page("pages/predict.py")
+    if step.action is Action.OPEN_ANOTHER:
+        st.switch_page("pages/open.py")
+    st.session_state["fit-slot"] = step.slots[0]
+    st.switch_page("pages/fit.py")
