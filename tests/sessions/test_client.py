@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 def test_a_page_of_remembered_messages_shows_the_same_in_fewer_bytes(server: Server) -> None:
     async def twice() -> None:
         async with session(server.url) as person:
-            await person.click("Open the sample pair")
+            await person.click("next")
             first = await person.go("Fit")
             shown = Counter(drawn.words for drawn in person.screen.all())
             again = await person.rerun()
@@ -27,7 +27,7 @@ def test_a_page_of_remembered_messages_shows_the_same_in_fewer_bytes(server: Ser
 def test_the_link_puts_a_bench_into_another_session(server: Server) -> None:
     async def handed_over() -> None:
         async with session(server.url) as one:
-            await one.click("Open the sample pair")
+            await one.click("next")
             link = one.screen.query
         async with session(server.url, "comparison", link) as other:
             assert other.screen.has("compare-tab")
