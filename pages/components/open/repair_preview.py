@@ -39,7 +39,7 @@ def repair_preview(
         bars = [("As saved", before), *([("Repaired", after)] if needs_repair else [])]
         st.html(f"{STYLE}{''.join(_bar(name, fitted) for name, fitted in bars)}")
         if needs_repair:
-            st.caption(plain_sentence(f"{recipe_words(sure.recipe)}."))
+            st.caption(plain_sentence(recipe_words(sure.recipe)))
             changes = [change for outcome in after.trial.outcomes for change in outcome.changes]
             total = sum(outcome.total for outcome in after.trial.outcomes)
             st.html(_diff(changes[:MOST_CHANGES]))
