@@ -59,7 +59,7 @@ def main() -> None:
             page_verdict(f"{empty} is still empty")
         _slot_is_empty(empty)
         return
-    a, b = workspace().state_dict("A"), workspace().state_dict("B")
+    a, b = bench.state_dict("A"), bench.state_dict("B")
     for checkpoint in (checkpoint_a, checkpoint_b):
         danger_notice(checkpoint)
     if a is None or b is None:
@@ -79,6 +79,8 @@ def _compare(
     files = f"{checkpoint_a.identity}:{a.path!a}|{checkpoint_b.identity}:{b.path!a}"
     compared = comparison_job(files, choices, a, b)
     if compared is None:
+        with top:
+            page_verdict("A compared with B")
         return
     comparison, identity = compared
     numbers = comparison_numbers(comparison, identity)
@@ -132,7 +134,7 @@ def _sentence(
     return verdict(_comparison.rows, _numbers, **paths, beside=_beside).sentence
 
 
-@cached(16)
+@cached(16, show_spinner="Comparing the numpy arrays beside the tensors")
 def _beside(identity_a: str, identity_b: str, _a: Checkpoint, _b: Checkpoint) -> Beside:
     arrays, unread = compare_arrays(_a, _b, BY_ITSELF)
     return found_beside(arrays, unread, metadata_changes(_a.metadata, _b.metadata))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from core.architectures import Architecture
 from core.checkpoint import Checkpoint, StateDict
-from core.errors import ArchitectureError, LoupeError
+from core.errors import ArchitectureError
 from core.fit import fit_verdict, initialised, obstacle
 from core.fit.identify import Candidate, architecture_words
-from core.fixes import Recipe
 from core.plain_text import plain_sentence
 from core.wording import counted
 from pages.components.fit.architecture_picker import architecture_picker, as_in_a
@@ -20,15 +21,18 @@ from pages.components.fit.load_panel import load_button, load_choices, partial_n
 from pages.components.fit.matching.match_summary import coverage_bar
 from pages.components.fit.matching.match_table import match_table
 from pages.components.fit.proof_panel import proof_panel
-from pages.components.fit.recipe_bar import remember
+from pages.components.fit.recipe_bar import use
 from pages.components.fit.repaired_download import recipe_as_code, repaired_download
 from pages.components.frame import danger_notice, empty_state, heading, page_verdict
-from pages.components.identified import identification
+from pages.components.identified import sure_candidate
 from pages.components.open.repair_preview import repair_preview, why_sure
 from pages.components.pressed import pressed
 from pages.components.slot_choice import slot_switch, state_dict_choice
 from pages.components.slot_model import slot_architecture, slot_request
 from pages.components.workspace import workspace
+
+QUESTION = "Which architecture does this checkpoint fit?"
+"""The title while nothing is known to fit."""
 
 
 def main() -> None:
@@ -51,10 +55,10 @@ def main() -> None:
         return
     architecture = _architecture(slot, checkpoint, state_dict)
     if architecture is None:
-        sure = _sure(checkpoint, state_dict)
+        sure = sure_candidate(checkpoint, state_dict)
         if sure is None:
             with top:
-                page_verdict("Which architecture does this checkpoint fit?")
+                page_verdict(QUESTION)
         else:
             with top:
                 page_verdict(*_proposal(sure))
@@ -64,6 +68,8 @@ def main() -> None:
         recipe = workspace().slot(slot).recipe
         fitted = fitting(checkpoint.identity, state_dict, recipe, architecture)
     except ArchitectureError as error:
+        with top:
+            page_verdict(QUESTION)
         st.error(plain_sentence(str(error)), icon=":material/error:")
         return
     with top:
@@ -85,14 +91,6 @@ def main() -> None:
                 repaired = fitted.trial.state_dict
                 proof_panel(checkpoint, state_dict, repaired, recipe, architecture)
             _export(slot, checkpoint, state_dict, architecture, fitted)
-
-
-def _sure(checkpoint: Checkpoint, state_dict: StateDict) -> Candidate | None:
-    try:
-        identified = identification(checkpoint, state_dict)
-    except LoupeError:
-        return None  # the panel that draws the candidates says why
-    return identified.sure if identified is not None else None
 
 
 def _proposal(sure: Candidate) -> tuple[str, str]:
@@ -127,17 +125,13 @@ def _architecture(slot: str, checkpoint: Checkpoint, state_dict: StateDict) -> A
     def choose(architecture: Architecture | None) -> None:
         workspace().update(slot, architecture=architecture.key if architecture else None)
 
-    def use(architecture: Architecture, recipe: Recipe) -> None:
-        remember(f"fit-{slot}", recipe, workspace().slot(slot).recipe)
-        workspace().update(slot, architecture=architecture.key, recipe=recipe)
-
     try:
         current = slot_architecture(slot)
     except ArchitectureError as error:
         st.error(plain_sentence(str(error)), icon=":material/error:")
         current = None
     recipe = workspace().slot(slot).recipe
-    identify_panel(f"fit-{slot}", checkpoint, state_dict, current, recipe, use)
+    identify_panel(f"fit-{slot}", checkpoint, state_dict, current, recipe, partial(use, slot))
     architecture_picker(f"fit-{slot}", current, checkpoint, state_dict, choose)
     if slot == "B":
         as_in_a()

@@ -9,13 +9,14 @@ import streamlit as st
 from core.errors import CheckpointError, LoupeError
 from core.plain_text import code, plain, plain_sentence, visible
 from core.server import SAMPLES
-from core.wording import count, size
+from core.wording import count, listed, size
 from pages.components.frame import heading, page_verdict
 from pages.components.open.checkpoint_card import checkpoint_card
 from pages.components.open.folder_browser import folder_browser
 from pages.components.open.upload import upload
 from pages.components.open.welcome import no_file_at_hand, what_you_will_see
 from pages.components.resources import store
+from pages.components.slot_choice import close_button
 from pages.components.workspace import SLOTS, workspace
 
 WHAT_OPENS = (
@@ -41,7 +42,7 @@ def main() -> None:
         finish = _opened_files(opened)
         # Last, because the first identification of a file takes a moment.
         with headline.container(gap=None):
-            page_verdict(*_verdict(finish()))
+            page_verdict(*_verdict(opened, finish()))
         return
     with top:
         page_verdict("Open a checkpoint", PURPOSE)
@@ -57,23 +58,27 @@ def main() -> None:
 
 def _opened_files(opened: Sequence[str]) -> Callable[[], list[str]]:
     """Draw the slots, each of which has a file or a drop zone. Returns a function that draws what
-    was identified, and returns its sentences."""
+    was identified, and returns a sentence on each open file, "" where nothing was."""
     columns = st.columns(2 if len(opened) == len(SLOTS) else [8, 5], gap="medium")
     order = sorted(SLOTS, key=lambda slot: slot not in opened)
-    finishing = []
+    finishing = {}
     for slot, column in zip(order, columns, strict=True):
         with column:
-            finishing.append(_slot(slot))
-    return lambda: [sentence for finish in finishing if (sentence := finish())]
+            finishing[slot] = _slot(slot)
+    return lambda: [finishing[slot]() for slot in opened]
 
 
-def _verdict(identified: Sequence[str]) -> tuple[str, ...]:
-    """The title and the lines below it."""
-    if not identified:
-        return ("Open a checkpoint", PURPOSE)
-    if len(set(identified)) == 1:
-        return (identified[0],)
-    return ("Two checkpoints are open", *identified)
+def _verdict(opened: Sequence[str], sentences: Sequence[str]) -> tuple[str, ...]:
+    """The title and the lines below it, from the slots with a file and the sentence on each."""
+    told = [sentence for sentence in dict.fromkeys(sentences) if sentence]
+    unreadable = [slot for slot in opened if workspace().checkpoint(slot) is None]
+    if unreadable:
+        files = "file" if len(unreadable) == 1 else "files"
+        return (f"The {files} in {listed(unreadable, 2)} cannot be read", *told)
+    if len(told) == 1 and all(sentences):
+        return (told[0],)
+    title = "One file is open" if len(opened) == 1 else "Two files are open"
+    return (title, *told)
 
 
 def _slot(slot: str) -> Callable[[], str]:
@@ -97,14 +102,7 @@ def _slot(slot: str) -> Callable[[], str]:
             horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
         ):
             st.markdown(f"#### {slot} &nbsp; {code(checkpoint.name)}", width="content")
-            st.button(
-                "Close",
-                key=f"close-{slot}",
-                icon=":material/close:",
-                type="tertiary",
-                on_click=workspace().clear,
-                args=(slot,),
-            )
+            close_button(slot)
         identify = checkpoint_card(slot, checkpoint)
         with st.expander("Replace this file"):
             _choose(slot)

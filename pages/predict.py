@@ -37,9 +37,7 @@ def main() -> None:
     for checkpoint in opened.values():
         danger_notice(checkpoint)
     loaded = {slot: request for slot in opened if (request := _loaded(slot))}
-    if not loaded:
-        with top:
-            page_verdict("No model is loaded yet")
+    verdict = "No image classifier is loaded" if loaded else "No model is loaded yet"
     _send_to_fit({slot: file.name for slot, file in opened.items() if slot not in loaded})
     loaded = {
         slot: request
@@ -47,6 +45,8 @@ def main() -> None:
         if _classifies(slot, request, opened[slot])
     }
     if not loaded:
+        with top:
+            page_verdict(verdict)
         return
     images = tray_images()
     image_problems()
@@ -72,6 +72,8 @@ def main() -> None:
         return
     outcomes = predictions(tasks, images)
     if outcomes is None:
+        with top:
+            page_verdict("No predictions yet")
         return
     answers = {}
     for task in tasks:
@@ -81,16 +83,19 @@ def main() -> None:
         else:
             with columns[slot]:
                 answers[slot] = _answer(opened[slot], outcome, task)
-    if answers:
+    if not answers:
         with top:
-            page_verdict(
-                predictions_verdict(
-                    {slot: (each.predictions, each.labels) for slot, each in answers.items()}
-                )
+            page_verdict("No prediction was made")
+        return
+    with top:
+        page_verdict(
+            predictions_verdict(
+                {slot: (each.predictions, each.labels) for slot, each in answers.items()}
             )
-        k = tools.slider("Top-k classes", 1, 20, 5, key="k", persist_state="session", width=200)
-        result_cards(images, answers, k)
-        result_table(images, answers, k)
+        )
+    k = tools.slider("Top-k classes", 1, 20, 5, key="k", persist_state="session", width=200)
+    result_cards(images, answers, k)
+    result_table(images, answers, k)
 
 
 def _loaded(slot: str) -> ModelRequest | None:

@@ -8,7 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.checkpoint import Checkpoint
 from core.inspect import danger_sentence
-from core.plain_text import MAX_SENTENCE_LENGTH, plain, plain_sentence
+from core.plain_text import plain, plain_sentence
 
 
 def heading(page: str) -> tuple[DeltaGenerator, DeltaGenerator]:
@@ -34,7 +34,7 @@ def page_verdict(sentence: str, *evidence: str) -> None:
     """
     st.title(plain_sentence(sentence), anchor=False)
     for line in filter(None, evidence):
-        st.caption(plain_sentence(line[:MAX_SENTENCE_LENGTH]))
+        st.caption(plain_sentence(line))
 
 
 def danger_notice(checkpoint: Checkpoint) -> None:
@@ -55,7 +55,8 @@ BRAND = (
 _STYLE = """<style>
 [data-retained="true"]:has(> .stButton) {display: none}
 [class*=st-key-page-] {padding-bottom: 0.5rem}
-@media (max-width: 900px) {[class*=st-key-page-] {flex-direction: column}}
+@media (max-width: 900px) {[class*=st-key-page-] {flex-direction: column}
+  [class*=st-key-page-] > * {flex: none}}
 [class*=st-key-page-] h1 {padding: 0.4rem 0 0.25rem; line-height: 1.4}
 [class*=st-key-page-] [data-testid=stHeading] > *,
 [class*=st-key-page-] [data-testid=stCaptionContainer],

@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.checkpoint import Checkpoint, StateDict
 from core.errors import LoupeError
-from core.fit.identify import Identification, hints_of, identify
+from core.fit.identify import Candidate, Identification, hints_of, identify
 from core.fit.index import Lookup
 from core.wording import count
 from pages.components.cached import cached
@@ -24,6 +24,15 @@ def identification(checkpoint: Checkpoint, state_dict: StateDict) -> Identificat
     return _identify(
         checkpoint.identity, state_dict.path, checkpoint.name, checkpoint, state_dict, lookup
     )
+
+
+def sure_candidate(checkpoint: Checkpoint, state_dict: StateDict) -> Candidate | None:
+    """The candidate that the file proves; None if it proves none, or while that is not known."""
+    try:
+        identified = identification(checkpoint, state_dict)
+    except LoupeError:
+        return None  # Fit says why the index cannot be built
+    return identified.sure if identified is not None else None
 
 
 @cached(128)

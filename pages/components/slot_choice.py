@@ -1,4 +1,4 @@
-"""Which file, and which of its state_dicts, a page shows."""
+"""The choices on a slot's open file: which of its state_dicts the pages show, and to close it."""
 
 from __future__ import annotations
 
@@ -37,6 +37,18 @@ def state_dict_choice(slot: str, place: str = "page") -> StateDict | None:
             bench.update(slot, state_dict=chosen)
             st.rerun()
     return bench.state_dict(slot)
+
+
+def close_button(slot: str, place: str = "page") -> None:
+    """Draw the button that empties the slot; `place` is as above."""
+    st.button(
+        "Close",
+        key=f"close-{place}-{slot}",
+        icon=":material/close:",
+        type="tertiary",
+        on_click=workspace().clear,
+        args=(slot,),
+    )
 
 
 def _title(checkpoint: Checkpoint, path: str) -> str:

@@ -140,6 +140,11 @@ def test_a_changed_tensor_of_large_files_is_checked_when_it_is_measured(compare,
     assert sentence(app).startswith("Damaged: the stored checksum of layer3.weight in B does ")
 
 
+def test_where_nothing_changed_no_row_has_a_share_of_the_change(compare):
+    assert "Δ share" in table(compare(WEIGHTS, TUNED)).columns
+    assert "Δ share" not in table(with_the_same(compare(WEIGHTS, dict(WEIGHTS)))).columns
+
+
 def test_a_text_narrows_the_rows(compare):
     app = with_the_same(compare(WEIGHTS, TUNED))
     app.text_input(key="compare-search").set_value("*[12].weight").run()

@@ -83,6 +83,28 @@ def test_what_cannot_be_opened_is_a_sentence_and_the_slot_stays(
     assert "Early" in [button.label for button in app.button]
 
 
+@pytest.mark.parametrize(
+    ("files", "title"),
+    [
+        ({"a": "odd"}, "One file is open"),
+        ({"a": "damaged"}, "The file in A cannot be read"),
+        ({"a": "odd", "b": "odd"}, "Two files are open"),
+        ({"a": "odd", "b": "damaged"}, "The file in B cannot be read"),
+        ({"a": "damaged", "b": "damaged"}, "The files in A and B cannot be read"),
+    ],
+)
+def test_the_title_says_what_is_open_where_no_architecture_is_known(
+    app: AppTest, tmp_path: Path, files: dict[str, str], title: str
+) -> None:
+    torch.save({"odd": torch.ones(2, 7)}, tmp_path / "odd.pth")
+    (tmp_path / "damaged.pth").write_bytes(b"no checkpoint")
+    for slot, name in files.items():
+        app.query_params[slot] = f"root:0/{name}.pth"
+    app.run()
+    assert not app.exception
+    assert app.title[0].value == title
+
+
 def sharded(folder: Path) -> None:
     tensors = {f"layer{index}.weight": torch.ones(64, 8) for index in range(6)}
     folder.mkdir()

@@ -279,6 +279,7 @@ def test_a_network_that_is_no_classifier_is_told_with_what_it_gives(
     at = predict_page(other)
     assert said in at.info[0].value.replace("\\", "")
     assert "for image classifiers" in at.info[0].value
+    assert at.title[0].value == "No image classifier is loaded"
     assert not at.get("file_uploader")
 
     load(FINAL)

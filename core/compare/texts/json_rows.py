@@ -33,8 +33,7 @@ def comparison_json(
     by state, every row with its `numbers` (given by row key), the changes besides the tensors, the
     numpy arrays that differ, and the notes. A row's `change_share` is its share of the whole
     change, null where it has none (see ChangeShares) or nothing was measured. JSON has no infinity,
-    so an infinite `relative_l2` is
-    null.
+    so an infinite `relative_l2` is null.
     """
     shares = change_shares(comparison.rows, numbers).shares if numbers else {}
     return {

@@ -23,6 +23,7 @@ from core.wording import count, counted
 from pages.components.cached import cached
 from pages.components.compare.comparison_columns import comparison_columns, keys_text
 from pages.components.compare.state_filter import state_filter
+from pages.components.treegrid.key_search import key_search
 from pages.components.treegrid.table_data import PackedTable, RowGroup, Table, packed
 from pages.components.treegrid.tree_table import tree_table
 
@@ -48,18 +49,12 @@ def comparison_table(
     states, search = st.columns([3, 2], vertical_alignment="bottom")
     with states:
         chosen = state_filter(comparison.counts, f"states-{identity}")
-    text = search.text_input(
-        "Search keys",
-        type="search",
-        live=True,
-        key="compare-search",
-        placeholder="layer1 conv, *.weight or /regex/",
-        label_visibility="collapsed",
-    )
-    view = _view(identity, chosen, text or "", row_keys)
+    with search:
+        text = key_search("compare-search")
+    view = _view(identity, chosen, text, row_keys)
     shares = _shares(identity, numbers_id, comparison, numbers)
     try:
-        shown = _shown(view, numbers_id, comparison, chosen, text or "", row_keys, shares)
+        shown = _shown(view, numbers_id, comparison, chosen, text, row_keys, shares)
     except FilterError as error:
         st.warning(plain_sentence(str(error)), icon=":material/warning:")
         return None
@@ -147,11 +142,13 @@ def _packed(
     """The rows as a table. Sessions share the result, so it is never changed."""
     places = _places(identity, _comparison)
     prefix = _prefix(_comparison.rows)
+    # Where no change was measured, a column of zeros would look like a finding.
+    shares = _shares.shares if any(_shares.shares.values()) else {}
     return packed(
         Table(
             "Tensors of A and B, with the state of each",
-            comparison_columns(_rows, _numbers, _shares.shares, prefix),
-            _groups(_rows, _shares, prefix, is_whole=is_whole),
+            comparison_columns(_rows, _numbers, shares, prefix),
+            _groups(_rows, shares, _shares.statistics, prefix, is_whole=is_whole),
             [places[row.key] for row in _rows],
             foot=_foot(_rows, _comparison),
             rows=LINES,
@@ -161,16 +158,21 @@ def _packed(
 
 
 def _groups(
-    rows: Sequence[Row], shares: ChangeShares, prefix: str, *, is_whole: bool
+    rows: Sequence[Row],
+    shares: Mapping[str, float],
+    statistics: Collection[str],
+    prefix: str,
+    *,
+    is_whole: bool,
 ) -> list[RowGroup]:
     """The first weights, the others as a closed group, and BatchNorm's statistics as another; all
     rows as one where they have room, or where they are not the whole comparison."""
     if len(rows) <= LINES or not is_whole:
         return [RowGroup(None, len(rows), prefix)]
-    weights = sum(row.key not in shares.statistics for row in rows)
+    weights = sum(row.key not in statistics for row in rows)
     first = weights if weights <= FIRST + 2 else FIRST
     others = rows[first:weights]
-    rest = sum(shares.shares.get(row.key, 0.0) for row in others)
+    rest = sum(shares.get(row.key, 0.0) for row in others)
     groups = [
         RowGroup(None, first, prefix),
         RowGroup(

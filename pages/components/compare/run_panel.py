@@ -25,6 +25,7 @@ from pages.components.frame import danger_notice, page_verdict
 from pages.components.pressed import pressed
 from pages.components.resources import open_file, settings, store
 from pages.components.shared_job import SharedJob
+from pages.components.treegrid.key_search import key_search
 
 AUTOMATIC = 512 << 20
 """Bytes of all checkpoints up to which the run is measured without a click."""
@@ -41,8 +42,7 @@ def run_panel(top: DeltaGenerator) -> None:
     """Draw the choice of checkpoints, then their run, and its sentence at the `top`."""
     references = _chosen_files()
     if len(references) < 2:
-        with top:
-            page_verdict("A training run, step by step")
+        _untold(top)
         st.caption("Choose at least two checkpoints of one run, such as one per epoch.")
         return
     try:
@@ -51,6 +51,7 @@ def run_panel(top: DeltaGenerator) -> None:
         names = dict(zip(map(id, opened), labels(opened), strict=True))
         state_dicts = [_counterpart(checkpoint, checkpoints[0]) for checkpoint in checkpoints]
     except LoupeError as error:
+        _untold(top)
         st.error(plain_sentence(str(error)), icon=":material/error:")
         return
     for checkpoint in checkpoints:
@@ -59,11 +60,19 @@ def run_panel(top: DeltaGenerator) -> None:
         f"{c.identity}:{s.path!a}" for c, s in zip(checkpoints, state_dicts, strict=True)
     )
     run = _measured(identity, state_dicts, [names[id(checkpoint)] for checkpoint in checkpoints])
-    if run is not None:
-        with top:
-            page_verdict(run.sentence)
-            st.caption(f"{', '.join(map(plain, run.names))}: ordered {plain(evidence)}.")
-        _run(run, identity)
+    if run is None:
+        _untold(top)
+        return
+    with top:
+        page_verdict(run.sentence)
+        st.caption(f"{', '.join(map(plain, run.names))}: ordered {plain(evidence)}.")
+    _run(run, identity)
+
+
+def _untold(top: DeltaGenerator) -> None:
+    """Draw the title while the run has no sentence."""
+    with top:
+        page_verdict("A training run, step by step")
 
 
 def _chosen_files() -> list[str]:
@@ -187,19 +196,13 @@ def _run(run: Run, identity: str) -> None:
         )
     broken = [row for row in run.rows if row.first_nan is not None and not row.lasting]
     search, only = st.columns([3, 2], vertical_alignment="bottom")
-    text = search.text_input(
-        "Search keys",
-        type="search",
-        live=True,
-        key="run-search",
-        placeholder="layer1 conv, *.weight or /regex/",
-        label_visibility="collapsed",
-    )
+    with search:
+        text = key_search("run-search")
     only_broken = bool(broken) and only.toggle(
         f"Only the {count(len(broken))} with NaN or Inf", key="run-odd"
     )
     try:
-        matching = fitting_keys(text or "", [row.key for row in run.rows])
+        matching = fitting_keys(text, [row.key for row in run.rows])
     except FilterError as error:
         st.warning(plain_sentence(str(error)), icon=":material/warning:")
         return

@@ -7,10 +7,12 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from core.architectures import Architecture
 from core.errors import FixError
 from core.fixes import Recipe
 from core.plain_text import plain, plain_sentence
 from core.recipe import History, RecipeFile, recipe_file_from_json, recipe_file_to_json
+from pages.components.workspace import workspace
 
 Load = Callable[[RecipeFile], None]
 
@@ -31,6 +33,12 @@ def history(key: str, recipe: Recipe) -> History:
 def remember(key: str, recipe: Recipe, before: Recipe) -> None:
     """Note a change from `before` to `recipe`, so that it can be undone."""
     st.session_state[f"{key}-history"] = history(key, before).done(recipe)
+
+
+def use(slot: str, architecture: Architecture, recipe: Recipe) -> None:
+    """Choose an architecture for a slot, with the recipe that makes its file fit."""
+    remember(f"fit-{slot}", recipe, workspace().slot(slot).recipe)
+    workspace().update(slot, architecture=architecture.key, recipe=recipe)
 
 
 def recipe_bar(

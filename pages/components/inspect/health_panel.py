@@ -15,7 +15,7 @@ from core.health import (
     health_verdict,
     scan,
 )
-from core.plain_text import plain, plain_sentence, visible
+from core.plain_text import plain, plain_sentence
 from core.progress import Progress
 from core.wording import size, tensors
 from pages.components.cached import cached
@@ -52,10 +52,8 @@ def health_panel(state_dict: StateDict, identity: str, table: str, *, told: bool
             return
         job.draw_failure()
         nbytes = _nbytes(identity, state_dict)
-        first = not (job.stopped or job.failed)
-        if first and nbytes <= MOST_BY_ITSELF:
-            start = True
-        else:
+        start = nbytes <= MOST_BY_ITSELF and not (job.stopped or job.failed)
+        if not start:
             st.caption(
                 f"Reads {size(nbytes)} once: NaN, zeros, constants, dead channels, extreme values."
             )
@@ -92,10 +90,11 @@ def _result(health: Health, state_dict: StateDict, identity: str, table: str) ->
                 st.markdown(
                     f"{mark} {plain(TITLES[result.check])} :gray[{plain(count_words(result))}]"
                 )
-    places = {key: place for place, key in enumerate(state_dict)}
-    for result in health.results:
-        if result.anomalies:
-            _links(result, places, identity, table)
+    if health.anomalies:
+        places = {key: place for place, key in enumerate(state_dict)}
+        for result in health.results:
+            if result.anomalies:
+                _links(result, places, identity, table)
     if health.unchecked:
         reasons = dict.fromkeys(skipped.reason for skipped in health.unchecked)
         st.caption(
@@ -115,7 +114,7 @@ def _links(result: CheckResult, places: dict[str, int], identity: str, table: st
     with st.expander(plain(TITLES[result.check])):
         for number, finding in enumerate(result.anomalies[:MOST_LINKS]):
             st.button(
-                f"{plain(visible(finding.key))}: {plain(finding.words)}",
+                f"{plain(finding.key)}: {plain(finding.words)}",
                 key=f"health-{result.check.name}-{number}-{identity}",
                 type="tertiary",
                 on_click=choose_row,

@@ -14,6 +14,7 @@ from core.keys import filter_entries, module_groups, open_at_first
 from core.plain_text import plain, plain_sentence
 from core.wording import count, counted, shape, share_text, size, tensors
 from pages.components.cached import cached
+from pages.components.treegrid.key_search import EXAMPLES, key_search
 from pages.components.treegrid.table_data import Column, PackedTable, RowGroup, Table, packed
 from pages.components.treegrid.tree_table import tree_table
 
@@ -28,14 +29,7 @@ def key_table(state_dict: StateDict, identity: str) -> TensorEntry | None:
 
     `identity` distinguishes this state_dict of this file from all others.
     """
-    text = st.text_input(
-        "Search keys",
-        type="search",
-        live=True,
-        key="inspect-search",
-        placeholder="Search keys: layer1 conv, *.weight or /regex/",
-        label_visibility="collapsed",
-    )
+    text = key_search("inspect-search", f"Search keys: {EXAMPLES}")
     with st.container(horizontal=True, horizontal_alignment="distribute"):
         chosen = _dtype_pills(state_dict)
         grouped = st.pills(
@@ -47,7 +41,7 @@ def key_table(state_dict: StateDict, identity: str) -> TensorEntry | None:
             width="content",
         )
     try:
-        table = _packed(identity, text or "", tuple(chosen), bool(grouped), state_dict)
+        table = _packed(identity, text, tuple(chosen), bool(grouped), state_dict)
     except FilterError as error:
         st.warning(plain_sentence(str(error)), icon=":material/warning:")
         return None

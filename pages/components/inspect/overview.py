@@ -17,13 +17,12 @@ LARGEST = 5
 
 STYLE = """<style>
 .loupe-largest {display: grid; grid-template-columns: minmax(0, 1fr) 6rem 3.5rem;
-  gap: 0.4rem 0.75rem;
-  align-items: center; font-size: 0.9rem}
+  gap: 0.4rem 0.75rem; align-items: center; font-size: 0.9rem}
 .loupe-largest code {background: none; color: inherit; padding: 0; overflow: hidden;
   text-overflow: ellipsis; white-space: nowrap}
-.loupe-largest i {height: 7px; border-radius: 4px; background: light-dark(#E3E6E0, #2A3033)}
+.loupe-largest i {height: 7px; border-radius: 4px; background: var(--loupe-line)}
 .loupe-largest b {display: block; height: 100%; border-radius: 4px;
-  background: light-dark(#2457C5, #8AB0FA)}
+  background: var(--loupe-accent)}
 .loupe-largest span {text-align: right; font-variant-numeric: tabular-nums}
 </style>"""
 

@@ -96,21 +96,21 @@ def _line(change: Change) -> str:
 
 STYLE = """<style>
 .loupe-cover {display: grid; grid-template-columns: 5rem 1fr 4rem; gap: 0.75rem;
-  align-items: center; line-height: 1.9; color: light-dark(#59636A, #A0A9AE)}
-.loupe-cover i {height: 8px; border-radius: 4px; background: light-dark(#E3E6E0, #2A3033);
+  align-items: center; line-height: 1.9; color: var(--loupe-muted)}
+.loupe-cover i {height: 8px; border-radius: 4px; background: var(--loupe-line);
   overflow: hidden}
-.loupe-cover b {display: block; height: 100%; background: light-dark(#2C9657, #4CC07D)}
+.loupe-cover b {display: block; height: 100%; background: var(--loupe-fits)}
 .loupe-cover strong {font-size: 1.15rem; font-weight: 650; text-align: right;
   font-variant-numeric: tabular-nums}
-.loupe-cover.whole strong {color: light-dark(#1C7740, #4CC07D)}
+.loupe-cover.whole strong {color: var(--loupe-fresh)}
 .loupe-cover.part strong {color: light-dark(#8A5A00, #DDA52E)}
-.loupe-cover.none strong {color: light-dark(#BF2F2C, #F0716D)}
-.loupe-diff {border-top: 1px solid light-dark(#E3E6E0, #2A3033)}
+.loupe-cover.none strong {color: var(--loupe-gone)}
+.loupe-diff {border-top: 1px solid var(--loupe-line)}
 .loupe-diff > div {display: flex; justify-content: space-between; gap: 1rem; padding: 0.3rem 0;
-  border-bottom: 1px solid light-dark(#E3E6E0, #2A3033)}
+  border-bottom: 1px solid var(--loupe-line)}
 .loupe-diff code {background: none; color: inherit; padding: 0; font-size: 0.9rem;
   overflow-wrap: anywhere; min-width: 0}
-.loupe-diff del {color: light-dark(#BF2F2C, #F0716D); background: light-dark(#FBEAEA, #3A1F1F)}
-.loupe-diff ins {color: light-dark(#1C7740, #4CC07D); background: light-dark(#E5F3EA, #16301F);
+.loupe-diff del {color: var(--loupe-gone); background: light-dark(#FBEAEA, #3A1F1F)}
+.loupe-diff ins {color: var(--loupe-fresh); background: light-dark(#E5F3EA, #16301F);
   text-decoration: none}
 </style>"""

@@ -39,18 +39,18 @@ STYLE = """<style>
   font-weight: 400}
 [class*=st-key-seen-] .areas b:nth-child(-n + 2) {grid-row: span 2}
 [class*=st-key-seen-] .bars {display: flex; align-items: end; gap: 3%; padding: 0.5rem 0.75rem;
-  background: light-dark(#F5F6F4, #191D1F)}
+  background: var(--loupe-panel)}
 [class*=st-key-seen-] .bars b {flex: 1; background: light-dark(#B97C14, #DDA52E)}
 [class*=st-key-seen-] .diff, [class*=st-key-seen-] .top {padding: 0.6rem 0.75rem;
-  background: light-dark(#F5F6F4, #191D1F)}
+  background: var(--loupe-panel)}
 [class*=st-key-seen-] .diff code {display: block; background: none; color: inherit; padding: 0;
   font-size: 0.9rem; line-height: 1.7}
-[class*=st-key-seen-] .diff del {color: light-dark(#BF2F2C, #F0716D)}
-[class*=st-key-seen-] .diff u {color: light-dark(#1C7740, #4CC07D); text-decoration: none}
+[class*=st-key-seen-] .diff del {color: var(--loupe-gone)}
+[class*=st-key-seen-] .diff u {color: var(--loupe-fresh); text-decoration: none}
 [class*=st-key-seen-] .diff b {display: block; height: 8px; border-radius: 4px; margin: 0.3rem 0;
-  background: light-dark(#2C9657, #4CC07D)}
+  background: var(--loupe-fits)}
 [class*=st-key-seen-] .top b {display: block; height: 8px; border-radius: 4px; margin: 0 0 0.3rem;
-  background: light-dark(#2457C5, #8AB0FA)}
+  background: var(--loupe-accent)}
 [class*=st-key-seen-] {height: 100%}
 </style>"""
 

@@ -84,7 +84,7 @@ def _take_uploads(uploader: str) -> None:
 
 def take_sample_images() -> None:
     """Take the sample's images, unless the session has images already."""
-    if not st.session_state.get(KEY):
+    if not tray_images():
         _take_samples()
 
 
@@ -98,9 +98,7 @@ def _clear() -> None:
 
 def _take(files: Iterable[tuple[str, bytes]]) -> None:
     """Add the files that are images, and keep the problems of the others to be drawn."""
-    images: dict[str, TrayImage] = {
-        image.identity: image for image in st.session_state.get(KEY, ())
-    }
+    images = {image.identity: image for image in tray_images()}
     room = ALL_MB * 1_000_000 - sum(len(image.data) for image in images.values())
     problems = []
     for name, data in files:

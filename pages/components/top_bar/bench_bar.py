@@ -10,11 +10,11 @@ import streamlit as st
 
 from core.plain_text import code, plain
 from core.server import Action, NextStep, Stage, next_step
-from core.wording import count, parameters, size
+from core.wording import parameters, size, tensors
 from pages.components.identified import index_progress
 from pages.components.predict.image_tray import add_images
 from pages.components.pressed import pressed
-from pages.components.slot_choice import state_dict_choice
+from pages.components.slot_choice import close_button, state_dict_choice
 from pages.components.top_bar import quick_demo
 from pages.components.top_bar.stages import BenchSlot, bench_slots
 from pages.components.workspace import SLOTS, open_sample, workspace
@@ -38,12 +38,23 @@ STEPS = ("Repair", "Load", "Predict")
 
 
 _STYLE = """<style>
+:root {
+  --loupe-ground: light-dark(#FFFFFF, #111416);
+  --loupe-panel: light-dark(#F5F6F4, #191D1F);
+  --loupe-line: light-dark(#E3E6E0, #2A3033);
+  --loupe-text: light-dark(#1B2021, #E7EAE8);
+  --loupe-muted: light-dark(#59636A, #A0A9AE);
+  --loupe-accent: light-dark(#2457C5, #8AB0FA);
+  --loupe-gone: light-dark(#BF2F2C, #F0716D);
+  --loupe-fresh: light-dark(#1C7740, #4CC07D);
+  --loupe-fits: light-dark(#2C9657, #4CC07D);
+}
 [data-testid=stMain] {scrollbar-gutter: stable}
 [data-testid=stMainBlockContainer] {padding-left: 1.5rem; padding-right: 1.5rem; max-width: 1440px}
 [data-testid=stLayoutWrapper]:has(> .st-key-bench) {position: sticky; top: 3.75rem; z-index: 99;
   width: calc(100% + 3rem); max-width: none; margin: -0.75rem -1.5rem 0; padding: 0.5rem 1.5rem;
-  background: light-dark(#FFFFFF, #111416);
-  border-bottom: 1px solid light-dark(#E3E6E0, #2A3033)}
+  background: var(--loupe-ground);
+  border-bottom: 1px solid var(--loupe-line)}
 .st-key-bench [data-testid=stPopoverButton], .st-key-bench [data-testid=stPageLink-NavLink],
 .st-key-next button {min-height: 2.25rem; border-radius: 8px}
 .st-key-bench p {white-space: nowrap}
@@ -61,7 +72,7 @@ _STYLE = """<style>
 .st-key-bench [class*=st-key-chip] p code {background: none; padding: 0; color: inherit;
   font-size: 0.86rem}
 .st-key-bench [class*=st-key-chip] p em {font-family: "JetBrains Mono", ui-monospace, monospace;
-  font-style: normal; font-size: 0.86rem; color: light-dark(#59636A, #A0A9AE)}
+  font-style: normal; font-size: 0.86rem; color: var(--loupe-muted)}
 .st-key-bench [data-testid=stPageLink-NavLink] {border: 1px dashed light-dark(#C8CCC5, #3A4145);
   background: none}
 .st-key-bench-end {margin-left: auto; flex: 0 0 auto; width: auto; flex-wrap: nowrap}
@@ -69,7 +80,7 @@ _STYLE = """<style>
 [data-testid=stHeaderLogo], [data-testid=stSidebarLogo] {height: 1.6rem}
 :has(> [data-testid=stHeaderLogo])::after {content: "Loupe"; margin-left: 0.5rem;
   font-weight: 650; font-size: 1.14rem; vertical-align: middle;
-  color: light-dark(#1B2021, #E7EAE8)}
+  color: var(--loupe-text)}
 @media (max-width: 1280px) {.st-key-bench [class*=st-key-chip] p em,
   .st-key-bench-end > [data-testid=stElementContainer]:has([data-testid=stMarkdown])
   {display: none}}
@@ -93,18 +104,21 @@ _STYLE = """<style>
   .st-key-bench [class*=st-key-chip] [data-testid=stPageLink-NavLink] {min-height: 3.25rem}
   .st-key-bench [class*=st-key-chip] button p {display: grid; grid-template-columns: auto 1fr;
     text-align: left; line-height: 1.3; min-width: 0}
+  .st-key-bench [class*=st-key-chip] button p > .stMarkdownColoredText {white-space: normal;
+    line-height: 1.15}
   .st-key-bench [class*=st-key-chip] button p > strong {grid-row: span 2; align-self: center;
     padding: 0.35rem 0}
   .st-key-bench [class*=st-key-chip] p > code {overflow: hidden; text-overflow: ellipsis;
     white-space: nowrap}
   .st-key-next {position: fixed !important; left: 0; bottom: 0; width: 100vw !important;
-    padding: 0.6rem 1rem; z-index: 100; background: light-dark(#FFFFFF, #111416);
-    border-top: 1px solid light-dark(#E3E6E0, #2A3033)}
+    padding: 0.6rem 1rem; z-index: 100; background: var(--loupe-ground);
+    border-top: 1px solid var(--loupe-line)}
   .st-key-next button {width: 100%; min-height: 3rem}
 }
 </style>"""
-"""The bar stays below the navigation. On a narrow screen a chip has two lines, the name and the
-state, and the main button is at the bottom."""
+"""The colours that all pages' own HTML takes, by their names, and the bar. It stays below the
+navigation. On a narrow screen a chip has two lines, the name and the state, and the main button is
+at the bottom."""
 
 
 def bench_bar(page: str) -> None:
@@ -122,8 +136,8 @@ def bench_bar(page: str) -> None:
             horizontal=True, key="bench-end", vertical_alignment="center", gap="small"
         ):
             st.markdown(_steps(page, slots, step), width="content")
-            _main_button(step)
-    if any(slots[slot].stage.stage is Stage.IDENTIFYING for slot in slots):
+            _main_button(step, slots)
+    if any(shown.waits_for_index for shown in slots.values()):
         index_progress()
 
 
@@ -149,14 +163,7 @@ def _chip(slot: str, shown: BenchSlot) -> None:
                     type="tertiary",
                     on_click=workspace().swap,
                 )
-            st.button(
-                "Close",
-                key=f"bench-close-{slot}",
-                icon=":material/close:",
-                type="tertiary",
-                on_click=workspace().clear,
-                args=(slot,),
-            )
+            close_button(slot, "bench")
 
 
 def _title(slot: str, shown: BenchSlot) -> str:
@@ -187,7 +194,7 @@ def _facts(slot: str, shown: BenchSlot) -> None:
     lines = [
         code(checkpoint.name),
         f"{plain(checkpoint.format_title)}, {size(checkpoint.size)}",
-        f"{count(len(state_dict))} tensors, {parameters(state_dict.numel)} parameters",
+        f"{tensors(len(state_dict))}, {parameters(state_dict.numel)} parameters",
     ]
     if checkpoint.torch_version:
         lines.append(f"saved by PyTorch {plain(checkpoint.torch_version)}")
@@ -211,7 +218,7 @@ def _steps(page: str, slots: Mapping[str, BenchSlot], step: NextStep) -> str:
     return " :gray[—] ".join(words)
 
 
-def _main_button(step: NextStep) -> None:
+def _main_button(step: NextStep, slots: Mapping[str, BenchSlot]) -> None:
     label = f"{plain(step.label)} :material/arrow_forward:"
     look: dict[str, Any] = {"key": "next", "type": "primary"}
     match step.action:
@@ -227,7 +234,11 @@ def _main_button(step: NextStep) -> None:
             apply = partial(quick_demo.apply_sure, step.slots)
             st.button(label, on_click=apply, **look)
         case Action.QUICK_DEMO | Action.LOAD:
-            then = "pages/predict.py" if "predict" in step.label else "pages/fit.py"
+            then = "pages/fit.py"
+            if step.action is Action.QUICK_DEMO and any(
+                slots[slot].stage.classifies for slot in step.slots
+            ):
+                then = "pages/predict.py"
             begin = partial(quick_demo.begin, step.slots, then)
             st.button(label, on_click=begin, **look)
         case Action.PREDICT | Action.OPEN_ANOTHER | Action.CHOOSE | Action.REVIEW:

@@ -10,7 +10,7 @@ from core.errors import LoupeError
 from core.plain_text import plain_sentence
 from core.progress import Cancelled
 from pages.components.fit.load_panel import load_job, start_load
-from pages.components.fit.recipe_bar import remember
+from pages.components.fit.recipe_bar import use
 from pages.components.job_panel import job_panel
 from pages.components.predict.image_tray import take_sample_images
 from pages.components.slot_model import slot_request
@@ -27,8 +27,7 @@ def apply_sure(slots: Sequence[str]) -> None:
     for slot in slots:
         sure = bench[slot].sure
         if sure is not None:
-            remember(f"fit-{slot}", sure.recipe, workspace().slot(slot).recipe)
-            workspace().update(slot, architecture=sure.architecture.key, recipe=sure.recipe)
+            use(slot, sure.architecture, sure.recipe)
 
 
 def begin(slots: Sequence[str], then: str) -> None:
@@ -52,8 +51,8 @@ def under_way() -> bool:
     slots, then = begun
     loaded = []
     for slot in slots:
-        job = load_job(f"fit-{slot}", slot_request(slot))
         try:
+            job = load_job(f"fit-{slot}", slot_request(slot))
             loaded.append(job is None or job_panel(f"quick-demo-{slot}", job) is not None)
         except Cancelled:
             _end("Loading was cancelled. The repair is kept, and can be undone on Fit.")

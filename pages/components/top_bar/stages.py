@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from core.architectures import Architecture
 from core.checkpoint import Checkpoint
 from core.errors import LoupeError
-from core.fit.identify import Candidate, Identification
+from core.fit.identify import Candidate
 from core.predict import require_classifier
 from core.server import EMPTY_SLOT, SlotStage, Stage, slot_stage
 from pages.components.fit.fitting import fitting
@@ -21,13 +21,15 @@ from pages.components.workspace import SLOTS, workspace
 class BenchSlot:
     """A slot for the bar: its file, the stage of that, and the architecture that is chosen or sure.
 
-    `checkpoint` is None while the slot is empty or its file cannot be read.
+    `checkpoint` is None while the slot is empty or its file cannot be read. `waits_for_index` says
+    that the file cannot be identified yet.
     """
 
     stage: SlotStage
     checkpoint: Checkpoint | None = None
     architecture: Architecture | None = None
     sure: Candidate | None = None
+    waits_for_index: bool = False
 
 
 def bench_slots() -> Mapping[str, BenchSlot]:
@@ -43,7 +45,6 @@ def _slot(slot: str) -> BenchSlot:
     state_dict = workspace().state_dict(slot)
     if checkpoint is None or state_dict is None:
         return BenchSlot(SlotStage(Stage.UNREADABLE))
-    identified: Identification | None
     try:
         identified = identification(checkpoint, state_dict)
         chosen = slot_architecture(slot)
@@ -62,7 +63,7 @@ def _slot(slot: str) -> BenchSlot:
         resident=request is not None and is_loaded(request),
         classifies=architecture is not None and _classifies(architecture),
     )
-    return BenchSlot(stage, checkpoint, architecture, sure)
+    return BenchSlot(stage, checkpoint, architecture, sure, waits_for_index=identified is None)
 
 
 def _classifies(architecture: Architecture) -> bool:

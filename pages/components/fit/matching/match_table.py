@@ -18,6 +18,7 @@ from core.wording import count, counted, shape
 from pages.components.cached import cached
 from pages.components.fit.fitting import Fitting
 from pages.components.fit.matching.match_summary import WORDS
+from pages.components.treegrid.key_search import key_search
 from pages.components.treegrid.table_data import Column, PackedTable, RowGroup, Table, packed
 from pages.components.treegrid.tree_table import tree_table
 
@@ -60,16 +61,10 @@ def match_table(fitted: Fitting, name: str) -> None:
                 f"{plain(WORDS[state][0])}: {plain(WORDS[state][1])}" for state in keys
             ),
         )
-    text = search.text_input(
-        "Search keys",
-        type="search",
-        live=True,
-        key="fit-search",
-        placeholder="layer1 conv, *.weight or /regex/",
-        label_visibility="collapsed",
-    )
+    with search:
+        text = key_search("fit-search")
     try:
-        table = _packed(fitted.identity, tuple(states), text or "", fitted)
+        table = _packed(fitted.identity, tuple(states), text, fitted)
     except FilterError as error:
         st.warning(plain_sentence(str(error)), icon=":material/warning:")
         return
