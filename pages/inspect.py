@@ -17,9 +17,12 @@ from pages.components.inspect.overview import overview
 from pages.components.inspect.safety_panel import safety_panel, safety_verdict
 from pages.components.inspect.tensor_card import tensor_card
 from pages.components.inspect.verify_panel import verify_panel
+from pages.components.link.view import one_of, shared
 from pages.components.slot_choice import slot_switch, state_dict_choice
 from pages.components.treegrid.tree_table import choose_row
 from pages.components.workspace import workspace
+
+TABS = ("Tensors", "Modules", "Safety", "Checksums")
 
 
 def main() -> None:
@@ -45,7 +48,7 @@ def main() -> None:
         _verdict(state_dict, health)
         safety_verdict(checkpoint)
     by_key, modules, safety, checksums = st.tabs(
-        ["Tensors", "Modules", "Safety", "Checksums"], key="inspect-tab", on_change="rerun"
+        TABS, key=shared("inspect-tab", TABS[0], one_of(TABS)), on_change="rerun"
     )
     if by_key.open:
         with by_key:

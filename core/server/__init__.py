@@ -4,7 +4,7 @@ Nothing here imports Streamlit; `app.py` and pages/components connect the parts 
 `files` keeps uploads and exports on the disk, `web` is the HTTP side.
 """
 
-from core.server.bench import Bench, SlotState, bench_from_query, bench_to_query
+from core.server.bench import Bench, SlotState, bench_from_query, bench_to_query, link_query
 from core.server.garbage import IdleCollector, keep_what_is_loaded
 from core.server.index_keeper import IndexKeeper
 from core.server.job_watch import watched
@@ -45,6 +45,7 @@ __all__ = [
     "bench_to_query",
     "evenly",
     "keep_what_is_loaded",
+    "link_query",
     "next_step",
     "paths_setting",
     "preload",

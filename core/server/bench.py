@@ -7,6 +7,7 @@ import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlencode
 
 from core.compare import NO_CHOICES, Choices
 from core.compare.pairing import choices_from_json, choices_to_json
@@ -61,6 +62,15 @@ def bench_to_query(bench: Bench) -> dict[str, str]:
     if bench.pairing != NO_CHOICES and bench.a.file and bench.b.file:
         query["pairing"] = _pack(choices_to_json(bench.pairing))
     return query
+
+
+def link_query(bench: Bench, view: Mapping[str, str]) -> str:
+    """The query string of a link to the bench on a page that shows `view`: name → text.
+
+    A text that no URL can contain is left out.
+    """
+    of_page = {name: text for name, text in view.items() if not text or _fits_a_link(text)}
+    return urlencode(bench_to_query(bench) | of_page)
 
 
 def bench_from_query(query: Mapping[str, str]) -> Bench:

@@ -7,6 +7,7 @@ import streamlit as st
 from core.checkpoint import Checkpoint, StateDict
 from core.plain_text import plain, visible
 from core.wording import count
+from pages.components.link.view import one_of, shared
 from pages.components.workspace import workspace
 
 
@@ -68,12 +69,11 @@ def slot_switch(key: str) -> str | None:
     names = {slot: file.name for slot, file in opened.items() if file is not None}
     if len(names) < 2:
         return next(iter(names), None)
-    st.session_state.setdefault(f"{key}-slot", "A")
     return st.segmented_control(
         "File",
         list(names),
         required=True,
         format_func=lambda slot: f"{slot} · {plain(names[slot])}",
-        key=f"{key}-slot",
+        key=shared(f"{key}-slot", "A", one_of(names)),
         persist_state="session",
     )

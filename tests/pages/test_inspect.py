@@ -119,7 +119,7 @@ def test_rows_are_grouped_by_module_with_sums(inspect):
     assert table.sums("Share") == {"conv": share_text(16 / 27), "head": share_text(10 / 27)}
     assert table.sums("Size") == {"conv": size(64), "head": size(20)}
     assert [group["open"] for group in table.groups] == [True, True]
-    app.session_state["inspect-by-module"] = None
+    app.session_state["inspect-order"] = []
     assert keys(app.run()) == ["conv.weight", "scale", "conv.bias", "head.weight", "head.bias"]
     assert not shown_table(app).groups
 

@@ -14,14 +14,18 @@ from core.keys import filter_entries, module_groups, open_at_first
 from core.plain_text import plain, plain_sentence
 from core.wording import count, counted, shape, share_text, size, tensors
 from pages.components.cached import cached
+from pages.components.link.view import linked, shared, some_of
 from pages.components.treegrid.key_search import EXAMPLES, key_search
 from pages.components.treegrid.table_data import Column, PackedTable, RowGroup, Table, packed
-from pages.components.treegrid.tree_table import tree_table
+from pages.components.treegrid.tree_table import choose_row, tree_table
 
 LINES = 20
 """The most lines before the table scrolls."""
 
 BY_MODULE = "By module"
+
+TENSOR = "inspect-tensor"
+"""The name of the chosen tensor's key in a link."""
 
 
 def key_table(state_dict: StateDict, identity: str) -> TensorEntry | None:
@@ -35,8 +39,8 @@ def key_table(state_dict: StateDict, identity: str) -> TensorEntry | None:
         grouped = st.pills(
             "Order",
             [BY_MODULE],
-            default=BY_MODULE,
-            key="inspect-by-module",
+            selection_mode="multi",
+            key=shared("inspect-order", [BY_MODULE], some_of([BY_MODULE])),
             label_visibility="collapsed",
             width="content",
         )
@@ -45,8 +49,14 @@ def key_table(state_dict: StateDict, identity: str) -> TensorEntry | None:
     except FilterError as error:
         st.warning(plain_sentence(str(error)), icon=":material/warning:")
         return None
-    row = tree_table(table, table_name(identity))
-    return None if row is None else list(state_dict.values())[row]
+    name = table_name(identity)
+    linked_key = linked(TENSOR)
+    if linked_key is not None and linked_key in state_dict:
+        choose_row(name, list(state_dict).index(linked_key))
+    row = tree_table(table, name)
+    entry = None if row is None else list(state_dict.values())[row]
+    st.session_state[shared(TENSOR)] = None if entry is None else entry.key
+    return entry
 
 
 def table_name(identity: str) -> str:
@@ -64,7 +74,7 @@ def _dtype_pills(state_dict: StateDict) -> Sequence[str]:
         sorted(counts),
         selection_mode="multi",
         format_func=lambda dtype: f"{plain(dtype)} **{count(counts[dtype])}**",
-        key="inspect-dtypes",
+        key=shared("inspect-dtypes", read=some_of(counts)),
         label_visibility="collapsed",
         width="content",
     )

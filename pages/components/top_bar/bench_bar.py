@@ -12,6 +12,8 @@ from core.plain_text import code, plain
 from core.server import Action, NextStep, Stage, next_step
 from core.wording import parameters, size, tensors
 from pages.components.identified import index_progress
+from pages.components.link.copy_link import copy_link
+from pages.components.link.view import one_of, shared
 from pages.components.predict.image_tray import add_images
 from pages.components.pressed import pressed
 from pages.components.slot_choice import close_button, state_dict_choice
@@ -59,10 +61,21 @@ _STYLE = """<style>
 .st-key-next button {min-height: 2.25rem; border-radius: 8px}
 .st-key-bench p {white-space: nowrap}
 .st-key-bench [class*=st-key-chip] {min-width: 0; flex-shrink: 1}
+.st-key-bench > [data-testid=stLayoutWrapper]:has(> [class*=st-key-chip]) {flex: 0 1 auto;
+  min-width: 0; width: auto}
+.st-key-bench [class*=st-key-chip] :is([data-testid=stLayoutWrapper], .stPopover, button,
+  button > *, button > * > *, [data-testid=stMarkdownContainer]) {min-width: 0; max-width: 100%}
+.st-key-bench [class*=st-key-chip] button > * {margin-right: 0}
 .st-key-bench [class*=st-key-chip] p {font-size: 0.93rem}
+.st-key-bench [class*=st-key-chip] button p {display: flex; align-items: center}
+.st-key-bench [class*=st-key-chip] button p > * {flex: none}
+.st-key-bench [class*=st-key-chip] button p > code {flex: 0 1 auto; min-width: 4rem}
+.st-key-bench [class*=st-key-chip] button p > em {flex: 0 50 auto; min-width: 0}
+.st-key-bench [class*=st-key-chip] button p > :is(code, em) {overflow: hidden;
+  text-overflow: ellipsis; white-space: nowrap}
 .st-key-bench [class*=st-key-chip] [data-testid=stElementContainer],
 .st-key-bench [class*=st-key-chip] [data-testid=stPageLink-NavLink] {margin: 0}
-.st-key-bench [class*=st-key-chip] p > * {margin-right: 0.2rem}
+.st-key-bench [class*=st-key-chip] p > * {margin-right: 0.4rem}
 .st-key-bench [class*=st-key-chip] p > strong {display: inline-block; min-width: 1.5rem;
   text-align: center; border-radius: 5px; padding: 0.1rem 0}
 .st-key-bench .st-key-chip-A p > strong {color: light-dark(#0B766C, #34C3B3);
@@ -75,26 +88,20 @@ _STYLE = """<style>
   font-style: normal; font-size: 0.86rem; color: var(--loupe-muted)}
 .st-key-bench [data-testid=stPageLink-NavLink] {border: 1px dashed light-dark(#C8CCC5, #3A4145);
   background: none}
+.st-key-bench > [data-testid=stLayoutWrapper]:has(> .st-key-bench-end) {flex: 1 0 auto; width: auto}
 .st-key-bench-end {margin-left: auto; flex: 0 0 auto; width: auto; flex-wrap: nowrap}
 .st-key-bench-end p {font-size: 0.9rem}
 [data-testid=stHeaderLogo], [data-testid=stSidebarLogo] {height: 1.6rem}
 :has(> [data-testid=stHeaderLogo])::after {content: "Loupe"; margin-left: 0.5rem;
   font-weight: 650; font-size: 1.14rem; vertical-align: middle;
   color: var(--loupe-text)}
-@media (max-width: 1280px) {.st-key-bench [class*=st-key-chip] p em,
+@media (max-width: 1180px) {.st-key-bench [class*=st-key-chip] p em,
   .st-key-bench-end > [data-testid=stElementContainer]:has([data-testid=stMarkdown])
   {display: none}}
 @media (max-width: 900px) {
-  .st-key-bench [class*=st-key-chip] p > .stMarkdownColoredText:not(:last-child) {display: none}}
-@media (max-width: 640px) {
-  [data-testid=stMainBlockContainer] {padding-left: 1rem; padding-right: 1rem;
-    padding-bottom: 6rem}
-  [data-testid=stLayoutWrapper]:has(> .st-key-bench) {width: calc(100% + 2rem);
-    margin: -0.75rem -1rem 0; padding: 0.5rem 1rem}
-  .st-key-bench > [data-testid=stLayoutWrapper]:has(> [class*=st-key-chip]) {flex: 1 1 0;
-    min-width: 0; width: auto}
-  .st-key-bench > [data-testid=stLayoutWrapper]:has(> .st-key-bench-end) {flex: 0 0 0; width: 0;
-    min-width: 0; margin: 0 0 0 -0.5rem}
+  .st-key-bench [class*=st-key-chip] p > .stMarkdownColoredText:not(:last-child) {display: none}
+  .st-key-bench > [data-testid=stLayoutWrapper]:has(> [class*=st-key-chip]) {flex: 1 1 0}
+  .st-key-bench > [data-testid=stLayoutWrapper]:has(> .st-key-bench-end) {flex: none}
   .st-key-bench [class*=st-key-chip], .st-key-bench [class*=st-key-chip] > *,
   .st-key-bench [class*=st-key-chip] .stPopover, .st-key-bench [class*=st-key-chip] button,
   .st-key-bench [class*=st-key-chip] [data-testid=stPageLink],
@@ -103,17 +110,26 @@ _STYLE = """<style>
     min-height: 3.25rem}
   .st-key-bench [class*=st-key-chip] [data-testid=stPageLink-NavLink] {min-height: 3.25rem}
   .st-key-bench [class*=st-key-chip] button p {display: grid; grid-template-columns: auto 1fr;
-    text-align: left; line-height: 1.3; min-width: 0}
+    text-align: left; line-height: 1.3}
   .st-key-bench [class*=st-key-chip] button p > .stMarkdownColoredText {white-space: normal;
     line-height: 1.15}
   .st-key-bench [class*=st-key-chip] button p > strong {grid-row: span 2; align-self: center;
     padding: 0.35rem 0}
-  .st-key-bench [class*=st-key-chip] p > code {overflow: hidden; text-overflow: ellipsis;
-    white-space: nowrap}
+}
+@media (max-width: 640px) {
+  [data-testid=stMainBlockContainer] {padding-left: 1rem; padding-right: 1rem;
+    padding-bottom: 6rem}
+  [data-testid=stLayoutWrapper]:has(> .st-key-bench) {width: calc(100% + 2rem);
+    margin: -0.75rem -1rem 0; padding: 0.5rem 1rem}
+  .st-key-bench > [data-testid=stLayoutWrapper]:has(> .st-key-bench-end) {flex: 0 0 0; width: 0;
+    min-width: 0; margin: 0 0 0 -0.5rem}
   .st-key-next {position: fixed !important; left: 0; bottom: 0; width: 100vw !important;
     padding: 0.6rem 1rem; z-index: 100; background: var(--loupe-ground);
     border-top: 1px solid var(--loupe-line)}
   .st-key-next button {width: 100%; min-height: 3rem}
+  .st-key-bench-end .st-key-copy-link {position: fixed !important; left: 1rem; bottom: 0.6rem;
+    z-index: 101}
+  .st-key-bench-end:has(.st-key-copy-link) .st-key-next {padding-left: 4.75rem}
 }
 </style>"""
 """The colours that all pages' own HTML takes, by their names, and the bar. It stays below the
@@ -125,7 +141,7 @@ def bench_bar(page: str) -> None:
     """Draw the bar of the page `page`: `open`, `inspect`, `compare`, `fit` or `predict`."""
     st.html(_STYLE)
     slots = bench_slots()
-    in_view = st.session_state.get(f"{page}-slot")
+    in_view = st.session_state[shared(f"{page}-slot", "A", one_of(SLOTS))]
     step = next_step(page, {slot: slots[slot].stage for slot in slots}, in_view)
     with st.container(
         horizontal=True, key="bench", vertical_alignment="center", gap="small", wrap=False
@@ -136,6 +152,8 @@ def bench_bar(page: str) -> None:
             horizontal=True, key="bench-end", vertical_alignment="center", gap="small"
         ):
             st.markdown(_steps(page, slots, step), width="content")
+            if step.action is not Action.OPEN_SAMPLE:
+                copy_link(page)
             _main_button(step, slots)
     if any(shown.waits_for_index for shown in slots.values()):
         index_progress()
@@ -169,22 +187,19 @@ def _chip(slot: str, shown: BenchSlot) -> None:
 def _title(slot: str, shown: BenchSlot) -> str:
     """A chip's label as Markdown: the slot, the file's name, its size, its architecture, its state.
 
-    The style hides the size and the architecture where there is no room for them.
+    The style cuts the name and the architecture short where there is no room for them, and hides
+    the size; the popover has all of them.
     """
     stage = shown.stage
     state = NEEDS_REPAIR if stage.needs_repair else STATES[stage.stage]
     checkpoint = shown.checkpoint
     if checkpoint is None:
         name = (workspace().slot(slot).file or "").rpartition("/")[2]
-        return f"**{slot}** {code(name, MAX_NAME)} {state}"
-    parts = [f"**{slot}**", code(checkpoint.name, MAX_NAME), f":gray[{size(checkpoint.size)}]"]
+        return f"**{slot}** {code(name)} {state}"
+    parts = [f"**{slot}**", code(checkpoint.name), f":gray[{size(checkpoint.size)}]"]
     if shown.architecture is not None:
-        parts.append(f"*{plain(shown.architecture.name, MAX_NAME)}*")
+        parts.append(f"*{plain(shown.architecture.name)}*")
     return " ".join([*parts, state])
-
-
-MAX_NAME = 28
-"""Characters of a name in a chip; the popover has it whole."""
 
 
 def _facts(slot: str, shown: BenchSlot) -> None:

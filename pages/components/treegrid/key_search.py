@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
+from pages.components.link.view import shared
+
 EXAMPLES = "layer1 conv, *.weight or /regex/"
 
 
 def key_search(key: str, placeholder: str = EXAMPLES) -> str:
-    """Draw the field. Returns the text to find, as `fitting_keys` reads it; `key` is the widget's.
+    """Draw the field. Returns the text to find, as `fitting_keys` reads it; `key` is the widget's,
+    and its name in a link.
 
     The page is drawn again while a person types.
     """
@@ -16,7 +19,7 @@ def key_search(key: str, placeholder: str = EXAMPLES) -> str:
         "Search keys",
         type="search",
         live=True,
-        key=key,
+        key=shared(key),
         placeholder=placeholder,
         label_visibility="collapsed",
     )

@@ -1,10 +1,11 @@
 """A link holds the whole bench, and a broken link does no harm."""
 
 from dataclasses import replace
+from urllib.parse import parse_qsl
 
 from core.compare import NO_CHOICES, Choices
 from core.fixes import AddPrefix, Drop, Recipe, RenameTable, Step, StripPrefix
-from core.server.bench import Bench, SlotState, bench_from_query, bench_to_query
+from core.server.bench import Bench, SlotState, bench_from_query, bench_to_query, link_query
 
 FULL = Bench(
     a=SlotState(
@@ -102,3 +103,14 @@ def test_a_name_that_no_address_can_hold_is_left_out_of_the_link() -> None:
     for name in ("half \ud800 of one", "x" * 100_000):
         bench = Bench(SlotState(file="sample:early", state_dict=name), SlotState())
         assert bench_to_query(bench) == {"a": "sample:early"}
+
+
+def test_a_link_to_a_page_has_what_it_shows_beside_the_bench():
+    link = dict(parse_qsl(link_query(FULL, {"search": "conv é", "states": ""}), True))
+    assert bench_from_query(link) == FULL
+    assert (link["search"], link["states"]) == ("conv é", "")
+
+
+def test_a_text_that_no_url_can_contain_is_left_out():
+    view = {"tensor": "\ud800", "search": "x" * 1001, "order": "a\nb"}
+    assert link_query(Bench(), view) == ""
