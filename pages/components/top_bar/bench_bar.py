@@ -52,6 +52,11 @@ _STYLE = """<style>
   --loupe-fits: light-dark(#2C9657, #4CC07D);
 }
 [data-testid=stMain] {scrollbar-gutter: stable}
+[data-testid=stCaptionContainer], [data-testid=stCaptionContainer] p,
+[data-testid=stFileUploaderDropzoneInstructions] * {color: var(--loupe-muted); opacity: 1}
+[data-testid=stFileUploaderDropzoneInstructions] * {white-space: normal}
+[data-testid=stButtonGroup] :is([aria-pressed=true], [aria-checked=true]) p {
+  color: var(--loupe-accent)}
 [data-testid=stMainBlockContainer] {padding-left: 1.5rem; padding-right: 1.5rem; max-width: 1440px}
 [data-testid=stLayoutWrapper]:has(> .st-key-bench) {position: sticky; top: 3.75rem; z-index: 99;
   width: calc(100% + 3rem); max-width: none; margin: -0.75rem -1.5rem 0; padding: 0.5rem 1.5rem;
