@@ -13,8 +13,8 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import MISSING, field, fields, make_dataclass
-from typing import ParamSpec, TypeVar
+from dataclasses import MISSING, fields
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,17 +32,27 @@ def fast_constructor(frozen: Callable[P, T]) -> Callable[P, T]:
         spec.default_factory is not MISSING for spec in specs
     ):
         raise TypeError(f"{frozen.__name__} does more than fill its fields")
-    twin = make_dataclass(
-        f"_{frozen.__name__}",
-        [(spec.name, object, field(default=spec.default)) for spec in specs],
-        slots=True,
-    )
-
-    def make(*values: P.args, **named: P.kwargs) -> T:
-        instance = twin(*values, **named)
-        instance.__class__ = frozen
-        return instance  # type: ignore[no-any-return]  # the line above made it an instance of the frozen class
-
+    names = [spec.name for spec in specs]
+    twin = type(f"_{frozen.__name__}", (), {"__slots__": names})
+    defaults = {spec.name: spec.default for spec in specs if spec.default is not MISSING}
+    parameters = [f"{name}=_defaults[{name!r}]" if name in defaults else name for name in names]
+    # One function whose code names each field, as `dataclass` itself writes one: a call inside
+    # another with `*values` takes as long as all the assignments.
+    lines = [
+        f"def make({', '.join(parameters)}):",
+        "    _made = _new(_twin)",
+        *(f"    _made.{name} = {name}" for name in names),
+        "    _made.__class__ = _frozen",
+        "    return _made",
+    ]
+    scope: dict[str, Any] = {
+        "_new": object.__new__,
+        "_twin": twin,
+        "_frozen": frozen,
+        "_defaults": defaults,
+    }
+    exec("\n".join(lines), scope)
+    make: Callable[P, T] = scope["make"]
     return make
 
 

@@ -160,7 +160,9 @@ def best_path(roles: Mapping[str, str], state_dicts: Mapping[str, StateDict]) ->
         loose = _weights(state_dicts[""])
         if max(_weights(state_dicts[path]) for path in nested) >= loose:
             candidates = nested
-    best = max(candidates, key=lambda path: state_dicts[path].numel)
+    best = candidates[0]
+    if len(candidates) > 1:  # counting the elements of a large one takes time
+        best = max(candidates, key=lambda path: state_dicts[path].numel)
     if "student" not in best.split("."):
         return best
     teacher = ".".join("teacher" if part == "student" else part for part in best.split("."))
@@ -686,12 +688,16 @@ def _keyed(pairs: Iterable[tuple[str, InertTensor]]) -> dict[str, InertTensor]:
 
 def _children(value: Tree) -> dict[str, Tree]:
     """The children of a value that are tensors or may contain some, by their keys in a path."""
+    if isinstance(value, dict) and _TEXT.issuperset(map(type, value)):
+        return {key: item for key, item in value.items() if type(item) in _KINDS}  # type: ignore[misc]
     children = ((key, item) for key, item in inside(value) if type(item) in _KINDS)
     return named(children, value if isinstance(value, dict) else ())
 
 
 TENSORS = (InertTensor, InertSubclass, Storage)
 """The types of values that are replaced by one tensor or more."""
+
+_TEXT = frozenset({str})
 
 _KINDS = CONTAINER_TYPES | {InertTensor, Storage}
 """The types of values that are visited in a search for tensors."""

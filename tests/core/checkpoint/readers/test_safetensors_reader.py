@@ -2,6 +2,7 @@
 
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,11 +75,66 @@ def test_a_header_beyond_the_format_s_own_limit_is_refused_before_it_is_read(
         '{"a":{"shape":[1],"dtype":"U8","shape":[8],"data_offsets":[0,8]},"__metadata__":{"x":1}}',
         f'{{"a":{ONE},"b":{OTHER},"__metadata__":{{"x":"1","x":"2","y":{{}},"z":[]}}}}',
         f'{{"a":{ONE},"a":{ONE},"b":{OTHER},"__metadata__":"text"}}',
+        f'{{"__metadata__":{{"x":"1","x":"2"}},"a":{ONE},"b":{OTHER}}}',
+        f'{{"__metadata__":{{}},"a":{ONE},"__metadata__":{OTHER}}}',
     ],
 )
 def test_a_name_that_stands_twice_is_refused_wherever_it_is(tmp_path: Path, header: str) -> None:
     with pytest.raises(CheckpointError, match="not valid JSON"):
         opened(tmp_path, header)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        f'{{"a":{ONE},"b":{OTHER},}}',
+        f'{{"a":{ONE}"b":{OTHER}}}',
+        f'{{"a":{ONE},,"b":{OTHER}}}',
+        f'{{,"a":{ONE},"b":{OTHER}}}',
+        f'{{"a":{ONE},"b":{OTHER}}}}}',
+        f'{{"a":{ONE},"b":{OTHER}}} x',
+        f'{{"a":{ONE},"b":{OTHER}',
+        f'{{"a\n":{ONE},"b":{OTHER}}}',
+        f'{{"a":{ONE},"b":{OTHER.replace("[4]", "[04]")}}}',
+        f'{{"a":{ONE},"b":{OTHER.replace("[4]", "[4,]")}}}',
+        f'{{"a":{ONE},"b":{OTHER.replace("[4]", "[2,,2]")}}}',
+        f'{{"a":{ONE},"b":{OTHER.replace("[4,8]", "[04,8]")}}}',
+        f'{{"a":{ONE},"b":{OTHER.replace("[4,8]", "[4,8,]")}}}',
+        f'{{"a":{ONE},"b":{OTHER.replace("8", "٨")}}}',
+        f'{{"__metadata__":{{"x":"1"}}"a":{ONE},"b":{OTHER}}}',
+        f'{{"__metadata__":{{"x":"1",}},"a":{ONE},"b":{OTHER}}}',
+    ],
+)
+def test_a_header_that_is_nearly_json_is_refused_as_by_safetensors(
+    tmp_path: Path, header: str
+) -> None:
+    with pytest.raises(CheckpointError, match="not valid JSON"):
+        opened(tmp_path, header)
+    with pytest.raises(safetensors.SafetensorError):
+        safetensors.torch.load_file(tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize("texts", ["", '"__metadata__":{"a":"b","c":"{\\"d\\":[1]}"},'])
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+def test_a_header_means_the_same_with_spaces_and_without(
+    tmp_path: Path, texts: str, order: tuple[str, str]
+) -> None:
+    facts = {"a": ONE, "b": OTHER, "empty": ONE.replace("4", "0")}
+    tensors = ",".join(f'"{key}":{facts[key]}' for key in (*order, "empty"))
+    plain = f"{{{texts}{tensors}}}"
+    spaced = json.dumps(json.loads(plain), indent=1)
+    one, other = opened(tmp_path, plain), opened(tmp_path, spaced)
+    assert one.metadata == other.metadata
+    assert list(one.state_dict()) == list(other.state_dict()) == [*order, "empty"]
+    for key, entry in one.state_dict().items():
+        same = other.state_dict()[key]
+        assert replace(entry, record=None) == replace(same, record=None)
+        places = [
+            (record.offset - len(header), record.nbytes)
+            for header, described in ((plain, entry), (spaced, same))
+            for record in described.records
+        ]
+        assert places[0] == places[1]
 
 
 def test_spaces_escapes_and_further_facts_are_read(tmp_path: Path) -> None:
