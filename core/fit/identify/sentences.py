@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from core.architectures import Architecture
@@ -9,7 +10,7 @@ from core.checkpoint import StateDict
 from core.fit.identify.candidate_repair import Repaired
 from core.fit.identify.class_heads import own_head
 from core.fit.identify.equivalents import Related, equivalents_words, other_arithmetic_words
-from core.fit.identify.identification import Candidate
+from core.fit.identify.identification import Candidate, Identification
 from core.fit.identify.solve_options import Solved
 from core.fit.identify.under_other_names import Renamed
 from core.fit.index.lookup import Profile
@@ -59,6 +60,31 @@ def architecture_words(architecture: Architecture) -> str:
     if numbered:
         text += f" with {_and(numbered)}"
     return text + "".join(f", {words}" for words in switched)
+
+
+def headline(identified: Identification) -> tuple[str, str]:
+    """An identification as a title and a line below it, which may be empty.
+
+    A sure architecture's line says what it takes to load; otherwise the sentence is parted at the
+    end of its first sentence.
+    """
+    sure = identified.sure
+    if sure is None:
+        # "This is" would be more than is known where the file proves no architecture.
+        words = identified.sentence.replace("This is a ", "By its tensors a ", 1)
+        first = _FIRST_SENTENCE.match(words)
+        return (first[1], first[2]) if first else (words.removesuffix("."), "")
+    title = architecture_words(sure.architecture) + (f", saved {sure.saved}" if sure.saved else "")
+    if not sure.recipe.steps:
+        return title, "It loads as it is"
+    repairs = [step.fix.words() for step in sure.recipe.steps]
+    steps = listed([words[0].lower() + words[1:] for words in repairs if len(words) <= MAX_WORDS])
+    number = "One repair makes" if len(repairs) == 1 else f"{count(len(repairs))} repairs make"
+    return title, f"{number} it load{f': {steps}' if steps else ''}"
+
+
+_FIRST_SENTENCE = re.compile(r"((?:`[^`]*`|[^`])+?)\.\s+(.+)")
+"""A first sentence without its full stop, and what follows; keys in backticks may have both."""
 
 
 def recipe_words(recipe: Recipe) -> str:
