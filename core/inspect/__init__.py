@@ -4,7 +4,7 @@ A Checkpoint goes in; small values and sentences come out. `verify` reads every 
 checksum that the format stores.
 """
 
-from core.inspect.file_numbers import FileNumber, file_numbers
+from core.inspect.file_numbers import FileNumber, dtype_bytes, file_numbers
 from core.inspect.modules import ModuleNode, module_tree
 from core.inspect.record_checks import RecordChecks
 from core.inspect.safety import danger_sentence, safety_summary
@@ -32,6 +32,7 @@ __all__ = [
     "StatedNumber",
     "Verification",
     "danger_sentence",
+    "dtype_bytes",
     "file_numbers",
     "module_tree",
     "optimizer_words",

@@ -47,12 +47,8 @@ def file_numbers(checkpoint: Checkpoint, state_dict: StateDict) -> tuple[FileNum
             "file" if checkpoint.files == 1 else f"in {count(checkpoint.files)} files",
         ),
     ]
-    nbytes: Counter[str] = Counter()
-    for entry in state_dict.values():
-        nbytes[entry.dtype] += entry.nbytes
-    ((dtype, most),) = nbytes.most_common(1) or [("", 0)]
-    total = sum(nbytes.values())
-    if total:
+    if total := state_dict.nbytes:
+        dtype, most = dtype_bytes(state_dict)[0]
         numbers.append(FileNumber(dtype, f"{share_text(most / total)} of bytes"))
     step, metrics = stated_step(checkpoint.metadata), stated_metrics(checkpoint.metadata)
     if step is not None:
@@ -63,3 +59,11 @@ def file_numbers(checkpoint: Checkpoint, state_dict: StateDict) -> tuple[FileNum
     code = code_count(checkpoint)
     numbers.append(FileNumber(count(code.number), code.words, TONES[code.worst], code.detail))
     return tuple(numbers)
+
+
+def dtype_bytes(state_dict: StateDict) -> tuple[tuple[str, int], ...]:
+    """Each dtype with the bytes of its tensors, the one with most first."""
+    nbytes: Counter[str] = Counter()
+    for entry in state_dict.values():
+        nbytes[entry.dtype] += entry.nbytes
+    return tuple(nbytes.most_common())

@@ -42,6 +42,9 @@ MAX_ALIKE = 2
 MAX_WORDS = 60
 """The most characters of a step that is written out."""
 
+_FIRST_SENTENCE = re.compile(r"((?:`[^`]*`|[^`])+?)\.\s+(.+)")
+"""A first sentence without its full stop, and what follows; keys in backticks may have both."""
+
 
 def architecture_words(architecture: Architecture) -> str:
     """An architecture in words: `timm resnet50d with 37 classes and 1 input channel`."""
@@ -77,23 +80,22 @@ def headline(identified: Identification) -> tuple[str, str]:
     title = architecture_words(sure.architecture) + (f", saved {sure.saved}" if sure.saved else "")
     if not sure.recipe.steps:
         return title, "It loads as it is"
-    repairs = [step.fix.words() for step in sure.recipe.steps]
-    steps = listed([words[0].lower() + words[1:] for words in repairs if len(words) <= MAX_WORDS])
+    repairs = [words[0].lower() + words[1:] for words in _step_words(sure.recipe)]
     number = "One repair makes" if len(repairs) == 1 else f"{count(len(repairs))} repairs make"
-    return title, f"{number} it load{f': {steps}' if steps else ''}"
-
-
-_FIRST_SENTENCE = re.compile(r"((?:`[^`]*`|[^`])+?)\.\s+(.+)")
-"""A first sentence without its full stop, and what follows; keys in backticks may have both."""
+    return title, f"{number} it load: {listed(repairs)}"
 
 
 def recipe_words(recipe: Recipe) -> str:
     """The steps in one line; a drop with a long pattern is written without the pattern."""
-    return "; ".join(
+    return "; ".join(_step_words(recipe))
+
+
+def _step_words(recipe: Recipe) -> list[str]:
+    return [
         "Drop the other keys" if isinstance(step.fix, Drop) and len(words) > MAX_WORDS else words
         for step in recipe.steps
         for words in [step.fix.words()]
-    )
+    ]
 
 
 def sentence(

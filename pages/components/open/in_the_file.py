@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import streamlit as st
 
 from core.checkpoint import Checkpoint, StateDict
-from core.inspect import Section, read_files, sections, storages_note
+from core.inspect import Section, dtype_bytes, read_files, sections, storages_note
 from core.plain_text import MAX_SENTENCE_LENGTH, markup, plain, visible
 from core.predict import FileContent, file_contents
 from core.theme import ACCENT, AMBER, GREY, VIOLET, dtype_colour
@@ -30,7 +28,7 @@ def in_the_file(slot: str, checkpoint: Checkpoint, state_dict: StateDict) -> Non
             state_dict_choice(slot)
         contents = _contents(checkpoint.identity, state_dict.path, checkpoint, state_dict)
         st.html(f"{_STYLE}<dl class='loupe-facts'>{''.join(map(_fact, contents))}</dl>")
-        shares = _dtype_shares(checkpoint.identity, state_dict.path, state_dict)
+        shares = _dtype_bytes(checkpoint.identity, state_dict.path, state_dict)
         st.html(_bar([(name, nbytes, dtype_colour(name)) for name, nbytes in shares], "code"))
         parts = _sections(checkpoint.identity, checkpoint)
         if len(parts) > 1:
@@ -55,12 +53,8 @@ def _contents(
 
 
 @cached(64)
-def _dtype_shares(identity: str, path: str, _state_dict: StateDict) -> list[tuple[str, int]]:
-    """The bytes of each dtype, the largest first."""
-    by_dtype: Counter[str] = Counter()
-    for entry in _state_dict.values():
-        by_dtype[entry.dtype] += entry.nbytes
-    return by_dtype.most_common()
+def _dtype_bytes(identity: str, path: str, _state_dict: StateDict) -> tuple[tuple[str, int], ...]:
+    return dtype_bytes(_state_dict)
 
 
 @cached(64)
