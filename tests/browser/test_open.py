@@ -315,7 +315,7 @@ def test_own_images_are_chosen_before_the_first_prediction_which_takes_them(
     panel.get_by_role("button", name="Choose images").click()
     chosen = page.get_by_test_id("stPopoverBody").locator("input[type=file]")
     chosen.set_input_files(sample_images()[:2])
-    expect(panel).to_contain_text("2 images of yours")
+    expect(panel).to_contain_text("2 images")
     expect(panel.get_by_role("img")).to_have_count(2)
     page.keyboard.press("Escape")
     page.locator(".st-key-next").get_by_role("button").click()

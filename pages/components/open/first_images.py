@@ -30,7 +30,8 @@ def first_images(*, sample: bool) -> None:
             if images:
                 for image in images[:MOST_IMAGES]:
                     st.image(image.thumbnail, width=EDGE, alt=plain(image.name))
-                st.caption(f"{counted(len(images), 'image')} of yours", width="content")
+                more = f", {MOST_IMAGES} of them here" if len(images) > MOST_IMAGES else ""
+                st.caption(f"{counted(len(images), 'image')}{more}", width="content")
                 return
             for path in sample_images():
                 st.image(path, width=EDGE, alt=f"A sample image: {plain(path.stem)}")
