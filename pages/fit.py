@@ -112,7 +112,7 @@ def _proposed(slot: str, checkpoint: Checkpoint, state_dict: StateDict, sure: Ca
     left, right = st.columns([5, 7], gap="large")
     with left:
         repair_preview(slot, checkpoint, state_dict, sure, link=False)
-        why_sure(sure)
+        why_sure(slot, sure)
     with right:
         st.markdown("#### Keys, once it is applied")
         match_table(fitted, f"{checkpoint.identity}:{state_dict.path!a}:proposed")

@@ -1,117 +1,219 @@
-"""Open: put one or two checkpoints on the bench."""
+"""Open: put one or two checkpoints on the bench, and see what they are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import TypeAlias
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.errors import CheckpointError, LoupeError
+from core.fit.identify import Identification, headline
 from core.plain_text import code, plain, plain_sentence, visible
-from core.server import SAMPLES
-from core.wording import count, listed, size
-from pages.components.frame import heading, page_verdict
-from pages.components.open.checkpoint_card import checkpoint_card
-from pages.components.open.folder_browser import folder_browser
-from pages.components.open.upload import upload
+from core.server import Stage
+from core.wording import count, listed
+from pages.components.frame import danger_notice, heading, page_verdict
+from pages.components.identified import identification
+from pages.components.open.candidates_panel import candidates_panel
+from pages.components.open.file_choice import file_choice
+from pages.components.open.first_images import first_images
+from pages.components.open.first_keys import keys_panel, turn_to
+from pages.components.open.in_the_file import in_the_file
+from pages.components.open.numbers_row import numbers_row
+from pages.components.open.repair_preview import repair_preview, why_sure
 from pages.components.open.welcome import no_file_at_hand, what_you_will_see
-from pages.components.resources import store
+from pages.components.pressed import pressed
 from pages.components.slot_choice import close_button
+from pages.components.top_bar.stages import BenchSlot, bench_slots
 from pages.components.workspace import SLOTS, workspace
-
-WHAT_OPENS = (
-    "Loupe opens what PyTorch and the libraries around it save: `.pth .pt .ckpt .bin` files of "
-    "any PyTorch version, whole models, TorchScript and `torch.export` archives, `.safetensors`, "
-    "shards with their index, and the folders of Accelerate, Diffusers, DeepSpeed, Trainer and "
-    "`torch.distributed.checkpoint`. Each may be packed in a `.zip`, `.tar` or `.gz`."
-)
-
 
 PURPOSE = (
     "Loupe tells what it is, what keeps it from loading, and repairs it. Reading runs no code from "
     "the file."
 )
 
+READY = (Stage.SURE, Stage.FITS, Stage.LOADED)
+"""The stages in which one click leads to a prediction, if the model classifies."""
+
+Headline: TypeAlias = tuple[str, str]
+"""What a file is, as a title and a line below it; both are empty where that is not known."""
+
 
 def main() -> None:
-    top, _ = heading("open")
+    top, tools = heading("open")
     opened = [slot for slot in SLOTS if workspace().slot(slot).file is not None]
-    if opened:
+    if not opened:
         with top:
-            headline = st.empty()
-        finish = _opened_files(opened)
-        # Last, because the first identification of a file takes a moment.
-        with headline.container(gap=None):
-            page_verdict(*_verdict(opened, finish()))
+            page_verdict("Open a checkpoint", PURPOSE)
+        _empty_bench()
         return
+    shown = bench_slots()
+    headlines = {slot: _headline(slot) for slot in opened}
     with top:
-        page_verdict("Open a checkpoint", PURPOSE)
-    a, b = st.columns([8, 5], gap="medium")
+        page_verdict(*_verdict(shown, headlines))
+    if len(opened) == 1:
+        _one_file(opened[0], shown, tools)
+    else:
+        _two_files(shown, headlines, tools)
+
+
+def _empty_bench() -> None:
+    a, b = st.columns([8, 5], gap="small")
     with a, st.container(key="slot-A"):
-        _choose("A", "Drop the files of one checkpoint here")
+        file_choice("A", "Drop the files of one checkpoint here", "tall")
     with b:
         with st.container(key="slot-B"):
-            _choose("B", "Drop a second one to compare")
+            file_choice("B", "Drop a second one to compare", "wide")
         no_file_at_hand()
     what_you_will_see()
 
 
-def _opened_files(opened: Sequence[str]) -> Callable[[], list[str]]:
-    """Draw the slots, each of which has a file or a drop zone. Returns a function that draws what
-    was identified, and returns a sentence on each open file, "" where nothing was."""
-    columns = st.columns(2 if len(opened) == len(SLOTS) else [8, 5], gap="medium")
-    order = sorted(SLOTS, key=lambda slot: slot not in opened)
-    finishing = {}
-    for slot, column in zip(order, columns, strict=True):
-        with column:
-            finishing[slot] = _slot(slot)
-    return lambda: [finishing[slot]() for slot in opened]
+def _identified(slot: str) -> Identification | None:
+    checkpoint, state_dict = workspace().checkpoint(slot), workspace().state_dict(slot)
+    if checkpoint is None or state_dict is None:
+        return None
+    try:
+        return identification(checkpoint, state_dict)
+    except LoupeError:
+        return None  # Fit says why the index cannot be built
 
 
-def _verdict(opened: Sequence[str], sentences: Sequence[str]) -> tuple[str, ...]:
-    """The title and the lines below it, from the slots with a file and the sentence on each."""
-    told = [sentence for sentence in dict.fromkeys(sentences) if sentence]
-    unreadable = [slot for slot in opened if workspace().checkpoint(slot) is None]
+def _headline(slot: str) -> Headline:
+    identified = _identified(slot)
+    return headline(identified) if identified is not None else ("", "")
+
+
+def _are_alike(shown: Mapping[str, BenchSlot], headlines: Mapping[str, Headline]) -> bool:
+    """Whether two files are for the same architecture for sure, and need the same repair."""
+    return len({*headlines.values()}) == 1 and all(shown[slot].sure for slot in headlines)
+
+
+def _verdict(shown: Mapping[str, BenchSlot], headlines: Mapping[str, Headline]) -> tuple[str, ...]:
+    """The title of the page and the line below it, from the headline of each slot with a file."""
+    unreadable = [slot for slot in headlines if shown[slot].stage.stage is Stage.UNREADABLE]
     if unreadable:
         files = "file" if len(unreadable) == 1 else "files"
-        return (f"The {files} in {listed(unreadable, 2)} cannot be read", *told)
-    if len(told) == 1 and all(sentences):
-        return (told[0],)
-    title = "One file is open" if len(opened) == 1 else "Two files are open"
-    return (title, *told)
+        return (f"The {files} in {listed(unreadable, 2)} cannot be read",)
+    (title, line), *others = headlines.values()
+    if not others:
+        return (title or "One file is open", line)
+    if _are_alike(shown, headlines):
+        return (f"A and B: {title}", line)
+    return ("Two files are open",)
 
 
-def _slot(slot: str) -> Callable[[], str]:
-    """Draw the slot. Returns a function that adds which architecture its file fits, and returns the
-    sentence on that."""
-    state = workspace().slot(slot)
-    with st.container(border=state.file is not None, key=f"slot-{slot}"):
-        if state.file is None:
-            _choose(slot, "Drop a second one to compare")
-            return _nothing
-        try:
-            checkpoint = workspace().opened(slot)
-        except LoupeError as error:
-            st.markdown(f"#### {slot} &nbsp; {plain(state.file.rpartition('/')[2])}")
-            _open_error(error)
-            _choose(slot)
-            return _nothing
-        if checkpoint is None:
-            return _nothing
+def _one_file(slot: str, shown: Mapping[str, BenchSlot], tools: DeltaGenerator) -> None:
+    """Draw one file over the whole page, then its images and the place for another file."""
+    with tools:
+        _tools(slot, shown[slot], "Close the file")
+    with st.container(key=f"slot-{slot}"):
+        readable = _file(slot, columns=True)
+    left, right = st.columns([3, 2], gap="small") if readable else (nullcontext(), nullcontext())
+    with left:
+        _images(shown)
+        if readable:
+            _replace(slot)
+    (other,) = (each for each in SLOTS if each != slot)
+    with right, st.container(key=f"slot-{other}"):
+        file_choice(other, "Compare with another", "wide")
+
+
+def _two_files(
+    shown: Mapping[str, BenchSlot], headlines: Mapping[str, Headline], tools: DeltaGenerator
+) -> None:
+    """Draw both files beside each other, each as a column of the same panels, then the images."""
+    with tools:
+        readable = all(shown[slot].checkpoint is not None for slot in SLOTS)
+        if readable and pressed("Compare A with B", key="open-compare"):
+            st.switch_page("pages/compare.py")
+        st.button("Swap A and B", key="open-swap", type="tertiary", on_click=workspace().swap)
+    for slot, column in zip(SLOTS, st.columns(2, gap="medium"), strict=True):
+        with column, st.container(key=f"slot-{slot}"):
+            words = ("", "") if _are_alike(shown, headlines) else headlines[slot]
+            _slot_head(slot, shown[slot], words)
+            if _file(slot, columns=False):
+                _replace(slot)
+    _images(shown)
+
+
+def _slot_head(slot: str, shown: BenchSlot, words: Headline) -> None:
+    """Draw which of two files it is, what it is, and its buttons."""
+    st.html(SLOT_STYLE)
+    with st.container(key=f"slothead-{slot}", gap=None):
         with st.container(
-            horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
+            horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
         ):
-            st.markdown(f"#### {slot} &nbsp; {code(checkpoint.name)}", width="content")
-            close_button(slot)
-        identify = checkpoint_card(slot, checkpoint)
-        with st.expander("Replace this file"):
-            _choose(slot)
-        return identify
+            checkpoint = shown.checkpoint
+            name = (workspace().slot(slot).file or "").rpartition("/")[2]
+            name = checkpoint.name if checkpoint is not None else name
+            st.markdown(f"**{slot}** {code(name)}", width="content")
+            with st.container(horizontal=True, gap="small", width="content"):
+                _tools(slot, shown, "Close")
+        title, line = words
+        if title:
+            st.markdown(f"**{plain_sentence(title)}**")
+        if line:
+            st.caption(plain_sentence(line))
 
 
-def _nothing() -> str:
-    """Stands for the identification of a slot that has no readable file."""
-    return ""
+def _tools(slot: str, shown: BenchSlot, close: str) -> None:
+    """Draw the buttons for one file: its repair, its tensors, and to close it."""
+    if shown.stage.stage in READY:
+        repaired = shown.stage.needs_repair or workspace().slot(slot).recipe.steps
+        label = "Review the repair" if repaired else "Review the fit"
+        if pressed(plain(label), key=f"review-{slot}"):
+            turn_to("fit", slot)
+    if shown.checkpoint is not None and pressed("Inspect", key=f"inspect-{slot}"):
+        turn_to("inspect", slot)
+    close_button(slot, words=close)
+
+
+def _file(slot: str, *, columns: bool) -> bool:
+    """Draw a slot's file: its numbers, what it is, why, and what else it has; in two columns or in
+    one. Returns whether it can be read: otherwise it is told why not, with a choice of another."""
+    try:
+        checkpoint = workspace().opened(slot)
+    except LoupeError as error:
+        _open_error(error)
+        file_choice(slot, "Open another file here", "wide")
+        return False
+    state_dict = workspace().state_dict(slot)
+    if checkpoint is None or state_dict is None:
+        return False
+    danger_notice(checkpoint)
+    numbers_row(slot, checkpoint, state_dict)
+    left, right = st.columns([3, 2], gap="small") if columns else (nullcontext(), nullcontext())
+    identified = _identified(slot)
+    sure = identified.sure if identified is not None else None
+    with left:
+        if sure is not None:
+            repair_preview(slot, checkpoint, state_dict, sure, link=True)
+        else:
+            if identified is not None and identified.candidates:
+                candidates_panel(slot, identified)
+            keys_panel(slot, state_dict)
+    with right:
+        if sure is not None:
+            why_sure(slot, sure)
+        in_the_file(slot, checkpoint, state_dict)
+    return True
+
+
+def _images(shown: Mapping[str, BenchSlot]) -> None:
+    """Draw the images that the first prediction takes, if one of the files can make one."""
+    ready = [
+        slot for slot in SLOTS if shown[slot].stage.stage in READY and shown[slot].stage.classifies
+    ]
+    if ready:
+        files = [workspace().slot(slot).file or "" for slot in ready]
+        first_images(sample=all(file.startswith("sample:") for file in files))
+
+
+def _replace(slot: str) -> None:
+    with st.expander("Replace this file", key=f"replace-{slot}"):
+        file_choice(slot)
 
 
 def _open_error(error: LoupeError) -> None:
@@ -121,30 +223,19 @@ def _open_error(error: LoupeError) -> None:
             st.code("\n".join(map(visible, error.whole[:2000])), language=None, height=240)
 
 
-def _choose(slot: str, title: str = "") -> None:
-    """Draw the three ways to put a checkpoint into a slot: upload, server folder and sample."""
-    arrived = upload(slot, title)
-    st.caption(
-        f"Uploads: up to {size(store().largest_file)} per file; {size(store().used())} of "
-        f"{size(store().quota)} used.",
-        help=f"{WHAT_OPENS} Choose the shards of one model together with their index.",
-    )
-    with st.expander("From a server folder", key=f"browse-{slot}"):
-        arrived = arrived or folder_browser(slot)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption("The sample:", width="content")
-        for name, sample in SAMPLES.items():
-            st.button(
-                plain(name.capitalize()),
-                key=f"sample-{slot}-{name}",
-                type="tertiary",
-                help=plain(sample.title),
-                on_click=workspace().open,
-                args=(slot, f"sample:{name}"),
-            )
-    if arrived and arrived != workspace().slot(slot).file:
-        workspace().open(slot, arrived)
-        st.rerun()
+SLOT_STYLE = """<style>
+[class*=st-key-slothead-] {border-top: 3px solid light-dark(#0B766C, #34C3B3);
+  padding-top: 0.6rem; margin-bottom: 0.25rem}
+.st-key-slothead-B {border-top-color: light-dark(#B83375, #EC7DB2)}
+[class*=st-key-slothead-] p, [class*=st-key-slothead-] [data-testid=stMarkdownContainer],
+[class*=st-key-slothead-] [data-testid=stCaptionContainer] {margin: 0}
+[class*=st-key-slothead-] [data-testid=stMarkdown] p > strong:first-child:not(:only-child) {
+  display: inline-block; min-width: 1.5rem; text-align: center; border-radius: 5px;
+  padding: 0.1rem 0; margin-right: 0.35rem; color: light-dark(#0B766C, #34C3B3);
+  background: light-dark(#D7EAE8, #143532)}
+.st-key-slothead-B [data-testid=stMarkdown] p > strong:first-child:not(:only-child) {
+  color: light-dark(#B83375, #EC7DB2); background: light-dark(#F4DDE9, #3D2031)}
+</style>"""
 
 
 main()

@@ -13,6 +13,7 @@ from core.inputs.preprocessing import (
     Preprocessing,
     default_preprocessing,
     prepare,
+    stated_preprocessing,
 )
 from core.inputs.random_input import RandomInputs, output_tensors, random_inputs
 
@@ -28,4 +29,5 @@ __all__ = [
     "output_tensors",
     "prepare",
     "random_inputs",
+    "stated_preprocessing",
 ]

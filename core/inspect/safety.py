@@ -58,6 +58,40 @@ def safety_summary(globals_named: Sequence[GlobalUse], file_format: str) -> Safe
     )
 
 
+@dataclass(frozen=True, slots=True)
+class CodeCount:
+    """How many names in a file could run code, the words for the number, and what it rests on.
+
+    `worst` is the verdict that the number counts: DANGEROUS, INERT for classes of which nothing is
+    known, and else PLAIN, where there is none of either.
+    """
+
+    number: int
+    words: str
+    worst: Verdict
+    detail: str
+
+
+def code_count(checkpoint: Checkpoint) -> CodeCount:
+    """The names that would run code; where there is none, the unknown classes; else 0 calls.
+
+    A 0 is what the reading of all pickles of the file proved. Of an unknown class it is not known.
+    """
+    summary = safety_summary(checkpoint.globals, checkpoint.format)
+    detail = f"{summary.sentence} {summary.detail}"
+    dangerous = [use for use in checkpoint.globals if use.verdict is Verdict.DANGEROUS]
+    if dangerous:
+        names = "name that would run code" if len(dangerous) == 1 else "names that would run code"
+        return CodeCount(len(dangerous), names, Verdict.DANGEROUS, detail)
+    unknown = [
+        use for use in checkpoint.globals if use.verdict is Verdict.INERT and not use.is_known
+    ]
+    if unknown:
+        names = "unknown class" if len(unknown) == 1 else "unknown classes"
+        return CodeCount(len(unknown), f"{names}, kept inert", Verdict.INERT, detail)
+    return CodeCount(0, "calls that could run code", Verdict.PLAIN, detail)
+
+
 def danger_sentence(checkpoint: Checkpoint) -> str:
     """A sentence on what an opened file would have run elsewhere; empty if that is nothing."""
     danger = _danger(checkpoint.globals, checkpoint.format)

@@ -40,10 +40,10 @@ def state_dict_choice(slot: str, place: str = "page") -> StateDict | None:
     return bench.state_dict(slot)
 
 
-def close_button(slot: str, place: str = "page") -> None:
-    """Draw the button that empties the slot; `place` is as above."""
+def close_button(slot: str, place: str = "page", words: str = "Close") -> None:
+    """Draw the button that empties the slot; `place` is as above, `words` its label."""
     st.button(
-        "Close",
+        plain(words),
         key=f"close-{place}-{slot}",
         icon=":material/close:",
         type="tertiary",

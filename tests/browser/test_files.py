@@ -133,7 +133,7 @@ def test_another_tab_does_not_go_on_with_it(server: Server, page: Page, large: P
     other = page.context.new_page()
     other.goto(server.url)
     settled(other)
-    expect(slot(other, "A").get_by_text("or drop them here")).to_be_visible()
+    expect(slot(other, "A").get_by_text("shards with their index")).to_be_visible()
     sent = offsets(other)
     upload(other, "A", large)
     expect(slot(other, "A").get_by_test_id("stMetric").first).to_contain_text("1")

@@ -41,12 +41,12 @@ def test_a_folder_with_an_odd_name_is_browsed_to_a_file_that_a_link_finds_again(
         table.click(position={"x": 60, "y": 52})
         expect(card.locator(then).first).to_be_visible()
         settled(page)
-    expect(card).to_contain_text("caf\\xe9 <b>x.pth")
+    expect(page.locator(".st-key-chip-A")).to_contain_text("caf\\xe9 <b>x.pth")
     assert "a=root%3A0%2F%2Frun%25FF%250A1%2Fcaf%25E9" in page.url
     other = page.context.new_page()
     other.goto(page.url)
     settled(other)
-    expect(other.locator(".st-key-slot-A")).to_contain_text("caf\\xe9 <b>x.pth")
+    expect(other.locator(".st-key-chip-A")).to_contain_text("caf\\xe9 <b>x.pth")
     expect(other.get_by_role("alert")).to_have_count(0)
 
 

@@ -6,6 +6,7 @@ import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from huggingface_hub import save_torch_state_dict
 from playwright.sync_api import Locator, Page, expect
 from torchvision.models import resnet18
 
+from core.server import sample_images
 from tests.browser.driver import Server, go, settled
 from tests.waiting import wait_until
 
@@ -60,7 +62,7 @@ def test_an_upload_goes_to_the_disk_and_its_card_appears(
     upload(page, "A", resnet_file)
     card = slot(page, "A")
     expect(card.get_by_test_id("stMetric")).to_contain_text(["122", "11.70", "46.8"])
-    expect(card.get_by_role("heading")).to_contain_text("resnet18 (1).pth")
+    expect(page.locator(".st-key-chip-A")).to_contain_text("resnet18 (1).pth")
     expect(card).to_contain_text("PyTorch zip")
     digest = hashlib.sha256(resnet_file.read_bytes()).hexdigest()
     assert (server.data / "files" / digest).stat().st_size == resnet_file.stat().st_size
@@ -87,9 +89,9 @@ def test_the_shards_of_a_model_and_their_index_are_uploaded_as_one_checkpoint(
     upload(page, "A", *files)
     card = slot(page, "A")
     expect(card.get_by_test_id("stMetric").first).to_contain_text(str(len(weights)))
-    expect(card.get_by_text("model.safetensors", exact=True)).to_be_visible()
+    expect(page.locator(".st-key-chip-A")).to_contain_text("model.safetensors")
     expect(card).to_contain_text("safetensors shards")
-    expect(card).to_contain_text("3 files")
+    expect(card).to_contain_text("in 3 files")
     expect(page).to_have_url(re.compile(r"a=set%3A[0-9a-f]{64}%2Fmodel\.safetensors"))
     page.reload()
     settled(page)
@@ -301,3 +303,90 @@ def test_a_link_that_leads_nowhere_is_a_sentence(server: Server, page: Page) -> 
     expect(slot(page, "A").get_by_role("alert").first).to_contain_text("Upload it again")
     go(page, "Fit")
     expect(page.get_by_role("button", name="Open another file")).to_be_visible()
+
+
+def test_own_images_are_chosen_before_the_first_prediction_which_takes_them(
+    server: Server, page: Page
+) -> None:
+    page.goto(f"{server.url}/?a=sample:final")
+    settled(page)
+    panel = page.locator(".st-key-panel-images")
+    expect(panel.get_by_role("img")).to_have_count(8)
+    panel.get_by_role("button", name="Choose images").click()
+    chosen = page.get_by_test_id("stPopoverBody").locator("input[type=file]")
+    chosen.set_input_files(sample_images()[:2])
+    expect(panel).to_contain_text("2 images")
+    expect(panel.get_by_role("img")).to_have_count(2)
+    page.keyboard.press("Escape")
+    page.locator(".st-key-next").get_by_role("button").click()
+    expect(page.get_by_role("heading", name="A predicted 2 of 2 images")).to_be_visible()
+
+
+def test_the_place_for_another_file_takes_it_and_both_are_shown_beside_each_other(
+    server: Server, page: Page, resnet_file: Path
+) -> None:
+    page.goto(f"{server.url}/?a=sample:final")
+    settled(page)
+    expect(slot(page, "B")).to_contain_text("Compare with another")
+    upload(page, "B", resnet_file)
+    expect(page.get_by_role("heading", name="Two files are open")).to_be_visible()
+    settled(page)
+    a, b = (slot(page, name).bounding_box() for name in "AB")
+    assert a is not None
+    assert b is not None
+    assert a["y"] == b["y"]
+    assert a["width"] == b["width"]
+    page.get_by_role("button", name="Compare A with B").click()
+    expect(page.locator(".st-key-page-compare")).to_be_visible()
+
+
+CUT = """() => [...document.querySelectorAll(
+    "[data-testid=stMain] :is(p, dt, dd, h1, code, span, strong, label, button)")]
+  .filter(e => e.offsetParent && getComputedStyle(e).overflow !== "visible"
+    && e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 1
+    && !e.closest("[data-testid=stExpander], .st-key-bench"))
+  .map(e => e.textContent.slice(0, 60))"""
+"""Texts that are cut; the bar's chips cut a name, and have it whole in the popover."""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("query", ["", "?a=sample:early", "?a=sample:early&b=sample:final"])
+def test_on_a_narrow_screen_it_is_one_column_with_no_text_cut(
+    server: Server, page: Page, query: str, theme: Literal["light", "dark"]
+) -> None:
+    page.emulate_media(color_scheme=theme)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{server.url}/{query}")
+    settled(page)
+    expect(page.locator("[data-testid=stMain] h1")).to_be_visible()
+    page.wait_for_function(
+        "document.querySelector('[data-testid=stMain]').scrollWidth <= innerWidth"
+    )
+    assert page.evaluate(CUT) == []
+
+
+def test_the_verdict_the_numbers_and_the_repair_are_above_the_fold(
+    server: Server, page: Page
+) -> None:
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.goto(f"{server.url}/?a=sample:early")
+    settled(page)
+    for place in ("h1", ".st-key-numbers-A", ".st-key-panel-repair-A", ".st-key-panel-why-A"):
+        expect(page.locator(place)).to_be_in_viewport(ratio=1)
+
+
+def test_the_panels_of_one_file_follow_each_other_on_a_narrow_screen(
+    server: Server, page: Page
+) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{server.url}/?a=sample:early")
+    settled(page)
+    expect(slot(page, "B").get_by_role("button", name="Choose files")).to_be_visible()
+    places = (
+        *(".st-key-numbers-A", ".st-key-panel-repair-A", ".st-key-panel-why-A"),
+        *(".st-key-panel-contents-A", ".st-key-panel-images", ".st-key-slot-B"),
+    )
+    boxes = [page.locator(place).bounding_box() for place in places]
+    tops = [box["y"] for box in boxes if box is not None]
+    assert len(tops) == len(places)
+    assert tops == sorted(tops)

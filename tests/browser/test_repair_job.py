@@ -40,8 +40,8 @@ def test_a_dropped_file_is_told_repaired_in_one_click_and_loaded(
     page.goto(server.url)
     settled(page)
     page.locator(".st-key-slot-A input[type=file]").set_input_files(tmp_path / "pretraining.pth")
-    sentence = "This is a timm resnet18d, without a head, saved from DataParallel inside a MoCo"
-    expect(page.get_by_text(sentence)).to_be_visible()
+    title = "timm resnet18d, without a head, saved from DataParallel inside a MoCo"
+    expect(page.get_by_role("heading", name=title)).to_be_visible()
     settled(page)
     go(page, "Fit")
     page.get_by_role("button", name="Use with its repair").click()

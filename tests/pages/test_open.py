@@ -7,7 +7,9 @@ import pytest
 import torch
 from huggingface_hub import save_torch_state_dict
 from streamlit.testing.v1 import AppTest
+from torchvision.models import resnet18
 
+from core.plain_text import plain_sentence
 from core.server import bench_from_query, paths_setting
 from tests.waiting import PATIENCE
 
@@ -86,7 +88,11 @@ def test_what_cannot_be_opened_is_a_sentence_and_the_slot_stays(
 @pytest.mark.parametrize(
     ("files", "title"),
     [
-        ({"a": "odd"}, "One file is open"),
+        (
+            {"a": "odd"},
+            "No architecture that Loupe knows fits: by its layers this is a model of 1 linear "
+            "layer",
+        ),
         ({"a": "damaged"}, "The file in A cannot be read"),
         ({"a": "odd", "b": "odd"}, "Two files are open"),
         ({"a": "odd", "b": "damaged"}, "The file in B cannot be read"),
@@ -102,7 +108,99 @@ def test_the_title_says_what_is_open_where_no_architecture_is_known(
         app.query_params[slot] = f"root:0/{name}.pth"
     app.run()
     assert not app.exception
-    assert app.title[0].value == title
+    assert app.title[0].value == plain_sentence(title)
+
+
+def test_a_sure_file_tells_what_it_is_what_it_takes_and_six_numbers(app: AppTest) -> None:
+    app.query_params["a"] = "sample:early"
+    app.run()
+    assert not app.exception
+    assert app.title[0].value.startswith("torchvision shufflenet_v2_x0_5 with 10 classes, saved")
+    assert plain_sentence("One repair makes it load: strip `module.`") in words(app)
+    assert [(metric.value, metric.label) for metric in app.metric] == [
+        ("338", "tensors"),
+        ("360.1\u202fk", "parameters"),
+        ("1.66\u202fMB", "file"),
+        ("float32", "\\>\u202f99.9\u202f% of bytes"),
+        ("epoch 2", "accuracy 85.83"),
+        ("0", "calls that could run code"),
+    ]
+    for title in ("Proposed repair", "Why this is sure", "In the file", "Images for the first"):
+        assert title in words(app)
+
+
+@pytest.mark.parametrize("button", ["review-A", "inspect-A", "all-keys-fit-A"])
+def test_the_tools_of_a_file_lead_to_its_page(app: AppTest, button: str) -> None:
+    app.query_params["a"] = "sample:early"
+    app.run()
+    app.button(key=button).click().run()
+    assert not app.exception
+    assert not [title.value for title in app.title if title.value.startswith("torchvision")]
+
+
+def test_the_file_is_closed_at_the_title(app: AppTest) -> None:
+    app.query_params["a"] = "sample:early"
+    app.run()
+    app.button(key="close-page-A").click().run()
+    assert app.title[0].value == "Open a checkpoint"
+
+
+def test_two_files_of_one_architecture_share_the_title_and_others_have_their_own(
+    app: AppTest, tmp_path: Path
+) -> None:
+    torch.save({"arch": "resnet18", "w": resnet18(num_classes=5).state_dict()}, tmp_path / "r.pth")
+    app.query_params["a"] = "sample:early"
+    app.query_params["b"] = "sample:final"
+    app.run()
+    assert app.title[0].value.startswith("A and B\\: torchvision shufflenet")
+    app.query_params["b"] = "root:0/r.pth"
+    app.session_state["loupe-bench"] = bench_from_query({"a": "sample:early", "b": "root:0/r.pth"})
+    app.run()
+    assert not app.exception
+    assert app.title[0].value == "Two files are open"
+    heads = [part.value for part in app.markdown]
+    assert "**A** `digits_early.pth`" in heads
+    assert "**B** `r.pth`" in heads
+    assert "**torchvision resnet18 with 5 classes**" in heads
+
+
+def test_a_file_that_several_architectures_take_lists_them_and_shows_its_keys(
+    app: AppTest, tmp_path: Path
+) -> None:
+    torch.save(resnet18().state_dict(), tmp_path / "best.pth")
+    app.query_params["a"] = "root:0/best.pth"
+    app.run()
+    assert not app.exception
+    assert app.title[0].value == "By its tensors a torchvision resnet18"
+    drawn = "".join(html.body for html in app.get("html"))
+    assert "timm resnetblur18" in drawn
+    assert "layer1.0.conv1.weight" in drawn
+    assert "Images for the first prediction" not in words(app)
+
+
+class Call:
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.system, ("true",)
+
+
+def test_what_would_run_code_is_a_number_with_its_notice(app: AppTest, tmp_path: Path) -> None:
+    torch.save({"w": torch.ones(2), "x": Call()}, tmp_path / "bad.pth")
+    app.query_params["a"] = "root:0/bad.pth"
+    app.run()
+    assert not app.exception
+    number = app.metric[-1]
+    assert (number.value, number.label) == ("1", "name that would run code")
+    assert "system" in app.error[0].value
+
+
+def test_the_images_at_hand_are_those_that_the_first_prediction_takes(app: AppTest) -> None:
+    app.query_params["a"] = "sample:early"
+    app.run()
+    assert "The sample’s eight images. Add your own." in words(app)
+    app.button(key="pictures-open-sample").click().run()
+    assert not app.exception
+    assert "The sample’s eight images. Add your own." not in words(app)
+    assert "8 images" in [caption.value for caption in app.caption]
 
 
 def sharded(folder: Path) -> None:

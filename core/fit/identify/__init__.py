@@ -9,13 +9,14 @@ from core.fit.identify.candidates import identify
 from core.fit.identify.equivalents import other_arithmetic, relation_words
 from core.fit.identify.hints import hinted_at, hints_of, remarks
 from core.fit.identify.identification import Candidate, Hints, Identification
-from core.fit.identify.sentences import architecture_words, recipe_words
+from core.fit.identify.sentences import architecture_words, headline, recipe_words
 
 __all__ = [
     "Candidate",
     "Hints",
     "Identification",
     "architecture_words",
+    "headline",
     "hinted_at",
     "hints_of",
     "identify",

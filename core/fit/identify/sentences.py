@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from core.architectures import Architecture
@@ -9,7 +10,7 @@ from core.checkpoint import StateDict
 from core.fit.identify.candidate_repair import Repaired
 from core.fit.identify.class_heads import own_head
 from core.fit.identify.equivalents import Related, equivalents_words, other_arithmetic_words
-from core.fit.identify.identification import Candidate
+from core.fit.identify.identification import Candidate, Identification
 from core.fit.identify.solve_options import Solved
 from core.fit.identify.under_other_names import Renamed
 from core.fit.index.lookup import Profile
@@ -41,6 +42,9 @@ MAX_ALIKE = 2
 MAX_WORDS = 60
 """The most characters of a step that is written out."""
 
+_FIRST_SENTENCE = re.compile(r"((?:`[^`]*`|[^`])+?)\.\s+(.+)")
+"""A first sentence without its full stop, and what follows; keys in backticks may have both."""
+
 
 def architecture_words(architecture: Architecture) -> str:
     """An architecture in words: `timm resnet50d with 37 classes and 1 input channel`."""
@@ -61,13 +65,37 @@ def architecture_words(architecture: Architecture) -> str:
     return text + "".join(f", {words}" for words in switched)
 
 
+def headline(identified: Identification) -> tuple[str, str]:
+    """An identification as a title and a line below it, which may be empty.
+
+    A sure architecture's line says what it takes to load; otherwise the sentence is parted at the
+    end of its first sentence.
+    """
+    sure = identified.sure
+    if sure is None:
+        # "This is" would be more than is known where the file proves no architecture.
+        words = identified.sentence.replace("This is a ", "By its tensors a ", 1)
+        first = _FIRST_SENTENCE.match(words)
+        return (first[1], first[2]) if first else (words.removesuffix("."), "")
+    title = architecture_words(sure.architecture) + (f", saved {sure.saved}" if sure.saved else "")
+    if not sure.recipe.steps:
+        return title, "It loads as it is"
+    repairs = [words[0].lower() + words[1:] for words in _step_words(sure.recipe)]
+    number = "One repair makes" if len(repairs) == 1 else f"{count(len(repairs))} repairs make"
+    return title, f"{number} it load: {listed(repairs)}"
+
+
 def recipe_words(recipe: Recipe) -> str:
     """The steps in one line; a drop with a long pattern is written without the pattern."""
-    return "; ".join(
+    return "; ".join(_step_words(recipe))
+
+
+def _step_words(recipe: Recipe) -> list[str]:
+    return [
         "Drop the other keys" if isinstance(step.fix, Drop) and len(words) > MAX_WORDS else words
         for step in recipe.steps
         for words in [step.fix.words()]
-    )
+    ]
 
 
 def sentence(

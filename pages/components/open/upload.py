@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import streamlit as st
 
@@ -12,15 +13,19 @@ from core.server.web import KEPT_FOR_RELOAD
 from pages.components.resources import store, transfers
 from pages.components.session import is_here, session_id
 
-HINT = ".pth .pt .ckpt .bin .safetensors .pt2, also packed in a .zip, .tar or .gz"
+HINT = ".pth .pt .ckpt .bin .safetensors .pt2, shards with their index, or a .zip .tar .gz of them"
 """The accepted files, in short."""
+
+Form: TypeAlias = Literal["tall", "wide", ""]
+"""How the widget looks: a drop zone that is the page, one of few lines, or a line without a title.
+"""
 
 _FOLDER = Path(__file__).parent / "upload_widget"
 
 
-def upload(slot: str, title: str = "") -> str | None:
-    """Draw the widget, as a tall drop zone if it has a `title`. Returns the reference of the file,
-    or of the files of one checkpoint, that have just arrived; else None.
+def upload(slot: str, title: str = "", form: Form = "") -> str | None:
+    """Draw the widget. Returns the reference of the file, or of the files of one checkpoint, that
+    have just arrived; else None.
 
     What arrived is read from the server's own intake, because the browser is not trusted with it.
     """
@@ -31,6 +36,7 @@ def upload(slot: str, title: str = "") -> str | None:
             "label": f"Upload a checkpoint into {slot}",
             "slot": slot,
             "title": title,
+            "form": form,
             "address": transfers().upload_address(token),
             "keptFor": KEPT_FOR_RELOAD,
             "suffixes": list(SUFFIXES),

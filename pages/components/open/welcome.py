@@ -49,9 +49,11 @@ STYLE = """<style>
 [class*=st-key-seen-] .diff u {color: var(--loupe-fresh); text-decoration: none}
 [class*=st-key-seen-] .diff b {display: block; height: 8px; border-radius: 4px; margin: 0.3rem 0;
   background: var(--loupe-fits)}
-[class*=st-key-seen-] .top b {display: block; height: 8px; border-radius: 4px; margin: 0 0 0.3rem;
+[class*=st-key-seen-] .top {line-height: 1.45}
+[class*=st-key-seen-] .top b {display: block; height: 6px; border-radius: 3px; margin: 0 0 0.2rem;
   background: var(--loupe-accent)}
-[class*=st-key-seen-] {height: 100%}
+[data-testid=stColumn]:has([class*=st-key-seen-]) > div, [class*=st-key-seen-],
+[data-testid=stLayoutWrapper]:has(> [class*=st-key-seen-]) {height: 100%}
 </style>"""
 
 

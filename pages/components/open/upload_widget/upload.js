@@ -221,12 +221,14 @@ export default function (component) {
     const left = JSON.parse(memory.get(`left-${data.slot}`) ?? "null")
     find(".hint").textContent = left && left.until > Date.now()
       ? `The upload of ${left.name} stopped at ${left.percent} %. Choose it again to continue there.`
-      : `or drop them here: ${data.hint}. Choose all shards of one model together.`
+      : data.form === "" ? `or drop them here: ${data.hint}` : data.hint
   }
   hint()
   find(".title").textContent = data.title
   find(".title").hidden = !data.title
-  drop.classList.toggle("tall", Boolean(data.title))
+  find(".slot").textContent = data.slot
+  find(".slot").hidden = !data.title
+  drop.className = `drop ${data.form} slot-${data.slot}`
   drop.setAttribute("aria-label", data.label)
   input.accept = [...data.suffixes, ...data.beside].join(",")
   if (state.bound) return
