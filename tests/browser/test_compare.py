@@ -140,7 +140,7 @@ def test_the_other_tabs_tell_pairs_metadata_and_the_evidence(server, page):
 def test_a_run_of_several_is_drawn_with_its_steps(server, page):
     page.goto(f"{server.url}/comparison")
     settled(page)
-    page.get_by_text("Training run").click()
+    page.get_by_text("Run", exact=True).click()
     page.get_by_role("combobox", name="Source of the run").click()
     page.get_by_role("option", name="The sample's two epochs").click()
     expect(page.get_by_text("ordered by the epoch in their metadata")).to_be_visible()

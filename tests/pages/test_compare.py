@@ -254,7 +254,7 @@ def test_a_run_of_several_says_where_the_nan_came_in(compare, tmp_path):
             weights["layer1.weight"][0, 0] = float("nan")
         torch.save({"state_dict": weights, "epoch": epoch}, tmp_path / f"epoch{epoch}.pth")
     app = compare()
-    app.segmented_control(key="compare-mode").set_value("Training run").run()
+    app.segmented_control(key="compare-mode").set_value("Run").run()
     wait_until(lambda: app.run().dataframe)
     assert not app.exception
     assert "epoch 3" in sentence(app)
@@ -270,7 +270,7 @@ def test_the_files_named_at_the_start_are_a_run(compare, tmp_path, monkeypatch):
         torch.save({key: value * (epoch + 1) for key, value in WEIGHTS.items()}, path)
     monkeypatch.setenv("LOUPE_BENCH", os.pathsep.join(map(str, paths)))
     app = compare()
-    app.segmented_control(key="compare-mode").set_value("Training run").run()
+    app.segmented_control(key="compare-mode").set_value("Run").run()
     app.selectbox(key="run-place").select("Named on the command line").run()
     wait_until(lambda: app.run().dataframe)
     assert not app.exception
@@ -284,7 +284,7 @@ def test_what_is_wrong_with_one_file_of_a_run_says_which(compare, tmp_path, monk
     (tmp_path / "epoch_1.pth").write_text("<html>404</html>")
     monkeypatch.setenv("LOUPE_BENCH", os.pathsep.join(map(str, sorted(tmp_path.glob("epoch_*")))))
     app = compare(WEIGHTS, TUNED)
-    app.segmented_control(key="compare-mode").set_value("Training run").run()
+    app.segmented_control(key="compare-mode").set_value("Run").run()
     app.selectbox(key="run-place").select("Named on the command line").run()
     (error,) = app.error
     assert error.value.replace("\\", "").startswith("epoch_1.pth: ")
@@ -295,7 +295,7 @@ def test_names_of_a_run_and_a_sentence_of_many_values_are_not_cut(compare, tmp_p
     for epoch, name in enumerate(names):
         torch.save({key: value * (epoch + 1) for key, value in WEIGHTS.items()}, tmp_path / name)
     app = compare()
-    app.segmented_control(key="compare-mode").set_value("Training run").run()
+    app.segmented_control(key="compare-mode").set_value("Run").run()
     wait_until(lambda: app.run().dataframe)
     assert ", ".join(names) in app.caption[0].value.replace("\\", "")
 
@@ -329,7 +329,7 @@ def test_what_a_checkpoint_of_a_run_would_have_run_stands_above_the_run(
         torch.save({**WEIGHTS, **odd}, tmp_path / f"epoch_{step}.pth")
     monkeypatch.setenv("LOUPE_BENCH", os.pathsep.join(map(str, sorted(tmp_path.glob("epoch_*")))))
     app = compare()
-    app.segmented_control(key="compare-mode").set_value("Training run").run()
+    app.segmented_control(key="compare-mode").set_value("Run").run()
     app.selectbox(key="run-place").select("Named on the command line").run()
     (notice,) = app.error
     assert "epoch_1.pth would have run posix.system" in notice.value.replace("\\", "")
