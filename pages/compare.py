@@ -97,9 +97,9 @@ def _compare(
     beside = _beside(checkpoint_a.identity, checkpoint_b.identity, checkpoint_a, checkpoint_b)
     found = _verdict(identity, numbers_id, a.path, b.path, beside, comparison, numbers)
     training = training_words(checkpoint_a, checkpoint_b)
-    evidence = [*found.headline.evidence, *([training] if training else [])]
+    said = [*found.headline.evidence, *([training] if training else [])]
     with top:
-        page_verdict(found.headline.title, clauses(evidence), *comparison.notes)
+        page_verdict(found.headline.title, clauses(said), *comparison.notes)
         read_offer(offered, comparison, a, b)
     with tools:
         tolerance_popover(numbers)

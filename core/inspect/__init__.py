@@ -4,7 +4,8 @@ A Checkpoint goes in; small values and sentences come out. `verify` reads every 
 checksum that the format stores.
 """
 
-from core.inspect.modules import ModuleNode, module_tree
+from core.inspect.module_map import Tile, module_map
+from core.inspect.modules import ModuleNode, lies_below, module_tree
 from core.inspect.record_checks import RecordChecks
 from core.inspect.safety import danger_sentence, safety_summary
 from core.inspect.storage import (
@@ -21,8 +22,11 @@ __all__ = [
     "ModuleNode",
     "RecordChecks",
     "Section",
+    "Tile",
     "Verification",
     "danger_sentence",
+    "lies_below",
+    "module_map",
     "module_tree",
     "read_files",
     "safety_summary",

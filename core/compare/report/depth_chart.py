@@ -11,7 +11,7 @@ from core.compare.depth import Block, TensorChange, depth_lines
 from core.compare.report.figures import relative_change_text, short_names
 from core.keys import ModuleKind
 from core.plain_text import visible
-from core.wording import count, counted, percent
+from core.wording import count, percent, tensors
 
 State = Literal["changed", "same", "from zero", "not measured"]
 """What a point says. Only a change has a place on a logarithmic axis: what is the same lies on a
@@ -145,10 +145,15 @@ def _labelled(points: Sequence[Point | None]) -> tuple[int, ...]:
 
 def _facts(block: Block) -> list[str]:
     """A sentence for each kind of module in the block."""
-    return [f"{kind}: {'; '.join(change_facts(moved))}" for kind, moved in block.kinds.items()]
+    return [f"{kind}: {'; '.join(_change_facts(moved))}" for kind, moved in block.kinds.items()]
 
 
-def change_facts(moved: TensorChange) -> list[str]:
+def _differ(number: int) -> str:
+    """The verb for so many."""
+    return "differs" if number == 1 else "differ"
+
+
+def _change_facts(moved: TensorChange) -> list[str]:
     """What there is to say of some tensors: how far they moved, how many differ, and why some have
     no number."""
     if not moved.differing:
@@ -156,7 +161,9 @@ def change_facts(moved: TensorChange) -> list[str]:
     facts = []
     if moved.relative is not None:
         facts.append(relative_change_text(moved.relative))
-    facts.append(f"{count(moved.differing)} of {counted(moved.tensors, 'tensor')} differ")
+    alone = moved.tensors == 1
+    several = f"{count(moved.differing)} of {tensors(moved.tensors)} {_differ(moved.differing)}"
+    facts.append("the one tensor differs" if alone else several)
     if moved.unmeasured:
         states = ", ".join(f"{count(many)} {state}" for state, many in moved.unmeasured.items())
         facts.append(f"not measured: {states}")

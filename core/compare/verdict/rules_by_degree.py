@@ -110,9 +110,11 @@ def head_only(facts: Facts) -> Finding | None:
 def head_in_short(facts: Facts) -> Headline | None:
     """The same in a few words, with the other numbers as evidence."""
     found = _head(facts)
-    if found is None or found[0] is None:
+    if found is None:
         return None
     moved, what, also = found
+    if moved is None:
+        return None
     return Headline(f"{what}{_by(moved, facts)}{the_rest(facts)}", _evidence(moved, also))
 
 
@@ -195,7 +197,12 @@ def _throughout(facts: Facts) -> tuple[Kind, Overall, str, tuple[str, ...]] | No
     moved = facts.overall
     if moved is None or moved.cosine is None or _share_moved(facts) < NEARLY_ALL:
         return None
-    details = (_new_layers(facts), _zeros(facts), _head_too(facts), _recast_too(facts))
+    details: tuple[str, ...] = (
+        _new_layers(facts),
+        _zeros(facts),
+        _head_too(facts),
+        _recast_too(facts),
+    )
     if moved.cosine < RELATED:
         return Kind.FAR, moved, "B is far from A", details
     for side, other, proof in (("B", "A", averaged(facts, "B")), ("A", "B", averaged(facts, "A"))):

@@ -105,7 +105,7 @@ def _plotly(
     if figure is None:
         st.caption("There is no change of this kind to draw.")
         return None
-    resets = st.session_state.setdefault(f"resets-{identity}", 0)
+    resets = st.session_state.get(f"resets-{identity}", 0)
     event = st.plotly_chart(
         figure,
         key=f"picture-{identity}-{chosen}-{resets}",
@@ -153,7 +153,8 @@ def _figure(
 def _show_all(identity: str) -> None:
     st.session_state.pop(f"compare-block-{identity}", None)
     # A selection of plotly's cannot be cleared from Python; a chart with a new key has none.
-    st.session_state[f"resets-{identity}"] += 1
+    resets = st.session_state.get(f"resets-{identity}", 0)
+    st.session_state[f"resets-{identity}"] = resets + 1
 
 
 def _keys_of(model_blocks: Collection[Block], name: str) -> list[str]:

@@ -51,8 +51,7 @@ def _data(chart: DepthChart) -> dict[str, Any]:
                 "title": line.title,
                 "weights": line.is_weights,
                 "points": [
-                    point
-                    and {"state": point.state, "change": point.change, "text": point.text}
+                    point and {"state": point.state, "change": point.change, "text": point.text}
                     for point in line.points
                 ],
             }
