@@ -55,7 +55,12 @@ class ShownTable:
 
 def shown_table(app: AppTest, at: int = 0) -> ShownTable:
     """The page's table of this place."""
-    return _read(app.get("bidi_component")[at].proto.bytes.partition(b"\n")[2])
+    tables = [
+        component.proto
+        for component in app.get("bidi_component")
+        if component.proto.component_name.endswith("loupe_treegrid")
+    ]
+    return _read(tables[at].bytes.partition(b"\n")[2])
 
 
 def unpacked(table: PackedTable) -> ShownTable:

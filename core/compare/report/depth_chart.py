@@ -13,7 +13,7 @@ from core.keys import ModuleKind
 from core.plain_text import visible
 from core.wording import count, percent, tensors
 
-State = Literal["changed", "same", "from zero", "not measured"]
+PointState = Literal["changed", "same", "from zero", "not measured"]
 """What a point says. Only a change has a place on a logarithmic axis: what is the same lies on a
 line of its own below it, what was all zeros in A on its upper end, and what was not measured is a
 gap of the line with a mark."""
@@ -29,24 +29,24 @@ DECADES_WITHOUT_CHANGE = (-3, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class ChartPoint:
     """A block in a line. `change` is its relative change (0.1 for 10 %), None in any other state;
     `text` says it in a few characters."""
 
-    state: State
+    state: PointState
     change: float | None
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ChartLine:
     """The change of some kinds of module through the model; None where a block has none of them.
 
     `is_weights` says whether they are the weights rather than the norms.
     """
 
     title: str
-    points: tuple[Point | None, ...]
+    points: tuple[ChartPoint | None, ...]
     is_weights: bool
 
 
@@ -64,14 +64,14 @@ class DepthChart:
     blocks: tuple[str, ...]
     labels: tuple[str, ...]
     facts: tuple[tuple[str, ...], ...]
-    lines: tuple[Line, ...]
+    lines: tuple[ChartLine, ...]
     ticks: tuple[tuple[int, str], ...]
     low: float
     high: float
     labelled: tuple[int, ...]
 
     @property
-    def states(self) -> frozenset[State]:
+    def states(self) -> frozenset[PointState]:
         """The states that occur in some line."""
         return frozenset(point.state for line in self.lines for point in line.points if point)
 
@@ -83,12 +83,12 @@ def depth_chart(all_blocks: Sequence[Block]) -> DepthChart | None:
     drawn = depth_lines(all_blocks)
     by_name = {block.name: block for block in all_blocks}
     shown = [by_name[name] for name in drawn.blocks]
-    weights = Line(
+    weights = ChartLine(
         ", ".join(map(str, drawn.kinds)),
         tuple(_point(block.weights) for block in shown),
         is_weights=True,
     )
-    norms = Line(
+    norms = ChartLine(
         str(ModuleKind.NORM),
         tuple(_point(block.kinds.get(ModuleKind.NORM)) for block in shown),
         is_weights=False,
@@ -110,19 +110,19 @@ def depth_chart(all_blocks: Sequence[Block]) -> DepthChart | None:
     )
 
 
-def _point(moved: TensorChange | None) -> Point | None:
+def _point(moved: TensorChange | None) -> ChartPoint | None:
     if moved is None:
         return None
     if moved.relative is None:
-        return Point("not measured", None, "not measured")
+        return ChartPoint("not measured", None, "not measured")
     if math.isinf(moved.relative):
-        return Point("from zero", None, "from zero")
+        return ChartPoint("from zero", None, "from zero")
     if moved.relative == 0:
-        return Point("same", None, "0\u202f%")
-    return Point("changed", moved.relative, percent(moved.relative))
+        return ChartPoint("same", None, "0\u202f%")
+    return ChartPoint("changed", moved.relative, percent(moved.relative))
 
 
-def _axis(lines: Sequence[Line]) -> tuple[float, float, tuple[tuple[int, str], ...]]:
+def _axis(lines: Sequence[ChartLine]) -> tuple[float, float, tuple[tuple[int, str], ...]]:
     """The axis's ends and ticks: whole powers of ten from below the smallest change."""
     changes = [point.change for line in lines for point in line.points if point and point.change]
     if not changes:
@@ -135,7 +135,7 @@ def _axis(lines: Sequence[Line]) -> tuple[float, float, tuple[tuple[int, str], .
     return low, high, tuple((power, relative_change_text(10.0**power)) for power in powers[::step])
 
 
-def _labelled(points: Sequence[Point | None]) -> tuple[int, ...]:
+def _labelled(points: Sequence[ChartPoint | None]) -> tuple[int, ...]:
     changes = [(at, point.change) for at, point in enumerate(points) if point and point.change]
     if not changes:
         return ()

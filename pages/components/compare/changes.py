@@ -14,7 +14,7 @@ from core.plain_text import plain
 from core.wording import tensors
 from pages.components.cached import cached
 from pages.components.compare.comparison_table import comparison_table
-from pages.components.compare.depth_lines import depth_lines
+from pages.components.compare.depth_panel import depth_panel
 from pages.components.compare.pair_card import pair_card
 
 DEPTH, PARTS, SCATTER = "By depth", "By part", "By norm"
@@ -72,7 +72,7 @@ def _charts(
         if chosen == DEPTH and lines:
             state_key = f"compare-block-{identity}"
             name = st.session_state.get(state_key)
-            depth_lines(lines, "depth", name, partial(_choose, state_key))
+            depth_panel(lines, "depth", name, partial(_choose, state_key))
         else:
             name = _plotly(chosen, comparison, numbers, identity, numbers_id)
     if name is None:

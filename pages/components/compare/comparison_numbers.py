@@ -78,7 +78,7 @@ def chosen_tolerance() -> Tolerance:
 def tolerance_popover(numbers: Mapping[str, Numbers]) -> None:
     """Draw the fields of the tolerance, and the number of tensors within it."""
     tolerance = chosen_tolerance()
-    with st.popover(f"Tolerance {small(tolerance.rtol)}, {small(tolerance.atol)}"):
+    with st.popover(f"Tolerance {plain(small(tolerance.rtol))}, {plain(small(tolerance.atol))}"):
         st.markdown(
             "Two elements are **close** if |A − B| ≤ atol + rtol · |B|, as in `torch.allclose`."
         )

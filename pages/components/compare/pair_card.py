@@ -106,7 +106,9 @@ def _table(measured: Mapping[str, Statistics]) -> str:
         lines["NaN"] = [count(side.nan) for side in measured.values()]
     if any(side.inf for side in measured.values()):
         lines["Inf"] = [count(side.inf) for side in measured.values()]
-    heads = "".join(f'<th scope="col" class="{side}">{side}</th>' for side in measured)
+    heads = "".join(
+        f'<th scope="col" class="{markup(side)}">{markup(side)}</th>' for side in measured
+    )
     rows = "".join(
         f'<tr><th scope="row">{markup(name)}</th>'
         + "".join(f"<td>{markup(text)}</td>" for text in texts)

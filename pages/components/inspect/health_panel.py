@@ -85,7 +85,8 @@ def _result(health: Health, state_dict: StateDict, identity: str, table: str) ->
     ):
         st.markdown("**Health**", width="content")
         st.markdown(_state(health), width="content")
-    st.html(f'{STYLE}<div class="loupe-health">{"".join(map(_line, health.results))}</div>')
+    lines = "".join(_line(result) for result in health.results)
+    st.html(f'{STYLE}<div class="loupe-health">{lines}</div>')
     if health.anomalies:
         places = {key: place for place, key in enumerate(state_dict)}
         for result in health.results:
@@ -112,7 +113,8 @@ STYLE = """<style>
 
 def _line(result: CheckResult) -> str:
     """A check with its mark and what it found, as HTML."""
-    look, mark = ("found", "!") if result.anomalies else ("clean", "✓")
+    look = "found" if result.anomalies else "clean"
+    mark = "!" if result.anomalies else "✓"
     return (
         f'<p class="{look}"><b>{mark}</b>{markup(TITLES[result.check])}'
         f"<span>{markup(count_words(result))}</span></p>"

@@ -79,15 +79,20 @@ def _dtypes(identity: str, _state_dict: StateDict) -> str:
     total = sum(nbytes.values())
     shown = [(dtype, many) for dtype, many in nbytes.most_common() if many]
     bar = "".join(
-        f'<b class="tint{min(at, TINTS - 1)}" style="flex-grow:{many}"></b>'
+        f'<b class="{_tint(at)}" style="flex-grow:{markup(str(many))}"></b>'
         for at, (_, many) in enumerate(shown)
     )
     words = "".join(
-        f'<span><i class="tint{min(at, TINTS - 1)}"></i><code>{markup(dtype)}</code> '
+        f'<span><i class="{_tint(at)}"></i><code>{markup(dtype)}</code> '
         f"{markup(size(many))}, {markup(share_text(many / total))}</span>"
         for at, (dtype, many) in enumerate(shown)
     )
     return f'<div class="loupe-dtypes"><div>{bar}</div><p>{words}</p></div>'
+
+
+def _tint(at: int) -> str:
+    """The class of the dtype at this place."""
+    return markup(f"tint{min(at, TINTS - 1)}")
 
 
 @cached(16)

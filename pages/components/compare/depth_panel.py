@@ -22,7 +22,7 @@ SIGNS = {
 """What is not a change → how it is drawn, and what the legend says of it."""
 
 
-def depth_lines(
+def depth_panel(
     chart: DepthChart, key: str, chosen: str | None, choose: Callable[[str | None], None]
 ) -> None:
     """Draw the chart with the block that is `chosen`. A click on a block calls `choose` with its
