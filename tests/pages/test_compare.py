@@ -342,3 +342,19 @@ def test_an_array_that_differs_stands_in_the_sentence(compare):
         "Besides the tensors, the numpy array body differs from A to B. The one tensor has the "
         "same bytes."
     )
+
+
+def test_the_pills_count_what_changed_and_what_only_one_side_has(compare):
+    app = compare(WEIGHTS, {**TUNED, "new.weight": torch.ones(2)})
+    (pills,) = [group for group in app.button_group if str(group.key).startswith("states-")]
+    assert [option.content.replace("\\", "") for option in pills.proto.options] == [
+        *("~ changed **1**", "= same **3**", "A only in A **0**", "B only in B **1**")
+    ]
+    assert sorted(states(app)) == ["changed", "only in B"]
+
+
+def test_a_tensor_of_one_side_has_its_own_numbers_beside_the_table(compare):
+    app = compare(WEIGHTS, {**WEIGHTS, "new.weight": torch.full((2,), 3.0)})
+    (found,) = [one.value for one in app.get("html") if "loupe-sides" in one.value]
+    assert '<th scope="row">mean</th><td>3</td>' in found
+    assert '<th scope="col" class="A">' not in found

@@ -119,7 +119,9 @@ def _point(moved: TensorChange | None) -> ChartPoint | None:
         return ChartPoint("from zero", None, "from zero")
     if moved.relative == 0:
         return ChartPoint("same", None, "0\u202f%")
-    return ChartPoint("changed", moved.relative, percent(moved.relative))
+    # Below 0.1 %, where `percent` has no digits, all points of a chart may lie.
+    text = percent if moved.relative >= 0.001 else relative_change_text
+    return ChartPoint("changed", moved.relative, text(moved.relative))
 
 
 def _axis(lines: Sequence[ChartLine]) -> tuple[float, float, tuple[tuple[int, str], ...]]:

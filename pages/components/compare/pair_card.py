@@ -7,7 +7,7 @@ from math import isinf
 
 import streamlit as st
 
-from core.compare import Numbers, Row, comparable
+from core.compare import Numbers, Row, State, comparable
 from core.compare.one_pair import (
     PairValues,
     TensorPair,
@@ -53,7 +53,8 @@ def pair_card(row: Row, numbers: Numbers | None, identity: str) -> None:
         if numbers is not None:
             st.html(STYLE + _numbers(numbers))
         st.caption(_description(row))
-        if values is not None and values.pair is not None:
+        is_same = row.state in (State.SAME, State.RENAMED)
+        if values is not None and values.pair is not None and not is_same:
             _charts(values.pair)
 
 

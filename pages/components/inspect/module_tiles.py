@@ -12,6 +12,7 @@ import streamlit as st
 from core.inspect import ModuleNode, Tile, module_map
 from core.plain_text import visible
 from core.wording import counted, parameters, share_text, size, tensors
+from pages.components.cached import cached
 
 _FOLDER = Path(__file__).parent / "map_widget"
 
@@ -36,9 +37,8 @@ def choose_module(identity: str, path: str | None) -> None:
 def module_tiles(nodes: Sequence[ModuleNode], identity: str) -> None:
     """Draw the map; a second click on a module shows all again."""
     key = "module-tiles"
-    tiles = module_map(nodes, RATIO, STRIP, GAP)
+    paths, drawn = _tiles(identity, nodes)
     chosen = chosen_module(identity)
-    paths = [None if tile.node.is_rest else tile.node.path for tile in tiles]
 
     def clicked() -> None:
         at = st.session_state[key].get("module")
@@ -48,12 +48,23 @@ def module_tiles(nodes: Sequence[ModuleNode], identity: str) -> None:
     data = {
         "height": HEIGHT,
         "label": "Parameters by module",
-        "tiles": [_tile(tile) for tile in tiles],
+        "tiles": drawn,
         "chosen": paths.index(chosen) if chosen is not None and chosen in paths else None,
     }
     st.components.v2.component("loupe_module_map", js=_text("map.js"), css=_text("map.css"))(
         key=key, data=data, on_module_change=clicked
     )
+
+
+@cached(16)
+def _tiles(
+    identity: str, _nodes: Sequence[ModuleNode]
+) -> tuple[list[str | None], list[dict[str, Any]]]:
+    """The path of each tile's module, None for several small ones, and the tile as the browser
+    takes it. Sessions share the result, so it is never changed."""
+    tiles = module_map(_nodes, RATIO, STRIP, GAP)
+    paths = [None if tile.node.is_rest else tile.node.path for tile in tiles]
+    return paths, [_tile(tile) for tile in tiles]
 
 
 def _tile(tile: Tile) -> dict[str, Any]:

@@ -4,7 +4,8 @@
 
 const SVG = "http://www.w3.org/2000/svg"
 const HEIGHT = 196
-const PLOT = { left: 58, right: 22, top: 24, bottom: 26 }
+const PLOT = { right: 22, top: 24, bottom: 26 }
+const LEFT = 42 // pixels left of the axis, and more where its texts are longer
 const BAND = 22 // pixels below the axis for the blocks without a change
 const GAP = 10 // pixels between two labels
 const NARROW = 640 // pixels below which the chart is wider than its panel, which scrolls
@@ -40,6 +41,9 @@ class DepthChart {
     const blocks = this.data.blocks.length
     const least = Math.min(SPACE.most * blocks, Math.max(SPACE.chart, SPACE.least * blocks))
     this.span = width < NARROW ? Math.max(width, least) : width
+    const font = context2d("12.5px")
+    const ticks = this.data.ticks.map(([, text]) => font.measureText(text).width)
+    this.left = Math.ceil(Math.max(LEFT, ...ticks)) + 16
     this.hasSame = this.data.lines.some((line) => line.points.some((p) => p?.state === "same"))
     this.scroller = element("div", "scroller")
     this.sheet = element("div", "sheet")
@@ -70,11 +74,11 @@ class DepthChart {
   }
 
   get step() {
-    return (this.span - PLOT.left - PLOT.right) / this.data.blocks.length
+    return (this.span - this.left - PLOT.right) / this.data.blocks.length
   }
 
   x(at) {
-    return PLOT.left + (at + 0.5) * this.step
+    return this.left + (at + 0.5) * this.step
   }
 
   y(power) {
@@ -98,8 +102,8 @@ class DepthChart {
 
   tick(y, text, right, look) {
     this.svg.append(
-      svg("line", { class: look, x1: PLOT.left, x2: right, y1: y, y2: y }),
-      written("tick", PLOT.left - 8, y + 4, text, "end"),
+      svg("line", { class: look, x1: this.left, x2: right, y1: y, y2: y }),
+      written("tick", this.left - 8, y + 4, text, "end"),
     )
   }
 
@@ -185,7 +189,7 @@ class DepthChart {
     this.buttons = this.data.blocks.map((block, at) => {
       const button = element("button", "column")
       button.type = "button"
-      button.style.left = `${PLOT.left + at * this.step}px`
+      button.style.left = `${this.left + at * this.step}px`
       button.style.width = `${this.step}px`
       button.tabIndex = at === Math.max(chosen, 0) ? 0 : -1
       button.setAttribute("aria-pressed", String(at === chosen))

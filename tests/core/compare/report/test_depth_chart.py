@@ -59,6 +59,12 @@ def test_the_first_the_largest_and_the_last_change_are_labelled(tmp_path):
     assert chart_of(tmp_path, alone, {"fc.weight": torch.full((2, 2), 1.1)}).labelled == (0,)
 
 
+def test_a_small_change_is_written_with_its_digits(tmp_path):
+    a = {"fc.weight": torch.ones(2, 2, dtype=torch.float64)}
+    chart = chart_of(tmp_path, a, {"fc.weight": a["fc.weight"] * 1.000234})
+    assert chart.lines[0].points[0].text == "0.0234\u202f%"
+
+
 def test_what_is_the_same_is_no_change_and_has_no_place_on_the_axis(tmp_path):
     a = network()
     b = {key: value * 1.1 if key.startswith("layers.3") else value for key, value in a.items()}
