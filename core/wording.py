@@ -185,5 +185,12 @@ def listed(names: list[str], most: int = 3) -> str:
     return f"{', '.join(named[:-1])} and {named[-1]}" if len(named) > 1 else "".join(named)
 
 
+def clauses(parts: Sequence[str]) -> str:
+    """Clauses as one sentence, whose first letter is a capital: `Cosine 0.9964; epoch 2 → 40.`;
+    empty for none."""
+    whole = "; ".join(parts)
+    return f"{whole[0].upper()}{whole[1:]}." if whole else ""
+
+
 def _three_digits(number: float) -> str:
     return f"{number:.{2 if number < 9.995 else 1 if number < 99.95 else 0}f}"

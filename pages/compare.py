@@ -7,9 +7,15 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.checkpoint import Checkpoint, StateDict
 from core.compare import BY_ITSELF, EVIDENCE, Comparison, Numbers, with_damage
-from core.compare.metadata import compare_arrays, found_beside, metadata_changes
-from core.compare.verdict import Beside, verdict
+from core.compare.metadata import (
+    compare_arrays,
+    found_beside,
+    metadata_changes,
+    training_words,
+)
+from core.compare.verdict import Beside, ComparisonVerdict, verdict
 from core.plain_text import plain
+from core.wording import clauses
 from pages.components.cached import cached
 from pages.components.compare.changes import changes
 from pages.components.compare.comparison_job import comparison_job, read_offer
@@ -26,7 +32,7 @@ from pages.components.compare.run_panel import run_panel
 from pages.components.frame import danger_notice, empty_state, heading, page_verdict
 from pages.components.workspace import workspace
 
-PAIR, RUN = "A and B", "Training run"
+PAIR, RUN = "A and B", "Run"
 
 
 def main() -> None:
@@ -89,16 +95,18 @@ def _compare(
         comparison, identity = with_damage(comparison, numbers), f"{identity}|damaged"
     numbers_id = numbers_identity(numbers)
     beside = _beside(checkpoint_a.identity, checkpoint_b.identity, checkpoint_a, checkpoint_b)
-    sentence = _sentence(identity, numbers_id, a.path, b.path, beside, comparison, numbers)
+    found = _verdict(identity, numbers_id, a.path, b.path, beside, comparison, numbers)
+    training = training_words(checkpoint_a, checkpoint_b)
+    said = [*found.headline.evidence, *([training] if training else [])]
     with top:
-        page_verdict(sentence, *comparison.notes)
+        page_verdict(found.headline.title, clauses(said), *comparison.notes)
         read_offer(offered, comparison, a, b)
     with tools:
         tolerance_popover(numbers)
         report_download(
             comparison,
             numbers,
-            sentence,
+            found.sentence,
             chosen_tolerance(),
             ((checkpoint_a, a), (checkpoint_b, b)),
             identity,
@@ -121,7 +129,7 @@ def _compare(
 
 
 @cached(16)
-def _sentence(
+def _verdict(
     identity: str,
     numbers_id: str,
     path_a: str,
@@ -129,9 +137,9 @@ def _sentence(
     _beside: Beside,
     _comparison: Comparison,
     _numbers: Mapping[str, Numbers],
-) -> str:
+) -> ComparisonVerdict:
     paths = {"path_a": path_a, "path_b": path_b}
-    return verdict(_comparison.rows, _numbers, **paths, beside=_beside).sentence
+    return verdict(_comparison.rows, _numbers, **paths, beside=_beside)
 
 
 @cached(16, show_spinner="Comparing the numpy arrays beside the tensors")

@@ -1,5 +1,7 @@
 """Inspect: every tensor of a file, its values, and the code that the file could have run."""
 
+from collections.abc import Sequence
+
 import plotly.graph_objects as go
 import streamlit as st
 
@@ -76,18 +78,16 @@ def _verdict(state_dict: StateDict, health: Health | None) -> None:
 
 @st.fragment
 def _tensors(state_dict: StateDict, identity: str, told: bool) -> None:
-    table, card = st.columns([5, 3], gap="medium")
+    st.html(_STYLE)
+    with st.container(key="inspect-tensors"):
+        table, card = st.columns([8, 5], gap="medium")
     with table:
         entry = key_table(state_dict, identity)
     with card:
         if entry is None:
-            overview(
-                state_dict,
-                identity,
-                table_name(identity),
-                lambda height: _treemap(state_dict, identity, "overview-tree", height),
-                told=told,
-            )
+            nodes = _tree(identity, state_dict)
+            with st.container(key="inspect-overview"):
+                overview(state_dict, identity, table_name(identity), nodes, told=told)
         else:
             st.button(
                 "Back to overview",
@@ -100,6 +100,13 @@ def _tensors(state_dict: StateDict, identity: str, told: bool) -> None:
             tensor_card(entry, identity)
 
 
+_STYLE = """<style>
+@media (max-width: 640px) {
+  .st-key-inspect-tensors [data-testid=stColumn]:has(.st-key-inspect-overview) {order: -1}}
+</style>"""
+"""On a narrow screen the overview comes before the table, a chosen tensor after it."""
+
+
 def _modules(state_dict: StateDict, identity: str) -> None:
     nodes = _tree(identity, state_dict)
     has_classes = any(node.class_name for node in nodes)
@@ -107,11 +114,10 @@ def _modules(state_dict: StateDict, identity: str) -> None:
         "The area of a module is its number of parameters. Click a module to zoom in, its title "
         "to zoom out." + (" The class names come from the saved model." if has_classes else "")
     )
-    _treemap(state_dict, identity, "module-tree", 500)
+    _treemap(nodes)
 
 
-def _treemap(state_dict: StateDict, identity: str, key: str, height: int) -> None:
-    nodes = _tree(identity, state_dict)
+def _treemap(nodes: Sequence[ModuleNode]) -> None:
     figure = go.Figure(
         go.Treemap(
             ids=[node.path or "all" for node in nodes],
@@ -136,9 +142,9 @@ def _treemap(state_dict: StateDict, identity: str, key: str, height: int) -> Non
             "%{customdata[2]} tensors, %{customdata[3]}<extra></extra>",
         )
     )
-    figure_layout(figure).update_layout(height=height, margin={"l": 0, "r": 0, "t": 0, "b": 0})
+    figure_layout(figure).update_layout(height=500, margin={"l": 0, "r": 0, "t": 0, "b": 0})
     figure.update_layout(treemapcolorway=[TREEMAP])
-    st.plotly_chart(figure, key=key, alt="Parameters by module path")
+    st.plotly_chart(figure, key="module-tree", alt="Parameters by module path")
 
 
 def _class(node: ModuleNode) -> str:

@@ -5,7 +5,8 @@ checksum that the format stores.
 """
 
 from core.inspect.file_numbers import FileNumber, dtype_bytes, file_numbers
-from core.inspect.modules import ModuleNode, module_tree
+from core.inspect.module_map import Tile, module_map
+from core.inspect.modules import ModuleNode, lies_below, module_tree
 from core.inspect.record_checks import RecordChecks
 from core.inspect.safety import danger_sentence, safety_summary
 from core.inspect.stated_training import (
@@ -30,10 +31,13 @@ __all__ = [
     "RecordChecks",
     "Section",
     "StatedNumber",
+    "Tile",
     "Verification",
     "danger_sentence",
     "dtype_bytes",
     "file_numbers",
+    "lies_below",
+    "module_map",
     "module_tree",
     "optimizer_words",
     "read_files",

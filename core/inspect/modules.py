@@ -8,6 +8,12 @@ from dataclasses import dataclass, field
 
 from core.checkpoint import StateDict, TensorEntry
 
+EMPTY = "(empty)"
+"""What the tree calls a step of a path without a name."""
+
+REST = "…"
+"""The last step of the path of a node that stands for several small siblings."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModuleNode:
@@ -27,6 +33,11 @@ class ModuleNode:
     nbytes: int
     tensors: int
     class_name: str = ""
+
+    @property
+    def is_rest(self) -> bool:
+        """Whether the node stands for several small siblings, and so has no path of its own."""
+        return self.path.rpartition(".")[2] == REST
 
 
 @dataclass(slots=True)
@@ -73,7 +84,7 @@ def _grow(entries: StateDict) -> _Branch:
         branch = root
         _count(branch, entry)
         for part in key.split("."):
-            label = part or "(empty)"
+            label = part or EMPTY
             if label not in branch.children:
                 path = f"{branch.path}.{label}" if branch.path else label
                 branch.children[label] = _Branch(path, label)
@@ -118,10 +129,16 @@ def _node(branch: _Branch, parent: str | None, classes: Mapping[str, str]) -> Mo
 
 def _others(branch: _Branch, rest: list[_Branch]) -> ModuleNode:
     return ModuleNode(
-        f"{branch.path}.…" if branch.path else "…",
+        f"{branch.path}.{REST}" if branch.path else REST,
         branch.path,
         f"{len(rest)} more",
         sum(child.parameters for child in rest),
         sum(child.nbytes for child in rest),
         sum(child.tensors for child in rest),
     )
+
+
+def lies_below(key: str, path: str) -> bool:
+    """Whether a tensor with this key is in the node of a `module_tree` that has this path."""
+    place = ".".join(part or EMPTY for part in key.split("."))
+    return not path or place == path or place.startswith(f"{path}.")

@@ -55,6 +55,8 @@ BRAND = (
 _STYLE = """<style>
 [data-retained="true"]:has(> .stButton) {display: none}
 [class*=st-key-page-] {padding-bottom: 0.5rem}
+[data-testid=stButtonGroup]:has(> [role=toolbar]) {max-width: 100%}
+[data-testid=stButtonGroup] > [role=toolbar] {flex-wrap: wrap}
 @media (max-width: 900px) {[class*=st-key-page-] {flex-direction: column}
   [class*=st-key-page-] > * {flex: none}}
 [class*=st-key-page-] h1 {padding: 0.4rem 0 0.25rem; line-height: 1.4}
@@ -64,7 +66,7 @@ _STYLE = """<style>
 </style>"""
 """The first rule hides a button as soon as a run leaves it out. Streamlit retains such a button
 while it has the focus, until the next click takes the focus away. The elements below then move, and
-the click misses its target.
+the click misses its target. Pills wrap on a narrow screen, since a row that scrolls cuts a label.
 """
 
 

@@ -30,6 +30,7 @@ def state_dict_choice(slot: str, place: str = "page") -> StateDict | None:
             f"state_dict in {slot}",
             paths,
             width=240,
+            label_visibility="collapsed",
             index=paths.index(current),
             format_func=lambda path: _title(checkpoint, path),
             key=f"state-dict-{place}-{slot}-{checkpoint.identity}-{current!a}",
@@ -76,4 +77,5 @@ def slot_switch(key: str) -> str | None:
         format_func=lambda slot: f"{slot} · {plain(names[slot])}",
         key=shared(f"{key}-slot", "A", one_of(names)),
         persist_state="session",
+        label_visibility="collapsed",
     )

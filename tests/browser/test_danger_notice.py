@@ -45,7 +45,7 @@ def test_the_notice_is_on_every_page(server: Server, files: Path, page: Page, na
 def test_the_notice_is_above_a_run(server: Server, files: Path, page: Page) -> None:
     page.goto(f"{server.url}/comparison")
     settled(page)
-    page.get_by_text("Training run").click()
+    page.get_by_text("Run", exact=True).click()
     page.get_by_role("combobox", name="Source of the run").click()
     page.get_by_role("option", name=server.root.name).click()
     page.get_by_role("combobox", name="Folder").click()

@@ -1,5 +1,7 @@
 """Inspect in a real browser: choosing a tensor, and 20,000 of them."""
 
+import re
+
 import pytest
 import torch
 from playwright.sync_api import Page, expect
@@ -35,6 +37,50 @@ def test_a_chosen_row_shows_the_tensors_card(server, page, weights):
     choose_row(page, "conv1.1.weight")
     card(page, "conv1.1.weight")
     expect(page.get_by_test_id("stImage")).to_have_count(0)
+
+
+def test_a_click_on_a_module_of_the_map_shows_its_tensors(server, page, weights):
+    page.goto(f"{server.url}/inspector?a=root:0/weights.pth")
+    settled(page)
+    stage = page.get_by_role("button", name=re.compile("^stage4, "))
+    expect(stage).to_contain_text("stage4")
+    stage.click(position={"x": 12, "y": 8})
+    inside = sum(key.startswith("stage4.") for key in weights)
+    expect(page.get_by_text(f"{inside} of {len(weights)} tensors")).to_be_visible()
+    expect(stage).to_have_attribute("aria-pressed", "true")
+    settled(page)
+    page.get_by_role("button", name="Only stage4").click()
+    expect(page.get_by_text(f"{len(weights)} tensors in ")).to_be_visible()
+    expect(stage).to_have_attribute("aria-pressed", "false")
+
+
+def test_beside_the_table_is_the_overview_or_the_chosen_tensor(server, page, weights):
+    page.goto(f"{server.url}/inspector?a=root:0/weights.pth")
+    settled(page)
+    panels = ("Parameters by module", "Health", "Largest tensors")
+    for panel in panels:
+        expect(page.get_by_text(panel, exact=True)).to_be_visible()
+    expect(page.locator(".loupe-dtypes")).to_contain_text("float32")
+    choose_row(page, "conv1.0.weight")
+    card(page, "conv1.0.weight")
+    page.get_by_role("button", name="Back to overview").click()
+    for panel in panels:
+        expect(page.get_by_text(panel, exact=True)).to_be_visible()
+
+
+def test_on_a_narrow_screen_the_overview_comes_first(server, page, weights):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{server.url}/inspector?a=root:0/weights.pth")
+    settled(page)
+    tiles = page.get_by_role("group", name="Parameters by module")
+    expect(tiles).to_be_visible()
+    expect(key_table(page)).to_be_visible()
+    assert tiles.bounding_box()["y"] < key_table(page).bounding_box()["y"]
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    cut = tiles.get_by_role("button").evaluate_all(
+        "all => all.filter(each => each.firstChild.offsetWidth > each.clientWidth).length"
+    )
+    assert cut == 0
 
 
 def test_the_module_tree_and_the_safety_panel_open(server, page, weights):

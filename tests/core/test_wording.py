@@ -5,6 +5,7 @@ import pytest
 from core.wording import (
     THIN,
     all_tensors,
+    clauses,
     cosine,
     count,
     counted,
@@ -171,3 +172,8 @@ def test_a_part_of_one_thing_is_no_plural() -> None:
     assert part_of(0, 3, "shard") == "0 of the 3 shards are"
     assert part_of(1, 1, "shard") == "The one shard is"
     assert part_of(0, 1, "entry", "its") == "Its one entry is not"
+
+
+def test_clauses_are_one_sentence_that_begins_with_a_capital():
+    assert clauses(["cosine 0.99", "epoch 2 → 40"]) == "Cosine 0.99; epoch 2 → 40."
+    assert clauses([]) == ""

@@ -58,7 +58,7 @@ def shown_table(app: AppTest, at: int = 0) -> ShownTable:
     tables = [
         component.proto
         for component in app.get("bidi_component")
-        if component.proto.component_name == "loupe_treegrid"
+        if component.proto.component_name.endswith("loupe_treegrid")
     ]
     return _read(tables[at].bytes.partition(b"\n")[2])
 

@@ -87,7 +87,7 @@ def test_without_files_the_page_offers_the_sample_pair(compare):
     assert sentence(app) == "Nothing to compare yet"
     app.button(key="next").click().run()
     assert not app.exception
-    assert "tensor" in sentence(app)
+    assert "B is A" in sentence(app)
     assert set(states(app)) >= {"changed"}
 
 
@@ -254,7 +254,7 @@ def test_a_run_of_several_says_where_the_nan_came_in(compare, tmp_path):
             weights["layer1.weight"][0, 0] = float("nan")
         torch.save({"state_dict": weights, "epoch": epoch}, tmp_path / f"epoch{epoch}.pth")
     app = compare()
-    app.segmented_control(key="compare-mode").set_value("Training run").run()
+    app.segmented_control(key="compare-mode").set_value("Run").run()
     wait_until(lambda: app.run().dataframe)
     assert not app.exception
     assert "epoch 3" in sentence(app)
@@ -270,7 +270,7 @@ def test_the_files_named_at_the_start_are_a_run(compare, tmp_path, monkeypatch):
         torch.save({key: value * (epoch + 1) for key, value in WEIGHTS.items()}, path)
     monkeypatch.setenv("LOUPE_BENCH", os.pathsep.join(map(str, paths)))
     app = compare()
-    app.segmented_control(key="compare-mode").set_value("Training run").run()
+    app.segmented_control(key="compare-mode").set_value("Run").run()
     app.selectbox(key="run-place").select("Named on the command line").run()
     wait_until(lambda: app.run().dataframe)
     assert not app.exception
@@ -284,7 +284,7 @@ def test_what_is_wrong_with_one_file_of_a_run_says_which(compare, tmp_path, monk
     (tmp_path / "epoch_1.pth").write_text("<html>404</html>")
     monkeypatch.setenv("LOUPE_BENCH", os.pathsep.join(map(str, sorted(tmp_path.glob("epoch_*")))))
     app = compare(WEIGHTS, TUNED)
-    app.segmented_control(key="compare-mode").set_value("Training run").run()
+    app.segmented_control(key="compare-mode").set_value("Run").run()
     app.selectbox(key="run-place").select("Named on the command line").run()
     (error,) = app.error
     assert error.value.replace("\\", "").startswith("epoch_1.pth: ")
@@ -295,7 +295,7 @@ def test_names_of_a_run_and_a_sentence_of_many_values_are_not_cut(compare, tmp_p
     for epoch, name in enumerate(names):
         torch.save({key: value * (epoch + 1) for key, value in WEIGHTS.items()}, tmp_path / name)
     app = compare()
-    app.segmented_control(key="compare-mode").set_value("Training run").run()
+    app.segmented_control(key="compare-mode").set_value("Run").run()
     wait_until(lambda: app.run().dataframe)
     assert ", ".join(names) in app.caption[0].value.replace("\\", "")
 
@@ -329,7 +329,7 @@ def test_what_a_checkpoint_of_a_run_would_have_run_stands_above_the_run(
         torch.save({**WEIGHTS, **odd}, tmp_path / f"epoch_{step}.pth")
     monkeypatch.setenv("LOUPE_BENCH", os.pathsep.join(map(str, sorted(tmp_path.glob("epoch_*")))))
     app = compare()
-    app.segmented_control(key="compare-mode").set_value("Training run").run()
+    app.segmented_control(key="compare-mode").set_value("Run").run()
     app.selectbox(key="run-place").select("Named on the command line").run()
     (notice,) = app.error
     assert "epoch_1.pth would have run posix.system" in notice.value.replace("\\", "")
@@ -342,3 +342,19 @@ def test_an_array_that_differs_stands_in_the_sentence(compare):
         "Besides the tensors, the numpy array body differs from A to B. The one tensor has the "
         "same bytes."
     )
+
+
+def test_the_pills_count_what_changed_and_what_only_one_side_has(compare):
+    app = compare(WEIGHTS, {**TUNED, "new.weight": torch.ones(2)})
+    (pills,) = [group for group in app.button_group if str(group.key).startswith("states-")]
+    assert [option.content.replace("\\", "") for option in pills.proto.options] == [
+        *("~ changed **1**", "= same **3**", "A only in A **0**", "B only in B **1**")
+    ]
+    assert sorted(states(app)) == ["changed", "only in B"]
+
+
+def test_a_tensor_of_one_side_has_its_own_numbers_beside_the_table(compare):
+    app = compare(WEIGHTS, {**WEIGHTS, "new.weight": torch.full((2,), 3.0)})
+    (found,) = [one.value for one in app.get("html") if "loupe-sides" in one.value]
+    assert '<th scope="row">mean</th><td>3</td>' in found
+    assert '<th scope="col" class="A">' not in found

@@ -93,14 +93,14 @@ def test_measuring_that_is_begun_is_not_offered(compare) -> None:
     assert_begun(compare(*range(FIRST, LAST, NBYTES)), "Measure the 16 that differ")
 
 
-def test_the_pictures_of_a_pair_that_are_begun_are_not_offered(compare) -> None:
+def test_the_values_of_a_pair_that_are_being_read_are_not_offered(compare) -> None:
     app = compare(*range(FIRST, LAST, NBYTES))
-    assert_begun(app, "Draw the charts")
+    assert_begun(app, "Read the values")
 
 
 def test_measuring_of_a_run_that_is_begun_is_not_offered(compare) -> None:
     app = compare(LAST)
     stop(app)
-    app.segmented_control(key="compare-mode").set_value("Training run").run()
+    app.segmented_control(key="compare-mode").set_value("Run").run()
     app.multiselect[0].set_value(app.multiselect[0].options[:2]).run()
     assert_begun(app, "Measure the run")

@@ -17,7 +17,7 @@ from core.compare.metadata.metadata_diff import (
     metadata_tree,
     value_words,
 )
-from core.compare.metadata.metadata_summary import metadata_sentence
+from core.compare.metadata.metadata_summary import metadata_sentence, training_words
 
 __all__ = [
     "ChangeKind",
@@ -33,5 +33,6 @@ __all__ = [
     "metadata_sentence",
     "metadata_tree",
     "other_tensors",
+    "training_words",
     "value_words",
 ]

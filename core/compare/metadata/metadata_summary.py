@@ -53,6 +53,18 @@ def metadata_sentence(a: Checkpoint, b: Checkpoint, changes: Sequence[MetadataCh
     return "; ".join([first, *(clause.text for clause in clauses[1:])]) + "."
 
 
+def training_words(a: Checkpoint, b: Checkpoint) -> str:
+    """`epoch 2 → 40, accuracy 85.83 → 99.72`: the epoch, the step and the first result that both
+    files state and that differ; else empty."""
+    marks = [(x, y) for x, y, _ in _common_marks(a.metadata, b.metadata) if x.value != y.value]
+    words = [f"{x.name} {_amount(x.value)} → {_amount(y.value)}" for x, y in marks]
+    score = _common_score(a.metadata, b.metadata)
+    if score is not None:
+        name, before, after = score
+        words.append(f"{name} {' → '.join(_digits([before], [after]))}")
+    return ", ".join(words)
+
+
 class _Clause(NamedTuple):
     """A part of the sentence; `named` if it begins with a name that a script gave, which keeps its
     first letter."""
@@ -115,19 +127,33 @@ def _rates(a: Mapping[str, Json], b: Mapping[str, Json]) -> str:
 def _went(before: Sequence[float], after: Sequence[float]) -> str:
     """`went from 0.1 to 0.01`, with all digits where six read the same. Of several parameter
     groups, every different rate is listed."""
-    digits = [[f"{rate:.6g}" for rate in rates] for rates in (before, after)]
-    if digits[0] == digits[1]:
-        digits = [[repr(rate) for rate in rates] for rates in (before, after)]
-    old, new = (listed(list(dict.fromkeys(rates))) for rates in digits)
+    old, new = _digits(before, after)
     return f"went from {old} to {new}"
 
 
+def _digits(before: Sequence[float], after: Sequence[float]) -> tuple[str, str]:
+    digits = [[f"{number:.6g}" for number in numbers] for numbers in (before, after)]
+    if digits[0] == digits[1]:
+        digits = [[repr(number) for number in numbers] for numbers in (before, after)]
+    old, new = (listed(list(dict.fromkeys(numbers))) for numbers in digits)
+    return old, new
+
+
 def _scores(a: Mapping[str, Json], b: Mapping[str, Json]) -> str:
+    score = _common_score(a, b)
+    if score is None:
+        return ""
+    name, before, after = score
+    return f"{name} {_went([before], [after])}"
+
+
+def _common_score(a: Mapping[str, Json], b: Mapping[str, Json]) -> tuple[str, float, float] | None:
+    """The first result under one name in both that differs: its name, A's value and B's."""
     after = {score.name: score.value for score in scores_of(b)}
     for score in scores_of(a):
         if score.name in after and after[score.name] != score.value:
-            return f"{score.name} {_went([score.value], [after[score.name]])}"
-    return ""
+            return score.name, score.value, after[score.name]
+    return None
 
 
 def _options(changes: Sequence[MetadataChange]) -> str:

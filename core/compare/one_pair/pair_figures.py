@@ -22,8 +22,8 @@ MAX_BARS = 4096
 WIDTH = 700
 """Approximate width of the image of filters, in pixels."""
 
-HEIGHT = 250
-"""Height of a figure, in pixels."""
+HEIGHT, HISTOGRAM_HEIGHT = 250, 180
+"""Heights of a figure, and of the one of A over B, in pixels."""
 
 
 def histogram_figure(pair: TensorPair) -> go.Figure | None:
@@ -41,13 +41,8 @@ def histogram_figure(pair: TensorPair) -> go.Figure | None:
             fill="tozeroy",
             hovertemplate=f"{name}: %{{y:,}} elements near %{{x:.4g}}<extra></extra>",
         )
-    return _with_axes(figure, "value", "elements").update_layout(showlegend=True, **LEGEND)
-
-
-LEGEND = {
-    "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-    "margin": {"l": 8, "r": 8, "t": 28, "b": 8},
-}
+    figure.update_layout(hovermode="x", yaxis={"rangemode": "tozero"})
+    return _with_axes(figure, "value", "elements").update_layout(height=HISTOGRAM_HEIGHT)
 
 
 def step_figure(pair: TensorPair) -> go.Figure | None:

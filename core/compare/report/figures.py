@@ -231,19 +231,28 @@ def scatter_figure(rows: Sequence[Row], numbers: Mapping[str, Numbers]) -> go.Fi
 
 def axis_name(name: str) -> str:
     """A name for an axis: shortened and escaped, because it comes from a file."""
-    return escape(name if len(name) <= 32 else f"…{name[-31:]}")
+    return escape(_shortened(name))
 
 
 def axis_names(names: Sequence[str]) -> dict[str, str]:
-    """Block's name → its name for an axis, without the modules that all blocks are in."""
+    """Block's name → its name for an axis of plotly, without the modules that all blocks are in."""
+    return {name: escape(short) for name, short in short_names(names).items()}
+
+
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """Block's name → a short name, without the modules that all blocks are in."""
     paths = [name.split(".") for name in names]
     shared = 0
     while len(paths) > 1 and all(len(path) > shared + 1 for path in paths):
         if len({path[shared] for path in paths}) > 1:
             break
         shared += 1
-    short = [axis_name(".".join(path[shared:])) for path in paths]
+    short = [_shortened(".".join(path[shared:])) for path in paths]
     return dict(zip(names, short, strict=True))
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= 32 else f"…{name[-31:]}"
 
 
 def _room_for(labels: Sequence[str], *, slanted: bool) -> dict[str, float]:

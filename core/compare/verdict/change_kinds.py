@@ -41,16 +41,31 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Headline:
+    """A `title`, and the clauses of the line of `evidence` below it."""
+
+    title: str
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ComparisonVerdict:
     """The most important `kind`, the other kinds in `also`, and one `sentence` on all of them.
 
-    `overall` are the numbers of all weights together; None where no weight was measured.
+    `overall` are the numbers of all weights together; None where no weight was measured. `short` is
+    the sentence as a title with its evidence, None where it is not shorter.
     """
 
     kind: Kind
     sentence: str
     also: tuple[Kind, ...] = ()
     overall: Overall | None = None
+    short: Headline | None = None
+
+    @property
+    def headline(self) -> Headline:
+        """The sentence as a title, with its evidence if that is apart from it."""
+        return self.short or Headline(self.sentence)
 
 
 Finding = tuple[Kind, str]

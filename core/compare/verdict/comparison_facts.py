@@ -72,6 +72,13 @@ class Facts:
         return not self.only_a and not self.only_b
 
     @property
+    def same_keys(self) -> bool:
+        """Whether A and B have the same keys, but for a prefix of all of them."""
+        by_name = (PairedBy.NAME, PairedBy.PREFIX)
+        paired = all(row.pair is None or row.pair.by in by_name for row in self.shared)
+        return self.all_shared and paired
+
+    @property
     def matrices(self) -> tuple[Row, ...]:
         """The shared floating tensors with two dimensions or more, changed or not.
 

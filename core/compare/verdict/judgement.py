@@ -12,16 +12,19 @@ from core.compare.verdict.besides_tensors import (
     arrays_finding,
     damage_finding,
 )
-from core.compare.verdict.change_kinds import ComparisonVerdict, Finding, Kind
+from core.compare.verdict.change_kinds import ComparisonVerdict, Finding, Headline, Kind
 from core.compare.verdict.comparison_facts import Facts, sort_rows
 from core.compare.verdict.rules_by_degree import (
     averaged,
     batch_norm,
     changed,
+    head_in_short,
     head_only,
+    in_part_in_short,
     moved_in_part,
     moved_throughout,
     optimizer,
+    throughout_in_short,
     unrelated,
 )
 from core.compare.verdict.rules_exact import (
@@ -60,7 +63,7 @@ def verdict(
     facts = sort_rows(rows, numbers or {}, path_a, path_b, beside)
     if not rows:
         return ComparisonVerdict(Kind.EMPTY, "Neither A nor B contains a tensor.")
-    main_finding = _main_finding(facts)
+    main_finding, in_short = _main_finding(facts)
     arrays = arrays_finding(beside)
     # What differs comes first.
     findings = (main_finding, arrays) if facts.differing else (arrays, main_finding)
@@ -73,20 +76,23 @@ def verdict(
     kinds = list(dict.fromkeys(kind for kind, _ in leading))
     kinds += [kind for kind, _ in one_sided if kind not in (*kinds, Kind.CHANGED)]
     sentence = " ".join(text for _, text in (*leading, *one_sided))
-    return ComparisonVerdict(kinds[0], sentence, tuple(kinds[1:]), facts.overall)
+    short = in_short(facts) if in_short and [*leading, *one_sided] == [main_finding] else None
+    return ComparisonVerdict(kinds[0], sentence, tuple(kinds[1:]), facts.overall, short)
 
 
-def _main_finding(facts: Facts) -> Finding:
+def _main_finding(facts: Facts) -> tuple[Finding, InShort | None]:
+    """The finding of the first rule that applies, and what says it in short."""
     if not facts.shared:
-        return Kind.DISJOINT, (
+        words = (
             f"A and B have no key in common: {tensors(len(facts.only_a))} only in A, "
             f"{tensors(len(facts.only_b))} only in B."
         )
+        return (Kind.DISJOINT, words), None
     for rule in RULES:
         finding = rule(facts)
         if finding:
-            return finding
-    return changed(facts)
+            return finding, IN_SHORT.get(rule)
+    return changed(facts), None
 
 
 def _damaged(facts: Facts) -> Finding | None:
@@ -209,3 +215,12 @@ RULES: tuple[Callable[[Facts], Finding | None], ...] = (
     moved_in_part,
 )
 """The rules in the order in which they are tried; where none applies, `changed` does."""
+
+InShort = Callable[[Facts], Headline | None]
+
+IN_SHORT: Mapping[Callable[[Facts], Finding | None], InShort] = {
+    head_only: head_in_short,
+    moved_throughout: throughout_in_short,
+    moved_in_part: in_part_in_short,
+}
+"""The rules whose sentences are long, with the functions that say the same in short."""

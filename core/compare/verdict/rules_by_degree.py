@@ -14,7 +14,7 @@ from core.compare.comparison import Row
 from core.compare.overall_numbers import Overall, is_statistic, together
 from core.compare.tensor_numbers import Numbers
 from core.compare.verdict.by_states import recast_words, reshaped_head, states_sentence, the_rest
-from core.compare.verdict.change_kinds import SAMPLE, Finding, Kind
+from core.compare.verdict.change_kinds import SAMPLE, Finding, Headline, Kind
 from core.compare.verdict.comparison_facts import Facts, how_many_changed
 from core.compare.verdict.where import place
 from core.keys import BATCH_COUNTER, LAST_LAYERS, OPTIMIZER_STATE, names_average
@@ -39,6 +39,9 @@ judgement."""
 WORTH_SAYING = 0.05
 """Share of the changed elements that must have become zero before the sentence says so; by
 judgement."""
+
+EQUAL_SHAPES, BOTH_FINITE = " where the shapes are equal", " where both are finite"
+"""What a number is of, where it is not of all elements."""
 
 NEARLY_ALL = 0.9
 """Share of the parameters from which a change counts as one of the whole model."""
@@ -96,6 +99,28 @@ def optimizer(facts: Facts) -> Finding | None:
 
 def head_only(facts: Facts) -> Finding | None:
     """Only the last layer differs, and perhaps BatchNorm's statistics."""
+    found = _head(facts)
+    if found is None:
+        return None
+    moved, what, also = found
+    by = _amount(moved, facts) if moved is not None else ""
+    return Kind.HEAD, f"{what}{by}{also}{the_rest(facts)}."
+
+
+def head_in_short(facts: Facts) -> Headline | None:
+    """The same in a few words, with the other numbers as evidence."""
+    found = _head(facts)
+    if found is None:
+        return None
+    moved, what, also = found
+    if moved is None:
+        return None
+    return Headline(f"{what}{_by(moved, facts)}{the_rest(facts)}", _evidence(moved, also))
+
+
+def _head(facts: Facts) -> tuple[Overall | None, str, str] | None:
+    """The numbers, what changed, and whether statistics did too, where only the last layer differs;
+    one of another shape has no numbers."""
     statistics = facts.changed_statistics
     touched = [row for row in facts.differing if row.key not in statistics]
     matrices = [row for row in facts.shared if row.a is not None and len(row.a.shape) > 1]
@@ -113,17 +138,14 @@ def head_only(facts: Facts) -> Finding | None:
         if not classes:
             return None
         keys = listed([row.key for row in facts.reshaped])
-        return Kind.HEAD, (
-            f"B is A with a different {name}, {classes}: {keys} {have(len(facts.reshaped))} "
-            f"another shape{also}{the_rest(facts)}."
-        )
+        another = f"{keys} {have(len(facts.reshaped))} another shape"
+        return None, f"B is A with a different {name}, {classes}: {another}", also
     keys = listed([row.key for row in touched])
     moved = together(touched, facts.numbers)
     assert moved is not None  # facts.complete: every changed row has numbers
-    how = f"{keys} changed{_amount(moved, facts)}"
     if moved.cosine is None or moved.cosine < RELATED:
-        return Kind.HEAD, f"B is A with a different {name}: {how}{also}{the_rest(facts)}."
-    return Kind.HEAD, f"B is A with its {name} trained further: {how}{also}{the_rest(facts)}."
+        return moved, f"B is A with a different {name}: {keys} changed", also
+    return moved, f"B is A with its {name} trained further: {keys} changed", also
 
 
 def unrelated(facts: Facts) -> Finding | None:
@@ -146,33 +168,69 @@ def unrelated(facts: Facts) -> Finding | None:
 
 def moved_throughout(facts: Facts) -> Finding | None:
     """Nearly all weights changed: B is far from A, close to it, trained further, or an average."""
+    found = _throughout(facts)
+    if found is None:
+        return None
+    kind, moved, what, details = found
+    how = f"{how_many_changed(facts)}{_amount(moved, facts)}{''.join(details)}"
+    return kind, f"{what}: {how}."
+
+
+def throughout_in_short(facts: Facts) -> Headline | None:
+    """The same in a few words, with the other numbers as evidence."""
+    found = _throughout(facts)
+    if found is None or not 0 < found[1].relative_l2 < math.inf:
+        return None
+    _, moved, what, details = found
+    subject = "weights" if moved.whole else "the changed weights"
+    where = EQUAL_SHAPES if facts.reshaped else ""
+    where = BOTH_FINITE if _has_not_finite(facts) else where
+    keys = ", no key added or removed" if facts.same_keys else ""
+    return Headline(
+        f"{what}: {subject} moved {percent(moved.relative_l2)}{where}{keys}",
+        _evidence(moved, how_many_changed(facts), *details),
+    )
+
+
+def _throughout(facts: Facts) -> tuple[Kind, Overall, str, tuple[str, ...]] | None:
+    """The kind, the numbers, what B is, and the details, where nearly all weights changed."""
     moved = facts.overall
     if moved is None or moved.cosine is None or _share_moved(facts) < NEARLY_ALL:
         return None
-    how = f"{how_many_changed(facts)}{_amount(moved, facts)}{_new_layers(facts)}{_zeros(facts)}"
-    how += _head_too(facts) + _recast_too(facts)
+    details: tuple[str, ...] = (
+        _new_layers(facts),
+        _zeros(facts),
+        _head_too(facts),
+        _recast_too(facts),
+    )
     if moved.cosine < RELATED:
-        return Kind.FAR, f"B is far from A: {how}."
+        return Kind.FAR, moved, "B is far from A", details
     for side, other, proof in (("B", "A", averaged(facts, "B")), ("A", "B", averaged(facts, "A"))):
         if proof:
             near = f", close to {other}" if moved.relative_l2 <= NEAR_AVERAGE else ""
-            return Kind.AVERAGED, f"{side} is an average over steps ({proof}){near}: {how}."
+            return Kind.AVERAGED, moved, f"{side} is an average over steps ({proof}){near}", details
     batches = _batches_counted(facts)
-    how += _more_batches(batches)
+    details += (_more_batches(batches),)
     if batches == 0:
-        how += (
+        details += (
             "; BatchNorm counted no batches in between, as in an average over steps (EMA) or where "
-            "it is frozen"
+            "it is frozen",
         )
     if batches and batches > 0:
-        return Kind.TRAINED, f"B is A trained further: {how}."
+        return Kind.TRAINED, moved, "B is A trained further", details
     if moved.relative_l2 <= CLOSE:
-        return Kind.CLOSE, f"B is close to A throughout: {how}."
+        return Kind.CLOSE, moved, "B is close to A throughout", details
     if batches is not None:
         # BatchNorm counted no further batch, so it is not plain training; what else it is, no
         # number shows.
-        return Kind.CLOSE, f"B is A changed throughout: {how}."
-    return Kind.TRAINED, f"B is A trained further: {how}."
+        return Kind.CLOSE, moved, "B is A changed throughout", details
+    return Kind.TRAINED, moved, "B is A trained further", details
+
+
+def _evidence(moved: Overall, *details: str) -> tuple[str, ...]:
+    """The angle and the details as clauses."""
+    angle = "" if moved.cosine is None else f"cosine {cosine(moved.cosine)}"
+    return tuple(clause.removeprefix("; ") for clause in (angle, *details) if clause)
 
 
 def averaged(facts: Facts, side: str) -> str:
@@ -199,6 +257,24 @@ def averaged(facts: Facts, side: str) -> str:
 
 def moved_in_part(facts: Facts) -> Finding | None:
     """Some layers changed and are still similar to A's, and the others are equal to A's."""
+    found = _in_part(facts)
+    if found is None:
+        return None
+    moved, what, details = found
+    return Kind.FINE_TUNED, f"{what}{_amount(moved, facts)}{''.join(details)}."
+
+
+def in_part_in_short(facts: Facts) -> Headline | None:
+    """The same in a few words, with the other numbers as evidence."""
+    found = _in_part(facts)
+    if found is None:
+        return None
+    moved, what, details = found
+    return Headline(f"{what}{_by(moved, facts)}", _evidence(moved, *details))
+
+
+def _in_part(facts: Facts) -> tuple[Overall, str, tuple[str, ...]] | None:
+    """The numbers, what changed, and the details, where some layers changed."""
     if not facts.complete or facts.recast or not facts.same or len(facts.weights) < 2:
         return None
     matrices = _moved_matrices(facts)
@@ -212,11 +288,20 @@ def moved_in_part(facts: Facts) -> Finding | None:
     named = [row for row in facts.differing if row.key not in left_out]
     moved = facts.overall
     assert moved is not None  # `body` is not: some weights have numbers
-    also = "; all BatchNorm statistics changed too" if all_changed else ""
-    return Kind.FINE_TUNED, (
+    what = (
         f"B is A fine-tuned: {count(len(named))} of {tensors_(len(facts.shared))} changed"
-        f"{place([row.key for row in named], every)}{_amount(moved, facts)}{_new_layers(facts)}"
-        f"{_zeros(facts)}{also}{_head_too(facts)}{_more_batches(_batches_counted(facts))}."
+        f"{place([row.key for row in named], every)}"
+    )
+    return (
+        moved,
+        what,
+        (
+            _new_layers(facts),
+            _zeros(facts),
+            "; all BatchNorm statistics changed too" if all_changed else "",
+            _head_too(facts),
+            _more_batches(_batches_counted(facts)),
+        ),
     )
 
 
@@ -237,6 +322,13 @@ def _amount(moved: Overall, facts: Facts, *, comma: bool = True) -> str:
     Tensors that stayed the same have no numbers. So the norm is that of the changed ones alone, and
     the words say of what it is.
     """
+    by = _by(moved, facts, comma=comma)
+    angle = "" if moved.cosine is None else f"; cosine {cosine(moved.cosine)}"
+    return f"{by} (relative L2{angle})" if by else ""
+
+
+def _by(moved: Overall, facts: Facts, *, comma: bool = True) -> str:
+    """`, by 3.2 % overall`: as above, without the measure's name and the angle."""
     if not math.isfinite(moved.relative_l2) or moved.relative_l2 == 0:
         return ""
     start = ", by" if comma else " by"
@@ -244,11 +336,14 @@ def _amount(moved: Overall, facts: Facts, *, comma: bool = True) -> str:
     if moved.whole and moved.tensors > 2:
         of = " overall"
     if facts.reshaped and moved.tensors > 2:
-        of = " where the shapes are equal"
-    if any(n.nan_a or n.nan_b or n.inf_a or n.inf_b for n in facts.numbers.values()):
-        of = " where both are finite"
-    angle = "" if moved.cosine is None else f"; cosine {cosine(moved.cosine)}"
-    return f"{start} {percent(moved.relative_l2)}{of} (relative L2{angle})"
+        of = EQUAL_SHAPES
+    if _has_not_finite(facts):
+        of = BOTH_FINITE
+    return f"{start} {percent(moved.relative_l2)}{of}"
+
+
+def _has_not_finite(facts: Facts) -> bool:
+    return any(n.nan_a or n.nan_b or n.inf_a or n.inf_b for n in facts.numbers.values())
 
 
 def _new_layers(facts: Facts) -> str:

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
 import plotly.graph_objects as go
 import streamlit as st
 
 from core.compare import Block, Comparison, Numbers, PartMap, blocks, part_map
-from core.compare.report import depth_figure, part_figure, scatter_figure
+from core.compare.report import DepthChart, depth_chart, part_figure, scatter_figure
 from core.plain_text import plain
 from core.wording import tensors
 from pages.components.cached import cached
 from pages.components.compare.comparison_table import comparison_table
+from pages.components.compare.depth_panel import depth_panel
 from pages.components.compare.pair_card import pair_card
 
-DEPTH, PARTS, SCATTER = "By depth", "By part", "Norm against change"
+DEPTH, PARTS, SCATTER = "By depth", "By part", "By norm"
+TITLES = {
+    DEPTH: "Relative change by depth",
+    PARTS: "Relative change by part",
+    SCATTER: "Relative change against the norm",
+}
+"""The charts as the switch calls them, and their titles."""
 
 
 @st.fragment
@@ -43,34 +51,32 @@ def _charts(
     rows."""
     if not numbers:
         return None
-    model_blocks, parts = _parts(identity, numbers_id, comparison, numbers)
-    chosen = st.segmented_control(
-        "Chart",
-        [DEPTH, *([PARTS] if parts else []), SCATTER],
-        default=DEPTH,
-        required=True,
-        key="compare-picture",
-        persist_state="session",
-        label_visibility="collapsed",
-    )
-    figure = _figure(identity, numbers_id, chosen, comparison, numbers)
-    if figure is None:
+    model_blocks, parts, lines = _parts(identity, numbers_id, comparison, numbers)
+    offered = [*([DEPTH] if lines else []), *([PARTS] if parts else []), SCATTER]
+    with st.container(border=True, key="compare-chart", gap="small"):
+        with st.container(
+            horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+        ):
+            title = st.empty()
+            chosen = st.segmented_control(
+                "Chart",
+                offered,
+                default=offered[0],
+                required=True,
+                key="compare-picture",
+                persist_state="session",
+                label_visibility="collapsed",
+                width="content",
+            )
+        title.markdown(f"**{plain(TITLES[chosen])}**", width="content")
+        if chosen == DEPTH and lines:
+            state_key = f"compare-block-{identity}"
+            name = st.session_state.get(state_key)
+            depth_panel(lines, "depth", name, partial(_choose, state_key))
+        else:
+            name = _plotly(chosen, comparison, numbers, identity, numbers_id)
+    if name is None:
         return None
-    resets = st.session_state.setdefault(f"resets-{identity}", 0)
-    event = st.plotly_chart(
-        figure,
-        key=f"picture-{identity}-{chosen}-{resets}",
-        on_select="rerun",
-        selection_mode="points",
-        config={"displayModeBar": False},
-        alt=f"Change {chosen}",
-    )
-    points = event.selection.points
-    if not points:
-        st.caption("Click a bar, a cell or a point to show only its tensors below.")
-        return None
-    # The figures put the name of the block or the tensor first into a point's customdata.
-    name = str(points[0]["customdata"][0])
     keys = [name] if chosen == SCATTER else _keys_of(model_blocks, name)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(
@@ -87,14 +93,45 @@ def _charts(
     return keys
 
 
+def _plotly(
+    chosen: str,
+    comparison: Comparison,
+    numbers: Mapping[str, Numbers],
+    identity: str,
+    numbers_id: str,
+) -> str | None:
+    """Draw one of plotly's charts. Returns the name of the block or the tensor that was clicked."""
+    figure = _figure(identity, numbers_id, chosen, comparison, numbers)
+    if figure is None:
+        st.caption("There is no change of this kind to draw.")
+        return None
+    resets = st.session_state.get(f"resets-{identity}", 0)
+    event = st.plotly_chart(
+        figure,
+        key=f"picture-{identity}-{chosen}-{resets}",
+        on_select="rerun",
+        selection_mode="points",
+        config={"displayModeBar": False},
+        alt=TITLES[chosen],
+    )
+    points = event.selection.points
+    # The figures put the name of the block or the tensor first into a point's customdata.
+    return str(points[0]["customdata"][0]) if points else None
+
+
+def _choose(state_key: str, name: str | None) -> None:
+    st.session_state[state_key] = name
+
+
 @cached(16)
 def _parts(
     identity: str, numbers_id: str, _comparison: Comparison, _numbers: Mapping[str, Numbers]
-) -> tuple[Sequence[Block], PartMap | None]:
-    """The model's blocks with what changed in each, and the map of their parts, None if there is
-    too little for a map. Sessions share the result, so it is never changed."""
+) -> tuple[Sequence[Block], PartMap | None, DepthChart | None]:
+    """The model's blocks with what changed in each, the map of their parts, and the lines through
+    them, each None if there is too little for it. Sessions share the result, so it is never
+    changed."""
     model_blocks = blocks(_comparison, _numbers)
-    return model_blocks, part_map(model_blocks)
+    return model_blocks, part_map(model_blocks), depth_chart(model_blocks)
 
 
 @cached(16)
@@ -109,13 +146,15 @@ def _figure(
     changed."""
     if chosen == SCATTER:
         return scatter_figure(_comparison.rows, _numbers)
-    model_blocks, parts = _parts(identity, numbers_id, _comparison, _numbers)
-    return part_figure(parts) if chosen == PARTS and parts else depth_figure(model_blocks)
+    _, parts, _ = _parts(identity, numbers_id, _comparison, _numbers)
+    return part_figure(parts) if parts else None
 
 
 def _show_all(identity: str) -> None:
-    # A chart's selection cannot be cleared from Python; a chart with a new key starts without one.
-    st.session_state[f"resets-{identity}"] += 1
+    st.session_state.pop(f"compare-block-{identity}", None)
+    # A selection of plotly's cannot be cleared from Python; a chart with a new key has none.
+    resets = st.session_state.get(f"resets-{identity}", 0)
+    st.session_state[f"resets-{identity}"] = resets + 1
 
 
 def _keys_of(model_blocks: Collection[Block], name: str) -> list[str]:

@@ -12,7 +12,7 @@ from core.compare.numbers import differences
 from core.inspect import RecordChecks
 from core.plain_text import plain
 from core.progress import Progress
-from core.wording import count, size
+from core.wording import count, size, small
 from pages.components.cached import cached
 from pages.components.pressed import pressed
 from pages.components.resources import numbers_cache
@@ -78,7 +78,7 @@ def chosen_tolerance() -> Tolerance:
 def tolerance_popover(numbers: Mapping[str, Numbers]) -> None:
     """Draw the fields of the tolerance, and the number of tensors within it."""
     tolerance = chosen_tolerance()
-    with st.popover(f"Tolerance {tolerance.rtol:g}, {tolerance.atol:g}", type="tertiary"):
+    with st.popover(f"Tolerance {plain(small(tolerance.rtol))}, {plain(small(tolerance.atol))}"):
         st.markdown(
             "Two elements are **close** if |A − B| ≤ atol + rtol · |B|, as in `torch.allclose`."
         )

@@ -45,6 +45,5 @@ def report_download(
         mime="text/html",
         icon=":material/description:",
         on_click="ignore",
-        type="tertiary",
         help="One HTML file with the sentence, the charts and the table. It opens offline.",
     )

@@ -11,12 +11,18 @@ from core.plain_text import plain
 from core.theme import STATE_MARKS
 from core.wording import count
 
+USUAL = (State.CHANGED, State.SAME, State.ONLY_A, State.ONLY_B)
+"""The states whose count says something also where it is 0."""
+
+ORDER = (State.CHANGED, *(state for state in State if state not in USUAL), *USUAL[1:])
+"""What differs comes first, what is on one side only last."""
+
 
 def state_filter(counts: Mapping[State, int], key: str) -> Collection[State]:
-    """Draw a pill with a count for each state that occurs. Returns the chosen states; none means
-    all. At first those are chosen that differ, if any do."""
-    present = [state for state in State if counts[state]]
-    differing = [state for state in present if state is not State.SAME]
+    """Draw a pill with a count for each state that occurs, and for the USUAL ones. Returns the
+    chosen states; none means all. At first those are chosen that differ, if any do."""
+    present = [state for state in ORDER if counts[state] or state in USUAL]
+    differing = [state for state in present if counts[state] and state is not State.SAME]
     chosen = st.pills(
         "Show",
         present,

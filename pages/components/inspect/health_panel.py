@@ -15,7 +15,7 @@ from core.health import (
     health_verdict,
     scan,
 )
-from core.plain_text import plain, plain_sentence
+from core.plain_text import markup, plain, plain_sentence
 from core.progress import Progress
 from core.wording import size, tensors
 from pages.components.cached import cached
@@ -80,16 +80,13 @@ def _nbytes(identity: str, _state_dict: StateDict) -> int:
 
 
 def _result(health: Health, state_dict: StateDict, identity: str, table: str) -> None:
-    st.markdown(f"**Health** &nbsp; {_state(health)}")
-    for column, results in zip(
-        st.columns(2), (health.results[0::2], health.results[1::2]), strict=True
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     ):
-        with column:
-            for result in results:
-                mark = ":yellow[!]" if result.anomalies else ":green[✓]"
-                st.markdown(
-                    f"{mark} {plain(TITLES[result.check])} :gray[{plain(count_words(result))}]"
-                )
+        st.markdown("**Health**", width="content")
+        st.markdown(_state(health), width="content")
+    lines = "".join(_line(result) for result in health.results)
+    st.html(f'{STYLE}<div class="loupe-health">{lines}</div>')
     if health.anomalies:
         places = {key: place for place, key in enumerate(state_dict)}
         for result in health.results:
@@ -101,6 +98,27 @@ def _result(health: Health, state_dict: StateDict, identity: str, table: str) ->
             f"Not checked: {tensors(len(health.unchecked))} "
             f"({plain(', '.join(list(reasons)[:3]))})."
         )
+
+
+STYLE = """<style>
+.loupe-health {display: grid; gap: 0.35rem 1.25rem; font-size: 0.9rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(15rem, 100%), 1fr))}
+.loupe-health p {display: flex; gap: 0.4rem; margin: 0; font-size: inherit}
+.loupe-health b {color: var(--loupe-fresh); font-weight: 650}
+.loupe-health .found b {color: light-dark(#8A5A00, #DDA52E)}
+.loupe-health span {margin-left: auto; color: var(--loupe-muted); white-space: nowrap;
+  font-variant-numeric: tabular-nums}
+</style>"""
+
+
+def _line(result: CheckResult) -> str:
+    """A check with its mark and what it found, as HTML."""
+    look = "found" if result.anomalies else "clean"
+    mark = "!" if result.anomalies else "✓"
+    return (
+        f'<p class="{look}"><b>{mark}</b>{markup(TITLES[result.check])}'
+        f"<span>{markup(count_words(result))}</span></p>"
+    )
 
 
 def _state(health: Health) -> str:

@@ -10,10 +10,12 @@ import streamlit as st
 
 from core.checkpoint import StateDict, TensorEntry, layout
 from core.errors import FilterError
+from core.inspect import lies_below
 from core.keys import filter_entries, module_groups, open_at_first
-from core.plain_text import plain, plain_sentence
+from core.plain_text import code, plain, plain_sentence
 from core.wording import count, counted, shape, share_text, size, tensors
 from pages.components.cached import cached
+from pages.components.inspect.module_tiles import choose_module, chosen_module
 from pages.components.link.view import linked, shared, some_of
 from pages.components.treegrid.key_search import EXAMPLES, key_search
 from pages.components.treegrid.table_data import Column, PackedTable, RowGroup, Table, packed
@@ -31,11 +33,22 @@ TENSOR = "inspect-tensor"
 def key_table(state_dict: StateDict, identity: str) -> TensorEntry | None:
     """Draw the search, the dtypes and the table. Returns the tensor of the selected row, or None.
 
-    `identity` distinguishes this state_dict of this file from all others.
+    `identity` distinguishes this state_dict of this file from all others. Of a module that is
+    chosen in the map, only the tensors are shown.
     """
+    module = chosen_module(identity)
     text = key_search("inspect-search", f"Search keys: {EXAMPLES}")
     with st.container(horizontal=True, horizontal_alignment="distribute"):
         chosen = _dtype_pills(state_dict)
+        if module is not None:
+            st.button(
+                f"Only {code(module)}",
+                key="inspect-all-modules",
+                icon=":material/close:",
+                help="Show the tensors of all modules",
+                on_click=choose_module,
+                args=(identity, None),
+            )
         grouped = st.pills(
             "Order",
             [BY_MODULE],
@@ -45,7 +58,7 @@ def key_table(state_dict: StateDict, identity: str) -> TensorEntry | None:
             width="content",
         )
     try:
-        table = _packed(identity, text, tuple(chosen), bool(grouped), state_dict)
+        table = _packed(identity, text, tuple(chosen), bool(grouped), module, state_dict)
     except FilterError as error:
         st.warning(plain_sentence(str(error)), icon=":material/warning:")
         return None
@@ -82,21 +95,30 @@ def _dtype_pills(state_dict: StateDict) -> Sequence[str]:
 
 @cached(16)
 def _packed(
-    identity: str, text: str, dtypes: tuple[str, ...], grouped: bool, _state_dict: StateDict
+    identity: str,
+    text: str,
+    dtypes: tuple[str, ...],
+    grouped: bool,
+    module: str | None,
+    _state_dict: StateDict,
 ) -> PackedTable:
     """The matching tensors as a table. Sessions share the result, so it is never changed."""
-    entries = filter_entries(_state_dict, text, dtypes)
+    entries = [
+        entry
+        for entry in filter_entries(_state_dict, text, dtypes)
+        if module is None or lies_below(entry.key, module)
+    ]
     by_key = {entry.key: entry for entry in entries}
     groups: list[RowGroup] = []
     ordered: list[tuple[str, TensorEntry]] = []
     modules = module_groups(by_key) if grouped else ()
     is_filtered = len(entries) < len(_state_dict)
     opened = open_at_first(
-        [len(module.keys) for module in modules], LINES if not is_filtered else len(entries) + LINES
+        [len(group.keys) for group in modules], LINES if not is_filtered else len(entries) + LINES
     )
-    for at, module in enumerate(modules):
-        members = [by_key[key] for key in module.keys]
-        prefix = "" if module.path is None else f"{module.path}."
+    for at, group in enumerate(modules):
+        members = [by_key[key] for key in group.keys]
+        prefix = "" if group.path is None else f"{group.path}."
         parameters = sum(entry.numel for entry in members)
         cells = {
             "Shape": tensors(len(members)),
@@ -104,7 +126,7 @@ def _packed(
             "Share": parameters / (_state_dict.numel or 1),
             "Size": sum(entry.nbytes for entry in members),
         }
-        groups.append(RowGroup(module.path, len(members), prefix, cells, at in opened))
+        groups.append(RowGroup(group.path, len(members), prefix, cells, at in opened))
         ordered += [(entry.key.removeprefix(prefix), entry) for entry in members]
     if not grouped:
         ordered = [(entry.key, entry) for entry in entries]
@@ -116,7 +138,7 @@ def _packed(
             _numbers(_state_dict, ordered),
             foot=_foot(_state_dict, entries, sum(group.title is not None for group in groups)),
             rows=LINES,
-            scope=f"{text} {' '.join(dtypes)}".strip(),
+            scope=f"{text} {' '.join(dtypes)} {module or ''}".strip(),
             file="tensors.csv",
         )
     )

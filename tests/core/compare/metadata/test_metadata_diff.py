@@ -25,7 +25,7 @@ from core.compare.metadata.metadata_diff import (
     step_words,
     value_words,
 )
-from core.compare.metadata.metadata_summary import metadata_sentence
+from core.compare.metadata.metadata_summary import metadata_sentence, training_words
 from core.wording import count
 from tests.bounds import at_most
 from tests.core.checkpoint.test_training_libraries import Classifier, batches
@@ -489,3 +489,16 @@ def test_metadata_deeper_than_any_is_compared_without_an_end():
     (found,) = metadata_changes(nested(1), nested(2))
     assert found.kind is CHANGED
     assert metadata_changes(nested(1), nested(1)) == ()
+
+
+def test_how_far_a_training_is_is_told_where_both_files_state_it(two):
+    weights = {"w": torch.ones(2)}
+
+    def told(a: dict[str, float], b: dict[str, float]) -> str:
+        return training_words(*two(*({"model": weights, **stated} for stated in (a, b))))
+
+    early, late = {"epoch": 2, "accuracy": 85.83}, {"epoch": 40, "accuracy": 99.72}
+    assert told(early, late) == "epoch 2 → 40, accuracy 85.83 → 99.72"
+    assert told({"epoch": 2}, {"accuracy": 99.72}) == ""
+    assert told(early, early) == ""
+    assert told({"loss": 0.12345671}, {"loss": 0.12345672}) == "loss 0.12345671 → 0.12345672"

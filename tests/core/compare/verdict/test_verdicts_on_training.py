@@ -464,3 +464,34 @@ def test_the_numbers_on_the_whole_are_those_of_all_weights_as_one_vector(told, n
     assert found.cosine == pytest.approx(float(torch.cosine_similarity(x, y, dim=0)), rel=1e-9)
     assert found.norm_ratio == pytest.approx(float(y.norm() / x.norm()), rel=1e-9)
     assert found.max_abs == float((y - x).abs().max())
+
+
+@BOTH
+def test_full_fine_tuning_has_a_short_title_and_its_numbers_as_evidence(told, network):
+    a, b = runs.trained(network), runs.trained_further(network)
+    found = told(a.state_dict(), b.state_dict())
+    title, evidence = found.headline.title, found.headline.evidence
+    assert title.startswith("B is A trained further: weights moved ")
+    assert title.endswith(", no key added or removed")
+    assert shares(title) == pytest.approx([relative(a, b)], abs=0.06)
+    assert evidence[0].startswith("cosine ")
+    assert "every tensor changed" in evidence
+    assert ("BatchNorm counted 40 more batches" in evidence) == (network == "conv")
+
+
+def test_a_title_says_no_key_was_added_only_where_none_was(told):
+    a, b = runs.trained("conv"), runs.trained_further("conv")
+    more = told(a.state_dict(), b.state_dict() | {"further.weight": torch.ones(3)})
+    assert more.headline.title == more.sentence
+    renamed = {key.replace("fc", "head"): value for key, value in b.state_dict().items()}
+    assert "no key added" not in told(a.state_dict(), renamed).headline.title
+
+
+def test_a_head_trained_further_says_in_its_title_what_is_the_same(told):
+    a = runs.trained("conv").state_dict()
+    b = {key: value * 1.1 + 0.01 if "fc" in key else value for key, value in a.items()}
+    found = told(a, b)
+    assert found.kind is Kind.HEAD
+    assert "relative L2" not in found.headline.title
+    assert found.headline.title.endswith("; the other 18 tensors are the same")
+    assert found.headline.evidence[0].startswith("cosine ")
