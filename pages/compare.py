@@ -30,9 +30,12 @@ from pages.components.compare.pairs_panel import pairs_panel
 from pages.components.compare.report_download import report_download
 from pages.components.compare.run_panel import run_panel
 from pages.components.frame import danger_notice, empty_state, heading, page_verdict
+from pages.components.link.view import one_of, shared
 from pages.components.workspace import workspace
 
 PAIR, RUN = "A and B", "Run"
+
+TABS = ("Tensors", "Pairs", "Metadata", "Evidence")
 
 
 def main() -> None:
@@ -42,7 +45,7 @@ def main() -> None:
         [PAIR, RUN],
         required=True,
         default=PAIR,
-        key="compare-mode",
+        key=shared("compare-mode", PAIR, one_of([PAIR, RUN])),
         persist_state="session",
         label_visibility="collapsed",
     )
@@ -112,7 +115,7 @@ def _compare(
             identity,
         )
     tensors, pairs, metadata, evidence = st.tabs(
-        ["Tensors", "Pairs", "Metadata", "Evidence"], key="compare-tab", on_change="rerun"
+        TABS, key=shared("compare-tab", TABS[0], one_of(TABS)), on_change="rerun"
     )
     if tensors.open:
         with tensors:

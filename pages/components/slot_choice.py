@@ -70,12 +70,14 @@ def slot_switch(key: str) -> str | None:
     names = {slot: file.name for slot, file in opened.items() if file is not None}
     if len(names) < 2:
         return next(iter(names), None)
+    key = shared(f"{key}-slot", "A", one_of(names))
+    st.session_state.setdefault(key, "A")
     return st.segmented_control(
         "File",
         list(names),
         required=True,
         format_func=lambda slot: f"{slot} · {plain(names[slot])}",
-        key=shared(f"{key}-slot", "A", one_of(names)),
+        key=key,
         persist_state="session",
         label_visibility="collapsed",
     )

@@ -16,6 +16,7 @@ from pages.components.cached import cached
 from pages.components.compare.comparison_table import comparison_table
 from pages.components.compare.depth_panel import depth_panel
 from pages.components.compare.pair_card import pair_card
+from pages.components.link.view import one_of, shared
 
 DEPTH, PARTS, SCATTER = "By depth", "By part", "By norm"
 TITLES = {
@@ -63,7 +64,7 @@ def _charts(
                 offered,
                 default=offered[0],
                 required=True,
-                key="compare-picture",
+                key=shared("compare-picture", offered[0], one_of(offered)),
                 persist_state="session",
                 label_visibility="collapsed",
                 width="content",
@@ -71,6 +72,9 @@ def _charts(
         title.markdown(f"**{plain(TITLES[chosen])}**", width="content")
         if chosen == DEPTH and lines:
             state_key = f"compare-block-{identity}"
+            shared(
+                "compare-block", read=one_of([block.name for block in model_blocks]), key=state_key
+            )
             name = st.session_state.get(state_key)
             depth_panel(lines, "depth", name, partial(_choose, state_key))
         else:

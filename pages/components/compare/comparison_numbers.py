@@ -14,6 +14,7 @@ from core.plain_text import plain
 from core.progress import Progress
 from core.wording import count, size, small
 from pages.components.cached import cached
+from pages.components.link.view import shared
 from pages.components.pressed import pressed
 from pages.components.resources import numbers_cache
 from pages.components.shared_job import SharedJob
@@ -95,7 +96,7 @@ def tolerance_popover(numbers: Mapping[str, Numbers]) -> None:
                 value=value,
                 step=None,
                 format="%.3g",
-                key=f"compare-{name}",
+                key=shared(f"compare-{name}", getattr(ALLCLOSE, name), float),
                 persist_state="session",
             )
 

@@ -23,9 +23,10 @@ from core.wording import count, counted
 from pages.components.cached import cached
 from pages.components.compare.comparison_columns import comparison_columns, keys_text
 from pages.components.compare.state_filter import state_filter
+from pages.components.link.view import tell
 from pages.components.treegrid.key_search import key_search
 from pages.components.treegrid.table_data import PackedTable, RowGroup, Table, packed
-from pages.components.treegrid.tree_table import tree_table
+from pages.components.treegrid.tree_table import take_row, tree_table
 
 LINES = 14
 """The most lines before the table scrolls."""
@@ -62,7 +63,10 @@ def comparison_table(
     table = _packed(view, identity, numbers_id, comparison, shown, numbers, shares, is_whole)
     places = _places(identity, comparison)
     first = places[shown[0].key] if shown else None
-    place = tree_table(table, f"rows-{identity}", first)
+    name = f"rows-{identity}"
+    take_row("compare-tensor", name, list(places))
+    place = tree_table(table, name, first)
+    tell("compare-tensor", None if place in (None, first) else comparison.rows[place].key)
     st.download_button(
         "Download rows as CSV",
         lambda: comparison_csv(shown, numbers, shares.shares),

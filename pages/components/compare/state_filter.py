@@ -10,6 +10,7 @@ from core.compare import State
 from core.plain_text import plain
 from core.theme import STATE_MARKS
 from core.wording import count
+from pages.components.link.view import shared, some_of
 
 USUAL = (State.CHANGED, State.SAME, State.ONLY_A, State.ONLY_B)
 """The states whose count says something also where it is 0."""
@@ -31,7 +32,7 @@ def state_filter(counts: Mapping[State, int], key: str) -> Collection[State]:
         format_func=lambda state: (
             f"{plain(STATE_MARKS[state].sign)} {plain(str(state))} **{count(counts[state])}**"
         ),
-        key=key,
+        key=shared("compare-states", differing, some_of(present), key),
         label_visibility="collapsed",
     )
     return tuple(chosen)

@@ -16,18 +16,15 @@ from core.plain_text import code, plain, plain_sentence
 from core.wording import count, counted, shape, share_text, size, tensors
 from pages.components.cached import cached
 from pages.components.inspect.module_tiles import choose_module, chosen_module
-from pages.components.link.view import linked, shared, some_of
+from pages.components.link.view import shared, some_of, tell
 from pages.components.treegrid.key_search import EXAMPLES, key_search
 from pages.components.treegrid.table_data import Column, PackedTable, RowGroup, Table, packed
-from pages.components.treegrid.tree_table import choose_row, tree_table
+from pages.components.treegrid.tree_table import take_row, tree_table
 
 LINES = 20
 """The most lines before the table scrolls."""
 
 BY_MODULE = "By module"
-
-TENSOR = "inspect-tensor"
-"""The name of the chosen tensor's key in a link."""
 
 
 def key_table(state_dict: StateDict, identity: str) -> TensorEntry | None:
@@ -53,6 +50,7 @@ def key_table(state_dict: StateDict, identity: str) -> TensorEntry | None:
             "Order",
             [BY_MODULE],
             selection_mode="multi",
+            default=[BY_MODULE],
             key=shared("inspect-order", [BY_MODULE], some_of([BY_MODULE])),
             label_visibility="collapsed",
             width="content",
@@ -62,14 +60,12 @@ def key_table(state_dict: StateDict, identity: str) -> TensorEntry | None:
     except FilterError as error:
         st.warning(plain_sentence(str(error)), icon=":material/warning:")
         return None
+    keys = list(state_dict)
     name = table_name(identity)
-    linked_key = linked(TENSOR)
-    if linked_key is not None and linked_key in state_dict:
-        choose_row(name, list(state_dict).index(linked_key))
+    take_row("inspect-tensor", name, keys)
     row = tree_table(table, name)
-    entry = None if row is None else list(state_dict.values())[row]
-    st.session_state[shared(TENSOR)] = None if entry is None else entry.key
-    return entry
+    tell("inspect-tensor", None if row is None else keys[row])
+    return None if row is None else state_dict[keys[row]]
 
 
 def table_name(identity: str) -> str:

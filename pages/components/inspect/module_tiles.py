@@ -13,6 +13,7 @@ from core.inspect import ModuleNode, Tile, module_map
 from core.plain_text import visible
 from core.wording import counted, parameters, share_text, size, tensors
 from pages.components.cached import cached
+from pages.components.link.view import shared
 
 _FOLDER = Path(__file__).parent / "map_widget"
 
@@ -25,7 +26,8 @@ STRIP, GAP = 22 / HEIGHT, 3 / HEIGHT
 
 def chosen_module(identity: str) -> str | None:
     """The path of the module whose tensors the table shows, None for all."""
-    path: str | None = st.session_state.get(_state_key(identity))
+    key = shared("inspect-module", key=_state_key(identity))
+    path: str | None = st.session_state.get(key)
     return path
 
 

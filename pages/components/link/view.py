@@ -39,9 +39,9 @@ def shared(
 ) -> str:
     """Have links tell a value, and take the one of the link that opened this session.
 
-    Called before the widget is drawn. `key` is the widget's, by default the name, and is returned;
-    its value is the `default` at first, which links leave out. `read` makes a value of a link's
-    text, or None if it is not one of the widget's.
+    Called before the widget is drawn. `key` is the widget's, by default the name, and is returned.
+    Links leave out the `default`, which it has at first. `read` makes a value of a link's text, or
+    None if it is not one of the widget's.
     """
     key = key or name
     st.session_state.setdefault(_SHARED, {})[name] = (key, _text(default))
@@ -49,9 +49,12 @@ def shared(
     value = None if text is None else read(text)
     if value is not None and key not in st.session_state:
         st.session_state[key] = value
-    elif default is not None:
-        st.session_state.setdefault(key, default)
     return key
+
+
+def tell(name: str, value: object) -> None:
+    """Have links tell a value that no widget has, such as the key of a table's chosen row."""
+    st.session_state[shared(name)] = value
 
 
 def one_of(options: Collection[Any]) -> Callable[[str], object]:

@@ -146,7 +146,7 @@ def bench_bar(page: str) -> None:
     """Draw the bar of the page `page`: `open`, `inspect`, `compare`, `fit` or `predict`."""
     st.html(_STYLE)
     slots = bench_slots()
-    in_view = st.session_state[shared(f"{page}-slot", "A", one_of(SLOTS))]
+    in_view = st.session_state.get(shared(f"{page}-slot", "A", one_of(SLOTS)))
     step = next_step(page, {slot: slots[slot].stage for slot in slots}, in_view)
     with st.container(
         horizontal=True, key="bench", vertical_alignment="center", gap="small", wrap=False

@@ -7,7 +7,7 @@ alone. So neither a click nor a rerun sends the rows again.
 from __future__ import annotations
 
 import json
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -16,6 +16,7 @@ from typing import Any
 
 import streamlit as st
 
+from pages.components.link.view import linked
 from pages.components.treegrid.table_data import PackedTable
 
 _FOLDER = Path(__file__).parent / "widget"
@@ -67,6 +68,16 @@ def choose_row(name: str, row: int | None) -> None:
     choice = _choice(widget_key(name))
     choice.tell(row)
     choice.is_own = True
+
+
+def take_row(link: str, name: str, keys: Sequence[str]) -> None:
+    """Choose the row whose key the link that opened this session has under the name `link`.
+
+    `keys` has the key of each row by its number.
+    """
+    key = linked(link)
+    if key is not None and key in keys:
+        choose_row(name, keys.index(key))
 
 
 def widget_key(name: str) -> str:
