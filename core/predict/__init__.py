@@ -1,11 +1,19 @@
 """Classifies images with a loaded model: the top-k classes, their labels, a table.
 
 `predict` takes a LoadedModel, images and a Preprocessing, and returns Predictions; `choose_labels`
-names their classes. Needs torch.
+names their classes. `shared_classes` says which class of two models is the same, `agreement` on
+which images they agree. Needs torch.
 """
 
-from core.predict.agreement import predictions_verdict
+from core.predict.agreement import (
+    SharedClasses,
+    agreement,
+    differing_first,
+    predictions_verdict,
+    shared_classes,
+)
 from core.predict.classifiers import require_classifier
+from core.predict.fed import fed_sentence, fed_size
 from core.predict.labels import Labels, choose_labels, labels_in, parse_labels
 from core.predict.prediction import UNTRAINED, Prediction, predict, untrained_keys
 from core.predict.prediction_table import Bar, bars, predictions_csv
@@ -15,13 +23,19 @@ __all__ = [
     "Bar",
     "Labels",
     "Prediction",
+    "SharedClasses",
+    "agreement",
     "bars",
     "choose_labels",
+    "differing_first",
+    "fed_sentence",
+    "fed_size",
     "labels_in",
     "parse_labels",
     "predict",
     "predictions_csv",
     "predictions_verdict",
     "require_classifier",
+    "shared_classes",
     "untrained_keys",
 ]
