@@ -61,6 +61,8 @@ _STYLE = """<style>
 [class*=st-key-page-] [data-testid=stHeading] > *,
 [class*=st-key-page-] [data-testid=stCaptionContainer],
 [class*=st-key-page-] [data-testid=stCaptionContainer] p {margin-bottom: 0}
+[class*=st-key-page-] [data-testid=stCaptionContainer] {opacity: 1}
+[class*=st-key-page-] [data-testid=stCaptionContainer] * {color: var(--loupe-muted)}
 </style>"""
 """The first rule hides a button as soon as a run leaves it out. Streamlit retains such a button
 while it has the focus, until the next click takes the focus away. The elements below then move, and
