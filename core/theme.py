@@ -64,10 +64,14 @@ class StateMark:
 _SAME = StateMark("=", "#5F676D", "#9AA3A8")
 _FITS = StateMark("✓", "#1C7740", "#4CC07D")
 _CHANGED = StateMark("~", "#8A5A00", "#DDA52E")
+_LACKING = StateMark("−", "#BF2F2C", "#F0716D")
 _OTHER_SHAPE = StateMark("≠", "#6D43C9", "#AE93F5")
 
 STATE_MARKS: Mapping[str, StateMark] = {
     "same": _SAME,
+    "agree": _SAME,
+    "differ": _CHANGED,
+    "no answer": _LACKING,
     "benign": _SAME,
     "matched": _FITS,
     "changed": _CHANGED,
@@ -75,12 +79,17 @@ STATE_MARKS: Mapping[str, StateMark] = {
     "mismatched": _OTHER_SHAPE,
     "reshaped": _OTHER_SHAPE,
     "recast": StateMark("⇄", "#8A3F8F", "#D08AD6"),
-    "missing": StateMark("−", "#BF2F2C", "#F0716D"),
+    "missing": _LACKING,
     "unexpected": StateMark("+", "#B0480E", "#EC8F52"),
     "only in A": StateMark("A", "#0B766C", "#34C3B3"),
     "only in B": StateMark("B", "#B83375", "#EC7DB2"),
 }
-"""The mark of each state of a key, on every page."""
+"""The mark of each state of a key or an image, on every page."""
+
+SLOT_FILLS: Mapping[str, str] = {
+    slot: STATE_MARKS[f"only in {slot}"].colour for slot in SLOT_COLOURS
+}
+"""The colour of a slot's bars in CSS, which follows the theme when it is switched."""
 
 CHANGED_FILL = "light-dark(#B97C14, #DDA52E)"
 """The filling of a bar that says how much has changed, in CSS. It is lighter than the sign's

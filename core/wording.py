@@ -136,9 +136,9 @@ def share_text(share: float) -> str:
     return f"{percents:.{2 if percents < 0.095 else 1}f}{THIN}%"
 
 
-def probability_text(probability: float | None) -> str:
-    """A class's probability, whose near ones must differ: 61.91 %; a dash for None."""
-    return "–" if probability is None else f"{100 * probability:.2f}{THIN}%"
+def probability_text(probability: float) -> str:
+    """A class's probability, whose near ones must differ: 61.91 %."""
+    return f"{100 * probability:.2f}{THIN}%"
 
 
 PERCENT_CELL = f"%.4g{THIN}%%"

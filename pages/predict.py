@@ -3,24 +3,47 @@ to another architecture that takes A's tensors."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.checkpoint import Checkpoint
 from core.errors import LoupeError
 from core.load import ModelRequest
 from core.plain_text import plain, plain_sentence
-from core.predict import Prediction, predictions_verdict, require_classifier
+from core.predict import (
+    UNTRAINED,
+    Prediction,
+    fed_sentence,
+    labels_in,
+    predictions_verdict,
+    require_classifier,
+)
+from core.server import bundled_images
 from pages.components.frame import danger_notice, empty_state, heading, page_verdict
-from pages.components.predict.image_tray import add_images, image_problems, tray_images
+from pages.components.predict.chosen_image import chosen_image
+from pages.components.predict.image_table import image_table
+from pages.components.predict.image_tray import (
+    add_images,
+    bundled,
+    clear_images,
+    image_problems,
+    tray_images,
+)
 from pages.components.predict.labels_picker import labels_picker
 from pages.components.predict.lookalike_picker import lookalike_picker
-from pages.components.predict.prediction_job import Task, predictions
-from pages.components.predict.prediction_results import Answer, result_cards, result_table
+from pages.components.predict.prediction_job import Outcome, Task, predictions
 from pages.components.predict.preprocessing_editor import preprocessing_editor, slot_preprocessing
+from pages.components.predict.results import Answer, Results, gathered
+from pages.components.predict.results_csv import results_csv
+from pages.components.predict.settings_popover import settings_popover
 from pages.components.slot_model import is_loaded, slot_request
 from pages.components.workspace import workspace
+
+MOST_CLASSES = 20
+"""The most classes that are shown of an image."""
 
 
 def main() -> None:
@@ -48,33 +71,77 @@ def main() -> None:
         with top:
             page_verdict(verdict)
         return
-    images = tray_images()
     image_problems()
+    _predict(loaded, opened, top, tools)
+
+
+def _predict(
+    loaded: dict[str, ModelRequest],
+    opened: dict[str, Checkpoint],
+    top: DeltaGenerator,
+    tools: DeltaGenerator,
+) -> None:
+    title = top.container(gap=None)
+    fed, settings = settings_popover(top)
+    notes = top.container(gap=None)
     if len(loaded) == 1:
         ((slot, request),) = loaded.items()
-        other = lookalike_picker(slot, request.architecture)
+        with settings:
+            other = lookalike_picker(slot, request.architecture)
         if other is not None:
             name = f"{slot} as {other.name}"
             opened[name], loaded[name] = opened[slot], replace(request, architecture=other)
-    settings = st.expander("Preprocessing and labels")
-    with settings:
-        columns = dict(zip(loaded, st.columns(len(loaded), gap="large"), strict=True))
+    columns = dict(zip(loaded, settings.columns(len(loaded), gap="large"), strict=True))
     tasks = []
     for name, request in loaded.items():
         with columns[name]:
             tasks.append(_task(name, request, opened[name]))
+    own = tray_images()
+    images = own or bundled(
+        bundled_images(
+            {labels_in(opened[name]) for name in loaded},
+            {task.preprocessing.channels for task in tasks},
+        )
+    )
     if not images:
-        with top:
-            page_verdict(
-                "No images yet", "Add images, or use the sample’s, to see the predictions."
-            )
+        with title:
+            page_verdict("No images yet", "Add images to see the predictions.")
         add_images("page")
         return
     outcomes = predictions(tasks, images)
-    if outcomes is None:
-        with top:
-            page_verdict("No predictions yet")
-        return
+    answers = {} if outcomes is None else _answers(outcomes, tasks, opened, columns)
+    if answers:
+        results = gathered(images, answers)
+        with title:
+            page_verdict(predictions_verdict(results.predictions, results.labels, results.classes))
+        with fed:
+            st.caption(plain_sentence(fed_sentence(results.fed)))
+        with notes:
+            _notes(results, came_with_loupe=not own)
+        with tools:
+            k = _top_k()
+            results_csv(results, k)
+        _untrained(answers)
+        card = st.container(border=True)
+        chosen = image_table(results)
+        with card:
+            chosen_image(results, chosen, k)
+    else:
+        with title:
+            page_verdict("No predictions yet" if outcomes is None else "No prediction was made")
+    if own:
+        with tools:
+            clear_images()
+
+
+def _answers(
+    outcomes: Mapping[str, Outcome],
+    tasks: Sequence[Task],
+    opened: Mapping[str, Checkpoint],
+    columns: Mapping[str, DeltaGenerator],
+) -> dict[str, Answer]:
+    """The answers of the models that ran, with the choice of their labels drawn; of the others,
+    draw why not."""
     answers = {}
     for task in tasks:
         slot, outcome = task.slot, outcomes[task.slot]
@@ -83,19 +150,38 @@ def main() -> None:
         else:
             with columns[slot]:
                 answers[slot] = _answer(opened[slot], outcome, task)
-    if not answers:
-        with top:
-            page_verdict("No prediction was made")
-        return
-    with top:
-        page_verdict(
-            predictions_verdict(
-                {slot: (each.predictions, each.labels) for slot, each in answers.items()}
+    return answers
+
+
+def _notes(results: Results, *, came_with_loupe: bool) -> None:
+    """Draw how the classes of two models are compared, or why not, and whose images these are."""
+    compared = results.classes.obstacle or results.classes.note
+    if compared:
+        st.caption(plain_sentence(compared))
+    if came_with_loupe:
+        st.caption("These images came with Loupe. Add your own.")
+
+
+def _top_k() -> int:
+    return st.selectbox(
+        "Top-k classes",
+        range(1, MOST_CLASSES + 1),
+        index=4,
+        format_func="Top {}".format,
+        key="k",
+        persist_state="session",
+        label_visibility="collapsed",
+        width=104,
+    )
+
+
+def _untrained(answers: Mapping[str, Answer]) -> None:
+    for slot, answer in answers.items():
+        if any(prediction.untrained for prediction in answer.predictions):
+            st.warning(
+                f"**{slot}** · {plain(answer.file)}. {UNTRAINED} Fit lists the keys.",
+                icon=":material/warning:",
             )
-        )
-    k = tools.slider("Top-k classes", 1, 20, 5, key="k", persist_state="session", width=200)
-    result_cards(images, answers, k)
-    result_table(images, answers, k)
 
 
 def _loaded(slot: str) -> ModelRequest | None:

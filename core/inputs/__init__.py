@@ -6,6 +6,7 @@ makes a float32 tensor [channels, height, width] of it, as a Preprocessing says.
 
 from core.inputs.images import decode_image
 from core.inputs.preprocessing import (
+    FROM_CHECKPOINT,
     IMAGENET,
     INTERPOLATIONS,
     MAX_EDGE,
@@ -18,6 +19,7 @@ from core.inputs.preprocessing import (
 from core.inputs.random_input import RandomInputs, output_tensors, random_inputs
 
 __all__ = [
+    "FROM_CHECKPOINT",
     "IMAGENET",
     "INTERPOLATIONS",
     "MAX_EDGE",

@@ -44,6 +44,9 @@ class Preprocessing:
     guessed: bool = False
 
 
+FROM_CHECKPOINT = "the checkpoint's own"
+"""How a `source` begins that is a key of the checkpoint's metadata."""
+
 IMAGENET = Preprocessing(
     resize=(256, 256),
     crop=(224, 224),
@@ -295,7 +298,7 @@ def stated_preprocessing(
     for path, entry in _stated_entries(metadata, "", DEPTH):
         stated = _from_entry(entry, otherwise)
         if stated:
-            return replace(stated, source=f"the checkpoint's own {path}", guessed=False)
+            return replace(stated, source=f"{FROM_CHECKPOINT} {path}", guessed=False)
     return None
 
 

@@ -1,11 +1,19 @@
 """Classifies images with a loaded model: the top-k classes, their labels, a table.
 
 `predict` takes a LoadedModel, images and a Preprocessing, and returns Predictions; `choose_labels`
-names their classes. Needs torch.
+names their classes. `shared_classes` says which class of two models is the same, `agreement` on
+which images they agree. Needs torch.
 """
 
-from core.predict.agreement import predictions_verdict
+from core.predict.agreement import (
+    SharedClasses,
+    agreement,
+    differing_first,
+    predictions_verdict,
+    shared_classes,
+)
 from core.predict.classifiers import require_classifier
+from core.predict.fed import fed_sentence, fed_size
 from core.predict.file_contents import FileContent, file_contents
 from core.predict.labels import Labels, choose_labels, labels_in, parse_labels
 from core.predict.prediction import UNTRAINED, Prediction, predict, untrained_keys
@@ -17,8 +25,13 @@ __all__ = [
     "FileContent",
     "Labels",
     "Prediction",
+    "SharedClasses",
+    "agreement",
     "bars",
     "choose_labels",
+    "differing_first",
+    "fed_sentence",
+    "fed_size",
     "file_contents",
     "labels_in",
     "parse_labels",
@@ -26,5 +39,6 @@ __all__ = [
     "predictions_csv",
     "predictions_verdict",
     "require_classifier",
+    "shared_classes",
     "untrained_keys",
 ]

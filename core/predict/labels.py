@@ -11,6 +11,7 @@ from functools import cache
 from typing import Protocol
 
 from core.errors import LabelsError
+from core.inputs import FROM_CHECKPOINT
 from core.wording import counted
 
 LABEL_KEYS = (
@@ -38,12 +39,13 @@ class Labels:
     """One name for each output of a model, in order.
 
     `source` says in words where they come from. `guessed`: neither a person nor the file states
-    that they belong to this model.
+    that they belong to this model. `numbered`: they only number the outputs, as no names are known.
     """
 
     names: tuple[str, ...]
     source: str
     guessed: bool = False
+    numbered: bool = False
 
 
 class HasMetadata(Protocol):
@@ -81,7 +83,7 @@ def choose_labels(
         lengths = []
         for path, names in _lists_in(checkpoint.metadata):
             if len(names) == outputs:
-                return Labels(names, f"the checkpoint's own {path}")
+                return Labels(names, f"{FROM_CHECKPOINT} {path}")
             lengths.append(f"{path} has {len(names)} names")
         if lengths:
             ignored = f"; the checkpoint's {lengths[0]}, the model {outputs} outputs"
@@ -89,7 +91,8 @@ def choose_labels(
         source = "guessed: ImageNet's names, as there are 1,000 outputs"
         return Labels(imagenet_labels(), source + ignored, guessed=True)
     numbers = tuple(f"class {index}" for index in range(outputs))
-    return Labels(numbers, "numbers, since no names are known" + ignored, guessed=True)
+    source = "numbers, since no names are known"
+    return Labels(numbers, source + ignored, guessed=True, numbered=True)
 
 
 @cache

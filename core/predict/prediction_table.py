@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 
+from core.predict.agreement import SharedClasses
+from core.predict.labels import Labels
 from core.predict.prediction import Prediction
 
 COLUMNS = (
@@ -25,47 +26,40 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A class in a chart, with its probability, 0 to 1; None if this model does not have it."""
+    """One of a model's most probable classes, with its probability, 0 to 1.
+
+    `other` is what the other model gives the same class; None if there is no other model, or if it
+    does not have the class.
+    """
 
     label: str
-    probability: float | None
+    probability: float
+    other: float | None = None
 
 
 def bars(
-    predictions: Mapping[str, Prediction], labels: Mapping[str, Sequence[str]], k: int
+    predictions: Mapping[str, Prediction],
+    labels: Mapping[str, Labels],
+    classes: SharedClasses,
+    k: int,
 ) -> Mapping[str, tuple[Bar, ...]]:
-    """The bars of each slot for one image, with the same classes in the same order for all slots.
-
-    The classes are the top k of every slot, sorted by the highest probability in any slot. Classes
-    of two models are the same if they have the same label.
-    """
-    by_class = {
-        slot: _by_class(prediction, labels[slot]) for slot, prediction in predictions.items()
+    """The k most probable classes of one image for each model, the most probable first."""
+    given = {
+        name: {
+            classes.keys[name][index]: probability
+            for index, probability in zip(each.indices, each.probabilities, strict=True)
+        }
+        for name, each in predictions.items()
     }
-    highest = {
-        name: max(known.get(name, 0.0) for known in by_class.values())
-        for probabilities in by_class.values()
-        for name in list(probabilities)[:k]
-    }
-    order = sorted(highest, key=lambda name: -highest[name])
-    return {
-        slot: tuple(Bar(name[0], known.get(name)) for name in order)
-        for slot, known in by_class.items()
-    }
-
-
-def _by_class(prediction: Prediction, labels: Sequence[str]) -> Mapping[tuple[str, int], float]:
-    """The probabilities by (label, how many classes before it have the same label).
-
-    Many lists of ImageNet's classes have two cranes, a bird and a machine.
-    """
-    before: Counter[str] = Counter()
-    names = []
-    for label in labels:
-        names.append((label, before[label]))
-        before[label] += 1
-    pairs = zip(prediction.indices, prediction.probabilities, strict=True)
-    return {names[index]: probability for index, probability in pairs}
+    found = {}
+    for name, each in predictions.items():
+        others = [other for other_name, other in given.items() if other_name != name]
+        other = others[0] if others and not classes.obstacle else {}
+        found[name] = tuple(
+            Bar(labels[name].names[index], probability, other.get(classes.keys[name][index]))
+            for index, probability in zip(each.indices[:k], each.probabilities, strict=False)
+        )
+    return found
 
 
 def predictions_csv(

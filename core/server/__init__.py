@@ -22,7 +22,7 @@ from core.server.next_step import (
 from core.server.once import Once
 from core.server.preload_steps import preload
 from core.server.run_choice import evenly, run_files
-from core.server.samples import SAMPLES, sample_images
+from core.server.samples import SAMPLES, bundled_images, photographs, sample_images
 from core.server.settings import Settings, paths_setting, read_settings
 
 __all__ = [
@@ -43,11 +43,13 @@ __all__ = [
     "Stage",
     "bench_from_query",
     "bench_to_query",
+    "bundled_images",
     "evenly",
     "keep_what_is_loaded",
     "link_query",
     "next_step",
     "paths_setting",
+    "photographs",
     "preload",
     "read_settings",
     "run_files",

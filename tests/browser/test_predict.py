@@ -1,22 +1,27 @@
-"""Predict in a real browser: pictures in, charts and a CSV out, equal to plain torch's numbers."""
+"""Predict in a real browser: pictures in, bars and a CSV out, equal to plain torch's numbers."""
 
 import csv
 import re
 from io import BytesIO, StringIO
+from typing import Literal
 from urllib.parse import urlencode
 
 import pytest
 import torch
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 from torchvision.models import shufflenet_v2_x0_5
 from torchvision.transforms import v2
 
 from core.fixes import Recipe, Step, StripPrefix
-from core.server import SAMPLES, Bench, SlotState, bench_to_query, sample_images
+from core.server import SAMPLES, Bench, SlotState, bench_to_query, photographs, sample_images
+from core.wording import share_text
 from tests.browser.conftest import Profile, fresh_page
-from tests.browser.driver import SETTLED_WITHIN, Server, settled
+from tests.browser.driver import SETTLED_WITHIN, Server, go, settled
+from tests.browser.key_table import choose_row, key_table, row_of, shown_keys
 from tests.browser.sample_job import load
+from tests.browser.test_policy import Watch
 
 expect.set_options(timeout=SETTLED_WITHIN)
 
@@ -58,50 +63,119 @@ def bench(server: Server, profile: Profile) -> str:
 def both(server: Server, bench: str, page: Page) -> Page:
     """A session on Predict with the sample's two epochs loaded."""
     page.goto(f"{server.url}/prediction?{bench}")
+    expect(key_table(page)).to_have_attribute("aria-rowcount", str(1 + len(sample_images())))
     settled(page)
     return page
 
 
-def chart(page: Page, number: int) -> dict[str, str]:
-    """A chart as a reader sees it: {label: percent}."""
-    box = page.get_by_test_id("stPlotlyChart").nth(number)
-    box.scroll_into_view_if_needed()
-    expect(box.locator(".annotation-text").first).to_be_visible()
-    words = box.locator(".annotation-text").all_text_contents()
-    return dict(zip(words[::2], words[1::2], strict=True))
+def section(page: Page, slot: str) -> Locator:
+    """What the card of the chosen image says of a slot."""
+    return page.get_by_role("region", name=slot, exact=True)
 
 
-def percents(probabilities, labels):
-    return {label: f"{100 * probabilities[label]:.2f}\u202f%" for label in labels}
+def top_of(page: Page, slot: str) -> dict[str, str]:
+    """The bars of a slot as a reader sees them: {label: percent}."""
+    rows = section(page, slot).get_by_role("listitem")
+    return dict(row.inner_text().split("\n") for row in rows.all())
 
 
-def test_both_epochs_read_the_samples_pictures_side_by_side(both):
-    both.get_by_role("button", name="Use the sample’s images").click()
-    expect(both.get_by_test_id("stPlotlyChart")).to_have_count(2 * len(sample_images()))
-    for number in (0, 4):
-        image = Image.open(sample_images()[number])
-        early, final = chart(both, 2 * number), chart(both, 2 * number + 1)
-        assert list(early) == list(final)
-        assert early == percents(plain_torch("early", image), early)
-        assert final == percents(plain_torch("final", image), final)
+def percents(probabilities: dict[str, float], k: int = 5) -> dict[str, str]:
+    top = sorted(probabilities, key=lambda label: -probabilities[label])[:k]
+    return {label: share_text(probabilities[label]) for label in top}
 
 
-def test_the_charts_words_follow_the_theme_when_it_is_switched(both):
-    both.get_by_role("button", name="Use the sample’s images").click()
-    word = both.get_by_test_id("stPlotlyChart").first.locator(".annotation-text").first
+def choose(page: Page, name: str) -> None:
+    choose_row(page, name)
+    expect(page.locator(".chosen figcaption code")).to_have_text(name)
+    settled(page)
+
+
+def add(page: Page, button: str) -> None:
+    """Press a button of the bar's popover, and close it."""
+    page.get_by_role("button", name="Add images").click()
+    page.get_by_role("button", name=button).click()
+    expect(page.get_by_role("button", name="Clear")).to_be_visible()
+    settled(page)
+    page.keyboard.press("Escape")
+
+
+def test_both_epochs_read_the_samples_pictures_side_by_side(both: Page) -> None:
+    expect(both.get_by_role("heading", name="A and B agree on 4 of 8 images")).to_be_visible()
+    expect(both.get_by_text("These images came with Loupe. Add your own.")).to_be_visible()
+    for path in (sample_images()[0], sample_images()[4]):
+        choose(both, path.name)
+        image = Image.open(path)
+        assert top_of(both, "A") == percents(plain_torch("early", image))
+        assert top_of(both, "B") == percents(plain_torch("final", image))
+    expect(both.locator(".chosen figcaption")).to_contain_text("128 × 128, fed 64 × 64")
+
+
+def test_the_images_that_differ_come_first_and_the_first_is_chosen(both: Page) -> None:
+    names = shown_keys(both)
+    words = [row_of(both, name).locator(".state").inner_text() for name in names]
+    assert [word[0] for word in words] == ["~"] * 4 + ["="] * 4
+    expect(row_of(both, names[0])).to_have_attribute("aria-selected", "true")
+    expect(both.locator(".chosen figcaption code")).to_have_text(names[0])
+
+
+def test_the_keyboard_chooses_an_image_and_a_rerun_keeps_it(both: Page) -> None:
+    names = shown_keys(both)
+    key_table(both).focus()
+    both.keyboard.press("ArrowDown")
+    both.keyboard.press("ArrowDown")
+    both.keyboard.press("Enter")
+    expect(both.locator(".chosen figcaption code")).to_have_text(names[2])
+    settled(both)
+    go(both, "Fit")
+    go(both, "Predict")
+    expect(both.locator(".chosen figcaption code")).to_have_text(names[2])
+    expect(row_of(both, names[2])).to_have_attribute("aria-selected", "true")
+
+
+def test_thumbnails_are_images_that_loupe_made_and_the_policy_lets_them_in(
+    server: Server, both: Page
+) -> None:
+    watch = Watch(both, server.url)
+    add(both, "Add Loupe’s photographs")
+    images = key_table(both).locator("img")
+    expect(images).to_have_count(len(photographs()))
+    for image in [*images.all(), both.locator(".chosen img")]:
+        assert image.get_attribute("src").startswith("data:image/webp;base64,")
+        expect(image).to_have_js_property("complete", True)
+        assert image.evaluate("image => image.naturalWidth") > 0
+    assert watch.complaints == []
+    assert watch.foreign == []
+
+
+def test_the_line_tells_what_is_fed_and_change_opens_the_settings(both: Page) -> None:
+    line = both.locator(".st-key-fed")
+    expect(line).to_contain_text("bilinear, mean/std 0.5, classes zero … nine, all from the")
+    both.get_by_role("button", name="Change").click()
+    mean = both.get_by_label("Mean per channel (0 to 1)").first
+    before = top_of(both, "A")
+    mean.fill("0.1, 0.1, 0.1")
+    mean.press("Enter")
+    expect(line).to_contain_text("A: 64\u202fpx, bilinear, mean 0.1, std 0.5 (changed by hand).")
+    settled(both)
+    assert top_of(both, "A") != before
+    both.get_by_role("button", name="Undo my changes").click()
+    expect(line).to_contain_text("all from the checkpoints.")
+
+
+def test_the_colours_follow_the_theme_when_it_is_switched(both: Page) -> None:
+    filled = section(both, "A").locator(".track b").first
+    word = section(both, "A").get_by_role("heading")
+    expect(filled).to_have_css("background-color", "rgb(11, 118, 108)")
     light = both.get_by_test_id("stMain").evaluate("page => getComputedStyle(page).color")
-    expect(word).to_have_css("fill", light)
+    expect(word).to_have_css("color", light)
     both.emulate_media(color_scheme="dark")
-    expect(word).not_to_have_css("fill", light)
-    both.emulate_media(color_scheme="light")
-    expect(word).to_have_css("fill", light)
+    expect(filled).to_have_css("background-color", "rgb(52, 195, 179)")
+    expect(word).not_to_have_css("color", light)
 
 
-def test_the_csv_holds_the_charts_numbers(both):
-    both.get_by_role("button", name="Use the sample’s images").click()
-    expect(both.get_by_text("All images")).to_be_visible()
+def test_the_csv_holds_the_bars_numbers(both: Page) -> None:
     with both.expect_download() as download:
-        both.get_by_role("button", name="Download top-5 as CSV").click()
+        both.get_by_role("button", name="Results as CSV").click()
     assert re.fullmatch(r"predictions-[0-9a-f]{12}\.csv", download.value.suggested_filename)
     rows = list(csv.DictReader(StringIO(download.value.path().read_text())))
     assert len(rows) == 2 * 5 * len(sample_images())
@@ -111,32 +185,51 @@ def test_the_csv_holds_the_charts_numbers(both):
         assert float(row["probability"]) == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_turned_photo_is_read_upright_and_a_broken_one_is_named(both):
+def test_a_turned_photo_is_read_upright_and_a_broken_one_is_named(both: Page) -> None:
     upright = Image.open(sample_images()[4])
     exif = Image.Exif()
     exif[0x0112] = 6
     turned = BytesIO()
     upright.transpose(Image.Transpose.ROTATE_90).save(turned, "PNG", exif=exif)
-    both.get_by_test_id("stFileUploader").first.locator("input").set_input_files(
+    both.get_by_role("button", name="Add images").click()
+    both.get_by_test_id("stPopoverBody").locator("input[type=file]").set_input_files(
         [
             {"name": "turned.png", "mimeType": "image/png", "buffer": turned.getvalue()},
             {"name": "broken.png", "mimeType": "image/png", "buffer": turned.getvalue()[:99]},
         ]
     )
     expect(both.get_by_text(re.compile(r"broken\.png is "))).to_be_visible()
-    expect(both.get_by_test_id("stPlotlyChart")).to_have_count(2)
-    final = chart(both, 1)
-    assert final == percents(plain_torch("final", upright), final)
+    expect(both.locator(".chosen figcaption code")).to_have_text("turned.png")
+    settled(both)
+    assert shown_keys(both) == ["turned.png"]
+    assert top_of(both, "B") == percents(plain_torch("final", upright))
+    both.keyboard.press("Escape")
+    both.get_by_role("button", name="Clear").click()
+    expect(both.get_by_text("These images came with Loupe")).to_be_visible()
 
 
-def test_on_a_narrow_screen_every_label_and_value_is_in_sight(both):
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(both: Page, scheme: Literal["light", "dark"]) -> None:
+    both.emulate_media(color_scheme=scheme)
+    add(both, "Add Loupe’s photographs")
+    found = Axe().run(both, context=".stMain").response["violations"]
+    serious = [each for each in found if each["impact"] in ("serious", "critical")]
+    assert [(each["id"], node["html"]) for each in serious for node in each["nodes"]] == []
+
+
+def test_on_a_narrow_screen_every_label_and_value_is_in_sight(both: Page) -> None:
     both.set_viewport_size({"width": 390, "height": 844})
-    both.get_by_role("button", name="Use the sample’s images").click()
-    expect(both.get_by_test_id("stPlotlyChart")).to_have_count(2 * len(sample_images()))
-    box = both.get_by_test_id("stPlotlyChart").first
-    box.scroll_into_view_if_needed()
-    for word in box.locator(".annotation-text").all():
-        place = word.bounding_box()
-        assert place["x"] >= 0
-        assert place["x"] + place["width"] <= 390
+    expect(key_table(both).locator(".row")).to_have_count(1 + len(sample_images()))
+    rows = [
+        *section(both, "A").get_by_role("listitem").all(),
+        *key_table(both).locator(".row").all(),
+    ]
+    assert len(rows) == 5 + 1 + len(sample_images())
+    for row in rows:
+        for part in row.locator("xpath=./*").all():
+            place = part.bounding_box()
+            assert place["x"] >= 0
+            assert place["x"] + place["width"] <= 390
+    for cell in key_table(both).locator(".cell.key, .cell.label").all():
+        assert cell.evaluate("cell => cell.scrollWidth <= cell.clientWidth"), cell.inner_text()
     assert both.evaluate("document.documentElement.scrollWidth") <= 390

@@ -1,4 +1,4 @@
-"""A newcomer with zero files of their own gets from one click to a correct chart."""
+"""A newcomer with zero files of their own gets from one click to correct predictions."""
 
 import torch
 from PIL import Image
@@ -7,6 +7,7 @@ from torchvision.models import shufflenet_v2_x0_5
 from torchvision.transforms.v2 import functional as F  # noqa: N812
 
 from core.server import SAMPLES, sample_images
+from core.wording import share_text
 from tests.browser.driver import Server
 from tests.browser.sample_job import whole_job
 
@@ -27,16 +28,14 @@ def plain_torch_probabilities(name: str) -> dict[str, torch.Tensor]:
     return found
 
 
-def test_the_samples_job_ends_in_the_charts_that_plain_torch_gives(
+def test_the_samples_job_ends_in_the_classes_that_plain_torch_gives(
     server: Server, page: Page
 ) -> None:
     seen: list[str] = []
     whole_job(page, server.url, seen.append)
     assert seen == ["welcome", "open", "inspect", "compare", "fit-start", "fit", "predict"]
-    charts = page.get_by_test_id("stPlotlyChart")
-    expect(charts).to_have_count(2 * len(sample_images()))
-    first = sample_images()[0].name
-    for position, name in enumerate(("early", "final")):
-        top = plain_torch_probabilities(name)[first].max().item()
-        words = charts.nth(position).locator(".annotation-text")
-        expect(words.nth(1)).to_have_text(f"{100 * top:.2f}\u202f%")
+    name = page.locator(".chosen figcaption code").inner_text()
+    for slot, epoch in (("A", "early"), ("B", "final")):
+        top = plain_torch_probabilities(epoch)[name].max().item()
+        first = page.get_by_role("region", name=slot, exact=True).get_by_role("listitem").first
+        expect(first).to_contain_text(share_text(top))

@@ -1,7 +1,9 @@
 """Predict, page by page run: what is on the screen is what plain PyTorch computes."""
 
 import json
+import re
 import threading
+from html import unescape
 from io import BytesIO
 from pathlib import Path
 
@@ -19,8 +21,17 @@ from core.inputs import default_preprocessing
 from core.load import ModelRequest, load_requested
 from core.predict import predict
 from core.progress import Cancelled
-from core.server import SAMPLES, Bench, SlotState, bench_to_query, sample_images
+from core.server import (
+    SAMPLES,
+    Bench,
+    SlotState,
+    bench_to_query,
+    photographs,
+    sample_images,
+)
+from core.wording import share_text
 from pages.components.resources import jobs, model_pool, open_file
+from tests.pages.shown_table import shown_table
 from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
@@ -72,6 +83,13 @@ def predict_page(*slots):
     return at
 
 
+def predicted_page(*slots):
+    """The page once its predictions are there."""
+    at = predict_page(*slots)
+    predicted(at)
+    return at
+
+
 def predicted(at):
     """The page once its job is done, however long that takes."""
     at.session_state["prediction-job"][1].result()
@@ -84,14 +102,37 @@ def texts(at):
     return " ".join(element.value for element in elements).replace("\\", "")
 
 
-def charts(at):
-    """Each chart as {label: percent}, the way a reader pairs the words with the values."""
-    found = []
-    for chart in at.get("plotly_chart"):
-        notes = json.loads(chart.proto.spec)["layout"]["annotations"]
-        words = [note["text"].replace("<b>", "").replace("</b>", "") for note in notes]
-        found.append(dict(zip(words[::2], words[1::2], strict=True)))
-    return found
+def chosen(at):
+    """What the card of the chosen image says: its name, and each model's {label: percent}."""
+    body = next(each.proto.body for each in at.get("html") if 'class="chosen"' in each.proto.body)
+    name = unescape(re.search("<code>(.*?)</code>", body)[1])
+    lists = {}
+    for section in re.findall("<section.*?</section>", body):
+        model = unescape(re.search('aria-label="(.*?)"', section)[1])
+        rows = re.findall("<li><span>(.*?)</span>.*?<span>([^<>]*)</span></li>", section)
+        lists[model] = {unescape(label): unescape(share) for label, share in rows}
+    return name, lists
+
+
+def table(at):
+    """The table of all images: what each column says, by the image's name."""
+    sent = shown_table(at)
+    columns = {title: texts for title, texts in sent.columns.items() if title != "Thumbnail"}
+    return {
+        name: {title: texts[row] for title, texts in columns.items()}
+        for row, name in enumerate(sent.keys)
+    }
+
+
+def choose(at, name):
+    """Choose an image, as the browser reports a click on its row."""
+    document = shown_table(at).document
+    number = document["ids"][document["names"].index(name)]
+    head = json.loads(at.get("bidi_component")[0].proto.bytes.partition(b"\n")[0])
+    state = at.session_state[f"{head['name']}-choice"]
+    state.chosen, state.is_own = number, True
+    at.run()
+    assert not at.exception
 
 
 def plain_torch(name, path):
@@ -116,8 +157,10 @@ def plain_torch(name, path):
     return dict(zip(checkpoint["classes"], probabilities, strict=True))
 
 
-def percents(probabilities, labels):
-    return {label: f"{100 * probabilities[label]:.2f}\u202f%" for label in labels}
+def percents(probabilities, k=5):
+    """The k most probable classes as a person reads them."""
+    top = sorted(probabilities, key=probabilities.get, reverse=True)[:k]
+    return {label: share_text(probabilities[label]) for label in top}
 
 
 def test_with_nothing_open_the_page_teaches_and_offers_the_sample():
@@ -134,47 +177,94 @@ def test_a_file_that_is_not_loaded_is_sent_to_fit():
     assert any(link.proto.page.endswith("fitting") for link in at.get("page_link"))
 
 
-def test_a_loaded_model_without_pictures_is_offered_the_samples():
+def test_a_model_of_digits_is_shown_the_digits_at_once():
     load(FINAL)
-    at = predict_page(FINAL)
-    assert not at.get("plotly_chart")
+    at = predicted_page(FINAL)
+    assert set(table(at)) == {path.name for path in sample_images()}
+    assert "These images came with Loupe. Add your own." in texts(at)
+    assert not [button for button in at.button if button.key == "pictures-clear"]
+
+
+def test_another_classifier_of_colours_is_shown_photographs(tmp_path):
+    own = Architecture("torchvision", "resnet18", (("num_classes", 4),))
+    torch.save(build(own).state_dict(), tmp_path / "root" / "own.pth")
+    state = SlotState("root:0/own.pth", architecture=own.key)
+    load(state)
+    at = predicted_page(state)
+    assert list(table(at)) == [path.name for path in photographs()]
+    assert "4 classes (numbers, since no names are known)" in texts(at)
+
+
+def test_a_classifier_of_grey_images_is_shown_none_and_takes_those_that_are_added(tmp_path):
+    own = Architecture("timm", "resnet18", (("in_chans", 1), ("num_classes", 4)))
+    torch.save(build(own).state_dict(), tmp_path / "root" / "grey.pth")
+    state = SlotState("root:0/grey.pth", architecture=own.key)
+    load(state)
+    at = predict_page(state)
+    assert at.title[0].value == "No images yet"
     at.button(key="pictures-page-sample").click().run()
-    assert len(charts(at)) == len(sample_images())
+    predicted(at)
+    assert list(table(at)) == [path.name for path in sample_images()]
 
 
-def test_the_charts_show_what_plain_torch_computes():
+def test_the_bars_show_what_plain_torch_computes():
     load(FINAL)
-    at = predict_page(FINAL)
-    at.button(key="pictures-page-sample").click().run()
-    for path, chart in zip(sample_images(), charts(at), strict=True):
-        expected = plain_torch("final", path)
-        top = sorted(expected, key=expected.get, reverse=True)[:5]
-        assert list(chart) == top
-        assert chart == percents(expected, top)
+    at = predicted_page(FINAL)
+    for path in (sample_images()[0], sample_images()[5]):
+        choose(at, path.name)
+        assert chosen(at) == (path.name, {"A": percents(plain_torch("final", path))})
 
 
-def test_two_models_are_shown_side_by_side_on_one_scale_with_the_same_classes():
+def test_two_models_are_shown_side_by_side_and_the_images_that_differ_first():
     load(EARLY)
     load(FINAL)
-    at = predict_page(EARLY, FINAL)
-    at.button(key="pictures-page-sample").click().run()
-    found = charts(at)
-    for number, path in enumerate(sample_images()):
-        early, final = found[2 * number : 2 * number + 2]
-        assert list(early) == list(final)
-        assert early == percents(plain_torch("early", path), early)
-        assert final == percents(plain_torch("final", path), final)
-    scales = {
-        tuple(json.loads(chart.proto.spec)["layout"]["xaxis"]["range"])
-        for chart in at.get("plotly_chart")
-    }
-    assert len(scales) == 1
+    at = predicted_page(EARLY, FINAL)
     assert at.title[0].value == "A and B agree on 4 of 8 images"
+    rows = table(at)
+    states = [row[""] for row in rows.values()]
+    assert states == ["differ"] * 4 + ["agree"] * 4
+    for path in sample_images():
+        for slot, name in (("A", "early"), ("B", "final")):
+            ((label, share),) = percents(plain_torch(name, path), 1).items()
+            assert (rows[path.name][slot], rows[path.name][f"{slot} %"]) == (label, share)
+    name, lists = chosen(at)
+    assert name == next(iter(rows))
+    path = next(path for path in sample_images() if path.name == name)
+    assert lists == {
+        "A": percents(plain_torch("early", path)),
+        "B": percents(plain_torch("final", path)),
+    }
+
+
+def test_models_whose_classes_have_other_names_are_not_said_to_differ(tmp_path):
+    own = Architecture("torchvision", "resnet18", (("num_classes", 4),))
+    torch.save(build(own).state_dict(), tmp_path / "root" / "own.pth")
+    other = SlotState("root:0/own.pth", architecture=own.key)
+    load(FINAL)
+    load(other)
+    at = predicted_page(FINAL, other)
+    title = "A and B predicted 8 of 8 images; their classes cannot be compared"
+    assert at.title[0].value == title
+    assert "A has 10 classes and B has 4, and the names of B’s are not known." in texts(at)
+    assert "" not in shown_table(at).columns
+    assert list(table(at)) == [path.name for path in sample_images()]
+
+
+def test_a_chosen_image_stays_chosen_when_others_are_added():
+    load(FINAL)
+    at = predicted_page(FINAL)
+    at.button(key="pictures-bar-photographs").click().run()
+    predicted(at)
+    choose(at, "coffee.jpg")
+    at.button(key="pictures-bar-sample").click().run()
+    predicted(at)
+    assert len(table(at)) == len(photographs()) + len(sample_images())
+    assert chosen(at)[0] == "coffee.jpg"
 
 
 def test_uploaded_pictures_are_read_and_a_broken_one_is_refused_by_name():
     load(FINAL)
-    at = predict_page(FINAL)
+    at = predicted_page(FINAL)
     path = sample_images()[0]
     buffer = BytesIO()
     Image.open(path).convert("RGBA").save(buffer, "WEBP", lossless=True)
@@ -186,77 +276,76 @@ def test_uploaded_pictures_are_read_and_a_broken_one_is_refused_by_name():
         ]
     )
     at.run()
+    predicted(at)
     assert "broken.png is" in texts(at)
-    (chart,) = charts(at)
-    assert chart == percents(plain_torch("final", path), chart)
+    assert chosen(at) == ("mine.webp", {"A": percents(plain_torch("final", path))})
+    assert list(table(at)) == ["mine.webp"]
 
 
 def test_another_k_shows_more_classes_without_running_the_model_again():
     load(FINAL)
-    at = predict_page(FINAL)
-    at.button(key="pictures-page-sample").click().run()
-    predicted(at)
+    at = predicted_page(FINAL)
     job = at.session_state["prediction-job"]
-    at.slider(key="k").set_value(8).run()
-    assert all(len(chart) == 8 for chart in charts(at))
+    at.selectbox(key="k").select(8).run()
+    assert len(chosen(at)[1]["A"]) == 8
     assert at.session_state["prediction-job"] is job
 
 
 def test_what_the_model_is_fed_is_shown_with_its_source_and_can_be_changed():
     load(FINAL)
-    at = predict_page(FINAL)
-    at.button(key="pictures-page-sample").click().run()
-    assert "A** · Input: 64 × 64 px, the checkpoint's own preprocessing" in texts(at)
-    before = charts(at)
+    at = predicted_page(FINAL)
+    line = "64 px, bilinear, mean/std 0.5, classes `zero` … `nine`, all from the checkpoint."
+    assert line in texts(at).replace("\u202f", " ")
+    before = table(at)
     mean = next(field for field in at.text_input if field.label.startswith("Mean"))
     mean.set_value("0.1, 0.1, 0.1").run()
-    assert charts(at) != before
+    predicted(at)
+    assert table(at) != before
     assert "Changed by you" in texts(at)
+    assert "mean 0.1, std 0.5 (changed by hand)" in texts(at)
     next(button for button in at.button if button.label == "Undo my changes").click().run()
-    assert charts(at) == before
+    predicted(at)
+    assert table(at) == before
 
 
 @pytest.mark.parametrize("text", ["0.5", "a, b, c", "0.5, 0.5, nan"])
 def test_a_mean_that_cannot_be_read_is_refused_and_changes_nothing(text):
     load(FINAL)
-    at = predict_page(FINAL)
-    at.button(key="pictures-page-sample").click().run()
-    before = charts(at)
+    at = predicted_page(FINAL)
+    before = table(at)
     next(field for field in at.text_input if field.label.startswith("Mean")).set_value(text).run()
     assert "Mean needs 3 numbers" in texts(at)
-    assert charts(at) == before
+    assert table(at) == before
 
 
 def test_the_classes_can_be_named_by_a_list_of_ones_own():
     load(FINAL)
-    at = predict_page(FINAL)
-    at.button(key="pictures-page-sample").click().run()
+    at = predicted_page(FINAL)
     assert "the checkpoint's own classes" in texts(at)
     names = ["null", "eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun"]
     own = next(each for each in at.get("file_uploader") if "own" in each.proto.label)
     own.set_value(("namen.txt", "\n".join(names).encode(), "text/plain"))
     at.run()
-    assert all(set(chart) <= set(names) for chart in charts(at))
+    assert {row["A"] for row in table(at).values()} <= set(names)
+    assert set(chosen(at)[1]["A"]) <= set(names)
     assert "namen.txt" in texts(at)
 
 
 def test_a_list_of_another_length_is_refused_with_both_numbers():
     load(FINAL)
-    at = predict_page(FINAL)
-    at.button(key="pictures-page-sample").click().run()
+    at = predicted_page(FINAL)
     own = next(each for each in at.get("file_uploader") if "own" in each.proto.label)
     own.set_value(("two.txt", b"yes\nno", "text/plain"))
     at.run()
     assert "two.txt has 2 names, the model has 10 outputs" in texts(at)
-    assert "seven" in charts(at)[4]
+    assert table(at)["digit_7_a.png"]["A"] == "seven"
 
 
 def test_predictions_of_a_head_that_was_not_loaded_are_called_untrained():
     load(HEADLESS)
-    at = predict_page(HEADLESS)
-    at.button(key="pictures-page-sample").click().run()
+    at = predicted_page(HEADLESS)
     assert "its outputs mean nothing" in at.warning[0].value
-    assert "ms · untrained" in texts(at)
+    assert any("ms · untrained</small>" in each.proto.body for each in at.get("html"))
 
 
 @pytest.mark.parametrize(
@@ -283,11 +372,10 @@ def test_a_network_that_is_no_classifier_is_told_with_what_it_gives(
     assert not at.get("file_uploader")
 
     load(FINAL)
-    at = predict_page(FINAL, other)
-    at.button(key="pictures-page-sample").click().run()
+    at = predicted_page(FINAL, other)
     assert not at.exception
     assert said in at.info[0].value.replace("\\", "")
-    assert len(charts(at)) == len(sample_images())
+    assert len(table(at)) == len(sample_images())
 
 
 def test_a_file_runs_beside_another_architecture_that_takes_its_tensors(tmp_path):
@@ -298,37 +386,37 @@ def test_a_file_runs_beside_another_architecture_that_takes_its_tensors(tmp_path
     torch.save(build(own).state_dict(), tmp_path / "root" / "own.pth")
     state = SlotState("root:0/own.pth", architecture=own.key)
     load(state)
-    at = predict_page(state)
-    at.button(key="pictures-page-sample").click().run()
-    predicted(at)
-    alone = charts(at)
+    at = predicted_page(state)
+    alone = table(at)
     (picker,) = [each for each in at.selectbox if each.key == "lookalike-A"]
     (blurred,) = [option for option in picker.options if "resnetblur18" in option]
     assert "downsampling through blur pooling" in blurred
     picker.select(blurred).run()
     predicted(at)
-    both = charts(at)
-    assert both[0::2] == alone
-    assert all(one != other for one, other in zip(both[0::2], both[1::2], strict=True))
+    both = table(at)
+    for name, row in alone.items():
+        assert {title: both[name][title] for title in row} == row
+        assert both[name]["A %"] != both[name]["A as resnetblur18 %"]
     assert at.title[0].value.startswith("A and A as resnetblur18 agree on ")
     other = Architecture("timm", "resnetblur18", own.options)
     checkpoint = open_file(state.file)
     request = ModelRequest(checkpoint.identity, "", Recipe(), other)
     assert [each.architecture for each in model_pool().resident()].count(other) == 1
-    image = Image.open(sample_images()[0]).convert("RGB")
+    image = Image.open(photographs()[0]).convert("RGB")
     with model_pool().get(request, lambda: load_requested(request, checkpoint.state_dict())) as it:
         fed = default_preprocessing(other, checkpoint.metadata)
         (told,) = predict(it, [("one", image)], fed, 4)
-    assert [*both[1].values()] == [f"{100 * each:.2f}\u202f%" for each in told.probabilities]
+    choose(at, photographs()[0].name)
+    shares = [share_text(each) for each in told.probabilities]
+    assert [*chosen(at)[1]["A as resnetblur18"].values()] == shares
 
 
 def test_a_long_run_shows_its_progress_can_be_cancelled_and_run_again():
     load(FINAL)
-    at = predict_page(FINAL)
     busy = threading.Event()
     others = [jobs().start(lambda _: busy.wait(), f"person {n}") for n in range(8)]
-    at.button(key="pictures-page-sample").click().run()
-    assert not at.get("plotly_chart")
+    at = predict_page(FINAL)
+    assert not at.get("bidi_component")
     bars = [bar.text.replace("\\", "") for bar in at.get("progress")]
     assert "Waiting: 4 jobs before yours" in bars
     next(button for button in at.button if button.label == "Cancel").click().run()
@@ -340,28 +428,27 @@ def test_a_long_run_shows_its_progress_can_be_cancelled_and_run_again():
     at.run()
     assert "The prediction was cancelled" in texts(at)
     at.button(key="prediction-again").click().run()
-    assert len(charts(at)) == len(sample_images())
+    predicted(at)
+    assert len(table(at)) == len(sample_images())
 
 
-def test_the_table_has_every_picture_and_the_csv_is_named_after_its_content():
+def test_the_csv_is_named_after_its_content():
     load(EARLY)
     load(FINAL)
-    at = predict_page(EARLY, FINAL)
-    at.button(key="pictures-page-sample").click().run()
-    table = at.dataframe[0].value
-    assert list(table["Image"]) == [path.name for path in sample_images()]
-    assert list(table["B: class"])[:3] == ["one", "three", "four"]
+    at = predicted_page(EARLY, FINAL)
     first = at.get("download_button")[0].proto.url
-    at.slider(key="k").set_value(3).run()
+    at.selectbox(key="k").select(3).run()
     assert at.get("download_button")[0].proto.url != first
 
 
 def test_the_pictures_stay_when_the_page_is_left_and_can_be_cleared():
     load(FINAL)
-    at = predict_page(FINAL)
-    at.button(key="pictures-page-sample").click().run()
+    at = predicted_page(FINAL)
+    at.button(key="pictures-bar-photographs").click().run()
+    predicted(at)
     at.switch_page("pages/open.py").run()
     at.switch_page("pages/predict.py").run()
-    assert len(charts(at)) == len(sample_images())
-    at.button(key="pictures-bar-clear").click().run()
-    assert not charts(at)
+    assert list(table(at)) == [path.name for path in photographs()]
+    at.button(key="pictures-clear").click().run()
+    predicted(at)
+    assert "These images came with Loupe" in texts(at)

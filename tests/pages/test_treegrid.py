@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,20 @@ def test_states_go_with_their_mark_word_and_colour():
     assert set(sent["states"]) == {"missing", "matched"}
     assert sent["states"]["missing"]["mark"] == STATE_MARKS["missing"].sign
     assert sent["states"]["missing"]["colour"] == "light-dark(#BF2F2C, #F0716D)"
+
+
+def test_an_image_goes_as_a_data_address_whole():
+    webp = bytes(range(256)) * 4
+    sent = column(unpacked(packed(table(Column("Image", "image", [webp] * 3)))).document, "Image")
+    (address,) = sent["texts"]
+    kind, _, body = address.partition(",")
+    assert (kind, b64decode(body)) == ("data:image/webp;base64", webp)
+    assert sent["values"] is None
+
+
+def test_titles_are_made_visible_as_texts_are():
+    sent = unpacked(packed(table(Column("\u202egnp", "muted", ["x", "x", "x"])))).document
+    assert sent["columns"][1]["title"] == "\\u202egnp"
 
 
 def test_a_digest_tells_tables_apart():

@@ -71,10 +71,8 @@ def _charts(
             )
         title.markdown(f"**{plain(TITLES[chosen])}**", width="content")
         if chosen == DEPTH and lines:
-            state_key = f"compare-block-{identity}"
-            shared(
-                "compare-block", read=one_of([block.name for block in model_blocks]), key=state_key
-            )
+            names = one_of([block.name for block in model_blocks])
+            state_key = shared("compare-block", read=names, key=f"compare-block-{identity}")
             name = st.session_state.get(state_key)
             depth_panel(lines, "depth", name, partial(_choose, state_key))
         else:

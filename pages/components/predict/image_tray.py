@@ -1,25 +1,28 @@
-"""The images of a session: uploads or the sample's, each kept once by its content."""
+"""The images of a session: uploads and those of Loupe, each kept once by its content."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
+from pathlib import Path
 
 import streamlit as st
+from PIL import Image
 
 from core.errors import ImageError
 from core.inputs import decode_image
 from core.plain_text import plain
-from core.server import sample_images
+from core.server import photographs, sample_images
+from pages.components.cached import cached
 
 LARGEST_MB, ALL_MB = 25, 200
 """The largest image, and the largest sum of a session's images, in MB of 1,000,000 bytes."""
 
 ENDINGS = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "jp2", "avif"]
-THUMBNAIL = 320
-"""The longer edge of a thumbnail, in pixels."""
+THUMBNAIL, ICON = 400, 56
+"""The longer edges of a thumbnail and of an icon, in pixels: twice what they are drawn with."""
 
 KEY = "pictures"
 
@@ -28,13 +31,22 @@ KEY = "pictures"
 class TrayImage:
     """An encoded image that was decoded once without an error.
 
-    `identity` is the SHA-256 of `data`, `thumbnail` a small copy as WebP.
+    `identity` is the SHA-256 of `data`, `size` its width and height as it is seen; `thumbnail` and
+    `icon` are small copies as WebP.
     """
 
     name: str
     identity: str
     data: bytes
+    size: tuple[int, int]
     thumbnail: bytes
+    icon: bytes
+
+    @property
+    def number(self) -> int:
+        """A number by which a table in the browser knows the image: JavaScript's numbers have 53
+        bits."""
+        return int(self.identity[:12], 16)
 
 
 def tray_images() -> tuple[TrayImage, ...]:
@@ -57,18 +69,35 @@ def add_images(place: str) -> None:
         args=(uploader,),
         label_visibility="collapsed",
     )
-    images = tray_images()
     with st.container(horizontal=True):
         st.button(
-            "Use the sample’s images",
+            "Add Loupe’s digits",
             key=f"{KEY}-{place}-sample",
-            on_click=_take_samples,
-            type="secondary" if images else "primary",
+            on_click=_take_files,
+            args=(sample_images(),),
         )
-        if images:
-            st.button(
-                "Remove all images", key=f"{KEY}-{place}-clear", on_click=_clear, type="tertiary"
-            )
+        st.button(
+            "Add Loupe’s photographs",
+            key=f"{KEY}-{place}-photographs",
+            on_click=_take_files,
+            args=(photographs(),),
+        )
+
+
+def clear_images() -> None:
+    """Draw the button that takes all images from the session."""
+    st.button("Clear", key=f"{KEY}-clear", on_click=_clear, type="tertiary")
+
+
+def bundled(paths: Sequence[Path]) -> tuple[TrayImage, ...]:
+    """Images that Loupe comes with, for a session that has none."""
+    return tuple(_bundled(str(path)) for path in paths)
+
+
+@cached(64)
+def _bundled(path: str) -> TrayImage:
+    data = Path(path).read_bytes()
+    return _tray_image(Path(path).name, sha256(data).hexdigest(), data)
 
 
 def image_problems() -> None:
@@ -82,14 +111,8 @@ def _take_uploads(uploader: str) -> None:
     st.session_state[f"{KEY}-round"] = st.session_state.get(f"{KEY}-round", 0) + 1
 
 
-def take_sample_images() -> None:
-    """Take the sample's images, unless the session has images already."""
-    if not tray_images():
-        _take_samples()
-
-
-def _take_samples() -> None:
-    _take([(path.name, path.read_bytes()) for path in sample_images()])
+def _take_files(paths: Sequence[Path]) -> None:
+    _take([(path.name, path.read_bytes()) for path in paths])
 
 
 def _clear() -> None:
@@ -109,7 +132,7 @@ def _take(files: Iterable[tuple[str, bytes]]) -> None:
             problems.append(f"{name} was not added: all images together may have {ALL_MB} MB.")
             continue
         try:
-            images[identity] = TrayImage(name, identity, data, _thumbnail(data, name))
+            images[identity] = _tray_image(name, identity, data)
         except ImageError as error:
             problems.append(str(error))
             continue
@@ -118,9 +141,15 @@ def _take(files: Iterable[tuple[str, bytes]]) -> None:
     st.session_state[f"{KEY}-problems"] = tuple(problems)
 
 
-def _thumbnail(data: bytes, name: str) -> bytes:
+def _tray_image(name: str, identity: str, data: bytes) -> TrayImage:
     image = decode_image(data, name)
-    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    size = image.size
+    return TrayImage(name, identity, data, size, _smaller(image, THUMBNAIL), _smaller(image, ICON))
+
+
+def _smaller(image: Image.Image, edge: int) -> bytes:
+    """Make the image itself smaller, if it is larger. Returns it as WebP."""
+    image.thumbnail((edge, edge))
     buffer = BytesIO()
     image.save(buffer, "WEBP", quality=85)
     return buffer.getvalue()

@@ -12,7 +12,6 @@ from core.progress import Cancelled
 from pages.components.fit.load_panel import load_job, start_load
 from pages.components.fit.recipe_bar import use
 from pages.components.job_panel import job_panel
-from pages.components.predict.image_tray import take_sample_images
 from pages.components.slot_model import slot_request
 from pages.components.top_bar.stages import bench_slots
 from pages.components.workspace import workspace
@@ -63,8 +62,6 @@ def under_way() -> bool:
     if not all(loaded):
         return True
     del st.session_state[_KEY]
-    if then == "pages/predict.py":
-        take_sample_images()
     st.switch_page(then)
 
 

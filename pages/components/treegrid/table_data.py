@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from base64 import b64encode
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -12,9 +13,9 @@ from typing import Any, Literal
 from core.plain_text import visible
 from core.theme import STATE_MARKS
 
-Kind = Literal["key", "code", "muted", "number", "bar", "state"]
-"""How a column is drawn: keys, code such as a shape, code of less weight, a number, a number with a
-bar, or the mark of a state."""
+Kind = Literal["key", "code", "muted", "label", "number", "bar", "state", "image"]
+"""How a column is drawn: keys, code such as a shape, code of less weight, a name of up to two
+lines, a number, a number with a bar, the mark of a state, or a small image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,8 @@ class Column:
     stays. `full` is the value of a full bar, `colour` that of its filling, `most` the most pixels
     of the text. A column with a `share` takes that part of the width that is left. Of a key column,
     `into` are the new names of the keys, None for one that keeps its name; what a new name leaves
-    out is struck out in the old.
+    out is struck out in the old. A `worded` column of states has the word beside the mark where
+    there is room. The values of an image column are WebP files that Loupe made.
     """
 
     title: str
@@ -42,6 +44,7 @@ class Column:
     most: int = 190
     share: int = 0
     into: Sequence[str | None] = ()
+    worded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class Table:
     table scrolls. What a person opens is remembered for each `scope`, such as the text of a search.
     In a table with `clears`, a second click on the chosen row chooses none. `file` is the name
     under which a button saves the rows as CSV; without one there is no button. Without `chooses`,
-    no row can be chosen.
+    no row can be chosen. `height` is that of a row in pixels.
     """
 
     label: str
@@ -84,6 +87,7 @@ class Table:
     clears: bool = True
     file: str = ""
     chooses: bool = True
+    height: int = 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,7 @@ def packed(table: Table) -> PackedTable:
         "clears": table.clears,
         "file": table.file,
         "chooses": table.chooses,
+        "height": table.height,
         "columns": [_column(column) for column in table.columns],
         "states": _states(table.columns, groups),
         "names": [visible(str(name)) for name in keys.values],
@@ -125,12 +130,13 @@ def packed(table: Table) -> PackedTable:
 
 def _column(column: Column) -> dict[str, Any]:
     look = {
-        "title": column.title,
+        "title": visible(column.title),
         "kind": column.kind,
-        "hint": column.hint,
+        "hint": visible(column.hint),
         "drop": column.drop,
         "most": column.most,
         "share": column.share or (1 if column.kind == "key" else 0),
+        "worded": column.worded,
     }
     if column.kind == "key":
         into = [None if name is None else visible(name) for name in column.into] or None
@@ -141,10 +147,16 @@ def _column(column: Column) -> dict[str, Any]:
     return look | {
         "full": column.full or 1,
         "colour": column.colour,
-        "texts": [visible(column.text(value)) for value in codes],
+        "texts": [_text(column, value) for value in codes],
         "values": values if any(value is not None for value in values) else None,
         "codes": coded,
     }
+
+
+def _text(column: Column, value: Any) -> str:
+    if column.kind == "image":
+        return f"data:image/webp;base64,{b64encode(value).decode()}"
+    return visible(column.text(value))
 
 
 def _group(group: RowGroup, columns: Sequence[Column]) -> dict[str, Any]:

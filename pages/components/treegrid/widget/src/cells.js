@@ -15,8 +15,9 @@ export function rowCell(model, column, row, showsBars) {
   if (column.kind === "key") return keyCell(model, column, row)
   const text = model.text(column, row)
   const cell = element("div", `cell ${column.kind}`)
-  if (column.kind === "state") drawState(cell, model.table.states[text])
+  if (column.kind === "state") drawState(cell, model.table.states[text], column.worded && showsBars)
   else if (column.kind === "bar") drawBar(cell, text, model.value(column, row), column, showsBars)
+  else if (column.kind === "image") drawImage(cell, text)
   else drawText(cell, text)
   return cell
 }
@@ -32,7 +33,7 @@ export function groupCell(model, column, at, group, isOpen, showsBars) {
   }
   const sum = group.cells[at]
   if (!sum) return cell
-  if (column.kind === "state") drawState(cell, model.table.states[sum.text])
+  if (column.kind === "state") drawState(cell, model.table.states[sum.text], false)
   else if (column.kind === "bar") drawBar(cell, sum.text, sum.value, column, showsBars)
   else drawText(cell, sum.text)
   return cell
@@ -98,7 +99,7 @@ function drawText(cell, text) {
 
 function drawBar(cell, text, value, column, showsBars) {
   if (showsBars) {
-    const bar = element("span", "bar")
+    const bar = element("span", column.share ? "bar wide" : "bar")
     const filled = element("span", "filled")
     if (column.colour) filled.style.background = column.colour
     filled.style.width = `${100 * Math.min(1, Math.max(0, (value ?? 0) / column.full))}%`
@@ -108,11 +109,19 @@ function drawBar(cell, text, value, column, showsBars) {
   cell.append(element("span", "amount", text))
 }
 
-function drawState(cell, state) {
+// The row's key says what it shows.
+function drawImage(cell, address) {
+  const image = element("img")
+  image.src = address
+  image.alt = ""
+  cell.append(image)
+}
+
+function drawState(cell, state, worded) {
   if (!state) return
   cell.style.color = state.colour
   cell.title = state.word
   const mark = element("span", "mark", state.mark)
   mark.setAttribute("aria-hidden", "true")
-  cell.append(mark, element("span", "unseen", state.word))
+  cell.append(mark, element("span", worded ? "word" : "unseen", state.word))
 }

@@ -9,6 +9,9 @@ const TITLE_SIGN = 6.9 // about that of Inter at 12 pixels
 const ARROW = 14 // beside a sorted column's title
 const KEY = { least: 168, most: 248, narrow: 140 } // the room for keys before columns are left out
 const BAR = 44
+const IMAGE = 28
+const STATE = { wide: 16, narrow: 12 }
+const LABEL = 48 // the room for a name of two lines in a narrow table before columns are left out
 
 export class Columns {
   constructor(model) {
@@ -37,9 +40,10 @@ export class Columns {
     return changed
   }
 
-  // How many columns there are besides the key and its state.
+  // How many columns there are besides the key, its image and its state.
   told(shown) {
-    return shown.filter((at) => !["key", "state"].includes(this.model.columns[at].kind)).length
+    const kinds = shown.map((at) => this.model.columns[at].kind)
+    return kinds.filter((kind) => !["key", "image", "state"].includes(kind)).length
   }
 
   get narrow() {
@@ -55,14 +59,24 @@ export class Columns {
     const { kind, most, title } = this.model.columns[at]
     if (kind === "key" && !bars) return KEY.narrow
     if (kind === "key") return Math.min(Math.max(this.longest * SIGN + 16, KEY.least), KEY.most)
-    if (kind === "state") return bars ? 16 : 12
+    if (kind === "image") return IMAGE
+    if (kind === "state") return this.stateWidth(at, bars)
+    if (kind === "label" && !bars) return LABEL
     const text = Math.min(Math.ceil(this.signs[at] * (bars ? SIGN : NARROW_SIGN)) + 2, most)
     const head = Math.ceil(title.length * TITLE_SIGN) + (bars ? ARROW : 0)
-    return Math.max(text, head) + (kind === "bar" && bars ? BAR + GAP.wide : 0)
+    const more = { bar: BAR + GAP.wide, label: GAP.wide }[kind] ?? 0
+    return Math.max(text, head) + (bars ? more : 0)
+  }
+
+  // The mark alone, or the mark and the longest word.
+  stateWidth(at, bars) {
+    if (!bars) return STATE.narrow
+    return STATE.wide + (this.model.columns[at].worded ? Math.ceil(this.signs[at] * SIGN) + 8 : 0)
   }
 
   track(at, bars) {
     const column = this.model.columns[at]
+    if (column.kind === "label" && !bars) return "minmax(0, 2fr)"
     return column.share ? `minmax(0, ${column.share}fr)` : `${this.width(at, bars)}px`
   }
 }

@@ -1,8 +1,9 @@
 // Downloads the rows as CSV, from what the browser has: no request, and no file on the server.
 
 export function downloadCsv(model, rows) {
-  const lines = [model.columns.map((column) => column.title || "State")]
-  for (const row of rows) lines.push(model.columns.map((column) => valueOf(model, column, row)))
+  const columns = model.columns.filter((column) => column.kind !== "image")
+  const lines = [columns.map((column) => column.title || "State")]
+  for (const row of rows) lines.push(columns.map((column) => valueOf(model, column, row)))
   const text = lines.map((line) => line.map(quoted).join(",")).join("\n")
   const address = URL.createObjectURL(new Blob([`${text}\n`], { type: "text/csv" }))
   const link = document.createElement("a")

@@ -14,7 +14,7 @@ import { downloadCsv } from "./csv.js"
 import { Model, isGroup } from "./model.js"
 import { headOf, tableOf } from "./payload.js"
 
-const HEIGHT = 28
+const HEAD = 28 // pixels of the line of titles
 const OVERSCAN = 12
 const NOTICE = 2000 // milliseconds that a confirmation stays
 
@@ -29,6 +29,7 @@ export class Grid {
     this.chosen = null
     this.active = null
     this.digest = null
+    this.height = HEAD
     this.turn = null
     this.follows = false
     this.frame = this.build()
@@ -76,10 +77,10 @@ export class Grid {
     return {
       count: this.lines.length,
       getScrollElement: () => this.scroller,
-      estimateSize: () => HEIGHT,
+      estimateSize: () => this.height,
       overscan: OVERSCAN,
-      scrollMargin: HEIGHT,
-      scrollPaddingStart: HEIGHT,
+      scrollMargin: HEAD,
+      scrollPaddingStart: HEAD,
       scrollToFn: elementScroll,
       observeElementRect,
       observeElementOffset,
@@ -115,7 +116,9 @@ export class Grid {
     this.scroller.setAttribute("aria-label", table.label)
     this.frame.classList.toggle("chooses", table.chooses)
     this.csv.hidden = !table.file || !this.model.size
-    this.scroller.style.maxHeight = `${HEIGHT * (table.most + 1)}px`
+    this.height = table.height
+    this.frame.style.setProperty("--height", `${this.height}px`)
+    this.scroller.style.maxHeight = `${HEAD + this.height * table.most}px`
     this.columns.fit(this.width())
     this.drawHeader()
     this.relist()
@@ -142,7 +145,7 @@ export class Grid {
   relist() {
     this.lines = this.model.lines(this.isOpen, this.kept.sort)
     this.scroller.setAttribute("aria-rowcount", String(this.lines.length + 1))
-    this.body.style.height = `${HEIGHT * this.lines.length}px`
+    this.body.style.height = `${this.height * this.lines.length}px`
     this.frame.classList.toggle("empty", this.lines.length === 0)
     this.rows.clear()
     this.body.replaceChildren()
@@ -202,6 +205,11 @@ export class Grid {
       const column = this.model.columns[at]
       const cell = element("div", `cell ${column.kind}`)
       cell.setAttribute("role", "columnheader")
+      row.append(cell)
+      if (column.kind === "image") {
+        cell.append(element("span", "unseen", column.title))
+        continue
+      }
       const down = sort?.column === at ? sort.down : null
       cell.setAttribute("aria-sort", down === null ? "none" : down ? "descending" : "ascending")
       const button = element("button", "sort", column.title)
@@ -211,7 +219,6 @@ export class Grid {
       if (down !== null) button.append(element("span", down ? "down" : "up"))
       button.addEventListener("click", () => this.sortBy(at))
       cell.append(button)
-      row.append(cell)
     }
     this.header.replaceChildren(row)
   }
@@ -241,7 +248,7 @@ export class Grid {
       wanted.add(line)
       if (!this.rows.has(line)) {
         const row = this.drawLine(line, index)
-        row.style.transform = `translateY(${start - HEIGHT}px)`
+        row.style.transform = `translateY(${start - HEAD}px)`
         this.rows.set(line, row)
         this.body.append(row)
       }
@@ -374,7 +381,7 @@ export class Grid {
       return
     }
     const at = Math.max(0, this.lines.indexOf(this.active))
-    const page = Math.max(1, Math.floor(this.scroller.clientHeight / HEIGHT) - 2)
+    const page = Math.max(1, Math.floor((this.scroller.clientHeight - HEAD) / this.height) - 1)
     const moves = {
       ArrowDown: () => this.move(at + 1),
       ArrowUp: () => this.move(at - 1),

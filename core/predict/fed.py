@@ -1,0 +1,89 @@
+"""What models were fed and how their classes are named, with who says so, in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from core.inputs import FROM_CHECKPOINT, IMAGENET, Preprocessing
+from core.predict.labels import Labels
+from core.wording import THIN, counted, listed
+
+
+def fed_sentence(fed: Mapping[str, tuple[Preprocessing, Labels]]) -> str:
+    """What every model, by its name on screen, is fed and which classes it has, and who says so.
+
+    What is the same for all is said once. Class names are in single backticks.
+    """
+    given = [part for parts in fed.values() for part in parts if _is_told(part)]
+    same = len({*fed.values()}) == 1
+    if same and all(part.source.startswith(FROM_CHECKPOINT) for part in given):
+        words = ", ".join(_words(part) for part in next(iter(fed.values())) if _is_told(part))
+        return f"{words}, all from the checkpoint{'s' if len(fed) > 1 else ''}."
+    sentences = []
+    for kind in (0, 1):
+        parts = {name: parts[kind] for name, parts in fed.items() if _is_told(parts[kind])}
+        told = {name: f"{_words(part)} ({part.source})." for name, part in parts.items()}
+        if len({*told.values()}) == 1 and len(told) == len(fed):
+            sentence = next(iter(told.values()))
+            sentences.append(sentence[0].upper() + sentence[1:])
+        else:
+            sentences += [f"{name}: {sentence}" for name, sentence in told.items()]
+    return " ".join(sentences)
+
+
+def _is_told(part: Preprocessing | Labels) -> bool:
+    """There are no class names where no image reached the model."""
+    return isinstance(part, Preprocessing) or bool(part.names)
+
+
+def _words(part: Preprocessing | Labels) -> str:
+    return _fed(part) if isinstance(part, Preprocessing) else _classes(part)
+
+
+def _fed(preprocessing: Preprocessing) -> str:
+    parts = [f"{_edges(preprocessing.crop)}{THIN}px"]
+    if preprocessing.resize != preprocessing.crop:
+        parts[0] += f" cropped from {_edges(preprocessing.resize)}"
+    if preprocessing.fit != "cover":
+        parts.append({"squash": "squashed", "pad": "padded"}[preprocessing.fit])
+    if preprocessing.channels != IMAGENET.channels:
+        channels = counted(preprocessing.channels, "channel")
+        parts.append("grey" if preprocessing.channels == 1 else channels)
+    return ", ".join([*parts, preprocessing.interpolation, _normalised(preprocessing)])
+
+
+def _edges(size: tuple[int, int]) -> str:
+    height, width = size
+    return f"{height}" if height == width else f"{width} × {height}"
+
+
+def _normalised(preprocessing: Preprocessing) -> str:
+    if (preprocessing.mean, preprocessing.std) == (IMAGENET.mean, IMAGENET.std):
+        return "ImageNet mean/std"
+    mean, std = _per_channel(preprocessing.mean), _per_channel(preprocessing.std)
+    return f"mean/std {mean}" if mean == std else f"mean {mean}, std {std}"
+
+
+def _per_channel(values: tuple[float, ...]) -> str:
+    """One number where all channels have the same."""
+    distinct = list(dict.fromkeys(values))
+    return " ".join(f"{value:.3g}" for value in (distinct if len(distinct) == 1 else values))
+
+
+def _classes(labels: Labels) -> str:
+    """The first and the last class, or their number if they have no names."""
+    names = [f"`{name}`" for name in labels.names]
+    if labels.numbered:
+        return counted(len(names), "class")
+    if len(names) <= 2:
+        return f"class{'es' if len(names) > 1 else ''} {listed(names)}"
+    return f"classes {names[0]} … {names[-1]}"
+
+
+def fed_size(size: tuple[int, int], fed: Mapping[str, Preprocessing]) -> str:
+    """An image's (width, height), and what each model was fed of it: `128 × 128, fed 64 × 64`."""
+    crops = {name: "{1} × {0}".format(*each.crop) for name, each in fed.items()}
+    own = f"{size[0]} × {size[1]}"
+    if len(set(crops.values())) == 1:
+        return f"{own}, fed {next(iter(crops.values()))}"
+    return f"{own}, fed {' and '.join(f'{crop} to {name}' for name, crop in crops.items())}"
