@@ -64,10 +64,7 @@ def fit_verdict(
             every = f"{matched} of {wanted} keys match"
             why = " ".join([*(doubt.sentence for doubt in fit.doubts), *_unsure(unsure)])
             text = f"Does not fit{to}, though {every}: {why[:1].lower()}{why[1:]}"
-        if match.benign:
-            text += f" {_benign(match)}"
-        left_out = f"{fit.left_out[:1].upper()}{fit.left_out[1:]}." if fit.left_out else ""
-        return " ".join(filter(None, (text, left_out, *fit.heads, fit.copies, fit.by_values)))
+        return " ".join((text, *fit_notes(fit)))
     parts = [f"{matched} of {wanted} keys match"]
     refused = sum(bool(mismatch.reason) for mismatch in match.mismatched)
     if len(match.mismatched) > refused:
@@ -79,14 +76,25 @@ def fit_verdict(
         parts.append(f"{count(len(match.missing_keys))} missing")
     if match.unexpected_keys and match.matched:
         parts.append(f"{count(len(match.unexpected_keys))} unexpected")
-    text = f"Does not fit{to}: {', '.join(parts)}."
+    return f"Does not fit{to}: {', '.join(parts)}. {best_gain(proposals)}".rstrip()
+
+
+def fit_notes(fit: Fit) -> tuple[str, ...]:
+    """Where every key matches: what is absent and harmless, what of the file is left out, which of
+    several copies is taken."""
+    absent = _benign(fit.match) if fit.match.benign else ""
+    left_out = f"{fit.left_out[:1].upper()}{fit.left_out[1:]}." if fit.left_out else ""
+    return tuple(filter(None, (absent, left_out, *fit.heads, fit.copies, fit.by_values)))
+
+
+def best_gain(proposals: Sequence[Proposal]) -> str:
+    """What the first proposal does and reaches, in a sentence; empty if it gains no key."""
     best = proposals[0] if proposals else None
-    if best and best.after > best.before:
-        words = (
-            best.title if len(best.fixes) <= MOST_NAMED else f"Repair it in {len(best.fixes)} steps"
-        )
-        text += f" {words}, and {count(best.after)} of {count(best.total)} keys match."
-    return text
+    if best is None or best.after <= best.before:
+        return ""
+    steps = len(best.fixes)
+    words = best.title if steps <= MOST_NAMED else f"Repair it in {steps} steps"
+    return f"{words}, and {count(best.after)} of {count(best.total)} keys match."
 
 
 def option_hint(match: Match, signature: Signature) -> str:
