@@ -4,7 +4,7 @@
 mismatches. `fit_of` also asks whether the tensors are those of one whole network: its Fit says what
 speaks against that. `fit_verdict` and `key_sections` put it into words. Of the packages inside,
 `identify` finds the architecture among all that the `index` knows, `align` pairs keys whose names
-differ, and `proposals` finds fixes and tries each of them.
+differ, `proposals` finds fixes and tries each of them, and `review` says what a person decides.
 """
 
 from core.fit.architecture_options import (

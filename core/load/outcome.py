@@ -47,9 +47,10 @@ class LoadOutcome:
 
 
 def loaded_headline(request: ModelRequest, match: Match, outcome: LoadOutcome | None) -> Headline:
-    """What is loaded and how it went; `outcome` is None if another session loaded it.
+    """What is loaded and how it went.
 
-    `match` is that of the repaired state_dict with the architecture.
+    `match` is that of the repaired state_dict with the architecture; `outcome` is None if another
+    session loaded the model.
     """
     name = architecture_words(request.architecture)
     if match.fits:
@@ -60,7 +61,7 @@ def loaded_headline(request: ModelRequest, match: Match, outcome: LoadOutcome | 
     if outcome is None:
         return Headline(
             title,
-            f"On {request.device}. Somebody else loaded this model on this server; it is shared.",
+            f"On {request.device}. It was loaded on this server before, and is shared.",
         )
     return Headline(title, " ".join(_evidence(outcome)))
 

@@ -271,7 +271,7 @@ def test_a_second_session_gets_the_loaded_model_without_loading():
     load(fit_page(slot), press_next)
     second = fit_page(slot)
     assert "loaded on this server already" in words(second)
-    press(second, "Run it once")
+    press(second, "Use the loaded model")
     wait_until(lambda: "Already loaded on cpu and shared" in words(second.run()))
     assert model_pool().loads == 1
 

@@ -108,7 +108,7 @@ def _switches(key: str, request: SlotState, change: Callable[..., None]) -> None
 
 def load_panel(view: FitView, fitted: Fitting) -> LoadOutcome | None:
     """Draw the options of the load in one line, and what stands in its way; or, of a loaded model,
-    what came of it. The bar's button loads what fits.
+    what came of it. Unlike the bar's button, its own leaves the page as it is while it loads.
 
     Returns the outcome of this session's own load while the model is loaded, else None.
     """
@@ -138,19 +138,18 @@ def load_panel(view: FitView, fitted: Fitting) -> LoadOutcome | None:
 def _before_loading(
     view: FitView, request: ModelRequest, fitted: Fitting, *, resident: bool
 ) -> None:
-    """Draw what a load would leave out, what forbids it, and a button where the bar has none."""
+    """Draw what a load would leave out, and the button that starts it, or what forbids it."""
     if not request.strict:
         _partial_notice(initialised(fitted.match, fitted.signature), len(fitted.signature))
     reason = obstacle(fitted.match, fitted.trial.failed, request.strict)
     if reason:
         st.caption(plain_sentence(reason))
     job = load_job(view.key, request)
-    bar_loads = fitted.fit.fits and not resident
-    if bar_loads or reason or (job is not None and job.unfinished):
+    if reason or (job is not None and job.unfinished):
         return
-    partly = "Load the model" if request.strict else "Load the model partially"
+    label = "Use the loaded model" if resident else "Load the model"
     st.button(
-        "Run it once" if resident else partly,
+        label if request.strict else f"{label} partially",
         key=f"{view.key}-load",
         on_click=start_load,
         args=(view.key, request, view.state_dict),

@@ -51,8 +51,9 @@ class FitView:
     @property
     def is_sure(self) -> bool:
         """Whether the file proves this architecture, or one that computes the same."""
-        sure = self.identified.sure if self.identified else None
-        return sure is not None and self.architecture in (sure.architecture, *sure.also)
+        if self.identified is None or self.architecture is None:
+            return False
+        return self.identified.proves(self.architecture)
 
     @property
     def headline(self) -> Headline:

@@ -57,7 +57,7 @@ def test_a_partial_load_says_how_much_is_from_the_file(tmp_path: Path) -> None:
 def test_a_model_of_another_session_is_told_as_shared() -> None:
     request = ModelRequest("a", "", Recipe(), NETWORK)
     wanted = match({}, signature(NETWORK))  # type: ignore[arg-type]
-    assert "it is shared" in loaded_headline(request, wanted, None).evidence
+    assert "and is shared" in loaded_headline(request, wanted, None).evidence
 
 
 def test_the_options_of_a_load_are_one_line() -> None:

@@ -62,3 +62,11 @@ def test_what_else_takes_the_same_tensors_is_told(lookup: Lookup, tmp_path: Path
     assert [reason.sentence for reason in reasons if not reason.speaks_for] == [
         "timm resnetblur18 takes the same tensors and computes something else"
     ]
+
+
+@pytest.mark.skipif(not known_facts(), reason="other versions than the facts'")
+def test_a_sure_file_proves_only_what_computes_the_same(lookup: Lookup, tmp_path: Path) -> None:
+    found, _ = identified(lookup, tmp_path / "resnet18.pth", resnet18().state_dict())
+    assert found.proves(RESNET)
+    assert found.proves(Architecture("timm", "resnet18"))
+    assert not found.proves(Architecture("timm", "resnetblur18"))
