@@ -87,6 +87,7 @@ STYLE = """<style>
 [class*=st-key-problem-]:not(:last-child) {padding-bottom: 0.6rem;
   border-bottom: 1px solid var(--loupe-line)}
 [class*=st-key-problem-] button p {text-align: left}
+@media (max-width: 640px) {.st-key-model > :first-child {flex: 1 1 100%}}
 .st-key-fit-body [data-testid=stPopover] button {min-height: 2rem}
 </style>"""
 """The page's grid: at the left what one decides, at the right what it makes of the keys. On a
