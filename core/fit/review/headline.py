@@ -53,7 +53,7 @@ def proposed_headline(identified: Identification, fit: Fit | None) -> Headline:
     best = identified.candidates[0]
     name = architecture_words(best.architecture)
     if identified.sure is not None:
-        return _sure(name, best.recipe, fit.match)
+        return _sure(name, best.recipe, fit)
     if not identified.known:
         evidence = f"By its layers this is {identified.family}. {best.relative}".rstrip()
         return Headline(
@@ -83,14 +83,16 @@ def chosen_headline(
     return Headline(f"Fits {name}: {matched} of {total} keys", notes)
 
 
-def _sure(name: str, recipe: Recipe, match: Match) -> Headline:
+def _sure(name: str, recipe: Recipe, fit: Fit) -> Headline:
+    notes = _line(fit_notes(fit))
     if not recipe.steps:
-        matched = f"{count(len(match.matched))} of {count(match.total)} keys match"
-        return Headline(f"Fits {name} as it is", f"{matched} in name and shape.")
+        matched = f"{count(len(fit.match.matched))} of {count(fit.match.total)} keys match"
+        return Headline(f"Fits {name} as it is", _line([f"{matched} in name and shape.", notes]))
     words = recipe_words(recipe)
+    proposed = f"Proposed: {words[0].lower()}{words[1:]}."
     return Headline(
         f"Fits {name}{_after(recipe)}",
-        f"Proposed: {words[0].lower()}{words[1:]}. Nothing is changed until you apply it.",
+        _line([proposed, notes, "Nothing is changed until you apply it."]),
     )
 
 

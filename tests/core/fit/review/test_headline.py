@@ -47,6 +47,16 @@ def test_a_sure_file_that_needs_no_repair_is_told_so(lookup: Lookup, tmp_path: P
     assert evidence == "338 of 338 keys match in name and shape."
 
 
+def test_of_two_copies_the_one_that_is_taken_is_told_before_it_is(
+    lookup: Lookup, tmp_path: Path
+) -> None:
+    model = shufflenet_v2_x0_5().state_dict()
+    body = {f"{name}.{key}": model[key] for name in ("encoder_q", "encoder_k") for key in model}
+    title, evidence = headline(*identified(lookup, tmp_path / "a.pth", body))
+    assert title.startswith("Fits torchvision shufflenet_v2_x0_5 after ")
+    assert "the one under `encoder_q.` is taken" in evidence
+
+
 def test_of_several_that_fit_the_number_is_told_and_what_leaves_it_open(
     lookup: Lookup, tmp_path: Path
 ) -> None:
