@@ -1,12 +1,11 @@
-"""A match in words: the verdict, and the keys of each state, grouped by module."""
+"""A match in words: the verdict, what is left to do, and what a partial load leaves out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from core.architectures import Architecture, Signature
-from core.checkpoint import StateDict
 from core.fit.fitness import Fit
 from core.fit.key_match import Match
 from core.fit.proposals import Proposal
@@ -26,20 +25,6 @@ class Line:
     title: str
     keys: tuple[str, ...]
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SummarySection:
-    """All keys of one state, as lines.
-
-    `state` is `mismatched`, `missing`, `unexpected`, `benign` or `matched`. `parameters` counts the
-    elements of the model's parameters among the keys; for unexpected keys, of all their tensors.
-    """
-
-    state: str
-    keys: int
-    parameters: int
-    lines: tuple[Line, ...]
 
 
 def fit_verdict(
@@ -124,38 +109,14 @@ def _benign(match: Match) -> str:
     return f"{' and '.join(parts)} {are(len(match.benign))} absent, which is harmless."
 
 
-def key_sections(
-    match: Match, state_dict: StateDict, signature: Signature
-) -> tuple[SummarySection, ...]:
-    """The keys as lines by state, the states that need attention first; empty states left out.
-
-    Each key of the state_dict and of the signature is in exactly one section.
-    """
-    in_file = {key: entry.shape for key, entry in state_dict.items()}
-    wanted = {key: spec.shape for key, spec in signature.items()}
-    parameters = {key: spec.numel for key, spec in signature.items() if spec.kind == "parameter"}
-    shapes = {mismatch.key: mismatch.words for mismatch in match.mismatched}
-    states = (
-        _section("mismatched", tuple(shapes), shapes, parameters),
-        _section("missing", match.missing_keys, _notes(wanted), parameters),
-        _section(
-            "unexpected",
-            match.unexpected_keys,
-            _notes(in_file),
-            {key: state_dict[key].numel for key in match.unexpected_keys},
-        ),
-        _section("benign", match.benign, _notes(wanted), parameters),
-        _section("matched", match.matched, _notes(wanted), parameters),
-    )
-    return tuple(section for section in states if section.keys)
-
-
-def initialised(match: Match, signature: Signature) -> SummarySection:
+def initialised(match: Match, signature: Signature) -> tuple[Line, ...]:
     """The keys that a partial load leaves as the model initialises them, in the model's order."""
     left = {*match.missing_keys, *(mismatch.key for mismatch in match.mismatched)}
     shapes = {key: shape_words(spec.shape) for key, spec in signature.items()}
-    parameters = {key: spec.numel for key, spec in signature.items() if spec.kind == "parameter"}
-    return _section("missing", [key for key in signature if key in left], shapes, parameters)
+    groups = group_keys(key for key in signature if key in left)
+    return tuple(
+        Line(group.title, group.keys, tuple(shapes[key] for key in group.keys)) for group in groups
+    )
 
 
 def obstacle(match: Match, failed: Sequence[int], strict: bool) -> str | None:
@@ -170,21 +131,3 @@ def obstacle(match: Match, failed: Sequence[int], strict: bool) -> str | None:
     if not match.matched:
         return "No key matches, so nothing would be loaded: choose another architecture, or a fix."
     return None
-
-
-def _section(
-    state: str, keys: Sequence[str], notes: Mapping[str, str], parameters: Mapping[str, int]
-) -> SummarySection:
-    return SummarySection(
-        state,
-        len(keys),
-        sum(parameters.get(key, 0) for key in keys),
-        tuple(
-            Line(group.title, group.keys, tuple(notes[key] for key in group.keys))
-            for group in group_keys(keys)
-        ),
-    )
-
-
-def _notes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
-    return {key: shape_words(shape) for key, shape in shapes.items()}

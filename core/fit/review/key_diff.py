@@ -22,6 +22,7 @@ class KeyRow:
 
     `state` is `mismatched`, `missing`, `unexpected`, `benign`, `renamed` or `matched`. `in_model`
     is the model's key, or why there is none; `into` is the new name if a repair gave the key one.
+    `elements` counts those of the model's tensor, or of the file's where the model has none.
     """
 
     state: str
@@ -29,20 +30,24 @@ class KeyRow:
     in_model: str
     shape: str
     into: str | None = None
+    elements: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class DiffGroup:
     """Rows of one module in one state; `path` is None for rows that no module has in common.
 
-    What matches is in one group, renamed or not: `state` is `matched` then. `parameters` counts the
-    elements of all tensors of the rows.
+    What matches is in one group, renamed or not: `state` is `matched` then.
     """
 
     state: str
     path: str | None
     rows: tuple[KeyRow, ...]
-    parameters: int
+
+    @property
+    def elements(self) -> int:
+        """The elements of all tensors of the rows."""
+        return sum(row.elements for row in self.rows)
 
 
 def key_diff(match: Match, state_dict: StateDict, signature: Signature) -> tuple[DiffGroup, ...]:
@@ -82,28 +87,37 @@ def _groups(
     signature: Signature,
 ) -> Iterator[DiffGroup]:
     for module in module_groups(keys):
-        rows = []
-        parameters = 0
-        for key in module.keys:
-            entry, spec = state_dict.get(key), signature.get(key)
-            mismatch = mismatches.get(key)
-            rows.append(_row(state, key, entry, spec, mismatch.reason if mismatch else ""))
-            parameters += spec.numel if spec else entry.numel if entry else 0
-        yield DiffGroup(state, module.path, tuple(rows), parameters)
+        rows = tuple(
+            _row(
+                state,
+                key,
+                state_dict.get(key),
+                signature.get(key),
+                mismatches[key].reason if key in mismatches else "",
+            )
+            for key in module.keys
+        )
+        yield DiffGroup(state, module.path, rows)
 
 
 def _row(
     state: str, key: str, entry: TensorEntry | None, spec: TensorSpec | None, reason: str
 ) -> KeyRow:
     if entry is None:
-        return KeyRow(state, key, NOT_IN_FILE, shape(spec.shape) if spec else "")
+        return KeyRow(
+            state,
+            key,
+            NOT_IN_FILE,
+            shape(spec.shape) if spec else "",
+            elements=spec.numel if spec else 0,
+        )
     own = entry.origin or entry.key
     into = key if own != key else None
     if spec is None:
-        return KeyRow(state, own, NOT_IN_MODEL, shape(entry.shape), into)
+        return KeyRow(state, own, NOT_IN_MODEL, shape(entry.shape), into, entry.numel)
     if state == "matched" and into is not None:
         state = "renamed"
-    return KeyRow(state, own, reason or key, _shapes(entry, spec), into)
+    return KeyRow(state, own, reason or key, _shapes(entry, spec), into, spec.numel)
 
 
 def _shapes(entry: TensorEntry, spec: TensorSpec) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import streamlit as st
 
 from core.checkpoint import StateDict
 from core.errors import LoadError, LoupeError
-from core.fit import SummarySection, initialised, obstacle
+from core.fit import Line, initialised, obstacle
 from core.load import (
     DTYPES,
     WAYS,
@@ -170,17 +170,18 @@ def _outcome(view: FitView, request: ModelRequest) -> LoadOutcome | None:
     return None
 
 
-def _partial_notice(section: SummarySection, wanted: int) -> None:
+def _partial_notice(lines: Sequence[Line], wanted: int) -> None:
     """Warn, before a partial load, about the keys that it leaves untrained; `wanted` is the number
     of the model's keys."""
-    if not section.keys:
+    left = sum(len(line.keys) for line in lines)
+    if not left:
         st.caption("The file contains every key of the model: a partial load leaves nothing out.")
         return
     st.warning(
-        f"{count(section.keys)} of {count(wanted)} keys will not be loaded. {UNTRAINED}",
+        f"{count(left)} of {count(wanted)} keys will not be loaded. {UNTRAINED}",
         icon=":material/warning:",
     )
-    lines_table(section.lines)
+    lines_table(lines)
 
 
 def load_job(key: str, request: ModelRequest | None) -> Job[LoadOutcome] | None:

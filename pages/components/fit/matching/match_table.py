@@ -148,7 +148,7 @@ def _found(groups: Sequence[DiffGroup], chosen: str, text: str) -> list[DiffGrou
             if _shows(row, chosen) and (row.key in matching or row.into in matching)
         )
         if rows:
-            found.append(DiffGroup(group.state, group.path, rows, group.parameters))
+            found.append(DiffGroup(group.state, group.path, rows))
     return found
 
 
@@ -200,7 +200,7 @@ def _opened(groups: Sequence[DiffGroup]) -> frozenset[int]:
 
 def _cells(group: DiffGroup) -> dict[str, str]:
     """What a group's line says."""
-    keys, parameters = counted(len(group.rows), "key"), counted(group.parameters, "parameter")
+    keys, parameters = counted(len(group.rows), "key"), counted(group.elements, "parameter")
     return {"": group.state, "In the model": keys, "Shape": parameters}
 
 
@@ -229,10 +229,10 @@ def _packed_modules(identity: str, chosen: str, text: str, _fitted: Fitting) -> 
     groups = _found(every, chosen, text)
     total = sum(spec.numel for spec in _fitted.signature.values()) or 1
     rows = [row for group in groups for row in group.rows]
-    sizes = [_numel(row, _fitted) for row in rows]
+    sizes = [row.elements for row in rows]
     lines = []
     for group in groups:
-        part = sum(_numel(row, _fitted) for row in group.rows)
+        part = group.elements
         whole = group.state in ("matched", "benign")
         cells = {
             "": group.state,
@@ -278,11 +278,6 @@ def _packed_modules(identity: str, chosen: str, text: str, _fitted: Fitting) -> 
             chooses=False,
         )
     )
-
-
-def _numel(row: KeyRow, fitted: Fitting) -> int:
-    spec = fitted.signature.get(row.into or row.key)
-    return spec.numel if spec else 0
 
 
 def _foot(shown: int, total: int) -> str:

@@ -41,7 +41,7 @@ def test_a_repaired_key_is_told_with_its_name_in_the_file_and_its_new_one(saved)
         *("bn1", "layer1", "layer2", "layer3", "layer4", "fc"),
     ]
     last = groups[-1]
-    assert last.parameters == 512 * 1000 + 1000
+    assert last.elements == 512 * 1000 + 1000
     assert (last.rows[0].key, last.rows[0].into) == ("module.fc.weight", "fc.weight")
 
 
