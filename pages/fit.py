@@ -5,34 +5,28 @@ from __future__ import annotations
 from functools import partial
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from core.architectures import Architecture
-from core.checkpoint import Checkpoint, StateDict
-from core.errors import ArchitectureError
-from core.fit import fit_verdict, initialised, obstacle
-from core.fit.identify import Candidate, architecture_words
-from core.plain_text import plain_sentence
-from core.wording import counted
-from pages.components.fit.architecture_picker import architecture_picker, as_in_a
-from pages.components.fit.fitting import Fitting, fitting, remarks_on
-from pages.components.fit.fixes_panel import fixes_panel
-from pages.components.fit.identify_panel import identify_panel
-from pages.components.fit.load_panel import load_button, load_choices, partial_notice
-from pages.components.fit.matching.match_summary import coverage_bar
+from core.fit.review import Headline
+from core.load import loaded_headline
+from pages.components.fit.architecture.architecture_panel import architecture_panel
+from pages.components.fit.export_panel import export_panel
+from pages.components.fit.fitting import Fitting
+from pages.components.fit.load_panel import load_panel
+from pages.components.fit.matching.coverage_strip import coverage_strip
+from pages.components.fit.matching.keys_in_file import keys_in_file
 from pages.components.fit.matching.match_table import match_table
+from pages.components.fit.panel import STYLE
 from pages.components.fit.proof_panel import proof_panel
 from pages.components.fit.recipe_bar import use
-from pages.components.fit.repaired_download import recipe_as_code, repaired_download
+from pages.components.fit.repair_panel import repair_panel
+from pages.components.fit.review_panel import nearest_panel, review_panel
+from pages.components.fit.view import FitView, fit_view
 from pages.components.frame import danger_notice, empty_state, heading, page_verdict
-from pages.components.identified import sure_candidate
-from pages.components.open.repair_preview import repair_preview, why_sure
-from pages.components.pressed import pressed
+from pages.components.resources import model_pool
 from pages.components.slot_choice import slot_switch, state_dict_choice
-from pages.components.slot_model import slot_architecture, slot_request
+from pages.components.slot_model import slot_request
 from pages.components.workspace import workspace
-
-QUESTION = "Which architecture does this checkpoint fit?"
-"""The title while nothing is known to fit."""
 
 
 def main() -> None:
@@ -45,7 +39,7 @@ def main() -> None:
             page_verdict("Which architecture does a checkpoint fit?")
         empty_state(
             "Open a checkpoint first. Loupe then says which architecture it fits, lists the "
-            "matched, missing and unexpected keys, proposes fixes, and loads the model.",
+            "matched, missing and unexpected keys, proposes repairs, and loads the model.",
         )
         return
     with choices:
@@ -53,127 +47,66 @@ def main() -> None:
     danger_notice(checkpoint)
     if state_dict is None:
         return
-    architecture = _architecture(slot, checkpoint, state_dict)
-    if architecture is None:
-        sure = sure_candidate(checkpoint, state_dict)
-        if sure is None:
-            with top:
-                page_verdict(QUESTION)
-        else:
-            with top:
-                page_verdict(*_proposal(sure))
-            _proposed(slot, checkpoint, state_dict, sure)
-        return
-    try:
-        recipe = workspace().slot(slot).recipe
-        fitted = fitting(checkpoint.identity, state_dict, recipe, architecture)
-    except ArchitectureError as error:
+    st.html(STYLE)
+    _draw(fit_view(slot, checkpoint, state_dict), top)
+
+
+def _draw(view: FitView, top: DeltaGenerator) -> None:
+    take = partial(use, view.slot)
+    strip = st.container()
+    with st.container(key="fit-body"):
+        left = st.container(key="fit-left", gap="small")
+        decide = st.container(key="fit-decide", gap="small")
+        right = st.container(key="fit-right", gap="small")
+    fitted = view.fitted
+    if fitted is None:
         with top:
-            page_verdict(QUESTION)
-        st.error(plain_sentence(str(error)), icon=":material/error:")
+            _title(view.headline)
+        with left:
+            architecture_panel(view, take)
+        with right:
+            keys_in_file(view.state_dict, view.checkpoint.identity)
         return
-    with top:
-        page_verdict(fit_verdict(fitted.fit, fitted.proposals))
-    if fitted.match.fits:
-        for sentence in remarks_on(checkpoint, state_dict, architecture):
-            st.markdown(plain_sentence(sentence))
-    coverage_bar(fitted.sections, fitted.match.coverage_parameters)
-    actions, keys = st.columns([5, 7], gap="large")
-    with keys:
-        st.markdown("#### Keys")
-        match_table(fitted, f"{checkpoint.identity}:{state_dict.path!a}:{architecture.key}")
-    with actions:
-        fixes_panel(slot, checkpoint, state_dict, architecture, fitted)
-        _load(slot, state_dict, fitted)
-        if not fitted.trial.failed:
-            if fitted.match.fits:
-                st.markdown("#### Proof")
-                repaired = fitted.trial.state_dict
-                proof_panel(checkpoint, state_dict, repaired, recipe, architecture)
-            _export(slot, checkpoint, state_dict, architecture, fitted)
-
-
-def _proposal(sure: Candidate) -> tuple[str, str]:
-    """The title and the line below it while nothing is chosen yet."""
-    name, steps = architecture_words(sure.architecture), len(sure.recipe.steps)
-    if not steps:
-        return f"Fits {name} as it is", "Nothing is loaded until you choose it."
-    repairs = "one repair" if steps == 1 else counted(steps, "repair")
-    return f"Fits {name} after {repairs}", "Nothing is changed until you apply it."
-
-
-def _proposed(slot: str, checkpoint: Checkpoint, state_dict: StateDict, sure: Candidate) -> None:
-    """Draw the fit that the main button would choose, before anything is chosen."""
-    try:
-        fitted = fitting(checkpoint.identity, state_dict, sure.recipe, sure.architecture)
-    except ArchitectureError as error:
-        st.error(plain_sentence(str(error)), icon=":material/error:")
-        return
-    left, right = st.columns([5, 7], gap="large")
     with left:
-        repair_preview(slot, checkpoint, state_dict, sure, link=False)
-        why_sure(slot, sure)
+        repair_panel(view, fitted)
+        architecture_panel(view, take)
+        outcome = load_panel(view, fitted)
+    request = None if view.proposed else slot_request(view.slot)
+    loaded = request is not None and request in model_pool().resident()
+    with top:
+        if loaded and request is not None:
+            _title(loaded_headline(request, fitted.match, outcome))
+        else:
+            _title(view.headline)
+    with strip:
+        coverage_strip(fitted.before, fitted.match, repaired=fitted.is_repaired, loaded=loaded)
+    with decide:
+        if not loaded:
+            review_panel(view, take)
     with right:
-        st.markdown("#### Keys, once it is applied")
-        match_table(fitted, f"{checkpoint.identity}:{state_dict.path!a}:proposed")
+        match_table(fitted, view.name, loaded=loaded)
+        nearest_panel(view, take)
+        if not view.proposed:
+            _takeaway(view, fitted, loaded=loaded)
 
 
-def _architecture(slot: str, checkpoint: Checkpoint, state_dict: StateDict) -> Architecture | None:
-    """Draw the identified architecture and the choice of another. Returns the chosen architecture,
-    or None with a hint."""
-
-    def choose(architecture: Architecture | None) -> None:
-        workspace().update(slot, architecture=architecture.key if architecture else None)
-
-    try:
-        current = slot_architecture(slot)
-    except ArchitectureError as error:
-        st.error(plain_sentence(str(error)), icon=":material/error:")
-        current = None
-    recipe = workspace().slot(slot).recipe
-    identify_panel(f"fit-{slot}", checkpoint, state_dict, current, recipe, partial(use, slot))
-    architecture_picker(f"fit-{slot}", current, checkpoint, state_dict, choose)
-    if slot == "B":
-        as_in_a()
-    if current is None:
-        st.markdown(
-            "Choose an architecture to compare its keys and shapes with the file’s. No tensor is "
-            "read for this."
-        )
-    return current
-
-
-def _load(slot: str, state_dict: StateDict, fitted: Fitting) -> None:
-    request, key = slot_request(slot), f"fit-{slot}"
-    if request is None:
+def _takeaway(view: FitView, fitted: Fitting, *, loaded: bool) -> None:
+    """Draw the proof and the exports of what is chosen."""
+    if fitted.trial.failed or view.architecture is None:
         return
-    st.markdown("#### Load")
-    load_choices(key, request, lambda **choice: workspace().update(slot, **choice))
-    if not request.strict:
-        partial_notice(initialised(fitted.match, fitted.signature), len(fitted.signature))
-    reason = obstacle(fitted.match, fitted.trial.failed, request.strict)
-    loaded = load_button(key, request, state_dict, reason)
-    if loaded and pressed(
-        "Predict with this model",
-        key=f"{key}-predict",
-        type="primary",
-        icon=":material/arrow_forward:",
-    ):
-        st.switch_page("pages/predict.py")
+    export_panel(view, fitted, loaded=loaded)
+    if fitted.match.fits:
+        proof_panel(
+            view.checkpoint,
+            view.state_dict,
+            fitted.trial.state_dict,
+            view.recipe,
+            view.architecture,
+        )
 
 
-def _export(
-    slot: str,
-    checkpoint: Checkpoint,
-    state_dict: StateDict,
-    architecture: Architecture,
-    fitted: Fitting,
-) -> None:
-    state = workspace().slot(slot)
-    st.markdown("#### Export")
-    computed = fitted.match.computed
-    recipe_as_code(checkpoint, state_dict.path, state.recipe, architecture, state.strict, computed)
-    repaired_download(f"fit-{slot}", checkpoint, fitted.trial.state_dict, state.recipe)
+def _title(headline: Headline) -> None:
+    page_verdict(headline.title, headline.evidence)
 
 
 main()

@@ -2,9 +2,9 @@
 
 `match` takes a StateDict and a signature, and returns a Match: missing_keys, unexpected_keys and
 mismatches. `fit_of` also asks whether the tensors are those of one whole network: its Fit says what
-speaks against that. `fit_verdict` and `key_sections` put it into words. Of the packages inside,
+speaks against that. `fit_verdict` puts it into words. Of the packages inside,
 `identify` finds the architecture among all that the `index` knows, `align` pairs keys whose names
-differ, and `proposals` finds fixes and tries each of them.
+differ, `proposals` finds fixes and tries each of them, and `review` says what a person decides.
 """
 
 from core.fit.architecture_options import (
@@ -16,10 +16,8 @@ from core.fit.architecture_options import (
 )
 from core.fit.fit_summary import (
     Line,
-    SummarySection,
     fit_verdict,
     initialised,
-    key_sections,
     obstacle,
     option_hint,
 )
@@ -34,13 +32,11 @@ __all__ = [
     "LeftOutHead",
     "Line",
     "Match",
-    "SummarySection",
     "TornLayer",
     "classes_in",
     "fit_of",
     "fit_verdict",
     "initialised",
-    "key_sections",
     "left_out_heads",
     "left_out_heads_words",
     "match",

@@ -1,12 +1,11 @@
-"""A match in words: the verdict, and the keys of each state, grouped by module."""
+"""A match in words: the verdict, what is left to do, and what a partial load leaves out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from core.architectures import Architecture, Signature
-from core.checkpoint import StateDict
 from core.fit.fitness import Fit
 from core.fit.key_match import Match
 from core.fit.proposals import Proposal
@@ -26,20 +25,6 @@ class Line:
     title: str
     keys: tuple[str, ...]
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SummarySection:
-    """All keys of one state, as lines.
-
-    `state` is `mismatched`, `missing`, `unexpected`, `benign` or `matched`. `parameters` counts the
-    elements of the model's parameters among the keys; for unexpected keys, of all their tensors.
-    """
-
-    state: str
-    keys: int
-    parameters: int
-    lines: tuple[Line, ...]
 
 
 def fit_verdict(
@@ -64,10 +49,7 @@ def fit_verdict(
             every = f"{matched} of {wanted} keys match"
             why = " ".join([*(doubt.sentence for doubt in fit.doubts), *_unsure(unsure)])
             text = f"Does not fit{to}, though {every}: {why[:1].lower()}{why[1:]}"
-        if match.benign:
-            text += f" {_benign(match)}"
-        left_out = f"{fit.left_out[:1].upper()}{fit.left_out[1:]}." if fit.left_out else ""
-        return " ".join(filter(None, (text, left_out, *fit.heads, fit.copies, fit.by_values)))
+        return " ".join((text, *fit_notes(fit)))
     parts = [f"{matched} of {wanted} keys match"]
     refused = sum(bool(mismatch.reason) for mismatch in match.mismatched)
     if len(match.mismatched) > refused:
@@ -79,14 +61,25 @@ def fit_verdict(
         parts.append(f"{count(len(match.missing_keys))} missing")
     if match.unexpected_keys and match.matched:
         parts.append(f"{count(len(match.unexpected_keys))} unexpected")
-    text = f"Does not fit{to}: {', '.join(parts)}."
+    return f"Does not fit{to}: {', '.join(parts)}. {best_gain(proposals)}".rstrip()
+
+
+def fit_notes(fit: Fit) -> tuple[str, ...]:
+    """Where every key matches: what is absent and harmless, what of the file is left out, which of
+    several copies is taken."""
+    absent = _benign(fit.match) if fit.match.benign else ""
+    left_out = f"{fit.left_out[:1].upper()}{fit.left_out[1:]}." if fit.left_out else ""
+    return tuple(filter(None, (absent, left_out, *fit.heads, fit.copies, fit.by_values)))
+
+
+def best_gain(proposals: Sequence[Proposal]) -> str:
+    """What the first proposal does and reaches, in a sentence; empty if it gains no key."""
     best = proposals[0] if proposals else None
-    if best and best.after > best.before:
-        words = (
-            best.title if len(best.fixes) <= MOST_NAMED else f"Repair it in {len(best.fixes)} steps"
-        )
-        text += f" {words}, and {count(best.after)} of {count(best.total)} keys match."
-    return text
+    if best is None or best.after <= best.before:
+        return ""
+    steps = len(best.fixes)
+    words = best.title if steps <= MOST_NAMED else f"Repair it in {steps} steps"
+    return f"{words}, and {count(best.after)} of {count(best.total)} keys match."
 
 
 def option_hint(match: Match, signature: Signature) -> str:
@@ -116,38 +109,14 @@ def _benign(match: Match) -> str:
     return f"{' and '.join(parts)} {are(len(match.benign))} absent, which is harmless."
 
 
-def key_sections(
-    match: Match, state_dict: StateDict, signature: Signature
-) -> tuple[SummarySection, ...]:
-    """The keys as lines by state, the states that need attention first; empty states left out.
-
-    Each key of the state_dict and of the signature is in exactly one section.
-    """
-    in_file = {key: entry.shape for key, entry in state_dict.items()}
-    wanted = {key: spec.shape for key, spec in signature.items()}
-    parameters = {key: spec.numel for key, spec in signature.items() if spec.kind == "parameter"}
-    shapes = {mismatch.key: mismatch.words for mismatch in match.mismatched}
-    states = (
-        _section("mismatched", tuple(shapes), shapes, parameters),
-        _section("missing", match.missing_keys, _notes(wanted), parameters),
-        _section(
-            "unexpected",
-            match.unexpected_keys,
-            _notes(in_file),
-            {key: state_dict[key].numel for key in match.unexpected_keys},
-        ),
-        _section("benign", match.benign, _notes(wanted), parameters),
-        _section("matched", match.matched, _notes(wanted), parameters),
-    )
-    return tuple(section for section in states if section.keys)
-
-
-def initialised(match: Match, signature: Signature) -> SummarySection:
+def initialised(match: Match, signature: Signature) -> tuple[Line, ...]:
     """The keys that a partial load leaves as the model initialises them, in the model's order."""
     left = {*match.missing_keys, *(mismatch.key for mismatch in match.mismatched)}
     shapes = {key: shape_words(spec.shape) for key, spec in signature.items()}
-    parameters = {key: spec.numel for key, spec in signature.items() if spec.kind == "parameter"}
-    return _section("missing", [key for key in signature if key in left], shapes, parameters)
+    groups = group_keys(key for key in signature if key in left)
+    return tuple(
+        Line(group.title, group.keys, tuple(shapes[key] for key in group.keys)) for group in groups
+    )
 
 
 def obstacle(match: Match, failed: Sequence[int], strict: bool) -> str | None:
@@ -162,21 +131,3 @@ def obstacle(match: Match, failed: Sequence[int], strict: bool) -> str | None:
     if not match.matched:
         return "No key matches, so nothing would be loaded: choose another architecture, or a fix."
     return None
-
-
-def _section(
-    state: str, keys: Sequence[str], notes: Mapping[str, str], parameters: Mapping[str, int]
-) -> SummarySection:
-    return SummarySection(
-        state,
-        len(keys),
-        sum(parameters.get(key, 0) for key in keys),
-        tuple(
-            Line(group.title, group.keys, tuple(notes[key] for key in group.keys))
-            for group in group_keys(keys)
-        ),
-    )
-
-
-def _notes(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
-    return {key: shape_words(shape) for key, shape in shapes.items()}

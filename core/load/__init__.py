@@ -6,12 +6,15 @@ raises LoadError or NoRoom. ModelPool keeps the models that a server's sessions 
 
 from core.load.loading import DTYPES, LoadedModel, devices, load_model
 from core.load.model_request import ModelRequest, load_requested
+from core.load.outcome import WAYS, LoadOutcome, load_words, loaded_headline, own_dtype
 from core.load.pool import ModelPool
 from core.load.smoke import SmokeRun, smoke_run
 from core.load.switches import SwitchEffect, forward
 
 __all__ = [
     "DTYPES",
+    "WAYS",
+    "LoadOutcome",
     "LoadedModel",
     "ModelPool",
     "ModelRequest",
@@ -21,5 +24,8 @@ __all__ = [
     "forward",
     "load_model",
     "load_requested",
+    "load_words",
+    "loaded_headline",
+    "own_dtype",
     "smoke_run",
 ]

@@ -6,12 +6,13 @@ label, what it does, and the slots that it does it to. Nothing here draws or loa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from core.fit import Doubt, Fit, Match
-from core.fit.identify import Candidate, Identification
+from core.fit import Fit
+from core.fit.identify import Identification
+from core.fit.review import keys_to_decide
 from core.fixes import Recipe
 from core.wording import counted, listed
 
@@ -102,7 +103,7 @@ def slot_stage(
         if fit.fits:
             return SlotStage(Stage.FITS, classifies=classifies)
         if sure is None or recipe.steps or sure.architecture.key != chosen:
-            return SlotStage(Stage.NEAR, keys=_to_review(fit.match, fit.doubts))
+            return SlotStage(Stage.NEAR, keys=keys_to_decide(fit.match, fit.doubts))
     if identified is None:
         return SlotStage(Stage.IDENTIFYING)
     if sure is not None:
@@ -112,13 +113,7 @@ def slot_stage(
     best = identified.candidates[0]
     if best.fits:
         return SlotStage(Stage.SEVERAL)
-    return SlotStage(Stage.NEAR, keys=_to_review(best, best.doubts) + len(best.unsure))
-
-
-def _to_review(match: Match | Candidate, doubts: Sequence[Doubt]) -> int:
-    """The number of keys that do not match, or that are in doubt."""
-    differ = len(match.missing_keys) + len(match.unexpected_keys) + len(match.mismatched)
-    return differ + len({key for doubt in doubts for key in doubt.keys})
+    return SlotStage(Stage.NEAR, keys=keys_to_decide(best, best.doubts, best.unsure))
 
 
 def next_step(page: str, stages: Mapping[str, SlotStage], in_view: str | None = None) -> NextStep:

@@ -37,7 +37,7 @@ def test_anothers_job_goes_on_when_the_caches_are_emptied_and_its_result_arrives
     empty_caches(browser, slow.server)
     expect(page.get_by_role("button", name="Cancel")).to_be_visible()
     slow.gate.touch()
-    expect(page.get_by_text("Loaded on cpu in ")).to_be_visible()
+    expect(page.get_by_text("On cpu in ")).to_be_visible()
     empty_caches(browser, slow.server)
     page.reload()
     settled(page)

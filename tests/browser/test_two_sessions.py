@@ -20,7 +20,7 @@ def test_the_second_session_gets_the_model_that_the_first_one_loaded(
     page.goto(address)
     settled(page)
     page.get_by_role("button", name="Load the model").click()
-    expect(page.get_by_text("Loaded on cpu in ")).to_be_visible()
+    expect(page.get_by_text("On cpu in ")).to_be_visible()
     browser = page.context.browser
     assert browser
     second = browser.new_context().new_page()

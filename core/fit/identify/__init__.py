@@ -6,16 +6,23 @@ that says whether the best one is known to fit.
 """
 
 from core.fit.identify.candidates import identify
-from core.fit.identify.equivalents import other_arithmetic, relation_words
+from core.fit.identify.equivalents import UNEXPLAINED, other_arithmetic, relation_words
 from core.fit.identify.hints import hinted_at, hints_of, remarks
 from core.fit.identify.identification import Candidate, Hints, Identification
-from core.fit.identify.sentences import architecture_words, headline, recipe_words
+from core.fit.identify.sentences import (
+    architecture_words,
+    changed_numbers,
+    headline,
+    recipe_words,
+)
 
 __all__ = [
+    "UNEXPLAINED",
     "Candidate",
     "Hints",
     "Identification",
     "architecture_words",
+    "changed_numbers",
     "headline",
     "hinted_at",
     "hints_of",

@@ -116,3 +116,12 @@ class Identification:
         steps = len(best.recipe.steps)
         rivals = [other for other in others if other.fits and len(other.recipe.steps) <= steps]
         return None if rivals else best
+
+    def proves(self, architecture: Architecture) -> bool:
+        """Whether it is the sure one, or computes the same with the same tensors."""
+        best = self.sure
+        if best is None:
+            return False
+        related = zip(best.also, best.relations, strict=True)
+        same = [other for other, each in related if each.arithmetic is Arithmetic.SAME]
+        return architecture in (best.architecture, *same)

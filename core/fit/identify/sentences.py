@@ -132,7 +132,7 @@ def _clauses(best: Candidate, state_dict: StateDict) -> Iterator[str]:
     doubted = {key for doubt in best.doubts for key in doubt.keys}
     beside = [key for key in best.left_out if key not in doubted]
     rest = [*_remaining(best), *filter(None, [left_out_words(beside, state_dict)])]
-    if best.fits and (changes := [*_changes(best)]):
+    if best.fits and (changes := [*changed_numbers(best)]):
         rest.append(f"{_and(changes)}, which changes what it computes")
     for doubt in best.doubts:
         yield doubt.sentence[0].lower() + doubt.sentence[1:-1]
@@ -140,7 +140,7 @@ def _clauses(best: Candidate, state_dict: StateDict) -> Iterator[str]:
         yield _and(rest)
 
 
-def _changes(best: Candidate) -> Iterator[str]:
+def changed_numbers(best: Candidate) -> Iterator[str]:
     """What the recipe changes in the network's numbers, so that it computes something else."""
     for before, after in best.input_channels:
         yield f"its input is adapted from {count(before)} to {counted(after, 'channel')}"

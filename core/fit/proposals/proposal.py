@@ -12,6 +12,10 @@ MAX_WORDS = 300
 """The most characters of a Drop that are written out."""
 
 
+MOST_NAMED = 2
+"""The most fixes that a short title names."""
+
+
 @dataclass(frozen=True, slots=True)
 class Idea:
     """Fixes that may help together, and a sentence that says what in the file suggests them.
@@ -31,12 +35,21 @@ class Idea:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """How many keys of each state do not match once a proposal is applied."""
+
+    mismatched: int = 0
+    missing: int = 0
+    unexpected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Proposal:
     """Fixes to apply together, and what they gain.
 
-    `before` and `after` count the keys that match before and after the fixes; `total` counts the
-    model's keys after them. `sentence` says what the fixes do and gain, `why` what in the file
-    suggests them.
+    `before` and `after` count the keys that match before and after the fixes, and `left` those that
+    still do not; `total` counts the model's keys after them. `sentence` says what the fixes do and
+    gain, `why` what in the file suggests them.
     """
 
     fixes: tuple[Fix, ...]
@@ -45,11 +58,19 @@ class Proposal:
     total: int
     sentence: str
     why: str = ""
+    left: Left = Left()
 
     @property
     def title(self) -> str:
         """What the fixes do, in a few words that begin with a verb, with keys in backticks."""
         return title_of(self.fixes)
+
+    @property
+    def short_title(self) -> str:
+        """The title for a button or a card; of more than two fixes it has the number."""
+        if len(self.fixes) > MOST_NAMED:
+            return f"Best repair: {count(len(self.fixes))} steps"
+        return self.title
 
 
 def title_of(fixes: tuple[Fix, ...]) -> str:

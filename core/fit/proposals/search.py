@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from core.architectures import Signature
 from core.checkpoint import StateDict
 from core.fit.key_match import Match, match
-from core.fit.proposals.proposal import Idea, Proposal, title_of
+from core.fit.proposals.proposal import Idea, Left, Proposal, title_of
 from core.fit.proposals.removals import removal_ideas
 from core.fit.proposals.shapes import statistics_idea
 from core.fit.proposals.tried import Score, after, score
@@ -92,4 +92,5 @@ def _proposal(
         total=then.total,
         sentence=sentence,
         why=idea.why,
+        left=Left(len(then.mismatched), len(then.missing_keys), len(then.unexpected_keys)),
     )

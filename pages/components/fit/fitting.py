@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from core.architectures import Architecture, Signature, signature
 from core.checkpoint import Checkpoint, StateDict
-from core.fit import Fit, Match, SummarySection, fit_of, key_sections
+from core.fit import Fit, Match, fit_of, match
 from core.fit.identify import remarks
 from core.fit.proposals import Proposal, propose
 from core.fixes import Recipe
@@ -18,19 +18,26 @@ from pages.components.cached import cached
 @dataclass(frozen=True, slots=True)
 class Fitting:
     """A recipe's trial on a state_dict, its fit to the architecture's signature, and proposals of
-    further fixes. `identity` distinguishes it from all others."""
+    further fixes. `identity` distinguishes it from all others, and `before` is the match of the
+    state_dict as it was saved."""
 
     identity: str
+    state_dict: StateDict
     signature: Signature
+    before: Match
     trial: Trial
     fit: Fit
-    sections: tuple[SummarySection, ...]
     proposals: tuple[Proposal, ...]
 
     @property
     def match(self) -> Match:
         """The keys that match after the recipe."""
         return self.fit.match
+
+    @property
+    def is_repaired(self) -> bool:
+        """Whether the recipe has a step that is switched on."""
+        return any(outcome.sentence or outcome.error for outcome in self.trial.outcomes)
 
 
 def fitting(
@@ -84,9 +91,10 @@ def _fitting(
     fit = fit_of(_state_dict, trial.state_dict, wanted)
     return Fitting(
         repr((identity, path, recipe_json, key)),
+        _state_dict,
         wanted,
+        match(_state_dict, wanted),
         trial,
         fit,
-        key_sections(fit.match, trial.state_dict, wanted),
         propose(trial.state_dict, wanted),
     )

@@ -43,32 +43,36 @@ LARGEST_MB = 20
 """The largest JSON file with a table of names, in MB."""
 
 
+def fix_kind(key: str) -> type[Fix] | None:
+    """Draw the choice of a kind of step to add. Returns it, or None if none is chosen."""
+    titles = [kind.form.title for kind in KINDS]
+    title = st.selectbox(
+        "Add a repair",
+        titles,
+        index=None,
+        placeholder="+ Add a repair",
+        label_visibility="collapsed",
+        key=f"{key}-kind",
+        on_change=_reset,
+        args=(key,),
+    )
+    return None if title is None else KINDS[titles.index(title)]
+
+
 def fix_form(
     key: str,
+    kind: type[Fix],
     recipe: Recipe,
     change: Change,
     unexpected: Sequence[str],
     missing: Sequence[str],
     labels: Sequence[str],
 ) -> None:
-    """Draw the form that adds a step, or changes the step that is being edited.
+    """Draw the form that adds a step of a kind, or changes the step that is being edited.
 
     `unexpected` are the keys that a table of names starts with, `missing` those that it may rename
     them to; `labels` are the class names in the file. `change` is called with the new recipe.
     """
-    titles = [kind.form.title for kind in KINDS]
-    title = st.selectbox(
-        "Add your own fix",
-        titles,
-        index=None,
-        placeholder="Choose a kind of fix",
-        key=f"{key}-kind",
-        on_change=_reset,
-        args=(key,),
-    )
-    if title is None:
-        return
-    kind = KINDS[titles.index(title)]
     editing: int | None = st.session_state.get(f"{key}-editing")
     if editing is not None and editing >= len(recipe.steps):
         editing = None

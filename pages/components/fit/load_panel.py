@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
 import streamlit as st
 
 from core.checkpoint import StateDict
 from core.errors import LoadError, LoupeError
-from core.fit import SummarySection
+from core.fit import Line, initialised, obstacle
 from core.load import (
     DTYPES,
+    WAYS,
     LoadedModel,
+    LoadOutcome,
     ModelPool,
     ModelRequest,
     SmokeRun,
     SwitchEffect,
     devices,
     load_requested,
+    load_words,
+    own_dtype,
     smoke_run,
 )
-from core.plain_text import plain, plain_sentence
+from core.plain_text import markup, plain, plain_sentence
 from core.predict import UNTRAINED, untrained_keys
 from core.progress import Cancelled, Progress
-from core.server import Job
+from core.server import Job, SlotState
 from core.wording import count, pass_time, size
-from pages.components.fit.matching.match_summary import lines_table
+from pages.components.fit.fitting import Fitting
+from pages.components.fit.matching.coverage_strip import lines_table
+from pages.components.fit.panel import panel
+from pages.components.fit.view import FitView
 from pages.components.job_panel import job_panel
 from pages.components.resources import jobs, model_pool
 from pages.components.session import session_id
+from pages.components.slot_model import slot_request
+from pages.components.workspace import workspace
 
 OWN_DTYPE = "the model's own"
 
@@ -38,26 +46,7 @@ PATIENCE = 1.0
 """Seconds to wait before a progress bar is drawn. Most loads are done by then."""
 
 
-@dataclass(frozen=True, slots=True)
-class LoadOutcome:
-    """The outcome of a load, without the model itself: only the pool decides how long that lives.
-
-    `shared` means that the model was loaded already; `initialised` is the number of keys that keep
-    their initial values; `seconds`, `nbytes` and `bytes_per_second` are those of the load.
-    """
-
-    request: ModelRequest
-    shared: bool
-    seconds: float
-    nbytes: int
-    initialised: int
-    notes: tuple[str, ...]
-    bytes_per_second: float
-    effects: tuple[SwitchEffect, ...]
-    smoke: SmokeRun | LoadError
-
-
-def load_choices(key: str, request: ModelRequest, change: Callable[..., None]) -> None:
+def load_choices(key: str, request: SlotState, change: Callable[..., None]) -> None:
     """Draw the choice of device, dtype and strict or partial. `change(device=…)` is called with
     what is chosen."""
 
@@ -102,7 +91,7 @@ def load_choices(key: str, request: ModelRequest, change: Callable[..., None]) -
 SWITCHES = {"channels_last": "channels_last", "compiled": "torch.compile"}
 
 
-def _switches(key: str, request: ModelRequest, change: Callable[..., None]) -> None:
+def _switches(key: str, request: SlotState, change: Callable[..., None]) -> None:
     def on_change(name: str) -> None:
         change(**{name: st.session_state[f"{key}-{name}"]})
 
@@ -117,65 +106,82 @@ def _switches(key: str, request: ModelRequest, change: Callable[..., None]) -> N
         )
 
 
-def partial_notice(section: SummarySection, wanted: int) -> None:
-    """Warn, before a partial load, about the keys that it leaves untrained; `wanted` is the number
-    of the model's keys."""
-    if not section.keys:
-        st.caption("The file contains every key of the model: a partial load leaves nothing out.")
-        return
-    st.warning(
-        f"{count(section.keys)} of {count(wanted)} keys will not be loaded. {UNTRAINED}",
-        icon=":material/warning:",
-    )
-    lines_table(section.lines)
+def load_panel(view: FitView, fitted: Fitting) -> LoadOutcome | None:
+    """Draw the options of the load in one line, and what stands in its way; or, of a loaded model,
+    what came of it. Unlike the bar's button, its own leaves the page as it is while it loads.
 
-
-def load_button(
-    key: str, request: ModelRequest, state_dict: StateDict, obstacle: str | None
-) -> LoadOutcome | None:
-    """Draw the button that starts the load, its progress and its outcome.
-
-    Returns the outcome while the model is loaded, else None. `obstacle` is a sentence that says why
-    the model cannot be loaded as it is, or None.
+    Returns the outcome of this session's own load while the model is loaded, else None.
     """
-    resident = request in model_pool().resident()
-    job = load_job(key, request)
-    if job is None or not (job.unfinished or resident):
-        _button(key, request, state_dict, obstacle, resident)
-    if job is None:
-        return None
-    try:
-        outcome = job_panel(f"{key}-job-panel", job)
-    except Cancelled:
-        st.caption("Loading was cancelled.")
-        return None
-    except LoupeError as error:
-        st.error(plain_sentence(str(error)), icon=":material/error:")
-        return None
-    if outcome and resident:
-        _show(outcome)
-        return outcome
-    if outcome:
-        st.caption("The server has unloaded this model to make room for others. Load it again.")
+    request = slot_request(view.slot) if not view.proposed else None
+    resident = request is not None and request in model_pool().resident()
+    tools, body = panel("load", "Load", "loaded" if resident else "")
+    state, own = workspace().slot(view.slot), own_dtype(fitted.signature)
+    with tools, st.popover("Change", type="tertiary", width="content"):
+        load_choices(view.key, state, lambda **choice: workspace().update(view.slot, **choice))
+    with body:
+        outcome = _outcome(view, request) if request is not None else None
+        if outcome is not None and resident:
+            _show(outcome, own)
+            return outcome
+        switches = tuple(label for name, label in SWITCHES.items() if getattr(state, name))
+        st.caption(plain(load_words(state.device, state.dtype, state.strict, switches, own)))
+        if request is None:
+            return None
+        if outcome is not None:
+            st.caption("The server has unloaded this model to make room for others.")
+        elif resident:
+            st.caption("This model is loaded on this server already. It is shared, not read again.")
+        _before_loading(view, request, fitted, resident=resident)
     return None
 
 
-def _button(
-    key: str, request: ModelRequest, state_dict: StateDict, obstacle: str | None, resident: bool
+def _before_loading(
+    view: FitView, request: ModelRequest, fitted: Fitting, *, resident: bool
 ) -> None:
+    """Draw what a load would leave out, and the button that starts it, or what forbids it."""
+    if not request.strict:
+        _partial_notice(initialised(fitted.match, fitted.signature), len(fitted.signature))
+    reason = obstacle(fitted.match, fitted.trial.failed, request.strict)
+    if reason:
+        st.caption(plain_sentence(reason))
+    job = load_job(view.key, request)
+    if reason or (job is not None and job.unfinished):
+        return
     label = "Use the loaded model" if resident else "Load the model"
     st.button(
         label if request.strict else f"{label} partially",
-        key=f"{key}-load",
-        type="secondary" if obstacle else "primary",
-        disabled=obstacle is not None,
+        key=f"{view.key}-load",
         on_click=start_load,
-        args=(key, request, state_dict),
+        args=(view.key, request, view.state_dict),
     )
-    if obstacle:
-        st.caption(plain_sentence(obstacle))
-    elif resident:
-        st.caption("This model is loaded on this server already. It is shared, not read again.")
+
+
+def _outcome(view: FitView, request: ModelRequest) -> LoadOutcome | None:
+    """The outcome of this session's load; its progress or its failure is drawn."""
+    job = load_job(view.key, request)
+    if job is None:
+        return None
+    try:
+        return job_panel(f"{view.key}-job-panel", job)
+    except Cancelled:
+        st.caption("Loading was cancelled.")
+    except LoupeError as error:
+        st.error(plain_sentence(str(error)), icon=":material/error:")
+    return None
+
+
+def _partial_notice(lines: Sequence[Line], wanted: int) -> None:
+    """Warn, before a partial load, about the keys that it leaves untrained; `wanted` is the number
+    of the model's keys."""
+    left = sum(len(line.keys) for line in lines)
+    if not left:
+        st.caption("The file contains every key of the model: a partial load leaves nothing out.")
+        return
+    st.warning(
+        f"{count(left)} of {count(wanted)} keys will not be loaded. {UNTRAINED}",
+        icon=":material/warning:",
+    )
+    lines_table(lines)
 
 
 def load_job(key: str, request: ModelRequest | None) -> Job[LoadOutcome] | None:
@@ -226,37 +232,28 @@ def _smoke(loaded: LoadedModel) -> SmokeRun | LoadError:
         return error
 
 
-def _show(outcome: LoadOutcome) -> None:
-    device = plain(outcome.request.device)
-    sentence = (
-        f"Already loaded on {device} and shared: nothing was read again."
-        if outcome.shared
-        else f"Loaded on {device} in {pass_time(outcome.seconds)}{_rate(outcome)}."
+def _show(outcome: LoadOutcome, own: str) -> None:
+    request, smoke = outcome.request, outcome.smoke
+    facts = {
+        "device, dtype": f"{request.device}, {request.dtype or own}",
+        "keys": WAYS[request.strict],
+        "took": outcome.took,
+    }
+    if outcome.initialised:
+        facts["untrained"] = f"{count(outcome.initialised)} keys keep their initial values"
+    if not isinstance(smoke, LoadError):
+        facts["trial pass"] = f"{smoke.input_words} → {smoke.output_words}"
+        facts["its time"] = f"{pass_time(smoke.seconds)}, {size(smoke.peak_bytes)} of memory"
+    lines = "".join(
+        f"<span>{markup(name)}</span><b>{markup(value)}</b>" for name, value in facts.items()
     )
-    initial = (
-        f" {count(outcome.initialised)} keys keep their initial values."
-        if outcome.initialised
-        else ""
-    )
-    st.success(f"{sentence} {size(outcome.nbytes)} of weights.{initial}", icon=":material/check:")
+    st.html(f'<div class="fit-facts">{lines}</div>')
+    if isinstance(smoke, LoadError):
+        st.warning(plain_sentence(str(smoke)), icon=":material/warning:")
     for note in outcome.notes:
         st.caption(plain_sentence(note))
     for effect in outcome.effects:
         _show_effect(effect)
-    smoke = outcome.smoke
-    if isinstance(smoke, LoadError):
-        st.warning(plain_sentence(str(smoke)), icon=":material/warning:")
-    else:
-        st.markdown(
-            f"Trial pass on {plain(smoke.input_words)}: {pass_time(smoke.seconds)}, "
-            f"{size(smoke.peak_bytes)} of memory, output {plain(smoke.output_words)}."
-        )
-
-
-def _rate(outcome: LoadOutcome) -> str:
-    """The rate at which the bytes were read and copied to the device, if it is known."""
-    rate = outcome.bytes_per_second
-    return f", reading {size(rate)}/s" if rate else ""
 
 
 def _show_effect(effect: SwitchEffect) -> None:

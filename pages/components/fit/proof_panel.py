@@ -15,6 +15,7 @@ from core.plain_text import plain, plain_sentence
 from core.predict.proof import Proof, proof_facts, proof_sentences, prove
 from core.progress import Progress
 from core.recipe import recipe_to_json
+from pages.components.fit.panel import panel
 from pages.components.identified import identification
 from pages.components.pressed import pressed
 from pages.components.shared_job import SharedJob
@@ -32,6 +33,18 @@ def proof_panel(
     `repaired` is `state_dict` after the recipe, and fits the architecture. Another recipe, file or
     architecture has a proof of its own.
     """
+    _, body = panel("proof", "Proof")
+    with body:
+        _proof(checkpoint, state_dict, repaired, recipe, architecture)
+
+
+def _proof(
+    checkpoint: Checkpoint,
+    state_dict: StateDict,
+    repaired: StateDict,
+    recipe: Recipe,
+    architecture: Architecture,
+) -> None:
     steps = recipe_to_json(recipe)
     identity = json.dumps([checkpoint.identity, state_dict.path, architecture.key, steps])
     job: SharedJob[Proof] = SharedJob("proof", identity, max_results=64)

@@ -10,15 +10,12 @@ from core.fit.proposals import Proposal
 from core.fixes import Recipe, RenameTable
 from core.plain_text import plain_sentence
 from core.recipe import with_fixes
-from core.wording import count
+from core.wording import count, counted
 
 Change = Callable[[Recipe], None]
 
-SHOWN = 5
+SHOWN = 3
 """Cards that are shown at once; the others are in an expander."""
-
-NAMED = 2
-"""The most fixes of a proposal that its title names; of more fixes it gives the number."""
 
 
 def proposal_cards(
@@ -49,18 +46,17 @@ def _card(
     change: Change,
     pairs: Callable[[str], None],
 ) -> None:
-    with st.container(border=True, gap="xsmall"):
+    with st.container(key=f"proposal-{i:d}", gap="xsmall"):
         with st.container(
             horizontal=True,
             vertical_alignment="center",
             horizontal_alignment="distribute",
             wrap=False,
         ):
-            st.markdown(f"**{_title(proposal)}**  \n{_gain(proposal)}")
+            st.markdown(f"**{plain_sentence(proposal.short_title)}**  \n{_gain(proposal)}")
             st.button(
                 "Apply" if len(proposal.fixes) == 1 else "Apply all",
                 key=f"{key}-proposal-{i}",
-                type="primary" if i == 0 else "secondary",
                 on_click=lambda fixes=proposal.fixes: change(with_fixes(recipe, fixes)),
                 width="content",
             )
@@ -70,14 +66,9 @@ def _card(
             pairs(f"{key}-proposal-{i}")
 
 
-def _title(proposal: Proposal) -> str:
-    if len(proposal.fixes) > NAMED:
-        return f"Best repair: {count(len(proposal.fixes))} fixes"
-    return plain_sentence(proposal.title)
-
-
 def _gain(proposal: Proposal) -> str:
     after = f"**{count(proposal.after)}** of {count(proposal.total)} keys"
     if proposal.after > proposal.before:
         return f"{count(proposal.before)} → {after}"
-    return f"prepares further fixes; {after} match"
+    left = proposal.left.mismatched + proposal.left.missing + proposal.left.unexpected
+    return f"{after} match; {counted(left, 'key')} left to decide"

@@ -44,34 +44,43 @@ def use(slot: str, architecture: Architecture, recipe: Recipe) -> None:
 def recipe_bar(
     key: str,
     file: RecipeFile,
+    own: Recipe,
     name: str,
     put: Callable[[Recipe], None],
     load: Load,
 ) -> None:
     """Draw the buttons and the recipe file.
 
-    `name` is the checkpoint's, for the saved file. `put(recipe)` sets the recipe without a new
-    entry in the history; `load(file)` is called with a recipe file that was uploaded.
+    `own` is the slot's recipe, which is undone and done again; that of the file may be one that is
+    only proposed. `name` is the checkpoint's, for the saved file. `put(recipe)` sets the recipe
+    without a new entry in the history; `load(file)` is called with a recipe file that was uploaded.
     """
-    past = history(key, file.recipe)
-    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+    past = history(key, own)
+    with st.container(
+        horizontal=True, vertical_alignment="center", gap="xsmall", width="content", wrap=False
+    ):
         _step(key, "undo", past.undo(), not past.past, put)
         _step(key, "redo", past.redo(), not past.future, put)
-        with st.popover("Recipe file", icon=":material/description:", type="tertiary"):
+        with st.popover("Recipe file", type="tertiary", width="content"):
             if file.recipe.steps:
-                st.download_button(
-                    "Save as JSON",
-                    json.dumps(recipe_file_to_json(file), indent=1),
-                    f"{name}.recipe.json",
-                    "application/json",
-                    key=f"{key}-recipe-save",
-                    icon=":material/download:",
-                    on_click="ignore",
-                )
+                save_recipe(f"{key}-recipe-save", "Save as JSON", file, name)
             _upload(key, load)
             st.caption(
                 "On the command line: `loupe fix in.pth out.safetensors --recipe recipe.json`"
             )
+
+
+def save_recipe(key: str, label: str, file: RecipeFile, name: str) -> None:
+    """Draw the button that saves the recipe; `label` is its label, `name` the checkpoint's."""
+    st.download_button(
+        plain(label),
+        json.dumps(recipe_file_to_json(file), indent=1),
+        f"{name}.recipe.json",
+        "application/json",
+        key=key,
+        icon=":material/download:",
+        on_click="ignore",
+    )
 
 
 def _step(

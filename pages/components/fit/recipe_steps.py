@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from core.fixes import Fix, Recipe
-from core.plain_text import markup, plain, plain_sentence, visible
+from core.plain_text import markup, plain, plain_sentence
 from core.recipe import Change as KeyChange
 from core.recipe import Outcome, moved, switched, without_step
 from core.wording import count
-from pages.components.fit.matching.match_summary import STYLE
 
 Change = Callable[[Recipe], None]
 Edit = Callable[[int, Fix], None]
@@ -27,71 +26,79 @@ def recipe_steps(
     """Draw the steps with their outcomes. `change` is called with the new recipe, and
     `edit(index, fix)` to open the form for a step."""
     for i, (step, outcome) in enumerate(zip(recipe.steps, outcomes, strict=True)):
-        with st.container(border=True, gap="xxsmall"):
+        with st.container(key=f"step-{i:d}", gap=None):
             _bar(key, i, recipe, change, edit)
             if not step.enabled:
                 st.caption("Switched off.")
             elif outcome.error:
                 st.error(plain_sentence(str(outcome.error)), icon=":material/error:")
             else:
-                st.caption(plain_sentence(outcome.sentence))
-                _example(outcome)
+                _changes(outcome)
 
 
 def _bar(key: str, i: int, recipe: Recipe, change: Change, edit: Edit) -> None:
     switch = f"{key}-switch-{i}"
     st.session_state[switch] = recipe.steps[i].enabled
-    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", wrap=False):
         st.checkbox(
-            f"{i + 1:d}. {plain_sentence(recipe.steps[i].fix.words())}",
+            plain_sentence(recipe.steps[i].fix.words()),
             key=switch,
             on_change=lambda: change(switched(recipe, i, st.session_state[switch])),
             width="stretch",
         )
-        _icon(key, i, "up", "arrow_upward", "Move up", lambda: change(moved(recipe, i, -1)), i == 0)
-        last = i == len(recipe.steps) - 1
-        _icon(
-            key, i, "down", "arrow_downward", "Move down", lambda: change(moved(recipe, i, 1)), last
+        st.button(
+            "Edit",
+            key=f"{key}-edit-{i}",
+            type="tertiary",
+            help=f"Change step {i + 1:d}",
+            on_click=edit,
+            args=(i, recipe.steps[i].fix),
         )
-        _icon(key, i, "edit", "edit", "Change", lambda: edit(i, recipe.steps[i].fix))
-        _icon(key, i, "remove", "close", "Remove", lambda: change(without_step(recipe, i)))
+        with st.popover(
+            "",
+            icon=":material/more_vert:",
+            type="tertiary",
+            width="content",
+            help=f"Move or remove step {i + 1:d}",
+        ):
+            last = i == len(recipe.steps) - 1
+            _act(key, i, "up", "Move up", lambda: change(moved(recipe, i, -1)), i == 0)
+            _act(key, i, "down", "Move down", lambda: change(moved(recipe, i, 1)), last)
+            _act(key, i, "remove", "Remove", lambda: change(without_step(recipe, i)))
 
 
-def _icon(
-    key: str,
-    i: int,
-    name: str,
-    icon: str,
-    tooltip: str,
-    act: Callable[[], None],
-    disabled: bool = False,
+def _act(
+    key: str, i: int, name: str, label: str, act: Callable[[], None], disabled: bool = False
 ) -> None:
     st.button(
-        f":material/{icon}:",
+        plain(label),
         key=f"{key}-{name}-{i}",
         type="tertiary",
-        help=f"{plain(tooltip)} step {i + 1:d}",
         on_click=act,
         disabled=disabled,
     )
 
 
-def _example(outcome: Outcome) -> None:
-    """Draw the first change, and all of them in an expander."""
-    if outcome.total == 1:
-        st.html(f'{STYLE}<div class="fit-diff">{_list([_change_text(outcome.changes[0])])}</div>')
+def _changes(outcome: Outcome) -> None:
+    """Draw what the step did, with all its changes in an expander."""
+    sentence = markup(outcome.sentence.removesuffix("."))
+    if not outcome.total:
+        st.html(f'{STYLE}<div class="fit-step">{sentence}</div>')
         return
-    if outcome.example is None:
-        return
-    before, after = outcome.example
-    st.code(f"{visible(before)}\n→ {visible(after) or 'dropped'}", language=None, wrap_lines=True)
     lines = [_change_text(change) for change in outcome.changes[:SHOWN]]
     if outcome.total > len(lines):
         lines.append(f"… and {count(outcome.total - len(lines))} more")
     st.html(
-        f'{STYLE}<div class="fit-diff"><details><summary>All {count(outcome.total)} changes, '
-        f"before → after</summary>{_list(lines)}</details></div>"
+        f'{STYLE}<details class="fit-step"><summary>{sentence}</summary>{_list(lines)}</details>'
     )
+
+
+STYLE = """<style>
+.fit-step {font-size: 0.9rem; color: var(--loupe-muted); margin-left: 1.75rem}
+.fit-step summary {cursor: pointer}
+.fit-step pre {background: var(--loupe-panel); border: 0; color: var(--loupe-text);
+  border-radius: 6px; padding: 0.4rem 0.6rem; font-size: 0.82rem; line-height: 1.5}
+</style>"""
 
 
 def _list(lines: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ import streamlit as st
 from core.plain_text import code, plain
 from core.server import Action, NextStep, Stage, next_step
 from core.wording import parameters, size, tensors
+from pages.components.fit.matching.match_table import REVIEW
 from pages.components.identified import index_progress
 from pages.components.link.copy_link import copy_link
 from pages.components.link.view import one_of, shared
@@ -272,4 +273,6 @@ def _turn_to_page(step: NextStep) -> None:
     if step.action is Action.OPEN_ANOTHER:
         st.switch_page("pages/open.py")
     st.session_state["fit-slot"] = step.slots[0]
+    if step.action is Action.REVIEW:
+        st.session_state[REVIEW] = True
     st.switch_page("pages/fit.py")

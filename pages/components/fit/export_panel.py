@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import streamlit as st
 
-from core.architectures import Architecture
 from core.checkpoint import Checkpoint, StateDict, ties
 from core.errors import FixError, LoupeError
 from core.export import (
@@ -20,18 +20,22 @@ from core.export import (
     export_sizes,
     export_state_dict,
 )
-from core.fixes import Recipe
 from core.plain_text import code, markup, plain, plain_sentence
 from core.progress import Cancelled, Progress
-from core.recipe import in_pickled_object, recipe_code, recipe_to_json
+from core.recipe import RecipeFile, in_pickled_object, recipe_code, recipe_to_json
 from core.server import Job
 from core.server.files import export_name, export_path
 from core.server.web import Transfers
 from core.wording import count, counted, size
 from pages.components.cached import cached
+from pages.components.fit.fitting import Fitting
+from pages.components.fit.panel import panel
+from pages.components.fit.recipe_bar import save_recipe
+from pages.components.fit.view import FitView
 from pages.components.job_panel import job_panel
 from pages.components.resources import jobs, transfers
 from pages.components.session import session_id
+from pages.components.workspace import workspace
 
 FORMATS: tuple[Format, ...] = ("pth", "safetensors")
 
@@ -53,54 +57,34 @@ class Exported:
     left_out: tuple[LeftOut, ...] = ()
 
 
-def recipe_as_code(
-    checkpoint: Checkpoint,
-    path: str,
-    recipe: Recipe,
-    architecture: Architecture,
-    strict: bool,
-    computed: Sequence[str],
-) -> None:
-    """Draw the recipe as a script that needs the file and PyTorch, but not Loupe."""
-    with st.expander("The recipe as PyTorch code"):
-        try:
-            script = recipe_code(
-                checkpoint.name,
-                path,
-                recipe,
-                architecture,
-                strict=strict,
-                computed=computed,
-                whole_model=in_pickled_object(checkpoint.tree, path),
-                format=checkpoint.format,
-                tree=checkpoint.tree,
-            )
-        except FixError as error:
-            st.caption(plain_sentence(str(error)))
-        else:
-            st.code(script, language="python", wrap_lines=True)
+def export_panel(view: FitView, fitted: Fitting, *, loaded: bool) -> None:
+    """Draw the files to take away, and the script that needs the file and PyTorch, but not Loupe.
 
-
-def repaired_download(
-    key: str, checkpoint: Checkpoint, repaired: StateDict, recipe: Recipe
-) -> None:
-    """Draw the buttons that write the repaired state_dict into a file on the server, and the link
-    to download that file."""
-    steps = recipe_to_json(recipe)
-    st.markdown(f"Repaired file: {count(len(repaired))} keys, {size(repaired.nbytes)} of weights")
-    keep_of = {name: keep for keep, name in KEEP_WORDS.items()}
-    chosen = st.segmented_control(
-        "Keep",
-        list(keep_of),
-        default=KEEP_WORDS["weights"],
-        required=True,
-        key=f"{key}-keep",
-        help="Metadata is plain data, such as the epoch and class names. Everything includes the "
-        "optimizer and other weights too, and can be written as .pth only.",
-    )
-    keep = keep_of[chosen]
-    _sizes(checkpoint, repaired, json.dumps(steps), keep)
-    with st.container(horizontal=True):
+    The script is open once the model is loaded.
+    """
+    if view.architecture is None:
+        return
+    tools, body = panel("export", "Export")
+    key, checkpoint, repaired = view.key, view.checkpoint, fitted.trial.state_dict
+    steps = recipe_to_json(view.recipe)
+    with body:
+        keep_of = {name: keep for keep, name in KEEP_WORDS.items()}
+        chosen = st.segmented_control(
+            "Keep",
+            list(keep_of),
+            default=KEEP_WORDS["weights"],
+            required=True,
+            key=f"{key}-keep",
+            label_visibility="collapsed",
+            help="Metadata is plain data, such as the epoch and class names. Everything includes "
+            "the optimizer and other weights too, and can be written as .pth only.",
+        )
+        keep = keep_of[chosen]
+        st.caption(f"{count(len(repaired))} keys, {size(repaired.nbytes)} of weights")
+        _sizes(checkpoint, repaired, json.dumps(steps), keep)
+        _written(key, checkpoint, repaired, steps)
+        _code(view, fitted, expanded=loaded)
+    with tools:
         for form in FORMATS:
             identity = json.dumps([checkpoint.identity, repaired.path, steps, form, keep])
             st.button(
@@ -111,6 +95,37 @@ def repaired_download(
                 icon=":material/download:",
                 disabled=form == "safetensors" and keep == "all",
             )
+        if view.recipe.steps:
+            file = RecipeFile(view.recipe, view.state_dict.path, view.architecture)
+            save_recipe(f"{key}-export-recipe", "Recipe .json", file, Path(checkpoint.name).stem)
+
+
+def _code(view: FitView, fitted: Fitting, *, expanded: bool) -> None:
+    """Draw the script."""
+    if view.architecture is None:
+        return
+    checkpoint, path = view.checkpoint, view.state_dict.path
+    with st.expander("PyTorch code that loads the original file, without Loupe", expanded=expanded):
+        try:
+            script = recipe_code(
+                checkpoint.name,
+                path,
+                view.recipe,
+                view.architecture,
+                strict=workspace().slot(view.slot).strict,
+                computed=fitted.match.computed,
+                whole_model=in_pickled_object(checkpoint.tree, path),
+                format=checkpoint.format,
+                tree=checkpoint.tree,
+            )
+        except FixError as error:
+            st.caption(plain_sentence(str(error)))
+        else:
+            st.code(script, language="python", wrap_lines=True)
+
+
+def _written(key: str, checkpoint: Checkpoint, repaired: StateDict, steps: object) -> None:
+    """Draw what a written file is like, its progress, and the link to it once it is there."""
     tied = ties(repaired)
     if tied:
         st.caption(_ties_note(tied))

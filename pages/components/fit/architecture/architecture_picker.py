@@ -19,7 +19,7 @@ from core.architectures import (
 from core.checkpoint import Checkpoint, StateDict
 from core.fit import classes_in, other_classes, with_classes, with_option
 from core.plain_text import plain, plain_sentence
-from core.wording import count
+from core.wording import count, counted
 from pages.components.cached import cached
 from pages.components.slot_model import known_architectures
 from pages.components.workspace import workspace
@@ -37,14 +37,14 @@ OPTIONS: Mapping[str, str] = {
 """The labels of options on screen; any other option is shown by its own name."""
 
 
+OPTION_WIDTH = 104
+"""In pixels: two fit beside each other, and Streamlit leaves out the buttons for plus and minus."""
+
+
 def architecture_picker(
-    key: str,
-    current: Architecture | None,
-    checkpoint: Checkpoint,
-    state_dict: StateDict,
-    choose: Choose,
+    key: str, current: Architecture | None, state_dict: StateDict, choose: Choose
 ) -> None:
-    """Draw the search box, the architecture's options, and the architecture that the file states.
+    """Draw the search box and the architecture's options.
 
     `choose` is called with the new architecture, or None, before the page is drawn again.
     """
@@ -57,9 +57,9 @@ def architecture_picker(
         name = st.session_state[box]
         choose(with_classes(names[name], state_dict) if name else None)
 
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+    with st.container(key="model", horizontal=True, vertical_alignment="bottom", gap="small"):
         st.selectbox(
-            "Architecture",
+            "Model",
             list(names),
             index=None,
             placeholder=f"Search {count(len(names))} architectures, for example resnet18",
@@ -70,11 +70,6 @@ def architecture_picker(
         )
         if current is not None:
             _options(key, current, choose)
-    stated = stated_architecture(checkpoint.metadata, architectures)
-    if stated and (current is None or current.name != stated.architecture.name):
-        _stated(key, stated, state_dict, choose)
-    elif current is not None:
-        _classes(key, current, checkpoint, state_dict, choose)
 
 
 def _architectures() -> tuple[Architecture, ...]:
@@ -99,7 +94,7 @@ def _options(key: str, current: Architecture, choose: Choose) -> None:
         else:
             more.append(name)
     if more:
-        with st.popover("More options"):
+        with st.popover("More options", type="tertiary", width="content"):
             for name in more:
                 _option(key, current, option_of(current, name), choose)
 
@@ -124,7 +119,7 @@ def _option(key: str, current: Architecture, option: Option, choose: Choose) -> 
             placeholder="default",
             key=field,
             on_change=on_change,
-            width=150,
+            width=OPTION_WIDTH,
         )
     else:
         st.number_input(
@@ -135,32 +130,32 @@ def _option(key: str, current: Architecture, option: Option, choose: Choose) -> 
             placeholder="default",
             key=field,
             on_change=on_change,
-            width=150,
+            width=OPTION_WIDTH,
         )
 
 
-def _stated(key: str, stated: Stated, state_dict: StateDict, choose: Choose) -> None:
+def stated_in(checkpoint: Checkpoint) -> Stated | None:
+    """The architecture that the file's metadata names."""
+    return stated_architecture(checkpoint.metadata, known_architectures()[0])
+
+
+def use_stated(key: str, stated: Stated, state_dict: StateDict, choose: Choose) -> None:
+    """Draw what the file states, and a button that takes it."""
     architecture = with_classes(stated.architecture, state_dict)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(
-            f"The file states {plain(stated.where)} = **{plain(stated.architecture.name)}**."
-        )
-        st.button(
-            f"Use {plain(architecture.title)}",
-            key=f"{key}-stated",
-            on_click=choose,
-            args=(architecture,),
-        )
+    st.markdown(f"The file states {plain(stated.where)} = **{plain(stated.architecture.name)}**.")
+    st.button(
+        f"Use {plain(architecture.title)}",
+        key=f"{key}-stated",
+        on_click=choose,
+        args=(architecture,),
+    )
 
 
-def _classes(
+def classes_button(
     key: str, current: Architecture, checkpoint: Checkpoint, state_dict: StateDict, choose: Choose
 ) -> None:
-    """Draw where the number of classes comes from, or offer the file's own number. A model without
-    a head has no classes, and nothing is drawn."""
-    if dict(current.options).get("num_classes") == 0:
-        return
-    in_file, other = _classes_of(checkpoint.identity, state_dict.path, current, state_dict)
+    """Offer the number of classes of the file, if it is another than the architecture's."""
+    _, other = classes_of(checkpoint, state_dict, current)
     if other is not None:
         st.button(
             f"Set {count(other)} classes, as in the file's last layer",
@@ -168,8 +163,16 @@ def _classes(
             on_click=choose,
             args=(with_option(current, "num_classes", other),),
         )
-    elif in_file is not None and dict(current.options).get("num_classes") == in_file:
-        st.caption(f"{count(in_file)} classes, read from the shape of the file's last layer.")
+
+
+def classes_of(
+    checkpoint: Checkpoint, state_dict: StateDict, architecture: Architecture
+) -> tuple[int | None, int | None]:
+    """The number of classes in the file's last layer, and the same if the architecture has another
+    one; None if that is not known. A model without a head has no classes."""
+    if dict(architecture.options).get("num_classes") == 0:
+        return None, None
+    return _classes_of(checkpoint.identity, state_dict.path, architecture, state_dict)
 
 
 @cached(64)
@@ -185,9 +188,9 @@ def as_in_a() -> None:
     if a.architecture is None or (a.architecture, a.recipe) == (b.architecture, b.recipe):
         return
     steps = len(a.recipe.steps)
-    fixes = f" with {count(steps)} fix{'' if steps == 1 else 'es'}" if steps else ""
+    repairs = f" with {counted(steps, 'repair')}" if steps else ""
     st.button(
-        f"Same as A: {plain(a.architecture.partition(':')[2])}{fixes}",
+        f"Same as A: {plain(a.architecture.partition(':')[2])}{repairs}",
         key="fit-B-same",
         on_click=lambda: workspace().update("B", architecture=a.architecture, recipe=a.recipe),
     )

@@ -1,0 +1,175 @@
+"""How much of a model a file fills, as saved and repaired: two bars, and the keys by state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from core.fit import Line, Match
+from core.plain_text import MAX_LENGTH, markup, visible
+from core.theme import STATE_MARKS
+from core.wording import count, percent
+
+WORDS: Mapping[str, str] = {
+    "matched": "same key and shape",
+    "missing": "in the model, but not in the file",
+    "unexpected": "in the file, but not in the model",
+    "mismatched": "same key, different shape or layout",
+    "benign": "not in the file; the model computes them or does without them",
+}
+MAX_LINES = 300
+MAX_KEYS = 400
+"""The most lines that a section shows and the most keys that a line shows, so that 20,000 keys
+are drawn quickly."""
+
+STATES = ("matched", "missing", "unexpected", "mismatched")
+
+
+def coverage_strip(before: Match, after: Match, *, repaired: bool, loaded: bool = False) -> None:
+    """Draw the strip. `before` is the match as saved, `after` that with the recipe, which changes
+    something if `repaired`. Of a loaded model only what it has is drawn."""
+    one = loaded or not repaired
+    name = "Coverage" if loaded else "Repaired" if repaired else "As saved"
+    bars = _bar(name, after) if one else _bar("As saved", before) + _bar("Repaired", after)
+    was, now = _counts(before), _counts(after)
+    states = [*STATES, *(["benign"] if now["benign"] else [])]
+    counts = "".join(
+        _count(state, now[state] if one else was[state], now[state]) for state in states
+    )
+    st.html(
+        f'{STYLE}<div class="fit-strip"><div class="bars">{bars}{_parameters(after)}</div>'
+        f'<div class="counts">{counts}</div></div>'
+    )
+
+
+def _parameters(match: Match) -> str:
+    """The share of the parameters, which says more than that of the keys where a part is there."""
+    share = match.coverage_parameters
+    if share in {0.0, 1.0}:
+        return ""
+    return f"<small><b>{percent(share)}</b> of the model’s parameters</small>"
+
+
+def _counts(match: Match) -> Mapping[str, int]:
+    return {
+        "matched": len(match.matched),
+        "missing": len(match.missing_keys),
+        "unexpected": len(match.unexpected_keys),
+        "mismatched": len(match.mismatched),
+        "benign": len(match.benign),
+    }
+
+
+def _bar(name: str, match: Match) -> str:
+    share = match.coverage_keys
+    covers = "whole" if share == 1 else "part" if share else "none"
+    matched = f"{count(len(match.matched))} of {count(match.total)} keys match"
+    return (
+        f'<div class="bar {covers}" role="img" aria-label="{markup(name)}: {percent(share)}, '
+        f'{matched}" title="{matched}"><span>{markup(name)}</span>'
+        f'<i><u style="width:{100 * share:.3f}%"></u></i><strong>{percent(share)}</strong></div>'
+    )
+
+
+def _count(state: str, was: int, now: int) -> str:
+    """The number of keys in a state, before and after; a zero is grey."""
+    first = ""
+    if was != now:
+        first = f'<em class="{_look(was)}">{count(was)}</em><em class="zero">→</em>'
+    return (
+        f'<div class="{markup(state)}" title="{markup(WORDS[state])}"><b>'
+        f'<span aria-hidden="true" class="{_look(was + now)}">{markup(STATE_MARKS[state].sign)}'
+        f'</span> {first}<span class="{_look(now)}">{count(now)}</span></b>'
+        f"<small>{markup(state)}</small></div>"
+    )
+
+
+def _look(number: int) -> str:
+    return "some" if number else "zero"
+
+
+def lines_table(lines: Sequence[Line]) -> None:
+    """Draw groups of keys without a state, such as those that keep their initial values."""
+    st.html(f'{STYLE}<div class="fit-diff">{_lines(lines)}</div>')
+
+
+def _lines(lines: Sequence[Line]) -> str:
+    more = len(lines) - MAX_LINES
+    rest = f'<div class="line note">… and {count(more)} more lines</div>' if more > 0 else ""
+    return "".join(map(_line, lines[:MAX_LINES])) + rest
+
+
+def _line(line: Line) -> str:
+    if len(line.keys) == 1:
+        return f'<div class="line">{_row(line.title, line.notes[0])}</div>'
+    keys = [visible(key) for key in line.keys[:MAX_KEYS]]
+    width = max(map(len, keys))
+    rows = [
+        markup(f"{key:{width}}  {note}", 2 * MAX_LENGTH)
+        for key, note in zip(keys, line.notes, strict=False)
+    ]
+    more = len(line.keys) - MAX_KEYS
+    if more > 0:
+        rows.append(f"… and {count(more)} more keys")
+    listed = "\n".join(rows)
+    return (
+        f"<details><summary>{_row(line.title, f'{count(len(line.keys))} keys')}</summary>"
+        f"<pre>{listed}</pre></details>"
+    )
+
+
+def _row(name: str, note: str) -> str:
+    return (
+        f'<div class="row"><code>{markup(name)}</code>'
+        f'<span class="note">{markup(note)}</span></div>'
+    )
+
+
+STATE_COLOURS = "".join(
+    f".fit-strip .{state} .some {{color: {STATE_MARKS[state].colour}}}\n" for state in WORDS
+)
+
+STYLE = (
+    f"<style>{STATE_COLOURS}"
+    """
+.fit-strip {display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: 0.75rem 1.75rem;
+  align-items: center; padding: 0.85rem 1rem; border: 1px solid var(--loupe-line);
+  border-radius: 8px}
+.fit-strip .bars {display: grid; gap: 0.35rem; min-width: 0}
+.fit-strip .bar {display: grid; grid-template-columns: 5rem 1fr 4.9rem; gap: 0.85rem;
+  align-items: center; color: var(--loupe-muted)}
+.fit-strip .bar i {height: 9px; border-radius: 5px; background: var(--loupe-line);
+  overflow: hidden}
+.fit-strip .bar u {display: block; height: 100%; background: var(--loupe-fits)}
+.fit-strip .bar strong {text-align: left; font-size: 1.43rem; line-height: 1.3;
+  font-weight: 650; font-variant-numeric: tabular-nums; white-space: nowrap}
+.fit-strip .whole strong {color: var(--loupe-fresh)}
+.fit-strip .part strong {color: light-dark(#8A5A00, #DDA52E)}
+.fit-strip .none strong {color: var(--loupe-gone)}
+.fit-strip small {font-size: 0.9rem; color: var(--loupe-muted)}
+.fit-strip .bars small b {font-weight: 600; color: var(--loupe-text)}
+.fit-strip .counts {display: flex; gap: 0.5rem 1.4rem}
+.fit-strip .counts div {white-space: nowrap}
+.fit-strip .counts b {display: block; font-size: 1.43rem; line-height: 1.3; font-weight: 650;
+  font-variant-numeric: tabular-nums}
+.fit-strip .counts .zero {color: var(--loupe-muted)}
+.fit-strip em {font-style: normal; font-weight: 550}
+.fit-strip em + em {margin: 0 0.15em}
+@media (max-width: 1180px) {.fit-strip {grid-template-columns: minmax(0, 1fr)}}
+@media (max-width: 640px) {.fit-strip .counts {display: grid;
+  grid-template-columns: repeat(2, 1fr)}}
+.fit-diff {font-size: 0.9rem}
+.fit-diff summary {cursor: pointer; list-style-position: outside; margin-left: 1rem}
+.fit-diff summary, .fit-diff .line {padding: 0.28rem 0;
+  border-bottom: 1px solid var(--loupe-line)}
+.fit-diff .line {margin-left: 1rem}
+.fit-diff .row {display: flex; flex-wrap: wrap; gap: 0 1rem; justify-content: space-between}
+.fit-diff code {background: none; color: inherit; padding: 0; overflow-wrap: anywhere;
+  font-size: 0.85em}
+.fit-diff .note {color: var(--loupe-muted)}
+.fit-diff .row > .note {white-space: nowrap; margin-left: auto}
+.fit-diff pre {background: none; border: 0; color: inherit; margin: 0 0 0 1rem;
+  padding: 0.3rem 0 0.6rem 1rem; font-size: 0.85em; line-height: 1.5; overflow-x: auto}
+</style>"""
+)
